@@ -1,0 +1,7 @@
+# cmake --install: the program to bin/, the shipped networks and MNIST to share/mnist-trainer/, where the program
+# finds them (trainer/CMakeLists.txt compiles these paths in).
+install(TARGETS trainer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/mnist-trainer/models
+        FILES_MATCHING PATTERN "*.yaml")
+install(DIRECTORY data/mnist/ DESTINATION ${CMAKE_INSTALL_DATADIR}/mnist-trainer/mnist)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

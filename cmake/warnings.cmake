@@ -1,0 +1,19 @@
+# trainer_warnings: what every target of the project compiles with; sanitizers and coverage ride along.
+add_library(trainer_warnings INTERFACE)
+target_compile_options(trainer_warnings INTERFACE -Wall -Wextra -Wpedantic)
+# GCC 12 sees overlapping copies in std::string's own operator+ (its bug 105329).
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(trainer_warnings INTERFACE -Wno-restrict)
+endif()
+if(TRAINER_WERROR)
+  target_compile_options(trainer_warnings INTERFACE -Werror)
+endif()
+if(TRAINER_SANITIZE)
+  target_compile_options(trainer_warnings INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all
+                                                    -fno-omit-frame-pointer)
+  target_link_options(trainer_warnings INTERFACE -fsanitize=address,undefined)
+endif()
+if(TRAINER_COVERAGE)
+  target_compile_options(trainer_warnings INTERFACE --coverage -fprofile-update=atomic)
+  target_link_options(trainer_warnings INTERFACE --coverage)
+endif()

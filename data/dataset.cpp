@@ -1,0 +1,97 @@
+#include "data/dataset.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "data/fingerprint.hpp"
+#include "data/idx.hpp"
+#include "data/image_folder.hpp"
+#include "data/refuse.hpp"
+
+namespace trainer::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_options(const LoadOptions& options) {
+  if (options.classes && (*options.classes < 1 || *options.classes > kMostClasses)) {
+    throw DataError(
+        fmt::format("--classes {}: a data set has 1 to {} classes", *options.classes, kMostClasses));
+  }
+  if (options.channels != 1 && options.channels != 3) {
+    throw DataError(fmt::format("--channels {}: images have 1 (grey) or 3 (colour)", options.channels));
+  }
+}
+
+Dataset load_either(const fs::path& path, const LoadOptions& options) {
+  if (holds_idx(path)) return load_idx(path, options);
+  if (holds_pictures(path)) return load_image_folder(path, options);
+  if (!fs::exists(path)) refuse(path, "does not exist; a data set is a folder of IDX files or of pictures");
+  if (!fs::is_directory(path))
+    refuse(path, "is not a folder; name the folder that holds the data set's files");
+  refuse(
+      path,
+      "no data set here; looked for IDX files (train-images-idx3-ubyte[.gz] and the like) and for folders of "
+      "pictures (train/LABEL/*.png, test/LABEL/*.png)");
+}
+
+std::string last_name(const fs::path& path) {
+  const fs::path whole = fs::absolute(path).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
+// Four tables: consecutive pixels are often equal, and one counter would have to wait for itself.
+std::array<std::uint64_t, 256> count_values(const Bytes& bytes) {
+  std::array<std::array<std::uint64_t, 256>, 4> tables{};
+  std::size_t i = 0;
+  for (; i + 4 <= bytes.size(); i += 4) {
+    for (std::size_t lane = 0; lane < 4; ++lane) ++tables[lane][bytes[i + lane]];
+  }
+  for (; i < bytes.size(); ++i) ++tables[0][bytes[i]];
+  for (std::size_t value = 0; value < 256; ++value) {
+    tables[0][value] += tables[1][value] + tables[2][value] + tables[3][value];
+  }
+  return tables[0];
+}
+
+}  // namespace
+
+std::size_t ImageShape::bytes() const {
+  return static_cast<std::size_t>(height) * static_cast<std::size_t>(width) *
+         static_cast<std::size_t>(channels);
+}
+
+Dataset load_dataset(const fs::path& path, const LoadOptions& options) {
+  check_options(options);
+  try {
+    Dataset loaded = load_either(path, options);
+    loaded.name = last_name(path);
+    loaded.path = path;
+    loaded.fingerprint = fingerprint(loaded);
+    return loaded;
+  } catch (const fs::filesystem_error& error) {
+    refuse(path, "cannot be searched: {}: {}", error.path1().string(), error.code().message());
+  }
+}
+
+PixelStatistics pixel_statistics(const Split& split) {
+  const std::array<std::uint64_t, 256> counts = count_values(split.images);
+  const auto pixels = static_cast<double>(split.images.size());
+  if (*std::max_element(counts.begin(), counts.end()) == split.images.size()) {
+    throw DataError(fmt::format("normalize: data: all {} pixels are the same, so that their deviation is 0",
+                                split.images.size()));
+  }
+  double sum = 0;
+  for (std::size_t value = 0; value < counts.size(); ++value)
+    sum += static_cast<double>(value * counts[value]);
+  const double mean = sum / pixels;
+  double squares = 0;
+  for (std::size_t value = 0; value < counts.size(); ++value) {
+    const double distance = static_cast<double>(value) - mean;
+    squares += distance * distance * static_cast<double>(counts[value]);
+  }
+  return {mean / 255, std::sqrt(squares / pixels) / 255};
+}
+
+}  // namespace trainer::data

@@ -1,0 +1,109 @@
+// A backend: where a network trains. It owns the memory and the handles, makes ops ready, and records a step
+// to be launched again and again. Everything that a step calls (ops, gather, update) only launches.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/buffer.hpp"
+#include "kernels/device_info.hpp"
+#include "kernels/math/batching.hpp"
+#include "kernels/math/optimizer.hpp"
+#include "kernels/math/schedule.hpp"
+#include "kernels/op.hpp"
+
+namespace trainer {
+
+// What goes wrong in a backend; the message is complete.
+class BackendError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Opens a step: sets state->valid, copies the images of the step's rows and normalises them:
+// x[row] = pixel * scale + shift, labels[row]; rows from `valid` on are zero.
+struct GatherArgs {
+  Batching batching;
+  Shape shape;
+  float scale = 1;
+  float shift = 0;
+  const std::uint8_t* images = nullptr;         // [count, h, w, c], resident
+  const std::uint8_t* stored_labels = nullptr;  // [count]
+  float* x = nullptr;                           // [batch, h, w, c]
+  std::uint8_t* labels = nullptr;               // [batch]
+  StepState* state = nullptr;
+};
+
+// Closes a training step: notes a loss that is not finite and from then on changes nothing; else one
+// optimiser pass over the flat parameters. Then advances state->step.
+struct UpdateArgs {
+  Optimizer optimizer;
+  Schedule schedule;
+  Batching batching;  // for the epoch of a step
+  const std::vector<Segment>* segments = nullptr;
+  float* w = nullptr;  // all arenas alike, [parameters]
+  const float* dw = nullptr;
+  float* slot0 = nullptr;  // optimizer_slots() of them
+  float* slot1 = nullptr;
+  StepState* state = nullptr;
+};
+
+// A recorded sequence of launches.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void launch() = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  virtual DeviceInfo info() const = 0;
+
+  // Zeroed and aligned to 64 bytes at least. `what` names the arena in an out-of-memory error.
+  virtual Buffer allocate(std::size_t bytes, std::string_view what) = 0;
+  // `bytes` of host memory for steps to read: copied to a device once, used in place on the CPU. The host
+  // memory stays as it is for as long as the buffer lives.
+  virtual Buffer hold(const void* data, std::size_t bytes, std::string_view what) = 0;
+  // Copies that wait until they are done; never within an epoch.
+  virtual void upload(std::byte* to, const void* from, std::size_t bytes) = 0;
+  virtual void download(void* to, const std::byte* from, std::size_t bytes) = 0;
+
+  // Throws BackendError with the op's description when it cannot be built. `wants_dx`: whether backward is
+  // ever asked for dx (the first op's is not).
+  virtual std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) = 0;
+
+  virtual void gather(const GatherArgs& args) = 0;
+  virtual void update(const UpdateArgs& args) = 0;
+  virtual void advance(StepState* state) = 0;  // closes a step that does not train: ++state->step
+
+  virtual std::unique_ptr<Recording> record(std::function<void()> step) = 0;
+  // True while so many launches are in flight that the host should look around before the next one.
+  virtual bool busy() const = 0;
+  virtual void wait() = 0;  // until everything launched is done
+
+ protected:
+  Backend() = default;
+};
+
+struct CpuOptions {
+  int threads = 0;  // 0: every core that this process may use
+};
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
+
+struct CudaOptions {
+  int device = 0;
+};
+GpuAvailability gpu_availability();
+std::unique_ptr<Backend> make_cuda_backend(
+    const CudaOptions& options);  // throws BackendError with the reason
+
+}  // namespace trainer

@@ -1,0 +1,52 @@
+// What every op of the CPU engine shares; the backend owns it and outlives its ops. An op is made by the
+// function named after it, in the file named after it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "kernels/cpu/loops.hpp"
+#include "kernels/cpu/onednn.hpp"
+#include "kernels/op.hpp"
+
+namespace trainer::cpu {
+
+struct CpuContext {
+  const Loops& loops;
+  OneDnn dnn;
+  int threads;
+};
+
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Cuts one workspace into aligned pieces: with a null base it only adds up what is needed.
+class Carver {
+ public:
+  explicit Carver(std::byte* base) : base_(base) {}
+  float* floats(std::size_t count) { return reinterpret_cast<float*>(bytes(count * sizeof(float))); }
+  std::byte* bytes(std::size_t count) {
+    std::byte* piece = base_ == nullptr ? nullptr : base_ + used_;
+    used_ += aligned(count);
+    return piece;
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* base_;
+  std::size_t used_ = 0;
+};
+
+std::unique_ptr<Op> make_conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx);
+std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch);
+std::unique_ptr<Op> make_dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx);
+std::unique_ptr<Op> make_head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx);
+std::unique_ptr<Op> make_maxpool(const CpuContext& context, const MaxPoolDesc& desc, int batch);
+std::unique_ptr<Op> make_avgpool(const CpuContext& context, const AvgPoolDesc& desc, int batch);
+std::unique_ptr<Op> make_relu(const CpuContext& context, const ReluDesc& desc, int batch);
+std::unique_ptr<Op> make_dropout(const CpuContext& context, const DropoutDesc& desc, int batch);
+std::unique_ptr<Op> make_batchnorm(const CpuContext& context, const BatchNormDesc& desc, int batch);
+
+}  // namespace trainer::cpu

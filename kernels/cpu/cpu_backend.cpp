@@ -1,0 +1,169 @@
+// The CPU engine: oneDNN for convolutions and products, the project's own loops for the rest, one pool of
+// threads. A recording is the closure itself, and a launch runs it to its end.
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <fmt/format.h>
+#include <new>
+#include <omp.h>
+
+#include "kernels/backend.hpp"
+#include "kernels/cpu/context.hpp"
+#include "kernels/cpu/cpu_info.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace trainer {
+
+namespace cpu {
+
+namespace {
+
+constexpr int kLargestMaxPool = 15;  // a window's winner is kept in one byte
+
+void require_poolable(const OpDesc& desc, const Window& window) {
+  if (window.size <= kLargestMaxPool) return;
+  throw BackendError(
+      fmt::format("{}: the CPU engine pools windows of at most {} by {}; use avgpool, or pool in two steps",
+                  describe(desc), kLargestMaxPool, kLargestMaxPool));
+}
+
+class CpuRecording final : public Recording {
+ public:
+  explicit CpuRecording(std::function<void()> step) : step_(std::move(step)) {}
+  void launch() override { step_(); }
+
+ private:
+  std::function<void()> step_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads)
+      : engine_(dnnl::engine::kind::cpu, 0),
+        context_{best_loops(), {engine_, dnnl::stream(engine_)}, threads} {
+    omp_set_num_threads(threads);  // oneDNN's as well
+  }
+
+  DeviceInfo info() const override {
+    DeviceInfo info;
+    info.kind = "cpu";
+    info.cpu = read_cpu_info();
+    info.cpu.threads = context_.threads;
+    info.cpu.loops = context_.loops.name;
+    info.name = fmt::format("CPU: {}, {} threads", info.cpu.model, context_.threads);
+    return info;
+  }
+
+  Buffer allocate(std::size_t bytes, std::string_view what) override {
+    const std::size_t whole = aligned(bytes > 0 ? bytes : 1);
+    void* data = std::aligned_alloc(kAlignment, whole);
+    if (data == nullptr) {
+      throw BackendError(
+          fmt::format("out of memory: {} bytes for {}; a smaller --batch needs less", bytes, what));
+    }
+    std::memset(data, 0, whole);
+    return {static_cast<std::byte*>(data), bytes, [](std::byte* memory) { std::free(memory); }};
+  }
+
+  Buffer hold(const void* data, std::size_t bytes, std::string_view /*what*/) override {
+    auto* in_place =
+        static_cast<std::byte*>(const_cast<void*>(data));  // NOLINT: a Buffer is read here, never written
+    return {in_place, bytes, [](std::byte*) {}};
+  }
+
+  void upload(std::byte* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void download(void* to, const std::byte* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+
+  std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
+    omp_set_num_threads(context_.threads);
+    try {
+      return std::visit([&](const auto& d) { return make(d, batch, wants_dx); }, desc);
+    } catch (const dnnl::error& error) {
+      throw BackendError(fmt::format("{}, batch {}: oneDNN: {} (status {})", describe(desc), batch,
+                                     error.what(), static_cast<int>(error.status)));
+    }
+  }
+
+  void gather(const GatherArgs& args) override {
+    StepState& state = *args.state;
+    state.valid = valid_rows(args.batching, state.step);
+    state.batch_loss = 0;
+    const GatherLoop loop{args.batching, state.step, state.valid, args.shape.size(),
+                          args.scale,    args.shift, args.images, args.stored_labels,
+                          args.x,        args.labels};
+    parallel(args.batching.batch, 8, context_.threads,
+             [&](const Share& share) { context_.loops.gather(loop, share.begin, share.end); });
+  }
+
+  void update(const UpdateArgs& args) override {
+    StepState& state = *args.state;
+    if (!std::isfinite(state.batch_loss) && state.first_bad_step == kNoBadStep)
+      state.first_bad_step = state.step;
+    if (state.first_bad_step == kNoBadStep) {
+      const UpdateStep step =
+          update_step(args.optimizer, args.schedule, state.step, pass_of(args.batching, state.step));
+      for (const Segment& segment : *args.segments) update_segment(args, step, segment);
+    }
+    ++state.step;
+  }
+
+  void advance(StepState* state) override { ++state->step; }
+
+  std::unique_ptr<Recording> record(std::function<void()> step) override {
+    return std::make_unique<CpuRecording>(std::move(step));
+  }
+  bool busy() const override { return false; }
+  void wait() override {}
+
+ private:
+  std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
+    require_poolable(d, d.pool);
+    if (d.in.c == 1 && d.stride == 1 && !wants_dx) return make_one_channel_conv(context_, d, batch);
+    return make_conv(context_, d, batch, wants_dx);
+  }
+  std::unique_ptr<Op> make(const DenseDesc& d, int batch, bool wants_dx) {
+    return make_dense(context_, d, batch, wants_dx);
+  }
+  std::unique_ptr<Op> make(const HeadDesc& d, int batch, bool wants_dx) {
+    return make_head(context_, d, batch, wants_dx);
+  }
+  std::unique_ptr<Op> make(const MaxPoolDesc& d, int batch, bool /*wants_dx*/) {
+    require_poolable(d, d.window);
+    return make_maxpool(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const AvgPoolDesc& d, int batch, bool /*wants_dx*/) {
+    return make_avgpool(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const ReluDesc& d, int batch, bool /*wants_dx*/) {
+    return make_relu(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const DropoutDesc& d, int batch, bool /*wants_dx*/) {
+    return make_dropout(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const BatchNormDesc& d, int batch, bool /*wants_dx*/) {
+    return make_batchnorm(context_, d, batch);
+  }
+
+  void update_segment(const UpdateArgs& args, const UpdateStep& step, const Segment& segment) {
+    const auto at = [&](float* arena) { return arena == nullptr ? nullptr : arena + segment.offset; };
+    const UpdateLoop loop{args.optimizer, step,          segment.rate_factor,
+                          segment.decay,  at(args.w),    args.dw + segment.offset,
+                          at(args.slot0), at(args.slot1)};
+    parallel(segment.count, 4096, context_.threads,
+             [&](const Share& share) { context_.loops.update(loop, share.begin, share.end); });
+  }
+
+  dnnl::engine engine_;
+  CpuContext context_;
+};
+
+}  // namespace
+
+}  // namespace cpu
+
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+  const int threads = options.threads > 0 ? options.threads : cpu::usable_cores();
+  return std::make_unique<cpu::CpuBackend>(threads);
+}
+
+}  // namespace trainer

@@ -1,0 +1,63 @@
+// Dense layer, ReLU fused: forward in oneDNN's product, backward as a mask before the two products.
+#include "kernels/cpu/inner_product.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace trainer::cpu {
+
+namespace {
+
+class Dense final : public Op {
+ public:
+  Dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx)
+      : Op(desc, batch),
+        context_(context),
+        relu_(desc.relu),
+        outputs_(static_cast<std::size_t>(batch) * desc.out),
+        product_(context.dnn, {batch, desc.in, desc.out, desc.bias, desc.relu, wants_dx}) {}
+
+  std::size_t workspace_bytes() const override {
+    return aligned(product_.scratch_bytes()) + (relu_ ? aligned(outputs_ * sizeof(float)) : 0);
+  }
+  std::size_t stored_count(int index) const override {
+    return index == 0 ? product_.weight_floats() : Op::stored_count(index);
+  }
+  void store(int index, const float* canonical, float* stored) const override {
+    index == 0 ? product_.store(canonical, stored) : Op::store(index, canonical, stored);
+  }
+  void fetch(int index, const float* stored, float* canonical) const override {
+    index == 0 ? product_.fetch(stored, canonical) : Op::fetch(index, stored, canonical);
+  }
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    product_.forward(args.x, args.w, args.b, args.y, args.workspace);
+  }
+
+  void run_backward(const OpArgs& args) override {
+    Carver carver(args.workspace);
+    std::byte* scratch = carver.bytes(product_.scratch_bytes());
+    const float* dy = args.dy;
+    if (relu_) {
+      float* masked = carver.floats(outputs_);  // [n, out]
+      parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
+        context_.loops.relu_backward(args.y, args.dy, masked, share.begin, share.end);
+      });
+      dy = masked;
+    }
+    product_.backward_weights(args.x, dy, args.dw, args.db, scratch);
+    if (args.dx != nullptr) product_.backward_data(dy, args.w, args.dx, scratch);
+  }
+
+  const CpuContext& context_;
+  bool relu_;
+  std::size_t outputs_;
+  InnerProduct product_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
+  return std::make_unique<Dense>(context, desc, batch, wants_dx);
+}
+
+}  // namespace trainer::cpu

@@ -1,0 +1,100 @@
+// The engine's own inner loops, each over a range and on one thread. They are compiled several times, once
+// for each instruction set (kernels/cpu/loops/*.cpp with different -march), and reached through a table that
+// the backend picks at start-up, so that one binary runs on any x86-64 and uses AVX-512 where it is. All maps
+// are [n, h, w, c]; ranges `begin` and `end` count images unless said otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/math/batching.hpp"
+#include "kernels/math/optimizer.hpp"
+#include "kernels/shape.hpp"
+
+namespace trainer::cpu {
+
+constexpr std::uint8_t kNoWinner = 255;  // ReLU stopped the gradient of this window
+
+struct GatherLoop {
+  Batching batching;
+  std::uint64_t step;
+  std::uint32_t valid;
+  std::size_t pixels;  // of one image, channels included
+  float scale, shift;
+  const std::uint8_t* images;
+  const std::uint8_t* stored_labels;
+  float* x;
+  std::uint8_t* labels;
+};
+
+// Max pooling of `map` [n, map.h, map.w, channels of `stride_c`], the first c of which are pooled. `winner`
+// holds the row-major index of each window's first maximum, or kNoWinner where `relu` cut it off; size * size
+// <= 255.
+struct PoolLoop {
+  Shape map;
+  int stride_c;
+  Window window;
+  Shape out;
+  bool relu;
+};
+
+// One-channel convolution at stride 1 on an image already padded to [h + k - 1, w + k - 1].
+struct OneChannelLoop {
+  int h, w;  // of the map
+  int kernel;
+  int channels;  // as stored: a multiple of `lanes`
+  int lanes;     // 4, 8 or 16 channels to a vector
+  bool relu;
+};
+
+struct UpdateLoop {
+  Optimizer optimizer;
+  UpdateStep step;
+  float rate_factor;
+  float decay;
+  float* w;
+  const float* dw;
+  float* slot0;
+  float* slot1;
+};
+
+struct DropoutLoop {
+  float drop;
+  std::uint32_t stream;
+  std::uint64_t step, seed;
+};
+
+struct Loops {
+  const char* name;  // "x86-64-v4"
+  int widest_lanes;
+
+  void (*gather)(const GatherLoop& loop, std::size_t begin, std::size_t end);  // rows of the batch
+
+  void (*maxpool)(const PoolLoop& loop, const float* map, float* y, std::uint8_t* winner, std::size_t images);
+  void (*maxpool_backward)(const PoolLoop& loop, const float* dy, const std::uint8_t* winner, float* dmap,
+                           std::size_t images);
+  void (*avgpool)(const PoolLoop& loop, const float* map, float* y, std::size_t images);
+  void (*avgpool_backward)(const PoolLoop& loop, const float* dy, float* dmap, std::size_t images);
+
+  // padded [h + k - 1, w + k - 1], w [k, k, channels], b [channels], map [h, w, channels]
+  void (*one_channel)(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
+                      float* map);
+  // dw [k, k, channels] += padded * dmap, db [channels] += dmap
+  void (*one_channel_weights)(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
+                              float* db);
+
+  // Element-wise, over elements begin .. end - 1.
+  void (*relu)(const float* x, float* y, std::size_t begin, std::size_t end);
+  void (*relu_backward)(const float* y, const float* dy, float* dx, std::size_t begin, std::size_t end);
+  void (*add)(const float* x, float* sum, std::size_t begin, std::size_t end);  // sum += x
+  void (*dropout)(const DropoutLoop& loop, const float* x, float* y, std::uint8_t* kept, std::size_t begin,
+                  std::size_t end);  // begin is a multiple of 4
+  void (*dropout_backward)(float drop, const std::uint8_t* kept, const float* dy, float* dx,
+                           std::size_t begin, std::size_t end);
+  void (*update)(const UpdateLoop& loop, std::size_t begin, std::size_t end);
+};
+
+// The table for the best instruction set that this processor has and the binary was compiled for.
+const Loops& best_loops();
+
+}  // namespace trainer::cpu

@@ -1,0 +1,136 @@
+// Loops in which every element stands alone: gathering, ReLU, dropout and the optimisers. They are written so
+// that the compiler turns them into vectors of whatever width this copy is compiled for.
+#include "kernels/cpu/loops/loops.hpp"
+#include "kernels/math/dropout.hpp"
+
+namespace trainer::cpu::TRAINER_LOOPS {
+
+void gather(const GatherLoop& loop, std::size_t begin, std::size_t end) {
+  for (std::size_t row = begin; row < end; ++row) {
+    float* __restrict x = loop.x + row * loop.pixels;
+    if (row >= loop.valid) {
+      for (std::size_t i = 0; i < loop.pixels; ++i) x[i] = 0;
+      loop.labels[row] = 0;
+      continue;
+    }
+    const std::size_t image = image_of(loop.batching, loop.step, static_cast<std::uint32_t>(row));
+    const std::uint8_t* __restrict pixels = loop.images + image * loop.pixels;
+    for (std::size_t i = 0; i < loop.pixels; ++i)
+      x[i] = static_cast<float>(pixels[i]) * loop.scale + loop.shift;
+    loop.labels[row] = loop.stored_labels[image];
+  }
+}
+
+void relu(const float* __restrict x, float* __restrict y, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) y[i] = x[i] < 0 ? 0 : x[i];  // a NaN stays one
+}
+
+void relu_backward(const float* __restrict y, const float* __restrict dy, float* __restrict dx,
+                   std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+void add(const float* __restrict x, float* __restrict sum, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) sum[i] += x[i];
+}
+
+namespace {
+
+constexpr int kCounters = 16;  // Philox counters drawn side by side: 64 words
+
+// words[w * kCounters + j]: word w of counter first + j.
+void draw(const DropoutLoop& loop, std::uint32_t first, std::uint32_t* __restrict words) {
+  for (int j = 0; j < kCounters; ++j) {
+    const Philox4 drawn =
+        philox4x32({{first + static_cast<std::uint32_t>(j), static_cast<std::uint32_t>(loop.step),
+                     static_cast<std::uint32_t>(loop.step >> 32), loop.stream}},
+                   static_cast<std::uint32_t>(loop.seed), static_cast<std::uint32_t>(loop.seed >> 32));
+    for (int w = 0; w < 4; ++w) words[w * kCounters + j] = drawn.word[w];
+  }
+}
+
+}  // namespace
+
+void dropout(const DropoutLoop& loop, const float* __restrict x, float* __restrict y,
+             std::uint8_t* __restrict kept, std::size_t begin, std::size_t end) {
+  const float scale = 1 / (1 - loop.drop);
+  std::uint32_t words[4 * kCounters];
+  for (std::size_t at = begin; at < end; at += 4 * kCounters) {
+    draw(loop, static_cast<std::uint32_t>(at / 4), words);
+    const std::size_t count = end - at < 4 * kCounters ? end - at : 4 * kCounters;
+    for (std::size_t i = 0; i < count; ++i) {
+      const bool keep = unit_float(words[i % 4 * kCounters + i / 4]) >= loop.drop;
+      kept[at + i] = keep ? 1 : 0;
+      y[at + i] = keep ? x[at + i] * scale : 0;
+    }
+  }
+}
+
+void dropout_backward(float drop, const std::uint8_t* __restrict kept, const float* __restrict dy,
+                      float* __restrict dx, std::size_t begin, std::size_t end) {
+  const float scale = 1 / (1 - drop);
+  for (std::size_t i = begin; i < end; ++i) dx[i] = kept[i] != 0 ? dy[i] * scale : 0;
+}
+
+namespace {
+
+void update_sgd(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
+  const float* __restrict dw = loop.dw;
+  float* __restrict w = loop.w;
+  float* __restrict v = loop.slot0;
+  const UpdateStep step = loop.step;
+  const float rate = step.rate * loop.rate_factor;
+  if (v == nullptr) {
+    for (std::size_t i = begin; i < end; ++i) {
+      float none = 0;
+      sgd_update(step, false, rate, loop.decay, dw[i], w[i], none);
+    }
+    return;
+  }
+  for (std::size_t i = begin; i < end; ++i) {
+    sgd_update(step, loop.optimizer.nesterov, rate, loop.decay, dw[i], w[i], v[i]);
+  }
+}
+
+void update_adam(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
+  const float* __restrict dw = loop.dw;
+  float* __restrict w = loop.w;
+  float* __restrict m = loop.slot0;
+  float* __restrict v = loop.slot1;
+  const UpdateStep step = loop.step;
+  const Optimizer optimizer = loop.optimizer;
+  const bool decoupled = optimizer.kind == OptimizerKind::adamw;
+  const float l2 = decoupled ? 0 : loop.decay;
+  const float shrink = decoupled ? loop.decay : 0;
+  const float rate = step.rate * loop.rate_factor;
+  for (std::size_t i = begin; i < end; ++i) {
+    adam_update(optimizer, step, rate, l2, shrink, dw[i], w[i], m[i], v[i]);
+  }
+}
+
+void update_adadelta(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
+  const float* __restrict dw = loop.dw;
+  float* __restrict w = loop.w;
+  float* __restrict a = loop.slot0;
+  float* __restrict e = loop.slot1;
+  const Optimizer optimizer = loop.optimizer;
+  const float rate = loop.step.rate * loop.rate_factor;
+  for (std::size_t i = begin; i < end; ++i)
+    adadelta_update(optimizer, rate, loop.decay, dw[i], w[i], a[i], e[i]);
+}
+
+}  // namespace
+
+void update(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
+  switch (loop.optimizer.kind) {
+    case OptimizerKind::sgd:
+      return update_sgd(loop, begin, end);
+    case OptimizerKind::adam:
+    case OptimizerKind::adamw:
+      return update_adam(loop, begin, end);
+    case OptimizerKind::adadelta:
+      return update_adadelta(loop, begin, end);
+  }
+}
+
+}  // namespace trainer::cpu::TRAINER_LOOPS

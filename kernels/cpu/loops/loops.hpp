@@ -1,0 +1,30 @@
+// The loops of one instruction set: every source beside this file is compiled once for each set, inside a
+// namespace of its own (TRAINER_LOOPS: v2, v3, v4, base), so that the linker never mixes them. Nothing here
+// may call a function that is not always inlined, except memcpy and the mathematical library.
+#pragma once
+
+#include "kernels/cpu/loops.hpp"
+
+namespace trainer::cpu::TRAINER_LOOPS {
+
+void gather(const GatherLoop& loop, std::size_t begin, std::size_t end);
+void maxpool(const PoolLoop& loop, const float* map, float* y, std::uint8_t* winner, std::size_t images);
+void maxpool_backward(const PoolLoop& loop, const float* dy, const std::uint8_t* winner, float* dmap,
+                      std::size_t images);
+void avgpool(const PoolLoop& loop, const float* map, float* y, std::size_t images);
+void avgpool_backward(const PoolLoop& loop, const float* dy, float* dmap, std::size_t images);
+void one_channel(const OneChannelLoop& loop, const float* padded, const float* w, const float* b, float* map);
+void one_channel_weights(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
+                         float* db);
+void relu(const float* x, float* y, std::size_t begin, std::size_t end);
+void relu_backward(const float* y, const float* dy, float* dx, std::size_t begin, std::size_t end);
+void add(const float* x, float* sum, std::size_t begin, std::size_t end);
+void dropout(const DropoutLoop& loop, const float* x, float* y, std::uint8_t* kept, std::size_t begin,
+             std::size_t end);
+void dropout_backward(float drop, const std::uint8_t* kept, const float* dy, float* dx, std::size_t begin,
+                      std::size_t end);
+void update(const UpdateLoop& loop, std::size_t begin, std::size_t end);
+
+const Loops& table();
+
+}  // namespace trainer::cpu::TRAINER_LOOPS

@@ -1,0 +1,183 @@
+// Convolution of a one-channel image, which a general library does badly: the sum has only k * k terms, so
+// the work is bound by loads unless the outputs stay in registers. The vectors run over output channels; a
+// tile of kRows x kColumns map positions times kVectors channel vectors is kept in registers while the filter
+// is walked, and each pixel is loaded once and broadcast. The gradient of the weights keeps kTaps x kVectors
+// sums in registers along a row of the map.
+#include "kernels/cpu/loops/loops.hpp"
+
+namespace trainer::cpu::TRAINER_LOOPS {
+
+namespace {
+
+template <int kLanes>
+struct VectorOf {
+  typedef float Type __attribute__((vector_size(kLanes * sizeof(float)), aligned(sizeof(float)), may_alias));
+};
+
+// One image's arrays, the first channel of the block in hand.
+struct Operands {
+  const float* padded;
+  const float* w;
+  const float* b;
+  float* map;
+};
+
+template <int kLanes, int kVectors, int kRows, int kColumns>
+HOST_DEVICE void tile(const OneChannelLoop& loop, const Operands& at, int y, int x) {
+  using Vector = typename VectorOf<kLanes>::Type;
+  const int width = loop.w + loop.kernel - 1;
+  Vector sum[kRows][kColumns][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int c = 0; c < kColumns; ++c) {
+      for (int v = 0; v < kVectors; ++v) sum[r][c][v] = *reinterpret_cast<const Vector*>(at.b + v * kLanes);
+    }
+  }
+  for (int ky = 0; ky < loop.kernel; ++ky) {
+    for (int kx = 0; kx < loop.kernel; ++kx) {
+      const float* w = at.w + static_cast<std::ptrdiff_t>(ky * loop.kernel + kx) * loop.channels;
+      const float* pixels = at.padded + static_cast<std::ptrdiff_t>(y + ky) * width + x + kx;
+      for (int r = 0; r < kRows; ++r) {
+        for (int c = 0; c < kColumns; ++c) {
+          for (int v = 0; v < kVectors; ++v) {
+            sum[r][c][v] += *reinterpret_cast<const Vector*>(w + v * kLanes) * pixels[r * width + c];
+          }
+        }
+      }
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int c = 0; c < kColumns; ++c) {
+      for (int v = 0; v < kVectors; ++v) {
+        Vector value = sum[r][c][v];
+        if (loop.relu) value = value < 0 ? Vector{} : value;  // a NaN stays one
+        float* out =
+            at.map + (static_cast<std::ptrdiff_t>(y + r) * loop.w + x + c) * loop.channels + v * kLanes;
+        *reinterpret_cast<Vector*>(out) = value;
+      }
+    }
+  }
+}
+
+// Covers the map with tiles; the last ones of a row or column reach back over what is already done.
+template <int kLanes, int kVectors, int kRows, int kColumns>
+void tiles(const OneChannelLoop& loop, const Operands& at) {
+  for (int y = 0; y < loop.h; y += kRows) {
+    const int row = y + kRows <= loop.h ? y : loop.h - kRows;
+    for (int x = 0; x < loop.w; x += kColumns) {
+      const int column = x + kColumns <= loop.w ? x : loop.w - kColumns;
+      tile<kLanes, kVectors, kRows, kColumns>(loop, at, row, column);
+    }
+  }
+}
+
+template <int kLanes, int kVectors>
+void forward_block(const OneChannelLoop& loop, const Operands& at) {
+  if (loop.h >= 2 && loop.w >= 4) {
+    tiles<kLanes, kVectors, 2, TRAINER_LOOPS_LANES == 16 ? 4 : 2>(loop, at);
+  } else {
+    tiles<kLanes, kVectors, 1, 1>(loop, at);
+  }
+}
+
+template <int kLanes>
+void forward_lanes(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
+                   float* map) {
+  int c = 0;
+  for (; c + 3 * kLanes <= loop.channels; c += 3 * kLanes) {
+    forward_block<kLanes, 3>(loop, {padded, w + c, b + c, map + c});
+  }
+  for (; c + 2 * kLanes <= loop.channels; c += 2 * kLanes) {
+    forward_block<kLanes, 2>(loop, {padded, w + c, b + c, map + c});
+  }
+  for (; c < loop.channels; c += kLanes) forward_block<kLanes, 1>(loop, {padded, w + c, b + c, map + c});
+}
+
+// dw of taps kx .. kx + kTaps - 1 of filter row ky, over one row of the map.
+template <int kLanes, int kVectors, int kTaps>
+HOST_DEVICE void weights_row(const OneChannelLoop& loop, const float* pixels, const float* dmap, float* dw) {
+  using Vector = typename VectorOf<kLanes>::Type;
+  Vector sum[kTaps][kVectors];
+  for (int t = 0; t < kTaps; ++t) {
+    for (int v = 0; v < kVectors; ++v)
+      sum[t][v] = *reinterpret_cast<const Vector*>(dw + t * loop.channels + v * kLanes);
+  }
+  for (int x = 0; x < loop.w; ++x, dmap += loop.channels) {
+    for (int v = 0; v < kVectors; ++v) {
+      const Vector gradient = *reinterpret_cast<const Vector*>(dmap + v * kLanes);
+      for (int t = 0; t < kTaps; ++t) sum[t][v] += gradient * pixels[x + t];
+    }
+  }
+  for (int t = 0; t < kTaps; ++t) {
+    for (int v = 0; v < kVectors; ++v)
+      *reinterpret_cast<Vector*>(dw + t * loop.channels + v * kLanes) = sum[t][v];
+  }
+}
+
+template <int kLanes, int kVectors>
+void weights_block(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
+  using Vector = typename VectorOf<kLanes>::Type;
+  const int width = loop.w + loop.kernel - 1;
+  for (int y = 0; y < loop.h; ++y) {
+    const float* row = dmap + static_cast<std::ptrdiff_t>(y) * loop.w * loop.channels;
+    for (int ky = 0; ky < loop.kernel; ++ky) {
+      const float* pixels = padded + static_cast<std::ptrdiff_t>(y + ky) * width;
+      float* taps = dw + static_cast<std::ptrdiff_t>(ky) * loop.kernel * loop.channels;
+      int kx = 0;
+      for (; kx + 5 <= loop.kernel; kx += 5) {
+        weights_row<kLanes, kVectors, 5>(loop, pixels + kx, row, taps + kx * loop.channels);
+      }
+      for (; kx + 3 <= loop.kernel; kx += 3) {
+        weights_row<kLanes, kVectors, 3>(loop, pixels + kx, row, taps + kx * loop.channels);
+      }
+      for (; kx < loop.kernel; ++kx) {
+        weights_row<kLanes, kVectors, 1>(loop, pixels + kx, row, taps + kx * loop.channels);
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      Vector sum = *reinterpret_cast<const Vector*>(db + v * kLanes);
+      for (int x = 0; x < loop.w; ++x)
+        sum += *reinterpret_cast<const Vector*>(row + x * loop.channels + v * kLanes);
+      *reinterpret_cast<Vector*>(db + v * kLanes) = sum;
+    }
+  }
+}
+
+template <int kLanes>
+void weights_lanes(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
+  int c = 0;
+  for (; c + 3 * kLanes <= loop.channels; c += 3 * kLanes) {
+    weights_block<kLanes, 3>(loop, padded, dmap + c, dw + c, db + c);
+  }
+  for (; c + 2 * kLanes <= loop.channels; c += 2 * kLanes) {
+    weights_block<kLanes, 2>(loop, padded, dmap + c, dw + c, db + c);
+  }
+  for (; c < loop.channels; c += kLanes) weights_block<kLanes, 1>(loop, padded, dmap + c, dw + c, db + c);
+}
+
+}  // namespace
+
+void one_channel(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
+                 float* map) {
+  switch (loop.lanes) {
+    case 16:
+      return forward_lanes<16>(loop, padded, w, b, map);
+    case 8:
+      return forward_lanes<8>(loop, padded, w, b, map);
+    default:
+      return forward_lanes<4>(loop, padded, w, b, map);
+  }
+}
+
+void one_channel_weights(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
+                         float* db) {
+  switch (loop.lanes) {
+    case 16:
+      return weights_lanes<16>(loop, padded, dmap, dw, db);
+    case 8:
+      return weights_lanes<8>(loop, padded, dmap, dw, db);
+    default:
+      return weights_lanes<4>(loop, padded, dmap, dw, db);
+  }
+}
+
+}  // namespace trainer::cpu::TRAINER_LOOPS

@@ -1,0 +1,178 @@
+// Pooling. Channels are the vectors: a window is walked position by position for a block of 16 channels at a
+// time, with the running maximum and its index in registers. Forward also notes the winner, so that backward
+// needs neither the map nor a second comparison.
+#include <cstring>
+
+#include "kernels/cpu/loops/loops.hpp"
+
+namespace trainer::cpu::TRAINER_LOOPS {
+
+namespace {
+
+// Where a window's upper left corner lies in a map, and how to walk from there.
+struct Corner {
+  std::size_t at;           // of its first channel
+  std::size_t row, column;  // strides in floats
+};
+
+HOST_DEVICE Corner corner_of(const PoolLoop& loop, int py, int px) {
+  const auto column = static_cast<std::size_t>(loop.stride_c);
+  const std::size_t row = column * loop.map.w;
+  return {static_cast<std::size_t>(py) * loop.window.stride * row +
+              static_cast<std::size_t>(px) * loop.window.stride * column,
+          row, column};
+}
+
+// `kBlock` channels of one window.
+template <int kBlock>
+HOST_DEVICE void pool_window(const PoolLoop& loop, const float* __restrict map, const Corner& corner,
+                             float* __restrict y, std::uint8_t* __restrict winner) {
+  float best[kBlock];
+  std::int32_t index[kBlock];
+  const float* first = map + corner.at;
+  for (int c = 0; c < kBlock; ++c) {
+    best[c] = first[c];
+    index[c] = 0;
+  }
+  for (int ky = 0, k = 0; ky < loop.window.size; ++ky) {
+    for (int kx = 0; kx < loop.window.size; ++kx, ++k) {
+      const float* at = first + ky * corner.row + kx * corner.column;
+      for (int c = 0; c < kBlock; ++c) {
+        const bool better = at[c] > best[c];
+        best[c] = better ? at[c] : best[c];
+        index[c] = better ? k : index[c];
+      }
+    }
+  }
+  const float floor = loop.relu ? 0.0F : -__builtin_inff();
+  for (int c = 0; c < kBlock; ++c) {
+    const bool alive = best[c] > floor || best[c] != best[c];
+    y[c] = alive || !loop.relu ? best[c] : 0;
+    winner[c] = static_cast<std::uint8_t>(alive || !loop.relu ? index[c] : kNoWinner);
+  }
+}
+
+// The gradient of `kBlock` channels of one window that shares no position with another.
+template <int kBlock>
+HOST_DEVICE void spread_window(const PoolLoop& loop, const float* __restrict dy,
+                               const std::uint8_t* __restrict winner, float* __restrict dmap,
+                               const Corner& corner) {
+  std::int32_t index[kBlock];
+  for (int c = 0; c < kBlock; ++c) index[c] = winner[c];
+  for (int ky = 0, k = 0; ky < loop.window.size; ++ky) {
+    for (int kx = 0; kx < loop.window.size; ++kx, ++k) {
+      float* at = dmap + corner.at + ky * corner.row + kx * corner.column;
+      for (int c = 0; c < kBlock; ++c) at[c] = index[c] == k ? dy[c] : 0;
+    }
+  }
+}
+
+// Calls body(c, block size as a constant) over all channels: blocks of 16, then 8, then single ones.
+template <typename Body>
+HOST_DEVICE void channel_blocks(int channels, const Body& body) {
+  int c = 0;
+  for (; c + 16 <= channels; c += 16) body.template operator()<16>(c);
+  for (; c + 8 <= channels; c += 8) body.template operator()<8>(c);
+  for (; c < channels; ++c) body.template operator()<1>(c);
+}
+
+bool covers(const PoolLoop& loop) {
+  return loop.window.size == loop.window.stride && loop.out.h * loop.window.size == loop.map.h &&
+         loop.out.w * loop.window.size == loop.map.w && loop.stride_c == loop.out.c;
+}
+
+std::size_t map_floats(const PoolLoop& loop) {
+  return static_cast<std::size_t>(loop.map.h) * loop.map.w * loop.stride_c;
+}
+
+void zero(float* at, std::size_t count) {
+  std::memset(at, 0, count * sizeof(float));
+}
+
+// Windows that overlap add up, in the order in which they are walked.
+void add_winners(const PoolLoop& loop, const float* __restrict dy, const std::uint8_t* __restrict winner,
+                 float* __restrict dmap, const Corner& corner) {
+  for (int c = 0; c < loop.out.c; ++c) {
+    if (winner[c] == kNoWinner) continue;
+    const std::size_t ky = winner[c] / static_cast<std::size_t>(loop.window.size);
+    const std::size_t kx = winner[c] % static_cast<std::size_t>(loop.window.size);
+    dmap[corner.at + ky * corner.row + kx * corner.column + c] += dy[c];
+  }
+}
+
+}  // namespace
+
+void maxpool(const PoolLoop& loop, const float* map, float* y, std::uint8_t* winner, std::size_t images) {
+  for (std::size_t n = 0; n < images; ++n, map += map_floats(loop)) {
+    for (int py = 0; py < loop.out.h; ++py) {
+      for (int px = 0; px < loop.out.w; ++px, y += loop.out.c, winner += loop.out.c) {
+        const Corner corner = corner_of(loop, py, px);
+        channel_blocks(
+            loop.out.c, [&]<int kBlock>(int c) __attribute__((always_inline)) {
+              pool_window<kBlock>(loop, map + c, corner, y + c, winner + c);
+            });
+      }
+    }
+  }
+}
+
+void maxpool_backward(const PoolLoop& loop, const float* dy, const std::uint8_t* winner, float* dmap,
+                      std::size_t images) {
+  const bool whole = covers(loop);
+  const bool apart = loop.window.stride >= loop.window.size;
+  for (std::size_t n = 0; n < images; ++n, dmap += map_floats(loop)) {
+    if (!whole) zero(dmap, map_floats(loop));
+    for (int py = 0; py < loop.out.h; ++py) {
+      for (int px = 0; px < loop.out.w; ++px, dy += loop.out.c, winner += loop.out.c) {
+        const Corner corner = corner_of(loop, py, px);
+        if (!apart) {
+          add_winners(loop, dy, winner, dmap, corner);
+          continue;
+        }
+        channel_blocks(
+            loop.out.c, [&]<int kBlock>(int c) __attribute__((always_inline)) {
+              spread_window<kBlock>(loop, dy + c, winner + c, dmap + c, corner);
+            });
+      }
+    }
+  }
+}
+
+void avgpool(const PoolLoop& loop, const float* map, float* y, std::size_t images) {
+  const float share = 1 / static_cast<float>(loop.window.size * loop.window.size);
+  for (std::size_t n = 0; n < images; ++n, map += map_floats(loop)) {
+    for (int py = 0; py < loop.out.h; ++py) {
+      for (int px = 0; px < loop.out.w; ++px, y += loop.out.c) {
+        const Corner corner = corner_of(loop, py, px);
+        zero(y, loop.out.c);
+        for (int ky = 0; ky < loop.window.size; ++ky) {
+          for (int kx = 0; kx < loop.window.size; ++kx) {
+            const float* at = map + corner.at + ky * corner.row + kx * corner.column;
+            for (int c = 0; c < loop.out.c; ++c) y[c] += at[c];
+          }
+        }
+        for (int c = 0; c < loop.out.c; ++c) y[c] *= share;
+      }
+    }
+  }
+}
+
+void avgpool_backward(const PoolLoop& loop, const float* dy, float* dmap, std::size_t images) {
+  const float share = 1 / static_cast<float>(loop.window.size * loop.window.size);
+  zero(dmap, map_floats(loop) * images);
+  for (std::size_t n = 0; n < images; ++n, dmap += map_floats(loop)) {
+    for (int py = 0; py < loop.out.h; ++py) {
+      for (int px = 0; px < loop.out.w; ++px, dy += loop.out.c) {
+        const Corner corner = corner_of(loop, py, px);
+        for (int ky = 0; ky < loop.window.size; ++ky) {
+          for (int kx = 0; kx < loop.window.size; ++kx) {
+            float* at = dmap + corner.at + ky * corner.row + kx * corner.column;
+            for (int c = 0; c < loop.out.c; ++c) at[c] += dy[c] * share;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace trainer::cpu::TRAINER_LOOPS

@@ -1,0 +1,27 @@
+// The table of this instruction set's loops.
+#include "kernels/cpu/loops/loops.hpp"
+
+namespace trainer::cpu::TRAINER_LOOPS {
+
+const Loops& table() {
+  static constexpr Loops kTable{
+      .name = TRAINER_LOOPS_NAME,
+      .widest_lanes = TRAINER_LOOPS_LANES,
+      .gather = gather,
+      .maxpool = maxpool,
+      .maxpool_backward = maxpool_backward,
+      .avgpool = avgpool,
+      .avgpool_backward = avgpool_backward,
+      .one_channel = one_channel,
+      .one_channel_weights = one_channel_weights,
+      .relu = relu,
+      .relu_backward = relu_backward,
+      .add = add,
+      .dropout = dropout,
+      .dropout_backward = dropout_backward,
+      .update = update,
+  };
+  return kTable;
+}
+
+}  // namespace trainer::cpu::TRAINER_LOOPS

@@ -1,0 +1,39 @@
+// Picks the loops for the best instruction set that this processor has.
+#include "kernels/cpu/loops.hpp"
+
+namespace trainer::cpu {
+
+#if defined(__x86_64__)
+namespace v2 {
+const Loops& table();
+}
+namespace v3 {
+const Loops& table();
+}
+namespace v4 {
+const Loops& table();
+}
+
+const Loops& best_loops() {
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd") &&
+      __builtin_cpu_supports("avx512vl")) {
+    return v4::table();
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) {
+    return v3::table();
+  }
+  return v2::table();
+}
+#else
+namespace base {
+const Loops& table();
+}
+
+const Loops& best_loops() {
+  return base::table();
+}
+#endif
+
+}  // namespace trainer::cpu

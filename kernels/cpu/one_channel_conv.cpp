@@ -1,0 +1,195 @@
+// The first convolution of a grey image: one input channel, stride 1, nobody asks for its dx. Image by image,
+// each thread convolves into a map of its own that stays in its cache, then pools it. The filters are kept as
+// [k, k, channels], channels padded to whole vectors.
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cpu/context.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace trainer::cpu {
+
+namespace {
+
+// The vector width that wastes the fewest lanes on `channels`; of equals the widest.
+int best_lanes(int channels, int widest) {
+  const auto padded = [&](int lanes) { return (channels + lanes - 1) / lanes * lanes; };
+  int best = widest;
+  for (int lanes = widest / 2; lanes >= 4; lanes /= 2) {
+    if (padded(lanes) < padded(best)) best = lanes;
+  }
+  return best;
+}
+
+class OneChannelConv final : public Op {
+ public:
+  OneChannelConv(const CpuContext& context, const ConvDesc& desc, int batch)
+      : Op(desc, batch),
+        context_(context),
+        conv_(desc),
+        out_(out_shape(desc)),
+        taps_(desc.kernel * desc.kernel) {
+    const Shape map = conv_map(desc);
+    const int lanes = best_lanes(desc.out, context.loops.widest_lanes);
+    const int channels = (desc.out + lanes - 1) / lanes * lanes;
+    loop_ = {map.h, map.w, desc.kernel, channels, lanes, desc.relu && !desc.pool};
+    pool_ = {map, channels, desc.pool, out_, desc.relu};
+    padded_floats_ = static_cast<std::size_t>(map.h + desc.kernel - 1) * (map.w + desc.kernel - 1);
+    map_floats_ = static_cast<std::size_t>(map.h) * map.w * channels;
+    direct_ = !desc.pool && channels == desc.out;
+  }
+
+  std::size_t workspace_bytes() const override {
+    Carver carver(nullptr);
+    carve(carver, 0);
+    return carver.used();
+  }
+  std::size_t saved_bytes() const override {
+    return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // winners [n, h, w, c]
+  }
+
+ private:
+  struct Pieces {
+    float *w, *b;         // [k, k, channels], [channels]: shared by the threads
+    float *dw, *db;       // one a thread, the first thread's come first
+    float *padded, *map;  // this thread's
+    std::size_t stride;   // from one thread's dw to the next
+  };
+
+  Pieces carve(Carver& carver, int thread) const {
+    const std::size_t filter = static_cast<std::size_t>(taps_) * loop_.channels;
+    const auto threads = static_cast<std::size_t>(context_.threads);
+    Pieces p{};
+    p.w = carver.floats(filter);
+    p.b = carver.floats(static_cast<std::size_t>(loop_.channels));
+    p.stride = aligned((filter + loop_.channels) * sizeof(float)) / sizeof(float);
+    p.dw = carver.floats(p.stride * threads);
+    const std::size_t padded = aligned(padded_floats_ * sizeof(float)) / sizeof(float);
+    const std::size_t map = aligned(map_floats_ * sizeof(float)) / sizeof(float);
+    float* own = carver.floats((padded + map) * threads);
+    if (own == nullptr) return p;
+    p.dw += p.stride * static_cast<std::size_t>(thread);
+    p.db = p.dw + filter;
+    p.padded = own + (padded + map) * static_cast<std::size_t>(thread);
+    p.map = p.padded + padded;
+    return p;
+  }
+
+  Pieces pieces_of(const OpArgs& args, int thread) const {
+    Carver carver(args.workspace);
+    return carve(carver, thread);
+  }
+
+  // Copies one image into the middle of its border of zeros.
+  const float* pad(const float* x, float* padded) const {
+    const Border& pad = conv_.pad;
+    if (pad == Border{}) return x;
+    const auto width = static_cast<std::size_t>(loop_.w + loop_.kernel - 1);
+    std::memset(padded, 0, padded_floats_ * sizeof(float));
+    for (int row = 0; row < conv_.in.h; ++row) {
+      std::copy_n(x + static_cast<std::size_t>(row) * conv_.in.w, conv_.in.w,
+                  padded + (static_cast<std::size_t>(row) + pad.top) * width + pad.left);
+    }
+    return padded;
+  }
+
+  // w [out, k, k] to [k, k, channels]; lanes beyond `out` are zero.
+  void transpose_in(const OpArgs& args, const Pieces& p) const {
+    std::memset(p.w, 0, static_cast<std::size_t>(taps_) * loop_.channels * sizeof(float));
+    std::memset(p.b, 0, static_cast<std::size_t>(loop_.channels) * sizeof(float));
+    for (int c = 0; c < conv_.out; ++c) {
+      for (int t = 0; t < taps_; ++t) p.w[t * loop_.channels + c] = args.w[c * taps_ + t];
+    }
+    if (conv_.bias) std::copy_n(args.b, conv_.out, p.b);
+  }
+
+  void run_forward(const OpArgs& args) override {
+    transpose_in(args, pieces_of(args, 0));
+    auto* winners = reinterpret_cast<std::uint8_t*>(args.saved);
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
+      const Pieces p = pieces_of(args, share.thread);
+      for (std::size_t n = share.begin; n < share.end; ++n) {
+        float* y = args.y + n * out_.size();
+        const float* image = pad(args.x + n * conv_.in.size(), p.padded);
+        context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
+        if (conv_.pool) {
+          context_.loops.maxpool(pool_, p.map, y, winners + n * out_.size(), 1);
+        } else if (!direct_) {
+          squeeze(p.map, y);
+        }
+      }
+    });
+  }
+
+  // Between channels as stored and as they are.
+  void squeeze(const float* map, float* y) const {
+    for (std::size_t at = 0; at < out_.size();
+         at += static_cast<std::size_t>(conv_.out), map += loop_.channels) {
+      std::copy_n(map, conv_.out, y + at);
+    }
+  }
+  void widen(const float* dy, float* dmap) const {
+    std::memset(dmap, 0, map_floats_ * sizeof(float));
+    for (std::size_t at = 0; at < out_.size();
+         at += static_cast<std::size_t>(conv_.out), dmap += loop_.channels) {
+      std::copy_n(dy + at, conv_.out, dmap);
+    }
+  }
+
+  // The gradient of one image's map [h, w, channels].
+  const float* map_gradient(const OpArgs& args, const Pieces& p, std::size_t n) const {
+    const std::size_t at = n * out_.size();
+    const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
+    if (conv_.pool) {
+      context_.loops.maxpool_backward(pool_, args.dy + at, winners + at, p.map, 1);
+      return p.map;
+    }
+    if (direct_ && !conv_.relu) return args.dy + at;
+    if (direct_) {
+      context_.loops.relu_backward(args.y + at, args.dy + at, p.map, 0, out_.size());
+      return p.map;
+    }
+    widen(args.dy + at, p.map);
+    if (!conv_.relu) return p.map;
+    for (std::size_t i = 0; i < out_.size(); ++i) {
+      if (!(args.y[at + i] > 0)) p.map[i / conv_.out * loop_.channels + i % conv_.out] = 0;
+    }
+    return p.map;
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const Pieces first = pieces_of(args, 0);
+    std::memset(first.dw, 0, first.stride * static_cast<std::size_t>(context_.threads) * sizeof(float));
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
+      const Pieces p = pieces_of(args, share.thread);
+      for (std::size_t n = share.begin; n < share.end; ++n) {
+        const float* image = pad(args.x + n * conv_.in.size(), p.padded);
+        context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), p.dw, p.db);
+      }
+    });
+    for (int t = 1; t < context_.threads; ++t) {
+      context_.loops.add(first.dw + static_cast<std::size_t>(t) * first.stride, first.dw, 0, first.stride);
+    }
+    for (int c = 0; c < conv_.out; ++c) {
+      for (int t = 0; t < taps_; ++t) args.dw[c * taps_ + t] = first.dw[t * loop_.channels + c];
+    }
+    if (conv_.bias) std::copy_n(first.db, conv_.out, args.db);
+  }
+
+  const CpuContext& context_;
+  ConvDesc conv_;
+  Shape out_;
+  int taps_;
+  OneChannelLoop loop_{};
+  PoolLoop pool_{};
+  std::size_t padded_floats_ = 0, map_floats_ = 0;  // of one image
+  bool direct_ = false;                             // the map is y
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch) {
+  return std::make_unique<OneChannelConv>(context, desc, batch);
+}
+
+}  // namespace trainer::cpu

@@ -1,0 +1,94 @@
+// The one place that knows the difference between oneDNN's 2.x and 3.x C++ interfaces, plus the few types
+// that the ops on top of it share. 2.x wraps an operation descriptor into a primitive descriptor; 3.x takes
+// the same arguments without the wrapper.
+#pragma once
+
+#include <cstddef>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <utility>
+
+#include "kernels/op.hpp"
+
+namespace trainer::cpu {
+
+using Desc = dnnl::memory::desc;
+using Dims = dnnl::memory::dims;
+using Tag = dnnl::memory::format_tag;
+
+inline Desc float_desc(const Dims& dims, Tag tag) {
+  return {dims, dnnl::memory::data_type::f32, tag};
+}
+
+// Everything oneDNN asks for in a convolution.
+struct ConvShape {
+  Desc x, w, b, y;  // b empty: no bias
+  Dims stride, pad_begin, pad_end;
+};
+
+// Scratch memory is the caller's; `relu` fuses one behind a forward operation.
+inline dnnl::primitive_attr user_scratch(bool relu = false) {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (relu) {
+    dnnl::post_ops ops;
+#if DNNL_VERSION_MAJOR >= 3
+    ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
+#else
+    ops.append_eltwise(1.0F, dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
+#endif
+    attr.set_post_ops(ops);
+  }
+  return attr;
+}
+
+// Builds the primitive descriptor of Primitive; `head` are the arguments that come before the memory
+// descriptors.
+template <typename Primitive, typename... Args>
+typename Primitive::primitive_desc describe_primitive(const dnnl::engine& engine,
+                                                      const dnnl::primitive_attr& attr, Args&&... args) {
+#if DNNL_VERSION_MAJOR >= 3
+  return typename Primitive::primitive_desc(engine, std::forward<Args>(args)..., attr);
+#else
+  return
+      typename Primitive::primitive_desc(typename Primitive::desc(std::forward<Args>(args)...), attr, engine);
+#endif
+}
+
+// The same for a backward primitive, which takes the forward one as a hint.
+template <typename Primitive, typename Hint, typename... Args>
+typename Primitive::primitive_desc describe_backward(const dnnl::engine& engine,
+                                                     const dnnl::primitive_attr& attr, const Hint& hint,
+                                                     Args&&... args) {
+#if DNNL_VERSION_MAJOR >= 3
+  return typename Primitive::primitive_desc(engine, std::forward<Args>(args)..., hint, attr);
+#else
+  return typename Primitive::primitive_desc(typename Primitive::desc(std::forward<Args>(args)...), attr,
+                                            engine, hint);
+#endif
+}
+
+// What an op needs of its backend to make and run primitives.
+struct OneDnn {
+  dnnl::engine engine;
+  dnnl::stream stream;
+
+  dnnl::memory view(const Desc& desc, const void* data) const {
+    return {desc, engine, const_cast<void*>(data)};  // NOLINT: oneDNN has no memory of constants
+  }
+  void reorder(const Desc& from, const void* source, const Desc& to, void* target) const;
+};
+
+// A primitive beside its descriptor's facts; empty until made.
+template <typename Primitive>
+struct Ready {
+  typename Primitive::primitive_desc desc;
+  Primitive run;
+
+  void make(typename Primitive::primitive_desc made) {
+    desc = std::move(made);
+    run = Primitive(desc);
+  }
+  std::size_t scratch_bytes() const { return desc.scratchpad_desc().get_size(); }
+};
+
+}  // namespace trainer::cpu

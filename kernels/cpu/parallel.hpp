@@ -1,0 +1,41 @@
+// The one way in which the CPU engine uses its threads: a range is cut into one contiguous share a thread,
+// always in the same way, so that a result depends on the number of threads alone. OpenMP's pool is oneDNN's
+// as well: no second one is ever started.
+#pragma once
+
+#include <cstddef>
+#include <omp.h>
+
+namespace trainer::cpu {
+
+struct Share {
+  std::size_t begin;
+  std::size_t end;
+  int thread;
+};
+
+// Share `thread` of `threads` of 0 .. count - 1, cut at multiples of `grain`.
+inline Share share_of(std::size_t count, std::size_t grain, int thread, int threads) {
+  const std::size_t grains = (count + grain - 1) / grain;
+  const auto cut = [&](int t) {
+    const std::size_t at = grains * static_cast<std::size_t>(t) / static_cast<std::size_t>(threads) * grain;
+    return at < count ? at : count;
+  };
+  return {cut(thread), cut(thread + 1), thread};
+}
+
+// Calls body(Share) once on each thread that has work.
+template <typename Body>
+void parallel(std::size_t count, std::size_t grain, int threads, const Body& body) {
+  if (threads == 1 || count <= grain) {
+    body(Share{0, count, 0});
+    return;
+  }
+#pragma omp parallel num_threads(threads)
+  {
+    const Share share = share_of(count, grain, omp_get_thread_num(), threads);
+    if (share.begin < share.end) body(share);
+  }
+}
+
+}  // namespace trainer::cpu

@@ -1,0 +1,23 @@
+// The dropout mask: a pure function of (seed, stream, step, element), so that forward and backward, every
+// backend and every replay of a step agree on it without storing it.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/math/host_device.hpp"
+#include "kernels/math/philox.hpp"
+
+namespace trainer {
+
+// What x[element] is multiplied by: 1 / (1 - drop) where it is kept, else 0. `element` counts over the whole
+// batch [n, h, w, c]; four neighbours share one call of the generator. 0 <= drop < 1.
+HOST_DEVICE float dropout_factor(float drop, std::uint64_t seed, std::uint32_t stream, std::uint64_t step,
+                                 std::uint64_t element) {
+  const Philox4 random =
+      philox4x32({{static_cast<std::uint32_t>(element / 4), static_cast<std::uint32_t>(step),
+                   static_cast<std::uint32_t>(step >> 32), stream}},
+                 static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
+  return unit_float(random.word[element % 4]) >= drop ? 1 / (1 - drop) : 0.0F;
+}
+
+}  // namespace trainer

@@ -1,0 +1,91 @@
+// The learning rate (and momentum) of a step as a pure function of its number, so that a recorded step
+// computes it where it runs. Every schedule counts steps from 0; "epoch" is the number of full passes behind
+// the step's first image.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/math/host_device.hpp"
+
+namespace trainer {
+
+enum class ScheduleKind : std::uint8_t {
+  constant,     // rate
+  steps,        // the piece that the epoch falls into
+  exponential,  // rate * decay^epoch
+  inverse,      // rate * (1 + gamma * step)^-power  (Caffe's "inv")
+  one_cycle,    // cosine up from rate / start_divisor, then cosine down to that / end_divisor (Smith 2018, as
+                // in PyTorch)
+  cosine,       // rate * (end + (1 - end) * (1 + cos(pi * step / steps)) / 2)  (Loshchilov and Hutter 2017)
+};
+
+// A value that changes at given epochs: value[i] holds from epoch from[i] on; from[0] is 0.
+struct Pieces {
+  static constexpr int kMost = 8;
+  int count = 0;
+  std::uint32_t from[kMost] = {};
+  float value[kMost] = {};
+};
+
+HOST_DEVICE float piece_at(const Pieces& p, std::uint64_t epoch) {
+  float value = p.value[0];
+  for (int i = 1; i < p.count; ++i) {
+    if (epoch >= p.from[i]) value = p.value[i];
+  }
+  return value;
+}
+
+struct Schedule {
+  ScheduleKind kind = ScheduleKind::constant;
+  float rate = 0.01F;   // the base; the peak of one_cycle
+  Pieces pieces;        // steps: factors on `rate`
+  float decay = 1;      // exponential
+  float gamma = 0;      // inverse
+  float power = 0;      // inverse
+  float warmup = 0.3F;  // one_cycle: share of the steps that go up
+  float start_divisor = 25;
+  float end_divisor = 1e4F;
+  float end = 0;            // cosine: last rate as a share of `rate`
+  std::uint64_t steps = 0;  // of the whole run
+};
+
+// From `start` at u = 0 to `end` at u = 1 along half a cosine.
+HOST_DEVICE double cosine_between(double start, double end, double u) {
+  return end + (start - end) / 2 * (1 + std::cos(3.14159265358979323846 * u));
+}
+
+// PyTorch's OneCycleLR: the peak is reached at step warmup * steps - 1, the end at step steps - 1.
+HOST_DEVICE double one_cycle_rate(const Schedule& s, std::uint64_t step) {
+  const double start = static_cast<double>(s.rate) / s.start_divisor;
+  const double end = start / s.end_divisor;
+  const double peak_at = static_cast<double>(s.warmup) * static_cast<double>(s.steps) - 1;
+  const double last = static_cast<double>(s.steps) - 1;
+  const double now = static_cast<double>(step) < last ? static_cast<double>(step) : last;
+  if (now <= peak_at) return cosine_between(start, s.rate, peak_at > 0 ? now / peak_at : 1);
+  return cosine_between(s.rate, end, last > peak_at ? (now - peak_at) / (last - peak_at) : 1);
+}
+
+HOST_DEVICE float learning_rate(const Schedule& s, std::uint64_t step, std::uint64_t epoch) {
+  const double rate = s.rate;
+  switch (s.kind) {
+    case ScheduleKind::constant:
+      return s.rate;
+    case ScheduleKind::steps:
+      return static_cast<float>(rate * piece_at(s.pieces, epoch));
+    case ScheduleKind::exponential:
+      return static_cast<float>(rate * std::pow(static_cast<double>(s.decay), static_cast<double>(epoch)));
+    case ScheduleKind::inverse:
+      return static_cast<float>(rate * std::pow(1 + static_cast<double>(s.gamma) * static_cast<double>(step),
+                                                -static_cast<double>(s.power)));
+    case ScheduleKind::one_cycle:
+      return static_cast<float>(one_cycle_rate(s, step));
+    case ScheduleKind::cosine: {
+      const double u = s.steps > 0 ? static_cast<double>(step) / static_cast<double>(s.steps) : 0;
+      return static_cast<float>(cosine_between(rate, rate * s.end, u < 1 ? u : 1));
+    }
+  }
+  return s.rate;
+}
+
+}  // namespace trainer

@@ -1,0 +1,14 @@
+// The stand-in for the GPU engine in a build without it: it says so, and what to do.
+#include "kernels/backend.hpp"
+
+namespace trainer {
+
+GpuAvailability gpu_availability() {
+  return {false, "this program was built without the GPU engine (TRAINER_CUDA=OFF)"};
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& /*options*/) {
+  throw BackendError("--device cuda: " + gpu_availability().reason + "; use --device cpu or auto");
+}
+
+}  // namespace trainer

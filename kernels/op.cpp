@@ -1,0 +1,211 @@
+// Shapes, parameters and arithmetic of every op, worked out from its description alone.
+#include "kernels/op.hpp"
+
+#include <fmt/format.h>
+#include <stdexcept>
+#include <utility>
+
+namespace trainer {
+
+namespace {
+
+template <typename... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+template <typename... Cases>
+Overloaded(Cases...) -> Overloaded<Cases...>;
+
+Shape pooled(const Shape& in, const Window& window) {
+  return {window_positions(in.h, window.size, window.stride),
+          window_positions(in.w, window.size, window.stride), in.c};
+}
+
+Shape vector_of(int features) {
+  return {1, 1, features};
+}
+
+std::string window_text(const char* name, const Window& window) {
+  return window.stride == window.size ? fmt::format("{} {}", name, window.size)
+                                      : fmt::format("{} {} stride {}", name, window.size, window.stride);
+}
+
+std::string map_text(const Shape& s) {
+  return fmt::format("{}x{}x{}", s.h, s.w, s.c);
+}
+
+}  // namespace
+
+Shape conv_map(const ConvDesc& desc) {
+  const int h = desc.in.h + desc.pad.top + desc.pad.bottom;
+  const int w = desc.in.w + desc.pad.left + desc.pad.right;
+  return {window_positions(h, desc.kernel, desc.stride), window_positions(w, desc.kernel, desc.stride),
+          desc.out};
+}
+
+Shape in_shape(const OpDesc& desc) {
+  return std::visit(
+      Overloaded{[](const DenseDesc& d) { return vector_of(d.in); },
+                 [](const HeadDesc& d) { return vector_of(d.in); }, [](const auto& d) { return d.in; }},
+      desc);
+}
+
+Shape out_shape(const OpDesc& desc) {
+  return std::visit(
+      Overloaded{[](const ConvDesc& d) { return d.pool ? pooled(conv_map(d), d.pool) : conv_map(d); },
+                 [](const DenseDesc& d) { return vector_of(d.out); },
+                 [](const HeadDesc& d) { return vector_of(d.classes); },
+                 [](const MaxPoolDesc& d) { return pooled(d.in, d.window); },
+                 [](const AvgPoolDesc& d) { return pooled(d.in, d.window); },
+                 [](const auto& d) { return d.in; }},
+      desc);
+}
+
+const char* op_name(const OpDesc& desc) {
+  return std::visit(
+      Overloaded{[](const ConvDesc&) { return "conv"; }, [](const DenseDesc&) { return "dense"; },
+                 [](const HeadDesc&) { return "head"; }, [](const MaxPoolDesc&) { return "maxpool"; },
+                 [](const AvgPoolDesc&) { return "avgpool"; }, [](const ReluDesc&) { return "relu"; },
+                 [](const DropoutDesc&) { return "dropout"; },
+                 [](const BatchNormDesc&) { return "batchnorm"; }},
+      desc);
+}
+
+std::string describe(const OpDesc& desc) {
+  return std::visit(
+      Overloaded{
+          [](const ConvDesc& d) {
+            std::string text = fmt::format("conv {0}x{0}x{1} on {2}", d.kernel, d.out, map_text(d.in));
+            if (d.stride != 1) text += fmt::format(", stride {}", d.stride);
+            if (d.pool) text += ", " + window_text("maxpool", d.pool);
+            if (d.relu) text += ", relu";
+            return text;
+          },
+          [](const DenseDesc& d) {
+            return fmt::format("dense {}x{}{}", d.in, d.out, d.relu ? ", relu" : "");
+          },
+          [](const HeadDesc& d) { return fmt::format("head {}x{}", d.in, d.classes); },
+          [](const MaxPoolDesc& d) { return window_text("maxpool", d.window) + " on " + map_text(d.in); },
+          [](const AvgPoolDesc& d) { return window_text("avgpool", d.window) + " on " + map_text(d.in); },
+          [](const ReluDesc& d) { return "relu on " + map_text(d.in); },
+          [](const DropoutDesc& d) { return fmt::format("dropout {} on {}", d.drop, map_text(d.in)); },
+          [](const BatchNormDesc& d) { return "batchnorm on " + map_text(d.in); }},
+      desc);
+}
+
+std::uint64_t forward_flops(const OpDesc& desc) {
+  return std::visit(Overloaded{[](const ConvDesc& d) {
+                                 return std::uint64_t{2} * conv_map(d).size() * d.kernel * d.kernel * d.in.c;
+                               },
+                               [](const DenseDesc& d) { return std::uint64_t{2} * d.in * d.out; },
+                               [](const HeadDesc& d) { return std::uint64_t{2} * d.in * d.classes; },
+                               [](const auto&) { return std::uint64_t{0}; }},
+                    desc);
+}
+
+const char* role_name(ParameterRole role) {
+  switch (role) {
+    case ParameterRole::weight:
+      return "weight";
+    case ParameterRole::bias:
+      return "bias";
+    case ParameterRole::gain:
+      return "gain";
+    case ParameterRole::offset:
+      return "offset";
+    case ParameterRole::running_mean:
+      return "running_mean";
+    case ParameterRole::running_variance:
+      return "running_variance";
+  }
+  return "";
+}
+
+bool is_trained(ParameterRole role) {
+  return role != ParameterRole::running_mean && role != ParameterRole::running_variance;
+}
+
+std::size_t ParameterDesc::count() const {
+  std::size_t product = 1;
+  for (const int extent : shape) product *= static_cast<std::size_t>(extent);
+  return product;
+}
+
+std::vector<ParameterDesc> parameters(const OpDesc& desc) {
+  const auto product = [](int in, int out, bool bias) {
+    std::vector<ParameterDesc> both{{ParameterRole::weight, {out, in}, in, out}};
+    if (bias) both.push_back({ParameterRole::bias, {out}, in, out});
+    return both;
+  };
+  return std::visit(
+      Overloaded{[](const ConvDesc& d) {
+                   const int area = d.kernel * d.kernel;
+                   const int fan_in = area * d.in.c;
+                   const int fan_out = area * d.out;
+                   std::vector<ParameterDesc> both{
+                       {ParameterRole::weight, {d.out, d.kernel, d.kernel, d.in.c}, fan_in, fan_out}};
+                   if (d.bias) both.push_back({ParameterRole::bias, {d.out}, fan_in, fan_out});
+                   return both;
+                 },
+                 [&](const DenseDesc& d) { return product(d.in, d.out, d.bias); },
+                 [&](const HeadDesc& d) { return product(d.in, d.classes, d.bias); },
+                 [](const BatchNormDesc& d) {
+                   const std::vector<int> channels{d.in.c};
+                   return std::vector<ParameterDesc>{{ParameterRole::gain, channels},
+                                                     {ParameterRole::offset, channels},
+                                                     {ParameterRole::running_mean, channels},
+                                                     {ParameterRole::running_variance, channels}};
+                 },
+                 [](const auto&) { return std::vector<ParameterDesc>{}; }},
+      desc);
+}
+
+std::size_t Op::stored_count(int index) const {
+  return parameters(desc_).at(static_cast<std::size_t>(index)).count();
+}
+
+void Op::store(int index, const float* canonical, float* stored) const {
+  const std::size_t count = stored_count(index);
+  for (std::size_t i = 0; i < count; ++i) stored[i] = canonical[i];
+}
+
+void Op::fetch(int index, const float* stored, float* canonical) const {
+  const std::size_t count = stored_count(index);
+  for (std::size_t i = 0; i < count; ++i) canonical[i] = stored[i];
+}
+
+namespace {
+
+void require(const OpDesc& desc, const void* pointer, const char* name) {
+  if (pointer == nullptr) throw std::logic_error(fmt::format("{}: {} is null", describe(desc), name));
+}
+
+// What both directions need besides x, y and their gradients.
+void require_common(const Op& op, const OpArgs& args) {
+  const OpDesc& desc = op.desc();
+  if (!parameters(desc).empty()) require(desc, args.w, "w");
+  if (op.saved_bytes() > 0 && args.mode == Mode::training) require(desc, args.saved, "saved");
+  if (op.workspace_bytes() > 0) require(desc, args.workspace, "workspace");
+  if (std::holds_alternative<HeadDesc>(desc)) require(desc, args.labels, "labels");
+  require(desc, args.state, "state");
+}
+
+}  // namespace
+
+void Op::forward(const OpArgs& args) {
+  require(desc_, args.x, "x");
+  require(desc_, args.y, "y");
+  require_common(*this, args);
+  run_forward(args);
+}
+
+void Op::backward(const OpArgs& args) {
+  require(desc_, args.x, "x");
+  require(desc_, args.y, "y");
+  if (!std::holds_alternative<HeadDesc>(desc_)) require(desc_, args.dy, "dy");
+  if (!parameters(desc_).empty()) require(desc_, args.dw, "dw");
+  require_common(*this, args);
+  run_backward(args);
+}
+
+}  // namespace trainer

@@ -1,0 +1,169 @@
+// The op contract: what a layer of the plan is to a backend. An op maps x to y for a whole batch.
+//   describe  the *Desc structs below: pure shapes, no device
+//   prepare   Backend::prepare makes an Op: descriptors, choice of algorithm, booked workspace
+//   run       forward and backward only launch: no allocation, no search, no waiting
+// forward writes every element of y and of `saved`; backward assigns (never adds to) every element of dx,
+// dw and db. All memory is the caller's, 64-byte aligned. Rows of a batch beyond StepState::valid hold zeros
+// on input and have zero gradient; ops run over them like over any other row, and only what mixes rows
+// (loss, hits, batch statistics) leaves them out.
+// Names: x, y input and output; dx, dy, dw, db gradients of the loss; w, b weights and biases.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "kernels/math/step_state.hpp"
+#include "kernels/shape.hpp"
+
+namespace trainer {
+
+// Convolution + bias, then ReLU and max pooling where asked for (the two commute).
+//   x [n, h, w, c], w [out, k, k, c], b [out], y [n, h', w', out]
+struct ConvDesc {
+  Shape in;
+  int out = 0;
+  int kernel = 1;
+  int stride = 1;
+  Border pad;
+  bool bias = true;
+  bool relu = false;
+  Window pool;
+};
+
+// y = relu(x w^T + b): x [n, in], w [out, in], b [out], y [n, out]
+struct DenseDesc {
+  int in = 0;
+  int out = 0;
+  bool bias = true;
+  bool relu = false;
+};
+
+// The last layer with its loss: logits y = x w^T + b, softmax cross-entropy against the labels, its gradient,
+// and the number of hits. forward adds to StepState's loss_sum, hits and images; the gradient is that of the
+// mean loss over the valid rows.  x [n, in], w [classes, in], b [classes], y [n, classes]
+struct HeadDesc {
+  int in = 0;
+  int classes = 0;
+  bool bias = true;
+};
+
+struct MaxPoolDesc {
+  Shape in;
+  Window window;
+};
+
+struct AvgPoolDesc {
+  Shape in;
+  Window window;
+};
+
+struct ReluDesc {
+  Shape in;
+};
+
+// Inverted dropout: in training y = x / (1 - drop) where kept, else 0; in inference y = x. The mask is a pure
+// function of (seed, stream, step, element).
+struct DropoutDesc {
+  Shape in;
+  float drop = 0.5F;
+  std::uint32_t stream = 0;  // tells the network's dropout layers apart
+};
+
+// Batch normalisation per channel over rows, h and w: y = gain (x - mean) / sqrt(var + epsilon) + offset.
+// Training uses the batch's mean and biased variance and moves the running statistics:
+// running = (1 - momentum) running + momentum batch, the variance unbiased (n / (n - 1)). Inference uses
+// them.
+struct BatchNormDesc {
+  Shape in;
+  float epsilon = 1e-5F;
+  float momentum = 0.1F;
+};
+
+using OpDesc = std::variant<ConvDesc, DenseDesc, HeadDesc, MaxPoolDesc, AvgPoolDesc, ReluDesc, DropoutDesc,
+                            BatchNormDesc>;
+
+Shape in_shape(const OpDesc& desc);
+Shape out_shape(const OpDesc& desc);
+const char* op_name(const OpDesc& desc);   // "conv", "dense", ...
+std::string describe(const OpDesc& desc);  // "conv 5x5x24 on 28x28x1, maxpool 2, relu": for errors
+Shape conv_map(const ConvDesc& desc);      // [h, w, out] before pooling
+std::uint64_t forward_flops(
+    const OpDesc& desc);  // of one image; 1 multiply-add = 2, convolutions and products only
+
+// What a parameter is for, which decides how it starts and whether it decays.
+enum class ParameterRole { weight, bias, gain, offset, running_mean, running_variance };
+const char* role_name(ParameterRole role);  // "weight", "bias", ...
+bool is_trained(ParameterRole role);        // running statistics move without a gradient
+
+// A parameter in its canonical form: the layout in which it is initialised, saved and compared.
+struct ParameterDesc {
+  ParameterRole role;
+  std::vector<int> shape;  // conv weight [out, k, k, c], dense weight [out, in], the rest [c]
+  int fan_in = 0;
+  int fan_out = 0;
+  std::size_t count() const;
+};
+
+// In the order of OpArgs: weight or gain, bias or offset, then running mean and running variance.
+std::vector<ParameterDesc> parameters(const OpDesc& desc);
+
+enum class Mode { training, inference };
+
+// Everything an op touches in one call, in the backend's memory.
+struct OpArgs {
+  Mode mode = Mode::training;
+  const float* x = nullptr;   // [n, in]
+  float* y = nullptr;         // [n, out]
+  const float* dy = nullptr;  // [n, out]; unused by the head, which makes its own
+  float* dx = nullptr;        // [n, in]; null where nobody needs it
+  const float* w = nullptr;   // weight or gain, in the op's own layout
+  const float* b = nullptr;   // bias or offset
+  float* dw = nullptr;
+  float* db = nullptr;
+  float* running_mean = nullptr;         // [c], batch normalisation
+  float* running_variance = nullptr;     // [c]
+  std::byte* saved = nullptr;            // from forward to backward: argmax, masks, statistics
+  std::byte* workspace = nullptr;        // scratch within one call, shared by all ops
+  const std::uint8_t* labels = nullptr;  // [n], the head's
+  StepState* state = nullptr;            // step number, valid rows, seed; the head's sums
+};
+
+// An op made ready by a backend for one batch size.
+class Op {
+ public:
+  virtual ~Op() = default;
+  Op(const Op&) = delete;
+  Op& operator=(const Op&) = delete;
+
+  const OpDesc& desc() const { return desc_; }
+  int batch() const { return batch_; }
+
+  virtual std::size_t workspace_bytes() const { return 0; }  // the largest need of either direction
+  virtual std::size_t saved_bytes() const { return 0; }
+
+  // Floats that parameter `index` (order of parameters(desc)) takes in the backend's own layout, and the way
+  // between that layout and the canonical one. What lies between the elements of a padded layout is zero and
+  // stays zero under every optimiser. Host pointers; called before and after training, never inside a step.
+  virtual std::size_t stored_count(int index) const;
+  virtual void store(int index, const float* canonical, float* stored) const;
+  virtual void fetch(int index, const float* stored, float* canonical) const;
+
+  // Check what is null and must not be, then launch.
+  void forward(const OpArgs& args);
+  void backward(const OpArgs& args);
+
+ protected:
+  Op(OpDesc desc, int batch) : desc_(std::move(desc)), batch_(batch) {}
+
+ private:
+  virtual void run_forward(const OpArgs& args) = 0;
+  virtual void run_backward(const OpArgs& args) = 0;
+
+  OpDesc desc_;
+  int batch_;
+};
+
+}  // namespace trainer

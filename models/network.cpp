@@ -1,0 +1,258 @@
+// Booking of arenas, and the two steps.
+#include "models/network.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <stdexcept>
+
+#include "models/initialize.hpp"
+
+namespace trainer {
+
+namespace {
+
+constexpr std::size_t kAlignFloats = 64;  // every tensor starts at a multiple of 256 bytes
+
+std::size_t aligned_floats(std::size_t count) {
+  return (count + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+}
+
+const char* slot_name(OptimizerKind kind, int slot) {
+  switch (kind) {
+    case OptimizerKind::sgd:
+      return "momentum";
+    case OptimizerKind::adam:
+    case OptimizerKind::adamw:
+      return slot == 0 ? "adam_m" : "adam_v";
+    case OptimizerKind::adadelta:
+      return slot == 0 ? "square_avg" : "delta_avg";
+  }
+  return "";
+}
+
+}  // namespace
+
+Network::Network(const Plan& plan, Backend& backend, Purpose purpose, const Optimizer& optimizer)
+    : plan_(plan),
+      backend_(backend),
+      purpose_(purpose),
+      slot_count_(purpose == Purpose::training ? optimizer_slots(optimizer) : 0) {
+  prepare_ops();
+  book_parameters();
+  book_activations();
+  list_tensors(optimizer);
+}
+
+void Network::prepare_ops() {
+  std::size_t workspace = 0;
+  for (const PlannedOp& planned : plan_.ops) {
+    Stage stage;
+    stage.op = backend_.prepare(planned.desc, plan_.input.batch, planned.wants_dx);
+    workspace = std::max(workspace, stage.op->workspace_bytes());
+    stages_.push_back(std::move(stage));
+  }
+  workspace_ = backend_.allocate(workspace, "the workspace");
+}
+
+void Network::book_parameters() {
+  std::size_t trained = 0;
+  std::size_t statistics = 0;
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    const std::vector<PlannedParameter>& parameters = plan_.ops[i].parameters;
+    for (std::size_t p = 0; p < parameters.size(); ++p) {
+      const std::size_t count = stages_[i].op->stored_count(static_cast<int>(p));
+      const bool learns = is_trained(parameters[p].desc.role);
+      std::size_t& end = learns ? trained : statistics;
+      stages_[i].slots.push_back({end, learns});
+      if (learns) segments_.push_back({end, count, parameters[p].rate_factor, parameters[p].decay});
+      end += aligned_floats(count);
+    }
+  }
+  parameters_ = backend_.allocate(trained * sizeof(float), "the parameters");
+  statistics_ = backend_.allocate(statistics * sizeof(float), "the running statistics");
+  if (purpose_ == Purpose::inference) return;
+  gradients_ = backend_.allocate(trained * sizeof(float), "the gradients");
+  for (int s = 0; s < slot_count_; ++s) {
+    slots_[s] = backend_.allocate(trained * sizeof(float), "the optimiser's state");
+  }
+}
+
+void Network::book_activations() {
+  const auto batch = static_cast<std::size_t>(plan_.input.batch);
+  std::size_t maps = aligned_floats(batch * plan_.input.image.size());
+  std::size_t largest = 0;
+  std::size_t saved = 0;
+  std::vector<std::size_t> map_at;
+  std::vector<std::size_t> saved_at;
+  for (const Stage& stage : stages_) {
+    const std::size_t outputs = aligned_floats(batch * out_shape(stage.op->desc()).size());
+    map_at.push_back(maps);
+    saved_at.push_back(saved);
+    maps += outputs;
+    saved += aligned_floats(stage.op->saved_bytes());  // a multiple of 64 bytes
+    largest = std::max(largest, outputs);
+  }
+  activations_ = backend_.allocate(maps * sizeof(float), "the activations");
+  saved_ = backend_.allocate(saved, "what backward needs of forward");
+  labels_ = backend_.allocate(batch, "the batch's labels");
+  states_ = backend_.allocate(2 * sizeof(StepState), "the step's counters");
+  x_ = activations_.floats();
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    stages_[i].y = x_ + map_at[i];
+    stages_[i].saved = saved_.data() + saved_at[i];
+  }
+  if (purpose_ == Purpose::inference) return;
+  gradient_maps_ = backend_.allocate(2 * largest * sizeof(float), "the gradients of the activations");
+  dmaps_[0] = gradient_maps_.floats();
+  dmaps_[1] = dmaps_[0] + largest;
+}
+
+void Network::list_tensors(const Optimizer& optimizer) {
+  for (int arena = 0; arena <= slot_count_; ++arena) {
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+      const std::vector<PlannedParameter>& parameters = plan_.ops[i].parameters;
+      for (std::size_t p = 0; p < parameters.size(); ++p) {
+        if (arena > 0 && !stages_[i].slots[p].trained) continue;
+        const std::string suffix = arena == 0 ? "" : fmt::format(".{}", slot_name(optimizer.kind, arena - 1));
+        tensors_.push_back({parameters[p].name + suffix, parameters[p].desc.shape, parameters[p].desc.count(),
+                            static_cast<int>(i), static_cast<int>(p), arena});
+      }
+    }
+  }
+}
+
+float* Network::value_of(const Slot& slot) const {
+  return (slot.trained ? parameters_ : statistics_).floats() + slot.offset;
+}
+
+float* Network::address_of(const NetworkTensor& tensor) const {
+  const Slot& slot = stages_[tensor.op].slots[tensor.parameter];
+  return tensor.arena == 0 ? value_of(slot) : slots_[tensor.arena - 1].floats() + slot.offset;
+}
+
+std::vector<float> Network::read(const NetworkTensor& tensor) const {
+  const Op& op = *stages_[tensor.op].op;
+  std::vector<float> stored(op.stored_count(tensor.parameter));
+  backend_.download(stored.data(), reinterpret_cast<const std::byte*>(address_of(tensor)),
+                    stored.size() * sizeof(float));
+  std::vector<float> values(tensor.count);
+  op.fetch(tensor.parameter, stored.data(), values.data());
+  return values;
+}
+
+void Network::write(const NetworkTensor& tensor, const std::vector<float>& values) {
+  if (values.size() != tensor.count) {
+    throw std::logic_error(fmt::format("{}: {} values for {}", tensor.name, values.size(), tensor.count));
+  }
+  const Op& op = *stages_[tensor.op].op;
+  std::vector<float> stored(op.stored_count(tensor.parameter));
+  op.store(tensor.parameter, values.data(), stored.data());
+  backend_.upload(reinterpret_cast<std::byte*>(address_of(tensor)), stored.data(),
+                  stored.size() * sizeof(float));
+}
+
+void Network::initialize(std::uint64_t seed) {
+  int index = 0;
+  for (const NetworkTensor& tensor : tensors_) {
+    const PlannedParameter& parameter = plan_.ops[tensor.op].parameters[tensor.parameter];
+    write(tensor,
+          tensor.arena == 0 ? initial_values(parameter, seed, index++) : std::vector<float>(tensor.count));
+  }
+}
+
+StepState Network::read_training_state() const {
+  StepState state;
+  backend_.download(&state, states_.data(), sizeof(state));
+  return state;
+}
+
+void Network::write_training_state(const StepState& state) {
+  backend_.upload(states_.data(), &state, sizeof(state));
+}
+
+StepState Network::read_evaluation_state() const {
+  StepState state;
+  backend_.download(&state, states_.data() + sizeof(state), sizeof(state));
+  return state;
+}
+
+void Network::write_evaluation_state(const StepState& state) {
+  backend_.upload(states_.data() + sizeof(state), &state, sizeof(state));
+}
+
+std::vector<float> Network::read_logits() const {
+  std::vector<float> logits(static_cast<std::size_t>(plan_.input.batch) * plan_.input.classes);
+  backend_.download(logits.data(), reinterpret_cast<const std::byte*>(stages_.back().y),
+                    logits.size() * sizeof(float));
+  return logits;
+}
+
+OpArgs Network::arguments(std::size_t index, Mode mode, StepState* state) const {
+  const Stage& stage = stages_[index];
+  OpArgs args;
+  args.mode = mode;
+  args.state = state;
+  args.x = index == 0 ? x_ : stages_[index - 1].y;
+  args.y = stage.y;
+  args.saved = stage.saved;
+  args.workspace = workspace_.data();
+  args.labels = labels_.as<std::uint8_t>();
+  const std::vector<Slot>& slots = stage.slots;
+  const auto value = [&](std::size_t p) { return p < slots.size() ? value_of(slots[p]) : nullptr; };
+  args.w = value(0);
+  args.b = value(1);
+  args.running_mean = value(2);
+  args.running_variance = value(3);
+  if (mode == Mode::training && !slots.empty()) {
+    args.dw = gradients_.floats() + slots[0].offset;
+    if (slots.size() > 1) args.db = gradients_.floats() + slots[1].offset;
+  }
+  return args;
+}
+
+void Network::gather(const StepInput& input, StepState* state) {
+  backend_.gather({input.batching, plan_.input.image, input.scaling.scale, input.scaling.shift, input.images,
+                   input.labels, x_, labels_.as<std::uint8_t>(), state});
+}
+
+void Network::forward(Mode mode, StepState* state) {
+  for (std::size_t i = 0; i < stages_.size(); ++i) stages_[i].op->forward(arguments(i, mode, state));
+}
+
+// From the head, which makes its own gradient, down to the first op that learns.
+void Network::backward() {
+  StepState* state = states_.as<StepState>();
+  const float* dy = nullptr;
+  for (std::size_t i = stages_.size(); i-- > 0;) {
+    OpArgs args = arguments(i, Mode::training, state);
+    args.dy = dy;
+    args.dx = plan_.ops[i].wants_dx ? dmaps_[i % 2] : nullptr;
+    stages_[i].op->backward(args);
+    if (!plan_.ops[i].wants_dx) return;
+    dy = args.dx;
+  }
+}
+
+void Network::train_step(const StepInput& input, const TrainingRule& rule) {
+  StepState* state = states_.as<StepState>();
+  gather(input, state);
+  forward(Mode::training, state);
+  backward();
+  backend_.update({rule.optimizer, rule.schedule, input.batching, &segments_, parameters_.floats(),
+                   gradients_.floats(), slots_[0].floats(), slots_[1].floats(), state});
+}
+
+void Network::evaluate_step(const StepInput& input) {
+  StepState* state = states_.as<StepState>() + 1;
+  gather(input, state);
+  forward(Mode::inference, state);
+  backend_.advance(state);
+}
+
+Network::Memory Network::memory() const {
+  return {parameters_.bytes() + statistics_.bytes(), gradients_.bytes(),
+          slots_[0].bytes() + slots_[1].bytes(),
+          activations_.bytes() + gradient_maps_.bytes() + saved_.bytes(), workspace_.bytes()};
+}
+
+}  // namespace trainer

@@ -1,0 +1,116 @@
+// A network on a backend: the plan's ops made ready, and one arena a role (parameters, gradients, optimiser
+// state, statistics, activations, saved values) with one workspace shared by all ops. It knows how a training
+// step and an evaluation step are put together; when they run is the loop's business.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/backend.hpp"
+#include "models/plan.hpp"
+
+namespace trainer {
+
+// x = pixel * scale + shift
+struct PixelScaling {
+  float scale = 1.0F / 255;
+  float shift = 0;
+};
+
+// Images and labels in the backend's memory, owned by the caller; which of them a step shows, and how.
+struct StepInput {
+  const std::uint8_t* images = nullptr;  // [count, h, w, c]
+  const std::uint8_t* labels = nullptr;  // [count]
+  Batching batching;                     // batch equals the plan's
+  PixelScaling scaling;
+};
+
+struct TrainingRule {
+  Optimizer optimizer;
+  Schedule schedule;
+};
+
+// A named array of the network's state in its canonical layout: a parameter, a running statistic or one of
+// the optimiser's values for a parameter ("conv1.weight", "conv1.weight.adam_m").
+struct NetworkTensor {
+  std::string name;
+  std::vector<int> shape;
+  std::size_t count = 0;
+  int op = 0;         // index into Plan::ops
+  int parameter = 0;  // index into PlannedOp::parameters
+  int arena = 0;      // 0: the value itself, 1 and 2: optimiser slots
+};
+
+enum class Purpose { training, inference };  // inference books no gradients and no optimiser state
+
+class Network {
+ public:
+  // Prepares every op; throws BackendError. `optimizer` decides the state's size and its tensors' names.
+  Network(const Plan& plan, Backend& backend, Purpose purpose, const Optimizer& optimizer = {});
+
+  const Plan& plan() const { return plan_; }
+
+  // Parameters and statistics first, then the optimiser's state: what a checkpoint holds.
+  const std::vector<NetworkTensor>& tensors() const { return tensors_; }
+  std::vector<float> read(const NetworkTensor& tensor) const;                 // waits for the device
+  void write(const NetworkTensor& tensor, const std::vector<float>& values);  // tensor.count of them
+
+  // Draws every parameter from its initialiser and clears the optimiser's state.
+  void initialize(std::uint64_t seed);
+
+  StepState read_training_state() const;
+  void write_training_state(const StepState& state);
+  StepState read_evaluation_state() const;
+  void write_evaluation_state(const StepState& state);
+  std::vector<float> read_logits() const;  // of the last step, [batch, classes]
+
+  // Launch one step: to be recorded. Training uses the training state, evaluation its own.
+  void train_step(const StepInput& input, const TrainingRule& rule);
+  void evaluate_step(const StepInput& input);
+
+  // Bytes of all arenas, by role.
+  struct Memory {
+    std::size_t parameters = 0, gradients = 0, optimizer = 0, activations = 0, workspace = 0;
+  };
+  Memory memory() const;
+
+ private:
+  struct Slot {
+    std::size_t offset = 0;  // in floats, into parameters_ or statistics_
+    bool trained = true;
+  };
+  struct Stage {
+    std::unique_ptr<Op> op;
+    std::vector<Slot> slots;  // one a parameter
+    float* y = nullptr;
+    std::byte* saved = nullptr;
+  };
+
+  void prepare_ops();
+  void book_parameters();
+  void book_activations();
+  void list_tensors(const Optimizer& optimizer);
+  float* value_of(const Slot& slot) const;
+  float* address_of(const NetworkTensor& tensor) const;
+  OpArgs arguments(std::size_t index, Mode mode, StepState* state) const;
+  void gather(const StepInput& input, StepState* state);
+  void forward(Mode mode, StepState* state);
+  void backward();
+
+  Plan plan_;
+  Backend& backend_;
+  Purpose purpose_;
+  int slot_count_;
+  std::vector<Stage> stages_;
+  std::vector<Segment> segments_;
+  std::vector<NetworkTensor> tensors_;
+  Buffer parameters_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_, workspace_,
+      labels_, states_;
+  float* x_ = nullptr;    // the gathered batch
+  float* dmaps_[2] = {};  // gradients of activations, in turn
+};
+
+}  // namespace trainer

@@ -1,0 +1,169 @@
+// From layers to ops. Each layer is described on its own first, with every shape and size checked in 64 bits
+// before it becomes an int; then neighbours are fused and parameters get what the recipe says of them.
+#include "models/plan.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <limits>
+#include <map>
+#include <numeric>
+
+#include "models/plan_layers.hpp"
+
+namespace trainer {
+
+namespace {
+
+constexpr std::uint64_t kMostElements = std::numeric_limits<std::int32_t>::max();
+
+// Takes `next` into `op` where one kernel does both. A second ReLU changes nothing and goes along.
+bool fuse(OpDesc& op, const OpDesc& next) {
+  const bool relu = std::holds_alternative<ReluDesc>(next);
+  if (auto* conv = std::get_if<ConvDesc>(&op)) {
+    if (relu) conv->relu = true;
+    const auto* pool = std::get_if<MaxPoolDesc>(&next);
+    const bool takes_pool = pool != nullptr && !conv->pool;
+    if (takes_pool) conv->pool = pool->window;
+    return relu || takes_pool;
+  }
+  if (auto* dense = std::get_if<DenseDesc>(&op)) {
+    if (relu) dense->relu = true;
+    return relu;
+  }
+  return false;
+}
+
+Initialization start_of(const ParameterDesc& desc, const LayerSpec& layer, const Recipe& recipe) {
+  switch (desc.role) {
+    case ParameterRole::weight:
+      return layer.weights.value_or(recipe.weights);
+    case ParameterRole::bias:
+      return layer.biases.value_or(recipe.biases);
+    case ParameterRole::gain:
+    case ParameterRole::running_variance:
+      return {Initializer::constant, 1, 0};
+    case ParameterRole::offset:
+    case ParameterRole::running_mean:
+      return {Initializer::zeros, 0, 0};
+  }
+  return {};
+}
+
+bool decays(ParameterRole role, LayerKind kind, const Recipe& recipe) {
+  const bool chosen = role == ParameterRole::weight || (role == ParameterRole::bias && recipe.decay_biases);
+  return chosen && (kind == LayerKind::dense || !recipe.decay_dense_only);
+}
+
+std::vector<PlannedParameter> plan_parameters(const std::string& op, const OpDesc& desc,
+                                              const LayerSpec& layer, const Recipe& recipe) {
+  std::vector<PlannedParameter> planned;
+  for (const ParameterDesc& parameter : parameters(desc)) {
+    PlannedParameter next{fmt::format("{}.{}", op, role_name(parameter.role)), parameter, 1, 0,
+                          start_of(parameter, layer, recipe)};
+    if (parameter.role == ParameterRole::bias) {
+      next.rate_factor = static_cast<float>(recipe.bias_rate_factor);
+    }
+    if (decays(parameter.role, layer.kind, recipe)) next.decay = static_cast<float>(recipe.weight_decay);
+    planned.push_back(std::move(next));
+  }
+  return planned;
+}
+
+std::uint64_t trained_count(const OpDesc& desc) {
+  std::uint64_t count = 0;
+  for (const ParameterDesc& parameter : parameters(desc)) {
+    if (is_trained(parameter.role)) count += parameter.count();
+  }
+  return count;
+}
+
+// The layers one by one. A layer's input gradient costs as much as its forward pass, its weight gradient too.
+std::vector<OpDesc> plan_layers(const Spec& spec, Plan& plan) {
+  std::vector<OpDesc> descs;
+  std::map<LayerKind, int> numbers;
+  bool learns_before = false;
+  Shape shape = plan.input.image;
+  for (const LayerSpec& layer : spec.layers) {
+    const int number = ++numbers[layer.kind];
+    const LayerPosition position{fmt::format("{}{}", layer_word(layer.kind), number), number, shape,
+                                 &layer == &spec.layers.back()};
+    const OpDesc desc = describe_layer(layer, position, plan.input);
+    shape = out_shape(desc);
+    const std::uint64_t flops = forward_flops(desc);
+    const std::uint64_t count = trained_count(desc);
+    plan.layers.push_back({layer.kind, position.name, layer_text(layer, plan.input.classes), shape, count,
+                           flops, learns_before ? 2 * flops : flops, 0});
+    learns_before = learns_before || count > 0;
+    plan.parameters += count;
+    if (plan.parameters > kMostElements) {
+      fail_layer(layer, position.name,
+                 fmt::format("the network's parameters are more than {} here", kMostElements));
+    }
+    descs.push_back(desc);
+  }
+  return descs;
+}
+
+void plan_ops(const Spec& spec, const std::vector<OpDesc>& descs, Plan& plan) {
+  bool learns_before = false;
+  for (std::size_t first = 0; first < descs.size();) {
+    PlannedOp op{plan.layers[first].name, descs[first], {static_cast<int>(first)}, {}, learns_before};
+    std::size_t next = first + 1;
+    for (; next < descs.size() && fuse(op.desc, descs[next]); ++next)
+      op.layers.push_back(static_cast<int>(next));
+    op.parameters = plan_parameters(op.name, op.desc, spec.layers[first], spec.recipe);
+    learns_before = learns_before || !op.parameters.empty();
+    plan.layers[next - 1].activation_bytes =
+        sizeof(float) * static_cast<std::uint64_t>(plan.input.batch) * plan.layers[next - 1].out.size();
+    plan.ops.push_back(std::move(op));
+    first = next;
+  }
+}
+
+void check_input(const Spec& spec, const PlanInput& input) {
+  constexpr int kMostExtent = 1 << 16;
+  const auto within = [](int extent) { return extent >= 1 && extent <= kMostExtent; };
+  const auto& [image, classes, batch] = input;
+  if (!within(image.h) || !within(image.w) || !within(image.c) || !within(classes) || !within(batch)) {
+    throw SpecError(
+        fmt::format("{}: images of {}x{}x{}, {} classes and a batch of {}: each number must be 1 to {}",
+                    spec.name, image.h, image.w, image.c, classes, batch, kMostExtent));
+  }
+  if (batch * image.size() > kMostElements) {
+    throw SpecError(
+        fmt::format("{}: a batch of {} images of {}x{}x{} has more than {} values; make it smaller",
+                    spec.name, batch, image.h, image.w, image.c, kMostElements));
+  }
+}
+
+// A file that promises a parameter count must keep it, on what the count was published for.
+void check_promise(const Spec& spec, const Plan& plan) {
+  const bool published_for = plan.input.image == Shape{28, 28, 1} && plan.input.classes == 10;
+  if (!spec.parameters || !published_for) return;
+  if (static_cast<std::uint64_t>(*spec.parameters) == plan.parameters) return;
+  throw SpecError(
+      fmt::format("{}: {}: the layers have {} parameters on 28x28x1 images of 10 classes, but "
+                  "`parameters` says {}; correct it or leave it out",
+                  spec.layers.front().place.file, spec.name, plan.parameters, *spec.parameters));
+}
+
+}  // namespace
+
+Plan make_plan(const Spec& spec, const PlanInput& input) {
+  check_input(spec, input);
+  Plan plan;
+  plan.model = spec.name;
+  plan.input = input;
+  const std::vector<OpDesc> descs = plan_layers(spec, plan);
+  plan_ops(spec, descs, plan);
+  plan.activation_bytes = sizeof(float) * static_cast<std::uint64_t>(input.batch) * input.image.size();
+  for (const PlannedLayer& layer : plan.layers) {
+    plan.forward_flops += layer.forward_flops;
+    plan.training_flops += layer.forward_flops + layer.backward_flops;
+    plan.activation_bytes += layer.activation_bytes;
+  }
+  check_promise(spec, plan);
+  return plan;
+}
+
+}  // namespace trainer

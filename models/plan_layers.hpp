@@ -1,0 +1,27 @@
+// One layer of a spec as an op of its own, before fusing: its shapes worked out and checked.
+#pragma once
+
+#include <string>
+
+#include "models/plan.hpp"
+
+namespace trainer {
+
+// Where a layer stands in its network.
+struct LayerPosition {
+  std::string name;  // "conv2"
+  int number = 1;    // among its kind
+  Shape in;
+  bool last = false;
+};
+
+[[noreturn]] void fail_layer(const LayerSpec& layer, const std::string& name, const std::string& message);
+
+// The last layer becomes a HeadDesc. Throws SpecError with place and name where the layer does not fit its
+// input or is too large.
+OpDesc describe_layer(const LayerSpec& layer, const LayerPosition& position, const PlanInput& input);
+
+// "conv 5x5x24 valid", "maxpool 3 stride 2", "dense 10"
+std::string layer_text(const LayerSpec& layer, int classes);
+
+}  // namespace trainer

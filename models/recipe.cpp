@@ -1,0 +1,293 @@
+// The recipe from YAML: input scaling, initialisation, optimiser, schedule, batch, length, order. Ranges keep
+// every number inside what a float holds.
+#include "models/recipe.hpp"
+
+#include <fmt/format.h>
+#include <limits>
+
+namespace trainer {
+
+namespace {
+
+constexpr int kMostBatch = 1 << 16;
+constexpr int kMostEpochs = 1'000'000;
+constexpr std::int64_t kMostSteps = 1'000'000'000'000;
+constexpr NumberRange kShare{.low = 0, .high = 1, .open_high = true};  // [0, 1)
+constexpr NumberRange kPositive{1e-30, 1e30};
+
+// In the order of their enumerations.
+const Words& initializer_words() {
+  static const Words words{"zeros",          "constant", "uniform_fan_in",  "xavier_uniform",
+                           "glorot_uniform", "normal",   "truncated_normal"};
+  return words;
+}
+
+const Words& optimizer_words() {
+  static const Words words{"sgd", "adam", "adamw", "adadelta"};
+  return words;
+}
+
+const Words& schedule_words() {
+  static const Words words{"constant", "steps", "exponential", "inverse", "one_cycle", "cosine"};
+  return words;
+}
+
+const Words& order_words() {
+  static const Words words{"fixed", "shuffled"};
+  return words;
+}
+
+const Words& last_batch_words() {
+  static const Words words{"mask", "drop", "wrap"};
+  return words;
+}
+
+InputScaling read_input(const YamlNode& node) {
+  const MapReader map(node, "input", {"scale", "mean", "deviation", "normalize"});
+  InputScaling input;
+  if (const YamlNode* normalize = map.find("normalize")) {
+    read_word(*normalize, map.name_of("normalize"), {"data"});
+    if (node.keys.size() > 1) {
+      fail(normalize->place,
+           "input: `normalize: data` stands alone; scale, mean and deviation follow from it");
+    }
+    input.from_data = true;
+  }
+  map.read("scale", input.scale, kPositive);
+  map.read("mean", input.mean, {-1e6, 1e6});
+  map.read("deviation", input.deviation, kPositive);
+  return input;
+}
+
+// `{0: 0.1, 5: 0.9}`: values by the epoch from which they hold.
+Pieces read_pieces(const YamlNode& node, const std::string& what, NumberRange range) {
+  if (node.kind != YamlKind::map) fail(node.place, what + " must be a map of epochs, like {0: 1, 10: 0.5}");
+  if (node.keys.empty() || node.keys.size() > Pieces::kMost) {
+    fail(node.place,
+         fmt::format("{} must have 1 to {} epochs, not {}", what, Pieces::kMost, node.keys.size()));
+  }
+  Pieces pieces;
+  std::int64_t earliest = 0;
+  for (std::size_t i = 0; i < node.keys.size(); ++i) {
+    const YamlNode key{YamlKind::word, node.keys[i].place, node.keys[i].word, {}, {}};
+    const std::int64_t from = read_whole(key, what + ": an epoch", {earliest, i == 0 ? 0 : kMostEpochs});
+    pieces.from[i] = static_cast<std::uint32_t>(from);
+    pieces.value[i] =
+        static_cast<float>(read_number(node.items[i], fmt::format("{} from epoch {}", what, from), range));
+    earliest = from + 1;
+  }
+  pieces.count = static_cast<int>(node.keys.size());
+  return pieces;
+}
+
+Pieces read_momentum(const YamlNode& node, const std::string& what) {
+  if (node.kind == YamlKind::map) return read_pieces(node, what, kShare);
+  Pieces pieces;
+  pieces.value[0] = static_cast<float>(read_number(node, what, kShare));
+  pieces.count = pieces.value[0] > 0 ? 1 : 0;
+  return pieces;
+}
+
+void read_sgd(const YamlTagged& tagged, Optimizer& optimizer) {
+  const MapReader map(tagged, {"momentum", "nesterov", "unit_gain"});
+  if (const YamlNode* node = map.find("momentum")) {
+    optimizer.momentum = read_momentum(*node, map.name_of("momentum"));
+  }
+  map.read("nesterov", optimizer.nesterov);
+  map.read("unit_gain", optimizer.unit_gain);
+  if (optimizer.momentum.count == 0 && (optimizer.nesterov || optimizer.unit_gain)) {
+    fail(map.place(), fmt::format("sgd: {} needs 'momentum'", optimizer.nesterov ? "nesterov" : "unit_gain"));
+  }
+}
+
+Optimizer read_optimizer(const YamlNode& node) {
+  const YamlTagged tagged = read_tagged(node, "optimizer", optimizer_words());
+  Optimizer optimizer = *optimizer_named(tagged.word);
+  switch (optimizer.kind) {
+    case OptimizerKind::sgd:
+      read_sgd(tagged, optimizer);
+      break;
+    case OptimizerKind::adam:
+    case OptimizerKind::adamw: {
+      const MapReader map(tagged, {"beta1", "beta2", "epsilon"});
+      map.read("beta1", optimizer.beta1, kShare);
+      map.read("beta2", optimizer.beta2, kShare);
+      map.read("epsilon", optimizer.epsilon, {1e-30, 1});
+      break;
+    }
+    case OptimizerKind::adadelta: {
+      const MapReader map(tagged, {"rho", "epsilon"});
+      map.read("rho", optimizer.rho, kShare);
+      map.read("epsilon", optimizer.epsilon, {1e-30, 1});
+      break;
+    }
+  }
+  return optimizer;
+}
+
+void read_one_cycle(const YamlTagged& tagged, Schedule& schedule) {
+  const MapReader map(tagged, {"warmup", "start_divisor", "end_divisor"});
+  map.read("warmup", schedule.warmup, {0, 1});
+  map.read("start_divisor", schedule.start_divisor, {1, 1e12});
+  map.read("end_divisor", schedule.end_divisor, {1, 1e12});
+}
+
+void read_schedule(const YamlNode& node, Schedule& schedule) {
+  const YamlTagged tagged = read_tagged(node, "schedule", schedule_words());
+  schedule.kind = static_cast<ScheduleKind>(tagged.index);
+  switch (schedule.kind) {
+    case ScheduleKind::constant:
+      MapReader(tagged, {});
+      break;
+    case ScheduleKind::steps:
+      if (tagged.arguments == nullptr) fail(tagged.place, "steps needs its epochs, like {0: 1, 10: 0.5}");
+      schedule.pieces = read_pieces(*tagged.arguments, "steps", {0, 1e6});
+      break;
+    case ScheduleKind::exponential: {
+      const MapReader map(tagged, {"decay"});
+      map.require("decay");
+      map.read("decay", schedule.decay, {.low = 0, .high = 1, .open_low = true});
+      break;
+    }
+    case ScheduleKind::inverse: {
+      const MapReader map(tagged, {"gamma", "power"});
+      map.require("gamma");
+      map.require("power");
+      map.read("gamma", schedule.gamma, {0, 1e6});
+      map.read("power", schedule.power, {0, 100});
+      break;
+    }
+    case ScheduleKind::one_cycle:
+      read_one_cycle(tagged, schedule);
+      break;
+    case ScheduleKind::cosine:
+      MapReader(tagged, {"end"}).read("end", schedule.end, {0, 1});
+      break;
+  }
+}
+
+void read_weight_decay(const YamlNode& node, Recipe& recipe) {
+  constexpr NumberRange kDecay{0, 1e6};
+  if (node.kind != YamlKind::map) {
+    recipe.weight_decay = read_number(node, "recipe: weight_decay", kDecay);
+    return;
+  }
+  const MapReader map(node, "weight_decay", {"amount", "layers", "biases"});
+  map.require("amount");
+  map.read("amount", recipe.weight_decay, kDecay);
+  map.read("biases", recipe.decay_biases);
+  if (const YamlNode* layers = map.find("layers")) {
+    recipe.decay_dense_only = read_word(*layers, map.name_of("layers"), {"all", "dense"}) == 1;
+  }
+}
+
+void read_length(const MapReader& map, Recipe& recipe) {
+  const YamlNode* epochs = map.find("epochs");
+  const YamlNode* steps = map.find("steps");
+  if (epochs != nullptr && steps != nullptr) {
+    fail(steps->place, "recipe: both 'epochs' and 'steps'; a run's length is one of them");
+  }
+  if (epochs == nullptr && steps == nullptr) {
+    fail(map.place(), "recipe needs its length: 'epochs' or 'steps'");
+  }
+  if (epochs != nullptr) {
+    recipe.epochs = static_cast<int>(read_whole(*epochs, map.name_of("epochs"), {1, kMostEpochs}));
+  } else {
+    recipe.steps = read_whole(*steps, map.name_of("steps"), {1, kMostSteps});
+  }
+}
+
+void read_data_order(const MapReader& map, Recipe& recipe) {
+  constexpr WholeRange kImages{0, std::numeric_limits<std::int32_t>::max()};
+  if (const YamlNode* node = map.find("order")) {
+    recipe.order = static_cast<Order>(read_word(*node, map.name_of("order"), order_words()));
+  }
+  if (const YamlNode* node = map.find("last_batch")) {
+    recipe.last_batch =
+        static_cast<LastBatch>(read_word(*node, map.name_of("last_batch"), last_batch_words()));
+  }
+  map.read("hold_out_first", recipe.hold_out_first, kImages);
+  map.read("report_test_first", recipe.report_test_first, kImages);
+}
+
+}  // namespace
+
+Initialization read_initialization(const YamlNode& node, const std::string& what) {
+  const YamlTagged tagged = read_tagged(node, what, initializer_words());
+  Initialization start;
+  start.kind = static_cast<Initializer>(tagged.index);
+  const bool has_number = start.kind == Initializer::constant || start.kind == Initializer::normal ||
+                          start.kind == Initializer::truncated_normal;
+  if (has_number != (tagged.arguments != nullptr)) {
+    fail(tagged.place,
+         has_number ? fmt::format("{}: {} needs a number, like {{{}: 0.1}}", what, tagged.word, tagged.word)
+                    : fmt::format("{}: {} has no settings", what, tagged.word));
+  }
+  if (!has_number) return start;
+  const std::string name = fmt::format("{}: {}", what, tagged.word);
+  if (start.kind == Initializer::constant) {
+    start.value = read_number(*tagged.arguments, name, {-1e6, 1e6});
+  } else {
+    start.deviation = read_number(*tagged.arguments, name, {1e-30, 1e6});
+  }
+  return start;
+}
+
+Recipe read_recipe(const YamlNode& node) {
+  const MapReader map(
+      node, "recipe",
+      {"input", "initialize", "optimizer", "rate", "bias_rate_factor", "schedule", "weight_decay", "batch",
+       "epochs", "steps", "order", "last_batch", "hold_out_first", "report_test_first"});
+  Recipe recipe;
+  if (const YamlNode* input = map.find("input")) recipe.input = read_input(*input);
+  if (const YamlNode* initialize = map.find("initialize")) {
+    const MapReader start(*initialize, "initialize", {"weights", "biases"});
+    if (const YamlNode* weights = start.find("weights")) {
+      recipe.weights = read_initialization(*weights, start.name_of("weights"));
+    }
+    if (const YamlNode* biases = start.find("biases")) {
+      recipe.biases = read_initialization(*biases, start.name_of("biases"));
+    }
+  }
+  recipe.optimizer = read_optimizer(map.require("optimizer"));
+  map.require("rate");
+  map.read("rate", recipe.schedule.rate, kPositive);
+  map.read("bias_rate_factor", recipe.bias_rate_factor, {0, 1e6});
+  if (const YamlNode* schedule = map.find("schedule")) read_schedule(*schedule, recipe.schedule);
+  if (const YamlNode* decay = map.find("weight_decay")) read_weight_decay(*decay, recipe);
+  map.require("batch");
+  map.read("batch", recipe.batch, {1, kMostBatch});
+  read_length(map, recipe);
+  read_data_order(map, recipe);
+  return recipe;
+}
+
+std::optional<Optimizer> optimizer_named(std::string_view word) {
+  const Words& words = optimizer_words();
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] != word) continue;
+    Optimizer optimizer;
+    optimizer.kind = static_cast<OptimizerKind>(i);
+    if (optimizer.kind == OptimizerKind::adadelta) optimizer.epsilon = 1e-6F;
+    return optimizer;
+  }
+  return std::nullopt;
+}
+
+const char* initializer_word(Initializer kind) {
+  return initializer_words().at(static_cast<std::size_t>(kind)).c_str();
+}
+
+const char* optimizer_word(OptimizerKind kind) {
+  return optimizer_words().at(static_cast<std::size_t>(kind)).c_str();
+}
+
+const char* order_word(Order order) {
+  return order_words().at(static_cast<std::size_t>(order)).c_str();
+}
+
+const char* last_batch_word(LastBatch last_batch) {
+  return last_batch_words().at(static_cast<std::size_t>(last_batch)).c_str();
+}
+
+}  // namespace trainer

@@ -1,0 +1,26 @@
+// How errors speak of a word that is not known: quoted safely, with the nearest known word and all choices.
+// The words come from hostile files, so that nothing of them reaches a terminal unchecked.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trainer {
+
+using Words = std::vector<std::string>;
+
+// 'word', at most 40 characters of it, control characters as '?'.
+std::string in_quotes(std::string_view word);
+
+// "conv, maxpool, dense"
+std::string joined(const Words& words);
+
+// The choice that is a few slips of the keyboard away (insertion, deletion, replacement, two neighbours
+// swapped; capitals do not count), or "" when none is.
+std::string nearest_word(std::string_view word, const Words& choices);
+
+// "unknown layer 'covn'; did you mean conv? one of conv, maxpool"
+std::string unknown_word(std::string_view what, std::string_view word, const Words& choices);
+
+}  // namespace trainer

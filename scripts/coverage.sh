@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Line coverage of the product's code (data, kernels, models, trainer) under the tests that are not labelled slow.
+#   scripts/coverage.sh [PERCENT]      exits with 1 below PERCENT, 90 by default
+# Prints the files with the most uncovered lines first; the table of all is build/coverage/lines.txt.
+set -euo pipefail
+
+root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
+folder=$root/build/coverage
+least=${1:-90}
+
+say() { printf '%s\n' "$*" >&2; }
+
+# report: gcovr's text table, worst files first.
+report() {
+  local product
+  cd "$root"
+  local options=(--root . --object-directory "$folder" --gcov-executable "${GCOV:-gcov}" --exclude-throw-branches)
+  for product in data kernels models trainer; do options+=(--filter "$product/"); done
+  gcovr "${options[@]}" --sort-uncovered -j "$(nproc)" --output "$folder/lines.txt" "$folder"
+}
+
+main() {
+  local percent
+  if ! command -v gcovr >/dev/null; then
+    say "error: gcovr is missing: scripts/install_packages.sh --check installs it (Debian: gcovr)"
+    exit 1
+  fi
+  "$root/scripts/build.sh" coverage
+  find "$folder" -name '*.gcda' -delete
+  if ! ctest --test-dir "$folder" --parallel 2 --label-exclude '^slow$' --output-on-failure >"$folder/tests.log" 2>&1; then
+    tail -n 60 "$folder/tests.log" >&2
+    say "error: the tests fail in the coverage build; the whole log is $folder/tests.log"
+    exit 1
+  fi
+  report
+  sed -n '1,5p' "$folder/lines.txt"
+  awk '$4 ~ /%$/ && $1 != "TOTAL" && $4 != "100%" && ++files <= 12' "$folder/lines.txt"
+  percent=$(awk '$1 == "TOTAL" { sub(/%/, "", $4); print $4 }' "$folder/lines.txt")
+  printf 'line coverage of product code: %s %% (at least %s %%)\n' "$percent" "$least"
+  ((percent >= least)) || {
+    say "error: that is too little; all files are in $folder/lines.txt"
+    exit 1
+  }
+}
+
+main

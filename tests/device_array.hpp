@@ -1,0 +1,70 @@
+// Memory of a backend for tests: an array between two guard bands, poisoned until something is written. A
+// poisoned float is a NaN, so that what an op forgot to write shows up in every sum.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "kernels/backend.hpp"
+
+namespace trainer {
+
+class DeviceArray {
+ public:
+  DeviceArray(Backend& backend, std::size_t bytes, std::string_view what)
+      : backend_(&backend), bytes_(bytes), buffer_(backend.allocate(bytes + 2 * kGuard, what)) {
+    const std::vector<std::uint8_t> guards(bytes + 2 * kGuard, kGuardByte);
+    backend.upload(buffer_.data(), guards.data(), guards.size());
+    poison();
+  }
+
+  template <typename T>
+  DeviceArray(Backend& backend, const std::vector<T>& values, std::string_view what)
+      : DeviceArray(backend, values.size() * sizeof(T), what) {
+    upload(values);
+  }
+
+  std::size_t bytes() const { return bytes_; }
+
+  // Null for an array of nothing, as an op that needs nothing is given.
+  template <typename T>
+  T* as() const {
+    return bytes_ == 0 ? nullptr : reinterpret_cast<T*>(buffer_.data() + kGuard);
+  }
+
+  void poison() { upload(std::vector<std::uint8_t>(bytes_, 0xFF)); }
+
+  template <typename T>
+  void upload(const std::vector<T>& values) {
+    if (bytes_ > 0) backend_->upload(buffer_.data() + kGuard, values.data(), bytes_);
+  }
+
+  template <typename T>
+  std::vector<T> download() const {
+    std::vector<T> values(bytes_ / sizeof(T));
+    if (bytes_ > 0) backend_->download(values.data(), buffer_.data() + kGuard, bytes_);
+    return values;
+  }
+
+  // Whether the bands on both sides are as they were laid.
+  bool guards_whole() const {
+    std::vector<std::uint8_t> all(bytes_ + 2 * kGuard);
+    backend_->download(all.data(), buffer_.data(), all.size());
+    const auto laid = [](std::uint8_t byte) { return byte == kGuardByte; };
+    return std::all_of(all.begin(), all.begin() + kGuard, laid) &&
+           std::all_of(all.end() - kGuard, all.end(), laid);
+  }
+
+ private:
+  static constexpr std::ptrdiff_t kGuard = 1024;
+  static constexpr std::uint8_t kGuardByte = 0x5A;
+
+  Backend* backend_;
+  std::size_t bytes_;
+  Buffer buffer_;
+};
+
+}  // namespace trainer

@@ -1,0 +1,116 @@
+// Opening a step, on every backend: which images gather shows and how it normalises them, held against passes
+// written out as lists (reference/training.hpp).
+#include <gtest/gtest.h>
+#include <numeric>
+#include <random>
+#include <tuple>
+
+#include "tests/backends.hpp"
+#include "tests/device_array.hpp"
+#include "tests/reference/training.hpp"
+#include "tests/sample_state.hpp"
+#include "tests/tolerance.hpp"
+
+namespace trainer {
+namespace {
+
+using reference::Values;
+
+struct GatherCase {
+  std::string name;
+  Batching batching;
+};
+
+void PrintTo(const GatherCase& c, std::ostream* out) {
+  *out << c.name;
+}
+
+class Gather : public OnBackend, public testing::WithParamInterface<std::tuple<BackendKind, GatherCase>> {
+ protected:
+  void SetUp() override { start(std::get<0>(GetParam())); }
+};
+
+constexpr std::uint32_t kStored = 29;
+constexpr Shape kPicture{5, 3, 2};
+
+TEST_P(Gather, ShowsTheImagesOfEveryStepNormalisedAndZeroBeyond) {
+  const Batching& batching = std::get<1>(GetParam()).batching;
+  std::mt19937 bits(3);
+  std::vector<std::uint8_t> pixels(kStored * kPicture.size());
+  for (std::uint8_t& pixel : pixels) pixel = static_cast<std::uint8_t>(bits());
+  std::vector<std::uint8_t> stored_labels(kStored);
+  std::iota(stored_labels.begin(), stored_labels.end(), std::uint8_t{100});
+
+  const DeviceArray images(backend(), pixels, "images");
+  const DeviceArray labels_of_images(backend(), stored_labels, "stored labels");
+  DeviceArray x(backend(), batching.batch * kPicture.size() * sizeof(float), "x");
+  DeviceArray labels(backend(), batching.batch, "labels");
+  DeviceArray state(backend(), sizeof(StepState), "state");
+  const GatherArgs args{.batching = batching,
+                        .shape = kPicture,
+                        .scale = 1 / 77.0F,
+                        .shift = -0.42F,
+                        .images = images.as<std::uint8_t>(),
+                        .stored_labels = labels_of_images.as<std::uint8_t>(),
+                        .x = x.as<float>(),
+                        .labels = labels.as<std::uint8_t>(),
+                        .state = state.as<StepState>()};
+  const std::vector<reference::StepImages> steps = reference::first_steps(batching, 9);
+  for (std::size_t s = 0; s < steps.size(); ++s) {
+    SCOPED_TRACE(fmt::format("step {}", s));
+    x.poison();
+    labels.poison();
+    state.upload(std::vector<StepState>{state_at(s)});
+    backend().gather(args);
+    backend().wait();
+
+    Values want_x;
+    std::vector<std::uint8_t> want_labels;
+    for (const std::uint32_t image : steps[s].images) {
+      for (std::size_t i = 0; i < kPicture.size(); ++i) {
+        want_x.push_back(pixels[image * kPicture.size() + i] * static_cast<double>(args.scale) +
+                         static_cast<double>(args.shift));
+      }
+      want_labels.push_back(stored_labels[image]);
+    }
+    const std::size_t shown = want_x.size();
+    want_x.resize(x.bytes() / sizeof(float), 0);
+    want_labels.resize(batching.batch, 0);
+    const std::vector<float> got = x.download<float>();
+    EXPECT_TRUE(near(got, want_x, Tolerance{.counted = shown}));
+    for (std::size_t i = shown; i < got.size(); ++i) ASSERT_EQ(got[i], 0) << "beyond the valid rows";
+    EXPECT_EQ(labels.download<std::uint8_t>(), want_labels);
+    const StepState after = state.download<StepState>().front();
+    EXPECT_EQ(after.valid, steps[s].images.size());
+    EXPECT_EQ(after.batch_loss, 0);
+    EXPECT_EQ(after.step, s);
+    expect_sums_kept(after);
+    EXPECT_TRUE(x.guards_whole() && labels.guards_whole() && state.guards_whole());
+  }
+}
+
+std::vector<GatherCase> gather_cases() {
+  std::vector<GatherCase> all;
+  for (const auto& [order, order_name] : {std::pair{Order::fixed, "fixed"}, {Order::shuffled, "shuffled"}}) {
+    for (const auto& [last, last_name] :
+         {std::pair{LastBatch::mask, "mask"}, {LastBatch::drop, "drop"}, {LastBatch::wrap, "wrap"}}) {
+      const Batching batching{21, 4, 8, order, last, 99};
+      all.push_back({fmt::format("{}_{}", order_name, last_name), batching});
+    }
+  }
+  all.push_back({"one_image", {29, 0, 1, Order::shuffled, LastBatch::mask, 1}});
+  all.push_back({"batch_is_the_pass", {21, 8, 21, Order::shuffled, LastBatch::mask, 1ULL << 40}});
+  all.push_back({"batch_beyond_the_pass_masked", {21, 8, 50, Order::fixed, LastBatch::mask, 0}});
+  all.push_back({"batch_beyond_the_pass_wrapped", {21, 8, 50, Order::shuffled, LastBatch::wrap, 2}});
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Step, Gather,
+                         testing::Combine(testing::ValuesIn(tested_backends()),
+                                          testing::ValuesIn(gather_cases())),
+                         [](const auto& info) {
+                           return backend_name(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;
+                         });
+
+}  // namespace
+}  // namespace trainer

@@ -1,0 +1,190 @@
+#include "tests/op_trial.hpp"
+
+#include <cstring>
+#include <fmt/format.h>
+
+#include "tests/device_array.hpp"
+
+namespace trainer {
+
+namespace {
+
+std::vector<float> floats(const reference::Values& values) {
+  return {values.begin(), values.end()};
+}
+
+template <typename T>
+bool equal_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+// Canonical values in the op's own layout; what lies between them is zero.
+std::vector<float> stored(const Op& op, int index, const std::vector<float>& canonical) {
+  std::vector<float> values(op.stored_count(index), 0.0F);
+  op.store(index, canonical.data(), values.data());
+  return values;
+}
+
+std::vector<float> fetched(const Op& op, int index, const std::vector<float>& values) {
+  std::vector<float> canonical(parameters(op.desc())[static_cast<std::size_t>(index)].count());
+  op.fetch(index, values.data(), canonical.data());
+  return canonical;
+}
+
+StepState state_before(const reference::Tensors& t) {
+  StepState state;
+  state.step = t.step;
+  state.seed = t.seed;
+  state.valid = static_cast<std::uint32_t>(t.valid);
+  state.batch_loss = kBatchLossBefore;
+  state.loss_sum = kLossSumBefore;
+  state.hits = kHitsBefore;
+  state.images = kImagesBefore;
+  return state;
+}
+
+// An array that has to come out as it went in.
+struct Input {
+  DeviceArray array;
+  std::vector<float> values;
+  Input(Backend& backend, std::vector<float> initial, const char* what)
+      : array(backend, initial, what), values(std::move(initial)) {}
+};
+
+class Trial {
+ public:
+  Trial(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx)
+      : backend_(backend),
+        t_(t),
+        op_(backend.prepare(desc, t.batch, wants_dx)),
+        roles_(parameters(desc)),
+        x_(backend, floats(t.x), "x"),
+        dy_(backend, std::holds_alternative<HeadDesc>(desc) ? std::vector<float>() : floats(t.dy), "dy"),
+        labels_(backend, t.labels, "labels"),
+        y_(backend, t.batch * out_shape(desc).size() * sizeof(float), "y"),
+        dx_(backend, wants_dx ? t.x.size() * sizeof(float) : 0, "dx"),
+        saved_(backend, op_->saved_bytes(), "saved"),
+        workspace_(backend, op_->workspace_bytes(), "workspace"),
+        state_(backend, std::vector<StepState>{state_before(t)}, "state") {
+    const bool training = t.mode == Mode::training;
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      const int index = static_cast<int>(i);
+      parameters_.emplace_back(backend, stored(*op_, index, floats(t.parameters[i])),
+                               role_name(roles_[i].role));
+      const bool trained = training && is_trained(roles_[i].role);
+      gradients_.emplace_back(backend, trained ? op_->stored_count(index) * sizeof(float) : 0, "gradient");
+    }
+    args_.mode = t.mode;
+    args_.x = x_.array.as<float>();
+    args_.y = y_.as<float>();
+    args_.labels = labels_.as<std::uint8_t>();
+    args_.state = state_.as<StepState>();
+    args_.workspace = workspace_.as<std::byte>();
+    args_.saved = training ? saved_.as<std::byte>() : nullptr;
+    if (!parameters_.empty()) args_.w = parameters_[0].array.as<float>();
+    if (parameters_.size() > 1) args_.b = parameters_[1].array.as<float>();
+    if (parameters_.size() > 2) args_.running_mean = parameters_[2].array.as<float>();
+    if (parameters_.size() > 3) args_.running_variance = parameters_[3].array.as<float>();
+  }
+
+  OpResult run() {
+    op_->forward(args_);
+    backend_.wait();
+    OpResult result;
+    result.y = y_.download<float>();
+    workspace_.poison();
+    if (t_.mode == Mode::training) run_backward(result);
+    result.state = state_.download<StepState>().front();
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      if (is_trained(roles_[i].role)) continue;
+      result.running.push_back(fetched(*op_, static_cast<int>(i), parameters_[i].array.download<float>()));
+    }
+    watch(result.faults);
+    return result;
+  }
+
+ private:
+  void run_backward(OpResult& result) {
+    args_.dy = dy_.array.as<float>();
+    args_.dx = dx_.as<float>();
+    if (!gradients_.empty()) args_.dw = gradients_[0].as<float>();
+    if (gradients_.size() > 1) args_.db = gradients_[1].as<float>();
+    op_->backward(args_);
+    backend_.wait();
+    result.dx = dx_.download<float>();
+    for (std::size_t i = 0; i < gradients_.size(); ++i) {
+      if (!is_trained(roles_[i].role)) continue;
+      const int index = static_cast<int>(i);
+      const std::vector<float> raw = gradients_[i].download<float>();
+      result.gradients.push_back(fetched(*op_, index, raw));
+      if (!equal_bits(stored(*op_, index, result.gradients.back()), raw)) {
+        result.faults.push_back(
+            fmt::format("the gradient of {} is not zero between its elements", role_name(roles_[i].role)));
+      }
+    }
+  }
+
+  void watch(std::vector<std::string>& faults) const {
+    const auto watch_guards = [&](const DeviceArray& array, const char* name) {
+      if (!array.guards_whole()) faults.push_back(fmt::format("wrote past the ends of {}", name));
+    };
+    const auto watch_input = [&](const Input& input, const char* name) {
+      watch_guards(input.array, name);
+      if (!equal_bits(input.array.download<float>(), input.values)) {
+        faults.push_back(fmt::format("changed its input {}", name));
+      }
+    };
+    watch_input(x_, "x");
+    watch_input(dy_, "dy");
+    watch_guards(labels_, "labels");
+    watch_guards(y_, "y");
+    watch_guards(dx_, "dx");
+    watch_guards(saved_, "saved");
+    watch_guards(workspace_, "workspace");
+    watch_guards(state_, "state");
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      const char* name = role_name(roles_[i].role);
+      if (is_trained(roles_[i].role) || t_.mode == Mode::inference) {
+        watch_input(parameters_[i], name);
+      } else {
+        watch_guards(parameters_[i].array, name);
+      }
+      watch_guards(gradients_[i], "a gradient");
+    }
+  }
+
+  Backend& backend_;
+  const reference::Tensors& t_;
+  std::unique_ptr<Op> op_;
+  std::vector<ParameterDesc> roles_;
+  Input x_;
+  Input dy_;
+  DeviceArray labels_;
+  DeviceArray y_;
+  DeviceArray dx_;
+  DeviceArray saved_;
+  DeviceArray workspace_;
+  DeviceArray state_;
+  std::vector<Input> parameters_;
+  std::vector<DeviceArray> gradients_;
+  OpArgs args_;
+};
+
+}  // namespace
+
+bool OpResult::same_bits(const OpResult& other) const {
+  bool same = equal_bits(y, other.y) && equal_bits(dx, other.dx) &&
+              std::memcmp(&state.batch_loss, &other.state.batch_loss, sizeof state.batch_loss) == 0 &&
+              std::memcmp(&state.loss_sum, &other.state.loss_sum, sizeof state.loss_sum) == 0;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    same = same && equal_bits(gradients[i], other.gradients[i]);
+  }
+  for (std::size_t i = 0; i < running.size(); ++i) same = same && equal_bits(running[i], other.running[i]);
+  return same;
+}
+
+OpResult run_op(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx) {
+  return Trial(backend, desc, t, wants_dx).run();
+}
+
+}  // namespace trainer

@@ -1,0 +1,147 @@
+// The ops that keep their shape (ReLU, dropout, batch normalisation), and the choice of an op by its kind.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/math/dropout.hpp"
+#include "tests/reference/maps.hpp"
+
+namespace trainer::reference {
+
+namespace {
+
+struct Moments {
+  double mean = 0;
+  double variance = 0;  // biased
+  double count = 0;
+};
+
+// Over the valid rows' elements of channel c.
+Moments moments(const Shape& in, const Tensors& t, int c) {
+  const std::size_t end = t.valid * in.size();
+  const auto stride = static_cast<std::size_t>(in.c);
+  Moments m;
+  m.count = static_cast<double>(end / stride);
+  for (std::size_t i = c; i < end; i += stride) m.mean += t.x[i] / m.count;
+  for (std::size_t i = c; i < end; i += stride) m.variance += (t.x[i] - m.mean) * (t.x[i] - m.mean) / m.count;
+  return m;
+}
+
+double kept(const DropoutDesc& desc, const Tensors& t, std::size_t element) {
+  if (t.mode == Mode::inference) return 1;
+  const bool keep = dropout_factor(desc.drop, t.seed, desc.stream, t.step, element) > 0;
+  return keep ? 1 / (1 - static_cast<double>(desc.drop)) : 0;
+}
+
+}  // namespace
+
+void apply_relu(Values& values, Values& margin) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (values[i] != 0) margin[i] = std::min(margin[i], std::abs(values[i]));
+    values[i] = std::max(values[i], 0.0);
+  }
+}
+
+void relu_forward(const ReluDesc&, Tensors& t) {
+  t.y = t.x;
+  t.margin.assign(t.y.size(), std::numeric_limits<double>::infinity());
+  apply_relu(t.y, t.margin);
+}
+
+void relu_backward(const ReluDesc&, Tensors& t) {
+  t.dx.resize(t.x.size());
+  for (std::size_t i = 0; i < t.x.size(); ++i) t.dx[i] = t.x[i] > 0 ? t.dy[i] : 0;
+}
+
+void dropout_forward(const DropoutDesc& desc, Tensors& t) {
+  t.y.resize(t.x.size());
+  for (std::size_t i = 0; i < t.x.size(); ++i) t.y[i] = t.x[i] * kept(desc, t, i);
+}
+
+void dropout_backward(const DropoutDesc& desc, Tensors& t) {
+  t.dx.resize(t.x.size());
+  for (std::size_t i = 0; i < t.x.size(); ++i) t.dx[i] = t.dy[i] * kept(desc, t, i);
+}
+
+void batch_norm_forward(const BatchNormDesc& desc, Tensors& t) {
+  const double momentum = desc.momentum;
+  t.y.resize(t.x.size());
+  for (int c = 0; c < desc.in.c; ++c) {
+    double& running_mean = t.parameters[2][static_cast<std::size_t>(c)];
+    double& running_variance = t.parameters[3][static_cast<std::size_t>(c)];
+    Moments m{running_mean, running_variance, 0};
+    if (t.mode == Mode::training) {
+      m = moments(desc.in, t, c);
+      const double unbiased = m.count > 1 ? m.variance * m.count / (m.count - 1) : m.variance;
+      running_mean = (1 - momentum) * running_mean + momentum * m.mean;
+      running_variance = (1 - momentum) * running_variance + momentum * unbiased;
+    }
+    const double deviation = std::sqrt(m.variance + static_cast<double>(desc.epsilon));
+    for (std::size_t i = c; i < t.x.size(); i += static_cast<std::size_t>(desc.in.c)) {
+      t.y[i] = t.parameters[0][static_cast<std::size_t>(c)] * (t.x[i] - m.mean) / deviation +
+               t.parameters[1][static_cast<std::size_t>(c)];
+    }
+  }
+}
+
+// With u = (x - mean) / deviation: dx = gain / deviation (dy - mean(dy) - u mean(dy u)), dgain = sum(dy u),
+// doffset = sum(dy), all over the valid rows  (Ioffe and Szegedy 2015)
+void batch_norm_backward(const BatchNormDesc& desc, Tensors& t) {
+  const auto channels = static_cast<std::size_t>(desc.in.c);
+  const std::size_t end = t.valid * desc.in.size();
+  t.dx.assign(t.x.size(), 0);
+  t.gradients.assign(2, Values(channels, 0));
+  for (std::size_t c = 0; c < channels; ++c) {
+    const Moments m = moments(desc.in, t, static_cast<int>(c));
+    const double deviation = std::sqrt(m.variance + static_cast<double>(desc.epsilon));
+    double& dgain = t.gradients[0][c];
+    double& doffset = t.gradients[1][c];
+    for (std::size_t i = c; i < end; i += channels) {
+      dgain += t.dy[i] * (t.x[i] - m.mean) / deviation;
+      doffset += t.dy[i];
+    }
+    for (std::size_t i = c; i < end; i += channels) {
+      const double u = (t.x[i] - m.mean) / deviation;
+      t.dx[i] = t.parameters[0][c] / deviation * (t.dy[i] - doffset / m.count - u * dgain / m.count);
+    }
+  }
+}
+
+namespace {
+
+struct Forward {
+  Tensors& t;
+  void operator()(const ConvDesc& d) const { conv_forward(d, t); }
+  void operator()(const DenseDesc& d) const { dense_forward(d, t); }
+  void operator()(const HeadDesc& d) const { head_forward(d, t); }
+  void operator()(const MaxPoolDesc& d) const { max_pool_forward(d, t); }
+  void operator()(const AvgPoolDesc& d) const { avg_pool_forward(d, t); }
+  void operator()(const ReluDesc& d) const { relu_forward(d, t); }
+  void operator()(const DropoutDesc& d) const { dropout_forward(d, t); }
+  void operator()(const BatchNormDesc& d) const { batch_norm_forward(d, t); }
+};
+
+struct Backward {
+  Tensors& t;
+  void operator()(const ConvDesc& d) const { conv_backward(d, t); }
+  void operator()(const DenseDesc& d) const { dense_backward(d, t); }
+  void operator()(const HeadDesc& d) const { head_backward(d, t); }
+  void operator()(const MaxPoolDesc& d) const { max_pool_backward(d, t); }
+  void operator()(const AvgPoolDesc& d) const { avg_pool_backward(d, t); }
+  void operator()(const ReluDesc& d) const { relu_backward(d, t); }
+  void operator()(const DropoutDesc& d) const { dropout_backward(d, t); }
+  void operator()(const BatchNormDesc& d) const { batch_norm_backward(d, t); }
+};
+
+}  // namespace
+
+void forward(const OpDesc& desc, Tensors& t) {
+  t.margin.assign(t.batch * out_shape(desc).size(), std::numeric_limits<double>::infinity());
+  std::visit(Forward{t}, desc);
+}
+
+void backward(const OpDesc& desc, Tensors& t) {
+  std::visit(Backward{t}, desc);
+}
+
+}  // namespace trainer::reference

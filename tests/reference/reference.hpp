@@ -1,0 +1,63 @@
+// The truth that every backend is held against: each op, the gathering of a batch and the optimisers as naive
+// loops in double, written from the formulas and from nothing in kernels/ but the descriptions. The gradients
+// are themselves held against finite differences in reference_test.cpp. Parameters are canonical, in the
+// order of trainer::parameters(desc); tensors are [n, h, w, c].
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/op.hpp"
+
+namespace trainer::reference {
+
+using Values = std::vector<double>;
+
+// All that one op reads and writes, for a whole batch.
+struct Tensors {
+  int batch = 1;
+  int valid = 1;  // rows that hold an image
+  Mode mode = Mode::training;
+  std::uint64_t seed = 0;  // of dropout
+  std::uint64_t step = 0;
+  std::vector<std::uint8_t> labels;  // [batch], the head's
+
+  Values x;                        // [batch, in]
+  Values dy;                       // [batch, out]; the head makes its own
+  std::vector<Values> parameters;  // forward of a training batch normalisation moves the running ones
+
+  Values y;                       // [batch, out]
+  Values dx;                      // [batch, in]
+  std::vector<Values> gradients;  // of the trained parameters
+  Values margin;                  // [batch, out] how far from a kink; see forward
+  double loss = 0;                // the head's: sum over the valid rows
+  std::uint64_t hits = 0;
+};
+
+// Sets y, loss and hits. Sets `margin` to the least distance by which y's element would have to move for a
+// ReLU to change sign or for a window to have another maximum; infinity where nothing is decided. Exact ties
+// do not count: the first of equal maxima wins, and a ReLU lets nothing through at 0.
+void forward(const OpDesc& desc, Tensors& t);
+
+// Sets dx and gradients from x, parameters and dy. The head's are those of loss / valid.
+void backward(const OpDesc& desc, Tensors& t);
+
+// The ops one by one, for forward and backward above.
+void conv_forward(const ConvDesc& desc, Tensors& t);
+void conv_backward(const ConvDesc& desc, Tensors& t);
+void dense_forward(const DenseDesc& desc, Tensors& t);
+void dense_backward(const DenseDesc& desc, Tensors& t);
+void head_forward(const HeadDesc& desc, Tensors& t);
+void head_backward(const HeadDesc& desc, Tensors& t);
+void max_pool_forward(const MaxPoolDesc& desc, Tensors& t);
+void max_pool_backward(const MaxPoolDesc& desc, Tensors& t);
+void avg_pool_forward(const AvgPoolDesc& desc, Tensors& t);
+void avg_pool_backward(const AvgPoolDesc& desc, Tensors& t);
+void relu_forward(const ReluDesc& desc, Tensors& t);
+void relu_backward(const ReluDesc& desc, Tensors& t);
+void dropout_forward(const DropoutDesc& desc, Tensors& t);
+void dropout_backward(const DropoutDesc& desc, Tensors& t);
+void batch_norm_forward(const BatchNormDesc& desc, Tensors& t);
+void batch_norm_backward(const BatchNormDesc& desc, Tensors& t);
+
+}  // namespace trainer::reference

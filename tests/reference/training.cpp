@@ -1,0 +1,143 @@
+#include "tests/reference/training.hpp"
+
+#include <cmath>
+#include <utility>
+
+namespace trainer::reference {
+
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+
+std::vector<std::uint32_t> pass_order(const Batching& b, std::uint64_t pass) {
+  std::vector<std::uint32_t> order;
+  for (std::uint32_t i = 0; i < b.images; ++i) {
+    order.push_back(b.first + (b.order == Order::fixed ? i : permuted(i, b.images, b.seed, pass)));
+  }
+  return order;
+}
+
+double value_at(const Pieces& pieces, std::uint64_t epoch) {
+  double value = 0;
+  for (int i = 0; i < pieces.count; ++i) {
+    if (pieces.from[i] <= epoch) value = pieces.value[i];
+  }
+  return value;
+}
+
+// torch.optim.lr_scheduler.OneCycleLR with anneal_strategy "cos" and two phases.
+double one_cycle(const Schedule& s, double step) {
+  const double lowest = static_cast<double>(s.rate) / s.start_divisor;
+  const double peak_step = static_cast<double>(s.warmup) * static_cast<double>(s.steps) - 1;
+  const double last_step = static_cast<double>(s.steps) - 1;
+  const auto anneal = [](double from, double to, double share) {
+    return to + (from - to) * (1 + std::cos(kPi * share)) / 2;
+  };
+  if (step <= peak_step) return anneal(lowest, s.rate, step / peak_step);
+  return anneal(s.rate, lowest / s.end_divisor, (step - peak_step) / (last_step - peak_step));
+}
+
+struct Rates {
+  double rate;
+  double decay;
+  double momentum;
+  double t;  // steps including this one
+};
+
+void sgd(const Optimizer& o, const Rates& r, double g, double& w, double& v) {
+  g += r.decay * w;
+  if (o.unit_gain && o.momentum.count > 0) g *= 1 - r.momentum;
+  v = r.momentum * v + g;
+  w -= r.rate * (o.nesterov ? g + r.momentum * v : v);
+}
+
+void adam(const Optimizer& o, const Rates& r, double g, double& w, double& m, double& v) {
+  const double beta1 = o.beta1;
+  const double beta2 = o.beta2;
+  if (o.kind == OptimizerKind::adamw) {
+    w *= 1 - r.rate * r.decay;
+  } else {
+    g += r.decay * w;
+  }
+  m = beta1 * m + (1 - beta1) * g;
+  v = beta2 * v + (1 - beta2) * g * g;
+  const double m_hat = m / (1 - std::pow(beta1, r.t));
+  const double v_hat = v / (1 - std::pow(beta2, r.t));
+  w -= r.rate * m_hat / (std::sqrt(v_hat) + static_cast<double>(o.epsilon));
+}
+
+void adadelta(const Optimizer& o, const Rates& r, double g, double& w, double& square, double& delta) {
+  const double rho = o.rho;
+  const double epsilon = o.epsilon;
+  g += r.decay * w;
+  square = rho * square + (1 - rho) * g * g;
+  const double move = std::sqrt((delta + epsilon) / (square + epsilon)) * g;
+  delta = rho * delta + (1 - rho) * move * move;
+  w -= r.rate * move;
+}
+
+}  // namespace
+
+std::vector<StepImages> first_steps(const Batching& batching, std::size_t steps) {
+  std::vector<StepImages> all;
+  StepImages open;
+  for (std::uint64_t pass = 0; all.size() < steps; ++pass) {
+    for (const std::uint32_t image : pass_order(batching, pass)) {
+      if (open.images.empty()) open.epoch = pass;
+      open.images.push_back(image);
+      if (open.images.size() == batching.batch) all.push_back(std::exchange(open, {}));
+    }
+    if (batching.last_batch == LastBatch::mask && !open.images.empty()) {
+      all.push_back(std::exchange(open, {}));
+    }
+    if (batching.last_batch == LastBatch::drop) open = {};
+  }
+  all.resize(steps);
+  return all;
+}
+
+double learning_rate(const Schedule& s, std::uint64_t step, std::uint64_t epoch) {
+  const double rate = s.rate;
+  const auto now = static_cast<double>(step);
+  switch (s.kind) {
+    case ScheduleKind::constant:
+      return rate;
+    case ScheduleKind::steps:
+      return rate * value_at(s.pieces, epoch);
+    case ScheduleKind::exponential:
+      return rate * std::pow(static_cast<double>(s.decay), static_cast<double>(epoch));
+    case ScheduleKind::inverse:
+      return rate / std::pow(1 + static_cast<double>(s.gamma) * now, static_cast<double>(s.power));
+    case ScheduleKind::one_cycle:
+      return one_cycle(s, now);
+    case ScheduleKind::cosine: {
+      const double lowest = rate * s.end;
+      return lowest + (rate - lowest) * (1 + std::cos(kPi * now / static_cast<double>(s.steps))) / 2;
+    }
+  }
+  return 0;
+}
+
+void update(const Optimizer& optimizer, const Schedule& schedule, const std::vector<Segment>& segments,
+            std::uint64_t step, std::uint64_t epoch, const Values& dw, Learner& learner) {
+  for (const Segment& s : segments) {
+    const Rates r{reference::learning_rate(schedule, step, epoch) * s.rate_factor, s.decay,
+                  value_at(optimizer.momentum, epoch), static_cast<double>(step + 1)};
+    for (std::size_t i = s.offset; i < s.offset + s.count; ++i) {
+      switch (optimizer.kind) {
+        case OptimizerKind::sgd:
+          sgd(optimizer, r, dw[i], learner.w[i], learner.slot0[i]);
+          break;
+        case OptimizerKind::adam:
+        case OptimizerKind::adamw:
+          adam(optimizer, r, dw[i], learner.w[i], learner.slot0[i], learner.slot1[i]);
+          break;
+        case OptimizerKind::adadelta:
+          adadelta(optimizer, r, dw[i], learner.w[i], learner.slot0[i], learner.slot1[i]);
+          break;
+      }
+    }
+  }
+}
+
+}  // namespace trainer::reference

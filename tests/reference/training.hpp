@@ -1,0 +1,37 @@
+// What surrounds the ops in a step: which images it shows, the learning rate, the optimisers. In double and
+// by the longest way round: passes are written out as lists, nothing comes from kernels/math/ but the
+// settings and the permutation of one pass.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/math/batching.hpp"
+#include "kernels/math/optimizer.hpp"
+#include "kernels/math/schedule.hpp"
+#include "tests/reference/reference.hpp"
+
+namespace trainer::reference {
+
+// The stored images of each of the first `steps` steps, with the number of full passes before the first.
+struct StepImages {
+  std::vector<std::uint32_t> images;
+  std::uint64_t epoch = 0;
+};
+std::vector<StepImages> first_steps(const Batching& batching, std::size_t steps);
+
+double learning_rate(const Schedule& schedule, std::uint64_t step, std::uint64_t epoch);
+
+// Parameters and the optimiser's memory of them, all of one length; slots that it does not use stay as they
+// are.
+struct Learner {
+  Values w;
+  Values slot0;
+  Values slot1;
+};
+
+// One step on all segments: dw is the gradient of the mean loss.
+void update(const Optimizer& optimizer, const Schedule& schedule, const std::vector<Segment>& segments,
+            std::uint64_t step, std::uint64_t epoch, const Values& dw, Learner& learner);
+
+}  // namespace trainer::reference

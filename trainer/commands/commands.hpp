@@ -1,0 +1,49 @@
+// The subcommands. Each file beside this one adds one of them to the command line: its options, and what runs
+// when it was chosen. Only one runs; its exit status is the program's.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "trainer/environment.hpp"
+
+namespace trainer {
+
+using CommandAction = std::function<int()>;
+
+// Each adds its subcommand to `app` and gives what to call if it was the one. The environment outlives the
+// actions.
+struct Command {
+  CLI::App* app = nullptr;
+  CommandAction action;
+};
+Command add_train(CLI::App& app, const Environment& environment);
+Command add_eval(CLI::App& app, const Environment& environment);
+Command add_predict(CLI::App& app, const Environment& environment);
+Command add_models(CLI::App& app, const Environment& environment);
+Command add_devices(CLI::App& app, const Environment& environment);
+
+class Commands {
+ public:
+  Commands(CLI::App& app, const Environment& environment)
+      : all_{add_train(app, environment), add_eval(app, environment), add_predict(app, environment),
+             add_models(app, environment), add_devices(app, environment)} {}
+
+  // `arguments` (argv) without the program's name, and with what `train --config FILE` says put in front of
+  // train's own.
+  std::vector<std::string> with_config_file(const std::vector<std::string>& arguments) const;
+
+  int run() const {
+    for (const Command& command : all_) {
+      if (command.app->parsed()) return command.action();
+    }
+    return 2;
+  }
+
+ private:
+  std::vector<Command> all_;
+};
+
+}  // namespace trainer

@@ -1,0 +1,25 @@
+// trainer devices: the device report alone.
+#include <cstdio>
+#include <fmt/format.h>
+#include <memory>
+
+#include "trainer/commands/commands.hpp"
+#include "trainer/device_choice.hpp"
+#include "trainer/device_report.hpp"
+
+namespace trainer {
+
+Command add_devices(CLI::App& app, const Environment& /*environment*/) {
+  CLI::App* devices = app.add_subcommand("devices", "say what this machine trains on, and why");
+  const auto json = std::make_shared<bool>(false);
+  devices->add_flag("--json", *json, "as JSON [off]");
+  return {devices, [json] {
+            const DeviceChoice choice = choose_device("auto", std::nullopt);
+            const DeviceInfo info = choice.backend->info();
+            fmt::print("{}", *json ? device_json(info, choice.gpu_reason).dump(2) + "\n"
+                                   : device_report(info, choice.gpu_reason));
+            return 0;
+          }};
+}
+
+}  // namespace trainer

@@ -1,0 +1,80 @@
+// trainer models: the shipped networks, or the plan of one.
+#include <cstdio>
+#include <fmt/format.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "models/plan.hpp"
+#include "models/spec.hpp"
+#include "trainer/commands/commands.hpp"
+#include "trainer/settings.hpp"
+
+namespace trainer {
+
+namespace {
+
+struct ModelsArguments {
+  std::string name;
+  std::optional<int> batch;
+  std::vector<int> image{28, 28, 1};
+  int classes = 10;
+  bool json = false;
+};
+
+PlanInput plan_input(const ModelsArguments& arguments, const Spec& spec) {
+  return {{arguments.image[0], arguments.image[1], arguments.image[2]},
+          arguments.classes,
+          arguments.batch.value_or(spec.recipe.batch)};
+}
+
+int list_models(const ModelsArguments& arguments, const std::vector<Spec>& specs) {
+  auto json = nlohmann::ordered_json::array();
+  if (!arguments.json)
+    fmt::print("{:<18} {:>10} {:>12} {:>7}  {}\n", "name", "parameters", "MFLOP/image", "batch", "about");
+  for (const Spec& spec : specs) {
+    const Plan plan = make_plan(spec, plan_input(arguments, spec));
+    if (arguments.json) {
+      json.push_back({{"name", spec.name},
+                      {"about", spec.about},
+                      {"source", spec.source},
+                      {"parameters", plan.parameters},
+                      {"training_flops_per_image", plan.training_flops},
+                      {"batch", spec.recipe.batch}});
+    } else {
+      fmt::print("{:<18} {:>10} {:>12.3f} {:>7}  {}\n", spec.name, plan.parameters,
+                 static_cast<double>(plan.training_flops) / 1e6, spec.recipe.batch, spec.about);
+    }
+  }
+  if (arguments.json) fmt::print("{}\n", json.dump(2));
+  return 0;
+}
+
+int show_models(const Environment& environment, const ModelsArguments& arguments) {
+  const std::filesystem::path folder = models_folder(environment);
+  if (arguments.name.empty()) return list_models(arguments, all_specs(folder));
+  const Spec spec = find_spec(arguments.name, folder);
+  const Plan plan = make_plan(spec, plan_input(arguments, spec));
+  fmt::print("{}", arguments.json ? plan_json(plan, spec) : plan_table(plan, spec));
+  return 0;
+}
+
+}  // namespace
+
+Command add_models(CLI::App& app, const Environment& environment) {
+  CLI::App* models = app.add_subcommand("models", "list the shipped networks, or print the plan of one");
+  const auto arguments = std::make_shared<ModelsArguments>();
+  models->add_option("NAME", arguments->name, "a shipped network or a YAML file [list them]");
+  models->add_option("--batch", arguments->batch, "images of a step [the recipe's]")
+      ->check(CLI::Range(1, 65536));
+  models->add_option("--image", arguments->image, "height, width and channels")
+      ->expected(3)
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  models->add_option("--classes", arguments->classes, "width of the last layer")
+      ->check(CLI::Range(2, 256))
+      ->capture_default_str();
+  models->add_flag("--json", arguments->json, "as JSON [off]");
+  return {models, [arguments, &environment] { return show_models(environment, *arguments); }};
+}
+
+}  // namespace trainer

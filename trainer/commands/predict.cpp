@@ -1,0 +1,145 @@
+// trainer predict: what a trained network sees in pictures of any size and colour.
+#include <algorithm>
+#include <cstdio>
+#include <fmt/format.h>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "data/image.hpp"
+#include "trainer/commands/commands.hpp"
+#include "trainer/device_choice.hpp"
+#include "trainer/digit.hpp"
+#include "trainer/trained_network.hpp"
+
+namespace trainer {
+
+namespace {
+
+struct PredictArguments {
+  std::string run;
+  std::vector<std::string> pictures;
+  std::string fit = "auto";
+  std::string device = "auto";
+  std::optional<int> threads;
+  bool json = false;
+};
+
+struct Guess {
+  std::string picture;
+  std::string error;  // instead of a guess
+  int label = 0;
+  float confidence = 0;
+  int second = 0;
+  float second_confidence = 0;
+};
+
+std::vector<std::uint8_t> fitted(const std::string& picture, const Shape& shape, bool as_digit) {
+  const data::Image image = data::read_image(picture);
+  return as_digit ? fit_digit(image, shape.h, shape.w) : fit_picture(image, {shape.h, shape.w, shape.c});
+}
+
+// Fits every picture that can be read and puts them one behind the other; the others get their error.
+std::vector<std::uint8_t> fit_all(const PredictArguments& arguments, const Shape& shape,
+                                  std::vector<Guess>& guesses) {
+  const bool as_digit = arguments.fit == "digit" || (arguments.fit == "auto" && shape.c == 1);
+  if (as_digit && shape.c != 1)
+    throw UsageError("--fit digit: this network takes colour pictures; use --fit picture");
+  std::vector<std::uint8_t> images;
+  for (const std::string& picture : arguments.pictures) {
+    Guess guess;
+    guess.picture = picture;
+    try {
+      const std::vector<std::uint8_t> image = fitted(picture, shape, as_digit);
+      images.insert(images.end(), image.begin(), image.end());
+    } catch (const data::DataError& error) {
+      guess.error = error.what();
+    } catch (const PictureError& error) {
+      guess.error = picture + ": " + error.what();
+    }
+    guesses.push_back(guess);
+  }
+  return images;
+}
+
+void take_guess(const float* row, int classes, Guess& guess) {
+  for (int c = 1; c < classes; ++c) {
+    if (row[c] > row[guess.label]) guess.label = c;
+  }
+  guess.second = guess.label == 0 ? 1 : 0;
+  for (int c = 0; c < classes; ++c) {
+    if (c != guess.label && row[c] > row[guess.second]) guess.second = c;
+  }
+  guess.confidence = row[guess.label];
+  guess.second_confidence = row[guess.second];
+}
+
+void print_guesses(const std::vector<Guess>& guesses, const TrainedNetwork& trained) {
+  for (const Guess& guess : guesses) {
+    if (!guess.error.empty()) {
+      fmt::print(stderr, "trainer: {}\n", guess.error);
+      continue;
+    }
+    fmt::print("{}: {}  {:.2f} %  (then {}, {:.2f} %)\n", guess.picture, trained.label_name(guess.label),
+               100 * guess.confidence, trained.label_name(guess.second), 100 * guess.second_confidence);
+  }
+}
+
+void print_json(const std::vector<Guess>& guesses, const TrainedNetwork& trained) {
+  auto json = nlohmann::ordered_json::array();
+  for (const Guess& guess : guesses) {
+    if (!guess.error.empty()) {
+      json.push_back({{"picture", guess.picture}, {"error", guess.error}});
+      continue;
+    }
+    json.push_back({{"picture", guess.picture},
+                    {"label", trained.label_name(guess.label)},
+                    {"confidence", guess.confidence},
+                    {"second_label", trained.label_name(guess.second)},
+                    {"second_confidence", guess.second_confidence}});
+  }
+  fmt::print("{}\n", json.dump(2));
+}
+
+// 1 if any picture could not be read; the others are answered all the same.
+int predict(const Environment& environment, const PredictArguments& arguments) {
+  const DeviceChoice device = choose_device(arguments.device, arguments.threads);
+  const auto batch = static_cast<int>(std::min<std::size_t>(arguments.pictures.size(), 256));
+  TrainedNetwork trained(environment, arguments.run, *device.backend, batch);
+  std::vector<Guess> guesses;
+  const std::vector<std::uint8_t> images = fit_all(arguments, trained.saved().image, guesses);
+  const std::vector<float> probabilities =
+      images.empty() ? std::vector<float>() : trained.probabilities(images);
+  const float* row = probabilities.data();
+  bool all_read = true;
+  for (Guess& guess : guesses) {
+    all_read = all_read && guess.error.empty();
+    if (!guess.error.empty()) continue;
+    take_guess(row, trained.saved().classes, guess);
+    row += trained.saved().classes;
+  }
+  arguments.json ? print_json(guesses, trained) : print_guesses(guesses, trained);
+  return all_read ? 0 : 1;
+}
+
+}  // namespace
+
+Command add_predict(CLI::App& app, const Environment& environment) {
+  CLI::App* predict_app = app.add_subcommand("predict", "tell what is in pictures");
+  const auto arguments = std::make_shared<PredictArguments>();
+  predict_app
+      ->add_option("RUN_OR_FILE", arguments->run, "a run's folder or id, 'last', or a .safetensors file")
+      ->required();
+  predict_app->add_option("IMAGE", arguments->pictures, "PNG, JPEG or BMP files")->required();
+  predict_app
+      ->add_option("--fit", arguments->fit,
+                   "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: digit "
+                   "for grey networks")
+      ->check(CLI::IsMember({"auto", "digit", "picture"}))
+      ->capture_default_str();
+  predict_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  predict_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]");
+  predict_app->add_flag("--json", arguments->json, "as JSON [off]");
+  return {predict_app, [arguments, &environment] { return predict(environment, *arguments); }};
+}
+
+}  // namespace trainer

@@ -1,0 +1,151 @@
+// trainer train: the options, and --config, whose lines become arguments.
+#include <algorithm>
+#include <charconv>
+#include <fmt/format.h>
+#include <memory>
+
+#include "trainer/commands/commands.hpp"
+#include "trainer/config_file.hpp"
+#include "trainer/training_run.hpp"
+
+namespace trainer {
+
+namespace {
+
+// Options as written; checked and turned into RunOptions when the command runs.
+struct TrainArguments {
+  RunOptions run;
+  std::optional<double> target_accuracy;
+  std::string checkpoint_every = "1";
+  std::string config;
+};
+
+// 99 and 0.99 both mean 99 %.
+std::optional<double> share_of(std::optional<double> accuracy) {
+  if (!accuracy) return accuracy;
+  if (!(*accuracy > 0 && *accuracy <= 100)) {
+    throw UsageError(
+        fmt::format("--target-accuracy {}: a share up to 1 or a percentage up to 100", *accuracy));
+  }
+  return *accuracy > 1 ? *accuracy / 100 : *accuracy;
+}
+
+CheckpointEvery parse_checkpoint_every(const std::string& text) {
+  std::uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  const std::string suffix(stop, end);
+  if (error != std::errc() || (!suffix.empty() && suffix != "steps") || (number == 0 && !suffix.empty())) {
+    throw UsageError(fmt::format(
+        "--checkpoint-every {}: a number of epochs (0: only at the end), or of steps: 500steps", text));
+  }
+  return suffix.empty() ? CheckpointEvery{number, 0} : CheckpointEvery{0, number};
+}
+
+// A resumed run is the same run: what decides its weights comes from its checkpoint.
+void refuse_with_resume(const CLI::App& app) {
+  for (const char* name : {"--model", "--epochs", "--batch", "--lr", "--optimizer", "--seed", "--limit-train",
+                           "--validation", "--classes", "--channels", "--skip-bad-images", "--out"}) {
+    if (app.count(name) > 0) {
+      throw UsageError(
+          fmt::format("{} does not go with --resume: the run goes on with what it was begun with", name));
+    }
+  }
+}
+
+int train(const CLI::App& app, const Environment& environment, const TrainArguments& arguments) {
+  RunOptions run = arguments.run;
+  run.target_accuracy = share_of(arguments.target_accuracy);
+  run.checkpoint_every = parse_checkpoint_every(arguments.checkpoint_every);
+  if (!run.resume.empty()) refuse_with_resume(app);
+  if (run.no_save && !run.out.empty()) throw UsageError("--no-save and --out exclude each other");
+  return run_training(environment, run);
+}
+
+void add_recipe_options(CLI::App& app, TrainSettings& settings) {
+  app.add_option("--epochs", settings.epochs, "passes over the training images [the recipe's]")
+      ->check(CLI::Range(1, 1000000));
+  app.add_option("--batch", settings.batch, "images of a step [the recipe's]")->check(CLI::Range(1, 65536));
+  app.add_option("--lr", settings.rate, "learning rate; the peak where the schedule has one [the recipe's]");
+  app.add_option("--optimizer", settings.optimizer, "sgd, adam, adamw or adadelta [the recipe's]");
+  app.add_option("--seed", settings.seed, "of initialisation, order and dropout")->capture_default_str();
+}
+
+void add_data_options(CLI::App& app, RunOptions& run) {
+  app.add_option("--data", run.data, "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
+  app.add_option("--limit-train", run.settings.limit_train, "train on the first N images only [all]")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--validation", run.settings.validation,
+                 "hold the last N training images out [the recipe's]");
+  app.add_option("--classes", run.settings.classes, "width of the last layer [largest training label + 1]")
+      ->check(CLI::Range(2, 256));
+  app.add_option("--channels", run.settings.channels, "of pictures: 1 grey, 3 colour")
+      ->check(CLI::IsMember({1, 3}))
+      ->capture_default_str();
+  app.add_flag("--skip-bad-images", run.settings.skip_bad_images,
+               "leave broken pictures out instead of stopping [off]");
+}
+
+void add_run_options(CLI::App& app, TrainArguments& arguments) {
+  RunOptions& run = arguments.run;
+  app.add_option("--device", run.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  app.add_option("--threads", run.threads, "of the CPU engine [every usable core]");
+  app.add_option(
+      "--target-accuracy", arguments.target_accuracy,
+      "stop at the first evaluation that reaches it, 99 or 0.99: of the validation images if there are any, "
+      "else of the test images [none]");
+  app.add_option("--max-seconds", run.max_seconds, "stop after so much time in training [none]")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--out", run.out,
+                 "folder of the results [runs/<date-time>-<model>-<seed>, in TRAINER_RUNS if set]");
+  app.add_option("--resume", run.resume, "go on with a run: its folder, id or checkpoint, or 'last' [none]");
+  app.add_option("--checkpoint-every", arguments.checkpoint_every,
+                 "epochs, or steps with the suffix: 500steps")
+      ->capture_default_str();
+  app.add_flag("--no-save", run.no_save, "write nothing [off]");
+  app.add_flag("--json", run.json, "one JSON value a line on standard output [off]");
+  app.add_flag("--quiet", run.quiet, "errors and warnings only [off]");
+  app.add_option("--config", arguments.config,
+                 "YAML file of these options, without dashes; the command line wins [none]");
+}
+
+OptionNames option_names(const CLI::App& app) {
+  OptionNames names;
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_single_name();
+    if (name == "help" || name == "config") continue;
+    (option->get_expected_min() == 0 ? names.flags : names.values).insert(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+Command add_train(CLI::App& app, const Environment& environment) {
+  CLI::App* train_app = app.add_subcommand("train", "train a network");
+  train_app->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  const auto arguments = std::make_shared<TrainArguments>();
+  train_app->add_option("--model", arguments->run.model, "a shipped network (trainer models) or a YAML file")
+      ->capture_default_str();
+  add_data_options(*train_app, arguments->run);
+  add_recipe_options(*train_app, arguments->run.settings);
+  add_run_options(*train_app, *arguments);
+  return {train_app,
+          [train_app, arguments, &environment] { return train(*train_app, environment, *arguments); }};
+}
+
+std::vector<std::string> Commands::with_config_file(const std::vector<std::string>& arguments) const {
+  std::vector<std::string> own(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
+  if (own.empty() || own.front() != "train") return own;
+  std::string file;
+  for (std::size_t i = 1; i < own.size(); ++i) {
+    if (own[i].starts_with("--config=")) file = own[i].substr(9);
+    if (own[i] == "--config" && i + 1 < own.size()) file = own[i + 1];
+  }
+  if (file.empty()) return own;
+  const std::vector<std::string> lines = arguments_from(file, option_names(*all_.front().app));
+  own.insert(own.begin() + 1, lines.begin(), lines.end());
+  return own;
+}
+
+}  // namespace trainer

@@ -1,0 +1,72 @@
+// Reads the file with yaml-cpp, whose marks give the place of each word.
+#include "trainer/config_file.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <yaml-cpp/yaml.h>
+
+#include "trainer/settings.hpp"
+
+namespace trainer {
+
+namespace {
+
+class Reader {
+ public:
+  Reader(std::string file, const OptionNames& names) : file_(std::move(file)), names_(names) {}
+
+  std::vector<std::string> arguments(const YAML::Node& root) {
+    if (root.IsNull()) return {};
+    if (!root.IsMap()) fail(root, "expected lines of 'option: value'");
+    std::vector<std::string> arguments;
+    std::set<std::string> seen;
+    for (const auto& entry : root) {
+      const std::string name = scalar(entry.first);
+      if (!seen.insert(name).second) fail(entry.first, fmt::format("'{}' stands here twice", name));
+      if (names_.flags.contains(name)) {
+        if (flag(entry.second, name)) arguments.push_back("--" + name);
+      } else if (names_.values.contains(name)) {
+        arguments.push_back(fmt::format("--{}={}", name, scalar(entry.second)));
+      } else {
+        fail(entry.first, fmt::format("unknown option '{}'; one of {}, {}", name,
+                                      fmt::join(names_.values, ", "), fmt::join(names_.flags, ", ")));
+      }
+    }
+    return arguments;
+  }
+
+ private:
+  [[noreturn]] void fail(const YAML::Node& node, const std::string& what) const {
+    const YAML::Mark mark = node.Mark();
+    throw UsageError(fmt::format("{}:{}:{}: {}", file_, mark.line + 1, mark.column + 1, what));
+  }
+
+  std::string scalar(const YAML::Node& node) const {
+    if (!node.IsScalar()) fail(node, "expected one value");
+    return node.Scalar();
+  }
+
+  bool flag(const YAML::Node& node, const std::string& name) const {
+    const std::string text = scalar(node);
+    if (text != "true" && text != "false") fail(node, fmt::format("{}: true or false, not '{}'", name, text));
+    return text == "true";
+  }
+
+  std::string file_;
+  const OptionNames& names_;
+};
+
+}  // namespace
+
+std::vector<std::string> arguments_from(const std::filesystem::path& file, const OptionNames& names) {
+  try {
+    return Reader(file.string(), names).arguments(YAML::LoadFile(file.string()));
+  } catch (const YAML::BadFile&) {
+    throw UsageError(fmt::format("--config {}: cannot be read", file.string()));
+  } catch (const YAML::Exception& error) {
+    throw UsageError(fmt::format("{}:{}:{}: not YAML: {}", file.string(), error.mark.line + 1,
+                                 error.mark.column + 1, error.msg));
+  }
+}
+
+}  // namespace trainer

@@ -1,0 +1,33 @@
+// What the program is given from outside, read once by main and handed down: nothing else looks at the
+// environment.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/locate.hpp"
+#include "trainer/run_folder.hpp"
+
+namespace trainer {
+
+struct Environment {
+  std::vector<std::string> arguments;  // argv
+  std::filesystem::path executable;    // whole path of the running program
+  RunEnvironment runs;                 // working folder and TRAINER_RUNS
+  std::optional<std::string> data;     // TRAINER_DATA
+  bool no_color = false;               // NO_COLOR is set and not empty
+  bool inside_container = false;
+};
+
+Environment read_environment(int argc, char** argv);
+
+// Where --data, TRAINER_DATA or the shipped MNIST is. Throws data::DataError.
+std::filesystem::path data_folder(const Environment& environment, const std::string& given);
+
+// The folder of the shipped networks: beside the program in a source tree or an installation, or where it was
+// compiled to look. Throws UsageError naming the places.
+std::filesystem::path models_folder(const Environment& environment);
+
+}  // namespace trainer

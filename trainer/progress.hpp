@@ -1,0 +1,95 @@
+// All that the program says to a person (or, with --json, to a program) goes through one Console: whole
+// lines, and on a terminal a progress bar below them that is redrawn in place. In a pipe the bar is a plain
+// line now and then. Messages (warnings, errors) go to the other stream and are never silenced.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace trainer {
+
+// What the place that the output goes to can do.
+struct Screen {
+  bool terminal = false;  // a bar that is redrawn, instead of a line now and then
+  bool colour = false;
+  bool unicode = false;
+  std::function<int()> columns = [] { return 80; };  // the width, asked for at each redraw
+  std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
+};
+
+// Environment variables that say what a terminal can do; empty: not set.
+struct TerminalVariables {
+  std::string term;    // TERM
+  std::string locale;  // the first of LC_ALL, LC_CTYPE, LANG that is set and not empty
+};
+
+[[nodiscard]] TerminalVariables read_terminal_variables();
+
+// A bar if `out` is a terminal; colour and Unicode if that has them (TERM=dumb has none; a UTF-8 locale).
+[[nodiscard]] Screen screen_of(std::FILE* out, const TerminalVariables& variables);
+
+struct ConsoleOptions {
+  bool quiet = false;     // only results
+  bool json = false;      // only JSON lines
+  bool no_color = false;  // $NO_COLOR is set and not empty
+  std::FILE* messages = stderr;
+};
+
+enum class Tone { kPlain, kGood, kBad, kDim, kStrong };
+
+class Console {
+ public:
+  // `out` and the stream for messages stay the caller's. The screen is found out, or as given.
+  Console(std::FILE* out, const ConsoleOptions& options);
+  Console(std::FILE* out, const ConsoleOptions& options, Screen screen);
+  ~Console();  // takes the bar away
+  Console(const Console&) = delete;
+  Console& operator=(const Console&) = delete;
+
+  // One line for a person. Nothing with quiet or json.
+  void line(std::string_view text);
+  // The same for several lines; the last one's line end may be there or not. An empty text is nothing.
+  void text(std::string_view lines);
+  // What the command was called for: a line or several, said with quiet too. Nothing with json.
+  void result(std::string_view lines);
+  // One line for a program. Nothing without json.
+  void json(const nlohmann::ordered_json& value);
+  // "warning: ..." and "error: ..." on the stream for messages, always.
+  void warning(std::string_view text);
+  void error(std::string_view text);
+
+  // How far something is, 0 to 1. On a terminal the bar, at most ten times a second; elsewhere a line, the
+  // first one 10 seconds after the last line and then one every 10 seconds. `text` is called only when it is
+  // shown.
+  void progress(double fraction, const std::function<std::string()>& text);
+  void clear_progress();
+
+  // `text` in the tone's colour, or as it is without colour.
+  [[nodiscard]] std::string paint(Tone tone, std::string_view text) const;
+
+  // 0, or the errno value of the first write that failed (EPIPE: nobody reads). After it nothing more is
+  // written: a training goes on and saves what it is for; a command that only prints should exit with 1.
+  [[nodiscard]] int output_error() const { return output_error_; }
+
+ private:
+  void write(std::string_view text);
+  void write_lines(std::string_view lines);
+  void write_message(std::string_view kind, std::string_view text);
+
+  std::FILE* out_;
+  ConsoleOptions options_;
+  Screen screen_;
+  std::size_t bar_columns_ = 0;  // of the bar on the screen; 0: there is none
+  std::chrono::steady_clock::time_point last_output_;
+  int output_error_ = 0;
+};
+
+// "━━━━━━━━────  63 %  text", at most `columns` wide, with '#' and '-' without `unicode`.
+[[nodiscard]] std::string progress_bar(double fraction, std::string_view text, int columns, bool unicode);
+
+}  // namespace trainer

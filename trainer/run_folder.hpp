@@ -1,0 +1,72 @@
+// Where a run's results go, and how a later command finds them again.
+//   runs/20260101-093000-quick-1/   run.json  metrics.jsonl  model.safetensors  checkpoint.safetensors
+// A folder is made and proved writable before training starts, and locked while a process writes in it. The
+// lock is the kernel's (flock): it ends with the process, however that ends.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace trainer {
+
+inline constexpr std::string_view kRunRecordName = "run.json";
+inline constexpr std::string_view kMetricsName = "metrics.jsonl";
+inline constexpr std::string_view kModelName = "model.safetensors";
+inline constexpr std::string_view kCheckpointName = "checkpoint.safetensors";
+
+// What the outside says about places. Read once, by main.
+struct RunEnvironment {
+  std::filesystem::path working_folder;     // relative paths start here
+  std::optional<std::string> trainer_runs;  // $TRAINER_RUNS; an empty value counts as none
+};
+
+// $TRAINER_RUNS, or runs/ in the working folder.
+[[nodiscard]] std::filesystem::path runs_folder(const RunEnvironment& environment);
+
+struct NewRun {
+  std::string model;  // characters other than A-Z a-z 0-9 . _ - become '-'
+  std::uint64_t seed = 0;
+  std::time_t started = 0;                   // named in local time
+  std::optional<std::filesystem::path> out;  // --out: exactly this folder
+};
+
+// A folder that this process may write, and alone. Move-only.
+class RunFolder {
+ public:
+  // Makes the folder: `out`, which must be new or empty, or a new one in the runs folder (-2, -3 ... is
+  // appended to a name that is taken). Throws FileError with the reason and the choices.
+  [[nodiscard]] static RunFolder create(const NewRun& run, const RunEnvironment& environment);
+  // An existing run's folder, to continue it. Throws FileError.
+  [[nodiscard]] static RunFolder reopen(const std::filesystem::path& path);
+
+  ~RunFolder();
+  RunFolder(RunFolder&& other) noexcept;
+  RunFolder& operator=(RunFolder&&) = delete;
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::filesystem::path file(std::string_view name) const { return path_ / name; }
+
+ private:
+  explicit RunFolder(std::filesystem::path path);  // locks it and proves that it can be written
+
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+// What RUN_OR_FILE means: an existing file; an existing run folder; `last`, the run that was written last;
+// the name of a run in the runs folder, or a beginning that only one has. Gives a file or a run folder.
+// Throws FileError, which lists the candidates. (A file or folder that is itself called last: ./last.)
+[[nodiscard]] std::filesystem::path resolve_run(const std::string& run_or_file,
+                                                const RunEnvironment& environment);
+
+// The file to take a network from: a file itself; a run's model.safetensors, or its checkpoint if it has none
+// yet.
+[[nodiscard]] std::filesystem::path model_file(const std::filesystem::path& run_or_file);
+
+}  // namespace trainer

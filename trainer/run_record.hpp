@@ -1,0 +1,62 @@
+// run.json: what a run was, on what it ran, and how it ended. It is rewritten, whole and durably, when the
+// run starts, when it ends, and whenever its status changes, so that it is right after a kill too (then it
+// says "running"). Parts that other modules own (spec, recipe, device, machine, results) are JSON that this
+// one only carries.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace trainer {
+
+inline constexpr int kRunRecordFormat = 1;
+
+enum class RunStatus {
+  kRunning,
+  kFinished,
+  kStopped,  // by a signal or a time limit, with everything saved; `reason` says which
+  kFailed,   // `reason` is the error's message
+};
+
+struct RunRecord {
+  RunStatus status = RunStatus::kRunning;
+  std::string reason;
+  std::vector<std::string> command;  // argv
+  std::string model;
+  std::string spec_text;  // the model's YAML as it was read
+  nlohmann::ordered_json recipe;
+  std::uint64_t seed = 0;
+  int threads = 0;
+  nlohmann::ordered_json device;
+  struct DataSet {
+    std::string path;
+    std::string fingerprint;
+    std::uint64_t train_images = 0;
+    std::uint64_t validation_images = 0;
+    std::uint64_t test_images = 0;
+  } data;
+  std::string program_version;
+  std::string commit;               // empty: not built from a repository
+  nlohmann::ordered_json versions;  // compiler, libraries
+  nlohmann::ordered_json machine;
+  std::string started;  // iso_time
+  std::string ended;    // empty while it runs
+  double seconds = 0;   // total, over all parts of a run that was continued
+  nlohmann::ordered_json results;
+};
+
+// "2026-01-01T09:30:00+01:00", local time with its zone.
+[[nodiscard]] std::string iso_time(std::time_t time);
+
+// Writes `record` durably. Throws FileError.
+void write_run_record(const std::filesystem::path& path, const RunRecord& record);
+
+// Reads a record back. Throws FileError with the path and the field: not JSON, a newer format, a field that
+// is missing or of another kind, an unknown status.
+[[nodiscard]] RunRecord read_run_record(const std::filesystem::path& path);
+
+}  // namespace trainer

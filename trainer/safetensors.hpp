@@ -1,0 +1,76 @@
+// The safetensors format (github.com/huggingface/safetensors): 8 bytes little-endian header length, a JSON
+// header, the tensors' bytes without holes. Any tool that knows the format opens our files; ours refuses what
+// others only trust: every offset, every shape, and a hash of the contents.
+//
+// The hash: metadata["content_sha256"] is the SHA-256 of the whole file with those 64 hexadecimal digits
+// replaced by 64 times '0' (their first occurrence in the file). In Python:
+//   data = open(path, "rb").read(); digits = metadata["content_sha256"].encode()
+//   assert hashlib.sha256(data.replace(digits, b"0" * 64, 1)).hexdigest().encode() == digits
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trainer {
+
+enum class DType { kBool, kU8, kI8, kU16, kI16, kF16, kBF16, kU32, kI32, kF32, kU64, kI64, kF64 };
+
+[[nodiscard]] std::size_t dtype_bytes(DType type);
+[[nodiscard]] std::string_view dtype_name(DType type);  // "F32", as in the file
+
+struct Tensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<std::uint64_t> shape;  // empty: one element
+  std::span<const std::byte> bytes;  // row-major, little-endian; not owned
+};
+
+using Metadata = std::map<std::string, std::string>;
+inline constexpr std::string_view kContentHashKey = "content_sha256";
+
+// Writes `tensors` in the given order and `metadata` (and the hash) durably to `path`. Names must differ and
+// each tensor's bytes must match its shape: otherwise std::invalid_argument. Throws FileError when writing
+// fails.
+void write_safetensors(const std::filesystem::path& path, std::span<const Tensor> tensors, Metadata metadata);
+
+// A file that was read and found whole. Move-only; the tensors' bytes lie in the object.
+class SafetensorsFile {
+ public:
+  // Reads and checks everything, the hash included. Memory in proportion to the file's size at the most.
+  // Throws FileError with the path, what is wrong, and the numbers.
+  [[nodiscard]] static SafetensorsFile read(const std::filesystem::path& path);
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const Metadata& metadata() const { return metadata_; }           // with the hash
+  [[nodiscard]] const std::vector<Tensor>& tensors() const { return tensors_; }  // in the order of the bytes
+
+  // The metadata under `key`; FileError if there is none.
+  [[nodiscard]] const std::string& text(const std::string& key) const;
+  // nullptr if there is no such tensor.
+  [[nodiscard]] const Tensor* find(std::string_view name) const;
+  // The tensor's bytes; FileError if it is missing or has another type or shape (the message has both).
+  [[nodiscard]] std::span<const std::byte> require(std::string_view name, DType dtype,
+                                                   std::span<const std::uint64_t> shape) const;
+
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+  SafetensorsFile(SafetensorsFile&&) = default;
+  SafetensorsFile& operator=(SafetensorsFile&&) = default;
+  ~SafetensorsFile() = default;
+
+ private:
+  SafetensorsFile() = default;
+
+  std::filesystem::path path_;
+  std::vector<std::byte> bytes_;
+  Metadata metadata_;
+  std::vector<Tensor> tensors_;
+};
+
+}  // namespace trainer

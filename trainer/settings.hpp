@@ -1,0 +1,41 @@
+// What decides the weights that a training ends with: the network, its recipe as changed by options, the seed
+// and the part of the data. Kept apart from what does not (folders, output), because it is stored in every
+// checkpoint and a resumed run takes it from there.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "models/spec.hpp"
+
+namespace trainer {
+
+// A wrong option; the program exits with 2.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct TrainSettings {
+  std::uint64_t seed = 1;
+  std::optional<int> epochs;
+  std::optional<int> batch;
+  std::optional<double> rate;            // --lr
+  std::optional<std::string> optimizer;  // by name, with its usual constants; the schedule stays
+  std::optional<std::uint32_t> limit_train;
+  std::optional<std::uint32_t> validation;
+  std::optional<int> classes;
+  int channels = 1;
+  bool skip_bad_images = false;
+};
+
+nlohmann::ordered_json to_json(const TrainSettings& settings);
+TrainSettings settings_from_json(const nlohmann::ordered_json& json);  // throws nlohmann::json::exception
+
+// The recipe with the settings' changes. Throws UsageError.
+Recipe changed_recipe(Recipe recipe, const TrainSettings& settings);
+
+}  // namespace trainer

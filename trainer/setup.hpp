@@ -1,0 +1,41 @@
+// Everything a training or a test needs before a device is touched: the data set, which of its images are for
+// what, the network's plan, the input scaling and the length of the run.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "data/dataset.hpp"
+#include "models/network.hpp"
+#include "trainer/settings.hpp"
+
+namespace trainer {
+
+struct Setup {
+  Spec spec;  // its recipe as changed by the settings
+  TrainSettings settings;
+  data::Dataset dataset;
+  Plan plan;
+  PixelScaling scaling;
+  TrainingRule rule;
+  Batching train;
+  Batching validation;  // images of the training split; images = 0: none
+  Batching test;
+  std::uint64_t total_steps = 0;
+
+  bool validates() const { return validation.images > 0; }
+  std::uint64_t passes() const;  // full passes that the run makes, rounded up
+};
+
+// Cuts the data set, plans the network, works out the length. Throws UsageError, SpecError or
+// data::DataError.
+Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset);
+
+// The first step after `step` at which an evaluation is due: the end of the pass that `step` lies in, or of
+// the run.
+std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step);
+
+PixelScaling pixel_scaling(const InputScaling& input, const data::Split& train);
+
+}  // namespace trainer

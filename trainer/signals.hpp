@@ -1,0 +1,35 @@
+// Stopping on request: the first SIGINT, SIGTERM or SIGHUP sets a flag that the training loop looks at, so
+// that it can finish its step and save; the second ends the process at once. Output into a closed pipe or
+// past a file-size limit becomes an error of the write instead of a death of the process.
+#pragma once
+
+#include <csignal>
+#include <cstddef>
+#include <vector>
+
+namespace trainer {
+
+// The handlers are in place while the object lives; then the former ones return. One object at a time.
+class SignalGuard {
+ public:
+  SignalGuard();
+  ~SignalGuard();
+  SignalGuard(const SignalGuard&) = delete;
+  SignalGuard& operator=(const SignalGuard&) = delete;
+
+  // 0, or the signal that asked for a stop: SIGINT or SIGTERM (SIGHUP, a closed terminal, counts as SIGTERM).
+  // The exit status that reports it is 128 + this. Cheap enough for every step.
+  [[nodiscard]] int stop_signal() const;
+
+ private:
+  struct Former {
+    int signal = 0;
+    struct sigaction action {};
+  };
+
+  void install(int signal, void (*handler)(int));
+
+  std::vector<Former> former_;
+};
+
+}  // namespace trainer

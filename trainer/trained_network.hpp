@@ -1,0 +1,35 @@
+// A saved network made ready to be asked: on a backend, with its weights, its input scaling and its label
+// names.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "models/network.hpp"
+#include "trainer/checkpoint.hpp"
+#include "trainer/environment.hpp"
+
+namespace trainer {
+
+class TrainedNetwork {
+ public:
+  // `run_or_file` as in resolve_run. Throws FileError.
+  TrainedNetwork(const Environment& environment, const std::string& run_or_file, Backend& backend, int batch);
+
+  const std::filesystem::path& path() const { return path_; }
+  const SavedNetwork& saved() const { return saved_; }
+  Network& network() { return network_.front(); }
+  std::string label_name(int label) const;  // the picture folder's name, or the number
+
+  // Softmax of the logits of each of the images [count, h, w, c]: [count, classes].
+  std::vector<float> probabilities(const std::vector<std::uint8_t>& images);
+
+ private:
+  std::filesystem::path path_;
+  SavedNetwork saved_;
+  Backend& backend_;
+  std::vector<Network> network_;  // one, made when the plan is known
+};
+
+}  // namespace trainer

@@ -1,0 +1,200 @@
+// Texts of a training, from numbers.
+#include "trainer/training_output.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include "models/plan.hpp"
+
+namespace trainer {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+// 1234567 as "1,234,567".
+std::string grouped(std::uint64_t number) {
+  std::string digits = std::to_string(number);
+  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
+    digits.insert(static_cast<std::size_t>(at), ",");
+  }
+  return digits;
+}
+
+double rate(const EpochRecord& record) {
+  return record.seconds > 0 ? static_cast<double>(record.images) / record.seconds : 0;
+}
+
+std::string line(const char* key, const std::string& value) {
+  return fmt::format("{:<14}{}\n", key, value);
+}
+
+std::string data_text(const Setup& setup) {
+  const data::ImageShape& shape = setup.dataset.shape;
+  std::string text = fmt::format("{}: {} training and {} test images of {}x{}x{}, {} classes",
+                                 setup.dataset.name, grouped(setup.train.images), grouped(setup.test.images),
+                                 shape.height, shape.width, shape.channels, setup.dataset.classes);
+  if (setup.validates())
+    text += fmt::format(", {} held out for validation", grouped(setup.validation.images));
+  if (setup.dataset.skipped_images > 0) {
+    text += fmt::format(" ({} broken pictures left out)", grouped(setup.dataset.skipped_images));
+  }
+  return text;
+}
+
+std::uint64_t peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::vector<double> epoch_seconds(const RunSummary& summary) {
+  std::vector<double> seconds;
+  for (const EpochRecord& epoch : summary.epochs) seconds.push_back(epoch.seconds);
+  std::sort(seconds.begin(), seconds.end());
+  return seconds;
+}
+
+}  // namespace
+
+std::string accuracy_text(const Score& score) {
+  return fmt::format("{:.2f} +- {:.2f} %", 100 * score.accuracy, 100 * score.standard_error());
+}
+
+std::string training_head(const Setup& setup, const std::string& folder) {
+  const Plan& plan = setup.plan;
+  const Recipe& recipe = setup.spec.recipe;
+  std::string text = line("data", data_text(setup));
+  text +=
+      line("model",
+           fmt::format("{}: {} parameters, {:.3f} MFLOP forward, {:.3f} forward and backward an image",
+                       plan.model, grouped(plan.parameters), static_cast<double>(plan.forward_flops) / 1e6,
+                       static_cast<double>(plan.training_flops) / 1e6));
+  text += line("recipe", fmt::format("{} steps of {} images ({} {} of {}), {}, learning rate {:g}, seed {}",
+                                     grouped(setup.total_steps), recipe.batch, setup.passes(),
+                                     setup.passes() == 1 ? "epoch" : "epochs", grouped(setup.train.images),
+                                     optimizer_word(recipe.optimizer.kind), setup.rule.schedule.rate,
+                                     setup.settings.seed));
+  text += line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
+  return text;
+}
+
+std::string epoch_line(const Setup& setup, const EpochRecord& record) {
+  std::string text =
+      fmt::format("epoch {}/{}  train loss {:.4f}  ", record.pass, setup.passes(), record.train_loss);
+  if (record.validation) text += fmt::format("validation {}  ", accuracy_text(*record.validation));
+  text += fmt::format("test {}  {:.3f} s  {} images/s", accuracy_text(record.test), record.seconds,
+                      grouped(static_cast<std::uint64_t>(rate(record))));
+  const bool whole = record.images == setup.train.images;
+  return whole ? text : text + fmt::format("  ({} images)", grouped(record.images));
+}
+
+ordered_json score_json(const Score& score) {
+  return {{"images", score.images},
+          {"accuracy", score.accuracy},
+          {"accuracy_standard_error", score.standard_error()},
+          {"loss", score.loss}};
+}
+
+ordered_json epoch_json(const EpochRecord& record) {
+  ordered_json json;
+  json["epoch"] = record.pass;
+  json["step"] = record.step;
+  json["images"] = record.images;
+  json["train_loss"] = record.train_loss;
+  json["train_accuracy"] = record.train_accuracy;
+  json["test_accuracy"] = record.test.accuracy;
+  json["test_accuracy_standard_error"] = record.test.standard_error();
+  json["test_loss"] = record.test.loss;
+  if (record.validation) {
+    json["validation_accuracy"] = record.validation->accuracy;
+    json["validation_accuracy_standard_error"] = record.validation->standard_error();
+    json["validation_loss"] = record.validation->loss;
+  }
+  json["learning_rate"] = record.learning_rate;
+  json["seconds"] = record.seconds;
+  json["evaluation_seconds"] = record.evaluation_seconds;
+  json["images_per_second"] = rate(record);
+  return json;
+}
+
+const char* reason_text(StopReason reason) {
+  switch (reason) {
+    case StopReason::finished:
+      return "the recipe's end";
+    case StopReason::target:
+      return "target accuracy reached";
+    case StopReason::time_limit:
+      return "time limit";
+    case StopReason::signal:
+      return "signal";
+    case StopReason::bad_loss:
+      return "loss not finite";
+  }
+  return "";
+}
+
+std::string summary_text(const Setup& setup, const RunSummary& summary) {
+  std::string text;
+  if (!summary.epochs.empty()) {
+    const EpochRecord& last = summary.epochs.back();
+    text += line("accuracy",
+                 fmt::format("{} on {} test images, loss {:.4f} (+-: standard error of so many images; "
+                             "over seeds it differs more)",
+                             accuracy_text(last.test), grouped(last.test.images), last.test.loss));
+    if (last.validation) {
+      text += line("", fmt::format("{} on {} validation images", accuracy_text(*last.validation),
+                                   grouped(last.validation->images)));
+    }
+    const std::vector<double> seconds = epoch_seconds(summary);
+    text += line("epoch time", fmt::format("median {:.3f} s, {:.3f} to {:.3f}", seconds[seconds.size() / 2],
+                                           seconds.front(), seconds.back()));
+  }
+  if (summary.first_images) {
+    text +=
+        line("", fmt::format("{} on the first {} test images, the figure that the original sample printed",
+                             accuracy_text(*summary.first_images), grouped(summary.first_images->images)));
+  }
+  if (summary.target) {
+    const bool reached = summary.result.reason == StopReason::target;
+    text += line("target",
+                 fmt::format("{:.2f} % of the {} images {}", 100 * *summary.target,
+                             setup.validates() ? "validation" : "test", reached ? "reached" : "NOT reached"));
+  }
+  text += line("time", fmt::format("{:.2f} s in all, {} of {} steps, first step {:.2f} s after the start",
+                                   summary.seconds, grouped(summary.result.position.step),
+                                   grouped(setup.total_steps), summary.seconds_to_first_step));
+  return text;
+}
+
+ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
+  ordered_json json;
+  json["stopped_by"] = reason_text(summary.result.reason);
+  json["step"] = summary.result.position.step;
+  json["total_steps"] = setup.total_steps;
+  json["epochs"] = summary.result.position.passes;
+  if (!summary.epochs.empty()) {
+    const EpochRecord& last = summary.epochs.back();
+    json["test"] = score_json(last.test);
+    if (last.validation) json["validation"] = score_json(*last.validation);
+    const std::vector<double> seconds = epoch_seconds(summary);
+    json["epoch_seconds"] = {{"median", seconds[seconds.size() / 2]},
+                             {"min", seconds.front()},
+                             {"max", seconds.back()},
+                             {"epochs", seconds.size()}};
+  }
+  if (summary.first_images) json["test_first_images"] = score_json(*summary.first_images);
+  if (summary.target) {
+    json["target_accuracy"] = *summary.target;
+    json["target_judged_on"] = setup.validates() ? "validation images" : "test images";
+    json["target_reached"] = summary.result.reason == StopReason::target;
+  }
+  if (summary.result.reason == StopReason::bad_loss) json["first_bad_step"] = summary.result.bad_step;
+  json["seconds"] = summary.seconds;
+  json["seconds_to_first_step"] = summary.seconds_to_first_step;
+  json["peak_memory_bytes"] = peak_memory();
+  return json;
+}
+
+}  // namespace trainer

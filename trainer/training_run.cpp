@@ -1,0 +1,281 @@
+// The order of things: what is wrong with the command, the data or the network shows before a folder is made,
+// what is wrong with the folder before anything is trained.
+#include "trainer/training_run.hpp"
+
+#include <chrono>
+#include <ctime>
+#include <fmt/format.h>
+#include <memory>
+
+#include "trainer/checkpoint.hpp"
+#include "trainer/device_choice.hpp"
+#include "trainer/device_report.hpp"
+#include "trainer/files.hpp"
+#include "trainer/progress.hpp"
+#include "trainer/resume.hpp"
+#include "trainer/run_record.hpp"
+#include "trainer/signals.hpp"
+#include "trainer/training_output.hpp"
+#include "trainer/version.hpp"
+
+namespace trainer {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+data::Dataset load_data(const Environment& environment, const RunOptions& options,
+                        const TrainSettings& settings) {
+  return data::load_dataset(data_folder(environment, options.data),
+                            {settings.classes, settings.channels, settings.skip_bad_images});
+}
+
+class TrainingRun final : public LoopObserver {
+ public:
+  TrainingRun(const Environment& environment, const RunOptions& options)
+      : environment_(environment),
+        options_(options),
+        console_(stdout, {.quiet = options.quiet, .json = options.json, .no_color = environment.no_color}),
+        device_(choose_device(options.device, options.threads)) {
+    if (!options.resume.empty()) resumed_.emplace(open_resumed(environment, options.resume));
+    const TrainSettings& settings = resumed_ ? resumed_->saved.settings : options.settings;
+    Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
+    data::Dataset dataset = load_data(environment, options, settings);
+    if (resumed_) require_same_data(*resumed_, dataset);
+    setup_ = make_setup(std::move(spec), settings, std::move(dataset));
+    info_ = device_.backend->info();
+  }
+
+  int run() {
+    open_folder();
+    try {
+      train();
+      return finish();
+    } catch (const std::exception& error) {
+      close_record(RunStatus::kFailed, error.what());
+      throw;
+    }
+  }
+
+  void progressed(const LoopProgress& progress) override {
+    if (first_step_seconds_ == 0) first_step_seconds_ = seconds_since(start_);
+    const auto done = static_cast<double>(progress.step - progress.pass_begin);
+    const auto all = static_cast<double>(progress.pass_end - progress.pass_begin);
+    console_.progress(done / all, [&] {
+      return fmt::format("epoch {}/{}  step {} of {}", passes_ + 1, setup_.passes(), progress.step,
+                         progress.total_steps);
+    });
+  }
+
+  void epoch_done(const EpochRecord& record) override {
+    passes_ = record.pass;
+    epochs_.push_back(record);
+    if (metrics_) metrics_->write(epoch_json(record));
+    console_.line(epoch_line(setup_, record));
+    ordered_json event = epoch_json(record);
+    event["event"] = "epoch";
+    console_.json(event);
+  }
+
+  void checkpoint_due(const LoopPosition& position) override {
+    if (folder_)
+      save_network(folder_->file(kCheckpointName), setup_, *network_, info_.cpu.threads, &position);
+  }
+
+  bool stop_asked() const override { return signals_->stop_signal() != 0; }
+
+ private:
+  void open_folder() {
+    if (options_.no_save) {
+      console_.warning("NOTHING IS SAVED (--no-save): no checkpoint, no model, no record of this run");
+    } else if (resumed_) {
+      folder_.emplace(RunFolder::reopen(resumed_->folder));
+      keep_earlier_metrics(*resumed_);
+    } else {
+      NewRun run{setup_.spec.name, setup_.settings.seed, std::time(nullptr), std::nullopt};
+      if (!options_.out.empty()) run.out = options_.out;
+      folder_.emplace(RunFolder::create(run, environment_.runs));
+    }
+    if (!folder_) return;
+    metrics_.emplace(folder_->file(kMetricsName));
+    begin_record();
+    write_run_record(folder_->file(kRunRecordName), record_);
+  }
+
+  void begin_record() {
+    const fs::path path = folder_->file(kRunRecordName);
+    if (resumed_ && fs::exists(path)) earlier_seconds_ = read_run_record(path).seconds;
+    record_.command = environment_.arguments;
+    record_.model = setup_.spec.name;
+    record_.spec_text = setup_.spec.text;
+    record_.recipe = ordered_json::parse(plan_json(setup_.plan, setup_.spec)).at("recipe");
+    record_.recipe["settings"] = to_json(setup_.settings);
+    record_.seed = setup_.settings.seed;
+    record_.threads = info_.cpu.threads;
+    record_.device = device_json(info_, device_.gpu_reason);
+    record_.data = {setup_.dataset.path.string(), setup_.dataset.fingerprint, setup_.train.images,
+                    setup_.validation.images, setup_.test.images};
+    record_.program_version = kVersion;
+    record_.commit = kCommit;
+    record_.versions = versions_json(info_);
+    record_.machine = machine_json(info_);
+    record_.started = iso_time(std::time(nullptr));
+  }
+
+  void close_record(RunStatus status, const std::string& reason) {
+    if (!folder_) return;
+    record_.status = status;
+    record_.reason = reason;
+    record_.ended = iso_time(std::time(nullptr));
+    record_.seconds = earlier_seconds_ + seconds_since(start_);
+    write_run_record(folder_->file(kRunRecordName), record_);
+  }
+
+  void train() {
+    network_.emplace(setup_.plan, *device_.backend, Purpose::training, setup_.rule.optimizer);
+    LoopPosition start;
+    StepState state;
+    state.seed = setup_.settings.seed;
+    if (resumed_) {
+      load_tensors(resumed_->file, *network_);
+      start = resumed_->saved.position;
+      state = resumed_->saved.state;
+    } else {
+      network_->initialize(setup_.settings.seed);
+    }
+    network_->write_training_state(state);
+    passes_ = start.passes;
+    print_head(start);
+    const ResidentData data(*device_.backend, setup_);
+    signals_.emplace();
+    const LoopLimits limits{options_.target_accuracy, options_.max_seconds, options_.checkpoint_every.passes,
+                            options_.checkpoint_every.steps};
+    summary_.result = run_loop(setup_, *network_, *device_.backend, data, limits, start, *this);
+    score_first_images(data);
+  }
+
+  void print_head(const LoopPosition& start) {
+    console_.text(device_report(info_, device_.gpu_reason));
+    console_.text(training_head(setup_, folder_ ? folder_->path().string() : ""));
+    if (resumed_) {
+      console_.line(fmt::format("resumed       after step {} of {}, {} evaluations", start.step,
+                                setup_.total_steps, start.passes));
+      if (resumed_->saved.threads != info_.cpu.threads) {
+        console_.warning(
+            fmt::format("this run was begun with {} threads and goes on with {}: its sums are taken in "
+                        "another order, so its last bits will differ from those of an unbroken run",
+                        resumed_->saved.threads, info_.cpu.threads));
+      }
+    }
+    ordered_json event{{"event", "run"}, {"model", setup_.spec.name}, {"seed", setup_.settings.seed}};
+    event["folder"] = folder_ ? folder_->path().string() : "";
+    event["device"] = device_json(info_, device_.gpu_reason);
+    event["plan"] = ordered_json::parse(plan_json(setup_.plan, setup_.spec));
+    console_.json(event);
+  }
+
+  // The samples that a network comes from printed their accuracy on some of the test images only.
+  void score_first_images(const ResidentData& data) {
+    const auto first = static_cast<std::uint32_t>(setup_.spec.recipe.report_test_first);
+    if (first == 0 || first > setup_.test.images || summary_.result.reason == StopReason::bad_loss) return;
+    Batching batching = setup_.test;
+    batching.images = first;
+    summary_.first_images =
+        evaluate(*network_, *device_.backend, data.test_input(batching), [this] { return stop_asked(); });
+  }
+
+  int finish() {
+    const StopReason reason = summary_.result.reason;
+    const bool good = reason != StopReason::bad_loss;
+    if (folder_ && good) {
+      checkpoint_due(summary_.result.position);
+      save_network(folder_->file(kModelName), setup_, *network_, info_.cpu.threads, nullptr);
+    }
+    summary_.epochs = epochs_;
+    summary_.seconds = earlier_seconds_ + seconds_since(start_);
+    summary_.seconds_to_first_step = first_step_seconds_;
+    summary_.target = options_.target_accuracy;
+    record_.results = summary_json(setup_, summary_);
+    const int signal = reason == StopReason::signal ? signals_->stop_signal() : 0;
+    close_record(status_of(reason), good ? reason_text(reason) : bad_loss_text());
+    print_end(signal);
+    if (!good) return 1;
+    return signal == 0 ? 0 : 128 + signal;
+  }
+
+  static RunStatus status_of(StopReason reason) {
+    switch (reason) {
+      case StopReason::finished:
+      case StopReason::target:
+        return RunStatus::kFinished;
+      case StopReason::time_limit:
+      case StopReason::signal:
+        return RunStatus::kStopped;
+      case StopReason::bad_loss:
+        return RunStatus::kFailed;
+    }
+    return RunStatus::kFailed;
+  }
+
+  std::string bad_loss_text() const {
+    std::string text = fmt::format(
+        "step {}: the loss is not finite; nothing was changed from that step on. Try a lower --lr (now {:g})",
+        summary_.result.bad_step, setup_.rule.schedule.rate);
+    if (folder_ && fs::exists(folder_->file(kCheckpointName))) {
+      text += fmt::format("; the last good checkpoint is {}", folder_->file(kCheckpointName).string());
+    }
+    return text;
+  }
+
+  void print_end(int signal) {
+    const StopReason reason = summary_.result.reason;
+    if (reason == StopReason::bad_loss) console_.error(bad_loss_text());
+    if (signal != 0)
+      console_.line(
+          fmt::format("stopped       by signal {} after step {}", signal, summary_.result.position.step));
+    if (reason == StopReason::time_limit) console_.line("stopped       by --max-seconds");
+    console_.text(summary_text(setup_, summary_));
+    if (folder_) console_.line(fmt::format("{:<14}{}", "results", folder_->path().string()));
+    const bool resumable = signal != 0 || reason == StopReason::time_limit;
+    if (folder_ && resumable) {
+      console_.line(fmt::format("{:<14}trainer train --resume {}", "go on with", folder_->path().string()));
+    }
+    ordered_json event{{"event", "end"}};
+    event.update(summary_json(setup_, summary_));
+    console_.json(event);
+  }
+
+  Clock::time_point start_ = Clock::now();
+  const Environment& environment_;
+  const RunOptions& options_;
+  Console console_;
+  std::optional<Resumed> resumed_;
+  DeviceChoice device_;
+  Setup setup_;
+  DeviceInfo info_;
+  std::optional<RunFolder> folder_;
+  std::optional<JsonLinesFile> metrics_;
+  RunRecord record_;
+  std::optional<Network> network_;
+  std::optional<SignalGuard> signals_;
+  RunSummary summary_;
+  std::vector<EpochRecord> epochs_;
+  std::uint64_t passes_ = 0;
+  double earlier_seconds_ = 0;
+  double first_step_seconds_ = 0;
+};
+
+}  // namespace
+
+int run_training(const Environment& environment, const RunOptions& options) {
+  return TrainingRun(environment, options).run();
+}
+
+}  // namespace trainer
