@@ -35,8 +35,10 @@ struct Row {
   std::string bytes;
 
   std::string text() const {
-    return fmt::format("  {:<11} {:<34} {:>14} {:>13} {:>9} {:>11}\n", name, layer, out, parameters, flops,
-                       bytes);
+    std::string line =
+        fmt::format("  {:<11} {:<34} {:>14} {:>13} {:>9} {:>11}", name, layer, out, parameters, flops, bytes);
+    line.erase(line.find_last_not_of(' ') + 1);
+    return line + "\n";
   }
 };
 

@@ -67,7 +67,7 @@ std::string starts_text(const Plan& plan, const Spec& spec) {
 }
 
 std::string optimizer_text(const Optimizer& o) {
-  const std::string word = optimizer_word(o.kind);
+  std::string word = optimizer_word(o.kind);
   switch (o.kind) {
     case OptimizerKind::sgd:
       if (o.momentum.count == 0) return word;

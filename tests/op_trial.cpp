@@ -1,5 +1,6 @@
 #include "tests/op_trial.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
 
@@ -173,14 +174,12 @@ class Trial {
 }  // namespace
 
 bool OpResult::same_bits(const OpResult& other) const {
-  bool same = equal_bits(y, other.y) && equal_bits(dx, other.dx) &&
-              std::memcmp(&state.batch_loss, &other.state.batch_loss, sizeof state.batch_loss) == 0 &&
-              std::memcmp(&state.loss_sum, &other.state.loss_sum, sizeof state.loss_sum) == 0;
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    same = same && equal_bits(gradients[i], other.gradients[i]);
-  }
-  for (std::size_t i = 0; i < running.size(); ++i) same = same && equal_bits(running[i], other.running[i]);
-  return same;
+  const auto all_equal = [](const auto& a, const auto& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), equal_bits<float>);
+  };
+  return equal_bits(y, other.y) && equal_bits(dx, other.dx) && all_equal(gradients, other.gradients) &&
+         all_equal(running, other.running) && state.batch_loss == other.state.batch_loss &&
+         state.loss_sum == other.state.loss_sum;
 }
 
 OpResult run_op(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx) {

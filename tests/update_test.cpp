@@ -58,7 +58,7 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
 
   // One step whose loss is `loss`, with a gradient of its own.
   Values step(float loss) {
-    const Values dw = padded(0.1);
+    Values dw = padded(0.1);
     dw_->upload(std::vector<float>(dw.begin(), dw.end()));
     StepState state = this->state();
     state.batch_loss = loss;

@@ -3,6 +3,8 @@
 // hexadecimal.
 #include "trainer/checkpoint.hpp"
 
+#include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -71,6 +73,24 @@ Metadata describe_network(const Setup& setup) {
           {"data", setup.dataset.fingerprint}};
 }
 
+// The hash says that a file is whole, not that its numbers make sense.
+void require_sense(const SavedNetwork& saved) {
+  const auto within = [](long long value, long long least, long long most, const char* what) {
+    if (value < least || value > most)
+      throw std::out_of_range(fmt::format("{} is {}, not {} to {}", what, value, least, most));
+  };
+  within(saved.image.h, 1, data::kLargestEdge, "the images' height");
+  within(saved.image.w, 1, data::kLargestEdge, "the images' width");
+  within(saved.image.c, 1, 4, "the images' number of channels");
+  within(saved.classes, 2, data::kMostClasses, "the number of classes");
+  within(saved.settings.epochs.value_or(1), 1, 1'000'000, "'epochs'");
+  within(saved.settings.batch.value_or(1), 1, 65536, "'batch'");
+  within(saved.settings.limit_train.value_or(1), 1, UINT32_MAX, "'limit_train'");
+  if (!std::isfinite(saved.scaling.scale) || !std::isfinite(saved.scaling.shift) ||
+      !std::isfinite(saved.state.loss_sum))
+    throw std::out_of_range("a number that is not finite");
+}
+
 void require_our_format(const SafetensorsFile& file) {
   const auto found = file.metadata().find("format");
   if (found == file.metadata().end() || found->second != kFormat) {
@@ -124,6 +144,7 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
       read_position(file.text("position"), saved);
       saved.threads = std::stoi(file.text("threads"));
     }
+    require_sense(saved);
   } catch (const FileError&) {
     throw;
   } catch (const std::exception& error) {

@@ -2,9 +2,10 @@
 #include "trainer/config_file.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <yaml-cpp/yaml.h>
 
+#include "models/words.hpp"
+#include "trainer/files.hpp"
 #include "trainer/settings.hpp"
 
 namespace trainer {
@@ -28,8 +29,7 @@ class Reader {
       } else if (names_.values.contains(name)) {
         arguments.push_back(fmt::format("--{}={}", name, scalar(entry.second)));
       } else {
-        fail(entry.first, fmt::format("unknown option '{}'; one of {}, {}", name,
-                                      fmt::join(names_.values, ", "), fmt::join(names_.flags, ", ")));
+        fail(entry.first, unknown_word("option", name, all_names()));
       }
     }
     return arguments;
@@ -39,6 +39,12 @@ class Reader {
   [[noreturn]] void fail(const YAML::Node& node, const std::string& what) const {
     const YAML::Mark mark = node.Mark();
     throw UsageError(fmt::format("{}:{}:{}: {}", file_, mark.line + 1, mark.column + 1, what));
+  }
+
+  Words all_names() const {
+    Words all(names_.values.begin(), names_.values.end());
+    all.insert(all.end(), names_.flags.begin(), names_.flags.end());
+    return all;
   }
 
   std::string scalar(const YAML::Node& node) const {
@@ -56,13 +62,21 @@ class Reader {
   const OptionNames& names_;
 };
 
+std::string contents(const std::filesystem::path& file) {
+  constexpr std::uint64_t kMostBytes = std::uint64_t{64} << 10;
+  try {
+    const std::vector<std::byte> bytes = read_file(file, kMostBytes);
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  } catch (const FileError& error) {
+    throw UsageError(fmt::format("--config: {}", error.what()));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> arguments_from(const std::filesystem::path& file, const OptionNames& names) {
   try {
-    return Reader(file.string(), names).arguments(YAML::LoadFile(file.string()));
-  } catch (const YAML::BadFile&) {
-    throw UsageError(fmt::format("--config {}: cannot be read", file.string()));
+    return Reader(file.string(), names).arguments(YAML::Load(contents(file)));
   } catch (const YAML::Exception& error) {
     throw UsageError(fmt::format("{}:{}:{}: not YAML: {}", file.string(), error.mark.line + 1,
                                  error.mark.column + 1, error.msg));

@@ -58,7 +58,7 @@ fs::path models_folder(const Environment& environment) {
     looked += (looked.empty() ? "" : ", ") + place.lexically_normal().string();
   }
   throw UsageError(
-      fmt::format("the shipped networks (quick.yaml ...) were not found; looked in:{}\n"
+      fmt::format("the shipped networks (quick.yaml ...) were not found; looked in {}; "
                   "give a network's own file with --model path/to/network.yaml",
                   looked));
 }

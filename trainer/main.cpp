@@ -3,17 +3,21 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/environment.hpp"
 #include "trainer/settings.hpp"
+#include "trainer/usage.hpp"
 #include "trainer/version.hpp"
 
 namespace {
 
-int run(const trainer::Environment& environment) {
+int run(int argc, char** argv) {
+  const trainer::Environment environment = trainer::read_environment(argc, argv);
   CLI::App app("Trains small convolutional networks on MNIST and data sets like it, and says how fast.",
                "trainer");
   app.set_version_flag("--version", fmt::format("trainer {} {}", trainer::kVersion, trainer::kCommit));
@@ -23,27 +27,31 @@ int run(const trainer::Environment& environment) {
     const std::vector<std::string> arguments = commands.with_config_file(environment.arguments);
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::ParseError& error) {
-    const bool asked = error.get_exit_code() == 0;  // --help, --version
-    app.exit(error);
-    return asked ? 0 : 2;
+    if (error.get_exit_code() != 0) throw trainer::UsageError(trainer::usage_message(app, error));
+    return app.exit(error);  // --help, --version
   }
   return commands.run();
+}
+
+int report(const std::exception& error, int status) {
+  std::fputs(("trainer: " + std::string(error.what()) + "\n").c_str(), stderr);
+  return status;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const trainer::Environment environment = trainer::read_environment(argc, argv);
+  // A stream that was closed must not become the number of the next file that is opened.
+  int file = 0;
+  while (file >= 0 && file <= 2) file = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (file > 2) close(file);
   try {
-    return run(environment);
+    return run(argc, argv);
   } catch (const trainer::UsageError& error) {
-    fmt::print(stderr, "trainer: {}\n", error.what());
-    return 2;
+    return report(error, 2);
   } catch (const trainer::SpecError& error) {
-    fmt::print(stderr, "trainer: {}\n", error.what());
-    return 2;
+    return report(error, 2);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "trainer: {}\n", error.what());
-    return 1;
+    return report(error, 1);
   }
 }

@@ -3,8 +3,11 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "trainer/files.hpp"
+#include "trainer/run_record.hpp"
+#include "trainer/training_output.hpp"
 
 namespace trainer {
 
@@ -22,7 +25,25 @@ Resumed open_resumed(const Environment& environment, const std::string& run) {
                     "resume the run's folder or its {}",
                     file.path().string(), kCheckpointName));
   }
-  return {is_folder ? found : found.parent_path(), std::move(file), std::move(saved)};
+  Resumed resumed{is_folder ? found : found.parent_path(), std::move(file), std::move(saved), "", 0};
+  const fs::path record_path = resumed.folder / kRunRecordName;
+  if (fs::exists(record_path)) {
+    const RunRecord record = read_run_record(record_path);
+    resumed.data = record.data.path;
+    resumed.seconds = record.seconds;
+  }
+  return resumed;
+}
+
+namespace {
+
+EpochRecord epoch_from(const fs::path& path, const Setup& setup, const ordered_json& value) {
+  try {
+    return epoch_from_json(setup, value);
+  } catch (const ordered_json::exception& error) {
+    throw FileError(fmt::format("{}: not a line of this program: {}; take the file away to go on without it",
+                                path.string(), error.what()));
+  }
 }
 
 void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
@@ -32,14 +53,43 @@ void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
       resumed.folder.string(), resumed.saved.fingerprint, dataset.path.string(), dataset.fingerprint));
 }
 
-void keep_earlier_metrics(const Resumed& resumed) {
+}  // namespace
+
+data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
+                                const std::string& given) {
+  const TrainSettings& settings = resumed.saved.settings;
+  const data::LoadOptions options{settings.classes, settings.channels, settings.skip_bad_images};
+  fs::path place;
+  try {
+    place = data_folder(environment, given.empty() ? resumed.data : given);
+  } catch (const data::DataError&) {
+    if (!given.empty()) throw;
+    place = data_folder(environment, "");
+  }
+  data::Dataset dataset = data::load_dataset(place, options);
+  require_same_data(resumed, dataset);
+  return dataset;
+}
+
+std::optional<int> resumed_threads(const Resumed& resumed) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  if (resumed.saved.threads < 1 || resumed.saved.threads > cores) return std::nullopt;
+  return resumed.saved.threads;
+}
+
+std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setup& setup) {
+  std::vector<EpochRecord> records;
   const fs::path path = resumed.folder / kMetricsName;
-  if (!fs::exists(path)) return;
+  if (!fs::exists(path)) return records;
   std::string kept;
   for (const ordered_json& value : read_json_lines(path, std::uint64_t{1} << 30)) {
-    if (value.value("epoch", std::uint64_t{0}) <= resumed.saved.position.passes) kept += value.dump() + "\n";
+    const EpochRecord record = epoch_from(path, setup, value);
+    if (record.pass > resumed.saved.position.passes) continue;
+    kept += value.dump() + "\n";
+    records.push_back(record);
   }
   write_file_durably(path, kept);
+  return records;
 }
 
 }  // namespace trainer

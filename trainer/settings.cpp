@@ -66,10 +66,12 @@ Recipe changed_recipe(Recipe recipe, const TrainSettings& settings) {
     recipe.optimizer = *named;
   }
   if (settings.rate) {
-    if (!std::isfinite(*settings.rate) || *settings.rate <= 0) {
-      throw UsageError(fmt::format("--lr {}: a learning rate is a positive number", *settings.rate));
+    const auto rate = static_cast<float>(*settings.rate);
+    if (!std::isfinite(rate) || !(rate > 0)) {
+      throw UsageError(
+          fmt::format("--lr {}: a learning rate is a positive number of single precision", *settings.rate));
     }
-    recipe.schedule.rate = static_cast<float>(*settings.rate);
+    recipe.schedule.rate = rate;
   }
   return recipe;
 }

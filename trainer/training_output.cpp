@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <limits>
 #include <sys/resource.h>
 
 #include "models/plan.hpp"
@@ -41,6 +42,11 @@ std::string data_text(const Setup& setup) {
     text += fmt::format(" ({} broken pictures left out)", grouped(setup.dataset.skipped_images));
   }
   return text;
+}
+
+// JSON has no NaN: a loss that is not finite is null.
+double number_or_nan(const ordered_json& json) {
+  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
 }
 
 std::uint64_t peak_memory() {
@@ -117,6 +123,24 @@ ordered_json epoch_json(const EpochRecord& record) {
   json["evaluation_seconds"] = record.evaluation_seconds;
   json["images_per_second"] = rate(record);
   return json;
+}
+
+EpochRecord epoch_from_json(const Setup& setup, const ordered_json& json) {
+  EpochRecord record;
+  json.at("epoch").get_to(record.pass);
+  json.at("step").get_to(record.step);
+  json.at("images").get_to(record.images);
+  json.at("train_loss").get_to(record.train_loss);
+  json.at("train_accuracy").get_to(record.train_accuracy);
+  record.test = {setup.test.images, number_or_nan(json.at("test_loss")), json.at("test_accuracy")};
+  if (json.contains("validation_accuracy")) {
+    record.validation = Score{setup.validation.images, number_or_nan(json.at("validation_loss")),
+                              json.at("validation_accuracy")};
+  }
+  json.at("learning_rate").get_to(record.learning_rate);
+  json.at("seconds").get_to(record.seconds);
+  json.at("evaluation_seconds").get_to(record.evaluation_seconds);
+  return record;
 }
 
 const char* reason_text(StopReason reason) {

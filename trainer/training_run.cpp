@@ -13,10 +13,10 @@
 #include "trainer/files.hpp"
 #include "trainer/progress.hpp"
 #include "trainer/resume.hpp"
+#include "trainer/run_description.hpp"
 #include "trainer/run_record.hpp"
 #include "trainer/signals.hpp"
 #include "trainer/training_output.hpp"
-#include "trainer/version.hpp"
 
 namespace trainer {
 
@@ -31,10 +31,29 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+std::optional<Resumed> open_if_asked(const Environment& environment, const RunOptions& options) {
+  if (options.resume.empty()) return std::nullopt;
+  return open_resumed(environment, options.resume);
+}
+
 data::Dataset load_data(const Environment& environment, const RunOptions& options,
-                        const TrainSettings& settings) {
+                        const std::optional<Resumed>& resumed) {
+  if (resumed) return load_resumed_data(environment, *resumed, options.data);
+  const TrainSettings& settings = options.settings;
   return data::load_dataset(data_folder(environment, options.data),
                             {settings.classes, settings.channels, settings.skip_bad_images});
+}
+
+// Memory is given out before it is there: a batch that is too large would end the program without a word.
+void require_memory(const Plan& plan, const DeviceInfo& info) {
+  const std::uint64_t needed = 2 * plan.activation_bytes;  // and as much for their gradients
+  const std::uint64_t available = info.cpu.available_bytes;
+  if (info.kind != "cpu" || available == 0 || needed <= available) return;
+  constexpr double kGibibyte = 1 << 30;
+  throw UsageError(fmt::format(
+      "--batch {}: '{}' needs at least {:.1f} GiB for it, and {:.1f} GiB are available; use a smaller batch",
+      plan.input.batch, plan.model, static_cast<double>(needed) / kGibibyte,
+      static_cast<double>(available) / kGibibyte));
 }
 
 class TrainingRun final : public LoopObserver {
@@ -43,23 +62,24 @@ class TrainingRun final : public LoopObserver {
       : environment_(environment),
         options_(options),
         console_(stdout, {.quiet = options.quiet, .json = options.json, .no_color = environment.no_color}),
-        device_(choose_device(options.device, options.threads)) {
-    if (!options.resume.empty()) resumed_.emplace(open_resumed(environment, options.resume));
+        resumed_(open_if_asked(environment, options)),
+        device_(choose_device(options.device,
+                              options.threads || !resumed_ ? options.threads : resumed_threads(*resumed_))) {
     const TrainSettings& settings = resumed_ ? resumed_->saved.settings : options.settings;
     Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
-    data::Dataset dataset = load_data(environment, options, settings);
-    if (resumed_) require_same_data(*resumed_, dataset);
-    setup_ = make_setup(std::move(spec), settings, std::move(dataset));
+    setup_ = make_setup(std::move(spec), settings, load_data(environment, options, resumed_));
     info_ = device_.backend->info();
+    require_memory(setup_.plan, info_);
   }
 
   int run() {
+    signals_.emplace();
     open_folder();
     try {
       train();
       return finish();
     } catch (const std::exception& error) {
-      close_record(RunStatus::kFailed, error.what());
+      record_failure(error.what());
       throw;
     }
   }
@@ -96,8 +116,7 @@ class TrainingRun final : public LoopObserver {
     if (options_.no_save) {
       console_.warning("NOTHING IS SAVED (--no-save): no checkpoint, no model, no record of this run");
     } else if (resumed_) {
-      folder_.emplace(RunFolder::reopen(resumed_->folder));
-      keep_earlier_metrics(*resumed_);
+      reopen_folder();
     } else {
       NewRun run{setup_.spec.name, setup_.settings.seed, std::time(nullptr), std::nullopt};
       if (!options_.out.empty()) run.out = options_.out;
@@ -105,28 +124,17 @@ class TrainingRun final : public LoopObserver {
     }
     if (!folder_) return;
     metrics_.emplace(folder_->file(kMetricsName));
-    begin_record();
+    record_ = describe_run(environment_, setup_, info_, device_.gpu_reason);
     write_run_record(folder_->file(kRunRecordName), record_);
   }
 
-  void begin_record() {
-    const fs::path path = folder_->file(kRunRecordName);
-    if (resumed_ && fs::exists(path)) earlier_seconds_ = read_run_record(path).seconds;
-    record_.command = environment_.arguments;
-    record_.model = setup_.spec.name;
-    record_.spec_text = setup_.spec.text;
-    record_.recipe = ordered_json::parse(plan_json(setup_.plan, setup_.spec)).at("recipe");
-    record_.recipe["settings"] = to_json(setup_.settings);
-    record_.seed = setup_.settings.seed;
-    record_.threads = info_.cpu.threads;
-    record_.device = device_json(info_, device_.gpu_reason);
-    record_.data = {setup_.dataset.path.string(), setup_.dataset.fingerprint, setup_.train.images,
-                    setup_.validation.images, setup_.test.images};
-    record_.program_version = kVersion;
-    record_.commit = kCommit;
-    record_.versions = versions_json(info_);
-    record_.machine = machine_json(info_);
-    record_.started = iso_time(std::time(nullptr));
+  // The model goes: it would be older than the checkpoints to come, which hold the same and more.
+  void reopen_folder() {
+    folder_.emplace(RunFolder::reopen(resumed_->folder));
+    earlier_seconds_ = resumed_->seconds;
+    epochs_ = keep_earlier_metrics(*resumed_, setup_);
+    std::error_code ignored;
+    fs::remove(folder_->file(kModelName), ignored);
   }
 
   void close_record(RunStatus status, const std::string& reason) {
@@ -136,6 +144,15 @@ class TrainingRun final : public LoopObserver {
     record_.ended = iso_time(std::time(nullptr));
     record_.seconds = earlier_seconds_ + seconds_since(start_);
     write_run_record(folder_->file(kRunRecordName), record_);
+  }
+
+  // The error that is on its way matters more than one of writing it down.
+  void record_failure(const std::string& reason) {
+    try {
+      close_record(RunStatus::kFailed, reason);
+    } catch (const std::exception& error) {
+      console_.warning(fmt::format("the run's record could not be closed: {}", error.what()));
+    }
   }
 
   void train() {
@@ -154,7 +171,6 @@ class TrainingRun final : public LoopObserver {
     passes_ = start.passes;
     print_head(start);
     const ResidentData data(*device_.backend, setup_);
-    signals_.emplace();
     const LoopLimits limits{options_.target_accuracy, options_.max_seconds, options_.checkpoint_every.passes,
                             options_.checkpoint_every.steps};
     summary_.result = run_loop(setup_, *network_, *device_.backend, data, limits, start, *this);
@@ -165,7 +181,7 @@ class TrainingRun final : public LoopObserver {
     console_.text(device_report(info_, device_.gpu_reason));
     console_.text(training_head(setup_, folder_ ? folder_->path().string() : ""));
     if (resumed_) {
-      console_.line(fmt::format("resumed       after step {} of {}, {} evaluations", start.step,
+      console_.line(fmt::format("resumed       after step {} of {}, evaluations so far: {}", start.step,
                                 setup_.total_steps, start.passes));
       if (resumed_->saved.threads != info_.cpu.threads) {
         console_.warning(

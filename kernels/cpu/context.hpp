@@ -39,7 +39,24 @@ class Carver {
   std::size_t used_ = 0;
 };
 
+// Where a max pool notes its winners [n, h, w, c]: only backward reads them, so inference has no place for
+// them.
+inline std::uint8_t* winners_of(const OpArgs& args) {
+  return args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
+}
+
+// The width of the vectors, `widest` lanes at most, that wastes the fewest lanes on `channels`.
+constexpr int best_lanes(int channels, int widest) {
+  const auto padded = [channels](int lanes) { return (channels + lanes - 1) / lanes * lanes; };
+  int best = widest;
+  for (int lanes = widest / 2; lanes >= 4; lanes /= 2) {
+    if (padded(lanes) < padded(best)) best = lanes;
+  }
+  return best;
+}
+
 std::unique_ptr<Op> make_conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx);
+std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx);
 std::unique_ptr<Op> make_head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx);

@@ -1,9 +1,7 @@
-// Convolution + bias + ReLU + max pool. oneDNN convolves; the pool and its backward are our own loops. The
-// batch is walked in slices small enough that the map between convolution and pool stays in the cache: for
-// the shipped networks that map is the largest array there is, and with slices it never reaches memory. The
-// gradients of the slices' weights are added up in order.
+// Convolution + bias + ReLU, by oneDNN. ReLU is fused forward; backward masks a slice's gradient while it is
+// in the cache, then takes both gradients from it. The gradients of the slices' weights are added up in
+// order.
 #include <algorithm>
-#include <optional>
 
 #include "kernels/cpu/conv_primitives.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -12,19 +10,6 @@ namespace trainer::cpu {
 
 namespace {
 
-constexpr std::size_t kSliceBytes = 1 << 20;  // input and map of a slice, a thread: a core's L2 cache
-
-// Images to a slice: a multiple of the threads, and if possible a divisor of the batch.
-int slice_images(const ConvDesc& desc, int batch, int threads) {
-  const std::size_t image = (desc.in.size() + conv_map(desc).size()) * sizeof(float);
-  const auto fitting = static_cast<int>(kSliceBytes * static_cast<std::size_t>(threads) / image);
-  const int most = std::clamp(fitting / threads * threads, std::min(threads, batch), batch);
-  for (int images = most; images >= std::max(1, most / 2); --images) {
-    if (batch % images == 0 && images % threads == 0) return images;
-  }
-  return most;
-}
-
 class Conv final : public Op {
  public:
   Conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx)
@@ -32,57 +17,44 @@ class Conv final : public Op {
         context_(context),
         conv_(desc),
         wants_dx_(wants_dx),
-        slice_(context.dnn, desc, slice_images(desc, batch, context.threads), wants_dx, nullptr),
-        map_floats_(conv_map(desc).size()),
-        out_floats_(out_shape(desc).size()) {
-    const int rest = batch % slice_.images();
-    if (rest > 0) rest_.emplace(context.dnn, desc, rest, wants_dx, &slice_);
-    const Shape map = conv_map(desc);
-    pool_ = {map, map.c, desc.pool, out_shape(desc), desc.relu};
-  }
+        slices_(context, desc, batch, wants_dx ? Directions::all : Directions::forward_and_weights),
+        slice_(slices_.first()),
+        map_floats_(out_shape(desc).size()) {}
 
   std::size_t workspace_bytes() const override {
     Carver carver(nullptr);
     carve(carver);
     return carver.used();
   }
-  std::size_t saved_bytes() const override {
-    return conv_.pool ? static_cast<std::size_t>(batch()) * out_floats_ : 0;  // winners [n, h, w, c]
-  }
   std::size_t stored_count(int index) const override {
     return index == 0 ? slice_.forward_weights().get_size() / sizeof(float) : Op::stored_count(index);
   }
   void store(int index, const float* canonical, float* stored) const override {
     if (index != 0) return Op::store(index, canonical, stored);
-    context_.dnn.reorder(canonical_weights(), canonical, slice_.forward_weights(), stored);
+    context_.dnn.reorder(canonical_weights(conv_), canonical, slice_.forward_weights(), stored);
   }
   void fetch(int index, const float* stored, float* canonical) const override {
     if (index != 0) return Op::fetch(index, stored, canonical);
-    context_.dnn.reorder(slice_.forward_weights(), stored, canonical_weights(), canonical);
+    context_.dnn.reorder(slice_.forward_weights(), stored, canonical_weights(conv_), canonical);
   }
 
  private:
   // The pieces of the workspace, in either direction.
   struct Pieces {
     std::byte* scratch;
-    float* map;       // [slice, h, w, out]: between convolution and pool
+    float* map;       // [slice, h, w, out]: the masked gradient
     float* w;         // for backward_data
     float *sum, *dw;  // gradient of the weights so far, and of one slice
     float *bias_sum, *db;
   };
 
-  Desc canonical_weights() const {
-    return float_desc({conv_.out, conv_.in.c, conv_.kernel, conv_.kernel}, Tag::acdb);
-  }
-
   Pieces carve(Carver& carver) const {
     const std::size_t gradient = slice_.gradient_weights().get_size() / sizeof(float);
     const std::size_t data = wants_dx_ ? slice_.data_weights().get_size() / sizeof(float) : 0;
     const auto outputs = static_cast<std::size_t>(conv_.out);
-    const std::size_t scratch = std::max(slice_.scratch_bytes(), rest_ ? rest_->scratch_bytes() : 0);
     Pieces p{};
-    p.scratch = carver.bytes(scratch);
-    p.map = carver.floats(map_floats_ * static_cast<std::size_t>(slice_.images()));
+    p.scratch = carver.bytes(slices_.scratch_bytes());
+    p.map = carver.floats(conv_.relu ? map_floats_ * static_cast<std::size_t>(slice_.images()) : 0);
     p.w = carver.floats(data);
     p.sum = carver.floats(gradient);
     p.dw = carver.floats(gradient);
@@ -91,47 +63,25 @@ class Conv final : public Op {
     return p;
   }
 
-  // Calls body(primitives, first image) for each slice of the batch.
-  template <typename Body>
-  void for_slices(const Body& body) const {
-    int first = 0;
-    for (; first + slice_.images() <= batch(); first += slice_.images())
-      body(slice_, static_cast<std::size_t>(first));
-    if (rest_) body(*rest_, static_cast<std::size_t>(first));
-  }
-
   void run_forward(const OpArgs& args) override {
     Carver carver(args.workspace);
     const Pieces p = carve(carver);
-    auto* winners = reinterpret_cast<std::uint8_t*>(args.saved);
-    for_slices([&](const ConvPrimitives& conv, std::size_t first) {
-      const float* x = args.x + first * conv_.in.size();
-      float* y = args.y + first * out_floats_;
-      if (!conv_.pool) return conv.forward(x, args.w, args.b, y, p.scratch);
-      conv.forward(x, args.w, args.b, p.map, p.scratch);
-      parallel(static_cast<std::size_t>(conv.images()), 1, context_.threads, [&](const Share& share) {
-        const std::size_t at = share.begin * out_floats_;
-        context_.loops.maxpool(pool_, p.map + share.begin * map_floats_, y + at,
-                               winners + first * out_floats_ + at, share.end - share.begin);
-      });
+    slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
+      float* y = args.y + first * map_floats_;
+      conv.forward(args.x + first * conv_.in.size(), args.w, args.b, y, p.scratch);
+      if (!conv_.relu) return;
+      parallel(static_cast<std::size_t>(conv.images()) * map_floats_, 4096, context_.threads,
+               [&](const Share& share) { context_.loops.relu(y, y, share.begin, share.end); });
     });
   }
 
-  // The gradient of the map of one slice: dy itself, or made in the workspace.
+  // The gradient of the map of one slice: dy itself, or masked in the workspace.
   const float* map_gradient(const OpArgs& args, const Pieces& p, std::size_t first, int images) const {
-    const std::size_t offset = first * out_floats_;
-    if (!conv_.pool && !conv_.relu) return args.dy + offset;
-    const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
-    parallel(static_cast<std::size_t>(images), 1, context_.threads, [&](const Share& share) {
-      const std::size_t at = offset + share.begin * out_floats_;
-      float* dmap = p.map + share.begin * map_floats_;
-      const std::size_t count = share.end - share.begin;
-      if (conv_.pool) {
-        context_.loops.maxpool_backward(pool_, args.dy + at, winners + at, dmap, count);
-      } else {
-        context_.loops.relu_backward(args.y + at, args.dy + at, dmap, 0, count * out_floats_);
-      }
-    });
+    const float* y = args.y + first * map_floats_;
+    const float* dy = args.dy + first * map_floats_;
+    if (!conv_.relu) return dy;
+    parallel(static_cast<std::size_t>(images) * map_floats_, 4096, context_.threads,
+             [&](const Share& share) { context_.loops.relu_backward(y, dy, p.map, share.begin, share.end); });
     return p.map;
   }
 
@@ -151,15 +101,14 @@ class Conv final : public Op {
       dnn.reorder(slice_.forward_weights(), args.w, slice_.data_weights(), p.w);
       data_weights = p.w;
     }
-    for_slices([&](const ConvPrimitives& conv, std::size_t first) {
+    slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
       const float* dmap = map_gradient(args, p, first, conv.images());
+      const float* x = args.x + first * conv_.in.size();
       const bool whole = first == 0;
-      conv.backward_weights(args.x + first * conv_.in.size(), dmap, whole ? p.sum : p.dw,
-                            whole ? p.bias_sum : p.db, p.scratch);
+      conv.backward_weights(x, dmap, whole ? p.sum : p.dw, whole ? p.bias_sum : p.db, p.scratch);
       if (!whole) add_gradient(p);
-      if (args.dx != nullptr) {
-        conv.backward_data(dmap, data_weights, args.dx + first * conv_.in.size(), p.scratch);
-      }
+      if (args.dx == nullptr) return;
+      conv.backward_data(dmap, data_weights, args.dx + first * conv_.in.size(), p.scratch);
     });
     dnn.reorder(slice_.gradient_weights(), p.sum, slice_.forward_weights(), args.dw);
     if (conv_.bias) std::copy_n(p.bias_sum, conv_.out, args.db);
@@ -168,10 +117,9 @@ class Conv final : public Op {
   const CpuContext& context_;
   ConvDesc conv_;
   bool wants_dx_;
-  ConvPrimitives slice_;
-  std::optional<ConvPrimitives> rest_;
-  PoolLoop pool_{};
-  std::size_t map_floats_, out_floats_;  // of one image
+  ConvSlices slices_;
+  const ConvPrimitives& slice_;
+  std::size_t map_floats_;  // of one image
 };
 
 }  // namespace

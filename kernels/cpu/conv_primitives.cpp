@@ -5,9 +5,26 @@
 
 namespace trainer::cpu {
 
-ConvPrimitives::ConvPrimitives(const OneDnn& dnn, const ConvDesc& desc, int images, bool wants_dx,
+namespace {
+
+constexpr std::size_t kSliceBytes = 1 << 20;  // input and map of a slice, a thread: a core's L2 cache
+
+// Images to a slice: a multiple of the threads, and if possible a divisor of the batch.
+int slice_images(const ConvDesc& desc, int batch, int threads) {
+  const std::size_t image = (desc.in.size() + conv_map(desc).size()) * sizeof(float);
+  const auto fitting = static_cast<int>(kSliceBytes * static_cast<std::size_t>(threads) / image);
+  const int most = std::clamp(fitting / threads * threads, std::min(threads, batch), batch);
+  for (int images = most; images >= std::max(1, most / 2); --images) {
+    if (batch % images == 0 && images % threads == 0) return images;
+  }
+  return most;
+}
+
+}  // namespace
+
+ConvPrimitives::ConvPrimitives(const OneDnn& dnn, const ConvDesc& desc, int images, Directions directions,
                                const ConvPrimitives* like)
-    : dnn_(dnn), images_(images), wants_dx_(wants_dx) {
+    : dnn_(dnn), images_(images), directions_(directions) {
   const Shape map = conv_map(desc);
   const Dims stride{desc.stride, desc.stride};
   const Dims begin{desc.pad.top, desc.pad.left};
@@ -18,22 +35,23 @@ ConvPrimitives::ConvPrimitives(const OneDnn& dnn, const ConvDesc& desc, int imag
   if (desc.bias) bias_ = float_desc({desc.out}, Tag::x);
   const auto direct = dnnl::algorithm::convolution_direct;
 
-  // ReLU is fused unless a pool comes first, which then applies it.
   forward_.make(describe_primitive<dnnl::convolution_forward>(
-      dnn.engine, user_scratch(desc.relu && !desc.pool), dnnl::prop_kind::forward_training, direct, x,
+      dnn.engine, user_scratch(), dnnl::prop_kind::forward_training, direct, x,
       like != nullptr ? like->forward_weights() : any, bias_, y, stride, begin, end));
+  if (directions == Directions::forward) return;
   backward_weights_.make(describe_backward<dnnl::convolution_backward_weights>(
       dnn.engine, user_scratch(), forward_.desc, direct, x, like != nullptr ? like->gradient_weights() : any,
       bias_, y, stride, begin, end));
-  if (!wants_dx) return;
+  if (directions != Directions::all) return;
   backward_data_.make(describe_backward<dnnl::convolution_backward_data>(
       dnn.engine, user_scratch(), forward_.desc, direct, x, like != nullptr ? like->data_weights() : any, y,
       stride, begin, end));
 }
 
 std::size_t ConvPrimitives::scratch_bytes() const {
-  const std::size_t data = wants_dx_ ? backward_data_.scratch_bytes() : 0;
-  return std::max({forward_.scratch_bytes(), backward_weights_.scratch_bytes(), data});
+  const std::size_t weights = directions_ == Directions::forward ? 0 : backward_weights_.scratch_bytes();
+  const std::size_t data = directions_ == Directions::all ? backward_data_.scratch_bytes() : 0;
+  return std::max({forward_.scratch_bytes(), weights, data});
 }
 
 void ConvPrimitives::forward(const float* x, const float* w, const float* b, float* map,
@@ -63,6 +81,17 @@ void ConvPrimitives::backward_weights(const float* x, const float* dmap, float* 
                                  {DNNL_ARG_DIFF_WEIGHTS, dnn_.view(d.diff_weights_desc(), dw)},
                                  {DNNL_ARG_DIFF_BIAS, dnn_.view(bias_, db)},
                                  {DNNL_ARG_SCRATCHPAD, dnn_.view(d.scratchpad_desc(), scratch)}});
+}
+
+ConvSlices::ConvSlices(const CpuContext& context, const ConvDesc& desc, int batch, Directions directions)
+    : batch_(batch),
+      slice_(context.dnn, desc, slice_images(desc, batch, context.threads), directions, nullptr) {
+  const int rest = batch % slice_.images();
+  if (rest > 0) rest_.emplace(context.dnn, desc, rest, directions, &slice_);
+}
+
+std::size_t ConvSlices::scratch_bytes() const {
+  return std::max(slice_.scratch_bytes(), rest_ ? rest_->scratch_bytes() : 0);
 }
 
 }  // namespace trainer::cpu

@@ -4,15 +4,24 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 
 #include "kernels/cpu/context.hpp"
 
 namespace trainer::cpu {
 
+// The layout [out, k, k, c] in which weights are initialised and saved.
+inline Desc canonical_weights(const ConvDesc& desc) {
+  return float_desc({desc.out, desc.in.c, desc.kernel, desc.kernel}, Tag::acdb);
+}
+
+// Which of the three are made.
+enum class Directions { forward, forward_and_weights, all };
+
 class ConvPrimitives {
  public:
   // `like`, if given, is the same layer for another number of images, whose weight layouts are to be kept.
-  ConvPrimitives(const OneDnn& dnn, const ConvDesc& desc, int images, bool wants_dx,
+  ConvPrimitives(const OneDnn& dnn, const ConvDesc& desc, int images, Directions directions,
                  const ConvPrimitives* like);
 
   int images() const { return images_; }
@@ -29,11 +38,34 @@ class ConvPrimitives {
  private:
   const OneDnn& dnn_;
   int images_;
-  bool wants_dx_;
+  Directions directions_;
   Desc bias_;
   Ready<dnnl::convolution_forward> forward_;
   Ready<dnnl::convolution_backward_data> backward_data_;
   Ready<dnnl::convolution_backward_weights> backward_weights_;
+};
+
+// A batch cut into slices of equal size, and a smaller one for the rest.
+class ConvSlices {
+ public:
+  ConvSlices(const CpuContext& context, const ConvDesc& desc, int batch, Directions directions);
+
+  const ConvPrimitives& first() const { return slice_; }
+  std::size_t scratch_bytes() const;
+
+  // Calls body(primitives, first image) for each slice.
+  template <typename Body>
+  void for_each(const Body& body) const {
+    int first = 0;
+    for (; first + slice_.images() <= batch_; first += slice_.images())
+      body(slice_, static_cast<std::size_t>(first));
+    if (rest_) body(*rest_, static_cast<std::size_t>(first));
+  }
+
+ private:
+  int batch_;
+  ConvPrimitives slice_;
+  std::optional<ConvPrimitives> rest_;
 };
 
 }  // namespace trainer::cpu

@@ -119,6 +119,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
     require_poolable(d, d.pool);
     if (d.in.c == 1 && d.stride == 1 && !wants_dx) return make_one_channel_conv(context_, d, batch);
+    if (d.pool) return make_pooled_conv(context_, d, batch);
     return make_conv(context_, d, batch, wants_dx);
   }
   std::unique_ptr<Op> make(const DenseDesc& d, int batch, bool wants_dx) {

@@ -1,4 +1,5 @@
-// Dense layer, ReLU fused: forward in oneDNN's product, backward as a mask before the two products.
+// Dense layer and its ReLU: after the product forward, as a mask before the two products backward. The ReLU
+// is our own loop because oneDNN's turns a NaN into 0, and a network that has broken must not look whole.
 #include "kernels/cpu/inner_product.hpp"
 #include "kernels/cpu/parallel.hpp"
 
@@ -13,7 +14,7 @@ class Dense final : public Op {
         context_(context),
         relu_(desc.relu),
         outputs_(static_cast<std::size_t>(batch) * desc.out),
-        product_(context.dnn, {batch, desc.in, desc.out, desc.bias, desc.relu, wants_dx}) {}
+        product_(context.dnn, {batch, desc.in, desc.out, desc.bias, wants_dx}) {}
 
   std::size_t workspace_bytes() const override {
     return aligned(product_.scratch_bytes()) + (relu_ ? aligned(outputs_ * sizeof(float)) : 0);
@@ -31,6 +32,9 @@ class Dense final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     product_.forward(args.x, args.w, args.b, args.y, args.workspace);
+    if (!relu_) return;
+    parallel(outputs_, 4096, context_.threads,
+             [&](const Share& share) { context_.loops.relu(args.y, args.y, share.begin, share.end); });
   }
 
   void run_backward(const OpArgs& args) override {

@@ -41,7 +41,7 @@ class Head final : public Op {
         context_(context),
         classes_(desc.classes),
         logits_(static_cast<std::size_t>(batch) * desc.classes),
-        product_(context.dnn, {batch, desc.in, desc.classes, desc.bias, false, wants_dx}) {}
+        product_(context.dnn, {batch, desc.in, desc.classes, desc.bias, wants_dx}) {}
 
   std::size_t workspace_bytes() const override {
     return aligned(product_.scratch_bytes()) + aligned(static_cast<std::size_t>(batch()) * sizeof(RowResult));

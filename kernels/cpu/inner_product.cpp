@@ -19,7 +19,7 @@ InnerProduct::InnerProduct(const OneDnn& dnn, const InnerProductShape& shape) : 
   const Desc b = bias_desc(shape);
   const Desc any = float_desc({shape.out, shape.in}, Tag::any);
   forward_.make(describe_primitive<dnnl::inner_product_forward>(
-      dnn.engine, user_scratch(shape.relu), dnnl::prop_kind::forward_training, x, any, b, y));
+      dnn.engine, user_scratch(), dnnl::prop_kind::forward_training, x, any, b, y));
   const Desc w = forward_.desc.weights_desc();
   backward_weights_.make(describe_backward<dnnl::inner_product_backward_weights>(dnn.engine, user_scratch(),
                                                                                  forward_.desc, x, w, b, y));

@@ -10,7 +10,7 @@ namespace trainer::cpu {
 
 struct InnerProductShape {
   int batch, in, out;
-  bool bias, relu, wants_dx;
+  bool bias, wants_dx;
 };
 
 class InnerProduct {

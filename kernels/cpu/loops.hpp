@@ -47,6 +47,29 @@ struct OneChannelLoop {
   bool relu;
 };
 
+// Backward of a convolution whose map is max-pooled, on one image padded to `width` columns and `channels`
+// channels (a multiple of `lanes`).
+struct WinnerLoop {
+  int kernel, stride;  // of the convolution
+  int width, channels, lanes;
+  Window window;
+  Shape pooled;  // [h, w, output channels]
+};
+
+// A winner with a gradient: `at` is the place of its filter in the image, or of its filter among the weights.
+struct WinnerEntry {
+  std::int32_t at;
+  float gradient;
+};
+
+// Scratch of one thread, the caller's.
+struct WinnerLists {
+  WinnerEntry* entries;  // [pooled.size() + 1]
+  std::int32_t* count;   // [max(pooled.c, groups)]: of each group
+  std::int32_t* place;   // [groups], where groups <= windows * min(positions of a window, pooled.c)
+  int groups;
+};
+
 struct UpdateLoop {
   Optimizer optimizer;
   UpdateStep step;
@@ -82,6 +105,13 @@ struct Loops {
   // dw [k, k, channels] += padded * dmap, db [channels] += dmap
   void (*one_channel_weights)(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
                               float* db);
+
+  // dw [out, k, k, channels] += , db [out] += of one image [h, w, channels]
+  void (*winner_weights)(const WinnerLoop& loop, WinnerLists& lists, const float* image, const float* dy,
+                         const std::uint8_t* winner, float* dw, float* db);
+  // dx [h, w, channels] += of one image, w [out, k, k, channels]
+  void (*winner_data)(const WinnerLoop& loop, WinnerLists& lists, const float* w, const float* dy,
+                      const std::uint8_t* winner, float* dx);
 
   // Element-wise, over elements begin .. end - 1.
   void (*relu)(const float* x, float* y, std::size_t begin, std::size_t end);

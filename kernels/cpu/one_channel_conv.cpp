@@ -11,16 +11,6 @@ namespace trainer::cpu {
 
 namespace {
 
-// The vector width that wastes the fewest lanes on `channels`; of equals the widest.
-int best_lanes(int channels, int widest) {
-  const auto padded = [&](int lanes) { return (channels + lanes - 1) / lanes * lanes; };
-  int best = widest;
-  for (int lanes = widest / 2; lanes >= 4; lanes /= 2) {
-    if (padded(lanes) < padded(best)) best = lanes;
-  }
-  return best;
-}
-
 class OneChannelConv final : public Op {
  public:
   OneChannelConv(const CpuContext& context, const ConvDesc& desc, int batch)
@@ -105,7 +95,7 @@ class OneChannelConv final : public Op {
 
   void run_forward(const OpArgs& args) override {
     transpose_in(args, pieces_of(args, 0));
-    auto* winners = reinterpret_cast<std::uint8_t*>(args.saved);
+    std::uint8_t* winners = winners_of(args);
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
       const Pieces p = pieces_of(args, share.thread);
       for (std::size_t n = share.begin; n < share.end; ++n) {
@@ -113,7 +103,8 @@ class OneChannelConv final : public Op {
         const float* image = pad(args.x + n * conv_.in.size(), p.padded);
         context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
         if (conv_.pool) {
-          context_.loops.maxpool(pool_, p.map, y, winners + n * out_.size(), 1);
+          context_.loops.maxpool(pool_, p.map, y, winners == nullptr ? nullptr : winners + n * out_.size(),
+                                 1);
         } else if (!direct_) {
           squeeze(p.map, y);
         }

@@ -19,25 +19,10 @@ inline Desc float_desc(const Dims& dims, Tag tag) {
   return {dims, dnnl::memory::data_type::f32, tag};
 }
 
-// Everything oneDNN asks for in a convolution.
-struct ConvShape {
-  Desc x, w, b, y;  // b empty: no bias
-  Dims stride, pad_begin, pad_end;
-};
-
-// Scratch memory is the caller's; `relu` fuses one behind a forward operation.
-inline dnnl::primitive_attr user_scratch(bool relu = false) {
+// Scratch memory is the caller's.
+inline dnnl::primitive_attr user_scratch() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  if (relu) {
-    dnnl::post_ops ops;
-#if DNNL_VERSION_MAJOR >= 3
-    ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
-#else
-    ops.append_eltwise(1.0F, dnnl::algorithm::eltwise_relu, 0.0F, 0.0F);
-#endif
-    attr.set_post_ops(ops);
-  }
   return attr;
 }
 

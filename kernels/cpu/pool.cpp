@@ -19,10 +19,11 @@ class MaxPool final : public Op {
 
  private:
   void run_forward(const OpArgs& args) override {
+    std::uint8_t* winners = winners_of(args);
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
       const std::size_t at = share.begin * loop_.out.size();
       context_.loops.maxpool(loop_, args.x + share.begin * loop_.map.size(), args.y + at,
-                             reinterpret_cast<std::uint8_t*>(args.saved) + at, share.end - share.begin);
+                             winners == nullptr ? nullptr : winners + at, share.end - share.begin);
     });
   }
 

@@ -13,15 +13,25 @@ struct Philox4 {
   std::uint32_t word[4];
 };
 
+constexpr int kPhiloxRounds = 10;
+constexpr std::uint32_t kPhiloxKeyStep0 = 0x9E3779B9U;
+constexpr std::uint32_t kPhiloxKeyStep1 = 0xBB67AE85U;
+
+HOST_DEVICE void philox_round(std::uint32_t& c0, std::uint32_t& c1, std::uint32_t& c2, std::uint32_t& c3,
+                              std::uint32_t key0, std::uint32_t key1) {
+  const std::uint64_t p0 = std::uint64_t{0xD2511F53U} * c0;
+  const std::uint64_t p1 = std::uint64_t{0xCD9E8D57U} * c2;
+  c0 = static_cast<std::uint32_t>(p1 >> 32) ^ c1 ^ key0;
+  c2 = static_cast<std::uint32_t>(p0 >> 32) ^ c3 ^ key1;
+  c1 = static_cast<std::uint32_t>(p1);
+  c3 = static_cast<std::uint32_t>(p0);
+}
+
 HOST_DEVICE Philox4 philox4x32(Philox4 counter, std::uint32_t key0, std::uint32_t key1) {
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t p0 = std::uint64_t{0xD2511F53U} * counter.word[0];
-    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57U} * counter.word[2];
-    counter = {{static_cast<std::uint32_t>(p1 >> 32) ^ counter.word[1] ^ key0, static_cast<std::uint32_t>(p1),
-                static_cast<std::uint32_t>(p0 >> 32) ^ counter.word[3] ^ key1,
-                static_cast<std::uint32_t>(p0)}};
-    key0 += 0x9E3779B9U;
-    key1 += 0xBB67AE85U;
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    philox_round(counter.word[0], counter.word[1], counter.word[2], counter.word[3], key0, key1);
+    key0 += kPhiloxKeyStep0;
+    key1 += kPhiloxKeyStep1;
   }
   return counter;
 }

@@ -21,7 +21,8 @@ Moments moments(const Shape& in, const Tensors& t, int c) {
   const std::size_t end = t.valid * in.size();
   const auto stride = static_cast<std::size_t>(in.c);
   Moments m;
-  m.count = static_cast<double>(end / stride);
+  const std::size_t positions = end / stride;
+  m.count = static_cast<double>(positions);
   for (std::size_t i = c; i < end; i += stride) m.mean += t.x[i] / m.count;
   for (std::size_t i = c; i < end; i += stride) m.variance += (t.x[i] - m.mean) * (t.x[i] - m.mean) / m.count;
   return m;

@@ -19,6 +19,8 @@ struct Command {
   CLI::App* app = nullptr;
   CommandAction action;
 };
+// The end of a command that only prints: throws if its output did not reach where it should.
+void require_output();
 Command add_train(CLI::App& app, const Environment& environment);
 Command add_eval(CLI::App& app, const Environment& environment);
 Command add_predict(CLI::App& app, const Environment& environment);

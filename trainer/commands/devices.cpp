@@ -18,6 +18,7 @@ Command add_devices(CLI::App& app, const Environment& /*environment*/) {
             const DeviceInfo info = choice.backend->info();
             fmt::print("{}", *json ? device_json(info, choice.gpu_reason).dump(2) + "\n"
                                    : device_report(info, choice.gpu_reason));
+            require_output();
             return 0;
           }};
 }

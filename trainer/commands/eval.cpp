@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/dataset.hpp"
+#include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/device_choice.hpp"
 #include "trainer/files.hpp"
@@ -68,6 +69,11 @@ data::Dataset matching_data(const Environment& environment, const EvalArguments&
   if (dataset.classes > saved.classes) {
     throw UsageError(fmt::format("{}: {} classes, but the network tells {} apart", dataset.path.string(),
                                  dataset.classes, saved.classes));
+  }
+  const std::vector<std::string>& names = saved.label_names;
+  if (!names.empty() && !dataset.label_names.empty() && names != dataset.label_names) {
+    throw UsageError(fmt::format("{}: its labels are {}, but the network's are {}", dataset.path.string(),
+                                 joined(dataset.label_names), joined(names)));
   }
   return dataset;
 }
@@ -149,6 +155,7 @@ int eval(const Environment& environment, const EvalArguments& arguments) {
   const Evaluation evaluation = evaluate_all(trained, dataset.test);
   if (arguments.json) {
     print_json(evaluation, trained, dataset);
+    require_output();
     return 0;
   }
   fmt::print("{:<14}{} ({})\n{:<14}{}: {} test images\n", "model", trained.saved().spec.name,
@@ -156,6 +163,7 @@ int eval(const Environment& environment, const EvalArguments& arguments) {
   fmt::print("{:<14}{}, loss {:.4f}\n", "accuracy", accuracy_text(evaluation.score), evaluation.score.loss);
   print_classes(evaluation, trained);
   print_confusion(evaluation, trained);
+  require_output();
   return 0;
 }
 

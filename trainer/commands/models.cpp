@@ -46,6 +46,7 @@ int list_models(const ModelsArguments& arguments, const std::vector<Spec>& specs
     }
   }
   if (arguments.json) fmt::print("{}\n", json.dump(2));
+  require_output();
   return 0;
 }
 
@@ -55,6 +56,7 @@ int show_models(const Environment& environment, const ModelsArguments& arguments
   const Spec spec = find_spec(arguments.name, folder);
   const Plan plan = make_plan(spec, plan_input(arguments, spec));
   fmt::print("{}", arguments.json ? plan_json(plan, spec) : plan_table(plan, spec));
+  require_output();
   return 0;
 }
 

@@ -118,6 +118,7 @@ int predict(const Environment& environment, const PredictArguments& arguments) {
     row += trained.saved().classes;
   }
   arguments.json ? print_json(guesses, trained) : print_guesses(guesses, trained);
+  require_output();
   return all_read ? 0 : 1;
 }
 

@@ -1,6 +1,7 @@
 // trainer train: the options, and --config, whose lines become arguments.
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <fmt/format.h>
 #include <memory>
 
@@ -57,9 +58,16 @@ int train(const CLI::App& app, const Environment& environment, const TrainArgume
   RunOptions run = arguments.run;
   run.target_accuracy = share_of(arguments.target_accuracy);
   run.checkpoint_every = parse_checkpoint_every(arguments.checkpoint_every);
+  if (run.max_seconds && !std::isfinite(*run.max_seconds))
+    throw UsageError(fmt::format("--max-seconds {}: a time in seconds is a number", *run.max_seconds));
   if (!run.resume.empty()) refuse_with_resume(app);
   if (run.no_save && !run.out.empty()) throw UsageError("--no-save and --out exclude each other");
   return run_training(environment, run);
+}
+
+// Reading a number without a sign takes -3 for 2^64 - 3.
+std::string no_minus(const std::string& text) {
+  return text.find('-') == std::string::npos ? "" : fmt::format("{} is not a number from 0 on", text);
 }
 
 void add_recipe_options(CLI::App& app, TrainSettings& settings) {
@@ -68,7 +76,9 @@ void add_recipe_options(CLI::App& app, TrainSettings& settings) {
   app.add_option("--batch", settings.batch, "images of a step [the recipe's]")->check(CLI::Range(1, 65536));
   app.add_option("--lr", settings.rate, "learning rate; the peak where the schedule has one [the recipe's]");
   app.add_option("--optimizer", settings.optimizer, "sgd, adam, adamw or adadelta [the recipe's]");
-  app.add_option("--seed", settings.seed, "of initialisation, order and dropout")->capture_default_str();
+  app.add_option("--seed", settings.seed, "of initialisation, order and dropout")
+      ->check(CLI::Validator(no_minus, ""))
+      ->capture_default_str();
 }
 
 void add_data_options(CLI::App& app, RunOptions& run) {

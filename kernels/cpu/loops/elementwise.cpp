@@ -1,7 +1,7 @@
 // Loops in which every element stands alone: gathering, ReLU, dropout and the optimisers. They are written so
 // that the compiler turns them into vectors of whatever width this copy is compiled for.
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/math/dropout.hpp"
+#include "kernels/math/philox.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
@@ -21,7 +21,8 @@ void gather(const GatherLoop& loop, std::size_t begin, std::size_t end) {
   }
 }
 
-void relu(const float* __restrict x, float* __restrict y, std::size_t begin, std::size_t end) {
+void relu(const float* x, float* y, std::size_t begin, std::size_t end) {
+#pragma GCC ivdep                                                        // x may be y, element by element
   for (std::size_t i = begin; i < end; ++i) y[i] = x[i] < 0 ? 0 : x[i];  // a NaN stays one
 }
 
@@ -36,16 +37,31 @@ void add(const float* __restrict x, float* __restrict sum, std::size_t begin, st
 
 namespace {
 
-constexpr int kCounters = 16;  // Philox counters drawn side by side: 64 words
+constexpr int kCounters = 16;  // Philox counters drawn side by side
+constexpr int kWords = 4 * kCounters;
 
-// words[w * kCounters + j]: word w of counter first + j.
-void draw(const DropoutLoop& loop, std::uint32_t first, std::uint32_t* __restrict words) {
+// Words of kCounters counters from `first` on, in the order of the elements that they belong to. The ten
+// rounds run over arrays of counters, so that they become vectors.
+HOST_DEVICE void draw(const DropoutLoop& loop, std::uint32_t first, std::uint32_t* __restrict words) {
+  std::uint32_t c0[kCounters], c1[kCounters], c2[kCounters], c3[kCounters];
   for (int j = 0; j < kCounters; ++j) {
-    const Philox4 drawn =
-        philox4x32({{first + static_cast<std::uint32_t>(j), static_cast<std::uint32_t>(loop.step),
-                     static_cast<std::uint32_t>(loop.step >> 32), loop.stream}},
-                   static_cast<std::uint32_t>(loop.seed), static_cast<std::uint32_t>(loop.seed >> 32));
-    for (int w = 0; w < 4; ++w) words[w * kCounters + j] = drawn.word[w];
+    c0[j] = first + static_cast<std::uint32_t>(j);
+    c1[j] = static_cast<std::uint32_t>(loop.step);
+    c2[j] = static_cast<std::uint32_t>(loop.step >> 32);
+    c3[j] = loop.stream;
+  }
+  auto key0 = static_cast<std::uint32_t>(loop.seed);
+  auto key1 = static_cast<std::uint32_t>(loop.seed >> 32);
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    for (int j = 0; j < kCounters; ++j) philox_round(c0[j], c1[j], c2[j], c3[j], key0, key1);
+    key0 += kPhiloxKeyStep0;
+    key1 += kPhiloxKeyStep1;
+  }
+  for (int j = 0; j < kCounters; ++j) {
+    words[4 * j] = c0[j];
+    words[4 * j + 1] = c1[j];
+    words[4 * j + 2] = c2[j];
+    words[4 * j + 3] = c3[j];
   }
 }
 
@@ -54,12 +70,12 @@ void draw(const DropoutLoop& loop, std::uint32_t first, std::uint32_t* __restric
 void dropout(const DropoutLoop& loop, const float* __restrict x, float* __restrict y,
              std::uint8_t* __restrict kept, std::size_t begin, std::size_t end) {
   const float scale = 1 / (1 - loop.drop);
-  std::uint32_t words[4 * kCounters];
-  for (std::size_t at = begin; at < end; at += 4 * kCounters) {
+  std::uint32_t words[kWords];
+  for (std::size_t at = begin; at < end; at += kWords) {
     draw(loop, static_cast<std::uint32_t>(at / 4), words);
-    const std::size_t count = end - at < 4 * kCounters ? end - at : 4 * kCounters;
+    const std::size_t count = end - at < kWords ? end - at : kWords;
     for (std::size_t i = 0; i < count; ++i) {
-      const bool keep = unit_float(words[i % 4 * kCounters + i / 4]) >= loop.drop;
+      const bool keep = unit_float(words[i]) >= loop.drop;
       kept[at + i] = keep ? 1 : 0;
       y[at + i] = keep ? x[at + i] * scale : 0;
     }

@@ -16,6 +16,10 @@ void avgpool_backward(const PoolLoop& loop, const float* dy, float* dmap, std::s
 void one_channel(const OneChannelLoop& loop, const float* padded, const float* w, const float* b, float* map);
 void one_channel_weights(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
                          float* db);
+void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const float* image, const float* dy,
+                    const std::uint8_t* winner, float* dw, float* db);
+void winner_data(const WinnerLoop& loop, WinnerLists& lists, const float* w, const float* dy,
+                 const std::uint8_t* winner, float* dx);
 void relu(const float* x, float* y, std::size_t begin, std::size_t end);
 void relu_backward(const float* y, const float* dy, float* dx, std::size_t begin, std::size_t end);
 void add(const float* x, float* sum, std::size_t begin, std::size_t end);

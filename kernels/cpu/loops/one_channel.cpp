@@ -4,15 +4,11 @@
 // is walked, and each pixel is loaded once and broadcast. The gradient of the weights keeps kTaps x kVectors
 // sums in registers along a row of the map.
 #include "kernels/cpu/loops/loops.hpp"
+#include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
-
-template <int kLanes>
-struct VectorOf {
-  typedef float Type __attribute__((vector_size(kLanes * sizeof(float)), aligned(sizeof(float)), may_alias));
-};
 
 // One image's arrays, the first channel of the block in hand.
 struct Operands {
@@ -24,23 +20,23 @@ struct Operands {
 
 template <int kLanes, int kVectors, int kRows, int kColumns>
 HOST_DEVICE void tile(const OneChannelLoop& loop, const Operands& at, int y, int x) {
-  using Vector = typename VectorOf<kLanes>::Type;
+  using Vector = typename VectorOf<kLanes>::Float;
   const int width = loop.w + loop.kernel - 1;
   Vector sum[kRows][kColumns][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int c = 0; c < kColumns; ++c) {
-      for (int v = 0; v < kVectors; ++v) sum[r][c][v] = *reinterpret_cast<const Vector*>(at.b + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) sum[r][c][v] = load<Vector>(at.b + v * kLanes);
     }
   }
   for (int ky = 0; ky < loop.kernel; ++ky) {
     for (int kx = 0; kx < loop.kernel; ++kx) {
       const float* w = at.w + static_cast<std::ptrdiff_t>(ky * loop.kernel + kx) * loop.channels;
       const float* pixels = at.padded + static_cast<std::ptrdiff_t>(y + ky) * width + x + kx;
+      Vector filter[kVectors];
+      for (int v = 0; v < kVectors; ++v) filter[v] = load<Vector>(w + v * kLanes);
       for (int r = 0; r < kRows; ++r) {
         for (int c = 0; c < kColumns; ++c) {
-          for (int v = 0; v < kVectors; ++v) {
-            sum[r][c][v] += *reinterpret_cast<const Vector*>(w + v * kLanes) * pixels[r * width + c];
-          }
+          for (int v = 0; v < kVectors; ++v) sum[r][c][v] += filter[v] * pixels[r * width + c];
         }
       }
     }
@@ -52,7 +48,7 @@ HOST_DEVICE void tile(const OneChannelLoop& loop, const Operands& at, int y, int
         if (loop.relu) value = value < 0 ? Vector{} : value;  // a NaN stays one
         float* out =
             at.map + (static_cast<std::ptrdiff_t>(y + r) * loop.w + x + c) * loop.channels + v * kLanes;
-        *reinterpret_cast<Vector*>(out) = value;
+        store(out, value);
       }
     }
   }
@@ -95,27 +91,25 @@ void forward_lanes(const OneChannelLoop& loop, const float* padded, const float*
 // dw of taps kx .. kx + kTaps - 1 of filter row ky, over one row of the map.
 template <int kLanes, int kVectors, int kTaps>
 HOST_DEVICE void weights_row(const OneChannelLoop& loop, const float* pixels, const float* dmap, float* dw) {
-  using Vector = typename VectorOf<kLanes>::Type;
+  using Vector = typename VectorOf<kLanes>::Float;
   Vector sum[kTaps][kVectors];
   for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < kVectors; ++v)
-      sum[t][v] = *reinterpret_cast<const Vector*>(dw + t * loop.channels + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) sum[t][v] = load<Vector>(dw + t * loop.channels + v * kLanes);
   }
   for (int x = 0; x < loop.w; ++x, dmap += loop.channels) {
     for (int v = 0; v < kVectors; ++v) {
-      const Vector gradient = *reinterpret_cast<const Vector*>(dmap + v * kLanes);
+      const Vector gradient = load<Vector>(dmap + v * kLanes);
       for (int t = 0; t < kTaps; ++t) sum[t][v] += gradient * pixels[x + t];
     }
   }
   for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < kVectors; ++v)
-      *reinterpret_cast<Vector*>(dw + t * loop.channels + v * kLanes) = sum[t][v];
+    for (int v = 0; v < kVectors; ++v) store(dw + t * loop.channels + v * kLanes, sum[t][v]);
   }
 }
 
 template <int kLanes, int kVectors>
 void weights_block(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
-  using Vector = typename VectorOf<kLanes>::Type;
+  using Vector = typename VectorOf<kLanes>::Float;
   const int width = loop.w + loop.kernel - 1;
   for (int y = 0; y < loop.h; ++y) {
     const float* row = dmap + static_cast<std::ptrdiff_t>(y) * loop.w * loop.channels;
@@ -134,10 +128,9 @@ void weights_block(const OneChannelLoop& loop, const float* padded, const float*
       }
     }
     for (int v = 0; v < kVectors; ++v) {
-      Vector sum = *reinterpret_cast<const Vector*>(db + v * kLanes);
-      for (int x = 0; x < loop.w; ++x)
-        sum += *reinterpret_cast<const Vector*>(row + x * loop.channels + v * kLanes);
-      *reinterpret_cast<Vector*>(db + v * kLanes) = sum;
+      Vector sum = load<Vector>(db + v * kLanes);
+      for (int x = 0; x < loop.w; ++x) sum += load<Vector>(row + x * loop.channels + v * kLanes);
+      store(db + v * kLanes, sum);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/cpu/loops/loops.hpp"
+#include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
@@ -23,56 +24,59 @@ HOST_DEVICE Corner corner_of(const PoolLoop& loop, int py, int px) {
           row, column};
 }
 
-// `kBlock` channels of one window.
-template <int kBlock>
-HOST_DEVICE void pool_window(const PoolLoop& loop, const float* __restrict map, const Corner& corner,
-                             float* __restrict y, std::uint8_t* __restrict winner) {
-  float best[kBlock];
-  std::int32_t index[kBlock];
-  const float* first = map + corner.at;
-  for (int c = 0; c < kBlock; ++c) {
-    best[c] = first[c];
-    index[c] = 0;
-  }
+// kLanes channels of one window.
+template <int kLanes>
+HOST_DEVICE void pool_window(const PoolLoop& loop, const float* first, const Corner& corner, float* y,
+                             std::uint8_t* winner) {
+  using Vector = VectorOf<kLanes>;
+  using Float = typename Vector::Float;
+  using Int = typename Vector::Int;
+  Float best = load<Float>(first);
+  Int index{};
   for (int ky = 0, k = 0; ky < loop.window.size; ++ky) {
     for (int kx = 0; kx < loop.window.size; ++kx, ++k) {
-      const float* at = first + ky * corner.row + kx * corner.column;
-      for (int c = 0; c < kBlock; ++c) {
-        const bool better = at[c] > best[c];
-        best[c] = better ? at[c] : best[c];
-        index[c] = better ? k : index[c];
-      }
+      const auto at = load<Float>(first + ky * corner.row + kx * corner.column);
+      const auto better = at > best;
+      best = better ? at : best;
+      index = better ? Int{} + k : index;
     }
   }
-  const float floor = loop.relu ? 0.0F : -__builtin_inff();
-  for (int c = 0; c < kBlock; ++c) {
-    const bool alive = best[c] > floor || best[c] != best[c];
-    y[c] = alive || !loop.relu ? best[c] : 0;
-    winner[c] = static_cast<std::uint8_t>(alive || !loop.relu ? index[c] : kNoWinner);
+  if (loop.relu) {  // a NaN passes
+    const auto dead = best <= 0;
+    best = dead ? Float{} : best;
+    index = dead ? Int{} + kNoWinner : index;
+  }
+  store(y, best);
+  if (winner != nullptr) store(winner, convert<typename Vector::Byte>(index));
+}
+
+// The gradient of kLanes channels of one window that shares no position with another.
+template <int kLanes>
+HOST_DEVICE void spread_window(const PoolLoop& loop, const float* dy, const std::uint8_t* winner,
+                               float* first, const Corner& corner) {
+  using Vector = VectorOf<kLanes>;
+  using Float = typename Vector::Float;
+  const auto index = convert<typename Vector::Int>(load<typename Vector::Byte>(winner));
+  const auto gradient = load<Float>(dy);
+  for (int ky = 0, k = 0; ky < loop.window.size; ++ky) {
+    for (int kx = 0; kx < loop.window.size; ++kx, ++k) {
+      const Float there = index == k ? gradient : Float{};
+      store(first + ky * corner.row + kx * corner.column, there);
+    }
   }
 }
 
-// The gradient of `kBlock` channels of one window that shares no position with another.
-template <int kBlock>
-HOST_DEVICE void spread_window(const PoolLoop& loop, const float* __restrict dy,
-                               const std::uint8_t* __restrict winner, float* __restrict dmap,
-                               const Corner& corner) {
-  std::int32_t index[kBlock];
-  for (int c = 0; c < kBlock; ++c) index[c] = winner[c];
-  for (int ky = 0, k = 0; ky < loop.window.size; ++ky) {
-    for (int kx = 0; kx < loop.window.size; ++kx, ++k) {
-      float* at = dmap + corner.at + ky * corner.row + kx * corner.column;
-      for (int c = 0; c < kBlock; ++c) at[c] = index[c] == k ? dy[c] : 0;
-    }
-  }
-}
-
-// Calls body(c, block size as a constant) over all channels: blocks of 16, then 8, then single ones.
+// Calls body(c, lanes as a constant) over all channels: the widest vectors first, single channels last.
 template <typename Body>
 HOST_DEVICE void channel_blocks(int channels, const Body& body) {
   int c = 0;
-  for (; c + 16 <= channels; c += 16) body.template operator()<16>(c);
-  for (; c + 8 <= channels; c += 8) body.template operator()<8>(c);
+  if constexpr (TRAINER_LOOPS_LANES >= 16) {
+    for (; c + 16 <= channels; c += 16) body.template operator()<16>(c);
+  }
+  if constexpr (TRAINER_LOOPS_LANES >= 8) {
+    for (; c + 8 <= channels; c += 8) body.template operator()<8>(c);
+  }
+  for (; c + 4 <= channels; c += 4) body.template operator()<4>(c);
   for (; c < channels; ++c) body.template operator()<1>(c);
 }
 
@@ -105,12 +109,14 @@ void add_winners(const PoolLoop& loop, const float* __restrict dy, const std::ui
 void maxpool(const PoolLoop& loop, const float* map, float* y, std::uint8_t* winner, std::size_t images) {
   for (std::size_t n = 0; n < images; ++n, map += map_floats(loop)) {
     for (int py = 0; py < loop.out.h; ++py) {
-      for (int px = 0; px < loop.out.w; ++px, y += loop.out.c, winner += loop.out.c) {
+      for (int px = 0; px < loop.out.w; ++px, y += loop.out.c) {
         const Corner corner = corner_of(loop, py, px);
         channel_blocks(
-            loop.out.c, [&]<int kBlock>(int c) __attribute__((always_inline)) {
-              pool_window<kBlock>(loop, map + c, corner, y + c, winner + c);
+            loop.out.c, [&]<int kLanes>(int c) __attribute__((always_inline)) {
+              pool_window<kLanes>(loop, map + corner.at + c, corner, y + c,
+                                  winner == nullptr ? nullptr : winner + c);
             });
+        if (winner != nullptr) winner += loop.out.c;
       }
     }
   }
@@ -130,8 +136,8 @@ void maxpool_backward(const PoolLoop& loop, const float* dy, const std::uint8_t*
           continue;
         }
         channel_blocks(
-            loop.out.c, [&]<int kBlock>(int c) __attribute__((always_inline)) {
-              spread_window<kBlock>(loop, dy + c, winner + c, dmap + c, corner);
+            loop.out.c, [&]<int kLanes>(int c) __attribute__((always_inline)) {
+              spread_window<kLanes>(loop, dy + c, winner + c, dmap + corner.at + c, corner);
             });
       }
     }

@@ -14,6 +14,8 @@ const Loops& table() {
       .avgpool_backward = avgpool_backward,
       .one_channel = one_channel,
       .one_channel_weights = one_channel_weights,
+      .winner_weights = winner_weights,
+      .winner_data = winner_data,
       .relu = relu,
       .relu_backward = relu_backward,
       .add = add,

@@ -1,0 +1,52 @@
+// Backward of convolution + max pool by the pool's winners alone (loops/winners.cpp says why). Image by
+// image, on as many threads as there are; each sums its images' gradients of the weights into an array of its
+// own, and these are added up in the order of the threads.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/cpu/context.hpp"
+
+namespace trainer::cpu {
+
+class WinnerBackward {
+ public:
+  WinnerBackward(const CpuContext& context, const ConvDesc& desc, int batch);
+
+  std::size_t workspace_bytes() const;
+
+  // x [n, h, w, c], w [out, k, k, c], dy and winners [n, pooled]; assigns dw like w, db [out] if the
+  // convolution has a bias, and dx like x unless it is null.
+  struct Args {
+    const float* x;
+    const float* w;
+    const float* dy;
+    const std::uint8_t* winners;
+    float* dw;
+    float* db;
+    float* dx;
+    std::byte* workspace;
+  };
+  void run(const Args& args) const;
+
+ private:
+  struct Pieces {
+    float* w;      // [out, k, k, channels], shared
+    float* dw;     // like w, then [out] of db: this thread's; the first thread's come first
+    float* image;  // padded [h, w, channels]: x, then dx
+    WinnerLists lists;
+  };
+  Pieces pieces(std::byte* workspace, int thread) const;
+  std::size_t carve(std::byte* workspace, int thread, Pieces& pieces) const;
+  void pad(const float* x, float* image) const;
+  void unpad(const float* image, float* dx) const;
+  void run_share(const Args& args, std::size_t begin, std::size_t end, const Pieces& p) const;
+
+  const CpuContext& context_;
+  ConvDesc conv_;
+  int batch_;
+  WinnerLoop loop_;
+  std::size_t filter_floats_, image_floats_;  // of all filters, of one padded image
+};
+
+}  // namespace trainer::cpu

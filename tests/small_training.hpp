@@ -1,0 +1,101 @@
+// A whole small training in this process, with an observer that notes everything.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "kernels/backend.hpp"
+#include "tests/small_data.hpp"
+#include "trainer/checkpoint.hpp"
+#include "trainer/loop.hpp"
+
+namespace trainer::test {
+
+// All parameters, statistics and optimiser values, one behind the other.
+inline std::vector<float> state_of(const Network& network) {
+  std::vector<float> all;
+  for (const NetworkTensor& tensor : network.tensors()) {
+    const std::vector<float> values = network.read(tensor);
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
+struct SmallTraining {
+  SmallData data;
+  SmallNetwork network;
+  TrainSettings settings;
+};
+
+class TrainingTrial final : public LoopObserver {
+ public:
+  explicit TrainingTrial(const SmallTraining& training)
+      : backend_(make_cpu_backend({1})),
+        setup_(make_setup(parse_spec(small_network(training.network), "small.yaml"), training.settings,
+                          data::load_dataset(write_small_data(folder_, training.data)))),
+        network_(setup_.plan, *backend_, Purpose::training, setup_.rule.optimizer),
+        data_(*backend_, setup_) {
+    network_.initialize(setup_.settings.seed);
+    StepState state;
+    state.seed = setup_.settings.seed;
+    network_.write_training_state(state);
+  }
+
+  LoopResult run(const LoopLimits& limits = {}) { return run_from({}, limits); }
+  LoopResult run_from(const LoopPosition& start, const LoopLimits& limits = {}) {
+    return run_loop(setup_, network_, *backend_, data_, limits, start, *this);
+  }
+
+  // Takes the state that `file` holds; gives its position.
+  LoopPosition load(const std::filesystem::path& path) {
+    const SafetensorsFile file = SafetensorsFile::read(path);
+    const SavedNetwork saved = read_saved_network(file);
+    load_tensors(file, network_);
+    network_.write_training_state(saved.state);
+    return saved.position;
+  }
+
+  std::optional<Score> test_score() {
+    return evaluate(network_, *backend_, data_.test_input(setup_.test), [] { return false; });
+  }
+
+  void progressed(const LoopProgress& progress) override {
+    const StepState state = network_.read_training_state();
+    losses.push_back(static_cast<double>(state.batch_loss) / state.valid);
+    valid_rows.push_back(state.valid);
+    last = progress;
+  }
+  void epoch_done(const EpochRecord& record) override { epochs.push_back(record); }
+  void checkpoint_due(const LoopPosition& position) override {
+    checkpoints.push_back(position);
+    if (on_checkpoint) on_checkpoint(position);
+  }
+  bool stop_asked() const override { return stop_after && losses.size() >= *stop_after; }
+
+  void save(const std::filesystem::path& path, const LoopPosition& position) const {
+    save_network(path, setup_, network_, 1, &position);
+  }
+
+  const Setup& setup() const { return setup_; }
+  Network& network() { return network_; }
+  const TemporaryFolder& folder() const { return folder_; }
+
+  std::vector<double> losses;  // mean of each step's images
+  std::vector<std::uint32_t> valid_rows;
+  std::vector<EpochRecord> epochs;
+  std::vector<LoopPosition> checkpoints;
+  LoopProgress last;
+  std::optional<std::size_t> stop_after;  // steps
+  std::function<void(const LoopPosition&)> on_checkpoint;
+
+ private:
+  TemporaryFolder folder_;
+  std::unique_ptr<Backend> backend_;
+  Setup setup_;
+  Network network_;
+  ResidentData data_;
+};
+
+}  // namespace trainer::test

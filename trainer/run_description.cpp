@@ -1,0 +1,34 @@
+// Command, network, recipe, data, machine: everything that a reader needs to do the run again.
+#include "trainer/run_description.hpp"
+
+#include <ctime>
+
+#include "trainer/device_report.hpp"
+#include "trainer/version.hpp"
+
+namespace trainer {
+
+using nlohmann::ordered_json;
+
+RunRecord describe_run(const Environment& environment, const Setup& setup, const DeviceInfo& info,
+                       const std::string& gpu_reason) {
+  RunRecord record;
+  record.command = environment.arguments;
+  record.model = setup.spec.name;
+  record.spec_text = setup.spec.text;
+  record.recipe = ordered_json::parse(plan_json(setup.plan, setup.spec)).at("recipe");
+  record.recipe["settings"] = to_json(setup.settings);
+  record.seed = setup.settings.seed;
+  record.threads = info.cpu.threads;
+  record.device = device_json(info, gpu_reason);
+  record.data = {(environment.runs.working_folder / setup.dataset.path).string(), setup.dataset.fingerprint,
+                 setup.train.images, setup.validation.images, setup.test.images};
+  record.program_version = kVersion;
+  record.commit = kCommit;
+  record.versions = versions_json(info);
+  record.machine = machine_json(info);
+  record.started = iso_time(std::time(nullptr));
+  return record;
+}
+
+}  // namespace trainer

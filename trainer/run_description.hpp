@@ -1,0 +1,17 @@
+// A run's record as it is known before the first step: all but how it went.
+#pragma once
+
+#include <string>
+
+#include "kernels/device_info.hpp"
+#include "trainer/environment.hpp"
+#include "trainer/run_record.hpp"
+#include "trainer/setup.hpp"
+
+namespace trainer {
+
+// Status running, started now.
+RunRecord describe_run(const Environment& environment, const Setup& setup, const DeviceInfo& info,
+                       const std::string& gpu_reason);
+
+}  // namespace trainer
