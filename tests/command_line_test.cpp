@@ -35,7 +35,8 @@ class CommandLine : public ProgramTest {
 TEST_F(CommandLine, NamesUnknownCommandsAndOptionsWithTheNearest) {
   expect_refused({{}, {"a command is missing", "train", "eval", "predict", "models", "devices"}});
   expect_refused({{"trian"}, {"unknown command 'trian'", "did you mean train?", "devices"}});
-  expect_refused({{"train", "--epoch", "3"}, {"unknown option '--epoch'", "did you mean --epochs?", "--help"}});
+  expect_refused(
+      {{"train", "--epoch", "3"}, {"unknown option '--epoch'", "did you mean --epochs?", "--help"}});
   expect_refused({{"train", "--epoch=3"}, {"unknown option '--epoch'"}});
   expect_refused({{"--quite", "train"}, {"--quite"}});
   expect_refused({{"train", "lenet"}, {"unexpected argument 'lenet'", "trainer train --help"}});
@@ -86,8 +87,9 @@ TEST_F(CommandLine, RefusesNetworksAndDataByName) {
                   {"bad.yaml:3:5", "unknown layer 'covn'", "did you mean conv?"}});
   folder_.write("open.yaml", "name: [\n");
   expect_refused({{"train", "--model", "open.yaml", "--data", "data"}, {"open.yaml:"}});
-  folder_.write("large.yaml", "name: large\nlayers:\n  - conv: {out: 4, kernel: 13}\n" + std::string(
-                "  - dense: {out: classes}\nrecipe:\n  optimizer: sgd\n  rate: 0.1\n  batch: 8\n  epochs: 1\n"));
+  folder_.write("large.yaml", "name: large\nlayers:\n  - conv: {out: 4, kernel: 13}\n" +
+                                  std::string("  - dense: {out: classes}\nrecipe:\n  optimizer: sgd\n  rate: "
+                                              "0.1\n  batch: 8\n  epochs: 1\n"));
   expect_refused({{"train", "--model", "large.yaml", "--data", "data"}, {"large.yaml:3", "12x12"}});
   expect_refused({{"train", "--data", "nowhere"}, {"nowhere"}, 1});
   fs::create_directory(folder_ / "empty");
@@ -98,9 +100,10 @@ TEST_F(CommandLine, RefusesNetworksAndDataByName) {
 
 TEST_F(CommandLine, RefusesABatchThatTheMemoryCannotHold) {
   write_network({.batch = 16});
-  folder_.write("wide.yaml",
-                "name: wide\nlayers:\n  - conv: {out: 60000, kernel: 1}\n  - maxpool: {size: 12}\n"
-                "  - dense: {out: classes}\nrecipe:\n  optimizer: sgd\n  rate: 0.1\n  batch: 65536\n  epochs: 1\n");
+  folder_.write(
+      "wide.yaml",
+      "name: wide\nlayers:\n  - conv: {out: 60000, kernel: 1}\n  - maxpool: {size: 12}\n"
+      "  - dense: {out: classes}\nrecipe:\n  optimizer: sgd\n  rate: 0.1\n  batch: 65536\n  epochs: 1\n");
   expect_refused({{"train", "--model", "wide.yaml", "--data", "data"}, {"wide"}, 2});
 }
 
@@ -121,7 +124,8 @@ TEST_F(CommandLine, ResumeRefusesWhatWouldMakeItAnotherRun) {
   }
   expect_refused({{"train", "--resume", "nothing"}, {"nothing"}, 1});
   expect_refused({{"train", "--resume", "run/model.safetensors"}, {"not a checkpoint"}, 1});
-  expect_refused({{"train", "--resume", "run", "--data", TRAINER_SOURCE_DIR "/data/mnist"}, {"other data"}, 2});
+  expect_refused(
+      {{"train", "--resume", "run", "--data", TRAINER_SOURCE_DIR "/data/mnist"}, {"other data"}, 2});
 }
 
 TEST_F(CommandLine, HelpShowsEveryDefault) {
@@ -145,21 +149,23 @@ TEST_F(CommandLine, HelpShowsEveryDefault) {
       EXPECT_TRUE(stated) << entry;
     }
   }
-  for (const char* option : {"--model", "--data", "--device", "--epochs", "--batch", "--lr", "--optimizer",
-                             "--seed", "--threads", "--target-accuracy", "--max-seconds", "--limit-train",
-                             "--validation", "--out", "--resume", "--checkpoint-every", "--json", "--quiet",
-                             "--config", "--no-save", "--classes", "--channels", "--skip-bad-images"})
+  for (const char* option :
+       {"--model",      "--data",    "--device",  "--epochs",           "--batch",          "--lr",
+        "--optimizer",  "--seed",    "--threads", "--target-accuracy",  "--max-seconds",    "--limit-train",
+        "--validation", "--out",     "--resume",  "--checkpoint-every", "--json",           "--quiet",
+        "--config",     "--no-save", "--classes", "--channels",         "--skip-bad-images"})
     EXPECT_PRED2(contains, trainer({"train", "--help"}).out, option);
   EXPECT_EQ(trainer({"--help"}).code, 0);
   EXPECT_PRED2(contains, trainer({"--version"}).out, "trainer ");
 }
 
 TEST_F(CommandLine, TakesEveryOptionFromAFile) {
-  folder_.write("all.yaml",
-                "model: small.yaml\ndata: data\ndevice: cpu\nepochs: 3\nbatch: 8\nlr: 0.01\noptimizer: adamw\n"
-                "seed: 9\nthreads: 1\ntarget-accuracy: 100\nmax-seconds: 60\nlimit-train: 40\nvalidation: 20\n"
-                "out: results\ncheckpoint-every: 2\nclasses: 5\nchannels: 1\njson: true\nquiet: false\n"
-                "skip-bad-images: false\n");
+  folder_.write(
+      "all.yaml",
+      "model: small.yaml\ndata: data\ndevice: cpu\nepochs: 3\nbatch: 8\nlr: 0.01\noptimizer: adamw\n"
+      "seed: 9\nthreads: 1\ntarget-accuracy: 100\nmax-seconds: 60\nlimit-train: 40\nvalidation: 20\n"
+      "out: results\ncheckpoint-every: 2\nclasses: 5\nchannels: 1\njson: true\nquiet: false\n"
+      "skip-bad-images: false\n");
   const Outcome outcome = trainer({"train", "--config", "all.yaml", "--epochs", "2", "--json=false"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_PRED2(contains, outcome.out, "accuracy");
@@ -181,7 +187,8 @@ TEST_F(CommandLine, RefusesWrongFilesOfOptionsByPlace) {
     expect_refused({{"train", "--config", "wrong.yaml"}, said});
     expect_refused({{"train", "--config=wrong.yaml"}, said});
   };
-  refuse("epochs: 1\nepoch: 3\n", {"wrong.yaml:2:1", "unknown option 'epoch'", "did you mean epochs?", "batch"});
+  refuse("epochs: 1\nepoch: 3\n",
+         {"wrong.yaml:2:1", "unknown option 'epoch'", "did you mean epochs?", "batch"});
   refuse("epochs: 1\nepochs: 3\n", {"wrong.yaml:2:1", "twice"});
   refuse("epochs: [1, 2]\n", {"wrong.yaml:1:9", "one value"});
   refuse("epochs:\n", {"wrong.yaml:", "one value"});
@@ -205,9 +212,9 @@ TEST_F(CommandLine, JsonIsOneValueALineAndNothingElse) {
   EXPECT_EQ(values[1]["event"], "epoch");
   EXPECT_EQ(values[3]["event"], "end");
   EXPECT_EQ(values[3]["test"]["images"], 100);
-  for (const Words& words : {Words{"models", "--json"}, Words{"models", "lenet", "--json"},
-                             Words{"devices", "--json"},
-                             Words{"eval", "run", "--data", "data", "--threads", "1", "--json"}})
+  for (const Words& words :
+       {Words{"models", "--json"}, Words{"models", "lenet", "--json"}, Words{"devices", "--json"},
+        Words{"eval", "run", "--data", "data", "--threads", "1", "--json"}})
     EXPECT_TRUE(Json::accept(trainer(words).out)) << words[0];
 }
 
@@ -236,9 +243,9 @@ TEST_F(CommandLine, PipesGetPlainLinesAndTerminalsABar) {
   EXPECT_EQ(plain.out.find('\r'), std::string::npos);
   EXPECT_PRED2(contains, plain.out, "epoch 1/2");
   if (shell("command -v script").code != 0) GTEST_SKIP() << "no script(1): the terminal is not tried";
-  const std::string line =
-      "script -qec '" TRAINER_BINARY
-      " train --model small.yaml --data data --threads 1 --no-save --epochs 400 --checkpoint-every 0' /dev/null";
+  const std::string line = "script -qec '" TRAINER_BINARY
+                           " train --model small.yaml --data data --threads 1 --no-save --epochs 400 "
+                           "--checkpoint-every 0' /dev/null";
   const Outcome terminal = shell(line, {"TERM=xterm", "LC_ALL=C.UTF-8"});
   EXPECT_PRED2(contains, terminal.out, "\xE2\x94\x81");
   const Outcome colourless = shell(line, {"TERM=xterm", "LC_ALL=C.UTF-8", "NO_COLOR=1"});
@@ -277,7 +284,8 @@ TEST_F(CommandLine, StopsBeforeTrainingWhereNothingCanBeWritten) {
   fs::create_directory(folder_ / "used");
   folder_.write("used/something", "text");
   for (const char* runs : {"/proc/x", "file", "file/below", "/dev/full"})
-    expect_refused({training, {"--out", "TRAINER_RUNS", "--no-save"}, 1}, {std::string("TRAINER_RUNS=") + runs});
+    expect_refused({training, {"--out", "TRAINER_RUNS", "--no-save"}, 1},
+                   {std::string("TRAINER_RUNS=") + runs});
   expect_refused({small_training({"--out", "used"}), {"not empty", "--resume"}, 1});
   expect_refused({small_training({"--out", "file"}), {"file", "not a folder"}, 1});
   expect_refused({small_training({"--out", "/proc/x"}), {"/proc/x"}, 1});

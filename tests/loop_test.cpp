@@ -105,7 +105,8 @@ TEST(Loop, EvaluationMovesNothingAndRepeats) {
 }
 
 TEST(Loop, StopsAtTheFirstEvaluationThatReachesTheTarget) {
-  const SmallTraining training{.network = {.rate = "0.05", .length = "epochs: 12", .dropout_and_batchnorm = true}};
+  const SmallTraining training{
+      .network = {.rate = "0.05", .length = "epochs: 12", .dropout_and_batchnorm = true}};
   TrainingTrial whole(training);
   whole.run();
   const auto first = std::ranges::find_if(whole.epochs, [](const auto& e) { return e.test.accuracy >= 0.9; });
@@ -270,7 +271,8 @@ class DoubleNetwork {
       reference::Learner& learner = learners_[op][p];
       const PlannedParameter& planned = setup_.plan.ops[op].parameters[p];
       const Segment whole{0, learner.w.size(), planned.rate_factor, planned.decay};
-      reference::update(setup_.rule.optimizer, setup_.rule.schedule, {whole}, step, epoch, t.gradients[p], learner);
+      reference::update(setup_.rule.optimizer, setup_.rule.schedule, {whole}, step, epoch, t.gradients[p],
+                        learner);
     }
   }
 
@@ -295,7 +297,8 @@ using LoopProgram = ProgramTest;
 
 TEST_F(LoopProgram, ALossThatIsNotFiniteEndsTheRunAndSavesNothingOverTheLastCheckpoint) {
   folder_.write("diverges.yaml", small_network({.rate = "1e30"}));
-  const Outcome first = trainer({"train", "--model", "diverges.yaml", "--data", "data", "--threads", "1", "--out", "a"});
+  const Outcome first =
+      trainer({"train", "--model", "diverges.yaml", "--data", "data", "--threads", "1", "--out", "a"});
   EXPECT_EQ(first.code, 1);
   EXPECT_PRED2(contains, first.err, "the loss is not finite");
   EXPECT_PRED2(contains, first.err, "step ");
@@ -306,9 +309,11 @@ TEST_F(LoopProgram, ALossThatIsNotFiniteEndsTheRunAndSavesNothingOverTheLastChec
   EXPECT_PRED2(contains, record("a").reason, "not finite");
 
   // Diverges in the third epoch: the checkpoint of the second stays.
-  folder_.write("later.yaml", small_network({.optimizer = "sgd", .length = "epochs: 5", .more_recipe =
-                "  schedule: {steps: {0: 1, 2: 1e30}}\n"}));
-  const Outcome later = trainer({"train", "--model", "later.yaml", "--data", "data", "--threads", "1", "--out", "b"});
+  folder_.write("later.yaml", small_network({.optimizer = "sgd",
+                                             .length = "epochs: 5",
+                                             .more_recipe = "  schedule: {steps: {0: 1, 2: 1e30}}\n"}));
+  const Outcome later =
+      trainer({"train", "--model", "later.yaml", "--data", "data", "--threads", "1", "--out", "b"});
   EXPECT_EQ(later.code, 1);
   EXPECT_PRED2(contains, later.err, "last good checkpoint");
   EXPECT_FALSE(fs::exists(folder_ / "b/model.safetensors"));

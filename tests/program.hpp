@@ -1,5 +1,5 @@
-// The trainer as a user runs it, in a folder of its own: runs/ for results, data/ a small data set, small.yaml
-// a small network.
+// The trainer as a user runs it, in a folder of its own: runs/ for results, data/ a small data set,
+// small.yaml a small network.
 #pragma once
 
 #include <chrono>

@@ -83,9 +83,10 @@ struct SmallNetwork {
 inline std::string small_network(const SmallNetwork& n = {}) {
   const std::string norm = n.dropout_and_batchnorm ? "  - batchnorm\n" : "";
   const std::string drop = n.dropout_and_batchnorm ? "  - dropout: {drop: 0.25}\n" : "";
-  return "name: small\nlayers:\n  - conv: {out: 4, kernel: 3}\n" + norm + "  - relu\n  - maxpool: {size: 2}\n" +
-         drop + "  - dense: {out: 16}\n  - relu\n  - dense: {out: classes}\nrecipe:\n  optimizer: " +
-         n.optimizer + "\n  rate: " + n.rate + "\n  batch: " + std::to_string(n.batch) + "\n  " + n.length +
+  return "name: small\nlayers:\n  - conv: {out: 4, kernel: 3}\n" + norm +
+         "  - relu\n  - maxpool: {size: 2}\n" + drop +
+         "  - dense: {out: 16}\n  - relu\n  - dense: {out: classes}\nrecipe:\n  optimizer: " + n.optimizer +
+         "\n  rate: " + n.rate + "\n  batch: " + std::to_string(n.batch) + "\n  " + n.length +
          "\n  order: " + n.order + "\n  last_batch: " + n.last_batch + "\n" + n.more_recipe;
 }
 

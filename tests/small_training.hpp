@@ -24,9 +24,9 @@ inline std::vector<float> state_of(const Network& network) {
 }
 
 struct SmallTraining {
-  SmallData data;
-  SmallNetwork network;
-  TrainSettings settings;
+  SmallData data = {};
+  SmallNetwork network = {};
+  TrainSettings settings = {};
 };
 
 class TrainingTrial final : public LoopObserver {

@@ -59,11 +59,11 @@ struct EpochRecord {
 enum class StopReason { finished, target, time_limit, signal, bad_loss };
 
 struct LoopLimits {
-  std::optional<double>
-      target_accuracy;  // share; of the validation images if there are any, else of the test images
-  std::optional<double> max_seconds;    // of this call
-  std::uint64_t checkpoint_passes = 1;  // 0: only at the end
-  std::uint64_t checkpoint_steps = 0;   // instead of passes, if not 0
+  // Share; of the validation images if there are any, else of the test images.
+  std::optional<double> target_accuracy = {};
+  std::optional<double> max_seconds = {};  // of this call
+  std::uint64_t checkpoint_passes = 1;     // 0: only at the end
+  std::uint64_t checkpoint_steps = 0;      // instead of passes, if not 0
 };
 
 struct LoopProgress {

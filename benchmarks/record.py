@@ -1,0 +1,49 @@
+"""What every record says of itself: machine, versions, date, command; and where records go."""
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "records")
+
+
+def trainer_json(trainer, *arguments):
+    """Runs the trainer with --json and returns its lines as values."""
+    done = subprocess.run([trainer, *arguments, "--json"], stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def describe(trainer):
+    """Machine, versions, date and command of a record."""
+    report = json.loads(subprocess.run([trainer, "devices", "--json"], stdout=subprocess.PIPE, text=True,
+                                       check=True).stdout)
+    version = subprocess.run([trainer, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return {
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": " ".join([os.path.relpath(sys.argv[0]), *sys.argv[1:]]),
+        "machine": {"cpu": report["cpu"]["model"], "cores": report["cpu"]["cores"],
+                    "instruction_set": report["cpu"]["instruction_set"],
+                    "memory_bytes": report["cpu"]["memory_bytes"], "system": platform.platform()},
+        "versions": {"trainer": version, "python": platform.python_version()},
+    }
+
+
+def write(what, record):
+    """Writes the record under benchmarks/records/ and says where."""
+    os.makedirs(FOLDER, exist_ok=True)
+    machine = re.sub(r"[^a-z0-9]+", "-", record["machine"]["cpu"].lower()).strip("-")
+    name = f"{record['date'][:10]}-{machine}-{what}.json"
+    path = os.path.join(FOLDER, name)
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(record, out, indent=1)
+        out.write("\n")
+    print(f"record: {os.path.relpath(path)}")
+
+
+def spread(values):
+    """Median, minimum and maximum of some measurements, and all of them."""
+    ordered = sorted(values)
+    return {"median": ordered[len(ordered) // 2], "min": ordered[0], "max": ordered[-1], "all": values}
