@@ -156,7 +156,7 @@ class Op {
   void backward(const OpArgs& args);
 
  protected:
-  Op(OpDesc desc, int batch) : desc_(std::move(desc)), batch_(batch) {}
+  Op(const OpDesc& desc, int batch) : desc_(desc), batch_(batch) {}
 
  private:
   virtual void run_forward(const OpArgs& args) = 0;

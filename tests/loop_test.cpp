@@ -310,8 +310,9 @@ TEST_F(LoopProgram, ALossThatIsNotFiniteEndsTheRunAndSavesNothingOverTheLastChec
 
   // Diverges in the third epoch: the checkpoint of the second stays.
   folder_.write("later.yaml", small_network({.optimizer = "sgd",
+                                             .rate = "1e28",
                                              .length = "epochs: 5",
-                                             .more_recipe = "  schedule: {steps: {0: 1, 2: 1e30}}\n"}));
+                                             .more_recipe = "  schedule: {steps: {0: 1e-30, 2: 1}}\n"}));
   const Outcome later =
       trainer({"train", "--model", "later.yaml", "--data", "data", "--threads", "1", "--out", "b"});
   EXPECT_EQ(later.code, 1);

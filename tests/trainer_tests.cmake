@@ -3,6 +3,9 @@ trainer_add_test(NAME trainer_test
           sha256_test.cpp signals_test.cpp
   LIBRARIES trainer_core)
 trainer_add_test(NAME program_test
-  SOURCES command_line_test.cpp loop_test.cpp
+  SOURCES checkpoint_test.cpp command_line_test.cpp data_sets_test.cpp interruption_test.cpp loop_test.cpp
+          predict_test.cpp
   LIBRARIES trainer_core reference)
+trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp LIBRARIES trainer_core LABEL slow)
 add_dependencies(program_test trainer)
+add_dependencies(mnist_test trainer)

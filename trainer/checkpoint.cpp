@@ -85,6 +85,7 @@ void require_sense(const SavedNetwork& saved) {
   within(saved.classes, 2, data::kMostClasses, "the number of classes");
   within(saved.settings.epochs.value_or(1), 1, 1'000'000, "'epochs'");
   within(saved.settings.batch.value_or(1), 1, 65536, "'batch'");
+  within(saved.settings.channels, 1, 4, "'channels'");
   within(saved.settings.limit_train.value_or(1), 1, UINT32_MAX, "'limit_train'");
   if (!std::isfinite(saved.scaling.scale) || !std::isfinite(saved.scaling.shift) ||
       !std::isfinite(saved.state.loss_sum))

@@ -47,6 +47,17 @@ EpochRecord epoch_from(const fs::path& path, const Setup& setup, const ordered_j
 }
 
 void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
+  const SavedNetwork& saved = resumed.saved;
+  const data::ImageShape& s = dataset.shape;
+  if (resumed.saved.fingerprint == dataset.fingerprint &&
+      (Shape{s.height, s.width, s.channels} != saved.image || dataset.classes != saved.classes)) {
+    throw FileError(
+        fmt::format("{}: its network takes images of {}x{}x{} and tells {} classes apart, but its data set "
+                    "{} has {}x{}x{} "
+                    "and {}",
+                    resumed.file.path().string(), saved.image.h, saved.image.w, saved.image.c, saved.classes,
+                    dataset.path.string(), s.height, s.width, s.channels, dataset.classes));
+  }
   if (resumed.saved.fingerprint == dataset.fingerprint) return;
   throw UsageError(fmt::format(
       "--resume {}: it was trained on other data ({}) than {} ({}); name its data with --data",
