@@ -34,7 +34,7 @@ double ink_at(const std::uint8_t* image, int edge, int y, int x) {
          255;
 }
 
-void append_pixel(data::Bytes& pixels, Look look, double ink) {
+void append_pixel(std::vector<std::uint8_t>& pixels, Look look, double ink) {
   const auto between = [ink](int paper, int colour) {
     return static_cast<std::uint8_t>(std::lround(paper + (colour - paper) * ink));
   };

@@ -22,7 +22,7 @@ class Predict : public ProgramTest {
     }
     folder_.write("text.png", "no picture");
     folder_.write("nothing.png", "");
-    folder_.write("blank.png", encode_png({40, 40, 1, data::Bytes(1600, 255)}));
+    folder_.write("blank.png", encode_png({40, 40, 1, std::vector<std::uint8_t>(1600, 255)}));
   }
 
   Outcome predict(const Words& more) const {

@@ -13,6 +13,7 @@
 #include "trainer/settings.hpp"
 #include "trainer/usage.hpp"
 #include "trainer/version.hpp"
+#include "trainer/wait_policy.hpp"
 
 namespace {
 
@@ -41,6 +42,7 @@ int report(const std::exception& error, int status) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  trainer::restart_with_short_spins(argv);
   // A stream that was closed must not become the number of the next file that is opened.
   int file = 0;
   while (file >= 0 && file <= 2) file = open("/dev/null", O_RDWR | O_CLOEXEC);

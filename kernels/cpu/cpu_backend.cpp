@@ -1,5 +1,6 @@
 // The CPU engine: oneDNN for convolutions and products, the project's own loops for the rest, one pool of
 // threads. A recording is the closure itself, and a launch runs it to its end.
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -41,7 +42,9 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(int threads)
       : engine_(dnnl::engine::kind::cpu, 0),
         context_{best_loops(), {engine_, dnnl::stream(engine_)}, threads} {
-    omp_set_num_threads(threads);  // oneDNN's as well
+    // oneDNN's kernels wait for every thread that was asked for: a smaller team would wait for ever.
+    omp_set_dynamic(0);
+    omp_set_num_threads(threads);
   }
 
   DeviceInfo info() const override {
@@ -163,8 +166,8 @@ class CpuBackend final : public Backend {
 }  // namespace cpu
 
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
-  const int threads = options.threads > 0 ? options.threads : cpu::usable_cores();
-  return std::make_unique<cpu::CpuBackend>(threads);
+  const int wanted = options.threads > 0 ? options.threads : cpu::usable_cores();
+  return std::make_unique<cpu::CpuBackend>(std::min(wanted, omp_get_thread_limit()));
 }
 
 }  // namespace trainer

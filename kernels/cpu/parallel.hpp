@@ -24,7 +24,7 @@ inline Share share_of(std::size_t count, std::size_t grain, int thread, int thre
   return {cut(thread), cut(thread + 1), thread};
 }
 
-// Calls body(Share) once on each thread that has work.
+// Calls body(Share) once for each share that has work, each on a thread of its own.
 template <typename Body>
 void parallel(std::size_t count, std::size_t grain, int threads, const Body& body) {
   if (threads == 1 || count <= grain) {
@@ -33,8 +33,11 @@ void parallel(std::size_t count, std::size_t grain, int threads, const Body& bod
   }
 #pragma omp parallel num_threads(threads)
   {
-    const Share share = share_of(count, grain, omp_get_thread_num(), threads);
-    if (share.begin < share.end) body(share);
+    // Every share is done by somebody even where the team is smaller than was asked for.
+    for (int t = omp_get_thread_num(); t < threads; t += omp_get_num_threads()) {
+      const Share share = share_of(count, grain, t, threads);
+      if (share.begin < share.end) body(share);
+    }
   }
 }
 

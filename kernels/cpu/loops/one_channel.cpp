@@ -151,26 +151,12 @@ void weights_lanes(const OneChannelLoop& loop, const float* padded, const float*
 
 void one_channel(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
                  float* map) {
-  switch (loop.lanes) {
-    case 16:
-      return forward_lanes<16>(loop, padded, w, b, map);
-    case 8:
-      return forward_lanes<8>(loop, padded, w, b, map);
-    default:
-      return forward_lanes<4>(loop, padded, w, b, map);
-  }
+  with_lanes(loop.lanes, [&]<int kLanes>() { forward_lanes<kLanes>(loop, padded, w, b, map); });
 }
 
 void one_channel_weights(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
                          float* db) {
-  switch (loop.lanes) {
-    case 16:
-      return weights_lanes<16>(loop, padded, dmap, dw, db);
-    case 8:
-      return weights_lanes<8>(loop, padded, dmap, dw, db);
-    default:
-      return weights_lanes<4>(loop, padded, dmap, dw, db);
-  }
+  with_lanes(loop.lanes, [&]<int kLanes>() { weights_lanes<kLanes>(loop, padded, dmap, dw, db); });
 }
 
 }  // namespace trainer::cpu::TRAINER_LOOPS

@@ -50,6 +50,19 @@ HOST_DEVICE To convert(const From& from) {
   }
 }
 
+// Calls body<lanes>() for lanes of 4, 8 or 16, of which only those are compiled that this instruction set
+// has.
+template <typename Body>
+HOST_DEVICE void with_lanes(int lanes, const Body& body) {
+  if constexpr (TRAINER_LOOPS_LANES >= 16) {
+    if (lanes == 16) return body.template operator()<16>();
+  }
+  if constexpr (TRAINER_LOOPS_LANES >= 8) {
+    if (lanes == 8) return body.template operator()<8>();
+  }
+  body.template operator()<4>();
+}
+
 // From and to any address.
 template <typename Vector, typename Element>
 HOST_DEVICE Vector load(const Element* at) {

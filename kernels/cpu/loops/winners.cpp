@@ -163,27 +163,13 @@ void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const float* ima
   for (int k = 0; k < loop.pooled.c; ++k) {
     for (int i = 0; i < lists.count[k]; ++i) db[k] += lists.entries[k * windows + i].gradient;
   }
-  switch (loop.lanes) {
-    case 16:
-      return weights<16>(loop, lists, image, dw);
-    case 8:
-      return weights<8>(loop, lists, image, dw);
-    default:
-      return weights<4>(loop, lists, image, dw);
-  }
+  with_lanes(loop.lanes, [&]<int kLanes>() { weights<kLanes>(loop, lists, image, dw); });
 }
 
 void winner_data(const WinnerLoop& loop, WinnerLists& lists, const float* w, const float* dy,
                  const std::uint8_t* winner, float* dx) {
   list_by_place(loop, dy, winner, lists);
-  switch (loop.lanes) {
-    case 16:
-      return data<16>(loop, lists, w, dx);
-    case 8:
-      return data<8>(loop, lists, w, dx);
-    default:
-      return data<4>(loop, lists, w, dx);
-  }
+  with_lanes(loop.lanes, [&]<int kLanes>() { data<kLanes>(loop, lists, w, dx); });
 }
 
 }  // namespace trainer::cpu::TRAINER_LOOPS
