@@ -7,21 +7,13 @@
 #include <sys/resource.h>
 
 #include "models/plan.hpp"
+#include "models/recipe_text.hpp"
 
 namespace trainer {
 
 using nlohmann::ordered_json;
 
 namespace {
-
-// 1234567 as "1,234,567".
-std::string grouped(std::uint64_t number) {
-  std::string digits = std::to_string(number);
-  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) {
-    digits.insert(static_cast<std::size_t>(at), ",");
-  }
-  return digits;
-}
 
 double rate(const EpochRecord& record) {
   return record.seconds > 0 ? static_cast<double>(record.images) / record.seconds : 0;
