@@ -86,6 +86,9 @@ class Backend {
   virtual void advance(StepState* state) = 0;  // closes a step that does not train: ++state->step
 
   virtual std::unique_ptr<Recording> record(std::function<void()> step) = 0;
+  // Whether launch() returns before its work is done, so that looking at a device's numbers would mean to
+  // wait.
+  virtual bool runs_ahead() const = 0;
   // True while so many launches are in flight that the host should look around before the next one.
   virtual bool busy() const = 0;
   virtual void wait() = 0;  // until everything launched is done

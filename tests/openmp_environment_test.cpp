@@ -21,6 +21,7 @@ TEST_F(OpenMpEnvironment, NeverChangesTheTrainingOrStopsIt) {
   EXPECT_EQ(accuracy({"OMP_NUM_THREADS=7"}), plain);
   EXPECT_EQ(accuracy({"GOMP_SPINCOUNT=0"}), plain);
   EXPECT_EQ(trainer(small_training({"--no-save", "--threads", "2"}), {"OMP_THREAD_LIMIT=1"}).code, 0);
+  EXPECT_EQ(accuracy({"OMP_MAX_ACTIVE_LEVELS=0"}), plain);
 }
 
 }  // namespace

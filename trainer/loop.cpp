@@ -64,6 +64,7 @@ class Loop {
       step_->launch();
       ++at.step;
       observer_.progressed({at.step, setup_.total_steps, begin, end});
+      if (!backend_.runs_ahead() && network_.read_training_state().first_bad_step != kNoBadStep) break;
       if (at.step < end && limits_.checkpoint_steps > 0 && at.step % limits_.checkpoint_steps == 0) {
         if (!settle(start)) return false;
         observer_.checkpoint_due(at);
@@ -94,6 +95,7 @@ class Loop {
     if (state.first_bad_step == kNoBadStep) return true;
     result_.reason = StopReason::bad_loss;
     result_.bad_step = state.first_bad_step;
+    result_.position.step = state.first_bad_step;
     return false;
   }
 
@@ -106,6 +108,12 @@ class Loop {
     if (setup_.validates() && test) record.validation = score(data_.train_input(setup_.validation));
     if (!test || (setup_.validates() && !record.validation)) {
       result_.reason = StopReason::signal;
+      return false;
+    }
+    if (!std::isfinite(test->loss) || (record.validation && !std::isfinite(record.validation->loss))) {
+      result_.reason =
+          StopReason::bad_loss;  // the last update spoilt the weights before a training loss could tell
+      result_.bad_step = at.step - 1;
       return false;
     }
     record.test = *test;

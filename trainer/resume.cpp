@@ -25,6 +25,10 @@ Resumed open_resumed(const Environment& environment, const std::string& run) {
                     "resume the run's folder or its {}",
                     file.path().string(), kCheckpointName));
   }
+  if (!is_folder && found.filename() != kCheckpointName) {
+    throw FileError(fmt::format("--resume {}: a run goes on in its own folder; name the folder, or its {}",
+                                found.string(), kCheckpointName));
+  }
   Resumed resumed{is_folder ? found : found.parent_path(), std::move(file), std::move(saved), "", 0};
   const fs::path record_path = resumed.folder / kRunRecordName;
   if (fs::exists(record_path)) {

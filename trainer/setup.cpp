@@ -63,6 +63,11 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
   Recipe& recipe = setup.spec.recipe;
   recipe = changed_recipe(recipe, settings);
   const data::ImageShape& shape = setup.dataset.shape;
+  if (setup.dataset.classes < 2) {
+    throw UsageError(
+        fmt::format("{}: only one class: there is nothing to tell apart; check the labels, or give --classes",
+                    setup.dataset.path.string()));
+  }
   setup.plan = make_plan(setup.spec,
                          {{shape.height, shape.width, shape.channels}, setup.dataset.classes, recipe.batch});
 

@@ -206,7 +206,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
     json["target_judged_on"] = setup.validates() ? "validation images" : "test images";
     json["target_reached"] = summary.result.reason == StopReason::target;
   }
-  if (summary.result.reason == StopReason::bad_loss) json["first_bad_step"] = summary.result.bad_step;
+  if (summary.result.reason == StopReason::bad_loss) json["first_bad_step"] = summary.result.bad_step + 1;
   json["seconds"] = summary.seconds;
   json["seconds_to_first_step"] = summary.seconds_to_first_step;
   json["peak_memory_bytes"] = peak_memory();

@@ -45,13 +45,15 @@ data::Dataset load_data(const Environment& environment, const RunOptions& option
 }
 
 // Memory is given out before it is there: a batch that is too large would end the program without a word.
-void require_memory(const Plan& plan, const DeviceInfo& info) {
-  const std::uint64_t needed = 2 * plan.activation_bytes;  // and as much for their gradients
+void require_memory(const Plan& plan, const Optimizer& optimizer, const DeviceInfo& info) {
+  // Activations and their gradients; parameters, theirs, and what the optimiser keeps of each.
+  const auto copies = static_cast<std::uint64_t>(2 + optimizer_slots(optimizer));
+  const std::uint64_t needed = 2 * plan.activation_bytes + copies * plan.parameters * sizeof(float);
   const std::uint64_t available = info.cpu.available_bytes;
   if (info.kind != "cpu" || available == 0 || needed <= available) return;
   constexpr double kGibibyte = 1 << 30;
   throw UsageError(fmt::format(
-      "--batch {}: '{}' needs at least {:.1f} GiB for it, and {:.1f} GiB are available; use a smaller batch",
+      "--batch {}: '{}' needs at least {:.1f} GiB, and {:.1f} GiB are available; use a smaller batch",
       plan.input.batch, plan.model, static_cast<double>(needed) / kGibibyte,
       static_cast<double>(available) / kGibibyte));
 }
@@ -69,7 +71,7 @@ class TrainingRun final : public LoopObserver {
     Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
     setup_ = make_setup(std::move(spec), settings, load_data(environment, options, resumed_));
     info_ = device_.backend->info();
-    require_memory(setup_.plan, info_);
+    require_memory(setup_.plan, setup_.rule.optimizer, info_);
   }
 
   int run() {
@@ -243,7 +245,7 @@ class TrainingRun final : public LoopObserver {
   std::string bad_loss_text() const {
     std::string text = fmt::format(
         "step {}: the loss is not finite; nothing was changed from that step on. Try a lower --lr (now {:g})",
-        summary_.result.bad_step, setup_.rule.schedule.rate);
+        summary_.result.bad_step + 1, setup_.rule.schedule.rate);
     if (folder_ && fs::exists(folder_->file(kCheckpointName))) {
       text += fmt::format("; the last good checkpoint is {}", folder_->file(kCheckpointName).string());
     }

@@ -110,13 +110,13 @@ class BatchNorm final : public Op {
       args.dw[c] = static_cast<float>(sums[channels_ + c]);
     }
     if (args.dx == nullptr) return;
-    const float share_of_one = 1 / static_cast<float>(rows);
+    const float inverse_count = 1 / static_cast<float>(rows);
     parallel(static_cast<std::size_t>(batch()) * positions_, 64, context_.threads, [&](const Share& share) {
       for (std::size_t r = share.begin; r < share.end; ++r) {
         const std::size_t at = r * channels_;
         for (std::size_t c = 0; c < channels_; ++c) {
           const float xh = (args.x[at + c] - mean[c]) * scale[c];
-          const float dx = args.dy[at + c] - (args.db[c] + xh * args.dw[c]) * share_of_one;
+          const float dx = args.dy[at + c] - (args.db[c] + xh * args.dw[c]) * inverse_count;
           args.dx[at + c] = r < rows ? args.w[c] * scale[c] * dx : 0;
         }
       }

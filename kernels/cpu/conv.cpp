@@ -104,9 +104,9 @@ class Conv final : public Op {
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
       const float* dmap = map_gradient(args, p, first, conv.images());
       const float* x = args.x + first * conv_.in.size();
-      const bool whole = first == 0;
-      conv.backward_weights(x, dmap, whole ? p.sum : p.dw, whole ? p.bias_sum : p.db, p.scratch);
-      if (!whole) add_gradient(p);
+      const bool opens = first == 0;
+      conv.backward_weights(x, dmap, opens ? p.sum : p.dw, opens ? p.bias_sum : p.db, p.scratch);
+      if (!opens) add_gradient(p);
       if (args.dx == nullptr) return;
       conv.backward_data(dmap, data_weights, args.dx + first * conv_.in.size(), p.scratch);
     });

@@ -44,6 +44,7 @@ class CpuBackend final : public Backend {
         context_{best_loops(), {engine_, dnnl::stream(engine_)}, threads} {
     // oneDNN's kernels wait for every thread that was asked for: a smaller team would wait for ever.
     omp_set_dynamic(0);
+    if (omp_get_max_active_levels() < 1) omp_set_max_active_levels(1);
     omp_set_num_threads(threads);
   }
 
@@ -115,6 +116,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Recording> record(std::function<void()> step) override {
     return std::make_unique<CpuRecording>(std::move(step));
   }
+  bool runs_ahead() const override { return false; }
   bool busy() const override { return false; }
   void wait() override {}
 

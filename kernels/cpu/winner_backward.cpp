@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
+#include "kernels/backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace trainer::cpu {
@@ -28,6 +30,11 @@ WinnerBackward::WinnerBackward(const CpuContext& context, const ConvDesc& desc, 
   loop_ = {desc.kernel, desc.stride, width, channels, lanes, desc.pool, out_shape(desc)};
   filter_floats_ = static_cast<std::size_t>(desc.out) * desc.kernel * desc.kernel * channels;
   image_floats_ = static_cast<std::size_t>(height) * width * channels;
+  constexpr std::size_t kMost = std::numeric_limits<std::int32_t>::max();  // places are 32-bit numbers
+  if (filter_floats_ > kMost || image_floats_ > kMost) {
+    throw BackendError(describe(desc) +
+                       ": too large for the CPU engine: more than 2^31 values in an image or a filter bank");
+  }
 }
 
 // Fills in `pieces` for one thread; returns the bytes of all threads' together.

@@ -12,6 +12,7 @@
 #include "trainer/device_choice.hpp"
 #include "trainer/files.hpp"
 #include "trainer/loop.hpp"
+#include "trainer/run_record.hpp"
 #include "trainer/trained_network.hpp"
 #include "trainer/training_output.hpp"
 
@@ -52,6 +53,16 @@ double share(std::uint64_t part, std::uint64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
 
+// --data, else what the run itself was trained on, else what a training without --data would take.
+std::filesystem::path test_data_folder(const Environment& environment, const EvalArguments& arguments) {
+  const std::filesystem::path run = resolve_run(arguments.run, environment.runs);
+  const std::filesystem::path folder = std::filesystem::is_directory(run) ? run : run.parent_path();
+  if (!arguments.data.empty() || environment.data || !std::filesystem::exists(folder / kRunRecordName)) {
+    return data_folder(environment, arguments.data);
+  }
+  return data_folder(environment, read_run_record(folder / kRunRecordName).data.path);
+}
+
 // A test set that the network can be asked about.
 data::Dataset matching_data(const Environment& environment, const EvalArguments& arguments,
                             const SavedNetwork& saved) {
@@ -59,7 +70,7 @@ data::Dataset matching_data(const Environment& environment, const EvalArguments&
   options.channels = saved.settings.channels;
   options.classes = saved.classes;
   options.skip_bad_images = arguments.skip_bad_images;
-  data::Dataset dataset = data::load_dataset(data_folder(environment, arguments.data), options);
+  data::Dataset dataset = data::load_dataset(test_data_folder(environment, arguments), options);
   const data::ImageShape& s = dataset.shape;
   if (Shape{s.height, s.width, s.channels} != saved.image) {
     throw UsageError(fmt::format("{}: images of {}x{}x{}, but the network takes {}x{}x{}",
@@ -160,6 +171,9 @@ int eval(const Environment& environment, const EvalArguments& arguments) {
   }
   fmt::print("{:<14}{} ({})\n{:<14}{}: {} test images\n", "model", trained.saved().spec.name,
              trained.path().string(), "data", dataset.name, dataset.test.count());
+  if (dataset.fingerprint != trained.saved().fingerprint) {
+    fmt::print("{:<14}other data than the network was trained on\n", "note");
+  }
   fmt::print("{:<14}{}, loss {:.4f}\n", "accuracy", accuracy_text(evaluation.score), evaluation.score.loss);
   print_classes(evaluation, trained);
   print_confusion(evaluation, trained);

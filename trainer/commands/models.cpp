@@ -30,7 +30,7 @@ PlanInput plan_input(const ModelsArguments& arguments, const Spec& spec) {
 int list_models(const ModelsArguments& arguments, const std::vector<Spec>& specs) {
   auto json = nlohmann::ordered_json::array();
   if (!arguments.json)
-    fmt::print("{:<18} {:>10} {:>12} {:>7}  {}\n", "name", "parameters", "MFLOP/image", "batch", "about");
+    fmt::print("{:<18} {:>10} {:>12} {:>7}  {}\n", "name", "parameters", "train MFLOP", "batch", "about");
   for (const Spec& spec : specs) {
     const Plan plan = make_plan(spec, plan_input(arguments, spec));
     if (arguments.json) {
