@@ -78,9 +78,9 @@ class ProgramTest : public testing::Test {
   TemporaryFolder folder_;
 };
 
-// Waits until `condition` holds; false after ten seconds.
+// Waits until `condition` holds; false after a minute.
 inline bool wait_until(const auto& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (std::chrono::steady_clock::now() < end) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::microseconds(200));
