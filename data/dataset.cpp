@@ -42,7 +42,7 @@ std::string last_name(const fs::path& path) {
 }
 
 // Four tables: consecutive pixels are often equal, and one counter would have to wait for itself.
-std::array<std::uint64_t, 256> count_values(const Bytes& bytes) {
+std::array<std::uint64_t, 256> count_values(std::span<const std::uint8_t> bytes) {
   std::array<std::array<std::uint64_t, 256>, 4> tables{};
   std::size_t i = 0;
   for (; i + 4 <= bytes.size(); i += 4) {
@@ -75,12 +75,12 @@ Dataset load_dataset(const fs::path& path, const LoadOptions& options) {
   }
 }
 
-PixelStatistics pixel_statistics(const Split& split) {
-  const std::array<std::uint64_t, 256> counts = count_values(split.images);
-  const auto pixels = static_cast<double>(split.images.size());
-  if (*std::max_element(counts.begin(), counts.end()) == split.images.size()) {
+PixelStatistics pixel_statistics(std::span<const std::uint8_t> values) {
+  const std::array<std::uint64_t, 256> counts = count_values(values);
+  const auto pixels = static_cast<double>(values.size());
+  if (*std::max_element(counts.begin(), counts.end()) == values.size()) {
     throw DataError(fmt::format("normalize: data: all {} pixels are the same, so that their deviation is 0",
-                                split.images.size()));
+                                values.size()));
   }
   double sum = 0;
   for (std::size_t value = 0; value < counts.size(); ++value)

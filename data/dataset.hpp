@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -66,13 +67,13 @@ struct LoadOptions {
 // Throws DataError.
 Dataset load_dataset(const std::filesystem::path& path, const LoadOptions& options = {});
 
-// Mean and (population) standard deviation of all pixels of a split, as fractions: a pixel counts as x / 255.
+// Mean and (population) standard deviation of pixel values, as fractions: a pixel counts as x / 255.
 struct PixelStatistics {
   double mean = 0;
   double deviation = 0;
 };
 
 // Throws DataError where there is nothing to divide by: no pixels, or all the same.
-PixelStatistics pixel_statistics(const Split& split);
+PixelStatistics pixel_statistics(std::span<const std::uint8_t> values);
 
 }  // namespace trainer::data

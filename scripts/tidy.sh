@@ -5,8 +5,16 @@ set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 folder=$root/build/cpu
+database=$root/build/tidy
 
 say() { printf '%s\n' "$*" >&2; }
+
+# write_database: the build's commands without what clang cannot read: GCC's precompiled headers, a warning of GCC's own.
+write_database() {
+  mkdir -p "$database"
+  sed -E 's/ -Winvalid-pch//; s/ -include [^ ]*cmake_pch\.hxx//; s/ -Wno-restrict//' \
+    "$folder/compile_commands.json" >"$database/compile_commands.json"
+}
 
 # compiled_sources: the product's files in the compilation database, from the root, one a line.
 compiled_sources() {
@@ -41,9 +49,10 @@ main() {
     exit 1
   fi
   "$root/scripts/build.sh" cpu --configure
+  write_database
   cd "$root"
   export -f tidy_one
-  export TIDY_FOLDER=$folder
+  export TIDY_FOLDER=$database
   # shellcheck disable=SC2016
   if ! sources_to_check "$@" | tr '\n' '\0' |
     xargs --null --max-procs="$(nproc)" --max-args=1 bash -c 'tidy_one "$1"' tidy_one; then

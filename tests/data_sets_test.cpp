@@ -128,18 +128,38 @@ TEST_F(DataSets, FortySevenClassesMakeAHeadOfFortySeven) {
   expect_one_line(train_on("many", {"--classes", "40"}), 1);
 }
 
-TEST_F(DataSets, NormalisesByTheDataWhereTheRecipeAsksForIt) {
+TEST_F(DataSets, EvaluationLooksAtTheRunsOwnData) {
+  write_small_data(folder_, {.seed = 99});  // another set under the same name as the one that it replaces
+  fs::rename(folder_ / "data", folder_ / "elsewhere");
+  ASSERT_EQ(train_on("elsewhere", {}).code, 0);
+  const Outcome own = trainer({"eval", "run", "--threads", "1", "--json"});
+  ASSERT_EQ(own.code, 0) << own.err;
+  const Json report = Json::parse(own.out, nullptr, false);
+  EXPECT_EQ(report["accuracy"], record("run").results["test"]["accuracy"]);
+  EXPECT_EQ(report["images"], 100);
+}
+
+TEST_F(DataSets, OneClassIsNothingToLearn) {
+  write_pictures("one", {"only"}, 1);
+  const Outcome outcome = train_on("one", {});
+  expect_one_line(outcome, 2);
+  EXPECT_PRED2(contains, outcome.err, "only one class");
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(DataSets, NormalisesByTheImagesThatAreTrainedOnWhereTheRecipeAsksForIt) {
   folder_.write("learns.yaml", small_network({.more_recipe = "  input: {normalize: data}\n"}));
-  ASSERT_EQ(train_on("data", {}).code, 0);
+  ASSERT_EQ(train_on("data", {"--validation", "120"}).code, 0);
   const SafetensorsFile file = SafetensorsFile::read(folder_ / "run/model.safetensors");
   const std::vector<std::uint8_t> images = read_bytes(folder_ / "data/train-images-idx3-ubyte");
   double sum = 0;
   double squares = 0;
-  for (std::size_t at = 16; at < images.size(); ++at) {
+  const std::size_t end = 16 + 80 * kSmallEdge * kSmallEdge;  // of 200, without the 120 that are held out
+  for (std::size_t at = 16; at < end; ++at) {
     sum += images[at];
     squares += static_cast<double>(images[at]) * images[at];
   }
-  const auto count = static_cast<double>(images.size() - 16);
+  const auto count = static_cast<double>(end - 16);
   const double deviation = std::sqrt(squares / count - sum / count * sum / count);
   const Json scaling = Json::parse(file.text("scaling"));
   EXPECT_NEAR(std::stod(scaling["scale"].get<std::string>()), 1 / deviation, 1e-6);

@@ -41,7 +41,7 @@ TEST(ShippedMnist, IsMnist) {
 }
 
 TEST(ShippedMnist, HasThePublishedMeanAndDeviation) {
-  const PixelStatistics statistics = pixel_statistics(load_dataset(kMnist).train);
+  const PixelStatistics statistics = pixel_statistics(load_dataset(kMnist).train.images);
   EXPECT_NEAR(statistics.mean, 0.1307, 0.00005);
   EXPECT_NEAR(statistics.deviation, 0.3081, 0.00005);
 }
@@ -58,7 +58,7 @@ TEST(FashionMnist, LoadsAsDebianShipsIt) {
   EXPECT_EQ(histogram(fashion.train), each);
   each.fill(1000);
   EXPECT_EQ(histogram(fashion.test), each);
-  const PixelStatistics statistics = pixel_statistics(fashion.train);
+  const PixelStatistics statistics = pixel_statistics(fashion.train.images);
   EXPECT_NEAR(statistics.mean, 0.2860, 0.00005);
   EXPECT_NEAR(statistics.deviation, 0.3530, 0.00005);
 }
@@ -66,7 +66,7 @@ TEST(FashionMnist, LoadsAsDebianShipsIt) {
 TEST(PixelStatistics, AreOfAllPixelsAsFractions) {
   Split split;
   split.images = {0, 255, 255, 0, 51};
-  const PixelStatistics statistics = pixel_statistics(split);
+  const PixelStatistics statistics = pixel_statistics(split.images);
   EXPECT_DOUBLE_EQ(statistics.mean, 2.2 / 5);
   EXPECT_NEAR(statistics.deviation, 0.4630334761, 1e-9);
 }
@@ -74,10 +74,10 @@ TEST(PixelStatistics, AreOfAllPixelsAsFractions) {
 TEST(PixelStatistics, NothingToDivideByIsAnError) {
   Split split;
   split.images = {7, 7, 7};
-  EXPECT_EQ(error_of([&] { pixel_statistics(split); }),
+  EXPECT_EQ(error_of([&] { pixel_statistics(split.images); }),
             "normalize: data: all 3 pixels are the same, so that their deviation is 0");
   split.images.clear();
-  EXPECT_HAS(error_of([&] { pixel_statistics(split); }), "all 0 pixels");
+  EXPECT_HAS(error_of([&] { pixel_statistics(split.images); }), "all 0 pixels");
 }
 
 TEST(LoadDataset, SaysWhatWasLookedFor) {

@@ -81,6 +81,30 @@ TEST_F(Interruption, AFinishedRunThatGoesOnStaysAsItIs) {
   expect_complete("run", 2);
 }
 
+TEST_F(Interruption, TheRecordKeepsItsBeginningAndListsEachResumption) {
+  ASSERT_EQ(trainer(small_training({"--out", "run"})).code, 0);
+  const RunRecord begun = record("run");
+  EXPECT_TRUE(begun.resumed.empty());
+  for (std::size_t times = 1; times <= 2; ++times) {
+    ASSERT_EQ(trainer({"train", "--resume", "run", "--max-seconds", "60"}).code, 0);
+    const RunRecord now = record("run");
+    EXPECT_EQ(now.command, begun.command);
+    EXPECT_EQ(now.started, begun.started);
+    ASSERT_EQ(now.resumed.size(), times);
+    EXPECT_EQ(now.resumed.back().command[2], "--resume");
+    EXPECT_EQ(now.resumed.back().step, 26U);
+  }
+}
+
+TEST_F(Interruption, ARunThatIsBeingWrittenIsNotGoneOnWith) {
+  ChildProcess child(command(small_training({"--out", "run", "--epochs", "100000"})), options());
+  ASSERT_TRUE(wait_until([&] { return epochs_of("run") >= 2; }));
+  expect_one_line(trainer({"train", "--resume", "run"}), 1);
+  EXPECT_PRED2(contains, trainer({"train", "--resume", "run"}).err, "another process is writing this run");
+  child.send(SIGINT);
+  EXPECT_EQ(child.wait().code, 130);
+}
+
 TEST_F(Interruption, ATimeLimitStopsTheRunAndItGoesOn) {
   ASSERT_EQ(trainer(small_training({"--out", "whole", "--epochs", "700", "--checkpoint-every", "0"})).code,
             0);

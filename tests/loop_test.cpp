@@ -208,6 +208,17 @@ TEST(Loop, NamesTheFirstStepWhoseLossIsNotFinite) {
   for (const LoopPosition& position : trial.checkpoints) EXPECT_LE(position.step, result.bad_step);
 }
 
+TEST(Loop, NoCheckpointIsDueWhereTheLastUpdateSpoiltTheWeights) {
+  // One step an epoch: its own loss is finite, and only the evaluation meets what its update made.
+  TrainingTrial trial({.network = {.optimizer = "sgd", .rate = "1e30", .batch = 200, .length = "epochs: 1"}});
+  const LoopResult result = trial.run({.checkpoint_steps = 1});
+  EXPECT_EQ(result.reason, StopReason::bad_loss);
+  ASSERT_EQ(trial.losses.size(), 1U);
+  EXPECT_TRUE(std::isfinite(trial.losses[0]));
+  EXPECT_TRUE(trial.epochs.empty());
+  EXPECT_TRUE(trial.checkpoints.empty());
+}
+
 using LoopProgram = ProgramTest;
 
 TEST_F(LoopProgram, ALossThatIsNotFiniteEndsTheRunAndSavesNothingOverTheLastCheckpoint) {

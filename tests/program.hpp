@@ -96,7 +96,7 @@ inline bool contains(const std::string& text, const std::string& part) {
 inline void expect_one_line(const Outcome& outcome, int code) {
   EXPECT_EQ(outcome.code, code) << outcome.err;
   EXPECT_EQ(outcome.signal, 0);
-  EXPECT_TRUE(outcome.err.starts_with("trainer: ")) << outcome.err;
+  EXPECT_TRUE(outcome.err.starts_with("error: ")) << outcome.err;
   EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << outcome.err;
   for (const char* word : {"terminate", "std::", "what()", "basic_", "nlohmann", "[json", "Aborted"})
     EXPECT_EQ(outcome.err.find(word), std::string::npos) << outcome.err;

@@ -75,7 +75,7 @@ class TrainingTrial final : public LoopObserver {
   bool stop_asked() const override { return stop_after && losses.size() >= *stop_after; }
 
   void save(const std::filesystem::path& path, const LoopPosition& position) const {
-    save_network(path, setup_, network_, 1, &position);
+    save_network(path, setup_, network_, backend_->info(), &position);
   }
 
   const Setup& setup() const { return setup_; }

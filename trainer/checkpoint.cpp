@@ -1,6 +1,6 @@
 // Metadata keys: format, version, model, spec, settings, image, classes, label_names, scaling, data, and in a
-// checkpoint also position and threads. Floating-point numbers that must come back to the bit are written in
-// hexadecimal.
+// checkpoint also position, threads and engine. Floating-point numbers that must come back to the bit are
+// written in hexadecimal.
 #include "trainer/checkpoint.hpp"
 
 #include <cmath>
@@ -86,6 +86,7 @@ void require_sense(const SavedNetwork& saved) {
   within(saved.settings.epochs.value_or(1), 1, 1'000'000, "'epochs'");
   within(saved.settings.batch.value_or(1), 1, 65536, "'batch'");
   within(saved.settings.channels, 1, 4, "'channels'");
+  if (saved.resumable) within(saved.threads, 1, 1024, "the number of threads");
   within(saved.settings.limit_train.value_or(1), 1, UINT32_MAX, "'limit_train'");
   if (!std::isfinite(saved.scaling.scale) || !std::isfinite(saved.scaling.shift) ||
       !std::isfinite(saved.state.loss_sum))
@@ -109,12 +110,18 @@ void require_our_format(const SafetensorsFile& file) {
 
 }  // namespace
 
-void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network, int threads,
-                  const LoopPosition* position) {
+std::string engine_text(const DeviceInfo& info) {
+  return fmt::format("{} with oneDNN {}, {}, loops for {}", info.kind, info.cpu.onednn_version,
+                     info.cpu.instruction_set, info.cpu.loops);
+}
+
+void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network,
+                  const DeviceInfo& info, const LoopPosition* position) {
   Metadata metadata = describe_network(setup);
   if (position != nullptr) {
     metadata["position"] = position_text(*position, network.read_training_state());
-    metadata["threads"] = std::to_string(threads);
+    metadata["threads"] = std::to_string(info.cpu.threads);
+    metadata["engine"] = engine_text(info);
   }
   std::vector<std::vector<float>> values;
   std::vector<Tensor> tensors;
@@ -144,6 +151,7 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
     if (saved.resumable) {
       read_position(file.text("position"), saved);
       saved.threads = std::stoi(file.text("threads"));
+      saved.engine = file.text("engine");
     }
     require_sense(saved);
   } catch (const FileError&) {

@@ -31,11 +31,15 @@ struct SavedNetwork {
   LoopPosition position;
   StepState state;
   int threads = 0;
+  std::string engine;  // engine_text of the device that it was written on
 };
 
+// What decides the last bits of a training beside the number of threads: libraries and instruction sets.
+std::string engine_text(const DeviceInfo& info);
+
 // Writes the network's tensors; with `position` a checkpoint, without a model. Throws FileError.
-void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network, int threads,
-                  const LoopPosition* position);
+void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network,
+                  const DeviceInfo& info, const LoopPosition* position);
 
 // Reads the metadata of a file that save_network wrote; FileError with the reason for any other.
 SavedNetwork read_saved_network(const SafetensorsFile& file);

@@ -195,6 +195,12 @@ void JsonLinesFile::write(const nlohmann::ordered_json& value) {
   fail_writing(path_, "appending a line failed", error);
 }
 
+void JsonLinesFile::flush() {
+  if (const int error = flush_to_device(descriptor_); error != 0) {
+    fail_writing(path_, "flushing it to disk failed", error);
+  }
+}
+
 std::vector<nlohmann::ordered_json> read_json_lines(const fs::path& path, std::uint64_t max_bytes) {
   const std::vector<std::byte> bytes = read_file(path, max_bytes);
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());

@@ -52,6 +52,9 @@ class JsonLinesFile {
   // Throws FileError; the file then has the lines that it had before.
   void write(const nlohmann::ordered_json& value);
 
+  // Has the lines on the disk on return. Throws FileError.
+  void flush();
+
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;

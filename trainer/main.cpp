@@ -35,7 +35,7 @@ int run(int argc, char** argv) {
 }
 
 int report(const std::exception& error, int status) {
-  std::fputs(("trainer: " + std::string(error.what()) + "\n").c_str(), stderr);
+  std::fputs(("error: " + std::string(error.what()) + "\n").c_str(), stderr);
   return status;
 }
 

@@ -3,10 +3,8 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "trainer/files.hpp"
-#include "trainer/run_record.hpp"
 #include "trainer/training_output.hpp"
 
 namespace trainer {
@@ -14,9 +12,12 @@ namespace trainer {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-Resumed open_resumed(const Environment& environment, const std::string& run) {
+Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as) {
   const fs::path found = resolve_run(run, environment.runs);
   const bool is_folder = fs::is_directory(found);
+  const fs::path folder = is_folder ? found : found.parent_path();
+  std::optional<RunFolder> writable;
+  if (as == ResumeAs::writer) writable.emplace(RunFolder::reopen(folder));
   SafetensorsFile file = SafetensorsFile::read(is_folder ? found / kCheckpointName : found);
   SavedNetwork saved = read_saved_network(file);
   if (!saved.resumable) {
@@ -29,13 +30,9 @@ Resumed open_resumed(const Environment& environment, const std::string& run) {
     throw FileError(fmt::format("--resume {}: a run goes on in its own folder; name the folder, or its {}",
                                 found.string(), kCheckpointName));
   }
-  Resumed resumed{is_folder ? found : found.parent_path(), std::move(file), std::move(saved), "", 0};
-  const fs::path record_path = resumed.folder / kRunRecordName;
-  if (fs::exists(record_path)) {
-    const RunRecord record = read_run_record(record_path);
-    resumed.data = record.data.path;
-    resumed.seconds = record.seconds;
-  }
+  Resumed resumed{folder, std::move(writable), std::move(file), std::move(saved), std::nullopt};
+  const fs::path record_path = folder / kRunRecordName;
+  if (fs::exists(record_path)) resumed.record = read_run_record(record_path);
   return resumed;
 }
 
@@ -76,7 +73,8 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
   const data::LoadOptions options{settings.classes, settings.channels, settings.skip_bad_images};
   fs::path place;
   try {
-    place = data_folder(environment, given.empty() ? resumed.data : given);
+    const std::string of_the_run = resumed.record ? resumed.record->data.path : "";
+    place = data_folder(environment, given.empty() ? of_the_run : given);
   } catch (const data::DataError&) {
     if (!given.empty()) throw;
     place = data_folder(environment, "");
@@ -86,10 +84,14 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
   return dataset;
 }
 
-std::optional<int> resumed_threads(const Resumed& resumed) {
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  if (resumed.saved.threads < 1 || resumed.saved.threads > cores) return std::nullopt;
-  return resumed.saved.threads;
+std::string changed_engine(const Resumed& resumed, const DeviceInfo& info) {
+  const SavedNetwork& saved = resumed.saved;
+  if (saved.threads != info.cpu.threads) {
+    return fmt::format("this run was begun with {} threads and goes on with {}", saved.threads,
+                       info.cpu.threads);
+  }
+  if (saved.engine == engine_text(info)) return "";
+  return fmt::format("this run was begun on {} and goes on on {}", saved.engine, engine_text(info));
 }
 
 std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setup& setup) {

@@ -9,24 +9,28 @@
 #include "data/dataset.hpp"
 #include "trainer/checkpoint.hpp"
 #include "trainer/environment.hpp"
+#include "trainer/run_folder.hpp"
+#include "trainer/run_record.hpp"
 
 namespace trainer {
 
 struct Resumed {
   std::filesystem::path folder;  // the run's
+  std::optional<RunFolder>
+      writable;  // the same, locked since before the checkpoint was read; none: only read
   SafetensorsFile file;
   SavedNetwork saved;
-  std::string data;    // the path of its data set, from its record; empty: it has none
-  double seconds = 0;  // that it has taken, from its record
+  std::optional<RunRecord> record;  // as the run left it; none: it has none
 };
 
-// `run` is the run's folder or id, 'last', or the checkpoint's file. Throws FileError: not found, damaged, no
-// checkpoint.
-Resumed open_resumed(const Environment& environment, const std::string& run);
+enum class ResumeAs { writer, reader };
 
-// Takes lines out of the run's metrics.jsonl that the checkpoint does not know of: a kill may fall between
-// the two, and those evaluations will be made again. Throws FileError.
-// Gives the evaluations that stay.
+// `run` is the run's folder or id, 'last', or the checkpoint's file. A writer takes the folder's lock first.
+// Throws FileError: not found, damaged, no checkpoint, written by another process.
+Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as);
+
+// The evaluations of the run's metrics.jsonl that its checkpoint knows of. Later ones are taken out of the
+// file: a kill may fall between the two, and they will be made again. Throws FileError.
 std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setup& setup);
 
 // The data set of a run that goes on: `given` (--data), where the run had it, or where data_folder finds one.
@@ -34,8 +38,8 @@ std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setu
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given);
 
-// The threads that it was begun with, as far as this machine has so many cores: other threads take sums in
-// another order.
-std::optional<int> resumed_threads(const Resumed& resumed);
+// What of the machine decides the last bits, where it is not what the run was begun with; empty: all the
+// same.
+std::string changed_engine(const Resumed& resumed, const DeviceInfo& info);
 
 }  // namespace trainer

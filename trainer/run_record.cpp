@@ -34,6 +34,10 @@ Json json_of(const RunRecord& record) {
   json["status"] = name_of(record.status);
   json["reason"] = record.reason;
   json["command"] = record.command;
+  json["resumed"] = Json::array();
+  for (const RunRecord::Resumption& part : record.resumed) {
+    json["resumed"].push_back({{"command", part.command}, {"started", part.started}, {"step", part.step}});
+  }
   json["model"] = record.model;
   json["seed"] = record.seed;
   json["threads"] = record.threads;
@@ -111,6 +115,14 @@ std::string iso_time(std::time_t time) {
                      size % 60);
 }
 
+void keep_beginning(RunRecord& record, const RunRecord& earlier, std::uint64_t step) {
+  RunRecord::Resumption part{std::move(record.command), std::move(record.started), step};
+  record.command = earlier.command;
+  record.started = earlier.started;
+  record.resumed = earlier.resumed;
+  record.resumed.push_back(std::move(part));
+}
+
 void write_run_record(const std::filesystem::path& path, const RunRecord& record) {
   write_file_durably(path, json_of(record).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
@@ -126,6 +138,13 @@ RunRecord read_run_record(const std::filesystem::path& path) {
   record.status = status_of(fields);
   fields.get("reason", record.reason);
   fields.get("command", record.command);
+  for (const Json& part : fields.at("resumed")) {
+    const Fields resumption(path, part);
+    RunRecord::Resumption& added = record.resumed.emplace_back();
+    resumption.get("command", added.command);
+    resumption.get("started", added.started);
+    resumption.get("step", added.step);
+  }
   fields.get("model", record.model);
   fields.get("seed", record.seed);
   fields.get("threads", record.threads);

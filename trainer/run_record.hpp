@@ -25,7 +25,13 @@ enum class RunStatus {
 struct RunRecord {
   RunStatus status = RunStatus::kRunning;
   std::string reason;
-  std::vector<std::string> command;  // argv
+  std::vector<std::string> command;  // argv, of the run's beginning
+  struct Resumption {
+    std::vector<std::string> command;
+    std::string started;     // iso_time
+    std::uint64_t step = 0;  // done when it went on
+  };
+  std::vector<Resumption> resumed;  // each time that it went on, the first one first
   std::string model;
   std::string spec_text;  // the model's YAML as it was read
   nlohmann::ordered_json recipe;
@@ -51,6 +57,10 @@ struct RunRecord {
 
 // "2026-01-01T09:30:00+01:00", local time with its zone.
 [[nodiscard]] std::string iso_time(std::time_t time);
+
+// Makes `record`, that of a run which goes on after `step` steps, continue `earlier`: command and start are
+// those of the beginning, its own join the list of resumptions.
+void keep_beginning(RunRecord& record, const RunRecord& earlier, std::uint64_t step);
 
 // Writes `record` durably. Throws FileError.
 void write_run_record(const std::filesystem::path& path, const RunRecord& record);

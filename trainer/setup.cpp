@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <limits>
+#include <span>
 
 namespace trainer {
 
@@ -45,10 +46,10 @@ std::uint64_t Setup::passes() const {
              : (total_steps + steps_per_pass(train) - 1) / steps_per_pass(train);
 }
 
-PixelScaling pixel_scaling(const InputScaling& input, const data::Split& train) {
+PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8_t> train_pixels) {
   InputScaling scaling = input;
   if (input.from_data) {
-    const data::PixelStatistics statistics = data::pixel_statistics(train);
+    const data::PixelStatistics statistics = data::pixel_statistics(train_pixels);
     scaling = {1.0 / 255, statistics.mean, statistics.deviation, false};
   }
   return {static_cast<float>(scaling.scale / scaling.deviation),
@@ -80,7 +81,10 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
         fmt::format("--batch {}: larger than the {} training images, and the recipe drops a short batch",
                     batch, setup.train.images));
   }
-  setup.scaling = pixel_scaling(recipe.input, setup.dataset.train);
+  const std::size_t pixels = std::size_t{setup.train.images} * shape.bytes();
+  setup.scaling = pixel_scaling(
+      recipe.input,
+      std::span(setup.dataset.train.images).subspan(setup.train.first * shape.bytes(), pixels));
   setup.total_steps = run_length(recipe, setup.train);
   recipe.schedule.steps = setup.total_steps;
   setup.rule = {recipe.optimizer, recipe.schedule};

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 
 #include "data/dataset.hpp"
@@ -36,6 +37,8 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
 // the run.
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step);
 
-PixelScaling pixel_scaling(const InputScaling& input, const data::Split& train);
+// `normalize: data` takes mean and deviation from `train_pixels`: those of the images that are trained on,
+// without what is held out.
+PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8_t> train_pixels);
 
 }  // namespace trainer

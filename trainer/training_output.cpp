@@ -69,11 +69,11 @@ std::string training_head(const Setup& setup, const std::string& folder) {
            fmt::format("{}: {} parameters, {:.3f} MFLOP forward, {:.3f} forward and backward an image",
                        plan.model, grouped(plan.parameters), static_cast<double>(plan.forward_flops) / 1e6,
                        static_cast<double>(plan.training_flops) / 1e6));
-  text += line("recipe", fmt::format("{} steps of {} images ({} {} of {}), {}, learning rate {:g}, seed {}",
-                                     grouped(setup.total_steps), recipe.batch, setup.passes(),
-                                     setup.passes() == 1 ? "epoch" : "epochs", grouped(setup.train.images),
-                                     optimizer_word(recipe.optimizer.kind), setup.rule.schedule.rate,
-                                     setup.settings.seed));
+  text += line("recipe", fmt::format("{} {} of {} images ({} {} of {}), {}, learning rate {:g}, seed {}",
+                                     grouped(setup.total_steps), setup.total_steps == 1 ? "step" : "steps",
+                                     recipe.batch, setup.passes(), setup.passes() == 1 ? "epoch" : "epochs",
+                                     grouped(setup.train.images), optimizer_word(recipe.optimizer.kind),
+                                     setup.rule.schedule.rate, setup.settings.seed));
   text += line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
   return text;
 }
@@ -178,10 +178,12 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
                  fmt::format("{:.2f} % of the {} images {}", 100 * *summary.target,
                              setup.validates() ? "validation" : "test", reached ? "reached" : "NOT reached"));
   }
-  text += line("time", fmt::format("{:.2f} s in all, {} of {} steps, first step {:.2f} s after the start",
-                                   summary.seconds, grouped(summary.result.position.step),
-                                   grouped(setup.total_steps), summary.seconds_to_first_step));
-  return text;
+  std::string time = fmt::format("{:.2f} s in all, {} of {} steps", summary.seconds,
+                                 grouped(summary.result.position.step), grouped(setup.total_steps));
+  if (summary.seconds_to_first_step > 0) {
+    time += fmt::format(", first step {:.2f} s after the start", summary.seconds_to_first_step);
+  }
+  return text + line("time", time);
 }
 
 ordered_json summary_json(const Setup& setup, const RunSummary& summary) {

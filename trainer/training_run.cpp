@@ -33,7 +33,7 @@ double seconds_since(Clock::time_point start) {
 
 std::optional<Resumed> open_if_asked(const Environment& environment, const RunOptions& options) {
   if (options.resume.empty()) return std::nullopt;
-  return open_resumed(environment, options.resume);
+  return open_resumed(environment, options.resume, options.no_save ? ResumeAs::reader : ResumeAs::writer);
 }
 
 data::Dataset load_data(const Environment& environment, const RunOptions& options,
@@ -66,7 +66,7 @@ class TrainingRun final : public LoopObserver {
         console_(stdout, {.quiet = options.quiet, .json = options.json, .no_color = environment.no_color}),
         resumed_(open_if_asked(environment, options)),
         device_(choose_device(options.device,
-                              options.threads || !resumed_ ? options.threads : resumed_threads(*resumed_))) {
+                              options.threads || !resumed_ ? options.threads : resumed_->saved.threads)) {
     const TrainSettings& settings = resumed_ ? resumed_->saved.settings : options.settings;
     Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
     setup_ = make_setup(std::move(spec), settings, load_data(environment, options, resumed_));
@@ -107,8 +107,9 @@ class TrainingRun final : public LoopObserver {
   }
 
   void checkpoint_due(const LoopPosition& position) override {
-    if (folder_)
-      save_network(folder_->file(kCheckpointName), setup_, *network_, info_.cpu.threads, &position);
+    if (!folder_) return;
+    metrics_->flush();
+    save_network(folder_->file(kCheckpointName), setup_, *network_, info_, &position);
   }
 
   bool stop_asked() const override { return signals_->stop_signal() != 0; }
@@ -127,13 +128,15 @@ class TrainingRun final : public LoopObserver {
     if (!folder_) return;
     metrics_.emplace(folder_->file(kMetricsName));
     record_ = describe_run(environment_, setup_, info_, device_.gpu_reason);
+    if (resumed_ && resumed_->record)
+      keep_beginning(record_, *resumed_->record, resumed_->saved.position.step);
     write_run_record(folder_->file(kRunRecordName), record_);
   }
 
   // The model goes: it would be older than the checkpoints to come, which hold the same and more.
   void reopen_folder() {
-    folder_.emplace(RunFolder::reopen(resumed_->folder));
-    earlier_seconds_ = resumed_->seconds;
+    folder_.emplace(std::move(*resumed_->writable));
+    if (resumed_->record) earlier_seconds_ = resumed_->record->seconds;
     epochs_ = keep_earlier_metrics(*resumed_, setup_);
     std::error_code ignored;
     fs::remove(folder_->file(kModelName), ignored);
@@ -185,11 +188,10 @@ class TrainingRun final : public LoopObserver {
     if (resumed_) {
       console_.line(fmt::format("resumed       after step {} of {}, evaluations so far: {}", start.step,
                                 setup_.total_steps, start.passes));
-      if (resumed_->saved.threads != info_.cpu.threads) {
-        console_.warning(
-            fmt::format("this run was begun with {} threads and goes on with {}: its sums are taken in "
-                        "another order, so its last bits will differ from those of an unbroken run",
-                        resumed_->saved.threads, info_.cpu.threads));
+      if (const std::string change = changed_engine(*resumed_, info_); !change.empty()) {
+        console_.warning(change +
+                         ": its sums are taken in another order, so its last bits will differ from those of "
+                         "an unbroken run");
       }
     }
     ordered_json event{{"event", "run"}, {"model", setup_.spec.name}, {"seed", setup_.settings.seed}};
@@ -214,7 +216,7 @@ class TrainingRun final : public LoopObserver {
     const bool good = reason != StopReason::bad_loss;
     if (folder_ && good) {
       checkpoint_due(summary_.result.position);
-      save_network(folder_->file(kModelName), setup_, *network_, info_.cpu.threads, nullptr);
+      save_network(folder_->file(kModelName), setup_, *network_, info_, nullptr);
     }
     summary_.epochs = epochs_;
     summary_.seconds = earlier_seconds_ + seconds_since(start_);

@@ -29,7 +29,7 @@ struct RunOptions {
   bool no_save = false;
   bool json = false;
   bool quiet = false;
-  TrainSettings settings;  // with `resume`, the run's own count instead
+  TrainSettings settings;  // those of the run itself count with `resume`
 };
 
 // The exit status: 0, 1 for a loss that is not finite, 130 or 143 after a signal. Throws for everything that

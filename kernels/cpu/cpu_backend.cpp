@@ -54,7 +54,8 @@ class CpuBackend final : public Backend {
     info.cpu = read_cpu_info();
     info.cpu.threads = context_.threads;
     info.cpu.loops = context_.loops.name;
-    info.name = fmt::format("CPU: {}, {} threads", info.cpu.model, context_.threads);
+    info.name = fmt::format("CPU: {}, {} {}", info.cpu.model, context_.threads,
+                            context_.threads == 1 ? "thread" : "threads");
     return info;
   }
 

@@ -1,11 +1,12 @@
-// Read from the kernel's files (/proc, the cgroup's cpu.max) and from oneDNN; what cannot be read stays
-// empty.
+// Read from the kernel's files (/proc, the cgroup's cpu.max and memory.max) and from oneDNN; what cannot be
+// read stays empty.
 #include "kernels/cpu/cpu_info.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 #include <sched.h>
 #include <string>
 
@@ -38,6 +39,22 @@ double quota() {
   double period = 0;
   if (!(in >> most >> period) || most == "max" || period <= 0) return 0;
   return std::stod(most) / period;
+}
+
+// A number in a file of one; nothing for "max" or where there is no such file.
+std::optional<std::uint64_t> number_in(const char* file) {
+  std::ifstream in(file);
+  std::uint64_t number = 0;
+  return in >> number ? std::optional(number) : std::nullopt;
+}
+
+// What is free on the machine, or less where the container (cgroup v2) may not have so much.
+std::uint64_t available_memory() {
+  const std::uint64_t free = memory_of("MemAvailable");
+  const auto most = number_in("/sys/fs/cgroup/memory.max");
+  const auto used = number_in("/sys/fs/cgroup/memory.current");
+  if (!most || !used) return free;
+  return std::min(free, *most > *used ? *most - *used : 1);
 }
 
 const char* isa_name(dnnl::cpu_isa isa) {
@@ -80,7 +97,7 @@ CpuInfo read_cpu_info() {
   info.cores = usable_cores();
   info.instruction_set = isa_name(dnnl::get_effective_cpu_isa());
   info.memory_bytes = memory_of("MemTotal");
-  info.available_bytes = memory_of("MemAvailable");
+  info.available_bytes = available_memory();
   const dnnl_version_t* version = dnnl_version();
   info.onednn_version = fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
   return info;

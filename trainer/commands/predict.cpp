@@ -76,7 +76,7 @@ void take_guess(const float* row, int classes, Guess& guess) {
 void print_guesses(const std::vector<Guess>& guesses, const TrainedNetwork& trained) {
   for (const Guess& guess : guesses) {
     if (!guess.error.empty()) {
-      fmt::print(stderr, "trainer: {}\n", guess.error);
+      fmt::print(stderr, "error: {}\n", guess.error);
       continue;
     }
     fmt::print("{}: {}  {:.2f} %  (then {}, {:.2f} %)\n", guess.picture, trained.label_name(guess.label),
