@@ -1,7 +1,6 @@
-// Data sets other than MNIST through the whole program: pictures in folders, colour, many classes,
-// Fashion-MNIST; and the two samples whose recipes report their own figures.
+// Data sets other than MNIST through the whole program: pictures in folders, colour, many classes, the run's
+// own data.
 #include <cmath>
-#include <tuple>
 
 #include "tests/png_writer.hpp"
 #include "tests/program.hpp"
@@ -164,33 +163,6 @@ TEST_F(DataSets, NormalisesByTheImagesThatAreTrainedOnWhereTheRecipeAsksForIt) {
   const Json scaling = Json::parse(file.text("scaling"));
   EXPECT_NEAR(std::stod(scaling["scale"].get<std::string>()), 1 / deviation, 1e-6);
   EXPECT_NEAR(std::stod(scaling["shift"].get<std::string>()), -sum / count / deviation, 1e-5);
-}
-
-TEST_F(DataSets, FashionMnistTrainsAsItIs) {
-  const std::string fashion = "/usr/share/datasets/fashion-mnist";
-  if (!fs::exists(fashion)) GTEST_SKIP() << fashion << " is not there; apt-get install dataset-fashion-mnist";
-  const Outcome outcome = trainer({"train", "--data", fashion, "--epochs", "1", "--limit-train", "6000",
-                                   "--batch", "64", "--threads", "1", "--out", "run"});
-  ASSERT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_PRED2(contains, outcome.out,
-               "fashion-mnist: 6,000 training and 10,000 test images of 28x28x1, 10 classes");
-  EXPECT_GT(record("run").results["test"]["accuracy"], 0.72);
-}
-
-TEST_F(DataSets, TheSamplesReportTheirOwnFigureBesideTheFullOne) {
-  for (const auto& [model, first, limit] :
-       {std::tuple{"tf-sample", 256, "128"}, std::tuple{"cntk-sample", 9728, "640"}}) {
-    const Outcome outcome = trainer({"train", "--model", model, "--limit-train", limit, "--epochs", "1",
-                                     "--threads", "1", "--out", model});
-    ASSERT_EQ(outcome.code, 0) << outcome.err;
-    EXPECT_PRED2(contains, outcome.out, "on 10,000 test images");
-    EXPECT_PRED2(contains, outcome.out, first == 256 ? "first 256 test images" : "first 9,728 test images");
-    const Json results = record(model).results;
-    EXPECT_EQ(results["test"]["images"], 10000);
-    EXPECT_EQ(results["test_first_images"]["images"], first);
-    EXPECT_NEAR(results["test_first_images"]["accuracy"].get<double>(),
-                results["test"]["accuracy"].get<double>(), first == 256 ? 0.15 : 0.01);
-  }
 }
 
 }  // namespace

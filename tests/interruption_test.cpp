@@ -39,7 +39,7 @@ class Interruption : public ProgramTest {
 };
 
 TEST_F(Interruption, ASignalSavesAndTheRunGoesOnWithTheSameBits) {
-  const Words length{"--epochs", "120", "--checkpoint-every", "0"};
+  const Words length{"--epochs", "60", "--checkpoint-every", "0"};
   const auto training = [&](const std::string& run) {
     Words words = small_training(length);
     words.insert(words.end(), {"--out", run});
@@ -48,7 +48,7 @@ TEST_F(Interruption, ASignalSavesAndTheRunGoesOnWithTheSameBits) {
   ASSERT_EQ(trainer(training("whole")).code, 0);
   for (const int signal : {SIGINT, SIGTERM, SIGINT, SIGTERM}) {
     const std::string run = "run" + std::to_string(random_());
-    const std::size_t epochs = random_() % 60;
+    const std::size_t epochs = random_() % 30;
     ChildProcess child(command(training(run)), options());
     ASSERT_TRUE(wait_until([&] { return fs::exists(folder_ / run / "run.json"); }));
     EXPECT_EQ(record(run).status, RunStatus::kRunning);
@@ -60,13 +60,13 @@ TEST_F(Interruption, ASignalSavesAndTheRunGoesOnWithTheSameBits) {
     EXPECT_PRED2(contains, outcome.out, "trainer train --resume");
     EXPECT_EQ(record(run).status, RunStatus::kStopped);
     EXPECT_EQ(record(run).reason, "signal");
-    EXPECT_LT(epochs_of(run), 120U);
+    EXPECT_LT(epochs_of(run), 60U);
     EXPECT_EQ(trainer({"eval", run, "--data", "data", "--threads", "1"}).code, 0);
     // As the run said: no --data, no --threads.
     const Outcome rest = trainer({"train", "--resume", run});
     EXPECT_EQ(rest.code, 0) << rest.err;
     EXPECT_EQ(rest.err, "");
-    expect_complete(run, 120);
+    expect_complete(run, 60);
   }
 }
 
@@ -106,14 +106,14 @@ TEST_F(Interruption, ARunThatIsBeingWrittenIsNotGoneOnWith) {
 }
 
 TEST_F(Interruption, ATimeLimitStopsTheRunAndItGoesOn) {
-  ASSERT_EQ(trainer(small_training({"--out", "whole", "--epochs", "700", "--checkpoint-every", "0"})).code,
+  ASSERT_EQ(trainer(small_training({"--out", "whole", "--epochs", "200", "--checkpoint-every", "0"})).code,
             0);
   const Outcome outcome = trainer(small_training(
-      {"--out", "run", "--epochs", "700", "--checkpoint-every", "0", "--max-seconds", "0.05"}));
+      {"--out", "run", "--epochs", "200", "--checkpoint-every", "0", "--max-seconds", "0.01"}));
   EXPECT_EQ(outcome.code, 0);
   EXPECT_EQ(record("run").status, RunStatus::kStopped);
   EXPECT_EQ(trainer({"train", "--resume", "run", "--checkpoint-every", "0"}).code, 0);
-  expect_complete("run", 700);
+  expect_complete("run", 200);
 }
 
 TEST_F(Interruption, ASecondSignalEndsAtOnce) {

@@ -6,6 +6,6 @@ trainer_add_test(NAME program_test
   SOURCES checkpoint_test.cpp command_line_test.cpp data_sets_test.cpp interruption_test.cpp
           loop_reference_test.cpp loop_test.cpp openmp_environment_test.cpp output_test.cpp predict_test.cpp
   LIBRARIES trainer_core reference)
-trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp LIBRARIES trainer_core LABEL slow)
+trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp real_data_test.cpp LIBRARIES trainer_core LABEL slow)
 add_dependencies(program_test trainer)
 add_dependencies(mnist_test trainer)

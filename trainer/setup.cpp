@@ -83,8 +83,7 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
   }
   const std::size_t pixels = std::size_t{setup.train.images} * shape.bytes();
   setup.scaling = pixel_scaling(
-      recipe.input,
-      std::span(setup.dataset.train.images).subspan(setup.train.first * shape.bytes(), pixels));
+      recipe.input, std::span(setup.dataset.train.images).subspan(setup.train.first * shape.bytes(), pixels));
   setup.total_steps = run_length(recipe, setup.train);
   recipe.schedule.steps = setup.total_steps;
   setup.rule = {recipe.optimizer, recipe.schedule};

@@ -257,9 +257,8 @@ class TrainingRun final : public LoopObserver {
   void print_end(int signal) {
     const StopReason reason = summary_.result.reason;
     if (reason == StopReason::bad_loss) console_.error(bad_loss_text());
-    if (signal != 0)
-      console_.line(
-          fmt::format("stopped       by signal {} after step {}", signal, summary_.result.position.step));
+    const std::uint64_t step = summary_.result.position.step;
+    if (signal != 0) console_.line(fmt::format("stopped       by signal {} after step {}", signal, step));
     if (reason == StopReason::time_limit) console_.line("stopped       by --max-seconds");
     console_.text(summary_text(setup_, summary_));
     if (folder_) console_.line(fmt::format("{:<14}{}", "results", folder_->path().string()));
