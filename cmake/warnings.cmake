@@ -1,12 +1,13 @@
-# trainer_warnings: what every target of the project compiles with; sanitizers and coverage ride along.
+# trainer_warnings: what every target of the project compiles with; sanitizers and coverage ride along. nvcc takes its own
+# words (kernels/CMakeLists.txt).
 add_library(trainer_warnings INTERFACE)
-target_compile_options(trainer_warnings INTERFACE -Wall -Wextra -Wpedantic)
+target_compile_options(trainer_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic>)
 # GCC 12 sees overlapping copies in std::string's own operator+ (its bug 105329).
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  target_compile_options(trainer_warnings INTERFACE -Wno-restrict)
+  target_compile_options(trainer_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()
 if(TRAINER_WERROR)
-  target_compile_options(trainer_warnings INTERFACE -Werror)
+  target_compile_options(trainer_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
 if(TRAINER_SANITIZE)
   target_compile_options(trainer_warnings INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -16,6 +17,7 @@
 #include "kernels/math/optimizer.hpp"
 #include "kernels/math/schedule.hpp"
 #include "kernels/op.hpp"
+#include "kernels/precision.hpp"
 
 namespace trainer {
 
@@ -53,11 +55,12 @@ struct UpdateArgs {
   StepState* state = nullptr;
 };
 
-// A recorded sequence of launches.
+// A recorded step.
 class Recording {
  public:
   virtual ~Recording() = default;
-  virtual void launch() = 0;
+  virtual void launch(std::uint64_t steps) = 0;  // one behind the other; 1 to Backend::steps_per_launch()
+  virtual std::size_t nodes() const = 0;         // kernels and copies of a step; 0 where nothing is recorded
 };
 
 class Backend {
@@ -86,6 +89,8 @@ class Backend {
   virtual void advance(StepState* state) = 0;  // closes a step that does not train: ++state->step
 
   virtual std::unique_ptr<Recording> record(std::function<void()> step) = 0;
+  // As many steps as are worth one launch: the host looks around between launches.
+  virtual std::uint64_t steps_per_launch() const = 0;
   // Whether launch() returns before its work is done, so that looking at a device's numbers would mean to
   // wait.
   virtual bool runs_ahead() const = 0;
@@ -101,11 +106,20 @@ struct CpuOptions {
   int threads = 0;  // 0: every core that this process may use
 };
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
+// This machine's processor, for a backend that uses `threads` of its threads.
+CpuInfo describe_cpu(int threads);
 
 struct CudaOptions {
   int device = 0;
+  Precision precision = Precision::fp32;
+  bool deterministic = true;              // the same seed gives the same bits
+  std::filesystem::path plan_cache = {};  // folder that keeps what was slow to find out; empty: none
 };
+// Of GPU 0, which --device auto takes. Opens its context where that works.
 GpuAvailability gpu_availability();
+// Every GPU that this process sees and that answers, by index; none where gpu_availability() says that there
+// is none.
+std::vector<GpuInfo> all_gpus();
 std::unique_ptr<Backend> make_cuda_backend(
     const CudaOptions& options);  // throws BackendError with the reason
 

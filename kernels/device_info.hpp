@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace trainer {
 
@@ -24,10 +26,60 @@ struct GpuAvailability {
   std::string reason;  // one sentence with the next step: "built without CUDA; ..."
 };
 
+// What NVML says of a GPU at this moment; empty where it is absent or the GPU does not tell.
+struct GpuSensors {
+  std::optional<double> power_watts;
+  std::optional<double> power_limit_watts;
+  std::optional<int> temperature_celsius;
+  std::optional<int> utilisation_percent;
+  std::optional<int> sm_clock_mhz;
+  std::optional<int> memory_clock_mhz;
+  std::optional<std::vector<std::string>> throttle_reasons;  // in words; none: the clocks are at their peak
+  std::optional<double> energy_joules;                       // since the driver was loaded
+};
+
+struct GpuInfo {
+  int index = 0;  // N of --device cuda:N
+  std::string name;
+  int major = 0;  // compute capability
+  int minor = 0;
+  int sm_clock_khz = 0;      // peak
+  int memory_clock_khz = 0;  // peak
+  int bus_width_bits = 0;
+  std::string pci_bus_id;  // in lower case
+  std::string uuid;
+  std::uint64_t total_bytes = 0;
+  std::optional<std::uint64_t> free_bytes;
+  int multiprocessors = 0;
+  std::uint64_t l2_bytes = 0;
+  std::uint64_t shared_bytes = 0;  // of a multiprocessor
+  int registers = 0;               // of a multiprocessor, 32 bits each
+  int warp_size = 0;
+  bool ecc = false;
+  std::string compute_mode;  // "default", "exclusive process", "prohibited"
+  std::optional<bool> mig;
+  std::vector<bool> peers;  // [GPU]: whether this one can reach that one's memory; itself: true
+  GpuSensors sensors;
+};
+
+// What drives the GPUs; empty: unknown.
+struct GpuSoftware {
+  std::string driver;       // "580.65.06"
+  std::string driver_cuda;  // the newest CUDA that it serves, "13.0"
+  std::string runtime;      // the CUDA that this program was built with
+  std::string cudnn;
+  std::string cublas;
+  std::string nccl;           // as found on this machine; this program does not use it
+  std::string architectures;  // that the program holds code for, as CMake writes them
+};
+
 struct DeviceInfo {
   std::string kind;  // "cpu" or "cuda"
   std::string name;  // for one line of text
   CpuInfo cpu;
+  std::optional<GpuInfo> gpu;  // the one in use
+  std::vector<GpuInfo> gpus;   // all that this process sees, the one in use among them
+  std::optional<GpuSoftware> gpu_software;
 };
 
 }  // namespace trainer

@@ -39,6 +39,7 @@ struct DenseDesc {
   int out = 0;
   bool bias = true;
   bool relu = false;
+  bool dy_masked = false;  // the head behind it has taken this ReLU's gradient into its dx
 };
 
 // The last layer with its loss: logits y = x w^T + b, softmax cross-entropy against the labels, its gradient,
@@ -48,6 +49,7 @@ struct HeadDesc {
   int in = 0;
   int classes = 0;
   bool bias = true;
+  bool masks_dx = false;  // x comes out of a ReLU, whose gradient dx takes in: it is 0 where x is not above 0
 };
 
 struct MaxPoolDesc {
@@ -112,6 +114,8 @@ std::vector<ParameterDesc> parameters(const OpDesc& desc);
 
 enum class Mode { training, inference };
 
+struct GatherArgs;  // backend.hpp
+
 // Everything an op touches in one call, in the backend's memory.
 struct OpArgs {
   Mode mode = Mode::training;
@@ -129,6 +133,7 @@ struct OpArgs {
   std::byte* workspace = nullptr;        // scratch within one call, shared by all ops
   const std::uint8_t* labels = nullptr;  // [n], the head's
   StepState* state = nullptr;            // step number, valid rows, seed; the head's sums
+  const GatherArgs* gather = nullptr;    // forward, of an op that gathers(): opens the step on its way
 };
 
 // An op made ready by a backend for one batch size.
@@ -140,6 +145,10 @@ class Op {
 
   const OpDesc& desc() const { return desc_; }
   int batch() const { return batch_; }
+
+  // Whether forward does Backend::gather's work where OpArgs::gather asks for it: images and labels are read,
+  // x, labels and the state are written as gather would, in one launch less.
+  virtual bool gathers() const { return false; }
 
   virtual std::size_t workspace_bytes() const { return 0; }  // the largest need of either direction
   virtual std::size_t saved_bytes() const { return 0; }

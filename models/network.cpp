@@ -30,6 +30,12 @@ const char* slot_name(OptimizerKind kind, int slot) {
   return "";
 }
 
+void launch_observed(StepObserver* observer, const StepPart& part, const auto& launch) {
+  if (observer != nullptr) observer->before(part);
+  launch();
+  if (observer != nullptr) observer->after(part);
+}
+
 }  // namespace
 
 Network::Network(const Plan& plan, Backend& backend, Purpose purpose, const Optimizer& optimizer)
@@ -160,20 +166,14 @@ void Network::initialize(std::uint64_t seed) {
   }
 }
 
-StepState Network::read_training_state() const {
-  StepState state;
-  backend_.download(&state, states_.data(), sizeof(state));
-  return state;
+Network::States Network::read_states() const {
+  StepState both[2];
+  backend_.download(both, states_.data(), sizeof(both));
+  return {both[0], both[1]};
 }
 
 void Network::write_training_state(const StepState& state) {
   backend_.upload(states_.data(), &state, sizeof(state));
-}
-
-StepState Network::read_evaluation_state() const {
-  StepState state;
-  backend_.download(&state, states_.data() + sizeof(state), sizeof(state));
-  return state;
 }
 
 void Network::write_evaluation_state(const StepState& state) {
@@ -210,42 +210,55 @@ OpArgs Network::arguments(std::size_t index, Mode mode, StepState* state) const 
   return args;
 }
 
-void Network::gather(const StepInput& input, StepState* state) {
-  backend_.gather({input.batching, plan_.input.image, input.scaling.scale, input.scaling.shift, input.images,
-                   input.labels, x_, labels_.as<std::uint8_t>(), state});
-}
-
-void Network::forward(Mode mode, StepState* state) {
-  for (std::size_t i = 0; i < stages_.size(); ++i) stages_[i].op->forward(arguments(i, mode, state));
+// Opens the step and runs every op: the first one may open the step itself.
+void Network::forward(const StepInput& input, Mode mode, StepState* state, StepObserver* observer) {
+  const GatherArgs gather{input.batching,
+                          plan_.input.image,
+                          input.scaling.scale,
+                          input.scaling.shift,
+                          input.images,
+                          input.labels,
+                          x_,
+                          labels_.as<std::uint8_t>(),
+                          state};
+  const bool gathers = stages_.front().op->gathers();
+  if (!gathers) launch_observed(observer, {StepPart::Kind::gather}, [&] { backend_.gather(gather); });
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    OpArgs args = arguments(i, mode, state);
+    if (i == 0 && gathers) args.gather = &gather;
+    launch_observed(observer, {StepPart::Kind::forward, static_cast<int>(i)},
+                    [&] { stages_[i].op->forward(args); });
+  }
 }
 
 // From the head, which makes its own gradient, down to the first op that learns.
-void Network::backward() {
+void Network::backward(StepObserver* observer) {
   StepState* state = states_.as<StepState>();
   const float* dy = nullptr;
   for (std::size_t i = stages_.size(); i-- > 0;) {
     OpArgs args = arguments(i, Mode::training, state);
     args.dy = dy;
     args.dx = plan_.ops[i].wants_dx ? dmaps_[i % 2] : nullptr;
-    stages_[i].op->backward(args);
+    launch_observed(observer, {StepPart::Kind::backward, static_cast<int>(i)},
+                    [&] { stages_[i].op->backward(args); });
     if (!plan_.ops[i].wants_dx) return;
     dy = args.dx;
   }
 }
 
-void Network::train_step(const StepInput& input, const TrainingRule& rule) {
+void Network::train_step(const StepInput& input, const TrainingRule& rule, StepObserver* observer) {
   StepState* state = states_.as<StepState>();
-  gather(input, state);
-  forward(Mode::training, state);
-  backward();
-  backend_.update({rule.optimizer, rule.schedule, input.batching, &segments_, parameters_.floats(),
-                   gradients_.floats(), slots_[0].floats(), slots_[1].floats(), state});
+  forward(input, Mode::training, state, observer);
+  backward(observer);
+  launch_observed(observer, {StepPart::Kind::update}, [&] {
+    backend_.update({rule.optimizer, rule.schedule, input.batching, &segments_, parameters_.floats(),
+                     gradients_.floats(), slots_[0].floats(), slots_[1].floats(), state});
+  });
 }
 
 void Network::evaluate_step(const StepInput& input) {
   StepState* state = states_.as<StepState>() + 1;
-  gather(input, state);
-  forward(Mode::inference, state);
+  forward(input, Mode::inference, state, nullptr);
   backend_.advance(state);
 }
 

@@ -44,6 +44,21 @@ struct NetworkTensor {
   int arena = 0;      // 0: the value itself, 1 and 2: optimiser slots
 };
 
+// What a training step is made of, in this order; there is no gather where the first op does it.
+struct StepPart {
+  enum class Kind { gather, forward, backward, update } kind;
+  int op = -1;  // index into Plan::ops; -1 in gather and update
+};
+
+// Stands beside a step that is launched and not recorded. A backend that runs ahead has not done a part's
+// work when after() is called: who wants it done waits there.
+class StepObserver {
+ public:
+  virtual ~StepObserver() = default;
+  virtual void before(const StepPart& part) = 0;
+  virtual void after(const StepPart& part) = 0;
+};
+
 enum class Purpose { training, inference };  // inference books no gradients and no optimiser state
 
 class Network {
@@ -61,14 +76,17 @@ class Network {
   // Draws every parameter from its initialiser and clears the optimiser's state.
   void initialize(std::uint64_t seed);
 
-  StepState read_training_state() const;
+  struct States {
+    StepState training, evaluation;
+  };
+  States read_states() const;  // one copy, which waits for the device
+  StepState read_training_state() const { return read_states().training; }
   void write_training_state(const StepState& state);
-  StepState read_evaluation_state() const;
   void write_evaluation_state(const StepState& state);
   std::vector<float> read_logits() const;  // of the last step, [batch, classes]
 
   // Launch one step: to be recorded. Training uses the training state, evaluation its own.
-  void train_step(const StepInput& input, const TrainingRule& rule);
+  void train_step(const StepInput& input, const TrainingRule& rule, StepObserver* observer = nullptr);
   void evaluate_step(const StepInput& input);
 
   // Bytes of all arenas, by role.
@@ -96,9 +114,8 @@ class Network {
   float* value_of(const Slot& slot) const;
   float* address_of(const NetworkTensor& tensor) const;
   OpArgs arguments(std::size_t index, Mode mode, StepState* state) const;
-  void gather(const StepInput& input, StepState* state);
-  void forward(Mode mode, StepState* state);
-  void backward();
+  void forward(const StepInput& input, Mode mode, StepState* state, StepObserver* observer);
+  void backward(StepObserver* observer);
 
   Plan plan_;
   Backend& backend_;

@@ -33,6 +33,16 @@ bool fuse(OpDesc& op, const OpDesc& next) {
   return false;
 }
 
+// The head masks its dx by the ReLU that its x comes out of: it has x at hand, and the layer before need not
+// go over dy.
+void mask_in_head(std::vector<PlannedOp>& ops) {
+  if (ops.size() < 2) return;
+  auto* head = std::get_if<HeadDesc>(&ops.back().desc);
+  auto* dense = std::get_if<DenseDesc>(&ops[ops.size() - 2].desc);
+  if (head == nullptr || dense == nullptr || !dense->relu) return;
+  head->masks_dx = dense->dy_masked = true;
+}
+
 Initialization start_of(const ParameterDesc& desc, const LayerSpec& layer, const Recipe& recipe) {
   switch (desc.role) {
     case ParameterRole::weight:
@@ -118,6 +128,7 @@ void plan_ops(const Spec& spec, const std::vector<OpDesc>& descs, Plan& plan) {
     plan.ops.push_back(std::move(op));
     first = next;
   }
+  mask_in_head(plan.ops);
 }
 
 void check_input(const Spec& spec, const PlanInput& input) {

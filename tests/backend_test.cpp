@@ -205,7 +205,7 @@ TEST_P(Backends, RecordedStepsTrainAsTheCallsThemselvesDo) {
   for (int s = 0; s < 9; ++s) {
     while (backend().busy()) {
     }
-    step->launch();
+    step->launch(1);
   }
   backend().wait();
   EXPECT_FALSE(backend().busy());

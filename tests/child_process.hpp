@@ -4,6 +4,7 @@
 //   const Outcome outcome = child.wait();
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -84,10 +85,14 @@ class ChildProcess {
   static std::vector<std::string> environment_of(const ChildOptions& options) {
     std::vector<std::string> all{"OMP_WAIT_POLICY=passive"};
     all.insert(all.end(), options.environment.begin(), options.environment.end());
+    const std::size_t given = all.size();
     for (char** entry = environ; *entry != nullptr; ++entry) {
       const std::string_view text = *entry;
       if (text.starts_with("TRAINER_") || text.starts_with("NO_COLOR=") || text.starts_with("OMP_")) continue;
-      all.emplace_back(text);
+      const std::string_view name = text.substr(0, text.find('=') + 1);
+      const auto same = [name](const std::string& other) { return other.starts_with(name); };
+      if (std::none_of(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(given), same))
+        all.emplace_back(text);
     }
     return all;
   }

@@ -109,7 +109,7 @@ TEST_F(CommandLine, RefusesABatchThatTheMemoryCannotHold) {
 
 TEST_F(CommandLine, SaysWhyThereIsNoGpu) {
   if (gpu_availability().usable) GTEST_SKIP() << "there is a GPU";
-  expect_training_refused({"--device", "cuda"}, {"TRAINER_CUDA"}, 1);
+  expect_training_refused({"--device", "cuda"}, {"--device cuda", gpu_availability().reason}, 1);
   const Outcome outcome = trainer(small_training({"--no-save"}));
   EXPECT_PRED2(contains, outcome.out, "none used");
 }

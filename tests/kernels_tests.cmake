@@ -7,3 +7,30 @@ trainer_add_test(NAME conformance_test
 trainer_add_test(NAME math_test SOURCES math_test.cpp LIBRARIES reference)
 trainer_add_test(NAME step_test SOURCES gather_test.cpp update_test.cpp LIBRARIES reference fmt::fmt)
 trainer_add_test(NAME backend_test SOURCES backend_test.cpp conformance_cases.cpp LIBRARIES kernels fmt::fmt)
+
+# What a GPU is and why it cannot be used, all played, so that no GPU is needed; nvml.cpp needs no CUDA, only a library to
+# load.
+add_library(nvml_stand_in SHARED nvml_stand_in.cpp)
+target_link_libraries(nvml_stand_in PRIVATE trainer_warnings)
+trainer_add_test(NAME gpu_info_test
+                 SOURCES gpu_architectures_test.cpp gpu_availability_test.cpp nvml_test.cpp
+                         ${PROJECT_SOURCE_DIR}/kernels/cuda/nvml.cpp
+                 LIBRARIES kernels fmt::fmt ${CMAKE_DL_LIBS})
+target_compile_definitions(gpu_info_test PRIVATE TRAINER_NVML_STAND_IN="$<TARGET_FILE:nvml_stand_in>")
+add_dependencies(gpu_info_test nvml_stand_in)
+
+# The cache of the library's plans needs no CUDA.
+trainer_add_test(NAME plan_cache_test SOURCES plan_cache_test.cpp ${PROJECT_SOURCE_DIR}/kernels/cuda/plan_cache.cpp
+                 LIBRARIES kernels fmt::fmt)
+
+if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
+  trainer_add_test(NAME emulator_test
+                   SOURCES emulator_failures_test.cpp emulator_half_test.cpp emulator_kernels_test.cpp emulator_machine_test.cpp
+                           emulator_streams_test.cpp
+                   LIBRARIES kernels fmt::fmt)
+elseif(TRAINER_GPU_ENGINE STREQUAL ON)
+  # cuDNN plans for every architecture without a device; the program starts itself once for each.
+  trainer_add_test(NAME cudnn_plans_test SOURCES cudnn_plans_test.cpp conformance_cases.cpp
+                   LIBRARIES models kernels fmt::fmt yaml-cpp::yaml-cpp CUDNN::cudnn CUDA::cudart)
+  target_compile_definitions(cudnn_plans_test PRIVATE TRAINER_DRIVER_STUBS="${CUDAToolkit_LIBRARY_DIR}/stubs")
+endif()

@@ -30,7 +30,13 @@ class ProgramTest : public testing::Test {
 
   std::string at(const std::string& name) const { return (folder_ / name).string(); }
 
-  ChildOptions options(const Words& environment = {}) const { return {environment, folder_.path().string()}; }
+  // No GPU, unless the test shows it one with CUDA_VISIBLE_DEVICES=0.
+  ChildOptions options(const Words& environment = {}) const {
+    Words all = environment;
+    const auto shows = [](const std::string& word) { return word.starts_with("CUDA_VISIBLE_DEVICES="); };
+    if (std::none_of(all.begin(), all.end(), shows)) all.emplace_back("CUDA_VISIBLE_DEVICES=");
+    return {all, folder_.path().string()};
+  }
 
   static Words command(const Words& arguments) {
     Words words{TRAINER_BINARY};

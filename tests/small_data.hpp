@@ -77,15 +77,17 @@ struct SmallNetwork {
   std::string order = "shuffled";
   std::string last_batch = "mask";
   bool dropout_and_batchnorm = false;
+  std::string layers = "";       // before the last one, whole lines; empty: the usual ones
   std::string more_recipe = "";  // whole lines, indented by two
 };
 
 inline std::string small_network(const SmallNetwork& n = {}) {
   const std::string norm = n.dropout_and_batchnorm ? "  - batchnorm\n" : "";
   const std::string drop = n.dropout_and_batchnorm ? "  - dropout: {drop: 0.25}\n" : "";
-  return "name: small\nlayers:\n  - conv: {out: 4, kernel: 3}\n" + norm +
-         "  - relu\n  - maxpool: {size: 2}\n" + drop +
-         "  - dense: {out: 16}\n  - relu\n  - dense: {out: classes}\nrecipe:\n  optimizer: " + n.optimizer +
+  const std::string usual = "  - conv: {out: 4, kernel: 3}\n" + norm + "  - relu\n  - maxpool: {size: 2}\n" +
+                            drop + "  - dense: {out: 16}\n  - relu\n";
+  return "name: small\nlayers:\n" + (n.layers.empty() ? usual : n.layers) +
+         "  - dense: {out: classes}\nrecipe:\n  optimizer: " + n.optimizer +
          "\n  rate: " + n.rate + "\n  batch: " + std::to_string(n.batch) + "\n  " + n.length +
          "\n  order: " + n.order + "\n  last_batch: " + n.last_batch + "\n" + n.more_recipe;
 }

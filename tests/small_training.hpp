@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
+#include "tests/backends.hpp"
 #include "tests/small_data.hpp"
 #include "trainer/checkpoint.hpp"
 #include "trainer/loop.hpp"
@@ -31,8 +32,8 @@ struct SmallTraining {
 
 class TrainingTrial final : public LoopObserver {
  public:
-  explicit TrainingTrial(const SmallTraining& training)
-      : backend_(make_cpu_backend({1})),
+  explicit TrainingTrial(const SmallTraining& training, BackendKind kind = BackendKind::cpu)
+      : backend_(make_backend(kind, 1)),
         setup_(make_setup(parse_spec(small_network(training.network), "small.yaml"), training.settings,
                           data::load_dataset(write_small_data(folder_, training.data)))),
         network_(setup_.plan, *backend_, Purpose::training, setup_.rule.optimizer),
@@ -46,6 +47,13 @@ class TrainingTrial final : public LoopObserver {
   LoopResult run(const LoopLimits& limits = {}) { return run_from({}, limits); }
   LoopResult run_from(const LoopPosition& start, const LoopLimits& limits = {}) {
     return run_loop(setup_, network_, *backend_, data_, limits, start, *this);
+  }
+
+  // The next steps, launched one by one and not recorded, without an evaluation.
+  void step(std::uint64_t steps) {
+    const StepInput input = data_.train_input(setup_.train);
+    for (std::uint64_t s = 0; s < steps; ++s) network_.train_step(input, setup_.rule);
+    backend_->wait();
   }
 
   // Takes the state that `file` holds; gives its position.
@@ -62,17 +70,19 @@ class TrainingTrial final : public LoopObserver {
   }
 
   void progressed(const LoopProgress& progress) override {
-    const StepState state = network_.read_training_state();
-    losses.push_back(static_cast<double>(state.batch_loss) / state.valid);
-    valid_rows.push_back(state.valid);
+    if (!backend_->runs_ahead()) note_step();
     last = progress;
+    if (on_progress) on_progress(progress);
   }
   void epoch_done(const EpochRecord& record) override { epochs.push_back(record); }
   void checkpoint_due(const LoopPosition& position) override {
+    if (backend_->runs_ahead()) note_step();
     checkpoints.push_back(position);
     if (on_checkpoint) on_checkpoint(position);
   }
-  bool stop_asked() const override { return stop_after && losses.size() >= *stop_after; }
+  bool stop_asked() const override {
+    return (stop_after && last.step >= *stop_after) || (stop_when && stop_when());
+  }
 
   void save(const std::filesystem::path& path, const LoopPosition& position) const {
     save_network(path, setup_, network_, backend_->info(), &position);
@@ -82,15 +92,25 @@ class TrainingTrial final : public LoopObserver {
   Network& network() { return network_; }
   const TemporaryFolder& folder() const { return folder_; }
 
-  std::vector<double> losses;  // mean of each step's images
+  // Of each step, the loss as the mean over its images. A backend that runs ahead is only looked at where a
+  // checkpoint is due: after every step but the last with checkpoint_steps = 1.
+  std::vector<double> losses;
   std::vector<std::uint32_t> valid_rows;
   std::vector<EpochRecord> epochs;
   std::vector<LoopPosition> checkpoints;
   LoopProgress last;
   std::optional<std::size_t> stop_after;  // steps
+  std::function<bool()> stop_when;
+  std::function<void(const LoopProgress&)> on_progress;
   std::function<void(const LoopPosition&)> on_checkpoint;
 
  private:
+  void note_step() {
+    const StepState state = network_.read_training_state();
+    losses.push_back(static_cast<double>(state.batch_loss) / state.valid);
+    valid_rows.push_back(state.valid);
+  }
+
   TemporaryFolder folder_;
   std::unique_ptr<Backend> backend_;
   Setup setup_;

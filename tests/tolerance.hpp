@@ -18,9 +18,9 @@
 #include <string>
 #include <vector>
 
-namespace trainer {
+#include "kernels/precision.hpp"
 
-enum class Precision { fp32, tf32, fp16, bf16 };
+namespace trainer {
 
 // Of the inputs of a product; sums are kept in fp32 everywhere.
 inline double unit_roundoff(Precision precision) {

@@ -1,6 +1,6 @@
 trainer_add_test(NAME trainer_test
-  SOURCES digit_test.cpp files_test.cpp progress_test.cpp run_folder_test.cpp run_record_test.cpp safetensors_test.cpp
-          sha256_test.cpp signals_test.cpp
+  SOURCES device_report_test.cpp digit_test.cpp files_test.cpp progress_test.cpp run_folder_test.cpp run_record_test.cpp
+          safetensors_test.cpp sha256_test.cpp signals_test.cpp
   LIBRARIES trainer_core)
 trainer_add_test(NAME program_test
   SOURCES checkpoint_test.cpp command_line_test.cpp data_sets_test.cpp interruption_test.cpp

@@ -111,6 +111,10 @@ void require_our_format(const SafetensorsFile& file) {
 }  // namespace
 
 std::string engine_text(const DeviceInfo& info) {
+  if (info.gpu && info.gpu_software) {
+    return fmt::format("{} with cuDNN {}, cuBLAS {}", info.gpu->name, info.gpu_software->cudnn,
+                       info.gpu_software->cublas);
+  }
   return fmt::format("{} with oneDNN {}, {}, loops for {}", info.kind, info.cpu.onednn_version,
                      info.cpu.instruction_set, info.cpu.loops);
 }

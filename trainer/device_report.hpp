@@ -9,7 +9,8 @@
 
 namespace trainer {
 
-// Lines, each ended; `gpu_reason` is empty when a GPU is used.
+// Lines, each ended; `gpu_reason` is empty when a GPU is used. All GPUs of `info` are described, the CPU in
+// one line where it only serves a GPU.
 std::string device_report(const DeviceInfo& info, const std::string& gpu_reason);
 nlohmann::ordered_json device_json(const DeviceInfo& info, const std::string& gpu_reason);
 

@@ -18,6 +18,13 @@ std::optional<std::string> variable(const char* name) {
   return std::string(value);
 }
 
+fs::path cache_folder() {
+  if (const auto own = variable("TRAINER_CACHE")) return *own;
+  if (const auto users = variable("XDG_CACHE_HOME")) return fs::path(*users) / "mnist-trainer";
+  if (const auto home = variable("HOME")) return fs::path(*home) / ".cache/mnist-trainer";
+  return {};
+}
+
 }  // namespace
 
 Environment read_environment(int argc, char** argv) {
@@ -29,6 +36,7 @@ Environment read_environment(int argc, char** argv) {
   environment.runs.working_folder = fs::current_path();
   environment.runs.trainer_runs = variable("TRAINER_RUNS");
   environment.data = variable("TRAINER_DATA");
+  environment.cache = cache_folder();
   environment.no_color = variable("NO_COLOR").has_value();
   environment.inside_container = fs::exists("/.dockerenv", error) || fs::exists("/run/.containerenv", error);
   return environment;

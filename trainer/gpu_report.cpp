@@ -26,7 +26,8 @@ std::string ghz(int khz) {
   return fmt::format("{:g}", khz / 1e6);
 }
 
-// Two transfers a clock over the whole bus, bytes per second; nothing where the device does not tell its clock.
+// Two transfers a clock over the whole bus, bytes per second; nothing where the device does not tell its
+// clock.
 std::optional<double> bandwidth(const GpuInfo& gpu) {
   if (gpu.memory_clock_khz <= 0 || gpu.bus_width_bits <= 0) return std::nullopt;
   return 2.0 * gpu.bus_width_bits / 8 * gpu.memory_clock_khz * 1e3;
@@ -66,10 +67,10 @@ std::string memory_text(const GpuInfo& gpu) {
 }
 
 std::string sensors_text(const GpuSensors& sensors) {
-  return fmt::format("power {} of {}, {}, utilisation {}, energy {}", text_of(sensors.power_watts, "{:.1f} W"),
-                     text_of(sensors.power_limit_watts, "{:.1f} W"),
-                     text_of(sensors.temperature_celsius, "{} C"), text_of(sensors.utilisation_percent, "{} %"),
-                     text_of(sensors.energy_joules, "{:.1f} J"));
+  return fmt::format(
+      "power {} of {}, {}, utilisation {}, energy {}", text_of(sensors.power_watts, "{:.1f} W"),
+      text_of(sensors.power_limit_watts, "{:.1f} W"), text_of(sensors.temperature_celsius, "{} C"),
+      text_of(sensors.utilisation_percent, "{} %"), text_of(sensors.energy_joules, "{:.1f} J"));
 }
 
 std::string clocks_text(const GpuSensors& sensors) {
@@ -116,10 +117,11 @@ std::string gpu_details(const GpuInfo& gpu, const GpuSoftware* software, bool se
   const std::string title = several ? fmt::format("GPU {}", gpu.index) : "GPU";
   text += report_line(title, fmt::format("{}, compute capability {}.{}, {}", gpu.name, gpu.major, gpu.minor,
                                          text_or_unknown(gpu.uuid)));
-  text += report_line("  processor", fmt::format("{} multiprocessors at {} GHz at most, each with {} KiB shared "
-                                                 "memory, {} registers; warps of {}",
-                                                 gpu.multiprocessors, ghz(gpu.sm_clock_khz),
-                                                 gpu.shared_bytes / 1024, gpu.registers, gpu.warp_size));
+  text +=
+      report_line("  processor", fmt::format("{} multiprocessors at {} GHz at most, each with {} KiB shared "
+                                             "memory, {} registers; warps of {}",
+                                             gpu.multiprocessors, ghz(gpu.sm_clock_khz),
+                                             gpu.shared_bytes / 1024, gpu.registers, gpu.warp_size));
   text += report_line("  memory", memory_text(gpu));
   text += report_line("  mode", fmt::format("compute mode {}, MIG {}", gpu.compute_mode, mig_text(gpu.mig)));
   text += report_line("  clocks now", clocks_text(gpu.sensors));
@@ -133,12 +135,12 @@ std::string gpu_details(const GpuInfo& gpu, const GpuSoftware* software, bool se
 
 std::string gpu_software_details(const GpuSoftware& software) {
   return report_line("built for", architectures_text(parse_architectures(software.architectures))) +
-         report_line("driver", fmt::format("{} (CUDA {} at most), runtime {}", text_or_unknown(software.driver),
-                                           text_or_unknown(software.driver_cuda),
-                                           text_or_unknown(software.runtime))) +
-         report_line("libraries", fmt::format("cuDNN {}, cuBLAS {}, NCCL {}", text_or_unknown(software.cudnn),
-                                              text_or_unknown(software.cublas),
-                                              text_or_unknown(software.nccl)));
+         report_line("driver",
+                     fmt::format("{} (CUDA {} at most), runtime {}", text_or_unknown(software.driver),
+                                 text_or_unknown(software.driver_cuda), text_or_unknown(software.runtime))) +
+         report_line("libraries",
+                     fmt::format("cuDNN {}, cuBLAS {}, NCCL {}", text_or_unknown(software.cudnn),
+                                 text_or_unknown(software.cublas), text_or_unknown(software.nccl)));
 }
 
 ordered_json gpu_json(const GpuInfo& gpu) {

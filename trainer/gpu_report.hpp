@@ -1,5 +1,5 @@
-// The GPU part of the device report: first the block that TensorFlow 1.x printed, letter for letter, since that is what
-// people compare with; then what an engineer needs today, with the right names.
+// The GPU part of the device report: first the block that TensorFlow 1.x printed, letter for letter, since
+// that is what people compare with; then what an engineer needs today, with the right names.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,11 +10,13 @@
 
 namespace trainer {
 
-// "Found device 0 with properties:" and its five lines for every GPU; for several also which can read whose memory. The
-// value labelled memoryClockRate is the SM's clock: the label is TensorFlow's mistake, kept for comparison.
+// "Found device 0 with properties:" and its five lines for every GPU; for several also which can read whose
+// memory. The value labelled memoryClockRate is the SM's clock: the label is TensorFlow's mistake, kept for
+// comparison.
 std::string gpu_block(const std::vector<GpuInfo>& gpus);
 
-// Lines "key  value", unlabelled by index unless `several`; "n/a" for what is unknown. `software` may be null.
+// Lines "key  value", unlabelled by index unless `several`; "n/a" for what is unknown. `software` may be
+// null.
 std::string gpu_details(const GpuInfo& gpu, const GpuSoftware* software, bool several);
 std::string gpu_software_details(const GpuSoftware& software);
 

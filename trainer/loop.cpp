@@ -2,6 +2,7 @@
 // happens between two of them.
 #include "trainer/loop.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <thread>
@@ -12,6 +13,8 @@ namespace trainer {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::microseconds kGlance{50};  // between looks at a device that is busy
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -28,25 +31,29 @@ class Loop {
       : setup_(setup),
         network_(network),
         backend_(backend),
-        data_(data),
         limits_(limits),
-        observer_(observer) {
+        observer_(observer),
+        test_(network, backend, data.test_input(setup.test)) {
     const StepInput input = data.train_input(setup.train);
     step_ = backend.record([&network, &setup, input] { network.train_step(input, setup.rule); });
+    if (setup.validates()) validation_.emplace(network, backend, data.train_input(setup.validation));
   }
 
   LoopResult run(const LoopPosition& start) {
     result_.position = start;
+    bool trained = broken_off_before_evaluation();
     while (true) {
-      if (evaluation_pending() && !close_pass()) break;
+      if (trained && !close_pass()) break;
       if (result_.position.step >= setup_.total_steps) break;
       if (!train_until(next_evaluation(setup_, result_.position.step))) break;
+      trained = true;
     }
     return result_;
   }
 
  private:
-  bool evaluation_pending() const {
+  // A resumed run may have been stopped between the last step of a pass and its evaluation.
+  bool broken_off_before_evaluation() const {
     const std::uint64_t step = result_.position.step;
     return step > 0 && next_evaluation(setup_, step - 1) == step && network_.read_training_state().images > 0;
   }
@@ -59,24 +66,36 @@ class Loop {
     while (at.step < end) {
       if (stop_now()) {
         settle(start);
+        note_bad_step(network_.read_training_state());
         return false;
       }
-      step_->launch();
-      ++at.step;
+      const std::uint64_t steps = steps_of_launch(end);
+      step_->launch(steps);
+      at.step += steps;
       observer_.progressed({at.step, setup_.total_steps, begin, end});
-      if (!backend_.runs_ahead() && network_.read_training_state().first_bad_step != kNoBadStep) break;
+      if (!backend_.runs_ahead() && note_bad_step(network_.read_training_state())) return false;
       if (at.step < end && limits_.checkpoint_steps > 0 && at.step % limits_.checkpoint_steps == 0) {
-        if (!settle(start)) return false;
+        settle(start);
+        if (note_bad_step(network_.read_training_state())) return false;
         observer_.checkpoint_due(at);
         start = Clock::now();
       }
     }
-    return settle(start);
+    settle(start);
+    return true;
+  }
+
+  // Up to the end of the pass or the next checkpoint within it.
+  std::uint64_t steps_of_launch(std::uint64_t end) const {
+    const std::uint64_t step = result_.position.step;
+    std::uint64_t stop = end;
+    if (const std::uint64_t every = limits_.checkpoint_steps; every > 0)
+      stop = std::min(stop, (step / every + 1) * every);
+    return std::min(stop - step, backend_.steps_per_launch());
   }
 
   bool stop_now() {
-    while (backend_.busy() && !observer_.stop_asked())
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kGlance);
     if (observer_.stop_asked()) {
       result_.reason = StopReason::signal;
     } else if (limits_.max_seconds && seconds_since(begun_) >= *limits_.max_seconds) {
@@ -87,54 +106,55 @@ class Loop {
     return true;
   }
 
-  // Waits for the device and looks whether a loss was not finite: from that step on nothing was updated.
-  bool settle(Clock::time_point start) {
+  void settle(Clock::time_point start) {
     backend_.wait();
     result_.position.pass_seconds += seconds_since(start);
-    const StepState state = network_.read_training_state();
-    if (state.first_bad_step == kNoBadStep) return true;
+  }
+
+  // True where a loss was not finite: from that step on nothing was updated.
+  bool note_bad_step(const StepState& state) {
+    if (state.first_bad_step == kNoBadStep) return false;
     result_.reason = StopReason::bad_loss;
     result_.bad_step = state.first_bad_step;
     result_.position.step = state.first_bad_step;
-    return false;
+    return true;
   }
 
   // Evaluates, reports, saves; false when the run is to end.
   bool close_pass() {
     LoopPosition& at = result_.position;
-    EpochRecord record;
     const Clock::time_point start = Clock::now();
-    const std::optional<Score> test = score(data_.test_input(setup_.test));
-    if (setup_.validates() && test) record.validation = score(data_.train_input(setup_.validation));
-    if (!test || (setup_.validates() && !record.validation)) {
+    const std::function<bool()> stop_asked = [this] { return observer_.stop_asked(); };
+    const std::optional<Evaluation::Result> test = test_.run(stop_asked);
+    if (test && note_bad_step(test->training)) return false;
+    std::optional<Evaluation::Result> validation;
+    if (validation_ && test) validation = validation_->run(stop_asked);
+    if (!test || (validation_ && !validation)) {
       result_.reason = StopReason::signal;
       return false;
     }
-    if (!std::isfinite(test->loss) || (record.validation && !std::isfinite(record.validation->loss))) {
-      result_.reason =
-          StopReason::bad_loss;  // the last update spoilt the weights before a training loss could tell
+    if (!std::isfinite(test->score.loss) || (validation && !std::isfinite(validation->score.loss))) {
+      // The last update spoilt the weights before a training loss could tell.
+      result_.reason = StopReason::bad_loss;
       result_.bad_step = at.step - 1;
       return false;
     }
-    record.test = *test;
+    EpochRecord record;
+    record.test = test->score;
+    if (validation) record.validation = validation->score;
     record.evaluation_seconds = seconds_since(start);
     record.pass = ++at.passes;
     record.step = at.step;
     record.seconds = std::exchange(at.pass_seconds, 0);
     record.learning_rate =
         learning_rate(setup_.rule.schedule, at.step - 1, pass_of(setup_.train, at.step - 1));
-    take_training_sums(record);
+    take_training_sums(test->training, record);
     observer_.epoch_done(record);
     return go_on(record.validation ? record.validation->accuracy : record.test.accuracy);
   }
 
-  std::optional<Score> score(const StepInput& input) {
-    return evaluate(network_, backend_, input, [this] { return observer_.stop_asked(); });
-  }
-
-  // Moves the sums since the last evaluation from the device into the record.
-  void take_training_sums(EpochRecord& record) {
-    StepState state = network_.read_training_state();
+  // Moves the sums since the last evaluation from the training's state into the record.
+  void take_training_sums(StepState state, EpochRecord& record) {
     const auto images = static_cast<double>(state.images);
     record.images = state.images;
     record.train_loss = state.loss_sum / images;
@@ -160,10 +180,11 @@ class Loop {
   const Setup& setup_;
   Network& network_;
   Backend& backend_;
-  const ResidentData& data_;
   LoopLimits limits_;
   LoopObserver& observer_;
   std::unique_ptr<Recording> step_;
+  Evaluation test_;
+  std::optional<Evaluation> validation_;
   Clock::time_point begun_ = Clock::now();
   LoopResult result_;
 };
@@ -189,19 +210,35 @@ double Score::standard_error() const {
   return images > 0 ? std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(images)) : 0;
 }
 
+Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& input)
+    : network_(network),
+      backend_(backend),
+      steps_(steps_per_pass(input.batching)),
+      step_(backend.record([&network, input] { network.evaluate_step(input); })) {}
+
+std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& stop_asked) {
+  network_.write_evaluation_state(StepState{});
+  for (std::uint64_t done = 0; done < steps_;) {
+    while (backend_.busy() && !stop_asked()) std::this_thread::sleep_for(kGlance);
+    if (stop_asked()) {
+      backend_.wait();
+      return std::nullopt;
+    }
+    const std::uint64_t steps = std::min(steps_ - done, backend_.steps_per_launch());
+    step_->launch(steps);
+    done += steps;
+  }
+  const Network::States states = network_.read_states();
+  const StepState& sums = states.evaluation;
+  const auto images = static_cast<double>(sums.images);
+  return Result{{sums.images, sums.loss_sum / images, static_cast<double>(sums.hits) / images},
+                states.training};
+}
+
 std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
                               const std::function<bool()>& stop_asked) {
-  network.write_evaluation_state(StepState{});
-  const std::unique_ptr<Recording> step = backend.record([&network, input] { network.evaluate_step(input); });
-  const std::uint64_t steps = steps_per_pass(input.batching);
-  for (std::uint64_t i = 0; i < steps; ++i) {
-    if (stop_asked()) return std::nullopt;
-    step->launch();
-  }
-  backend.wait();
-  const StepState state = network.read_evaluation_state();
-  const auto images = static_cast<double>(state.images);
-  return Score{state.images, state.loss_sum / images, static_cast<double>(state.hits) / images};
+  const std::optional<Evaluation::Result> result = Evaluation(network, backend, input).run(stop_asked);
+  return result ? std::optional(result->score) : std::nullopt;
 }
 
 LoopResult run_loop(const Setup& setup, Network& network, Backend& backend, const ResidentData& data,

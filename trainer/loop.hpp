@@ -38,8 +38,28 @@ struct Score {
   double standard_error() const;
 };
 
-// Runs the network over all images of `input` once; waits for the result. Nothing when `stop_asked` said so
-// midway.
+// The network over all images of an input: recorded once, run whenever it is asked for. What it is made of
+// outlives it.
+class Evaluation {
+ public:
+  Evaluation(Network& network, Backend& backend, const StepInput& input);
+
+  // Waits for the result and reads it back with the state of the training, in one copy. Nothing when
+  // `stop_asked` said so midway.
+  struct Result {
+    Score score;
+    StepState training;
+  };
+  std::optional<Result> run(const std::function<bool()>& stop_asked);
+
+ private:
+  Network& network_;
+  Backend& backend_;
+  std::uint64_t steps_;
+  std::unique_ptr<Recording> step_;
+};
+
+// An evaluation that is made once.
 std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
                               const std::function<bool()>& stop_asked);
 

@@ -86,7 +86,7 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
 
 std::string changed_engine(const Resumed& resumed, const DeviceInfo& info) {
   const SavedNetwork& saved = resumed.saved;
-  if (saved.threads != info.cpu.threads) {
+  if (info.kind == "cpu" && saved.engine == engine_text(info) && saved.threads != info.cpu.threads) {
     return fmt::format("this run was begun with {} threads and goes on with {}", saved.threads,
                        info.cpu.threads);
   }

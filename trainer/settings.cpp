@@ -32,6 +32,7 @@ ordered_json to_json(const TrainSettings& settings) {
   put(json, "limit_train", settings.limit_train);
   put(json, "validation", settings.validation);
   put(json, "classes", settings.classes);
+  put(json, "precision", settings.precision);
   json["channels"] = settings.channels;
   json["skip_bad_images"] = settings.skip_bad_images;
   return json;
@@ -47,6 +48,7 @@ TrainSettings settings_from_json(const ordered_json& json) {
   take(json, "limit_train", settings.limit_train);
   take(json, "validation", settings.validation);
   take(json, "classes", settings.classes);
+  take(json, "precision", settings.precision);
   settings.channels = json.at("channels").get<int>();
   settings.skip_bad_images = json.at("skip_bad_images").get<bool>();
   return settings;

@@ -90,6 +90,20 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
   return setup;
 }
 
+void require_memory(const Setup& setup, const DeviceInfo& info) {
+  const Plan& plan = setup.plan;
+  // Activations and their gradients; parameters, theirs, and what the optimiser keeps of each.
+  const std::uint64_t copies = 2 + static_cast<std::uint64_t>(optimizer_slots(setup.rule.optimizer));
+  const std::uint64_t needed = 2 * plan.activation_bytes + copies * plan.parameters * sizeof(float);
+  const std::uint64_t available = info.cpu.available_bytes;
+  if (info.kind != "cpu" || available == 0 || needed <= available) return;
+  constexpr double kGibibyte = 1 << 30;
+  throw UsageError(fmt::format(
+      "--batch {}: '{}' needs at least {:.1f} GiB, and {:.1f} GiB are available; use a smaller batch",
+      plan.input.batch, plan.model, static_cast<double>(needed) / kGibibyte,
+      static_cast<double>(available) / kGibibyte));
+}
+
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step) {
   const Batching& train = setup.train;
   const std::uint64_t pass = pass_of(train, step);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "data/dataset.hpp"
+#include "kernels/device_info.hpp"
 #include "models/network.hpp"
 #include "trainer/settings.hpp"
 
@@ -32,6 +33,10 @@ struct Setup {
 // Cuts the data set, plans the network, works out the length. Throws UsageError, SpecError or
 // data::DataError.
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset);
+
+// A host gives memory out before it is there: a batch that is too large would end the program without a word.
+// Throws UsageError; a GPU says so itself.
+void require_memory(const Setup& setup, const DeviceInfo& info);
 
 // The first step after `step` at which an evaluation is due: the end of the pass that `step` lies in, or of
 // the run.

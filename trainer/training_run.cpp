@@ -11,6 +11,7 @@
 #include "trainer/device_choice.hpp"
 #include "trainer/device_report.hpp"
 #include "trainer/files.hpp"
+#include "trainer/profile.hpp"
 #include "trainer/progress.hpp"
 #include "trainer/resume.hpp"
 #include "trainer/run_description.hpp"
@@ -44,20 +45,6 @@ data::Dataset load_data(const Environment& environment, const RunOptions& option
                             {settings.classes, settings.channels, settings.skip_bad_images});
 }
 
-// Memory is given out before it is there: a batch that is too large would end the program without a word.
-void require_memory(const Plan& plan, const Optimizer& optimizer, const DeviceInfo& info) {
-  // Activations and their gradients; parameters, theirs, and what the optimiser keeps of each.
-  const auto copies = static_cast<std::uint64_t>(2 + optimizer_slots(optimizer));
-  const std::uint64_t needed = 2 * plan.activation_bytes + copies * plan.parameters * sizeof(float);
-  const std::uint64_t available = info.cpu.available_bytes;
-  if (info.kind != "cpu" || available == 0 || needed <= available) return;
-  constexpr double kGibibyte = 1 << 30;
-  throw UsageError(fmt::format(
-      "--batch {}: '{}' needs at least {:.1f} GiB, and {:.1f} GiB are available; use a smaller batch",
-      plan.input.batch, plan.model, static_cast<double>(needed) / kGibibyte,
-      static_cast<double>(available) / kGibibyte));
-}
-
 class TrainingRun final : public LoopObserver {
  public:
   TrainingRun(const Environment& environment, const RunOptions& options)
@@ -65,13 +52,12 @@ class TrainingRun final : public LoopObserver {
         options_(options),
         console_(stdout, {.quiet = options.quiet, .json = options.json, .no_color = environment.no_color}),
         resumed_(open_if_asked(environment, options)),
-        device_(choose_device(options.device,
-                              options.threads || !resumed_ ? options.threads : resumed_->saved.threads)) {
+        device_(choose_device(device_wish())) {
     const TrainSettings& settings = resumed_ ? resumed_->saved.settings : options.settings;
     Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
     setup_ = make_setup(std::move(spec), settings, load_data(environment, options, resumed_));
     info_ = device_.backend->info();
-    require_memory(setup_.plan, setup_.rule.optimizer, info_);
+    require_memory(setup_, info_);
   }
 
   int run() {
@@ -115,6 +101,14 @@ class TrainingRun final : public LoopObserver {
   bool stop_asked() const override { return signals_->stop_signal() != 0; }
 
  private:
+  DeviceWish device_wish() const {
+    const TrainSettings& settings = resumed_ ? resumed_->saved.settings : options_.settings;
+    std::optional<int> threads = options_.threads;
+    if (!threads && resumed_) threads = resumed_->saved.threads;
+    return {options_.device, threads, settings.precision.value_or("fp32"), !options_.nondeterministic,
+            environment_.cache};
+  }
+
   void open_folder() {
     if (options_.no_save) {
       console_.warning("NOTHING IS SAVED (--no-save): no checkpoint, no model, no record of this run");
@@ -176,6 +170,8 @@ class TrainingRun final : public LoopObserver {
     passes_ = start.passes;
     print_head(start);
     const ResidentData data(*device_.backend, setup_);
+    if (const std::string& file = options_.profile; !file.empty())
+      write_profile(file, setup_, *device_.backend, data, console_, [this] { return stop_asked(); });
     const LoopLimits limits{options_.target_accuracy, options_.max_seconds, options_.checkpoint_every.passes,
                             options_.checkpoint_every.steps};
     summary_.result = run_loop(setup_, *network_, *device_.backend, data, limits, start, *this);

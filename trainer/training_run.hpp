@@ -25,7 +25,9 @@ struct RunOptions {
   std::optional<double> max_seconds;
   CheckpointEvery checkpoint_every;
   std::string out;
-  std::string resume;  // RUN_OR_FILE
+  std::string resume;   // RUN_OR_FILE
+  std::string profile;  // file for a trace; empty: no profile
+  bool nondeterministic = false;
   bool no_save = false;
   bool json = false;
   bool quiet = false;

@@ -31,7 +31,10 @@ void require_poolable(const OpDesc& desc, const Window& window) {
 class CpuRecording final : public Recording {
  public:
   explicit CpuRecording(std::function<void()> step) : step_(std::move(step)) {}
-  void launch() override { step_(); }
+  void launch(std::uint64_t steps) override {
+    for (; steps > 0; --steps) step_();
+  }
+  std::size_t nodes() const override { return 0; }
 
  private:
   std::function<void()> step_;
@@ -51,9 +54,7 @@ class CpuBackend final : public Backend {
   DeviceInfo info() const override {
     DeviceInfo info;
     info.kind = "cpu";
-    info.cpu = read_cpu_info();
-    info.cpu.threads = context_.threads;
-    info.cpu.loops = context_.loops.name;
+    info.cpu = describe_cpu(context_.threads);
     info.name = fmt::format("CPU: {}, {} {}", info.cpu.model, context_.threads,
                             context_.threads == 1 ? "thread" : "threads");
     return info;
@@ -117,6 +118,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Recording> record(std::function<void()> step) override {
     return std::make_unique<CpuRecording>(std::move(step));
   }
+  std::uint64_t steps_per_launch() const override { return 1; }
   bool runs_ahead() const override { return false; }
   bool busy() const override { return false; }
   void wait() override {}
@@ -167,6 +169,13 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 }  // namespace cpu
+
+CpuInfo describe_cpu(int threads) {
+  CpuInfo info = cpu::read_cpu_info();
+  info.threads = threads;
+  info.loops = cpu::best_loops().name;
+  return info;
+}
 
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
   const int wanted = options.threads > 0 ? options.threads : cpu::usable_cores();

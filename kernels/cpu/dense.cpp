@@ -13,11 +13,12 @@ class Dense final : public Op {
       : Op(desc, batch),
         context_(context),
         relu_(desc.relu),
+        masks_dy_(desc.relu && !desc.dy_masked),
         outputs_(static_cast<std::size_t>(batch) * desc.out),
         product_(context.dnn, {batch, desc.in, desc.out, desc.bias, wants_dx}) {}
 
   std::size_t workspace_bytes() const override {
-    return aligned(product_.scratch_bytes()) + (relu_ ? aligned(outputs_ * sizeof(float)) : 0);
+    return aligned(product_.scratch_bytes()) + (masks_dy_ ? aligned(outputs_ * sizeof(float)) : 0);
   }
   std::size_t stored_count(int index) const override {
     return index == 0 ? product_.weight_floats() : Op::stored_count(index);
@@ -41,7 +42,7 @@ class Dense final : public Op {
     Carver carver(args.workspace);
     std::byte* scratch = carver.bytes(product_.scratch_bytes());
     const float* dy = args.dy;
-    if (relu_) {
+    if (masks_dy_) {
       float* masked = carver.floats(outputs_);  // [n, out]
       parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
         context_.loops.relu_backward(args.y, args.dy, masked, share.begin, share.end);
@@ -54,6 +55,7 @@ class Dense final : public Op {
 
   const CpuContext& context_;
   bool relu_;
+  bool masks_dy_;
   std::size_t outputs_;
   InnerProduct product_;
 };

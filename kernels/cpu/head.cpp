@@ -40,6 +40,8 @@ class Head final : public Op {
       : Op(desc, batch),
         context_(context),
         classes_(desc.classes),
+        masks_dx_(desc.masks_dx),
+        inputs_(static_cast<std::size_t>(batch) * desc.in),
         logits_(static_cast<std::size_t>(batch) * desc.classes),
         product_(context.dnn, {batch, desc.in, desc.classes, desc.bias, wants_dx}) {}
 
@@ -91,11 +93,18 @@ class Head final : public Op {
   void run_backward(const OpArgs& args) override {
     const auto* dy = reinterpret_cast<const float*>(args.saved);
     product_.backward_weights(args.x, dy, args.dw, args.db, args.workspace);
-    if (args.dx != nullptr) product_.backward_data(dy, args.w, args.dx, args.workspace);
+    if (args.dx == nullptr) return;
+    product_.backward_data(dy, args.w, args.dx, args.workspace);
+    if (!masks_dx_) return;
+    parallel(inputs_, 4096, context_.threads, [&](const Share& share) {
+      context_.loops.relu_backward(args.x, args.dx, args.dx, share.begin, share.end);
+    });
   }
 
   const CpuContext& context_;
   int classes_;
+  bool masks_dx_;
+  std::size_t inputs_;
   std::size_t logits_;
   InnerProduct product_;
 };

@@ -7,6 +7,10 @@ GpuAvailability gpu_availability() {
   return {false, "this program was built without the GPU engine (TRAINER_CUDA=OFF)"};
 }
 
+std::vector<GpuInfo> all_gpus() {
+  return {};
+}
+
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& /*options*/) {
   throw BackendError("--device cuda: " + gpu_availability().reason + "; use --device cpu or auto");
 }

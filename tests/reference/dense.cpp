@@ -77,7 +77,7 @@ void dense_forward(const DenseDesc& desc, Tensors& t) {
 void dense_backward(const DenseDesc& desc, Tensors& t) {
   const Product p = product_of(desc, t);
   Values g = t.dy;
-  if (desc.relu) {
+  if (desc.relu && !desc.dy_masked) {
     const Values y = product(p, t);
     for (std::size_t i = 0; i < g.size(); ++i) g[i] = y[i] > 0 ? g[i] : 0;
   }
@@ -108,6 +108,7 @@ void head_backward(const HeadDesc& desc, Tensors& t) {
     }
   }
   product_backward(p, g, t);
+  for (std::size_t i = 0; desc.masks_dx && i < t.dx.size(); ++i) t.dx[i] = t.x[i] > 0 ? t.dx[i] : 0;
 }
 
 }  // namespace trainer::reference

@@ -14,8 +14,9 @@ Command add_devices(CLI::App& app, const Environment& /*environment*/) {
   const auto json = std::make_shared<bool>(false);
   devices->add_flag("--json", *json, "as JSON [off]");
   return {devices, [json] {
-            const DeviceChoice choice = choose_device("auto", std::nullopt);
-            const DeviceInfo info = choice.backend->info();
+            const DeviceChoice choice = choose_device({});
+            DeviceInfo info = choice.backend->info();
+            if (info.gpus.empty()) info.gpus = all_gpus();
             fmt::print("{}", *json ? device_json(info, choice.gpu_reason).dump(2) + "\n"
                                    : device_report(info, choice.gpu_reason));
             require_output();

@@ -102,7 +102,8 @@ void print_json(const std::vector<Guess>& guesses, const TrainedNetwork& trained
 
 // 1 if any picture could not be read; the others are answered all the same.
 int predict(const Environment& environment, const PredictArguments& arguments) {
-  const DeviceChoice device = choose_device(arguments.device, arguments.threads);
+  const DeviceChoice device = choose_device(
+      {.device = arguments.device, .threads = arguments.threads, .plan_cache = environment.cache});
   const auto batch = static_cast<int>(std::min<std::size_t>(arguments.pictures.size(), 256));
   TrainedNetwork trained(environment, arguments.run, *device.backend, batch);
   std::vector<Guess> guesses;

@@ -45,8 +45,9 @@ CheckpointEvery parse_checkpoint_every(const std::string& text) {
 
 // A resumed run is the same run: what decides its weights comes from its checkpoint.
 void refuse_with_resume(const CLI::App& app) {
-  for (const char* name : {"--model", "--epochs", "--batch", "--lr", "--optimizer", "--seed", "--limit-train",
-                           "--validation", "--classes", "--channels", "--skip-bad-images", "--out"}) {
+  for (const char* name :
+       {"--model", "--epochs", "--batch", "--lr", "--optimizer", "--seed", "--limit-train", "--validation",
+        "--classes", "--channels", "--skip-bad-images", "--precision", "--out"}) {
     if (app.count(name) > 0) {
       throw UsageError(
           fmt::format("{} does not go with --resume: the run goes on with what it was begun with", name));
@@ -99,6 +100,11 @@ void add_data_options(CLI::App& app, RunOptions& run) {
 void add_run_options(CLI::App& app, TrainArguments& arguments) {
   RunOptions& run = arguments.run;
   app.add_option("--device", run.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  app.add_option(
+      "--precision", run.settings.precision,
+      "of products: fp32, or on a GPU tf32, which is faster and rounds their inputs to 10 bits [fp32]");
+  app.add_flag("--nondeterministic", run.nondeterministic,
+               "allow GPU algorithms whose last bits differ from run to run [off]");
   app.add_option("--threads", run.threads, "of the CPU engine [every usable core]");
   app.add_option(
       "--target-accuracy", arguments.target_accuracy,
@@ -112,6 +118,9 @@ void add_run_options(CLI::App& app, TrainArguments& arguments) {
   app.add_option("--checkpoint-every", arguments.checkpoint_every,
                  "epochs, or steps with the suffix: 500steps")
       ->capture_default_str();
+  app.add_option(
+      "--profile", run.profile,
+      "first time each op of some steps: a table, and a trace for chrome://tracing in FILE [none]");
   app.add_flag("--no-save", run.no_save, "write nothing [off]");
   app.add_flag("--json", run.json, "one JSON value a line on standard output [off]");
   app.add_flag("--quiet", run.quiet, "errors and warnings only [off]");

@@ -1,0 +1,32 @@
+// The CUDA engine's one way of failing: what was asked for, the code's name and number, the library's own
+// text, the place in this program.
+//   cudaMalloc of 37.00 GiB for the activations: cudaErrorMemoryAllocation (2): out of memory
+//   (cuda_backend.cpp:81)
+#pragma once
+
+#include <cuda_runtime.h>
+#include <string_view>
+
+#include "kernels/backend.hpp"
+
+namespace trainer::cuda {
+
+class CudaError : public BackendError {
+ public:
+  CudaError(std::string_view what, cudaError_t code, const char* file, int line);
+  cudaError_t code() const { return code_; }
+
+ private:
+  cudaError_t code_;
+};
+
+[[noreturn]] void fail(std::string_view what, cudaError_t code, const char* file, int line);
+
+// `what`: the call, as a reader would look it up. The place is the caller's; clang 14 has no
+// std::source_location.
+inline void check(cudaError_t code, std::string_view what, const char* file = __builtin_FILE(),
+                  int line = __builtin_LINE()) {
+  if (code != cudaSuccess) fail(what, code, file, line);
+}
+
+}  // namespace trainer::cuda

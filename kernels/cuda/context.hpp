@@ -1,0 +1,45 @@
+// What the CUDA engine's ops share, owned by the backend, and the functions that make them: one file an op,
+// with the file stems of kernels/cpu/.
+#pragma once
+
+#include <memory>
+
+#include "kernels/cuda/convolution.hpp"
+#include "kernels/cuda/launch.hpp"
+#include "kernels/cuda/product.hpp"
+#include "kernels/op.hpp"
+
+namespace trainer::cuda {
+
+constexpr unsigned kTickets = 256;
+
+struct CudaContext {
+  cudaStream_t stream = nullptr;
+  unsigned multiprocessors = 1;
+  Precision precision = Precision::fp32;
+  Convolutions* convolutions = nullptr;
+  Products* products = nullptr;
+  // On the device, kTickets of them, 0 between kernels: blocks count themselves off here, and the last one
+  // adds up what all have written (last_block.cuh). Kernels of a stream follow one another and share them.
+  unsigned* ticket = nullptr;
+};
+
+std::unique_ptr<Op> make_conv(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx);
+// Whether make_one_channel_conv has a kernel for it: one channel, stride 1, no dx, an edge and a pool as the
+// shipped networks have them.
+bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx);
+std::unique_ptr<Op> make_one_channel_conv(const CudaContext& context, const ConvDesc& desc, int batch);
+std::unique_ptr<Op> make_dense(const CudaContext& context, const DenseDesc& desc, int batch, bool wants_dx);
+std::unique_ptr<Op> make_head(const CudaContext& context, const HeadDesc& desc, int batch);
+std::unique_ptr<Op> make_maxpool(const CudaContext& context, const MaxPoolDesc& desc, int batch);
+std::unique_ptr<Op> make_avgpool(const CudaContext& context, const AvgPoolDesc& desc, int batch);
+std::unique_ptr<Op> make_relu(const CudaContext& context, const ReluDesc& desc, int batch);
+std::unique_ptr<Op> make_dropout(const CudaContext& context, const DropoutDesc& desc, int batch);
+std::unique_ptr<Op> make_batchnorm(const CudaContext& context, const BatchNormDesc& desc, int batch);
+
+// Opens and closes a step (backend.hpp).
+void launch_gather(const CudaContext& context, const GatherArgs& args);
+void launch_update(const CudaContext& context, const UpdateArgs& args);
+void launch_advance(const CudaContext& context, StepState* state);
+
+}  // namespace trainer::cuda

@@ -1,0 +1,57 @@
+// Convolutions as the library does them: the one door to cuDNN (cudnn_convolution.cpp; in the emulated build
+// tests/emulator/convolution.cpp). Maps are [n, h, w, c], filters [out, k, k, c], fp32; no bias, no
+// activation.
+#pragma once
+
+#include <cstddef>
+#include <cuda_runtime.h>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "kernels/op.hpp"
+#include "kernels/precision.hpp"
+
+namespace trainer::cuda {
+
+struct ConvolutionShape {
+  int batch = 1;
+  Shape in;
+  int out = 1;
+  int kernel = 1;
+  int stride = 1;
+  Border pad;
+  Precision precision = Precision::fp32;
+  bool wants_dx = true;  // whether backward_data is ever called
+};
+
+// One convolution made ready: a plan for each of its passes. The passes only launch, on the library's stream.
+class Convolution {
+ public:
+  virtual ~Convolution() = default;
+  virtual std::size_t workspace_bytes() const = 0;  // the largest of its passes
+  virtual std::string text() const = 0;             // the engines chosen: "forward 28, weights 20, data 71"
+
+  virtual void forward(const float* x, const float* w, float* y, void* workspace) = 0;
+  virtual void backward_weights(const float* x, const float* dy, float* dw, void* workspace) = 0;
+  virtual void backward_data(const float* dy, const float* w, float* dx, void* workspace) = 0;
+};
+
+struct ConvolutionOptions {
+  cudaStream_t stream = nullptr;
+  bool deterministic = true;              // engines that may give other bits each time are left out
+  std::filesystem::path plan_cache = {};  // folder of plans that were found before; empty: none
+};
+
+// The library's handle; outlives the convolutions made with it.
+class Convolutions {
+ public:
+  virtual ~Convolutions() = default;
+  virtual std::string version() const = 0;  // "9.14.0"
+  // Throws BackendError where the library has no engine for the shape.
+  virtual std::unique_ptr<Convolution> make(const ConvolutionShape& shape) = 0;
+};
+
+std::unique_ptr<Convolutions> open_convolutions(const ConvolutionOptions& options);
+
+}  // namespace trainer::cuda

@@ -1,0 +1,154 @@
+// The CUDA engine: one device, one stream, the libraries' handles, and the ops made with them. Everything on
+// the stream runs in the order in which it was launched.
+#include <fmt/format.h>
+
+#include "kernels/cuda/availability.hpp"
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_info.hpp"
+#include "kernels/cuda/recording.hpp"
+
+namespace trainer {
+
+namespace cuda {
+
+namespace {
+
+constexpr double kGibibyte = 1 << 30;
+
+cudaStream_t new_stream() {
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return stream;
+}
+
+unsigned multiprocessors_of(int device) {
+  int count = 0;
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+  return static_cast<unsigned>(count);
+}
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const CudaOptions& options)
+      : device_(use(options.device)),
+        stream_(new_stream()),
+        convolutions_(open_convolutions({stream_.get(), options.deterministic, options.plan_cache})),
+        products_(open_products(stream_.get())),
+        ticket_(allocate(kTickets * sizeof(unsigned), "the blocks' tickets")),
+        context_{stream_.get(),   multiprocessors_of(device_), options.precision, convolutions_.get(),
+                 products_.get(), ticket_.as<unsigned>()} {}
+
+  DeviceInfo info() const override {
+    return describe_device(device_, convolutions_->version(), products_->version());
+  }
+
+  Buffer allocate(std::size_t bytes, std::string_view what) override {
+    std::byte* data = get(bytes > 0 ? bytes : 1, what);
+    Buffer buffer(data, bytes, [](std::byte* memory) { static_cast<void>(cudaFree(memory)); });
+    check(cudaMemsetAsync(data, 0, bytes > 0 ? bytes : 1, stream_.get()), "cudaMemsetAsync");
+    return buffer;
+  }
+
+  Buffer hold(const void* data, std::size_t bytes, std::string_view what) override {
+    Buffer buffer = allocate(bytes, what);
+    upload(buffer.data(), data, bytes);
+    return buffer;
+  }
+
+  void upload(std::byte* to, const void* from, std::size_t bytes) override {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.get()), "a copy to the GPU");
+    wait();
+  }
+  void download(void* to, const std::byte* from, std::size_t bytes) override {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_.get()), "a copy from the GPU");
+    wait();
+  }
+
+  std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
+    return std::visit([&](const auto& d) { return make(d, batch, wants_dx); }, desc);
+  }
+
+  void gather(const GatherArgs& args) override { launch_gather(context_, args); }
+  void update(const UpdateArgs& args) override { launch_update(context_, args); }
+  void advance(StepState* state) override { launch_advance(context_, state); }
+
+  std::unique_ptr<Recording> record(std::function<void()> step) override {
+    return std::make_unique<CudaRecording>(stream_.get(), flight_, step);
+  }
+  std::uint64_t steps_per_launch() const override { return kStepsALaunch; }
+  bool runs_ahead() const override { return true; }
+  bool busy() const override { return flight_.busy(); }
+  void wait() override {
+    check(cudaStreamSynchronize(stream_.get()), "work on the GPU");
+    flight_.landed();
+  }
+
+ private:
+  static int use(int device) {
+    require_device(device);
+    check(cudaSetDevice(device), "cudaSetDevice");
+    return device;
+  }
+
+  std::byte* get(std::size_t bytes, std::string_view what) {
+    void* data = nullptr;
+    const cudaError_t code = cudaMalloc(&data, bytes);
+    if (code != cudaErrorMemoryAllocation) {
+      check(code, fmt::format("cudaMalloc of {} bytes for {}", bytes, what));
+      return static_cast<std::byte*>(data);
+    }
+    std::size_t free = 0;
+    std::size_t total = 0;
+    static_cast<void>(cudaGetLastError());
+    static_cast<void>(cudaMemGetInfo(&free, &total));
+    throw BackendError(fmt::format(
+        "out of GPU memory: {:.3f} GiB asked for {}, {:.3f} GiB of {:.3f} GiB free; a smaller --batch needs "
+        "less, and other processes may hold the rest (nvidia-smi)",
+        static_cast<double>(bytes) / kGibibyte, what, static_cast<double>(free) / kGibibyte,
+        static_cast<double>(total) / kGibibyte));
+  }
+
+  std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
+    if (is_one_channel_conv(d, wants_dx)) return make_one_channel_conv(context_, d, batch);
+    return make_conv(context_, d, batch, wants_dx);
+  }
+  std::unique_ptr<Op> make(const DenseDesc& d, int batch, bool wants_dx) {
+    return make_dense(context_, d, batch, wants_dx);
+  }
+  std::unique_ptr<Op> make(const HeadDesc& d, int batch, bool /*wants_dx*/) {
+    return make_head(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const MaxPoolDesc& d, int batch, bool /*wants_dx*/) {
+    return make_maxpool(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const AvgPoolDesc& d, int batch, bool /*wants_dx*/) {
+    return make_avgpool(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const ReluDesc& d, int batch, bool /*wants_dx*/) {
+    return make_relu(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const DropoutDesc& d, int batch, bool /*wants_dx*/) {
+    return make_dropout(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const BatchNormDesc& d, int batch, bool /*wants_dx*/) {
+    return make_batchnorm(context_, d, batch);
+  }
+
+  int device_;
+  Stream stream_;
+  std::unique_ptr<Convolutions> convolutions_;
+  std::unique_ptr<Products> products_;
+  Buffer ticket_;
+  CudaContext context_;
+  mutable Flight flight_;
+};
+
+}  // namespace
+
+}  // namespace cuda
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  return std::make_unique<cuda::CudaBackend>(options);
+}
+
+}  // namespace trainer

@@ -1,0 +1,21 @@
+// A thread's place in a grid that strides over its elements, and the ReLU that all kernels share.
+#pragma once
+
+#include <cuda_runtime.h>
+
+namespace trainer::cuda {
+
+__device__ inline std::size_t grid_index() {
+  return std::size_t{blockIdx.x} * blockDim.x + threadIdx.x;
+}
+
+__device__ inline std::size_t grid_stride() {
+  return std::size_t{gridDim.x} * blockDim.x;
+}
+
+// max(x, 0), except that NaN stays NaN: a network that blows up must reach the loss.
+__device__ inline float relu(float x) {
+  return x < 0 ? 0.0F : x;
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,235 @@
+// The last layer and its loss in two kernels. Forward: a warp an image: logits, softmax, loss, hit, and the
+// gradient of the logits, which backward needs and nobody else; the block that ends last adds up the images.
+//   loss = log(sum exp(y_j - max)) - (y_label - max),  dz_j = (softmax_j - [j = label]) / valid
+// Backward: one kernel whose first blocks make dw and db (a block a strip of inputs), the others dx.
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/grid.cuh"
+#include "kernels/cuda/last_block.cuh"
+
+namespace trainer::cuda {
+
+namespace {
+
+constexpr unsigned kWarp = 32;
+constexpr unsigned kThreads = 256;
+constexpr unsigned kRows = kThreads / kWarp;  // images of a block in forward; shares of the images in dw
+constexpr unsigned kStrip = kWarp;            // inputs of a block in dw
+constexpr int kMostClasses = 256;
+constexpr int kTile = 16;  // classes whose dw a thread sums at a time
+constexpr unsigned kMostDxBlocks = 2048;
+
+struct HeadShape {
+  unsigned batch = 1;
+  unsigned in = 1;
+  int classes = 2;
+  bool masks_dx = false;
+};
+
+struct HeadForward {
+  const float* x = nullptr;
+  const float* w = nullptr;
+  const float* b = nullptr;  // may be null
+  float* y = nullptr;
+  float* dz = nullptr;  // [n, classes], null in inference
+  const std::uint8_t* labels = nullptr;
+  float* losses = nullptr;       // [n]
+  std::uint8_t* hits = nullptr;  // [n]
+  StepState* state = nullptr;
+};
+
+__device__ float warp_sum(float value) {
+  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2)
+    value += __shfl_xor_sync(~0U, value, static_cast<int>(lane));
+  return value;
+}
+
+// The largest value of the warp and where it is, the first of equals.
+__device__ void warp_largest(float& value, int& index) {
+  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) {
+    const float other = __shfl_xor_sync(~0U, value, static_cast<int>(lane));
+    const int place = __shfl_xor_sync(~0U, index, static_cast<int>(lane));
+    if (other > value || (other == value && place < index)) {
+      value = other;
+      index = place;
+    }
+  }
+}
+
+// Logits of one row into `z`, by one warp.
+__device__ void logits_of_row(const HeadShape& s, const HeadForward& a, unsigned row, unsigned lane,
+                              float* z) {
+  const float* x = a.x + std::size_t{row} * s.in;
+  for (int j = 0; j < s.classes; ++j) {
+    const float* w = a.w + static_cast<std::size_t>(j) * s.in;
+    float sum = 0;
+    for (unsigned i = lane; i < s.in; i += kWarp) sum += x[i] * w[i];
+    sum = warp_sum(sum) + (a.b == nullptr ? 0.0F : a.b[j]);
+    if (lane == 0) z[j] = sum;
+  }
+  __syncwarp();
+}
+
+// Adds all rows' losses and hits to the step's sums, in an order that does not depend on the blocks.
+__device__ void add_up(const HeadForward& a, unsigned valid) {
+  __shared__ double losses[kThreads];
+  __shared__ unsigned hits[kThreads];
+  double loss = 0;
+  unsigned hit = 0;
+  for (unsigned n = threadIdx.x; n < valid; n += kThreads) {
+    loss += __ldcg(a.losses + n);
+    hit += __ldcg(a.hits + n);
+  }
+  losses[threadIdx.x] = loss;
+  hits[threadIdx.x] = hit;
+  for (unsigned half = kThreads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x >= half) continue;
+    losses[threadIdx.x] += losses[threadIdx.x + half];
+    hits[threadIdx.x] += hits[threadIdx.x + half];
+  }
+  if (threadIdx.x != 0) return;
+  a.state->batch_loss += static_cast<float>(losses[0]);
+  a.state->loss_sum += losses[0];
+  a.state->hits += hits[0];
+  a.state->images += valid;
+}
+
+__global__ void head_forward(HeadShape s, HeadForward a, unsigned* ticket) {
+  __shared__ float logits[kRows][kMostClasses];
+  const unsigned lane = threadIdx.x % kWarp;
+  const unsigned row = blockIdx.x * kRows + threadIdx.x / kWarp;
+  const unsigned valid = a.state->valid;
+  if (row < s.batch) {
+    float* z = logits[threadIdx.x / kWarp];
+    logits_of_row(s, a, row, lane, z);
+    float most = z[0];
+    int best = 0;
+    for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
+      if (z[j] > most) {
+        most = z[j];
+        best = j;
+      }
+    }
+    warp_largest(most, best);
+    float sum = 0;
+    for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) sum += expf(z[j] - most);
+    sum = warp_sum(sum);
+    const int label = a.labels[row];
+    const float scale = row < valid ? 1 / static_cast<float>(valid) : 0.0F;
+    for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
+      const std::size_t at = std::size_t{row} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(j);
+      a.y[at] = z[j];
+      if (a.dz != nullptr)
+        a.dz[at] = scale == 0 ? 0.0F : (expf(z[j] - most) / sum - (j == label ? 1.0F : 0.0F)) * scale;
+    }
+    if (lane == 0) {
+      a.losses[row] = logf(sum) - (z[label] - most);
+      a.hits[row] = best == label ? 1 : 0;
+    }
+  }
+  if (is_last_block(ticket, gridDim.x)) add_up(a, valid);
+}
+
+struct HeadBackward {
+  const float* x = nullptr;
+  const float* w = nullptr;
+  const float* dz = nullptr;
+  float* dw = nullptr;
+  float* db = nullptr;  // may be null
+  float* dx = nullptr;  // may be null
+};
+
+// dw of a strip of inputs; the input behind the last stands for the bias, as if it were 1 in every image.
+__device__ void weight_gradients(const HeadShape& s, const HeadBackward& a, unsigned strip) {
+  __shared__ float sums[kRows][kStrip];
+  const unsigned i = strip * kStrip + threadIdx.x % kStrip;
+  const unsigned share = threadIdx.x / kStrip;
+  for (int first = 0; first < s.classes; first += kTile) {
+    const int width = s.classes - first < kTile ? s.classes - first : kTile;
+    float own[kTile] = {};
+    for (unsigned n = share; i <= s.in && n < s.batch; n += kRows) {
+      const float x = i < s.in ? a.x[std::size_t{n} * s.in + i] : 1.0F;
+      const float* dz =
+          a.dz + std::size_t{n} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(first);
+#pragma unroll
+      for (int j = 0; j < kTile; ++j) {
+        if (j < width) own[j] += dz[j] * x;
+      }
+    }
+    for (int j = 0; j < width; ++j) {
+      float value = 0;
+#pragma unroll
+      for (int k = 0; k < kTile; ++k) value = k == j ? own[k] : value;
+      sums[share][threadIdx.x % kStrip] = value;
+      __syncthreads();
+      if (share == 0 && i <= s.in) {
+        float total = 0;
+        for (unsigned r = 0; r < kRows; ++r) total += sums[r][threadIdx.x];
+        if (i < s.in) a.dw[static_cast<std::size_t>(first + j) * s.in + i] = total;
+        if (i == s.in && a.db != nullptr) a.db[first + j] = total;
+      }
+      __syncthreads();
+    }
+  }
+}
+
+__global__ void head_backward(HeadShape s, HeadBackward a, unsigned strips) {
+  if (blockIdx.x < strips) {
+    weight_gradients(s, a, blockIdx.x);
+    return;
+  }
+  const std::size_t count = std::size_t{s.batch} * s.in;
+  const std::size_t stride = std::size_t{gridDim.x - strips} * blockDim.x;
+  for (std::size_t at = std::size_t{blockIdx.x - strips} * blockDim.x + threadIdx.x; at < count;
+       at += stride) {
+    const float* dz = a.dz + at / s.in * static_cast<unsigned>(s.classes);
+    const float* w = a.w + at % s.in;
+    float sum = 0;
+    for (int j = 0; j < s.classes; ++j) sum += dz[j] * w[static_cast<std::size_t>(j) * s.in];
+    a.dx[at] = s.masks_dx && !(a.x[at] > 0) ? 0.0F : sum;
+  }
+}
+
+class Head final : public Op {
+ public:
+  Head(const CudaContext& context, const HeadDesc& desc, int batch)
+      : Op(desc, batch),
+        context_(context),
+        shape_{static_cast<unsigned>(batch), static_cast<unsigned>(desc.in), desc.classes, desc.masks_dx} {}
+
+  std::size_t saved_bytes() const override {
+    return sizeof(float) * shape_.batch * static_cast<unsigned>(shape_.classes);
+  }
+  std::size_t workspace_bytes() const override { return (sizeof(float) + 1) * shape_.batch; }
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    HeadForward a{args.x, args.w, args.b, args.y, nullptr, args.labels, nullptr, nullptr, args.state};
+    if (args.mode == Mode::training) a.dz = reinterpret_cast<float*>(args.saved);
+    a.losses = reinterpret_cast<float*>(args.workspace);
+    a.hits = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
+    launch(context_.stream, {(shape_.batch + kRows - 1) / kRows, kThreads}, "head_forward", head_forward,
+           shape_, a, context_.ticket);
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const HeadBackward a{args.x,  args.w,  reinterpret_cast<const float*>(args.saved),
+                         args.dw, args.db, args.dx};
+    const unsigned strips = (shape_.in + 1 + kStrip - 1) / kStrip;
+    const std::size_t elements = args.dx == nullptr ? 0 : std::size_t{shape_.batch} * shape_.in;
+    const unsigned dx_blocks = elements == 0 ? 0 : cover(elements, kThreads, kMostDxBlocks).blocks;
+    launch(context_.stream, {strips + dx_blocks, kThreads}, "head_backward", head_backward, shape_, a,
+           strips);
+  }
+
+  const CudaContext& context_;
+  HeadShape shape_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_head(const CudaContext& context, const HeadDesc& desc, int batch) {
+  return std::make_unique<Head>(context, desc, batch);
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,100 @@
+#include "kernels/cuda/lt_matmul.hpp"
+
+#include <fmt/format.h>
+
+#include "kernels/backend.hpp"
+
+namespace trainer::cuda {
+
+namespace {
+
+constexpr std::uint32_t kAlignment = 16;  // of every pointer
+
+// The epilogues that read or write a bias are made of these.
+constexpr unsigned kWithBias = CUBLASLT_EPILOGUE_BIAS | CUBLASLT_EPILOGUE_BGRADA | CUBLASLT_EPILOGUE_BGRADB;
+
+using Layout = Handle<cublasLtMatrixLayoutOpaque_t, cublasLtMatrixLayoutDestroy>;
+
+Layout layout(int rows, int columns) {
+  return made<Layout>([&](cublasLtMatrixLayout_t* out) {
+    check(cublasLtMatrixLayoutCreate(out, CUDA_R_32F, static_cast<std::uint64_t>(rows),
+                                     static_cast<std::uint64_t>(columns), rows),
+          "cublasLtMatrixLayoutCreate");
+  });
+}
+
+template <typename T>
+void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t name, const T& value) {
+  check(cublasLtMatmulDescSetAttribute(operation, name, &value, sizeof(value)),
+        "cublasLtMatmulDescSetAttribute");
+}
+
+using Preference = Handle<cublasLtMatmulPreferenceOpaque_t, cublasLtMatmulPreferenceDestroy>;
+
+Preference preference(std::size_t workspace_limit) {
+  auto preference = made<Preference>([](cublasLtMatmulPreference_t* out) {
+    check(cublasLtMatmulPreferenceCreate(out), "cublasLtMatmulPreferenceCreate");
+  });
+  const auto set = [&](cublasLtMatmulPreferenceAttributes_t name, const auto& value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference.get(), name, &value, sizeof(value)),
+          "cublasLtMatmulPreferenceSetAttribute");
+  };
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{workspace_limit});
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, kAlignment);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, kAlignment);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, kAlignment);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, kAlignment);
+  return preference;
+}
+
+}  // namespace
+
+std::string status_text(cublasStatus_t status) {
+  return fmt::format("{} ({})", cublasLtGetStatusName(status), static_cast<int>(status));
+}
+
+void check(cublasStatus_t status, std::string_view what) {
+  if (status != CUBLAS_STATUS_SUCCESS) throw BackendError(fmt::format("{}: {}", what, status_text(status)));
+}
+
+Matmul::Matmul(const MatmulShape& s)
+    : operation_(made<decltype(operation_)>([&](cublasLtMatmulDesc_t* out) {
+        check(cublasLtMatmulDescCreate(out, s.compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
+      })),
+      a_(s.transpose_a ? layout(s.depth, s.rows) : layout(s.rows, s.depth)),
+      b_(s.transpose_b ? layout(s.columns, s.depth) : layout(s.depth, s.columns)),
+      d_(layout(s.rows, s.columns)),
+      beta_(s.beta),
+      has_bias_((s.epilogue & kWithBias) != 0) {
+  set(operation_.get(), CUBLASLT_MATMUL_DESC_TRANSA, s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+  set(operation_.get(), CUBLASLT_MATMUL_DESC_TRANSB, s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+  set(operation_.get(), CUBLASLT_MATMUL_DESC_EPILOGUE, s.epilogue);
+  // The heuristics read the alignment of the bias from its address.
+  if (has_bias_) set(operation_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, std::uintptr_t{kAlignment});
+}
+
+std::optional<Matmul> Matmul::find(cublasLtHandle_t lt, const MatmulShape& shape,
+                                   std::size_t workspace_limit) {
+  Matmul matmul(shape);
+  const Preference wishes = preference(workspace_limit);
+  cublasLtMatmulHeuristicResult_t result{};
+  int found = 0;
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(lt, matmul.operation_.get(), matmul.a_.get(), matmul.b_.get(),
+                                     matmul.d_.get(), matmul.d_.get(), wishes.get(), 1, &result, &found);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
+  check(status, "cublasLtMatmulAlgoGetHeuristic");
+  if (found == 0 || result.state != CUBLAS_STATUS_SUCCESS) return std::nullopt;
+  matmul.algorithm_ = result.algo;
+  matmul.workspace_ = result.workspaceSize;
+  return matmul;
+}
+
+cublasStatus_t Matmul::run(cublasLtHandle_t lt, cudaStream_t stream, const MatmulArgs& args) const {
+  const float alpha = 1;
+  if (has_bias_) set(operation_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, args.bias);
+  return cublasLtMatmul(lt, operation_.get(), &alpha, args.a, a_.get(), args.b, b_.get(), &beta_, args.d,
+                        d_.get(), args.d, d_.get(), &algorithm_, args.workspace, workspace_, stream);
+}
+
+}  // namespace trainer::cuda

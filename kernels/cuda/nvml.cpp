@@ -1,0 +1,147 @@
+// The functions that are loaded, and their binary interface: nvmlReturn_t is an int whose 0 is NVML_SUCCESS,
+// nvmlDevice_t an opaque pointer, the enumerations ints (NVML_TEMPERATURE_GPU = 0, NVML_CLOCK_SM = 1,
+// NVML_CLOCK_MEM = 2), units milliwatts, millijoules, MHz, degrees Celsius, percent. Source: NVML API
+// Reference, docs.nvidia.com/deploy/nvml-api, "Device Queries", "Device Structs", "nvmlClocksEventReasons"; a
+// versioned name (_v2) never changes its interface.
+#include "kernels/cuda/nvml.hpp"
+
+#include <array>
+#include <dlfcn.h>
+
+#include "kernels/throttle_reasons.hpp"
+
+namespace trainer::cuda {
+
+using NvmlDevice = void*;
+
+struct NvmlMemory {  // nvmlMemory_t
+  unsigned long long total;
+  unsigned long long free;
+  unsigned long long used;
+};
+
+struct NvmlUtilization {  // nvmlUtilization_t: percent of the last sample period
+  unsigned gpu;
+  unsigned memory;
+};
+
+struct NvmlCalls {
+  void* library = nullptr;
+  int (*init)() = nullptr;
+  int (*shutdown)() = nullptr;
+  int (*driver_version)(char*, unsigned) = nullptr;
+  int (*by_pci_bus_id)(const char*, NvmlDevice*) = nullptr;
+  int (*power)(NvmlDevice, unsigned*) = nullptr;
+  int (*power_limit)(NvmlDevice, unsigned*) = nullptr;
+  int (*temperature)(NvmlDevice, int, unsigned*) = nullptr;
+  int (*clock)(NvmlDevice, int, unsigned*) = nullptr;
+  int (*utilization)(NvmlDevice, NvmlUtilization*) = nullptr;
+  int (*clock_reasons)(NvmlDevice, unsigned long long*) = nullptr;
+  int (*energy)(NvmlDevice, unsigned long long*) = nullptr;
+  int (*memory)(NvmlDevice, NvmlMemory*) = nullptr;
+  int (*mig_mode)(NvmlDevice, unsigned*, unsigned*) = nullptr;
+};
+
+namespace {
+
+template <typename Call>
+void find(void* library, const char* name, Call** call) {
+  if (*call == nullptr) *call = reinterpret_cast<Call*>(dlsym(library, name));
+}
+
+void find_all(NvmlCalls* calls) {
+  void* library = calls->library;
+  find(library, "nvmlInit_v2", &calls->init);
+  find(library, "nvmlShutdown", &calls->shutdown);
+  find(library, "nvmlSystemGetDriverVersion", &calls->driver_version);
+  find(library, "nvmlDeviceGetHandleByPciBusId_v2", &calls->by_pci_bus_id);
+  find(library, "nvmlDeviceGetPowerUsage", &calls->power);
+  find(library, "nvmlDeviceGetEnforcedPowerLimit", &calls->power_limit);
+  find(library, "nvmlDeviceGetTemperature", &calls->temperature);
+  find(library, "nvmlDeviceGetClockInfo", &calls->clock);
+  find(library, "nvmlDeviceGetUtilizationRates", &calls->utilization);
+  find(library, "nvmlDeviceGetCurrentClocksEventReasons", &calls->clock_reasons);
+  find(library, "nvmlDeviceGetCurrentClocksThrottleReasons",
+       &calls->clock_reasons);  // its name before driver 535
+  find(library, "nvmlDeviceGetTotalEnergyConsumption", &calls->energy);
+  find(library, "nvmlDeviceGetMemoryInfo", &calls->memory);
+  find(library, "nvmlDeviceGetMigMode", &calls->mig_mode);
+}
+
+// What `call` answers for the arguments; nothing where it is missing or fails.
+template <typename Answer, typename Call, typename... Arguments>
+std::optional<Answer> ask(Call* call, Arguments... arguments) {
+  Answer answer{};
+  if (call == nullptr || call(arguments..., &answer) != 0) return std::nullopt;
+  return answer;
+}
+
+std::optional<double> thousandths(const std::optional<unsigned long long>& value) {
+  return value ? std::optional(static_cast<double>(*value) / 1000) : std::nullopt;
+}
+
+std::optional<int> whole(const std::optional<unsigned>& value) {
+  return value ? std::optional(static_cast<int>(*value)) : std::nullopt;
+}
+
+GpuSensors read_sensors(const NvmlCalls& calls, NvmlDevice device) {
+  constexpr int kSensorOfTheGpu = 0;
+  constexpr int kSmClock = 1;
+  constexpr int kMemoryClock = 2;
+  GpuSensors sensors;
+  sensors.power_watts = thousandths(ask<unsigned>(calls.power, device));
+  sensors.power_limit_watts = thousandths(ask<unsigned>(calls.power_limit, device));
+  sensors.energy_joules = thousandths(ask<unsigned long long>(calls.energy, device));
+  sensors.temperature_celsius = whole(ask<unsigned>(calls.temperature, device, kSensorOfTheGpu));
+  sensors.sm_clock_mhz = whole(ask<unsigned>(calls.clock, device, kSmClock));
+  sensors.memory_clock_mhz = whole(ask<unsigned>(calls.clock, device, kMemoryClock));
+  if (const auto utilization = ask<NvmlUtilization>(calls.utilization, device)) {
+    sensors.utilisation_percent = static_cast<int>(utilization->gpu);
+  }
+  if (const auto reasons = ask<unsigned long long>(calls.clock_reasons, device)) {
+    sensors.throttle_reasons = throttle_reasons(*reasons);
+  }
+  return sensors;
+}
+
+}  // namespace
+
+Nvml::Nvml(const char* library) {
+  auto calls = std::make_unique<NvmlCalls>();
+  calls->library = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+  if (calls->library == nullptr) return;
+  find_all(calls.get());
+  if (calls->init == nullptr || calls->by_pci_bus_id == nullptr || calls->init() != 0) {
+    dlclose(calls->library);
+    return;
+  }
+  calls_ = std::move(calls);
+}
+
+Nvml::~Nvml() {
+  if (!calls_) return;
+  if (calls_->shutdown != nullptr) calls_->shutdown();
+  dlclose(calls_->library);
+}
+
+std::string Nvml::driver_version() const {
+  std::array<char, 96> text{};  // NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE is 80
+  if (!calls_ || calls_->driver_version == nullptr) return "";
+  return calls_->driver_version(text.data(), text.size() - 1) == 0 ? text.data() : "";
+}
+
+NvmlReading Nvml::read(const std::string& pci_bus_id) const {
+  NvmlReading reading;
+  if (!calls_) return reading;
+  const auto device = ask<NvmlDevice>(calls_->by_pci_bus_id, pci_bus_id.c_str());
+  if (!device) return reading;
+  reading.sensors = read_sensors(*calls_, *device);
+  if (const auto memory = ask<NvmlMemory>(calls_->memory, *device)) reading.free_bytes = memory->free;
+  unsigned now = 0;
+  unsigned after_reset = 0;
+  if (calls_->mig_mode != nullptr && calls_->mig_mode(*device, &now, &after_reset) == 0)
+    reading.mig = now != 0;
+  return reading;
+}
+
+}  // namespace trainer::cuda

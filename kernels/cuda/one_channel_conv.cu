@@ -1,0 +1,287 @@
+// The first layer of a network on grey pictures: convolution of one channel + bias + max pool + ReLU in one
+// kernel, and the gradients of its filters in another. With one input channel there is nothing for tensor
+// cores, and the library would write the whole map, four times what is left of it behind a 2x2 pool.
+//   forward   it opens the step itself: gather's work costs a launch less here
+//             a block an image and a band of output rows: the picture lies in shared memory, a thread keeps
+//   its channel's
+//             filter in registers and makes all values of a pooling window from the same pixels
+//   backward  a block some channels and some images; only a window's winner has a gradient, so k x k terms an
+//   output.
+//             The blocks of the same channels add up what they have (last_block.cuh).
+#include <algorithm>
+
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/grid.cuh"
+#include "kernels/cuda/last_block.cuh"
+#include "kernels/cuda/picture.cuh"
+
+namespace trainer::cuda {
+
+namespace {
+
+constexpr unsigned kThreads = kPictureThreads;
+constexpr unsigned kWarp = 32;
+constexpr unsigned kWarps = kThreads / kWarp;
+constexpr unsigned kBands = 2;        // of output rows, a block each
+constexpr unsigned kChannels = 8;     // of a block in backward
+constexpr unsigned kMostShares = 32;  // of the images in backward
+
+struct Forward {
+  GatherArgs gather;  // where `gathers`: writes x and the rest as Backend::gather would
+  bool gathers = false;
+  const float* x = nullptr;
+  const float* w = nullptr;  // [channels, k, k]
+  const float* b = nullptr;  // may be null
+  float* y = nullptr;
+  std::uint8_t* winners = nullptr;  // null: not wanted
+};
+
+// The values of one pooling window, from its upper left pixel: kPool x kPool of them.
+template <int kEdge, int kPool>
+__device__ void window_values(const float* pixel, int pitch, const float (&filter)[kEdge * kEdge],
+                              float (&values)[kPool * kPool]) {
+  constexpr int kSpan = kEdge + kPool - 1;
+#pragma unroll
+  for (int i = 0; i < kPool * kPool; ++i) values[i] = 0;
+#pragma unroll
+  for (int r = 0; r < kSpan; ++r, pixel += pitch) {
+    float row[kSpan];
+#pragma unroll
+    for (int i = 0; i < kSpan; ++i) row[i] = pixel[i];
+#pragma unroll
+    for (int y = 0; y < kPool; ++y) {
+      if (r < y || r - y >= kEdge) continue;
+#pragma unroll
+      for (int x = 0; x < kPool; ++x) {
+#pragma unroll
+        for (int k = 0; k < kEdge; ++k) values[y * kPool + x] += row[x + k] * filter[(r - y) * kEdge + k];
+      }
+    }
+  }
+}
+
+template <int kEdge, int kPool>
+__global__ void __launch_bounds__(kThreads) first_conv(FirstConv s, Forward a) {
+  __shared__ float picture[kMostPixels];
+  const unsigned image = blockIdx.x / kBands;
+  if (a.gathers) {
+    gather_picture(s, a.gather, image, blockIdx.x % kBands == 0, picture);
+  } else {
+    load_picture(s, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
+  }
+  __syncthreads();
+  const unsigned c = threadIdx.x % s.channels;
+  const unsigned groups = kThreads / s.channels;
+  const unsigned group = threadIdx.x / s.channels;
+  if (group >= groups) return;
+  float filter[kEdge * kEdge];
+#pragma unroll
+  for (int k = 0; k < kEdge * kEdge; ++k) filter[k] = a.w[c * (kEdge * kEdge) + static_cast<unsigned>(k)];
+  const float bias = a.b == nullptr ? 0.0F : a.b[c];
+  const auto outputs = static_cast<unsigned>(s.rows * s.columns);
+  const unsigned band = (outputs + kBands - 1) / kBands;
+  const unsigned begin = blockIdx.x % kBands * band;
+  const unsigned end = begin + band < outputs ? begin + band : outputs;
+  for (unsigned p = begin + group; p < end; p += groups) {
+    const int y = static_cast<int>(p) / s.columns * s.stride;
+    const int x = static_cast<int>(p) % s.columns * s.stride;
+    float values[kPool * kPool];
+    window_values<kEdge, kPool>(picture + y * s.pw + x, s.pw, filter, values);
+    float best = values[0];
+    int winner = 0;
+#pragma unroll
+    for (int i = 1; i < kPool * kPool; ++i) {
+      const bool wins = values[i] > best || (isnan(values[i]) && !isnan(best));
+      best = wins ? values[i] : best;
+      winner = wins ? i : winner;
+    }
+    const std::size_t at = (std::size_t{image} * outputs + p) * s.channels + c;
+    a.y[at] = s.relu ? relu(best + bias) : best + bias;
+    if (a.winners != nullptr) a.winners[at] = static_cast<std::uint8_t>(winner);
+  }
+}
+
+struct Backward {
+  const float* x = nullptr;
+  const float* y = nullptr;
+  const float* dy = nullptr;
+  const std::uint8_t* winners = nullptr;  // null without a pool
+  float* dw = nullptr;
+  float* db = nullptr;       // may be null
+  float* partial = nullptr;  // [channel groups, shares, kChannels, k * k + 1]
+};
+
+// Adds the gradients of one picture's outputs to `sums`: k x k filter taps, then the bias.
+template <int kEdge, int kPool>
+__device__ void add_picture(const FirstConv& s, const Backward& a, const float* picture, std::size_t image,
+                            unsigned c, float (&sums)[kEdge * kEdge + 1]) {
+  const auto outputs = static_cast<unsigned>(s.rows * s.columns);
+  for (unsigned p = threadIdx.x / kChannels; p < outputs; p += kThreads / kChannels) {
+    const std::size_t at = (image * outputs + p) * s.channels + c;
+    const float dy = !s.relu || a.y[at] > 0 ? a.dy[at] : 0.0F;
+    const int winner = kPool > 1 ? a.winners[at] : 0;
+    const int y = static_cast<int>(p) / s.columns * s.stride + winner / kPool;
+    const int x = static_cast<int>(p) % s.columns * s.stride + winner % kPool;
+    const float* pixel = picture + y * s.pw + x;
+#pragma unroll
+    for (int r = 0; r < kEdge; ++r) {
+#pragma unroll
+      for (int k = 0; k < kEdge; ++k) sums[r * kEdge + k] += dy * pixel[r * s.pw + k];
+    }
+    sums[kEdge * kEdge] += dy;
+  }
+}
+
+template <int kEdge, int kPool>
+__global__ void __launch_bounds__(kThreads)
+    first_conv_backward(FirstConv s, Backward a, unsigned shares, unsigned* tickets) {
+  constexpr unsigned kTerms = kEdge * kEdge + 1;
+  __shared__ float picture[kMostPixels];
+  __shared__ float of_warp[kWarps][kChannels][kTerms];
+  const unsigned group = blockIdx.x / shares;
+  const unsigned share = blockIdx.x % shares;
+  const unsigned lane = threadIdx.x % kChannels;
+  const unsigned c = group * kChannels + lane;
+  float sums[kTerms] = {};
+  for (unsigned image = share; image < s.batch; image += shares) {
+    __syncthreads();
+    load_picture(s, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
+    __syncthreads();
+    if (c < s.channels) add_picture<kEdge, kPool>(s, a, picture, image, c, sums);
+  }
+#pragma unroll
+  for (unsigned k = 0; k < kTerms; ++k) {
+    float sum = sums[k];
+    for (unsigned step = kChannels; step < kWarp; step *= 2)
+      sum += __shfl_xor_sync(~0U, sum, static_cast<int>(step));
+    if (threadIdx.x % kWarp < kChannels) of_warp[threadIdx.x / kWarp][lane][k] = sum;
+  }
+  __syncthreads();
+  float* own = a.partial + std::size_t{blockIdx.x} * (kChannels * kTerms);
+  const float* all = a.partial + std::size_t{group} * shares * (kChannels * kTerms);
+  for (unsigned i = threadIdx.x; i < kChannels * kTerms; i += kThreads) {
+    float sum = 0;
+    for (unsigned w = 0; w < kWarps; ++w) sum += of_warp[w][i / kTerms][i % kTerms];
+    own[i] = sum;
+  }
+  if (!is_last_block(tickets + group, shares)) return;
+  for (unsigned i = threadIdx.x; i < kChannels * kTerms; i += kThreads) {
+    const unsigned channel = group * kChannels + i / kTerms;
+    if (channel >= s.channels) continue;
+    float sum = 0;
+#pragma unroll 8
+    for (unsigned b = 0; b < shares; ++b) sum += __ldcg(all + std::size_t{b} * (kChannels * kTerms) + i);
+    const unsigned k = i % kTerms;
+    if (k < kTerms - 1) a.dw[channel * (kTerms - 1) + k] = sum;
+    if (k == kTerms - 1 && a.db != nullptr) a.db[channel] = sum;
+  }
+}
+
+using ForwardKernel = void (*)(FirstConv, Forward);
+using BackwardKernel = void (*)(FirstConv, Backward, unsigned, unsigned*);
+
+struct Kernels {
+  ForwardKernel forward = nullptr;
+  BackwardKernel backward = nullptr;
+};
+
+template <int kEdge>
+Kernels kernels_of_pool(int pool) {
+  switch (pool) {
+    case 0:
+    case 1:
+      return {first_conv<kEdge, 1>, first_conv_backward<kEdge, 1>};
+    case 2:
+      return {first_conv<kEdge, 2>, first_conv_backward<kEdge, 2>};
+    case 3:
+      return {first_conv<kEdge, 3>, first_conv_backward<kEdge, 3>};
+    default:
+      return {};
+  }
+}
+
+Kernels kernels_for(const ConvDesc& desc) {
+  if (desc.kernel == 3) return kernels_of_pool<3>(desc.pool.size);
+  if (desc.kernel == 5) return kernels_of_pool<5>(desc.pool.size);
+  return {};
+}
+
+FirstConv shape_of(const ConvDesc& d, int batch) {
+  const Shape out = out_shape(d);
+  return {static_cast<unsigned>(batch),
+          d.in.h,
+          d.in.w,
+          d.pad.top,
+          d.pad.left,
+          d.in.h + d.pad.top + d.pad.bottom,
+          d.in.w + d.pad.left + d.pad.right,
+          out.h,
+          out.w,
+          d.pool ? d.pool.stride : 1,
+          static_cast<unsigned>(d.out),
+          d.relu};
+}
+
+class OneChannelConv final : public Op {
+ public:
+  OneChannelConv(const CudaContext& context, const ConvDesc& desc, int batch)
+      : Op(desc, batch),
+        context_(context),
+        pooled_(desc.pool.size > 1),
+        shape_(shape_of(desc, batch)),
+        kernels_(kernels_for(desc)),
+        outputs_(static_cast<std::size_t>(batch) * out_shape(desc).size()),
+        terms_(static_cast<std::size_t>(desc.kernel) * desc.kernel + 1),
+        groups_((shape_.channels + kChannels - 1) / kChannels),
+        shares_(std::min(shape_.batch, kMostShares)) {}
+
+  bool gathers() const override { return true; }
+  std::size_t saved_bytes() const override { return pooled_ ? outputs_ : 0; }
+  std::size_t workspace_bytes() const override {
+    return sizeof(float) * groups_ * shares_ * kChannels * terms_;
+  }
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    Forward a;
+    a.gathers = args.gather != nullptr;
+    if (a.gathers) a.gather = *args.gather;
+    a.x = args.x;
+    a.w = args.w;
+    a.b = args.b;
+    a.y = args.y;
+    if (pooled_ && args.mode == Mode::training) a.winners = reinterpret_cast<std::uint8_t*>(args.saved);
+    launch(context_.stream, {shape_.batch * kBands, kThreads}, "first_conv", kernels_.forward, shape_, a);
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const auto* winners = pooled_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
+    const Backward a{
+        args.x, args.y, args.dy, winners, args.dw, args.db, reinterpret_cast<float*>(args.workspace)};
+    launch(context_.stream, {groups_ * shares_, kThreads}, "first_conv_backward", kernels_.backward, shape_,
+           a, shares_, context_.ticket);
+  }
+
+  const CudaContext& context_;
+  bool pooled_;
+  FirstConv shape_;
+  Kernels kernels_;
+  std::size_t outputs_;
+  std::size_t terms_;
+  unsigned groups_, shares_;
+};
+
+}  // namespace
+
+bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx) {
+  const int pixels =
+      (desc.in.h + desc.pad.top + desc.pad.bottom) * (desc.in.w + desc.pad.left + desc.pad.right);
+  return !wants_dx && desc.in.c == 1 && desc.stride == 1 && desc.out <= static_cast<int>(kThreads) &&
+         pixels <= static_cast<int>(kMostPixels) && kernels_for(desc).forward != nullptr;
+}
+
+std::unique_ptr<Op> make_one_channel_conv(const CudaContext& context, const ConvDesc& desc, int batch) {
+  return std::make_unique<OneChannelConv>(context, desc, batch);
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,205 @@
+// Pooling. Forward: a thread an output. Backward: a thread an element of the map, which asks the windows that
+// hold it, so that every element is written once and overlapping windows need no atomics.
+#include <string>
+
+#include "kernels/cuda/channel_sums.cuh"
+#include "kernels/cuda/grid.cuh"
+#include "kernels/cuda/pool.hpp"
+
+namespace trainer::cuda {
+
+namespace {
+
+constexpr unsigned kThreads = 256;
+constexpr unsigned kMostBlocks = 8192;
+constexpr int kLargestWindow = 15;
+
+// [n, y, x, c] of a flat index into maps of one shape.
+struct Place {
+  int n, y, x, c;
+};
+
+__device__ Place place_of(std::size_t index, const Shape& shape) {
+  const auto channels = static_cast<std::size_t>(shape.c);
+  const auto width = static_cast<std::size_t>(shape.w);
+  const auto height = static_cast<std::size_t>(shape.h);
+  const std::size_t row = index / channels / width;
+  return {static_cast<int>(row / height), static_cast<int>(row % height),
+          static_cast<int>(index / channels % width), static_cast<int>(index % channels)};
+}
+
+__device__ std::size_t index_of(const Place& p, const Shape& shape) {
+  return ((static_cast<std::size_t>(p.n) * shape.h + p.y) * shape.w + p.x) * shape.c + p.c;
+}
+
+// The windows along one axis that hold position `at`: first to last.
+struct Range {
+  int first, last;
+};
+
+__device__ Range windows_over(int at, const Window& window, int positions) {
+  const int first = at < window.size ? 0 : (at - window.size) / window.stride + 1;
+  const int last = at / window.stride;
+  return {first, last < positions ? last : positions - 1};
+}
+
+__global__ void maxpool(PoolShape s, PoolForward args, std::size_t count) {
+  for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
+    const Place out = place_of(i, s.out);
+    const Place corner{out.n, out.y * s.window.stride, out.x * s.window.stride, out.c};
+    const float* row = args.map + index_of(corner, s.map);
+    float best = *row;
+    int winner = 0;
+    for (int y = 0; y < s.window.size; ++y, row += static_cast<std::size_t>(s.map.w) * s.map.c) {
+      for (int x = 0; x < s.window.size; ++x) {
+        const float value = row[static_cast<std::size_t>(x) * s.map.c];
+        const bool wins = value > best || (isnan(value) && !isnan(best));
+        best = wins ? value : best;
+        winner = wins ? y * s.window.size + x : winner;
+      }
+    }
+    if (args.bias != nullptr) best += args.bias[out.c];
+    args.y[i] = s.relu ? relu(best) : best;
+    if (args.winners != nullptr) args.winners[i] = static_cast<std::uint8_t>(winner);
+  }
+}
+
+// dy of output i as far as it goes through the ReLU.
+__device__ float passed(const PoolShape& s, const PoolBackward& args, std::size_t i) {
+  return !s.relu || args.y[i] > 0 ? args.dy[i] : 0.0F;
+}
+
+__device__ float gradient_at(const PoolShape& s, const PoolBackward& args, const Place& at) {
+  const Range rows = windows_over(at.y, s.window, s.out.h);
+  const Range columns = windows_over(at.x, s.window, s.out.w);
+  float sum = 0;
+  for (int y = rows.first; y <= rows.last; ++y) {
+    for (int x = columns.first; x <= columns.last; ++x) {
+      const std::size_t i = index_of({at.n, y, x, at.c}, s.out);
+      const int own = (at.y - y * s.window.stride) * s.window.size + (at.x - x * s.window.stride);
+      if (args.winners[i] == own) sum += passed(s, args, i);
+    }
+  }
+  return sum;
+}
+
+__global__ void maxpool_backward(PoolShape s, PoolBackward args, std::size_t count, ChannelSums sums,
+                                 unsigned* ticket) {
+  for (std::size_t i = grid_index(); i < count; i += grid_stride())
+    args.dmap[i] = gradient_at(s, args, place_of(i, s.map));
+  if (args.db == nullptr) return;
+  const auto channels = static_cast<std::size_t>(s.out.c);
+  write_partial_sums<float, 1>(
+      sums, args.partial, [&](std::size_t p, unsigned c, int) { return passed(s, args, p * channels + c); });
+  if (!is_last_block(ticket, gridDim.x)) return;
+  finish_sums<float, 1>(sums, args.partial, [&](unsigned c, int, float sum) { args.db[c] = sum; });
+}
+
+__global__ void avgpool(PoolShape s, const float* x, float* y, std::size_t count) {
+  const float share = 1.0F / static_cast<float>(s.window.size * s.window.size);
+  for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
+    const Place out = place_of(i, s.out);
+    float sum = 0;
+    for (int dy = 0; dy < s.window.size; ++dy) {
+      for (int dx = 0; dx < s.window.size; ++dx) {
+        sum += x[index_of({out.n, out.y * s.window.stride + dy, out.x * s.window.stride + dx, out.c}, s.map)];
+      }
+    }
+    y[i] = sum * share;
+  }
+}
+
+__global__ void avgpool_backward(PoolShape s, const float* dy, float* dx, std::size_t count) {
+  const float share = 1.0F / static_cast<float>(s.window.size * s.window.size);
+  for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
+    const Place at = place_of(i, s.map);
+    const Range rows = windows_over(at.y, s.window, s.out.h);
+    const Range columns = windows_over(at.x, s.window, s.out.w);
+    float sum = 0;
+    for (int y = rows.first; y <= rows.last; ++y) {
+      for (int x = columns.first; x <= columns.last; ++x) sum += dy[index_of({at.n, y, x, at.c}, s.out)];
+    }
+    dx[i] = sum * share;
+  }
+}
+
+std::size_t count_of(const PoolShape& s, const Shape& shape) {
+  return static_cast<std::size_t>(s.batch) * shape.size();
+}
+
+class MaxPool final : public Op {
+ public:
+  MaxPool(const CudaContext& context, const MaxPoolDesc& desc, int batch)
+      : Op(desc, batch), context_(context), shape_{batch, desc.in, out_shape(desc), desc.window, false} {}
+
+  std::size_t saved_bytes() const override { return count_of(shape_, shape_.out); }
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    launch_maxpool(context_, shape_,
+                   {args.x, nullptr, args.y, args.mode == Mode::training ? winners_of(args) : nullptr});
+  }
+  void run_backward(const OpArgs& args) override {
+    if (args.dx == nullptr) return;
+    launch_maxpool_backward(context_, shape_, {args.dy, args.y, winners_of(args), args.dx, nullptr, nullptr});
+  }
+  static std::uint8_t* winners_of(const OpArgs& args) { return reinterpret_cast<std::uint8_t*>(args.saved); }
+
+  const CudaContext& context_;
+  PoolShape shape_;
+};
+
+class AvgPool final : public Op {
+ public:
+  AvgPool(const CudaContext& context, const AvgPoolDesc& desc, int batch)
+      : Op(desc, batch), context_(context), shape_{batch, desc.in, out_shape(desc), desc.window, false} {}
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    const std::size_t count = count_of(shape_, shape_.out);
+    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool", avgpool, shape_, args.x, args.y,
+           count);
+  }
+  void run_backward(const OpArgs& args) override {
+    if (args.dx == nullptr) return;
+    const std::size_t count = count_of(shape_, shape_.map);
+    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool_backward", avgpool_backward, shape_,
+           args.dy, args.dx, count);
+  }
+
+  const CudaContext& context_;
+  PoolShape shape_;
+};
+
+}  // namespace
+
+void require_poolable(const OpDesc& desc, const Window& window) {
+  if (window.size <= kLargestWindow) return;
+  throw BackendError(describe(desc) + ": the GPU engine pools windows of at most " +
+                     std::to_string(kLargestWindow) + " by " + std::to_string(kLargestWindow) +
+                     "; use avgpool, or pool in two steps");
+}
+
+void launch_maxpool(const CudaContext& context, const PoolShape& shape, const PoolForward& args) {
+  const std::size_t count = count_of(shape, shape.out);
+  launch(context.stream, cover(count, kThreads, kMostBlocks), "maxpool", maxpool, shape, args, count);
+}
+
+void launch_maxpool_backward(const CudaContext& context, const PoolShape& shape, const PoolBackward& args) {
+  const std::size_t count = count_of(shape, shape.map);
+  const ChannelSums sums{count_of(shape, shape.out) / static_cast<std::size_t>(shape.out.c), shape.out.c};
+  const unsigned most = args.db == nullptr ? kMostBlocks : kSumBlocks;
+  launch(context.stream, cover(count, kSumThreads, most), "maxpool_backward", maxpool_backward, shape, args,
+         count, sums, context.ticket);
+}
+
+std::unique_ptr<Op> make_maxpool(const CudaContext& context, const MaxPoolDesc& desc, int batch) {
+  require_poolable(desc, desc.window);
+  return std::make_unique<MaxPool>(context, desc, batch);
+}
+
+std::unique_ptr<Op> make_avgpool(const CudaContext& context, const AvgPoolDesc& desc, int batch) {
+  return std::make_unique<AvgPool>(context, desc, batch);
+}
+
+}  // namespace trainer::cuda

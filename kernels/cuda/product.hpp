@@ -1,0 +1,47 @@
+// Dense products as the library does them: the one door to cuBLASLt (cublas_product.cpp; in the emulated
+// build tests/emulator/product.cpp). x [n, in], w [out, in], y [n, out], all fp32 and row by row.
+#pragma once
+
+#include <cstddef>
+#include <cuda_runtime.h>
+#include <memory>
+#include <string>
+
+#include "kernels/precision.hpp"
+
+namespace trainer::cuda {
+
+struct ProductShape {
+  int batch = 1;
+  int in = 1;
+  int out = 1;
+  bool sums_dy = false;  // whether backward_weights also gives db
+  bool wants_dx = true;  // whether backward_data is ever called
+  Precision precision = Precision::fp32;
+};
+
+// One layer's three products made ready. They only launch, on the library's stream.
+class Product {
+ public:
+  virtual ~Product() = default;
+  virtual std::size_t workspace_bytes() const = 0;
+
+  // y = x w^T
+  virtual void forward(const float* x, const float* w, float* y, void* workspace) = 0;
+  // dw = dy^T x, and with sums_dy db = the sum of dy over its rows
+  virtual void backward_weights(const float* x, const float* dy, float* dw, float* db, void* workspace) = 0;
+  // dx = dy w
+  virtual void backward_data(const float* dy, const float* w, float* dx, void* workspace) = 0;
+};
+
+// The library's handle; outlives the products made with it.
+class Products {
+ public:
+  virtual ~Products() = default;
+  virtual std::string version() const = 0;
+  virtual std::unique_ptr<Product> make(const ProductShape& shape) = 0;  // throws BackendError
+};
+
+std::unique_ptr<Products> open_products(cudaStream_t stream);
+
+}  // namespace trainer::cuda

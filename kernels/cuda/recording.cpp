@@ -1,0 +1,68 @@
+// Capture and replay.
+#include "kernels/cuda/recording.hpp"
+
+#include "kernels/cuda/check.hpp"
+
+namespace trainer::cuda {
+
+namespace {
+
+Graph capture(cudaStream_t stream, const std::function<void()>& step, std::uint64_t steps) {
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  cudaGraph_t graph = nullptr;
+  try {
+    for (std::uint64_t s = 0; s < steps; ++s) step();
+  } catch (...) {
+    static_cast<void>(cudaStreamEndCapture(stream, &graph));
+    const Graph half(graph);
+    static_cast<void>(cudaGetLastError());
+    throw;
+  }
+  check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+  return Graph(graph);
+}
+
+GraphExec instantiate(const Graph& graph) {
+  cudaGraphExec_t exec = nullptr;
+  check(cudaGraphInstantiate(&exec, graph.get(), 0), "cudaGraphInstantiate");
+  return GraphExec(exec);
+}
+
+}  // namespace
+
+void Flight::took_off(cudaStream_t stream) {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  events_.emplace_back(event);
+  check(cudaEventRecord(event, stream), "cudaEventRecord");
+}
+
+bool Flight::busy() {
+  while (!events_.empty()) {
+    const cudaError_t state = cudaEventQuery(events_.front().get());
+    if (state == cudaErrorNotReady) {
+      static_cast<void>(cudaGetLastError());
+      break;
+    }
+    check(state, "a training step on the GPU");
+    events_.pop_front();
+  }
+  return events_.size() >= kMost;
+}
+
+CudaRecording::CudaRecording(cudaStream_t stream, Flight& flight, const std::function<void()>& step)
+    : stream_(stream), flight_(flight) {
+  const Graph one = capture(stream, step, 1);
+  check(cudaGraphGetNodes(one.get(), nullptr, &nodes_), "cudaGraphGetNodes");
+  one_ = instantiate(one);
+  many_ = instantiate(capture(stream, step, kStepsALaunch));
+}
+
+void CudaRecording::launch(std::uint64_t steps) {
+  for (; steps >= kStepsALaunch; steps -= kStepsALaunch)
+    check(cudaGraphLaunch(many_.get(), stream_), "cudaGraphLaunch");
+  for (; steps > 0; --steps) check(cudaGraphLaunch(one_.get(), stream_), "cudaGraphLaunch");
+  flight_.took_off(stream_);
+}
+
+}  // namespace trainer::cuda

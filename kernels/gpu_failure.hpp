@@ -1,0 +1,62 @@
+// Why a GPU cannot be used, told apart: the CUDA runtime gives one code for several causes, so the machine is
+// looked at as well. The asking goes through GpuProbe, so that tests play every failure on a machine without
+// a GPU; codes are those of cudaError_t, as numbers, since a build without CUDA has these texts too.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace trainer {
+
+struct GpuFailure {
+  std::string cause;
+  std::string next_step;
+  std::string text() const { return cause + "; " + next_step; }
+};
+
+// What the machine shows of its GPUs, looked up once something failed.
+struct GpuSurroundings {
+  bool inside_container = false;
+  std::optional<std::string> cuda_visible_devices;    // the variables of these names
+  std::optional<std::string> nvidia_visible_devices;  //
+  std::vector<std::string> device_files;              // "/dev/nvidia0", ...
+  int pci_gpus = 0;                                   // of NVIDIA, on the PCI bus
+  std::string kernel_module;                          // "580.65.06"; empty where none is loaded
+  std::string driver_library;                         // path of libcuda.so.1; empty where it cannot be loaded
+  int driver_version = 0;                             // CUDA that libcuda.so.1 serves: 13000; 0 unknown
+  int runtime_version = 0;                            // CUDA that this program was built with
+};
+
+struct GpuTraits {
+  int code = 0;  // of asking for them
+  std::string name;
+  int major = 0;
+  int minor = 0;
+  std::string compute_mode;  // as in GpuInfo
+};
+
+class GpuProbe {
+ public:
+  virtual ~GpuProbe() = default;
+  struct Count {
+    int code = 0;
+    int devices = 0;
+  };
+  virtual Count count() const = 0;
+  virtual GpuTraits traits(int device) const = 0;
+  virtual int open(int device) const = 0;             // makes the device's context; a code
+  virtual std::string architectures() const = 0;      // built in, as CMake writes them
+  virtual std::string code_name(int code) const = 0;  // "cudaErrorNoDevice (100)"
+  virtual GpuSurroundings surroundings() const = 0;
+};
+
+// Nothing where `device` can be used. Its context is open then.
+std::optional<GpuFailure> find_gpu_failure(const GpuProbe& probe, int device);
+
+// What a code of the CUDA runtime means on this machine; `name` is probe.code_name(code).
+GpuFailure explain_gpu_code(int code, const std::string& name, const GpuSurroundings& around);
+
+std::string cuda_version_text(int version);  // "13.0" of 13000
+
+}  // namespace trainer

@@ -1,0 +1,225 @@
+#include "tests/emulator/block.hpp"
+
+#include <bit>
+#include <cstdlib>
+#include <fmt/format.h>
+
+#include "tests/emulator/places.hpp"
+
+namespace emulator {
+
+Position position;
+
+Block& block() {
+  static Block only;
+  return only;
+}
+
+void Block::run(const std::function<void()>& thread, dim3 size, std::uint64_t seed) {
+  thread_ = &thread;
+  prepare(size);
+  order_ = Permutation(static_cast<std::uint64_t>(count_), seed);
+  Fiber::change(main_, idle_fiber());
+  current_ = nullptr;
+  if (!failure_) return;
+  ready_.clear();
+  idle_.clear();
+  fibers_.clear();  // with them whatever still waits
+  const std::unique_ptr<LaunchFailure> failure = std::move(failure_);
+  throw LaunchFailure(*failure);
+}
+
+void Block::prepare(dim3 size) {
+  count_ = static_cast<int>(size.x * size.y * size.z);
+  started_ = 0;
+  gone_ = 0;
+  barrier_.waiting = 0;
+  threads_.resize(static_cast<std::size_t>(count_));
+  for (int number = 0; number < count_; ++number) {
+    Thread& thread = threads_[static_cast<std::size_t>(number)];
+    const auto n = static_cast<unsigned>(number);
+    thread.number = number;
+    thread.index = {n % size.x, n / size.x % size.y, n / size.x / size.y};
+    thread.state = State::fresh;
+  }
+  const int warps = (count_ + kWarp - 1) / kWarp;
+  warps_.assign(static_cast<std::size_t>(warps), Warp{~0U, 0});
+  if (const int rest = count_ % kWarp; rest > 0)
+    warps_.back().present = (1U << static_cast<unsigned>(rest)) - 1;
+}
+
+void Block::work() {
+  Fiber::begin();
+  Block& self = block();
+  for (;;) self.start_threads();
+}
+
+// Runs on a fiber of its own. A thread that never waits costs no switch: the next one follows on the same
+// fiber.
+void Block::start_threads() {
+  Fiber* mine = idle_.back();
+  idle_.pop_back();
+  while (started_ < count_ && ready_.empty()) {
+    Thread& thread = threads_[order_(static_cast<std::uint64_t>(started_++))];
+    thread.fiber = mine;
+    thread.state = State::running;
+    current_ = &thread;
+    position.thread = thread.index;
+    (*thread_)();
+    leave(thread);
+  }
+  idle_.push_back(mine);
+  Fiber& other = next();
+  if (&other != mine) Fiber::change(*mine, other);
+}
+
+void Block::leave(Thread& self) {
+  self.state = State::gone;
+  ++gone_;
+  if (barrier_.waiting > 0) {
+    std::string why = fmt::format(
+        "thread {} returned while thread {} waits at {} ({}): all threads of a "
+        "block must come to a barrier",
+        self.number, barrier_.first, barrier_.name, text(barrier_.place));
+    fail(cudaErrorLaunchFailure, std::move(why));
+  }
+  Warp& warp = warps_[static_cast<std::size_t>(self.number / kWarp)];
+  warp.present &= ~(1U << static_cast<unsigned>(self.number % kWarp));
+  for (unsigned rest = warp.waiting; rest != 0; rest &= rest - 1) {
+    const int lane = std::countr_zero(rest);
+    const WarpCall& call = threads_[static_cast<std::size_t>(self.number / kWarp * kWarp + lane)].call;
+    if (!has(call.mask, self.number % kWarp)) continue;
+    std::string why = fmt::format(
+        "thread {} returned while lane {} of its warp waits for it at {} ({}), mask "
+        "{:08x}",
+        self.number, lane, call.name, text(call.place), call.mask);
+    fail(cudaErrorLaunchFailure, std::move(why));
+  }
+}
+
+// Waits until somebody has made this thread ready.
+void Block::park(Thread& self) {
+  Fiber& other = next();
+  if (&other != self.fiber) Fiber::change(*self.fiber, other);
+  self.state = State::running;
+  current_ = &self;
+  position.thread = self.index;
+}
+
+// Where to go on: with a thread that has what it waited for, else with threads that have not begun, else back
+// to run().
+Fiber& Block::next() {
+  if (!ready_.empty()) {
+    Fiber& fiber = *ready_.front()->fiber;
+    ready_.pop_front();
+    return fiber;
+  }
+  if (started_ < count_) return idle_fiber();
+  if (gone_ < count_ && !failure_) {
+    failure_ = std::make_unique<LaunchFailure>(LaunchFailure{cudaErrorLaunchFailure, waiting_text()});
+  }
+  return main_;
+}
+
+// Stays in idle_ until it begins to work.
+Fiber& Block::idle_fiber() {
+  if (idle_.empty()) {
+    fibers_.push_back(std::make_unique<Fiber>(&Block::work, static_cast<unsigned>(fibers_.size())));
+    idle_.push_back(fibers_.back().get());
+  }
+  return *idle_.back();
+}
+
+// The frames of the thread are left as they are, so nothing on them may own memory: the text is moved from.
+void Block::fail(cudaError_t code, std::string text) {
+  failure_ = std::make_unique<LaunchFailure>(LaunchFailure{code, std::move(text)});
+  Fiber::change(*current_->fiber, main_);
+  std::abort();  // nobody comes back to a fiber that failed
+}
+
+bool Block::overflowed(const void* address) const {
+  return current_ != nullptr && current_->fiber->holds(address);
+}
+
+int Block::wait_for_block(BarrierKind kind, const char* name, int value, Place place) {
+  Thread& self = *current_;
+  join_barrier(self, kind, name, place);
+  if (value != 0) ++barrier_.true_values;
+  if (barrier_.waiting == count_) {
+    open_barrier(self);
+  } else {
+    self.state = State::at_barrier;
+    park(self);
+  }
+  return barrier_.result;
+}
+
+void Block::join_barrier(Thread& self, BarrierKind kind, const char* name, Place place) {
+  if (gone_ > 0) {
+    std::string why = fmt::format(
+        "thread {} waits at {} ({}) after other threads have returned: all threads "
+        "of a block must come to a barrier",
+        self.number, name, text(place));
+    fail(cudaErrorLaunchFailure, std::move(why));
+  }
+  if (barrier_.waiting == 0) {
+    barrier_ = {kind, name, place, self.number, 0, 0, barrier_.result};
+  } else if (kind != barrier_.kind || !same(place, barrier_.place)) {
+    std::string why =
+        fmt::format("thread {} waits at {} ({}), thread {} at {} ({}): not the same barrier", self.number,
+                    name, text(place), barrier_.first, barrier_.name, text(barrier_.place));
+    fail(cudaErrorLaunchFailure, std::move(why));
+  }
+  ++barrier_.waiting;
+}
+
+void Block::open_barrier(const Thread& last) {
+  const int yes = barrier_.true_values;
+  if (barrier_.kind == BarrierKind::count) barrier_.result = yes;
+  if (barrier_.kind == BarrierKind::any) barrier_.result = yes > 0 ? 1 : 0;
+  if (barrier_.kind == BarrierKind::all) barrier_.result = yes == count_ ? 1 : 0;
+  barrier_.waiting = 0;
+  for (int i = 0; i < count_; ++i) {
+    Thread& thread = threads_[order_(static_cast<std::uint64_t>(i))];
+    if (&thread == &last) continue;
+    thread.state = State::ready;
+    ready_.push_back(&thread);
+  }
+}
+
+// Nobody can go on: says who waits where.
+std::string Block::waiting_text() const {
+  const Thread* in_warp = nullptr;
+  for (const Thread& thread : threads_) {
+    if (thread.state == State::in_warp) in_warp = &thread;
+  }
+  std::string all = "threads wait for one another: ";
+  if (in_warp != nullptr) {
+    all += fmt::format("thread {} at {} ({}), mask {:08x}", in_warp->number, in_warp->call.name,
+                       text(in_warp->call.place), in_warp->call.mask);
+  }
+  if (barrier_.waiting > 0) {
+    all += fmt::format("{}{} threads at {} ({}), of them thread {}", in_warp != nullptr ? "; " : "",
+                       barrier_.waiting, barrier_.name, text(barrier_.place), barrier_.first);
+  }
+  return all;
+}
+
+int wait_for_block(BarrierKind kind, const char* name, int value, Place place) {
+  return block().wait_for_block(kind, name, value, place);
+}
+
+std::uint64_t wait_for_warp(const WarpCall& call) {
+  return block().wait_for_warp(call);
+}
+
+int lane_of_thread() {
+  return block().lane();
+}
+
+void trap(const char* what, Place place) {
+  std::string why = fmt::format("{} at {}", what, text(place));
+  block().fail(cudaErrorLaunchFailure, std::move(why));
+}
+
+}  // namespace emulator

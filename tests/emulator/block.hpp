@@ -1,0 +1,102 @@
+// One block of threads: runs them on fibers, in an order drawn from a seed, and brings them together at
+// barriers and warp operations. What CUDA leaves undefined ends the block with a LaunchFailure: a barrier
+// that some threads pass by, a shuffle with a lane that is gone.
+#pragma once
+
+#include <cstdint>
+#include <cuda_runtime.h>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/emulator/fiber.hpp"
+#include "tests/emulator/permutation.hpp"
+
+namespace emulator {
+
+// How a kernel ended that did not end well. The device is lost, as a real one would be.
+struct LaunchFailure {
+  cudaError_t code = cudaErrorLaunchFailure;
+  std::string text;
+};
+
+class Block {
+ public:
+  Block() = default;
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  // Runs `thread` once for each thread of a block of `size`; position.block is set already.
+  void run(const std::function<void()>& thread, dim3 size, std::uint64_t seed);
+
+  int wait_for_block(BarrierKind kind, const char* name, int value, Place place);
+  std::uint64_t wait_for_warp(const WarpCall& call);
+  int thread_number() const { return current_->number; }
+  int lane() const { return current_->number % kWarp; }
+  [[noreturn]] void fail(cudaError_t code, std::string text);
+  // A stack on which fail() can be called after a fault; null while no thread runs.
+  char* stack_for_fault() const { return current_ != nullptr ? current_->fiber->top() : nullptr; }
+  bool overflowed(const void* address) const;
+
+ private:
+  static constexpr int kWarp = 32;
+  enum class State { fresh, running, at_barrier, in_warp, ready, gone };
+
+  struct Thread {
+    int number = 0;
+    uint3 index{};
+    State state = State::fresh;
+    Fiber* fiber = nullptr;
+    WarpCall call{};           // while in_warp
+    std::uint64_t answer = 0;  // of the warp operation
+  };
+  struct Warp {
+    unsigned present = 0;  // lanes that have not returned
+    unsigned waiting = 0;
+  };
+  struct Barrier {
+    BarrierKind kind = BarrierKind::sync;
+    const char* name = "";
+    Place place{};
+    int first = 0;  // the thread that came first
+    int waiting = 0;
+    int true_values = 0;
+    int result = 0;
+  };
+
+  static void work();  // what a fiber does
+  void prepare(dim3 size);
+  void start_threads();
+  void leave(Thread& self);
+  void park(Thread& self);
+  Fiber& next();
+  Fiber& idle_fiber();
+  void join_barrier(Thread& self, BarrierKind kind, const char* name, Place place);
+  void open_barrier(const Thread& last);
+  std::string mask_fault(const Thread& self, const WarpCall& call) const;
+  void open_warp(const Thread& last, const Warp& warp);
+  std::uint64_t answer(const Thread& thread, int first);
+  std::string waiting_text() const;
+
+  const std::function<void()>* thread_ = nullptr;
+  int count_ = 0;
+  int started_ = 0;
+  int gone_ = 0;
+  Permutation order_;
+  std::vector<Thread> threads_;
+  std::vector<Warp> warps_;
+  Barrier barrier_;
+  Thread* current_ = nullptr;
+  std::deque<Thread*> ready_;
+  Fiber main_;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<Fiber*> idle_;
+  std::unique_ptr<LaunchFailure> failure_;
+};
+
+// The one block that runs at a time.
+Block& block();
+
+}  // namespace emulator

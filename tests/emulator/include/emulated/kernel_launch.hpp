@@ -1,0 +1,84 @@
+// Launching a kernel: its arguments are copied into a closure that the emulator calls once a thread. There is
+// no kernel<<<grid, block>>>, which only nvcc can read; kernels/cuda/launch.hpp does without it.
+#pragma once
+
+#include <cstddef>
+#include <emulated/runtime_calls.hpp>
+#include <emulated/vectors.hpp>
+#include <functional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+struct cudaLaunchAttribute;  // none is emulated
+
+struct cudaLaunchConfig_t {
+  dim3 gridDim;
+  dim3 blockDim;
+  std::size_t dynamicSmemBytes;
+  cudaStream_t stream;
+  cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
+};
+
+struct cudaFuncAttributes {
+  std::size_t sharedSizeBytes;
+  std::size_t constSizeBytes;
+  std::size_t localSizeBytes;
+  int maxThreadsPerBlock;
+  int numRegs;
+  int ptxVersion;
+  int binaryVersion;
+  int maxDynamicSharedSizeBytes;
+};
+
+enum cudaFuncAttribute {
+  cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+  cudaFuncAttributePreferredSharedMemoryCarveout = 9,
+};
+
+namespace emulator {
+
+struct KernelCall {
+  const void* symbol = nullptr;  // the kernel's address, by which it is named
+  dim3 grid;
+  dim3 block;
+  std::size_t dynamic_shared_bytes = 0;
+  std::vector<const void*> pointers;  // its pointer arguments; those within structs are not looked at
+  std::function<void()> thread;       // one thread of it
+};
+
+cudaError_t launch_kernel(KernelCall call, cudaStream_t stream);
+cudaError_t function_attributes(const void* symbol, cudaFuncAttributes* attributes);
+cudaError_t set_function_attribute(const void* symbol, cudaFuncAttribute attribute, int value);
+
+template <typename T>
+void note_pointer(std::vector<const void*>& pointers, const T& argument) {
+  if constexpr (std::is_pointer_v<T>) pointers.push_back(argument);
+}
+
+}  // namespace emulator
+
+template <typename... Parameters, typename... Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
+  emulator::KernelCall call;
+  call.symbol = reinterpret_cast<const void*>(kernel);
+  call.grid = config->gridDim;
+  call.block = config->blockDim;
+  call.dynamic_shared_bytes = config->dynamicSmemBytes;
+  std::tuple<Parameters...> held(std::forward<Arguments>(arguments)...);
+  std::apply([&](const auto&... argument) { (emulator::note_pointer(call.pointers, argument), ...); }, held);
+  call.thread = [kernel, held = std::move(held)] { std::apply(kernel, held); };
+  return emulator::launch_kernel(std::move(call), config->stream);
+}
+
+template <typename... Parameters>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*kernel)(Parameters...)) {
+  return emulator::function_attributes(reinterpret_cast<const void*>(kernel), attributes);
+}
+template <typename... Parameters>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute attribute, int value) {
+  return emulator::set_function_attribute(reinterpret_cast<const void*>(kernel), attribute, value);
+}

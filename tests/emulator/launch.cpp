@@ -1,0 +1,100 @@
+// Kernels: what cudaLaunchKernelEx checks, and the run over the blocks of a grid.
+#include <algorithm>
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include "tests/emulator/block.hpp"
+#include "tests/emulator/fault.hpp"
+#include "tests/emulator/state.hpp"
+#include "tests/emulator/symbols.hpp"
+
+namespace emulator {
+namespace {
+
+constexpr std::uint64_t kMostThreads = 1024;
+constexpr std::uint64_t kMostBlocksX = 0x7FFFFFFF;
+constexpr std::uint64_t kMostBlocksYZ = 65535;
+
+bool fits(const KernelCall& kernel) {
+  const dim3& grid = kernel.grid;
+  const dim3& block = kernel.block;
+  const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
+  return threads > 0 && threads <= kMostThreads && block.z <= 64 && grid.x > 0 && grid.y > 0 && grid.z > 0 &&
+         grid.x <= kMostBlocksX && grid.y <= kMostBlocksYZ && grid.z <= kMostBlocksYZ;
+}
+
+// Whether a GPU could not follow a pointer: it is of mapped memory that no device has.
+bool points_to_host(const void* pointer) {
+  constexpr std::uintptr_t kPage = 4096;
+  if (pointer == nullptr || state().memory.find(pointer) != nullptr) return false;
+  unsigned char resident = 0;
+  return mincore(reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(pointer) / kPage * kPage), kPage,
+                 &resident) == 0;
+}
+
+}  // namespace
+
+void run_kernel(const KernelCall& kernel) {
+  State& all = state();
+  catch_faults();
+  position.block_size = kernel.block;
+  position.grid_size = kernel.grid;
+  const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
+  const std::uint64_t seed = all.order_seed == 0 ? 0 : scramble(all.order_seed + all.launches++);
+  const Permutation order(blocks, seed);
+  for (std::uint64_t i = 0; i < blocks; ++i) {
+    const std::uint64_t number = order(i);
+    position.block = {static_cast<unsigned>(number % kernel.grid.x),
+                      static_cast<unsigned>(number / kernel.grid.x % kernel.grid.y),
+                      static_cast<unsigned>(number / kernel.grid.x / kernel.grid.y)};
+    all.shared->begin_block(kernel.symbol);
+    try {
+      block().run(kernel.thread, kernel.block, seed == 0 ? 0 : scramble(seed + number));
+    } catch (LaunchFailure& failure) {
+      all.shared->end_block(kernel.symbol, false, true);
+      failure.text = fmt::format("block {}: {}", number, failure.text);
+      throw;
+    }
+    all.shared->end_block(kernel.symbol, i == 0, i + 1 == blocks);
+  }
+}
+
+cudaError_t launch_kernel(KernelCall kernel, cudaStream_t stream) {
+  return call("cudaLaunchKernelEx", Rule::device, [&]() -> cudaError_t {
+    const std::string name = kernel_name(kernel.symbol);
+    if (!fits(kernel)) {
+      return explain(
+          cudaErrorInvalidConfiguration,
+          fmt::format("{}: a grid of {}x{}x{} blocks of {}x{}x{} threads", name, kernel.grid.x, kernel.grid.y,
+                      kernel.grid.z, kernel.block.x, kernel.block.y, kernel.block.z));
+    }
+    if (kernel.dynamic_shared_bytes > 0) {
+      return explain(cudaErrorNotSupported, name + ": dynamic shared memory is not emulated");
+    }
+    const bool wild = std::any_of(kernel.pointers.begin(), kernel.pointers.end(), points_to_host);
+    auto held = std::make_shared<const KernelCall>(std::move(kernel));
+    const auto run = [held, wild] {
+      if (wild) throw LaunchFailure{cudaErrorIllegalAddress, "an argument points to memory of the host"};
+      run_kernel(*held);
+    };
+    return state().streams.submit(stream, {WorkKind::kernel, name, run, nullptr});
+  });
+}
+
+cudaError_t function_attributes(const void*, cudaFuncAttributes* attributes) {
+  return call("cudaFuncGetAttributes", Rule::device, [&] {
+    const Device& device = state().machine.devices[static_cast<std::size_t>(current_device())];
+    *attributes = {};
+    attributes->maxThreadsPerBlock = static_cast<int>(kMostThreads);
+    attributes->numRegs = 32;
+    attributes->ptxVersion = attributes->binaryVersion = device.major * 10 + device.minor;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t set_function_attribute(const void*, cudaFuncAttribute, int value) {
+  return call("cudaFuncSetAttribute", Rule::device,
+              [&] { return value < 0 ? cudaErrorInvalidValue : cudaSuccess; });
+}
+
+}  // namespace emulator

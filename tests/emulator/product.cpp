@@ -1,0 +1,134 @@
+// The stand-in for cuBLASLt: kernels/cuda/product.hpp by plain loops over float, in one fixed order. Forward
+// reads a copy of the weights with the output innermost, which is what its workspace is for.
+#include "kernels/cuda/product.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "kernels/cuda/check.hpp"
+#include "tests/emulator/emulator.hpp"
+#include "tests/emulator/rounding.hpp"
+
+namespace trainer::cuda {
+namespace {
+
+using ::emulator::Rounded;
+
+struct Sizes {
+  explicit Sizes(const ProductShape& shape)
+      : batch(static_cast<std::size_t>(shape.batch)),
+        in(static_cast<std::size_t>(shape.in)),
+        out(static_cast<std::size_t>(shape.out)),
+        precision(shape.precision) {}
+
+  std::size_t batch;
+  std::size_t in;
+  std::size_t out;
+  Precision precision;
+};
+
+void add_scaled(float* __restrict to, const float* __restrict from, std::size_t count, float factor) {
+  for (std::size_t i = 0; i < count; ++i) to[i] += factor * from[i];
+}
+
+void run_forward(const Sizes& size, const float* x_given, const float* w_given, float* y, float* turned) {
+  const Rounded x(x_given, size.batch * size.in, size.precision);
+  const Rounded w(w_given, size.out * size.in, size.precision);
+  for (std::size_t o = 0; o < size.out; ++o) {
+    for (std::size_t i = 0; i < size.in; ++i) turned[i * size.out + o] = w.data()[o * size.in + i];
+  }
+  for (std::size_t n = 0; n < size.batch; ++n) {
+    float* row = y + n * size.out;
+    std::fill_n(row, size.out, 0.0F);
+    for (std::size_t i = 0; i < size.in; ++i) {
+      add_scaled(row, turned + i * size.out, size.out, x.data()[n * size.in + i]);
+    }
+  }
+}
+
+void run_weights(const Sizes& size, const float* x_given, const float* dy_given, float* dw, float* db) {
+  const Rounded x(x_given, size.batch * size.in, size.precision);
+  const Rounded dy(dy_given, size.batch * size.out, size.precision);
+  std::fill_n(dw, size.out * size.in, 0.0F);
+  if (db != nullptr) std::fill_n(db, size.out, 0.0F);
+  for (std::size_t n = 0; n < size.batch; ++n) {
+    if (db != nullptr) add_scaled(db, dy_given + n * size.out, size.out, 1.0F);
+    for (std::size_t o = 0; o < size.out; ++o) {
+      add_scaled(dw + o * size.in, x.data() + n * size.in, size.in, dy.data()[n * size.out + o]);
+    }
+  }
+}
+
+void run_data(const Sizes& size, const float* dy_given, const float* w_given, float* dx) {
+  const Rounded dy(dy_given, size.batch * size.out, size.precision);
+  const Rounded w(w_given, size.out * size.in, size.precision);
+  std::fill_n(dx, size.batch * size.in, 0.0F);
+  for (std::size_t n = 0; n < size.batch; ++n) {
+    for (std::size_t o = 0; o < size.out; ++o) {
+      add_scaled(dx + n * size.in, w.data() + o * size.in, size.in, dy.data()[n * size.out + o]);
+    }
+  }
+}
+
+class EmulatedProduct final : public Product {
+ public:
+  EmulatedProduct(const ProductShape& shape, cudaStream_t stream) : shape_(shape), stream_(stream) {}
+
+  std::size_t workspace_bytes() const override {
+    return static_cast<std::size_t>(shape_.in) * shape_.out * sizeof(float);
+  }
+
+  void forward(const float* x, const float* w, float* y, void* workspace) override {
+    if (workspace == nullptr) throw BackendError("product forward: no workspace");
+    auto* turned = static_cast<float*>(workspace);
+    queue("product forward", [=, size = Sizes(shape_)] { run_forward(size, x, w, y, turned); });
+  }
+
+  void backward_weights(const float* x, const float* dy, float* dw, float* db, void*) override {
+    if (shape_.sums_dy && db == nullptr)
+      throw BackendError("product backward weights: no place for the bias's gradient");
+    float* sums = shape_.sums_dy ? db : nullptr;
+    queue("product backward weights", [=, size = Sizes(shape_)] { run_weights(size, x, dy, dw, sums); });
+  }
+
+  void backward_data(const float* dy, const float* w, float* dx, void*) override {
+    if (!shape_.wants_dx) throw BackendError("product backward data: made without wants_dx");
+    queue("product backward data", [=, size = Sizes(shape_)] { run_data(size, dy, w, dx); });
+  }
+
+ private:
+  template <typename Run>
+  void queue(const char* name, Run run) {
+    check(::emulator::enqueue(stream_, name, std::move(run)), name);
+  }
+
+  ProductShape shape_;
+  cudaStream_t stream_;
+};
+
+class EmulatedProducts final : public Products {
+ public:
+  explicit EmulatedProducts(cudaStream_t stream) : stream_(stream) {}
+
+  std::string version() const override { return "emulated"; }
+
+  std::unique_ptr<Product> make(const ProductShape& shape) override {
+    if (shape.batch <= 0 || shape.in <= 0 || shape.out <= 0) {
+      throw BackendError(
+          fmt::format("product of {} rows from {} to {}: no such shape", shape.batch, shape.in, shape.out));
+    }
+    return std::make_unique<EmulatedProduct>(shape, stream_);
+  }
+
+ private:
+  cudaStream_t stream_;
+};
+
+}  // namespace
+
+std::unique_ptr<Products> open_products(cudaStream_t stream) {
+  check(::emulator::library_call("cublasLtCreate"), "cublasLtCreate");
+  return std::make_unique<EmulatedProducts>(stream);
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,66 @@
+#include "tests/emulator/shared_memory.hpp"
+
+#include <algorithm>
+
+#include "tests/emulator/device_memory.hpp"
+#include "tests/emulator/sanitizer.hpp"
+
+// The linker's names for the ends of the section.
+extern std::uint32_t section_begin[] asm("__start_emulated_shared");
+extern std::uint32_t section_end[] asm("__stop_emulated_shared");
+
+namespace emulator {
+namespace {
+
+constexpr std::size_t kChunk = 16;  // words that are looked at and restored together
+
+// So that there is such a section, aligned, in a program without shared memory too.
+__attribute__((section("emulated_shared"), used)) alignas(64) std::uint32_t anchor[kChunk] = {};
+
+std::size_t words() {
+  return (reinterpret_cast<std::uintptr_t>(section_end) - reinterpret_cast<std::uintptr_t>(section_begin)) /
+         sizeof(std::uint32_t);
+}
+
+EMULATOR_UNCHECKED void poison_chunk(std::size_t chunk, std::size_t end) {
+  for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, end); ++i) {
+    section_begin[i] = DeviceMemory::kPoison;
+  }
+}
+
+EMULATOR_UNCHECKED bool is_poisoned(std::size_t chunk, std::size_t end) {
+  std::uint32_t difference = 0;
+  for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, end); ++i) {
+    difference |= section_begin[i] ^ DeviceMemory::kPoison;
+  }
+  return difference == 0;
+}
+
+}  // namespace
+
+SharedMemory::SharedMemory() {
+  const std::size_t end = words();
+  for (std::size_t chunk = 0; chunk * kChunk < end; ++chunk) poison_chunk(chunk, end);
+}
+
+void SharedMemory::begin_block(const void* kernel) {
+  const std::size_t end = words();
+  for (const std::size_t chunk : used_[kernel]) poison_chunk(chunk, end);
+}
+
+void SharedMemory::end_block(const void* kernel, bool first, bool last) {
+  if (first || last) restore_all(used_[kernel]);
+}
+
+// Poisons all that was written, and notes what that was.
+void SharedMemory::restore_all(std::vector<std::size_t>& used) {
+  const std::size_t end = words();
+  for (std::size_t chunk = 0; chunk * kChunk < end; ++chunk) {
+    if (is_poisoned(chunk, end)) continue;
+    poison_chunk(chunk, end);
+    const auto place = std::lower_bound(used.begin(), used.end(), chunk);
+    if (place == used.end() || *place != chunk) used.insert(place, chunk);
+  }
+}
+
+}  // namespace emulator

@@ -1,0 +1,84 @@
+// Shuffles and votes of a block's warps (block.hpp). The lanes that a mask names wait until the last of them
+// comes, which gives each its answer.
+#include <bit>
+#include <fmt/format.h>
+#include <utility>
+
+#include "tests/emulator/block.hpp"
+#include "tests/emulator/places.hpp"
+
+namespace emulator {
+
+std::uint64_t Block::wait_for_warp(const WarpCall& call) {
+  Thread& self = *current_;
+  if (std::string fault = mask_fault(self, call); !fault.empty())
+    fail(cudaErrorLaunchFailure, std::move(fault));
+  Warp& warp = warps_[static_cast<std::size_t>(self.number / kWarp)];
+  self.call = call;
+  warp.waiting |= 1U << static_cast<unsigned>(self.number % kWarp);
+  if ((warp.waiting & call.mask) == call.mask) {
+    open_warp(self, warp);
+    warp.waiting &= ~call.mask;
+  } else {
+    self.state = State::in_warp;
+    park(self);
+  }
+  return self.answer;
+}
+
+// What is wrong with the mask of a call, if anything.
+std::string Block::mask_fault(const Thread& self, const WarpCall& call) const {
+  const Warp& warp = warps_[static_cast<std::size_t>(self.number / kWarp)];
+  const int lane = self.number % kWarp;
+  const auto complaint = [&](const std::string& what) {
+    return fmt::format("thread {} (lane {}) at {} ({}): the mask {:08x} {}", self.number, lane, call.name,
+                       text(call.place), call.mask, what);
+  };
+  if (!has(call.mask, lane)) return complaint("does not name the lane itself");
+  if (const unsigned missing = call.mask & ~warp.present; missing != 0) {
+    return complaint(
+        fmt::format("names lane {}, which has returned or does not exist", std::countr_zero(missing)));
+  }
+  if (call.source >= 0 && !has(call.mask, call.source)) {
+    return complaint(fmt::format("does not name lane {}, whose value is asked for", call.source));
+  }
+  return {};
+}
+
+// All lanes of the mask are there: gives each its answer and makes all but the last one ready.
+void Block::open_warp(const Thread& last, const Warp& warp) {
+  const int first = last.number / kWarp * kWarp;
+  const unsigned mask = last.call.mask;
+  for (unsigned rest = mask & warp.waiting; rest != 0; rest &= rest - 1) {
+    Thread& thread = threads_[static_cast<std::size_t>(first + std::countr_zero(rest))];
+    if (thread.call.kind != last.call.kind || thread.call.mask != mask ||
+        !same(thread.call.place, last.call.place)) {
+      std::string why = fmt::format(
+          "thread {} is at {} ({}), mask {:08x}, thread {} at {} ({}), mask {:08x}: not the "
+          "same operation",
+          last.number, last.call.name, text(last.call.place), mask, thread.number, thread.call.name,
+          text(thread.call.place), thread.call.mask);
+      fail(cudaErrorLaunchFailure, std::move(why));
+    }
+    thread.answer = answer(thread, first);
+    if (&thread == &last) continue;
+    thread.state = State::ready;
+    ready_.push_back(&thread);
+  }
+}
+
+std::uint64_t Block::answer(const Thread& thread, int first) {
+  const WarpCall& call = thread.call;
+  const auto value = [&](int lane) { return threads_[static_cast<std::size_t>(first + lane)].call.value; };
+  if (call.kind == WarpKind::shuffle) return call.source < 0 ? call.value : value(call.source);
+  if (call.kind == WarpKind::sync) return 0;
+  std::uint64_t lanes = 0;
+  for (unsigned rest = call.mask; rest != 0; rest &= rest - 1) {
+    const int lane = std::countr_zero(rest);
+    const bool counts = call.kind == WarpKind::match ? value(lane) == call.value : value(lane) != 0;
+    if (counts) lanes |= std::uint64_t{1} << static_cast<unsigned>(lane);
+  }
+  return lanes;
+}
+
+}  // namespace emulator

@@ -1,0 +1,77 @@
+// A libnvidia-ml.so.1 of one GPU for nvml_test.cpp, with the binary interface of the real one. It knows the
+// older name of the clock reasons only, answers "not supported" (3) for the energy, and has no
+// nvmlDeviceGetMigMode, as a K80's has.
+#include <cstring>
+
+extern "C" {
+
+struct nvmlUtilization_t {
+  unsigned gpu;
+  unsigned memory;
+};
+
+struct nvmlMemory_t {
+  unsigned long long total;
+  unsigned long long free;
+  unsigned long long used;
+};
+
+int nvmlInit_v2() {
+  return 0;
+}
+
+int nvmlShutdown() {
+  return 0;
+}
+
+int nvmlSystemGetDriverVersion(char* version, unsigned length) {
+  std::strncpy(version, "470.82.01", length);
+  return 0;
+}
+
+int nvmlDeviceGetHandleByPciBusId_v2(const char* id, void** device) {
+  static int only_device = 0;
+  if (std::strcmp(id, "06c3:00:00.0") != 0) return 6;  // NVML_ERROR_NOT_FOUND
+  *device = &only_device;
+  return 0;
+}
+
+int nvmlDeviceGetPowerUsage(void* /*device*/, unsigned* milliwatts) {
+  *milliwatts = 61500;
+  return 0;
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(void* /*device*/, unsigned* milliwatts) {
+  *milliwatts = 149000;
+  return 0;
+}
+
+int nvmlDeviceGetTemperature(void* /*device*/, int sensor, unsigned* celsius) {
+  *celsius = 45;
+  return sensor == 0 ? 0 : 2;
+}
+
+int nvmlDeviceGetClockInfo(void* /*device*/, int which, unsigned* mhz) {
+  *mhz = which == 1 ? 562 : 2505;
+  return 0;
+}
+
+int nvmlDeviceGetUtilizationRates(void* /*device*/, nvmlUtilization_t* rates) {
+  *rates = {7, 3};
+  return 0;
+}
+
+int nvmlDeviceGetCurrentClocksThrottleReasons(void* /*device*/, unsigned long long* reasons) {
+  *reasons = 0x5;
+  return 0;
+}
+
+int nvmlDeviceGetTotalEnergyConsumption(void* /*device*/, unsigned long long* /*millijoules*/) {
+  return 3;
+}
+
+int nvmlDeviceGetMemoryInfo(void* /*device*/, nvmlMemory_t* memory) {
+  *memory = {11995578368ULL, 11931222016ULL, 64356352ULL};
+  return 0;
+}
+}

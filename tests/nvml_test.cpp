@@ -1,0 +1,63 @@
+// NVML is loaded at run time, so a stand-in library (nvml_stand_in.cpp) can be loaded in its place on any
+// machine.
+#include "kernels/cuda/nvml.hpp"
+
+#include <gtest/gtest.h>
+
+#include "kernels/throttle_reasons.hpp"
+
+namespace trainer::cuda {
+namespace {
+
+using Words = std::vector<std::string>;
+
+TEST(Nvml, ReadsWhatTheLibraryTells) {
+  const Nvml nvml(TRAINER_NVML_STAND_IN);
+  EXPECT_EQ(nvml.driver_version(), "470.82.01");
+  const NvmlReading reading = nvml.read("06c3:00:00.0");
+  EXPECT_EQ(reading.sensors.power_watts, 61.5);
+  EXPECT_EQ(reading.sensors.power_limit_watts, 149.0);
+  EXPECT_EQ(reading.sensors.temperature_celsius, 45);
+  EXPECT_EQ(reading.sensors.utilisation_percent, 7);
+  EXPECT_EQ(reading.sensors.sm_clock_mhz, 562);
+  EXPECT_EQ(reading.sensors.memory_clock_mhz, 2505);
+  EXPECT_EQ(reading.sensors.throttle_reasons, (Words{"idle", "power limit"})) << "under the older name";
+  EXPECT_EQ(reading.free_bytes, 11931222016U);
+}
+
+TEST(Nvml, WhatTheDeviceDoesNotTellStaysEmpty) {
+  const NvmlReading reading = Nvml(TRAINER_NVML_STAND_IN).read("06c3:00:00.0");
+  EXPECT_FALSE(reading.sensors.energy_joules) << "not supported";
+  EXPECT_FALSE(reading.mig) << "no such function";
+}
+
+void expect_nothing(const NvmlReading& reading) {
+  const GpuSensors& sensors = reading.sensors;
+  EXPECT_FALSE(sensors.power_watts || sensors.power_limit_watts || sensors.energy_joules);
+  EXPECT_FALSE(sensors.temperature_celsius || sensors.utilisation_percent);
+  EXPECT_FALSE(sensors.sm_clock_mhz || sensors.memory_clock_mhz || sensors.throttle_reasons);
+  EXPECT_FALSE(reading.mig || reading.free_bytes);
+}
+
+TEST(Nvml, AnUnknownDeviceHasNoReadings) {
+  expect_nothing(Nvml(TRAINER_NVML_STAND_IN).read("0000:00:00.0"));
+}
+
+TEST(Nvml, AMissingOrForeignLibraryIsNoError) {
+  for (const char* library : {"libnvidia-ml-that-is-not-here.so.1", "libm.so.6"}) {
+    const Nvml nvml(library);
+    EXPECT_EQ(nvml.driver_version(), "") << library;
+    expect_nothing(nvml.read("06c3:00:00.0"));
+  }
+}
+
+TEST(ThrottleReasons, AreWordsInTheOrderOfTheirBits) {
+  EXPECT_EQ(throttle_reasons(0), Words{});
+  EXPECT_EQ(throttle_reasons(0x1), Words{"idle"});
+  EXPECT_EQ(throttle_reasons(0x64), (Words{"power limit", "temperature limit", "hardware temperature stop"}));
+  EXPECT_EQ(throttle_reasons(0x180), (Words{"external power brake", "display clocks set"}));
+  EXPECT_EQ(throttle_reasons(0x600), Words{"reason 0x600"});
+}
+
+}  // namespace
+}  // namespace trainer::cuda
