@@ -1,26 +1,49 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds everything, runs the tests, and ends with ctest's summary.
+# Installs what is missing, builds everything, runs the tests, and ends with ctest's summary. The GPU engine's tests run on
+# an emulated GPU (tests/emulator), so that they need none. Where a CUDA toolkit with cuDNN is found, the real one is
+# compiled too, for all architectures, and cuDNN plans every network for each of them, without a device.
 #   scripts/test.sh [--no-install] [--quick] [CTEST ARGS]
-# --quick leaves out the tests labelled slow; CTEST ARGS select and repeat (-R conv, --repeat until-fail:5).
-# TRAINER_WERROR=ON in the environment makes warnings errors, as CI does.
+# --quick leaves out the tests labelled slow and the real CUDA build; CTEST ARGS select and repeat (-R conv).
+# From the environment: TRAINER_WERROR=ON makes warnings errors, as CI does; TRAINER_CUDA=OFF leaves the toolkit alone.
 set -euo pipefail
 
 scripts=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
-folder=$(dirname -- "$scripts")/build/cpu
+build=$(dirname -- "$scripts")/build
+
+# shellcheck source=scripts/toolkit.sh
+. "$scripts/toolkit.sh"
+
+# has_toolkit: the real GPU engine can be compiled, and is wanted.
+has_toolkit() { [[ ${TRAINER_CUDA:-} != OFF && -z $(missing_toolkit) ]]; }
+
+# cuda_tests: the GPU engine by nvcc, and what can be proven of it without a GPU.
+cuda_tests() {
+  TRAINER_CUDA=ON "$scripts/build.sh" cuda --configure
+  TRAINER_CUDA=ON "$scripts/build.sh" cuda trainer
+  "$scripts/check_spills.sh" "$build/cuda.compile.log"
+  TRAINER_CUDA=ON "$scripts/build.sh" cuda cudnn_plans_test
+  ctest --test-dir "$build/cuda" --output-on-failure --tests-regex '^cudnn_plans_test\.'
+}
 
 main() {
-  local install=yes arguments=(--output-on-failure --parallel 2)
+  local install=yes quick=no arguments=(--output-on-failure --parallel 2)
   while (($#)); do
     case $1 in
       --no-install) install=no ;;
-      --quick) arguments+=(--label-exclude '^slow$') ;;
+      --quick)
+        quick=yes
+        arguments+=(--label-exclude '^slow$')
+        ;;
       *) break ;;
     esac
     shift
   done
   [[ $install == no ]] || "$scripts/install_packages.sh" --build --test
-  "$scripts/build.sh" cpu
-  exec ctest --test-dir "$folder" "${arguments[@]}" "$@"
+  if [[ $quick == no ]] && (($# == 0)) && has_toolkit; then
+    cuda_tests
+  fi
+  TRAINER_CUDA=EMULATED "$scripts/build.sh" emulated
+  exec ctest --test-dir "$build/emulated" "${arguments[@]}" "$@"
 }
 
 main "$@"

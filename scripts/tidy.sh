@@ -4,7 +4,7 @@
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
-folder=$root/build/cpu
+folder=$root/build/emulated
 database=$root/build/tidy
 
 say() { printf '%s\n' "$*" >&2; }
@@ -21,7 +21,7 @@ compiled_sources() {
   local path
   sed -n 's|^ *"file": "\(.*\)",*$|\1|p' "$folder/compile_commands.json" | sort -u | while IFS= read -r path; do
     path=${path#"$root/"}
-    [[ ! $path =~ ^(data|kernels|models|trainer)/ ]] || printf '%s\n' "$path"
+    [[ ! $path =~ ^(data|kernels|models|trainer)/.*\.cpp$ ]] || printf '%s\n' "$path"
   done
 }
 
@@ -48,7 +48,7 @@ main() {
     say "error: clang-tidy is missing: scripts/install_packages.sh --check installs it"
     exit 1
   fi
-  "$root/scripts/build.sh" cpu --configure
+  "$root/scripts/build.sh" emulated --configure
   write_database
   cd "$root"
   export -f tidy_one

@@ -1,39 +1,68 @@
 #!/usr/bin/env bash
 # From a fresh checkout to a training network: installs what is missing, builds what this machine can use, trains.
 #   scripts/train.sh [--no-install] [ARGS]      ARGS go to `trainer train` as they are; try --help
+# The GPU engine is built where an NVIDIA driver answers and a CUDA toolkit with cuDNN is here, for that driver's GPUs;
+# elsewhere the CPU program. TRAINER_CUDA=ON or OFF in the environment decides instead.
 # The run folder is runs/ in the caller's working directory, and the exit code is the trainer's.
 # A later call starts training at once. --no-install, first, leaves the system's packages alone.
 set -euo pipefail
 
 scripts=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
-program=$(dirname -- "$scripts")/build/cpu/trainer/trainer
+build=$(dirname -- "$scripts")/build
 
 say() { printf '%s\n' "$*" >&2; }
 
-# choose_preset: prints the preset for this machine's device and says why. TRAINER_CUDA, where set, decides.
+# shellcheck source=scripts/toolkit.sh
+. "$scripts/toolkit.sh"
+
+# gpu_architectures: compute capabilities of the GPUs that the driver shows, as CMake writes them ("80;90"); nothing
+# where no driver answers.
+gpu_architectures() {
+  command -v nvidia-smi >/dev/null || return 0
+  timeout 20 nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null |
+    tr -d '. ' | grep -E '^[0-9]+$' | sort -un | paste -sd ';' || true
+}
+
+# choose_preset: prints the preset for this machine and says why. TRAINER_CUDA, where set, decides.
 choose_preset() {
+  local missing
   if [[ -n ${TRAINER_CUDA:-} ]]; then
     say "TRAINER_CUDA=$TRAINER_CUDA: asking CMake for it"
-  elif command -v nvidia-smi >/dev/null && timeout 20 nvidia-smi --list-gpus >/dev/null 2>&1; then
-    say "an NVIDIA driver answers, but this version has no GPU engine: building the CPU program"
-  else
-    say "no NVIDIA driver answers: building the CPU program"
+    if [[ $TRAINER_CUDA == ON ]]; then echo cuda; else echo cpu; fi
+    return
   fi
+  if [[ -z $(gpu_architectures) ]]; then
+    say "no NVIDIA driver answers: building the CPU program"
+    echo cpu
+    return
+  fi
+  missing=$(missing_toolkit)
+  if [[ -z $missing ]]; then
+    say "an NVIDIA driver answers: building for its GPUs"
+    echo cuda
+    return
+  fi
+  say "AN NVIDIA DRIVER ANSWERS, BUT THE GPU ENGINE CANNOT BE BUILT: there is no $missing. Two ways on:"
+  say "  NVIDIA's packages: cuda-toolkit and cudnn9-cuda-12 or -13, from https://developer.nvidia.com/cuda-downloads"
+  say "  the Docker image, which brings both: see README.md"
+  say "Building the CPU program for now."
   echo cpu
 }
 
 main() {
-  local preset=cpu
+  local preset
   if [[ ${1:-} == --no-install ]]; then
     shift
   else
     "$scripts/install_packages.sh" --build
   fi
-  if [[ ! -x $program || -n ${TRAINER_CUDA:-} ]]; then
-    preset=$(choose_preset)
+  preset=$(choose_preset)
+  if [[ $preset == cuda && -z ${CMAKE_CUDA_ARCHITECTURES:-} ]]; then
+    CMAKE_CUDA_ARCHITECTURES=$(gpu_architectures)
+    export CMAKE_CUDA_ARCHITECTURES
   fi
   "$scripts/build.sh" "$preset" trainer
-  exec "$program" train "$@"
+  exec "$build/$preset/trainer/trainer" train "$@"
 }
 
 main "$@"

@@ -4,7 +4,10 @@
 namespace trainer {
 
 GpuAvailability gpu_availability() {
-  return {false, "this program was built without the GPU engine (TRAINER_CUDA=OFF)"};
+  return {false,
+          "this program was built without the GPU engine (TRAINER_CUDA=OFF); where a CUDA toolkit and cuDNN "
+          "9 are, "
+          "./scripts/train.sh builds one with it"};
 }
 
 std::vector<GpuInfo> all_gpus() {

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Reads what ptxas said while the GPU kernels were compiled (-Xptxas=-v) and fails where a kernel's registers spill.
+#   scripts/check_spills.sh LOG      LOG: build/cuda.compile.log of a build that compiled the kernels; other logs pass
+set -euo pipefail
+
+log=${1:?usage: check_spills.sh LOG}
+
+awk '
+  /ptxas info *: Compiling entry function/ { kernel = $6; architecture = $8 }
+  /bytes spill stores/ {
+    kernels++
+    if ($5 + $9 > 0) { print "error: " kernel " for " architecture ":" $0; spills++ }
+  }
+  END {
+    printf "register spills: %d of %d compiled kernels\n", spills, kernels
+    exit spills > 0
+  }' "$log" >&2
