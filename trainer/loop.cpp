@@ -41,6 +41,7 @@ class Loop {
 
   LoopResult run(const LoopPosition& start) {
     result_.position = start;
+    result_.graph_nodes = step_->nodes();
     bool trained = broken_off_before_evaluation();
     while (true) {
       if (trained && !close_pass()) break;

@@ -112,7 +112,8 @@ class LoopObserver {
 struct LoopResult {
   StopReason reason = StopReason::finished;
   LoopPosition position;
-  std::uint64_t bad_step = 0;  // with bad_loss: the first step whose loss was not finite
+  std::uint64_t bad_step = 0;   // with bad_loss: the first step whose loss was not finite
+  std::size_t graph_nodes = 0;  // of a training step, where it is a graph
 };
 
 // Trains from the network's present training state (step 0, or a checkpoint's) on; `start` is that

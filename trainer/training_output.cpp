@@ -211,6 +211,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   if (summary.result.reason == StopReason::bad_loss) json["first_bad_step"] = summary.result.bad_step + 1;
   json["seconds"] = summary.seconds;
   json["seconds_to_first_step"] = summary.seconds_to_first_step;
+  if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
   json["peak_memory_bytes"] = peak_memory();
   return json;
 }

@@ -118,9 +118,9 @@ void add_run_options(CLI::App& app, TrainArguments& arguments) {
   app.add_option("--checkpoint-every", arguments.checkpoint_every,
                  "epochs, or steps with the suffix: 500steps")
       ->capture_default_str();
-  app.add_option(
-      "--profile", run.profile,
-      "first time each op of some steps: a table, and a trace for chrome://tracing in FILE [none]");
+  app.add_option("--profile", run.profile,
+                 "before training, time each op of some steps: a table, and a trace for chrome://tracing in "
+                 "FILE [none]");
   app.add_flag("--no-save", run.no_save, "write nothing [off]");
   app.add_flag("--json", run.json, "one JSON value a line on standard output [off]");
   app.add_flag("--quiet", run.quiet, "errors and warnings only [off]");

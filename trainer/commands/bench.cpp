@@ -1,0 +1,189 @@
+// trainer bench: how fast this machine trains, in a form that can be compared; and the comparison.
+#include <ctime>
+#include <fmt/format.h>
+#include <memory>
+#include <unistd.h>
+
+#include "trainer/bench_compare.hpp"
+#include "trainer/bench_record.hpp"
+#include "trainer/commands/commands.hpp"
+#include "trainer/device_choice.hpp"
+#include "trainer/device_report.hpp"
+#include "trainer/files.hpp"
+#include "trainer/gpu_report.hpp"
+#include "trainer/machine_state.hpp"
+#include "trainer/progress.hpp"
+#include "trainer/run_record.hpp"
+#include "trainer/version.hpp"
+
+namespace trainer {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct BenchArguments {
+  bool quick = false;
+  bool json = false;
+  std::string device = "auto";
+  std::optional<int> threads;
+  std::string out;
+  std::vector<std::string> compare;
+};
+
+// Before two minutes of work, not after them.
+void require_writable(const fs::path& file) {
+  if (file.empty()) return;
+  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  std::error_code ignored;
+  if (fs::is_directory(file, ignored))
+    throw FileError(fmt::format("--out {}: it is a folder", file.string()));
+  if (access(folder.c_str(), W_OK | X_OK) != 0) {
+    throw FileError(
+        fmt::format("--out {}: {}: {}", file.string(), folder.string(), reason_and_next_step(errno)));
+  }
+}
+
+class Bench {
+ public:
+  Bench(const Environment& environment, const BenchArguments& arguments)
+      : environment_(environment),
+        arguments_(arguments),
+        console_(stdout, {.json = arguments.json, .no_color = environment.no_color}) {}
+
+  int run() {
+    const auto start = std::chrono::steady_clock::now();
+    record_.date = iso_time(std::time(nullptr));
+    record_.command = environment_.arguments;
+    record_.settings = bench_settings(arguments_.quick);
+    Environment shipped = environment_;
+    shipped.data.reset();
+    dataset_ = data::load_dataset(data_folder(shipped, ""));
+    record_.settings.data = dataset_.fingerprint;
+    DeviceChoice device = open("fp32");
+    begin(device);
+    const DeviceInfo info = device.backend->info();
+    const std::vector<std::string> precisions = bench_precisions(info);
+    work_ = static_cast<double>(precisions.size() * record_.settings.subjects.size());
+    for (const std::string& precision : precisions) {
+      if (precision != precisions.front()) device = open(precision);
+      time_all(*device.backend, precision);
+    }
+    const MachineState after = machine_state(device.backend->info());
+    record_.after = state_json(after);
+    record_.peak_process_bytes = peak_process_bytes();
+    record_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    finish(after);
+    return 0;
+  }
+
+ private:
+  DeviceChoice open(const std::string& precision) const {
+    return choose_device({.device = arguments_.device,
+                          .threads = arguments_.threads,
+                          .precision = precision,
+                          .plan_cache = environment_.cache});
+  }
+
+  void begin(const DeviceChoice& device) {
+    const DeviceInfo info = device.backend->info();
+    record_.device_name = info.name;
+    record_.device = device_json(info, device.gpu_reason);
+    record_.machine = machine_json(info);
+    record_.versions = versions_json(info);
+    record_.commit = kCommit;
+    const MachineState before = machine_state(info);
+    record_.before = state_json(before);
+    record_.was_busy = was_busy(before);
+    console_.text(device_report(info, device.gpu_reason));
+    console_.text(bench_head(record_.settings));
+    console_.text(report_line("before", state_text(before)));
+    if (record_.was_busy) {
+      console_.warning(
+          fmt::format("other programs kept this machine busy just now ({}): what follows may be "
+                      "slower than the machine is",
+                      state_text(before)));
+    }
+  }
+
+  void time_all(Backend& backend, const std::string& precision) {
+    const DeviceLimit peak = arithmetic_limit(backend, backend.info(), precision);
+    for (const BenchSubject& subject : record_.settings.subjects) {
+      const double done = static_cast<double>(record_.results.size());
+      const int repeats = record_.settings.repeats;
+      TrainSettings settings;
+      settings.seed = record_.settings.seed;
+      settings.batch = subject.batch;
+      Setup setup =
+          make_setup(find_spec(subject.model, models_folder(environment_)), settings, std::move(dataset_));
+      BenchResult result = time_training(setup, backend, record_.settings, subject, [&](int repeats_done) {
+        console_.progress((done + (repeats_done + 1.0) / (repeats + 1)) / work_, [&] {
+          return fmt::format("{}, batch {}, {}: repeat {}/{}", subject.model, subject.batch, precision,
+                             repeats_done, repeats);
+        });
+      });
+      dataset_ = std::move(setup.dataset);
+      result.precision = precision;
+      result.peak = peak;
+      record_.results.push_back(std::move(result));
+    }
+  }
+
+  void finish(const MachineState& after) {
+    console_.text(report_line("after", state_text(after)));
+    console_.result(bench_table(record_));
+    console_.json(to_json(record_));
+    if (arguments_.out.empty()) return;
+    write_bench_record(arguments_.out, record_);
+    console_.line(fmt::format("{:<14}{}", "record", arguments_.out));
+  }
+
+  const Environment& environment_;
+  const BenchArguments& arguments_;
+  Console console_;
+  data::Dataset dataset_;
+  BenchRecord record_;
+  double work_ = 1;  // trainings in all
+};
+
+int compare(const BenchArguments& arguments) {
+  std::vector<NamedRecord> records;
+  for (const std::string& path : arguments.compare) records.push_back({path, read_bench_record(path)});
+  require_comparable(records);
+  if (arguments.json)
+    fmt::print("{}\n", comparison_json(records).dump());
+  else
+    fmt::print("{}", comparison_table(records));
+  require_output();
+  return 0;
+}
+
+int bench(const Environment& environment, const BenchArguments& arguments) {
+  if (!arguments.compare.empty()) return compare(arguments);
+  require_writable(arguments.out);
+  const int status = Bench(environment, arguments).run();
+  require_output();
+  return status;
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& app, const Environment& environment) {
+  CLI::App* bench_app = app.add_subcommand("bench", "time fixed trainings, to compare machines");
+  const auto arguments = std::make_shared<BenchArguments>();
+  CLI::Option* compare_option = bench_app
+                                    ->add_option("--compare", arguments->compare,
+                                                 "records of bench --out, side by side; nothing is run")
+                                    ->type_name("RECORD")
+                                    ->expected(-2);
+  const auto alone = [compare_option](CLI::Option* option) { option->excludes(compare_option); };
+  alone(bench_app->add_flag("--quick", arguments->quick, "fewer steps and repeats: a first look [off]"));
+  alone(bench_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")
+            ->capture_default_str());
+  alone(bench_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]"));
+  alone(bench_app->add_option("--out", arguments->out, "file for the record [none]"));
+  bench_app->add_flag("--json", arguments->json, "the record, or the comparison, as one line of JSON [off]");
+  return {bench_app, [arguments, &environment] { return bench(environment, *arguments); }};
+}
+
+}  // namespace trainer
