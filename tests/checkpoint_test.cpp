@@ -4,71 +4,39 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/broken_training.hpp"
 #include "tests/program.hpp"
-#include "tests/small_training.hpp"
 
 namespace trainer::test {
 namespace {
-
-void expect_same_epochs(const std::vector<EpochRecord>& a, const std::vector<EpochRecord>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    EXPECT_EQ(a[i].pass, b[i].pass);
-    EXPECT_EQ(a[i].step, b[i].step);
-    EXPECT_EQ(a[i].images, b[i].images);
-    EXPECT_EQ(a[i].train_loss, b[i].train_loss);
-    EXPECT_EQ(a[i].train_accuracy, b[i].train_accuracy);
-    EXPECT_EQ(a[i].test.loss, b[i].test.loss);
-  }
-}
-
-// Stops after so many steps, saves, and goes on in a new process's place: new backend, network, data.
-void expect_same_when_broken(const SmallTraining& training, std::size_t stop_after) {
-  SCOPED_TRACE("stopped after step " + std::to_string(stop_after));
-  TrainingTrial whole(training);
-  ASSERT_EQ(whole.run().reason, StopReason::finished);
-  TrainingTrial first(training);
-  first.stop_after = stop_after;
-  const LoopResult result = first.run();
-  ASSERT_EQ(result.reason, StopReason::signal);
-  ASSERT_EQ(result.position.step, stop_after);
-  const fs::path file = first.folder() / "checkpoint.safetensors";
-  first.save(file, result.position);
-  TrainingTrial second(training);
-  EXPECT_EQ(second.run_from(second.load(file)).reason, StopReason::finished);
-  EXPECT_EQ(state_of(second.network()), state_of(whole.network()));
-  std::vector<EpochRecord> epochs = first.epochs;
-  epochs.insert(epochs.end(), second.epochs.begin(), second.epochs.end());
-  expect_same_epochs(epochs, whole.epochs);
-}
 
 TEST(Checkpoint, GoesOnWithTheSameBitsUnderEveryOptimiser) {
   for (const char* optimizer :
        {"sgd", "{sgd: {momentum: 0.9}}", "{sgd: {momentum: {0: 0, 1: 0.9}, unit_gain: true}}", "adam",
         "adamw", "adadelta"}) {
     SCOPED_TRACE(optimizer);
-    const SmallTraining training{.network = {.optimizer = optimizer, .dropout_and_batchnorm = true}};
-    expect_same_when_broken(training, 5);
-    expect_same_when_broken(training, 14);
+    BrokenTraining training({.network = {.optimizer = optimizer, .dropout_and_batchnorm = true}});
+    training.expect_same_when_stopped(5);
+    training.expect_same_when_stopped(14);
   }
 }
 
 TEST(Checkpoint, GoesOnFromEveryPlaceInAnEpoch) {
   for (const char* last_batch : {"mask", "drop"}) {
-    const SmallTraining training{
-        .network = {.batch = 64, .last_batch = last_batch, .dropout_and_batchnorm = true}};
+    BrokenTraining training(
+        {.network = {.batch = 64, .last_batch = last_batch, .dropout_and_batchnorm = true}});
     const std::size_t steps = std::string(last_batch) == "mask" ? 8 : 6;
-    for (std::size_t stop = 0; stop <= steps; ++stop) expect_same_when_broken(training, stop);
+    for (std::size_t stop = 0; stop <= steps; ++stop) training.expect_same_when_stopped(stop);
   }
 }
 
 TEST(Checkpoint, GoesOnInsideABatchThatWraps) {
-  const SmallTraining training{.network = {.batch = 64,
-                                           .length = "steps: 10",
-                                           .last_batch = "wrap",
-                                           .dropout_and_batchnorm = true,
-                                           .more_recipe = "  schedule: {exponential: {decay: 0.9}}\n"}};
-  for (const std::size_t stop : {1U, 3U, 4U, 5U, 7U, 10U}) expect_same_when_broken(training, stop);
+  BrokenTraining training({.network = {.batch = 64,
+                                       .length = "steps: 10",
+                                       .last_batch = "wrap",
+                                       .dropout_and_batchnorm = true,
+                                       .more_recipe = "  schedule: {exponential: {decay: 0.9}}\n"}});
+  for (const std::size_t stop : {1U, 3U, 4U, 5U, 7U, 10U}) training.expect_same_when_stopped(stop);
 }
 
 TEST(Checkpoint, SavedAtItsIntervalsGoesOnWithTheSameBits) {

@@ -72,7 +72,9 @@ Tensors reference_of(const OpCase& c, Mode mode) {
   reference::Tensors result = t;
   reference::forward(c.desc, result);
   if (mode == Mode::inference) return result;
-  if (c.kind == SampleKind::smooth) drop_undecided(1e-4, result);
+  // Wider than the errors of a y of order 1, for maxima and signs to be the same.
+  const double undecided = c.precision == Precision::fp32 ? 1e-4 : 0.02;
+  if (c.kind == SampleKind::smooth) drop_undecided(undecided, result);
   reference::backward(c.desc, result);
   return result;
 }
@@ -131,7 +133,8 @@ Expectation expectation(const OpCase& c, const Tensors& t) {
 
 void expect_forward(const OpCase& c, const Tensors& want, const OpResult& got) {
   const Expectation e = expectation(c, want);
-  Tolerance tolerance{.length = e.y_length, .term = largest(want.x), .zeros = e.y_zeros};
+  Tolerance tolerance{
+      .precision = c.precision, .length = e.y_length, .term = largest(want.x), .zeros = e.y_zeros};
   if (!want.parameters.empty()) tolerance.term *= largest(want.parameters[0]);
   tolerance.counted = want.valid * out_shape(c.desc).size();
   EXPECT_TRUE(near(got.y, want.y, tolerance)) << "y";
@@ -148,7 +151,7 @@ void expect_backward(const OpCase& c, const Tensors& want, const OpResult& got) 
   const Expectation e = expectation(c, want);
   const bool head = std::holds_alternative<HeadDesc>(c.desc);
   const double slope = head ? 1.0 / want.valid : largest(want.dy);
-  Tolerance tolerance{.length = e.dx_length, .term = slope, .zeros = e.dx_zeros};
+  Tolerance tolerance{.precision = c.precision, .length = e.dx_length, .term = slope, .zeros = e.dx_zeros};
   if (!want.parameters.empty()) tolerance.term *= largest(want.parameters[0]);
   tolerance.counted = want.valid * in_shape(c.desc).size();
   const auto dx = got.dx.empty() ? testing::AssertionSuccess() : near(got.dx, want.dx, tolerance);
@@ -156,7 +159,8 @@ void expect_backward(const OpCase& c, const Tensors& want, const OpResult& got) 
   ASSERT_EQ(got.gradients.size(), want.gradients.size());
   for (std::size_t i = 0; i < got.gradients.size(); ++i) {
     const double term = i == 0 ? slope * largest(want.x) : slope;
-    const Tolerance sums{.length = e.dw_length, .term = term, .zeros = std::max(0.3, c.zeros)};
+    const Tolerance sums{
+        .precision = c.precision, .length = e.dw_length, .term = term, .zeros = std::max(0.3, c.zeros)};
     EXPECT_TRUE(near(got.gradients[i], want.gradients[i], sums)) << (i == 0 ? "dw" : "db");
   }
 }
@@ -191,6 +195,18 @@ std::vector<OpCase> all_cases() {
   return all;
 }
 
+// Convolutions and dense layers, with the inputs of their products rounded: no more of each than shows that.
+std::vector<OpCase> rounded_cases() {
+  std::vector<OpCase> all;
+  for (OpCase c : all_cases()) {
+    if (!std::holds_alternative<ConvDesc>(c.desc) && !std::holds_alternative<DenseDesc>(c.desc)) continue;
+    if (c.batch > 16 || c.kind == SampleKind::grid) continue;
+    c.precision = Precision::tf32;
+    all.push_back(c);
+  }
+  return all;
+}
+
 using CaseParam = std::tuple<BackendKind, OpCase>;
 
 std::string case_name(const testing::TestParamInfo<CaseParam>& info) {
@@ -214,6 +230,26 @@ INSTANTIATE_TEST_SUITE_P(Ops, Conformance,
                          testing::Combine(testing::ValuesIn(tested_backends()),
                                           testing::ValuesIn(all_cases())),
                          case_name);
+
+INSTANTIATE_TEST_SUITE_P(RoundedProducts, Conformance,
+                         testing::Combine(testing::ValuesIn(rounding_backends()),
+                                          testing::ValuesIn(rounded_cases())),
+                         case_name);
+
+// Otherwise the cases above would show nothing.
+TEST_F(OnGpu, RoundsTheInputsOfProductsWhereAsked) {
+  const auto backend = make_backend(BackendKind::cuda_tf32);
+  if (backend->info().gpu->major < 8) GTEST_SKIP() << "this GPU has no tf32";
+  for (const OpDesc& desc : {OpDesc(dense(1024, 64)), OpDesc(conv({8, 8, 48}, 3, 16))}) {
+    const OpCase c{"rounded", desc, 16};
+    const Tensors want = reference_of(c, Mode::training);
+    const OpResult got = run_op(*backend, desc, inputs_of(c, want), true);
+    const Tolerance exact{.length = 1024, .term = largest(want.x)};
+    const Tolerance rounded{.precision = Precision::tf32, .length = 1024, .term = largest(want.x)};
+    EXPECT_FALSE(near(got.y, want.y, exact)) << describe(desc);
+    EXPECT_TRUE(near(got.y, want.y, rounded)) << describe(desc);
+  }
+}
 
 using LayerParam = std::tuple<BackendKind, FirstLayer>;
 

@@ -28,6 +28,15 @@ if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
                    SOURCES emulator_failures_test.cpp emulator_half_test.cpp emulator_kernels_test.cpp emulator_machine_test.cpp
                            emulator_streams_test.cpp
                    LIBRARIES kernels fmt::fmt)
+  # Conversions are compared with the toolkit's own, where there is one: its headers see no other source than this.
+  find_package(CUDAToolkit QUIET)
+  if(CUDAToolkit_FOUND)
+    add_library(toolkit_half OBJECT toolkit_half.cpp)
+    target_include_directories(toolkit_half SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+    target_link_libraries(toolkit_half PRIVATE trainer_warnings)
+    target_sources(emulator_test PRIVATE $<TARGET_OBJECTS:toolkit_half>)
+    set_source_files_properties(emulator_half_test.cpp PROPERTIES COMPILE_DEFINITIONS TRAINER_TOOLKIT_HALF)
+  endif()
 elseif(TRAINER_GPU_ENGINE STREQUAL ON)
   # cuDNN plans for every architecture without a device; the program starts itself once for each.
   trainer_add_test(NAME cudnn_plans_test SOURCES cudnn_plans_test.cpp conformance_cases.cpp

@@ -87,9 +87,9 @@ inline std::string small_network(const SmallNetwork& n = {}) {
   const std::string usual = "  - conv: {out: 4, kernel: 3}\n" + norm + "  - relu\n  - maxpool: {size: 2}\n" +
                             drop + "  - dense: {out: 16}\n  - relu\n";
   return "name: small\nlayers:\n" + (n.layers.empty() ? usual : n.layers) +
-         "  - dense: {out: classes}\nrecipe:\n  optimizer: " + n.optimizer +
-         "\n  rate: " + n.rate + "\n  batch: " + std::to_string(n.batch) + "\n  " + n.length +
-         "\n  order: " + n.order + "\n  last_batch: " + n.last_batch + "\n" + n.more_recipe;
+         "  - dense: {out: classes}\nrecipe:\n  optimizer: " + n.optimizer + "\n  rate: " + n.rate +
+         "\n  batch: " + std::to_string(n.batch) + "\n  " + n.length + "\n  order: " + n.order +
+         "\n  last_batch: " + n.last_batch + "\n" + n.more_recipe;
 }
 
 }  // namespace trainer::test

@@ -1,6 +1,7 @@
 // A whole small training in this process, with an observer that notes everything.
 #pragma once
 
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -22,6 +23,11 @@ inline std::vector<float> state_of(const Network& network) {
     all.insert(all.end(), values.begin(), values.end());
   }
   return all;
+}
+
+// NaN is as good a value as any.
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 struct SmallTraining {

@@ -3,9 +3,17 @@ trainer_add_test(NAME trainer_test
           safetensors_test.cpp sha256_test.cpp signals_test.cpp
   LIBRARIES trainer_core)
 trainer_add_test(NAME program_test
-  SOURCES checkpoint_test.cpp command_line_test.cpp data_sets_test.cpp interruption_test.cpp
-          loop_reference_test.cpp loop_test.cpp openmp_environment_test.cpp output_test.cpp predict_test.cpp
+  SOURCES bench_compare_test.cpp bench_test.cpp checkpoint_test.cpp command_line_test.cpp data_sets_test.cpp
+          interruption_test.cpp loop_reference_test.cpp loop_test.cpp openmp_environment_test.cpp output_test.cpp
+          predict_test.cpp profile_test.cpp
   LIBRARIES trainer_core reference)
 trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp real_data_test.cpp LIBRARIES trainer_core LABEL slow)
+trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_training_test.cpp LIBRARIES trainer_core)
+if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
+  trainer_add_test(NAME emulated_engine_test SOURCES emulated_engine_test.cpp emulated_faults_test.cpp LIBRARIES trainer_core)
+  trainer_add_test(NAME gpu_program_test SOURCES gpu_program_test.cpp LIBRARIES trainer_core)
+  target_sources(mnist_test PRIVATE gpu_mnist_test.cpp)
+  add_dependencies(gpu_program_test trainer)
+endif()
 add_dependencies(program_test trainer)
 add_dependencies(mnist_test trainer)

@@ -30,24 +30,36 @@ GraphExec instantiate(const Graph& graph) {
 
 }  // namespace
 
+Flight::Flight() {
+  for (Event& event : events_) {
+    event = made<Event>([](cudaEvent_t* out) {
+      check(cudaEventCreateWithFlags(out, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    });
+  }
+}
+
+// Where nobody asked whether it is busy, the oldest launch is forgotten: the stream keeps the order anyway.
 void Flight::took_off(cudaStream_t stream) {
-  cudaEvent_t event = nullptr;
-  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
-  events_.emplace_back(event);
-  check(cudaEventRecord(event, stream), "cudaEventRecord");
+  if (in_air_ == kMost) {
+    oldest_ = (oldest_ + 1) % kMost;
+    --in_air_;
+  }
+  check(cudaEventRecord(events_[(oldest_ + in_air_) % kMost].get(), stream), "cudaEventRecord");
+  ++in_air_;
 }
 
 bool Flight::busy() {
-  while (!events_.empty()) {
-    const cudaError_t state = cudaEventQuery(events_.front().get());
+  while (in_air_ > 0) {
+    const cudaError_t state = cudaEventQuery(events_[oldest_].get());
     if (state == cudaErrorNotReady) {
       static_cast<void>(cudaGetLastError());
       break;
     }
     check(state, "a training step on the GPU");
-    events_.pop_front();
+    oldest_ = (oldest_ + 1) % kMost;
+    --in_air_;
   }
-  return events_.size() >= kMost;
+  return in_air_ == kMost;
 }
 
 CudaRecording::CudaRecording(cudaStream_t stream, Flight& flight, const std::function<void()>& step)

@@ -3,8 +3,8 @@
 // device, so the copies in a graph are all alike.
 #pragma once
 
+#include <array>
 #include <cstddef>
-#include <deque>
 #include <functional>
 
 #include "kernels/backend.hpp"
@@ -16,16 +16,19 @@ namespace trainer::cuda {
 // between launches.
 constexpr std::uint64_t kStepsALaunch = 16;
 
-// Launches whose end nobody has seen yet, oldest first.
+// Launches whose end nobody has seen yet. The events are made once: a launch makes nothing.
 class Flight {
  public:
+  Flight();
   void took_off(cudaStream_t stream);
-  bool busy();  // true while kMost or more are in the air
-  void landed() { events_.clear(); }
+  bool busy();  // true while kMost are in the air
+  void landed() { in_air_ = 0; }
 
  private:
   static constexpr std::size_t kMost = 4;
-  std::deque<Event> events_;
+  std::array<Event, kMost> events_;
+  std::size_t oldest_ = 0;
+  std::size_t in_air_ = 0;
 };
 
 class CudaRecording final : public Recording {

@@ -30,6 +30,9 @@ std::uint64_t kernels_run() {
 std::uint64_t library_calls_run() {
   return state().counts.library_calls_run;
 }
+std::uint64_t copies_to_host() {
+  return state().counts.copies_to_host;
+}
 std::size_t kernels_in_last_graph() {
   return state().counts.last_graph;
 }

@@ -64,6 +64,7 @@ void reset_counts();
 std::uint64_t calls(std::string_view name);   // "cudaMalloc", "cudaGraphLaunch", "convolution forward", ...
 std::uint64_t kernels_run();                  // of ours, graphs' included
 std::uint64_t library_calls_run();            // of the stand-ins, graphs' included
+std::uint64_t copies_to_host();               // of cudaMemcpyAsync
 std::uint64_t runs(std::string_view kernel);  // of one kernel, by its name without namespaces and arguments
 std::size_t kernels_in_last_graph();          // kernels and library calls of the graph instantiated last
 std::string counts_text();                    // one line a name

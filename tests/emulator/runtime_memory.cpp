@@ -148,6 +148,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   return call("cudaMemcpyAsync", Rule::device, [&] {
     if (bytes == 0) return cudaSuccess;
     const cudaError_t wrong = emulator::check_copy(to, from, bytes, kind);
+    if (kind == cudaMemcpyDeviceToHost) ++emulator::state().counts.copies_to_host;
     return wrong != cudaSuccess ? wrong : emulator::copy(stream, to, from, bytes);
   });
 }

@@ -28,6 +28,7 @@ struct Counts {
   std::map<std::string, std::uint64_t, std::less<>> kernels;
   std::uint64_t kernels_run = 0;
   std::uint64_t library_calls_run = 0;
+  std::uint64_t copies_to_host = 0;
   std::size_t last_graph = 0;
 };
 

@@ -1,0 +1,220 @@
+// What the GPU engine asks of its device during a training, counted by the emulated CUDA: what a step is made
+// of, what happens within an epoch and what must not, how far the host runs ahead.
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "tests/emulator_fixture.hpp"
+#include "tests/small_training.hpp"
+
+namespace trainer::test {
+namespace {
+
+constexpr BackendKind kGpu = BackendKind::cuda;
+constexpr std::uint64_t kSteps = 16;  // of a launch
+
+using EmulatedEngine = emulator::EmulatorTest;
+
+// 29 steps an epoch, 15 an evaluation.
+SmallTraining short_batches(const std::string& length) {
+  return {.network = {.batch = 7, .length = length, .dropout_and_batchnorm = true}};
+}
+
+// 469 steps, and 32 of evaluation.
+SmallTraining long_epoch() {
+  return {.data = {.train = 938, .test = 64},
+          .network = {.batch = 2, .length = "epochs: 1", .layers = "  - dense: {out: 8}\n"}};
+}
+
+// Every call so far and how often it was made.
+std::map<std::string, std::uint64_t> calls_made() {
+  std::map<std::string, std::uint64_t> made;
+  std::istringstream lines(emulator::counts_text());
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("call ")) continue;
+    const std::size_t end = line.rfind(' ');
+    made[line.substr(5, end - 5)] = std::stoull(line.substr(end + 1));
+  }
+  return made;
+}
+
+TEST_F(EmulatedEngine, WithinAnEpochItLaunchesAndLooksAndNothingElse) {
+  TrainingTrial trial(short_batches("epochs: 3"), kGpu);
+  std::map<std::string, std::uint64_t> of_second_epoch;
+  trial.on_progress = [&](const LoopProgress& at) {
+    if (at.pass_begin != 29) return;
+    if (at.step == at.pass_end) of_second_epoch = calls_made();
+    if (at.step == 29 + kSteps) emulator::reset_counts();
+  };
+  trial.run();
+  // Events are made in the first epoch and used again.
+  using Calls = std::map<std::string, std::uint64_t>;
+  EXPECT_EQ(of_second_epoch, (Calls{{"cudaEventQuery", 1}, {"cudaEventRecord", 1}, {"cudaGraphLaunch", 13}}));
+}
+
+TEST_F(EmulatedEngine, AnEvaluationReadsBackOnce) {
+  for (const std::uint32_t validation : {0U, 50U}) {
+    SmallTraining training = short_batches("epochs: 3");
+    training.settings.validation = validation;
+    TrainingTrial trial(training, kGpu);
+    std::vector<std::uint64_t> copies;
+    trial.on_progress = [&](const LoopProgress& at) {
+      if (at.step == at.pass_end) copies.push_back(emulator::copies_to_host());
+    };
+    emulator::reset_counts();
+    trial.run({.checkpoint_passes = 0});
+    ASSERT_EQ(copies.size(), 3U);
+    EXPECT_EQ(copies[0], 0U) << "the first epoch";
+    EXPECT_EQ(copies[1] - copies[0], validation > 0 ? 2U : 1U);
+    EXPECT_EQ(copies[2] - copies[1], validation > 0 ? 2U : 1U);
+    EXPECT_EQ(emulator::calls("cudaMemcpy"), 0U);
+  }
+}
+
+TEST_F(EmulatedEngine, SixteenStepsGoInOneLaunch) {
+  TrainingTrial trial(long_epoch(), kGpu);
+  std::vector<std::uint64_t> steps;
+  std::uint64_t launches = 0;
+  trial.on_progress = [&](const LoopProgress& at) {
+    steps.push_back(at.step);
+    launches = emulator::calls("cudaGraphLaunch");
+  };
+  trial.run();
+  ASSERT_EQ(steps.size(), 30U);
+  for (std::size_t i = 0; i < 29; ++i) EXPECT_EQ(steps[i], (i + 1) * kSteps);
+  EXPECT_EQ(steps.back(), 469U);
+  EXPECT_EQ(launches, 29U + 5U);
+  EXPECT_EQ(emulator::calls("cudaGraphLaunch") - launches, 2U) << "32 steps of evaluation";
+  EXPECT_EQ(emulator::runs("update"), 469U);
+}
+
+// Kernels and library calls of a training step at the recipe's batch. A library may take more kernels for one
+// of its calls, so on a GPU these are the least.
+TEST_F(EmulatedEngine, AStepHasFewKernels) {
+  const std::map<std::string, std::size_t> most = {
+      {"cntk-convnet", 22}, {"cntk-sample", 12},      {"lenet", 14},     {"pytorch-example", 19},
+      {"quick", 14},        {"tf-convolutional", 17}, {"tf-sample", 17},
+  };
+  for (const Spec& spec : all_specs(TRAINER_SOURCE_DIR "/models")) {
+    const auto backend = make_backend(kGpu);
+    const Plan plan = make_plan(spec, {{28, 28, 1}, 10, spec.recipe.batch});
+    Network network(plan, *backend, Purpose::training, spec.recipe.optimizer);
+    StepInput input;
+    input.batching = {60000, 0, static_cast<std::uint32_t>(spec.recipe.batch)};
+    // A recording looks at no image.
+    const Buffer nothing = backend->allocate(1, "a test");
+    input.images = input.labels = nothing.as<std::uint8_t>();
+    const auto step = backend->record([&] {
+      network.train_step(input, {spec.recipe.optimizer, spec.recipe.schedule});
+    });
+    RecordProperty("kernels of " + spec.name, static_cast<int>(step->nodes()));
+    EXPECT_EQ(emulator::kernels_in_last_graph(), kSteps * step->nodes()) << "copies or fills in a step";
+    const auto limit = most.find(spec.name);
+    EXPECT_TRUE(limit != most.end() && step->nodes() <= limit->second)
+        << spec.name << " has " << step->nodes();
+  }
+}
+
+class WorkInFlight : public EmulatedEngine {
+ protected:
+  WorkInFlight() { emulator::hold_work(true); }
+};
+
+// A look at the device lets one launch of it be done.
+TEST_F(WorkInFlight, TheHostRunsAheadButNotFar) {
+  TrainingTrial trial(long_epoch(), kGpu);
+  std::uint64_t furthest = 0;
+  trial.on_progress = [&](const LoopProgress& at) {
+    const std::uint64_t done = emulator::runs("update");
+    ASSERT_GE(at.step, done);
+    furthest = std::max(furthest, at.step - done);
+  };
+  trial.run();
+  EXPECT_GT(furthest, kSteps) << "waits after every launch";
+  EXPECT_LE(furthest, 4 * kSteps);
+  EXPECT_EQ(emulator::runs("update"), 469U);
+}
+
+TEST_F(WorkInFlight, TrainsWithTheBitsOfWorkDoneAtOnce) {
+  TrainingTrial held(short_batches("epochs: 3"), kGpu);
+  held.run();
+  emulator::hold_work(false);
+  TrainingTrial at_once(short_batches("epochs: 3"), kGpu);
+  at_once.run();
+  EXPECT_EQ(state_of(held.network()), state_of(at_once.network()));
+}
+
+TEST_F(WorkInFlight, AStopComesAfterWhatHasBeenLaunched) {
+  for (const std::uint64_t stop : {kSteps, 6 * kSteps}) {
+    TrainingTrial trial(long_epoch(), kGpu);
+    trial.stop_after = stop;
+    emulator::reset_counts();
+    std::uint64_t done = 0;
+    trial.on_progress = [&](const LoopProgress&) { done = emulator::runs("update"); };
+    const LoopResult result = trial.run();
+    EXPECT_EQ(result.reason, StopReason::signal);
+    EXPECT_EQ(result.position.step, stop) << "goes on launching";
+    EXPECT_LT(done, stop) << "nothing was in flight";
+    EXPECT_EQ(trial.network().read_training_state().step, stop);
+    TrainingTrial eager(long_epoch(), kGpu);
+    eager.step(stop);
+    EXPECT_TRUE(same_bits(state_of(trial.network()), state_of(eager.network())));
+  }
+}
+
+TEST_F(WorkInFlight, AStopIsSeenWhileTheDeviceIsBusy) {
+  TrainingTrial trial(long_epoch(), kGpu);
+  // Asked for only once the host waits for a full flight, which it does by asking for the oldest event.
+  std::uint64_t queries = 0;
+  trial.on_progress = [&](const LoopProgress& at) {
+    if (at.step == 4 * kSteps) queries = emulator::calls("cudaEventQuery");
+  };
+  trial.stop_when = [&] { return queries > 0 && emulator::calls("cudaEventQuery") > queries; };
+  const LoopResult result = trial.run();
+  EXPECT_EQ(result.reason, StopReason::signal);
+  EXPECT_EQ(result.position.step, 4 * kSteps);
+}
+
+TEST_F(WorkInFlight, AnEvaluationThatIsStoppedIsLeftToTheResumedRun) {
+  SmallTraining training = short_batches("epochs: 2");
+  training.data.test = 700;  // so many that some of its launches are still to come
+  TrainingTrial first(training, kGpu);
+  first.stop_when = [] { return emulator::runs("advance") > 0; };
+  const LoopResult result = first.run();
+  ASSERT_EQ(result.reason, StopReason::signal);
+  EXPECT_EQ(result.position.step, 29U);
+  EXPECT_TRUE(first.epochs.empty());
+  const std::filesystem::path file = first.folder() / "checkpoint.safetensors";
+  first.save(file, result.position);
+  TrainingTrial second(training, kGpu);
+  second.run_from(second.load(file));
+  EXPECT_EQ(second.epochs.size(), 2U);
+  TrainingTrial whole(training, kGpu);
+  whole.run();
+  EXPECT_EQ(state_of(second.network()), state_of(whole.network()));
+  EXPECT_EQ(second.epochs[0].train_loss, whole.epochs[0].train_loss);
+}
+
+TEST_F(EmulatedEngine, GivesEverythingBack) {
+  for (const bool held : {false, true}) {
+    emulator::hold_work(held);
+    {
+      TrainingTrial trial(short_batches("epochs: 1"), kGpu);
+      trial.stop_after = kSteps;
+      trial.run();
+      EXPECT_GT(emulator::holdings().allocations, 0U);
+    }
+    EXPECT_EQ(emulator::leak_report(), "");
+    {
+      const auto backend = make_backend(kGpu);
+      backend->prepare(HeadDesc{.in = 16, .classes = 4}, 8, true);
+      backend->info();
+    }
+    EXPECT_EQ(emulator::leak_report(), "");
+  }
+}
+
+}  // namespace
+}  // namespace trainer::test

@@ -1,0 +1,214 @@
+// The program on a GPU, which the emulated CUDA plays: what it says about it, which it takes, and what is
+// left when the device fails on the way.
+#include <algorithm>
+
+#include "tests/program.hpp"
+#include "trainer/checkpoint.hpp"
+
+namespace trainer::test {
+namespace {
+
+const char* const kBlock =
+    "Found device 0 with properties:\n"
+    "name: Emulated Device\n"
+    "major: 9 minor: 0 memoryClockRate (GHz) 1\n"
+    "pciBusID 0000:0a:00.0\n"
+    "Total memory: 4.00GiB\n"
+    "Free memory: 4.00GiB\n";
+
+// The small data set makes 13 launches of a step an epoch and 7 of an evaluation.
+class GpuProgram : public ProgramTest {
+ protected:
+  // The environment of a child that sees the played device.
+  static Words with_gpu(const Words& more = {}) {
+    Words all{"CUDA_VISIBLE_DEVICES=0"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+
+  Outcome on_gpu(const Words& arguments, const Words& environment = {}) const {
+    return trainer(arguments, with_gpu(environment));
+  }
+
+  // Trains into `run` on the GPU; fails the test where that fails.
+  void train(const std::string& run, const Words& more = {}) {
+    Words words = small_training(more);
+    words.insert(words.end(), {"--out", run});
+    const Outcome outcome = on_gpu(words);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+  }
+
+  double accuracy(const std::string& run, const std::string& device) const {
+    const Outcome outcome = on_gpu({"eval", run, "--data", "data", "--device", device, "--json"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return Json::parse(outcome.out)["accuracy"];
+  }
+};
+
+std::size_t lines_with(const std::string& text, const std::string& part) {
+  std::istringstream lines(text);
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line);) count += contains(line, part) ? 1 : 0;
+  return count;
+}
+
+TEST_F(GpuProgram, AutoTakesTheGpuAndOpensWithItsReport) {
+  const Outcome outcome = on_gpu(small_training({"--out", "run"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_TRUE(outcome.out.starts_with(kBlock)) << outcome.out;
+  EXPECT_EQ(lines_with(outcome.out, "none used"), 0U);
+  const RunRecord run = record("run");
+  EXPECT_EQ(run.device["kind"], "cuda");
+  EXPECT_EQ(run.device["gpu"]["used"], true);
+  EXPECT_EQ(run.device["gpu"]["name"], "Emulated Device");
+  EXPECT_EQ(run.machine["gpu"], "Emulated Device");
+  EXPECT_EQ(metrics("run").size(), 2U);
+  const Outcome devices = on_gpu({"devices"});
+  EXPECT_TRUE(devices.out.starts_with(kBlock)) << devices.out;
+}
+
+TEST_F(GpuProgram, AutoWithoutAGpuGoesOnWithTheCpuAndSaysSoOnce) {
+  const Outcome hidden = trainer(small_training({"--out", "hidden"}));
+  ASSERT_EQ(hidden.code, 0) << hidden.err;
+  EXPECT_EQ(lines_with(hidden.out, "none used: CUDA_VISIBLE_DEVICES is empty"), 1U) << hidden.out;
+  EXPECT_EQ(record("hidden").device["kind"], "cpu");
+  EXPECT_PRED2(contains, record("hidden").device["gpu"]["reason"], "CUDA_VISIBLE_DEVICES is empty");
+  const Outcome absent = on_gpu(small_training({"--no-save"}), {"TRAINER_EMULATOR_DEVICE=none"});
+  ASSERT_EQ(absent.code, 0) << absent.err;
+  EXPECT_EQ(lines_with(absent.out, "none used: "), 1U) << absent.out;
+}
+
+TEST_F(GpuProgram, AGpuThatIsAskedForAndNotThereIsAnErrorWithTheReason) {
+  const Outcome seventh = on_gpu(small_training({"--device", "cuda:7"}));
+  expect_one_line(seventh, 1);
+  EXPECT_PRED2(contains, seventh.err, "--device cuda:7: there is no GPU 7");
+  const Outcome hidden = trainer(small_training({"--device", "cuda"}));
+  expect_one_line(hidden, 1);
+  EXPECT_PRED2(contains, hidden.err, "CUDA_VISIBLE_DEVICES is empty");
+  EXPECT_FALSE(fs::exists(folder_ / "runs"));
+}
+
+TEST_F(GpuProgram, AK80IsReportedAndRefusedForItsArchitecture) {
+  const Words k80{"TRAINER_EMULATOR_DEVICE=k80"};
+  const Outcome devices = on_gpu({"devices"}, k80);
+  EXPECT_EQ(devices.code, 0) << devices.err;
+  // Free memory only a context tells, or NVML.
+  EXPECT_TRUE(
+      devices.out.starts_with("Found device 0 with properties:\n"
+                              "name: Tesla K80\n"
+                              "major: 3 minor: 7 memoryClockRate (GHz) 0.8235\n"
+                              "pciBusID 06c3:00:00.0\n"
+                              "Total memory: 11.17GiB\n"))
+      << devices.out;
+  EXPECT_PRED2(contains, devices.out, "none used: GPU 0, Tesla K80 of compute capability 3.7");
+  const Outcome refused = on_gpu(small_training({"--device", "cuda"}), k80);
+  expect_one_line(refused, 1);
+  EXPECT_PRED2(contains, refused.err, "compute capability 3.7, cannot run this program");
+  const Outcome automatic = on_gpu(small_training({"--out", "run"}), k80);
+  ASSERT_EQ(automatic.code, 0) << automatic.err;
+  EXPECT_EQ(lines_with(automatic.out, "none used: GPU 0, Tesla K80"), 1U);
+  EXPECT_EQ(record("run").device["kind"], "cpu");
+}
+
+TEST_F(GpuProgram, SeveralGpusHaveAPeerMatrixAndTheOneAskedForIsUsed) {
+  const Words two{"TRAINER_EMULATOR_DEVICE=two"};
+  EXPECT_PRED2(contains, on_gpu({"devices"}, two).out, "DMA: 0 1 \n0:   Y Y \n1:   Y Y \n");
+  const Outcome second = on_gpu(small_training({"--device", "cuda:1", "--out", "run"}), two);
+  ASSERT_EQ(second.code, 0) << second.err;
+  EXPECT_EQ(lines_with(second.out, "in use        GPU 1"), 1U) << second.out;
+  EXPECT_EQ(record("run").device["gpu"]["index"], 1);
+}
+
+TEST_F(GpuProgram, ATrainingIsTheSameTwiceAndAsGoodOnTheCpu) {
+  train("first", {"--epochs", "5", "--lr", "0.05"});
+  train("second", {"--epochs", "5", "--lr", "0.05"});
+  expect_same_tensors(folder_ / "first/model.safetensors", folder_ / "second/model.safetensors");
+  EXPECT_GT(accuracy("first", "cuda"), 0.9);
+  EXPECT_NEAR(accuracy("first", "cuda"), accuracy("first", "cpu"), 0.011);  // one image of a hundred
+}
+
+TEST_F(GpuProgram, RoundsProductsToTf32WhereAsked) {
+  train("fp32", {"--epochs", "5", "--lr", "0.05"});
+  train("tf32", {"--epochs", "5", "--lr", "0.05", "--precision", "tf32"});
+  EXPECT_NEAR(accuracy("tf32", "cuda"), accuracy("fp32", "cuda"), 0.05);
+  const double rounded = metrics("tf32")[0]["train_loss"];
+  const double exact = metrics("fp32")[0]["train_loss"];
+  EXPECT_NE(rounded, exact);
+  EXPECT_NEAR(rounded, exact, 0.01 * exact);
+  EXPECT_EQ(record("tf32").recipe["settings"]["precision"], "tf32");
+  const Outcome wrong = on_gpu(small_training({"--precision", "fp8"}));
+  expect_one_line(wrong, 2);
+}
+
+struct Fault {
+  std::string planted;  // TRAINER_EMULATOR_FAIL
+  std::string said;
+  const char* hold = "0";  // TRAINER_EMULATOR_HOLD: whether work is in flight when it fails
+};
+
+// Each comes after the first epoch.
+TEST_F(GpuProgram, ADeviceThatFailsEndsTheRunWithOneLineAndItsCheckpointGoesOn) {
+  train("whole", {"--epochs", "3"});
+  int number = 0;
+  for (const Fault& fault : {Fault{"cudaGraphLaunch:30:719", "cudaGraphLaunch: cudaErrorLaunchFailure (719)"},
+                             Fault{"launch:300:700", "cudaErrorIllegalAddress (700)"},
+                             Fault{"launch:300:700", "cudaErrorIllegalAddress (700)", "1"},
+                             Fault{"cudaEventRecord:5:999", "cudaEventRecord"}}) {
+    const std::string run = "run" + std::to_string(++number);
+    SCOPED_TRACE(fault.planted + ", work held back: " + fault.hold);
+    const Outcome failed =
+        on_gpu(small_training({"--epochs", "3", "--out", run}),
+               {"TRAINER_EMULATOR_FAIL=" + fault.planted, std::string("TRAINER_EMULATOR_HOLD=") + fault.hold,
+                "TRAINER_EMULATOR_REPORT=report"});
+    expect_one_line(failed, 1);
+    EXPECT_PRED2(contains, failed.err, fault.said);
+    EXPECT_EQ(record(run).status, RunStatus::kFailed);
+    EXPECT_PRED2(contains, record(run).reason, fault.said);
+    EXPECT_FALSE(fs::exists(folder_ / run / "model.safetensors"));
+    const std::string report = read_text(folder_ / "report");
+    EXPECT_EQ(lines_with(report.substr(report.find("kernels in last graph")), ""), 1U) << report;
+    ASSERT_TRUE(fs::exists(folder_ / run / "checkpoint.safetensors"));
+    const Outcome rest = on_gpu({"train", "--resume", run, "--data", "data"});
+    ASSERT_EQ(rest.code, 0) << rest.err;
+    expect_same_tensors(folder_ / run / "model.safetensors", folder_ / "whole/model.safetensors");
+  }
+}
+
+TEST_F(GpuProgram, MemoryThatIsFullIsSaidWithItsArena) {
+  const Outcome outcome = on_gpu(small_training({"--out", "run"}), {"TRAINER_EMULATOR_FAIL=cudaMalloc:3:2"});
+  expect_one_line(outcome, 1);
+  EXPECT_PRED2(contains, outcome.err, "out of GPU memory: ");
+  EXPECT_PRED2(contains, outcome.err, "GiB asked for the ");
+  EXPECT_PRED2(contains, outcome.err, "of 4.000 GiB free");
+  EXPECT_EQ(record("run").status, RunStatus::kFailed);
+}
+
+TEST_F(GpuProgram, ASignalWithWorkInFlightSavesAndTheRunGoesOnWithTheSameBits) {
+  const Words length{"--epochs", "10", "--checkpoint-every", "0"};
+  train("whole", length);
+  Words words = small_training(length);
+  words.insert(words.end(), {"--out", "run"});
+  ChildProcess child(command(words), options(with_gpu({"TRAINER_EMULATOR_HOLD=1"})));
+  ASSERT_TRUE(wait_until([&] {
+    return fs::exists(folder_ / "run/metrics.jsonl") && !read_text(folder_ / "run/metrics.jsonl").empty();
+  }));
+  child.send(SIGINT);
+  const Outcome outcome = child.wait();
+  EXPECT_EQ(outcome.code, 128 + SIGINT) << outcome.err;
+  const Outcome rest = on_gpu({"train", "--resume", "run", "--data", "data"});
+  ASSERT_EQ(rest.code, 0) << rest.err;
+  expect_same_tensors(folder_ / "run/model.safetensors", folder_ / "whole/model.safetensors");
+  EXPECT_EQ(metrics("run").size(), 10U);
+}
+
+TEST_F(GpuProgram, ARunGoesOnOnTheOtherEngineWithAWarning) {
+  train("run", {"--epochs", "3", "--max-seconds", "0.001"});
+  ASSERT_EQ(record("run").status, RunStatus::kStopped);
+  const Outcome rest = on_gpu({"train", "--resume", "run", "--data", "data", "--device", "cpu"});
+  ASSERT_EQ(rest.code, 0) << rest.err;
+  EXPECT_PRED2(contains, rest.out + rest.err, "this run was begun on ");
+}
+
+}  // namespace
+}  // namespace trainer::test
