@@ -16,27 +16,33 @@ def trainer_json(trainer, *arguments):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def describe(trainer):
+def describe(trainer, environment=None):
     """Machine, versions, date and command of a record."""
-    report = json.loads(subprocess.run([trainer, "devices", "--json"], stdout=subprocess.PIPE, text=True,
-                                       check=True).stdout)
-    version = subprocess.run([trainer, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    return {
+    def said(*arguments):
+        return subprocess.run([trainer, *arguments], stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+
+    report = json.loads(said("devices", "--json"))
+    value = {
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": " ".join([os.path.relpath(sys.argv[0]), *sys.argv[1:]]),
         "machine": {"cpu": report["cpu"]["model"], "cores": report["cpu"]["cores"],
                     "instruction_set": report["cpu"]["instruction_set"],
                     "memory_bytes": report["cpu"]["memory_bytes"], "system": platform.platform()},
-        "versions": {"trainer": version, "python": platform.python_version()},
+        "versions": {"trainer": said("--version").strip(), "python": platform.python_version()},
     }
+    if report["gpu"].get("used"):
+        value["machine"]["gpu"] = report["gpu"].get("name")
+        value["versions"]["gpu_software"] = report.get("gpu_software")
+    return value
 
 
-def write(what, record):
-    """Writes the record under benchmarks/records/ and says where."""
-    os.makedirs(FOLDER, exist_ok=True)
-    machine = re.sub(r"[^a-z0-9]+", "-", record["machine"]["cpu"].lower()).strip("-")
-    name = f"{record['date'][:10]}-{machine}-{what}.json"
-    path = os.path.join(FOLDER, name)
+def write(what, record, path=None):
+    """Writes the record under benchmarks/records/, or where it is told, and says where."""
+    if path is None:
+        os.makedirs(FOLDER, exist_ok=True)
+        device = record["machine"].get("gpu") or record["machine"]["cpu"]
+        machine = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
+        path = os.path.join(FOLDER, f"{record['date'][:10]}-{machine}-{what}.json")
     with open(path, "w", encoding="utf-8") as out:
         json.dump(record, out, indent=1)
         out.write("\n")

@@ -1,0 +1,84 @@
+"""What NVML tells of one GPU, read from Python's standard library alone: energy and memory, and their course over a
+stretch of time. Without the driver's library every value is None.
+"""
+import ctypes
+import threading
+import time
+
+
+class Memory(ctypes.Structure):
+    """nvmlMemory_t."""
+    _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]
+
+
+class Gpu:
+    """The GPU with this index of the driver's, which is CUDA's where CUDA_VISIBLE_DEVICES is not set."""
+
+    def __init__(self, index=0):
+        self._device = None
+        try:
+            self._library = ctypes.CDLL("libnvidia-ml.so.1")
+        except OSError:
+            return
+        device = ctypes.c_void_p()
+        if self._library.nvmlInit_v2() == 0 and \
+                self._library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(device)) == 0:
+            self._device = device
+
+    def joules(self):
+        """Used since the driver was loaded."""
+        value = ctypes.c_ulonglong()
+        if self._device is None or \
+                self._library.nvmlDeviceGetTotalEnergyConsumption(self._device, ctypes.byref(value)) != 0:
+            return None
+        return value.value / 1000
+
+    def used_bytes(self):
+        """Of its memory, by all processes and the driver."""
+        value = Memory()
+        if self._device is None or self._library.nvmlDeviceGetMemoryInfo(self._device, ctypes.byref(value)) != 0:
+            return None
+        return value.used
+
+
+def freed_by(gpu, end):
+    """Calls end, which ends a process; the bytes that this frees. The driver takes a moment to clear up."""
+    before = gpu.used_bytes()
+    end()
+    if before is None:
+        return None
+    least, unchanged = before, 0
+    while unchanged < 10:
+        time.sleep(0.02)
+        used = gpu.used_bytes()
+        unchanged = unchanged + 1 if used >= least else 0
+        least = min(least, used)
+    return before - least
+
+
+class MemoryWatch:
+    """The most memory in use while the block runs, over what was in use at its beginning; sampled each 5 ms."""
+
+    def __init__(self, gpu):
+        self._gpu = gpu
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self.bytes = None
+
+    def __enter__(self):
+        self._first = self._gpu.used_bytes()
+        self._most = self._first
+        if self._first is not None:
+            self._thread.start()
+        return self
+
+    def _sample(self):
+        while not self._over.is_set():
+            self._most = max(self._most, self._gpu.used_bytes() or 0)
+            time.sleep(0.005)
+
+    def __exit__(self, *_):
+        self._over.set()
+        if self._first is not None:
+            self._thread.join()
+            self.bytes = self._most - self._first

@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# Packs the GPU build into one file for a machine with a GPU but without what the build needs: the program, the tests that
+# gpu_check.sh runs, networks, MNIST, scripts, benchmarks and the shared libraries of this system.
+#   scripts/bundle.sh [--arch LIST] [--preset PRESET] [--cuda-libs DIR...] [--out FILE]
+# --arch       CMAKE_CUDA_ARCHITECTURES to build for [90], as in 90 or "80;90"; build/cuda keeps it until told otherwise
+# --preset     what to build and pack [cuda]; cpu packs a program without a GPU engine
+# --cuda-libs  folders of CUDA's libraries for the trial at the end, where the loader does not find them
+# --out        the file [build/bundle/mnist-trainer-COMMIT-ARCH.tar.gz]
+# There: tar xzf FILE, then mnist-trainer/scripts/gpu_check.sh, or mnist-trainer/run trainer train. CUDA, cuDNN and cuBLAS
+# stay out: they are too large and fit the machine that they are on (scripts/gpu/cuda_libraries.sh finds them there). So does
+# the C library: that machine's has to be as new as this one's.
+set -euo pipefail
+
+root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
+programs=(conformance_test step_test backend_test gpu_training_test)
+most_bytes=40000000
+
+# Left out: the C library and the loader, which belong together; what the driver and CUDA's toolkit or wheels bring.
+system_libraries='^(linux-vdso|ld-linux.*|libc|libm|libdl|librt|libpthread|libresolv|libutil)[.]so'
+cuda_libraries='^lib(cuda|cudart|cublas|cublasLt|cudnn.*|nv.*)[.]so'
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+  say "error: $1"
+  exit "${2:-1}"
+}
+
+parse() {
+  arch=90 preset=cuda out='' folders=()
+  while (($#)); do
+    [[ -n ${2:-} ]] || fail "$1 needs a value, or is unknown; see the head of scripts/bundle.sh" 2
+    case $1 in
+      --arch) arch=$2 && shift 2 ;;
+      --preset) preset=$2 && shift 2 ;;
+      --out) out=$2 && shift 2 ;;
+      --cuda-libs)
+        shift
+        while (($#)) && [[ $1 != --* ]]; do
+          [[ -d $1 ]] || fail "--cuda-libs $1: no such folder" 2
+          folders+=("$(readlink -f -- "$1")") && shift
+        done
+        ;;
+      *) fail "unknown argument '$1': --arch, --preset, --cuda-libs or --out" 2 ;;
+    esac
+  done
+  [[ $arch =~ ^[0-9]+[a-z]?(-real|-virtual)?(\;[0-9]+[a-z]?(-real|-virtual)?)*$ ]] ||
+    fail "--arch $arch: compute capabilities without the dot, as in 90 or \"80;90\"" 2
+}
+
+# Only what is packed: a checkout that has built nothing yet is there sooner.
+build() {
+  local target
+  if [[ $preset == cuda ]]; then
+    export TRAINER_CUDA=ON CMAKE_CUDA_ARCHITECTURES=$arch
+  fi
+  TRAINER_TESTS=ON "$root/scripts/build.sh" "$preset" --configure
+  for target in trainer "${programs[@]}"; do "$root/scripts/build.sh" "$preset" "$target"; done
+}
+
+pack_programs() {
+  local program built=$root/build/$preset
+  mkdir -p "$folder/bin"
+  cp "$built/trainer/trainer" "$folder/bin/"
+  for program in "${programs[@]}"; do
+    [[ -x $built/tests/$program ]] || fail "build/$preset/tests/$program is not built"
+    cp "$built/tests/$program" "$folder/bin/"
+  done
+  strip --strip-unneeded "$folder"/bin/*
+}
+
+# The faults that compute-sanitizer's tools are tried on; its CUDA runtime is a static one, so it starts anywhere.
+pack_planted_fault() {
+  local compiler first=${arch%%;*}
+  compiler=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+  if [[ ! -x $compiler ]]; then
+    say "note: no nvcc here, so no planted_fault is packed; gpu_check.sh compiles it there, or skips the sanitizers"
+    return
+  fi
+  "$compiler" "-arch=sm_${first%%-*}" -o "$folder/bin/planted_fault" "$root/scripts/gpu/planted_fault.cu"
+}
+
+# pack_libraries: what the packed programs load, by the name that the loader looks for.
+pack_libraries() {
+  local name path
+  mkdir -p "$folder/lib"
+  for path in "$folder"/bin/*; do ldd "$path"; done | sed -nE 's/^\t([^ ]+)( => ([^ ]+))?.*/\1 \3/p' | sort -u |
+    while read -r name path; do
+      [[ ! $(basename -- "$name") =~ $system_libraries ]] || continue
+      if [[ $name =~ $cuda_libraries ]]; then
+        printf '%s\n' "$name" >>"$folder/from_this_machine.txt"
+        continue
+      fi
+      [[ -f $path ]] || fail "$name is not found on this machine (a packed program needs it)"
+      cp -L -- "$path" "$folder/lib/$name"
+      chmod u+w "$folder/lib/$name"
+    done
+  strip --strip-unneeded "$folder"/lib/*
+}
+
+pack_files() {
+  mkdir -p "$folder/models" "$folder/data" "$folder/benchmarks" "$folder/scripts"
+  cp "$root"/models/*.yaml "$folder/models/"
+  cp -r "$root/data/mnist" "$folder/data/"
+  cp "$root"/benchmarks/*.py "$folder/benchmarks/"
+  cp "$root/scripts/gpu_check.sh" "$folder/scripts/"
+  mkdir "$folder/scripts/gpu"
+  cp "$root"/scripts/gpu/*.{sh,py,cu} "$folder/scripts/gpu/"
+  cp "$root/scripts/gpu/run.sh" "$folder/run"
+  cp "$root/LICENSE" "$folder/"
+}
+
+describe() {
+  printf 'mnist-trainer %s, preset %s, for compute capability %s\n' "$commit" "$preset" "$arch"
+  printf 'packed on %s, C library %s\n' "$(date -u +%Y-%m-%d)" "$(getconf GNU_LIBC_VERSION)"
+  printf 'libraries packed: %s\n' "$(find "$folder/lib" -type f -printf '%f\n' | sort | tr '\n' ' ')"
+  printf 'libraries of the machine that runs it: %s\n' "$(sort -u "$folder/from_this_machine.txt" 2>/dev/null | tr '\n' ' ')"
+  rm -f "$folder/from_this_machine.txt"
+}
+
+# try FILE: unpacks it elsewhere and starts the program that comes out.
+try() {
+  local there arguments=()
+  there=$(mktemp -d)
+  # shellcheck disable=SC2064
+  trap "rm -rf '$there'" EXIT
+  tar xzf "$1" -C "$there"
+  ((${#folders[@]} == 0)) || arguments=(--cuda-libs "$(IFS=: && printf '%s' "${folders[*]}")")
+  (cd / && "$there/mnist-trainer/run" "${arguments[@]}" trainer models >/dev/null) ||
+    fail "the packed program does not start (above)"
+  say "  unpacked elsewhere, it starts: $("$there/mnist-trainer/run" "${arguments[@]}" trainer --version)"
+}
+
+main() {
+  local bytes
+  parse "$@"
+  build
+  commit=$(git -C "$root" describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || echo unknown)
+  out=${out:-$root/build/bundle/mnist-trainer-$commit-${arch//;/_}.tar.gz}
+  mkdir -p "$(dirname -- "$out")"
+  folder=$root/build/bundle/mnist-trainer
+  rm -rf "$folder"
+  pack_programs
+  [[ $preset != cuda ]] || pack_planted_fault
+  pack_libraries
+  pack_files
+  describe >"$folder/BUNDLE.txt"
+  tar c --owner=0 --group=0 --sort=name -C "$(dirname -- "$folder")" mnist-trainer | gzip -9 >"$out.part"
+  bytes=$(stat -c %s "$out.part")
+  ((bytes < most_bytes)) || fail "$out.part has $bytes bytes; $most_bytes are the most"
+  mv "$out.part" "$out"
+  rm -rf "$folder"
+  try "$out"
+  say "packed $out: $((bytes / 1000000)) MB"
+}
+
+main "$@"

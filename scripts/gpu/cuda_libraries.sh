@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# Where a program finds CUDA, cuDNN and cuBLAS on a machine that it was not built on: in folders that the user names,
+# in the toolkit, or in the wheels of a Python that has PyTorch or JAX. To be sourced.
+# Only what the loader misses is looked for, so that a program that starts by itself is left as it is.
+
+# python_library_folders: folders of NVIDIA's wheels in the python3 on the path, one a line.
+python_library_folders() {
+  local site
+  command -v python3 >/dev/null || return 0
+  { python3 -c 'import site, sysconfig
+print(sysconfig.get_path("purelib"), *site.getsitepackages(), site.getusersitepackages(), sep="\n")' 2>/dev/null || true; } |
+    awk '!seen[$0]++' | while IFS= read -r site; do
+    compgen -G "$site/nvidia/*/lib" || true
+  done
+}
+
+# candidate_folders DIR...: where the libraries may be, best first, one a line.
+candidate_folders() {
+  (($# == 0)) || printf '%s\n' "$@"
+  printf '%s\n' "${CUDA_HOME:+$CUDA_HOME/lib64}" "${CUDA_PATH:+$CUDA_PATH/lib64}" /usr/local/cuda/lib64 | grep . || true
+  compgen -G '/usr/local/cuda-*/lib64' || true
+  python_library_folders
+}
+
+# missing_libraries PROGRAM PATH: what the loader does not find for it with this LD_LIBRARY_PATH, one a line.
+missing_libraries() {
+  LD_LIBRARY_PATH=$2 ldd "$1" 2>/dev/null | awk '/=> not found/ { print $1 }' | sort -u
+}
+
+# find_cuda_libraries PROGRAM PATH DIR...: prints PATH and the folders that PROGRAM needs besides, joined with colons;
+# the DIRs are part of it in any case. Fails with what is missing on standard error.
+# libnvrtc is loaded by cuDNN while it runs, so the loader cannot name it: its folder is added where cuDNN's is.
+find_cuda_libraries() {
+  local program=$1 path=$2 library folder candidates missing wheels=no
+  shift 2
+  for folder in "$@"; do path=${path:+$path:}$folder; done
+  mapfile -t missing < <(missing_libraries "$program" "$path")
+  if ((${#missing[@]})); then
+    mapfile -t candidates < <(candidate_folders "$@")
+    for library in "${missing[@]}" libnvrtc.so; do
+      for folder in "${candidates[@]}"; do
+        compgen -G "$folder/$library*" >/dev/null || continue
+        [[ :$path: == *":$folder:"* ]] || path=${path:+$path:}$folder
+        wheels=yes
+        break
+      done
+    done
+    mapfile -t missing < <(missing_libraries "$program" "$path")
+  fi
+  if ((${#missing[@]})); then
+    printf 'error: %s does not start here without: %s\n' "$(basename -- "$program")" "${missing[*]}" >&2
+    [[ $wheels == yes ]] || printf '%s\n' "  nothing of CUDA was found in: ${candidates[*]:-}" >&2
+    printf '%s\n' "  name their folders: --cuda-libs DIR... (a toolkit's lib64, or site-packages/nvidia/*/lib of a Python" \
+      "  with PyTorch or JAX); a build for CUDA 13 needs CUDA 13's libraries" >&2
+    return 1
+  fi
+  printf '%s\n' "$path"
+}

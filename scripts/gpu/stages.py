@@ -1,0 +1,184 @@
+"""The stages of gpu_check but the sanitizers: each takes a Machine and the first device report, gives an Outcome."""
+import hashlib
+import json
+import os
+import re
+import tempfile
+
+from machine import Outcome, OutOfTime, last_line, say
+
+# Programs of tests, and the filter for what a GPU can prove there: ops and steps against the double reference, the
+# backend's own promises, whole trainings against the CPU's.
+TESTS = [("conformance_test", "*cuda*"), ("step_test", "*cuda*"), ("backend_test", "*cuda*:Gpu.*"), ("gpu_training_test", "*")]
+
+# What replays a graph, against the same calls made one by one.
+REPLAYS = [("backend_test", "*RecordedStepsTrainAsTheCallsThemselvesDo/cuda*"),
+           ("gpu_training_test", "*IsItsStepsOneByOne*:*TheSameSeedGivesTheSameBits*")]
+
+# Network, epochs (None: its recipe's), seeds, least mean of the test accuracy in percent; all 10,000 images, last weights.
+ACCURACY = [("quick", 1, 30, 99.0), ("quick", None, 10, 99.2), ("lenet", None, 3, 98.9), ("cntk-sample", None, 3, 98.0),
+            ("cntk-convnet", None, 5, 99.4), ("tf-convolutional", None, 3, 99.1), ("pytorch-example", None, 3, 99.0),
+            ("tf-sample", None, 3, 95.0)]
+
+MOST_NODES = {"quick": 14}  # kernels and copies of a training step
+NETWORKS = ["quick", "lenet", "cntk-sample", "cntk-convnet", "pytorch-example", "tf-convolutional", "tf-sample"]
+
+
+def report(machine, device):
+    """The device report as a user sees it; the program holds code for this GPU."""
+    ran = machine.run([machine.trainer, "devices"])
+    say(ran.output.rstrip())
+    details = {"text": ran.json(), "json": device}
+    block = [r"^Found device \d+ with properties:$", r"^name: .+$", r"^major: \d+ minor: \d+ memoryClockRate \(GHz\) \S+$",
+             r"^pciBusID [0-9a-f:.]+$", r"^Total memory: [\d.]+GiB$", r"^Free memory: [\d.]+GiB$"]
+    missing = [line for line in block if not re.search(line, ran.output, re.MULTILINE)]
+    if ran.code != 0 or missing:
+        return Outcome("failed", f"exit {ran.code}, lines that are not there: {missing}", details)
+    gpu = device["gpu"]
+    code = (gpu.get("code") or {}).get("text", "code for it: not told")
+    return Outcome("passed", f"{gpu.get('name')}, {code}", details)
+
+
+def run_program(machine, name, only, details):
+    """One program of tests: (how many cases ran on the GPU, None or what is wrong)."""
+    if not os.access(machine.test_program(name), os.X_OK):
+        return 0, f"{name} is not built"
+    ran, cases = machine.run_tests(name, only)
+    details[name] = {"run": ran.json(), "cases": cases}
+    if cases is None:
+        return 0, f"{name} died with {ran.code}: {last_line(ran.output)}"
+    on_gpu = [case for case in cases["ran"] if re.search("cuda|gpu", case, re.IGNORECASE)]
+    say(f"  {name}: {len(on_gpu)} on the GPU, {len(cases['failed'])} failed, {len(cases['skipped'])} skipped, "
+        f"{ran.seconds:.1f} s")
+    for case in cases["failed"]:
+        say(f"    failed: {case}")
+    if cases["failed"] or ran.code != 0:
+        return len(on_gpu), f"{name}: {len(cases['failed'])} failed, exit {ran.code}"
+    return len(on_gpu), None if on_gpu else f"{name} ran nothing on a GPU"
+
+
+def run_programs(machine, programs, details):
+    """(a text of the counts, the failures as texts)"""
+    texts, failures = [], []
+    for name, only in programs:
+        count, wrong = run_program(machine, name, only, details)
+        texts.append(f"{name} {count}")
+        failures += [wrong] if wrong else []
+    return ", ".join(texts), failures
+
+
+def conformance(machine, _device):
+    """Every test of an op, a step and a training that has a GPU's variant, on the device."""
+    details = {}
+    text, failures = run_programs(machine, TESTS, details)
+    if failures:
+        return Outcome("failed", "; ".join(failures), details)
+    return Outcome("passed", f"cases on the GPU: {text}", details)
+
+
+def weights_of(machine, folder, seed):
+    """Trains `quick` for a short epoch and hashes what it saved."""
+    out = os.path.join(folder, f"run{len(os.listdir(folder))}")
+    ran, _ = machine.train("--model", "quick", "--limit-train", "6000", "--epochs", "1", "--seed", str(seed), "--out", out)
+    if ran.code != 0:
+        return ran, None
+    with open(os.path.join(out, "model.safetensors"), "rb") as file:
+        return ran, hashlib.sha256(file.read()).hexdigest()
+
+
+def replay(machine, _device):
+    """A recorded step, launched, gives the bits of the same calls made one by one; a run gives its own bits again."""
+    details = {}
+    _, failures = run_programs(machine, REPLAYS, details)
+    if failures:
+        return Outcome("failed", "; ".join(failures), details)
+    hashes = []
+    with tempfile.TemporaryDirectory(dir=machine.work) as folder:
+        for seed in (1, 1, 2):
+            ran, found = weights_of(machine, folder, seed)
+            if found is None:
+                return Outcome("failed", f"training: exit {ran.code}: {last_line(ran.output)}", details)
+            hashes.append(found)
+    details["weights_sha256"] = dict(zip(("seed 1", "seed 1 again", "seed 2"), hashes))
+    if hashes[0] != hashes[1] or hashes[0] == hashes[2]:
+        return Outcome("failed", f"the weights of seeds 1, 1 and 2 hash to {[h[:12] for h in hashes]}", details)
+    return Outcome("passed", "recorded = eager, and the same seed gives the same weights, to the bit", details)
+
+
+def nodes(machine, _device):
+    """Nodes of the graph of one training step, as the program counts them on the device."""
+    details, failures, texts = {}, [], []
+    for model in NETWORKS:
+        ran, events = machine.train("--model", model, "--limit-train", "512", "--epochs", "1", "--no-save")
+        count = events.get("end", {}).get("graph_nodes")
+        details[model] = {"graph_nodes": count, "run": ran.json()}
+        most = MOST_NODES.get(model)
+        say(f"  {model}: {count} nodes a step" + (f", {most} at most" if most else ""))
+        texts.append(f"{model} {count}")
+        if ran.code != 0:
+            failures.append(f"{model}: exit {ran.code}: {last_line(ran.output)}")
+        elif not isinstance(count, int) or count < 1:
+            failures.append(f"{model}: the event \"end\" tells no graph_nodes")
+        elif most and count > most:
+            failures.append(f"{model}: {count} nodes, {most} are the most")
+    return Outcome("failed", "; ".join(failures), details) if failures else Outcome("passed", ", ".join(texts), details)
+
+
+def accuracy_of(machine, model, epochs, seeds):
+    """Percent of each seed, in order; a training that fails is an error text instead."""
+    values = []
+    for seed in range(1, seeds + 1):
+        length = ["--epochs", str(epochs)] if epochs else []
+        ran, events = machine.train("--model", model, "--seed", str(seed), "--no-save", *length)
+        test = events.get("end", {}).get("test", {})
+        if ran.code != 0 or test.get("images") != 10000:
+            return values, f"{model}, seed {seed}: exit {ran.code}: {last_line(ran.output)}"
+        values.append({"seed": seed, "percent": 100 * test["accuracy"], "seconds": events["end"]["seconds"],
+                       "epoch_seconds": [event["seconds"] for event in events["epoch"]]})
+    return values, None
+
+
+def accuracy(machine, _device):
+    """Each network by its recipe: the mean over a few seeds, none left out, against its minimum."""
+    details, failures = {"rows": []}, []
+    for model, epochs, seeds, least in ACCURACY:
+        row = {"model": model, "epochs": epochs or "recipe", "seeds": seeds, "least_percent": least}
+        details["rows"].append(row)
+        try:
+            row["runs"], error = accuracy_of(machine, model, epochs, seeds)
+        except OutOfTime as late:
+            failures.append(f"{model}: {late}")
+            break
+        if error:
+            failures.append(error)
+            continue
+        values = [run["percent"] for run in row["runs"]]
+        row["mean_percent"] = sum(values) / len(values)
+        good = row["mean_percent"] >= least
+        say(f"  {model:17} {str(row['epochs']):>6} epochs, {seeds:2} seeds: mean {row['mean_percent']:.3f} %, "
+            f"{min(values):.2f} to {max(values):.2f}, at least {least:.2f}: {'reached' if good else 'MISSED'}")
+        if not good:
+            failures.append(f"{model}: {row['mean_percent']:.3f} % < {least} %")
+    if failures:
+        return Outcome("failed", "; ".join(failures), details)
+    return Outcome("passed", f"{len(ACCURACY)} rows reach their minimum", details)
+
+
+def benchmark(machine, _device):
+    """benchmarks/gpu_vs_torch.py; its record becomes a part of this one. It measures and says so, it does not judge."""
+    out = os.path.join(machine.work, "gpu_vs_torch.json")
+    if os.path.exists(out):
+        os.remove(out)
+    command = [machine.python, "-u", os.path.join(machine.root, "benchmarks/gpu_vs_torch.py"), "--trainer", machine.trainer,
+               "--trainer-libraries", machine.libraries, "--out", out, "--side-by-side", "--prepare-seconds", "120",
+               "--seconds", str(int(machine.remaining() - 15))]
+    ran = machine.run(command, environment=dict(os.environ), echo=True)
+    details = {"run": ran.json()}
+    try:
+        with open(out, encoding="utf-8") as file:
+            details["record"] = json.load(file)
+    except (OSError, ValueError) as error:
+        return Outcome("failed", f"exit {ran.code}, no record ({error}): {last_line(ran.output)}", details)
+    if ran.code != 0:
+        return Outcome("failed", f"exit {ran.code}: {last_line(ran.output)}", details)
+    return Outcome("passed", details["record"].get("summary", "measured"), details)
