@@ -1,6 +1,6 @@
 // The program on a GPU, which the emulated CUDA plays: what it says about it, which it takes, and what is
 // left when the device fails on the way.
-#include <algorithm>
+#include <sstream>
 
 #include "tests/program.hpp"
 #include "trainer/checkpoint.hpp"
@@ -163,6 +163,7 @@ TEST_F(GpuProgram, ADeviceThatFailsEndsTheRunWithOneLineAndItsCheckpointGoesOn) 
                 "TRAINER_EMULATOR_REPORT=report"});
     expect_one_line(failed, 1);
     EXPECT_PRED2(contains, failed.err, fault.said);
+    EXPECT_PRED2(contains, failed.err, "the last good checkpoint is");
     EXPECT_EQ(record(run).status, RunStatus::kFailed);
     EXPECT_PRED2(contains, record(run).reason, fault.said);
     EXPECT_FALSE(fs::exists(folder_ / run / "model.safetensors"));

@@ -2,6 +2,7 @@
 // small.yaml a small network.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <gtest/gtest.h>

@@ -66,6 +66,10 @@ class TrainingRun final : public LoopObserver {
     try {
       train();
       return finish();
+    } catch (const BackendError& error) {
+      const std::string reason = error.what() + good_checkpoint_text();
+      record_failure(reason);
+      throw BackendError(reason);
     } catch (const std::exception& error) {
       record_failure(error.what());
       throw;
@@ -226,28 +230,17 @@ class TrainingRun final : public LoopObserver {
     return signal == 0 ? 0 : 128 + signal;
   }
 
-  static RunStatus status_of(StopReason reason) {
-    switch (reason) {
-      case StopReason::finished:
-      case StopReason::target:
-        return RunStatus::kFinished;
-      case StopReason::time_limit:
-      case StopReason::signal:
-        return RunStatus::kStopped;
-      case StopReason::bad_loss:
-        return RunStatus::kFailed;
-    }
-    return RunStatus::kFailed;
+  std::string bad_loss_text() const {
+    return fmt::format(
+               "step {}: the loss is not finite; nothing was changed from that step on. Try a lower --lr "
+               "(now {:g})",
+               summary_.result.bad_step + 1, setup_.rule.schedule.rate) +
+           good_checkpoint_text();
   }
 
-  std::string bad_loss_text() const {
-    std::string text = fmt::format(
-        "step {}: the loss is not finite; nothing was changed from that step on. Try a lower --lr (now {:g})",
-        summary_.result.bad_step + 1, setup_.rule.schedule.rate);
-    if (folder_ && fs::exists(folder_->file(kCheckpointName))) {
-      text += fmt::format("; the last good checkpoint is {}", folder_->file(kCheckpointName).string());
-    }
-    return text;
+  std::string good_checkpoint_text() const {
+    if (!folder_ || !fs::exists(folder_->file(kCheckpointName))) return "";
+    return fmt::format("; the last good checkpoint is {}", folder_->file(kCheckpointName).string());
   }
 
   void print_end(int signal) {

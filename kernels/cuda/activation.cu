@@ -29,7 +29,7 @@ __global__ void apply_dropout(const float* from, float* to, std::size_t count, D
   }
 }
 
-__global__ void copy(const float* from, float* to, std::size_t count) {
+__global__ void dropout_inference(const float* from, float* to, std::size_t count) {
   for (std::size_t i = grid_index(); i < count; i += grid_stride()) to[i] = from[i];
 }
 
@@ -65,7 +65,7 @@ class Dropout final : public Op {
   void run_forward(const OpArgs& args) override {
     const LaunchShape shape = cover(count_, kThreads, kMostBlocks);
     if (args.mode == Mode::inference) {
-      launch(context_.stream, shape, "copy", copy, args.x, args.y, count_);
+      launch(context_.stream, shape, "dropout_inference", dropout_inference, args.x, args.y, count_);
     } else {
       launch(context_.stream, shape, "apply_dropout", apply_dropout, args.x, args.y, count_, dropout_,
              args.state);
