@@ -15,6 +15,8 @@ if(TRAINER_SANITIZE)
   target_link_options(trainer_warnings INTERFACE -fsanitize=address,undefined)
 endif()
 if(TRAINER_COVERAGE)
-  target_compile_options(trainer_warnings INTERFACE --coverage -fprofile-update=atomic)
+  # Of the product alone: targets with the property TRAINER_NOT_COUNTED run at their own speed.
+  target_compile_options(trainer_warnings
+    INTERFACE $<$<NOT:$<BOOL:$<TARGET_PROPERTY:TRAINER_NOT_COUNTED>>>:--coverage -fprofile-update=atomic>)
   target_link_options(trainer_warnings INTERFACE --coverage)
 endif()
