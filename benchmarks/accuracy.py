@@ -14,6 +14,7 @@ def main():
     parser.add_argument("--trainer", default="build/cpu/trainer/trainer")
     parser.add_argument("--model", default="quick")
     parser.add_argument("--epochs", type=int, help="the recipe's if not given")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--first-seed", type=int, default=1)
     options = parser.parse_args()
@@ -22,7 +23,7 @@ def main():
     runs = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         end = record.trainer_json(options.trainer, "train", "--model", options.model, "--seed", str(seed),
-                                  "--no-save", *extra)[-1]
+                                  "--no-save", "--precision", options.precision, *extra)[-1]
         runs.append({"seed": seed, "accuracy": end["test"]["accuracy"], "seconds": end["seconds"],
                      "epochs": end["epochs"], "first_images": end.get("test_first_images")})
         print(f"seed {seed}: {100 * runs[-1]['accuracy']:.2f} %  {end['seconds']:.2f} s", flush=True)
@@ -31,14 +32,16 @@ def main():
     mean = sum(values) / len(values)
     deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1))
     result = record.describe(options.trainer)
-    result.update({"kind": "accuracy", "model": options.model, "epochs": runs[0]["epochs"], "seeds": len(runs),
+    result.update({"kind": "accuracy", "model": options.model, "precision": options.precision,
+                   "epochs": runs[0]["epochs"], "seeds": len(runs),
                    "accuracy_percent": {"mean": mean, "standard_error": deviation / math.sqrt(len(values)),
                                         "deviation_over_seeds": deviation, "min": min(values), "max": max(values)},
                    "process_seconds": record.spread([run["seconds"] for run in runs]), "runs": runs})
-    print(f"{options.model}: mean {mean:.3f} +- {deviation / math.sqrt(len(values)):.3f} % "
+    print(f"{options.model}, {options.precision}: mean {mean:.3f} +- {deviation / math.sqrt(len(values)):.3f} % "
           f"(standard error over {len(values)} seeds; deviation {deviation:.3f}), "
           f"{min(values):.2f} to {max(values):.2f}")
-    record.write(f"accuracy-{options.model}-{runs[0]['epochs']}-epochs", result)
+    name = "" if options.precision == "fp32" else f"-{options.precision}"
+    record.write(f"accuracy-{options.model}-{runs[0]['epochs']}-epochs{name}", result)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def peer(options, model, batch, images, layout):
 
 def ours(options, model, batch, images):
     lines = record.trainer_json(options.trainer, "train", "--model", model, "--batch", str(batch), "--epochs", "1",
-                                "--limit-train", str(images), "--threads", str(options.threads), "--no-save",
+                                "--limit-train", str(images), "--threads", str(options.threads), "--no-save", "--precision", "fp32",
                                 "--data", options.data)
     return next(line for line in lines if line["event"] == "epoch")["seconds"]
 
@@ -59,8 +59,8 @@ def timed(command):
 def measure_process(options):
     mine, theirs = [], []
     for _ in range(options.repeats):
-        mine.append(timed([options.trainer, "train", "--epochs", "1", "--no-save", "--threads", str(options.threads),
-                           "--data", options.data]))
+        mine.append(timed([options.trainer, "train", "--epochs", "1", "--no-save", "--precision", "fp32",
+                           "--threads", str(options.threads), "--data", options.data]))
         theirs.append(timed([options.python, os.path.join(HERE, "torch_peer.py"), "--threads", str(options.threads),
                              "--data", options.data]))
     process = {"what": "quick, one epoch of 60,000 at batch 256 and the test, from exec to exit; nothing saved",

@@ -22,7 +22,8 @@ def newest(kind):
         with open(path, encoding="utf-8") as file:
             value = json.load(file)
         if value.get("kind") == kind:
-            found[(value["machine"]["cpu"], value.get("model"), value.get("epochs"))] = value
+            subject = (value.get("model"), value.get("epochs"), value.get("precision", "fp32"))
+            found[(value["machine"]["cpu"], *subject)] = value
     return list(found.values())
 
 
@@ -37,12 +38,12 @@ def seconds(value):
 
 
 def accuracy_table():
-    lines = ["| network | epochs | seeds | test accuracy, mean +- standard error over seeds | min to max |",
-             "|---|---|---|---|---|"]
+    lines = ["| network | precision | epochs | seeds | test accuracy, mean +- standard error over seeds | min to max |",
+             "|---|---|---|---|---|---|"]
     origins = []
-    for value in sorted(newest("accuracy"), key=lambda v: (v["model"], v["epochs"])):
+    for value in sorted(newest("accuracy"), key=lambda v: (v["model"], v["epochs"], v.get("precision", "fp32"))):
         a = value["accuracy_percent"]
-        lines.append(f"| `{value['model']}` | {value['epochs']} | {value['seeds']} | {a['mean']:.3f} +- "
+        lines.append(f"| `{value['model']}` | {value.get('precision', 'fp32')} | {value['epochs']} | {value['seeds']} | {a['mean']:.3f} +- "
                      f"{a['standard_error']:.3f} % | {a['min']:.2f} to {a['max']:.2f} % |")
         origins.append(origin(value))
     return "\n".join(lines + [""] + sorted({f"{o}  " for o in origins}))
@@ -64,7 +65,20 @@ def peer_table():
     return "\n\n".join(parts)
 
 
-TABLES = {"accuracy": accuracy_table, "peer": peer_table}
+def bf16_table():
+    parts = []
+    for value in newest("cpu_bf16"):
+        lines = ["| what | fp32, s | bf16, s | times faster | accuracy after it, fp32 and bf16 |", "|---|---|---|---|---|"]
+        for case in value["cases"]:
+            lines.append(f"| `{case['model']}`, batch {case['batch']}, {case['images']:,} images | "
+                         f"{seconds(case['fp32_seconds'])} | {seconds(case['bf16_seconds'])} | **{case['ratio']:.2f}** | "
+                         f"{case['fp32_accuracy_percent']:.2f} and {case['bf16_accuracy_percent']:.2f} % |")
+        parts.append("\n".join(lines + ["", f"Median (min to max) of {value['repeats']} epochs, {value['threads']} threads, "
+                                        f"run in turn. {origin(value)}"]))
+    return "\n\n".join(parts)
+
+
+TABLES = {"accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):

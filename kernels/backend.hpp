@@ -36,7 +36,7 @@ struct GatherArgs {
   float shift = 0;
   const std::uint8_t* images = nullptr;         // [count, h, w, c], resident
   const std::uint8_t* stored_labels = nullptr;  // [count]
-  float* x = nullptr;                           // [batch, h, w, c]
+  void* x = nullptr;                            // [batch, h, w, c], of Backend::element()
   std::uint8_t* labels = nullptr;               // [batch]
   StepState* state = nullptr;
 };
@@ -48,7 +48,8 @@ struct UpdateArgs {
   Schedule schedule;
   Batching batching;  // for the epoch of a step
   const std::vector<Segment>* segments = nullptr;
-  float* w = nullptr;  // all arenas alike, [parameters]
+  float* w = nullptr;      // all arenas alike, [parameters]
+  void* cast_w = nullptr;  // written beside w, of Backend::element(); null where that is fp32
   const float* dw = nullptr;
   float* slot0 = nullptr;  // optimizer_slots() of them
   float* slot1 = nullptr;
@@ -84,6 +85,14 @@ class Backend {
   // ever asked for dx (the first op's is not).
   virtual std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) = 0;
 
+  // What maps are stored as. Where it is not fp32, ops are given a cast copy of the weights beside them.
+  virtual Element element() const { return Element::fp32; }
+  // The head's gradient is that of the loss times this, and so are all that follow from it; update() takes it
+  // out again. A power of two that lifts small gradients into the range of fp16.
+  virtual float loss_scale() const { return 1; }
+  // to[i] = from[i] cast to element(); never called where that is fp32.
+  virtual void cast(const float* from, void* to, std::size_t count) = 0;
+
   virtual void gather(const GatherArgs& args) = 0;
   virtual void update(const UpdateArgs& args) = 0;
   virtual void advance(StepState* state) = 0;  // closes a step that does not train: ++state->step
@@ -103,9 +112,12 @@ class Backend {
 };
 
 struct CpuOptions {
-  int threads = 0;  // 0: every core that this process may use
+  int threads = 0;                        // 0: every core that this process may use
+  Precision precision = Precision::fp32;  // or bf16, where the processor has products of it
 };
-std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
+// Whether the CPU engine computes in it on this processor: fp32 always.
+bool cpu_has(Precision precision);
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);  // throws BackendError with the reason
 // This machine's processor, for a backend that uses `threads` of its threads.
 CpuInfo describe_cpu(int threads);
 
@@ -120,6 +132,8 @@ GpuAvailability gpu_availability();
 // Every GPU that this process sees and that answers, by index; none where gpu_availability() says that there
 // is none.
 std::vector<GpuInfo> all_gpus();
+// Whether GPU `device` of all_gpus() computes in it: fp32 and fp16 always, tf32 and bf16 from 8.0 on.
+bool gpu_has(int device, Precision precision);
 std::unique_ptr<Backend> make_cuda_backend(
     const CudaOptions& options);  // throws BackendError with the reason
 

@@ -119,13 +119,14 @@ struct GatherArgs;  // backend.hpp
 // Everything an op touches in one call, in the backend's memory.
 struct OpArgs {
   Mode mode = Mode::training;
-  const float* x = nullptr;   // [n, in]
-  float* y = nullptr;         // [n, out]
-  const float* dy = nullptr;  // [n, out]; unused by the head, which makes its own
-  float* dx = nullptr;        // [n, in]; null where nobody needs it
-  const float* w = nullptr;   // weight or gain, in the op's own layout
-  const float* b = nullptr;   // bias or offset
-  float* dw = nullptr;
+  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), but for the head's y: fp32
+  void* y = nullptr;             // [n, out]
+  const void* dy = nullptr;      // [n, out]; unused by the head, which makes its own
+  void* dx = nullptr;            // [n, in]; null where nobody needs it
+  const float* w = nullptr;      // weight or gain, in the op's own layout
+  const void* cast_w = nullptr;  // w cast to Backend::element(); null where that is fp32
+  const float* b = nullptr;      // bias or offset
+  float* dw = nullptr;           // where the op casts_dw(), the address of elements of Backend::element()
   float* db = nullptr;
   float* running_mean = nullptr;         // [c], batch normalisation
   float* running_variance = nullptr;     // [c]
@@ -149,6 +150,9 @@ class Op {
   // Whether forward does Backend::gather's work where OpArgs::gather asks for it: images and labels are read,
   // x, labels and the state are written as gather would, in one launch less.
   virtual bool gathers() const { return false; }
+
+  // Whether backward gives dw in the backend's element type, for the optimiser to widen.
+  virtual bool casts_dw() const { return false; }
 
   virtual std::size_t workspace_bytes() const { return 0; }  // the largest need of either direction
   virtual std::size_t saved_bytes() const { return 0; }

@@ -1,11 +1,30 @@
 // The precision of products: what their inputs are rounded to. Sums are taken in fp32, and weights, optimiser
-// state, logits and the loss are fp32 in every precision.
+// state, logits and the loss are fp32 in every precision ("mixed precision", Micikevicius et al. 2018).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 namespace trainer {
 
 enum class Precision : std::uint8_t { fp32, tf32, fp16, bf16 };
+
+const char* precision_name(Precision precision);  // "fp32"
+std::optional<Precision> precision_named(std::string_view name);
+
+// What an element of a map (a batch of images, activations or their gradients) is stored as.
+enum class Element : std::uint8_t { fp32, fp16, bf16 };
+
+// For an engine that keeps maps in the type that its products take.
+constexpr Element element_of(Precision precision) {
+  if (precision == Precision::fp16) return Element::fp16;
+  return precision == Precision::bf16 ? Element::bf16 : Element::fp32;
+}
+
+constexpr std::size_t element_bytes(Element element) {
+  return element == Element::fp32 ? 4 : 2;
+}
 
 }  // namespace trainer

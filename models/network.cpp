@@ -11,10 +11,15 @@ namespace trainer {
 
 namespace {
 
-constexpr std::size_t kAlignFloats = 64;  // every tensor starts at a multiple of 256 bytes
+constexpr std::size_t kAlignment = 256;  // bytes: every tensor starts at a multiple
 
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Floats to the start of the next tensor: aligned too where the arena's copy has elements of half the size.
 std::size_t aligned_floats(std::size_t count) {
-  return (count + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+  return 2 * aligned(2 * count) / sizeof(float);
 }
 
 const char* slot_name(OptimizerKind kind, int slot) {
@@ -70,12 +75,17 @@ void Network::book_parameters() {
       const bool learns = is_trained(parameters[p].desc.role);
       std::size_t& end = learns ? trained : statistics;
       stages_[i].slots.push_back({end, learns});
-      if (learns) segments_.push_back({end, count, parameters[p].rate_factor, parameters[p].decay});
+      const bool cast_gradient = p == 0 && stages_[i].op->casts_dw();
+      if (learns)
+        segments_.push_back({end, count, parameters[p].rate_factor, parameters[p].decay, cast_gradient});
       end += aligned_floats(count);
     }
   }
   parameters_ = backend_.allocate(trained * sizeof(float), "the parameters");
   statistics_ = backend_.allocate(statistics * sizeof(float), "the running statistics");
+  if (backend_.element() != Element::fp32) {
+    casts_ = backend_.allocate(trained * element_bytes(backend_.element()), "the cast weights");
+  }
   if (purpose_ == Purpose::inference) return;
   gradients_ = backend_.allocate(trained * sizeof(float), "the gradients");
   for (int s = 0; s < slot_count_; ++s) {
@@ -83,33 +93,38 @@ void Network::book_parameters() {
   }
 }
 
+std::size_t Network::map_bytes(const Shape& shape) const {
+  return aligned(static_cast<std::size_t>(plan_.input.batch) * shape.size() *
+                 element_bytes(backend_.element()));
+}
+
 void Network::book_activations() {
   const auto batch = static_cast<std::size_t>(plan_.input.batch);
-  std::size_t maps = aligned_floats(batch * plan_.input.image.size());
+  std::size_t maps = map_bytes(plan_.input.image);
   std::size_t largest = 0;
   std::size_t saved = 0;
   std::vector<std::size_t> map_at;
   std::vector<std::size_t> saved_at;
   for (const Stage& stage : stages_) {
-    const std::size_t outputs = aligned_floats(batch * out_shape(stage.op->desc()).size());
+    const Shape out = out_shape(stage.op->desc());
     map_at.push_back(maps);
     saved_at.push_back(saved);
-    maps += outputs;
-    saved += aligned_floats(stage.op->saved_bytes());  // a multiple of 64 bytes
-    largest = std::max(largest, outputs);
+    maps += &stage == &stages_.back() ? aligned(batch * out.size() * sizeof(float)) : map_bytes(out);
+    saved += aligned(stage.op->saved_bytes());
+    largest = std::max(largest, map_bytes(out));
   }
-  activations_ = backend_.allocate(maps * sizeof(float), "the activations");
+  activations_ = backend_.allocate(maps, "the activations");
   saved_ = backend_.allocate(saved, "what backward needs of forward");
   labels_ = backend_.allocate(batch, "the batch's labels");
   states_ = backend_.allocate(2 * sizeof(StepState), "the step's counters");
-  x_ = activations_.floats();
+  x_ = activations_.data();
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     stages_[i].y = x_ + map_at[i];
     stages_[i].saved = saved_.data() + saved_at[i];
   }
   if (purpose_ == Purpose::inference) return;
-  gradient_maps_ = backend_.allocate(2 * largest * sizeof(float), "the gradients of the activations");
-  dmaps_[0] = gradient_maps_.floats();
+  gradient_maps_ = backend_.allocate(2 * largest, "the gradients of the activations");
+  dmaps_[0] = gradient_maps_.data();
   dmaps_[1] = dmaps_[0] + largest;
 }
 
@@ -129,6 +144,11 @@ void Network::list_tensors(const Optimizer& optimizer) {
 
 float* Network::value_of(const Slot& slot) const {
   return (slot.trained ? parameters_ : statistics_).floats() + slot.offset;
+}
+
+void* Network::cast_of(const Slot& slot) const {
+  if (backend_.element() == Element::fp32 || !slot.trained) return nullptr;
+  return casts_.data() + slot.offset * element_bytes(backend_.element());
 }
 
 float* Network::address_of(const NetworkTensor& tensor) const {
@@ -155,6 +175,8 @@ void Network::write(const NetworkTensor& tensor, const std::vector<float>& value
   op.store(tensor.parameter, values.data(), stored.data());
   backend_.upload(reinterpret_cast<std::byte*>(address_of(tensor)), stored.data(),
                   stored.size() * sizeof(float));
+  void* cast = tensor.arena == 0 ? cast_of(stages_[tensor.op].slots[tensor.parameter]) : nullptr;
+  if (cast != nullptr) backend_.cast(address_of(tensor), cast, stored.size());
 }
 
 void Network::initialize(std::uint64_t seed) {
@@ -182,8 +204,7 @@ void Network::write_evaluation_state(const StepState& state) {
 
 std::vector<float> Network::read_logits() const {
   std::vector<float> logits(static_cast<std::size_t>(plan_.input.batch) * plan_.input.classes);
-  backend_.download(logits.data(), reinterpret_cast<const std::byte*>(stages_.back().y),
-                    logits.size() * sizeof(float));
+  backend_.download(logits.data(), stages_.back().y, logits.size() * sizeof(float));
   return logits;
 }
 
@@ -200,6 +221,7 @@ OpArgs Network::arguments(std::size_t index, Mode mode, StepState* state) const 
   const std::vector<Slot>& slots = stage.slots;
   const auto value = [&](std::size_t p) { return p < slots.size() ? value_of(slots[p]) : nullptr; };
   args.w = value(0);
+  if (!slots.empty()) args.cast_w = cast_of(slots[0]);
   args.b = value(1);
   args.running_mean = value(2);
   args.running_variance = value(3);
@@ -234,7 +256,7 @@ void Network::forward(const StepInput& input, Mode mode, StepState* state, StepO
 // From the head, which makes its own gradient, down to the first op that learns.
 void Network::backward(StepObserver* observer) {
   StepState* state = states_.as<StepState>();
-  const float* dy = nullptr;
+  const void* dy = nullptr;
   for (std::size_t i = stages_.size(); i-- > 0;) {
     OpArgs args = arguments(i, Mode::training, state);
     args.dy = dy;
@@ -252,7 +274,7 @@ void Network::train_step(const StepInput& input, const TrainingRule& rule, StepO
   backward(observer);
   launch_observed(observer, {StepPart::Kind::update}, [&] {
     backend_.update({rule.optimizer, rule.schedule, input.batching, &segments_, parameters_.floats(),
-                     gradients_.floats(), slots_[0].floats(), slots_[1].floats(), state});
+                     casts_.data(), gradients_.floats(), slots_[0].floats(), slots_[1].floats(), state});
   });
 }
 
@@ -263,7 +285,7 @@ void Network::evaluate_step(const StepInput& input) {
 }
 
 Network::Memory Network::memory() const {
-  return {parameters_.bytes() + statistics_.bytes(), gradients_.bytes(),
+  return {parameters_.bytes() + casts_.bytes() + statistics_.bytes(), gradients_.bytes(),
           slots_[0].bytes() + slots_[1].bytes(),
           activations_.bytes() + gradient_maps_.bytes() + saved_.bytes(), workspace_.bytes()};
 }

@@ -103,7 +103,7 @@ class Network {
   struct Stage {
     std::unique_ptr<Op> op;
     std::vector<Slot> slots;  // one a parameter
-    float* y = nullptr;
+    std::byte* y = nullptr;
     std::byte* saved = nullptr;
   };
 
@@ -111,7 +111,9 @@ class Network {
   void book_parameters();
   void book_activations();
   void list_tensors(const Optimizer& optimizer);
+  std::size_t map_bytes(const Shape& shape) const;  // of a batch of them
   float* value_of(const Slot& slot) const;
+  void* cast_of(const Slot& slot) const;  // null where maps are fp32
   float* address_of(const NetworkTensor& tensor) const;
   OpArgs arguments(std::size_t index, Mode mode, StepState* state) const;
   void forward(const StepInput& input, Mode mode, StepState* state, StepObserver* observer);
@@ -124,10 +126,10 @@ class Network {
   std::vector<Stage> stages_;
   std::vector<Segment> segments_;
   std::vector<NetworkTensor> tensors_;
-  Buffer parameters_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_, workspace_,
-      labels_, states_;
-  float* x_ = nullptr;    // the gathered batch
-  float* dmaps_[2] = {};  // gradients of activations, in turn
+  Buffer parameters_, casts_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_,
+      workspace_, labels_, states_;
+  std::byte* x_ = nullptr;    // the gathered batch
+  std::byte* dmaps_[2] = {};  // gradients of activations, in turn
 };
 
 }  // namespace trainer

@@ -16,12 +16,6 @@ constexpr NumberRange kShare{.low = 0, .high = 1, .open_high = true};  // [0, 1)
 constexpr NumberRange kPositive{1e-30, 1e30};
 
 // In the order of their enumerations.
-const Words& initializer_words() {
-  static const Words words{"zeros",          "constant", "uniform_fan_in",  "xavier_uniform",
-                           "glorot_uniform", "normal",   "truncated_normal"};
-  return words;
-}
-
 const Words& optimizer_words() {
   static const Words words{"sgd", "adam", "adamw", "adadelta"};
   return words;
@@ -197,6 +191,25 @@ void read_length(const MapReader& map, Recipe& recipe) {
   }
 }
 
+std::vector<Precision> read_precisions(const YamlNode& node, const std::string& what, const Words& words) {
+  if (node.kind != YamlKind::list) fail(node.place, what + " must be a list, like [bf16]");
+  std::vector<Precision> precisions;
+  for (const YamlNode& item : node.items)
+    precisions.push_back(*precision_named(words.at(read_word(item, what, words))));
+  return precisions;
+}
+
+RecipePrecisions read_precisions(const YamlNode& node) {
+  const MapReader map(node, "precisions", {"cpu", "cuda"});
+  RecipePrecisions precisions;
+  if (const YamlNode* cpu = map.find("cpu"))
+    precisions.cpu = read_precisions(*cpu, map.name_of("cpu"), {"bf16"});
+  if (const YamlNode* cuda = map.find("cuda")) {
+    precisions.cuda = read_precisions(*cuda, map.name_of("cuda"), {"bf16", "fp16", "tf32"});
+  }
+  return precisions;
+}
+
 void read_data_order(const MapReader& map, Recipe& recipe) {
   constexpr WholeRange kImages{0, std::numeric_limits<std::int32_t>::max()};
   if (const YamlNode* node = map.find("order")) {
@@ -212,32 +225,11 @@ void read_data_order(const MapReader& map, Recipe& recipe) {
 
 }  // namespace
 
-Initialization read_initialization(const YamlNode& node, const std::string& what) {
-  const YamlTagged tagged = read_tagged(node, what, initializer_words());
-  Initialization start;
-  start.kind = static_cast<Initializer>(tagged.index);
-  const bool has_number = start.kind == Initializer::constant || start.kind == Initializer::normal ||
-                          start.kind == Initializer::truncated_normal;
-  if (has_number != (tagged.arguments != nullptr)) {
-    fail(tagged.place,
-         has_number ? fmt::format("{}: {} needs a number, like {{{}: 0.1}}", what, tagged.word, tagged.word)
-                    : fmt::format("{}: {} has no settings", what, tagged.word));
-  }
-  if (!has_number) return start;
-  const std::string name = fmt::format("{}: {}", what, tagged.word);
-  if (start.kind == Initializer::constant) {
-    start.value = read_number(*tagged.arguments, name, {-1e6, 1e6});
-  } else {
-    start.deviation = read_number(*tagged.arguments, name, {1e-30, 1e6});
-  }
-  return start;
-}
-
 Recipe read_recipe(const YamlNode& node) {
   const MapReader map(
       node, "recipe",
       {"input", "initialize", "optimizer", "rate", "bias_rate_factor", "schedule", "weight_decay", "batch",
-       "epochs", "steps", "order", "last_batch", "hold_out_first", "report_test_first"});
+       "epochs", "steps", "order", "last_batch", "precisions", "hold_out_first", "report_test_first"});
   Recipe recipe;
   if (const YamlNode* input = map.find("input")) recipe.input = read_input(*input);
   if (const YamlNode* initialize = map.find("initialize")) {
@@ -259,6 +251,7 @@ Recipe read_recipe(const YamlNode& node) {
   map.read("batch", recipe.batch, {1, kMostBatch});
   read_length(map, recipe);
   read_data_order(map, recipe);
+  if (const YamlNode* precisions = map.find("precisions")) recipe.precisions = read_precisions(*precisions);
   return recipe;
 }
 
@@ -272,10 +265,6 @@ std::optional<Optimizer> optimizer_named(std::string_view word) {
     return optimizer;
   }
   return std::nullopt;
-}
-
-const char* initializer_word(Initializer kind) {
-  return initializer_words().at(static_cast<std::size_t>(kind)).c_str();
 }
 
 const char* optimizer_word(OptimizerKind kind) {

@@ -13,6 +13,7 @@
 #include "kernels/math/batching.hpp"
 #include "kernels/math/optimizer.hpp"
 #include "kernels/math/schedule.hpp"
+#include "kernels/precision.hpp"
 
 namespace trainer {
 
@@ -80,6 +81,12 @@ struct InputScaling {
       false;  // `normalize: data`: mean and deviation of the training images, in units of scale 1/255
 };
 
+// Beside fp32, what a recipe keeps its accuracy in (its mean over 10 seeds within 0.05 points), the fastest
+// first.
+struct RecipePrecisions {
+  std::vector<Precision> cpu, cuda;
+};
+
 struct Recipe {
   InputScaling input;
   Initialization weights{Initializer::uniform_fan_in, 0, 1};
@@ -95,6 +102,7 @@ struct Recipe {
   std::optional<std::int64_t> steps;
   Order order = Order::shuffled;
   LastBatch last_batch = LastBatch::mask;
+  RecipePrecisions precisions;
   int hold_out_first = 0;  // training images left out at the beginning, as validation images
   int report_test_first =
       0;  // also print the accuracy on so many first test images, as the sample did; 0: no

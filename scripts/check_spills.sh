@@ -6,7 +6,7 @@ set -euo pipefail
 log=${1:?usage: check_spills.sh LOG}
 
 awk '
-  /ptxas info *: Compiling entry function/ { kernel = $6; architecture = $8 }
+  /ptxas info *: Compiling entry function/ { kernel = $(NF - 2); architecture = $NF }
   /bytes spill stores/ {
     kernels++
     if ($5 + $9 > 0) { print "error: " kernel " for " architecture ":" $0; spills++ }

@@ -23,15 +23,16 @@ gpu_architectures() {
     tr -d '. ' | grep -E '^[0-9]+$' | sort -un | paste -sd ';' || true
 }
 
-# choose_preset: prints the preset for this machine and says why. TRAINER_CUDA, where set, decides.
+# choose_preset ARCHITECTURES: prints the preset for a machine with GPUs of these ("": none) and says why.
+# TRAINER_CUDA, where set, decides.
 choose_preset() {
-  local missing
+  local architectures=$1 missing
   if [[ -n ${TRAINER_CUDA:-} ]]; then
     say "TRAINER_CUDA=$TRAINER_CUDA: asking CMake for it"
     if [[ $TRAINER_CUDA == ON ]]; then echo cuda; else echo cpu; fi
     return
   fi
-  if [[ -z $(gpu_architectures) ]]; then
+  if [[ -z $architectures ]]; then
     say "no NVIDIA driver answers: building the CPU program"
     echo cpu
     return
@@ -50,17 +51,15 @@ choose_preset() {
 }
 
 main() {
-  local preset
+  local architectures preset
   if [[ ${1:-} == --no-install ]]; then
     shift
   else
     "$scripts/install_packages.sh" --build
   fi
-  preset=$(choose_preset)
-  if [[ $preset == cuda && -z ${CMAKE_CUDA_ARCHITECTURES:-} ]]; then
-    CMAKE_CUDA_ARCHITECTURES=$(gpu_architectures)
-    export CMAKE_CUDA_ARCHITECTURES
-  fi
+  architectures=$(gpu_architectures)
+  preset=$(choose_preset "$architectures")
+  if [[ $preset == cuda ]]; then export CMAKE_CUDA_ARCHITECTURES=${CMAKE_CUDA_ARCHITECTURES:-$architectures}; fi
   "$scripts/build.sh" "$preset" trainer
   exec "$build/$preset/trainer/trainer" train "$@"
 }

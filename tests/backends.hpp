@@ -14,23 +14,41 @@
 
 namespace trainer {
 
-enum class BackendKind { cpu, cuda, cuda_tf32 };
+enum class BackendKind { cpu, cpu_bf16, cuda, cuda_tf32, cuda_fp16, cuda_bf16 };
 
 // In the names of tests, and in their messages.
 inline std::string backend_name(BackendKind kind) {
   switch (kind) {
     case BackendKind::cpu:
       return "cpu";
+    case BackendKind::cpu_bf16:
+      return "cpu_bf16";
     case BackendKind::cuda:
       return "cuda";
     case BackendKind::cuda_tf32:
       return "cuda_tf32";
+    case BackendKind::cuda_fp16:
+      return "cuda_fp16";
+    case BackendKind::cuda_bf16:
+      return "cuda_bf16";
   }
   return "";
 }
 
 inline Precision precision_of(BackendKind kind) {
-  return kind == BackendKind::cuda_tf32 ? Precision::tf32 : Precision::fp32;
+  switch (kind) {
+    case BackendKind::cuda_tf32:
+      return Precision::tf32;
+    case BackendKind::cuda_fp16:
+      return Precision::fp16;
+    case BackendKind::cuda_bf16:
+    case BackendKind::cpu_bf16:
+      return Precision::bf16;
+    case BackendKind::cpu:
+    case BackendKind::cuda:
+      break;
+  }
+  return Precision::fp32;
 }
 
 inline void PrintTo(BackendKind kind, std::ostream* out) {
@@ -47,15 +65,28 @@ inline std::vector<BackendKind> tested_backends() {
   return {BackendKind::cpu};
 }
 
-// Those that round the inputs of products.
+// Those that round the inputs of products, as far as this machine has them.
 inline std::vector<BackendKind> rounding_backends() {
-  if (gpu_availability().usable || gpu_required()) return {BackendKind::cuda_tf32};
-  return {};
+  std::vector<BackendKind> kinds;
+  if (cpu_has(Precision::bf16)) kinds.push_back(BackendKind::cpu_bf16);
+  if (!gpu_availability().usable) return kinds;
+  for (const BackendKind kind : {BackendKind::cuda_tf32, BackendKind::cuda_fp16, BackendKind::cuda_bf16}) {
+    if (gpu_has(0, precision_of(kind))) kinds.push_back(kind);
+  }
+  return kinds;
+}
+
+inline std::vector<BackendKind> all_backends() {
+  std::vector<BackendKind> kinds = tested_backends();
+  for (const BackendKind kind : rounding_backends()) kinds.push_back(kind);
+  return kinds;
 }
 
 inline std::unique_ptr<Backend> make_backend(BackendKind kind, int threads = 2) {
-  return kind == BackendKind::cpu ? make_cpu_backend(CpuOptions{.threads = threads})
-                                  : make_cuda_backend(CudaOptions{.precision = precision_of(kind)});
+  const Precision precision = precision_of(kind);
+  const bool cpu = kind == BackendKind::cpu || kind == BackendKind::cpu_bf16;
+  return cpu ? make_cpu_backend(CpuOptions{.threads = threads, .precision = precision})
+             : make_cuda_backend(CudaOptions{.precision = precision});
 }
 
 // Base of a fixture. A backend that cannot be made fails the test with its reason.

@@ -38,9 +38,9 @@ TEST(Bench, AnotherSetOfTrainingsIsAnotherVersion) {
 }
 
 TEST(Bench, RunsThePrecisionsThatTheDeviceHas) {
-  EXPECT_EQ(bench_precisions({}), Words({"fp32"}));
-  EXPECT_EQ(bench_precisions(gpu_info(7, 5)), Words({"fp32"}));
-  EXPECT_EQ(bench_precisions(gpu_info(9, 0)), Words({"fp32", "tf32"}));
+  EXPECT_EQ(bench_precisions({}), cpu_has(Precision::bf16) ? Words({"fp32", "bf16"}) : Words({"fp32"}));
+  EXPECT_EQ(bench_precisions(gpu_info(7, 5)), Words({"fp32", "fp16"}));
+  EXPECT_EQ(bench_precisions(gpu_info(9, 0)), Words({"fp32", "tf32", "fp16", "bf16"}));
 }
 
 TEST(Bench, TakesTheMedianAndScalesToAnEpoch) {

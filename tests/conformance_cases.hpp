@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "kernels/op.hpp"
-#include "kernels/precision.hpp"
 #include "tests/samples.hpp"
 
 namespace trainer {
@@ -20,7 +19,6 @@ struct OpCase {
   double zeros =
       0;  // share of zeros in every reference tensor that is this shape's nature; 0: the op's usual
   SampleKind kind = SampleKind::smooth;
-  Precision precision = Precision::fp32;  // that the backend computes products in
 };
 
 void PrintTo(const OpCase& c, std::ostream* out);  // as GoogleTest finds it

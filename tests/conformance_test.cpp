@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "tests/backends.hpp"
-#include "tests/conformance_cases.hpp"
+#include "tests/conformance_inputs.hpp"
 #include "tests/op_trial.hpp"
 #include "tests/tolerance.hpp"
 
@@ -66,26 +66,6 @@ struct Expect {
   }
 };
 
-Tensors reference_of(const OpCase& c, Mode mode) {
-  Tensors t = sample_tensors(c.desc, c.batch, c.valid > 0 ? c.valid : c.batch, c.kind);
-  t.mode = mode;
-  reference::Tensors result = t;
-  reference::forward(c.desc, result);
-  if (mode == Mode::inference) return result;
-  // Wider than the errors of a y of order 1, for maxima and signs to be the same.
-  const double undecided = c.precision == Precision::fp32 ? 1e-4 : 0.02;
-  if (c.kind == SampleKind::smooth) drop_undecided(undecided, result);
-  reference::backward(c.desc, result);
-  return result;
-}
-
-// As the backend gets it: the running statistics from before the step.
-Tensors inputs_of(const OpCase& c, const Tensors& want) {
-  Tensors t = want;
-  t.parameters = sample_tensors(c.desc, c.batch, t.valid, c.kind).parameters;
-  return t;
-}
-
 // Rows whose label is, within rounding, as large as the largest other logit: they may count as hits or not.
 std::uint64_t undecided_rows(const HeadDesc& d, const Tensors& t) {
   std::uint64_t rows = 0;
@@ -131,10 +111,10 @@ Expectation expectation(const OpCase& c, const Tensors& t) {
   return e;
 }
 
-void expect_forward(const OpCase& c, const Tensors& want, const OpResult& got) {
+void expect_forward(const OpCase& c, Precision precision, const Tensors& want, const OpResult& got) {
   const Expectation e = expectation(c, want);
   Tolerance tolerance{
-      .precision = c.precision, .length = e.y_length, .term = largest(want.x), .zeros = e.y_zeros};
+      .precision = precision, .length = e.y_length, .term = largest(want.x), .zeros = e.y_zeros};
   if (!want.parameters.empty()) tolerance.term *= largest(want.parameters[0]);
   tolerance.counted = want.valid * out_shape(c.desc).size();
   EXPECT_TRUE(near(got.y, want.y, tolerance)) << "y";
@@ -147,11 +127,11 @@ void expect_forward(const OpCase& c, const Tensors& want, const OpResult& got) {
                Tolerance{.length = e.y_length + want.valid, .term = largest(want.y)});
 }
 
-void expect_backward(const OpCase& c, const Tensors& want, const OpResult& got) {
+void expect_backward(const OpCase& c, Precision precision, const Tensors& want, const OpResult& got) {
   const Expectation e = expectation(c, want);
   const bool head = std::holds_alternative<HeadDesc>(c.desc);
   const double slope = head ? 1.0 / want.valid : largest(want.dy);
-  Tolerance tolerance{.precision = c.precision, .length = e.dx_length, .term = slope, .zeros = e.dx_zeros};
+  Tolerance tolerance{.precision = precision, .length = e.dx_length, .term = slope, .zeros = e.dx_zeros};
   if (!want.parameters.empty()) tolerance.term *= largest(want.parameters[0]);
   tolerance.counted = want.valid * in_shape(c.desc).size();
   const auto dx = got.dx.empty() ? testing::AssertionSuccess() : near(got.dx, want.dx, tolerance);
@@ -160,32 +140,32 @@ void expect_backward(const OpCase& c, const Tensors& want, const OpResult& got) 
   for (std::size_t i = 0; i < got.gradients.size(); ++i) {
     const double term = i == 0 ? slope * largest(want.x) : slope;
     const Tolerance sums{
-        .precision = c.precision, .length = e.dw_length, .term = term, .zeros = std::max(0.3, c.zeros)};
+        .precision = precision, .length = e.dw_length, .term = term, .zeros = std::max(0.3, c.zeros)};
     EXPECT_TRUE(near(got.gradients[i], want.gradients[i], sums)) << (i == 0 ? "dw" : "db");
   }
 }
 
 // With and without dx: a first layer may be another kernel altogether.
-void check_training(Backend& backend, const OpCase& c) {
-  const Tensors want = reference_of(c, Mode::training);
-  const Tensors inputs = inputs_of(c, want);
+void check_training(Backend& backend, const OpCase& c, Precision precision = Precision::fp32) {
+  const Tensors want = reference_of(c, Mode::training, precision);
+  const Tensors inputs = inputs_of(c, precision, want);
   for (const bool wants_dx : {true, false}) {
     SCOPED_TRACE(describe(c.desc) + (wants_dx ? "" : ", without dx"));
     const OpResult got = run_op(backend, c.desc, inputs, wants_dx);
     expect_no_faults(got);
-    expect_forward(c, want, got);
-    expect_backward(c, want, got);
+    expect_forward(c, precision, want, got);
+    expect_backward(c, precision, want, got);
     EXPECT_TRUE(got.same_bits(run_op(backend, c.desc, inputs, wants_dx))) << "other bits the second time";
   }
 }
 
-void check_inference(Backend& backend, const OpCase& c) {
-  const Tensors want = reference_of(c, Mode::inference);
+void check_inference(Backend& backend, const OpCase& c, Precision precision = Precision::fp32) {
+  const Tensors want = reference_of(c, Mode::inference, precision);
   for (const bool wants_dx : {true, false}) {
     SCOPED_TRACE(describe(c.desc) + (wants_dx ? "" : ", without dx"));
-    const OpResult got = run_op(backend, c.desc, inputs_of(c, want), wants_dx);
+    const OpResult got = run_op(backend, c.desc, inputs_of(c, precision, want), wants_dx);
     expect_no_faults(got);
-    expect_forward(c, want, got);
+    expect_forward(c, precision, want, got);
   }
 }
 
@@ -195,15 +175,10 @@ std::vector<OpCase> all_cases() {
   return all;
 }
 
-// Convolutions and dense layers, with the inputs of their products rounded: no more of each than shows that.
-std::vector<OpCase> rounded_cases() {
-  std::vector<OpCase> all;
-  for (OpCase c : all_cases()) {
-    if (!std::holds_alternative<ConvDesc>(c.desc) && !std::holds_alternative<DenseDesc>(c.desc)) continue;
-    if (c.batch > 16 || c.kind == SampleKind::grid) continue;
-    c.precision = Precision::tf32;
-    all.push_back(c);
-  }
+// For backends that round: no more than shows that they do no more than that. Grids are exact everywhere.
+std::vector<OpCase> small_cases() {
+  std::vector<OpCase> all = all_cases();
+  std::erase_if(all, [](const OpCase& c) { return c.batch > 16 || c.kind == SampleKind::grid; });
   return all;
 }
 
@@ -219,11 +194,11 @@ class Conformance : public OnBackend, public testing::WithParamInterface<CasePar
 };
 
 TEST_P(Conformance, TrainingMatchesTheReference) {
-  check_training(backend(), std::get<1>(GetParam()));
+  check_training(backend(), std::get<1>(GetParam()), precision_of(std::get<0>(GetParam())));
 }
 
 TEST_P(Conformance, InferenceMatchesTheReference) {
-  check_inference(backend(), std::get<1>(GetParam()));
+  check_inference(backend(), std::get<1>(GetParam()), precision_of(std::get<0>(GetParam())));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, Conformance,
@@ -231,23 +206,24 @@ INSTANTIATE_TEST_SUITE_P(Ops, Conformance,
                                           testing::ValuesIn(all_cases())),
                          case_name);
 
-INSTANTIATE_TEST_SUITE_P(RoundedProducts, Conformance,
+INSTANTIATE_TEST_SUITE_P(Rounded, Conformance,
                          testing::Combine(testing::ValuesIn(rounding_backends()),
-                                          testing::ValuesIn(rounded_cases())),
+                                          testing::ValuesIn(small_cases())),
                          case_name);
 
 // Otherwise the cases above would show nothing.
-TEST_F(OnGpu, RoundsTheInputsOfProductsWhereAsked) {
-  const auto backend = make_backend(BackendKind::cuda_tf32);
-  if (backend->info().gpu->major < 8) GTEST_SKIP() << "this GPU has no tf32";
-  for (const OpDesc& desc : {OpDesc(dense(1024, 64)), OpDesc(conv({8, 8, 48}, 3, 16))}) {
-    const OpCase c{"rounded", desc, 16};
-    const Tensors want = reference_of(c, Mode::training);
-    const OpResult got = run_op(*backend, desc, inputs_of(c, want), true);
-    const Tolerance exact{.length = 1024, .term = largest(want.x)};
-    const Tolerance rounded{.precision = Precision::tf32, .length = 1024, .term = largest(want.x)};
-    EXPECT_FALSE(near(got.y, want.y, exact)) << describe(desc);
-    EXPECT_TRUE(near(got.y, want.y, rounded)) << describe(desc);
+TEST(RoundedProducts, AreRoundedWhereThatIsAskedFor) {
+  for (const BackendKind kind : rounding_backends()) {
+    const auto backend = make_backend(kind);
+    for (const OpDesc& desc : {OpDesc(dense(1024, 64)), OpDesc(conv({8, 8, 48}, 3, 16))}) {
+      const OpCase c{"rounded", desc, 16};
+      const Tensors want = reference_of(c, Mode::training);
+      const OpResult got = run_op(*backend, desc, inputs_of(c, Precision::fp32, want), true);
+      const Tolerance exact{.length = 1024, .term = largest(want.x)};
+      const Tolerance rounded{.precision = precision_of(kind), .length = 1024, .term = largest(want.x)};
+      EXPECT_FALSE(near(got.y, want.y, exact)) << backend_name(kind) << ": " << describe(desc);
+      EXPECT_TRUE(near(got.y, want.y, rounded)) << backend_name(kind) << ": " << describe(desc);
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 // and the stand-ins of the libraries.
 #include <cstddef>
 #include <cstdlib>
+#include <cuda_bf16.h>
 
 #include "kernels/backend.hpp"
 #include "kernels/cuda/convolution.hpp"
@@ -174,21 +175,28 @@ TEST_F(EmulatorTest, TheProductsStandInRoundsItsInputsToThePrecision) {
   shape.in = 2;
   shape.sums_dy = true;
   const float fine = 1 + 0x1p-10F;  // 1 in bfloat16
-  auto* x = upload<float>({fine, -3});
-  auto* w = upload<float>({fine, 2});
+  const auto* x = upload<float>({fine, -3});
+  const auto* w = upload<float>({fine, 2});
   auto* y = allocate<float>(1);
-  auto* dy = upload<float>({fine});
   auto* dw = allocate<float>(2);
   auto* db = allocate<float>(1);
   auto* workspace = allocate<std::byte>(library->make(shape)->workspace_bytes());
   library->make(shape)->forward(x, w, y, workspace);
   EXPECT_EQ(read(y, 1)[0], fine * fine - 6);
+  shape.precision = trainer::Precision::tf32;
+  const float finer = 1 + 0x1p-12F;  // 1 in tf32
+  library->make(shape)->backward_weights(x, upload<float>({finer}), dw, db, workspace);
+  EXPECT_EQ(read(dw, 2), (std::vector<float>{fine, -3}));
+  EXPECT_EQ(read(db, 1)[0], finer) << "a sum is not a product";
   shape.precision = trainer::Precision::bf16;
-  library->make(shape)->forward(x, w, y, workspace);
-  EXPECT_EQ(read(y, 1)[0], 1.0F - 6);
-  library->make(shape)->backward_weights(x, dy, dw, db, workspace);
-  EXPECT_EQ(read(dw, 2), (std::vector<float>{1, -3}));
-  EXPECT_EQ(read(db, 1)[0], fine) << "a sum is not a product";
+  auto* short_y = allocate<__nv_bfloat16>(1);
+  library->make(shape)->forward(upload<__nv_bfloat16>({fine, -3}), upload<__nv_bfloat16>({fine, 2}), short_y,
+                                workspace);
+  EXPECT_EQ(static_cast<float>(read(short_y, 1)[0]), 1.0F - 6);
+  library->make(shape)->backward_weights(upload<__nv_bfloat16>({1, -3}), upload<__nv_bfloat16>({3}), dw, db,
+                                         workspace);
+  EXPECT_EQ(read(dw, 2), (std::vector<float>{3, -9}));
+  EXPECT_EQ(read(db, 1)[0], 3);
   shape.batch = 0;
   EXPECT_THROW(library->make(shape), trainer::BackendError);
   shape.batch = 1;

@@ -128,17 +128,50 @@ TEST_F(GpuProgram, ATrainingIsTheSameTwiceAndAsGoodOnTheCpu) {
   EXPECT_NEAR(accuracy("first", "cuda"), accuracy("first", "cpu"), 0.011);  // one image of a hundred
 }
 
-TEST_F(GpuProgram, RoundsProductsToTf32WhereAsked) {
+TEST_F(GpuProgram, TrainsAsWellInEveryPrecision) {
   train("fp32", {"--epochs", "5", "--lr", "0.05"});
-  train("tf32", {"--epochs", "5", "--lr", "0.05", "--precision", "tf32"});
-  EXPECT_NEAR(accuracy("tf32", "cuda"), accuracy("fp32", "cuda"), 0.05);
-  const double rounded = metrics("tf32")[0]["train_loss"];
   const double exact = metrics("fp32")[0]["train_loss"];
-  EXPECT_NE(rounded, exact);
-  EXPECT_NEAR(rounded, exact, 0.01 * exact);
-  EXPECT_EQ(record("tf32").recipe["settings"]["precision"], "tf32");
+  for (const std::string precision : {"tf32", "fp16", "bf16"}) {
+    SCOPED_TRACE(precision);
+    train(precision, {"--epochs", "5", "--lr", "0.05", "--precision", precision});
+    EXPECT_NEAR(accuracy(precision, "cuda"), accuracy("fp32", "cuda"), 0.05);
+    EXPECT_EQ(accuracy(precision, "cuda"), metrics(precision).back()["test_accuracy"]) << "in its precision";
+    const double rounded = metrics(precision)[0]["train_loss"];
+    EXPECT_NE(rounded, exact);
+    EXPECT_NEAR(rounded, exact, 0.02 * exact);
+    EXPECT_EQ(record(precision).recipe["settings"]["precision"], precision);
+    train(precision + " again", {"--epochs", "5", "--lr", "0.05", "--precision", precision});
+    expect_same_tensors(folder_ / precision / "model.safetensors",
+                        folder_ / (precision + " again") / "model.safetensors");
+  }
   const Outcome wrong = on_gpu(small_training({"--precision", "fp8"}));
   expect_one_line(wrong, 2);
+}
+
+TEST_F(GpuProgram, AnOldGpuIsRefusedThePrecisionsThatItDoesNotHave) {
+  const Words t4{"TRAINER_EMULATOR_DEVICE=t4"};
+  for (const std::string precision : {"tf32", "bf16"}) {
+    const Outcome refused = on_gpu(small_training({"--precision", precision}), t4);
+    expect_one_line(refused, 1);
+    EXPECT_PRED2(contains, refused.err,
+                 "GPU 0 (Tesla T4, compute capability 7.5) has no " + precision +
+                     ", which came with 8.0; choose fp32 or fp16");
+  }
+  EXPECT_EQ(on_gpu(small_training({"--precision", "fp16", "--out", "run"}), t4).code, 0);
+}
+
+TEST_F(GpuProgram, TakesTheFastestPrecisionThatTheRecipeListsAndTheDeviceHas) {
+  folder_.write("listed.yaml", small_network({}) + "  precisions: {cuda: [bf16, fp16]}\n");
+  const Words words{"train", "--model", "listed.yaml", "--data", "data", "--out"};
+  const auto precision_on = [&](const std::string& run, const Words& environment) {
+    Words all = words;
+    all.push_back(run);
+    EXPECT_EQ(on_gpu(all, environment).code, 0);
+    return std::string(record(run).recipe["settings"]["precision"]);
+  };
+  EXPECT_EQ(precision_on("new", {}), "bf16");
+  EXPECT_EQ(precision_on("old", {"TRAINER_EMULATOR_DEVICE=t4"}), "fp16");
+  EXPECT_EQ(precision_on("none", {"TRAINER_EMULATOR_DEVICE=none"}), "fp32");
 }
 
 struct Fault {

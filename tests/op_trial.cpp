@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
+#include <optional>
 
-#include "tests/device_array.hpp"
+#include "tests/device_map.hpp"
 
 namespace trainer {
 
@@ -52,6 +53,14 @@ struct Input {
       : array(backend, initial, what), values(std::move(initial)) {}
 };
 
+// The same for a map: in the backend's element type.
+struct InputMap {
+  DeviceMap map;
+  std::vector<std::uint8_t> bytes;
+  InputMap(Backend& backend, const std::vector<float>& initial, const char* what)
+      : map(backend, initial, what), bytes(map.array().download<std::uint8_t>()) {}
+};
+
 class Trial {
  public:
   Trial(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx)
@@ -62,8 +71,9 @@ class Trial {
         x_(backend, floats(t.x), "x"),
         dy_(backend, std::holds_alternative<HeadDesc>(desc) ? std::vector<float>() : floats(t.dy), "dy"),
         labels_(backend, t.labels, "labels"),
-        y_(backend, t.batch * out_shape(desc).size() * sizeof(float), "y"),
-        dx_(backend, wants_dx ? t.x.size() * sizeof(float) : 0, "dx"),
+        y_element_(std::holds_alternative<HeadDesc>(desc) ? Element::fp32 : backend.element()),
+        y_(backend, t.batch * out_shape(desc).size() * element_bytes(y_element_), "y"),
+        dx_(backend, wants_dx ? t.x.size() : 0, "dx"),
         saved_(backend, op_->saved_bytes(), "saved"),
         workspace_(backend, op_->workspace_bytes(), "workspace"),
         state_(backend, std::vector<StepState>{state_before(t)}, "state") {
@@ -76,13 +86,17 @@ class Trial {
       gradients_.emplace_back(backend, trained ? op_->stored_count(index) * sizeof(float) : 0, "gradient");
     }
     args_.mode = t.mode;
-    args_.x = x_.array.as<float>();
-    args_.y = y_.as<float>();
+    args_.x = x_.map.address();
+    args_.y = y_.as<void>();
     args_.labels = labels_.as<std::uint8_t>();
     args_.state = state_.as<StepState>();
     args_.workspace = workspace_.as<std::byte>();
     args_.saved = training ? saved_.as<std::byte>() : nullptr;
     if (!parameters_.empty()) args_.w = parameters_[0].array.as<float>();
+    if (!parameters_.empty() && backend.element() != Element::fp32) {
+      cast_w_.emplace(backend, parameters_[0].values, "cast weights");
+      args_.cast_w = cast_w_->map.address();
+    }
     if (parameters_.size() > 1) args_.b = parameters_[1].array.as<float>();
     if (parameters_.size() > 2) args_.running_mean = parameters_[2].array.as<float>();
     if (parameters_.size() > 3) args_.running_variance = parameters_[3].array.as<float>();
@@ -92,7 +106,7 @@ class Trial {
     op_->forward(args_);
     backend_.wait();
     OpResult result;
-    result.y = y_.download<float>();
+    result.y = DeviceMap::widened_array(y_, y_element_);
     workspace_.poison();
     if (t_.mode == Mode::training) run_backward(result);
     result.state = state_.download<StepState>().front();
@@ -106,23 +120,34 @@ class Trial {
 
  private:
   void run_backward(OpResult& result) {
-    args_.dy = dy_.array.as<float>();
-    args_.dx = dx_.as<float>();
+    args_.dy = dy_.map.address();
+    args_.dx = dx_.address();
     if (!gradients_.empty()) args_.dw = gradients_[0].as<float>();
     if (gradients_.size() > 1) args_.db = gradients_[1].as<float>();
     op_->backward(args_);
     backend_.wait();
-    result.dx = dx_.download<float>();
+    result.dx = unscaled(dx_.download());
     for (std::size_t i = 0; i < gradients_.size(); ++i) {
       if (!is_trained(roles_[i].role)) continue;
       const int index = static_cast<int>(i);
-      const std::vector<float> raw = gradients_[i].download<float>();
+      const bool cast = i == 0 && op_->casts_dw();
+      std::vector<float> raw =
+          DeviceMap::widened_array(gradients_[i], cast ? backend_.element() : Element::fp32);
+      raw.resize(op_->stored_count(index));  // a cast one takes half of its place
+      raw = unscaled(std::move(raw));
       result.gradients.push_back(fetched(*op_, index, raw));
       if (!equal_bits(stored(*op_, index, result.gradients.back()), raw)) {
         result.faults.push_back(
             fmt::format("the gradient of {} is not zero between its elements", role_name(roles_[i].role)));
       }
     }
+  }
+
+  // Without the loss scale, which the head alone puts in.
+  std::vector<float> unscaled(std::vector<float> gradients) const {
+    const bool head = std::holds_alternative<HeadDesc>(op_->desc());
+    for (float& g : gradients) g /= head ? backend_.loss_scale() : 1;
+    return gradients;
   }
 
   void watch(std::vector<std::string>& faults) const {
@@ -135,11 +160,18 @@ class Trial {
         faults.push_back(fmt::format("changed its input {}", name));
       }
     };
-    watch_input(x_, "x");
-    watch_input(dy_, "dy");
+    const auto watch_map = [&](const InputMap& input, const char* name) {
+      watch_guards(input.map.array(), name);
+      if (input.map.array().download<std::uint8_t>() != input.bytes) {
+        faults.push_back(fmt::format("changed its input {}", name));
+      }
+    };
+    watch_map(x_, "x");
+    watch_map(dy_, "dy");
+    if (cast_w_) watch_map(*cast_w_, "the cast weights");
     watch_guards(labels_, "labels");
     watch_guards(y_, "y");
-    watch_guards(dx_, "dx");
+    watch_guards(dx_.array(), "dx");
     watch_guards(saved_, "saved");
     watch_guards(workspace_, "workspace");
     watch_guards(state_, "state");
@@ -158,15 +190,17 @@ class Trial {
   const reference::Tensors& t_;
   std::unique_ptr<Op> op_;
   std::vector<ParameterDesc> roles_;
-  Input x_;
-  Input dy_;
+  InputMap x_;
+  InputMap dy_;
   DeviceArray labels_;
+  Element y_element_;
   DeviceArray y_;
-  DeviceArray dx_;
+  DeviceMap dx_;
   DeviceArray saved_;
   DeviceArray workspace_;
   DeviceArray state_;
   std::vector<Input> parameters_;
+  std::optional<InputMap> cast_w_;
   std::vector<DeviceArray> gradients_;
   OpArgs args_;
 };

@@ -67,10 +67,10 @@ TEST(RunRecord, ComesBackAsItWasWritten) {
 TEST(RunRecord, TimesCarryTheZone) {
   const char* before = std::getenv("TZ");
   const std::string zone = before != nullptr ? before : "";
-  setenv("TZ", "XXX+3:30", 1);
+  setenv("TZ", "ABC+3:30", 1);
   tzset();
   EXPECT_EQ(iso_time(0), "1969-12-31T20:30:00-03:30");
-  setenv("TZ", "XXX-1", 1);
+  setenv("TZ", "ABC-1", 1);
   tzset();
   EXPECT_EQ(iso_time(0), "1970-01-01T01:00:00+01:00");
   before != nullptr ? setenv("TZ", zone.c_str(), 1) : unsetenv("TZ");

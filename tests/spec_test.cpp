@@ -258,4 +258,19 @@ TEST(Spec, NoChangedByteOfAFileDoesMoreThanAnError) {
   EXPECT_GT(refused, 1000);
 }
 
+TEST(Spec, NamesThePrecisionsThatKeepTheRecipesAccuracy) {
+  const Recipe recipe = recipe_with(kPlainRecipe + "  precisions: {cpu: [bf16], cuda: [bf16, tf32]}\n");
+  EXPECT_EQ(recipe.precisions.cpu, std::vector{Precision::bf16});
+  EXPECT_EQ(recipe.precisions.cuda, (std::vector{Precision::bf16, Precision::tf32}));
+  const auto says = [](const std::string& precisions, const std::string& part) {
+    const std::string error =
+        error_of(spec_text(kPlainLayers, kPlainRecipe + "  precisions: " + precisions + "\n"));
+    return error.find(part) != std::string::npos;
+  };
+  EXPECT_TRUE(says("{cuda: bf16}", "cuda must be a list, like [bf16]"));
+  EXPECT_TRUE(says("{cuda: [bf61]}", "bf16"));
+  EXPECT_TRUE(says("{cpu: [tf32]}", "bf16"));
+  EXPECT_TRUE(says("{gpu: [tf32]}", "cuda"));
+}
+
 }  // namespace trainer::test

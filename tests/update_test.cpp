@@ -1,13 +1,14 @@
 // Closing a training step, on every backend: all optimisers and schedules on segments that learn differently,
 // held against the formulas in double (reference/training.hpp), and what a loss that is not finite freezes.
 #include <cmath>
+#include <cstring>
 #include <gtest/gtest.h>
 #include <limits>
 #include <random>
 #include <tuple>
 
 #include "tests/backends.hpp"
-#include "tests/device_array.hpp"
+#include "tests/device_map.hpp"
 #include "tests/reference/training.hpp"
 #include "tests/sample_state.hpp"
 #include "tests/tolerance.hpp"
@@ -59,7 +60,9 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
   // One step whose loss is `loss`, with a gradient of its own.
   Values step(float loss) {
     Values dw = padded(0.1);
-    dw_->upload(std::vector<float>(dw.begin(), dw.end()));
+    std::vector<float> scaled(dw.begin(), dw.end());
+    for (float& g : scaled) g *= backend().loss_scale();
+    dw_->upload(scaled);
     StepState state = this->state();
     state.batch_loss = loss;
     state_->upload(std::vector<StepState>{state});
@@ -120,6 +123,49 @@ TEST_P(Update, FollowsTheFormulaStepByStep) {
     EXPECT_EQ(state().first_bad_step, kNoBadStep);
     expect_sums_kept(state());
   }
+}
+
+// Where maps are stored in 16 bits: some gradients come in them, and the weights are wanted in them too.
+TEST_P(Update, WidensAndUnscalesGradientsAndCastsTheWeights) {
+  if (backend().element() == Element::fp32) return;
+  const UpdateCase& c = std::get<1>(GetParam());
+  const auto all_floats = [](const Values& values) {
+    return std::vector<float>(values.begin(), values.end());
+  };
+  std::vector<Segment> segments = segments_;
+  segments[2].cast_gradient = true;
+  const DeviceMap cast_w(backend(), std::vector<float>(kParameters), "cast weights");
+  for (std::uint64_t s = 0; s < 3; ++s) {
+    Values dw = padded(0.1);
+    const Segment& narrow = segments[2];
+    std::vector<float> scaled = all_floats(dw);
+    for (float& g : scaled) g *= backend().loss_scale();
+    const auto at = scaled.begin() + static_cast<std::ptrdiff_t>(narrow.offset);
+    const DeviceMap rounded(backend(), std::vector<float>(at, at + static_cast<std::ptrdiff_t>(narrow.count)),
+                            "dw");
+    const std::vector<float> taken = rounded.download();
+    const auto bits = rounded.array().download<std::uint8_t>();
+    std::memcpy(&*at, bits.data(), bits.size());
+    for (std::size_t i = 0; i < taken.size(); ++i) dw[narrow.offset + i] = taken[i] / backend().loss_scale();
+    dw_->upload(scaled);
+    const int slots = optimizer_slots(c.optimizer);
+    backend().update({.optimizer = c.optimizer,
+                      .schedule = c.schedule,
+                      .batching = batching_,
+                      .segments = &segments,
+                      .w = w_->as<float>(),
+                      .cast_w = cast_w.address(),
+                      .dw = dw_->as<float>(),
+                      .slot0 = slots > 0 ? slot0_->as<float>() : nullptr,
+                      .slot1 = slots > 1 ? slot1_->as<float>() : nullptr,
+                      .state = state_->as<StepState>()});
+    backend().wait();
+    reference::update(c.optimizer, c.schedule, segments, s, s / 3, dw, want_);
+    EXPECT_TRUE(near(w_->download<float>(), want_.w, Tolerance{.length = kSteps})) << "w in step " << s;
+    const DeviceMap expected(backend(), w_->download<float>(), "w cast");
+    EXPECT_EQ(cast_w.array().download<std::uint16_t>(), expected.array().download<std::uint16_t>());
+  }
+  EXPECT_TRUE(cast_w.array().guards_whole());
 }
 
 TEST_P(Update, FreezesEveryBitFromTheFirstLossThatIsNotFinite) {
@@ -198,7 +244,7 @@ std::vector<UpdateCase> update_cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Step, Update,
-                         testing::Combine(testing::ValuesIn(tested_backends()),
+                         testing::Combine(testing::ValuesIn(all_backends()),
                                           testing::ValuesIn(update_cases())),
                          [](const auto& info) {
                            return backend_name(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;

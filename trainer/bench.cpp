@@ -109,8 +109,14 @@ BenchSettings bench_settings(bool quick) {
 }
 
 std::vector<std::string> bench_precisions(const DeviceInfo& info) {
-  if (info.gpu && info.gpu->major >= 8) return {"fp32", "tf32"};
-  return {"fp32"};
+  std::vector<std::string> names;
+  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16}) {
+    const bool old_gpu = info.gpu && info.gpu->major < 8;
+    const bool came_with_8 = precision == Precision::tf32 || precision == Precision::bf16;
+    if (info.gpu ? !(old_gpu && came_with_8) : cpu_has(precision))
+      names.emplace_back(precision_name(precision));
+  }
+  return names;
 }
 
 Spread spread_of(std::vector<double> values) {

@@ -39,7 +39,7 @@ struct BenchSettings {
 // This version's, without the fingerprint.
 BenchSettings bench_settings(bool quick);
 
-// The precisions of products that a device has and bench runs: fp32, and tf32 on GPUs of 8.0 and up.
+// The precisions of products that a device has, all of which bench runs.
 std::vector<std::string> bench_precisions(const DeviceInfo& info);
 
 struct BenchRepeat {

@@ -110,6 +110,12 @@ void require_our_format(const SafetensorsFile& file) {
 
 }  // namespace
 
+RecipePrecisions trained_precision(const SavedNetwork& saved) {
+  const Precision precision =
+      precision_named(saved.settings.precision.value_or("")).value_or(Precision::fp32);
+  return {{precision}, {precision}};
+}
+
 std::string engine_text(const DeviceInfo& info) {
   if (info.gpu && info.gpu_software) {
     return fmt::format("{} with cuDNN {}, cuBLAS {}", info.gpu->name, info.gpu_software->cudnn,

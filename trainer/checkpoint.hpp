@@ -34,6 +34,9 @@ struct SavedNetwork {
   std::string engine;  // engine_text of the device that it was written on
 };
 
+// The precision that it was trained in, on whichever engine.
+RecipePrecisions trained_precision(const SavedNetwork& saved);
+
 // What decides the last bits of a training beside the number of threads: libraries and instruction sets.
 std::string engine_text(const DeviceInfo& info);
 

@@ -1,6 +1,7 @@
 // Parses --device and makes the backend.
 #include "trainer/device_choice.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <fmt/format.h>
 
@@ -21,24 +22,24 @@ std::optional<int> cuda_index(const std::string& device) {
   return index;
 }
 
-Precision precision_of(const std::string& word) {
-  if (word == "fp32") return Precision::fp32;
-  if (word == "tf32") return Precision::tf32;
-  throw UsageError(fmt::format("--precision {}: one of fp32, tf32", word));
-}
-
-std::unique_ptr<Backend> open_cpu(const DeviceWish& wish) {
-  if (precision_of(wish.precision) != Precision::fp32) {
-    throw UsageError(fmt::format(
-        "--precision {}: the CPU engine computes in fp32; leave the option out, or name a GPU with "
-        "--device cuda",
-        wish.precision));
+Precision precision_of(const DeviceWish& wish, const std::vector<Precision>& wanted, const auto& has) {
+  if (wish.precision) {
+    if (const std::optional<Precision> precision = precision_named(*wish.precision)) return *precision;
+    throw UsageError(fmt::format("--precision {}: one of fp32, tf32, fp16, bf16", *wish.precision));
   }
-  return make_cpu_backend({wish.threads.value_or(0)});
+  const auto found = std::find_if(wanted.begin(), wanted.end(), has);
+  return found == wanted.end() ? Precision::fp32 : *found;
 }
 
-std::unique_ptr<Backend> open_gpu(const DeviceWish& wish, int index) {
-  return make_cuda_backend({index, precision_of(wish.precision), wish.deterministic, wish.plan_cache});
+DeviceChoice open_cpu(const DeviceWish& wish, const std::string& gpu_reason) {
+  const Precision precision = precision_of(wish, wish.wanted.cpu, cpu_has);
+  return {make_cpu_backend({wish.threads.value_or(0), precision}), precision, gpu_reason};
+}
+
+DeviceChoice open_gpu(const DeviceWish& wish, int index) {
+  const Precision precision =
+      precision_of(wish, wish.wanted.cuda, [&](Precision p) { return gpu_has(index, p); });
+  return {make_cuda_backend({index, precision, wish.deterministic, wish.plan_cache}), precision, ""};
 }
 
 }  // namespace
@@ -47,13 +48,13 @@ DeviceChoice choose_device(const DeviceWish& wish) {
   if (wish.threads && (*wish.threads < 1 || *wish.threads > 1024)) {
     throw UsageError(fmt::format("--threads {}: a number from 1 to 1024", *wish.threads));
   }
-  if (wish.device == "cpu") return {open_cpu(wish), "--device cpu was asked for"};
-  if (const std::optional<int> index = cuda_index(wish.device)) return {open_gpu(wish, *index), ""};
+  if (wish.device == "cpu") return open_cpu(wish, "--device cpu was asked for");
+  if (const std::optional<int> index = cuda_index(wish.device)) return open_gpu(wish, *index);
   if (wish.device != "auto")
     throw UsageError(fmt::format("--device {}: one of auto, cpu, cuda, cuda:N", wish.device));
   const GpuAvailability gpu = gpu_availability();
-  if (gpu.usable) return {open_gpu(wish, 0), ""};
-  return {open_cpu(wish), gpu.reason};
+  if (gpu.usable) return open_gpu(wish, 0);
+  return open_cpu(wish, gpu.reason);
 }
 
 }  // namespace trainer

@@ -8,18 +8,21 @@
 #include <string>
 
 #include "kernels/backend.hpp"
+#include "models/spec.hpp"
 
 namespace trainer {
 
 struct DeviceChoice {
   std::unique_ptr<Backend> backend;
+  Precision precision = Precision::fp32;
   std::string gpu_reason;  // why no GPU is used; empty when one is
 };
 
 struct DeviceWish {
   std::string device = "auto";
-  std::optional<int> threads = {};        // of the CPU engine
-  std::string precision = "fp32";         // of products: fp32, or on a GPU tf32
+  std::optional<int> threads = {};            // of the CPU engine
+  std::optional<std::string> precision = {};  // of products; it must be had
+  RecipePrecisions wanted = {};           // without one: the first of these that the device has, else fp32
   bool deterministic = true;              // the same seed gives the same bits
   std::filesystem::path plan_cache = {};  // see CudaOptions
 };

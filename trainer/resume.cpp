@@ -84,14 +84,21 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
   return dataset;
 }
 
-std::string changed_engine(const Resumed& resumed, const DeviceInfo& info) {
+std::string changed_engine(const Resumed& resumed, const DeviceInfo& info, Precision precision) {
+  const std::string engine = engine_text(info);
   const SavedNetwork& saved = resumed.saved;
-  if (info.kind == "cpu" && saved.engine == engine_text(info) && saved.threads != info.cpu.threads) {
+  if (saved.engine != engine) {
+    return fmt::format("this run was begun on {}; it goes on with {}", saved.engine, engine);
+  }
+  if (info.kind == "cpu" && saved.threads != info.cpu.threads) {
     return fmt::format("this run was begun with {} threads and goes on with {}", saved.threads,
                        info.cpu.threads);
   }
-  if (saved.engine == engine_text(info)) return "";
-  return fmt::format("this run was begun on {} and goes on on {}", saved.engine, engine_text(info));
+  if (const std::string begun = saved.settings.precision.value_or("fp32");
+      begun != precision_name(precision)) {
+    return fmt::format("this run was begun in {} and goes on in {}", begun, precision_name(precision));
+  }
+  return "";
 }
 
 std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setup& setup) {

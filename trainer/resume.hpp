@@ -40,6 +40,6 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
 
 // What of the machine decides the last bits, where it is not what the run was begun with; empty: all the
 // same.
-std::string changed_engine(const Resumed& resumed, const DeviceInfo& info);
+std::string changed_engine(const Resumed& resumed, const DeviceInfo& info, Precision precision);
 
 }  // namespace trainer

@@ -31,18 +31,4 @@ RunRecord describe_run(const Environment& environment, const Setup& setup, const
   return record;
 }
 
-RunStatus status_of(StopReason reason) {
-  switch (reason) {
-    case StopReason::finished:
-    case StopReason::target:
-      return RunStatus::kFinished;
-    case StopReason::time_limit:
-    case StopReason::signal:
-      return RunStatus::kStopped;
-    case StopReason::bad_loss:
-      return RunStatus::kFailed;
-  }
-  return RunStatus::kFailed;
-}
-
 }  // namespace trainer

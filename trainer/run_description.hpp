@@ -5,7 +5,6 @@
 
 #include "kernels/device_info.hpp"
 #include "trainer/environment.hpp"
-#include "trainer/loop.hpp"
 #include "trainer/run_record.hpp"
 #include "trainer/setup.hpp"
 
@@ -14,8 +13,5 @@ namespace trainer {
 // Status running, started now.
 RunRecord describe_run(const Environment& environment, const Setup& setup, const DeviceInfo& info,
                        const std::string& gpu_reason);
-
-// What a run that ended so is called in its record.
-RunStatus status_of(StopReason reason);
 
 }  // namespace trainer

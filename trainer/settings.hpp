@@ -27,7 +27,7 @@ struct TrainSettings {
   std::optional<std::string> optimizer;  // by name, with its usual constants; the schedule stays
   std::optional<std::uint32_t> limit_train;
   std::optional<std::uint32_t> validation;
-  std::optional<std::string> precision;  // of products [fp32]
+  std::optional<std::string> precision;  // of products [the recipe's fastest, else fp32]
   std::optional<int> classes;
   int channels = 1;
   bool skip_bad_images = false;

@@ -7,11 +7,13 @@
 namespace trainer {
 
 TrainedNetwork::TrainedNetwork(const Environment& environment, const std::string& run_or_file,
-                               Backend& backend, int batch)
-    : path_(model_file(resolve_run(run_or_file, environment.runs))), backend_(backend) {
+                               DeviceWish wish, int batch)
+    : path_(model_file(resolve_run(run_or_file, environment.runs))) {
   const SafetensorsFile file = SafetensorsFile::read(path_);
   saved_ = read_saved_network(file);
-  network_.emplace_back(make_plan(saved_.spec, {saved_.image, saved_.classes, batch}), backend,
+  wish.wanted = trained_precision(saved_);
+  device_ = choose_device(wish);
+  network_.emplace_back(make_plan(saved_.spec, {saved_.image, saved_.classes, batch}), *device_.backend,
                         Purpose::inference);
   load_tensors(file, network());
 }
@@ -26,8 +28,8 @@ std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>
   const auto batch = static_cast<std::uint32_t>(network().plan().input.batch);
   const std::size_t count = images.size() / saved_.image.size();
   const std::vector<std::uint8_t> no_labels(count);
-  const Buffer held = backend_.hold(images.data(), images.size(), "the pictures");
-  const Buffer labels = backend_.hold(no_labels.data(), count, "their labels");
+  const Buffer held = device_.backend->hold(images.data(), images.size(), "the pictures");
+  const Buffer labels = device_.backend->hold(no_labels.data(), count, "their labels");
   const StepInput input{held.as<std::uint8_t>(),
                         labels.as<std::uint8_t>(),
                         {static_cast<std::uint32_t>(count), 0, batch, Order::fixed, LastBatch::mask, 0},
@@ -36,7 +38,7 @@ std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>
   network().write_evaluation_state(StepState{});
   while (all.size() < count * classes) {
     network().evaluate_step(input);
-    backend_.wait();
+    device_.backend->wait();
     const std::vector<float> logits = network().read_logits();
     const std::size_t rows = std::min<std::size_t>(batch, count - all.size() / classes);
     all.insert(all.end(), logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(rows * classes));

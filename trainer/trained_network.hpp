@@ -8,14 +8,16 @@
 
 #include "models/network.hpp"
 #include "trainer/checkpoint.hpp"
+#include "trainer/device_choice.hpp"
 #include "trainer/environment.hpp"
 
 namespace trainer {
 
 class TrainedNetwork {
  public:
-  // `run_or_file` as in resolve_run. Throws FileError.
-  TrainedNetwork(const Environment& environment, const std::string& run_or_file, Backend& backend, int batch);
+  // `run_or_file` as in resolve_run; on the device of `wish`, in the precision of its training where the
+  // device has it. Throws FileError, UsageError, BackendError.
+  TrainedNetwork(const Environment& environment, const std::string& run_or_file, DeviceWish wish, int batch);
 
   const std::filesystem::path& path() const { return path_; }
   const SavedNetwork& saved() const { return saved_; }
@@ -28,7 +30,7 @@ class TrainedNetwork {
  private:
   std::filesystem::path path_;
   SavedNetwork saved_;
-  Backend& backend_;
+  DeviceChoice device_;
   std::vector<Network> network_;  // one, made when the plan is known
 };
 

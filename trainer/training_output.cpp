@@ -36,6 +36,12 @@ std::string data_text(const Setup& setup) {
   return text;
 }
 
+std::string precision_text(const Setup& setup) {
+  const std::string precision = setup.settings.precision.value_or("fp32");
+  if (precision == "fp32") return precision;
+  return precision + ": what products read is rounded; weights, sums and the last layer are fp32";
+}
+
 // JSON has no NaN: a loss that is not finite is null.
 double number_or_nan(const ordered_json& json) {
   return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
@@ -74,6 +80,7 @@ std::string training_head(const Setup& setup, const std::string& folder) {
                                      recipe.batch, setup.passes(), setup.passes() == 1 ? "epoch" : "epochs",
                                      grouped(setup.train.images), optimizer_word(recipe.optimizer.kind),
                                      setup.rule.schedule.rate, setup.settings.seed));
+  text += line("precision", precision_text(setup));
   text += line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
   return text;
 }
@@ -214,6 +221,20 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
   json["peak_memory_bytes"] = peak_memory();
   return json;
+}
+
+RunStatus status_of(StopReason reason) {
+  switch (reason) {
+    case StopReason::finished:
+    case StopReason::target:
+      return RunStatus::kFinished;
+    case StopReason::time_limit:
+    case StopReason::signal:
+      return RunStatus::kStopped;
+    case StopReason::bad_loss:
+      return RunStatus::kFailed;
+  }
+  return RunStatus::kFailed;
 }
 
 }  // namespace trainer

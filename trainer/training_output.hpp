@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "trainer/loop.hpp"
+#include "trainer/run_record.hpp"
 #include "trainer/setup.hpp"
 
 namespace trainer {
@@ -35,5 +36,6 @@ std::string summary_text(const Setup& setup, const RunSummary& summary);  // lin
 nlohmann::ordered_json summary_json(const Setup& setup, const RunSummary& summary);
 
 const char* reason_text(StopReason reason);
+RunStatus status_of(StopReason reason);  // what a run that ended so is called in its record
 
 }  // namespace trainer

@@ -51,10 +51,11 @@ class TrainingRun final : public LoopObserver {
       : environment_(environment),
         options_(options),
         console_(stdout, {.quiet = options.quiet, .json = options.json, .no_color = environment.no_color}),
-        resumed_(open_if_asked(environment, options)),
-        device_(choose_device(device_wish())) {
-    const TrainSettings& settings = resumed_ ? resumed_->saved.settings : options.settings;
+        resumed_(open_if_asked(environment, options)) {
     Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
+    device_ = choose_device(device_wish(spec.recipe));
+    TrainSettings settings = resumed_ ? resumed_->saved.settings : options.settings;
+    settings.precision = precision_name(device_.precision);
     setup_ = make_setup(std::move(spec), settings, load_data(environment, options, resumed_));
     info_ = device_.backend->info();
     require_memory(setup_, info_);
@@ -105,12 +106,18 @@ class TrainingRun final : public LoopObserver {
   bool stop_asked() const override { return signals_->stop_signal() != 0; }
 
  private:
-  DeviceWish device_wish() const {
-    const TrainSettings& settings = resumed_ ? resumed_->saved.settings : options_.settings;
-    std::optional<int> threads = options_.threads;
-    if (!threads && resumed_) threads = resumed_->saved.threads;
-    return {options_.device, threads, settings.precision.value_or("fp32"), !options_.nondeterministic,
-            environment_.cache};
+  // A run that goes on keeps its precision where the device has it.
+  DeviceWish device_wish(const Recipe& recipe) const {
+    DeviceWish wish{.device = options_.device,
+                    .threads = options_.threads,
+                    .precision = options_.settings.precision,
+                    .wanted = recipe.precisions,
+                    .deterministic = !options_.nondeterministic,
+                    .plan_cache = environment_.cache};
+    if (!resumed_) return wish;
+    if (!wish.threads) wish.threads = resumed_->saved.threads;
+    wish.wanted = trained_precision(resumed_->saved);
+    return wish;
   }
 
   void open_folder() {
@@ -188,7 +195,7 @@ class TrainingRun final : public LoopObserver {
     if (resumed_) {
       console_.line(fmt::format("resumed       after step {} of {}, evaluations so far: {}", start.step,
                                 setup_.total_steps, start.passes));
-      if (const std::string change = changed_engine(*resumed_, info_); !change.empty()) {
+      if (const std::string change = changed_engine(*resumed_, info_, device_.precision); !change.empty()) {
         console_.warning(change +
                          ": its sums are taken in another order, so its last bits will differ from those of "
                          "an unbroken run");

@@ -18,12 +18,13 @@ class Relu final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     parallel(count_, kGrain, context_.threads,
-             [&](const Share& s) { context_.loops.relu(args.x, args.y, s.begin, s.end); });
+             [&](const Share& s) { context_.loops.relu(floats(args.x), floats(args.y), s.begin, s.end); });
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    parallel(count_, kGrain, context_.threads,
-             [&](const Share& s) { context_.loops.relu_backward(args.y, args.dy, args.dx, s.begin, s.end); });
+    parallel(count_, kGrain, context_.threads, [&](const Share& s) {
+      context_.loops.relu_backward(floats(args.y), floats(args.dy), floats(args.dx), s.begin, s.end);
+    });
   }
 
   const CpuContext& context_;
@@ -44,20 +45,21 @@ class Dropout final : public Op {
   void run_forward(const OpArgs& args) override {
     if (args.mode == Mode::inference) {
       parallel(count_, kGrain, context_.threads, [&](const Share& s) {
-        std::memcpy(args.y + s.begin, args.x + s.begin, (s.end - s.begin) * sizeof(float));
+        std::memcpy(floats(args.y) + s.begin, floats(args.x) + s.begin, (s.end - s.begin) * sizeof(float));
       });
       return;
     }
     const DropoutLoop loop{dropout_.drop, dropout_.stream, args.state->step, args.state->seed};
     auto* kept = reinterpret_cast<std::uint8_t*>(args.saved);
-    parallel(count_, kGrain, context_.threads,
-             [&](const Share& s) { context_.loops.dropout(loop, args.x, args.y, kept, s.begin, s.end); });
+    parallel(count_, kGrain, context_.threads, [&](const Share& s) {
+      context_.loops.dropout(loop, floats(args.x), floats(args.y), kept, s.begin, s.end);
+    });
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
     const auto* kept = reinterpret_cast<const std::uint8_t*>(args.saved);
     parallel(count_, kGrain, context_.threads, [&](const Share& s) {
-      context_.loops.dropout_backward(dropout_.drop, kept, args.dy, args.dx, s.begin, s.end);
+      context_.loops.dropout_backward(dropout_.drop, kept, floats(args.dy), floats(args.dx), s.begin, s.end);
     });
   }
 

@@ -50,12 +50,12 @@ class BatchNorm final : public Op {
     const auto m = static_cast<double>(rows);
     const auto* sums = reinterpret_cast<const double*>(args.workspace);
     sum(args, rows, [&](std::size_t at, double* own) {
-      for (std::size_t c = 0; c < channels_; ++c) own[c] += args.x[at + c];
+      for (std::size_t c = 0; c < channels_; ++c) own[c] += floats(args.x)[at + c];
     });
     for (std::size_t c = 0; c < channels_; ++c) mean[c] = static_cast<float>(sums[c] / m);
     sum(args, rows, [&](std::size_t at, double* own) {
       for (std::size_t c = 0; c < channels_; ++c) {
-        const double d = static_cast<double>(args.x[at + c]) - mean[c];
+        const double d = static_cast<double>(floats(args.x)[at + c]) - mean[c];
         own[c] += d * d;
       }
     });
@@ -87,7 +87,7 @@ class BatchNorm final : public Op {
       for (std::size_t r = share.begin; r < share.end; ++r) {
         const std::size_t at = r * channels_;
         for (std::size_t c = 0; c < channels_; ++c) {
-          args.y[at + c] = (args.x[at + c] - mean[c]) * scale[c] * args.w[c] + args.b[c];
+          floats(args.y)[at + c] = (floats(args.x)[at + c] - mean[c]) * scale[c] * args.w[c] + args.b[c];
         }
       }
     });
@@ -100,9 +100,9 @@ class BatchNorm final : public Op {
     const auto* sums = reinterpret_cast<const double*>(args.workspace);  // sum(dy), then sum(dy xh)
     sum(args, rows, [&](std::size_t at, double* own) {
       for (std::size_t c = 0; c < channels_; ++c) {
-        const double dy = args.dy[at + c];
+        const double dy = floats(args.dy)[at + c];
         own[c] += dy;
-        own[channels_ + c] += dy * (static_cast<double>(args.x[at + c]) - mean[c]) * scale[c];
+        own[channels_ + c] += dy * (static_cast<double>(floats(args.x)[at + c]) - mean[c]) * scale[c];
       }
     });
     for (std::size_t c = 0; c < channels_; ++c) {
@@ -115,9 +115,9 @@ class BatchNorm final : public Op {
       for (std::size_t r = share.begin; r < share.end; ++r) {
         const std::size_t at = r * channels_;
         for (std::size_t c = 0; c < channels_; ++c) {
-          const float xh = (args.x[at + c] - mean[c]) * scale[c];
-          const float dx = args.dy[at + c] - (args.db[c] + xh * args.dw[c]) * inverse_count;
-          args.dx[at + c] = r < rows ? args.w[c] * scale[c] * dx : 0;
+          const float xh = (floats(args.x)[at + c] - mean[c]) * scale[c];
+          const float dx = floats(args.dy)[at + c] - (args.db[c] + xh * args.dw[c]) * inverse_count;
+          floats(args.dx)[at + c] = r < rows ? args.w[c] * scale[c] * dx : 0;
         }
       }
     });

@@ -15,7 +15,14 @@ struct CpuContext {
   const Loops& loops;
   OneDnn dnn;
   int threads;
+  const Bf16Loops* bf16 =
+      nullptr;  // set: convolutions and dense layers round what they multiply; maps are fp32
 };
+
+// Of what products read.
+inline Type input_type(const CpuContext& context) {
+  return context.bf16 != nullptr ? Type::bf16 : Type::f32;
+}
 
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t aligned(std::size_t bytes) {
@@ -38,6 +45,14 @@ class Carver {
   std::byte* base_;
   std::size_t used_ = 0;
 };
+
+// The CPU engine stores maps in fp32.
+inline const float* floats(const void* map) {
+  return static_cast<const float*>(map);
+}
+inline float* floats(void* map) {
+  return static_cast<float*>(map);
+}
 
 // Where a max pool notes its winners [n, h, w, c]: only backward reads them, so inference has no place for
 // them.

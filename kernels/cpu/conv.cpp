@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/conv_primitives.hpp"
-#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/operands.hpp"
 
 namespace trainer::cpu {
 
@@ -19,6 +19,7 @@ class Conv final : public Op {
         wants_dx_(wants_dx),
         slices_(context, desc, batch, wants_dx ? Directions::all : Directions::forward_and_weights),
         slice_(slices_.first()),
+        stored_(context.bf16 == nullptr ? slice_.forward_weights() : slice_.gradient_weights()),
         map_floats_(out_shape(desc).size()) {}
 
   std::size_t workspace_bytes() const override {
@@ -27,35 +28,38 @@ class Conv final : public Op {
     return carver.used();
   }
   std::size_t stored_count(int index) const override {
-    return index == 0 ? slice_.forward_weights().get_size() / sizeof(float) : Op::stored_count(index);
+    return index == 0 ? stored_.get_size() / sizeof(float) : Op::stored_count(index);
   }
   void store(int index, const float* canonical, float* stored) const override {
     if (index != 0) return Op::store(index, canonical, stored);
-    context_.dnn.reorder(canonical_weights(conv_), canonical, slice_.forward_weights(), stored);
+    context_.dnn.reorder(canonical_weights(conv_), canonical, stored_, stored);
   }
   void fetch(int index, const float* stored, float* canonical) const override {
     if (index != 0) return Op::fetch(index, stored, canonical);
-    context_.dnn.reorder(slice_.forward_weights(), stored, canonical_weights(conv_), canonical);
+    context_.dnn.reorder(stored_, stored, canonical_weights(conv_), canonical);
   }
 
  private:
   // The pieces of the workspace, in either direction.
   struct Pieces {
     std::byte* scratch;
-    float* map;       // [slice, h, w, out]: the masked gradient
-    float* w;         // for backward_data
-    float *sum, *dw;  // gradient of the weights so far, and of one slice
+    float* map;               // [slice, h, w, out]: the masked gradient
+    std::byte *w, *x, *dmap;  // operands
+    float *sum, *dw;          // gradient of the weights so far, and of one slice
     float *bias_sum, *db;
   };
 
   Pieces carve(Carver& carver) const {
     const std::size_t gradient = slice_.gradient_weights().get_size() / sizeof(float);
-    const std::size_t data = wants_dx_ ? slice_.data_weights().get_size() / sizeof(float) : 0;
+    const std::size_t data = wants_dx_ ? weights_bytes(stored_, slice_.data_weights()) : 0;
+    const auto images = static_cast<std::size_t>(slice_.images());
     const auto outputs = static_cast<std::size_t>(conv_.out);
     Pieces p{};
     p.scratch = carver.bytes(slices_.scratch_bytes());
-    p.map = carver.floats(conv_.relu ? map_floats_ * static_cast<std::size_t>(slice_.images()) : 0);
-    p.w = carver.floats(data);
+    p.map = carver.floats(conv_.relu ? map_floats_ * images : 0);
+    p.w = carver.bytes(std::max(data, weights_bytes(stored_, slice_.forward_weights())));
+    p.x = carver.bytes(operand_bytes(context_, images * conv_.in.size()));
+    p.dmap = carver.bytes(operand_bytes(context_, images * map_floats_));
     p.sum = carver.floats(gradient);
     p.dw = carver.floats(gradient);
     p.bias_sum = carver.floats(outputs);
@@ -66,19 +70,26 @@ class Conv final : public Op {
   void run_forward(const OpArgs& args) override {
     Carver carver(args.workspace);
     const Pieces p = carve(carver);
+    const void* w = weights_as(context_, stored_, args.w, slice_.forward_weights(), p.w);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
-      float* y = args.y + first * map_floats_;
-      conv.forward(args.x + first * conv_.in.size(), args.w, args.b, y, p.scratch);
+      float* y = floats(args.y) + first * map_floats_;
+      conv.forward(x_operand(args, p, conv, first), w, args.b, y, p.scratch);
       if (!conv_.relu) return;
       parallel(static_cast<std::size_t>(conv.images()) * map_floats_, 4096, context_.threads,
                [&](const Share& share) { context_.loops.relu(y, y, share.begin, share.end); });
     });
   }
 
+  const void* x_operand(const OpArgs& args, const Pieces& p, const ConvPrimitives& conv,
+                        std::size_t first) const {
+    const float* x = floats(args.x) + first * conv_.in.size();
+    return operand(context_, x, static_cast<std::size_t>(conv.images()) * conv_.in.size(), p.x);
+  }
+
   // The gradient of the map of one slice: dy itself, or masked in the workspace.
   const float* map_gradient(const OpArgs& args, const Pieces& p, std::size_t first, int images) const {
-    const float* y = args.y + first * map_floats_;
-    const float* dy = args.dy + first * map_floats_;
+    const float* y = floats(args.y) + first * map_floats_;
+    const float* dy = floats(args.dy) + first * map_floats_;
     if (!conv_.relu) return dy;
     parallel(static_cast<std::size_t>(images) * map_floats_, 4096, context_.threads,
              [&](const Share& share) { context_.loops.relu_backward(y, dy, p.map, share.begin, share.end); });
@@ -95,22 +106,20 @@ class Conv final : public Op {
   void run_backward(const OpArgs& args) override {
     Carver carver(args.workspace);
     const Pieces p = carve(carver);
-    const OneDnn& dnn = context_.dnn;
-    const float* data_weights = args.w;
-    if (args.dx != nullptr && slice_.data_weights() != slice_.forward_weights()) {
-      dnn.reorder(slice_.forward_weights(), args.w, slice_.data_weights(), p.w);
-      data_weights = p.w;
-    }
+    const void* w =
+        args.dx == nullptr ? nullptr : weights_as(context_, stored_, args.w, slice_.data_weights(), p.w);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
-      const float* dmap = map_gradient(args, p, first, conv.images());
-      const float* x = args.x + first * conv_.in.size();
+      const float* masked = map_gradient(args, p, first, conv.images());
+      const std::size_t outputs = static_cast<std::size_t>(conv.images()) * map_floats_;
+      const void* dmap = operand(context_, masked, outputs, p.dmap);
+      const void* x = x_operand(args, p, conv, first);
       const bool opens = first == 0;
       conv.backward_weights(x, dmap, opens ? p.sum : p.dw, opens ? p.bias_sum : p.db, p.scratch);
       if (!opens) add_gradient(p);
       if (args.dx == nullptr) return;
-      conv.backward_data(dmap, data_weights, args.dx + first * conv_.in.size(), p.scratch);
+      conv.backward_data(dmap, w, floats(args.dx) + first * conv_.in.size(), p.scratch);
     });
-    dnn.reorder(slice_.gradient_weights(), p.sum, slice_.forward_weights(), args.dw);
+    context_.dnn.reorder(slice_.gradient_weights(), p.sum, stored_, args.dw);
     if (conv_.bias) std::copy_n(p.bias_sum, conv_.out, args.db);
   }
 
@@ -119,6 +128,7 @@ class Conv final : public Op {
   bool wants_dx_;
   ConvSlices slices_;
   const ConvPrimitives& slice_;
+  Desc stored_;             // fp32: what forward wants, or with a cast between, what the gradient comes in
   std::size_t map_floats_;  // of one image
 };
 

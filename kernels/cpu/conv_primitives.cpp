@@ -22,30 +22,37 @@ int slice_images(const ConvDesc& desc, int batch, int threads) {
 
 }  // namespace
 
-ConvPrimitives::ConvPrimitives(const OneDnn& dnn, const ConvDesc& desc, int images, Directions directions,
-                               const ConvPrimitives* like)
-    : dnn_(dnn), images_(images), directions_(directions) {
+ConvPrimitives::ConvPrimitives(const CpuContext& context, const ConvDesc& desc, int images,
+                               Directions directions, const ConvPrimitives* like)
+    : dnn_(context.dnn), images_(images), directions_(directions) {
+  const dnnl::engine& engine = dnn_.engine;
+  const Type input = input_type(context);
   const Shape map = conv_map(desc);
   const Dims stride{desc.stride, desc.stride};
   const Dims begin{desc.pad.top, desc.pad.left};
   const Dims end{desc.pad.bottom, desc.pad.right};
-  const Desc x = float_desc({images, desc.in.c, desc.in.h, desc.in.w}, Tag::nhwc);
-  const Desc y = float_desc({images, map.c, map.h, map.w}, Tag::nhwc);
-  const Desc any = float_desc({desc.out, desc.in.c, desc.kernel, desc.kernel}, Tag::any);
+  const Dims images_in{images, desc.in.c, desc.in.h, desc.in.w};
+  const Dims images_out{images, map.c, map.h, map.w};
+  const Dims filters{desc.out, desc.in.c, desc.kernel, desc.kernel};
+  const Desc x(images_in, input, Tag::nhwc);
+  const Desc dmap(images_out, input, Tag::nhwc);
+  const Desc any(filters, input, Tag::any);
   if (desc.bias) bias_ = float_desc({desc.out}, Tag::x);
   const auto direct = dnnl::algorithm::convolution_direct;
 
   forward_.make(describe_primitive<dnnl::convolution_forward>(
-      dnn.engine, user_scratch(), dnnl::prop_kind::forward_training, direct, x,
-      like != nullptr ? like->forward_weights() : any, bias_, y, stride, begin, end));
+      engine, user_scratch(), dnnl::prop_kind::forward_training, direct, x,
+      like != nullptr ? like->forward_weights() : any, bias_, float_desc(images_out, Tag::nhwc), stride,
+      begin, end));
   if (directions == Directions::forward) return;
   backward_weights_.make(describe_backward<dnnl::convolution_backward_weights>(
-      dnn.engine, user_scratch(), forward_.desc, direct, x, like != nullptr ? like->gradient_weights() : any,
-      bias_, y, stride, begin, end));
+      engine, user_scratch(), forward_.desc, direct, x,
+      like != nullptr ? like->gradient_weights() : float_desc(filters, Tag::any), bias_, dmap, stride, begin,
+      end));
   if (directions != Directions::all) return;
   backward_data_.make(describe_backward<dnnl::convolution_backward_data>(
-      dnn.engine, user_scratch(), forward_.desc, direct, x, like != nullptr ? like->data_weights() : any, y,
-      stride, begin, end));
+      engine, user_scratch(), forward_.desc, direct, float_desc(images_in, Tag::nhwc),
+      like != nullptr ? like->data_weights() : any, dmap, stride, begin, end));
 }
 
 std::size_t ConvPrimitives::scratch_bytes() const {
@@ -54,7 +61,7 @@ std::size_t ConvPrimitives::scratch_bytes() const {
   return std::max({forward_.scratch_bytes(), weights, data});
 }
 
-void ConvPrimitives::forward(const float* x, const float* w, const float* b, float* map,
+void ConvPrimitives::forward(const void* x, const void* w, const float* b, float* map,
                              std::byte* scratch) const {
   const auto& d = forward_.desc;
   forward_.run.execute(dnn_.stream, {{DNNL_ARG_SRC, dnn_.view(d.src_desc(), x)},
@@ -64,7 +71,7 @@ void ConvPrimitives::forward(const float* x, const float* w, const float* b, flo
                                      {DNNL_ARG_SCRATCHPAD, dnn_.view(d.scratchpad_desc(), scratch)}});
 }
 
-void ConvPrimitives::backward_data(const float* dmap, const float* w, float* dx, std::byte* scratch) const {
+void ConvPrimitives::backward_data(const void* dmap, const void* w, float* dx, std::byte* scratch) const {
   const auto& d = backward_data_.desc;
   backward_data_.run.execute(dnn_.stream, {{DNNL_ARG_DIFF_DST, dnn_.view(d.diff_dst_desc(), dmap)},
                                            {DNNL_ARG_WEIGHTS, dnn_.view(d.weights_desc(), w)},
@@ -72,7 +79,7 @@ void ConvPrimitives::backward_data(const float* dmap, const float* w, float* dx,
                                            {DNNL_ARG_SCRATCHPAD, dnn_.view(d.scratchpad_desc(), scratch)}});
 }
 
-void ConvPrimitives::backward_weights(const float* x, const float* dmap, float* dw, float* db,
+void ConvPrimitives::backward_weights(const void* x, const void* dmap, float* dw, float* db,
                                       std::byte* scratch) const {
   const auto& d = backward_weights_.desc;
   backward_weights_.run.execute(dnn_.stream,
@@ -84,10 +91,9 @@ void ConvPrimitives::backward_weights(const float* x, const float* dmap, float* 
 }
 
 ConvSlices::ConvSlices(const CpuContext& context, const ConvDesc& desc, int batch, Directions directions)
-    : batch_(batch),
-      slice_(context.dnn, desc, slice_images(desc, batch, context.threads), directions, nullptr) {
+    : batch_(batch), slice_(context, desc, slice_images(desc, batch, context.threads), directions, nullptr) {
   const int rest = batch % slice_.images();
-  if (rest > 0) rest_.emplace(context.dnn, desc, rest, directions, &slice_);
+  if (rest > 0) rest_.emplace(context, desc, rest, directions, &slice_);
 }
 
 std::size_t ConvSlices::scratch_bytes() const {

@@ -1,6 +1,6 @@
 // The three convolutions of a layer (forward, by data, by weights) for a fixed number of images, by oneDNN.
-// Maps are NHWC; each of the three wants the weights in a layout of its own, which the layer's op brings
-// about.
+// Maps are NHWC; inputs are of input_type(context), and each of the three wants the weights in a layout of
+// its own, which the layer's op brings about.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ enum class Directions { forward, forward_and_weights, all };
 class ConvPrimitives {
  public:
   // `like`, if given, is the same layer for another number of images, whose weight layouts are to be kept.
-  ConvPrimitives(const OneDnn& dnn, const ConvDesc& desc, int images, Directions directions,
+  ConvPrimitives(const CpuContext& context, const ConvDesc& desc, int images, Directions directions,
                  const ConvPrimitives* like);
 
   int images() const { return images_; }
@@ -30,10 +30,12 @@ class ConvPrimitives {
   Desc data_weights() const { return backward_data_.desc.weights_desc(); }
   Desc gradient_weights() const { return backward_weights_.desc.diff_weights_desc(); }
 
-  // x [images, h, w, c], map [images, h', w', out]; w in the layout of the call's *_weights().
-  void forward(const float* x, const float* w, const float* b, float* map, std::byte* scratch) const;
-  void backward_data(const float* dmap, const float* w, float* dx, std::byte* scratch) const;
-  void backward_weights(const float* x, const float* dmap, float* dw, float* db, std::byte* scratch) const;
+  // x [images, h, w, c] and dmap [images, h', w', out] of input_type(); w in the layout and type of the
+  // call's
+  // *_weights(). What is written is fp32.
+  void forward(const void* x, const void* w, const float* b, float* map, std::byte* scratch) const;
+  void backward_data(const void* dmap, const void* w, float* dx, std::byte* scratch) const;
+  void backward_weights(const void* x, const void* dmap, float* dw, float* db, std::byte* scratch) const;
 
  private:
   const OneDnn& dnn_;

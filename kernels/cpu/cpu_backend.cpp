@@ -42,9 +42,12 @@ class CpuRecording final : public Recording {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads)
+  CpuBackend(int threads, Precision precision)
       : engine_(dnnl::engine::kind::cpu, 0),
-        context_{best_loops(), {engine_, dnnl::stream(engine_)}, threads} {
+        context_{best_loops(),
+                 {engine_, dnnl::stream(engine_)},
+                 threads,
+                 precision == Precision::bf16 ? bf16_loops() : nullptr} {
     // oneDNN's kernels wait for every thread that was asked for: a smaller team would wait for ever.
     omp_set_dynamic(0);
     if (omp_get_max_active_levels() < 1) omp_set_max_active_levels(1);
@@ -94,9 +97,8 @@ class CpuBackend final : public Backend {
     StepState& state = *args.state;
     state.valid = valid_rows(args.batching, state.step);
     state.batch_loss = 0;
-    const GatherLoop loop{args.batching, state.step, state.valid, args.shape.size(),
-                          args.scale,    args.shift, args.images, args.stored_labels,
-                          args.x,        args.labels};
+    const GatherLoop loop{args.batching, state.step,  state.valid,        args.shape.size(), args.scale,
+                          args.shift,    args.images, args.stored_labels, floats(args.x),    args.labels};
     parallel(args.batching.batch, 8, context_.threads,
              [&](const Share& share) { context_.loops.gather(loop, share.begin, share.end); });
   }
@@ -114,6 +116,7 @@ class CpuBackend final : public Backend {
   }
 
   void advance(StepState* state) override { ++state->step; }
+  void cast(const float* /*from*/, void* /*to*/, std::size_t /*count*/) override {}  // maps are fp32
 
   std::unique_ptr<Recording> record(std::function<void()> step) override {
     return std::make_unique<CpuRecording>(std::move(step));
@@ -177,9 +180,26 @@ CpuInfo describe_cpu(int threads) {
   return info;
 }
 
+bool cpu_has(Precision precision) {
+  if (precision != Precision::bf16) return precision == Precision::fp32;
+  // The library's names of instruction sets are masks: a newer set contains the older one's bits.
+  const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
+  const unsigned bf16 = bits(dnnl::cpu_isa::avx512_core_bf16);
+  return cpu::bf16_loops() != nullptr && (bits(dnnl::get_effective_cpu_isa()) & bf16) == bf16;
+}
+
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+  if (!cpu_has(options.precision)) {
+    throw BackendError(
+        options.precision == Precision::bf16
+            ? fmt::format("this processor ({}) has no products of bf16, which came with AVX512-BF16; "
+                          "choose fp32",
+                          describe_cpu(1).instruction_set)
+            : fmt::format("the CPU engine has no {}; choose fp32, or bf16 where the processor has it",
+                          precision_name(options.precision)));
+  }
   const int wanted = options.threads > 0 ? options.threads : cpu::usable_cores();
-  return std::make_unique<cpu::CpuBackend>(std::min(wanted, omp_get_thread_limit()));
+  return std::make_unique<cpu::CpuBackend>(std::min(wanted, omp_get_thread_limit()), options.precision);
 }
 
 }  // namespace trainer

@@ -15,11 +15,12 @@ class Dense final : public Op {
         relu_(desc.relu),
         masks_dy_(desc.relu && !desc.dy_masked),
         outputs_(static_cast<std::size_t>(batch) * desc.out),
-        product_(context.dnn, {batch, desc.in, desc.out, desc.bias, wants_dx}) {}
+        product_(context, {batch, desc.in, desc.out, desc.bias, wants_dx}) {}
 
   std::size_t workspace_bytes() const override {
-    return aligned(product_.scratch_bytes()) + (masks_dy_ ? aligned(outputs_ * sizeof(float)) : 0);
+    return aligned(product_.workspace_bytes()) + (masks_dy_ ? aligned(outputs_ * sizeof(float)) : 0);
   }
+  std::size_t saved_bytes() const override { return product_.saved_bytes(); }
   std::size_t stored_count(int index) const override {
     return index == 0 ? product_.weight_floats() : Op::stored_count(index);
   }
@@ -32,25 +33,26 @@ class Dense final : public Op {
 
  private:
   void run_forward(const OpArgs& args) override {
-    product_.forward(args.x, args.w, args.b, args.y, args.workspace);
+    std::byte* saved = args.mode == Mode::training ? args.saved : nullptr;
+    product_.forward(floats(args.x), args.w, args.b, floats(args.y), args.workspace, saved);
     if (!relu_) return;
-    parallel(outputs_, 4096, context_.threads,
-             [&](const Share& share) { context_.loops.relu(args.y, args.y, share.begin, share.end); });
+    parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
+      context_.loops.relu(floats(args.y), floats(args.y), share.begin, share.end);
+    });
   }
 
   void run_backward(const OpArgs& args) override {
     Carver carver(args.workspace);
-    std::byte* scratch = carver.bytes(product_.scratch_bytes());
-    const float* dy = args.dy;
+    std::byte* workspace = carver.bytes(product_.workspace_bytes());
+    const float* dy = floats(args.dy);
     if (masks_dy_) {
       float* masked = carver.floats(outputs_);  // [n, out]
       parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
-        context_.loops.relu_backward(args.y, args.dy, masked, share.begin, share.end);
+        context_.loops.relu_backward(floats(args.y), floats(args.dy), masked, share.begin, share.end);
       });
       dy = masked;
     }
-    product_.backward_weights(args.x, dy, args.dw, args.db, scratch);
-    if (args.dx != nullptr) product_.backward_data(dy, args.w, args.dx, scratch);
+    product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)}, workspace, args.saved);
   }
 
   const CpuContext& context_;

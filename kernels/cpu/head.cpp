@@ -39,14 +39,16 @@ class Head final : public Op {
   Head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx)
       : Op(desc, batch),
         context_(context),
+        fp32_(fp32(context)),
         classes_(desc.classes),
         masks_dx_(desc.masks_dx),
         inputs_(static_cast<std::size_t>(batch) * desc.in),
         logits_(static_cast<std::size_t>(batch) * desc.classes),
-        product_(context.dnn, {batch, desc.in, desc.classes, desc.bias, wants_dx}) {}
+        product_(fp32_, {batch, desc.in, desc.classes, desc.bias, wants_dx}) {}
 
   std::size_t workspace_bytes() const override {
-    return aligned(product_.scratch_bytes()) + aligned(static_cast<std::size_t>(batch()) * sizeof(RowResult));
+    return aligned(product_.workspace_bytes()) +
+           aligned(static_cast<std::size_t>(batch()) * sizeof(RowResult));
   }
   std::size_t saved_bytes() const override { return logits_ * sizeof(float); }  // the gradient of the logits
   std::size_t stored_count(int index) const override {
@@ -62,7 +64,8 @@ class Head final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     Carver carver(args.workspace);
-    product_.forward(args.x, args.w, args.b, args.y, carver.bytes(product_.scratch_bytes()));
+    product_.forward(floats(args.x), args.w, args.b, floats(args.y),
+                     carver.bytes(product_.workspace_bytes()));
     auto* rows =
         reinterpret_cast<RowResult*>(carver.bytes(static_cast<std::size_t>(batch()) * sizeof(RowResult)));
     float* dy = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
@@ -72,7 +75,7 @@ class Head final : public Op {
       for (std::size_t n = share.begin; n < share.end; ++n) {
         const std::size_t at = n * static_cast<std::size_t>(classes_);
         float* gradient = dy == nullptr ? nullptr : dy + at;
-        rows[n] = softmax_row(args.y + at, classes_, args.labels[n], n < valid ? scale : 0, gradient);
+        rows[n] = softmax_row(floats(args.y) + at, classes_, args.labels[n], n < valid ? scale : 0, gradient);
       }
     });
     add_up(rows, *args.state);
@@ -92,16 +95,20 @@ class Head final : public Op {
 
   void run_backward(const OpArgs& args) override {
     const auto* dy = reinterpret_cast<const float*>(args.saved);
-    product_.backward_weights(args.x, dy, args.dw, args.db, args.workspace);
-    if (args.dx == nullptr) return;
-    product_.backward_data(dy, args.w, args.dx, args.workspace);
-    if (!masks_dx_) return;
+    product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace);
+    if (args.dx == nullptr || !masks_dx_) return;
     parallel(inputs_, 4096, context_.threads, [&](const Share& share) {
-      context_.loops.relu_backward(args.x, args.dx, args.dx, share.begin, share.end);
+      context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), share.begin, share.end);
     });
   }
 
+  static CpuContext fp32(CpuContext context) {
+    context.bf16 = nullptr;
+    return context;
+  }
+
   const CpuContext& context_;
+  CpuContext fp32_;  // of its products: logits are exact in every precision
   int classes_;
   bool masks_dx_;
   std::size_t inputs_;

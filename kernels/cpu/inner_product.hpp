@@ -1,5 +1,5 @@
 // The three products of a dense layer, by oneDNN: y = x w^T + b, dx = dy w, dw = dy^T x and db. The weights
-// stay in the layout that oneDNN asks for, the same in all three, from step to step.
+// are stored in the layout that oneDNN asks for, from step to step.
 #pragma once
 
 #include <cstddef>
@@ -15,23 +15,45 @@ struct InnerProductShape {
 
 class InnerProduct {
  public:
-  InnerProduct(const OneDnn& dnn, const InnerProductShape& shape);
+  // Its inputs are of input_type(context).
+  InnerProduct(const CpuContext& context, const InnerProductShape& shape);
 
-  std::size_t scratch_bytes() const;
-  std::size_t weight_floats() const { return forward_.desc.weights_desc().get_size() / sizeof(float); }
+  std::size_t workspace_bytes() const;  // of either direction
+  std::size_t saved_bytes() const;      // from forward to backward: x and w as the products read them
+  std::size_t weight_floats() const { return stored_.get_size() / sizeof(float); }
   void store(const float* canonical, float* stored) const;  // canonical [out, in]
   void fetch(const float* stored, float* canonical) const;
 
-  void forward(const float* x, const float* w, const float* b, float* y, std::byte* scratch) const;
-  void backward_data(const float* dy, const float* w, float* dx, std::byte* scratch) const;
-  void backward_weights(const float* x, const float* dy, float* dw, float* db, std::byte* scratch) const;
+  // `saved`, saved_bytes(): null in inference, and where there are none.
+  void forward(const float* x, const float* w, const float* b, float* y, std::byte* workspace,
+               std::byte* saved = nullptr) const;
+  // dx may be null.
+  struct Gradients {
+    float *dw, *db, *dx;
+  };
+  void backward(const float* x, const float* dy, const float* w, const Gradients& gradients,
+                std::byte* workspace, std::byte* saved = nullptr) const;
 
  private:
-  const OneDnn& dnn_;
+  struct Copies {
+    std::byte *x, *w;  // operands
+  };
+  Copies carve_copies(Carver& carver) const;
+  struct Pieces {
+    std::byte *scratch, *dy, *w;  // dy and w, where backward wants another layout: operands
+    Copies copies;                // of forward in inference
+  };
+  Pieces carve(Carver& carver) const;
+  void backward_data(const void* dy, const void* w, float* dx, std::byte* scratch) const;
+  void backward_weights(const void* x, const void* dy, float* dw, float* db, std::byte* scratch) const;
+
+  const CpuContext& context_;
   InnerProductShape shape_;
+  Desc bias_;
   Ready<dnnl::inner_product_forward> forward_;
   Ready<dnnl::inner_product_backward_data> backward_data_;
   Ready<dnnl::inner_product_backward_weights> backward_weights_;
+  Desc stored_;  // fp32, as the gradient comes
 };
 
 }  // namespace trainer::cpu

@@ -127,4 +127,20 @@ struct Loops {
 // The table for the best instruction set that this processor has and the binary was compiled for.
 const Loops& best_loops();
 
+// What goes with products of bf16, which is the upper half of a float's bits.
+struct Bf16Loops {
+  int lanes;  // channels of WinnerLoop are a multiple
+
+  void (*to_bf16)(const float* from, std::uint16_t* to, std::size_t count);  // to the nearest, ties to even
+
+  // As those of Loops, with image and w cast; gradients are rounded on the way, sums are fp32.
+  void (*winner_weights)(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* image,
+                         const float* dy, const std::uint8_t* winner, float* dw, float* db);
+  void (*winner_data)(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* w, const float* dy,
+                      const std::uint8_t* winner, float* dx);
+};
+
+// Null where this processor has no products of bf16.
+const Bf16Loops* bf16_loops();
+
 }  // namespace trainer::cpu

@@ -14,6 +14,16 @@ namespace v4 {
 const Loops& table();
 }
 
+namespace v4bf16 {
+const Bf16Loops& bf16_table();
+}
+
+const Bf16Loops* bf16_loops() {
+  __builtin_cpu_init();
+  const bool bf16 = __builtin_cpu_supports("avx512bf16") && &best_loops() == &v4::table();
+  return bf16 ? &v4bf16::bf16_table() : nullptr;
+}
+
 const Loops& best_loops() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -33,6 +43,10 @@ const Loops& table();
 
 const Loops& best_loops() {
   return base::table();
+}
+
+const Bf16Loops* bf16_loops() {
+  return nullptr;
 }
 #endif
 

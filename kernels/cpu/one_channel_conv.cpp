@@ -99,8 +99,8 @@ class OneChannelConv final : public Op {
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
       const Pieces p = pieces_of(args, share.thread);
       for (std::size_t n = share.begin; n < share.end; ++n) {
-        float* y = args.y + n * out_.size();
-        const float* image = pad(args.x + n * conv_.in.size(), p.padded);
+        float* y = floats(args.y) + n * out_.size();
+        const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
         context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
         if (conv_.pool) {
           context_.loops.maxpool(pool_, p.map, y, winners == nullptr ? nullptr : winners + n * out_.size(),
@@ -132,18 +132,18 @@ class OneChannelConv final : public Op {
     const std::size_t at = n * out_.size();
     const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
     if (conv_.pool) {
-      context_.loops.maxpool_backward(pool_, args.dy + at, winners + at, p.map, 1);
+      context_.loops.maxpool_backward(pool_, floats(args.dy) + at, winners + at, p.map, 1);
       return p.map;
     }
-    if (direct_ && !conv_.relu) return args.dy + at;
+    if (direct_ && !conv_.relu) return floats(args.dy) + at;
     if (direct_) {
-      context_.loops.relu_backward(args.y + at, args.dy + at, p.map, 0, out_.size());
+      context_.loops.relu_backward(floats(args.y) + at, floats(args.dy) + at, p.map, 0, out_.size());
       return p.map;
     }
-    widen(args.dy + at, p.map);
+    widen(floats(args.dy) + at, p.map);
     if (!conv_.relu) return p.map;
     for (std::size_t i = 0; i < out_.size(); ++i) {
-      if (!(args.y[at + i] > 0)) p.map[i / conv_.out * loop_.channels + i % conv_.out] = 0;
+      if (!(floats(args.y)[at + i] > 0)) p.map[i / conv_.out * loop_.channels + i % conv_.out] = 0;
     }
     return p.map;
   }
@@ -154,7 +154,7 @@ class OneChannelConv final : public Op {
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
       const Pieces p = pieces_of(args, share.thread);
       for (std::size_t n = share.begin; n < share.end; ++n) {
-        const float* image = pad(args.x + n * conv_.in.size(), p.padded);
+        const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
         context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), p.dw, p.db);
       }
     });

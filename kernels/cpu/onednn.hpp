@@ -15,8 +15,10 @@ using Desc = dnnl::memory::desc;
 using Dims = dnnl::memory::dims;
 using Tag = dnnl::memory::format_tag;
 
+using Type = dnnl::memory::data_type;
+
 inline Desc float_desc(const Dims& dims, Tag tag) {
-  return {dims, dnnl::memory::data_type::f32, tag};
+  return {dims, Type::f32, tag};
 }
 
 // Scratch memory is the caller's.

@@ -22,7 +22,7 @@ class MaxPool final : public Op {
     std::uint8_t* winners = winners_of(args);
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
       const std::size_t at = share.begin * loop_.out.size();
-      context_.loops.maxpool(loop_, args.x + share.begin * loop_.map.size(), args.y + at,
+      context_.loops.maxpool(loop_, floats(args.x) + share.begin * loop_.map.size(), floats(args.y) + at,
                              winners == nullptr ? nullptr : winners + at, share.end - share.begin);
     });
   }
@@ -31,9 +31,9 @@ class MaxPool final : public Op {
     if (args.dx == nullptr) return;
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
       const std::size_t at = share.begin * loop_.out.size();
-      context_.loops.maxpool_backward(loop_, args.dy + at,
-                                      reinterpret_cast<const std::uint8_t*>(args.saved) + at,
-                                      args.dx + share.begin * loop_.map.size(), share.end - share.begin);
+      context_.loops.maxpool_backward(
+          loop_, floats(args.dy) + at, reinterpret_cast<const std::uint8_t*>(args.saved) + at,
+          floats(args.dx) + share.begin * loop_.map.size(), share.end - share.begin);
     });
   }
 
@@ -49,16 +49,17 @@ class AvgPool final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
-      context_.loops.avgpool(loop_, args.x + share.begin * loop_.map.size(),
-                             args.y + share.begin * loop_.out.size(), share.end - share.begin);
+      context_.loops.avgpool(loop_, floats(args.x) + share.begin * loop_.map.size(),
+                             floats(args.y) + share.begin * loop_.out.size(), share.end - share.begin);
     });
   }
 
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
-      context_.loops.avgpool_backward(loop_, args.dy + share.begin * loop_.out.size(),
-                                      args.dx + share.begin * loop_.map.size(), share.end - share.begin);
+      context_.loops.avgpool_backward(loop_, floats(args.dy) + share.begin * loop_.out.size(),
+                                      floats(args.dx) + share.begin * loop_.map.size(),
+                                      share.end - share.begin);
     });
   }
 

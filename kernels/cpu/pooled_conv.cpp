@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/conv_primitives.hpp"
-#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/operands.hpp"
 #include "kernels/cpu/winner_backward.hpp"
 
 namespace trainer::cpu {
@@ -18,13 +18,14 @@ class PooledConv final : public Op {
         context_(context),
         conv_(desc),
         slices_(context, desc, batch, Directions::forward),
-        stored_(slices_.first().forward_weights()),
+        stored_(context.bf16 == nullptr ? slices_.first().forward_weights() : canonical_weights(desc)),
         backward_(context, desc, batch),
         pool_{conv_map(desc), desc.out, desc.pool, out_shape(desc), desc.relu} {}
 
   std::size_t workspace_bytes() const override {
-    return std::max(aligned(slices_.scratch_bytes()) + map_bytes(),
-                    2 * weight_bytes() + backward_.workspace_bytes());
+    Carver carver(nullptr);
+    carve(carver);
+    return std::max(carver.used(), 2 * weight_bytes() + backward_.workspace_bytes());
   }
   std::size_t saved_bytes() const override {
     return static_cast<std::size_t>(batch()) * pool_.out.size();  // winners [n, h, w, c]
@@ -42,21 +43,34 @@ class PooledConv final : public Op {
   }
 
  private:
-  std::size_t map_bytes() const {
-    return pool_.map.size() * static_cast<std::size_t>(slices_.first().images()) * sizeof(float);
+  // Of forward's workspace.
+  struct Pieces {
+    std::byte *scratch, *w, *x;  // w and x: operands
+    float* map;                  // [slice, h, w, out]
+  };
+  Pieces carve(Carver& carver) const {
+    const auto images = static_cast<std::size_t>(slices_.first().images());
+    Pieces p{};
+    p.scratch = carver.bytes(slices_.scratch_bytes());
+    p.w = carver.bytes(weights_bytes(stored_, slices_.first().forward_weights()));
+    p.x = carver.bytes(operand_bytes(context_, images * conv_.in.size()));
+    p.map = carver.floats(images * pool_.map.size());
+    return p;
   }
   std::size_t weight_bytes() const { return aligned(canonical_weights(conv_).get_size()); }
 
   void run_forward(const OpArgs& args) override {
     Carver carver(args.workspace);
-    std::byte* scratch = carver.bytes(slices_.scratch_bytes());
-    auto* map = reinterpret_cast<float*>(carver.bytes(map_bytes()));  // [slice, h, w, out]
+    const Pieces p = carve(carver);
+    const void* w = weights_as(context_, stored_, args.w, slices_.first().forward_weights(), p.w);
     std::uint8_t* winners = winners_of(args);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
-      conv.forward(args.x + first * conv_.in.size(), args.w, args.b, map, scratch);
-      parallel(static_cast<std::size_t>(conv.images()), 1, context_.threads, [&](const Share& share) {
+      const auto images = static_cast<std::size_t>(conv.images());
+      const float* x = floats(args.x) + first * conv_.in.size();
+      conv.forward(operand(context_, x, images * conv_.in.size(), p.x), w, args.b, p.map, p.scratch);
+      parallel(images, 1, context_.threads, [&](const Share& share) {
         const std::size_t at = (first + share.begin) * pool_.out.size();
-        context_.loops.maxpool(pool_, map + share.begin * pool_.map.size(), args.y + at,
+        context_.loops.maxpool(pool_, p.map + share.begin * pool_.map.size(), floats(args.y) + at,
                                winners == nullptr ? nullptr : winners + at, share.end - share.begin);
       });
     });
@@ -64,18 +78,22 @@ class PooledConv final : public Op {
 
   void run_backward(const OpArgs& args) override {
     Carver carver(args.workspace);
-    auto* w = reinterpret_cast<float*>(carver.bytes(weight_bytes()));  // both [out, k, k, c]
+    const Desc canonical = canonical_weights(conv_);
+    auto* w = carver.bytes(weight_bytes());  // both [out, k, k, c]
     auto* dw = reinterpret_cast<float*>(carver.bytes(weight_bytes()));
-    if (args.dx != nullptr) context_.dnn.reorder(stored_, args.w, canonical_weights(conv_), w);
-    backward_.run({args.x, w, args.dy, reinterpret_cast<const std::uint8_t*>(args.saved), dw,
-                   conv_.bias ? args.db : nullptr, args.dx, carver.bytes(0)});
-    context_.dnn.reorder(canonical_weights(conv_), dw, stored_, args.dw);
+    const bool in_place = stored_ == canonical;
+    const void* plain = args.dx == nullptr ? nullptr : weights_as(context_, stored_, args.w, canonical, w);
+    backward_.run({floats(args.x), static_cast<const float*>(plain), floats(args.dy),
+                   reinterpret_cast<const std::uint8_t*>(args.saved), in_place ? args.dw : dw,
+                   conv_.bias ? args.db : nullptr, floats(args.dx), carver.bytes(0)});
+    if (!in_place) context_.dnn.reorder(canonical, dw, stored_, args.dw);
   }
 
   const CpuContext& context_;
   ConvDesc conv_;
   ConvSlices slices_;
-  Desc stored_;  // the layout that the forward convolution wants
+  Desc stored_;  // fp32: the layout that the forward convolution wants, or with a cast between, the canonical
+                 // one
   WinnerBackward backward_;
   PoolLoop pool_;
 };

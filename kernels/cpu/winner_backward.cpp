@@ -10,20 +10,25 @@
 
 namespace trainer::cpu {
 
-namespace {
-
-// Copies `rows` rows of `count` floats between arrays of different strides.
-void copy_rows(const float* from, std::size_t from_stride, float* to, std::size_t to_stride, std::size_t rows,
-               std::size_t count) {
+// Copies `rows` rows of `count` values between arrays of different strides.
+void WinnerBackward::copy_rows(const float* from, std::size_t from_stride, float* to, std::size_t to_stride,
+                               std::size_t rows, std::size_t count) const {
   for (std::size_t r = 0; r < rows; ++r)
     std::memcpy(to + r * to_stride, from + r * from_stride, count * sizeof(float));
 }
 
-}  // namespace
+// The same, cast. Rows that lie side by side in both are one.
+void WinnerBackward::copy_rows(const float* from, std::size_t from_stride, std::uint16_t* to,
+                               std::size_t to_stride, std::size_t rows, std::size_t count) const {
+  if (from_stride == count && to_stride == count) return context_.bf16->to_bf16(from, to, rows * count);
+  for (std::size_t r = 0; r < rows; ++r)
+    context_.bf16->to_bf16(from + r * from_stride, to + r * to_stride, count);
+}
 
 WinnerBackward::WinnerBackward(const CpuContext& context, const ConvDesc& desc, int batch)
     : context_(context), conv_(desc), batch_(batch) {
-  const int lanes = best_lanes(desc.in.c, context.loops.widest_lanes);
+  const int lanes =
+      context.bf16 != nullptr ? context.bf16->lanes : best_lanes(desc.in.c, context.loops.widest_lanes);
   const int channels = (desc.in.c + lanes - 1) / lanes * lanes;
   const int width = desc.in.w + desc.pad.left + desc.pad.right;
   const int height = desc.in.h + desc.pad.top + desc.pad.bottom;
@@ -69,13 +74,14 @@ WinnerBackward::Pieces WinnerBackward::pieces(std::byte* workspace, int thread) 
   return own;
 }
 
-void WinnerBackward::pad(const float* x, float* image) const {
+template <typename T>
+void WinnerBackward::pad(const float* x, T* image) const {
   const auto channels = static_cast<std::size_t>(loop_.channels);
   const std::size_t row = static_cast<std::size_t>(loop_.width) * channels;
   const auto in = static_cast<std::size_t>(conv_.in.c);
-  std::memset(image, 0, image_floats_ * sizeof(float));
+  std::memset(image, 0, image_floats_ * sizeof(T));
   for (int y = 0; y < conv_.in.h; ++y) {
-    float* to = image + (static_cast<std::size_t>(y) + conv_.pad.top) * row + conv_.pad.left * channels;
+    T* to = image + (static_cast<std::size_t>(y) + conv_.pad.top) * row + conv_.pad.left * channels;
     const float* from = x + static_cast<std::size_t>(y) * conv_.in.w * in;
     copy_rows(from, in, to, channels, static_cast<std::size_t>(conv_.in.w), in);
   }
@@ -98,11 +104,24 @@ void WinnerBackward::run_share(const Args& args, std::size_t begin, std::size_t 
   for (std::size_t n = begin; n < end; ++n) {
     const float* dy = args.dy + n * loop_.pooled.size();
     const std::uint8_t* winners = args.winners + n * loop_.pooled.size();
-    pad(args.x + n * conv_.in.size(), p.image);
-    context_.loops.winner_weights(loop_, lists, p.image, dy, winners, p.dw, p.dw + filter_floats_);
+    const float* x = args.x + n * conv_.in.size();
+    float* db = p.dw + filter_floats_;
+    if (context_.bf16 != nullptr) {
+      auto* image = reinterpret_cast<std::uint16_t*>(p.image);
+      pad(x, image);
+      context_.bf16->winner_weights(loop_, lists, image, dy, winners, p.dw, db);
+    } else {
+      pad(x, p.image);
+      context_.loops.winner_weights(loop_, lists, p.image, dy, winners, p.dw, db);
+    }
     if (args.dx == nullptr) continue;
     std::memset(p.image, 0, image_floats_ * sizeof(float));
-    context_.loops.winner_data(loop_, lists, p.w, dy, winners, p.image);
+    if (context_.bf16 != nullptr) {
+      const auto* w = reinterpret_cast<const std::uint16_t*>(p.w);
+      context_.bf16->winner_data(loop_, lists, w, dy, winners, p.image);
+    } else {
+      context_.loops.winner_data(loop_, lists, p.w, dy, winners, p.image);
+    }
     unpad(p.image, args.dx + n * conv_.in.size());
   }
 }
@@ -115,7 +134,11 @@ void WinnerBackward::run(const Args& args) const {
   const Pieces first = pieces(args.workspace, 0);
   if (args.dx != nullptr) {
     std::memset(first.w, 0, filter_floats_ * sizeof(float));
-    copy_rows(args.w, in, first.w, channels, taps, in);
+    if (context_.bf16 != nullptr) {
+      copy_rows(args.w, in, reinterpret_cast<std::uint16_t*>(first.w), channels, taps, in);
+    } else {
+      copy_rows(args.w, in, first.w, channels, taps, in);
+    }
   }
   for (int t = 0; t < context_.threads; ++t) {
     std::memset(pieces(args.workspace, t).dw, 0, (filter_floats_ + outputs) * sizeof(float));

@@ -31,14 +31,19 @@ class WinnerBackward {
 
  private:
   struct Pieces {
-    float* w;      // [out, k, k, channels], shared
+    float* w;      // [out, k, k, channels], shared; w and x in bf16 where its loops are used
     float* dw;     // like w, then [out] of db: this thread's; the first thread's come first
     float* image;  // padded [h, w, channels]: x, then dx
     WinnerLists lists;
   };
   Pieces pieces(std::byte* workspace, int thread) const;
   std::size_t carve(std::byte* workspace, int thread, Pieces& pieces) const;
-  void pad(const float* x, float* image) const;
+  template <typename T>
+  void pad(const float* x, T* image) const;
+  void copy_rows(const float* from, std::size_t from_stride, float* to, std::size_t to_stride,
+                 std::size_t rows, std::size_t count) const;
+  void copy_rows(const float* from, std::size_t from_stride, std::uint16_t* to, std::size_t to_stride,
+                 std::size_t rows, std::size_t count) const;
   void unpad(const float* image, float* dx) const;
   void run_share(const Args& args, std::size_t begin, std::size_t end, const Pieces& p) const;
 

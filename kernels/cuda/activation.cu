@@ -2,6 +2,7 @@
 // reading it.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
+#include "kernels/cuda/map_element.hpp"
 #include "kernels/math/dropout.hpp"
 
 namespace trainer::cuda {
@@ -11,28 +12,36 @@ namespace {
 constexpr unsigned kThreads = 256;
 constexpr unsigned kMostBlocks = 4096;
 
-__global__ void relu_forward(const float* x, float* y, std::size_t count) {
-  for (std::size_t i = grid_index(); i < count; i += grid_stride()) y[i] = relu(x[i]);
+template <typename T>
+__global__ void relu_forward(const T* x, T* y, std::size_t count) {
+  for (std::size_t i = grid_index(); i < count; i += grid_stride())
+    y[i] = static_cast<T>(relu(static_cast<float>(x[i])));
 }
 
-__global__ void relu_backward(const float* y, const float* dy, float* dx, std::size_t count) {
-  for (std::size_t i = grid_index(); i < count; i += grid_stride()) dx[i] = y[i] > 0 ? dy[i] : 0.0F;
+template <typename T>
+__global__ void relu_backward(const T* y, const T* dy, T* dx, std::size_t count) {
+  for (std::size_t i = grid_index(); i < count; i += grid_stride())
+    dx[i] = static_cast<T>(through_relu(true, y, dy, i));
 }
 
 // to = from times the mask: y of x, and dx of dy.
-__global__ void apply_dropout(const float* from, float* to, std::size_t count, DropoutDesc desc,
+template <typename T>
+__global__ void apply_dropout(const T* from, T* to, std::size_t count, DropoutDesc desc,
                               const StepState* state) {
   const std::uint64_t seed = state->seed;
   const std::uint64_t step = state->step;
   for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
-    to[i] = from[i] * dropout_factor(desc.drop, seed, desc.stream, step, i);
+    const float kept = dropout_factor(desc.drop, seed, desc.stream, step, i);
+    to[i] = static_cast<T>(static_cast<float>(from[i]) * kept);
   }
 }
 
-__global__ void dropout_inference(const float* from, float* to, std::size_t count) {
+template <typename T>
+__global__ void dropout_inference(const T* from, T* to, std::size_t count) {
   for (std::size_t i = grid_index(); i < count; i += grid_stride()) to[i] = from[i];
 }
 
+template <typename T>
 class Relu final : public Op {
  public:
   Relu(const CudaContext& context, const ReluDesc& desc, int batch)
@@ -40,19 +49,20 @@ class Relu final : public Op {
 
  private:
   void run_forward(const OpArgs& args) override {
-    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "relu_forward", relu_forward, args.x,
-           args.y, count_);
+    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "relu_forward", relu_forward<T>,
+           static_cast<const T*>(args.x), static_cast<T*>(args.y), count_);
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "relu_backward", relu_backward, args.y,
-           args.dy, args.dx, count_);
+    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "relu_backward", relu_backward<T>,
+           static_cast<const T*>(args.y), static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count_);
   }
 
   const CudaContext& context_;
   std::size_t count_;
 };
 
+template <typename T>
 class Dropout final : public Op {
  public:
   Dropout(const CudaContext& context, const DropoutDesc& desc, int batch)
@@ -63,18 +73,19 @@ class Dropout final : public Op {
 
  private:
   void run_forward(const OpArgs& args) override {
-    const LaunchShape shape = cover(count_, kThreads, kMostBlocks);
-    if (args.mode == Mode::inference) {
-      launch(context_.stream, shape, "dropout_inference", dropout_inference, args.x, args.y, count_);
+    if (args.mode == Mode::training) {
+      apply(args.x, args.y, args.state);
     } else {
-      launch(context_.stream, shape, "apply_dropout", apply_dropout, args.x, args.y, count_, dropout_,
-             args.state);
+      launch(context_.stream, cover(count_, kThreads, kMostBlocks), "dropout_inference", dropout_inference<T>,
+             static_cast<const T*>(args.x), static_cast<T*>(args.y), count_);
     }
   }
   void run_backward(const OpArgs& args) override {
-    if (args.dx == nullptr) return;
-    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "apply_dropout", apply_dropout, args.dy,
-           args.dx, count_, dropout_, args.state);
+    if (args.dx != nullptr) apply(args.dy, args.dx, args.state);
+  }
+  void apply(const void* from, void* to, const StepState* state) const {
+    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "apply_dropout", apply_dropout<T>,
+           static_cast<const T*>(from), static_cast<T*>(to), count_, dropout_, state);
   }
 
   const CudaContext& context_;
@@ -85,11 +96,15 @@ class Dropout final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_relu(const CudaContext& context, const ReluDesc& desc, int batch) {
-  return std::make_unique<Relu>(context, desc, batch);
+  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
+    return std::make_unique<Relu<typename decltype(of)::Type>>(context, desc, batch);
+  });
 }
 
 std::unique_ptr<Op> make_dropout(const CudaContext& context, const DropoutDesc& desc, int batch) {
-  return std::make_unique<Dropout>(context, desc, batch);
+  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
+    return std::make_unique<Dropout<typename decltype(of)::Type>>(context, desc, batch);
+  });
 }
 
 }  // namespace trainer::cuda

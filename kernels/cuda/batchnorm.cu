@@ -6,6 +6,7 @@
 #include "kernels/cuda/channel_sums.cuh"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
+#include "kernels/cuda/map_element.hpp"
 
 namespace trainer::cuda {
 
@@ -22,11 +23,12 @@ struct NormShape {
   float momentum = 0;
 };
 
+template <typename T>
 struct Norm {
-  const float* x = nullptr;
-  float* y = nullptr;
-  const float* dy = nullptr;
-  float* dx = nullptr;
+  const T* x = nullptr;
+  T* y = nullptr;
+  const T* dy = nullptr;
+  T* dx = nullptr;
   const float* gain = nullptr;
   const float* offset = nullptr;
   float* dgain = nullptr;
@@ -39,12 +41,14 @@ struct Norm {
   const StepState* state = nullptr;
 };
 
-__device__ ChannelSums valid_sums(const NormShape& s, const Norm& a) {
+template <typename T>
+__device__ ChannelSums valid_sums(const NormShape& s, const Norm<T>& a) {
   return {a.state->valid * s.positions, s.channels};
 }
 
 // Mean, variance and running statistics of channel c, from the means of x and x^2 over m values.
-__device__ void finish_channel(const NormShape& s, const Norm& a, unsigned c, double mean, double square,
+template <typename T>
+__device__ void finish_channel(const NormShape& s, const Norm<T>& a, unsigned c, double mean, double square,
                                double m) {
   const double spread = square - mean * mean;
   const double variance = spread < 0 ? 0 : spread;
@@ -56,11 +60,12 @@ __device__ void finish_channel(const NormShape& s, const Norm& a, unsigned c, do
   a.running_variance[c] = static_cast<float>((1 - momentum) * a.running_variance[c] + momentum * unbiased);
 }
 
-__global__ void batch_statistics(NormShape s, Norm a, unsigned* ticket) {
+template <typename T>
+__global__ void batch_statistics(NormShape s, Norm<T> a, unsigned* ticket) {
   const ChannelSums sums = valid_sums(s, a);
   const auto channels = static_cast<std::size_t>(s.channels);
   write_partial_sums<double, 2>(sums, a.partial, [&](std::size_t p, unsigned c, int k) {
-    const double x = a.x[p * channels + c];
+    const auto x = static_cast<double>(static_cast<float>(a.x[p * channels + c]));
     return k == 0 ? x : x * x;
   });
   if (!is_last_block(ticket, gridDim.x)) return;
@@ -76,22 +81,25 @@ __global__ void batch_statistics(NormShape s, Norm a, unsigned* ticket) {
   });
 }
 
-__global__ void normalise(NormShape s, Norm a, bool with_running) {
+template <typename T>
+__global__ void normalise(NormShape s, Norm<T> a, bool with_running) {
   const auto channels = static_cast<std::size_t>(s.channels);
   for (std::size_t i = grid_index(); i < s.elements; i += grid_stride()) {
     const std::size_t c = i % channels;
     const float mean = with_running ? a.running_mean[c] : a.mean[c];
     const float scale = with_running ? 1 / sqrtf(a.running_variance[c] + s.epsilon) : a.scale[c];
-    a.y[i] = (a.x[i] - mean) * scale * a.gain[c] + a.offset[c];
+    a.y[i] = static_cast<T>((static_cast<float>(a.x[i]) - mean) * scale * a.gain[c] + a.offset[c]);
   }
 }
 
-__global__ void gradient_sums(NormShape s, Norm a, unsigned* ticket) {
+template <typename T>
+__global__ void gradient_sums(NormShape s, Norm<T> a, unsigned* ticket) {
   const ChannelSums sums = valid_sums(s, a);
   const auto channels = static_cast<std::size_t>(s.channels);
   write_partial_sums<double, 2>(sums, a.partial, [&](std::size_t p, unsigned c, int k) {
-    const double dy = a.dy[p * channels + c];
-    return k == 0 ? dy : dy * (static_cast<double>(a.x[p * channels + c]) - a.mean[c]) * a.scale[c];
+    const auto dy = static_cast<double>(static_cast<float>(a.dy[p * channels + c]));
+    const auto x = static_cast<double>(static_cast<float>(a.x[p * channels + c]));
+    return k == 0 ? dy : dy * (x - a.mean[c]) * a.scale[c];
   });
   if (!is_last_block(ticket, gridDim.x)) return;
   finish_sums<double, 2>(sums, a.partial, [&](unsigned c, int k, double sum) {
@@ -99,18 +107,20 @@ __global__ void gradient_sums(NormShape s, Norm a, unsigned* ticket) {
   });
 }
 
-__global__ void normalise_backward(NormShape s, Norm a) {
+template <typename T>
+__global__ void normalise_backward(NormShape s, Norm<T> a) {
   const auto channels = static_cast<std::size_t>(s.channels);
   const std::size_t rows = a.state->valid * s.positions;
   const float inverse_count = 1 / static_cast<float>(rows);
   for (std::size_t i = grid_index(); i < s.elements; i += grid_stride()) {
     const std::size_t c = i % channels;
-    const float xh = (a.x[i] - a.mean[c]) * a.scale[c];
-    const float dx = a.dy[i] - (a.doffset[c] + xh * a.dgain[c]) * inverse_count;
-    a.dx[i] = i < rows * channels ? a.gain[c] * a.scale[c] * dx : 0.0F;
+    const float xh = (static_cast<float>(a.x[i]) - a.mean[c]) * a.scale[c];
+    const float dx = static_cast<float>(a.dy[i]) - (a.doffset[c] + xh * a.dgain[c]) * inverse_count;
+    a.dx[i] = static_cast<T>(i < rows * channels ? a.gain[c] * a.scale[c] * dx : 0.0F);
   }
 }
 
+template <typename T>
 class BatchNorm final : public Op {
  public:
   BatchNorm(const CudaContext& context, const BatchNormDesc& desc, int batch)
@@ -125,12 +135,12 @@ class BatchNorm final : public Op {
   std::size_t workspace_bytes() const override { return partial_sums_bytes<double>(2, shape_.channels); }
 
  private:
-  Norm arguments(const OpArgs& args) const {
-    Norm a;
-    a.x = args.x;
-    a.y = args.y;
-    a.dy = args.dy;
-    a.dx = args.dx;
+  Norm<T> arguments(const OpArgs& args) const {
+    Norm<T> a;
+    a.x = static_cast<const T*>(args.x);
+    a.y = static_cast<T*>(args.y);
+    a.dy = static_cast<const T*>(args.dy);
+    a.dx = static_cast<T*>(args.dx);
     a.gain = args.w;
     a.offset = args.b;
     a.dgain = args.dw;
@@ -149,21 +159,22 @@ class BatchNorm final : public Op {
   }
 
   void run_forward(const OpArgs& args) override {
-    const Norm a = arguments(args);
+    const Norm<T> a = arguments(args);
     const bool training = args.mode == Mode::training;
     if (training) {
-      launch(context_.stream, sums_shape(), "batch_statistics", batch_statistics, shape_, a, context_.ticket);
+      launch(context_.stream, sums_shape(), "batch_statistics", batch_statistics<T>, shape_, a,
+             context_.ticket);
     }
-    launch(context_.stream, cover(shape_.elements, kThreads, kMostBlocks), "normalise", normalise, shape_, a,
-           !training);
+    launch(context_.stream, cover(shape_.elements, kThreads, kMostBlocks), "normalise", normalise<T>, shape_,
+           a, !training);
   }
 
   void run_backward(const OpArgs& args) override {
-    const Norm a = arguments(args);
-    launch(context_.stream, sums_shape(), "gradient_sums", gradient_sums, shape_, a, context_.ticket);
+    const Norm<T> a = arguments(args);
+    launch(context_.stream, sums_shape(), "gradient_sums", gradient_sums<T>, shape_, a, context_.ticket);
     if (args.dx == nullptr) return;
     launch(context_.stream, cover(shape_.elements, kThreads, kMostBlocks), "normalise_backward",
-           normalise_backward, shape_, a);
+           normalise_backward<T>, shape_, a);
   }
 
   const CudaContext& context_;
@@ -173,7 +184,9 @@ class BatchNorm final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_batchnorm(const CudaContext& context, const BatchNormDesc& desc, int batch) {
-  return std::make_unique<BatchNorm>(context, desc, batch);
+  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
+    return std::make_unique<BatchNorm<typename decltype(of)::Type>>(context, desc, batch);
+  });
 }
 
 }  // namespace trainer::cuda

@@ -6,17 +6,18 @@
 
 namespace trainer::cuda {
 
-// y = y + bias, then ReLU where `relu`; in place. y is [positions, c]; bias may be null.
-void launch_bias_relu(const CudaContext& context, const float* bias, bool relu, float* y,
+// y = y + bias, then ReLU where `relu`; in place. y is [positions, c]; bias may be null. Maps are of the
+// context's element type.
+void launch_bias_relu(const CudaContext& context, const float* bias, bool relu, void* y,
                       std::size_t positions, int c);
 
 // dz = dy where y > 0, else 0 (dz may be null: not wanted); db: the sum of that over the positions for each
 // channel (null: not wanted). Without ReLU the mask is 1 everywhere.
 struct BiasReluBackward {
-  const float* dy = nullptr;
-  const float* y = nullptr;
+  const void* dy = nullptr;
+  const void* y = nullptr;
   bool relu = false;
-  float* dz = nullptr;
+  void* dz = nullptr;
   float* db = nullptr;
   float* partial = nullptr;  // bias_relu_partial_bytes(c)
 };

@@ -17,6 +17,8 @@ struct CudaContext {
   cudaStream_t stream = nullptr;
   unsigned multiprocessors = 1;
   Precision precision = Precision::fp32;
+  Element element = Element::fp32;  // of maps
+  float loss_scale = 1;             // of the head's gradient, and so of all gradients
   Convolutions* convolutions = nullptr;
   Products* products = nullptr;
   // On the device, kTickets of them, 0 between kernels: blocks count themselves off here, and the last one
@@ -40,6 +42,7 @@ std::unique_ptr<Op> make_batchnorm(const CudaContext& context, const BatchNormDe
 // Opens and closes a step (backend.hpp).
 void launch_gather(const CudaContext& context, const GatherArgs& args);
 void launch_update(const CudaContext& context, const UpdateArgs& args);
+void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count);
 void launch_advance(const CudaContext& context, StepState* state);
 
 }  // namespace trainer::cuda

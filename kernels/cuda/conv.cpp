@@ -1,6 +1,6 @@
 // Convolution layers: the library's three passes, and kernels of our own for bias, ReLU and max pool. Behind
 // a pool the map itself is scratch in both directions: forward keeps the pool's winners, backward makes the
-// map's gradient anew.
+// map's gradient anew. The library takes weights of the maps' element type, and gives their gradient in it.
 #include "kernels/cuda/bias_relu.hpp"
 #include "kernels/cuda/carver.hpp"
 #include "kernels/cuda/context.hpp"
@@ -25,6 +25,7 @@ class Conv final : public Op {
         pool_{batch, map_, out_shape(desc), desc.pool, desc.relu},
         library_(context.convolutions->make(library_shape(context, desc, batch, wants_dx))) {}
 
+  bool casts_dw() const override { return context_.element != Element::fp32; }
   std::size_t saved_bytes() const override {
     return conv_.pool ? static_cast<std::size_t>(batch()) * pool_.out.size() : 0;
   }
@@ -34,24 +35,27 @@ class Conv final : public Op {
   }
 
  private:
-  std::size_t map_bytes() const { return sizeof(float) * positions_ * static_cast<std::size_t>(map_.c); }
+  std::size_t map_bytes() const {
+    return element_bytes(context_.element) * positions_ * static_cast<std::size_t>(map_.c);
+  }
+  const void* weights(const OpArgs& args) const { return casts_dw() ? args.cast_w : args.w; }
 
   struct Pieces {
-    float* map;      // forward: before bias and pool; backward: its gradient
+    void* map;       // forward: before bias and pool; backward: its gradient
     float* partial;  // of the bias gradient
     std::byte* library;
   };
   Pieces pieces(const OpArgs& args) const {
     Carver carver(args.workspace);
-    auto* map = carver.take<float>(map_bytes());
+    auto* map = carver.take<std::byte>(map_bytes());
     auto* partial = carver.take<float>(bias_relu_partial_bytes(map_.c));
     return {map, partial, carver.take<std::byte>(library_->workspace_bytes())};
   }
 
   void run_forward(const OpArgs& args) override {
     const Pieces own = pieces(args);
-    float* map = conv_.pool ? own.map : args.y;
-    library_->forward(args.x, args.w, map, own.library);
+    void* map = conv_.pool ? own.map : args.y;
+    library_->forward(args.x, weights(args), map, own.library);
     if (conv_.pool) {
       auto* winners = args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
       launch_maxpool(context_, pool_, {map, args.b, args.y, winners});
@@ -62,7 +66,7 @@ class Conv final : public Op {
 
   void run_backward(const OpArgs& args) override {
     const Pieces own = pieces(args);
-    const float* dmap = own.map;
+    const void* dmap = own.map;
     if (conv_.pool) {
       const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
       launch_maxpool_backward(context_, pool_, {args.dy, args.y, winners, own.map, args.db, own.partial});
@@ -75,7 +79,7 @@ class Conv final : public Op {
       }
     }
     library_->backward_weights(args.x, dmap, args.dw, own.library);
-    if (args.dx != nullptr) library_->backward_data(dmap, args.w, args.dx, own.library);
+    if (args.dx != nullptr) library_->backward_data(dmap, weights(args), args.dx, own.library);
   }
 
   const CudaContext& context_;

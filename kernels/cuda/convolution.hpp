@@ -1,6 +1,6 @@
 // Convolutions as the library does them: the one door to cuDNN (cudnn_convolution.cpp; in the emulated build
-// tests/emulator/convolution.cpp). Maps are [n, h, w, c], filters [out, k, k, c], fp32; no bias, no
-// activation.
+// tests/emulator/convolution.cpp). Maps are [n, h, w, c], filters [out, k, k, c], all of
+// element_of(precision); sums are fp32; no bias, no activation.
 #pragma once
 
 #include <cstddef>
@@ -30,11 +30,10 @@ class Convolution {
  public:
   virtual ~Convolution() = default;
   virtual std::size_t workspace_bytes() const = 0;  // the largest of its passes
-  virtual std::string text() const = 0;             // the engines chosen: "forward 28, weights 20, data 71"
 
-  virtual void forward(const float* x, const float* w, float* y, void* workspace) = 0;
-  virtual void backward_weights(const float* x, const float* dy, float* dw, void* workspace) = 0;
-  virtual void backward_data(const float* dy, const float* w, float* dx, void* workspace) = 0;
+  virtual void forward(const void* x, const void* w, void* y, void* workspace) = 0;
+  virtual void backward_weights(const void* x, const void* dy, void* dw, void* workspace) = 0;
+  virtual void backward_data(const void* dy, const void* w, void* dx, void* workspace) = 0;
 };
 
 struct ConvolutionOptions {

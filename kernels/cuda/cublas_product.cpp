@@ -2,9 +2,10 @@
 //   y' [out, n] = w'^T x'      dw' [in, out] = x' dy'^T      dx' [in, n] = w' dy'
 // and the sum of dy over its rows, a bias's gradient, is one over the columns of dy', which rides on the
 // product for dw' as an epilogue. Where the library has none for a shape, it is a product of its own with a
-// vector of ones, always in fp32.
+// vector of ones.
 //
 // Precision: CUBLAS_COMPUTE_32F never rounds its inputs; CUBLAS_COMPUTE_32F_FAST_TF32 lets the library do it.
+// Under fp16 and bf16 the inputs are of that type, and sums and the gradient of the weights are fp32.
 // Bits: one algorithm fixed in make(), a workspace of our own, one stream, which is what the library asks for
 // to give the same bits every time.
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "kernels/backend.hpp"
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/lt_matmul.hpp"
+#include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/product.hpp"
 
 namespace trainer::cuda {
@@ -33,14 +35,23 @@ std::string lt_version() {
 
 std::string describe(const ProductShape& s, const char* pass) {
   return fmt::format("{} of dense {} -> {} at batch {}, {}", pass, s.in, s.out, s.batch,
-                     s.precision == Precision::tf32 ? "tf32" : "fp32");
+                     precision_name(s.precision));
 }
 
-cublasComputeType_t compute_type(const ProductShape& s) {
-  if (s.precision == Precision::tf32) return CUBLAS_COMPUTE_32F_FAST_TF32;
-  if (s.precision == Precision::fp32) return CUBLAS_COMPUTE_32F;
-  throw BackendError(
-      fmt::format("dense {} -> {}: features are stored in fp32 here; choose fp32 or tf32", s.in, s.out));
+cublasComputeType_t compute_type(Precision precision) {
+  return precision == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
+cudaDataType_t data_type(Element element) {
+  switch (element) {
+    case Element::fp16:
+      return CUDA_R_16F;
+    case Element::bf16:
+      return CUDA_R_16BF;
+    case Element::fp32:
+      break;
+  }
+  return CUDA_R_32F;
 }
 
 Matmul require(const Library& library, const ProductShape& s, const MatmulShape& matmul, const char* pass) {
@@ -50,33 +61,33 @@ Matmul require(const Library& library, const ProductShape& s, const MatmulShape&
       fmt::format("{}: cuBLASLt {} has no algorithm; try --device cpu", describe(s, pass), lt_version()));
 }
 
-// `count` ones on the device.
-Handle<float, cudaFree> ones(int count) {
-  const std::vector<float> values(static_cast<std::size_t>(count), 1.0F);
-  auto memory = made<Handle<float, cudaFree>>([&](float** out) {
-    check(cudaMalloc(reinterpret_cast<void**>(out), sizeof(float) * values.size()),
-          "cudaMalloc of a vector of ones");
+// `count` ones on the device, as elements of `element`.
+Handle<std::byte, cudaFree> ones(Element element, int count) {
+  return visit_element(element, [&](auto of) {
+    using T = typename decltype(of)::Type;
+    const std::vector<T> values(static_cast<std::size_t>(count), static_cast<T>(1.0F));
+    const std::size_t bytes = sizeof(T) * values.size();
+    auto memory = made<Handle<std::byte, cudaFree>>([&](std::byte** out) {
+      check(cudaMalloc(reinterpret_cast<void**>(out), bytes), "cudaMalloc of a vector of ones");
+    });
+    check(cudaMemcpy(memory.get(), values.data(), bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+    return memory;
   });
-  check(cudaMemcpy(memory.get(), values.data(), sizeof(float) * values.size(), cudaMemcpyHostToDevice),
-        "cudaMemcpy");
-  return memory;
 }
 
 class LtProduct final : public Product {
  public:
-  LtProduct(const Library& library, const ProductShape& shape)
-      : library_(library), shape_(shape), compute_(compute_type(shape)) {
+  LtProduct(const Library& library, const ProductShape& shape) : library_(library), shape_(shape) {
     // y' = w'^T x'
-    const MatmulShape y{.rows = shape.out,
-                        .columns = shape.batch,
-                        .depth = shape.in,
-                        .transpose_a = true,
-                        .compute = compute_};
+    MatmulShape y = matmul(shape.out, shape.batch, shape.in);
+    y.transpose_a = true;
+    y.outputs = y.inputs;
     forward_ = require(library_, shape_, y, "forward");
     make_backward_weights();
-    const MatmulShape dx{.rows = shape.in, .columns = shape.batch, .depth = shape.out, .compute = compute_};
+    MatmulShape dx = matmul(shape.in, shape.batch, shape.out);
+    dx.outputs = dx.inputs;
     if (shape.wants_dx) backward_data_ = require(library_, shape_, dx, "data gradient");
-    if (sum_bias_) ones_ = ones(shape.batch);
+    if (sum_bias_) ones_ = ones(element_of(shape.precision), shape.batch);
   }
 
   std::size_t workspace_bytes() const override {
@@ -87,36 +98,45 @@ class LtProduct final : public Product {
     return most;
   }
 
-  void forward(const float* x, const float* w, float* y, void* workspace) override {
+  void forward(const void* x, const void* w, void* y, void* workspace) override {
     run(*forward_, {w, x, y, nullptr, workspace}, "forward");
   }
 
-  void backward_weights(const float* x, const float* dy, float* dw, float* db, void* workspace) override {
+  void backward_weights(const void* x, const void* dy, float* dw, float* db, void* workspace) override {
     if (sum_bias_) run(*sum_bias_, {dy, ones_.get(), db, nullptr, workspace}, "bias gradient");
     run(*backward_weights_, {x, dy, dw, db, workspace}, "weight gradient");
   }
 
-  void backward_data(const float* dy, const float* w, float* dx, void* workspace) override {
+  void backward_data(const void* dy, const void* w, void* dx, void* workspace) override {
     if (!backward_data_) throw BackendError(describe(shape_, "data gradient") + " was not prepared");
     run(*backward_data_, {w, dy, dx, nullptr, workspace}, "data gradient");
   }
 
  private:
+  // Inputs of the layer's element type, outputs fp32.
+  MatmulShape matmul(int rows, int columns, int depth) const {
+    MatmulShape s;
+    s.rows = rows;
+    s.columns = columns;
+    s.depth = depth;
+    s.inputs = data_type(element_of(shape_.precision));
+    s.compute = compute_type(shape_.precision);
+    return s;
+  }
+
   // dw' = x' dy'^T with db from the same pass over dy', or db = dy' 1 on its own.
   void make_backward_weights() {
-    MatmulShape dw{.rows = shape_.in,
-                   .columns = shape_.out,
-                   .depth = shape_.batch,
-                   .transpose_b = true,
-                   .compute = compute_};
+    MatmulShape dw = matmul(shape_.in, shape_.out, shape_.batch);
+    dw.transpose_b = true;
     if (shape_.sums_dy) dw.epilogue = CUBLASLT_EPILOGUE_BGRADB;
     backward_weights_ = Matmul::find(library_.lt, dw, library_.workspace_limit);
     if (backward_weights_) return;
     dw.epilogue = CUBLASLT_EPILOGUE_DEFAULT;
     backward_weights_ = require(library_, shape_, dw, "weight gradient");
     if (shape_.sums_dy) {
-      sum_bias_ = require(library_, shape_, {.rows = shape_.out, .columns = 1, .depth = shape_.batch},
-                          "bias gradient");
+      MatmulShape db = matmul(shape_.out, 1, shape_.batch);
+      db.compute = CUBLAS_COMPUTE_32F;
+      sum_bias_ = require(library_, shape_, db, "bias gradient");
     }
   }
 
@@ -130,10 +150,9 @@ class LtProduct final : public Product {
 
   const Library& library_;
   ProductShape shape_;
-  cublasComputeType_t compute_;
   std::optional<Matmul> forward_, backward_weights_, backward_data_;
-  std::optional<Matmul> sum_bias_;  // where the library has no epilogue
-  Handle<float, cudaFree> ones_;    // [batch], for that
+  std::optional<Matmul> sum_bias_;    // where the library has no epilogue
+  Handle<std::byte, cudaFree> ones_;  // [batch], for that
 };
 
 // What cuBLAS' guide recommends for each architecture.

@@ -15,6 +15,20 @@ namespace {
 
 constexpr double kGibibyte = 1 << 30;
 
+// Of fp16. Fixed: to watch for gradients that overflow and lower it would cost the step another kernel, and
+// one that does overflow ends the run at the next loss.
+constexpr float kLossScale = 256;
+
+// Throws BackendError where the device has no such products.
+void require_precision(int device, Precision precision) {
+  if (gpu_has(device, precision)) return;
+  cudaDeviceProp p{};
+  check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
+  throw BackendError(fmt::format(
+      "GPU {} ({}, compute capability {}.{}) has no {}, which came with 8.0; choose fp32{}", device, p.name,
+      p.major, p.minor, precision_name(precision), p.major >= 7 ? " or fp16" : ""));
+}
+
 cudaStream_t new_stream() {
   cudaStream_t stream = nullptr;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
@@ -30,13 +44,19 @@ unsigned multiprocessors_of(int device) {
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options)
-      : device_(use(options.device)),
+      : device_(use(options)),
         stream_(new_stream()),
         convolutions_(open_convolutions({stream_.get(), options.deterministic, options.plan_cache})),
         products_(open_products(stream_.get())),
         ticket_(allocate(kTickets * sizeof(unsigned), "the blocks' tickets")),
-        context_{stream_.get(),   multiprocessors_of(device_), options.precision, convolutions_.get(),
-                 products_.get(), ticket_.as<unsigned>()} {}
+        context_{.stream = stream_.get(),
+                 .multiprocessors = multiprocessors_of(device_),
+                 .precision = options.precision,
+                 .element = element_of(options.precision),
+                 .loss_scale = options.precision == Precision::fp16 ? kLossScale : 1,
+                 .convolutions = convolutions_.get(),
+                 .products = products_.get(),
+                 .ticket = ticket_.as<unsigned>()} {}
 
   DeviceInfo info() const override {
     return describe_device(device_, convolutions_->version(), products_->version());
@@ -68,6 +88,12 @@ class CudaBackend final : public Backend {
     return std::visit([&](const auto& d) { return make(d, batch, wants_dx); }, desc);
   }
 
+  Element element() const override { return context_.element; }
+  float loss_scale() const override { return context_.loss_scale; }
+  void cast(const float* from, void* to, std::size_t count) override {
+    launch_cast(context_, from, to, count);
+  }
+
   void gather(const GatherArgs& args) override { launch_gather(context_, args); }
   void update(const UpdateArgs& args) override { launch_update(context_, args); }
   void advance(StepState* state) override { launch_advance(context_, state); }
@@ -84,10 +110,11 @@ class CudaBackend final : public Backend {
   }
 
  private:
-  static int use(int device) {
-    require_device(device);
-    check(cudaSetDevice(device), "cudaSetDevice");
-    return device;
+  static int use(const CudaOptions& options) {
+    require_device(options.device);
+    require_precision(options.device, options.precision);
+    check(cudaSetDevice(options.device), "cudaSetDevice");
+    return options.device;
   }
 
   std::byte* get(std::size_t bytes, std::string_view what) {
@@ -146,6 +173,13 @@ class CudaBackend final : public Backend {
 }  // namespace
 
 }  // namespace cuda
+
+bool gpu_has(int device, Precision precision) {
+  if (precision == Precision::fp32 || precision == Precision::fp16) return true;
+  int major = 0;
+  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+         major >= 8;
+}
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
   return std::make_unique<cuda::CudaBackend>(options);

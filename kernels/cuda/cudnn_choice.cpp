@@ -1,11 +1,12 @@
 // Which engine a pass gets: the first in the order of cuDNN's heuristics that the rules allow and that takes
 // the pass.
 //
-// Precision. Storage and compute type are float in either. An engine says in its numerical notes what it does
-// to them: TENSOR_CORE on float inputs means TF32 products with fp32 sums, DOWN_CONVERT_INPUTS products of
-// fp16 or bf16. There is no other switch, so fp32 forbids both notes and tf32 the second alone.
-// (NVIDIA_TF32_OVERRIDE=0 in the environment takes the TF32 engines away; tf32 then runs in fp32.) Winograd's
-// larger tiles lose digits to their transforms and are left out in both.
+// Precision. Sums are float in every one. Under fp16 and bf16 the tensors are of that type, and engines that
+// sum in less than float are left out. Under fp32 and tf32 the tensors are float, and an engine says in its
+// numerical notes what it does to them: TENSOR_CORE on float inputs means TF32 products with fp32 sums,
+// DOWN_CONVERT_INPUTS products of fp16 or bf16. There is no other switch, so fp32 forbids both notes and tf32
+// the second alone. (NVIDIA_TF32_OVERRIDE=0 in the environment takes the TF32 engines away; tf32 then runs in
+// fp32.) Winograd's larger tiles lose digits to their transforms and are left out in both.
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -25,7 +26,7 @@ using Numbers = std::vector<cudnnBackendNumericalNote_t>;
 
 bool allowed(const Numbers& notes, Precision precision, const PlanRules& rules) {
   if (rules.deterministic && has(notes, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) return false;
-  if (precision != Precision::tf32 && has(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE)) return false;
+  if (precision == Precision::fp32 && has(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE)) return false;
   for (const auto forbidden :
        {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
         CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13}) {
@@ -113,9 +114,6 @@ class Search {
 
 PassPlan choose_plan(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
                      const PlanTarget& target) {
-  if (shape.precision != Precision::fp32 && shape.precision != Precision::tf32) {
-    throw BackendError(describe(shape, pass) + ": maps are stored in fp32 here; choose fp32 or tf32");
-  }
   Search search(shape.precision, rules, target);
   std::string complaint;
   try {

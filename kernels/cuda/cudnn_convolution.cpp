@@ -35,20 +35,13 @@ class CudnnConvolution final : public Convolution {
     return most;
   }
 
-  std::string text() const override {
-    std::string text = fmt::format("forward {}, weights {}", plans_.forward.choice.engine,
-                                   plans_.filter_gradient.choice.engine);
-    if (plans_.data_gradient) text += fmt::format(", data {}", plans_.data_gradient->choice.engine);
-    return text;
-  }
-
-  void forward(const float* x, const float* w, float* y, void* workspace) override {
+  void forward(const void* x, const void* w, void* y, void* workspace) override {
     run(Pass::forward, plans_.forward, {x, w, y, workspace});
   }
-  void backward_weights(const float* x, const float* dy, float* dw, void* workspace) override {
+  void backward_weights(const void* x, const void* dy, void* dw, void* workspace) override {
     run(Pass::filter_gradient, plans_.filter_gradient, {x, dw, dy, workspace});
   }
-  void backward_data(const float* dy, const float* w, float* dx, void* workspace) override {
+  void backward_data(const void* dy, const void* w, void* dx, void* workspace) override {
     if (!plans_.data_gradient)
       throw BackendError(describe(shape_, Pass::data_gradient) + " was not prepared");
     run(Pass::data_gradient, *plans_.data_gradient, {dx, w, dy, workspace});

@@ -48,8 +48,8 @@ std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& targe
 
 cudnnStatus_t execute(cudnnHandle_t handle, const PassPlan& plan, const PassPointers& p) {
   // The library takes every pointer as writable; it writes the pass's output alone.
-  const std::array<void*, 3> pointers = {const_cast<float*>(p.x), const_cast<float*>(p.w),
-                                         const_cast<float*>(p.y)};
+  const std::array<void*, 3> pointers = {const_cast<void*>(p.x), const_cast<void*>(p.w),
+                                         const_cast<void*>(p.y)};
   const std::array<std::int64_t, 3> identifiers = {kTensorX, kTensorW, kTensorY};
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   pack.set_all<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers);

@@ -10,10 +10,22 @@ constexpr std::int64_t kAlignment = 16;
 
 using Dimensions = std::array<std::int64_t, 4>;  // n, c, h, w
 
-Descriptor tensor(const Dimensions& d, std::int64_t identifier) {
+cudnnDataType_t data_type(Element element) {
+  switch (element) {
+    case Element::fp16:
+      return CUDNN_DATA_HALF;
+    case Element::bf16:
+      return CUDNN_DATA_BFLOAT16;
+    case Element::fp32:
+      break;
+  }
+  return CUDNN_DATA_FLOAT;
+}
+
+Descriptor tensor(const Dimensions& d, cudnnDataType_t type, std::int64_t identifier) {
   const Dimensions strides = {d[1] * d[2] * d[3], 1, d[1] * d[3], d[1]};
   Descriptor tensor(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-  tensor.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_DATA_FLOAT);
+  tensor.set(CUDNN_ATTR_TENSOR_DATA_TYPE, type);
   tensor.set_all<std::int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS, d);
   tensor.set_all<std::int64_t>(CUDNN_ATTR_TENSOR_STRIDES, strides);
   tensor.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, identifier);
@@ -78,10 +90,11 @@ Descriptor graph_of(const ConvolutionShape& s, Pass pass, const PlanTarget& targ
   const int h = window_positions(s.in.h + s.pad.top + s.pad.bottom, s.kernel, s.stride);
   const int w = window_positions(s.in.w + s.pad.left + s.pad.right, s.kernel, s.stride);
   const OperationNames names = names_of(pass);
+  const cudnnDataType_t type = data_type(element_of(s.precision));
   Descriptor operation(names.type);
-  operation.set(names.x, tensor({s.batch, s.in.c, s.in.h, s.in.w}, kTensorX));
-  operation.set(names.w, tensor({s.out, s.in.c, s.kernel, s.kernel}, kTensorW));
-  operation.set(names.y, tensor({s.batch, s.out, h, w}, kTensorY));
+  operation.set(names.x, tensor({s.batch, s.in.c, s.in.h, s.in.w}, type, kTensorX));
+  operation.set(names.w, tensor({s.out, s.in.c, s.kernel, s.kernel}, type, kTensorW));
+  operation.set(names.y, tensor({s.batch, s.out, h, w}, type, kTensorY));
   operation.set(names.convolution, convolution(s));
   operation.set(names.alpha, 1.0F);
   operation.set(names.beta, 0.0F);

@@ -47,9 +47,9 @@ void set_target(Descriptor& plan, const PlanTarget& target);
 
 // What a pass reads and writes; in the gradients, dx stands for x, dw for w, dy for y.
 struct PassPointers {
-  const float* x = nullptr;
-  const float* w = nullptr;
-  const float* y = nullptr;
+  const void* x = nullptr;
+  const void* w = nullptr;
+  const void* y = nullptr;
   void* workspace = nullptr;
 };
 

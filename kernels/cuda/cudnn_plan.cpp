@@ -9,20 +9,6 @@ namespace trainer::cuda {
 
 namespace {
 
-const char* word(Precision precision) {
-  switch (precision) {
-    case Precision::fp32:
-      return "fp32";
-    case Precision::tf32:
-      return "tf32";
-    case Precision::fp16:
-      return "fp16";
-    case Precision::bf16:
-      break;
-  }
-  return "bf16";
-}
-
 const char* words(Pass pass) {
   switch (pass) {
     case Pass::forward:
@@ -44,7 +30,7 @@ std::string describe(const ConvolutionShape& s, Pass pass) {
   if (s.pad != Border{}) {
     text += fmt::format(", border {} {} {} {}", s.pad.top, s.pad.bottom, s.pad.left, s.pad.right);
   }
-  return text + ", " + word(s.precision);
+  return text + ", " + precision_name(s.precision);
 }
 
 std::string cudnn_version() {

@@ -18,4 +18,10 @@ __device__ inline float relu(float x) {
   return x < 0 ? 0.0F : x;
 }
 
+// Element i of dy as far as it goes back through the ReLU that made y; without one y is not read.
+template <typename T>
+__device__ float through_relu(bool relu, const T* y, const T* dy, std::size_t i) {
+  return !relu || static_cast<float>(y[i]) > 0 ? static_cast<float>(dy[i]) : 0.0F;
+}
+
 }  // namespace trainer::cuda

@@ -5,6 +5,7 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/last_block.cuh"
+#include "kernels/cuda/map_element.hpp"
 
 namespace trainer::cuda {
 
@@ -23,10 +24,12 @@ struct HeadShape {
   unsigned in = 1;
   int classes = 2;
   bool masks_dx = false;
+  float loss_scale = 1;
 };
 
+template <typename T>
 struct HeadForward {
-  const float* x = nullptr;
+  const T* x = nullptr;
   const float* w = nullptr;
   const float* b = nullptr;  // may be null
   float* y = nullptr;
@@ -56,13 +59,14 @@ __device__ void warp_largest(float& value, int& index) {
 }
 
 // Logits of one row into `z`, by one warp.
-__device__ void logits_of_row(const HeadShape& s, const HeadForward& a, unsigned row, unsigned lane,
+template <typename T>
+__device__ void logits_of_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned lane,
                               float* z) {
-  const float* x = a.x + std::size_t{row} * s.in;
+  const T* x = a.x + std::size_t{row} * s.in;
   for (int j = 0; j < s.classes; ++j) {
     const float* w = a.w + static_cast<std::size_t>(j) * s.in;
     float sum = 0;
-    for (unsigned i = lane; i < s.in; i += kWarp) sum += x[i] * w[i];
+    for (unsigned i = lane; i < s.in; i += kWarp) sum += static_cast<float>(x[i]) * w[i];
     sum = warp_sum(sum) + (a.b == nullptr ? 0.0F : a.b[j]);
     if (lane == 0) z[j] = sum;
   }
@@ -70,7 +74,8 @@ __device__ void logits_of_row(const HeadShape& s, const HeadForward& a, unsigned
 }
 
 // Adds all rows' losses and hits to the step's sums, in an order that does not depend on the blocks.
-__device__ void add_up(const HeadForward& a, unsigned valid) {
+template <typename T>
+__device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   __shared__ double losses[kThreads];
   __shared__ unsigned hits[kThreads];
   double loss = 0;
@@ -94,7 +99,8 @@ __device__ void add_up(const HeadForward& a, unsigned valid) {
   a.state->images += valid;
 }
 
-__global__ void head_forward(HeadShape s, HeadForward a, unsigned* ticket) {
+template <typename T>
+__global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   __shared__ float logits[kRows][kMostClasses];
   const unsigned lane = threadIdx.x % kWarp;
   const unsigned row = blockIdx.x * kRows + threadIdx.x / kWarp;
@@ -115,7 +121,7 @@ __global__ void head_forward(HeadShape s, HeadForward a, unsigned* ticket) {
     for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) sum += expf(z[j] - most);
     sum = warp_sum(sum);
     const int label = a.labels[row];
-    const float scale = row < valid ? 1 / static_cast<float>(valid) : 0.0F;
+    const float scale = row < valid ? s.loss_scale / static_cast<float>(valid) : 0.0F;
     for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
       const std::size_t at = std::size_t{row} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(j);
       a.y[at] = z[j];
@@ -130,17 +136,19 @@ __global__ void head_forward(HeadShape s, HeadForward a, unsigned* ticket) {
   if (is_last_block(ticket, gridDim.x)) add_up(a, valid);
 }
 
+template <typename T>
 struct HeadBackward {
-  const float* x = nullptr;
+  const T* x = nullptr;
   const float* w = nullptr;
   const float* dz = nullptr;
   float* dw = nullptr;
   float* db = nullptr;  // may be null
-  float* dx = nullptr;  // may be null
+  T* dx = nullptr;      // may be null
 };
 
 // dw of a strip of inputs; the input behind the last stands for the bias, as if it were 1 in every image.
-__device__ void weight_gradients(const HeadShape& s, const HeadBackward& a, unsigned strip) {
+template <typename T>
+__device__ void weight_gradients(const HeadShape& s, const HeadBackward<T>& a, unsigned strip) {
   __shared__ float sums[kRows][kStrip];
   const unsigned i = strip * kStrip + threadIdx.x % kStrip;
   const unsigned share = threadIdx.x / kStrip;
@@ -148,7 +156,7 @@ __device__ void weight_gradients(const HeadShape& s, const HeadBackward& a, unsi
     const int width = s.classes - first < kTile ? s.classes - first : kTile;
     float own[kTile] = {};
     for (unsigned n = share; i <= s.in && n < s.batch; n += kRows) {
-      const float x = i < s.in ? a.x[std::size_t{n} * s.in + i] : 1.0F;
+      const float x = i < s.in ? static_cast<float>(a.x[std::size_t{n} * s.in + i]) : 1.0F;
       const float* dz =
           a.dz + std::size_t{n} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(first);
 #pragma unroll
@@ -173,7 +181,8 @@ __device__ void weight_gradients(const HeadShape& s, const HeadBackward& a, unsi
   }
 }
 
-__global__ void head_backward(HeadShape s, HeadBackward a, unsigned strips) {
+template <typename T>
+__global__ void head_backward(HeadShape s, HeadBackward<T> a, unsigned strips) {
   if (blockIdx.x < strips) {
     weight_gradients(s, a, blockIdx.x);
     return;
@@ -186,16 +195,18 @@ __global__ void head_backward(HeadShape s, HeadBackward a, unsigned strips) {
     const float* w = a.w + at % s.in;
     float sum = 0;
     for (int j = 0; j < s.classes; ++j) sum += dz[j] * w[static_cast<std::size_t>(j) * s.in];
-    a.dx[at] = s.masks_dx && !(a.x[at] > 0) ? 0.0F : sum;
+    a.dx[at] = static_cast<T>(s.masks_dx && !(static_cast<float>(a.x[at]) > 0) ? 0.0F : sum);
   }
 }
 
+template <typename T>
 class Head final : public Op {
  public:
   Head(const CudaContext& context, const HeadDesc& desc, int batch)
       : Op(desc, batch),
         context_(context),
-        shape_{static_cast<unsigned>(batch), static_cast<unsigned>(desc.in), desc.classes, desc.masks_dx} {}
+        shape_{static_cast<unsigned>(batch), static_cast<unsigned>(desc.in), desc.classes, desc.masks_dx,
+               context.loss_scale} {}
 
   std::size_t saved_bytes() const override {
     return sizeof(float) * shape_.batch * static_cast<unsigned>(shape_.classes);
@@ -204,21 +215,28 @@ class Head final : public Op {
 
  private:
   void run_forward(const OpArgs& args) override {
-    HeadForward a{args.x, args.w, args.b, args.y, nullptr, args.labels, nullptr, nullptr, args.state};
+    HeadForward<T> a;
+    a.x = static_cast<const T*>(args.x);
+    a.w = args.w;
+    a.b = args.b;
+    a.y = static_cast<float*>(args.y);
+    a.labels = args.labels;
+    a.state = args.state;
     if (args.mode == Mode::training) a.dz = reinterpret_cast<float*>(args.saved);
     a.losses = reinterpret_cast<float*>(args.workspace);
     a.hits = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
-    launch(context_.stream, {(shape_.batch + kRows - 1) / kRows, kThreads}, "head_forward", head_forward,
+    launch(context_.stream, {(shape_.batch + kRows - 1) / kRows, kThreads}, "head_forward", head_forward<T>,
            shape_, a, context_.ticket);
   }
 
   void run_backward(const OpArgs& args) override {
-    const HeadBackward a{args.x,  args.w,  reinterpret_cast<const float*>(args.saved),
-                         args.dw, args.db, args.dx};
+    const auto* dz = reinterpret_cast<const float*>(args.saved);
+    const HeadBackward<T> a{static_cast<const T*>(args.x), args.w, dz, args.dw, args.db,
+                            static_cast<T*>(args.dx)};
     const unsigned strips = (shape_.in + 1 + kStrip - 1) / kStrip;
     const std::size_t elements = args.dx == nullptr ? 0 : std::size_t{shape_.batch} * shape_.in;
     const unsigned dx_blocks = elements == 0 ? 0 : cover(elements, kThreads, kMostDxBlocks).blocks;
-    launch(context_.stream, {strips + dx_blocks, kThreads}, "head_backward", head_backward, shape_, a,
+    launch(context_.stream, {strips + dx_blocks, kThreads}, "head_backward", head_backward<T>, shape_, a,
            strips);
   }
 
@@ -229,7 +247,9 @@ class Head final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_head(const CudaContext& context, const HeadDesc& desc, int batch) {
-  return std::make_unique<Head>(context, desc, batch);
+  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
+    return std::make_unique<Head<typename decltype(of)::Type>>(context, desc, batch);
+  });
 }
 
 }  // namespace trainer::cuda

@@ -15,9 +15,9 @@ constexpr unsigned kWithBias = CUBLASLT_EPILOGUE_BIAS | CUBLASLT_EPILOGUE_BGRADA
 
 using Layout = Handle<cublasLtMatrixLayoutOpaque_t, cublasLtMatrixLayoutDestroy>;
 
-Layout layout(int rows, int columns) {
+Layout layout(cudaDataType_t type, int rows, int columns) {
   return made<Layout>([&](cublasLtMatrixLayout_t* out) {
-    check(cublasLtMatrixLayoutCreate(out, CUDA_R_32F, static_cast<std::uint64_t>(rows),
+    check(cublasLtMatrixLayoutCreate(out, type, static_cast<std::uint64_t>(rows),
                                      static_cast<std::uint64_t>(columns), rows),
           "cublasLtMatrixLayoutCreate");
   });
@@ -61,9 +61,9 @@ Matmul::Matmul(const MatmulShape& s)
     : operation_(made<decltype(operation_)>([&](cublasLtMatmulDesc_t* out) {
         check(cublasLtMatmulDescCreate(out, s.compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
       })),
-      a_(s.transpose_a ? layout(s.depth, s.rows) : layout(s.rows, s.depth)),
-      b_(s.transpose_b ? layout(s.columns, s.depth) : layout(s.depth, s.columns)),
-      d_(layout(s.rows, s.columns)),
+      a_(s.transpose_a ? layout(s.inputs, s.depth, s.rows) : layout(s.inputs, s.rows, s.depth)),
+      b_(s.transpose_b ? layout(s.inputs, s.columns, s.depth) : layout(s.inputs, s.depth, s.columns)),
+      d_(layout(s.outputs, s.rows, s.columns)),
       beta_(s.beta),
       has_bias_((s.epilogue & kWithBias) != 0) {
   set(operation_.get(), CUBLASLT_MATMUL_DESC_TRANSA, s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);

@@ -1,6 +1,6 @@
 // One matrix product as cuBLASLt runs it: column by column, d = op(a) op(b) + beta d, every matrix dense (its
-// columns one after the other), fp32, with the algorithm that the library's heuristics name first. Only
-// cublas_product.cpp and lt_matmul.cpp see cuBLASLt.
+// columns one after the other), sums in fp32, with the algorithm that the library's heuristics name first.
+// Only cublas_product.cpp and lt_matmul.cpp see cuBLASLt.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +28,16 @@ struct MatmulShape {
   bool transpose_a = false;
   bool transpose_b = false;
   float beta = 0;
+  cudaDataType_t inputs = CUDA_R_32F;   // of a and b
+  cudaDataType_t outputs = CUDA_R_32F;  // of d
   cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
 };
 
 struct MatmulArgs {
-  const float* a = nullptr;
-  const float* b = nullptr;
-  float* d = nullptr;
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* d = nullptr;
   const float* bias = nullptr;  // read or written by an epilogue that has one, else unused
   void* workspace = nullptr;    // workspace_bytes()
 };

@@ -13,6 +13,7 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/last_block.cuh"
+#include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/picture.cuh"
 
 namespace trainer::cuda {
@@ -22,17 +23,19 @@ namespace {
 constexpr unsigned kThreads = kPictureThreads;
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWarps = kThreads / kWarp;
-constexpr unsigned kBands = 2;        // of output rows, a block each
-constexpr unsigned kChannels = 8;     // of a block in backward
-constexpr unsigned kMostShares = 32;  // of the images in backward
+constexpr unsigned kBlocksAProcessor = 4;  // at once, at least
+constexpr unsigned kBands = 2;             // of output rows, a block each
+constexpr unsigned kChannels = 8;          // of a block in backward
+constexpr unsigned kMostShares = 32;       // of the images in backward
 
+template <typename T>
 struct Forward {
   GatherArgs gather;  // where `gathers`: writes x and the rest as Backend::gather would
   bool gathers = false;
-  const float* x = nullptr;
+  const T* x = nullptr;
   const float* w = nullptr;  // [channels, k, k]
   const float* b = nullptr;  // may be null
-  float* y = nullptr;
+  T* y = nullptr;
   std::uint8_t* winners = nullptr;  // null: not wanted
 };
 
@@ -60,12 +63,12 @@ __device__ void window_values(const float* pixel, int pitch, const float (&filte
   }
 }
 
-template <int kEdge, int kPool>
-__global__ void __launch_bounds__(kThreads) first_conv(FirstConv s, Forward a) {
+template <typename T, int kEdge, int kPool>
+__global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstConv s, Forward<T> a) {
   __shared__ float picture[kMostPixels];
   const unsigned image = blockIdx.x / kBands;
   if (a.gathers) {
-    gather_picture(s, a.gather, image, blockIdx.x % kBands == 0, picture);
+    gather_picture<T>(s, a.gather, image, blockIdx.x % kBands == 0, picture);
   } else {
     load_picture(s, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
   }
@@ -96,15 +99,16 @@ __global__ void __launch_bounds__(kThreads) first_conv(FirstConv s, Forward a) {
       winner = wins ? i : winner;
     }
     const std::size_t at = (std::size_t{image} * outputs + p) * s.channels + c;
-    a.y[at] = s.relu ? relu(best + bias) : best + bias;
+    a.y[at] = static_cast<T>(s.relu ? relu(best + bias) : best + bias);
     if (a.winners != nullptr) a.winners[at] = static_cast<std::uint8_t>(winner);
   }
 }
 
+template <typename T>
 struct Backward {
-  const float* x = nullptr;
-  const float* y = nullptr;
-  const float* dy = nullptr;
+  const T* x = nullptr;
+  const T* y = nullptr;
+  const T* dy = nullptr;
   const std::uint8_t* winners = nullptr;  // null without a pool
   float* dw = nullptr;
   float* db = nullptr;       // may be null
@@ -112,13 +116,13 @@ struct Backward {
 };
 
 // Adds the gradients of one picture's outputs to `sums`: k x k filter taps, then the bias.
-template <int kEdge, int kPool>
-__device__ void add_picture(const FirstConv& s, const Backward& a, const float* picture, std::size_t image,
+template <typename T, int kEdge, int kPool>
+__device__ void add_picture(const FirstConv& s, const Backward<T>& a, const float* picture, std::size_t image,
                             unsigned c, float (&sums)[kEdge * kEdge + 1]) {
   const auto outputs = static_cast<unsigned>(s.rows * s.columns);
   for (unsigned p = threadIdx.x / kChannels; p < outputs; p += kThreads / kChannels) {
     const std::size_t at = (image * outputs + p) * s.channels + c;
-    const float dy = !s.relu || a.y[at] > 0 ? a.dy[at] : 0.0F;
+    const float dy = through_relu(s.relu, a.y, a.dy, at);
     const int winner = kPool > 1 ? a.winners[at] : 0;
     const int y = static_cast<int>(p) / s.columns * s.stride + winner / kPool;
     const int x = static_cast<int>(p) % s.columns * s.stride + winner % kPool;
@@ -132,9 +136,9 @@ __device__ void add_picture(const FirstConv& s, const Backward& a, const float* 
   }
 }
 
-template <int kEdge, int kPool>
+template <typename T, int kEdge, int kPool>
 __global__ void __launch_bounds__(kThreads)
-    first_conv_backward(FirstConv s, Backward a, unsigned shares, unsigned* tickets) {
+    first_conv_backward(FirstConv s, Backward<T> a, unsigned shares, unsigned* tickets) {
   constexpr unsigned kTerms = kEdge * kEdge + 1;
   __shared__ float picture[kMostPixels];
   __shared__ float of_warp[kWarps][kChannels][kTerms];
@@ -147,7 +151,7 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
     load_picture(s, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
     __syncthreads();
-    if (c < s.channels) add_picture<kEdge, kPool>(s, a, picture, image, c, sums);
+    if (c < s.channels) add_picture<T, kEdge, kPool>(s, a, picture, image, c, sums);
   }
 #pragma unroll
   for (unsigned k = 0; k < kTerms; ++k) {
@@ -177,32 +181,31 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-using ForwardKernel = void (*)(FirstConv, Forward);
-using BackwardKernel = void (*)(FirstConv, Backward, unsigned, unsigned*);
-
+template <typename T>
 struct Kernels {
-  ForwardKernel forward = nullptr;
-  BackwardKernel backward = nullptr;
+  void (*forward)(FirstConv, Forward<T>) = nullptr;
+  void (*backward)(FirstConv, Backward<T>, unsigned, unsigned*) = nullptr;
 };
 
-template <int kEdge>
-Kernels kernels_of_pool(int pool) {
+template <typename T, int kEdge>
+Kernels<T> kernels_of_pool(int pool) {
   switch (pool) {
     case 0:
     case 1:
-      return {first_conv<kEdge, 1>, first_conv_backward<kEdge, 1>};
+      return {first_conv<T, kEdge, 1>, first_conv_backward<T, kEdge, 1>};
     case 2:
-      return {first_conv<kEdge, 2>, first_conv_backward<kEdge, 2>};
+      return {first_conv<T, kEdge, 2>, first_conv_backward<T, kEdge, 2>};
     case 3:
-      return {first_conv<kEdge, 3>, first_conv_backward<kEdge, 3>};
+      return {first_conv<T, kEdge, 3>, first_conv_backward<T, kEdge, 3>};
     default:
       return {};
   }
 }
 
-Kernels kernels_for(const ConvDesc& desc) {
-  if (desc.kernel == 3) return kernels_of_pool<3>(desc.pool.size);
-  if (desc.kernel == 5) return kernels_of_pool<5>(desc.pool.size);
+template <typename T>
+Kernels<T> kernels_for(const ConvDesc& desc) {
+  if (desc.kernel == 3) return kernels_of_pool<T, 3>(desc.pool.size);
+  if (desc.kernel == 5) return kernels_of_pool<T, 5>(desc.pool.size);
   return {};
 }
 
@@ -222,6 +225,7 @@ FirstConv shape_of(const ConvDesc& d, int batch) {
           d.relu};
 }
 
+template <typename T>
 class OneChannelConv final : public Op {
  public:
   OneChannelConv(const CudaContext& context, const ConvDesc& desc, int batch)
@@ -229,7 +233,7 @@ class OneChannelConv final : public Op {
         context_(context),
         pooled_(desc.pool.size > 1),
         shape_(shape_of(desc, batch)),
-        kernels_(kernels_for(desc)),
+        kernels_(kernels_for<T>(desc)),
         outputs_(static_cast<std::size_t>(batch) * out_shape(desc).size()),
         terms_(static_cast<std::size_t>(desc.kernel) * desc.kernel + 1),
         groups_((shape_.channels + kChannels - 1) / kChannels),
@@ -243,21 +247,26 @@ class OneChannelConv final : public Op {
 
  private:
   void run_forward(const OpArgs& args) override {
-    Forward a;
+    Forward<T> a;
     a.gathers = args.gather != nullptr;
     if (a.gathers) a.gather = *args.gather;
-    a.x = args.x;
+    a.x = static_cast<const T*>(args.x);
     a.w = args.w;
     a.b = args.b;
-    a.y = args.y;
+    a.y = static_cast<T*>(args.y);
     if (pooled_ && args.mode == Mode::training) a.winners = reinterpret_cast<std::uint8_t*>(args.saved);
     launch(context_.stream, {shape_.batch * kBands, kThreads}, "first_conv", kernels_.forward, shape_, a);
   }
 
   void run_backward(const OpArgs& args) override {
     const auto* winners = pooled_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
-    const Backward a{
-        args.x, args.y, args.dy, winners, args.dw, args.db, reinterpret_cast<float*>(args.workspace)};
+    const Backward<T> a{static_cast<const T*>(args.x),
+                        static_cast<const T*>(args.y),
+                        static_cast<const T*>(args.dy),
+                        winners,
+                        args.dw,
+                        args.db,
+                        reinterpret_cast<float*>(args.workspace)};
     launch(context_.stream, {groups_ * shares_, kThreads}, "first_conv_backward", kernels_.backward, shape_,
            a, shares_, context_.ticket);
   }
@@ -265,7 +274,7 @@ class OneChannelConv final : public Op {
   const CudaContext& context_;
   bool pooled_;
   FirstConv shape_;
-  Kernels kernels_;
+  Kernels<T> kernels_;
   std::size_t outputs_;
   std::size_t terms_;
   unsigned groups_, shares_;
@@ -277,11 +286,13 @@ bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx) {
   const int pixels =
       (desc.in.h + desc.pad.top + desc.pad.bottom) * (desc.in.w + desc.pad.left + desc.pad.right);
   return !wants_dx && desc.in.c == 1 && desc.stride == 1 && desc.out <= static_cast<int>(kThreads) &&
-         pixels <= static_cast<int>(kMostPixels) && kernels_for(desc).forward != nullptr;
+         pixels <= static_cast<int>(kMostPixels) && kernels_for<float>(desc).forward != nullptr;
 }
 
 std::unique_ptr<Op> make_one_channel_conv(const CudaContext& context, const ConvDesc& desc, int batch) {
-  return std::make_unique<OneChannelConv>(context, desc, batch);
+  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
+    return std::make_unique<OneChannelConv<typename decltype(of)::Type>>(context, desc, batch);
+  });
 }
 
 }  // namespace trainer::cuda

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/channel_sums.cuh"
 #include "kernels/cuda/grid.cuh"
+#include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/pool.hpp"
 
 namespace trainer::cuda {
@@ -43,73 +44,84 @@ __device__ Range windows_over(int at, const Window& window, int positions) {
   return {first, last < positions ? last : positions - 1};
 }
 
+template <typename T>
 __global__ void maxpool(PoolShape s, PoolForward args, std::size_t count) {
   for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
     const Place out = place_of(i, s.out);
     const Place corner{out.n, out.y * s.window.stride, out.x * s.window.stride, out.c};
-    const float* row = args.map + index_of(corner, s.map);
-    float best = *row;
+    const T* row = static_cast<const T*>(args.map) + index_of(corner, s.map);
+    float best = static_cast<float>(*row);
     int winner = 0;
     for (int y = 0; y < s.window.size; ++y, row += static_cast<std::size_t>(s.map.w) * s.map.c) {
       for (int x = 0; x < s.window.size; ++x) {
-        const float value = row[static_cast<std::size_t>(x) * s.map.c];
+        const auto value = static_cast<float>(row[static_cast<std::size_t>(x) * s.map.c]);
         const bool wins = value > best || (isnan(value) && !isnan(best));
         best = wins ? value : best;
         winner = wins ? y * s.window.size + x : winner;
       }
     }
     if (args.bias != nullptr) best += args.bias[out.c];
-    args.y[i] = s.relu ? relu(best) : best;
+    static_cast<T*>(args.y)[i] = static_cast<T>(s.relu ? relu(best) : best);
     if (args.winners != nullptr) args.winners[i] = static_cast<std::uint8_t>(winner);
   }
 }
 
-// dy of output i as far as it goes through the ReLU.
-__device__ float passed(const PoolShape& s, const PoolBackward& args, std::size_t i) {
-  return !s.relu || args.y[i] > 0 ? args.dy[i] : 0.0F;
-}
-
+template <typename T>
 __device__ float gradient_at(const PoolShape& s, const PoolBackward& args, const Place& at) {
+  const T* y = static_cast<const T*>(args.y);
+  const T* dy = static_cast<const T*>(args.dy);
   const Range rows = windows_over(at.y, s.window, s.out.h);
   const Range columns = windows_over(at.x, s.window, s.out.w);
   float sum = 0;
-  for (int y = rows.first; y <= rows.last; ++y) {
-    for (int x = columns.first; x <= columns.last; ++x) {
-      const std::size_t i = index_of({at.n, y, x, at.c}, s.out);
-      const int own = (at.y - y * s.window.stride) * s.window.size + (at.x - x * s.window.stride);
-      if (args.winners[i] == own) sum += passed(s, args, i);
+  for (int row = rows.first; row <= rows.last; ++row) {
+    for (int column = columns.first; column <= columns.last; ++column) {
+      const std::size_t i = index_of({at.n, row, column, at.c}, s.out);
+      const int own = (at.y - row * s.window.stride) * s.window.size + (at.x - column * s.window.stride);
+      if (args.winners[i] == own) sum += through_relu(s.relu, y, dy, i);
     }
   }
   return sum;
 }
 
+template <typename T>
 __global__ void maxpool_backward(PoolShape s, PoolBackward args, std::size_t count, ChannelSums sums,
                                  unsigned* ticket) {
+  T* dmap = static_cast<T*>(args.dmap);
   for (std::size_t i = grid_index(); i < count; i += grid_stride())
-    args.dmap[i] = gradient_at(s, args, place_of(i, s.map));
+    dmap[i] = static_cast<T>(gradient_at<T>(s, args, place_of(i, s.map)));
   if (args.db == nullptr) return;
   const auto channels = static_cast<std::size_t>(s.out.c);
-  write_partial_sums<float, 1>(
-      sums, args.partial, [&](std::size_t p, unsigned c, int) { return passed(s, args, p * channels + c); });
+  const T* y = static_cast<const T*>(args.y);
+  const T* dy = static_cast<const T*>(args.dy);
+  write_partial_sums<float, 1>(sums, args.partial, [&](std::size_t p, unsigned c, int) {
+    return through_relu(s.relu, y, dy, p * channels + c);
+  });
   if (!is_last_block(ticket, gridDim.x)) return;
   finish_sums<float, 1>(sums, args.partial, [&](unsigned c, int, float sum) { args.db[c] = sum; });
 }
 
-__global__ void avgpool(PoolShape s, const float* x, float* y, std::size_t count) {
+template <typename T>
+__global__ void avgpool(PoolShape s, const void* from, void* to, std::size_t count) {
+  const T* x = static_cast<const T*>(from);
+  T* y = static_cast<T*>(to);
   const float share = 1.0F / static_cast<float>(s.window.size * s.window.size);
   for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
     const Place out = place_of(i, s.out);
     float sum = 0;
     for (int dy = 0; dy < s.window.size; ++dy) {
       for (int dx = 0; dx < s.window.size; ++dx) {
-        sum += x[index_of({out.n, out.y * s.window.stride + dy, out.x * s.window.stride + dx, out.c}, s.map)];
+        const Place at{out.n, out.y * s.window.stride + dy, out.x * s.window.stride + dx, out.c};
+        sum += static_cast<float>(x[index_of(at, s.map)]);
       }
     }
-    y[i] = sum * share;
+    y[i] = static_cast<T>(sum * share);
   }
 }
 
-__global__ void avgpool_backward(PoolShape s, const float* dy, float* dx, std::size_t count) {
+template <typename T>
+__global__ void avgpool_backward(PoolShape s, const void* from, void* to, std::size_t count) {
+  const T* dy = static_cast<const T*>(from);
+  T* dx = static_cast<T*>(to);
   const float share = 1.0F / static_cast<float>(s.window.size * s.window.size);
   for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
     const Place at = place_of(i, s.map);
@@ -117,9 +129,10 @@ __global__ void avgpool_backward(PoolShape s, const float* dy, float* dx, std::s
     const Range columns = windows_over(at.x, s.window, s.out.w);
     float sum = 0;
     for (int y = rows.first; y <= rows.last; ++y) {
-      for (int x = columns.first; x <= columns.last; ++x) sum += dy[index_of({at.n, y, x, at.c}, s.out)];
+      for (int x = columns.first; x <= columns.last; ++x)
+        sum += static_cast<float>(dy[index_of({at.n, y, x, at.c}, s.out)]);
     }
-    dx[i] = sum * share;
+    dx[i] = static_cast<T>(sum * share);
   }
 }
 
@@ -157,14 +170,20 @@ class AvgPool final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     const std::size_t count = count_of(shape_, shape_.out);
-    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool", avgpool, shape_, args.x, args.y,
-           count);
+    visit_element(context_.element, [&](auto of) {
+      using T = typename decltype(of)::Type;
+      launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool", avgpool<T>, shape_, args.x,
+             args.y, count);
+    });
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
     const std::size_t count = count_of(shape_, shape_.map);
-    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool_backward", avgpool_backward, shape_,
-           args.dy, args.dx, count);
+    visit_element(context_.element, [&](auto of) {
+      using T = typename decltype(of)::Type;
+      launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool_backward", avgpool_backward<T>,
+             shape_, args.dy, args.dx, count);
+    });
   }
 
   const CudaContext& context_;
@@ -182,15 +201,21 @@ void require_poolable(const OpDesc& desc, const Window& window) {
 
 void launch_maxpool(const CudaContext& context, const PoolShape& shape, const PoolForward& args) {
   const std::size_t count = count_of(shape, shape.out);
-  launch(context.stream, cover(count, kThreads, kMostBlocks), "maxpool", maxpool, shape, args, count);
+  visit_element(context.element, [&](auto of) {
+    using T = typename decltype(of)::Type;
+    launch(context.stream, cover(count, kThreads, kMostBlocks), "maxpool", maxpool<T>, shape, args, count);
+  });
 }
 
 void launch_maxpool_backward(const CudaContext& context, const PoolShape& shape, const PoolBackward& args) {
   const std::size_t count = count_of(shape, shape.map);
   const ChannelSums sums{count_of(shape, shape.out) / static_cast<std::size_t>(shape.out.c), shape.out.c};
   const unsigned most = args.db == nullptr ? kMostBlocks : kSumBlocks;
-  launch(context.stream, cover(count, kSumThreads, most), "maxpool_backward", maxpool_backward, shape, args,
-         count, sums, context.ticket);
+  visit_element(context.element, [&](auto of) {
+    using T = typename decltype(of)::Type;
+    launch(context.stream, cover(count, kSumThreads, most), "maxpool_backward", maxpool_backward<T>, shape,
+           args, count, sums, context.ticket);
+  });
 }
 
 std::unique_ptr<Op> make_maxpool(const CudaContext& context, const MaxPoolDesc& desc, int batch) {

@@ -1,4 +1,5 @@
-// Pooling kernels, for the layers of that name and for the convolutions that end in a pool.
+// Pooling kernels, for the layers of that name and for the convolutions that end in a pool. Maps are of the
+// context's element type.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,9 @@ void require_poolable(const OpDesc& desc, const Window& window);
 // y = the largest of map + bias in each window, then ReLU; winners: its place in the window, row by row, the
 // first of equals (null in inference). bias may be null.
 struct PoolForward {
-  const float* map = nullptr;       // [n, h, w, c]
+  const void* map = nullptr;        // [n, h, w, c]
   const float* bias = nullptr;      // [c]
-  float* y = nullptr;               // [n, h', w', c]
+  void* y = nullptr;                // [n, h', w', c]
   std::uint8_t* winners = nullptr;  // [n, h', w', c]
 };
 void launch_maxpool(const CudaContext& context, const PoolShape& shape, const PoolForward& args);
@@ -31,10 +32,10 @@ void launch_maxpool(const CudaContext& context, const PoolShape& shape, const Po
 // dmap: dy where a window has its winner, summed over the windows that share it, else 0; with ReLU only where
 // y > 0. db: the sum of those dy for each channel (null: not wanted, and then partial is not used).
 struct PoolBackward {
-  const float* dy = nullptr;
-  const float* y = nullptr;
+  const void* dy = nullptr;
+  const void* y = nullptr;
   const std::uint8_t* winners = nullptr;
-  float* dmap = nullptr;
+  void* dmap = nullptr;
   float* db = nullptr;       // [c]
   float* partial = nullptr;  // partial_sums_bytes<float>(1, c)
 };

@@ -1,5 +1,6 @@
 // Dense products as the library does them: the one door to cuBLASLt (cublas_product.cpp; in the emulated
-// build tests/emulator/product.cpp). x [n, in], w [out, in], y [n, out], all fp32 and row by row.
+// build tests/emulator/product.cpp). x [n, in], w [out, in] and y [n, out] row by row, of
+// element_of(precision); the gradients of weights and bias, and all sums, are fp32.
 #pragma once
 
 #include <cstddef>
@@ -27,11 +28,11 @@ class Product {
   virtual std::size_t workspace_bytes() const = 0;
 
   // y = x w^T
-  virtual void forward(const float* x, const float* w, float* y, void* workspace) = 0;
+  virtual void forward(const void* x, const void* w, void* y, void* workspace) = 0;
   // dw = dy^T x, and with sums_dy db = the sum of dy over its rows
-  virtual void backward_weights(const float* x, const float* dy, float* dw, float* db, void* workspace) = 0;
+  virtual void backward_weights(const void* x, const void* dy, float* dw, float* db, void* workspace) = 0;
   // dx = dy w
-  virtual void backward_data(const float* dy, const float* w, float* dx, void* workspace) = 0;
+  virtual void backward_data(const void* dy, const void* w, void* dx, void* workspace) = 0;
 };
 
 // The library's handle; outlives the products made with it.

@@ -37,6 +37,7 @@ struct Segment {
   std::uint64_t count = 0;
   float rate_factor = 1;
   float decay = 0;
+  bool cast_gradient = false;  // its dw is stored in the maps' element type
 };
 
 struct UpdateStep {

@@ -14,13 +14,15 @@ struct Philox4 {
 };
 
 constexpr int kPhiloxRounds = 10;
+constexpr std::uint64_t kPhiloxFactor0 = 0xD2511F53U;
+constexpr std::uint64_t kPhiloxFactor1 = 0xCD9E8D57U;
 constexpr std::uint32_t kPhiloxKeyStep0 = 0x9E3779B9U;
 constexpr std::uint32_t kPhiloxKeyStep1 = 0xBB67AE85U;
 
 HOST_DEVICE void philox_round(std::uint32_t& c0, std::uint32_t& c1, std::uint32_t& c2, std::uint32_t& c3,
                               std::uint32_t key0, std::uint32_t key1) {
-  const std::uint64_t p0 = std::uint64_t{0xD2511F53U} * c0;
-  const std::uint64_t p1 = std::uint64_t{0xCD9E8D57U} * c2;
+  const std::uint64_t p0 = kPhiloxFactor0 * c0;
+  const std::uint64_t p1 = kPhiloxFactor1 * c2;
   c0 = static_cast<std::uint32_t>(p1 >> 32) ^ c1 ^ key0;
   c2 = static_cast<std::uint32_t>(p0 >> 32) ^ c3 ^ key1;
   c1 = static_cast<std::uint32_t>(p1);

@@ -14,6 +14,10 @@ std::vector<GpuInfo> all_gpus() {
   return {};
 }
 
+bool gpu_has(int /*device*/, Precision precision) {
+  return precision == Precision::fp32;
+}
+
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& /*options*/) {
   throw BackendError("--device cuda: " + gpu_availability().reason + "; use --device cpu or auto");
 }

@@ -15,7 +15,8 @@
 namespace trainer::cuda {
 namespace {
 
-using ::emulator::Rounded;
+using ::emulator::Input;
+using ::emulator::Output;
 
 // The part of a window's row that lies on the map.
 struct WindowRow {
@@ -82,54 +83,56 @@ void add_scaled(float* __restrict to, const float* __restrict from, std::size_t 
   for (std::size_t i = 0; i < count; ++i) to[i] += factor * from[i];
 }
 
-void run_forward(const Geometry& geometry, const float* x_given, const float* w_given, float* y,
-                 float* turned) {
+void run_forward(const Geometry& geometry, const void* x_given, const void* w_given, void* y, float* turned) {
   const Precision precision = geometry.shape().precision;
-  const Rounded x(x_given, geometry.in_elements(), precision);
-  const Rounded w(w_given, geometry.weights(), precision);
+  const Input x(x_given, geometry.in_elements(), precision);
+  const Input w(w_given, geometry.weights(), precision);
   const std::size_t out = geometry.out();
   const std::size_t filter = geometry.filter();
+  Output result(geometry.out_elements());
   for (std::size_t o = 0; o < out; ++o) {
     for (std::size_t i = 0; i < filter; ++i) turned[i * out + o] = w.data()[o * filter + i];
   }
   geometry.each_window([&](std::size_t n, std::size_t pixel, const std::vector<WindowRow>& rows) {
     const float* image = x.data() + n * geometry.shape().in.size();
-    float* sums = y + (n * geometry.pixels() + pixel) * out;
-    std::fill_n(sums, out, 0.0F);
+    float* sums = result.data() + (n * geometry.pixels() + pixel) * out;
     for (const WindowRow& row : rows) {
       for (std::size_t i = 0; i < row.length; ++i) {
         add_scaled(sums, turned + (row.filter + i) * out, out, image[row.in + i]);
       }
     }
   });
+  result.store(y, element_of(precision));
 }
 
-void run_weights(const Geometry& geometry, const float* x_given, const float* dy_given, float* dw) {
+void run_weights(const Geometry& geometry, const void* x_given, const void* dy_given, void* dw) {
   const Precision precision = geometry.shape().precision;
-  const Rounded x(x_given, geometry.in_elements(), precision);
-  const Rounded dy(dy_given, geometry.out_elements(), precision);
+  const Input x(x_given, geometry.in_elements(), precision);
+  const Input dy(dy_given, geometry.out_elements(), precision);
   const std::size_t out = geometry.out();
-  std::fill_n(dw, geometry.weights(), 0.0F);
+  Output result(geometry.weights());
   geometry.each_window([&](std::size_t n, std::size_t pixel, const std::vector<WindowRow>& rows) {
     const float* image = x.data() + n * geometry.shape().in.size();
     const float* gradients = dy.data() + (n * geometry.pixels() + pixel) * out;
     for (std::size_t o = 0; o < out; ++o) {
       if (gradients[o] == 0) continue;  // most are, behind a max pool
       for (const WindowRow& row : rows) {
-        add_scaled(dw + o * geometry.filter() + row.filter, image + row.in, row.length, gradients[o]);
+        add_scaled(result.data() + o * geometry.filter() + row.filter, image + row.in, row.length,
+                   gradients[o]);
       }
     }
   });
+  result.store(dw, element_of(precision));
 }
 
-void run_data(const Geometry& geometry, const float* dy_given, const float* w_given, float* dx) {
+void run_data(const Geometry& geometry, const void* dy_given, const void* w_given, void* dx) {
   const Precision precision = geometry.shape().precision;
-  const Rounded dy(dy_given, geometry.out_elements(), precision);
-  const Rounded w(w_given, geometry.weights(), precision);
+  const Input dy(dy_given, geometry.out_elements(), precision);
+  const Input w(w_given, geometry.weights(), precision);
   const std::size_t out = geometry.out();
-  std::fill_n(dx, geometry.in_elements(), 0.0F);
+  Output result(geometry.in_elements());
   geometry.each_window([&](std::size_t n, std::size_t pixel, const std::vector<WindowRow>& rows) {
-    float* image = dx + n * geometry.shape().in.size();
+    float* image = result.data() + n * geometry.shape().in.size();
     const float* gradients = dy.data() + (n * geometry.pixels() + pixel) * out;
     for (std::size_t o = 0; o < out; ++o) {
       if (gradients[o] == 0) continue;
@@ -138,6 +141,7 @@ void run_data(const Geometry& geometry, const float* dy_given, const float* w_gi
       }
     }
   });
+  result.store(dx, element_of(precision));
 }
 
 class EmulatedConvolution final : public Convolution {
@@ -146,19 +150,18 @@ class EmulatedConvolution final : public Convolution {
       : geometry_(shape), stream_(stream) {}
 
   std::size_t workspace_bytes() const override { return geometry_.weights() * sizeof(float); }
-  std::string text() const override { return "forward 0, weights 0, data 0"; }
 
-  void forward(const float* x, const float* w, float* y, void* workspace) override {
+  void forward(const void* x, const void* w, void* y, void* workspace) override {
     if (workspace == nullptr) throw BackendError("convolution forward: no workspace");
     auto* turned = static_cast<float*>(workspace);
     queue("convolution forward", [=, geometry = geometry_] { run_forward(geometry, x, w, y, turned); });
   }
 
-  void backward_weights(const float* x, const float* dy, float* dw, void*) override {
+  void backward_weights(const void* x, const void* dy, void* dw, void*) override {
     queue("convolution backward weights", [=, geometry = geometry_] { run_weights(geometry, x, dy, dw); });
   }
 
-  void backward_data(const float* dy, const float* w, float* dx, void*) override {
+  void backward_data(const void* dy, const void* w, void* dx, void*) override {
     if (!geometry_.shape().wants_dx) throw BackendError("convolution backward data: made without wants_dx");
     queue("convolution backward data", [=, geometry = geometry_] { run_data(geometry, dy, w, dx); });
   }

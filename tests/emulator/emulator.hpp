@@ -32,6 +32,7 @@ struct Device {
   std::string uuid = "emulated device0";  // 16 bytes
 };
 
+Device tesla_t4();   // 7.5
 Device tesla_k80();  // of an Azure NC virtual machine, as of 2017
 
 struct Machine {

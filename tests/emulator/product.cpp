@@ -12,7 +12,8 @@
 namespace trainer::cuda {
 namespace {
 
-using ::emulator::Rounded;
+using ::emulator::Input;
+using ::emulator::Output;
 
 struct Sizes {
   explicit Sizes(const ProductShape& shape)
@@ -27,47 +28,55 @@ struct Sizes {
   Precision precision;
 };
 
+// A bias's gradient sums what is stored, not what a product rounds it to.
+Precision unrounded(Precision precision) {
+  return precision == Precision::tf32 ? Precision::fp32 : precision;
+}
+
 void add_scaled(float* __restrict to, const float* __restrict from, std::size_t count, float factor) {
   for (std::size_t i = 0; i < count; ++i) to[i] += factor * from[i];
 }
 
-void run_forward(const Sizes& size, const float* x_given, const float* w_given, float* y, float* turned) {
-  const Rounded x(x_given, size.batch * size.in, size.precision);
-  const Rounded w(w_given, size.out * size.in, size.precision);
+void run_forward(const Sizes& size, const void* x_given, const void* w_given, void* y, float* turned) {
+  const Input x(x_given, size.batch * size.in, size.precision);
+  const Input w(w_given, size.out * size.in, size.precision);
   for (std::size_t o = 0; o < size.out; ++o) {
     for (std::size_t i = 0; i < size.in; ++i) turned[i * size.out + o] = w.data()[o * size.in + i];
   }
+  Output result(size.batch * size.out);
   for (std::size_t n = 0; n < size.batch; ++n) {
-    float* row = y + n * size.out;
-    std::fill_n(row, size.out, 0.0F);
+    float* row = result.data() + n * size.out;
     for (std::size_t i = 0; i < size.in; ++i) {
       add_scaled(row, turned + i * size.out, size.out, x.data()[n * size.in + i]);
     }
   }
+  result.store(y, element_of(size.precision));
 }
 
-void run_weights(const Sizes& size, const float* x_given, const float* dy_given, float* dw, float* db) {
-  const Rounded x(x_given, size.batch * size.in, size.precision);
-  const Rounded dy(dy_given, size.batch * size.out, size.precision);
+void run_weights(const Sizes& size, const void* x_given, const void* dy_given, float* dw, float* db) {
+  const Input x(x_given, size.batch * size.in, size.precision);
+  const Input dy(dy_given, size.batch * size.out, size.precision);
+  const Input summed(dy_given, size.batch * size.out, unrounded(size.precision));
   std::fill_n(dw, size.out * size.in, 0.0F);
   if (db != nullptr) std::fill_n(db, size.out, 0.0F);
   for (std::size_t n = 0; n < size.batch; ++n) {
-    if (db != nullptr) add_scaled(db, dy_given + n * size.out, size.out, 1.0F);
+    if (db != nullptr) add_scaled(db, summed.data() + n * size.out, size.out, 1.0F);
     for (std::size_t o = 0; o < size.out; ++o) {
       add_scaled(dw + o * size.in, x.data() + n * size.in, size.in, dy.data()[n * size.out + o]);
     }
   }
 }
 
-void run_data(const Sizes& size, const float* dy_given, const float* w_given, float* dx) {
-  const Rounded dy(dy_given, size.batch * size.out, size.precision);
-  const Rounded w(w_given, size.out * size.in, size.precision);
-  std::fill_n(dx, size.batch * size.in, 0.0F);
+void run_data(const Sizes& size, const void* dy_given, const void* w_given, void* dx) {
+  const Input dy(dy_given, size.batch * size.out, size.precision);
+  const Input w(w_given, size.out * size.in, size.precision);
+  Output result(size.batch * size.in);
   for (std::size_t n = 0; n < size.batch; ++n) {
     for (std::size_t o = 0; o < size.out; ++o) {
-      add_scaled(dx + n * size.in, w.data() + o * size.in, size.in, dy.data()[n * size.out + o]);
+      add_scaled(result.data() + n * size.in, w.data() + o * size.in, size.in, dy.data()[n * size.out + o]);
     }
   }
+  result.store(dx, element_of(size.precision));
 }
 
 class EmulatedProduct final : public Product {
@@ -78,20 +87,20 @@ class EmulatedProduct final : public Product {
     return static_cast<std::size_t>(shape_.in) * shape_.out * sizeof(float);
   }
 
-  void forward(const float* x, const float* w, float* y, void* workspace) override {
+  void forward(const void* x, const void* w, void* y, void* workspace) override {
     if (workspace == nullptr) throw BackendError("product forward: no workspace");
     auto* turned = static_cast<float*>(workspace);
     queue("product forward", [=, size = Sizes(shape_)] { run_forward(size, x, w, y, turned); });
   }
 
-  void backward_weights(const float* x, const float* dy, float* dw, float* db, void*) override {
+  void backward_weights(const void* x, const void* dy, float* dw, float* db, void*) override {
     if (shape_.sums_dy && db == nullptr)
       throw BackendError("product backward weights: no place for the bias's gradient");
     float* sums = shape_.sums_dy ? db : nullptr;
     queue("product backward weights", [=, size = Sizes(shape_)] { run_weights(size, x, dy, dw, sums); });
   }
 
-  void backward_data(const float* dy, const float* w, float* dx, void*) override {
+  void backward_data(const void* dy, const void* w, void* dx, void*) override {
     if (!shape_.wants_dx) throw BackendError("product backward data: made without wants_dx");
     queue("product backward data", [=, size = Sizes(shape_)] { run_data(size, dy, w, dx); });
   }

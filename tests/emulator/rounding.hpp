@@ -1,5 +1,5 @@
-// What the libraries' tensor cores do to the inputs of a product: rounded to the precision's mantissa, summed
-// in float.
+// What the libraries' tensor cores do: take a product's inputs in their precision, sum in float, round what
+// they store.
 #pragma once
 
 #include <bit>
@@ -13,39 +13,72 @@
 
 namespace emulator {
 
-inline float rounded(float value, trainer::Precision precision) {
-  switch (precision) {
-    case trainer::Precision::fp32:
-      return value;
-    case trainer::Precision::tf32: {  // 10 bits of mantissa are left of 23
-      const auto word = std::bit_cast<std::uint32_t>(value);
-      if ((word & 0x7F800000U) == 0x7F800000U) return value;
-      return std::bit_cast<float>((word + 0xFFFU + (word >> 13U & 1U)) & ~0x1FFFU);
-    }
-    case trainer::Precision::fp16:
-      return __half2float(__float2half_rn(value));
-    case trainer::Precision::bf16:
-      return __bfloat162float(__float2bfloat16_rn(value));
-  }
-  return value;
+inline float rounded_to_tf32(float value) {  // 10 bits of mantissa are left of 23
+  const auto word = std::bit_cast<std::uint32_t>(value);
+  if ((word & 0x7F800000U) == 0x7F800000U) return value;
+  return std::bit_cast<float>((word + 0xFFFU + (word >> 13U & 1U)) & ~0x1FFFU);
 }
 
-// An input of a product as the product sees it: in place for fp32, else a rounded copy.
-class Rounded {
+// An input of a product as the product sees it: floats in place for fp32, rounded for tf32, widened from the
+// 16 bits of the others.
+class Input {
  public:
-  Rounded(const float* values, std::size_t count, trainer::Precision precision) : data_(values) {
-    if (precision == trainer::Precision::fp32) return;
-    copy_.resize(count);
-    for (std::size_t i = 0; i < count; ++i) copy_[i] = rounded(values[i], precision);
+  Input(const void* values, std::size_t count, trainer::Precision precision)
+      : data_(static_cast<const float*>(values)) {
+    switch (precision) {
+      case trainer::Precision::fp32:
+        return;
+      case trainer::Precision::tf32:
+        copy(data_, count);
+        for (float& value : copy_) value = rounded_to_tf32(value);
+        break;
+      case trainer::Precision::fp16:
+        copy(static_cast<const __half*>(values), count);
+        break;
+      case trainer::Precision::bf16:
+        copy(static_cast<const __nv_bfloat16*>(values), count);
+        break;
+    }
     data_ = copy_.data();
   }
-  Rounded(const Rounded&) = delete;
-  Rounded& operator=(const Rounded&) = delete;
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
   const float* data() const { return data_; }
 
  private:
+  template <typename T>
+  void copy(const T* values, std::size_t count) {
+    copy_.assign(values, values + count);
+  }
+
   std::vector<float> copy_;
   const float* data_;
+};
+
+// The sums of a product, all 0 at first; store() rounds them into its output.
+class Output {
+ public:
+  explicit Output(std::size_t count) : sums_(count, 0.0F) {}
+  float* data() { return sums_.data(); }
+
+  void store(void* to, trainer::Element element) const {
+    switch (element) {
+      case trainer::Element::fp32:
+        return round_into(static_cast<float*>(to));
+      case trainer::Element::fp16:
+        return round_into(static_cast<__half*>(to));
+      case trainer::Element::bf16:
+        return round_into(static_cast<__nv_bfloat16*>(to));
+    }
+  }
+
+ private:
+  template <typename T>
+  void round_into(T* to) const {
+    for (std::size_t i = 0; i < sums_.size(); ++i) to[i] = static_cast<T>(sums_[i]);
+  }
+
+  std::vector<float> sums_;
 };
 
 }  // namespace emulator

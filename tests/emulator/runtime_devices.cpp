@@ -164,6 +164,15 @@ int current_device() {
   return device_in_use;
 }
 
+Device tesla_t4() {
+  Device device;
+  device.name = "Tesla T4";
+  device.major = 7;
+  device.minor = 5;
+  device.multiprocessors = 40;
+  return device;
+}
+
 Device tesla_k80() {
   Device device;
   device.name = "Tesla K80";

@@ -160,9 +160,9 @@ void print_json(const Evaluation& e, const TrainedNetwork& trained, const data::
 }
 
 int eval(const Environment& environment, const EvalArguments& arguments) {
-  const DeviceChoice device = choose_device(
-      {.device = arguments.device, .threads = arguments.threads, .plan_cache = environment.cache});
-  TrainedNetwork trained(environment, arguments.run, *device.backend, 256);
+  TrainedNetwork trained(
+      environment, arguments.run,
+      {.device = arguments.device, .threads = arguments.threads, .plan_cache = environment.cache}, 256);
   const data::Dataset dataset = matching_data(environment, arguments, trained.saved());
   const Evaluation evaluation = evaluate_all(trained, dataset.test);
   if (arguments.json) {

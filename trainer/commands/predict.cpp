@@ -102,10 +102,10 @@ void print_json(const std::vector<Guess>& guesses, const TrainedNetwork& trained
 
 // 1 if any picture could not be read; the others are answered all the same.
 int predict(const Environment& environment, const PredictArguments& arguments) {
-  const DeviceChoice device = choose_device(
-      {.device = arguments.device, .threads = arguments.threads, .plan_cache = environment.cache});
   const auto batch = static_cast<int>(std::min<std::size_t>(arguments.pictures.size(), 256));
-  TrainedNetwork trained(environment, arguments.run, *device.backend, batch);
+  TrainedNetwork trained(
+      environment, arguments.run,
+      {.device = arguments.device, .threads = arguments.threads, .plan_cache = environment.cache}, batch);
   std::vector<Guess> guesses;
   const std::vector<std::uint8_t> images = fit_all(arguments, trained.saved().image, guesses);
   const std::vector<float> probabilities =

@@ -100,9 +100,11 @@ void add_data_options(CLI::App& app, RunOptions& run) {
 void add_run_options(CLI::App& app, TrainArguments& arguments) {
   RunOptions& run = arguments.run;
   app.add_option("--device", run.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
-  app.add_option(
-      "--precision", run.settings.precision,
-      "of products: fp32, or on a GPU tf32, which is faster and rounds their inputs to 10 bits [fp32]");
+  app.add_option("--precision", run.settings.precision,
+                 "of products: fp32, tf32, fp16 or bf16, as far as the device has them (a GPU from compute "
+                 "capability 8.0 on "
+                 "all, a CPU bf16 with AVX512-BF16) [the fastest that the recipe is known to keep its "
+                 "accuracy in, else fp32]");
   app.add_flag("--nondeterministic", run.nondeterministic,
                "allow GPU algorithms whose last bits differ from run to run [off]");
   app.add_option("--threads", run.threads, "of the CPU engine [every usable core]");

@@ -1,6 +1,7 @@
 // Loops in which every element stands alone: gathering, ReLU, dropout and the optimisers. They are written so
 // that the compiler turns them into vectors of whatever width this copy is compiled for.
 #include "kernels/cpu/loops/loops.hpp"
+#include "kernels/cpu/loops/vectors.hpp"
 #include "kernels/math/philox.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
@@ -37,31 +38,47 @@ void add(const float* __restrict x, float* __restrict sum, std::size_t begin, st
 
 namespace {
 
-constexpr int kCounters = 16;  // Philox counters drawn side by side
-constexpr int kWords = 4 * kCounters;
+// Philox counters drawn side by side: two vectors with a counter in each lane of 64 bits, where a product of
+// 32 bits by 32 has its place.
+constexpr int kLanes = TRAINER_LOOPS_LANES / 2;
+constexpr int kVectors = 2;
+constexpr int kWords = 4 * kLanes * kVectors;
+typedef std::uint64_t Lanes __attribute__((vector_size(8 * kLanes)));
 
-// Words of kCounters counters from `first` on, in the order of the elements that they belong to. The ten
-// rounds run over arrays of counters, so that they become vectors.
+// philox4x32 of as many counters, from `first` on, in the order of the elements that they belong to.
 HOST_DEVICE void draw(const DropoutLoop& loop, std::uint32_t first, std::uint32_t* __restrict words) {
-  std::uint32_t c0[kCounters], c1[kCounters], c2[kCounters], c3[kCounters];
-  for (int j = 0; j < kCounters; ++j) {
-    c0[j] = first + static_cast<std::uint32_t>(j);
-    c1[j] = static_cast<std::uint32_t>(loop.step);
-    c2[j] = static_cast<std::uint32_t>(loop.step >> 32);
-    c3[j] = loop.stream;
+  constexpr std::uint64_t kLow = 0xFFFFFFFFU;
+  std::uint64_t counters[kVectors * kLanes];
+  for (int j = 0; j < kVectors * kLanes; ++j) counters[j] = first + static_cast<std::uint32_t>(j);
+  Lanes c0[kVectors], c1[kVectors], c2[kVectors], c3[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    c0[v] = load<Lanes>(counters + v * kLanes);
+    c1[v] = Lanes{} + (loop.step & kLow);
+    c2[v] = Lanes{} + (loop.step >> 32);
+    c3[v] = Lanes{} + std::uint64_t{loop.stream};
   }
   auto key0 = static_cast<std::uint32_t>(loop.seed);
   auto key1 = static_cast<std::uint32_t>(loop.seed >> 32);
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    for (int j = 0; j < kCounters; ++j) philox_round(c0[j], c1[j], c2[j], c3[j], key0, key1);
+    for (int v = 0; v < kVectors; ++v) {
+      const Lanes p0 = kPhiloxFactor0 * c0[v];
+      const Lanes p1 = kPhiloxFactor1 * c2[v];
+      c0[v] = p1 >> 32 ^ c1[v] ^ std::uint64_t{key0};
+      c2[v] = p0 >> 32 ^ c3[v] ^ std::uint64_t{key1};
+      c1[v] = p1 & kLow;
+      c3[v] = p0 & kLow;
+    }
     key0 += kPhiloxKeyStep0;
     key1 += kPhiloxKeyStep1;
   }
-  for (int j = 0; j < kCounters; ++j) {
-    words[4 * j] = c0[j];
-    words[4 * j + 1] = c1[j];
-    words[4 * j + 2] = c2[j];
-    words[4 * j + 3] = c3[j];
+  // A counter's words lie one behind the other: two words to a lane of 64 bits.
+  for (int v = 0; v < kVectors; ++v) {
+    const Lanes low = c0[v] | c1[v] << 32;
+    const Lanes high = c2[v] | c3[v] << 32;
+    for (int j = 0; j < kLanes; ++j) {
+      const std::uint64_t both[2] = {low[j], high[j]};
+      __builtin_memcpy(words + 4 * (v * kLanes + j), both, sizeof(both));
+    }
   }
 }
 

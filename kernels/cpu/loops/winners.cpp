@@ -5,32 +5,11 @@
 // image: kTaps x kVectors sums stay in registers while a list of winners is walked.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
+#include "kernels/cpu/loops/winner_lists.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
-
-// Where in the padded image the filter lies that made the winner of window (py, px); in floats.
-HOST_DEVICE std::int32_t filter_corner(const WinnerLoop& loop, int py, int px, int winner) {
-  const int row = (py * loop.window.stride + winner / loop.window.size) * loop.stride;
-  const int column = (px * loop.window.stride + winner % loop.window.size) * loop.stride;
-  return (row * loop.width + column) * loop.channels;
-}
-
-// The live winners of one image by output channel: entries of channel k begin at k * windows.
-void list_by_channel(const WinnerLoop& loop, const float* dy, const std::uint8_t* winner,
-                     WinnerLists& lists) {
-  const int windows = loop.pooled.h * loop.pooled.w;
-  for (int k = 0; k < loop.pooled.c; ++k) lists.count[k] = 0;
-  for (int py = 0; py < loop.pooled.h; ++py) {
-    for (int px = 0; px < loop.pooled.w; ++px) {
-      for (int k = 0; k < loop.pooled.c; ++k, ++dy, ++winner) {
-        if (*winner == kNoWinner) continue;
-        lists.entries[k * windows + lists.count[k]++] = {filter_corner(loop, py, px, *winner), *dy};
-      }
-    }
-  }
-}
 
 // sum[t, v] += gradient * image over the winners of one output channel.
 template <int kLanes, int kVectors, int kTaps>
@@ -101,23 +80,6 @@ void data_taps(const WinnerLoop& loop, const WinnerLists& lists, const float* w,
   }
 }
 
-// Calls body<vectors, taps>(ky, kx, c) so that every tap and channel is covered once, filter rows outermost.
-template <int kLanes, typename Body>
-HOST_DEVICE void cover(const WinnerLoop& loop, const Body& body) {
-  const auto taps = [&]<int kVectors>(int ky, int c) {
-    int kx = 0;
-    for (; kx + 5 <= loop.kernel; kx += 5) body.template operator()<kVectors, 5>(ky, kx, c);
-    for (; kx + 3 <= loop.kernel; kx += 3) body.template operator()<kVectors, 3>(ky, kx, c);
-    for (; kx < loop.kernel; ++kx) body.template operator()<kVectors, 1>(ky, kx, c);
-  };
-  for (int ky = 0; ky < loop.kernel; ++ky) {
-    int c = 0;
-    for (; c + 3 * kLanes <= loop.channels; c += 3 * kLanes) taps.template operator()<3>(ky, c);
-    for (; c + 2 * kLanes <= loop.channels; c += 2 * kLanes) taps.template operator()<2>(ky, c);
-    for (; c < loop.channels; c += kLanes) taps.template operator()<1>(ky, c);
-  }
-}
-
 template <int kLanes>
 void weights(const WinnerLoop& loop, const WinnerLists& lists, const float* image, float* dw) {
   cover<kLanes>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
@@ -130,28 +92,6 @@ void data(const WinnerLoop& loop, const WinnerLists& lists, const float* w, floa
   cover<kLanes>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
     data_taps<kLanes, kVectors, kTaps>(loop, lists, w, dx, ky, kx, c);
   });
-}
-
-// The live winners of one image by their place in it: of every window, one group for each position that won.
-void list_by_place(const WinnerLoop& loop, const float* dy, const std::uint8_t* winner, WinnerLists& lists) {
-  const int filter = loop.kernel * loop.kernel * loop.channels;
-  const int positions = loop.window.size * loop.window.size;
-  WinnerEntry* next = lists.entries;
-  lists.groups = 0;
-  for (int py = 0; py < loop.pooled.h; ++py) {
-    for (int px = 0; px < loop.pooled.w; ++px, dy += loop.pooled.c, winner += loop.pooled.c) {
-      for (int position = 0; position < positions; ++position) {
-        const WinnerEntry* begin = next;
-        for (int k = 0; k < loop.pooled.c; ++k) {
-          *next = {k * filter, dy[k]};
-          next += winner[k] == position ? 1 : 0;
-        }
-        if (next == begin) continue;
-        lists.count[lists.groups] = static_cast<std::int32_t>(next - begin);
-        lists.place[lists.groups++] = filter_corner(loop, py, px, position);
-      }
-    }
-  }
 }
 
 }  // namespace
