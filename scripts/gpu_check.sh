@@ -12,6 +12,7 @@
 #   sanitizer    compute-sanitizer's four tools                       75 s
 #   accuracy     each network by its recipe                           80 s
 #   benchmark    against PyTorch and JAX in the same run             260 s
+#   precisions   each network in each precision, 10 seeds; by name   560 s
 # --stages names some of them (commas between). A stage that passed is not run again on the same build; --again runs
 # it. --out: folder of stages, plans and record [build/gpu_check, or gpu_check in a bundle; the record goes to
 # benchmarks/records]. --patience multiplies the limits, for slow GPUs. GPU_CHECK_PYTHON: the peers' Python [python3].

@@ -25,6 +25,8 @@ TEST_F(ProgramPrecision, IsFp32UnlessTheRecipeListsAFasterOne) {
   EXPECT_EQ(precision_of("listed", small_training()), cpu_has(Precision::bf16) ? "bf16" : "fp32");
   EXPECT_EQ(precision_of("without", small_training(), kWithoutBf16), "fp32");
   EXPECT_EQ(precision_of("asked", small_training({"--precision", "fp32"})), "fp32");
+  const Outcome told = trainer(small_training({"--no-save", "--json"}));
+  EXPECT_EQ(json_lines(told.out)[0]["precision"], cpu_has(Precision::bf16) ? "bf16" : "fp32");
 }
 
 TEST_F(ProgramPrecision, IsRefusedWithTheReasonWhereTheProcessorHasNone) {

@@ -49,7 +49,7 @@ class ProgramTest : public testing::Test {
     return ChildProcess(command(arguments), options(environment)).wait();
   }
 
-  // A line of the shell, in which $T is the program.
+  // A line of the shell, in which "$T" is the program.
   Outcome shell(const std::string& line, const Words& environment = {}) const {
     Words all{"T=" TRAINER_BINARY};
     all.insert(all.end(), environment.begin(), environment.end());

@@ -203,6 +203,7 @@ class TrainingRun final : public LoopObserver {
     }
     ordered_json event{{"event", "run"}, {"model", setup_.spec.name}, {"seed", setup_.settings.seed}};
     event["folder"] = folder_ ? folder_->path().string() : "";
+    event["precision"] = precision_name(device_.precision);
     event["device"] = device_json(info_, device_.gpu_reason);
     event["plan"] = ordered_json::parse(plan_json(setup_.plan, setup_.spec));
     console_.json(event);

@@ -62,9 +62,11 @@ struct WinnerEntry {
   float gradient;
 };
 
+constexpr std::size_t kSpareEntries = 8;
+
 // Scratch of one thread, the caller's.
 struct WinnerLists {
-  WinnerEntry* entries;  // [pooled.size() + 1]
+  WinnerEntry* entries;  // [pooled.size() + kSpareEntries]: whole vectors of them are written
   std::int32_t* count;   // [max(pooled.c, groups)]: of each group
   std::int32_t* place;   // [groups], where groups <= windows * min(positions of a window, pooled.c)
   int groups;
@@ -133,7 +135,10 @@ struct Bf16Loops {
 
   void (*to_bf16)(const float* from, std::uint16_t* to, std::size_t count);  // to the nearest, ties to even
 
-  // As those of Loops, with image and w cast; gradients are rounded on the way, sums are fp32.
+  // `channels` floats of each pixel to as many as fill vectors of `lanes`, in the order that the next two
+  // want.
+  void (*winner_channels)(const float* from, std::uint16_t* to, int channels, std::size_t pixels);
+  // As those of Loops, on image and w of winner_channels; gradients are rounded on the way, sums are fp32.
   void (*winner_weights)(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* image,
                          const float* dy, const std::uint8_t* winner, float* dw, float* db);
   void (*winner_data)(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* w, const float* dy,

@@ -10,25 +10,35 @@
 
 namespace trainer::cpu {
 
-// Copies `rows` rows of `count` values between arrays of different strides.
-void WinnerBackward::copy_rows(const float* from, std::size_t from_stride, float* to, std::size_t to_stride,
-                               std::size_t rows, std::size_t count) const {
+namespace {
+
+// Copies `count` floats of each row between arrays of different strides.
+void copy_rows(const float* from, std::size_t from_stride, float* to, std::size_t to_stride, std::size_t rows,
+               std::size_t count) {
   for (std::size_t r = 0; r < rows; ++r)
     std::memcpy(to + r * to_stride, from + r * from_stride, count * sizeof(float));
 }
 
-// The same, cast. Rows that lie side by side in both are one.
-void WinnerBackward::copy_rows(const float* from, std::size_t from_stride, std::uint16_t* to,
-                               std::size_t to_stride, std::size_t rows, std::size_t count) const {
-  if (from_stride == count && to_stride == count) return context_.bf16->to_bf16(from, to, rows * count);
-  for (std::size_t r = 0; r < rows; ++r)
-    context_.bf16->to_bf16(from + r * from_stride, to + r * to_stride, count);
+}  // namespace
+
+void WinnerBackward::pad_channels(const float* from, float* to, std::size_t pixels) const {
+  const auto in = static_cast<std::size_t>(conv_.in.c);
+  copy_rows(from, in, to, static_cast<std::size_t>(loop_.channels), pixels, in);
+}
+
+void WinnerBackward::pad_channels(const float* from, std::uint16_t* to, std::size_t pixels) const {
+  bf16_->winner_channels(from, to, conv_.in.c, pixels);
+}
+
+void WinnerBackward::unpad_channels(const float* from, float* to, std::size_t pixels) const {
+  const auto in = static_cast<std::size_t>(conv_.in.c);
+  copy_rows(from, static_cast<std::size_t>(loop_.channels), to, in, pixels, in);
 }
 
 WinnerBackward::WinnerBackward(const CpuContext& context, const ConvDesc& desc, int batch)
     : context_(context), conv_(desc), batch_(batch) {
-  const int lanes =
-      context.bf16 != nullptr ? context.bf16->lanes : best_lanes(desc.in.c, context.loops.widest_lanes);
+  if (desc.in.c > context.loops.widest_lanes) bf16_ = context.bf16;  // fewer would fill half of its vectors
+  const int lanes = bf16_ != nullptr ? bf16_->lanes : best_lanes(desc.in.c, context.loops.widest_lanes);
   const int channels = (desc.in.c + lanes - 1) / lanes * lanes;
   const int width = desc.in.w + desc.pad.left + desc.pad.right;
   const int height = desc.in.h + desc.pad.top + desc.pad.bottom;
@@ -54,8 +64,8 @@ std::size_t WinnerBackward::carve(std::byte* workspace, int thread, Pieces& piec
     Pieces own = pieces;
     own.dw = carver.floats(filter_floats_ + outputs);
     own.image = carver.floats(image_floats_);
-    own.lists.entries =
-        reinterpret_cast<WinnerEntry*>(carver.bytes((loop_.pooled.size() + 1) * sizeof(WinnerEntry)));
+    own.lists.entries = reinterpret_cast<WinnerEntry*>(
+        carver.bytes((loop_.pooled.size() + kSpareEntries) * sizeof(WinnerEntry)));
     own.lists.count = reinterpret_cast<std::int32_t*>(carver.bytes(groups * sizeof(std::int32_t)));
     own.lists.place = reinterpret_cast<std::int32_t*>(carver.bytes(groups * sizeof(std::int32_t)));
     if (t == thread) pieces = own;
@@ -83,7 +93,7 @@ void WinnerBackward::pad(const float* x, T* image) const {
   for (int y = 0; y < conv_.in.h; ++y) {
     T* to = image + (static_cast<std::size_t>(y) + conv_.pad.top) * row + conv_.pad.left * channels;
     const float* from = x + static_cast<std::size_t>(y) * conv_.in.w * in;
-    copy_rows(from, in, to, channels, static_cast<std::size_t>(conv_.in.w), in);
+    pad_channels(from, to, static_cast<std::size_t>(conv_.in.w));
   }
 }
 
@@ -94,8 +104,8 @@ void WinnerBackward::unpad(const float* image, float* dx) const {
   for (int y = 0; y < conv_.in.h; ++y) {
     const float* from =
         image + (static_cast<std::size_t>(y) + conv_.pad.top) * row + conv_.pad.left * channels;
-    copy_rows(from, channels, dx + static_cast<std::size_t>(y) * conv_.in.w * in, in,
-              static_cast<std::size_t>(conv_.in.w), in);
+    unpad_channels(from, dx + static_cast<std::size_t>(y) * conv_.in.w * in,
+                   static_cast<std::size_t>(conv_.in.w));
   }
 }
 
@@ -106,19 +116,19 @@ void WinnerBackward::run_share(const Args& args, std::size_t begin, std::size_t 
     const std::uint8_t* winners = args.winners + n * loop_.pooled.size();
     const float* x = args.x + n * conv_.in.size();
     float* db = p.dw + filter_floats_;
-    if (context_.bf16 != nullptr) {
+    if (bf16_ != nullptr) {
       auto* image = reinterpret_cast<std::uint16_t*>(p.image);
       pad(x, image);
-      context_.bf16->winner_weights(loop_, lists, image, dy, winners, p.dw, db);
+      bf16_->winner_weights(loop_, lists, image, dy, winners, p.dw, db);
     } else {
       pad(x, p.image);
       context_.loops.winner_weights(loop_, lists, p.image, dy, winners, p.dw, db);
     }
     if (args.dx == nullptr) continue;
     std::memset(p.image, 0, image_floats_ * sizeof(float));
-    if (context_.bf16 != nullptr) {
+    if (bf16_ != nullptr) {
       const auto* w = reinterpret_cast<const std::uint16_t*>(p.w);
-      context_.bf16->winner_data(loop_, lists, w, dy, winners, p.image);
+      bf16_->winner_data(loop_, lists, w, dy, winners, p.image);
     } else {
       context_.loops.winner_data(loop_, lists, p.w, dy, winners, p.image);
     }
@@ -127,17 +137,15 @@ void WinnerBackward::run_share(const Args& args, std::size_t begin, std::size_t 
 }
 
 void WinnerBackward::run(const Args& args) const {
-  const auto in = static_cast<std::size_t>(conv_.in.c);
-  const auto channels = static_cast<std::size_t>(loop_.channels);
   const auto outputs = static_cast<std::size_t>(conv_.out);
-  const std::size_t taps = filter_floats_ / channels;
+  const std::size_t taps = filter_floats_ / static_cast<std::size_t>(loop_.channels);
   const Pieces first = pieces(args.workspace, 0);
   if (args.dx != nullptr) {
     std::memset(first.w, 0, filter_floats_ * sizeof(float));
-    if (context_.bf16 != nullptr) {
-      copy_rows(args.w, in, reinterpret_cast<std::uint16_t*>(first.w), channels, taps, in);
+    if (bf16_ != nullptr) {
+      pad_channels(args.w, reinterpret_cast<std::uint16_t*>(first.w), taps);
     } else {
-      copy_rows(args.w, in, first.w, channels, taps, in);
+      pad_channels(args.w, first.w, taps);
     }
   }
   for (int t = 0; t < context_.threads; ++t) {
@@ -149,7 +157,7 @@ void WinnerBackward::run(const Args& args) const {
   for (int t = 1; t < context_.threads; ++t) {
     context_.loops.add(pieces(args.workspace, t).dw, first.dw, 0, filter_floats_ + outputs);
   }
-  copy_rows(first.dw, channels, args.dw, in, taps, in);
+  unpad_channels(first.dw, args.dw, taps);
   if (args.db != nullptr) std::memcpy(args.db, first.dw + filter_floats_, outputs * sizeof(float));
 }
 

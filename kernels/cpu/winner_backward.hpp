@@ -40,14 +40,15 @@ class WinnerBackward {
   std::size_t carve(std::byte* workspace, int thread, Pieces& pieces) const;
   template <typename T>
   void pad(const float* x, T* image) const;
-  void copy_rows(const float* from, std::size_t from_stride, float* to, std::size_t to_stride,
-                 std::size_t rows, std::size_t count) const;
-  void copy_rows(const float* from, std::size_t from_stride, std::uint16_t* to, std::size_t to_stride,
-                 std::size_t rows, std::size_t count) const;
+  // [pixels, in.c] to [pixels, channels] of the loops, and back.
+  void pad_channels(const float* from, float* to, std::size_t pixels) const;
+  void pad_channels(const float* from, std::uint16_t* to, std::size_t pixels) const;
+  void unpad_channels(const float* from, float* to, std::size_t pixels) const;
   void unpad(const float* image, float* dx) const;
   void run_share(const Args& args, std::size_t begin, std::size_t end, const Pieces& p) const;
 
   const CpuContext& context_;
+  const Bf16Loops* bf16_ = nullptr;  // null: the loops for fp32
   ConvDesc conv_;
   int batch_;
   WinnerLoop loop_;

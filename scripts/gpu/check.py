@@ -29,6 +29,7 @@ STAGES = {
     "nodes": (stages.nodes, 25, ["stages.py"]),
     "sanitizer": (sanitizer.sanitizer, 75, ["sanitizer.py", "planted_fault.cu"]),
     "accuracy": (stages.accuracy, 80, ["stages.py"]),
+    "precisions": (stages.precisions, 560, ["stages.py"]),
     "benchmark": (stages.benchmark, 260, ["stages.py", *(f"../../benchmarks/{name}.py" for name in (
         "gpu_vs_torch", "gpu_sides", "nvml", "peer", "torch_gpu_peer", "jax_gpu_peer"))]),
 }
@@ -139,7 +140,7 @@ def parse():
     for name in ("root", "trainer", "tests", "work", "records"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--libraries", default="")
-    parser.add_argument("--stages", default=",".join(STAGES))
+    parser.add_argument("--stages", default=",".join(name for name in STAGES if name != "precisions"))
     parser.add_argument("--patience", type=float, default=1)
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--command", default="gpu_check.sh")

@@ -20,6 +20,8 @@ ACCURACY = [("quick", 1, 30, 99.0), ("quick", None, 10, 99.2), ("lenet", None, 3
             ("cntk-convnet", None, 5, 99.4), ("tf-convolutional", None, 3, 99.1), ("pytorch-example", None, 3, 99.0),
             ("tf-sample", None, 3, 95.0)]
 
+PRECISION_SEEDS = 10
+
 MOST_NODES = {"quick": 14}  # kernels and copies of a training step
 NETWORKS = ["quick", "lenet", "cntk-sample", "cntk-convnet", "pytorch-example", "tf-convolutional", "tf-sample"]
 
@@ -124,12 +126,13 @@ def nodes(machine, _device):
     return Outcome("failed", "; ".join(failures), details) if failures else Outcome("passed", ", ".join(texts), details)
 
 
-def accuracy_of(machine, model, epochs, seeds):
+def accuracy_of(machine, model, epochs, seeds, precision=None):
     """Percent of each seed, in order; a training that fails is an error text instead."""
     values = []
     for seed in range(1, seeds + 1):
-        length = ["--epochs", str(epochs)] if epochs else []
-        ran, events = machine.train("--model", model, "--seed", str(seed), "--no-save", *length)
+        more = ["--epochs", str(epochs)] if epochs else []
+        more += ["--precision", precision] if precision else []
+        ran, events = machine.train("--model", model, "--seed", str(seed), "--no-save", *more)
         test = events.get("end", {}).get("test", {})
         if ran.code != 0 or test.get("images") != 10000:
             return values, f"{model}, seed {seed}: exit {ran.code}: {last_line(ran.output)}"
@@ -162,6 +165,34 @@ def accuracy(machine, _device):
     if failures:
         return Outcome("failed", "; ".join(failures), details)
     return Outcome("passed", f"{len(ACCURACY)} rows reach their minimum", details)
+
+
+def precisions(machine, device):
+    """Each network by its recipe in each precision: which of them a recipe may list. It measures, it does not judge."""
+    words = ["fp32", "tf32", "fp16", "bf16"] if device["gpu"]["major"] >= 8 else ["fp32", "fp16"]
+    details, kept = {"rows": []}, {}
+    for model in NETWORKS:
+        exact = None
+        for precision in words:
+            row = {"model": model, "precision": precision, "seeds": PRECISION_SEEDS}
+            details["rows"].append(row)
+            try:
+                row["runs"], row["error"] = accuracy_of(machine, model, None, PRECISION_SEEDS, precision)
+            except OutOfTime as late:
+                return Outcome("failed", f"{model}, {precision}: {late}", details)
+            if row["error"]:
+                say(f"  {model:17} {precision}: {row['error']}")
+                continue
+            row["mean_percent"] = sum(run["percent"] for run in row["runs"]) / PRECISION_SEEDS
+            row["median_seconds"] = sorted(run["seconds"] for run in row["runs"])[PRECISION_SEEDS // 2]
+            exact = row["mean_percent"] if precision == "fp32" else exact
+            row["keeps_accuracy"] = exact is not None and row["mean_percent"] >= exact - 0.05
+            if precision != "fp32" and row["keeps_accuracy"]:
+                kept.setdefault(model, []).append(precision)
+            say(f"  {model:17} {precision}: mean {row['mean_percent']:.3f} %, {row['median_seconds']:.3f} s"
+                f"{'' if row['keeps_accuracy'] else ', MORE THAN 0.05 POINTS BELOW fp32'}")
+    text = "; ".join(f"{model}: {', '.join(names)}" for model, names in kept.items())
+    return Outcome("passed", f"as good as fp32: {text or 'none'}", details)
 
 
 def benchmark(machine, _device):

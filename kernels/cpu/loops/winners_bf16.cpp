@@ -1,6 +1,10 @@
 // winners.cpp for processors that multiply bf16: an instruction (VDPBF16PS) takes two products to a lane, so
 // two winners are walked at a time, the channels of the one between those of the other. Sums are fp32. This
 // file is compiled for those processors alone.
+//
+// The cheapest way to bring two vectors between each other works on quarters of them, four channels at a
+// time. Cast channels are therefore stored in such an order that the sums come out in theirs: of every 32,
+// the first four of either half, then the next four.
 #include <immintrin.h>
 
 #include "kernels/cpu/loops/winner_lists.hpp"
@@ -9,18 +13,8 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-constexpr int kLanes = 16;  // channels to a vector of sums
-
-// Channels of a and b in turn: a0 b0 a1 b1 ...
-HOST_DEVICE __m512bh in_turn(const std::uint16_t* a, const std::uint16_t* b) {
-  alignas(64) static constexpr std::uint16_t kOrder[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
-                                                           37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
-                                                           11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
-  const auto channels = [](const std::uint16_t* at) {
-    return _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
-  };
-  return (__m512bh)_mm512_permutex2var_epi16(channels(a), _mm512_load_si512(kOrder), channels(b));
-}
+constexpr int kLanes = 16;         // sums in a vector
+constexpr int kCast = 2 * kLanes;  // cast channels in a vector
 
 // The gradients of two entries, rounded to bf16, in every lane.
 HOST_DEVICE __m512bh gradients_of(const WinnerEntry* pair) {
@@ -33,18 +27,21 @@ HOST_DEVICE __m512bh gradients_of(const WinnerEntry* pair) {
 template <int kVectors, int kTaps>
 HOST_DEVICE void add_row(const WinnerEntry* entries, int count, const std::uint16_t* values, int channels,
                          float* sums) {
-  __m512 sum[kTaps][kVectors];
+  __m512 sum[kTaps][2 * kVectors];
   for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < kVectors; ++v) sum[t][v] = _mm512_loadu_ps(sums + t * channels + v * kLanes);
+    for (int v = 0; v < 2 * kVectors; ++v) sum[t][v] = _mm512_loadu_ps(sums + t * channels + v * kLanes);
   }
   const auto add = [&](const WinnerEntry* pair) {
     const __m512bh gradients = gradients_of(pair);
-    const std::uint16_t* a = values + pair[0].at;
-    const std::uint16_t* b = values + pair[1].at;
+    const std::uint16_t* first = values + pair[0].at;
+    const std::uint16_t* second = values + pair[1].at;
     for (int t = 0; t < kTaps; ++t) {
       for (int v = 0; v < kVectors; ++v) {
-        const int at = t * channels + v * kLanes;
-        sum[t][v] = _mm512_dpbf16_ps(sum[t][v], in_turn(a + at, b + at), gradients);
+        const __m512i a = _mm512_loadu_si512(first + t * channels + v * kCast);
+        const __m512i b = _mm512_loadu_si512(second + t * channels + v * kCast);
+        __m512* two = &sum[t][2 * v];
+        two[0] = _mm512_dpbf16_ps(two[0], (__m512bh)_mm512_unpacklo_epi16(a, b), gradients);
+        two[1] = _mm512_dpbf16_ps(two[1], (__m512bh)_mm512_unpackhi_epi16(a, b), gradients);
       }
     }
   };
@@ -54,7 +51,7 @@ HOST_DEVICE void add_row(const WinnerEntry* entries, int count, const std::uint1
     add(last);
   }
   for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < kVectors; ++v) _mm512_storeu_ps(sums + t * channels + v * kLanes, sum[t][v]);
+    for (int v = 0; v < 2 * kVectors; ++v) _mm512_storeu_ps(sums + t * channels + v * kLanes, sum[t][v]);
   }
 }
 
@@ -68,6 +65,20 @@ void to_bf16(const float* from, std::uint16_t* to, std::size_t count) {
   _mm256_mask_storeu_epi16(to, rest, rounded);
 }
 
+void winner_channels(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
+  const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);  // of four channels each
+  for (; pixels > 0; --pixels, from += channels) {
+    for (int c = 0; c < channels; c += kCast, to += kCast) {
+      const int left = channels - c;
+      const auto all = left >= kCast ? ~0U : (1U << static_cast<unsigned>(left)) - 1;
+      const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(all), from + c);
+      const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(all >> 16U), from + c + kLanes);
+      const auto rounded = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+      _mm512_storeu_si512(to, _mm512_permutexvar_epi64(order, rounded));
+    }
+  }
+}
+
 void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* image, const float* dy,
                     const std::uint8_t* winner, float* dw, float* db) {
   list_by_channel(loop, dy, winner, lists);
@@ -75,7 +86,7 @@ void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const std::uint1
   for (int k = 0; k < loop.pooled.c; ++k) {
     for (int i = 0; i < lists.count[k]; ++i) db[k] += lists.entries[k * windows + i].gradient;
   }
-  cover<kLanes>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
+  cover<kCast>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
     const std::uint16_t* pixels = image + (ky * loop.width + kx) * loop.channels + c;
     for (int k = 0; k < loop.pooled.c; ++k) {
       float* taps = dw + ((k * loop.kernel + ky) * loop.kernel + kx) * loop.channels + c;
@@ -87,7 +98,7 @@ void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const std::uint1
 void winner_data(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* w, const float* dy,
                  const std::uint8_t* winner, float* dx) {
   list_by_place(loop, dy, winner, lists);
-  cover<kLanes>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
+  cover<kCast>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
     const std::uint16_t* filter = w + (ky * loop.kernel + kx) * loop.channels + c;
     float* pixels = dx + (ky * loop.width + kx) * loop.channels + c;
     const WinnerEntry* entries = lists.entries;
@@ -102,7 +113,12 @@ void winner_data(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t
 
 const Bf16Loops& bf16_table() {
   static constexpr Bf16Loops kTable{
-      .lanes = kLanes, .to_bf16 = to_bf16, .winner_weights = winner_weights, .winner_data = winner_data};
+      .lanes = kCast,
+      .to_bf16 = to_bf16,
+      .winner_channels = winner_channels,
+      .winner_weights = winner_weights,
+      .winner_data = winner_data,
+  };
   return kTable;
 }
 
