@@ -18,6 +18,7 @@
 #include "kernels/math/schedule.hpp"
 #include "kernels/op.hpp"
 #include "kernels/precision.hpp"
+#include "kernels/stopwatch.hpp"
 
 namespace trainer {
 
@@ -87,6 +88,8 @@ class Backend {
 
   // What maps are stored as. Where it is not fp32, ops are given a cast copy of the weights beside them.
   virtual Element element() const { return Element::fp32; }
+  // Of the channels of maps inside a network, for the backend's fastest products.
+  virtual int channel_multiple() const { return 1; }
   // The head's gradient is that of the loss times this, and so are all that follow from it; update() takes it
   // out again. A power of two that lifts small gradients into the range of fp16.
   virtual float loss_scale() const { return 1; }
@@ -106,6 +109,8 @@ class Backend {
   // True while so many launches are in flight that the host should look around before the next one.
   virtual bool busy() const = 0;
   virtual void wait() = 0;  // until everything launched is done
+  // For launches that are not recorded.
+  virtual std::unique_ptr<Stopwatch> stopwatch() { return std::make_unique<HostStopwatch>(); }
 
  protected:
   Backend() = default;

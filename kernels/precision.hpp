@@ -1,5 +1,7 @@
 // The precision of products: what their inputs are rounded to. Sums are taken in fp32, and weights, optimiser
-// state, logits and the loss are fp32 in every precision ("mixed precision", Micikevicius et al. 2018).
+// state, logits and the loss are fp32 in every precision ("mixed precision", Micikevicius et al. 2018). The
+// GPU engine stores all maps, and convolutions' gradients of their weights, in fp16 and bf16; the CPU engine
+// casts on the way into a product. Filters of a grey picture's convolution are never rounded.
 #pragma once
 
 #include <cstddef>

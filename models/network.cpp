@@ -45,6 +45,7 @@ void launch_observed(StepObserver* observer, const StepPart& part, const auto& l
 
 Network::Network(const Plan& plan, Backend& backend, Purpose purpose, const Optimizer& optimizer)
     : plan_(plan),
+      padding_(pad_channels(plan, backend.channel_multiple())),
       backend_(backend),
       purpose_(purpose),
       slot_count_(purpose == Purpose::training ? optimizer_slots(optimizer) : 0) {
@@ -58,7 +59,7 @@ void Network::prepare_ops() {
   std::size_t workspace = 0;
   for (const PlannedOp& planned : plan_.ops) {
     Stage stage;
-    stage.op = backend_.prepare(planned.desc, plan_.input.batch, planned.wants_dx);
+    stage.op = backend_.prepare(padding_.ops[stages_.size()], plan_.input.batch, planned.wants_dx);
     workspace = std::max(workspace, stage.op->workspace_bytes());
     stages_.push_back(std::move(stage));
   }
@@ -151,6 +152,10 @@ void* Network::cast_of(const Slot& slot) const {
   return casts_.data() + slot.offset * element_bytes(backend_.element());
 }
 
+const PaddedParameter& Network::padding_of(const NetworkTensor& tensor) const {
+  return padding_.parameters[static_cast<std::size_t>(tensor.op)][static_cast<std::size_t>(tensor.parameter)];
+}
+
 float* Network::address_of(const NetworkTensor& tensor) const {
   const Slot& slot = stages_[tensor.op].slots[tensor.parameter];
   return tensor.arena == 0 ? value_of(slot) : slots_[tensor.arena - 1].floats() + slot.offset;
@@ -161,9 +166,10 @@ std::vector<float> Network::read(const NetworkTensor& tensor) const {
   std::vector<float> stored(op.stored_count(tensor.parameter));
   backend_.download(stored.data(), reinterpret_cast<const std::byte*>(address_of(tensor)),
                     stored.size() * sizeof(float));
-  std::vector<float> values(tensor.count);
-  op.fetch(tensor.parameter, stored.data(), values.data());
-  return values;
+  const PaddedParameter& padding = padding_of(tensor);
+  std::vector<float> padded(padding.padded_count());
+  op.fetch(tensor.parameter, stored.data(), padded.data());
+  return padding.unpad(padded);
 }
 
 void Network::write(const NetworkTensor& tensor, const std::vector<float>& values) {
@@ -172,7 +178,7 @@ void Network::write(const NetworkTensor& tensor, const std::vector<float>& value
   }
   const Op& op = *stages_[tensor.op].op;
   std::vector<float> stored(op.stored_count(tensor.parameter));
-  op.store(tensor.parameter, values.data(), stored.data());
+  op.store(tensor.parameter, padding_of(tensor).pad(values).data(), stored.data());
   backend_.upload(reinterpret_cast<std::byte*>(address_of(tensor)), stored.data(),
                   stored.size() * sizeof(float));
   void* cast = tensor.arena == 0 ? cast_of(stages_[tensor.op].slots[tensor.parameter]) : nullptr;

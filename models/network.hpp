@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
+#include "models/padding.hpp"
 #include "models/plan.hpp"
 
 namespace trainer {
@@ -114,12 +115,14 @@ class Network {
   std::size_t map_bytes(const Shape& shape) const;  // of a batch of them
   float* value_of(const Slot& slot) const;
   void* cast_of(const Slot& slot) const;  // null where maps are fp32
+  const PaddedParameter& padding_of(const NetworkTensor& tensor) const;
   float* address_of(const NetworkTensor& tensor) const;
   OpArgs arguments(std::size_t index, Mode mode, StepState* state) const;
   void forward(const StepInput& input, Mode mode, StepState* state, StepObserver* observer);
   void backward(StepObserver* observer);
 
   Plan plan_;
+  PaddedPlan padding_;
   Backend& backend_;
   Purpose purpose_;
   int slot_count_;

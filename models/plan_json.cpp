@@ -85,6 +85,12 @@ Json to_json(const Recipe& recipe) {
   if (recipe.steps) json["steps"] = *recipe.steps;
   json["order"] = order_word(recipe.order);
   json["last_batch"] = last_batch_word(recipe.last_batch);
+  for (const auto& [engine, precisions] :
+       {std::pair{"cpu", recipe.precisions.cpu}, {"cuda", recipe.precisions.cuda}}) {
+    json["precisions"][engine] = Json::array();
+    for (const Precision precision : precisions)
+      json["precisions"][engine].push_back(precision_name(precision));
+  }
   json["hold_out_first"] = recipe.hold_out_first;
   json["report_test_first"] = recipe.report_test_first;
   return json;

@@ -117,6 +117,20 @@ std::string batch_text(const Recipe& recipe, int batch) {
   return fmt::format("{}{}, order {}, {}", batch, own, order_word(recipe.order), end);
 }
 
+std::string names(const std::vector<Precision>& precisions) {
+  std::vector<const char*> all;
+  for (const Precision precision : precisions) all.push_back(precision_name(precision));
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
+// "on a CPU bf16, on a GPU bf16, tf32"; empty: none.
+std::string precisions_text(const RecipePrecisions& precisions) {
+  std::string text;
+  if (!precisions.cpu.empty()) text = "on a CPU " + names(precisions.cpu);
+  if (!precisions.cuda.empty()) text += (text.empty() ? "on a GPU " : ", on a GPU ") + names(precisions.cuda);
+  return text;
+}
+
 std::string length_text(const Recipe& recipe) {
   if (recipe.steps) return grouped(static_cast<std::uint64_t>(*recipe.steps)) + " steps";
   const int epochs = recipe.epochs.value_or(0);
@@ -143,6 +157,8 @@ std::string recipe_text(const Plan& plan, const Spec& spec) {
   if (recipe.weight_decay > 0) text += line("decay", decay_text(recipe));
   text += line("batch", batch_text(recipe, plan.input.batch));
   text += line("length", length_text(recipe));
+  if (const std::string precisions = precisions_text(recipe.precisions); !precisions.empty())
+    text += line("precisions", "as good as fp32: " + precisions);
   if (recipe.hold_out_first > 0) {
     text += line("held out", fmt::format("the first {} training images",
                                          grouped(static_cast<std::uint64_t>(recipe.hold_out_first))));

@@ -9,10 +9,10 @@ database=$root/build/tidy
 
 say() { printf '%s\n' "$*" >&2; }
 
-# write_database: the build's commands without what is GCC's own: its precompiled headers, a warning, pragmas.
+# write_database: the build's commands without what is GCC's own: its precompiled headers, two warnings, pragmas.
 write_database() {
   mkdir -p "$database"
-  sed -E 's/ -Winvalid-pch//; s/ -include [^ ]*cmake_pch\.hxx//; s/ -Wno-restrict//; s/ -Wall / -Wall -Wno-unknown-pragmas /' \
+  sed -E 's/ -Winvalid-pch//; s/ -include [^ ]*cmake_pch\.hxx//; s/ -Wno-restrict//; s/ -Wno-maybe-uninitialized//; s/ -Wall / -Wall -Wno-unknown-pragmas /' \
     "$folder/compile_commands.json" >"$database/compile_commands.json"
 }
 

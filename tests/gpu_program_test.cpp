@@ -148,6 +148,13 @@ TEST_F(GpuProgram, TrainsAsWellInEveryPrecision) {
   expect_one_line(wrong, 2);
 }
 
+TEST_F(GpuProgram, AProfileIsTimedByTheDevicesEvents) {
+  const Outcome outcome = on_gpu(small_training({"--no-save", "--profile", "trace.json"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_PRED2(contains, outcome.out, "the device's events around each op");
+  EXPECT_TRUE(Json::parse(read_text(folder_ / "trace.json")).contains("traceEvents"));
+}
+
 TEST_F(GpuProgram, AnOldGpuIsRefusedThePrecisionsThatItDoesNotHave) {
   const Words t4{"TRAINER_EMULATOR_DEVICE=t4"};
   for (const std::string precision : {"tf32", "bf16"}) {

@@ -45,6 +45,7 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
     slot0_ = array(want_.slot0, "slot 0");
     slot1_ = array(want_.slot1, "slot 1");
     state_ = std::make_unique<DeviceArray>(backend(), std::vector<StepState>{state_at(0)}, "state");
+    cast_w_ = std::make_unique<DeviceMap>(backend(), std::vector<float>(kParameters), "cast weights");
   }
 
   Values padded(double reach) {
@@ -73,6 +74,7 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
                       .batching = batching_,
                       .segments = &segments_,
                       .w = w_->as<float>(),
+                      .cast_w = backend().element() == Element::fp32 ? nullptr : cast_w_->address(),
                       .dw = dw_->as<float>(),
                       .slot0 = slots > 0 ? slot0_->as<float>() : nullptr,
                       .slot1 = slots > 1 ? slot1_->as<float>() : nullptr,
@@ -105,6 +107,7 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
 
   reference::Learner want_;
   std::unique_ptr<DeviceArray> w_, dw_, slot0_, slot1_, state_;
+  std::unique_ptr<DeviceMap> cast_w_;
 
  private:
   std::mt19937 bits_{11};
@@ -134,7 +137,6 @@ TEST_P(Update, WidensAndUnscalesGradientsAndCastsTheWeights) {
   };
   std::vector<Segment> segments = segments_;
   segments[2].cast_gradient = true;
-  const DeviceMap cast_w(backend(), std::vector<float>(kParameters), "cast weights");
   for (std::uint64_t s = 0; s < 3; ++s) {
     Values dw = padded(0.1);
     const Segment& narrow = segments[2];
@@ -154,7 +156,7 @@ TEST_P(Update, WidensAndUnscalesGradientsAndCastsTheWeights) {
                       .batching = batching_,
                       .segments = &segments,
                       .w = w_->as<float>(),
-                      .cast_w = cast_w.address(),
+                      .cast_w = cast_w_->address(),
                       .dw = dw_->as<float>(),
                       .slot0 = slots > 0 ? slot0_->as<float>() : nullptr,
                       .slot1 = slots > 1 ? slot1_->as<float>() : nullptr,
@@ -163,9 +165,9 @@ TEST_P(Update, WidensAndUnscalesGradientsAndCastsTheWeights) {
     reference::update(c.optimizer, c.schedule, segments, s, s / 3, dw, want_);
     EXPECT_TRUE(near(w_->download<float>(), want_.w, Tolerance{.length = kSteps})) << "w in step " << s;
     const DeviceMap expected(backend(), w_->download<float>(), "w cast");
-    EXPECT_EQ(cast_w.array().download<std::uint16_t>(), expected.array().download<std::uint16_t>());
+    EXPECT_EQ(cast_w_->array().download<std::uint16_t>(), expected.array().download<std::uint16_t>());
   }
-  EXPECT_TRUE(cast_w.array().guards_whole());
+  EXPECT_TRUE(cast_w_->array().guards_whole());
 }
 
 TEST_P(Update, FreezesEveryBitFromTheFirstLossThatIsNotFinite) {
@@ -176,9 +178,11 @@ TEST_P(Update, FreezesEveryBitFromTheFirstLossThatIsNotFinite) {
     const auto w = w_->download<std::uint32_t>();
     const auto slot0 = slot0_->download<std::uint32_t>();
     const auto slot1 = slot1_->download<std::uint32_t>();
+    const auto cast = cast_w_->array().download<std::uint8_t>();
     step(bad);
     step(1);
     step(-bad);
+    EXPECT_EQ(cast_w_->array().download<std::uint8_t>(), cast);
     EXPECT_EQ(w_->download<std::uint32_t>(), w);
     EXPECT_EQ(slot0_->download<std::uint32_t>(), slot0);
     EXPECT_EQ(slot1_->download<std::uint32_t>(), slot1);

@@ -3,6 +3,7 @@
 // written in hexadecimal.
 #include "trainer/checkpoint.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -125,6 +126,19 @@ std::string engine_text(const DeviceInfo& info) {
                      info.cpu.instruction_set, info.cpu.loops);
 }
 
+namespace {
+
+// A weight may overflow in a step whose own loss is finite, in fp16 above all: what is on disk is better
+// then.
+void require_finite(const NetworkTensor& tensor, const std::vector<float>& values) {
+  if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return;
+  throw BackendError(fmt::format(
+      "{} holds values that are not finite and is not saved; try a lower --lr, or --precision bf16 or fp32",
+      tensor.name));
+}
+
+}  // namespace
+
 void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network,
                   const DeviceInfo& info, const LoopPosition* position) {
   Metadata metadata = describe_network(setup);
@@ -138,6 +152,7 @@ void save_network(const std::filesystem::path& path, const Setup& setup, const N
   for (const NetworkTensor& tensor : network.tensors()) {
     if (position == nullptr && tensor.arena > 0) continue;
     values.push_back(network.read(tensor));
+    require_finite(tensor, values.back());
     tensors.push_back({tensor.name, DType::kF32, shape_of(tensor), std::as_bytes(std::span(values.back()))});
   }
   write_safetensors(path, tensors, std::move(metadata));

@@ -40,7 +40,8 @@ RecipePrecisions trained_precision(const SavedNetwork& saved);
 // What decides the last bits of a training beside the number of threads: libraries and instruction sets.
 std::string engine_text(const DeviceInfo& info);
 
-// Writes the network's tensors; with `position` a checkpoint, without a model. Throws FileError.
+// Writes the network's tensors; with `position` a checkpoint, without a model. Throws FileError, and
+// BackendError for values that are not finite; a file that is there stays as it is then.
 void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network,
                   const DeviceInfo& info, const LoopPosition* position);
 

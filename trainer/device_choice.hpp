@@ -27,8 +27,8 @@ struct DeviceWish {
   std::filesystem::path plan_cache = {};  // see CudaOptions
 };
 
-// Throws UsageError for a word that is none of these, a number of threads below 1 or a precision that the
-// device does not have, BackendError with the reason when cuda is asked for and cannot be used.
+// Throws UsageError for a word that is none of these and a number of threads below 1, BackendError with the
+// reason when cuda is asked for and cannot be used, or a precision that the device does not have.
 DeviceChoice choose_device(const DeviceWish& wish);
 
 }  // namespace trainer

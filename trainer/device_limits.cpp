@@ -58,6 +58,8 @@ class LoneOp {
         op_(backend.prepare(desc, batch, false)),
         x_(backend.allocate(batch * in_shape(desc).size() * sizeof(float), "a measurement")),
         y_(backend.allocate(batch * out_shape(desc).size() * sizeof(float), "a measurement")),
+        cast_w_(backend.allocate(parameters(desc).empty() ? 0 : op_->stored_count(0) * sizeof(float),
+                                 "a measurement")),
         saved_(backend.allocate(op_->saved_bytes(), "a measurement")),
         workspace_(backend.allocate(op_->workspace_bytes(), "a measurement")),
         state_(backend.allocate(sizeof(StepState), "a measurement")) {
@@ -71,12 +73,13 @@ class LoneOp {
 
   double forward_seconds() {
     OpArgs args;
-    args.x = x_.floats();
-    args.y = y_.floats();
+    args.x = x_.data();
+    args.y = y_.data();
     args.saved = saved_.data();
     args.workspace = workspace_.data();
     args.state = state_.as<StepState>();
     if (!parameters_.empty()) args.w = parameters_[0].floats();
+    if (backend_.element() != Element::fp32) args.cast_w = cast_w_.data();
     if (parameters_.size() > 1) args.b = parameters_[1].floats();
     return fastest_seconds(backend_, [&] { op_->forward(args); });
   }
@@ -84,7 +87,7 @@ class LoneOp {
  private:
   Backend& backend_;
   std::unique_ptr<Op> op_;
-  Buffer x_, y_, saved_, workspace_, state_;
+  Buffer x_, y_, cast_w_, saved_, workspace_, state_;
   std::vector<Buffer> parameters_;
 };
 
@@ -127,10 +130,11 @@ DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info) {
             fmt::format("{} bit x 2 x {} MHz", gpu.bus_width_bits, gpu.memory_clock_khz / 1000)};
   }
   constexpr int kRows = 256;
-  constexpr int kFloats = 1 << 16;
-  LoneOp copy(backend, ReluDesc{{1, 1, kFloats}}, kRows);
-  return {2.0 * kRows * kFloats * sizeof(float) / copy.forward_seconds(),
-          "measured: ReLU from 64 MiB to 64 MiB"};
+  constexpr int kColumns = 1 << 16;
+  LoneOp copy(backend, ReluDesc{{1, 1, kColumns}}, kRows);
+  const std::size_t bytes = kRows * kColumns * element_bytes(backend.element());
+  return {2.0 * static_cast<double>(bytes) / copy.forward_seconds(),
+          fmt::format("measured: ReLU from {0} MiB to {0} MiB", bytes >> 20U)};
 }
 
 }  // namespace trainer

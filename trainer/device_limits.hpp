@@ -21,10 +21,11 @@ struct DeviceLimit {
 std::optional<int> flops_per_clock(int major, int minor, const std::string& precision);
 
 // In `precision` ("fp32", "tf32", ...), the one that `backend` was made with. Where it is measured: the best
-// of about 0.3 seconds of fp32 products of 2048 x 1024 by 1024 x 1024.
+// of about 0.3 seconds of products of 2048 x 1024 by 1024 x 1024, casts included where the engine makes them.
 DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std::string& precision);
 
-// Where it is measured: the best of about 0.3 seconds of a ReLU from 64 MiB to another 64 MiB.
+// Where it is measured: the best of about 0.3 seconds of a ReLU from 64 MiB to another 64 MiB (32 in 16
+// bits).
 DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info);
 
 }  // namespace trainer

@@ -30,14 +30,13 @@ std::uint64_t parameter_count(const PlannedOp& op) {
   return count;
 }
 
-// One fp32 number for each element, read or written once.
-std::uint64_t op_bytes(const PlannedOp& op, std::uint64_t batch, bool forward) {
-  const std::uint64_t x = batch * in_shape(op.desc).size();
-  const std::uint64_t y = batch * out_shape(op.desc).size();
-  const std::uint64_t w = parameter_count(op);
-  if (forward) return sizeof(float) * (x + w + y);
-  const std::uint64_t read = y + (w > 0 ? x + w : 0);
-  return sizeof(float) * (read + w + (op.wants_dx ? x : 0));
+// Every element read or written once: maps of `element` bytes, parameters and their gradients of fp32.
+std::uint64_t op_bytes(const PlannedOp& op, std::uint64_t batch, bool forward, std::uint64_t element) {
+  const std::uint64_t x = element * batch * in_shape(op.desc).size();
+  const std::uint64_t y = element * batch * out_shape(op.desc).size();
+  const std::uint64_t w = sizeof(float) * parameter_count(op);
+  if (forward) return x + w + y;
+  return y + (w > 0 ? x + w : 0) + w + (op.wants_dx ? x : 0);
 }
 
 std::uint64_t op_flops(const Plan& plan, const PlannedOp& op, bool forward) {
@@ -49,13 +48,13 @@ std::uint64_t op_flops(const Plan& plan, const PlannedOp& op, bool forward) {
   return flops * static_cast<std::uint64_t>(plan.input.batch);
 }
 
-ProfiledPart describe_part(const StepPart& part, const Setup& setup) {
+ProfiledPart describe_part(const StepPart& part, const Setup& setup, std::uint64_t element) {
   const Plan& plan = setup.plan;
   const auto batch = static_cast<std::uint64_t>(plan.input.batch);
   const std::uint64_t pixels = batch * plan.input.image.size();
   switch (part.kind) {
     case StepPart::Kind::gather:
-      return {"gather", "", "images to normalised floats", 0, 0, pixels * (1 + sizeof(float))};
+      return {"gather", "", "images to normalised floats", 0, 0, pixels * (1 + element)};
     case StepPart::Kind::update: {
       const auto slots = static_cast<std::uint64_t>(optimizer_slots(setup.rule.optimizer));
       const std::string text = optimizer_word(setup.rule.optimizer.kind);
@@ -68,40 +67,55 @@ ProfiledPart describe_part(const StepPart& part, const Setup& setup) {
   const PlannedOp& op = plan.ops[static_cast<std::size_t>(part.op)];
   const bool forward = part.kind == StepPart::Kind::forward;
   return {op.name, forward ? "forward" : "backward", describe(op.desc),
-          0,       op_flops(plan, op, forward),      op_bytes(op, batch, forward)};
+          0,       op_flops(plan, op, forward),      op_bytes(op, batch, forward, element)};
 }
 
+// A stopwatch a part, all read when the step is done: the device never waits for the host in between.
 class PartClock final : public StepObserver {
  public:
   PartClock(const Setup& setup, Backend& backend, Profile& profile)
       : setup_(setup), backend_(backend), profile_(profile) {}
 
-  void open_step() { next_ = 0; }
-  void close_step() { ++profile_.steps; }
+  void open_step() {
+    backend_.wait();
+    next_ = 0;
+    opened_ = Clock::now();
+  }
+
+  void close_step() {
+    backend_.wait();
+    double start = seconds_between(begun_, opened_);
+    for (std::size_t part = 0; part < watches_.size(); ++part) {
+      const double seconds = watches_[part]->seconds();
+      profile_.events.push_back({part, profile_.steps, start, seconds});
+      start += seconds;
+    }
+    ++profile_.steps;
+  }
 
   void before(const StepPart& part) override {
-    if (profile_.steps == 0) profile_.parts.push_back(describe_part(part, setup_));
+    if (profile_.steps == 0) {
+      profile_.parts.push_back(describe_part(part, setup_, element_bytes(backend_.element())));
+      watches_.push_back(backend_.stopwatch());
+    }
     ranges_.push(profile_.parts[next_].name + ' ' + profile_.parts[next_].direction);
-    backend_.wait();
-    start_ = Clock::now();
+    watches_[next_]->start();
   }
 
   void after(const StepPart& /*part*/) override {
-    backend_.wait();
-    const Clock::time_point end = Clock::now();
+    watches_[next_++]->stop();
     ranges_.pop();
-    profile_.events.push_back(
-        {next_++, profile_.steps, seconds_between(begun_, start_), seconds_between(start_, end)});
   }
 
  private:
   const Setup& setup_;
   Backend& backend_;
   Profile& profile_;
+  std::vector<std::unique_ptr<Stopwatch>> watches_;
   NvtxRanges ranges_;
   std::size_t next_ = 0;  // part of the step
   Clock::time_point begun_ = Clock::now();
-  Clock::time_point start_;
+  Clock::time_point opened_;
 };
 
 void take_medians(Profile& profile) {
@@ -145,6 +159,7 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
   profile.device = info.name;
   profile.precision = setup.settings.precision.value_or("fp32");
   profile.batch = setup.plan.input.batch;
+  profile.device_clock = backend.runs_ahead();
   profile.arithmetic = arithmetic_limit(backend, info, profile.precision);
   profile.memory = memory_limit(backend, info);
 

@@ -33,7 +33,8 @@ struct ProfiledPart {
 struct ProfiledEvent {
   std::size_t part = 0;
   std::uint64_t step = 0;
-  double start = 0;  // seconds since the first timed step began
+  double start =
+      0;  // seconds since the first timed step began, as if a step's parts followed without a pause
   double seconds = 0;
 };
 
@@ -42,6 +43,7 @@ struct Profile {
   std::string device;
   std::string precision;
   int batch = 0;
+  bool device_clock = false;        // the parts' times are the device's own, not the host's
   std::uint64_t steps = 0;          // timed
   std::vector<ProfiledPart> parts;  // in the step's order
   std::vector<ProfiledEvent> events;

@@ -61,8 +61,8 @@ std::string profile_table(const Profile& profile) {
                       "", profile.parts_seconds() * 1e3, profile.step_seconds * 1e3);
   return text + report_line("peak", limit_text(profile.arithmetic, "GFLOP/s")) +
          report_line("", limit_text(profile.memory, "GB/s")) +
-         report_line("",
-                     "host's clock, with a wait for the device around each op; bytes as if without caches") +
+         report_line("", fmt::format("{} around each op; bytes as if without caches",
+                                     profile.device_clock ? "the device's events" : "the host's clock")) +
          report_line(
              "", "FLOP as the plan counts them: an engine that leaves out products with 0 may pass the peak");
 }
@@ -73,6 +73,7 @@ ordered_json profile_json(const Profile& profile) {
                     {"device", profile.device},
                     {"batch", profile.batch},
                     {"precision", profile.precision},
+                    {"clock", profile.device_clock ? "device" : "host"},
                     {"steps", profile.steps},
                     {"step_seconds", profile.step_seconds},
                     {"peak_flops_per_second", profile.arithmetic.per_second},

@@ -85,20 +85,20 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
 }
 
 std::string changed_engine(const Resumed& resumed, const DeviceInfo& info, Precision precision) {
-  const std::string engine = engine_text(info);
   const SavedNetwork& saved = resumed.saved;
-  if (saved.engine != engine) {
-    return fmt::format("this run was begun on {}; it goes on with {}", saved.engine, engine);
+  const std::string begun = saved.settings.precision.value_or("fp32");
+  const std::string engine = engine_text(info);
+  std::string change;
+  if (begun != precision_name(precision)) {
+    change = fmt::format("this run was begun in {} and goes on in {}, which this device has", begun,
+                         precision_name(precision));
+  } else if (saved.engine != engine) {
+    change = fmt::format("this run was begun on {}; it goes on with {}", saved.engine, engine);
+  } else if (info.kind == "cpu" && saved.threads != info.cpu.threads) {
+    change = fmt::format("this run was begun with {} threads and goes on with {}", saved.threads,
+                         info.cpu.threads);
   }
-  if (info.kind == "cpu" && saved.threads != info.cpu.threads) {
-    return fmt::format("this run was begun with {} threads and goes on with {}", saved.threads,
-                       info.cpu.threads);
-  }
-  if (const std::string begun = saved.settings.precision.value_or("fp32");
-      begun != precision_name(precision)) {
-    return fmt::format("this run was begun in {} and goes on in {}", begun, precision_name(precision));
-  }
-  return "";
+  return change.empty() ? "" : change + ": its last bits will differ from those of an unbroken run";
 }
 
 std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setup& setup) {

@@ -38,8 +38,8 @@ std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setu
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given);
 
-// What of the machine decides the last bits, where it is not what the run was begun with; empty: all the
-// same.
+// A sentence on what decides the last bits (precision, engine, threads), where it is not what the run was
+// begun with; empty: all the same.
 std::string changed_engine(const Resumed& resumed, const DeviceInfo& info, Precision precision);
 
 }  // namespace trainer

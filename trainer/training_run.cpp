@@ -196,9 +196,7 @@ class TrainingRun final : public LoopObserver {
       console_.line(fmt::format("resumed       after step {} of {}, evaluations so far: {}", start.step,
                                 setup_.total_steps, start.passes));
       if (const std::string change = changed_engine(*resumed_, info_, device_.precision); !change.empty()) {
-        console_.warning(change +
-                         ": its sums are taken in another order, so its last bits will differ from those of "
-                         "an unbroken run");
+        console_.warning(change);
       }
     }
     ordered_json event{{"event", "run"}, {"model", setup_.spec.name}, {"seed", setup_.settings.seed}};

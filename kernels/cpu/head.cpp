@@ -95,7 +95,8 @@ class Head final : public Op {
 
   void run_backward(const OpArgs& args) override {
     const auto* dy = reinterpret_cast<const float*>(args.saved);
-    product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace);
+    product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace,
+                      nullptr);
     if (args.dx == nullptr || !masks_dx_) return;
     parallel(inputs_, 4096, context_.threads, [&](const Share& share) {
       context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), share.begin, share.end);
@@ -108,7 +109,7 @@ class Head final : public Op {
   }
 
   const CpuContext& context_;
-  CpuContext fp32_;  // of its products: logits are exact in every precision
+  CpuContext fp32_;  // of its products, in every precision
   int classes_;
   bool masks_dx_;
   std::size_t inputs_;

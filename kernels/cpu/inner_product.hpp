@@ -24,7 +24,7 @@ class InnerProduct {
   void store(const float* canonical, float* stored) const;  // canonical [out, in]
   void fetch(const float* stored, float* canonical) const;
 
-  // `saved`, saved_bytes(): null in inference, and where there are none.
+  // `saved`, saved_bytes(): null in inference, and in both directions where there are none.
   void forward(const float* x, const float* w, const float* b, float* y, std::byte* workspace,
                std::byte* saved = nullptr) const;
   // dx may be null.
@@ -32,7 +32,7 @@ class InnerProduct {
     float *dw, *db, *dx;
   };
   void backward(const float* x, const float* dy, const float* w, const Gradients& gradients,
-                std::byte* workspace, std::byte* saved = nullptr) const;
+                std::byte* workspace, std::byte* saved) const;
 
  private:
   struct Copies {

@@ -42,6 +42,7 @@ std::unique_ptr<Op> make_batchnorm(const CudaContext& context, const BatchNormDe
 // Opens and closes a step (backend.hpp).
 void launch_gather(const CudaContext& context, const GatherArgs& args);
 void launch_update(const CudaContext& context, const UpdateArgs& args);
+// to[i] = from[i] cast to the context's element type.
 void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count);
 void launch_advance(const CudaContext& context, StepState* state);
 

@@ -5,6 +5,7 @@
 #include "kernels/cuda/availability.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_info.hpp"
+#include "kernels/cuda/event_stopwatch.hpp"
 #include "kernels/cuda/recording.hpp"
 
 namespace trainer {
@@ -15,6 +16,10 @@ namespace {
 
 constexpr double kGibibyte = 1 << 30;
 
+// Tensor cores take 16 bytes of a pixel's channels at a time; cuDNN would pad them itself, in a kernel of its
+// own.
+constexpr int kChannelMultiple = 8;
+
 // Of fp16. Fixed: to watch for gradients that overflow and lower it would cost the step another kernel, and
 // one that does overflow ends the run at the next loss.
 constexpr float kLossScale = 256;
@@ -24,9 +29,9 @@ void require_precision(int device, Precision precision) {
   if (gpu_has(device, precision)) return;
   cudaDeviceProp p{};
   check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
-  throw BackendError(fmt::format(
-      "GPU {} ({}, compute capability {}.{}) has no {}, which came with 8.0; choose fp32{}", device, p.name,
-      p.major, p.minor, precision_name(precision), p.major >= 7 ? " or fp16" : ""));
+  throw BackendError(
+      fmt::format("GPU {} ({}, compute capability {}.{}) has no {}, which came with 8.0; choose fp32 or fp16",
+                  device, p.name, p.major, p.minor, precision_name(precision)));
 }
 
 cudaStream_t new_stream() {
@@ -89,6 +94,7 @@ class CudaBackend final : public Backend {
   }
 
   Element element() const override { return context_.element; }
+  int channel_multiple() const override { return context_.element == Element::fp32 ? 1 : kChannelMultiple; }
   float loss_scale() const override { return context_.loss_scale; }
   void cast(const float* from, void* to, std::size_t count) override {
     launch_cast(context_, from, to, count);
@@ -104,6 +110,7 @@ class CudaBackend final : public Backend {
   std::uint64_t steps_per_launch() const override { return kStepsALaunch; }
   bool runs_ahead() const override { return true; }
   bool busy() const override { return flight_.busy(); }
+  std::unique_ptr<Stopwatch> stopwatch() override { return std::make_unique<EventStopwatch>(stream_.get()); }
   void wait() override {
     check(cudaStreamSynchronize(stream_.get()), "work on the GPU");
     flight_.landed();

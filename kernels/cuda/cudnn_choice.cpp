@@ -6,7 +6,7 @@
 // numerical notes what it does to them: TENSOR_CORE on float inputs means TF32 products with fp32 sums,
 // DOWN_CONVERT_INPUTS products of fp16 or bf16. There is no other switch, so fp32 forbids both notes and tf32
 // the second alone. (NVIDIA_TF32_OVERRIDE=0 in the environment takes the TF32 engines away; tf32 then runs in
-// fp32.) Winograd's larger tiles lose digits to their transforms and are left out in both.
+// fp32.) Winograd's larger tiles lose digits to their transforms and are left out in all.
 #include <algorithm>
 #include <fmt/format.h>
 

@@ -31,7 +31,8 @@ void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t name, co
 
 using Preference = Handle<cublasLtMatmulPreferenceOpaque_t, cublasLtMatmulPreferenceDestroy>;
 
-Preference preference(std::size_t workspace_limit) {
+// Partial sums are added in fp32: in the output only where that is fp32.
+Preference preference(const MatmulShape& shape, std::size_t workspace_limit) {
   auto preference = made<Preference>([](cublasLtMatmulPreference_t* out) {
     check(cublasLtMatmulPreferenceCreate(out), "cublasLtMatmulPreferenceCreate");
   });
@@ -40,6 +41,8 @@ Preference preference(std::size_t workspace_limit) {
           "cublasLtMatmulPreferenceSetAttribute");
   };
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{workspace_limit});
+  const std::uint32_t in_output = shape.outputs == CUDA_R_32F ? CUBLASLT_REDUCTION_SCHEME_INPLACE : 0;
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, in_output | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, kAlignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, kAlignment);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, kAlignment);
@@ -76,7 +79,7 @@ Matmul::Matmul(const MatmulShape& s)
 std::optional<Matmul> Matmul::find(cublasLtHandle_t lt, const MatmulShape& shape,
                                    std::size_t workspace_limit) {
   Matmul matmul(shape);
-  const Preference wishes = preference(workspace_limit);
+  const Preference wishes = preference(shape, workspace_limit);
   cublasLtMatmulHeuristicResult_t result{};
   int found = 0;
   const cublasStatus_t status =

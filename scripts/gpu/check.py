@@ -21,7 +21,7 @@ from machine import Machine, Outcome, OutOfTime, digest, last_line, say, write_j
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Name: (function, seconds at most, scripts besides machine.py). The seconds add up to less than nine minutes.
+# Name: (function, seconds at most, scripts besides machine.py). Those run by default add up to less than nine minutes.
 STAGES = {
     "report": (stages.report, 15, ["stages.py"]),
     "conformance": (stages.conformance, 60, ["stages.py"]),

@@ -170,7 +170,7 @@ def accuracy(machine, _device):
 def precisions(machine, device):
     """Each network by its recipe in each precision: which of them a recipe may list. It measures, it does not judge."""
     words = ["fp32", "tf32", "fp16", "bf16"] if device["gpu"]["major"] >= 8 else ["fp32", "fp16"]
-    details, kept = {"rows": []}, {}
+    details, kept, errors = {"rows": []}, {}, []
     for model in NETWORKS:
         exact = None
         for precision in words:
@@ -182,16 +182,22 @@ def precisions(machine, device):
                 return Outcome("failed", f"{model}, {precision}: {late}", details)
             if row["error"]:
                 say(f"  {model:17} {precision}: {row['error']}")
+                errors.append(f"{precision}: {row['error']}")
                 continue
             row["mean_percent"] = sum(run["percent"] for run in row["runs"]) / PRECISION_SEEDS
             row["median_seconds"] = sorted(run["seconds"] for run in row["runs"])[PRECISION_SEEDS // 2]
             exact = row["mean_percent"] if precision == "fp32" else exact
-            row["keeps_accuracy"] = exact is not None and row["mean_percent"] >= exact - 0.05
+            if exact is None:
+                say(f"  {model:17} {precision}: mean {row['mean_percent']:.3f} %, no fp32 to compare with")
+                continue
+            row["keeps_accuracy"] = row["mean_percent"] >= exact - 0.05
             if precision != "fp32" and row["keeps_accuracy"]:
                 kept.setdefault(model, []).append(precision)
             say(f"  {model:17} {precision}: mean {row['mean_percent']:.3f} %, {row['median_seconds']:.3f} s"
                 f"{'' if row['keeps_accuracy'] else ', MORE THAN 0.05 POINTS BELOW fp32'}")
     text = "; ".join(f"{model}: {', '.join(names)}" for model, names in kept.items())
+    if errors:
+        return Outcome("failed", "; ".join(errors), details)
     return Outcome("passed", f"as good as fp32: {text or 'none'}", details)
 
 

@@ -101,10 +101,9 @@ void add_run_options(CLI::App& app, TrainArguments& arguments) {
   RunOptions& run = arguments.run;
   app.add_option("--device", run.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   app.add_option("--precision", run.settings.precision,
-                 "of products: fp32, tf32, fp16 or bf16, as far as the device has them (a GPU from compute "
-                 "capability 8.0 on "
-                 "all, a CPU bf16 with AVX512-BF16) [the fastest that the recipe is known to keep its "
-                 "accuracy in, else fp32]");
+                 "of products: fp32; on a GPU also fp16, and from compute capability 8.0 on tf32 and bf16; "
+                 "on a CPU with "
+                 "AVX512-BF16 bf16 [the fastest that the recipe lists as keeping its accuracy, else fp32]");
   app.add_flag("--nondeterministic", run.nondeterministic,
                "allow GPU algorithms whose last bits differ from run to run [off]");
   app.add_option("--threads", run.threads, "of the CPU engine [every usable core]");

@@ -2,7 +2,7 @@
 // which both take the filter's taps.
 #pragma once
 
-#if defined(__AVX512BW__)
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
 #include <immintrin.h>
 #endif
 
@@ -36,7 +36,7 @@ HOST_DEVICE void list_by_channel(const WinnerLoop& loop, const float* dy, const 
   }
 }
 
-#if defined(__AVX512BW__) && defined(__AVX512DQ__)
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
 // Appends the entries of one window whose winner is at `position`, by compressing vectors of them: eight
 // entries to a vector, of the channels 0 1 4 5 8 9 12 13 and the others of 16.
 HOST_DEVICE WinnerEntry* append(const WinnerLoop& loop, const float* dy, const std::uint8_t* winner,
