@@ -118,9 +118,12 @@ std::string batch_text(const Recipe& recipe, int batch) {
 }
 
 std::string names(const std::vector<Precision>& precisions) {
-  std::vector<const char*> all;
-  for (const Precision precision : precisions) all.push_back(precision_name(precision));
-  return fmt::format("{}", fmt::join(all, ", "));
+  std::string text;
+  for (const Precision precision : precisions) {
+    if (!text.empty()) text += ", ";
+    text += precision_name(precision);
+  }
+  return text;
 }
 
 // "on a CPU bf16, on a GPU bf16, tf32"; empty: none.

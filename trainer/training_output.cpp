@@ -37,7 +37,7 @@ std::string data_text(const Setup& setup) {
 }
 
 std::string precision_text(const Setup& setup) {
-  const std::string precision = setup.settings.precision.value_or("fp32");
+  std::string precision = setup.settings.precision.value_or("fp32");
   if (precision == "fp32") return precision;
   return precision + ": what products read is rounded; weights, sums and the last layer are fp32";
 }
