@@ -49,32 +49,35 @@ def accuracy_table():
     return "\n".join(lines + [""] + sorted({f"{o}  " for o in origins}))
 
 
+def timed(value, head, rows, repeats):
+    """Two sides timed in turn: a row of cells each, and where it was measured."""
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"] + [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines + ["", f"Median (min to max) of {value['repeats']}{repeats}, {value['threads']} threads each, "
+                              f"run in turn. {origin(value)}"])
+
+
+def case_name(case):
+    return f"`{case['model']}`, batch {case['batch']}, {case['images']:,} images"
+
+
 def peer_table():
     parts = []
     for value in newest("cpu_vs_torch"):
-        process = value["process"]
-        lines = [f"| what | trainer, s | PyTorch {value['versions']['torch']}, s | times faster |", "|---|---|---|---|",
-                 f"| whole process: `quick`, one epoch and test | {seconds(process['trainer_seconds'])} | "
-                 f"{seconds(process['torch_seconds'])} | **{process['ratio']:.1f}** |"]
-        for case in value["cases"]:
-            lines.append(f"| `{case['model']}`, batch {case['batch']}, {case['images']:,} images | "
-                         f"{seconds(case['trainer_seconds'])} | {seconds(case['torch_seconds'])} | "
-                         f"**{case['ratio']:.1f}** |")
-        parts.append("\n".join(lines + ["", f"Median (min to max) of {value['repeats']}, {value['threads']} threads each, "
-                                        f"run in turn. {origin(value)}"]))
+        sides = [("whole process: `quick`, one epoch and test", value["process"])]
+        sides += [(case_name(case), case) for case in value["cases"]]
+        rows = [(name, seconds(side["trainer_seconds"]), seconds(side["torch_seconds"]), f"**{side['ratio']:.1f}**")
+                for name, side in sides]
+        parts.append(timed(value, ("what", "trainer, s", f"PyTorch {value['versions']['torch']}, s", "times faster"), rows, ""))
     return "\n\n".join(parts)
 
 
 def bf16_table():
     parts = []
     for value in newest("cpu_bf16"):
-        lines = ["| what | fp32, s | bf16, s | times faster | accuracy after it, fp32 and bf16 |", "|---|---|---|---|---|"]
-        for case in value["cases"]:
-            lines.append(f"| `{case['model']}`, batch {case['batch']}, {case['images']:,} images | "
-                         f"{seconds(case['fp32_seconds'])} | {seconds(case['bf16_seconds'])} | **{case['ratio']:.2f}** | "
-                         f"{case['fp32_accuracy_percent']:.2f} and {case['bf16_accuracy_percent']:.2f} % |")
-        parts.append("\n".join(lines + ["", f"Median (min to max) of {value['repeats']} epochs, {value['threads']} threads, "
-                                        f"run in turn. {origin(value)}"]))
+        rows = [(case_name(case), seconds(case["fp32_seconds"]), seconds(case["bf16_seconds"]), f"**{case['ratio']:.2f}**",
+                 f"{case['fp32_accuracy_percent']:.2f} and {case['bf16_accuracy_percent']:.2f} %") for case in value["cases"]]
+        parts.append(timed(value, ("what", "fp32, s", "bf16, s", "times faster", "accuracy after it, fp32 and bf16"), rows,
+                           " epochs"))
     return "\n\n".join(parts)
 
 

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/precision.hpp"
+
 namespace trainer {
 
 struct GpuArchitecture {
@@ -27,6 +29,12 @@ std::string architecture_name(const GpuArchitecture& architecture);  // "90a"
 std::string architectures_text(const GpuArchitectures& built);       // "75 80 90 + PTX 90"; "none"
 inline int capability_number(int major, int minor) {
   return 10 * major + minor;
+}
+
+// Whether GPUs of compute capability `major`.x compute in it, of those that this program runs on (7.5 and
+// up).
+inline bool capability_has(int major, Precision precision) {
+  return major >= 8 || precision == Precision::fp32 || precision == Precision::fp16;
 }
 
 struct GpuCode {

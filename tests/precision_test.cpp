@@ -55,6 +55,8 @@ TEST_F(ProgramPrecision, Bf16TrainsAsWellAndIsKept) {
   const Outcome eval = trainer({"eval", "whole", "--data", "data", "--json"});
   ASSERT_EQ(eval.code, 0) << eval.err;
   EXPECT_EQ(Json::parse(eval.out)["accuracy"], metrics("whole").back()["test_accuracy"]);
+  EXPECT_EQ(Json::parse(eval.out)["precision"], "bf16");
+  EXPECT_PRED2(contains, trainer({"eval", "whole", "--data", "data"}).out, "precision     bf16 on the CPU\n");
   EXPECT_NEAR(Json::parse(eval.out)["accuracy"], metrics("fp32").back()["test_accuracy"], 0.05);
 
   bf16.insert(bf16.end(), {"--max-seconds", "0.001"});

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "kernels/gpu_architectures.hpp"
 #include "trainer/loop.hpp"
 
 namespace trainer {
@@ -111,9 +112,7 @@ BenchSettings bench_settings(bool quick) {
 std::vector<std::string> bench_precisions(const DeviceInfo& info) {
   std::vector<std::string> names;
   for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16}) {
-    const bool old_gpu = info.gpu && info.gpu->major < 8;
-    const bool came_with_8 = precision == Precision::tf32 || precision == Precision::bf16;
-    if (info.gpu ? !(old_gpu && came_with_8) : cpu_has(precision))
+    if (info.gpu ? capability_has(info.gpu->major, precision) : cpu_has(precision))
       names.emplace_back(precision_name(precision));
   }
   return names;

@@ -22,6 +22,7 @@ class TrainedNetwork {
   const std::filesystem::path& path() const { return path_; }
   const SavedNetwork& saved() const { return saved_; }
   Network& network() { return network_.front(); }
+  const DeviceChoice& device() const { return device_; }
   std::string label_name(int label) const;  // the picture folder's name, or the number
 
   // Softmax of the logits of each of the images [count, h, w, c]: [count, classes].

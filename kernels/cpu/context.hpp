@@ -15,8 +15,8 @@ struct CpuContext {
   const Loops& loops;
   OneDnn dnn;
   int threads;
-  const Bf16Loops* bf16 =
-      nullptr;  // set: convolutions and dense layers round what they multiply; maps are fp32
+  // Set: convolutions and dense layers round what they multiply; maps are fp32 all the same.
+  const Bf16Loops* bf16 = nullptr;
 };
 
 // Of what products read.

@@ -30,9 +30,8 @@ class ConvPrimitives {
   Desc data_weights() const { return backward_data_.desc.weights_desc(); }
   Desc gradient_weights() const { return backward_weights_.desc.diff_weights_desc(); }
 
-  // x [images, h, w, c] and dmap [images, h', w', out] of input_type(); w in the layout and type of the
-  // call's
-  // *_weights(). What is written is fp32.
+  // x [images, h, w, c] and dmap [images, h', w', out] of input_type(context); w in the layout and type of
+  // the call's *_weights(). What is written is fp32.
   void forward(const void* x, const void* w, const float* b, float* map, std::byte* scratch) const;
   void backward_data(const void* dmap, const void* w, float* dx, std::byte* scratch) const;
   void backward_weights(const void* x, const void* dmap, float* dw, float* db, std::byte* scratch) const;

@@ -7,6 +7,7 @@
 #include "kernels/cuda/device_info.hpp"
 #include "kernels/cuda/event_stopwatch.hpp"
 #include "kernels/cuda/recording.hpp"
+#include "kernels/gpu_architectures.hpp"
 
 namespace trainer {
 
@@ -182,10 +183,9 @@ class CudaBackend final : public Backend {
 }  // namespace cuda
 
 bool gpu_has(int device, Precision precision) {
-  if (precision == Precision::fp32 || precision == Precision::fp16) return true;
   int major = 0;
   return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-         major >= 8;
+         capability_has(major, precision);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

@@ -14,7 +14,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-DEVICE = {"kind": "cuda", "gpu": {"used": True, "reason": "", "name": "NVIDIA Played", "uuid": "GPU-1",
+DEVICE = {"kind": "cuda", "gpu": {"used": True, "reason": "", "name": "NVIDIA Played", "uuid": "GPU-1", "major": 9,
                                   "code": {"text": "machine code for 9.0"}},
           "gpu_software": {"driver": "580.1"}, "cpu": {"model": "Played CPU", "cores": 4, "memory_bytes": 1}}
 BLOCK = """Found device 0 with properties:
@@ -36,7 +36,7 @@ case "$1" in
     [ -z "$HANGS" ] || sleep "$HANGS"
     out= seed=1
     while [ $# -gt 0 ]; do
-      case "$1" in --out) out=$2 ;; --seed) seed=$2 ;; esac
+      case "$1" in --out) out=$2 ;; --seed) seed=$2 ;; --precision) [ "$2" != "$LOSES" ] || ACCURACY=0.994 ;; esac
       shift
     done
     if [ -n "$out" ]; then
@@ -235,6 +235,21 @@ class GpuCheck(unittest.TestCase):
     def test_a_training_that_fails_is_no_accuracy(self):
         self.play(TRAIN_EXIT=1)
         self.expect("accuracy", 1, "failed", "quick, seed 1: exit 1")
+
+    def test_precisions_are_measured_when_asked_for(self):
+        self.expect("precisions", 0, "passed", "quick: tf32, fp16, bf16")
+        rows = self.record()[1]["stages"]["precisions"]["details"]["rows"]
+        self.assertEqual([row["precision"] for row in rows[:4]], ["fp32", "tf32", "fp16", "bf16"])
+        self.assertEqual({len(row["runs"]) for row in rows}, {10})
+
+    def test_a_precision_that_loses_accuracy_is_not_kept(self):
+        self.play(LOSES="bf16")
+        self.expect("precisions", 0, "passed", "quick: tf32, fp16;")
+        self.assertIn("bf16: mean 99.400 %, 1.000 s, MORE THAN 0.05 POINTS BELOW fp32", self.output)
+
+    def test_a_precision_that_fails_is_told(self):
+        self.play(TRAIN_EXIT=1)
+        self.expect("precisions", 1, "failed", "fp32: quick, seed 1: exit 1")
 
     def test_sanitizers_that_cannot_be_believed_are_skipped_aloud(self):
         self.play(REFUSES="yes")

@@ -141,6 +141,8 @@ void print_json(const Evaluation& e, const TrainedNetwork& trained, const data::
   nlohmann::ordered_json json;
   json["model"] = trained.saved().spec.name;
   json["file"] = trained.path().string();
+  json["device"] = trained.device().backend->info().gpu ? "cuda" : "cpu";
+  json["precision"] = precision_name(trained.device().precision);
   json["data"] = {{"path", dataset.path.string()}, {"fingerprint", dataset.fingerprint}};
   json.update(score_json(e.score));
   json["classes"] = nlohmann::ordered_json::array();
@@ -170,8 +172,10 @@ int eval(const Environment& environment, const EvalArguments& arguments) {
     require_output();
     return 0;
   }
-  fmt::print("{:<14}{} ({})\n{:<14}{}: {} test images\n", "model", trained.saved().spec.name,
-             trained.path().string(), "data", dataset.name, dataset.test.count());
+  fmt::print("{:<14}{} ({})\n{:<14}{}: {} test images\n{:<14}{} on the {}\n", "model",
+             trained.saved().spec.name, trained.path().string(), "data", dataset.name, dataset.test.count(),
+             "precision", precision_name(trained.device().precision),
+             trained.device().backend->info().gpu ? "GPU" : "CPU");
   if (dataset.fingerprint != trained.saved().fingerprint) {
     fmt::print("{:<14}other data than the network was trained on\n", "note");
   }
