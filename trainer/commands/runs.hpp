@@ -1,0 +1,6 @@
+// The subcommands of `trainer runs`, added as in commands.hpp.
+#pragma once
+
+#include "trainer/commands/commands.hpp"
+
+namespace trainer {}  // namespace trainer

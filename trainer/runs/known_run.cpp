@@ -1,0 +1,67 @@
+#include "trainer/runs/known_run.hpp"
+
+#include <fmt/format.h>
+#include <limits>
+
+#include "trainer/files.hpp"
+#include "trainer/run_folder.hpp"
+
+namespace trainer {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::uint64_t kMostMetricsBytes = 64 << 20;
+
+// JSON has no NaN: a loss that was not finite is null.
+double number_or_nan(const ordered_json& value) {
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+}
+
+RunEpoch epoch_of(const ordered_json& line) {
+  RunEpoch epoch;
+  line.at("epoch").get_to(epoch.epoch);
+  line.at("step").get_to(epoch.step);
+  line.at("images").get_to(epoch.images);
+  epoch.train_loss = number_or_nan(line.at("train_loss"));
+  line.at("test_accuracy").get_to(epoch.test_accuracy);
+  epoch.test_loss = number_or_nan(line.at("test_loss"));
+  if (line.contains("validation_accuracy")) {
+    epoch.validation_accuracy = line.at("validation_accuracy").get<double>();
+    epoch.validation_loss = number_or_nan(line.at("validation_loss"));
+  }
+  epoch.learning_rate = line.value("learning_rate", 0.0);
+  line.at("seconds").get_to(epoch.seconds);
+  epoch.evaluation_seconds = line.value("evaluation_seconds", 0.0);
+  return epoch;
+}
+
+std::vector<RunEpoch> epochs_of(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return {};
+  const std::vector<ordered_json> lines = read_json_lines(path, kMostMetricsBytes);
+  std::vector<RunEpoch> epochs;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    try {
+      epochs.push_back(epoch_of(lines[i]));
+    } catch (const nlohmann::json::exception& error) {
+      throw FileError(
+          fmt::format("{}:{}: not an evaluation of a run: {}", path.string(), i + 1, error.what()));
+    }
+  }
+  return epochs;
+}
+
+}  // namespace
+
+KnownRun read_known_run(const std::filesystem::path& folder) {
+  KnownRun run;
+  run.folder = folder;
+  run.id = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+  run.record = read_run_record(folder / kRunRecordName);
+  run.epochs = epochs_of(folder / kMetricsName);
+  return run;
+}
+
+}  // namespace trainer
