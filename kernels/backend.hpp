@@ -138,6 +138,7 @@ GpuAvailability gpu_availability();
 // is none.
 std::vector<GpuInfo> all_gpus();
 // Whether GPU `device` of all_gpus() computes in it: fp32 and fp16 always, tf32 and bf16 from 8.0 on.
+// Throws BackendError where the device does not answer.
 bool gpu_has(int device, Precision precision);
 std::unique_ptr<Backend> make_cuda_backend(
     const CudaOptions& options);  // throws BackendError with the reason

@@ -45,6 +45,7 @@ WinnerBackward::WinnerBackward(const CpuContext& context, const ConvDesc& desc, 
   loop_ = {desc.kernel, desc.stride, width, channels, lanes, desc.pool, out_shape(desc)};
   filter_floats_ = static_cast<std::size_t>(desc.out) * desc.kernel * desc.kernel * channels;
   image_floats_ = static_cast<std::size_t>(height) * width * channels;
+  plain_ = image_floats_ == desc.in.size();
   constexpr std::size_t kMost = std::numeric_limits<std::int32_t>::max();  // places are 32-bit numbers
   if (filter_floats_ > kMost || image_floats_ > kMost) {
     throw BackendError(describe(desc) +
@@ -89,7 +90,9 @@ void WinnerBackward::pad(const float* x, T* image) const {
   const auto channels = static_cast<std::size_t>(loop_.channels);
   const std::size_t row = static_cast<std::size_t>(loop_.width) * channels;
   const auto in = static_cast<std::size_t>(conv_.in.c);
-  std::memset(image, 0, image_floats_ * sizeof(T));
+  const bool overwritten =
+      bf16_ != nullptr && conv_.pad == Border{};  // its channels are cast vector by vector
+  if (!overwritten) std::memset(image, 0, image_floats_ * sizeof(T));
   for (int y = 0; y < conv_.in.h; ++y) {
     T* to = image + (static_cast<std::size_t>(y) + conv_.pad.top) * row + conv_.pad.left * channels;
     const float* from = x + static_cast<std::size_t>(y) * conv_.in.w * in;
@@ -121,18 +124,20 @@ void WinnerBackward::run_share(const Args& args, std::size_t begin, std::size_t 
       pad(x, image);
       bf16_->winner_weights(loop_, lists, image, dy, winners, p.dw, db);
     } else {
-      pad(x, p.image);
-      context_.loops.winner_weights(loop_, lists, p.image, dy, winners, p.dw, db);
+      if (!plain_) pad(x, p.image);
+      context_.loops.winner_weights(loop_, lists, plain_ ? x : p.image, dy, winners, p.dw, db);
     }
     if (args.dx == nullptr) continue;
-    std::memset(p.image, 0, image_floats_ * sizeof(float));
+    float* dx = args.dx + n * conv_.in.size();
+    float* sums = plain_ ? dx : p.image;
+    std::memset(sums, 0, image_floats_ * sizeof(float));
     if (bf16_ != nullptr) {
       const auto* w = reinterpret_cast<const std::uint16_t*>(p.w);
-      bf16_->winner_data(loop_, lists, w, dy, winners, p.image);
+      bf16_->winner_data(loop_, lists, w, dy, winners, sums);
     } else {
-      context_.loops.winner_data(loop_, lists, p.w, dy, winners, p.image);
+      context_.loops.winner_data(loop_, lists, p.w, dy, winners, sums);
     }
-    unpad(p.image, args.dx + n * conv_.in.size());
+    if (!plain_) unpad(p.image, dx);
   }
 }
 

@@ -53,6 +53,7 @@ class WinnerBackward {
   int batch_;
   WinnerLoop loop_;
   std::size_t filter_floats_, image_floats_;  // of all filters, of one padded image
+  bool plain_;                                // an image needs no padding
 };
 
 }  // namespace trainer::cpu

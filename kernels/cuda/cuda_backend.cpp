@@ -184,8 +184,9 @@ class CudaBackend final : public Backend {
 
 bool gpu_has(int device, Precision precision) {
   int major = 0;
-  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-         capability_has(major, precision);
+  cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+              "cudaDeviceGetAttribute");
+  return capability_has(major, precision);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

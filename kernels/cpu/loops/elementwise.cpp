@@ -1,5 +1,7 @@
 // Loops in which every element stands alone: gathering, ReLU, dropout and the optimisers. They are written so
 // that the compiler turns them into vectors of whatever width this copy is compiled for.
+#include <utility>
+
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 #include "kernels/math/philox.hpp"
@@ -45,14 +47,22 @@ constexpr int kVectors = 2;
 constexpr int kWords = 4 * kLanes * kVectors;
 typedef std::uint64_t Lanes __attribute__((vector_size(8 * kLanes)));
 
+// a0 b0 a1 b1 ...
+template <int... j>
+HOST_DEVICE void store_in_turn(Lanes a, Lanes b, std::uint32_t* words,
+                               std::integer_sequence<int, j...> /*lanes*/) {
+  store(words, __builtin_shufflevector(a, b, (j / 2 + j % 2 * kLanes)...));
+  store(words + 2 * kLanes, __builtin_shufflevector(a, b, (kLanes / 2 + j / 2 + j % 2 * kLanes)...));
+}
+
 // philox4x32 of as many counters, from `first` on, in the order of the elements that they belong to.
 HOST_DEVICE void draw(const DropoutLoop& loop, std::uint32_t first, std::uint32_t* __restrict words) {
   constexpr std::uint64_t kLow = 0xFFFFFFFFU;
-  std::uint64_t counters[kVectors * kLanes];
-  for (int j = 0; j < kVectors * kLanes; ++j) counters[j] = first + static_cast<std::uint32_t>(j);
+  Lanes ahead{};  // 0 1 2 ...
+  for (int j = 0; j < kLanes; ++j) ahead[j] = static_cast<std::uint64_t>(j);
   Lanes c0[kVectors], c1[kVectors], c2[kVectors], c3[kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    c0[v] = load<Lanes>(counters + v * kLanes);
+    c0[v] = (ahead + (std::uint64_t{first} + v * kLanes)) & kLow;
     c1[v] = Lanes{} + (loop.step & kLow);
     c2[v] = Lanes{} + (loop.step >> 32);
     c3[v] = Lanes{} + std::uint64_t{loop.stream};
@@ -73,12 +83,8 @@ HOST_DEVICE void draw(const DropoutLoop& loop, std::uint32_t first, std::uint32_
   }
   // A counter's words lie one behind the other: two words to a lane of 64 bits.
   for (int v = 0; v < kVectors; ++v) {
-    const Lanes low = c0[v] | c1[v] << 32;
-    const Lanes high = c2[v] | c3[v] << 32;
-    for (int j = 0; j < kLanes; ++j) {
-      const std::uint64_t both[2] = {low[j], high[j]};
-      __builtin_memcpy(words + 4 * (v * kLanes + j), both, sizeof(both));
-    }
+    store_in_turn(c0[v] | c1[v] << 32, c2[v] | c3[v] << 32, words + 4 * v * kLanes,
+                  std::make_integer_sequence<int, kLanes>());
   }
 }
 
@@ -90,11 +96,17 @@ void dropout(const DropoutLoop& loop, const float* __restrict x, float* __restri
   std::uint32_t words[kWords];
   for (std::size_t at = begin; at < end; at += kWords) {
     draw(loop, static_cast<std::uint32_t>(at / 4), words);
-    const std::size_t count = end - at < kWords ? end - at : kWords;
-    for (std::size_t i = 0; i < count; ++i) {
-      const bool keep = unit_float(words[i]) >= loop.drop;
-      kept[at + i] = keep ? 1 : 0;
-      y[at + i] = keep ? x[at + i] * scale : 0;
+    const auto choose = [&](std::size_t count) {
+      for (std::size_t i = 0; i < count; ++i) {
+        const bool keep = unit_float(words[i]) >= loop.drop;
+        kept[at + i] = keep ? 1 : 0;
+        y[at + i] = keep ? x[at + i] * scale : 0;
+      }
+    };
+    if (end - at >= kWords) {
+      choose(kWords);
+    } else {
+      choose(end - at);
     }
   }
 }

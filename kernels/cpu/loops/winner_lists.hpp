@@ -1,5 +1,6 @@
 // The lists of a pool's winners that the loops of winners.cpp and winners_bf16.cpp walk, and the order in
-// which both take the filter's taps.
+// which both take the filter's taps. A winner is live where ReLU lets it through and its gradient is not
+// zero: behind a dropout many have none.
 #pragma once
 
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -18,19 +19,46 @@ HOST_DEVICE std::int32_t filter_corner(const WinnerLoop& loop, int py, int px, i
   return (row * loop.width + column) * loop.channels;
 }
 
-// The live winners of one image by output channel: entries of channel k begin at k * windows.
+// Whether each of up to 64 channels has a live winner in a window: a bit a channel.
+HOST_DEVICE std::uint64_t live_channels(const float* dy, const std::uint8_t* winner, int channels) {
+  std::uint64_t live = 0;
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  for (int k = 0; k < channels; k += 16) {
+    const auto there = static_cast<__mmask16>(channels - k >= 16 ? 0xFFFFU : (1U << (channels - k)) - 1);
+    const __m128i winners = _mm_maskz_loadu_epi8(there, winner + k);
+    const __m512 gradients = _mm512_maskz_loadu_ps(there, dy + k);
+    const __mmask16 won =
+        _mm_mask_cmpneq_epi8_mask(there, winners, _mm_set1_epi8(static_cast<char>(kNoWinner)));
+    live |= std::uint64_t{_mm512_mask_cmp_ps_mask(won, gradients, _mm512_setzero_ps(), _CMP_NEQ_UQ)} << k;
+  }
+#else
+  for (int k = 0; k < channels; ++k) {
+    const bool won = (winner[k] != kNoWinner) & (dy[k] != 0);
+    live |= std::uint64_t{won} << k;
+  }
+#endif
+  return live;
+}
+
+// The live winners of one image by output channel: entries of channel k begin at k * windows. Adds their
+// gradients to db.
 HOST_DEVICE void list_by_channel(const WinnerLoop& loop, const float* dy, const std::uint8_t* winner,
-                                 WinnerLists& lists) {
+                                 WinnerLists& lists, float* db) {
   const int windows = loop.pooled.h * loop.pooled.w;
   for (int k = 0; k < loop.pooled.c; ++k) lists.count[k] = 0;
   std::int32_t corners[256] = {};  // of the winners of a window
   const int positions = loop.window.size * loop.window.size;
   for (int py = 0; py < loop.pooled.h; ++py) {
-    for (int px = 0; px < loop.pooled.w; ++px) {
+    for (int px = 0; px < loop.pooled.w; ++px, dy += loop.pooled.c, winner += loop.pooled.c) {
       for (int p = 0; p < positions; ++p) corners[p] = filter_corner(loop, py, px, p);
-      for (int k = 0; k < loop.pooled.c; ++k, ++dy, ++winner) {
-        lists.entries[k * windows + lists.count[k]] = {corners[*winner], *dy};
-        lists.count[k] += *winner == kNoWinner ? 0 : 1;  // no branch: it would be a guess
+      for (int first = 0; first < loop.pooled.c; first += 64) {
+        const int channels = loop.pooled.c - first < 64 ? loop.pooled.c - first : 64;
+        for (std::uint64_t live = live_channels(dy + first, winner + first, channels); live != 0;
+             live &= live - 1) {
+          const int k = first + __builtin_ctzll(live);
+          lists.entries[k * windows + lists.count[k]++] = {corners[winner[k]], dy[k]};
+          db[k] += dy[k];
+        }
       }
     }
   }
@@ -49,8 +77,10 @@ HOST_DEVICE WinnerEntry* append(const WinnerLoop& loop, const float* dy, const s
     const int left = loop.pooled.c - k;
     const auto there = static_cast<__mmask16>(left >= 16 ? 0xFFFFU : (1U << static_cast<unsigned>(left)) - 1);
     const __m128i winners = _mm_maskz_loadu_epi8(there, winner + k);
-    const unsigned won = _mm_mask_cmpeq_epi8_mask(there, winners, _mm_set1_epi8(static_cast<char>(position)));
-    const __m512i gradients = (__m512i)_mm512_maskz_loadu_ps(there, dy + k);
+    const __m512 gradient = _mm512_maskz_loadu_ps(there, dy + k);
+    const __mmask16 live = _mm512_mask_cmp_ps_mask(there, gradient, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    const unsigned won = _mm_mask_cmpeq_epi8_mask(live, winners, _mm_set1_epi8(static_cast<char>(position)));
+    const auto gradients = (__m512i)gradient;
     const auto store = [&](__m512i entries, unsigned mask) {
       _mm512_storeu_si512(next, _mm512_maskz_compress_epi64(static_cast<__mmask8>(mask), entries));
       next += __builtin_popcount(mask);
@@ -66,7 +96,8 @@ HOST_DEVICE WinnerEntry* append(const WinnerLoop& loop, const float* dy, const s
   const int filter = loop.kernel * loop.kernel * loop.channels;
   for (int k = 0; k < loop.pooled.c; ++k) {
     *next = {k * filter, dy[k]};
-    next += winner[k] == position ? 1 : 0;  // no branch: it would be a guess
+    const bool live = (winner[k] == position) & (dy[k] != 0);
+    next += live ? 1 : 0;  // no branch: it would be a guess
   }
   return next;
 }

@@ -98,11 +98,7 @@ void data(const WinnerLoop& loop, const WinnerLists& lists, const float* w, floa
 
 void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const float* image, const float* dy,
                     const std::uint8_t* winner, float* dw, float* db) {
-  list_by_channel(loop, dy, winner, lists);
-  const int windows = loop.pooled.h * loop.pooled.w;
-  for (int k = 0; k < loop.pooled.c; ++k) {
-    for (int i = 0; i < lists.count[k]; ++i) db[k] += lists.entries[k * windows + i].gradient;
-  }
+  list_by_channel(loop, dy, winner, lists, db);
   with_lanes(loop.lanes, [&]<int kLanes>() { weights<kLanes>(loop, lists, image, dw); });
 }
 

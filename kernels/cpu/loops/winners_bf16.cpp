@@ -81,11 +81,8 @@ void winner_channels(const float* from, std::uint16_t* to, int channels, std::si
 
 void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* image, const float* dy,
                     const std::uint8_t* winner, float* dw, float* db) {
-  list_by_channel(loop, dy, winner, lists);
+  list_by_channel(loop, dy, winner, lists, db);
   const int windows = loop.pooled.h * loop.pooled.w;
-  for (int k = 0; k < loop.pooled.c; ++k) {
-    for (int i = 0; i < lists.count[k]; ++i) db[k] += lists.entries[k * windows + i].gradient;
-  }
   cover<kCast>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
     const std::uint16_t* pixels = image + (ky * loop.width + kx) * loop.channels + c;
     for (int k = 0; k < loop.pooled.c; ++k) {
