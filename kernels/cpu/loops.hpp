@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/math/batching.hpp"
 #include "kernels/math/optimizer.hpp"
@@ -126,7 +127,9 @@ struct Loops {
   void (*update)(const UpdateLoop& loop, std::size_t begin, std::size_t end);
 };
 
-// The table for the best instruction set that this processor has and the binary was compiled for.
+// The tables for the instruction sets that this processor has and the binary was compiled for, the best one
+// first.
+std::vector<const Loops*> usable_loops();
 const Loops& best_loops();
 
 // What goes with products of bf16, which is the upper half of a float's bits.

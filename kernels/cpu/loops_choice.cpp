@@ -18,36 +18,41 @@ namespace v4bf16 {
 const Bf16Loops& bf16_table();
 }
 
+std::vector<const Loops*> usable_loops() {
+  __builtin_cpu_init();
+  std::vector<const Loops*> usable;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd") &&
+      __builtin_cpu_supports("avx512vl")) {
+    usable.push_back(&v4::table());
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+    usable.push_back(&v3::table());
+  usable.push_back(&v2::table());
+  return usable;
+}
+
 const Bf16Loops* bf16_loops() {
   __builtin_cpu_init();
   const bool bf16 = __builtin_cpu_supports("avx512bf16") && &best_loops() == &v4::table();
   return bf16 ? &v4bf16::bf16_table() : nullptr;
-}
-
-const Loops& best_loops() {
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd") &&
-      __builtin_cpu_supports("avx512vl")) {
-    return v4::table();
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) {
-    return v3::table();
-  }
-  return v2::table();
 }
 #else
 namespace base {
 const Loops& table();
 }
 
-const Loops& best_loops() {
-  return base::table();
+std::vector<const Loops*> usable_loops() {
+  return {&base::table()};
 }
 
 const Bf16Loops* bf16_loops() {
   return nullptr;
 }
 #endif
+
+const Loops& best_loops() {
+  return *usable_loops().front();
+}
 
 }  // namespace trainer::cpu

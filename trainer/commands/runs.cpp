@@ -1,6 +1,7 @@
 // trainer runs: what earlier runs came to. Each of its own subcommands is a file beside this one.
-#include "trainer/commands/commands.hpp"
 #include "trainer/commands/runs.hpp"
+
+#include "trainer/commands/commands.hpp"
 
 namespace trainer {
 
