@@ -4,4 +4,6 @@ install(TARGETS trainer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/mnist-trainer/models
         FILES_MATCHING PATTERN "*.yaml")
 install(DIRECTORY data/mnist/ DESTINATION ${CMAKE_INSTALL_DATADIR}/mnist-trainer/mnist)
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+if(NOT TRAINER_PACKAGE) # which has its own file of copyrights
+  install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/mnist-trainer)
+endif()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The packages of Debian 12, Debian 13 and Ubuntu 24.04 that the project needs: the one list of them.
-#   scripts/install_packages.sh [--build] [--test] [--check] [--list]
+#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--list]
 # Installs what is missing of the named groups (none named: --build --test); --list prints them instead.
 # As root it calls apt-get, else through sudo; where neither will do, it names the packages and exits with 1.
 # On a system without apt it names them and goes on: CMake then says what it does not find.
@@ -10,6 +10,7 @@ build_packages=(g++ cmake ninja-build pkg-config libcli11-dev libstb-dev libdnnl
                 libyaml-cpp-dev nlohmann-json3-dev libfmt-dev)
 test_packages=(libgtest-dev)
 optional_test_packages=(dataset-fashion-mnist) # a test that does not find it is skipped
+package_packages=(dpkg-dev) # dpkg-shlibdeps
 check_packages=(clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
 
 declare -A reasons=(
@@ -23,12 +24,12 @@ declare -A reasons=(
   [dataset-fashion-mnist]="a second real data set, for the tests"
   [clang-format]="checks the layout"    [clang-tidy]="checks the code"
   [libomp-dev]="omp.h for clang-tidy"   [gcovr]="counts covered lines"
-  [shellcheck]="checks the scripts"
+  [shellcheck]="checks the scripts"      [dpkg-dev]="finds what a package depends on"
   [python3-venv]="numpy and safetensors, which open a checkpoint in a test"
 )
 # Programs that serve as well when they come from elsewhere than their package.
 declare -A programs=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config
-                     [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck)
+                     [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -105,10 +106,11 @@ main() {
     case $1 in
       --build) wanted+=("${build_packages[@]}") ;;
       --test) wanted+=("${test_packages[@]}") optional+=("${optional_test_packages[@]}") ;;
+      --package) wanted+=("${package_packages[@]}") ;;
       --check) wanted+=("${check_packages[@]}") ;;
       --list) list=yes ;;
       *)
-        say "usage: install_packages.sh [--build] [--test] [--check] [--list]"
+        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--list]"
         exit 2
         ;;
     esac

@@ -7,6 +7,7 @@ trainer_add_test(NAME program_test
           interruption_test.cpp loop_reference_test.cpp loop_test.cpp openmp_environment_test.cpp output_test.cpp
           precision_test.cpp predict_test.cpp profile_test.cpp
   LIBRARIES trainer_core reference)
+trainer_add_test(NAME documents_test SOURCES documents_test.cpp LIBRARIES documents)
 trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp real_data_test.cpp LIBRARIES trainer_core LABEL slow)
 trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_training_test.cpp LIBRARIES trainer_core)
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)

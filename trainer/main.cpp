@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <fcntl.h>
-#include <fmt/format.h>
+#include <memory>
 #include <unistd.h>
 
 #include "models/spec.hpp"
@@ -12,17 +12,14 @@
 #include "trainer/environment.hpp"
 #include "trainer/settings.hpp"
 #include "trainer/usage.hpp"
-#include "trainer/version.hpp"
 #include "trainer/wait_policy.hpp"
 
 namespace {
 
 int run(int argc, char** argv) {
   const trainer::Environment environment = trainer::read_environment(argc, argv);
-  CLI::App app("Trains small convolutional networks on MNIST and data sets like it, and says how fast.",
-               "trainer");
-  app.set_version_flag("--version", fmt::format("trainer {} {}", trainer::kVersion, trainer::kCommit));
-  app.require_subcommand(1);
+  const std::unique_ptr<CLI::App> made = trainer::make_app();
+  CLI::App& app = *made;
   trainer::Commands commands(app, environment);
   try {
     const std::vector<std::string> arguments = commands.with_config_file(environment.arguments);

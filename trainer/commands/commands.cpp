@@ -3,9 +3,20 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <fmt/format.h>
 #include <system_error>
 
+#include "trainer/version.hpp"
+
 namespace trainer {
+
+std::unique_ptr<CLI::App> make_app() {
+  auto app = std::make_unique<CLI::App>(
+      "Trains small convolutional networks on MNIST and data sets like it, and says how fast.", "trainer");
+  app->set_version_flag("--version", fmt::format("trainer {} {}", kVersion, kCommit));
+  app->require_subcommand(1);
+  return app;
+}
 
 void require_output() {
   if (std::fflush(stdout) != 0)

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@
 namespace trainer {
 
 using CommandAction = std::function<int()>;
+
+// The program's command line before its commands are added.
+std::unique_ptr<CLI::App> make_app();
 
 // Each adds its subcommand to `app` and gives what to call if it was the one. The environment outlives the
 // actions.
