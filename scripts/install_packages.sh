@@ -10,7 +10,7 @@ build_packages=(g++ cmake ninja-build pkg-config libcli11-dev libstb-dev libdnnl
                 libyaml-cpp-dev nlohmann-json3-dev libfmt-dev)
 test_packages=(libgtest-dev)
 optional_test_packages=(dataset-fashion-mnist) # a test that does not find it is skipped
-package_packages=(dpkg-dev) # dpkg-shlibdeps
+package_packages=(dpkg-dev file)
 check_packages=(clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
 
 declare -A reasons=(
@@ -25,11 +25,12 @@ declare -A reasons=(
   [clang-format]="checks the layout"    [clang-tidy]="checks the code"
   [libomp-dev]="omp.h for clang-tidy"   [gcovr]="counts covered lines"
   [shellcheck]="checks the scripts"      [dpkg-dev]="finds what a package depends on"
+  [file]="tells programs from other files"
   [python3-venv]="numpy and safetensors, which open a checkpoint in a test"
 )
 # Programs that serve as well when they come from elsewhere than their package.
 declare -A programs=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config
-                     [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps)
+                     [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps [file]=file)
 
 say() { printf '%s\n' "$*" >&2; }
 

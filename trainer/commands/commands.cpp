@@ -13,7 +13,8 @@ namespace trainer {
 std::unique_ptr<CLI::App> make_app() {
   auto app = std::make_unique<CLI::App>(
       "Trains small convolutional networks on MNIST and data sets like it, and says how fast.", "trainer");
-  app->set_version_flag("--version", fmt::format("trainer {} {}", kVersion, kCommit));
+  app->set_version_flag("--version",
+                        fmt::format("trainer {}{}{}", kVersion, *kCommit == '\0' ? "" : " ", kCommit));
   app->require_subcommand(1);
   return app;
 }
