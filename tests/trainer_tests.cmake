@@ -8,6 +8,9 @@ trainer_add_test(NAME program_test
           precision_test.cpp predict_test.cpp profile_test.cpp
   LIBRARIES trainer_core reference)
 trainer_add_test(NAME documents_test SOURCES documents_test.cpp LIBRARIES documents)
+trainer_add_test(NAME runs_test
+  SOURCES runs_filter_test.cpp runs_program_test.cpp runs_statistics_test.cpp runs_table_test.cpp
+  LIBRARIES trainer_core)
 trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp real_data_test.cpp LIBRARIES trainer_core LABEL slow)
 trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_training_test.cpp LIBRARIES trainer_core)
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
@@ -17,4 +20,5 @@ if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   add_dependencies(gpu_program_test trainer)
 endif()
 add_dependencies(program_test trainer)
+add_dependencies(runs_test trainer)
 add_dependencies(mnist_test trainer)

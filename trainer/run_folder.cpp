@@ -103,6 +103,14 @@ fs::path runs_folder(const RunEnvironment& environment) {
   return environment.working_folder / (named ? fs::path(*environment.trainer_runs) : fs::path("runs"));
 }
 
+bool is_being_written(const fs::path& folder) {
+  const int lock = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock < 0) return true;
+  const bool free = ::flock(lock, LOCK_SH | LOCK_NB) == 0;
+  ::close(lock);
+  return !free;
+}
+
 RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   prove_writable(path_);
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -59,6 +59,11 @@ class RunFolder {
   int lock_ = -1;
 };
 
+// Whether a process holds the folder's lock: a run is being written. A folder whose file system has no locks
+// counts as held, since nothing says otherwise. It tries the lock and gives it back at once; a process that
+// wants the folder at that very moment is refused.
+[[nodiscard]] bool is_being_written(const std::filesystem::path& folder);
+
 // What RUN_OR_FILE means: an existing file; an existing run folder; `last`, the run that was written last;
 // the name of a run in the runs folder, or a beginning that only one has. Gives a file or a run folder.
 // Throws FileError, which lists the candidates. (A file or folder that is itself called last: ./last.)

@@ -22,12 +22,6 @@ constexpr std::array<std::pair<RunStatus, std::string_view>, 4> kStatusNames{
      {RunStatus::kStopped, "stopped"},
      {RunStatus::kFailed, "failed"}}};
 
-std::string_view name_of(RunStatus status) {
-  for (const auto& [known, name] : kStatusNames)
-    if (known == status) return name;
-  return "unknown";
-}
-
 Json json_of(const RunRecord& record) {
   Json json;
   json["format_version"] = kRunRecordFormat;
@@ -96,6 +90,22 @@ RunStatus status_of(const Fields& fields) {
   fields.refuse(fmt::format("unknown status '{}'; one of running, finished, stopped, failed", text));
 }
 
+// Copying and writing JSON descends into it, so that a hostile depth would end the program.
+void check_depth(std::string_view text, const Fields& fields) {
+  constexpr int kDeepest = 64;
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted && c == '\\') ++i;
+    if (c == '"') quoted = !quoted;
+    if (quoted) continue;
+    if (c == '{' || c == '[') ++depth;
+    if (c == '}' || c == ']') --depth;
+    if (depth > kDeepest) fields.refuse(fmt::format("its values lie deeper than {} in each other", kDeepest));
+  }
+}
+
 void check_format(const Fields& fields) {
   int format = 0;
   fields.get("format_version", format);
@@ -105,6 +115,12 @@ void check_format(const Fields& fields) {
 }
 
 }  // namespace
+
+std::string_view name_of(RunStatus status) {
+  for (const auto& [known, name] : kStatusNames)
+    if (known == status) return name;
+  return "unknown";
+}
 
 std::string iso_time(std::time_t time) {
   std::tm local{};
@@ -127,13 +143,20 @@ void write_run_record(const std::filesystem::path& path, const RunRecord& record
   write_file_durably(path, json_of(record).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-RunRecord read_run_record(const std::filesystem::path& path) {
+nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path) {
   const std::vector<std::byte> bytes = read_file(path, kMostBytes);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const Json json = Json::parse(text, nullptr, false);
+  Json json = Json::parse(text, nullptr, false);
   const Fields fields(path, json);
   if (!json.is_object()) fields.refuse("it is not a JSON object");
+  check_depth(text, fields);
   check_format(fields);
+  return json;
+}
+
+RunRecord read_run_record(const std::filesystem::path& path) {
+  const Json json = read_run_record_json(path);
+  const Fields fields(path, json);
   RunRecord record;
   record.status = status_of(fields);
   fields.get("reason", record.reason);
@@ -152,6 +175,8 @@ RunRecord read_run_record(const std::filesystem::path& path) {
   fields.get("commit", record.commit);
   fields.get("spec_text", record.spec_text);
   record.device = fields.at("device");
+  if (const auto target = json.find("target"); target != json.end() && target->is_string())
+    target->get_to(record.target);
   record.versions = fields.at("versions");
   record.machine = fields.at("machine");
   record.recipe = fields.at("recipe");

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace trainer {
@@ -21,6 +22,9 @@ enum class RunStatus {
   kStopped,  // by a signal or a time limit, with everything saved; `reason` says which
   kFailed,   // `reason` is the error's message
 };
+
+// "running", "finished", "stopped" or "failed".
+[[nodiscard]] std::string_view name_of(RunStatus status);
 
 struct RunRecord {
   RunStatus status = RunStatus::kRunning;
@@ -38,6 +42,7 @@ struct RunRecord {
   std::uint64_t seed = 0;
   int threads = 0;
   nlohmann::ordered_json device;
+  std::string target = "local";  // where it ran; a record that does not say: local
   struct DataSet {
     std::string path;
     std::string fingerprint;
@@ -68,5 +73,9 @@ void write_run_record(const std::filesystem::path& path, const RunRecord& record
 // Reads a record back. Throws FileError with the path and the field: not JSON, a newer format, a field that
 // is missing or of another kind, an unknown status.
 [[nodiscard]] RunRecord read_run_record(const std::filesystem::path& path);
+
+// The record as the file has it, fields that this program does not know included. Throws FileError: not JSON,
+// a newer format.
+[[nodiscard]] nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path);
 
 }  // namespace trainer

@@ -41,11 +41,13 @@ std::string one_line(std::string text) {
   return text;
 }
 
+// `app` is the program, or a command that has commands of its own.
 std::string without_command(const CLI::App& app) {
   const std::string word = left_over(app);
   if (word.starts_with('-')) return unknown_word("option", word, options_of(app)) + ", behind a command";
   if (!word.empty()) return unknown_word("command", word, commands_of(app));
-  return fmt::format("a command is missing: one of {}; to begin: trainer train", joined(commands_of(app)));
+  return fmt::format("a command is missing: one of {}{}", joined(commands_of(app)),
+                     app.get_parent() == nullptr ? "; to begin: trainer train" : "");
 }
 
 std::string of_command(const CLI::App& command, const CLI::ParseError& error) {
@@ -59,13 +61,18 @@ std::string of_command(const CLI::App& command, const CLI::ParseError& error) {
 }  // namespace
 
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
-  const std::vector<CLI::App*> chosen = app.get_subcommands();
-  if (chosen.empty()) return without_command(app) + " (trainer --help says more)";
-  const CLI::App& command = *chosen.front();
-  const std::string text = command.remaining().empty() && !app.remaining().empty()
-                               ? fmt::format("unexpected argument {}", in_quotes(left_over(app)))
-                               : of_command(command, error);
-  return fmt::format("{} (trainer {} --help says more)", text, command.get_name());
+  const CLI::App* command = &app;
+  std::string words = "trainer";
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().front();
+    words += " " + command->get_name();
+  }
+  const std::string more = fmt::format(" ({} --help says more)", words);
+  if (!commands_of(*command).empty()) return without_command(*command) + more;
+  return (command->remaining().empty() && !app.remaining().empty()
+              ? fmt::format("unexpected argument {}", in_quotes(left_over(app)))
+              : of_command(*command, error)) +
+         more;
 }
 
 }  // namespace trainer

@@ -37,6 +37,13 @@ RunEpoch epoch_of(const ordered_json& line) {
   return epoch;
 }
 
+// The library's text without its own numbers in front: "[json.exception.out_of_range.403] key 'x' ...".
+std::string reason_of(const nlohmann::json::exception& error) {
+  const std::string text = error.what();
+  const std::size_t end = text.find("] ");
+  return end == std::string::npos ? text : text.substr(end + 2);
+}
+
 std::vector<RunEpoch> epochs_of(const std::filesystem::path& path) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return {};
@@ -47,19 +54,42 @@ std::vector<RunEpoch> epochs_of(const std::filesystem::path& path) {
       epochs.push_back(epoch_of(lines[i]));
     } catch (const nlohmann::json::exception& error) {
       throw FileError(
-          fmt::format("{}:{}: not an evaluation of a run: {}", path.string(), i + 1, error.what()));
+          fmt::format("{}:{}: not an evaluation of a run: {}", path.string(), i + 1, reason_of(error)));
     }
   }
   return epochs;
 }
 
+// Of another machine's run only its record tells.
+bool says_running(const RunRecord& record) {
+  return record.status == RunStatus::kRunning && record.target == "local";
+}
+
 }  // namespace
 
+double KnownRun::seconds() const {
+  if (record.seconds > 0) return record.seconds;
+  double sum = 0;
+  for (const RunEpoch& epoch : epochs) sum += epoch.seconds + epoch.evaluation_seconds;
+  return sum;
+}
+
+std::string status_word(const KnownRun& run) {
+  if (run.killed) return "killed";
+  return std::string(name_of(run.record.status));
+}
+
+// A run that ends closes its record before it gives its lock back. So what says "running" although the lock
+// is free is read once more: only then it is known to stay so.
 KnownRun read_known_run(const std::filesystem::path& folder) {
   KnownRun run;
   run.folder = folder;
   run.id = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   run.record = read_run_record(folder / kRunRecordName);
+  if (says_running(run.record) && !is_being_written(folder)) {
+    run.record = read_run_record(folder / kRunRecordName);
+    run.killed = says_running(run.record);
+  }
   run.epochs = epochs_of(folder / kMetricsName);
   return run;
 }

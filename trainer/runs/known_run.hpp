@@ -33,7 +33,14 @@ struct KnownRun {
   std::string id;  // the folder's name
   RunRecord record;
   std::vector<RunEpoch> epochs;
+  bool killed = false;  // its record says "running", but no process of this machine writes it any more
+
+  // Of all its parts; for a run that never closed its record, of the epochs that it told of.
+  [[nodiscard]] double seconds() const;
 };
+
+// "running", "finished", "stopped", "failed" or "killed".
+[[nodiscard]] std::string status_word(const KnownRun& run);
 
 // Throws FileError with the path and the reason. A run that wrote no metrics yet has no epochs.
 [[nodiscard]] KnownRun read_known_run(const std::filesystem::path& folder);

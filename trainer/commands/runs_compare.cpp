@@ -1,0 +1,106 @@
+// trainer runs compare: runs side by side, their speed and what differs.
+#include <charconv>
+#include <cmath>
+#include <fmt/format.h>
+#include <memory>
+
+#include "models/words.hpp"
+#include "trainer/commands/runs.hpp"
+#include "trainer/runs/run_comparison.hpp"
+#include "trainer/runs/run_differences.hpp"
+#include "trainer/settings.hpp"
+
+namespace trainer {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+struct CompareArguments {
+  std::vector<std::string> runs;
+  double accuracy = 0.99;
+  std::string price;
+  bool only_diff = false;
+  bool json = false;
+};
+
+// "2.5" or "2.5,4".
+std::vector<double> parse_prices(const std::string& text) {
+  std::vector<double> prices;
+  const char* at = text.data();
+  const char* end = at + text.size();
+  while (!text.empty()) {
+    double price = 0;
+    const auto [stop, error] = std::from_chars(at, end, price);
+    const bool good =
+        error == std::errc() && (stop == end || *stop == ',') && std::isfinite(price) && price >= 0;
+    if (!good) {
+      throw UsageError(
+          fmt::format("--price {}: an amount an hour, 2.5, or one a run: 2.5,4", in_quotes(text)));
+    }
+    prices.push_back(price);
+    if (stop == end) break;
+    at = stop + 1;
+  }
+  return prices;
+}
+
+// 99 and 0.99 both mean 99 %.
+double share_of(double accuracy) {
+  if (!(accuracy > 0 && accuracy <= 100))
+    throw UsageError(fmt::format("--accuracy {}: a share up to 1 or a percentage up to 100", accuracy));
+  return accuracy > 1 ? accuracy / 100 : accuracy;
+}
+
+void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& options, bool only_diff) {
+  ordered_json json{{"kind", "run comparison"}};
+  if (only_diff) {
+    for (const KnownRun& run : runs)
+      json["runs"].push_back({{"id", run.id}, {"folder", run.folder.string()}});
+  } else {
+    json["accuracy"] = options.accuracy;
+    json["runs"] = comparison_json(runs, compare_runs(runs, options));
+  }
+  json["differences"] = differences_json(differences(runs));
+  fmt::print("{}\n", json.dump(2, ' ', false, ordered_json::error_handler_t::replace));
+}
+
+int compare(const Environment& environment, const CompareArguments& arguments) {
+  if (arguments.runs.size() < 2)
+    throw UsageError("compare takes two runs or more (trainer runs list shows them)");
+  const ComparisonOptions options{share_of(arguments.accuracy), parse_prices(arguments.price)};
+  std::vector<KnownRun> runs;
+  for (const std::string& run : arguments.runs)
+    runs.push_back(read_known_run(find_run_folder(run, environment)));
+  if (arguments.json) {
+    print_json(runs, options, arguments.only_diff);
+  } else {
+    std::string text = comparison_legend(runs) + "\n";
+    if (!arguments.only_diff) text += comparison_text(runs, compare_runs(runs, options), options) + "\n";
+    fmt::print("{}{}", text, differences_text(differences(runs), run_letters(runs.size())));
+  }
+  require_output();
+  return 0;
+}
+
+}  // namespace
+
+Command add_runs_compare(CLI::App& runs, const Environment& environment) {
+  CLI::App* app = runs.add_subcommand("compare", "runs side by side: epoch times, speed, what differs");
+  const auto arguments = std::make_shared<CompareArguments>();
+  app->add_option("RUN", arguments->runs,
+                  "two or more: ids or beginnings of them, folders, 'last'; the first is the measure")
+      ->required();
+  app->add_option("--accuracy", arguments->accuracy,
+                  "the accuracy on the test images, 99 or 0.99, that the time to it is asked for")
+      ->capture_default_str();
+  CLI::Option* price = app->add_option(
+      "--price", arguments->price,
+      "of an hour, in any currency: 2.5, or one a run: 2.5,4; adds what the runs cost [none]");
+  app->add_flag("--only-diff", arguments->only_diff, "only what differs in configuration and machine [off]")
+      ->excludes(price);
+  app->add_flag("--json", arguments->json, "as JSON [off]");
+  return {app, [arguments, &environment] { return compare(environment, *arguments); }};
+}
+
+}  // namespace trainer

@@ -1,0 +1,85 @@
+// trainer runs list: the runs folder as a table.
+#include <algorithm>
+#include <cstdio>
+#include <fmt/format.h>
+#include <memory>
+
+#include "trainer/commands/runs.hpp"
+#include "trainer/run_folder.hpp"
+#include "trainer/runs/run_fields.hpp"
+#include "trainer/runs/run_filter.hpp"
+#include "trainer/runs/run_list.hpp"
+
+namespace trainer {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+struct ListArguments {
+  std::string sort;
+  std::string where;
+  bool json = false;
+  bool csv = false;
+};
+
+std::string fields_text() {
+  std::string text = "fields of --where and --sort, keys of --json, columns of --csv:\n";
+  for (const RunField& field : run_fields()) {
+    const char* kind = field.kind == FieldKind::number ? "number" : "text";
+    text += fmt::format("  {:<20}{:<7}{}\n", field.name, kind, field.about);
+  }
+  return text +
+         "--where: comparisons with == != < <= > >=, for texts also =~ and !~ (an ECMAScript\n"
+         "pattern found, or not found, anywhere in it; capitals and small letters alike),\n"
+         "joined by && || ! and ( ). Texts stand in quotes. A comparison with a value that a\n"
+         "run does not have is false.\n"
+         "  trainer runs list --where 'accuracy > 0.99 && device =~ \"H200\"' --sort seed";
+}
+
+void keep_matching(std::vector<KnownRun>& runs, const std::string& expression) {
+  const RunFilter filter = RunFilter::parse(expression);
+  std::erase_if(runs, [&filter](const KnownRun& run) { return !filter.matches(run); });
+}
+
+// What a person reads where there is no row to show.
+std::string nothing_text(std::size_t runs, const std::string& folder) {
+  if (runs == 0) return fmt::format("no runs in {} yet: 'trainer train' makes one\n", folder);
+  return fmt::format("none of the {} in {} meets --where\n",
+                     runs == 1 ? "1 run" : fmt::format("{} runs", runs), folder);
+}
+
+int list(const Environment& environment, const ListArguments& arguments) {
+  const std::filesystem::path folder = runs_folder(environment.runs);
+  RunList list = list_runs(folder);
+  const std::size_t runs = list.runs.size();
+  if (!arguments.where.empty()) keep_matching(list.runs, arguments.where);
+  if (!arguments.sort.empty()) sort_runs(list.runs, arguments.sort);
+  if (arguments.json) {
+    fmt::print("{}\n", runs_json(list.runs).dump(2, ' ', false, ordered_json::error_handler_t::replace));
+  } else if (arguments.csv) {
+    fmt::print("{}", runs_csv(list.runs));
+  } else {
+    fmt::print("{}", list.runs.empty() ? nothing_text(runs, folder.string()) : runs_table(list.runs));
+  }
+  require_output();
+  if (const std::string note = unreadable_note(list, folder); !note.empty()) fmt::print(stderr, "{}\n", note);
+  return 0;
+}
+
+}  // namespace
+
+Command add_runs_list(CLI::App& runs, const Environment& environment) {
+  CLI::App* app = runs.add_subcommand("list", "the runs in the runs folder, one a line");
+  const auto arguments = std::make_shared<ListArguments>();
+  app->add_option("--sort", arguments->sort, "field to order by; -FIELD: from the highest [-started]")
+      ->type_name("[-]FIELD");
+  app->add_option("--where", arguments->where, "expression that a run must meet [all runs]")
+      ->type_name("EXPRESSION");
+  CLI::Option* json = app->add_flag("--json", arguments->json, "as JSON, with every field [off]");
+  app->add_flag("--csv", arguments->csv, "as comma-separated values, with every field [off]")->excludes(json);
+  app->footer(fields_text());
+  return {app, [arguments, &environment] { return list(environment, *arguments); }};
+}
+
+}  // namespace trainer

@@ -1,0 +1,40 @@
+// trainer runs show: one run in full.
+#include <fmt/format.h>
+#include <memory>
+
+#include "trainer/commands/runs.hpp"
+#include "trainer/runs/known_run.hpp"
+#include "trainer/runs/run_text.hpp"
+
+namespace trainer {
+
+namespace {
+
+struct ShowArguments {
+  std::string run;
+  bool json = false;
+};
+
+int show(const Environment& environment, const ShowArguments& arguments) {
+  const KnownRun run = read_known_run(find_run_folder(arguments.run, environment));
+  if (arguments.json) {
+    fmt::print("{}\n", run_json(run).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  } else {
+    fmt::print("{}", run_text(run));
+  }
+  require_output();
+  return 0;
+}
+
+}  // namespace
+
+Command add_runs_show(CLI::App& runs, const Environment& environment) {
+  CLI::App* app = runs.add_subcommand("show", "one run: configuration, machine, epochs, files");
+  const auto arguments = std::make_shared<ShowArguments>();
+  app->add_option("RUN", arguments->run, "a run's id or the beginning of one, its folder, or 'last'")
+      ->required();
+  app->add_flag("--json", arguments->json, "as JSON [off]");
+  return {app, [arguments, &environment] { return show(environment, *arguments); }};
+}
+
+}  // namespace trainer

@@ -1,0 +1,64 @@
+#include "trainer/runs/epoch_times.hpp"
+
+#include <algorithm>
+
+#include "trainer/runs/json_lookup.hpp"
+#include "trainer/runs/rank_interval.hpp"
+
+namespace trainer {
+
+namespace {
+
+bool is_whole(const KnownRun& run, const RunEpoch& epoch) {
+  return epoch.images == run.record.data.train_images && epoch.seconds > 0;
+}
+
+// Whether the run was started or went on between the evaluation before `epoch` and its own.
+bool is_warm_up(const KnownRun& run, std::size_t epoch) {
+  if (epoch == 0) return true;
+  return std::ranges::any_of(run.record.resumed, [&](const RunRecord::Resumption& part) {
+    return part.step >= run.epochs[epoch - 1].step && part.step < run.epochs[epoch].step;
+  });
+}
+
+}  // namespace
+
+EpochTimes epoch_times(const KnownRun& run) {
+  EpochTimes times;
+  for (std::size_t i = 0; i < run.epochs.size(); ++i) {
+    if (!is_whole(run, run.epochs[i])) continue;
+    if (!is_warm_up(run, i)) times.timed.push_back(run.epochs[i].seconds);
+    if (i == 0) times.warm_up = run.epochs[i].seconds;
+  }
+  return times;
+}
+
+std::optional<double> epoch_seconds(const KnownRun& run) {
+  if (const auto recorded = find_number(run.record.results, {"epoch_seconds", "median"})) return recorded;
+  std::vector<double> seconds;
+  for (const RunEpoch& epoch : run.epochs) seconds.push_back(epoch.seconds);
+  return seconds.empty() ? std::nullopt : std::optional(median(std::move(seconds)));
+}
+
+std::optional<double> images_per_second(const KnownRun& run) {
+  std::vector<double> rates;
+  for (const RunEpoch& epoch : run.epochs)
+    if (epoch.seconds > 0) rates.push_back(static_cast<double>(epoch.images) / epoch.seconds);
+  return rates.empty() ? std::nullopt : std::optional(median(std::move(rates)));
+}
+
+std::optional<AccuracyReached> time_to_accuracy(const KnownRun& run, double accuracy) {
+  double seconds = 0;
+  for (const RunEpoch& epoch : run.epochs) {
+    seconds += epoch.seconds + epoch.evaluation_seconds;
+    if (epoch.test_accuracy >= accuracy) return AccuracyReached{epoch.epoch, seconds};
+  }
+  return std::nullopt;
+}
+
+std::optional<double> best_accuracy(const KnownRun& run) {
+  if (run.epochs.empty()) return std::nullopt;
+  return std::ranges::max_element(run.epochs, {}, &RunEpoch::test_accuracy)->test_accuracy;
+}
+
+}  // namespace trainer

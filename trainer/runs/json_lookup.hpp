@@ -1,0 +1,28 @@
+// Reading JSON that another version of this program, or another one, may have written: what is not there, or
+// is of another kind, is absent and no error.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+namespace trainer {
+
+using JsonPath = std::initializer_list<const char*>;  // keys, from the outside in
+
+// Null where there is nothing. A number that is not finite is absent.
+[[nodiscard]] const nlohmann::ordered_json* find_value(const nlohmann::ordered_json& json, JsonPath path);
+[[nodiscard]] std::optional<double> find_number(const nlohmann::ordered_json& json, JsonPath path);
+[[nodiscard]] std::optional<std::uint64_t> find_count(const nlohmann::ordered_json& json, JsonPath path);
+[[nodiscard]] std::optional<std::string> find_text(const nlohmann::ordered_json& json, JsonPath path);
+
+// A value for a reader: "0.01", "adam (beta1 0.7, beta2 0.9)", "bf16, tf32", "none" for null; of members
+// called
+// ..._bytes the size.
+[[nodiscard]] std::string value_text(const nlohmann::ordered_json& json);
+
+[[nodiscard]] std::string size_text(std::uint64_t bytes);  // "2.47 MiB"
+
+}  // namespace trainer

@@ -1,0 +1,170 @@
+// The comparison as tables, one row a run, and as JSON.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "trainer/runs/json_lookup.hpp"
+#include "trainer/runs/run_comparison.hpp"
+#include "trainer/runs/run_list.hpp"
+#include "trainer/runs/text_table.hpp"
+
+namespace trainer {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr auto kRight = TableColumn::Align::right;
+constexpr std::size_t kGap = 2;
+
+std::string seconds_text(const std::optional<double>& seconds) {
+  return seconds ? fmt::format("{:#.4g} s", *seconds) : "n/a";
+}
+
+std::string speed_text(const ComparedRun& run) {
+  return run.speed ? fmt::format("{:.3g}x", run.speed->ratio) : "n/a";
+}
+
+std::string interval_text(const ComparedRun& run, const ComparedRun& first) {
+  if (&run == &first) return "-";
+  if (run.speed && run.speed->interval)
+    return fmt::format("{:#.4g} to {:#.4g}", run.speed->interval->low, run.speed->interval->high);
+  return fmt::format("n/a: of {} and {} epochs", first.times.timed.size(), run.times.timed.size());
+}
+
+bool lacks_interval(const std::vector<ComparedRun>& compared) {
+  return std::any_of(compared.begin() + 1, compared.end(),
+                     [](const ComparedRun& run) { return !run.speed || !run.speed->interval; });
+}
+
+std::string times_text(const std::vector<ComparedRun>& compared) {
+  TextTable table({{"run"},
+                   {"epochs", kRight},
+                   {"first", kRight},
+                   {"median", kRight},
+                   {"min - max", kRight},
+                   {"images/s", kRight},
+                   {"speed", kRight},
+                   {"95 % interval"}});
+  for (const ComparedRun& run : compared) {
+    const std::string spread =
+        run.shortest ? fmt::format("{:#.4g} - {:#.4g}", *run.shortest, *run.longest) : "n/a";
+    table.add({run.letter, fmt::format("{}", run.times.timed.size()), seconds_text(run.times.warm_up),
+               seconds_text(run.median), spread,
+               run.images_per_second ? count_text(*run.images_per_second) : "n/a", speed_text(run),
+               interval_text(run, compared.front())});
+  }
+  std::string text =
+      table.text(kGap) +
+      "epochs: whole ones; the first of a run, or after a resumption, warms up and stands apart\n"
+      "speed: images a second, as a multiple of A's: the median of all ratios of two epochs\n"
+      "(Hodges-Lehmann) and its interval (exact Mann-Whitney): of these epochs, not of other days\n";
+  if (lacks_interval(compared)) text += "n/a: too few epochs for a 95 % interval; 4 of each give one\n";
+  return text;
+}
+
+std::string reached_text(const KnownRun& run, const ComparedRun& compared) {
+  if (compared.reached)
+    return fmt::format("{:.2f} s, epoch {}", compared.reached->seconds, compared.reached->epoch);
+  const std::optional<double> best = best_accuracy(run);
+  return best ? fmt::format("not reached: {:.2f} %", 100 * *best) : "n/a: no evaluation";
+}
+
+std::string cost_text(const std::optional<double>& cost) {
+  return cost ? fmt::format("{:.4g}", *cost) : "n/a";
+}
+
+std::string results_text(const std::vector<KnownRun>& runs, const std::vector<ComparedRun>& compared,
+                         const ComparisonOptions& options) {
+  const bool priced = !options.prices.empty();
+  const bool with_energy =
+      std::ranges::any_of(compared, [](const ComparedRun& run) { return run.energy_joules.has_value(); });
+  const std::string goal = fmt::format("{:.6g} %", 100 * options.accuracy);
+  std::vector<TableColumn> columns{
+      {"run"}, {"accuracy", kRight}, {"to " + goal, kRight}, {"whole run", kRight}};
+  if (with_energy) columns.push_back({"energy", kRight});
+  if (priced) {
+    for (const std::string& title : {std::string("price"), std::string("cost"), "cost to " + goal})
+      columns.push_back({title, kRight});
+  }
+  TextTable table(std::move(columns));
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const KnownRun& run = runs[i];
+    const ComparedRun& c = compared[i];
+    std::vector<std::string> cells{
+        c.letter, run.epochs.empty() ? "n/a" : fmt::format("{:.2f} %", 100 * run.epochs.back().test_accuracy),
+        reached_text(run, c), fmt::format("{:.2f} s", run.seconds())};
+    if (with_energy) cells.push_back(c.energy_joules ? fmt::format("{:.1f} J", *c.energy_joules) : "n/a");
+    if (priced) {
+      for (const auto& amount : {c.price, c.cost, c.cost_to_accuracy}) cells.push_back(cost_text(amount));
+    }
+    table.add(std::move(cells));
+  }
+  std::string text =
+      table.text(kGap) + "to " + goal + ": training and tests until the first test that reached it\n";
+  if (!with_energy) text += "energy: n/a: none of the runs recorded it\n";
+  if (priced) text += "price: of an hour; cost: of the whole run, in the price's currency\n";
+  return text;
+}
+
+template <class Value>
+ordered_json json_of(const std::optional<Value>& value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
+}
+
+ordered_json speed_json(const ComparedRun& run) {
+  if (!run.speed) return nullptr;
+  ordered_json json{{"ratio", run.speed->ratio}, {"level", kIntervalLevel}};
+  const std::optional<RatioInterval>& interval = run.speed->interval;
+  json["low"] = interval ? ordered_json(interval->low) : ordered_json(nullptr);
+  json["high"] = interval ? ordered_json(interval->high) : ordered_json(nullptr);
+  json["method"] = "Hodges-Lehmann estimate, Mann-Whitney interval, of ratios of epochs";
+  return json;
+}
+
+}  // namespace
+
+std::string comparison_legend(const std::vector<KnownRun>& runs) {
+  std::string text;
+  const std::vector<std::string> letters = run_letters(runs.size());
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RunRecord& record = runs[i].record;
+    text += printable(fmt::format("{}  {}  {}, {}, {}, {}", letters[i], runs[i].id, record.model,
+                                  find_text(record.recipe, {"settings", "precision"}).value_or("fp32"),
+                                  short_device(find_text(record.device, {"name"}).value_or("unknown device")),
+                                  status_word(runs[i])));
+    text += '\n';
+  }
+  return text;
+}
+
+std::string comparison_text(const std::vector<KnownRun>& runs, const std::vector<ComparedRun>& compared,
+                            const ComparisonOptions& options) {
+  return times_text(compared) + "\n" + results_text(runs, compared, options);
+}
+
+ordered_json comparison_json(const std::vector<KnownRun>& runs, const std::vector<ComparedRun>& compared) {
+  ordered_json json = ordered_json::array();
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const ComparedRun& c = compared[i];
+    ordered_json row{
+        {"id", runs[i].id}, {"folder", runs[i].folder.string()}, {"status", status_word(runs[i])}};
+    row["timed_epochs"] = c.times.timed;
+    row["warm_up_seconds"] = json_of(c.times.warm_up);
+    row["epoch_seconds"] = {
+        {"median", json_of(c.median)}, {"min", json_of(c.shortest)}, {"max", json_of(c.longest)}};
+    row["images_per_second"] = json_of(c.images_per_second);
+    row["speed"] = speed_json(c);
+    row["best_accuracy"] = json_of(best_accuracy(runs[i]));
+    row["reached"] = c.reached ? ordered_json{{"epoch", c.reached->epoch}, {"seconds", c.reached->seconds}}
+                               : ordered_json(nullptr);
+    row["seconds"] = runs[i].seconds();
+    row["energy_joules"] = json_of(c.energy_joules);
+    row["price_per_hour"] = json_of(c.price);
+    row["cost"] = json_of(c.cost);
+    row["cost_to_accuracy"] = json_of(c.cost_to_accuracy);
+    json.push_back(std::move(row));
+  }
+  return json;
+}
+
+}  // namespace trainer

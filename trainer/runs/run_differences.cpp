@@ -1,0 +1,146 @@
+// Objects are taken apart into "outer.inner" names; lists are values. Where one run has an object and another
+// a plain value, each name stands for itself.
+#include "trainer/runs/run_differences.hpp"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <string_view>
+#include <unordered_map>
+
+#include "trainer/runs/json_lookup.hpp"
+#include "trainer/runs/text_table.hpp"
+
+namespace trainer {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+// State of a moment, or said elsewhere: the settings are those of the recipe, the list of GPUs holds the used
+// one.
+constexpr std::array<std::string_view, 12> kLeftOut{"available_bytes",
+                                                    "free_bytes",
+                                                    "power_watts",
+                                                    "temperature_celsius",
+                                                    "utilisation_percent",
+                                                    "sm_clock_mhz_now",
+                                                    "memory_clock_mhz_now",
+                                                    "throttle_reasons",
+                                                    "energy_joules",
+                                                    "settings",
+                                                    "gpus",
+                                                    "gpu_software"};
+
+struct NamedValue {
+  std::string name;
+  ordered_json value;
+};
+using NamedValues = std::vector<NamedValue>;
+
+void take_apart(NamedValues& values, const std::string& name, const ordered_json& json) {
+  if (!json.is_object()) {
+    values.push_back({name, json});
+    return;
+  }
+  for (const auto& [key, value] : json.items()) {
+    if (std::ranges::find(kLeftOut, key) == kLeftOut.end()) take_apart(values, name + "." + key, value);
+  }
+}
+
+ordered_json setting(const RunRecord& record, const char* name) {
+  const ordered_json* found = find_value(record.recipe, {"settings", name});
+  return found == nullptr ? ordered_json(nullptr) : *found;
+}
+
+NamedValues values_of(const RunRecord& record) {
+  NamedValues values{{"model", record.model},
+                     {"model file", record.spec_text},
+                     {"seed", record.seed},
+                     {"precision", find_text(record.recipe, {"settings", "precision"}).value_or("fp32")},
+                     {"classes", setting(record, "classes")},
+                     {"channels", setting(record, "channels")},
+                     {"skip_bad_images", setting(record, "skip_bad_images")},
+                     {"target", record.target},
+                     {"threads", record.threads}};
+  take_apart(values, "recipe", record.recipe);
+  values.push_back({"data.path", record.data.path});
+  values.push_back({"data.fingerprint", record.data.fingerprint});
+  values.push_back({"data.train_images", record.data.train_images});
+  values.push_back({"data.validation_images", record.data.validation_images});
+  values.push_back({"data.test_images", record.data.test_images});
+  take_apart(values, "device", record.device);
+  take_apart(values, "machine", record.machine);
+  take_apart(values, "versions", record.versions);
+  return values;
+}
+
+bool differs(const RunDifference& row) {
+  return std::ranges::any_of(row.values,
+                             [&row](const ordered_json& value) { return value != row.values[0]; });
+}
+
+// The file's text would fill the screen: which of the runs have the same one says enough.
+std::string shown(const RunDifference& row, std::size_t run, const std::vector<std::string>& letters) {
+  if (row.name != "model file") return value_text(row.values[run]);
+  const auto first = std::ranges::find(row.values, row.values[run]);
+  const auto same = static_cast<std::size_t>(first - row.values.begin());
+  return same == run ? "its own" : "as " + letters[same];
+}
+
+constexpr std::size_t kGap = 2;
+
+// What is left for a value beside the longest name, if all runs get the same share.
+std::size_t widest_cell(const std::vector<RunDifference>& differences, std::size_t runs) {
+  std::size_t name = 0;
+  for (const RunDifference& row : differences) name = std::max(name, row.name.size());
+  const std::size_t share = name < kTableWidth ? (kTableWidth - name) / runs : 0;
+  return share > kGap ? share - kGap : 0;
+}
+
+}  // namespace
+
+std::vector<RunDifference> differences(const std::vector<KnownRun>& runs) {
+  std::vector<RunDifference> rows;
+  std::unordered_map<std::string, std::size_t> places;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    for (NamedValue& named : values_of(runs[i].record)) {
+      const auto [place, is_first] = places.try_emplace(named.name, rows.size());
+      if (is_first) rows.push_back({named.name, std::vector<ordered_json>(runs.size())});
+      rows[place->second].values[i] = std::move(named.value);
+    }
+  }
+  std::erase_if(rows, [](const RunDifference& row) { return !differs(row); });
+  return rows;
+}
+
+std::string differences_text(const std::vector<RunDifference>& differences,
+                             const std::vector<std::string>& letters) {
+  if (differences.empty()) return "configuration and machine do not differ\n";
+  std::vector<TableColumn> columns{{"what differs"}};
+  for (const std::string& letter : letters) columns.push_back({letter});
+  TextTable table(std::move(columns));
+  std::string blocks;
+  const std::size_t widest = widest_cell(differences, letters.size());
+  for (const RunDifference& row : differences) {
+    std::vector<std::string> cells{row.name};
+    std::string block = printable(row.name) + "\n";
+    bool fits = true;
+    for (std::size_t i = 0; i < letters.size(); ++i) {
+      cells.push_back(shown(row, i, letters));
+      fits = fits && cells.back().size() <= widest;
+      block += fmt::format("  {}  {}\n", letters[i], printable(cells.back()));
+    }
+    if (fits) table.add(std::move(cells));
+    if (!fits) blocks += block;
+  }
+  return table.text(kGap) + blocks;
+}
+
+ordered_json differences_json(const std::vector<RunDifference>& differences) {
+  ordered_json json = ordered_json::array();
+  for (const RunDifference& row : differences) json.push_back({{"name", row.name}, {"values", row.values}});
+  return json;
+}
+
+}  // namespace trainer

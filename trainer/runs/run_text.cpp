@@ -1,0 +1,182 @@
+// The order of the lines is that of a reader's questions: how it went, of what, on what, epoch by epoch.
+#include "trainer/runs/run_text.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+#include <system_error>
+
+#include "models/recipe_text.hpp"
+#include "trainer/files.hpp"
+#include "trainer/run_folder.hpp"
+#include "trainer/runs/json_lookup.hpp"
+#include "trainer/runs/text_table.hpp"
+
+namespace trainer {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+struct RunFile {
+  std::string name;
+  std::uint64_t bytes = 0;
+};
+
+std::vector<RunFile> files_of(const fs::path& folder) {
+  std::vector<RunFile> files;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code failed;
+    const std::uint64_t bytes = entry->file_size(failed);
+    if (!failed && entry->is_regular_file(failed))
+      files.push_back({entry->path().filename().string(), bytes});
+  }
+  std::ranges::sort(files, {}, &RunFile::name);
+  return files;
+}
+
+std::string line(const std::string& key, const std::string& value) {
+  return fmt::format("{:<18}{}\n", printable(key), printable(value));
+}
+
+std::string status_lines(const KnownRun& run) {
+  const RunRecord& record = run.record;
+  std::string status = status_word(run);
+  if (!record.reason.empty()) status += ": " + record.reason;
+  if (run.killed) status += ": its process ended without closing the record";
+  std::string text = line("status", status);
+  if (run.killed || record.status == RunStatus::kStopped)
+    text += line("go on with", fmt::format("trainer train --resume {}", run.folder.string()));
+  text += line("started", record.started);
+  if (!record.ended.empty()) text += line("ended", record.ended);
+  text += line("time", fmt::format("{:.2f} s in all{}", run.seconds(),
+                                   record.seconds > 0 ? "" : ", by the epochs that it told of"));
+  for (const RunRecord::Resumption& part : record.resumed)
+    text += line("resumed", fmt::format("after step {}, {}, by {}", grouped(part.step), part.started,
+                                        fmt::join(part.command, " ")));
+  return text + line("command", fmt::format("{}", fmt::join(record.command, " ")));
+}
+
+std::string result_lines(const KnownRun& run) {
+  if (run.epochs.empty()) return line("accuracy", "none: no evaluation was made");
+  const RunEpoch& last = run.epochs.back();
+  std::string text =
+      line("accuracy", fmt::format("{:.2f} % of {} test images, loss {:.4f}", 100 * last.test_accuracy,
+                                   grouped(run.record.data.test_images), last.test_loss));
+  if (last.validation_accuracy)
+    text += line("", fmt::format("{:.2f} % of {} validation images", 100 * *last.validation_accuracy,
+                                 grouped(run.record.data.validation_images)));
+  if (const auto seconds = find_number(run.record.results, {"seconds_to_first_step"}))
+    text += line("first step", fmt::format("{:.2f} s after the start", *seconds));
+  if (const auto bytes = find_count(run.record.results, {"peak_memory_bytes"}))
+    text += line("peak memory", size_text(*bytes) + " of the process");
+  if (const auto energy = find_number(run.record.results, {"energy_joules"}))
+    text += line("energy", fmt::format("{:.1f} J of the GPU", *energy));
+  return text;
+}
+
+std::string member_lines(const ordered_json& json) {
+  std::string text;
+  if (!json.is_object()) return text;
+  for (const auto& [key, value] : json.items()) text += line(key, value_text(value));
+  return text;
+}
+
+std::string data_lines(const RunRecord::DataSet& data) {
+  return line("data", data.path) + line("fingerprint", data.fingerprint) +
+         line("images", fmt::format("{} training, {} validation, {} test", grouped(data.train_images),
+                                    grouped(data.validation_images), grouped(data.test_images)));
+}
+
+std::string device_lines(const RunRecord& record) {
+  std::string text =
+      line("target", record.target) + line("device", find_text(record.device, {"name"}).value_or("unknown"));
+  const ordered_json* used = find_value(record.device, {"gpu", "used"});
+  if (used != nullptr && *used == true) {
+    const auto count = [&](const char* key) { return find_count(record.device, {"gpu", key}).value_or(0); };
+    text += line("GPU", fmt::format("compute capability {}.{}, {}", count("major"), count("minor"),
+                                    size_text(count("total_bytes"))));
+  } else if (const auto reason = find_text(record.device, {"gpu", "reason"})) {
+    text += line("GPU", "none used: " + *reason);
+  }
+  return text + line("threads", fmt::format("{}", record.threads)) +
+         line("machine", value_text(record.machine)) + line("versions", value_text(record.versions));
+}
+
+std::string epochs_table(const KnownRun& run) {
+  constexpr auto kRight = TableColumn::Align::right;
+  const bool validates = std::ranges::any_of(
+      run.epochs, [](const RunEpoch& epoch) { return epoch.validation_accuracy.has_value(); });
+  std::vector<TableColumn> columns;
+  for (const char* title :
+       {"epoch", "step", "train loss", "test", "test loss", "rate", "seconds", "tests s", "images/s"})
+    columns.push_back({title, kRight});
+  if (validates) columns.push_back({"validation", kRight});
+  TextTable table(std::move(columns));
+  for (const RunEpoch& e : run.epochs) {
+    const double rate = e.seconds > 0 ? static_cast<double>(e.images) / e.seconds : 0;
+    table.add({fmt::format("{}", e.epoch), fmt::format("{}", e.step), fmt::format("{:.4f}", e.train_loss),
+               fmt::format("{:.2f} %", 100 * e.test_accuracy), fmt::format("{:.4f}", e.test_loss),
+               fmt::format("{:.3g}", e.learning_rate), fmt::format("{:.3f}", e.seconds),
+               fmt::format("{:.3f}", e.evaluation_seconds), count_text(rate),
+               e.validation_accuracy ? fmt::format("{:.2f} %", 100 * *e.validation_accuracy) : "-"});
+  }
+  return table.text();
+}
+
+std::string files_table(const fs::path& folder) {
+  std::string text;
+  for (const RunFile& file : files_of(folder))
+    text += fmt::format("{:<28}{:>12}\n", printable(file.name), size_text(file.bytes));
+  return text;
+}
+
+ordered_json number_json(double number) {
+  return std::isfinite(number) ? ordered_json(number) : ordered_json(nullptr);
+}
+
+ordered_json epoch_json(const RunEpoch& epoch) {
+  ordered_json json{{"epoch", epoch.epoch}, {"step", epoch.step}, {"images", epoch.images}};
+  json["train_loss"] = number_json(epoch.train_loss);
+  json["test_accuracy"] = epoch.test_accuracy;
+  json["test_loss"] = number_json(epoch.test_loss);
+  if (epoch.validation_accuracy) json["validation_accuracy"] = *epoch.validation_accuracy;
+  if (epoch.validation_loss) json["validation_loss"] = number_json(*epoch.validation_loss);
+  json["learning_rate"] = epoch.learning_rate;
+  json["seconds"] = epoch.seconds;
+  json["evaluation_seconds"] = epoch.evaluation_seconds;
+  return json;
+}
+
+}  // namespace
+
+std::string run_text(const KnownRun& run) {
+  const RunRecord& record = run.record;
+  std::string text = line("run", run.id) + line("folder", run.folder.string()) + status_lines(run);
+  text += "\n" + result_lines(run);
+  text += "\n" + line("model", record.model) + line("seed", fmt::format("{}", record.seed));
+  ordered_json recipe = record.recipe;
+  if (recipe.is_object()) recipe.erase("settings");
+  text += line("precision", find_text(record.recipe, {"settings", "precision"}).value_or("fp32"));
+  text += member_lines(recipe) + data_lines(record.data) + "\n" + device_lines(record);
+  if (!run.epochs.empty()) text += "\n" + epochs_table(run);
+  return text + "\n" + files_table(run.folder);
+}
+
+ordered_json run_json(const KnownRun& run) {
+  ordered_json json{{"id", run.id}, {"folder", run.folder.string()}};
+  json["status"] = status_word(run);
+  json["target"] = run.record.target;
+  json["seconds"] = run.seconds();
+  json["record"] = read_run_record_json(run.folder / kRunRecordName);
+  json["epochs"] = ordered_json::array();
+  for (const RunEpoch& epoch : run.epochs) json["epochs"].push_back(epoch_json(epoch));
+  json["files"] = ordered_json::array();
+  for (const RunFile& file : files_of(run.folder))
+    json["files"].push_back({{"name", file.name}, {"bytes", file.bytes}});
+  return json;
+}
+
+}  // namespace trainer

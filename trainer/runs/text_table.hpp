@@ -1,0 +1,45 @@
+// Columns of text for a terminal or a pipe: the same in both. Widths count characters, control characters are
+// shown as '?', and columns that may shrink are cut, the widest first, until a line fits.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trainer {
+
+struct TableColumn {
+  enum class Align { left, right };
+  std::string title;
+  Align align = Align::left;
+  std::size_t least = 0;  // width that it may be cut to; 0: it stays whole
+};
+
+inline constexpr std::size_t kTableWidth = 80;
+
+class TextTable {
+ public:
+  explicit TextTable(std::vector<TableColumn> columns) : columns_(std::move(columns)) {}
+
+  void add(std::vector<std::string> cells);  // one a column
+
+  // Title line and rows, each ended, without spaces at the end. Columns stand `gap` apart.
+  [[nodiscard]] std::string text(std::size_t gap = 1) const;
+  // Of the widest line, with nothing cut.
+  [[nodiscard]] std::size_t width(std::size_t gap = 1) const;
+
+ private:
+  [[nodiscard]] std::vector<std::size_t> whole_widths() const;
+  [[nodiscard]] std::vector<std::size_t> fitting_widths(std::size_t gap) const;
+
+  std::vector<TableColumn> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// Without what would move a terminal's cursor or change its colours.
+[[nodiscard]] std::string printable(std::string_view text);
+
+[[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for what no count is
+
+}  // namespace trainer
