@@ -53,22 +53,25 @@ std::string libcuda_text(const GpuSurroundings& around) {
 }
 
 std::string module_text(const GpuSurroundings& around) {
-  return around.kernel_module.empty() ? "kernel module unknown" : "kernel module " + around.kernel_module;
+  return around.kernel_module.empty() ? "kernel module not visible" : "kernel module " + around.kernel_module;
 }
 
 GpuFailure no_driver_library(const GpuSurroundings& around) {
   if (around.inside_container && !around.device_files.empty()) {
-    return {"this container has the GPU's device files but not the driver's library libcuda.so.1",
+    return {GpuTrouble::container,
+            "this container has the GPU's device files but not the driver's library libcuda.so.1",
             fmt::format("start it with {} and NVIDIA_DRIVER_CAPABILITIES=compute,utility", kGpusFlag)};
   }
   if (around.inside_container) {
     return {
+        GpuTrouble::container,
         "no GPU was given to this container: libcuda.so.1 and /dev/nvidia*, which its start adds, are not "
         "here",
         fmt::format("start it with {}, on a machine with an NVIDIA GPU and driver", kGpusFlag)};
   }
   if (!around.kernel_module.empty()) {
-    return {fmt::format("libcuda.so.1 cannot be loaded although the NVIDIA kernel module {} is",
+    return {GpuTrouble::no_driver,
+            fmt::format("libcuda.so.1 cannot be loaded although the NVIDIA kernel module {} is",
                         around.kernel_module),
             "install the driver's libraries of that version (Debian: libcuda1, Ubuntu: libnvidia-compute-*), "
             "then "
@@ -76,13 +79,15 @@ GpuFailure no_driver_library(const GpuSurroundings& around) {
   }
   if (around.pci_gpus > 0 || !around.device_files.empty()) {
     return {
+        GpuTrouble::no_driver,
         fmt::format(
             "there is no NVIDIA driver (no libcuda.so.1, no kernel module) for the {} of this machine",
             around.pci_gpus > 1 ? fmt::format("{} NVIDIA GPUs", around.pci_gpus) : "NVIDIA GPU"),
         "install the driver (Debian: nvidia-driver, Ubuntu: 'sudo ubuntu-drivers install'), reboot, and see "
         "whether 'nvidia-smi' works"};
   }
-  return {"this machine has no NVIDIA GPU to be seen: no libcuda.so.1, no /dev/nvidia*, none on the PCI bus",
+  return {GpuTrouble::no_gpu,
+          "this machine has no NVIDIA GPU to be seen: no libcuda.so.1, no /dev/nvidia*, none on the PCI bus",
           "train with --device cpu, or on a machine with a GPU and its driver"};
 }
 
@@ -98,7 +103,8 @@ GpuFailure insufficient_driver(const std::string& name, const GpuSurroundings& a
   const std::string serves = around.driver_version > 0
                                  ? "serves CUDA " + cuda_version_text(around.driver_version) + " at most"
                                  : "does not say which CUDA it serves";
-  return {fmt::format("the NVIDIA driver is too old: {} ({}) {}, this program needs CUDA {} ({})",
+  return {GpuTrouble::driver_version,
+          fmt::format("the NVIDIA driver is too old: {} ({}) {}, this program needs CUDA {} ({})",
                       around.driver_library, module_text(around), serves,
                       cuda_version_text(around.runtime_version), name),
           fmt::format("install {}, or a build of this program for the CUDA that the driver serves",
@@ -112,7 +118,8 @@ bool hides_every_gpu(const std::string& value) {
 GpuFailure no_device(const std::string& name, const GpuSurroundings& around) {
   const std::string seen = fmt::format("{}, {}", name, visibility_text(around));
   if (around.cuda_visible_devices) {
-    return {around.cuda_visible_devices->empty()
+    return {GpuTrouble::no_device,
+            around.cuda_visible_devices->empty()
                 ? fmt::format("CUDA_VISIBLE_DEVICES is empty, which hides every GPU ({})", seen)
                 : fmt::format("CUDA_VISIBLE_DEVICES='{}' names no GPU that is here ({})",
                               *around.cuda_visible_devices, seen),
@@ -120,25 +127,29 @@ GpuFailure no_device(const std::string& name, const GpuSurroundings& around) {
   }
   if (around.inside_container && around.nvidia_visible_devices &&
       hides_every_gpu(*around.nvidia_visible_devices)) {
-    return {fmt::format("NVIDIA_VISIBLE_DEVICES keeps every GPU from this container ({})", seen),
+    return {GpuTrouble::container,
+            fmt::format("NVIDIA_VISIBLE_DEVICES keeps every GPU from this container ({})", seen),
             fmt::format("start it with {} and NVIDIA_VISIBLE_DEVICES=all", kGpusFlag)};
   }
   if (around.inside_container && around.device_files.empty()) {
-    return {fmt::format("no GPU was given to this container ({})", seen),
+    return {GpuTrouble::container, fmt::format("no GPU was given to this container ({})", seen),
             fmt::format("start it with {}", kGpusFlag)};
   }
   if (around.inside_container) {
     return {
+        GpuTrouble::container,
         fmt::format("this container may not use the GPUs whose files it has ({})", seen),
         fmt::format("start a new one with {}: 'systemctl daemon-reload' on the host takes the rights away",
                     kGpusFlag)};
   }
-  return {fmt::format("the NVIDIA driver finds no GPU, {} ({})", module_text(around), seen), kLookAtDriver};
+  return {GpuTrouble::no_device,
+          fmt::format("the NVIDIA driver finds no GPU, {} ({})", module_text(around), seen), kLookAtDriver};
 }
 
 GpuFailure driver_mismatch(const std::string& name, const GpuSurroundings& around) {
-  return {fmt::format("{} does not belong to the loaded driver, {} ({})", libcuda_text(around),
-                      module_text(around), name),
+  return {GpuTrouble::driver_version,
+          fmt::format("{} does not belong to the loaded driver{} ({})", libcuda_text(around),
+                      around.kernel_module.empty() ? "" : ", " + module_text(around), name),
           around.inside_container
               ? "take the libcuda or the CUDA 'compat' folder that the image brings out of LD_LIBRARY_PATH"
               : "reboot after a driver's upgrade, or take other libcuda copies out of LD_LIBRARY_PATH"};
@@ -147,6 +158,7 @@ GpuFailure driver_mismatch(const std::string& name, const GpuSurroundings& aroun
 GpuFailure out_of_range(const GpuProbe& probe, int device, int devices) {
   const GpuSurroundings around = probe.surroundings();
   return {
+      GpuTrouble::no_device,
       fmt::format("there is no GPU {}: this process sees {} ({})", device,
                   devices == 1 ? "one, cuda:0" : fmt::format("{}, cuda:0 to cuda:{}", devices, devices - 1),
                   visibility_text(around)),
@@ -159,13 +171,15 @@ std::string device_text(int device, const GpuTraits& traits) {
 }
 
 GpuFailure no_code(int device, const GpuTraits& traits, const GpuArchitectures& built) {
-  return {fmt::format("{}, cannot run this program, which was built for {}", device_text(device, traits),
+  return {GpuTrouble::no_code,
+          fmt::format("{}, cannot run this program, which was built for {}", device_text(device, traits),
                       architectures_text(built)),
           rebuild_advice(traits.major, traits.minor)};
 }
 
 GpuFailure closed(int device, const GpuTraits& traits, const std::string& name) {
-  return {fmt::format("{}, is busy or closed to this process: compute mode {} ({})",
+  return {GpuTrouble::busy,
+          fmt::format("{}, is busy or closed to this process: compute mode {} ({})",
                       device_text(device, traits), traits.compute_mode, name),
           "end the process that 'nvidia-smi' shows, or 'sudo nvidia-smi -c DEFAULT', or make an instance "
           "where MIG "
@@ -189,39 +203,44 @@ GpuFailure explain_gpu_code(int code, const std::string& name, const GpuSurround
       return driver_mismatch(name, around);
     case kStubLibrary:
       return {
+          GpuTrouble::driver_version,
           fmt::format("{} is the toolkit's stub, not the driver's library ({})", libcuda_text(around), name),
           "take the toolkit's 'stubs' folder out of LD_LIBRARY_PATH"};
     case kOutOfMemory:
       return {
-          fmt::format("the GPU has not even memory for a context left ({})", name),
+          GpuTrouble::busy, fmt::format("the GPU has not even memory for a context left ({})", name),
           "end the process that holds it ('nvidia-smi' shows it), or choose another with --device cuda:N"};
     case kDevicesUnavailable:
-      return {fmt::format("the GPU is busy or closed to this process ({})", name),
+      return {GpuTrouble::busy, fmt::format("the GPU is busy or closed to this process ({})", name),
               "see its compute mode and processes in 'nvidia-smi', or choose another with --device cuda:N"};
     case kNoKernelImage:
       return {
+          GpuTrouble::no_code,
           fmt::format("this program holds no code for the GPU's compute capability ({})", name),
           "rebuild with -DCMAKE_CUDA_ARCHITECTURES=native; 'trainer devices' shows what it was built for"};
     case kUnsupportedPtx:
-      return {fmt::format("this program's PTX is newer than the driver, {} ({})", libcuda_text(around), name),
+      return {GpuTrouble::driver_version,
+              fmt::format("this program's PTX is newer than the driver, {} ({})", libcuda_text(around), name),
               "install a newer driver, or rebuild with machine code for this GPU "
               "(-DCMAKE_CUDA_ARCHITECTURES=native)"};
     case kSystemNotReady:
       return {
-          fmt::format("the NVSwitch fabric of this machine is not up ({})", name),
+          GpuTrouble::fault, fmt::format("the NVSwitch fabric of this machine is not up ({})", name),
           "start nvidia-fabricmanager of the driver's version: 'sudo systemctl start nvidia-fabricmanager'"};
     case kCompatNotSupported:
       return {
+          GpuTrouble::driver_version,
           fmt::format("{} is a forward-compatibility library, which this GPU or driver does not take ({})",
                       libcuda_text(around), name),
           "update the driver, or take the CUDA 'compat' folder out of LD_LIBRARY_PATH"};
     case kUnknown:
-      return {fmt::format("the driver fails without saying why, often since the module nvidia-uvm is missing "
+      return {GpuTrouble::fault,
+              fmt::format("the driver fails without saying why, often since the module nvidia-uvm is missing "
                           "(device files: {}, {})",
                           files_text(around), name),
               "run 'sudo nvidia-modprobe -u' on the host"};
     default:
-      return {fmt::format("the CUDA runtime fails with {}", name), kLookAtDriver};
+      return {GpuTrouble::fault, fmt::format("the CUDA runtime fails with {}", name), kLookAtDriver};
   }
 }
 

@@ -3,13 +3,27 @@
 // a GPU; codes are those of cudaError_t, as numbers, since a build without CUDA has these texts too.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace trainer {
 
+// What kind of thing is to be mended.
+enum class GpuTrouble {
+  no_gpu,          // nothing: the machine has none
+  no_driver,       // the driver, or the part of it that is missing
+  driver_version,  // the driver or this program: they do not go together
+  no_device,       // what hides the GPU from this process
+  no_code,         // the build
+  busy,            // who else uses it
+  container,       // how the container was started
+  fault,           // the machine
+};
+
 struct GpuFailure {
+  GpuTrouble trouble = GpuTrouble::fault;
   std::string cause;
   std::string next_step;
   std::string text() const { return cause + "; " + next_step; }
@@ -24,6 +38,7 @@ struct GpuSurroundings {
   int pci_gpus = 0;                                   // of NVIDIA, on the PCI bus
   std::string kernel_module;                          // "580.65.06"; empty where none is loaded
   std::string driver_library;                         // path of libcuda.so.1; empty where it cannot be loaded
+  std::string driver_library_version;                 // "580.65.06", if its name says so
   int driver_version = 0;                             // CUDA that libcuda.so.1 serves: 13000; 0 unknown
   int runtime_version = 0;                            // CUDA that this program was built with
 };
@@ -34,6 +49,7 @@ struct GpuTraits {
   int major = 0;
   int minor = 0;
   std::string compute_mode;  // as in GpuInfo
+  std::string pci_bus_id;    // as in GpuInfo; empty where unknown
 };
 
 class GpuProbe {
@@ -50,6 +66,10 @@ class GpuProbe {
   virtual std::string code_name(int code) const = 0;  // "cudaErrorNoDevice (100)"
   virtual GpuSurroundings surroundings() const = 0;
 };
+
+// The probe of this build: the CUDA runtime's, or without the GPU engine the driver's own (gpu_driver.hpp).
+std::unique_ptr<GpuProbe> open_gpu_probe();
+bool has_gpu_engine();  // whether this build has it
 
 // Nothing where `device` can be used. Its context is open then.
 std::optional<GpuFailure> find_gpu_failure(const GpuProbe& probe, int device);

@@ -4,46 +4,17 @@
 #include <gtest/gtest.h>
 
 #include "kernels/gpu_failure.hpp"
+#include "tests/played_gpus.hpp"
 
 namespace trainer {
 namespace {
 
-// A machine on which everything works; each test breaks something.
-struct PlayedGpus : GpuProbe {
-  Count counted{0, 2};
-  GpuTraits gpu{0, "NVIDIA H200", 9, 0, "default"};
-  int opened = 0;
-  std::string built = "75-real;80-real;90-real;120-real;120-virtual";
-  GpuSurroundings around;
+using test::PlayedGpus;
 
-  PlayedGpus() {
-    around.device_files = {"/dev/nvidia0", "/dev/nvidia1", "/dev/nvidiactl"};
-    around.pci_gpus = 2;
-    around.kernel_module = "580.65.06";
-    around.driver_library = "/usr/lib/libcuda.so.1";
-    around.driver_version = 13000;
-    around.runtime_version = 13000;
-  }
-
-  Count count() const override { return counted; }
-  GpuTraits traits(int /*device*/) const override { return gpu; }
-  int open(int /*device*/) const override { return opened; }
-  std::string architectures() const override { return built; }
-  std::string code_name(int code) const override { return fmt::format("CUDA {}, its text", code); }
-  GpuSurroundings surroundings() const override { return around; }
-
-  void fail(int code) { counted = {code, 0}; }
-  void take_driver_away() {
-    fail(35);
-    around.driver_library = around.kernel_module = "";
-    around.driver_version = around.pci_gpus = 0;
-    around.device_files.clear();
-  }
-  std::string reason(int device = 0) const {
-    const auto failure = find_gpu_failure(*this, device);
-    return failure ? failure->text() : "";
-  }
-};
+std::string reason(const PlayedGpus& gpus, int device = 0) {
+  const auto failure = find_gpu_failure(gpus, device);
+  return failure ? failure->text() : "";
+}
 
 void expect_words(const std::string& text, const std::vector<std::string>& words) {
   for (const std::string& word : words) {
@@ -74,31 +45,31 @@ TEST(GpuAvailability, CauseAndNextStepAreNeverEmpty) {
 TEST(GpuAvailability, AMachineWithoutAGpuIsNotToldToInstallADriver) {
   PlayedGpus gpus;
   gpus.take_driver_away();
-  expect_words(gpus.reason(), {"no NVIDIA GPU", "libcuda.so.1", "PCI bus", "--device cpu"});
-  EXPECT_EQ(gpus.reason().find("install"), std::string::npos);
+  expect_words(reason(gpus), {"no NVIDIA GPU", "libcuda.so.1", "PCI bus", "--device cpu"});
+  EXPECT_EQ(reason(gpus).find("install"), std::string::npos);
 }
 
 TEST(GpuAvailability, AGpuWithoutItsDriverIsToldApartFromNoGpu) {
   PlayedGpus gpus;
   gpus.take_driver_away();
   gpus.around.pci_gpus = 4;
-  expect_words(gpus.reason(), {"no NVIDIA driver", "4 NVIDIA GPUs", "install the driver", "nvidia-smi"});
+  expect_words(reason(gpus), {"no NVIDIA driver", "4 NVIDIA GPUs", "install the driver", "nvidia-smi"});
 }
 
 TEST(GpuAvailability, ALoadedModuleWithoutLibcudaAsksForTheLibraries) {
   PlayedGpus gpus;
   gpus.take_driver_away();
   gpus.around.kernel_module = "535.54.03";
-  expect_words(gpus.reason(), {"libcuda.so.1", "535.54.03", "libnvidia-compute", "ldconfig"});
+  expect_words(reason(gpus), {"libcuda.so.1", "535.54.03", "libnvidia-compute", "ldconfig"});
 }
 
 TEST(GpuAvailability, AContainerStartedWithoutGpusIsToldTheFlag) {
   PlayedGpus gpus;
   gpus.take_driver_away();
   gpus.around.inside_container = true;
-  expect_words(gpus.reason(), {"container", "docker run --gpus all", "nvidia.com/gpu=all"});
+  expect_words(reason(gpus), {"container", "docker run --gpus all", "nvidia.com/gpu=all"});
   gpus.around.device_files = {"/dev/nvidia0"};
-  expect_words(gpus.reason(), {"container", "libcuda.so.1", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"});
+  expect_words(reason(gpus), {"container", "libcuda.so.1", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"});
 }
 
 TEST(GpuAvailability, AnOldDriverIsNamedWithBothVersions) {
@@ -106,84 +77,84 @@ TEST(GpuAvailability, AnOldDriverIsNamedWithBothVersions) {
   gpus.fail(35);
   gpus.around.driver_version = 12020;
   gpus.around.kernel_module = "535.54.03";
-  expect_words(gpus.reason(), {"too old", "/usr/lib/libcuda.so.1", "535.54.03", "CUDA 12.2", "CUDA 13.0",
-                               "driver 580 or newer"});
+  expect_words(reason(gpus), {"too old", "/usr/lib/libcuda.so.1", "535.54.03", "CUDA 12.2", "CUDA 13.0",
+                              "driver 580 or newer"});
   gpus.around.runtime_version = 12090;
   gpus.around.driver_version = 11040;
-  expect_words(gpus.reason(), {"CUDA 11.4", "CUDA 12.9", "driver 525 or newer"});
+  expect_words(reason(gpus), {"CUDA 11.4", "CUDA 12.9", "driver 525 or newer"});
   gpus.around.driver_version = 0;
-  expect_words(gpus.reason(), {"does not say which CUDA"});
+  expect_words(reason(gpus), {"does not say which CUDA"});
 }
 
 TEST(GpuAvailability, VariablesThatHideEveryGpuAreNamedWithTheDeviceFiles) {
   PlayedGpus gpus;
   gpus.fail(100);
   gpus.around.cuda_visible_devices = "";
-  expect_words(gpus.reason(), {"CUDA_VISIBLE_DEVICES is empty", "NVIDIA_VISIBLE_DEVICES unset",
-                               "/dev/nvidia0 /dev/nvidia1 /dev/nvidiactl", "unset it"});
+  expect_words(reason(gpus), {"CUDA_VISIBLE_DEVICES is empty", "NVIDIA_VISIBLE_DEVICES unset",
+                              "/dev/nvidia-uvm /dev/nvidia0 /dev/nvidia1 /dev/nvidiactl", "unset it"});
   gpus.around.cuda_visible_devices = "7";
   gpus.around.nvidia_visible_devices = "all";
-  expect_words(gpus.reason(), {"CUDA_VISIBLE_DEVICES='7'", "NVIDIA_VISIBLE_DEVICES 'all'", "nvidia-smi -L"});
+  expect_words(reason(gpus), {"CUDA_VISIBLE_DEVICES='7'", "NVIDIA_VISIBLE_DEVICES 'all'", "nvidia-smi -L"});
 }
 
 TEST(GpuAvailability, ACountOfZeroIsNoDeviceToo) {
   PlayedGpus gpus;
   gpus.counted = {0, 0};
   gpus.around.cuda_visible_devices = "-1";
-  expect_words(gpus.reason(), {"CUDA 100", "CUDA_VISIBLE_DEVICES='-1'"});
+  expect_words(reason(gpus), {"CUDA 100", "CUDA_VISIBLE_DEVICES='-1'"});
 }
 
 TEST(GpuAvailability, AContainerThatSeesNoDeviceIsToldWhy) {
   PlayedGpus gpus;
   gpus.fail(100);
   gpus.around.inside_container = true;
-  expect_words(gpus.reason(), {"may not use", "daemon-reload", "--gpus all"});
+  expect_words(reason(gpus), {"may not use", "daemon-reload", "--gpus all"});
   gpus.around.nvidia_visible_devices = "none";
-  expect_words(gpus.reason(), {"NVIDIA_VISIBLE_DEVICES keeps", "NVIDIA_VISIBLE_DEVICES=all"});
+  expect_words(reason(gpus), {"NVIDIA_VISIBLE_DEVICES keeps", "NVIDIA_VISIBLE_DEVICES=all"});
   gpus.around.nvidia_visible_devices.reset();
   gpus.around.device_files.clear();
-  expect_words(gpus.reason(), {"no GPU was given", "no /dev/nvidia*", "--gpus all"});
+  expect_words(reason(gpus), {"no GPU was given", "no /dev/nvidia*", "--gpus all"});
 }
 
 TEST(GpuAvailability, ADriverWithoutDevicesIsLookedAtOnTheHost) {
   PlayedGpus gpus;
   gpus.fail(100);
-  expect_words(gpus.reason(), {"finds no GPU", "580.65.06", "nvidia-smi", "modprobe"});
+  expect_words(reason(gpus), {"finds no GPU", "580.65.06", "nvidia-smi", "modprobe"});
 }
 
 TEST(GpuAvailability, ADeviceOutOfRangeIsToldTheRange) {
   PlayedGpus gpus;
-  expect_words(gpus.reason(3), {"no GPU 3", "2, cuda:0 to cuda:1", "trainer devices"});
+  expect_words(reason(gpus, 3), {"no GPU 3", "2, cuda:0 to cuda:1", "trainer devices"});
   gpus.counted = {0, 1};
   gpus.around.cuda_visible_devices = "0";
-  expect_words(gpus.reason(1), {"no GPU 1", "one, cuda:0", "CUDA_VISIBLE_DEVICES '0'"});
-  EXPECT_FALSE(gpus.reason(-1).empty());
+  expect_words(reason(gpus, 1), {"no GPU 1", "one, cuda:0", "CUDA_VISIBLE_DEVICES '0'"});
+  EXPECT_FALSE(reason(gpus, -1).empty());
 }
 
 TEST(GpuAvailability, ADeviceWithoutCodeIsShownBesideTheBuiltArchitectures) {
   PlayedGpus gpus;
-  gpus.gpu = {0, "Tesla V100", 7, 0, "default"};
-  expect_words(gpus.reason(),
+  gpus.gpu = {0, "Tesla V100", 7, 0, "default", ""};
+  expect_words(reason(gpus),
                {"Tesla V100", "7.0", "75 80 90 120 + PTX 120", "-DCMAKE_CUDA_ARCHITECTURES=70", "CUDA 12.9"});
-  gpus.gpu = {0, "Tesla K80", 3, 7, "default"};
-  expect_words(gpus.reason(), {"Tesla K80", "CUDA 11.8 was the last", "--device cpu"});
+  gpus.gpu = {0, "Tesla K80", 3, 7, "default", ""};
+  expect_words(reason(gpus), {"Tesla K80", "CUDA 11.8 was the last", "--device cpu"});
   gpus.built = "90-real";
-  gpus.gpu = {0, "NVIDIA T4", 7, 5, "default"};
-  expect_words(gpus.reason(), {"built for 90;", "-DCMAKE_CUDA_ARCHITECTURES=75"});
+  gpus.gpu = {0, "NVIDIA T4", 7, 5, "default", ""};
+  expect_words(reason(gpus), {"built for 90;", "-DCMAKE_CUDA_ARCHITECTURES=75"});
 }
 
 TEST(GpuAvailability, ABusyOrClosedDeviceIsNamedWithItsMode) {
   PlayedGpus gpus;
   gpus.opened = 46;
   gpus.gpu.compute_mode = "exclusive process";
-  expect_words(gpus.reason(1), {"GPU 1", "NVIDIA H200", "busy", "exclusive process", "nvidia-smi -c DEFAULT",
-                                "--device cuda:N", "MIG"});
+  expect_words(reason(gpus, 1), {"GPU 1", "NVIDIA H200", "busy", "exclusive process", "nvidia-smi -c DEFAULT",
+                                 "--device cuda:N", "MIG"});
 }
 
 TEST(GpuAvailability, ADeviceThatDoesNotAnswerIsExplained) {
   PlayedGpus gpus;
   gpus.gpu.code = 999;
-  expect_words(gpus.reason(), {"CUDA 999", "nvidia-uvm"});
+  expect_words(reason(gpus), {"CUDA 999", "nvidia-uvm"});
 }
 
 struct Row {
@@ -205,10 +176,10 @@ TEST(GpuAvailability, TheOtherCodesHaveTheirOwnFix) {
   for (const Row& row : rows) {
     PlayedGpus gpus;
     gpus.opened = row.code;
-    if (row.code != 46) expect_words(gpus.reason(), row.words);
+    if (row.code != 46) expect_words(reason(gpus), row.words);
     gpus.opened = 0;
     gpus.fail(row.code);
-    expect_words(gpus.reason(), row.words);
+    expect_words(reason(gpus), row.words);
   }
 }
 
@@ -216,7 +187,7 @@ TEST(GpuAvailability, AMismatchInsideAContainerBlamesTheImage) {
   PlayedGpus gpus;
   gpus.fail(803);
   gpus.around.inside_container = true;
-  expect_words(gpus.reason(), {"the image brings", "LD_LIBRARY_PATH"});
+  expect_words(reason(gpus), {"the image brings", "LD_LIBRARY_PATH"});
 }
 
 }  // namespace

@@ -9,16 +9,17 @@ trainer_add_test(NAME loops_test SOURCES loops_test.cpp LIBRARIES kernels)
 trainer_add_test(NAME step_test SOURCES gather_test.cpp update_test.cpp LIBRARIES reference fmt::fmt)
 trainer_add_test(NAME backend_test SOURCES backend_test.cpp conformance_cases.cpp LIBRARIES kernels fmt::fmt)
 
-# What a GPU is and why it cannot be used, all played, so that no GPU is needed; nvml.cpp needs no CUDA, only a library to
-# load.
+# What a GPU is and why it cannot be used, all played, so that no GPU is needed; nvml.cpp needs only a library to load.
 add_library(nvml_stand_in SHARED nvml_stand_in.cpp)
 target_link_libraries(nvml_stand_in PRIVATE trainer_warnings)
+add_library(libcuda_stand_in SHARED libcuda_stand_in.cpp)
+target_link_libraries(libcuda_stand_in PRIVATE trainer_warnings)
 trainer_add_test(NAME gpu_info_test
-                 SOURCES gpu_architectures_test.cpp gpu_availability_test.cpp nvml_test.cpp
-                         ${PROJECT_SOURCE_DIR}/kernels/cuda/nvml.cpp
+                 SOURCES gpu_architectures_test.cpp gpu_availability_test.cpp gpu_driver_test.cpp nvml_test.cpp
                  LIBRARIES kernels fmt::fmt ${CMAKE_DL_LIBS})
-target_compile_definitions(gpu_info_test PRIVATE TRAINER_NVML_STAND_IN="$<TARGET_FILE:nvml_stand_in>")
-add_dependencies(gpu_info_test nvml_stand_in)
+target_compile_definitions(gpu_info_test PRIVATE TRAINER_NVML_STAND_IN="$<TARGET_FILE:nvml_stand_in>"
+                                                 TRAINER_LIBCUDA_STAND_IN="$<TARGET_FILE:libcuda_stand_in>")
+add_dependencies(gpu_info_test nvml_stand_in libcuda_stand_in)
 
 # The cache of the library's plans needs no CUDA.
 trainer_add_test(NAME plan_cache_test SOURCES plan_cache_test.cpp ${PROJECT_SOURCE_DIR}/kernels/cuda/plan_cache.cpp

@@ -70,6 +70,42 @@ int nvmlDeviceGetTotalEnergyConsumption(void* /*device*/, unsigned long long* /*
   return 3;
 }
 
+int nvmlDeviceGetPowerManagementDefaultLimit(void* /*device*/, unsigned* milliwatts) {
+  *milliwatts = 175000;
+  return 0;
+}
+
+int nvmlDeviceGetMaxClockInfo(void* /*device*/, int which, unsigned* mhz) {
+  *mhz = which == 1 ? 875 : 2505;
+  return 0;
+}
+
+int nvmlDeviceGetCurrPcieLinkWidth(void* /*device*/, unsigned* lanes) {
+  *lanes = 8;
+  return 0;
+}
+
+int nvmlDeviceGetMaxPcieLinkWidth(void* /*device*/, unsigned* lanes) {
+  *lanes = 16;
+  return 0;
+}
+
+// Two links, of which one is up.
+int nvmlDeviceGetNvLinkState(void* /*device*/, unsigned link, int* active) {
+  *active = link == 0 ? 1 : 0;
+  return link < 2 ? 0 : 2;
+}
+
+int nvmlDeviceGetComputeRunningProcesses(void* /*device*/, unsigned* count, void* /*processes*/) {
+  *count = 3;
+  return 7;  // NVML_ERROR_INSUFFICIENT_SIZE
+}
+
+int nvmlDeviceGetTotalEccErrors(void* /*device*/, int type, int since, unsigned long long* errors) {
+  *errors = type == 0 ? 40 : 1;
+  return since == 0 ? 0 : 3;
+}
+
 int nvmlDeviceGetMemoryInfo(void* /*device*/, nvmlMemory_t* memory) {
   *memory = {11995578368ULL, 11931222016ULL, 64356352ULL};
   return 0;

@@ -1,12 +1,12 @@
 // NVML is loaded at run time, so a stand-in library (nvml_stand_in.cpp) can be loaded in its place on any
 // machine.
-#include "kernels/cuda/nvml.hpp"
+#include "kernels/nvml.hpp"
 
 #include <gtest/gtest.h>
 
 #include "kernels/throttle_reasons.hpp"
 
-namespace trainer::cuda {
+namespace trainer {
 namespace {
 
 using Words = std::vector<std::string>;
@@ -23,6 +23,22 @@ TEST(Nvml, ReadsWhatTheLibraryTells) {
   EXPECT_EQ(reading.sensors.memory_clock_mhz, 2505);
   EXPECT_EQ(reading.sensors.throttle_reasons, (Words{"idle", "power limit"})) << "under the older name";
   EXPECT_EQ(reading.free_bytes, 11931222016U);
+}
+
+TEST(Nvml, ReadsTheConditionBesideTheSensors) {
+  const Nvml nvml(TRAINER_NVML_STAND_IN);
+  EXPECT_TRUE(nvml.start().loaded);
+  EXPECT_EQ(nvml.start().code, 0);
+  const GpuCondition condition = nvml.read("06c3:00:00.0").condition;
+  EXPECT_EQ(condition.power_default_watts, 175.0);
+  EXPECT_EQ(condition.sm_clock_peak_mhz, 875);
+  EXPECT_EQ(condition.pcie_lanes, 8);
+  EXPECT_EQ(condition.pcie_lanes_peak, 16);
+  EXPECT_EQ(condition.nvlinks, 1);
+  EXPECT_EQ(condition.processes, 3);
+  EXPECT_EQ(condition.corrected_errors, 40U);
+  EXPECT_EQ(condition.uncorrected_errors, 1U);
+  EXPECT_FALSE(condition.lifetime_uncorrectable || condition.pcie_generation) << "not told";
 }
 
 TEST(Nvml, WhatTheDeviceDoesNotTellStaysEmpty) {
@@ -47,6 +63,7 @@ TEST(Nvml, AMissingOrForeignLibraryIsNoError) {
   for (const char* library : {"libnvidia-ml-that-is-not-here.so.1", "libm.so.6"}) {
     const Nvml nvml(library);
     EXPECT_EQ(nvml.driver_version(), "") << library;
+    EXPECT_FALSE(nvml.start().loaded) << library;
     expect_nothing(nvml.read("06c3:00:00.0"));
   }
 }
@@ -60,4 +77,4 @@ TEST(ThrottleReasons, AreWordsInTheOrderOfTheirBits) {
 }
 
 }  // namespace
-}  // namespace trainer::cuda
+}  // namespace trainer

@@ -11,14 +11,20 @@ trainer_add_test(NAME documents_test SOURCES documents_test.cpp LIBRARIES docume
 trainer_add_test(NAME runs_test
   SOURCES runs_filter_test.cpp runs_program_test.cpp runs_statistics_test.cpp runs_table_test.cpp
   LIBRARIES trainer_core)
+trainer_add_test(NAME doctor_test
+  SOURCES doctor_checks_test.cpp doctor_explain_test.cpp doctor_program_test.cpp doctor_several_test.cpp
+          doctor_speed_test.cpp
+  LIBRARIES trainer_core)
 trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp real_data_test.cpp LIBRARIES trainer_core LABEL slow)
 trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_training_test.cpp LIBRARIES trainer_core)
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   trainer_add_test(NAME emulated_engine_test SOURCES emulated_engine_test.cpp emulated_faults_test.cpp LIBRARIES trainer_core)
   trainer_add_test(NAME gpu_program_test SOURCES gpu_program_test.cpp LIBRARIES trainer_core)
   target_sources(mnist_test PRIVATE gpu_mnist_test.cpp)
+  target_sources(doctor_test PRIVATE doctor_gpu_test.cpp)
   add_dependencies(gpu_program_test trainer)
 endif()
 add_dependencies(program_test trainer)
 add_dependencies(runs_test trainer)
+add_dependencies(doctor_test trainer)
 add_dependencies(mnist_test trainer)

@@ -11,17 +11,6 @@ namespace trainer {
 
 namespace {
 
-// N of "cuda:N"; 0 for "cuda".
-std::optional<int> cuda_index(const std::string& device) {
-  if (device == "cuda") return 0;
-  if (!device.starts_with("cuda:")) return std::nullopt;
-  int index = -1;
-  const char* end = device.data() + device.size();
-  const auto [stop, error] = std::from_chars(device.data() + 5, end, index);
-  if (error != std::errc() || stop != end || index < 0) return std::nullopt;
-  return index;
-}
-
 Precision precision_of(const DeviceWish& wish, const std::vector<Precision>& wanted, const auto& has) {
   if (wish.precision) {
     if (const std::optional<Precision> precision = precision_named(*wish.precision)) return *precision;
@@ -43,6 +32,16 @@ DeviceChoice open_gpu(const DeviceWish& wish, int index) {
 }
 
 }  // namespace
+
+std::optional<int> cuda_index(const std::string& device) {
+  if (device == "cuda") return 0;
+  if (!device.starts_with("cuda:")) return std::nullopt;
+  int index = -1;
+  const char* end = device.data() + device.size();
+  const auto [stop, error] = std::from_chars(device.data() + 5, end, index);
+  if (error != std::errc() || stop != end || index < 0) return std::nullopt;
+  return index;
+}
 
 DeviceChoice choose_device(const DeviceWish& wish) {
   if (wish.threads && (*wish.threads < 1 || *wish.threads > 1024)) {

@@ -27,6 +27,9 @@ struct DeviceWish {
   std::filesystem::path plan_cache = {};  // see CudaOptions
 };
 
+// N of "cuda:N", 0 of "cuda"; nothing for another word.
+std::optional<int> cuda_index(const std::string& device);
+
 // Throws UsageError for a word that is none of these and a number of threads below 1, BackendError with the
 // reason when cuda is asked for and cannot be used, or a precision that the device does not have.
 DeviceChoice choose_device(const DeviceWish& wish);

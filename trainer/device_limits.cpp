@@ -1,19 +1,14 @@
 // The table of GPUs, and the two measurements through the ops themselves.
 #include "trainer/device_limits.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <fmt/format.h>
-#include <functional>
-#include <vector>
 
 #include "kernels/gpu_architectures.hpp"
+#include "trainer/lone_op.hpp"
 
 namespace trainer {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct ClockRate {
   int from = 0;  // compute capability; holds up to the next row's
@@ -28,67 +23,6 @@ constexpr ClockRate kClockRates[] = {
     {86, 256, 256, 512, 512},     {90, 256, 2048, 4096, 4096},
     {100, 256, 4096, 8192, 8192}, {110, 0, 0, 0, 0},
     {120, 256, 256, 512, 512},    {122, 0, 0, 0, 0},
-};
-
-constexpr double kSeconds = 0.3;
-constexpr int kFewestRounds = 3;
-
-// Of the fastest round. The first one, which touches the memory for the first time, is left out.
-double fastest_seconds(Backend& backend, const std::function<void()>& round) {
-  round();
-  backend.wait();
-  double best = 0;
-  const Clock::time_point begun = Clock::now();
-  for (int i = 0; i < kFewestRounds || std::chrono::duration<double>(Clock::now() - begun).count() < kSeconds;
-       ++i) {
-    const Clock::time_point start = Clock::now();
-    round();
-    backend.wait();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    best = i == 0 ? seconds : std::min(best, seconds);
-  }
-  return best;
-}
-
-// An op alone, with memory of its own.
-class LoneOp {
- public:
-  LoneOp(Backend& backend, const OpDesc& desc, int batch)
-      : backend_(backend),
-        op_(backend.prepare(desc, batch, false)),
-        x_(backend.allocate(batch * in_shape(desc).size() * sizeof(float), "a measurement")),
-        y_(backend.allocate(batch * out_shape(desc).size() * sizeof(float), "a measurement")),
-        cast_w_(backend.allocate(parameters(desc).empty() ? 0 : op_->stored_count(0) * sizeof(float),
-                                 "a measurement")),
-        saved_(backend.allocate(op_->saved_bytes(), "a measurement")),
-        workspace_(backend.allocate(op_->workspace_bytes(), "a measurement")),
-        state_(backend.allocate(sizeof(StepState), "a measurement")) {
-    StepState state;
-    state.valid = static_cast<std::uint32_t>(batch);
-    backend.upload(state_.data(), &state, sizeof(state));
-    const int count = static_cast<int>(parameters(desc).size());
-    for (int i = 0; i < count; ++i)
-      parameters_.push_back(backend.allocate(op_->stored_count(i) * sizeof(float), "a measurement"));
-  }
-
-  double forward_seconds() {
-    OpArgs args;
-    args.x = x_.data();
-    args.y = y_.data();
-    args.saved = saved_.data();
-    args.workspace = workspace_.data();
-    args.state = state_.as<StepState>();
-    if (!parameters_.empty()) args.w = parameters_[0].floats();
-    if (backend_.element() != Element::fp32) args.cast_w = cast_w_.data();
-    if (parameters_.size() > 1) args.b = parameters_[1].floats();
-    return fastest_seconds(backend_, [&] { op_->forward(args); });
-  }
-
- private:
-  Backend& backend_;
-  std::unique_ptr<Op> op_;
-  Buffer x_, y_, cast_w_, saved_, workspace_, state_;
-  std::vector<Buffer> parameters_;
 };
 
 }  // namespace
@@ -106,15 +40,24 @@ std::optional<int> flops_per_clock(int major, int minor, const std::string& prec
   return flops > 0 ? std::optional(flops) : std::nullopt;
 }
 
+DeviceLimit expected_arithmetic(const GpuInfo& gpu, const std::string& precision) {
+  const std::optional<int> flops = flops_per_clock(gpu.major, gpu.minor, precision);
+  if (!flops || gpu.multiprocessors <= 0 || gpu.sm_clock_khz <= 0) return {};
+  return {1e3 * *flops * gpu.multiprocessors * gpu.sm_clock_khz,
+          fmt::format("{} multiprocessors x {} MHz x {} FLOP a clock", gpu.multiprocessors,
+                      gpu.sm_clock_khz / 1000, *flops)};
+}
+
+DeviceLimit expected_memory(const GpuInfo& gpu) {
+  if (gpu.memory_clock_khz <= 0 || gpu.bus_width_bits <= 0) return {};
+  return {2e3 * gpu.memory_clock_khz * gpu.bus_width_bits / 8,
+          fmt::format("{} bit x 2 x {} MHz", gpu.bus_width_bits, gpu.memory_clock_khz / 1000)};
+}
+
 DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std::string& precision) {
   if (info.gpu) {
-    const GpuInfo& gpu = *info.gpu;
-    const std::optional<int> flops = flops_per_clock(gpu.major, gpu.minor, precision);
-    if (flops && gpu.multiprocessors > 0 && gpu.sm_clock_khz > 0) {
-      return {1e3 * *flops * gpu.multiprocessors * gpu.sm_clock_khz,
-              fmt::format("{} multiprocessors x {} MHz x {} FLOP a clock", gpu.multiprocessors,
-                          gpu.sm_clock_khz / 1000, *flops)};
-    }
+    const DeviceLimit expected = expected_arithmetic(*info.gpu, precision);
+    if (expected.per_second > 0) return expected;
   }
   constexpr int kRows = 2048;
   constexpr int kEdge = 1024;
@@ -124,10 +67,9 @@ DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std
 }
 
 DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info) {
-  if (info.gpu && info.gpu->memory_clock_khz > 0 && info.gpu->bus_width_bits > 0) {
-    const GpuInfo& gpu = *info.gpu;
-    return {2e3 * gpu.memory_clock_khz * gpu.bus_width_bits / 8,
-            fmt::format("{} bit x 2 x {} MHz", gpu.bus_width_bits, gpu.memory_clock_khz / 1000)};
+  if (info.gpu) {
+    const DeviceLimit expected = expected_memory(*info.gpu);
+    if (expected.per_second > 0) return expected;
   }
   constexpr int kRows = 256;
   constexpr int kColumns = 1 << 16;

@@ -20,6 +20,10 @@ struct DeviceLimit {
 // CUDA C++ Programming Guide, "Arithmetic Instructions", and the architectures' white papers.
 std::optional<int> flops_per_clock(int major, int minor, const std::string& precision);
 
+// From a GPU's properties; 0 where they do not tell.
+DeviceLimit expected_arithmetic(const GpuInfo& gpu, const std::string& precision);
+DeviceLimit expected_memory(const GpuInfo& gpu);
+
 // In `precision` ("fp32", "tf32", ...), the one that `backend` was made with. Where it is measured: the best
 // of about 0.3 seconds of products of 2048 x 1024 by 1024 x 1024, casts included where the engine makes them.
 DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std::string& precision);

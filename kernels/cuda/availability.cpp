@@ -1,72 +1,15 @@
 #include "kernels/cuda/availability.hpp"
 
-#include <algorithm>
-#include <cstdlib>
 #include <cuda_runtime.h>
-#include <dlfcn.h>
-#include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
 
 #include "kernels/backend.hpp"
 #include "kernels/cuda/device_info.hpp"
+#include "kernels/gpu_surroundings.hpp"
 
 namespace trainer::cuda {
 
-namespace fs = std::filesystem;
-
 namespace {
-
-std::optional<std::string> variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
-}
-
-std::string first_word_of(const fs::path& path) {
-  std::ifstream in(path);
-  std::string word;
-  in >> word;
-  return word;
-}
-
-std::vector<std::string> device_files() {
-  std::vector<std::string> files;
-  std::error_code error;
-  for (fs::directory_iterator entry("/dev", error), end; !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    std::error_code ignored;
-    if (name.starts_with("nvidia") && !entry->is_directory(ignored)) files.push_back(entry->path().string());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-// Display and 3D controllers (class 0x03....) of NVIDIA (vendor 0x10de).
-int pci_gpus() {
-  int count = 0;
-  std::error_code error;
-  for (fs::directory_iterator entry("/sys/bus/pci/devices", error), end; !error && entry != end;
-       entry.increment(error)) {
-    const bool nvidia = first_word_of(entry->path() / "vendor") == "0x10de";
-    if (nvidia && first_word_of(entry->path() / "class").starts_with("0x03")) ++count;
-  }
-  return count;
-}
-
-// Fills in where the loader finds libcuda.so.1 and which CUDA it says it serves.
-void look_at_driver_library(GpuSurroundings* around) {
-  void* library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-  if (library == nullptr) return;
-  around->driver_library = "libcuda.so.1";
-  // CUresult cuDriverGetVersion(int*), CUDA Driver API, "Version Management"; 0 is success.
-  const auto version = reinterpret_cast<int (*)(int*)>(dlsym(library, "cuDriverGetVersion"));
-  Dl_info place{};
-  if (version != nullptr) {
-    if (dladdr(reinterpret_cast<void*>(version), &place) != 0) around->driver_library = place.dli_fname;
-    if (version(&around->driver_version) != 0) around->driver_version = 0;
-  }
-  dlclose(library);
-}
 
 class RuntimeProbe : public GpuProbe {
  public:
@@ -105,25 +48,13 @@ class RuntimeProbe : public GpuProbe {
   }
 
   GpuSurroundings surroundings() const override {
-    GpuSurroundings around;
-    std::error_code error;
-    around.inside_container = fs::exists("/.dockerenv", error) || fs::exists("/run/.containerenv", error);
-    around.cuda_visible_devices = variable("CUDA_VISIBLE_DEVICES");
-    around.nvidia_visible_devices = variable("NVIDIA_VISIBLE_DEVICES");
-    around.device_files = device_files();
-    around.pci_gpus = pci_gpus();
-    around.kernel_module = kernel_module_version();
-    look_at_driver_library(&around);
+    GpuSurroundings around = look_at_surroundings();
     (void)cudaRuntimeGetVersion(&around.runtime_version);
     return around;
   }
 };
 
 }  // namespace
-
-std::unique_ptr<GpuProbe> open_gpu_probe() {
-  return std::make_unique<RuntimeProbe>();
-}
 
 void require_device(int device) {
   if (const std::optional<GpuFailure> failure = find_gpu_failure(RuntimeProbe(), device)) {
@@ -135,8 +66,16 @@ void require_device(int device) {
 
 namespace trainer {
 
+bool has_gpu_engine() {
+  return true;
+}
+
+std::unique_ptr<GpuProbe> open_gpu_probe() {
+  return std::make_unique<cuda::RuntimeProbe>();
+}
+
 GpuAvailability gpu_availability() {
-  const std::optional<GpuFailure> failure = find_gpu_failure(*cuda::open_gpu_probe(), 0);
+  const std::optional<GpuFailure> failure = find_gpu_failure(*open_gpu_probe(), 0);
   return {!failure, failure ? failure->text() : ""};
 }
 

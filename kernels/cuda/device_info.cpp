@@ -5,12 +5,12 @@
 #include <cctype>
 #include <dlfcn.h>
 #include <fmt/format.h>
-#include <fstream>
 
 #include "kernels/backend.hpp"
 #include "kernels/cuda/check.hpp"
-#include "kernels/cuda/nvml.hpp"
 #include "kernels/gpu_failure.hpp"
+#include "kernels/gpu_surroundings.hpp"
+#include "kernels/nvml.hpp"
 
 namespace trainer::cuda {
 
@@ -146,16 +146,6 @@ GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use) {
   return gpu;
 }
 
-std::string kernel_module_version() {
-  // "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build ..."
-  std::ifstream in("/proc/driver/nvidia/version");
-  for (std::string word; in >> word;) {
-    if (std::isdigit(static_cast<unsigned char>(word[0])) != 0 && word.find('.') != std::string::npos)
-      return word;
-  }
-  return "";
-}
-
 const char* compiled_architectures() {
   return TRAINER_CUDA_ARCHITECTURES;
 }
@@ -186,7 +176,7 @@ std::vector<GpuInfo> all_gpus() {
   (void)cudaGetLastError();
   std::vector<GpuInfo> gpus;
   if (code != cudaSuccess) return gpus;
-  const cuda::Nvml nvml;
+  const Nvml nvml;
   for (int index = 0; index < count; ++index) {
     try {
       gpus.push_back(cuda::read_gpu(index, nvml, false));

@@ -7,9 +7,11 @@
 
 #include "kernels/device_info.hpp"
 
-namespace trainer::cuda {
+namespace trainer {
 
 class Nvml;
+
+namespace cuda {
 
 // Throws CudaError. `in_use`: this is the current device, and the runtime tells its free memory; of another
 // one NVML does, since the runtime would first make a context there, of hundreds of megabytes.
@@ -22,10 +24,9 @@ cudaError_t read_compute_mode(int device, std::string* mode);
 // The versions are the libraries' own. Throws CudaError.
 DeviceInfo describe_device(int device, const std::string& cudnn, const std::string& cublas);
 
-// "580.65.06", from /proc/driver/nvidia/version; empty where no module is loaded.
-std::string kernel_module_version();
-
 // The compute architectures that this program was compiled for, as CMake writes them: "75-real;...;120".
 const char* compiled_architectures();
 
-}  // namespace trainer::cuda
+}  // namespace cuda
+
+}  // namespace trainer

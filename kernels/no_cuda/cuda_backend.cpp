@@ -1,7 +1,17 @@
 // The stand-in for the GPU engine in a build without it: it says so, and what to do.
 #include "kernels/backend.hpp"
+#include "kernels/gpu_driver.hpp"
+#include "kernels/peer_copy.hpp"
 
 namespace trainer {
+
+bool has_gpu_engine() {
+  return false;
+}
+
+std::unique_ptr<GpuProbe> open_gpu_probe() {
+  return std::make_unique<DriverProbe>();
+}
 
 GpuAvailability gpu_availability() {
   return {false,
@@ -12,6 +22,10 @@ GpuAvailability gpu_availability() {
 
 std::vector<GpuInfo> all_gpus() {
   return {};
+}
+
+std::optional<double> peer_bytes_per_second(int /*from*/, int /*to*/) {
+  return std::nullopt;
 }
 
 bool gpu_has(int /*device*/, Precision /*precision*/) {

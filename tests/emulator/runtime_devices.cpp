@@ -241,6 +241,12 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int number, int peer) {
   });
 }
 
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned /*flags*/) {
+  int can = 0;
+  const cudaError_t code = cudaDeviceCanAccessPeer(&can, emulator::device_in_use, peer);
+  return code == cudaSuccess && can == 0 ? cudaErrorPeerAccessUnsupported : code;
+}
+
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
   return emulator::with_device("cudaMemGetInfo", emulator::device_in_use, [&](const Device& device) {
     const std::size_t used = state().memory.used(emulator::device_in_use);

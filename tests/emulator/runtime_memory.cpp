@@ -153,6 +153,11 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   });
 }
 
+cudaError_t cudaMemcpyPeerAsync(void* to, int /*to_device*/, const void* from, int /*from_device*/,
+                                std::size_t bytes, cudaStream_t stream) {
+  return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream);
+}
+
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
   return call("cudaMemset", Rule::not_capturing, [&] { return emulator::fill(nullptr, to, value, bytes); });
 }

@@ -30,6 +30,7 @@ Command add_eval(CLI::App& app, const Environment& environment);
 Command add_predict(CLI::App& app, const Environment& environment);
 Command add_models(CLI::App& app, const Environment& environment);
 Command add_devices(CLI::App& app, const Environment& environment);
+Command add_doctor(CLI::App& app, const Environment& environment);
 Command add_bench(CLI::App& app, const Environment& environment);
 Command add_runs(CLI::App& app, const Environment& environment);
 
@@ -38,7 +39,7 @@ class Commands {
   Commands(CLI::App& app, const Environment& environment)
       : all_{add_train(app, environment),  add_eval(app, environment),    add_predict(app, environment),
              add_models(app, environment), add_devices(app, environment), add_bench(app, environment),
-             add_runs(app, environment)} {}
+             add_runs(app, environment),   add_doctor(app, environment)} {}
 
   // `arguments` (argv) without the program's name, and with what `train --config FILE` says put in front of
   // train's own.

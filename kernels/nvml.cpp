@@ -1,16 +1,17 @@
 // The functions that are loaded, and their binary interface: nvmlReturn_t is an int whose 0 is NVML_SUCCESS,
 // nvmlDevice_t an opaque pointer, the enumerations ints (NVML_TEMPERATURE_GPU = 0, NVML_CLOCK_SM = 1,
-// NVML_CLOCK_MEM = 2), units milliwatts, millijoules, MHz, degrees Celsius, percent. Source: NVML API
+// NVML_CLOCK_MEM = 2, NVML_MEMORY_ERROR_TYPE_CORRECTED = 0, _UNCORRECTED = 1, NVML_VOLATILE_ECC = 0,
+// NVML_AGGREGATE_ECC = 1), units milliwatts, millijoules, MHz, degrees Celsius, percent. Source: NVML API
 // Reference, docs.nvidia.com/deploy/nvml-api, "Device Queries", "Device Structs", "nvmlClocksEventReasons"; a
 // versioned name (_v2) never changes its interface.
-#include "kernels/cuda/nvml.hpp"
+#include "kernels/nvml.hpp"
 
 #include <array>
 #include <dlfcn.h>
 
 #include "kernels/throttle_reasons.hpp"
 
-namespace trainer::cuda {
+namespace trainer {
 
 using NvmlDevice = void*;
 
@@ -40,6 +41,15 @@ struct NvmlCalls {
   int (*energy)(NvmlDevice, unsigned long long*) = nullptr;
   int (*memory)(NvmlDevice, NvmlMemory*) = nullptr;
   int (*mig_mode)(NvmlDevice, unsigned*, unsigned*) = nullptr;
+  int (*power_default)(NvmlDevice, unsigned*) = nullptr;
+  int (*clock_peak)(NvmlDevice, int, unsigned*) = nullptr;
+  int (*pcie_generation)(NvmlDevice, unsigned*) = nullptr;
+  int (*pcie_generation_peak)(NvmlDevice, unsigned*) = nullptr;
+  int (*pcie_lanes)(NvmlDevice, unsigned*) = nullptr;
+  int (*pcie_lanes_peak)(NvmlDevice, unsigned*) = nullptr;
+  int (*nvlink_state)(NvmlDevice, unsigned, int*) = nullptr;
+  int (*processes)(NvmlDevice, unsigned*, void*) = nullptr;
+  int (*ecc_errors)(NvmlDevice, int, int, unsigned long long*) = nullptr;
 };
 
 namespace {
@@ -66,6 +76,17 @@ void find_all(NvmlCalls* calls) {
   find(library, "nvmlDeviceGetTotalEnergyConsumption", &calls->energy);
   find(library, "nvmlDeviceGetMemoryInfo", &calls->memory);
   find(library, "nvmlDeviceGetMigMode", &calls->mig_mode);
+  find(library, "nvmlDeviceGetPowerManagementDefaultLimit", &calls->power_default);
+  find(library, "nvmlDeviceGetMaxClockInfo", &calls->clock_peak);
+  find(library, "nvmlDeviceGetCurrPcieLinkGeneration", &calls->pcie_generation);
+  find(library, "nvmlDeviceGetMaxPcieLinkGeneration", &calls->pcie_generation_peak);
+  find(library, "nvmlDeviceGetCurrPcieLinkWidth", &calls->pcie_lanes);
+  find(library, "nvmlDeviceGetMaxPcieLinkWidth", &calls->pcie_lanes_peak);
+  find(library, "nvmlDeviceGetNvLinkState", &calls->nvlink_state);
+  find(library, "nvmlDeviceGetComputeRunningProcesses_v3", &calls->processes);
+  find(library, "nvmlDeviceGetComputeRunningProcesses_v2", &calls->processes);
+  find(library, "nvmlDeviceGetComputeRunningProcesses", &calls->processes);
+  find(library, "nvmlDeviceGetTotalEccErrors", &calls->ecc_errors);
 }
 
 // What `call` answers for the arguments; nothing where it is missing or fails.
@@ -84,10 +105,11 @@ std::optional<int> whole(const std::optional<unsigned>& value) {
   return value ? std::optional(static_cast<int>(*value)) : std::nullopt;
 }
 
+constexpr int kSmClock = 1;
+constexpr int kMemoryClock = 2;
+
 GpuSensors read_sensors(const NvmlCalls& calls, NvmlDevice device) {
   constexpr int kSensorOfTheGpu = 0;
-  constexpr int kSmClock = 1;
-  constexpr int kMemoryClock = 2;
   GpuSensors sensors;
   sensors.power_watts = thousandths(ask<unsigned>(calls.power, device));
   sensors.power_limit_watts = thousandths(ask<unsigned>(calls.power_limit, device));
@@ -104,6 +126,49 @@ GpuSensors read_sensors(const NvmlCalls& calls, NvmlDevice device) {
   return sensors;
 }
 
+// The links that are up among the eighteen that a GPU has at most; nothing where it has none.
+std::optional<int> nvlinks_of(const NvmlCalls& calls, NvmlDevice device) {
+  constexpr unsigned kMostLinks = 18;
+  std::optional<int> up;
+  for (unsigned link = 0; link < kMostLinks; ++link) {
+    const auto active = ask<int>(calls.nvlink_state, device, link);
+    if (active) up = up.value_or(0) + (*active != 0 ? 1 : 0);
+  }
+  return up;
+}
+
+// Asked with room for none, the call answers with their number and NVML_ERROR_INSUFFICIENT_SIZE.
+std::optional<int> processes_of(const NvmlCalls& calls, NvmlDevice device) {
+  constexpr int kInsufficientSize = 7;
+  unsigned count = 0;
+  if (calls.processes == nullptr) return std::nullopt;
+  const int code = calls.processes(device, &count, nullptr);
+  return code == 0 || code == kInsufficientSize ? std::optional(static_cast<int>(count)) : std::nullopt;
+}
+
+GpuCondition read_condition(const NvmlCalls& calls, NvmlDevice device) {
+  constexpr int kCorrected = 0;
+  constexpr int kUncorrected = 1;
+  constexpr int kSinceLoad = 0;
+  constexpr int kLifetime = 1;
+  GpuCondition condition;
+  condition.power_default_watts = thousandths(ask<unsigned>(calls.power_default, device));
+  condition.sm_clock_peak_mhz = whole(ask<unsigned>(calls.clock_peak, device, kSmClock));
+  condition.pcie_generation = whole(ask<unsigned>(calls.pcie_generation, device));
+  condition.pcie_generation_peak = whole(ask<unsigned>(calls.pcie_generation_peak, device));
+  condition.pcie_lanes = whole(ask<unsigned>(calls.pcie_lanes, device));
+  condition.pcie_lanes_peak = whole(ask<unsigned>(calls.pcie_lanes_peak, device));
+  condition.nvlinks = nvlinks_of(calls, device);
+  condition.processes = processes_of(calls, device);
+  const auto errors = [&](int type, int since) {
+    return ask<unsigned long long>(calls.ecc_errors, device, type, since);
+  };
+  condition.corrected_errors = errors(kCorrected, kSinceLoad);
+  condition.uncorrected_errors = errors(kUncorrected, kSinceLoad);
+  condition.lifetime_uncorrectable = errors(kUncorrected, kLifetime);
+  return condition;
+}
+
 }  // namespace
 
 Nvml::Nvml(const char* library) {
@@ -111,7 +176,9 @@ Nvml::Nvml(const char* library) {
   calls->library = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
   if (calls->library == nullptr) return;
   find_all(calls.get());
-  if (calls->init == nullptr || calls->by_pci_bus_id == nullptr || calls->init() != 0) {
+  start_.loaded = calls->init != nullptr && calls->by_pci_bus_id != nullptr;
+  if (start_.loaded) start_.code = calls->init();
+  if (!start_.loaded || start_.code != 0) {
     dlclose(calls->library);
     return;
   }
@@ -136,6 +203,7 @@ NvmlReading Nvml::read(const std::string& pci_bus_id) const {
   const auto device = ask<NvmlDevice>(calls_->by_pci_bus_id, pci_bus_id.c_str());
   if (!device) return reading;
   reading.sensors = read_sensors(*calls_, *device);
+  reading.condition = read_condition(*calls_, *device);
   if (const auto memory = ask<NvmlMemory>(calls_->memory, *device)) reading.free_bytes = memory->free;
   unsigned now = 0;
   unsigned after_reset = 0;
@@ -144,4 +212,4 @@ NvmlReading Nvml::read(const std::string& pci_bus_id) const {
   return reading;
 }
 
-}  // namespace trainer::cuda
+}  // namespace trainer

@@ -1,0 +1,110 @@
+// trainer doctor: whether this machine trains, on what, and what is wrong where it does not.
+#include <cstdio>
+#include <fmt/format.h>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "trainer/commands/commands.hpp"
+#include "trainer/doctor/all.hpp"
+#include "trainer/doctor/gather.hpp"
+#include "trainer/doctor/report.hpp"
+#include "trainer/settings.hpp"
+
+namespace trainer {
+
+namespace {
+
+struct DoctorArguments {
+  doctor::Questions questions;
+  doctor::AllOptions all_options;
+  std::string message;
+  bool all = false;
+  bool json = false;
+};
+
+// Of standard input for "-".
+std::string pasted_text(const std::string& message) {
+  constexpr std::size_t kMost = 1 << 20U;
+  if (message != "-") return message;
+  std::string text;
+  for (std::istreambuf_iterator<char> letter(std::cin), end; letter != end && text.size() < kMost; ++letter)
+    text += *letter;
+  return text;
+}
+
+int explain_message(const DoctorArguments& arguments) {
+  const std::string text = pasted_text(arguments.message);
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos)
+    throw UsageError("--explain: no message; give it in quotes, or - and the message on standard input");
+  const doctor::Explanation explanation = doctor::explain(text);
+  fmt::print("{}", arguments.json ? doctor::explanation_json(explanation).dump(2) + "\n"
+                                  : doctor::explanation_text(explanation));
+  require_output();
+  return explanation.found.empty() ? 1 : 0;
+}
+
+int examine(const Environment& environment, const DoctorArguments& arguments) {
+  const std::unique_ptr<GpuProbe> probe = open_gpu_probe();
+  const Nvml nvml;
+  const doctor::Facts facts = doctor::gather(environment, arguments.questions, *probe, nvml);
+  const std::vector<doctor::Check> checks = doctor::check_all(facts);
+  fmt::print("{}", arguments.json ? doctor::report_json(facts, checks).dump(2) + "\n"
+                                  : doctor::report_text(facts, checks));
+  require_output();
+  return static_cast<int>(doctor::exit_class(checks));
+}
+
+// One that needs --all.
+void add_all_options(CLI::App& app, DoctorArguments& arguments) {
+  CLI::Option* all =
+      app.add_flag("--all", arguments.all,
+                   "train on every GPU at once, again and again, and compare the weights bit for bit "
+                   "[off]");
+  doctor::AllOptions& options = arguments.all_options;
+  for (CLI::Option* option :
+       {app.add_option("--minutes", options.minutes, "of --all; two rounds at least")
+            ->check(CLI::Range(0.0, 10000.0))
+            ->capture_default_str(),
+        app.add_option("--model", options.model, "that --all trains: a shipped network or a YAML file")
+            ->capture_default_str(),
+        app.add_option("--seed", options.seed, "of --all's trainings")
+            ->check(CLI::NonNegativeNumber)
+            ->capture_default_str()})
+    option->needs(all);
+}
+
+}  // namespace
+
+Command add_doctor(CLI::App& app, const Environment& environment) {
+  CLI::App* doctor_app = app.add_subcommand("doctor", "say whether this machine trains, and how to mend it");
+  const auto arguments = std::make_shared<DoctorArguments>();
+  doctor::Questions& questions = arguments->questions;
+  CLI::Option* explain = doctor_app->add_option(
+      "--explain", arguments->message, "cause and fix of a message, in quotes; -: of standard input");
+  for (CLI::Option* option :
+       {doctor_app->add_option("--device", questions.device, "auto, cpu, cuda or cuda:N")
+            ->capture_default_str(),
+        doctor_app->add_option("--data", questions.data,
+                               "the data set to look at [TRAINER_DATA, or the shipped MNIST]"),
+        doctor_app->add_flag("--require-gpu", questions.require_gpu,
+                             "a machine without a GPU is a problem [off]"),
+        doctor_app->add_flag("--quick", questions.quick, "without the test of a second [off]")})
+    option->excludes(explain);
+  add_all_options(*doctor_app, *arguments);
+  explain->excludes("--all");
+  doctor_app->add_flag("--json", arguments->json, "as JSON [off]");
+  doctor_app->footer(doctor::exit_classes_text());
+  return {doctor_app, [arguments, explain, &environment] {
+            if (arguments->all) {
+              arguments->all_options.device = arguments->questions.device;
+              arguments->all_options.data = arguments->questions.data;
+              arguments->all_options.json = arguments->json;
+              return doctor::test_all(environment, arguments->all_options);
+            }
+            return explain->count() > 0 ? explain_message(*arguments) : examine(environment, *arguments);
+          }};
+}
+
+}  // namespace trainer

@@ -1,0 +1,86 @@
+// What trainer doctor knows before it judges: plain data, gathered once (gather.hpp) or played by a test.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/device_info.hpp"
+#include "kernels/gpu_failure.hpp"
+#include "kernels/nvml.hpp"
+
+namespace trainer::doctor {
+
+struct GpuFacts {
+  bool engine = false;        // this build has it
+  std::string architectures;  // that it, or a build with the engine, holds code for; as CMake writes them
+  int device = 0;             // the one that is asked for
+  int devices = 0;            // that this process sees
+  std::optional<GpuFailure> failure;  // why `device` cannot be used
+  std::optional<GpuTraits> traits;    // of `device`, where it answers
+  NvmlReading reading;                // likewise
+  NvmlStart nvml;
+  GpuSurroundings around;
+};
+
+// A library that is loaded by its name at run time, so that nothing shows its absence before.
+struct LibraryPart {
+  std::string name;     // "libcudnn_ops.so.9"
+  std::string path;     // where the loader found it
+  std::string version;  // "9.10.2" where the file's name says so
+  std::string error;    // the loader's; empty where it was loaded
+};
+
+struct CudnnFacts {
+  bool used = false;     // this program is linked with it
+  bool crashed = false;  // the process that loaded the parts died of it
+  std::string version;   // its own
+  std::vector<LibraryPart> parts;
+  std::vector<std::string> mixed;  // parts that say to be of another version
+};
+
+struct FilesFacts {
+  std::string data_path;
+  std::string data_text;   // "60,000 + 10,000 images of 28x28, 10 classes"
+  std::string data_error;  // complete line; empty where the data set is whole
+  std::string runs_path;
+  std::string runs_error;
+  std::uint64_t runs_free_bytes = 0;
+};
+
+// A measurement of a second: what one device does, beside what it should.
+struct SpeedFacts {
+  bool gpu = false;
+  std::string precision;       // of the products
+  double flops = 0;            // a second
+  double flops_expected = 0;   // 0: unknown
+  double memory_bytes = 0;     // a second, read and written
+  double memory_expected = 0;  // 0: unknown
+  double upload_bytes = 0;     // a second, from ordinary host memory; 0: not measured
+  double download_bytes = 0;
+  int sm_clock_peak_mhz = 0;
+  GpuSensors sensors;  // under load
+  GpuCondition condition;
+  std::optional<double> load;  // of the machine before, over its processors: of a CPU
+  struct Peer {
+    int device = 0;
+    double bytes = 0;  // a second
+  };
+  std::vector<Peer> peers;  // of a GPU among several
+};
+
+struct Facts {
+  bool require_gpu = false;
+  bool asks_for_cpu = false;  // --device cpu
+  std::string program;        // "trainer 0.1.0 abc"
+  GpuFacts gpu;
+  CudnnFacts cudnn;
+  CpuInfo cpu;
+  bool cpu_bf16 = false;
+  FilesFacts files;
+  std::optional<SpeedFacts> speed;
+  std::string speed_error;  // of the measurement, where it failed
+};
+
+}  // namespace trainer::doctor

@@ -1,0 +1,160 @@
+// What is looked at on every machine: the program and its libraries, where it runs, its data, its results.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "kernels/gpu_architectures.hpp"
+#include "trainer/doctor/checks.hpp"
+#include "trainer/doctor/known_failures.hpp"
+
+namespace trainer::doctor {
+
+namespace {
+
+constexpr std::uint64_t kLeastMemory = 512ULL << 20U;  // of a small network with the shipped data set
+constexpr std::uint64_t kLeastDisk = 64ULL << 20U;     // of a run or two
+
+double gib(std::uint64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 30);
+}
+
+std::vector<std::string> versions_of(const std::vector<LibraryPart>& parts) {
+  std::vector<std::string> versions;
+  for (const LibraryPart& part : parts) {
+    const bool known = std::ranges::find(versions, part.version) != versions.end();
+    if (!part.version.empty() && !known) versions.push_back(part.version);
+  }
+  return versions;
+}
+
+// What is wrong with cuDNN; empty: nothing.
+std::string cudnn_fault(const CudnnFacts& cudnn) {
+  if (cudnn.crashed) return fmt::format("cuDNN {} ends the process that loads its parts", cudnn.version);
+  std::vector<std::string> missing;
+  for (const LibraryPart& part : cudnn.parts)
+    if (!part.error.empty()) missing.push_back(fmt::format("{} ({})", part.name, part.error));
+  if (!missing.empty())
+    return fmt::format("cuDNN {}: cannot load {}", cudnn.version, fmt::join(missing, "; "));
+  const std::vector<std::string> versions = versions_of(cudnn.parts);
+  if (versions.size() > 1) return fmt::format("cuDNN's parts are of {}", fmt::join(versions, " and "));
+  if (!cudnn.mixed.empty())
+    return fmt::format("cuDNN {}: of another version {}", cudnn.version, fmt::join(cudnn.mixed, ", "));
+  return "";
+}
+
+std::string reason_for_no_gpu(const Facts& facts) {
+  if (facts.asks_for_cpu) return "--device cpu";
+  if (!shows_gpu(facts.gpu)) return "no NVIDIA GPU here";
+  return facts.gpu.engine ? "the GPU cannot be used" : "built without the GPU engine";
+}
+
+}  // namespace
+
+void check_cudnn(const Facts& facts, std::vector<Check>* checks) {
+  if (!facts.cudnn.used) return;
+  const std::string fault = cudnn_fault(facts.cudnn);
+  if (fault.empty()) {
+    checks->push_back({State::ok, "libraries",
+                       fmt::format("cuDNN {}, its {} parts are here and of one version", facts.cudnn.version,
+                                   facts.cudnn.parts.size())});
+    return;
+  }
+  const KnownFailure known = known_failure("libraries-cudnn");
+  checks->push_back({State::problem, "libraries", fault, known.cause, known.fix, known.exit});
+}
+
+Check check_program(const Facts& facts) {
+  if (!facts.gpu.engine) return {State::ok, "program", facts.program + ", without the GPU engine"};
+  return {State::ok, "program",
+          fmt::format("{}, with the GPU engine: code for {}", facts.program,
+                      architectures_text(parse_architectures(facts.gpu.architectures)))};
+}
+
+Check check_container(const Facts& facts) {
+  const GpuSurroundings& around = facts.gpu.around;
+  if (!around.inside_container) return {State::ok, "container", "not inside one"};
+  if (!around.device_files.empty()) return {State::ok, "container", "inside one, which was given a GPU"};
+  return {State::note, "container", "inside one, which was given no GPU"};
+}
+
+Check check_cpu(const Facts& facts) {
+  const CpuInfo& cpu = facts.cpu;
+  return {State::ok, "CPU",
+          fmt::format("{}, {} {} usable, {} (oneDNN {}), {}", cpu.model, cpu.cores,
+                      cpu.cores == 1 ? "core" : "cores", cpu.instruction_set, cpu.onednn_version,
+                      facts.cpu_bf16 ? "fp32 and bf16" : "fp32")};
+}
+
+Check check_memory(const Facts& facts) {
+  const CpuInfo& cpu = facts.cpu;
+  const std::string finding =
+      fmt::format("{:.1f} of {:.1f} GiB available", gib(cpu.available_bytes), gib(cpu.memory_bytes));
+  if (cpu.available_bytes == 0 || cpu.available_bytes >= kLeastMemory) return {State::ok, "memory", finding};
+  return {State::problem,
+          "memory",
+          finding,
+          "other programs, or the container's limit, leave too little memory",
+          "end other programs, or give the container more (docker run --memory)",
+          ExitClass::files};
+}
+
+Check check_data(const FilesFacts& files) {
+  if (files.data_error.empty())
+    return {State::ok, "data", fmt::format("{}: {}", files.data_path, files.data_text)};
+  return {State::problem,
+          "data",
+          "cannot be used",
+          files.data_error,
+          "take the data set anew, or name another with --data or TRAINER_DATA",
+          ExitClass::files};
+}
+
+Check check_runs(const FilesFacts& files) {
+  const std::string fix = "name a folder that can be written with TRAINER_RUNS or --out";
+  if (!files.runs_error.empty())
+    return {State::problem, "results", files.runs_path, files.runs_error, fix, ExitClass::files};
+  const std::string finding =
+      fmt::format("{} can be written, {:.1f} GiB free", files.runs_path, gib(files.runs_free_bytes));
+  if (files.runs_free_bytes >= kLeastDisk) return {State::ok, "results", finding};
+  return {State::problem, "results", finding, "the disk is full", "free space, or " + fix, ExitClass::files};
+}
+
+std::vector<Check> check_all(const Facts& facts) {
+  std::vector<Check> checks{check_program(facts), check_container(facts)};
+  if (!facts.asks_for_cpu) {
+    check_driver(facts, &checks);
+    check_device_files(facts, &checks);
+    check_visibility(facts, &checks);
+    check_cudnn(facts, &checks);
+    check_gpu(facts, &checks);
+    check_gpu_state(facts, &checks);
+    check_nvml(facts, &checks);
+  }
+  checks.push_back(check_cpu(facts));
+  checks.push_back(check_memory(facts));
+  checks.push_back(check_data(facts.files));
+  checks.push_back(check_runs(facts.files));
+  if (facts.speed) checks.push_back(check_speed(*facts.speed));
+  if (!facts.speed_error.empty()) {
+    checks.push_back({State::problem, "speed", "the test failed", facts.speed_error,
+                      "'trainer doctor --explain' finds the row for such a message", ExitClass::machine});
+  }
+  return checks;
+}
+
+std::string verdict(const Facts& facts, const std::vector<Check>& checks) {
+  const auto problems = std::ranges::count(checks, State::problem, &Check::state);
+  if (problems > 0) {
+    const ExitClass exit = exit_class(checks);
+    return fmt::format("{} {}; exit status {}: {}", problems, problems == 1 ? "problem" : "problems",
+                       static_cast<int>(exit), meaning(exit));
+  }
+  const std::string cpu = fmt::format("{} {}, {}", facts.cpu.cores, facts.cpu.cores == 1 ? "core" : "cores",
+                                      facts.cpu.instruction_set);
+  if (!trains_on_gpu(facts))
+    return fmt::format("healthy: trains on the CPU, {} ({})", cpu, reason_for_no_gpu(facts));
+  const GpuTraits traits = facts.gpu.traits.value_or(GpuTraits{});
+  return fmt::format("healthy: trains on GPU {}, {}, or with --device cpu on {}", facts.gpu.device,
+                     traits.name, cpu);
+}
+
+}  // namespace trainer::doctor
