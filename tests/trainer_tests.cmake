@@ -28,3 +28,6 @@ add_dependencies(program_test trainer)
 add_dependencies(runs_test trainer)
 add_dependencies(doctor_test trainer)
 add_dependencies(mnist_test trainer)
+trainer_add_test(NAME report_test SOURCES report_page_test.cpp report_parts_test.cpp report_plot_test.cpp
+                 LIBRARIES trainer_core)
+add_dependencies(report_test trainer)

@@ -21,6 +21,7 @@ RunRecord describe_run(const Environment& environment, const Setup& setup, const
   record.seed = setup.settings.seed;
   record.threads = info.cpu.threads;
   record.device = device_json(info, gpu_reason);
+  record.device["report"] = device_report(info, gpu_reason);
   record.data = {(environment.runs.working_folder / setup.dataset.path).string(), setup.dataset.fingerprint,
                  setup.train.images, setup.validation.images, setup.test.images};
   record.program_version = kVersion;

@@ -25,6 +25,7 @@ Command add_runs(CLI::App& app, const Environment& environment) {
       add_runs_list(*runs, environment),
       add_runs_show(*runs, environment),
       add_runs_compare(*runs, environment),
+      add_runs_report(*runs, environment),
   };
   return {runs, [all] {
             for (const Command& command : all) {

@@ -1,0 +1,90 @@
+// trainer runs report: one run or several as a page to read, show and print.
+#include <algorithm>
+#include <fmt/format.h>
+#include <memory>
+#include <optional>
+
+#include "trainer/commands/runs.hpp"
+#include "trainer/files.hpp"
+#include "trainer/runs/report_page.hpp"
+#include "trainer/settings.hpp"
+
+namespace trainer {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kPageName = "report.html";
+constexpr std::size_t kMostRuns = 12;           // more lines in one plot cannot be told apart
+constexpr std::size_t kMostNetworks = 4;        // that are looked into
+constexpr std::size_t kPictureBytes = 480'000;  // of all misclassified images on a page
+
+struct ReportArguments {
+  std::vector<std::string> runs;
+  std::string out;
+  std::string data;
+  std::string device = "auto";
+  std::optional<int> threads;
+  bool skip_bad_images = false;
+};
+
+ReportPage make_page(const Environment& environment, const ReportArguments& arguments) {
+  ReportPage page;
+  for (const std::string& argument : arguments.runs) page.runs.push_back(read_known_run(find_run_folder(argument, environment)));
+  const std::size_t networks = std::min(page.runs.size(), kMostNetworks);
+  const ExaminationWish wish{arguments.data, arguments.device, arguments.threads, arguments.skip_bad_images,
+                             kPictureBytes / networks};
+  for (std::size_t i = 0; i < networks; ++i)
+    page.networks.push_back(examine_network(environment, page.runs[i], wish));
+  return page;
+}
+
+// What the page lacks is said here too, where it can still be helped.
+void print_missing(const ReportPage& page) {
+  for (std::size_t i = 0; i < page.networks.size(); ++i) {
+    const ExaminedNetwork& network = page.networks[i];
+    if (!network.problem.empty())
+      fmt::print(stderr, "note: {} without its network: {}\n", page.runs[i].id, network.problem);
+    else if (!network.test_problem.empty())
+      fmt::print(stderr, "note: {} without its test: {} (--data names the images)\n", page.runs[i].id,
+                 network.test_problem);
+  }
+}
+
+int report(const Environment& environment, const ReportArguments& arguments) {
+  if (arguments.runs.size() > kMostRuns)
+    throw UsageError(fmt::format("{} runs; at most {} fit on a page", arguments.runs.size(), kMostRuns));
+  const ReportPage page = make_page(environment, arguments);
+  const fs::path path = arguments.out.empty() ? page.runs.front().folder / kPageName
+                                              : environment.runs.working_folder / arguments.out;
+  write_file_durably(path, report_html(page));
+  print_missing(page);
+  fmt::print("{}\n", path.string());
+  require_output();
+  return 0;
+}
+
+}  // namespace
+
+Command add_runs_report(CLI::App& runs, const Environment& environment) {
+  CLI::App* app =
+      runs.add_subcommand("report", "write a page about runs: curves, errors, filters, configuration");
+  const auto arguments = std::make_shared<ReportArguments>();
+  app->add_option("RUN", arguments->runs,
+                  "a run's id, its unique beginning, its folder, or 'last'; several "
+                  "are compared")
+      ->required();
+  app->add_option("-o,--out", arguments->out,
+                  "the page, one HTML file; replaced if it is there [report.html in the first run's folder]");
+  app->add_option(
+      "--data", arguments->data,
+      "IDX files or folder of pictures to test on [TRAINER_DATA, or what the run was trained on]");
+  app->add_option("--device", arguments->device, "to test on: auto, cpu, cuda or cuda:N")
+      ->capture_default_str();
+  app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]");
+  app->add_flag("--skip-bad-images", arguments->skip_bad_images, "leave broken pictures out [off]");
+  return {app, [arguments, &environment] { return report(environment, *arguments); }};
+}
+
+}  // namespace trainer
