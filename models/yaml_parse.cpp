@@ -125,7 +125,7 @@ YamlNode parse_yaml(const std::string& text, const std::string& file) {
     if (!parser.HandleNextDocument(builder)) fail({file, 1, 1}, "the file is empty");
     TreeBuilder second(file);
     if (parser.HandleNextDocument(second)) {
-      fail(second.take().place, "a second document; a file holds one network");
+      fail(second.take().place, "a second document; a file holds one");
     }
     return builder.take();
   } catch (const YAML::Exception& error) {

@@ -90,7 +90,7 @@ TEST_F(Report, ReplacesAnEarlierPageAndFindsRunsById) {
   EXPECT_TRUE(read_text(at("run/report.html")).starts_with("<!DOCTYPE html>"));
   EXPECT_EQ(report({"ru", "-o", "here.html"}, {"TRAINER_RUNS=."}).code, 0);
   EXPECT_TRUE(fs::exists(at("here.html")));
-  EXPECT_EQ(report({"run/model.safetensors", "-o", "file.html"}).code, 0);
+  EXPECT_EQ(report({"run/model.safetensors", "-o", "file.html"}).code, 1) << "a file alone is no run";
 }
 
 TEST_F(Report, IsMadeWithoutTheNetwork) {

@@ -31,3 +31,6 @@ add_dependencies(mnist_test trainer)
 trainer_add_test(NAME report_test SOURCES report_page_test.cpp report_parts_test.cpp report_plot_test.cpp
                  LIBRARIES trainer_core)
 add_dependencies(report_test trainer)
+trainer_add_test(NAME remote_test
+  SOURCES container_test.cpp process_test.cpp submission_test.cpp target_files_test.cpp LIBRARIES trainer_core)
+add_dependencies(remote_test trainer)

@@ -37,6 +37,7 @@ Environment read_environment(int argc, char** argv) {
   environment.runs.trainer_runs = variable("TRAINER_RUNS");
   environment.data = variable("TRAINER_DATA");
   environment.cache = cache_folder();
+  environment.runtime = variable("XDG_RUNTIME_DIR").value_or("");
   environment.no_color = variable("NO_COLOR").has_value();
   environment.inside_container = fs::exists("/.dockerenv", error) || fs::exists("/run/.containerenv", error);
   return environment;

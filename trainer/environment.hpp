@@ -18,6 +18,7 @@ struct Environment {
   RunEnvironment runs;                 // working folder and TRAINER_RUNS
   std::optional<std::string> data;     // TRAINER_DATA
   std::filesystem::path cache;         // TRAINER_CACHE, or mnist-trainer/ in the user's cache; empty: none
+  std::filesystem::path runtime;       // XDG_RUNTIME_DIR; empty: none
   bool no_color = false;               // NO_COLOR is set and not empty
   bool inside_container = false;
 };

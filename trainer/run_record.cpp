@@ -49,6 +49,7 @@ Json json_of(const RunRecord& record) {
   json["machine"] = record.machine;
   json["recipe"] = record.recipe;
   json["spec_text"] = record.spec_text;
+  if (!record.target.is_null()) json["target"] = record.target;
   return json;
 }
 
@@ -181,6 +182,7 @@ RunRecord read_run_record(const std::filesystem::path& path) {
   record.machine = fields.at("machine");
   record.recipe = fields.at("recipe");
   record.results = fields.at("results");
+  record.target = json.value("target", Json());
   const Fields data(path, fields.at("data"));
   data.get("path", record.data.path);
   data.get("fingerprint", record.data.fingerprint);

@@ -58,6 +58,7 @@ struct RunRecord {
   std::string ended;    // empty while it runs
   double seconds = 0;   // total, over all parts of a run that was continued
   nlohmann::ordered_json results;
+  nlohmann::ordered_json target;  // where `trainer submit` had it run; null: not submitted
 };
 
 // "2026-01-01T09:30:00+01:00", local time with its zone.

@@ -19,13 +19,14 @@ std::filesystem::path find_run_folder(const std::string& run, const Environment&
 }
 
 Command add_runs(CLI::App& app, const Environment& environment) {
-  CLI::App* runs = app.add_subcommand("runs", "list, show, compare and report earlier runs");
+  CLI::App* runs = app.add_subcommand(
+      "runs", "earlier runs, and those on other machines: list, show, compare, report; attach, wait, cancel");
   runs->require_subcommand(1);
   const std::vector<Command> all{
-      add_runs_list(*runs, environment),
-      add_runs_show(*runs, environment),
-      add_runs_compare(*runs, environment),
-      add_runs_report(*runs, environment),
+      add_runs_list(*runs, environment),    add_runs_show(*runs, environment),
+      add_runs_compare(*runs, environment), add_runs_report(*runs, environment),
+      add_runs_attach(*runs, environment),  add_runs_wait(*runs, environment),
+      add_runs_cancel(*runs, environment),
   };
   return {runs, [all] {
             for (const Command& command : all) {

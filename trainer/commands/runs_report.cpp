@@ -31,7 +31,8 @@ struct ReportArguments {
 
 ReportPage make_page(const Environment& environment, const ReportArguments& arguments) {
   ReportPage page;
-  for (const std::string& argument : arguments.runs) page.runs.push_back(read_known_run(find_run_folder(argument, environment)));
+  for (const std::string& argument : arguments.runs)
+    page.runs.push_back(read_known_run(find_run_folder(argument, environment)));
   const std::size_t networks = std::min(page.runs.size(), kMostNetworks);
   const ExaminationWish wish{arguments.data, arguments.device, arguments.threads, arguments.skip_bad_images,
                              kPictureBytes / networks};

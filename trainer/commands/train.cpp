@@ -156,7 +156,7 @@ Command add_train(CLI::App& app, const Environment& environment) {
 
 std::vector<std::string> Commands::with_config_file(const std::vector<std::string>& arguments) const {
   std::vector<std::string> own(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
-  if (own.empty() || own.front() != "train") return own;
+  if (own.empty() || own.front() != "train") return before_submitted(std::move(own));
   std::string file;
   for (std::size_t i = 1; i < own.size(); ++i) {
     if (own[i].starts_with("--config=")) file = own[i].substr(9);

@@ -81,7 +81,8 @@ std::string epoch_time_bars(const std::vector<KnownRun>& runs) {
   for (std::size_t i = 0; i < runs.size(); ++i) html += bar(runs[i], i, kRow * static_cast<double>(i), axis);
   return html + ticks(axis, bottom) +
          "</svg>\n<p class=\"note\">Training alone, without the evaluation after it and, of several epochs, "
-         "without the first, which warms up; the whisker goes from the shortest to the longest.</p>\n</figure>\n";
+         "without the first, which warms up; the whisker goes from the shortest to the "
+         "longest.</p>\n</figure>\n";
 }
 
 std::string duration_text(double seconds) {

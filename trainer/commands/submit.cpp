@@ -1,0 +1,76 @@
+// trainer submit and trainer prepare: what runs where a target says. Everything behind -- is handed on as it
+// is.
+#include <algorithm>
+#include <cstdio>
+#include <fmt/format.h>
+#include <memory>
+
+#include "trainer/commands/commands.hpp"
+#include "trainer/remote/prepare.hpp"
+#include "trainer/remote/submission.hpp"
+
+namespace trainer {
+
+namespace {
+
+struct SubmitArguments {
+  std::string target;
+  bool detach = false;
+};
+
+int submit_to(const Environment& environment, const SubmitArguments& arguments) {
+  Submission submission;
+  submission.named = TargetFolder(environment.runs.working_folder).find(arguments.target);
+  submission.detach = arguments.detach;
+  const auto& words = environment.arguments;
+  const auto mark = std::ranges::find(words, "--");
+  if (mark != words.end()) submission.named.config.arguments.assign(mark + 1, words.end());
+  return submit(environment, submission);
+}
+
+struct PrepareArguments {
+  std::string target;
+  std::string build;
+};
+
+int prepare(const Environment& environment, const PrepareArguments& arguments) {
+  const NamedTarget named = TargetFolder(environment.runs.working_folder).find(arguments.target);
+  const Connection connection(named.target, environment.runtime);
+  const Prepared prepared = prepare_target(
+      connection, {arguments.build, [](const std::string& text) { fmt::print(stderr, "{}\n", text); }});
+  fmt::print("{} on {}: {}\n", named.target.image, named.target.name,
+             prepared == Prepared::up_to_date ? "up to date" : "ready");
+  require_output();
+  return 0;
+}
+
+}  // namespace
+
+std::vector<std::string> before_submitted(std::vector<std::string> arguments) {
+  if (!arguments.empty() && arguments.front() == "submit")
+    arguments.erase(std::ranges::find(arguments, "--"), arguments.end());
+  return arguments;
+}
+
+Command add_submit(CLI::App& app, const Environment& environment) {
+  CLI::App* submit_app = app.add_subcommand("submit", "run a training where a target says");
+  const auto arguments = std::make_shared<SubmitArguments>();
+  submit_app->add_option("-c,--target", arguments->target, "a target (trainer target list)")->required();
+  submit_app->add_flag("--detach", arguments->detach,
+                       "come back as soon as it runs; trainer runs attach picks it up [off]");
+  submit_app->footer(
+      "Behind -- stands what to run, for instance: trainer submit -c my_dsvm -- train --epochs 10\n"
+      "Without it the ArgumentVector of the target's runconfig is run.");
+  return {submit_app, [arguments, &environment] { return submit_to(environment, *arguments); }};
+}
+
+Command add_prepare(CLI::App& app, const Environment& environment) {
+  CLI::App* prepare_app = app.add_subcommand("prepare", "bring this program's image to a target");
+  const auto arguments = std::make_shared<PrepareArguments>();
+  prepare_app->add_option("-c,--target", arguments->target, "a target (trainer target list)")->required();
+  prepare_app->add_option("--build", arguments->build,
+                          "folder with a Dockerfile to build the image from here [none]");
+  return {prepare_app, [arguments, &environment] { return prepare(environment, *arguments); }};
+}
+
+}  // namespace trainer

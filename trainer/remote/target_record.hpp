@@ -1,0 +1,50 @@
+// The record of a submitted run: one made here before the run begins, so that every failure has a place to be
+// written down, and the run's own once it has come, both with a key `target` that says where it ran.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "trainer/environment.hpp"
+#include "trainer/remote/fetch.hpp"
+#include "trainer/remote/target_files.hpp"
+#include "trainer/run_record.hpp"
+
+namespace trainer {
+
+// --model and --seed of a training's arguments, or what the trainings take without them.
+struct TrainingName {
+  std::string model;
+  std::uint64_t seed = 1;
+};
+[[nodiscard]] TrainingName training_name(const std::vector<std::string>& arguments);
+
+// Whether `--name` or `--name=value` is among the arguments.
+[[nodiscard]] bool has_option(const std::vector<std::string>& arguments, const std::string& name);
+
+// Of a run that begins now; id is the run's and its container's name.
+[[nodiscard]] RunRecord submitted_record(const Environment& environment, const NamedTarget& named,
+                                         const std::string& id);
+
+// A word of the record's `target`; empty where there is none.
+[[nodiscard]] std::string target_word(const RunRecord& record, const std::string& key);
+
+// The name of the container of the run in `folder`. Throws FileError where its record holds none that docker
+// takes.
+[[nodiscard]] std::string container_of(const std::filesystem::path& folder, const RunRecord& record);
+
+// What came back takes its place in the run's folder: all files, and the run's own record with `begun`'s
+// target. A record that its container did not close is closed as failed with `end`. `begun` without a
+// target's files: closed as failed.
+struct RunEnd {
+  int exit_code = -1;
+  std::string text;  // what was out of the ordinary; may be empty
+};
+void take_in(const std::filesystem::path& folder, const RunRecord& begun,
+             const std::optional<Fetched>& fetched, const RunEnd& end);
+
+// `record` closed as failed and written into the run's folder.
+void close_as_failed(const std::filesystem::path& folder, RunRecord record, const std::string& reason);
+
+}  // namespace trainer

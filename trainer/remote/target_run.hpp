@@ -1,0 +1,60 @@
+// One run in a container, from its start to its folder here. The container goes on without this program:
+// whatever ends here early (a lost connection, a kill, a closed terminal) leaves the run and its record such
+// that `trainer runs attach` picks it up again.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "trainer/remote/connection.hpp"
+#include "trainer/remote/container.hpp"
+#include "trainer/remote/failure_text.hpp"
+#include "trainer/run_folder.hpp"
+#include "trainer/run_record.hpp"
+#include "trainer/signals.hpp"
+
+namespace trainer {
+
+struct FollowOptions {
+  bool output = true;  // show the container's
+  bool interrupt_stops =
+      false;  // the first Ctrl-C stops the run, which saves, the second leaves; else the first
+};
+
+class TargetRun {
+ public:
+  // `folder` is the run's, held by this process; nothing for a run without record. Notices go to standard
+  // error.
+  TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record);
+
+  // Starts the container. Throws TargetError; the record says why.
+  void start(const ContainerRun& run);
+
+  // Hands on the container's output until it ends, then fetches its folder and removes it. The exit status:
+  // the container's, or 128 + signal where this program was told to leave.
+  int follow(const FollowOptions& options);
+
+  // What failed before or beside the container, for the record.
+  void record_failure(const std::string& reason);
+
+ private:
+  int finish();
+  void note(const std::string& reason);  // in the record, which stays open
+  void stream();
+  void wait_for_end();
+  int act_on_signals();  // a signal for the program that streams, or 0
+  bool is_to_leave() const;
+  ContainerState state();
+  [[noreturn]] void fail(const ProcessOutput& output);
+  void remove_folder();
+
+  SignalGuard signals_;
+  Connection connection_;
+  std::string id_;
+  std::optional<RunFolder> folder_;
+  RunRecord record_;
+  FollowOptions options_;
+  bool stop_sent_ = false;
+};
+
+}  // namespace trainer
