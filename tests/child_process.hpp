@@ -58,6 +58,7 @@ class ChildProcess {
     waitpid(pid_, nullptr, 0);
   }
 
+  pid_t pid() const { return pid_; }
   void send(int signal) const { kill(pid_, signal); }
   std::string output_so_far() const { return read_text(output_ / "out"); }
 

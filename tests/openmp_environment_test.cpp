@@ -24,5 +24,16 @@ TEST_F(OpenMpEnvironment, NeverChangesTheTrainingOrStopsIt) {
   EXPECT_EQ(accuracy({"OMP_MAX_ACTIVE_LEVELS=0"}), plain);
 }
 
+// Threads that wait spin for a moment only: what a busy machine takes most of its time from otherwise. OpenMP
+// reads its variables before main, so the program must have been started again with this one.
+TEST_F(OpenMpEnvironment, SpinsShortlyWhereTheUserDoesNotSay) {
+  Words words{"/usr/bin/env", "-u", "OMP_WAIT_POLICY"};  // which the tests set
+  for (const std::string& word : command(small_training({"--no-save", "--epochs", "100000"})))
+    words.push_back(word);
+  const ChildProcess child(words, options());
+  const fs::path variables = fs::path("/proc") / std::to_string(child.pid()) / "environ";
+  EXPECT_TRUE(wait_until([&] { return contains(read_text(variables), "GOMP_SPINCOUNT=1000"); }));
+}
+
 }  // namespace
 }  // namespace trainer::test

@@ -15,6 +15,10 @@ trainer_add_test(NAME doctor_test
   SOURCES doctor_checks_test.cpp doctor_explain_test.cpp doctor_program_test.cpp doctor_several_test.cpp
           doctor_speed_test.cpp
   LIBRARIES trainer_core)
+trainer_add_test(NAME report_test SOURCES report_page_test.cpp report_parts_test.cpp report_plot_test.cpp
+                 LIBRARIES trainer_core)
+trainer_add_test(NAME remote_test
+  SOURCES container_test.cpp process_test.cpp submission_test.cpp target_files_test.cpp LIBRARIES trainer_core)
 trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp real_data_test.cpp LIBRARIES trainer_core LABEL slow)
 trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_training_test.cpp LIBRARIES trainer_core)
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
@@ -24,13 +28,6 @@ if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   target_sources(doctor_test PRIVATE doctor_gpu_test.cpp)
   add_dependencies(gpu_program_test trainer)
 endif()
-add_dependencies(program_test trainer)
-add_dependencies(runs_test trainer)
-add_dependencies(doctor_test trainer)
-add_dependencies(mnist_test trainer)
-trainer_add_test(NAME report_test SOURCES report_page_test.cpp report_parts_test.cpp report_plot_test.cpp
-                 LIBRARIES trainer_core)
-add_dependencies(report_test trainer)
-trainer_add_test(NAME remote_test
-  SOURCES container_test.cpp process_test.cpp submission_test.cpp target_files_test.cpp LIBRARIES trainer_core)
-add_dependencies(remote_test trainer)
+foreach(test program_test runs_test doctor_test report_test remote_test mnist_test)
+  add_dependencies(${test} trainer)
+endforeach()

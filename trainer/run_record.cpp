@@ -123,6 +123,12 @@ std::string_view name_of(RunStatus status) {
   return "unknown";
 }
 
+std::string target_name(const RunRecord& record) {
+  if (!record.target.is_object()) return "local";
+  const auto name = record.target.find("name");
+  return name != record.target.end() && name->is_string() ? name->get<std::string>() : "local";
+}
+
 std::string iso_time(std::time_t time) {
   std::tm local{};
   localtime_r(&time, &local);
@@ -176,8 +182,6 @@ RunRecord read_run_record(const std::filesystem::path& path) {
   fields.get("commit", record.commit);
   fields.get("spec_text", record.spec_text);
   record.device = fields.at("device");
-  if (const auto target = json.find("target"); target != json.end() && target->is_string())
-    target->get_to(record.target);
   record.versions = fields.at("versions");
   record.machine = fields.at("machine");
   record.recipe = fields.at("recipe");

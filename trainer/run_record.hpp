@@ -42,7 +42,6 @@ struct RunRecord {
   std::uint64_t seed = 0;
   int threads = 0;
   nlohmann::ordered_json device;
-  std::string target = "local";  // where it ran; a record that does not say: local
   struct DataSet {
     std::string path;
     std::string fingerprint;
@@ -60,6 +59,9 @@ struct RunRecord {
   nlohmann::ordered_json results;
   nlohmann::ordered_json target;  // where `trainer submit` had it run; null: not submitted
 };
+
+// Where it ran: the name of the target, "local" of a run that was not submitted.
+[[nodiscard]] std::string target_name(const RunRecord& record);
 
 // "2026-01-01T09:30:00+01:00", local time with its zone.
 [[nodiscard]] std::string iso_time(std::time_t time);

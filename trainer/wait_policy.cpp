@@ -11,11 +11,11 @@ namespace trainer {
 void restart_with_short_spins(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   std::error_code error;
-  const std::string program = std::filesystem::read_symlink("/proc/self/exe", error).filename().string();
-  if (error || program.starts_with("ld-"))
+  const std::string name = std::filesystem::read_symlink("/proc/self/exe", error).filename().string();
+  if (error || name.starts_with("ld-"))
     return;  // started through the dynamic loader: not a program of its own
   if (setenv("GOMP_SPINCOUNT", "1000", 0) != 0) return;
-  execv(program.c_str(), argv);
+  execv("/proc/self/exe", argv);
 }
 
 }  // namespace trainer

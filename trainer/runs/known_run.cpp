@@ -62,7 +62,7 @@ std::vector<RunEpoch> epochs_of(const std::filesystem::path& path) {
 
 // Of another machine's run only its record tells.
 bool says_running(const RunRecord& record) {
-  return record.status == RunStatus::kRunning && record.target == "local";
+  return record.status == RunStatus::kRunning && target_name(record) == "local";
 }
 
 }  // namespace

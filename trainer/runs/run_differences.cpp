@@ -61,7 +61,7 @@ NamedValues values_of(const RunRecord& record) {
                      {"classes", setting(record, "classes")},
                      {"channels", setting(record, "channels")},
                      {"skip_bad_images", setting(record, "skip_bad_images")},
-                     {"target", record.target},
+                     {"target", target_name(record)},
                      {"threads", record.threads}};
   take_apart(values, "recipe", record.recipe);
   values.push_back({"data.path", record.data.path});

@@ -42,7 +42,7 @@ constexpr std::array kFields{
     RunField{"device", kText, "processor or GPU that trained",
              [](const KnownRun& r) { return text(find_text(r.record.device, {"name"}).value_or("")); }},
     RunField{"target", kText, "where it ran: local, or another machine",
-             [](const KnownRun& r) { return text(r.record.target); }},
+             [](const KnownRun& r) { return text(target_name(r.record)); }},
     RunField{"status", kText, "running, finished, stopped, failed, or killed: ended without a word",
              [](const KnownRun& r) { return text(status_word(r)); }},
     RunField{"reason", kText, "why it ended", [](const KnownRun& r) { return text(r.record.reason); }},

@@ -134,8 +134,8 @@ std::string runs_table(const std::vector<KnownRun>& runs) {
                    {"s/epoch", kRight},
                    {"status"}});
   for (const KnownRun& run : runs) {
-    table.add({run.id, run.record.model, short_device(text_of(value_of(run, "device"))), run.record.target,
-               text_of<double>(value_of(run, "accuracy"), "{:.2f} %", 100),
+    table.add({run.id, run.record.model, short_device(text_of(value_of(run, "device"))),
+               target_name(run.record), text_of<double>(value_of(run, "accuracy"), "{:.2f} %", 100),
                fmt::format("{}", run.epochs.size()),
                text_of<double>(value_of(run, "epoch_seconds"), "{:#.4g}"), status_word(run)});
   }

@@ -91,8 +91,8 @@ std::string data_lines(const RunRecord::DataSet& data) {
 }
 
 std::string device_lines(const RunRecord& record) {
-  std::string text =
-      line("target", record.target) + line("device", find_text(record.device, {"name"}).value_or("unknown"));
+  std::string text = line("target", target_name(record)) +
+                     line("device", find_text(record.device, {"name"}).value_or("unknown"));
   const ordered_json* used = find_value(record.device, {"gpu", "used"});
   if (used != nullptr && *used == true) {
     const auto count = [&](const char* key) { return find_count(record.device, {"gpu", key}).value_or(0); };
@@ -168,7 +168,7 @@ std::string run_text(const KnownRun& run) {
 ordered_json run_json(const KnownRun& run) {
   ordered_json json{{"id", run.id}, {"folder", run.folder.string()}};
   json["status"] = status_word(run);
-  json["target"] = run.record.target;
+  json["target"] = target_name(run.record);
   json["seconds"] = run.seconds();
   json["record"] = read_run_record_json(run.folder / kRunRecordName);
   json["epochs"] = ordered_json::array();
