@@ -79,8 +79,9 @@ std::string several_text(const std::vector<DeviceRow>& rows, const std::vector<s
   for (const std::string& finding : findings) text += fmt::format("odd      {}\n", finding);
   if (!findings.empty())
     return text + fmt::format("{} of what was found is not as it should be\n", findings.size());
-  return text + (rows.size() > 1 ? "healthy: equal devices end with the same bits, at the same speed\n"
-                                 : "healthy: the device ends with the same bits each time\n");
+  if (rows.size() < 2) return text + "healthy: the device ends with the same bits each time\n";
+  return text + (rows.front().gpu ? "healthy: equal devices end with the same bits, at the same speed\n"
+                                  : "healthy: equal devices end with the same bits\n");
 }
 
 ordered_json several_json(const std::vector<DeviceRow>& rows, const std::vector<std::string>& findings) {
