@@ -4,6 +4,10 @@ set(TRAINER_GPU_ENGINE ${TRAINER_CUDA})
 set(trainer_gpu_text "none (kernels/no_cuda, a stand-in that says how to get one)")
 
 if(TRAINER_CUDA MATCHES "^(AUTO|ON)$")
+  # CMake 3.25.1 (Debian 12) calls this library deprecated without looking whether the toolkit has it; CUDA 13 has not.
+  if(CMAKE_VERSION VERSION_LESS 3.26 AND NOT TARGET CUDA::nvToolsExt)
+    add_library(CUDA::nvToolsExt INTERFACE IMPORTED)
+  endif()
   find_package(CUDAToolkit 12.4 QUIET)
   find_package(CUDNN 9 QUIET)
   if(CUDAToolkit_FOUND AND CUDAToolkit_NVCC_EXECUTABLE AND TARGET CUDA::cublasLt AND CUDNN_FOUND)

@@ -5,7 +5,7 @@
 #   scripts/build.sh PRESET TARGET      one target; a new build folder is configured without the tests
 #   scripts/build.sh PRESET --configure configures only
 # From the environment, where set: TRAINER_WERROR=ON|OFF, TRAINER_TESTS=ON|OFF, TRAINER_CUDA, CMAKE_CUDA_ARCHITECTURES
-# (as in "80;90"), and what CMake reads itself (CXX, CXXFLAGS).
+# (as in "80;90"), TRAINER_COMMIT (of sources without their repository), and what CMake reads itself (CXX, CXXFLAGS).
 # A call with nothing to do prints nothing. A build folder made elsewhere (the checkout was moved or copied, or is
 # seen from another system) is made anew.
 set -euo pipefail
@@ -41,7 +41,7 @@ is_complete() { [[ -e $folder/build.ninja && -e $folder/CMakeCache.txt ]]; }
 # requested_options: -D options that the environment or this call asks for, one a line.
 requested_options() {
   local name
-  for name in TRAINER_WERROR TRAINER_CUDA TRAINER_TESTS CMAKE_CUDA_ARCHITECTURES; do
+  for name in TRAINER_WERROR TRAINER_CUDA TRAINER_TESTS TRAINER_COMMIT CMAKE_CUDA_ARCHITECTURES; do
     [[ -z ${!name:-} ]] || printf '%s=%s\n' "-D$name" "${!name}"
   done
   [[ -z ${TRAINER_TESTS:-} ]] || return 0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The packages of Debian 12, Debian 13 and Ubuntu 24.04 that the project needs: the one list of them.
-#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--list]
+#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--image] [--list]
 # Installs what is missing of the named groups (none named: --build --test); --list prints them instead.
 # As root it calls apt-get, else through sudo; where neither will do, it names the packages and exits with 1.
 # On a system without apt it names them and goes on: CMake then says what it does not find.
@@ -12,6 +12,7 @@ test_packages=(libgtest-dev)
 optional_test_packages=(dataset-fashion-mnist) # a test that does not find it is skipped
 package_packages=(dpkg-dev file)
 check_packages=(clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
+image_packages=(docker.io debootstrap)
 
 declare -A reasons=(
   [g++]="the compiler"                  [cmake]="configures the build"
@@ -26,6 +27,8 @@ declare -A reasons=(
   [libomp-dev]="omp.h for clang-tidy"   [gcovr]="counts covered lines"
   [shellcheck]="checks the scripts"      [dpkg-dev]="finds what a package depends on"
   [file]="tells programs from other files"
+  [docker.io]="the engine that scripts/image_check.sh starts for itself"
+  [debootstrap]="makes its base image"
   [python3-venv]="numpy and safetensors, which open a checkpoint in a test"
 )
 # Programs that serve as well when they come from elsewhere than their package.
@@ -109,9 +112,10 @@ main() {
       --test) wanted+=("${test_packages[@]}") optional+=("${optional_test_packages[@]}") ;;
       --package) wanted+=("${package_packages[@]}") ;;
       --check) wanted+=("${check_packages[@]}") ;;
+      --image) wanted+=("${image_packages[@]}") ;;
       --list) list=yes ;;
       *)
-        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--list]"
+        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--image] [--list]"
         exit 2
         ;;
     esac

@@ -7,6 +7,7 @@ trainer_add_test(NAME program_test
           interruption_test.cpp loop_reference_test.cpp loop_test.cpp openmp_environment_test.cpp output_test.cpp
           precision_test.cpp predict_test.cpp profile_test.cpp
   LIBRARIES trainer_core reference)
+trainer_add_test(NAME inside_container_test SOURCES inside_container_test.cpp LIBRARIES trainer_core)
 trainer_add_test(NAME documents_test SOURCES documents_test.cpp LIBRARIES documents)
 trainer_add_test(NAME runs_test
   SOURCES runs_filter_test.cpp runs_program_test.cpp runs_statistics_test.cpp runs_table_test.cpp
@@ -28,6 +29,6 @@ if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   target_sources(doctor_test PRIVATE doctor_gpu_test.cpp)
   add_dependencies(gpu_program_test trainer)
 endif()
-foreach(test program_test runs_test doctor_test report_test remote_test mnist_test)
+foreach(test program_test inside_container_test runs_test doctor_test report_test remote_test mnist_test)
   add_dependencies(${test} trainer)
 endforeach()

@@ -40,6 +40,7 @@ Environment read_environment(int argc, char** argv) {
   environment.runtime = variable("XDG_RUNTIME_DIR").value_or("");
   environment.no_color = variable("NO_COLOR").has_value();
   environment.inside_container = fs::exists("/.dockerenv", error) || fs::exists("/run/.containerenv", error);
+  environment.runs.inside_container = environment.inside_container;
   return environment;
 }
 

@@ -11,11 +11,11 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/environment.hpp"
 #include "trainer/settings.hpp"
+#include "trainer/signals.hpp"
 #include "trainer/usage.hpp"
 #include "trainer/wait_policy.hpp"
 
 namespace {
-
 int run(int argc, char** argv) {
   const trainer::Environment environment = trainer::read_environment(argc, argv);
   const std::unique_ptr<CLI::App> made = trainer::make_app();
@@ -35,11 +35,11 @@ int report(const std::exception& error, int status) {
   std::fputs(("error: " + std::string(error.what()) + "\n").c_str(), stderr);
   return status;
 }
-
 }  // namespace
 
 int main(int argc, char** argv) {
   trainer::restart_with_short_spins(argv);
+  trainer::end_on_signals_as_first_process();
   // A stream that was closed must not become the number of the next file that is opened.
   int file = 0;
   while (file >= 0 && file <= 2) file = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -19,11 +19,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void refuse_folder(const fs::path& folder, std::string_view reason) {
+[[noreturn]] void refuse_folder(const fs::path& folder, std::string_view reason,
+                                const std::string& advice = "") {
   throw FileError(fmt::format(
-      "cannot write results in {}: {}: choose another folder with --out or TRAINER_RUNS, or train without "
+      "cannot write results in {}: {}: {}choose another folder with --out or TRAINER_RUNS, or train without "
       "saving with --no-save",
-      folder.string(), reason));
+      folder.string(), reason, advice));
+}
+
+// A container has no folder that outlives it but those that its start gives it, as the user that it names.
+std::string container_advice(const RunEnvironment& environment) {
+  if (!environment.inside_container) return "";
+  const bool named = environment.trainer_runs && !environment.trainer_runs->empty();
+  return fmt::format(
+      "start the container with a folder of yours there, docker run -v \"$PWD:{}\" --user \"$(id -u):$(id "
+      "-g)\", ",
+      (named ? runs_folder(environment) : environment.working_folder).string());
 }
 
 std::string reason_of(int error_number) {
@@ -47,13 +58,13 @@ std::string run_name(const NewRun& run) {
   return fmt::format("{:%Y%m%d-%H%M%S}-{}-{}", local, sanitised(run.model), run.seed);
 }
 
-void make_parents(const fs::path& folder) {
+void make_parents(const fs::path& folder, const RunEnvironment& environment) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error) refuse_folder(folder, error.message());
+  if (error) refuse_folder(folder, error.message(), container_advice(environment));
 }
 
-fs::path make_out_folder(const fs::path& out) {
+fs::path make_out_folder(const fs::path& out, const RunEnvironment& environment) {
   std::error_code error;
   if (fs::exists(out, error)) {
     if (!fs::is_directory(out, error)) refuse_folder(out, "it is not a folder");
@@ -67,17 +78,18 @@ fs::path make_out_folder(const fs::path& out) {
                       out.string()));
     return out;
   }
-  make_parents(out);
+  make_parents(out, environment);
   return out;
 }
 
-fs::path make_named_folder(const fs::path& runs, const std::string& name) {
-  make_parents(runs);
+fs::path make_named_folder(const std::string& name, const RunEnvironment& environment) {
+  const fs::path runs = runs_folder(environment);
+  make_parents(runs, environment);
   constexpr int kMostOfOneName = 1000;
   for (int number = 1; number <= kMostOfOneName; ++number) {
     fs::path folder = runs / (number == 1 ? name : fmt::format("{}-{}", name, number));
     if (::mkdir(folder.c_str(), 0777) == 0) return folder;
-    if (errno != EEXIST) refuse_folder(runs, reason_of(errno));
+    if (errno != EEXIST) refuse_folder(runs, reason_of(errno), container_advice(environment));
   }
   refuse_folder(runs, fmt::format("{} runs are named {} already", kMostOfOneName, name));
 }
@@ -134,8 +146,8 @@ RunFolder::RunFolder(RunFolder&& other) noexcept
     : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
 
 RunFolder RunFolder::create(const NewRun& run, const RunEnvironment& environment) {
-  if (run.out) return RunFolder(make_out_folder(environment.working_folder / *run.out));
-  const fs::path folder = make_named_folder(runs_folder(environment), run_name(run));
+  if (run.out) return RunFolder(make_out_folder(environment.working_folder / *run.out, environment));
+  const fs::path folder = make_named_folder(run_name(run), environment);
   try {
     return RunFolder(folder);
   } catch (const FileError&) {

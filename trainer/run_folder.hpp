@@ -22,6 +22,7 @@ inline constexpr std::string_view kCheckpointName = "checkpoint.safetensors";
 struct RunEnvironment {
   std::filesystem::path working_folder;     // relative paths start here
   std::optional<std::string> trainer_runs;  // $TRAINER_RUNS; an empty value counts as none
+  bool inside_container = false;            // where a folder of the host can be had
 };
 
 // $TRAINER_RUNS, or runs/ in the working folder.

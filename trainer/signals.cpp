@@ -34,7 +34,19 @@ void request_stop(int signal) {
   if (!first && now - requested_at > kSameRequest) _exit(128 + signal);
 }
 
+void end_at_once(int signal) {
+  _exit(128 + signal);
+}
+
 }  // namespace
+
+void end_on_signals_as_first_process() {
+  if (getpid() != 1) return;
+  struct sigaction action {};
+  action.sa_handler = end_at_once;
+  sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+}
 
 void SignalGuard::install(int signal, void (*handler)(int)) {
   struct sigaction action {};
