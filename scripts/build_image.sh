@@ -112,7 +112,7 @@ report_sizes() {
   all=$(bytes_of "${tags[0]}")
   base=$(bytes_of "$runtime" 2>/dev/null || echo 0)
   awk -v all="$all" -v base="$base" 'BEGIN {
-    printf "%8.1f MB  %s\n%8.1f MB  of it the base\n%8.1f MB  without the base:\n", all / 1e6, "the image", base / 1e6, (all - base) / 1e6 }'
+    printf "%8.1f MB  the image\n%8.1f MB  of it the base\n%8.1f MB  without it; the largest files that the program uses, the base\047s among them:\n", all / 1e6, base / 1e6, (all - base) / 1e6 }'
   # shellcheck disable=SC2016  # the container's shell expands it
   in_image sh -c 'cd /opt/mnist-trainer && { find . -type f; ldd bin/trainer | sed -nE "s/.* => (\/usr[^ ]*|\/lib[^ ]*) .*/\1/p"; } |
     xargs stat --dereference --format "%s %n"' |

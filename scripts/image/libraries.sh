@@ -7,7 +7,8 @@
 #   in none                    adv, ops, cnn, cublas. ops and cnn (44 MB) are kept: no trace of a run on a GPU is there yet,
 #                              and cuDNN's parts are meant to be together; adv (109 MB: attention, recurrent nets) is not
 #   looked for, not needed     NVRTC (114 MB). Engines that are compiled at run time want it, for filter gradients in 16 bits;
-#                              without it each of the 2,262 plans is there all the same, by the same engine
+#                              without it each of the 2,262 plans is there all the same, by the same engine.
+#                              (The stand-in for the driver loads none of their code, so what they gain on a GPU is open.)
 
 # Beginnings of the names of what cuDNN loads by name.
 cudnn_parts=(libcudnn_graph libcudnn_ops libcudnn_cnn libcudnn_heuristic libcudnn_engines_precompiled
