@@ -131,6 +131,15 @@ TEST(FailureText, LeadsFromWhatWasSaidToWhatToDo) {
   }
 }
 
+TEST(FailureText, SpeaksOfThisMachineWhereTheEngineIsHere) {
+  Target here = vm();
+  here.type = TargetType::localdocker;
+  EXPECT_EQ(
+      explain_failure(here, {1, "", "Cannot connect to the Docker daemon at unix:///x."}).text(),
+      "its Docker engine does not run: 'sudo systemctl start docker', and 'systemctl status docker' for the "
+      "reason");
+}
+
 TEST(TrainingName, ComesFromTheArguments) {
   EXPECT_EQ(training_name({"train"}).model, "quick");
   EXPECT_EQ(training_name({"train"}).seed, 1U);

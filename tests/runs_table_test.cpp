@@ -141,7 +141,7 @@ TEST_F(RunListTest, RunningWithoutItsProcessIsKilled) {
   EXPECT_EQ(status_word(list().runs.at(0)), "killed");
   EXPECT_EQ(read_text(path / "run.json"), before);
   Json record = Json::parse(before);
-  record["target"] = "gpu-box";
+  record["target"] = {{"name", "gpu-box"}};
   folder_.write("runs/r/run.json", record.dump());
   EXPECT_EQ(status_word(list().runs.at(0)), "running") << "its process is on another machine";
 }

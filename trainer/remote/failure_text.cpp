@@ -94,8 +94,8 @@ std::string filled_in(std::string_view text, const Target& target) {
   if (!target.identity_file.empty()) login.insert(3, " -i " + shell_word(target.identity_file));
   if (!target.ssh_config.empty()) login.insert(3, " -F " + shell_word(target.ssh_config));
   return fmt::format(fmt::runtime(text), fmt::arg("host", host), fmt::arg("user", user),
-                     fmt::arg("login", login), fmt::arg("image", target.image),
-                     fmt::arg("name", target.name));
+                     fmt::arg("login", login), fmt::arg("image", target.image), fmt::arg("name", target.name),
+                     fmt::arg("there", target.is_remote() ? "there: " : ""));
 }
 
 // The last line that says something, without what a terminal would obey.
