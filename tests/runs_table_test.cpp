@@ -204,6 +204,7 @@ TEST(RunDifferences, AreOfConfigurationAndMachineAlone) {
   b.record.machine["host"] = "there";
   b.record.spec_text = "name: other\n";
   b.record.started = "2027";
+  a.record.device["report"] = "CPU           of this moment\n";
   a.record.device["cpu"] = {{"available_bytes", 1}};
   b.record.device["cpu"] = {{"available_bytes", 2}};
   std::vector<std::string> names;

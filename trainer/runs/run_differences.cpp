@@ -17,9 +17,10 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// State of a moment, or said elsewhere: the settings are those of the recipe, the list of GPUs holds the used
-// one.
-constexpr std::array<std::string_view, 12> kLeftOut{"available_bytes",
+// State of a moment, or said elsewhere: the report is the device as text, the settings are those of the
+// recipe, the list of GPUs holds the used one.
+constexpr std::array<std::string_view, 13> kLeftOut{"available_bytes",
+                                                    "report",
                                                     "free_bytes",
                                                     "power_watts",
                                                     "temperature_celsius",
