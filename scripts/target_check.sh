@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Proves trainer's targets for real: an sshd on loopback and a Docker engine play the remote machine, a second engine is this
-# machine's. Attaches the machine, prepares it, submits a training, cuts the connection midway, kills the client, attaches again, fetches, and compares the
-# weights with a local run of the same seed; then plays what goes wrong. Everything lies in a temporary folder and ends with it.
+# machine's. Attaches the machine, prepares it, submits a training, cuts the connection midway, kills the client, attaches
+# again, fetches, and compares the weights with a local run of the same seed; then plays what goes wrong. Everything lies in a
+# temporary folder and ends with it.
 #   scripts/target_check.sh [--trainer FILE] [--keep]
 # --trainer: the program [build/cpu/trainer/trainer]; its build folder is installed into the image. --keep: leave the folder.
 # Needs root, sshd, ssh, dockerd and docker; without them it says what is missing and skips.
@@ -203,13 +204,13 @@ prove_submission() {
 }
 
 # A training that lasts, submitted in the background: its process is $client, its run $run.
-submit_long() {
-  local before
+submit_long() { # [EPOCHS]
+  local before epochs=${1:-12}
   before=$(newest)
   rm -f "$work/stream"
-  "$trainer" submit -c vm -- "${training[@]}" --epochs 12 >"$work/stream" 2>&1 &
+  "$trainer" submit -c vm -- "${training[@]}" --epochs "$epochs" >"$work/stream" 2>&1 &
   client=$!
-  waits_for shows "epoch 2/12" "$work/stream"
+  waits_for shows "epoch 2/$epochs" "$work/stream"
   run=$(newest)
   [[ $run != "$before" ]]
 }
@@ -230,7 +231,7 @@ prove_lost_connection() {
   wait "$client" 2>/dev/null
   check "a killed client loses nothing" 0 "fetched" "$trainer" runs wait "$run"
   expect "same weights after the kill" same_weights "runs/$run" long
-  expect "a third one is under way" submit_long
+  expect "a third one, which would last, is under way" submit_long 1000
   check "cancel" 0 "cancelled" "$trainer" runs cancel "$run"
   waits_for has_ended "$client"
   expect "a cancelled run has saved" record_says "$run" '"status": "stopped"'
@@ -246,7 +247,7 @@ prove_failures() {
   check "unknown host key" 1 "is not known" "$trainer" submit -c unknown -- "${training[@]}"
   attach imageless user config no-such-image:1 >/dev/null
   check "image missing" 1 "neither on this machine nor there" "$trainer" submit -c imageless -- "${training[@]}"
-  expect "a fourth one is under way" submit_long
+  expect "a fourth one is under way" submit_long 1000
   there kill "$run" >/dev/null
   wait "$client"
   expect "a killed container's status comes through" test $? -eq 137

@@ -90,6 +90,7 @@ std::vector<std::string> environment_with(const std::vector<std::string>& variab
 
 std::vector<char*> pointers(std::vector<std::string>& words) {
   std::vector<char*> all;
+  all.reserve(words.size() + 1);
   for (std::string& word : words) all.push_back(word.data());
   all.push_back(nullptr);
   return all;
@@ -234,7 +235,11 @@ PipeEnds run_pipe(const std::vector<std::string>& from, const std::vector<std::s
   between.close_write();
   err.close_write();
   std::array<Source, 2> sources{Source{err.read_end(), &notices}, Source{}};
-  while (!(source.has_ended() & sink.has_ended())) read_pieces(sources, kTick);
+  for (bool from_ended = false, to_ended = false; !from_ended || !to_ended;) {
+    read_pieces(sources, kTick);
+    from_ended = source.has_ended();
+    to_ended = sink.has_ended();
+  }
   while (read_pieces(sources, 0)) continue;
   return {source.end(), sink.end()};
 }
