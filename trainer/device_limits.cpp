@@ -56,7 +56,7 @@ DeviceLimit expected_memory(const GpuInfo& gpu) {
 
 DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std::string& precision) {
   if (info.gpu) {
-    const DeviceLimit expected = expected_arithmetic(*info.gpu, precision);
+    DeviceLimit expected = expected_arithmetic(*info.gpu, precision);
     if (expected.per_second > 0) return expected;
   }
   constexpr int kRows = 2048;
@@ -68,7 +68,7 @@ DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std
 
 DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info) {
   if (info.gpu) {
-    const DeviceLimit expected = expected_memory(*info.gpu);
+    DeviceLimit expected = expected_memory(*info.gpu);
     if (expected.per_second > 0) return expected;
   }
   constexpr int kRows = 256;

@@ -10,7 +10,7 @@
 namespace trainer {
 
 std::filesystem::path find_run_folder(const std::string& run, const Environment& environment) {
-  const std::filesystem::path found = resolve_run(run, environment.runs);
+  std::filesystem::path found = resolve_run(run, environment.runs);
   if (std::filesystem::is_directory(found)) return found;
   throw FileError(
       fmt::format("{} is a file, not a run: give a run's folder, its id or the beginning of one, or 'last' "

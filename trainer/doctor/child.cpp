@@ -38,6 +38,7 @@ Child::Child(std::vector<std::string> arguments, fs::path out, fs::path error)
     : out_(std::move(out)), error_(std::move(error)) {
   constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC;
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   Actions actions;

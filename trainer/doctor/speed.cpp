@@ -75,7 +75,7 @@ NvmlReading reading_under_load(Backend& backend, LoneOp& product, const Nvml& nv
   const int launches = static_cast<int>(std::clamp(kLoad / once(backend, product), 1.0, 4000.0));
   for (int i = 0; i < launches; ++i) product.forward();
   std::this_thread::sleep_for(std::chrono::milliseconds(backend.runs_ahead() ? 75 : 0));
-  const NvmlReading reading = nvml.read(id);
+  NvmlReading reading = nvml.read(id);
   backend.wait();
   return reading;
 }
