@@ -7,11 +7,12 @@ namespace {
 // The parser puts the type's name before a check's: "INT:INT in [1 - 9]" says INT twice.
 std::string value_of(const CLI::Option& option) {
   if (option.get_items_expected_max() == 0) return "";
-  const std::string type = option.get_type_name();
+  std::string type = option.get_type_name();
   const std::size_t colon = type.find(':');
   if (colon == std::string::npos) return type;
   const std::string check = type.substr(colon + 1);
-  return check.starts_with(type.substr(0, colon)) ? check : type.substr(0, colon) + " " + check;
+  const std::string name = type.substr(0, colon);
+  return check.starts_with(name) ? check : name + " " + check;
 }
 
 CommandOption option_of(const CLI::Option& option) {

@@ -105,8 +105,12 @@ void close_local_record(const fs::path& folder, RunRecord begun, const ProcessEn
     fs::remove_all(folder, ignored);
     return;
   }
-  RunRecord record = came ? read_run_record(folder / kRunRecordName) : std::move(begun);
-  if (came) record.target = begun.target;
+  RunRecord record = std::move(begun);
+  if (came) {
+    nlohmann::ordered_json target = std::move(record.target);
+    record = read_run_record(folder / kRunRecordName);
+    record.target = std::move(target);
+  }
   record.target["exit_code"] = end.code;
   if (record.status != RunStatus::kRunning) {
     write_run_record(folder / kRunRecordName, record);

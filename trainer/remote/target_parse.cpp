@@ -77,7 +77,7 @@ std::vector<EnvironmentVariable> read_variables(const YamlNode& node) {
       fail(place, fmt::format("{}: {}", what, fault));
     for (const EnvironmentVariable& earlier : variables)
       if (earlier.name == name) fail(place, fmt::format("{}: a second {}", what, in_quotes(name)));
-    variables.push_back({name, any_text(node.items[i], what + ": " + name)});
+    variables.push_back({name, any_text(node.items[i], fmt::format("{}: {}", what, name))});
   }
   return variables;
 }

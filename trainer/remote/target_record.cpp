@@ -83,7 +83,7 @@ std::string target_word(const RunRecord& record, const std::string& key) {
 }
 
 std::string container_of(const fs::path& folder, const RunRecord& record) {
-  const std::string name = target_word(record, "container");
+  std::string name = target_word(record, "container");
   if (is_container_name(name)) return name;
   throw FileError(fmt::format("the record of {} names no container: {}", folder.string(), in_quotes(name)));
 }

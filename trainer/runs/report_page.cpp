@@ -90,6 +90,7 @@ std::string differences(const std::vector<ValueRow>& rows, std::size_t runs) {
 
 std::string configuration_part(const std::vector<KnownRun>& runs) {
   std::vector<std::vector<ReportValue>> values;
+  values.reserve(runs.size());
   for (const KnownRun& run : runs) values.push_back(configuration_values(run));
   const std::vector<ValueRow> rows = side_by_side(values);
   std::string html = "<h2>Configuration</h2>\n";
@@ -100,6 +101,7 @@ std::string configuration_part(const std::vector<KnownRun>& runs) {
 
 std::string results_part(const std::vector<KnownRun>& runs) {
   std::vector<std::vector<ReportValue>> values;
+  values.reserve(runs.size());
   for (const KnownRun& run : runs) values.push_back(result_values(run));
   return "<h2>All results</h2>\n" + value_table("All results", side_by_side(values), runs.size());
 }

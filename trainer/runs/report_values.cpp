@@ -54,7 +54,7 @@ void append_values(const ordered_json& json, const std::string& key, int depth,
     return;
   }
   for (const auto& [name, value] : json.items())
-    append_values(value, key.empty() ? name : key + "." + name, depth + 1, values);
+    append_values(value, key.empty() ? name : fmt::format("{}.{}", key, name), depth + 1, values);
 }
 
 void append(std::vector<ReportValue>& values, const std::vector<ReportValue>& more) {

@@ -45,7 +45,8 @@ void take_apart(NamedValues& values, const std::string& name, const ordered_json
     return;
   }
   for (const auto& [key, value] : json.items()) {
-    if (std::ranges::find(kLeftOut, key) == kLeftOut.end()) take_apart(values, name + "." + key, value);
+    if (std::ranges::find(kLeftOut, key) == kLeftOut.end())
+      take_apart(values, fmt::format("{}.{}", name, key), value);
   }
 }
 
