@@ -28,33 +28,47 @@ class BackendError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Opens a step: sets state->valid, copies the images of the step's rows and normalises them:
-// x[row] = pixel * scale + shift, labels[row]; rows from `valid` on are zero.
+// Opens a step: sets state->valid, copies the images of the step's rows, or a piece of each, and normalises
+// them: x[row] = pixel * scale + shift, labels[row]; rows from `valid` on are zero.
 struct GatherArgs {
   Batching batching;
-  Shape shape;
+  Shape stored;  // of an image
+  Shape shape;   // of the piece of it that is x, whose corner is at [top, left]
+  int top = 0;
+  int left = 0;
   float scale = 1;
   float shift = 0;
-  const std::uint8_t* images = nullptr;         // [count, h, w, c], resident
+  const std::uint8_t* images = nullptr;         // [count, stored.h, stored.w, c], resident
   const std::uint8_t* stored_labels = nullptr;  // [count]
   void* x = nullptr;                            // [batch, h, w, c], of Backend::element()
   std::uint8_t* labels = nullptr;               // [batch]
   StepState* state = nullptr;
 };
 
+// A weight whose optimiser takes_matrices(): parameter 0 of `op`, canonically [rows, columns].
+struct WeightMatrix {
+  Segment segment;
+  const Op* op = nullptr;  // knows how it is stored
+  int rows = 0;
+  int columns = 0;
+  float factor = 1;  // on the rate: muon_factor() of the matrix without padded channels
+};
+
 // Closes a training step: notes a loss that is not finite and from then on changes nothing; else one
 // optimiser pass over the flat parameters. Then advances state->step.
 struct UpdateArgs {
-  Optimizer optimizer;
+  const std::vector<Optimizer>* optimizers = nullptr;
   Schedule schedule;
   Batching batching;  // for the epoch of a step
-  const std::vector<Segment>* segments = nullptr;
+  const std::vector<Segment>* segments = nullptr;       // updated one element at a time
+  const std::vector<WeightMatrix>* matrices = nullptr;  // and those that are not; null: none
   float* w = nullptr;      // all arenas alike, [parameters]
   void* cast_w = nullptr;  // written beside w, of Backend::element(); null where that is fp32
   const float* dw = nullptr;
   float* slot0 = nullptr;  // optimizer_slots() of them
   float* slot1 = nullptr;
   StepState* state = nullptr;
+  std::byte* workspace = nullptr;  // of Backend::update_workspace_bytes()
 };
 
 // A recorded step.
@@ -98,6 +112,7 @@ class Backend {
 
   virtual void gather(const GatherArgs& args) = 0;
   virtual void update(const UpdateArgs& args) = 0;
+  virtual std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const = 0;
   virtual void advance(StepState* state) = 0;  // closes a step that does not train: ++state->step
 
   virtual std::unique_ptr<Recording> record(std::function<void()> step) = 0;

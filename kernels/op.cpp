@@ -66,7 +66,7 @@ const char* op_name(const OpDesc& desc) {
       Overloaded{[](const ConvDesc&) { return "conv"; }, [](const DenseDesc&) { return "dense"; },
                  [](const HeadDesc&) { return "head"; }, [](const MaxPoolDesc&) { return "maxpool"; },
                  [](const AvgPoolDesc&) { return "avgpool"; }, [](const ReluDesc&) { return "relu"; },
-                 [](const DropoutDesc&) { return "dropout"; },
+                 [](const GeluDesc&) { return "gelu"; }, [](const DropoutDesc&) { return "dropout"; },
                  [](const BatchNormDesc&) { return "batchnorm"; }},
       desc);
 }
@@ -88,8 +88,11 @@ std::string describe(const OpDesc& desc) {
           [](const MaxPoolDesc& d) { return window_text("maxpool", d.window) + " on " + map_text(d.in); },
           [](const AvgPoolDesc& d) { return window_text("avgpool", d.window) + " on " + map_text(d.in); },
           [](const ReluDesc& d) { return "relu on " + map_text(d.in); },
+          [](const GeluDesc& d) { return "gelu on " + map_text(d.in); },
           [](const DropoutDesc& d) { return fmt::format("dropout {} on {}", d.drop, map_text(d.in)); },
-          [](const BatchNormDesc& d) { return "batchnorm on " + map_text(d.in); }},
+          [](const BatchNormDesc& d) {
+            return "batchnorm on " + map_text(d.in) + (d.gain ? "" : ", no gain") + (d.gelu ? ", gelu" : "");
+          }},
       desc);
 }
 
@@ -151,13 +154,36 @@ std::vector<ParameterDesc> parameters(const OpDesc& desc) {
                  [&](const HeadDesc& d) { return product(d.in, d.classes, d.bias); },
                  [](const BatchNormDesc& d) {
                    const std::vector<int> channels{d.in.c};
-                   return std::vector<ParameterDesc>{{ParameterRole::gain, channels},
-                                                     {ParameterRole::offset, channels},
-                                                     {ParameterRole::running_mean, channels},
-                                                     {ParameterRole::running_variance, channels}};
+                   std::vector<ParameterDesc> all;
+                   if (d.gain) all.push_back({ParameterRole::gain, channels});
+                   all.push_back({ParameterRole::offset, channels});
+                   all.push_back({ParameterRole::running_mean, channels});
+                   all.push_back({ParameterRole::running_variance, channels});
+                   return all;
                  },
                  [](const auto&) { return std::vector<ParameterDesc>{}; }},
       desc);
+}
+
+void OpArgs::bind(ParameterRole role, float* value, float* gradient) {
+  switch (role) {
+    case ParameterRole::weight:
+    case ParameterRole::gain:
+      w = value;
+      dw = gradient;
+      break;
+    case ParameterRole::bias:
+    case ParameterRole::offset:
+      b = value;
+      db = gradient;
+      break;
+    case ParameterRole::running_mean:
+      running_mean = value;
+      break;
+    case ParameterRole::running_variance:
+      running_variance = value;
+      break;
+  }
 }
 
 std::size_t Op::stored_count(int index) const {
@@ -180,10 +206,17 @@ void require(const OpDesc& desc, const void* pointer, const char* name) {
   if (pointer == nullptr) throw std::logic_error(fmt::format("{}: {} is null", describe(desc), name));
 }
 
+// A weight or a gain.
+bool has_w(const OpDesc& desc) {
+  const std::vector<ParameterDesc> all = parameters(desc);
+  return !all.empty() &&
+         (all.front().role == ParameterRole::weight || all.front().role == ParameterRole::gain);
+}
+
 // What both directions need besides x, y and their gradients.
 void require_common(const Op& op, const OpArgs& args) {
   const OpDesc& desc = op.desc();
-  if (!parameters(desc).empty()) require(desc, args.w, "w");
+  if (has_w(desc)) require(desc, args.w, "w");
   if (op.saved_bytes() > 0 && args.mode == Mode::training) require(desc, args.saved, "saved");
   if (op.workspace_bytes() > 0) require(desc, args.workspace, "workspace");
   if (std::holds_alternative<HeadDesc>(desc)) require(desc, args.labels, "labels");
@@ -203,7 +236,7 @@ void Op::backward(const OpArgs& args) {
   require(desc_, args.x, "x");
   require(desc_, args.y, "y");
   if (!std::holds_alternative<HeadDesc>(desc_)) require(desc_, args.dy, "dy");
-  if (!parameters(desc_).empty()) require(desc_, args.dw, "dw");
+  if (has_w(desc_)) require(desc_, args.dw, "dw");
   require_common(*this, args);
   run_backward(args);
 }

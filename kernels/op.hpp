@@ -42,14 +42,18 @@ struct DenseDesc {
   bool dy_masked = false;  // the head behind it has taken this ReLU's gradient into its dx
 };
 
-// The last layer with its loss: logits y = x w^T + b, softmax cross-entropy against the labels, its gradient,
-// and the number of hits. forward adds to StepState's loss_sum, hits and images; the gradient is that of the
-// mean loss over the valid rows.  x [n, in], w [classes, in], b [classes], y [n, classes]
+// The last layer with its loss: logits y = logit_scale (x w^T + b), softmax cross-entropy against the labels,
+// its gradient, and the number of hits. With label smoothing e the target in training is (1 - e) on the label
+// and e / classes on every class (Szegedy et al. 2016); in inference it is the label. forward adds to StepState's loss_sum, hits and images; the
+// gradient is that of the mean loss over the valid rows.  x [n, in], w [classes, in], b [classes], y [n,
+// classes]
 struct HeadDesc {
   int in = 0;
   int classes = 0;
   bool bias = true;
   bool masks_dx = false;  // x comes out of a ReLU, whose gradient dx takes in: it is 0 where x is not above 0
+  float logit_scale = 1;
+  float label_smoothing = 0;
 };
 
 struct MaxPoolDesc {
@@ -66,6 +70,11 @@ struct ReluDesc {
   Shape in;
 };
 
+// y = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))  (Hendrycks and Gimpel 2016)
+struct GeluDesc {
+  Shape in;
+};
+
 // Inverted dropout: in training y = x / (1 - drop) where kept, else 0; in inference y = x. The mask is a pure
 // function of (seed, stream, step, element).
 struct DropoutDesc {
@@ -74,18 +83,20 @@ struct DropoutDesc {
   std::uint32_t stream = 0;  // tells the network's dropout layers apart
 };
 
-// Batch normalisation per channel over rows, h and w: y = gain (x - mean) / sqrt(var + epsilon) + offset.
-// Training uses the batch's mean and biased variance and moves the running statistics:
+// Batch normalisation per channel over rows, h and w: y = gain (x - mean) / sqrt(var + epsilon) + offset, then
+// GELU where asked for. Without `gain` it is 1, and no parameter. Training uses the batch's mean and biased variance and moves the running statistics:
 // running = (1 - momentum) running + momentum batch, the variance unbiased (n / (n - 1)). Inference uses
 // them.
 struct BatchNormDesc {
   Shape in;
   float epsilon = 1e-5F;
   float momentum = 0.1F;
+  bool gain = true;
+  bool gelu = false;
 };
 
-using OpDesc = std::variant<ConvDesc, DenseDesc, HeadDesc, MaxPoolDesc, AvgPoolDesc, ReluDesc, DropoutDesc,
-                            BatchNormDesc>;
+using OpDesc = std::variant<ConvDesc, DenseDesc, HeadDesc, MaxPoolDesc, AvgPoolDesc, ReluDesc, GeluDesc,
+                            DropoutDesc, BatchNormDesc>;
 
 Shape in_shape(const OpDesc& desc);
 Shape out_shape(const OpDesc& desc);
@@ -109,7 +120,8 @@ struct ParameterDesc {
   std::size_t count() const;
 };
 
-// In the order of OpArgs: weight or gain, bias or offset, then running mean and running variance.
+// In the order of OpArgs: weight or gain, bias or offset, then running mean and running variance, each where
+// the op has it.
 std::vector<ParameterDesc> parameters(const OpDesc& desc);
 
 enum class Mode { training, inference };
@@ -135,6 +147,9 @@ struct OpArgs {
   const std::uint8_t* labels = nullptr;  // [n], the head's
   StepState* state = nullptr;            // step number, valid rows, seed; the head's sums
   const GatherArgs* gather = nullptr;    // forward, of an op that gathers(): opens the step on its way
+
+  // Puts a parameter where its role says; `gradient` is null where none is wanted.
+  void bind(ParameterRole role, float* value, float* gradient);
 };
 
 // An op made ready by a backend for one batch size.

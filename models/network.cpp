@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <stdexcept>
 
+#include "kernels/math/muon.hpp"
 #include "models/initialize.hpp"
 
 namespace trainer {
@@ -25,6 +26,7 @@ std::size_t aligned_floats(std::size_t count) {
 const char* slot_name(OptimizerKind kind, int slot) {
   switch (kind) {
     case OptimizerKind::sgd:
+    case OptimizerKind::muon:
       return "momentum";
     case OptimizerKind::adam:
     case OptimizerKind::adamw:
@@ -43,27 +45,27 @@ void launch_observed(StepObserver* observer, const StepPart& part, const auto& l
 
 }  // namespace
 
-Network::Network(const Plan& plan, Backend& backend, Purpose purpose, const Optimizer& optimizer)
+Network::Network(const Plan& plan, Backend& backend, Purpose purpose,
+                 const std::vector<Optimizer>& optimizers)
     : plan_(plan),
       padding_(pad_channels(plan, backend.channel_multiple())),
       backend_(backend),
       purpose_(purpose),
-      slot_count_(purpose == Purpose::training ? optimizer_slots(optimizer) : 0) {
+      optimizers_(optimizers) {
+  for (const Optimizer& optimizer : optimizers)
+    slot_count_ = std::max(slot_count_, optimizer_slots(optimizer));
   prepare_ops();
   book_parameters();
   book_activations();
-  list_tensors(optimizer);
+  list_tensors();
 }
 
 void Network::prepare_ops() {
-  std::size_t workspace = 0;
   for (const PlannedOp& planned : plan_.ops) {
     Stage stage;
     stage.op = backend_.prepare(padding_.ops[stages_.size()], plan_.input.batch, planned.wants_dx);
-    workspace = std::max(workspace, stage.op->workspace_bytes());
     stages_.push_back(std::move(stage));
   }
-  workspace_ = backend_.allocate(workspace, "the workspace");
 }
 
 void Network::book_parameters() {
@@ -76,9 +78,7 @@ void Network::book_parameters() {
       const bool learns = is_trained(parameters[p].desc.role);
       std::size_t& end = learns ? trained : statistics;
       stages_[i].slots.push_back({end, learns});
-      const bool cast_gradient = p == 0 && stages_[i].op->casts_dw();
-      if (learns)
-        segments_.push_back({end, count, parameters[p].rate_factor, parameters[p].decay, cast_gradient});
+      if (learns) book_learner(i, p, {.offset = end, .count = count});
       end += aligned_floats(count);
     }
   }
@@ -94,6 +94,25 @@ void Network::book_parameters() {
   }
 }
 
+// Notes how parameter p of op i learns.
+void Network::book_learner(std::size_t i, std::size_t p, Segment segment) {
+  if (purpose_ == Purpose::inference) return;
+  const PlannedParameter& parameter = plan_.ops[i].parameters[p];
+  segment.rate_factor = parameter.rate_factor;
+  segment.decay = parameter.decay;
+  segment.cast_gradient = p == 0 && stages_[i].op->casts_dw();
+  segment.optimizer = parameter.optimizer;
+  if (!takes_matrices(optimizers_.at(segment.optimizer))) {
+    segments_.push_back(segment);
+    return;
+  }
+  const ParameterDesc stored = trainer::parameters(padding_.ops[i]).at(p);
+  const int rows = stored.shape.front();
+  const auto columns = static_cast<int>(stored.count() / static_cast<std::size_t>(rows));
+  const float factor = muon_factor(parameter.desc.shape.front(), parameter.desc.fan_in);
+  matrices_.push_back({segment, stages_[i].op.get(), rows, columns, factor});
+}
+
 std::size_t Network::map_bytes(const Shape& shape) const {
   return aligned(static_cast<std::size_t>(plan_.input.batch) * shape.size() *
                  element_bytes(backend_.element()));
@@ -101,12 +120,14 @@ std::size_t Network::map_bytes(const Shape& shape) const {
 
 void Network::book_activations() {
   const auto batch = static_cast<std::size_t>(plan_.input.batch);
-  std::size_t maps = map_bytes(plan_.input.image);
+  std::size_t maps = map_bytes(plan_.shown);
   std::size_t largest = 0;
   std::size_t saved = 0;
   std::vector<std::size_t> map_at;
   std::vector<std::size_t> saved_at;
+  std::size_t workspace = backend_.update_workspace_bytes(matrices_);
   for (const Stage& stage : stages_) {
+    workspace = std::max(workspace, stage.op->workspace_bytes());
     const Shape out = out_shape(stage.op->desc());
     map_at.push_back(maps);
     saved_at.push_back(saved);
@@ -114,6 +135,7 @@ void Network::book_activations() {
     saved += aligned(stage.op->saved_bytes());
     largest = std::max(largest, map_bytes(out));
   }
+  workspace_ = backend_.allocate(workspace, "the workspace");
   activations_ = backend_.allocate(maps, "the activations");
   saved_ = backend_.allocate(saved, "what backward needs of forward");
   labels_ = backend_.allocate(batch, "the batch's labels");
@@ -129,15 +151,19 @@ void Network::book_activations() {
   dmaps_[1] = dmaps_[0] + largest;
 }
 
-void Network::list_tensors(const Optimizer& optimizer) {
+void Network::list_tensors() {
   for (int arena = 0; arena <= slot_count_; ++arena) {
     for (std::size_t i = 0; i < stages_.size(); ++i) {
       const std::vector<PlannedParameter>& parameters = plan_.ops[i].parameters;
       for (std::size_t p = 0; p < parameters.size(); ++p) {
-        if (arena > 0 && !stages_[i].slots[p].trained) continue;
-        const std::string suffix = arena == 0 ? "" : fmt::format(".{}", slot_name(optimizer.kind, arena - 1));
-        tensors_.push_back({parameters[p].name + suffix, parameters[p].desc.shape, parameters[p].desc.count(),
-                            static_cast<int>(i), static_cast<int>(p), arena});
+        std::string name = parameters[p].name;
+        if (arena > 0) {
+          const Optimizer& optimizer = optimizers_[parameters[p].optimizer];
+          if (!stages_[i].slots[p].trained || arena > optimizer_slots(optimizer)) continue;
+          name += fmt::format(".{}", slot_name(optimizer.kind, arena - 1));
+        }
+        tensors_.push_back({name, parameters[p].desc.shape, parameters[p].desc.count(), static_cast<int>(i),
+                            static_cast<int>(p), arena});
       }
     }
   }
@@ -224,24 +250,24 @@ OpArgs Network::arguments(std::size_t index, Mode mode, StepState* state) const 
   args.saved = stage.saved;
   args.workspace = workspace_.data();
   args.labels = labels_.as<std::uint8_t>();
-  const std::vector<Slot>& slots = stage.slots;
-  const auto value = [&](std::size_t p) { return p < slots.size() ? value_of(slots[p]) : nullptr; };
-  args.w = value(0);
-  if (!slots.empty()) args.cast_w = cast_of(slots[0]);
-  args.b = value(1);
-  args.running_mean = value(2);
-  args.running_variance = value(3);
-  if (mode == Mode::training && !slots.empty()) {
-    args.dw = gradients_.floats() + slots[0].offset;
-    if (slots.size() > 1) args.db = gradients_.floats() + slots[1].offset;
+  for (std::size_t p = 0; p < stage.slots.size(); ++p) {
+    const Slot& slot = stage.slots[p];
+    const ParameterRole role = plan_.ops[index].parameters[p].desc.role;
+    const bool learns = mode == Mode::training && slot.trained;
+    args.bind(role, value_of(slot), learns ? gradients_.floats() + slot.offset : nullptr);
+    if (role == ParameterRole::weight) args.cast_w = cast_of(slot);
   }
   return args;
 }
 
 // Opens the step and runs every op: the first one may open the step itself.
 void Network::forward(const StepInput& input, Mode mode, StepState* state, StepObserver* observer) {
+  const Shape& image = plan_.input.image;
   const GatherArgs gather{input.batching,
-                          plan_.input.image,
+                          image,
+                          plan_.shown,
+                          (image.h - plan_.shown.h) / 2,
+                          (image.w - plan_.shown.w) / 2,
                           input.scaling.scale,
                           input.scaling.shift,
                           input.images,
@@ -279,8 +305,9 @@ void Network::train_step(const StepInput& input, const TrainingRule& rule, StepO
   forward(input, Mode::training, state, observer);
   backward(observer);
   launch_observed(observer, {StepPart::Kind::update}, [&] {
-    backend_.update({rule.optimizer, rule.schedule, input.batching, &segments_, parameters_.floats(),
-                     casts_.data(), gradients_.floats(), slots_[0].floats(), slots_[1].floats(), state});
+    backend_.update({&rule.optimizers, rule.schedule, input.batching, &segments_, &matrices_,
+                     parameters_.floats(), casts_.data(), gradients_.floats(), slots_[0].floats(),
+                     slots_[1].floats(), state, workspace_.data()});
   });
 }
 

@@ -30,7 +30,7 @@ struct StepInput {
 };
 
 struct TrainingRule {
-  Optimizer optimizer;
+  std::vector<Optimizer> optimizers;  // optimizers_of(recipe)
   Schedule schedule;
 };
 
@@ -64,8 +64,9 @@ enum class Purpose { training, inference };  // inference books no gradients and
 
 class Network {
  public:
-  // Prepares every op; throws BackendError. `optimizer` decides the state's size and its tensors' names.
-  Network(const Plan& plan, Backend& backend, Purpose purpose, const Optimizer& optimizer = {});
+  // Prepares every op; throws BackendError. `optimizers` decide the state's size and its tensors' names; there
+  // are none for inference.
+  Network(const Plan& plan, Backend& backend, Purpose purpose, const std::vector<Optimizer>& optimizers = {});
 
   const Plan& plan() const { return plan_; }
 
@@ -110,8 +111,9 @@ class Network {
 
   void prepare_ops();
   void book_parameters();
+  void book_learner(std::size_t op, std::size_t parameter, Segment segment);
   void book_activations();
-  void list_tensors(const Optimizer& optimizer);
+  void list_tensors();
   std::size_t map_bytes(const Shape& shape) const;  // of a batch of them
   float* value_of(const Slot& slot) const;
   void* cast_of(const Slot& slot) const;  // null where maps are fp32
@@ -125,9 +127,11 @@ class Network {
   PaddedPlan padding_;
   Backend& backend_;
   Purpose purpose_;
-  int slot_count_;
+  std::vector<Optimizer> optimizers_;
+  int slot_count_ = 0;
   std::vector<Stage> stages_;
   std::vector<Segment> segments_;
+  std::vector<WeightMatrix> matrices_;
   std::vector<NetworkTensor> tensors_;
   Buffer parameters_, casts_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_,
       workspace_, labels_, states_;

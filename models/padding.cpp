@@ -44,7 +44,7 @@ class Padder {
   }
   std::vector<PaddedParameter> pad_op(BatchNormDesc& d, const Shape& in) {
     d.in.c = channels_;
-    return {4, PaddedParameter{size(in.c), 1, 1, size(channels_), 1}};
+    return {parameters(d).size(), PaddedParameter{size(in.c), 1, 1, size(channels_), 1}};
   }
   std::vector<PaddedParameter> pad_op(auto& d, const Shape& /*in*/) {
     d.in.c = channels_;
@@ -80,7 +80,7 @@ std::vector<float> PaddedParameter::unpad(const std::vector<float>& padded) cons
 PaddedPlan pad_channels(const Plan& plan, int multiple) {
   Padder padder(multiple);
   PaddedPlan result;
-  Shape in = plan.input.image;
+  Shape in = plan.shown;
   for (const PlannedOp& op : plan.ops) {
     OpDesc desc = op.desc;
     result.parameters.push_back(padder.pad(desc, in));

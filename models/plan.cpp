@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "models/plan_layers.hpp"
+#include "models/yaml_reader.hpp"
 
 namespace trainer {
 
@@ -30,7 +31,44 @@ bool fuse(OpDesc& op, const OpDesc& next) {
     if (relu) dense->relu = true;
     return relu;
   }
+  if (auto* norm = std::get_if<BatchNormDesc>(&op)) {
+    const bool takes_gelu = std::holds_alternative<GeluDesc>(next) && !norm->gelu;
+    if (takes_gelu) norm->gelu = true;
+    return takes_gelu;
+  }
   return false;
+}
+
+void set_loss(OpDesc& last, const Recipe& recipe) {
+  auto& head = std::get<HeadDesc>(last);
+  head.logit_scale = static_cast<float>(recipe.logit_scale);
+  head.label_smoothing = static_cast<float>(recipe.label_smoothing);
+}
+
+// Which of optimizers_of(recipe) takes the weight of `layer`.
+std::uint32_t group_of(const std::string& layer, const Recipe& recipe) {
+  for (std::size_t g = 0; g < recipe.groups.size(); ++g) {
+    const std::vector<std::string>& layers = recipe.groups[g].layers;
+    if (std::find(layers.begin(), layers.end(), layer) != layers.end())
+      return static_cast<std::uint32_t>(g + 1);
+  }
+  return 0;
+}
+
+// Every layer that a group names exists and has a weight.
+void check_groups(const Recipe& recipe, const std::vector<PlannedOp>& ops) {
+  Words weighted;
+  for (const PlannedOp& op : ops) {
+    for (const PlannedParameter& parameter : op.parameters) {
+      if (parameter.desc.role == ParameterRole::weight) weighted.push_back(op.name);
+    }
+  }
+  for (const OptimizerGroup& group : recipe.groups) {
+    for (const std::string& layer : group.layers) {
+      if (std::find(weighted.begin(), weighted.end(), layer) == weighted.end())
+        fail(group.place, "groups: " + unknown_word("layer with a weight", layer, weighted));
+    }
+  }
 }
 
 // The head masks its dx by the ReLU that its x comes out of: it has x at hand, and the layer before need not
@@ -74,6 +112,9 @@ std::vector<PlannedParameter> plan_parameters(const std::string& op, const OpDes
       next.rate_factor = static_cast<float>(recipe.bias_rate_factor);
     }
     if (decays(parameter.role, layer.kind, recipe)) next.decay = static_cast<float>(recipe.weight_decay);
+    if (parameter.role == ParameterRole::weight) next.optimizer = group_of(op, recipe);
+    if (next.optimizer > 0)
+      next.rate_factor = static_cast<float>(recipe.groups[next.optimizer - 1].rate_factor);
     planned.push_back(std::move(next));
   }
   return planned;
@@ -92,7 +133,7 @@ std::vector<OpDesc> plan_layers(const Spec& spec, Plan& plan) {
   std::vector<OpDesc> descs;
   std::map<LayerKind, int> numbers;
   bool learns_before = false;
-  Shape shape = plan.input.image;
+  Shape shape = plan.shown;
   for (const LayerSpec& layer : spec.layers) {
     const int number = ++numbers[layer.kind];
     const LayerPosition position{fmt::format("{}{}", layer_word(layer.kind), number), number, shape,
@@ -129,6 +170,8 @@ void plan_ops(const Spec& spec, const std::vector<OpDesc>& descs, Plan& plan) {
     first = next;
   }
   mask_in_head(plan.ops);
+  set_loss(plan.ops.back().desc, spec.recipe);
+  check_groups(spec.recipe, plan.ops);
 }
 
 void check_input(const Spec& spec, const PlanInput& input) {
@@ -145,6 +188,15 @@ void check_input(const Spec& spec, const PlanInput& input) {
         fmt::format("{}: a batch of {} images of {}x{}x{} has more than {} values; make it smaller",
                     spec.name, batch, image.h, image.w, image.c, kMostElements));
   }
+}
+
+// What `input: {crop: N}` leaves of an image.
+Shape shown_piece(const Spec& spec, const Shape& image) {
+  const int crop = spec.recipe.input.crop;
+  if (crop == 0) return image;
+  if (crop <= image.h && crop <= image.w) return {crop, crop, image.c};
+  throw SpecError(fmt::format("{}: `crop: {}` is larger than the {}x{} images", spec.name, crop, image.h,
+                              image.w));
 }
 
 // A file that promises a parameter count must keep it, on what the count was published for.
@@ -165,9 +217,10 @@ Plan make_plan(const Spec& spec, const PlanInput& input) {
   Plan plan;
   plan.model = spec.name;
   plan.input = input;
+  plan.shown = shown_piece(spec, input.image);
   const std::vector<OpDesc> descs = plan_layers(spec, plan);
   plan_ops(spec, descs, plan);
-  plan.activation_bytes = sizeof(float) * static_cast<std::uint64_t>(input.batch) * input.image.size();
+  plan.activation_bytes = sizeof(float) * static_cast<std::uint64_t>(input.batch) * plan.shown.size();
   for (const PlannedLayer& layer : plan.layers) {
     plan.forward_flops += layer.forward_flops;
     plan.training_flops += layer.forward_flops + layer.backward_flops;

@@ -1,6 +1,7 @@
 // The plan of a network: every shape, parameter, FLOP and byte, fixed once from spec, input and batch before
 // any device is touched. Layers are what the user wrote; ops are what runs, with neighbours fused
-// (convolution + ReLU + max pool; dense + ReLU; last dense + softmax + loss + hits).
+// (convolution + ReLU + max pool; dense + ReLU; batch normalisation + GELU; last dense + softmax + loss +
+// hits).
 #pragma once
 
 #include <cstdint>
@@ -35,6 +36,7 @@ struct PlannedParameter {
   float rate_factor = 1;
   float decay = 0;
   Initialization initialization;
+  std::uint32_t optimizer = 0;  // of optimizers_of(recipe)
 };
 
 struct PlannedOp {
@@ -48,6 +50,7 @@ struct PlannedOp {
 struct Plan {
   std::string model;
   PlanInput input;
+  Shape shown;  // of what the first layer sees: the image, or its centre
   std::vector<PlannedLayer> layers;
   std::vector<PlannedOp> ops;
   std::uint64_t parameters = 0;        // trained ones

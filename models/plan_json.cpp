@@ -29,8 +29,11 @@ Json to_json(const Pieces& pieces) {
 }
 
 Json to_json(const InputScaling& input) {
-  if (input.from_data) return {{"normalize", "data"}};
-  return {{"scale", input.scale}, {"mean", input.mean}, {"deviation", input.deviation}};
+  Json json = input.from_data
+                  ? Json{{"normalize", "data"}}
+                  : Json{{"scale", input.scale}, {"mean", input.mean}, {"deviation", input.deviation}};
+  if (input.crop > 0) json["crop"] = input.crop;
+  return json;
 }
 
 Json to_json(const Optimizer& o) {
@@ -44,6 +47,8 @@ Json to_json(const Optimizer& o) {
       return {{word, {{"beta1", plain(o.beta1)}, {"beta2", plain(o.beta2)}, {"epsilon", plain(o.epsilon)}}}};
     case OptimizerKind::adadelta:
       return {{word, {{"rho", plain(o.rho)}, {"epsilon", plain(o.epsilon)}}}};
+    case OptimizerKind::muon:
+      return {{word, {{"momentum", to_json(o.momentum)}, {"passes", o.passes}}}};
   }
   return word;
 }
@@ -65,8 +70,16 @@ Json to_json(const Schedule& s) {
                 {"end_divisor", plain(s.end_divisor)}}}};
     case ScheduleKind::cosine:
       return {{"cosine", {{"end", plain(s.end)}}}};
+    case ScheduleKind::linear:
+      return {{"linear", {{"warmup", plain(s.warmup)}, {"start", plain(s.start)}, {"end", plain(s.end)}}}};
   }
   return nullptr;
+}
+
+Json to_json(const OptimizerGroup& group) {
+  return {{"weights", group.layers},
+          {"optimizer", to_json(group.optimizer)},
+          {"rate_factor", group.rate_factor}};
 }
 
 Json to_json(const Recipe& recipe) {
@@ -81,6 +94,9 @@ Json to_json(const Recipe& recipe) {
               {"layers", recipe.decay_dense_only ? "dense" : "all"},
               {"biases", recipe.decay_biases}}},
             {"batch", recipe.batch}};
+  for (const OptimizerGroup& group : recipe.groups) json["groups"].push_back(to_json(group));
+  if (recipe.label_smoothing > 0) json["label_smoothing"] = recipe.label_smoothing;
+  if (recipe.logit_scale != 1) json["logit_scale"] = recipe.logit_scale;
   if (recipe.epochs) json["epochs"] = *recipe.epochs;
   if (recipe.steps) json["steps"] = *recipe.steps;
   json["order"] = order_word(recipe.order);

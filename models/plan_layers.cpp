@@ -120,12 +120,14 @@ OpDesc describe_layer(const LayerSpec& layer, const LayerPosition& position, con
       return describe_dense(check, input);
     case LayerKind::relu:
       return ReluDesc{position.in};
+    case LayerKind::gelu:
+      return GeluDesc{position.in};
     case LayerKind::dropout:
       return DropoutDesc{position.in, static_cast<float>(layer.drop),
                          static_cast<std::uint32_t>(position.number)};
     case LayerKind::batchnorm:
       return BatchNormDesc{position.in, static_cast<float>(layer.epsilon),
-                           static_cast<float>(layer.momentum)};
+                           static_cast<float>(layer.momentum), layer.gain};
   }
   return ReluDesc{position.in};
 }
@@ -152,8 +154,11 @@ std::string layer_text(const LayerSpec& layer, int classes) {
     case LayerKind::dropout:
       text += fmt::format(" {}", static_cast<float>(layer.drop));
       break;
-    case LayerKind::relu:
     case LayerKind::batchnorm:
+      if (!layer.gain) text += " no gain";
+      break;
+    case LayerKind::relu:
+    case LayerKind::gelu:
       break;
   }
   if (!layer.bias) text += " no bias";

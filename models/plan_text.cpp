@@ -60,8 +60,12 @@ std::string plan_table(const Plan& plan, const Spec& spec) {
   if (!spec.source.empty()) text += fmt::format("from {}\n", spec.source);
   text += fmt::format("{}x{}x{} images, {} classes, batch {}\n\n", image.h, image.w, image.c, classes, batch);
   text += Row{"", "layer", "out [h, w, c]", "parameters", "MFLOP", "activations"}.text();
-  text += Row{"input", "", shape_text(image),
-              "",      "", bytes_text(sizeof(float) * static_cast<std::uint64_t>(batch) * image.size())}
+  text += Row{"input",
+              plan.shown == image ? "" : "its centre",
+              shape_text(plan.shown),
+              "",
+              "",
+              bytes_text(sizeof(float) * static_cast<std::uint64_t>(batch) * plan.shown.size())}
               .text();
   for (const PlannedLayer& layer : plan.layers) text += layer_row(layer);
   text += Row{"total",

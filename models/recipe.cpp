@@ -2,6 +2,7 @@
 // every number inside what a float holds.
 #include "models/recipe.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <limits>
 
@@ -12,17 +13,18 @@ namespace {
 constexpr int kMostBatch = 1 << 16;
 constexpr int kMostEpochs = 1'000'000;
 constexpr std::int64_t kMostSteps = 1'000'000'000'000;
+constexpr std::size_t kMostGroups = kMostOptimizers - 1;  // beside the recipe's own
 constexpr NumberRange kShare{.low = 0, .high = 1, .open_high = true};  // [0, 1)
 constexpr NumberRange kPositive{1e-30, 1e30};
 
 // In the order of their enumerations.
 const Words& optimizer_words() {
-  static const Words words{"sgd", "adam", "adamw", "adadelta"};
+  static const Words words{"sgd", "adam", "adamw", "adadelta", "muon"};
   return words;
 }
 
 const Words& schedule_words() {
-  static const Words words{"constant", "steps", "exponential", "inverse", "one_cycle", "cosine"};
+  static const Words words{"constant", "steps", "exponential", "inverse", "one_cycle", "cosine", "linear"};
   return words;
 }
 
@@ -37,19 +39,20 @@ const Words& last_batch_words() {
 }
 
 InputScaling read_input(const YamlNode& node) {
-  const MapReader map(node, "input", {"scale", "mean", "deviation", "normalize"});
+  const MapReader map(node, "input", {"scale", "mean", "deviation", "normalize", "crop"});
   InputScaling input;
   if (const YamlNode* normalize = map.find("normalize")) {
     read_word(*normalize, map.name_of("normalize"), {"data"});
-    if (node.keys.size() > 1) {
+    if (map.find("scale") != nullptr || map.find("mean") != nullptr || map.find("deviation") != nullptr) {
       fail(normalize->place,
-           "input: `normalize: data` stands alone; scale, mean and deviation follow from it");
+           "input: `normalize: data` stands without scale, mean and deviation, which follow from it");
     }
     input.from_data = true;
   }
   map.read("scale", input.scale, kPositive);
   map.read("mean", input.mean, {-1e6, 1e6});
   map.read("deviation", input.deviation, kPositive);
+  map.read("crop", input.crop, {1, 1 << 16});
   return input;
 }
 
@@ -94,6 +97,14 @@ void read_sgd(const YamlTagged& tagged, Optimizer& optimizer) {
   }
 }
 
+void read_muon(const YamlTagged& tagged, Optimizer& optimizer) {
+  const MapReader map(tagged, {"momentum", "passes"});
+  if (const YamlNode* node = map.find("momentum")) {
+    optimizer.momentum = read_momentum(*node, map.name_of("momentum"));
+  }
+  map.read("passes", optimizer.passes, {1, 100});
+}
+
 Optimizer read_optimizer(const YamlNode& node) {
   const YamlTagged tagged = read_tagged(node, "optimizer", optimizer_words());
   Optimizer optimizer = *optimizer_named(tagged.word);
@@ -115,6 +126,9 @@ Optimizer read_optimizer(const YamlNode& node) {
       map.read("epsilon", optimizer.epsilon, {1e-30, 1});
       break;
     }
+    case OptimizerKind::muon:
+      read_muon(tagged, optimizer);
+      break;
   }
   return optimizer;
 }
@@ -157,7 +171,59 @@ void read_schedule(const YamlNode& node, Schedule& schedule) {
     case ScheduleKind::cosine:
       MapReader(tagged, {"end"}).read("end", schedule.end, {0, 1});
       break;
+    case ScheduleKind::linear: {
+      const MapReader map(tagged, {"warmup", "start", "end"});
+      schedule.warmup = 0;
+      map.read("warmup", schedule.warmup, kShare);
+      map.read("start", schedule.start, {0, 1});
+      map.read("end", schedule.end, {0, 1});
+      break;
+    }
   }
+}
+
+// The optimiser of what is in no group: it takes biases and gains too.
+Optimizer read_main_optimizer(const YamlNode& node) {
+  const Optimizer optimizer = read_optimizer(node);
+  if (takes_matrices(optimizer)) {
+    fail(node.place, fmt::format("optimizer: {} takes weights alone, and a network has more parameters; name "
+                                 "the layers under `groups`, and here the optimiser of the rest",
+                                 optimizer_word(optimizer.kind)));
+  }
+  return optimizer;
+}
+
+OptimizerGroup read_group(const YamlNode& node, double rate, const std::vector<OptimizerGroup>& earlier) {
+  const MapReader map(node, "groups", {"weights", "optimizer", "rate"});
+  OptimizerGroup group;
+  group.place = node.place;
+  const YamlNode& weights = map.require("weights");
+  if (weights.kind != YamlKind::list || weights.items.empty())
+    fail(weights.place, "groups: weights must be a list of layers, like [conv1, dense1]");
+  for (const YamlNode& item : weights.items) {
+    group.layers.push_back(read_text(item, "groups: a layer"));
+    const auto has_it = [&](const OptimizerGroup& g) {
+      return std::find(g.layers.begin(), g.layers.end(), group.layers.back()) != g.layers.end();
+    };
+    if (std::any_of(earlier.begin(), earlier.end(), has_it))
+      fail(item.place, fmt::format("groups: '{}' is in two groups", group.layers.back()));
+  }
+  group.optimizer = read_optimizer(map.require("optimizer"));
+  double own = rate;
+  map.read("rate", own, kPositive);
+  group.rate_factor = own / rate;
+  return group;
+}
+
+std::vector<OptimizerGroup> read_groups(const YamlNode& node, double rate) {
+  if (node.kind != YamlKind::list) fail(node.place, "groups must be a list with a group a line");
+  if (node.items.size() > kMostGroups) {
+    fail(node.items[kMostGroups].place,
+         fmt::format("{} groups; a recipe has at most {}", node.items.size(), kMostGroups));
+  }
+  std::vector<OptimizerGroup> groups;
+  for (const YamlNode& item : node.items) groups.push_back(read_group(item, rate, groups));
+  return groups;
 }
 
 void read_weight_decay(const YamlNode& node, Recipe& recipe) {
@@ -229,7 +295,8 @@ Recipe read_recipe(const YamlNode& node) {
   const MapReader map(
       node, "recipe",
       {"input", "initialize", "optimizer", "rate", "bias_rate_factor", "schedule", "weight_decay", "batch",
-       "epochs", "steps", "order", "last_batch", "precisions", "hold_out_first", "report_test_first"});
+       "epochs", "steps", "order", "last_batch", "precisions", "hold_out_first", "report_test_first", "groups",
+       "label_smoothing", "logit_scale"});
   Recipe recipe;
   if (const YamlNode* input = map.find("input")) recipe.input = read_input(*input);
   if (const YamlNode* initialize = map.find("initialize")) {
@@ -241,9 +308,14 @@ Recipe read_recipe(const YamlNode& node) {
       recipe.biases = read_initialization(*biases, start.name_of("biases"));
     }
   }
-  recipe.optimizer = read_optimizer(map.require("optimizer"));
+  recipe.optimizer = read_main_optimizer(map.require("optimizer"));
   map.require("rate");
   map.read("rate", recipe.schedule.rate, kPositive);
+  if (const YamlNode* groups = map.find("groups")) {
+    recipe.groups = read_groups(*groups, read_number(map.require("rate"), "recipe: rate", kPositive));
+  }
+  map.read("label_smoothing", recipe.label_smoothing, kShare);
+  map.read("logit_scale", recipe.logit_scale, kPositive);
   map.read("bias_rate_factor", recipe.bias_rate_factor, {0, 1e6});
   if (const YamlNode* schedule = map.find("schedule")) read_schedule(*schedule, recipe.schedule);
   if (const YamlNode* decay = map.find("weight_decay")) read_weight_decay(*decay, recipe);
@@ -265,6 +337,12 @@ std::optional<Optimizer> optimizer_named(std::string_view word) {
     return optimizer;
   }
   return std::nullopt;
+}
+
+std::vector<Optimizer> optimizers_of(const Recipe& recipe) {
+  std::vector<Optimizer> all{recipe.optimizer};
+  for (const OptimizerGroup& group : recipe.groups) all.push_back(group.optimizer);
+  return all;
 }
 
 const char* optimizer_word(OptimizerKind kind) {

@@ -17,7 +17,7 @@ std::string line(const char* name, const std::string& value) {
   return fmt::format("  {:<11} {}\n", name, value);
 }
 
-std::string input_text(const InputScaling& input) {
+std::string scaling_text(const InputScaling& input) {
   if (input.from_data) return "(pixel / 255 - mean) / deviation, both of the training images";
   const double divisor = 1 / input.scale;
   const bool whole = std::abs(divisor - std::round(divisor)) < 1e-9 * divisor;
@@ -28,6 +28,11 @@ std::string input_text(const InputScaling& input) {
   if (input.deviation == 1) return text;
   return input.mean != 0 ? fmt::format("({}) / {}", text, number(input.deviation))
                          : fmt::format("{} / {}", text, number(input.deviation));
+}
+
+std::string input_text(const InputScaling& input) {
+  const std::string crop = input.crop > 0 ? fmt::format(", the centre {0}x{0}", input.crop) : "";
+  return scaling_text(input) + crop;
 }
 
 std::string start_text(const Initialization& start) {
@@ -79,6 +84,9 @@ std::string optimizer_text(const Optimizer& o) {
                          number(o.epsilon));
     case OptimizerKind::adadelta:
       return fmt::format("{}, rho {}, epsilon {}", word, number(o.rho), number(o.epsilon));
+    case OptimizerKind::muon:
+      if (o.momentum.count == 0) return fmt::format("{}, {} passes", word, o.passes);
+      return fmt::format("{}, momentum {}, {} passes", word, pieces_text(o.momentum, 1), o.passes);
   }
   return word;
 }
@@ -99,8 +107,29 @@ std::string rate_text(const Schedule& s) {
                          number(s.rate / s.start_divisor / s.end_divisor));
     case ScheduleKind::cosine:
       return fmt::format("cosine: {} down to {}", number(s.rate), number(s.rate * s.end));
+    case ScheduleKind::linear:
+      if (s.warmup == 0) return fmt::format("linear: {} down to {}", number(s.rate), number(s.rate * s.end));
+      return fmt::format("linear: {} up to {} in {} % of the steps, then down to {}",
+                         number(s.rate * s.start), number(s.rate), number(100 * s.warmup),
+                         number(s.rate * s.end));
   }
   return "";
+}
+
+// "muon, momentum 0.6, 3 passes, of conv1 conv2 dense1, rate 0.4"
+std::string group_text(const OptimizerGroup& group, float rate) {
+  std::string layers;
+  for (const std::string& layer : group.layers) layers += " " + layer;
+  return fmt::format("{}, of{}, rate {}", optimizer_text(group.optimizer), layers,
+                     number(rate * group.rate_factor));
+}
+
+std::string loss_text(const Recipe& recipe) {
+  std::string text = "cross-entropy";
+  if (recipe.label_smoothing > 0)
+    text += fmt::format(", labels smoothed by {}", number(recipe.label_smoothing));
+  if (recipe.logit_scale != 1) text += fmt::format(", logits x {}", number(recipe.logit_scale));
+  return text;
 }
 
 std::string decay_text(const Recipe& recipe) {
@@ -153,10 +182,13 @@ std::string recipe_text(const Plan& plan, const Spec& spec) {
   const Recipe& recipe = spec.recipe;
   std::string text = line("input", input_text(recipe.input));
   text += line("start", starts_text(plan, spec));
-  text += line("optimizer", optimizer_text(recipe.optimizer));
+  for (const OptimizerGroup& group : recipe.groups)
+    text += line("optimizer", group_text(group, recipe.schedule.rate));
+  text += line(recipe.groups.empty() ? "optimizer" : "  the rest", optimizer_text(recipe.optimizer));
   std::string rate = rate_text(recipe.schedule);
   if (recipe.bias_rate_factor != 1) rate += fmt::format("; biases x {}", number(recipe.bias_rate_factor));
   text += line("rate", rate);
+  if (recipe.label_smoothing > 0 || recipe.logit_scale != 1) text += line("loss", loss_text(recipe));
   if (recipe.weight_decay > 0) text += line("decay", decay_text(recipe));
   text += line("batch", batch_text(recipe, plan.input.batch));
   text += line("length", length_text(recipe));

@@ -22,7 +22,8 @@ constexpr int kMostExtent = 1 << 12;  // filters, windows, strides
 
 // In the order of LayerKind.
 const Words& layer_words() {
-  static const Words words{"conv", "maxpool", "avgpool", "dense", "relu", "dropout", "batchnorm"};
+  static const Words words{"conv", "maxpool", "avgpool", "dense",
+                           "relu", "gelu",    "dropout", "batchnorm"};
   return words;
 }
 
@@ -92,9 +93,10 @@ void read_dropout(const YamlTagged& tagged, LayerSpec& layer) {
 }
 
 void read_batchnorm(const YamlTagged& tagged, LayerSpec& layer) {
-  const MapReader map(tagged, {"epsilon", "momentum"});
+  const MapReader map(tagged, {"epsilon", "momentum", "gain"});
   map.read("epsilon", layer.epsilon, {1e-30, 1});
   map.read("momentum", layer.momentum, {.low = 0, .high = 1, .open_low = true});
+  map.read("gain", layer.gain);
 }
 
 LayerSpec read_layer(const YamlNode& node) {
@@ -117,6 +119,7 @@ LayerSpec read_layer(const YamlNode& node) {
       read_dense(tagged, layer);
       break;
     case LayerKind::relu:
+    case LayerKind::gelu:
       MapReader(tagged, {});
       break;
     case LayerKind::dropout:

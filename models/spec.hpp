@@ -31,7 +31,7 @@ struct Place {
   std::string text() const;
 };
 
-enum class LayerKind : std::uint8_t { conv, maxpool, avgpool, dense, relu, dropout, batchnorm };
+enum class LayerKind : std::uint8_t { conv, maxpool, avgpool, dense, relu, gelu, dropout, batchnorm };
 
 // How a parameter starts.
 enum class Initializer : std::uint8_t {
@@ -68,6 +68,7 @@ struct LayerSpec {
   double drop = 0;                        // dropout: share set to zero
   double epsilon = 1e-5;                  // batchnorm
   double momentum = 0.1;                  // batchnorm: weight of the newest batch
+  bool gain = true;                       // batchnorm: whether it learns one
   std::optional<Initialization> weights;  // overrides the recipe's
   std::optional<Initialization> biases;
 };
@@ -79,6 +80,7 @@ struct InputScaling {
   double deviation = 1;
   bool from_data =
       false;  // `normalize: data`: mean and deviation of the training images, in units of scale 1/255
+  int crop = 0;  // the network sees the images' centre, so many rows and columns of it; 0: all of them
 };
 
 // Beside fp32, what a recipe keeps its accuracy in (its mean over 10 seeds within 0.05 points), the fastest
@@ -87,11 +89,22 @@ struct RecipePrecisions {
   std::vector<Precision> cpu, cuda;
 };
 
+// The weights of some layers, which learn by an optimiser of their own.
+struct OptimizerGroup {
+  Place place;
+  std::vector<std::string> layers;  // "conv1", "dense2": kind and number among its kind
+  Optimizer optimizer;
+  double rate_factor = 1;  // on the recipe's rate
+};
+
 struct Recipe {
   InputScaling input;
   Initialization weights{Initializer::uniform_fan_in, 0, 1};
   Initialization biases{Initializer::uniform_fan_in, 0, 1};
-  Optimizer optimizer;
+  Optimizer optimizer;  // of everything that is in no group
+  std::vector<OptimizerGroup> groups;
+  double label_smoothing = 0;
+  double logit_scale = 1;
   Schedule schedule;              // schedule.steps is set when the length is known
   double bias_rate_factor = 1;    // lenet's lr_mult: of convolutions' and dense layers' biases
   double weight_decay = 0;        // of the weights of convolutions and dense layers;
@@ -126,6 +139,9 @@ Spec read_spec(const std::filesystem::path& file);
 // name is answered with the names there are and the nearest.
 Spec find_spec(const std::string& name_or_path, const std::filesystem::path& folder);
 std::vector<Spec> all_specs(const std::filesystem::path& folder);  // sorted by name
+
+// The recipe's own, then those of its groups.
+std::vector<Optimizer> optimizers_of(const Recipe& recipe);
 
 // Words as written in YAML.
 const char* layer_word(LayerKind kind);

@@ -79,6 +79,7 @@ class SmallNetwork {
   void train_step() {
     auto* state = state_.as<StepState>();
     backend_.gather({.batching = batching_,
+                     .stored = kPicture,
                      .shape = kPicture,
                      .scale = 1 / 255.0F,
                      .shift = -0.5F,
@@ -89,7 +90,7 @@ class SmallNetwork {
                      .state = state});
     for (std::size_t i = 0; i < ops_.size(); ++i) ops_[i]->forward(args(i));
     for (std::size_t i = ops_.size(); i-- > 0;) ops_[i]->backward(args(i));
-    backend_.update({.optimizer = {},
+    backend_.update({.optimizers = &optimizers_,
                      .schedule = {},
                      .batching = batching_,
                      .segments = &segments_,
@@ -151,6 +152,7 @@ class SmallNetwork {
   std::vector<std::unique_ptr<DeviceArray>> saved_, maps_, slopes_;
   std::unique_ptr<DeviceArray> images_, labels_, x_, batch_labels_;
   std::vector<Segment> segments_;
+  const std::vector<Optimizer> optimizers_{Optimizer{}};
   const Batching batching_{kImages, 0, kBatch, Order::shuffled, LastBatch::mask, 3};
 };
 

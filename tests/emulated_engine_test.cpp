@@ -100,14 +100,14 @@ TEST_F(EmulatedEngine, AStepHasFewKernels) {
   for (const Spec& spec : all_specs(TRAINER_SOURCE_DIR "/models")) {
     const auto backend = make_backend(kGpu);
     const Plan plan = make_plan(spec, {{28, 28, 1}, 10, spec.recipe.batch});
-    Network network(plan, *backend, Purpose::training, spec.recipe.optimizer);
+    Network network(plan, *backend, Purpose::training, optimizers_of(spec.recipe));
     StepInput input;
     input.batching = {60000, 0, static_cast<std::uint32_t>(spec.recipe.batch)};
     // A recording looks at no image.
     const Buffer nothing = backend->allocate(1, "a test");
     input.images = input.labels = nothing.as<std::uint8_t>();
     const auto step = backend->record([&] {
-      network.train_step(input, {spec.recipe.optimizer, spec.recipe.schedule});
+      network.train_step(input, {optimizers_of(spec.recipe), spec.recipe.schedule});
     });
     RecordProperty("kernels of " + spec.name, static_cast<int>(step->nodes()));
     EXPECT_EQ(emulator::kernels_in_last_graph(), kSteps * step->nodes()) << "copies or fills in a step";

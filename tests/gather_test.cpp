@@ -46,7 +46,8 @@ TEST_P(Gather, ShowsTheImagesOfEveryStepNormalisedAndZeroBeyond) {
   DeviceArray labels(backend(), batching.batch, "labels");
   DeviceArray state(backend(), sizeof(StepState), "state");
   GatherArgs args{.batching = batching,
-                  .shape = kPicture,
+                  .stored = kPicture,
+                     .shape = kPicture,
                   .scale = 1 / 77.0F,
                   .shift = -0.42F,
                   .images = images.as<std::uint8_t>(),

@@ -71,7 +71,7 @@ class DoubleNetwork {
       reference::Learner& learner = learners_[op][p];
       const PlannedParameter& planned = setup_.plan.ops[op].parameters[p];
       const Segment whole{0, learner.w.size(), planned.rate_factor, planned.decay};
-      reference::update(setup_.rule.optimizer, setup_.rule.schedule, {whole}, step, epoch, t.gradients[p],
+      reference::update(setup_.rule.optimizers.front(), setup_.rule.schedule, {whole}, step, epoch, t.gradients[p],
                         learner);
     }
   }

@@ -92,14 +92,15 @@ class Trial {
     args_.state = state_.as<StepState>();
     args_.workspace = workspace_.as<std::byte>();
     args_.saved = training ? saved_.as<std::byte>() : nullptr;
-    if (!parameters_.empty()) args_.w = parameters_[0].array.as<float>();
+    for (std::size_t i = 0; i < roles_.size(); ++i) {
+      const bool trained = training && is_trained(roles_[i].role);
+      args_.bind(roles_[i].role, parameters_[i].array.as<float>(),
+                 trained ? gradients_[i].as<float>() : nullptr);
+    }
     if (!parameters_.empty() && backend.element() != Element::fp32) {
       cast_w_.emplace(backend, parameters_[0].values, "cast weights");
       args_.cast_w = cast_w_->map.address();
     }
-    if (parameters_.size() > 1) args_.b = parameters_[1].array.as<float>();
-    if (parameters_.size() > 2) args_.running_mean = parameters_[2].array.as<float>();
-    if (parameters_.size() > 3) args_.running_variance = parameters_[3].array.as<float>();
   }
 
   OpResult run() {
@@ -122,8 +123,6 @@ class Trial {
   void run_backward(OpResult& result) {
     args_.dy = dy_.map.address();
     args_.dx = dx_.address();
-    if (!gradients_.empty()) args_.dw = gradients_[0].as<float>();
-    if (gradients_.size() > 1) args_.db = gradients_[1].as<float>();
     op_->backward(args_);
     backend_.wait();
     result.dx = unscaled(dx_.download());

@@ -53,6 +53,8 @@ struct Trained {
       case OptimizerKind::adadelta:
         adadelta_update(optimizer, u.rate, decay, g, w, slot0, slot1);
         break;
+      case OptimizerKind::muon:
+        break;  // not one element at a time
     }
   }
 };
@@ -103,6 +105,8 @@ struct Reference {
         w -= rate * d;
         break;
       }
+      case OptimizerKind::muon:
+        break;
     }
   }
 };

@@ -82,7 +82,7 @@ TEST_F(ProfileOfASmallNetwork, AnObserverChangesNothingInTheStep) {
   std::vector<std::vector<float>> ends;
   Watcher watcher;
   for (StepObserver* observer : {static_cast<StepObserver*>(nullptr), static_cast<StepObserver*>(&watcher)}) {
-    Network network(setup_.plan, *backend_, Purpose::training, setup_.rule.optimizer);
+    Network network(setup_.plan, *backend_, Purpose::training, setup_.rule.optimizers);
     network.initialize(1);
     for (int i = 0; i < 3; ++i) network.train_step(data.train_input(setup_.train), setup_.rule, observer);
     ends.push_back(state_of(network));

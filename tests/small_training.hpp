@@ -42,7 +42,7 @@ class TrainingTrial final : public LoopObserver {
       : backend_(make_backend(kind, 1)),
         setup_(make_setup(parse_spec(small_network(training.network), "small.yaml"), training.settings,
                           data::load_dataset(write_small_data(folder_, training.data)))),
-        network_(setup_.plan, *backend_, Purpose::training, setup_.rule.optimizer),
+        network_(setup_.plan, *backend_, Purpose::training, setup_.rule.optimizers),
         data_(*backend_, setup_) {
     network_.initialize(setup_.settings.seed);
     StepState state;

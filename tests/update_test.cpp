@@ -69,7 +69,8 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
     state_->upload(std::vector<StepState>{state});
     const UpdateCase& c = std::get<1>(GetParam());
     const int slots = optimizer_slots(c.optimizer);
-    backend().update({.optimizer = c.optimizer,
+    const std::vector<Optimizer> optimizers{c.optimizer};
+    backend().update({.optimizers = &optimizers,
                       .schedule = c.schedule,
                       .batching = batching_,
                       .segments = &segments_,
@@ -151,7 +152,8 @@ TEST_P(Update, WidensAndUnscalesGradientsAndCastsTheWeights) {
     for (std::size_t i = 0; i < taken.size(); ++i) dw[narrow.offset + i] = taken[i] / backend().loss_scale();
     dw_->upload(scaled);
     const int slots = optimizer_slots(c.optimizer);
-    backend().update({.optimizer = c.optimizer,
+    const std::vector<Optimizer> optimizers{c.optimizer};
+    backend().update({.optimizers = &optimizers,
                       .schedule = c.schedule,
                       .batching = batching_,
                       .segments = &segments,

@@ -29,7 +29,7 @@ class TimedTraining {
       : setup_(setup),
         backend_(backend),
         settings_(settings),
-        network_(setup.plan, backend, Purpose::training, setup.rule.optimizer),
+        network_(setup.plan, backend, Purpose::training, setup.rule.optimizers),
         data_(backend, setup),
         step_(backend.record(
             [this, input = data_.train_input(setup.train)] { network_.train_step(input, setup_.rule); })) {}

@@ -51,14 +51,18 @@ std::uint64_t op_flops(const Plan& plan, const PlannedOp& op, bool forward) {
 ProfiledPart describe_part(const StepPart& part, const Setup& setup, std::uint64_t element) {
   const Plan& plan = setup.plan;
   const auto batch = static_cast<std::uint64_t>(plan.input.batch);
-  const std::uint64_t pixels = batch * plan.input.image.size();
+  const std::uint64_t pixels = batch * plan.shown.size();
   switch (part.kind) {
     case StepPart::Kind::gather:
       return {"gather", "", "images to normalised floats", 0, 0, pixels * (1 + element)};
     case StepPart::Kind::update: {
-      const auto slots = static_cast<std::uint64_t>(optimizer_slots(setup.rule.optimizer));
-      const std::string text = optimizer_word(setup.rule.optimizer.kind);
-      return {"update", "", text, 0, 0, sizeof(float) * plan.parameters * (3 + 2 * slots)};
+      std::string text;
+      int slots = 0;
+      for (const Optimizer& optimizer : setup.rule.optimizers) {
+        text += (text.empty() ? "" : ", ") + std::string(optimizer_word(optimizer.kind));
+        slots = std::max(slots, optimizer_slots(optimizer));
+      }
+      return {"update", "", text, 0, 0, sizeof(float) * plan.parameters * static_cast<std::uint64_t>(3 + 2 * slots)};
     }
     case StepPart::Kind::forward:
     case StepPart::Kind::backward:
@@ -163,7 +167,7 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
   profile.arithmetic = arithmetic_limit(backend, info, profile.precision);
   profile.memory = memory_limit(backend, info);
 
-  Network network(setup.plan, backend, Purpose::training, setup.rule.optimizer);
+  Network network(setup.plan, backend, Purpose::training, setup.rule.optimizers);
   start_anew(network, setup.settings.seed);
   const StepInput input = data.train_input(setup.train);
   Clock::time_point begun = Clock::now();

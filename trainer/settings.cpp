@@ -62,10 +62,11 @@ Recipe changed_recipe(Recipe recipe, const TrainSettings& settings) {
   }
   if (settings.optimizer) {
     const std::optional<Optimizer> named = optimizer_named(*settings.optimizer);
-    if (!named) {
+    if (!named || takes_matrices(*named)) {
       throw UsageError(fmt::format("--optimizer {}: one of sgd, adam, adamw, adadelta", *settings.optimizer));
     }
     recipe.optimizer = *named;
+    recipe.groups.clear();
   }
   if (settings.rate) {
     const auto rate = static_cast<float>(*settings.rate);

@@ -86,14 +86,16 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
       recipe.input, std::span(setup.dataset.train.images).subspan(setup.train.first * shape.bytes(), pixels));
   setup.total_steps = run_length(recipe, setup.train);
   recipe.schedule.steps = setup.total_steps;
-  setup.rule = {recipe.optimizer, recipe.schedule};
+  setup.rule = {optimizers_of(recipe), recipe.schedule};
   return setup;
 }
 
 void require_memory(const Setup& setup, const DeviceInfo& info) {
   const Plan& plan = setup.plan;
   // Activations and their gradients; parameters, theirs, and what the optimiser keeps of each.
-  const std::uint64_t copies = 2 + static_cast<std::uint64_t>(optimizer_slots(setup.rule.optimizer));
+  std::uint64_t copies = 2;
+  for (const Optimizer& optimizer : setup.rule.optimizers)
+    copies = std::max(copies, 2 + static_cast<std::uint64_t>(optimizer_slots(optimizer)));
   const std::uint64_t needed = 2 * plan.activation_bytes + copies * plan.parameters * sizeof(float);
   const std::uint64_t available = info.cpu.available_bytes;
   if (info.kind != "cpu" || available == 0 || needed <= available) return;

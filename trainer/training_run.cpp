@@ -166,7 +166,7 @@ class TrainingRun final : public LoopObserver {
   }
 
   void train() {
-    network_.emplace(setup_.plan, *device_.backend, Purpose::training, setup_.rule.optimizer);
+    network_.emplace(setup_.plan, *device_.backend, Purpose::training, setup_.rule.optimizers);
     LoopPosition start;
     StepState state;
     state.seed = setup_.settings.seed;

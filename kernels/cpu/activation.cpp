@@ -1,4 +1,4 @@
-// ReLU and dropout layers that stand on their own.
+// ReLU, GELU and dropout layers that stand on their own.
 #include <cstring>
 
 #include "kernels/cpu/context.hpp"
@@ -24,6 +24,27 @@ class Relu final : public Op {
     if (args.dx == nullptr) return;
     parallel(count_, kGrain, context_.threads, [&](const Share& s) {
       context_.loops.relu_backward(floats(args.y), floats(args.dy), floats(args.dx), s.begin, s.end);
+    });
+  }
+
+  const CpuContext& context_;
+  std::size_t count_;
+};
+
+class Gelu final : public Op {
+ public:
+  Gelu(const CpuContext& context, const GeluDesc& desc, int batch)
+      : Op(desc, batch), context_(context), count_(static_cast<std::size_t>(batch) * desc.in.size()) {}
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    parallel(count_, kGrain, context_.threads,
+             [&](const Share& s) { context_.loops.gelu(floats(args.x), floats(args.y), s.begin, s.end); });
+  }
+  void run_backward(const OpArgs& args) override {
+    if (args.dx == nullptr) return;
+    parallel(count_, kGrain, context_.threads, [&](const Share& s) {
+      context_.loops.gelu_backward(floats(args.x), floats(args.dy), floats(args.dx), s.begin, s.end);
     });
   }
 
@@ -72,6 +93,10 @@ class Dropout final : public Op {
 
 std::unique_ptr<Op> make_relu(const CpuContext& context, const ReluDesc& desc, int batch) {
   return std::make_unique<Relu>(context, desc, batch);
+}
+
+std::unique_ptr<Op> make_gelu(const CpuContext& context, const GeluDesc& desc, int batch) {
+  return std::make_unique<Gelu>(context, desc, batch);
 }
 
 std::unique_ptr<Op> make_dropout(const CpuContext& context, const DropoutDesc& desc, int batch) {

@@ -1,9 +1,10 @@
-// Batch normalisation. Sums over the batch are taken in double, one set a thread, added up in the order of
-// the threads. With g = gain, s = 1 / sqrt(var + epsilon), xh = (x - mean) s and m valid positions:
-//   dx = g s (dy - sum(dy) / m - xh sum(dy xh) / m),  dgain = sum(dy xh),  doffset = sum(dy)   (Ioffe and
-//   Szegedy 2015)
+// Batch normalisation, with GELU behind it where the plan says so. Sums over the batch are added up in the order
+// of the threads. With u = g xh + b in front of GELU, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m valid
+// positions, and dy the gradient of u:
+//   dx = g s (dy - sum(dy) / m - xh sum(dy xh) / m),  dg = sum(dy xh),  db = sum(dy)   (Ioffe and Szegedy 2015)
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/cpu/context.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -12,6 +13,8 @@ namespace trainer::cpu {
 
 namespace {
 
+constexpr std::size_t kTile = 256;  // floats of a tile, if as many channels fit
+
 class BatchNorm final : public Op {
  public:
   BatchNorm(const CpuContext& context, const BatchNormDesc& desc, int batch)
@@ -19,113 +22,163 @@ class BatchNorm final : public Op {
         context_(context),
         norm_(desc),
         channels_(static_cast<std::size_t>(desc.in.c)),
-        positions_(static_cast<std::size_t>(desc.in.h) * desc.in.w) {}
+        positions_(static_cast<std::size_t>(desc.in.h) * desc.in.w),
+        tile_(channels_ * std::max<std::size_t>(kTile / channels_, 1)) {}
 
   std::size_t saved_bytes() const override { return 2 * channels_ * sizeof(float); }  // mean, then s
   std::size_t workspace_bytes() const override {
-    return 2 * channels_ * static_cast<std::size_t>(context_.threads) * sizeof(double) +
-           2 * channels_ * sizeof(float);
+    Carver carver(nullptr);
+    carve(carver);
+    return carver.used();
   }
 
  private:
-  // Two sums per channel over the first `rows` positions; add(position's channels, sums) fills one thread's.
-  template <typename Add>
-  void sum(const OpArgs& args, std::size_t rows, const Add& add) const {
-    auto* sums = reinterpret_cast<double*>(args.workspace);  // [threads, 2, c]
-    std::fill_n(sums, 2 * channels_ * static_cast<std::size_t>(context_.threads), 0.0);
-    parallel(rows, 64, context_.threads, [&](const Share& share) {
-      double* own = sums + 2 * channels_ * static_cast<std::size_t>(share.thread);
-      for (std::size_t r = share.begin; r < share.end; ++r) add(r * channels_, own);
-    });
-    for (int t = 1; t < context_.threads; ++t) {
-      const double* other = sums + 2 * channels_ * static_cast<std::size_t>(t);
-      for (std::size_t i = 0; i < 2 * channels_; ++i) sums[i] += other[i];
-    }
+  struct Pieces {
+    double* sums;      // [threads, 2, c]
+    float* tile_sums;  // [threads, 2, tile]
+    float *mean, *scale, *gain, *offset, *mean_g, *mean_gx;  // tables [tile]
+    float* statistics;                                       // [2, c], in inference
+  };
+
+  Pieces carve(Carver& carver) const {
+    const auto threads = static_cast<std::size_t>(context_.threads);
+    Pieces p{};
+    p.sums = reinterpret_cast<double*>(carver.bytes(threads * 2 * channels_ * sizeof(double)));
+    p.tile_sums = carver.floats(threads * 2 * tile_);
+    for (float** table : {&p.mean, &p.scale, &p.gain, &p.offset, &p.mean_g, &p.mean_gx})
+      *table = carver.floats(tile_);
+    p.statistics = carver.floats(2 * channels_);
+    return p;
   }
 
   std::size_t valid_positions(const OpArgs& args) const { return args.state->valid * positions_; }
 
-  void batch_statistics(const OpArgs& args, float* mean, float* scale) const {
+  void fill(float* table, const float* values) const {
+    for (std::size_t i = 0; i < tile_; i += channels_) std::copy_n(values, channels_, table + i);
+  }
+
+  // The loop of thread `thread`, its tables filled by fill_tables().
+  NormLoop loop_of(const Pieces& p, int thread) const {
+    return {channels_, tile_, norm_.gelu, p.mean,
+            p.scale,   p.gain, p.offset,  p.tile_sums + 2 * tile_ * static_cast<std::size_t>(thread)};
+  }
+
+  void fill_tables(const OpArgs& args, const Pieces& p, const float* mean, const float* scale) const {
+    fill(p.mean, mean);
+    fill(p.scale, scale);
+    fill(p.offset, args.b);
+    if (args.w != nullptr) {
+      fill(p.gain, args.w);
+    } else {
+      std::fill_n(p.gain, tile_, 1.0F);
+    }
+  }
+
+  // Two sums a channel over the first `rows` positions, into p.sums [2, c]; add(loop, first element, elements,
+  // sums) adds a share's.
+  template <typename Add>
+  void sum(const Pieces& p, std::size_t rows, const Add& add) const {
+    std::fill_n(p.sums, 2 * channels_ * static_cast<std::size_t>(context_.threads), 0.0);
+    parallel(rows, 64, context_.threads, [&](const Share& share) {
+      add(loop_of(p, share.thread), share.begin * channels_, (share.end - share.begin) * channels_,
+          p.sums + 2 * channels_ * static_cast<std::size_t>(share.thread));
+    });
+    for (int t = 1; t < context_.threads; ++t) {
+      const double* other = p.sums + 2 * channels_ * static_cast<std::size_t>(t);
+      for (std::size_t i = 0; i < 2 * channels_; ++i) p.sums[i] += other[i];
+    }
+  }
+
+  // The channels' mean over a tile: the sums count from there, so that they stay small.
+  void first_mean(const OpArgs& args, std::size_t rows, float* mean) const {
+    const std::size_t some = std::min(rows, tile_ / channels_);
+    for (std::size_t c = 0; c < channels_; ++c) {
+      double total = 0;
+      for (std::size_t r = 0; r < some; ++r) total += floats(args.x)[r * channels_ + c];
+      mean[c] = static_cast<float>(total / static_cast<double>(some));
+    }
+  }
+
+  void batch_statistics(const OpArgs& args, const Pieces& p, float* mean, float* scale) const {
     const std::size_t rows = valid_positions(args);
     const auto m = static_cast<double>(rows);
-    const auto* sums = reinterpret_cast<const double*>(args.workspace);
-    sum(args, rows, [&](std::size_t at, double* own) {
-      for (std::size_t c = 0; c < channels_; ++c) own[c] += floats(args.x)[at + c];
-    });
-    for (std::size_t c = 0; c < channels_; ++c) mean[c] = static_cast<float>(sums[c] / m);
-    sum(args, rows, [&](std::size_t at, double* own) {
-      for (std::size_t c = 0; c < channels_; ++c) {
-        const double d = static_cast<double>(floats(args.x)[at + c]) - mean[c];
-        own[c] += d * d;
-      }
+    first_mean(args, rows, mean);
+    fill(p.mean, mean);
+    sum(p, rows, [&](const NormLoop& loop, std::size_t first, std::size_t count, double* sums) {
+      context_.loops.norm_sums(loop, floats(args.x) + first, count, sums);
     });
     const auto momentum = static_cast<double>(norm_.momentum);
     for (std::size_t c = 0; c < channels_; ++c) {
-      const double variance = sums[c] / m;
-      const double unbiased = m > 1 ? sums[c] / (m - 1) : variance;
-      scale[c] = static_cast<float>(1 / std::sqrt(variance + static_cast<double>(norm_.epsilon)));
-      args.running_mean[c] = static_cast<float>((1 - momentum) * args.running_mean[c] + momentum * mean[c]);
+      const double off = p.sums[c] / m;
+      const double squares = std::max(p.sums[channels_ + c] - m * off * off, 0.0);
+      const double center = mean[c] + off;
+      mean[c] = static_cast<float>(center);
+      scale[c] = static_cast<float>(1 / std::sqrt(squares / m + static_cast<double>(norm_.epsilon)));
+      const double unbiased = squares / (m > 1 ? m - 1 : m);
+      args.running_mean[c] = static_cast<float>((1 - momentum) * args.running_mean[c] + momentum * center);
       args.running_variance[c] =
           static_cast<float>((1 - momentum) * args.running_variance[c] + momentum * unbiased);
     }
   }
 
   void run_forward(const OpArgs& args) override {
-    auto* sums = reinterpret_cast<double*>(args.workspace);
-    auto* spare = reinterpret_cast<float*>(sums + 2 * channels_ * static_cast<std::size_t>(context_.threads));
-    float* mean = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : spare;
+    Carver carver(args.workspace);
+    const Pieces p = carve(carver);
+    float* mean = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : p.statistics;
     float* scale = mean + channels_;
     if (args.mode == Mode::training) {
-      batch_statistics(args, mean, scale);
+      batch_statistics(args, p, mean, scale);
     } else {
       for (std::size_t c = 0; c < channels_; ++c) {
         mean[c] = args.running_mean[c];
         scale[c] = 1 / std::sqrt(args.running_variance[c] + norm_.epsilon);
       }
     }
+    fill_tables(args, p, mean, scale);
     parallel(static_cast<std::size_t>(batch()) * positions_, 64, context_.threads, [&](const Share& share) {
-      for (std::size_t r = share.begin; r < share.end; ++r) {
-        const std::size_t at = r * channels_;
-        for (std::size_t c = 0; c < channels_; ++c) {
-          floats(args.y)[at + c] = (floats(args.x)[at + c] - mean[c]) * scale[c] * args.w[c] + args.b[c];
-        }
-      }
+      const std::size_t first = share.begin * channels_;
+      context_.loops.norm(loop_of(p, share.thread), floats(args.x) + first, floats(args.y) + first,
+                          (share.end - share.begin) * channels_);
     });
   }
 
   void run_backward(const OpArgs& args) override {
+    Carver carver(args.workspace);
+    const Pieces p = carve(carver);
     const auto* mean = reinterpret_cast<const float*>(args.saved);
-    const float* scale = mean + channels_;
+    fill_tables(args, p, mean, mean + channels_);
     const std::size_t rows = valid_positions(args);
-    const auto* sums = reinterpret_cast<const double*>(args.workspace);  // sum(dy), then sum(dy xh)
-    sum(args, rows, [&](std::size_t at, double* own) {
-      for (std::size_t c = 0; c < channels_; ++c) {
-        const double dy = floats(args.dy)[at + c];
-        own[c] += dy;
-        own[channels_ + c] += dy * (static_cast<double>(floats(args.x)[at + c]) - mean[c]) * scale[c];
-      }
+    const float* x = floats(args.x);
+    float* dx = floats(args.dx);
+    sum(p, rows, [&](const NormLoop& loop, std::size_t first, std::size_t count, double* sums) {
+      float* to = dx == nullptr ? nullptr : dx + first;
+      context_.loops.norm_gradient(loop, x + first, floats(args.dy) + first, to, count, sums);
     });
+    const double inverse_count = 1 / static_cast<double>(rows);
     for (std::size_t c = 0; c < channels_; ++c) {
-      args.db[c] = static_cast<float>(sums[c]);
-      args.dw[c] = static_cast<float>(sums[channels_ + c]);
+      args.db[c] = static_cast<float>(p.sums[c]);
+      if (args.dw != nullptr) args.dw[c] = static_cast<float>(p.sums[channels_ + c]);
+      p.mean_g[c] = static_cast<float>(p.sums[c] * inverse_count);
+      p.mean_gx[c] = static_cast<float>(p.sums[channels_ + c] * inverse_count);
     }
-    if (args.dx == nullptr) return;
-    const float inverse_count = 1 / static_cast<float>(rows);
-    parallel(static_cast<std::size_t>(batch()) * positions_, 64, context_.threads, [&](const Share& share) {
-      for (std::size_t r = share.begin; r < share.end; ++r) {
-        const std::size_t at = r * channels_;
-        for (std::size_t c = 0; c < channels_; ++c) {
-          const float xh = (floats(args.x)[at + c] - mean[c]) * scale[c];
-          const float dx = floats(args.dy)[at + c] - (args.db[c] + xh * args.dw[c]) * inverse_count;
-          floats(args.dx)[at + c] = r < rows ? args.w[c] * scale[c] * dx : 0;
-        }
-      }
+    if (dx == nullptr) return;
+    for (std::size_t i = channels_; i < tile_; ++i) {
+      p.mean_g[i] = p.mean_g[i - channels_];
+      p.mean_gx[i] = p.mean_gx[i - channels_];
+    }
+    parallel(rows, 64, context_.threads, [&](const Share& share) {
+      const std::size_t first = share.begin * channels_;
+      context_.loops.norm_backward(loop_of(p, share.thread), p.mean_g, p.mean_gx, x + first, dx + first,
+                                   (share.end - share.begin) * channels_);
     });
+    const std::size_t all = static_cast<std::size_t>(batch()) * positions_;
+    std::memset(dx + rows * channels_, 0, (all - rows) * channels_ * sizeof(float));
   }
 
   const CpuContext& context_;
   BatchNormDesc norm_;
   std::size_t channels_, positions_;
+  std::size_t tile_;
 };
 
 }  // namespace

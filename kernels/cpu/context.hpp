@@ -78,6 +78,7 @@ std::unique_ptr<Op> make_head(const CpuContext& context, const HeadDesc& desc, i
 std::unique_ptr<Op> make_maxpool(const CpuContext& context, const MaxPoolDesc& desc, int batch);
 std::unique_ptr<Op> make_avgpool(const CpuContext& context, const AvgPoolDesc& desc, int batch);
 std::unique_ptr<Op> make_relu(const CpuContext& context, const ReluDesc& desc, int batch);
+std::unique_ptr<Op> make_gelu(const CpuContext& context, const GeluDesc& desc, int batch);
 std::unique_ptr<Op> make_dropout(const CpuContext& context, const DropoutDesc& desc, int batch);
 std::unique_ptr<Op> make_batchnorm(const CpuContext& context, const BatchNormDesc& desc, int batch);
 

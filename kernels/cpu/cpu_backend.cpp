@@ -11,6 +11,7 @@
 #include "kernels/backend.hpp"
 #include "kernels/cpu/context.hpp"
 #include "kernels/cpu/cpu_info.hpp"
+#include "kernels/cpu/muon.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace trainer {
@@ -97,8 +98,9 @@ class CpuBackend final : public Backend {
     StepState& state = *args.state;
     state.valid = valid_rows(args.batching, state.step);
     state.batch_loss = 0;
-    const GatherLoop loop{args.batching, state.step,  state.valid,        args.shape.size(), args.scale,
-                          args.shift,    args.images, args.stored_labels, floats(args.x),    args.labels};
+    const GatherLoop loop{args.batching, state.step,  state.valid,        args.stored,    args.shape,
+                          args.top,      args.left,   args.scale,         args.shift,     args.images,
+                          args.stored_labels,         floats(args.x),     args.labels};
     parallel(args.batching.batch, 8, context_.threads,
              [&](const Share& share) { context_.loops.gather(loop, share.begin, share.end); });
   }
@@ -107,12 +109,11 @@ class CpuBackend final : public Backend {
     StepState& state = *args.state;
     if (!std::isfinite(state.batch_loss) && state.first_bad_step == kNoBadStep)
       state.first_bad_step = state.step;
-    if (state.first_bad_step == kNoBadStep) {
-      const UpdateStep step =
-          update_step(args.optimizer, args.schedule, state.step, pass_of(args.batching, state.step));
-      for (const Segment& segment : *args.segments) update_segment(args, step, segment);
-    }
+    if (state.first_bad_step == kNoBadStep) update_all(args);
     ++state.step;
+  }
+  std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
+    return muon_workspace_bytes(matrices);
   }
 
   void advance(StepState* state) override { ++state->step; }
@@ -149,6 +150,9 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Op> make(const ReluDesc& d, int batch, bool /*wants_dx*/) {
     return make_relu(context_, d, batch);
   }
+  std::unique_ptr<Op> make(const GeluDesc& d, int batch, bool /*wants_dx*/) {
+    return make_gelu(context_, d, batch);
+  }
   std::unique_ptr<Op> make(const DropoutDesc& d, int batch, bool /*wants_dx*/) {
     return make_dropout(context_, d, batch);
   }
@@ -156,9 +160,24 @@ class CpuBackend final : public Backend {
     return make_batchnorm(context_, d, batch);
   }
 
-  void update_segment(const UpdateArgs& args, const UpdateStep& step, const Segment& segment) {
+  void update_all(const UpdateArgs& args) {
+    const std::uint64_t step = args.state->step;
+    const std::uint64_t pass = pass_of(args.batching, step);
+    for (const Segment& segment : *args.segments) {
+      const Optimizer& optimizer = (*args.optimizers)[segment.optimizer];
+      update_segment(args, optimizer, update_step(optimizer, args.schedule, step, pass), segment);
+    }
+    if (args.matrices == nullptr) return;
+    for (const WeightMatrix& matrix : *args.matrices) {
+      const Optimizer& optimizer = (*args.optimizers)[matrix.segment.optimizer];
+      update_matrix(context_, args, optimizer, update_step(optimizer, args.schedule, step, pass), matrix);
+    }
+  }
+
+  void update_segment(const UpdateArgs& args, const Optimizer& optimizer, const UpdateStep& step,
+                      const Segment& segment) {
     const auto at = [&](float* arena) { return arena == nullptr ? nullptr : arena + segment.offset; };
-    const UpdateLoop loop{args.optimizer, step,          segment.rate_factor,
+    const UpdateLoop loop{optimizer,      step,          segment.rate_factor,
                           segment.decay,  at(args.w),    args.dw + segment.offset,
                           at(args.slot0), at(args.slot1)};
     parallel(segment.count, 4096, context_.threads,

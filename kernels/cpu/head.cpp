@@ -1,6 +1,6 @@
 // The last layer and its loss. The three products are oneDNN's; softmax, cross-entropy, gradient and hits are
-// one pass over the rows of logits:
-//   loss = log(sum exp(y_j - max)) - (y_label - max),  dy_j = (softmax_j - [j = label]) / valid
+// one pass over the rows of logits y = s z, z the product, with the target t (op.hpp):
+//   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
 #include <cmath>
 
 #include "kernels/cpu/inner_product.hpp"
@@ -16,22 +16,32 @@ struct RowResult {
   bool hit;
 };
 
-RowResult softmax_row(const float* y, int classes, int label, float scale, float* dy) {
+// Of a row of z, which becomes the row of logits. dz is null in inference.
+RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, float* dz) {
+  const int classes = head.classes;
   int best = 0;
-  for (int j = 1; j < classes; ++j) {
+  for (int j = 0; j < classes; ++j) {
+    y[j] *= head.logit_scale;
     if (y[j] > y[best]) best = j;
   }
   const float most = y[best];
+  const float smoothing = dz == nullptr ? 0 : head.label_smoothing;
+  const float share = smoothing / static_cast<float>(classes);
   float sum = 0;
+  float below = 0;  // of the logits under the largest
   for (int j = 0; j < classes; ++j) {
     const float e = std::exp(y[j] - most);
-    if (dy != nullptr) dy[j] = e;
+    if (dz != nullptr) dz[j] = e;
     sum += e;
+    below += y[j] - most;
   }
-  if (dy != nullptr) {
-    for (int j = 0; j < classes; ++j) dy[j] = (dy[j] / sum - (j == label ? 1.0F : 0.0F)) * scale;
+  const float on_label = 1 - smoothing;
+  if (dz != nullptr) {
+    for (int j = 0; j < classes; ++j)
+      dz[j] = (dz[j] / sum - share - (j == label ? on_label : 0.0F)) * head.logit_scale * scale;
   }
-  return {std::log(sum) - (y[label] - most), best == label};
+  return {std::log(sum) - on_label * (y[label] - most) - (smoothing > 0 ? share * below : 0.0F),
+          best == label};
 }
 
 class Head final : public Op {
@@ -40,8 +50,7 @@ class Head final : public Op {
       : Op(desc, batch),
         context_(context),
         fp32_(fp32(context)),
-        classes_(desc.classes),
-        masks_dx_(desc.masks_dx),
+        head_(desc),
         inputs_(static_cast<std::size_t>(batch) * desc.in),
         logits_(static_cast<std::size_t>(batch) * desc.classes),
         product_(fp32_, {batch, desc.in, desc.classes, desc.bias, wants_dx}) {}
@@ -50,7 +59,7 @@ class Head final : public Op {
     return aligned(product_.workspace_bytes()) +
            aligned(static_cast<std::size_t>(batch()) * sizeof(RowResult));
   }
-  std::size_t saved_bytes() const override { return logits_ * sizeof(float); }  // the gradient of the logits
+  std::size_t saved_bytes() const override { return logits_ * sizeof(float); }  // the gradient of z
   std::size_t stored_count(int index) const override {
     return index == 0 ? product_.weight_floats() : Op::stored_count(index);
   }
@@ -68,14 +77,14 @@ class Head final : public Op {
                      carver.bytes(product_.workspace_bytes()));
     auto* rows =
         reinterpret_cast<RowResult*>(carver.bytes(static_cast<std::size_t>(batch()) * sizeof(RowResult)));
-    float* dy = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
+    float* dz = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
     const std::size_t valid = args.state->valid;
     const float scale = 1 / static_cast<float>(valid > 0 ? valid : 1);
     parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Share& share) {
       for (std::size_t n = share.begin; n < share.end; ++n) {
-        const std::size_t at = n * static_cast<std::size_t>(classes_);
-        float* gradient = dy == nullptr ? nullptr : dy + at;
-        rows[n] = softmax_row(floats(args.y) + at, classes_, args.labels[n], n < valid ? scale : 0, gradient);
+        const std::size_t at = n * static_cast<std::size_t>(head_.classes);
+        float* gradient = dz == nullptr ? nullptr : dz + at;
+        rows[n] = softmax_row(head_, floats(args.y) + at, args.labels[n], n < valid ? scale : 0, gradient);
       }
     });
     add_up(rows, *args.state);
@@ -94,10 +103,10 @@ class Head final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
-    const auto* dy = reinterpret_cast<const float*>(args.saved);
-    product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace,
+    const auto* dz = reinterpret_cast<const float*>(args.saved);
+    product_.backward(floats(args.x), dz, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace,
                       nullptr);
-    if (args.dx == nullptr || !masks_dx_) return;
+    if (args.dx == nullptr || !head_.masks_dx) return;
     parallel(inputs_, 4096, context_.threads, [&](const Share& share) {
       context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), share.begin, share.end);
     });
@@ -110,8 +119,7 @@ class Head final : public Op {
 
   const CpuContext& context_;
   CpuContext fp32_;  // of its products, in every precision
-  int classes_;
-  bool masks_dx_;
+  HeadDesc head_;
   std::size_t inputs_;
   std::size_t logits_;
   InnerProduct product_;

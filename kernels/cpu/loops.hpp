@@ -20,7 +20,8 @@ struct GatherLoop {
   Batching batching;
   std::uint64_t step;
   std::uint32_t valid;
-  std::size_t pixels;  // of one image, channels included
+  Shape stored, shape;  // of an image, and of the piece of it that is x
+  int top, left;        // where that piece begins
   float scale, shift;
   const std::uint8_t* images;
   const std::uint8_t* stored_labels;
@@ -84,6 +85,15 @@ struct UpdateLoop {
   float* slot1;
 };
 
+// Batch normalisation, and GELU behind it, of rows of `channels`. A tile is some rows that one inner loop goes
+// over: tables of `tile` floats repeat the channels' values, so that few channels fill whole vectors too.
+struct NormLoop {
+  std::size_t channels, tile;  // tile is a multiple of channels
+  bool gelu;
+  const float *mean, *scale, *gain, *offset;  // tables [tile]; scale = 1 / sqrt(var + epsilon)
+  float* sums;                                // scratch [2, tile]
+};
+
 struct DropoutLoop {
   float drop;
   std::uint32_t stream;
@@ -119,11 +129,23 @@ struct Loops {
   // Element-wise, over elements begin .. end - 1.
   void (*relu)(const float* x, float* y, std::size_t begin, std::size_t end);
   void (*relu_backward)(const float* y, const float* dy, float* dx, std::size_t begin, std::size_t end);
+  void (*gelu)(const float* x, float* y, std::size_t begin, std::size_t end);
+  void (*gelu_backward)(const float* x, const float* dy, float* dx, std::size_t begin, std::size_t end);
   void (*add)(const float* x, float* sum, std::size_t begin, std::size_t end);  // sum += x
   void (*dropout)(const DropoutLoop& loop, const float* x, float* y, std::uint8_t* kept, std::size_t begin,
                   std::size_t end);  // begin is a multiple of 4
   void (*dropout_backward)(float drop, const std::uint8_t* kept, const float* dy, float* dx,
                            std::size_t begin, std::size_t end);
+  // Over `count` elements of whole rows. sums [2, channels] are added to: of x - mean and its square; of the gradient g
+  // behind GELU and of g (x - mean) scale. norm_gradient writes g to dx unless it is null.
+  void (*norm_sums)(const NormLoop& loop, const float* x, std::size_t count, double* sums);
+  void (*norm)(const NormLoop& loop, const float* x, float* y, std::size_t count);
+  void (*norm_gradient)(const NormLoop& loop, const float* x, const float* dy, float* dx, std::size_t count,
+                        double* sums);
+  // dx = gain scale (dx - mean_g - mean_gx (x - mean) scale), tables [tile]
+  void (*norm_backward)(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x,
+                        float* dx, std::size_t count);
+  void (*muon_direction)(float momentum, const float* dw, float* v, float* u, std::size_t count);
   void (*update)(const UpdateLoop& loop, std::size_t begin, std::size_t end);
 };
 

@@ -1,6 +1,6 @@
-// The optimisers, one element at a time. The parameters of a network are one flat array cut into segments,
-// and an update is one pass over it: `UpdateStep` holds what is the same for every element of a step,
-// computed once. g is the gradient of the mean loss; weight decay adds decay * w to it (L2), except in AdamW,
+// The optimisers, one element at a time (Muon's is in muon.hpp). The parameters of a network are one flat
+// array cut into segments, and an update is one pass over it: `UpdateStep` holds what is the same for every
+// element of a step, computed once. g is the gradient of the mean loss; weight decay adds decay * w to it (L2), except in AdamW,
 // where it shrinks w by rate * decay beside the step (Loshchilov and Hutter 2019).
 #pragma once
 
@@ -12,24 +12,32 @@
 
 namespace trainer {
 
-enum class OptimizerKind : std::uint8_t { sgd, adam, adamw, adadelta };
+enum class OptimizerKind : std::uint8_t { sgd, adam, adamw, adadelta, muon };
 
 struct Optimizer {
   OptimizerKind kind = OptimizerKind::sgd;
-  Pieces momentum;         // sgd, by epoch; empty: none
+  Pieces momentum;         // sgd, muon, by epoch; empty: none
   bool nesterov = false;   // sgd
   bool unit_gain = false;  // sgd: v = m v + (1 - m) g instead of v = m v + g (CNTK)
   float beta1 = 0.9F;      // adam, adamw
   float beta2 = 0.999F;
   float rho = 0.9F;  // adadelta
   float epsilon = 1e-8F;
+  int passes = 5;  // muon: of the Newton-Schulz iteration (muon.hpp)
 };
+
+// Whether it updates whole matrices (muon.hpp) and not one element at a time.
+HOST_DEVICE bool takes_matrices(const Optimizer& o) {
+  return o.kind == OptimizerKind::muon;
+}
 
 // Values per parameter that the optimiser keeps from step to step.
 HOST_DEVICE int optimizer_slots(const Optimizer& o) {
   if (o.kind == OptimizerKind::sgd) return o.momentum.count > 0 ? 1 : 0;
-  return 2;
+  return o.kind == OptimizerKind::muon ? 1 : 2;
 }
+
+constexpr int kMostOptimizers = 4;  // of one network: a step's kernels take them as arguments
 
 // A run of parameters that learn alike.
 struct Segment {
@@ -38,6 +46,7 @@ struct Segment {
   float rate_factor = 1;
   float decay = 0;
   bool cast_gradient = false;  // its dw is stored in the maps' element type
+  std::uint32_t optimizer = 0;  // which of UpdateArgs::optimizers
 };
 
 struct UpdateStep {
@@ -52,7 +61,7 @@ HOST_DEVICE UpdateStep update_step(const Optimizer& o, const Schedule& s, std::u
                                    std::uint64_t epoch) {
   UpdateStep u;
   u.rate = learning_rate(s, step, epoch);
-  if (o.kind == OptimizerKind::sgd && o.momentum.count > 0) {
+  if (o.momentum.count > 0) {
     u.momentum = piece_at(o.momentum, epoch);
     u.gain = o.unit_gain ? 1 - u.momentum : 1;
   }

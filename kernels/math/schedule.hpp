@@ -18,6 +18,7 @@ enum class ScheduleKind : std::uint8_t {
   one_cycle,    // cosine up from rate / start_divisor, then cosine down to that / end_divisor (Smith 2018, as
                 // in PyTorch)
   cosine,       // rate * (end + (1 - end) * (1 + cos(pi * step / steps)) / 2)  (Loshchilov and Hutter 2017)
+  linear,       // straight up from rate * start over the warm-up, then straight down towards rate * end
 };
 
 // A value that changes at given epochs: value[i] holds from epoch from[i] on; from[0] is 0.
@@ -43,10 +44,11 @@ struct Schedule {
   float decay = 1;      // exponential
   float gamma = 0;      // inverse
   float power = 0;      // inverse
-  float warmup = 0.3F;  // one_cycle: share of the steps that go up
+  float warmup = 0.3F;  // one_cycle, linear: share of the steps that go up
   float start_divisor = 25;
   float end_divisor = 1e4F;
-  float end = 0;            // cosine: last rate as a share of `rate`
+  float start = 0;          // linear: first rate as a share of `rate`
+  float end = 0;            // cosine, linear: last rate as a share of `rate`
   std::uint64_t steps = 0;  // of the whole run
 };
 
@@ -64,6 +66,15 @@ HOST_DEVICE double one_cycle_rate(const Schedule& s, std::uint64_t step) {
   const double now = static_cast<double>(step) < last ? static_cast<double>(step) : last;
   if (now <= peak_at) return cosine_between(start, s.rate, peak_at > 0 ? now / peak_at : 1);
   return cosine_between(s.rate, end, last > peak_at ? (now - peak_at) / (last - peak_at) : 1);
+}
+
+// At the middle of the step, so that neither end is quite reached.
+HOST_DEVICE double linear_rate(const Schedule& s, std::uint64_t step) {
+  const double u = s.steps > 0 ? (static_cast<double>(step) + 0.5) / static_cast<double>(s.steps) : 0;
+  const double warmup = s.warmup;
+  if (u < warmup) return s.rate * (s.start + (1 - static_cast<double>(s.start)) * u / warmup);
+  const double left = u < 1 ? (1 - u) / (1 - warmup) : 0;
+  return s.rate * (s.end + (1 - static_cast<double>(s.end)) * left);
 }
 
 HOST_DEVICE float learning_rate(const Schedule& s, std::uint64_t step, std::uint64_t epoch) {
@@ -84,6 +95,8 @@ HOST_DEVICE float learning_rate(const Schedule& s, std::uint64_t step, std::uint
       const double u = s.steps > 0 ? static_cast<double>(step) / static_cast<double>(s.steps) : 0;
       return static_cast<float>(cosine_between(rate, rate * s.end, u < 1 ? u : 1));
     }
+    case ScheduleKind::linear:
+      return static_cast<float>(linear_rate(s, step));
   }
   return s.rate;
 }

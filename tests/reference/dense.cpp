@@ -84,27 +84,44 @@ void dense_backward(const DenseDesc& desc, Tensors& t) {
   product_backward(p, g, t);
 }
 
+namespace {
+
+// The share of the target that lies on class k.
+double target(const HeadDesc& desc, const Tensors& t, int label, int k) {
+  const double smoothing = t.mode == Mode::training ? desc.label_smoothing : 0;
+  return smoothing / desc.classes + (k == label ? 1 - smoothing : 0);
+}
+
+Values logits(const HeadDesc& desc, const Tensors& t) {
+  Values y = product(product_of(desc, t), t);
+  for (double& value : y) value *= desc.logit_scale;
+  return y;
+}
+
+}  // namespace
+
 void head_forward(const HeadDesc& desc, Tensors& t) {
-  t.y = product(product_of(desc, t), t);
+  t.y = logits(desc, t);
   t.loss = 0;
   t.hits = 0;
   for (int n = 0; n < t.valid; ++n) {
     const double* row = &t.y[static_cast<std::size_t>(n) * desc.classes];
     const int label = t.labels[static_cast<std::size_t>(n)];
-    t.loss += log_sum_exp(row, desc.classes) - row[label];
+    const double norm = log_sum_exp(row, desc.classes);
+    for (int k = 0; k < desc.classes; ++k) t.loss += target(desc, t, label, k) * (norm - row[k]);
     if (std::max_element(row, row + desc.classes) - row == label) ++t.hits;
   }
 }
 
 void head_backward(const HeadDesc& desc, Tensors& t) {
   const Product p = product_of(desc, t);
-  Values g = product(p, t);
+  Values g = logits(desc, t);
   for (int n = 0; n < t.batch; ++n) {
     double* row = &g[static_cast<std::size_t>(n) * desc.classes];
     const double norm = log_sum_exp(row, desc.classes);
     for (int k = 0; k < desc.classes; ++k) {
-      const double target = k == t.labels[static_cast<std::size_t>(n)] ? 1 : 0;
-      row[k] = n < t.valid ? (std::exp(row[k] - norm) - target) / t.valid : 0;
+      const double share = target(desc, t, t.labels[static_cast<std::size_t>(n)], k);
+      row[k] = n < t.valid ? desc.logit_scale * (std::exp(row[k] - norm) - share) / t.valid : 0;
     }
   }
   product_backward(p, g, t);

@@ -1,4 +1,4 @@
-// The ops that keep their shape (ReLU, dropout, batch normalisation), and the choice of an op by its kind.
+// The ops that keep their shape (ReLU, GELU, dropout, batch normalisation), and the choice of an op by its kind.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -54,6 +54,31 @@ void relu_backward(const ReluDesc&, Tensors& t) {
   for (std::size_t i = 0; i < t.x.size(); ++i) t.dx[i] = t.x[i] > 0 ? t.dy[i] : 0;
 }
 
+namespace {
+
+constexpr double kGeluScale = 0.79788456080286535588;  // sqrt(2 / pi)
+
+double gelu(double x) {
+  return x / 2 * (1 + std::tanh(kGeluScale * (x + 0.044715 * x * x * x)));
+}
+
+double gelu_slope(double x) {
+  const double t = std::tanh(kGeluScale * (x + 0.044715 * x * x * x));
+  return (1 + t) / 2 + x / 2 * (1 - t * t) * kGeluScale * (1 + 3 * 0.044715 * x * x);
+}
+
+}  // namespace
+
+void gelu_forward(const GeluDesc&, Tensors& t) {
+  t.y = t.x;
+  for (double& value : t.y) value = gelu(value);
+}
+
+void gelu_backward(const GeluDesc&, Tensors& t) {
+  t.dx.resize(t.x.size());
+  for (std::size_t i = 0; i < t.x.size(); ++i) t.dx[i] = t.dy[i] * gelu_slope(t.x[i]);
+}
+
 void dropout_forward(const DropoutDesc& desc, Tensors& t) {
   t.y.resize(t.x.size());
   for (std::size_t i = 0; i < t.x.size(); ++i) t.y[i] = t.x[i] * kept(desc, t, i);
@@ -64,47 +89,76 @@ void dropout_backward(const DropoutDesc& desc, Tensors& t) {
   for (std::size_t i = 0; i < t.x.size(); ++i) t.dx[i] = t.dy[i] * kept(desc, t, i);
 }
 
+namespace {
+
+// The parameters of a batch normalisation, which may have no gain.
+struct NormParameters {
+  const Values* gain;  // null: 1
+  Values& offset;
+  Values& running_mean;
+  Values& running_variance;
+
+  NormParameters(const BatchNormDesc& desc, Tensors& t)
+      : gain(desc.gain ? &t.parameters[0] : nullptr),
+        offset(t.parameters[desc.gain ? 1 : 0]),
+        running_mean(t.parameters[desc.gain ? 2 : 1]),
+        running_variance(t.parameters[desc.gain ? 3 : 2]) {}
+
+  double gain_of(std::size_t c) const { return gain == nullptr ? 1 : (*gain)[c]; }
+};
+
+}  // namespace
+
 void batch_norm_forward(const BatchNormDesc& desc, Tensors& t) {
+  const NormParameters parameters(desc, t);
   const double momentum = desc.momentum;
+  const auto channels = static_cast<std::size_t>(desc.in.c);
   t.y.resize(t.x.size());
-  for (int c = 0; c < desc.in.c; ++c) {
-    double& running_mean = t.parameters[2][static_cast<std::size_t>(c)];
-    double& running_variance = t.parameters[3][static_cast<std::size_t>(c)];
+  for (std::size_t c = 0; c < channels; ++c) {
+    double& running_mean = parameters.running_mean[c];
+    double& running_variance = parameters.running_variance[c];
     Moments m{running_mean, running_variance, 0};
     if (t.mode == Mode::training) {
-      m = moments(desc.in, t, c);
+      m = moments(desc.in, t, static_cast<int>(c));
       const double unbiased = m.count > 1 ? m.variance * m.count / (m.count - 1) : m.variance;
       running_mean = (1 - momentum) * running_mean + momentum * m.mean;
       running_variance = (1 - momentum) * running_variance + momentum * unbiased;
     }
     const double deviation = std::sqrt(m.variance + static_cast<double>(desc.epsilon));
-    for (std::size_t i = c; i < t.x.size(); i += static_cast<std::size_t>(desc.in.c)) {
-      t.y[i] = t.parameters[0][static_cast<std::size_t>(c)] * (t.x[i] - m.mean) / deviation +
-               t.parameters[1][static_cast<std::size_t>(c)];
+    for (std::size_t i = c; i < t.x.size(); i += channels) {
+      const double u = parameters.gain_of(c) * (t.x[i] - m.mean) / deviation + parameters.offset[c];
+      t.y[i] = desc.gelu ? gelu(u) : u;
     }
   }
 }
 
-// With u = (x - mean) / deviation: dx = gain / deviation (dy - mean(dy) - u mean(dy u)), dgain = sum(dy u),
-// doffset = sum(dy), all over the valid rows  (Ioffe and Szegedy 2015)
+// With xh = (x - mean) / deviation and g the gradient of gain xh + offset: dx = gain / deviation (g - mean(g) -
+// xh mean(g xh)), dgain = sum(g xh), doffset = sum(g), all over the valid rows  (Ioffe and Szegedy 2015)
 void batch_norm_backward(const BatchNormDesc& desc, Tensors& t) {
+  const NormParameters parameters(desc, t);
   const auto channels = static_cast<std::size_t>(desc.in.c);
   const std::size_t end = t.valid * desc.in.size();
   t.dx.assign(t.x.size(), 0);
-  t.gradients.assign(2, Values(channels, 0));
+  t.gradients.assign(desc.gain ? 2 : 1, Values(channels, 0));
   for (std::size_t c = 0; c < channels; ++c) {
     const Moments m = moments(desc.in, t, static_cast<int>(c));
     const double deviation = std::sqrt(m.variance + static_cast<double>(desc.epsilon));
-    double& dgain = t.gradients[0][c];
-    double& doffset = t.gradients[1][c];
+    const double gain = parameters.gain_of(c);
+    const auto normal = [&](std::size_t i) { return (t.x[i] - m.mean) / deviation; };
+    const auto slope = [&](std::size_t i) {
+      return t.dy[i] * (desc.gelu ? gelu_slope(gain * normal(i) + parameters.offset[c]) : 1);
+    };
+    double dgain = 0;
+    double doffset = 0;
     for (std::size_t i = c; i < end; i += channels) {
-      dgain += t.dy[i] * (t.x[i] - m.mean) / deviation;
-      doffset += t.dy[i];
+      dgain += slope(i) * normal(i);
+      doffset += slope(i);
     }
     for (std::size_t i = c; i < end; i += channels) {
-      const double u = (t.x[i] - m.mean) / deviation;
-      t.dx[i] = t.parameters[0][c] / deviation * (t.dy[i] - doffset / m.count - u * dgain / m.count);
+      t.dx[i] = gain / deviation * (slope(i) - doffset / m.count - normal(i) * dgain / m.count);
     }
+    if (desc.gain) t.gradients[0][c] = dgain;
+    t.gradients.back()[c] = doffset;
   }
 }
 
@@ -118,6 +172,7 @@ struct Forward {
   void operator()(const MaxPoolDesc& d) const { max_pool_forward(d, t); }
   void operator()(const AvgPoolDesc& d) const { avg_pool_forward(d, t); }
   void operator()(const ReluDesc& d) const { relu_forward(d, t); }
+  void operator()(const GeluDesc& d) const { gelu_forward(d, t); }
   void operator()(const DropoutDesc& d) const { dropout_forward(d, t); }
   void operator()(const BatchNormDesc& d) const { batch_norm_forward(d, t); }
 };
@@ -130,6 +185,7 @@ struct Backward {
   void operator()(const MaxPoolDesc& d) const { max_pool_backward(d, t); }
   void operator()(const AvgPoolDesc& d) const { avg_pool_backward(d, t); }
   void operator()(const ReluDesc& d) const { relu_backward(d, t); }
+  void operator()(const GeluDesc& d) const { gelu_backward(d, t); }
   void operator()(const DropoutDesc& d) const { dropout_backward(d, t); }
   void operator()(const BatchNormDesc& d) const { batch_norm_backward(d, t); }
 };

@@ -55,6 +55,8 @@ void avg_pool_forward(const AvgPoolDesc& desc, Tensors& t);
 void avg_pool_backward(const AvgPoolDesc& desc, Tensors& t);
 void relu_forward(const ReluDesc& desc, Tensors& t);
 void relu_backward(const ReluDesc& desc, Tensors& t);
+void gelu_forward(const GeluDesc& desc, Tensors& t);
+void gelu_backward(const GeluDesc& desc, Tensors& t);
 void dropout_forward(const DropoutDesc& desc, Tensors& t);
 void dropout_backward(const DropoutDesc& desc, Tensors& t);
 void batch_norm_forward(const BatchNormDesc& desc, Tensors& t);

@@ -1,5 +1,6 @@
 #include "tests/reference/training.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -114,6 +115,12 @@ double learning_rate(const Schedule& s, std::uint64_t step, std::uint64_t epoch)
       const double lowest = rate * s.end;
       return lowest + (rate - lowest) * (1 + std::cos(kPi * now / static_cast<double>(s.steps))) / 2;
     }
+    case ScheduleKind::linear: {
+      const double u = (now + 0.5) / static_cast<double>(s.steps);
+      const double up = s.warmup;
+      return u < up ? rate * (s.start + (1 - s.start) * u / up)
+                    : rate * (s.end + (1 - s.end) * (1 - u) / (1 - up));
+    }
   }
   return 0;
 }
@@ -135,9 +142,64 @@ void update(const Optimizer& optimizer, const Schedule& schedule, const std::vec
         case OptimizerKind::adadelta:
           adadelta(optimizer, r, dw[i], learner.w[i], learner.slot0[i], learner.slot1[i]);
           break;
+        case OptimizerKind::muon:
+          break;  // update_matrix
       }
     }
   }
+}
+
+namespace {
+
+// a [m, k] times b [k, n]
+Values times(const Values& a, const Values& b, int m, int k, int n) {
+  Values c(static_cast<std::size_t>(m) * n, 0);
+  for (int i = 0; i < m; ++i) {
+    for (int l = 0; l < k; ++l) {
+      for (int j = 0; j < n; ++j) c[i * n + j] += a[i * k + l] * b[l * n + j];
+    }
+  }
+  return c;
+}
+
+Values transposed(const Values& a, int rows, int columns) {
+  Values t(a.size());
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < columns; ++j) t[j * rows + i] = a[i * columns + j];
+  }
+  return t;
+}
+
+}  // namespace
+
+Values newton_schulz(Values u, int rows, int columns, int passes) {
+  if (rows > columns) return transposed(newton_schulz(transposed(u, rows, columns), columns, rows, passes), columns, rows);
+  double squares = 0;
+  for (const double value : u) squares += value * value;
+  for (double& value : u) value /= std::sqrt(squares) + 1e-7;
+  for (int i = 0; i < passes; ++i) {
+    const Values a = times(u, transposed(u, rows, columns), rows, columns, rows);
+    Values b = times(a, a, rows, rows, rows);
+    for (std::size_t j = 0; j < a.size(); ++j) b[j] = -4.7750 * a[j] + 2.0315 * b[j];
+    const Values turned = times(b, u, rows, rows, columns);
+    for (std::size_t j = 0; j < u.size(); ++j) u[j] = 3.4445 * u[j] + turned[j];
+  }
+  return u;
+}
+
+void update_matrix(const Optimizer& optimizer, const Schedule& schedule, const Matrix& matrix,
+                   std::uint64_t step, std::uint64_t epoch, const Values& dw, Learner& learner) {
+  const double rate = reference::learning_rate(schedule, step, epoch) * matrix.rate_factor;
+  const double momentum = value_at(optimizer.momentum, epoch);
+  Values u = dw;
+  for (std::size_t i = 0; i < u.size(); ++i) {
+    learner.slot0[i] = momentum * learner.slot0[i] + dw[i];
+    u[i] = dw[i] + momentum * learner.slot0[i];
+  }
+  const Values x = newton_schulz(u, matrix.rows, matrix.columns, optimizer.passes);
+  const double factor = std::sqrt(std::max(1.0, static_cast<double>(matrix.rows) / matrix.columns));
+  for (std::size_t i = 0; i < x.size(); ++i)
+    learner.w[i] -= rate * (matrix.decay * learner.w[i] + factor * x[i]);
 }
 
 }  // namespace trainer::reference

@@ -34,4 +34,17 @@ struct Learner {
 void update(const Optimizer& optimizer, const Schedule& schedule, const std::vector<Segment>& segments,
             std::uint64_t step, std::uint64_t epoch, const Values& dw, Learner& learner);
 
+// One step of Muon on a matrix, row by row.
+struct Matrix {
+  int rows = 0;
+  int columns = 0;
+  double rate_factor = 1;
+  double decay = 0;
+};
+void update_matrix(const Optimizer& optimizer, const Schedule& schedule, const Matrix& matrix,
+                   std::uint64_t step, std::uint64_t epoch, const Values& dw, Learner& learner);
+
+// What is left of u [rows, columns] after so many passes of Newton and Schulz.
+Values newton_schulz(Values u, int rows, int columns, int passes);
+
 }  // namespace trainer::reference

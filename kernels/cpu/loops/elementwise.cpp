@@ -4,22 +4,31 @@
 
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
+#include "kernels/math/gelu.hpp"
+#include "kernels/math/muon.hpp"
 #include "kernels/math/philox.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
 void gather(const GatherLoop& loop, std::size_t begin, std::size_t end) {
+  const auto channels = static_cast<std::size_t>(loop.shape.c);
+  const std::size_t stride = static_cast<std::size_t>(loop.stored.w) * channels;
+  const std::size_t corner = static_cast<std::size_t>(loop.top) * stride + loop.left * channels;
+  const bool whole = loop.shape == loop.stored;  // one long line
+  const std::size_t lines = whole ? 1 : static_cast<std::size_t>(loop.shape.h);
+  const std::size_t length = loop.shape.size() / lines;
   for (std::size_t row = begin; row < end; ++row) {
-    float* __restrict x = loop.x + row * loop.pixels;
+    float* __restrict x = loop.x + row * loop.shape.size();
     if (row >= loop.valid) {
-      for (std::size_t i = 0; i < loop.pixels; ++i) x[i] = 0;
+      for (std::size_t i = 0; i < loop.shape.size(); ++i) x[i] = 0;
       loop.labels[row] = 0;
       continue;
     }
     const std::size_t image = image_of(loop.batching, loop.step, static_cast<std::uint32_t>(row));
-    const std::uint8_t* __restrict pixels = loop.images + image * loop.pixels;
-    for (std::size_t i = 0; i < loop.pixels; ++i)
-      x[i] = static_cast<float>(pixels[i]) * loop.scale + loop.shift;
+    const std::uint8_t* __restrict pixels = loop.images + image * loop.stored.size() + corner;
+    for (std::size_t line = 0; line < lines; ++line, x += length, pixels += stride) {
+      for (std::size_t i = 0; i < length; ++i) x[i] = static_cast<float>(pixels[i]) * loop.scale + loop.shift;
+    }
     loop.labels[row] = loop.stored_labels[image];
   }
 }
@@ -32,6 +41,15 @@ void relu(const float* x, float* y, std::size_t begin, std::size_t end) {
 void relu_backward(const float* __restrict y, const float* __restrict dy, float* __restrict dx,
                    std::size_t begin, std::size_t end) {
   for (std::size_t i = begin; i < end; ++i) dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+void gelu(const float* __restrict x, float* __restrict y, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) y[i] = trainer::gelu(x[i]);
+}
+
+void gelu_backward(const float* __restrict x, const float* __restrict dy, float* __restrict dx,
+                   std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) dx[i] = dy[i] * gelu_derivative(x[i]);
 }
 
 void add(const float* __restrict x, float* __restrict sum, std::size_t begin, std::size_t end) {
@@ -166,6 +184,11 @@ void update_adadelta(const UpdateLoop& loop, std::size_t begin, std::size_t end)
 
 }  // namespace
 
+void muon_direction(float momentum, const float* __restrict dw, float* __restrict v, float* __restrict u,
+                    std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) u[i] = trainer::muon_direction(momentum, dw[i], v[i]);
+}
+
 void update(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
   switch (loop.optimizer.kind) {
     case OptimizerKind::sgd:
@@ -175,6 +198,8 @@ void update(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
       return update_adam(loop, begin, end);
     case OptimizerKind::adadelta:
       return update_adadelta(loop, begin, end);
+    case OptimizerKind::muon:
+      return;  // takes matrices
   }
 }
 

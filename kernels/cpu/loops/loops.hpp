@@ -22,6 +22,15 @@ void winner_data(const WinnerLoop& loop, WinnerLists& lists, const float* w, con
                  const std::uint8_t* winner, float* dx);
 void relu(const float* x, float* y, std::size_t begin, std::size_t end);
 void relu_backward(const float* y, const float* dy, float* dx, std::size_t begin, std::size_t end);
+void gelu(const float* x, float* y, std::size_t begin, std::size_t end);
+void gelu_backward(const float* x, const float* dy, float* dx, std::size_t begin, std::size_t end);
+void norm_sums(const NormLoop& loop, const float* x, std::size_t count, double* sums);
+void norm(const NormLoop& loop, const float* x, float* y, std::size_t count);
+void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float* dx, std::size_t count,
+                   double* sums);
+void norm_backward(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x, float* dx,
+                   std::size_t count);
+void muon_direction(float momentum, const float* dw, float* v, float* u, std::size_t count);
 void add(const float* x, float* sum, std::size_t begin, std::size_t end);
 void dropout(const DropoutLoop& loop, const float* x, float* y, std::uint8_t* kept, std::size_t begin,
              std::size_t end);

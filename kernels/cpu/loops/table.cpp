@@ -18,9 +18,16 @@ const Loops& table() {
       .winner_data = winner_data,
       .relu = relu,
       .relu_backward = relu_backward,
+      .gelu = gelu,
+      .gelu_backward = gelu_backward,
       .add = add,
       .dropout = dropout,
       .dropout_backward = dropout_backward,
+      .norm_sums = norm_sums,
+      .norm = norm,
+      .norm_gradient = norm_gradient,
+      .norm_backward = norm_backward,
+      .muon_direction = muon_direction,
       .update = update,
   };
   return kTable;

@@ -1,0 +1,111 @@
+// Batch normalisation, a tile at a time: the inner loops have no remainder but in the last tile. Sums are taken
+// in floats over a few tiles and in double beyond.
+#include "kernels/cpu/loops/loops.hpp"
+#include "kernels/math/gelu.hpp"
+
+namespace trainer::cpu::TRAINER_LOOPS {
+
+namespace {
+
+constexpr std::size_t kTilesOfAFloat = 32;
+
+// Adds the tile's two rows of sums to the channels', and clears them.
+void fold(const NormLoop& loop, double* sums) {
+  for (std::size_t first = 0; first < loop.tile; first += loop.channels) {
+    for (std::size_t c = 0; c < loop.channels; ++c) {
+      sums[c] += loop.sums[first + c];
+      sums[loop.channels + c] += loop.sums[loop.tile + first + c];
+    }
+  }
+  for (std::size_t i = 0; i < 2 * loop.tile; ++i) loop.sums[i] = 0;
+}
+
+// Calls body(first element, elements) a tile; folds the sums that it left.
+template <typename Body>
+HOST_DEVICE void sum_tiles(const NormLoop& loop, std::size_t count, double* sums, const Body& body) {
+  for (std::size_t i = 0; i < 2 * loop.tile; ++i) loop.sums[i] = 0;
+  std::size_t tiles = 0;
+  for (std::size_t at = 0; at < count; at += loop.tile) {
+    body(at, count - at < loop.tile ? count - at : loop.tile);
+    if (++tiles % kTilesOfAFloat == 0) fold(loop, sums);
+  }
+  fold(loop, sums);
+}
+
+template <bool kGelu, bool kKeep>
+void gradient_sums(const NormLoop& loop, const float* x, const float* dy, float* dx, std::size_t count,
+                   double* sums) {
+  sum_tiles(loop, count, sums, [&](std::size_t at, std::size_t length) {
+    const float* __restrict from = x + at;
+    const float* __restrict above = dy + at;
+    float* __restrict to = dx + (kKeep ? at : 0);
+    float* __restrict first = loop.sums;
+    float* __restrict second = loop.sums + loop.tile;
+    for (std::size_t i = 0; i < length; ++i) {
+      const float xh = (from[i] - loop.mean[i]) * loop.scale[i];
+      float g = above[i];
+      if constexpr (kGelu) g *= gelu_derivative(xh * loop.gain[i] + loop.offset[i]);
+      first[i] += g;
+      second[i] += g * xh;
+      if constexpr (kKeep) to[i] = g;
+    }
+  });
+}
+
+template <bool kGelu>
+void normalize(const NormLoop& loop, const float* x, float* y, std::size_t count) {
+  for (std::size_t at = 0; at < count; at += loop.tile) {
+    const std::size_t length = count - at < loop.tile ? count - at : loop.tile;
+    const float* __restrict from = x + at;
+    float* __restrict to = y + at;
+    for (std::size_t i = 0; i < length; ++i) {
+      const float u = (from[i] - loop.mean[i]) * loop.scale[i] * loop.gain[i] + loop.offset[i];
+      to[i] = kGelu ? trainer::gelu(u) : u;
+    }
+  }
+}
+
+}  // namespace
+
+void norm_sums(const NormLoop& loop, const float* x, std::size_t count, double* sums) {
+  sum_tiles(loop, count, sums, [&](std::size_t at, std::size_t length) {
+    const float* __restrict from = x + at;
+    float* __restrict first = loop.sums;
+    float* __restrict second = loop.sums + loop.tile;
+    for (std::size_t i = 0; i < length; ++i) {
+      const float d = from[i] - loop.mean[i];
+      first[i] += d;
+      second[i] += d * d;
+    }
+  });
+}
+
+void norm(const NormLoop& loop, const float* x, float* y, std::size_t count) {
+  loop.gelu ? normalize<true>(loop, x, y, count) : normalize<false>(loop, x, y, count);
+}
+
+void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float* dx, std::size_t count,
+                   double* sums) {
+  if (loop.gelu) {
+    dx != nullptr ? gradient_sums<true, true>(loop, x, dy, dx, count, sums)
+                  : gradient_sums<true, false>(loop, x, dy, dx, count, sums);
+  } else {
+    dx != nullptr ? gradient_sums<false, true>(loop, x, dy, dx, count, sums)
+                  : gradient_sums<false, false>(loop, x, dy, dx, count, sums);
+  }
+}
+
+void norm_backward(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x, float* dx,
+                   std::size_t count) {
+  for (std::size_t at = 0; at < count; at += loop.tile) {
+    const std::size_t length = count - at < loop.tile ? count - at : loop.tile;
+    const float* __restrict from = x + at;
+    float* __restrict to = dx + at;
+    for (std::size_t i = 0; i < length; ++i) {
+      const float xh = (from[i] - loop.mean[i]) * loop.scale[i];
+      to[i] = loop.gain[i] * loop.scale[i] * (to[i] - mean_g[i] - xh * mean_gx[i]);
+    }
+  }
+}
+
+}  // namespace trainer::cpu::TRAINER_LOOPS
