@@ -32,6 +32,7 @@ Command add_models(CLI::App& app, const Environment& environment);
 Command add_devices(CLI::App& app, const Environment& environment);
 Command add_doctor(CLI::App& app, const Environment& environment);
 Command add_bench(CLI::App& app, const Environment& environment);
+Command add_sprint(CLI::App& app, const Environment& environment);
 Command add_runs(CLI::App& app, const Environment& environment);
 Command add_target(CLI::App& app, const Environment& environment);
 Command add_prepare(CLI::App& app, const Environment& environment);
@@ -43,10 +44,10 @@ std::vector<std::string> before_submitted(std::vector<std::string> arguments);
 class Commands {
  public:
   Commands(CLI::App& app, const Environment& environment)
-      : all_{add_train(app, environment),   add_eval(app, environment),    add_predict(app, environment),
-             add_models(app, environment),  add_devices(app, environment), add_bench(app, environment),
-             add_doctor(app, environment),  add_runs(app, environment),    add_target(app, environment),
-             add_prepare(app, environment), add_submit(app, environment)} {}
+      : all_{add_train(app, environment),  add_eval(app, environment),    add_predict(app, environment),
+             add_models(app, environment), add_devices(app, environment), add_bench(app, environment),
+             add_sprint(app, environment), add_doctor(app, environment),  add_runs(app, environment),
+             add_target(app, environment), add_prepare(app, environment), add_submit(app, environment)} {}
 
   // `arguments` (argv) without the program's name, and with what `train --config FILE` says put in front of
   // train's own.
