@@ -4,9 +4,11 @@ trainer_add_test(NAME trainer_test
   LIBRARIES trainer_core)
 trainer_add_test(NAME program_test
   SOURCES bench_compare_test.cpp bench_test.cpp checkpoint_test.cpp command_line_test.cpp data_sets_test.cpp
-          interruption_test.cpp loop_reference_test.cpp loop_test.cpp openmp_environment_test.cpp output_test.cpp
+          double_network.cpp interruption_test.cpp loop_reference_test.cpp loop_test.cpp openmp_environment_test.cpp output_test.cpp
           precision_test.cpp predict_test.cpp profile_test.cpp
   LIBRARIES trainer_core reference)
+trainer_add_test(NAME sprint_test SOURCES double_network.cpp sprint_parity_test.cpp sprint_test.cpp
+                 LIBRARIES trainer_core reference)
 trainer_add_test(NAME inside_container_test SOURCES inside_container_test.cpp LIBRARIES trainer_core)
 trainer_add_test(NAME documents_test SOURCES documents_test.cpp LIBRARIES documents)
 trainer_add_test(NAME runs_test
@@ -29,6 +31,6 @@ if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   target_sources(doctor_test PRIVATE doctor_gpu_test.cpp)
   add_dependencies(gpu_program_test trainer)
 endif()
-foreach(test program_test inside_container_test runs_test doctor_test report_test remote_test mnist_test)
+foreach(test program_test sprint_test inside_container_test runs_test doctor_test report_test remote_test mnist_test)
   add_dependencies(${test} trainer)
 endforeach()

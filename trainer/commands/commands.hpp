@@ -17,6 +17,9 @@ using CommandAction = std::function<int()>;
 // The program's command line before its commands are added.
 std::unique_ptr<CLI::App> make_app();
 
+// A validator for numbers without a sign: reading one takes -3 for 2^64 - 3.
+std::string no_minus(const std::string& text);
+
 // Each adds its subcommand to `app` and gives what to call if it was the one. The environment outlives the
 // actions.
 struct Command {

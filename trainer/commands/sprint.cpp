@@ -81,6 +81,16 @@ class SprintCommand {
 
   int run() {
     open_folder();
+    try {
+      return run_seeds();
+    } catch (const std::exception& error) {
+      record_failure(error.what());
+      throw;
+    }
+  }
+
+ private:
+  int run_seeds() {
     print_head();
     if (!arguments_.no_process) report_.process_seconds = time_process();
     Sprint sprint(setup_, *device_.backend);
@@ -94,10 +104,9 @@ class SprintCommand {
     return 0;
   }
 
- private:
   void open_folder() {
     if (arguments_.no_save) return;
-    NewRun run{setup_.spec.name + "-sprint", arguments_.first_seed, std::time(nullptr), std::nullopt};
+    NewRun run{fmt::format("{}-x{}", setup_.spec.name, arguments_.seeds), arguments_.first_seed, std::time(nullptr), std::nullopt};
     if (!arguments_.out.empty()) run.out = arguments_.out;
     folder_.emplace(RunFolder::create(run, environment_.runs));
     metrics_.emplace(folder_->file(kMetricsName));
@@ -160,7 +169,7 @@ class SprintCommand {
   void finish(const Sprint& sprint) {
     console_.clear_progress();
     if (report_.seeds.empty()) return;
-    close_record(sprint);
+    save(sprint);
     console_.result(sprint_text(report_));
     if (folder_) console_.line(fmt::format("{:<14}{}", "results", folder_->path().string()));
     ordered_json event{{"event", "end"}};
@@ -168,15 +177,30 @@ class SprintCommand {
     console_.json(event);
   }
 
-  void close_record(const Sprint& sprint) {
+  void save(const Sprint& sprint) {
     if (!folder_) return;
     save_network(folder_->file(kModelName), setup_, sprint.network(), info_, nullptr);  // of the last seed
-    record_.status = report_.stopped ? RunStatus::kStopped : RunStatus::kFinished;
-    record_.reason = report_.stopped ? "a signal" : "all seeds done";
+    record_.results["sprint"] = sprint_json(report_);
+    close_record(report_.stopped ? RunStatus::kStopped : RunStatus::kFinished,
+                 report_.stopped ? "by a signal" : "all seeds done");
+  }
+
+  void close_record(RunStatus status, const std::string& reason) {
+    record_.status = status;
+    record_.reason = reason;
     record_.ended = iso_time(std::time(nullptr));
     record_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    record_.results["sprint"] = sprint_json(report_);
     write_run_record(folder_->file(kRunRecordName), record_);
+  }
+
+  // The error that is on its way matters more than one of writing it down.
+  void record_failure(const std::string& reason) {
+    if (!folder_) return;
+    try {
+      close_record(RunStatus::kFailed, reason);
+    } catch (const std::exception& error) {
+      console_.warning(fmt::format("the run's record could not be closed: {}", error.what()));
+    }
   }
 
   Clock::time_point start_ = Clock::now();
@@ -205,7 +229,9 @@ Command add_sprint(CLI::App& app, const Environment& environment) {
   sprint_app->add_option("--seeds", arguments->seeds, "trainings from scratch, each with a seed of its own")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
-  sprint_app->add_option("--first-seed", arguments->first_seed, "the others follow it")->capture_default_str();
+  sprint_app->add_option("--first-seed", arguments->first_seed, "the others follow it")
+      ->check(CLI::Validator(no_minus, ""))
+      ->capture_default_str();
   sprint_app->add_option("--target", arguments->target, "mean accuracy that counts as reached, 99 or 0.99")
       ->capture_default_str();
   sprint_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
@@ -214,7 +240,7 @@ Command add_sprint(CLI::App& app, const Environment& environment) {
   sprint_app->add_option("--data", arguments->data,
                          "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
   sprint_app->add_option("--out", arguments->out,
-                         "folder of the record and the last seed's weights [runs/<date-time>-<model>-sprint-<seed>]");
+                         "folder of the record and the last seed's weights [runs/<date-time>-<model>-x<seeds>-<first seed>]");
   sprint_app->add_flag("--no-save", arguments->no_save, "write nothing [off]");
   sprint_app->add_flag("--no-process", arguments->no_process,
                        "do not time a process of its own for one seed first [off]");
