@@ -1,6 +1,7 @@
 // What a GPU would punish, or let pass in silence, the emulated CUDA finds: barriers and shuffles that not
 // all come to, memory that nobody wrote or that is another's, results that depend on the order of threads.
 #include <cmath>
+#include <cooperative_groups.h>
 #include <cstddef>
 #include <cstdio>
 #include <utility>
@@ -77,6 +78,27 @@ __global__ void trap_in_thread_3(int* out) {
   if (threadIdx.x == 3) __trap();
 }
 
+__global__ void wait_for_grid(int* out, unsigned leaver) {
+  if (blockIdx.x == leaver) return;
+  cooperative_groups::this_grid().sync();
+  out[threadIdx.x] = 1;
+}
+
+__global__ void wait_for_nobody(int* out) {
+  cooperative_groups::this_grid().sync();
+  out[threadIdx.x] = 1;
+}
+
+TEST_F(EmulatorTest, ABlockThatDoesNotComeToTheGridsBarrierEndsTheLaunch) {
+  auto* out = zeros<int>(64);
+  EXPECT_EQ(launch_cooperative(4, 64, wait_for_grid, out, 2U), cudaErrorLaunchFailure);
+  expect_failure("wait_for_grid: block ");
+  expect_failure("not all blocks");
+  reset();
+  out = zeros<int>(64);
+  EXPECT_EQ(launch_cooperative(4, 64, wait_for_grid, out, 9U), cudaSuccess);
+}
+
 struct FailingKernel {
   const char* name;
   void (*kernel)(int*);
@@ -111,6 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
         FailingKernel{"shuffle_with_gone_lane", shuffle_with_gone_lane, "lane"},
         FailingKernel{"shuffle_beyond_mask", shuffle_beyond_mask, "does not name lane 20"},
         FailingKernel{"different_shuffles", different_shuffles, "not the same operation"},
+        FailingKernel{"wait_for_nobody", wait_for_nobody, "the launch is not cooperative"},
         FailingKernel{"trap_in_thread_3", trap_in_thread_3, "__trap()"}),
     [](const auto& info) { return std::string(info.param.name); });
 

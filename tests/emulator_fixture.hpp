@@ -24,6 +24,21 @@ cudaError_t launch(cudaStream_t stream, unsigned blocks, unsigned threads, void 
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
+// The same, with blocks that can wait for one another.
+template <typename... Parameters, typename... Arguments>
+cudaError_t launch_cooperative(unsigned blocks, unsigned threads, void (*kernel)(Parameters...),
+                               const Arguments&... arguments) {
+  cudaLaunchAttribute together{};
+  together.id = cudaLaunchAttributeCooperative;
+  together.val.cooperative = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(blocks);
+  config.blockDim = dim3(threads);
+  config.attrs = &together;
+  config.numAttrs = 1;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
 class EmulatorTest : public testing::Test {
  protected:
   EmulatorTest() { reset(); }

@@ -1,5 +1,6 @@
 // Kernels under the emulated CUDA compute what they would on a GPU: places, barriers, shuffles, votes,
 // atomics.
+#include <cooperative_groups.h>
 #include <cstdint>
 #include <numeric>
 
@@ -199,6 +200,36 @@ TEST_F(EmulatorTest, TheBlockThatComesLastSeesAllOthers) {
     ASSERT_EQ(launch(nullptr, 100, 32, last_block_sums, values, partial, ticket, sum), cudaSuccess);
     EXPECT_EQ(read(sum, 1)[0], 300);
   }
+}
+
+// Each round adds what the neighbouring block's shared memory held in the round before.
+__global__ void pass_around(int* values, int rounds) {
+  __shared__ int kept[64];
+  kept[threadIdx.x] = static_cast<int>(blockIdx.x);
+  __syncthreads();
+  for (int i = 0; i < rounds; ++i) {
+    values[blockIdx.x * 64 + threadIdx.x] = kept[63 - threadIdx.x];
+    cooperative_groups::this_grid().sync();
+    kept[threadIdx.x] += values[(blockIdx.x + 1) % gridDim.x * 64 + threadIdx.x];
+    cooperative_groups::this_grid().sync();
+  }
+  values[blockIdx.x * 64 + threadIdx.x] = kept[threadIdx.x];
+}
+
+TEST_F(EmulatorTest, BlocksOfACooperativeLaunchWaitForOneAnother) {
+  for (int i = 0; i < 3; ++i) {
+    auto* values = allocate<int>(256);
+    ASSERT_EQ(launch_cooperative(4, 64, pass_around, values, 2), cudaSuccess);
+    const std::vector<int> got = read(values, 256);
+    const int want[4] = {0 + 2 * 1 + 2, 1 + 2 * 2 + 3, 2 + 2 * 3 + 0, 3 + 2 * 0 + 1};
+    for (int at = 0; at < 256; ++at) ASSERT_EQ(got[static_cast<std::size_t>(at)], want[at / 64]) << at;
+  }
+}
+
+TEST_F(EmulatorTest, ACooperativeLaunchThatDoesNotFitAtOnceIsRefused) {
+  auto* values = allocate<int>(std::size_t{100} * 64);
+  EXPECT_EQ(launch_cooperative(65, 64, pass_around, values, 1), cudaErrorCooperativeLaunchTooLarge);
+  EXPECT_EQ(launch_cooperative(64, 64, pass_around, values, 1), cudaSuccess);
 }
 
 TEST_F(EmulatorTest, AtomicsLoseNothing) {

@@ -1,9 +1,10 @@
-// ReLU and dropout as layers of their own. The dropout mask is made anew in backward: it costs less than
-// reading it.
+// ReLU, GELU and dropout as layers of their own. The dropout mask is made anew in backward: it costs less
+// than reading it.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/math/dropout.hpp"
+#include "kernels/math/gelu.hpp"
 
 namespace trainer::cuda {
 
@@ -22,6 +23,18 @@ template <typename T>
 __global__ void relu_backward(const T* y, const T* dy, T* dx, std::size_t count) {
   for (std::size_t i = grid_index(); i < count; i += grid_stride())
     dx[i] = static_cast<T>(through_relu(true, y, dy, i));
+}
+
+template <typename T>
+__global__ void gelu_forward(const T* x, T* y, std::size_t count) {
+  for (std::size_t i = grid_index(); i < count; i += grid_stride())
+    y[i] = static_cast<T>(gelu(static_cast<float>(x[i])));
+}
+
+template <typename T>
+__global__ void gelu_backward(const T* x, const T* dy, T* dx, std::size_t count) {
+  for (std::size_t i = grid_index(); i < count; i += grid_stride())
+    dx[i] = static_cast<T>(static_cast<float>(dy[i]) * gelu_derivative(static_cast<float>(x[i])));
 }
 
 // to = from times the mask: y of x, and dx of dy.
@@ -56,6 +69,27 @@ class Relu final : public Op {
     if (args.dx == nullptr) return;
     launch(context_.stream, cover(count_, kThreads, kMostBlocks), "relu_backward", relu_backward<T>,
            static_cast<const T*>(args.y), static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count_);
+  }
+
+  const CudaContext& context_;
+  std::size_t count_;
+};
+
+template <typename T>
+class Gelu final : public Op {
+ public:
+  Gelu(const CudaContext& context, const GeluDesc& desc, int batch)
+      : Op(desc, batch), context_(context), count_(static_cast<std::size_t>(batch) * desc.in.size()) {}
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "gelu_forward", gelu_forward<T>,
+           static_cast<const T*>(args.x), static_cast<T*>(args.y), count_);
+  }
+  void run_backward(const OpArgs& args) override {
+    if (args.dx == nullptr) return;
+    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "gelu_backward", gelu_backward<T>,
+           static_cast<const T*>(args.x), static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count_);
   }
 
   const CudaContext& context_;
@@ -98,6 +132,12 @@ class Dropout final : public Op {
 std::unique_ptr<Op> make_relu(const CudaContext& context, const ReluDesc& desc, int batch) {
   return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
     return std::make_unique<Relu<typename decltype(of)::Type>>(context, desc, batch);
+  });
+}
+
+std::unique_ptr<Op> make_gelu(const CudaContext& context, const GeluDesc& desc, int batch) {
+  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
+    return std::make_unique<Gelu<typename decltype(of)::Type>>(context, desc, batch);
   });
 }
 

@@ -1,12 +1,14 @@
-// Batch normalisation in two kernels a direction: sums over the batch with what follows from them for each
-// channel, then the map. With g = gain, s = 1 / sqrt(var + epsilon), xh = (x - mean) s and m valid positions
-// (Ioffe and Szegedy 2015):
-//   dx = g s (dy - sum(dy) / m - xh sum(dy xh) / m),  dgain = sum(dy xh),  doffset = sum(dy)
+// Batch normalisation, with GELU behind it where the plan says so, in two kernels a direction: sums over the
+// batch with what follows from them for each channel, then the map. With u = g xh + b in front of GELU, g =
+// gain, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m valid positions, and du the gradient of u:
+//   dx = g s (du - sum(du) / m - xh sum(du xh) / m),  dg = sum(du xh),  db = sum(du)   (Ioffe and Szegedy
+//   2015)
 // Sums are taken in double: the variance is the difference of two of them.
 #include "kernels/cuda/channel_sums.cuh"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/map_element.hpp"
+#include "kernels/math/gelu.hpp"
 
 namespace trainer::cuda {
 
@@ -21,6 +23,7 @@ struct NormShape {
   int channels = 1;
   float epsilon = 0;
   float momentum = 0;
+  bool gelu = false;
 };
 
 template <typename T>
@@ -29,17 +32,23 @@ struct Norm {
   T* y = nullptr;
   const T* dy = nullptr;
   T* dx = nullptr;
-  const float* gain = nullptr;
+  const float* gain = nullptr;  // null: 1
   const float* offset = nullptr;
-  float* dgain = nullptr;
+  float* dgain = nullptr;  // may be null
   float* doffset = nullptr;
   float* running_mean = nullptr;
   float* running_variance = nullptr;
   float* mean = nullptr;   // [c], with scale behind it
   float* scale = nullptr;  // [c], 1 / sqrt(var + epsilon)
+  float* sums = nullptr;   // [2, c] in backward, of du and of du xh
   double* partial = nullptr;
   const StepState* state = nullptr;
 };
+
+template <typename T>
+__device__ float gain_of(const Norm<T>& a, std::size_t c) {
+  return a.gain == nullptr ? 1.0F : a.gain[c];
+}
 
 template <typename T>
 __device__ ChannelSums valid_sums(const NormShape& s, const Norm<T>& a) {
@@ -88,8 +97,21 @@ __global__ void normalise(NormShape s, Norm<T> a, bool with_running) {
     const std::size_t c = i % channels;
     const float mean = with_running ? a.running_mean[c] : a.mean[c];
     const float scale = with_running ? 1 / sqrtf(a.running_variance[c] + s.epsilon) : a.scale[c];
-    a.y[i] = static_cast<T>((static_cast<float>(a.x[i]) - mean) * scale * a.gain[c] + a.offset[c]);
+    const float u = (static_cast<float>(a.x[i]) - mean) * scale * gain_of(a, c) + a.offset[c];
+    a.y[i] = static_cast<T>(s.gelu ? gelu(u) : u);
   }
+}
+
+// Of element i, of channel c: xh, and the gradient of u.
+struct Place {
+  float xh, du;
+};
+
+template <typename T>
+__device__ Place place_at(const NormShape& s, const Norm<T>& a, std::size_t i, std::size_t c) {
+  const float xh = (static_cast<float>(a.x[i]) - a.mean[c]) * a.scale[c];
+  const auto dy = static_cast<float>(a.dy[i]);
+  return {xh, s.gelu ? dy * gelu_derivative(gain_of(a, c) * xh + a.offset[c]) : dy};
 }
 
 template <typename T>
@@ -97,13 +119,14 @@ __global__ void gradient_sums(NormShape s, Norm<T> a, unsigned* ticket) {
   const ChannelSums sums = valid_sums(s, a);
   const auto channels = static_cast<std::size_t>(s.channels);
   write_partial_sums<double, 2>(sums, a.partial, [&](std::size_t p, unsigned c, int k) {
-    const auto dy = static_cast<double>(static_cast<float>(a.dy[p * channels + c]));
-    const auto x = static_cast<double>(static_cast<float>(a.x[p * channels + c]));
-    return k == 0 ? dy : dy * (x - a.mean[c]) * a.scale[c];
+    const Place place = place_at(s, a, p * channels + c, c);
+    return k == 0 ? double{place.du} : double{place.du} * double{place.xh};
   });
   if (!is_last_block(ticket, gridDim.x)) return;
   finish_sums<double, 2>(sums, a.partial, [&](unsigned c, int k, double sum) {
-    (k == 0 ? a.doffset : a.dgain)[c] = static_cast<float>(sum);
+    a.sums[static_cast<std::size_t>(k) * channels + c] = static_cast<float>(sum);
+    float* gradient = k == 0 ? a.doffset : a.dgain;
+    if (gradient != nullptr) gradient[c] = static_cast<float>(sum);
   });
 }
 
@@ -114,9 +137,9 @@ __global__ void normalise_backward(NormShape s, Norm<T> a) {
   const float inverse_count = 1 / static_cast<float>(rows);
   for (std::size_t i = grid_index(); i < s.elements; i += grid_stride()) {
     const std::size_t c = i % channels;
-    const float xh = (static_cast<float>(a.x[i]) - a.mean[c]) * a.scale[c];
-    const float dx = static_cast<float>(a.dy[i]) - (a.doffset[c] + xh * a.dgain[c]) * inverse_count;
-    a.dx[i] = static_cast<T>(i < rows * channels ? a.gain[c] * a.scale[c] * dx : 0.0F);
+    const Place place = place_at(s, a, i, c);
+    const float dx = place.du - (a.sums[c] + place.xh * a.sums[channels + c]) * inverse_count;
+    a.dx[i] = static_cast<T>(i < rows * channels ? gain_of(a, c) * a.scale[c] * dx : 0.0F);
   }
 }
 
@@ -127,14 +150,20 @@ class BatchNorm final : public Op {
       : Op(desc, batch),
         context_(context),
         shape_{static_cast<std::size_t>(batch) * desc.in.size(),
-               static_cast<std::size_t>(desc.in.h) * desc.in.w, desc.in.c, desc.epsilon, desc.momentum} {}
+               static_cast<std::size_t>(desc.in.h) * desc.in.w,
+               desc.in.c,
+               desc.epsilon,
+               desc.momentum,
+               desc.gelu} {}
 
   std::size_t saved_bytes() const override {
     return 2 * sizeof(float) * static_cast<std::size_t>(shape_.channels);
   }
-  std::size_t workspace_bytes() const override { return partial_sums_bytes<double>(2, shape_.channels); }
+  std::size_t workspace_bytes() const override { return partial_bytes() + saved_bytes(); }
 
  private:
+  std::size_t partial_bytes() const { return partial_sums_bytes<double>(2, shape_.channels); }
+
   Norm<T> arguments(const OpArgs& args) const {
     Norm<T> a;
     a.x = static_cast<const T*>(args.x);
@@ -150,6 +179,7 @@ class BatchNorm final : public Op {
     a.mean = reinterpret_cast<float*>(args.saved);
     a.scale = a.mean == nullptr ? nullptr : a.mean + shape_.channels;
     a.partial = reinterpret_cast<double*>(args.workspace);
+    a.sums = reinterpret_cast<float*>(args.workspace + partial_bytes());
     a.state = args.state;
     return a;
   }

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "kernels/backend.hpp"
 #include "kernels/cuda/convolution.hpp"
 #include "kernels/cuda/launch.hpp"
 #include "kernels/cuda/product.hpp"
@@ -36,12 +37,16 @@ std::unique_ptr<Op> make_head(const CudaContext& context, const HeadDesc& desc, 
 std::unique_ptr<Op> make_maxpool(const CudaContext& context, const MaxPoolDesc& desc, int batch);
 std::unique_ptr<Op> make_avgpool(const CudaContext& context, const AvgPoolDesc& desc, int batch);
 std::unique_ptr<Op> make_relu(const CudaContext& context, const ReluDesc& desc, int batch);
+std::unique_ptr<Op> make_gelu(const CudaContext& context, const GeluDesc& desc, int batch);
 std::unique_ptr<Op> make_dropout(const CudaContext& context, const DropoutDesc& desc, int batch);
 std::unique_ptr<Op> make_batchnorm(const CudaContext& context, const BatchNormDesc& desc, int batch);
 
 // Opens and closes a step (backend.hpp).
 void launch_gather(const CudaContext& context, const GatherArgs& args);
 void launch_update(const CudaContext& context, const UpdateArgs& args);
+// The part of an update that goes first: the weights that are taken as matrices.
+void launch_muon(const CudaContext& context, const UpdateArgs& args);
+std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices);
 // to[i] = from[i] cast to the context's element type.
 void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count);
 void launch_advance(const CudaContext& context, StepState* state);

@@ -102,7 +102,13 @@ class CudaBackend final : public Backend {
   }
 
   void gather(const GatherArgs& args) override { launch_gather(context_, args); }
-  void update(const UpdateArgs& args) override { launch_update(context_, args); }
+  void update(const UpdateArgs& args) override {
+    if (args.matrices != nullptr && !args.matrices->empty()) launch_muon(context_, args);
+    launch_update(context_, args);
+  }
+  std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
+    return muon_workspace_bytes(context_, matrices);
+  }
   void advance(StepState* state) override { launch_advance(context_, state); }
 
   std::unique_ptr<Recording> record(std::function<void()> step) override {
@@ -161,6 +167,9 @@ class CudaBackend final : public Backend {
   }
   std::unique_ptr<Op> make(const ReluDesc& d, int batch, bool /*wants_dx*/) {
     return make_relu(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const GeluDesc& d, int batch, bool /*wants_dx*/) {
+    return make_gelu(context_, d, batch);
   }
   std::unique_ptr<Op> make(const DropoutDesc& d, int batch, bool /*wants_dx*/) {
     return make_dropout(context_, d, batch);

@@ -14,7 +14,9 @@ __global__ void gather(GatherArgs args, unsigned pixels) {
   const unsigned row = blockIdx.x;
   const OpenedRow opened = open_row(args, row, true);
   T* to = static_cast<T*>(args.x) + std::size_t{row} * pixels;
-  for (unsigned i = threadIdx.x; i < pixels; i += blockDim.x) to[i] = static_cast<T>(opened.value(args, i));
+  const auto line = static_cast<unsigned>(args.shape.w * args.shape.c);
+  for (unsigned i = threadIdx.x; i < pixels; i += blockDim.x)
+    to[i] = static_cast<T>(opened.value(args, static_cast<int>(i / line), static_cast<int>(i % line)));
 }
 
 __global__ void advance(StepState* state) {

@@ -1,6 +1,7 @@
 // The last layer and its loss in two kernels. Forward: a warp an image: logits, softmax, loss, hit, and the
-// gradient of the logits, which backward needs and nobody else; the block that ends last adds up the images.
-//   loss = log(sum exp(y_j - max)) - (y_label - max),  dz_j = (softmax_j - [j = label]) / valid
+// gradient of the products, which backward needs and nobody else; the block that ends last adds up the
+// images. With y = s z the logits, z the products, and t the target (op.hpp):
+//   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
 // Backward: one kernel whose first blocks make dw and db (a block a strip of inputs), the others dx.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
@@ -24,6 +25,8 @@ struct HeadShape {
   unsigned in = 1;
   int classes = 2;
   bool masks_dx = false;
+  float logit_scale = 1;
+  float label_smoothing = 0;  // in training
   float loss_scale = 1;
 };
 
@@ -68,7 +71,7 @@ __device__ void logits_of_row(const HeadShape& s, const HeadForward<T>& a, unsig
     float sum = 0;
     for (unsigned i = lane; i < s.in; i += kWarp) sum += static_cast<float>(x[i]) * w[i];
     sum = warp_sum(sum) + (a.b == nullptr ? 0.0F : a.b[j]);
-    if (lane == 0) z[j] = sum;
+    if (lane == 0) z[j] = s.logit_scale * sum;
   }
   __syncwarp();
 }
@@ -99,6 +102,42 @@ __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   a.state->images += valid;
 }
 
+// What the logits z of one row say, by one warp: y, the gradient of the products, loss and hit.
+template <typename T>
+__device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned valid,
+                           unsigned lane, const float* z) {
+  float most = z[0];
+  int best = 0;
+  for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
+    if (z[j] > most) {
+      most = z[j];
+      best = j;
+    }
+  }
+  warp_largest(most, best);
+  float sum = 0;
+  float below = 0;  // of the logits under the largest
+  for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
+    sum += expf(z[j] - most);
+    below += z[j] - most;
+  }
+  sum = warp_sum(sum);
+  const float smoothing = a.dz == nullptr ? 0 : s.label_smoothing;
+  const float share = smoothing / static_cast<float>(s.classes);
+  below = smoothing > 0 ? warp_sum(below) : 0;
+  const int label = a.labels[row];
+  const float scale = row < valid ? s.loss_scale * s.logit_scale / static_cast<float>(valid) : 0.0F;
+  for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
+    const std::size_t at = std::size_t{row} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(j);
+    a.y[at] = z[j];
+    const float target = share + (j == label ? 1 - smoothing : 0.0F);
+    if (a.dz != nullptr) a.dz[at] = row < valid ? (expf(z[j] - most) / sum - target) * scale : 0.0F;
+  }
+  if (lane != 0) return;
+  a.losses[row] = logf(sum) - (1 - smoothing) * (z[label] - most) - share * below;
+  a.hits[row] = best == label ? 1 : 0;
+}
+
 template <typename T>
 __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   __shared__ float logits[kRows][kMostClasses];
@@ -108,30 +147,7 @@ __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   if (row < s.batch) {
     float* z = logits[threadIdx.x / kWarp];
     logits_of_row(s, a, row, lane, z);
-    float most = z[0];
-    int best = 0;
-    for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
-      if (z[j] > most) {
-        most = z[j];
-        best = j;
-      }
-    }
-    warp_largest(most, best);
-    float sum = 0;
-    for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) sum += expf(z[j] - most);
-    sum = warp_sum(sum);
-    const int label = a.labels[row];
-    const float scale = row < valid ? s.loss_scale / static_cast<float>(valid) : 0.0F;
-    for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
-      const std::size_t at = std::size_t{row} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(j);
-      a.y[at] = z[j];
-      if (a.dz != nullptr)
-        a.dz[at] = scale == 0 ? 0.0F : (expf(z[j] - most) / sum - (j == label ? 1.0F : 0.0F)) * scale;
-    }
-    if (lane == 0) {
-      a.losses[row] = logf(sum) - (z[label] - most);
-      a.hits[row] = best == label ? 1 : 0;
-    }
+    finish_row(s, a, row, valid, lane, z);
   }
   if (is_last_block(ticket, gridDim.x)) add_up(a, valid);
 }
@@ -205,7 +221,12 @@ class Head final : public Op {
   Head(const CudaContext& context, const HeadDesc& desc, int batch)
       : Op(desc, batch),
         context_(context),
-        shape_{static_cast<unsigned>(batch), static_cast<unsigned>(desc.in), desc.classes, desc.masks_dx,
+        shape_{static_cast<unsigned>(batch),
+               static_cast<unsigned>(desc.in),
+               desc.classes,
+               desc.masks_dx,
+               desc.logit_scale,
+               desc.label_smoothing,
                context.loss_scale} {}
 
   std::size_t saved_bytes() const override {

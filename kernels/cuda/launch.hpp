@@ -11,6 +11,7 @@ namespace trainer::cuda {
 struct LaunchShape {
   unsigned blocks = 1;
   unsigned threads = 256;
+  bool cooperative = false;  // all blocks at once, so that they can wait for one another
 };
 
 template <typename T>
@@ -26,6 +27,11 @@ void launch(cudaStream_t stream, const LaunchShape& shape, std::string_view name
   config.gridDim = dim3(shape.blocks);
   config.blockDim = dim3(shape.threads);
   config.stream = stream;
+  cudaLaunchAttribute cooperative{};
+  cooperative.id = cudaLaunchAttributeCooperative;
+  cooperative.val.cooperative = 1;
+  config.attrs = &cooperative;
+  config.numAttrs = shape.cooperative ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, arguments...), name);
 }
 

@@ -42,10 +42,9 @@ __device__ void gather_picture(const FirstConv& s, const GatherArgs& g, unsigned
     const int y = i / s.pw - s.top;
     const int column = i % s.pw - s.left;
     const bool inside = y >= 0 && y < s.h && column >= 0 && column < s.w;
-    const int at = y * s.w + column;
-    const T value = static_cast<T>(inside ? opened.value(g, static_cast<unsigned>(at)) : 0.0F);
+    const T value = static_cast<T>(inside ? opened.value(g, y, column) : 0.0F);
     picture[i] = static_cast<float>(value);
-    if (writes && inside) x[at] = value;
+    if (writes && inside) x[y * s.w + column] = value;
   }
 }
 

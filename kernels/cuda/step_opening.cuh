@@ -11,8 +11,10 @@ struct OpenedRow {
   const std::uint8_t* pixels;
   bool shown;
 
-  __device__ float value(const GatherArgs& g, unsigned pixel) const {
-    return shown ? static_cast<float>(pixels[pixel]) * g.scale + g.shift : 0.0F;
+  // Of the piece that is x: its line `y`, and of that line value `at` of w * c.
+  __device__ float value(const GatherArgs& g, int y, int at) const {
+    const int stored = (g.top + y) * g.stored.w * g.stored.c + g.left * g.stored.c + at;
+    return shown ? static_cast<float>(pixels[stored]) * g.scale + g.shift : 0.0F;
   }
 };
 
@@ -33,7 +35,7 @@ struct OpenedRow {
     }
   }
   __syncthreads();
-  const std::size_t pixels = static_cast<std::size_t>(g.shape.h) * g.shape.w * g.shape.c;
+  const std::size_t pixels = static_cast<std::size_t>(g.stored.h) * g.stored.w * g.stored.c;
   return {g.images + image * pixels, shown};
 }
 

@@ -10,30 +10,66 @@ namespace emulator {
 
 Position position;
 
-Block& block() {
-  static Block only;
+namespace {
+
+// Those of the largest cooperative grid so far; kept for their fibers.
+struct Blocks {
+  std::vector<std::unique_ptr<Block>> all;
+  Block* running = nullptr;
+};
+
+Blocks& blocks() {
+  static Blocks only;
   return only;
 }
 
-void Block::run(const std::function<void()>& thread, dim3 size, std::uint64_t seed) {
+}  // namespace
+
+Block& change_block(std::size_t number) {
+  Blocks& b = blocks();
+  while (b.all.size() <= number) b.all.push_back(std::make_unique<Block>());
+  b.running = b.all[number].get();
+  return *b.running;
+}
+
+Block& block() {
+  return blocks().running != nullptr ? *blocks().running : change_block(0);
+}
+
+void Block::run(const std::function<void()>& thread, dim3 size, std::uint64_t seed, bool cooperative) {
   thread_ = &thread;
+  cooperative_ = cooperative;
   prepare(size);
   order_ = Permutation(static_cast<std::uint64_t>(count_), seed);
-  Fiber::change(main_, idle_fiber());
+  work_from(idle_fiber());
+}
+
+void Block::go_on() {
+  barrier_.waiting = 0;
+  open_barrier(nullptr);
+  work_from(next());
+}
+
+void Block::work_from(Fiber& fiber) {
+  Fiber::change(main_, fiber);
   current_ = nullptr;
   if (!failure_) return;
-  ready_.clear();
-  idle_.clear();
-  fibers_.clear();  // with them whatever still waits
+  abandon();
   const std::unique_ptr<LaunchFailure> failure = std::move(failure_);
   throw LaunchFailure(*failure);
+}
+
+void Block::abandon() {
+  ready_.clear();
+  idle_.clear();
+  fibers_.clear();
 }
 
 void Block::prepare(dim3 size) {
   count_ = static_cast<int>(size.x * size.y * size.z);
   started_ = 0;
   gone_ = 0;
-  barrier_.waiting = 0;
+  barrier_ = {};
   threads_.resize(static_cast<std::size_t>(count_));
   for (int number = 0; number < count_; ++number) {
     Thread& thread = threads_[static_cast<std::size_t>(number)];
@@ -115,7 +151,7 @@ Fiber& Block::next() {
     return fiber;
   }
   if (started_ < count_) return idle_fiber();
-  if (gone_ < count_ && !failure_) {
+  if (gone_ < count_ && !waits_for_grid() && !failure_) {
     failure_ = std::make_unique<LaunchFailure>(LaunchFailure{cudaErrorLaunchFailure, waiting_text()});
   }
   return main_;
@@ -145,8 +181,8 @@ int Block::wait_for_block(BarrierKind kind, const char* name, int value, Place p
   Thread& self = *current_;
   join_barrier(self, kind, name, place);
   if (value != 0) ++barrier_.true_values;
-  if (barrier_.waiting == count_) {
-    open_barrier(self);
+  if (barrier_.waiting == count_ && kind != BarrierKind::grid) {
+    open_barrier(&self);
   } else {
     self.state = State::at_barrier;
     park(self);
@@ -155,6 +191,10 @@ int Block::wait_for_block(BarrierKind kind, const char* name, int value, Place p
 }
 
 void Block::join_barrier(Thread& self, BarrierKind kind, const char* name, Place place) {
+  if (kind == BarrierKind::grid && !cooperative_) {
+    fail(cudaErrorLaunchFailure,
+         fmt::format("thread {} at {} ({}): the launch is not cooperative", self.number, name, text(place)));
+  }
   if (gone_ > 0) {
     std::string why = fmt::format(
         "thread {} waits at {} ({}) after other threads have returned: all threads "
@@ -173,7 +213,7 @@ void Block::join_barrier(Thread& self, BarrierKind kind, const char* name, Place
   ++barrier_.waiting;
 }
 
-void Block::open_barrier(const Thread& last) {
+void Block::open_barrier(const Thread* last) {
   const int yes = barrier_.true_values;
   if (barrier_.kind == BarrierKind::count) barrier_.result = yes;
   if (barrier_.kind == BarrierKind::any) barrier_.result = yes > 0 ? 1 : 0;
@@ -181,7 +221,7 @@ void Block::open_barrier(const Thread& last) {
   barrier_.waiting = 0;
   for (int i = 0; i < count_; ++i) {
     Thread& thread = threads_[order_(static_cast<std::uint64_t>(i))];
-    if (&thread == &last) continue;
+    if (&thread == last) continue;
     thread.state = State::ready;
     ready_.push_back(&thread);
   }

@@ -28,8 +28,12 @@ class Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  // Runs `thread` once for each thread of a block of `size`; position.block is set already.
-  void run(const std::function<void()>& thread, dim3 size, std::uint64_t seed);
+  // Runs `thread` once for each thread of a block of `size`; position.block is set already. Where the grid is
+  // `cooperative`, returns too when all threads wait for the grid.
+  void run(const std::function<void()>& thread, dim3 size, std::uint64_t seed, bool cooperative);
+  bool waits_for_grid() const { return barrier_.kind == BarrierKind::grid && barrier_.waiting == count_; }
+  void go_on();    // behind the grid's barrier
+  void abandon();  // what still waits, after another block of the grid has failed
 
   int wait_for_block(BarrierKind kind, const char* name, int value, Place place);
   std::uint64_t wait_for_warp(const WarpCall& call);
@@ -68,19 +72,21 @@ class Block {
 
   static void work();  // what a fiber does
   void prepare(dim3 size);
+  void work_from(Fiber& fiber);
   void start_threads();
   void leave(Thread& self);
   void park(Thread& self);
   Fiber& next();
   Fiber& idle_fiber();
   void join_barrier(Thread& self, BarrierKind kind, const char* name, Place place);
-  void open_barrier(const Thread& last);
+  void open_barrier(const Thread* last);
   std::string mask_fault(const Thread& self, const WarpCall& call) const;
   void open_warp(const Thread& last, const Warp& warp);
   std::uint64_t answer(const Thread& thread, int first);
   std::string waiting_text() const;
 
   const std::function<void()>* thread_ = nullptr;
+  bool cooperative_ = false;
   int count_ = 0;
   int started_ = 0;
   int gone_ = 0;
@@ -96,7 +102,8 @@ class Block {
   std::unique_ptr<LaunchFailure> failure_;
 };
 
-// The one block that runs at a time.
+// The one block that runs at a time, and what makes the next one of a cooperative grid so.
 Block& block();
+Block& change_block(std::size_t number);
 
 }  // namespace emulator

@@ -23,6 +23,14 @@ bool fits(const KernelCall& kernel) {
          grid.x <= kMostBlocksX && grid.y <= kMostBlocksYZ && grid.z <= kMostBlocksYZ;
 }
 
+// Of a cooperative launch; a multiprocessor is sure of kMostThreads threads only.
+bool fits_at_once(const KernelCall& kernel) {
+  const Device& device = state().machine.devices[static_cast<std::size_t>(current_device())];
+  const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
+  const std::uint64_t threads = std::uint64_t{kernel.block.x} * kernel.block.y * kernel.block.z;
+  return blocks <= static_cast<std::uint64_t>(device.multiprocessors) * (kMostThreads / threads);
+}
+
 // Whether a GPU could not follow a pointer: it is of mapped memory that no device has.
 bool points_to_host(const void* pointer) {
   constexpr std::uintptr_t kPage = 4096;
@@ -30,6 +38,50 @@ bool points_to_host(const void* pointer) {
   unsigned char resident = 0;
   return mincore(reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(pointer) / kPage * kPage), kPage,
                  &resident) == 0;
+}
+
+uint3 place_of(std::uint64_t number, const dim3& grid) {
+  return {static_cast<unsigned>(number % grid.x), static_cast<unsigned>(number / grid.x % grid.y),
+          static_cast<unsigned>(number / grid.x / grid.y)};
+}
+
+std::uint64_t block_seed(std::uint64_t seed, std::uint64_t number) {
+  return seed == 0 ? 0 : scramble(seed + number);
+}
+
+// All blocks together: each runs to the grid's barrier, then it is the next one's turn.
+void run_cooperative(const KernelCall& kernel, std::uint64_t blocks, std::uint64_t seed) {
+  State& all = state();
+  const Permutation order(blocks, seed);
+  std::vector<std::vector<std::uint32_t>> shared(blocks);
+  std::uint64_t waiting = blocks;
+  for (bool begun = false; waiting > 0; begun = true) {
+    waiting = 0;
+    for (std::uint64_t i = 0; i < blocks; ++i) {
+      const std::uint64_t number = order(i);
+      position.block = place_of(number, kernel.grid);
+      Block& one = change_block(number);
+      try {
+        if (begun) {
+          all.shared->bring_back(shared[number]);
+          one.go_on();
+        } else {
+          all.shared->begin_block(kernel.symbol);
+          one.run(kernel.thread, kernel.block, block_seed(seed, number), true);
+        }
+        waiting += one.waits_for_grid() ? 1 : 0;
+        if (waiting != 0 && waiting != i + 1)
+          throw LaunchFailure{cudaErrorLaunchFailure, "not all blocks of the grid wait at grid.sync()"};
+      } catch (LaunchFailure& failure) {
+        for (std::uint64_t b = 0; b < blocks; ++b) change_block(b).abandon();
+        all.shared->end_block(kernel.symbol, false, true);
+        failure.text = fmt::format("block {}: {}", number, failure.text);
+        throw;
+      }
+      if (one.waits_for_grid()) shared[number] = all.shared->keep();
+      all.shared->end_block(kernel.symbol, i == 0, i + 1 == blocks);
+    }
+  }
 }
 
 }  // namespace
@@ -41,15 +93,14 @@ void run_kernel(const KernelCall& kernel) {
   position.grid_size = kernel.grid;
   const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
   const std::uint64_t seed = all.order_seed == 0 ? 0 : scramble(all.order_seed + all.launches++);
+  if (kernel.cooperative) return run_cooperative(kernel, blocks, seed);
   const Permutation order(blocks, seed);
   for (std::uint64_t i = 0; i < blocks; ++i) {
     const std::uint64_t number = order(i);
-    position.block = {static_cast<unsigned>(number % kernel.grid.x),
-                      static_cast<unsigned>(number / kernel.grid.x % kernel.grid.y),
-                      static_cast<unsigned>(number / kernel.grid.x / kernel.grid.y)};
+    position.block = place_of(number, kernel.grid);
     all.shared->begin_block(kernel.symbol);
     try {
-      block().run(kernel.thread, kernel.block, seed == 0 ? 0 : scramble(seed + number));
+      change_block(0).run(kernel.thread, kernel.block, block_seed(seed, number), false);
     } catch (LaunchFailure& failure) {
       all.shared->end_block(kernel.symbol, false, true);
       failure.text = fmt::format("block {}: {}", number, failure.text);
@@ -67,6 +118,10 @@ cudaError_t launch_kernel(KernelCall kernel, cudaStream_t stream) {
           cudaErrorInvalidConfiguration,
           fmt::format("{}: a grid of {}x{}x{} blocks of {}x{}x{} threads", name, kernel.grid.x, kernel.grid.y,
                       kernel.grid.z, kernel.block.x, kernel.block.y, kernel.block.z));
+    }
+    if (kernel.cooperative && !fits_at_once(kernel)) {
+      return explain(cudaErrorCooperativeLaunchTooLarge, fmt::format("{}: {} blocks of {} threads at a time",
+                                                                     name, kernel.grid.x, kernel.block.x));
     }
     if (kernel.dynamic_shared_bytes > 0) {
       return explain(cudaErrorNotSupported, name + ": dynamic shared memory is not emulated");

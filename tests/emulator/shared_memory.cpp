@@ -36,6 +36,10 @@ EMULATOR_UNCHECKED bool is_poisoned(std::size_t chunk, std::size_t end) {
   return difference == 0;
 }
 
+EMULATOR_UNCHECKED void copy_words(const std::uint32_t* from, std::uint32_t* to, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = from[i];
+}
+
 }  // namespace
 
 SharedMemory::SharedMemory() {
@@ -50,6 +54,16 @@ void SharedMemory::begin_block(const void* kernel) {
 
 void SharedMemory::end_block(const void* kernel, bool first, bool last) {
   if (first || last) restore_all(used_[kernel]);
+}
+
+std::vector<std::uint32_t> SharedMemory::keep() const {
+  std::vector<std::uint32_t> kept(words());
+  copy_words(section_begin, kept.data(), kept.size());
+  return kept;
+}
+
+void SharedMemory::bring_back(const std::vector<std::uint32_t>& kept) {
+  copy_words(kept.data(), section_begin, kept.size());
 }
 
 // Poisons all that was written, and notes what that was.

@@ -17,6 +17,10 @@ class SharedMemory {
   // `first`: of its launch; `last` too.
   void end_block(const void* kernel, bool first, bool last);
 
+  // For blocks that take turns: all that lies there now, and back again.
+  std::vector<std::uint32_t> keep() const;
+  void bring_back(const std::vector<std::uint32_t>& kept);
+
  private:
   void restore_all(std::vector<std::size_t>& used);
 

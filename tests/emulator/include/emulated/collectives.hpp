@@ -13,7 +13,7 @@ struct Place {
   int line;
 };
 
-enum class BarrierKind { sync, any, all, count };
+enum class BarrierKind { sync, any, all, count, grid };
 enum class WarpKind { sync, shuffle, ballot, match };
 
 struct WarpCall {

@@ -11,7 +11,19 @@
 #include <utility>
 #include <vector>
 
-struct cudaLaunchAttribute;  // none is emulated
+enum cudaLaunchAttributeID {
+  cudaLaunchAttributeCooperative = 2,
+};
+
+union cudaLaunchAttributeValue {
+  char pad[64];
+  int cooperative;
+};
+
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  cudaLaunchAttributeValue val;
+};
 
 struct cudaLaunchConfig_t {
   dim3 gridDim;
@@ -44,6 +56,7 @@ struct KernelCall {
   const void* symbol = nullptr;  // the kernel's address, by which it is named
   dim3 grid;
   dim3 block;
+  bool cooperative = false;  // its blocks run at the same time
   std::size_t dynamic_shared_bytes = 0;
   std::vector<const void*> pointers;  // its pointer arguments; those within structs are not looked at
   std::function<void()> thread;       // one thread of it
@@ -67,6 +80,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   call.symbol = reinterpret_cast<const void*>(kernel);
   call.grid = config->gridDim;
   call.block = config->blockDim;
+  for (unsigned i = 0; i < config->numAttrs; ++i) call.cooperative |= config->attrs[i].val.cooperative != 0;
   call.dynamic_shared_bytes = config->dynamicSmemBytes;
   std::tuple<Parameters...> held(std::forward<Arguments>(arguments)...);
   std::apply([&](const auto&... argument) { (emulator::note_pointer(call.pointers, argument), ...); }, held);

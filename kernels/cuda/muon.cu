@@ -1,0 +1,247 @@
+// Muon (kernels/math/muon.hpp): all weights of a network that are taken as matrices, in one launch. Its
+// blocks run at the same time, at most one a multiprocessor, and wait for one another between the phases:
+//   directions  momentum and U, and each block's share of |U|^2
+//   gram        A = X X^T
+//   polynomial  B = b A + c A A
+//   turn        X = a X + B X; in the last pass, w
+// A phase's tiles, of all matrices, are shared out to the blocks. A matrix lies in the workspace as [r, c]
+// with r <= c, transposed where it has more rows than columns; the first pass divides by |U| as it reads. A
+// and B are symmetric to the bit, so that their rows are read as columns.
+#include <algorithm>
+#include <cooperative_groups.h>
+
+#include "kernels/cuda/carver.hpp"
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/map_element.hpp"
+#include "kernels/cuda/matrix_tile.cuh"
+#include "kernels/cuda/update_terms.cuh"
+#include "kernels/math/muon.hpp"
+
+namespace trainer::cuda {
+
+namespace {
+
+constexpr unsigned kThreads = kTileThreads;
+constexpr unsigned kWarp = 32;
+constexpr unsigned kWarps = kThreads / kWarp;
+constexpr unsigned kMostMatrices = 16;  // of one launch: they travel in its arguments
+
+struct Matrix {
+  Segment segment;
+  unsigned columns = 1;  // of the weight
+  unsigned r = 1, c = 1;
+  bool transposed = false;
+  int passes = 0;
+  float factor = 1;
+  float* x[2] = {};  // [r, c], in turn
+  float* a = nullptr;
+  float* b = nullptr;  // [r, r]
+};
+
+struct MuonParameters {
+  UpdateTerms terms;
+  Matrix matrices[kMostMatrices];
+  unsigned count = 0;
+  int most_passes = 0;
+  double* squares = nullptr;  // [matrices, blocks]
+};
+
+__device__ double warp_sum(double value) {
+  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2)
+    value += __shfl_xor_sync(~0U, value, static_cast<int>(lane));
+  return value;
+}
+
+// Moves the momentum and writes U to x[0]. Returns this thread's share of |U|^2, in double: the squares of a
+// float's largest values have room.
+template <typename T>
+__device__ double direction(const UpdateTerms& t, const Matrix& m, float momentum) {
+  double squares = 0;
+  const std::uint64_t stride = std::uint64_t{gridDim.x} * kThreads;
+  for (std::uint64_t i = std::uint64_t{blockIdx.x} * kThreads + threadIdx.x; i < m.segment.count;
+       i += stride) {
+    const float g = stored_gradient<T>(t, m.segment, i);
+    const float u = muon_direction(momentum, g, t.slot0[m.segment.offset + i]);
+    const std::uint64_t at = m.transposed ? i % m.columns * m.c + i / m.columns : i;
+    m.x[0][at] = u;
+    squares += static_cast<double>(u) * u;
+  }
+  return squares;
+}
+
+template <typename T>
+__device__ void directions(const MuonParameters& p, const SharedStep* steps) {
+  __shared__ double of_warp[kMostMatrices][kWarps];
+  for (unsigned m = 0; m < p.count; ++m) {
+    const Matrix& matrix = p.matrices[m];
+    const double squares = warp_sum(direction<T>(p.terms, matrix, steps[matrix.segment.optimizer].momentum));
+    if (threadIdx.x % kWarp == 0) of_warp[m][threadIdx.x / kWarp] = squares;
+  }
+  __syncthreads();
+  if (threadIdx.x >= p.count) return;
+  double sum = 0;
+  for (unsigned w = 0; w < kWarps; ++w) sum += of_warp[threadIdx.x][w];
+  p.squares[threadIdx.x * gridDim.x + blockIdx.x] = sum;
+}
+
+// 1 / (|U| + epsilon) of every matrix: a warp one.
+__device__ void invert_norms(const MuonParameters& p, float* inverse) {
+  const unsigned lane = threadIdx.x % kWarp;
+  for (unsigned m = threadIdx.x / kWarp; m < p.count; m += kWarps) {
+    double sum = 0;
+    for (unsigned b = lane; b < gridDim.x; b += kWarp) sum += p.squares[m * gridDim.x + b];
+    sum = warp_sum(sum);
+    if (lane == 0) inverse[m] = static_cast<float>(1 / (sqrt(sum) + static_cast<double>(kMuonEpsilon)));
+  }
+  __syncthreads();
+}
+
+// visit(matrix number, tile) for this block's share of the [r, r] or [r, c] tiles of all matrices that take
+// part in `pass`.
+template <typename Visit>
+__device__ void for_own_tiles(const MuonParameters& p, int pass, bool square, const Visit& visit) {
+  unsigned before = 0;
+  for (unsigned m = 0; m < p.count; ++m) {
+    const Matrix& matrix = p.matrices[m];
+    if (pass >= matrix.passes) continue;
+    const unsigned tiles = tiles_along(matrix.r) * tiles_along(square ? matrix.r : matrix.c);
+    for (unsigned t = (blockIdx.x + gridDim.x - before % gridDim.x) % gridDim.x; t < tiles; t += gridDim.x)
+      visit(m, t);
+    before += tiles;
+  }
+}
+
+// Weight (i, j) of the [r, c] matrix moves along x.
+template <typename T>
+__device__ void move_weight(const UpdateTerms& t, const Matrix& m, float rate, unsigned i, unsigned j,
+                            float x) {
+  const std::uint64_t in_weight =
+      m.transposed ? std::uint64_t{j} * m.columns + i : std::uint64_t{i} * m.c + j;
+  const std::uint64_t at = m.segment.offset + in_weight;
+  const float w = t.w[at] * (1 - rate * m.segment.decay) - rate * m.factor * x;
+  t.w[at] = w;
+  if (t.cast_w != nullptr) static_cast<T*>(t.cast_w)[at] = static_cast<T>(w);
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kThreads) muon(const __grid_constant__ MuonParameters p) {
+  __shared__ SharedStep steps[kMostOptimizers];
+  __shared__ float inverse[kMostMatrices];
+  __shared__ float4 memory[kTileMemory];
+  if (is_frozen(p.terms)) return;
+  const auto grid = cooperative_groups::this_grid();
+  work_out_steps(p.terms, steps);
+  directions<T>(p, steps);
+  grid.sync();
+  invert_norms(p, inverse);
+  for (int pass = 0; pass < p.most_passes; ++pass) {
+    const auto scale = [&](unsigned m) { return pass == 0 ? inverse[m] : 1.0F; };
+    for_own_tiles(p, pass, true, [&](unsigned m, unsigned tile) {
+      const Matrix& matrix = p.matrices[m];
+      const Operand x{matrix.x[pass % 2], 1, matrix.c};
+      tile_product({x, x, matrix.r, matrix.r, matrix.c, scale(m), scale(m)}, tile, memory,
+                   [&](unsigned i, unsigned j, float sum) { matrix.a[i * matrix.r + j] = sum; });
+    });
+    grid.sync();
+    for_own_tiles(p, pass, true, [&](unsigned m, unsigned tile) {
+      const Matrix& matrix = p.matrices[m];
+      const Operand a{matrix.a, matrix.r, 1};
+      tile_product({a, a, matrix.r, matrix.r, matrix.r, 1, 1}, tile, memory,
+                   [&](unsigned i, unsigned j, float sum) {
+                     const unsigned at = i * matrix.r + j;
+                     matrix.b[at] = kMuonB * matrix.a[at] + kMuonC * sum;
+                   });
+    });
+    grid.sync();
+    for_own_tiles(p, pass, false, [&](unsigned m, unsigned tile) {
+      const Matrix& matrix = p.matrices[m];
+      const float* x = matrix.x[pass % 2];
+      const float rate = steps[matrix.segment.optimizer].rate * matrix.segment.rate_factor;
+      tile_product({{matrix.b, matrix.r, 1}, {x, matrix.c, 1}, matrix.r, matrix.c, matrix.r, 1, scale(m)},
+                   tile, memory, [&](unsigned i, unsigned j, float sum) {
+                     const unsigned at = i * matrix.c + j;
+                     const float next = kMuonA * scale(m) * x[at] + sum;
+                     if (pass + 1 < matrix.passes) {
+                       matrix.x[(pass + 1) % 2][at] = next;
+                     } else {
+                       move_weight<T>(p.terms, matrix, rate, i, j, next);
+                     }
+                   });
+    });
+    if (pass + 1 < p.most_passes) grid.sync();
+  }
+}
+
+struct Extents {
+  unsigned r, c;
+  std::size_t square_bytes, whole_bytes;
+};
+
+Extents extents(const WeightMatrix& m) {
+  const auto r = static_cast<unsigned>(std::min(m.rows, m.columns));
+  const auto c = static_cast<unsigned>(std::max(m.rows, m.columns));
+  return {r, c, sizeof(float) * r * r, sizeof(float) * r * c};
+}
+
+// As many as there are tiles to turn, at most one a multiprocessor: so they fit all at once.
+unsigned block_count(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
+  unsigned tiles = 0;
+  for (const WeightMatrix& m : matrices) tiles += tiles_along(extents(m).r) * tiles_along(extents(m).c);
+  return std::min(tiles, context.multiprocessors);
+}
+
+std::size_t squares_bytes(unsigned blocks) {
+  return sizeof(double) * kMostMatrices * blocks;
+}
+
+Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carver& carver) {
+  const Extents e = extents(m);
+  Matrix matrix;
+  matrix.segment = m.segment;
+  matrix.columns = static_cast<unsigned>(m.columns);
+  matrix.r = e.r;
+  matrix.c = e.c;
+  matrix.transposed = m.rows > m.columns;
+  matrix.passes = optimizer.passes;
+  matrix.factor = m.factor;
+  for (float*& x : matrix.x) x = carver.take<float>(e.whole_bytes);
+  matrix.a = carver.take<float>(e.square_bytes);
+  matrix.b = carver.take<float>(e.square_bytes);
+  return matrix;
+}
+
+}  // namespace
+
+std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
+  if (matrices.empty()) return 0;
+  std::size_t bytes = piece_bytes(squares_bytes(block_count(context, matrices)));
+  for (const WeightMatrix& m : matrices) {
+    const Extents e = extents(m);
+    bytes += 2 * piece_bytes(e.whole_bytes) + 2 * piece_bytes(e.square_bytes);
+  }
+  return bytes;
+}
+
+void launch_muon(const CudaContext& context, const UpdateArgs& args) {
+  const std::vector<WeightMatrix>& matrices = *args.matrices;
+  const unsigned blocks = block_count(context, matrices);
+  Carver carver(args.workspace);
+  MuonParameters p;
+  p.terms = update_terms(context, args);
+  p.squares = carver.take<double>(squares_bytes(blocks));
+  for (std::size_t done = 0; done < matrices.size(); done += p.count) {
+    p.count = static_cast<unsigned>(std::min<std::size_t>(matrices.size() - done, kMostMatrices));
+    p.most_passes = 0;
+    for (unsigned m = 0; m < p.count; ++m) {
+      const WeightMatrix& matrix = matrices[done + m];
+      p.matrices[m] = matrix_of(matrix, (*args.optimizers)[matrix.segment.optimizer], carver);
+      p.most_passes = std::max(p.most_passes, p.matrices[m].passes);
+    }
+    visit_element(context.element, [&](auto of) {
+      using T = typename decltype(of)::Type;
+      launch(context.stream, {blocks, kThreads, true}, "muon", muon<T>, p);
+    });
+  }
+}
+
+}  // namespace trainer::cuda
