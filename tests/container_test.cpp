@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/sample_target.hpp"
 #include "tests/temporary_folder.hpp"
 #include "trainer/files.hpp"
 #include "trainer/remote/failure_text.hpp"
@@ -12,6 +13,7 @@
 namespace trainer {
 namespace {
 
+using test::vm;
 using Strings = std::vector<std::string>;
 
 TEST(Docker, RunIsOneArgumentVector) {
@@ -70,15 +72,6 @@ TEST(Docker, AStateIsUnderstoodOrRefused) {
     EXPECT_FALSE(parse_state(bad)) << bad;
 }
 
-Target vm() {
-  Target target;
-  target.name = "vm";
-  target.address = "vm.example.com";
-  target.username = "me";
-  target.image = "trainer:1";
-  return target;
-}
-
 struct Complaint {
   const char* said;
   int code;
@@ -97,7 +90,7 @@ TEST(FailureText, LeadsFromWhatWasSaidToWhatToDo) {
       {"me@vm.example.com: Permission denied (publickey).\r\n", 255, FailureKind::login,
        "does not take the key for user me", "authorized_keys"},
       {"ssh: connect to host vm.example.com port 22: Connection refused\r\n", 255, FailureKind::unreachable,
-       "vm.example.com refuses the connection", "ssh -p 22 me@vm.example.com"},
+       "vm.example.com refuses the connection", "ssh -p 2222 me@vm.example.com"},
       {"ssh: Could not resolve hostname vm.example.com: Name or service not known\r\n", 255,
        FailureKind::unreachable, "no address is known", "see that the machine runs"},
       {"", 255, FailureKind::unreachable, "the connection to vm.example.com failed",

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/remote/process.hpp"
+#include "trainer/process.hpp"
 #include "trainer/remote/target.hpp"
 
 namespace trainer {
