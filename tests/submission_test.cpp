@@ -194,19 +194,6 @@ TEST_F(Submission, AFailedSubmissionIsListedAndShown) {
   EXPECT_FALSE(contains(shown.out, "runs attach"));
 }
 
-TEST_F(Submission, ALostConnectionLosesNothing) {
-  play("cut", "");
-  const Outcome outcome = submit("vm");
-  EXPECT_EQ(outcome.code, 1);
-  EXPECT_PRED2(contains, outcome.err, "trainer runs attach " + runs()[0]);
-  const std::string run_folder = "runs/" + runs()[0];
-  EXPECT_EQ(record(run_folder).status, RunStatus::kRunning);
-  EXPECT_PRED2(contains, record(run_folder).reason, "connection");
-  stop_playing("cut");
-  EXPECT_EQ(run({"runs", "wait", "last"}).code, 0);
-  EXPECT_EQ(record(run_folder).status, RunStatus::kFinished);
-}
-
 TEST_F(Submission, AChangedByteOnTheWayIsFound) {
   play("corrupt", "");
   const Outcome outcome = submit("vm");

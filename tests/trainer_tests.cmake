@@ -21,7 +21,9 @@ trainer_add_test(NAME doctor_test
 trainer_add_test(NAME report_test SOURCES report_page_test.cpp report_parts_test.cpp report_plot_test.cpp
                  LIBRARIES trainer_core)
 trainer_add_test(NAME remote_test
-  SOURCES container_test.cpp process_test.cpp sent_files_test.cpp submission_test.cpp target_files_test.cpp LIBRARIES trainer_core)
+  SOURCES container_test.cpp process_test.cpp reconnection_test.cpp sent_files_test.cpp submission_test.cpp
+          target_files_test.cpp
+  LIBRARIES trainer_core)
 trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp real_data_test.cpp LIBRARIES trainer_core LABEL slow)
 trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_training_test.cpp LIBRARIES trainer_core)
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)

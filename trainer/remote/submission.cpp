@@ -98,7 +98,7 @@ int submit_container(const Environment& environment, const Submission& submissio
   }
   run.start(container);
   fmt::print(stderr, "{:<14}{} on {}\n", "submitted", id, target.name);
-  if (!submission.detach) return run.follow({.output = true, .interrupt_stops = true});
+  if (!submission.detach) return run.follow({true, true, submission.reconnect_seconds});
   fmt::print("{}\n", id);
   fmt::print(stderr, "{:<14}trainer runs attach {}\n", "go on with", id);
   return 0;
