@@ -9,6 +9,7 @@
 #include "trainer/files.hpp"
 #include "trainer/remote/failure_text.hpp"
 #include "trainer/remote/target_record.hpp"
+#include "trainer/remote/training_words.hpp"
 
 namespace trainer {
 namespace {
@@ -21,30 +22,34 @@ TEST(Docker, RunIsOneArgumentVector) {
                          "mnist-trainer:1.0",
                          "0,1",
                          {{"A", "b c\n$(id)"}, {"E", ""}},
-                         {"train", "--data", "it's \"x\"", "--out=/runs/20260101-093000-quick-1"}};
-  EXPECT_EQ(docker::run(run), (Strings{"docker",
-                                       "run",
-                                       "--detach",
-                                       "--name",
-                                       "20260101-093000-quick-1",
-                                       "--label",
-                                       "org.mnist-trainer.run=20260101-093000-quick-1",
-                                       "--pull",
-                                       "never",
-                                       "--network",
-                                       "none",
-                                       "--gpus",
-                                       "\"device=0,1\"",
-                                       "--env",
-                                       "A=b c\n$(id)",
-                                       "--env",
-                                       "E=",
-                                       "--",
-                                       "mnist-trainer:1.0",
-                                       "train",
-                                       "--data",
-                                       "it's \"x\"",
-                                       "--out=/runs/20260101-093000-quick-1"}));
+                         {"train", "--data", "it's \"x\"", "--out=/runs/20260101-093000-quick-1"},
+                         {{"/a \"b\",c", "/sent/model/n.yaml"}}};
+  EXPECT_EQ(docker::run(run),
+            (Strings{"docker",
+                     "run",
+                     "--detach",
+                     "--name",
+                     "20260101-093000-quick-1",
+                     "--label",
+                     "org.mnist-trainer.run=20260101-093000-quick-1",
+                     "--pull",
+                     "never",
+                     "--network",
+                     "none",
+                     "--gpus",
+                     "\"device=0,1\"",
+                     "--env",
+                     "A=b c\n$(id)",
+                     "--env",
+                     "E=",
+                     "--mount",
+                     "type=bind,\"source=/a \"\"b\"\",c\",\"target=/sent/model/n.yaml\",readonly",
+                     "--",
+                     "mnist-trainer:1.0",
+                     "train",
+                     "--data",
+                     "it's \"x\"",
+                     "--out=/runs/20260101-093000-quick-1"}));
 }
 
 TEST(Docker, TheOtherCommandsPutTheNameBehindTheDashes) {

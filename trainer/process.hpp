@@ -1,5 +1,5 @@
-// A program started with an argument vector, no shell in between. run_process and what follows it wait for its
-// end and hand on its output as it comes; a Process runs beside this program.
+// A program started with an argument vector, no shell in between. run_process and what follows it wait for
+// its end and hand on its output as it comes; a Process runs beside this program.
 //   run_process({.words = {"docker", "logs", "--follow", "--", id}, .out = [](std::string_view text) { ...
 //   }});
 #pragma once
@@ -60,9 +60,9 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  bool has_ended();  // looks, without waiting
-  void send(int signal) const;  // 0: nothing
-  void finish();  // sends it the call's last_signal, and waits for its end
+  bool has_ended();                        // looks, without waiting
+  void send(int signal) const;             // 0: nothing
+  void finish();                           // sends it the call's last_signal, and waits for its end
   ProcessEnd end() const { return end_; }  // once it has ended
 
  private:

@@ -210,7 +210,11 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
   if (summary.seconds_to_first_step > 0) {
     time += fmt::format(", first step {:.2f} s after the start", summary.seconds_to_first_step);
   }
-  return text + line("time", time);
+  text += line("time", time);
+  if (summary.energy_joules)
+    text += line("energy",
+                 fmt::format("{:.1f} J of the GPU, from the first step to the last", *summary.energy_joules));
+  return text;
 }
 
 ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
@@ -240,6 +244,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   json["seconds_to_first_step"] = summary.seconds_to_first_step;
   if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
   json["peak_memory_bytes"] = peak_memory();
+  if (summary.energy_joules) json["energy_joules"] = *summary.energy_joules;
   return json;
 }
 

@@ -41,6 +41,9 @@ Command add_target(CLI::App& app, const Environment& environment);
 Command add_prepare(CLI::App& app, const Environment& environment);
 Command add_submit(CLI::App& app, const Environment& environment);
 
+// --reconnect of the commands that follow a submitted run.
+void add_reconnect(CLI::App& app, double& seconds);
+
 // What stands before the -- of `submit`: the rest is for the target, not for this command line.
 std::vector<std::string> before_submitted(std::vector<std::string> arguments);
 

@@ -76,7 +76,10 @@ double KnownRun::seconds() const {
 
 std::string status_word(const KnownRun& run) {
   if (run.killed) return "killed";
-  return std::string(name_of(run.record.status));
+  const RunRecord& record = run.record;
+  const bool waits = record.status == RunStatus::kRunning && is_submission(record);
+  if (waits && !record.target.contains("started")) return "submitted";
+  return std::string(name_of(record.status));
 }
 
 // A run that ends closes its record before it gives its lock back. So what says "running" although the lock

@@ -39,7 +39,7 @@ struct KnownRun {
   [[nodiscard]] double seconds() const;
 };
 
-// "running", "finished", "stopped", "failed" or "killed".
+// "running", "finished", "stopped", "failed", "killed", or "submitted": its container was not started yet.
 [[nodiscard]] std::string status_word(const KnownRun& run);
 
 // Throws FileError with the path and the reason. A run that wrote no metrics yet has no epochs.
