@@ -98,6 +98,9 @@ TEST_F(SprintProgram, TheRecordIsARunLikeAnyOther) {
   EXPECT_PRED2(contains, list.out, "one");
   const Outcome compare = trainer({"runs", "compare", "one", "two"});
   EXPECT_EQ(compare.code, 0) << compare.err;
+  EXPECT_PRED2(contains, compare.out, "mean accuracy, median time");
+  const Outcome show = trainer({"runs", "show", "one"});
+  EXPECT_PRED2(contains, show.out, "3 seeds: mean");
   const Outcome page = trainer({"runs", "report", "one", "-o", "page.html"});
   EXPECT_EQ(page.code, 0) << page.err;
 }

@@ -52,16 +52,20 @@ std::optional<double> images_per_second(const KnownRun& run) {
 }
 
 std::optional<AccuracyReached> time_to_accuracy(const KnownRun& run, double accuracy) {
+  if (run.sprint) {
+    if (run.sprint->mean < accuracy) return std::nullopt;
+    return AccuracyReached{.seeds = static_cast<int>(run.epochs.size()), .seconds = run.sprint->seconds};
+  }
   double seconds = 0;
   for (const RunEpoch& epoch : run.epochs) {
     seconds += epoch.seconds + epoch.evaluation_seconds;
-    if (epoch.test_accuracy >= accuracy) return AccuracyReached{epoch.epoch, seconds};
+    if (epoch.test_accuracy >= accuracy) return AccuracyReached{.epoch = epoch.epoch, .seconds = seconds};
   }
   return std::nullopt;
 }
 
 std::optional<double> best_accuracy(const KnownRun& run) {
-  if (run.epochs.empty()) return std::nullopt;
+  if (run.epochs.empty() || run.sprint) return run.accuracy();
   return std::ranges::max_element(run.epochs, {}, &RunEpoch::test_accuracy)->test_accuracy;
 }
 

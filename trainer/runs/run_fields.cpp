@@ -59,10 +59,7 @@ constexpr std::array kFields{
              }},
     RunField{"accuracy", kNumber,
              "share of the test images, 0 to 1, at the last evaluation; of a sprint the mean over its seeds",
-             [](const KnownRun& r) {
-               const auto mean = find_number(r.record.results, {"sprint", "accuracy_percent", "mean"});
-               return mean ? number(*mean / 100) : last(r, &RunEpoch::test_accuracy);
-             }},
+             [](const KnownRun& r) { return number(r.accuracy()); }},
     RunField{"loss", kNumber, "of the test images, at the last evaluation",
              [](const KnownRun& r) { return last(r, &RunEpoch::test_loss); }},
     RunField{"validation_accuracy", kNumber, "share of the validation images, at the last evaluation",

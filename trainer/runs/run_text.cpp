@@ -63,8 +63,14 @@ std::string status_lines(const KnownRun& run) {
 std::string result_lines(const KnownRun& run) {
   if (run.epochs.empty()) return line("accuracy", "none: no evaluation was made");
   const RunEpoch& last = run.epochs.back();
-  std::string text =
-      line("accuracy", fmt::format("{:.2f} % of {} test images, loss {:.4f}", 100 * last.test_accuracy,
+  std::string text;
+  if (run.sprint) {
+    text = line("sprint", fmt::format("{} seeds: mean {:.3f} +- {:.3f} %, training + test {:.4g} s (median)",
+                                      run.epochs.size(), 100 * run.sprint->mean,
+                                      100 * run.sprint->standard_error, run.sprint->seconds));
+  }
+  text +=
+      line(run.sprint ? "last seed" : "accuracy", fmt::format("{:.2f} % of {} test images, loss {:.4f}", 100 * last.test_accuracy,
                                    grouped(run.record.data.test_images), last.test_loss));
   if (last.validation_accuracy)
     text += line("", fmt::format("{:.2f} % of {} validation images", 100 * *last.validation_accuracy,
