@@ -59,10 +59,10 @@ struct WeightMatrix {
 struct UpdateArgs {
   const std::vector<Optimizer>* optimizers = nullptr;
   Schedule schedule;
-  Batching batching;  // for the epoch of a step
+  Batching batching;                                    // for the epoch of a step
   const std::vector<Segment>* segments = nullptr;       // updated one element at a time
   const std::vector<WeightMatrix>* matrices = nullptr;  // and those that are not; null: none
-  float* w = nullptr;      // all arenas alike, [parameters]
+  float* w = nullptr;                                   // all arenas alike, [parameters]
   void* cast_w = nullptr;  // written beside w, of Backend::element(); null where that is fp32
   const float* dw = nullptr;
   float* slot0 = nullptr;  // optimizer_slots() of them

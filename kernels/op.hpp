@@ -44,9 +44,9 @@ struct DenseDesc {
 
 // The last layer with its loss: logits y = logit_scale (x w^T + b), softmax cross-entropy against the labels,
 // its gradient, and the number of hits. With label smoothing e the target in training is (1 - e) on the label
-// and e / classes on every class (Szegedy et al. 2016); in inference it is the label. forward adds to StepState's loss_sum, hits and images; the
-// gradient is that of the mean loss over the valid rows.  x [n, in], w [classes, in], b [classes], y [n,
-// classes]
+// and e / classes on every class (Szegedy et al. 2016); in inference it is the label. forward adds to
+// StepState's loss_sum, hits and images; the gradient is that of the mean loss over the valid rows.  x [n,
+// in], w [classes, in], b [classes], y [n, classes]
 struct HeadDesc {
   int in = 0;
   int classes = 0;
@@ -83,10 +83,10 @@ struct DropoutDesc {
   std::uint32_t stream = 0;  // tells the network's dropout layers apart
 };
 
-// Batch normalisation per channel over rows, h and w: y = gain (x - mean) / sqrt(var + epsilon) + offset, then
-// GELU where asked for. Without `gain` it is 1, and no parameter. Training uses the batch's mean and biased variance and moves the running statistics:
-// running = (1 - momentum) running + momentum batch, the variance unbiased (n / (n - 1)). Inference uses
-// them.
+// Batch normalisation per channel over rows, h and w: y = gain (x - mean) / sqrt(var + epsilon) + offset,
+// then GELU where asked for. Without `gain` it is 1, and no parameter. Training uses the batch's mean and
+// biased variance and moves the running statistics: running = (1 - momentum) running + momentum batch, the
+// variance unbiased (n / (n - 1)). Inference uses them.
 struct BatchNormDesc {
   Shape in;
   float epsilon = 1e-5F;

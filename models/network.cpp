@@ -1,41 +1,15 @@
-// Booking of arenas, and the two steps.
+// The two steps, and the way to the values between them. network_arenas.cpp books the memory.
 #include "models/network.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <stdexcept>
 
-#include "kernels/math/muon.hpp"
 #include "models/initialize.hpp"
 
 namespace trainer {
 
 namespace {
-
-constexpr std::size_t kAlignment = 256;  // bytes: every tensor starts at a multiple
-
-std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-// Floats to the start of the next tensor: aligned too where the arena's copy has elements of half the size.
-std::size_t aligned_floats(std::size_t count) {
-  return 2 * aligned(2 * count) / sizeof(float);
-}
-
-const char* slot_name(OptimizerKind kind, int slot) {
-  switch (kind) {
-    case OptimizerKind::sgd:
-    case OptimizerKind::muon:
-      return "momentum";
-    case OptimizerKind::adam:
-    case OptimizerKind::adamw:
-      return slot == 0 ? "adam_m" : "adam_v";
-    case OptimizerKind::adadelta:
-      return slot == 0 ? "square_avg" : "delta_avg";
-  }
-  return "";
-}
 
 void launch_observed(StepObserver* observer, const StepPart& part, const auto& launch) {
   if (observer != nullptr) observer->before(part);
@@ -65,107 +39,6 @@ void Network::prepare_ops() {
     Stage stage;
     stage.op = backend_.prepare(padding_.ops[stages_.size()], plan_.input.batch, planned.wants_dx);
     stages_.push_back(std::move(stage));
-  }
-}
-
-void Network::book_parameters() {
-  std::size_t trained = 0;
-  std::size_t statistics = 0;
-  for (std::size_t i = 0; i < stages_.size(); ++i) {
-    const std::vector<PlannedParameter>& parameters = plan_.ops[i].parameters;
-    for (std::size_t p = 0; p < parameters.size(); ++p) {
-      const std::size_t count = stages_[i].op->stored_count(static_cast<int>(p));
-      const bool learns = is_trained(parameters[p].desc.role);
-      std::size_t& end = learns ? trained : statistics;
-      stages_[i].slots.push_back({end, learns});
-      if (learns) book_learner(i, p, {.offset = end, .count = count});
-      end += aligned_floats(count);
-    }
-  }
-  parameters_ = backend_.allocate(trained * sizeof(float), "the parameters");
-  statistics_ = backend_.allocate(statistics * sizeof(float), "the running statistics");
-  if (backend_.element() != Element::fp32) {
-    casts_ = backend_.allocate(trained * element_bytes(backend_.element()), "the cast weights");
-  }
-  if (purpose_ == Purpose::inference) return;
-  gradients_ = backend_.allocate(trained * sizeof(float), "the gradients");
-  for (int s = 0; s < slot_count_; ++s) {
-    slots_[s] = backend_.allocate(trained * sizeof(float), "the optimiser's state");
-  }
-}
-
-// Notes how parameter p of op i learns.
-void Network::book_learner(std::size_t i, std::size_t p, Segment segment) {
-  if (purpose_ == Purpose::inference) return;
-  const PlannedParameter& parameter = plan_.ops[i].parameters[p];
-  segment.rate_factor = parameter.rate_factor;
-  segment.decay = parameter.decay;
-  segment.cast_gradient = p == 0 && stages_[i].op->casts_dw();
-  segment.optimizer = parameter.optimizer;
-  if (!takes_matrices(optimizers_.at(segment.optimizer))) {
-    segments_.push_back(segment);
-    return;
-  }
-  const ParameterDesc stored = trainer::parameters(padding_.ops[i]).at(p);
-  const int rows = stored.shape.front();
-  const auto columns = static_cast<int>(stored.count() / static_cast<std::size_t>(rows));
-  const float factor = muon_factor(parameter.desc.shape.front(), parameter.desc.fan_in);
-  matrices_.push_back({segment, stages_[i].op.get(), rows, columns, factor});
-}
-
-std::size_t Network::map_bytes(const Shape& shape) const {
-  return aligned(static_cast<std::size_t>(plan_.input.batch) * shape.size() *
-                 element_bytes(backend_.element()));
-}
-
-void Network::book_activations() {
-  const auto batch = static_cast<std::size_t>(plan_.input.batch);
-  std::size_t maps = map_bytes(plan_.shown);
-  std::size_t largest = 0;
-  std::size_t saved = 0;
-  std::vector<std::size_t> map_at;
-  std::vector<std::size_t> saved_at;
-  std::size_t workspace = backend_.update_workspace_bytes(matrices_);
-  for (const Stage& stage : stages_) {
-    workspace = std::max(workspace, stage.op->workspace_bytes());
-    const Shape out = out_shape(stage.op->desc());
-    map_at.push_back(maps);
-    saved_at.push_back(saved);
-    maps += &stage == &stages_.back() ? aligned(batch * out.size() * sizeof(float)) : map_bytes(out);
-    saved += aligned(stage.op->saved_bytes());
-    largest = std::max(largest, map_bytes(out));
-  }
-  workspace_ = backend_.allocate(workspace, "the workspace");
-  activations_ = backend_.allocate(maps, "the activations");
-  saved_ = backend_.allocate(saved, "what backward needs of forward");
-  labels_ = backend_.allocate(batch, "the batch's labels");
-  states_ = backend_.allocate(2 * sizeof(StepState), "the step's counters");
-  x_ = activations_.data();
-  for (std::size_t i = 0; i < stages_.size(); ++i) {
-    stages_[i].y = x_ + map_at[i];
-    stages_[i].saved = saved_.data() + saved_at[i];
-  }
-  if (purpose_ == Purpose::inference) return;
-  gradient_maps_ = backend_.allocate(2 * largest, "the gradients of the activations");
-  dmaps_[0] = gradient_maps_.data();
-  dmaps_[1] = dmaps_[0] + largest;
-}
-
-void Network::list_tensors() {
-  for (int arena = 0; arena <= slot_count_; ++arena) {
-    for (std::size_t i = 0; i < stages_.size(); ++i) {
-      const std::vector<PlannedParameter>& parameters = plan_.ops[i].parameters;
-      for (std::size_t p = 0; p < parameters.size(); ++p) {
-        std::string name = parameters[p].name;
-        if (arena > 0) {
-          const Optimizer& optimizer = optimizers_[parameters[p].optimizer];
-          if (!stages_[i].slots[p].trained || arena > optimizer_slots(optimizer)) continue;
-          name += fmt::format(".{}", slot_name(optimizer.kind, arena - 1));
-        }
-        tensors_.push_back({name, parameters[p].desc.shape, parameters[p].desc.count(), static_cast<int>(i),
-                            static_cast<int>(p), arena});
-      }
-    }
   }
 }
 

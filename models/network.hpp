@@ -64,8 +64,8 @@ enum class Purpose { training, inference };  // inference books no gradients and
 
 class Network {
  public:
-  // Prepares every op; throws BackendError. `optimizers` decide the state's size and its tensors' names; there
-  // are none for inference.
+  // Prepares every op; throws BackendError. `optimizers` decide the state's size and its tensors' names;
+  // there are none for inference.
   Network(const Plan& plan, Backend& backend, Purpose purpose, const std::vector<Optimizer>& optimizers = {});
 
   const Plan& plan() const { return plan_; }

@@ -195,8 +195,8 @@ Shape shown_piece(const Spec& spec, const Shape& image) {
   const int crop = spec.recipe.input.crop;
   if (crop == 0) return image;
   if (crop <= image.h && crop <= image.w) return {crop, crop, image.c};
-  throw SpecError(fmt::format("{}: `crop: {}` is larger than the {}x{} images", spec.name, crop, image.h,
-                              image.w));
+  throw SpecError(
+      fmt::format("{}: `crop: {}` is larger than the {}x{} images", spec.name, crop, image.h, image.w));
 }
 
 // A file that promises a parameter count must keep it, on what the count was published for.

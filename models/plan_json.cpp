@@ -77,9 +77,8 @@ Json to_json(const Schedule& s) {
 }
 
 Json to_json(const OptimizerGroup& group) {
-  return {{"weights", group.layers},
-          {"optimizer", to_json(group.optimizer)},
-          {"rate_factor", group.rate_factor}};
+  return {
+      {"weights", group.layers}, {"optimizer", to_json(group.optimizer)}, {"rate_factor", group.rate_factor}};
 }
 
 Json to_json(const Recipe& recipe) {

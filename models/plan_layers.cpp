@@ -126,8 +126,8 @@ OpDesc describe_layer(const LayerSpec& layer, const LayerPosition& position, con
       return DropoutDesc{position.in, static_cast<float>(layer.drop),
                          static_cast<std::uint32_t>(position.number)};
     case LayerKind::batchnorm:
-      return BatchNormDesc{position.in, static_cast<float>(layer.epsilon),
-                           static_cast<float>(layer.momentum), layer.gain};
+      return BatchNormDesc{position.in, static_cast<float>(layer.epsilon), static_cast<float>(layer.momentum),
+                           layer.gain};
   }
   return ReluDesc{position.in};
 }

@@ -22,8 +22,7 @@ constexpr int kMostExtent = 1 << 12;  // filters, windows, strides
 
 // In the order of LayerKind.
 const Words& layer_words() {
-  static const Words words{"conv", "maxpool", "avgpool", "dense",
-                           "relu", "gelu",    "dropout", "batchnorm"};
+  static const Words words{"conv", "maxpool", "avgpool", "dense", "relu", "gelu", "dropout", "batchnorm"};
   return words;
 }
 

@@ -79,7 +79,7 @@ struct InputScaling {
   double mean = 0;
   double deviation = 1;
   bool from_data =
-      false;  // `normalize: data`: mean and deviation of the training images, in units of scale 1/255
+      false;     // `normalize: data`: mean and deviation of the training images, in units of scale 1/255
   int crop = 0;  // the network sees the images' centre, so many rows and columns of it; 0: all of them
 };
 

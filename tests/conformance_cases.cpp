@@ -119,6 +119,19 @@ std::vector<OpCase> network_cases() {
       {"pytorch_conv2_sliced", pytorch2, 17},
       {"pytorch_dropout", DropoutDesc{{12, 12, 64}, 0.25F, 0}},
       {"pytorch_dense", with_relu(dense(9216, 128)), 8},
+  };
+}
+
+std::vector<OpCase> sprint_cases() {
+  const Shape digit{28, 28, 1};
+  const Shape odd{7, 5, 3};
+  return {
+      {"gelu_odd", GeluDesc{odd}},
+      {"gelu_vector", GeluDesc{{1, 1, 1001}}, 1},
+      {"gelu_masked", GeluDesc{{6, 6, 16}}, 67, 33},
+      {"batchnorm_300_channels", BatchNormDesc{.in = {2, 1, 300}, .gelu = true}, 9},
+      {"batchnorm_gelu", BatchNormDesc{.in = {5, 5, 17}, .gelu = true}, 9, 6},
+      {"batchnorm_no_gain", BatchNormDesc{.in = {5, 5, 17}, .gain = false}, 9, 6},
       {"sprint_conv1", without_bias(with_pool(conv({26, 26, 1}, 3, 16), 3, 3))},
       {"sprint_conv2", without_bias(with_pool(conv({8, 8, 16}, 3, 48), 2, 2)), 67},
       {"sprint_norm1", sprint_norm({8, 8, 16}), 67},
@@ -130,8 +143,13 @@ std::vector<OpCase> network_cases() {
       {"sprint_lean_conv2", without_bias(with_pool(conv({8, 8, 8}, 3, 32), 2, 2)), 67},
       {"sprint_lean_norm1", sprint_norm({8, 8, 8}), 67},
       {"sprint_lean_dense", DenseDesc{.in = 288, .out = 64, .bias = false}, 16},
-      {"sprint_lean_head", HeadDesc{.in = 64, .classes = 10, .logit_scale = 0.5F, .label_smoothing = 0.2F}, 64,
-       47},
+      {"sprint_lean_head", HeadDesc{.in = 64, .classes = 10, .logit_scale = 0.5F, .label_smoothing = 0.2F},
+       64, 47},
+      {"few_channels_odd", with_relu(with_pool(conv({9, 8, 8}, 3, 20), 2, 2)), 5},
+      {"few_channels_one_window", without_bias(with_pool(conv({4, 4, 16}, 3, 5), 2, 2)), 3},
+      {"few_channels_masked", with_relu(with_pool(conv({8, 13, 16}, 3, 48), 2, 2)), 7, 4},
+      {"equal_maxima_few_channels", with_relu(with_pool(conv({14, 12, 8}, 3, 16), 2, 2)), 5, 0, 0,
+       SampleKind::grid},
   };
 }
 
@@ -204,7 +222,8 @@ std::vector<OpCase> plain_cases() {
        DenseDesc{.in = 33, .out = 17, .bias = false, .relu = true, .dy_masked = true}, 9, 0, 0.8},
       {"head_smoothed", HeadDesc{.in = 33, .classes = 47, .label_smoothing = 0.9F}, 9, 7},
       {"head_scaled_behind_relu",
-       HeadDesc{.in = 33, .classes = 10, .masks_dx = true, .logit_scale = 3, .label_smoothing = 0.1F}, 17, 12, 0.8},
+       HeadDesc{.in = 33, .classes = 10, .masks_dx = true, .logit_scale = 3, .label_smoothing = 0.1F}, 17, 12,
+       0.8},
       {"head_1_input", HeadDesc{.in = 1, .classes = 3}, 4},
       {"head_batch_512", HeadDesc{.in = 96, .classes = 10}, 512},
       {"maxpool_2", MaxPoolDesc{odd, {2, 2}}},
@@ -223,9 +242,6 @@ std::vector<OpCase> plain_cases() {
       {"relu_vector", ReluDesc{{1, 1, 1001}}, 1},
       {"relu_masked", ReluDesc{{6, 6, 16}}, 67, 33},
       {"relu_at_zero", ReluDesc{odd}, 3, 0, 0, SampleKind::grid},
-      {"gelu_odd", GeluDesc{odd}},
-      {"gelu_vector", GeluDesc{{1, 1, 1001}}, 1},
-      {"gelu_masked", GeluDesc{{6, 6, 16}}, 67, 33},
       {"dropout_odd", DropoutDesc{odd, 0.5F, 3}},
       {"dropout_none", DropoutDesc{odd, 0, 1}},
       {"dropout_most", DropoutDesc{{5, 5, 16}, 0.9F, 2}},
@@ -237,9 +253,6 @@ std::vector<OpCase> plain_cases() {
       {"batchnorm_one_channel", BatchNormDesc{.in = {28, 28, 1}}, 5},
       {"batchnorm_24_channels", BatchNormDesc{.in = {12, 12, 24}, .epsilon = 1e-3F, .momentum = 0.01F}, 16},
       {"batchnorm_masked", BatchNormDesc{.in = {5, 5, 17}}, 9, 6},
-      {"batchnorm_300_channels", BatchNormDesc{.in = {2, 1, 300}, .gelu = true}, 9},
-      {"batchnorm_gelu", BatchNormDesc{.in = {5, 5, 17}, .gelu = true}, 9, 6},
-      {"batchnorm_no_gain", BatchNormDesc{.in = {5, 5, 17}, .gain = false}, 9, 6},
       {"batchnorm_batch_67", BatchNormDesc{.in = {13, 13, 32}}, 67},
   };
 }

@@ -32,6 +32,7 @@ DenseDesc dense(int in, int out);
 DenseDesc with_relu(DenseDesc desc);
 
 std::vector<OpCase> network_cases();  // the layers of the shipped networks
+std::vector<OpCase> sprint_cases();   // those of the sprint networks, and what came with them
 std::vector<OpCase> conv_cases();     // odd convolutions
 std::vector<OpCase> plain_cases();    // odd sizes of every other op
 

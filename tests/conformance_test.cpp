@@ -174,7 +174,8 @@ void check_inference(Backend& backend, const OpCase& c, Precision precision = Pr
 
 std::vector<OpCase> all_cases() {
   std::vector<OpCase> all = network_cases();
-  for (const auto& more : {conv_cases(), plain_cases()}) all.insert(all.end(), more.begin(), more.end());
+  for (const auto& more : {sprint_cases(), conv_cases(), plain_cases()})
+    all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 

@@ -71,7 +71,8 @@ reference::Values DoubleNetwork::gathered(const std::vector<std::uint32_t>& imag
 }
 
 // The trained parameters come first; running statistics are as forward left them.
-void DoubleNetwork::learn(std::size_t op, const reference::Tensors& t, std::uint64_t epoch, std::uint64_t step) {
+void DoubleNetwork::learn(std::size_t op, const reference::Tensors& t, std::uint64_t epoch,
+                          std::uint64_t step) {
   const Schedule& schedule = setup_.rule.schedule;
   for (std::size_t p = 0; p < learners_[op].size(); ++p) {
     reference::Learner& learner = learners_[op][p];

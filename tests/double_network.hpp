@@ -1,4 +1,5 @@
-// The network of a plan in double, its parameters as a real one has them: what a whole training is held against.
+// The network of a plan in double, its parameters as a real one has them: what a whole training is held
+// against.
 #pragma once
 
 #include <stdexcept>
@@ -17,8 +18,8 @@ class DoubleNetwork {
   // Trains on these stored images; gives the mean loss before the update.
   double step(const reference::StepImages& images, std::uint64_t step);
 
-  // Puts weights, statistics and the optimisers' state, rounded to single precision, into `network`, and goes on
-  // from what it put there.
+  // Puts weights, statistics and the optimisers' state, rounded to single precision, into `network`, and goes
+  // on from what it put there.
   void hand_over(Network& network);
 
  private:

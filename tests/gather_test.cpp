@@ -47,7 +47,7 @@ TEST_P(Gather, ShowsTheImagesOfEveryStepNormalisedAndZeroBeyond) {
   DeviceArray state(backend(), sizeof(StepState), "state");
   GatherArgs args{.batching = batching,
                   .stored = kPicture,
-                     .shape = kPicture,
+                  .shape = kPicture,
                   .scale = 1 / 77.0F,
                   .shift = -0.42F,
                   .images = images.as<std::uint8_t>(),

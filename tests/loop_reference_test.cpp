@@ -1,5 +1,5 @@
-// The first losses of a training, held against the whole network in double: order, gathering, every op, gradient
-// and optimiser together.
+// The first losses of a training, held against the whole network in double: order, gathering, every op,
+// gradient and optimiser together.
 #include <gtest/gtest.h>
 
 #include "tests/double_network.hpp"

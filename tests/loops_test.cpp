@@ -77,6 +77,98 @@ TEST_P(OtherLoops, ConvolveOneChannelAlike) {
   }
 }
 
+TEST_P(OtherLoops, ConvolveAndPoolOneChannelAlike) {
+  for (const auto& [kernel, window] : {std::pair{3, 2}, {3, 3}, {5, 2}}) {
+    const int channels = 32;
+    const int edge = 3 * window + 1;
+    const Shape pooled{3, 3, 29};
+    const OneChannelLoop loop{edge, edge, kernel, channels, 4, true, {window, window}, pooled};
+    const Floats image = values(static_cast<std::size_t>(edge + kernel - 1) * (edge + kernel - 1), 1);
+    const Floats w = values(static_cast<std::size_t>(kernel) * kernel * channels, 2);
+    const Floats b(static_cast<std::size_t>(channels), 0.5F);
+    expect_alike([&](const Loops& loops) {
+      OneChannelLoop own = loop;
+      own.lanes = loops.widest_lanes;
+      Floats y(pooled.size());
+      std::vector<std::uint8_t> winner(y.size());
+      loops.one_channel_pool(own, image.data(), w.data(), b.data(), y.data(), winner.data());
+      Floats gradients(w.size() + b.size());
+      loops.one_channel_pool_weights(own, image.data(), y.data(), winner.data(), gradients.data(),
+                                     gradients.data() + w.size());
+      y.insert(y.end(), winner.begin(), winner.end());
+      y.insert(y.end(), gradients.begin(), gradients.end());
+      return y;
+    });
+  }
+}
+
+TEST_P(OtherLoops, ConvolveAndPoolFewChannelsAlike) {
+  for (const int in : {8, 16}) {
+    const FewChannelsLoop loop{9, in, 32, 4, true, {2, 3, 29}};
+    const Floats image = values(static_cast<std::size_t>(6 * 9 * in), 1);
+    const Floats w = values(static_cast<std::size_t>(9 * in * 32), 2);
+    const Floats b(32, 2.0F);
+    expect_alike([&](const Loops& loops) {
+      FewChannelsLoop own = loop;
+      own.lanes = loops.widest_lanes;
+      Floats y(loop.pooled.size());
+      std::vector<std::uint8_t> winner(y.size());
+      loops.few_channels_pool(own, image.data(), w.data(), b.data(), y.data(), winner.data());
+      y.insert(y.end(), winner.begin(), winner.end());
+      return y;
+    });
+  }
+}
+
+TEST_P(OtherLoops, MultiplyAlike) {
+  for (const int columns : {1, 7, 24, 72}) {
+    const int rows = 19;
+    const int inner = 11;
+    const Floats a = values(static_cast<std::size_t>(rows * inner), 1);
+    const Floats b = values(static_cast<std::size_t>(inner * columns), 2);
+    const Floats add = values(static_cast<std::size_t>(rows * columns), 3);
+    expect_alike([&](const Loops& loops) {
+      Floats c(add.size());
+      loops.product({inner, columns, 2, -0.5F, a.data(), b.data(), add.data(), c.data()}, 0, rows);
+      return c;
+    });
+  }
+}
+
+TEST_P(OtherLoops, NormaliseAlike) {
+  const std::size_t channels = 24;
+  const std::size_t tile = 240;
+  const std::size_t count = 100 * channels;
+  const Floats x = values(count, 1);
+  const Floats dy = values(count, 2);
+  const auto table = [&](float first, float step) {
+    Floats t(tile);
+    for (std::size_t i = 0; i < tile; ++i) t[i] = first + step * static_cast<float>(i % channels);
+    return t;
+  };
+  const Floats mean = table(-0.2F, 0.01F);
+  const Floats scale = table(0.8F, 0.02F);
+  const Floats gain = table(1, 0.01F);
+  const Floats offset = table(-0.1F, 0.02F);
+  for (const bool gelu : {false, true}) {
+    expect_alike([&](const Loops& loops) {
+      Floats scratch(2 * tile);
+      const NormLoop loop{channels,     tile,        gelu,          mean.data(),
+                          scale.data(), gain.data(), offset.data(), scratch.data()};
+      std::vector<double> sums(2 * channels);
+      loops.norm_sums(loop, x.data(), count, sums.data());
+      Floats y(count);
+      loops.norm(loop, x.data(), y.data(), count);
+      Floats dx(count);
+      loops.norm_gradient(loop, x.data(), dy.data(), dx.data(), count, sums.data());
+      loops.norm_backward(loop, mean.data(), offset.data(), x.data(), dx.data(), count);
+      for (const double sum : sums) y.push_back(static_cast<float>(sum / 100));
+      y.insert(y.end(), dx.begin(), dx.end());
+      return y;
+    });
+  }
+}
+
 TEST_P(OtherLoops, PoolAndFindTheSameWinners) {
   const PoolLoop loop{{6, 8, 32}, 32, {2, 2}, {3, 4, 32}, true};
   const Floats map = values(2 * 6 * 8 * 32, 3);

@@ -72,9 +72,9 @@ TEST(RecipeGroups, AGroupOfNoLayerAndACropBeyondTheImageAreRefusedWithTheData) {
     }
     return std::string("no error");
   };
-  EXPECT_EQ(
-      plan_error("groups: [{weights: [conv9], optimizer: sgd}]").find("net.yaml:9:12: groups: unknown layer with a weight"),
-      0U)
+  EXPECT_EQ(plan_error("groups: [{weights: [conv9], optimizer: sgd}]")
+                .find("net.yaml:9:12: groups: unknown layer with a weight"),
+            0U)
       << plan_error("groups: [{weights: [conv9], optimizer: sgd}]");
   EXPECT_NE(plan_error("input: {crop: 29}").find("`crop: 29` is larger than the 28x28 images"),
             std::string::npos);

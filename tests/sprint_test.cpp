@@ -57,7 +57,8 @@ class SprintProgram : public ProgramTest {
  protected:
   // Seeds of the small network on the small data set; what it printed, a JSON value a line.
   std::vector<Json> sprint(const Words& more = {}) {
-    Words words{"sprint", "--model", "small.yaml", "--data", "data", "--threads", "1", "--json", "--no-process"};
+    Words words{"sprint",    "--model", "small.yaml", "--data",      "data",
+                "--threads", "1",       "--json",     "--no-process"};
     words.insert(words.end(), more.begin(), more.end());
     const Outcome outcome = trainer(words);
     EXPECT_EQ(outcome.code, 0) << outcome.err;
@@ -106,25 +107,27 @@ TEST_F(SprintProgram, TheRecordIsARunLikeAnyOther) {
 }
 
 TEST_F(SprintProgram, TimesAProcessOfItsOwn) {
-  const Outcome outcome = trainer({"sprint", "--model", "small.yaml", "--data", "data", "--threads", "1", "--seeds",
-                                   "1", "--no-save", "--json"});
+  const Outcome outcome = trainer({"sprint", "--model", "small.yaml", "--data", "data", "--threads", "1",
+                                   "--seeds", "1", "--no-save", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const Json end = json_lines(outcome.out).back();
   EXPECT_GT(end.at("process_seconds"), end.at("cold_seconds"));
 }
 
 TEST_F(SprintProgram, SaysWhatItMeasuredAndHow) {
-  const Outcome outcome =
-      trainer({"sprint", "--model", "small.yaml", "--data", "data", "--threads", "1", "--seeds", "2", "--no-save",
-               "--no-process", "--target", "0.01"});
+  const Outcome outcome = trainer({"sprint", "--model", "small.yaml", "--data", "data", "--threads", "1",
+                                   "--seeds", "2", "--no-save", "--no-process", "--target", "0.01"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  for (const char* part : {"seed 1 ", "seed 2 ", "accuracy ", "train + test", "cold ", "verdict", "1 % reached",
-                           "from the first step's launch to the accuracy on the host"})
+  for (const char* part : {"seed 1 ", "seed 2 ", "accuracy ", "train + test", "cold ", "verdict",
+                           "1 % reached", "from the first step's launch to the accuracy on the host"})
     EXPECT_PRED2(contains, outcome.out, part);
 }
 
 TEST_F(SprintProgram, WrongUsageIsRefused) {
-  for (const Words& wrong : {Words{"--seeds", "0"}, {"--target", "101"}, {"--target", "-1"}, {"--model", "quik"},
+  for (const Words& wrong : {Words{"--seeds", "0"},
+                             {"--target", "101"},
+                             {"--target", "-1"},
+                             {"--model", "quik"},
                              {"--first-seed", "-1"}}) {
     Words words{"sprint", "--data", "data", "--no-save"};
     words.insert(words.end(), wrong.begin(), wrong.end());
@@ -134,8 +137,8 @@ TEST_F(SprintProgram, WrongUsageIsRefused) {
 
 TEST_F(SprintProgram, ALossThatIsNotFiniteIsNoResult) {
   write_network({.optimizer = "sgd", .rate = "1e30"});
-  const Outcome outcome = trainer({"sprint", "--model", "small.yaml", "--data", "data", "--threads", "1", "--seeds",
-                                   "2", "--no-process", "--out", "bad"});
+  const Outcome outcome = trainer({"sprint", "--model", "small.yaml", "--data", "data", "--threads", "1",
+                                   "--seeds", "2", "--no-process", "--out", "bad"});
   EXPECT_EQ(outcome.code, 1);
   EXPECT_PRED2(contains, outcome.err, "the loss is not finite");
   EXPECT_EQ(record("bad").status, RunStatus::kFailed);
@@ -146,7 +149,8 @@ TEST_F(SprintProgram, ShuffledLabelsGiveTheAccuracyOfChance) {
   const fs::path mnist = TRAINER_SOURCE_DIR "/data/mnist";
   data::Dataset dataset = data::load_dataset(mnist);
   std::shuffle(dataset.train.labels.begin(), dataset.train.labels.end(), std::mt19937(1));
-  for (const char* name : {"train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"}) {
+  for (const char* name :
+       {"train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"}) {
     fs::create_directories(folder_ / "shuffled");
     fs::copy_file(mnist / name, folder_ / "shuffled" / name);
   }

@@ -62,7 +62,8 @@ ProfiledPart describe_part(const StepPart& part, const Setup& setup, std::uint64
         text += (text.empty() ? "" : ", ") + std::string(optimizer_word(optimizer.kind));
         slots = std::max(slots, optimizer_slots(optimizer));
       }
-      return {"update", "", text, 0, 0, sizeof(float) * plan.parameters * static_cast<std::uint64_t>(3 + 2 * slots)};
+      return {"update", "", text,
+              0,        0,  sizeof(float) * plan.parameters * static_cast<std::uint64_t>(3 + 2 * slots)};
     }
     case StepPart::Kind::forward:
     case StepPart::Kind::backward:

@@ -1,7 +1,8 @@
-// Batch normalisation, with GELU behind it where the plan says so. Sums over the batch are added up in the order
-// of the threads. With u = g xh + b in front of GELU, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m valid
-// positions, and dy the gradient of u:
-//   dx = g s (dy - sum(dy) / m - xh sum(dy xh) / m),  dg = sum(dy xh),  db = sum(dy)   (Ioffe and Szegedy 2015)
+// Batch normalisation, with GELU behind it where the plan says so. Sums over the batch are added up in the
+// order of the threads. With u = g xh + b in front of GELU, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m
+// valid positions, and dy the gradient of u:
+//   dx = g s (dy - sum(dy) / m - xh sum(dy xh) / m),  dg = sum(dy xh),  db = sum(dy)   (Ioffe and Szegedy
+//   2015)
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -34,8 +35,8 @@ class BatchNorm final : public Op {
 
  private:
   struct Pieces {
-    double* sums;      // [threads, 2, c]
-    float* tile_sums;  // [threads, 2, tile]
+    double* sums;                                            // [threads, 2, c]
+    float* tile_sums;                                        // [threads, 2, tile]
     float *mean, *scale, *gain, *offset, *mean_g, *mean_gx;  // tables [tile]
     float* statistics;                                       // [2, c], in inference
   };
@@ -59,8 +60,8 @@ class BatchNorm final : public Op {
 
   // The loop of thread `thread`, its tables filled by fill_tables().
   NormLoop loop_of(const Pieces& p, int thread) const {
-    return {channels_, tile_, norm_.gelu, p.mean,
-            p.scale,   p.gain, p.offset,  p.tile_sums + 2 * tile_ * static_cast<std::size_t>(thread)};
+    return {channels_, tile_,  norm_.gelu, p.mean,
+            p.scale,   p.gain, p.offset,   p.tile_sums + 2 * tile_ * static_cast<std::size_t>(thread)};
   }
 
   void fill_tables(const OpArgs& args, const Pieces& p, const float* mean, const float* scale) const {
@@ -74,8 +75,8 @@ class BatchNorm final : public Op {
     }
   }
 
-  // Two sums a channel over the first `rows` positions, into p.sums [2, c]; add(loop, first element, elements,
-  // sums) adds a share's.
+  // Two sums a channel over the first `rows` positions, into p.sums [2, c]; add(loop, first element,
+  // elements, sums) adds a share's.
   template <typename Add>
   void sum(const Pieces& p, std::size_t rows, const Add& add) const {
     std::fill_n(p.sums, 2 * channels_ * static_cast<std::size_t>(context_.threads), 0.0);

@@ -73,6 +73,8 @@ constexpr int best_lanes(int channels, int widest) {
 std::unique_ptr<Op> make_conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx);
 std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch);
+bool is_few_channels_conv(const CpuContext& context, const ConvDesc& desc);
+std::unique_ptr<Op> make_few_channels_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx);
 std::unique_ptr<Op> make_head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx);
 std::unique_ptr<Op> make_maxpool(const CpuContext& context, const MaxPoolDesc& desc, int batch);

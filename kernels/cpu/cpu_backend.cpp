@@ -98,9 +98,9 @@ class CpuBackend final : public Backend {
     StepState& state = *args.state;
     state.valid = valid_rows(args.batching, state.step);
     state.batch_loss = 0;
-    const GatherLoop loop{args.batching, state.step,  state.valid,        args.stored,    args.shape,
-                          args.top,      args.left,   args.scale,         args.shift,     args.images,
-                          args.stored_labels,         floats(args.x),     args.labels};
+    const GatherLoop loop{args.batching,      state.step,     state.valid, args.stored, args.shape,
+                          args.top,           args.left,      args.scale,  args.shift,  args.images,
+                          args.stored_labels, floats(args.x), args.labels};
     parallel(args.batching.batch, 8, context_.threads,
              [&](const Share& share) { context_.loops.gather(loop, share.begin, share.end); });
   }
@@ -131,6 +131,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
     require_poolable(d, d.pool);
     if (d.in.c == 1 && d.stride == 1 && !wants_dx) return make_one_channel_conv(context_, d, batch);
+    if (is_few_channels_conv(context_, d)) return make_few_channels_conv(context_, d, batch);
     if (d.pool) return make_pooled_conv(context_, d, batch);
     return make_conv(context_, d, batch, wants_dx);
   }

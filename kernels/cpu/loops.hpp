@@ -57,6 +57,15 @@ constexpr bool has_one_channel_pool(int kernel, const Window& window) {
          ((kernel == 3 && (window.size == 2 || window.size == 3)) || (kernel == 5 && window.size == 2));
 }
 
+// Convolution by 3 x 3 at stride 1 without a border, with max pooling 2 x 2, on one image of `in` channels.
+struct FewChannelsLoop {
+  int width, in;  // of the image; in: 8 or 16
+  int channels;   // out, as stored: a multiple of `lanes`
+  int lanes;
+  bool relu;
+  Shape pooled;  // channels as they are
+};
+
 // Backward of a convolution whose map is max-pooled, on one image padded to `width` columns and `channels`
 // channels (a multiple of `lanes`).
 struct WinnerLoop {
@@ -93,8 +102,9 @@ struct UpdateLoop {
   float* slot1;
 };
 
-// Batch normalisation, and GELU behind it, of rows of `channels`. A tile is some rows that one inner loop goes
-// over: tables of `tile` floats repeat the channels' values, so that few channels fill whole vectors too.
+// Batch normalisation, and GELU behind it, of rows of `channels`. A tile is some rows that one inner loop
+// goes over: tables of `tile` floats repeat the channels' values, so that few channels fill whole vectors
+// too.
 struct NormLoop {
   std::size_t channels, tile;  // tile is a multiple of channels
   bool gelu;
@@ -102,8 +112,8 @@ struct NormLoop {
   float* sums;                                // scratch [2, tile]
 };
 
-// c = alpha a b + beta add, row by row and without gaps: a [rows, inner], b [inner, columns], add (or null) and
-// c [rows, columns].
+// c = alpha a b + beta add, row by row and without gaps: a [rows, inner], b [inner, columns], add (or null)
+// and c [rows, columns].
 struct ProductLoop {
   int inner, columns;
   float alpha, beta;
@@ -143,6 +153,11 @@ struct Loops {
   void (*one_channel_pool_weights)(const OneChannelLoop& loop, const float* padded, const float* dy,
                                    const std::uint8_t* winner, float* dw, float* db);
 
+  // image [.., width, in], w [3, 3, in, channels], b [channels]; y and winner [pooled]; winner is null in
+  // inference
+  void (*few_channels_pool)(const FewChannelsLoop& loop, const float* image, const float* w, const float* b,
+                            float* y, std::uint8_t* winner);
+
   // dw [out, k, k, channels] += , db [out] += of one image [h, w, channels]
   void (*winner_weights)(const WinnerLoop& loop, WinnerLists& lists, const float* image, const float* dy,
                          const std::uint8_t* winner, float* dw, float* db);
@@ -160,8 +175,8 @@ struct Loops {
                   std::size_t end);  // begin is a multiple of 4
   void (*dropout_backward)(float drop, const std::uint8_t* kept, const float* dy, float* dx,
                            std::size_t begin, std::size_t end);
-  // Over `count` elements of whole rows. sums [2, channels] are added to: of x - mean and its square; of the gradient g
-  // behind GELU and of g (x - mean) scale. norm_gradient writes g to dx unless it is null.
+  // Over `count` elements of whole rows. sums [2, channels] are added to: of x - mean and its square; of the
+  // gradient g behind GELU and of g (x - mean) scale. norm_gradient writes g to dx unless it is null.
   void (*norm_sums)(const NormLoop& loop, const float* x, std::size_t count, double* sums);
   void (*norm)(const NormLoop& loop, const float* x, float* y, std::size_t count);
   void (*norm_gradient)(const NormLoop& loop, const float* x, const float* dy, float* dx, std::size_t count,

@@ -1,7 +1,6 @@
 // The first convolution of a grey image: one input channel, stride 1, nobody asks for its dx. Image by image,
-// each thread convolves into a map of its own that stays in its cache, then pools it, or does both at once where
-// the loops have that. The filters are kept as
-// [k, k, channels], channels padded to whole vectors.
+// each thread convolves into a map of its own that stays in its cache, then pools it, or does both at once
+// where the loops have that. The filters are kept as [k, k, channels], channels padded to whole vectors.
 #include <algorithm>
 #include <cstring>
 
@@ -166,7 +165,8 @@ class OneChannelConv final : public Op {
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
         if (pools_at_once_) {
           const std::size_t at = n * out_.size();
-          context_.loops.one_channel_pool_weights(loop_, image, floats(args.dy) + at, winners + at, p.dw, p.db);
+          context_.loops.one_channel_pool_weights(loop_, image, floats(args.dy) + at, winners + at, p.dw,
+                                                  p.db);
           continue;
         }
         context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), p.dw, p.db);

@@ -14,13 +14,14 @@ namespace trainer {
 constexpr float kGeluSlope = 1.5957691216057308F;  // 2 sqrt(2 / pi)
 constexpr float kGeluCube = 0.044715F;
 
-// exp to about one unit in the last place, for loops that the compiler turns into vectors: x = n log 2 + r, and
-// exp(r) by a polynomial (Cephes). A NaN stays one; results saturate at exp(-87) and exp(88).
+// exp to about one unit in the last place, for loops that the compiler turns into vectors: x = n log 2 + r,
+// and exp(r) by a polynomial (Cephes). A NaN stays one; results saturate at exp(-87) and exp(88).
 HOST_DEVICE float exp_in_loops(float x) {
 #if defined(__CUDA_ARCH__)
   return expf(x);
 #else
-  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
+  constexpr float kRound =
+      12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
   x = x > 88.0F ? 88.0F : x;
   x = x < -87.0F ? -87.0F : x;
   const float shifted = x * 1.44269504088896341F + kRound;

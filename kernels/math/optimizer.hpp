@@ -1,7 +1,7 @@
 // The optimisers, one element at a time (Muon's is in muon.hpp). The parameters of a network are one flat
 // array cut into segments, and an update is one pass over it: `UpdateStep` holds what is the same for every
-// element of a step, computed once. g is the gradient of the mean loss; weight decay adds decay * w to it (L2), except in AdamW,
-// where it shrinks w by rate * decay beside the step (Loshchilov and Hutter 2019).
+// element of a step, computed once. g is the gradient of the mean loss; weight decay adds decay * w to it
+// (L2), except in AdamW, where it shrinks w by rate * decay beside the step (Loshchilov and Hutter 2019).
 #pragma once
 
 #include <cmath>
@@ -45,7 +45,7 @@ struct Segment {
   std::uint64_t count = 0;
   float rate_factor = 1;
   float decay = 0;
-  bool cast_gradient = false;  // its dw is stored in the maps' element type
+  bool cast_gradient = false;   // its dw is stored in the maps' element type
   std::uint32_t optimizer = 0;  // which of UpdateArgs::optimizers
 };
 

@@ -1,4 +1,5 @@
-// The ops that keep their shape (ReLU, GELU, dropout, batch normalisation), and the choice of an op by its kind.
+// The ops that keep their shape (ReLU, GELU, dropout, batch normalisation), and the choice of an op by its
+// kind.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -132,8 +133,8 @@ void batch_norm_forward(const BatchNormDesc& desc, Tensors& t) {
   }
 }
 
-// With xh = (x - mean) / deviation and g the gradient of gain xh + offset: dx = gain / deviation (g - mean(g) -
-// xh mean(g xh)), dgain = sum(g xh), doffset = sum(g), all over the valid rows  (Ioffe and Szegedy 2015)
+// With xh = (x - mean) / deviation and g the gradient of gain xh + offset: dx = gain / deviation (g - mean(g)
+// - xh mean(g xh)), dgain = sum(g xh), doffset = sum(g), all over the valid rows  (Ioffe and Szegedy 2015)
 void batch_norm_backward(const BatchNormDesc& desc, Tensors& t) {
   const NormParameters parameters(desc, t);
   const auto channels = static_cast<std::size_t>(desc.in.c);

@@ -173,7 +173,8 @@ Values transposed(const Values& a, int rows, int columns) {
 }  // namespace
 
 Values newton_schulz(Values u, int rows, int columns, int passes) {
-  if (rows > columns) return transposed(newton_schulz(transposed(u, rows, columns), columns, rows, passes), columns, rows);
+  if (rows > columns)
+    return transposed(newton_schulz(transposed(u, rows, columns), columns, rows, passes), columns, rows);
   double squares = 0;
   for (const double value : u) squares += value * value;
   for (double& value : u) value /= std::sqrt(squares) + 1e-7;

@@ -106,7 +106,8 @@ class SprintCommand {
 
   void open_folder() {
     if (arguments_.no_save) return;
-    NewRun run{fmt::format("{}-x{}", setup_.spec.name, arguments_.seeds), arguments_.first_seed, std::time(nullptr), std::nullopt};
+    NewRun run{fmt::format("{}-x{}", setup_.spec.name, arguments_.seeds), arguments_.first_seed,
+               std::time(nullptr), std::nullopt};
     if (!arguments_.out.empty()) run.out = arguments_.out;
     folder_.emplace(RunFolder::create(run, environment_.runs));
     metrics_.emplace(folder_->file(kMetricsName));
@@ -126,7 +127,8 @@ class SprintCommand {
   // This program for one seed, as a process of its own.
   double time_process() {
     ProcessCall call;
-    call.words = {environment_.executable.string(), "sprint", "--seeds", "1", "--no-process", "--no-save", "--quiet"};
+    call.words = {
+        environment_.executable.string(), "sprint", "--seeds", "1", "--no-process", "--no-save", "--quiet"};
     const auto add = [&](const char* option, const std::string& value) {
       call.words.insert(call.words.end(), {option, value});
     };
@@ -141,10 +143,11 @@ class SprintCommand {
     const ProcessEnd end = run_process(call);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     if (end.code != 0) {
-      throw std::runtime_error(fmt::format(
-          "sprint: the process that was to be timed ended with status {}; try it alone: trainer sprint --seeds "
-          "1 --no-process",
-          end.code));
+      throw std::runtime_error(
+          fmt::format("sprint: the process that was to be timed ended with status {}; try it alone: trainer "
+                      "sprint --seeds "
+                      "1 --no-process",
+                      end.code));
     }
     return seconds;
   }
@@ -158,9 +161,9 @@ class SprintCommand {
     event.update(json);
     console_.json(event);
     if (seed.bad_step) {
-      throw std::runtime_error(fmt::format(
-          "sprint: seed {}, step {}: the loss is not finite, and what follows it is no training", seed.seed,
-          *seed.bad_step + 1));
+      throw std::runtime_error(
+          fmt::format("sprint: seed {}, step {}: the loss is not finite, and what follows it is no training",
+                      seed.seed, *seed.bad_step + 1));
     }
     console_.progress(static_cast<double>(index + 1) / static_cast<double>(arguments_.seeds),
                       [&] { return fmt::format("seed {} of {}", index + 1, arguments_.seeds); });
@@ -220,12 +223,14 @@ class SprintCommand {
 }  // namespace
 
 Command add_sprint(CLI::App& app, const Environment& environment) {
-  CLI::App* sprint_app = app.add_subcommand("sprint", "train from scratch to 99 % against the clock, seed after seed");
+  CLI::App* sprint_app =
+      app.add_subcommand("sprint", "train from scratch to 99 % against the clock, seed after seed");
   const auto arguments = std::make_shared<SprintArguments>();
-  sprint_app->add_option("--model", arguments->model,
-                         fmt::format("a shipped network or a YAML file; one whose recipe counts epochs trains "
-                                     "one [{} on a CPU, {} on a GPU]",
-                                     kModelOfCpu, kModelOfGpu));
+  sprint_app->add_option(
+      "--model", arguments->model,
+      fmt::format("a shipped network or a YAML file; one whose recipe counts epochs trains "
+                  "one [{} on a CPU, {} on a GPU]",
+                  kModelOfCpu, kModelOfGpu));
   sprint_app->add_option("--seeds", arguments->seeds, "trainings from scratch, each with a seed of its own")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
@@ -239,8 +244,9 @@ Command add_sprint(CLI::App& app, const Environment& environment) {
   sprint_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]");
   sprint_app->add_option("--data", arguments->data,
                          "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
-  sprint_app->add_option("--out", arguments->out,
-                         "folder of the record and the last seed's weights [runs/<date-time>-<model>-x<seeds>-<first seed>]");
+  sprint_app->add_option(
+      "--out", arguments->out,
+      "folder of the record and the last seed's weights [runs/<date-time>-<model>-x<seeds>-<first seed>]");
   sprint_app->add_flag("--no-save", arguments->no_save, "write nothing [off]");
   sprint_app->add_flag("--no-process", arguments->no_process,
                        "do not time a process of its own for one seed first [off]");

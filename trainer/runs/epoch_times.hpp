@@ -29,8 +29,8 @@ struct AccuracyReached {
   double seconds = 0;  // of training and tests until then, without what comes before the first step
 };
 
-// The first evaluation whose accuracy on the test images is at least `accuracy` (0 to 1); of a sprint the mean
-// over its seeds.
+// The first evaluation whose accuracy on the test images is at least `accuracy` (0 to 1); of a sprint the
+// mean over its seeds.
 [[nodiscard]] std::optional<AccuracyReached> time_to_accuracy(const KnownRun& run, double accuracy);
 [[nodiscard]] std::optional<double> best_accuracy(const KnownRun& run);
 

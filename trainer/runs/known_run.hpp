@@ -28,7 +28,8 @@ struct RunEpoch {
   double evaluation_seconds = 0;  // of the tests after it
 };
 
-// What `trainer sprint` found: every "epoch" of such a run is a training from scratch, with a seed of its own.
+// What `trainer sprint` found: every "epoch" of such a run is a training from scratch, with a seed of its
+// own.
 struct SprintFound {
   double mean = 0;            // of the seeds' accuracies, 0 to 1
   double standard_error = 0;  // of the mean

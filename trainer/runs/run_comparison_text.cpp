@@ -92,9 +92,9 @@ std::string results_text(const std::vector<KnownRun>& runs, const std::vector<Co
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const KnownRun& run = runs[i];
     const ComparedRun& c = compared[i];
-    std::vector<std::string> cells{
-        c.letter, run.accuracy() ? fmt::format("{:.2f} %", 100 * *run.accuracy()) : "n/a",
-        reached_text(run, c), fmt::format("{:.2f} s", run.seconds())};
+    std::vector<std::string> cells{c.letter,
+                                   run.accuracy() ? fmt::format("{:.2f} %", 100 * *run.accuracy()) : "n/a",
+                                   reached_text(run, c), fmt::format("{:.2f} s", run.seconds())};
     if (with_energy) cells.push_back(c.energy_joules ? fmt::format("{:.1f} J", *c.energy_joules) : "n/a");
     if (priced) {
       for (const auto& amount : {c.price, c.cost, c.cost_to_accuracy}) cells.push_back(cost_text(amount));

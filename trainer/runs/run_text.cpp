@@ -69,9 +69,9 @@ std::string result_lines(const KnownRun& run) {
                                       run.epochs.size(), 100 * run.sprint->mean,
                                       100 * run.sprint->standard_error, run.sprint->seconds));
   }
-  text +=
-      line(run.sprint ? "last seed" : "accuracy", fmt::format("{:.2f} % of {} test images, loss {:.4f}", 100 * last.test_accuracy,
-                                   grouped(run.record.data.test_images), last.test_loss));
+  text += line(run.sprint ? "last seed" : "accuracy",
+               fmt::format("{:.2f} % of {} test images, loss {:.4f}", 100 * last.test_accuracy,
+                           grouped(run.record.data.test_images), last.test_loss));
   if (last.validation_accuracy)
     text += line("", fmt::format("{:.2f} % of {} validation images", 100 * *last.validation_accuracy,
                                  grouped(run.record.data.validation_images)));

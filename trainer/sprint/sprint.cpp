@@ -20,8 +20,8 @@ Sprint::Sprint(Setup& setup, Backend& backend)
       backend_(backend),
       network_(setup.plan, backend, Purpose::training, setup.rule.optimizers),
       data_(backend, setup),
-      test_(backend.record(
-          [this, input = data_.test_input(setup.test)] { network_.evaluate_step(input); })) {}
+      test_(backend.record([this, input = data_.test_input(setup.test)] { network_.evaluate_step(input); })) {
+}
 
 std::uint64_t Sprint::images() const {
   return images_before(setup_.train, setup_.total_steps);
@@ -38,10 +38,8 @@ void Sprint::launch(Recording& recording, std::uint64_t steps) {
 
 SprintSeed Sprint::run(std::uint64_t seed) {
   setup_.settings.seed = setup_.train.seed = seed;
-  const std::unique_ptr<Recording> training =
-      backend_.record([this, input = data_.train_input(setup_.train)] {
-        network_.train_step(input, setup_.rule);
-      });
+  const std::unique_ptr<Recording> training = backend_.record(
+      [this, input = data_.train_input(setup_.train)] { network_.train_step(input, setup_.rule); });
   network_.initialize(seed);
   StepState state;
   state.seed = seed;

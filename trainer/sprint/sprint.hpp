@@ -1,6 +1,7 @@
-// `trainer sprint`: a network trained from scratch and tested, seed after seed, against the clock. What is timed
-// is training + test: from the launch of the first step to the accuracy on the host, with the data set resident
-// and everything prepared; drawing the first weights is not part of it. The first seed is the cold one.
+// `trainer sprint`: a network trained from scratch and tested, seed after seed, against the clock. What is
+// timed is training + test: from the launch of the first step to the accuracy on the host, with the data set
+// resident and everything prepared; drawing the first weights is not part of it. The first seed is the cold
+// one.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ struct SprintSeed {
   Score test;  // all test images, with the weights after the last step
   double train_loss = 0;
   double train_accuracy = 0;
-  double seconds = 0;                 // of training + test
+  double seconds = 0;                     // of training + test
   std::optional<std::uint64_t> bad_step;  // first step whose loss was not finite: no result
 };
 
@@ -53,8 +54,8 @@ struct SprintSummary {
 };
 SprintSummary summarize(const std::vector<SprintSeed>& seeds, std::uint64_t images);
 
-// What the mean says about `target` (per cent): "reached" where it is at least that, and whether the mean less
-// its standard error is too.
+// What the mean says about `target` (per cent): "reached" where it is at least that, and whether the mean
+// less its standard error is too.
 struct Verdict {
   bool reached = false;
   bool beyond_doubt = false;

@@ -52,19 +52,20 @@ std::string verdict_text(const SprintReport& report) {
   if (!verdict.reached) return text + fmt::format("{:g} % not reached", report.target);
   text += fmt::format("{:g} % reached", report.target);
   if (!verdict.beyond_doubt)
-    text += fmt::format(", but the mean less its standard error is below: {:.3f} %", s.mean - s.standard_error);
+    text +=
+        fmt::format(", but the mean less its standard error is below: {:.3f} %", s.mean - s.standard_error);
   return text;
 }
 
 std::string sprint_text(const SprintReport& report) {
   const SprintSummary s = summarize(report.seeds, report.images);
   const std::size_t count = report.seeds.size();
-  std::string text =
-      line("accuracy",
-           count == 1 ? fmt::format("{:.2f} +- {:.2f} % (one seed; +-: standard error of so many images)", s.mean,
-                                    s.standard_error)
-                      : fmt::format("mean {:.3f} +- {:.3f} % (standard error over {} seeds), {:.2f} to {:.2f}",
-                                    s.mean, s.standard_error, count, s.least, s.most));
+  std::string text = line(
+      "accuracy",
+      count == 1 ? fmt::format("{:.2f} +- {:.2f} % (one seed; +-: standard error of so many images)", s.mean,
+                               s.standard_error)
+                 : fmt::format("mean {:.3f} +- {:.3f} % (standard error over {} seeds), {:.2f} to {:.2f}",
+                               s.mean, s.standard_error, count, s.least, s.most));
   text += line("train + test", fmt::format("median {}, {} to {}; {} images/s", time_text(s.seconds.median),
                                            time_text(s.seconds.least), time_text(s.seconds.most),
                                            grouped(static_cast<std::uint64_t>(s.images_per_second))));
@@ -83,22 +84,22 @@ ordered_json sprint_json(const SprintReport& report) {
     seeds.push_back(
         {{"seed", seed.seed}, {"accuracy_percent", 100 * seed.test.accuracy}, {"seconds", seed.seconds}});
   }
-  ordered_json json{
-      {"timed", kSprintTimed},
-      {"target_percent", report.target},
-      {"reached", verdict.reached},
-      {"reached_less_standard_error", verdict.beyond_doubt},
-      {"accuracy_percent",
-       {{"mean", s.mean},
-        {"standard_error", s.standard_error},
-        {"deviation", s.deviation},
-        {"min", s.least},
-        {"max", s.most}}},
-      {"train_and_test_seconds", {{"median", s.seconds.median}, {"min", s.seconds.least}, {"max", s.seconds.most}}},
-      {"cold_seconds", s.cold},
-      {"images_per_second", s.images_per_second},
-      {"images", report.images},
-      {"seeds", seeds}};
+  ordered_json json{{"timed", kSprintTimed},
+                    {"target_percent", report.target},
+                    {"reached", verdict.reached},
+                    {"reached_less_standard_error", verdict.beyond_doubt},
+                    {"accuracy_percent",
+                     {{"mean", s.mean},
+                      {"standard_error", s.standard_error},
+                      {"deviation", s.deviation},
+                      {"min", s.least},
+                      {"max", s.most}}},
+                    {"train_and_test_seconds",
+                     {{"median", s.seconds.median}, {"min", s.seconds.least}, {"max", s.seconds.most}}},
+                    {"cold_seconds", s.cold},
+                    {"images_per_second", s.images_per_second},
+                    {"images", report.images},
+                    {"seeds", seeds}};
   if (report.process_seconds) json["process_seconds"] = *report.process_seconds;
   return json;
 }

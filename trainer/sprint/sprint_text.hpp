@@ -15,9 +15,9 @@ extern const char* const kSprintTimed;
 
 // Everything that is known at the end of a sprint.
 struct SprintReport {
-  std::vector<SprintSeed> seeds;  // at least one
-  std::uint64_t images = 0;       // of a training
-  double target = 99;             // per cent
+  std::vector<SprintSeed> seeds;          // at least one
+  std::uint64_t images = 0;               // of a training
+  double target = 99;                     // per cent
   std::optional<double> process_seconds;  // of a process of its own for one seed, from exec to exit
   bool stopped = false;                   // by a signal: fewer seeds than were asked for
 };

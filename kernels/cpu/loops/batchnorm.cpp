@@ -1,5 +1,5 @@
-// Batch normalisation, a tile at a time: the inner loops have no remainder but in the last tile. Sums are taken
-// in floats over a few tiles and in double beyond.
+// Batch normalisation, a tile at a time: the inner loops have no remainder but in the last tile. Sums are
+// taken in floats over a few tiles and in double beyond.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/math/gelu.hpp"
 

@@ -16,10 +16,12 @@ void avgpool_backward(const PoolLoop& loop, const float* dy, float* dmap, std::s
 void one_channel(const OneChannelLoop& loop, const float* padded, const float* w, const float* b, float* map);
 void one_channel_weights(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
                          float* db);
-void one_channel_pool(const OneChannelLoop& loop, const float* padded, const float* w, const float* b, float* y,
-                      std::uint8_t* winner);
+void one_channel_pool(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
+                      float* y, std::uint8_t* winner);
 void one_channel_pool_weights(const OneChannelLoop& loop, const float* padded, const float* dy,
                               const std::uint8_t* winner, float* dw, float* db);
+void few_channels_pool(const FewChannelsLoop& loop, const float* image, const float* w, const float* b,
+                       float* y, std::uint8_t* winner);
 void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const float* image, const float* dy,
                     const std::uint8_t* winner, float* dw, float* db);
 void winner_data(const WinnerLoop& loop, WinnerLists& lists, const float* w, const float* dy,

@@ -9,24 +9,6 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-// The first `count` lanes.
-template <typename Vector, typename Element>
-HOST_DEVICE void store_some(Element* at, const Vector& value, int count) {
-  if (count * sizeof(Element) >= sizeof(Vector)) {
-    store(at, value);
-  } else {
-    __builtin_memcpy(at, &value, count * sizeof(Element));
-  }
-}
-
-template <typename Vector, typename Element>
-HOST_DEVICE Vector load_some(const Element* at, int count) {
-  if (count * sizeof(Element) >= sizeof(Vector)) return load<Vector>(at);
-  Vector value{};
-  __builtin_memcpy(&value, at, count * sizeof(Element));
-  return value;
-}
-
 // Lanes of the vector that begins at channel c which hold one.
 template <int kLanes>
 HOST_DEVICE int lanes_at(const OneChannelLoop& loop, int c) {
@@ -127,8 +109,8 @@ HOST_DEVICE void with_sizes(const OneChannelLoop& loop, const Body& body) {
 
 }  // namespace
 
-void one_channel_pool(const OneChannelLoop& loop, const float* padded, const float* w, const float* b, float* y,
-                      std::uint8_t* winner) {
+void one_channel_pool(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
+                      float* y, std::uint8_t* winner) {
   with_sizes(loop, [&]<int kLanes, int kKernel, int kWindow>() {
     forward<kLanes, kKernel, kWindow>(loop, padded, w, b, y, winner);
   });

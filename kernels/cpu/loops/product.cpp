@@ -1,5 +1,5 @@
-// A product of small matrices, row by row: a block of kRows x kVectors sums stays in registers while the inner
-// dimension is walked.
+// A product of small matrices, row by row: a block of kRows x kVectors sums stays in registers while the
+// inner dimension is walked.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
@@ -36,7 +36,8 @@ HOST_DEVICE void columns(const ProductLoop& p, int begin, int end, int column) {
   int row = begin;
   const auto at = [&](int r) { return p.c + static_cast<std::ptrdiff_t>(r) * p.columns + column; };
   for (; row + kRows <= end; row += kRows)
-    block<kLanes, kRows, kVectors>(p, p.a + static_cast<std::ptrdiff_t>(row) * p.inner, p.b + column, at(row));
+    block<kLanes, kRows, kVectors>(p, p.a + static_cast<std::ptrdiff_t>(row) * p.inner, p.b + column,
+                                   at(row));
   for (; row < end; ++row)
     block<kLanes, 1, kVectors>(p, p.a + static_cast<std::ptrdiff_t>(row) * p.inner, p.b + column, at(row));
 }

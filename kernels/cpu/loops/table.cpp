@@ -16,6 +16,7 @@ const Loops& table() {
       .one_channel_weights = one_channel_weights,
       .one_channel_pool = one_channel_pool,
       .one_channel_pool_weights = one_channel_pool_weights,
+      .few_channels_pool = few_channels_pool,
       .winner_weights = winner_weights,
       .winner_data = winner_data,
       .relu = relu,

@@ -3,6 +3,7 @@
 // every instruction set. One lane is the plain scalar, for what is left over.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/math/host_device.hpp"
@@ -74,6 +75,24 @@ HOST_DEVICE Vector load(const Element* at) {
 template <typename Vector, typename Element>
 HOST_DEVICE void store(Element* at, const Vector& value) {
   __builtin_memcpy(at, &value, sizeof(value));
+}
+
+// The first `count` lanes, where there are fewer than all; the others are zero on loading.
+template <typename Vector, typename Element>
+HOST_DEVICE void store_some(Element* at, const Vector& value, int count) {
+  if (static_cast<std::size_t>(count) * sizeof(Element) >= sizeof(Vector)) {
+    store(at, value);
+  } else {
+    __builtin_memcpy(at, &value, static_cast<std::size_t>(count) * sizeof(Element));
+  }
+}
+
+template <typename Vector, typename Element>
+HOST_DEVICE Vector load_some(const Element* at, int count) {
+  if (static_cast<std::size_t>(count) * sizeof(Element) >= sizeof(Vector)) return load<Vector>(at);
+  Vector value{};
+  __builtin_memcpy(&value, at, static_cast<std::size_t>(count) * sizeof(Element));
+  return value;
 }
 
 }  // namespace trainer::cpu::TRAINER_LOOPS

@@ -11,12 +11,15 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-// sum[r, t, v] += gradient * from[at + ...] over a list, [r, t] the taps of a filter: at `row` floats from one
-// filter row to the next in `from`, at `sum_row` in `sums`.
+// sum[r, t, v] += gradient * from[at + ...] over a list, [r, t] the taps of a filter: at `row` floats from
+// one filter row to the next in `from`, at `sum_row` in `sums`.
 template <int kLanes, int kVectors, int kTaps, int kRows>
-HOST_DEVICE void add_entries(const WinnerEntry* entries, int count, const float* from, int row, int channels,
-                             float* sums, int sum_row) {
+HOST_DEVICE void add_entries(const WinnerEntry* entries, int count, const float* from, int row,
+                             int all_channels, float* sums, int sum_row) {
   using Vector = typename VectorOf<kLanes>::Float;
+  const int channels = kRows > 1 ? kLanes : all_channels;  // a constant where it is known
+  const float* rows[kRows];
+  for (int r = 0; r < kRows; ++r) rows[r] = from + r * row;
   Vector sum[kRows][kTaps][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int t = 0; t < kTaps; ++t) {
@@ -25,11 +28,11 @@ HOST_DEVICE void add_entries(const WinnerEntry* entries, int count, const float*
     }
   }
   for (int i = 0; i < count; ++i) {
-    const float* taps = from + entries[i].at;
+    const std::ptrdiff_t at = entries[i].at;
     for (int r = 0; r < kRows; ++r) {
       for (int t = 0; t < kTaps; ++t) {
         for (int v = 0; v < kVectors; ++v)
-          sum[r][t][v] += load<Vector>(taps + r * row + t * channels + v * kLanes) * entries[i].gradient;
+          sum[r][t][v] += load<Vector>(rows[r] + at + t * channels + v * kLanes) * entries[i].gradient;
       }
     }
   }
@@ -51,8 +54,8 @@ void weights_taps(const WinnerLoop& loop, const WinnerLists& lists, const float*
   const float* pixels = image + ky * image_row + kx * loop.channels + c;
   float* taps = dw + ky * filter_row + kx * loop.channels + c;
   for (int k = 0; k < loop.pooled.c; ++k, taps += loop.kernel * filter_row) {
-    add_entries<kLanes, kVectors, kTaps, kRows>(lists.entries + k * windows, lists.count[k], pixels, image_row,
-                                                loop.channels, taps, filter_row);
+    add_entries<kLanes, kVectors, kTaps, kRows>(lists.entries + k * windows, lists.count[k], pixels,
+                                                image_row, loop.channels, taps, filter_row);
   }
 }
 

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""`trainer sprint` beside PyTorch on the same CPU: the same recipes, threads and data, fp32, in turn.
+
+Training + test of a warm program with the data in memory (PyTorch's first seed of each process left out), the whole
+process for one seed from exec to exit, and `quick` in PyTorch, which holds the published record. The accuracy is that
+of 30 seeds of ours, none left out.
+
+    benchmarks/sprint_vs_torch.py --trainer build/cpu/trainer/trainer --python venv/bin/python
+"""
+import argparse
+import json
+import os
+import subprocess
+import time
+
+import record
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODELS = ("sprint-lean", "sprint")
+
+
+def ours(options, model, seeds):
+    return record.trainer_json(options.trainer, "sprint", "--model", model, "--seeds", str(seeds), "--no-save",
+                               "--no-process", "--precision", "fp32", "--threads", str(options.threads),
+                               "--data", options.data)[-1]
+
+
+def peer_command(options, model, seeds):
+    return [options.python, os.path.join(HERE, "torch_sprint_peer.py"), "--model", model, "--seeds", str(seeds),
+            "--threads", str(options.threads), "--data", options.data]
+
+
+def peer(options, model, seeds):
+    done = subprocess.run(peer_command(options, model, seeds), stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def timed(command):
+    begin = time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - begin
+
+
+def measure(options, model):
+    mine, theirs, own_process, their_process = [], [], [], []
+    for _ in range(options.repeats):
+        mine.append(ours(options, model, 6)["train_and_test_seconds"]["median"])
+        warm = peer(options, model, 3)["seeds"][1:]
+        theirs.append(sum(seed["seconds"] for seed in warm) / len(warm))
+        own_process.append(timed([options.trainer, "sprint", "--model", model, "--seeds", "1", "--no-save",
+                                  "--no-process", "--quiet", "--precision", "fp32", "--threads", str(options.threads),
+                                  "--data", options.data]))
+        their_process.append(timed(peer_command(options, model, 1)))
+    case = {"model": model}
+    for what, own, other in (("train_and_test", mine, theirs), ("process", own_process, their_process)):
+        case[what] = {"trainer_seconds": record.spread(own), "torch_seconds": record.spread(other)}
+        case[what]["ratio"] = case[what]["torch_seconds"]["median"] / case[what]["trainer_seconds"]["median"]
+        print(f"{model:12} {what:15} trainer {case[what]['trainer_seconds']['median']:.3f} s, PyTorch "
+              f"{case[what]['torch_seconds']['median']:.3f} s, {case[what]['ratio']:.1f} times faster", flush=True)
+    return case
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trainer", default="build/cpu/trainer/trainer")
+    parser.add_argument("--python", default="python3", help="an interpreter with torch and numpy")
+    parser.add_argument("--data", default=os.path.join(HERE, "..", "data", "mnist"))
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+
+    result = record.describe(options.trainer)
+    result.update({"kind": "sprint_vs_torch", "threads": options.threads, "repeats": options.repeats})
+    result["versions"]["torch"] = peer(options, "quick", 1)["torch"]
+    result["accuracy"] = {}
+    for model in MODELS:
+        end = ours(options, model, 30)
+        result["accuracy"][model] = {"percent": end["accuracy_percent"], "seeds": len(end["seeds"]),
+                                     "train_and_test_seconds": end["train_and_test_seconds"],
+                                     "cold_seconds": end["cold_seconds"]}
+        print(f"{model:12} 30 seeds: {end['accuracy_percent']['mean']:.3f} +- "
+              f"{end['accuracy_percent']['standard_error']:.3f} %, median {end['train_and_test_seconds']['median']:.3f} s",
+              flush=True)
+    result["cases"] = [measure(options, model) for model in MODELS]
+    quick = [peer(options, "quick", 1)["seeds"][0]["seconds"] for _ in range(3)]
+    best = result["cases"][0]["train_and_test"]["trainer_seconds"]["median"]
+    result["quick_in_torch"] = {"seconds": record.spread(quick)}
+    result["quick_in_torch"]["ratio"] = result["quick_in_torch"]["seconds"]["median"] / best
+    print(f"quick in PyTorch {result['quick_in_torch']['seconds']['median']:.2f} s: sprint-lean is "
+          f"{result['quick_in_torch']['ratio']:.1f} times faster", flush=True)
+    record.write("sprint-vs-torch", result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""The peer of sprint_vs_torch.py: the recipes of `trainer sprint` in PyTorch, eager, fp32, channels last.
+
+Prints one JSON value: accuracy in per cent and seconds of training + test of each seed, data already in memory.
+"""
+import argparse
+import json
+import math
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+import torch_peer
+
+RECIPES = {
+    "sprint": {"conv1": 16, "conv2": 48, "hidden": 256, "edge": 26, "batch": 1152, "steps": 19, "muon": 0.40,
+               "adam": 0.07, "logit_scale": 0.3, "smoothing": 0.12, "start": 0.2},
+    "sprint-lean": {"conv1": 8, "conv2": 32, "hidden": 64, "edge": 28, "batch": 256, "steps": 125, "muon": 0.33,
+                    "adam": 0.08, "logit_scale": 0.5, "smoothing": 0.20, "start": 0.5},
+}
+
+
+class Norm(nn.Module):
+    """Batch normalisation with an offset and without a gain, then GELU."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("gain", torch.ones(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, x):
+        x = functional.batch_norm(x, self.mean, self.variance, self.gain, self.offset, self.training, 0.3, 1e-5)
+        return functional.gelu(x, approximate="tanh")
+
+
+def network_of(r):
+    map2 = ((r["edge"] - 2) // 3 - 2) // 2
+    network = nn.Sequential(
+        nn.Conv2d(1, r["conv1"], 3, bias=False), nn.MaxPool2d(3), Norm(r["conv1"]),
+        nn.Conv2d(r["conv1"], r["conv2"], 3, bias=False), nn.MaxPool2d(2), Norm(r["conv2"]), nn.Flatten(),
+        nn.Linear(r["conv2"] * map2 * map2, r["hidden"], bias=False), Norm(r["hidden"]), nn.Linear(r["hidden"], 10))
+    for layer in network:
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, -bound, bound)
+    return network.to(memory_format=torch.channels_last)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum made nearly orthogonal by three passes of Newton and Schulz."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                v = self.state[p].setdefault("v", torch.zeros_like(p)).mul_(0.6).add_(p.grad)
+                x = (p.grad + 0.6 * v).reshape(len(p), -1)
+                rows, columns = x.shape
+                x = x.t() if rows > columns else x
+                x = x / (x.norm() + 1e-7)
+                for _ in range(3):
+                    a = x @ x.t()
+                    x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
+                x = x.t() if rows > columns else x
+                p.sub_(group["lr"] * math.sqrt(max(1, rows / columns)) * x.reshape(p.shape))
+
+
+def train_and_test(r, train, test):
+    network = network_of(r)
+    weights = [layer.weight for layer in network if isinstance(layer, (nn.Conv2d, nn.Linear))][:-1]
+    rest = [p for p in network.parameters() if all(p is not w for w in weights)]
+    optimizers = [Muon(weights, r["muon"]), torch.optim.Adam(rest, lr=r["adam"], betas=(0.7, 0.9))]
+    rates = [r["muon"], r["adam"]]
+    order = torch.randperm(len(train[0]))
+    begin = time.perf_counter()
+    network.train()
+    for step in range(r["steps"]):
+        u = (step + 0.5) / r["steps"]
+        factor = r["start"] + (1 - r["start"]) * u / 0.1 if u < 0.1 else 0.05 + 0.95 * (1 - u) / 0.9
+        rows = order[step * r["batch"]:(step + 1) * r["batch"]]
+        logits = network(train[0][rows].contiguous(memory_format=torch.channels_last)) * r["logit_scale"]
+        loss = functional.cross_entropy(logits, train[1][rows], label_smoothing=r["smoothing"])
+        for optimizer, rate in zip(optimizers, rates):
+            optimizer.param_groups[0]["lr"] = rate * factor
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    return 100 * torch_peer.accuracy(network, *test), time.perf_counter() - begin
+
+
+def quick(train, test):
+    network = torch_peer.quick().to(memory_format=torch.channels_last)
+    optimizer, schedule = torch_peer.optimizer_of("quick", network, -(-len(train[0]) // 256))
+    begin = time.perf_counter()
+    torch_peer.train_epoch(network, optimizer, schedule, *train, 256)
+    return 100 * torch_peer.accuracy(network, *test), time.perf_counter() - begin
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=[*RECIPES, "quick"], default="sprint-lean")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--data", required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    recipe = RECIPES.get(options.model)
+    sets = [torch_peer.load(options.data, split) for split in ("train", "t10k")]
+    if recipe:
+        cut = (28 - recipe["edge"]) // 2
+        sets = [(x[:, :, cut:28 - cut, cut:28 - cut], y) for x, y in sets]
+    runs = []
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        torch.manual_seed(seed)
+        reached, seconds = train_and_test(recipe, *sets) if recipe else quick(*sets)
+        runs.append({"seed": seed, "accuracy_percent": reached, "seconds": seconds})
+    print(json.dumps({"seeds": runs, "torch": torch.__version__}))
+
+
+if __name__ == "__main__":
+    main()
