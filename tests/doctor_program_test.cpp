@@ -89,7 +89,7 @@ TEST_F(DoctorProgram, ExplainsAMessageGivenOrPiped) {
   EXPECT_EQ(given.code, 0);
   EXPECT_PRED2(contains, given.out, "driver-mismatch");
   const Outcome piped = shell(
-      "printf 'no kernel image\\nis available for execution on the device' | $T doctor "
+      "printf 'no kernel image\\nis available for execution on the device' | \"$T\" doctor "
       "--explain - --json");
   EXPECT_EQ(piped.code, 0) << piped.err;
   EXPECT_EQ(Json::parse(piped.out)["found"][0]["key"], "device-code");
