@@ -135,6 +135,19 @@ TEST_P(OtherLoops, MultiplyAlike) {
   }
 }
 
+TEST_P(OtherLoops, MultiplyWithTheOwnTransposeAlike) {
+  for (const auto& [rows, columns] : {std::pair{1, 9}, {8, 9}, {19, 40}}) {
+    const Floats x = values(static_cast<std::size_t>(rows * columns), 1);
+    expect_alike([&, rows = rows, columns = columns](const Loops& loops) {
+      Floats a(static_cast<std::size_t>(rows * rows));
+      const int half = gram_blocks(rows) / 2;
+      loops.gram({rows, columns, x.data(), a.data()}, half, gram_blocks(rows));
+      loops.gram({rows, columns, x.data(), a.data()}, 0, half);
+      return a;
+    });
+  }
+}
+
 TEST_P(OtherLoops, NormaliseAlike) {
   const std::size_t channels = 24;
   const std::size_t tile = 240;

@@ -121,6 +121,19 @@ struct ProductLoop {
   float* c;
 };
 
+// a = x x^T, x [rows, columns], in blocks of which gram_blocks() are worked out.
+struct GramLoop {
+  int rows, columns;
+  const float* x;
+  float* a;
+};
+constexpr int gram_rows(int rows) {
+  return (rows + 3) / 4;
+}
+constexpr int gram_blocks(int rows) {
+  return gram_rows(rows) * (gram_rows(rows) + 1) / 2;
+}
+
 struct DropoutLoop {
   float drop;
   std::uint32_t stream;
@@ -185,6 +198,7 @@ struct Loops {
   void (*norm_backward)(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x,
                         float* dx, std::size_t count);
   void (*product)(const ProductLoop& loop, int begin, int end);  // rows
+  void (*gram)(const GramLoop& loop, int begin, int end);        // blocks
   void (*muon_direction)(float momentum, const float* dw, float* v, float* u, std::size_t count);
   void (*update)(const UpdateLoop& loop, std::size_t begin, std::size_t end);
 };

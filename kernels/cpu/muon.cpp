@@ -60,8 +60,10 @@ void pass(const CpuContext& context, const Pieces& p, int rows, int columns) {
       context.loops.product(loop, static_cast<int>(share.begin), static_cast<int>(share.end));
     });
   };
-  transpose(p.x, rows, columns, p.next);
-  product({columns, rows, 1, 0, p.x, p.next, nullptr, p.a});
+  const auto blocks = static_cast<std::size_t>(gram_blocks(rows));
+  parallel(blocks, kGrain, context.threads, [&](const Share& share) {
+    context.loops.gram({rows, columns, p.x, p.a}, static_cast<int>(share.begin), static_cast<int>(share.end));
+  });
   product({rows, rows, kMuonC, kMuonB, p.a, p.a, p.a, p.b});
   product({rows, columns, 1, kMuonA, p.b, p.x, p.x, p.next});
 }

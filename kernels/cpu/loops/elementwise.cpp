@@ -10,6 +10,18 @@
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
+namespace {
+
+// The next image lies anywhere in the data set: its lines are asked for while this one is read.
+HOST_DEVICE void fetch_ahead(const GatherLoop& loop, std::uint32_t row) {
+  constexpr std::size_t kLine = 64;
+  const std::size_t bytes = loop.stored.size();
+  const std::uint8_t* image = loop.images + bytes * image_of(loop.batching, loop.step, row);
+  for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(image + at);
+}
+
+}  // namespace
+
 void gather(const GatherLoop& loop, std::size_t begin, std::size_t end) {
   const auto channels = static_cast<std::size_t>(loop.shape.c);
   const std::size_t stride = static_cast<std::size_t>(loop.stored.w) * channels;
@@ -25,6 +37,7 @@ void gather(const GatherLoop& loop, std::size_t begin, std::size_t end) {
       continue;
     }
     const std::size_t image = image_of(loop.batching, loop.step, static_cast<std::uint32_t>(row));
+    if (row + 1 < loop.valid && row + 1 < end) fetch_ahead(loop, static_cast<std::uint32_t>(row + 1));
     const std::uint8_t* __restrict pixels = loop.images + image * loop.stored.size() + corner;
     for (std::size_t line = 0; line < lines; ++line, x += length, pixels += stride) {
       for (std::size_t i = 0; i < length; ++i) x[i] = static_cast<float>(pixels[i]) * loop.scale + loop.shift;

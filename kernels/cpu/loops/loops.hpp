@@ -37,6 +37,7 @@ void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float*
 void norm_backward(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x, float* dx,
                    std::size_t count);
 void product(const ProductLoop& loop, int begin, int end);
+void gram(const GramLoop& loop, int begin, int end);
 void muon_direction(float momentum, const float* dw, float* v, float* u, std::size_t count);
 void add(const float* x, float* sum, std::size_t begin, std::size_t end);
 void dropout(const DropoutLoop& loop, const float* x, float* y, std::uint8_t* kept, std::size_t begin,

@@ -1,5 +1,5 @@
-// A product of small matrices, row by row: a block of kRows x kVectors sums stays in registers while the
-// inner dimension is walked.
+// Products of small matrices, row by row: a block of sums stays in registers while the inner dimension is walked.
+// Of a matrix times its own transpose one of two blocks that mirror each other is worked out.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
@@ -42,6 +42,39 @@ HOST_DEVICE void columns(const ProductLoop& p, int begin, int end, int column) {
     block<kLanes, 1, kVectors>(p, p.a + static_cast<std::ptrdiff_t>(row) * p.inner, p.b + column, at(row));
 }
 
+constexpr int kGramRows = 4;
+
+// a[i + r][j + s] and its mirror, r and s below kRows: rows of x times rows of x.
+template <int kRows>
+HOST_DEVICE void gram_block(const GramLoop& g, int i, int j) {
+  using Vector = typename VectorOf<TRAINER_LOOPS_LANES>::Float;
+  constexpr int kLanes = TRAINER_LOOPS_LANES;
+  const float* left = g.x + static_cast<std::ptrdiff_t>(i) * g.columns;
+  const float* right = g.x + static_cast<std::ptrdiff_t>(j) * g.columns;
+  Vector sum[kRows][kRows] = {};
+  int k = 0;
+  for (; k + kLanes <= g.columns; k += kLanes) {
+    Vector other[kRows];
+    for (int s = 0; s < kRows; ++s)
+      other[s] = load<Vector>(right + static_cast<std::ptrdiff_t>(s) * g.columns + k);
+    for (int r = 0; r < kRows; ++r) {
+      const auto own = load<Vector>(left + static_cast<std::ptrdiff_t>(r) * g.columns + k);
+      for (int s = 0; s < kRows; ++s) sum[r][s] += own * other[s];
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int s = 0; s < kRows; ++s) {
+      float total = 0;
+      for (int lane = 0; lane < kLanes; ++lane) total += sum[r][s][lane];
+      for (int rest = k; rest < g.columns; ++rest)
+        total += left[static_cast<std::ptrdiff_t>(r) * g.columns + rest] *
+                 right[static_cast<std::ptrdiff_t>(s) * g.columns + rest];
+      g.a[(i + r) * g.rows + j + s] = total;
+      g.a[(j + s) * g.rows + i + r] = total;
+    }
+  }
+}
+
 }  // namespace
 
 void product(const ProductLoop& p, int begin, int end) {
@@ -51,6 +84,28 @@ void product(const ProductLoop& p, int begin, int end) {
   for (; column + kLanes <= p.columns; column += kLanes) columns<kLanes, 1>(p, begin, end, column);
   for (; column + 4 <= p.columns; column += 4) columns<4, 1>(p, begin, end, column);
   for (; column < p.columns; ++column) columns<1, 1>(p, begin, end, column);
+}
+
+// Blocks are counted row by row, from each row's diagonal on.
+void gram(const GramLoop& g, int begin, int end) {
+  const int blocks = gram_rows(g.rows);
+  int count = 0;
+  for (int bi = 0; bi < blocks; ++bi) {
+    for (int bj = bi; bj < blocks; ++bj, ++count) {
+      if (count < begin || count >= end) continue;
+      const int i = bi * kGramRows;
+      const int j = bj * kGramRows;
+      const int rows = g.rows - i < kGramRows ? g.rows - i : kGramRows;
+      const int columns = g.rows - j < kGramRows ? g.rows - j : kGramRows;
+      if (rows == kGramRows && columns == kGramRows) {
+        gram_block<kGramRows>(g, i, j);
+        continue;
+      }
+      for (int r = 0; r < rows; ++r) {
+        for (int s = 0; s < columns; ++s) gram_block<1>(g, i + r, j + s);
+      }
+    }
+  }
 }
 
 }  // namespace trainer::cpu::TRAINER_LOOPS

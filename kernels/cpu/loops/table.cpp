@@ -31,6 +31,7 @@ const Loops& table() {
       .norm_gradient = norm_gradient,
       .norm_backward = norm_backward,
       .product = product,
+      .gram = gram,
       .muon_direction = muon_direction,
       .update = update,
   };
