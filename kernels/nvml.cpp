@@ -212,4 +212,10 @@ NvmlReading Nvml::read(const std::string& pci_bus_id) const {
   return reading;
 }
 
+std::optional<double> Nvml::energy_joules(const std::string& pci_bus_id) const {
+  if (!calls_) return std::nullopt;
+  const auto device = ask<NvmlDevice>(calls_->by_pci_bus_id, pci_bus_id.c_str());
+  return device ? thousandths(ask<unsigned long long>(calls_->energy, *device)) : std::nullopt;
+}
+
 }  // namespace trainer

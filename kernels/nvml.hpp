@@ -53,6 +53,8 @@ class Nvml {
   std::string driver_version() const;  // "580.65.06"; empty where unknown
   // `pci_bus_id` as cudaDeviceGetPCIBusId writes it, in upper or lower case.
   NvmlReading read(const std::string& pci_bus_id) const;
+  // GpuSensors::energy_joules alone; the device renews it some ten times a second.
+  std::optional<double> energy_joules(const std::string& pci_bus_id) const;
 
  private:
   NvmlStart start_;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Proves trainer's targets for real: an sshd on loopback and a Docker engine play the remote machine, a second engine is this
-# machine's. Attaches the machine, prepares it, submits a training, cuts the connection midway, kills the client, attaches
-# again, fetches, and compares the weights with a local run of the same seed; then plays what goes wrong. Everything lies in a
-# temporary folder and ends with it.
+# machine's. Attaches the machine, prepares it, submits a training, one with a network and data of its own, cuts the connection
+# midway, kills the client, attaches again, fetches, and compares the weights with a local run of the same seed; then plays what
+# goes wrong. Everything lies in a temporary folder and ends with it.
 #   scripts/target_check.sh [--trainer FILE] [--keep]
 # --trainer: the program [build/cpu/trainer/trainer]; its build folder is installed into the image. --keep: leave the folder.
 # Needs root, sshd, ssh, dockerd and docker; without them it says what is missing and skips.
@@ -18,6 +18,9 @@ failures=0
 image=target-check:1
 
 say() { printf '%s\n' "$*"; }
+
+# shellcheck source=scripts/targets/machine.sh
+. "$root/scripts/targets/machine.sh"
 
 while (($# > 0)); do
   case $1 in
@@ -38,15 +41,6 @@ require_tools() {
   [[ -x $trainer ]] || skip "$trainer is not built"
 }
 
-# ends PID: asks a process that this script started, waits up to 10 s, and insists.
-ends() {
-  local i
-  [[ -n $1 ]] || return 0
-  kill "$1" 2>/dev/null
-  for ((i = 0; i < 100; i++)); do kill -0 "$1" 2>/dev/null || return 0; sleep 0.1; done
-  kill -9 "$1" 2>/dev/null
-}
-
 clean_up() {
   local pid
   close_connections
@@ -56,94 +50,13 @@ clean_up() {
   rm -rf -- "$work"
 }
 
-# there ...: docker of the machine that is played.
-there() { DOCKER_HOST=unix://$work/there/docker.sock docker "$@"; }
-
-start_engine() { # here | there
-  local i folder=$work/$1
-  mkdir -p "$folder"
-  dockerd --bridge=none --iptables=false --default-ulimit nofile=1024:1024 --data-root "$folder/data" \
-    --exec-root "$folder/exec" -H "unix://$folder/docker.sock" --pidfile "$folder/pid" >"$folder/log" 2>&1 &
-  engine_pids+=("$!")
-  for ((i = 0; i < 600; i++)); do
-    DOCKER_HOST=unix://$folder/docker.sock docker info >/dev/null 2>&1 && return 0
-    kill -0 "${engine_pids[-1]}" 2>/dev/null || break
-    sleep 0.2
-  done
-  tail -n 3 "$folder/log"
-  skip "dockerd does not start here"
-}
-
-# sshd_config EXTRA...: the server's configuration; every line of EXTRA is added.
-write_sshd_config() {
-  {
-    printf '%s\n' "Port $port" "ListenAddress 127.0.0.1" "HostKey $work/ssh/host" "PidFile $work/ssh/pid" \
-      "AuthorizedKeysFile $work/ssh/authorized" "StrictModes no" "UsePAM no" "PasswordAuthentication no" \
-      "PermitRootLogin prohibit-password" "$@"
-  } >"$work/ssh/sshd_config"
-}
-
-start_sshd() {
-  local i
-  mkdir -p /run/sshd
-  "$(PATH=$PATH:/usr/sbin command -v sshd)" -D -e -f "$work/ssh/sshd_config" 2>>"$work/ssh/log" &
-  sshd_pid=$!
-  for ((i = 0; i < 300; i++)); do
-    ssh-keyscan -p "$port" 127.0.0.1 2>/dev/null | grep -q . && return 0
-    sleep 0.1
-  done
-  tail -n 3 "$work/ssh/log"
-  skip "sshd does not start here"
-}
-
-restart_sshd() {
-  close_connections
-  ends "$sshd_pid"
-  write_sshd_config "$@"
-  start_sshd
-}
-
-# The shared connections of this script's own runtime folder.
-close_connections() {
-  local socket
-  for socket in "$work"/run/mnist-trainer/ssh-*; do
-    [[ -S $socket ]] && ssh -o ControlPath="$socket" -O exit any 2>/dev/null
-  done
-  return 0
-}
-
-make_keys() {
-  mkdir -p "$work/ssh" "$work/run"
-  ssh-keygen -q -t ed25519 -N '' -f "$work/ssh/host"
-  ssh-keygen -q -t ed25519 -N '' -f "$work/ssh/user"
-  ssh-keygen -q -t ed25519 -N '' -f "$work/ssh/stranger"
-  cp "$work/ssh/user.pub" "$work/ssh/authorized"
-  printf '[127.0.0.1]:%s %s\n' "$port" "$(cut -d' ' -f1,2 "$work/ssh/host.pub")" >"$work/ssh/known"
-  printf 'UserKnownHostsFile %s\nGlobalKnownHostsFile /dev/null\n' "$work/ssh/known" >"$work/ssh/config"
-  printf 'UserKnownHostsFile /dev/null\nGlobalKnownHostsFile /dev/null\n' >"$work/ssh/config-unknown"
-}
-
-# The program with its libraries and data, as the smallest image that trains.
-make_image() {
-  local tree=$work/tree library
-  mkdir -p "$tree/runs" "$tree/tmp" "$tree/etc"
-  chmod 1777 "$tree/runs" "$tree/tmp"
-  cmake --install "$(dirname -- "$(dirname -- "$trainer")")" --prefix "$tree/usr/local" >/dev/null || return 1
-  # The libraries that it names, and the loader itself.
-  ldd "$trainer" | grep -o '/[^ ]*' | while IFS= read -r library; do
-    mkdir -p "$tree$(dirname -- "$library")" && cp -L -- "$library" "$tree$library"
-  done
-  tar -C "$tree" -c . | docker import --change 'ENTRYPOINT ["/usr/local/bin/trainer"]' --change 'ENV TRAINER_RUNS=/runs' \
-    --change 'USER 1000:1000' --change 'VOLUME /runs' - "$image" >/dev/null
-}
-
 # check NAME STATUS TEXT COMMAND...: the command must end with STATUS and say TEXT.
 check() {
   local name=$1 status=$2 text=$3 got
   shift 3
   "$@" >"$work/out" 2>"$work/err"
   got=$?
-  if ((got == status)) && cat "$work/out" "$work/err" | grep -qF -- "$text"; then
+  if ((got == status)) && grep -qF -- "$text" "$work/out" "$work/err"; then
     say "passed   $name"
   else
     failures=$((failures + 1))
@@ -177,9 +90,10 @@ tensors() {
 }
 
 same_weights() { cmp -s <(tensors "$1/model.safetensors") <(tensors "$2/model.safetensors"); }
-record_says() { tr -d '\n' <"runs/$1/run.json" | grep -qE -- "$2"; }
+record_says() { grep -qE -- "$2" <(tr -d '\n' <"runs/$1/run.json"); }
 newest() { find runs -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort | tail -n 1; }
 shows() { grep -q -- "$1" "$2" 2>/dev/null; }
+lacks() { ! grep -q -- "$1" "$2"; }
 has_ended() { ! kill -0 "$1" 2>/dev/null; }
 
 training=(train --threads 1 --limit-train 2000 --epochs 3 --seed 7 --batch 64 --device cpu)
@@ -203,12 +117,29 @@ prove_submission() {
   check "strange words reach the program as they are" 1 "a b'\"\$(id)" "$trainer" submit -c vm -- train --data "a b'\"\$(id)"
 }
 
+# A network and a data set of the user's own, under names that mean something to a shell.
+prove_sent_files() {
+  local folder="my \$(id) \"files\"" source=$work/tree/usr/local/share/mnist-trainer
+  local model="$folder/it's mine.yaml" data="$folder/da,ta"
+  mkdir "$folder"
+  cp "$source/models/lenet.yaml" "$model"
+  cp -r "$source/mnist" "$data"
+  check "local run of the user's files" 0 "accuracy" "$trainer" "${training[@]}" --model "$model" --data "$data" --out own
+  check "files are sent" 0 "sending" "$trainer" submit -c vm -- "${training[@]}" --model "$model" --data "$data"
+  expect "same weights with them" same_weights "runs/$(newest)" own
+  check "and a second time" 0 "accuracy" "$trainer" submit -c vm -- "${training[@]}" --model "$model" --data "$data"
+  expect "they are not sent again" lacks "sending" "$work/err"
+  check "a container here reads them in place" 0 "accuracy" \
+    "$trainer" submit -c box -- "${training[@]}" --model "$model" --data "$data"
+  expect "same weights from it" same_weights "runs/$(newest)" own
+}
+
 # A training that lasts, submitted in the background: its process is $client, its run $run.
-submit_long() { # [EPOCHS]
+submit_long() { # [EPOCHS [OPTION...]]
   local before epochs=${1:-12}
   before=$(newest)
   rm -f "$work/stream"
-  "$trainer" submit -c vm -- "${training[@]}" --epochs "$epochs" >"$work/stream" 2>&1 &
+  "$trainer" submit -c vm "${@:2}" -- "${training[@]}" --epochs "$epochs" >"$work/stream" 2>&1 &
   client=$!
   waits_for shows "epoch 2/$epochs" "$work/stream"
   run=$(newest)
@@ -216,22 +147,29 @@ submit_long() { # [EPOCHS]
 }
 
 prove_lost_connection() {
-  local client run child
+  local client run
   "$trainer" "${training[@]}" --epochs 12 --out long >/dev/null
   expect "a long training is under way" submit_long
-  for child in $(ps -o pid= --ppid "$sshd_pid"); do kill -9 "$child"; done
+  cut_connections
   wait "$client"
-  expect "the client whose connection was cut ends with 1" test $? -eq 1
+  expect "a client whose connection was cut makes it anew" test $? -eq 0
+  expect "and says so" shows "trying again" "$work/stream"
+  expect "and shows each epoch once" test "$(grep -c '^epoch [0-9]' "$work/stream")" -eq 12
+  expect "same weights" same_weights "runs/$run" long
+  expect "another long training is under way" submit_long 12 --reconnect 0
+  cut_connections
+  wait "$client"
+  expect "a client that may not ends with 1" test $? -eq 1
   expect "and says how to go on" shows "trainer runs attach $run" "$work/stream"
   expect "the record is open" record_says "$run" '"status": "running"'
   check "attach shows all and fetches" 0 "epoch 12/12" "$trainer" runs attach "$run"
   expect "same weights after the cut" same_weights "runs/$run" long
-  expect "another long training is under way" submit_long
+  expect "a third long training is under way" submit_long
   kill -9 "$client"
   wait "$client" 2>/dev/null
   check "a killed client loses nothing" 0 "fetched" "$trainer" runs wait "$run"
   expect "same weights after the kill" same_weights "runs/$run" long
-  expect "a third one, which would last, is under way" submit_long 1000
+  expect "a fourth one, which would last, is under way" submit_long 1000
   check "cancel" 0 "cancelled" "$trainer" runs cancel "$run"
   waits_for has_ended "$client"
   expect "a cancelled run has saved" record_says "$run" '"status": "stopped"'
@@ -247,7 +185,7 @@ prove_failures() {
   check "unknown host key" 1 "is not known" "$trainer" submit -c unknown -- "${training[@]}"
   attach imageless user config no-such-image:1 >/dev/null
   check "image missing" 1 "neither on this machine nor there" "$trainer" submit -c imageless -- "${training[@]}"
-  expect "a fourth one is under way" submit_long 1000
+  expect "a fifth one is under way" submit_long 1000
   there kill "$run" >/dev/null
   wait "$client"
   expect "a killed container's status comes through" test $? -eq 137
@@ -270,7 +208,7 @@ main() {
   work=$(mktemp -d /tmp/target-check-XXXXXX)
   trap clean_up EXIT
   port=$((20000 + RANDOM % 10000))
-  there=DOCKER_HOST=unix://$work/there/docker.sock
+  there="DOCKER_HOST=unix://$work/there/docker.sock XDG_CACHE_HOME=$work/there/cache"
   export DOCKER_HOST=unix://$work/here/docker.sock XDG_RUNTIME_DIR=$work/run
   unset TRAINER_RUNS TRAINER_DATA
   make_keys
@@ -281,6 +219,7 @@ main() {
   expect "an image of this program" make_image
   mkdir "$work/project" && cd "$work/project" || exit 1
   prove_submission
+  prove_sent_files
   prove_lost_connection
   prove_failures
   say "targets: $failures of the checks failed"

@@ -4,14 +4,17 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/sample_target.hpp"
 #include "tests/temporary_folder.hpp"
 #include "trainer/files.hpp"
 #include "trainer/remote/failure_text.hpp"
 #include "trainer/remote/target_record.hpp"
+#include "trainer/remote/training_words.hpp"
 
 namespace trainer {
 namespace {
 
+using test::vm;
 using Strings = std::vector<std::string>;
 
 TEST(Docker, RunIsOneArgumentVector) {
@@ -19,30 +22,34 @@ TEST(Docker, RunIsOneArgumentVector) {
                          "mnist-trainer:1.0",
                          "0,1",
                          {{"A", "b c\n$(id)"}, {"E", ""}},
-                         {"train", "--data", "it's \"x\"", "--out=/runs/20260101-093000-quick-1"}};
-  EXPECT_EQ(docker::run(run), (Strings{"docker",
-                                       "run",
-                                       "--detach",
-                                       "--name",
-                                       "20260101-093000-quick-1",
-                                       "--label",
-                                       "org.mnist-trainer.run=20260101-093000-quick-1",
-                                       "--pull",
-                                       "never",
-                                       "--network",
-                                       "none",
-                                       "--gpus",
-                                       "\"device=0,1\"",
-                                       "--env",
-                                       "A=b c\n$(id)",
-                                       "--env",
-                                       "E=",
-                                       "--",
-                                       "mnist-trainer:1.0",
-                                       "train",
-                                       "--data",
-                                       "it's \"x\"",
-                                       "--out=/runs/20260101-093000-quick-1"}));
+                         {"train", "--data", "it's \"x\"", "--out=/runs/20260101-093000-quick-1"},
+                         {{"/a \"b\",c", "/sent/model/n.yaml"}}};
+  EXPECT_EQ(docker::run(run),
+            (Strings{"docker",
+                     "run",
+                     "--detach",
+                     "--name",
+                     "20260101-093000-quick-1",
+                     "--label",
+                     "org.mnist-trainer.run=20260101-093000-quick-1",
+                     "--pull",
+                     "never",
+                     "--network",
+                     "none",
+                     "--gpus",
+                     "\"device=0,1\"",
+                     "--env",
+                     "A=b c\n$(id)",
+                     "--env",
+                     "E=",
+                     "--mount",
+                     "type=bind,\"source=/a \"\"b\"\",c\",\"target=/sent/model/n.yaml\",readonly",
+                     "--",
+                     "mnist-trainer:1.0",
+                     "train",
+                     "--data",
+                     "it's \"x\"",
+                     "--out=/runs/20260101-093000-quick-1"}));
 }
 
 TEST(Docker, TheOtherCommandsPutTheNameBehindTheDashes) {
@@ -70,15 +77,6 @@ TEST(Docker, AStateIsUnderstoodOrRefused) {
     EXPECT_FALSE(parse_state(bad)) << bad;
 }
 
-Target vm() {
-  Target target;
-  target.name = "vm";
-  target.address = "vm.example.com";
-  target.username = "me";
-  target.image = "trainer:1";
-  return target;
-}
-
 struct Complaint {
   const char* said;
   int code;
@@ -97,7 +95,7 @@ TEST(FailureText, LeadsFromWhatWasSaidToWhatToDo) {
       {"me@vm.example.com: Permission denied (publickey).\r\n", 255, FailureKind::login,
        "does not take the key for user me", "authorized_keys"},
       {"ssh: connect to host vm.example.com port 22: Connection refused\r\n", 255, FailureKind::unreachable,
-       "vm.example.com refuses the connection", "ssh -p 22 me@vm.example.com"},
+       "vm.example.com refuses the connection", "ssh -p 2222 me@vm.example.com"},
       {"ssh: Could not resolve hostname vm.example.com: Name or service not known\r\n", 255,
        FailureKind::unreachable, "no address is known", "see that the machine runs"},
       {"", 255, FailureKind::unreachable, "the connection to vm.example.com failed",

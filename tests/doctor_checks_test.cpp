@@ -234,6 +234,27 @@ TEST(Doctor, AMixedOrIncompleteCudnnIsNamed) {
   expect_report(broken, ExitClass::libraries, {"ends the process"});
 }
 
+TEST(Doctor, ACublasOfAnotherCudaIsNamed) {
+  Facts facts = facts_of(PlayedGpus());
+  facts.gpu.around.runtime_version = 13010;
+  EXPECT_EQ(find(check_all(facts), "cuBLASLt"), nullptr) << "a program that is not linked with it";
+  facts.cublas = {{{"libcublasLt.so.13", "/a/libcublasLt.so.13.1.0.3", "13.1.0.3", ""}}, "13.1.0", 13010};
+  expect_report(facts, ExitClass::healthy, {"cuBLASLt", "13.1.0, /a/libcublasLt.so.13.1.0.3"});
+  EXPECT_EQ(find(check_all(facts), "cuBLASLt")->state, State::ok);
+  Facts other = facts;
+  other.cublas.cuda_version = 13000;
+  expect_report(other, ExitClass::healthy, {"of CUDA 13.0, older than this program's 13.1"});
+  EXPECT_EQ(find(check_all(other), "cuBLASLt")->state, State::note);
+  other.cublas.cuda_version = 12040;
+  expect_report(other, ExitClass::libraries, {"is of CUDA 12.4, this program of 13.1", "LD_LIBRARY_PATH"});
+  other = facts;
+  other.cublas.loaded.push_back({"libcublasLt.so.12", "/b/libcublasLt.so.12.4.5.8", "12.4.5.8", ""});
+  expect_report(other, ExitClass::libraries, {"several are loaded: /a/libcublasLt.so.13.1.0.3 and /b/"});
+  other = facts;
+  other.cublas.version = "";
+  expect_report(other, ExitClass::libraries, {"/a/libcublasLt.so.13.1.0.3 is none"});
+}
+
 TEST(Doctor, FilesAndMemoryAreLookedAt) {
   Facts facts = facts_of(PlayedGpus());
   facts.files.data_error = "data/mnist: not there";

@@ -128,6 +128,21 @@ TEST_F(GpuProgram, ATrainingIsTheSameTwiceAndAsGoodOnTheCpu) {
   EXPECT_NEAR(accuracy("first", "cuda"), accuracy("first", "cpu"), 0.011);  // one image of a hundred
 }
 
+TEST_F(GpuProgram, TheEnergyOfATrainingIsRecordedWhereNvmlTellsIt) {
+  fs::create_directories(folder_ / "lib");
+  fs::create_symlink(TRAINER_NVML_STAND_IN, folder_ / "lib/libnvidia-ml.so.1");
+  const Words nvml{"LD_LIBRARY_PATH=" + at("lib")};
+  const Outcome outcome = on_gpu(small_training({"--out", "run"}), nvml);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_PRED2(contains, outcome.out, "energy        1.5 J of the GPU");
+  EXPECT_NEAR(record("run").results["energy_joules"], 1.5, 1e-9);
+  ASSERT_EQ(on_gpu(small_training({"--out", "half", "--max-seconds", "1e-9"}), nvml).code, 0);
+  ASSERT_EQ(on_gpu({"train", "--resume", "half", "--threads", "1"}, nvml).code, 0);
+  EXPECT_NEAR(record("half").results["energy_joules"], 3, 1e-9) << "of both parts";
+  ASSERT_EQ(trainer(small_training({"--out", "cpu", "--device", "cpu"}), nvml).code, 0);
+  EXPECT_FALSE(record("cpu").results.contains("energy_joules"));
+}
+
 TEST_F(GpuProgram, TrainsAsWellInEveryPrecision) {
   train("fp32", {"--epochs", "5", "--lr", "0.05"});
   const double exact = metrics("fp32")[0]["train_loss"];

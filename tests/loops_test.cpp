@@ -58,7 +58,7 @@ TEST_P(OtherLoops, DropTheSameElements) {
 
 TEST_P(OtherLoops, ConvolveOneChannelAlike) {
   for (const int channels : {16, 32, 48}) {
-    const OneChannelLoop loop{7, 9, 3, channels, 4, true};
+    const OneChannelLoop loop{7, 9, 3, channels, 4, true, {}, {}};
     const Floats image = values(9 * 11, 1);
     const Floats w = values(static_cast<std::size_t>(9 * channels), 2);
     const Floats b(static_cast<std::size_t>(channels), 0.5F);

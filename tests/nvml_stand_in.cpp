@@ -1,6 +1,6 @@
-// A libnvidia-ml.so.1 of one GPU for nvml_test.cpp, with the binary interface of the real one. It knows the
+// A libnvidia-ml.so.1 for nvml_test.cpp, with the binary interface of the real one. It knows the
 // older name of the clock reasons only, answers "not supported" (3) for the energy, and has no
-// nvmlDeviceGetMigMode, as a K80's has.
+// nvmlDeviceGetMigMode, as a K80's has. A second GPU, 0000:0a:00.0, tells its energy: 1.5 J more each time.
 #include <cstring>
 
 extern "C" {
@@ -16,6 +16,9 @@ struct nvmlMemory_t {
   unsigned long long used;
 };
 
+static int k80 = 0;
+static int volta = 0;
+
 int nvmlInit_v2() {
   return 0;
 }
@@ -30,9 +33,13 @@ int nvmlSystemGetDriverVersion(char* version, unsigned length) {
 }
 
 int nvmlDeviceGetHandleByPciBusId_v2(const char* id, void** device) {
-  static int only_device = 0;
-  if (std::strcmp(id, "06c3:00:00.0") != 0) return 6;  // NVML_ERROR_NOT_FOUND
-  *device = &only_device;
+  if (std::strcmp(id, "06c3:00:00.0") == 0) {
+    *device = &k80;
+  } else if (std::strcmp(id, "0000:0a:00.0") == 0) {
+    *device = &volta;
+  } else {
+    return 6;  // NVML_ERROR_NOT_FOUND
+  }
   return 0;
 }
 
@@ -66,8 +73,11 @@ int nvmlDeviceGetCurrentClocksThrottleReasons(void* /*device*/, unsigned long lo
   return 0;
 }
 
-int nvmlDeviceGetTotalEnergyConsumption(void* /*device*/, unsigned long long* /*millijoules*/) {
-  return 3;
+int nvmlDeviceGetTotalEnergyConsumption(void* device, unsigned long long* millijoules) {
+  if (device != &volta) return 3;
+  static unsigned long long spent = 100000;
+  *millijoules = spent += 1500;
+  return 0;
 }
 
 int nvmlDeviceGetPowerManagementDefaultLimit(void* /*device*/, unsigned* milliwatts) {

@@ -47,6 +47,16 @@ TEST(Nvml, WhatTheDeviceDoesNotTellStaysEmpty) {
   EXPECT_FALSE(reading.mig) << "no such function";
 }
 
+TEST(Nvml, EnergyIsReadAlone) {
+  const Nvml nvml(TRAINER_NVML_STAND_IN);
+  const std::optional<double> before = nvml.energy_joules("0000:0a:00.0");
+  ASSERT_TRUE(before);
+  EXPECT_NEAR(nvml.energy_joules("0000:0a:00.0").value_or(0) - *before, 1.5, 1e-9);
+  EXPECT_FALSE(nvml.energy_joules("06c3:00:00.0")) << "not supported";
+  EXPECT_FALSE(nvml.energy_joules("0000:00:00.0")) << "unknown";
+  EXPECT_FALSE(Nvml("libnvidia-ml-that-is-not-here.so.1").energy_joules("0000:0a:00.0"));
+}
+
 void expect_nothing(const NvmlReading& reading) {
   const GpuSensors& sensors = reading.sensors;
   EXPECT_FALSE(sensors.power_watts || sensors.power_limit_watts || sensors.energy_joules);

@@ -4,8 +4,11 @@
 //   $PLAY/here, $PLAY/there   an engine each: image (its fingerprint), ID.out, ID.err, ID.code, runs/ID
 //   $PLAY/ssh-fails           what ssh says instead of connecting
 //   $PLAY/docker-fails        what docker says on the other machine
-//   $PLAY/cut                 logs and wait lose their connection
+//   $PLAY/cut                 no connection lasts longer than to the start of a container
+//   $PLAY/cuts                logs breaks off midway once for each character of it
 //   $PLAY/corrupt             the next copy of a run arrives with a changed byte
+//   $PLAY/short               files that are sent arrive cut off
+//   $PLAY/home                the home folder on the other machine
 #pragma once
 
 #include <sys/stat.h>
@@ -14,18 +17,26 @@
 
 namespace trainer::test {
 
-inline constexpr const char* kPlayedSsh = R"(#!/bin/sh
+inline constexpr const char* kPlayedSsh = R"sh(#!/bin/sh
 { printf '%s\0' "$@"; printf '\004\0'; } >>"$PLAY/ssh.log"
 if [ -e "$PLAY/ssh-fails" ]; then cat "$PLAY/ssh-fails" >&2; exit 255; fi
 for last in "$@"; do :; done
-MACHINE=there exec /bin/sh -c "$last"
-)";
+export MACHINE=there HOME="$PLAY/home" XDG_CACHE_HOME=
+case $last in *arriving*) [ ! -e "$PLAY/short" ] || { head -c 3000 | /bin/sh -c "$last"; exit; } ;; esac
+exec /bin/sh -c "$last"
+)sh";
 
-inline constexpr const char* kPlayedDocker = R"(#!/bin/sh
+inline constexpr const char* kPlayedDocker = R"sh(#!/bin/sh
 { printf '%s\0' "$@"; printf '\004\0'; } >>"$PLAY/docker.log"
 engine=$PLAY/${MACHINE:-here}
 for last in "$@"; do :; done
 if [ "$MACHINE" = there ] && [ -e "$PLAY/docker-fails" ]; then cat "$PLAY/docker-fails" >&2; exit 1; fi
+# Shows the container of the run $id what type=bind,"source=FROM","target=TO",readonly says.
+mount() {
+  from=$(printf '%s\n' "$1" | sed 's/^type=bind,"source=//; s/","target=.*//; s/""/"/g')
+  to=$engine/root/$id$(printf '%s\n' "$1" | sed 's/.*","target=//; s/",readonly$//; s/""/"/g')
+  mkdir -p "$(dirname -- "$to")" && ln -s -- "$from" "$to"
+}
 missing() { echo "Error response from daemon: No such $1: $last" >&2; exit 1; }
 case $1 in
   image) [ -e "$engine/image" ] || missing image; cat "$engine/image" ;;
@@ -36,6 +47,7 @@ case $1 in
     while [ "$1" != -- ]; do
       [ "$1" != --name ] || id=$2
       [ "$1" != --env ] || export "$2"
+      [ "$1" != --mount ] || mount "$2"
       shift
     done
     shift 2
@@ -43,17 +55,28 @@ case $1 in
     mkdir -p "$engine/runs"
     for word in "$@"; do
       shift
-      case $word in --out=/runs/*) word=--out=$engine${word#--out=} ;; esac
+      case $word in
+        --out=/runs/*) word=--out=$engine${word#--out=} ;;
+        /sent/*) word=$engine/root/$id$word ;;
+        --*=/sent/*) word=${word%%=*}=$engine/root/$id${word#*=} ;;
+      esac
       set -- "$@" "$word"
     done
     "$TRAINER" "$@" >"$engine/$id.out" 2>"$engine/$id.err"
     echo $? >"$engine/$id.code"
     echo "$id" ;;
   logs | wait)
-    if [ -e "$PLAY/cut" ]; then echo "Connection to there closed by remote host." >&2; exit 255; fi
+    [ ! -e "$PLAY/cut" ] || exit 255
     [ -e "$engine/$last.code" ] || missing container
+    cuts=$(cat "$PLAY/cuts" 2>/dev/null)
+    if [ "$1" = logs ] && [ -n "$cuts" ]; then
+      printf %s "${cuts#?}" >"$PLAY/cuts"
+      head -c "$((600 - 200 * ${#cuts}))" "$engine/$last.out"
+      exit 255
+    fi
     if [ "$1" = wait ]; then cat "$engine/$last.code"; else cat "$engine/$last.out"; cat "$engine/$last.err" >&2; fi ;;
   inspect)
+    if [ -e "$PLAY/cut" ]; then echo "Connection to there closed by remote host." >&2; exit 255; fi
     [ -e "$engine/$last.code" ] || missing container
     echo "{\"Status\":\"exited\",\"ExitCode\":$(cat "$engine/$last.code"),\"OOMKilled\":false,\"Error\":\"\"}" ;;
   cp)
@@ -64,13 +87,14 @@ case $1 in
   stop | kill) [ -e "$engine/$last.code" ] || missing container ;;
   rm) rm -rf "$engine/$last.code" "$engine/$last.out" "$engine/$last.err" "$engine/runs/$last" ;;
 esac
-)";
+)sh";
 
 class PlayedMachine : public ProgramTest {
  protected:
   PlayedMachine() {
     fs::create_directories(folder_ / "play/here");
     fs::create_directories(folder_ / "play/there");
+    fs::create_directories(folder_ / "play/home");
     for (const auto& [name, text] :
          {std::pair("bin/ssh", kPlayedSsh), std::pair("bin/docker", kPlayedDocker)})
       ::chmod(folder_.write(name, text).c_str(), 0755);

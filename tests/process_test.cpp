@@ -1,6 +1,6 @@
 // Argument vectors on their way: through a child process unchanged, through a real shell and back unchanged,
 // and onto the command lines of ssh.
-#include "trainer/remote/process.hpp"
+#include "trainer/process.hpp"
 
 #include <chrono>
 #include <csignal>
@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/sample_target.hpp"
 #include "tests/temporary_folder.hpp"
 #include "trainer/files.hpp"
 #include "trainer/remote/connection.hpp"
@@ -19,6 +20,7 @@ namespace trainer {
 namespace {
 
 using test::TemporaryFolder;
+using test::vm;
 using Strings = std::vector<std::string>;
 
 const Strings& hostile_words() {
@@ -145,15 +147,6 @@ TEST(Process, APipeHasBothEnds) {
   EXPECT_EQ(ends.to.code, 4);
   EXPECT_EQ(notices, "out\n");
   EXPECT_EQ(std::filesystem::file_size(file), 1000000U);
-}
-
-Target vm() {
-  Target target;
-  target.name = "vm";
-  target.address = "vm.example.com";
-  target.username = "me";
-  target.port = 2222;
-  return target;
 }
 
 TEST(Ssh, CommandLineIsAsItShouldBe) {

@@ -241,7 +241,8 @@ TEST(Recipe, WrongWordsAreAnsweredWithTheChoices) {
       recipe_error("schedule: cosin").find("net.yaml:8:13: unknown schedule 'cosin'; did you mean cosine?"),
       0U);
   EXPECT_EQ(optimizer_error("adm"),
-            "net.yaml:5:14: unknown optimizer 'adm'; did you mean adam? one of sgd, adam, adamw, adadelta");
+            "net.yaml:5:14: unknown optimizer 'adm'; did you mean adam? one of sgd, adam, adamw, adadelta, "
+            "muon");
   EXPECT_EQ(optimizer_error("{adam: {momentum: 0.9}}"),
             "net.yaml:5:22: adam: unknown key 'momentum'; one of beta1, beta2, epsilon");
 }
@@ -269,8 +270,10 @@ TEST(Recipe, WrongNumbersAreRefused) {
   EXPECT_EQ(optimizer_error("{sgd: {nesterov: true}}"), "net.yaml:5:15: sgd: nesterov needs 'momentum'");
   EXPECT_EQ(optimizer_error("{sgd: {momentum: 0, unit_gain: true}}"),
             "net.yaml:5:15: sgd: unit_gain needs 'momentum'");
-  EXPECT_EQ(recipe_error("input: {normalize: data, mean: 0.5}"),
-            "net.yaml:8:22: input: `normalize: data` stands alone; scale, mean and deviation follow from it");
+  EXPECT_EQ(
+      recipe_error("input: {normalize: data, mean: 0.5}"),
+      "net.yaml:8:22: input: `normalize: data` stands without scale, mean and deviation, which follow from "
+      "it");
 }
 
 TEST(Recipe, ValuesByEpochStartAtZeroAndGrow) {

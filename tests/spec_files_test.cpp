@@ -26,7 +26,7 @@ TEST(SpecFiles, AnUnknownNameIsAnsweredWithTheNamesAndTheNearest) {
   } catch (const SpecError& error) {
     EXPECT_STREQ(error.what(),
                  "unknown network 'lenett'; did you mean lenet? one of cntk-convnet, cntk-sample, lenet, "
-                 "pytorch-example, quick, tf-convolutional, tf-sample, or the path of a .yaml file");
+                 "pytorch-example, quick, sprint, sprint-lean, tf-convolutional, tf-sample, or the path of a .yaml file");
   }
 }
 

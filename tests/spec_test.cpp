@@ -66,13 +66,14 @@ TEST(Spec, KeepsItsTextAndParsesItBack) {
 }
 
 TEST(Spec, AnUnknownLayerIsAnsweredWithPlaceChoicesAndTheNearestWord) {
+  EXPECT_EQ(layer_error("covn: {out: 4, kernel: 3}"),
+            "net.yaml:3:5: unknown layer 'covn'; did you mean conv? one of conv, maxpool, avgpool, dense, "
+            "relu, gelu, "
+            "dropout, batchnorm");
   EXPECT_EQ(
-      layer_error("covn: {out: 4, kernel: 3}"),
-      "net.yaml:3:5: unknown layer 'covn'; did you mean conv? one of conv, maxpool, avgpool, dense, relu, "
-      "dropout, batchnorm");
-  EXPECT_EQ(layer_error("transformer"),
-            "net.yaml:3:5: unknown layer 'transformer'; one of conv, maxpool, avgpool, dense, relu, dropout, "
-            "batchnorm");
+      layer_error("transformer"),
+      "net.yaml:3:5: unknown layer 'transformer'; one of conv, maxpool, avgpool, dense, relu, gelu, dropout, "
+      "batchnorm");
 }
 
 TEST(Spec, AnUnknownKeyIsAnsweredWithPlaceChoicesAndTheNearestWord) {
@@ -160,7 +161,7 @@ TEST(Spec, FlattenIsRefusedWithTheReason) {
 
 TEST(Spec, ALayerIsOneWord) {
   EXPECT_EQ(layer_error("{relu: , dropout: {drop: 0.1}}"),
-            "net.yaml:3:5: layer must be one word of conv, maxpool, avgpool, dense, relu, dropout, "
+            "net.yaml:3:5: layer must be one word of conv, maxpool, avgpool, dense, relu, gelu, dropout, "
             "batchnorm, alone "
             "or with its settings in braces, not a map of 2 keys");
   EXPECT_NE(layer_error("[relu]").find("not a list"), std::string::npos);

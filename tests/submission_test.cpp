@@ -158,17 +158,40 @@ TEST_F(Submission, ADetachedRunIsPickedUpOnce) {
   EXPECT_EQ(run({"runs", "cancel", "last"}).code, 2);
 }
 
-TEST_F(Submission, ALostConnectionLosesNothing) {
-  play("cut", "");
-  const Outcome outcome = submit("vm");
-  EXPECT_EQ(outcome.code, 1);
-  EXPECT_PRED2(contains, outcome.err, "trainer runs attach " + runs()[0]);
-  const std::string run_folder = "runs/" + runs()[0];
-  EXPECT_EQ(record(run_folder).status, RunStatus::kRunning);
-  EXPECT_PRED2(contains, record(run_folder).reason, "connection");
-  stop_playing("cut");
+TEST_F(Submission, ARunWithoutARecordOfItsOwnIsListedAndShown) {
+  ASSERT_EQ(submit("vm", {"--seed", "7"}, {"--detach"}).code, 0);
+  const std::string id = runs()[0];
+  EXPECT_PRED2(contains, run({"runs", "list"}).out, " running\n");
+  RunRecord unstarted = record("runs/" + id);
+  unstarted.target.erase("started");
+  write_run_record(folder_ / "runs" / id / "run.json", unstarted);
+  const Outcome list = run({"runs", "list", "--where", "status == 'submitted'"});
+  EXPECT_EQ(list.err, "");
+  EXPECT_PRED2(contains, list.out, id);
+  EXPECT_PRED2(contains, list.out, " submitted\n");
+  const Outcome shown = run({"runs", "show", "last"});
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  for (const char* part : {"status            submitted\n", "seed              7\n", "target            vm\n",
+                           "address           vm.example.com\n", "trainer runs attach "})
+    EXPECT_PRED2(contains, shown.out, part);
+  for (const char* part : {"accuracy", "precision", "fingerprint", "time "})
+    EXPECT_FALSE(contains(shown.out, part)) << part;
+  const Json json = Json::parse(run({"runs", "list", "--json"}).out)[0];
+  EXPECT_EQ(json["status"], "submitted");
+  EXPECT_EQ(json["precision"], nullptr);
+  EXPECT_EQ(Json::parse(run({"runs", "show", id, "--json"}).out)["status"], "submitted");
   EXPECT_EQ(run({"runs", "wait", "last"}).code, 0);
-  EXPECT_EQ(record(run_folder).status, RunStatus::kFinished);
+  EXPECT_PRED2(contains, run({"runs", "list"}).out, " finished\n");
+}
+
+TEST_F(Submission, AFailedSubmissionIsListedAndShown) {
+  play("ssh-fails", "Host key verification failed.\r\n");
+  EXPECT_EQ(submit("vm").code, 1);
+  EXPECT_PRED2(contains, run({"runs", "list"}).out, " failed\n");
+  const Outcome shown = run({"runs", "show", "last"});
+  EXPECT_EQ(shown.code, 0) << shown.err;
+  EXPECT_PRED2(contains, shown.out, "status            failed: target vm: ");
+  EXPECT_FALSE(contains(shown.out, "runs attach"));
 }
 
 TEST_F(Submission, AChangedByteOnTheWayIsFound) {

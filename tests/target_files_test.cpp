@@ -24,22 +24,22 @@ Target sample() {
   return target;
 }
 
-std::string fault_of_compute(const std::string& text) {
+// What a parser of one of the files refuses `text` with.
+std::string fault_of(const auto& parse, const std::string& text, const std::string& file) {
   try {
-    (void)parse_compute(text, "t/x.compute", "x");
+    (void)parse(text, file, "x");
   } catch (const SpecError& error) {
     return error.what();
   }
   return "accepted";
 }
 
+std::string fault_of_compute(const std::string& text) {
+  return fault_of(parse_compute, text, "t/x.compute");
+}
+
 std::string fault_of_runconfig(const std::string& text) {
-  try {
-    (void)parse_runconfig(text, "t/x.runconfig", "x");
-  } catch (const SpecError& error) {
-    return error.what();
-  }
-  return "accepted";
+  return fault_of(parse_runconfig, text, "t/x.runconfig");
 }
 
 TEST(TargetFiles, AreWrittenByteForByte) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/files.hpp"
+#include "trainer/runs/json_lookup.hpp"
 #include "trainer/training_output.hpp"
 
 namespace trainer {
@@ -82,6 +83,11 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
   data::Dataset dataset = data::load_dataset(place, options);
   require_same_data(resumed, dataset);
   return dataset;
+}
+
+std::optional<double> recorded_energy(const Resumed& resumed) {
+  if (!resumed.record) return std::nullopt;
+  return find_number(resumed.record->results, {"energy_joules"});
 }
 
 std::string changed_engine(const Resumed& resumed, const DeviceInfo& info, Precision precision) {

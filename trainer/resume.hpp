@@ -38,6 +38,9 @@ std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setu
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given);
 
+// Joules that the GPU used for the run so far, as its record has it.
+std::optional<double> recorded_energy(const Resumed& resumed);
+
 // A sentence on what decides the last bits (precision, engine, threads), where it is not what the run was
 // begun with; empty: all the same.
 std::string changed_engine(const Resumed& resumed, const DeviceInfo& info, Precision precision);

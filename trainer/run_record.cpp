@@ -129,6 +129,10 @@ std::string target_name(const RunRecord& record) {
   return name != record.target.end() && name->is_string() ? name->get<std::string>() : "local";
 }
 
+bool is_submission(const RunRecord& record) {
+  return record.target.is_object() && record.device.empty();
+}
+
 std::string iso_time(std::time_t time) {
   std::tm local{};
   localtime_r(&time, &local);

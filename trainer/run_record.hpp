@@ -63,6 +63,9 @@ struct RunRecord {
 // Where it ran: the name of the target, "local" of a run that was not submitted.
 [[nodiscard]] std::string target_name(const RunRecord& record);
 
+// Whether the record holds only what was known when the run was submitted: the run's own has not come yet.
+[[nodiscard]] bool is_submission(const RunRecord& record);
+
 // "2026-01-01T09:30:00+01:00", local time with its zone.
 [[nodiscard]] std::string iso_time(std::time_t time);
 

@@ -66,6 +66,27 @@ std::string accuracy_text(const Score& score) {
   return fmt::format("{:.2f} +- {:.2f} %", 100 * score.accuracy, 100 * score.standard_error());
 }
 
+namespace {
+
+// "2 epochs of 60,000"; "32,000 of 60,000, each once" where that is less than one.
+std::string length_text(const Setup& setup) {
+  const std::uint64_t shown = images_before(setup.train, setup.total_steps);
+  if (shown < setup.train.images)
+    return fmt::format("{} of {}, each once", grouped(shown), grouped(setup.train.images));
+  return fmt::format("{} {} of {}", setup.passes(), setup.passes() == 1 ? "epoch" : "epochs",
+                     grouped(setup.train.images));
+}
+
+// "muon and adam": those of the groups, then that of the rest.
+std::string optimizers_text(const Recipe& recipe) {
+  std::string text;
+  for (const OptimizerGroup& group : recipe.groups)
+    text += std::string(optimizer_word(group.optimizer.kind)) + " and ";
+  return text + optimizer_word(recipe.optimizer.kind);
+}
+
+}  // namespace
+
 std::string training_head(const Setup& setup, const std::string& folder) {
   const Plan& plan = setup.plan;
   const Recipe& recipe = setup.spec.recipe;
@@ -75,10 +96,9 @@ std::string training_head(const Setup& setup, const std::string& folder) {
            fmt::format("{}: {} parameters, {:.3f} MFLOP forward, {:.3f} forward and backward an image",
                        plan.model, grouped(plan.parameters), static_cast<double>(plan.forward_flops) / 1e6,
                        static_cast<double>(plan.training_flops) / 1e6));
-  text += line("recipe", fmt::format("{} {} of {} images ({} {} of {}), {}, learning rate {:g}, seed {}",
+  text += line("recipe", fmt::format("{} {} of {} images ({}), {}, learning rate {:g}, seed {}",
                                      grouped(setup.total_steps), setup.total_steps == 1 ? "step" : "steps",
-                                     recipe.batch, setup.passes(), setup.passes() == 1 ? "epoch" : "epochs",
-                                     grouped(setup.train.images), optimizer_word(recipe.optimizer.kind),
+                                     recipe.batch, length_text(setup), optimizers_text(recipe),
                                      setup.rule.schedule.rate, setup.settings.seed));
   text += line("precision", precision_text(setup));
   text += line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
@@ -190,7 +210,11 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
   if (summary.seconds_to_first_step > 0) {
     time += fmt::format(", first step {:.2f} s after the start", summary.seconds_to_first_step);
   }
-  return text + line("time", time);
+  text += line("time", time);
+  if (summary.energy_joules)
+    text += line("energy",
+                 fmt::format("{:.1f} J of the GPU, from the first step to the last", *summary.energy_joules));
+  return text;
 }
 
 ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
@@ -220,6 +244,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   json["seconds_to_first_step"] = summary.seconds_to_first_step;
   if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
   json["peak_memory_bytes"] = peak_memory();
+  if (summary.energy_joules) json["energy_joules"] = *summary.energy_joules;
   return json;
 }
 

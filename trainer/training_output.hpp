@@ -31,6 +31,7 @@ struct RunSummary {
   double seconds = 0;                 // of the whole run, earlier parts included
   double seconds_to_first_step = 0;   // from the program's start
   std::optional<double> target;
+  std::optional<double> energy_joules;  // of the GPU, of the whole run
 };
 std::string summary_text(const Setup& setup, const RunSummary& summary);  // lines, each ended
 nlohmann::ordered_json summary_json(const Setup& setup, const RunSummary& summary);

@@ -10,6 +10,7 @@
 #include "trainer/checkpoint.hpp"
 #include "trainer/device_choice.hpp"
 #include "trainer/device_report.hpp"
+#include "trainer/energy_meter.hpp"
 #include "trainer/files.hpp"
 #include "trainer/profile.hpp"
 #include "trainer/progress.hpp"
@@ -185,7 +186,9 @@ class TrainingRun final : public LoopObserver {
       write_profile(file, setup_, *device_.backend, data, console_, [this] { return stop_asked(); });
     const LoopLimits limits{options_.target_accuracy, options_.max_seconds, options_.checkpoint_every.passes,
                             options_.checkpoint_every.steps};
+    const EnergyMeter energy(info_, resumed_ ? recorded_energy(*resumed_) : 0);
     summary_.result = run_loop(setup_, *network_, *device_.backend, data, limits, start, *this);
+    summary_.energy_joules = energy.used();
     score_first_images(data);
   }
 

@@ -47,7 +47,15 @@ struct OneChannelLoop {
   int channels;  // as stored: a multiple of `lanes`
   int lanes;     // 4, 8 or 16 channels to a vector
   bool relu;
+  Window window;  // of the pool behind it, for one_channel_pool
+  Shape pooled;   // channels as they are
 };
+
+// The sizes of filter and window that one_channel_pool is compiled for; its windows lie side by side.
+constexpr bool has_one_channel_pool(int kernel, const Window& window) {
+  return window.stride == window.size &&
+         ((kernel == 3 && (window.size == 2 || window.size == 3)) || (kernel == 5 && window.size == 2));
+}
 
 // Backward of a convolution whose map is max-pooled, on one image padded to `width` columns and `channels`
 // channels (a multiple of `lanes`).
@@ -94,6 +102,15 @@ struct NormLoop {
   float* sums;                                // scratch [2, tile]
 };
 
+// c = alpha a b + beta add, row by row and without gaps: a [rows, inner], b [inner, columns], add (or null) and
+// c [rows, columns].
+struct ProductLoop {
+  int inner, columns;
+  float alpha, beta;
+  const float *a, *b, *add;
+  float* c;
+};
+
 struct DropoutLoop {
   float drop;
   std::uint32_t stream;
@@ -118,6 +135,13 @@ struct Loops {
   // dw [k, k, channels] += padded * dmap, db [channels] += dmap
   void (*one_channel_weights)(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
                               float* db);
+
+  // The same with the pool: y and winner [pooled]; winner is null in inference.
+  void (*one_channel_pool)(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
+                           float* y, std::uint8_t* winner);
+  // dw [k, k, channels] and db [channels] +=, from dy [pooled]
+  void (*one_channel_pool_weights)(const OneChannelLoop& loop, const float* padded, const float* dy,
+                                   const std::uint8_t* winner, float* dw, float* db);
 
   // dw [out, k, k, channels] += , db [out] += of one image [h, w, channels]
   void (*winner_weights)(const WinnerLoop& loop, WinnerLists& lists, const float* image, const float* dy,
@@ -145,6 +169,7 @@ struct Loops {
   // dx = gain scale (dx - mean_g - mean_gx (x - mean) scale), tables [tile]
   void (*norm_backward)(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x,
                         float* dx, std::size_t count);
+  void (*product)(const ProductLoop& loop, int begin, int end);  // rows
   void (*muon_direction)(float momentum, const float* dw, float* v, float* u, std::size_t count);
   void (*update)(const UpdateLoop& loop, std::size_t begin, std::size_t end);
 };

@@ -1,16 +1,18 @@
-// Muon with oneDNN's products. The matrix is brought from the op's layout into rows and columns and back, where
-// 0 between its elements stays 0.
+// Muon. The matrix is brought from the op's layout into rows and columns and back; a tall one is transposed.
 #include "kernels/cpu/muon.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
+#include "kernels/cpu/parallel.hpp"
 #include "kernels/math/muon.hpp"
 
 namespace trainer::cpu {
 
 namespace {
+
+constexpr std::size_t kGrain = 32;  // rows of a product that are worth a thread; a multiple of its blocks
 
 struct Pieces {
   float* stored;    // [count], in the op's layout
@@ -45,31 +47,23 @@ void normalize(float* x, std::size_t count) {
   for (i = 0; i < count; ++i) x[i] = static_cast<float>(x[i] * inverse);
 }
 
-// c = alpha a b + beta c, each row by row; a is [m, k], or [k, m] where it is transposed, and so on.
-void product(char transposed_a, char transposed_b, int m, int n, int k, float alpha, const float* a,
-             const float* b, float beta, float* c) {
-  const int a_row = transposed_a == 'N' ? k : m;
-  const int b_row = transposed_b == 'N' ? n : k;
-  dnnl::sgemm(transposed_a, transposed_b, m, n, k, alpha, a, a_row, b, b_row, beta, c, n);
+void transpose(const float* from, int rows, int columns, float* to) {
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
+  }
 }
 
-// One pass of Newton and Schulz; the result is in p.next.
-void pass(const Pieces& p, int rows, int columns) {
-  const bool wide = rows <= columns;
-  const int r = wide ? rows : columns;
-  if (wide) {
-    product('N', 'T', r, r, columns, 1, p.x, p.x, 0, p.a);
-  } else {
-    product('T', 'N', r, r, rows, 1, p.x, p.x, 0, p.a);
-  }
-  std::copy_n(p.a, static_cast<std::size_t>(r) * static_cast<std::size_t>(r), p.b);
-  product('N', 'N', r, r, r, kMuonC, p.a, p.a, kMuonB, p.b);
-  std::copy_n(p.x, static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns), p.next);
-  if (wide) {
-    product('N', 'N', rows, columns, r, 1, p.b, p.x, kMuonA, p.next);
-  } else {
-    product('N', 'N', rows, columns, r, 1, p.x, p.b, kMuonA, p.next);
-  }
+// One pass of Newton and Schulz on p.x [rows, columns], rows <= columns; the result is in p.next.
+void pass(const CpuContext& context, const Pieces& p, int rows, int columns) {
+  const auto product = [&](const ProductLoop& loop) {
+    parallel(static_cast<std::size_t>(rows), kGrain, context.threads, [&](const Share& share) {
+      context.loops.product(loop, static_cast<int>(share.begin), static_cast<int>(share.end));
+    });
+  };
+  transpose(p.x, rows, columns, p.next);
+  product({columns, rows, 1, 0, p.x, p.next, nullptr, p.a});
+  product({rows, rows, kMuonC, kMuonB, p.a, p.a, p.a, p.b});
+  product({rows, columns, 1, kMuonA, p.b, p.x, p.x, p.next});
 }
 
 }  // namespace
@@ -92,10 +86,19 @@ void update_matrix(const CpuContext& context, const UpdateArgs& args, const Opti
   context.loops.muon_direction(step.momentum, args.dw + s.offset, args.slot0 + s.offset, p.stored, s.count);
   matrix.op->fetch(0, p.stored, p.x);
   normalize(p.x, static_cast<std::size_t>(matrix.rows) * static_cast<std::size_t>(matrix.columns));
+  const bool tall = matrix.rows > matrix.columns;
+  const int rows = tall ? matrix.columns : matrix.rows;
+  const int columns = tall ? matrix.rows : matrix.columns;
+  const auto turn = [&](int from_rows, int from_columns) {
+    transpose(p.x, from_rows, from_columns, p.next);
+    std::swap(p.x, p.next);
+  };
+  if (tall) turn(columns, rows);
   for (int i = 0; i < optimizer.passes; ++i) {
-    pass(p, matrix.rows, matrix.columns);
+    pass(context, p, rows, columns);
     std::swap(p.x, p.next);
   }
+  if (tall) turn(rows, columns);
   matrix.op->store(0, p.x, p.stored);
   const float rate = step.rate * s.rate_factor;
   const float keep = 1 - rate * s.decay;

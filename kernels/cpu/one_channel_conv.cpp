@@ -1,5 +1,6 @@
 // The first convolution of a grey image: one input channel, stride 1, nobody asks for its dx. Image by image,
-// each thread convolves into a map of its own that stays in its cache, then pools it. The filters are kept as
+// each thread convolves into a map of its own that stays in its cache, then pools it, or does both at once where
+// the loops have that. The filters are kept as
 // [k, k, channels], channels padded to whole vectors.
 #include <algorithm>
 #include <cstring>
@@ -22,7 +23,9 @@ class OneChannelConv final : public Op {
     const Shape map = conv_map(desc);
     const int lanes = best_lanes(desc.out, context.loops.widest_lanes);
     const int channels = (desc.out + lanes - 1) / lanes * lanes;
-    loop_ = {map.h, map.w, desc.kernel, channels, lanes, desc.relu && !desc.pool};
+    pools_at_once_ = has_one_channel_pool(desc.kernel, desc.pool);
+    const bool relu = desc.relu && (!desc.pool || pools_at_once_);
+    loop_ = {map.h, map.w, desc.kernel, channels, lanes, relu, desc.pool, out_};
     pool_ = {map, channels, desc.pool, out_, desc.relu};
     padded_floats_ = static_cast<std::size_t>(map.h + desc.kernel - 1) * (map.w + desc.kernel - 1);
     map_floats_ = static_cast<std::size_t>(map.h) * map.w * channels;
@@ -101,6 +104,11 @@ class OneChannelConv final : public Op {
       for (std::size_t n = share.begin; n < share.end; ++n) {
         float* y = floats(args.y) + n * out_.size();
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
+        if (pools_at_once_) {
+          context_.loops.one_channel_pool(loop_, image, p.w, p.b, y,
+                                          winners == nullptr ? nullptr : winners + n * out_.size());
+          continue;
+        }
         context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
         if (conv_.pool) {
           context_.loops.maxpool(pool_, p.map, y, winners == nullptr ? nullptr : winners + n * out_.size(),
@@ -150,11 +158,17 @@ class OneChannelConv final : public Op {
 
   void run_backward(const OpArgs& args) override {
     const Pieces first = pieces_of(args, 0);
+    const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
     std::memset(first.dw, 0, first.stride * static_cast<std::size_t>(context_.threads) * sizeof(float));
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
       const Pieces p = pieces_of(args, share.thread);
       for (std::size_t n = share.begin; n < share.end; ++n) {
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
+        if (pools_at_once_) {
+          const std::size_t at = n * out_.size();
+          context_.loops.one_channel_pool_weights(loop_, image, floats(args.dy) + at, winners + at, p.dw, p.db);
+          continue;
+        }
         context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), p.dw, p.db);
       }
     });
@@ -175,6 +189,7 @@ class OneChannelConv final : public Op {
   PoolLoop pool_{};
   std::size_t padded_floats_ = 0, map_floats_ = 0;  // of one image
   bool direct_ = false;                             // the map is y
+  bool pools_at_once_ = false;
 };
 
 }  // namespace

@@ -19,6 +19,10 @@ std::unique_ptr<CLI::App> make_app() {
   return app;
 }
 
+std::string no_minus(const std::string& text) {
+  return text.find('-') == std::string::npos ? "" : fmt::format("{} is not a number from 0 on", text);
+}
+
 void require_output() {
   if (std::fflush(stdout) != 0)
     throw std::system_error(errno, std::generic_category(), "standard output cannot be written");

@@ -17,6 +17,9 @@ using CommandAction = std::function<int()>;
 // The program's command line before its commands are added.
 std::unique_ptr<CLI::App> make_app();
 
+// A validator for numbers without a sign: reading one takes -3 for 2^64 - 3.
+std::string no_minus(const std::string& text);
+
 // Each adds its subcommand to `app` and gives what to call if it was the one. The environment outlives the
 // actions.
 struct Command {
@@ -32,10 +35,14 @@ Command add_models(CLI::App& app, const Environment& environment);
 Command add_devices(CLI::App& app, const Environment& environment);
 Command add_doctor(CLI::App& app, const Environment& environment);
 Command add_bench(CLI::App& app, const Environment& environment);
+Command add_sprint(CLI::App& app, const Environment& environment);
 Command add_runs(CLI::App& app, const Environment& environment);
 Command add_target(CLI::App& app, const Environment& environment);
 Command add_prepare(CLI::App& app, const Environment& environment);
 Command add_submit(CLI::App& app, const Environment& environment);
+
+// --reconnect of the commands that follow a submitted run.
+void add_reconnect(CLI::App& app, double& seconds);
 
 // What stands before the -- of `submit`: the rest is for the target, not for this command line.
 std::vector<std::string> before_submitted(std::vector<std::string> arguments);
@@ -43,10 +50,10 @@ std::vector<std::string> before_submitted(std::vector<std::string> arguments);
 class Commands {
  public:
   Commands(CLI::App& app, const Environment& environment)
-      : all_{add_train(app, environment),   add_eval(app, environment),    add_predict(app, environment),
-             add_models(app, environment),  add_devices(app, environment), add_bench(app, environment),
-             add_doctor(app, environment),  add_runs(app, environment),    add_target(app, environment),
-             add_prepare(app, environment), add_submit(app, environment)} {}
+      : all_{add_train(app, environment),  add_eval(app, environment),    add_predict(app, environment),
+             add_models(app, environment), add_devices(app, environment), add_bench(app, environment),
+             add_sprint(app, environment), add_doctor(app, environment),  add_runs(app, environment),
+             add_target(app, environment), add_prepare(app, environment), add_submit(app, environment)} {}
 
   // `arguments` (argv) without the program's name, and with what `train --config FILE` says put in front of
   // train's own.

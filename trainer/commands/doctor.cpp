@@ -56,6 +56,17 @@ int examine(const Environment& environment, const DoctorArguments& arguments) {
   return static_cast<int>(doctor::exit_class(checks));
 }
 
+int test_all(const Environment& environment, const DoctorArguments& arguments) {
+  doctor::AllOptions options = arguments.all_options;
+  options.device = arguments.questions.device;
+  options.data = arguments.questions.data;
+  options.json = arguments.json;
+  const doctor::AllOutcome outcome = doctor::test_all(environment, options);
+  fmt::print("{}", outcome.text);
+  require_output();
+  return outcome.status;
+}
+
 // One that needs --all.
 void add_all_options(CLI::App& app, DoctorArguments& arguments) {
   CLI::Option* all =
@@ -97,12 +108,7 @@ Command add_doctor(CLI::App& app, const Environment& environment) {
   doctor_app->add_flag("--json", arguments->json, "as JSON [off]");
   doctor_app->footer(doctor::exit_classes_text());
   return {doctor_app, [arguments, explain, &environment] {
-            if (arguments->all) {
-              arguments->all_options.device = arguments->questions.device;
-              arguments->all_options.data = arguments->questions.data;
-              arguments->all_options.json = arguments->json;
-              return doctor::test_all(environment, arguments->all_options);
-            }
+            if (arguments->all) return test_all(environment, *arguments);
             return explain->count() > 0 ? explain_message(*arguments) : examine(environment, *arguments);
           }};
 }

@@ -26,8 +26,8 @@ SubmittedRun submitted_run(const Environment& environment, const std::string& na
   return run;
 }
 
-int attach(const Environment& environment, const std::string& name, bool output) {
-  return follow_submitted(environment, submitted_run(environment, name).folder, {.output = output});
+int follow(const Environment& environment, const std::string& name, const FollowOptions& options) {
+  return follow_submitted(environment, submitted_run(environment, name).folder, options);
 }
 
 int cancel(const Environment& environment, const std::string& name) {
@@ -49,30 +49,43 @@ int cancel(const Environment& environment, const std::string& name) {
   return 0;
 }
 
-Command add_one(CLI::App& runs, const char* name, const char* about,
-                const std::function<int(const std::string&)>& action) {
+struct RunArgument {
+  std::string run;
+  FollowOptions options;
+};
+
+CLI::App* add_one(CLI::App& runs, const char* name, const char* about, RunArgument& argument) {
   CLI::App* app = runs.add_subcommand(name, about);
-  const auto run = std::make_shared<std::string>();
-  app->add_option("RUN", *run, "a submitted run's folder or id, or 'last'")->required();
-  return {app, [run, action] { return action(*run); }};
+  app->add_option("RUN", argument.run, "a submitted run's folder or id, or 'last'")->required();
+  return app;
+}
+
+Command add_following(CLI::App& runs, const Environment& environment, const char* name, const char* about,
+                      bool output) {
+  const auto argument = std::make_shared<RunArgument>();
+  argument->options.output = output;
+  CLI::App* app = add_one(runs, name, about, *argument);
+  add_reconnect(*app, argument->options.reconnect_seconds);
+  return {app, [&environment, argument] { return follow(environment, argument->run, argument->options); }};
 }
 
 }  // namespace
 
 Command add_runs_attach(CLI::App& runs, const Environment& environment) {
-  return add_one(runs, "attach",
-                 "show a submitted run's output from its beginning, and bring its folder back",
-                 [&environment](const std::string& run) { return attach(environment, run, true); });
+  return add_following(runs, environment, "attach",
+                       "show a submitted run's output from its beginning, and bring its folder back", true);
 }
 
 Command add_runs_wait(CLI::App& runs, const Environment& environment) {
-  return add_one(runs, "wait", "wait for a submitted run's end, and bring its folder back",
-                 [&environment](const std::string& run) { return attach(environment, run, false); });
+  return add_following(runs, environment, "wait", "wait for a submitted run's end, and bring its folder back",
+                       false);
 }
 
 Command add_runs_cancel(CLI::App& runs, const Environment& environment) {
-  return add_one(runs, "cancel", "have a submitted run stop and save, and bring its folder back",
-                 [&environment](const std::string& run) { return cancel(environment, run); });
+  const auto argument = std::make_shared<RunArgument>();
+  CLI::App* app =
+      add_one(runs, "cancel", "have a submitted run stop and save, and bring its folder back", *argument);
+  return {app, [&environment, argument] { return cancel(environment, argument->run); }};
 }
 
 }  // namespace trainer

@@ -16,12 +16,14 @@ namespace {
 struct SubmitArguments {
   std::string target;
   bool detach = false;
+  double reconnect = kReconnectSeconds;
 };
 
 int submit_to(const Environment& environment, const SubmitArguments& arguments) {
   Submission submission;
   submission.named = TargetFolder(environment.runs.working_folder).find(arguments.target);
   submission.detach = arguments.detach;
+  submission.reconnect_seconds = arguments.reconnect;
   const auto& words = environment.arguments;
   const auto mark = std::ranges::find(words, "--");
   if (mark != words.end()) submission.named.config.arguments.assign(mark + 1, words.end());
@@ -46,6 +48,12 @@ int prepare(const Environment& environment, const PrepareArguments& arguments) {
 
 }  // namespace
 
+void add_reconnect(CLI::App& app, double& seconds) {
+  app.add_option("--reconnect", seconds, "for how many seconds a lost connection is tried again")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+}
+
 std::vector<std::string> before_submitted(std::vector<std::string> arguments) {
   if (!arguments.empty() && arguments.front() == "submit")
     arguments.erase(std::ranges::find(arguments, "--"), arguments.end());
@@ -58,6 +66,7 @@ Command add_submit(CLI::App& app, const Environment& environment) {
   submit_app->add_option("-c,--target", arguments->target, "a target (trainer target list)")->required();
   submit_app->add_flag("--detach", arguments->detach,
                        "come back as soon as it runs; trainer runs attach picks it up [off]");
+  add_reconnect(*submit_app, arguments->reconnect);
   submit_app->footer(
       "Behind -- stands what to run, for instance: trainer submit -c my_dsvm -- train --epochs 10\n"
       "Without it the ArgumentVector of the target's runconfig is run.");

@@ -66,11 +66,6 @@ int train(const CLI::App& app, const Environment& environment, const TrainArgume
   return run_training(environment, run);
 }
 
-// Reading a number without a sign takes -3 for 2^64 - 3.
-std::string no_minus(const std::string& text) {
-  return text.find('-') == std::string::npos ? "" : fmt::format("{} is not a number from 0 on", text);
-}
-
 void add_recipe_options(CLI::App& app, TrainSettings& settings) {
   app.add_option("--epochs", settings.epochs, "passes over the training images [the recipe's]")
       ->check(CLI::Range(1, 1000000));

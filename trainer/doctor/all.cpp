@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "kernels/backend.hpp"
-#include "trainer/commands/commands.hpp"
 #include "trainer/doctor/child_trainings.hpp"
 #include "trainer/doctor/gather.hpp"
 #include "trainer/doctor/report.hpp"
@@ -58,20 +57,19 @@ void note_xids(const std::vector<std::string>& bus_ids, bool before, std::vector
 }
 
 // Why there is no GPU to test, as the checklist has it.
-int refuse_all(const GpuProbe& probe, const Nvml& nvml, bool json) {
+AllOutcome refuse_all(const GpuProbe& probe, const Nvml& nvml, bool json) {
   Facts facts;
   facts.require_gpu = true;
   facts.gpu = gather_gpu(probe, nvml, 0);
   std::vector<Check> checks;
   check_gpu(facts, &checks);
-  fmt::print("{}", json ? report_json(facts, checks).dump(2) + "\n" : report_text(facts, checks));
-  require_output();
-  return static_cast<int>(exit_class(checks));
+  return {json ? report_json(facts, checks).dump(2) + "\n" : report_text(facts, checks),
+          static_cast<int>(exit_class(checks))};
 }
 
 }  // namespace
 
-int test_all(const Environment& environment, const AllOptions& options) {
+AllOutcome test_all(const Environment& environment, const AllOptions& options) {
   const Nvml nvml;
   require_meaning(options);
   auto [rows, bus_ids] = devices_of(options.device);
@@ -87,12 +85,11 @@ int test_all(const Environment& environment, const AllOptions& options) {
   ChildTrainings devices(order, nvml, bus_ids);
   note_xids(bus_ids, true, &rows);
   test_devices(settings, devices, &rows);
-  if (devices.stop_signal() != 0) return 128 + devices.stop_signal();
+  if (devices.stop_signal() != 0) return {"", 128 + devices.stop_signal()};
   note_xids(bus_ids, false, &rows);
   const std::vector<std::string> findings = judge(rows);
-  fmt::print("{}", options.json ? several_json(rows, findings).dump(2) + "\n" : several_text(rows, findings));
-  require_output();
-  return findings.empty() ? 0 : 1;
+  return {options.json ? several_json(rows, findings).dump(2) + "\n" : several_text(rows, findings),
+          findings.empty() ? 0 : 1};
 }
 
 }  // namespace trainer::doctor

@@ -1,4 +1,4 @@
-// trainer doctor --all from options to exit status: which devices there are, the test, the table.
+// trainer doctor --all from options to outcome: which devices there are, the test, the table.
 #pragma once
 
 #include <string>
@@ -16,8 +16,12 @@ struct AllOptions {
   bool json = false;
 };
 
-// 0 where nothing stands out, 1 where something does, 128 + signal, or the class of why there is no GPU.
-// Throws UsageError.
-int test_all(const Environment& environment, const AllOptions& options);
+struct AllOutcome {
+  std::string text;  // for standard output, its lines ended
+  int status = 0;    // 1 where something stands out, 128 + signal, or the class of why there is no GPU
+};
+
+// Progress goes to standard error. Throws UsageError.
+AllOutcome test_all(const Environment& environment, const AllOptions& options);
 
 }  // namespace trainer::doctor

@@ -19,6 +19,7 @@ void check_gpu(const Facts& facts, std::vector<Check>* checks);  // says that th
 void check_gpu_state(const Facts& facts, std::vector<Check>* checks);
 void check_nvml(const Facts& facts, std::vector<Check>* checks);
 void check_cudnn(const Facts& facts, std::vector<Check>* checks);
+void check_cublas(const Facts& facts, std::vector<Check>* checks);
 
 Check check_program(const Facts& facts);
 Check check_container(const Facts& facts);

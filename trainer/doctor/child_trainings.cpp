@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 #include <unistd.h>
 
@@ -42,10 +46,25 @@ std::string weights_sha256(const fs::path& model) {
   return sum.hex();
 }
 
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// The last line of standard error that says anything.
+std::string last_error_line(const Child& child) {
+  std::istringstream lines(text_of(child.error));
+  std::string last;
+  for (std::string line; std::getline(lines, line);)
+    if (!line.empty()) last = line;
+  return last;
+}
+
 std::string end_text(const Child& child) {
-  const std::string said = child.last_error_line();
-  if (child.status() > 128) return fmt::format("it died of signal {}", child.status() - 128);
-  return said.empty() ? fmt::format("exit status {}", child.status()) : said;
+  const ProcessEnd end = child.process.end();
+  if (end.signal != 0) return fmt::format("it died of signal {}", end.signal);
+  const std::string said = last_error_line(child);
+  return said.empty() ? fmt::format("exit status {}", end.code) : said;
 }
 
 // The cause of the first problem in a report of trainer doctor.
@@ -66,9 +85,13 @@ double ChildTrainings::seconds() const {
 
 std::unique_ptr<Child> ChildTrainings::start(const std::vector<std::string>& arguments,
                                              const std::string& name) const {
-  std::vector<std::string> words{order_.program.string()};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  return std::make_unique<Child>(words, scratch_.path() / (name + ".out"), scratch_.path() / (name + ".err"));
+  ProcessCall call;
+  call.words = {order_.program.string()};
+  call.words.insert(call.words.end(), arguments.begin(), arguments.end());
+  call.out_file = scratch_.path() / (name + ".out");
+  call.err_file = scratch_.path() / (name + ".err");
+  call.last_signal = SIGKILL;  // one that hangs in the driver takes no other
+  return std::make_unique<Child>(call);
 }
 
 std::unique_ptr<Child> ChildTrainings::start_training(const DeviceRow& row, const std::string& name) const {
@@ -93,7 +116,7 @@ TrainingOutcome ChildTrainings::outcome_of(const Child& child, const std::string
   TrainingOutcome outcome;
   const fs::path folder = scratch_.path() / name;
   try {
-    if (child.status() != 0) {
+    if (child.process.end().code != 0) {
       outcome.error = end_text(child);
     } else {
       const RunRecord record = read_run_record(folder / kRunRecordName);
@@ -133,14 +156,15 @@ void ChildTrainings::wait_for(std::vector<std::unique_ptr<Child>>& children, std
   const Clock::time_point start = Clock::now();
   double patience = order_.patience_seconds;
   for (int glances = 0;; ++glances) {
-    const auto ended = std::ranges::count_if(children, [](const auto& child) { return child->ended(); });
+    const auto ended =
+        std::ranges::count_if(children, [](const auto& child) { return child->process.has_ended(); });
     if (ended == static_cast<std::ptrdiff_t>(children.size())) return;
     if (ended > 0) patience = std::min(patience, 60 + 10 * seconds_since(start));
     if (asked_to_stop() || seconds_since(start) > patience) break;
     if (glances % kGlancesBetweenReadings == 0) glance(rows);
     std::this_thread::sleep_for(kGlance);
   }
-  for (const std::unique_ptr<Child>& child : children) child->end();
+  for (const std::unique_ptr<Child>& child : children) child->process.finish();
 }
 
 void ChildTrainings::train_all(std::vector<DeviceRow>* rows) {
@@ -162,7 +186,7 @@ void ChildTrainings::measure(DeviceRow* row) {
   wait_for(child, &none);
   if (asked_to_stop()) return;
   try {
-    const auto report = nlohmann::ordered_json::parse(child.front()->output());
+    const auto report = nlohmann::ordered_json::parse(text_of(child.front()->out));
     if (report.at("speed").is_null()) {
       row->speed_error = first_cause(report);
     } else {

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "kernels/nvml.hpp"
-#include "trainer/doctor/child.hpp"
 #include "trainer/doctor/several.hpp"
+#include "trainer/process.hpp"
+#include "trainer/scratch_folder.hpp"
 #include "trainer/signals.hpp"
 
 namespace trainer::doctor {
@@ -22,6 +23,14 @@ struct TrainingOrder {
   std::uint64_t seed = 1;
   int threads = 1;                // of a training on the CPU
   double patience_seconds = 600;  // for a training, of which none of its round has ended yet
+};
+
+// One of them, its output in files, so that whatever happens to it is an outcome and not this program's end.
+struct Child {
+  explicit Child(const ProcessCall& call) : process(call), out(call.out_file), error(call.err_file) {}
+  Process process;
+  std::filesystem::path out;
+  std::filesystem::path error;
 };
 
 class ChildTrainings : public Devices {

@@ -40,6 +40,13 @@ struct CudnnFacts {
   std::vector<std::string> mixed;  // parts that say to be of another version
 };
 
+struct CublasFacts {
+  std::vector<LibraryPart>
+      loaded;            // every cuBLASLt of this process; none: this program is not linked with it
+  std::string version;   // what the first of them says it is; empty: it does not tell
+  int cuda_version = 0;  // that it was made for: 13000; 0: it does not tell
+};
+
 struct FilesFacts {
   std::string data_path;
   std::string data_text;   // "60,000 + 10,000 images of 28x28, 10 classes"
@@ -76,6 +83,7 @@ struct Facts {
   std::string program;        // "trainer 0.1.0 abc"
   GpuFacts gpu;
   CudnnFacts cudnn;
+  CublasFacts cublas;
   CpuInfo cpu;
   bool cpu_bf16 = false;
   FilesFacts files;

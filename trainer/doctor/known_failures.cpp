@@ -25,8 +25,7 @@ std::vector<KnownFailure> container_failures() {
         "unknown runtime specified nvidia"},
        {},
        "Docker knows no NVIDIA runtime: the NVIDIA Container Toolkit is absent, Docker was not restarted "
-       "after "
-       "its installation, or this is Docker from a snap or a Docker Desktop without GPU support",
+       "after its installation, or this is Docker from a snap or a Docker Desktop without GPU support",
        "install nvidia-container-toolkit, then 'sudo nvidia-ctk runtime configure --runtime=docker && sudo "
        "systemctl restart docker'; not with Docker's snap package"},
       {"container-cdi",
@@ -82,8 +81,7 @@ std::vector<KnownFailure> driver_failures() {
         "there is no NVIDIA driver", "Found no NVIDIA driver on your system"},
        {},
        "the nvidia kernel module is not loaded: no driver, a kernel update without a rebuilt module (DKMS), "
-       "a "
-       "module that Secure Boot refuses, or no reboot since",
+       "a module that Secure Boot refuses, or no reboot since",
        "see whether 'nvidia-smi' works on the host, then 'sudo modprobe nvidia', a reboot, or the driver "
        "anew; "
        "with Secure Boot sign the module"},
@@ -152,8 +150,7 @@ std::vector<KnownFailure> device_failures() {
         "CUDA_VISIBLE_DEVICES= ... names no GPU that is here", "the NVIDIA driver finds no GPU"},
        {100},
        "a driver, but no device: CUDA_VISIBLE_DEVICES is empty or names none, NVIDIA_VISIBLE_DEVICES=none, "
-       "or "
-       "the device files /dev/nvidia* are not here",
+       "or the device files /dev/nvidia* are not here",
        "unset CUDA_VISIBLE_DEVICES, or set it to a number of 'nvidia-smi -L'; 'trainer doctor' prints both "
        "variables and the files"},
       {"device-number",
@@ -171,10 +168,9 @@ std::vector<KnownFailure> device_failures() {
        {209},
        "the program holds neither machine code nor PTX for the GPU's compute capability",
        "'trainer devices' shows both beside each other; rebuild with -DCMAKE_CUDA_ARCHITECTURES=native. CUDA "
-       "13 "
-       "starts at 7.5 (T4), CUDA 12.9 with cuDNN 9.10.2 still builds for 7.0 (V100), CUDA 11.8 was the last "
-       "for "
-       "3.7 (K80)"},
+       "13 starts at 7.5 (T4), CUDA 12.9 with cuDNN 9.10.2 still builds for 7.0 (V100), CUDA 11.8 was the "
+       "last "
+       "for 3.7 (K80)"},
       {"device-precision",
        ExitClass::no_code,
        {"compute capability ... which came with 8.0; choose", "has no products of bf16, which came with"},
@@ -235,8 +231,7 @@ std::vector<KnownFailure> machine_failures() {
        {},
        "the driver logged a fault (Xid) of the GPU, or of a program on it",
        "look its number up in NVIDIA's list of Xid errors: 13, 31 and 43 are mostly a program's, 48, 63, 64, "
-       "94 "
-       "and 95 the memory's, 79 the bus's; 'trainer doctor --all' counts them and tests the GPU"},
+       "94 and 95 the memory's, 79 the bus's; 'trainer doctor --all' counts them and tests the GPU"},
       {"machine-kernel",
        ExitClass::machine,
        {"an illegal memory access was encountered", "unspecified launch failure", "cudaErrorIllegalAddress",
@@ -258,16 +253,26 @@ std::vector<KnownFailure> library_failures() {
        {},
        "cuDNN's sub-libraries are missing or of several versions: it loads graph, ops, cnn, heuristic, "
        "engines_precompiled and engines_runtime_compiled by name at run time (and libz.so.1 with them), so "
-       "that "
-       "ldd does not show them",
+       "that ldd does not show them",
        "install cuDNN 9 whole and once (the package cudnn9-cuda-13 or -12), and take other copies out of "
        "LD_LIBRARY_PATH"},
+      {"libraries-cublas",
+       ExitClass::libraries,
+       {"error while loading shared libraries: libcublas",
+        "libcublasLt.so ... cannot open shared object file",
+        "libcublas.so ... cannot open shared object file", "Could not load library libcublas",
+        "Invalid handle. Cannot load symbol cublas", "undefined symbol: cublas",
+        "version libcublasLt.so ... not found", "version libcublas.so ... not found"},
+       {},
+       "cuBLASLt is missing, or of another CUDA than the program: a folder in LD_LIBRARY_PATH, often that of "
+       "a Python environment, comes before the right one",
+       "install the cuBLAS of the build's CUDA (the package libcublas-13-0 or the like, then 'sudo "
+       "ldconfig'), "
+       "and take other copies out of LD_LIBRARY_PATH"},
       {"libraries-missing",
        ExitClass::libraries,
        {"error while loading shared libraries: libcudnn", "error while loading shared libraries: libcudart",
-        "error while loading shared libraries: libcublas", "libcudnn.so ... cannot open shared object file",
-        "libcublasLt.so ... cannot open shared object file",
-        "libcublas.so ... cannot open shared object file", "libcudart.so ... cannot open shared object file"},
+        "libcudnn.so ... cannot open shared object file", "libcudart.so ... cannot open shared object file"},
        {},
        "the program is linked with a CUDA library that the loader does not find",
        "install the CUDA runtime libraries and cuDNN 9 of the build's version, then 'sudo ldconfig', or name "

@@ -84,8 +84,8 @@ LoadResult result_of(const std::string& text) {
   return result;
 }
 
-// 91002 is 9.10.2: from cuDNN 9 on, major * 10000 + minor * 100 + patch.
-std::string cudnn_version(std::size_t number) {
+// 91002 is 9.10.2: of cuDNN (from 9 on) and cuBLAS, major * 10000 + minor * 100 + patch.
+std::string version_text(std::size_t number) {
   return fmt::format("{}.{}.{}", number / 10000, number % 10000 / 100, number % 100);
 }
 
@@ -110,7 +110,7 @@ CudnnFacts look_at_cudnn() {
   if (dispatcher == nullptr) return cudnn;
   cudnn.used = true;
   const auto version = reinterpret_cast<std::size_t (*)()>(dlsym(dispatcher, "cudnnGetVersion"));
-  if (version != nullptr) cudnn.version = cudnn_version(version());
+  if (version != nullptr) cudnn.version = version_text(version());
   const LoadResult loaded = load_apart(
       {.names = {"libz.so.1", "libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9",
                  "libcudnn_heuristic.so.9", "libcudnn_engines_precompiled.so.9",
@@ -125,6 +125,25 @@ CudnnFacts look_at_cudnn() {
     cudnn.parts.push_back(part);
   }
   return cudnn;
+}
+
+CublasFacts look_at_cublas() {
+  constexpr int kFirst = 12;  // CUDA's, whose number the file's name ends with
+  constexpr int kLast = 19;
+  CublasFacts cublas;
+  for (int major = kFirst; major <= kLast; ++major) {
+    const std::string name = fmt::format("libcublasLt.so.{}", major);
+    void* library = dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+    if (library == nullptr) continue;
+    const std::string path = path_of(library);
+    cublas.loaded.push_back({name, path, version_in(path), ""});
+    const auto version = reinterpret_cast<std::size_t (*)()>(dlsym(library, "cublasLtGetVersion"));
+    const auto cuda = reinterpret_cast<std::size_t (*)()>(dlsym(library, "cublasLtGetCudartVersion"));
+    if (cublas.version.empty() && version != nullptr) cublas.version = version_text(version());
+    if (cublas.cuda_version == 0 && cuda != nullptr) cublas.cuda_version = static_cast<int>(cuda());
+    dlclose(library);
+  }
+  return cublas;
 }
 
 }  // namespace trainer::doctor

@@ -1,5 +1,5 @@
-// The parts of cuDNN that its dispatcher loads by name at the first use: found out beforehand, in a child
-// process, so that parts which do not go together end that one.
+// The CUDA libraries that this program runs with. The parts of cuDNN are loaded by name at the first use:
+// found out beforehand, in a child process, so that parts which do not go together end that one.
 #pragma once
 
 #include <string>
@@ -25,5 +25,8 @@ LoadResult load_apart(const LoadOrder& order);
 
 // used: false in a program that is not linked with cuDNN 9.
 CudnnFacts look_at_cudnn();
+
+// What the loader found for a program that is linked with cuBLASLt.
+CublasFacts look_at_cublas();
 
 }  // namespace trainer::doctor

@@ -41,6 +41,21 @@ std::string cudnn_fault(const CudnnFacts& cudnn) {
   return "";
 }
 
+// Likewise with cuBLASLt.
+std::string cublas_fault(const CublasFacts& cublas, int runtime_version) {
+  if (cublas.loaded.size() > 1) {
+    std::vector<std::string> paths;
+    for (const LibraryPart& library : cublas.loaded) paths.push_back(library.path);
+    return fmt::format("several are loaded: {}", fmt::join(paths, " and "));
+  }
+  const std::string& path = cublas.loaded.front().path;
+  if (cublas.version.empty()) return fmt::format("{} is none: it tells no version", path);
+  if (cublas.cuda_version > 0 && runtime_version > 0 && cublas.cuda_version / 1000 != runtime_version / 1000)
+    return fmt::format("{} ({}) is of CUDA {}, this program of {}", cublas.version, path,
+                       cuda_version_text(cublas.cuda_version), cuda_version_text(runtime_version));
+  return "";
+}
+
 std::string reason_for_no_gpu(const Facts& facts) {
   if (facts.asks_for_cpu) return "--device cpu";
   if (!shows_gpu(facts.gpu)) return "no NVIDIA GPU here";
@@ -60,6 +75,24 @@ void check_cudnn(const Facts& facts, std::vector<Check>* checks) {
   }
   const KnownFailure known = known_failure("libraries-cudnn");
   checks->push_back({State::problem, "libraries", fault, known.cause, known.fix, known.exit});
+}
+
+void check_cublas(const Facts& facts, std::vector<Check>* checks) {
+  const CublasFacts& cublas = facts.cublas;
+  if (cublas.loaded.empty()) return;
+  const int runtime = facts.gpu.around.runtime_version;
+  if (const std::string fault = cublas_fault(cublas, runtime); !fault.empty()) {
+    const KnownFailure known = known_failure("libraries-cublas");
+    checks->push_back({State::problem, "cuBLASLt", fault, known.cause, known.fix, known.exit});
+    return;
+  }
+  const bool older = cublas.cuda_version > 0 && cublas.cuda_version < runtime;
+  checks->push_back(
+      {older ? State::note : State::ok, "cuBLASLt",
+       fmt::format("{}, {}{}", cublas.version, cublas.loaded.front().path,
+                   older ? fmt::format("; of CUDA {}, older than this program's {}",
+                                       cuda_version_text(cublas.cuda_version), cuda_version_text(runtime))
+                         : "")});
 }
 
 Check check_program(const Facts& facts) {
@@ -125,6 +158,7 @@ std::vector<Check> check_all(const Facts& facts) {
     check_device_files(facts, &checks);
     check_visibility(facts, &checks);
     check_cudnn(facts, &checks);
+    check_cublas(facts, &checks);
     check_gpu(facts, &checks);
     check_gpu_state(facts, &checks);
     check_nvml(facts, &checks);

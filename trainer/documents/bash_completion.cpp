@@ -66,10 +66,9 @@ _trainer() {
 complete -F _trainer trainer
 )sh";
 
-std::string listed(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += " " + word;
-  return text;
+// The command of the shell that prints the words, one a line.
+std::string printed(const std::vector<std::string>& words) {
+  return fmt::format("printf '%s\\n' {}", fmt::join(words, " "));
 }
 
 // The commands of the shell that offer such values.
@@ -78,9 +77,9 @@ std::string offer(const Completions& completions) {
     case Kind::none:
       return ":";
     case Kind::words:
-      return "_trainer_offer < <(printf '%s\\n'" + listed(completions.words) + ")";
+      return fmt::format("_trainer_offer < <({})", printed(completions.words));
     case Kind::models:
-      return "_trainer_offer < <(printf '%s\\n'" + listed(completions.words) + ") && _trainer_files -f";
+      return fmt::format("_trainer_offer < <({}) && _trainer_files -f", printed(completions.words));
     case Kind::runs:
       return "_trainer_offer < <(_trainer_runs) && _trainer_files -f";
     case Kind::targets:
@@ -101,7 +100,7 @@ void add_rows(const CommandNode& command, const std::vector<std::string>& models
   const std::string path = command.joined(" ");
   std::vector<std::string> names;
   for (const CommandNode& child : command.children) names.push_back(child.path.back());
-  if (!names.empty()) tables->commands += fmt::format("    '{}') printf '%s\\n'{} ;;\n", path, listed(names));
+  if (!names.empty()) tables->commands += fmt::format("    '{}') {} ;;\n", path, printed(names));
   names.clear();
   std::string places;
   for (const CommandOption& option : command.options) {
@@ -118,7 +117,7 @@ void add_rows(const CommandNode& command, const std::vector<std::string>& models
     }
     tables->values += fmt::format("    {}) {} ;;\n", patterns, values);
   }
-  tables->options += fmt::format("    '{}') printf '%s\\n'{} ;;\n", path, listed(names));
+  tables->options += fmt::format("    '{}') {} ;;\n", path, printed(names));
   if (!places.empty()) tables->values += fmt::format("    '{} ') {} ;;\n", path, places);
   for (const CommandNode& child : command.children) add_rows(child, models, tables);
 }

@@ -40,18 +40,12 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-std::string listed(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
 std::string action(const Completions& completions) {
   switch (completions.kind) {
     case Kind::none:
       return " ";
     case Kind::words:
-      return "(" + listed(completions.words) + ")";
+      return fmt::format("({})", fmt::join(completions.words, " "));
     case Kind::models:
       return "_trainer_names_of_models";
     case Kind::runs:
@@ -117,7 +111,7 @@ std::string functions(const CommandNode& command, const std::vector<std::string>
 std::string zsh_completion(const CommandNode& root, const std::vector<std::string>& models) {
   const std::string networks = fmt::format(
       "_trainer_names_of_models() {{\n  _alternative 'models:network:({})' 'files:file:_files'\n}}\n\n",
-      listed(models));
+      fmt::join(models, " "));
   return kHead + networks + functions(root, models) + "_trainer \"$@\"\n";
 }
 

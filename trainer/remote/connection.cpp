@@ -97,6 +97,12 @@ std::vector<std::string> Connection::words(const std::vector<std::string>& words
   return all;
 }
 
+std::vector<std::string> Connection::quiet_words(const std::vector<std::string>& words) const {
+  std::vector<std::string> all = this->words(words);
+  if (!ssh_.empty()) all.insert(all.begin() + 1, {"-o", "LogLevel=QUIET"});
+  return all;
+}
+
 std::vector<std::string> Connection::piped_words(const std::vector<std::string>& first,
                                                  const std::vector<std::string>& second) const {
   const std::string text = shell_command(first) + " | " + shell_command(second);

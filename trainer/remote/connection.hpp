@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/remote/process.hpp"
+#include "trainer/process.hpp"
 #include "trainer/remote/target.hpp"
 
 namespace trainer {
@@ -31,6 +31,8 @@ class Connection {
 
   // The argument vector that runs `words` on the target. Only shell_command turns words into a shell's text.
   [[nodiscard]] std::vector<std::string> words(const std::vector<std::string>& words) const;
+  // The same without a word of ssh itself: standard error is the command's alone.
+  [[nodiscard]] std::vector<std::string> quiet_words(const std::vector<std::string>& words) const;
   // The same for `first | second`, run where the target is.
   [[nodiscard]] std::vector<std::string> piped_words(const std::vector<std::string>& first,
                                                      const std::vector<std::string>& second) const;

@@ -18,6 +18,7 @@ std::vector<std::string> run(const ContainerRun& run) {
     words.insert(words.end(), {"--gpus", gpus});
   for (const EnvironmentVariable& variable : run.variables)
     words.insert(words.end(), {"--env", variable.name + "=" + variable.value});
+  for (const Mount& mount : run.mounts) words.insert(words.end(), {"--mount", mount_argument(mount)});
   words.insert(words.end(), {"--", run.image});
   words.insert(words.end(), run.arguments.begin(), run.arguments.end());
   return words;
@@ -64,6 +65,16 @@ std::vector<std::string> image_fingerprint(const std::string& image) {
 std::string gpus_argument(const std::string& gpus) {
   if (gpus == "none") return "";
   return gpus == "all" ? "all" : fmt::format("\"device={}\"", gpus);
+}
+
+std::string mount_argument(const Mount& mount) {
+  const auto field = [](const std::string& key, const std::string& value) {
+    std::string text = "\"" + key + "=";
+    for (const char c : value) text += c == '"' ? "\"\"" : std::string(1, c);
+    return text + "\"";
+  };
+  return fmt::format("type=bind,{},{},readonly", field("source", mount.source),
+                     field("target", mount.target));
 }
 
 bool is_container_name(std::string_view name) {

@@ -16,12 +16,19 @@ namespace trainer {
 // Where the image keeps runs (its TRAINER_RUNS).
 inline constexpr const char* kContainerRuns = "/runs";
 
+// A file or folder of the engine's machine that the container may read.
+struct Mount {
+  std::string source;
+  std::string target;
+};
+
 struct ContainerRun {
   std::string id;  // of the run; the container's name
   std::string image;
   std::string gpus;  // as Target has it
   std::vector<EnvironmentVariable> variables;
   std::vector<std::string> arguments;  // of this program in the image
+  std::vector<Mount> mounts = {};
 };
 
 namespace docker {
@@ -39,6 +46,9 @@ std::vector<std::string> image_fingerprint(const std::string& image);
 
 // --gpus takes comma-separated fields, so indices need quotes of their own: "device=0,1". Empty: no GPU.
 [[nodiscard]] std::string gpus_argument(const std::string& gpus);
+
+// --mount takes a line of comma-separated values: what holds a comma or a quote stands in quotes.
+[[nodiscard]] std::string mount_argument(const Mount& mount);
 
 // Letters, digits, '_', '.' and '-', the first a letter or digit.
 [[nodiscard]] bool is_container_name(std::string_view name);

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "trainer/remote/process.hpp"
+#include "trainer/process.hpp"
 #include "trainer/remote/target.hpp"
 
 namespace trainer {

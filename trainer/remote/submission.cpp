@@ -8,7 +8,9 @@
 
 #include "trainer/files.hpp"
 #include "trainer/remote/prepare.hpp"
+#include "trainer/remote/sent_files.hpp"
 #include "trainer/remote/target_record.hpp"
+#include "trainer/remote/training_words.hpp"
 #include "trainer/settings.hpp"
 #include "trainer/signals.hpp"
 
@@ -72,6 +74,7 @@ int submit_container(const Environment& environment, const Submission& submissio
   if (submission.detach && !tracked)
     throw UsageError("--detach needs a run that is brought back later: train, with TrackedRun: true");
   const Connection connection(target, environment.runtime);
+  const std::vector<SentFiles> files = files_of_training(config.arguments, environment.runs.working_folder);
   std::optional<RunFolder> folder;
   std::string id = name_without_folder();
   RunRecord record;
@@ -79,20 +82,23 @@ int submit_container(const Environment& environment, const Submission& submissio
     folder.emplace(make_folder(environment, config));
     id = folder->path().filename().string();
     record = submitted_record(environment, submission.named, id);
+    for (const SentFiles& each : files) record.target["sent"][each.option.substr(2)] = each.given.string();
     write_run_record(folder->file(kRunRecordName), record);
   }
-  ContainerRun container{id, target.image, target.gpus, config.variables, config.arguments};
-  if (tracked) container.arguments = with_out(config.arguments, fmt::format("{}/{}", kContainerRuns, id));
+  ContainerRun container{id, target.image, target.gpus, config.variables,
+                         arguments_inside(config.arguments, files)};
+  if (tracked) container.arguments = with_out(container.arguments, fmt::format("{}/{}", kContainerRuns, id));
   TargetRun run(connection, id, std::move(folder), record);
   try {
     require_image(connection, config);
+    container.mounts = bring_files(connection, files);
   } catch (const std::exception& error) {
     run.record_failure(error.what());
     throw;
   }
   run.start(container);
   fmt::print(stderr, "{:<14}{} on {}\n", "submitted", id, target.name);
-  if (!submission.detach) return run.follow({.output = true, .interrupt_stops = true});
+  if (!submission.detach) return run.follow({true, true, submission.reconnect_seconds});
   fmt::print("{}\n", id);
   fmt::print(stderr, "{:<14}trainer runs attach {}\n", "go on with", id);
   return 0;

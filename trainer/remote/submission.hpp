@@ -11,6 +11,7 @@ namespace trainer {
 struct Submission {
   NamedTarget named;    // its arguments are those of this submission
   bool detach = false;  // come back as soon as the container runs
+  double reconnect_seconds = kReconnectSeconds;
 };
 
 // The exit status: the run's own, 0 for a detached one. Throws UsageError, TargetError, FileError; what

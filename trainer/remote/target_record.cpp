@@ -1,14 +1,13 @@
 #include "trainer/remote/target_record.hpp"
 
-#include <charconv>
 #include <ctime>
 #include <fmt/format.h>
 
 #include "models/words.hpp"
 #include "trainer/files.hpp"
 #include "trainer/remote/container.hpp"
-#include "trainer/settings.hpp"
-#include "trainer/training_run.hpp"
+#include "trainer/remote/training_words.hpp"
+#include "trainer/runs/json_lookup.hpp"
 #include "trainer/version.hpp"
 
 namespace trainer {
@@ -18,15 +17,6 @@ using nlohmann::ordered_json;
 
 namespace {
 
-std::optional<std::string> option_value(const std::vector<std::string>& arguments, const std::string& name) {
-  std::optional<std::string> value;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i].starts_with(name + "=")) value = arguments[i].substr(name.size() + 1);
-    if (arguments[i] == name && i + 1 < arguments.size()) value = arguments[i + 1];
-  }
-  return value;
-}
-
 void move_into(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::rename(from, to, error);
@@ -34,20 +24,6 @@ void move_into(const fs::path& from, const fs::path& to) {
 }
 
 }  // namespace
-
-bool has_option(const std::vector<std::string>& arguments, const std::string& name) {
-  for (const std::string& argument : arguments)
-    if (argument == name || argument.starts_with(name + "=")) return true;
-  return false;
-}
-
-TrainingName training_name(const std::vector<std::string>& arguments) {
-  TrainingName name{RunOptions{}.model, TrainSettings{}.seed};
-  if (const auto model = option_value(arguments, "--model")) name.model = fs::path(*model).stem().string();
-  if (const auto seed = option_value(arguments, "--seed"))
-    std::from_chars(seed->data(), seed->data() + seed->size(), name.seed);
-  return name;
-}
 
 RunRecord submitted_record(const Environment& environment, const NamedTarget& named, const std::string& id) {
   const Target& target = named.target;
@@ -106,6 +82,8 @@ void take_in(const fs::path& folder, const RunRecord& begun, const std::optional
     if (came) record = read_run_record(fetched->folder / kRunRecordName);
   }
   record.target = begun.target;
+  // Later commands find the data set where it was sent from.
+  if (const auto data = find_text(begun.target, {"sent", "data"}); data && came) record.data.path = *data;
   record.target["exit_code"] = end.exit_code;
   if (fetched) record.target["sha256"] = fetched->digests;
   if (came && record.status != RunStatus::kRunning) {

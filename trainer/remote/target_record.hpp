@@ -13,16 +13,6 @@
 
 namespace trainer {
 
-// --model and --seed of a training's arguments, or what the trainings take without them.
-struct TrainingName {
-  std::string model;
-  std::uint64_t seed = 1;
-};
-[[nodiscard]] TrainingName training_name(const std::vector<std::string>& arguments);
-
-// Whether `--name` or `--name=value` is among the arguments.
-[[nodiscard]] bool has_option(const std::vector<std::string>& arguments, const std::string& name);
-
 // Of a run that begins now; id is the run's and its container's name.
 [[nodiscard]] RunRecord submitted_record(const Environment& environment, const NamedTarget& named,
                                          const std::string& id);

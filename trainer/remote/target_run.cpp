@@ -1,10 +1,13 @@
 #include "trainer/remote/target_run.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <ctime>
 #include <fmt/format.h>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 
 #include "trainer/files.hpp"
@@ -16,6 +19,9 @@ namespace trainer {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr std::chrono::milliseconds kTick{100};
+constexpr std::chrono::seconds kUsefulConnection{20};  // more than an attempt that fails takes
 
 // The run goes on, only nobody can be shown its output here.
 void hand_on(int descriptor, std::string_view text) {
@@ -34,6 +40,17 @@ void notice(const std::string& text) {
 }
 
 }  // namespace
+
+std::vector<double> reconnection_pauses(double seconds) {
+  constexpr double kFirst = 0.5;
+  constexpr double kLongest = 30;
+  std::vector<double> pauses;
+  for (double pause = kFirst; seconds > 0; pause = std::min(2 * pause, kLongest)) {
+    pauses.push_back(std::min(pause, seconds));
+    seconds -= pause;
+  }
+  return pauses;
+}
 
 TargetRun::TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record)
     : connection_(std::move(connection)),
@@ -96,28 +113,80 @@ int TargetRun::act_on_signals() {
   return 0;
 }
 
+bool TargetRun::is_lost(int code) const {
+  constexpr int kSshFailed = 255;
+  return connection_.target().is_remote() && code == kSshFailed && !is_to_leave();
+}
+
+void TargetRun::pause(double seconds) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point end =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  while (Clock::now() < end && act_on_signals() == 0) std::this_thread::sleep_for(kTick);
+}
+
+void TargetRun::reconnect() {
+  const std::vector<double> pauses = reconnection_pauses(options_.reconnect_seconds);
+  ProcessOutput answer{255, "", "it was lost while the run went on"};
+  while (attempts_ < pauses.size()) {
+    const double seconds = pauses[attempts_++];
+    notice(fmt::format("lost the connection to {}; trying again in {:.2g} s ({} of {})",
+                       connection_.target().name, seconds, attempts_, pauses.size()));
+    pause(seconds);
+    if (is_to_leave()) return;
+    answer = connection_.capture(docker::state(id_));
+    if (!is_lost(answer.code)) return;
+    if (explain_failure(connection_.target(), answer).kind != FailureKind::unreachable) break;
+  }
+  if (!is_to_leave()) fail(answer);
+}
+
+// Each time docker tells all from the beginning: what was shown already is passed over.
 void TargetRun::stream() {
-  ProcessCall call;
-  call.words = connection_.words(docker::logs(id_));
-  call.own_group = true;
-  call.out = [](std::string_view text) { hand_on(STDOUT_FILENO, text); };
-  call.err = [](std::string_view text) { hand_on(STDERR_FILENO, text); };
-  call.each_tick = [this] { return act_on_signals(); };
-  constexpr int kSshFailed = 255;  // any other end shows when the container is asked
-  const int code = run_process(call).code;
-  if (code == kSshFailed && !is_to_leave()) fail({code, "", "it was lost while the run went on"});
+  for (;;) {
+    const std::uint64_t before = shown_out_ + shown_err_;
+    const auto show = [](int descriptor, std::uint64_t* shown) {
+      return [descriptor, shown, known = *shown](std::string_view text) mutable {
+        const std::size_t passed = std::min<std::uint64_t>(known, text.size());
+        known -= passed;
+        text.remove_prefix(passed);
+        hand_on(descriptor, text);
+        *shown += text.size();
+      };
+    };
+    ProcessCall call;
+    call.words = connection_.quiet_words(docker::logs(id_));
+    call.own_group = true;
+    call.out = show(STDOUT_FILENO, &shown_out_);
+    call.err = show(STDERR_FILENO, &shown_err_);
+    call.each_tick = [this] { return act_on_signals(); };
+    // Any end but that of a lost connection shows when the container is asked.
+    if (!is_lost(run_process(call).code)) return;
+    if (shown_out_ + shown_err_ > before) attempts_ = 0;
+    reconnect();
+    if (is_to_leave()) return;
+  }
 }
 
 void TargetRun::wait_for_end() {
-  ProcessOutput output;
-  ProcessCall call;
-  call.words = connection_.words({"docker", "wait", "--", id_});
-  call.own_group = true;
-  call.out = [&](std::string_view text) { output.out += text; };
-  call.err = [&](std::string_view text) { output.err += text; };
-  call.each_tick = [this] { return act_on_signals(); };
-  output.code = run_process(call).code;
-  if (output.code != 0 && !is_to_leave()) fail(output);
+  for (;;) {
+    const auto start = std::chrono::steady_clock::now();
+    ProcessOutput output;
+    ProcessCall call;
+    call.words = connection_.words({"docker", "wait", "--", id_});
+    call.own_group = true;
+    call.out = [&](std::string_view text) { output.out += text; };
+    call.err = [&](std::string_view text) { output.err += text; };
+    call.each_tick = [this] { return act_on_signals(); };
+    output.code = run_process(call).code;
+    if (!is_lost(output.code)) {
+      if (output.code != 0 && !is_to_leave()) fail(output);
+      return;
+    }
+    if (std::chrono::steady_clock::now() - start > kUsefulConnection) attempts_ = 0;
+    reconnect();
+    if (is_to_leave()) return;
+  }
 }
 
 int TargetRun::follow(const FollowOptions& options) {

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "trainer/remote/connection.hpp"
 #include "trainer/remote/container.hpp"
@@ -15,10 +16,17 @@
 
 namespace trainer {
 
+// Pauses before one attempt after the other to connect again, in seconds: from half a second on, each twice
+// the one before and half a minute at most, `seconds` in all.
+[[nodiscard]] std::vector<double> reconnection_pauses(double seconds);
+
+inline constexpr double kReconnectSeconds = 60;
+
 struct FollowOptions {
   bool output = true;  // show the container's
   bool interrupt_stops =
       false;  // the first Ctrl-C stops the run, which saves, the second leaves; else the first
+  double reconnect_seconds = kReconnectSeconds;  // for which a lost connection is tried again
 };
 
 class TargetRun {
@@ -42,6 +50,9 @@ class TargetRun {
   void note(const std::string& reason);  // in the record, which stays open
   void stream();
   void wait_for_end();
+  bool is_lost(int code) const;  // a command that ended so had no connection any more
+  void reconnect();              // until the target answers, or it is time to leave
+  void pause(double seconds);
   int act_on_signals();  // a signal for the program that streams, or 0
   bool is_to_leave() const;
   ContainerState state();
@@ -55,6 +66,9 @@ class TargetRun {
   RunRecord record_;
   FollowOptions options_;
   bool stop_sent_ = false;
+  std::uint64_t shown_out_ = 0;  // bytes of the container's output, and of its errors
+  std::uint64_t shown_err_ = 0;
+  std::size_t attempts_ = 0;  // to connect again, since a connection was of use
 };
 
 }  // namespace trainer

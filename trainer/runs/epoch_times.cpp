@@ -9,8 +9,11 @@ namespace trainer {
 
 namespace {
 
-bool is_whole(const KnownRun& run, const RunEpoch& epoch) {
-  return epoch.images == run.record.data.train_images && epoch.seconds > 0;
+// Images of an epoch that was not cut short: a recipe that counts steps may show fewer than a pass.
+std::uint64_t whole_images(const KnownRun& run) {
+  std::uint64_t most = 0;
+  for (const RunEpoch& epoch : run.epochs) most = std::max(most, epoch.images);
+  return most;
 }
 
 // Whether the run was started or went on between the evaluation before `epoch` and its own.
@@ -25,8 +28,9 @@ bool is_warm_up(const KnownRun& run, std::size_t epoch) {
 
 EpochTimes epoch_times(const KnownRun& run) {
   EpochTimes times;
+  const std::uint64_t whole = whole_images(run);
   for (std::size_t i = 0; i < run.epochs.size(); ++i) {
-    if (!is_whole(run, run.epochs[i])) continue;
+    if (run.epochs[i].images != whole || !(run.epochs[i].seconds > 0)) continue;
     if (!is_warm_up(run, i)) times.timed.push_back(run.epochs[i].seconds);
     if (i == 0) times.warm_up = run.epochs[i].seconds;
   }
@@ -48,16 +52,20 @@ std::optional<double> images_per_second(const KnownRun& run) {
 }
 
 std::optional<AccuracyReached> time_to_accuracy(const KnownRun& run, double accuracy) {
+  if (run.sprint) {
+    if (run.sprint->mean < accuracy) return std::nullopt;
+    return AccuracyReached{.seeds = static_cast<int>(run.epochs.size()), .seconds = run.sprint->seconds};
+  }
   double seconds = 0;
   for (const RunEpoch& epoch : run.epochs) {
     seconds += epoch.seconds + epoch.evaluation_seconds;
-    if (epoch.test_accuracy >= accuracy) return AccuracyReached{epoch.epoch, seconds};
+    if (epoch.test_accuracy >= accuracy) return AccuracyReached{.epoch = epoch.epoch, .seconds = seconds};
   }
   return std::nullopt;
 }
 
 std::optional<double> best_accuracy(const KnownRun& run) {
-  if (run.epochs.empty()) return std::nullopt;
+  if (run.epochs.empty() || run.sprint) return run.accuracy();
   return std::ranges::max_element(run.epochs, {}, &RunEpoch::test_accuracy)->test_accuracy;
 }
 

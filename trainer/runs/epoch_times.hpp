@@ -25,10 +25,12 @@ struct EpochTimes {
 
 struct AccuracyReached {
   int epoch = 0;
+  int seeds = 0;       // of a sprint: their mean reached it, and the time is the median of theirs
   double seconds = 0;  // of training and tests until then, without what comes before the first step
 };
 
-// The first evaluation whose accuracy on the test images is at least `accuracy` (0 to 1).
+// The first evaluation whose accuracy on the test images is at least `accuracy` (0 to 1); of a sprint the mean
+// over its seeds.
 [[nodiscard]] std::optional<AccuracyReached> time_to_accuracy(const KnownRun& run, double accuracy);
 [[nodiscard]] std::optional<double> best_accuracy(const KnownRun& run);
 

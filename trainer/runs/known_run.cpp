@@ -5,6 +5,7 @@
 
 #include "trainer/files.hpp"
 #include "trainer/run_folder.hpp"
+#include "trainer/runs/json_lookup.hpp"
 
 namespace trainer {
 
@@ -60,12 +61,26 @@ std::vector<RunEpoch> epochs_of(const std::filesystem::path& path) {
   return epochs;
 }
 
+std::optional<SprintFound> sprint_of(const RunRecord& record) {
+  const auto number = [&](JsonPath path) { return find_number(record.results, path); };
+  const auto mean = number({"sprint", "accuracy_percent", "mean"});
+  const auto error = number({"sprint", "accuracy_percent", "standard_error"});
+  const auto seconds = number({"sprint", "train_and_test_seconds", "median"});
+  if (!mean || !error || !seconds) return std::nullopt;
+  return SprintFound{*mean / 100, *error / 100, *seconds};
+}
+
 // Of another machine's run only its record tells.
 bool says_running(const RunRecord& record) {
   return record.status == RunStatus::kRunning && target_name(record) == "local";
 }
 
 }  // namespace
+
+std::optional<double> KnownRun::accuracy() const {
+  if (sprint) return sprint->mean;
+  return epochs.empty() ? std::nullopt : std::optional(epochs.back().test_accuracy);
+}
 
 double KnownRun::seconds() const {
   if (record.seconds > 0) return record.seconds;
@@ -76,7 +91,10 @@ double KnownRun::seconds() const {
 
 std::string status_word(const KnownRun& run) {
   if (run.killed) return "killed";
-  return std::string(name_of(run.record.status));
+  const RunRecord& record = run.record;
+  const bool waits = record.status == RunStatus::kRunning && is_submission(record);
+  if (waits && !record.target.contains("started")) return "submitted";
+  return std::string(name_of(record.status));
 }
 
 // A run that ends closes its record before it gives its lock back. So what says "running" although the lock
@@ -91,6 +109,7 @@ KnownRun read_known_run(const std::filesystem::path& folder) {
     run.killed = says_running(run.record);
   }
   run.epochs = epochs_of(folder / kMetricsName);
+  run.sprint = sprint_of(run.record);
   return run;
 }
 

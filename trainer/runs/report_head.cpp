@@ -21,10 +21,12 @@ Score last_test(const KnownRun& run) {
 }
 
 std::string accuracy_of(const KnownRun& run) {
-  return run.epochs.empty() ? "-" : fmt::format("{:.2f} %", 100 * last_test(run).accuracy);
+  return run.accuracy() ? fmt::format("{:.2f} %", 100 * *run.accuracy()) : "-";
 }
 
 std::string accuracy_with_error(const KnownRun& run) {
+  if (run.sprint)
+    return fmt::format("{:.3f} ± {:.3f} %", 100 * run.sprint->mean, 100 * run.sprint->standard_error);
   return run.epochs.empty() ? "-" : score_text(last_test(run));
 }
 
@@ -37,6 +39,10 @@ std::string loss_of(const KnownRun& run) {
 
 std::string error_count(const KnownRun& run) {
   if (run.epochs.empty()) return "no evaluation";
+  if (run.sprint) {
+    return fmt::format("mean of {} seeds ± {:.3f}; {:.4g} s each", run.epochs.size(),
+                       100 * run.sprint->standard_error, run.sprint->seconds);
+  }
   const Score score = last_test(run);
   const double wrong = std::round((1 - score.accuracy) * static_cast<double>(score.images));
   const auto errors = static_cast<std::uint64_t>(std::min(wrong, 1e15));
@@ -51,8 +57,10 @@ std::string epoch_time_of(const KnownRun& run) {
 
 std::string epochs_text(const KnownRun& run) {
   if (run.epochs.empty()) return "none finished";
-  return fmt::format("{} {}, {} steps", grouped(run.epochs.size()),
-                     run.epochs.size() == 1 ? "epoch" : "epochs", grouped(run.epochs.back().step));
+  const char* unit = run.sprint ? "seed" : "epoch";
+  return fmt::format("{} {}{}, {} steps{}", grouped(run.epochs.size()), unit,
+                     run.epochs.size() == 1 ? "" : "s", grouped(run.epochs.back().step),
+                     run.sprint ? " each" : "");
 }
 
 std::string rate_text(const KnownRun& run) {

@@ -63,8 +63,10 @@ std::string times_text(const std::vector<ComparedRun>& compared) {
 }
 
 std::string reached_text(const KnownRun& run, const ComparedRun& compared) {
-  if (compared.reached)
-    return fmt::format("{:.2f} s, epoch {}", compared.reached->seconds, compared.reached->epoch);
+  if (const auto& reached = compared.reached) {
+    if (reached->seeds > 0) return fmt::format("{:.3f} s, {} seeds", reached->seconds, reached->seeds);
+    return fmt::format("{:.2f} s, epoch {}", reached->seconds, reached->epoch);
+  }
   const std::optional<double> best = best_accuracy(run);
   return best ? fmt::format("not reached: {:.2f} %", 100 * *best) : "n/a: no evaluation";
 }
@@ -91,7 +93,7 @@ std::string results_text(const std::vector<KnownRun>& runs, const std::vector<Co
     const KnownRun& run = runs[i];
     const ComparedRun& c = compared[i];
     std::vector<std::string> cells{
-        c.letter, run.epochs.empty() ? "n/a" : fmt::format("{:.2f} %", 100 * run.epochs.back().test_accuracy),
+        c.letter, run.accuracy() ? fmt::format("{:.2f} %", 100 * *run.accuracy()) : "n/a",
         reached_text(run, c), fmt::format("{:.2f} s", run.seconds())};
     if (with_energy) cells.push_back(c.energy_joules ? fmt::format("{:.1f} J", *c.energy_joules) : "n/a");
     if (priced) {
@@ -101,6 +103,8 @@ std::string results_text(const std::vector<KnownRun>& runs, const std::vector<Co
   }
   std::string text =
       table.text(kGap) + "to " + goal + ": training and tests until the first test that reached it\n";
+  if (std::ranges::any_of(runs, [](const KnownRun& run) { return run.sprint.has_value(); }))
+    text += "seeds: a sprint; its epochs are trainings from scratch: mean accuracy, median time\n";
   if (!with_energy) text += "energy: n/a: none of the runs recorded it\n";
   if (priced) text += "price: of an hour; cost: of the whole run, in the price's currency\n";
   return text;

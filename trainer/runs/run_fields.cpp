@@ -43,7 +43,8 @@ constexpr std::array kFields{
              [](const KnownRun& r) { return text(find_text(r.record.device, {"name"}).value_or("")); }},
     RunField{"target", kText, "where it ran: local, or another machine",
              [](const KnownRun& r) { return text(target_name(r.record)); }},
-    RunField{"status", kText, "running, finished, stopped, failed, or killed: ended without a word",
+    RunField{"status", kText,
+             "submitted, running, finished, stopped, failed, or killed: ended without a word",
              [](const KnownRun& r) { return text(status_word(r)); }},
     RunField{"reason", kText, "why it ended", [](const KnownRun& r) { return text(r.record.reason); }},
     RunField{"started", kText, "2026-01-31T09:30:00+01:00, local time with its zone",
@@ -52,10 +53,13 @@ constexpr std::array kFields{
              [](const KnownRun& r) { return text(find_text(r.record.machine, {"host"}).value_or("")); }},
     RunField{"precision", kText, "of products: fp32, bf16 ...",
              [](const KnownRun& r) {
-               return text(find_text(r.record.recipe, {"settings", "precision"}).value_or("fp32"));
+               return text(is_submission(r.record)
+                               ? ""
+                               : find_text(r.record.recipe, {"settings", "precision"}).value_or("fp32"));
              }},
-    RunField{"accuracy", kNumber, "share of the test images, 0 to 1, at the last evaluation",
-             [](const KnownRun& r) { return last(r, &RunEpoch::test_accuracy); }},
+    RunField{"accuracy", kNumber,
+             "share of the test images, 0 to 1, at the last evaluation; of a sprint the mean over its seeds",
+             [](const KnownRun& r) { return number(r.accuracy()); }},
     RunField{"loss", kNumber, "of the test images, at the last evaluation",
              [](const KnownRun& r) { return last(r, &RunEpoch::test_loss); }},
     RunField{"validation_accuracy", kNumber, "share of the validation images, at the last evaluation",

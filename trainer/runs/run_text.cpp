@@ -51,8 +51,9 @@ std::string status_lines(const KnownRun& run) {
     text += line("go on with", fmt::format("trainer train --resume {}", run.folder.string()));
   text += line("started", record.started);
   if (!record.ended.empty()) text += line("ended", record.ended);
-  text += line("time", fmt::format("{:.2f} s in all{}", run.seconds(),
-                                   record.seconds > 0 ? "" : ", by the epochs that it told of"));
+  if (!is_submission(record))
+    text += line("time", fmt::format("{:.2f} s in all{}", run.seconds(),
+                                     record.seconds > 0 ? "" : ", by the epochs that it told of"));
   for (const RunRecord::Resumption& part : record.resumed)
     text += line("resumed", fmt::format("after step {}, {}, by {}", grouped(part.step), part.started,
                                         fmt::join(part.command, " ")));
@@ -62,8 +63,14 @@ std::string status_lines(const KnownRun& run) {
 std::string result_lines(const KnownRun& run) {
   if (run.epochs.empty()) return line("accuracy", "none: no evaluation was made");
   const RunEpoch& last = run.epochs.back();
-  std::string text =
-      line("accuracy", fmt::format("{:.2f} % of {} test images, loss {:.4f}", 100 * last.test_accuracy,
+  std::string text;
+  if (run.sprint) {
+    text = line("sprint", fmt::format("{} seeds: mean {:.3f} +- {:.3f} %, training + test {:.4g} s (median)",
+                                      run.epochs.size(), 100 * run.sprint->mean,
+                                      100 * run.sprint->standard_error, run.sprint->seconds));
+  }
+  text +=
+      line(run.sprint ? "last seed" : "accuracy", fmt::format("{:.2f} % of {} test images, loss {:.4f}", 100 * last.test_accuracy,
                                    grouped(run.record.data.test_images), last.test_loss));
   if (last.validation_accuracy)
     text += line("", fmt::format("{:.2f} % of {} validation images", 100 * *last.validation_accuracy,
@@ -103,6 +110,18 @@ std::string device_lines(const RunRecord& record) {
   }
   return text + line("threads", fmt::format("{}", record.threads)) +
          line("machine", value_text(record.machine)) + line("versions", value_text(record.versions));
+}
+
+// Of a run whose own record has not come.
+std::string submission_lines(const KnownRun& run) {
+  const RunRecord& record = run.record;
+  std::string text = line("model", record.model) + line("seed", fmt::format("{}", record.seed));
+  text += line("target", target_name(record));
+  for (const char* key : {"address", "image", "gpus"})
+    if (const auto value = find_text(record.target, {key})) text += line(key, *value);
+  if (record.status == RunStatus::kRunning)
+    text += line("go on with", fmt::format("trainer runs attach {}", run.id));
+  return text;
 }
 
 std::string epochs_table(const KnownRun& run) {
@@ -155,6 +174,7 @@ ordered_json epoch_json(const RunEpoch& epoch) {
 std::string run_text(const KnownRun& run) {
   const RunRecord& record = run.record;
   std::string text = line("run", run.id) + line("folder", run.folder.string()) + status_lines(run);
+  if (is_submission(record)) return text + "\n" + submission_lines(run);
   text += "\n" + result_lines(run);
   text += "\n" + line("model", record.model) + line("seed", fmt::format("{}", record.seed));
   ordered_json recipe = record.recipe;

@@ -16,6 +16,10 @@ void avgpool_backward(const PoolLoop& loop, const float* dy, float* dmap, std::s
 void one_channel(const OneChannelLoop& loop, const float* padded, const float* w, const float* b, float* map);
 void one_channel_weights(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
                          float* db);
+void one_channel_pool(const OneChannelLoop& loop, const float* padded, const float* w, const float* b, float* y,
+                      std::uint8_t* winner);
+void one_channel_pool_weights(const OneChannelLoop& loop, const float* padded, const float* dy,
+                              const std::uint8_t* winner, float* dw, float* db);
 void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const float* image, const float* dy,
                     const std::uint8_t* winner, float* dw, float* db);
 void winner_data(const WinnerLoop& loop, WinnerLists& lists, const float* w, const float* dy,
@@ -30,6 +34,7 @@ void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float*
                    double* sums);
 void norm_backward(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x, float* dx,
                    std::size_t count);
+void product(const ProductLoop& loop, int begin, int end);
 void muon_direction(float momentum, const float* dw, float* v, float* u, std::size_t count);
 void add(const float* x, float* sum, std::size_t begin, std::size_t end);
 void dropout(const DropoutLoop& loop, const float* x, float* y, std::uint8_t* kept, std::size_t begin,

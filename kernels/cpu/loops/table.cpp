@@ -14,6 +14,8 @@ const Loops& table() {
       .avgpool_backward = avgpool_backward,
       .one_channel = one_channel,
       .one_channel_weights = one_channel_weights,
+      .one_channel_pool = one_channel_pool,
+      .one_channel_pool_weights = one_channel_pool_weights,
       .winner_weights = winner_weights,
       .winner_data = winner_data,
       .relu = relu,
@@ -27,6 +29,7 @@ const Loops& table() {
       .norm = norm,
       .norm_gradient = norm_gradient,
       .norm_backward = norm_backward,
+      .product = product,
       .muon_direction = muon_direction,
       .update = update,
   };

@@ -2,7 +2,7 @@
 // winner, and with ReLU often none: at most a quarter of the map's gradient is not zero for windows of 2 x 2.
 // A general convolution multiplies all those zeros; these loops walk the winners alone and do the same sums
 // without them. The vectors run over input channels, [k, channels] of a filter row against the same of the
-// image: kTaps x kVectors sums stay in registers while a list of winners is walked.
+// image: kRows x kTaps x kVectors sums stay in registers while a list of winners is walked.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 #include "kernels/cpu/loops/winner_lists.hpp"
@@ -11,86 +11,85 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-// sum[t, v] += gradient * image over the winners of one output channel.
-template <int kLanes, int kVectors, int kTaps>
-HOST_DEVICE void weights_row(const WinnerEntry* entries, int count, const float* image, int channels,
-                             float* dw) {
+// sum[r, t, v] += gradient * from[at + ...] over a list, [r, t] the taps of a filter: at `row` floats from one
+// filter row to the next in `from`, at `sum_row` in `sums`.
+template <int kLanes, int kVectors, int kTaps, int kRows>
+HOST_DEVICE void add_entries(const WinnerEntry* entries, int count, const float* from, int row, int channels,
+                             float* sums, int sum_row) {
   using Vector = typename VectorOf<kLanes>::Float;
-  Vector sum[kTaps][kVectors];
-  for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < kVectors; ++v) sum[t][v] = load<Vector>(dw + t * channels + v * kLanes);
+  Vector sum[kRows][kTaps][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int t = 0; t < kTaps; ++t) {
+      for (int v = 0; v < kVectors; ++v)
+        sum[r][t][v] = load<Vector>(sums + r * sum_row + t * channels + v * kLanes);
+    }
   }
   for (int i = 0; i < count; ++i) {
-    const float* pixels = image + entries[i].at;
-    for (int t = 0; t < kTaps; ++t) {
-      for (int v = 0; v < kVectors; ++v) {
-        sum[t][v] += load<Vector>(pixels + t * channels + v * kLanes) * entries[i].gradient;
+    const float* taps = from + entries[i].at;
+    for (int r = 0; r < kRows; ++r) {
+      for (int t = 0; t < kTaps; ++t) {
+        for (int v = 0; v < kVectors; ++v)
+          sum[r][t][v] += load<Vector>(taps + r * row + t * channels + v * kLanes) * entries[i].gradient;
       }
     }
   }
-  for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < kVectors; ++v) store(dw + t * channels + v * kLanes, sum[t][v]);
-  }
-}
-
-// sum[t, v] += gradient * filter over the winners of one place in the image.
-template <int kLanes, int kVectors, int kTaps>
-HOST_DEVICE void data_row(const WinnerEntry* entries, int count, const float* w, int channels, float* dx) {
-  using Vector = typename VectorOf<kLanes>::Float;
-  Vector sum[kTaps][kVectors];
-  for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < kVectors; ++v) sum[t][v] = load<Vector>(dx + t * channels + v * kLanes);
-  }
-  for (int i = 0; i < count; ++i) {
-    const float* filter = w + entries[i].at;
+  for (int r = 0; r < kRows; ++r) {
     for (int t = 0; t < kTaps; ++t) {
-      for (int v = 0; v < kVectors; ++v) {
-        sum[t][v] += load<Vector>(filter + t * channels + v * kLanes) * entries[i].gradient;
-      }
+      for (int v = 0; v < kVectors; ++v) store(sums + r * sum_row + t * channels + v * kLanes, sum[r][t][v]);
     }
   }
-  for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < kVectors; ++v) store(dx + t * channels + v * kLanes, sum[t][v]);
-  }
 }
 
-// One row of every filter, `kTaps` taps at a time from kx on, for `kVectors` vectors of channels from c on.
-template <int kLanes, int kVectors, int kTaps>
+// Some taps of every filter: `kRows` filter rows from ky on, `kTaps` taps from kx on, `kVectors` vectors of
+// channels from c on.
+template <int kLanes, int kVectors, int kTaps, int kRows>
 void weights_taps(const WinnerLoop& loop, const WinnerLists& lists, const float* image, float* dw, int ky,
                   int kx, int c) {
   const int windows = loop.pooled.h * loop.pooled.w;
-  const float* pixels = image + (ky * loop.width + kx) * loop.channels + c;
-  for (int k = 0; k < loop.pooled.c; ++k) {
-    float* taps = dw + ((k * loop.kernel + ky) * loop.kernel + kx) * loop.channels + c;
-    weights_row<kLanes, kVectors, kTaps>(lists.entries + k * windows, lists.count[k], pixels, loop.channels,
-                                         taps);
+  const int image_row = loop.width * loop.channels;
+  const int filter_row = loop.kernel * loop.channels;
+  const float* pixels = image + ky * image_row + kx * loop.channels + c;
+  float* taps = dw + ky * filter_row + kx * loop.channels + c;
+  for (int k = 0; k < loop.pooled.c; ++k, taps += loop.kernel * filter_row) {
+    add_entries<kLanes, kVectors, kTaps, kRows>(lists.entries + k * windows, lists.count[k], pixels, image_row,
+                                                loop.channels, taps, filter_row);
   }
 }
 
-template <int kLanes, int kVectors, int kTaps>
+template <int kLanes, int kVectors, int kTaps, int kRows>
 void data_taps(const WinnerLoop& loop, const WinnerLists& lists, const float* w, float* dx, int ky, int kx,
                int c) {
-  const float* filter = w + (ky * loop.kernel + kx) * loop.channels + c;
-  float* pixels = dx + (ky * loop.width + kx) * loop.channels + c;
+  const int image_row = loop.width * loop.channels;
+  const int filter_row = loop.kernel * loop.channels;
+  const float* filter = w + ky * filter_row + kx * loop.channels + c;
+  float* pixels = dx + ky * image_row + kx * loop.channels + c;
   const WinnerEntry* entries = lists.entries;
   for (int g = 0; g < lists.groups; ++g) {
-    data_row<kLanes, kVectors, kTaps>(entries, lists.count[g], filter, loop.channels,
-                                      pixels + lists.place[g]);
+    add_entries<kLanes, kVectors, kTaps, kRows>(entries, lists.count[g], filter, filter_row, loop.channels,
+                                                pixels + lists.place[g], image_row);
     entries += lists.count[g];
   }
 }
 
+// A filter of 3 x 3 on one vector of channels is walked at once: nine sums, and the lists are read once.
+template <int kLanes>
+bool takes_whole_filter(const WinnerLoop& loop) {
+  return loop.kernel == 3 && loop.channels == kLanes;
+}
+
 template <int kLanes>
 void weights(const WinnerLoop& loop, const WinnerLists& lists, const float* image, float* dw) {
+  if (takes_whole_filter<kLanes>(loop)) return weights_taps<kLanes, 1, 3, 3>(loop, lists, image, dw, 0, 0, 0);
   cover<kLanes>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
-    weights_taps<kLanes, kVectors, kTaps>(loop, lists, image, dw, ky, kx, c);
+    weights_taps<kLanes, kVectors, kTaps, 1>(loop, lists, image, dw, ky, kx, c);
   });
 }
 
 template <int kLanes>
 void data(const WinnerLoop& loop, const WinnerLists& lists, const float* w, float* dx) {
+  if (takes_whole_filter<kLanes>(loop)) return data_taps<kLanes, 1, 3, 3>(loop, lists, w, dx, 0, 0, 0);
   cover<kLanes>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
-    data_taps<kLanes, kVectors, kTaps>(loop, lists, w, dx, ky, kx, c);
+    data_taps<kLanes, kVectors, kTaps, 1>(loop, lists, w, dx, ky, kx, c);
   });
 }
 

@@ -1,6 +1,6 @@
 // posix_spawn, poll and waitpid. A program is over when it has ended, not when its pipes are: a connection
 // that ssh keeps open in the background holds them longer.
-#include "trainer/remote/process.hpp"
+#include "trainer/process.hpp"
 
 #include <array>
 #include <cerrno>
@@ -96,69 +96,13 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   return all;
 }
 
-// The descriptors of a program's streams; -1: this program's own.
-struct Streams {
-  int in = -1;
-  int out = -1;
-  int err = -1;
-};
-
-pid_t spawn(const ProcessCall& call, const Streams& streams) {
-  SpawnSettings settings(call.own_group);
-  if (streams.in >= 0)
-    posix_spawn_file_actions_adddup2(&settings.actions, streams.in, 0);
-  else if (!call.keeps_input)
-    posix_spawn_file_actions_addopen(&settings.actions, 0, "/dev/null", O_RDONLY, 0);
-  if (streams.out >= 0) posix_spawn_file_actions_adddup2(&settings.actions, streams.out, 1);
-  if (streams.err >= 0) posix_spawn_file_actions_adddup2(&settings.actions, streams.err, 2);
-  std::vector<std::string> words = call.words;
-  std::vector<std::string> environment = environment_with(call.variables);
-  std::vector<char*> argv = pointers(words);
-  std::vector<char*> envp = pointers(environment);
-  pid_t child = 0;
-  const int error =
-      posix_spawnp(&child, argv[0], &settings.actions, &settings.attributes, argv.data(), envp.data());
-  if (error == 0) return child;
-  throw ProcessError(fmt::format("cannot start {}: {}: install it, or put it in PATH", call.words[0],
-                                 std::generic_category().message(error)));
+void direct(SpawnSettings& settings, int stream, int descriptor, const std::filesystem::path& file) {
+  constexpr int kAnew = O_WRONLY | O_CREAT | O_TRUNC;
+  if (descriptor >= 0)
+    posix_spawn_file_actions_adddup2(&settings.actions, descriptor, stream);
+  else if (!file.empty())
+    posix_spawn_file_actions_addopen(&settings.actions, stream, file.c_str(), kAnew, 0600);
 }
-
-ProcessEnd end_of(int status) {
-  ProcessEnd end;
-  end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  end.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + end.signal;
-  return end;
-}
-
-// A program that runs; one that is left behind by an exception is ended.
-class Running {
- public:
-  explicit Running(pid_t child) : child_(child) {}
-  ~Running() {
-    if (child_ <= 0) return;
-    ::kill(child_, SIGTERM);
-    while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) continue;
-  }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
-
-  bool has_ended() {
-    int status = 0;
-    if (child_ > 0 && ::waitpid(child_, &status, WNOHANG) == child_) {
-      child_ = 0;
-      end_ = end_of(status);
-    }
-    return child_ == 0;
-  }
-  void send(int signal) const {
-    if (signal != 0 && child_ > 0) ::kill(child_, signal);
-  }
-  ProcessEnd end() const { return end_; }
-
- private:
-  pid_t child_;
-  ProcessEnd end_;
-};
 
 // A pipe that is read, and who gets what is read.
 struct Source {
@@ -186,21 +130,67 @@ bool read_pieces(std::array<Source, 2>& sources, int milliseconds) {
 
 }  // namespace
 
+Process::Process(const ProcessCall& call, const Streams& streams) : last_signal_(call.last_signal) {
+  SpawnSettings settings(call.own_group);
+  if (streams.in >= 0)
+    posix_spawn_file_actions_adddup2(&settings.actions, streams.in, 0);
+  else if (!call.keeps_input)
+    posix_spawn_file_actions_addopen(&settings.actions, 0, "/dev/null", O_RDONLY, 0);
+  direct(settings, 1, streams.out, call.out_file);
+  direct(settings, 2, streams.err, call.err_file);
+  std::vector<std::string> words = call.words;
+  std::vector<std::string> environment = environment_with(call.variables);
+  std::vector<char*> argv = pointers(words);
+  std::vector<char*> envp = pointers(environment);
+  const int error =
+      posix_spawnp(&child_, argv[0], &settings.actions, &settings.attributes, argv.data(), envp.data());
+  if (error == 0) return;
+  throw ProcessError(fmt::format("cannot start {}: {}: install it, or put it in PATH", call.words[0],
+                                 std::generic_category().message(error)));
+}
+
+Process::~Process() {
+  finish();
+}
+
+void Process::note(int status) {
+  child_ = 0;
+  end_.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  end_.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + end_.signal;
+}
+
+bool Process::has_ended() {
+  int status = 0;
+  if (child_ > 0 && ::waitpid(child_, &status, WNOHANG) == child_) note(status);
+  return child_ == 0;
+}
+
+void Process::send(int signal) const {
+  if (signal != 0 && child_ > 0) ::kill(child_, signal);
+}
+
+void Process::finish() {
+  if (child_ == 0) return;
+  send(last_signal_);
+  int status = 0;
+  while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) continue;
+  note(status);
+}
+
 ProcessEnd run_process(const ProcessCall& call) {
   Pipe out;
   Pipe err;
-  const Streams streams{call.input, call.out ? out.write_end() : -1, call.err ? err.write_end() : -1};
-  Running running(spawn(call, streams));
+  Process process(call, {call.input, call.out ? out.write_end() : -1, call.err ? err.write_end() : -1});
   out.close_write();
   err.close_write();
   std::array<Source, 2> sources{Source{call.out ? out.read_end() : -1, &call.out},
                                 Source{call.err ? err.read_end() : -1, &call.err}};
-  while (!running.has_ended()) {
+  while (!process.has_ended()) {
     read_pieces(sources, sources[0].descriptor < 0 && sources[1].descriptor < 0 ? kTick / 10 : kTick);
-    if (call.each_tick) running.send(call.each_tick());
+    if (call.each_tick) process.send(call.each_tick());
   }
   while (read_pieces(sources, 0)) continue;
-  return running.end();
+  return process.end();
 }
 
 ProcessOutput capture_process(std::vector<std::string> words, int input) {
@@ -227,10 +217,10 @@ PipeEnds run_pipe(const std::vector<std::string>& from, const std::vector<std::s
   Pipe err;
   ProcessCall first;
   first.words = from;
-  Running source(spawn(first, {-1, between.write_end(), err.write_end()}));
+  Process source(first, {-1, between.write_end(), err.write_end()});
   ProcessCall second;
   second.words = to;
-  Running sink(spawn(second, {between.read_end(), err.write_end(), err.write_end()}));
+  Process sink(second, {between.read_end(), err.write_end(), err.write_end()});
   between.close_read();
   between.close_write();
   err.close_write();
