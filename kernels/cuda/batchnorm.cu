@@ -1,10 +1,15 @@
-// Batch normalisation, with GELU behind it where the plan says so, in two kernels a direction: sums over the
-// batch with what follows from them for each channel, then the map. With u = g xh + b in front of GELU, g =
-// gain, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m valid positions, and du the gradient of u:
+// Batch normalisation, with GELU behind it where the plan says so, in one kernel a direction. A block takes a
+// slice of the channels and a share of the positions, a thread one channel: it adds up its share, the blocks
+// of a slice wait for one another, each adds up what all have (in one order: the same bits in each), and goes
+// over its share again. So blocks that share a slice run at the same time, at most one a multiprocessor. With
+// u = g xh + b in front of GELU, g = gain, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m valid positions,
+// and du the gradient of u:
 //   dx = g s (du - sum(du) / m - xh sum(du xh) / m),  dg = sum(du xh),  db = sum(du)   (Ioffe and Szegedy
 //   2015)
 // Sums are taken in double: the variance is the difference of two of them.
-#include "kernels/cuda/channel_sums.cuh"
+#include <algorithm>
+#include <cooperative_groups.h>
+
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/map_element.hpp"
@@ -14,13 +19,17 @@ namespace trainer::cuda {
 
 namespace {
 
-constexpr unsigned kThreads = 256;
-constexpr unsigned kMostBlocks = 4096;
+constexpr unsigned kThreads = 512;
+constexpr unsigned kMostBlocks = 4096;    // in inference
+constexpr unsigned kSlice = 16;           // channels of a block, at most
+constexpr std::size_t kLeastAThread = 8;  // positions, before others share the slice
 
 struct NormShape {
   std::size_t elements = 0;   // of a batch
   std::size_t positions = 0;  // of an image
-  int channels = 1;
+  unsigned channels = 1;
+  unsigned width = 1;   // of a slice
+  unsigned shares = 1;  // of the positions
   float epsilon = 0;
   float momentum = 0;
   bool gelu = false;
@@ -38,29 +47,78 @@ struct Norm {
   float* doffset = nullptr;
   float* running_mean = nullptr;
   float* running_variance = nullptr;
-  float* mean = nullptr;   // [c], with scale behind it
-  float* scale = nullptr;  // [c], 1 / sqrt(var + epsilon)
-  float* sums = nullptr;   // [2, c] in backward, of du and of du xh
-  double* partial = nullptr;
+  float* mean = nullptr;      // [c], with scale behind it
+  float* scale = nullptr;     // [c], 1 / sqrt(var + epsilon)
+  double* partial = nullptr;  // [2, blocks, width]
   const StepState* state = nullptr;
 };
+
+// Where a thread stands: its channel, and the positions first, first + stride ... that are its own.
+struct Stand {
+  unsigned channel, lane, row, rows, share;
+  bool used;  // else there is no such channel
+  std::size_t first, stride;
+};
+
+__device__ Stand stand_of(const NormShape& s) {
+  const unsigned rows = kThreads / s.width;
+  const unsigned lane = threadIdx.x % s.width;
+  const unsigned row = threadIdx.x / s.width;
+  const unsigned channel = blockIdx.x / s.shares * s.width + lane;
+  const unsigned share = blockIdx.x % s.shares;
+  return {channel,
+          lane,
+          row,
+          rows,
+          share,
+          row < rows && channel < s.channels,
+          std::size_t{share} * rows + row,
+          std::size_t{s.shares} * rows};
+}
+
+// Makes `own` the sums over all rows of the block. All threads call it.
+__device__ void sum_rows(const NormShape& s, const Stand& at, double (&own)[2]) {
+  __shared__ double sums[2][kThreads];
+  sums[0][threadIdx.x] = own[0];
+  sums[1][threadIdx.x] = own[1];
+  __syncthreads();
+  if (at.row < 2) {
+    double total = 0;
+    for (unsigned r = 0; r < at.rows; ++r) total += sums[at.row][r * s.width + at.lane];
+    sums[at.row][at.lane] = total;
+  }
+  __syncthreads();
+  own[0] = sums[0][at.lane];
+  own[1] = sums[1][at.lane];
+  __syncthreads();
+}
+
+// Makes `own` the sums over all positions.
+__device__ void sum_positions(const NormShape& s, const Stand& at, double* partial, double (&own)[2]) {
+  sum_rows(s, at, own);
+  if (s.shares == 1) return;
+  const std::size_t half = std::size_t{gridDim.x} * s.width;
+  const std::size_t slice = std::size_t{blockIdx.x - at.share} * s.width + at.lane;
+  for (unsigned k = 0; k < 2; ++k) {
+    if (at.row == 0) partial[k * half + slice + std::size_t{at.share} * s.width] = own[k];
+    own[k] = 0;
+  }
+  cooperative_groups::this_grid().sync();
+  for (unsigned b = at.row; b < s.shares && at.row < at.rows; b += at.rows) {
+    for (unsigned k = 0; k < 2; ++k) own[k] += partial[k * half + slice + std::size_t{b} * s.width];
+  }
+  sum_rows(s, at, own);
+}
 
 template <typename T>
 __device__ float gain_of(const Norm<T>& a, std::size_t c) {
   return a.gain == nullptr ? 1.0F : a.gain[c];
 }
 
+// Of channel c, from the sums of x and x^2 over m positions; the running statistics too.
 template <typename T>
-__device__ ChannelSums valid_sums(const NormShape& s, const Norm<T>& a) {
-  return {a.state->valid * s.positions, s.channels};
-}
-
-// Mean, variance and running statistics of channel c, from the means of x and x^2 over m values.
-template <typename T>
-__device__ void finish_channel(const NormShape& s, const Norm<T>& a, unsigned c, double mean, double square,
-                               double m) {
-  const double spread = square - mean * mean;
-  const double variance = spread < 0 ? 0 : spread;
+__device__ void write_statistics(const NormShape& s, const Norm<T>& a, unsigned c, double mean,
+                                 double variance, double m) {
   const double unbiased = m > 1 ? variance * m / (m - 1) : variance;
   const double momentum = s.momentum;
   a.mean[c] = static_cast<float>(mean);
@@ -70,77 +128,103 @@ __device__ void finish_channel(const NormShape& s, const Norm<T>& a, unsigned c,
 }
 
 template <typename T>
-__global__ void batch_statistics(NormShape s, Norm<T> a, unsigned* ticket) {
-  const ChannelSums sums = valid_sums(s, a);
-  const auto channels = static_cast<std::size_t>(s.channels);
-  write_partial_sums<double, 2>(sums, a.partial, [&](std::size_t p, unsigned c, int k) {
-    const auto x = static_cast<double>(static_cast<float>(a.x[p * channels + c]));
-    return k == 0 ? x : x * x;
-  });
-  if (!is_last_block(ticket, gridDim.x)) return;
-  __shared__ double mean_of[kSumThreads];
-  const auto m = static_cast<double>(sums.positions);
-  // The same thread stores both sums of a channel, the mean first.
-  finish_sums<double, 2>(sums, a.partial, [&](unsigned c, int k, double sum) {
-    if (k == 0) {
-      mean_of[threadIdx.x] = sum / m;
-    } else {
-      finish_channel(s, a, c, mean_of[threadIdx.x], sum / m, m);
-    }
-  });
+__global__ void __launch_bounds__(kThreads) normalise(NormShape s, Norm<T> a) {
+  const Stand at = stand_of(s);
+  const std::size_t all = s.elements / s.channels;
+  const std::size_t valid = a.state->valid * s.positions;
+  const T* x = a.x + at.channel;
+  double sums[2] = {};
+#pragma unroll 4
+  for (std::size_t p = at.used ? at.first : valid; p < valid; p += at.stride) {
+    const auto value = static_cast<double>(static_cast<float>(x[p * s.channels]));
+    sums[0] += value;
+    sums[1] += value * value;
+  }
+  sum_positions(s, at, a.partial, sums);
+  if (!at.used) return;
+  const auto m = static_cast<double>(valid);
+  const double mean = sums[0] / m;
+  const double spread = sums[1] / m - mean * mean;
+  const double variance = spread < 0 ? 0 : spread;
+  if (at.share == 0 && at.row == 0) write_statistics(s, a, at.channel, mean, variance, m);
+  const auto center = static_cast<float>(mean);
+  const auto scale = static_cast<float>(1 / sqrt(variance + static_cast<double>(s.epsilon)));
+  const float gain = gain_of(a, at.channel);
+  const float offset = a.offset[at.channel];
+  T* y = a.y + at.channel;
+#pragma unroll 4
+  for (std::size_t p = at.first; p < all; p += at.stride) {
+    const float u = (static_cast<float>(x[p * s.channels]) - center) * scale * gain + offset;
+    y[p * s.channels] = static_cast<T>(s.gelu ? gelu(u) : u);
+  }
 }
 
 template <typename T>
-__global__ void normalise(NormShape s, Norm<T> a, bool with_running) {
-  const auto channels = static_cast<std::size_t>(s.channels);
+__global__ void normalise_inference(NormShape s, Norm<T> a) {
   for (std::size_t i = grid_index(); i < s.elements; i += grid_stride()) {
-    const std::size_t c = i % channels;
-    const float mean = with_running ? a.running_mean[c] : a.mean[c];
-    const float scale = with_running ? 1 / sqrtf(a.running_variance[c] + s.epsilon) : a.scale[c];
-    const float u = (static_cast<float>(a.x[i]) - mean) * scale * gain_of(a, c) + a.offset[c];
+    const std::size_t c = i % s.channels;
+    const float scale = 1 / sqrtf(a.running_variance[c] + s.epsilon);
+    const float u = (static_cast<float>(a.x[i]) - a.running_mean[c]) * scale * gain_of(a, c) + a.offset[c];
     a.y[i] = static_cast<T>(s.gelu ? gelu(u) : u);
   }
 }
 
-// Of element i, of channel c: xh, and the gradient of u.
-struct Place {
-  float xh, du;
-};
-
 template <typename T>
-__device__ Place place_at(const NormShape& s, const Norm<T>& a, std::size_t i, std::size_t c) {
-  const float xh = (static_cast<float>(a.x[i]) - a.mean[c]) * a.scale[c];
-  const auto dy = static_cast<float>(a.dy[i]);
-  return {xh, s.gelu ? dy * gelu_derivative(gain_of(a, c) * xh + a.offset[c]) : dy};
-}
-
-template <typename T>
-__global__ void gradient_sums(NormShape s, Norm<T> a, unsigned* ticket) {
-  const ChannelSums sums = valid_sums(s, a);
-  const auto channels = static_cast<std::size_t>(s.channels);
-  write_partial_sums<double, 2>(sums, a.partial, [&](std::size_t p, unsigned c, int k) {
-    const Place place = place_at(s, a, p * channels + c, c);
-    return k == 0 ? double{place.du} : double{place.du} * double{place.xh};
-  });
-  if (!is_last_block(ticket, gridDim.x)) return;
-  finish_sums<double, 2>(sums, a.partial, [&](unsigned c, int k, double sum) {
-    a.sums[static_cast<std::size_t>(k) * channels + c] = static_cast<float>(sum);
-    float* gradient = k == 0 ? a.doffset : a.dgain;
-    if (gradient != nullptr) gradient[c] = static_cast<float>(sum);
-  });
-}
-
-template <typename T>
-__global__ void normalise_backward(NormShape s, Norm<T> a) {
-  const auto channels = static_cast<std::size_t>(s.channels);
-  const std::size_t rows = a.state->valid * s.positions;
-  const float inverse_count = 1 / static_cast<float>(rows);
-  for (std::size_t i = grid_index(); i < s.elements; i += grid_stride()) {
-    const std::size_t c = i % channels;
-    const Place place = place_at(s, a, i, c);
-    const float dx = place.du - (a.sums[c] + place.xh * a.sums[channels + c]) * inverse_count;
-    a.dx[i] = static_cast<T>(i < rows * channels ? gain_of(a, c) * a.scale[c] * dx : 0.0F);
+__global__ void __launch_bounds__(kThreads) normalise_backward(NormShape s, Norm<T> a) {
+  const Stand at = stand_of(s);
+  const std::size_t all = s.elements / s.channels;
+  const std::size_t valid = a.state->valid * s.positions;
+  const unsigned c = at.used ? at.channel : 0;
+  const float mean = a.mean[c];
+  const float scale = a.scale[c];
+  const float gain = gain_of(a, c);
+  const float offset = a.offset[c];
+  const auto xh_at = [&](std::size_t i) { return (static_cast<float>(a.x[i]) - mean) * scale; };
+  const auto du_at = [&](std::size_t i, float xh) {
+    const auto dy = static_cast<float>(a.dy[i]);
+    return s.gelu ? dy * gelu_derivative(gain * xh + offset) : dy;
+  };
+  double sums[2] = {};
+#pragma unroll 4
+  for (std::size_t p = at.used ? at.first : valid; p < valid; p += at.stride) {
+    const std::size_t i = p * s.channels + c;
+    const float xh = xh_at(i);
+    const auto du = static_cast<double>(du_at(i, xh));
+    sums[0] += du;
+    sums[1] += du * static_cast<double>(xh);
   }
+  sum_positions(s, at, a.partial, sums);
+  if (!at.used) return;
+  if (at.share == 0 && at.row == 0) {
+    a.doffset[c] = static_cast<float>(sums[0]);
+    if (a.dgain != nullptr) a.dgain[c] = static_cast<float>(sums[1]);
+  }
+  if (a.dx == nullptr) return;
+  const auto mean_du = static_cast<float>(sums[0] / static_cast<double>(valid));
+  const auto mean_du_xh = static_cast<float>(sums[1] / static_cast<double>(valid));
+#pragma unroll 4
+  for (std::size_t p = at.first; p < all; p += at.stride) {
+    const std::size_t i = p * s.channels + c;
+    const float xh = xh_at(i);
+    const float dx = gain * scale * (du_at(i, xh) - (mean_du + xh * mean_du_xh));
+    a.dx[i] = static_cast<T>(p < valid ? dx : 0.0F);
+  }
+}
+
+NormShape shape_of(const CudaContext& context, const BatchNormDesc& desc, int batch) {
+  NormShape s;
+  s.elements = static_cast<std::size_t>(batch) * desc.in.size();
+  s.positions = static_cast<std::size_t>(desc.in.h) * desc.in.w;
+  s.channels = static_cast<unsigned>(desc.in.c);
+  s.width = std::min(s.channels, kSlice);
+  const unsigned slices = (s.channels + s.width - 1) / s.width;
+  const std::size_t worth = s.elements / s.channels / (kThreads / s.width * kLeastAThread);
+  const std::size_t room = context.multiprocessors / slices;
+  s.shares = static_cast<unsigned>(std::clamp<std::size_t>(worth, 1, std::max<std::size_t>(room, 1)));
+  s.epsilon = desc.epsilon;
+  s.momentum = desc.momentum;
+  s.gelu = desc.gelu;
+  return s;
 }
 
 template <typename T>
@@ -149,21 +233,15 @@ class BatchNorm final : public Op {
   BatchNorm(const CudaContext& context, const BatchNormDesc& desc, int batch)
       : Op(desc, batch),
         context_(context),
-        shape_{static_cast<std::size_t>(batch) * desc.in.size(),
-               static_cast<std::size_t>(desc.in.h) * desc.in.w,
-               desc.in.c,
-               desc.epsilon,
-               desc.momentum,
-               desc.gelu} {}
+        shape_(shape_of(context, desc, batch)),
+        blocks_((shape_.channels + shape_.width - 1) / shape_.width * shape_.shares) {}
 
-  std::size_t saved_bytes() const override {
-    return 2 * sizeof(float) * static_cast<std::size_t>(shape_.channels);
+  std::size_t saved_bytes() const override { return 2 * sizeof(float) * shape_.channels; }
+  std::size_t workspace_bytes() const override {
+    return shape_.shares > 1 ? 2 * sizeof(double) * blocks_ * shape_.width : 0;
   }
-  std::size_t workspace_bytes() const override { return partial_bytes() + saved_bytes(); }
 
  private:
-  std::size_t partial_bytes() const { return partial_sums_bytes<double>(2, shape_.channels); }
-
   Norm<T> arguments(const OpArgs& args) const {
     Norm<T> a;
     a.x = static_cast<const T*>(args.x);
@@ -179,36 +257,29 @@ class BatchNorm final : public Op {
     a.mean = reinterpret_cast<float*>(args.saved);
     a.scale = a.mean == nullptr ? nullptr : a.mean + shape_.channels;
     a.partial = reinterpret_cast<double*>(args.workspace);
-    a.sums = reinterpret_cast<float*>(args.workspace + partial_bytes());
     a.state = args.state;
     return a;
   }
 
-  LaunchShape sums_shape() const {
-    return channel_sums_shape({shape_.elements / static_cast<std::size_t>(shape_.channels), shape_.channels});
-  }
+  LaunchShape launch_shape() const { return {blocks_, kThreads, shape_.shares > 1}; }
 
   void run_forward(const OpArgs& args) override {
-    const Norm<T> a = arguments(args);
-    const bool training = args.mode == Mode::training;
-    if (training) {
-      launch(context_.stream, sums_shape(), "batch_statistics", batch_statistics<T>, shape_, a,
-             context_.ticket);
+    if (args.mode == Mode::training) {
+      launch(context_.stream, launch_shape(), "normalise", normalise<T>, shape_, arguments(args));
+    } else {
+      launch(context_.stream, cover(shape_.elements, kThreads, kMostBlocks), "normalise_inference",
+             normalise_inference<T>, shape_, arguments(args));
     }
-    launch(context_.stream, cover(shape_.elements, kThreads, kMostBlocks), "normalise", normalise<T>, shape_,
-           a, !training);
   }
 
   void run_backward(const OpArgs& args) override {
-    const Norm<T> a = arguments(args);
-    launch(context_.stream, sums_shape(), "gradient_sums", gradient_sums<T>, shape_, a, context_.ticket);
-    if (args.dx == nullptr) return;
-    launch(context_.stream, cover(shape_.elements, kThreads, kMostBlocks), "normalise_backward",
-           normalise_backward<T>, shape_, a);
+    launch(context_.stream, launch_shape(), "normalise_backward", normalise_backward<T>, shape_,
+           arguments(args));
   }
 
   const CudaContext& context_;
   NormShape shape_;
+  unsigned blocks_;
 };
 
 }  // namespace
