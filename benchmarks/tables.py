@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes the tables of README.md from the records: between `<!-- table: NAME -->` and `<!-- end -->`.
 
-    benchmarks/tables.py            rewrite README.md
+    benchmarks/tables.py            rewrite README.md, and benchmarks/sprint.svg
     benchmarks/tables.py --check    fail if it would change
 """
 import glob
 import json
+import math
 import os
 import re
 import sys
@@ -81,7 +82,64 @@ def bf16_table():
     return "\n\n".join(parts)
 
 
-TABLES = {"accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
+def sprint_sides(value):
+    """(label, seconds to 99 %) of what a record timed, the fastest first."""
+    torch = f"PyTorch {value['versions']['torch'].split('+')[0]}"
+    sides = [(f"quick, {torch}", value["quick_in_torch"]["seconds"]["median"])]
+    for case in value["cases"]:
+        times = case["train_and_test"]
+        sides.append((f"{case['model']}, {torch}", times["torch_seconds"]["median"]))
+        sides.append((f"{case['model']}, trainer", times["trainer_seconds"]["median"]))
+    return sorted(sides, key=lambda side: side[1])
+
+
+def sprint_table():
+    parts = []
+    for value in newest("sprint_vs_torch"):
+        rows = []
+        for case in value["cases"]:
+            a = value["accuracy"][case["model"]]
+            percent = a["percent"]
+            reached = f"{percent['mean']:.3f} +- {percent['standard_error']:.3f} % ({percent['min']:.2f} to {percent['max']:.2f})"
+            for what, name in (("train_and_test", "training + test"), ("process", "whole process")):
+                side = case[what]
+                rows.append((f"`{case['model']}`, {name}", reached if what == "train_and_test" else "",
+                             seconds(side["trainer_seconds"]), seconds(side["torch_seconds"]), f"**{side['ratio']:.1f}**"))
+        head = ("what", f"accuracy over {a['seeds']} seeds", "trainer, s", f"PyTorch {value['versions']['torch']}, s", "times faster")
+        quick = value["quick_in_torch"]
+        parts.append(timed(value, head, rows, " turns") + f" `quick`, one epoch, in PyTorch: {seconds(quick['seconds'])} s, "
+                     f"{quick['ratio']:.1f} times the time of `{value['cases'][0]['model']}`.")
+    return "\n\n".join(parts)
+
+
+def sprint_picture():
+    """Time to 99 % by machine and program, logarithmic, as SVG."""
+    published = ("quick, published record, on a GPU", 0.762)
+    bars = [(label, time, "trainer" in label) for value in newest("sprint_vs_torch") for label, time in sprint_sides(value)]
+    bars = sorted([*bars, (*published, False)], key=lambda bar: bar[1])
+    left, width, row = 250, 420, 26
+    low, high = 0.1, 10.0
+
+    def at(time):
+        return left + width * math.log(time / low) / math.log(high / low)
+
+    machine = newest("sprint_vs_torch")[0]["machine"]
+    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {60 + row * len(bars)}" font-family="sans-serif" font-size="13">',
+             "<style>text{fill:#222}.axis{stroke:#999;stroke-width:.6}.own{fill:#1769aa}.peer{fill:#9aa5ad}"
+             "@media(prefers-color-scheme:dark){text{fill:#ddd}.peer{fill:#66717a}}</style>",
+             f'<text x="10" y="18">training + test to 99 % of MNIST, s (logarithmic); {machine["cpu"]}, {machine["cores"]} cores</text>']
+    for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10):
+        lines.append(f'<line class="axis" x1="{at(tick):.1f}" x2="{at(tick):.1f}" y1="28" y2="{32 + row * len(bars)}"/>'
+                     f'<text x="{at(tick):.1f}" y="{48 + row * len(bars)}" text-anchor="middle">{tick:g}</text>')
+    for i, (label, time, own) in enumerate(bars):
+        y = 32 + row * i
+        lines.append(f'<text x="{left - 8}" y="{y + 16}" text-anchor="end">{label}</text>'
+                     f'<rect class="{"own" if own else "peer"}" x="{left}" y="{y + 3}" width="{at(time) - left:.1f}" height="{row - 8}"/>'
+                     f'<text x="{at(time) + 6:.1f}" y="{y + 16}">{time:.3g}</text>')
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+TABLES = {"sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):
@@ -95,12 +153,16 @@ def main():
     with open(path, encoding="utf-8") as file:
         old = file.read()
     new = filled(old)
+    picture = os.path.join(ROOT, "benchmarks", "sprint.svg")
     if "--check" in sys.argv[1:]:
-        if new != old:
-            sys.exit("README.md: its tables are not those of benchmarks/records; run benchmarks/tables.py")
+        with open(picture, encoding="utf-8") as file:
+            drawn = file.read()
+        if new != old or drawn != sprint_picture():
+            sys.exit("README.md or benchmarks/sprint.svg: not what benchmarks/records say; run benchmarks/tables.py")
         return
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(new)
+    for written, text in ((path, new), (picture, sprint_picture())):
+        with open(written, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <ctime>
 #include <fmt/format.h>
+#include <future>
 #include <memory>
 
 #include "trainer/checkpoint.hpp"
@@ -64,6 +65,10 @@ class SprintCommand {
     report_.target = percent_of(arguments.target);
     const bool asked = !arguments.model.empty();
     if (asked) spec_ = find_spec(arguments.model, models_folder(environment));
+    // The data set is unpacked while the device is made ready.
+    auto dataset = std::async(std::launch::async, [&environment, data = arguments.data] {
+      return data::load_dataset(data_folder(environment, data));
+    });
     device_ = choose_device({.device = arguments.device,
                              .threads = arguments.threads,
                              .precision = arguments.precision,
@@ -75,7 +80,7 @@ class SprintCommand {
     settings.seed = arguments.first_seed;
     settings.precision = precision_name(device_.precision);
     if (spec_.recipe.epochs) settings.epochs = 1;
-    setup_ = make_setup(spec_, settings, data::load_dataset(data_folder(environment, arguments.data)));
+    setup_ = make_setup(spec_, settings, dataset.get());
     require_memory(setup_, info_);
   }
 

@@ -1,5 +1,5 @@
-// Products of small matrices, row by row: a block of sums stays in registers while the inner dimension is walked.
-// Of a matrix times its own transpose one of two blocks that mirror each other is worked out.
+// Products of small matrices, row by row: a block of sums stays in registers while the inner dimension is
+// walked. Of a matrix times its own transpose one of two blocks that mirror each other is worked out.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
