@@ -25,15 +25,35 @@ void PrintTo(const GatherCase& c, std::ostream* out) {
   *out << c.name;
 }
 
-class Gather : public OnBackend, public testing::WithParamInterface<std::tuple<BackendKind, GatherCase>> {
- protected:
-  void SetUp() override { start(std::get<0>(GetParam())); }
-};
-
 constexpr std::uint32_t kStored = 29;
 constexpr Shape kPicture{5, 3, 2};
 
-TEST_P(Gather, ShowsTheImagesOfEveryStepNormalisedAndZeroBeyond) {
+struct Piece {
+  Shape shape;
+  int top, left;
+};
+constexpr Piece kPieces[] = {{kPicture, 0, 0}, {{3, 2, 2}, 1, 1}, {{5, 1, 2}, 0, 2}};
+
+class Gather : public OnBackend, public testing::WithParamInterface<std::tuple<BackendKind, GatherCase>> {
+ protected:
+  void SetUp() override { start(std::get<0>(GetParam())); }
+  void expect_pieces(const Piece& piece);
+};
+
+// Of the values of a piece in a stored picture, in their order.
+std::vector<std::size_t> places_of(const Piece& piece) {
+  std::vector<std::size_t> places;
+  for (int y = 0; y < piece.shape.h; ++y) {
+    for (int x = 0; x < piece.shape.w; ++x) {
+      for (int c = 0; c < piece.shape.c; ++c)
+        places.push_back(
+            static_cast<std::size_t>(((piece.top + y) * kPicture.w + piece.left + x) * kPicture.c + c));
+    }
+  }
+  return places;
+}
+
+void Gather::expect_pieces(const Piece& piece) {
   const Batching& batching = std::get<1>(GetParam()).batching;
   std::mt19937 bits(3);
   std::vector<std::uint8_t> pixels(kStored * kPicture.size());
@@ -47,7 +67,9 @@ TEST_P(Gather, ShowsTheImagesOfEveryStepNormalisedAndZeroBeyond) {
   DeviceArray state(backend(), sizeof(StepState), "state");
   GatherArgs args{.batching = batching,
                   .stored = kPicture,
-                  .shape = kPicture,
+                  .shape = piece.shape,
+                  .top = piece.top,
+                  .left = piece.left,
                   .scale = 1 / 77.0F,
                   .shift = -0.42F,
                   .images = images.as<std::uint8_t>(),
@@ -60,7 +82,7 @@ TEST_P(Gather, ShowsTheImagesOfEveryStepNormalisedAndZeroBeyond) {
   const std::vector<reference::StepImages> steps = reference::first_steps(batching, 9);
   for (std::size_t s = 0; s < steps.size(); ++s) {
     SCOPED_TRACE(fmt::format("step {}", s));
-    const DeviceMap x(backend(), batching.batch * kPicture.size(), "x");
+    const DeviceMap x(backend(), batching.batch * piece.shape.size(), "x");
     args.x = x.address();
     labels.poison();
     state.upload(std::vector<StepState>{state_at(s)});
@@ -70,14 +92,14 @@ TEST_P(Gather, ShowsTheImagesOfEveryStepNormalisedAndZeroBeyond) {
     Values want_x;
     std::vector<std::uint8_t> want_labels;
     for (const std::uint32_t image : steps[s].images) {
-      for (std::size_t i = 0; i < kPicture.size(); ++i) {
-        want_x.push_back(pixels[image * kPicture.size() + i] * static_cast<double>(args.scale) +
+      for (const std::size_t at : places_of(piece)) {
+        want_x.push_back(pixels[image * kPicture.size() + at] * static_cast<double>(args.scale) +
                          static_cast<double>(args.shift));
       }
       want_labels.push_back(stored_labels[image]);
     }
     const std::size_t shown = want_x.size();
-    want_x.resize(batching.batch * kPicture.size(), 0);
+    want_x.resize(batching.batch * piece.shape.size(), 0);
     want_labels.resize(batching.batch, 0);
     const std::vector<float> got = x.download();
     EXPECT_TRUE(near(got, want_x, Tolerance{.precision = stored, .counted = shown}));
@@ -89,6 +111,13 @@ TEST_P(Gather, ShowsTheImagesOfEveryStepNormalisedAndZeroBeyond) {
     EXPECT_EQ(after.step, s);
     expect_sums_kept(after);
     EXPECT_TRUE(x.array().guards_whole() && labels.guards_whole() && state.guards_whole());
+  }
+}
+
+TEST_P(Gather, ShowsTheImagesOfEveryStepNormalisedAndZeroBeyond) {
+  for (const Piece& piece : kPieces) {
+    SCOPED_TRACE(fmt::format("a piece of {}x{}", piece.shape.h, piece.shape.w));
+    expect_pieces(piece);
   }
 }
 

@@ -88,6 +88,27 @@ TEST_F(GpuTraining, FollowsTheCpuThroughEveryFormOfALayer) {
   }
 }
 
+// Cropped images, norms without gain behind pools, GELU, Muon on some weights beside Adam on the rest, scaled
+// logits and smoothed labels.
+SmallTraining sprint_like() {
+  const std::string norm = "  - batchnorm: {gain: false, momentum: 0.3}\n  - gelu\n";
+  return {
+      .network = {.optimizer = "{adam: {beta1: 0.7, beta2: 0.9}}",
+                  .rate = "0.01",
+                  .last_batch = "wrap",
+                  .layers = "  - conv: {out: 5, kernel: 3, bias: false}\n  - maxpool: {size: 2}\n" + norm +
+                            "  - conv: {out: 6, kernel: 3, bias: false}\n  - maxpool: {size: 2}\n" + norm +
+                            "  - dense: {out: 9, bias: false}\n" + norm,
+                  .more_recipe = "  input: {crop: 10}\n  logit_scale: 0.5\n  label_smoothing: 0.1\n"
+                                 "  schedule: {linear: {warmup: 0.1, start: 0.2, end: 0.05}}\n"
+                                 "  groups:\n    - weights: [conv1, conv2, dense1]\n"
+                                 "      optimizer: {muon: {momentum: 0.6, passes: 3}}\n      rate: 0.02\n"}};
+}
+
+TEST_F(GpuTraining, FollowsTheCpuInASprint) {
+  expect_follows_the_cpu(sprint_like());
+}
+
 // Maps of 16 bits, in channels that fill no vector: the device's are padded. Every step's loss stays near
 // fp32's, and what is read back has the network's own shapes.
 TEST_F(GpuTraining, StaysNearFp32WithMapsOf16Bits) {

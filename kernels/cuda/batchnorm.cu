@@ -128,7 +128,7 @@ __device__ void write_statistics(const NormShape& s, const Norm<T>& a, unsigned 
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads) normalise(NormShape s, Norm<T> a) {
+__global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a) {
   const Stand at = stand_of(s);
   const std::size_t all = s.elements / s.channels;
   const std::size_t valid = a.state->valid * s.positions;
@@ -170,7 +170,7 @@ __global__ void normalise_inference(NormShape s, Norm<T> a) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads) normalise_backward(NormShape s, Norm<T> a) {
+__global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, Norm<T> a) {
   const Stand at = stand_of(s);
   const std::size_t all = s.elements / s.channels;
   const std::size_t valid = a.state->valid * s.positions;

@@ -44,8 +44,9 @@ std::unique_ptr<Op> make_batchnorm(const CudaContext& context, const BatchNormDe
 // Opens and closes a step (backend.hpp).
 void launch_gather(const CudaContext& context, const GatherArgs& args);
 void launch_update(const CudaContext& context, const UpdateArgs& args);
-// The part of an update that goes first: the weights that are taken as matrices.
-void launch_muon(const CudaContext& context, const UpdateArgs& args);
+// The launch of an update that takes weights as matrices; `terms` say what else it does.
+struct UpdateTerms;
+void launch_muon(const CudaContext& context, const UpdateArgs& args, const UpdateTerms& terms);
 std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices);
 // to[i] = from[i] cast to the context's element type.
 void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count);

@@ -102,10 +102,7 @@ class CudaBackend final : public Backend {
   }
 
   void gather(const GatherArgs& args) override { launch_gather(context_, args); }
-  void update(const UpdateArgs& args) override {
-    if (args.matrices != nullptr && !args.matrices->empty()) launch_muon(context_, args);
-    launch_update(context_, args);
-  }
+  void update(const UpdateArgs& args) override { launch_update(context_, args); }
   std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
     return muon_workspace_bytes(context_, matrices);
   }

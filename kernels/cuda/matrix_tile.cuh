@@ -35,12 +35,12 @@ inline __host__ __device__ unsigned tiles_along(unsigned extent) {
 // Elements [k, i] from (k0, first) on, zero beyond the ends. Neighbouring threads read neighbours.
 __device__ inline void stage_chunk(const Operand& o, unsigned depth, unsigned extent, unsigned k0,
                                    unsigned first, float scale, float* to) {
+#pragma unroll 2
   for (unsigned e = threadIdx.x; e < kTileChunk * kTile; e += kTileThreads) {
     const unsigned k = o.stride == 1 ? e / kTile : e % kTileChunk;
     const unsigned i = o.stride == 1 ? e % kTile : e / kTileChunk;
     const bool inside = k0 + k < depth && first + i < extent;
-    to[k * kTilePitch + i] =
-        inside ? scale * o.data[std::size_t{k0 + k} * o.k_stride + std::size_t{first + i} * o.stride] : 0.0F;
+    to[k * kTilePitch + i] = inside ? scale * o.data[(k0 + k) * o.k_stride + (first + i) * o.stride] : 0.0F;
   }
 }
 
@@ -63,7 +63,7 @@ __device__ void tile_product(const TileProduct& p, unsigned tile, float4* memory
     stage_chunk(p.left, p.depth, p.rows, k0, row, p.scale_left, left);
     stage_chunk(p.right, p.depth, p.columns, k0, column, p.scale_right, right);
     __syncthreads();
-#pragma unroll
+#pragma unroll 4
     for (unsigned k = group * kTerms; k < (group + 1) * kTerms; ++k) {
       const float4 a = *reinterpret_cast<const float4*>(left + k * kTilePitch + i);
       const float4 b = *reinterpret_cast<const float4*>(right + k * kTilePitch + j);

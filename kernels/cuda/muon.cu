@@ -1,5 +1,6 @@
-// Muon (kernels/math/muon.hpp): all weights of a network that are taken as matrices, in one launch. Its
-// blocks run at the same time, at most one a multiprocessor, and wait for one another between the phases:
+// Muon (kernels/math/muon.hpp): all weights of a network that are taken as matrices, and what else learns, in
+// one launch that closes the step. Its blocks run at the same time, at most one a multiprocessor, and wait
+// for one another between the phases:
 //   directions  momentum and U, and each block's share of |U|^2
 //   gram        A = X X^T
 //   polynomial  B = b A + c A A
@@ -123,15 +124,11 @@ __device__ void move_weight(const UpdateTerms& t, const Matrix& m, float rate, u
   if (t.cast_w != nullptr) static_cast<T*>(t.cast_w)[at] = static_cast<T>(w);
 }
 
+// The phases behind the directions.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) muon(const __grid_constant__ MuonParameters p) {
-  __shared__ SharedStep steps[kMostOptimizers];
-  __shared__ float inverse[kMostMatrices];
-  __shared__ float4 memory[kTileMemory];
-  if (is_frozen(p.terms)) return;
+__device__ void update_matrices(const MuonParameters& p, const SharedStep* steps, float* inverse,
+                                float4* memory) {
   const auto grid = cooperative_groups::this_grid();
-  work_out_steps(p.terms, steps);
-  directions<T>(p, steps);
   grid.sync();
   invert_norms(p, inverse);
   for (int pass = 0; pass < p.most_passes; ++pass) {
@@ -170,6 +167,21 @@ __global__ void __launch_bounds__(kThreads) muon(const __grid_constant__ MuonPar
     });
     if (pass + 1 < p.most_passes) grid.sync();
   }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kThreads, 1) muon(const __grid_constant__ MuonParameters p) {
+  __shared__ SharedStep steps[kMostOptimizers];
+  __shared__ float inverse[kMostMatrices];
+  __shared__ float4 memory[kTileMemory];
+  const bool frozen = is_frozen(p.terms);
+  work_out_steps(p.terms, steps);
+  if (!frozen) {
+    update_segments<T>(p.terms, steps);
+    directions<T>(p, steps);
+    update_matrices<T>(p, steps, inverse, memory);
+  }
+  close_step(p.terms);
 }
 
 struct Extents {
@@ -222,12 +234,12 @@ std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<W
   return bytes;
 }
 
-void launch_muon(const CudaContext& context, const UpdateArgs& args) {
+void launch_muon(const CudaContext& context, const UpdateArgs& args, const UpdateTerms& terms) {
   const std::vector<WeightMatrix>& matrices = *args.matrices;
   const unsigned blocks = block_count(context, matrices);
   Carver carver(args.workspace);
   MuonParameters p;
-  p.terms = update_terms(context, args);
+  p.terms = terms;
   p.squares = carver.take<double>(squares_bytes(blocks));
   for (std::size_t done = 0; done < matrices.size(); done += p.count) {
     p.count = static_cast<unsigned>(std::min<std::size_t>(matrices.size() - done, kMostMatrices));
@@ -237,6 +249,8 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args) {
       p.matrices[m] = matrix_of(matrix, (*args.optimizers)[matrix.segment.optimizer], carver);
       p.most_passes = std::max(p.most_passes, p.matrices[m].passes);
     }
+    p.terms.segment_count = done == 0 ? terms.segment_count : 0;
+    p.terms.closes_step = terms.closes_step && done + p.count == matrices.size();
     visit_element(context.element, [&](auto of) {
       using T = typename decltype(of)::Type;
       launch(context.stream, {blocks, kThreads, true}, "muon", muon<T>, p);

@@ -1,15 +1,18 @@
-// What the kernels that close a training step share: whether it changes anything, its rates, and a weight's
-// gradient as it is stored.
+// What the two kernels that close a training step share: whether it changes anything, its rates, a gradient
+// as it is stored, the pass over the segments that are updated one element at a time, and the closing itself.
 #pragma once
 
 #include <algorithm>
 
-#include "kernels/backend.hpp"
 #include "kernels/cuda/context.hpp"
+#include "kernels/cuda/grid.cuh"
+#include "kernels/cuda/last_block.cuh"
 
 namespace trainer::cuda {
 
-// What is the same for every parameter; travels in a kernel's arguments.
+constexpr int kMostSegments = 32;  // of one launch: they travel in its arguments
+
+// What is the same for every parameter, and the segments of a launch.
 struct UpdateTerms {
   Optimizer optimizers[kMostOptimizers];
   int optimizer_count = 0;
@@ -22,8 +25,13 @@ struct UpdateTerms {
   float* slot0 = nullptr;
   float* slot1 = nullptr;
   StepState* state = nullptr;
+  Segment segments[kMostSegments];
+  int segment_count = 0;
+  bool closes_step = false;
+  unsigned* ticket = nullptr;
 };
 
+// Without segments.
 inline UpdateTerms update_terms(const CudaContext& context, const UpdateArgs& args) {
   UpdateTerms t;
   t.optimizer_count = static_cast<int>(std::min<std::size_t>(args.optimizers->size(), kMostOptimizers));
@@ -37,6 +45,7 @@ inline UpdateTerms update_terms(const CudaContext& context, const UpdateArgs& ar
   t.slot0 = args.slot0;
   t.slot1 = args.slot1;
   t.state = args.state;
+  t.ticket = context.ticket;
   return t;
 }
 
@@ -68,6 +77,54 @@ __device__ float stored_gradient(const UpdateTerms& t, const Segment& segment, s
   const float* dw = t.dw + segment.offset;
   const float g = segment.cast_gradient ? static_cast<float>(reinterpret_cast<const T*>(dw)[i]) : dw[i];
   return g * t.inverse_scale;
+}
+
+__device__ inline void update_element(const UpdateTerms& t, const UpdateStep& u, const Segment& segment,
+                                      std::uint64_t i, float g) {
+  const Optimizer& optimizer = t.optimizers[segment.optimizer];
+  const float rate = u.rate * segment.rate_factor;
+  switch (optimizer.kind) {
+    case OptimizerKind::sgd: {
+      const bool has_slot = optimizer_slots(optimizer) > 0;
+      float v = has_slot ? t.slot0[i] : 0.0F;
+      sgd_update(u, optimizer.nesterov, rate, segment.decay, g, t.w[i], v);
+      if (has_slot) t.slot0[i] = v;
+      break;
+    }
+    case OptimizerKind::adam:
+      adam_update(optimizer, u, rate, segment.decay, 0, g, t.w[i], t.slot0[i], t.slot1[i]);
+      break;
+    case OptimizerKind::adamw:
+      adam_update(optimizer, u, rate, 0, segment.decay, g, t.w[i], t.slot0[i], t.slot1[i]);
+      break;
+    case OptimizerKind::adadelta:
+      adadelta_update(optimizer, rate, segment.decay, g, t.w[i], t.slot0[i], t.slot1[i]);
+      break;
+    case OptimizerKind::muon:
+      break;  // muon.cu
+  }
+}
+
+template <typename T>
+__device__ void update_segments(const UpdateTerms& t, const SharedStep* steps) {
+  for (int s = 0; s < t.segment_count; ++s) {
+    const Segment& segment = t.segments[s];
+    const UpdateStep u = steps[segment.optimizer].get();
+    for (std::uint64_t i = grid_index(); i < segment.count; i += grid_stride()) {
+      const std::uint64_t at = segment.offset + i;
+      update_element(t, u, segment, at, stored_gradient<T>(t, segment, i));
+      if (t.cast_w != nullptr) static_cast<T*>(t.cast_w)[at] = static_cast<T>(t.w[at]);
+    }
+  }
+}
+
+// At the end of the kernel that closes the step. The block that ends last notes a loss that is not finite and
+// moves the step on, when nobody reads it any more. All threads call it.
+[[maybe_unused]] static __device__ void close_step(const UpdateTerms& t) {
+  if (!t.closes_step || !is_last_block(t.ticket, gridDim.x) || threadIdx.x != 0) return;
+  StepState& state = *t.state;
+  if (!isfinite(state.batch_loss) && state.first_bad_step == kNoBadStep) state.first_bad_step = state.step;
+  ++state.step;
 }
 
 }  // namespace trainer::cuda
