@@ -19,6 +19,15 @@ TEST(SpecFiles, EveryShippedNetworkIsFoundByItsNameAndPath) {
   EXPECT_EQ(find_spec(TRAINER_SOURCE_DIR "/models/lenet.yaml", "/nowhere").name, "lenet");
 }
 
+TEST(SpecFiles, TheExampleOfTheFormIsANetwork) {
+  const std::string page = read_text(TRAINER_SOURCE_DIR "/models/README.md");
+  const std::string fence = "```yaml\n";
+  const std::size_t begin = page.find(fence) + fence.size();
+  const Spec spec = parse_spec(page.substr(begin, page.find("```", begin) - begin), "README.md");
+  EXPECT_EQ(spec.name, "small");
+  EXPECT_EQ(spec.layers.size(), 4U);
+}
+
 TEST(SpecFiles, AnUnknownNameIsAnsweredWithTheNamesAndTheNearest) {
   try {
     shipped("lenett");
