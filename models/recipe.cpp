@@ -13,7 +13,6 @@ namespace {
 
 constexpr int kMostBatch = 1 << 16;
 constexpr std::int64_t kMostSteps = 1'000'000'000'000;
-constexpr std::size_t kMostGroups = kMostOptimizers - 1;  // beside the recipe's own
 
 // In the order of their enumerations.
 const Words& schedule_words() {
