@@ -4,6 +4,7 @@
 // broadcast.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
+#include "kernels/cpu/loops/window_winner.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
@@ -14,7 +15,6 @@ template <int kLanes, int kIn, int kWindows, int kVectors>
 HOST_DEVICE void windows(const FewChannelsLoop& loop, const float* image, const float* w, const float* b,
                          int py, int px, int k, float* y, std::uint8_t* winner) {
   using Float = typename VectorOf<kLanes>::Float;
-  using Int = typename VectorOf<kLanes>::Int;
   using Byte = typename VectorOf<kLanes>::Byte;
   constexpr int kColumns = 2 * kWindows;
   Float sum[2][kColumns][kVectors];
@@ -44,23 +44,11 @@ HOST_DEVICE void windows(const FewChannelsLoop& loop, const float* image, const 
   }
   for (int n = 0; n < kWindows; ++n) {
     for (int v = 0; v < kVectors; ++v) {
-      Float best = sum[0][2 * n][v];
-      Int index{};
-      for (int p = 1; p < 4; ++p) {
-        const Float& at = sum[p / 2][2 * n + p % 2][v];
-        const auto better = at > best;
-        best = better ? at : best;
-        index = better ? Int{} + p : index;
-      }
-      if (loop.relu) {  // a NaN passes
-        const auto dead = best <= 0;
-        best = dead ? Float{} : best;
-        index = dead ? Int{} + kNoWinner : index;
-      }
+      const auto best = winner_of<kLanes>(4, loop.relu, [&](int p) { return sum[p / 2][2 * n + p % 2][v]; });
       const int to = (py * loop.pooled.w + px + n) * loop.pooled.c + k + v * kLanes;
       const int left = loop.pooled.c - k - v * kLanes;  // channels that are there
-      store_some(y + to, best, left);
-      if (winner != nullptr) store_some(winner + to, convert<Byte>(index), left);
+      store_some(y + to, best.value, left);
+      if (winner != nullptr) store_some(winner + to, convert<Byte>(best.index), left);
     }
   }
 }

@@ -4,6 +4,7 @@
 // windows.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
+#include "kernels/cpu/loops/window_winner.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
@@ -19,7 +20,6 @@ template <int kLanes, int kKernel, int kWindow>
 void forward(const OneChannelLoop& loop, const float* padded, const float* weights, const float* b, float* y,
              std::uint8_t* winner) {
   using Float = typename VectorOf<kLanes>::Float;
-  using Int = typename VectorOf<kLanes>::Int;
   using Byte = typename VectorOf<kLanes>::Byte;
   const int width = loop.w + kKernel - 1;
   for (int c = 0; c < loop.channels; c += kLanes) {
@@ -41,22 +41,11 @@ void forward(const OneChannelLoop& loop, const float* padded, const float* weigh
           }
         }
       }
-      Float best = sum[0][0];
-      Int index{};
-      for (int p = 1; p < kWindow * kWindow; ++p) {
-        const Float& at = sum[p / kWindow][p % kWindow];
-        const auto better = at > best;
-        best = better ? at : best;
-        index = better ? Int{} + p : index;
-      }
-      if (loop.relu) {  // a NaN passes
-        const auto dead = best <= 0;
-        best = dead ? Float{} : best;
-        index = dead ? Int{} + kNoWinner : index;
-      }
+      const auto best = winner_of<kLanes>(kWindow * kWindow, loop.relu,
+                                          [&](int p) { return sum[p / kWindow][p % kWindow]; });
       const int at = window * loop.pooled.c + c;
-      store_some(y + at, best, lanes);
-      if (winner != nullptr) store_some(winner + at, convert<Byte>(index), lanes);
+      store_some(y + at, best.value, lanes);
+      if (winner != nullptr) store_some(winner + at, convert<Byte>(best.index), lanes);
     }
   }
 }
