@@ -10,6 +10,8 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include "kernels/library_calls.hpp"
+
 namespace trainer {
 
 struct DriverCalls {
@@ -29,23 +31,18 @@ namespace {
 constexpr int kNoDriver = 35;         // cudaErrorInsufficientDriver, which the runtime gives for it
 constexpr int kMissingFunction = 36;  // cudaErrorCallRequiresNewerDriver
 
-template <typename Call>
-void find(void* library, const char* name, Call** call) {
-  *call = reinterpret_cast<Call*>(dlsym(library, name));
-}
-
 std::unique_ptr<DriverCalls> load(const std::string& name) {
   auto calls = std::make_unique<DriverCalls>();
   calls->library = dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
   if (calls->library == nullptr) return nullptr;
-  find(calls->library, "cuInit", &calls->start);
-  find(calls->library, "cuDeviceGetCount", &calls->count);
-  find(calls->library, "cuDeviceGetName", &calls->name);
-  find(calls->library, "cuDeviceGetAttribute", &calls->attribute);
-  find(calls->library, "cuDeviceGetPCIBusId", &calls->bus_id);
-  find(calls->library, "cuDevicePrimaryCtxRetain", &calls->retain);
-  find(calls->library, "cuDevicePrimaryCtxRelease_v2", &calls->release);
-  find(calls->library, "cuGetErrorString", &calls->error_text);
+  find_call(calls->library, "cuInit", &calls->start);
+  find_call(calls->library, "cuDeviceGetCount", &calls->count);
+  find_call(calls->library, "cuDeviceGetName", &calls->name);
+  find_call(calls->library, "cuDeviceGetAttribute", &calls->attribute);
+  find_call(calls->library, "cuDeviceGetPCIBusId", &calls->bus_id);
+  find_call(calls->library, "cuDevicePrimaryCtxRetain", &calls->retain);
+  find_call(calls->library, "cuDevicePrimaryCtxRelease_v2", &calls->release);
+  find_call(calls->library, "cuGetErrorString", &calls->error_text);
   return calls;
 }
 

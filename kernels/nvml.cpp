@@ -9,6 +9,7 @@
 #include <array>
 #include <dlfcn.h>
 
+#include "kernels/library_calls.hpp"
 #include "kernels/throttle_reasons.hpp"
 
 namespace trainer {
@@ -54,39 +55,34 @@ struct NvmlCalls {
 
 namespace {
 
-template <typename Call>
-void find(void* library, const char* name, Call** call) {
-  if (*call == nullptr) *call = reinterpret_cast<Call*>(dlsym(library, name));
-}
-
 void find_all(NvmlCalls* calls) {
   void* library = calls->library;
-  find(library, "nvmlInit_v2", &calls->init);
-  find(library, "nvmlShutdown", &calls->shutdown);
-  find(library, "nvmlSystemGetDriverVersion", &calls->driver_version);
-  find(library, "nvmlDeviceGetHandleByPciBusId_v2", &calls->by_pci_bus_id);
-  find(library, "nvmlDeviceGetPowerUsage", &calls->power);
-  find(library, "nvmlDeviceGetEnforcedPowerLimit", &calls->power_limit);
-  find(library, "nvmlDeviceGetTemperature", &calls->temperature);
-  find(library, "nvmlDeviceGetClockInfo", &calls->clock);
-  find(library, "nvmlDeviceGetUtilizationRates", &calls->utilization);
-  find(library, "nvmlDeviceGetCurrentClocksEventReasons", &calls->clock_reasons);
-  find(library, "nvmlDeviceGetCurrentClocksThrottleReasons",
-       &calls->clock_reasons);  // its name before driver 535
-  find(library, "nvmlDeviceGetTotalEnergyConsumption", &calls->energy);
-  find(library, "nvmlDeviceGetMemoryInfo", &calls->memory);
-  find(library, "nvmlDeviceGetMigMode", &calls->mig_mode);
-  find(library, "nvmlDeviceGetPowerManagementDefaultLimit", &calls->power_default);
-  find(library, "nvmlDeviceGetMaxClockInfo", &calls->clock_peak);
-  find(library, "nvmlDeviceGetCurrPcieLinkGeneration", &calls->pcie_generation);
-  find(library, "nvmlDeviceGetMaxPcieLinkGeneration", &calls->pcie_generation_peak);
-  find(library, "nvmlDeviceGetCurrPcieLinkWidth", &calls->pcie_lanes);
-  find(library, "nvmlDeviceGetMaxPcieLinkWidth", &calls->pcie_lanes_peak);
-  find(library, "nvmlDeviceGetNvLinkState", &calls->nvlink_state);
-  find(library, "nvmlDeviceGetComputeRunningProcesses_v3", &calls->processes);
-  find(library, "nvmlDeviceGetComputeRunningProcesses_v2", &calls->processes);
-  find(library, "nvmlDeviceGetComputeRunningProcesses", &calls->processes);
-  find(library, "nvmlDeviceGetTotalEccErrors", &calls->ecc_errors);
+  find_call(library, "nvmlInit_v2", &calls->init);
+  find_call(library, "nvmlShutdown", &calls->shutdown);
+  find_call(library, "nvmlSystemGetDriverVersion", &calls->driver_version);
+  find_call(library, "nvmlDeviceGetHandleByPciBusId_v2", &calls->by_pci_bus_id);
+  find_call(library, "nvmlDeviceGetPowerUsage", &calls->power);
+  find_call(library, "nvmlDeviceGetEnforcedPowerLimit", &calls->power_limit);
+  find_call(library, "nvmlDeviceGetTemperature", &calls->temperature);
+  find_call(library, "nvmlDeviceGetClockInfo", &calls->clock);
+  find_call(library, "nvmlDeviceGetUtilizationRates", &calls->utilization);
+  find_call(library, "nvmlDeviceGetCurrentClocksEventReasons", &calls->clock_reasons);
+  find_call(library, "nvmlDeviceGetCurrentClocksThrottleReasons",
+            &calls->clock_reasons);  // its name before driver 535
+  find_call(library, "nvmlDeviceGetTotalEnergyConsumption", &calls->energy);
+  find_call(library, "nvmlDeviceGetMemoryInfo", &calls->memory);
+  find_call(library, "nvmlDeviceGetMigMode", &calls->mig_mode);
+  find_call(library, "nvmlDeviceGetPowerManagementDefaultLimit", &calls->power_default);
+  find_call(library, "nvmlDeviceGetMaxClockInfo", &calls->clock_peak);
+  find_call(library, "nvmlDeviceGetCurrPcieLinkGeneration", &calls->pcie_generation);
+  find_call(library, "nvmlDeviceGetMaxPcieLinkGeneration", &calls->pcie_generation_peak);
+  find_call(library, "nvmlDeviceGetCurrPcieLinkWidth", &calls->pcie_lanes);
+  find_call(library, "nvmlDeviceGetMaxPcieLinkWidth", &calls->pcie_lanes_peak);
+  find_call(library, "nvmlDeviceGetNvLinkState", &calls->nvlink_state);
+  find_call(library, "nvmlDeviceGetComputeRunningProcesses_v3", &calls->processes);
+  find_call(library, "nvmlDeviceGetComputeRunningProcesses_v2", &calls->processes);
+  find_call(library, "nvmlDeviceGetComputeRunningProcesses", &calls->processes);
+  find_call(library, "nvmlDeviceGetTotalEccErrors", &calls->ecc_errors);
 }
 
 // What `call` answers for the arguments; nothing where it is missing or fails.

@@ -15,8 +15,6 @@ namespace trainer {
 
 namespace {
 
-constexpr std::uint64_t kMostElements = std::numeric_limits<std::int32_t>::max();
-
 // Takes `next` into `op` where one kernel does both. A second ReLU changes nothing and goes along.
 bool fuse(OpDesc& op, const OpDesc& next) {
   const bool relu = std::holds_alternative<ReluDesc>(next);

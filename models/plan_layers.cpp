@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <limits>
 
 #include "models/yaml_reader.hpp"
 
@@ -12,7 +11,6 @@ namespace trainer {
 
 namespace {
 
-constexpr std::uint64_t kMostElements = std::numeric_limits<std::int32_t>::max();
 constexpr std::uint64_t kMostFlops = 1'000'000'000'000'000;  // one image, one layer
 
 struct Sides {

@@ -1,11 +1,16 @@
 // One layer of a spec as an op of its own, before fusing: its shapes worked out and checked.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <string>
 
 #include "models/plan.hpp"
 
 namespace trainer {
+
+// Of any one array, so that an index fits a kernel's int.
+inline constexpr std::uint64_t kMostElements = std::numeric_limits<std::int32_t>::max();
 
 // Where a layer stands in its network.
 struct LayerPosition {

@@ -16,6 +16,8 @@ namespace trainer {
 
 enum class BackendKind { cpu, cpu_bf16, cuda, cuda_tf32, cuda_fp16, cuda_bf16 };
 
+inline constexpr BackendKind kGpu = BackendKind::cuda;
+
 // In the names of tests, and in their messages.
 inline std::string backend_name(BackendKind kind) {
   switch (kind) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/played_gpus.hpp"
+#include "tests/words.hpp"
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/report.hpp"
 
@@ -34,11 +35,6 @@ Facts facts_of(const PlayedGpus& gpus) {
 const Check* find(const std::vector<Check>& checks, const std::string& name) {
   const auto found = std::ranges::find(checks, name, &Check::name);
   return found == checks.end() ? nullptr : &*found;
-}
-
-void expect_words(const std::string& text, const std::vector<std::string>& words) {
-  for (const std::string& word : words)
-    EXPECT_NE(text.find(word), std::string::npos) << "'" << word << "' is not in: " << text;
 }
 
 // The report's text and exit status, and that every problem has a cause and a fix, in one line each.

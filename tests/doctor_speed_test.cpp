@@ -1,17 +1,13 @@
 // How the speeds that trainer doctor measures are judged.
 #include <gtest/gtest.h>
 
+#include "tests/words.hpp"
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/report.hpp"
 #include "trainer/doctor/speed.hpp"
 
 namespace trainer::doctor {
 namespace {
-
-void expect_words(const std::string& text, const std::vector<std::string>& words) {
-  for (const std::string& word : words)
-    EXPECT_NE(text.find(word), std::string::npos) << "'" << word << "' is not in: " << text;
-}
 
 SpeedFacts h200_speed() {
   SpeedFacts speed;

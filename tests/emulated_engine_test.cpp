@@ -12,7 +12,6 @@
 namespace trainer::test {
 namespace {
 
-constexpr BackendKind kGpu = BackendKind::cuda;
 constexpr std::uint64_t kSteps = 16;  // of a launch
 
 using EmulatedEngine = emulator::EmulatorTest;

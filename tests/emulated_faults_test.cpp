@@ -14,8 +14,6 @@
 namespace trainer::test {
 namespace {
 
-constexpr BackendKind kGpu = BackendKind::cuda;
-
 // A convolution of our own and one of the library's, dense layers, dropout and a norm; launches of 16 steps
 // and of one.
 const SmallTraining kTraining{

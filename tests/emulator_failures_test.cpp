@@ -11,10 +11,6 @@
 namespace emulator {
 namespace {
 
-__global__ void add(float* values, float amount) {
-  values[blockIdx.x * blockDim.x + threadIdx.x] += amount;
-}
-
 __global__ void first_in_line(int* out) {
   if (out[0] == 0) out[0] = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x) + 1;
 }
@@ -31,12 +27,6 @@ TEST_F(EmulatorTest, ADependenceOnTheOrderGivesOtherResultsFromLaunchToLaunch) {
   auto* out = zeros<int>(1);
   ASSERT_EQ(launch(nullptr, 16, 64, first_in_line, out), cudaSuccess);
   EXPECT_EQ(read(out, 1)[0], 1) << "the natural order";
-}
-
-__global__ void leave_early(int* out) {
-  if (threadIdx.x == 7) return;
-  __syncthreads();
-  out[threadIdx.x] = 1;
 }
 
 __global__ void part_at_barriers(int* out) {

@@ -12,10 +12,6 @@
 namespace emulator {
 namespace {
 
-__global__ void add(float* values, float amount) {
-  values[blockIdx.x * blockDim.x + threadIdx.x] += amount;
-}
-
 TEST_F(EmulatorTest, TheNthCallFailsOnce) {
   fail_call("cudaMalloc", 2, cudaErrorMemoryAllocation);
   float* pointer = nullptr;

@@ -6,16 +6,6 @@
 namespace emulator {
 namespace {
 
-__global__ void add(float* values, float amount) {
-  values[blockIdx.x * blockDim.x + threadIdx.x] += amount;
-}
-
-__global__ void leave_early(int* out) {
-  if (threadIdx.x == 7) return;
-  __syncthreads();
-  out[threadIdx.x] = 1;
-}
-
 TEST_F(EmulatorTest, AReplayedGraphDoesWhatItsStepDid) {
   cudaStream_t stream = make_stream();
   auto* values = zeros<float>(64);

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "tests/file_errors.hpp"
 #include "tests/temporary_folder.hpp"
 
 namespace trainer {
@@ -19,19 +20,6 @@ namespace {
 using test::read_text;
 using test::TemporaryFolder;
 namespace fs = std::filesystem;
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const FileError& error) {
-    return error.what();
-  }
-  return "no FileError was thrown";
-}
-
-void expect_contains(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << "'" << part << "' is not in: " << text;
-}
 
 std::size_t entries(const TemporaryFolder& folder) {
   return static_cast<std::size_t>(

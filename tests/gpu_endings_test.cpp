@@ -9,8 +9,6 @@
 namespace trainer::test {
 namespace {
 
-constexpr BackendKind kGpu = BackendKind::cuda;
-
 class GpuEndings : public OnGpu {};
 
 TEST_F(GpuEndings, EvaluationMovesNothingAndRepeats) {

@@ -8,8 +8,6 @@
 namespace trainer::test {
 namespace {
 
-constexpr BackendKind kGpu = BackendKind::cuda;
-
 class GpuTraining : public OnGpu {};
 
 // A launch a step, so that every loss can be read. The first of them agree to what single precision leaves;

@@ -8,7 +8,7 @@
 namespace trainer::test {
 namespace {
 
-Plan plan_of(const std::string& model) {
+Plan plan_of_shipped(const std::string& model) {
   return make_plan(shipped(model), {{28, 28, 1}, 10, 64});
 }
 
@@ -26,13 +26,13 @@ std::vector<std::string> texts(const Plan& plan) {
 
 TEST(Padding, ChangesNothingWhereEveryWidthIsAMultiple) {
   for (const char* model : {"quick", "tf-sample", "pytorch-example", "cntk-convnet"}) {
-    EXPECT_EQ(texts(pad_channels(plan_of(model), 8).ops), texts(plan_of(model))) << model;
-    EXPECT_EQ(texts(pad_channels(plan_of(model), 1).ops), texts(plan_of(model))) << model;
+    EXPECT_EQ(texts(pad_channels(plan_of_shipped(model), 8).ops), texts(plan_of_shipped(model))) << model;
+    EXPECT_EQ(texts(pad_channels(plan_of_shipped(model), 1).ops), texts(plan_of_shipped(model))) << model;
   }
 }
 
 TEST(Padding, WidensLenetButNotItsInputAndItsClasses) {
-  const Plan plan = plan_of("lenet");
+  const Plan plan = plan_of_shipped("lenet");
   const PaddedPlan padded = pad_channels(plan, 8);
   EXPECT_EQ(texts(padded.ops), (std::vector<std::string>{"conv 5x5x24 on 28x28x1, maxpool 2",
                                                          "conv 5x5x56 on 12x12x24, maxpool 2",

@@ -16,8 +16,6 @@ namespace trainer::test {
 
 namespace {
 
-const PlanInput kMnist{{28, 28, 1}, 10, 64};
-
 // To three decimals, as published.
 double rounded(double value) {
   return std::round(value * 1000) / 1000;

@@ -10,8 +10,6 @@ namespace trainer::test {
 
 namespace {
 
-const PlanInput kMnist{{28, 28, 1}, 10, 64};
-
 Plan plan_of(const std::string& layers, const PlanInput& input = kMnist) {
   return make_plan(spec_with_layers(layers), input);
 }

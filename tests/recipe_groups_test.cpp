@@ -7,16 +7,6 @@
 
 namespace trainer::test {
 
-namespace {
-
-// The error of the recipe with this line, which stands in line 8 of the file.
-std::string recipe_error(const std::string& line) {
-  return error_of(
-      spec_text(kPlainLayers, "  optimizer: sgd\n  rate: 0.1\n  batch: 8\n  " + line + "\n  epochs: 1\n"));
-}
-
-}  // namespace
-
 TEST(RecipeGroups, SprintsGroupsLearnByAnOptimiserOfTheirOwn) {
   const Recipe r = shipped("sprint").recipe;
   EXPECT_EQ(r.optimizer.kind, OptimizerKind::adam);

@@ -7,14 +7,6 @@ namespace trainer::test {
 
 namespace {
 
-const std::string kLength = "  epochs: 1\n";
-
-// The error of the recipe with this line instead of a plain one; the line stands in line 8 of the file.
-std::string recipe_error(const std::string& line) {
-  return error_of(
-      spec_text(kPlainLayers, "  optimizer: sgd\n  rate: 0.1\n  batch: 8\n  " + line + "\n" + kLength));
-}
-
 std::string optimizer_error(const std::string& optimizer) {
   return error_of(
       spec_text(kPlainLayers, "  optimizer: " + optimizer + "\n  rate: 0.1\n  batch: 8\n  epochs: 1\n"));

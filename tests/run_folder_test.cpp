@@ -6,6 +6,7 @@
 #include <functional>
 #include <gtest/gtest.h>
 
+#include "tests/file_errors.hpp"
 #include "tests/temporary_folder.hpp"
 #include "trainer/files.hpp"
 
@@ -14,19 +15,6 @@ namespace {
 
 using test::TemporaryFolder;
 namespace fs = std::filesystem;
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const FileError& error) {
-    return error.what();
-  }
-  return "no FileError was thrown";
-}
-
-void expect_contains(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << "'" << part << "' is not in: " << text;
-}
 
 struct RunFolderTest : testing::Test {
   TemporaryFolder folder;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <gtest/gtest.h>
 
+#include "tests/file_errors.hpp"
 #include "tests/temporary_folder.hpp"
 #include "trainer/files.hpp"
 
@@ -36,13 +37,8 @@ RunRecord sample() {
   return record;
 }
 
-std::string refusal(const fs::path& path) {
-  try {
-    (void)read_run_record(path);
-  } catch (const FileError& error) {
-    return error.what();
-  }
-  return "accepted";
+std::string refused_record(const fs::path& path) {
+  return message_of([&] { (void)read_run_record(path); });
 }
 
 TEST(RunRecord, ComesBackAsItWasWritten) {
@@ -85,20 +81,21 @@ TEST(RunRecord, RefusesWhatIsNotARecordAndNamesTheField) {
   const auto with = [&](const char* key, const Json& value) {
     Json changed = whole;
     changed[key] = value;
-    return refusal(folder.write("changed.json", changed.dump()));
+    return refused_record(folder.write("changed.json", changed.dump()));
   };
   for (const auto& [key, value] : whole.items()) {
     Json changed = whole;
     changed.erase(key);
-    EXPECT_NE(refusal(folder.write("changed.json", changed.dump())).find("no field '" + key + "'"),
+    EXPECT_NE(refused_record(folder.write("changed.json", changed.dump())).find("no field '" + key + "'"),
               std::string::npos);
   }
   EXPECT_NE(with("format_version", 2).find("its format is 2, this program knows up to 1"), std::string::npos);
   EXPECT_NE(with("status", "done").find("unknown status 'done'; one of running"), std::string::npos);
   EXPECT_NE(with("command", 7).find("field 'command'"), std::string::npos);
   EXPECT_NE(with("data", 7).find("not an object with a field 'path'"), std::string::npos);
-  EXPECT_NE(refusal(folder.write("changed.json", "{\"a\"")).find("not a JSON object"), std::string::npos);
-  EXPECT_NE(refusal(folder / "none").find("No such file"), std::string::npos);
+  EXPECT_NE(refused_record(folder.write("changed.json", "{\"a\"")).find("not a JSON object"),
+            std::string::npos);
+  EXPECT_NE(refused_record(folder / "none").find("No such file"), std::string::npos);
 }
 
 }  // namespace

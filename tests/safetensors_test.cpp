@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <string>
 
+#include "tests/file_errors.hpp"
 #include "tests/temporary_folder.hpp"
 #include "trainer/files.hpp"
 #include "trainer/sha256.hpp"
@@ -39,13 +40,8 @@ struct Sample {
   }
 };
 
-std::string refusal(const fs::path& path) {
-  try {
-    (void)SafetensorsFile::read(path);
-  } catch (const FileError& error) {
-    return error.what();
-  }
-  return "accepted";
+std::string refused_file(const fs::path& path) {
+  return message_of([&] { (void)SafetensorsFile::read(path); });
 }
 
 // A file with this header, this payload and, where the header has 64 zeros for it, the right hash.
@@ -65,7 +61,7 @@ std::string with_metadata(const std::string& tensors) {
 void expect_refused(const std::string& contents, const std::string& reason) {
   const TemporaryFolder folder;
   const fs::path path = folder.write("made_up.safetensors", contents);
-  const std::string message = refusal(path);
+  const std::string message = refused_file(path);
   EXPECT_NE(message.find(reason), std::string::npos) << "'" << reason << "' is not in: " << message;
   EXPECT_NE(message.find(path.string()), std::string::npos) << message;
 }
@@ -146,7 +142,7 @@ TEST(Safetensors, FindsEveryChangedByte) {
     for (const int change : {1 << (place % 8), 0xff}) {
       std::string damaged = whole;
       damaged[place] = static_cast<char>(damaged[place] ^ change);
-      ASSERT_NE(refusal(folder.write("damaged", damaged)), "accepted")
+      ASSERT_NE(refused_file(folder.write("damaged", damaged)), "no FileError was thrown")
           << "byte " << place << ", flips " << change;
     }
   }
@@ -156,9 +152,10 @@ TEST(Safetensors, FindsEveryTruncationAndAnAddedByte) {
   const TemporaryFolder folder;
   const std::string whole = read_text(Sample().write(folder / "model.safetensors"));
   for (std::size_t length = 0; length < whole.size(); ++length)
-    ASSERT_NE(refusal(folder.write("short", whole.substr(0, length))), "accepted") << length << " bytes";
-  EXPECT_NE(refusal(folder.write("long", whole + '\0')), "accepted");
-  EXPECT_EQ(refusal(folder.write("whole", whole)), "accepted");
+    ASSERT_NE(refused_file(folder.write("short", whole.substr(0, length))), "no FileError was thrown")
+        << length << " bytes";
+  EXPECT_NE(refused_file(folder.write("long", whole + '\0')), "no FileError was thrown");
+  EXPECT_EQ(refused_file(folder.write("whole", whole)), "no FileError was thrown");
 }
 
 TEST(Safetensors, NamesWhatIsWrongWithTheHeader) {
@@ -213,8 +210,8 @@ TEST(Safetensors, NamesWhatIsWrongWithATensor) {
 TEST(Safetensors, AcceptsAHandWrittenFileWithTheRightHash) {
   const TemporaryFolder folder;
   const std::string header = with_metadata(R"(,"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]})");
-  EXPECT_EQ(refusal(folder.write("x", file_of(header, "12345678"))), "accepted");
-  EXPECT_NE(refusal(folder.write("x", file_of(header, "12345678").replace(header.size() + 8, 1, "2")))
+  EXPECT_EQ(refused_file(folder.write("x", file_of(header, "12345678"))), "no FileError was thrown");
+  EXPECT_NE(refused_file(folder.write("x", file_of(header, "12345678").replace(header.size() + 8, 1, "2")))
                 .find("damaged"),
             std::string::npos);
 }

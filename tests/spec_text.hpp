@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <string>
 
+#include "models/plan.hpp"
 #include "models/spec.hpp"
 
 namespace trainer::test {
@@ -33,6 +34,14 @@ inline std::string error_of(const std::string& text) {
   }
   return "";
 }
+
+// The error of a recipe whose line 8 is this.
+inline std::string recipe_error(const std::string& line) {
+  return error_of(
+      spec_text(kPlainLayers, "  optimizer: sgd\n  rate: 0.1\n  batch: 8\n  " + line + "\n  epochs: 1\n"));
+}
+
+inline const PlanInput kMnist{{28, 28, 1}, 10, 64};
 
 inline Spec shipped(const std::string& name) {
   return find_spec(name, TRAINER_SOURCE_DIR "/models");

@@ -2,25 +2,16 @@
 #include "trainer/bench.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <fmt/format.h>
 #include <stdexcept>
-#include <thread>
 
 #include "kernels/gpu_architectures.hpp"
+#include "trainer/clock.hpp"
 #include "trainer/loop.hpp"
 
 namespace trainer {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-constexpr std::chrono::microseconds kGlance{50};  // between looks at a device that is busy
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // The training of one subject, started again and again.
 class TimedTraining {
@@ -40,7 +31,7 @@ class TimedTraining {
     BenchRepeat repeat;
     const Clock::time_point start = Clock::now();
     do {
-      launch(steps);
+      launch_steps(*step_, backend_, steps);
       repeat.steps += steps;
     } while (seconds_since(start) < least_seconds);
     backend_.wait();
@@ -61,15 +52,6 @@ class TimedTraining {
     StepState state;
     state.seed = settings_.seed;
     network_.write_training_state(state);
-  }
-
-  void launch(std::uint64_t steps) {
-    for (std::uint64_t done = 0; done < steps;) {
-      while (backend_.busy()) std::this_thread::sleep_for(kGlance);
-      const std::uint64_t some = std::min(steps - done, backend_.steps_per_launch());
-      step_->launch(some);
-      done += some;
-    }
   }
 
   void require_finite() const {

@@ -12,7 +12,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 22;
+constexpr std::uint64_t kMostBenchBytes = std::uint64_t{1} << 22;
 
 Json settings_json(const BenchSettings& settings) {
   Json json{{"quick", settings.quick},
@@ -59,9 +59,9 @@ class Damage : public std::runtime_error {
 };
 
 // One level of a record; an error names the field.
-class Fields {
+class BenchFields {
  public:
-  explicit Fields(const Json& json) : json_(json) {
+  explicit BenchFields(const Json& json) : json_(json) {
     if (!json.is_object()) throw Damage("it has something else where an object should be");
   }
 
@@ -110,11 +110,11 @@ class Fields {
   const Json& json_;
 };
 
-BenchSubject read_subject(const Fields& fields) {
+BenchSubject read_subject(const BenchFields& fields) {
   return {fields.text("model"), fields.small_count("batch"), fields.count("steps")};
 }
 
-BenchSettings read_settings(const Fields& fields, int version) {
+BenchSettings read_settings(const BenchFields& fields, int version) {
   BenchSettings settings;
   settings.version = version;
   settings.quick = fields.flag("quick");
@@ -127,11 +127,11 @@ BenchSettings read_settings(const Fields& fields, int version) {
   settings.seed = fields.count("seed");
   settings.data = fields.text("data");
   for (const Json& subject : fields.list("subjects"))
-    settings.subjects.push_back(read_subject(Fields(subject)));
+    settings.subjects.push_back(read_subject(BenchFields(subject)));
   return settings;
 }
 
-BenchResult read_result(const Fields& fields) {
+BenchResult read_result(const BenchFields& fields) {
   BenchResult result;
   result.subject = read_subject(fields);
   result.precision = fields.text("precision");
@@ -140,22 +140,23 @@ BenchResult read_result(const Fields& fields) {
   result.memory_bytes = fields.count("memory_bytes");
   result.peak = {fields.number("peak_flops_per_second"), fields.text("peak_source")};
   for (const Json& json : fields.list("repeats")) {
-    const Fields repeat(json);
+    const BenchFields repeat(json);
     repeat.positive("images");
     result.repeats.push_back({repeat.count("steps"), repeat.count("images"), repeat.positive("seconds")});
   }
   return result;
 }
 
-BenchRecord read_record(const Fields& fields) {
+BenchRecord read_record(const BenchFields& fields) {
   BenchRecord record;
   if (fields.text("kind") != "bench") throw Damage("its kind is not 'bench'");
   record.settings.version = fields.small_count("bench_version");
   record.date = fields.text("date");
   record.device_name = fields.text("device_name");
   if (record.settings.version != kBenchVersion) return record;
-  record.settings = read_settings(Fields(fields.at("settings")), record.settings.version);
-  for (const Json& result : fields.list("results")) record.results.push_back(read_result(Fields(result)));
+  record.settings = read_settings(BenchFields(fields.at("settings")), record.settings.version);
+  for (const Json& result : fields.list("results"))
+    record.results.push_back(read_result(BenchFields(result)));
   record.was_busy = fields.flag("was_busy");
   record.peak_process_bytes = fields.count("peak_process_bytes");
   record.commit = fields.text("commit");
@@ -198,12 +199,12 @@ void write_bench_record(const std::filesystem::path& path, const BenchRecord& re
 }
 
 BenchRecord read_bench_record(const std::filesystem::path& path) {
-  const std::vector<std::byte> bytes = read_file(path, kMostBytes);
+  const std::vector<std::byte> bytes = read_file(path, kMostBenchBytes);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   try {
     const Json json = Json::parse(text, nullptr, false);
     if (!json.is_object()) throw Damage("it is not a JSON object");
-    return read_record(Fields(json));
+    return read_record(BenchFields(json));
   } catch (const Damage& damage) {
     throw FileError(
         fmt::format("cannot read the bench record {}: {}; write it again with trainer bench --out",

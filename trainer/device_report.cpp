@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 
 #include "trainer/gpu_report.hpp"
+#include "trainer/readings.hpp"
 #include "trainer/version.hpp"
 
 namespace trainer {
@@ -15,10 +16,6 @@ namespace trainer {
 using nlohmann::ordered_json;
 
 namespace {
-
-double gib(std::uint64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 30);
-}
 
 // PRETTY_NAME of /etc/os-release.
 std::string distribution() {

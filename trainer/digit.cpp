@@ -157,7 +157,7 @@ bool is_centred(const Extent& extent, int size, double step) {
 }
 
 struct Framing {
-  Window window;
+  PictureWindow window;
   bool is_whole = false;  // the window is the picture
 };
 
@@ -219,7 +219,7 @@ std::vector<std::uint8_t> fit_digit(const data::Image& picture, int height, int 
 
 std::vector<std::uint8_t> fit_picture(const data::Image& picture, const data::ImageShape& shape) {
   check_pixels(picture);
-  const Window whole{0, 0, static_cast<double>(picture.height), static_cast<double>(picture.width)};
+  const PictureWindow whole{0, 0, static_cast<double>(picture.height), static_cast<double>(picture.width)};
   std::vector<std::uint8_t> bytes(shape.bytes());
   for (int channel = 0; channel < shape.channels; ++channel) {
     const Plane plane = resample(channel_of(picture, channel, shape.channels == 1), whole, shape.height,

@@ -4,18 +4,13 @@
 #include <optional>
 
 #include "kernels/gpu_architectures.hpp"
+#include "trainer/readings.hpp"
 
 namespace trainer {
 
 using nlohmann::ordered_json;
 
 namespace {
-
-const char* const kUnknown = "n/a";
-
-double gib(std::uint64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 30);
-}
 
 std::string size_text(const std::optional<std::uint64_t>& bytes) {
   return bytes ? fmt::format("{:.2f}GiB", gib(*bytes)) : kUnknown;
@@ -31,16 +26,6 @@ std::string ghz(int khz) {
 std::optional<double> bandwidth(const GpuInfo& gpu) {
   if (gpu.memory_clock_khz <= 0 || gpu.bus_width_bits <= 0) return std::nullopt;
   return 2.0 * gpu.bus_width_bits / 8 * gpu.memory_clock_khz * 1e3;
-}
-
-template <typename Value>
-std::string text_of(const std::optional<Value>& value, const char* format) {
-  return value ? fmt::format(fmt::runtime(format), *value) : kUnknown;
-}
-
-template <typename Value>
-ordered_json json_of(const std::optional<Value>& value) {
-  return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
 ordered_json json_or_null(const std::string& value) {

@@ -1,20 +1,15 @@
 #include "trainer/lone_op.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <random>
+
+#include "trainer/clock.hpp"
 
 namespace trainer {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int kFewestRounds = 3;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 }  // namespace
 

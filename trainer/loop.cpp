@@ -8,17 +8,13 @@
 #include <thread>
 #include <utility>
 
+#include "trainer/clock.hpp"
+
 namespace trainer {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr std::chrono::microseconds kGlance{50};  // between looks at a device that is busy
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+constexpr std::chrono::microseconds kGlance{20};  // between looks at a device that is busy
 
 Buffer hold(Backend& backend, const auto& values, const char* what) {
   return backend.hold(values.data(), values.size(), what);
@@ -211,6 +207,18 @@ double Score::standard_error() const {
   return images > 0 ? std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(images)) : 0;
 }
 
+bool launch_steps(Recording& recording, Backend& backend, std::uint64_t steps,
+                  const std::function<bool()>& stop_asked) {
+  for (std::uint64_t done = 0; done < steps;) {
+    while (backend.busy() && !stop_asked()) std::this_thread::sleep_for(kGlance);
+    if (stop_asked()) return false;
+    const std::uint64_t some = std::min(steps - done, backend.steps_per_launch());
+    recording.launch(some);
+    done += some;
+  }
+  return true;
+}
+
 Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& input)
     : network_(network),
       backend_(backend),
@@ -219,15 +227,9 @@ Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& inpu
 
 std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& stop_asked) {
   network_.write_evaluation_state(StepState{});
-  for (std::uint64_t done = 0; done < steps_;) {
-    while (backend_.busy() && !stop_asked()) std::this_thread::sleep_for(kGlance);
-    if (stop_asked()) {
-      backend_.wait();
-      return std::nullopt;
-    }
-    const std::uint64_t steps = std::min(steps_ - done, backend_.steps_per_launch());
-    step_->launch(steps);
-    done += steps;
+  if (!launch_steps(*step_, backend_, steps_, stop_asked)) {
+    backend_.wait();
+    return std::nullopt;
   }
   const Network::States states = network_.read_states();
   const StepState& sums = states.evaluation;

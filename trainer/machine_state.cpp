@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "trainer/readings.hpp"
+
 namespace trainer {
 
 using nlohmann::ordered_json;
@@ -41,18 +43,8 @@ std::optional<double> mean_of_cpuinfo() {
   return count > 0 && sum > 0 ? std::optional(sum / count) : std::nullopt;
 }
 
-template <typename Value>
-std::string text_of(const std::optional<Value>& value, const char* format) {
-  return value ? fmt::format(fmt::runtime(format), *value) : "n/a";
-}
-
-template <typename Value>
-ordered_json json_of(const std::optional<Value>& value) {
-  return value ? ordered_json(*value) : ordered_json(nullptr);
-}
-
 std::string gpu_text(const GpuSensors& gpu) {
-  std::string held = "n/a";
+  std::string held = kUnknown;
   if (gpu.throttle_reasons) held = fmt::format("{}", fmt::join(*gpu.throttle_reasons, ", "));
   return fmt::format("GPU: SM {}, memory {}, {} of {}, {}, held back by: {}",
                      text_of(gpu.sm_clock_mhz, "{} MHz"), text_of(gpu.memory_clock_mhz, "{} MHz"),

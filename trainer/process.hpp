@@ -77,6 +77,8 @@ class Process {
 // An exception of a callback ends the program with SIGTERM and goes on its way. Throws ProcessError.
 ProcessEnd run_process(const ProcessCall& call);
 
+inline constexpr int kProgramNotFound = 127;  // what a shell says of a program that is not there
+
 struct ProcessOutput {
   int code = -1;
   std::string out;

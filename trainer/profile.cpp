@@ -2,26 +2,20 @@
 #include "trainer/profile.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 
 #include "trainer/bench.hpp"
+#include "trainer/clock.hpp"
 #include "trainer/nvtx_ranges.hpp"
 
 namespace trainer {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::uint64_t kWarmupLaunches = 5;
 constexpr std::uint64_t kPlainLaunches = 10;  // as in training
 constexpr std::uint64_t kTimedSteps = 20;
 constexpr double kMostSeconds = 3;  // of each of the three
-
-double seconds_between(Clock::time_point start, Clock::time_point end) {
-  return std::chrono::duration<double>(end - start).count();
-}
 
 std::uint64_t parameter_count(const PlannedOp& op) {
   std::uint64_t count = 0;

@@ -47,7 +47,7 @@ bool is_utf8(std::string locale) {
   return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
 }
 
-std::string variable(const char* name) {
+std::string terminal_variable(const char* name) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : "";
 }
@@ -69,9 +69,9 @@ int terminal_columns(int descriptor) {
 }  // namespace
 
 TerminalVariables read_terminal_variables() {
-  TerminalVariables variables{variable("TERM"), {}};
+  TerminalVariables variables{terminal_variable("TERM"), {}};
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"})
-    if (variables.locale.empty()) variables.locale = variable(name);
+    if (variables.locale.empty()) variables.locale = terminal_variable(name);
   return variables;
 }
 

@@ -45,7 +45,7 @@ Taps taps_of(const Line& line, int index) {
   return taps;
 }
 
-Plane resample_rows(const Plane& plane, const Window& window, int height, Outside outside) {
+Plane resample_rows(const Plane& plane, const PictureWindow& window, int height, Outside outside) {
   Plane result{height, plane.width, std::vector<float>(static_cast<std::size_t>(height) * plane.width)};
   const Line line{plane.height, window.top, window.height / height, outside};
   for (int y = 0; y < height; ++y) {
@@ -58,7 +58,7 @@ Plane resample_rows(const Plane& plane, const Window& window, int height, Outsid
   return result;
 }
 
-Plane resample_columns(const Plane& plane, const Window& window, int width, Outside outside) {
+Plane resample_columns(const Plane& plane, const PictureWindow& window, int width, Outside outside) {
   Plane result{plane.height, width, std::vector<float>(static_cast<std::size_t>(plane.height) * width)};
   const Line line{plane.width, window.left, window.width / width, outside};
   for (int x = 0; x < width; ++x) {
@@ -75,7 +75,7 @@ Plane resample_columns(const Plane& plane, const Window& window, int width, Outs
 
 }  // namespace
 
-Plane resample(const Plane& plane, const Window& window, int height, int width, Outside outside) {
+Plane resample(const Plane& plane, const PictureWindow& window, int height, int width, Outside outside) {
   return resample_columns(resample_rows(plane, window, height, outside), window, width, outside);
 }
 

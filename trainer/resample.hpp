@@ -14,7 +14,7 @@ struct Plane {
 };
 
 // A rectangle in a plane, in pixels; pixel (y, x) covers [y, y + 1) x [x, x + 1). It may reach outside.
-struct Window {
+struct PictureWindow {
   double top = 0;
   double left = 0;
   double height = 0;
@@ -24,7 +24,7 @@ struct Window {
 enum class Outside { kZero, kNearestEdge };
 
 // What is seen through `window`, as height x width new pixels. `outside` says what lies around the plane.
-[[nodiscard]] Plane resample(const Plane& plane, const Window& window, int height, int width,
+[[nodiscard]] Plane resample(const Plane& plane, const PictureWindow& window, int height, int width,
                              Outside outside);
 
 }  // namespace trainer

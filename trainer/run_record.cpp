@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 24;
+constexpr std::uint64_t kMostRecordBytes = std::uint64_t{1} << 24;
 
 constexpr std::array<std::pair<RunStatus, std::string_view>, 4> kStatusNames{
     {{RunStatus::kRunning, "running"},
@@ -54,9 +54,9 @@ Json json_of(const RunRecord& record) {
 }
 
 // Reads fields of an object; an error names the field.
-class Fields {
+class RecordFields {
  public:
-  Fields(const std::filesystem::path& path, const Json& json) : path_(path), json_(json) {}
+  RecordFields(const std::filesystem::path& path, const Json& json) : path_(path), json_(json) {}
 
   [[noreturn]] void refuse(const std::string& reason) const {
     throw FileError(fmt::format("cannot read the run record {}: {}", path_.string(), reason));
@@ -83,7 +83,7 @@ class Fields {
   const Json& json_;
 };
 
-RunStatus status_of(const Fields& fields) {
+RunStatus status_of(const RecordFields& fields) {
   std::string text;
   fields.get("status", text);
   for (const auto& [status, name] : kStatusNames)
@@ -92,7 +92,7 @@ RunStatus status_of(const Fields& fields) {
 }
 
 // Copying and writing JSON descends into it, so that a hostile depth would end the program.
-void check_depth(std::string_view text, const Fields& fields) {
+void check_depth(std::string_view text, const RecordFields& fields) {
   constexpr int kDeepest = 64;
   int depth = 0;
   bool quoted = false;
@@ -107,7 +107,7 @@ void check_depth(std::string_view text, const Fields& fields) {
   }
 }
 
-void check_format(const Fields& fields) {
+void check_format(const RecordFields& fields) {
   int format = 0;
   fields.get("format_version", format);
   if (format < 1 || format > kRunRecordFormat)
@@ -155,10 +155,10 @@ void write_run_record(const std::filesystem::path& path, const RunRecord& record
 }
 
 nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path) {
-  const std::vector<std::byte> bytes = read_file(path, kMostBytes);
+  const std::vector<std::byte> bytes = read_file(path, kMostRecordBytes);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   Json json = Json::parse(text, nullptr, false);
-  const Fields fields(path, json);
+  const RecordFields fields(path, json);
   if (!json.is_object()) fields.refuse("it is not a JSON object");
   check_depth(text, fields);
   check_format(fields);
@@ -167,13 +167,13 @@ nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path) {
 
 RunRecord read_run_record(const std::filesystem::path& path) {
   const Json json = read_run_record_json(path);
-  const Fields fields(path, json);
+  const RecordFields fields(path, json);
   RunRecord record;
   record.status = status_of(fields);
   fields.get("reason", record.reason);
   fields.get("command", record.command);
   for (const Json& part : fields.at("resumed")) {
-    const Fields resumption(path, part);
+    const RecordFields resumption(path, part);
     RunRecord::Resumption& added = record.resumed.emplace_back();
     resumption.get("command", added.command);
     resumption.get("started", added.started);
@@ -191,13 +191,13 @@ RunRecord read_run_record(const std::filesystem::path& path) {
   record.recipe = fields.at("recipe");
   record.results = fields.at("results");
   record.target = json.value("target", Json());
-  const Fields data(path, fields.at("data"));
+  const RecordFields data(path, fields.at("data"));
   data.get("path", record.data.path);
   data.get("fingerprint", record.data.fingerprint);
   data.get("train_images", record.data.train_images);
   data.get("validation_images", record.data.validation_images);
   data.get("test_images", record.data.test_images);
-  const Fields times(path, fields.at("times"));
+  const RecordFields times(path, fields.at("times"));
   times.get("started", record.started);
   times.get("ended", record.ended);
   times.get("seconds", record.seconds);

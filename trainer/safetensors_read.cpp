@@ -17,7 +17,7 @@
 namespace trainer {
 namespace {
 
-using Json = nlohmann::json;
+using HeaderJson = nlohmann::json;
 using Bytes = std::span<const std::byte>;
 
 constexpr std::uint64_t kMostFileBytes = std::uint64_t{1} << 33;    // 8 GiB, far above any network of ours
@@ -70,22 +70,22 @@ class HeaderWatch {
  public:
   explicit HeaderWatch(const Complaint& complain) : complain_(complain) {}
 
-  bool operator()(int /*depth*/, Json::parse_event_t event, Json& value) {
+  bool operator()(int /*depth*/, HeaderJson::parse_event_t event, HeaderJson& value) {
     switch (event) {
-      case Json::parse_event_t::object_start:
-      case Json::parse_event_t::array_start:
+      case HeaderJson::parse_event_t::object_start:
+      case HeaderJson::parse_event_t::array_start:
         keys_.emplace_back();
         if (keys_.size() > kMostDepth) complain_("its header nests deeper than {} levels", kMostDepth);
         break;
-      case Json::parse_event_t::object_end:
-      case Json::parse_event_t::array_end:
+      case HeaderJson::parse_event_t::object_end:
+      case HeaderJson::parse_event_t::array_end:
         keys_.pop_back();
         break;
-      case Json::parse_event_t::key:
+      case HeaderJson::parse_event_t::key:
         if (!keys_.back().insert(value.get<std::string>()).second)
           complain_("its header has the key '{}' twice", value.get<std::string>());
         break;
-      case Json::parse_event_t::value:
+      case HeaderJson::parse_event_t::value:
         break;
     }
     return true;
@@ -96,20 +96,20 @@ class HeaderWatch {
   std::vector<std::set<std::string>> keys_;  // one set an open bracket
 };
 
-Json parse_header(Bytes header, const Complaint& complain) {
+HeaderJson parse_header(Bytes header, const Complaint& complain) {
   const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
   HeaderWatch watch(complain);
-  Json json;
+  HeaderJson json;
   try {
-    json = Json::parse(text, std::ref(watch));
-  } catch (const Json::exception& error) {
+    json = HeaderJson::parse(text, std::ref(watch));
+  } catch (const HeaderJson::exception& error) {
     complain("its header is not JSON: {}", error.what());
   }
   if (!json.is_object()) complain("its header is JSON but not an object");
   return json;
 }
 
-Metadata metadata_of(const Json& header, const Complaint& complain) {
+Metadata metadata_of(const HeaderJson& header, const Complaint& complain) {
   Metadata metadata;
   const auto found = header.find(safetensors::kMetadataKey);
   if (found == header.end()) return metadata;
@@ -121,12 +121,12 @@ Metadata metadata_of(const Json& header, const Complaint& complain) {
   return metadata;
 }
 
-std::vector<std::uint64_t> unsigned_numbers(const Json& entry, const char* key, const std::string& name,
+std::vector<std::uint64_t> unsigned_numbers(const HeaderJson& entry, const char* key, const std::string& name,
                                             const Complaint& complain) {
   const auto found = entry.find(key);
   if (found == entry.end() || !found->is_array()) complain("tensor '{}': '{}' is not a list", name, key);
   std::vector<std::uint64_t> numbers;
-  for (const Json& number : *found) {
+  for (const HeaderJson& number : *found) {
     if (!number.is_number_unsigned())
       complain("tensor '{}': '{}' has an entry that is not a whole number of 0 or more", name, key);
     numbers.push_back(number.get<std::uint64_t>());
@@ -134,7 +134,7 @@ std::vector<std::uint64_t> unsigned_numbers(const Json& entry, const char* key, 
   return numbers;
 }
 
-DType dtype_of(const Json& entry, const std::string& name, const Complaint& complain) {
+DType dtype_of(const HeaderJson& entry, const std::string& name, const Complaint& complain) {
   const auto found = entry.find("dtype");
   if (found == entry.end() || !found->is_string()) complain("tensor '{}': 'dtype' is not a string", name);
   std::string choices;
@@ -151,7 +151,8 @@ struct PlacedTensor {
   std::uint64_t end = 0;
 };
 
-PlacedTensor tensor_of(const std::string& name, const Json& entry, Bytes payload, const Complaint& complain) {
+PlacedTensor tensor_of(const std::string& name, const HeaderJson& entry, Bytes payload,
+                       const Complaint& complain) {
   if (!entry.is_object()) complain("tensor '{}': its entry is not an object", name);
   if (entry.size() != 3) complain("tensor '{}': its entry has {} keys instead of 3", name, entry.size());
   PlacedTensor placed;
@@ -178,7 +179,7 @@ PlacedTensor tensor_of(const std::string& name, const Json& entry, Bytes payload
 }
 
 // The tensors in the order of their bytes, which they must cover without overlap or hole.
-std::vector<Tensor> tensors_of(const Json& header, Bytes payload, const Complaint& complain) {
+std::vector<Tensor> tensors_of(const HeaderJson& header, Bytes payload, const Complaint& complain) {
   std::vector<PlacedTensor> placed;
   for (const auto& [name, entry] : header.items())
     if (name != safetensors::kMetadataKey) placed.push_back(tensor_of(name, entry, payload, complain));
@@ -225,7 +226,7 @@ SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
   file.bytes_ = read_file(path, kMostFileBytes);
   const Complaint complain(path);
   const Parts parts = divide(file.bytes_, complain);
-  const Json header = parse_header(parts.header, complain);
+  const HeaderJson header = parse_header(parts.header, complain);
   file.metadata_ = metadata_of(header, complain);
   file.tensors_ = tensors_of(header, parts.payload, complain);
   check_hash(file.bytes_, file.metadata_, complain);

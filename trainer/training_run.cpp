@@ -2,12 +2,12 @@
 // what is wrong with the folder before anything is trained.
 #include "trainer/training_run.hpp"
 
-#include <chrono>
 #include <ctime>
 #include <fmt/format.h>
 #include <memory>
 
 #include "trainer/checkpoint.hpp"
+#include "trainer/clock.hpp"
 #include "trainer/device_choice.hpp"
 #include "trainer/device_report.hpp"
 #include "trainer/energy_meter.hpp"
@@ -26,12 +26,6 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 std::optional<Resumed> open_if_asked(const Environment& environment, const RunOptions& options) {
   if (options.resume.empty()) return std::nullopt;

@@ -12,7 +12,7 @@ namespace trainer::cpu {
 
 namespace {
 
-constexpr std::size_t kGrain = 32;  // rows of a product that are worth a thread; a multiple of its blocks
+constexpr std::size_t kRowGrain = 32;  // rows of a product that are worth a thread; a multiple of its blocks
 
 struct Pieces {
   float* stored;    // [count], in the op's layout
@@ -56,12 +56,12 @@ void transpose(const float* from, int rows, int columns, float* to) {
 // One pass of Newton and Schulz on p.x [rows, columns], rows <= columns; the result is in p.next.
 void pass(const CpuContext& context, const Pieces& p, int rows, int columns) {
   const auto product = [&](const ProductLoop& loop) {
-    parallel(static_cast<std::size_t>(rows), kGrain, context.threads, [&](const Share& share) {
+    parallel(static_cast<std::size_t>(rows), kRowGrain, context.threads, [&](const Share& share) {
       context.loops.product(loop, static_cast<int>(share.begin), static_cast<int>(share.end));
     });
   };
   const auto blocks = static_cast<std::size_t>(gram_blocks(rows));
-  parallel(blocks, kGrain, context.threads, [&](const Share& share) {
+  parallel(blocks, kRowGrain, context.threads, [&](const Share& share) {
     context.loops.gram({rows, columns, p.x, p.a}, static_cast<int>(share.begin), static_cast<int>(share.end));
   });
   product({rows, rows, kMuonC, kMuonB, p.a, p.a, p.a, p.b});

@@ -1,13 +1,13 @@
 // trainer sprint: a network trained from scratch and tested, seed after seed, and what the clock and the mean
 // say.
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <ctime>
 #include <fmt/format.h>
 #include <future>
 #include <memory>
 
 #include "trainer/checkpoint.hpp"
+#include "trainer/clock.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/device_choice.hpp"
 #include "trainer/device_report.hpp"
@@ -26,8 +26,6 @@ namespace trainer {
 namespace {
 
 using nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
-
 // The faster of the two on its kind of device (README, "Sprint").
 constexpr const char* kModelOfCpu = "sprint-lean";
 constexpr const char* kModelOfGpu = "sprint";
@@ -146,7 +144,7 @@ class SprintCommand {
     call.out = call.err = [](std::string_view) {};
     const Clock::time_point start = Clock::now();
     const ProcessEnd end = run_process(call);
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const double seconds = seconds_since(start);
     if (end.code != 0) {
       throw std::runtime_error(
           fmt::format("sprint: the process that was to be timed ended with status {}; try it alone: trainer "
@@ -197,7 +195,7 @@ class SprintCommand {
     record_.status = status;
     record_.reason = reason;
     record_.ended = iso_time(std::time(nullptr));
-    record_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    record_.seconds = seconds_since(start_);
     write_run_record(folder_->file(kRunRecordName), record_);
   }
 

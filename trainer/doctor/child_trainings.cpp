@@ -13,6 +13,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "trainer/clock.hpp"
 #include "trainer/doctor/report.hpp"
 #include "trainer/files.hpp"
 #include "trainer/run_folder.hpp"
@@ -26,13 +27,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::chrono::milliseconds kGlance{50};
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Of names, shapes and bytes alone: times and versions stand beside them in the file.
 std::string weights_sha256(const fs::path& model) {
@@ -46,14 +41,14 @@ std::string weights_sha256(const fs::path& model) {
   return sum.hex();
 }
 
-std::string text_of(const fs::path& path) {
+std::string contents_of(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 // The last line of standard error that says anything.
 std::string last_error_line(const Child& child) {
-  std::istringstream lines(text_of(child.error));
+  std::istringstream lines(contents_of(child.error));
   std::string last;
   for (std::string line; std::getline(lines, line);)
     if (!line.empty()) last = line;
@@ -186,7 +181,7 @@ void ChildTrainings::measure(DeviceRow* row) {
   wait_for(child, &none);
   if (asked_to_stop()) return;
   try {
-    const auto report = nlohmann::ordered_json::parse(text_of(child.front()->out));
+    const auto report = nlohmann::ordered_json::parse(contents_of(child.front()->out));
     if (report.at("speed").is_null()) {
       row->speed_error = first_cause(report);
     } else {

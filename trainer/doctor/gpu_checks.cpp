@@ -5,16 +5,13 @@
 #include "kernels/gpu_architectures.hpp"
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/known_failures.hpp"
+#include "trainer/readings.hpp"
 
 namespace trainer::doctor {
 
 namespace {
 
 constexpr std::uint64_t kLeastFreeBytes = 512ULL << 20U;  // of a context and a small network
-
-double gib(std::uint64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 30);
-}
 
 std::string joined(const std::vector<std::string>& words) {
   return fmt::format("{}", fmt::join(words, " "));

@@ -5,17 +5,14 @@
 #include "kernels/gpu_architectures.hpp"
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/known_failures.hpp"
+#include "trainer/readings.hpp"
 
 namespace trainer::doctor {
 
 namespace {
 
-constexpr std::uint64_t kLeastMemory = 512ULL << 20U;  // of a small network with the shipped data set
-constexpr std::uint64_t kLeastDisk = 64ULL << 20U;     // of a run or two
-
-double gib(std::uint64_t bytes) {
-  return static_cast<double>(bytes) / (1 << 30);
-}
+constexpr std::uint64_t kLeastFreeMemory = 512ULL << 20U;  // of a small network with the shipped data set
+constexpr std::uint64_t kLeastDisk = 64ULL << 20U;         // of a run or two
 
 std::vector<std::string> versions_of(const std::vector<LibraryPart>& parts) {
   std::vector<std::string> versions;
@@ -121,7 +118,8 @@ Check check_memory(const Facts& facts) {
   const CpuInfo& cpu = facts.cpu;
   const std::string finding =
       fmt::format("{:.1f} of {:.1f} GiB available", gib(cpu.available_bytes), gib(cpu.memory_bytes));
-  if (cpu.available_bytes == 0 || cpu.available_bytes >= kLeastMemory) return {State::ok, "memory", finding};
+  if (cpu.available_bytes == 0 || cpu.available_bytes >= kLeastFreeMemory)
+    return {State::ok, "memory", finding};
   return {State::problem,
           "memory",
           finding,

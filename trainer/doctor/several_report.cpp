@@ -5,6 +5,7 @@
 #include <set>
 
 #include "trainer/doctor/report.hpp"
+#include "trainer/readings.hpp"
 
 namespace trainer::doctor {
 
@@ -12,20 +13,8 @@ using nlohmann::ordered_json;
 
 namespace {
 
-const char* const kUnknown = "n/a";
-
 std::string gigabytes(double bytes) {
   return bytes > 0 ? fmt::format("{:.1f}", bytes / 1e9) : kUnknown;
-}
-
-template <typename Value>
-std::string text_of(const std::optional<Value>& value) {
-  return value ? fmt::format("{}", *value) : kUnknown;
-}
-
-template <typename Value>
-ordered_json json_of(const std::optional<Value>& value) {
-  return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
 // "8 of 8", the trainings that ended well.

@@ -12,7 +12,7 @@ namespace {
 // Shares of the peak that a healthy device reaches: large products in cuBLAS do 65 to 95 %, copies about 90
 // %.
 constexpr double kLeastFlops = 0.55;
-constexpr double kLeastMemory = 0.7;
+constexpr double kLeastMemoryShare = 0.7;
 constexpr double kLeastClock = 0.85;
 
 // Three digits, or more where the number has them.
@@ -81,7 +81,7 @@ Check check_speed(const SpeedFacts& speed) {
   const std::vector<std::string> reasons = reasons_for_slowness(speed);
   const std::string why = reasons.empty() ? "" : fmt::format("{}", fmt::join(reasons, ", "));
   if (!speed.gpu) return {State::ok, "speed", why.empty() ? finding : finding + "; " + why};
-  if (flops_share >= kLeastFlops && memory_share >= kLeastMemory && link_reason(speed).empty())
+  if (flops_share >= kLeastFlops && memory_share >= kLeastMemoryShare && link_reason(speed).empty())
     return {State::ok, "speed", finding};
   return {State::note, "speed",
           fmt::format("{}; this GPU runs at {:.0f} % of its class: {}", finding,

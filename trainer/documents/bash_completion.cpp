@@ -10,7 +10,7 @@ namespace {
 
 using Kind = Completions::Kind;
 
-const char* const kHead = R"sh(# bash completion for trainer, written from the program's own command line
+const char* const kBashHead = R"sh(# bash completion for trainer, written from the program's own command line
 
 _trainer_runs() {
   local run
@@ -127,7 +127,7 @@ void add_rows(const CommandNode& command, const std::vector<std::string>& models
 std::string bash_completion(const CommandNode& root, const std::vector<std::string>& models) {
   Tables tables;
   add_rows(root, models, &tables);
-  return std::string(kHead) +
+  return std::string(kBashHead) +
          fmt::format("_trainer_commands() {{\n  case $1 in\n{}  esac\n}}\n\n", tables.commands) +
          fmt::format("_trainer_options() {{\n  case $1 in\n{}  esac\n}}\n\n", tables.options) +
          "# _trainer_values PATH OPTION: offers the option's values, or the place's; fails where it takes "

@@ -7,7 +7,7 @@ namespace trainer {
 namespace {
 
 // Text that troff prints as it is: its escape character, its hyphens, its requests at a line's begin.
-std::string escaped(const std::string& text) {
+std::string troff_escaped(const std::string& text) {
   std::string out;
   for (const char letter : text) {
     const bool begins = out.empty() || out.back() == '\n';
@@ -24,11 +24,11 @@ std::string escaped(const std::string& text) {
 }
 
 std::string bold(const std::string& text) {
-  return "\\fB" + escaped(text) + "\\fR";
+  return "\\fB" + troff_escaped(text) + "\\fR";
 }
 
 std::string italic(const std::string& text) {
-  return "\\fI" + escaped(text) + "\\fR";
+  return "\\fI" + troff_escaped(text) + "\\fR";
 }
 
 std::string synopsis(const CommandNode& command) {
@@ -49,8 +49,8 @@ std::string entry(const CommandOption& option) {
     names += (names.empty() ? "" : ", ") + (option.positional ? italic(name) : bold(name));
   }
   if (!option.positional && !option.value.empty()) names += " " + italic(option.value);
-  const std::string fallback = option.fallback.empty() ? "" : escaped(" [" + option.fallback + "]");
-  return fmt::format(".TP\n{}\n{}{}\n", names, escaped(option.description), fallback);
+  const std::string fallback = option.fallback.empty() ? "" : troff_escaped(" [" + option.fallback + "]");
+  return fmt::format(".TP\n{}\n{}{}\n", names, troff_escaped(option.description), fallback);
 }
 
 std::string entries(const CommandNode& command, bool positional, const char* title) {
@@ -64,7 +64,7 @@ std::string entries(const CommandNode& command, bool positional, const char* tit
 std::string commands(const CommandNode& command) {
   std::string text;
   for (const CommandNode& child : command.children) {
-    text += fmt::format(".TP\n{}\n{}; see {}(1)\n", bold(child.path.back()), escaped(child.description),
+    text += fmt::format(".TP\n{}\n{}; see {}(1)\n", bold(child.path.back()), troff_escaped(child.description),
                         bold(child.joined("-")));
   }
   return text.empty() ? "" : ".SH COMMANDS\n" + text;
@@ -96,9 +96,9 @@ std::string other_pages(const CommandNode& command) {
 
 std::string manual_page(const CommandNode& command, const ManualSource& source) {
   const std::string name = command.joined("-");
-  std::string text = fmt::format(".TH \"{}\" 1 {} \"trainer {}\" \"User Commands\"\n", escaped(name),
+  std::string text = fmt::format(".TH \"{}\" 1 {} \"trainer {}\" \"User Commands\"\n", troff_escaped(name),
                                  source.date, source.version);
-  text += fmt::format(".SH NAME\n{} \\- {}\n", escaped(name), escaped(command.description));
+  text += fmt::format(".SH NAME\n{} \\- {}\n", troff_escaped(name), troff_escaped(command.description));
   text += fmt::format(".SH SYNOPSIS\n{}\n", synopsis(command));
   text += commands(command);
   text += entries(command, true, "ARGUMENTS");

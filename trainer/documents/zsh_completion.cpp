@@ -9,7 +9,7 @@ namespace {
 
 using Kind = Completions::Kind;
 
-const char* const kHead = R"(#compdef trainer
+const char* const kZshHead = R"(#compdef trainer
 # zsh completion for trainer, written from the program's own command line
 
 _trainer_names_of_runs() {
@@ -27,7 +27,7 @@ _trainer_names_of_targets() {
 )";
 
 // Within '...[here]': quotes end the word, brackets and colons mean something to _arguments.
-std::string escaped(const std::string& text) {
+std::string zsh_escaped(const std::string& text) {
   std::string out;
   for (const char letter : text) {
     if (letter == '\'') {
@@ -65,12 +65,13 @@ std::string argument(const CommandNode& command, const CommandOption& option,
   const std::string then = action(completions_of(command, option, models));
   if (option.positional) {
     return fmt::format(" \\\n    '{}{}:{}'", option.repeated ? "*:" : (option.required ? ":" : "::"),
-                       escaped(option.names.front()), then);
+                       zsh_escaped(option.names.front()), then);
   }
-  const std::string help = escaped(option.description);
+  const std::string help = zsh_escaped(option.description);
   std::string rows;
   for (const std::string& name : option.names) {
-    const std::string takes = option.value.empty() ? "" : fmt::format(":{}:{}", escaped(option.value), then);
+    const std::string takes =
+        option.value.empty() ? "" : fmt::format(":{}:{}", zsh_escaped(option.value), then);
     const char* equals = option.value.empty() || !name.starts_with("--") ? "" : "=";
     rows += fmt::format(" \\\n    '{}{}[{}]{}'", name, equals, help, takes);
   }
@@ -81,7 +82,7 @@ std::string children_of(const CommandNode& command) {
   std::string rows;
   std::string cases;
   for (const CommandNode& child : command.children) {
-    rows += fmt::format("        '{}:{}'\n", child.path.back(), escaped(child.description));
+    rows += fmt::format("        '{}:{}'\n", child.path.back(), zsh_escaped(child.description));
     cases += fmt::format("        {}) _{} ;;\n", child.path.back(), child.joined("_"));
   }
   return fmt::format(
@@ -112,7 +113,7 @@ std::string zsh_completion(const CommandNode& root, const std::vector<std::strin
   const std::string networks = fmt::format(
       "_trainer_names_of_models() {{\n  _alternative 'models:network:({})' 'files:file:_files'\n}}\n\n",
       fmt::join(models, " "));
-  return kHead + networks + functions(root, models) + "_trainer \"$@\"\n";
+  return kZshHead + networks + functions(root, models) + "_trainer \"$@\"\n";
 }
 
 }  // namespace trainer

@@ -21,8 +21,6 @@ namespace {
 // sun_path has 108 bytes; ssh adds 17 characters while it makes the socket, and the name has 21.
 constexpr std::size_t kLongestFolder = 64;
 
-constexpr int kNotFound = 127;  // what a shell says of a program that is not there
-
 bool is_usable(const std::string& folder) {
   const auto is_harmless = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -117,7 +115,7 @@ ProcessOutput Connection::capture(const std::vector<std::string>& words) const {
     return capture_process(this->words(words));
   } catch (const ProcessError& error) {
     if (target_.is_remote()) throw;
-    return {kNotFound, "", error.what()};
+    return {kProgramNotFound, "", error.what()};
   }
 }
 

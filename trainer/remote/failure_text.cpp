@@ -114,7 +114,6 @@ std::string last_line(const std::string& text) {
   return last.substr(0, kLongest);
 }
 
-constexpr int kNotFound = 127;
 constexpr int kSshFailed = 255;
 
 }  // namespace
@@ -126,7 +125,7 @@ Failure explain_failure(const Target& target, const ProcessOutput& output) {
       return {row.kind, filled_in(row.cause, target), filled_in(row.fix, target)};
   }
   const std::string line = last_line(output.err);
-  if (output.code == kNotFound)
+  if (output.code == kProgramNotFound)
     return {FailureKind::no_docker, "it has no docker program: " + line,
             "install Docker Engine there (docs.docker.com/engine/install), and see that docker is in the "
             "PATH of a "

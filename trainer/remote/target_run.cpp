@@ -10,6 +10,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "trainer/clock.hpp"
 #include "trainer/files.hpp"
 #include "trainer/remote/fetch.hpp"
 #include "trainer/remote/target_record.hpp"
@@ -119,7 +120,6 @@ bool TargetRun::is_lost(int code) const {
 }
 
 void TargetRun::pause(double seconds) {
-  using Clock = std::chrono::steady_clock;
   const Clock::time_point end =
       Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   while (Clock::now() < end && act_on_signals() == 0) std::this_thread::sleep_for(kTick);

@@ -14,7 +14,7 @@ namespace trainer {
 
 namespace {
 
-constexpr double kWidth = 480, kLeft = 34, kRight = 14, kRow = 46, kBottom = 44;
+constexpr double kBarsWidth = 480, kBarsLeft = 34, kBarsRight = 14, kBarsRow = 46, kBarsBottom = 44;
 
 std::string bar_text(const KnownRun& run, const EpochSpan& times) {
   std::string text = fmt::format("{}: {}", run.record.model, duration_text(times.median));
@@ -26,31 +26,34 @@ std::string bar_text(const KnownRun& run, const EpochSpan& times) {
 // From its top at `y`: the text, the bar below it.
 std::string bar(const KnownRun& run, std::size_t index, double y, const Axis& axis) {
   const EpochSpan times = epoch_span(run);
-  const auto x = [&](double value) { return kLeft + axis.position(value) * (kWidth - kLeft - kRight); };
+  const auto x = [&](double value) {
+    return kBarsLeft + axis.position(value) * (kBarsWidth - kBarsLeft - kBarsRight);
+  };
   std::string svg = fmt::format(
       "<text class=\"letter\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n<text class=\"tick\" "
       "x=\"{}\" y=\"{}\">{}</text>\n",
-      kLeft - 10, y + 35, run_letter(index), kLeft, y + 16,
+      kBarsLeft - 10, y + 35, run_letter(index), kBarsLeft, y + 16,
       times.epochs == 0 ? "no epoch" : escaped(bar_text(run, times)));
   if (times.epochs == 0) return svg;
-  svg += fmt::format("<path class=\"bar c{}\" d=\"M{} {}H{:.1f}v16H{}z\"/>\n", index % 6, kLeft, y + 22,
-                     x(times.median), kLeft);
+  svg += fmt::format("<path class=\"bar c{}\" d=\"M{} {}H{:.1f}v16H{}z\"/>\n", index % 6, kBarsLeft, y + 22,
+                     x(times.median), kBarsLeft);
   return svg + fmt::format("<path class=\"whisker\" d=\"M{:.1f} {}H{:.1f}M{:.1f} {}v8M{:.1f} {}v8\"/>\n",
                            x(times.shortest), y + 30, x(times.longest), x(times.shortest), y + 26,
                            x(times.longest), y + 26);
 }
 
 std::string ticks(const Axis& axis, double bottom) {
-  std::string svg = fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n", kLeft, bottom, kWidth - kRight);
+  std::string svg =
+      fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n", kBarsLeft, bottom, kBarsWidth - kBarsRight);
   for (const AxisTick& tick : axis.ticks) {
-    const double x = kLeft + axis.position(tick.value) * (kWidth - kLeft - kRight);
+    const double x = kBarsLeft + axis.position(tick.value) * (kBarsWidth - kBarsLeft - kBarsRight);
     svg += fmt::format(
         "<path class=\"axis\" d=\"M{:.1f} {}v5\"/><text class=\"tick\" x=\"{:.1f}\" y=\"{}\" "
         "text-anchor=\"middle\">{}</text>\n",
         x, bottom, x, bottom + 20, tick.label);
   }
   return svg + fmt::format("<text class=\"tick\" x=\"{}\" y=\"{}\" text-anchor=\"end\">seconds</text>\n",
-                           kWidth - kRight, bottom + 38);
+                           kBarsWidth - kBarsRight, bottom + 38);
 }
 
 }  // namespace
@@ -73,12 +76,13 @@ std::string epoch_time_bars(const std::vector<KnownRun>& runs) {
     if (const EpochSpan times = epoch_span(run); times.epochs > 0) values.push_back(times.longest);
   if (values.empty()) return "";
   const Axis axis = axis_from_zero(values);
-  const double bottom = kRow * static_cast<double>(runs.size()) + 4;
+  const double bottom = kBarsRow * static_cast<double>(runs.size()) + 4;
   std::string html = fmt::format(
       "<figure class=\"plot\">\n<figcaption><h3>Time of an epoch, median</h3></figcaption>\n<svg viewBox=\"0 "
       "0 {} {}\" role=\"img\" aria-label=\"Time of an epoch\">\n",
-      kWidth, bottom + kBottom);
-  for (std::size_t i = 0; i < runs.size(); ++i) html += bar(runs[i], i, kRow * static_cast<double>(i), axis);
+      kBarsWidth, bottom + kBarsBottom);
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    html += bar(runs[i], i, kBarsRow * static_cast<double>(i), axis);
   return html + ticks(axis, bottom) +
          "</svg>\n<p class=\"note\">Training alone, without the evaluation after it and, of several epochs, "
          "without the first, which warms up; the whisker goes from the shortest to the "

@@ -33,7 +33,7 @@ data::ImageShape shown_shape(const data::ImageShape& shape) {
 
 Plane resized(const Plane& plane, const data::ImageShape& shape) {
   if (plane.height == shape.height && plane.width == shape.width) return plane;
-  const Window all{0, 0, static_cast<double>(plane.height), static_cast<double>(plane.width)};
+  const PictureWindow all{0, 0, static_cast<double>(plane.height), static_cast<double>(plane.width)};
   return resample(plane, all, shape.height, shape.width, Outside::kNearestEdge);
 }
 

@@ -11,8 +11,8 @@ namespace trainer {
 namespace {
 
 // The drawing's own units; the page scales it to its column.
-constexpr double kWidth = 480, kHeight = 270;
-constexpr double kLeft = 60, kRight = 14, kTop = 12, kBottom = 44;
+constexpr double kPlotWidth = 480, kPlotHeight = 270;
+constexpr double kPlotLeft = 60, kPlotRight = 14, kPlotTop = 12, kPlotBottom = 44;
 constexpr std::size_t kMostPoints = 160;
 constexpr std::size_t kMostMarkers = 32;  // more would hide the line
 
@@ -27,9 +27,11 @@ class Canvas {
  public:
   explicit Canvas(const Plot& plot) : plot_(plot) {}
 
-  double x(double value) const { return kLeft + plot_.x.position(value) * (kWidth - kLeft - kRight); }
+  double x(double value) const {
+    return kPlotLeft + plot_.x.position(value) * (kPlotWidth - kPlotLeft - kPlotRight);
+  }
   double y(double value) const {
-    return kHeight - kBottom - plot_.y.position(value) * (kHeight - kTop - kBottom);
+    return kPlotHeight - kPlotBottom - plot_.y.position(value) * (kPlotHeight - kPlotTop - kPlotBottom);
   }
   Spot spot(const PlotPoint& point) const { return {x(point.x), y(point.y)}; }
 
@@ -62,9 +64,9 @@ std::string grid(const Plot& plot, const Canvas& canvas) {
     svg += fmt::format(
         "<path class=\"grid\" d=\"M{} {:.1f}H{}\"/><text class=\"tick\" x=\"{}\" y=\"{:.1f}\" "
         "text-anchor=\"end\">{}</text>\n",
-        kLeft, y, kWidth - kRight, kLeft - 7, y + 4.5, tick.label);
+        kPlotLeft, y, kPlotWidth - kPlotRight, kPlotLeft - 7, y + 4.5, tick.label);
   }
-  const double bottom = kHeight - kBottom;
+  const double bottom = kPlotHeight - kPlotBottom;
   for (const AxisTick& tick : plot.x.ticks) {
     const double x = canvas.x(tick.value);
     svg += fmt::format(
@@ -72,9 +74,9 @@ std::string grid(const Plot& plot, const Canvas& canvas) {
         "text-anchor=\"middle\">{}</text>\n",
         x, bottom, x, bottom + 20, tick.label);
   }
-  svg += fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n", kLeft, bottom, kWidth - kRight);
+  svg += fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n", kPlotLeft, bottom, kPlotWidth - kPlotRight);
   return svg + fmt::format("<text class=\"tick\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n",
-                           kWidth - kRight, kHeight - 6, escaped(plot.x_title));
+                           kPlotWidth - kPlotRight, kPlotHeight - 6, escaped(plot.x_title));
 }
 
 std::string line_path(const std::vector<PlotPoint>& points, const Canvas& canvas) {
@@ -165,7 +167,7 @@ std::string plot_figure(const Plot& plot) {
   std::string html = fmt::format(
       "<figure class=\"plot\">\n<figcaption><h3>{}</h3>{}</figcaption>\n<svg viewBox=\"0 0 {} {}\" "
       "role=\"img\" aria-label=\"{}\">\n",
-      escaped(plot.title), legend(plot), kWidth, kHeight, escaped(plot.title));
+      escaped(plot.title), legend(plot), kPlotWidth, kPlotHeight, escaped(plot.title));
   html += grid(plot, canvas);
   for (const PlotLine& line : plot.lines) html += drawn_line(line, canvas);
   html += "</svg>\n";

@@ -16,7 +16,7 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr int kMostDepth = 6;
-constexpr std::size_t kLongestText = 2000;
+constexpr std::size_t kLongestValue = 2000;
 
 std::string bytes_text(double bytes) {
   return bytes < (1 << 30) ? fmt::format("{:.1f} MiB", bytes / (1 << 20))
@@ -42,7 +42,7 @@ std::string text_of(const std::string& key, const ordered_json& json) {
   if (json.is_number()) return number_text(key, json);
   std::string text = json.is_string() ? json.get<std::string>()
                                       : json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-  if (text.size() > kLongestText) text = text.substr(0, kLongestText) + " ...";
+  if (text.size() > kLongestValue) text = text.substr(0, kLongestValue) + " ...";
   return text;
 }
 

@@ -13,9 +13,6 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr auto kRight = TableColumn::Align::right;
-constexpr std::size_t kGap = 2;
-
 std::string seconds_text(const std::optional<double>& seconds) {
   return seconds ? fmt::format("{:#.4g} s", *seconds) : "n/a";
 }
@@ -38,12 +35,12 @@ bool lacks_interval(const std::vector<ComparedRun>& compared) {
 
 std::string times_text(const std::vector<ComparedRun>& compared) {
   TextTable table({{"run"},
-                   {"epochs", kRight},
-                   {"first", kRight},
-                   {"median", kRight},
-                   {"min - max", kRight},
-                   {"images/s", kRight},
-                   {"speed", kRight},
+                   {"epochs", TableColumn::Align::right},
+                   {"first", TableColumn::Align::right},
+                   {"median", TableColumn::Align::right},
+                   {"min - max", TableColumn::Align::right},
+                   {"images/s", TableColumn::Align::right},
+                   {"speed", TableColumn::Align::right},
                    {"95 % interval"}});
   for (const ComparedRun& run : compared) {
     const std::string spread =
@@ -54,7 +51,7 @@ std::string times_text(const std::vector<ComparedRun>& compared) {
                interval_text(run, compared.front())});
   }
   std::string text =
-      table.text(kGap) +
+      table.text(kWideGap) +
       "epochs: whole ones; the first of a run, or after a resumption, warms up and stands apart\n"
       "speed: images a second, as a multiple of A's: the median of all ratios of two epochs\n"
       "(Hodges-Lehmann) and its interval (exact Mann-Whitney): of these epochs, not of other days\n";
@@ -81,12 +78,14 @@ std::string results_text(const std::vector<KnownRun>& runs, const std::vector<Co
   const bool with_energy =
       std::ranges::any_of(compared, [](const ComparedRun& run) { return run.energy_joules.has_value(); });
   const std::string goal = fmt::format("{:.6g} %", 100 * options.accuracy);
-  std::vector<TableColumn> columns{
-      {"run"}, {"accuracy", kRight}, {"to " + goal, kRight}, {"whole run", kRight}};
-  if (with_energy) columns.push_back({"energy", kRight});
+  std::vector<TableColumn> columns{{"run"},
+                                   {"accuracy", TableColumn::Align::right},
+                                   {"to " + goal, TableColumn::Align::right},
+                                   {"whole run", TableColumn::Align::right}};
+  if (with_energy) columns.push_back({"energy", TableColumn::Align::right});
   if (priced) {
     for (const std::string& title : {std::string("price"), std::string("cost"), "cost to " + goal})
-      columns.push_back({title, kRight});
+      columns.push_back({title, TableColumn::Align::right});
   }
   TextTable table(std::move(columns));
   for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -102,7 +101,7 @@ std::string results_text(const std::vector<KnownRun>& runs, const std::vector<Co
     table.add(std::move(cells));
   }
   std::string text =
-      table.text(kGap) + "to " + goal + ": training and tests until the first test that reached it\n";
+      table.text(kWideGap) + "to " + goal + ": training and tests until the first test that reached it\n";
   if (std::ranges::any_of(runs, [](const KnownRun& run) { return run.sprint.has_value(); }))
     text += "seeds: a sprint; its epochs are trainings from scratch: mean accuracy, median time\n";
   if (!with_energy) text += "energy: n/a: none of the runs recorded it\n";

@@ -90,14 +90,12 @@ std::string shown(const RunDifference& row, std::size_t run, const std::vector<s
   return same == run ? "its own" : "as " + letters[same];
 }
 
-constexpr std::size_t kGap = 2;
-
 // What is left for a value beside the longest name, if all runs get the same share.
 std::size_t widest_cell(const std::vector<RunDifference>& differences, std::size_t runs) {
   std::size_t name = 0;
   for (const RunDifference& row : differences) name = std::max(name, row.name.size());
   const std::size_t share = name < kTableWidth ? (kTableWidth - name) / runs : 0;
-  return share > kGap ? share - kGap : 0;
+  return share > kWideGap ? share - kWideGap : 0;
 }
 
 }  // namespace
@@ -136,7 +134,7 @@ std::string differences_text(const std::vector<RunDifference>& differences,
     if (fits) table.add(std::move(cells));
     if (!fits) blocks += block;
   }
-  return table.text(kGap) + blocks;
+  return table.text(kWideGap) + blocks;
 }
 
 ordered_json differences_json(const std::vector<RunDifference>& differences) {

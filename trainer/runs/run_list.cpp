@@ -124,14 +124,13 @@ std::string short_device(std::string name) {
 }
 
 std::string runs_table(const std::vector<KnownRun>& runs) {
-  constexpr auto kRight = TableColumn::Align::right;
   TextTable table({{"id"},
                    {.title = "model", .least = 5},
                    {.title = "device", .least = 8},
                    {"target"},
-                   {"accuracy", kRight},
-                   {"epochs", kRight},
-                   {"s/epoch", kRight},
+                   {"accuracy", TableColumn::Align::right},
+                   {"epochs", TableColumn::Align::right},
+                   {"s/epoch", TableColumn::Align::right},
                    {"status"}});
   for (const KnownRun& run : runs) {
     table.add({run.id, run.record.model, short_device(text_of(value_of(run, "device"))),

@@ -11,7 +11,7 @@ namespace trainer {
 namespace {
 
 constexpr std::size_t kLongestPattern = 100;
-constexpr std::size_t kLongestText = 256;
+constexpr std::size_t kLongestSearched = 256;
 constexpr std::uint64_t kMostCopies = 64;
 
 // Repetition copies what it repeats: (a{9}){9} is 81 of it.
@@ -72,7 +72,7 @@ std::regex checked(const std::string& pattern) {
 RunPattern::RunPattern(const std::string& pattern) : regex_(checked(pattern)) {}
 
 bool RunPattern::is_in(const std::string& text) const {
-  return std::regex_search(text.substr(0, kLongestText), regex_);
+  return std::regex_search(text.substr(0, kLongestSearched), regex_);
 }
 
 }  // namespace trainer

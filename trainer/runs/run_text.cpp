@@ -125,14 +125,13 @@ std::string submission_lines(const KnownRun& run) {
 }
 
 std::string epochs_table(const KnownRun& run) {
-  constexpr auto kRight = TableColumn::Align::right;
   const bool validates = std::ranges::any_of(
       run.epochs, [](const RunEpoch& epoch) { return epoch.validation_accuracy.has_value(); });
   std::vector<TableColumn> columns;
   for (const char* title :
        {"epoch", "step", "train loss", "test", "test loss", "rate", "seconds", "tests s", "images/s"})
-    columns.push_back({title, kRight});
-  if (validates) columns.push_back({"validation", kRight});
+    columns.push_back({title, TableColumn::Align::right});
+  if (validates) columns.push_back({"validation", TableColumn::Align::right});
   TextTable table(std::move(columns));
   for (const RunEpoch& e : run.epochs) {
     const double rate = e.seconds > 0 ? static_cast<double>(e.images) / e.seconds : 0;

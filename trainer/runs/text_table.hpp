@@ -17,6 +17,7 @@ struct TableColumn {
 };
 
 inline constexpr std::size_t kTableWidth = 80;
+inline constexpr std::size_t kWideGap = 2;  // between columns whose cells hold spaces
 
 class TextTable {
  public:

@@ -1,19 +1,12 @@
 #include "trainer/sprint/sprint.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <thread>
+
+#include "trainer/clock.hpp"
+#include "trainer/loop.hpp"
 
 namespace trainer {
-
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-constexpr std::chrono::microseconds kGlance{20};  // between looks at a device that is busy
-
-}  // namespace
 
 Sprint::Sprint(Setup& setup, Backend& backend)
     : setup_(setup),
@@ -25,15 +18,6 @@ Sprint::Sprint(Setup& setup, Backend& backend)
 
 std::uint64_t Sprint::images() const {
   return images_before(setup_.train, setup_.total_steps);
-}
-
-void Sprint::launch(Recording& recording, std::uint64_t steps) {
-  for (std::uint64_t done = 0; done < steps;) {
-    while (backend_.busy()) std::this_thread::sleep_for(kGlance);
-    const std::uint64_t some = std::min(steps - done, backend_.steps_per_launch());
-    recording.launch(some);
-    done += some;
-  }
 }
 
 SprintSeed Sprint::run(std::uint64_t seed) {
@@ -48,10 +32,10 @@ SprintSeed Sprint::run(std::uint64_t seed) {
   backend_.wait();
 
   const Clock::time_point start = Clock::now();
-  launch(*training, setup_.total_steps);
-  launch(*test_, steps_per_pass(setup_.test));
+  launch_steps(*training, backend_, setup_.total_steps);
+  launch_steps(*test_, backend_, steps_per_pass(setup_.test));
   const Network::States states = network_.read_states();
-  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const double seconds = seconds_since(start);
 
   SprintSeed result;
   result.seed = seed;

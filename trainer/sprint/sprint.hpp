@@ -33,8 +33,6 @@ class Sprint {
   std::uint64_t images() const;  // of a training
 
  private:
-  void launch(Recording& recording, std::uint64_t steps);
-
   Setup& setup_;
   Backend& backend_;
   Network network_;
