@@ -29,6 +29,12 @@ TEST_F(EmulatorTest, ADependenceOnTheOrderGivesOtherResultsFromLaunchToLaunch) {
   EXPECT_EQ(read(out, 1)[0], 1) << "the natural order";
 }
 
+__global__ void leave_early(int* out) {
+  if (threadIdx.x == 7) return;
+  __syncthreads();
+  out[threadIdx.x] = 1;
+}
+
 __global__ void part_at_barriers(int* out) {
   if (threadIdx.x < 16) {
     __syncthreads();

@@ -39,15 +39,9 @@ cudaError_t launch_cooperative(unsigned blocks, unsigned threads, void (*kernel)
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
-// Kernels that several tests launch.
+// What several tests launch.
 inline __global__ void add(float* values, float amount) {
   values[blockIdx.x * blockDim.x + threadIdx.x] += amount;
-}
-
-inline __global__ void leave_early(int* out) {
-  if (threadIdx.x == 7) return;
-  __syncthreads();
-  out[threadIdx.x] = 1;
 }
 
 class EmulatorTest : public testing::Test {

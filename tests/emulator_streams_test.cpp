@@ -6,6 +6,12 @@
 namespace emulator {
 namespace {
 
+__global__ void leave_in_flight(int* out) {
+  if (threadIdx.x == 7) return;
+  __syncthreads();
+  out[threadIdx.x] = 1;
+}
+
 TEST_F(EmulatorTest, AReplayedGraphDoesWhatItsStepDid) {
   cudaStream_t stream = make_stream();
   auto* values = zeros<float>(64);
@@ -121,7 +127,7 @@ TEST_F(EmulatorTest, AFailureOfHeldWorkComesWithTheWait) {
   hold_work(true);
   cudaStream_t stream = make_stream();
   auto* out = allocate<int>(32);
-  EXPECT_EQ(launch(stream, 1, 32, leave_early, out), cudaSuccess);
+  EXPECT_EQ(launch(stream, 1, 32, leave_in_flight, out), cudaSuccess);
   EXPECT_EQ(cudaStreamSynchronize(stream), cudaErrorLaunchFailure);
 }
 

@@ -167,6 +167,7 @@ Fiber& Block::idle_fiber() {
 }
 
 // The frames of the thread are left as they are, so nothing on them may own memory: the text is moved from.
+// The stack of a fiber that failed is left as it stands: its callers hand `text` over as their last string.
 void Block::fail(cudaError_t code, std::string text) {
   failure_ = std::make_unique<LaunchFailure>(LaunchFailure{code, std::move(text)});
   Fiber::change(*current_->fiber, main_);
@@ -192,8 +193,9 @@ int Block::wait_for_block(BarrierKind kind, const char* name, int value, Place p
 
 void Block::join_barrier(Thread& self, BarrierKind kind, const char* name, Place place) {
   if (kind == BarrierKind::grid && !cooperative_) {
-    fail(cudaErrorLaunchFailure,
-         fmt::format("thread {} at {} ({}): the launch is not cooperative", self.number, name, text(place)));
+    std::string why =
+        fmt::format("thread {} at {} ({}): the launch is not cooperative", self.number, name, text(place));
+    fail(cudaErrorLaunchFailure, std::move(why));
   }
   if (gone_ > 0) {
     std::string why = fmt::format(

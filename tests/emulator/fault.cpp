@@ -21,8 +21,9 @@ const void* fault_address = nullptr;
 // Goes on here after a fault in a kernel, on the fiber of its thread.
 [[noreturn]] void fail_at_fault() {
   const char* reason = block().overflowed(fault_address) ? ": its stack is full" : "";
-  block().fail(cudaErrorIllegalAddress, fmt::format("thread {} touched {}{}", block().thread_number(),
-                                                    state().memory.describe(fault_address), reason));
+  std::string why = fmt::format("thread {} touched {}{}", block().thread_number(),
+                                state().memory.describe(fault_address), reason);
+  block().fail(cudaErrorIllegalAddress, std::move(why));
 }
 
 // Whether the fault is a kernel's, and the thread was sent on to fail_at_fault().
