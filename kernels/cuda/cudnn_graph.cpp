@@ -10,7 +10,7 @@ constexpr std::int64_t kAlignment = 16;
 
 using Dimensions = std::array<std::int64_t, 4>;  // n, c, h, w
 
-cudnnDataType_t data_type(Element element) {
+cudnnDataType_t cudnn_type(Element element) {
   switch (element) {
     case Element::fp16:
       return CUDNN_DATA_HALF;
@@ -90,7 +90,7 @@ Descriptor graph_of(const ConvolutionShape& s, Pass pass, const PlanTarget& targ
   const int h = window_positions(s.in.h + s.pad.top + s.pad.bottom, s.kernel, s.stride);
   const int w = window_positions(s.in.w + s.pad.left + s.pad.right, s.kernel, s.stride);
   const OperationNames names = names_of(pass);
-  const cudnnDataType_t type = data_type(element_of(s.precision));
+  const cudnnDataType_t type = cudnn_type(element_of(s.precision));
   Descriptor operation(names.type);
   operation.set(names.x, tensor({s.batch, s.in.c, s.in.h, s.in.w}, type, kTensorX));
   operation.set(names.w, tensor({s.out, s.in.c, s.kernel, s.kernel}, type, kTensorW));

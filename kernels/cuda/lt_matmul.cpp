@@ -8,7 +8,7 @@ namespace trainer::cuda {
 
 namespace {
 
-constexpr std::uint32_t kAlignment = 16;  // of every pointer
+constexpr std::uint32_t kLtAlignment = 16;  // of every pointer
 
 // The epilogues that read or write a bias are made of these.
 constexpr unsigned kWithBias = CUBLASLT_EPILOGUE_BIAS | CUBLASLT_EPILOGUE_BGRADA | CUBLASLT_EPILOGUE_BGRADB;
@@ -43,10 +43,10 @@ Preference preference(const MatmulShape& shape, std::size_t workspace_limit) {
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{workspace_limit});
   const std::uint32_t in_output = shape.outputs == CUDA_R_32F ? CUBLASLT_REDUCTION_SCHEME_INPLACE : 0;
   set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, in_output | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, kAlignment);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, kAlignment);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, kAlignment);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, kAlignment);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, kLtAlignment);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, kLtAlignment);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, kLtAlignment);
+  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, kLtAlignment);
   return preference;
 }
 
@@ -73,7 +73,7 @@ Matmul::Matmul(const MatmulShape& s)
   set(operation_.get(), CUBLASLT_MATMUL_DESC_TRANSB, s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(operation_.get(), CUBLASLT_MATMUL_DESC_EPILOGUE, s.epilogue);
   // The heuristics read the alignment of the bias from its address.
-  if (has_bias_) set(operation_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, std::uintptr_t{kAlignment});
+  if (has_bias_) set(operation_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, std::uintptr_t{kLtAlignment});
 }
 
 std::optional<Matmul> Matmul::find(cublasLtHandle_t lt, const MatmulShape& shape,
