@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The peer of sprint_vs_torch.py: the recipes of `trainer sprint` in PyTorch, eager, fp32, channels last.
+"""The peer of `trainer sprint`: its recipes in PyTorch, fp32 and channels last, eager on a CPU, and on a GPU as one CUDA
+graph of all steps and the test (TF32 as PyTorch has it by default). Called by sprint_vs_torch.py and gpu_check's stage sprint.
 
 Prints one JSON value: accuracy in per cent and seconds of training + test of each seed, data already in memory.
 """
@@ -73,35 +74,87 @@ class Muon(torch.optim.Optimizer):
                 p.sub_(group["lr"] * math.sqrt(max(1, rows / columns)) * x.reshape(p.shape))
 
 
-def train_and_test(r, train, test):
-    network = network_of(r)
-    weights = [layer.weight for layer in network if isinstance(layer, (nn.Conv2d, nn.Linear))][:-1]
-    rest = [p for p in network.parameters() if all(p is not w for w in weights)]
-    optimizers = [Muon(weights, r["muon"]), torch.optim.Adam(rest, lr=r["adam"], betas=(0.7, 0.9))]
+def train(network, optimizers, r, images, labels, order):
+    """All steps of a recipe; `order` holds the images' places, a step's behind another's."""
     rates = [r["muon"], r["adam"]]
-    order = torch.randperm(len(train[0]))
-    begin = time.perf_counter()
     network.train()
     for step in range(r["steps"]):
         u = (step + 0.5) / r["steps"]
         factor = r["start"] + (1 - r["start"]) * u / 0.1 if u < 0.1 else 0.05 + 0.95 * (1 - u) / 0.9
         rows = order[step * r["batch"]:(step + 1) * r["batch"]]
-        logits = network(train[0][rows].contiguous(memory_format=torch.channels_last)) * r["logit_scale"]
-        loss = functional.cross_entropy(logits, train[1][rows], label_smoothing=r["smoothing"])
+        logits = network(images[rows].contiguous(memory_format=torch.channels_last)) * r["logit_scale"]
+        loss = functional.cross_entropy(logits, labels[rows], label_smoothing=r["smoothing"])
         for optimizer, rate in zip(optimizers, rates):
             optimizer.param_groups[0]["lr"] = rate * factor
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()
+
+
+def optimizers_of(network, r, **adam):
+    weights = [layer.weight for layer in network if isinstance(layer, (nn.Conv2d, nn.Linear))][:-1]
+    rest = [p for p in network.parameters() if all(p is not w for w in weights)]
+    return [Muon(weights, r["muon"]), torch.optim.Adam(rest, lr=r["adam"], betas=(0.7, 0.9), **adam)]
+
+
+def train_and_test(r, images, test):
+    network = network_of(r)
+    optimizers = optimizers_of(network, r)
+    order = torch.randperm(len(images[0]))
+    begin = time.perf_counter()
+    train(network, optimizers, r, *images, order)
     return 100 * torch_peer.accuracy(network, *test), time.perf_counter() - begin
 
 
-def quick(train, test):
+class Captured:
+    """All steps of a recipe and its test as one CUDA graph, replayed for each seed from a state of its own."""
+
+    def __init__(self, r, images, test):
+        self.recipe, self.test_images = r, len(test[0])
+        self.network = network_of(r).cuda()
+        self.optimizers = optimizers_of(self.network, r, capturable=True)
+        self.order = torch.arange(len(images[0]), device="cuda")
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # what libraries and optimisers make at their first use
+            train(self.network, self.optimizers, dict(r, steps=3), *images, self.order)
+            self.hits(*test)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            train(self.network, self.optimizers, r, *images, self.order)
+            self.result = self.hits(*test)
+
+    def hits(self, x, y):
+        self.network.eval()
+        with torch.no_grad():
+            return sum((self.network(a).argmax(1) == b).sum() for a, b in zip(x.split(2000), y.split(2000)))
+
+    def reset(self):
+        with torch.no_grad():
+            for own, fresh in zip(self.network.state_dict().values(), network_of(self.recipe).state_dict().values()):
+                own.copy_(fresh)
+            for optimizer in self.optimizers:
+                for state in optimizer.state.values():
+                    for value in state.values():
+                        value.zero_()
+        self.order.copy_(torch.randperm(len(self.order)))
+
+    def run(self):
+        self.reset()
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        self.graph.replay()
+        hits = self.result.item()
+        return 100 * hits / self.test_images, time.perf_counter() - begin
+
+
+def quick(images, test):
     network = torch_peer.quick().to(memory_format=torch.channels_last)
-    optimizer, schedule = torch_peer.optimizer_of("quick", network, -(-len(train[0]) // 256))
+    optimizer, schedule = torch_peer.optimizer_of("quick", network, -(-len(images[0]) // 256))
     begin = time.perf_counter()
-    torch_peer.train_epoch(network, optimizer, schedule, *train, 256)
+    torch_peer.train_epoch(network, optimizer, schedule, *images, 256)
     return 100 * torch_peer.accuracy(network, *test), time.perf_counter() - begin
 
 
@@ -111,18 +164,27 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--data", required=True)
     options = parser.parse_args()
+    if options.device == "cuda" and options.model not in RECIPES:
+        parser.error("on a GPU only the recipes of sprint")
     torch.set_num_threads(options.threads)
     recipe = RECIPES.get(options.model)
     sets = [torch_peer.load(options.data, split) for split in ("train", "t10k")]
     if recipe:
         cut = (28 - recipe["edge"]) // 2
         sets = [(x[:, :, cut:28 - cut, cut:28 - cut], y) for x, y in sets]
+    captured = None
+    if options.device == "cuda":
+        captured = Captured(recipe, *([x.cuda() for x in part] for part in sets))
     runs = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         torch.manual_seed(seed)
-        reached, seconds = train_and_test(recipe, *sets) if recipe else quick(*sets)
+        if captured:
+            reached, seconds = captured.run()
+        else:
+            reached, seconds = train_and_test(recipe, *sets) if recipe else quick(*sets)
         runs.append({"seed": seed, "accuracy_percent": reached, "seconds": seconds})
     print(json.dumps({"seeds": runs, "torch": torch.__version__}))
 

@@ -16,12 +16,13 @@ import time
 
 import machine as machines
 import sanitizer
+import sprint
 import stages
 from machine import Machine, Outcome, OutOfTime, digest, last_line, say, write_json
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Name: (function, seconds at most, scripts besides machine.py). Those run by default add up to less than nine minutes.
+# Name: (function, seconds at most, scripts besides machine.py). Those run by default add up to nine minutes.
 STAGES = {
     "report": (stages.report, 15, ["stages.py"]),
     "conformance": (stages.conformance, 60, ["stages.py"]),
@@ -29,8 +30,9 @@ STAGES = {
     "nodes": (stages.nodes, 25, ["stages.py"]),
     "sanitizer": (sanitizer.sanitizer, 75, ["sanitizer.py", "planted_fault.cu"]),
     "accuracy": (stages.accuracy, 80, ["stages.py"]),
+    "sprint": (sprint.sprint, 40, ["sprint.py", "../../benchmarks/torch_sprint_peer.py"]),
     "precisions": (stages.precisions, 560, ["stages.py"]),
-    "benchmark": (stages.benchmark, 260, ["stages.py", *(f"../../benchmarks/{name}.py" for name in (
+    "benchmark": (stages.benchmark, 230, ["stages.py", *(f"../../benchmarks/{name}.py" for name in (
         "gpu_vs_torch", "gpu_sides", "nvml", "peer", "torch_gpu_peer", "jax_gpu_peer"))]),
 }
 START_SECONDS = 60  # for the first device report, before any stage

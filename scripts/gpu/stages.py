@@ -23,7 +23,8 @@ ACCURACY = [("quick", 1, 30, 99.0), ("quick", None, 10, 99.2), ("lenet", None, 3
 PRECISION_SEEDS = 10
 
 MOST_NODES = {"quick": 14}  # kernels and copies of a training step
-NETWORKS = ["quick", "lenet", "cntk-sample", "cntk-convnet", "pytorch-example", "tf-convolutional", "tf-sample"]
+NETWORKS = ["quick", "lenet", "cntk-sample", "cntk-convnet", "pytorch-example", "sprint", "sprint-lean", "tf-convolutional",
+            "tf-sample"]
 
 
 def report(machine, device):
@@ -111,7 +112,7 @@ def nodes(machine, _device):
     """Nodes of the graph of one training step, as the program counts them on the device."""
     details, failures, texts = {}, [], []
     for model in NETWORKS:
-        ran, events = machine.train("--model", model, "--limit-train", "512", "--epochs", "1", "--no-save")
+        ran, events = machine.train("--model", model, "--limit-train", "2400", "--epochs", "1", "--no-save")
         count = events.get("end", {}).get("graph_nodes")
         details[model] = {"graph_nodes": count, "run": ran.json()}
         most = MOST_NODES.get(model)

@@ -12,93 +12,9 @@ import subprocess
 import tempfile
 import unittest
 
+from played_programs import BENCHMARK, BLOCK, DEVICE, LDD, SANITIZER, SPRINT_PEER, TEST, TRAINER
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-DEVICE = {"kind": "cuda", "gpu": {"used": True, "reason": "", "name": "NVIDIA Played", "uuid": "GPU-1", "major": 9,
-                                  "code": {"text": "machine code for 9.0"}},
-          "gpu_software": {"driver": "580.1"}, "cpu": {"model": "Played CPU", "cores": 4, "memory_bytes": 1}}
-BLOCK = """Found device 0 with properties:
-name: NVIDIA Played
-major: 9 minor: 0 memoryClockRate (GHz) 1.98
-pciBusID 0000:01:00.0
-Total memory: 139.81GiB
-Free memory: 139.01GiB
-"""
-
-TRAINER = r"""#!/bin/sh
-top=$(dirname "$0")/..
-. "$top/play"
-echo "$*" >>"$top/calls"
-case "$1" in
-  --version) echo "trainer 0.1.0 0123456789ab" ;;
-  devices) if [ "$2" = --json ]; then cat "$top/device.json"; else cat "$top/block"; fi ;;
-  train)
-    [ -z "$HANGS" ] || sleep "$HANGS"
-    out= seed=1
-    while [ $# -gt 0 ]; do
-      case "$1" in --out) out=$2 ;; --seed) seed=$2 ;; --precision) [ "$2" != "$LOSES" ] || ACCURACY=0.994 ;; esac
-      shift
-    done
-    if [ -n "$out" ]; then
-      mkdir -p "$out"
-      echo "$seed $(${WEIGHTS:-true})" >"$out/model.safetensors"
-    fi
-    echo '{"event":"run"}'
-    echo '{"event":"epoch","seconds":0.01}'
-    echo "{\"event\":\"end\",\"graph_nodes\":$NODES,\"seconds\":1,\"test\":{\"images\":10000,\"accuracy\":$ACCURACY}}"
-    exit "${TRAIN_EXIT:-0}" ;;
-esac
-"""
-
-TEST = r"""#!/bin/sh
-top=$(dirname "$0")/..
-. "$top/play"
-for word in "$@"; do case "$word" in --gtest_output=json:*) report=${word#--gtest_output=json:} ;; esac; done
-[ "$DIES" != "$(basename "$0")" ] || exit 139
-kind=cuda
-[ "$CPU_ONLY" != "$(basename "$0")" ] || kind=cpu
-failures=
-[ "$FAILS" != "$(basename "$0")" ] || failures=',"failures":[{"failure":"played"}]'
-[ -z "$report" ] || echo "{\"testsuites\":[{\"name\":\"All/Ops\",\"testsuite\":[
-  {\"name\":\"Conv/$kind\",\"status\":\"RUN\",\"result\":\"COMPLETED\"$failures}]}]}" >"$report"
-[ -z "$failures" ]
-"""
-
-# Finds the fault that it is asked for; over other programs what the play says.
-SANITIZER = r"""#!/bin/sh
-top=$PLAYED
-. "$top/play"
-tool=$2
-for last in "$@"; do :; done
-if [ -n "$REFUSES" ]; then echo "========= Error: Device not supported"; exit 1; fi
-case "$*" in
-  *planted_fault*)
-    if [ "$last" = "$tool" ] && [ "$BLIND" != "$tool" ]; then echo "========= ERROR SUMMARY: 1 error"; exit 66; fi ;;
-  *)
-    if [ "$FINDS" = "$tool" ]; then
-      printf '========= %s\n' "Played fault of size 4" "    at $WHERE+0x10" "" "ERROR SUMMARY: 1 error"
-      exit 66
-    fi ;;
-esac
-echo "========= ERROR SUMMARY: 0 errors"
-"""
-
-LDD = r"""#!/bin/sh
-. "$PLAYED/play"
-for library in $MISSING; do
-  found=
-  for folder in $(echo "$LD_LIBRARY_PATH" | tr : ' '); do [ ! -e "$folder/$library" ] || found=yes; done
-  [ -n "$found" ] || printf '\t%s => not found\n' "$library"
-done
-"""
-
-BENCHMARK = """import json, os, sys
-if os.environ.get("PEER_FAILS"):
-    sys.exit("played failure")
-print("a line of the benchmark")
-json.dump({"summary": "8 of 9 goals"}, open(sys.argv[sys.argv.index("--out") + 1], "w"))
-"""
-
 
 def write(path, text, mode=0o755):
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -117,6 +33,7 @@ class GpuCheck(unittest.TestCase):
             write(self.at("bin", name), TEST)
         write(self.at("bin/planted_fault"), "#!/bin/sh\n")
         write(self.at("benchmarks/gpu_vs_torch.py"), BENCHMARK)
+        write(self.at("benchmarks/torch_sprint_peer.py"), SPRINT_PEER)
         write(self.at("device.json"), json.dumps(DEVICE))
         write(self.at("block"), BLOCK)
         self.tools = os.path.join(self.folder, "tools")
@@ -128,7 +45,7 @@ class GpuCheck(unittest.TestCase):
         return os.path.join(self.bundle, *parts)
 
     def play(self, **changes):
-        values = dict({"NODES": 12, "ACCURACY": 0.995}, **changes)
+        values = dict({"NODES": 12, "ACCURACY": 0.995, "SPRINT": 99.05}, **changes)
         write(self.at("play"), "".join(f"{name}='{value}'\n" for name, value in values.items()))
 
     def check(self, *arguments, **environment):
@@ -158,7 +75,7 @@ class GpuCheck(unittest.TestCase):
         name, record = self.record()
         self.assertRegex(name, r"^\d{4}-\d\d-\d\d-nvidia-played-0123456789ab\.json$")
         self.assertEqual({stage["status"] for stage in record["stages"].values()}, {"passed"})
-        order = ["report", "conformance", "replay", "nodes", "sanitizer", "accuracy", "benchmark"]
+        order = ["report", "conformance", "replay", "nodes", "sanitizer", "accuracy", "sprint", "benchmark"]
         self.assertEqual(list(record["stages"]), order)
         self.assertEqual(len(record["stages"]["accuracy"]["details"]["rows"][0]["runs"]), 30)
         self.assertEqual(record["stages"]["benchmark"]["details"]["record"], {"summary": "8 of 9 goals"})
@@ -187,6 +104,17 @@ class GpuCheck(unittest.TestCase):
         self.play()
         self.assertEqual(self.check("--stages", "nodes"), 0)
         self.assertIn("quick 12", self.output)
+
+    def test_a_sprint_is_measured_beside_its_peer_and_must_reach_99_percent(self):
+        self.assertEqual(self.check("--stages", "sprint"), 0, self.output)
+        self.assertIn("sprint-lean: 99.050 %, training + test 2.000 ms", self.output)
+        self.assertIn("PyTorch's graph 10.000 ms, 5.0 times as long", self.output)
+        self.play(SPRINT=98.99)
+        self.expect("sprint", 1, "failed", "sprint: 98.990 % < 99.0 %")
+        self.play()
+        write(self.at("benchmarks/torch_sprint_peer.py"), "raise SystemExit('played failure')")
+        self.expect("sprint", 0, "passed", "process 0.500 s")
+        self.assertIn("no PyTorch: exit 1: played failure", self.output)
 
     def test_without_a_gpu_it_fails_with_the_reason(self):
         write(self.at("device.json"), json.dumps({"gpu": {"used": False, "reason": "no driver: install one"}}))
