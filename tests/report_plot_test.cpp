@@ -165,6 +165,17 @@ TEST(ReportCurves, ShowOneRunAndSeveral) {
   EXPECT_EQ(test::nesting_fault(two), "");
 }
 
+TEST(ReportCurves, CountASprintsSeeds) {
+  KnownRun sprint = test::made_up_run(5);
+  sprint.sprint = SprintFound{0.99, 0.001, 0.2};
+  const std::string seeds = training_curves({sprint});
+  EXPECT_NE(seeds.find(">seed</text>"), std::string::npos) << "its epochs are seeds";
+  EXPECT_NE(seeds.find("Time of a seed"), std::string::npos);
+  EXPECT_EQ(seeds.find(">epoch</text>"), std::string::npos);
+  const std::string with_epochs = training_curves({sprint, test::made_up_run(3)});
+  EXPECT_NE(with_epochs.find(">epoch, or seed of a sprint</text>"), std::string::npos);
+}
+
 TEST(ReportCurves, SayWhyThereAreNone) {
   EXPECT_NE(training_curves({test::made_up_run(0)}).find("There are no curves"), std::string::npos);
   EXPECT_NE(training_curves({test::made_up_run(0), test::made_up_run(0)}).find("There are no curves"),

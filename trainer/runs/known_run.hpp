@@ -50,6 +50,11 @@ struct KnownRun {
   [[nodiscard]] double seconds() const;
 };
 
+// What one of its `epochs` is: "epoch", or a sprint's "seed".
+[[nodiscard]] inline const char* epoch_word(const KnownRun& run) {
+  return run.sprint ? "seed" : "epoch";
+}
+
 // "running", "finished", "stopped", "failed", "killed", or "submitted": its container was not started yet.
 [[nodiscard]] std::string status_word(const KnownRun& run);
 

@@ -76,27 +76,36 @@ PlotLine line_of(const LineSource& source, int style, const ValueText& text) {
   PlotLine line{source.name, style, {}};
   for (const RunEpoch& epoch : source.run->epochs) {
     const double value = plottable(source.quantity(epoch));
-    line.points.push_back({static_cast<double>(epoch.epoch), value,
-                           fmt::format("{}, epoch {}: {}", source.name, epoch.epoch, text(value))});
+    line.points.push_back(
+        {static_cast<double>(epoch.epoch), value,
+         fmt::format("{}, {} {}: {}", source.name, epoch_word(*source.run), epoch.epoch, text(value))});
   }
   return line;
 }
 
 // "train loss: not finite in epoch 3"; where it began.
-std::string gap_text(const PlotLine& line) {
+std::string gap_text(const PlotLine& line, const char* word) {
   const auto gap =
       std::ranges::find_if(line.points, [](const PlotPoint& point) { return !std::isfinite(point.y); });
   if (gap == line.points.end()) return "";
-  return fmt::format("{}: not finite at epoch {}. ", line.name, static_cast<long long>(gap->x));
+  return fmt::format("{}: not finite at {} {}. ", line.name, word, static_cast<long long>(gap->x));
+}
+
+// Of the axis that all lines share.
+std::string axis_word(const std::vector<LineSource>& lines) {
+  const auto sprints = static_cast<std::size_t>(
+      std::ranges::count_if(lines, [](const LineSource& s) { return s.run->sprint.has_value(); }));
+  if (sprints == 0) return "epoch";
+  return sprints == lines.size() ? "seed" : "epoch, or seed of a sprint";
 }
 
 // Empty where no line has a number.
 std::string figure(const PlotSource& source) {
-  Plot plot{source.title, "epoch", {}, {}, {}, ""};
+  Plot plot{source.title, axis_word(source.lines), {}, {}, {}, ""};
   std::vector<double> epochs, values;
   for (std::size_t i = 0; i < source.lines.size(); ++i) {
     PlotLine line = line_of(source.lines[i], static_cast<int>(i), source.text);
-    plot.note += gap_text(line);
+    plot.note += gap_text(line, epoch_word(*source.lines[i].run));
     for (const PlotPoint& point : line.points) {
       epochs.push_back(point.x);
       values.push_back(point.y);
@@ -134,7 +143,10 @@ std::string one_run(const std::vector<KnownRun>& runs) {
   const std::string title = validated(run) ? "Accuracy, %" : "Test accuracy, %";
   return figure({title, accuracy, percent_of, accuracy_axis_of(runs)}) +
          figure({"Loss", loss, plain, loss_axis}) +
-         figure({"Time of an epoch, seconds", {{"time", &run, seconds}}, duration_text, axis_from_zero}) +
+         figure({fmt::format("Time of {} {}, seconds", run.sprint ? "a" : "an", epoch_word(run)),
+                 {{"time", &run, seconds}},
+                 duration_text,
+                 axis_from_zero}) +
          figure({"Learning rate at the epoch's end", {{"rate", &run, learning_rate}}, plain, loss_axis});
 }
 

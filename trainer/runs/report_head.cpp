@@ -57,8 +57,7 @@ std::string epoch_time_of(const KnownRun& run) {
 
 std::string epochs_text(const KnownRun& run) {
   if (run.epochs.empty()) return "none finished";
-  const char* unit = run.sprint ? "seed" : "epoch";
-  return fmt::format("{} {}{}, {} steps{}", grouped(run.epochs.size()), unit,
+  return fmt::format("{} {}{}, {} steps{}", grouped(run.epochs.size()), epoch_word(run),
                      run.epochs.size() == 1 ? "" : "s", grouped(run.epochs.back().step),
                      run.sprint ? " each" : "");
 }
