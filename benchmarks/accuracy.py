@@ -4,7 +4,6 @@
     benchmarks/accuracy.py --trainer build/cpu/trainer/trainer --model quick --epochs 1 --seeds 30
 """
 import argparse
-import math
 
 import record
 
@@ -29,16 +28,14 @@ def main():
         print(f"seed {seed}: {100 * runs[-1]['accuracy']:.2f} %  {end['seconds']:.2f} s", flush=True)
 
     values = [100 * run["accuracy"] for run in runs]
-    mean = sum(values) / len(values)
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1))
+    percent = record.percent_over_seeds(values)
     result = record.describe(options.trainer)
     result.update({"kind": "accuracy", "model": options.model, "precision": options.precision,
                    "epochs": runs[0]["epochs"], "seeds": len(runs),
-                   "accuracy_percent": {"mean": mean, "standard_error": deviation / math.sqrt(len(values)),
-                                        "deviation_over_seeds": deviation, "min": min(values), "max": max(values)},
+                   "accuracy_percent": percent,
                    "process_seconds": record.spread([run["seconds"] for run in runs]), "runs": runs})
-    print(f"{options.model}, {options.precision}: mean {mean:.3f} +- {deviation / math.sqrt(len(values)):.3f} % "
-          f"(standard error over {len(values)} seeds; deviation {deviation:.3f}), "
+    print(f"{options.model}, {options.precision}: mean {percent['mean']:.3f} +- {percent['standard_error']:.3f} % "
+          f"(standard error over {len(values)} seeds; deviation {percent['deviation_over_seeds']:.3f}), "
           f"{min(values):.2f} to {max(values):.2f}")
     name = "" if options.precision == "fp32" else f"-{options.precision}"
     record.write(f"accuracy-{options.model}-{runs[0]['epochs']}-epochs{name}", result)

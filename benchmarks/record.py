@@ -1,6 +1,7 @@
 """What every record says of itself: machine, versions, date, command; and where records go."""
 import datetime
 import json
+import math
 import os
 import platform
 import re
@@ -53,3 +54,11 @@ def spread(values):
     """Median, minimum and maximum of some measurements, and all of them."""
     ordered = sorted(values)
     return {"median": ordered[len(ordered) // 2], "min": ordered[0], "max": ordered[-1], "all": values}
+
+
+def percent_over_seeds(values):
+    """Mean accuracy in percent, its standard error over the seeds, and what it is made of."""
+    mean = sum(values) / len(values)
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1))
+    return {"mean": mean, "standard_error": deviation / math.sqrt(len(values)), "deviation_over_seeds": deviation,
+            "min": min(values), "max": max(values)}

@@ -12,7 +12,7 @@ test_packages=(libgtest-dev)
 optional_test_packages=(dataset-fashion-mnist) # a test that does not find it is skipped
 package_packages=(dpkg-dev file)
 check_packages=(clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
-image_packages=(docker.io debootstrap)
+image_packages=(docker.io debootstrap openssh-client openssh-server)
 
 declare -A reasons=(
   [g++]="the compiler"                  [cmake]="configures the build"
@@ -29,11 +29,13 @@ declare -A reasons=(
   [file]="tells programs from other files"
   [docker.io]="the engine that scripts/image_check.sh starts for itself"
   [debootstrap]="makes its base image"
+  [openssh-client]="reaches the targets" [openssh-server]="plays one, for scripts/target_check.sh"
   [python3-venv]="numpy and safetensors, which open a checkpoint in a test"
 )
 # Programs that serve as well when they come from elsewhere than their package.
 declare -A programs=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config
-                     [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps [file]=file)
+                     [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps [file]=file
+                     [docker.io]=dockerd [debootstrap]=debootstrap [openssh-client]=ssh)
 
 say() { printf '%s\n' "$*" >&2; }
 
