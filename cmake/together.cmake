@@ -1,8 +1,8 @@
 # trainer_compile_together(target [MOST files]): the .cpp files of each folder of a target are compiled as one, at most so
 # many at a time (default 16), so that the headers of JSON, text and the command line are read and instantiated once for
 # all of them: a seventh of the time for the program's own folders. Files with options of their own stay alone.
-# What one folder's files keep to themselves needs one name in it. -DTRAINER_TOGETHER=OFF compiles each file alone, as
-# clang-tidy sees it: each includes what it uses.
+# What one folder's files keep to themselves needs one name in it. -DTRAINER_TOGETHER=OFF compiles each file alone, which
+# shows whether each includes what it uses.
 function(trainer_compile_together target)
   cmake_parse_arguments(arg "" "MOST" "" ${ARGN})
   if(NOT TRAINER_TOGETHER)

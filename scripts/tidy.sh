@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# clang-tidy over the product's sources with .clang-tidy, a file per core at a time; exits with 1 at any finding.
+# clang-tidy over the product's sources with .clang-tidy, a compilation per core at a time; exits with 1 at any finding.
 #   scripts/tidy.sh [FILE...]      all of data/, kernels/, models/ and trainer/ that the build compiles, or these
 set -euo pipefail
 
@@ -8,12 +8,12 @@ folder=$root/build/tidy
 
 say() { printf '%s\n' "$*" >&2; }
 
-# compiled_sources: the product's files in the compilation database, from the root, one a line.
+# compiled_sources: what is compiled of the product, from the root, one a line: a folder's files together, or one alone.
 compiled_sources() {
   local path
   sed -n 's|^ *"file": "\(.*\)",*$|\1|p' "$folder/compile_commands.json" | sort -u | while IFS= read -r path; do
     path=${path#"$root/"}
-    [[ ! $path =~ ^(data|kernels|models|trainer)/.*\.cpp$ ]] || printf '%s\n' "$path"
+    [[ ! $path =~ ^(build/tidy/)?(data|kernels|models|trainer)/.*\.(cpp|cxx)$ ]] || printf '%s\n' "$path"
   done
 }
 
