@@ -52,6 +52,24 @@ TEST_F(Submission, ARemoteContainerGivesTheSameRunAndIsRemoved) {
   }
 }
 
+TEST_F(Submission, AFileOfOptionsIsReadHereAndItsLinesGo) {
+  ASSERT_EQ(trainer(small_training({"--out", "whole"})).code, 0);
+  folder_.write("options.yaml", "model: small.yaml\nthreads: 1\nseed: 5\n");
+  for (const char* target : {"vm", "docker", "local"}) {
+    const Outcome outcome =
+        run({"submit", "-c", target, "--", "train", "--data", "data", "--config", "options.yaml", "--seed", "1"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const std::string run = "runs/" + runs().back();
+    EXPECT_EQ(record(run).seed, 1U) << "the command line has the last word";
+    EXPECT_PRED2(contains, run, "small") << "the run is named by the file's network";
+    expect_same_tensors(folder_ / run / "model.safetensors", folder_ / "whole/model.safetensors");
+  }
+  folder_.write("options.yaml", "epoch: 3\n");
+  const Outcome wrong = run({"submit", "-c", "vm", "--", "train", "--config=options.yaml"});
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_PRED2(contains, wrong.err, "options.yaml:1:1: unknown option 'epoch'");
+}
+
 TEST_F(Submission, StrangeWordsArriveAsTheyWere) {
   const std::string strange = "a b'\"$(touch pwned)`touch pwned`\n;&|\\ *~é";
   folder_.write("targets/vm.runconfig",

@@ -72,15 +72,40 @@ std::string contents(const std::filesystem::path& file) {
   }
 }
 
+std::vector<std::string> arguments_from(const std::string& file, const OptionNames& names) {
+  try {
+    return Reader(file, names).arguments(YAML::Load(contents(file)));
+  } catch (const YAML::Exception& error) {
+    throw UsageError(fmt::format("{}:{}:{}: not YAML: {}", file, error.mark.line + 1, error.mark.column + 1,
+                                 error.msg));
+  }
+}
+
+// Takes --config out of `words`; its last value, or nothing. One without a value stays, for the parser to refuse.
+std::string take_config(std::vector<std::string>& words) {
+  std::string file;
+  for (auto word = words.begin(); word != words.end();) {
+    if (word->starts_with("--config=")) {
+      file = word->substr(std::string_view("--config=").size());
+      word = words.erase(word);
+    } else if (*word == "--config" && word + 1 != words.end()) {
+      file = *(word + 1);
+      word = words.erase(word, word + 2);
+    } else {
+      ++word;
+    }
+  }
+  return file;
+}
+
 }  // namespace
 
-std::vector<std::string> arguments_from(const std::filesystem::path& file, const OptionNames& names) {
-  try {
-    return Reader(file.string(), names).arguments(YAML::Load(contents(file)));
-  } catch (const YAML::Exception& error) {
-    throw UsageError(fmt::format("{}:{}:{}: not YAML: {}", file.string(), error.mark.line + 1,
-                                 error.mark.column + 1, error.msg));
-  }
+std::vector<std::string> with_config_lines(std::vector<std::string> words, const OptionNames& names) {
+  const std::string file = take_config(words);
+  if (file.empty()) return words;
+  const std::vector<std::string> lines = arguments_from(file, names);
+  words.insert(words.begin() + 1, lines.begin(), lines.end());
+  return words;
 }
 
 }  // namespace trainer

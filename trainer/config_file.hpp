@@ -1,8 +1,8 @@
 // --config FILE: options from a file of YAML, one `name: value` a line, named like the long options. They
-// become arguments in front of those of the command line, so that the command line has the last word.
+// become arguments in front of those of the command line, so that the command line has the last word, and may
+// go where the file is not (submit).
 #pragma once
 
-#include <filesystem>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,8 +15,9 @@ struct OptionNames {
   std::set<std::string> flags;
 };
 
-// "--epochs=3" for `epochs: 3`, "--quiet" for `quiet: true`. Throws UsageError with file:line:column for an
-// unknown name, anything that is not one value, or what is not YAML.
-std::vector<std::string> arguments_from(const std::filesystem::path& file, const OptionNames& names);
+// `words` of a command with the lines of their --config file right behind `words[0]` and in place of that option:
+// "--epochs=3" for `epochs: 3`, "--quiet" for `quiet: true`. As they were where there is none. Throws UsageError
+// with file:line:column for an unknown name, anything that is not one value, or what is not YAML.
+std::vector<std::string> with_config_lines(std::vector<std::string> words, const OptionNames& names);
 
 }  // namespace trainer

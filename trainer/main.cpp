@@ -20,10 +20,12 @@ int run(int argc, char** argv) {
   const trainer::Environment environment = trainer::read_environment(argc, argv);
   const std::unique_ptr<CLI::App> made = trainer::make_app();
   CLI::App& app = *made;
-  trainer::Commands commands(app, environment);
+  const trainer::Commands commands(app, environment);
   try {
-    const std::vector<std::string> arguments = commands.with_config_file(environment.arguments);
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    const auto& given = environment.arguments;
+    const std::vector<std::string> words = trainer::before_submitted(
+        trainer::with_config_file({given.begin() + (given.empty() ? 0 : 1), given.end()}));
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) throw trainer::UsageError(trainer::usage_message(app, error));
     return app.exit(error);  // --help, --version

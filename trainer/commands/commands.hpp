@@ -44,8 +44,11 @@ Command add_submit(CLI::App& app, const Environment& environment);
 // --reconnect of the commands that follow a submitted run.
 void add_reconnect(CLI::App& app, double& seconds);
 
+// Words of a command without the program's name; of `train`, with what its --config FILE says in its place.
+std::vector<std::string> with_config_file(std::vector<std::string> words);
+
 // What stands before the -- of `submit`: the rest is for the target, not for this command line.
-std::vector<std::string> before_submitted(std::vector<std::string> arguments);
+std::vector<std::string> before_submitted(std::vector<std::string> words);
 
 class Commands {
  public:
@@ -54,10 +57,6 @@ class Commands {
              add_models(app, environment), add_devices(app, environment), add_bench(app, environment),
              add_sprint(app, environment), add_doctor(app, environment),  add_runs(app, environment),
              add_target(app, environment), add_prepare(app, environment), add_submit(app, environment)} {}
-
-  // `arguments` (argv) without the program's name, and with what `train --config FILE` says put in front of
-  // train's own.
-  std::vector<std::string> with_config_file(const std::vector<std::string>& arguments) const;
 
   int run() const {
     for (const Command& command : all_) {

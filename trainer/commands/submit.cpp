@@ -26,7 +26,9 @@ int submit_to(const Environment& environment, const SubmitArguments& arguments) 
   submission.reconnect_seconds = arguments.reconnect;
   const auto& words = environment.arguments;
   const auto mark = std::ranges::find(words, "--");
-  if (mark != words.end()) submission.named.config.arguments.assign(mark + 1, words.end());
+  std::vector<std::string>& command = submission.named.config.arguments;
+  if (mark != words.end()) command.assign(mark + 1, words.end());
+  command = with_config_file(std::move(command));
   return submit(environment, submission);
 }
 
@@ -54,10 +56,9 @@ void add_reconnect(CLI::App& app, double& seconds) {
       ->capture_default_str();
 }
 
-std::vector<std::string> before_submitted(std::vector<std::string> arguments) {
-  if (!arguments.empty() && arguments.front() == "submit")
-    arguments.erase(std::ranges::find(arguments, "--"), arguments.end());
-  return arguments;
+std::vector<std::string> before_submitted(std::vector<std::string> words) {
+  if (!words.empty() && words.front() == "submit") words.erase(std::ranges::find(words, "--"), words.end());
+  return words;
 }
 
 Command add_submit(CLI::App& app, const Environment& environment) {

@@ -149,18 +149,11 @@ Command add_train(CLI::App& app, const Environment& environment) {
           [train_app, arguments, &environment] { return train(*train_app, environment, *arguments); }};
 }
 
-std::vector<std::string> Commands::with_config_file(const std::vector<std::string>& arguments) const {
-  std::vector<std::string> own(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
-  if (own.empty() || own.front() != "train") return before_submitted(std::move(own));
-  std::string file;
-  for (std::size_t i = 1; i < own.size(); ++i) {
-    if (own[i].starts_with("--config=")) file = own[i].substr(9);
-    if (own[i] == "--config" && i + 1 < own.size()) file = own[i + 1];
-  }
-  if (file.empty()) return own;
-  const std::vector<std::string> lines = arguments_from(file, option_names(*all_.front().app));
-  own.insert(own.begin() + 1, lines.begin(), lines.end());
-  return own;
+std::vector<std::string> with_config_file(std::vector<std::string> words) {
+  if (words.empty() || words.front() != "train") return words;
+  CLI::App parser;
+  const Environment unused;
+  return with_config_lines(std::move(words), option_names(*add_train(parser, unused).app));
 }
 
 }  // namespace trainer
