@@ -247,13 +247,14 @@ class FirstLayers : public OnBackend, public testing::WithParamInterface<LayerPa
 TEST_P(FirstLayers, MatchTheReferenceForEveryNumberOfChannels) {
   for (const OpCase& c : first_layer_cases(std::get<1>(GetParam()))) {
     SCOPED_TRACE(c.name);
-    check_training(backend(), c);
-    check_inference(backend(), c);
+    const Precision precision = precision_of(std::get<0>(GetParam()));
+    check_training(backend(), c, precision);
+    check_inference(backend(), c, precision);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, FirstLayers,
-                         testing::Combine(testing::ValuesIn(tested_backends()),
+                         testing::Combine(testing::ValuesIn(all_backends()),
                                           testing::ValuesIn(first_layers())),
                          layer_name);
 
