@@ -24,7 +24,7 @@ def newest(kind):
             value = json.load(file)
         if value.get("kind") == kind:
             subject = (value.get("model"), value.get("epochs"), value.get("precision", "fp32"))
-            found[(value["machine"]["cpu"], *subject)] = value
+            found[(value["machine"]["cpu"], value.get("device_name"), *subject)] = value
     return list(found.values())
 
 
@@ -79,7 +79,7 @@ def bf16_table():
                  *(f"{case[side]['mean']:.2f} +- {case[side]['standard_error']:.2f} %"
                    for side in ("fp32_accuracy_percent", "bf16_accuracy_percent"))) for case in value["cases"]]
         parts.append(timed(value, ("what", "fp32, s", "bf16, s", "times faster", "accuracy after it, fp32", "bf16"), rows,
-                           " epochs, a seed each") + " Accuracy: mean +- standard error over those seeds.")
+                           " epochs, a seed each") + ". Accuracy: mean +- standard error over those seeds.")
     return "\n\n".join(parts)
 
 
@@ -108,7 +108,7 @@ def sprint_table():
                              seconds(side["trainer_seconds"]), seconds(side["torch_seconds"]), f"**{side['ratio']:.1f}**"))
         head = ("what", f"accuracy over {a['seeds']} seeds", "trainer, s", f"PyTorch {value['versions']['torch']}, s", "times faster")
         quick = value["quick_in_torch"]
-        parts.append(timed(value, head, rows, " turns") + f" `quick`, one epoch, in PyTorch: {seconds(quick['seconds'])} s, "
+        parts.append(timed(value, head, rows, " turns") + f". `quick`, one epoch, in PyTorch: {seconds(quick['seconds'])} s, "
                      f"{quick['ratio']:.1f} times the time of `{value['cases'][0]['model']}`.")
     return "\n\n".join(parts)
 
@@ -140,7 +140,24 @@ def sprint_picture():
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-TABLES = {"sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
+def bench_table():
+    """`trainer bench` on each machine that a record came from, newest of each device."""
+    found = {value["device_name"]: value for value in newest("bench")}
+    parts = []
+    for device, value in sorted(found.items()):
+        lines = ["| network | batch | precision | epoch of 60,000 images, s | images/s | of the peak | memory |", "|---|---|---|---|---|---|---|"]
+        for result in value["results"]:
+            share = result["share_of_peak"]
+            lines.append(f"| `{result['model']}` | {result['batch']} | {result['precision']} | {seconds(result['epoch_seconds'])} | "
+                         f"{result['images_per_second']:,.0f} | {'n/a' if share is None else f'{100 * share:.0f} %'} | "
+                         f"{result['memory_bytes'] / 2**20:.0f} MiB |")
+        settings = value["settings"]
+        parts.append("\n".join([*lines, "", f"{device}. Median (min to max) of {settings['repeats']} repeats, training without evaluation; "
+                                f"trainer {value['versions'].get('trainer', '')} {value['commit']}; {value['date'][:10]}; `trainer bench`"]))
+    return "\n\n".join(parts)
+
+
+TABLES = {"bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):
