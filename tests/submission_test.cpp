@@ -56,8 +56,8 @@ TEST_F(Submission, AFileOfOptionsIsReadHereAndItsLinesGo) {
   ASSERT_EQ(trainer(small_training({"--out", "whole"})).code, 0);
   folder_.write("options.yaml", "model: small.yaml\nthreads: 1\nseed: 5\n");
   for (const char* target : {"vm", "docker", "local"}) {
-    const Outcome outcome =
-        run({"submit", "-c", target, "--", "train", "--data", "data", "--config", "options.yaml", "--seed", "1"});
+    const Outcome outcome = run(
+        {"submit", "-c", target, "--", "train", "--data", "data", "--config", "options.yaml", "--seed", "1"});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     const std::string run = "runs/" + runs().back();
     EXPECT_EQ(record(run).seed, 1U) << "the command line has the last word";

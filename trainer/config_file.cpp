@@ -76,12 +76,13 @@ std::vector<std::string> arguments_from(const std::string& file, const OptionNam
   try {
     return Reader(file, names).arguments(YAML::Load(contents(file)));
   } catch (const YAML::Exception& error) {
-    throw UsageError(fmt::format("{}:{}:{}: not YAML: {}", file, error.mark.line + 1, error.mark.column + 1,
-                                 error.msg));
+    throw UsageError(
+        fmt::format("{}:{}:{}: not YAML: {}", file, error.mark.line + 1, error.mark.column + 1, error.msg));
   }
 }
 
-// Takes --config out of `words`; its last value, or nothing. One without a value stays, for the parser to refuse.
+// Takes --config out of `words`; its last value, or nothing. One without a value stays, for the parser to
+// refuse.
 std::string take_config(std::vector<std::string>& words) {
   std::string file;
   for (auto word = words.begin(); word != words.end();) {

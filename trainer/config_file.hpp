@@ -15,9 +15,10 @@ struct OptionNames {
   std::set<std::string> flags;
 };
 
-// `words` of a command with the lines of their --config file right behind `words[0]` and in place of that option:
-// "--epochs=3" for `epochs: 3`, "--quiet" for `quiet: true`. As they were where there is none. Throws UsageError
-// with file:line:column for an unknown name, anything that is not one value, or what is not YAML.
+// `words` of a command with the lines of their --config file right behind `words[0]` and in place of that
+// option:
+// "--epochs=3" for `epochs: 3`, "--quiet" for `quiet: true`. As they were where there is none. Throws
+// UsageError with file:line:column for an unknown name, anything that is not one value, or what is not YAML.
 std::vector<std::string> with_config_lines(std::vector<std::string> words, const OptionNames& names);
 
 }  // namespace trainer
