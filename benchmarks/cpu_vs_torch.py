@@ -7,11 +7,9 @@ process takes, from its start to the accuracy of one epoch of `quick`, is measur
 
     benchmarks/cpu_vs_torch.py --trainer build/cpu/trainer/trainer --python venv/bin/python
 """
-import argparse
 import json
 import os
 import subprocess
-import time
 
 import record
 
@@ -42,44 +40,23 @@ def measure_case(options, model, batch, images):
     for _ in range(options.repeats):
         mine.append(ours(options, model, batch, images))
         theirs.append(peer(options, model, batch, images, layout)["epoch_seconds"][0])
-    case = {"model": model, "batch": batch, "images": images, "torch_layout": layout,
-            "trainer_seconds": record.spread(mine), "torch_seconds": record.spread(theirs)}
-    case["ratio"] = case["torch_seconds"]["median"] / case["trainer_seconds"]["median"]
-    print(f"{model:16} batch {batch:3}  {images} images: trainer {case['trainer_seconds']['median']:.3f} s, "
-          f"PyTorch ({layout}) {case['torch_seconds']['median']:.3f} s, {case['ratio']:.2f} times faster", flush=True)
-    return case
-
-
-def timed(command):
-    begin = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begin
+    sides = record.beside_torch(f"{model:16} batch {batch:3}, {images} images, PyTorch's {layout}", mine, theirs)
+    return {"model": model, "batch": batch, "images": images, "torch_layout": layout, **sides}
 
 
 def measure_process(options):
     mine, theirs = [], []
     for _ in range(options.repeats):
-        mine.append(timed([options.trainer, "train", "--epochs", "1", "--no-save", "--precision", "fp32",
+        mine.append(record.timed([options.trainer, "train", "--epochs", "1", "--no-save", "--precision", "fp32",
                            "--threads", str(options.threads), "--data", options.data]))
-        theirs.append(timed([options.python, os.path.join(HERE, "torch_peer.py"), "--threads", str(options.threads),
+        theirs.append(record.timed([options.python, os.path.join(HERE, "torch_peer.py"), "--threads", str(options.threads),
                              "--data", options.data]))
-    process = {"what": "quick, one epoch of 60,000 at batch 256 and the test, from exec to exit; nothing saved",
-               "trainer_seconds": record.spread(mine), "torch_seconds": record.spread(theirs)}
-    process["ratio"] = process["torch_seconds"]["median"] / process["trainer_seconds"]["median"]
-    print(f"whole process: trainer {process['trainer_seconds']['median']:.2f} s, "
-          f"PyTorch {process['torch_seconds']['median']:.2f} s, {process['ratio']:.2f} times faster", flush=True)
-    return process
+    return {"what": "quick, one epoch of 60,000 at batch 256 and the test, from exec to exit; nothing saved",
+            **record.beside_torch("whole process", mine, theirs)}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trainer", default="build/cpu/trainer/trainer")
-    parser.add_argument("--python", default="python3", help="an interpreter with torch and numpy")
-    parser.add_argument("--data", default=os.path.join(HERE, "..", "data", "mnist"))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-
+    options = record.options_beside_torch(__doc__)
     result = record.describe(options.trainer)
     result.update({"kind": "cpu_vs_torch", "threads": options.threads, "repeats": options.repeats})
     first = peer(options, "quick", 256, 12800, "channels_last")

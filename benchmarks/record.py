@@ -1,4 +1,6 @@
-"""What every record says of itself: machine, versions, date, command; and where records go."""
+"""What every record says of itself: machine, versions, date, command; where records go; and what the benchmarks beside
+PyTorch share."""
+import argparse
 import datetime
 import json
 import math
@@ -7,6 +9,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "records")
 
@@ -62,3 +65,30 @@ def percent_over_seeds(values):
     deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1))
     return {"mean": mean, "standard_error": deviation / math.sqrt(len(values)), "deviation_over_seeds": deviation,
             "min": min(values), "max": max(values)}
+
+
+def options_beside_torch(description):
+    """The options of a benchmark that runs the trainer and PyTorch in turn on a CPU."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trainer", default="build/cpu/trainer/trainer")
+    parser.add_argument("--python", default="python3", help="an interpreter with torch and numpy")
+    parser.add_argument("--data", default=os.path.join(os.path.dirname(FOLDER), "..", "data", "mnist"))
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--repeats", type=int, default=5)
+    return parser.parse_args()
+
+
+def timed(command):
+    """Seconds of a whole process, from exec to exit."""
+    begin = time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - begin
+
+
+def beside_torch(what, mine, theirs):
+    """Both sides' seconds and how many times faster the trainer is; prints it."""
+    sides = {"trainer_seconds": spread(mine), "torch_seconds": spread(theirs)}
+    sides["ratio"] = sides["torch_seconds"]["median"] / sides["trainer_seconds"]["median"]
+    print(f"{what}: trainer {sides['trainer_seconds']['median']:.3f} s, PyTorch {sides['torch_seconds']['median']:.3f} s, "
+          f"{sides['ratio']:.2f} times faster", flush=True)
+    return sides

@@ -7,11 +7,9 @@ of 30 seeds of ours, none left out.
 
     benchmarks/sprint_vs_torch.py --trainer build/cpu/trainer/trainer --python venv/bin/python
 """
-import argparse
 import json
 import os
 import subprocess
-import time
 
 import record
 
@@ -35,40 +33,24 @@ def peer(options, model, seeds):
     return json.loads(done.stdout)
 
 
-def timed(command):
-    begin = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begin
-
-
 def measure(options, model):
     mine, theirs, own_process, their_process = [], [], [], []
     for _ in range(options.repeats):
         mine.append(ours(options, model, 6)["train_and_test_seconds"]["median"])
         warm = peer(options, model, 3)["seeds"][1:]
         theirs.append(sum(seed["seconds"] for seed in warm) / len(warm))
-        own_process.append(timed([options.trainer, "sprint", "--model", model, "--seeds", "1", "--no-save",
+        own_process.append(record.timed([options.trainer, "sprint", "--model", model, "--seeds", "1", "--no-save",
                                   "--no-process", "--quiet", "--precision", "fp32", "--threads", str(options.threads),
                                   "--data", options.data]))
-        their_process.append(timed(peer_command(options, model, 1)))
+        their_process.append(record.timed(peer_command(options, model, 1)))
     case = {"model": model}
     for what, own, other in (("train_and_test", mine, theirs), ("process", own_process, their_process)):
-        case[what] = {"trainer_seconds": record.spread(own), "torch_seconds": record.spread(other)}
-        case[what]["ratio"] = case[what]["torch_seconds"]["median"] / case[what]["trainer_seconds"]["median"]
-        print(f"{model:12} {what:15} trainer {case[what]['trainer_seconds']['median']:.3f} s, PyTorch "
-              f"{case[what]['torch_seconds']['median']:.3f} s, {case[what]['ratio']:.1f} times faster", flush=True)
+        case[what] = record.beside_torch(f"{model:12} {what:15}", own, other)
     return case
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trainer", default="build/cpu/trainer/trainer")
-    parser.add_argument("--python", default="python3", help="an interpreter with torch and numpy")
-    parser.add_argument("--data", default=os.path.join(HERE, "..", "data", "mnist"))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-
+    options = record.options_beside_torch(__doc__)
     result = record.describe(options.trainer)
     result.update({"kind": "sprint_vs_torch", "threads": options.threads, "repeats": options.repeats})
     result["versions"]["torch"] = peer(options, "quick", 1)["torch"]
