@@ -99,8 +99,10 @@ class SprintCommand {
     Sprint sprint(setup_, *device_.backend);
     report_.images = sprint.images();
     const SignalGuard signals;
-    for (std::uint64_t i = 0; i < arguments_.seeds && signals.stop_signal() == 0; ++i)
-      take(sprint.run(arguments_.first_seed + i), i);
+    for (std::uint64_t i = 0; i < arguments_.seeds && signals.stop_signal() == 0; ++i) {
+      sprint.start_anew(arguments_.first_seed + i);
+      take(sprint.run(), i);
+    }
     report_.stopped = report_.seeds.size() < arguments_.seeds;
     finish(sprint);
     if (signals.stop_signal() != 0) return 128 + signals.stop_signal();
