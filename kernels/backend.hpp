@@ -86,13 +86,17 @@ class Recording {
   virtual std::size_t nodes() const = 0;  // kernels and copies of it; 0 where nothing is recorded
 };
 
+// Whose versions a backend tells of itself. One that no op has opened would have to be loaded for its answer.
+enum class Libraries { all, opened };
+
 class Backend {
  public:
   virtual ~Backend() = default;
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
-  virtual DeviceInfo info() const = 0;
+  virtual DeviceInfo info(Libraries libraries) const = 0;
+  DeviceInfo info() const { return info(Libraries::all); }
 
   // Zeroed and aligned to 64 bytes at least. `what` names the arena in an out-of-memory error.
   virtual Buffer allocate(std::size_t bytes, std::string_view what) = 0;

@@ -12,7 +12,7 @@ namespace trainer::test {
 namespace {
 
 using Calls = std::map<std::string, int>;
-using Libraries = std::set<std::string>;
+using Names = std::set<std::string>;
 
 // A first convolution with its pool, ReLU and the head: kernels of our own.
 const char* const kOwnKernels = "  - conv: {out: 4, kernel: 3}\n  - relu\n  - maxpool: {size: 2}\n";
@@ -31,8 +31,8 @@ class EmulatedSprint : public emulator::EmulatorTest {
 };
 
 // The libraries whose handles have been made.
-Libraries opened() {
-  Libraries libraries;
+Names opened() {
+  Names libraries;
   if (emulator::calls("cudnnCreate") > 0) libraries.insert("cuDNN");
   if (emulator::calls("cublasLtCreate") > 0) libraries.insert("cuBLASLt");
   return libraries;
@@ -127,7 +127,7 @@ TEST_F(EmulatedSprint, ASequenceThatIsTooLongForAGraphIsSeveral) {
 }
 
 TEST_F(EmulatedSprint, OnlyTheLibrariesThatANetworkNeedsAreOpened) {
-  const std::map<std::string, Libraries> cases = {
+  const std::map<std::string, Names> cases = {
       {kOwnKernels, {}},
       {"  - dense: {out: 8}\n  - relu\n", {"cuBLASLt"}},
       {"  - conv: {out: 4, kernel: 3}\n  - conv: {out: 6, kernel: 3}\n  - relu\n", {"cuDNN"}},
@@ -138,18 +138,21 @@ TEST_F(EmulatedSprint, OnlyTheLibrariesThatANetworkNeedsAreOpened) {
     emulator::reset();
     auto setup = setup_of({.length = "epochs: 1", .layers = layers});
     const auto backend = make_backend(kGpu);
-    EXPECT_EQ(backend->info().gpu_software->cudnn, "emulated") << "the version is known all the same";
-    EXPECT_EQ(opened(), Libraries{}) << "before there is a network";
+    EXPECT_EQ(backend->info().gpu_software->cudnn, "emulated") << "told all the same";
+    EXPECT_EQ(opened(), Names{}) << "before there is a network";
     Sprint sprint(setup, *backend);
     sprint.start_anew(1);
     sprint.run();
     EXPECT_EQ(opened(), needed);
+    const DeviceInfo info = backend->info(Libraries::opened);
+    EXPECT_EQ(info.gpu_software->cudnn, needed.contains("cuDNN") ? "emulated" : "");
+    EXPECT_EQ(info.gpu_software->cublas, needed.contains("cuBLASLt") ? "emulated" : "");
   }
 }
 
 // What the networks of `trainer sprint` need: nothing, once every op of theirs is a kernel of our own.
-const std::map<std::string, Libraries> kNeededBySprints = {{"sprint", {"cuBLASLt", "cuDNN"}},
-                                                           {"sprint-lean", {"cuBLASLt", "cuDNN"}}};
+const std::map<std::string, Names> kNeededBySprints = {{"sprint", {"cuBLASLt", "cuDNN"}},
+                                                       {"sprint-lean", {"cuBLASLt", "cuDNN"}}};
 
 TEST_F(EmulatedSprint, TheShippedSprintsOpenWhatTheyNeed) {
   for (const auto& [name, needed] : kNeededBySprints) {

@@ -59,7 +59,7 @@ class CpuBackend final : public Backend {
     omp_set_num_threads(threads);
   }
 
-  DeviceInfo info() const override {
+  DeviceInfo info(Libraries /*libraries*/) const override {
     DeviceInfo info;
     info.kind = "cpu";
     info.cpu = describe_cpu(context_.threads);

@@ -51,6 +51,6 @@ class Convolutions {
 };
 
 std::unique_ptr<Convolutions> open_convolutions(const ConvolutionOptions& options);
-std::string convolutions_version();  // "9.14.0"; opens nothing
+std::string convolutions_version();  // "9.14.0"
 
 }  // namespace trainer::cuda

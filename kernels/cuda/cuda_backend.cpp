@@ -66,8 +66,10 @@ class CudaBackend final : public Backend {
             .products = OnFirstUse<Products>([stream = stream_.get()] { return open_products(stream); }),
             .ticket = ticket_.as<unsigned>()} {}
 
-  DeviceInfo info() const override {
-    return describe_device(device_, convolutions_version(), products_version());
+  DeviceInfo info(Libraries libraries) const override {
+    const bool all = libraries == Libraries::all;
+    return describe_device(device_, all || context_.convolutions.is_open() ? convolutions_version() : "",
+                           all || context_.products.is_open() ? products_version() : "");
   }
 
   Buffer allocate(std::size_t bytes, std::string_view what) override {

@@ -15,6 +15,7 @@ class OnFirstUse {
  public:
   explicit OnFirstUse(std::function<std::unique_ptr<Library>()> open) : open_(std::move(open)) {}
 
+  bool is_open() const { return library_ != nullptr; }
   Library* operator->() const {
     if (!library_) library_ = open_();
     return library_.get();

@@ -43,6 +43,6 @@ class Products {
 };
 
 std::unique_ptr<Products> open_products(cudaStream_t stream);
-std::string products_version();  // "12.4.3"; opens nothing
+std::string products_version();  // "12.4.3"; loads it; empty where it is not there
 
 }  // namespace trainer::cuda
