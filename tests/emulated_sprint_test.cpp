@@ -1,5 +1,6 @@
 // What a sprint asks of its device, counted by the emulated CUDA: one launch and one read-back against the
 // clock, one graph for every seed, no library that the network goes without.
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <set>
 
@@ -147,6 +148,32 @@ TEST_F(EmulatedSprint, OnlyTheLibrariesThatANetworkNeedsAreOpened) {
     const DeviceInfo info = backend->info(Libraries::opened);
     EXPECT_EQ(info.gpu_software->cudnn, needed.contains("cuDNN") ? "emulated" : "");
     EXPECT_EQ(info.gpu_software->cublas, needed.contains("cuBLASLt") ? "emulated" : "");
+  }
+}
+
+// The test behind it included; of the networks that are made for it, the whole recipe.
+TEST_F(EmulatedSprint, AnEpochOfEveryShippedNetworkIsOneGraph) {
+  for (const Spec& spec : all_specs(TRAINER_SOURCE_DIR "/models")) {
+    SCOPED_TRACE(spec.name);
+    emulator::reset();
+    const auto backend = make_backend(kGpu);
+    const Recipe& recipe = spec.recipe;
+    Network network(make_plan(spec, {{28, 28, 1}, 10, recipe.batch}), *backend, Purpose::training,
+                    optimizers_of(recipe));
+    const Buffer nothing = backend->allocate(1, "a test");  // a recording looks at no image
+    StepInput train{nothing.as<std::uint8_t>(), nothing.as<std::uint8_t>(), {}, {}};
+    train.batching = {60000, 0, static_cast<std::uint32_t>(recipe.batch)};
+    StepInput test = train;
+    test.batching.images = 10000;
+    const TrainingRule rule{optimizers_of(recipe), recipe.schedule};
+    const std::uint64_t epoch = steps_per_pass(train.batching);
+    const std::uint64_t steps = std::min(epoch, static_cast<std::uint64_t>(recipe.steps.value_or(epoch)));
+    const auto whole =
+        backend->record({{[&] { network.train_step(train, rule); }, steps},
+                         {[&] { network.evaluate_step(test); }, steps_per_pass(test.batching)}});
+    EXPECT_EQ(emulator::calls("cudaGraphInstantiate"), 1U);
+    EXPECT_EQ(emulator::kernels_in_last_graph(), whole->nodes());
+    RecordProperty("nodes of " + spec.name, static_cast<int>(whole->nodes()));
   }
 }
 
