@@ -41,6 +41,10 @@ if(TRAINER_GPU_ENGINE STREQUAL ON)
     trainer_list_architectures(CMAKE_CUDA_ARCHITECTURES)
   endif()
   enable_language(CUDA)
+  # Where the built programs find cuBLASLt, which they load when they need it.
+  get_target_property(trainer_cublas CUDA::cublasLt IMPORTED_LOCATION)
+  get_filename_component(trainer_cublas ${trainer_cublas} DIRECTORY)
+  list(APPEND CMAKE_BUILD_RPATH ${trainer_cublas})
   # CMake 3.25 does not know nvcc 13's flag for it.
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)

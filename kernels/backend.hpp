@@ -71,13 +71,23 @@ struct UpdateArgs {
   std::byte* workspace = nullptr;  // of Backend::update_workspace_bytes()
 };
 
-// A recorded step.
+// A step that only launches, and how often in a row.
+struct RepeatedStep {
+  std::function<void()> step;
+  std::uint64_t times = 1;
+};
+
+// A recorded sequence of steps.
 class Recording {
  public:
   virtual ~Recording() = default;
-  virtual void launch(std::uint64_t steps) = 0;  // one behind the other; 1 to Backend::steps_per_launch()
-  virtual std::size_t nodes() const = 0;         // kernels and copies of a step; 0 where nothing is recorded
+  // The sequence so often, one behind the other; 1 to Backend::repeats_per_launch().
+  virtual void launch(std::uint64_t times) = 0;
+  virtual std::size_t nodes() const = 0;  // kernels and copies of it; 0 where nothing is recorded
 };
+
+// Whose versions a backend tells of itself. One that no op has opened would have to be loaded for its answer.
+enum class Libraries { all, opened };
 
 class Backend {
  public:
@@ -85,12 +95,13 @@ class Backend {
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
-  virtual DeviceInfo info() const = 0;
+  virtual DeviceInfo info(Libraries libraries) const = 0;
+  DeviceInfo info() const { return info(Libraries::all); }
 
   // Zeroed and aligned to 64 bytes at least. `what` names the arena in an out-of-memory error.
   virtual Buffer allocate(std::size_t bytes, std::string_view what) = 0;
-  // `bytes` of host memory for steps to read: copied to a device once, used in place on the CPU. The host
-  // memory stays as it is for as long as the buffer lives.
+  // `bytes` of host memory for steps to read: copied to a device once, on the way while the host goes on;
+  // used in place on the CPU. The host memory stays as it is for as long as the buffer lives.
   virtual Buffer hold(const void* data, std::size_t bytes, std::string_view what) = 0;
   // Copies that wait until they are done; never within an epoch.
   virtual void upload(std::byte* to, const void* from, std::size_t bytes) = 0;
@@ -115,9 +126,11 @@ class Backend {
   virtual std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const = 0;
   virtual void advance(StepState* state) = 0;  // closes a step that does not train: ++state->step
 
-  virtual std::unique_ptr<Recording> record(std::function<void()> step) = 0;
-  // As many steps as are worth one launch: the host looks around between launches.
-  virtual std::uint64_t steps_per_launch() const = 0;
+  // Nothing of the sequence runs before it is launched. What changes from launch to launch lies in the memory
+  // that its steps read: of a run, number and seed are in StepState.
+  virtual std::unique_ptr<Recording> record(std::vector<RepeatedStep> sequence) = 0;
+  // As many repeats of a single step as are worth one launch: the host looks around between launches.
+  virtual std::uint64_t repeats_per_launch() const = 0;
   // Whether launch() returns before its work is done, so that looking at a device's numbers would mean to
   // wait.
   virtual bool runs_ahead() const = 0;

@@ -17,7 +17,7 @@ most_bytes=40000000
 
 # Left out: the C library and the loader, which belong together; what the driver and CUDA's toolkit or wheels bring.
 system_libraries='^(linux-vdso|ld-linux.*|libc|libm|libdl|librt|libpthread|libresolv|libutil)[.]so'
-cuda_libraries='^lib(cuda|cudart|cublas|cublasLt|cudnn.*|nv.*)[.]so'
+cuda_libraries='^lib(cuda|cudart|cudnn.*|nv.*)[.]so'
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -89,6 +89,7 @@ pack_libraries() {
       [[ ! $(basename -- "$name") =~ $system_libraries ]] || continue
       if [[ $name =~ $cuda_libraries ]]; then
         printf '%s\n' "$name" >>"$folder/from_this_machine.txt"
+        [[ $name != libcudart.so.* ]] || printf '%s\n' "libcublasLt.so.${name##*.so.}" >>"$folder/from_this_machine.txt"
         continue
       fi
       [[ -f $path ]] || fail "$name is not found on this machine (a packed program needs it)"

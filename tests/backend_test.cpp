@@ -45,7 +45,7 @@ class SmallNetwork {
         arena_(backend, kArena * sizeof(float), "arena"),
         gradients_(backend, std::vector<float>(kArena, 0), "gradients"),
         workspace_(backend, largest_workspace(), "workspace"),
-        state_(backend, std::vector<StepState>{StepState{}}, "state") {
+        state_(backend, std::vector<StepState>{StepState{.seed = 3}}, "state") {
     std::mt19937 bits(1);
     const auto bytes = [&](std::size_t count, unsigned below) {
       std::vector<std::uint8_t> values(count);
@@ -153,7 +153,7 @@ class SmallNetwork {
   std::unique_ptr<DeviceArray> images_, labels_, x_, batch_labels_;
   std::vector<Segment> segments_;
   const std::vector<Optimizer> optimizers_{Optimizer{}};
-  const Batching batching_{kImages, 0, kBatch, Order::shuffled, LastBatch::mask, 3};
+  const Batching batching_{kImages, 0, kBatch, Order::shuffled, LastBatch::mask};
 };
 
 std::vector<float> weights_after(Backend& backend, int steps) {
@@ -201,7 +201,7 @@ TEST_P(Backends, MemoryThatCannotBeHadIsAnErrorThatNamesItsUse) {
 
 TEST_P(Backends, RecordedStepsTrainAsTheCallsThemselvesDo) {
   SmallNetwork network(backend());
-  const auto step = backend().record([&] { network.train_step(); });
+  const auto step = backend().record({{[&] { network.train_step(); }, 1}});
   backend().wait();
   EXPECT_EQ(network.state().step, 0U) << "recording ran the step";
   for (int s = 0; s < 9; ++s) {
@@ -215,6 +215,22 @@ TEST_P(Backends, RecordedStepsTrainAsTheCallsThemselvesDo) {
   EXPECT_EQ(network.state().images, 30U * 2 + 8);
   EXPECT_EQ(network.state().first_bad_step, kNoBadStep);
   EXPECT_TRUE(same_bits(network.weights(), weights_after(backend(), 9)));
+}
+
+TEST_P(Backends, ARecordedSequenceRunsItsStepsInTheirOrder) {
+  SmallNetwork network(backend());
+  SmallNetwork other(backend());
+  const auto sequence = backend().record({{[&] { network.train_step(); }, 3},
+                                          {[&] { other.train_step(); }, 1},
+                                          {[&] { network.train_step(); }, 2}});
+  EXPECT_EQ(network.state().step, 0U) << "recording ran a step";
+  for (const int times : {1, 4}) sequence->launch(backend().runs_ahead() ? times : 1);
+  backend().wait();
+  const int repeats = backend().runs_ahead() ? 5 : 2;
+  EXPECT_EQ(network.state().step, 5U * repeats);
+  EXPECT_EQ(other.state().step, 1U * repeats);
+  EXPECT_TRUE(same_bits(network.weights(), weights_after(backend(), 5 * repeats)));
+  EXPECT_TRUE(same_bits(other.weights(), weights_after(backend(), repeats)));
 }
 
 TEST_P(Backends, TwoSideBySideDoNotDisturbEachOther) {

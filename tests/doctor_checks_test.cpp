@@ -233,8 +233,8 @@ TEST(Doctor, AMixedOrIncompleteCudnnIsNamed) {
 TEST(Doctor, ACublasOfAnotherCudaIsNamed) {
   Facts facts = facts_of(PlayedGpus());
   facts.gpu.around.runtime_version = 13010;
-  EXPECT_EQ(find(check_all(facts), "cuBLASLt"), nullptr) << "a program that is not linked with it";
-  facts.cublas = {{{"libcublasLt.so.13", "/a/libcublasLt.so.13.1.0.3", "13.1.0.3", ""}}, "13.1.0", 13010};
+  EXPECT_EQ(find(check_all(facts), "cuBLASLt"), nullptr) << "a program that takes none";
+  facts.cublas = {{{"libcublasLt.so.13", "/a/libcublasLt.so.13.1.0.3", "13.1.0.3", ""}}, "13.1.0", 13010, ""};
   expect_report(facts, ExitClass::healthy, {"cuBLASLt", "13.1.0, /a/libcublasLt.so.13.1.0.3"});
   EXPECT_EQ(find(check_all(facts), "cuBLASLt")->state, State::ok);
   Facts other = facts;
@@ -249,6 +249,9 @@ TEST(Doctor, ACublasOfAnotherCudaIsNamed) {
   other = facts;
   other.cublas.version = "";
   expect_report(other, ExitClass::libraries, {"/a/libcublasLt.so.13.1.0.3 is none"});
+  other.cublas = {};
+  other.cublas.error = "libcublasLt.so.13: cannot open shared object file: No such file or directory";
+  expect_report(other, ExitClass::libraries, {"libcublasLt.so.13: cannot open", "ldconfig"});
 }
 
 TEST(Doctor, FilesAndMemoryAreLookedAt) {

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "tests/emulator_fixture.hpp"
 #include "tests/small_training.hpp"
@@ -27,29 +26,17 @@ SmallTraining long_epoch() {
           .network = {.batch = 2, .length = "epochs: 1", .layers = "  - dense: {out: 8}\n"}};
 }
 
-// Every call so far and how often it was made.
-std::map<std::string, std::uint64_t> calls_made() {
-  std::map<std::string, std::uint64_t> made;
-  std::istringstream lines(emulator::counts_text());
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.starts_with("call ")) continue;
-    const std::size_t end = line.rfind(' ');
-    made[line.substr(5, end - 5)] = std::stoull(line.substr(end + 1));
-  }
-  return made;
-}
-
 TEST_F(EmulatedEngine, WithinAnEpochItLaunchesAndLooksAndNothingElse) {
   TrainingTrial trial(short_batches("epochs: 3"), kGpu);
-  std::map<std::string, std::uint64_t> of_second_epoch;
+  std::map<std::string, int> of_second_epoch;
   trial.on_progress = [&](const LoopProgress& at) {
     if (at.pass_begin != 29) return;
-    if (at.step == at.pass_end) of_second_epoch = calls_made();
+    if (at.step == at.pass_end) of_second_epoch = emulator::counted("call ");
     if (at.step == 29 + kSteps) emulator::reset_counts();
   };
   trial.run();
   // Events are made in the first epoch and used again.
-  using Calls = std::map<std::string, std::uint64_t>;
+  using Calls = std::map<std::string, int>;
   EXPECT_EQ(of_second_epoch, (Calls{{"cudaEventQuery", 1}, {"cudaEventRecord", 1}, {"cudaGraphLaunch", 13}}));
 }
 
@@ -106,9 +93,8 @@ TEST_F(EmulatedEngine, AStepHasFewKernels) {
     // A recording looks at no image.
     const Buffer nothing = backend->allocate(1, "a test");
     input.images = input.labels = nothing.as<std::uint8_t>();
-    const auto step = backend->record([&] {
-      network.train_step(input, {optimizers_of(spec.recipe), spec.recipe.schedule});
-    });
+    const TrainingRule rule{optimizers_of(spec.recipe), spec.recipe.schedule};
+    const auto step = backend->record({{[&] { network.train_step(input, rule); }, 1}});
     RecordProperty("kernels of " + spec.name, static_cast<int>(step->nodes()));
     EXPECT_EQ(emulator::kernels_in_last_graph(), kSteps * step->nodes()) << "copies or fills in a step";
     const auto limit = most.find(spec.name);

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "tests/emulator_fixture.hpp"
 #include "tests/program.hpp"
@@ -52,18 +51,6 @@ std::string said_of(const std::string& call) {
 // Before the emulator's own word for it.
 std::string own_words(const std::string& message) {
   return message.substr(0, message.find(": cudaError"));
-}
-
-// The lines of emulator::counts_text() that open with `kind`, as name and number.
-std::map<std::string, int> counted(const std::string& kind) {
-  std::map<std::string, int> numbers;
-  std::istringstream lines(emulator::counts_text());
-  for (std::string line; std::getline(lines, line);) {
-    const std::size_t end = line.rfind(' ');
-    if (line.starts_with(kind))
-      numbers[line.substr(kind.size(), end - kind.size())] = std::stoi(line.substr(end));
-  }
-  return numbers;
 }
 
 class EmulatedFaults : public emulator::EmulatorTest {
@@ -116,8 +103,8 @@ class EmulatedFaults : public emulator::EmulatorTest {
 };
 
 TEST_F(EmulatedFaults, EveryCallThatFailsEndsTheRunWithItsName) {
-  const std::map<std::string, int> made = counted("call ");
-  const std::map<std::string, int> kernels = counted("run ");
+  const std::map<std::string, int> made = emulator::counted("call ");
+  const std::map<std::string, int> kernels = emulator::counted("run ");
   ASSERT_GT(made.size(), 20U);
   int runs = 0;
   for (const auto& [call, count] : made) {

@@ -5,6 +5,8 @@
 #include <cuda_runtime.h>
 #include <functional>
 #include <gtest/gtest.h>
+#include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,18 @@ cudaError_t launch_cooperative(unsigned blocks, unsigned threads, void (*kernel)
 // What several tests launch.
 inline __global__ void add(float* values, float amount) {
   values[blockIdx.x * blockDim.x + threadIdx.x] += amount;
+}
+
+// The lines of counts_text() that open with `kind`, "call " or "run ", as name and number.
+inline std::map<std::string, int> counted(const std::string& kind) {
+  std::map<std::string, int> numbers;
+  std::istringstream lines(counts_text());
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t end = line.rfind(' ');
+    if (line.starts_with(kind))
+      numbers[line.substr(kind.size(), end - kind.size())] = std::stoi(line.substr(end));
+  }
+  return numbers;
 }
 
 class EmulatorTest : public testing::Test {

@@ -258,6 +258,17 @@ TEST_F(GpuProgram, ASignalWithWorkInFlightSavesAndTheRunGoesOnWithTheSameBits) {
   EXPECT_EQ(metrics("run").size(), 10U);
 }
 
+TEST_F(GpuProgram, ASprintIsALaunchASeedOfOneGraph) {
+  const Outcome outcome = on_gpu({"sprint", "--model", "small.yaml", "--data", "data", "--seeds", "3",
+                                  "--no-process", "--no-save", "--json"},
+                                 {"TRAINER_EMULATOR_REPORT=report"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(json_lines(outcome.out).size(), 4U);
+  const std::string report = read_text(folder_ / "report");
+  EXPECT_PRED2(contains, report, "call cudaGraphInstantiate 1\n");
+  EXPECT_PRED2(contains, report, "call cudaGraphLaunch 3\n");
+}
+
 TEST_F(GpuProgram, ARunGoesOnOnTheOtherEngineWithAWarning) {
   train("run", {"--epochs", "3", "--max-seconds", "0.001"});
   ASSERT_EQ(record("run").status, RunStatus::kStopped);

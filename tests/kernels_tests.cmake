@@ -40,8 +40,8 @@ if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
     set_source_files_properties(emulator_half_test.cpp PROPERTIES COMPILE_DEFINITIONS TRAINER_TOOLKIT_HALF)
   endif()
 elseif(TRAINER_GPU_ENGINE STREQUAL ON)
-  # cuDNN plans for every architecture without a device; the program starts itself once for each.
-  trainer_add_test(NAME cudnn_plans_test SOURCES cudnn_plans_test.cpp conformance_cases.cpp
+  # cuDNN plans for every architecture without a device; the program starts itself once for each. And how cuBLASLt is loaded.
+  trainer_add_test(NAME cudnn_plans_test SOURCES cublas_loading_test.cpp cudnn_plans_test.cpp conformance_cases.cpp
                    LIBRARIES models kernels fmt::fmt yaml-cpp::yaml-cpp CUDNN::cudnn CUDA::cudart)
   target_compile_definitions(cudnn_plans_test PRIVATE TRAINER_DRIVER_STUBS="${CUDAToolkit_LIBRARY_DIR}/stubs")
 endif()

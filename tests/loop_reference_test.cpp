@@ -12,7 +12,8 @@ TEST(Loop, TheFirstLossesAreThoseOfTheNetworkInDouble) {
   for (const char* optimizer : {"{sgd: {momentum: 0.9}}", "adam", "adamw", "adadelta"}) {
     TrainingTrial trial({.network = {.optimizer = optimizer, .rate = "0.01"}});
     DoubleNetwork network(trial.setup(), trial.network());
-    const std::vector<reference::StepImages> steps = reference::first_steps(trial.setup().train, 15);
+    const std::vector<reference::StepImages> steps =
+        reference::first_steps(trial.setup().train, trial.setup().settings.seed, 15);
     trial.run();
     for (std::uint64_t step = 0; step < steps.size(); ++step) {
       const double want = network.step(steps[step], step);

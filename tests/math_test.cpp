@@ -50,8 +50,8 @@ TEST(Batching, AgreesWithPassesWrittenOutAsLists) {
   for (const Order order : {Order::fixed, Order::shuffled}) {
     for (const LastBatch last : {LastBatch::mask, LastBatch::drop, LastBatch::wrap}) {
       for (const std::uint32_t batch : {1U, 4U, 7U, 20U, 21U}) {
-        const Batching b{21, 100, batch, order, last, 8};
-        const std::vector<reference::StepImages> steps = reference::first_steps(b, 40);
+        const Batching b{21, 100, batch, order, last};
+        const std::vector<reference::StepImages> steps = reference::first_steps(b, 8, 40);
         std::uint64_t seen = 0;
         for (std::uint64_t s = 0; s < steps.size(); ++s) {
           const reference::StepImages& want = steps[s];
@@ -59,7 +59,7 @@ TEST(Batching, AgreesWithPassesWrittenOutAsLists) {
           ASSERT_EQ(pass_of(b, s), want.epoch);
           ASSERT_EQ(images_before(b, s), seen);
           for (std::uint32_t row = 0; row < want.images.size(); ++row) {
-            ASSERT_EQ(image_of(b, s, row), want.images[row]) << "step " << s << ", row " << row;
+            ASSERT_EQ(image_of(b, 8, s, row), want.images[row]) << "step " << s << ", row " << row;
           }
           seen += want.images.size();
         }

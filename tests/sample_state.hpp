@@ -7,10 +7,10 @@
 
 namespace trainer {
 
-inline StepState state_at(std::uint64_t step) {
+inline StepState state_at(std::uint64_t step, std::uint64_t seed = 5) {
   StepState state;
   state.step = step;
-  state.seed = 5;
+  state.seed = seed;
   state.valid = 12345;
   state.batch_loss = 7;
   state.loss_sum = 11;
@@ -20,8 +20,8 @@ inline StepState state_at(std::uint64_t step) {
 }
 
 // Everything but step, valid, batch_loss and first_bad_step, which opening or closing a step sets.
-inline void expect_sums_kept(const StepState& got) {
-  EXPECT_EQ(got.seed, 5U);
+inline void expect_sums_kept(const StepState& got, std::uint64_t seed = 5) {
+  EXPECT_EQ(got.seed, seed);
   EXPECT_EQ(got.loss_sum, 11);
   EXPECT_EQ(got.hits, 13U);
   EXPECT_EQ(got.images, 17U);

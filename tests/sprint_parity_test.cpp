@@ -16,9 +16,9 @@ class Parity {
         setup_(make_setup(spec, with_batch(batch), data::load_dataset(TRAINER_SOURCE_DIR "/data/mnist"))),
         network_(setup_.plan, *backend_, Purpose::training, setup_.rule.optimizers),
         data_(*backend_, setup_),
-        steps_(reference::first_steps(setup_.train, 10)) {
+        steps_(reference::first_steps(setup_.train, setup_.settings.seed, 10)) {
     network_.initialize(1);
-    network_.write_training_state({});
+    network_.write_training_state({.seed = setup_.settings.seed});
     double_.emplace(setup_, network_);
   }
 

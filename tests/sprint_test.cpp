@@ -123,6 +123,22 @@ TEST_F(SprintProgram, SaysWhatItMeasuredAndHow) {
     EXPECT_PRED2(contains, outcome.out, part);
 }
 
+TEST_F(SprintProgram, ASignalEndsItBehindTheSeedThatRuns) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const std::string run = "run" + std::to_string(signal);
+    ChildProcess child(command({"sprint", "--model", "small.yaml", "--data", "data", "--threads", "1",
+                                "--seeds", "100000", "--no-process", "--json", "--out", run}),
+                       options());
+    ASSERT_TRUE(wait_until([&] { return contains(child.output_so_far(), "\"seed\":2"); }));
+    child.send(signal);
+    const Outcome outcome = child.wait();
+    EXPECT_EQ(outcome.code, 128 + signal) << outcome.err;
+    EXPECT_EQ(record(run).status, RunStatus::kStopped);
+    EXPECT_EQ(record(run).results["sprint"]["seeds"].size(), metrics(run).size());
+    EXPECT_TRUE(fs::exists(folder_ / run / "model.safetensors"));
+  }
+}
+
 TEST_F(SprintProgram, WrongUsageIsRefused) {
   for (const Words& wrong : {Words{"--seeds", "0"},
                              {"--target", "101"},

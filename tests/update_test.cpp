@@ -104,7 +104,7 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
   static constexpr std::size_t kParameters = 16 + 48 + 4112 + 64;
   const std::vector<Segment> segments_{
       {0, 9, 1, 0}, {16, 48, 2, 5e-4F}, {64, 4099, 0.5F, 0.01F}, {4176, 64, 0, 0}};
-  const Batching batching_{21, 0, 8, Order::shuffled, LastBatch::mask, 0};  // three steps an epoch
+  const Batching batching_{21, 0, 8, Order::shuffled, LastBatch::mask};  // three steps an epoch
 
   reference::Learner want_;
   std::unique_ptr<DeviceArray> w_, dw_, slot0_, slot1_, state_;

@@ -23,7 +23,8 @@ class TimedTraining {
         network_(setup.plan, backend, Purpose::training, setup.rule.optimizers),
         data_(backend, setup),
         step_(backend.record(
-            [this, input = data_.train_input(setup.train)] { network_.train_step(input, setup_.rule); })) {}
+            {{[this, input = data_.train_input(setup.train)] { network_.train_step(input, setup_.rule); },
+              1}})) {}
 
   // `steps` from the start on, and as many again until `least_seconds` are over.
   BenchRepeat run(std::uint64_t steps, double least_seconds) {

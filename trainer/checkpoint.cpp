@@ -119,8 +119,9 @@ RecipePrecisions trained_precision(const SavedNetwork& saved) {
 
 std::string engine_text(const DeviceInfo& info) {
   if (info.gpu && info.gpu_software) {
-    return fmt::format("{} with cuDNN {}, cuBLAS {}", info.gpu->name, info.gpu_software->cudnn,
-                       info.gpu_software->cublas);
+    const auto version = [](const std::string& of) { return of.empty() ? "n/a" : of; };
+    return fmt::format("{} with cuDNN {}, cuBLAS {}", info.gpu->name, version(info.gpu_software->cudnn),
+                       version(info.gpu_software->cublas));
   }
   return fmt::format("{} with oneDNN {}, {}, loops for {}", info.kind, info.cpu.onednn_version,
                      info.cpu.instruction_set, info.cpu.loops);

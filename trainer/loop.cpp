@@ -31,7 +31,7 @@ class Loop {
         observer_(observer),
         test_(network, backend, data.test_input(setup.test)) {
     const StepInput input = data.train_input(setup.train);
-    step_ = backend.record([&network, &setup, input] { network.train_step(input, setup.rule); });
+    step_ = backend.record({{[&network, &setup, input] { network.train_step(input, setup.rule); }, 1}});
     if (setup.validates()) validation_.emplace(network, backend, data.train_input(setup.validation));
   }
 
@@ -88,7 +88,7 @@ class Loop {
     std::uint64_t stop = end;
     if (const std::uint64_t every = limits_.checkpoint_steps; every > 0)
       stop = std::min(stop, (step / every + 1) * every);
-    return std::min(stop - step, backend_.steps_per_launch());
+    return std::min(stop - step, backend_.repeats_per_launch());
   }
 
   bool stop_now() {
@@ -207,13 +207,13 @@ double Score::standard_error() const {
   return images > 0 ? std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(images)) : 0;
 }
 
-bool launch_steps(Recording& recording, Backend& backend, std::uint64_t steps,
+bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,
                   const std::function<bool()>& stop_asked) {
   for (std::uint64_t done = 0; done < steps;) {
     while (backend.busy() && !stop_asked()) std::this_thread::sleep_for(kGlance);
     if (stop_asked()) return false;
-    const std::uint64_t some = std::min(steps - done, backend.steps_per_launch());
-    recording.launch(some);
+    const std::uint64_t some = std::min(steps - done, backend.repeats_per_launch());
+    step.launch(some);
     done += some;
   }
   return true;
@@ -223,7 +223,7 @@ Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& inpu
     : network_(network),
       backend_(backend),
       steps_(steps_per_pass(input.batching)),
-      step_(backend.record([&network, input] { network.evaluate_step(input); })) {}
+      step_(backend.record({{[&network, input] { network.evaluate_step(input); }, 1}})) {}
 
 std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& stop_asked) {
   network_.write_evaluation_state(StepState{});

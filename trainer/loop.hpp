@@ -38,10 +38,10 @@ struct Score {
   double standard_error() const;
 };
 
-// Launches `steps` replays of a recording, as many in a row as the backend takes, and waits whenever it is
-// busy; false once `stop_asked` said so. The last launches may still run.
+// Launches `steps` replays of a recorded step, as many in a row as the backend takes, and waits whenever it
+// is busy; false once `stop_asked` said so. The last launches may still run.
 bool launch_steps(
-    Recording& recording, Backend& backend, std::uint64_t steps,
+    Recording& step, Backend& backend, std::uint64_t steps,
     const std::function<bool()>& stop_asked = [] { return false; });
 
 // The network over all images of an input: recorded once, run whenever it is asked for. What it is made of

@@ -129,9 +129,10 @@ std::vector<double> step_seconds(Backend& backend, Recording& step, std::uint64_
   std::vector<double> seconds;
   do {
     const Clock::time_point start = Clock::now();
-    step.launch(backend.steps_per_launch());
+    step.launch(backend.repeats_per_launch());
     backend.wait();
-    seconds.push_back(seconds_between(start, Clock::now()) / static_cast<double>(backend.steps_per_launch()));
+    seconds.push_back(seconds_between(start, Clock::now()) /
+                      static_cast<double>(backend.repeats_per_launch()));
   } while (seconds.size() < launches && go_on());
   return seconds;
 }
@@ -167,7 +168,7 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
   const StepInput input = data.train_input(setup.train);
   Clock::time_point begun = Clock::now();
   const auto go_on = [&] { return !stop_asked() && seconds_between(begun, Clock::now()) < kMostSeconds; };
-  const auto step = backend.record([&] { network.train_step(input, setup.rule); });
+  const auto step = backend.record({{[&] { network.train_step(input, setup.rule); }, 1}});
   step_seconds(backend, *step, kWarmupLaunches, go_on);
   begun = Clock::now();
   profile.step_seconds = spread_of(step_seconds(backend, *step, kPlainLaunches, go_on)).median;

@@ -73,8 +73,8 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
                          {{shape.height, shape.width, shape.channels}, setup.dataset.classes, recipe.batch});
 
   const auto batch = static_cast<std::uint32_t>(recipe.batch);
-  setup.train = {0, 0, batch, recipe.order, recipe.last_batch, settings.seed};
-  setup.validation = setup.test = {0, 0, batch, Order::fixed, LastBatch::mask, 0};
+  setup.train = {0, 0, batch, recipe.order, recipe.last_batch};
+  setup.validation = setup.test = {0, 0, batch, Order::fixed, LastBatch::mask};
   cut_training_split(setup);
   if (recipe.last_batch == LastBatch::drop && setup.train.images < batch) {
     throw UsageError(

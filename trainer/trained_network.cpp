@@ -32,7 +32,7 @@ std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>
   const Buffer labels = device_.backend->hold(no_labels.data(), count, "their labels");
   const StepInput input{held.as<std::uint8_t>(),
                         labels.as<std::uint8_t>(),
-                        {static_cast<std::uint32_t>(count), 0, batch, Order::fixed, LastBatch::mask, 0},
+                        {static_cast<std::uint32_t>(count), 0, batch, Order::fixed, LastBatch::mask},
                         saved_.scaling};
   std::vector<float> all;
   network().write_evaluation_state(StepState{});

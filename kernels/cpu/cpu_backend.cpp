@@ -1,5 +1,5 @@
 // The CPU engine: oneDNN for convolutions and products, the project's own loops for the rest, one pool of
-// threads. A recording is the closure itself, and a launch runs it to its end.
+// threads. A recording is the closures themselves, and a launch runs them to their end.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -31,14 +31,18 @@ void require_poolable(const OpDesc& desc, const Window& window) {
 
 class CpuRecording final : public Recording {
  public:
-  explicit CpuRecording(std::function<void()> step) : step_(std::move(step)) {}
-  void launch(std::uint64_t steps) override {
-    for (; steps > 0; --steps) step_();
+  explicit CpuRecording(std::vector<RepeatedStep> sequence) : sequence_(std::move(sequence)) {}
+  void launch(std::uint64_t times) override {
+    for (; times > 0; --times) {
+      for (const RepeatedStep& part : sequence_) {
+        for (std::uint64_t s = 0; s < part.times; ++s) part.step();
+      }
+    }
   }
   std::size_t nodes() const override { return 0; }
 
  private:
-  std::function<void()> step_;
+  std::vector<RepeatedStep> sequence_;
 };
 
 class CpuBackend final : public Backend {
@@ -55,7 +59,7 @@ class CpuBackend final : public Backend {
     omp_set_num_threads(threads);
   }
 
-  DeviceInfo info() const override {
+  DeviceInfo info(Libraries /*libraries*/) const override {
     DeviceInfo info;
     info.kind = "cpu";
     info.cpu = describe_cpu(context_.threads);
@@ -98,9 +102,9 @@ class CpuBackend final : public Backend {
     StepState& state = *args.state;
     state.valid = valid_rows(args.batching, state.step);
     state.batch_loss = 0;
-    const GatherLoop loop{args.batching,      state.step,     state.valid, args.stored, args.shape,
-                          args.top,           args.left,      args.scale,  args.shift,  args.images,
-                          args.stored_labels, floats(args.x), args.labels};
+    const GatherLoop loop{args.batching, state.seed,         state.step,     state.valid, args.stored,
+                          args.shape,    args.top,           args.left,      args.scale,  args.shift,
+                          args.images,   args.stored_labels, floats(args.x), args.labels};
     parallel(args.batching.batch, 8, context_.threads,
              [&](const Share& share) { context_.loops.gather(loop, share.begin, share.end); });
   }
@@ -119,10 +123,10 @@ class CpuBackend final : public Backend {
   void advance(StepState* state) override { ++state->step; }
   void cast(const float* /*from*/, void* /*to*/, std::size_t /*count*/) override {}  // maps are fp32
 
-  std::unique_ptr<Recording> record(std::function<void()> step) override {
-    return std::make_unique<CpuRecording>(std::move(step));
+  std::unique_ptr<Recording> record(std::vector<RepeatedStep> sequence) override {
+    return std::make_unique<CpuRecording>(std::move(sequence));
   }
-  std::uint64_t steps_per_launch() const override { return 1; }
+  std::uint64_t repeats_per_launch() const override { return 1; }
   bool runs_ahead() const override { return false; }
   bool busy() const override { return false; }
   void wait() override {}

@@ -18,7 +18,7 @@ constexpr std::uint8_t kNoWinner = 255;  // ReLU stopped the gradient of this wi
 
 struct GatherLoop {
   Batching batching;
-  std::uint64_t step;
+  std::uint64_t seed, step;
   std::uint32_t valid;
   Shape stored, shape;  // of an image, and of the piece of it that is x
   int top, left;        // where that piece begins

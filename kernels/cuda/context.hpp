@@ -7,6 +7,7 @@
 #include "kernels/backend.hpp"
 #include "kernels/cuda/convolution.hpp"
 #include "kernels/cuda/launch.hpp"
+#include "kernels/cuda/on_first_use.hpp"
 #include "kernels/cuda/product.hpp"
 #include "kernels/op.hpp"
 
@@ -20,8 +21,8 @@ struct CudaContext {
   Precision precision = Precision::fp32;
   Element element = Element::fp32;  // of maps
   float loss_scale = 1;             // of the head's gradient, and so of all gradients
-  Convolutions* convolutions = nullptr;
-  Products* products = nullptr;
+  OnFirstUse<Convolutions> convolutions;
+  OnFirstUse<Products> products;
   // On the device, kTickets of them, 0 between kernels: blocks count themselves off here, and the last one
   // adds up what all have written (last_block.cuh). Kernels of a stream follow one another and share them.
   unsigned* ticket = nullptr;

@@ -46,11 +46,11 @@ struct ConvolutionOptions {
 class Convolutions {
  public:
   virtual ~Convolutions() = default;
-  virtual std::string version() const = 0;  // "9.14.0"
   // Throws BackendError where the library has no engine for the shape.
   virtual std::unique_ptr<Convolution> make(const ConvolutionShape& shape) = 0;
 };
 
 std::unique_ptr<Convolutions> open_convolutions(const ConvolutionOptions& options);
+std::string convolutions_version();  // "9.14.0"
 
 }  // namespace trainer::cuda

@@ -52,20 +52,24 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(const CudaOptions& options)
       : device_(use(options)),
         stream_(new_stream()),
-        convolutions_(open_convolutions({stream_.get(), options.deterministic, options.plan_cache})),
-        products_(open_products(stream_.get())),
         ticket_(allocate(kTickets * sizeof(unsigned), "the blocks' tickets")),
-        context_{.stream = stream_.get(),
-                 .multiprocessors = multiprocessors_of(device_),
-                 .precision = options.precision,
-                 .element = element_of(options.precision),
-                 .loss_scale = options.precision == Precision::fp16 ? kLossScale : 1,
-                 .convolutions = convolutions_.get(),
-                 .products = products_.get(),
-                 .ticket = ticket_.as<unsigned>()} {}
+        context_{
+            .stream = stream_.get(),
+            .multiprocessors = multiprocessors_of(device_),
+            .precision = options.precision,
+            .element = element_of(options.precision),
+            .loss_scale = options.precision == Precision::fp16 ? kLossScale : 1,
+            .convolutions = OnFirstUse<Convolutions>(
+                [library = ConvolutionOptions{stream_.get(), options.deterministic, options.plan_cache}] {
+                  return open_convolutions(library);
+                }),
+            .products = OnFirstUse<Products>([stream = stream_.get()] { return open_products(stream); }),
+            .ticket = ticket_.as<unsigned>()} {}
 
-  DeviceInfo info() const override {
-    return describe_device(device_, convolutions_->version(), products_->version());
+  DeviceInfo info(Libraries libraries) const override {
+    const bool all = libraries == Libraries::all;
+    return describe_device(device_, all || context_.convolutions.is_open() ? convolutions_version() : "",
+                           all || context_.products.is_open() ? products_version() : "");
   }
 
   Buffer allocate(std::size_t bytes, std::string_view what) override {
@@ -77,12 +81,12 @@ class CudaBackend final : public Backend {
 
   Buffer hold(const void* data, std::size_t bytes, std::string_view what) override {
     Buffer buffer = allocate(bytes, what);
-    upload(buffer.data(), data, bytes);
+    copy_to_device(buffer.data(), data, bytes);  // whatever reads it comes later on the stream
     return buffer;
   }
 
   void upload(std::byte* to, const void* from, std::size_t bytes) override {
-    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.get()), "a copy to the GPU");
+    copy_to_device(to, from, bytes);
     wait();
   }
   void download(void* to, const std::byte* from, std::size_t bytes) override {
@@ -108,10 +112,10 @@ class CudaBackend final : public Backend {
   }
   void advance(StepState* state) override { launch_advance(context_, state); }
 
-  std::unique_ptr<Recording> record(std::function<void()> step) override {
-    return std::make_unique<CudaRecording>(stream_.get(), flight_, step);
+  std::unique_ptr<Recording> record(std::vector<RepeatedStep> sequence) override {
+    return std::make_unique<CudaRecording>(stream_.get(), flight_, sequence);
   }
-  std::uint64_t steps_per_launch() const override { return kStepsALaunch; }
+  std::uint64_t repeats_per_launch() const override { return kStepsALaunch; }
   bool runs_ahead() const override { return true; }
   bool busy() const override { return flight_.busy(); }
   std::unique_ptr<Stopwatch> stopwatch() override { return std::make_unique<EventStopwatch>(stream_.get()); }
@@ -126,6 +130,10 @@ class CudaBackend final : public Backend {
     require_precision(options.device, options.precision);
     check(cudaSetDevice(options.device), "cudaSetDevice");
     return options.device;
+  }
+
+  void copy_to_device(std::byte* to, const void* from, std::size_t bytes) {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.get()), "a copy to the GPU");
   }
 
   std::byte* get(std::size_t bytes, std::string_view what) {
@@ -177,8 +185,6 @@ class CudaBackend final : public Backend {
 
   int device_;
   Stream stream_;
-  std::unique_ptr<Convolutions> convolutions_;
-  std::unique_ptr<Products> products_;
   Buffer ticket_;
   CudaContext context_;
   mutable Flight flight_;

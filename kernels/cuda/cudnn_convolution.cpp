@@ -100,8 +100,6 @@ class CudnnConvolutions final : public Convolutions {
     if (!options.plan_cache.empty()) device_key_ = device_key();
   }
 
-  std::string version() const override { return cudnn_version(); }
-
   std::unique_ptr<Convolution> make(const ConvolutionShape& shape) override {
     Plans plans{plan(shape, Pass::forward), plan(shape, Pass::filter_gradient), std::nullopt};
     if (shape.wants_dx) plans.data_gradient = plan(shape, Pass::data_gradient);
@@ -139,6 +137,10 @@ class CudnnConvolutions final : public Convolutions {
 
 std::unique_ptr<Convolutions> open_convolutions(const ConvolutionOptions& options) {
   return std::make_unique<CudnnConvolutions>(options);
+}
+
+std::string convolutions_version() {
+  return cudnn_version();
 }
 
 }  // namespace trainer::cuda

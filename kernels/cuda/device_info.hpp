@@ -21,7 +21,7 @@ GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use);
 cudaError_t read_compute_mode(int device, std::string* mode);
 
 // The backend's account of itself: its device, every other one that the process sees, the software, the CPU.
-// The versions are the libraries' own. Throws CudaError.
+// The versions are the libraries' own; empty: not told. Throws CudaError.
 DeviceInfo describe_device(int device, const std::string& cudnn, const std::string& cublas);
 
 // The compute architectures that this program was compiled for, as CMake writes them: "75-real;...;120".

@@ -1,6 +1,6 @@
 // One matrix product as cuBLASLt runs it: column by column, d = op(a) op(b) + beta d, every matrix dense (its
 // columns one after the other), sums in fp32, with the algorithm that the library's heuristics name first.
-// Only cublas_product.cpp and lt_matmul.cpp see cuBLASLt.
+// Only cublas_product.cpp and lt_matmul.cpp see cuBLASLt, and cublas_loading.cpp, which loads it.
 #pragma once
 
 #include <cstdint>

@@ -39,10 +39,10 @@ class Product {
 class Products {
  public:
   virtual ~Products() = default;
-  virtual std::string version() const = 0;
   virtual std::unique_ptr<Product> make(const ProductShape& shape) = 0;  // throws BackendError
 };
 
 std::unique_ptr<Products> open_products(cudaStream_t stream);
+std::string products_version();  // "12.4.3"; loads it; empty where it is not there
 
 }  // namespace trainer::cuda

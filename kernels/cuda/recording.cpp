@@ -1,17 +1,23 @@
 // Capture and replay.
 #include "kernels/cuda/recording.hpp"
 
+#include <algorithm>
+
 #include "kernels/cuda/check.hpp"
 
 namespace trainer::cuda {
 
 namespace {
 
-Graph capture(cudaStream_t stream, const std::function<void()>& step, std::uint64_t steps) {
+Graph capture(cudaStream_t stream, const std::vector<RepeatedStep>& sequence, std::uint64_t times) {
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
   cudaGraph_t graph = nullptr;
   try {
-    for (std::uint64_t s = 0; s < steps; ++s) step();
+    for (std::uint64_t t = 0; t < times; ++t) {
+      for (const RepeatedStep& part : sequence) {
+        for (std::uint64_t s = 0; s < part.times; ++s) part.step();
+      }
+    }
   } catch (...) {
     static_cast<void>(cudaStreamEndCapture(stream, &graph));
     const Graph half(graph);
@@ -22,10 +28,19 @@ Graph capture(cudaStream_t stream, const std::function<void()>& step, std::uint6
   return Graph(graph);
 }
 
-GraphExec instantiate(const Graph& graph) {
-  cudaGraphExec_t exec = nullptr;
-  check(cudaGraphInstantiate(&exec, graph.get(), 0), "cudaGraphInstantiate");
-  return GraphExec(exec);
+std::size_t nodes_of(const Graph& graph) {
+  std::size_t nodes = 0;
+  check(cudaGraphGetNodes(graph.get(), nullptr, &nodes), "cudaGraphGetNodes");
+  return nodes;
+}
+
+// Brought to the device at once, which the first launch would else have to do.
+GraphExec instantiate(const Graph& graph, cudaStream_t stream) {
+  auto exec = made<GraphExec>([&](cudaGraphExec_t* out) {
+    check(cudaGraphInstantiate(out, graph.get(), 0), "cudaGraphInstantiate");
+  });
+  check(cudaGraphUpload(exec.get(), stream), "cudaGraphUpload");
+  return exec;
 }
 
 }  // namespace
@@ -62,18 +77,44 @@ bool Flight::busy() {
   return in_air_ == kMost;
 }
 
-CudaRecording::CudaRecording(cudaStream_t stream, Flight& flight, const std::function<void()>& step)
+CudaRecording::CudaRecording(cudaStream_t stream, Flight& flight, const std::vector<RepeatedStep>& sequence)
     : stream_(stream), flight_(flight) {
-  const Graph one = capture(stream, step, 1);
-  check(cudaGraphGetNodes(one.get(), nullptr, &nodes_), "cudaGraphGetNodes");
-  one_ = instantiate(one);
-  many_ = instantiate(capture(stream, step, kStepsALaunch));
+  std::uint64_t steps = 0;
+  std::vector<std::size_t> nodes;  // of one step of each part
+  for (const RepeatedStep& part : sequence) {
+    nodes.push_back(nodes_of(capture(stream, {{part.step, 1}}, 1)));
+    nodes_ += nodes.back() * part.times;
+    steps += part.times;
+  }
+  if (nodes_ <= kMostNodes) {
+    add(sequence, 1);
+  } else {
+    for (std::size_t i = 0; i < sequence.size(); ++i) add_in_pieces(sequence[i], nodes[i]);
+  }
+  repeats_ = steps > 0 ? kStepsALaunch / steps : 0;
+  if (repeats_ > 1) many_ = instantiate(capture(stream, sequence, repeats_), stream);
 }
 
-void CudaRecording::launch(std::uint64_t steps) {
-  for (; steps >= kStepsALaunch; steps -= kStepsALaunch)
+void CudaRecording::add(const std::vector<RepeatedStep>& steps, std::uint64_t times) {
+  once_.push_back({instantiate(capture(stream_, steps, 1), stream_), times});
+}
+
+// Graphs of as many steps as one may have, and one of those that are left over.
+void CudaRecording::add_in_pieces(const RepeatedStep& part, std::size_t nodes_of_step) {
+  const std::uint64_t most = std::max<std::uint64_t>(1, kMostNodes / std::max<std::size_t>(1, nodes_of_step));
+  if (part.times >= most) add({{part.step, most}}, part.times / most);
+  if (part.times % most > 0) add({{part.step, part.times % most}}, 1);
+}
+
+void CudaRecording::launch(std::uint64_t times) {
+  for (; many_ && times >= repeats_; times -= repeats_)
     check(cudaGraphLaunch(many_.get(), stream_), "cudaGraphLaunch");
-  for (; steps > 0; --steps) check(cudaGraphLaunch(one_.get(), stream_), "cudaGraphLaunch");
+  for (; times > 0; --times) {
+    for (const Stretch& stretch : once_) {
+      for (std::uint64_t t = 0; t < stretch.times; ++t)
+        check(cudaGraphLaunch(stretch.graph.get(), stream_), "cudaGraphLaunch");
+    }
+  }
   flight_.took_off(stream_);
 }
 

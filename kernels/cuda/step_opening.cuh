@@ -27,7 +27,7 @@ struct OpenedRow {
     const std::uint64_t step = g.state->step;
     const std::uint32_t valid = valid_rows(g.batching, step);
     shown = row < valid;
-    image = shown ? image_of(g.batching, step, row) : 0;
+    image = shown ? image_of(g.batching, g.state->seed, step, row) : 0;
     if (writes) g.labels[row] = shown ? g.stored_labels[image] : std::uint8_t{0};
     if (writes && row == 0) {
       g.state->valid = valid;

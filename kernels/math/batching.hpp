@@ -1,6 +1,7 @@
 // Which image a step's row i is: a pure function of the step number, so that nothing about the order of the
 // data is ever copied to a device or saved in a checkpoint. A pass over the data is one epoch of `images`
-// positions; `order.hpp` maps a position to an image by a permutation seeded with (seed, epoch).
+// positions; `order.hpp` maps a position to an image by a permutation seeded with (seed, epoch). The seed is
+// the step's own (StepState), so that a recording serves every one.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,6 @@ struct Batching {
   std::uint32_t batch = 0;
   Order order = Order::fixed;
   LastBatch last_batch = LastBatch::mask;
-  std::uint64_t seed = 0;
 };
 
 // Steps of one pass for mask and drop; for wrap a pass has no whole number of steps (see pass_of).
@@ -51,8 +51,9 @@ HOST_DEVICE std::uint64_t images_before(const Batching& b, std::uint64_t step) {
   return step * b.batch;
 }
 
-// The stored image that row `row` (< valid_rows) of step `step` shows.
-HOST_DEVICE std::uint32_t image_of(const Batching& b, std::uint64_t step, std::uint32_t row) {
+// The stored image that row `row` (< valid_rows) of step `step` shows under `seed`.
+HOST_DEVICE std::uint32_t image_of(const Batching& b, std::uint64_t seed, std::uint64_t step,
+                                   std::uint32_t row) {
   std::uint64_t pass = 0;
   std::uint64_t position = 0;
   if (b.last_batch == LastBatch::wrap) {
@@ -64,7 +65,7 @@ HOST_DEVICE std::uint32_t image_of(const Batching& b, std::uint64_t step, std::u
     position = step % steps_per_pass(b) * b.batch + row;
   }
   const auto p = static_cast<std::uint32_t>(position);
-  return b.first + (b.order == Order::fixed ? p : permuted(p, b.images, b.seed, pass));
+  return b.first + (b.order == Order::fixed ? p : permuted(p, b.images, seed, pass));
 }
 
 }  // namespace trainer

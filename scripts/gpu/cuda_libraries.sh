@@ -29,15 +29,17 @@ missing_libraries() {
 
 # find_cuda_libraries PROGRAM PATH DIR...: prints PATH and the folders that PROGRAM needs besides, joined with colons;
 # the DIRs are part of it in any case. Fails with what is missing on standard error.
-# libnvrtc is loaded by cuDNN while it runs, so the loader cannot name it: its folder is added where cuDNN's is.
+# libcublasLt is loaded by the program and libnvrtc by cuDNN while they run, so the loader cannot name them: their folders are
+# added where something else is missing.
 find_cuda_libraries() {
-  local program=$1 path=$2 library folder candidates missing wheels=no
+  local program=$1 path=$2 library folder candidates missing wheels=no cublas=libcublasLt.so
   shift 2
   for folder in "$@"; do path=${path:+$path:}$folder; done
   mapfile -t missing < <(missing_libraries "$program" "$path")
   if ((${#missing[@]})); then
     mapfile -t candidates < <(candidate_folders "$@")
-    for library in "${missing[@]}" libnvrtc.so; do
+    for library in "${missing[@]}"; do [[ $library != libcudart.so.* ]] || cublas=libcublasLt.so.${library##*.so.}; done
+    for library in "${missing[@]}" "$cublas" libnvrtc.so; do
       for folder in "${candidates[@]}"; do
         compgen -G "$folder/$library*" >/dev/null || continue
         [[ :$path: == *":$folder:"* ]] || path=${path:+$path:}$folder

@@ -115,12 +115,13 @@ says_how_to_give_it_a_gpu() {
   expect_status 0 "$status" "$said" && expect "$said" "no GPU was given to this container.*docker run --gpus all"
 }
 
-# Every library's needs are met; cuDNN's parts, which are loaded by name, are loaded here by the loader, with every symbol.
+# Every library's needs are met; cuBLASLt and cuDNN's parts, which are loaded by name, are loaded here by the loader, with every
+# symbol.
 has_all_libraries() {
   local parts
   refuse "$(shell 'ldd /opt/mnist-trainer/bin/trainer /opt/mnist-trainer/lib/*.so*')" 'not found' || return
   # shellcheck disable=SC2154  # libraries.sh
-  parts=$(printf '%s.so.9:' libcudnn "${cudnn_parts[@]}")
+  parts=$(printf '%s.so.9:' libcudnn "${cudnn_parts[@]}")$(shell 'printf %s: /opt/mnist-trainer/lib/libcublasLt.so.*')
   contained --env LD_BIND_NOW=1 --env "LD_PRELOAD=$parts" "$image" --version
   expect_status 0 "$status" "$said" && expect "$said" '^trainer ' && refuse "$said" 'cannot be preloaded|undefined symbol'
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Which libraries the image needs: of CUDA those below, copied; of the distribution those that the loader finds, as
 # packages. To be sourced.
-# ldd does not show cuDNN's parts: libcudnn.so loads them by name. What loads what was traced (strace) while cuDNN 9.19 planned
+# ldd does not show cuBLASLt, which the program loads by name, nor cuDNN's parts: libcudnn.so loads them by name. What loads what was traced (strace) while cuDNN 9.19 planned
 # every convolution of every network for compute capabilities 7.5 to 12.0 in four precisions, without a device:
 #   loaded in each             graph, heuristic, engines_precompiled, engines_runtime_compiled
 #   in none                    adv, ops, cnn, cublas. ops and cnn (44 MB) are kept: no trace of a run on a GPU is there yet,
@@ -14,7 +14,7 @@
 cudnn_parts=(libcudnn_graph libcudnn_ops libcudnn_cnn libcudnn_heuristic libcudnn_engines_precompiled
              libcudnn_engines_runtime_compiled)
 # What the program is linked with that belongs to CUDA.
-cuda_libraries='^lib(cudart|cublas|cublasLt|cudnn.*|nv.*)[.]so'
+cuda_libraries='^lib(cudart|cudnn.*|nv.*)[.]so'
 
 # linked_libraries FILE...: "NAME PATH" of all that the loader loads for these.
 linked_libraries() {
@@ -41,6 +41,7 @@ collect_cuda() {
     [[ $name =~ $cuda_libraries ]] || continue
     copy_library "$path" "$folder"
     [[ $name != libcudnn.so.9 ]] || for part in "${cudnn_parts[@]}"; do copy_library "$(dirname -- "$path")/$part.so.9" "$folder"; done
+    [[ $name != libcudart.so.* ]] || copy_library "$(dirname -- "$path")/libcublasLt.so.${name##*.so.}" "$folder"
     [[ $name != libcudart.so.* || $with_nvrtc == OFF ]] || collect_nvrtc "$(dirname -- "$path")" "$folder" "${name##*.so.}"
   done < <(linked_libraries "$program")
   chmod -R a+rX "$folder"

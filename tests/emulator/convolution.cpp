@@ -180,8 +180,6 @@ class EmulatedConvolutions final : public Convolutions {
  public:
   explicit EmulatedConvolutions(const ConvolutionOptions& options) : stream_(options.stream) {}
 
-  std::string version() const override { return "emulated"; }
-
   std::unique_ptr<Convolution> make(const ConvolutionShape& shape) override {
     const Geometry geometry(shape);
     const bool positive =
@@ -205,6 +203,10 @@ class EmulatedConvolutions final : public Convolutions {
 std::unique_ptr<Convolutions> open_convolutions(const ConvolutionOptions& options) {
   check(::emulator::library_call("cudnnCreate"), "cudnnCreate");
   return std::make_unique<EmulatedConvolutions>(options);
+}
+
+std::string convolutions_version() {
+  return "emulated";
 }
 
 }  // namespace trainer::cuda

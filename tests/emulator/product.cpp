@@ -119,8 +119,6 @@ class EmulatedProducts final : public Products {
  public:
   explicit EmulatedProducts(cudaStream_t stream) : stream_(stream) {}
 
-  std::string version() const override { return "emulated"; }
-
   std::unique_ptr<Product> make(const ProductShape& shape) override {
     if (shape.batch <= 0 || shape.in <= 0 || shape.out <= 0) {
       throw BackendError(
@@ -138,6 +136,10 @@ class EmulatedProducts final : public Products {
 std::unique_ptr<Products> open_products(cudaStream_t stream) {
   check(::emulator::library_call("cublasLtCreate"), "cublasLtCreate");
   return std::make_unique<EmulatedProducts>(stream);
+}
+
+std::string products_version() {
+  return "emulated";
 }
 
 }  // namespace trainer::cuda

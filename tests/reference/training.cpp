@@ -10,10 +10,10 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 
-std::vector<std::uint32_t> pass_order(const Batching& b, std::uint64_t pass) {
+std::vector<std::uint32_t> pass_order(const Batching& b, std::uint64_t seed, std::uint64_t pass) {
   std::vector<std::uint32_t> order;
   for (std::uint32_t i = 0; i < b.images; ++i) {
-    order.push_back(b.first + (b.order == Order::fixed ? i : permuted(i, b.images, b.seed, pass)));
+    order.push_back(b.first + (b.order == Order::fixed ? i : permuted(i, b.images, seed, pass)));
   }
   return order;
 }
@@ -79,11 +79,11 @@ void adadelta(const Optimizer& o, const Rates& r, double g, double& w, double& s
 
 }  // namespace
 
-std::vector<StepImages> first_steps(const Batching& batching, std::size_t steps) {
+std::vector<StepImages> first_steps(const Batching& batching, std::uint64_t seed, std::size_t steps) {
   std::vector<StepImages> all;
   StepImages open;
   for (std::uint64_t pass = 0; all.size() < steps; ++pass) {
-    for (const std::uint32_t image : pass_order(batching, pass)) {
+    for (const std::uint32_t image : pass_order(batching, seed, pass)) {
       if (open.images.empty()) open.epoch = pass;
       open.images.push_back(image);
       if (open.images.size() == batching.batch) all.push_back(std::exchange(open, {}));

@@ -13,12 +13,13 @@
 
 namespace trainer::reference {
 
-// The stored images of each of the first `steps` steps, with the number of full passes before the first.
+// The stored images of each of the first `steps` steps under `seed`, with the number of full passes before
+// the first.
 struct StepImages {
   std::vector<std::uint32_t> images;
   std::uint64_t epoch = 0;
 };
-std::vector<StepImages> first_steps(const Batching& batching, std::size_t steps);
+std::vector<StepImages> first_steps(const Batching& batching, std::uint64_t seed, std::size_t steps);
 
 double learning_rate(const Schedule& schedule, std::uint64_t step, std::uint64_t epoch);
 

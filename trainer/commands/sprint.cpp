@@ -72,7 +72,7 @@ class SprintCommand {
                              .precision = arguments.precision,
                              .wanted = spec_.recipe.precisions,
                              .plan_cache = environment.cache});
-    info_ = device_.backend->info();
+    info_ = device_.backend->info(Libraries::opened);
     if (!asked) spec_ = find_spec(info_.gpu ? kModelOfGpu : kModelOfCpu, models_folder(environment));
     TrainSettings settings;
     settings.seed = arguments.first_seed;
@@ -94,13 +94,16 @@ class SprintCommand {
 
  private:
   int run_seeds() {
+    Sprint sprint(setup_, *device_.backend);
+    note_libraries();
     print_head();
     if (!arguments_.no_process) report_.process_seconds = time_process();
-    Sprint sprint(setup_, *device_.backend);
     report_.images = sprint.images();
     const SignalGuard signals;
-    for (std::uint64_t i = 0; i < arguments_.seeds && signals.stop_signal() == 0; ++i)
-      take(sprint.run(arguments_.first_seed + i), i);
+    for (std::uint64_t i = 0; i < arguments_.seeds && signals.stop_signal() == 0; ++i) {
+      sprint.start_anew(arguments_.first_seed + i);
+      take(sprint.run(), i);
+    }
     report_.stopped = report_.seeds.size() < arguments_.seeds;
     finish(sprint);
     if (signals.stop_signal() != 0) return 128 + signals.stop_signal();
@@ -116,6 +119,16 @@ class SprintCommand {
     metrics_.emplace(folder_->file(kMetricsName));
     record_ = describe_run(environment_, setup_, info_, device_.gpu_reason);
     write_run_record(folder_->file(kRunRecordName), record_);
+  }
+
+  // Which the network has opened: nothing else asks for one.
+  void note_libraries() {
+    if (arguments_.quiet && !folder_) return;
+    info_ = device_.backend->info(Libraries::opened);
+    if (!folder_) return;
+    const std::string started = record_.started;
+    record_ = describe_run(environment_, setup_, info_, device_.gpu_reason);
+    record_.started = started;
   }
 
   void print_head() {

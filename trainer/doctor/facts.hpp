@@ -42,9 +42,10 @@ struct CudnnFacts {
 
 struct CublasFacts {
   std::vector<LibraryPart>
-      loaded;            // every cuBLASLt of this process; none: this program is not linked with it
+      loaded;            // every cuBLASLt of this process; none: this program takes none, or see error
   std::string version;   // what the first of them says it is; empty: it does not tell
   int cuda_version = 0;  // that it was made for: 13000; 0: it does not tell
+  std::string error;     // why the one that this program takes cannot be loaded
 };
 
 struct FilesFacts {

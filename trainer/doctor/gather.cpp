@@ -112,8 +112,8 @@ Facts gather(const Environment& environment, const Questions& questions, const G
     throw UsageError(fmt::format("--device {}: one of auto, cpu, cuda, cuda:N", questions.device));
   facts.program = fmt::format("trainer {}", kVersion);
   facts.cudnn = look_at_cudnn();
-  facts.cublas = look_at_cublas();
   facts.gpu = gather_gpu(probe, nvml, index.value_or(0));
+  facts.cublas = look_at_cublas(facts.cudnn.used ? facts.gpu.around.runtime_version / 1000 : 0);
   facts.cpu = describe_cpu(1);
   facts.cpu_bf16 = cpu_has(Precision::bf16);
   facts.files = gather_files(environment, questions.data);

@@ -127,14 +127,18 @@ CudnnFacts look_at_cudnn() {
   return cudnn;
 }
 
-CublasFacts look_at_cublas() {
+CublasFacts look_at_cublas(int wanted) {
   constexpr int kFirst = 12;  // CUDA's, whose number the file's name ends with
   constexpr int kLast = 19;
   CublasFacts cublas;
   for (int major = kFirst; major <= kLast; ++major) {
     const std::string name = fmt::format("libcublasLt.so.{}", major);
-    void* library = dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
-    if (library == nullptr) continue;
+    void* library = dlopen(name.c_str(), RTLD_LAZY | (major == wanted ? 0 : RTLD_NOLOAD));
+    if (library == nullptr) {
+      const char* error = dlerror();
+      if (major == wanted) cublas.error = error != nullptr ? error : name + ": not found";
+      continue;
+    }
     const std::string path = path_of(library);
     cublas.loaded.push_back({name, path, version_in(path), ""});
     const auto version = reinterpret_cast<std::size_t (*)()>(dlsym(library, "cublasLtGetVersion"));

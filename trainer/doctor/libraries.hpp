@@ -26,7 +26,7 @@ LoadResult load_apart(const LoadOrder& order);
 // used: false in a program that is not linked with cuDNN 9.
 CudnnFacts look_at_cudnn();
 
-// What the loader found for a program that is linked with cuBLASLt.
-CublasFacts look_at_cublas();
+// What the loader finds for a program that takes cuBLASLt of CUDA `wanted` (13); 0: it takes none.
+CublasFacts look_at_cublas(int wanted);
 
 }  // namespace trainer::doctor

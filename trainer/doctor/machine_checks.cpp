@@ -40,6 +40,7 @@ std::string cudnn_fault(const CudnnFacts& cudnn) {
 
 // Likewise with cuBLASLt.
 std::string cublas_fault(const CublasFacts& cublas, int runtime_version) {
+  if (!cublas.error.empty()) return cublas.error;
   if (cublas.loaded.size() > 1) {
     std::vector<std::string> paths;
     for (const LibraryPart& library : cublas.loaded) paths.push_back(library.path);
@@ -76,7 +77,7 @@ void check_cudnn(const Facts& facts, std::vector<Check>* checks) {
 
 void check_cublas(const Facts& facts, std::vector<Check>* checks) {
   const CublasFacts& cublas = facts.cublas;
-  if (cublas.loaded.empty()) return;
+  if (cublas.loaded.empty() && cublas.error.empty()) return;
   const int runtime = facts.gpu.around.runtime_version;
   if (const std::string fault = cublas_fault(cublas, runtime); !fault.empty()) {
     const KnownFailure known = known_failure("libraries-cublas");

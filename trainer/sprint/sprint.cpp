@@ -13,32 +13,35 @@ Sprint::Sprint(Setup& setup, Backend& backend)
       backend_(backend),
       network_(setup.plan, backend, Purpose::training, setup.rule.optimizers),
       data_(backend, setup),
-      test_(backend.record([this, input = data_.test_input(setup.test)] { network_.evaluate_step(input); })) {
-}
+      training_and_test_(backend.record({
+          {[this, input = data_.train_input(setup.train)] { network_.train_step(input, setup_.rule); },
+           setup.total_steps},
+          {[this, input = data_.test_input(setup.test)] { network_.evaluate_step(input); },
+           steps_per_pass(setup.test)},
+      })) {}
 
 std::uint64_t Sprint::images() const {
   return images_before(setup_.train, setup_.total_steps);
 }
 
-SprintSeed Sprint::run(std::uint64_t seed) {
-  setup_.settings.seed = setup_.train.seed = seed;
-  const std::unique_ptr<Recording> training = backend_.record(
-      [this, input = data_.train_input(setup_.train)] { network_.train_step(input, setup_.rule); });
+void Sprint::start_anew(std::uint64_t seed) {
+  setup_.settings.seed = seed;
   network_.initialize(seed);
   StepState state;
   state.seed = seed;
   network_.write_training_state(state);
   network_.write_evaluation_state(StepState{});
   backend_.wait();
+}
 
+SprintSeed Sprint::run() {
   const Clock::time_point start = Clock::now();
-  launch_steps(*training, backend_, setup_.total_steps);
-  launch_steps(*test_, backend_, steps_per_pass(setup_.test));
+  training_and_test_->launch(1);
   const Network::States states = network_.read_states();
   const double seconds = seconds_since(start);
 
   SprintSeed result;
-  result.seed = seed;
+  result.seed = setup_.settings.seed;
   result.seconds = seconds;
   const auto share = [](double sum, std::uint64_t images) { return sum / static_cast<double>(images); };
   const StepState& test = states.evaluation;

@@ -1,7 +1,7 @@
 // `trainer sprint`: a network trained from scratch and tested, seed after seed, against the clock. What is
 // timed is training + test: from the launch of the first step to the accuracy on the host, with the data set
-// resident and everything prepared; drawing the first weights is not part of it. The first seed is the cold
-// one.
+// resident and everything prepared; drawing the first weights is not part of it. All of it is recorded once,
+// for every seed, and is a single launch and a single read-back. The first seed is the cold one.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,8 @@ struct SprintSeed {
 class Sprint {
  public:
   Sprint(Setup& setup, Backend& backend);
-  SprintSeed run(std::uint64_t seed);
+  void start_anew(std::uint64_t seed);  // draws the first weights
+  SprintSeed run();                     // against the clock; once behind each start
   const Network& network() const { return network_; }
   std::uint64_t images() const;  // of a training
 
@@ -37,7 +38,7 @@ class Sprint {
   Backend& backend_;
   Network network_;
   ResidentData data_;
-  std::unique_ptr<Recording> test_;
+  std::unique_ptr<Recording> training_and_test_;
 };
 
 // Over all seeds, in per cent and seconds.

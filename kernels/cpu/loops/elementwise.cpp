@@ -16,7 +16,7 @@ namespace {
 HOST_DEVICE void fetch_ahead(const GatherLoop& loop, std::uint32_t row) {
   constexpr std::size_t kLine = 64;
   const std::size_t bytes = loop.stored.size();
-  const std::uint8_t* image = loop.images + bytes * image_of(loop.batching, loop.step, row);
+  const std::uint8_t* image = loop.images + bytes * image_of(loop.batching, loop.seed, loop.step, row);
   for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(image + at);
 }
 
@@ -36,7 +36,7 @@ void gather(const GatherLoop& loop, std::size_t begin, std::size_t end) {
       loop.labels[row] = 0;
       continue;
     }
-    const std::size_t image = image_of(loop.batching, loop.step, static_cast<std::uint32_t>(row));
+    const std::size_t image = image_of(loop.batching, loop.seed, loop.step, static_cast<std::uint32_t>(row));
     if (row + 1 < loop.valid && row + 1 < end) fetch_ahead(loop, static_cast<std::uint32_t>(row + 1));
     const std::uint8_t* __restrict pixels = loop.images + image * loop.stored.size() + corner;
     for (std::size_t line = 0; line < lines; ++line, x += length, pixels += stride) {
