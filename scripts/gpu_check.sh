@@ -103,6 +103,7 @@ main() {
   local libraries records work
   if [[ ${1:-} == --self-test ]]; then
     need_python
+    [[ -f $root/tests/scripts/gpu_check_test.py ]] || usage "--self-test: its cases are in the repository, not in a bundle"
     exec python3 "$root/tests/scripts/gpu_check_test.py"
   fi
   if [[ ${1:-} == --help || ${1:-} == -h ]]; then
