@@ -107,6 +107,8 @@ class Backend {
   virtual void upload(std::byte* to, const void* from, std::size_t bytes) = 0;
   virtual void download(void* to, const std::byte* from, std::size_t bytes) = 0;
 
+  // Whether prepare() makes one op of it; else its two are prepared one by one.
+  virtual bool fuses(const NormalisedDesc& /*desc*/, int /*batch*/, bool /*wants_dx*/) const { return false; }
   // Throws BackendError with the op's description when it cannot be built. `wants_dx`: whether backward is
   // ever asked for dx (the first op's is not).
   virtual std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) = 0;

@@ -36,6 +36,10 @@ std::string map_text(const Shape& s) {
 
 }  // namespace
 
+OpDesc product_of(const NormalisedDesc& desc) {
+  return std::visit([](const auto& d) { return OpDesc(d); }, desc.product);
+}
+
 Shape conv_map(const ConvDesc& desc) {
   const int h = desc.in.h + desc.pad.top + desc.pad.bottom;
   const int w = desc.in.w + desc.pad.left + desc.pad.right;
@@ -44,10 +48,11 @@ Shape conv_map(const ConvDesc& desc) {
 }
 
 Shape in_shape(const OpDesc& desc) {
-  return std::visit(
-      Overloaded{[](const DenseDesc& d) { return vector_of(d.in); },
-                 [](const HeadDesc& d) { return vector_of(d.in); }, [](const auto& d) { return d.in; }},
-      desc);
+  return std::visit(Overloaded{[](const DenseDesc& d) { return vector_of(d.in); },
+                               [](const HeadDesc& d) { return vector_of(d.in); },
+                               [](const NormalisedDesc& d) { return in_shape(product_of(d)); },
+                               [](const auto& d) { return d.in; }},
+                    desc);
 }
 
 Shape out_shape(const OpDesc& desc) {
@@ -57,7 +62,7 @@ Shape out_shape(const OpDesc& desc) {
                  [](const HeadDesc& d) { return vector_of(d.classes); },
                  [](const MaxPoolDesc& d) { return pooled(d.in, d.window); },
                  [](const AvgPoolDesc& d) { return pooled(d.in, d.window); },
-                 [](const auto& d) { return d.in; }},
+                 [](const NormalisedDesc& d) { return d.norm.in; }, [](const auto& d) { return d.in; }},
       desc);
 }
 
@@ -67,7 +72,8 @@ const char* op_name(const OpDesc& desc) {
                  [](const HeadDesc&) { return "head"; }, [](const MaxPoolDesc&) { return "maxpool"; },
                  [](const AvgPoolDesc&) { return "avgpool"; }, [](const ReluDesc&) { return "relu"; },
                  [](const GeluDesc&) { return "gelu"; }, [](const DropoutDesc&) { return "dropout"; },
-                 [](const BatchNormDesc&) { return "batchnorm"; }},
+                 [](const BatchNormDesc&) { return "batchnorm"; },
+                 [](const NormalisedDesc& d) { return op_name(product_of(d)); }},
       desc);
 }
 
@@ -92,6 +98,9 @@ std::string describe(const OpDesc& desc) {
           [](const DropoutDesc& d) { return fmt::format("dropout {} on {}", d.drop, map_text(d.in)); },
           [](const BatchNormDesc& d) {
             return "batchnorm on " + map_text(d.in) + (d.gain ? "" : ", no gain") + (d.gelu ? ", gelu" : "");
+          },
+          [](const NormalisedDesc& d) {
+            return describe(product_of(d)) + ", batchnorm" + (d.norm.gelu ? ", gelu" : "");
           }},
       desc);
 }
@@ -102,6 +111,7 @@ std::uint64_t forward_flops(const OpDesc& desc) {
                                },
                                [](const DenseDesc& d) { return std::uint64_t{2} * d.in * d.out; },
                                [](const HeadDesc& d) { return std::uint64_t{2} * d.in * d.classes; },
+                               [](const NormalisedDesc& d) { return forward_flops(product_of(d)); },
                                [](const auto&) { return std::uint64_t{0}; }},
                     desc);
 }
@@ -159,6 +169,11 @@ std::vector<ParameterDesc> parameters(const OpDesc& desc) {
                    all.push_back({ParameterRole::offset, channels});
                    all.push_back({ParameterRole::running_mean, channels});
                    all.push_back({ParameterRole::running_variance, channels});
+                   return all;
+                 },
+                 [](const NormalisedDesc& d) {
+                   std::vector<ParameterDesc> all = parameters(product_of(d));
+                   for (const ParameterDesc& parameter : parameters(d.norm)) all.push_back(parameter);
                    return all;
                  },
                  [](const auto&) { return std::vector<ParameterDesc>{}; }},

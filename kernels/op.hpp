@@ -95,9 +95,17 @@ struct BatchNormDesc {
   bool gelu = false;
 };
 
-using OpDesc = std::variant<ConvDesc, DenseDesc, HeadDesc, MaxPoolDesc, AvgPoolDesc, ReluDesc, GeluDesc,
-                            DropoutDesc, BatchNormDesc>;
+// A convolution or dense layer without bias and ReLU, and the batch normalisation behind it, without gain, as
+// one op. Only for a backend that fuses() it.
+struct NormalisedDesc {
+  std::variant<ConvDesc, DenseDesc> product;
+  BatchNormDesc norm;
+};
 
+using OpDesc = std::variant<ConvDesc, DenseDesc, HeadDesc, MaxPoolDesc, AvgPoolDesc, ReluDesc, GeluDesc,
+                            DropoutDesc, BatchNormDesc, NormalisedDesc>;
+
+OpDesc product_of(const NormalisedDesc& desc);
 Shape in_shape(const OpDesc& desc);
 Shape out_shape(const OpDesc& desc);
 const char* op_name(const OpDesc& desc);   // "conv", "dense", ...
@@ -140,7 +148,7 @@ struct OpArgs {
   const float* b = nullptr;      // bias or offset
   float* dw = nullptr;           // where the op casts_dw(), the address of elements of Backend::element()
   float* db = nullptr;
-  float* running_mean = nullptr;         // [c], batch normalisation
+  float* running_mean = nullptr;         // [c], of a batch normalisation
   float* running_variance = nullptr;     // [c]
   std::byte* saved = nullptr;            // from forward to backward: argmax, masks, statistics
   std::byte* workspace = nullptr;        // scratch within one call, shared by all ops

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <stdexcept>
 
+#include "models/fused_norms.hpp"
 #include "models/initialize.hpp"
 
 namespace trainer {
@@ -21,8 +22,8 @@ void launch_observed(StepObserver* observer, const StepPart& part, const auto& l
 
 Network::Network(const Plan& plan, Backend& backend, Purpose purpose,
                  const std::vector<Optimizer>& optimizers)
-    : plan_(plan),
-      padding_(pad_channels(plan, backend.channel_multiple())),
+    : plan_(fuse_norms(plan, backend)),
+      padding_(pad_channels(plan_, backend.channel_multiple())),
       backend_(backend),
       purpose_(purpose),
       optimizers_(optimizers) {

@@ -40,7 +40,7 @@ struct NetworkTensor {
   std::string name;
   std::vector<int> shape;
   std::size_t count = 0;
-  int op = 0;         // index into Plan::ops
+  int op = 0;         // index into plan().ops
   int parameter = 0;  // index into PlannedOp::parameters
   int arena = 0;      // 0: the value itself, 1 and 2: optimiser slots
 };
@@ -48,7 +48,7 @@ struct NetworkTensor {
 // What a training step is made of, in this order; there is no gather where the first op does it.
 struct StepPart {
   enum class Kind { gather, forward, backward, update } kind;
-  int op = -1;  // index into Plan::ops; -1 in gather and update
+  int op = -1;  // index into Network::plan().ops; -1 in gather and update
 };
 
 // Stands beside a step that is launched and not recorded. A backend that runs ahead has not done a part's
@@ -68,6 +68,7 @@ class Network {
   // there are none for inference.
   Network(const Plan& plan, Backend& backend, Purpose purpose, const std::vector<Optimizer>& optimizers = {});
 
+  // As it runs here: its ops may be fewer than those of the plan that it was made from.
   const Plan& plan() const { return plan_; }
 
   // Parameters and statistics first, then the optimiser's state: what a checkpoint holds.

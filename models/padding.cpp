@@ -46,6 +46,13 @@ class Padder {
     d.in.c = channels_;
     return {parameters(d).size(), PaddedParameter{size(in.c), 1, 1, size(channels_), 1}};
   }
+  std::vector<PaddedParameter> pad_op(NormalisedDesc& d, const Shape& in) {
+    const Shape normed = d.norm.in;
+    std::vector<PaddedParameter> all =
+        std::visit([&](auto& product) { return pad_op(product, in); }, d.product);
+    for (const PaddedParameter& parameter : pad_op(d.norm, normed)) all.push_back(parameter);
+    return all;
+  }
   std::vector<PaddedParameter> pad_op(auto& d, const Shape& /*in*/) {
     d.in.c = channels_;
     return {};

@@ -46,8 +46,6 @@ DenseDesc with_relu(DenseDesc desc) {
   return desc;
 }
 
-namespace {
-
 ConvDesc with_stride(ConvDesc desc, int stride) {
   desc.stride = stride;
   return desc;
@@ -66,8 +64,6 @@ ConvDesc without_bias(ConvDesc desc) {
 BatchNormDesc sprint_norm(const Shape& in) {
   return {.in = in, .momentum = 0.3F, .gain = false, .gelu = true};
 }
-
-}  // namespace
 
 std::vector<OpCase> network_cases() {
   const Shape digit{28, 28, 1};

@@ -28,13 +28,18 @@ ConvDesc conv(const Shape& in, int kernel, int out);  // stride 1, valid, bias
 ConvDesc same(ConvDesc desc);                         // padded to keep h and w
 ConvDesc with_relu(ConvDesc desc);
 ConvDesc with_pool(ConvDesc desc, int size, int stride);
+ConvDesc with_stride(ConvDesc desc, int stride);
+ConvDesc with_border(ConvDesc desc, const Border& pad);
+ConvDesc without_bias(ConvDesc desc);
 DenseDesc dense(int in, int out);
 DenseDesc with_relu(DenseDesc desc);
+BatchNormDesc sprint_norm(const Shape& in);  // no gain, and GELU
 
-std::vector<OpCase> network_cases();  // the layers of the shipped networks
-std::vector<OpCase> sprint_cases();   // those of the sprint networks, and what came with them
-std::vector<OpCase> conv_cases();     // odd convolutions
-std::vector<OpCase> plain_cases();    // odd sizes of every other op
+std::vector<OpCase> network_cases();     // the layers of the shipped networks
+std::vector<OpCase> sprint_cases();      // those of the sprint networks, and what came with them
+std::vector<OpCase> normalised_cases();  // products with the batch normalisation behind them
+std::vector<OpCase> conv_cases();        // odd convolutions
+std::vector<OpCase> plain_cases();       // odd sizes of every other op
 
 // The convolutions of a first layer, for channels from 1 to 64.
 struct FirstLayer {

@@ -4,8 +4,9 @@
 
 namespace trainer::test {
 
-DoubleNetwork::DoubleNetwork(const Setup& setup, const Network& network) : setup_(setup) {
-  for (const PlannedOp& op : setup.plan.ops) learners_.emplace_back(op.parameters.size());
+DoubleNetwork::DoubleNetwork(const Setup& setup, const Network& network)
+    : setup_(setup), plan_(network.plan()) {
+  for (const PlannedOp& op : plan_.ops) learners_.emplace_back(op.parameters.size());
   for (const NetworkTensor& tensor : network.tensors()) {
     const std::vector<float> values = network.read(tensor);
     reference::Learner& learner = learners_[tensor.op][tensor.parameter];
@@ -21,7 +22,7 @@ reference::Values& DoubleNetwork::values_of(const NetworkTensor& tensor) {
 }
 
 double DoubleNetwork::step(const reference::StepImages& images, std::uint64_t step) {
-  std::vector<reference::Tensors> tensors(setup_.plan.ops.size());
+  std::vector<reference::Tensors> tensors(plan_.ops.size());
   reference::Values x = gathered(images.images);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     reference::Tensors& t = tensors[i];
@@ -31,12 +32,12 @@ double DoubleNetwork::step(const reference::StepImages& images, std::uint64_t st
     for (const std::uint32_t image : images.images) t.labels.push_back(setup_.dataset.train.labels[image]);
     t.x = std::move(x);
     for (const reference::Learner& learner : learners_[i]) t.parameters.push_back(learner.w);
-    forward(setup_.plan.ops[i].desc, t);
+    forward(plan_.ops[i].desc, t);
     x = t.y;
   }
   for (std::size_t i = tensors.size(); i-- > 0;) {
     if (i + 1 < tensors.size()) tensors[i].dy = tensors[i + 1].dx;
-    backward(setup_.plan.ops[i].desc, tensors[i]);
+    backward(plan_.ops[i].desc, tensors[i]);
   }
   for (std::size_t i = 0; i < tensors.size(); ++i) learn(i, tensors[i], images.epoch, step);
   return tensors.back().loss / tensors.back().valid;
@@ -76,7 +77,7 @@ void DoubleNetwork::learn(std::size_t op, const reference::Tensors& t, std::uint
   const Schedule& schedule = setup_.rule.schedule;
   for (std::size_t p = 0; p < learners_[op].size(); ++p) {
     reference::Learner& learner = learners_[op][p];
-    const PlannedParameter& planned = setup_.plan.ops[op].parameters[p];
+    const PlannedParameter& planned = plan_.ops[op].parameters[p];
     if (p >= t.gradients.size()) {
       learner.w = t.parameters[p];
       continue;

@@ -28,6 +28,7 @@ class DoubleNetwork {
   reference::Values& values_of(const NetworkTensor& tensor);
 
   const Setup& setup_;
+  Plan plan_;  // as the network runs it
   std::vector<std::vector<reference::Learner>> learners_;
 };
 

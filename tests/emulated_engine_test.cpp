@@ -81,7 +81,7 @@ TEST_F(EmulatedEngine, SixteenStepsGoInOneLaunch) {
 TEST_F(EmulatedEngine, AStepHasFewKernels) {
   const std::map<std::string, std::size_t> most = {
       {"cntk-convnet", 22}, {"cntk-sample", 12}, {"lenet", 14},       {"pytorch-example", 19},
-      {"quick", 14},        {"sprint", 19},      {"sprint-lean", 19}, {"tf-convolutional", 17},
+      {"quick", 14},        {"sprint", 11},      {"sprint-lean", 11}, {"tf-convolutional", 17},
       {"tf-sample", 17},
   };
   for (const Spec& spec : all_specs(TRAINER_SOURCE_DIR "/models")) {

@@ -42,8 +42,8 @@ std::uint64_t op_flops(const Plan& plan, const PlannedOp& op, bool forward) {
   return flops * static_cast<std::uint64_t>(plan.input.batch);
 }
 
-ProfiledPart describe_part(const StepPart& part, const Setup& setup, std::uint64_t element) {
-  const Plan& plan = setup.plan;
+ProfiledPart describe_part(const StepPart& part, const Setup& setup, const Plan& plan,
+                           std::uint64_t element) {
   const auto batch = static_cast<std::uint64_t>(plan.input.batch);
   const std::uint64_t pixels = batch * plan.shown.size();
   switch (part.kind) {
@@ -72,8 +72,8 @@ ProfiledPart describe_part(const StepPart& part, const Setup& setup, std::uint64
 // A stopwatch a part, all read when the step is done: the device never waits for the host in between.
 class PartClock final : public StepObserver {
  public:
-  PartClock(const Setup& setup, Backend& backend, Profile& profile)
-      : setup_(setup), backend_(backend), profile_(profile) {}
+  PartClock(const Setup& setup, const Plan& plan, Backend& backend, Profile& profile)
+      : setup_(setup), plan_(plan), backend_(backend), profile_(profile) {}
 
   void open_step() {
     backend_.wait();
@@ -94,7 +94,7 @@ class PartClock final : public StepObserver {
 
   void before(const StepPart& part) override {
     if (profile_.steps == 0) {
-      profile_.parts.push_back(describe_part(part, setup_, element_bytes(backend_.element())));
+      profile_.parts.push_back(describe_part(part, setup_, plan_, element_bytes(backend_.element())));
       watches_.push_back(backend_.stopwatch());
     }
     ranges_.push(profile_.parts[next_].name + ' ' + profile_.parts[next_].direction);
@@ -108,6 +108,7 @@ class PartClock final : public StepObserver {
 
  private:
   const Setup& setup_;
+  const Plan& plan_;  // the network's
   Backend& backend_;
   Profile& profile_;
   std::vector<std::unique_ptr<Stopwatch>> watches_;
@@ -172,7 +173,7 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
   step_seconds(backend, *step, kWarmupLaunches, go_on);
   begun = Clock::now();
   profile.step_seconds = spread_of(step_seconds(backend, *step, kPlainLaunches, go_on)).median;
-  PartClock clock(setup, backend, profile);
+  PartClock clock(setup, network.plan(), backend, profile);
   begun = Clock::now();
   while (profile.steps == 0 || (profile.steps < kTimedSteps && go_on())) {
     clock.open_step();

@@ -164,6 +164,9 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Op> make(const BatchNormDesc& d, int batch, bool /*wants_dx*/) {
     return make_batchnorm(context_, d, batch);
   }
+  std::unique_ptr<Op> make(const NormalisedDesc& d, int /*batch*/, bool /*wants_dx*/) {
+    throw BackendError(describe(d) + ": two ops on the CPU");
+  }
 
   void update_all(const UpdateArgs& args) {
     const std::uint64_t step = args.state->step;

@@ -1,18 +1,15 @@
-// Batch normalisation, with GELU behind it where the plan says so, in one kernel a direction. A block takes a
-// slice of the channels and a share of the positions, a thread one channel: it adds up its share, the blocks
-// of a slice wait for one another, each adds up what all have (in one order: the same bits in each), and goes
-// over its share again. So blocks that share a slice run at the same time, at most one a multiprocessor. With
-// u = g xh + b in front of GELU, g = gain, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m valid positions,
-// and du the gradient of u:
+// Batch normalisation, with GELU behind it where the plan says so, in one kernel a direction. A block goes
+// over its share of a slice twice, before and behind the sums (norm_sums.cuh). So blocks that share a slice
+// run at the same time, at most one a multiprocessor. With u = g xh + b in front of GELU, g = gain, s = 1 /
+// sqrt(var + epsilon), xh = (x - mean) s, m valid positions, and du the gradient of u:
 //   dx = g s (du - sum(du) / m - xh sum(du xh) / m),  dg = sum(du xh),  db = sum(du)   (Ioffe and Szegedy
 //   2015)
-// Sums are taken in double: the variance is the difference of two of them.
 #include <algorithm>
-#include <cooperative_groups.h>
 
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/map_element.hpp"
+#include "kernels/cuda/norm_sums.cuh"
 #include "kernels/math/gelu.hpp"
 
 namespace trainer::cuda {
@@ -30,8 +27,6 @@ struct NormShape {
   unsigned channels = 1;
   unsigned width = 1;   // of a slice
   unsigned shares = 1;  // of the positions
-  float epsilon = 0;
-  float momentum = 0;
   bool gelu = false;
 };
 
@@ -45,69 +40,24 @@ struct Norm {
   const float* offset = nullptr;
   float* dgain = nullptr;  // may be null
   float* doffset = nullptr;
-  float* running_mean = nullptr;
-  float* running_variance = nullptr;
-  float* mean = nullptr;      // [c], with scale behind it
-  float* scale = nullptr;     // [c], 1 / sqrt(var + epsilon)
-  double* partial = nullptr;  // [2, blocks, width]
+  BatchStatistics statistics;
+  double* partial = nullptr;  // slice_sums_bytes()
   const StepState* state = nullptr;
 };
 
-// Where a thread stands: its channel, and the positions first, first + stride ... that are its own.
+// A thread's channel, and the positions first, first + stride ... that are its own.
 struct Stand {
-  unsigned channel, lane, row, rows, share;
+  SliceThread at;
+  unsigned channel;
   bool used;  // else there is no such channel
   std::size_t first, stride;
 };
 
 __device__ Stand stand_of(const NormShape& s) {
-  const unsigned rows = kThreads / s.width;
-  const unsigned lane = threadIdx.x % s.width;
-  const unsigned row = threadIdx.x / s.width;
-  const unsigned channel = blockIdx.x / s.shares * s.width + lane;
-  const unsigned share = blockIdx.x % s.shares;
-  return {channel,
-          lane,
-          row,
-          rows,
-          share,
-          row < rows && channel < s.channels,
-          std::size_t{share} * rows + row,
-          std::size_t{s.shares} * rows};
-}
-
-// Makes `own` the sums over all rows of the block. All threads call it.
-__device__ void sum_rows(const NormShape& s, const Stand& at, double (&own)[2]) {
-  __shared__ double sums[2][kThreads];
-  sums[0][threadIdx.x] = own[0];
-  sums[1][threadIdx.x] = own[1];
-  __syncthreads();
-  if (at.row < 2) {
-    double total = 0;
-    for (unsigned r = 0; r < at.rows; ++r) total += sums[at.row][r * s.width + at.lane];
-    sums[at.row][at.lane] = total;
-  }
-  __syncthreads();
-  own[0] = sums[0][at.lane];
-  own[1] = sums[1][at.lane];
-  __syncthreads();
-}
-
-// Makes `own` the sums over all positions.
-__device__ void sum_positions(const NormShape& s, const Stand& at, double* partial, double (&own)[2]) {
-  sum_rows(s, at, own);
-  if (s.shares == 1) return;
-  const std::size_t half = std::size_t{gridDim.x} * s.width;
-  const std::size_t slice = std::size_t{blockIdx.x - at.share} * s.width + at.lane;
-  for (unsigned k = 0; k < 2; ++k) {
-    if (at.row == 0) partial[k * half + slice + std::size_t{at.share} * s.width] = own[k];
-    own[k] = 0;
-  }
-  cooperative_groups::this_grid().sync();
-  for (unsigned b = at.row; b < s.shares && at.row < at.rows; b += at.rows) {
-    for (unsigned k = 0; k < 2; ++k) own[k] += partial[k * half + slice + std::size_t{b} * s.width];
-  }
-  sum_rows(s, at, own);
+  const SliceThread at = slice_thread<kThreads>(s.width, s.shares);
+  const unsigned channel = blockIdx.x / s.shares * s.width + at.lane;
+  return {at, channel, at.row < at.rows && channel < s.channels, std::size_t{at.share} * at.rows + at.row,
+          std::size_t{s.shares} * at.rows};
 }
 
 template <typename T>
@@ -115,46 +65,30 @@ __device__ float gain_of(const Norm<T>& a, std::size_t c) {
   return a.gain == nullptr ? 1.0F : a.gain[c];
 }
 
-// Of channel c, from the sums of x and x^2 over m positions; the running statistics too.
-template <typename T>
-__device__ void write_statistics(const NormShape& s, const Norm<T>& a, unsigned c, double mean,
-                                 double variance, double m) {
-  const double unbiased = m > 1 ? variance * m / (m - 1) : variance;
-  const double momentum = s.momentum;
-  a.mean[c] = static_cast<float>(mean);
-  a.scale[c] = static_cast<float>(1 / sqrt(variance + static_cast<double>(s.epsilon)));
-  a.running_mean[c] = static_cast<float>((1 - momentum) * a.running_mean[c] + momentum * mean);
-  a.running_variance[c] = static_cast<float>((1 - momentum) * a.running_variance[c] + momentum * unbiased);
-}
-
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a) {
-  const Stand at = stand_of(s);
+  const Stand own = stand_of(s);
   const std::size_t all = s.elements / s.channels;
   const std::size_t valid = a.state->valid * s.positions;
-  const T* x = a.x + at.channel;
+  const T* x = a.x + own.channel;
   double sums[2] = {};
 #pragma unroll 4
-  for (std::size_t p = at.used ? at.first : valid; p < valid; p += at.stride) {
+  for (std::size_t p = own.used ? own.first : valid; p < valid; p += own.stride) {
     const auto value = static_cast<double>(static_cast<float>(x[p * s.channels]));
     sums[0] += value;
     sums[1] += value * value;
   }
-  sum_positions(s, at, a.partial, sums);
-  if (!at.used) return;
+  sum_slice<kThreads>(own.at, a.partial, sums);
+  if (!own.used) return;
   const auto m = static_cast<double>(valid);
-  const double mean = sums[0] / m;
-  const double spread = sums[1] / m - mean * mean;
-  const double variance = spread < 0 ? 0 : spread;
-  if (at.share == 0 && at.row == 0) write_statistics(s, a, at.channel, mean, variance, m);
-  const auto center = static_cast<float>(mean);
-  const auto scale = static_cast<float>(1 / sqrt(variance + static_cast<double>(s.epsilon)));
-  const float gain = gain_of(a, at.channel);
-  const float offset = a.offset[at.channel];
-  T* y = a.y + at.channel;
+  const bool writes = own.at.share == 0 && own.at.row == 0;
+  const Centring to = batch_centring(a.statistics, own.channel, sums, m, writes);
+  const float gain = gain_of(a, own.channel);
+  const float offset = a.offset[own.channel];
+  T* y = a.y + own.channel;
 #pragma unroll 4
-  for (std::size_t p = at.first; p < all; p += at.stride) {
-    const float u = (static_cast<float>(x[p * s.channels]) - center) * scale * gain + offset;
+  for (std::size_t p = own.first; p < all; p += own.stride) {
+    const float u = (static_cast<float>(x[p * s.channels]) - to.mean) * to.scale * gain + offset;
     y[p * s.channels] = static_cast<T>(s.gelu ? gelu(u) : u);
   }
 }
@@ -163,20 +97,20 @@ template <typename T>
 __global__ void normalise_inference(NormShape s, Norm<T> a) {
   for (std::size_t i = grid_index(); i < s.elements; i += grid_stride()) {
     const std::size_t c = i % s.channels;
-    const float scale = 1 / sqrtf(a.running_variance[c] + s.epsilon);
-    const float u = (static_cast<float>(a.x[i]) - a.running_mean[c]) * scale * gain_of(a, c) + a.offset[c];
+    const Centring to = running_centring(a.statistics, static_cast<unsigned>(c));
+    const float u = (static_cast<float>(a.x[i]) - to.mean) * to.scale * gain_of(a, c) + a.offset[c];
     a.y[i] = static_cast<T>(s.gelu ? gelu(u) : u);
   }
 }
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, Norm<T> a) {
-  const Stand at = stand_of(s);
+  const Stand own = stand_of(s);
   const std::size_t all = s.elements / s.channels;
   const std::size_t valid = a.state->valid * s.positions;
-  const unsigned c = at.used ? at.channel : 0;
-  const float mean = a.mean[c];
-  const float scale = a.scale[c];
+  const unsigned c = own.used ? own.channel : 0;
+  const float mean = a.statistics.mean[c];
+  const float scale = a.statistics.scale[c];
   const float gain = gain_of(a, c);
   const float offset = a.offset[c];
   const auto xh_at = [&](std::size_t i) { return (static_cast<float>(a.x[i]) - mean) * scale; };
@@ -186,16 +120,16 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
   };
   double sums[2] = {};
 #pragma unroll 4
-  for (std::size_t p = at.used ? at.first : valid; p < valid; p += at.stride) {
+  for (std::size_t p = own.used ? own.first : valid; p < valid; p += own.stride) {
     const std::size_t i = p * s.channels + c;
     const float xh = xh_at(i);
     const auto du = static_cast<double>(du_at(i, xh));
     sums[0] += du;
     sums[1] += du * static_cast<double>(xh);
   }
-  sum_positions(s, at, a.partial, sums);
-  if (!at.used) return;
-  if (at.share == 0 && at.row == 0) {
+  sum_slice<kThreads>(own.at, a.partial, sums);
+  if (!own.used) return;
+  if (own.at.share == 0 && own.at.row == 0) {
     a.doffset[c] = static_cast<float>(sums[0]);
     if (a.dgain != nullptr) a.dgain[c] = static_cast<float>(sums[1]);
   }
@@ -203,7 +137,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
   const auto mean_du = static_cast<float>(sums[0] / static_cast<double>(valid));
   const auto mean_du_xh = static_cast<float>(sums[1] / static_cast<double>(valid));
 #pragma unroll 4
-  for (std::size_t p = at.first; p < all; p += at.stride) {
+  for (std::size_t p = own.first; p < all; p += own.stride) {
     const std::size_t i = p * s.channels + c;
     const float xh = xh_at(i);
     const float dx = gain * scale * (du_at(i, xh) - (mean_du + xh * mean_du_xh));
@@ -221,8 +155,6 @@ NormShape shape_of(const CudaContext& context, const BatchNormDesc& desc, int ba
   const std::size_t worth = s.elements / s.channels / (kThreads / s.width * kLeastAThread);
   const std::size_t room = context.multiprocessors / slices;
   s.shares = static_cast<unsigned>(std::clamp<std::size_t>(worth, 1, std::max<std::size_t>(room, 1)));
-  s.epsilon = desc.epsilon;
-  s.momentum = desc.momentum;
   s.gelu = desc.gelu;
   return s;
 }
@@ -233,12 +165,13 @@ class BatchNorm final : public Op {
   BatchNorm(const CudaContext& context, const BatchNormDesc& desc, int batch)
       : Op(desc, batch),
         context_(context),
+        norm_(desc),
         shape_(shape_of(context, desc, batch)),
         blocks_((shape_.channels + shape_.width - 1) / shape_.width * shape_.shares) {}
 
-  std::size_t saved_bytes() const override { return 2 * sizeof(float) * shape_.channels; }
+  std::size_t saved_bytes() const override { return kept_statistics_bytes(norm_.in.c); }
   std::size_t workspace_bytes() const override {
-    return shape_.shares > 1 ? 2 * sizeof(double) * blocks_ * shape_.width : 0;
+    return shape_.shares > 1 ? slice_sums_bytes(blocks_, shape_.width) : 0;
   }
 
  private:
@@ -252,10 +185,7 @@ class BatchNorm final : public Op {
     a.offset = args.b;
     a.dgain = args.dw;
     a.doffset = args.db;
-    a.running_mean = args.running_mean;
-    a.running_variance = args.running_variance;
-    a.mean = reinterpret_cast<float*>(args.saved);
-    a.scale = a.mean == nullptr ? nullptr : a.mean + shape_.channels;
+    a.statistics = batch_statistics(norm_, args, args.saved);
     a.partial = reinterpret_cast<double*>(args.workspace);
     a.state = args.state;
     return a;
@@ -278,6 +208,7 @@ class BatchNorm final : public Op {
   }
 
   const CudaContext& context_;
+  BatchNormDesc norm_;
   NormShape shape_;
   unsigned blocks_;
 };

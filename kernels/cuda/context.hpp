@@ -41,6 +41,10 @@ std::unique_ptr<Op> make_relu(const CudaContext& context, const ReluDesc& desc, 
 std::unique_ptr<Op> make_gelu(const CudaContext& context, const GeluDesc& desc, int batch);
 std::unique_ptr<Op> make_dropout(const CudaContext& context, const DropoutDesc& desc, int batch);
 std::unique_ptr<Op> make_batchnorm(const CudaContext& context, const BatchNormDesc& desc, int batch);
+// Whether make_normalised has kernels for it (Backend::fuses).
+bool fuses_norm(const CudaContext& context, const NormalisedDesc& desc, int batch, bool wants_dx);
+std::unique_ptr<Op> make_normalised(const CudaContext& context, const NormalisedDesc& desc, int batch,
+                                    bool wants_dx);
 
 // Opens and closes a step (backend.hpp).
 void launch_gather(const CudaContext& context, const GatherArgs& args);

@@ -94,6 +94,9 @@ class CudaBackend final : public Backend {
     wait();
   }
 
+  bool fuses(const NormalisedDesc& desc, int batch, bool wants_dx) const override {
+    return fuses_norm(context_, desc, batch, wants_dx);
+  }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
     return std::visit([&](const auto& d) { return make(d, batch, wants_dx); }, desc);
   }
@@ -181,6 +184,9 @@ class CudaBackend final : public Backend {
   }
   std::unique_ptr<Op> make(const BatchNormDesc& d, int batch, bool /*wants_dx*/) {
     return make_batchnorm(context_, d, batch);
+  }
+  std::unique_ptr<Op> make(const NormalisedDesc& d, int batch, bool wants_dx) {
+    return make_normalised(context_, d, batch, wants_dx);
   }
 
   int device_;

@@ -12,7 +12,9 @@ constexpr unsigned kThreads = 256;
 template <typename T>
 __global__ void gather(GatherArgs args, unsigned pixels) {
   const unsigned row = blockIdx.x;
-  const OpenedRow opened = open_row(args, row, true);
+  __shared__ OpenedRow opened;
+  if (threadIdx.x == 0) opened = open_row(args, row, true);
+  __syncthreads();
   T* to = static_cast<T*>(args.x) + std::size_t{row} * pixels;
   const auto line = static_cast<unsigned>(args.shape.w * args.shape.c);
   for (unsigned i = threadIdx.x; i < pixels; i += blockDim.x)

@@ -20,7 +20,7 @@ namespace trainer::cuda {
 
 namespace {
 
-constexpr unsigned kThreads = kPictureThreads;
+constexpr unsigned kThreads = 256;
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWarps = kThreads / kWarp;
 constexpr unsigned kBlocksAProcessor = 4;  // at once, at least
@@ -39,38 +39,14 @@ struct Forward {
   std::uint8_t* winners = nullptr;  // null: not wanted
 };
 
-// The values of one pooling window, from its upper left pixel: kPool x kPool of them.
-template <int kEdge, int kPool>
-__device__ void window_values(const float* pixel, int pitch, const float (&filter)[kEdge * kEdge],
-                              float (&values)[kPool * kPool]) {
-  constexpr int kSpan = kEdge + kPool - 1;
-#pragma unroll
-  for (int i = 0; i < kPool * kPool; ++i) values[i] = 0;
-#pragma unroll
-  for (int r = 0; r < kSpan; ++r, pixel += pitch) {
-    float row[kSpan];
-#pragma unroll
-    for (int i = 0; i < kSpan; ++i) row[i] = pixel[i];
-#pragma unroll
-    for (int y = 0; y < kPool; ++y) {
-      if (r < y || r - y >= kEdge) continue;
-#pragma unroll
-      for (int x = 0; x < kPool; ++x) {
-#pragma unroll
-        for (int k = 0; k < kEdge; ++k) values[y * kPool + x] += row[x + k] * filter[(r - y) * kEdge + k];
-      }
-    }
-  }
-}
-
 template <typename T, int kEdge, int kPool>
 __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstConv s, Forward<T> a) {
   __shared__ float picture[kMostPixels];
   const unsigned image = blockIdx.x / kBands;
   if (a.gathers) {
-    gather_picture<T>(s, a.gather, image, blockIdx.x % kBands == 0, picture);
+    gather_pictures<kThreads, T>(s, a.gather, image, 1, blockIdx.x % kBands == 0, picture);
   } else {
-    load_picture(s, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
+    load_pictures<kThreads>(s, 1, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
   }
   __syncthreads();
   const unsigned c = threadIdx.x % s.channels;
@@ -90,17 +66,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstC
     const int x = static_cast<int>(p) % s.columns * s.stride;
     float values[kPool * kPool];
     window_values<kEdge, kPool>(picture + y * s.pw + x, s.pw, filter, values);
-    float best = values[0];
-    int winner = 0;
-#pragma unroll
-    for (int i = 1; i < kPool * kPool; ++i) {
-      const bool wins = values[i] > best || (isnan(values[i]) && !isnan(best));
-      best = wins ? values[i] : best;
-      winner = wins ? i : winner;
-    }
+    const Winner best = largest_of(values);
     const std::size_t at = (std::size_t{image} * outputs + p) * s.channels + c;
-    a.y[at] = static_cast<T>(s.relu ? relu(best + bias) : best + bias);
-    if (a.winners != nullptr) a.winners[at] = static_cast<std::uint8_t>(winner);
+    a.y[at] = static_cast<T>(s.relu ? relu(best.value + bias) : best.value + bias);
+    if (a.winners != nullptr) a.winners[at] = static_cast<std::uint8_t>(best.place);
   }
 }
 
@@ -149,7 +118,7 @@ __global__ void __launch_bounds__(kThreads)
   float sums[kTerms] = {};
   for (unsigned image = share; image < s.batch; image += shares) {
     __syncthreads();
-    load_picture(s, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
+    load_pictures<kThreads>(s, 1, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
     __syncthreads();
     if (c < s.channels) add_picture<T, kEdge, kPool>(s, a, picture, image, c, sums);
   }
@@ -209,22 +178,6 @@ Kernels<T> kernels_for(const ConvDesc& desc) {
   return {};
 }
 
-FirstConv shape_of(const ConvDesc& d, int batch) {
-  const Shape out = out_shape(d);
-  return {static_cast<unsigned>(batch),
-          d.in.h,
-          d.in.w,
-          d.pad.top,
-          d.pad.left,
-          d.in.h + d.pad.top + d.pad.bottom,
-          d.in.w + d.pad.left + d.pad.right,
-          out.h,
-          out.w,
-          d.pool ? d.pool.stride : 1,
-          static_cast<unsigned>(d.out),
-          d.relu};
-}
-
 template <typename T>
 class OneChannelConv final : public Op {
  public:
@@ -232,7 +185,7 @@ class OneChannelConv final : public Op {
       : Op(desc, batch),
         context_(context),
         pooled_(desc.pool.size > 1),
-        shape_(shape_of(desc, batch)),
+        shape_(first_conv_shape(desc, batch)),
         kernels_(kernels_for<T>(desc)),
         outputs_(static_cast<std::size_t>(batch) * out_shape(desc).size()),
         terms_(static_cast<std::size_t>(desc.kernel) * desc.kernel + 1),

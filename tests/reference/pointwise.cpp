@@ -176,6 +176,7 @@ struct Forward {
   void operator()(const GeluDesc& d) const { gelu_forward(d, t); }
   void operator()(const DropoutDesc& d) const { dropout_forward(d, t); }
   void operator()(const BatchNormDesc& d) const { batch_norm_forward(d, t); }
+  void operator()(const NormalisedDesc& d) const { normalised_forward(d, t); }
 };
 
 struct Backward {
@@ -189,6 +190,7 @@ struct Backward {
   void operator()(const GeluDesc& d) const { gelu_backward(d, t); }
   void operator()(const DropoutDesc& d) const { dropout_backward(d, t); }
   void operator()(const BatchNormDesc& d) const { batch_norm_backward(d, t); }
+  void operator()(const NormalisedDesc& d) const { normalised_backward(d, t); }
 };
 
 }  // namespace

@@ -61,5 +61,7 @@ void dropout_forward(const DropoutDesc& desc, Tensors& t);
 void dropout_backward(const DropoutDesc& desc, Tensors& t);
 void batch_norm_forward(const BatchNormDesc& desc, Tensors& t);
 void batch_norm_backward(const BatchNormDesc& desc, Tensors& t);
+void normalised_forward(const NormalisedDesc& desc, Tensors& t);
+void normalised_backward(const NormalisedDesc& desc, Tensors& t);
 
 }  // namespace trainer::reference

@@ -57,7 +57,7 @@ ExaminedNetwork::Filters first_filters(const Network& network) {
     const PlannedOp& op = network.plan().ops[static_cast<std::size_t>(tensor.op)];
     if (std::holds_alternative<BatchNormDesc>(op.desc)) continue;
     const Shape& input = network.plan().input.image;
-    const bool conv = std::holds_alternative<ConvDesc>(op.desc);
+    const bool conv = tensor.shape.size() == 4;
     if (!conv && tensor.shape.at(1) != input.h * input.w * input.c) return {};
     const data::ImageShape shape =
         conv ? data::ImageShape{tensor.shape.at(1), tensor.shape.at(2), tensor.shape.at(3)}

@@ -1,0 +1,191 @@
+// Forward of a convolution (with its max pool) or dense layer and of the batch normalisation behind it, in
+// one kernel. A block takes a slice of the channels, as wide as a tile, and every few tiles of the positions;
+// it keeps z, what comes out of the pool, and its sums; the blocks wait for one another; then it goes over
+// its share of z again. In inference it normalises at once and nobody waits.
+#include <algorithm>
+
+#include "kernels/cuda/map_element.hpp"
+#include "kernels/cuda/norm_sums.cuh"
+#include "kernels/cuda/patches.cuh"
+#include "kernels/cuda/product_norm.hpp"
+#include "kernels/cuda/product_tiles.cuh"
+
+namespace trainer::cuda {
+
+namespace {
+
+template <typename T>
+struct ProductForward {
+  const T* x = nullptr;
+  const float* w = nullptr;  // [out, taps, c]
+  const float* offset = nullptr;
+  T* z = nullptr;
+  T* y = nullptr;
+  std::uint8_t* winners = nullptr;  // null without a pool
+  BatchStatistics statistics;
+  double* partial = nullptr;
+  const StepState* state = nullptr;
+  unsigned tiles = 1;
+  unsigned shares = 1;
+  bool gelu = false;
+  bool training = false;
+};
+
+// The largest of a window in the tile's sums, which lie below one another.
+template <typename Tile>
+__device__ float pooled(const float4* memory, unsigned output, unsigned lane, unsigned area,
+                        unsigned& place) {
+  const unsigned first = output * area * Tile::kColumns + lane;
+  float best = product_at<Tile>(memory, first);
+  place = 0;
+  for (unsigned i = 1; i < area; ++i) {
+    const float value = product_at<Tile>(memory, first + i * Tile::kColumns);
+    const bool wins = value > best || (isnan(value) && !isnan(best));
+    best = wins ? value : best;
+    place = wins ? i : place;
+  }
+  return best;
+}
+
+template <typename T, typename Tile>
+__global__ void __launch_bounds__(kProductThreads, kProductBlocks)
+    product_norm(PatchShape s, ProductForward<T> a) {
+  __shared__ float4 memory[Tile::kMemory];
+  const SliceThread at = slice_thread<kProductThreads>(Tile::kColumns, a.shares);
+  const unsigned first_channel = blockIdx.x / a.shares * Tile::kColumns;
+  const unsigned c = first_channel + at.lane;
+  const bool used = c < s.out;
+  const float offset = used ? a.offset[c] : 0.0F;
+  const unsigned all = s.batch * s.outputs();
+  const unsigned valid = a.state->valid * s.outputs();
+  const unsigned own = Tile::kRows / s.area();  // outputs of a tile in each channel
+  Centring to{};
+  if (!a.training && used) to = running_centring(a.statistics, c);
+  double sums[2] = {};
+  for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
+    implicit_product<Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows,
+                           FilterColumns{a.w, s.out, s.taps() * s.c}, first_channel, 0, s.taps() * s.c,
+                           memory);
+    for (unsigned o = used ? at.row : own; o < own && tile * own + o < all; o += at.rows) {
+      unsigned place;
+      const float best = pooled<Tile>(memory, o, at.lane, s.area(), place);
+      const unsigned p = tile * own + o;
+      const std::size_t i = std::size_t{p} * s.out + c;
+      if (!a.training) {
+        a.y[i] = static_cast<T>(normalised(best, to, offset, a.gelu));
+        continue;
+      }
+      a.z[i] = static_cast<T>(best);
+      if (a.winners != nullptr) a.winners[i] = static_cast<std::uint8_t>(place);
+      if (p >= valid) continue;
+      const auto value = static_cast<double>(best);
+      sums[0] += value;
+      sums[1] += value * value;
+    }
+  }
+  if (!a.training) return;
+  sum_slice<kProductThreads>(at, a.partial, sums);
+  if (!used) return;
+  to = batch_centring(a.statistics, c, sums, static_cast<double>(valid), at.share == 0 && at.row == 0);
+  for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
+#pragma unroll 4
+    for (unsigned p = tile * own + at.row; p < min((tile + 1) * own, all); p += at.rows) {
+      const std::size_t i = std::size_t{p} * s.out + c;
+      a.y[i] = static_cast<T>(normalised(static_cast<float>(a.z[i]), to, offset, a.gelu));
+    }
+  }
+}
+
+}  // namespace
+
+void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan, const NormalisedDesc& desc,
+                         const OpArgs& args, const ProductNormPieces& pieces) {
+  const auto run = [&]<typename T>(ElementType<T>) {
+    ProductForward<T> a;
+    a.x = static_cast<const T*>(args.x);
+    a.w = args.w;
+    a.offset = args.b;
+    a.z = static_cast<T*>(pieces.z);
+    a.y = static_cast<T*>(args.y);
+    a.winners = pieces.winners;
+    a.statistics = batch_statistics(desc.norm, args, pieces.statistics);
+    a.partial = pieces.partial;
+    a.state = args.state;
+    a.tiles = plan.tiles;
+    a.training = args.mode == Mode::training;
+    a.shares = a.training ? plan.shares : plan.tiles;
+    a.gelu = plan.gelu;
+    visit_tiles(plan.dense, [&](auto tiles) {
+      launch(context.stream, {plan.slices * a.shares, kProductThreads, a.training}, "product_norm",
+             product_norm<T, typename decltype(tiles)::Map>, plan.shape, a);
+    });
+  };
+  visit_element(context.element, run);
+}
+
+namespace {
+
+PatchShape patch_shape(const NormalisedDesc& desc, int batch) {
+  PatchShape s;
+  s.batch = static_cast<unsigned>(batch);
+  s.out = static_cast<unsigned>(desc.norm.in.c);
+  s.rows = desc.norm.in.h;
+  s.columns = desc.norm.in.w;
+  if (const auto* dense = std::get_if<DenseDesc>(&desc.product)) {
+    s.c = static_cast<unsigned>(dense->in);
+    return s;
+  }
+  const auto& conv = std::get<ConvDesc>(desc.product);
+  s.h = conv.in.h;
+  s.w = conv.in.w;
+  s.c = static_cast<unsigned>(conv.in.c);
+  s.top = conv.pad.top;
+  s.left = conv.pad.left;
+  s.kernel = conv.kernel;
+  s.pool = conv.pool ? conv.pool.size : 1;
+  return s;
+}
+
+// So many of `most` that all have as many of `pieces` to do, or one fewer.
+unsigned even_shares(unsigned pieces, unsigned most) {
+  return pieces_of(pieces, pieces_of(pieces, std::max(most, 1U)));
+}
+
+}  // namespace
+
+ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch) {
+  constexpr unsigned kLeastTerms = 512;  // of a share of dw
+  ProductNormPlan plan;
+  plan.shape = patch_shape(desc, batch);
+  plan.dense = std::holds_alternative<DenseDesc>(desc.product);
+  plan.gelu = desc.norm.gelu;
+  const PatchShape& s = plan.shape;
+  const unsigned room = kProductBlocks * context.multiprocessors;
+  visit_tiles(plan.dense, [&](auto tiles) {
+    using Map = typename decltype(tiles)::Map;
+    using Weights = typename decltype(tiles)::Weights;
+    plan.slices = pieces_of(s.out, Map::kColumns);
+    plan.tiles = pieces_of(s.positions(), Map::kRows);
+    plan.shares = even_shares(plan.tiles, room / plan.slices);
+    plan.weight_tiles = pieces_of(s.out, Weights::kRows) * pieces_of(s.taps() * s.c, Weights::kColumns);
+    const unsigned most = std::min(room / plan.weight_tiles, pieces_of(s.positions(), kLeastTerms));
+    plan.weight_shares = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);
+    plan.map_tiles =
+        static_cast<unsigned>(s.h * s.w) * pieces_of(s.batch, Map::kRows) * pieces_of(s.c, Map::kColumns);
+  });
+  return plan;
+}
+
+std::size_t ProductNormPlan::slice_bytes() const {
+  return visit_tiles(dense,
+                     [&](auto tiles) { return slice_sums_bytes(blocks(), decltype(tiles)::Map::kColumns); });
+}
+
+std::size_t ProductNormPlan::weight_partial_bytes() const {
+  if (weight_shares == 1) return 0;
+  return visit_tiles(dense, [&](auto tiles) {
+    return sizeof(float) * weight_tiles * weight_shares * decltype(tiles)::Weights::kOutputs;
+  });
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,68 @@
+// The kernels of a convolution or dense layer with the batch normalisation behind it, all products in fp32.
+#pragma once
+
+#include "kernels/cuda/context.hpp"
+#include "kernels/math/host_device.hpp"
+
+namespace trainer::cuda {
+
+// Of a convolution with stride 1, or of a dense layer as one of maps of one pixel.
+struct PatchShape {
+  unsigned batch = 1;
+  int h = 1, w = 1;  // of x
+  unsigned c = 1;
+  int top = 0, left = 0;  // border
+  int kernel = 1;
+  int rows = 1, columns = 1;  // of y, behind the pool
+  int pool = 1;               // edge of its windows, which lie side by side; 1: none
+  unsigned out = 1;
+
+  HOST_DEVICE unsigned area() const { return static_cast<unsigned>(pool * pool); }
+  HOST_DEVICE unsigned taps() const { return static_cast<unsigned>(kernel * kernel); }
+  HOST_DEVICE unsigned outputs() const { return static_cast<unsigned>(rows * columns); }
+  HOST_DEVICE unsigned positions() const { return batch * outputs() * area(); }
+};
+
+// Blocks a multiprocessor that are sure to run at the same time.
+constexpr unsigned kProductBlocks = 2;
+
+// How the work is cut: see the kernels.
+struct ProductNormPlan {
+  PatchShape shape;
+  bool dense = false;  // x is one pixel: other tiles
+  bool gelu = false;
+  unsigned slices = 1;         // forward: of the channels
+  unsigned tiles = 1;          //   of the positions
+  unsigned shares = 1;         //   blocks that share a slice
+  unsigned weight_tiles = 1;   // backward: of dw
+  unsigned weight_shares = 1;  //   of the positions, for each
+  unsigned map_tiles = 1;      //   of dx
+
+  unsigned blocks() const { return slices * shares; }
+  std::size_t slice_bytes() const;           // sums of forward
+  std::size_t weight_partial_bytes() const;  // dw of the shares
+};
+
+ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch);
+
+// What forward keeps for backward, and scratch.
+struct ProductNormPieces {
+  std::byte* statistics = nullptr;  // kept_statistics_bytes()
+  void* z = nullptr;                // [n, rows, columns, out]: in front of the normalisation
+  std::uint8_t* winners = nullptr;  // of the same shape, with a pool
+  double* partial = nullptr;        // slice_bytes()
+};
+
+void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan, const NormalisedDesc& desc,
+                         const OpArgs& args, const ProductNormPieces& pieces);
+
+// dw, and dx where it is wanted, from the gradient of z.
+struct ProductBackward {
+  const void* dz = nullptr;
+  const std::uint8_t* winners = nullptr;
+  float* partial = nullptr;  // weight_partial_bytes()
+};
+void launch_product_backward(const CudaContext& context, const ProductNormPlan& plan, const OpArgs& args,
+                             const ProductBackward& pieces);
+
+}  // namespace trainer::cuda

@@ -1,0 +1,48 @@
+// A convolution or dense layer and the batch normalisation behind it: the two ops of the reference, one after
+// the other.
+#include <algorithm>
+
+#include "tests/reference/reference.hpp"
+
+namespace trainer::reference {
+
+namespace {
+
+// What the first op starts from, and the second one behind it.
+Tensors product_tensors(const Tensors& t) {
+  Tensors product = t;
+  product.parameters = {t.parameters.front()};
+  return product;
+}
+
+Tensors norm_tensors(const Tensors& t, const Values& z) {
+  Tensors norm = t;
+  norm.x = z;
+  norm.parameters.erase(norm.parameters.begin());
+  return norm;
+}
+
+}  // namespace
+
+void normalised_forward(const NormalisedDesc& desc, Tensors& t) {
+  Tensors product = product_tensors(t);
+  forward(product_of(desc), product);
+  Tensors norm = norm_tensors(t, product.y);
+  forward(desc.norm, norm);
+  t.y = norm.y;
+  t.margin = product.margin;
+  std::copy(norm.parameters.begin(), norm.parameters.end(), t.parameters.begin() + 1);
+}
+
+void normalised_backward(const NormalisedDesc& desc, Tensors& t) {
+  Tensors product = product_tensors(t);
+  forward(product_of(desc), product);
+  Tensors norm = norm_tensors(t, product.y);
+  backward(desc.norm, norm);
+  product.dy = norm.dx;
+  backward(product_of(desc), product);
+  t.dx = product.dx;
+  t.gradients = {product.gradients.front(), norm.gradients.back()};
+}
+
+}  // namespace trainer::reference
