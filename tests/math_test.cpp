@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/math/batching.hpp"
+#include "kernels/math/divider.hpp"
 #include "kernels/math/dropout.hpp"
 #include "kernels/math/schedule.hpp"
 #include "tests/reference/training.hpp"
@@ -93,6 +94,25 @@ TEST(LearningRate, FollowsItsFormulaOverAWholeRun) {
     for (std::uint64_t step = 0; step < kSteps; ++step) {
       const double want = reference::learning_rate(s, step, step / 20);
       ASSERT_NEAR(learning_rate(s, step, step / 20), want, 1e-6 * std::abs(want) + 1e-12) << "step " << step;
+    }
+  }
+}
+
+TEST(Divider, DividesAsTheProcessorDoes) {
+  constexpr std::uint32_t kEnd = 1U << 31;
+  for (const std::uint32_t by : {1U, 2U, 3U, 5U, 6U, 7U, 9U, 36U, 48U, 432U, 641U, 65535U, 65537U, 1000003U,
+                                 (1U << 30) + 1, kEnd - 1, kEnd}) {
+    const Divider divider(by);
+    std::vector<std::uint32_t> numbers;
+    for (std::uint32_t n = 0; n < 5000; ++n) numbers.push_back(n);
+    for (std::uint32_t n = 1; n < 5000; ++n) numbers.push_back(kEnd - n);
+    for (std::uint64_t n = by; n < kEnd; n = 3 * n + by) {  // around its multiples
+      for (const std::uint64_t near : {n / by * by - 1, n / by * by})
+        numbers.push_back(static_cast<std::uint32_t>(near));
+    }
+    for (const std::uint32_t n : numbers) {
+      ASSERT_EQ(divider.quotient(n), n / by) << n << " / " << by;
+      ASSERT_EQ(divider.remainder(n), n % by) << n << " % " << by;
     }
   }
 }

@@ -102,7 +102,7 @@ class ProductNormOp final : public Op {
 
  private:
   std::size_t z_bytes() const { return element_bytes(context_.element) * outputs_; }
-  std::size_t winners_bytes() const { return plan_.shape.pool > 1 ? outputs_ : 0; }
+  std::size_t winners_bytes() const { return plan_.shape.pool_bit > 0 ? outputs_ : 0; }
 
   ProductNormPieces pieces(const OpArgs& args) const {
     ProductNormPieces all;
@@ -112,7 +112,7 @@ class ProductNormOp final : public Op {
     all.statistics = kept.take<std::byte>(norm_->saved_bytes());
     all.z = kept.take<std::byte>(z_bytes());
     auto* winners = kept.take<std::uint8_t>(winners_bytes());
-    all.winners = plan_.shape.pool > 1 ? winners : nullptr;
+    all.winners = plan_.shape.pool_bit > 0 ? winners : nullptr;
     return all;
   }
 

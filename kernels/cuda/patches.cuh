@@ -29,38 +29,42 @@ __device__ float4 read_quad(const T* from) {
 // A place of the filter, and the first of four channels there.
 struct Tap {
   int y, x;
-  unsigned channel;
+  int offset;  // in x, from the patch's corner
   bool inside;
 };
 
-__device__ inline Tap tap_of(unsigned k, unsigned channels, int kernel, unsigned taps) {
-  const unsigned tap = k / channels;
-  return {static_cast<int>(tap) / kernel, static_cast<int>(tap) % kernel, k % channels, tap < taps};
+__device__ inline Tap tap_of(const PatchShape& s, unsigned k) {
+  const unsigned tap = s.by_c.quotient(k);
+  const auto y = static_cast<int>(s.by_kernel.quotient(tap));
+  const int x = static_cast<int>(tap) - y * s.kernel;
+  return {y, x, (y * s.w + x) * static_cast<int>(s.c) + static_cast<int>(k - tap * s.c), tap < s.taps};
 }
 
 // A pixel of the map before the pool: the corner of its patch.
 struct Position {
-  unsigned image;  // where in x it begins
   int y, x;
+  int offset;  // in x
   bool inside;
 };
 
 __device__ inline Position position_of(const PatchShape& s, unsigned p) {
-  const unsigned output = p / s.area();
-  const auto in_window = static_cast<int>(p % s.area());
-  const unsigned image = output / s.outputs();
-  const auto place = static_cast<int>(output % s.outputs());
-  return {image * static_cast<unsigned>(s.h * s.w) * s.c,
-          place / s.columns * s.pool + in_window / s.pool - s.top,
-          place % s.columns * s.pool + in_window % s.pool - s.left, image < s.batch};
+  const unsigned output = p >> s.area_bits();
+  const auto in_window = static_cast<int>(p & (s.area() - 1));
+  const unsigned image = s.by_outputs.quotient(output);
+  const unsigned place = output - image * s.outputs;
+  const unsigned row = s.by_columns.quotient(place);
+  const auto column = static_cast<int>(place) - static_cast<int>(row) * s.columns;
+  const int y = (static_cast<int>(row) << s.pool_bit) + (in_window >> s.pool_bit) - s.top;
+  const int x = (column << s.pool_bit) + (in_window & s.pool_bit) - s.left;
+  const int offset = ((static_cast<int>(image) * s.h + y) * s.w + x) * static_cast<int>(s.c);
+  return {y, x, offset, image < s.batch};
 }
 
 template <typename T>
 __device__ float4 patch_quad(const PatchShape& s, const T* x, const Position& at, const Tap& tap) {
-  const int row = at.y + tap.y;
-  const int column = at.x + tap.x;
-  if (row < 0 || row >= s.h || column < 0 || column >= s.w) return {0, 0, 0, 0};
-  return read_quad(x + at.image + static_cast<unsigned>(row * s.w + column) * s.c + tap.channel);
+  const bool inside = static_cast<unsigned>(at.y + tap.y) < static_cast<unsigned>(s.h) &&
+                      static_cast<unsigned>(at.x + tap.x) < static_cast<unsigned>(s.w);
+  return inside ? read_quad(x + at.offset + tap.offset) : float4{0, 0, 0, 0};
 }
 
 // Forward: patches, a row a position.
@@ -72,7 +76,7 @@ struct PatchRows {
   PatchShape s;
   const T* x;
   __device__ Place place(unsigned i) const { return position_of(s, i); }
-  __device__ Term term(unsigned k) const { return tap_of(k, s.c, s.kernel, s.taps()); }
+  __device__ Term term(unsigned k) const { return tap_of(s, k); }
   __device__ float4 quad(const Place& at, const Term& tap) const { return patch_quad(s, x, at, tap); }
 };
 
@@ -84,7 +88,7 @@ struct PatchTerms {
   using Term = Position;
   PatchShape s;
   const T* x;
-  __device__ Place place(unsigned i) const { return tap_of(i, s.c, s.kernel, s.taps()); }
+  __device__ Place place(unsigned i) const { return tap_of(s, i); }
   __device__ Term term(unsigned k) const { return position_of(s, k); }
   __device__ float4 quad(const Place& tap, const Term& at) const { return patch_quad(s, x, at, tap); }
 };
@@ -137,31 +141,42 @@ struct GradientTerms {
   __device__ Place place(unsigned i) const { return {i, i < s.out}; }
   __device__ Term term(unsigned k) const { return k; }
   __device__ float4 quad(const Place& at, Term k) const {
-    return d.quad(k / s.area() * s.out + at.filter, k % s.area());
+    return d.quad((k >> s.area_bits()) * s.out + at.filter, k & (s.area() - 1));
   }
 };
 
-// The taps of one pixel of x that reach the map, and of the map what a window has.
+// The taps of one pixel of x that reach what windows have of the map.
 struct Reach {
   int y, x;  // of the pixel, from the border's corner
   int first_y, first_x;
-  int across;      // taps beside one another
-  unsigned terms;  // of them and of the map's channels
+  Divider by_across;  // taps beside one another
+  unsigned terms;     // of them and of the map's channels
 
-  __device__ Tap tap(unsigned k, unsigned channels) const {
-    const auto number = static_cast<int>(k / channels);
-    return {first_y + number / across, first_x + number % across, k % channels, true};
+  struct Term {
+    int tap_y, tap_x;
+    unsigned channel;  // of the map
+  };
+  __device__ Term term(const PatchShape& s, unsigned k) const {
+    const unsigned number = s.by_out.quotient(k);
+    const unsigned down = by_across.quotient(number);
+    return {first_y + static_cast<int>(down), first_x + static_cast<int>(number - down * by_across.by()),
+            k - number * s.out};
   }
 };
 
 __device__ inline Reach reach_of(const PatchShape& s, unsigned pixel) {
   const int y = static_cast<int>(pixel) / s.w + s.top;
   const int x = static_cast<int>(pixel) % s.w + s.left;
-  const int first_y = max(y - s.rows * s.pool + 1, 0);
-  const int first_x = max(x - s.columns * s.pool + 1, 0);
+  const int first_y = max(y - (s.rows << s.pool_bit) + 1, 0);
+  const int first_x = max(x - (s.columns << s.pool_bit) + 1, 0);
   const int down = max(min(y, s.kernel - 1) - first_y + 1, 0);
   const int across = max(min(x, s.kernel - 1) - first_x + 1, 0);
-  return {y, x, first_y, first_x, across, static_cast<unsigned>(down * across) * s.out};
+  return {y,
+          x,
+          first_y,
+          first_x,
+          Divider(static_cast<unsigned>(max(across, 1))),
+          static_cast<unsigned>(down * across) * s.out};
 }
 
 // dx of one pixel: dmap, a row an image.
@@ -178,13 +193,14 @@ struct GradientRows {
   PatchShape s;
   Reach reach;
   MapGradient<T> d;
-  __device__ Place place(unsigned i) const { return {i * s.outputs() * s.out, i < s.batch}; }
+  __device__ Place place(unsigned i) const { return {i * s.outputs * s.out, i < s.batch}; }
   __device__ Term term(unsigned k) const {
-    const Tap tap = reach.tap(k, s.out);
-    const int y = reach.y - tap.y;
-    const int x = reach.x - tap.x;
-    const auto output = static_cast<unsigned>(y / s.pool * s.columns + x / s.pool);
-    return {output * s.out + tap.channel, static_cast<unsigned>(y % s.pool * s.pool + x % s.pool)};
+    const Reach::Term t = reach.term(s, k);
+    const int y = reach.y - t.tap_y;
+    const int x = reach.x - t.tap_x;
+    const auto output = static_cast<unsigned>((y >> s.pool_bit) * s.columns + (x >> s.pool_bit));
+    const int own = ((y & s.pool_bit) << s.pool_bit) + (x & s.pool_bit);
+    return {output * s.out + t.channel, static_cast<unsigned>(own)};
   }
   __device__ float4 quad(const Place& at, const Term& k) const { return d.quad(at.image + k.at, k.own); }
 };
@@ -202,8 +218,8 @@ struct FilterTerms {
   const float* w;
   __device__ Place place(unsigned i) const { return {i, i < s.c}; }
   __device__ Term term(unsigned k) const {
-    const Tap tap = reach.tap(k, s.out);
-    return w + (tap.channel * s.taps() + static_cast<unsigned>(tap.y * s.kernel + tap.x)) * s.c;
+    const Reach::Term t = reach.term(s, k);
+    return w + (t.channel * s.taps + static_cast<unsigned>(t.tap_y * s.kernel + t.tap_x)) * s.c;
   }
   __device__ float4 quad(const Place& at, Term row) const { return read_quad(row + at.channel); }
 };

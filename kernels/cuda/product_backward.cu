@@ -29,7 +29,7 @@ template <typename T, typename Tile>
 __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float4* memory, unsigned* tickets) {
   const unsigned tile = blockIdx.x / a.weight_shares;
   const unsigned share = blockIdx.x % a.weight_shares;
-  const unsigned width = s.taps() * s.c;
+  const unsigned width = s.taps * s.c;
   const unsigned row = tile / pieces_of(width, Tile::kColumns) * Tile::kRows;
   const unsigned column = tile % pieces_of(width, Tile::kColumns) * Tile::kColumns;
   const unsigned terms = pieces_of(s.positions(), a.weight_shares);

@@ -56,16 +56,15 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   const unsigned c = first_channel + at.lane;
   const bool used = c < s.out;
   const float offset = used ? a.offset[c] : 0.0F;
-  const unsigned all = s.batch * s.outputs();
-  const unsigned valid = a.state->valid * s.outputs();
+  const unsigned all = s.batch * s.outputs;
+  const unsigned valid = a.state->valid * s.outputs;
   const unsigned own = Tile::kRows / s.area();  // outputs of a tile in each channel
   Centring to{};
   if (!a.training && used) to = running_centring(a.statistics, c);
   double sums[2] = {};
   for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
-    implicit_product<Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows,
-                           FilterColumns{a.w, s.out, s.taps() * s.c}, first_channel, 0, s.taps() * s.c,
-                           memory);
+    implicit_product<Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows, FilterColumns{a.w, s.out, s.taps * s.c},
+                           first_channel, 0, s.taps * s.c, memory);
     for (unsigned o = used ? at.row : own; o < own && tile * own + o < all; o += at.rows) {
       unsigned place;
       const float best = pooled<Tile>(memory, o, at.lane, s.area(), place);
@@ -125,7 +124,7 @@ void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan
 
 namespace {
 
-PatchShape patch_shape(const NormalisedDesc& desc, int batch) {
+PatchShape plain_shape(const NormalisedDesc& desc, int batch) {
   PatchShape s;
   s.batch = static_cast<unsigned>(batch);
   s.out = static_cast<unsigned>(desc.norm.in.c);
@@ -142,7 +141,19 @@ PatchShape patch_shape(const NormalisedDesc& desc, int batch) {
   s.top = conv.pad.top;
   s.left = conv.pad.left;
   s.kernel = conv.kernel;
-  s.pool = conv.pool ? conv.pool.size : 1;
+  s.pool_bit = conv.pool ? 1 : 0;
+  return s;
+}
+
+PatchShape patch_shape(const NormalisedDesc& desc, int batch) {
+  PatchShape s = plain_shape(desc, batch);
+  s.taps = static_cast<unsigned>(s.kernel * s.kernel);
+  s.outputs = static_cast<unsigned>(s.rows * s.columns);
+  s.by_c = Divider(s.c);
+  s.by_kernel = Divider(static_cast<unsigned>(s.kernel));
+  s.by_outputs = Divider(s.outputs);
+  s.by_columns = Divider(static_cast<unsigned>(s.columns));
+  s.by_out = Divider(s.out);
   return s;
 }
 
@@ -167,7 +178,7 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDe
     plan.slices = pieces_of(s.out, Map::kColumns);
     plan.tiles = pieces_of(s.positions(), Map::kRows);
     plan.shares = even_shares(plan.tiles, room / plan.slices);
-    plan.weight_tiles = pieces_of(s.out, Weights::kRows) * pieces_of(s.taps() * s.c, Weights::kColumns);
+    plan.weight_tiles = pieces_of(s.out, Weights::kRows) * pieces_of(s.taps * s.c, Weights::kColumns);
     const unsigned most = std::min(room / plan.weight_tiles, pieces_of(s.positions(), kLeastTerms));
     plan.weight_shares = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);
     plan.map_tiles =

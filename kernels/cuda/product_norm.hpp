@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/cuda/context.hpp"
-#include "kernels/math/host_device.hpp"
+#include "kernels/math/divider.hpp"
 
 namespace trainer::cuda {
 
@@ -14,13 +14,15 @@ struct PatchShape {
   int top = 0, left = 0;  // border
   int kernel = 1;
   int rows = 1, columns = 1;  // of y, behind the pool
-  int pool = 1;               // edge of its windows, which lie side by side; 1: none
+  int pool_bit = 0;           // 1: windows of 2 x 2, side by side; 0: no pool
   unsigned out = 1;
+  unsigned taps = 1;     // of the filter
+  unsigned outputs = 1;  // of an image and channel
+  Divider by_c, by_kernel, by_outputs, by_columns, by_out;
 
-  HOST_DEVICE unsigned area() const { return static_cast<unsigned>(pool * pool); }
-  HOST_DEVICE unsigned taps() const { return static_cast<unsigned>(kernel * kernel); }
-  HOST_DEVICE unsigned outputs() const { return static_cast<unsigned>(rows * columns); }
-  HOST_DEVICE unsigned positions() const { return batch * outputs() * area(); }
+  HOST_DEVICE unsigned area_bits() const { return 2U * static_cast<unsigned>(pool_bit); }
+  HOST_DEVICE unsigned area() const { return 1U << area_bits(); }  // of a window
+  HOST_DEVICE unsigned positions() const { return batch * outputs * area(); }
 };
 
 // Blocks a multiprocessor that are sure to run at the same time.
