@@ -103,6 +103,16 @@ TEST_F(EmulatedEngine, AStepHasFewKernels) {
   }
 }
 
+// Its convolutions and dense layers have their norms in them, and all of that is ours.
+TEST_F(EmulatedEngine, ASprintNeedsNoLibrary) {
+  TrainingTrial trial(sprint_like({8, 12, 20}), kGpu);
+  emulator::reset_counts();
+  trial.run();
+  EXPECT_EQ(emulator::library_calls_run(), 0U) << emulator::counts_text();
+  EXPECT_EQ(emulator::runs("product_backward"), 2 * emulator::runs("muon"));
+  EXPECT_EQ(emulator::runs("normalise"), 0U);
+}
+
 class WorkInFlight : public EmulatedEngine {
  protected:
   WorkInFlight() { emulator::hold_work(true); }

@@ -103,6 +103,15 @@ const DifferenceCase kDifferenceCases[] = {
     {"dropout", DropoutDesc{{3, 4, 2}, 0.25F, 3}},
     {"batchnorm", BatchNormDesc{.in = {3, 2, 3}}, 4},
     {"batchnorm_masked", BatchNormDesc{.in = {1, 1, 5}}, 6, 4},
+    {"normalised_conv",
+     NormalisedDesc{
+         ConvDesc{.in = {6, 6, 2}, .out = 3, .kernel = 3, .pad = {}, .bias = false, .pool = {2, 2}},
+         BatchNormDesc{.in = {2, 2, 3}, .gain = false, .gelu = true}},
+     4, 3},
+    {"normalised_dense",
+     NormalisedDesc{DenseDesc{.in = 5, .out = 4, .bias = false},
+                    BatchNormDesc{.in = {1, 1, 4}, .gain = false}},
+     5},
 };
 
 INSTANTIATE_TEST_SUITE_P(Ops, Gradient, testing::ValuesIn(kDifferenceCases),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <fmt/format.h>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -35,6 +36,30 @@ struct SmallTraining {
   SmallNetwork network = {};
   TrainSettings settings = {};
 };
+
+struct SprintWidths {
+  int first, second, dense;
+};
+
+// Cropped images, norms without gain behind pools, GELU, Muon on some weights beside Adam on the rest, scaled
+// logits and smoothed labels.
+inline SmallTraining sprint_like(const SprintWidths& widths) {
+  const auto layer = [](const char* kind, int out, const char* rest) {
+    return fmt::format("  - {}: {{out: {}, {}bias: false}}\n", kind, out, rest);
+  };
+  const std::string pool = "  - maxpool: {size: 2}\n";
+  const std::string norm = "  - batchnorm: {gain: false, momentum: 0.3}\n  - gelu\n";
+  return {.network = {.optimizer = "{adam: {beta1: 0.7, beta2: 0.9}}",
+                      .rate = "0.01",
+                      .layers = layer("conv", widths.first, "kernel: 3, ") + pool + norm +
+                                layer("conv", widths.second, "kernel: 3, ") + pool + norm +
+                                layer("dense", widths.dense, "") + norm,
+                      .more_recipe = "  input: {crop: 10}\n  logit_scale: 0.5\n  label_smoothing: 0.1\n"
+                                     "  schedule: {linear: {warmup: 0.1, start: 0.2, end: 0.05}}\n"
+                                     "  groups:\n    - weights: [conv1, conv2, dense1]\n"
+                                     "      optimizer: {muon: {momentum: 0.6, passes: 3}}\n"
+                                     "      rate: 0.02\n"}};
+}
 
 class TrainingTrial final : public LoopObserver {
  public:

@@ -102,7 +102,7 @@ void launch_product_backward(const CudaContext& context, const ProductNormPlan& 
     a.weight_tiles = plan.weight_tiles;
     a.weight_shares = plan.weight_shares;
     const unsigned blocks = plan.weight_tiles * plan.weight_shares + (a.dx == nullptr ? 0 : plan.map_tiles);
-    visit_tiles(plan.dense, [&](auto tiles) {
+    visit_tiles(plan.square, [&](auto tiles) {
       launch(context.stream, {blocks, kProductThreads}, "product_backward",
              product_backward<T, decltype(tiles)>, plan.shape, a, context.ticket);
     });

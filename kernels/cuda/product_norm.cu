@@ -114,7 +114,7 @@ void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan
     a.training = args.mode == Mode::training;
     a.shares = a.training ? plan.shares : plan.tiles;
     a.gelu = plan.gelu;
-    visit_tiles(plan.dense, [&](auto tiles) {
+    visit_tiles(plan.square, [&](auto tiles) {
       launch(context.stream, {plan.slices * a.shares, kProductThreads, a.training}, "product_norm",
              product_norm<T, typename decltype(tiles)::Map>, plan.shape, a);
     });
@@ -166,13 +166,14 @@ unsigned even_shares(unsigned pieces, unsigned most) {
 
 ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch) {
   constexpr unsigned kLeastTerms = 512;  // of a share of dw
+  constexpr int kSmallBatch = 64;        // a quarter of a long tile
   ProductNormPlan plan;
   plan.shape = patch_shape(desc, batch);
-  plan.dense = std::holds_alternative<DenseDesc>(desc.product);
+  plan.square = std::holds_alternative<DenseDesc>(desc.product) || batch <= kSmallBatch;
   plan.gelu = desc.norm.gelu;
   const PatchShape& s = plan.shape;
   const unsigned room = kProductBlocks * context.multiprocessors;
-  visit_tiles(plan.dense, [&](auto tiles) {
+  visit_tiles(plan.square, [&](auto tiles) {
     using Map = typename decltype(tiles)::Map;
     using Weights = typename decltype(tiles)::Weights;
     plan.slices = pieces_of(s.out, Map::kColumns);
@@ -188,13 +189,13 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDe
 }
 
 std::size_t ProductNormPlan::slice_bytes() const {
-  return visit_tiles(dense,
+  return visit_tiles(square,
                      [&](auto tiles) { return slice_sums_bytes(blocks(), decltype(tiles)::Map::kColumns); });
 }
 
 std::size_t ProductNormPlan::weight_partial_bytes() const {
   if (weight_shares == 1) return 0;
-  return visit_tiles(dense, [&](auto tiles) {
+  return visit_tiles(square, [&](auto tiles) {
     return sizeof(float) * weight_tiles * weight_shares * decltype(tiles)::Weights::kOutputs;
   });
 }

@@ -31,7 +31,7 @@ constexpr unsigned kProductBlocks = 2;
 // How the work is cut: see the kernels.
 struct ProductNormPlan {
   PatchShape shape;
-  bool dense = false;  // x is one pixel: other tiles
+  bool square = false;  // which tiles
   bool gelu = false;
   unsigned slices = 1;         // forward: of the channels
   unsigned tiles = 1;          //   of the positions

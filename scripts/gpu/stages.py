@@ -22,7 +22,7 @@ ACCURACY = [("quick", 1, 30, 99.0), ("quick", None, 10, 99.2), ("lenet", None, 3
 
 PRECISION_SEEDS = 10
 
-MOST_NODES = {"quick": 14}  # kernels and copies of a training step
+MOST_NODES = {"quick": 14, "sprint": 12, "sprint-lean": 12}  # kernels and copies of a training step
 NETWORKS = ["quick", "lenet", "cntk-sample", "cntk-convnet", "pytorch-example", "sprint", "sprint-lean", "tf-convolutional",
             "tf-sample"]
 
