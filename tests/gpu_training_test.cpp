@@ -105,7 +105,7 @@ TEST_F(GpuTraining, ASprintOfOneDeviceGoesOnOnTheOther) {
     TrainingTrial first(training, from);
     first.step(5);
     const std::filesystem::path file = first.folder() / "checkpoint.safetensors";
-    first.save(file, {});
+    first.save(file, {.step = 5});
     TrainingTrial second(training, to);
     second.load(file);
     std::vector<std::string> names[2];
