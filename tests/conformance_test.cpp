@@ -126,7 +126,9 @@ void expect_forward(const OpCase& c, Precision precision, const Tensors& want, c
   tolerance.counted = want.valid * out_shape(c.desc).size();
   EXPECT_TRUE(near(got.y, want.y, tolerance)) << "y";
   for (std::size_t i = 0; i < got.running.size(); ++i) {
-    const Tolerance sums{.length = e.y_length, .term = largest(want.x)};
+    const Tolerance sums{.precision = has_product(c.desc) ? precision : Precision::fp32,
+                         .length = e.y_length,
+                         .term = largest(want.x)};
     const std::size_t first = want.parameters.size() - got.running.size();
     EXPECT_TRUE(near(got.running[i], want.parameters[first + i], sums))
         << (i == 0 ? "running mean" : "running variance");

@@ -1,169 +1,158 @@
-// A tile of a product of two matrices by one block, in fp32: neither need lie in memory as a matrix, since an
-// operand reads its elements four at a time where it will. The threads of a tile are groups, each with its
-// share of every chunk of the sum, a thread with 4 x 4 outputs. While a chunk is multiplied, the next one is
-// on its way to registers.
+// A tile of a product of two matrices by one block, on tensor cores: neither need lie in memory as a matrix,
+// since an operand reads its elements where it will. A warp has 16 kRowTiles x 8 kColumnTiles of the tile's
+// outputs and reads its operands' elements from memory as its tensor cores want them: nothing is staged, and
+// warps wait for one another only at the end. Warps of the same outputs are groups: they take the chunks of
+// the sum in turn, and the groups' sums are added up in their order.
 //
+// A chunk is 16 terms. Which of them an instruction calls its first does not matter, as long as both operands
+// mean the same; so lane 4 g + t takes four that follow one another, 4 t to 4 t + 3, and reads four at once.
 // An operand is element (i, k): row i (of the left one) or column i (of the right one) of the product, term k
 // of its sum. It has
-//   kAlongTerms          whether a quad is (i, k) ... (i, k + 3), else (i, k) ... (i + 3, k)
-//   place(i), term(k)    what is worth working out once: the first has a member `inside`, false beyond the
-//   end quad(place, term)    the four elements as a float4
+//   kAlongTerms            whether (i, k) ... (i, k + 3) lie side by side, else (i, k) ... (i + 3, k)
+//   count()                the rows or columns; what a tile has beyond is read as the last ones again
+//   place(i), terms(k)     what is worth working out once, k a multiple of 4
+//   and where kAlongTerms  at(place, terms): the four elements of row or column i as a float4
+//   else                   at<N>(place, terms, values): of N that follow one another, those that have terms
 #pragma once
 
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/tensor_cores.cuh"
+
 namespace trainer::cuda {
 
-constexpr unsigned kProductThreads = 256;
+constexpr unsigned kChunk = 16;  // terms
 
-// kRowCount x kColumnCount outputs by so many groups, and the terms of a chunk.
-template <unsigned kRowCount, unsigned kColumnCount, unsigned kGroupCount, unsigned kDepthCount>
+template <unsigned kThreadCount, unsigned kRowTileCount, unsigned kColumnTileCount, unsigned kWarpsDown,
+          unsigned kWarpsAcross>
 struct ProductTile {
-  static constexpr unsigned kRows = kRowCount;
-  static constexpr unsigned kColumns = kColumnCount;
-  static constexpr unsigned kGroups = kGroupCount;
-  static constexpr unsigned kDepth = kDepthCount;
+  static constexpr unsigned kThreads = kThreadCount;
+  static constexpr unsigned kRowTiles = kRowTileCount;        // of a warp, of 16
+  static constexpr unsigned kColumnTiles = kColumnTileCount;  //   of 8
+  static constexpr unsigned kDown = kWarpsDown;
+  static constexpr unsigned kAcross = kWarpsAcross;
+  static constexpr unsigned kRows = 16 * kRowTiles * kDown;
+  static constexpr unsigned kColumns = 8 * kColumnTiles * kAcross;
   static constexpr unsigned kOutputs = kRows * kColumns;
-  static_assert(kOutputs * kGroups == 16 * kProductThreads);
-  static constexpr unsigned kStaged = kDepth * (kRows + 4 + kColumns + 4);
-  static constexpr unsigned kSums = kOutputs * kGroups;
-  static constexpr unsigned kMemory = (kStaged > kSums ? kStaged : kSums) / 4;  // float4 of shared memory
+  static constexpr unsigned kGroups = kThreads / 32 / (kDown * kAcross);
+  static_assert(kGroups * kDown * kAcross * 32 == kThreads);
+  static constexpr unsigned kMemory = kOutputs * kGroups;  // floats of shared memory
 };
 
 inline __host__ __device__ unsigned pieces_of(unsigned extent, unsigned piece) {
   return (extent + piece - 1) / piece;
 }
 
-// One operand's elements of a chunk on their way from memory to shared memory: [term, i] there, a pitch of
-// kExtent + 4.
-template <typename Operand, unsigned kExtent, unsigned kDepth>
-class Stage {
+// A lane's part of one operand: kOwn of 8 kOwn rows or columns, four terms of a chunk.
+template <typename Operand, unsigned kOwn>
+class Fragment {
  public:
-  static constexpr unsigned kPitch = kExtent + 4;  // 16-byte aligned
-
-  __device__ Stage(const Operand& operand, unsigned first) : operand_(operand) {
+  __device__ Fragment(const Operand& operand, unsigned first) : operand_(operand) {
 #pragma unroll
-    for (unsigned n = 0; n < kPlaces; ++n) places_[n] = operand.place(first + i_of(n));
+    for (unsigned n = 0; n < kPlaces; ++n)
+      places_[n] = operand.place(min(first + index(n, lane() / 4), operand.count() - kSideBySide));
   }
 
-  __device__ void load(unsigned k0, unsigned end) {
-    typename Operand::Term term{};
-#pragma unroll
-    for (unsigned n = 0; n < kQuads; ++n) {
-      const unsigned k = k0 + k_of(n);
-      if (k < end && (n == 0 || !Operand::kAlongTerms)) term = operand_.term(k);
-      const typename Operand::Place& place = places_[Operand::kAlongTerms ? n : 0];
-      const bool inside = k < end && place.inside && line_of(n) < kLines;
-      quads_[n] = inside ? operand_.quad(place, term) : float4{0, 0, 0, 0};
-    }
+  // Which of the 8 kOwn is number n of the lanes 4 g to 4 g + 3.
+  __device__ static unsigned index(unsigned n, unsigned g) {
+    return Operand::kAlongTerms ? 8 * n + g : kOwn * g + n;
   }
 
-  __device__ void store(float* to) const {
+  // The terms of the chunk from k0 on, zero from `end`.
+  __device__ void load(unsigned k0, unsigned end, float (&values)[kOwn][4]) const {
+    const unsigned k = k0 + lane() % 4 * 4;
 #pragma unroll
-    for (unsigned n = 0; n < kQuads; ++n) {
-      if (line_of(n) >= kLines) continue;
-      float* first = to + k_of(n) * kPitch + i_of(n);
-      if (Operand::kAlongTerms) {
-        first[0] = quads_[n].x;
-        first[kPitch] = quads_[n].y;
-        first[2 * kPitch] = quads_[n].z;
-        first[3 * kPitch] = quads_[n].w;
-      } else {
-        *reinterpret_cast<float4*>(first) = quads_[n];
+    for (unsigned n = 0; n < kOwn; ++n) values[n][0] = values[n][1] = values[n][2] = values[n][3] = 0;
+    if (k >= end) return;
+    const typename Operand::Terms terms = operand_.terms(k);
+    if constexpr (Operand::kAlongTerms) {
+#pragma unroll
+      for (unsigned n = 0; n < kOwn; ++n) {
+        const float4 four = operand_.at(places_[n], terms);
+        values[n][0] = four.x;
+        values[n][1] = four.y;
+        values[n][2] = four.z;
+        values[n][3] = four.w;
       }
+    } else {
+      operand_.at(places_[0], terms, values);
     }
   }
 
  private:
-  // Quads lie in lines along the terms or along i; neighbouring threads read neighbours.
-  static constexpr unsigned kLine = (Operand::kAlongTerms ? kDepth : kExtent) / 4;
-  static constexpr unsigned kLines = Operand::kAlongTerms ? kExtent : kDepth;
-  static constexpr unsigned kLinesAtOnce = kProductThreads / kLine;
-  static constexpr unsigned kQuads = (kLines + kLinesAtOnce - 1) / kLinesAtOnce;  // of a thread
-  static constexpr unsigned kPlaces = Operand::kAlongTerms ? kQuads : 1;
-  static_assert(kProductThreads % kLine == 0);
-
-  __device__ static unsigned line_of(unsigned n) {
-    return threadIdx.x / kLine + n * kLinesAtOnce;
-  }
-  __device__ static unsigned along() {
-    return threadIdx.x % kLine * 4;
-  }
-  __device__ static unsigned i_of(unsigned n) {
-    return Operand::kAlongTerms ? line_of(n) : along();
-  }
-  __device__ static unsigned k_of(unsigned n) {
-    return Operand::kAlongTerms ? along() : line_of(n);
+  static constexpr unsigned kPlaces = Operand::kAlongTerms ? kOwn : 1;
+  static constexpr unsigned kSideBySide = Operand::kAlongTerms ? 1 : kOwn;
+  __device__ static unsigned lane() {
+    return threadIdx.x % 32;
   }
 
   const Operand& operand_;
   typename Operand::Place places_[kPlaces];
-  float4 quads_[kQuads];
 };
 
-// Adds the terms of one chunk that are this thread's group's to its 4 x 4 outputs.
-template <typename Tile>
-__device__ void multiply_chunk(const float* left, const float* right, float (&sums)[4][4]) {
-  constexpr unsigned kTerms = Tile::kDepth / Tile::kGroups;
-  constexpr unsigned kAcross = Tile::kColumns / 4;
-  constexpr unsigned kThreads = kProductThreads / Tile::kGroups;
-  const unsigned first = threadIdx.x / kThreads * kTerms;
-  left += first * (Tile::kRows + 4) + threadIdx.x % kThreads / kAcross * 4;
-  right += first * (Tile::kColumns + 4) + threadIdx.x % kAcross * 4;
+// Adds the terms of a chunk to a warp's outputs: the first two of each lane's four, then the others.
+template <Factors kFactors, typename Tile>
+__device__ void multiply_chunk(const float (&left)[2 * Tile::kRowTiles][4],
+                               const float (&right)[Tile::kColumnTiles][4],
+                               float (&sums)[Tile::kRowTiles][Tile::kColumnTiles][4]) {
 #pragma unroll
-  for (unsigned k = 0; k < kTerms; ++k) {
-    const float4 a = *reinterpret_cast<const float4*>(left + k * (Tile::kRows + 4));
-    const float4 b = *reinterpret_cast<const float4*>(right + k * (Tile::kColumns + 4));
-    const float of_rows[4] = {a.x, a.y, a.z, a.w};
-    const float of_columns[4] = {b.x, b.y, b.z, b.w};
+  for (unsigned r = 0; r < Tile::kRowTiles; ++r) {
+    const float(&up)[4] = left[2 * r];
+    const float(&down)[4] = left[2 * r + 1];
+    const Parts<4> a[2] = {Parts<4>({up[0], down[0], up[1], down[1]}),
+                           Parts<4>({up[2], down[2], up[3], down[3]})};
 #pragma unroll
-    for (unsigned y = 0; y < 4; ++y) {
-#pragma unroll
-      for (unsigned x = 0; x < 4; ++x) sums[y][x] += of_rows[y] * of_columns[x];
+    for (unsigned c = 0; c < Tile::kColumnTiles; ++c) {
+      const Parts<2> b[2] = {Parts<2>({right[c][0], right[c][1]}), Parts<2>({right[c][2], right[c][3]})};
+      multiply<kFactors>(sums[r][c], a, b);
     }
   }
 }
 
-// The sums over terms begin ... end for the tile whose first output is (row, column), into `memory` (Tile::
-// kMemory), from where product_at() takes them. All threads of a block call it.
-template <typename Tile, typename Left, typename Right>
+// The sums over terms begin ... end (begin a multiple of 4) for the tile whose first output is (row, column),
+// into `memory` (Tile::kMemory), from where product_at() takes them. All threads of a block call it.
+template <Factors kFactors, typename Tile, typename Left, typename Right>
 __device__ void implicit_product(const Left& left, unsigned row, const Right& right, unsigned column,
-                                 unsigned begin, unsigned end, float4* memory) {
-  Stage<Left, Tile::kRows, Tile::kDepth> of_left(left, row);
-  Stage<Right, Tile::kColumns, Tile::kDepth> of_right(right, column);
-  float* left_chunk = reinterpret_cast<float*>(memory);
-  float* right_chunk = left_chunk + Tile::kDepth * (Tile::kRows + 4);
-  float sums[4][4] = {};
-  of_left.load(begin, end);
-  of_right.load(begin, end);
-  for (unsigned k = begin; k < end; k += Tile::kDepth) {
-    __syncthreads();
-    of_left.store(left_chunk);
-    of_right.store(right_chunk);
-    __syncthreads();
-    of_left.load(k + Tile::kDepth, end);
-    of_right.load(k + Tile::kDepth, end);
-    multiply_chunk<Tile>(left_chunk, right_chunk, sums);
+                                 unsigned begin, unsigned end, float* memory) {
+  using LeftFragment = Fragment<Left, 2 * Tile::kRowTiles>;
+  using RightFragment = Fragment<Right, Tile::kColumnTiles>;
+  const unsigned warp = threadIdx.x / 32;
+  const unsigned group = warp / (Tile::kDown * Tile::kAcross);
+  const unsigned own_row = warp / Tile::kAcross % Tile::kDown * 16 * Tile::kRowTiles;
+  const unsigned own_column = warp % Tile::kAcross * 8 * Tile::kColumnTiles;
+  const LeftFragment of_left(left, row + own_row);
+  const RightFragment of_right(right, column + own_column);
+  float a[2 * Tile::kRowTiles][4];
+  float b[Tile::kColumnTiles][4];
+  float sums[Tile::kRowTiles][Tile::kColumnTiles][4] = {};
+  for (unsigned k = begin + group * kChunk; k < end; k += Tile::kGroups * kChunk) {
+    of_left.load(k, end, a);
+    of_right.load(k, end, b);
+    multiply_chunk<kFactors, Tile>(a, b, sums);
   }
   __syncthreads();
-  constexpr unsigned kAcross = Tile::kColumns / 4;
-  constexpr unsigned kThreads = kProductThreads / Tile::kGroups;
-  const unsigned group = threadIdx.x / kThreads;
-  const unsigned first_row = threadIdx.x % kThreads / kAcross * 4;
+  const unsigned g = threadIdx.x % 32 / 4;
+  const unsigned t = threadIdx.x % 4;
+  float* to = memory + group * Tile::kOutputs;
 #pragma unroll
-  for (unsigned y = 0; y < 4; ++y)
-    memory[group * Tile::kOutputs / 4 + (first_row + y) * kAcross + threadIdx.x % kAcross] = {
-        sums[y][0], sums[y][1], sums[y][2], sums[y][3]};
+  for (unsigned r = 0; r < Tile::kRowTiles; ++r) {
+#pragma unroll
+    for (unsigned c = 0; c < Tile::kColumnTiles; ++c) {
+#pragma unroll
+      for (unsigned i = 0; i < 4; ++i)
+        to[(own_row + LeftFragment::index(2 * r + i / 2, g)) * Tile::kColumns + own_column +
+           RightFragment::index(c, 2 * t + i % 2)] = sums[r][c][i];
+    }
+  }
   __syncthreads();
 }
 
 // Output number i of the tile, row by row: the groups' sums in their order.
 template <typename Tile>
-__device__ float product_at(const float4* memory, unsigned i) {
-  const float* sums = reinterpret_cast<const float*>(memory);
-  float total = sums[i];
+__device__ float product_at(const float* memory, unsigned i) {
+  float total = memory[i];
 #pragma unroll
-  for (unsigned g = 1; g < Tile::kGroups; ++g) total += sums[g * Tile::kOutputs + i];
+  for (unsigned g = 1; g < Tile::kGroups; ++g) total += memory[g * Tile::kOutputs + i];
   return total;
 }
 

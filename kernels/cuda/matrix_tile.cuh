@@ -1,94 +1,77 @@
-// A tile of a product of matrices that lie in the second-level cache, by one block in fp32. Its threads are
-// groups: each takes its share of every chunk of the sum, a thread 4 x 4 outputs, and the groups' sums are
-// added up in their order.
+// Products of matrices that lie in the second-level cache, tile by tile: what Muon's passes are made of.
 #pragma once
 
-#include <cuda_runtime.h>
+#include <cstddef>
+
+#include "kernels/cuda/implicit_product.cuh"
 
 namespace trainer::cuda {
 
 constexpr unsigned kTileThreads = 512;
-constexpr unsigned kTile = 32;  // outputs along an edge
-constexpr unsigned kTileGroups = 8;
-constexpr unsigned kTileChunk = 64;         // terms of the sum that are in shared memory at a time
-constexpr unsigned kTilePitch = kTile + 4;  // floats from term to term there: still 16-byte aligned
-constexpr unsigned kTileOutputs = kTile * kTile;
-constexpr unsigned kTileMemory = kTileGroups * kTileOutputs / 4;  // float4 of shared memory
+using MatrixTile = ProductTile<kTileThreads, 2, 2, 1, 2>;  // 32 x 32, 8 groups
 
-// Element (k, i): term k of the sums of output row or column i.
-struct Operand {
+// A matrix [lines, pitch], pitch a multiple of 4 and what it has beyond its columns zero; every element is
+// multiplied by `scale` as it is read.
+struct MatrixLines {
   const float* data;
-  unsigned k_stride, stride;
-};
+  unsigned lines, pitch;
+  float scale;
 
-// product[i, j] = the sum over k < depth of scale_left left(k, i) scale_right right(k, j)
-struct TileProduct {
-  Operand left, right;
-  unsigned rows, columns, depth;
-  float scale_left, scale_right;
-};
-
-inline __host__ __device__ unsigned tiles_along(unsigned extent) {
-  return (extent + kTile - 1) / kTile;
-}
-
-// Elements [k, i] from (k0, first) on, zero beyond the ends. Neighbouring threads read neighbours.
-__device__ inline void stage_chunk(const Operand& o, unsigned depth, unsigned extent, unsigned k0,
-                                   unsigned first, float scale, float* to) {
-#pragma unroll 2
-  for (unsigned e = threadIdx.x; e < kTileChunk * kTile; e += kTileThreads) {
-    const unsigned k = o.stride == 1 ? e / kTile : e % kTileChunk;
-    const unsigned i = o.stride == 1 ? e % kTile : e / kTileChunk;
-    const bool inside = k0 + k < depth && first + i < extent;
-    to[k * kTilePitch + i] = inside ? scale * o.data[(k0 + k) * o.k_stride + (first + i) * o.stride] : 0.0F;
+  __device__ float4 quad(std::size_t at) const {
+    const float4 q = *reinterpret_cast<const float4*>(data + at);
+    return {scale * q.x, scale * q.y, scale * q.z, scale * q.w};
   }
-}
+};
 
-// store(i, j, sum) for every output of tile number `tile`. All threads of a block call it.
-template <typename Store>
-__device__ void tile_product(const TileProduct& p, unsigned tile, float4* memory, const Store& store) {
-  constexpr unsigned kEdge = 4;
-  constexpr unsigned kTerms = kTileChunk / kTileGroups;
-  constexpr unsigned kAcross = kTile / kEdge;
-  float* left = reinterpret_cast<float*>(memory);
-  float* right = left + kTileChunk * kTilePitch;
-  const unsigned row = tile / tiles_along(p.columns) * kTile;
-  const unsigned column = tile % tiles_along(p.columns) * kTile;
-  const unsigned group = threadIdx.x / (kAcross * kAcross);
-  const unsigned i = threadIdx.x / kAcross % kAcross * kEdge;
-  const unsigned j = threadIdx.x % kAcross * kEdge;
-  float sums[kEdge][kEdge] = {};
-  for (unsigned k0 = 0; k0 < p.depth; k0 += kTileChunk) {
-    __syncthreads();
-    stage_chunk(p.left, p.depth, p.rows, k0, row, p.scale_left, left);
-    stage_chunk(p.right, p.depth, p.columns, k0, column, p.scale_right, right);
-    __syncthreads();
-#pragma unroll 4
-    for (unsigned k = group * kTerms; k < (group + 1) * kTerms; ++k) {
-      const float4 a = *reinterpret_cast<const float4*>(left + k * kTilePitch + i);
-      const float4 b = *reinterpret_cast<const float4*>(right + k * kTilePitch + j);
-      const float of_rows[kEdge] = {a.x, a.y, a.z, a.w};
-      const float of_columns[kEdge] = {b.x, b.y, b.z, b.w};
+// Its lines as rows or columns of a product.
+struct LinesAlongTerms : MatrixLines {
+  static constexpr bool kAlongTerms = true;
+  using Place = std::size_t;
+  using Terms = unsigned;
+  __device__ unsigned count() const { return lines; }
+  __device__ Place place(unsigned i) const { return std::size_t{i} * pitch; }
+  __device__ Terms terms(unsigned k) const { return k; }
+  __device__ float4 at(Place line, Terms k) const { return quad(line + k); }
+};
+
+// A line a term.
+struct LinesAreTerms : MatrixLines {
+  static constexpr bool kAlongTerms = false;
+  using Place = unsigned;
+  using Terms = unsigned;
+  __device__ unsigned count() const { return pitch; }
+  __device__ Place place(unsigned i) const { return i; }
+  __device__ Terms terms(unsigned k) const { return k; }
+  template <unsigned N>
+  __device__ void at(Place i, Terms k, float (&values)[N][4]) const {
+    static_assert(N == 2);
 #pragma unroll
-      for (unsigned y = 0; y < kEdge; ++y) {
-#pragma unroll
-        for (unsigned x = 0; x < kEdge; ++x) sums[y][x] += of_rows[y] * of_columns[x];
-      }
+    for (unsigned j = 0; j < 4; ++j) {
+      if (k + j >= lines) return;
+      const float2 two = *reinterpret_cast<const float2*>(data + std::size_t{k + j} * pitch + i);
+      values[0][j] = scale * two.x;
+      values[1][j] = scale * two.y;
     }
   }
-  __syncthreads();
-  float* of_groups = left;  // [groups, kTile, kTile]
-#pragma unroll
-  for (unsigned y = 0; y < kEdge; ++y)
-    memory[(group * kTileOutputs + (i + y) * kTile + j) / 4] = {sums[y][0], sums[y][1], sums[y][2],
-                                                                sums[y][3]};
-  __syncthreads();
-  for (unsigned o = threadIdx.x; o < kTileOutputs; o += kTileThreads) {
-    if (row + o / kTile >= p.rows || column + o % kTile >= p.columns) continue;
-    float total = 0;
-#pragma unroll
-    for (unsigned g = 0; g < kTileGroups; ++g) total += of_groups[g * kTileOutputs + o];
-    store(row + o / kTile, column + o % kTile, total);
+};
+
+inline __host__ __device__ unsigned tiles_of(unsigned rows, unsigned columns) {
+  return pieces_of(rows, MatrixTile::kRows) * pieces_of(columns, MatrixTile::kColumns);
+}
+
+// store(i, j, sum) for every output of tile number `tile` of rows x columns, each the sum of `terms`
+// products. All threads of a block call it.
+template <Factors kFactors, typename Right, typename Store>
+__device__ void matrix_tile(const LinesAlongTerms& left, const Right& right, unsigned rows, unsigned columns,
+                            unsigned terms, unsigned tile, float* memory, const Store& store) {
+  const unsigned across = pieces_of(columns, MatrixTile::kColumns);
+  const unsigned row = tile / across * MatrixTile::kRows;
+  const unsigned column = tile % across * MatrixTile::kColumns;
+  implicit_product<kFactors, MatrixTile>(left, row, right, column, 0, terms, memory);
+  for (unsigned o = threadIdx.x; o < MatrixTile::kOutputs; o += kTileThreads) {
+    const unsigned i = row + o / MatrixTile::kColumns;
+    const unsigned j = column + o % MatrixTile::kColumns;
+    if (i < rows && j < columns) store(i, j, product_at<MatrixTile>(memory, o));
   }
 }
 

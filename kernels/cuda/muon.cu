@@ -6,8 +6,9 @@
 //   polynomial  B = b A + c A A
 //   turn        X = a X + B X; in the last pass, w
 // A phase's tiles, of all matrices, are shared out to the blocks. A matrix lies in the workspace as [r, c]
-// with r <= c, transposed where it has more rows than columns; the first pass divides by |U| as it reads. A
-// and B are symmetric to the bit, so that their rows are read as columns.
+// with r <= c, transposed where it has more rows than columns, its lines padded with zeros to whole quads;
+// the first pass divides by |U| as it reads. A and B are symmetric, so that their lines are read as columns.
+// Products are fp32's where the network's are, else TF32's.
 #include <algorithm>
 #include <cooperative_groups.h>
 
@@ -15,6 +16,7 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/matrix_tile.cuh"
+#include "kernels/cuda/product_factors.cuh"
 #include "kernels/cuda/update_terms.cuh"
 #include "kernels/math/muon.hpp"
 
@@ -31,12 +33,13 @@ struct Matrix {
   Segment segment;
   unsigned columns = 1;  // of the weight
   unsigned r = 1, c = 1;
+  unsigned r_pitch = 4, c_pitch = 4;  // of lines with so many columns
   bool transposed = false;
   int passes = 0;
   float factor = 1;
-  float* x[2] = {};  // [r, c], in turn
+  float* x[2] = {};  // [r, c_pitch], in turn
   float* a = nullptr;
-  float* b = nullptr;  // [r, r]
+  float* b = nullptr;  // [r, r_pitch]
 };
 
 struct MuonParameters {
@@ -63,11 +66,19 @@ __device__ double direction(const UpdateTerms& t, const Matrix& m, float momentu
        i += stride) {
     const float g = stored_gradient<T>(t, m.segment, i);
     const float u = muon_direction(momentum, g, t.slot0[m.segment.offset + i]);
-    const std::uint64_t at = m.transposed ? i % m.columns * m.c + i / m.columns : i;
-    m.x[0][at] = u;
+    const std::uint64_t row = i / m.columns;
+    const std::uint64_t column = i - row * m.columns;
+    m.x[0][m.transposed ? column * m.c_pitch + row : row * m.c_pitch + column] = u;
     squares += static_cast<double>(u) * u;
   }
   return squares;
+}
+
+// What x[0] has beyond its columns.
+__device__ void pad_lines(const Matrix& m) {
+  const unsigned width = m.c_pitch - m.c;
+  for (unsigned i = blockIdx.x * kThreads + threadIdx.x; i < m.r * width; i += gridDim.x * kThreads)
+    m.x[0][std::size_t{i / width} * m.c_pitch + m.c + i % width] = 0;
 }
 
 template <typename T>
@@ -75,6 +86,7 @@ __device__ void directions(const MuonParameters& p, const SharedStep* steps) {
   __shared__ double of_warp[kMostMatrices][kWarps];
   for (unsigned m = 0; m < p.count; ++m) {
     const Matrix& matrix = p.matrices[m];
+    pad_lines(matrix);
     const double squares = warp_sum(direction<T>(p.terms, matrix, steps[matrix.segment.optimizer].momentum));
     if (threadIdx.x % kWarp == 0) of_warp[m][threadIdx.x / kWarp] = squares;
   }
@@ -105,7 +117,7 @@ __device__ void for_own_tiles(const MuonParameters& p, int pass, bool square, co
   for (unsigned m = 0; m < p.count; ++m) {
     const Matrix& matrix = p.matrices[m];
     if (pass >= matrix.passes) continue;
-    const unsigned tiles = tiles_along(matrix.r) * tiles_along(square ? matrix.r : matrix.c);
+    const unsigned tiles = tiles_of(matrix.r, square ? matrix.r_pitch : matrix.c_pitch);
     for (unsigned t = (blockIdx.x + gridDim.x - before % gridDim.x) % gridDim.x; t < tiles; t += gridDim.x)
       visit(m, t);
     before += tiles;
@@ -124,81 +136,100 @@ __device__ void move_weight(const UpdateTerms& t, const Matrix& m, float rate, u
   if (t.cast_w != nullptr) static_cast<T*>(t.cast_w)[at] = static_cast<T>(w);
 }
 
+// The three products of a pass, a tile of each.
+template <Factors kFactors>
+__device__ void gram_tile(const Matrix& m, const float* x, float scale, unsigned tile, float* memory) {
+  const LinesAlongTerms lines{{x, m.r, m.c_pitch, scale}};
+  matrix_tile<kFactors>(
+      lines, lines, m.r, m.r_pitch, m.c, tile, memory,
+      [&](unsigned i, unsigned j, float sum) { m.a[i * m.r_pitch + j] = j < m.r ? sum : 0; });
+}
+
+template <Factors kFactors>
+__device__ void polynomial_tile(const Matrix& m, unsigned tile, float* memory) {
+  const LinesAlongTerms lines{{m.a, m.r, m.r_pitch, 1}};
+  matrix_tile<kFactors>(lines, lines, m.r, m.r_pitch, m.r, tile, memory,
+                        [&](unsigned i, unsigned j, float sum) {
+                          const unsigned at = i * m.r_pitch + j;
+                          m.b[at] = j < m.r ? kMuonB * m.a[at] + kMuonC * sum : 0;
+                        });
+}
+
+// store(i, j, x): an element of the next X.
+template <Factors kFactors, typename Store>
+__device__ void turn_tile(const Matrix& m, const float* x, float scale, unsigned tile, float* memory,
+                          const Store& store) {
+  const LinesAlongTerms b{{m.b, m.r, m.r_pitch, 1}};
+  const LinesAreTerms lines{{x, m.r, m.c_pitch, scale}};
+  matrix_tile<kFactors>(b, lines, m.r, m.c_pitch, m.r, tile, memory, [&](unsigned i, unsigned j, float sum) {
+    store(i, j, kMuonA * scale * x[i * m.c_pitch + j] + sum);
+  });
+}
+
 // The phases behind the directions.
-template <typename T>
+template <Factors kFactors, typename T>
 __device__ void update_matrices(const MuonParameters& p, const SharedStep* steps, float* inverse,
-                                float4* memory) {
+                                float* memory) {
   const auto grid = cooperative_groups::this_grid();
   grid.sync();
   invert_norms(p, inverse);
   for (int pass = 0; pass < p.most_passes; ++pass) {
     const auto scale = [&](unsigned m) { return pass == 0 ? inverse[m] : 1.0F; };
     for_own_tiles(p, pass, true, [&](unsigned m, unsigned tile) {
-      const Matrix& matrix = p.matrices[m];
-      const Operand x{matrix.x[pass % 2], 1, matrix.c};
-      tile_product({x, x, matrix.r, matrix.r, matrix.c, scale(m), scale(m)}, tile, memory,
-                   [&](unsigned i, unsigned j, float sum) { matrix.a[i * matrix.r + j] = sum; });
+      gram_tile<kFactors>(p.matrices[m], p.matrices[m].x[pass % 2], scale(m), tile, memory);
     });
     grid.sync();
-    for_own_tiles(p, pass, true, [&](unsigned m, unsigned tile) {
-      const Matrix& matrix = p.matrices[m];
-      const Operand a{matrix.a, matrix.r, 1};
-      tile_product({a, a, matrix.r, matrix.r, matrix.r, 1, 1}, tile, memory,
-                   [&](unsigned i, unsigned j, float sum) {
-                     const unsigned at = i * matrix.r + j;
-                     matrix.b[at] = kMuonB * matrix.a[at] + kMuonC * sum;
-                   });
-    });
+    for_own_tiles(p, pass, true,
+                  [&](unsigned m, unsigned tile) { polynomial_tile<kFactors>(p.matrices[m], tile, memory); });
     grid.sync();
     for_own_tiles(p, pass, false, [&](unsigned m, unsigned tile) {
       const Matrix& matrix = p.matrices[m];
-      const float* x = matrix.x[pass % 2];
       const float rate = steps[matrix.segment.optimizer].rate * matrix.segment.rate_factor;
-      tile_product({{matrix.b, matrix.r, 1}, {x, matrix.c, 1}, matrix.r, matrix.c, matrix.r, 1, scale(m)},
-                   tile, memory, [&](unsigned i, unsigned j, float sum) {
-                     const unsigned at = i * matrix.c + j;
-                     const float next = kMuonA * scale(m) * x[at] + sum;
-                     if (pass + 1 < matrix.passes) {
-                       matrix.x[(pass + 1) % 2][at] = next;
-                     } else {
-                       move_weight<T>(p.terms, matrix, rate, i, j, next);
-                     }
-                   });
+      turn_tile<kFactors>(matrix, matrix.x[pass % 2], scale(m), tile, memory,
+                          [&](unsigned i, unsigned j, float x) {
+                            if (pass + 1 < matrix.passes) {
+                              matrix.x[(pass + 1) % 2][i * matrix.c_pitch + j] = x;
+                            } else if (j < matrix.c) {
+                              move_weight<T>(p.terms, matrix, rate, i, j, x);
+                            }
+                          });
     });
     if (pass + 1 < p.most_passes) grid.sync();
   }
 }
 
-template <typename T>
+template <Factors kFactors, typename T>
 __global__ void __launch_bounds__(kThreads, 1) muon(const __grid_constant__ MuonParameters p) {
   __shared__ SharedStep steps[kMostOptimizers];
   __shared__ float inverse[kMostMatrices];
-  __shared__ float4 memory[kTileMemory];
+  __shared__ float memory[MatrixTile::kMemory];
   const bool frozen = is_frozen(p.terms);
   work_out_steps(p.terms, steps);
   if (!frozen) {
     update_segments<T>(p.terms, steps);
     directions<T>(p, steps);
-    update_matrices<T>(p, steps, inverse, memory);
+    update_matrices<kFactors, T>(p, steps, inverse, memory);
   }
   close_step(p.terms);
 }
 
 struct Extents {
-  unsigned r, c;
+  unsigned r, c, r_pitch, c_pitch;
   std::size_t square_bytes, whole_bytes;
 };
 
 Extents extents(const WeightMatrix& m) {
   const auto r = static_cast<unsigned>(std::min(m.rows, m.columns));
   const auto c = static_cast<unsigned>(std::max(m.rows, m.columns));
-  return {r, c, sizeof(float) * r * r, sizeof(float) * r * c};
+  const unsigned r_pitch = pieces_of(r, 4) * 4;
+  const unsigned c_pitch = pieces_of(c, 4) * 4;
+  return {r, c, r_pitch, c_pitch, sizeof(float) * r * r_pitch, sizeof(float) * r * c_pitch};
 }
 
 // As many as there are tiles to turn, at most one a multiprocessor: so they fit all at once.
 unsigned block_count(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
   unsigned tiles = 0;
-  for (const WeightMatrix& m : matrices) tiles += tiles_along(extents(m).r) * tiles_along(extents(m).c);
+  for (const WeightMatrix& m : matrices) tiles += tiles_of(extents(m).r, extents(m).c_pitch);
   return std::min(tiles, context.multiprocessors);
 }
 
@@ -213,6 +244,8 @@ Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carver& carv
   matrix.columns = static_cast<unsigned>(m.columns);
   matrix.r = e.r;
   matrix.c = e.c;
+  matrix.r_pitch = e.r_pitch;
+  matrix.c_pitch = e.c_pitch;
   matrix.transposed = m.rows > m.columns;
   matrix.passes = optimizer.passes;
   matrix.factor = m.factor;
@@ -251,9 +284,8 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args, const Updat
     }
     p.terms.segment_count = done == 0 ? terms.segment_count : 0;
     p.terms.closes_step = terms.closes_step && done + p.count == matrices.size();
-    visit_element(context.element, [&](auto of) {
-      using T = typename decltype(of)::Type;
-      launch(context.stream, {blocks, kThreads, true}, "muon", muon<T>, p);
+    visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
+      launch(context.stream, {blocks, kThreads, true}, "muon", muon<kFactors, T>, p);
     });
   }
 }

@@ -148,11 +148,12 @@ bool is_first(const NormalisedDesc& desc, bool wants_dx) {
   return conv != nullptr && is_one_channel_conv(*conv, wants_dx) && conv->out <= kMostFirstChannels;
 }
 
-// Quads of channels, windows side by side, and all blocks of forward at the same time.
+// Quads of channels, no border, windows side by side, and all blocks of forward at the same time.
 bool has_products(const CudaContext& context, const NormalisedDesc& desc, int batch) {
   if (const auto* conv = std::get_if<ConvDesc>(&desc.product)) {
     const bool pool = !conv->pool || (conv->pool.size == 2 && conv->pool.stride == 2);
-    if (conv->stride != 1 || !pool || conv->in.c % 4 != 0) return false;
+    const bool border = conv->pad.top + conv->pad.bottom + conv->pad.left + conv->pad.right > 0;
+    if (conv->stride != 1 || border || !pool || conv->in.c % 4 != 0) return false;
   } else if (std::get<DenseDesc>(desc.product).in % 4 != 0) {
     return false;
   }

@@ -1,10 +1,12 @@
 // The operands of a convolution's three products, and of a dense layer's, which is a convolution of maps of
 // one pixel: x seen as the patches under the filter, the gradient of the map before the pool, the weights.
-// Neither is ever made: patches and gradients are read where they lie. Stride 1; channels are multiples of 4.
+// Neither is ever made: patches and gradients are read where they lie. Stride 1, no border; channels are
+// multiples of 4.
 //   forward  map [position, out]  =  patches [position, tap, c]  x  w [out, tap, c]
 //   dw       [out, tap, c]        =  dmap [position, out]        x  patches [position, tap, c]
 //   dx       [image, c] of a pixel =  dmap [image, tap, out]     x  w [tap, out, c]
-// A position is a pool's output and, before the others of the map, the pixels of its window row by row.
+// A position is a pool's output and, before the others of the map, the pixels of its window row by row. A
+// place is where its row or column begins in memory.
 #pragma once
 
 #include <cstdint>
@@ -14,214 +16,229 @@
 
 namespace trainer::cuda {
 
-template <typename T>
-struct alignas(4 * sizeof(T)) Quad {
-  T value[4];
+// Values that follow one another, in one load.
+template <typename T, unsigned kCount>
+struct alignas(kCount * sizeof(T)) Run {
+  T value[kCount];
+
+  __device__ static Run read(const T* from) { return *reinterpret_cast<const Run*>(from); }
 };
 
 template <typename T>
 __device__ float4 read_quad(const T* from) {
-  const Quad<T> q = *reinterpret_cast<const Quad<T>*>(from);
+  const auto q = Run<T, 4>::read(from);
   return {static_cast<float>(q.value[0]), static_cast<float>(q.value[1]), static_cast<float>(q.value[2]),
           static_cast<float>(q.value[3])};
 }
 
-// A place of the filter, and the first of four channels there.
-struct Tap {
-  int y, x;
-  int offset;  // in x, from the patch's corner
-  bool inside;
-};
-
-__device__ inline Tap tap_of(const PatchShape& s, unsigned k) {
-  const unsigned tap = s.by_c.quotient(k);
-  const auto y = static_cast<int>(s.by_kernel.quotient(tap));
-  const int x = static_cast<int>(tap) - y * s.kernel;
-  return {y, x, (y * s.w + x) * static_cast<int>(s.c) + static_cast<int>(k - tap * s.c), tap < s.taps};
+// Term j of N rows or columns.
+template <unsigned N, typename T>
+__device__ void read_run(const T* from, unsigned j, float (&values)[N][4]) {
+  const auto run = Run<T, N>::read(from);
+#pragma unroll
+  for (unsigned n = 0; n < N; ++n) values[n][j] = static_cast<float>(run.value[n]);
 }
 
-// A pixel of the map before the pool: the corner of its patch.
-struct Position {
-  int y, x;
-  int offset;  // in x
-  bool inside;
-};
+// Where channel k % c of the filter's place k / c lies in x, from the patch's corner.
+__device__ inline unsigned tap_offset(const PatchShape& s, unsigned k) {
+  const unsigned tap = s.by_c.quotient(k);
+  const unsigned y = s.by_kernel.quotient(tap);
+  return (y * s.w + tap - y * s.kernel) * s.c + k - tap * s.c;
+}
 
-__device__ inline Position position_of(const PatchShape& s, unsigned p) {
-  const unsigned output = p >> s.area_bits();
-  const auto in_window = static_cast<int>(p & (s.area() - 1));
+// Where the patch of a pixel of the map before the pool has its corner in x.
+__device__ inline unsigned patch_offset(const PatchShape& s, unsigned position) {
+  const unsigned output = position >> s.area_bits();
+  const unsigned in_window = position & (s.area() - 1);
   const unsigned image = s.by_outputs.quotient(output);
   const unsigned place = output - image * s.outputs;
   const unsigned row = s.by_columns.quotient(place);
-  const auto column = static_cast<int>(place) - static_cast<int>(row) * s.columns;
-  const int y = (static_cast<int>(row) << s.pool_bit) + (in_window >> s.pool_bit) - s.top;
-  const int x = (column << s.pool_bit) + (in_window & s.pool_bit) - s.left;
-  const int offset = ((static_cast<int>(image) * s.h + y) * s.w + x) * static_cast<int>(s.c);
-  return {y, x, offset, image < s.batch};
-}
-
-template <typename T>
-__device__ float4 patch_quad(const PatchShape& s, const T* x, const Position& at, const Tap& tap) {
-  const bool inside = static_cast<unsigned>(at.y + tap.y) < static_cast<unsigned>(s.h) &&
-                      static_cast<unsigned>(at.x + tap.x) < static_cast<unsigned>(s.w);
-  return inside ? read_quad(x + at.offset + tap.offset) : float4{0, 0, 0, 0};
+  const unsigned y = (row << s.pool_bit) + (in_window >> s.pool_bit);
+  const unsigned x = ((place - row * s.columns) << s.pool_bit) + (in_window & s.pool_bit);
+  return ((image * s.h + y) * s.w + x) * s.c;
 }
 
 // Forward: patches, a row a position.
 template <typename T>
 struct PatchRows {
   static constexpr bool kAlongTerms = true;
-  using Place = Position;
-  using Term = Tap;
+  using Place = const T*;
+  using Terms = unsigned;
   PatchShape s;
   const T* x;
-  __device__ Place place(unsigned i) const { return position_of(s, i); }
-  __device__ Term term(unsigned k) const { return tap_of(s, k); }
-  __device__ float4 quad(const Place& at, const Term& tap) const { return patch_quad(s, x, at, tap); }
+  __device__ unsigned count() const { return s.positions(); }
+  __device__ Place place(unsigned i) const { return x + patch_offset(s, i); }
+  __device__ Terms terms(unsigned k) const { return tap_offset(s, k); }
+  __device__ float4 at(Place patch, Terms tap) const { return read_quad(patch + tap); }
 };
 
-// dw: patches, a term a position.
+// dw: patches, a term a position. With a pool, four terms are a window.
 template <typename T>
 struct PatchTerms {
   static constexpr bool kAlongTerms = false;
-  using Place = Tap;
-  using Term = Position;
+  using Place = const T*;
+  using Terms = unsigned;
   PatchShape s;
   const T* x;
-  __device__ Place place(unsigned i) const { return tap_of(s, i); }
-  __device__ Term term(unsigned k) const { return position_of(s, k); }
-  __device__ float4 quad(const Place& tap, const Term& at) const { return patch_quad(s, x, at, tap); }
+  __device__ unsigned count() const { return s.taps * s.c; }
+  __device__ Place place(unsigned i) const { return x + tap_offset(s, i); }
+  __device__ Terms terms(unsigned k) const { return k; }
+  template <unsigned N>
+  __device__ void at(Place tap, Terms k, float (&values)[N][4]) const {
+    if (s.pool_bit > 0) {
+      const T* window = tap + patch_offset(s, k);
+#pragma unroll
+      for (unsigned j = 0; j < 4; ++j) read_run(window + (j / 2 * s.w + j % 2) * s.c, j, values);
+      return;
+    }
+#pragma unroll
+    for (unsigned j = 0; j < 4; ++j) {
+      if (k + j < s.positions()) read_run(tap + patch_offset(s, k + j), j, values);
+    }
+  }
 };
 
 // Forward: w, a column a filter.
 struct FilterColumns {
   static constexpr bool kAlongTerms = true;
-  struct Place {
-    unsigned first;
-    bool inside;
-  };
-  using Term = unsigned;
+  using Place = const float*;
+  using Terms = unsigned;
   const float* w;
-  unsigned filters, terms;
-  __device__ Place place(unsigned i) const { return {i * terms, i < filters}; }
-  __device__ Term term(unsigned k) const { return k; }
-  __device__ float4 quad(const Place& at, Term k) const { return read_quad(w + at.first + k); }
+  unsigned filters, width;
+  __device__ unsigned count() const { return filters; }
+  __device__ Place place(unsigned i) const { return w + std::size_t{i} * width; }
+  __device__ Terms terms(unsigned k) const { return k; }
+  __device__ float4 at(Place filter, Terms k) const { return read_quad(filter + k); }
 };
 
-// The gradient behind the pool as one before it: where a window's winner is.
+// The gradient behind the pool; the one before it lies where a window's winner is.
 template <typename T>
 struct MapGradient {
   const T* dz;                  // [n, rows, columns, out]
   const std::uint8_t* winners;  // of the same shape; null without a pool
-
-  // Of four channels from element i of dz, at place `own` of their window.
-  __device__ float4 quad(unsigned i, unsigned own) const {
-    float4 q = read_quad(dz + i);
-    if (winners == nullptr) return q;
-    const Quad<std::uint8_t> won = *reinterpret_cast<const Quad<std::uint8_t>*>(winners + i);
-    q.x = won.value[0] == own ? q.x : 0.0F;
-    q.y = won.value[1] == own ? q.y : 0.0F;
-    q.z = won.value[2] == own ? q.z : 0.0F;
-    q.w = won.value[3] == own ? q.w : 0.0F;
-    return q;
-  }
 };
 
 // dw: dmap, a term a position, a row a filter.
 template <typename T>
 struct GradientTerms {
   static constexpr bool kAlongTerms = false;
-  struct Place {
-    unsigned filter;
-    bool inside;
-  };
-  using Term = unsigned;
+  using Place = unsigned;
+  using Terms = unsigned;
   PatchShape s;
   MapGradient<T> d;
-  __device__ Place place(unsigned i) const { return {i, i < s.out}; }
-  __device__ Term term(unsigned k) const { return k; }
-  __device__ float4 quad(const Place& at, Term k) const {
-    return d.quad((k >> s.area_bits()) * s.out + at.filter, k & (s.area() - 1));
+  __device__ unsigned count() const { return s.out; }
+  __device__ Place place(unsigned i) const { return i; }
+  __device__ Terms terms(unsigned k) const { return k; }
+  template <unsigned N>
+  __device__ void at(Place filter, Terms k, float (&values)[N][4]) const {
+    if (s.pool_bit > 0) {
+      at_window(k / 4 * s.out + filter, values);
+      return;
+    }
+#pragma unroll
+    for (unsigned j = 0; j < 4; ++j) {
+      if (k + j < s.positions()) read_run(d.dz + (k + j) * s.out + filter, j, values);
+    }
+  }
+
+ private:
+  // The four pixels of a window, of which one has won.
+  template <unsigned N>
+  __device__ void at_window(unsigned i, float (&values)[N][4]) const {
+    const auto dz = Run<T, N>::read(d.dz + i);
+    const auto won = Run<std::uint8_t, N>::read(d.winners + i);
+#pragma unroll
+    for (unsigned n = 0; n < N; ++n) {
+#pragma unroll
+      for (unsigned j = 0; j < 4; ++j)
+        values[n][j] = won.value[n] == j ? static_cast<float>(dz.value[n]) : 0.0F;
+    }
   }
 };
 
 // The taps of one pixel of x that reach what windows have of the map.
 struct Reach {
-  int y, x;  // of the pixel, from the border's corner
-  int first_y, first_x;
+  unsigned y, x;  // of the pixel
+  unsigned first_y, first_x;
   Divider by_across;  // taps beside one another
   unsigned terms;     // of them and of the map's channels
 
   struct Term {
-    int tap_y, tap_x;
+    unsigned tap_y, tap_x;
     unsigned channel;  // of the map
   };
   __device__ Term term(const PatchShape& s, unsigned k) const {
     const unsigned number = s.by_out.quotient(k);
     const unsigned down = by_across.quotient(number);
-    return {first_y + static_cast<int>(down), first_x + static_cast<int>(number - down * by_across.by()),
-            k - number * s.out};
+    return {first_y + down, first_x + number - down * by_across.by(), k - number * s.out};
   }
 };
 
 __device__ inline Reach reach_of(const PatchShape& s, unsigned pixel) {
-  const int y = static_cast<int>(pixel) / s.w + s.top;
-  const int x = static_cast<int>(pixel) % s.w + s.left;
-  const int first_y = max(y - (s.rows << s.pool_bit) + 1, 0);
-  const int first_x = max(x - (s.columns << s.pool_bit) + 1, 0);
-  const int down = max(min(y, s.kernel - 1) - first_y + 1, 0);
-  const int across = max(min(x, s.kernel - 1) - first_x + 1, 0);
-  return {y,
-          x,
-          first_y,
-          first_x,
-          Divider(static_cast<unsigned>(max(across, 1))),
-          static_cast<unsigned>(down * across) * s.out};
+  const unsigned y = pixel / s.w;
+  const unsigned x = pixel - y * s.w;
+  const unsigned height = s.rows << s.pool_bit;  // of what windows have of the map
+  const unsigned width = s.columns << s.pool_bit;
+  const unsigned first_y = y < height ? 0 : y - height + 1;
+  const unsigned first_x = x < width ? 0 : x - width + 1;
+  const unsigned end_y = min(y, s.kernel - 1) + 1;
+  const unsigned end_x = min(x, s.kernel - 1) + 1;
+  const unsigned down = end_y > first_y ? end_y - first_y : 0;
+  const unsigned across = end_x > first_x ? end_x - first_x : 0;
+  return {y, x, first_y, first_x, Divider(max(across, 1U)), down * across * s.out};
 }
 
 // dx of one pixel: dmap, a row an image.
 template <typename T>
 struct GradientRows {
   static constexpr bool kAlongTerms = true;
-  struct Place {
-    unsigned image;
-    bool inside;
-  };
-  struct Term {
+  using Place = unsigned;
+  struct Terms {
     unsigned at, own;  // in dz of the first image; in its window
   };
   PatchShape s;
   Reach reach;
   MapGradient<T> d;
-  __device__ Place place(unsigned i) const { return {i * s.outputs * s.out, i < s.batch}; }
-  __device__ Term term(unsigned k) const {
+  __device__ unsigned count() const { return s.batch; }
+  __device__ Place place(unsigned i) const { return i * s.outputs * s.out; }
+  __device__ Terms terms(unsigned k) const {
     const Reach::Term t = reach.term(s, k);
-    const int y = reach.y - t.tap_y;
-    const int x = reach.x - t.tap_x;
-    const auto output = static_cast<unsigned>((y >> s.pool_bit) * s.columns + (x >> s.pool_bit));
-    const int own = ((y & s.pool_bit) << s.pool_bit) + (x & s.pool_bit);
-    return {output * s.out + t.channel, static_cast<unsigned>(own)};
+    const unsigned y = reach.y - t.tap_y;
+    const unsigned x = reach.x - t.tap_x;
+    const unsigned output = (y >> s.pool_bit) * s.columns + (x >> s.pool_bit);
+    return {output * s.out + t.channel, ((y & s.pool_bit) << s.pool_bit) + (x & s.pool_bit)};
   }
-  __device__ float4 quad(const Place& at, const Term& k) const { return d.quad(at.image + k.at, k.own); }
+  __device__ float4 at(Place image, const Terms& k) const {
+    float4 q = read_quad(d.dz + image + k.at);
+    if (s.pool_bit == 0) return q;
+    const auto won = Run<std::uint8_t, 4>::read(d.winners + image + k.at);
+    q.x = won.value[0] == k.own ? q.x : 0.0F;
+    q.y = won.value[1] == k.own ? q.y : 0.0F;
+    q.z = won.value[2] == k.own ? q.z : 0.0F;
+    q.w = won.value[3] == k.own ? q.w : 0.0F;
+    return q;
+  }
 };
 
-// dx of one pixel: w, a column a channel of x.
+// dx of one pixel: w, a column a channel of x. Four terms are channels of the map, of one tap.
 struct FilterTerms {
   static constexpr bool kAlongTerms = false;
-  struct Place {
-    unsigned channel;
-    bool inside;
-  };
-  using Term = const float*;
+  using Place = unsigned;
+  using Terms = const float*;
   PatchShape s;
   Reach reach;
   const float* w;
-  __device__ Place place(unsigned i) const { return {i, i < s.c}; }
-  __device__ Term term(unsigned k) const {
+  __device__ unsigned count() const { return s.c; }
+  __device__ Place place(unsigned i) const { return i; }
+  __device__ Terms terms(unsigned k) const {
     const Reach::Term t = reach.term(s, k);
-    return w + (t.channel * s.taps + static_cast<unsigned>(t.tap_y * s.kernel + t.tap_x)) * s.c;
+    return w + (t.channel * s.taps + t.tap_y * s.kernel + t.tap_x) * s.c;
   }
-  __device__ float4 quad(const Place& at, Term row) const { return read_quad(row + at.channel); }
+  template <unsigned N>
+  __device__ void at(Place channel, Terms first, float (&values)[N][4]) const {
+#pragma unroll
+    for (unsigned j = 0; j < 4; ++j) read_run(first + j * s.taps * s.c + channel, j, values);
+  }
 };
 
 }  // namespace trainer::cuda

@@ -6,6 +6,7 @@
 #include "kernels/cuda/last_block.cuh"
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/patches.cuh"
+#include "kernels/cuda/product_factors.cuh"
 #include "kernels/cuda/product_norm.hpp"
 #include "kernels/cuda/product_tiles.cuh"
 
@@ -25,17 +26,17 @@ struct BackwardArgs {
   unsigned weight_shares = 1;
 };
 
-template <typename T, typename Tile>
-__device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float4* memory, unsigned* tickets) {
+template <Factors kFactors, typename T, typename Tile>
+__device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* memory, unsigned* tickets) {
   const unsigned tile = blockIdx.x / a.weight_shares;
   const unsigned share = blockIdx.x % a.weight_shares;
   const unsigned width = s.taps * s.c;
   const unsigned row = tile / pieces_of(width, Tile::kColumns) * Tile::kRows;
   const unsigned column = tile % pieces_of(width, Tile::kColumns) * Tile::kColumns;
-  const unsigned terms = pieces_of(s.positions(), a.weight_shares);
+  const unsigned terms = pieces_of(pieces_of(s.positions(), a.weight_shares), kChunk) * kChunk;
   const unsigned begin = min(share * terms, s.positions());
-  implicit_product<Tile>(GradientTerms<T>{s, a.d}, row, PatchTerms<T>{s, a.x}, column, begin,
-                         min(begin + terms, s.positions()), memory);
+  implicit_product<kFactors, Tile>(GradientTerms<T>{s, a.d}, row, PatchTerms<T>{s, a.x}, column, begin,
+                                   min(begin + terms, s.positions()), memory);
   float* all = a.partial + std::size_t{tile} * a.weight_shares * Tile::kOutputs;
   if (a.weight_shares > 1) {
     for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads)
@@ -54,36 +55,36 @@ __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float4* m
   }
 }
 
-template <typename T, typename Tile>
-__device__ void make_dx(const PatchShape& s, const BackwardArgs<T>& a, unsigned tile, float4* memory) {
+template <Factors kFactors, typename T, typename Tile>
+__device__ void make_dx(const PatchShape& s, const BackwardArgs<T>& a, unsigned tile, float* memory) {
   const unsigned across = pieces_of(s.c, Tile::kColumns);
   const unsigned down = pieces_of(s.batch, Tile::kRows);
   const unsigned column = tile % across * Tile::kColumns;
   const unsigned row = tile / across % down * Tile::kRows;
   const unsigned pixel = tile / across / down;
   const Reach reach = reach_of(s, pixel);
-  implicit_product<Tile>(GradientRows<T>{s, reach, a.d}, row, FilterTerms{s, reach, a.w}, column, 0,
-                         reach.terms, memory);
+  implicit_product<kFactors, Tile>(GradientRows<T>{s, reach, a.d}, row, FilterTerms{s, reach, a.w}, column, 0,
+                                   reach.terms, memory);
   for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads) {
     const unsigned image = row + i / Tile::kColumns;
     const unsigned c = column + i % Tile::kColumns;
     if (image >= s.batch || c >= s.c) continue;
-    const std::size_t at = (std::size_t{image} * static_cast<unsigned>(s.h * s.w) + pixel) * s.c + c;
+    const std::size_t at = (std::size_t{image} * s.h * s.w + pixel) * s.c + c;
     a.dx[at] = static_cast<T>(product_at<Tile>(memory, i));
   }
 }
 
-template <typename T, typename Tiles>
+template <Factors kFactors, typename T, typename Tiles>
 __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     product_backward(PatchShape s, BackwardArgs<T> a, unsigned* tickets) {
   using Map = typename Tiles::Map;
   using Weights = typename Tiles::Weights;
-  __shared__ float4 memory[Map::kMemory > Weights::kMemory ? Map::kMemory : Weights::kMemory];
+  __shared__ float memory[Map::kMemory > Weights::kMemory ? Map::kMemory : Weights::kMemory];
   const unsigned first = a.weight_tiles * a.weight_shares;
   if (blockIdx.x < first) {
-    make_dw<T, Weights>(s, a, memory, tickets);
+    make_dw<kFactors, T, Weights>(s, a, memory, tickets);
   } else {
-    make_dx<T, Map>(s, a, blockIdx.x - first, memory);
+    make_dx<kFactors, T, Map>(s, a, blockIdx.x - first, memory);
   }
 }
 
@@ -91,7 +92,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
 
 void launch_product_backward(const CudaContext& context, const ProductNormPlan& plan, const OpArgs& args,
                              const ProductBackward& pieces) {
-  const auto run = [&]<typename T>(ElementType<T>) {
+  visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
     BackwardArgs<T> a;
     a.x = static_cast<const T*>(args.x);
     a.w = args.w;
@@ -104,10 +105,9 @@ void launch_product_backward(const CudaContext& context, const ProductNormPlan& 
     const unsigned blocks = plan.weight_tiles * plan.weight_shares + (a.dx == nullptr ? 0 : plan.map_tiles);
     visit_tiles(plan.square, [&](auto tiles) {
       launch(context.stream, {blocks, kProductThreads}, "product_backward",
-             product_backward<T, decltype(tiles)>, plan.shape, a, context.ticket);
+             product_backward<kFactors, T, decltype(tiles)>, plan.shape, a, context.ticket);
     });
-  };
-  visit_element(context.element, run);
+  });
 }
 
 }  // namespace trainer::cuda

@@ -7,6 +7,7 @@
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/norm_sums.cuh"
 #include "kernels/cuda/patches.cuh"
+#include "kernels/cuda/product_factors.cuh"
 #include "kernels/cuda/product_norm.hpp"
 #include "kernels/cuda/product_tiles.cuh"
 
@@ -33,8 +34,7 @@ struct ProductForward {
 
 // The largest of a window in the tile's sums, which lie below one another.
 template <typename Tile>
-__device__ float pooled(const float4* memory, unsigned output, unsigned lane, unsigned area,
-                        unsigned& place) {
+__device__ float pooled(const float* memory, unsigned output, unsigned lane, unsigned area, unsigned& place) {
   const unsigned first = output * area * Tile::kColumns + lane;
   float best = product_at<Tile>(memory, first);
   place = 0;
@@ -47,10 +47,10 @@ __device__ float pooled(const float4* memory, unsigned output, unsigned lane, un
   return best;
 }
 
-template <typename T, typename Tile>
+template <Factors kFactors, typename T, typename Tile>
 __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     product_norm(PatchShape s, ProductForward<T> a) {
-  __shared__ float4 memory[Tile::kMemory];
+  __shared__ float memory[Tile::kMemory];
   const SliceThread at = slice_thread<kProductThreads>(Tile::kColumns, a.shares);
   const unsigned first_channel = blockIdx.x / a.shares * Tile::kColumns;
   const unsigned c = first_channel + at.lane;
@@ -63,8 +63,9 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   if (!a.training && used) to = running_centring(a.statistics, c);
   double sums[2] = {};
   for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
-    implicit_product<Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows, FilterColumns{a.w, s.out, s.taps * s.c},
-                           first_channel, 0, s.taps * s.c, memory);
+    implicit_product<kFactors, Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows,
+                                     FilterColumns{a.w, s.out, s.taps * s.c}, first_channel, 0, s.taps * s.c,
+                                     memory);
     for (unsigned o = used ? at.row : own; o < own && tile * own + o < all; o += at.rows) {
       unsigned place;
       const float best = pooled<Tile>(memory, o, at.lane, s.area(), place);
@@ -99,7 +100,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
 
 void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan, const NormalisedDesc& desc,
                          const OpArgs& args, const ProductNormPieces& pieces) {
-  const auto run = [&]<typename T>(ElementType<T>) {
+  visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
     ProductForward<T> a;
     a.x = static_cast<const T*>(args.x);
     a.w = args.w;
@@ -116,43 +117,41 @@ void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan
     a.gelu = plan.gelu;
     visit_tiles(plan.square, [&](auto tiles) {
       launch(context.stream, {plan.slices * a.shares, kProductThreads, a.training}, "product_norm",
-             product_norm<T, typename decltype(tiles)::Map>, plan.shape, a);
+             product_norm<kFactors, T, typename decltype(tiles)::Map>, plan.shape, a);
     });
-  };
-  visit_element(context.element, run);
+  });
 }
 
 namespace {
 
 PatchShape plain_shape(const NormalisedDesc& desc, int batch) {
+  const auto count = [](int value) { return static_cast<unsigned>(value); };
   PatchShape s;
-  s.batch = static_cast<unsigned>(batch);
-  s.out = static_cast<unsigned>(desc.norm.in.c);
-  s.rows = desc.norm.in.h;
-  s.columns = desc.norm.in.w;
+  s.batch = count(batch);
+  s.out = count(desc.norm.in.c);
+  s.rows = count(desc.norm.in.h);
+  s.columns = count(desc.norm.in.w);
   if (const auto* dense = std::get_if<DenseDesc>(&desc.product)) {
-    s.c = static_cast<unsigned>(dense->in);
+    s.c = count(dense->in);
     return s;
   }
   const auto& conv = std::get<ConvDesc>(desc.product);
-  s.h = conv.in.h;
-  s.w = conv.in.w;
-  s.c = static_cast<unsigned>(conv.in.c);
-  s.top = conv.pad.top;
-  s.left = conv.pad.left;
-  s.kernel = conv.kernel;
+  s.h = count(conv.in.h);
+  s.w = count(conv.in.w);
+  s.c = count(conv.in.c);
+  s.kernel = count(conv.kernel);
   s.pool_bit = conv.pool ? 1 : 0;
   return s;
 }
 
 PatchShape patch_shape(const NormalisedDesc& desc, int batch) {
   PatchShape s = plain_shape(desc, batch);
-  s.taps = static_cast<unsigned>(s.kernel * s.kernel);
-  s.outputs = static_cast<unsigned>(s.rows * s.columns);
+  s.taps = s.kernel * s.kernel;
+  s.outputs = s.rows * s.columns;
   s.by_c = Divider(s.c);
-  s.by_kernel = Divider(static_cast<unsigned>(s.kernel));
+  s.by_kernel = Divider(s.kernel);
   s.by_outputs = Divider(s.outputs);
-  s.by_columns = Divider(static_cast<unsigned>(s.columns));
+  s.by_columns = Divider(s.columns);
   s.by_out = Divider(s.out);
   return s;
 }
@@ -182,8 +181,7 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDe
     plan.weight_tiles = pieces_of(s.out, Weights::kRows) * pieces_of(s.taps * s.c, Weights::kColumns);
     const unsigned most = std::min(room / plan.weight_tiles, pieces_of(s.positions(), kLeastTerms));
     plan.weight_shares = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);
-    plan.map_tiles =
-        static_cast<unsigned>(s.h * s.w) * pieces_of(s.batch, Map::kRows) * pieces_of(s.c, Map::kColumns);
+    plan.map_tiles = s.h * s.w * pieces_of(s.batch, Map::kRows) * pieces_of(s.c, Map::kColumns);
   });
   return plan;
 }

@@ -1,4 +1,4 @@
-// The kernels of a convolution or dense layer with the batch normalisation behind it, all products in fp32.
+// The kernels of a convolution or dense layer with the batch normalisation behind it.
 #pragma once
 
 #include "kernels/cuda/context.hpp"
@@ -6,21 +6,19 @@
 
 namespace trainer::cuda {
 
-// Of a convolution with stride 1, or of a dense layer as one of maps of one pixel.
+// Of a convolution with stride 1 and no border, or of a dense layer as one of maps of one pixel.
 struct PatchShape {
   unsigned batch = 1;
-  int h = 1, w = 1;  // of x
-  unsigned c = 1;
-  int top = 0, left = 0;  // border
-  int kernel = 1;
-  int rows = 1, columns = 1;  // of y, behind the pool
-  int pool_bit = 0;           // 1: windows of 2 x 2, side by side; 0: no pool
+  unsigned h = 1, w = 1, c = 1;  // of x
+  unsigned kernel = 1;
+  unsigned rows = 1, columns = 1;  // of y, behind the pool
+  unsigned pool_bit = 0;           // 1: windows of 2 x 2, side by side; 0: no pool
   unsigned out = 1;
   unsigned taps = 1;     // of the filter
   unsigned outputs = 1;  // of an image and channel
   Divider by_c, by_kernel, by_outputs, by_columns, by_out;
 
-  HOST_DEVICE unsigned area_bits() const { return 2U * static_cast<unsigned>(pool_bit); }
+  HOST_DEVICE unsigned area_bits() const { return 2 * pool_bit; }
   HOST_DEVICE unsigned area() const { return 1U << area_bits(); }  // of a window
   HOST_DEVICE unsigned positions() const { return batch * outputs * area(); }
 };

@@ -6,13 +6,15 @@
 
 namespace trainer::cuda {
 
+constexpr unsigned kProductThreads = 256;
+
 struct SquareTiles {
-  using Map = ProductTile<32, 32, 4, 64>;
+  using Map = ProductTile<kProductThreads, 2, 2, 1, 2>;  // 32 x 32, 4 groups
   using Weights = Map;
 };
 struct LongTiles {
-  using Map = ProductTile<256, 16, 1, 16>;
-  using Weights = ProductTile<16, 32, 8, 64>;
+  using Map = ProductTile<kProductThreads, 2, 2, 8, 1>;      // 256 x 16
+  using Weights = ProductTile<kProductThreads, 1, 4, 1, 1>;  // 16 x 32, 8 groups
 };
 
 template <typename Visit>

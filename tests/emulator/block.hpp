@@ -83,6 +83,7 @@ class Block {
   std::string mask_fault(const Thread& self, const WarpCall& call) const;
   void open_warp(const Thread& last, const Warp& warp);
   std::uint64_t answer(const Thread& thread, int first);
+  void multiply_tf32(int first) const;
   std::string waiting_text() const;
 
   const std::function<void()>* thread_ = nullptr;

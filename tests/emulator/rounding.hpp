@@ -1,8 +1,9 @@
-// What the libraries' tensor cores do: take a product's inputs in their precision, sum in float, round what
-// they store.
+// What tensor cores do: take a product's inputs in their precision (the libraries round them first, the
+// instruction cuts them off), sum in float, round what they store.
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cuda_bf16.h>
@@ -17,6 +18,17 @@ inline float rounded_to_tf32(float value) {  // 10 bits of mantissa are left of 
   const auto word = std::bit_cast<std::uint32_t>(value);
   if ((word & 0x7F800000U) == 0x7F800000U) return value;
   return std::bit_cast<float>((word + 0xFFFU + (word >> 13U & 1U)) & ~0x1FFFU);
+}
+
+inline double cut_to_tf32(float value) {
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & ~0x1FFFU);
+}
+
+// The float next to value on the side of zero.
+inline float cut_to_float(double value) {
+  const auto nearest = static_cast<float>(value);
+  if (!(std::abs(static_cast<double>(nearest)) > std::abs(value)) || std::isinf(value)) return nearest;
+  return std::nextafter(nearest, 0.0F);
 }
 
 // An input of a product as the product sees it: floats in place for fp32, rounded for tf32, widened from the

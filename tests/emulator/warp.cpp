@@ -1,11 +1,12 @@
-// Shuffles and votes of a block's warps (block.hpp). The lanes that a mask names wait until the last of them
-// comes, which gives each its answer.
+// Shuffles, votes and tensor operations of a block's warps (block.hpp). The lanes that a mask names wait
+// until the last of them comes, which gives each its answer.
 #include <bit>
 #include <fmt/format.h>
 #include <utility>
 
 #include "tests/emulator/block.hpp"
 #include "tests/emulator/places.hpp"
+#include "tests/emulator/rounding.hpp"
 
 namespace emulator {
 
@@ -65,13 +66,41 @@ void Block::open_warp(const Thread& last, const Warp& warp) {
     thread.state = State::ready;
     ready_.push_back(&thread);
   }
+  if (last.call.kind == WarpKind::tensor) multiply_tf32(first);
+}
+
+// Products of cut factors are exact in double; their sum is cut to a float, the least that devices promise.
+void Block::multiply_tf32(int first) const {
+  const auto lane = [&](int number) {
+    const Thread& thread = threads_[static_cast<std::size_t>(first + number)];
+    return *reinterpret_cast<const TensorOperands*>(static_cast<std::uintptr_t>(thread.call.value));
+  };
+  double a[16][8];
+  double b[8][8];
+  for (int l = 0; l < kWarp; ++l) {
+    const int g = l / 4;
+    const int t = l % 4;
+    const TensorOperands own = lane(l);
+    for (int i = 0; i < 4; ++i) a[g + i % 2 * 8][t + i / 2 * 4] = cut_to_tf32(own.a[i]);
+    for (int i = 0; i < 2; ++i) b[t + i * 4][g] = cut_to_tf32(own.b[i]);
+  }
+  for (int l = 0; l < kWarp; ++l) {
+    const TensorOperands own = lane(l);
+    for (int i = 0; i < 4; ++i) {
+      const int row = l / 4 + i / 2 * 8;
+      const int column = l % 4 * 2 + i % 2;
+      double sum = own.d[i];
+      for (int k = 0; k < 8; ++k) sum += a[row][k] * b[k][column];
+      own.d[i] = cut_to_float(sum);
+    }
+  }
 }
 
 std::uint64_t Block::answer(const Thread& thread, int first) {
   const WarpCall& call = thread.call;
   const auto value = [&](int lane) { return threads_[static_cast<std::size_t>(first + lane)].call.value; };
   if (call.kind == WarpKind::shuffle) return call.source < 0 ? call.value : value(call.source);
-  if (call.kind == WarpKind::sync) return 0;
+  if (call.kind == WarpKind::sync || call.kind == WarpKind::tensor) return 0;
   std::uint64_t lanes = 0;
   for (unsigned rest = call.mask; rest != 0; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);

@@ -22,4 +22,5 @@
 #include <emulated/qualifiers.hpp>
 #include <emulated/runtime_calls.hpp>
 #include <emulated/runtime_errors.hpp>
+#include <emulated/tensor_cores.hpp>
 #include <emulated/vectors.hpp>

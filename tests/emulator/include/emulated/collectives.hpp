@@ -14,7 +14,7 @@ struct Place {
 };
 
 enum class BarrierKind { sync, any, all, count, grid };
-enum class WarpKind { sync, shuffle, ballot, match };
+enum class WarpKind { sync, shuffle, ballot, match, tensor };
 
 struct WarpCall {
   WarpKind kind;
@@ -25,7 +25,8 @@ struct WarpCall {
   Place place;
 };
 
-// Both return when all have come. The result of a shuffle is the source's value, of a ballot the lanes' bits.
+// Both return when all have come. The result of a shuffle is the source's value, of a ballot the lanes' bits;
+// a tensor operation (tensor_cores.hpp) leaves it in memory.
 int wait_for_block(BarrierKind kind, const char* name, int value, Place place);
 std::uint64_t wait_for_warp(const WarpCall& call);
 int lane_of_thread();
