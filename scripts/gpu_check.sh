@@ -11,8 +11,8 @@
 #   nodes        nodes of the graph of a step                         25 s
 #   sanitizer    compute-sanitizer's four tools                       75 s
 #   accuracy     each network by its recipe                           80 s
-#   sprint       30 seeds to 99 %, beside PyTorch's graph             40 s
-#   benchmark    against PyTorch and JAX in the same run             230 s
+#   sprint       30 seeds to 99 %, each precision, PyTorch's graph    55 s
+#   benchmark    against PyTorch and JAX in the same run             215 s
 #   precisions   each network in each precision, 10 seeds; by name   560 s
 # --stages names some of them (commas between). A stage that passed is not run again on the same build; --again runs
 # it. --out: folder of stages, plans and record [build/gpu_check, or gpu_check in a bundle; the record goes to

@@ -30,9 +30,9 @@ STAGES = {
     "nodes": (stages.nodes, 25, ["stages.py"]),
     "sanitizer": (sanitizer.sanitizer, 75, ["sanitizer.py", "planted_fault.cu"]),
     "accuracy": (stages.accuracy, 80, ["stages.py"]),
-    "sprint": (sprint.sprint, 40, ["sprint.py", "../../benchmarks/torch_sprint_peer.py"]),
+    "sprint": (sprint.sprint, 55, ["sprint.py", "../../benchmarks/torch_sprint_peer.py"]),
     "precisions": (stages.precisions, 560, ["stages.py"]),
-    "benchmark": (stages.benchmark, 230, ["stages.py", *(f"../../benchmarks/{name}.py" for name in (
+    "benchmark": (stages.benchmark, 215, ["stages.py", *(f"../../benchmarks/{name}.py" for name in (
         "gpu_vs_torch", "gpu_sides", "nvml", "peer", "torch_gpu_peer", "jax_gpu_peer"))]),
 }
 START_SECONDS = 60  # for the first device report, before any stage

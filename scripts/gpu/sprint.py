@@ -10,16 +10,34 @@ LEAST_PERCENT = 99.0
 PEER_SEEDS = 10
 
 
-def ours(machine, model):
-    """(the event "end" with what was measured, None) or (None, what is wrong)"""
-    ran = machine.run([machine.trainer, "sprint", "--model", model, "--device", "cuda", "--seeds", str(SEEDS), "--no-save", "--json"])
+def ours(machine, model, precision=None):
+    """(the event "end" with what was measured, None) or (None, what is wrong); without a precision in the recipe's own."""
+    more = ["--precision", precision] if precision else []
+    ran = machine.run([machine.trainer, "sprint", "--model", model, "--device", "cuda", "--seeds", str(SEEDS), "--no-save", "--json",
+                       *more])
     try:
         end = json.loads(last_line(ran.output))
     except ValueError:
         end = {}
     if ran.code != 0 or end.get("event") != "end":
-        return None, f"{model}: exit {ran.code}: {last_line(ran.output)}"
+        return None, f"{model}{f' in {precision}' if precision else ''}: exit {ran.code}: {last_line(ran.output)}"
     return end, None
+
+
+def text_of(model, end):
+    times = end["train_and_test_seconds"]
+    return (f"{model}: {end['accuracy_percent']['mean']:.3f} %, training + test {1e3 * times['median']:.3f} ms "
+            f"({1e3 * times['min']:.3f} to {1e3 * times['max']:.3f}), process {end['process_seconds']:.3f} s")
+
+
+def in_precisions(machine, model, device):
+    """What each precision that the GPU has would bring: told, not judged; a recipe lists those that keep the accuracy."""
+    rows = {}
+    for precision in ("fp32", "tf32", "fp16", "bf16") if device["gpu"]["major"] >= 8 else ("fp32", "fp16"):
+        end, error = ours(machine, model, precision)
+        rows[precision] = end or {"error": error}
+        say(f"  {error or text_of(f'{model} in {precision}', end)}")
+    return rows
 
 
 def peers(machine, model):
@@ -42,7 +60,7 @@ def against_peer(row):
     return f"PyTorch's graph {1e3 * seconds:.3f} ms, {row['torch_ratio']:.1f} times as long"
 
 
-def sprint(machine, _device):
+def sprint(machine, device):
     """Fails below 99.0 % on average; times are measured and told, not judged."""
     details, failures, texts = {"rows": []}, [], []
     for model in MODELS:
@@ -52,12 +70,10 @@ def sprint(machine, _device):
             continue
         row = {"model": model, "trainer": end, "torch": peers(machine, model)}
         details["rows"].append(row)
+        say(f"  {text_of(model, end)}; {against_peer(row)}")
+        row["precisions"] = in_precisions(machine, model, device)
+        texts.append(text_of(model, end))
         mean = end["accuracy_percent"]["mean"]
-        times = end["train_and_test_seconds"]
-        text = (f"{model}: {mean:.3f} %, training + test {1e3 * times['median']:.3f} ms ({1e3 * times['min']:.3f} to "
-                f"{1e3 * times['max']:.3f}), process {end['process_seconds']:.3f} s")
-        say(f"  {text}; {against_peer(row)}")
-        texts.append(text)
         if mean < LEAST_PERCENT:
             failures.append(f"{model}: {mean:.3f} % < {LEAST_PERCENT} %")
     return Outcome("failed", "; ".join(failures), details) if failures else Outcome("passed", "; ".join(texts), details)

@@ -109,6 +109,7 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(self.check("--stages", "sprint"), 0, self.output)
         self.assertIn("sprint-lean: 99.050 %, training + test 2.000 ms", self.output)
         self.assertIn("PyTorch's graph 10.000 ms, 5.0 times as long", self.output)
+        self.assertIn("sprint in bf16: 99.050 %, training + test 2.000 ms", self.output)
         self.play(SPRINT=98.99)
         self.expect("sprint", 1, "failed", "sprint: 98.990 % < 99.0 %")
         self.play()
