@@ -164,9 +164,9 @@ struct OpArgs {
   std::uint8_t* kept = nullptr;  // [n], 1: the row is backpropagated; null: all valid ones. Of a recipe that
                                  // selects: forward of the head writes it, all that follows reads it
   std::uint64_t steps = 0;       // of the whole run, for the selection
-  bool skips_rest = false;  // dx of valid rows that are not kept need not be written: who reads it
-                            // skips_rows()
-  const GatherArgs* gather = nullptr;    // forward, of an op that gathers(): opens the step on its way
+  bool skips_rest = false;       // dx of valid rows that are not kept need not be written: who reads it
+                                 // skips_rows()
+  const GatherArgs* gather = nullptr;  // forward, of an op that gathers(): opens the step on its way
 
   // Puts a parameter where its role says; `gradient` is null where none is wanted.
   void bind(ParameterRole role, float* value, float* gradient);

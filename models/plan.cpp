@@ -49,7 +49,8 @@ void set_kept(std::vector<PlannedOp>& ops, const Recipe& recipe, int batch) {
   if (!recipe.keep.selects()) return;
   for (PlannedOp& op : ops) {
     if (auto* dense = std::get_if<DenseDesc>(&op.desc))
-      dense->kept = static_cast<int>(kept_rows({recipe.keep.share, 0}, 0, 1, static_cast<std::uint32_t>(batch)));
+      dense->kept =
+          static_cast<int>(kept_rows({recipe.keep.share, 0}, 0, 1, static_cast<std::uint32_t>(batch)));
   }
 }
 

@@ -172,10 +172,11 @@ void read_data_order(const MapReader& map, Recipe& recipe) {
 }  // namespace
 
 Recipe read_recipe(const YamlNode& node) {
-  const MapReader map(node, "recipe",
-                      {"input", "initialize", "optimizer", "rate", "bias_rate_factor", "schedule",
-                       "weight_decay", "batch", "epochs", "steps", "order", "last_batch", "precisions",
-                       "hold_out_first", "report_test_first", "groups", "label_smoothing", "logit_scale", "keep"});
+  const MapReader map(
+      node, "recipe",
+      {"input", "initialize", "optimizer", "rate", "bias_rate_factor", "schedule", "weight_decay", "batch",
+       "epochs", "steps", "order", "last_batch", "precisions", "hold_out_first", "report_test_first",
+       "groups", "label_smoothing", "logit_scale", "keep"});
   Recipe recipe;
   if (const YamlNode* input = map.find("input")) recipe.input = read_input(*input);
   if (const YamlNode* initialize = map.find("initialize")) {

@@ -82,9 +82,10 @@ TEST(RecipeKeep, ThePlanTellsTheHeadAndTheDenseLayers) {
   const Plan plan = make_plan(spec, {{28, 28, 1}, 10, 256});
   EXPECT_EQ(std::get<HeadDesc>(plan.ops.back().desc).selection, (Selection{0.35, 0.25}));
   EXPECT_EQ(std::get<DenseDesc>(plan.ops.front().desc).kept, 89);
-  EXPECT_NE(recipe_text(plan, spec).find(
-                "  keep        the hardest 35 % of a batch are backpropagated, from 25 % of the steps on\n"),
-            std::string::npos)
+  EXPECT_NE(
+      recipe_text(plan, spec)
+          .find("  keep        the hardest 35 % of a batch are backpropagated, from 25 % of the steps on\n"),
+      std::string::npos)
       << recipe_text(plan, spec);
   EXPECT_NE(plan_json(plan, spec).find("\"keep\": {\n      \"share\": 0.35,\n      \"from\": 0.25\n    }"),
             std::string::npos);

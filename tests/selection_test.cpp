@@ -1,5 +1,5 @@
-// The selection of a batch's hardest images: how many and which; the reference's way back through them against
-// independent statements of it; and every op of every backend behind a head that selects.
+// The selection of a batch's hardest images: how many and which; the reference's way back through them
+// against independent statements of it; and every op of every backend behind a head that selects.
 #include "kernels/math/selection.hpp"
 
 #include <algorithm>

@@ -29,7 +29,8 @@ TEST(SelectionTraining, TheWeightsAreThoseOfTheWholeBatchUntilItBegins) {
     const std::uint64_t first = (steps + 1) / 2;
     EXPECT_TRUE(same_bits(after(selecting(kHalf), kind, first), after(selecting(""), kind, first)));
     EXPECT_FALSE(same_bits(after(selecting(kHalf), kind, first + 1), after(selecting(""), kind, first + 1)));
-    EXPECT_TRUE(same_bits(after(selecting(kHalf), kind, first + 1), after(selecting(kHalf), kind, first + 1)));
+    EXPECT_TRUE(
+        same_bits(after(selecting(kHalf), kind, first + 1), after(selecting(kHalf), kind, first + 1)));
   }
 }
 

@@ -15,7 +15,7 @@ namespace trainer::cpu {
 
 namespace {
 
-constexpr std::size_t kTile = 256;  // floats of a tile, if as many channels fit
+constexpr std::size_t kTile = 256;      // floats of a tile, if as many channels fit
 constexpr std::size_t kPositions = 64;  // that are worth a thread
 
 class BatchNorm final : public Op {
@@ -140,11 +140,12 @@ class BatchNorm final : public Op {
       }
     }
     fill_tables(args, p, mean, scale);
-    parallel(static_cast<std::size_t>(batch()) * positions_, kPositions, context_.threads, [&](const Share& share) {
-      const std::size_t first = share.begin * channels_;
-      context_.loops.norm(loop_of(p, share.thread), floats(args.x) + first, floats(args.y) + first,
-                          (share.end - share.begin) * channels_);
-    });
+    parallel(static_cast<std::size_t>(batch()) * positions_, kPositions, context_.threads,
+             [&](const Share& share) {
+               const std::size_t first = share.begin * channels_;
+               context_.loops.norm(loop_of(p, share.thread), floats(args.x) + first, floats(args.y) + first,
+                                   (share.end - share.begin) * channels_);
+             });
   }
 
   // What backward goes over, and how it is cut into shares: positions side by side where all valid rows are

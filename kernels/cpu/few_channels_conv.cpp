@@ -23,8 +23,7 @@ int fewest_vectors(int channels, int widest) {
 class FewChannelsConv final : public Op {
  public:
   FewChannelsConv(const CpuContext& context, const ConvDesc& desc, int batch)
-      : Op(desc, batch), context_(context), conv_(desc), backward_(context, desc),
-        rows_(batch) {
+      : Op(desc, batch), context_(context), conv_(desc), backward_(context, desc), rows_(batch) {
     const int lanes = fewest_vectors(desc.out, context.loops.widest_lanes);
     const int channels = (desc.out + lanes - 1) / lanes * lanes;
     loop_ = {desc.in.w, desc.in.c, channels, lanes, desc.relu, out_shape(desc)};

@@ -86,9 +86,8 @@ class Head final : public Op {
         reinterpret_cast<RowResult*>(carver.bytes(static_cast<std::size_t>(batch()) * sizeof(RowResult)));
     float* dz = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
     const std::size_t valid = args.state->valid;
-    const std::size_t kept = dz == nullptr ? valid
-                                           : kept_rows(head_.selection, args.state->step, args.steps,
-                                                       args.state->valid);
+    const std::size_t kept =
+        dz == nullptr ? valid : kept_rows(head_.selection, args.state->step, args.steps, args.state->valid);
     const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
     parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Share& share) {
       for (std::size_t n = share.begin; n < share.end; ++n) {

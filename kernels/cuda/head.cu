@@ -6,6 +6,7 @@
 // Backward: one kernel whose first blocks make dw and db (a block a strip of inputs), the others dx.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
+#include "kernels/cuda/hardest_rows.cuh"
 #include "kernels/cuda/last_block.cuh"
 #include "kernels/cuda/map_element.hpp"
 
@@ -29,7 +30,6 @@ struct HeadShape {
   float logit_scale = 1;
   float label_smoothing = 0;  // in training
   float loss_scale = 1;
-  Selection selection;
 };
 
 template <typename T>
@@ -42,9 +42,7 @@ struct HeadForward {
   const std::uint8_t* labels = nullptr;
   float* losses = nullptr;       // [n]
   std::uint8_t* hits = nullptr;  // [n]
-  std::uint64_t* hardness = nullptr;  // [n], of a selection; null: none
-  std::uint8_t* kept = nullptr;       // [n]
-  std::uint64_t steps = 0;            // of the whole run
+  HardestRows rows;
   StepState* state = nullptr;
 };
 
@@ -107,35 +105,6 @@ __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   a.state->images += valid;
 }
 
-// How many rows the step's gradient is the mean of.
-template <typename T>
-__device__ unsigned averaged_rows(const HeadShape& s, const HeadForward<T>& a, unsigned valid) {
-  return a.hardness == nullptr ? valid : kept_rows(s.selection, a.state->step, a.steps, valid);
-}
-
-// Keeps the rows of the smallest keys: those that fewer than `count` others come before. By the last block.
-template <typename T>
-__device__ void keep_hardest(const HeadShape& s, const HeadForward<T>& a, unsigned valid, unsigned count) {
-  __shared__ std::uint64_t keys[kThreads];
-  for (unsigned first = 0; first < s.batch; first += kThreads) {
-    const unsigned row = first + threadIdx.x;
-    const std::uint64_t own = row < valid ? __ldcg(a.hardness + row) : 0;
-    unsigned before = 0;
-    for (unsigned other = 0; other < valid; other += kThreads) {
-      __syncthreads();
-      if (other + threadIdx.x < valid) keys[threadIdx.x] = __ldcg(a.hardness + other + threadIdx.x);
-      __syncthreads();
-      const unsigned there = min(kThreads, valid - other);
-      for (unsigned i = 0; i < there; ++i) before += keys[i] < own ? 1 : 0;
-    }
-    const bool keeps = row < valid && before < count;
-    if (row < s.batch) a.kept[row] = keeps ? 1 : 0;
-    if (keeps || row >= valid) continue;
-    float* dz = a.dz + std::size_t{row} * static_cast<unsigned>(s.classes);
-    for (int j = 0; j < s.classes; ++j) dz[j] = 0;
-  }
-}
-
 // What the logits z of one row say, by one warp: y, the gradient of the products, loss and hit.
 template <typename T>
 __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned valid,
@@ -160,7 +129,8 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   const float share = smoothing / static_cast<float>(s.classes);
   below = smoothing > 0 ? warp_sum(below) : 0;
   const int label = a.labels[row];
-  const float scale = row < valid ? s.loss_scale * s.logit_scale / static_cast<float>(averaged_rows(s, a, valid)) : 0.0F;
+  const float scale =
+      row < valid ? s.loss_scale * s.logit_scale / static_cast<float>(a.rows.count(*a.state)) : 0.0F;
   for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
     const std::size_t at = std::size_t{row} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(j);
     a.y[at] = z[j];
@@ -172,7 +142,7 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   const float of_label = z[label] - most;
   a.losses[row] = norm - (1 - smoothing) * of_label - share * below;
   a.hits[row] = best == label ? 1 : 0;
-  if (a.hardness != nullptr) a.hardness[row] = hardness_key(norm - of_label, row);
+  if (a.rows.hardness != nullptr) a.rows.hardness[row] = hardness_key(norm - of_label, row);
 }
 
 template <typename T>
@@ -188,7 +158,8 @@ __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   }
   if (!is_last_block(ticket, gridDim.x)) return;
   add_up(a, valid);
-  if (a.hardness != nullptr) keep_hardest(s, a, valid, averaged_rows(s, a, valid));
+  if (a.rows.hardness == nullptr) return;
+  keep_hardest<kThreads>(a.rows, *a.state, s.batch, static_cast<unsigned>(s.classes), a.dz);
 }
 
 template <typename T>
@@ -266,8 +237,8 @@ class Head final : public Op {
                desc.masks_dx,
                desc.logit_scale,
                desc.label_smoothing,
-               context.loss_scale,
-               desc.selection} {}
+               context.loss_scale},
+        selection_(desc.selection) {}
 
   std::size_t saved_bytes() const override {
     return sizeof(float) * shape_.batch * static_cast<unsigned>(shape_.classes);
@@ -288,10 +259,8 @@ class Head final : public Op {
     auto* hardness = reinterpret_cast<std::uint64_t*>(args.workspace);
     if (args.mode == Mode::training) {
       a.dz = reinterpret_cast<float*>(args.saved);
-      a.hardness = shape_.selection.selects() ? hardness : nullptr;
+      a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.kept};
     }
-    a.kept = args.kept;
-    a.steps = args.steps;
     a.losses = reinterpret_cast<float*>(hardness + shape_.batch);
     a.hits = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
     launch(context_.stream, {(shape_.batch + kRows - 1) / kRows, kThreads}, "head_forward", head_forward<T>,
@@ -311,6 +280,7 @@ class Head final : public Op {
 
   const CudaContext& context_;
   HeadShape shape_;
+  Selection selection_;
 };
 
 }  // namespace
