@@ -234,7 +234,10 @@ void require_common(const Op& op, const OpArgs& args) {
   if (has_w(desc)) require(desc, args.w, "w");
   if (op.saved_bytes() > 0 && args.mode == Mode::training) require(desc, args.saved, "saved");
   if (op.workspace_bytes() > 0) require(desc, args.workspace, "workspace");
-  if (std::holds_alternative<HeadDesc>(desc)) require(desc, args.labels, "labels");
+  if (const auto* head = std::get_if<HeadDesc>(&desc)) {
+    require(desc, args.labels, "labels");
+    if (head->selection.selects() && args.mode == Mode::training) require(desc, args.kept, "kept");
+  }
   require(desc, args.state, "state");
 }
 

@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/math/selection.hpp"
 #include "kernels/math/step_state.hpp"
 #include "kernels/shape.hpp"
 
@@ -40,13 +41,15 @@ struct DenseDesc {
   bool bias = true;
   bool relu = false;
   bool dy_masked = false;  // the head behind it has taken this ReLU's gradient into its dx
+  int kept = 0;  // rows of a whole batch that are backpropagated where the recipe selects; 0: it does not
 };
 
 // The last layer with its loss: logits y = logit_scale (x w^T + b), softmax cross-entropy against the labels,
 // its gradient, and the number of hits. With label smoothing e the target in training is (1 - e) on the label
 // and e / classes on every class (Szegedy et al. 2016); in inference it is the label. forward adds to
-// StepState's loss_sum, hits and images; the gradient is that of the mean loss over the valid rows.  x [n,
-// in], w [classes, in], b [classes], y [n, classes]
+// StepState's loss_sum, hits and images; the gradient is that of the mean loss over the valid rows, or where
+// it selects, over the rows that it keeps; the others have none.  x [n, in], w [classes, in], b [classes], y
+// [n, classes]
 struct HeadDesc {
   int in = 0;
   int classes = 0;
@@ -54,6 +57,7 @@ struct HeadDesc {
   bool masks_dx = false;  // x comes out of a ReLU, whose gradient dx takes in: it is 0 where x is not above 0
   float logit_scale = 1;
   float label_smoothing = 0;
+  Selection selection = {};  // in training; forward writes OpArgs::kept where it selects
 };
 
 struct MaxPoolDesc {
@@ -86,7 +90,10 @@ struct DropoutDesc {
 // Batch normalisation per channel over rows, h and w: y = gain (x - mean) / sqrt(var + epsilon) + offset,
 // then GELU where asked for. Without `gain` it is 1, and no parameter. Training uses the batch's mean and
 // biased variance and moves the running statistics: running = (1 - momentum) running + momentum batch, the
-// variance unbiased (n / (n - 1)). Inference uses them.
+// variance unbiased (n / (n - 1)). Inference uses them. Where rows are selected, the statistics are still
+// those of all valid rows; the way back from them reaches kept rows alone: with S1 and S2 the sums of the
+// gradient of y and of its product with the normalised x over kept rows, dx = gain / sqrt(var + epsilon) (dy
+// - S1 / n - xh S2 / n) for those, n the positions of all valid rows, and 0 for the others.
 struct BatchNormDesc {
   Shape in;
   float epsilon = 1e-5F;
@@ -154,7 +161,12 @@ struct OpArgs {
   std::byte* workspace = nullptr;        // scratch within one call, shared by all ops
   const std::uint8_t* labels = nullptr;  // [n], the head's
   StepState* state = nullptr;            // step number, valid rows, seed; the head's sums
-  const GatherArgs* gather = nullptr;    // forward, of an op that gathers(): opens the step on its way
+  std::uint8_t* kept = nullptr;  // [n], 1: the row is backpropagated; null: all valid ones. Of a recipe that
+                                 // selects: forward of the head writes it, all that follows reads it
+  std::uint64_t steps = 0;       // of the whole run, for the selection
+  bool skips_rest = false;       // dx of valid rows that are not kept need not be written: who reads it
+                                 // skips_rows()
+  const GatherArgs* gather = nullptr;  // forward, of an op that gathers(): opens the step on its way
 
   // Puts a parameter where its role says; `gradient` is null where none is wanted.
   void bind(ParameterRole role, float* value, float* gradient);
@@ -173,6 +185,9 @@ class Op {
   // Whether forward does Backend::gather's work where OpArgs::gather asks for it: images and labels are read,
   // x, labels and the state are written as gather would, in one launch less.
   virtual bool gathers() const { return false; }
+
+  // Whether backward reads no dy of valid rows that are not kept; where it does, they are zero.
+  virtual bool skips_rows() const { return false; }
 
   // Whether backward gives dw in the backend's element type, for the optimiser to widen.
   virtual bool casts_dw() const { return false; }

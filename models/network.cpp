@@ -114,11 +114,13 @@ std::vector<float> Network::read_logits() const {
   return logits;
 }
 
-OpArgs Network::arguments(std::size_t index, Mode mode, StepState* state) const {
+OpArgs Network::arguments(std::size_t index, const Pass& pass) const {
   const Stage& stage = stages_[index];
   OpArgs args;
-  args.mode = mode;
-  args.state = state;
+  args.mode = pass.mode;
+  args.state = pass.state;
+  args.steps = pass.steps;
+  if (pass.mode == Mode::training) args.kept = kept_.as<std::uint8_t>();
   args.x = index == 0 ? x_ : stages_[index - 1].y;
   args.y = stage.y;
   args.saved = stage.saved;
@@ -127,7 +129,7 @@ OpArgs Network::arguments(std::size_t index, Mode mode, StepState* state) const 
   for (std::size_t p = 0; p < stage.slots.size(); ++p) {
     const Slot& slot = stage.slots[p];
     const ParameterRole role = plan_.ops[index].parameters[p].desc.role;
-    const bool learns = mode == Mode::training && slot.trained;
+    const bool learns = pass.mode == Mode::training && slot.trained;
     args.bind(role, value_of(slot), learns ? gradients_.floats() + slot.offset : nullptr);
     if (role == ParameterRole::weight) args.cast_w = cast_of(slot);
   }
@@ -135,7 +137,7 @@ OpArgs Network::arguments(std::size_t index, Mode mode, StepState* state) const 
 }
 
 // Opens the step and runs every op: the first one may open the step itself.
-void Network::forward(const StepInput& input, Mode mode, StepState* state, StepObserver* observer) {
+void Network::forward(const StepInput& input, const Pass& pass, StepObserver* observer) {
   const Shape& image = plan_.input.image;
   const GatherArgs gather{input.batching,
                           image,
@@ -148,11 +150,11 @@ void Network::forward(const StepInput& input, Mode mode, StepState* state, StepO
                           input.labels,
                           x_,
                           labels_.as<std::uint8_t>(),
-                          state};
+                          pass.state};
   const bool gathers = stages_.front().op->gathers();
   if (!gathers) launch_observed(observer, {StepPart::Kind::gather}, [&] { backend_.gather(gather); });
   for (std::size_t i = 0; i < stages_.size(); ++i) {
-    OpArgs args = arguments(i, mode, state);
+    OpArgs args = arguments(i, pass);
     if (i == 0 && gathers) args.gather = &gather;
     launch_observed(observer, {StepPart::Kind::forward, static_cast<int>(i)},
                     [&] { stages_[i].op->forward(args); });
@@ -160,13 +162,13 @@ void Network::forward(const StepInput& input, Mode mode, StepState* state, StepO
 }
 
 // From the head, which makes its own gradient, down to the first op that learns.
-void Network::backward(StepObserver* observer) {
-  StepState* state = states_.as<StepState>();
+void Network::backward(const Pass& pass, StepObserver* observer) {
   const void* dy = nullptr;
   for (std::size_t i = stages_.size(); i-- > 0;) {
-    OpArgs args = arguments(i, Mode::training, state);
+    OpArgs args = arguments(i, pass);
     args.dy = dy;
     args.dx = plan_.ops[i].wants_dx ? dmaps_[i % 2] : nullptr;
+    args.skips_rest = i > 0 && stages_[i - 1].op->skips_rows();
     launch_observed(observer, {StepPart::Kind::backward, static_cast<int>(i)},
                     [&] { stages_[i].op->backward(args); });
     if (!plan_.ops[i].wants_dx) return;
@@ -175,20 +177,20 @@ void Network::backward(StepObserver* observer) {
 }
 
 void Network::train_step(const StepInput& input, const TrainingRule& rule, StepObserver* observer) {
-  StepState* state = states_.as<StepState>();
-  forward(input, Mode::training, state, observer);
-  backward(observer);
+  const Pass pass{Mode::training, states_.as<StepState>(), rule.schedule.steps};
+  forward(input, pass, observer);
+  backward(pass, observer);
   launch_observed(observer, {StepPart::Kind::update}, [&] {
     backend_.update({&rule.optimizers, rule.schedule, input.batching, &segments_, &matrices_,
                      parameters_.floats(), casts_.data(), gradients_.floats(), slots_[0].floats(),
-                     slots_[1].floats(), state, workspace_.data()});
+                     slots_[1].floats(), pass.state, workspace_.data()});
   });
 }
 
 void Network::evaluate_step(const StepInput& input) {
-  StepState* state = states_.as<StepState>() + 1;
-  forward(input, Mode::inference, state, nullptr);
-  backend_.advance(state);
+  const Pass pass{Mode::inference, states_.as<StepState>() + 1};
+  forward(input, pass, nullptr);
+  backend_.advance(pass.state);
 }
 
 Network::Memory Network::memory() const {

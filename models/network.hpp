@@ -120,9 +120,15 @@ class Network {
   void* cast_of(const Slot& slot) const;  // null where maps are fp32
   const PaddedParameter& padding_of(const NetworkTensor& tensor) const;
   float* address_of(const NetworkTensor& tensor) const;
-  OpArgs arguments(std::size_t index, Mode mode, StepState* state) const;
-  void forward(const StepInput& input, Mode mode, StepState* state, StepObserver* observer);
-  void backward(StepObserver* observer);
+  // What all ops of a step are told alike.
+  struct Pass {
+    Mode mode;
+    StepState* state;
+    std::uint64_t steps = 0;  // of the whole run, in training
+  };
+  OpArgs arguments(std::size_t index, const Pass& pass) const;
+  void forward(const StepInput& input, const Pass& pass, StepObserver* observer);
+  void backward(const Pass& pass, StepObserver* observer);
 
   Plan plan_;
   PaddedPlan padding_;
@@ -135,7 +141,7 @@ class Network {
   std::vector<WeightMatrix> matrices_;
   std::vector<NetworkTensor> tensors_;
   Buffer parameters_, casts_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_,
-      workspace_, labels_, states_;
+      workspace_, labels_, kept_, states_;
   std::byte* x_ = nullptr;    // the gathered batch
   std::byte* dmaps_[2] = {};  // gradients of activations, in turn
 };

@@ -114,6 +114,8 @@ void Network::book_activations() {
     stages_[i].saved = saved_.data() + saved_at[i];
   }
   if (purpose_ == Purpose::inference) return;
+  if (std::get<HeadDesc>(plan_.ops.back().desc).selection.selects())
+    kept_ = backend_.allocate(batch, "which images are backpropagated");
   gradient_maps_ = backend_.allocate(2 * largest, "the gradients of the activations");
   dmaps_[0] = gradient_maps_.data();
   dmaps_[1] = dmaps_[0] + largest;

@@ -41,6 +41,17 @@ void set_loss(OpDesc& last, const Recipe& recipe) {
   auto& head = std::get<HeadDesc>(last);
   head.logit_scale = static_cast<float>(recipe.logit_scale);
   head.label_smoothing = static_cast<float>(recipe.label_smoothing);
+  head.selection = recipe.keep;
+}
+
+// What the dense layers in front of the head are told of it, whose products can be made for so many rows.
+void set_kept(std::vector<PlannedOp>& ops, const Recipe& recipe, int batch) {
+  if (!recipe.keep.selects()) return;
+  for (PlannedOp& op : ops) {
+    if (auto* dense = std::get_if<DenseDesc>(&op.desc))
+      dense->kept =
+          static_cast<int>(kept_rows({recipe.keep.share, 0}, 0, 1, static_cast<std::uint32_t>(batch)));
+  }
 }
 
 // Which of optimizers_of(recipe) takes the weight of `layer`.
@@ -169,6 +180,7 @@ void plan_ops(const Spec& spec, const std::vector<OpDesc>& descs, Plan& plan) {
   }
   mask_in_head(plan.ops);
   set_loss(plan.ops.back().desc, spec.recipe);
+  set_kept(plan.ops, spec.recipe, plan.input.batch);
   check_groups(spec.recipe, plan.ops);
 }
 

@@ -96,6 +96,7 @@ Json to_json(const Recipe& recipe) {
   for (const OptimizerGroup& group : recipe.groups) json["groups"].push_back(to_json(group));
   if (recipe.label_smoothing > 0) json["label_smoothing"] = recipe.label_smoothing;
   if (recipe.logit_scale != 1) json["logit_scale"] = recipe.logit_scale;
+  if (recipe.keep.selects()) json["keep"] = {{"share", recipe.keep.share}, {"from", recipe.keep.from}};
   if (recipe.epochs) json["epochs"] = *recipe.epochs;
   if (recipe.steps) json["steps"] = *recipe.steps;
   json["order"] = order_word(recipe.order);

@@ -97,6 +97,15 @@ void read_schedule(const YamlNode& node, Schedule& schedule) {
   }
 }
 
+Selection read_keep(const YamlNode& node) {
+  const MapReader map(node, "keep", {"share", "from"});
+  Selection keep;
+  map.require("share");
+  map.read("share", keep.share, {.low = 0, .high = 1, .open_low = true, .open_high = true});
+  map.read("from", keep.from, kShare);
+  return keep;
+}
+
 void read_weight_decay(const YamlNode& node, Recipe& recipe) {
   constexpr NumberRange kDecay{0, 1e6};
   if (node.kind != YamlKind::map) {
@@ -163,10 +172,11 @@ void read_data_order(const MapReader& map, Recipe& recipe) {
 }  // namespace
 
 Recipe read_recipe(const YamlNode& node) {
-  const MapReader map(node, "recipe",
-                      {"input", "initialize", "optimizer", "rate", "bias_rate_factor", "schedule",
-                       "weight_decay", "batch", "epochs", "steps", "order", "last_batch", "precisions",
-                       "hold_out_first", "report_test_first", "groups", "label_smoothing", "logit_scale"});
+  const MapReader map(
+      node, "recipe",
+      {"input", "initialize", "optimizer", "rate", "bias_rate_factor", "schedule", "weight_decay", "batch",
+       "epochs", "steps", "order", "last_batch", "precisions", "hold_out_first", "report_test_first",
+       "groups", "label_smoothing", "logit_scale", "keep"});
   Recipe recipe;
   if (const YamlNode* input = map.find("input")) recipe.input = read_input(*input);
   if (const YamlNode* initialize = map.find("initialize")) {
@@ -186,6 +196,7 @@ Recipe read_recipe(const YamlNode& node) {
   }
   map.read("label_smoothing", recipe.label_smoothing, kShare);
   map.read("logit_scale", recipe.logit_scale, kPositive);
+  if (const YamlNode* keep = map.find("keep")) recipe.keep = read_keep(*keep);
   map.read("bias_rate_factor", recipe.bias_rate_factor, {0, 1e6});
   if (const YamlNode* schedule = map.find("schedule")) read_schedule(*schedule, recipe.schedule);
   if (const YamlNode* decay = map.find("weight_decay")) read_weight_decay(*decay, recipe);

@@ -132,6 +132,13 @@ std::string loss_text(const Recipe& recipe) {
   return text;
 }
 
+// "the hardest 35 % of a batch are backpropagated, from 25 % of the steps on"
+std::string keep_text(const Selection& keep) {
+  const std::string start =
+      keep.from > 0 ? fmt::format(", from {} % of the steps on", number(100 * keep.from)) : "";
+  return fmt::format("the hardest {} % of a batch are backpropagated{}", number(100 * keep.share), start);
+}
+
 std::string decay_text(const Recipe& recipe) {
   return fmt::format("{}, of the weights{} of {}", number(recipe.weight_decay),
                      recipe.decay_biases ? " and biases" : "",
@@ -189,6 +196,7 @@ std::string recipe_text(const Plan& plan, const Spec& spec) {
   if (recipe.bias_rate_factor != 1) rate += fmt::format("; biases x {}", number(recipe.bias_rate_factor));
   text += line("rate", rate);
   if (recipe.label_smoothing > 0 || recipe.logit_scale != 1) text += line("loss", loss_text(recipe));
+  if (recipe.keep.selects()) text += line("keep", keep_text(recipe.keep));
   if (recipe.weight_decay > 0) text += line("decay", decay_text(recipe));
   text += line("batch", batch_text(recipe, plan.input.batch));
   text += line("length", length_text(recipe));

@@ -13,6 +13,7 @@
 #include "kernels/math/batching.hpp"
 #include "kernels/math/optimizer.hpp"
 #include "kernels/math/schedule.hpp"
+#include "kernels/math/selection.hpp"
 #include "kernels/precision.hpp"
 
 namespace trainer {
@@ -105,6 +106,7 @@ struct Recipe {
   std::vector<OptimizerGroup> groups;
   double label_smoothing = 0;
   double logit_scale = 1;
+  Selection keep;                 // of a batch's images, which are backpropagated
   Schedule schedule;              // schedule.steps is set when the length is known
   double bias_rate_factor = 1;    // lenet's lr_mult: of convolutions' and dense layers' biases
   double weight_decay = 0;        // of the weights of convolutions and dense layers;

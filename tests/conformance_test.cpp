@@ -16,12 +16,6 @@ namespace {
 using reference::Tensors;
 using reference::Values;
 
-double largest(const Values& values) {
-  double most = 0;
-  for (const double value : values) most = std::max(most, std::abs(value));
-  return most;
-}
-
 // How many terms an element of each result sums, and what share of it is zero by nature.
 struct Expectation {
   double y_length = 1;

@@ -29,6 +29,7 @@ double DoubleNetwork::step(const reference::StepImages& images, std::uint64_t st
     t.batch = t.valid = static_cast<int>(images.images.size());
     t.seed = setup_.settings.seed;
     t.step = step;
+    t.steps = setup_.rule.schedule.steps;
     for (const std::uint32_t image : images.images) t.labels.push_back(setup_.dataset.train.labels[image]);
     t.x = std::move(x);
     for (const reference::Learner& learner : learners_[i]) t.parameters.push_back(learner.w);
@@ -37,6 +38,7 @@ double DoubleNetwork::step(const reference::StepImages& images, std::uint64_t st
   }
   for (std::size_t i = tensors.size(); i-- > 0;) {
     if (i + 1 < tensors.size()) tensors[i].dy = tensors[i + 1].dx;
+    tensors[i].kept = tensors.back().kept;
     backward(plan_.ops[i].desc, tensors[i]);
   }
   for (std::size_t i = 0; i < tensors.size(); ++i) learn(i, tensors[i], images.epoch, step);

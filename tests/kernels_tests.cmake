@@ -3,6 +3,7 @@ add_subdirectory(reference)
 trainer_add_test(NAME reference_test SOURCES reference_test.cpp samples.cpp LIBRARIES reference fmt::fmt)
 trainer_add_test(NAME conformance_test
                  SOURCES conformance_test.cpp not_finite_test.cpp conformance_cases.cpp normalised_cases.cpp op_trial.cpp samples.cpp
+                         selection_test.cpp
                  LIBRARIES reference fmt::fmt)
 trainer_add_test(NAME math_test SOURCES math_test.cpp LIBRARIES reference)
 trainer_add_test(NAME loops_test SOURCES loops_test.cpp LIBRARIES kernels)

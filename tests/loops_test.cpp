@@ -163,6 +163,8 @@ TEST_P(OtherLoops, NormaliseAlike) {
   const Floats scale = table(0.8F, 0.02F);
   const Floats gain = table(1, 0.01F);
   const Floats offset = table(-0.1F, 0.02F);
+  const std::vector<std::uint32_t> at{0, 2, 3};
+  const NormParts parts{at.data(), at.size(), count / 4};  // of two tiles and a half
   for (const bool gelu : {false, true}) {
     expect_alike([&](const Loops& loops) {
       Floats scratch(2 * tile);
@@ -173,8 +175,8 @@ TEST_P(OtherLoops, NormaliseAlike) {
       Floats y(count);
       loops.norm(loop, x.data(), y.data(), count);
       Floats dx(count);
-      loops.norm_gradient(loop, x.data(), dy.data(), dx.data(), count, sums.data());
-      loops.norm_backward(loop, mean.data(), offset.data(), x.data(), dx.data(), count);
+      loops.norm_gradient(loop, x.data(), dy.data(), dx.data(), parts, sums.data());
+      loops.norm_backward(loop, mean.data(), offset.data(), x.data(), dx.data(), parts);
       for (const double sum : sums) y.push_back(static_cast<float>(sum / 100));
       y.insert(y.end(), dx.begin(), dx.end());
       return y;

@@ -31,7 +31,7 @@ std::vector<OpCase> normalised_cases() {
        SampleKind::grid},
       {"norm_sprint_conv2", conv_norm(sprint2), 8},
       {"norm_sprint_conv2_masked", conv_norm(sprint2), 67, 50},
-      {"norm_sprint_lean_conv2", conv_norm(with_pool(conv({8, 8, 8}, 3, 32), 2, 2)), 67},
+      {"norm_sprint_lean_conv2", conv_norm(with_pool(conv({8, 8, 8}, 3, 24), 2, 2)), 67},
       {"norm_conv_odd", conv_norm(conv({9, 7, 4}, 3, 12), false), 9, 6},
       {"norm_conv_pool_leaves_a_rest", conv_norm(with_pool(conv({9, 8, 8}, 4, 20), 2, 2)), 5},
       {"norm_conv_even_filter_and_pool", conv_norm(with_pool(conv({7, 5, 12}, 2, 8), 2, 2)), 4},
@@ -45,7 +45,7 @@ std::vector<OpCase> normalised_cases() {
       {"norm_conv_3_channels", conv_norm(conv({7, 5, 3}, 3, 4)), 4},
       {"norm_conv_stride_2", conv_norm(with_stride(conv({7, 5, 4}, 3, 4), 2)), 4},
       {"norm_sprint_dense", dense_norm(432, 256), 40},
-      {"norm_sprint_lean_dense", dense_norm(288, 64), 67, 50},
+      {"norm_sprint_lean_dense", dense_norm(216, 64), 67, 50},
       {"norm_dense_odd", dense_norm(36, 20), 9, 7},
       {"norm_dense_many_channels", dense_norm(16, 1024), 5},
   };

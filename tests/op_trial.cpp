@@ -1,6 +1,7 @@
 #include "tests/op_trial.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fmt/format.h>
 #include <optional>
@@ -63,14 +64,15 @@ struct InputMap {
 
 class Trial {
  public:
-  Trial(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx)
+  Trial(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx, bool skips_rest)
       : backend_(backend),
         t_(t),
         op_(backend.prepare(desc, t.batch, wants_dx)),
         roles_(parameters(desc)),
         x_(backend, floats(t.x), "x"),
-        dy_(backend, std::holds_alternative<HeadDesc>(desc) ? std::vector<float>() : floats(t.dy), "dy"),
+        dy_(backend, gradient_of_y(desc), "dy"),
         labels_(backend, t.labels, "labels"),
+        kept_(kept_rows_of(backend, desc)),
         y_element_(std::holds_alternative<HeadDesc>(desc) ? Element::fp32 : backend.element()),
         y_(backend, t.batch * out_shape(desc).size() * element_bytes(y_element_), "y"),
         dx_(backend, wants_dx ? t.x.size() : 0, "dx"),
@@ -90,6 +92,9 @@ class Trial {
     args_.y = y_.as<void>();
     args_.labels = labels_.as<std::uint8_t>();
     args_.state = state_.as<StepState>();
+    if (selects(desc) || !t.kept.empty()) args_.kept = kept_.as<std::uint8_t>();
+    args_.steps = t.steps;
+    args_.skips_rest = skips_rest;
     args_.workspace = workspace_.as<std::byte>();
     args_.saved = training ? saved_.as<std::byte>() : nullptr;
     for (std::size_t i = 0; i < roles_.size(); ++i) {
@@ -111,6 +116,7 @@ class Trial {
     workspace_.poison();
     if (t_.mode == Mode::training) run_backward(result);
     result.state = state_.download<StepState>().front();
+    if (args_.kept != nullptr) result.kept = kept_.download<std::uint8_t>();
     for (std::size_t i = 0; i < roles_.size(); ++i) {
       if (is_trained(roles_[i].role)) continue;
       result.running.push_back(fetched(*op_, static_cast<int>(i), parameters_[i].array.download<float>()));
@@ -120,12 +126,41 @@ class Trial {
   }
 
  private:
+  static bool selects(const OpDesc& desc) {
+    const auto* head = std::get_if<HeadDesc>(&desc);
+    return head != nullptr && head->selection.selects();
+  }
+
+  // The head is to write it.
+  DeviceArray kept_rows_of(Backend& backend, const OpDesc& desc) const {
+    if (!selects(desc)) return DeviceArray(backend, t_.kept, "the kept rows");
+    return DeviceArray(backend, static_cast<std::size_t>(t_.batch), "the kept rows");
+  }
+
+  // Whether element i of an array of rows of `floats` is of a valid row that is not kept.
+  bool is_left_out(std::size_t i, std::size_t floats) const {
+    const std::size_t row = i / floats;
+    return !t_.kept.empty() && row < static_cast<std::size_t>(t_.valid) && t_.kept[row] == 0;
+  }
+
+  std::vector<float> gradient_of_y(const OpDesc& desc) const {
+    if (std::holds_alternative<HeadDesc>(desc)) return {};
+    std::vector<float> dy = floats(t_.dy);
+    for (std::size_t i = 0; op_->skips_rows() && i < dy.size(); ++i) {
+      if (is_left_out(i, out_shape(desc).size())) dy[i] = NAN;
+    }
+    return dy;
+  }
+
   void run_backward(OpResult& result) {
     args_.dy = dy_.map.address();
     args_.dx = dx_.address();
     op_->backward(args_);
     backend_.wait();
     result.dx = unscaled(dx_.download());
+    for (std::size_t i = 0; args_.skips_rest && i < result.dx.size(); ++i) {
+      if (is_left_out(i, in_shape(op_->desc()).size())) result.dx[i] = 0;
+    }
     for (std::size_t i = 0; i < gradients_.size(); ++i) {
       if (!is_trained(roles_[i].role)) continue;
       const int index = static_cast<int>(i);
@@ -169,6 +204,7 @@ class Trial {
     watch_map(dy_, "dy");
     if (cast_w_) watch_map(*cast_w_, "the cast weights");
     watch_guards(labels_, "labels");
+    watch_guards(kept_, "the kept rows");
     watch_guards(y_, "y");
     watch_guards(dx_.array(), "dx");
     watch_guards(saved_, "saved");
@@ -192,6 +228,7 @@ class Trial {
   InputMap x_;
   InputMap dy_;
   DeviceArray labels_;
+  DeviceArray kept_;
   Element y_element_;
   DeviceArray y_;
   DeviceMap dx_;
@@ -215,8 +252,9 @@ bool OpResult::same_bits(const OpResult& other) const {
          state.loss_sum == other.state.loss_sum;
 }
 
-OpResult run_op(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx) {
-  return Trial(backend, desc, t, wants_dx).run();
+OpResult run_op(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx,
+                bool skips_rest) {
+  return Trial(backend, desc, t, wants_dx, skips_rest).run();
 }
 
 }  // namespace trainer

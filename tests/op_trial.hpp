@@ -16,6 +16,7 @@ struct OpResult {
   std::vector<std::vector<float>> gradients;  // canonical
   std::vector<std::vector<float>> running;    // canonical; batch normalisation's
   StepState state;
+  std::vector<std::uint8_t> kept;   // as the head wrote it, or as the op was given it
   std::vector<std::string> faults;  // broken promises, a sentence each
 
   bool same_bits(const OpResult& other) const;
@@ -27,7 +28,10 @@ constexpr double kLossSumBefore = 10;
 constexpr std::uint64_t kHitsBefore = 3;
 constexpr std::uint64_t kImagesBefore = 5;
 
-// forward, and in training backward, of t's inputs.
-OpResult run_op(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx);
+// forward, and in training backward, of t's inputs. Where t.kept says that not all rows are backpropagated,
+// an op that skips_rows() finds NaN in their dy; with `skips_rest` it need not write their dx, which is given
+// as 0.
+OpResult run_op(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx,
+                bool skips_rest = false);
 
 }  // namespace trainer

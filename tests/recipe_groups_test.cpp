@@ -1,5 +1,5 @@
 // What `sprint` brought to recipes: groups with an optimiser of their own, a cropped input, smoothed labels,
-// scaled logits, a rate that goes straight.
+// scaled logits, a rate that goes straight; and a selection of the batch's images.
 #include <gtest/gtest.h>
 
 #include "models/plan.hpp"
@@ -50,6 +50,48 @@ TEST(RecipeGroups, WrongGroupsAreRefused) {
   EXPECT_NE(recipe_error("label_smoothing: 1"), "");
   EXPECT_NE(recipe_error("logit_scale: 0"), "");
   EXPECT_NE(recipe_error("schedule: {linear: {start: 2}}"), "");
+}
+
+std::string recipe_error_of_keep(const std::string& keep) {
+  return recipe_error("keep: " + keep);
+}
+
+TEST(RecipeKeep, TheShareAndTheStepsThatKeepAllAreRead) {
+  EXPECT_EQ(recipe_with(kPlainRecipe).keep, Selection());
+  EXPECT_EQ(recipe_with(kPlainRecipe + "  keep: {share: 0.35, from: 0.25}\n").keep, (Selection{0.35, 0.25}));
+  EXPECT_EQ(recipe_with(kPlainRecipe + "  keep: {share: 1/3}\n").keep, (Selection{1.0 / 3, 0}));
+}
+
+TEST(RecipeKeep, WhatIsNoShareIsRefused) {
+  EXPECT_EQ(recipe_error_of_keep("{from: 0.5}"), "net.yaml:8:9: keep needs 'share'");
+  EXPECT_EQ(recipe_error_of_keep("{share: 1}"),
+            "net.yaml:8:17: keep: share must be a number above 0 and below 1, not '1'");
+  EXPECT_EQ(recipe_error_of_keep("{share: 0}"),
+            "net.yaml:8:17: keep: share must be a number above 0 and below 1, not '0'");
+  EXPECT_EQ(recipe_error_of_keep("{share: 0.5, from: 1}"),
+            "net.yaml:8:28: keep: from must be a number at least 0 and below 1, not '1'");
+  EXPECT_NE(recipe_error_of_keep("{share: 0.5, until: 1}").find("net.yaml:8:22: keep: unknown"),
+            std::string::npos);
+  EXPECT_NE(recipe_error_of_keep("0.35"), "");
+}
+
+TEST(RecipeKeep, ThePlanTellsTheHeadAndTheDenseLayers) {
+  const std::string layers = "  - dense: {out: 20}\n  - relu\n" + kPlainLayers;
+  const Spec spec =
+      parse_spec(spec_text(layers, kPlainRecipe + "  keep: {share: 0.35, from: 0.25}\n"), "net.yaml");
+  const Plan plan = make_plan(spec, {{28, 28, 1}, 10, 256});
+  EXPECT_EQ(std::get<HeadDesc>(plan.ops.back().desc).selection, (Selection{0.35, 0.25}));
+  EXPECT_EQ(std::get<DenseDesc>(plan.ops.front().desc).kept, 89);
+  EXPECT_NE(
+      recipe_text(plan, spec)
+          .find("  keep        the hardest 35 % of a batch are backpropagated, from 25 % of the steps on\n"),
+      std::string::npos)
+      << recipe_text(plan, spec);
+  EXPECT_NE(plan_json(plan, spec).find("\"keep\": {\n      \"share\": 0.35,\n      \"from\": 0.25\n    }"),
+            std::string::npos);
+  const Plan whole = make_plan(parse_spec(spec_text(layers), "net.yaml"), {{28, 28, 1}, 10, 256});
+  EXPECT_EQ(std::get<DenseDesc>(whole.ops.front().desc).kept, 0);
+  EXPECT_FALSE(std::get<HeadDesc>(whole.ops.back().desc).selection.selects());
 }
 
 TEST(RecipeGroups, AGroupOfNoLayerAndACropBeyondTheImageAreRefusedWithTheData) {

@@ -57,6 +57,7 @@ reference::Tensors sample_tensors(const OpDesc& desc, int batch, int valid, Samp
   t.valid = valid;
   t.seed = 0x1234567890ABCDEF;
   t.step = 0x100000007;
+  t.steps = 0x200000000;
   t.x = samples.values(batch * in_shape(desc).size(), valid * in_shape(desc).size(), 1, 0.25);
   t.dy = samples.values(batch * out_shape(desc).size(), valid * out_shape(desc).size(), 1);
   for (const ParameterDesc& p : parameters(desc)) t.parameters.push_back(parameter_values(p, samples));

@@ -36,6 +36,13 @@ inline double unit_roundoff(Precision precision) {
   return 0;
 }
 
+// The largest magnitude.
+inline double largest(const std::vector<double>& values) {
+  double most = 0;
+  for (const double value : values) most = std::max(most, std::abs(value));
+  return most;
+}
+
 struct Tolerance {
   Precision precision = Precision::fp32;
   double length = 1;        // terms summed into one element

@@ -9,7 +9,7 @@ trainer_add_test(NAME program_test
           double_network.cpp interruption_test.cpp loop_reference_test.cpp loop_test.cpp openmp_environment_test.cpp output_test.cpp
           precision_test.cpp predict_test.cpp profile_test.cpp
   LIBRARIES trainer_core reference)
-trainer_add_test(NAME sprint_test SOURCES double_network.cpp sprint_parity_test.cpp sprint_test.cpp
+trainer_add_test(NAME sprint_test SOURCES double_network.cpp selection_training_test.cpp sprint_parity_test.cpp sprint_test.cpp
                  LIBRARIES trainer_core reference)
 trainer_add_test(NAME inside_container_test SOURCES inside_container_test.cpp LIBRARIES trainer_core)
 trainer_add_test(NAME documents_test SOURCES documents_test.cpp LIBRARIES documents)

@@ -138,10 +138,12 @@ std::vector<double> step_seconds(Backend& backend, Recording& step, std::uint64_
   return seconds;
 }
 
-void start_anew(Network& network, std::uint64_t seed) {
-  network.initialize(seed);
+// In the middle of the run: where a recipe selects images, most steps do.
+void start_anew(Network& network, const Setup& setup) {
+  network.initialize(setup.settings.seed);
   StepState state;
-  state.seed = seed;
+  state.seed = setup.settings.seed;
+  state.step = setup.total_steps / 2;
   network.write_training_state(state);
 }
 
@@ -165,7 +167,7 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
   profile.memory = memory_limit(backend, info);
 
   Network network(setup.plan, backend, Purpose::training, setup.rule.optimizers);
-  start_anew(network, setup.settings.seed);
+  start_anew(network, setup);
   const StepInput input = data.train_input(setup.train);
   Clock::time_point begun = Clock::now();
   const auto go_on = [&] { return !stop_asked() && seconds_between(begun, Clock::now()) < kMostSeconds; };

@@ -11,11 +11,20 @@ namespace trainer::cpu {
 
 namespace {
 
+// The width of the vectors that are the fewest for so many channels; of equals the narrowest.
+int fewest_vectors(int channels, int widest) {
+  int best = widest;
+  for (int lanes = widest / 2; lanes >= 4; lanes /= 2) {
+    if ((channels + lanes - 1) / lanes <= (channels + best - 1) / best) best = lanes;
+  }
+  return best;
+}
+
 class FewChannelsConv final : public Op {
  public:
   FewChannelsConv(const CpuContext& context, const ConvDesc& desc, int batch)
-      : Op(desc, batch), context_(context), conv_(desc), backward_(context, desc, batch) {
-    const int lanes = best_lanes(desc.out, context.loops.widest_lanes);
+      : Op(desc, batch), context_(context), conv_(desc), backward_(context, desc), rows_(batch) {
+    const int lanes = fewest_vectors(desc.out, context.loops.widest_lanes);
     const int channels = (desc.out + lanes - 1) / lanes * lanes;
     loop_ = {desc.in.w, desc.in.c, channels, lanes, desc.relu, out_shape(desc)};
     taps_ = static_cast<std::size_t>(desc.kernel) * desc.kernel * desc.in.c;
@@ -29,6 +38,7 @@ class FewChannelsConv final : public Op {
   std::size_t saved_bytes() const override {
     return static_cast<std::size_t>(batch()) * loop_.pooled.size();  // winners [n, h, w, c]
   }
+  bool skips_rows() const override { return true; }
 
  private:
   struct Pieces {
@@ -67,13 +77,16 @@ class FewChannelsConv final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
+    rows_.read(args);
     backward_.run({floats(args.x), args.w, floats(args.dy), reinterpret_cast<const std::uint8_t*>(args.saved),
-                   args.dw, conv_.bias ? args.db : nullptr, floats(args.dx), args.workspace});
+                   args.dw, conv_.bias ? args.db : nullptr, floats(args.dx), args.workspace, rows_});
+    rows_.clear_rest(args, conv_.in.size());
   }
 
   const CpuContext& context_;
   ConvDesc conv_;
   WinnerBackward backward_;
+  KeptRows rows_;
   FewChannelsLoop loop_{};
   std::size_t taps_ = 0;
 };

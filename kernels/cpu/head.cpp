@@ -1,7 +1,10 @@
 // The last layer and its loss. The three products are oneDNN's; softmax, cross-entropy, gradient and hits are
 // one pass over the rows of logits y = s z, z the product, with the target t (op.hpp):
 //   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
+// Where it selects, the rows with the largest losses are kept and count for `valid`; the others' dz is 0.
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kernels/cpu/inner_product.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -13,6 +16,7 @@ namespace {
 // What one row of logits says; summed row by row in order, so that the sum does not depend on the threads.
 struct RowResult {
   float loss;
+  float plain;  // the loss without label smoothing
   bool hit;
 };
 
@@ -40,7 +44,9 @@ RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, fl
     for (int j = 0; j < classes; ++j)
       dz[j] = (dz[j] / sum - share - (j == label ? on_label : 0.0F)) * head.logit_scale * scale;
   }
-  return {std::log(sum) - on_label * (y[label] - most) - (smoothing > 0 ? share * below : 0.0F),
+  const float norm = std::log(sum);
+  const float of_label = y[label] - most;
+  return {norm - on_label * of_label - (smoothing > 0 ? share * below : 0.0F), norm - of_label,
           best == label};
 }
 
@@ -53,6 +59,7 @@ class Head final : public Op {
         head_(desc),
         inputs_(static_cast<std::size_t>(batch) * desc.in),
         logits_(static_cast<std::size_t>(batch) * desc.classes),
+        hardness_(desc.selection.selects() ? static_cast<std::size_t>(batch) : 0),
         product_(fp32_, {batch, desc.in, desc.classes, desc.bias, wants_dx}) {}
 
   std::size_t workspace_bytes() const override {
@@ -79,7 +86,9 @@ class Head final : public Op {
         reinterpret_cast<RowResult*>(carver.bytes(static_cast<std::size_t>(batch()) * sizeof(RowResult)));
     float* dz = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
     const std::size_t valid = args.state->valid;
-    const float scale = 1 / static_cast<float>(valid > 0 ? valid : 1);
+    const std::size_t kept =
+        dz == nullptr ? valid : kept_rows(head_.selection, args.state->step, args.steps, args.state->valid);
+    const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
     parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Share& share) {
       for (std::size_t n = share.begin; n < share.end; ++n) {
         const std::size_t at = n * static_cast<std::size_t>(head_.classes);
@@ -88,6 +97,22 @@ class Head final : public Op {
       }
     });
     add_up(rows, *args.state);
+    if (dz != nullptr && head_.selection.selects()) keep_hardest(args, rows, kept, dz);
+  }
+
+  // Writes which rows are kept and clears the gradient of the others.
+  void keep_hardest(const OpArgs& args, const RowResult* rows, std::size_t kept, float* dz) {
+    const std::size_t valid = args.state->valid;
+    for (std::size_t n = 0; n < valid; ++n)
+      hardness_[n] = hardness_key(rows[n].plain, static_cast<std::uint32_t>(n));
+    const auto key = [this](std::size_t at) { return hardness_.begin() + static_cast<std::ptrdiff_t>(at); };
+    if (kept < valid) std::nth_element(key(0), key(kept), key(valid));
+    std::fill_n(args.kept, batch(), std::uint8_t{0});
+    for (std::size_t i = 0; i < kept; ++i) args.kept[static_cast<std::uint32_t>(hardness_[i])] = 1;
+    const auto classes = static_cast<std::size_t>(head_.classes);
+    for (std::size_t n = 0; n < valid; ++n) {
+      if (args.kept[n] == 0) std::fill_n(dz + n * classes, classes, 0.0F);
+    }
   }
 
   // A row whose loss is not finite makes the batch's loss so.
@@ -122,6 +147,7 @@ class Head final : public Op {
   HeadDesc head_;
   std::size_t inputs_;
   std::size_t logits_;
+  std::vector<std::uint64_t> hardness_;  // of the rows, for selection
   InnerProduct product_;
 };
 

@@ -8,7 +8,8 @@
 
 namespace trainer::cpu {
 
-InnerProduct::InnerProduct(const CpuContext& context, const InnerProductShape& shape)
+InnerProduct::InnerProduct(const CpuContext& context, const InnerProductShape& shape,
+                           const InnerProduct* like)
     : context_(context), shape_(shape) {
   const dnnl::engine& engine = context.dnn.engine;
   const Type input = input_type(context);
@@ -19,7 +20,8 @@ InnerProduct::InnerProduct(const CpuContext& context, const InnerProductShape& s
   const Desc dy(out, input, Tag::nc);
   if (shape.bias) bias_ = float_desc({shape.out}, Tag::x);
   forward_.make(describe_primitive<dnnl::inner_product_forward>(
-      engine, user_scratch(), dnnl::prop_kind::forward_training, x, Desc(weights, input, Tag::any), bias_,
+      engine, user_scratch(), dnnl::prop_kind::forward_training, x,
+      like != nullptr ? like->forward_.desc.weights_desc() : Desc(weights, input, Tag::any), bias_,
       float_desc(out, Tag::nc)));
   const bool same = input == Type::f32;
   backward_weights_.make(describe_backward<dnnl::inner_product_backward_weights>(

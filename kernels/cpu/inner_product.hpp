@@ -15,8 +15,8 @@ struct InnerProductShape {
 
 class InnerProduct {
  public:
-  // Its inputs are of input_type(context).
-  InnerProduct(const CpuContext& context, const InnerProductShape& shape);
+  // Its inputs are of input_type(context). Its weights are stored as those of `like`, if it is given.
+  InnerProduct(const CpuContext& context, const InnerProductShape& shape, const InnerProduct* like = nullptr);
 
   std::size_t workspace_bytes() const;  // of either direction
   std::size_t saved_bytes() const;      // from forward to backward: x and w as the products read them

@@ -112,6 +112,13 @@ struct NormLoop {
   float* sums;                                // scratch [2, tile]
 };
 
+// The parts of maps that a loop of batch normalisation goes over: `count` of them, of `floats` each, whole
+// rows of channels; they lie at the multiples of `floats` that `at` lists.
+struct NormParts {
+  const std::uint32_t* at;
+  std::size_t count, floats;
+};
+
 // c = alpha a b + beta add, row by row and without gaps: a [rows, inner], b [inner, columns], add (or null)
 // and c [rows, columns].
 struct ProductLoop {
@@ -192,11 +199,11 @@ struct Loops {
   // gradient g behind GELU and of g (x - mean) scale. norm_gradient writes g to dx unless it is null.
   void (*norm_sums)(const NormLoop& loop, const float* x, std::size_t count, double* sums);
   void (*norm)(const NormLoop& loop, const float* x, float* y, std::size_t count);
-  void (*norm_gradient)(const NormLoop& loop, const float* x, const float* dy, float* dx, std::size_t count,
-                        double* sums);
+  void (*norm_gradient)(const NormLoop& loop, const float* x, const float* dy, float* dx,
+                        const NormParts& parts, double* sums);
   // dx = gain scale (dx - mean_g - mean_gx (x - mean) scale), tables [tile]
   void (*norm_backward)(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x,
-                        float* dx, std::size_t count);
+                        float* dx, const NormParts& parts);
   void (*product)(const ProductLoop& loop, int begin, int end);  // rows
   void (*gram)(const GramLoop& loop, int begin, int end);        // blocks
   void (*muon_direction)(float momentum, const float* dw, float* v, float* u, std::size_t count);

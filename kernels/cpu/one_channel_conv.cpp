@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/cpu/context.hpp"
+#include "kernels/cpu/kept_rows.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace trainer::cpu {
@@ -18,7 +19,8 @@ class OneChannelConv final : public Op {
         context_(context),
         conv_(desc),
         out_(out_shape(desc)),
-        taps_(desc.kernel * desc.kernel) {
+        taps_(desc.kernel * desc.kernel),
+        rows_(batch) {
     const Shape map = conv_map(desc);
     const int lanes = best_lanes(desc.out, context.loops.widest_lanes);
     const int channels = (desc.out + lanes - 1) / lanes * lanes;
@@ -39,6 +41,7 @@ class OneChannelConv final : public Op {
   std::size_t saved_bytes() const override {
     return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // winners [n, h, w, c]
   }
+  bool skips_rows() const override { return true; }
 
  private:
   struct Pieces {
@@ -159,9 +162,11 @@ class OneChannelConv final : public Op {
     const Pieces first = pieces_of(args, 0);
     const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
     std::memset(first.dw, 0, first.stride * static_cast<std::size_t>(context_.threads) * sizeof(float));
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
+    rows_.read(args);
+    parallel(rows_.count(), 1, context_.threads, [&](const Share& share) {
       const Pieces p = pieces_of(args, share.thread);
-      for (std::size_t n = share.begin; n < share.end; ++n) {
+      for (std::size_t i = share.begin; i < share.end; ++i) {
+        const std::size_t n = rows_[i];
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
         if (pools_at_once_) {
           const std::size_t at = n * out_.size();
@@ -185,6 +190,7 @@ class OneChannelConv final : public Op {
   ConvDesc conv_;
   Shape out_;
   int taps_;
+  KeptRows rows_;
   OneChannelLoop loop_{};
   PoolLoop pool_{};
   std::size_t padded_floats_ = 0, map_floats_ = 0;  // of one image

@@ -19,7 +19,8 @@ class PooledConv final : public Op {
         conv_(desc),
         slices_(context, desc, batch, Directions::forward),
         stored_(context.bf16 == nullptr ? slices_.first().forward_weights() : canonical_weights(desc)),
-        backward_(context, desc, batch),
+        backward_(context, desc),
+        rows_(batch),
         pool_{conv_map(desc), desc.out, desc.pool, out_shape(desc), desc.relu} {}
 
   std::size_t workspace_bytes() const override {
@@ -30,6 +31,7 @@ class PooledConv final : public Op {
   std::size_t saved_bytes() const override {
     return static_cast<std::size_t>(batch()) * pool_.out.size();  // winners [n, h, w, c]
   }
+  bool skips_rows() const override { return true; }
   std::size_t stored_count(int index) const override {
     return index == 0 ? stored_.get_size() / sizeof(float) : Op::stored_count(index);
   }
@@ -78,6 +80,7 @@ class PooledConv final : public Op {
 
   void run_backward(const OpArgs& args) override {
     Carver carver(args.workspace);
+    rows_.read(args);
     const Desc canonical = canonical_weights(conv_);
     auto* w = carver.bytes(weight_bytes());  // both [out, k, k, c]
     auto* dw = reinterpret_cast<float*>(carver.bytes(weight_bytes()));
@@ -85,7 +88,8 @@ class PooledConv final : public Op {
     const void* plain = args.dx == nullptr ? nullptr : weights_as(context_, stored_, args.w, canonical, w);
     backward_.run({floats(args.x), static_cast<const float*>(plain), floats(args.dy),
                    reinterpret_cast<const std::uint8_t*>(args.saved), in_place ? args.dw : dw,
-                   conv_.bias ? args.db : nullptr, floats(args.dx), carver.bytes(0)});
+                   conv_.bias ? args.db : nullptr, floats(args.dx), carver.bytes(0), rows_});
+    rows_.clear_rest(args, conv_.in.size());
     if (!in_place) context_.dnn.reorder(canonical, dw, stored_, args.dw);
   }
 
@@ -95,6 +99,7 @@ class PooledConv final : public Op {
   Desc stored_;  // fp32: the layout that the forward convolution wants, or with a cast between, the canonical
                  // one
   WinnerBackward backward_;
+  KeptRows rows_;
   PoolLoop pool_;
 };
 

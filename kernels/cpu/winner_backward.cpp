@@ -35,8 +35,8 @@ void WinnerBackward::unpad_channels(const float* from, float* to, std::size_t pi
   copy_rows(from, static_cast<std::size_t>(loop_.channels), to, in, pixels, in);
 }
 
-WinnerBackward::WinnerBackward(const CpuContext& context, const ConvDesc& desc, int batch)
-    : context_(context), conv_(desc), batch_(batch) {
+WinnerBackward::WinnerBackward(const CpuContext& context, const ConvDesc& desc)
+    : context_(context), conv_(desc) {
   if (desc.in.c > context.loops.widest_lanes) bf16_ = context.bf16;  // fewer would fill half of its vectors
   const int lanes = bf16_ != nullptr ? bf16_->lanes : best_lanes(desc.in.c, context.loops.widest_lanes);
   const int channels = (desc.in.c + lanes - 1) / lanes * lanes;
@@ -114,7 +114,8 @@ void WinnerBackward::unpad(const float* image, float* dx) const {
 
 void WinnerBackward::run_share(const Args& args, std::size_t begin, std::size_t end, const Pieces& p) const {
   WinnerLists lists = p.lists;
-  for (std::size_t n = begin; n < end; ++n) {
+  for (std::size_t i = begin; i < end; ++i) {
+    const std::size_t n = args.rows[i];
     const float* dy = args.dy + n * loop_.pooled.size();
     const std::uint8_t* winners = args.winners + n * loop_.pooled.size();
     const float* x = args.x + n * conv_.in.size();
@@ -156,7 +157,7 @@ void WinnerBackward::run(const Args& args) const {
   for (int t = 0; t < context_.threads; ++t) {
     std::memset(pieces(args.workspace, t).dw, 0, (filter_floats_ + outputs) * sizeof(float));
   }
-  parallel(static_cast<std::size_t>(batch_), 1, context_.threads, [&](const Share& share) {
+  parallel(args.rows.count(), 1, context_.threads, [&](const Share& share) {
     run_share(args, share.begin, share.end, pieces(args.workspace, share.thread));
   });
   for (int t = 1; t < context_.threads; ++t) {

@@ -6,12 +6,13 @@
 #include <cstddef>
 
 #include "kernels/cpu/context.hpp"
+#include "kernels/cpu/kept_rows.hpp"
 
 namespace trainer::cpu {
 
 class WinnerBackward {
  public:
-  WinnerBackward(const CpuContext& context, const ConvDesc& desc, int batch);
+  WinnerBackward(const CpuContext& context, const ConvDesc& desc);
 
   std::size_t workspace_bytes() const;
 
@@ -26,6 +27,7 @@ class WinnerBackward {
     float* db;
     float* dx;
     std::byte* workspace;
+    const KeptRows& rows;  // the others' dx is left alone
   };
   void run(const Args& args) const;
 
@@ -50,7 +52,6 @@ class WinnerBackward {
   const CpuContext& context_;
   const Bf16Loops* bf16_ = nullptr;  // null: the loops for fp32
   ConvDesc conv_;
-  int batch_;
   WinnerLoop loop_;
   std::size_t filter_floats_, image_floats_;  // of all filters, of one padded image
   bool plain_;                                // an image needs no padding

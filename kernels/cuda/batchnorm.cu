@@ -43,6 +43,7 @@ struct Norm {
   BatchStatistics statistics;
   double* partial = nullptr;  // slice_sums_bytes()
   const StepState* state = nullptr;
+  const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 };
 
 // A thread's channel, and the positions first, first + stride ... that are its own.
@@ -141,7 +142,8 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
     const std::size_t i = p * s.channels + c;
     const float xh = xh_at(i);
     const float dx = gain * scale * (du_at(i, xh) - (mean_du + xh * mean_du_xh));
-    a.dx[i] = static_cast<T>(p < valid ? dx : 0.0F);
+    const bool reached = p < valid && (a.kept == nullptr || a.kept[p / s.positions] != 0);
+    a.dx[i] = static_cast<T>(reached ? dx : 0.0F);
   }
 }
 
@@ -188,6 +190,7 @@ class BatchNorm final : public Op {
     a.statistics = batch_statistics(norm_, args, args.saved);
     a.partial = reinterpret_cast<double*>(args.workspace);
     a.state = args.state;
+    a.kept = args.kept;
     return a;
   }
 

@@ -24,6 +24,7 @@ struct FirstNormBackward {
   double* partial = nullptr;
   float* taps = nullptr;
   const StepState* state = nullptr;
+  const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 };
 
 // Every thread's k x k sums over its windows become dw: those of a block through shared memory, those of the
@@ -102,6 +103,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
         conv, count, a.x + std::size_t{first} * static_cast<unsigned>(conv.h * conv.w), pictures);
     __syncthreads();
     for (unsigned p = at.row < at.rows ? at.row : count * outputs; p < count * outputs; p += at.rows) {
+      if (a.kept != nullptr && a.kept[first + p / outputs] == 0) continue;
       const std::size_t i = (std::size_t{first} * outputs + p) * conv.channels + c;
       const float dz = norm.dz(static_cast<float>(a.dy[i]), static_cast<float>(a.z[i]));
       const int winner = a.winners[i];
@@ -134,6 +136,7 @@ void launch_first_norm_backward(const CudaContext& context, const FirstNorm& sha
     a.partial = pieces.partial;
     a.taps = pieces.taps;
     a.state = args.state;
+    a.kept = args.kept;
     visit_window(std::get<ConvDesc>(desc.product), [&](auto edge, auto pool) {
       launch(context.stream, {shape.blocks(), kFirstNormThreads, true}, "first_norm_backward",
              first_norm_backward<T, edge(), pool()>, shape, a, context.ticket);

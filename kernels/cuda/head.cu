@@ -2,9 +2,11 @@
 // gradient of the products, which backward needs and nobody else; the block that ends last adds up the
 // images. With y = s z the logits, z the products, and t the target (op.hpp):
 //   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
+// Where rows are selected, the block that ends last chooses them too, and clears the dz of the others.
 // Backward: one kernel whose first blocks make dw and db (a block a strip of inputs), the others dx.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
+#include "kernels/cuda/hardest_rows.cuh"
 #include "kernels/cuda/last_block.cuh"
 #include "kernels/cuda/map_element.hpp"
 
@@ -40,6 +42,7 @@ struct HeadForward {
   const std::uint8_t* labels = nullptr;
   float* losses = nullptr;       // [n]
   std::uint8_t* hits = nullptr;  // [n]
+  HardestRows rows;
   StepState* state = nullptr;
 };
 
@@ -126,7 +129,8 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   const float share = smoothing / static_cast<float>(s.classes);
   below = smoothing > 0 ? warp_sum(below) : 0;
   const int label = a.labels[row];
-  const float scale = row < valid ? s.loss_scale * s.logit_scale / static_cast<float>(valid) : 0.0F;
+  const float scale =
+      row < valid ? s.loss_scale * s.logit_scale / static_cast<float>(a.rows.count(*a.state)) : 0.0F;
   for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
     const std::size_t at = std::size_t{row} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(j);
     a.y[at] = z[j];
@@ -134,8 +138,11 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
     if (a.dz != nullptr) a.dz[at] = row < valid ? (expf(z[j] - most) / sum - target) * scale : 0.0F;
   }
   if (lane != 0) return;
-  a.losses[row] = logf(sum) - (1 - smoothing) * (z[label] - most) - share * below;
+  const float norm = logf(sum);
+  const float of_label = z[label] - most;
+  a.losses[row] = norm - (1 - smoothing) * of_label - share * below;
   a.hits[row] = best == label ? 1 : 0;
+  if (a.rows.hardness != nullptr) a.rows.hardness[row] = hardness_key(norm - of_label, row);
 }
 
 template <typename T>
@@ -149,7 +156,10 @@ __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
     logits_of_row(s, a, row, lane, z);
     finish_row(s, a, row, valid, lane, z);
   }
-  if (is_last_block(ticket, gridDim.x)) add_up(a, valid);
+  if (!is_last_block(ticket, gridDim.x)) return;
+  add_up(a, valid);
+  if (a.rows.hardness == nullptr) return;
+  keep_hardest<kThreads>(a.rows, *a.state, s.batch, static_cast<unsigned>(s.classes), a.dz);
 }
 
 template <typename T>
@@ -227,12 +237,15 @@ class Head final : public Op {
                desc.masks_dx,
                desc.logit_scale,
                desc.label_smoothing,
-               context.loss_scale} {}
+               context.loss_scale},
+        selection_(desc.selection) {}
 
   std::size_t saved_bytes() const override {
     return sizeof(float) * shape_.batch * static_cast<unsigned>(shape_.classes);
   }
-  std::size_t workspace_bytes() const override { return (sizeof(float) + 1) * shape_.batch; }
+  std::size_t workspace_bytes() const override {
+    return (sizeof(std::uint64_t) + sizeof(float) + 1) * shape_.batch;
+  }
 
  private:
   void run_forward(const OpArgs& args) override {
@@ -243,8 +256,12 @@ class Head final : public Op {
     a.y = static_cast<float*>(args.y);
     a.labels = args.labels;
     a.state = args.state;
-    if (args.mode == Mode::training) a.dz = reinterpret_cast<float*>(args.saved);
-    a.losses = reinterpret_cast<float*>(args.workspace);
+    auto* hardness = reinterpret_cast<std::uint64_t*>(args.workspace);
+    if (args.mode == Mode::training) {
+      a.dz = reinterpret_cast<float*>(args.saved);
+      a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.kept};
+    }
+    a.losses = reinterpret_cast<float*>(hardness + shape_.batch);
     a.hits = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
     launch(context_.stream, {(shape_.batch + kRows - 1) / kRows, kThreads}, "head_forward", head_forward<T>,
            shape_, a, context_.ticket);
@@ -263,6 +280,7 @@ class Head final : public Op {
 
   const CudaContext& context_;
   HeadShape shape_;
+  Selection selection_;
 };
 
 }  // namespace

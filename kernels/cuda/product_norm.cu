@@ -117,7 +117,7 @@ void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan
     a.gelu = plan.gelu;
     visit_tiles(plan.square, [&](auto tiles) {
       launch(context.stream, {plan.slices * a.shares, kProductThreads, a.training}, "product_norm",
-             product_norm<kFactors, T, typename decltype(tiles)::Map>, plan.shape, a);
+             product_norm<kFactors, T, typename decltype(tiles)::Forward>, plan.shape, a);
     });
   });
 }
@@ -173,10 +173,11 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDe
   const PatchShape& s = plan.shape;
   const unsigned room = kProductBlocks * context.multiprocessors;
   visit_tiles(plan.square, [&](auto tiles) {
+    using Forward = typename decltype(tiles)::Forward;
     using Map = typename decltype(tiles)::Map;
     using Weights = typename decltype(tiles)::Weights;
-    plan.slices = pieces_of(s.out, Map::kColumns);
-    plan.tiles = pieces_of(s.positions(), Map::kRows);
+    plan.slices = pieces_of(s.out, Forward::kColumns);
+    plan.tiles = pieces_of(s.positions(), Forward::kRows);
     plan.shares = even_shares(plan.tiles, room / plan.slices);
     plan.weight_tiles = pieces_of(s.out, Weights::kRows) * pieces_of(s.taps * s.c, Weights::kColumns);
     const unsigned most = std::min(room / plan.weight_tiles, pieces_of(s.positions(), kLeastTerms));
@@ -187,8 +188,8 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDe
 }
 
 std::size_t ProductNormPlan::slice_bytes() const {
-  return visit_tiles(square,
-                     [&](auto tiles) { return slice_sums_bytes(blocks(), decltype(tiles)::Map::kColumns); });
+  return visit_tiles(
+      square, [&](auto tiles) { return slice_sums_bytes(blocks(), decltype(tiles)::Forward::kColumns); });
 }
 
 std::size_t ProductNormPlan::weight_partial_bytes() const {

@@ -9,11 +9,13 @@ namespace trainer::cuda {
 constexpr unsigned kProductThreads = 256;
 
 struct SquareTiles {
-  using Map = ProductTile<kProductThreads, 2, 2, 1, 2>;  // 32 x 32, 4 groups
-  using Weights = Map;
+  using Forward = ProductTile<kProductThreads, 2, 2, 1, 2>;  // 32 x 32, 4 groups
+  using Map = Forward;
+  using Weights = Forward;
 };
 struct LongTiles {
-  using Map = ProductTile<kProductThreads, 2, 2, 8, 1>;      // 256 x 16
+  using Forward = ProductTile<kProductThreads, 2, 3, 8, 1>;  // 256 x 24
+  using Map = ProductTile<kProductThreads, 2, 2, 8, 1>;      // 256 x 16, of dx
   using Weights = ProductTile<kProductThreads, 1, 4, 1, 1>;  // 16 x 32, 8 groups
 };
 

@@ -98,6 +98,25 @@ Values logits(const HeadDesc& desc, const Tensors& t) {
   return y;
 }
 
+// One row after the other, each time the hardest of those that are left.
+std::vector<std::uint8_t> hardest_rows(const HeadDesc& desc, const Tensors& t) {
+  std::vector<std::uint8_t> kept(static_cast<std::size_t>(t.batch), 0);
+  Values losses;  // -1: taken
+  for (int n = 0; n < t.valid; ++n) {
+    const double* row = &t.y[static_cast<std::size_t>(n) * desc.classes];
+    losses.push_back(log_sum_exp(row, desc.classes) - row[t.labels[static_cast<std::size_t>(n)]]);
+  }
+  const double progress = static_cast<double>(t.step) / static_cast<double>(t.steps);
+  int count = t.valid;
+  if (progress >= desc.selection.from) count = std::max(1, static_cast<int>(desc.selection.share * t.valid));
+  for (; count > 0; --count) {
+    const auto hardest = std::max_element(losses.begin(), losses.end());  // the first of equal ones
+    kept[static_cast<std::size_t>(hardest - losses.begin())] = 1;
+    *hardest = -1;
+  }
+  return kept;
+}
+
 }  // namespace
 
 void head_forward(const HeadDesc& desc, Tensors& t) {
@@ -111,17 +130,21 @@ void head_forward(const HeadDesc& desc, Tensors& t) {
     for (int k = 0; k < desc.classes; ++k) t.loss += target(desc, t, label, k) * (norm - row[k]);
     if (std::max_element(row, row + desc.classes) - row == label) ++t.hits;
   }
+  if (desc.selection.selects() && t.mode == Mode::training) t.kept = hardest_rows(desc, t);
 }
 
 void head_backward(const HeadDesc& desc, Tensors& t) {
   const Product p = product_of(desc, t);
   Values g = logits(desc, t);
+  int count = t.valid;
+  if (!t.kept.empty()) count = static_cast<int>(std::count(t.kept.begin(), t.kept.end(), 1));
   for (int n = 0; n < t.batch; ++n) {
+    const bool kept = n < t.valid && (t.kept.empty() || t.kept[static_cast<std::size_t>(n)] == 1);
     double* row = &g[static_cast<std::size_t>(n) * desc.classes];
     const double norm = log_sum_exp(row, desc.classes);
     for (int k = 0; k < desc.classes; ++k) {
       const double share = target(desc, t, t.labels[static_cast<std::size_t>(n)], k);
-      row[k] = n < t.valid ? desc.logit_scale * (std::exp(row[k] - norm) - share) / t.valid : 0;
+      row[k] = kept ? desc.logit_scale * (std::exp(row[k] - norm) - share) / count : 0;
     }
   }
   product_backward(p, g, t);

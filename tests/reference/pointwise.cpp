@@ -134,7 +134,8 @@ void batch_norm_forward(const BatchNormDesc& desc, Tensors& t) {
 }
 
 // With xh = (x - mean) / deviation and g the gradient of gain xh + offset: dx = gain / deviation (g - mean(g)
-// - xh mean(g xh)), dgain = sum(g xh), doffset = sum(g), all over the valid rows  (Ioffe and Szegedy 2015)
+// - xh mean(g xh)), dgain = sum(g xh), doffset = sum(g), all over the valid rows  (Ioffe and Szegedy 2015).
+// Of rows that are not kept dx stays 0; they count in the means' divisor.
 void batch_norm_backward(const BatchNormDesc& desc, Tensors& t) {
   const NormParameters parameters(desc, t);
   const auto channels = static_cast<std::size_t>(desc.in.c);
@@ -151,12 +152,14 @@ void batch_norm_backward(const BatchNormDesc& desc, Tensors& t) {
     };
     double dgain = 0;
     double doffset = 0;
+    const auto kept = [&](std::size_t i) { return t.kept.empty() || t.kept[i / desc.in.size()] == 1; };
     for (std::size_t i = c; i < end; i += channels) {
+      if (!kept(i)) continue;
       dgain += slope(i) * normal(i);
       doffset += slope(i);
     }
     for (std::size_t i = c; i < end; i += channels) {
-      t.dx[i] = gain / deviation * (slope(i) - doffset / m.count - normal(i) * dgain / m.count);
+      if (kept(i)) t.dx[i] = gain / deviation * (slope(i) - doffset / m.count - normal(i) * dgain / m.count);
     }
     if (desc.gain) t.gradients[0][c] = dgain;
     t.gradients.back()[c] = doffset;

@@ -20,6 +20,7 @@ struct Tensors {
   Mode mode = Mode::training;
   std::uint64_t seed = 0;  // of dropout
   std::uint64_t step = 0;
+  std::uint64_t steps = 1;           // of the whole run, for a selection
   std::vector<std::uint8_t> labels;  // [batch], the head's
 
   Values x;                        // [batch, in]
@@ -32,6 +33,9 @@ struct Tensors {
   Values margin;                  // [batch, out] how far from a kink; see forward
   double loss = 0;                // the head's: sum over the valid rows
   std::uint64_t hits = 0;
+  // [batch], 1: the row is backpropagated; empty: all valid ones. The head that selects sets it in training,
+  // the others are given it.
+  std::vector<std::uint8_t> kept;
 };
 
 // Sets y, loss and hits. Sets `margin` to the least distance by which y's element would have to move for a
@@ -39,7 +43,8 @@ struct Tensors {
 // do not count: the first of equal maxima wins, and a ReLU lets nothing through at 0.
 void forward(const OpDesc& desc, Tensors& t);
 
-// Sets dx and gradients from x, parameters and dy. The head's are those of loss / valid.
+// Sets dx and gradients from x, parameters and dy, of which rows that are not kept have none. The head's are
+// those of the mean loss of the kept rows.
 void backward(const OpDesc& desc, Tensors& t);
 
 // The ops one by one, for forward and backward above.

@@ -30,23 +30,35 @@ void fold(const NormLoop& loop, double* sums) {
   for (std::size_t i = 0; i < 2 * loop.tile; ++i) loop.sums[i] = 0;
 }
 
-// Calls body(first element, elements) a tile; folds the sums that it left.
+// Calls body(first element, elements) a tile; a part begins one of its own.
 template <typename Body>
-HOST_DEVICE void sum_tiles(const NormLoop& loop, std::size_t count, double* sums, const Body& body) {
+HOST_DEVICE void for_tiles(const NormLoop& loop, const NormParts& parts, const Body& body) {
+  for (std::size_t part = 0; part < parts.count; ++part) {
+    const std::size_t first = parts.at[part] * parts.floats;
+    for (std::size_t at = 0; at < parts.floats; at += loop.tile)
+      body(first + at, parts.floats - at < loop.tile ? parts.floats - at : loop.tile);
+  }
+}
+
+// The same, and folds the sums that it left.
+template <typename Body>
+HOST_DEVICE void sum_tiles(const NormLoop& loop, const NormParts& parts, double* sums, const Body& body) {
   for (std::size_t i = 0; i < 2 * loop.tile; ++i) loop.sums[i] = 0;
   std::size_t tiles = 0;
-  for (std::size_t at = 0; at < count; at += loop.tile) {
-    body(at, count - at < loop.tile ? count - at : loop.tile);
+  for_tiles(loop, parts, [&](std::size_t at, std::size_t length) {
+    body(at, length);
     if (++tiles % kTilesOfAFloat == 0) fold(loop, sums);
-  }
+  });
   fold(loop, sums);
 }
 
+constexpr std::uint32_t kFirstPart = 0;
+
 template <bool kGelu, bool kKeep>
-void gradient_sums(const NormLoop& loop, const float* x, const float* dy, float* dx, std::size_t count,
+void gradient_sums(const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,
                    double* sums) {
   const Tables t(loop);
-  sum_tiles(loop, count, sums, [&](std::size_t at, std::size_t length) {
+  sum_tiles(loop, parts, sums, [&](std::size_t at, std::size_t length) {
     const float* __restrict from = x + at;
     const float* __restrict above = dy + at;
     float* __restrict to = dx + (kKeep ? at : 0);
@@ -82,7 +94,7 @@ void normalize(const NormLoop& loop, const float* x, float* y, std::size_t count
 
 void norm_sums(const NormLoop& loop, const float* x, std::size_t count, double* sums) {
   const float* __restrict mean = loop.mean;
-  sum_tiles(loop, count, sums, [&](std::size_t at, std::size_t length) {
+  sum_tiles(loop, {&kFirstPart, 1, count}, sums, [&](std::size_t at, std::size_t length) {
     const float* __restrict from = x + at;
     float* __restrict first = loop.sums;
     float* __restrict second = loop.sums + loop.tile;
@@ -98,29 +110,28 @@ void norm(const NormLoop& loop, const float* x, float* y, std::size_t count) {
   loop.gelu ? normalize<true>(loop, x, y, count) : normalize<false>(loop, x, y, count);
 }
 
-void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float* dx, std::size_t count,
+void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,
                    double* sums) {
   if (loop.gelu) {
-    dx != nullptr ? gradient_sums<true, true>(loop, x, dy, dx, count, sums)
-                  : gradient_sums<true, false>(loop, x, dy, dx, count, sums);
+    dx != nullptr ? gradient_sums<true, true>(loop, x, dy, dx, parts, sums)
+                  : gradient_sums<true, false>(loop, x, dy, dx, parts, sums);
   } else {
-    dx != nullptr ? gradient_sums<false, true>(loop, x, dy, dx, count, sums)
-                  : gradient_sums<false, false>(loop, x, dy, dx, count, sums);
+    dx != nullptr ? gradient_sums<false, true>(loop, x, dy, dx, parts, sums)
+                  : gradient_sums<false, false>(loop, x, dy, dx, parts, sums);
   }
 }
 
 void norm_backward(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x, float* dx,
-                   std::size_t count) {
+                   const NormParts& parts) {
   const Tables t(loop);
-  for (std::size_t at = 0; at < count; at += loop.tile) {
-    const std::size_t length = count - at < loop.tile ? count - at : loop.tile;
+  for_tiles(loop, parts, [&](std::size_t at, std::size_t length) {
     const float* __restrict from = x + at;
     float* __restrict to = dx + at;
     for (std::size_t i = 0; i < length; ++i) {
       const float xh = (from[i] - t.mean[i]) * t.scale[i];
       to[i] = t.gain[i] * t.scale[i] * (to[i] - mean_g[i] - xh * mean_gx[i]);
     }
-  }
+  });
 }
 
 }  // namespace trainer::cpu::TRAINER_LOOPS

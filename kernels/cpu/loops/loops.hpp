@@ -32,10 +32,10 @@ void gelu(const float* x, float* y, std::size_t begin, std::size_t end);
 void gelu_backward(const float* x, const float* dy, float* dx, std::size_t begin, std::size_t end);
 void norm_sums(const NormLoop& loop, const float* x, std::size_t count, double* sums);
 void norm(const NormLoop& loop, const float* x, float* y, std::size_t count);
-void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float* dx, std::size_t count,
+void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,
                    double* sums);
 void norm_backward(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x, float* dx,
-                   std::size_t count);
+                   const NormParts& parts);
 void product(const ProductLoop& loop, int begin, int end);
 void gram(const GramLoop& loop, int begin, int end);
 void muon_direction(float momentum, const float* dw, float* v, float* u, std::size_t count);
