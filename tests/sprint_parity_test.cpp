@@ -63,11 +63,9 @@ Spec narrow(const std::string& name) {
 }
 
 // From the first step on, so that each step's loss tells of the gradients of kept images.
-Spec selecting(const Spec& spec) {
-  std::string text = spec.text;
-  const std::string batch = "  batch:";
-  text.insert(text.find(batch), "  keep: {share: 0.35}\n");
-  return parse_spec(text, "selecting.yaml");
+Spec selecting(Spec spec) {
+  spec.recipe.keep = {.share = 0.35, .from = 0};
+  return spec;
 }
 
 struct ParityCase {
