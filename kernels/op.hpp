@@ -31,6 +31,8 @@ struct ConvDesc {
   bool bias = true;
   bool relu = false;
   Window pool;
+  bool bf16_x = false;  // x and dx are bf16; x comes out of a ReLU, and dx is 0 where x is not above 0
+  bool bf16_y = false;  // the other side of that map: y and dy are bf16, and dy has been masked
 };
 
 // y = relu(x w^T + b): x [n, in], w [out, in], b [out], y [n, out]
