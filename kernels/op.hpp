@@ -141,8 +141,8 @@ struct GatherArgs;  // backend.hpp
 // Everything an op touches in one call, in the backend's memory.
 struct OpArgs {
   Mode mode = Mode::training;
-  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), but for the head's y: fp32
-  void* y = nullptr;             // [n, out]
+  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), but for the head's y (fp32)
+  void* y = nullptr;             // [n, out]; and those that a ConvDesc says are bf16
   const void* dy = nullptr;      // [n, out]; unused by the head, which makes its own
   void* dx = nullptr;            // [n, in]; null where nobody needs it
   const float* w = nullptr;      // weight or gain, in the op's own layout
