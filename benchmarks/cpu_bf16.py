@@ -2,6 +2,7 @@
 """The CPU engine in bf16 beside itself in fp32: epoch times in turn, a seed a turn, and the accuracy after each epoch.
 
     benchmarks/cpu_bf16.py --trainer build/cpu/trainer/trainer
+    benchmarks/cpu_bf16.py --model pytorch-example --batch 128      (a part: shown, no record written)
 
 Medians and the ratio of the medians; `ratios` are those of neighbouring runs, which show how much the machine's
 other work matters.
@@ -35,7 +36,8 @@ def measure(options, model, batch, images):
     case["ratio"] = case["fp32_seconds"]["median"] / case["bf16_seconds"]["median"]
     case["ratios"] = [a[0] / b[0] for a, b in zip(runs["fp32"], runs["bf16"])]
     print(f"{model:16} batch {batch:3}, {images} images: fp32 {case['fp32_seconds']['median']:.3f} s, bf16 "
-          f"{case['bf16_seconds']['median']:.3f} s, {case['ratio']:.2f} times faster; accuracy "
+          f"{case['bf16_seconds']['median']:.3f} s, {case['ratio']:.2f} times faster (neighbours "
+          f"{min(case['ratios']):.2f} to {max(case['ratios']):.2f}); accuracy "
           f"{case['fp32_accuracy_percent']['mean']:.2f} and {case['bf16_accuracy_percent']['mean']:.2f} %", flush=True)
     return case
 
@@ -45,10 +47,18 @@ def main():
     parser.add_argument("--trainer", default="build/cpu/trainer/trainer")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--model", choices=sorted({model for model, _, _ in CASES}))
+    parser.add_argument("--batch", type=int, choices=sorted({batch for _, batch, _ in CASES}))
     options = parser.parse_args()
+    cases = [case for case in CASES if options.model in (None, case[0]) and options.batch in (None, case[1])]
+    if not cases:
+        parser.error(f"{options.model} is not measured at batch {options.batch}; the cases are "
+                     + ", ".join(f"{model} {batch}" for model, batch, _ in CASES))
     result = record.describe(options.trainer)
     result.update({"kind": "cpu_bf16", "threads": options.threads, "repeats": options.repeats})
-    result["cases"] = [measure(options, *case) for case in CASES]
+    result["cases"] = [measure(options, *case) for case in cases]
+    if cases != CASES:
+        return
     record.write("cpu-bf16", result)
 
 

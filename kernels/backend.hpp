@@ -115,6 +115,11 @@ class Backend {
 
   // What maps are stored as. Where it is not fp32, ops are given a cast copy of the weights beside them.
   virtual Element element() const { return Element::fp32; }
+  // Whether the map between the two, of which the first's dx is wanted or not, is bf16 all the same
+  // (ConvDesc::bf16_y and bf16_x).
+  virtual bool narrows(const OpDesc& /*desc*/, bool /*wants_dx*/, const OpDesc& /*next*/) const {
+    return false;
+  }
   // Of the channels of maps inside a network, for the backend's fastest products.
   virtual int channel_multiple() const { return 1; }
   // The head's gradient is that of the loss times this, and so are all that follow from it; update() takes it

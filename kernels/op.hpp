@@ -32,6 +32,8 @@ struct ConvDesc {
   bool bias = true;
   bool relu = false;
   Window pool;
+  bool bf16_x = false;  // x and dx are bf16; x comes out of a ReLU, and dx is 0 where x is not above 0
+  bool bf16_y = false;  // the other side of that map: y and dy are bf16, and dy has been masked
 };
 
 // y = relu(x w^T + b): x [n, in], w [out, in], b [out], y [n, out]
@@ -146,8 +148,8 @@ struct GatherArgs;  // backend.hpp
 // Everything an op touches in one call, in the backend's memory.
 struct OpArgs {
   Mode mode = Mode::training;
-  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), but for the head's y: fp32
-  void* y = nullptr;             // [n, out]
+  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), but for the head's y (fp32)
+  void* y = nullptr;             // [n, out]; and those that a ConvDesc says are bf16
   const void* dy = nullptr;      // [n, out]; unused by the head, which makes its own
   void* dx = nullptr;            // [n, in]; null where nobody needs it
   const float* w = nullptr;      // weight or gain, in the op's own layout

@@ -36,9 +36,15 @@ Network::Network(const Plan& plan, Backend& backend, Purpose purpose,
 }
 
 void Network::prepare_ops() {
-  for (const PlannedOp& planned : plan_.ops) {
+  std::vector<OpDesc> descs = padding_.ops;
+  for (std::size_t i = 0; i + 1 < descs.size(); ++i) {
+    if (!backend_.narrows(descs[i], plan_.ops[i].wants_dx, descs[i + 1])) continue;
+    std::get<ConvDesc>(descs[i]).bf16_y = true;
+    std::get<ConvDesc>(descs[i + 1]).bf16_x = true;
+  }
+  for (std::size_t i = 0; i < descs.size(); ++i) {
     Stage stage;
-    stage.op = backend_.prepare(padding_.ops[stages_.size()], plan_.input.batch, planned.wants_dx);
+    stage.op = backend_.prepare(descs[i], plan_.input.batch, plan_.ops[i].wants_dx);
     stages_.push_back(std::move(stage));
   }
 }

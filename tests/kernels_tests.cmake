@@ -8,7 +8,7 @@ trainer_add_test(NAME conformance_test
 trainer_add_test(NAME math_test SOURCES math_test.cpp LIBRARIES reference)
 trainer_add_test(NAME loops_test SOURCES loops_test.cpp LIBRARIES kernels)
 trainer_add_test(NAME step_test SOURCES conformance_cases.cpp gather_test.cpp muon_test.cpp update_test.cpp LIBRARIES reference fmt::fmt)
-trainer_add_test(NAME backend_test SOURCES backend_test.cpp conformance_cases.cpp LIBRARIES kernels fmt::fmt)
+trainer_add_test(NAME backend_test SOURCES backend_test.cpp conformance_cases.cpp narrow_map_test.cpp LIBRARIES kernels fmt::fmt)
 
 # What a GPU is and why it cannot be used, all played, so that no GPU is needed; nvml.cpp needs only a library to load.
 add_library(nvml_stand_in SHARED nvml_stand_in.cpp)

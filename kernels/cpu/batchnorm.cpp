@@ -211,7 +211,7 @@ class BatchNorm final : public Op {
   }
 
   void clear_rest(const OpArgs& args, const Way& way) const {
-    if (!way.all) return kept_.clear_rest(args, positions_ * channels_);
+    if (!way.all) return kept_.clear_rest(args, positions_ * channels_ * sizeof(float));
     const std::size_t rows = valid_positions(args);
     const std::size_t all = static_cast<std::size_t>(batch()) * positions_;
     std::memset(floats(args.dx) + rows * channels_, 0, (all - rows) * channels_ * sizeof(float));

@@ -15,7 +15,8 @@ struct CpuContext {
   const Loops& loops;
   OneDnn dnn;
   int threads;
-  // Set: convolutions and dense layers round what they multiply; maps are fp32 all the same.
+  // Set: convolutions and dense layers round what they multiply. Maps are fp32 all the same, but for one that
+  // Backend::narrows().
   const Bf16Loops* bf16 = nullptr;
 };
 
@@ -46,12 +47,18 @@ class Carver {
   std::size_t used_ = 0;
 };
 
-// The CPU engine stores maps in fp32.
+// The CPU engine stores maps in fp32, or in bf16 where a ConvDesc says so.
 inline const float* floats(const void* map) {
   return static_cast<const float*>(map);
 }
 inline float* floats(void* map) {
   return static_cast<float*>(map);
+}
+inline const std::uint16_t* halves(const void* map) {
+  return static_cast<const std::uint16_t*>(map);
+}
+inline std::uint16_t* halves(void* map) {
+  return static_cast<std::uint16_t*>(map);
 }
 
 // Where a max pool notes its winners [n, h, w, c]: only backward reads them, so inference has no place for
@@ -72,6 +79,10 @@ constexpr int best_lanes(int channels, int widest) {
 
 std::unique_ptr<Op> make_conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx);
 std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
+// Whether it can take a bf16_x, as a pooled convolution, and give a bf16_y, as one of one channel.
+bool can_read_bf16(const CpuContext& context, const ConvDesc& desc);
+bool can_write_bf16(const CpuContext& context, const ConvDesc& desc);
+bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx);
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 bool is_few_channels_conv(const CpuContext& context, const ConvDesc& desc);
 std::unique_ptr<Op> make_few_channels_conv(const CpuContext& context, const ConvDesc& desc, int batch);

@@ -98,6 +98,13 @@ class CpuBackend final : public Backend {
     }
   }
 
+  bool narrows(const OpDesc& desc, bool wants_dx, const OpDesc& next) const override {
+    const auto* conv = std::get_if<ConvDesc>(&desc);
+    const auto* behind = std::get_if<ConvDesc>(&next);
+    return conv != nullptr && behind != nullptr && is_one_channel_conv(*conv, wants_dx) &&
+           can_write_bf16(context_, *conv) && can_read_bf16(context_, *behind);
+  }
+
   void gather(const GatherArgs& args) override {
     StepState& state = *args.state;
     state.valid = valid_rows(args.batching, state.step);
@@ -134,7 +141,7 @@ class CpuBackend final : public Backend {
  private:
   std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
     require_poolable(d, d.pool);
-    if (d.in.c == 1 && d.stride == 1 && !wants_dx) return make_one_channel_conv(context_, d, batch);
+    if (is_one_channel_conv(d, wants_dx)) return make_one_channel_conv(context_, d, batch);
     if (is_few_channels_conv(context_, d)) return make_few_channels_conv(context_, d, batch);
     if (d.pool) return make_pooled_conv(context_, d, batch);
     return make_conv(context_, d, batch, wants_dx);

@@ -114,7 +114,7 @@ class Dense final : public Op {
       for (std::size_t i = share.begin; i < share.end; ++i)
         std::copy_n(dx + i * in, in, floats(args.dx) + rows_[i] * in);
     });
-    rows_.clear_rest(args, in);
+    rows_.clear_rest(args, in * sizeof(float));
   }
 
   const CpuContext& context_;

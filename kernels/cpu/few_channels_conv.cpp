@@ -80,7 +80,7 @@ class FewChannelsConv final : public Op {
     rows_.read(args);
     backward_.run({floats(args.x), args.w, floats(args.dy), reinterpret_cast<const std::uint8_t*>(args.saved),
                    args.dw, conv_.bias ? args.db : nullptr, floats(args.dx), args.workspace, rows_});
-    rows_.clear_rest(args, conv_.in.size());
+    rows_.clear_rest(args, conv_.in.size() * sizeof(float));
   }
 
   const CpuContext& context_;

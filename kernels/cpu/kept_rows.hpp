@@ -28,12 +28,12 @@ class KeptRows {
   std::size_t operator[](std::size_t i) const { return rows_[i]; }
   const std::uint32_t* data() const { return rows_.data(); }
 
-  // Clears the rows of dx that are not kept; valid ones only where somebody reads them.
-  void clear_rest(const OpArgs& args, std::size_t row_floats) const {
+  // Clears the rows of dx, `row_bytes` each, that are not kept; valid ones only where somebody reads them.
+  void clear_rest(const OpArgs& args, std::size_t row_bytes) const {
     if (args.kept == nullptr || args.dx == nullptr) return;
-    auto* dx = static_cast<float*>(args.dx);
+    auto* dx = static_cast<std::byte*>(args.dx);
     for (std::size_t n = args.skips_rest ? args.state->valid : 0; n < rows_.size(); ++n) {
-      if (args.kept[n] == 0) std::memset(dx + n * row_floats, 0, row_floats * sizeof(float));
+      if (args.kept[n] == 0) std::memset(dx + n * row_bytes, 0, row_bytes);
     }
   }
 

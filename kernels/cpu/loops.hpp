@@ -220,11 +220,17 @@ struct Bf16Loops {
   int lanes;  // channels of WinnerLoop are a multiple
 
   void (*to_bf16)(const float* from, std::uint16_t* to, std::size_t count);  // to the nearest, ties to even
+  void (*to_fp32)(const std::uint16_t* from, float* to, std::size_t count);
+  // dx, where y is above 0, else 0
+  void (*relu_backward)(const std::uint16_t* y, const float* dx, std::uint16_t* to, std::size_t count);
 
-  // `channels` floats of each pixel to as many as fill vectors of `lanes`, in the order that the next two
-  // want.
-  void (*winner_channels)(const float* from, std::uint16_t* to, int channels, std::size_t pixels);
-  // As those of Loops, on image and w of winner_channels; gradients are rounded on the way, sums are fp32.
+  // `channels` floats of each pixel to as many as fill vectors of `lanes`; the filters in the order that
+  // winner_data wants.
+  void (*winner_image)(const float* from, std::uint16_t* to, int channels, std::size_t pixels);
+  void (*winner_filters)(const float* from, std::uint16_t* to, int channels, std::size_t pixels);
+  // And back, from the order in which winner_weights leaves its sums.
+  void (*winner_gradients)(const float* from, float* to, int channels, std::size_t pixels);
+  // As those of Loops, but for the order of dw; gradients are rounded on the way, sums are fp32.
   void (*winner_weights)(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* image,
                          const float* dy, const std::uint8_t* winner, float* dw, float* db);
   void (*winner_data)(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* w, const float* dy,

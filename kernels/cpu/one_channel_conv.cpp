@@ -30,7 +30,7 @@ class OneChannelConv final : public Op {
     pool_ = {map, channels, desc.pool, out_, desc.relu};
     padded_floats_ = static_cast<std::size_t>(map.h + desc.kernel - 1) * (map.w + desc.kernel - 1);
     map_floats_ = static_cast<std::size_t>(map.h) * map.w * channels;
-    direct_ = !desc.pool && channels == desc.out;
+    direct_ = !desc.pool && channels == desc.out && !desc.bf16_y;
   }
 
   std::size_t workspace_bytes() const override {
@@ -106,6 +106,10 @@ class OneChannelConv final : public Op {
       for (std::size_t n = share.begin; n < share.end; ++n) {
         float* y = floats(args.y) + n * out_.size();
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
+        if (conv_.bf16_y) {
+          bf16_forward(image, p, halves(args.y) + n * out_.size());
+          continue;
+        }
         if (pools_at_once_) {
           context_.loops.one_channel_pool(loop_, image, p.w, p.b, y,
                                           winners == nullptr ? nullptr : winners + n * out_.size());
@@ -119,6 +123,34 @@ class OneChannelConv final : public Op {
           squeeze(p.map, y);
         }
       }
+    });
+  }
+
+  // Calls body(loop, first row's place in the padded image and in the map) for strips of rows whose maps stay
+  // in the innermost cache.
+  template <typename Body>
+  void for_each_strip(const Body& body) const {
+    constexpr int kRows = 4;
+    OneChannelLoop strip = loop_;
+    for (int y = 0; y < loop_.h; y += strip.h) {
+      strip.h = std::min(kRows, loop_.h - y);
+      body(strip, static_cast<std::size_t>(y) * (loop_.w + loop_.kernel - 1),
+           static_cast<std::size_t>(y) * loop_.w * loop_.channels);
+    }
+  }
+  std::size_t floats_of(const OneChannelLoop& strip) const {
+    return static_cast<std::size_t>(strip.h) * strip.w * strip.channels;
+  }
+  void bf16_forward(const float* image, const Pieces& p, std::uint16_t* y) const {
+    for_each_strip([&](const OneChannelLoop& strip, std::size_t pixel, std::size_t at) {
+      context_.loops.one_channel(strip, image + pixel, p.w, p.b, p.map);
+      context_.bf16->to_bf16(p.map, y + at, floats_of(strip));
+    });
+  }
+  void bf16_backward(const float* image, const Pieces& p, const std::uint16_t* dy) const {
+    for_each_strip([&](const OneChannelLoop& strip, std::size_t pixel, std::size_t at) {
+      context_.bf16->to_fp32(dy + at, p.map, floats_of(strip));
+      context_.loops.one_channel_weights(strip, image + pixel, p.map, p.dw, p.db);
     });
   }
 
@@ -168,6 +200,10 @@ class OneChannelConv final : public Op {
       for (std::size_t i = share.begin; i < share.end; ++i) {
         const std::size_t n = rows_[i];
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
+        if (conv_.bf16_y) {
+          bf16_backward(image, p, halves(args.dy) + n * out_.size());
+          continue;
+        }
         if (pools_at_once_) {
           const std::size_t at = n * out_.size();
           context_.loops.one_channel_pool_weights(loop_, image, floats(args.dy) + at, winners + at, p.dw,
@@ -199,6 +235,14 @@ class OneChannelConv final : public Op {
 };
 
 }  // namespace
+
+bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx) {
+  return desc.in.c == 1 && desc.stride == 1 && !wants_dx;
+}
+
+bool can_write_bf16(const CpuContext& context, const ConvDesc& desc) {
+  return context.bf16 != nullptr && desc.relu && !desc.pool && desc.out % context.bf16->lanes == 0;
+}
 
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch) {
   return std::make_unique<OneChannelConv>(context, desc, batch);

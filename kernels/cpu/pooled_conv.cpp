@@ -55,11 +55,18 @@ class PooledConv final : public Op {
     Pieces p{};
     p.scratch = carver.bytes(slices_.scratch_bytes());
     p.w = carver.bytes(weights_bytes(stored_, slices_.first().forward_weights()));
-    p.x = carver.bytes(operand_bytes(context_, images * conv_.in.size()));
+    p.x = carver.bytes(conv_.bf16_x ? 0 : operand_bytes(context_, images * conv_.in.size()));
     p.map = carver.floats(images * pool_.map.size());
     return p;
   }
   std::size_t weight_bytes() const { return aligned(canonical_weights(conv_).get_size()); }
+
+  // Images first .. first + images - 1 as the convolution reads them.
+  const void* slice_of(const void* x, std::size_t first, std::size_t images, std::byte* copy) const {
+    const std::size_t at = first * conv_.in.size();
+    if (conv_.bf16_x) return halves(x) + at;
+    return operand(context_, floats(x) + at, images * conv_.in.size(), copy);
+  }
 
   void run_forward(const OpArgs& args) override {
     Carver carver(args.workspace);
@@ -68,8 +75,7 @@ class PooledConv final : public Op {
     std::uint8_t* winners = winners_of(args);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
       const auto images = static_cast<std::size_t>(conv.images());
-      const float* x = floats(args.x) + first * conv_.in.size();
-      conv.forward(operand(context_, x, images * conv_.in.size(), p.x), w, args.b, p.map, p.scratch);
+      conv.forward(slice_of(args.x, first, images, p.x), w, args.b, p.map, p.scratch);
       parallel(images, 1, context_.threads, [&](const Share& share) {
         const std::size_t at = (first + share.begin) * pool_.out.size();
         context_.loops.maxpool(pool_, p.map + share.begin * pool_.map.size(), floats(args.y) + at,
@@ -86,10 +92,10 @@ class PooledConv final : public Op {
     auto* dw = reinterpret_cast<float*>(carver.bytes(weight_bytes()));
     const bool in_place = stored_ == canonical;
     const void* plain = args.dx == nullptr ? nullptr : weights_as(context_, stored_, args.w, canonical, w);
-    backward_.run({floats(args.x), static_cast<const float*>(plain), floats(args.dy),
+    backward_.run({args.x, static_cast<const float*>(plain), floats(args.dy),
                    reinterpret_cast<const std::uint8_t*>(args.saved), in_place ? args.dw : dw,
-                   conv_.bias ? args.db : nullptr, floats(args.dx), carver.bytes(0), rows_});
-    rows_.clear_rest(args, conv_.in.size());
+                   conv_.bias ? args.db : nullptr, args.dx, carver.bytes(0), rows_});
+    rows_.clear_rest(args, conv_.in.size() * (conv_.bf16_x ? sizeof(std::uint16_t) : sizeof(float)));
     if (!in_place) context_.dnn.reorder(canonical, dw, stored_, args.dw);
   }
 
@@ -104,6 +110,10 @@ class PooledConv final : public Op {
 };
 
 }  // namespace
+
+bool can_read_bf16(const CpuContext& context, const ConvDesc& desc) {
+  return context.bf16 != nullptr && desc.pool && desc.pad == Border{} && desc.in.c % context.bf16->lanes == 0;
+}
 
 std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch) {
   return std::make_unique<PooledConv>(context, desc, batch);

@@ -27,7 +27,7 @@ void WinnerBackward::pad_channels(const float* from, float* to, std::size_t pixe
 }
 
 void WinnerBackward::pad_channels(const float* from, std::uint16_t* to, std::size_t pixels) const {
-  bf16_->winner_channels(from, to, conv_.in.c, pixels);
+  bf16_->winner_image(from, to, conv_.in.c, pixels);
 }
 
 void WinnerBackward::unpad_channels(const float* from, float* to, std::size_t pixels) const {
@@ -112,33 +112,54 @@ void WinnerBackward::unpad(const float* image, float* dx) const {
   }
 }
 
-void WinnerBackward::run_share(const Args& args, std::size_t begin, std::size_t end, const Pieces& p) const {
+// Image n as the loops for bf16 read it: in place, or cast into `padded`.
+const std::uint16_t* WinnerBackward::bf16_image(const Args& args, std::size_t n,
+                                                std::uint16_t* padded) const {
+  const std::size_t at = n * conv_.in.size();
+  if (conv_.bf16_x) return halves(args.x) + at;
+  pad(floats(args.x) + at, padded);
+  return padded;
+}
+
+void WinnerBackward::weights(const Args& args, std::size_t n, const Pieces& p) const {
   WinnerLists lists = p.lists;
+  const float* dy = args.dy + n * loop_.pooled.size();
+  const std::uint8_t* winners = args.winners + n * loop_.pooled.size();
+  float* db = p.dw + filter_floats_;
+  if (bf16_ != nullptr) {
+    const std::uint16_t* image = bf16_image(args, n, reinterpret_cast<std::uint16_t*>(p.image));
+    return bf16_->winner_weights(loop_, lists, image, dy, winners, p.dw, db);
+  }
+  const float* x = floats(args.x) + n * conv_.in.size();
+  if (!plain_) pad(x, p.image);
+  context_.loops.winner_weights(loop_, lists, plain_ ? x : p.image, dy, winners, p.dw, db);
+}
+
+void WinnerBackward::data(const Args& args, std::size_t n, const Pieces& p) const {
+  WinnerLists lists = p.lists;
+  const float* dy = args.dy + n * loop_.pooled.size();
+  const std::uint8_t* winners = args.winners + n * loop_.pooled.size();
+  const std::size_t at = n * conv_.in.size();
+  const bool in_place = plain_ && !conv_.bf16_x;
+  float* sums = in_place ? floats(args.dx) + at : p.image;
+  std::memset(sums, 0, image_floats_ * sizeof(float));
+  if (bf16_ != nullptr) {
+    bf16_->winner_data(loop_, lists, reinterpret_cast<const std::uint16_t*>(p.w), dy, winners, sums);
+  } else {
+    context_.loops.winner_data(loop_, lists, p.w, dy, winners, sums);
+  }
+  if (conv_.bf16_x) {
+    bf16_->relu_backward(halves(args.x) + at, sums, halves(args.dx) + at, conv_.in.size());
+  } else if (!in_place) {
+    unpad(sums, floats(args.dx) + at);
+  }
+}
+
+void WinnerBackward::run_share(const Args& args, std::size_t begin, std::size_t end, const Pieces& p) const {
   for (std::size_t i = begin; i < end; ++i) {
     const std::size_t n = args.rows[i];
-    const float* dy = args.dy + n * loop_.pooled.size();
-    const std::uint8_t* winners = args.winners + n * loop_.pooled.size();
-    const float* x = args.x + n * conv_.in.size();
-    float* db = p.dw + filter_floats_;
-    if (bf16_ != nullptr) {
-      auto* image = reinterpret_cast<std::uint16_t*>(p.image);
-      pad(x, image);
-      bf16_->winner_weights(loop_, lists, image, dy, winners, p.dw, db);
-    } else {
-      if (!plain_) pad(x, p.image);
-      context_.loops.winner_weights(loop_, lists, plain_ ? x : p.image, dy, winners, p.dw, db);
-    }
-    if (args.dx == nullptr) continue;
-    float* dx = args.dx + n * conv_.in.size();
-    float* sums = plain_ ? dx : p.image;
-    std::memset(sums, 0, image_floats_ * sizeof(float));
-    if (bf16_ != nullptr) {
-      const auto* w = reinterpret_cast<const std::uint16_t*>(p.w);
-      bf16_->winner_data(loop_, lists, w, dy, winners, sums);
-    } else {
-      context_.loops.winner_data(loop_, lists, p.w, dy, winners, sums);
-    }
-    if (!plain_) unpad(p.image, dx);
+    weights(args, n, p);
+    if (args.dx != nullptr) data(args, n, p);
   }
 }
 
@@ -149,7 +170,7 @@ void WinnerBackward::run(const Args& args) const {
   if (args.dx != nullptr) {
     std::memset(first.w, 0, filter_floats_ * sizeof(float));
     if (bf16_ != nullptr) {
-      pad_channels(args.w, reinterpret_cast<std::uint16_t*>(first.w), taps);
+      bf16_->winner_filters(args.w, reinterpret_cast<std::uint16_t*>(first.w), conv_.in.c, taps);
     } else {
       pad_channels(args.w, first.w, taps);
     }
@@ -163,7 +184,11 @@ void WinnerBackward::run(const Args& args) const {
   for (int t = 1; t < context_.threads; ++t) {
     context_.loops.add(pieces(args.workspace, t).dw, first.dw, 0, filter_floats_ + outputs);
   }
-  unpad_channels(first.dw, args.dw, taps);
+  if (bf16_ != nullptr) {
+    bf16_->winner_gradients(first.dw, args.dw, conv_.in.c, taps);
+  } else {
+    unpad_channels(first.dw, args.dw, taps);
+  }
   if (args.db != nullptr) std::memcpy(args.db, first.dw + filter_floats_, outputs * sizeof(float));
 }
 

@@ -17,15 +17,16 @@ class WinnerBackward {
   std::size_t workspace_bytes() const;
 
   // x [n, h, w, c], w [out, k, k, c], dy and winners [n, pooled]; assigns dw like w, db [out] if the
-  // convolution has a bias, and dx like x unless it is null.
+  // convolution has a bias, and dx like x unless it is null. x and dx are bf16 where
+  // the convolution has bf16_x, else fp32.
   struct Args {
-    const float* x;
+    const void* x;
     const float* w;
     const float* dy;
     const std::uint8_t* winners;
     float* dw;
     float* db;
-    float* dx;
+    void* dx;
     std::byte* workspace;
     const KeptRows& rows;  // the others' dx is left alone
   };
@@ -47,6 +48,9 @@ class WinnerBackward {
   void pad_channels(const float* from, std::uint16_t* to, std::size_t pixels) const;
   void unpad_channels(const float* from, float* to, std::size_t pixels) const;
   void unpad(const float* image, float* dx) const;
+  const std::uint16_t* bf16_image(const Args& args, std::size_t n, std::uint16_t* padded) const;
+  void weights(const Args& args, std::size_t n, const Pieces& p) const;
+  void data(const Args& args, std::size_t n, const Pieces& p) const;
   void run_share(const Args& args, std::size_t begin, std::size_t end, const Pieces& p) const;
 
   const CpuContext& context_;

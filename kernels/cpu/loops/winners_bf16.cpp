@@ -3,8 +3,9 @@
 // file is compiled for those processors alone.
 //
 // The cheapest way to bring two vectors between each other works on quarters of them, four channels at a
-// time. Cast channels are therefore stored in such an order that the sums come out in theirs: of every 32,
-// the first four of either half, then the next four.
+// time: of every 32 channels, the sums that come out are those of the first four of each quarter, then those
+// of the others. Gradients of the weights are put in order at the end; filters are cast into such an order
+// that the image's gradient comes out in its own.
 #include <immintrin.h>
 
 #include "kernels/cpu/loops/winner_lists.hpp"
@@ -23,25 +24,32 @@ HOST_DEVICE __m512bh gradients_of(const WinnerEntry* pair) {
   return (__m512bh)_mm512_set1_epi32(_mm_cvtsi128_si32(_mm_shufflelo_epi16(rounded, 1 | 3 << 2)));
 }
 
-// sum[t, v] += gradient * values, over entries: `values` is the image, or the filters.
-template <int kVectors, int kTaps>
-HOST_DEVICE void add_row(const WinnerEntry* entries, int count, const std::uint16_t* values, int channels,
-                         float* sums) {
-  __m512 sum[kTaps][2 * kVectors];
-  for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < 2 * kVectors; ++v) sum[t][v] = _mm512_loadu_ps(sums + t * channels + v * kLanes);
-  }
-  const auto add = [&](const WinnerEntry* pair) {
-    const __m512bh gradients = gradients_of(pair);
-    const std::uint16_t* first = values + pair[0].at;
-    const std::uint16_t* second = values + pair[1].at;
+// sum[r, t, v] += gradient * values, over entries, [r, t] the taps of a filter: `values` is the image or the
+// filters, at `row` from one filter row to the next there, at `sum_row` in `sums`.
+template <int kVectors, int kTaps, int kRows>
+HOST_DEVICE void add_entries(const WinnerEntry* entries, int count, const std::uint16_t* values, int row,
+                             int all_channels, float* sums, int sum_row) {
+  const int channels = kRows > 1 ? kCast : all_channels;  // a constant where it is known
+  __m512 sum[kRows][kTaps][2 * kVectors];
+  for (int r = 0; r < kRows; ++r) {
     for (int t = 0; t < kTaps; ++t) {
-      for (int v = 0; v < kVectors; ++v) {
-        const __m512i a = _mm512_loadu_si512(first + t * channels + v * kCast);
-        const __m512i b = _mm512_loadu_si512(second + t * channels + v * kCast);
-        __m512* two = &sum[t][2 * v];
-        two[0] = _mm512_dpbf16_ps(two[0], (__m512bh)_mm512_unpacklo_epi16(a, b), gradients);
-        two[1] = _mm512_dpbf16_ps(two[1], (__m512bh)_mm512_unpackhi_epi16(a, b), gradients);
+      for (int v = 0; v < 2 * kVectors; ++v)
+        sum[r][t][v] = _mm512_loadu_ps(sums + r * sum_row + t * channels + v * kLanes);
+    }
+  }
+  const auto add = [&](const WinnerEntry* pair) __attribute__((always_inline)) {
+    const __m512bh gradients = gradients_of(pair);
+    for (int r = 0; r < kRows; ++r) {
+      const std::uint16_t* first = values + r * row + pair[0].at;
+      const std::uint16_t* second = values + r * row + pair[1].at;
+      for (int t = 0; t < kTaps; ++t) {
+        for (int v = 0; v < kVectors; ++v) {
+          const __m512i a = _mm512_loadu_si512(first + t * channels + v * kCast);
+          const __m512i b = _mm512_loadu_si512(second + t * channels + v * kCast);
+          __m512* two = &sum[r][t][2 * v];
+          two[0] = _mm512_dpbf16_ps(two[0], (__m512bh)_mm512_unpacklo_epi16(a, b), gradients);
+          two[1] = _mm512_dpbf16_ps(two[1], (__m512bh)_mm512_unpackhi_epi16(a, b), gradients);
+        }
       }
     }
   };
@@ -50,8 +58,11 @@ HOST_DEVICE void add_row(const WinnerEntry* entries, int count, const std::uint1
     const WinnerEntry last[2] = {entries[count - 1], {entries[count - 1].at, 0}};
     add(last);
   }
-  for (int t = 0; t < kTaps; ++t) {
-    for (int v = 0; v < 2 * kVectors; ++v) _mm512_storeu_ps(sums + t * channels + v * kLanes, sum[t][v]);
+  for (int r = 0; r < kRows; ++r) {
+    for (int t = 0; t < kTaps; ++t) {
+      for (int v = 0; v < 2 * kVectors; ++v)
+        _mm512_storeu_ps(sums + r * sum_row + t * channels + v * kLanes, sum[r][t][v]);
+    }
   }
 }
 
@@ -65,44 +76,116 @@ void to_bf16(const float* from, std::uint16_t* to, std::size_t count) {
   _mm256_mask_storeu_epi16(to, rest, rounded);
 }
 
-void winner_channels(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
+void to_fp32(const std::uint16_t* from, float* to, std::size_t count) {
+  for (; count > 0; --count) *to++ = __builtin_bit_cast(float, std::uint32_t{*from++} << 16U);
+}
+
+// A bit for each of the next kCast values that is there.
+HOST_DEVICE std::uint32_t present(std::size_t left) {
+  return left >= kCast ? ~0U : (1U << left) - 1;
+}
+
+void relu_backward(const std::uint16_t* y, const float* dx, std::uint16_t* to, std::size_t count) {
+  const __m512i one = _mm512_set1_epi16(1);
+  const __m512i infinity = _mm512_set1_epi16(0x7F80);
+  for (std::size_t i = 0; i < count; i += kCast) {
+    const std::uint32_t there = present(count - i);
+    // Bits from 1 to infinity's: above 0 and no NaN.
+    const __m512i bits = _mm512_sub_epi16(_mm512_maskz_loadu_epi16(there, y + i), one);
+    const __mmask32 passes = _mm512_cmplt_epu16_mask(bits, infinity);
+    const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), dx + i);
+    const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there >> 16U), dx + i + kLanes);
+    const auto rounded = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    _mm512_mask_storeu_epi16(to + i, there, _mm512_maskz_mov_epi16(passes, rounded));
+  }
+}
+
+template <bool kOrders>
+HOST_DEVICE void cast_channels(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
   const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);  // of four channels each
   for (; pixels > 0; --pixels, from += channels) {
     for (int c = 0; c < channels; c += kCast, to += kCast) {
-      const int left = channels - c;
-      const auto all = left >= kCast ? ~0U : (1U << static_cast<unsigned>(left)) - 1;
+      const std::uint32_t all = present(static_cast<std::size_t>(channels - c));
       const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(all), from + c);
       const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(all >> 16U), from + c + kLanes);
       const auto rounded = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-      _mm512_storeu_si512(to, _mm512_permutexvar_epi64(order, rounded));
+      _mm512_storeu_si512(to, kOrders ? _mm512_permutexvar_epi64(order, rounded) : rounded);
     }
   }
+}
+
+void winner_image(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
+  cast_channels<false>(from, to, channels, pixels);
+}
+
+void winner_filters(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
+  cast_channels<true>(from, to, channels, pixels);
+}
+
+void winner_gradients(const float* from, float* to, int channels, std::size_t pixels) {
+  const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);  // of two channels each
+  const __m512i high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  for (; pixels > 0; --pixels, to += channels) {
+    for (int c = 0; c < channels; c += kCast, from += kCast) {
+      const std::uint32_t all = present(static_cast<std::size_t>(channels - c));
+      const __m512i a = _mm512_loadu_si512(from);
+      const __m512i b = _mm512_loadu_si512(from + kLanes);
+      _mm512_mask_storeu_epi32(to + c, static_cast<__mmask16>(all), _mm512_permutex2var_epi64(a, low, b));
+      _mm512_mask_storeu_epi32(to + c + kLanes, static_cast<__mmask16>(all >> 16U),
+                               _mm512_permutex2var_epi64(a, high, b));
+    }
+  }
+}
+
+template <int kVectors, int kTaps, int kRows>
+void weights_taps(const WinnerLoop& loop, const WinnerLists& lists, const std::uint16_t* image, float* dw,
+                  int ky, int kx, int c) {
+  const int windows = loop.pooled.h * loop.pooled.w;
+  const int image_row = loop.width * loop.channels;
+  const int filter_row = loop.kernel * loop.channels;
+  const std::uint16_t* pixels = image + ky * image_row + kx * loop.channels + c;
+  float* taps = dw + ky * filter_row + kx * loop.channels + c;
+  for (int k = 0; k < loop.pooled.c; ++k, taps += loop.kernel * filter_row) {
+    add_entries<kVectors, kTaps, kRows>(lists.entries + k * windows, lists.count[k], pixels, image_row,
+                                        loop.channels, taps, filter_row);
+  }
+}
+
+template <int kVectors, int kTaps, int kRows>
+void data_taps(const WinnerLoop& loop, const WinnerLists& lists, const std::uint16_t* w, float* dx, int ky,
+               int kx, int c) {
+  const int image_row = loop.width * loop.channels;
+  const int filter_row = loop.kernel * loop.channels;
+  const std::uint16_t* filter = w + ky * filter_row + kx * loop.channels + c;
+  float* pixels = dx + ky * image_row + kx * loop.channels + c;
+  const WinnerEntry* entries = lists.entries;
+  for (int g = 0; g < lists.groups; ++g) {
+    add_entries<kVectors, kTaps, kRows>(entries, lists.count[g], filter, filter_row, loop.channels,
+                                        pixels + lists.place[g], image_row);
+    entries += lists.count[g];
+  }
+}
+
+// A filter of 3 x 3 on one vector of channels is walked at once.
+bool takes_whole_filter(const WinnerLoop& loop) {
+  return loop.kernel == 3 && loop.channels == kCast;
 }
 
 void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* image, const float* dy,
                     const std::uint8_t* winner, float* dw, float* db) {
   list_by_channel(loop, dy, winner, lists, db);
-  const int windows = loop.pooled.h * loop.pooled.w;
+  if (takes_whole_filter(loop)) return weights_taps<1, 3, 3>(loop, lists, image, dw, 0, 0, 0);
   cover<kCast>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
-    const std::uint16_t* pixels = image + (ky * loop.width + kx) * loop.channels + c;
-    for (int k = 0; k < loop.pooled.c; ++k) {
-      float* taps = dw + ((k * loop.kernel + ky) * loop.kernel + kx) * loop.channels + c;
-      add_row<kVectors, kTaps>(lists.entries + k * windows, lists.count[k], pixels, loop.channels, taps);
-    }
+    weights_taps<kVectors, kTaps, 1>(loop, lists, image, dw, ky, kx, c);
   });
 }
 
 void winner_data(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* w, const float* dy,
                  const std::uint8_t* winner, float* dx) {
   list_by_place(loop, dy, winner, lists);
+  if (takes_whole_filter(loop)) return data_taps<1, 3, 3>(loop, lists, w, dx, 0, 0, 0);
   cover<kCast>(loop, [&]<int kVectors, int kTaps>(int ky, int kx, int c) {
-    const std::uint16_t* filter = w + (ky * loop.kernel + kx) * loop.channels + c;
-    float* pixels = dx + (ky * loop.width + kx) * loop.channels + c;
-    const WinnerEntry* entries = lists.entries;
-    for (int g = 0; g < lists.groups; ++g) {
-      add_row<kVectors, kTaps>(entries, lists.count[g], filter, loop.channels, pixels + lists.place[g]);
-      entries += lists.count[g];
-    }
+    data_taps<kVectors, kTaps, 1>(loop, lists, w, dx, ky, kx, c);
   });
 }
 
@@ -112,7 +195,11 @@ const Bf16Loops& bf16_table() {
   static constexpr Bf16Loops kTable{
       .lanes = kCast,
       .to_bf16 = to_bf16,
-      .winner_channels = winner_channels,
+      .to_fp32 = to_fp32,
+      .relu_backward = relu_backward,
+      .winner_image = winner_image,
+      .winner_filters = winner_filters,
+      .winner_gradients = winner_gradients,
       .winner_weights = winner_weights,
       .winner_data = winner_data,
   };
