@@ -11,7 +11,8 @@ least=${1:-90}
 
 # Cases that take minutes under the sanitizers, where shorter ones reach the same lines.
 too_long=('*/cuda*_quick_*' '*/cuda*_lenet_*' '*/cuda*_tf_*' '*/cuda*_cntk_*' '*/cuda*_pytorch_*' '*/cuda*_sprint_*'
-  '*FirstLayers*/cuda_?f*' '*FirstLayers*/cuda_fp*' '*ShuffledLabels*' 'SprintParity.EveryStep*' '*TrainsAsWellInEveryPrecision')
+  '*FirstLayers*/cuda_?f*' '*FirstLayers*/cuda_fp*' '*ShuffledLabels*' 'SprintParity.EveryStep*' '*TrainsAsWellInEveryPrecision'
+  '*Muon.*/cpu*_sprint_dense' '*/cpu*_pytorch_conv2_sliced') # Muon's other shapes, cntk_convnet_conv2_sliced
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -11,7 +11,7 @@ build_packages=(g++ cmake ninja-build pkg-config libcli11-dev libstb-dev libdnnl
 test_packages=(libgtest-dev)
 optional_test_packages=(dataset-fashion-mnist) # a test that does not find it is skipped
 package_packages=(dpkg-dev file)
-check_packages=(clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
+check_packages=(ccache clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
 image_packages=(docker.io debootstrap openssh-client openssh-server)
 
 declare -A reasons=(
@@ -23,6 +23,7 @@ declare -A reasons=(
   [libyaml-cpp-dev]="reads the networks" [nlohmann-json3-dev]="writes the records"
   [libfmt-dev]="formats text"           [libgtest-dev]="GoogleTest"
   [dataset-fashion-mnist]="a second real data set, for the tests"
+  [ccache]="compiles once what several builds share"
   [clang-format]="checks the layout"    [clang-tidy]="checks the code"
   [libomp-dev]="omp.h for clang-tidy"   [gcovr]="counts covered lines"
   [shellcheck]="checks the scripts"      [dpkg-dev]="finds what a package depends on"
@@ -34,7 +35,7 @@ declare -A reasons=(
 )
 # Programs that serve as well when they come from elsewhere than their package.
 declare -A programs=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config
-                     [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps [file]=file
+                     [ccache]=ccache [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps [file]=file
                      [docker.io]=dockerd [debootstrap]=debootstrap [openssh-client]=ssh)
 
 say() { printf '%s\n' "$*" >&2; }

@@ -80,6 +80,7 @@ class Block {
   Fiber& idle_fiber();
   void join_barrier(Thread& self, BarrierKind kind, const char* name, Place place);
   void open_barrier(const Thread* last);
+  bool is_wrong(const Thread& self, const WarpCall& call) const;  // its mask
   std::string mask_fault(const Thread& self, const WarpCall& call) const;
   void open_warp(const Thread& last, const Warp& warp);
   std::uint64_t answer(const Thread& thread, int first);

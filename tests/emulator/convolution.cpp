@@ -15,6 +15,7 @@
 namespace trainer::cuda {
 namespace {
 
+using ::emulator::add_scaled;
 using ::emulator::Input;
 using ::emulator::Output;
 
@@ -78,10 +79,6 @@ class Geometry {
   int rows_;
   int columns_;
 };
-
-void add_scaled(float* __restrict to, const float* __restrict from, std::size_t count, float factor) {
-  for (std::size_t i = 0; i < count; ++i) to[i] += factor * from[i];
-}
 
 void run_forward(const Geometry& geometry, const void* x_given, const void* w_given, void* y, float* turned) {
   const Precision precision = geometry.shape().precision;

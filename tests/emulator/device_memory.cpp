@@ -50,6 +50,11 @@ Bands bands(const char* data, const DeviceMemory::Block& block) {
   return {start - kBand, start + block.bytes, start + whole_pages(block.bytes + kBand)};
 }
 
+// All but the outermost pages, which are never accessible.
+void protect_one(const DeviceMemory::Block& block, int protection) {
+  if (!block.pinned) mprotect(block.mapping + kPage, block.mapped - 2 * kPage, protection);
+}
+
 }  // namespace
 
 DeviceMemory::~DeviceMemory() {
@@ -167,11 +172,20 @@ void DeviceMemory::close() {
   if (--opened_ == 0) protect(PROT_NONE);
 }
 
-// Of all but the outermost pages, which are never accessible.
+void DeviceMemory::open_at(const void* address) const {
+  protect_at(address, PROT_READ | PROT_WRITE);
+}
+
+void DeviceMemory::close_at(const void* address) const {
+  protect_at(address, PROT_NONE);
+}
+
 void DeviceMemory::protect(int protection) const {
-  for (const auto& [data, block] : blocks_) {
-    if (!block.pinned) mprotect(block.mapping + kPage, block.mapped - 2 * kPage, protection);
-  }
+  for (const auto& [data, block] : blocks_) protect_one(block, protection);
+}
+
+void DeviceMemory::protect_at(const void* address, int protection) const {
+  if (const Block* block = find(address); block != nullptr && opened_ == 0) protect_one(*block, protection);
 }
 
 }  // namespace emulator

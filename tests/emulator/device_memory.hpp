@@ -44,20 +44,24 @@ class DeviceMemory {
   std::optional<std::string> damage() const;
   std::string list() const;  // one line a live allocation
 
-  void open();  // for a launch or a copy; may be nested
+  void open();  // for a launch; may be nested
   void close();
+  // For a copy, the allocation that an address lies in, if there is one and not all of them are open.
+  void open_at(const void* address) const;
+  void close_at(const void* address) const;
   bool is_open() const { return opened_ > 0; }
   void release_all();
 
  private:
   void protect(int protection) const;
+  void protect_at(const void* address, int protection) const;
 
   std::map<const char*, Block> blocks_;  // by the address that the program was given
   std::uint64_t allocations_ = 0;
   int opened_ = 0;
 };
 
-// For the time of its life, device memory may be touched.
+// For the time of its life, all device memory may be touched.
 class DeviceAccess {
  public:
   explicit DeviceAccess(DeviceMemory& memory) : memory_(memory) { memory_.open(); }
@@ -67,6 +71,28 @@ class DeviceAccess {
 
  private:
   DeviceMemory& memory_;
+};
+
+// The same for the allocations of two addresses alone: a call of the system for each of all takes longer than
+// a copy.
+class CopyAccess {
+ public:
+  CopyAccess(const DeviceMemory& memory, const void* to, const void* from)
+      : memory_(memory), to_(to), from_(from) {
+    memory_.open_at(to_);
+    memory_.open_at(from_);
+  }
+  ~CopyAccess() {
+    memory_.close_at(to_);
+    memory_.close_at(from_);
+  }
+  CopyAccess(const CopyAccess&) = delete;
+  CopyAccess& operator=(const CopyAccess&) = delete;
+
+ private:
+  const DeviceMemory& memory_;
+  const void* to_;
+  const void* from_;
 };
 
 }  // namespace emulator

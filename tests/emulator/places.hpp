@@ -9,7 +9,7 @@
 namespace emulator {
 
 inline bool same(const Place& a, const Place& b) {
-  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 inline std::string text(const Place& place) {

@@ -12,6 +12,7 @@
 namespace trainer::cuda {
 namespace {
 
+using ::emulator::add_scaled;
 using ::emulator::Input;
 using ::emulator::Output;
 
@@ -31,10 +32,6 @@ struct Sizes {
 // A bias's gradient sums what is stored, not what a product rounds it to.
 Precision unrounded(Precision precision) {
   return precision == Precision::tf32 ? Precision::fp32 : precision;
-}
-
-void add_scaled(float* __restrict to, const float* __restrict from, std::size_t count, float factor) {
-  for (std::size_t i = 0; i < count; ++i) to[i] += factor * from[i];
 }
 
 void run_forward(const Sizes& size, const void* x_given, const void* w_given, void* y, float* turned) {

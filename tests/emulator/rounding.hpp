@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels/precision.hpp"
+#include "tests/emulator/sanitizer.hpp"
 
 namespace emulator {
 
@@ -39,6 +40,7 @@ class Input {
       : data_(static_cast<const float*>(values)) {
     switch (precision) {
       case trainer::Precision::fp32:
+        look_at_access(values, count * sizeof(float));
         return;
       case trainer::Precision::tf32:
         copy(data_, count);
@@ -66,6 +68,13 @@ class Input {
   std::vector<float> copy_;
   const float* data_;
 };
+
+// Where a product spends its time: between an Input and an Output, or arrays that were written as a whole
+// before.
+EMULATOR_UNCHECKED inline void add_scaled(float* __restrict to, const float* __restrict from,
+                                          std::size_t count, float factor) {
+  for (std::size_t i = 0; i < count; ++i) to[i] += factor * from[i];
+}
 
 // The sums of a product, all 0 at first; store() rounds them into its output.
 class Output {

@@ -53,14 +53,22 @@ cudaError_t check_copy(const void* to, const void* from, std::size_t bytes, cuda
 }
 
 Work copy_work(void* to, const void* from, std::size_t bytes) {
-  return {WorkKind::copy, "copy", [=] { std::memmove(to, from, bytes); }, nullptr};
+  const auto run = [=] {
+    const CopyAccess access(state().memory, to, from);
+    std::memmove(to, from, bytes);
+  };
+  return {WorkKind::copy, "copy", run, nullptr};
 }
 
 // Pageable memory is read before the call returns, so that the program may change it at once.
 Work copy_of_snapshot(void* to, const void* from, std::size_t bytes) {
   const auto* begin = static_cast<const char*>(from);
   auto held = std::make_shared<const std::vector<char>>(begin, begin + bytes);
-  return {WorkKind::copy, "copy", [to, held] { std::memcpy(to, held->data(), held->size()); }, nullptr};
+  const auto run = [to, held] {
+    const CopyAccess access(state().memory, to, nullptr);
+    std::memcpy(to, held->data(), held->size());
+  };
+  return {WorkKind::copy, "copy", run, nullptr};
 }
 
 cudaError_t copy(cudaStream_t handle, void* to, const void* from, std::size_t bytes) {
@@ -81,8 +89,11 @@ cudaError_t fill(cudaStream_t stream, void* to, int value, std::size_t bytes) {
     return explain(cudaErrorInvalidValue,
                    fmt::format("memset: {} bytes are not within one allocation", bytes));
   }
-  return state().streams.submit(stream,
-                                {WorkKind::fill, "memset", [=] { std::memset(to, value, bytes); }, nullptr});
+  const auto run = [=] {
+    const CopyAccess access(state().memory, to, nullptr);
+    std::memset(to, value, bytes);
+  };
+  return state().streams.submit(stream, {WorkKind::fill, "memset", run, nullptr});
 }
 
 cudaError_t free_any(const char* name, void* pointer, bool is_pinned) {

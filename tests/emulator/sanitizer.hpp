@@ -18,13 +18,24 @@ inline void forbid_access(const void* begin, std::size_t bytes) {
 inline void allow_access(const void* begin, std::size_t bytes) {
   __asan_unpoison_memory_region(begin, bytes);
 }
+// Reads the first byte that nobody may touch, if there is one, for its report.
+inline void look_at_access(const void* begin, std::size_t bytes) {
+  const void* forbidden = __asan_region_is_poisoned(const_cast<void*>(begin), bytes);
+  if (forbidden != nullptr) static_cast<void>(*static_cast<const volatile char*>(forbidden));
+}
 #else
 constexpr bool kAddressSanitizer = false;
 inline void forbid_access(const void*, std::size_t) {}
 inline void allow_access(const void*, std::size_t) {}
+inline void look_at_access(const void*, std::size_t) {}
 #endif
 
 }  // namespace emulator
 
-// For functions that look at bands and gaps which nobody else may touch.
-#define EMULATOR_UNCHECKED __attribute__((no_sanitize("address"), noinline))
+// For functions that look at bands and gaps which nobody else may touch, and for loops over memory that was
+// looked at.
+#if defined(__SANITIZE_ADDRESS__)
+#define EMULATOR_UNCHECKED __attribute__((no_sanitize("address", "undefined"), noinline))
+#else
+#define EMULATOR_UNCHECKED
+#endif

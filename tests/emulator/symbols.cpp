@@ -4,14 +4,15 @@
 #include <cstdlib>
 #include <cxxabi.h>
 #include <elf.h>
-#include <fstream>
-#include <iterator>
+#include <fcntl.h>
 #include <link.h>
 #include <map>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <vector>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace emulator {
 namespace {
@@ -45,9 +46,22 @@ std::string demangled(const char* symbol) {
 }
 
 template <typename T>
-std::span<const T> table(const std::vector<char>& file, std::uint64_t offset, std::uint64_t bytes) {
+std::span<const T> table(std::span<const char> file, std::uint64_t offset, std::uint64_t bytes) {
   if (offset > file.size() || bytes > file.size() - offset) return {};
   return {reinterpret_cast<const T*>(file.data() + offset), bytes / sizeof(T)};
+}
+
+// The program's file, mapped until it ends: under the sanitizers it is hundreds of megabytes, of which few
+// are read.
+std::span<const char> own_file() {
+  const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  struct stat status {};
+  if (file < 0 || fstat(file, &status) != 0) return {};
+  const auto bytes = static_cast<std::size_t>(status.st_size);
+  const void* mapping = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, file, 0);
+  close(file);
+  if (mapping == MAP_FAILED) return {};
+  return {static_cast<const char*>(mapping), bytes};
 }
 
 // The program's own load address: what its symbols' values count from.
@@ -62,36 +76,44 @@ std::uintptr_t load_address() {
   return address;
 }
 
-std::map<std::uintptr_t, std::string> read_symbols() {
-  std::ifstream stream("/proc/self/exe", std::ios::binary);
-  const std::vector<char> file{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  std::map<std::uintptr_t, std::string> symbols;
+struct Symbols {
+  std::span<const ElfW(Sym)> all;
+  std::span<const char> names;
+};
+
+Symbols read_symbols() {
+  const std::span<const char> file = own_file();
   const auto headers = table<ElfW(Ehdr)>(file, 0, sizeof(ElfW(Ehdr)));
-  if (headers.empty()) return symbols;
+  if (headers.empty()) return {};
   const auto sections =
       table<ElfW(Shdr)>(file, headers[0].e_shoff, std::uint64_t{headers[0].e_shnum} * sizeof(ElfW(Shdr)));
-  const std::uintptr_t base = load_address();
   for (const ElfW(Shdr) & section : sections) {
     if (section.sh_type != SHT_SYMTAB || section.sh_link >= sections.size()) continue;
     const ElfW(Shdr)& strings = sections[section.sh_link];
-    const auto text = table<char>(file, strings.sh_offset, strings.sh_size);
-    for (const ElfW(Sym) & symbol : table<ElfW(Sym)>(file, section.sh_offset, section.sh_size)) {
-      const bool function = (symbol.st_info & 0xFU) == STT_FUNC;
-      if (function && symbol.st_name < text.size()) symbols[base + symbol.st_value] = &text[symbol.st_name];
-    }
+    return {table<ElfW(Sym)>(file, section.sh_offset, section.sh_size),
+            table<char>(file, strings.sh_offset, strings.sh_size)};
   }
-  return symbols;
+  return {};
+}
+
+std::string find_name(const void* symbol) {
+  static const Symbols symbols = read_symbols();
+  const std::uintptr_t value = reinterpret_cast<std::uintptr_t>(symbol) - load_address();
+  for (const ElfW(Sym) & one : symbols.all) {
+    const bool function = (one.st_info & 0xFU) == STT_FUNC;
+    if (function && one.st_value == value && one.st_name < symbols.names.size())
+      return demangled(&symbols.names[one.st_name]);
+  }
+  return "kernel";
 }
 
 }  // namespace
 
 std::string kernel_name(const void* symbol) {
-  static const std::map<std::uintptr_t, std::string> symbols = read_symbols();
   static std::map<const void*, std::string> names;
-  const auto known = names.find(symbol);
-  if (known != names.end()) return known->second;
-  const auto found = symbols.find(reinterpret_cast<std::uintptr_t>(symbol));
-  return names[symbol] = found == symbols.end() ? "kernel" : demangled(found->second.c_str());
+  const auto [known, is_new] = names.try_emplace(symbol);
+  if (is_new) known->second = find_name(symbol);
+  return known->second;
 }
 
 }  // namespace emulator

@@ -12,8 +12,7 @@ namespace emulator {
 
 std::uint64_t Block::wait_for_warp(const WarpCall& call) {
   Thread& self = *current_;
-  if (std::string fault = mask_fault(self, call); !fault.empty())
-    fail(cudaErrorLaunchFailure, std::move(fault));
+  if (is_wrong(self, call)) fail(cudaErrorLaunchFailure, mask_fault(self, call));
   Warp& warp = warps_[static_cast<std::size_t>(self.number / kWarp)];
   self.call = call;
   warp.waiting |= 1U << static_cast<unsigned>(self.number % kWarp);
@@ -27,7 +26,13 @@ std::uint64_t Block::wait_for_warp(const WarpCall& call) {
   return self.answer;
 }
 
-// What is wrong with the mask of a call, if anything.
+bool Block::is_wrong(const Thread& self, const WarpCall& call) const {
+  const Warp& warp = warps_[static_cast<std::size_t>(self.number / kWarp)];
+  return !has(call.mask, self.number % kWarp) || (call.mask & ~warp.present) != 0 ||
+         (call.source >= 0 && !has(call.mask, call.source));
+}
+
+// What is wrong with the mask of a call.
 std::string Block::mask_fault(const Thread& self, const WarpCall& call) const {
   const Warp& warp = warps_[static_cast<std::size_t>(self.number / kWarp)];
   const int lane = self.number % kWarp;
@@ -40,10 +45,7 @@ std::string Block::mask_fault(const Thread& self, const WarpCall& call) const {
     return complaint(
         fmt::format("names lane {}, which has returned or does not exist", std::countr_zero(missing)));
   }
-  if (call.source >= 0 && !has(call.mask, call.source)) {
-    return complaint(fmt::format("does not name lane {}, whose value is asked for", call.source));
-  }
-  return {};
+  return complaint(fmt::format("does not name lane {}, whose value is asked for", call.source));
 }
 
 // All lanes of the mask are there: gives each its answer and makes all but the last one ready.
