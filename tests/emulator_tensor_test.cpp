@@ -37,11 +37,11 @@ __global__ void lane_7_stays_away(Operands* all) {
 template <Factors kFactors>
 __global__ void multiply_again_and_again(Operands* all, int times) {
   Operands& own = all[threadIdx.x];
-  const Parts<2> b[] = {Parts<2>(own.b)};
+  const Parts<kFactors, 2> b[] = {Parts<kFactors, 2>(own.b)};
   for (int i = 0; i < times; ++i) {
     float left[4];
     for (int k = 0; k < 4; ++k) left[k] = own.a[k] * static_cast<float>(i % 13 + 1);
-    const Parts<4> a[] = {Parts<4>(left)};
+    const Parts<kFactors, 4> a[] = {Parts<kFactors, 4>(left)};
     trainer::cuda::multiply<kFactors>(own.d, a, b);
   }
 }
@@ -89,10 +89,11 @@ TEST_F(TensorCores, CutFactorsOff) {
 }
 
 TEST_F(TensorCores, TakeFactorsOfFp32InParts) {
-  for (const float left : {1 + 0x1.8p-11F, 1.9999999F, 3.14159274F, 1e-3F}) {
-    for (const float right : {1.0F, -1.41421354F, 0.999999F, 2e5F}) {
+  constexpr float kFarthest = 1 + 4095 * 0x1p-23F;  // from a TF32 number
+  for (const float left : {kFarthest, 1 + 8191 * 0x1p-23F, 1.9999999F, 3.14159274F, 1e-3F}) {
+    for (const float right : {1.0F, kFarthest, 1 + 8191 * 0x1p-23F, -1.41421354F, 0.999999F, 2e5F}) {
       const double want = 8.0 * static_cast<double>(left) * static_cast<double>(right);
-      EXPECT_NEAR(sum_of(Factors::fp32, left, right, 1), want, 0x1p-20 * std::abs(want));
+      EXPECT_NEAR(sum_of(Factors::fp32, left, right, 1), want, 0x1p-21 * std::abs(want));
     }
   }
 }

@@ -34,7 +34,7 @@ static __device__ void keep_hardest(const HardestRows& rows, const StepState& st
     const unsigned row = first + threadIdx.x;
     const std::uint64_t own = row < valid ? __ldcg(rows.hardness + row) : 0;
     unsigned before = 0;
-    for (unsigned other = 0; other < valid; other += kThreads) {
+    for (unsigned other = 0; other < valid && count < valid; other += kThreads) {
       __syncthreads();
       if (other + threadIdx.x < valid) keys[threadIdx.x] = __ldcg(rows.hardness + other + threadIdx.x);
       __syncthreads();

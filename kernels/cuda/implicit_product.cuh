@@ -99,11 +99,12 @@ __device__ void multiply_chunk(const float (&left)[2 * Tile::kRowTiles][4],
   for (unsigned r = 0; r < Tile::kRowTiles; ++r) {
     const float(&up)[4] = left[2 * r];
     const float(&down)[4] = left[2 * r + 1];
-    const Parts<4> a[2] = {Parts<4>({up[0], down[0], up[1], down[1]}),
-                           Parts<4>({up[2], down[2], up[3], down[3]})};
+    const Parts<kFactors, 4> a[2] = {Parts<kFactors, 4>({up[0], down[0], up[1], down[1]}),
+                                     Parts<kFactors, 4>({up[2], down[2], up[3], down[3]})};
 #pragma unroll
     for (unsigned c = 0; c < Tile::kColumnTiles; ++c) {
-      const Parts<2> b[2] = {Parts<2>({right[c][0], right[c][1]}), Parts<2>({right[c][2], right[c][3]})};
+      const Parts<kFactors, 2> b[2] = {Parts<kFactors, 2>({right[c][0], right[c][1]}),
+                                       Parts<kFactors, 2>({right[c][2], right[c][3]})};
       multiply<kFactors>(sums[r][c], a, b);
     }
   }

@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   const SliceThread at = slice_thread<kProductThreads>(Tile::kColumns, a.shares);
   const unsigned first_channel = blockIdx.x / a.shares * Tile::kColumns;
   const unsigned c = first_channel + at.lane;
-  const bool used = c < s.out;
+  const bool used = c < s.out && at.row < at.rows;
   const float offset = used ? a.offset[c] : 0.0F;
   const unsigned all = s.batch * s.outputs;
   const unsigned valid = a.state->valid * s.outputs;

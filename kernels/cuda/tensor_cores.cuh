@@ -11,9 +11,9 @@
 
 namespace trainer::cuda {
 
-// What a product takes of its factors. fp32: two TF32 numbers each, what is cut off and what is left, and
-// three of their four products; the fourth, and what is cut off the small ones, is about 2^-21 of the whole.
-// tf32: where the precision is TF32 or less. bf16 and fp16 are TF32 numbers as they are.
+// What a product takes of its factors. fp32: two TF32 numbers each, the nearest one and what is left, and
+// three of their four products; what that loses is 2^-21 of a product at most and 2^-24 as a rule. Infinity
+// becomes NaN. tf32: where the precision is TF32 or less. bf16 and fp16 are TF32 numbers as they are.
 enum class Factors { fp32, tf32 };
 
 #if defined(TRAINER_EMULATED_CUDA) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800)
@@ -58,37 +58,40 @@ __device__ inline void multiply_tf32(float (&d)[4], const float (&a)[4], const f
 #endif
 }
 
-// Factors as they are, and what the instruction would cut off.
-template <unsigned kCount>
+// Factors as the instruction is given them. In two parts, NaN may be lost from the big one, never from both.
+template <Factors kFactors, unsigned kCount>
 struct Parts {
-  float whole[kCount], small[kCount];
+  float big[kCount], small[kCount];
 
   __device__ explicit Parts(const float (&values)[kCount]) {
 #pragma unroll
     for (unsigned i = 0; i < kCount; ++i) {
-      whole[i] = values[i];
-      small[i] = values[i] - __uint_as_float(__float_as_uint(values[i]) & 0xFFFFE000U);
+      big[i] = values[i];
+      if constexpr (kTensorCores && kFactors == Factors::fp32)
+        big[i] = __uint_as_float((__float_as_uint(values[i]) + 0x1000U) & 0xFFFFE000U);
+      small[i] = values[i] - big[i];
     }
   }
 };
 
 // sum += a b. Products in parts are added up by themselves first, so that what the tensor cores cut off is of
-// few terms, not of the whole sum.
+// few terms, not of the whole sum; TF32's own rounding is far larger than that.
 template <Factors kFactors, unsigned kSteps>
-__device__ void multiply(float (&sum)[4], const Parts<4> (&a)[kSteps], const Parts<2> (&b)[kSteps]) {
+__device__ void multiply(float (&sum)[4], const Parts<kFactors, 4> (&a)[kSteps],
+                         const Parts<kFactors, 2> (&b)[kSteps]) {
   if constexpr (kTensorCores && kFactors == Factors::fp32) {
     float few[4] = {};
 #pragma unroll
     for (unsigned s = 0; s < kSteps; ++s) {
-      multiply_tf32(few, a[s].small, b[s].whole);
-      multiply_tf32(few, a[s].whole, b[s].small);
-      multiply_tf32(few, a[s].whole, b[s].whole);
+      multiply_tf32(few, a[s].small, b[s].big);
+      multiply_tf32(few, a[s].big, b[s].small);
+      multiply_tf32(few, a[s].big, b[s].big);
     }
 #pragma unroll
     for (unsigned i = 0; i < 4; ++i) sum[i] += few[i];
   } else {
 #pragma unroll
-    for (unsigned s = 0; s < kSteps; ++s) multiply_tf32(sum, a[s].whole, b[s].whole);
+    for (unsigned s = 0; s < kSteps; ++s) multiply_tf32(sum, a[s].big, b[s].big);
   }
 }
 

@@ -71,7 +71,8 @@ void Block::open_warp(const Thread& last, const Warp& warp) {
   if (last.call.kind == WarpKind::tensor) multiply_tf32(first);
 }
 
-// Products of cut factors are exact in double; their sum is cut to a float, the least that devices promise.
+// Products of cut factors are exact in double; their sum is cut to a float. A device cuts each
+// addend off where the largest one ends, so that cancelling ones leave a little more of an error there.
 void Block::multiply_tf32(int first) const {
   const auto lane = [&](int number) {
     const Thread& thread = threads_[static_cast<std::size_t>(first + number)];
