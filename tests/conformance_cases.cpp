@@ -167,6 +167,7 @@ std::vector<OpCase> conv_cases() {
       {"border_even_filter", with_relu(same(conv({7, 5, 3}, 4, 4)))},
       {"border_wider_than_filter", with_border(conv({5, 5, 2}, 3, 4), {3, 3, 3, 3})},
       {"no_bias", without_bias(conv({7, 5, 3}, 3, 4))},
+      {"odd_windows_one_channel", with_relu(with_pool(conv({13, 15, 1}, 5, 31), 2, 2)), 3},
       {"no_bias_one_channel", without_bias(with_relu(with_pool(conv({12, 12, 1}, 5, 8), 2, 2)))},
       {"no_bias_relu_pool", without_bias(with_relu(with_pool(conv({9, 9, 3}, 3, 8), 2, 2)))},
       {"pool_without_relu", with_pool(conv({10, 9, 3}, 3, 5), 2, 2)},

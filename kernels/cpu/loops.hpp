@@ -57,6 +57,11 @@ constexpr bool has_one_channel_pool(int kernel, const Window& window) {
          ((kernel == 3 && (window.size == 2 || window.size == 3)) || (kernel == 5 && window.size == 2));
 }
 
+// And those of Bf16Loops.
+inline bool has_bf16_one_channel_pool(const OneChannelLoop& loop) {
+  return has_one_channel_pool(loop.kernel, loop.window) && loop.window.size == 2 && loop.lanes == 16;
+}
+
 // Convolution by 3 x 3 at stride 1 without a border, with max pooling 2 x 2, on one image of `in` channels.
 struct FewChannelsLoop {
   int width, in;  // of the image; in: 8 or 16
@@ -223,6 +228,15 @@ struct Bf16Loops {
   void (*to_fp32)(const std::uint16_t* from, float* to, std::size_t count);
   // dx, where y is above 0, else 0
   void (*relu_backward)(const std::uint16_t* y, const float* dx, std::uint16_t* to, std::size_t count);
+
+  // Each of `count` rows beside the one below it, value by value, the last one beside zeros.
+  void (*one_channel_pairs)(const float* rows, int count, int width, std::uint16_t* pairs);
+  // As those of Loops, but the rows of image and w (channels by columns) come as pairs. dy is rounded, sums
+  // are fp32.
+  void (*one_channel_pool)(const OneChannelLoop& loop, const std::uint16_t* image, const std::uint16_t* w,
+                           const float* b, float* y, std::uint8_t* winner);
+  void (*one_channel_pool_weights)(const OneChannelLoop& loop, const std::uint16_t* image, const float* dy,
+                                   const std::uint8_t* winner, float* dw, float* db);
 
   // `channels` floats of each pixel to as many as fill vectors of `lanes`; the filters in the order that
   // winner_data wants.

@@ -31,6 +31,7 @@ class OneChannelConv final : public Op {
     padded_floats_ = static_cast<std::size_t>(map.h + desc.kernel - 1) * (map.w + desc.kernel - 1);
     map_floats_ = static_cast<std::size_t>(map.h) * map.w * channels;
     direct_ = !desc.pool && channels == desc.out && !desc.bf16_y;
+    pairs_ = context.bf16 != nullptr && has_bf16_one_channel_pool(loop_);
   }
 
   std::size_t workspace_bytes() const override {
@@ -45,10 +46,11 @@ class OneChannelConv final : public Op {
 
  private:
   struct Pieces {
-    float *w, *b;         // [k, k, channels], [channels]: shared by the threads
-    float *dw, *db;       // one a thread, the first thread's come first
-    float *padded, *map;  // this thread's
-    std::size_t stride;   // from one thread's dw to the next
+    float *w, *b;                    // [k, k, channels], [channels]: shared by the threads
+    float *dw, *db;                  // one a thread, the first thread's come first
+    float *padded, *map;             // this thread's
+    std::uint16_t *w_pairs, *pairs;  // of w and of this thread's image, where bf16 multiplies
+    std::size_t stride;              // from one thread's dw to the next
   };
 
   Pieces carve(Carver& carver, int thread) const {
@@ -61,12 +63,15 @@ class OneChannelConv final : public Op {
     p.dw = carver.floats(p.stride * threads);
     const std::size_t padded = aligned(padded_floats_ * sizeof(float)) / sizeof(float);
     const std::size_t map = aligned(map_floats_ * sizeof(float)) / sizeof(float);
-    float* own = carver.floats((padded + map) * threads);
+    const std::size_t pairs = pairs_ ? padded : 0;  // two values each
+    p.w_pairs = reinterpret_cast<std::uint16_t*>(carver.floats(pairs_ ? filter : 0));
+    float* own = carver.floats((padded + map + pairs) * threads);
     if (own == nullptr) return p;
     p.dw += p.stride * static_cast<std::size_t>(thread);
     p.db = p.dw + filter;
-    p.padded = own + (padded + map) * static_cast<std::size_t>(thread);
+    p.padded = own + (padded + map + pairs) * static_cast<std::size_t>(thread);
     p.map = p.padded + padded;
+    p.pairs = reinterpret_cast<std::uint16_t*>(p.map + map);
     return p;
   }
 
@@ -96,6 +101,12 @@ class OneChannelConv final : public Op {
       for (int t = 0; t < taps_; ++t) p.w[t * loop_.channels + c] = args.w[c * taps_ + t];
     }
     if (conv_.bias) std::copy_n(args.b, conv_.out, p.b);
+    if (pairs_) context_.bf16->one_channel_pairs(p.w, conv_.kernel, conv_.kernel * loop_.channels, p.w_pairs);
+  }
+
+  const std::uint16_t* image_pairs(const float* image, const Pieces& p) const {
+    context_.bf16->one_channel_pairs(image, loop_.h + loop_.kernel - 1, loop_.w + loop_.kernel - 1, p.pairs);
+    return p.pairs;
   }
 
   void run_forward(const OpArgs& args) override {
@@ -110,15 +121,18 @@ class OneChannelConv final : public Op {
           bf16_forward(image, p, halves(args.y) + n * out_.size());
           continue;
         }
+        std::uint8_t* winner = winners == nullptr ? nullptr : winners + n * out_.size();
+        if (pairs_) {
+          context_.bf16->one_channel_pool(loop_, image_pairs(image, p), p.w_pairs, p.b, y, winner);
+          continue;
+        }
         if (pools_at_once_) {
-          context_.loops.one_channel_pool(loop_, image, p.w, p.b, y,
-                                          winners == nullptr ? nullptr : winners + n * out_.size());
+          context_.loops.one_channel_pool(loop_, image, p.w, p.b, y, winner);
           continue;
         }
         context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
         if (conv_.pool) {
-          context_.loops.maxpool(pool_, p.map, y, winners == nullptr ? nullptr : winners + n * out_.size(),
-                                 1);
+          context_.loops.maxpool(pool_, p.map, y, winner, 1);
         } else if (!direct_) {
           squeeze(p.map, y);
         }
@@ -204,8 +218,13 @@ class OneChannelConv final : public Op {
           bf16_backward(image, p, halves(args.dy) + n * out_.size());
           continue;
         }
+        const std::size_t at = n * out_.size();
+        if (pairs_) {
+          context_.bf16->one_channel_pool_weights(loop_, image_pairs(image, p), floats(args.dy) + at,
+                                                  winners + at, p.dw, p.db);
+          continue;
+        }
         if (pools_at_once_) {
-          const std::size_t at = n * out_.size();
           context_.loops.one_channel_pool_weights(loop_, image, floats(args.dy) + at, winners + at, p.dw,
                                                   p.db);
           continue;
@@ -232,6 +251,7 @@ class OneChannelConv final : public Op {
   std::size_t padded_floats_ = 0, map_floats_ = 0;  // of one image
   bool direct_ = false;                             // the map is y
   bool pools_at_once_ = false;
+  bool pairs_ = false;  // at once in bf16
 };
 
 }  // namespace

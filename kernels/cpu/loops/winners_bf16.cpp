@@ -8,6 +8,7 @@
 // that the image's gradient comes out in its own.
 #include <immintrin.h>
 
+#include "kernels/cpu/loops/bf16_loops.hpp"
 #include "kernels/cpu/loops/winner_lists.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
@@ -197,6 +198,9 @@ const Bf16Loops& bf16_table() {
       .to_bf16 = to_bf16,
       .to_fp32 = to_fp32,
       .relu_backward = relu_backward,
+      .one_channel_pairs = one_channel_pairs,
+      .one_channel_pool = one_channel_pool,
+      .one_channel_pool_weights = one_channel_pool_weights,
       .winner_image = winner_image,
       .winner_filters = winner_filters,
       .winner_gradients = winner_gradients,
