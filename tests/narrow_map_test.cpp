@@ -53,7 +53,7 @@ struct Results {
 
 template <typename X, typename Y>
 Results<X, Y> run(Backend& backend, const ConvDesc& desc, const std::vector<X>& x, const std::vector<Y>& dy,
-                  bool wants_dx) {
+                  bool wants_dx, const std::vector<std::uint8_t>& kept = {}) {
   const auto op = backend.prepare(desc, kBatch, wants_dx);
   Floats w(op->stored_count(0), 0.0F);
   op->store(0, sample(parameters(desc)[0].count(), 3).data(), w.data());
@@ -64,7 +64,7 @@ Results<X, Y> run(Backend& backend, const ConvDesc& desc, const std::vector<X>& 
   const DeviceArray dw(backend, w.size() * sizeof(float), "dw"), db(backend, b_in.bytes(), "db");
   const DeviceArray saved(backend, op->saved_bytes(), "saved");
   const DeviceArray workspace(backend, op->workspace_bytes(), "workspace");
-  const DeviceArray state(backend, std::vector<StepState>(1), "state");
+  const DeviceArray state(backend, std::vector<StepState>(1), "state"), kept_in(backend, kept, "kept");
   OpArgs args;
   args.x = x_in.as<void>();
   args.y = y.as<void>();
@@ -77,6 +77,7 @@ Results<X, Y> run(Backend& backend, const ConvDesc& desc, const std::vector<X>& 
   args.saved = saved.as<std::byte>();
   args.workspace = workspace.as<std::byte>();
   args.state = state.as<StepState>();
+  args.kept = kept.empty() ? nullptr : kept_in.as<std::uint8_t>();
   op->forward(args);
   op->backward(args);
   for (const DeviceArray* array : {&y, &dx, &dw, &db, &saved, &workspace}) EXPECT_TRUE(array->guards_whole());
@@ -143,6 +144,23 @@ TEST_F(NarrowMap, IsReadAndItsGradientMaskedAndRounded) {
       EXPECT_EQ(got.dx, narrow(masked));
     }
   }
+}
+
+// Images that are not kept have a dy of zero, and get a dx of zero of their own size.
+TEST_F(NarrowMap, HasNoGradientForImagesThatAreNotKept) {
+  const std::vector<std::uint8_t> kept{0, 1, 0, 0, 1};
+  const auto clear_rest = [&](auto values) {
+    const std::size_t row = values.size() / kBatch;
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = kept[i / row] != 0 ? values[i] : 0;
+    return values;
+  };
+  const Bits x = narrow(sample(kBatch * kBehind.in.size(), 1));
+  const Floats dy = clear_rest(sample(kBatch * out_shape(kBehind).size(), 2));
+  const ConvDesc desc = narrowed(kBehind, true, false);
+  const auto got = run(backend(), desc, x, dy, true, kept);
+  const auto all = run(backend(), desc, x, dy, true);
+  EXPECT_EQ(got.dx, clear_rest(all.dx));
+  EXPECT_EQ(got.db, all.db);
 }
 
 TEST_F(NarrowMap, LiesBetweenAGreyConvolutionAndAPooledOne) {
