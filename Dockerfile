@@ -19,8 +19,8 @@ RUN ./scripts/install_packages.sh --build --test
 COPY . .
 # cuda or cpu.
 ARG VARIANT=cuda
-# What nvcc makes code for: machine code for each family, PTX of the newest for those to come.
-ARG ARCHITECTURES=75-real;80-real;86-real;89-real;90-real;100-real;120
+# What nvcc makes code for: machine code for each family, PTX of 90 and of the newest for those between and to come.
+ARG ARCHITECTURES=75-real;80-real;86-real;89-real;90;100-real;120
 # The cuDNN that the devel image is expected to bring; another one ends the build.
 ARG CUDNN_VERSION=9.13.0
 # ON brings NVRTC for those engines of cuDNN that are compiled at run time: 114 MB.
@@ -67,7 +67,7 @@ LABEL mnist-trainer.variant="cpu"
 FROM runtime AS cuda
 ARG CUDA_VERSION
 ARG CUDNN_VERSION=9.13.0
-ARG ARCHITECTURES=75-real;80-real;86-real;89-real;90-real;100-real;120
+ARG ARCHITECTURES=75-real;80-real;86-real;89-real;90;100-real;120
 ARG NVRTC=OFF
 # What NVIDIA's Container Toolkit reads; NVIDIA_REQUIRE_CUDA comes with NVIDIA's base.
 ENV NVIDIA_VISIBLE_DEVICES=all \

@@ -22,17 +22,23 @@ if(TRAINER_CUDA MATCHES "^(AUTO|ON)$")
   endif()
 endif()
 
-# trainer_list_architectures(out): what this nvcc can generate from 75 on, one of each family, and PTX of the newest.
+# trainer_list_architectures(out): what this nvcc can generate from 75 on, one of each family, and PTX of 90 and of the newest.
+# PTX of 90 serves devices between the families, such as compute capability 11.0.
 function(trainer_list_architectures out)
   execute_process(COMMAND ${CUDAToolkit_NVCC_EXECUTABLE} --list-gpu-arch OUTPUT_VARIABLE offered)
   set(chosen "")
   foreach(architecture 75 80 86 89 90 100 120)
     if(offered MATCHES "compute_${architecture}([^0-9]|$)")
       list(APPEND chosen ${architecture}-real)
+      if(architecture EQUAL 90)
+        list(APPEND chosen 90-virtual)
+      endif()
       set(newest ${architecture})
     endif()
   endforeach()
-  set(${out} ${chosen} ${newest}-virtual PARENT_SCOPE)
+  list(APPEND chosen ${newest}-virtual)
+  list(REMOVE_DUPLICATES chosen)
+  set(${out} ${chosen} PARENT_SCOPE)
 endfunction()
 
 if(TRAINER_GPU_ENGINE STREQUAL ON)

@@ -6,7 +6,7 @@
 namespace trainer {
 namespace {
 
-const char* const kAll = "75-real;80-real;86-real;89-real;90-real;100-real;120-real;120-virtual";
+const char* const kAll = "75-real;80-real;86-real;89-real;90-real;90-virtual;100-real;120-real;120-virtual";
 
 std::string runs(const std::string& list, int major, int minor) {
   const GpuCode code = code_for(parse_architectures(list), major, minor);
@@ -15,7 +15,7 @@ std::string runs(const std::string& list, int major, int minor) {
 }
 
 TEST(GpuArchitectures, AreReadAsCMakeMeansThem) {
-  EXPECT_EQ(architectures_text(parse_architectures(kAll)), "75 80 86 89 90 100 120 + PTX 120");
+  EXPECT_EQ(architectures_text(parse_architectures(kAll)), "75 80 86 89 90 100 120 + PTX 90 120");
   EXPECT_EQ(architectures_text(parse_architectures("80;90a-real")), "80 90a + PTX 80");
   EXPECT_EQ(architectures_text(parse_architectures("75-real 80-real")), "75 80");
   EXPECT_EQ(architectures_text(parse_architectures("100-virtual")), "PTX 100");
@@ -36,6 +36,7 @@ TEST(GpuArchitectures, MachineCodeRunsWithinItsMajorVersionUpwards) {
 
 TEST(GpuArchitectures, PtxRunsOnEveryNewerDevice) {
   EXPECT_EQ(runs(kAll, 13, 0), "PTX 120");
+  EXPECT_EQ(runs(kAll, 11, 0), "PTX 90") << "no family of machine code has it";
   EXPECT_EQ(runs("75;80", 9, 0), "PTX 80") << "the newest of it";
   EXPECT_EQ(runs("80-virtual", 7, 5), "none");
   EXPECT_EQ(runs("90-virtual;80-real", 9, 0), "PTX 90");

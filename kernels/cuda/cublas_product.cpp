@@ -61,8 +61,8 @@ Matmul require(const Library& library, const ProductShape& s, const MatmulShape&
       fmt::format("{}: cuBLASLt {} has no algorithm; try --device cpu", describe(s, pass), lt_version()));
 }
 
-// `count` ones on the device, as elements of `element`.
-Handle<std::byte, cudaFree> ones(Element element, int count) {
+// `count` ones on the device, as elements of `element`, there for all that `stream` does later.
+Handle<std::byte, cudaFree> ones(cudaStream_t stream, Element element, int count) {
   return visit_element(element, [&](auto of) {
     using T = typename decltype(of)::Type;
     const std::vector<T> values(static_cast<std::size_t>(count), static_cast<T>(1.0F));
@@ -70,7 +70,9 @@ Handle<std::byte, cudaFree> ones(Element element, int count) {
     auto memory = made<Handle<std::byte, cudaFree>>([&](std::byte** out) {
       check(cudaMalloc(reinterpret_cast<void**>(out), bytes), "cudaMalloc of a vector of ones");
     });
-    check(cudaMemcpy(memory.get(), values.data(), bytes, cudaMemcpyHostToDevice), "cudaMemcpy");
+    check(cudaMemcpyAsync(memory.get(), values.data(), bytes, cudaMemcpyHostToDevice, stream),
+          "cudaMemcpyAsync");
+    check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
     return memory;
   });
 }
@@ -87,7 +89,7 @@ class LtProduct final : public Product {
     MatmulShape dx = matmul(shape.in, shape.batch, shape.out);
     dx.outputs = dx.inputs;
     if (shape.wants_dx) backward_data_ = require(library_, shape_, dx, "data gradient");
-    if (sum_bias_) ones_ = ones(element_of(shape.precision), shape.batch);
+    if (sum_bias_) ones_ = ones(library_.stream, element_of(shape.precision), shape.batch);
   }
 
   std::size_t workspace_bytes() const override {

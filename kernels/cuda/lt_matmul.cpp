@@ -86,6 +86,9 @@ std::optional<Matmul> Matmul::find(cublasLtHandle_t lt, const MatmulShape& shape
       cublasLtMatmulAlgoGetHeuristic(lt, matmul.operation_.get(), matmul.a_.get(), matmul.b_.get(),
                                      matmul.d_.get(), matmul.d_.get(), wishes.get(), 1, &result, &found);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
+  // Some versions call an epilogue that they lack for these types a wrong value.
+  if (status == CUBLAS_STATUS_INVALID_VALUE && shape.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+    return std::nullopt;
   check(status, "cublasLtMatmulAlgoGetHeuristic");
   if (found == 0 || result.state != CUBLAS_STATUS_SUCCESS) return std::nullopt;
   matmul.algorithm_ = result.algo;
