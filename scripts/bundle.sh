@@ -151,6 +151,9 @@ try() {
   say "  unpacked elsewhere, it starts: $("$there/mnist-trainer/run" "${arguments[@]}" trainer --version)"
 }
 
+# repository_bytes: of the files that travel with the bundle where the whole checkout is sent to a machine.
+repository_bytes() { git -C "$root" ls-files -z 2>/dev/null | (cd "$root" && xargs -0r stat -c %s) | awk '{ n += $1 } END { print n + 0 }'; }
+
 main() {
   local bytes
   parse "$@"
@@ -171,7 +174,7 @@ main() {
   mv "$out.part" "$out"
   rm -rf "$folder"
   try "$out"
-  say "packed $out: $((bytes / 1000000)) MB"
+  say "packed $out: $((bytes / 1000000)) MB; with the repository's own files $(((bytes + $(repository_bytes)) / 1000000)) MB"
 }
 
 main "$@"

@@ -8,7 +8,7 @@
 # What is checked: DIR/trainer/trainer of a built tree, an unpacked bundle (scripts/bundle.sh), or, where neither is
 # named, the bundle that the script lies in, else build/cuda, which is built first (and is not counted in).
 #   report         the device report                                            at most  15 s   first second
-#   first_contact  what predictions rest on: nodes, waits of the grid, loads             15 s   first
+#   first_contact  what predictions rest on: nodes, waits of the grid, loads             25 s   first
 #   conformance    ops, steps and loop against the reference                             90 s   first
 #   nodes          nodes of the graph of a step                                          30 s   first
 #   replay         recorded = eager, same seed = same bits                               20 s   first

@@ -95,7 +95,7 @@ def compare_kernels(machine):
         return [], [wrong], missing
     say(f"  {PROGRAM}: {len(first)} kernels give the same bits again and again{', then its time was over' if late else ''}")
     if not waiting:
-        return [], [], missing + ["no twin of it with pseudo-random waits (a build with TRAINER_JITTER=ON)"]
+        return [], [], missing + ["no twin of it with pseudo-random waits (scripts/build.sh jitter gpu_bits_test)"]
     second, wrong, late_too = kernel_bits(machine, waiting, f"{PROGRAM}_jitter", machine.remaining() * 0.95)
     missing += [late_too] if late_too else []
     if wrong:

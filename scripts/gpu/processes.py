@@ -17,17 +17,17 @@ import time
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of <linux/prctl.h>
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE_SECONDS = 3  # for the check to write what it has, once it was asked to end
-_libc = ctypes.CDLL(None)
+_prctl = ctypes.CDLL(None).prctl
 
 
 def die_with_parent(number=signal.SIGKILL):
     """Of the calling process, when the thread that started it ends."""
-    _libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    _prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
 def adopt_orphans():
     """What is started from here on comes to this process when its own parent ends, not to init."""
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def stat(process):

@@ -94,7 +94,7 @@ class Plans(PlayedCheck):
 
     def test_nothing_to_work_in_is_no_reason_to_stop(self):
         write(self.played.at("gpu_check"), "a file where the folder should be")
-        self.check(0, "--stages", "report", "--out", self.out)
+        self.check(0, "--stages", "report", "--out", self.out, TMPDIR=self.played.folder)
         self.assertIn("cannot be written (File exists); working in ", self.played.output)
 
     def test_the_device_is_held_awake_and_its_clock_is_read(self):

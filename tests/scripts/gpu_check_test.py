@@ -6,10 +6,14 @@
 import json
 import os
 import shutil
+import sys
 import unittest
 
-from played_check import PlayedCheck, write
+from played_check import ROOT, PlayedCheck, write
 from played_programs import BLOCK, TRAINER
+
+sys.path.insert(0, os.path.join(ROOT, "scripts/gpu"))
+import kernels  # pylint: disable=wrong-import-position
 
 
 class Stages(PlayedCheck):
@@ -240,6 +244,21 @@ class Stages(PlayedCheck):
                           ["--cuda-libs", "/none"], ["--patience", "0"], ["--bogus"], ["--first", "--stages", "report"],
                           ["--second", "--patience", "2"]):
             self.check(2, *arguments)
+
+    def test_launches_are_matched_by_name_and_occurrence(self):
+        model = [{"kernel": name, "layer": layer, "us": 1} for name, layer in
+                 (("product", "a"), ("head", "b"), ("product", "c"), ("muon", "step"), ("spare", "d"))]
+        step = [("head", 2), ("product", 3), ("library", 4), ("product", 5), ("muon", 6)]
+        slower = [(name, us + 2) for name, us in step]
+        launches = [("fill", 9), *step, *step, *slower, *slower, ("product", 7)]
+        steps = kernels.steps_of(launches, [kernel["kernel"] for kernel in model])
+        self.assertEqual(steps, [step, slower, slower], "the first stands behind what was launched before any step")
+        measured = [(row["kernel"], row["layer"], row["measured_us"]) for row in kernels.match(steps, model)]
+        self.assertEqual(measured, [("product", "a", 5), ("head", "b", 4), ("product", "c", 7), ("muon", "step", 8),
+                                    ("spare", "d", None), ("library", "-", 6)])
+        self.assertEqual(kernels.steps_of([("fill", 9)], ["muon"]), [])
+        self.assertEqual(kernels.base_name("void trainer::cuda::<unnamed>::product_norm<(int)0, (bool)1>(trainer::Terms)"),
+                         "product_norm")
 
 
 if __name__ == "__main__":
