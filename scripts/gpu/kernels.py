@@ -49,7 +49,7 @@ def short_run(machine, network):
 
 def find_ncu():
     own = sorted(glob.glob("/opt/nvidia/nsight-compute/*/ncu"))
-    return toolkit_program("ncu") or (own[-1] if own else None)
+    return toolkit_program("ncu") or (own[-1] if own else "no ncu on this machine")
 
 
 def launches_of(text):
@@ -154,8 +154,8 @@ def by_layer(machine, network, kernels):
 
 
 def measured_rows(machine, ncu, network, kernels):
-    """(rows, by what, why not by ncu)"""
-    launches, refusal = under_ncu(machine, ncu, network) if ncu else ([], "no ncu on this machine")
+    """(rows, by what, why not by ncu); ncu: the command, or why it is not to be tried."""
+    launches, refusal = under_ncu(machine, ncu, network) if os.path.exists(ncu) else ([], ncu)
     steps = steps_of(launches, [base_name(kernel["kernel"]) for kernel in kernels] or [name for name, _ in launches][-1:])
     if steps:
         return match(steps, kernels), "ncu", None
@@ -186,6 +186,7 @@ def kernels(machine, _device):
     for network in NETWORKS:
         expected, unknown = predicted(machine, network)
         found, source, refusal = measured_rows(machine, ncu, network, expected)
+        ncu = refusal or ncu  # what it refuses once it refuses again, in as much time
         for note in filter(None, (unknown, refusal)):
             say(f"  {network}: {note}")
         if not found:

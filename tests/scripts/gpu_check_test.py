@@ -215,6 +215,10 @@ class Stages(PlayedCheck):
         self.assertAlmostEqual(rows["conv1"]["measured_us"], 8)
         self.assertAlmostEqual(rows["update"]["ratio"], 0.5)
         self.assertIsNone(rows["conv2"]["measured_us"])
+        os.remove(os.path.join(self.played.tools, "ncu"))
+        if kernels.find_ncu().startswith("no ncu"):
+            self.expect("kernels", 0, "passed", "sprint 10 us by events")
+            self.assertIn("sprint: no ncu on this machine", self.played.output)
 
     def test_a_benchmark_that_fails_is_told(self):
         self.expect("benchmark", 1, "failed", "played failure", PEER_FAILS="1")
