@@ -92,6 +92,7 @@ def hold(machine):
     ready = select.select([holder.stdout], [], [], HOLD_SECONDS)[0]
     answer = holder.stdout.readline().strip() if ready else f"no answer within {HOLD_SECONDS} s"
     if answer == "holding":
+        machine.starts["held_awake"] = True
         say(f"process {holder.pid} holds a context on the device until the check ends")
     else:
         say(f"note: no process holds the device awake, so each pays for waking it: {answer}")

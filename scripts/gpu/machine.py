@@ -128,7 +128,7 @@ class Machine:
     python: str
     plan: str = ""  # first, second, or none: chosen stages
     deadline: float = 0  # of the stage that runs, on the monotonic clock
-    starts: dict = dataclasses.field(default_factory=dict)  # seconds of `trainer devices` before the device is held awake
+    starts: dict = dataclasses.field(default_factory=dict)  # what `trainer devices` takes alone, and whether the device is held
     details: dict = dataclasses.field(default_factory=dict)  # of the stage that runs: what it knows by now
     holder: subprocess.Popen = None  # of a context on the device
     spared: set = dataclasses.field(default_factory=set)  # processes that outlive a command

@@ -102,8 +102,9 @@ class Results:
         for row in self.details("sprint").get("rows", []):
             looks += [clock_text(row)] if row.get("sm_megahertz") else []
         starts = self.details("report").get("start_seconds", {})
-        if "alone" in starts:
-            looks += [f"a process starts in {starts['held']:.2f} s beside one that holds the device, in {starts['alone']:.2f} s alone"]
+        if starts.get("held_awake"):
+            looks += [f"a process starts in {starts['held']:.2f} s beside the one that holds the device, in {starts['alone']:.2f} s "
+                      "before it did"]
         return looks
 
     def say_summary(self):
