@@ -15,7 +15,7 @@ set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 programs=(conformance_test step_test backend_test gpu_training_test gpu_bits_test)
-most_bytes=45000000 # with the repository beside it, below the 64 MiB that some machines take
+most_bytes=50000000 # with the repository (15 MB) below the 64 MiB that some machines take
 
 # Left out: the C library and the loader, which belong together; what the driver and CUDA's toolkit or wheels bring.
 system_libraries='^(linux-vdso|ld-linux.*|libc|libm|libdl|librt|libpthread|libresolv|libutil)[.]so'
