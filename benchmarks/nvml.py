@@ -1,9 +1,11 @@
-"""What NVML tells of one GPU, read from Python's standard library alone: energy and memory, and their course over a
+"""What NVML tells of one GPU, read from Python's standard library alone: energy, memory and clock, and their course over a
 stretch of time. Without the driver's library every value is None.
 """
 import ctypes
 import threading
 import time
+
+SM_CLOCK = 1  # NVML_CLOCK_SM
 
 
 class Memory(ctypes.Structure):
@@ -39,6 +41,13 @@ class Gpu:
         if self._device is None or self._library.nvmlDeviceGetMemoryInfo(self._device, ctypes.byref(value)) != 0:
             return None
         return value.used
+
+    def sm_megahertz(self):
+        """The clock of its multiprocessors just now."""
+        value = ctypes.c_uint()
+        if self._device is None or self._library.nvmlDeviceGetClockInfo(self._device, SM_CLOCK, ctypes.byref(value)) != 0:
+            return None
+        return value.value
 
 
 def freed_by(gpu, end):
@@ -82,3 +91,33 @@ class MemoryWatch:
         if self._first is not None:
             self._thread.join()
             self.bytes = self._most - self._first
+
+
+class ClockWatch:
+    """The SM clock before, while and after the block runs, in MHz, sampled each 5 ms: {"before", "least", "most", "after"},
+    or None where it cannot be read."""
+
+    def __init__(self, gpu):
+        self._gpu = gpu
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._seen = []
+        self.megahertz = None
+
+    def __enter__(self):
+        self._before = self._gpu.sm_megahertz()
+        if self._before is not None:
+            self._thread.start()
+        return self
+
+    def _sample(self):
+        while not self._over.is_set():
+            self._seen.append(self._gpu.sm_megahertz() or self._before)
+            time.sleep(0.005)
+
+    def __exit__(self, *_):
+        self._over.set()
+        if self._before is not None:
+            self._thread.join()
+            self.megahertz = {"before": self._before, "least": min([self._before, *self._seen]),
+                              "most": max([self._before, *self._seen]), "after": self._gpu.sm_megahertz()}

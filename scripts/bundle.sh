@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Packs the GPU build into one file for a machine with a GPU but without what the build needs: the program, the tests that
-# gpu_check.sh runs, networks, MNIST, scripts, benchmarks and the shared libraries of this system.
-#   scripts/bundle.sh [--arch LIST] [--preset PRESET] [--cuda-libs DIR...] [--out FILE]
+# Packs the GPU build into one file for a machine with a GPU but without what the build needs: the program, the tests and
+# probes that gpu_check.sh runs, networks, MNIST, scripts, benchmarks (the model of the kernels' times reads their sources) and
+# the shared libraries of this system.
+#   scripts/bundle.sh [--arch LIST] [--preset PRESET] [--cuda-libs DIR...] [--out FILE] [--no-jitter]
 # --arch       CMAKE_CUDA_ARCHITECTURES to build for [90], as in 90 or "80;90"; build/cuda keeps it until told otherwise
 # --preset     what to build and pack [cuda]; cpu packs a program without a GPU engine
 # --cuda-libs  folders of CUDA's libraries for the trial at the end, where the loader does not find them
+# --no-jitter  without the twin of gpu_bits_test that waits at random (preset jitter), which takes a build of its own
 # --out        the file [build/bundle/mnist-trainer-COMMIT-ARCH.tar.gz]
 # There: tar xzf FILE, then mnist-trainer/scripts/gpu_check.sh, or mnist-trainer/run trainer train. CUDA, cuDNN and cuBLAS
 # stay out: they are too large and fit the machine that they are on (scripts/gpu/cuda_libraries.sh finds them there). So does
@@ -12,8 +14,8 @@
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
-programs=(conformance_test step_test backend_test gpu_training_test)
-most_bytes=40000000
+programs=(conformance_test step_test backend_test gpu_training_test gpu_bits_test)
+most_bytes=50000000 # with the repository (15 MB) below the 64 MiB that some machines take
 
 # Left out: the C library and the loader, which belong together; what the driver and CUDA's toolkit or wheels bring.
 system_libraries='^(linux-vdso|ld-linux.*|libc|libm|libdl|librt|libpthread|libresolv|libutil)[.]so'
@@ -27,8 +29,11 @@ fail() {
 }
 
 parse() {
-  arch=90 preset=cuda out='' folders=()
+  arch=90 preset=cuda out='' folders=() jitter=yes
   while (($#)); do
+    if [[ $1 == --no-jitter ]]; then
+      jitter=no && shift && continue
+    fi
     [[ -n ${2:-} ]] || fail "$1 needs a value, or is unknown; see the head of scripts/bundle.sh" 2
     case $1 in
       --arch) arch=$2 && shift 2 ;;
@@ -41,11 +46,12 @@ parse() {
           folders+=("$(readlink -f -- "$1")") && shift
         done
         ;;
-      *) fail "unknown argument '$1': --arch, --preset, --cuda-libs or --out" 2 ;;
+      *) fail "unknown argument '$1': --arch, --preset, --cuda-libs, --out or --no-jitter" 2 ;;
     esac
   done
   [[ $arch =~ ^[0-9]+[a-z]?(-real|-virtual)?(\;[0-9]+[a-z]?(-real|-virtual)?)*$ ]] ||
     fail "--arch $arch: compute capabilities without the dot, as in 90 or \"80;90\"" 2
+  [[ $preset == cuda ]] || jitter=no
 }
 
 # Only what is packed: a checkout that has built nothing yet is there sooner.
@@ -56,6 +62,10 @@ build() {
   fi
   TRAINER_TESTS=ON "$root/scripts/build.sh" "$preset" --configure
   for target in trainer "${programs[@]}"; do "$root/scripts/build.sh" "$preset" "$target"; done
+  if [[ $jitter == yes ]]; then
+    TRAINER_TESTS=ON "$root/scripts/build.sh" jitter --configure
+    "$root/scripts/build.sh" jitter gpu_bits_test
+  fi
 }
 
 pack_programs() {
@@ -66,18 +76,22 @@ pack_programs() {
     [[ -x $built/tests/$program ]] || fail "build/$preset/tests/$program is not built"
     cp "$built/tests/$program" "$folder/bin/"
   done
+  [[ $jitter == no ]] || cp "$root/build/jitter/tests/gpu_bits_test" "$folder/bin/gpu_bits_test_jitter"
   strip --strip-unneeded "$folder"/bin/*
 }
 
-# The faults that compute-sanitizer's tools are tried on; its CUDA runtime is a static one, so it starts anywhere.
-pack_planted_fault() {
-  local compiler first=${arch%%;*}
+# What gpu_check.sh has of its own in CUDA: the faults that compute-sanitizer's tools are tried on, and the first contact's
+# measurements. Their CUDA runtime is a static one, so they start anywhere.
+pack_probes() {
+  local compiler probe first=${arch%%;*}
   compiler=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
   if [[ ! -x $compiler ]]; then
-    say "note: no nvcc here, so no planted_fault is packed; gpu_check.sh compiles it there, or skips the sanitizers"
+    say "note: no nvcc here, so planted_fault and first_contact are not packed; gpu_check.sh compiles them there, or skips them"
     return
   fi
-  "$compiler" "-arch=sm_${first%%-*}" -o "$folder/bin/planted_fault" "$root/scripts/gpu/planted_fault.cu"
+  for probe in planted_fault first_contact; do
+    "$compiler" -std=c++20 -O3 "-arch=sm_${first%%-*}" "-I$root" -o "$folder/bin/$probe" "$root/scripts/gpu/$probe.cu"
+  done
 }
 
 # pack_libraries: what the packed programs load, by the name that the loader looks for.
@@ -104,9 +118,14 @@ pack_files() {
   cp "$root"/models/*.yaml "$folder/models/"
   cp -r "$root/data/mnist" "$folder/data/"
   cp "$root"/benchmarks/*.py "$folder/benchmarks/"
+  if [[ -d $root/benchmarks/gpu_model ]]; then
+    mkdir "$folder/benchmarks/gpu_model" "$folder/kernels"
+    cp "$root"/benchmarks/gpu_model/*.py "$folder/benchmarks/gpu_model/"
+    cp -r "$root/kernels/cuda" "$root/kernels/math" "$folder/kernels/"
+  fi
   cp "$root/scripts/gpu_check.sh" "$folder/scripts/"
   mkdir "$folder/scripts/gpu"
-  cp "$root"/scripts/gpu/*.{sh,py,cu} "$folder/scripts/gpu/"
+  cp "$root"/scripts/gpu/*.{sh,py,cu,cuh} "$folder/scripts/gpu/"
   cp "$root/scripts/gpu/run.sh" "$folder/run"
   cp "$root/LICENSE" "$folder/"
 }
@@ -132,6 +151,9 @@ try() {
   say "  unpacked elsewhere, it starts: $("$there/mnist-trainer/run" "${arguments[@]}" trainer --version)"
 }
 
+# repository_bytes: of the files that travel with the bundle where the whole checkout is sent to a machine.
+repository_bytes() { git -C "$root" ls-files -z 2>/dev/null | (cd "$root" && xargs -0r stat -c %s) | awk '{ n += $1 } END { print n + 0 }'; }
+
 main() {
   local bytes
   parse "$@"
@@ -142,7 +164,7 @@ main() {
   folder=$root/build/bundle/mnist-trainer
   rm -rf "$folder"
   pack_programs
-  [[ $preset != cuda ]] || pack_planted_fault
+  [[ $preset != cuda ]] || pack_probes
   pack_libraries
   pack_files
   describe >"$folder/BUNDLE.txt"
@@ -152,7 +174,7 @@ main() {
   mv "$out.part" "$out"
   rm -rf "$folder"
   try "$out"
-  say "packed $out: $((bytes / 1000000)) MB"
+  say "packed $out: $((bytes / 1000000)) MB; with the repository's own files $(((bytes + $(repository_bytes)) / 1000000)) MB"
 }
 
 main "$@"

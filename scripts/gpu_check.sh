@@ -1,22 +1,31 @@
 #!/usr/bin/env bash
 # Proves a GPU, and this program on it; for any machine with one. Needs python3 (3.9 or newer), no Internet, no root.
-#   scripts/gpu_check.sh [--stages LIST] [--build DIR | --bundle DIR] [--cuda-libs DIR...] [--out DIR] [--again]
-#                        [--patience X]
+#   scripts/gpu_check.sh --first | --second | [--stages LIST] [--patience X]
+#                        [--build DIR | --bundle DIR] [--cuda-libs DIR...] [--out DIR] [--again]
 #   scripts/gpu_check.sh --self-test      the script itself, over played programs; needs no GPU
+# --first       what a first contact with a GPU needs, in at most 270 s, and what to look at next
+# --second      accuracy and the peers, in at most 400 s
 # What is checked: DIR/trainer/trainer of a built tree, an unpacked bundle (scripts/bundle.sh), or, where neither is
-# named, the bundle that the script lies in, else build/cuda, which is built first.
-#   report       the device report                          at most  15 s
-#   conformance  ops, steps and loop against the reference            60 s
-#   replay       recorded = eager, same seed = same bits              15 s
-#   nodes        nodes of the graph of a step                         25 s
-#   sanitizer    compute-sanitizer's four tools                       75 s
-#   accuracy     each network by its recipe                           80 s
-#   sprint       30 seeds to 99 %, each precision, PyTorch's graph    55 s
-#   benchmark    against PyTorch and JAX in the same run             215 s
-#   precisions   each network in each precision, 10 seeds; by name   560 s
-# --stages names some of them (commas between). A stage that passed is not run again on the same build; --again runs
-# it. --out: folder of stages, plans and record [build/gpu_check, or gpu_check in a bundle; the record goes to
-# benchmarks/records]. --patience multiplies the limits, for slow GPUs. GPU_CHECK_PYTHON: the peers' Python [python3].
+# named, the bundle that the script lies in, else build/cuda, which is built first (and is not counted in).
+#   report         the device report                                            at most  15 s   first second
+#   first_contact  what predictions rest on: nodes, waits of the grid, loads             25 s   first
+#   conformance    ops, steps and loop against the reference                             90 s   first
+#   nodes          nodes of the graph of a step                                          30 s   first
+#   replay         recorded = eager, same seed = same bits                               20 s   first
+#   sprint         30 seeds to 99 %, each precision, SM clock, PyTorch's graph           60 s   first second
+#   bits           the same bits in 400 trainings, and with waits before barriers        60 s   first
+#   kernels        each kernel's time beside its prediction (ncu, or events)             60 s   first
+#   sanitizer      compute-sanitizer's four tools over sprint and sprint-lean           110 s   first
+#   accuracy       each network by its recipe                                           120 s         second
+#   benchmark      against PyTorch and JAX in the same run                              215 s         second
+#   precisions     each network in each precision, 10 seeds; by name                    560 s
+# Without a plan all but the last are run, within their limits; --stages names some (commas between), --patience
+# multiplies the limits, for slow GPUs. --first and --second have limits of their own, and a stage that is sooner done leaves
+# its time to the next ones. A stage that passed is not run again on the same build; --again runs it.
+# --out: folder of what comes out, four files at most: the record, a log, a summary and the kernels' table [the record in
+# benchmarks/records, the others in build/gpu_check, or gpu_check in a bundle]. It is written as the check goes on.
+# One process holds a context on the device meanwhile. All ends with the check, and the check with its caller, unless it was
+# started by nohup. GPU_CHECK_PYTHON: the peers' Python [python3].
 # Exit code: 0 nothing failed (a skipped stage says so aloud), 1 something did, 2 wrong usage.
 set -euo pipefail
 
@@ -28,7 +37,8 @@ say() { printf '%s\n' "$*" >&2; }
 
 usage() {
   say "error: $1"
-  say "usage: gpu_check.sh [--stages LIST] [--build DIR | --bundle DIR] [--cuda-libs DIR...] [--out DIR] [--again] [--patience X]"
+  say "usage: gpu_check.sh --first | --second | [--stages LIST] [--patience X]"
+  say "                    [--build DIR | --bundle DIR] [--cuda-libs DIR...] [--out DIR] [--again]"
   exit 2
 }
 
@@ -65,6 +75,7 @@ parse() {
         done
         ;;
       --again) passed_on+=("$1") && shift ;;
+      --first | --second) passed_on+=(--plan "${1#--}") && shift ;;
       *) usage "unknown argument '$1'" ;;
     esac
   done
@@ -99,12 +110,29 @@ choose_tree() {
   trainer=$build/trainer/trainer tests=$build/tests
 }
 
+# self_test ARGS: the files of cases beside one another; ARGS are unittest's, as -k PATTERN. 5: no case of a file is meant.
+self_test() {
+  local file id status failed=0 ids=()
+  [[ -d $root/tests/scripts ]] || usage "--self-test: its cases are in the repository, not in a bundle"
+  for file in "$root"/tests/scripts/*_test.py; do
+    python3 -m unittest discover --start-directory "$root/tests/scripts" --pattern "${file##*/}" "$@" &
+    ids+=($!)
+  done
+  for id in "${ids[@]}"; do
+    status=0
+    wait "$id" || status=$?
+    ((status == 0 || (status == 5 && $# > 0))) || failed=1
+  done
+  return "$failed"
+}
+
 main() {
-  local libraries records work
+  local libraries records work results
+  trap 'exit 130' INT # bash goes on after a signal that the command in front of it did not get
   if [[ ${1:-} == --self-test ]]; then
     need_python
-    [[ -f $root/tests/scripts/gpu_check_test.py ]] || usage "--self-test: its cases are in the repository, not in a bundle"
-    exec python3 "$root/tests/scripts/gpu_check_test.py"
+    self_test "${@:2}"
+    return
   fi
   if [[ ${1:-} == --help || ${1:-} == -h ]]; then
     sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
@@ -115,16 +143,19 @@ main() {
   choose_tree
   libraries=$(find_cuda_libraries "$trainer" "$own_libraries" "${folders[@]}")
   [[ -z $libraries ]] || say "libraries: $libraries"
-  if [[ -n $out ]]; then
-    mkdir -p -- "$out"
-    work=$(readlink -f -- "$out") records=$work
-  elif [[ $top == "$root" && ! -x $root/bin/trainer ]]; then
-    work=$root/build/gpu_check records=$root/benchmarks/records
+  if [[ $top == "$root" && ! -x $root/bin/trainer ]]; then
+    work=$root/build/gpu_check
   else
-    work=$top/gpu_check records=$top/benchmarks/records
+    work=$top/gpu_check
+  fi
+  if [[ -n $out ]]; then
+    mkdir -p -- "$out" || usage "--out $out: no such folder can be made"
+    results=$(readlink -f -- "$out") records=$results
+  else
+    results=$work records=$top/benchmarks/records
   fi
   exec python3 "$root/scripts/gpu/check.py" --root "$top" --trainer "$trainer" --tests "$tests" --libraries "$libraries" \
-    --work "$work" --records "$records" --command "scripts/gpu_check.sh $*" "${passed_on[@]}"
+    --work "$work" --out "$results" --records "$records" --command "scripts/gpu_check.sh $*" "${passed_on[@]}"
 }
 
 main "$@"

@@ -1,44 +1,63 @@
 #!/usr/bin/env python3
-"""Runs the stages of gpu_check in order, prints as it goes, ends with a table and one record. Called by gpu_check.sh.
+"""Runs the stages of gpu_check in order, prints as it goes, ends with a table, what to look at next, and one record. Called
+by gpu_check.sh.
 
 A stage that passed is not run again on the same build: WORK/stages/STAGE.json holds its outcome under a key, a hash of
-the programs, of the stage's scripts and of the GPU. The record is written anew after each stage, so a run that is cut
-off leaves what it had. Exit code: 0 where nothing failed, 1 where something did, 2 for wrong usage.
+the programs, of the stage's scripts and of the GPU. Exit code: 0 where nothing failed, 1 where something did, 2 for wrong
+usage.
 """
 import argparse
-import datetime
 import json
 import os
-import platform
-import re
+import select
+import subprocess
 import sys
+import tempfile
 import time
 
-import machine as machines
+import bits
+import first_contact
+import kernels
 import sanitizer
 import sprint
 import stages
-from machine import Machine, Outcome, OutOfTime, digest, last_line, say, write_json
+from machine import OUTPUT, Machine, Outcome, OutOfTime, digest, last_line, say, write_json
+from processes import die_with_parent, end_descendants, end_on_signals, supervise
+from results import CUT, Results, now
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Name: (function, seconds at most, scripts besides machine.py). Those run by default add up to nine minutes.
+# Name: (function, seconds at most, scripts besides machine.py), in the order of a first contact.
 STAGES = {
     "report": (stages.report, 15, ["stages.py"]),
-    "conformance": (stages.conformance, 60, ["stages.py"]),
-    "replay": (stages.replay, 15, ["stages.py"]),
-    "nodes": (stages.nodes, 25, ["stages.py"]),
-    "sanitizer": (sanitizer.sanitizer, 75, ["sanitizer.py", "planted_fault.cu"]),
-    "accuracy": (stages.accuracy, 80, ["stages.py"]),
-    "sprint": (sprint.sprint, 55, ["sprint.py", "../../benchmarks/torch_sprint_peer.py"]),
+    "first_contact": (first_contact.first_contact, 25, ["first_contact.py", "first_contact.cu", "first_contact_kernels.cuh"]),
+    "conformance": (stages.conformance, 90, ["stages.py"]),
+    "nodes": (stages.nodes, 30, ["stages.py"]),
+    "replay": (stages.replay, 20, ["stages.py"]),
+    "sprint": (sprint.sprint, 60, ["sprint.py", "../../benchmarks/torch_sprint_peer.py"]),
+    "bits": (bits.bits, 60, ["bits.py"]),
+    "kernels": (kernels.kernels, 60, ["kernels.py", "../../benchmarks/gpu_model.py"]),
+    "sanitizer": (sanitizer.sanitizer, 110, ["sanitizer.py", "planted_fault.cu"]),
+    "accuracy": (stages.accuracy, 120, ["stages.py"]),
     "precisions": (stages.precisions, 560, ["stages.py"]),
     "benchmark": (stages.benchmark, 215, ["stages.py", *(f"../../benchmarks/{name}.py" for name in (
         "gpu_vs_torch", "gpu_sides", "nvml", "peer", "torch_gpu_peer", "jax_gpu_peer"))]),
 }
+DEFAULT = [name for name in STAGES if name != "precisions"]
+
+# Seconds of the whole, and of each stage; what a stage leaves of its own is the next ones'.
+PLANS = {
+    "first": (270, {"report": 15, "first_contact": 20, "conformance": 70, "nodes": 25, "replay": 15, "sprint": 20, "bits": 30,
+                    "kernels": 35, "sanitizer": 28}),
+    "second": (400, {"report": 10, "accuracy": 110, "sprint": 65, "benchmark": 200}),
+}
+END_SECONDS = 5     # of a plan's: to end what still runs
 START_SECONDS = 60  # for the first device report, before any stage
+HOLD_SECONDS = 15   # for a context on the device
 
 
 def chosen_stages(text):
+    """Those that are named, in the order of STAGES."""
     names = [name for name in text.split(",") if name]
     unknown = [name for name in names if name not in STAGES]
     if unknown or not names:
@@ -54,6 +73,7 @@ def ask_device(machine):
         ran = machine.run([machine.trainer, "devices", "--json"])
         begin = ran.output.index("{")
         device = json.JSONDecoder().raw_decode(ran.output[begin:])[0]
+        machine.starts["alone"] = round(ran.seconds, 3)
     except OutOfTime as late:
         return None, str(late)
     except ValueError:
@@ -62,13 +82,30 @@ def ask_device(machine):
     return (device, None) if gpu.get("used") else (None, gpu.get("reason") or "trainer devices names no reason")
 
 
+def hold(machine):
+    """A process that holds a context on the device, so that the driver stays awake; it ends with this one."""
+    holder = subprocess.Popen([sys.executable, os.path.join(HERE, "hold.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=die_with_parent,
+                              env=machine.own_environment())
+    machine.holder = holder  # whose input stays open
+    machine.spared.add(holder.pid)
+    ready = select.select([holder.stdout], [], [], HOLD_SECONDS)[0]
+    answer = holder.stdout.readline().strip() if ready else f"no answer within {HOLD_SECONDS} s"
+    if answer == "holding":
+        machine.starts["held_awake"] = True
+        say(f"process {holder.pid} holds a context on the device until the check ends")
+    else:
+        say(f"note: no process holds the device awake, so each pays for waking it: {answer}")
+
+
 def key_of(machine, name, device):
-    programs = [machine.trainer] + [machine.test_program(test) for test, _ in stages.TESTS]
+    programs = [machine.trainer] + [machine.test_program(test) for test in (*dict(stages.TESTS), bits.PROGRAM)]
+    programs += [os.path.join(machine.root, "bin", program) for program in ("first_contact", "planted_fault")]
     scripts = [os.path.join(HERE, script) for script in ["machine.py", *STAGES[name][2]]]
     gpu = device["gpu"]
     software = device.get("gpu_software") or {}
-    return digest(programs + scripts, gpu.get("name", ""), gpu.get("uuid") or "", software.get("driver") or "",
-                  machine.libraries)
+    return digest(programs + scripts + [bits.twin(machine) or "twin"], gpu.get("name", ""), gpu.get("uuid") or "",
+                  software.get("driver") or "", machine.libraries, machine.plan)
 
 
 def read_result(path):
@@ -79,101 +116,120 @@ def read_result(path):
         return {}
 
 
-def run_stage(machine, name, device, patience):
-    function, seconds, _ = STAGES[name]
-    begin = time.monotonic()
-    machine.deadline = begin + seconds * patience
-    say(f"\n==== {name} (at most {seconds * patience:.0f} s)")
+def run_stage(machine, name, device):
+    """Runs one until machine.deadline at most. What it knew when it failed is kept."""
+    begin, machine.details = time.monotonic(), {}
+    say(f"\n==== {name} (at most {machine.remaining():.0f} s)")
     try:
-        outcome = function(machine, device)
+        outcome = STAGES[name][0](machine, device)
     except OutOfTime as late:
-        outcome = Outcome("failed", str(late), {"output": late.output})
+        outcome = Outcome("failed", str(late), dict(machine.details, output=late.output))
     except (OSError, KeyError, TypeError, ValueError) as error:
-        outcome = Outcome("failed", f"{type(error).__name__}: {error}")
+        outcome = Outcome("failed", f"{type(error).__name__}: {error}", machine.details)
     took = time.monotonic() - begin
     say(f"==== {name}: {outcome.status} after {took:.1f} s: {outcome.text}")
-    return {"status": outcome.status, "text": outcome.text, "seconds": round(took, 2),
-            "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"), "details": outcome.details}
+    return {"status": outcome.status, "text": outcome.text, "seconds": round(took, 2), "date": now(), "details": outcome.details}
 
 
-def stage_result(machine, name, device, options):
+def stage_result(machine, name, device, again):
     path = os.path.join(machine.work, "stages", f"{name}.json")
     key = key_of(machine, name, device)
     before = read_result(path)
-    if before.get("key") == key and before.get("status") == "passed" and not options.again:
+    if before.get("key") == key and before.get("status") == "passed" and not again:
         say(f"\n==== {name}: passed before on this build and GPU, {before['date']}: {before['text']}")
         return dict(before, again=False)
-    result = dict(run_stage(machine, name, device, options.patience), key=key, again=True)
+    result = dict(run_stage(machine, name, device), key=key, again=True)
     write_json(path, result)
     return result
 
 
-def word(text):
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def new_record(machine, device, options):
-    version = machine.run([machine.trainer, "--version"]).output.strip()
-    found = re.search(r"\b[0-9a-f]{7,40}(-dirty)?\b", version)
-    record = {"kind": "gpu_check", "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-              "command": options.command, "commit": found.group(0) if found else "unknown",
-              "machine": {"cpu": device["cpu"]["model"], "cores": device["cpu"]["cores"], "gpu": device["gpu"]["name"],
-                          "memory_bytes": device["cpu"]["memory_bytes"], "system": platform.platform()},
-              "versions": {"trainer": version, "python": platform.python_version(),
-                           "gpu_software": device.get("gpu_software")},
-              "libraries": machine.libraries, "stages": {}}
-    name = f"{record['date'][:10]}-{word(device['gpu']['name'])}-{word(record['commit'])}.json"
-    return record, os.path.join(options.records, name)
-
-
-def summary(record, names):
-    say(f"\n{record['machine']['gpu']}, {record['versions']['trainer']}")
+def deadlines(machine, names, patience, begin):
+    """Yields each stage with its deadline set."""
+    total, shares = PLANS.get(machine.plan, (0, {}))
+    given = 0
     for name in names:
-        result = record["stages"].get(name, {"status": "not run", "seconds": 0, "text": ""})
-        text = result["text"] if len(result["text"]) < 160 else result["text"][:157] + "..."
-        say(f"  {name:12} {result['status'].upper() if result['status'] != 'passed' else 'passed':8} "
-            f"{result['seconds']:7.1f} s{' ' if result.get('again', True) else '*'} {text}")
-    if any(not record["stages"][name].get("again", True) for name in record["stages"]):
-        say("  * passed before on this build and GPU, not run again (--again runs it)")
+        if machine.plan:
+            given += shares[name]
+            machine.deadline = begin + min(given, total - END_SECONDS - 3)
+        else:
+            machine.deadline = time.monotonic() + STAGES[name][1] * patience
+        yield name
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("root", "trainer", "tests", "work", "records"):
+    for name in ("root", "trainer", "tests", "work", "out", "records"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--libraries", default="")
-    parser.add_argument("--stages", default=",".join(name for name in STAGES if name != "precisions"))
-    parser.add_argument("--patience", type=float, default=1)
+    parser.add_argument("--stages")
+    parser.add_argument("--plan", choices=list(PLANS), default="")
+    parser.add_argument("--patience", type=float)
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--command", default="gpu_check.sh")
-    return parser.parse_args()
-
-
-def main():
-    options = parse()
-    names = chosen_stages(options.stages)
+    options = parser.parse_args()
+    options.names = list(PLANS[options.plan][1]) if options.plan else DEFAULT
+    if options.plan and (options.stages or options.patience):
+        say(f"error: --{options.plan} has its own stages and limits: neither --stages nor --patience goes with it")
+        sys.exit(2)
+    if options.stages is not None:
+        options.names = chosen_stages(options.stages)
+    options.patience = 1 if options.patience is None else options.patience
     if not 0 < options.patience <= 100:
         say(f"error: --patience {options.patience}: a factor of the time limits, up to 100")
         sys.exit(2)
-    os.makedirs(options.work, exist_ok=True)
-    machine = Machine(options.root, options.trainer, options.tests, options.libraries, options.work,
-                      os.environ.get("GPU_CHECK_PYTHON") or sys.executable)
+    return options
+
+
+def work_folder(wanted):
+    """Where it cannot be written, one for temporary files."""
+    try:
+        os.makedirs(wanted, exist_ok=True)
+        with tempfile.TemporaryFile(dir=wanted):
+            return wanted
+    except OSError as error:
+        folder = tempfile.mkdtemp(prefix="gpu_check_")
+        say(f"note: {wanted} cannot be written ({error.strerror}); working in {folder}")
+        return folder
+
+
+def check(options, begin):
+    """The exit code."""
+    prefix = options.plan or "gpu_check"
+    work = work_folder(options.work)
+    OUTPUT.open_log(os.path.join(options.out, f"{prefix}.log"))
+    machine = Machine(options.root, options.trainer, options.tests, options.libraries, work,
+                      os.environ.get("GPU_CHECK_PYTHON") or sys.executable, options.plan)
     device, reason = ask_device(machine)
     if reason:
         say(f"error: no GPU can be used, so nothing was checked: {reason}")
-        sys.exit(1)
-    record, path = new_record(machine, device, options)
-    for name in names:
-        record["stages"][name] = stage_result(machine, name, device, options)
-        failed = [stage for stage, result in record["stages"].items() if result["status"] == "failed"]
-        record["passed"] = not failed
-        write_json(path, record)
-    summary(record, names)
-    say(f"record: {os.path.relpath(path)}")
+        return 1
+    results = Results(machine, device, options, prefix)
+    hold(machine)
+    for name in deadlines(machine, options.names, options.patience, begin):
+        results.begin(name)
+        try:
+            result = stage_result(machine, name, device, options.again)
+        except SystemExit:  # by a signal
+            results.take(name, dict(CUT, details=machine.details))
+            raise
+        results.take(name, result)
+    results.say_summary()
+    failed = results.with_status("failed") + [f"not written: {path}" for path in OUTPUT.unwritten]
+    say(f"\nrecord: {os.path.relpath(results.path)}")
     say(f"gpu_check: {'FAILED: ' + ', '.join(failed) if failed else 'nothing failed'}")
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
+
+
+def main():
+    begin = time.monotonic()
+    options = parse()
+    supervise(PLANS[options.plan][0] - END_SECONDS if options.plan else 0)
+    end_on_signals()
+    try:
+        sys.exit(check(options, begin))
+    finally:
+        end_descendants()
 
 
 if __name__ == "__main__":
-    machines.install_signals()
     main()

@@ -3,12 +3,15 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+from processes import die_with_parent, end_descendants
 
 KEPT_CHARACTERS = 200_000  # of a command's output, in the record
 
@@ -40,16 +43,52 @@ class Ran:
         return {"code": self.code, "seconds": round(self.seconds, 3), "output": self.output[-KEPT_CHARACTERS:]}
 
 
-def say(text):
-    print(text, flush=True)
+class Output:
+    """All that is said: on standard output and, line by line, in a log. Where one of them is gone, the other goes on."""
+
+    def __init__(self):
+        self.log = None
+        self.unwritten = []  # files that could not be written
+
+    def open_log(self, path):
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            self.log = open(path, "w", encoding="utf-8", buffering=1)  # pylint: disable=consider-using-with
+        except OSError as error:
+            self.could_not_write(path, error)
+
+    def say(self, text):
+        try:
+            print(text, flush=True)
+        except OSError:
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # pylint: disable=consider-using-with
+        try:
+            if self.log:
+                self.log.write(text + "\n")
+        except OSError as error:
+            broken, self.log = self.log, None
+            self.could_not_write(broken.name, error)
+
+    def could_not_write(self, path, error):
+        if path not in self.unwritten:
+            self.unwritten.append(path)
+            self.say(f"warning: {path} could not be written: {error.strerror or error}; the check goes on without it")
+
+    def write(self, path, text):
+        """Under a temporary name first, so that a check that is killed leaves the file before it."""
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path + ".part", "w", encoding="utf-8") as out:
+                out.write(text)
+            os.replace(path + ".part", path)
+            return True
+        except OSError as error:
+            self.could_not_write(path, error)
+            return False
 
 
-def install_signals():
-    """A signal that ends the check ends what it started too: the exception passes every `finally`."""
-    def stop(number, _frame):
-        sys.exit(128 + number)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+OUTPUT = Output()
+say = OUTPUT.say
 
 
 def read_lines(stream, lines, echo):
@@ -59,8 +98,17 @@ def read_lines(stream, lines, echo):
             say(line.rstrip())
 
 
+def toolkit_program(name, folder=""):
+    """A program of NVIDIA's toolkit, or None: on the path, in bin/, or in a folder of its own beside."""
+    toolkits = [os.environ.get(variable) for variable in ("CUDA_HOME", "CUDA_PATH")] + ["/usr/local/cuda"]
+    places = [shutil.which(name)]
+    for toolkit in filter(None, toolkits):
+        places += [os.path.join(toolkit, part, name) for part in ("bin", folder)]
+    return next((place for place in places if place and os.access(place, os.X_OK)), None)
+
+
 def kill_group(process):
-    """Ends a process and all that it started; it was started in a session of its own."""
+    """Ends a process and its group; it was started in a session of its own."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -70,14 +118,20 @@ def kill_group(process):
 
 @dataclasses.dataclass
 class Machine:
-    """The tree under test. libraries: LD_LIBRARY_PATH of our programs, never of nvcc or of the peers' Python."""
+    """The tree under test. libraries: LD_LIBRARY_PATH of our programs, never of nvcc or of the peers' Python; work: for
+    files that nobody needs afterwards."""
     root: str
     trainer: str
     tests: str
     libraries: str
     work: str
     python: str
+    plan: str = ""  # first, second, or none: chosen stages
     deadline: float = 0  # of the stage that runs, on the monotonic clock
+    starts: dict = dataclasses.field(default_factory=dict)  # what `trainer devices` takes alone, and whether the device is held
+    details: dict = dataclasses.field(default_factory=dict)  # of the stage that runs: what it knows by now
+    holder: subprocess.Popen = None  # of a context on the device
+    spared: set = dataclasses.field(default_factory=set)  # processes that outlive a command
 
     def own_environment(self):
         inherited = os.environ.get("LD_LIBRARY_PATH", "")
@@ -99,7 +153,7 @@ class Machine:
         begin = time.monotonic()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                    text=True, errors="replace", cwd=self.work, start_new_session=True,
-                                   env=environment or self.own_environment())
+                                   preexec_fn=die_with_parent, env=environment or self.own_environment())
         lines = []
         reader = threading.Thread(target=read_lines, args=(process.stdout, lines, echo), daemon=True)
         reader.start()
@@ -109,6 +163,7 @@ class Machine:
             raise OutOfTime(f"no end within {limit:.0f} s: {' '.join(command)}", "".join(lines)) from None
         finally:
             kill_group(process)
+            end_descendants(self.spared)  # what left the group, and came to this process when its parent ended
             reader.join(timeout=5)
         return Ran(process.returncode, "".join(lines), time.monotonic() - begin)
 
@@ -129,6 +184,24 @@ class Machine:
             else:
                 events[event["event"]] = event
         return ran, events
+
+    def packed(self, name):
+        """A program of a bundle beside the trainer, or None."""
+        program = os.path.join(self.root, "bin", name)
+        return program if os.access(program, os.X_OK) else None
+
+    def compiled(self, name, *options):
+        """A program of scripts/gpu/NAME.cu: the bundle's, else made here. (path or None, why not)"""
+        if self.packed(name):
+            return self.packed(name), ""
+        compiler = toolkit_program("nvcc")
+        if not compiler:
+            return None, f"no {name} in this tree, and no nvcc to make it with"
+        program = os.path.join(self.work, name)
+        source = os.path.join(self.root, f"scripts/gpu/{name}.cu")
+        ran = self.run([compiler, "-std=c++20", "-O3", "-arch=native", f"-I{self.root}", *options, "-o", program, source], 60,
+                       dict(os.environ))
+        return (program, "") if ran.code == 0 else (None, f"nvcc did not compile {name}: {last_line(ran.output)}")
 
     def test_program(self, name):
         return os.path.join(self.tests, name)
@@ -158,10 +231,10 @@ def read_report(path):
     return names
 
 
-def last_line(text):
-    """For a message: the last line of an output that says anything."""
+def last_line(text, most=200):
+    """The last line of an output that says anything; shortened, for a message, unless `most` is None."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it printed nothing"
+    return lines[-1][:most] if lines else "it printed nothing"
 
 
 def digest(paths, *texts):
@@ -180,9 +253,4 @@ def digest(paths, *texts):
 
 
 def write_json(path, value):
-    """Under a temporary name first, so that a run that is killed leaves the file before it."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path + ".part", "w", encoding="utf-8") as out:
-        json.dump(value, out, indent=1)
-        out.write("\n")
-    os.replace(path + ".part", path)
+    return OUTPUT.write(path, json.dumps(value, indent=1) + "\n")

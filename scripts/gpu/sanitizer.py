@@ -2,56 +2,31 @@
 and has found nothing in a correct kernel, both with the options of the real runs. One that is absent, refuses the device
 or does not find its fault is skipped aloud; one that works and finds something in our programs fails the stage.
 """
-import os
 import re
-import shutil
-import tempfile
 
-from machine import Outcome, OutOfTime, last_line, say
+from machine import Outcome, OutOfTime, last_line, say, toolkit_program
 
 FOUND = 66  # what a tool exits with where it reports anything; our programs never do
 
-# Calls that fail on purpose (a test of what the program says then) are no fault, and hazards of shared memory are looked
-# for in our own kernels alone: NVIDIA's are not ours to mend, and take the longest.
+# Hazards of shared memory are looked for in our own kernels alone. No tool sees a race between blocks: that is the stage `bits`.
 TOOLS = {
     "memcheck": ["--report-api-errors", "no"],
-    "racecheck": ["--kernel-name", "kernel_substring=trainer"],
-    "initcheck": [],
     "synccheck": [],
+    "initcheck": [],
+    "racecheck": ["--kernel-name", "kernel_substring=trainer"],
 }
 TRIAL_SECONDS = 15
 RUN_SECONDS = 30
 
 
-def find_sanitizer():
-    """The command, or None. A toolkit has it in bin/, or in a folder of its own beside."""
-    toolkits = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")] + ["/usr/local/cuda"]
-    places = [shutil.which("compute-sanitizer")]
-    for toolkit in filter(None, toolkits):
-        places += [os.path.join(toolkit, part, "compute-sanitizer") for part in ("bin", "compute-sanitizer")]
-    return next((place for place in places if place and os.access(place, os.X_OK)), None)
-
-
-def plant(machine, folder):
-    """The program with the faults: the bundle's, else compiled here. (path or None, why not)"""
-    packed = os.path.join(machine.root, "bin/planted_fault")
-    if os.access(packed, os.X_OK):
-        return packed, ""
-    compiler = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
-    if not os.access(compiler, os.X_OK):
-        return None, "no planted_fault in this tree, and no nvcc to make it with"
-    program = os.path.join(folder, "planted_fault")
-    source = os.path.join(machine.root, "scripts/gpu/planted_fault.cu")
-    ran = machine.run([compiler, "-arch=native", "-o", program, source], 40, dict(os.environ))
-    return (program, "") if ran.code == 0 else (None, f"nvcc did not compile it: {last_line(ran.output)}")
-
-
-def runs(machine):
-    """Short runs of everything that a step does: (what, command)."""
-    return [("the backend's tests", [machine.test_program("backend_test"),
-                                     "--gtest_filter=*/cuda-*MemoryThatCannotBeHad*"]),
-            ("a short training", [machine.trainer, "train", "--device", "cuda", "--model", "quick", "--limit-train", "512",
-                                  "--epochs", "1", "--no-save"])]
+def runs(machine, device):
+    """Short trainings in which every cooperative kernel of ours runs, in each precision, and none of NVIDIA's libraries. The
+    batch is small: a tool may add registers, and the blocks of a cooperative kernel must still run at once."""
+    words = ["fp32", "tf32", "bf16", "fp16"] if device["gpu"]["major"] >= 8 else ["fp32", "fp16"]
+    return [(f"{model} in {precision}",
+             [machine.trainer, "train", "--device", "cuda", "--model", model, "--batch", "256", "--limit-train", "512",
+              "--epochs", "1", "--precision", precision, "--no-save"])
+            for precision in words for model in ("sprint", "sprint-lean")]
 
 
 def under(machine, sanitizer, tool, command, seconds):
@@ -95,61 +70,74 @@ def reports(output):
     return [block for block in blocks if "\n" in block]
 
 
-def verdict(tool, ran):
-    """(good, text) of a real run. cuDNN reads paddings that nobody wrote: reports of initcheck that name none of our
-    kernels are told, not counted."""
+def verdict(ran):
+    """(good, text) of a real run."""
     if ran.code == 0:
         return True, "nothing found"
     if ran.code != FOUND:
         return False, f"the program ended with {ran.code}: {last_line(ran.output)}"
     found = reports(ran.output)
     ours = [block for block in found if "trainer" in block]
-    if tool == "initcheck" and found and not ours:
-        return True, f"{len(found)} reports inside NVIDIA's libraries, none in our kernels"
     first = (ours or found or [last_line(ran.output)])[0]
     return False, f"{len(ours)} reports in our kernels of {len(found)}; the first: {first}"
 
 
-def check(machine, sanitizer, tool, planted, details):
-    """The real runs of one tool: its failures, each a text."""
-    failures = []
-    for what, command in runs(machine):
+class Tool:
+    """One of compute-sanitizer's, and what became of it."""
+
+    def __init__(self, name):
+        self.name, self.clean, self.failures, self.late, self.refusal = name, 0, [], [], None
+        self.tried = False
+
+    def believed(self, machine, sanitizer, planted):
+        """Tries the tool before its first run; false where it is not to be believed."""
+        if not self.tried:
+            self.tried = True
+            self.refusal, raw = trial(machine, sanitizer, self.name, planted)
+            machine.details[self.name] = {"trial": raw}
+            say(f"  {self.name}: " + (f"SKIPPED: {self.refusal}" if self.refusal else
+                                      "finds its planted fault, and nothing in a correct kernel"))
+        return self.refusal is None
+
+    def check(self, machine, sanitizer, what, command):
         try:
-            ran = under(machine, sanitizer, tool, command, RUN_SECONDS)
+            ran = under(machine, sanitizer, self.name, command, RUN_SECONDS)
         except OutOfTime as late:
-            details[what] = {"output": late.output}
-            good, text = False, str(late)
-        else:
-            details[what] = ran.json()
-            good, text = verdict(tool, ran)
-        say(f"  {tool}, {what}: {text}")
-        if not good:
-            failures.append(f"{tool}, {what}: {text.splitlines()[0]}")
-    return failures
+            machine.details[self.name][what] = {"output": late.output}
+            self.late.append(what)
+            say(f"  {self.name}, {what}: SKIPPED: {late}")
+            return
+        machine.details[self.name][what] = ran.json()
+        good, text = verdict(ran)
+        say(f"  {self.name}, {what}: {text}, {ran.seconds:.1f} s")
+        self.clean += good
+        self.failures += [] if good else [f"{self.name}, {what}: {text.splitlines()[0]}"]
+
+    def skipped(self):
+        if self.refusal:
+            return [f"{self.name}: {self.refusal}"]
+        return [f"{self.name}: no time for {', '.join(self.late)}"] if self.late else []
 
 
-def sanitizer(machine, _device):
-    """memcheck, racecheck, initcheck and synccheck over short runs."""
-    command = find_sanitizer()
+def sanitizer(machine, device):
+    """Each tool over each training, the riskiest training first; what there is no time for is skipped."""
+    command = toolkit_program("compute-sanitizer", "compute-sanitizer")
     if not command:
         return Outcome("skipped", "no compute-sanitizer on this machine (it comes with NVIDIA's toolkit)")
-    details, failures, skipped = {"command": command}, [], {}
-    with tempfile.TemporaryDirectory(dir=machine.work) as folder:
-        planted, why_not = plant(machine, folder)
-        if not planted:
-            return Outcome("skipped", f"no tool can be tried: {why_not}", details)
-        for tool in TOOLS:
-            refusal, raw = trial(machine, command, tool, planted)
-            details[tool] = {"trial": raw}
-            if refusal:
-                skipped[tool] = refusal
-                say(f"  {tool}: SKIPPED: {refusal}")
-                continue
-            say(f"  {tool}: finds its planted fault, and nothing in a correct kernel")
-            failures += check(machine, command, tool, planted, details[tool])
-    details["skipped"] = skipped
-    done = [tool for tool in TOOLS if tool not in skipped]
-    text = f"clean: {', '.join(done) or 'no tool ran'}" + (f"; skipped: {', '.join(skipped)}" if skipped else "")
+    planted, why_not = machine.compiled("planted_fault")
+    if not planted:
+        return Outcome("skipped", f"no tool can be tried: {why_not}", machine.details)
+    machine.details["command"] = command
+    tools = [Tool(name) for name in TOOLS]
+    for what, training in runs(machine, device):
+        for tool in tools:
+            if tool.believed(machine, command, planted):
+                tool.check(machine, command, what, training)
+    failures = [text for tool in tools for text in tool.failures]
+    done = [f"{tool.name} ({tool.clean} trainings)" for tool in tools if tool.clean]
+    skipped = [text for tool in tools for text in tool.skipped()]
+    machine.details["skipped"] = skipped
     if failures:
-        return Outcome("failed", "; ".join(failures), details)
-    return Outcome("passed" if done else "skipped", text if done else next(iter(skipped.values())), details)
+        return Outcome("failed", "; ".join(failures), machine.details)
+    text = f"clean: {', '.join(done)}" if done else "no tool ran to its end"
+    return Outcome("passed" if done else "skipped", "; SKIPPED: ".join([text, *skipped]), machine.details)

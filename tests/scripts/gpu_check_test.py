@@ -1,168 +1,118 @@
 #!/usr/bin/env python3
-"""scripts/gpu_check.sh over played programs, so that no GPU is needed: a bundle of shell scripts stands for trainer and
-tests, others for ldd and compute-sanitizer. Each test changes one thing of the play and looks at exit code, table, record.
+"""The stages of scripts/gpu_check.sh over played programs.
 
-    scripts/gpu_check.sh --self-test
+    scripts/gpu_check.sh --self-test [-k PATTERN]
 """
-import glob
 import json
 import os
 import shutil
-import subprocess
-import tempfile
+import sys
 import unittest
 
-from played_programs import BENCHMARK, BLOCK, DEVICE, LDD, SANITIZER, SPRINT_PEER, TEST, TRAINER
+from played_check import ROOT, PlayedCheck, write
+from played_programs import BLOCK, TRAINER
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-def write(path, text, mode=0o755):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as out:
-        out.write(text)
-    os.chmod(path, mode)
+sys.path.insert(0, os.path.join(ROOT, "scripts/gpu"))
+import kernels  # pylint: disable=wrong-import-position
 
 
-class GpuCheck(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.bundle = os.path.join(self.folder, "a bundle")
-        write(self.at("bin/trainer"), TRAINER)
-        for name in ("conformance_test", "step_test", "backend_test", "gpu_training_test"):
-            write(self.at("bin", name), TEST)
-        write(self.at("bin/planted_fault"), "#!/bin/sh\n")
-        write(self.at("benchmarks/gpu_vs_torch.py"), BENCHMARK)
-        write(self.at("benchmarks/torch_sprint_peer.py"), SPRINT_PEER)
-        write(self.at("device.json"), json.dumps(DEVICE))
-        write(self.at("block"), BLOCK)
-        self.tools = os.path.join(self.folder, "tools")
-        write(os.path.join(self.tools, "compute-sanitizer"), SANITIZER)
-        write(os.path.join(self.tools, "ldd"), LDD)
-        self.play()
-
-    def at(self, *parts):
-        return os.path.join(self.bundle, *parts)
-
-    def play(self, **changes):
-        values = dict({"NODES": 12, "ACCURACY": 0.995, "SPRINT": 99.05}, **changes)
-        write(self.at("play"), "".join(f"{name}='{value}'\n" for name, value in values.items()))
-
-    def check(self, *arguments, **environment):
-        environment = dict(os.environ, PATH=f"{self.tools}:{os.environ['PATH']}", PLAYED=self.bundle, **environment)
-        for name in ("CUDA_HOME", "CUDA_PATH", "LD_LIBRARY_PATH"):
-            environment.pop(name, None)
-        done = subprocess.run([os.path.join(ROOT, "scripts/gpu_check.sh"), "--bundle", self.bundle, *arguments], text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=self.folder, check=False)
-        self.output = done.stdout
-        return done.returncode
-
-    def record(self):
-        paths = glob.glob(self.at("benchmarks/records/*.json"))
-        self.assertEqual(len(paths), 1, self.output)
-        with open(paths[0], encoding="utf-8") as file:
-            return os.path.basename(paths[0]), json.load(file)
-
-    def expect(self, stage, code, status, text, **environment):
-        """One stage ends so, and says why."""
-        self.assertEqual(self.check("--stages", stage, "--again", **environment), code, self.output)
-        result = self.record()[1]["stages"][stage]
-        self.assertEqual(result["status"], status, self.output)
-        self.assertIn(text, result["text"])
-
+class Stages(PlayedCheck):
     def test_all_stages_pass_print_and_leave_one_record(self):
-        self.assertEqual(self.check(), 0, self.output)
+        self.check(0)
         name, record = self.record()
         self.assertRegex(name, r"^\d{4}-\d\d-\d\d-nvidia-played-0123456789ab\.json$")
         self.assertEqual({stage["status"] for stage in record["stages"].values()}, {"passed"})
-        order = ["report", "conformance", "replay", "nodes", "sanitizer", "accuracy", "sprint", "benchmark"]
+        order = ["report", "first_contact", "conformance", "nodes", "replay", "sprint", "bits", "kernels", "sanitizer", "accuracy",
+                 "benchmark"]
         self.assertEqual(list(record["stages"]), order)
-        self.assertEqual(len(record["stages"]["accuracy"]["details"]["rows"][0]["runs"]), 30)
-        self.assertEqual(record["stages"]["benchmark"]["details"]["record"], {"summary": "8 of 9 goals"})
+        self.assertEqual(len(record["stages"]["accuracy"]["details"]["rows"][0]["runs"]), 10)
+        self.assertEqual(record["stages"]["benchmark"]["details"]["rounds"][0]["record"], {"summary": "8 of 9 goals"})
         for line in ("Found device 0", "a line of the benchmark", "nothing failed", "finds its planted fault"):
-            self.assertIn(line, self.output)
+            self.assertIn(line, self.played.output)
 
     def test_a_stage_that_passed_is_not_run_again_on_the_same_build(self):
-        def trainings():
-            with open(self.at("calls"), encoding="utf-8") as file:
-                return sum(line.startswith("train ") for line in file)
-        self.assertEqual(self.check("--stages", "nodes"), 0)
-        first = trainings()
-        self.assertEqual(self.check("--stages", "nodes"), 0)
-        self.assertEqual(trainings(), first)
-        self.assertIn("passed before on this build", self.output)
-        self.assertEqual(self.check("--stages", "nodes", "--again"), 0)
-        self.assertEqual(trainings(), 2 * first)
-        write(self.at("bin/trainer"), TRAINER + "# another build\n")
-        self.assertEqual(self.check("--stages", "nodes"), 0)
-        self.assertEqual(trainings(), 3 * first)
+        self.check(0, "--stages", "nodes")
+        first = self.played.trainings()
+        self.check(0, "--stages", "nodes")
+        self.assertEqual(self.played.trainings(), first)
+        self.assertIn("passed before on this build", self.played.output)
+        self.check(0, "--stages", "nodes", "--again")
+        self.assertEqual(self.played.trainings(), 2 * first)
+        write(self.played.at("bin/trainer"), TRAINER + "# another build\n")
+        self.check(0, "--stages", "nodes")
+        self.assertEqual(self.played.trainings(), 3 * first)
 
     def test_a_stage_that_failed_is_run_again(self):
-        self.play(NODES=15)
-        self.assertEqual(self.check("--stages", "nodes"), 1)
-        self.assertIn("quick: 15 nodes, 14 are the most", self.output)
-        self.play()
-        self.assertEqual(self.check("--stages", "nodes"), 0)
-        self.assertIn("quick 12", self.output)
+        self.played.play(NODES=13)
+        self.check(1, "--stages", "nodes")
+        self.assertIn("sprint: 13 nodes, 12 are the most", self.played.output)
+        self.assertIn("lenet: 13 nodes a step, recorded", self.played.output)
+        self.played.play()
+        self.check(0, "--stages", "nodes")
+        self.assertIn("quick 9", self.played.output)
+
+    def test_a_step_of_quick_is_held_to_its_kernels(self):
+        self.played.play(QUICK_NODES=10)
+        self.expect("nodes", 1, "failed", "quick: 10 nodes, 9 are the most")
 
     def test_a_sprint_is_measured_beside_its_peer_and_must_reach_99_percent(self):
-        self.assertEqual(self.check("--stages", "sprint"), 0, self.output)
-        self.assertIn("sprint-lean: 99.050 %, training + test 2.000 ms", self.output)
-        self.assertIn("PyTorch's graph 10.000 ms, 5.0 times as long", self.output)
-        self.assertIn("sprint in bf16: 99.050 %, training + test 2.000 ms", self.output)
-        self.play(SPRINT=98.99)
+        self.check(0, "--stages", "sprint")
+        self.assertIn("sprint-lean: 99.050 %, training + test 2.000 ms", self.played.output)
+        self.assertIn("PyTorch's graph 10.000 ms, 5.0 times as long", self.played.output)
+        self.assertIn("sprint in bf16: 99.050 %, training + test 2.000 ms", self.played.output)
+        self.played.play(SPRINT=98.99)
         self.expect("sprint", 1, "failed", "sprint: 98.990 % < 99.0 %")
-        self.play()
-        write(self.at("benchmarks/torch_sprint_peer.py"), "raise SystemExit('played failure')")
+        self.played.play()
+        write(self.played.at("benchmarks/torch_sprint_peer.py"), "raise SystemExit('played failure')")
         self.expect("sprint", 0, "passed", "process 0.500 s")
-        self.assertIn("no PyTorch: exit 1: played failure", self.output)
+        self.assertIn("no PyTorch: exit 1: played failure", self.played.output)
 
     def test_without_a_gpu_it_fails_with_the_reason(self):
-        write(self.at("device.json"), json.dumps({"gpu": {"used": False, "reason": "no driver: install one"}}))
-        self.assertEqual(self.check(), 1)
-        self.assertIn("no driver: install one", self.output)
+        write(self.played.at("device.json"), json.dumps({"gpu": {"used": False, "reason": "no driver: install one"}}))
+        self.check(1)
+        self.assertIn("no driver: install one", self.played.output)
 
     def test_a_program_that_dies_at_once_is_told(self):
-        write(self.at("bin/trainer"), "#!/bin/sh\necho cannot start; exit 127\n")
-        self.assertEqual(self.check(), 1)
-        self.assertIn("127: cannot start", self.output)
+        write(self.played.at("bin/trainer"), "#!/bin/sh\necho cannot start; exit 127\n")
+        self.check(1)
+        self.assertIn("127: cannot start", self.played.output)
 
     def test_the_report_has_the_known_block(self):
-        write(self.at("block"), BLOCK.replace("Free memory", "Memory"))
+        write(self.played.at("block"), BLOCK.replace("Free memory", "Memory"))
         self.expect("report", 1, "failed", "Free memory")
 
     def test_conformance_counts_what_ran_on_the_gpu(self):
         self.expect("conformance", 0, "passed", "conformance_test 1")
-        self.play(FAILS="step_test")
+        self.played.play(FAILS="step_test")
         self.expect("conformance", 1, "failed", "step_test: 1 failed")
-        self.play(CPU_ONLY="conformance_test")
+        self.played.play(CPU_ONLY="conformance_test")
         self.expect("conformance", 1, "failed", "conformance_test ran nothing on a GPU")
-        os.remove(self.at("bin/step_test"))
+        os.remove(self.played.at("bin/step_test"))
         self.expect("conformance", 1, "failed", "step_test is not built")
-        self.play(DIES="backend_test")
+        self.played.play(DIES="backend_test")
         self.expect("conformance", 1, "failed", "backend_test died with 139")
 
     def test_one_failure_does_not_stop_the_stages_behind_it(self):
-        self.play(FAILS="step_test")
-        self.assertEqual(self.check("--stages", "conformance,nodes"), 1)
+        self.played.play(FAILS="step_test")
+        self.check(1, "--stages", "conformance,nodes")
         self.assertEqual(self.record()[1]["stages"]["nodes"]["status"], "passed")
-        self.assertIn("FAILED: conformance", self.output)
+        self.assertIn("FAILED: conformance", self.played.output)
 
     def test_replay_wants_the_same_bits(self):
         self.expect("replay", 0, "passed", "to the bit")
-        self.play(WEIGHTS="date +%N")
+        self.played.play(WEIGHTS="date +%N")
         self.expect("replay", 1, "failed", "the weights of seeds 1, 1 and 2")
 
     def test_nodes_must_be_told(self):
-        self.play(NODES="null")
+        self.played.play(NODES="null")
         self.expect("nodes", 1, "failed", "tells no graph_nodes")
 
     def test_accuracy_is_held_to_its_minimum(self):
-        self.play(ACCURACY=0.9935)
+        self.played.play(ACCURACY=0.9935)
         self.expect("accuracy", 1, "failed", "cntk-convnet: 99.350 % < 99.4 %")
 
     def test_a_training_that_fails_is_no_accuracy(self):
-        self.play(TRAIN_EXIT=1)
+        self.played.play(TRAIN_EXIT=1)
         self.expect("accuracy", 1, "failed", "quick, seed 1: exit 1")
 
     def test_precisions_are_measured_when_asked_for(self):
@@ -172,57 +122,147 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual({len(row["runs"]) for row in rows}, {10})
 
     def test_a_precision_that_loses_accuracy_is_not_kept(self):
-        self.play(LOSES="bf16")
+        self.played.play(LOSES="bf16")
         self.expect("precisions", 0, "passed", "quick: tf32, fp16;")
-        self.assertIn("bf16: mean 99.400 %, 1.000 s, MORE THAN 0.05 POINTS BELOW fp32", self.output)
+        self.assertIn("bf16: mean 99.400 %, 1.000 s, MORE THAN 0.05 POINTS BELOW fp32", self.played.output)
 
     def test_a_precision_that_fails_is_told(self):
-        self.play(TRAIN_EXIT=1)
+        self.played.play(TRAIN_EXIT=1)
         self.expect("precisions", 1, "failed", "fp32: quick, seed 1: exit 1")
 
     def test_sanitizers_that_cannot_be_believed_are_skipped_aloud(self):
-        self.play(REFUSES="yes")
+        self.played.play(REFUSES="yes")
         self.expect("sanitizer", 0, "skipped", "Device not supported")
-        self.play(BLIND="racecheck")
-        self.expect("sanitizer", 0, "passed", "skipped: racecheck")
-        self.assertIn("racecheck: SKIPPED: it does not find its planted fault", self.output)
+        self.played.play(BLIND="racecheck")
+        self.expect("sanitizer", 0, "passed", "SKIPPED: racecheck: it does not find its planted fault")
+        self.assertIn("racecheck: SKIPPED: it does not find its planted fault", self.played.output)
+
+    def test_a_sanitizer_runs_each_cooperative_kernel_in_each_precision(self):
+        self.expect("sanitizer", 0, "passed", "memcheck (8 trainings)")
+        with open(self.played.at("tool_calls"), encoding="utf-8") as file:
+            calls = file.read()
+        for model in ("sprint", "sprint-lean"):
+            for precision in ("fp32", "tf32", "bf16", "fp16"):
+                self.assertIn(f"--model {model} --batch 256 --limit-train 512 --epochs 1 --precision {precision} --no-save", calls)
+
+    def test_a_sanitizer_that_takes_too_long_is_skipped_aloud(self):
+        self.played.play(SLOW="synccheck")
+        self.check(0, "--stages", "sanitizer", "--patience", "0.03")
+        result = self.record()[1]["stages"]["sanitizer"]
+        self.assertEqual(result["status"], "passed")
+        self.assertIn("clean: memcheck (1 trainings); SKIPPED: ", result["text"])
+        self.assertIn("SKIPPED: synccheck: no time for sprint in fp32", result["text"])
+        self.assertIn("synccheck, sprint in fp32: SKIPPED: no end within", self.played.output)
 
     def test_an_absent_sanitizer_is_skipped_aloud(self):
-        os.remove(os.path.join(self.tools, "compute-sanitizer"))
+        os.remove(os.path.join(self.played.tools, "compute-sanitizer"))
         if shutil.which("compute-sanitizer") or os.path.exists("/usr/local/cuda/bin/compute-sanitizer"):
             self.skipTest("this machine has one")
         self.expect("sanitizer", 0, "skipped", "no compute-sanitizer")
 
-    def test_what_a_sanitizer_finds_in_our_kernels_fails(self):
-        self.play(FINDS="memcheck", WHERE="trainer::cuda::gather")
-        self.expect("sanitizer", 1, "failed", "memcheck, a short training: 1 reports in our kernels of 1")
-        self.play(FINDS="initcheck", WHERE="cudnn::padding")
-        self.expect("sanitizer", 0, "passed", "clean: memcheck, racecheck, initcheck, synccheck")
-        self.assertIn("1 reports inside NVIDIA's libraries", self.output)
+    def test_what_a_sanitizer_finds_fails(self):
+        self.played.play(FINDS="memcheck", WHERE="trainer::cuda::gather")
+        self.expect("sanitizer", 1, "failed", "memcheck, sprint in fp32: 1 reports in our kernels of 1")
+
+    def test_a_first_contact_is_measured_and_a_refused_figure_is_told(self):
+        self.expect("first_contact", 0, "passed", "node of a graph, plain 1.25 us")
+        self.assertRegex(self.played.output, r"node of a graph, programmatic +a launch inside the capture: cudaErrorNotSupported")
+        self.played.play(CAPTURE='"error": "cudaGraphInstantiate: cudaErrorUnknown"')
+        self.expect("first_contact", 1, "failed", "cudaGraphInstantiate: cudaErrorUnknown")
+
+    def test_a_program_that_is_neither_packed_nor_compiled_is_skipped_aloud(self):
+        os.remove(self.played.at("bin/first_contact"))
+        write(os.path.join(self.played.tools, "nvcc"), "#!/bin/sh\necho played: no such architecture; exit 1\n")
+        self.expect("first_contact", 0, "skipped", "nvcc did not compile first_contact: played: no such architecture")
+
+    def test_bits_are_compared_between_processes_and_with_waits(self):
+        self.expect("bits", 0, "passed", "the same bits: sprint, 2 seeds, sprint-lean, 2 seeds, 2 kernels with and without waits")
+        self.played.play(LOSS="date +%N")
+        self.expect("bits", 1, "failed", "sprint: OTHER BITS in a second process: 1 of 3, 2 the first")
+        self.played.play(WEIGHTS="date +%N")
+        self.expect("bits", 1, "failed", "1 of 3, weights the first")
+        self.played.play(JITTER="3333")
+        self.expect("bits", 1, "failed", "OTHER BITS with waits before the barriers: sprint.dense1/cuda")
+
+    def test_bits_that_there_was_no_time_for_are_skipped_aloud(self):
+        self.played.play(HANGS_BITS="6543")
+        self.check(0, "--stages", "bits", "--patience", "0.04")
+        result = self.record()[1]["stages"]["bits"]
+        self.assertEqual(result["status"], "skipped")
+        self.assertRegex(result["text"], r"1 kernels with and without waits; SKIPPED: no end within 1 s: .*gpu_bits_test")
+
+    def test_bits_do_not_pass_without_the_twin(self):
+        os.remove(self.played.at("bin/gpu_bits_test_jitter"))
+        self.expect("bits", 0, "skipped", "SKIPPED: no twin of it with pseudo-random waits")
+        os.remove(self.played.at("bin/gpu_bits_test"))
+        self.expect("bits", 0, "skipped", "SKIPPED: gpu_bits_test is not built")
+
+    def test_kernels_stand_beside_their_predictions(self):
+        self.expect("kernels", 0, "passed", "sprint 15 us by ncu, 8 predicted")
+        rows = {(row["network"], row["kernel"], row["layer"]): row for row in self.record()[1]["stages"]["kernels"]["details"]["rows"]}
+        self.assertAlmostEqual(rows["sprint", "first_norm", "conv1"]["ratio"], 1.2)
+        self.assertAlmostEqual(rows["sprint", "product_norm", "dense1"]["ratio"], 3)
+        self.assertIsNone(rows["sprint", "surprise", "-"]["predicted_us"])
+        self.assertIn("quick: gpu_model.py, exit 1: played: no model of it", self.played.output)
+        with open(self.played.at("gpu_check/gpu_check-kernels.csv"), encoding="utf-8") as file:
+            self.assertIn("sprint,fp32,product_norm,dense1,3.000,1.000,3.000,ncu\n", file.read())
+
+    def test_kernels_are_measured_by_events_where_ncu_refuses(self):
+        self.played.play(NCU_REFUSES="yes")
+        self.expect("kernels", 0, "passed", "sprint 10 us by events, 8 predicted")
+        self.assertIn("sprint: ncu, exit 1: ==ERROR== ERR_NVGPUCTRPERM", self.played.output)
+        rows = {row["layer"]: row for row in self.record()[1]["stages"]["kernels"]["details"]["rows"] if row["network"] == "sprint"}
+        self.assertAlmostEqual(rows["conv1"]["measured_us"], 8)
+        self.assertAlmostEqual(rows["update"]["ratio"], 0.5)
+        self.assertIsNone(rows["conv2"]["measured_us"])
+        os.remove(os.path.join(self.played.tools, "ncu"))
+        if kernels.find_ncu().startswith("no ncu"):
+            self.expect("kernels", 0, "passed", "sprint 10 us by events")
+            self.assertIn("sprint: no ncu on this machine", self.played.output)
 
     def test_a_benchmark_that_fails_is_told(self):
         self.expect("benchmark", 1, "failed", "played failure", PEER_FAILS="1")
 
     def test_time_is_limited_and_nothing_is_left_running(self):
-        self.play(HANGS="6543")
-        self.assertEqual(self.check("--stages", "nodes", "--patience", "0.05"), 1)
-        self.assertIn("no end within", self.output)
-        running = subprocess.run(["ps", "-eo", "args"], stdout=subprocess.PIPE, text=True, check=True).stdout
-        self.assertNotIn("sleep 6543", running)
+        self.played.play(HANGS="6543")
+        self.check(1, "--stages", "nodes", "--patience", "0.05")
+        self.assertIn("no end within", self.played.output)
+        self.assertEqual(self.played.left(), [])
+
+    def test_what_was_known_when_time_was_over_is_kept(self):
+        self.played.play(HANGS="6543", HANGS_IN="sprint")
+        self.check(1, "--stages", "report,bits,nodes", "--patience", "0.02")
+        self.assertEqual(self.record()[1]["stages"]["nodes"]["status"], "passed")
 
     def test_libraries_are_looked_for_where_they_are_named(self):
-        self.play(MISSING="libcudart.so.77")
-        self.assertEqual(self.check("--stages", "report"), 1)
-        self.assertIn("trainer does not start here without: libcudart.so.77", self.output)
-        place = os.path.join(self.folder, "elsewhere")
+        self.played.play(MISSING="libcudart.so.77")
+        self.check(1, "--stages", "report")
+        self.assertIn("trainer does not start here without: libcudart.so.77", self.played.output)
+        place = os.path.join(self.played.folder, "elsewhere")
         write(os.path.join(place, "libcudart.so.77"), "")
-        self.assertEqual(self.check("--stages", "report", "--cuda-libs", place, self.folder), 0, self.output)
+        self.check(0, "--stages", "report", "--cuda-libs", place, self.played.folder)
         self.assertEqual(self.record()[1]["libraries"].split(":")[1], place)
 
     def test_wrong_usage_is_2(self):
-        for arguments in (["--stages", "repart"], ["--stages"], ["--build", self.bundle], ["--cuda-libs"],
-                          ["--cuda-libs", "/none"], ["--patience", "0"], ["--bogus"]):
-            self.assertEqual(self.check(*arguments), 2, arguments)
+        for arguments in (["--stages", "repart"], ["--stages"], ["--build", self.played.bundle], ["--cuda-libs"],
+                          ["--cuda-libs", "/none"], ["--patience", "0"], ["--bogus"], ["--first", "--stages", "report"],
+                          ["--second", "--patience", "2"]):
+            self.check(2, *arguments)
+
+    def test_launches_are_matched_by_name_and_occurrence(self):
+        model = [{"kernel": name, "layer": layer, "us": 1} for name, layer in
+                 (("product", "a"), ("head", "b"), ("product", "c"), ("muon", "step"), ("spare", "d"))]
+        step = [("head", 2), ("product", 3), ("library", 4), ("product", 5), ("muon", 6)]
+        slower = [(name, us + 2) for name, us in step]
+        launches = [("fill", 9), *step, *step, *slower, *slower, ("product", 7)]
+        steps = kernels.steps_of(launches, [kernel["kernel"] for kernel in model])
+        self.assertEqual(steps, [step, slower, slower], "the first stands behind what was launched before any step")
+        measured = [(row["kernel"], row["layer"], row["measured_us"]) for row in kernels.match(steps, model)]
+        self.assertEqual(measured, [("product", "a", 5), ("head", "b", 4), ("product", "c", 7), ("muon", "step", 8),
+                                    ("spare", "d", None), ("library", "-", 6)])
+        self.assertEqual(kernels.steps_of([("fill", 9)], ["muon"]), [])
+        self.assertEqual(kernels.base_name("void trainer::cuda::<unnamed>::product_norm<(int)0, (bool)1>(trainer::Terms)"),
+                         "product_norm")
 
 
 if __name__ == "__main__":
