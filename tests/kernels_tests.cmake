@@ -29,7 +29,7 @@ trainer_add_test(NAME plan_cache_test SOURCES plan_cache_test.cpp ${PROJECT_SOUR
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   trainer_add_test(NAME emulator_test
                    SOURCES emulator_failures_test.cpp emulator_half_test.cpp emulator_kernels_test.cpp emulator_machine_test.cpp
-                           emulator_streams_test.cpp emulator_tensor_test.cpp
+                           emulator_streams_test.cpp emulator_tensor_test.cpp grid_barrier_test.cpp
                    LIBRARIES kernels fmt::fmt)
   set_source_files_properties(emulator_tensor_test.cpp PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)
   # Conversions are compared with the toolkit's own, where there is one: its headers see no other source than this.

@@ -52,7 +52,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(const CudaOptions& options)
       : device_(use(options)),
         stream_(new_stream()),
-        ticket_(allocate(kTickets * sizeof(unsigned), "the blocks' tickets")),
+        ticket_(allocate((kTickets + kBarrierWords) * sizeof(unsigned), "the blocks' tickets")),
         context_{
             .stream = stream_.get(),
             .multiprocessors = multiprocessors_of(device_),
@@ -64,7 +64,8 @@ class CudaBackend final : public Backend {
                   return open_convolutions(library);
                 }),
             .products = OnFirstUse<Products>([stream = stream_.get()] { return open_products(stream); }),
-            .ticket = ticket_.as<unsigned>()} {}
+            .ticket = ticket_.as<unsigned>(),
+            .barrier = ticket_.as<unsigned>() + kTickets} {}
 
   DeviceInfo info(Libraries libraries) const override {
     const bool all = libraries == Libraries::all;

@@ -10,10 +10,10 @@
 // the first pass divides by |U| as it reads. A and B are symmetric, so that their lines are read as columns.
 // Products are fp32's where the network's are, else TF32's.
 #include <algorithm>
-#include <cooperative_groups.h>
 
 #include "kernels/cuda/carver.hpp"
 #include "kernels/cuda/context.hpp"
+#include "kernels/cuda/grid_barrier.cuh"
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/matrix_tile.cuh"
 #include "kernels/cuda/product_factors.cuh"
@@ -48,6 +48,7 @@ struct MuonParameters {
   unsigned count = 0;
   int most_passes = 0;
   double* squares = nullptr;  // [matrices, blocks]
+  unsigned* barrier = nullptr;
 };
 
 __device__ double warp_sum(double value) {
@@ -170,18 +171,17 @@ __device__ void turn_tile(const Matrix& m, const float* x, float scale, unsigned
 template <Factors kFactors, typename T>
 __device__ void update_matrices(const MuonParameters& p, const SharedStep* steps, float* inverse,
                                 float* memory) {
-  const auto grid = cooperative_groups::this_grid();
-  grid.sync();
+  wait_for_grid(p.barrier);
   invert_norms(p, inverse);
   for (int pass = 0; pass < p.most_passes; ++pass) {
     const auto scale = [&](unsigned m) { return pass == 0 ? inverse[m] : 1.0F; };
     for_own_tiles(p, pass, true, [&](unsigned m, unsigned tile) {
       gram_tile<kFactors>(p.matrices[m], p.matrices[m].x[pass % 2], scale(m), tile, memory);
     });
-    grid.sync();
+    wait_for_grid(p.barrier);
     for_own_tiles(p, pass, true,
                   [&](unsigned m, unsigned tile) { polynomial_tile<kFactors>(p.matrices[m], tile, memory); });
-    grid.sync();
+    wait_for_grid(p.barrier);
     for_own_tiles(p, pass, false, [&](unsigned m, unsigned tile) {
       const Matrix& matrix = p.matrices[m];
       const float rate = steps[matrix.segment.optimizer].rate * matrix.segment.rate_factor;
@@ -194,7 +194,7 @@ __device__ void update_matrices(const MuonParameters& p, const SharedStep* steps
                             }
                           });
     });
-    if (pass + 1 < p.most_passes) grid.sync();
+    if (pass + 1 < p.most_passes) wait_for_grid(p.barrier);
   }
 }
 
@@ -282,6 +282,7 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args, const Updat
       p.matrices[m] = matrix_of(matrix, (*args.optimizers)[matrix.segment.optimizer], carver);
       p.most_passes = std::max(p.most_passes, p.matrices[m].passes);
     }
+  p.barrier = context.barrier;
     p.terms.segment_count = done == 0 ? terms.segment_count : 0;
     p.terms.closes_step = terms.closes_step && done + p.count == matrices.size();
     visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {

@@ -25,6 +25,7 @@ struct ProductForward {
   std::uint8_t* winners = nullptr;  // null without a pool
   BatchStatistics statistics;
   double* partial = nullptr;
+  unsigned* barrier = nullptr;
   const StepState* state = nullptr;
   unsigned tiles = 1;
   unsigned shares = 1;
@@ -84,7 +85,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     }
   }
   if (!a.training) return;
-  sum_slice<kProductThreads>(at, a.partial, sums);
+  sum_slice<kProductThreads>(at, a.partial, a.barrier, sums);
   if (!used) return;
   to = batch_centring(a.statistics, c, sums, static_cast<double>(valid), at.share == 0 && at.row == 0);
   for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
@@ -110,6 +111,7 @@ void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan
     a.winners = pieces.winners;
     a.statistics = batch_statistics(desc.norm, args, pieces.statistics);
     a.partial = pieces.partial;
+    a.barrier = context.barrier;
     a.state = args.state;
     a.tiles = plan.tiles;
     a.training = args.mode == Mode::training;
