@@ -29,7 +29,7 @@ trainer_add_test(NAME remote_test
 trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp real_data_test.cpp LIBRARIES trainer_core LABEL slow)
 trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_training_test.cpp LIBRARIES trainer_core)
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
-  trainer_add_test(NAME emulated_engine_test SOURCES emulated_engine_test.cpp emulated_faults_test.cpp emulated_sprint_test.cpp
+  trainer_add_test(NAME emulated_engine_test SOURCES emulated_engine_test.cpp emulated_faults_test.cpp emulated_loading_test.cpp emulated_sprint_test.cpp
                    LIBRARIES trainer_core)
   trainer_add_test(NAME gpu_program_test SOURCES gpu_program_test.cpp LIBRARIES trainer_core)
   target_sources(mnist_test PRIVATE gpu_mnist_test.cpp)

@@ -17,7 +17,7 @@ constexpr unsigned kTickets = 256;
 constexpr unsigned kBarrierWords = 32;  // its line of memory
 
 struct CudaContext {
-  cudaStream_t stream = nullptr;
+  LaunchQueue stream;
   unsigned multiprocessors = 1;
   Precision precision = Precision::fp32;
   Element element = Element::fp32;  // of maps

@@ -233,6 +233,13 @@ unsigned block_count(const CudaContext& context, const std::vector<WeightMatrix>
   return std::min(tiles, context.multiprocessors);
 }
 
+void launch_muon_kernel(const LaunchQueue& queue, const CudaContext& context, unsigned blocks,
+                        const MuonParameters& p) {
+  visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
+    launch(queue, {blocks, kThreads, true}, "muon", muon<kFactors, T>, p);
+  });
+}
+
 std::size_t squares_bytes(unsigned blocks) {
   return sizeof(double) * kMostMatrices * blocks;
 }
@@ -259,7 +266,9 @@ Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carver& carv
 
 std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
   if (matrices.empty()) return 0;
-  std::size_t bytes = piece_bytes(squares_bytes(block_count(context, matrices)));
+  const unsigned blocks = block_count(context, matrices);
+  launch_muon_kernel({.loads = true}, context, blocks, {});
+  std::size_t bytes = piece_bytes(squares_bytes(blocks));
   for (const WeightMatrix& m : matrices) {
     const Extents e = extents(m);
     bytes += 2 * piece_bytes(e.whole_bytes) + 2 * piece_bytes(e.square_bytes);
@@ -273,6 +282,7 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args, const Updat
   Carver carver(args.workspace);
   MuonParameters p;
   p.terms = terms;
+  p.barrier = context.barrier;
   p.squares = carver.take<double>(squares_bytes(blocks));
   for (std::size_t done = 0; done < matrices.size(); done += p.count) {
     p.count = static_cast<unsigned>(std::min<std::size_t>(matrices.size() - done, kMostMatrices));
@@ -282,12 +292,9 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args, const Updat
       p.matrices[m] = matrix_of(matrix, (*args.optimizers)[matrix.segment.optimizer], carver);
       p.most_passes = std::max(p.most_passes, p.matrices[m].passes);
     }
-  p.barrier = context.barrier;
     p.terms.segment_count = done == 0 ? terms.segment_count : 0;
     p.terms.closes_step = terms.closes_step && done + p.count == matrices.size();
-    visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
-      launch(context.stream, {blocks, kThreads, true}, "muon", muon<kFactors, T>, p);
-    });
+    launch_muon_kernel(context.stream, context, blocks, p);
   }
 }
 
