@@ -40,3 +40,8 @@ endif()
 foreach(test program_test sprint_test inside_container_test runs_test doctor_test report_test remote_test mnist_test)
   add_dependencies(${test} trainer)
 endforeach()
+# On a GPU at full size and 200 times: a stage of scripts/gpu_check.sh of its own.
+trainer_add_test(NAME gpu_bits_test SOURCES gpu_bits_test.cpp gpu_kernel_bits_test.cpp LIBRARIES models kernels fmt::fmt)
+if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
+  target_compile_definitions(gpu_bits_test PRIVATE TRAINER_BITS_EMULATED)
+endif()
