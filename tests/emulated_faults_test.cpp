@@ -40,7 +40,9 @@ bool may_fail_unnoticed(const std::string& call) {
 // What an error says of a call, where it does not go by its own name.
 std::string said_of(const std::string& call) {
   static const std::map<std::string, std::string> words{
+      {"cudaFuncGetAttributes", "the code of "},
       {"cudaMemcpyAsync", "a copy "},
+      {"cudaOccupancyMaxActiveBlocksPerMultiprocessor", "the room for "},
       {"cudaStreamSynchronize", "work on the GPU"},
       {"cudaEventQuery", "a training step on the GPU"},
   };

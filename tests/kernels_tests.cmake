@@ -29,9 +29,11 @@ trainer_add_test(NAME plan_cache_test SOURCES plan_cache_test.cpp ${PROJECT_SOUR
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   trainer_add_test(NAME emulator_test
                    SOURCES emulator_failures_test.cpp emulator_half_test.cpp emulator_kernels_test.cpp emulator_machine_test.cpp
-                           emulator_streams_test.cpp emulator_tensor_test.cpp
+                           emulator_streams_test.cpp emulator_tensor_test.cpp grid_barrier_test.cpp
                    LIBRARIES kernels fmt::fmt)
   set_source_files_properties(emulator_tensor_test.cpp PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)
+  trainer_add_test(NAME emulated_room_test SOURCES conformance_cases.cpp emulated_room_test.cpp op_trial.cpp samples.cpp
+                   LIBRARIES reference fmt::fmt)
   # Conversions are compared with the toolkit's own, where there is one: its headers see no other source than this.
   find_package(CUDAToolkit QUIET)
   if(CUDAToolkit_FOUND)

@@ -29,7 +29,7 @@ trainer_add_test(NAME remote_test
 trainer_add_test(NAME mnist_test SOURCES mnist_test.cpp real_data_test.cpp LIBRARIES trainer_core LABEL slow)
 trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_training_test.cpp LIBRARIES trainer_core)
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
-  trainer_add_test(NAME emulated_engine_test SOURCES emulated_engine_test.cpp emulated_faults_test.cpp emulated_sprint_test.cpp
+  trainer_add_test(NAME emulated_engine_test SOURCES emulated_engine_test.cpp emulated_faults_test.cpp emulated_loading_test.cpp emulated_sprint_test.cpp
                    LIBRARIES trainer_core)
   trainer_add_test(NAME gpu_program_test SOURCES gpu_program_test.cpp LIBRARIES trainer_core)
   target_sources(mnist_test PRIVATE gpu_mnist_test.cpp)
@@ -40,3 +40,8 @@ endif()
 foreach(test program_test sprint_test inside_container_test runs_test doctor_test report_test remote_test mnist_test)
   add_dependencies(${test} trainer)
 endforeach()
+# On a GPU at full size and 200 times: a stage of scripts/gpu_check.sh of its own.
+trainer_add_test(NAME gpu_bits_test SOURCES gpu_bits_test.cpp gpu_kernel_bits_test.cpp LIBRARIES models kernels fmt::fmt)
+if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
+  target_compile_definitions(gpu_bits_test PRIVATE TRAINER_BITS_EMULATED)
+endif()

@@ -42,6 +42,7 @@ struct Norm {
   float* doffset = nullptr;
   BatchStatistics statistics;
   double* partial = nullptr;  // slice_sums_bytes()
+  unsigned* barrier = nullptr;
   const StepState* state = nullptr;
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 };
@@ -79,7 +80,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a)
     sums[0] += value;
     sums[1] += value * value;
   }
-  sum_slice<kThreads>(own.at, a.partial, sums);
+  sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
   if (!own.used) return;
   const auto m = static_cast<double>(valid);
   const bool writes = own.at.share == 0 && own.at.row == 0;
@@ -128,7 +129,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
     sums[0] += du;
     sums[1] += du * static_cast<double>(xh);
   }
-  sum_slice<kThreads>(own.at, a.partial, sums);
+  sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
   if (!own.used) return;
   if (own.at.share == 0 && own.at.row == 0) {
     a.doffset[c] = static_cast<float>(sums[0]);
@@ -189,6 +190,7 @@ class BatchNorm final : public Op {
     a.doffset = args.db;
     a.statistics = batch_statistics(norm_, args, args.saved);
     a.partial = reinterpret_cast<double*>(args.workspace);
+    a.barrier = context_.barrier;
     a.state = args.state;
     a.kept = args.kept;
     return a;

@@ -14,9 +14,10 @@
 namespace trainer::cuda {
 
 constexpr unsigned kTickets = 256;
+constexpr unsigned kBarrierWords = 32;  // its line of memory
 
 struct CudaContext {
-  cudaStream_t stream = nullptr;
+  LaunchQueue stream;
   unsigned multiprocessors = 1;
   Precision precision = Precision::fp32;
   Element element = Element::fp32;  // of maps
@@ -24,8 +25,13 @@ struct CudaContext {
   OnFirstUse<Convolutions> convolutions;
   OnFirstUse<Products> products;
   // On the device, kTickets of them, 0 between kernels: blocks count themselves off here, and the last one
-  // adds up what all have written (last_block.cuh). Kernels of a stream follow one another and share them.
+  // adds up what all have written (last_block.cuh). Behind them, on a line of memory of its own, the word at
+  // which the blocks of a cooperative launch wait for one another (grid_barrier.cuh). Kernels of a stream
+  // follow one another and share all of it. Two kernels at the same time must not: a second stream, or a
+  // branch of a graph, needs a CudaContext with tickets and a barrier of its own, and its ops a workspace
+  // that is not Network's one.
   unsigned* ticket = nullptr;
+  unsigned* barrier = nullptr;
 };
 
 std::unique_ptr<Op> make_conv(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx);

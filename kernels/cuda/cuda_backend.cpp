@@ -1,11 +1,13 @@
 // The CUDA engine: one device, one stream, the libraries' handles, and the ops made with them. Everything on
 // the stream runs in the order in which it was launched.
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "kernels/cuda/availability.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_info.hpp"
 #include "kernels/cuda/event_stopwatch.hpp"
+#include "kernels/cuda/first_run.hpp"
 #include "kernels/cuda/recording.hpp"
 #include "kernels/gpu_architectures.hpp"
 
@@ -41,21 +43,35 @@ cudaStream_t new_stream() {
   return stream;
 }
 
-unsigned multiprocessors_of(int device) {
+unsigned multiprocessors_of(const CudaOptions& options) {
   int count = 0;
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-  return static_cast<unsigned>(count);
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, options.device),
+        "cudaDeviceGetAttribute");
+  const auto all = static_cast<unsigned>(count);
+  return options.multiprocessors > 0 ? std::min(options.multiprocessors, all) : all;
 }
+
+// While it lives, launches load kernels and run none.
+class Loading {
+ public:
+  explicit Loading(LaunchQueue& queue) : queue_(queue) { queue_.loads = true; }
+  ~Loading() { queue_.loads = false; }
+  Loading(const Loading&) = delete;
+  Loading& operator=(const Loading&) = delete;
+
+ private:
+  LaunchQueue& queue_;
+};
 
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options)
       : device_(use(options)),
         stream_(new_stream()),
-        ticket_(allocate(kTickets * sizeof(unsigned), "the blocks' tickets")),
+        ticket_(allocate((kTickets + kBarrierWords) * sizeof(unsigned), "the blocks' tickets")),
         context_{
-            .stream = stream_.get(),
-            .multiprocessors = multiprocessors_of(device_),
+            .stream = {stream_.get()},
+            .multiprocessors = multiprocessors_of(options),
             .precision = options.precision,
             .element = element_of(options.precision),
             .loss_scale = options.precision == Precision::fp16 ? kLossScale : 1,
@@ -64,7 +80,19 @@ class CudaBackend final : public Backend {
                   return open_convolutions(library);
                 }),
             .products = OnFirstUse<Products>([stream = stream_.get()] { return open_products(stream); }),
-            .ticket = ticket_.as<unsigned>()} {}
+            .ticket = ticket_.as<unsigned>(),
+            .barrier = ticket_.as<unsigned>() + kTickets} {
+    const std::vector<Optimizer> optimizers;
+    const std::vector<Segment> segments;
+    UpdateArgs update;
+    update.optimizers = &optimizers;
+    update.segments = &segments;
+    const Loading loading(context_.stream);
+    launch_gather(context_, {});
+    launch_update(context_, update);
+    launch_advance(context_, nullptr);
+    if (context_.element != Element::fp32) launch_cast(context_, nullptr, nullptr, 0);
+  }
 
   DeviceInfo info(Libraries libraries) const override {
     const bool all = libraries == Libraries::all;
@@ -98,7 +126,21 @@ class CudaBackend final : public Backend {
     return fuses_norm(context_, desc, batch, wants_dx);
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
-    return std::visit([&](const auto& d) { return make(d, batch, wants_dx); }, desc);
+    const int uses = library_uses();
+    std::unique_ptr<Op> op = std::visit([&](const auto& d) { return make(d, batch, wants_dx); }, desc);
+    Carver end(ticket_.data());
+    OpArgs args = first_arguments(*op, wants_dx, end);
+    Buffer scratch;
+    if (library_uses() > uses) {
+      const auto bytes = static_cast<std::size_t>(end.take<std::byte>(0) - ticket_.data());
+      scratch = allocate(bytes, "an op's first run");
+      Carver memory(scratch.data());
+      args = first_arguments(*op, wants_dx, memory);
+    }
+    const Loading loading(context_.stream);
+    run_first(*op, args);
+    if (scratch.data() != nullptr) wait();
+    return op;
   }
 
   Element element() const override { return context_.element; }
@@ -156,6 +198,8 @@ class CudaBackend final : public Backend {
         static_cast<double>(bytes) / kGibibyte, what, static_cast<double>(free) / kGibibyte,
         static_cast<double>(total) / kGibibyte));
   }
+
+  int library_uses() const { return context_.convolutions.uses() + context_.products.uses(); }
 
   std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
     if (is_one_channel_conv(d, wants_dx)) return make_one_channel_conv(context_, d, batch);

@@ -23,6 +23,7 @@ struct FirstNormForward {
   std::uint8_t* winners = nullptr;
   BatchStatistics statistics;
   double* partial = nullptr;
+  unsigned* barrier = nullptr;
   const StepState* state = nullptr;
 };
 
@@ -71,7 +72,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
     }
   }
   if (!a.training) return;
-  sum_slice<kFirstNormThreads>(at, a.partial, sums);
+  sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
   if (at.row >= at.rows) return;
   to = batch_centring(a.statistics, c, sums, static_cast<double>(valid * outputs),
                       blockIdx.x == 0 && at.row == 0);
@@ -99,6 +100,7 @@ void launch_first_norm(const CudaContext& context, const FirstNorm& shape, const
     a.winners = pieces.winners;
     a.statistics = batch_statistics(desc.norm, args, pieces.statistics);
     a.partial = pieces.partial;
+    a.barrier = context.barrier;
     a.state = args.state;
     visit_window(std::get<ConvDesc>(desc.product), [&](auto edge, auto pool) {
       launch(context.stream, {shape.blocks(), kFirstNormThreads, a.training}, "first_norm",

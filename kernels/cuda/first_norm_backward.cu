@@ -22,6 +22,7 @@ struct FirstNormBackward {
   float* dw = nullptr;  // [channels, k, k]
   float* doffset = nullptr;
   double* partial = nullptr;
+  unsigned* barrier = nullptr;
   float* taps = nullptr;
   const StepState* state = nullptr;
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
@@ -92,7 +93,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
     sums[0] += du;
     sums[1] += du * static_cast<double>(normal);
   }
-  sum_slice<kFirstNormThreads>(at, a.partial, sums);
+  sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
   if (blockIdx.x == 0 && at.row == 0) a.doffset[c] = static_cast<float>(sums[0]);
   norm.take_means(sums, static_cast<double>(valid * outputs));
   float taps[kEdge * kEdge] = {};
@@ -134,6 +135,7 @@ void launch_first_norm_backward(const CudaContext& context, const FirstNorm& sha
     a.dw = args.dw;
     a.doffset = args.db;
     a.partial = pieces.partial;
+    a.barrier = context.barrier;
     a.taps = pieces.taps;
     a.state = args.state;
     a.kept = args.kept;

@@ -5,6 +5,8 @@
 
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/jitter.cuh"
+
 namespace trainer::cuda {
 
 // True in all threads of the one of `blocks` blocks that gets here last. `ticket` is theirs alone, 0 before
@@ -12,6 +14,7 @@ namespace trainer::cuda {
 // multiprocessor's own cache.
 [[maybe_unused]] static __device__ bool is_last_block(unsigned* ticket, unsigned blocks) {
   __shared__ unsigned position;
+  jitter();
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) position = atomicAdd(ticket, 1U);

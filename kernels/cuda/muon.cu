@@ -10,10 +10,10 @@
 // the first pass divides by |U| as it reads. A and B are symmetric, so that their lines are read as columns.
 // Products are fp32's where the network's are, else TF32's.
 #include <algorithm>
-#include <cooperative_groups.h>
 
 #include "kernels/cuda/carver.hpp"
 #include "kernels/cuda/context.hpp"
+#include "kernels/cuda/grid_barrier.cuh"
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/matrix_tile.cuh"
 #include "kernels/cuda/product_factors.cuh"
@@ -48,6 +48,7 @@ struct MuonParameters {
   unsigned count = 0;
   int most_passes = 0;
   double* squares = nullptr;  // [matrices, blocks]
+  unsigned* barrier = nullptr;
 };
 
 __device__ double warp_sum(double value) {
@@ -170,18 +171,17 @@ __device__ void turn_tile(const Matrix& m, const float* x, float scale, unsigned
 template <Factors kFactors, typename T>
 __device__ void update_matrices(const MuonParameters& p, const SharedStep* steps, float* inverse,
                                 float* memory) {
-  const auto grid = cooperative_groups::this_grid();
-  grid.sync();
+  wait_for_grid(p.barrier);
   invert_norms(p, inverse);
   for (int pass = 0; pass < p.most_passes; ++pass) {
     const auto scale = [&](unsigned m) { return pass == 0 ? inverse[m] : 1.0F; };
     for_own_tiles(p, pass, true, [&](unsigned m, unsigned tile) {
       gram_tile<kFactors>(p.matrices[m], p.matrices[m].x[pass % 2], scale(m), tile, memory);
     });
-    grid.sync();
+    wait_for_grid(p.barrier);
     for_own_tiles(p, pass, true,
                   [&](unsigned m, unsigned tile) { polynomial_tile<kFactors>(p.matrices[m], tile, memory); });
-    grid.sync();
+    wait_for_grid(p.barrier);
     for_own_tiles(p, pass, false, [&](unsigned m, unsigned tile) {
       const Matrix& matrix = p.matrices[m];
       const float rate = steps[matrix.segment.optimizer].rate * matrix.segment.rate_factor;
@@ -194,7 +194,7 @@ __device__ void update_matrices(const MuonParameters& p, const SharedStep* steps
                             }
                           });
     });
-    if (pass + 1 < p.most_passes) grid.sync();
+    if (pass + 1 < p.most_passes) wait_for_grid(p.barrier);
   }
 }
 
@@ -233,6 +233,13 @@ unsigned block_count(const CudaContext& context, const std::vector<WeightMatrix>
   return std::min(tiles, context.multiprocessors);
 }
 
+void launch_muon_kernel(const LaunchQueue& queue, const CudaContext& context, unsigned blocks,
+                        const MuonParameters& p) {
+  visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
+    launch(queue, {blocks, kThreads, true}, "muon", muon<kFactors, T>, p);
+  });
+}
+
 std::size_t squares_bytes(unsigned blocks) {
   return sizeof(double) * kMostMatrices * blocks;
 }
@@ -259,7 +266,9 @@ Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carver& carv
 
 std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
   if (matrices.empty()) return 0;
-  std::size_t bytes = piece_bytes(squares_bytes(block_count(context, matrices)));
+  const unsigned blocks = block_count(context, matrices);
+  launch_muon_kernel({.loads = true}, context, blocks, {});
+  std::size_t bytes = piece_bytes(squares_bytes(blocks));
   for (const WeightMatrix& m : matrices) {
     const Extents e = extents(m);
     bytes += 2 * piece_bytes(e.whole_bytes) + 2 * piece_bytes(e.square_bytes);
@@ -273,6 +282,7 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args, const Updat
   Carver carver(args.workspace);
   MuonParameters p;
   p.terms = terms;
+  p.barrier = context.barrier;
   p.squares = carver.take<double>(squares_bytes(blocks));
   for (std::size_t done = 0; done < matrices.size(); done += p.count) {
     p.count = static_cast<unsigned>(std::min<std::size_t>(matrices.size() - done, kMostMatrices));
@@ -284,9 +294,7 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args, const Updat
     }
     p.terms.segment_count = done == 0 ? terms.segment_count : 0;
     p.terms.closes_step = terms.closes_step && done + p.count == matrices.size();
-    visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
-      launch(context.stream, {blocks, kThreads, true}, "muon", muon<kFactors, T>, p);
-    });
+    launch_muon_kernel(context.stream, context, blocks, p);
   }
 }
 

@@ -5,9 +5,9 @@
 // them.
 #pragma once
 
-#include <cooperative_groups.h>
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/grid_barrier.cuh"
 #include "kernels/cuda/norm_sums.hpp"
 #include "kernels/math/gelu.hpp"
 
@@ -44,9 +44,11 @@ static __device__ void sum_rows(const SliceThread& at, double (&own)[2]) {
   __syncthreads();
 }
 
-// Makes `own` the sums over all blocks of the slice; `partial`: slice_sums_bytes(). All threads call it.
+// Makes `own` the sums over all blocks of the slice; `partial`: slice_sums_bytes(), `barrier`: the context's.
+// All threads call it.
 template <unsigned kThreads>
-static __device__ void sum_slice(const SliceThread& at, double* partial, double (&own)[2]) {
+static __device__ void sum_slice(const SliceThread& at, double* partial, unsigned* barrier,
+                                 double (&own)[2]) {
   sum_rows<kThreads>(at, own);
   if (at.shares == 1) return;
   const std::size_t half = std::size_t{gridDim.x} * at.width;
@@ -55,7 +57,7 @@ static __device__ void sum_slice(const SliceThread& at, double* partial, double 
     if (at.row == 0) slice[k * half + std::size_t{at.share} * at.width] = own[k];
     own[k] = 0;
   }
-  cooperative_groups::this_grid().sync();
+  wait_for_grid(barrier);
 #pragma unroll 4
   for (unsigned b = at.row < at.rows ? at.row : at.shares; b < at.shares; b += at.rows) {
     for (unsigned k = 0; k < 2; ++k) own[k] += slice[k * half + std::size_t{b} * at.width];

@@ -157,8 +157,7 @@ bool has_products(const CudaContext& context, const NormalisedDesc& desc, int ba
   } else if (std::get<DenseDesc>(desc.product).in % 4 != 0) {
     return false;
   }
-  return desc.norm.in.c % 4 == 0 &&
-         plan_product_norm(context, desc, batch).blocks() <= kProductBlocks * context.multiprocessors;
+  return desc.norm.in.c % 4 == 0 && plan_product_norm(context, desc, batch).fits;
 }
 
 }  // namespace

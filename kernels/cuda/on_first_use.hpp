@@ -16,7 +16,9 @@ class OnFirstUse {
   explicit OnFirstUse(std::function<std::unique_ptr<Library>()> open) : open_(std::move(open)) {}
 
   bool is_open() const { return library_ != nullptr; }
+  int uses() const { return uses_; }
   Library* operator->() const {
+    ++uses_;
     if (!library_) library_ = open_();
     return library_.get();
   }
@@ -24,6 +26,7 @@ class OnFirstUse {
  private:
   std::function<std::unique_ptr<Library>()> open_;
   mutable std::unique_ptr<Library> library_;
+  mutable int uses_ = 0;
 };
 
 }  // namespace trainer::cuda

@@ -25,6 +25,7 @@ struct ProductForward {
   std::uint8_t* winners = nullptr;  // null without a pool
   BatchStatistics statistics;
   double* partial = nullptr;
+  unsigned* barrier = nullptr;
   const StepState* state = nullptr;
   unsigned tiles = 1;
   unsigned shares = 1;
@@ -84,7 +85,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     }
   }
   if (!a.training) return;
-  sum_slice<kProductThreads>(at, a.partial, sums);
+  sum_slice<kProductThreads>(at, a.partial, a.barrier, sums);
   if (!used) return;
   to = batch_centring(a.statistics, c, sums, static_cast<double>(valid), at.share == 0 && at.row == 0);
   for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
@@ -110,6 +111,7 @@ void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan
     a.winners = pieces.winners;
     a.statistics = batch_statistics(desc.norm, args, pieces.statistics);
     a.partial = pieces.partial;
+    a.barrier = context.barrier;
     a.state = args.state;
     a.tiles = plan.tiles;
     a.training = args.mode == Mode::training;
@@ -156,6 +158,17 @@ PatchShape patch_shape(const NormalisedDesc& desc, int batch) {
   return s;
 }
 
+// Blocks a multiprocessor that run at the same time, as far as they are wanted.
+template <typename Tile>
+unsigned forward_blocks(const CudaContext& context) {
+  unsigned most = 0;
+  visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
+    const auto* kernel = reinterpret_cast<const void*>(product_norm<kFactors, T, Tile>);
+    most = std::min(kProductBlocks, blocks_at_once(kernel, kProductThreads, "product_norm"));
+  });
+  return most;
+}
+
 // So many of `most` that all have as many of `pieces` to do, or one fewer.
 unsigned even_shares(unsigned pieces, unsigned most) {
   return pieces_of(pieces, pieces_of(pieces, std::max(most, 1U)));
@@ -178,7 +191,9 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDe
     using Weights = typename decltype(tiles)::Weights;
     plan.slices = pieces_of(s.out, Forward::kColumns);
     plan.tiles = pieces_of(s.positions(), Forward::kRows);
-    plan.shares = even_shares(plan.tiles, room / plan.slices);
+    const unsigned at_once = forward_blocks<Forward>(context) * context.multiprocessors;
+    plan.shares = even_shares(plan.tiles, at_once / plan.slices);
+    plan.fits = plan.blocks() <= at_once;
     plan.weight_tiles = pieces_of(s.out, Weights::kRows) * pieces_of(s.taps * s.c, Weights::kColumns);
     const unsigned most = std::min(room / plan.weight_tiles, pieces_of(s.positions(), kLeastTerms));
     plan.weight_shares = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);

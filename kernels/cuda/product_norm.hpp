@@ -23,7 +23,7 @@ struct PatchShape {
   HOST_DEVICE unsigned positions() const { return batch * outputs * area(); }
 };
 
-// Blocks a multiprocessor that are sure to run at the same time.
+// Blocks a multiprocessor that the kernels leave registers for, and as many as are wanted.
 constexpr unsigned kProductBlocks = 2;
 
 // How the work is cut: see the kernels.
@@ -34,6 +34,7 @@ struct ProductNormPlan {
   unsigned slices = 1;         // forward: of the channels
   unsigned tiles = 1;          //   of the positions
   unsigned shares = 1;         //   blocks that share a slice
+  bool fits = true;            //   all blocks at the same time, which wait for one another
   unsigned weight_tiles = 1;   // backward: of dw
   unsigned weight_shares = 1;  //   of the positions, for each
   unsigned map_tiles = 1;      //   of dx

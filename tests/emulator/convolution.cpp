@@ -166,7 +166,7 @@ class EmulatedConvolution final : public Convolution {
  private:
   template <typename Run>
   void queue(const char* name, Run run) {
-    check(::emulator::enqueue(stream_, name, std::move(run)), name);
+    check(::emulator::enqueue(stream_, name, std::move(run), this), name);
   }
 
   Geometry geometry_;

@@ -37,6 +37,10 @@ std::size_t kernels_in_last_graph() {
   return state().counts.last_graph;
 }
 
+std::vector<std::string> loaded_in_capture() {
+  return state().counts.loaded_in_capture;
+}
+
 std::string counts_text() {
   const Counts& counts = state().counts;
   std::string lines;

@@ -22,6 +22,8 @@ struct Device {
   int memory_clock_khz = 2'000'000;  // of the memory
   int bus_width_bits = 256;
   int multiprocessors = 4;
+  int resident_threads = 1024;  // of a multiprocessor at a time
+  int resident_blocks = 32;
   int l2_bytes = 4 << 20;
   std::string pci_bus_id = "0000:0A:00.0";
   std::size_t total_bytes = std::size_t{4} << 30U;
@@ -70,6 +72,10 @@ std::uint64_t runs(std::string_view kernel);  // of one kernel, by its name with
 std::size_t kernels_in_last_graph();          // kernels and library calls of the graph instantiated last
 std::string counts_text();                    // one line a name
 
+// Kernels and library calls that a capture was the first to launch, by name: their code is loaded then, which
+// drivers before CUDA 12.3 cannot. A kernel is loaded by a question about it too.
+std::vector<std::string> loaded_in_capture();
+
 // What the program still holds.
 struct Holdings {
   std::size_t allocations = 0;
@@ -92,8 +98,9 @@ std::size_t unwritten(const void* device, std::size_t bytes);
 bool is_poison(float value);
 
 // For the stand-ins of libraries: `run` is done on the stream as a kernel would be, may touch device memory,
-// and is counted by `name`.
-cudaError_t enqueue(cudaStream_t stream, std::string_view name, std::function<void()> run);
+// and is counted by `name`. Its code is that of `plan`, what the library has made ready, and `name`.
+cudaError_t enqueue(cudaStream_t stream, std::string_view name, std::function<void()> run,
+                    const void* plan = nullptr);
 // A call of theirs that does nothing on the device: counted, and a fault can be planted in it.
 cudaError_t library_call(std::string_view name);
 

@@ -23,12 +23,22 @@ bool fits(const KernelCall& kernel) {
          grid.x <= kMostBlocksX && grid.y <= kMostBlocksYZ && grid.z <= kMostBlocksYZ;
 }
 
-// Of a cooperative launch; a multiprocessor is sure of kMostThreads threads only.
+const Device& device_in_use() {
+  return state().machine.devices[static_cast<std::size_t>(current_device())];
+}
+
+// Of a multiprocessor.
+std::uint64_t blocks_at_once(const Device& device, std::uint64_t threads) {
+  return std::min(static_cast<std::uint64_t>(device.resident_blocks),
+                  static_cast<std::uint64_t>(device.resident_threads) / threads);
+}
+
+// Of a cooperative launch.
 bool fits_at_once(const KernelCall& kernel) {
-  const Device& device = state().machine.devices[static_cast<std::size_t>(current_device())];
+  const Device& device = device_in_use();
   const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
   const std::uint64_t threads = std::uint64_t{kernel.block.x} * kernel.block.y * kernel.block.z;
-  return blocks <= static_cast<std::uint64_t>(device.multiprocessors) * (kMostThreads / threads);
+  return blocks <= static_cast<std::uint64_t>(device.multiprocessors) * blocks_at_once(device, threads);
 }
 
 // Whether a GPU could not follow a pointer: it is of mapped memory that no device has.
@@ -128,6 +138,7 @@ cudaError_t launch_kernel(KernelCall kernel, cudaStream_t stream) {
       return explain(cudaErrorNotSupported, name + ": dynamic shared memory is not emulated");
     }
     const bool wild = std::any_of(kernel.pointers.begin(), kernel.pointers.end(), points_to_host);
+    note_loading(kernel.symbol, name, stream);
     auto held = std::make_shared<const KernelCall>(std::move(kernel));
     const auto run = [held, wild] {
       if (wild) throw LaunchFailure{cudaErrorIllegalAddress, "an argument points to memory of the host"};
@@ -137,13 +148,23 @@ cudaError_t launch_kernel(KernelCall kernel, cudaStream_t stream) {
   });
 }
 
-cudaError_t function_attributes(const void*, cudaFuncAttributes* attributes) {
+cudaError_t function_attributes(const void* symbol, cudaFuncAttributes* attributes) {
   return call("cudaFuncGetAttributes", Rule::device, [&] {
-    const Device& device = state().machine.devices[static_cast<std::size_t>(current_device())];
+    const Device& device = device_in_use();
+    note_loading(symbol, kernel_name(symbol), nullptr);
     *attributes = {};
     attributes->maxThreadsPerBlock = static_cast<int>(kMostThreads);
     attributes->numRegs = 32;
     attributes->ptxVersion = attributes->binaryVersion = device.major * 10 + device.minor;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t blocks_a_multiprocessor(int* blocks, const void* symbol, int threads) {
+  return call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", Rule::device, [&]() -> cudaError_t {
+    if (threads < 1 || threads > static_cast<int>(kMostThreads)) return cudaErrorInvalidValue;
+    note_loading(symbol, kernel_name(symbol), nullptr);
+    *blocks = static_cast<int>(blocks_at_once(device_in_use(), static_cast<std::uint64_t>(threads)));
     return cudaSuccess;
   });
 }

@@ -105,7 +105,7 @@ class EmulatedProduct final : public Product {
  private:
   template <typename Run>
   void queue(const char* name, Run run) {
-    check(::emulator::enqueue(stream_, name, std::move(run)), name);
+    check(::emulator::enqueue(stream_, name, std::move(run), this), name);
   }
 
   ProductShape shape_;

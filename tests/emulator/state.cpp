@@ -67,6 +67,13 @@ cudaError_t refuse_in_capture(std::string_view name) {
   return explain(cudaErrorStreamCaptureUnsupported, fmt::format("{} while a stream is captured", name));
 }
 
+void note_loading(const void* code, const std::string& name, cudaStream_t stream) {
+  State& all = state();
+  const CUstream_st* launched_on = stream != nullptr ? all.streams.find(stream) : nullptr;
+  const bool fresh = all.loaded.emplace(code, name).second;
+  if (fresh && launched_on != nullptr && launched_on->capture) all.counts.loaded_in_capture.push_back(name);
+}
+
 void reset() {
   State& all = state();
   const std::lock_guard<std::recursive_mutex> guard(all.lock);
@@ -75,6 +82,7 @@ void reset() {
   all.machine = Machine{};
   all.faults.clear();
   all.counts = Counts{};
+  all.loaded.clear();
   all.lost = cudaSuccess;
   all.failure.clear();
   all.holds_work = false;

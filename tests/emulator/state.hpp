@@ -8,7 +8,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/emulator/device_memory.hpp"
@@ -32,6 +34,7 @@ struct Counts {
   std::uint64_t library_calls_run = 0;
   std::uint64_t copies_to_host = 0;
   std::size_t last_graph = 0;
+  std::vector<std::string> loaded_in_capture;
 };
 
 struct State {
@@ -42,7 +45,8 @@ struct State {
   Streams streams;
   std::multimap<std::string, Fault, std::less<>> faults;  // by call; a kernel that runs is a "launch"
   Counts counts;
-  cudaError_t lost = cudaSuccess;  // an error that sticks
+  std::set<std::pair<const void*, std::string>> loaded;  // code, by address and name
+  cudaError_t lost = cudaSuccess;                        // an error that sticks
   std::string failure;
   bool holds_work = false;
   std::uint64_t order_seed = 1;
@@ -69,6 +73,8 @@ cudaError_t remember(cudaError_t code);  // for cudaGetLastError
 // Notes what went wrong, in words; gives `code` back.
 cudaError_t explain(cudaError_t code, std::string text);
 int current_device();
+// `code` is needed by a launch on `stream`, null for none: it is loaded where it is not yet.
+void note_loading(const void* code, const std::string& name, cudaStream_t stream);
 
 template <typename Body>
 cudaError_t call(std::string_view name, Rule rule, Body body) {

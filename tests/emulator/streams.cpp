@@ -112,8 +112,9 @@ void Streams::clear() {
   null_stream_.queue.clear();
 }
 
-cudaError_t enqueue(cudaStream_t stream, std::string_view name, std::function<void()> run) {
+cudaError_t enqueue(cudaStream_t stream, std::string_view name, std::function<void()> run, const void* plan) {
   return call(name, Rule::device, [&] {
+    note_loading(plan, std::string(name), stream);
     return state().streams.submit(stream, {WorkKind::library, std::string(name), std::move(run), nullptr});
   });
 }

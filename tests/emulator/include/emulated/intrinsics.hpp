@@ -147,6 +147,12 @@ constexpr std::common_type_t<A, B> max(A a, B b) {
   return static_cast<T>(a) < static_cast<T>(b) ? static_cast<T>(b) : static_cast<T>(a);
 }
 
+// A thread sleeps and looks at the clock for the sake of other blocks, which run at other times here.
+inline void __nanosleep(unsigned /*nanoseconds*/) {}
+inline long long clock64() {
+  return 0;
+}
+
 template <typename T>
 T __ldg(const T* address) {
   return *address;

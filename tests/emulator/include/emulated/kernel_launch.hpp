@@ -65,6 +65,7 @@ struct KernelCall {
 cudaError_t launch_kernel(KernelCall call, cudaStream_t stream);
 cudaError_t function_attributes(const void* symbol, cudaFuncAttributes* attributes);
 cudaError_t set_function_attribute(const void* symbol, cudaFuncAttribute attribute, int value);
+cudaError_t blocks_a_multiprocessor(int* blocks, const void* symbol, int threads);
 
 template <typename T>
 void note_pointer(std::vector<const void*>& pointers, const T& argument) {
@@ -88,9 +89,16 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   return emulator::launch_kernel(std::move(call), config->stream);
 }
 
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
+  return emulator::function_attributes(kernel, attributes);
+}
 template <typename... Parameters>
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*kernel)(Parameters...)) {
-  return emulator::function_attributes(reinterpret_cast<const void*>(kernel), attributes);
+  return cudaFuncGetAttributes(attributes, reinterpret_cast<const void*>(kernel));
+}
+inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel, int threads,
+                                                                 std::size_t /*dynamic_shared_bytes*/) {
+  return emulator::blocks_a_multiprocessor(blocks, kernel, threads);
 }
 template <typename... Parameters>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute attribute, int value) {
