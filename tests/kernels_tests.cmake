@@ -32,6 +32,7 @@ if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
                            emulator_streams_test.cpp emulator_tensor_test.cpp
                    LIBRARIES kernels fmt::fmt)
   set_source_files_properties(emulator_tensor_test.cpp PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)
+  trainer_add_test(NAME product_plan_test SOURCES product_plan_test.cpp LIBRARIES kernels fmt::fmt)
   # Conversions are compared with the toolkit's own, where there is one: its headers see no other source than this.
   find_package(CUDAToolkit QUIET)
   if(CUDAToolkit_FOUND)
