@@ -17,7 +17,9 @@
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/matrix_tile.cuh"
 #include "kernels/cuda/product_factors.cuh"
+#include "kernels/cuda/strided.cuh"
 #include "kernels/cuda/update_terms.cuh"
+#include "kernels/math/divider.hpp"
 #include "kernels/math/muon.hpp"
 
 namespace trainer::cuda {
@@ -31,7 +33,7 @@ constexpr unsigned kMostMatrices = 16;  // of one launch: they travel in its arg
 
 struct Matrix {
   Segment segment;
-  unsigned columns = 1;  // of the weight
+  Divider by_columns;  // of the weight
   unsigned r = 1, c = 1;
   unsigned r_pitch = 4, c_pitch = 4;  // of lines with so many columns
   bool transposed = false;
@@ -62,24 +64,27 @@ __device__ double warp_sum(double value) {
 template <typename T>
 __device__ double direction(const UpdateTerms& t, const Matrix& m, float momentum) {
   double squares = 0;
-  const std::uint64_t stride = std::uint64_t{gridDim.x} * kThreads;
-  for (std::uint64_t i = std::uint64_t{blockIdx.x} * kThreads + threadIdx.x; i < m.segment.count;
-       i += stride) {
-    const float g = stored_gradient<T>(t, m.segment, i);
-    const float u = muon_direction(momentum, g, t.slot0[m.segment.offset + i]);
-    const std::uint64_t row = i / m.columns;
-    const std::uint64_t column = i - row * m.columns;
+  float* momenta = t.slot0 + m.segment.offset;
+  const auto load = [&](unsigned i) { return float2{stored_gradient<T>(t, m.segment, i), momenta[i]}; };
+  const auto use = [&](unsigned i, float2 of) {
+    const float u = muon_direction(momentum, of.x, of.y);
+    momenta[i] = of.y;
+    const unsigned row = m.by_columns.quotient(i);
+    const unsigned column = i - row * m.by_columns.by();
     m.x[0][m.transposed ? column * m.c_pitch + row : row * m.c_pitch + column] = u;
     squares += static_cast<double>(u) * u;
-  }
+  };
+  const unsigned first = blockIdx.x * kThreads + threadIdx.x;
+  const auto count = static_cast<unsigned>(m.segment.count);
+  for_strided<2>(first, count, gridDim.x * kThreads, load, use);  // loads in a row: 3
   return squares;
 }
 
 // What x[0] has beyond its columns.
 __device__ void pad_lines(const Matrix& m) {
-  const unsigned width = m.c_pitch - m.c;
-  for (unsigned i = blockIdx.x * kThreads + threadIdx.x; i < m.r * width; i += gridDim.x * kThreads)
-    m.x[0][std::size_t{i / width} * m.c_pitch + m.c + i % width] = 0;
+  for (unsigned r = blockIdx.x * kThreads + threadIdx.x; r < m.r; r += gridDim.x * kThreads) {
+    for (unsigned c = m.c; c < m.c_pitch; ++c) m.x[0][r * m.c_pitch + c] = 0;
+  }
 }
 
 template <typename T>
@@ -103,7 +108,9 @@ __device__ void invert_norms(const MuonParameters& p, float* inverse) {
   const unsigned lane = threadIdx.x % kWarp;
   for (unsigned m = threadIdx.x / kWarp; m < p.count; m += kWarps) {
     double sum = 0;
-    for (unsigned b = lane; b < gridDim.x; b += kWarp) sum += p.squares[m * gridDim.x + b];
+    const auto load = [&](unsigned b) { return p.squares[m * gridDim.x + b]; };
+    const auto use = [&](unsigned, double squares) { sum += squares; };
+    for_strided<5>(lane, gridDim.x, kWarp, load, use);  // loads in a row: 5
     sum = warp_sum(sum);
     if (lane == 0) inverse[m] = static_cast<float>(1 / (sqrt(sum) + static_cast<double>(kMuonEpsilon)));
   }
@@ -129,8 +136,7 @@ __device__ void for_own_tiles(const MuonParameters& p, int pass, bool square, co
 template <typename T>
 __device__ void move_weight(const UpdateTerms& t, const Matrix& m, float rate, unsigned i, unsigned j,
                             float x) {
-  const std::uint64_t in_weight =
-      m.transposed ? std::uint64_t{j} * m.columns + i : std::uint64_t{i} * m.c + j;
+  const std::uint64_t in_weight = m.transposed ? std::uint64_t{j} * m.r + i : std::uint64_t{i} * m.c + j;
   const std::uint64_t at = m.segment.offset + in_weight;
   const float w = t.w[at] * (1 - rate * m.segment.decay) - rate * m.factor * x;
   t.w[at] = w;
@@ -248,7 +254,7 @@ Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carver& carv
   const Extents e = extents(m);
   Matrix matrix;
   matrix.segment = m.segment;
-  matrix.columns = static_cast<unsigned>(m.columns);
+  matrix.by_columns = Divider(static_cast<unsigned>(m.columns));
   matrix.r = e.r;
   matrix.c = e.c;
   matrix.r_pitch = e.r_pitch;

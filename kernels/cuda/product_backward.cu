@@ -47,7 +47,7 @@ __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* me
     float sum = 0;
     if (a.weight_shares == 1) sum = product_at<Tile>(memory, i);
 #pragma unroll 8
-    for (unsigned b = a.weight_shares == 1 ? 1 : 0; b < a.weight_shares; ++b)
+    for (unsigned b = a.weight_shares == 1 ? 1 : 0; b < a.weight_shares; ++b)  // loads in a row: 8
       sum += __ldcg(all + b * Tile::kOutputs + i);
     const unsigned o = row + i / Tile::kColumns;
     const unsigned k = column + i % Tile::kColumns;

@@ -63,7 +63,8 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   Centring to{};
   if (!a.training && used) to = running_centring(a.statistics, c);
   double sums[2] = {};
-  for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
+  const unsigned first_tile = first_tile_of(at.share, a.shares, blockIdx.x / a.shares, a.tiles);
+  for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
     implicit_product<kFactors, Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows,
                                      FilterColumns{a.w, s.out, s.taps * s.c}, first_channel, 0, s.taps * s.c,
                                      memory);
@@ -88,12 +89,13 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   sum_slice<kProductThreads>(at, a.partial, a.barrier, sums);
   if (!used) return;
   to = batch_centring(a.statistics, c, sums, static_cast<double>(valid), at.share == 0 && at.row == 0);
-  for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
-#pragma unroll 4
-    for (unsigned p = tile * own + at.row; p < min((tile + 1) * own, all); p += at.rows) {
-      const std::size_t i = std::size_t{p} * s.out + c;
-      a.y[i] = static_cast<T>(normalised(static_cast<float>(a.z[i]), to, offset, a.gelu));
-    }
+  for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
+    const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * s.out + c]); };
+    const auto use = [&](unsigned p, float z) {
+      a.y[std::size_t{p} * s.out + c] = static_cast<T>(normalised(z, to, offset, a.gelu));
+    };
+    const unsigned end = min((tile + 1) * own, all);
+    for_strided<4>(tile * own + at.row, end, at.rows, load, use);  // loads in a row: 4
   }
 }
 
@@ -169,11 +171,6 @@ unsigned forward_blocks(const CudaContext& context) {
   return most;
 }
 
-// So many of `most` that all have as many of `pieces` to do, or one fewer.
-unsigned even_shares(unsigned pieces, unsigned most) {
-  return pieces_of(pieces, pieces_of(pieces, std::max(most, 1U)));
-}
-
 }  // namespace
 
 ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch) {
@@ -192,7 +189,7 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDe
     plan.slices = pieces_of(s.out, Forward::kColumns);
     plan.tiles = pieces_of(s.positions(), Forward::kRows);
     const unsigned at_once = forward_blocks<Forward>(context) * context.multiprocessors;
-    plan.shares = even_shares(plan.tiles, at_once / plan.slices);
+    plan.shares = std::min(plan.tiles, std::max(at_once / plan.slices, 1U));
     plan.fits = plan.blocks() <= at_once;
     plan.weight_tiles = pieces_of(s.out, Weights::kRows) * pieces_of(s.taps * s.c, Weights::kColumns);
     const unsigned most = std::min(room / plan.weight_tiles, pieces_of(s.positions(), kLeastTerms));

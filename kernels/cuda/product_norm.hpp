@@ -39,10 +39,19 @@ struct ProductNormPlan {
   unsigned weight_shares = 1;  //   of the positions, for each
   unsigned map_tiles = 1;      //   of dx
 
+  // Of forward, at the same time: so many that every multiprocessor has two, or each tile has one.
   unsigned blocks() const { return slices * shares; }
   std::size_t slice_bytes() const;           // sums of forward
   std::size_t weight_partial_bytes() const;  // dw of the shares
 };
+
+// The first tile of a share of a slice; the next ones follow every `shares`. Tiles are dealt like cards: a
+// slice goes on where the one before it ended. So where a multiprocessor has a block of one slice with a tile
+// more than others, its block of another slice has not.
+HOST_DEVICE unsigned first_tile_of(unsigned share, unsigned shares, unsigned slice, unsigned tiles) {
+  const unsigned dealt = slice * tiles % shares;
+  return share < dealt ? share + shares - dealt : share - dealt;
+}
 
 ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch);
 

@@ -14,7 +14,7 @@ struct SquareTiles {
   using Weights = Forward;
 };
 struct LongTiles {
-  using Forward = ProductTile<kProductThreads, 2, 3, 8, 1>;  // 256 x 24
+  using Forward = ProductTile<kProductThreads, 2, 3, 4, 1>;  // 128 x 24, 2 groups
   using Map = ProductTile<kProductThreads, 2, 2, 8, 1>;      // 256 x 16, of dx
   using Weights = ProductTile<kProductThreads, 1, 4, 1, 1>;  // 16 x 32, 8 groups
 };
