@@ -46,7 +46,7 @@ void expect_level(const NormalisedDesc& desc, int batch, unsigned tiles, unsigne
   const CudaContext context{.multiprocessors = kMultiprocessors,
                             .convolutions = OnFirstUse<Convolutions>(nullptr),
                             .products = OnFirstUse<Products>(nullptr)};
-  const ProductNormPlan plan = plan_product_norm(context, desc, batch);
+  const ProductNormPlan plan = plan_product_norm(context, product_of(desc), batch);
   const std::vector<unsigned> all = tiles_of(plan);
   EXPECT_LE(plan.blocks(), kProductBlocks * kMultiprocessors);
   EXPECT_EQ(std::accumulate(all.begin(), all.end(), 0U), plan.slices * plan.tiles);

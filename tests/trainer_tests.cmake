@@ -31,7 +31,7 @@ trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_trainin
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   trainer_add_test(NAME emulated_engine_test SOURCES emulated_engine_test.cpp emulated_faults_test.cpp emulated_loading_test.cpp emulated_sprint_test.cpp
                    LIBRARIES trainer_core)
-  trainer_add_test(NAME gpu_program_test SOURCES gpu_program_test.cpp LIBRARIES trainer_core)
+  trainer_add_test(NAME gpu_program_test SOURCES gpu_engine_choice_test.cpp gpu_program_test.cpp LIBRARIES trainer_core)
   target_sources(mnist_test PRIVATE gpu_mnist_test.cpp)
   target_sources(doctor_test PRIVATE doctor_gpu_test.cpp)
   target_compile_definitions(gpu_program_test PRIVATE TRAINER_NVML_STAND_IN="$<TARGET_FILE:nvml_stand_in>")
