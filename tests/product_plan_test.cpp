@@ -43,7 +43,8 @@ std::vector<unsigned> tiles_of(const ProductNormPlan& plan) {
 }
 
 void expect_level(const NormalisedDesc& desc, int batch, unsigned tiles, unsigned most) {
-  const CudaContext context{.multiprocessors = kMultiprocessors,
+  const CudaContext context{.stream = {},
+                            .multiprocessors = kMultiprocessors,
                             .convolutions = OnFirstUse<Convolutions>(nullptr),
                             .products = OnFirstUse<Products>(nullptr)};
   const ProductNormPlan plan = plan_product_norm(context, product_of(desc), batch);

@@ -273,7 +273,8 @@ Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carver& carv
 std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
   if (matrices.empty()) return 0;
   const unsigned blocks = block_count(context, matrices);
-  launch_muon_kernel({.loads = true}, context, blocks, {});
+  const MuonParameters none;
+  launch_muon_kernel({.loads = true}, context, blocks, none);
   std::size_t bytes = piece_bytes(squares_bytes(blocks));
   for (const WeightMatrix& m : matrices) {
     const Extents e = extents(m);
