@@ -45,3 +45,11 @@ trainer_add_test(NAME gpu_bits_test SOURCES gpu_bits_test.cpp gpu_kernel_bits_te
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   target_compile_definitions(gpu_bits_test PRIVATE TRAINER_BITS_EMULATED)
 endif()
+
+# The model of the GPU engine's time is in Python; it asks the program for the networks.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_Interpreter_FOUND)
+  add_test(NAME gpu_model_test COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/scripts/gpu_model_test.py)
+  set_tests_properties(gpu_model_test PROPERTIES TIMEOUT 600 ENVIRONMENT
+    "TRAINER=$<TARGET_FILE:trainer>;TRAINER_EMULATED=$<STREQUAL:${TRAINER_GPU_ENGINE},EMULATED>;OMP_WAIT_POLICY=passive")
+endif()
