@@ -70,13 +70,11 @@ class RepeatedSprint {
   std::unique_ptr<Recording> recording_;
 };
 
-class SprintBits : public OnGpu, public testing::WithParamInterface<BackendKind> {};
+class SprintBits : public OnManyBlocks, public testing::WithParamInterface<BackendKind> {};
 
 TEST_P(SprintBits, TheSameSeedGivesTheSameBits) {
   for (const std::string name : {"sprint", "sprint-lean"}) {
-    // Muon of sprint's dense layer takes an emulated device long; in the other precisions the kernels' own
-    // test has it.
-    if (kEmulated && name == "sprint" && GetParam() != BackendKind::cuda_tf32) continue;
+    if (is_left_out(name, GetParam())) continue;
     RepeatedSprint sprint(name, GetParam());
     expect_same_bits_each_time(fmt::format("{}/{}", name, backend_name(GetParam())),
                                [&](int set) { return sprint.run(static_cast<std::uint64_t>(set) + 1); });

@@ -52,15 +52,11 @@ unsigned multiprocessors_of(const CudaOptions& options) {
 }
 
 // While it lives, launches load kernels and run none.
-class Loading {
- public:
-  explicit Loading(LaunchQueue& queue) : queue_(queue) { queue_.loads = true; }
-  ~Loading() { queue_.loads = false; }
+struct Loading {
+  explicit Loading(LaunchQueue& to) : queue(to) { queue.loads = true; }
+  ~Loading() { queue.loads = false; }
   Loading(const Loading&) = delete;
-  Loading& operator=(const Loading&) = delete;
-
- private:
-  LaunchQueue& queue_;
+  LaunchQueue& queue;
 };
 
 class CudaBackend final : public Backend {

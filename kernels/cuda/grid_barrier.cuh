@@ -3,22 +3,18 @@
 // works there. Here one thread looks (ld.relaxed), and one fence follows.
 //
 // One word of memory (CudaContext::barrier) serves all kernels of a stream, whatever their number of blocks.
-// Of n blocks the first adds 2^31 - (n - 1), each other one 1: 2^31 together, so that the upper bit turns
-// over with the last of them, and the lower bits are 0 again. A block knows by the upper bit that it found
-// what it waits for. That bit cannot turn twice meanwhile, since this block too has to come to the next
-// barrier, and the next kernel starts behind the last block of this one. A launch that is refused has run no
-// block, and a kernel that fails takes the context with it, this word included: nobody meets a barrier left
-// half-way.
+// Of n blocks the first adds 2^31 - (n - 1), each other one 1: the upper bit turns over with the last of
+// them, and the lower bits are 0 again. It cannot turn twice before a block has seen it, since that block too
+// has to come to the next barrier, and the next kernel starts behind this one. A launch that is refused has
+// run no block, and a kernel that fails takes the context with it: nobody meets a barrier left half-way.
 //
-// Why what a block wrote before is seen by all behind it, in the words of PTX's memory model: bar.sync orders
-// a block's writes before its first thread's atom.release (causality order is transitive). The atoms of all
-// blocks are read-modify-writes of one word, morally strong at gpu scope, so each later one is part of the
-// earlier ones' release patterns. The look that finds the bit turned reads the value of the last of them, or
-// of one that follows in the same chain; a strong read with a fence behind it is an acquire pattern. So every
-// release synchronizes with every fence, and bar.sync hands that on to the block's other threads. The fence
-// also drops what the first-level cache holds. Neither asm nor barrier lets the compiler move a load or store
-// over it ("memory"); what lies behind must not be read by ld.global.nc, which a kernel that writes it never
-// is.
+// Why all that a block wrote is seen behind it, in the words of PTX's memory model: bar.sync orders a block's
+// writes before its first thread's atom.release (causality order is transitive). The atoms are morally strong
+// read-modify-writes of one word, so each is part of the release patterns of those before it. The look that
+// finds the bit turned reads the last one's value, or a later one's; a strong read with a fence behind it is
+// an acquire pattern. So every release synchronizes with every fence, which bar.sync hands on to the block's
+// other threads. The fence also drops what the first-level cache holds. The compiler moves no load or store
+// over asm ("memory") and barriers; ld.global.nc is never made of data that the kernel itself writes.
 #pragma once
 
 #include <cuda_runtime.h>
