@@ -108,9 +108,12 @@ __global__ void normalise_inference(NormShape s, Norm<T> a) {
   }
 }
 
-// What an element's gradient is made of, and whether it has one.
-struct Terms {
-  float xh, dy;
+struct Element {
+  float x, dy;
+};
+// And whether it has a gradient.
+struct ReachedElement {
+  Element element;
   bool reached;
 };
 
@@ -126,17 +129,17 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
   const float offset = a.offset[c];
   const auto load = [&](unsigned p) {
     const std::size_t i = std::size_t{p} * s.channels + c;
-    const bool reached = p < valid && (a.kept == nullptr || a.kept[s.by_positions.quotient(p)] != 0);
-    return Terms{(static_cast<float>(a.x[i]) - mean) * scale, static_cast<float>(a.dy[i]), reached};
+    return Element{static_cast<float>(a.x[i]), static_cast<float>(a.dy[i])};
   };
-  const auto du_of = [&](const Terms& t) {
-    return s.gelu ? t.dy * gelu_derivative(gain * t.xh + offset) : t.dy;
+  const auto du_of = [&](float dy, float xh) {
+    return s.gelu ? dy * gelu_derivative(gain * xh + offset) : dy;
   };
   double sums[2] = {};
-  const auto sum_up = [&](unsigned, const Terms& t) {
-    const auto du = static_cast<double>(du_of(t));
+  const auto sum_up = [&](unsigned, const Element& e) {
+    const float xh = (e.x - mean) * scale;
+    const auto du = static_cast<double>(du_of(e.dy, xh));
     sums[0] += du;
-    sums[1] += du * static_cast<double>(t.xh);
+    sums[1] += du * static_cast<double>(xh);
   };
   for_strided<4>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 8
   sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
@@ -148,11 +151,16 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
   if (a.dx == nullptr) return;
   const auto mean_du = static_cast<float>(sums[0] / static_cast<double>(valid));
   const auto mean_du_xh = static_cast<float>(sums[1] / static_cast<double>(valid));
-  const auto use = [&](unsigned p, const Terms& t) {
-    const float dx = gain * scale * (du_of(t) - (mean_du + t.xh * mean_du_xh));
-    a.dx[std::size_t{p} * s.channels + c] = static_cast<T>(t.reached ? dx : 0.0F);
+  const auto load_reached = [&](unsigned p) {
+    return ReachedElement{load(p),
+                          p < valid && (a.kept == nullptr || a.kept[s.by_positions.quotient(p)] != 0)};
   };
-  for_strided<4>(own.first, all, own.stride, load, use);  // loads in a row: 8
+  const auto use = [&](unsigned p, const ReachedElement& r) {
+    const float xh = (r.element.x - mean) * scale;
+    const float dx = gain * scale * (du_of(r.element.dy, xh) - (mean_du + xh * mean_du_xh));
+    a.dx[std::size_t{p} * s.channels + c] = static_cast<T>(r.reached ? dx : 0.0F);
+  };
+  for_strided<4>(own.first, all, own.stride, load_reached, use);  // loads in a row: 8
 }
 
 NormShape shape_of(const CudaContext& context, const BatchNormDesc& desc, int batch) {
