@@ -167,6 +167,7 @@ struct CudaOptions {
   bool deterministic = true;              // the same seed gives the same bits
   std::filesystem::path plan_cache = {};  // folder that keeps what was slow to find out; empty: none
   unsigned multiprocessors = 0;           // that work is cut for, at most; 0: all that the device has
+  bool libraries = false;                 // a layer that a library has as one op is the library's
 };
 // Of GPU 0, which --device auto takes. Opens its context where that works.
 GpuAvailability gpu_availability();

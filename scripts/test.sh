@@ -22,6 +22,8 @@ cuda_tests() {
   TRAINER_CUDA=ON "$scripts/build.sh" cuda trainer
   "$scripts/check_spills.sh" "$build/cuda.compile.log"
   TRAINER_CUDA=ON "$scripts/build.sh" cuda jitter_code
+  "$scripts/check_machine_code.sh" --self-test
+  "$scripts/check_machine_code.sh"
   TRAINER_CUDA=ON "$scripts/build.sh" cuda cudnn_plans_test
   ctest --test-dir "$build/cuda" --output-on-failure --tests-regex '^cudnn_plans_test\.'
 }

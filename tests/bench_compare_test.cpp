@@ -43,16 +43,19 @@ TEST(BenchCompare, RefusesRecordsOfAVersionThatItDoesNotKnow) {
 }
 
 TEST(BenchCompare, PutsSpeedsBesideEachOther) {
-  const std::vector<NamedRecord> records{{"a.json", bench_record(2)},
-                                         {"b.json", bench_record(0.5, {"fp32", "tf32"})}};
+  std::vector<NamedRecord> records{{"a.json", bench_record(2)},
+                                   {"b.json", bench_record(0.5, {"fp32", "tf32"})}};
+  records[1].record.settings.engine = "libraries";
   require_comparable(records);
   const std::string table = comparison_table(records);
   EXPECT_PRED2(contains, table, "A  CPU: of a test (a.json, 2026-01-01)");
+  EXPECT_PRED2(contains, table, "(b.json, 2026-01-01, engine libraries)");
   EXPECT_PRED2(contains, table,
                "quick               64  fp32                   2.000 s         0.5000 s  4x\n");
   EXPECT_PRED2(contains, table,
                "tf-sample          128  tf32                         -             0.5000 s\n");
   const nlohmann::ordered_json json = comparison_json(records);
+  EXPECT_EQ(json["records"][1]["engine"], "libraries");
   EXPECT_EQ(json["rows"].size(), 8U);
   EXPECT_DOUBLE_EQ(json["rows"][0]["speed"][1], 4);
   EXPECT_EQ(json["rows"][7]["epoch_seconds"][0], nullptr);

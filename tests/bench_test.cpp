@@ -170,7 +170,8 @@ TEST(MachineState, SaysWhatKeptTheMachineBusy) {
 
 TEST(BenchRecordFile, ComesBackAsItWasWritten) {
   const TemporaryFolder folder;
-  const BenchRecord written = bench_record(2);
+  BenchRecord written = bench_record(2);
+  written.settings.engine = "libraries";
   write_bench_record(folder / "a.json", written);
   const BenchRecord read = read_bench_record(folder / "a.json");
   EXPECT_EQ(to_json(read), to_json(written));
@@ -179,6 +180,14 @@ TEST(BenchRecordFile, ComesBackAsItWasWritten) {
   EXPECT_DOUBLE_EQ(json["results"][0]["epoch_seconds"]["max"], 2.5);
   EXPECT_DOUBLE_EQ(json["results"][0]["images_per_second"], 30'000);
   EXPECT_DOUBLE_EQ(json["results"][0]["share_of_peak"], 1.5);
+}
+
+TEST(BenchRecordFile, OfBeforeTheChoiceOfEnginesIsOfOurs) {
+  const TemporaryFolder folder;
+  Json json = to_json(bench_record(2));
+  json["settings"].erase("engine");
+  folder.write("a.json", json.dump());
+  EXPECT_EQ(read_bench_record(folder / "a.json").settings.engine, "auto");
 }
 
 TEST(BenchRecordFile, IsRefusedWithPathAndReasonWhereItIsDamaged) {

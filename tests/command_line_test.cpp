@@ -62,6 +62,7 @@ TEST_F(CommandLine, RefusesValuesWithTheOptionAndTheChoices) {
   expect_training_refused({"--optimizer", "adan"}, {"--optimizer adan", "sgd, adam, adamw, adadelta"});
   expect_training_refused({"--device", "gpu"}, {"--device gpu", "auto, cpu, cuda, cuda:N"});
   expect_training_refused({"--device", "cuda:x"}, {"--device cuda:x"});
+  expect_training_refused({"--engine", "cudnn"}, {"--engine cudnn", "auto, libraries"});
   expect_training_refused({"--threads", "0"}, {"--threads 0", "1024"});
   expect_training_refused({"--threads", "9999"}, {"--threads 9999"});
   expect_training_refused({"--target-accuracy", "101"}, {"--target-accuracy 101", "100"});
@@ -116,8 +117,9 @@ TEST_F(CommandLine, SaysWhyThereIsNoGpu) {
 
 TEST_F(CommandLine, ResumeRefusesWhatWouldMakeItAnotherRun) {
   ASSERT_EQ(trainer(small_training({"--out", "run"})).code, 0);
-  for (const Words& more : {Words{"--seed", "2"}, Words{"--model", "lenet"}, Words{"--epochs", "9"},
-                            Words{"--batch", "8"}, Words{"--lr", "1"}, Words{"--out", "elsewhere"}}) {
+  for (const Words& more :
+       {Words{"--seed", "2"}, Words{"--model", "lenet"}, Words{"--epochs", "9"}, Words{"--batch", "8"},
+        Words{"--lr", "1"}, Words{"--engine", "auto"}, Words{"--out", "elsewhere"}}) {
     Words arguments{"train", "--resume", "run"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     expect_refused({arguments, {more[0], "--resume"}});

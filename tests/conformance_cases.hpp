@@ -38,6 +38,7 @@ BatchNormDesc sprint_norm(const Shape& in);  // no gain, and GELU
 std::vector<OpCase> network_cases();     // the layers of the shipped networks
 std::vector<OpCase> sprint_cases();      // those of the sprint networks, and what came with them
 std::vector<OpCase> normalised_cases();  // products with the batch normalisation behind them
+std::vector<OpCase> small_products();    // products that the GPU engine makes with tiles of its own
 std::vector<OpCase> conv_cases();        // odd convolutions
 std::vector<OpCase> plain_cases();       // odd sizes of every other op
 

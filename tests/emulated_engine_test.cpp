@@ -76,30 +76,99 @@ TEST_F(EmulatedEngine, SixteenStepsGoInOneLaunch) {
   EXPECT_EQ(emulator::runs("update"), 469U);
 }
 
-// Kernels and library calls of a training step at the recipe's batch. A library may take more kernels for one
-// of its calls, so on a GPU these are the least.
+// Kernels and library calls of a training step at the recipe's batch, recorded.
+std::size_t nodes_of_a_step(const Spec& spec, Backend& backend) {
+  const Plan plan = make_plan(spec, {{28, 28, 1}, 10, spec.recipe.batch});
+  Network network(plan, backend, Purpose::training, optimizers_of(spec.recipe));
+  StepInput input;
+  input.batching = {60000, 0, static_cast<std::uint32_t>(spec.recipe.batch)};
+  // A recording looks at no image.
+  const Buffer nothing = backend.allocate(1, "a test");
+  input.images = input.labels = nothing.as<std::uint8_t>();
+  const TrainingRule rule{optimizers_of(spec.recipe), spec.recipe.schedule};
+  const auto step = backend.record({{[&] { network.train_step(input, rule); }, 1}});
+  EXPECT_EQ(emulator::kernels_in_last_graph(), kSteps * step->nodes()) << "copies or fills in a step";
+  return step->nodes();
+}
+
+// A library may take more kernels for one of its calls, so on a GPU these are the least.
 TEST_F(EmulatedEngine, AStepHasFewKernels) {
   const std::map<std::string, std::size_t> most = {
       {"cntk-convnet", 22}, {"cntk-sample", 12}, {"lenet", 14},       {"pytorch-example", 19},
-      {"quick", 14},        {"sprint", 11},      {"sprint-lean", 11}, {"tf-convolutional", 17},
+      {"quick", 9},         {"sprint", 11},      {"sprint-lean", 11}, {"tf-convolutional", 17},
       {"tf-sample", 17},
   };
   for (const Spec& spec : all_specs(TRAINER_SOURCE_DIR "/models")) {
     const auto backend = make_backend(kGpu);
-    const Plan plan = make_plan(spec, {{28, 28, 1}, 10, spec.recipe.batch});
-    Network network(plan, *backend, Purpose::training, optimizers_of(spec.recipe));
-    StepInput input;
-    input.batching = {60000, 0, static_cast<std::uint32_t>(spec.recipe.batch)};
-    // A recording looks at no image.
-    const Buffer nothing = backend->allocate(1, "a test");
-    input.images = input.labels = nothing.as<std::uint8_t>();
-    const TrainingRule rule{optimizers_of(spec.recipe), spec.recipe.schedule};
-    const auto step = backend->record({{[&] { network.train_step(input, rule); }, 1}});
-    RecordProperty("kernels of " + spec.name, static_cast<int>(step->nodes()));
-    EXPECT_EQ(emulator::kernels_in_last_graph(), kSteps * step->nodes()) << "copies or fills in a step";
+    const std::size_t nodes = nodes_of_a_step(spec, *backend);
+    RecordProperty("kernels of " + spec.name, static_cast<int>(nodes));
     const auto limit = most.find(spec.name);
-    EXPECT_TRUE(limit != most.end() && step->nodes() <= limit->second)
-        << spec.name << " has " << step->nodes();
+    EXPECT_TRUE(limit != most.end() && nodes <= limit->second) << spec.name << " has " << nodes;
+  }
+}
+
+TEST_F(EmulatedEngine, AStepOfQuickHasNoLibraryInItUnlessThatIsAskedFor) {
+  const Spec quick = find_spec("quick", TRAINER_SOURCE_DIR "/models");
+  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16}) {
+    for (const bool libraries : {false, true}) {
+      SCOPED_TRACE(std::string(precision_name(precision)) + (libraries ? ", libraries" : ""));
+      emulator::reset();
+      const auto backend = make_cuda_backend({.precision = precision, .libraries = libraries});
+      EXPECT_EQ(nodes_of_a_step(quick, *backend), libraries ? 14U : 9U);
+      EXPECT_EQ(emulator::calls("cudnnCreate"), libraries ? 1U : 0U);
+      EXPECT_EQ(emulator::calls("cublasLtCreate"), libraries ? 1U : 0U);
+    }
+  }
+}
+
+ConvDesc small_conv(int channels, int filters, int kernel = 3) {
+  return {.in = {8, 8, channels}, .out = filters, .kernel = kernel, .pad = {}, .relu = true, .pool = {2, 2}};
+}
+
+// What stands in small_product.cu, limit by limit.
+TEST_F(EmulatedEngine, SmallProductsAreOursAndTheOthersALibrarys) {
+  const DenseDesc dense{.in = 1024, .out = 256, .relu = true, .dy_masked = true};
+  const auto changed = [](auto desc, const auto& change) {
+    change(desc);
+    return OpDesc(desc);
+  };
+  struct Case {
+    OpDesc desc;
+    bool ours;
+    int batch = 4;
+  };
+  const std::vector<Case> cases{
+      {small_conv(64, 32, 4), true},
+      {small_conv(64, 36, 4), false},
+      {small_conv(68, 32, 4), false},
+      {small_conv(6, 32), false},
+      {small_conv(8, 30), false},
+      {changed(small_conv(8, 16), [](ConvDesc& d) { d.pool = {}; }), false},
+      {changed(small_conv(8, 16), [](ConvDesc& d) { d.pool = {}, d.relu = false; }), true},
+      {changed(small_conv(8, 16),
+               [](ConvDesc& d) {
+                 d.pool = {3, 2};
+               }),
+       false},
+      {changed(small_conv(8, 16), [](ConvDesc& d) { d.stride = 2; }), false},
+      {changed(small_conv(8, 16), [](ConvDesc& d) { d.pad.right = 1; }), false},
+      {dense, true, 1024},
+      {dense, false, 1025},
+      {changed(dense, [](DenseDesc& d) { d.out = 260; }), false},
+      {changed(dense, [](DenseDesc& d) { d.in = 1028; }), false},
+      {changed(dense, [](DenseDesc& d) { d.in = 30; }), false},
+      {changed(dense, [](DenseDesc& d) { d.dy_masked = false; }), false},
+      {changed(dense, [](DenseDesc& d) { d.dy_masked = d.relu = false; }), true},
+  };
+  for (const Case& c : cases) {
+    for (const bool libraries : {false, true}) {
+      SCOPED_TRACE(describe(c.desc) + (libraries ? ", libraries" : ""));
+      emulator::reset();
+      const auto backend = make_cuda_backend({.libraries = libraries});
+      backend->prepare(c.desc, c.batch, true);
+      const bool opened = emulator::calls("cudnnCreate") + emulator::calls("cublasLtCreate") > 0;
+      EXPECT_EQ(opened, libraries || !c.ours);
+    }
   }
 }
 

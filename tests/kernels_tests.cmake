@@ -34,6 +34,7 @@ if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   set_source_files_properties(emulator_tensor_test.cpp PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)
   trainer_add_test(NAME emulated_room_test SOURCES conformance_cases.cpp emulated_room_test.cpp op_trial.cpp samples.cpp
                    LIBRARIES reference fmt::fmt)
+  trainer_add_test(NAME product_plan_test SOURCES product_plan_test.cpp LIBRARIES kernels fmt::fmt)
   # Conversions are compared with the toolkit's own, where there is one: its headers see no other source than this.
   find_package(CUDAToolkit QUIET)
   if(CUDAToolkit_FOUND)

@@ -17,15 +17,17 @@ TEST_F(Submission, AProcessOfThisMachineTrainsAsItWouldAlone) {
   ASSERT_EQ(trainer(small_training({"--out", "whole"})).code, 0);
   folder_.write("targets/local.compute", "type: local\n");
   folder_.write("targets/local.runconfig", "Target: local\nEnvironmentVariables: {TRAINER_DATA: data}\n");
-  const Outcome outcome =
-      run({"submit", "-c", "local", "--", "train", "--model", "small.yaml", "--threads", "1"});
+  const Outcome outcome = run({"submit", "-c", "local", "--", "train", "--model", "small.yaml", "--threads",
+                               "1", "--engine", "libraries"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_PRED2(contains, outcome.out, "engine        libraries: changes nothing on a CPU\n");
   EXPECT_PRED2(contains, outcome.out, "accuracy");
   ASSERT_EQ(runs().size(), 1U);
   const std::string run = "runs/" + runs()[0];
   EXPECT_EQ(record(run).status, RunStatus::kFinished);
   EXPECT_EQ(target_of(record(run))["name"], "local");
   EXPECT_EQ(target_of(record(run))["exit_code"], 0);
+  EXPECT_EQ(record(run).recipe["settings"]["engine"], "libraries");
   expect_same_tensors(folder_ / run / "model.safetensors", folder_ / "whole/model.safetensors");
 }
 

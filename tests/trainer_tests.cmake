@@ -31,7 +31,7 @@ trainer_add_test(NAME gpu_training_test SOURCES gpu_endings_test.cpp gpu_trainin
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   trainer_add_test(NAME emulated_engine_test SOURCES emulated_engine_test.cpp emulated_faults_test.cpp emulated_loading_test.cpp emulated_sprint_test.cpp
                    LIBRARIES trainer_core)
-  trainer_add_test(NAME gpu_program_test SOURCES gpu_program_test.cpp LIBRARIES trainer_core)
+  trainer_add_test(NAME gpu_program_test SOURCES gpu_engine_choice_test.cpp gpu_program_test.cpp LIBRARIES trainer_core)
   target_sources(mnist_test PRIVATE gpu_mnist_test.cpp)
   target_sources(doctor_test PRIVATE doctor_gpu_test.cpp)
   target_compile_definitions(gpu_program_test PRIVATE TRAINER_NVML_STAND_IN="$<TARGET_FILE:nvml_stand_in>")
@@ -44,4 +44,12 @@ endforeach()
 trainer_add_test(NAME gpu_bits_test SOURCES gpu_bits_test.cpp gpu_kernel_bits_test.cpp LIBRARIES models kernels fmt::fmt)
 if(TRAINER_GPU_ENGINE STREQUAL EMULATED)
   target_compile_definitions(gpu_bits_test PRIVATE TRAINER_BITS_EMULATED)
+endif()
+
+# The model of the GPU engine's time is in Python; it asks the program for the networks.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_Interpreter_FOUND)
+  add_test(NAME gpu_model_test COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tests/scripts/gpu_model_test.py)
+  set_tests_properties(gpu_model_test PROPERTIES TIMEOUT 600 ENVIRONMENT
+    "TRAINER=$<TARGET_FILE:trainer>;TRAINER_EMULATED=$<STREQUAL:${TRAINER_GPU_ENGINE},EMULATED>;OMP_WAIT_POLICY=passive")
 endif()

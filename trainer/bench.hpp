@@ -32,7 +32,8 @@ struct BenchSettings {
   int repeats = 0;
   std::uint64_t epoch_images = 60'000;
   std::uint64_t seed = 1;
-  std::string data;  // the data set's fingerprint
+  std::string data;             // the data set's fingerprint
+  std::string engine = "auto";  // --engine: records of either can be compared
   std::vector<BenchSubject> subjects;
 };
 

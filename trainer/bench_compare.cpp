@@ -108,8 +108,9 @@ std::string legend(const std::vector<NamedRecord>& records) {
   std::string text;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const BenchRecord& record = records[i].record;
-    text += fmt::format("{}  {} ({}, {}{})\n", letter(i), record.device_name, records[i].name,
-                        record.date.substr(0, 10),
+    const std::string& engine = record.settings.engine;
+    text += fmt::format("{}  {} ({}, {}{}{})\n", letter(i), record.device_name, records[i].name,
+                        record.date.substr(0, 10), engine == "auto" ? "" : ", engine " + engine,
                         record.was_busy ? ", OTHER PROGRAMS RAN when it was started" : "");
   }
   return text;
@@ -165,6 +166,7 @@ ordered_json comparison_json(const std::vector<NamedRecord>& records) {
     json["records"].push_back({{"file", named.name},
                                {"device_name", named.record.device_name},
                                {"date", named.record.date},
+                               {"engine", named.record.settings.engine},
                                {"was_busy", named.record.was_busy}});
   }
   for (const Row& row : rows_of(records)) {

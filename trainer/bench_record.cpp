@@ -23,6 +23,7 @@ Json settings_json(const BenchSettings& settings) {
             {"epoch_images", settings.epoch_images},
             {"seed", settings.seed},
             {"data", settings.data},
+            {"engine", settings.engine},
             {"subjects", Json::array()}};
   for (const BenchSubject& s : settings.subjects)
     json["subjects"].push_back({{"model", s.model}, {"batch", s.batch}, {"steps", s.steps}});
@@ -65,6 +66,7 @@ class BenchFields {
     if (!json.is_object()) throw Damage("it has something else where an object should be");
   }
 
+  bool has(const char* key) const { return json_.contains(key); }
   const Json& at(const char* key) const {
     const auto found = json_.find(key);
     if (found == json_.end()) throw Damage(fmt::format("it has no field '{}'", key));
@@ -126,6 +128,7 @@ BenchSettings read_settings(const BenchFields& fields, int version) {
   settings.epoch_images = fields.count("epoch_images");
   settings.seed = fields.count("seed");
   settings.data = fields.text("data");
+  if (fields.has("engine")) settings.engine = fields.text("engine");
   for (const Json& subject : fields.list("subjects"))
     settings.subjects.push_back(read_subject(BenchFields(subject)));
   return settings;

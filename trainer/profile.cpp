@@ -156,11 +156,12 @@ double Profile::parts_seconds() const {
 
 Profile profile_training(const Setup& setup, Backend& backend, const ResidentData& data,
                          const std::function<bool()>& stop_asked) {
-  const DeviceInfo info = backend.info();
+  const DeviceInfo info = backend.info(Libraries::opened);
   Profile profile;
   profile.model = setup.spec.name;
   profile.device = info.name;
   profile.precision = setup.settings.precision.value_or("fp32");
+  profile.engine = setup.settings.engine;
   profile.batch = setup.plan.input.batch;
   profile.device_clock = backend.runs_ahead();
   profile.arithmetic = arithmetic_limit(backend, info, profile.precision);

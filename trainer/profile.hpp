@@ -42,6 +42,7 @@ struct Profile {
   std::string model;
   std::string device;
   std::string precision;
+  std::string engine;  // --engine
   int batch = 0;
   bool device_clock = false;        // the parts' times are the device's own, not the host's
   std::uint64_t steps = 0;          // timed

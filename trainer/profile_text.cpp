@@ -51,9 +51,10 @@ ordered_json named(const char* kind, const std::string& name) {
 }  // namespace
 
 std::string profile_table(const Profile& profile) {
-  std::string text = report_line(
-      "profile", fmt::format("{}, batch {}, {}, median of {} {}", profile.model, profile.batch,
-                             profile.precision, profile.steps, profile.steps == 1 ? "step" : "steps"));
+  std::string text =
+      report_line("profile", fmt::format("{}, batch {}, {}, engine {}, median of {} {}", profile.model,
+                                         profile.batch, profile.precision, profile.engine, profile.steps,
+                                         profile.steps == 1 ? "step" : "steps"));
   text += fmt::format("{:<10} {:<8} {:>9} {:>8} {:>15} {:>15}\n", "op", "", "ms", "share", "GFLOP/s of peak",
                       "GB/s  of peak");
   for (const ProfiledPart& part : profile.parts) text += row(profile, part);
@@ -73,6 +74,7 @@ ordered_json profile_json(const Profile& profile) {
                     {"device", profile.device},
                     {"batch", profile.batch},
                     {"precision", profile.precision},
+                    {"engine", profile.engine},
                     {"clock", profile.device_clock ? "device" : "host"},
                     {"steps", profile.steps},
                     {"step_seconds", profile.step_seconds},

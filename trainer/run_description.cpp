@@ -10,6 +10,14 @@ namespace trainer {
 
 using nlohmann::ordered_json;
 
+void describe_device(RunRecord& record, const DeviceInfo& info, const std::string& gpu_reason) {
+  record.threads = info.cpu.threads;
+  record.device = device_json(info, gpu_reason);
+  record.device["report"] = device_report(info, gpu_reason);
+  record.versions = versions_json(info);
+  record.machine = machine_json(info);
+}
+
 RunRecord describe_run(const Environment& environment, const Setup& setup, const DeviceInfo& info,
                        const std::string& gpu_reason) {
   RunRecord record;
@@ -19,15 +27,11 @@ RunRecord describe_run(const Environment& environment, const Setup& setup, const
   record.recipe = ordered_json::parse(plan_json(setup.plan, setup.spec)).at("recipe");
   record.recipe["settings"] = to_json(setup.settings);
   record.seed = setup.settings.seed;
-  record.threads = info.cpu.threads;
-  record.device = device_json(info, gpu_reason);
-  record.device["report"] = device_report(info, gpu_reason);
+  describe_device(record, info, gpu_reason);
   record.data = {(environment.runs.working_folder / setup.dataset.path).string(), setup.dataset.fingerprint,
                  setup.train.images, setup.validation.images, setup.test.images};
   record.program_version = kVersion;
   record.commit = kCommit;
-  record.versions = versions_json(info);
-  record.machine = machine_json(info);
   record.started = iso_time(std::time(nullptr));
   return record;
 }

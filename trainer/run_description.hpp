@@ -14,4 +14,7 @@ namespace trainer {
 RunRecord describe_run(const Environment& environment, const Setup& setup, const DeviceInfo& info,
                        const std::string& gpu_reason);
 
+// What it says of the device and of the libraries that are open: the network opens them.
+void describe_device(RunRecord& record, const DeviceInfo& info, const std::string& gpu_reason);
+
 }  // namespace trainer

@@ -33,6 +33,7 @@ ordered_json to_json(const TrainSettings& settings) {
   put(json, "validation", settings.validation);
   put(json, "classes", settings.classes);
   put(json, "precision", settings.precision);
+  json["engine"] = settings.engine;
   json["channels"] = settings.channels;
   json["skip_bad_images"] = settings.skip_bad_images;
   return json;
@@ -49,6 +50,7 @@ TrainSettings settings_from_json(const ordered_json& json) {
   take(json, "validation", settings.validation);
   take(json, "classes", settings.classes);
   take(json, "precision", settings.precision);
+  settings.engine = json.value("engine", settings.engine);
   settings.channels = json.at("channels").get<int>();
   settings.skip_bad_images = json.at("skip_bad_images").get<bool>();
   return settings;

@@ -28,6 +28,7 @@ struct TrainSettings {
   std::optional<std::uint32_t> limit_train;
   std::optional<std::uint32_t> validation;
   std::optional<std::string> precision;  // of products [the recipe's fastest, else fp32]
+  std::string engine = "auto";           // whose layers a GPU's are: --engine
   std::optional<int> classes;
   int channels = 1;
   bool skip_bad_images = false;

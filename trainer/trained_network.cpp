@@ -12,6 +12,7 @@ TrainedNetwork::TrainedNetwork(const Environment& environment, const std::string
   const SafetensorsFile file = SafetensorsFile::read(path_);
   saved_ = read_saved_network(file);
   wish.wanted = trained_precision(saved_);
+  wish.engine = saved_.settings.engine;
   device_ = choose_device(wish);
   network_.emplace_back(make_plan(saved_.spec, {saved_.image, saved_.classes, batch}), *device_.backend,
                         Purpose::inference);

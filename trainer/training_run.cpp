@@ -52,7 +52,7 @@ class TrainingRun final : public LoopObserver {
     TrainSettings settings = resumed_ ? resumed_->saved.settings : options.settings;
     settings.precision = precision_name(device_.precision);
     setup_ = make_setup(std::move(spec), settings, load_data(environment, options, resumed_));
-    info_ = device_.backend->info();
+    info_ = device_.backend->info(Libraries::opened);
     require_memory(setup_, info_);
   }
 
@@ -108,8 +108,10 @@ class TrainingRun final : public LoopObserver {
                     .precision = options_.settings.precision,
                     .wanted = recipe.precisions,
                     .deterministic = !options_.nondeterministic,
-                    .plan_cache = environment_.cache};
+                    .plan_cache = environment_.cache,
+                    .engine = options_.settings.engine};
     if (!resumed_) return wish;
+    wish.engine = resumed_->saved.settings.engine;
     if (!wish.threads) wish.threads = resumed_->saved.threads;
     wish.wanted = trained_precision(resumed_->saved);
     return wish;
@@ -162,6 +164,8 @@ class TrainingRun final : public LoopObserver {
 
   void train() {
     network_.emplace(setup_.plan, *device_.backend, Purpose::training, setup_.rule.optimizers);
+    info_ = device_.backend->info(Libraries::opened);
+    describe_device(record_, info_, device_.gpu_reason);
     LoopPosition start;
     StepState state;
     state.seed = setup_.settings.seed;
@@ -189,6 +193,7 @@ class TrainingRun final : public LoopObserver {
   void print_head(const LoopPosition& start) {
     console_.text(device_report(info_, device_.gpu_reason));
     console_.text(training_head(setup_, folder_ ? folder_->path().string() : ""));
+    console_.text(engine_line(setup_.settings.engine, info_));
     if (resumed_) {
       console_.line(fmt::format("resumed       after step {} of {}, evaluations so far: {}", start.step,
                                 setup_.total_steps, start.passes));
@@ -199,6 +204,7 @@ class TrainingRun final : public LoopObserver {
     ordered_json event{{"event", "run"}, {"model", setup_.spec.name}, {"seed", setup_.settings.seed}};
     event["folder"] = folder_ ? folder_->path().string() : "";
     event["precision"] = precision_name(device_.precision);
+    event["engine"] = setup_.settings.engine;
     event["device"] = device_json(info_, device_.gpu_reason);
     event["plan"] = ordered_json::parse(plan_json(setup_.plan, setup_.spec));
     console_.json(event);

@@ -10,6 +10,7 @@
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/norm_sums.cuh"
+#include "kernels/math/divider.hpp"
 #include "kernels/math/gelu.hpp"
 
 namespace trainer::cuda {
@@ -22,8 +23,9 @@ constexpr unsigned kSlice = 16;           // channels of a block, at most
 constexpr std::size_t kLeastAThread = 8;  // positions, before others share the slice
 
 struct NormShape {
-  std::size_t elements = 0;   // of a batch
-  std::size_t positions = 0;  // of an image
+  std::size_t elements = 0;  // of a batch
+  unsigned positions = 1;    // of an image
+  Divider by_positions;
   unsigned channels = 1;
   unsigned width = 1;   // of a slice
   unsigned shares = 1;  // of the positions
@@ -52,14 +54,14 @@ struct Stand {
   SliceThread at;
   unsigned channel;
   bool used;  // else there is no such channel
-  std::size_t first, stride;
+  unsigned first, stride;
 };
 
 __device__ Stand stand_of(const NormShape& s) {
   const SliceThread at = slice_thread<kThreads>(s.width, s.shares);
   const unsigned channel = blockIdx.x / s.shares * s.width + at.lane;
-  return {at, channel, at.row < at.rows && channel < s.channels, std::size_t{at.share} * at.rows + at.row,
-          std::size_t{s.shares} * at.rows};
+  return {at, channel, at.row < at.rows && channel < s.channels, at.share * at.rows + at.row,
+          s.shares * at.rows};
 }
 
 template <typename T>
@@ -70,16 +72,17 @@ __device__ float gain_of(const Norm<T>& a, std::size_t c) {
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a) {
   const Stand own = stand_of(s);
-  const std::size_t all = s.elements / s.channels;
-  const std::size_t valid = a.state->valid * s.positions;
+  const auto all = static_cast<unsigned>(s.elements / s.channels);
+  const unsigned valid = a.state->valid * s.positions;
   const T* x = a.x + own.channel;
+  const auto load = [&](unsigned p) { return static_cast<float>(x[std::size_t{p} * s.channels]); };
   double sums[2] = {};
-#pragma unroll 4
-  for (std::size_t p = own.used ? own.first : valid; p < valid; p += own.stride) {
-    const auto value = static_cast<double>(static_cast<float>(x[p * s.channels]));
+  const auto sum_up = [&](unsigned, float single) {
+    const auto value = static_cast<double>(single);
     sums[0] += value;
     sums[1] += value * value;
-  }
+  };
+  for_strided<8>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 6
   sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
   if (!own.used) return;
   const auto m = static_cast<double>(valid);
@@ -88,11 +91,11 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a)
   const float gain = gain_of(a, own.channel);
   const float offset = a.offset[own.channel];
   T* y = a.y + own.channel;
-#pragma unroll 4
-  for (std::size_t p = own.first; p < all; p += own.stride) {
-    const float u = (static_cast<float>(x[p * s.channels]) - to.mean) * to.scale * gain + offset;
-    y[p * s.channels] = static_cast<T>(s.gelu ? gelu(u) : u);
-  }
+  const auto use = [&](unsigned p, float value) {
+    const float u = (value - to.mean) * to.scale * gain + offset;
+    y[std::size_t{p} * s.channels] = static_cast<T>(s.gelu ? gelu(u) : u);
+  };
+  for_strided<8>(own.first, all, own.stride, load, use);  // loads in a row: 8
 }
 
 template <typename T>
@@ -105,30 +108,40 @@ __global__ void normalise_inference(NormShape s, Norm<T> a) {
   }
 }
 
+struct Element {
+  float x, dy;
+};
+// And whether it has a gradient.
+struct ReachedElement {
+  Element element;
+  bool reached;
+};
+
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, Norm<T> a) {
   const Stand own = stand_of(s);
-  const std::size_t all = s.elements / s.channels;
-  const std::size_t valid = a.state->valid * s.positions;
+  const auto all = static_cast<unsigned>(s.elements / s.channels);
+  const unsigned valid = a.state->valid * s.positions;
   const unsigned c = own.used ? own.channel : 0;
   const float mean = a.statistics.mean[c];
   const float scale = a.statistics.scale[c];
   const float gain = gain_of(a, c);
   const float offset = a.offset[c];
-  const auto xh_at = [&](std::size_t i) { return (static_cast<float>(a.x[i]) - mean) * scale; };
-  const auto du_at = [&](std::size_t i, float xh) {
-    const auto dy = static_cast<float>(a.dy[i]);
+  const auto load = [&](unsigned p) {
+    const std::size_t i = std::size_t{p} * s.channels + c;
+    return Element{static_cast<float>(a.x[i]), static_cast<float>(a.dy[i])};
+  };
+  const auto du_of = [&](float dy, float xh) {
     return s.gelu ? dy * gelu_derivative(gain * xh + offset) : dy;
   };
   double sums[2] = {};
-#pragma unroll 4
-  for (std::size_t p = own.used ? own.first : valid; p < valid; p += own.stride) {
-    const std::size_t i = p * s.channels + c;
-    const float xh = xh_at(i);
-    const auto du = static_cast<double>(du_at(i, xh));
+  const auto sum_up = [&](unsigned, const Element& e) {
+    const float xh = (e.x - mean) * scale;
+    const auto du = static_cast<double>(du_of(e.dy, xh));
     sums[0] += du;
     sums[1] += du * static_cast<double>(xh);
-  }
+  };
+  for_strided<4>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 8
   sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
   if (!own.used) return;
   if (own.at.share == 0 && own.at.row == 0) {
@@ -138,20 +151,23 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
   if (a.dx == nullptr) return;
   const auto mean_du = static_cast<float>(sums[0] / static_cast<double>(valid));
   const auto mean_du_xh = static_cast<float>(sums[1] / static_cast<double>(valid));
-#pragma unroll 4
-  for (std::size_t p = own.first; p < all; p += own.stride) {
-    const std::size_t i = p * s.channels + c;
-    const float xh = xh_at(i);
-    const float dx = gain * scale * (du_at(i, xh) - (mean_du + xh * mean_du_xh));
-    const bool reached = p < valid && (a.kept == nullptr || a.kept[p / s.positions] != 0);
-    a.dx[i] = static_cast<T>(reached ? dx : 0.0F);
-  }
+  const auto load_reached = [&](unsigned p) {
+    return ReachedElement{load(p),
+                          p < valid && (a.kept == nullptr || a.kept[s.by_positions.quotient(p)] != 0)};
+  };
+  const auto use = [&](unsigned p, const ReachedElement& r) {
+    const float xh = (r.element.x - mean) * scale;
+    const float dx = gain * scale * (du_of(r.element.dy, xh) - (mean_du + xh * mean_du_xh));
+    a.dx[std::size_t{p} * s.channels + c] = static_cast<T>(r.reached ? dx : 0.0F);
+  };
+  for_strided<4>(own.first, all, own.stride, load_reached, use);  // loads in a row: 8
 }
 
 NormShape shape_of(const CudaContext& context, const BatchNormDesc& desc, int batch) {
   NormShape s;
   s.elements = static_cast<std::size_t>(batch) * desc.in.size();
-  s.positions = static_cast<std::size_t>(desc.in.h) * desc.in.w;
+  s.positions = static_cast<unsigned>(desc.in.h * desc.in.w);
+  s.by_positions = Divider(s.positions);
   s.channels = static_cast<unsigned>(desc.in.c);
   s.width = std::min(s.channels, kSlice);
   const unsigned slices = (s.channels + s.width - 1) / s.width;

@@ -31,11 +31,11 @@ __global__ void bias_relu_backward(BiasReluBackward a, ChannelSums sums, unsigne
   for (std::size_t i = grid_index(); dz != nullptr && i < count; i += grid_stride())
     dz[i] = static_cast<T>(through_relu(a.relu, y, dy, i));
   if (a.db == nullptr) return;
-  write_partial_sums<float, 1>(sums, a.partial, [&](std::size_t p, unsigned c, int) {
+  write_partial_sums(sums, a.partial, [&](std::size_t p, unsigned c) {
     return through_relu(a.relu, y, dy, p * channels + c);
   });
   if (!is_last_block(ticket, gridDim.x)) return;
-  finish_sums<float, 1>(sums, a.partial, [&](unsigned c, int, float sum) { a.db[c] = sum; });
+  finish_sums(sums, a.partial, [&](unsigned c, float sum) { a.db[c] = sum; });
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ void launch_bias_relu_backward(const CudaContext& context, const BiasReluBackwar
 }
 
 std::size_t bias_relu_partial_bytes(int c) {
-  return partial_sums_bytes<float>(1, c);
+  return partial_sums_bytes(c);
 }
 
 }  // namespace trainer::cuda

@@ -22,6 +22,7 @@ struct CudaContext {
   Precision precision = Precision::fp32;
   Element element = Element::fp32;  // of maps
   float loss_scale = 1;             // of the head's gradient, and so of all gradients
+  bool libraries = false;           // CudaOptions
   OnFirstUse<Convolutions> convolutions;
   OnFirstUse<Products> products;
   // On the device, kTickets of them, 0 between kernels: blocks count themselves off here, and the last one
@@ -40,6 +41,9 @@ std::unique_ptr<Op> make_conv(const CudaContext& context, const ConvDesc& desc, 
 bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx);
 std::unique_ptr<Op> make_one_channel_conv(const CudaContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_dense(const CudaContext& context, const DenseDesc& desc, int batch, bool wants_dx);
+// Null where it is not small, has no such operands (has_patches) or is to be a library's.
+std::unique_ptr<Op> make_small_product(const CudaContext& context, const ConvDesc& desc, int batch);
+std::unique_ptr<Op> make_small_product(const CudaContext& context, const DenseDesc& desc, int batch);
 std::unique_ptr<Op> make_head(const CudaContext& context, const HeadDesc& desc, int batch);
 std::unique_ptr<Op> make_maxpool(const CudaContext& context, const MaxPoolDesc& desc, int batch);
 std::unique_ptr<Op> make_avgpool(const CudaContext& context, const AvgPoolDesc& desc, int batch);

@@ -71,6 +71,7 @@ class CudaBackend final : public Backend {
             .precision = options.precision,
             .element = element_of(options.precision),
             .loss_scale = options.precision == Precision::fp16 ? kLossScale : 1,
+            .libraries = options.libraries,
             .convolutions = OnFirstUse<Convolutions>(
                 [library = ConvolutionOptions{stream_.get(), options.deterministic, options.plan_cache}] {
                   return open_convolutions(library);
@@ -199,9 +200,11 @@ class CudaBackend final : public Backend {
 
   std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
     if (is_one_channel_conv(d, wants_dx)) return make_one_channel_conv(context_, d, batch);
+    if (auto ours = make_small_product(context_, d, batch)) return ours;
     return make_conv(context_, d, batch, wants_dx);
   }
   std::unique_ptr<Op> make(const DenseDesc& d, int batch, bool wants_dx) {
+    if (auto ours = make_small_product(context_, d, batch)) return ours;
     return make_dense(context_, d, batch, wants_dx);
   }
   std::unique_ptr<Op> make(const HeadDesc& d, int batch, bool /*wants_dx*/) {

@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
 #pragma unroll
   for (int k = 0; k < kEdge * kEdge; ++k) filter[k] = a.w[c * (kEdge * kEdge) + static_cast<unsigned>(k)];
   const float offset = a.offset[c];
-  const auto outputs = static_cast<unsigned>(conv.rows * conv.columns);
+  const unsigned outputs = conv.outputs();
   const unsigned valid = a.gathers ? valid_rows(a.gather.batching, a.gather.state->step) : a.state->valid;
   const unsigned begin = blockIdx.x * s.run;
   const unsigned end = min(begin + s.run, conv.batch);
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
       }
       a.z[i] = static_cast<T>(best.value);
       a.winners[i] = static_cast<std::uint8_t>(best.place);
-      if (first + p / outputs >= valid) continue;
+      if (first + conv.by_outputs.quotient(p) >= valid) continue;
       const auto value = static_cast<double>(best.value);
       sums[0] += value;
       sums[1] += value * value;
@@ -76,11 +76,11 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
   if (at.row >= at.rows) return;
   to = batch_centring(a.statistics, c, sums, static_cast<double>(valid * outputs),
                       blockIdx.x == 0 && at.row == 0);
-#pragma unroll 4
-  for (unsigned p = begin * outputs + at.row; p < end * outputs; p += at.rows) {
-    const std::size_t i = std::size_t{p} * conv.channels + c;
-    a.y[i] = static_cast<T>(normalised(static_cast<float>(a.z[i]), to, offset, s.gelu));
-  }
+  const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * conv.channels + c]); };
+  const auto use = [&](unsigned p, float z) {
+    a.y[std::size_t{p} * conv.channels + c] = static_cast<T>(normalised(z, to, offset, s.gelu));
+  };
+  for_strided<8>(begin * outputs + at.row, end * outputs, at.rows, load, use);  // loads in a row: 8
 }
 
 }  // namespace

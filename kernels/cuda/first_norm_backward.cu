@@ -11,6 +11,17 @@ namespace trainer::cuda {
 
 namespace {
 
+struct Output {
+  float z, dy;
+};
+
+// An output, and where it comes from.
+struct Window {
+  Output output;
+  int winner;
+  bool kept;
+};
+
 template <typename T>
 struct FirstNormBackward {
   const T* x = nullptr;
@@ -26,6 +37,10 @@ struct FirstNormBackward {
   float* taps = nullptr;
   const StepState* state = nullptr;
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
+
+  __device__ Output output(std::size_t i) const {
+    return {static_cast<float>(z[i]), static_cast<float>(dy[i])};
+  }
 };
 
 // Every thread's k x k sums over its windows become dw: those of a block through shared memory, those of the
@@ -43,12 +58,10 @@ static __device__ void add_up_taps(const SliceThread& at, const float (&own)[kTa
       memory[(k - first) * kFirstNormThreads + threadIdx.x] = own[k];
     __syncthreads();
     const unsigned taps = kTaps - first < kAtOnce ? kTaps - first : kAtOnce;
-    for (unsigned i = threadIdx.x; i < taps * at.width; i += kFirstNormThreads) {
-      const unsigned k = i / at.width;
-      const unsigned c = i % at.width;
+    for (unsigned k = at.row < at.rows ? at.row : taps; k < taps; k += at.rows) {
       float sum = 0;
-      for (unsigned r = 0; r < at.rows; ++r) sum += memory[k * kFirstNormThreads + r * at.width + c];
-      partial[blockIdx.x * count + c * kTaps + first + k] = sum;
+      for (unsigned r = 0; r < at.rows; ++r) sum += memory[k * kFirstNormThreads + r * at.width + at.lane];
+      partial[blockIdx.x * count + at.lane * kTaps + first + k] = sum;
     }
   }
   if (!is_last_block(ticket, gridDim.x)) return;
@@ -56,10 +69,11 @@ static __device__ void add_up_taps(const SliceThread& at, const float (&own)[kTa
     const unsigned width = min(count - start, kFirstNormThreads);
     const unsigned rows = kFirstNormThreads / width;
     const unsigned i = threadIdx.x % width;
+    const unsigned row = threadIdx.x / width;
     float sum = 0;
-#pragma unroll 8
-    for (unsigned b = threadIdx.x / width < rows ? threadIdx.x / width : gridDim.x; b < gridDim.x; b += rows)
-      sum += __ldcg(partial + b * count + start + i);
+    const auto load = [&](unsigned b) { return __ldcg(partial + b * count + start + i); };
+    const auto use = [&](unsigned, float value) { sum += value; };
+    for_strided<8>(row < rows ? row : gridDim.x, gridDim.x, rows, load, use);  // loads in a row: 8
     memory[threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.x < width) {
@@ -79,20 +93,20 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
   const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
   const unsigned c = at.lane;
   NormGradient norm{{a.statistics.mean[c], a.statistics.scale[c]}, a.offset[c], s.gelu};
-  const auto outputs = static_cast<unsigned>(conv.rows * conv.columns);
+  const unsigned outputs = conv.outputs();
   const unsigned valid = a.state->valid;
   const unsigned begin = min(blockIdx.x * s.run, valid);
   const unsigned end = min(begin + s.run, valid);
   double sums[2] = {};
-#pragma unroll 4
-  for (unsigned p = at.row < at.rows ? begin * outputs + at.row : end * outputs; p < end * outputs;
-       p += at.rows) {
-    const std::size_t i = std::size_t{p} * conv.channels + c;
-    const float normal = norm.xh(static_cast<float>(a.z[i]));
-    const auto du = static_cast<double>(norm.du(static_cast<float>(a.dy[i]), normal));
+  const auto load = [&](unsigned p) { return a.output(std::size_t{p} * conv.channels + c); };
+  const auto sum_up = [&](unsigned, const Output& output) {
+    const float normal = norm.xh(output.z);
+    const auto du = static_cast<double>(norm.du(output.dy, normal));
     sums[0] += du;
     sums[1] += du * static_cast<double>(normal);
-  }
+  };
+  const unsigned own = at.row < at.rows ? begin * outputs + at.row : end * outputs;
+  for_strided<4>(own, end * outputs, at.rows, load, sum_up);  // loads in a row: 8
   sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
   if (blockIdx.x == 0 && at.row == 0) a.doffset[c] = static_cast<float>(sums[0]);
   norm.take_means(sums, static_cast<double>(valid * outputs));
@@ -103,18 +117,25 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
     load_pictures<kFirstNormThreads>(
         conv, count, a.x + std::size_t{first} * static_cast<unsigned>(conv.h * conv.w), pictures);
     __syncthreads();
-    for (unsigned p = at.row < at.rows ? at.row : count * outputs; p < count * outputs; p += at.rows) {
-      if (a.kept != nullptr && a.kept[first + p / outputs] == 0) continue;
+    const auto load_window = [&](unsigned p) {
       const std::size_t i = (std::size_t{first} * outputs + p) * conv.channels + c;
-      const float dz = norm.dz(static_cast<float>(a.dy[i]), static_cast<float>(a.z[i]));
-      const int winner = a.winners[i];
-      const float* pixel = window_corner(conv, pictures, p) + winner / kPool * conv.pw + winner % kPool;
+      const bool kept = a.kept == nullptr || a.kept[first + conv.by_outputs.quotient(p)] != 0;
+      return Window{a.output(i), a.winners[i], kept};
+    };
+    const auto add_taps = [&](unsigned p, const Window& window) {
+      if (!window.kept) return;
+      const float dz = norm.dz(window.output.dy, window.output.z);
+      const float* pixel =
+          window_corner(conv, pictures, p) + window.winner / kPool * conv.pw + window.winner % kPool;
 #pragma unroll
       for (int r = 0; r < kEdge; ++r) {
 #pragma unroll
         for (int k = 0; k < kEdge; ++k) taps[r * kEdge + k] += dz * pixel[r * conv.pw + k];
       }
-    }
+    };
+    const unsigned windows = count * outputs;
+    for_strided<4>(at.row < at.rows ? at.row : windows, windows, at.rows,  // loads in a row: 12
+                   load_window, add_taps);
   }
   add_up_taps<kEdge * kEdge>(at, taps, pictures, a.taps, a.dw, ticket);
 }

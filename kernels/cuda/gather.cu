@@ -2,6 +2,8 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/step_opening.cuh"
+#include "kernels/cuda/strided.cuh"
+#include "kernels/math/divider.hpp"
 
 namespace trainer::cuda {
 
@@ -10,15 +12,20 @@ namespace {
 constexpr unsigned kThreads = 256;
 
 template <typename T>
-__global__ void gather(GatherArgs args, unsigned pixels) {
+__global__ void gather(GatherArgs args, unsigned pixels, Divider by_line) {
   const unsigned row = blockIdx.x;
   __shared__ OpenedRow opened;
   if (threadIdx.x == 0) opened = open_row(args, row, true);
   __syncthreads();
   T* to = static_cast<T*>(args.x) + std::size_t{row} * pixels;
-  const auto line = static_cast<unsigned>(args.shape.w * args.shape.c);
-  for (unsigned i = threadIdx.x; i < pixels; i += blockDim.x)
-    to[i] = static_cast<T>(opened.value(args, static_cast<int>(i / line), static_cast<int>(i % line)));
+  const auto load = [&](unsigned i) {
+    const unsigned y = by_line.quotient(i);
+    return opened.stored(args, static_cast<int>(y), static_cast<int>(i - y * by_line.by()));
+  };
+  const auto use = [&](unsigned i, std::uint8_t stored) {
+    to[i] = static_cast<T>(opened.shown ? OpenedRow::value(args, stored) : 0.0F);
+  };
+  for_strided<4>(threadIdx.x, pixels, kThreads, load, use);  // loads in a row: 4
 }
 
 __global__ void advance(StepState* state) {
@@ -29,9 +36,10 @@ __global__ void advance(StepState* state) {
 
 void launch_gather(const CudaContext& context, const GatherArgs& args) {
   const auto pixels = static_cast<unsigned>(args.shape.size());
+  const Divider by_line(static_cast<unsigned>(args.shape.w * args.shape.c));
   visit_element(context.element, [&](auto of) {
     using T = typename decltype(of)::Type;
-    launch(context.stream, {args.batching.batch, kThreads}, "gather", gather<T>, args, pixels);
+    launch(context.stream, {args.batching.batch, kThreads}, "gather", gather<T>, args, pixels, by_line);
   });
 }
 

@@ -21,7 +21,8 @@ __device__ inline float relu(float x) {
 // Element i of dy as far as it goes back through the ReLU that made y; without one y is not read.
 template <typename T>
 __device__ float through_relu(bool relu, const T* y, const T* dy, std::size_t i) {
-  return !relu || static_cast<float>(y[i]) > 0 ? static_cast<float>(dy[i]) : 0.0F;
+  const auto all = static_cast<float>(dy[i]);
+  return relu && !(static_cast<float>(y[i]) > 0) ? 0.0F : all;
 }
 
 }  // namespace trainer::cuda

@@ -1,36 +1,23 @@
-// The last layer and its loss in two kernels. Forward: a warp an image: logits, softmax, loss, hit, and the
-// gradient of the products, which backward needs and nobody else; the block that ends last adds up the
-// images. With y = s z the logits, z the products, and t the target (op.hpp):
+// The last layer and its loss in two kernels; head_backward.cuh has the second. Forward: a warp an image:
+// logits, softmax, loss, hit, and the gradient of the products, which backward needs and nobody else; the
+// block that ends last adds up the images. With y = s z the logits, z the products, and t the target
+// (op.hpp):
 //   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
 // Where rows are selected, the block that ends last chooses them too, and clears the dz of the others.
-// Backward: one kernel whose first blocks make dw and db (a block a strip of inputs), the others dx.
+#include <algorithm>
+
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/hardest_rows.cuh"
-#include "kernels/cuda/last_block.cuh"
+#include "kernels/cuda/head_backward.cuh"
 #include "kernels/cuda/map_element.hpp"
 
 namespace trainer::cuda {
 
 namespace {
 
-constexpr unsigned kWarp = 32;
-constexpr unsigned kThreads = 256;
-constexpr unsigned kRows = kThreads / kWarp;  // images of a block in forward; shares of the images in dw
-constexpr unsigned kStrip = kWarp;            // inputs of a block in dw
 constexpr int kMostClasses = 256;
-constexpr int kTile = 16;  // classes whose dw a thread sums at a time
 constexpr unsigned kMostDxBlocks = 2048;
-
-struct HeadShape {
-  unsigned batch = 1;
-  unsigned in = 1;
-  int classes = 2;
-  bool masks_dx = false;
-  float logit_scale = 1;
-  float label_smoothing = 0;  // in training
-  float loss_scale = 1;
-};
 
 template <typename T>
 struct HeadForward {
@@ -69,15 +56,22 @@ template <typename T>
 __device__ void logits_of_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned lane,
                               float* z) {
   const T* x = a.x + std::size_t{row} * s.in;
-  for (int j = 0; j < s.classes; ++j) {
-    const float* w = a.w + static_cast<std::size_t>(j) * s.in;
+  for (unsigned j = 0; j < s.classes; ++j) {
+    const float* w = a.w + std::size_t{j} * s.in;
     float sum = 0;
-    for (unsigned i = lane; i < s.in; i += kWarp) sum += static_cast<float>(x[i]) * w[i];
+    const auto load = [&](unsigned i) { return float2{static_cast<float>(x[i]), w[i]}; };
+    const auto use = [&](unsigned, float2 factors) { sum += factors.x * factors.y; };
+    for_strided<8>(lane, s.in, kWarp, load, use);  // loads in a row: 8
     sum = warp_sum(sum) + (a.b == nullptr ? 0.0F : a.b[j]);
     if (lane == 0) z[j] = s.logit_scale * sum;
   }
   __syncwarp();
 }
+
+struct RowOutcome {
+  float loss;
+  std::uint8_t hit;
+};
 
 // Adds all rows' losses and hits to the step's sums, in an order that does not depend on the blocks.
 template <typename T>
@@ -86,10 +80,12 @@ __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   __shared__ unsigned hits[kThreads];
   double loss = 0;
   unsigned hit = 0;
-  for (unsigned n = threadIdx.x; n < valid; n += kThreads) {
-    loss += __ldcg(a.losses + n);
-    hit += __ldcg(a.hits + n);
-  }
+  const auto load = [&](unsigned n) { return RowOutcome{__ldcg(a.losses + n), __ldcg(a.hits + n)}; };
+  const auto use = [&](unsigned, const RowOutcome& row) {
+    loss += row.loss;
+    hit += row.hit;
+  };
+  for_strided<4>(threadIdx.x, valid, kThreads, load, use);
   losses[threadIdx.x] = loss;
   hits[threadIdx.x] = hit;
   for (unsigned half = kThreads / 2; half > 0; half /= 2) {
@@ -111,16 +107,16 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
                            unsigned lane, const float* z) {
   float most = z[0];
   int best = 0;
-  for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
+  for (unsigned j = lane; j < s.classes; j += kWarp) {
     if (z[j] > most) {
       most = z[j];
-      best = j;
+      best = static_cast<int>(j);
     }
   }
   warp_largest(most, best);
   float sum = 0;
   float below = 0;  // of the logits under the largest
-  for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
+  for (unsigned j = lane; j < s.classes; j += kWarp) {
     sum += expf(z[j] - most);
     below += z[j] - most;
   }
@@ -128,11 +124,11 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   const float smoothing = a.dz == nullptr ? 0 : s.label_smoothing;
   const float share = smoothing / static_cast<float>(s.classes);
   below = smoothing > 0 ? warp_sum(below) : 0;
-  const int label = a.labels[row];
+  const unsigned label = a.labels[row];
   const float scale =
       row < valid ? s.loss_scale * s.logit_scale / static_cast<float>(a.rows.count(*a.state)) : 0.0F;
-  for (int j = static_cast<int>(lane); j < s.classes; j += kWarp) {
-    const std::size_t at = std::size_t{row} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(j);
+  for (unsigned j = lane; j < s.classes; j += kWarp) {
+    const std::size_t at = std::size_t{row} * s.classes + j;
     a.y[at] = z[j];
     const float target = share + (j == label ? 1 - smoothing : 0.0F);
     if (a.dz != nullptr) a.dz[at] = row < valid ? (expf(z[j] - most) / sum - target) * scale : 0.0F;
@@ -141,7 +137,7 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   const float norm = logf(sum);
   const float of_label = z[label] - most;
   a.losses[row] = norm - (1 - smoothing) * of_label - share * below;
-  a.hits[row] = best == label ? 1 : 0;
+  a.hits[row] = best == static_cast<int>(label) ? 1 : 0;
   if (a.rows.hardness != nullptr) a.rows.hardness[row] = hardness_key(norm - of_label, row);
 }
 
@@ -159,70 +155,7 @@ __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   if (!is_last_block(ticket, gridDim.x)) return;
   add_up(a, valid);
   if (a.rows.hardness == nullptr) return;
-  keep_hardest<kThreads>(a.rows, *a.state, s.batch, static_cast<unsigned>(s.classes), a.dz);
-}
-
-template <typename T>
-struct HeadBackward {
-  const T* x = nullptr;
-  const float* w = nullptr;
-  const float* dz = nullptr;
-  float* dw = nullptr;
-  float* db = nullptr;  // may be null
-  T* dx = nullptr;      // may be null
-};
-
-// dw of a strip of inputs; the input behind the last stands for the bias, as if it were 1 in every image.
-template <typename T>
-__device__ void weight_gradients(const HeadShape& s, const HeadBackward<T>& a, unsigned strip) {
-  __shared__ float sums[kRows][kStrip];
-  const unsigned i = strip * kStrip + threadIdx.x % kStrip;
-  const unsigned share = threadIdx.x / kStrip;
-  for (int first = 0; first < s.classes; first += kTile) {
-    const int width = s.classes - first < kTile ? s.classes - first : kTile;
-    float own[kTile] = {};
-    for (unsigned n = share; i <= s.in && n < s.batch; n += kRows) {
-      const float x = i < s.in ? static_cast<float>(a.x[std::size_t{n} * s.in + i]) : 1.0F;
-      const float* dz =
-          a.dz + std::size_t{n} * static_cast<unsigned>(s.classes) + static_cast<unsigned>(first);
-#pragma unroll
-      for (int j = 0; j < kTile; ++j) {
-        if (j < width) own[j] += dz[j] * x;
-      }
-    }
-    for (int j = 0; j < width; ++j) {
-      float value = 0;
-#pragma unroll
-      for (int k = 0; k < kTile; ++k) value = k == j ? own[k] : value;
-      sums[share][threadIdx.x % kStrip] = value;
-      __syncthreads();
-      if (share == 0 && i <= s.in) {
-        float total = 0;
-        for (unsigned r = 0; r < kRows; ++r) total += sums[r][threadIdx.x];
-        if (i < s.in) a.dw[static_cast<std::size_t>(first + j) * s.in + i] = total;
-        if (i == s.in && a.db != nullptr) a.db[first + j] = total;
-      }
-      __syncthreads();
-    }
-  }
-}
-
-template <typename T>
-__global__ void head_backward(HeadShape s, HeadBackward<T> a, unsigned strips) {
-  if (blockIdx.x < strips) {
-    weight_gradients(s, a, blockIdx.x);
-    return;
-  }
-  const std::size_t count = std::size_t{s.batch} * s.in;
-  const std::size_t stride = std::size_t{gridDim.x - strips} * blockDim.x;
-  for (std::size_t at = std::size_t{blockIdx.x - strips} * blockDim.x + threadIdx.x; at < count;
-       at += stride) {
-    const float* dz = a.dz + at / s.in * static_cast<unsigned>(s.classes);
-    const float* w = a.w + at % s.in;
-    float sum = 0;
-    for (int j = 0; j < s.classes; ++j) sum += dz[j] * w[static_cast<std::size_t>(j) * s.in];
-    a.dx[at] = static_cast<T>(s.masks_dx && !(static_cast<float>(a.x[at]) > 0) ? 0.0F : sum);
-  }
+  keep_hardest<kThreads>(a.rows, *a.state, s.batch, s.classes, a.dz);
 }
 
 template <typename T>
@@ -233,18 +166,22 @@ class Head final : public Op {
         context_(context),
         shape_{static_cast<unsigned>(batch),
                static_cast<unsigned>(desc.in),
-               desc.classes,
+               static_cast<unsigned>(desc.classes),
                desc.masks_dx,
                desc.logit_scale,
                desc.label_smoothing,
-               context.loss_scale},
-        selection_(desc.selection) {}
-
-  std::size_t saved_bytes() const override {
-    return sizeof(float) * shape_.batch * static_cast<unsigned>(shape_.classes);
+               context.loss_scale,
+               Divider(static_cast<unsigned>(desc.in))},
+        selection_(desc.selection),
+        strips_((shape_.in + 1 + kStrip - 1) / kStrip) {
+    const unsigned groups = std::min((shape_.batch + kDwRows - 1) / kDwRows, kMostGroups);
+    groups_ = strips_ > kTickets ? 1 : groups;
   }
+
+  std::size_t saved_bytes() const override { return sizeof(float) * shape_.batch * shape_.classes; }
   std::size_t workspace_bytes() const override {
-    return (sizeof(std::uint64_t) + sizeof(float) + 1) * shape_.batch;
+    const std::size_t forward = (sizeof(std::uint64_t) + sizeof(float) + 1) * shape_.batch;
+    return std::max(forward, sizeof(float) * strips_ * groups_ * shape_.classes * kStrip);
   }
 
  private:
@@ -269,18 +206,25 @@ class Head final : public Op {
 
   void run_backward(const OpArgs& args) override {
     const auto* dz = reinterpret_cast<const float*>(args.saved);
-    const HeadBackward<T> a{static_cast<const T*>(args.x), args.w, dz, args.dw, args.db,
-                            static_cast<T*>(args.dx)};
-    const unsigned strips = (shape_.in + 1 + kStrip - 1) / kStrip;
+    const HeadBackward<T> a{static_cast<const T*>(args.x),
+                            args.w,
+                            dz,
+                            args.dw,
+                            args.db,
+                            static_cast<T*>(args.dx),
+                            reinterpret_cast<float*>(args.workspace),
+                            groups_};
     const std::size_t elements = args.dx == nullptr ? 0 : std::size_t{shape_.batch} * shape_.in;
     const unsigned dx_blocks = elements == 0 ? 0 : cover(elements, kThreads, kMostDxBlocks).blocks;
-    launch(context_.stream, {strips + dx_blocks, kThreads}, "head_backward", head_backward<T>, shape_, a,
-           strips);
+    launch(context_.stream, {strips_ * groups_ + dx_blocks, kThreads}, "head_backward", head_backward<T>,
+           shape_, a, strips_, context_.ticket);
   }
 
   const CudaContext& context_;
   HeadShape shape_;
   Selection selection_;
+  unsigned strips_;      // of inputs, in dw
+  unsigned groups_ = 1;  // of images
 };
 
 }  // namespace

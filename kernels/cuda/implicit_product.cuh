@@ -126,7 +126,7 @@ __device__ void implicit_product(const Left& left, unsigned row, const Right& ri
   float a[2 * Tile::kRowTiles][4];
   float b[Tile::kColumnTiles][4];
   float sums[Tile::kRowTiles][Tile::kColumnTiles][4] = {};
-  for (unsigned k = begin + group * kChunk; k < end; k += Tile::kGroups * kChunk) {
+  for (unsigned k = begin + group * kChunk; k < end; k += Tile::kGroups * kChunk) {  // loads in a row: 4
     of_left.load(k, end, a);
     of_right.load(k, end, b);
     multiply_chunk<kFactors, Tile>(a, b, sums);

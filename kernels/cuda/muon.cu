@@ -5,18 +5,18 @@
 //   gram        A = X X^T
 //   polynomial  B = b A + c A A
 //   turn        X = a X + B X; in the last pass, w
-// A phase's tiles, of all matrices, are shared out to the blocks. A matrix lies in the workspace as [r, c]
-// with r <= c, transposed where it has more rows than columns, its lines padded with zeros to whole quads;
-// the first pass divides by |U| as it reads. A and B are symmetric, so that their lines are read as columns.
-// Products are fp32's where the network's are, else TF32's.
+// A phase's tiles, of all matrices, are shared out to the blocks. How a matrix lies in the workspace is
+// muon_matrix.hpp's; the first pass divides by |U| as it reads. A and B are symmetric, so that their lines
+// are read as columns. Products are fp32's where the network's are, else TF32's.
 #include <algorithm>
 
-#include "kernels/cuda/carver.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/grid_barrier.cuh"
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/matrix_tile.cuh"
+#include "kernels/cuda/muon_matrix.hpp"
 #include "kernels/cuda/product_factors.cuh"
+#include "kernels/cuda/strided.cuh"
 #include "kernels/cuda/update_terms.cuh"
 #include "kernels/math/muon.hpp"
 
@@ -28,19 +28,6 @@ constexpr unsigned kThreads = kTileThreads;
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWarps = kThreads / kWarp;
 constexpr unsigned kMostMatrices = 16;  // of one launch: they travel in its arguments
-
-struct Matrix {
-  Segment segment;
-  unsigned columns = 1;  // of the weight
-  unsigned r = 1, c = 1;
-  unsigned r_pitch = 4, c_pitch = 4;  // of lines with so many columns
-  bool transposed = false;
-  int passes = 0;
-  float factor = 1;
-  float* x[2] = {};  // [r, c_pitch], in turn
-  float* a = nullptr;
-  float* b = nullptr;  // [r, r_pitch]
-};
 
 struct MuonParameters {
   UpdateTerms terms;
@@ -62,24 +49,27 @@ __device__ double warp_sum(double value) {
 template <typename T>
 __device__ double direction(const UpdateTerms& t, const Matrix& m, float momentum) {
   double squares = 0;
-  const std::uint64_t stride = std::uint64_t{gridDim.x} * kThreads;
-  for (std::uint64_t i = std::uint64_t{blockIdx.x} * kThreads + threadIdx.x; i < m.segment.count;
-       i += stride) {
-    const float g = stored_gradient<T>(t, m.segment, i);
-    const float u = muon_direction(momentum, g, t.slot0[m.segment.offset + i]);
-    const std::uint64_t row = i / m.columns;
-    const std::uint64_t column = i - row * m.columns;
+  float* momenta = t.slot0 + m.segment.offset;
+  const auto load = [&](unsigned i) { return float2{stored_gradient<T>(t, m.segment, i), momenta[i]}; };
+  const auto use = [&](unsigned i, float2 of) {
+    const float u = muon_direction(momentum, of.x, of.y);
+    momenta[i] = of.y;
+    const unsigned row = m.by_columns.quotient(i);
+    const unsigned column = i - row * m.by_columns.by();
     m.x[0][m.transposed ? column * m.c_pitch + row : row * m.c_pitch + column] = u;
     squares += static_cast<double>(u) * u;
-  }
+  };
+  const unsigned first = blockIdx.x * kThreads + threadIdx.x;
+  const auto count = static_cast<unsigned>(m.segment.count);
+  for_strided<2>(first, count, gridDim.x * kThreads, load, use);  // loads in a row: 3
   return squares;
 }
 
 // What x[0] has beyond its columns.
 __device__ void pad_lines(const Matrix& m) {
-  const unsigned width = m.c_pitch - m.c;
-  for (unsigned i = blockIdx.x * kThreads + threadIdx.x; i < m.r * width; i += gridDim.x * kThreads)
-    m.x[0][std::size_t{i / width} * m.c_pitch + m.c + i % width] = 0;
+  for (unsigned r = blockIdx.x * kThreads + threadIdx.x; r < m.r; r += gridDim.x * kThreads) {
+    for (unsigned c = m.c; c < m.c_pitch; ++c) m.x[0][r * m.c_pitch + c] = 0;
+  }
 }
 
 template <typename T>
@@ -103,7 +93,9 @@ __device__ void invert_norms(const MuonParameters& p, float* inverse) {
   const unsigned lane = threadIdx.x % kWarp;
   for (unsigned m = threadIdx.x / kWarp; m < p.count; m += kWarps) {
     double sum = 0;
-    for (unsigned b = lane; b < gridDim.x; b += kWarp) sum += p.squares[m * gridDim.x + b];
+    const auto load = [&](unsigned b) { return p.squares[m * gridDim.x + b]; };
+    const auto use = [&](unsigned, double squares) { sum += squares; };
+    for_strided<5>(lane, gridDim.x, kWarp, load, use);  // loads in a row: 5
     sum = warp_sum(sum);
     if (lane == 0) inverse[m] = static_cast<float>(1 / (sqrt(sum) + static_cast<double>(kMuonEpsilon)));
   }
@@ -129,8 +121,7 @@ __device__ void for_own_tiles(const MuonParameters& p, int pass, bool square, co
 template <typename T>
 __device__ void move_weight(const UpdateTerms& t, const Matrix& m, float rate, unsigned i, unsigned j,
                             float x) {
-  const std::uint64_t in_weight =
-      m.transposed ? std::uint64_t{j} * m.columns + i : std::uint64_t{i} * m.c + j;
+  const std::uint64_t in_weight = m.transposed ? std::uint64_t{j} * m.r + i : std::uint64_t{i} * m.c + j;
   const std::uint64_t at = m.segment.offset + in_weight;
   const float w = t.w[at] * (1 - rate * m.segment.decay) - rate * m.factor * x;
   t.w[at] = w;
@@ -213,19 +204,6 @@ __global__ void __launch_bounds__(kThreads, 1) muon(const __grid_constant__ Muon
   close_step(p.terms);
 }
 
-struct Extents {
-  unsigned r, c, r_pitch, c_pitch;
-  std::size_t square_bytes, whole_bytes;
-};
-
-Extents extents(const WeightMatrix& m) {
-  const auto r = static_cast<unsigned>(std::min(m.rows, m.columns));
-  const auto c = static_cast<unsigned>(std::max(m.rows, m.columns));
-  const unsigned r_pitch = pieces_of(r, 4) * 4;
-  const unsigned c_pitch = pieces_of(c, 4) * 4;
-  return {r, c, r_pitch, c_pitch, sizeof(float) * r * r_pitch, sizeof(float) * r * c_pitch};
-}
-
 // As many as there are tiles to turn, at most one a multiprocessor: so they fit all at once.
 unsigned block_count(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
   unsigned tiles = 0;
@@ -233,26 +211,15 @@ unsigned block_count(const CudaContext& context, const std::vector<WeightMatrix>
   return std::min(tiles, context.multiprocessors);
 }
 
-std::size_t squares_bytes(unsigned blocks) {
-  return sizeof(double) * kMostMatrices * blocks;
+void launch_muon_kernel(const LaunchQueue& queue, const CudaContext& context, unsigned blocks,
+                        const MuonParameters& p) {
+  visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
+    launch(queue, {blocks, kThreads, true}, "muon", muon<kFactors, T>, p);
+  });
 }
 
-Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carver& carver) {
-  const Extents e = extents(m);
-  Matrix matrix;
-  matrix.segment = m.segment;
-  matrix.columns = static_cast<unsigned>(m.columns);
-  matrix.r = e.r;
-  matrix.c = e.c;
-  matrix.r_pitch = e.r_pitch;
-  matrix.c_pitch = e.c_pitch;
-  matrix.transposed = m.rows > m.columns;
-  matrix.passes = optimizer.passes;
-  matrix.factor = m.factor;
-  for (float*& x : matrix.x) x = carver.take<float>(e.whole_bytes);
-  matrix.a = carver.take<float>(e.square_bytes);
-  matrix.b = carver.take<float>(e.square_bytes);
-  return matrix;
+std::size_t squares_bytes(unsigned blocks) {
+  return sizeof(double) * kMostMatrices * blocks;
 }
 
 }  // namespace
@@ -260,14 +227,9 @@ Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carver& carv
 std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
   if (matrices.empty()) return 0;
   const unsigned blocks = block_count(context, matrices);
-  visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
-    launch({.loads = true}, {blocks, kThreads, true}, "muon", muon<kFactors, T>, {});
-  });
+  launch_muon_kernel({.loads = true}, context, blocks, MuonParameters());
   std::size_t bytes = piece_bytes(squares_bytes(blocks));
-  for (const WeightMatrix& m : matrices) {
-    const Extents e = extents(m);
-    bytes += 2 * piece_bytes(e.whole_bytes) + 2 * piece_bytes(e.square_bytes);
-  }
+  for (const WeightMatrix& m : matrices) bytes += extents(m).workspace_bytes();
   return bytes;
 }
 
@@ -289,9 +251,7 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args, const Updat
     }
     p.terms.segment_count = done == 0 ? terms.segment_count : 0;
     p.terms.closes_step = terms.closes_step && done + p.count == matrices.size();
-    visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
-      launch(context.stream, {blocks, kThreads, true}, "muon", muon<kFactors, T>, p);
-    });
+    launch_muon_kernel(context.stream, context, blocks, p);
   }
 }
 

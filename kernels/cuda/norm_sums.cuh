@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/grid_barrier.cuh"
 #include "kernels/cuda/norm_sums.hpp"
+#include "kernels/cuda/strided.cuh"
 #include "kernels/math/gelu.hpp"
 
 namespace trainer::cuda {
@@ -58,10 +59,14 @@ static __device__ void sum_slice(const SliceThread& at, double* partial, unsigne
     own[k] = 0;
   }
   wait_for_grid(barrier);
-#pragma unroll 4
-  for (unsigned b = at.row < at.rows ? at.row : at.shares; b < at.shares; b += at.rows) {
-    for (unsigned k = 0; k < 2; ++k) own[k] += slice[k * half + std::size_t{b} * at.width];
-  }
+  const auto load = [&](unsigned b) {
+    return double2{slice[std::size_t{b} * at.width], slice[half + std::size_t{b} * at.width]};
+  };
+  const auto use = [&](unsigned, double2 sums) {
+    own[0] += sums.x;
+    own[1] += sums.y;
+  };
+  for_strided<8>(at.row < at.rows ? at.row : at.shares, at.shares, at.rows, load, use);  // loads in a row: 8
   sum_rows<kThreads>(at, own);
 }
 

@@ -88,7 +88,7 @@ class ProductNormOp final : public Op {
       : Op(desc, batch),
         context_(context),
         desc_(desc),
-        plan_(plan_product_norm(context, desc, batch)),
+        plan_(plan_product_norm(context, product_of(desc), batch)),
         norm_(make_batchnorm(context, desc.norm, batch)),
         outputs_(outputs_of(desc, batch)) {}
 
@@ -133,7 +133,8 @@ class ProductNormOp final : public Op {
     norm.saved = kept.statistics;
     norm.workspace = rest;
     norm_->backward(norm);
-    launch_product_backward(context_, plan_, args, {dz, kept.winners, reinterpret_cast<float*>(rest)});
+    launch_product_backward(context_, plan_, args,
+                            {.dz = dz, .winners = kept.winners, .partial = reinterpret_cast<float*>(rest)});
   }
 
   const CudaContext& context_;
@@ -148,16 +149,10 @@ bool is_first(const NormalisedDesc& desc, bool wants_dx) {
   return conv != nullptr && is_one_channel_conv(*conv, wants_dx) && conv->out <= kMostFirstChannels;
 }
 
-// Quads of channels, no border, windows side by side, and all blocks of forward at the same time.
+// And all blocks of forward at the same time.
 bool has_products(const CudaContext& context, const NormalisedDesc& desc, int batch) {
-  if (const auto* conv = std::get_if<ConvDesc>(&desc.product)) {
-    const bool pool = !conv->pool || (conv->pool.size == 2 && conv->pool.stride == 2);
-    const bool border = conv->pad.top + conv->pad.bottom + conv->pad.left + conv->pad.right > 0;
-    if (conv->stride != 1 || border || !pool || conv->in.c % 4 != 0) return false;
-  } else if (std::get<DenseDesc>(desc.product).in % 4 != 0) {
-    return false;
-  }
-  return desc.norm.in.c % 4 == 0 && plan_product_norm(context, desc, batch).fits;
+  const OpDesc product = product_of(desc);
+  return has_patches(product) && plan_product_norm(context, product, batch).fits;
 }
 
 }  // namespace

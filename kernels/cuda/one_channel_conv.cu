@@ -26,7 +26,6 @@ constexpr unsigned kWarps = kThreads / kWarp;
 constexpr unsigned kBlocksAProcessor = 4;  // at once, at least
 constexpr unsigned kBands = 2;             // of output rows, a block each
 constexpr unsigned kChannels = 8;          // of a block in backward
-constexpr unsigned kMostShares = 32;       // of the images in backward
 
 template <typename T>
 struct Forward {
@@ -57,15 +56,13 @@ __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstC
 #pragma unroll
   for (int k = 0; k < kEdge * kEdge; ++k) filter[k] = a.w[c * (kEdge * kEdge) + static_cast<unsigned>(k)];
   const float bias = a.b == nullptr ? 0.0F : a.b[c];
-  const auto outputs = static_cast<unsigned>(s.rows * s.columns);
+  const unsigned outputs = s.outputs();
   const unsigned band = (outputs + kBands - 1) / kBands;
   const unsigned begin = blockIdx.x % kBands * band;
   const unsigned end = begin + band < outputs ? begin + band : outputs;
   for (unsigned p = begin + group; p < end; p += groups) {
-    const int y = static_cast<int>(p) / s.columns * s.stride;
-    const int x = static_cast<int>(p) % s.columns * s.stride;
     float values[kPool * kPool];
-    window_values<kEdge, kPool>(picture + y * s.pw + x, s.pw, filter, values);
+    window_values<kEdge, kPool>(window_corner(s, picture, p), s.pw, filter, values);
     const Winner best = largest_of(values);
     const std::size_t at = (std::size_t{image} * outputs + p) * s.channels + c;
     a.y[at] = static_cast<T>(s.relu ? relu(best.value + bias) : best.value + bias);
@@ -84,43 +81,53 @@ struct Backward {
   float* partial = nullptr;  // [channel groups, shares, kChannels, k * k + 1]
 };
 
-// Adds the gradients of one picture's outputs to `sums`: k x k filter taps, then the bias.
+struct WindowGradient {
+  float dy;
+  int winner;
+};
+
+// Adds the gradients of the outputs of `count` pictures, the batch's from `first` on, to `sums`: k x k filter
+// taps, then the bias.
 template <typename T, int kEdge, int kPool>
-__device__ void add_picture(const FirstConv& s, const Backward<T>& a, const float* picture, std::size_t image,
-                            unsigned c, float (&sums)[kEdge * kEdge + 1]) {
-  const auto outputs = static_cast<unsigned>(s.rows * s.columns);
-  for (unsigned p = threadIdx.x / kChannels; p < outputs; p += kThreads / kChannels) {
-    const std::size_t at = (image * outputs + p) * s.channels + c;
-    const float dy = through_relu(s.relu, a.y, a.dy, at);
-    const int winner = kPool > 1 ? a.winners[at] : 0;
-    const int y = static_cast<int>(p) / s.columns * s.stride + winner / kPool;
-    const int x = static_cast<int>(p) % s.columns * s.stride + winner % kPool;
-    const float* pixel = picture + y * s.pw + x;
+__device__ void add_pictures(const FirstConv& s, const Backward<T>& a, const float* pictures, unsigned first,
+                             unsigned count, unsigned c, float (&sums)[kEdge * kEdge + 1]) {
+  const auto load = [&](unsigned p) {
+    const std::size_t at = (std::size_t{first} * s.outputs() + p) * s.channels + c;
+    return WindowGradient{through_relu(s.relu, a.y, a.dy, at), kPool > 1 ? a.winners[at] : 0};
+  };
+  const auto use = [&](unsigned p, const WindowGradient& d) {
+    const float* pixel = window_corner(s, pictures, p) + d.winner / kPool * s.pw + d.winner % kPool;
 #pragma unroll
     for (int r = 0; r < kEdge; ++r) {
 #pragma unroll
-      for (int k = 0; k < kEdge; ++k) sums[r * kEdge + k] += dy * pixel[r * s.pw + k];
+      for (int k = 0; k < kEdge; ++k) sums[r * kEdge + k] += d.dy * pixel[r * s.pw + k];
     }
-    sums[kEdge * kEdge] += dy;
-  }
+    sums[kEdge * kEdge] += d.dy;
+  };
+  const unsigned windows = count * s.outputs();
+  for_strided<4>(threadIdx.x / kChannels, windows, kThreads / kChannels, load, use);  // loads in a row: 8
 }
 
 template <typename T, int kEdge, int kPool>
 __global__ void __launch_bounds__(kThreads)
     first_conv_backward(FirstConv s, Backward<T> a, unsigned shares, unsigned* tickets) {
   constexpr unsigned kTerms = kEdge * kEdge + 1;
-  __shared__ float picture[kMostPixels];
+  __shared__ float pictures[kMostPixels];
   __shared__ float of_warp[kWarps][kChannels][kTerms];
   const unsigned group = blockIdx.x / shares;
   const unsigned share = blockIdx.x % shares;
   const unsigned lane = threadIdx.x % kChannels;
   const unsigned c = group * kChannels + lane;
+  const unsigned run = (s.batch + shares - 1) / shares;
+  const unsigned end = min((share + 1) * run, s.batch);
+  const unsigned together = min(kMostPixels / s.pixels(), kMostTogether);
   float sums[kTerms] = {};
-  for (unsigned image = share; image < s.batch; image += shares) {
+  for (unsigned first = share * run; first < end; first += together) {
+    const unsigned count = min(together, end - first);
     __syncthreads();
-    load_pictures<kThreads>(s, 1, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
+    load_pictures<kThreads>(s, count, a.x + std::size_t{first} * static_cast<unsigned>(s.h * s.w), pictures);
     __syncthreads();
-    if (c < s.channels) add_picture<T, kEdge, kPool>(s, a, picture, image, c, sums);
+    if (c < s.channels) add_pictures<T, kEdge, kPool>(s, a, pictures, first, count, c, sums);
   }
 #pragma unroll
   for (unsigned k = 0; k < kTerms; ++k) {
@@ -142,8 +149,9 @@ __global__ void __launch_bounds__(kThreads)
     const unsigned channel = group * kChannels + i / kTerms;
     if (channel >= s.channels) continue;
     float sum = 0;
-#pragma unroll 8
-    for (unsigned b = 0; b < shares; ++b) sum += __ldcg(all + std::size_t{b} * (kChannels * kTerms) + i);
+    const auto load = [&](unsigned b) { return __ldcg(all + std::size_t{b} * (kChannels * kTerms) + i); };
+    const auto use = [&](unsigned, float value) { sum += value; };
+    for_strided<8>(0U, shares, 1U, load, use);  // loads in a row: 8
     const unsigned k = i % kTerms;
     if (k < kTerms - 1) a.dw[channel * (kTerms - 1) + k] = sum;
     if (k == kTerms - 1 && a.db != nullptr) a.db[channel] = sum;
@@ -190,7 +198,7 @@ class OneChannelConv final : public Op {
         outputs_(static_cast<std::size_t>(batch) * out_shape(desc).size()),
         terms_(static_cast<std::size_t>(desc.kernel) * desc.kernel + 1),
         groups_((shape_.channels + kChannels - 1) / kChannels),
-        shares_(std::min(shape_.batch, kMostShares)) {}
+        shares_(shares_of(context, shape_.batch, groups_)) {}
 
   bool gathers() const override { return true; }
   std::size_t saved_bytes() const override { return pooled_ ? outputs_ : 0; }
@@ -199,6 +207,13 @@ class OneChannelConv final : public Op {
   }
 
  private:
+  // In backward, of the images: so many that two blocks a multiprocessor have as many each, or one has fewer.
+  static unsigned shares_of(const CudaContext& context, unsigned batch, unsigned groups) {
+    const unsigned most = std::max(2 * context.multiprocessors / groups, 1U);
+    const unsigned run = (batch + most - 1) / most;
+    return (batch + run - 1) / run;
+  }
+
   void run_forward(const OpArgs& args) override {
     Forward<T> a;
     a.gathers = args.gather != nullptr;

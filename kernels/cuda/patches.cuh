@@ -72,7 +72,7 @@ struct PatchRows {
   __device__ float4 at(Place patch, Terms tap) const { return read_quad(patch + tap); }
 };
 
-// dw: patches, a term a position. With a pool, four terms are a window.
+// dw: patches, a term a position. With a pool, four terms are a window. A null place is a column of ones.
 template <typename T>
 struct PatchTerms {
   static constexpr bool kAlongTerms = false;
@@ -80,11 +80,16 @@ struct PatchTerms {
   using Terms = unsigned;
   PatchShape s;
   const T* x;
-  __device__ unsigned count() const { return s.taps * s.c; }
-  __device__ Place place(unsigned i) const { return x + tap_offset(s, i); }
+  __device__ unsigned count() const { return s.taps * s.c + s.ones; }
+  __device__ Place place(unsigned i) const { return i < s.taps * s.c ? x + tap_offset(s, i) : nullptr; }
   __device__ Terms terms(unsigned k) const { return k; }
   template <unsigned N>
   __device__ void at(Place tap, Terms k, float (&values)[N][4]) const {
+    if (tap == nullptr) {
+#pragma unroll
+      for (unsigned n = 0; n < N; ++n) values[n][0] = values[n][1] = values[n][2] = values[n][3] = 1;
+      return;
+    }
     if (s.pool_bit > 0) {
       const T* window = tap + patch_offset(s, k);
 #pragma unroll
@@ -111,11 +116,14 @@ struct FilterColumns {
   __device__ float4 at(Place filter, Terms k) const { return read_quad(filter + k); }
 };
 
+// In place of a winner where the ReLU behind the pool has stopped a window.
+constexpr std::uint8_t kStopped = 4;
+
 // The gradient behind the pool; the one before it lies where a window's winner is.
 template <typename T>
 struct MapGradient {
   const T* dz;                  // [n, rows, columns, out]
-  const std::uint8_t* winners;  // of the same shape; null without a pool
+  const std::uint8_t* winners;  // of the same shape; null without a pool; kStopped: none has won
 };
 
 // dw: dmap, a term a position, a row a filter.

@@ -7,31 +7,49 @@
 
 #include "kernels/cuda/picture.hpp"
 #include "kernels/cuda/step_opening.cuh"
+#include "kernels/cuda/strided.cuh"
 
 namespace trainer::cuda {
 
-// visit(i, number of the picture, y, column, whether that is inside) for pixel i of `count` pictures with
-// their borders.
-template <unsigned kThreads, typename Visit>
-__device__ void for_pixels(const FirstConv& s, unsigned count, const Visit& visit) {
-  const auto pixels = static_cast<unsigned>(s.ph * s.pw);
-  for (unsigned i = threadIdx.x; i < count * pixels; i += kThreads) {
-    const int at = static_cast<int>(i % pixels);
-    const int y = at / s.pw - s.top;
-    const int column = at % s.pw - s.left;
-    visit(i, i / pixels, y, column, y >= 0 && y < s.h && column >= 0 && column < s.w);
+constexpr unsigned kPixelsAtOnce = 4;  // of a thread
+
+// Pixel i of pictures with their borders.
+struct Pixel {
+  unsigned picture;
+  int y, column;
+  bool inside;
+
+  __device__ Pixel(const FirstConv& s, unsigned i) : picture(s.by_pixels.quotient(i)) {
+    const unsigned at = i - picture * s.pixels();
+    const unsigned row = s.by_pw.quotient(at);
+    y = static_cast<int>(row) - s.top;
+    column = static_cast<int>(at - row * s.by_pw.by()) - s.left;
+    inside = y >= 0 && y < s.h && column >= 0 && column < s.w;
   }
-}
+
+  // In pictures without borders.
+  __device__ unsigned place(const FirstConv& s) const {
+    return (picture * static_cast<unsigned>(s.h) + static_cast<unsigned>(y)) * static_cast<unsigned>(s.w) +
+           static_cast<unsigned>(column);
+  }
+};
 
 // `count` pictures from x on.
 template <unsigned kThreads, typename T>
 __device__ void load_pictures(const FirstConv& s, unsigned count, const T* x, float* pictures) {
-  const auto size = static_cast<unsigned>(s.h * s.w);
-  for_pixels<kThreads>(s, count, [&](unsigned i, unsigned picture, int y, int column, bool inside) {
-    pictures[i] =
-        inside ? static_cast<float>(x[picture * size + static_cast<unsigned>(y * s.w + column)]) : 0.0F;
-  });
+  const auto load = [&](unsigned i) {
+    const Pixel pixel(s, i);
+    return pixel.inside ? static_cast<float>(x[pixel.place(s)]) : 0.0F;
+  };
+  const auto use = [&](unsigned i, float value) { pictures[i] = value; };
+  for_strided<kPixelsAtOnce>(threadIdx.x, count * s.pixels(), kThreads, load, use);  // loads in a row: 4
 }
+
+struct OpenedPixel {
+  std::uint8_t stored;
+  bool shown, written;
+  unsigned place;
+};
 
 // Those of rows first ... first + count of the step, at most kMostTogether, and where the block `writes` to x
 // too. All threads call it.
@@ -41,21 +59,29 @@ static __device__ void gather_pictures(const FirstConv& s, const GatherArgs& g, 
   __shared__ OpenedRow rows[kMostTogether];
   if (threadIdx.x < count) rows[threadIdx.x] = open_row(g, first + threadIdx.x, writes);
   __syncthreads();
-  const auto size = static_cast<unsigned>(s.h * s.w);
-  T* x = static_cast<T*>(g.x) + std::size_t{first} * size;
-  for_pixels<kThreads>(s, count, [&](unsigned i, unsigned picture, int y, int column, bool inside) {
-    const T value = static_cast<T>(inside ? rows[picture].value(g, y, column) : 0.0F);
+  T* x = static_cast<T*>(g.x) + std::size_t{first} * static_cast<unsigned>(s.h * s.w);
+  const auto load = [&](unsigned i) {
+    const Pixel pixel(s, i);  // outside, the first one is read in its place: no branch stands between loads
+    const OpenedRow& row = rows[pixel.picture];
+    const std::uint8_t stored = row.stored(g, pixel.inside ? pixel.y : 0, pixel.inside ? pixel.column : 0);
+    return OpenedPixel{stored, pixel.inside && row.shown, pixel.inside && writes, pixel.place(s)};
+  };
+  const auto use = [&](unsigned i, const OpenedPixel& pixel) {
+    const T value = static_cast<T>(pixel.shown ? OpenedRow::value(g, pixel.stored) : 0.0F);
     pictures[i] = static_cast<float>(value);
-    if (writes && inside) x[picture * size + static_cast<unsigned>(y * s.w + column)] = value;
-  });
+    if (pixel.written) x[pixel.place] = value;
+  };
+  for_strided<kPixelsAtOnce>(threadIdx.x, count * s.pixels(), kThreads, load, use);  // loads in a row: 4
 }
 
 // The upper left pixel of window p, counted through the pictures in shared memory.
 __device__ inline const float* window_corner(const FirstConv& s, const float* pictures, unsigned p) {
-  const auto outputs = static_cast<unsigned>(s.rows * s.columns);
-  const auto place = static_cast<int>(p % outputs);
-  const auto picture = static_cast<int>(p / outputs);
-  return pictures + (picture * s.ph + place / s.columns * s.stride) * s.pw + place % s.columns * s.stride;
+  const unsigned picture = s.by_outputs.quotient(p);
+  const unsigned place = p - picture * s.outputs();
+  const unsigned row = s.by_columns.quotient(place);
+  const unsigned column = place - row * s.by_columns.by();
+  const auto stride = static_cast<unsigned>(s.stride);
+  return pictures + picture * s.pixels() + row * stride * s.by_pw.by() + column * stride;
 }
 
 // The values of one pooling window, from its upper left pixel: kPool x kPool of them.

@@ -93,11 +93,11 @@ __global__ void maxpool_backward(PoolShape s, PoolBackward args, std::size_t cou
   const auto channels = static_cast<std::size_t>(s.out.c);
   const T* y = static_cast<const T*>(args.y);
   const T* dy = static_cast<const T*>(args.dy);
-  write_partial_sums<float, 1>(sums, args.partial, [&](std::size_t p, unsigned c, int) {
+  write_partial_sums(sums, args.partial, [&](std::size_t p, unsigned c) {
     return through_relu(s.relu, y, dy, p * channels + c);
   });
   if (!is_last_block(ticket, gridDim.x)) return;
-  finish_sums<float, 1>(sums, args.partial, [&](unsigned c, int, float sum) { args.db[c] = sum; });
+  finish_sums(sums, args.partial, [&](unsigned c, float sum) { args.db[c] = sum; });
 }
 
 template <typename T>

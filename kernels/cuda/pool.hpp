@@ -37,7 +37,7 @@ struct PoolBackward {
   const std::uint8_t* winners = nullptr;
   void* dmap = nullptr;
   float* db = nullptr;       // [c]
-  float* partial = nullptr;  // partial_sums_bytes<float>(1, c)
+  float* partial = nullptr;  // partial_sums_bytes(c)
 };
 void launch_maxpool_backward(const CudaContext& context, const PoolShape& shape, const PoolBackward& args);
 

@@ -1,8 +1,8 @@
-// Backward of a convolution (with its max pool) or dense layer behind whose normalisation the gradient of z
-// has been made, in one kernel of blocks with two roles. The first blocks make dw: a tile of it over a share
-// of the positions, and the block of a tile that comes last adds up the shares. The others make a tile of dx
-// each: images of one pixel, so that all have the same taps on the map. The pool's gradient is read where it
-// lies (patches.cuh).
+// Backward of a convolution (with its max pool) or dense layer whose gradient of z has been made, in one
+// kernel of blocks with two roles. The first blocks make dw, and db as one column more: a tile of it over a
+// share of the positions, and the block of a tile that comes last adds up the shares. The others make a tile
+// of dx each: images of one pixel, so that all have the same taps on the map. The pool's gradient is read
+// where it lies (patches.cuh).
 #include "kernels/cuda/last_block.cuh"
 #include "kernels/cuda/map_element.hpp"
 #include "kernels/cuda/patches.cuh"
@@ -20,6 +20,7 @@ struct BackwardArgs {
   const float* w = nullptr;  // [out, taps, c]
   MapGradient<T> d;
   float* dw = nullptr;
+  float* db = nullptr;  // null without a bias
   T* dx = nullptr;
   float* partial = nullptr;  // [tiles, shares, outputs of a tile]
   unsigned weight_tiles = 1;
@@ -31,8 +32,9 @@ __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* me
   const unsigned tile = blockIdx.x / a.weight_shares;
   const unsigned share = blockIdx.x % a.weight_shares;
   const unsigned width = s.taps * s.c;
-  const unsigned row = tile / pieces_of(width, Tile::kColumns) * Tile::kRows;
-  const unsigned column = tile % pieces_of(width, Tile::kColumns) * Tile::kColumns;
+  const unsigned across = pieces_of(width + s.ones, Tile::kColumns);
+  const unsigned row = tile / across * Tile::kRows;
+  const unsigned column = tile % across * Tile::kColumns;
   const unsigned terms = pieces_of(pieces_of(s.positions(), a.weight_shares), kChunk) * kChunk;
   const unsigned begin = min(share * terms, s.positions());
   implicit_product<kFactors, Tile>(GradientTerms<T>{s, a.d}, row, PatchTerms<T>{s, a.x}, column, begin,
@@ -47,11 +49,12 @@ __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* me
     float sum = 0;
     if (a.weight_shares == 1) sum = product_at<Tile>(memory, i);
 #pragma unroll 8
-    for (unsigned b = a.weight_shares == 1 ? 1 : 0; b < a.weight_shares; ++b)
+    for (unsigned b = a.weight_shares == 1 ? 1 : 0; b < a.weight_shares; ++b)  // loads in a row: 8
       sum += __ldcg(all + b * Tile::kOutputs + i);
     const unsigned o = row + i / Tile::kColumns;
     const unsigned k = column + i % Tile::kColumns;
     if (o < s.out && k < width) a.dw[std::size_t{o} * width + k] = sum;
+    if (o < s.out && k == width && a.db != nullptr) a.db[o] = sum;
   }
 }
 
@@ -98,6 +101,7 @@ void launch_product_backward(const CudaContext& context, const ProductNormPlan& 
     a.w = args.w;
     a.d = {static_cast<const T*>(pieces.dz), pieces.winners};
     a.dw = args.dw;
+    a.db = pieces.db;
     a.dx = static_cast<T*>(args.dx);
     a.partial = pieces.partial;
     a.weight_tiles = plan.weight_tiles;

@@ -33,21 +33,6 @@ struct ProductForward {
   bool training = false;
 };
 
-// The largest of a window in the tile's sums, which lie below one another.
-template <typename Tile>
-__device__ float pooled(const float* memory, unsigned output, unsigned lane, unsigned area, unsigned& place) {
-  const unsigned first = output * area * Tile::kColumns + lane;
-  float best = product_at<Tile>(memory, first);
-  place = 0;
-  for (unsigned i = 1; i < area; ++i) {
-    const float value = product_at<Tile>(memory, first + i * Tile::kColumns);
-    const bool wins = value > best || (isnan(value) && !isnan(best));
-    best = wins ? value : best;
-    place = wins ? i : place;
-  }
-  return best;
-}
-
 template <Factors kFactors, typename T, typename Tile>
 __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     product_norm(PatchShape s, ProductForward<T> a) {
@@ -63,7 +48,8 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   Centring to{};
   if (!a.training && used) to = running_centring(a.statistics, c);
   double sums[2] = {};
-  for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
+  const unsigned first_tile = first_tile_of(at.share, a.shares, blockIdx.x / a.shares, a.tiles);
+  for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
     implicit_product<kFactors, Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows,
                                      FilterColumns{a.w, s.out, s.taps * s.c}, first_channel, 0, s.taps * s.c,
                                      memory);
@@ -88,12 +74,13 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   sum_slice<kProductThreads>(at, a.partial, a.barrier, sums);
   if (!used) return;
   to = batch_centring(a.statistics, c, sums, static_cast<double>(valid), at.share == 0 && at.row == 0);
-  for (unsigned tile = at.share; tile < a.tiles; tile += a.shares) {
-#pragma unroll 4
-    for (unsigned p = tile * own + at.row; p < min((tile + 1) * own, all); p += at.rows) {
-      const std::size_t i = std::size_t{p} * s.out + c;
-      a.y[i] = static_cast<T>(normalised(static_cast<float>(a.z[i]), to, offset, a.gelu));
-    }
+  for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
+    const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * s.out + c]); };
+    const auto use = [&](unsigned p, float z) {
+      a.y[std::size_t{p} * s.out + c] = static_cast<T>(normalised(z, to, offset, a.gelu));
+    };
+    const unsigned end = min((tile + 1) * own, all);
+    for_strided<4>(tile * own + at.row, end, at.rows, load, use);  // loads in a row: 4
   }
 }
 
@@ -116,7 +103,7 @@ void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan
     a.tiles = plan.tiles;
     a.training = args.mode == Mode::training;
     a.shares = a.training ? plan.shares : plan.tiles;
-    a.gelu = plan.gelu;
+    a.gelu = desc.norm.gelu;
     visit_tiles(plan.square, [&](auto tiles) {
       launch(context.stream, {plan.slices * a.shares, kProductThreads, a.training}, "product_norm",
              product_norm<kFactors, T, typename decltype(tiles)::Forward>, plan.shape, a);
@@ -126,28 +113,31 @@ void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan
 
 namespace {
 
-PatchShape plain_shape(const NormalisedDesc& desc, int batch) {
+PatchShape plain_shape(const OpDesc& product, int batch) {
   const auto count = [](int value) { return static_cast<unsigned>(value); };
+  const Shape out = out_shape(product);
   PatchShape s;
   s.batch = count(batch);
-  s.out = count(desc.norm.in.c);
-  s.rows = count(desc.norm.in.h);
-  s.columns = count(desc.norm.in.w);
-  if (const auto* dense = std::get_if<DenseDesc>(&desc.product)) {
+  s.out = count(out.c);
+  s.rows = count(out.h);
+  s.columns = count(out.w);
+  if (const auto* dense = std::get_if<DenseDesc>(&product)) {
     s.c = count(dense->in);
+    s.ones = dense->bias ? kOnes : 0;
     return s;
   }
-  const auto& conv = std::get<ConvDesc>(desc.product);
+  const auto& conv = std::get<ConvDesc>(product);
   s.h = count(conv.in.h);
   s.w = count(conv.in.w);
   s.c = count(conv.in.c);
   s.kernel = count(conv.kernel);
   s.pool_bit = conv.pool ? 1 : 0;
+  s.ones = conv.bias ? kOnes : 0;
   return s;
 }
 
-PatchShape patch_shape(const NormalisedDesc& desc, int batch) {
-  PatchShape s = plain_shape(desc, batch);
+PatchShape patch_shape(const OpDesc& product, int batch) {
+  PatchShape s = plain_shape(product, batch);
   s.taps = s.kernel * s.kernel;
   s.outputs = s.rows * s.columns;
   s.by_c = Divider(s.c);
@@ -169,20 +159,23 @@ unsigned forward_blocks(const CudaContext& context) {
   return most;
 }
 
-// So many of `most` that all have as many of `pieces` to do, or one fewer.
-unsigned even_shares(unsigned pieces, unsigned most) {
-  return pieces_of(pieces, pieces_of(pieces, std::max(most, 1U)));
-}
-
 }  // namespace
 
-ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch) {
+bool has_patches(const OpDesc& product) {
+  if (out_shape(product).c % 4 != 0) return false;
+  if (const auto* dense = std::get_if<DenseDesc>(&product)) return dense->in % 4 == 0;
+  const auto& conv = std::get<ConvDesc>(product);
+  const bool pool = !conv.pool || (conv.pool.size == 2 && conv.pool.stride == 2);
+  const bool border = conv.pad.top + conv.pad.bottom + conv.pad.left + conv.pad.right > 0;
+  return conv.stride == 1 && !border && pool && conv.in.c % 4 == 0;
+}
+
+ProductNormPlan plan_product_norm(const CudaContext& context, const OpDesc& product, int batch) {
   constexpr unsigned kLeastTerms = 512;  // of a share of dw
   constexpr int kSmallBatch = 64;        // a quarter of a long tile
   ProductNormPlan plan;
-  plan.shape = patch_shape(desc, batch);
-  plan.square = std::holds_alternative<DenseDesc>(desc.product) || batch <= kSmallBatch;
-  plan.gelu = desc.norm.gelu;
+  plan.shape = patch_shape(product, batch);
+  plan.square = std::holds_alternative<DenseDesc>(product) || batch <= kSmallBatch;
   const PatchShape& s = plan.shape;
   const unsigned room = kProductBlocks * context.multiprocessors;
   visit_tiles(plan.square, [&](auto tiles) {
@@ -192,9 +185,10 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDe
     plan.slices = pieces_of(s.out, Forward::kColumns);
     plan.tiles = pieces_of(s.positions(), Forward::kRows);
     const unsigned at_once = forward_blocks<Forward>(context) * context.multiprocessors;
-    plan.shares = even_shares(plan.tiles, at_once / plan.slices);
+    plan.shares = std::min(plan.tiles, std::max(at_once / plan.slices, 1U));
     plan.fits = plan.blocks() <= at_once;
-    plan.weight_tiles = pieces_of(s.out, Weights::kRows) * pieces_of(s.taps * s.c, Weights::kColumns);
+    plan.weight_tiles =
+        pieces_of(s.out, Weights::kRows) * pieces_of(s.taps * s.c + s.ones, Weights::kColumns);
     const unsigned most = std::min(room / plan.weight_tiles, pieces_of(s.positions(), kLeastTerms));
     plan.weight_shares = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);
     plan.map_tiles = s.h * s.w * pieces_of(s.batch, Map::kRows) * pieces_of(s.c, Map::kColumns);

@@ -1,4 +1,5 @@
-// The kernels of a convolution or dense layer with the batch normalisation behind it.
+// The kernels of a convolution or dense layer whose operands are read where they lie (patches.cuh): forward
+// with the batch normalisation behind it, and the gradients of every such layer.
 #pragma once
 
 #include "kernels/cuda/context.hpp"
@@ -16,6 +17,7 @@ struct PatchShape {
   unsigned out = 1;
   unsigned taps = 1;     // of the filter
   unsigned outputs = 1;  // of an image and channel
+  unsigned ones = 0;     // columns that dw has behind the taps': patches of ones, so that the first is db
   Divider by_c, by_kernel, by_outputs, by_columns, by_out;
 
   HOST_DEVICE unsigned area_bits() const { return 2 * pool_bit; }
@@ -23,14 +25,15 @@ struct PatchShape {
   HOST_DEVICE unsigned positions() const { return batch * outputs * area(); }
 };
 
+constexpr unsigned kOnes = 4;  // where there is a bias: columns are read up to four at once
+
 // Blocks a multiprocessor that the kernels leave registers for, and as many as are wanted.
 constexpr unsigned kProductBlocks = 2;
 
 // How the work is cut: see the kernels.
 struct ProductNormPlan {
   PatchShape shape;
-  bool square = false;  // which tiles
-  bool gelu = false;
+  bool square = false;         // which tiles
   unsigned slices = 1;         // forward: of the channels
   unsigned tiles = 1;          //   of the positions
   unsigned shares = 1;         //   blocks that share a slice
@@ -39,12 +42,24 @@ struct ProductNormPlan {
   unsigned weight_shares = 1;  //   of the positions, for each
   unsigned map_tiles = 1;      //   of dx
 
+  // Of forward, at the same time: so many that every multiprocessor has two, or each tile has one.
   unsigned blocks() const { return slices * shares; }
   std::size_t slice_bytes() const;           // sums of forward
   std::size_t weight_partial_bytes() const;  // dw of the shares
 };
 
-ProductNormPlan plan_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch);
+// The first tile of a share of a slice; the next ones follow every `shares`. Tiles are dealt like cards: a
+// slice goes on where the one before it ended. So where a multiprocessor has a block of one slice with a tile
+// more than others, its block of another slice has not.
+HOST_DEVICE unsigned first_tile_of(unsigned share, unsigned shares, unsigned slice, unsigned tiles) {
+  const unsigned dealt = slice * tiles % shares;
+  return share < dealt ? share + shares - dealt : share - dealt;
+}
+
+// Of a ConvDesc or DenseDesc. Whether it has such operands: quads of channels, no border, windows side by
+// side.
+bool has_patches(const OpDesc& product);
+ProductNormPlan plan_product_norm(const CudaContext& context, const OpDesc& product, int batch);
 
 // What forward keeps for backward, and scratch.
 struct ProductNormPieces {
@@ -57,10 +72,12 @@ struct ProductNormPieces {
 void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan, const NormalisedDesc& desc,
                          const OpArgs& args, const ProductNormPieces& pieces);
 
-// dw, and dx where it is wanted, from the gradient of z.
+// dw, and dx where it is wanted, from the gradient of z. A window whose winner is none of its pixels has no
+// gradient.
 struct ProductBackward {
   const void* dz = nullptr;
   const std::uint8_t* winners = nullptr;
+  float* db = nullptr;       // of a layer with a bias
   float* partial = nullptr;  // weight_partial_bytes()
 };
 void launch_product_backward(const CudaContext& context, const ProductNormPlan& plan, const OpArgs& args,

@@ -6,14 +6,20 @@
 
 namespace trainer::cuda {
 
-// The stored image that a row of the batch shows; null for a row past the valid ones.
+// The stored image that a row of the batch shows: where its pixels begin, if the row is one of the valid
+// ones.
 struct OpenedRow {
-  const std::uint8_t* pixels;
+  std::size_t first;
+  bool shown;
 
-  // Of the piece that is x: its line `y`, and of that line value `at` of w * c.
-  __device__ float value(const GatherArgs& g, int y, int at) const {
-    const int stored = (g.top + y) * g.stored.w * g.stored.c + g.left * g.stored.c + at;
-    return pixels != nullptr ? static_cast<float>(pixels[stored]) * g.scale + g.shift : 0.0F;
+  // Of the piece that is x: its line `y`, and of that line value `at` of w * c. Of some image where none is
+  // shown.
+  __device__ std::uint8_t stored(const GatherArgs& g, int y, int at) const {
+    return g.images[first + static_cast<unsigned>(((g.top + y) * g.stored.w + g.left) * g.stored.c + at)];
+  }
+  // What it is as x.
+  __device__ static float value(const GatherArgs& g, std::uint8_t stored) {
+    return static_cast<float>(stored) * g.scale + g.shift;
   }
 };
 
@@ -29,7 +35,7 @@ __device__ inline OpenedRow open_row(const GatherArgs& g, unsigned row, bool wri
     g.state->batch_loss = 0;
   }
   const std::size_t pixels = static_cast<std::size_t>(g.stored.h) * g.stored.w * g.stored.c;
-  return {shown ? g.images + image * pixels : nullptr};
+  return {image * pixels, shown};
 }
 
 }  // namespace trainer::cuda

@@ -79,30 +79,36 @@ __device__ float stored_gradient(const UpdateTerms& t, const Segment& segment, s
   return g * t.inverse_scale;
 }
 
-__device__ inline void update_element(const UpdateTerms& t, const UpdateStep& u, const Segment& segment,
-                                      std::uint64_t i, float g) {
+// Reads all that it needs before it writes: they might be the same memory, as far as a compiler knows.
+template <typename T>
+__device__ void update_element(const UpdateTerms& t, const UpdateStep& u, const Segment& segment,
+                               std::uint64_t i, float g) {
   const Optimizer& optimizer = t.optimizers[segment.optimizer];
   const float rate = u.rate * segment.rate_factor;
+  const int slots = optimizer_slots(optimizer);
+  float w = t.w[i];
+  float slot0 = slots > 0 ? t.slot0[i] : 0.0F;
+  float slot1 = slots > 1 ? t.slot1[i] : 0.0F;
   switch (optimizer.kind) {
-    case OptimizerKind::sgd: {
-      const bool has_slot = optimizer_slots(optimizer) > 0;
-      float v = has_slot ? t.slot0[i] : 0.0F;
-      sgd_update(u, optimizer.nesterov, rate, segment.decay, g, t.w[i], v);
-      if (has_slot) t.slot0[i] = v;
+    case OptimizerKind::sgd:
+      sgd_update(u, optimizer.nesterov, rate, segment.decay, g, w, slot0);
       break;
-    }
     case OptimizerKind::adam:
-      adam_update(optimizer, u, rate, segment.decay, 0, g, t.w[i], t.slot0[i], t.slot1[i]);
+      adam_update(optimizer, u, rate, segment.decay, 0, g, w, slot0, slot1);
       break;
     case OptimizerKind::adamw:
-      adam_update(optimizer, u, rate, 0, segment.decay, g, t.w[i], t.slot0[i], t.slot1[i]);
+      adam_update(optimizer, u, rate, 0, segment.decay, g, w, slot0, slot1);
       break;
     case OptimizerKind::adadelta:
-      adadelta_update(optimizer, rate, segment.decay, g, t.w[i], t.slot0[i], t.slot1[i]);
+      adadelta_update(optimizer, rate, segment.decay, g, w, slot0, slot1);
       break;
     case OptimizerKind::muon:
-      break;  // muon.cu
+      return;  // muon.cu
   }
+  t.w[i] = w;
+  if (slots > 0) t.slot0[i] = slot0;
+  if (slots > 1) t.slot1[i] = slot1;
+  if (t.cast_w != nullptr) static_cast<T*>(t.cast_w)[i] = static_cast<T>(w);
 }
 
 template <typename T>
@@ -110,11 +116,8 @@ __device__ void update_segments(const UpdateTerms& t, const SharedStep* steps) {
   for (int s = 0; s < t.segment_count; ++s) {
     const Segment& segment = t.segments[s];
     const UpdateStep u = steps[segment.optimizer].get();
-    for (std::uint64_t i = grid_index(); i < segment.count; i += grid_stride()) {
-      const std::uint64_t at = segment.offset + i;
-      update_element(t, u, segment, at, stored_gradient<T>(t, segment, i));
-      if (t.cast_w != nullptr) static_cast<T*>(t.cast_w)[at] = static_cast<T>(t.w[at]);
-    }
+    for (std::uint64_t i = grid_index(); i < segment.count; i += grid_stride())  // loads in a row: 3
+      update_element<T>(t, u, segment, segment.offset + i, stored_gradient<T>(t, segment, i));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/math/host_device.hpp"
+#include "kernels/math/quotient.hpp"
 
 namespace trainer {
 
@@ -40,7 +41,7 @@ HOST_DEVICE float exp_in_loops(float x) {
 }
 
 HOST_DEVICE float gelu_share(float x) {
-  return 1 / (1 + exp_in_loops(-kGeluSlope * (x + kGeluCube * x * x * x)));
+  return quotient_in_loops(1, 1 + exp_in_loops(-kGeluSlope * (x + kGeluCube * x * x * x)));
 }
 
 HOST_DEVICE float gelu(float x) {

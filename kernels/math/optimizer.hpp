@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/math/host_device.hpp"
+#include "kernels/math/quotient.hpp"
 #include "kernels/math/schedule.hpp"
 
 namespace trainer {
@@ -88,7 +89,7 @@ HOST_DEVICE void adam_update(const Optimizer& o, const UpdateStep& u, float rate
   m = o.beta1 * m + (1 - o.beta1) * full;
   v = o.beta2 * v + (1 - o.beta2) * full * full;
   w -= rate * shrink * w;
-  w -= rate * u.correction1 * m / (std::sqrt(v) * u.correction2 + o.epsilon);
+  w -= quotient_in_loops(rate * u.correction1 * m, std::sqrt(v) * u.correction2 + o.epsilon);
 }
 
 // a = rho a + (1 - rho) g^2; d = sqrt(e + epsilon) / sqrt(a + epsilon) g; e = rho e + (1 - rho) d^2; w -=
@@ -97,7 +98,7 @@ HOST_DEVICE void adadelta_update(const Optimizer& o, float rate, float decay, fl
                                  float& e) {
   const float full = g + decay * w;
   a = o.rho * a + (1 - o.rho) * full * full;
-  const float d = std::sqrt(e + o.epsilon) / std::sqrt(a + o.epsilon) * full;
+  const float d = quotient_in_loops(std::sqrt(e + o.epsilon), std::sqrt(a + o.epsilon)) * full;
   e = o.rho * e + (1 - o.rho) * d * d;
   w -= rate * d;
 }

@@ -46,6 +46,7 @@ std::string counts_text() {
   std::string lines;
   for (const auto& [name, count] : counts.calls) lines += fmt::format("call {} {}\n", name, count);
   for (const auto& [name, count] : counts.kernels) lines += fmt::format("run {} {}\n", name, count);
+  for (const auto& [grid, count] : counts.grids) lines += fmt::format("launch {} {}\n", grid, count);
   return lines + fmt::format("kernels in last graph {}\n", counts.last_graph);
 }
 

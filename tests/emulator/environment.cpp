@@ -51,6 +51,7 @@ void plant(State& state, std::string_view faults) {
 
 void choose_devices(State& state, std::string_view name) {
   if (name == "k80") state.machine.devices = {tesla_k80()};
+  if (name == "h200") state.machine.devices[0].multiprocessors = 132;
   if (name == "t4") state.machine.devices = {tesla_t4()};
   if (name == "none") state.machine.device_error = cudaErrorNoDevice;
   if (name == "two") {

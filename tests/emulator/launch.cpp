@@ -123,6 +123,7 @@ void run_kernel(const KernelCall& kernel) {
 cudaError_t launch_kernel(KernelCall kernel, cudaStream_t stream) {
   return call("cudaLaunchKernelEx", Rule::device, [&]() -> cudaError_t {
     const std::string name = kernel_name(kernel.symbol);
+    ++state().counts.grids[fmt::format("{} {}x{}", name, kernel.grid.x, kernel.block.x)];
     if (!fits(kernel)) {
       return explain(
           cudaErrorInvalidConfiguration,

@@ -28,6 +28,8 @@ struct Fault {
 struct Counts {
   std::map<std::string, std::uint64_t, std::less<>> calls;
   std::map<std::string, std::uint64_t, std::less<>> kernels;
+  std::map<std::string, std::uint64_t, std::less<>>
+      grids;  // launches, also recorded ones, by kernel and size
   std::uint64_t kernels_run = 0;
   std::uint64_t library_calls_run = 0;
   std::uint64_t copies_to_host = 0;

@@ -26,6 +26,7 @@ struct BenchArguments {
   bool quick = false;
   bool json = false;
   std::string device = "auto";
+  std::string engine = "auto";
   std::optional<int> threads;
   std::string out;
   std::vector<std::string> compare;
@@ -56,6 +57,7 @@ class Bench {
     record_.date = iso_time(std::time(nullptr));
     record_.command = environment_.arguments;
     record_.settings = bench_settings(arguments_.quick);
+    record_.settings.engine = arguments_.engine;
     Environment shipped = environment_;
     shipped.data.reset();
     dataset_ = data::load_dataset(data_folder(shipped, ""));
@@ -82,7 +84,8 @@ class Bench {
     return choose_device({.device = arguments_.device,
                           .threads = arguments_.threads,
                           .precision = precision,
-                          .plan_cache = environment_.cache});
+                          .plan_cache = environment_.cache,
+                          .engine = arguments_.engine});
   }
 
   void begin(const DeviceChoice& device) {
@@ -97,6 +100,7 @@ class Bench {
     record_.was_busy = was_busy(before);
     console_.text(device_report(info, device.gpu_reason));
     console_.text(bench_head(record_.settings));
+    console_.text(engine_line(arguments_.engine, info));
     console_.text(report_line("before", state_text(before)));
     if (record_.was_busy) {
       console_.warning(
@@ -114,6 +118,7 @@ class Bench {
       TrainSettings settings;
       settings.seed = record_.settings.seed;
       settings.batch = subject.batch;
+      settings.engine = arguments_.engine;
       Setup setup =
           make_setup(find_spec(subject.model, models_folder(environment_)), settings, std::move(dataset_));
       BenchResult result = time_training(setup, backend, record_.settings, subject, [&](int repeats_done) {
@@ -180,6 +185,7 @@ Command add_bench(CLI::App& app, const Environment& environment) {
   alone(bench_app->add_flag("--quick", arguments->quick, "fewer steps and repeats: a first look [off]"));
   alone(bench_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")
             ->capture_default_str());
+  alone(add_engine(*bench_app, arguments->engine));
   alone(bench_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]"));
   alone(bench_app->add_option("--out", arguments->out, "file for the record [none]"));
   bench_app->add_flag("--json", arguments->json, "the record, or the comparison, as one line of JSON [off]");

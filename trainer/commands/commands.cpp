@@ -28,4 +28,12 @@ void require_output() {
     throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
 }
 
+CLI::Option* add_engine(CLI::App& app, std::string& engine) {
+  return app
+      .add_option("--engine", engine,
+                  "of the layers on a GPU: auto (ours where they are small or normalised, else cuDNN and "
+                  "cuBLASLt) or libraries (all that these have); nothing changes on a CPU")
+      ->capture_default_str();
+}
+
 }  // namespace trainer

@@ -44,6 +44,9 @@ Command add_submit(CLI::App& app, const Environment& environment);
 // --reconnect of the commands that follow a submitted run.
 void add_reconnect(CLI::App& app, double& seconds);
 
+// --engine of the commands that train.
+CLI::Option* add_engine(CLI::App& app, std::string& engine);
+
 // Words of a command without the program's name; of `train`, with what its --config FILE says in its place.
 std::vector<std::string> with_config_file(std::vector<std::string> words);
 

@@ -37,6 +37,7 @@ struct SprintArguments {
   double target = 99;
   std::string device = "auto";
   std::optional<std::string> precision;
+  std::string engine = "auto";
   std::optional<int> threads;
   std::string data;
   std::string out;
@@ -71,12 +72,14 @@ class SprintCommand {
                              .threads = arguments.threads,
                              .precision = arguments.precision,
                              .wanted = spec_.recipe.precisions,
-                             .plan_cache = environment.cache});
+                             .plan_cache = environment.cache,
+                             .engine = arguments.engine});
     info_ = device_.backend->info(Libraries::opened);
     if (!asked) spec_ = find_spec(info_.gpu ? kModelOfGpu : kModelOfCpu, models_folder(environment));
     TrainSettings settings;
     settings.seed = arguments.first_seed;
     settings.precision = precision_name(device_.precision);
+    settings.engine = arguments.engine;
     if (spec_.recipe.epochs) settings.epochs = 1;
     setup_ = make_setup(spec_, settings, dataset.get());
     require_memory(setup_, info_);
@@ -125,15 +128,13 @@ class SprintCommand {
   void note_libraries() {
     if (arguments_.quiet && !folder_) return;
     info_ = device_.backend->info(Libraries::opened);
-    if (!folder_) return;
-    const std::string started = record_.started;
-    record_ = describe_run(environment_, setup_, info_, device_.gpu_reason);
-    record_.started = started;
+    describe_device(record_, info_, device_.gpu_reason);
   }
 
   void print_head() {
     console_.text(device_report(info_, device_.gpu_reason));
     console_.text(training_head(setup_, folder_ ? folder_->path().string() : ""));
+    console_.text(engine_line(arguments_.engine, info_));
     if (arguments_.model.empty()) {
       console_.line(fmt::format("{:<14}'{}', the faster of the two networks on a {} (--model)", "network",
                                 setup_.spec.name, info_.gpu ? "GPU" : "CPU"));
@@ -151,6 +152,7 @@ class SprintCommand {
     add("--model", arguments_.model.empty() ? setup_.spec.name : arguments_.model);
     add("--device", arguments_.device);
     add("--precision", *setup_.settings.precision);
+    add("--engine", arguments_.engine);
     add("--first-seed", std::to_string(arguments_.first_seed));
     if (arguments_.threads) add("--threads", std::to_string(*arguments_.threads));
     if (!arguments_.data.empty()) add("--data", arguments_.data);
@@ -257,6 +259,7 @@ Command add_sprint(CLI::App& app, const Environment& environment) {
       ->capture_default_str();
   sprint_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   sprint_app->add_option("--precision", arguments->precision, "of products, as for train [as for train]");
+  add_engine(*sprint_app, arguments->engine);
   sprint_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]");
   sprint_app->add_option("--data", arguments->data,
                          "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");

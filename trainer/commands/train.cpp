@@ -47,7 +47,7 @@ CheckpointEvery parse_checkpoint_every(const std::string& text) {
 void refuse_with_resume(const CLI::App& app) {
   for (const char* name :
        {"--model", "--epochs", "--batch", "--lr", "--optimizer", "--seed", "--limit-train", "--validation",
-        "--classes", "--channels", "--skip-bad-images", "--precision", "--out"}) {
+        "--classes", "--channels", "--skip-bad-images", "--precision", "--engine", "--out"}) {
     if (app.count(name) > 0) {
       throw UsageError(
           fmt::format("{} does not go with --resume: the run goes on with what it was begun with", name));
@@ -99,6 +99,7 @@ void add_run_options(CLI::App& app, TrainArguments& arguments) {
                  "of products: fp32; on a GPU also fp16, and from compute capability 8.0 on tf32 and bf16; "
                  "on a CPU with "
                  "AVX512-BF16 bf16 [the fastest that the recipe lists as keeping its accuracy, else fp32]");
+  add_engine(app, run.settings.engine);
   app.add_flag("--nondeterministic", run.nondeterministic,
                "allow GPU algorithms whose last bits differ from run to run [off]");
   app.add_option("--threads", run.threads, "of the CPU engine [every usable core]");

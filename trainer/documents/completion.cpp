@@ -33,9 +33,10 @@ std::vector<std::string> choices_in(const std::string& value) {
   return words;
 }
 
-const std::array<Row, 18> kRows{{
+const std::array<Row, 19> kRows{{
     {"--device", {Kind::words, {"auto", "cpu", "cuda"}}},
     {"--precision", {Kind::words, {"fp32", "tf32", "fp16", "bf16"}}},
+    {"--engine", {Kind::words, {"auto", "libraries"}}},
     {"--optimizer", {Kind::words, {"sgd", "adam", "adamw", "adadelta"}}},
     {"--data", {Kind::folders, {}}},
     {"--out", {Kind::files, {}}},

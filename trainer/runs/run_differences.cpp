@@ -60,6 +60,7 @@ NamedValues values_of(const RunRecord& record) {
                      {"model file", record.spec_text},
                      {"seed", record.seed},
                      {"precision", find_text(record.recipe, {"settings", "precision"}).value_or("fp32")},
+                     {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
                      {"classes", setting(record, "classes")},
                      {"channels", setting(record, "channels")},
                      {"skip_bad_images", setting(record, "skip_bad_images")},

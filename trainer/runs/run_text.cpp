@@ -179,6 +179,7 @@ std::string run_text(const KnownRun& run) {
   ordered_json recipe = record.recipe;
   if (recipe.is_object()) recipe.erase("settings");
   text += line("precision", find_text(record.recipe, {"settings", "precision"}).value_or("fp32"));
+  text += line("engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto"));
   text += member_lines(recipe) + data_lines(record.data) + "\n" + device_lines(record);
   if (!run.epochs.empty()) text += "\n" + epochs_table(run);
   return text + "\n" + files_table(run.folder);
