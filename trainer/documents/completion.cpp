@@ -33,7 +33,7 @@ std::vector<std::string> choices_in(const std::string& value) {
   return words;
 }
 
-const std::array<Row, 18> kRows{{
+const std::array<Row, 16> kRows{{
     {"--device", {Kind::words, {"auto", "cpu", "cuda"}}},
     {"--precision", {Kind::words, {"fp32", "tf32", "fp16", "bf16"}}},
     {"--optimizer", {Kind::words, {"sgd", "adam", "adamw", "adadelta"}}},
@@ -43,10 +43,8 @@ const std::array<Row, 18> kRows{{
     {"--profile", {Kind::files, {}}},
     {"--compare", {Kind::files, {}}},
     {"--identity-file", {Kind::files, {}}},
-    {"--output", {Kind::files, {}}},
     {"--resume", {Kind::runs, {}}},
     {"--target", {Kind::targets, {}}},
-    {"--compute", {Kind::targets, {}}},
     {"RUN", {Kind::runs, {}}},
     {"RUN_OR_FILE", {Kind::runs, {}}},
     {"IMAGE", {Kind::files, {}}},
