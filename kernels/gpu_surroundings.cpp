@@ -49,13 +49,6 @@ int pci_gpus(const fs::path& root) {
   return count;
 }
 
-// Of Docker, Podman, and of whatever tells the init process so (systemd-nspawn, LXC).
-bool inside_container(const fs::path& root) {
-  std::error_code error;
-  return fs::exists(root / ".dockerenv", error) || fs::exists(root / "run/.containerenv", error) ||
-         fs::exists(root / "run/systemd/container", error);
-}
-
 // "580.65.06" of ".../libcuda.so.580.65.06", where the links lead to; empty where the name does not say.
 std::string version_in_name(const fs::path& library) {
   std::error_code error;
@@ -83,6 +76,12 @@ void look_at_driver_library(const std::string& name, GpuSurroundings* around) {
 }
 
 }  // namespace
+
+bool inside_container(const fs::path& root) {
+  std::error_code error;
+  return fs::exists(root / ".dockerenv", error) || fs::exists(root / "run/.containerenv", error) ||
+         fs::exists(root / "run/systemd/container", error);
+}
 
 std::string kernel_module_version(const fs::path& root) {
   // "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build ..."

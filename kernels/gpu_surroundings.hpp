@@ -19,6 +19,9 @@ struct GpuPlaces {
 // All but the runtime's version.
 GpuSurroundings look_at_surroundings(const GpuPlaces& places = {});
 
+// Whether Docker, Podman or an init process that was told so (systemd-nspawn, LXC) left its mark there.
+bool inside_container(const std::filesystem::path& root = "/");
+
 // "580.65.06", from /proc/driver/nvidia/version; empty where no module is loaded.
 std::string kernel_module_version(const std::filesystem::path& root = "/");
 
