@@ -17,6 +17,9 @@ TEST_F(Output, JsonIsOneValueALineAndNothingElse) {
   EXPECT_EQ(values[1]["event"], "epoch");
   EXPECT_EQ(values[3]["event"], "end");
   EXPECT_EQ(values[3]["test"]["images"], 100);
+  const Json& times = values[3]["epoch_seconds"];
+  EXPECT_DOUBLE_EQ(times["median"], (times["min"].get<double>() + times["max"].get<double>()) / 2)
+      << "of two";
   for (const Words& words :
        {Words{"models", "--json"}, Words{"models", "lenet", "--json"}, Words{"devices", "--json"},
         Words{"eval", "run", "--data", "data", "--threads", "1", "--json"}})

@@ -78,11 +78,6 @@ TEST(RankInterval, OfLongRunsTheEndIsTaken) {
   EXPECT_DOUBLE_EQ(estimate_ratio(changing, {1.0}).ratio, 2);
 }
 
-TEST(RankInterval, MedianIsTheMiddle) {
-  EXPECT_DOUBLE_EQ(median({3, 1, 2}), 2);
-  EXPECT_DOUBLE_EQ(median({4, 1, 2, 3}), 2.5);
-}
-
 TEST(EpochTimes, WarmUpsAndPartsOfEpochsAreNotTimed) {
   KnownRun run = known_run("r", {5, 2, 3, 4, 1});
   run.epochs[4].images = 250;

@@ -1,13 +1,13 @@
 // Texts of a training, from numbers.
 #include "trainer/training_output.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <limits>
 #include <sys/resource.h>
 
 #include "models/plan.hpp"
 #include "models/recipe_text.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer {
 
@@ -56,7 +56,6 @@ std::uint64_t peak_memory() {
 std::vector<double> epoch_seconds(const RunSummary& summary) {
   std::vector<double> seconds;
   for (const EpochRecord& epoch : summary.epochs) seconds.push_back(epoch.seconds);
-  std::sort(seconds.begin(), seconds.end());
   return seconds;
 }
 
@@ -190,9 +189,9 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
       text += line("", fmt::format("{} on {} validation images", accuracy_text(*last.validation),
                                    grouped(last.validation->images)));
     }
-    const std::vector<double> seconds = epoch_seconds(summary);
-    text += line("epoch time", fmt::format("median {:.3f} s, {:.3f} to {:.3f}", seconds[seconds.size() / 2],
-                                           seconds.front(), seconds.back()));
+    const Spread seconds = spread_of(epoch_seconds(summary));
+    text += line("epoch time", fmt::format("median {:.3f} s, {:.3f} to {:.3f}", seconds.median, seconds.least,
+                                           seconds.most));
   }
   if (summary.first_images) {
     text +=
@@ -227,11 +226,11 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
     const EpochRecord& last = summary.epochs.back();
     json["test"] = score_json(last.test);
     if (last.validation) json["validation"] = score_json(*last.validation);
-    const std::vector<double> seconds = epoch_seconds(summary);
-    json["epoch_seconds"] = {{"median", seconds[seconds.size() / 2]},
-                             {"min", seconds.front()},
-                             {"max", seconds.back()},
-                             {"epochs", seconds.size()}};
+    const Spread seconds = spread_of(epoch_seconds(summary));
+    json["epoch_seconds"] = {{"median", seconds.median},
+                             {"min", seconds.least},
+                             {"max", seconds.most},
+                             {"epochs", summary.epochs.size()}};
   }
   if (summary.first_images) json["test_first_images"] = score_json(*summary.first_images);
   if (summary.target) {

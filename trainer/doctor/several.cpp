@@ -7,6 +7,7 @@
 #include <set>
 
 #include "trainer/doctor/speed.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer::doctor {
 
@@ -113,9 +114,7 @@ double median_seconds(const DeviceRow& row) {
   std::vector<double> seconds;
   for (const TrainingOutcome& training : row.trainings)
     if (training.error.empty()) seconds.push_back(training.seconds);
-  if (seconds.empty()) return 0;
-  std::ranges::sort(seconds);
-  return seconds[seconds.size() / 2];
+  return seconds.empty() ? 0 : median(std::move(seconds));
 }
 
 double slowdown(const DeviceRow& row, const std::vector<DeviceRow>& rows) {

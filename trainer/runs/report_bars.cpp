@@ -6,9 +6,9 @@
 
 #include "models/recipe_text.hpp"
 #include "trainer/runs/epoch_times.hpp"
-#include "trainer/runs/rank_interval.hpp"
 #include "trainer/runs/report_axis.hpp"
 #include "trainer/runs/report_html.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer {
 
@@ -67,7 +67,8 @@ EpochSpan epoch_span(const KnownRun& run) {
   }
   std::erase_if(seconds, [](double value) { return !std::isfinite(value) || value < 0; });
   if (seconds.empty()) return {};
-  return {median(seconds), std::ranges::min(seconds), std::ranges::max(seconds), seconds.size()};
+  const Spread spread = spread_of(seconds);
+  return {spread.median, spread.least, spread.most, seconds.size()};
 }
 
 std::string epoch_time_bars(const std::vector<KnownRun>& runs) {

@@ -5,6 +5,7 @@
 
 #include "trainer/runs/json_lookup.hpp"
 #include "trainer/settings.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer {
 
