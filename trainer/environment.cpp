@@ -39,7 +39,6 @@ Environment read_environment(int argc, char** argv) {
   environment.data = variable("TRAINER_DATA");
   environment.cache = cache_folder();
   environment.runtime = variable("XDG_RUNTIME_DIR").value_or("");
-  environment.no_color = variable("NO_COLOR").has_value();
   environment.runs.inside_container = inside_container();
   return environment;
 }

@@ -20,7 +20,6 @@ struct Environment {
   std::optional<std::string> data;     // TRAINER_DATA
   std::filesystem::path cache;         // TRAINER_CACHE, or mnist-trainer/ in the user's cache; empty: none
   std::filesystem::path runtime;       // XDG_RUNTIME_DIR; empty: none
-  bool no_color = false;               // NO_COLOR is set and not empty
 };
 
 Environment read_environment(int argc, char** argv);

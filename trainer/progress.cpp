@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <fmt/format.h>
@@ -80,7 +79,6 @@ Screen screen_of(std::FILE* out, const TerminalVariables& variables) {
   const bool dumb = variables.term.empty() || variables.term == "dumb";
   Screen screen;
   screen.terminal = isatty(descriptor) == 1;
-  screen.colour = screen.terminal && !dumb;
   screen.unicode = screen.terminal && !dumb && is_utf8(variables.locale);
   screen.columns = [descriptor] { return terminal_columns(descriptor); };
   return screen;
@@ -99,9 +97,7 @@ Console::Console(std::FILE* out, const ConsoleOptions& options)
     : Console(out, options, screen_of(out, read_terminal_variables())) {}
 
 Console::Console(std::FILE* out, const ConsoleOptions& options, Screen screen)
-    : out_(out), options_(options), screen_(std::move(screen)), last_output_(screen_.now()) {
-  if (options_.no_color) screen_.colour = false;
-}
+    : out_(out), options_(options), screen_(std::move(screen)), last_output_(screen_.now()) {}
 
 Console::~Console() {
   clear_progress();
@@ -156,27 +152,6 @@ void Console::clear_progress() {
   write("\r" + std::string(std::exchange(bar_columns_, 0), ' ') + "\r");
 }
 
-std::string Console::paint(Tone tone, std::string_view text) const {
-  const char* code = "";
-  switch (tone) {
-    case Tone::kPlain:
-      return std::string(text);
-    case Tone::kGood:
-      code = "32";
-      break;
-    case Tone::kBad:
-      code = "31";
-      break;
-    case Tone::kDim:
-      code = "2";
-      break;
-    case Tone::kStrong:
-      code = "1";
-      break;
-  }
-  return screen_.colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
-}
-
 void Console::write_lines(std::string_view lines) {
   clear_progress();
   write(lines);
@@ -191,10 +166,9 @@ void Console::write_message(std::string_view kind, std::string_view text) {
 }
 
 void Console::write(std::string_view text) {
-  if (output_error_ != 0) return;
-  errno = 0;
+  if (write_failed_) return;
   const bool written = std::fwrite(text.data(), 1, text.size(), out_) == text.size();
-  if (!written || std::fflush(out_) != 0) output_error_ = errno != 0 ? errno : EIO;
+  write_failed_ = !written || std::fflush(out_) != 0;
 }
 
 }  // namespace trainer

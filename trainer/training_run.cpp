@@ -45,7 +45,7 @@ class TrainingRun final : public LoopObserver {
   TrainingRun(const Environment& environment, const RunOptions& options)
       : environment_(environment),
         options_(options),
-        console_(stdout, {.quiet = options.quiet, .json = options.json, .no_color = environment.no_color}),
+        console_(stdout, {.quiet = options.quiet, .json = options.json}),
         resumed_(open_if_asked(environment, options)) {
     Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
     device_ = choose_device(device_wish(spec.recipe));

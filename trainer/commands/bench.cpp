@@ -47,9 +47,7 @@ void require_writable(const fs::path& file) {
 class Bench {
  public:
   Bench(const Environment& environment, const BenchArguments& arguments)
-      : environment_(environment),
-        arguments_(arguments),
-        console_(stdout, {.json = arguments.json, .no_color = environment.no_color}) {}
+      : environment_(environment), arguments_(arguments), console_(stdout, {.json = arguments.json}) {}
 
   int run() {
     const auto start = std::chrono::steady_clock::now();

@@ -58,8 +58,7 @@ class SprintCommand {
   SprintCommand(const Environment& environment, const SprintArguments& arguments)
       : environment_(environment),
         arguments_(arguments),
-        console_(stdout,
-                 {.quiet = arguments.quiet, .json = arguments.json, .no_color = environment.no_color}) {
+        console_(stdout, {.quiet = arguments.quiet, .json = arguments.json}) {
     report_.target = percent_of(arguments.target);
     const bool asked = !arguments.model.empty();
     if (asked) spec_ = find_spec(arguments.model, models_folder(environment));
