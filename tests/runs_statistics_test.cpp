@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "tests/known_runs.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/runs/epoch_times.hpp"
 #include "trainer/runs/rank_interval.hpp"
 #include "trainer/runs/run_comparison.hpp"
-#include "trainer/settings.hpp"
 
 namespace trainer::test {
 namespace {

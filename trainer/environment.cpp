@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "kernels/gpu_surroundings.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
 
 namespace trainer {
 

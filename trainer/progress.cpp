@@ -10,6 +10,9 @@
 #include <unistd.h>
 #include <utility>
 
+#include "models/words.hpp"
+#include "trainer/text.hpp"
+
 namespace trainer {
 namespace {
 
@@ -18,31 +21,14 @@ using namespace std::chrono_literals;
 constexpr auto kRedrawInterval = 100ms;
 constexpr auto kLineInterval = 10s;
 
-bool starts_character(char byte) {
-  return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
-}
-
-// Characters of a UTF-8 text, each taken to be one column wide.
-std::size_t columns_of(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, starts_character));
-}
-
-std::string_view cut_to(std::string_view text, std::size_t columns) {
-  std::size_t seen = 0;
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if (starts_character(text[i]) && seen++ == columns) return text.substr(0, i);
-  return text;
-}
-
 std::string repeated(std::string_view piece, int times) {
   std::string text;
   for (int i = 0; i < times; ++i) text += piece;
   return text;
 }
 
-bool is_utf8(std::string locale) {
-  std::ranges::transform(locale, locale.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+bool is_utf8(const std::string& variable) {
+  const std::string locale = lower(variable);
   return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
 }
 
@@ -90,7 +76,7 @@ std::string progress_bar(double fraction, std::string_view text, int columns, bo
   const int full = static_cast<int>(share_of(fraction) * bar);
   std::string line = repeated(unicode ? "━" : "#", full) + repeated(unicode ? "─" : "-", bar - full);
   line += fmt::format(" {}  {}", percent(fraction), text);
-  return std::string(cut_to(line, static_cast<std::size_t>(std::max(columns, 0))));
+  return std::string(first_columns(line, static_cast<std::size_t>(std::max(columns, 0))));
 }
 
 Console::Console(std::FILE* out, const ConsoleOptions& options)
@@ -117,8 +103,7 @@ void Console::result(std::string_view lines) {
 }
 
 void Console::json(const nlohmann::ordered_json& value) {
-  if (options_.json)
-    write_lines(value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  if (options_.json) write_lines(to_text(value) + "\n");
 }
 
 void Console::warning(std::string_view text) {

@@ -12,6 +12,7 @@
 #include "trainer/files.hpp"
 #include "trainer/safetensors_layout.hpp"
 #include "trainer/sha256.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 namespace {
@@ -43,7 +44,7 @@ std::string header_text(std::span<const Tensor> tensors, const Metadata& metadat
     header[tensor.name] = std::move(entry);
     begin = end;
   }
-  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = to_text(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');
   return text;
 }

@@ -18,6 +18,7 @@
 #include "trainer/run_description.hpp"
 #include "trainer/run_record.hpp"
 #include "trainer/signals.hpp"
+#include "trainer/text.hpp"
 #include "trainer/training_output.hpp"
 
 namespace trainer {
@@ -253,7 +254,7 @@ class TrainingRun final : public LoopObserver {
     if (signal != 0) console_.line(fmt::format("stopped       by signal {} after step {}", signal, step));
     if (reason == StopReason::time_limit) console_.line("stopped       by --max-seconds");
     console_.text(summary_text(setup_, summary_));
-    if (folder_) console_.line(fmt::format("{:<14}{}", "results", folder_->path().string()));
+    if (folder_) console_.text(report_line("results", folder_->path().string()));
     const bool resumable = signal != 0 || reason == StopReason::time_limit;
     if (folder_ && resumable) {
       console_.line(fmt::format("{:<14}trainer train --resume {}", "go on with", folder_->path().string()));

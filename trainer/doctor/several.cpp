@@ -2,10 +2,10 @@
 #include "trainer/doctor/several.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <fmt/format.h>
 #include <set>
 
+#include "models/words.hpp"
 #include "trainer/doctor/speed.hpp"
 #include "trainer/statistics.hpp"
 
@@ -159,9 +159,7 @@ std::map<std::string, int> count_xids(const std::string& kernel_log) {
        at = kernel_log.find(kStart, at + 1)) {
     const std::size_t begin = at + kStart.size();
     const std::size_t end = std::min(kernel_log.find(')', begin), begin + 16);
-    std::string id = kernel_log.substr(begin, end - begin);
-    std::ranges::transform(id, id.begin(),
-                           [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+    const std::string id = lower(kernel_log.substr(begin, end - begin));
     ++counts[id.substr(0, id.find('.'))];
   }
   return counts;

@@ -22,6 +22,4 @@ using JsonPath = std::initializer_list<const char*>;  // keys, from the outside 
 // name ends in _bytes is shown as a size.
 [[nodiscard]] std::string value_text(const nlohmann::ordered_json& json);
 
-[[nodiscard]] std::string size_text(std::uint64_t bytes);  // "2.47 MiB"
-
 }  // namespace trainer

@@ -9,6 +9,7 @@
 #include "trainer/runs/report_axis.hpp"
 #include "trainer/runs/report_html.hpp"
 #include "trainer/statistics.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -32,7 +33,7 @@ std::string bar(const KnownRun& run, std::size_t index, double y, const Axis& ax
   std::string svg = fmt::format(
       "<text class=\"letter\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n<text class=\"tick\" "
       "x=\"{}\" y=\"{}\">{}</text>\n",
-      kBarsLeft - 10, y + 35, run_letter(index), kBarsLeft, y + 16,
+      kBarsLeft - 10, y + 35, letter_of(index), kBarsLeft, y + 16,
       times.epochs == 0 ? "no epoch" : escaped(bar_text(run, times)));
   if (times.epochs == 0) return svg;
   svg += fmt::format("<path class=\"bar c{}\" d=\"M{} {}H{:.1f}v16H{}z\"/>\n", index % 6, kBarsLeft, y + 22,
