@@ -129,7 +129,7 @@ on_the_cpu() {
   local level threads precision network
   for level in "${levels[@]}"; do
     for precision in fp32 bf16; do
-      if ! with "$level" "$base" train --quiet --no-save --model quick --data "$work/few" --epochs 1 --precision "$precision" \
+      if ! with "$level" "$base" train --quiet --no-save --model quick --data "$work/few" --epochs 1 --device cpu --precision "$precision" \
         >"$work/log" 2>&1; then
         say "note: no $precision with x86-64-$level: $(tail -n 1 "$work/log")"
         continue
