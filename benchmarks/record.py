@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -56,7 +57,7 @@ def write(what, record, path=None):
 def spread(values):
     """Median, minimum and maximum of some measurements, and all of them."""
     ordered = sorted(values)
-    return {"median": ordered[len(ordered) // 2], "min": ordered[0], "max": ordered[-1], "all": values}
+    return {"median": statistics.median(ordered), "min": ordered[0], "max": ordered[-1], "all": values}
 
 
 def percent_over_seeds(values):

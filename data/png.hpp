@@ -1,5 +1,5 @@
-// A picture as the bytes of a PNG file, for pages that carry their pictures with them. 8 bits a channel, no
-// row filter: the pictures are small.
+// A picture as the bytes of a PNG file, for pages that carry their pictures with them: 8 bits a channel, written by
+// stb_image_write.
 #pragma once
 
 #include <cstdint>

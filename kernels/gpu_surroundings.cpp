@@ -49,23 +49,6 @@ int pci_gpus(const fs::path& root) {
   return count;
 }
 
-// Of Docker, Podman, and of whatever tells the init process so (systemd-nspawn, LXC).
-bool inside_container(const fs::path& root) {
-  std::error_code error;
-  return fs::exists(root / ".dockerenv", error) || fs::exists(root / "run/.containerenv", error) ||
-         fs::exists(root / "run/systemd/container", error);
-}
-
-// "580.65.06" of ".../libcuda.so.580.65.06", where the links lead to; empty where the name does not say.
-std::string version_in_name(const fs::path& library) {
-  std::error_code error;
-  const fs::path whole = fs::canonical(library, error);
-  const std::string name = (error ? library : whole).filename().string();
-  const std::size_t end = name.find(".so.");
-  const std::string version = end == std::string::npos ? "" : name.substr(end + 4);
-  return version.find('.') == std::string::npos ? "" : version;
-}
-
 // Fills in where the loader finds the driver's library and which CUDA it says it serves.
 void look_at_driver_library(const std::string& name, GpuSurroundings* around) {
   void* library = dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
@@ -78,11 +61,26 @@ void look_at_driver_library(const std::string& name, GpuSurroundings* around) {
     if (dladdr(reinterpret_cast<void*>(version), &place) != 0) around->driver_library = place.dli_fname;
     if (version(&around->driver_version) != 0) around->driver_version = 0;
   }
-  around->driver_library_version = version_in_name(around->driver_library);
+  around->driver_library_version = library_version(around->driver_library);
   dlclose(library);
 }
 
 }  // namespace
+
+std::string library_version(const fs::path& library) {
+  std::error_code error;
+  const fs::path whole = fs::canonical(library, error);
+  const std::string name = (error ? library : whole).filename().string();
+  const std::size_t end = name.find(".so.");
+  const std::string version = end == std::string::npos ? "" : name.substr(end + 4);
+  return version.find('.') == std::string::npos ? "" : version;
+}
+
+bool inside_container(const fs::path& root) {
+  std::error_code error;
+  return fs::exists(root / ".dockerenv", error) || fs::exists(root / "run/.containerenv", error) ||
+         fs::exists(root / "run/systemd/container", error);
+}
 
 std::string kernel_module_version(const fs::path& root) {
   // "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build ..."

@@ -19,6 +19,12 @@ struct GpuPlaces {
 // All but the runtime's version.
 GpuSurroundings look_at_surroundings(const GpuPlaces& places = {});
 
+// "580.65.06" of ".../libcuda.so.580.65.06", where the links lead to; empty where the name does not say.
+std::string library_version(const std::filesystem::path& library);
+
+// Whether Docker, Podman or an init process that was told so (systemd-nspawn, LXC) left its mark there.
+bool inside_container(const std::filesystem::path& root = "/");
+
 // "580.65.06", from /proc/driver/nvidia/version; empty where no module is loaded.
 std::string kernel_module_version(const std::filesystem::path& root = "/");
 

@@ -45,7 +45,6 @@ struct NvmlCalls {
   int (*power_default)(NvmlDevice, unsigned*) = nullptr;
   int (*clock_peak)(NvmlDevice, int, unsigned*) = nullptr;
   int (*pcie_generation)(NvmlDevice, unsigned*) = nullptr;
-  int (*pcie_generation_peak)(NvmlDevice, unsigned*) = nullptr;
   int (*pcie_lanes)(NvmlDevice, unsigned*) = nullptr;
   int (*pcie_lanes_peak)(NvmlDevice, unsigned*) = nullptr;
   int (*nvlink_state)(NvmlDevice, unsigned, int*) = nullptr;
@@ -75,7 +74,6 @@ void find_all(NvmlCalls* calls) {
   find_call(library, "nvmlDeviceGetPowerManagementDefaultLimit", &calls->power_default);
   find_call(library, "nvmlDeviceGetMaxClockInfo", &calls->clock_peak);
   find_call(library, "nvmlDeviceGetCurrPcieLinkGeneration", &calls->pcie_generation);
-  find_call(library, "nvmlDeviceGetMaxPcieLinkGeneration", &calls->pcie_generation_peak);
   find_call(library, "nvmlDeviceGetCurrPcieLinkWidth", &calls->pcie_lanes);
   find_call(library, "nvmlDeviceGetMaxPcieLinkWidth", &calls->pcie_lanes_peak);
   find_call(library, "nvmlDeviceGetNvLinkState", &calls->nvlink_state);
@@ -146,22 +144,16 @@ GpuCondition read_condition(const NvmlCalls& calls, NvmlDevice device) {
   constexpr int kCorrected = 0;
   constexpr int kUncorrected = 1;
   constexpr int kSinceLoad = 0;
-  constexpr int kLifetime = 1;
   GpuCondition condition;
   condition.power_default_watts = thousandths(ask<unsigned>(calls.power_default, device));
   condition.sm_clock_peak_mhz = whole(ask<unsigned>(calls.clock_peak, device, kSmClock));
   condition.pcie_generation = whole(ask<unsigned>(calls.pcie_generation, device));
-  condition.pcie_generation_peak = whole(ask<unsigned>(calls.pcie_generation_peak, device));
   condition.pcie_lanes = whole(ask<unsigned>(calls.pcie_lanes, device));
   condition.pcie_lanes_peak = whole(ask<unsigned>(calls.pcie_lanes_peak, device));
   condition.nvlinks = nvlinks_of(calls, device);
   condition.processes = processes_of(calls, device);
-  const auto errors = [&](int type, int since) {
-    return ask<unsigned long long>(calls.ecc_errors, device, type, since);
-  };
-  condition.corrected_errors = errors(kCorrected, kSinceLoad);
-  condition.uncorrected_errors = errors(kUncorrected, kSinceLoad);
-  condition.lifetime_uncorrectable = errors(kUncorrected, kLifetime);
+  condition.corrected_errors = ask<unsigned long long>(calls.ecc_errors, device, kCorrected, kSinceLoad);
+  condition.uncorrected_errors = ask<unsigned long long>(calls.ecc_errors, device, kUncorrected, kSinceLoad);
   return condition;
 }
 

@@ -18,14 +18,12 @@ struct GpuCondition {
   std::optional<double> power_default_watts;  // the limit that it was made with
   std::optional<int> sm_clock_peak_mhz;
   std::optional<int> pcie_generation;
-  std::optional<int> pcie_generation_peak;  // of device and slot together
   std::optional<int> pcie_lanes;
   std::optional<int> pcie_lanes_peak;
-  std::optional<int> nvlinks;                           // that are up
-  std::optional<int> processes;                         // that compute on it, this one included
-  std::optional<std::uint64_t> corrected_errors;        // of its memory (ECC), since the driver was loaded
-  std::optional<std::uint64_t> uncorrected_errors;      // likewise
-  std::optional<std::uint64_t> lifetime_uncorrectable;  // since it was made
+  std::optional<int> nvlinks;                       // that are up
+  std::optional<int> processes;                     // that compute on it, this one included
+  std::optional<std::uint64_t> corrected_errors;    // of its memory (ECC), since the driver was loaded
+  std::optional<std::uint64_t> uncorrected_errors;  // likewise
 };
 
 struct NvmlReading {

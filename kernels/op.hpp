@@ -89,13 +89,15 @@ struct DropoutDesc {
   std::uint32_t stream = 0;  // tells the network's dropout layers apart
 };
 
-// Batch normalisation per channel over rows, h and w: y = gain (x - mean) / sqrt(var + epsilon) + offset,
-// then GELU where asked for. Without `gain` it is 1, and no parameter. Training uses the batch's mean and
-// biased variance and moves the running statistics: running = (1 - momentum) running + momentum batch, the
-// variance unbiased (n / (n - 1)). Inference uses them. Where rows are selected, the statistics are still
-// those of all valid rows; the way back from them reaches kept rows alone: with S1 and S2 the sums of the
-// gradient of y and of its product with the normalised x over kept rows, dx = gain / sqrt(var + epsilon) (dy
-// - S1 / n - xh S2 / n) for those, n the positions of all valid rows, and 0 for the others.
+// Batch normalisation per channel over rows, h and w, then GELU where asked for:
+//   y = gain (x - mean) / sqrt(var + epsilon) + offset
+// Without `gain` it is 1, and no parameter. Training uses the batch's mean and biased variance and moves the
+// running statistics: running = (1 - momentum) running + momentum batch, the variance unbiased (n / (n - 1)).
+// Inference uses them. Where rows are selected, the statistics are still those of all valid rows, and the
+// gradient reaches the kept rows alone; it is 0 for the others:
+//   dx = gain / sqrt(var + epsilon) (dy - S1 / n - xh S2 / n)
+// S1 and S2 are the sums over kept rows of dy and of dy xh, xh is the normalised x, and n counts the positions
+// of all valid rows.
 struct BatchNormDesc {
   Shape in;
   float epsilon = 1e-5F;
@@ -120,8 +122,8 @@ Shape out_shape(const OpDesc& desc);
 const char* op_name(const OpDesc& desc);   // "conv", "dense", ...
 std::string describe(const OpDesc& desc);  // "conv 5x5x24 on 28x28x1, maxpool 2, relu": for errors
 Shape conv_map(const ConvDesc& desc);      // [h, w, out] before pooling
-std::uint64_t forward_flops(
-    const OpDesc& desc);  // of one image; 1 multiply-add = 2, convolutions and products only
+// For one image; a multiply-add counts as two. Convolutions and products only.
+std::uint64_t forward_flops(const OpDesc& desc);
 
 // What a parameter is for, which decides how it starts and whether it decays.
 enum class ParameterRole { weight, bias, gain, offset, running_mean, running_variance };

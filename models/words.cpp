@@ -12,13 +12,6 @@ namespace {
 
 constexpr std::size_t kMostQuoted = 40;
 
-std::string lower(std::string_view word) {
-  std::string text(word);
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 std::size_t distance(const std::string& a, const std::string& b) {
   const std::size_t width = b.size() + 1;
   std::vector<std::size_t> table((a.size() + 1) * width);
@@ -38,6 +31,23 @@ std::size_t distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
+std::string lower(std::string_view text) {
+  std::string lowered(text);
+  std::transform(lowered.begin(), lowered.end(), lowered.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return lowered;
+}
+
+bool is_control(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+}
+
+std::string printable(std::string_view text) {
+  std::string shown(text);
+  std::replace_if(shown.begin(), shown.end(), is_control, '?');
+  return shown;
+}
+
 std::string in_quotes(std::string_view word) {
   std::string text(word.substr(0, kMostQuoted));
   // A cut never leaves half a UTF-8 character behind.
@@ -45,10 +55,7 @@ std::string in_quotes(std::string_view word) {
     while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0U) == 0x80U) text.pop_back();
     if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xC0U) text.pop_back();
   }
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-  }
-  return fmt::format("'{}{}'", text, word.size() > kMostQuoted ? "..." : "");
+  return fmt::format("'{}{}'", printable(text), word.size() > kMostQuoted ? "..." : "");
 }
 
 std::string joined(const Words& words) {

@@ -10,6 +10,12 @@ namespace trainer {
 
 using Words = std::vector<std::string>;
 
+std::string lower(std::string_view text);  // of ASCII letters
+
+// What may move a terminal's cursor or change its colours; and a text with '?' in its place.
+bool is_control(char c);
+std::string printable(std::string_view text);
+
 // 'word', at most 40 characters of it, control characters as '?'.
 std::string in_quotes(std::string_view word);
 

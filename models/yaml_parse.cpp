@@ -1,5 +1,5 @@
-// The only file that sees yaml-cpp. Its event interface is used, not its nodes: events carry the place of
-// every word, show anchors and repeated keys, and let the depth be limited while parsing.
+// yaml-cpp's events rather than its nodes: events carry the place of every word, show anchors and repeated
+// keys, and let the depth be limited while parsing.
 #include <algorithm>
 #include <fmt/format.h>
 #include <sstream>

@@ -94,7 +94,6 @@ bool read_bool(const YamlNode& node, const std::string& what) {
 }
 
 std::string read_text(const YamlNode& node, const std::string& what) {
-  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7F; };
   if (node.kind != YamlKind::word) fail_type(node, what, "a line of text");
   if (std::any_of(node.word.begin(), node.word.end(), is_control)) {
     fail_type(node, what, "one line without control characters");

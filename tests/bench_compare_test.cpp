@@ -3,7 +3,7 @@
 
 #include "tests/bench_records.hpp"
 #include "tests/program.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
 
 namespace trainer::test {
 namespace {

@@ -35,6 +35,12 @@ inline bool is_left_out(const std::string& network, BackendKind kind) {
   return kEmulated && network == "sprint" && kind == kGpu;
 }
 
+// Where the networks are: TRAINER_MODELS names the folder on a machine that this program was carried to.
+inline std::string models_folder() {
+  const char* folder = std::getenv("TRAINER_MODELS");
+  return folder == nullptr ? TRAINER_SOURCE_DIR "/models" : folder;
+}
+
 inline int batch_of(int recipe) {
   return kEmulated ? std::min(recipe, kEmulatedBatch) : recipe;
 }

@@ -116,7 +116,7 @@ TEST_F(SavedFile, DamagedOrForeignIsRefusedWithTheReason) {
   expect_refused("data", "run.json");
   expect_refused("nowhere", "nowhere");
   const std::vector<float> values{1, 2};
-  const Tensor tensor{"w", DType::kF32, {2}, std::as_bytes(std::span(values))};
+  const Tensor tensor{"w", {2}, std::as_bytes(std::span(values))};
   write_safetensors(folder_ / "foreign.safetensors", {&tensor, 1}, {{"format", "pt"}});
   expect_refused("foreign.safetensors", "not one of this program");
 }

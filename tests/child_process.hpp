@@ -89,7 +89,7 @@ class ChildProcess {
     const std::size_t given = all.size();
     for (char** entry = environ; *entry != nullptr; ++entry) {
       const std::string_view text = *entry;
-      if (text.starts_with("TRAINER_") || text.starts_with("NO_COLOR=") || text.starts_with("OMP_")) continue;
+      if (text.starts_with("TRAINER_") || text.starts_with("OMP_")) continue;
       const std::string_view name = text.substr(0, text.find('=') + 1);
       const auto same = [name](const std::string& other) { return other.starts_with(name); };
       if (std::none_of(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(given), same))

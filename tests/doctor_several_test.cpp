@@ -85,6 +85,12 @@ TEST(DoctorAll, ASlowDeviceIsNamedWithTheReason) {
   expect_findings(rows, {});
 }
 
+TEST(DoctorAll, TheTimeOfTwoTrainingsIsTheMeanOfBoth) {
+  auto rows = rows_of({"a"});
+  rows[0].trainings = {trained("a", 1), trained("a", 2)};
+  EXPECT_EQ(median_seconds(rows[0]), 1.5);
+}
+
 TEST(DoctorAll, ACrashAFailedMeasurementErrorsAndFaultsAreFindings) {
   auto rows = rows_of({"a", "a", "a", "a"});
   rows[0].trainings[1] = {"it died of signal 11", 0, ""};

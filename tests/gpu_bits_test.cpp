@@ -23,7 +23,7 @@ Bytes random_bytes(std::size_t count, unsigned below) {
 class RepeatedSprint {
  public:
   RepeatedSprint(const std::string& name, BackendKind kind)
-      : spec_(find_spec(name, TRAINER_SOURCE_DIR "/models")),
+      : spec_(find_spec(name, models_folder())),
         backend_(make_backend(kind)),
         batch_(batch_of(spec_.recipe.batch)),
         network_(make_plan(spec_, {{28, 28, 1}, 10, batch_}), *backend_, Purpose::training,

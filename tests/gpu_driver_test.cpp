@@ -40,6 +40,15 @@ TEST(GpuSurroundings, AreReadFromDevProcAndSys) {
   EXPECT_EQ(around.driver_library, "");
 }
 
+TEST(GpuSurroundings, EveryMarkOfAContainerIsKnown) {
+  for (const char* mark : {".dockerenv", "run/.containerenv", "run/systemd/container"}) {
+    const TemporaryFolder root;
+    EXPECT_FALSE(inside_container(root.path()));
+    root.write(mark, "");
+    EXPECT_TRUE(inside_container(root.path())) << mark;
+  }
+}
+
 TEST(GpuSurroundings, AnEmptyMachineShowsNothing) {
   const TemporaryFolder root;
   const GpuSurroundings around = look_at_surroundings({root.path(), "libcuda-not-here.so"});

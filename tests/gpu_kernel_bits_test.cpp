@@ -19,7 +19,7 @@ struct PreparedSpec {
 
 PreparedSpec prepared(const std::string& name, const Backend& backend) {
   PreparedSpec p;
-  p.spec = find_spec(name, TRAINER_SOURCE_DIR "/models");
+  p.spec = find_spec(name, models_folder());
   p.plan = fuse_norms(make_plan(p.spec, {{28, 28, 1}, 10, batch_of(p.spec.recipe.batch)}), backend);
   p.descs = pad_channels(p.plan, backend.channel_multiple()).ops;
   return p;

@@ -110,10 +110,7 @@ TEST(Divider, DividesAsTheProcessorDoes) {
       for (const std::uint64_t near : {n / by * by - 1, n / by * by})
         numbers.push_back(static_cast<std::uint32_t>(near));
     }
-    for (const std::uint32_t n : numbers) {
-      ASSERT_EQ(divider.quotient(n), n / by) << n << " / " << by;
-      ASSERT_EQ(divider.remainder(n), n % by) << n << " % " << by;
-    }
+    for (const std::uint32_t n : numbers) ASSERT_EQ(divider.quotient(n), n / by) << n << " / " << by;
   }
 }
 

@@ -11,10 +11,10 @@
 
 #include "tests/sample_target.hpp"
 #include "tests/temporary_folder.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/files.hpp"
 #include "trainer/remote/connection.hpp"
 #include "trainer/remote/shell_words.hpp"
-#include "trainer/settings.hpp"
 
 namespace trainer {
 namespace {

@@ -116,7 +116,7 @@ inline void expect_same_tensors(const fs::path& a, const fs::path& b) {
   ASSERT_EQ(first.tensors().size(), second.tensors().size());
   ASSERT_FALSE(first.tensors().empty());
   for (const Tensor& tensor : first.tensors()) {
-    const auto other = second.require(tensor.name, tensor.dtype, tensor.shape);
+    const auto other = second.require(tensor.name, tensor.shape);
     EXPECT_TRUE(std::equal(tensor.bytes.begin(), tensor.bytes.end(), other.begin(), other.end()))
         << tensor.name << " of " << a << " and " << b;
   }

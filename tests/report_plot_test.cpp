@@ -38,13 +38,10 @@ void expect_sound(const Axis& axis) {
 }
 
 TEST(ReportAxis, HasRoundTicksAroundItsValues) {
-  EXPECT_EQ(labels_of(linear_axis(Values{98.93, 99.12})),
-            (std::vector<std::string>{"98.90", "98.95", "99.00", "99.05", "99.10", "99.15"}));
   EXPECT_EQ(labels_of(axis_from_zero(Values{1.7, 2.6, kNaN})),
             (std::vector<std::string>{"0.0", "0.5", "1.0", "1.5", "2.0", "2.5", "3.0"}));
   for (const Values& values : {Values{}, Values{0}, Values{7}, Values{-3, -3}, Values{1e11, 1e-9},
                                Values{kNaN}, Values{kInfinity, 2}, Values{99.9999, 100}}) {
-    expect_sound(linear_axis(values));
     expect_sound(axis_from_zero(values));
     expect_sound(loss_axis(values));
     expect_sound(epoch_axis(values));

@@ -3,8 +3,8 @@
 #include <limits>
 
 #include "tests/known_runs.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/runs/run_filter.hpp"
-#include "trainer/settings.hpp"
 
 namespace trainer::test {
 namespace {

@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "tests/known_runs.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/runs/epoch_times.hpp"
 #include "trainer/runs/rank_interval.hpp"
 #include "trainer/runs/run_comparison.hpp"
-#include "trainer/settings.hpp"
 
 namespace trainer::test {
 namespace {
@@ -76,11 +76,6 @@ TEST(RankInterval, OfLongRunsTheEndIsTaken) {
   std::vector<double> changing(5000, 9.0);
   std::fill(changing.end() - 1000, changing.end(), 2.0);
   EXPECT_DOUBLE_EQ(estimate_ratio(changing, {1.0}).ratio, 2);
-}
-
-TEST(RankInterval, MedianIsTheMiddle) {
-  EXPECT_DOUBLE_EQ(median({3, 1, 2}), 2);
-  EXPECT_DOUBLE_EQ(median({4, 1, 2, 3}), 2.5);
 }
 
 TEST(EpochTimes, WarmUpsAndPartsOfEpochsAreNotTimed) {

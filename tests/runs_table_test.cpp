@@ -4,12 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "tests/known_runs.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/runs/json_lookup.hpp"
 #include "trainer/runs/run_differences.hpp"
 #include "trainer/runs/run_fields.hpp"
 #include "trainer/runs/run_list.hpp"
 #include "trainer/runs/text_table.hpp"
-#include "trainer/settings.hpp"
 
 namespace trainer::test {
 namespace {

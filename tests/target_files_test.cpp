@@ -6,7 +6,7 @@
 
 #include "models/spec.hpp"
 #include "tests/temporary_folder.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
 
 namespace trainer {
 namespace {

@@ -1,6 +1,6 @@
 trainer_add_test(NAME trainer_test
   SOURCES device_report_test.cpp digit_test.cpp energy_meter_test.cpp files_test.cpp progress_test.cpp run_folder_test.cpp run_record_test.cpp
-          safetensors_test.cpp sha256_test.cpp signals_test.cpp
+          safetensors_test.cpp sha256_test.cpp signals_test.cpp statistics_test.cpp
   LIBRARIES trainer_core)
 target_compile_definitions(trainer_test PRIVATE TRAINER_NVML_STAND_IN="$<TARGET_FILE:nvml_stand_in>")
 add_dependencies(trainer_test nvml_stand_in)

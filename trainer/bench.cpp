@@ -1,7 +1,6 @@
 // The settings of this version, and the stop-watch.
 #include "trainer/bench.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <stdexcept>
 
@@ -101,20 +100,13 @@ std::vector<std::string> bench_precisions(const DeviceInfo& info) {
   return names;
 }
 
-Spread spread_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  const double median = values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-  return {median, values.front(), values.back()};
-}
-
 Spread epoch_seconds(const BenchResult& result, std::uint64_t epoch_images) {
   std::vector<double> seconds;
   for (const BenchRepeat& repeat : result.repeats) {
     seconds.push_back(repeat.seconds * static_cast<double>(epoch_images) /
                       static_cast<double>(repeat.images));
   }
-  return spread_of(std::move(seconds));
+  return spread_of(seconds);
 }
 
 double images_per_second(const BenchResult& result) {

@@ -12,6 +12,7 @@
 #include "kernels/backend.hpp"
 #include "trainer/device_limits.hpp"
 #include "trainer/setup.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer {
 
@@ -59,12 +60,6 @@ struct BenchResult {
   DeviceLimit peak;                  // FLOP a second
   std::vector<BenchRepeat> repeats;
 };
-
-struct Spread {
-  double median = 0, least = 0, most = 0;
-};
-Spread spread_of(
-    std::vector<double> values);  // at least one; the median of an even number is the mean of two
 
 Spread epoch_seconds(const BenchResult& result, std::uint64_t epoch_images);
 double images_per_second(const BenchResult& result);  // median

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "trainer/gpu_report.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -100,16 +100,12 @@ class Differences {
   const NamedRecord& b_;
 };
 
-std::string letter(std::size_t index) {
-  return index < 26 ? std::string(1, static_cast<char>('A' + index)) : fmt::format("#{}", index + 1);
-}
-
 std::string legend(const std::vector<NamedRecord>& records) {
   std::string text;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const BenchRecord& record = records[i].record;
     const std::string& engine = record.settings.engine;
-    text += fmt::format("{}  {} ({}, {}{}{})\n", letter(i), record.device_name, records[i].name,
+    text += fmt::format("{}  {} ({}, {}{}{})\n", letter_of(i), record.device_name, records[i].name,
                         record.date.substr(0, 10), engine == "auto" ? "" : ", engine " + engine,
                         record.was_busy ? ", OTHER PROGRAMS RAN when it was started" : "");
   }
@@ -149,7 +145,7 @@ std::string comparison_table(const std::vector<NamedRecord>& records) {
   constexpr int kColumn = 20;
   std::string text = legend(records) + fmt::format("{:<16} {:>5}  {:<9}", "network", "batch", "precision");
   for (std::size_t i = 0; i < records.size(); ++i)
-    text += fmt::format(" {:>{}}", fmt::format("{}: epoch{}", letter(i), i > 0 ? ", speed" : ""), kColumn);
+    text += fmt::format(" {:>{}}", fmt::format("{}: epoch{}", letter_of(i), i > 0 ? ", speed" : ""), kColumn);
   text += '\n';
   for (const Row& row : rows_of(records)) {
     text += fmt::format("{:<16} {:>5}  {:<9}", row.model, row.batch, row.precision);

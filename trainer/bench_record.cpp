@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "trainer/files.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -198,7 +199,7 @@ Json to_json(const BenchRecord& record) {
 }
 
 void write_bench_record(const std::filesystem::path& path, const BenchRecord& record) {
-  write_file_durably(path, to_json(record).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file_durably(path, to_text(to_json(record), 2) + "\n");
 }
 
 BenchRecord read_bench_record(const std::filesystem::path& path) {

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "trainer/bench_record.hpp"
-#include "trainer/gpu_report.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 

@@ -154,7 +154,7 @@ void save_network(const std::filesystem::path& path, const Setup& setup, const N
     if (position == nullptr && tensor.arena > 0) continue;
     values.push_back(network.read(tensor));
     require_finite(tensor, values.back());
-    tensors.push_back({tensor.name, DType::kF32, shape_of(tensor), std::as_bytes(std::span(values.back()))});
+    tensors.push_back({tensor.name, shape_of(tensor), std::as_bytes(std::span(values.back()))});
   }
   write_safetensors(path, tensors, std::move(metadata));
 }
@@ -190,9 +190,9 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
 
 void load_tensors(const SafetensorsFile& file, Network& network) {
   for (const NetworkTensor& tensor : network.tensors())
-    static_cast<void>(file.require(tensor.name, DType::kF32, shape_of(tensor)));
+    static_cast<void>(file.require(tensor.name, shape_of(tensor)));
   for (const NetworkTensor& tensor : network.tensors()) {
-    const auto bytes = file.require(tensor.name, DType::kF32, shape_of(tensor));
+    const auto bytes = file.require(tensor.name, shape_of(tensor));
     std::vector<float> values(tensor.count);
     std::memcpy(values.data(), bytes.data(), bytes.size());
     network.write(tensor, values);

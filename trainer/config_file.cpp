@@ -5,8 +5,8 @@
 #include <yaml-cpp/yaml.h>
 
 #include "models/words.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/files.hpp"
-#include "trainer/settings.hpp"
 
 namespace trainer {
 

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <fmt/format.h>
 
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
 
 namespace trainer {
 

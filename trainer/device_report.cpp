@@ -8,7 +8,7 @@
 #include <sys/utsname.h>
 
 #include "trainer/gpu_report.hpp"
-#include "trainer/readings.hpp"
+#include "trainer/text.hpp"
 #include "trainer/version.hpp"
 
 namespace trainer {

@@ -10,6 +10,7 @@
 
 #include "trainer/enlargement.hpp"
 #include "trainer/resample.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer {
 namespace {
@@ -54,12 +55,6 @@ Plane grey_values(const data::Image& picture) {
     grey.values.push_back(opacity * luma(pixel, picture.channels) + (1 - opacity) * behind);
   }
   return grey;
-}
-
-float median(std::vector<float> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 std::vector<float> border_of(const Plane& plane) {

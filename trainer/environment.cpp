@@ -4,7 +4,8 @@
 #include <cstdlib>
 #include <fmt/format.h>
 
-#include "trainer/settings.hpp"
+#include "kernels/gpu_surroundings.hpp"
+#include "trainer/errors.hpp"
 
 namespace trainer {
 
@@ -38,9 +39,7 @@ Environment read_environment(int argc, char** argv) {
   environment.data = variable("TRAINER_DATA");
   environment.cache = cache_folder();
   environment.runtime = variable("XDG_RUNTIME_DIR").value_or("");
-  environment.no_color = variable("NO_COLOR").has_value();
-  environment.inside_container = fs::exists("/.dockerenv", error) || fs::exists("/run/.containerenv", error);
-  environment.runs.inside_container = environment.inside_container;
+  environment.runs.inside_container = inside_container();
   return environment;
 }
 

@@ -1,5 +1,6 @@
-// What the program is given from outside, read once by main and handed down: nothing else looks at the
-// environment.
+// What the program is given from outside, read once by main and handed down. Elsewhere the environment is read for
+// what a terminal can show (progress.cpp), how OpenMP waits (wait_policy.cpp) and what hides GPUs
+// (kernels/gpu_surroundings.cpp).
 #pragma once
 
 #include <filesystem>
@@ -19,8 +20,6 @@ struct Environment {
   std::optional<std::string> data;     // TRAINER_DATA
   std::filesystem::path cache;         // TRAINER_CACHE, or mnist-trainer/ in the user's cache; empty: none
   std::filesystem::path runtime;       // XDG_RUNTIME_DIR; empty: none
-  bool no_color = false;               // NO_COLOR is set and not empty
-  bool inside_container = false;
 };
 
 Environment read_environment(int argc, char** argv);

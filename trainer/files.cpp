@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <utility>
 
+#include "trainer/text.hpp"
+
 namespace trainer {
 namespace {
 
@@ -184,8 +186,7 @@ JsonLinesFile::~JsonLinesFile() {
 }
 
 void JsonLinesFile::write(const nlohmann::ordered_json& value) {
-  const std::string line =
-      value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  const std::string line = to_text(value) + "\n";
   struct stat before {};
   const bool regular = ::fstat(descriptor_, &before) == 0 && S_ISREG(before.st_mode);
   const int error = write_all(descriptor_, std::as_bytes(std::span(line)));

@@ -9,18 +9,13 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace trainer {
+#include "trainer/errors.hpp"
 
-// A file or folder that could not be read or written, or that does not hold what it should.
-class FileError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+namespace trainer {
 
 // "No space left on device: free space or choose another folder with --out": the system's text for
 // `error_number` (an errno value) and what to do about it.

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "kernels/gpu_architectures.hpp"
-#include "trainer/readings.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -12,7 +12,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-std::string size_text(const std::optional<std::uint64_t>& bytes) {
+std::string memory_size(const std::optional<std::uint64_t>& bytes) {
   return bytes ? fmt::format("{:.2f}GiB", gib(*bytes)) : kUnknown;
 }
 
@@ -70,10 +70,6 @@ std::string mig_text(const std::optional<bool>& mig) {
 
 }  // namespace
 
-std::string report_line(const std::string& key, const std::string& value) {
-  return fmt::format("{:<14}{}\n", key, value);
-}
-
 std::string gpu_block(const std::vector<GpuInfo>& gpus) {
   std::string text;
   for (const GpuInfo& gpu : gpus) {
@@ -82,8 +78,8 @@ std::string gpu_block(const std::vector<GpuInfo>& gpus) {
     text += fmt::format("major: {} minor: {} memoryClockRate (GHz) {}\n", gpu.major, gpu.minor,
                         ghz(gpu.sm_clock_khz));
     text += fmt::format("pciBusID {}\n", gpu.pci_bus_id);
-    text += fmt::format("Total memory: {}\n", size_text(gpu.total_bytes));
-    text += fmt::format("Free memory: {}\n", size_text(gpu.free_bytes));
+    text += fmt::format("Total memory: {}\n", memory_size(gpu.total_bytes));
+    text += fmt::format("Free memory: {}\n", memory_size(gpu.free_bytes));
   }
   if (gpus.size() < 2) return text;
   text += "DMA: ";

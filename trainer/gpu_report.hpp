@@ -25,7 +25,4 @@ nlohmann::ordered_json gpu_json(const GpuInfo& gpu);
 nlohmann::ordered_json gpu_software_json(const GpuSoftware& software);
 nlohmann::ordered_json gpu_code_json(const GpuInfo& gpu, const GpuSoftware& software);
 
-// One line of the report: the key in a column, the value, the line's end.
-std::string report_line(const std::string& key, const std::string& value);
-
 }  // namespace trainer

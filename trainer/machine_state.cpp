@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "trainer/readings.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 

@@ -10,7 +10,7 @@
 #include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/environment.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/signals.hpp"
 #include "trainer/usage.hpp"
 #include "trainer/wait_policy.hpp"

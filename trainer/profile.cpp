@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "trainer/bench.hpp"
 #include "trainer/clock.hpp"
 #include "trainer/nvtx_ranges.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer {
 
@@ -121,7 +121,7 @@ class PartClock final : public StepObserver {
 void take_medians(Profile& profile) {
   std::vector<std::vector<double>> seconds(profile.parts.size());
   for (const ProfiledEvent& event : profile.events) seconds[event.part].push_back(event.seconds);
-  for (std::size_t i = 0; i < seconds.size(); ++i) profile.parts[i].seconds = spread_of(seconds[i]).median;
+  for (std::size_t i = 0; i < seconds.size(); ++i) profile.parts[i].seconds = median(seconds[i]);
 }
 
 // Of a step in each of so many launches, or fewer when `go_on` says so; of one at least.
@@ -175,7 +175,7 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
   const auto step = backend.record({{[&] { network.train_step(input, setup.rule); }, 1}});
   step_seconds(backend, *step, kWarmupLaunches, go_on);
   begun = Clock::now();
-  profile.step_seconds = spread_of(step_seconds(backend, *step, kPlainLaunches, go_on)).median;
+  profile.step_seconds = median(step_seconds(backend, *step, kPlainLaunches, go_on));
   PartClock clock(setup, network.plan(), backend, profile);
   begun = Clock::now();
   while (profile.steps == 0 || (profile.steps < kTimedSteps && go_on())) {

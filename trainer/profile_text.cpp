@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include "trainer/files.hpp"
-#include "trainer/gpu_report.hpp"
 #include "trainer/profile.hpp"
 #include "trainer/progress.hpp"
+#include "trainer/text.hpp"
 #include "trainer/version.hpp"
 
 namespace trainer {
@@ -122,8 +122,7 @@ void write_profile(const std::string& file, const Setup& setup, Backend& backend
   const Profile profile = profile_training(setup, backend, data, stop_asked);
   console.text(profile_table(profile));
   console.json(profile_json(profile));
-  write_file_durably(
-      file, chrome_trace(profile).dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+  write_file_durably(file, to_text(chrome_trace(profile), 1) + "\n");
   console.line(fmt::format("{:<14}{} (for chrome://tracing or ui.perfetto.dev)", "trace", file));
 }
 

@@ -3,13 +3,15 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <utility>
+
+#include "models/words.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 namespace {
@@ -19,31 +21,14 @@ using namespace std::chrono_literals;
 constexpr auto kRedrawInterval = 100ms;
 constexpr auto kLineInterval = 10s;
 
-bool starts_character(char byte) {
-  return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
-}
-
-// Characters of a UTF-8 text, each taken to be one column wide.
-std::size_t columns_of(std::string_view text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, starts_character));
-}
-
-std::string_view cut_to(std::string_view text, std::size_t columns) {
-  std::size_t seen = 0;
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if (starts_character(text[i]) && seen++ == columns) return text.substr(0, i);
-  return text;
-}
-
 std::string repeated(std::string_view piece, int times) {
   std::string text;
   for (int i = 0; i < times; ++i) text += piece;
   return text;
 }
 
-bool is_utf8(std::string locale) {
-  std::ranges::transform(locale, locale.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+bool is_utf8(const std::string& variable) {
+  const std::string locale = lower(variable);
   return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
 }
 
@@ -80,7 +65,6 @@ Screen screen_of(std::FILE* out, const TerminalVariables& variables) {
   const bool dumb = variables.term.empty() || variables.term == "dumb";
   Screen screen;
   screen.terminal = isatty(descriptor) == 1;
-  screen.colour = screen.terminal && !dumb;
   screen.unicode = screen.terminal && !dumb && is_utf8(variables.locale);
   screen.columns = [descriptor] { return terminal_columns(descriptor); };
   return screen;
@@ -92,16 +76,14 @@ std::string progress_bar(double fraction, std::string_view text, int columns, bo
   const int full = static_cast<int>(share_of(fraction) * bar);
   std::string line = repeated(unicode ? "━" : "#", full) + repeated(unicode ? "─" : "-", bar - full);
   line += fmt::format(" {}  {}", percent(fraction), text);
-  return std::string(cut_to(line, static_cast<std::size_t>(std::max(columns, 0))));
+  return std::string(first_columns(line, static_cast<std::size_t>(std::max(columns, 0))));
 }
 
 Console::Console(std::FILE* out, const ConsoleOptions& options)
     : Console(out, options, screen_of(out, read_terminal_variables())) {}
 
 Console::Console(std::FILE* out, const ConsoleOptions& options, Screen screen)
-    : out_(out), options_(options), screen_(std::move(screen)), last_output_(screen_.now()) {
-  if (options_.no_color) screen_.colour = false;
-}
+    : out_(out), options_(options), screen_(std::move(screen)), last_output_(screen_.now()) {}
 
 Console::~Console() {
   clear_progress();
@@ -121,8 +103,7 @@ void Console::result(std::string_view lines) {
 }
 
 void Console::json(const nlohmann::ordered_json& value) {
-  if (options_.json)
-    write_lines(value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  if (options_.json) write_lines(to_text(value) + "\n");
 }
 
 void Console::warning(std::string_view text) {
@@ -156,27 +137,6 @@ void Console::clear_progress() {
   write("\r" + std::string(std::exchange(bar_columns_, 0), ' ') + "\r");
 }
 
-std::string Console::paint(Tone tone, std::string_view text) const {
-  const char* code = "";
-  switch (tone) {
-    case Tone::kPlain:
-      return std::string(text);
-    case Tone::kGood:
-      code = "32";
-      break;
-    case Tone::kBad:
-      code = "31";
-      break;
-    case Tone::kDim:
-      code = "2";
-      break;
-    case Tone::kStrong:
-      code = "1";
-      break;
-  }
-  return screen_.colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
-}
-
 void Console::write_lines(std::string_view lines) {
   clear_progress();
   write(lines);
@@ -191,10 +151,9 @@ void Console::write_message(std::string_view kind, std::string_view text) {
 }
 
 void Console::write(std::string_view text) {
-  if (output_error_ != 0) return;
-  errno = 0;
+  if (write_failed_) return;
   const bool written = std::fwrite(text.data(), 1, text.size(), out_) == text.size();
-  if (!written || std::fflush(out_) != 0) output_error_ = errno != 0 ? errno : EIO;
+  write_failed_ = !written || std::fflush(out_) != 0;
 }
 
 }  // namespace trainer

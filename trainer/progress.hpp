@@ -16,7 +16,6 @@ namespace trainer {
 // What the place that the output goes to can do.
 struct Screen {
   bool terminal = false;  // a bar that is redrawn, instead of a line now and then
-  bool colour = false;
   bool unicode = false;
   std::function<int()> columns = [] { return 80; };  // the width, asked for at each redraw
   std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
@@ -30,18 +29,17 @@ struct TerminalVariables {
 
 [[nodiscard]] TerminalVariables read_terminal_variables();
 
-// A bar if `out` is a terminal; colour and Unicode if that has them (TERM=dumb has none; a UTF-8 locale).
+// A bar if `out` is a terminal; Unicode if that has it (TERM=dumb has none; a UTF-8 locale).
 [[nodiscard]] Screen screen_of(std::FILE* out, const TerminalVariables& variables);
 
 struct ConsoleOptions {
-  bool quiet = false;     // only results
-  bool json = false;      // only JSON lines
-  bool no_color = false;  // $NO_COLOR is set and not empty
+  bool quiet = false;  // only results
+  bool json = false;   // only JSON lines
   std::FILE* messages = stderr;
 };
 
-enum class Tone { kPlain, kGood, kBad, kDim, kStrong };
-
+// After the first write that fails (nobody reads, the disk is full) nothing more is written: a training goes on
+// and saves what it is for.
 class Console {
  public:
   // `out` and the stream for messages stay the caller's. The screen is found out, or as given.
@@ -69,13 +67,6 @@ class Console {
   void progress(double fraction, const std::function<std::string()>& text);
   void clear_progress();
 
-  // `text` in the tone's colour, or as it is without colour.
-  [[nodiscard]] std::string paint(Tone tone, std::string_view text) const;
-
-  // 0, or the errno value of the first write that failed (EPIPE: nobody reads). After it nothing more is
-  // written: a training goes on and saves what it is for; a command that only prints should exit with 1.
-  [[nodiscard]] int output_error() const { return output_error_; }
-
  private:
   void write(std::string_view text);
   void write_lines(std::string_view lines);
@@ -86,7 +77,7 @@ class Console {
   Screen screen_;
   std::size_t bar_columns_ = 0;  // of the bar on the screen; 0: there is none
   std::chrono::steady_clock::time_point last_output_;
-  int output_error_ = 0;
+  bool write_failed_ = false;
 };
 
 // "━━━━━━━━────  63 %  text", at most `columns` wide, with '#' and '-' without `unicode`.

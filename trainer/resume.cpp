@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "trainer/errors.hpp"
 #include "trainer/files.hpp"
 #include "trainer/runs/json_lookup.hpp"
 #include "trainer/training_output.hpp"

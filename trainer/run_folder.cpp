@@ -32,8 +32,8 @@ std::string container_advice(const RunEnvironment& environment) {
   if (!environment.inside_container) return "";
   const bool named = environment.trainer_runs && !environment.trainer_runs->empty();
   return fmt::format(
-      "start the container with a folder of yours there, docker run -v \"$PWD:{}\" --user \"$(id -u):$(id "
-      "-g)\", ",
+      "start the container with a folder of yours there (with Docker: docker run -v \"$PWD:{}\" --user "
+      "\"$(id -u):$(id -g)\"), ",
       (named ? runs_folder(environment) : environment.working_folder).string());
 }
 

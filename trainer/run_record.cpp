@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "trainer/files.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 namespace {
@@ -151,7 +152,7 @@ void keep_beginning(RunRecord& record, const RunRecord& earlier, std::uint64_t s
 }
 
 void write_run_record(const std::filesystem::path& path, const RunRecord& record) {
-  write_file_durably(path, json_of(record).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file_durably(path, to_text(json_of(record), 2) + "\n");
 }
 
 nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path) {

@@ -12,6 +12,7 @@
 #include "trainer/files.hpp"
 #include "trainer/safetensors_layout.hpp"
 #include "trainer/sha256.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 namespace {
@@ -23,7 +24,7 @@ void check_tensors(std::span<const Tensor> tensors) {
   for (const Tensor& tensor : tensors) {
     if (tensor.name == safetensors::kMetadataKey || !names.insert(tensor.name).second)
       throw std::invalid_argument(fmt::format("two tensors (or the metadata) are named '{}'", tensor.name));
-    const auto expected = safetensors::bytes_of_shape(tensor.dtype, tensor.shape);
+    const auto expected = safetensors::bytes_of_shape(tensor.shape);
     if (!expected || *expected != tensor.bytes.size())
       throw std::invalid_argument(fmt::format("tensor '{}' has {} bytes, which is not what its shape takes",
                                               tensor.name, tensor.bytes.size()));
@@ -37,13 +38,13 @@ std::string header_text(std::span<const Tensor> tensors, const Metadata& metadat
   for (const Tensor& tensor : tensors) {
     const std::uint64_t end = begin + tensor.bytes.size();
     Json entry = Json::object();
-    entry["dtype"] = dtype_name(tensor.dtype);
+    entry["dtype"] = kDType;
     entry["shape"] = tensor.shape;
     entry["data_offsets"] = {begin, end};
     header[tensor.name] = std::move(entry);
     begin = end;
   }
-  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = to_text(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');
   return text;
 }
@@ -62,39 +63,10 @@ std::array<std::byte, safetensors::kLengthBytes> little_endian(std::uint64_t val
 
 }  // namespace
 
-std::size_t dtype_bytes(DType type) {
-  switch (type) {
-    case DType::kBool:
-    case DType::kU8:
-    case DType::kI8:
-      return 1;
-    case DType::kU16:
-    case DType::kI16:
-    case DType::kF16:
-    case DType::kBF16:
-      return 2;
-    case DType::kU32:
-    case DType::kI32:
-    case DType::kF32:
-      return 4;
-    case DType::kU64:
-    case DType::kI64:
-    case DType::kF64:
-      return 8;
-  }
-  throw std::invalid_argument("not a DType");
-}
-
-std::string_view dtype_name(DType type) {
-  for (const auto& [name, known] : safetensors::kDTypes)
-    if (known == type) return name;
-  throw std::invalid_argument("not a DType");
-}
-
 namespace safetensors {
 
-std::optional<std::uint64_t> bytes_of_shape(DType dtype, std::span<const std::uint64_t> shape) {
-  std::uint64_t bytes = dtype_bytes(dtype);
+std::optional<std::uint64_t> bytes_of_shape(std::span<const std::uint64_t> shape) {
+  std::uint64_t bytes = sizeof(float);
   for (const std::uint64_t extent : shape)
     if (__builtin_mul_overflow(bytes, extent, &bytes)) return std::nullopt;
   return bytes;

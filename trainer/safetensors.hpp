@@ -19,14 +19,11 @@
 
 namespace trainer {
 
-enum class DType { kBool, kU8, kI8, kU16, kI16, kF16, kBF16, kU32, kI32, kF32, kU64, kI64, kF64 };
-
-[[nodiscard]] std::size_t dtype_bytes(DType type);
-[[nodiscard]] std::string_view dtype_name(DType type);  // "F32", as in the file
+// The format's name for the one type of numbers that our files hold.
+inline constexpr std::string_view kDType = "F32";
 
 struct Tensor {
   std::string name;
-  DType dtype = DType::kF32;
   std::vector<std::uint64_t> shape;  // empty: one element
   std::span<const std::byte> bytes;  // row-major, little-endian; not owned
 };
@@ -54,8 +51,8 @@ class SafetensorsFile {
   [[nodiscard]] const std::string& text(const std::string& key) const;
   // nullptr if there is no such tensor.
   [[nodiscard]] const Tensor* find(std::string_view name) const;
-  // The tensor's bytes; FileError if it is missing or has another type or shape (the message has both).
-  [[nodiscard]] std::span<const std::byte> require(std::string_view name, DType dtype,
+  // The tensor's bytes; FileError if it is missing or has another shape (the message has both).
+  [[nodiscard]] std::span<const std::byte> require(std::string_view name,
                                                    std::span<const std::uint64_t> shape) const;
 
   SafetensorsFile(const SafetensorsFile&) = delete;

@@ -134,15 +134,12 @@ std::vector<std::uint64_t> unsigned_numbers(const HeaderJson& entry, const char*
   return numbers;
 }
 
-DType dtype_of(const HeaderJson& entry, const std::string& name, const Complaint& complain) {
+void check_dtype(const HeaderJson& entry, const std::string& name, const Complaint& complain) {
   const auto found = entry.find("dtype");
   if (found == entry.end() || !found->is_string()) complain("tensor '{}': 'dtype' is not a string", name);
-  std::string choices;
-  for (const auto& [known, type] : safetensors::kDTypes) {
-    if (found->get_ref<const std::string&>() == known) return type;
-    choices += fmt::format("{}{}", choices.empty() ? "" : ", ", known);
-  }
-  complain("tensor '{}': unknown dtype '{}'; one of {}", name, found->get<std::string>(), choices);
+  if (found->get_ref<const std::string&>() != kDType)
+    complain("tensor '{}': its numbers are {}; this program reads {}", name, found->get<std::string>(),
+             kDType);
 }
 
 struct PlacedTensor {
@@ -157,7 +154,7 @@ PlacedTensor tensor_of(const std::string& name, const HeaderJson& entry, Bytes p
   if (entry.size() != 3) complain("tensor '{}': its entry has {} keys instead of 3", name, entry.size());
   PlacedTensor placed;
   placed.tensor.name = name;
-  placed.tensor.dtype = dtype_of(entry, name, complain);
+  check_dtype(entry, name, complain);
   placed.tensor.shape = unsigned_numbers(entry, "shape", name, complain);
   const std::vector<std::uint64_t> offsets = unsigned_numbers(entry, "data_offsets", name, complain);
   if (offsets.size() != 2)
@@ -167,13 +164,12 @@ PlacedTensor tensor_of(const std::string& name, const HeaderJson& entry, Bytes p
   if (placed.begin > placed.end || placed.end > payload.size())
     complain("tensor '{}': its bytes {} to {} are not in the {} bytes after the header (a file cut off?)",
              name, placed.begin, placed.end, payload.size());
-  const auto bytes = safetensors::bytes_of_shape(placed.tensor.dtype, placed.tensor.shape);
+  const auto bytes = safetensors::bytes_of_shape(placed.tensor.shape);
   if (!bytes)
     complain("tensor '{}': the size of its shape {} overflows", name, shape_text(placed.tensor.shape));
   if (*bytes != placed.end - placed.begin)
-    complain("tensor '{}': {} of shape {} takes {} bytes, but its offsets give it {}", name,
-             dtype_name(placed.tensor.dtype), shape_text(placed.tensor.shape), *bytes,
-             placed.end - placed.begin);
+    complain("tensor '{}': {} of shape {} takes {} bytes, but its offsets give it {}", name, kDType,
+             shape_text(placed.tensor.shape), *bytes, placed.end - placed.begin);
   placed.tensor.bytes = payload.subspan(placed.begin, *bytes);
   return placed;
 }
@@ -245,14 +241,13 @@ const Tensor* SafetensorsFile::find(std::string_view name) const {
   return found == tensors_.end() ? nullptr : &*found;
 }
 
-std::span<const std::byte> SafetensorsFile::require(std::string_view name, DType dtype,
+std::span<const std::byte> SafetensorsFile::require(std::string_view name,
                                                     std::span<const std::uint64_t> shape) const {
   const Complaint complain(path_);
   const Tensor* tensor = find(name);
   if (tensor == nullptr) complain("it has no tensor '{}' among its {}", name, tensors_.size());
-  if (tensor->dtype != dtype || !std::ranges::equal(tensor->shape, shape))
-    complain("tensor '{}' is {} {}, but {} {} is needed", name, dtype_name(tensor->dtype),
-             shape_text(tensor->shape), dtype_name(dtype), shape_text(shape));
+  if (!std::ranges::equal(tensor->shape, shape))
+    complain("tensor '{}' is {}, but {} is needed", name, shape_text(tensor->shape), shape_text(shape));
   return tensor->bytes;
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <fmt/format.h>
 
+#include "trainer/errors.hpp"
+
 namespace trainer {
 
 using nlohmann::ordered_json;

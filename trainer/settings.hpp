@@ -6,18 +6,11 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <stdexcept>
 #include <string>
 
 #include "models/spec.hpp"
 
 namespace trainer {
-
-// A wrong option; the program exits with 2.
-class UsageError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 struct TrainSettings {
   std::uint64_t seed = 1;

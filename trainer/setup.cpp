@@ -6,6 +6,8 @@
 #include <limits>
 #include <span>
 
+#include "trainer/errors.hpp"
+
 namespace trainer {
 
 namespace {

@@ -1,6 +1,6 @@
 // SHA-256 (FIPS 180-4), incremental and portable. It marks checkpoints and data sets so that a changed byte
-// is found. It is our own because the only thing wanted of a cryptography library would be these sixty lines;
-// the tests hold it to the published vectors.
+// is found. It is our own because nothing else is wanted of a cryptography library; the tests hold it to the
+// published vectors.
 #pragma once
 
 #include <array>

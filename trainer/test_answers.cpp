@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "models/words.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/run_record.hpp"
 
 namespace trainer {

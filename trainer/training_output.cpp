@@ -1,13 +1,14 @@
 // Texts of a training, from numbers.
 #include "trainer/training_output.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <limits>
-#include <sys/resource.h>
 
 #include "models/plan.hpp"
 #include "models/recipe_text.hpp"
+#include "trainer/machine_state.hpp"
+#include "trainer/statistics.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -17,10 +18,6 @@ namespace {
 
 double rate(const EpochRecord& record) {
   return record.seconds > 0 ? static_cast<double>(record.images) / record.seconds : 0;
-}
-
-std::string line(const char* key, const std::string& value) {
-  return fmt::format("{:<14}{}\n", key, value);
 }
 
 std::string data_text(const Setup& setup) {
@@ -47,16 +44,9 @@ double number_or_nan(const ordered_json& json) {
   return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
 }
 
-std::uint64_t peak_memory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
-}
-
 std::vector<double> epoch_seconds(const RunSummary& summary) {
   std::vector<double> seconds;
   for (const EpochRecord& epoch : summary.epochs) seconds.push_back(epoch.seconds);
-  std::sort(seconds.begin(), seconds.end());
   return seconds;
 }
 
@@ -90,18 +80,19 @@ std::string optimizers_text(const Recipe& recipe) {
 std::string training_head(const Setup& setup, const std::string& folder) {
   const Plan& plan = setup.plan;
   const Recipe& recipe = setup.spec.recipe;
-  std::string text = line("data", data_text(setup));
+  std::string text = report_line("data", data_text(setup));
+  text += report_line(
+      "model",
+      fmt::format("{}: {} parameters, {:.3f} MFLOP forward, {:.3f} forward and backward an image", plan.model,
+                  grouped(plan.parameters), static_cast<double>(plan.forward_flops) / 1e6,
+                  static_cast<double>(plan.training_flops) / 1e6));
   text +=
-      line("model",
-           fmt::format("{}: {} parameters, {:.3f} MFLOP forward, {:.3f} forward and backward an image",
-                       plan.model, grouped(plan.parameters), static_cast<double>(plan.forward_flops) / 1e6,
-                       static_cast<double>(plan.training_flops) / 1e6));
-  text += line("recipe", fmt::format("{} {} of {} images ({}), {}, learning rate {:g}, seed {}",
-                                     grouped(setup.total_steps), setup.total_steps == 1 ? "step" : "steps",
-                                     recipe.batch, length_text(setup), optimizers_text(recipe),
-                                     setup.rule.schedule.rate, setup.settings.seed));
-  text += line("precision", precision_text(setup));
-  text += line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
+      report_line("recipe", fmt::format("{} {} of {} images ({}), {}, learning rate {:g}, seed {}",
+                                        grouped(setup.total_steps), setup.total_steps == 1 ? "step" : "steps",
+                                        recipe.batch, length_text(setup), optimizers_text(recipe),
+                                        setup.rule.schedule.rate, setup.settings.seed));
+  text += report_line("precision", precision_text(setup));
+  text += report_line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
   return text;
 }
 
@@ -182,38 +173,38 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
   std::string text;
   if (!summary.epochs.empty()) {
     const EpochRecord& last = summary.epochs.back();
-    text += line("accuracy",
-                 fmt::format("{} on {} test images, loss {:.4f} (+-: standard error of so many images; "
-                             "over seeds it differs more)",
-                             accuracy_text(last.test), grouped(last.test.images), last.test.loss));
+    text += report_line(
+        "accuracy", fmt::format("{} on {} test images, loss {:.4f} (+-: standard error of so many images; "
+                                "over seeds it differs more)",
+                                accuracy_text(last.test), grouped(last.test.images), last.test.loss));
     if (last.validation) {
-      text += line("", fmt::format("{} on {} validation images", accuracy_text(*last.validation),
-                                   grouped(last.validation->images)));
+      text += report_line("", fmt::format("{} on {} validation images", accuracy_text(*last.validation),
+                                          grouped(last.validation->images)));
     }
-    const std::vector<double> seconds = epoch_seconds(summary);
-    text += line("epoch time", fmt::format("median {:.3f} s, {:.3f} to {:.3f}", seconds[seconds.size() / 2],
-                                           seconds.front(), seconds.back()));
+    const Spread seconds = spread_of(epoch_seconds(summary));
+    text += report_line("epoch time", fmt::format("median {:.3f} s, {:.3f} to {:.3f}", seconds.median,
+                                                  seconds.least, seconds.most));
   }
   if (summary.first_images) {
-    text +=
-        line("", fmt::format("{} on the first {} test images, the figure that the original sample printed",
-                             accuracy_text(*summary.first_images), grouped(summary.first_images->images)));
+    text += report_line(
+        "", fmt::format("{} on the first {} test images, the figure that the original sample printed",
+                        accuracy_text(*summary.first_images), grouped(summary.first_images->images)));
   }
   if (summary.target) {
     const bool reached = summary.result.reason == StopReason::target;
-    text += line("target",
-                 fmt::format("{:.2f} % of the {} images {}", 100 * *summary.target,
-                             setup.validates() ? "validation" : "test", reached ? "reached" : "NOT reached"));
+    text += report_line("target", fmt::format("{:.2f} % of the {} images {}", 100 * *summary.target,
+                                              setup.validates() ? "validation" : "test",
+                                              reached ? "reached" : "NOT reached"));
   }
   std::string time = fmt::format("{:.2f} s in all, {} of {} steps", summary.seconds,
                                  grouped(summary.result.position.step), grouped(setup.total_steps));
   if (summary.seconds_to_first_step > 0) {
     time += fmt::format(", first step {:.2f} s after the start", summary.seconds_to_first_step);
   }
-  text += line("time", time);
+  text += report_line("time", time);
   if (summary.energy_joules)
-    text += line("energy",
-                 fmt::format("{:.1f} J of the GPU, from the first step to the last", *summary.energy_joules));
+    text += report_line("energy", fmt::format("{:.1f} J of the GPU, from the first step to the last",
+                                              *summary.energy_joules));
   return text;
 }
 
@@ -227,11 +218,11 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
     const EpochRecord& last = summary.epochs.back();
     json["test"] = score_json(last.test);
     if (last.validation) json["validation"] = score_json(*last.validation);
-    const std::vector<double> seconds = epoch_seconds(summary);
-    json["epoch_seconds"] = {{"median", seconds[seconds.size() / 2]},
-                             {"min", seconds.front()},
-                             {"max", seconds.back()},
-                             {"epochs", seconds.size()}};
+    const Spread seconds = spread_of(epoch_seconds(summary));
+    json["epoch_seconds"] = {{"median", seconds.median},
+                             {"min", seconds.least},
+                             {"max", seconds.most},
+                             {"epochs", summary.epochs.size()}};
   }
   if (summary.first_images) json["test_first_images"] = score_json(*summary.first_images);
   if (summary.target) {
@@ -243,7 +234,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   json["seconds"] = summary.seconds;
   json["seconds_to_first_step"] = summary.seconds_to_first_step;
   if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
-  json["peak_memory_bytes"] = peak_memory();
+  json["peak_memory_bytes"] = peak_process_bytes();
   if (summary.energy_joules) json["energy_joules"] = *summary.energy_joules;
   return json;
 }

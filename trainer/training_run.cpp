@@ -18,6 +18,7 @@
 #include "trainer/run_description.hpp"
 #include "trainer/run_record.hpp"
 #include "trainer/signals.hpp"
+#include "trainer/text.hpp"
 #include "trainer/training_output.hpp"
 
 namespace trainer {
@@ -45,7 +46,7 @@ class TrainingRun final : public LoopObserver {
   TrainingRun(const Environment& environment, const RunOptions& options)
       : environment_(environment),
         options_(options),
-        console_(stdout, {.quiet = options.quiet, .json = options.json, .no_color = environment.no_color}),
+        console_(stdout, {.quiet = options.quiet, .json = options.json}),
         resumed_(open_if_asked(environment, options)) {
     Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
     device_ = choose_device(device_wish(spec.recipe));
@@ -259,7 +260,7 @@ class TrainingRun final : public LoopObserver {
     if (signal != 0) console_.line(fmt::format("stopped       by signal {} after step {}", signal, step));
     if (reason == StopReason::time_limit) console_.line("stopped       by --max-seconds");
     console_.text(summary_text(setup_, summary_));
-    if (folder_) console_.line(fmt::format("{:<14}{}", "results", folder_->path().string()));
+    if (folder_) console_.text(report_line("results", folder_->path().string()));
     const bool resumable = signal != 0 || reason == StopReason::time_limit;
     if (folder_ && resumable) {
       console_.line(fmt::format("{:<14}trainer train --resume {}", "go on with", folder_->path().string()));

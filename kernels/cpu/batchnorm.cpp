@@ -1,8 +1,8 @@
 // Batch normalisation, with GELU behind it where the plan says so. Sums over the batch are added up in the
 // order of the threads. With u = g xh + b in front of GELU, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m
 // valid positions, and dy the gradient of u (op.hpp says what a selection of rows leaves of it):
-//   dx = g s (dy - sum(dy) / m - xh sum(dy xh) / m),  dg = sum(dy xh),  db = sum(dy)   (Ioffe and Szegedy
-//   2015)
+//   dx = g s (dy - sum(dy) / m - xh sum(dy xh) / m),  dg = sum(dy xh),  db = sum(dy)
+// (Ioffe and Szegedy 2015)
 #include <algorithm>
 #include <cmath>
 #include <cstring>

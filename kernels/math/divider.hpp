@@ -22,7 +22,6 @@ class Divider {
   HOST_DEVICE std::uint32_t quotient(std::uint32_t n) const {
     return static_cast<std::uint32_t>(std::uint64_t{n} * factor_ >> shift_);
   }
-  HOST_DEVICE std::uint32_t remainder(std::uint32_t n) const { return n - quotient(n) * by_; }
 
  private:
   static constexpr std::uint32_t kBits = 31;

@@ -36,7 +36,7 @@ function only(target, library, where) {
 function angled(target) {
   only(target, "^(stb/)?stb_image[.]h$", "^data/image.cpp$")
   if (from == "tests") return
-  only(target, "^(stb/)?stb_", "^data/image.cpp$")
+  only(target, "^(stb/)?stb_", "^data/(image|png).cpp$")
   only(target, "^libdeflate", "^data/")
   only(target, "^(oneapi/)?dnnl", "^kernels/cpu/")
   only(target, "^(cuda|cudnn|cublas|nvrtc|nvml)", "^kernels/")

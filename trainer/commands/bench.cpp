@@ -10,10 +10,10 @@
 #include "trainer/device_choice.hpp"
 #include "trainer/device_report.hpp"
 #include "trainer/files.hpp"
-#include "trainer/gpu_report.hpp"
 #include "trainer/machine_state.hpp"
 #include "trainer/progress.hpp"
 #include "trainer/run_record.hpp"
+#include "trainer/text.hpp"
 #include "trainer/version.hpp"
 
 namespace trainer {
@@ -48,9 +48,7 @@ void require_writable(const fs::path& file) {
 class Bench {
  public:
   Bench(const Environment& environment, const BenchArguments& arguments)
-      : environment_(environment),
-        arguments_(arguments),
-        console_(stdout, {.json = arguments.json, .no_color = environment.no_color}) {}
+      : environment_(environment), arguments_(arguments), console_(stdout, {.json = arguments.json}) {}
 
   int run() {
     const auto start = std::chrono::steady_clock::now();
@@ -140,7 +138,7 @@ class Bench {
     console_.json(to_json(record_));
     if (arguments_.out.empty()) return;
     write_bench_record(arguments_.out, record_);
-    console_.line(fmt::format("{:<14}{}", "record", arguments_.out));
+    console_.text(report_line("record", arguments_.out));
   }
 
   const Environment& environment_;

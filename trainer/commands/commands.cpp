@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <system_error>
 
+#include "trainer/errors.hpp"
 #include "trainer/version.hpp"
 
 namespace trainer {
@@ -21,6 +22,11 @@ std::unique_ptr<CLI::App> make_app() {
 
 std::string no_minus(const std::string& text) {
   return text.find('-') == std::string::npos ? "" : fmt::format("{} is not a number from 0 on", text);
+}
+
+void check_accuracy(const char* option, double accuracy) {
+  if (!(accuracy > 0 && accuracy <= 100))
+    throw UsageError(fmt::format("{} {}: a share up to 1 or a percentage up to 100", option, accuracy));
 }
 
 void require_output() {

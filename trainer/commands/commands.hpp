@@ -20,6 +20,9 @@ std::unique_ptr<CLI::App> make_app();
 // A validator for numbers without a sign: reading one takes -3 for 2^64 - 3.
 std::string no_minus(const std::string& text);
 
+// Throws UsageError unless it is a share up to 1 or a percentage up to 100: 99 and 0.99 both mean 99 %.
+void check_accuracy(const char* option, double accuracy);
+
 // Each adds its subcommand to `app` and gives what to call if it was the one. The environment outlives the
 // actions.
 struct Command {

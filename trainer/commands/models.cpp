@@ -7,7 +7,7 @@
 #include "models/plan.hpp"
 #include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
 
 namespace trainer {
 

@@ -9,6 +9,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/device_choice.hpp"
 #include "trainer/digit.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/trained_network.hpp"
 
 namespace trainer {

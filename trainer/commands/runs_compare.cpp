@@ -6,9 +6,10 @@
 
 #include "models/words.hpp"
 #include "trainer/commands/runs.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/runs/run_comparison.hpp"
 #include "trainer/runs/run_differences.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -45,10 +46,8 @@ std::vector<double> parse_prices(const std::string& text) {
   return prices;
 }
 
-// 99 and 0.99 both mean 99 %.
 double share_of(double accuracy) {
-  if (!(accuracy > 0 && accuracy <= 100))
-    throw UsageError(fmt::format("--accuracy {}: a share up to 1 or a percentage up to 100", accuracy));
+  check_accuracy("--accuracy", accuracy);
   return accuracy > 1 ? accuracy / 100 : accuracy;
 }
 
@@ -62,7 +61,7 @@ void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& opti
     json["runs"] = comparison_json(runs, compare_runs(runs, options));
   }
   json["differences"] = differences_json(differences(runs));
-  fmt::print("{}\n", json.dump(2, ' ', false, ordered_json::error_handler_t::replace));
+  fmt::print("{}\n", to_text(json, 2));
 }
 
 int compare(const Environment& environment, const CompareArguments& arguments) {

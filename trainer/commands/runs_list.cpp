@@ -9,6 +9,7 @@
 #include "trainer/runs/run_fields.hpp"
 #include "trainer/runs/run_filter.hpp"
 #include "trainer/runs/run_list.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -56,7 +57,7 @@ int list(const Environment& environment, const ListArguments& arguments) {
   if (!arguments.where.empty()) keep_matching(list.runs, arguments.where);
   if (!arguments.sort.empty()) sort_runs(list.runs, arguments.sort);
   if (arguments.json) {
-    fmt::print("{}\n", runs_json(list.runs).dump(2, ' ', false, ordered_json::error_handler_t::replace));
+    fmt::print("{}\n", to_text(runs_json(list.runs), 2));
   } else if (arguments.csv) {
     fmt::print("{}", runs_csv(list.runs));
   } else {

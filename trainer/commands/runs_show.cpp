@@ -5,6 +5,7 @@
 #include "trainer/commands/runs.hpp"
 #include "trainer/runs/known_run.hpp"
 #include "trainer/runs/run_text.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -18,7 +19,7 @@ struct ShowArguments {
 int show(const Environment& environment, const ShowArguments& arguments) {
   const KnownRun run = read_known_run(find_run_folder(arguments.run, environment));
   if (arguments.json) {
-    fmt::print("{}\n", run_json(run).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    fmt::print("{}\n", to_text(run_json(run), 2));
   } else {
     fmt::print("{}", run_text(run));
   }

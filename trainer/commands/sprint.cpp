@@ -11,14 +11,15 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/device_choice.hpp"
 #include "trainer/device_report.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/files.hpp"
-#include "trainer/gpu_report.hpp"
 #include "trainer/process.hpp"
 #include "trainer/progress.hpp"
 #include "trainer/run_description.hpp"
 #include "trainer/run_folder.hpp"
 #include "trainer/signals.hpp"
 #include "trainer/sprint/sprint_text.hpp"
+#include "trainer/text.hpp"
 #include "trainer/training_output.hpp"
 
 namespace trainer {
@@ -47,10 +48,8 @@ struct SprintArguments {
   bool quiet = false;
 };
 
-// 99 and 0.99 both mean 99 %.
 double percent_of(double target) {
-  if (!(target > 0 && target <= 100))
-    throw UsageError(fmt::format("--target {}: a share up to 1 or a percentage up to 100", target));
+  check_accuracy("--target", target);
   return target > 1 ? target : 100 * target;
 }
 
@@ -59,8 +58,7 @@ class SprintCommand {
   SprintCommand(const Environment& environment, const SprintArguments& arguments)
       : environment_(environment),
         arguments_(arguments),
-        console_(stdout,
-                 {.quiet = arguments.quiet, .json = arguments.json, .no_color = environment.no_color}) {
+        console_(stdout, {.quiet = arguments.quiet, .json = arguments.json}) {
     report_.target = percent_of(arguments.target);
     const bool asked = !arguments.model.empty();
     if (asked) spec_ = find_spec(arguments.model, models_folder(environment));
@@ -192,7 +190,7 @@ class SprintCommand {
     if (report_.seeds.empty()) return;
     save(sprint);
     console_.result(sprint_text(report_));
-    if (folder_) console_.line(fmt::format("{:<14}{}", "results", folder_->path().string()));
+    if (folder_) console_.text(report_line("results", folder_->path().string()));
     ordered_json event{{"event", "end"}};
     event.update(sprint_json(report_));
     console_.json(event);

@@ -5,9 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/remote/target_check.hpp"
 #include "trainer/remote/target_files.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -96,7 +97,7 @@ nlohmann::ordered_json json_of(const NamedTarget& named) {
 }
 
 std::string dumped(const nlohmann::ordered_json& json) {
-  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return to_text(json, 2) + "\n";
 }
 
 int list(const Environment& environment, bool as_json) {

@@ -7,6 +7,7 @@
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/config_file.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/training_run.hpp"
 
 namespace trainer {
@@ -21,13 +22,9 @@ struct TrainArguments {
   std::string config;
 };
 
-// 99 and 0.99 both mean 99 %.
 std::optional<double> share_of(std::optional<double> accuracy) {
   if (!accuracy) return accuracy;
-  if (!(*accuracy > 0 && *accuracy <= 100)) {
-    throw UsageError(
-        fmt::format("--target-accuracy {}: a share up to 1 or a percentage up to 100", *accuracy));
-  }
+  check_accuracy("--target-accuracy", *accuracy);
   return *accuracy > 1 ? *accuracy / 100 : *accuracy;
 }
 

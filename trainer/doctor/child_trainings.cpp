@@ -34,8 +34,7 @@ std::string weights_sha256(const fs::path& model) {
   const SafetensorsFile file = SafetensorsFile::read(model);
   Sha256 sum;
   for (const Tensor& tensor : file.tensors()) {
-    sum.update(
-        fmt::format("{} {} [{}]\n", tensor.name, dtype_name(tensor.dtype), fmt::join(tensor.shape, ",")));
+    sum.update(fmt::format("{} {} [{}]\n", tensor.name, kDType, fmt::join(tensor.shape, ",")));
     sum.update(tensor.bytes);
   }
   return sum.hex();

@@ -12,7 +12,7 @@
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/libraries.hpp"
 #include "trainer/doctor/speed.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
 #include "trainer/version.hpp"
 
 namespace trainer::doctor {

@@ -5,7 +5,7 @@
 #include "kernels/gpu_architectures.hpp"
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/known_failures.hpp"
-#include "trainer/readings.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer::doctor {
 

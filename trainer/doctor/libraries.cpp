@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernels/gpu_surroundings.hpp"
+
 namespace trainer::doctor {
 
 namespace fs = std::filesystem;
@@ -22,14 +24,6 @@ std::string path_of(void* library) {
   std::error_code error;
   const fs::path whole = fs::canonical(map->l_name, error);
   return error ? map->l_name : whole.string();
-}
-
-// "9.10.2" of "/usr/lib/libcudnn_ops.so.9.10.2"; empty for ".so.9".
-std::string version_in(const std::string& path) {
-  const std::string name = fs::path(path).filename().string();
-  const std::size_t at = name.find(".so.");
-  const std::string version = at == std::string::npos ? "" : name.substr(at + 4);
-  return version.find('.') == std::string::npos ? "" : version;
 }
 
 // A line of three fields for the parent: name, path, error.
@@ -79,7 +73,7 @@ LoadResult result_of(const std::string& text) {
     std::array<std::string, 4> field;
     for (std::string& one : field) std::getline(fields, one, '\t');
     if (field[0] == "mixed") result.mixed.push_back(field[1]);
-    if (field[0] == "part") result.parts.push_back({field[1], field[2], version_in(field[2]), field[3]});
+    if (field[0] == "part") result.parts.push_back({field[1], field[2], library_version(field[2]), field[3]});
   }
   return result;
 }
@@ -140,7 +134,7 @@ CublasFacts look_at_cublas(int wanted) {
       continue;
     }
     const std::string path = path_of(library);
-    cublas.loaded.push_back({name, path, version_in(path), ""});
+    cublas.loaded.push_back({name, path, library_version(path), ""});
     const auto version = reinterpret_cast<std::size_t (*)()>(dlsym(library, "cublasLtGetVersion"));
     const auto cuda = reinterpret_cast<std::size_t (*)()>(dlsym(library, "cublasLtGetCudartVersion"));
     if (cublas.version.empty() && version != nullptr) cublas.version = version_text(version());

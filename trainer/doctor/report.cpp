@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "trainer/doctor/speed.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer::doctor {
 
@@ -24,11 +25,6 @@ const char* word(State state) {
 
 std::string line(std::string_view state, std::string_view name, std::string_view text) {
   return fmt::format("{:<8} {:<13} {}\n", state, name, text);
-}
-
-template <typename Value>
-ordered_json json_of(const std::optional<Value>& value) {
-  return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
 template <typename Value>

@@ -2,11 +2,12 @@
 #include "trainer/doctor/several.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <fmt/format.h>
 #include <set>
 
+#include "models/words.hpp"
 #include "trainer/doctor/speed.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer::doctor {
 
@@ -113,9 +114,7 @@ double median_seconds(const DeviceRow& row) {
   std::vector<double> seconds;
   for (const TrainingOutcome& training : row.trainings)
     if (training.error.empty()) seconds.push_back(training.seconds);
-  if (seconds.empty()) return 0;
-  std::ranges::sort(seconds);
-  return seconds[seconds.size() / 2];
+  return seconds.empty() ? 0 : median(std::move(seconds));
 }
 
 double slowdown(const DeviceRow& row, const std::vector<DeviceRow>& rows) {
@@ -160,9 +159,7 @@ std::map<std::string, int> count_xids(const std::string& kernel_log) {
        at = kernel_log.find(kStart, at + 1)) {
     const std::size_t begin = at + kStart.size();
     const std::size_t end = std::min(kernel_log.find(')', begin), begin + 16);
-    std::string id = kernel_log.substr(begin, end - begin);
-    std::ranges::transform(id, id.begin(),
-                           [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+    const std::string id = lower(kernel_log.substr(begin, end - begin));
     ++counts[id.substr(0, id.find('.'))];
   }
   return counts;

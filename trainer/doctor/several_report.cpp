@@ -5,7 +5,7 @@
 #include <set>
 
 #include "trainer/doctor/report.hpp"
-#include "trainer/readings.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer::doctor {
 

@@ -33,7 +33,7 @@ std::vector<std::string> choices_in(const std::string& value) {
   return words;
 }
 
-const std::array<Row, 19> kRows{{
+const std::array<Row, 17> kRows{{
     {"--device", {Kind::words, {"auto", "cpu", "cuda"}}},
     {"--precision", {Kind::words, {"fp32", "tf32", "fp16", "bf16"}}},
     {"--engine", {Kind::words, {"auto", "libraries"}}},
@@ -44,10 +44,8 @@ const std::array<Row, 19> kRows{{
     {"--profile", {Kind::files, {}}},
     {"--compare", {Kind::files, {}}},
     {"--identity-file", {Kind::files, {}}},
-    {"--output", {Kind::files, {}}},
     {"--resume", {Kind::runs, {}}},
     {"--target", {Kind::targets, {}}},
-    {"--compute", {Kind::targets, {}}},
     {"RUN", {Kind::runs, {}}},
     {"RUN_OR_FILE", {Kind::runs, {}}},
     {"IMAGE", {Kind::files, {}}},

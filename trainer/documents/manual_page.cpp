@@ -77,7 +77,6 @@ const char* const kCommon =
     ".TP\n\\fBTRAINER_RUNS\\fR\nfolder of the runs, instead of runs/ in the working folder\n"
     ".TP\n\\fBTRAINER_CACHE\\fR\nfolder for what is slow to find out again, instead of mnist\\-trainer/ in "
     "the user's cache\n"
-    ".TP\n\\fBNO_COLOR\\fR\nno colour where it is set and not empty\n"
     ".SH EXIT STATUS\n"
     "0 on success, 1 on failure, 2 for wrong usage, 128 and the signal's number after a signal.\n"
     ".SH EXAMPLES\n"

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <fmt/format.h>
 
+#include "models/words.hpp"
 #include "trainer/remote/shell_words.hpp"
 
 namespace trainer {
@@ -81,12 +82,6 @@ constexpr std::array kRows{
         "trainer prepare -c {name}"},
 };
 
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 std::string filled_in(std::string_view text, const Target& target) {
   const std::string host = target.is_remote() ? target.address : "this machine";
   const std::string user = target.is_remote() ? target.username : "you";
@@ -103,8 +98,7 @@ std::string last_line(const std::string& text) {
   std::string line;
   std::string last;
   for (const char c : text + "\n") {
-    const auto code = static_cast<unsigned char>(c);
-    if (c != '\n') line += code < 0x20 || code == 0x7F ? ' ' : c;
+    if (c != '\n') line += is_control(c) ? ' ' : c;
     if (c != '\n') continue;
     if (line.find_first_not_of(' ') != std::string::npos) last = line.substr(line.find_first_not_of(' '));
     line.clear();

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
 
 namespace trainer {
 

@@ -85,7 +85,6 @@ std::string fault_of_gpus(std::string_view gpus) {
 }
 
 std::string fault_of_path(std::string_view path) {
-  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7F; };
   if (!path.empty() && path[0] != '-' && std::ranges::none_of(path, is_control)) return "";
   return fault(path, "a path, not beginning with '-', without control characters");
 }

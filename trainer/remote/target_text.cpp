@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "models/words.hpp"
 #include "trainer/remote/target_files.hpp"
 
 namespace trainer {
@@ -23,13 +24,12 @@ bool is_plain(const std::string& text) {
 std::string in_double_quotes(const std::string& text) {
   std::string quoted = "\"";
   for (const char c : text) {
-    const auto code = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
       quoted += {'\\', c};
     } else if (c == '\n') {
       quoted += "\\n";
-    } else if (code < 0x20 || code == 0x7F) {
-      quoted += fmt::format("\\x{:02x}", code);
+    } else if (is_control(c)) {
+      quoted += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
     } else {
       quoted += c;
     }

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "trainer/runs/json_lookup.hpp"
-#include "trainer/runs/rank_interval.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "models/words.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/errors.hpp"
 
 namespace trainer {
 

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <fmt/format.h>
 
+#include "trainer/text.hpp"
+
 namespace trainer {
 
 using nlohmann::ordered_json;
@@ -72,13 +74,6 @@ std::optional<std::uint64_t> find_count(const ordered_json& json, JsonPath path)
 std::optional<std::string> find_text(const ordered_json& json, JsonPath path) {
   const ordered_json* value = find_value(json, path);
   return value != nullptr && value->is_string() ? std::optional(value->get<std::string>()) : std::nullopt;
-}
-
-std::string size_text(std::uint64_t bytes) {
-  const auto size = static_cast<double>(bytes);
-  if (bytes >= std::uint64_t{1} << 30) return fmt::format("{:.2f} GiB", size / (1 << 30));
-  if (bytes >= std::uint64_t{1} << 20) return fmt::format("{:.2f} MiB", size / (1 << 20));
-  return bytes >= 1024 ? fmt::format("{:.1f} KiB", size / 1024) : fmt::format("{} bytes", bytes);
 }
 
 std::string value_text(const ordered_json& json) {

@@ -18,11 +18,8 @@ using JsonPath = std::initializer_list<const char*>;  // keys, from the outside 
 [[nodiscard]] std::optional<std::uint64_t> find_count(const nlohmann::ordered_json& json, JsonPath path);
 [[nodiscard]] std::optional<std::string> find_text(const nlohmann::ordered_json& json, JsonPath path);
 
-// A value for a reader: "0.01", "adam (beta1 0.7, beta2 0.9)", "bf16, tf32", "none" for null; of members
-// called
-// ..._bytes the size.
+// A value for a reader: "0.01", "adam (beta1 0.7, beta2 0.9)", "bf16, tf32", "none" for null. A member whose
+// name ends in _bytes is shown as a size.
 [[nodiscard]] std::string value_text(const nlohmann::ordered_json& json);
-
-[[nodiscard]] std::string size_text(std::uint64_t bytes);  // "2.47 MiB"
 
 }  // namespace trainer

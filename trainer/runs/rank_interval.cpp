@@ -57,12 +57,6 @@ std::size_t interval_rank(std::size_t m, std::size_t n) {
   return m + n <= kMostExact ? exact_rank(m, n) : normal_rank(m, n);
 }
 
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
 // The two middle ratios are averaged as logarithms, so that the inverse ratio has the inverse estimate.
 RatioEstimate estimate_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators) {
   const std::span<const double> above = last_of(numerators);

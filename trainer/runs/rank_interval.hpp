@@ -35,7 +35,4 @@ inline constexpr double kIntervalLevel = 0.95;
 // normal approximation of U.
 [[nodiscard]] std::size_t interval_rank(std::size_t m, std::size_t n);
 
-// The middle value, or the mean of the two middle ones. Of at least one.
-[[nodiscard]] double median(std::vector<double> values);
-
 }  // namespace trainer

@@ -53,14 +53,6 @@ Axis round_axis(double low, double high) {
   return with_linear_ticks(std::floor(low / step + 1e-9) * step, std::ceil(high / step - 1e-9) * step, step);
 }
 
-// One value alone gets some room on both sides.
-Range widened(Range range) {
-  if (!range.any) return {0, 1, true};
-  if (range.high - range.low > 1e-9 * std::max(std::abs(range.low), std::abs(range.high))) return range;
-  const double room = range.low == 0 ? 1 : std::abs(range.low) / 10;
-  return {range.low - room, range.high + room, true};
-}
-
 struct Round {
   double value;
   int digit;  // 1, 2 or 5
@@ -106,11 +98,6 @@ std::string tick_label(double value, double step) {
   if (step >= 1e6 || step < 1e-5) return fmt::format("{:g}", value);
   const int decimals = std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
   return fmt::format("{:.{}f}", value == 0 ? 0.0 : value, decimals);
-}
-
-Axis linear_axis(std::span<const double> values) {
-  const Range range = widened(finite_range(values));
-  return round_axis(range.low, range.high);
 }
 
 Axis axis_from_zero(std::span<const double> values) {

@@ -28,7 +28,6 @@ struct Axis {
 
 // Values that are not finite are left out. Spans at least the rest, with round ends; a span of nothing where
 // there is none.
-Axis linear_axis(std::span<const double> values);
 Axis axis_from_zero(std::span<const double> values);
 
 // Numbers of epochs: whole ticks, ends where the values end.

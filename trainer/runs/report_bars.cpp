@@ -6,9 +6,10 @@
 
 #include "models/recipe_text.hpp"
 #include "trainer/runs/epoch_times.hpp"
-#include "trainer/runs/rank_interval.hpp"
 #include "trainer/runs/report_axis.hpp"
 #include "trainer/runs/report_html.hpp"
+#include "trainer/statistics.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -32,7 +33,7 @@ std::string bar(const KnownRun& run, std::size_t index, double y, const Axis& ax
   std::string svg = fmt::format(
       "<text class=\"letter\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n<text class=\"tick\" "
       "x=\"{}\" y=\"{}\">{}</text>\n",
-      kBarsLeft - 10, y + 35, run_letter(index), kBarsLeft, y + 16,
+      kBarsLeft - 10, y + 35, letter_of(index), kBarsLeft, y + 16,
       times.epochs == 0 ? "no epoch" : escaped(bar_text(run, times)));
   if (times.epochs == 0) return svg;
   svg += fmt::format("<path class=\"bar c{}\" d=\"M{} {}H{:.1f}v16H{}z\"/>\n", index % 6, kBarsLeft, y + 22,
@@ -67,7 +68,8 @@ EpochSpan epoch_span(const KnownRun& run) {
   }
   std::erase_if(seconds, [](double value) { return !std::isfinite(value) || value < 0; });
   if (seconds.empty()) return {};
-  return {median(seconds), std::ranges::min(seconds), std::ranges::max(seconds), seconds.size()};
+  const Spread spread = spread_of(seconds);
+  return {spread.median, spread.least, spread.most, seconds.size()};
 }
 
 std::string epoch_time_bars(const std::vector<KnownRun>& runs) {

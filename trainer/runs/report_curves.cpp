@@ -9,6 +9,7 @@
 #include "trainer/runs/report_bars.hpp"
 #include "trainer/runs/report_html.hpp"
 #include "trainer/runs/report_plot.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -154,7 +155,7 @@ std::string several_runs(const std::vector<KnownRun>& runs) {
   const auto of_each = [&](const Quantity& quantity) {
     std::vector<LineSource> lines;
     for (std::size_t i = 0; i < runs.size(); ++i)
-      lines.push_back({fmt::format("{} {}", run_letter(i), runs[i].record.model), &runs[i], quantity});
+      lines.push_back({fmt::format("{} {}", letter_of(i), runs[i].record.model), &runs[i], quantity});
     return lines;
   };
   return figure({"Test accuracy, %", of_each(test_accuracy), percent_of, accuracy_axis_of(runs)}) +

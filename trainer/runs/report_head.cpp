@@ -10,6 +10,7 @@
 #include "trainer/runs/report_html.hpp"
 #include "trainer/runs/report_plot.hpp"
 #include "trainer/runs/report_values.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -112,7 +113,7 @@ std::string row(const std::vector<KnownRun>& runs, const char* name, CellText te
 std::string comparison(const std::vector<KnownRun>& runs) {
   std::string html = "<table class=\"values\">\n<thead><tr><td></td>";
   for (std::size_t i = 0; i < runs.size(); ++i)
-    html += fmt::format("<th scope=\"col\">{} {}</th>", run_letter(i), line_swatch(static_cast<int>(i)));
+    html += fmt::format("<th scope=\"col\">{} {}</th>", letter_of(i), line_swatch(static_cast<int>(i)));
   html += "</tr></thead>\n<tbody>\n";
   html += row(runs, "run", [](const KnownRun& run) { return run.id; });
   html += row(runs, "network", [](const KnownRun& run) { return run.record.model; });

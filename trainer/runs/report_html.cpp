@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "data/png.hpp"
+#include "models/words.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -17,13 +19,8 @@ constexpr const char* kReplacement = "\xef\xbf\xbd";  // U+FFFD
 // JSON's writer knows UTF-8 well.
 std::string valid_utf8(std::string_view text) {
   using nlohmann::json;
-  const std::string quoted = json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace);
+  const std::string quoted = to_text(std::string(text));
   return json::parse(quoted).get<std::string>();
-}
-
-bool is_control(char c) {
-  const auto code = static_cast<unsigned char>(c);
-  return (code < ' ' && c != '\n' && c != '\t') || code == 0x7f;
 }
 
 // RFC 4648.
@@ -62,7 +59,7 @@ std::string escaped(std::string_view text) {
         html += "&#39;";
         break;
       default:
-        is_control(c) ? html += kReplacement : html += c;
+        is_control(c)&& c != '\n' && c != '\t' ? html += kReplacement : html += c;
     }
   }
   return html;
@@ -79,10 +76,6 @@ std::string missing_part(const std::string& reason) {
 std::string scrolling(const std::string& name, const std::string& html) {
   return fmt::format("<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{}\">\n{}</div>\n",
                      escaped(name), html);
-}
-
-std::string run_letter(std::size_t index) {
-  return index < 26 ? std::string(1, static_cast<char>('A' + index)) : fmt::format("#{}", index + 1);
 }
 
 }  // namespace trainer

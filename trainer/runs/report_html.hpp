@@ -22,7 +22,4 @@ std::string missing_part(const std::string& reason);
 // to who cannot see it.
 std::string scrolling(const std::string& name, const std::string& html);
 
-// A, B ... Z, then #27: how a page calls its runs.
-std::string run_letter(std::size_t index);
-
 }  // namespace trainer

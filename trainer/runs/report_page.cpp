@@ -11,6 +11,7 @@
 #include "trainer/runs/report_style.hpp"
 #include "trainer/runs/report_test_set.hpp"
 #include "trainer/runs/report_values.hpp"
+#include "trainer/text.hpp"
 #include "trainer/version.hpp"
 
 namespace trainer {
@@ -32,7 +33,7 @@ std::string device_text(const KnownRun& run) {
 std::string letters_of(const std::vector<std::size_t>& indices, std::size_t runs) {
   std::string text;
   if (runs > 1)
-    for (const std::size_t i : indices) text += (text.empty() ? "" : ", ") + run_letter(i);
+    for (const std::size_t i : indices) text += (text.empty() ? "" : ", ") + letter_of(i);
   return text;
 }
 
@@ -69,7 +70,7 @@ std::string value_table(const std::string& name, const std::vector<ValueRow>& ro
   std::string html = "<table class=\"values\">\n";
   if (runs > 1) {
     html += "<thead><tr><td></td>";
-    for (std::size_t i = 0; i < runs; ++i) html += fmt::format("<th scope=\"col\">{}</th>", run_letter(i));
+    for (std::size_t i = 0; i < runs; ++i) html += fmt::format("<th scope=\"col\">{}</th>", letter_of(i));
     html += "</tr></thead>\n";
   }
   html += "<tbody>\n";
@@ -112,7 +113,7 @@ std::string again_part(const std::vector<KnownRun>& runs) {
     const RunRecord& record = runs[i].record;
     std::string command;
     for (const std::string& word : record.command) command += (command.empty() ? "" : " ") + word;
-    if (runs.size() > 1) html += fmt::format("<h3>{}</h3>\n", run_letter(i));
+    if (runs.size() > 1) html += fmt::format("<h3>{}</h3>\n", letter_of(i));
     html += fmt::format(
         "<pre>{}</pre>\n<details><summary>The network's file, {}</summary>\n<pre>{}</pre></details>\n",
         escaped(command), escaped(record.model), escaped(record.spec_text));
@@ -125,7 +126,7 @@ std::string networks_part(const ReportPage& page) {
   const bool several = page.runs.size() > 1;
   for (std::size_t i = 0; i < page.networks.size(); ++i) {
     const std::string title =
-        several ? fmt::format("Network {}: {}", run_letter(i), page.runs[i].record.model) : "On the test set";
+        several ? fmt::format("Network {}: {}", letter_of(i), page.runs[i].record.model) : "On the test set";
     const std::string parts = network_parts(page.networks[i]);
     html += i == 0 ? fmt::format("<section>\n<h2>{}</h2>\n{}</section>\n", escaped(title), parts)
                    : fmt::format("<details><summary><h2>{}</h2></summary>\n{}</details>\n", escaped(title),

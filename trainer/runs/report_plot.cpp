@@ -17,7 +17,6 @@ constexpr std::size_t kMostPoints = 160;
 constexpr std::size_t kMostMarkers = 32;  // more would hide the line
 
 constexpr int kColours = 6, kDashes = 5, kShapes = 4;
-static_assert(kPlotStyles == kColours * kDashes);
 
 struct Spot {
   double x, y;

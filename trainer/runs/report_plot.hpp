@@ -40,7 +40,4 @@ std::string plot_figure(const Plot& plot);
 // A piece of line as the plots draw it, for a legend or a table.
 std::string line_swatch(int style);
 
-// How many values before the styles repeat.
-inline constexpr int kPlotStyles = 30;
-
 }  // namespace trainer

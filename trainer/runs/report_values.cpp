@@ -8,6 +8,7 @@
 
 #include "models/recipe_text.hpp"
 #include "trainer/runs/report_bars.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -40,8 +41,7 @@ std::string text_of(const std::string& key, const ordered_json& json) {
   if (json.is_null()) return "none";
   if (json.is_boolean()) return json.get<bool>() ? "yes" : "no";
   if (json.is_number()) return number_text(key, json);
-  std::string text = json.is_string() ? json.get<std::string>()
-                                      : json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  std::string text = json.is_string() ? json.get<std::string>() : to_text(json);
   if (text.size() > kLongestValue) text = text.substr(0, kLongestValue) + " ...";
   return text;
 }

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "trainer/errors.hpp"
 #include "trainer/runs/json_lookup.hpp"
-#include "trainer/settings.hpp"
+#include "trainer/statistics.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -46,8 +48,7 @@ void check_prices(std::size_t prices, std::size_t runs) {
 
 std::vector<std::string> run_letters(std::size_t runs) {
   std::vector<std::string> letters;
-  for (std::size_t i = 0; i < runs; ++i)
-    letters.push_back(i < 26 ? std::string(1, static_cast<char>('A' + i)) : fmt::format("#{}", i + 1));
+  for (std::size_t i = 0; i < runs; ++i) letters.push_back(letter_of(i));
   return letters;
 }
 

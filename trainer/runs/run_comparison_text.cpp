@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "models/words.hpp"
 #include "trainer/runs/json_lookup.hpp"
 #include "trainer/runs/run_comparison.hpp"
 #include "trainer/runs/run_list.hpp"
 #include "trainer/runs/text_table.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
@@ -107,11 +109,6 @@ std::string results_text(const std::vector<KnownRun>& runs, const std::vector<Co
   if (!with_energy) text += "energy: n/a: none of the runs recorded it\n";
   if (priced) text += "price: of an hour; cost: of the whole run, in the price's currency\n";
   return text;
-}
-
-template <class Value>
-ordered_json json_of(const std::optional<Value>& value) {
-  return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
 ordered_json speed_json(const ComparedRun& run) {

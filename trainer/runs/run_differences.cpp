@@ -8,6 +8,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "models/words.hpp"
 #include "trainer/runs/json_lookup.hpp"
 #include "trainer/runs/text_table.hpp"
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <system_error>
 
+#include "models/words.hpp"
 #include "trainer/files.hpp"
 #include "trainer/run_folder.hpp"
 #include "trainer/runs/json_lookup.hpp"

@@ -7,10 +7,12 @@
 #include <system_error>
 
 #include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/files.hpp"
 #include "trainer/run_folder.hpp"
 #include "trainer/runs/json_lookup.hpp"
 #include "trainer/runs/text_table.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 

@@ -5,45 +5,26 @@
 #include <numeric>
 
 #include "models/recipe_text.hpp"
+#include "models/words.hpp"
+#include "trainer/text.hpp"
 
 namespace trainer {
 
 namespace {
 
-bool begins_character(char c) {
-  return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-}
-
-std::size_t characters(const std::string& text) {
-  return static_cast<std::size_t>(std::ranges::count_if(text, begins_character));
-}
-
 // The first `width` characters, the last two of them dots where something is left out.
 std::string cut(const std::string& text, std::size_t width) {
-  if (characters(text) <= width) return text;
-  std::size_t end = 0;
-  for (std::size_t count = 0; end < text.size(); ++end) {
-    if (begins_character(text[end]) && count++ == width - 2) break;
-  }
-  return text.substr(0, end) + "..";
+  if (columns_of(text) <= width) return text;
+  return std::string(first_columns(text, width - 2)) + "..";
 }
 
 std::string aligned(const std::string& text, std::size_t width, TableColumn::Align align) {
   const std::string shown = cut(text, width);
-  const std::string spaces(width - characters(shown), ' ');
+  const std::string spaces(width - columns_of(shown), ' ');
   return align == TableColumn::Align::left ? shown + spaces : spaces + shown;
 }
 
 }  // namespace
-
-std::string printable(std::string_view text) {
-  std::string shown(text);
-  for (char& c : shown) {
-    const auto code = static_cast<unsigned char>(c);
-    if (code < 0x20 || code == 0x7F) c = '?';
-  }
-  return shown;
-}
 
 std::string count_text(double number) {
   constexpr double kMost = 1e15;
@@ -60,8 +41,8 @@ void TextTable::add(std::vector<std::string> cells) {
 std::vector<std::size_t> TextTable::whole_widths() const {
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
-    std::size_t width = characters(columns_[c].title);
-    for (const auto& row : rows_) width = std::max(width, characters(row[c]));
+    std::size_t width = columns_of(columns_[c].title);
+    for (const auto& row : rows_) width = std::max(width, columns_of(row[c]));
     widths.push_back(width);
   }
   return widths;

@@ -38,9 +38,6 @@ class TextTable {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// Without what would move a terminal's cursor or change its colours.
-[[nodiscard]] std::string printable(std::string_view text);
-
 [[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for what no count is
 
 }  // namespace trainer

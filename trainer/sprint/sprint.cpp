@@ -75,7 +75,7 @@ SprintSummary summarize(const std::vector<SprintSeed>& seeds, std::uint64_t imag
       seeds.size() > 1 ? s.deviation / std::sqrt(count) : 100 * seeds.front().test.standard_error();
   s.cold = seconds.front();
   if (seconds.size() > 1) seconds.erase(seconds.begin());
-  s.seconds = spread_of(std::move(seconds));
+  s.seconds = spread_of(seconds);
   s.images_per_second = static_cast<double>(images + seeds.front().test.images) / s.seconds.median;
   return s;
 }

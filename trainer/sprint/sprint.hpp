@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "trainer/bench.hpp"
 #include "trainer/loop.hpp"
+#include "trainer/statistics.hpp"
 
 namespace trainer {
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "models/recipe_text.hpp"
+#include "trainer/text.hpp"
 #include "trainer/training_output.hpp"
 
 namespace trainer {
@@ -10,10 +11,6 @@ namespace trainer {
 namespace {
 
 using nlohmann::ordered_json;
-
-std::string line(const char* name, const std::string& value) {
-  return fmt::format("{:<14}{}\n", name, value);
-}
 
 // Below a tenth of a second in milliseconds.
 std::string time_text(double seconds) {
@@ -60,20 +57,21 @@ std::string verdict_text(const SprintReport& report) {
 std::string sprint_text(const SprintReport& report) {
   const SprintSummary s = summarize(report.seeds, report.images);
   const std::size_t count = report.seeds.size();
-  std::string text = line(
+  std::string text = report_line(
       "accuracy",
       count == 1 ? fmt::format("{:.2f} +- {:.2f} % (one seed; +-: standard error of so many images)", s.mean,
                                s.standard_error)
                  : fmt::format("mean {:.3f} +- {:.3f} % (standard error over {} seeds), {:.2f} to {:.2f}",
                                s.mean, s.standard_error, count, s.least, s.most));
-  text += line("train + test", fmt::format("median {}, {} to {}; {} images/s", time_text(s.seconds.median),
-                                           time_text(s.seconds.least), time_text(s.seconds.most),
-                                           grouped(static_cast<std::uint64_t>(s.images_per_second))));
-  text += line("cold", time_text(s.cold) + ", the first seed");
+  text +=
+      report_line("train + test", fmt::format("median {}, {} to {}; {} images/s", time_text(s.seconds.median),
+                                              time_text(s.seconds.least), time_text(s.seconds.most),
+                                              grouped(static_cast<std::uint64_t>(s.images_per_second))));
+  text += report_line("cold", time_text(s.cold) + ", the first seed");
   if (report.process_seconds)
-    text += line("process", time_text(*report.process_seconds) + " for one seed, from exec to exit");
-  text += line("timed", "from the first step's launch to the accuracy on the host; data resident");
-  return text + line("verdict", verdict_text(report));
+    text += report_line("process", time_text(*report.process_seconds) + " for one seed, from exec to exit");
+  text += report_line("timed", "from the first step's launch to the accuracy on the host; data resident");
+  return text + report_line("verdict", verdict_text(report));
 }
 
 ordered_json sprint_json(const SprintReport& report) {

@@ -1,0 +1,201 @@
+#!/usr/bin/env bash
+# Whether two revisions train to the same bits: every shipped network for a few steps (the last one short), on the CPU with
+# 1 and 2 threads and each instruction set that this processor has (our own loops and oneDNN's alike), in fp32 and, where the
+# processor has it, bf16; on the emulated GPU in fp32 and bf16; a recipe that selects the hardest images; a run that is
+# interrupted by BASE and resumed by each. Compared is the SHA-256 of the weights' bytes.
+#   scripts/same_bits.sh BASE [HEAD]    two revisions, or programs built as below; HEAD is the working tree unless given
+#   scripts/same_bits.sh --self-test    the working tree beside itself with another seed: every row must differ
+# Prints a row for each run and exits with 1 where one differs or does not run. Both programs are built by
+# scripts/build_revision.sh, which keeps what it built; all else lies in build/same_bits. A few minutes on two cores.
+set -euo pipefail
+shopt -s inherit_errexit
+
+root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
+work=$root/build/same_bits
+export OMP_WAIT_POLICY=passive LC_ALL=C
+
+say() { printf '%s\n' "$*" >&2; }
+
+# program_of REVISION: a program's path as it is; that of a revision, built.
+program_of() {
+  if [[ -f $1 && -x $1 ]]; then
+    readlink -f -- "$1"
+  else
+    "$root/scripts/build_revision.sh" emulated "$1" "-DCMAKE_CXX_FLAGS=-include $root/scripts/loops_by_name.h"
+  fi
+}
+
+# idx FROM TO COUNT SIZE MAGIC SIDES: the first COUNT items, of SIZE bytes each, of a zipped IDX file. MAGIC, their number and
+# SIDES, which labels have none of, are its header.
+idx() {
+  local from=$1 to=$2 count=$3 size=$4 magic=$5 sides=$6 skipped=$((8 + ${#6} / 4))
+  # shellcheck disable=SC2059 # the bytes of the header
+  {
+    printf "$magic\\x00\\x00$(printf '\\x%02x\\x%02x' $((count / 256)) $((count % 256)))$sides"
+    head --bytes=$((count * size)) < <(
+      gzip --decompress --stdout "$root/data/mnist/$from" 2>/dev/null | tail --bytes="+$((skipped + 1))" 2>/dev/null
+    )
+  } >"$to"
+}
+
+# write_data FOLDER TRAINING TEST: the first images of MNIST.
+write_data() {
+  local sides='\x00\x00\x00\x1c\x00\x00\x00\x1c' images='\x00\x00\x08\x03' labels='\x00\x00\x08\x01'
+  mkdir -p "$1"
+  idx train-images-idx3-ubyte.gz "$1/train-images-idx3-ubyte" "$2" 784 "$images" "$sides"
+  idx train-labels-idx1-ubyte.gz "$1/train-labels-idx1-ubyte" "$2" 1 "$labels" ''
+  idx t10k-images-idx3-ubyte.gz "$1/t10k-images-idx3-ubyte" "$3" 784 "$images" "$sides"
+  idx t10k-labels-idx1-ubyte.gz "$1/t10k-labels-idx1-ubyte" "$3" 1 "$labels" ''
+}
+
+# weights FILE: SHA-256 of all bytes behind a safetensors file's header, which names versions.
+weights() {
+  local header
+  header=$(od --address-radix=n --format=u8 --read-bytes=8 "$1" | tr -d ' ')
+  tail --bytes="+$((header + 9))" "$1" | sha256sum | cut -d ' ' -f 1
+}
+
+# environment_of LEVEL: what makes a program take the loops, and oneDNN the instructions, of x86-64-LEVEL at most.
+environment_of() {
+  case $1 in
+    v2) printf '%s\n' SAME_BITS_LOOPS=v2 ONEDNN_MAX_CPU_ISA=SSE41 ;;
+    v3) printf '%s\n' SAME_BITS_LOOPS=v3 ONEDNN_MAX_CPU_ISA=AVX2 ;;
+  esac
+}
+
+# with LEVEL COMMAND...: runs it so.
+with() {
+  local settings
+  mapfile -t settings < <(environment_of "$1")
+  shift
+  env "${settings[@]}" "$@"
+}
+
+# usable_levels PROGRAM: of v4, v3 and v2 those that it takes when told so.
+usable_levels() {
+  local level
+  for level in v4 v3 v2; do
+    if CUDA_VISIBLE_DEVICES='' with "$level" "$1" devices | grep -q "own loops for x86-64-$level\$"; then
+      printf '%s\n' "$level"
+    else
+      say "note: no loops for x86-64-$level here, so none are compared"
+    fi
+  done
+}
+
+# trained PROGRAM LEVEL OPTION...: trains and prints the weights' hash, or why there are none.
+trained() {
+  local program=$1 level=$2
+  shift 2
+  rm -rf "$work/run"
+  if with "$level" "$program" train --quiet --out "$work/run" "$@" >"$work/log" 2>&1; then
+    weights "$work/run/model.safetensors"
+  else
+    printf 'failed: %s\n' "$(tail -n 1 "$work/log")"
+  fi
+}
+
+# resumed PROGRAM FOLDER: goes on with a copy of an interrupted run; as trained().
+resumed() {
+  rm -rf "$work/run"
+  cp -r "$2" "$work/run"
+  if "$1" train --quiet --resume "$work/run" >"$work/log" 2>&1; then
+    weights "$work/run/model.safetensors"
+  else
+    printf 'failed: %s\n' "$(tail -n 1 "$work/log")"
+  fi
+}
+
+# row WHAT BASE'S HEAD'S: prints and counts it.
+row() {
+  local verdict=same
+  [[ $2 == "$3" ]] || verdict=DIFFERS
+  [[ $2$3 != *failed:* ]] || verdict="DOES NOT RUN ($([[ $3 == failed:* ]] && echo "$3" || echo "BASE $2"))"
+  rows=$((rows + 1))
+  [[ $verdict == same ]] || faults+=("$1: $verdict")
+  printf '%-52s %.12s  %.12s  %s\n' "$1" "$2" "$3" "$verdict"
+}
+
+# both WHAT LEVEL OPTION...: a row of a training by either program.
+both() {
+  local what=$1
+  shift
+  row "$what" "$(trained "$base" "$@")" "$(trained "$head" "$@" "${other[@]}")"
+}
+
+networks() { find "$root/models" -name '*.yaml' -printf '%f\n' | sed 's/[.]yaml$//' | sort; }
+
+on_the_cpu() {
+  local level threads precision network
+  for level in "${levels[@]}"; do
+    for precision in fp32 bf16; do
+      if ! with "$level" "$base" train --quiet --no-save --model quick --data "$work/few" --epochs 1 --device cpu --precision "$precision" \
+        >"$work/log" 2>&1; then
+        say "note: no $precision with x86-64-$level: $(tail -n 1 "$work/log")"
+        continue
+      fi
+      for network in $(networks); do
+        for threads in 1 2; do
+          both "$network, $precision, x86-64-$level, threads: $threads" "$level" --model "$network" --data "$work/few" --epochs 1 \
+            --batch 32 --validation 10 --device cpu --precision "$precision" --threads "$threads"
+        done
+      done
+    done
+  done
+  both "sprint-lean, images selected, 12 steps" v4 --model sprint-lean --data "$work/more" --epochs 1 --batch 128 --device cpu --threads 2
+}
+
+on_the_gpu() {
+  local network precision
+  for network in $(networks); do
+    for precision in fp32 bf16; do
+      both "$network, $precision, emulated GPU" v4 --model "$network" --data "$work/few" --limit-train 10 --epochs 1 --batch 4 \
+        --validation 2 --device cuda --precision "$precision"
+    done
+  done
+}
+
+# Interrupted by BASE in the first steps of many; the limit stays behind with the first part.
+after_a_resume() {
+  local device begun=$work/begun options=(--model quick --data "$work/more" --epochs 2 --batch 32 --threads 2)
+  for device in cpu cuda; do
+    rm -rf "$begun"
+    [[ $device == cpu ]] || options=(--model quick --data "$work/few" --epochs 2 --batch 8 --limit-train 20)
+    "$base" train --quiet --out "$begun" --device "$device" "${options[@]}" --max-seconds 0.001 "${other[@]}" >"$work/log" 2>&1 ||
+      { row "resume on $device" "failed: $(tail -n 1 "$work/log")" - && continue; }
+    row "quick, resumed on $device" "$(resumed "$base" "$begun")" "$(resumed "$head" "$begun")"
+  done
+}
+
+main() {
+  local head_revision=${2:-tree} base_revision=${1:-}
+  other=() faults=() rows=0
+  case $base_revision in
+    --self-test) base_revision=tree other=(--seed 2) ;;
+    '' | -*) say "usage: same_bits.sh BASE [HEAD] | --self-test" && exit 2 ;;
+  esac
+  base=$(program_of "$base_revision")
+  head=$(program_of "$head_revision")
+  mkdir -p "$work"
+  write_data "$work/few" 100 50
+  write_data "$work/more" 1500 100
+  mapfile -t levels < <(usable_levels "$head")
+  printf '%-52s %-12s  %-12s\n' run BASE HEAD
+  on_the_cpu
+  on_the_gpu
+  if ((${#other[@]})); then
+    ((${#faults[@]} == rows)) || { say "self-test: $((rows - ${#faults[@]})) of $rows rows do not show another seed" && exit 1; }
+    [[ ${faults[*]} != *"NOT RUN"* ]] || { say "self-test: a row does not run" && exit 1; }
+    say "self-test: all $rows rows show another seed"
+    return
+  fi
+  after_a_resume
+  if ((${#faults[@]})); then
+    printf '%s\n' "${faults[@]}" >&2
+    say "same bits: ${#faults[@]} of $rows runs differ or do not run"
+    exit 1
+  fi
+  say "same bits: all $rows runs, after $SECONDS s"
+}
+
+main "$@"

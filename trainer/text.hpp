@@ -1,0 +1,46 @@
+// How values are shown: readings that a machine may not give ("n/a" in a text, null in JSON), sizes of memory, lines with a
+// label, and widths in characters of UTF-8.
+#pragma once
+
+#include <cstdint>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace trainer {
+
+inline constexpr const char* kUnknown = "n/a";
+
+// By fmt's format string.
+template <typename Value>
+std::string text_of(const std::optional<Value>& value, const char* format = "{}") {
+  return value ? fmt::format(fmt::runtime(format), *value) : kUnknown;
+}
+
+template <typename Value>
+nlohmann::ordered_json json_of(const std::optional<Value>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+}
+
+// JSON as text, `indent` spaces deep or, without, in one line. What is no UTF-8 is replaced.
+[[nodiscard]] std::string to_text(const nlohmann::ordered_json& json, int indent = -1);
+
+inline double gib(std::uint64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 30);
+}
+
+[[nodiscard]] std::string size_text(std::uint64_t bytes);  // "2.47 MiB"
+
+// The key in a column of 14 characters, the value, the line's end.
+[[nodiscard]] std::string report_line(std::string_view key, std::string_view value);
+
+// "A" for 0 to "Z", then "#27": what runs and records that stand side by side are called.
+[[nodiscard]] std::string letter_of(std::size_t index);
+
+// Characters of a UTF-8 text, each taken to be one column wide; and its first ones.
+[[nodiscard]] std::size_t columns_of(std::string_view text);
+[[nodiscard]] std::string_view first_columns(std::string_view text, std::size_t columns);
+
+}  // namespace trainer
