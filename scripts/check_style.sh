@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks what a reader relies on and a compiler does not see; prints path:line: what, and exits with 1 at any.
 #   layout    clang-format (version 14 alone: others differ in small things), tabs, spaces at line ends
-#   includes  which folder may include what (scripts/style/includes.awk)
+#   includes  which folder may include what (scripts/style/includes.awk), room by room (scripts/style/rooms.txt)
+#   rooms     the lines of each room beside its budget (scripts/style/rooms.awk); the table is printed
 #   budgets   the length of files and functions, the comment at the top (scripts/style/budgets.awk)
 #   scripts   shellcheck
 # scripts/check_style.sh --self-test plants the violations of scripts/style/violations.txt in an empty tree and
@@ -40,7 +41,13 @@ check_layout() {
     { each grep -nHE $'\t|[ \t]$' || true; } | sed 's/^\([^:]*:[0-9]*\):.*/\1: a tab, or a space at the end/'
 }
 
-check_includes() { sources | each awk -f "$root/scripts/style/includes.awk"; }
+check_includes() { sources | each awk -v rooms=scripts/style/rooms.txt -f "$root/scripts/style/includes.awk"; }
+
+# count_rooms [AWK OPTIONS]: what is amiss in the rooms' lines, or their table.
+count_rooms() {
+  files '^(trainer|kernels|models|data)/.*\.(cpp|hpp|cu|cuh|h)$' | each wc -l |
+    awk -v rooms=scripts/style/rooms.txt "$@" -f "$root/scripts/style/rooms.awk"
+}
 
 check_budgets() {
   sources | each awk -f "$root/scripts/style/budgets.awk"
@@ -59,6 +66,7 @@ all_checks() {
   check_layout
   check_includes
   check_budgets
+  count_rooms
   check_scripts
 }
 
@@ -91,6 +99,9 @@ self_test() {
   trap "rm -rf '$copy'" EXIT
   cp "$root/.clang-format" "$copy"
   cd "$copy"
+  mkdir -p scripts/style
+  printf '%s\n' 'trainer/system | 300 | kernels' 'trainer/train | 1 | trainer/system' >scripts/style/rooms.txt
+  printf '%s | 400 | kernels\n' data kernels kernels/cpu kernels/math models trainer >>scripts/style/rooms.txt
   plant_all < <(planted_violations)
   plant_long_function >trainer/long.cpp
   printf 'int x;\n' >trainer/bare.cpp
@@ -103,7 +114,7 @@ self_test() {
       grep -F "$path:" found.txt | grep -qF "$expected" || { say "self-test: $path: not found: $expected" && missed=$((missed + 1)); }
     fi
   done < <(planted_violations && printf '%s\t\t1\t%s\n' trainer/long.cpp 'a function of 63 lines' \
-    trainer/bare.cpp 'does not open with a comment' trainer/space.cpp 'a space at the end')
+    scripts/style/rooms.txt 'trainer/train has 2 lines; its budget is 1' trainer/bare.cpp 'does not open with a comment' trainer/space.cpp 'a space at the end')
   ((missed == 0))
   say "self-test: every planted violation is found"
 }
@@ -116,6 +127,7 @@ main() {
     '')
       found=$(all_checks)
       [[ -z $found ]] || { printf '%s\n' "$found" && say "style: $(wc -l <<<"$found") violations" && exit 1; }
+      count_rooms -v table=1
       say "style: nothing to complain about"
       ;;
     *) say "usage: check_style.sh [--self-test]" && exit 2 ;;

@@ -9,11 +9,11 @@
 
 #include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/environment.hpp"
-#include "trainer/errors.hpp"
-#include "trainer/signals.hpp"
-#include "trainer/usage.hpp"
-#include "trainer/wait_policy.hpp"
+#include "trainer/console/usage.hpp"
+#include "trainer/store/environment.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/signals.hpp"
+#include "trainer/system/wait_policy.hpp"
 
 namespace {
 int run(int argc, char** argv) {

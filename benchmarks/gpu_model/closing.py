@@ -1,4 +1,4 @@
-"""The kernels that close a step: kernels/cuda/muon.cu, update.cu, update_terms.cuh."""
+"""The kernels that close a step: kernels/cuda/optim/muon.cu, update.cu, update_terms.cuh."""
 from gpu_model.kernel import WARP, Kernel, pieces
 from gpu_model.products import chunk_cycles, slots, tiles_of
 

@@ -1,4 +1,4 @@
-"""The last layer and its loss: kernels/cuda/head.cu."""
+"""The last layer and its loss: kernels/cuda/ops/head.cu."""
 from gpu_model.kernel import WARP, Kernel, longer, pieces, rounds_of
 
 FILE = "head.cu"

@@ -30,16 +30,17 @@ class Sources:
 
     @functools.lru_cache(maxsize=None)
     def text(self, name):
-        """A file of kernels/cuda, or kernels/math/...; comments other than marks are blanked out."""
-        path = os.path.join(self.folder, "kernels", name if "/" in name else os.path.join("cuda", name))
-        if not os.path.exists(path):
+        """A file of kernels/cuda and its rooms, or kernels/math/...; comments other than marks are blanked out."""
+        pattern = name if "/" in name else os.path.join("cuda", "**", name)
+        paths = glob.glob(os.path.join(self.folder, "kernels", pattern), recursive=True)
+        if not paths:
             return ""
-        with open(path, encoding="utf-8") as file:
+        with open(paths[0], encoding="utf-8") as file:
             return re.sub(r"//(?!\s*loads in a row:)[^\n]*", "", file.read())
 
     def files(self, name):
         """That one, then the headers beside it, its own first: what has moved there is found too."""
-        headers = map(os.path.basename, glob.glob(os.path.join(self.folder, "kernels/cuda/*.*h*")))
+        headers = map(os.path.basename, glob.glob(os.path.join(self.folder, "kernels/cuda/**/*.*h*"), recursive=True))
         return [name, *sorted(headers, key=lambda header: (not header.startswith(name.split(".")[0]), header))]
 
     def constant(self, name, constant, absent=None):

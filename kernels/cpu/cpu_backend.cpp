@@ -9,10 +9,10 @@
 #include <omp.h>
 
 #include "kernels/backend.hpp"
-#include "kernels/cpu/context.hpp"
-#include "kernels/cpu/cpu_info.hpp"
-#include "kernels/cpu/muon.hpp"
-#include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/ops/muon.hpp"
+#include "kernels/cpu/runtime/context.hpp"
+#include "kernels/cpu/runtime/cpu_info.hpp"
+#include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer {
 

@@ -5,10 +5,10 @@
 #include <memory>
 
 #include "kernels/backend.hpp"
-#include "kernels/cuda/convolution.hpp"
-#include "kernels/cuda/launch.hpp"
-#include "kernels/cuda/on_first_use.hpp"
-#include "kernels/cuda/product.hpp"
+#include "kernels/cuda/cublas/product.hpp"
+#include "kernels/cuda/cudnn/convolution.hpp"
+#include "kernels/cuda/runtime/launch.hpp"
+#include "kernels/cuda/runtime/on_first_use.hpp"
 #include "kernels/op.hpp"
 
 namespace trainer::cuda {

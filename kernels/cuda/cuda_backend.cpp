@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "kernels/cuda/availability.hpp"
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_info.hpp"
-#include "kernels/cuda/event_stopwatch.hpp"
-#include "kernels/cuda/first_run.hpp"
-#include "kernels/cuda/recording.hpp"
-#include "kernels/gpu_architectures.hpp"
+#include "kernels/cuda/device_info/availability.hpp"
+#include "kernels/cuda/device_info/device_info.hpp"
+#include "kernels/cuda/runtime/event_stopwatch.hpp"
+#include "kernels/cuda/runtime/first_run.hpp"
+#include "kernels/cuda/runtime/recording.hpp"
+#include "kernels/gpu_host/gpu_architectures.hpp"
 
 namespace trainer {
 

@@ -2,7 +2,8 @@
 #   trainer -> models, data, kernels     models -> kernels     data -> nothing of the project
 #   kernels/{cpu,cuda,no_cuda} -> kernels, never each other; kernels is kernels/*.hpp and kernels/math/
 #   tests -> everything; nothing -> tests
-# A library is included where its one job is: a `only` line below each.
+# Within trainer/ and kernels/ a room (a folder) includes the rooms that rooms.txt names for it, so that there is no cycle.
+# A library is included where its one job is: a `only` line below each. Called with -v rooms=FILE.
 
 function layer(path,  part) {
   if (path ~ /^kernels\/(cpu|cuda|no_cuda)\//) {
@@ -13,16 +14,33 @@ function layer(path,  part) {
   return path
 }
 
+# The room of a file: a folder, or the file itself where rooms.txt has a row for it.
+function room(path) {
+  if (path in may) return path
+  sub(/\/[^\/]*$/, "", path)
+  return path == "kernels/math" ? "kernels" : path
+}
+
 function refuse(why) { printf "%s:%d: %s\n", FILENAME, FNR, why }
 
-function quoted(target,  to) {
-  to = layer(target)
+# Whether the folder `from` may include the folder `to`.
+function folder_may(to) {
+  if (to == from || from == "tests") return 1
+  if (to == "kernels") return from ~ /^(trainer|models|kernels|benchmarks)/
+  return to ~ /^(models|data)$/ && from ~ /^(trainer|benchmarks)$/
+}
+
+# Whether the table lets a file of the room `own` include one of the room `other`.
+function room_may(own, other) {
+  return own == other || !(own in may) || !(other in may) || other !~ /^(kernels|trainer)/ || index(" " may[own] " ", " " other " ") > 0
+}
+
+function quoted(target) {
   if (target !~ /\//) refuse("\"" target "\": includes are written from the root of the repository")
-  else if (to == from || from == "tests") return
-  else if (to == "tests") refuse("only tests/ includes " target)
-  else if (to == "kernels" && from ~ /^(trainer|models|kernels|benchmarks)/) return
-  else if (to ~ /^(models|data)$/ && from ~ /^(trainer|benchmarks)$/) return
-  else refuse(from "/ may not include " target)
+  else if (layer(target) == "tests" && from != "tests") refuse("only tests/ includes " target)
+  else if (!folder_may(layer(target))) refuse(from "/ may not include " target)
+  else if (!room_may(room(FILENAME), room(target)))
+    refuse("the room " room(FILENAME) " may not include " target " (scripts/style/rooms.txt)")
 }
 
 function only(target, library, where) {
@@ -43,6 +61,13 @@ function angled(target) {
   only(target, "^CLI/", "^trainer/")
   only(target, "^(yaml-cpp|nlohmann)/", "^(models/|trainer/|benchmarks/)")
   only(target, "^(gtest|gmock)/", "^tests/")
+}
+
+BEGIN {
+  while ((getline row < rooms) > 0) {
+    if (row ~ /^#/ || split(row, cell, / *[|] */) < 3) continue
+    may[cell[1]] = cell[3]
+  }
 }
 
 FNR == 1 { from = layer(FILENAME) }

@@ -1,14 +1,14 @@
-// The stand-in for cuDNN: kernels/cuda/convolution.hpp by plain loops over float, so that the emulated engine
+// The stand-in for cuDNN: kernels/cuda/cudnn/convolution.hpp by plain loops over float, so that the emulated engine
 // runs whole networks. Sums run in one fixed order. The loops go along rows of a window, where the k pixels
 // of c channels lie side by side both in the map and in the filter; forward goes along the filters instead,
 // over a copy of the filters with the output channel innermost, which is what its workspace is for.
-#include "kernels/cuda/convolution.hpp"
+#include "kernels/cuda/cudnn/convolution.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <vector>
 
-#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/runtime/check.hpp"
 #include "tests/emulator/emulator.hpp"
 #include "tests/emulator/rounding.hpp"
 

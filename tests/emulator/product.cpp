@@ -1,11 +1,11 @@
-// The stand-in for cuBLASLt: kernels/cuda/product.hpp by plain loops over float, in one fixed order. Forward
+// The stand-in for cuBLASLt: kernels/cuda/cublas/product.hpp by plain loops over float, in one fixed order. Forward
 // reads a copy of the weights with the output innermost, which is what its workspace is for.
-#include "kernels/cuda/product.hpp"
+#include "kernels/cuda/cublas/product.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "kernels/cuda/check.hpp"
+#include "kernels/cuda/runtime/check.hpp"
 #include "tests/emulator/emulator.hpp"
 #include "tests/emulator/rounding.hpp"
 

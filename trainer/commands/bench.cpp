@@ -4,17 +4,17 @@
 #include <memory>
 #include <unistd.h>
 
-#include "trainer/bench_compare.hpp"
-#include "trainer/bench_record.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/device_choice.hpp"
-#include "trainer/device_report.hpp"
-#include "trainer/files.hpp"
-#include "trainer/machine_state.hpp"
-#include "trainer/progress.hpp"
-#include "trainer/run_record.hpp"
-#include "trainer/text.hpp"
-#include "trainer/version.hpp"
+#include "trainer/console/progress.hpp"
+#include "trainer/device/device_choice.hpp"
+#include "trainer/device/device_report.hpp"
+#include "trainer/device/machine_state.hpp"
+#include "trainer/measure/bench_compare.hpp"
+#include "trainer/measure/bench_record.hpp"
+#include "trainer/store/run_record.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/text.hpp"
+#include "trainer/system/version.hpp"
 
 namespace trainer {
 

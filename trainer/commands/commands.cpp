@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 #include <system_error>
 
-#include "trainer/errors.hpp"
-#include "trainer/version.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/version.hpp"
 
 namespace trainer {
 

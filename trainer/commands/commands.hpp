@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/environment.hpp"
+#include "trainer/store/environment.hpp"
 
 namespace trainer {
 

@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/device_choice.hpp"
-#include "trainer/device_report.hpp"
+#include "trainer/device/device_choice.hpp"
+#include "trainer/device/device_report.hpp"
 
 namespace trainer {
 

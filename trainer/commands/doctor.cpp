@@ -10,7 +10,7 @@
 #include "trainer/doctor/all.hpp"
 #include "trainer/doctor/gather.hpp"
 #include "trainer/doctor/report.hpp"
-#include "trainer/errors.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 

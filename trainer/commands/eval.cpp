@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/device_choice.hpp"
-#include "trainer/test_answers.hpp"
-#include "trainer/training_output.hpp"
+#include "trainer/device/device_choice.hpp"
+#include "trainer/infer/test_answers.hpp"
+#include "trainer/train/training_output.hpp"
 
 namespace trainer {
 

@@ -7,7 +7,7 @@
 #include "models/plan.hpp"
 #include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/errors.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 

@@ -7,10 +7,10 @@
 
 #include "data/image.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/device_choice.hpp"
-#include "trainer/digit.hpp"
-#include "trainer/errors.hpp"
-#include "trainer/trained_network.hpp"
+#include "trainer/device/device_choice.hpp"
+#include "trainer/infer/digit.hpp"
+#include "trainer/infer/trained_network.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 

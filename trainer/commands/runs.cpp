@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "models/words.hpp"
-#include "trainer/files.hpp"
-#include "trainer/run_folder.hpp"
+#include "trainer/store/run_folder.hpp"
+#include "trainer/system/files.hpp"
 
 namespace trainer {
 

@@ -5,10 +5,10 @@
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/commands/runs.hpp"
-#include "trainer/errors.hpp"
-#include "trainer/files.hpp"
 #include "trainer/remote/submission.hpp"
 #include "trainer/remote/target_record.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
 
 namespace trainer {
 

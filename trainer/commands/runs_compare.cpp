@@ -6,10 +6,10 @@
 
 #include "models/words.hpp"
 #include "trainer/commands/runs.hpp"
-#include "trainer/errors.hpp"
 #include "trainer/runs/run_comparison.hpp"
 #include "trainer/runs/run_differences.hpp"
-#include "trainer/text.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 

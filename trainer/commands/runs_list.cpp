@@ -5,11 +5,11 @@
 #include <memory>
 
 #include "trainer/commands/runs.hpp"
-#include "trainer/run_folder.hpp"
 #include "trainer/runs/run_fields.hpp"
 #include "trainer/runs/run_filter.hpp"
 #include "trainer/runs/run_list.hpp"
-#include "trainer/text.hpp"
+#include "trainer/store/run_folder.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 

@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "trainer/commands/runs.hpp"
-#include "trainer/errors.hpp"
-#include "trainer/files.hpp"
-#include "trainer/runs/report_page.hpp"
+#include "trainer/report/report_page.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
 
 namespace trainer {
 

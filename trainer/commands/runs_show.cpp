@@ -5,7 +5,7 @@
 #include "trainer/commands/runs.hpp"
 #include "trainer/runs/known_run.hpp"
 #include "trainer/runs/run_text.hpp"
-#include "trainer/text.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 

@@ -6,21 +6,21 @@
 #include <future>
 #include <memory>
 
-#include "trainer/checkpoint.hpp"
-#include "trainer/clock.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/device_choice.hpp"
-#include "trainer/device_report.hpp"
-#include "trainer/errors.hpp"
-#include "trainer/files.hpp"
-#include "trainer/process.hpp"
-#include "trainer/progress.hpp"
-#include "trainer/run_description.hpp"
-#include "trainer/run_folder.hpp"
-#include "trainer/signals.hpp"
-#include "trainer/sprint/sprint_text.hpp"
-#include "trainer/text.hpp"
-#include "trainer/training_output.hpp"
+#include "trainer/console/progress.hpp"
+#include "trainer/device/device_choice.hpp"
+#include "trainer/device/device_report.hpp"
+#include "trainer/measure/sprint_text.hpp"
+#include "trainer/store/run_folder.hpp"
+#include "trainer/system/clock.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/process.hpp"
+#include "trainer/system/signals.hpp"
+#include "trainer/system/text.hpp"
+#include "trainer/train/checkpoint.hpp"
+#include "trainer/train/run_description.hpp"
+#include "trainer/train/training_output.hpp"
 
 namespace trainer {
 

@@ -5,10 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/errors.hpp"
 #include "trainer/remote/target_check.hpp"
 #include "trainer/remote/target_files.hpp"
-#include "trainer/text.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 

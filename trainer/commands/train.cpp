@@ -6,9 +6,9 @@
 #include <memory>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/config_file.hpp"
-#include "trainer/errors.hpp"
-#include "trainer/training_run.hpp"
+#include "trainer/console/config_file.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/train/training_run.hpp"
 
 namespace trainer {
 

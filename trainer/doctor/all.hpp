@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "trainer/environment.hpp"
+#include "trainer/store/environment.hpp"
 
 namespace trainer::doctor {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/gpu_failure.hpp"
+#include "kernels/gpu_host/gpu_failure.hpp"
 
 namespace trainer::doctor {
 

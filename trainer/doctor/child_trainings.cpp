@@ -13,13 +13,13 @@
 #include <thread>
 #include <unistd.h>
 
-#include "trainer/clock.hpp"
 #include "trainer/doctor/report.hpp"
-#include "trainer/files.hpp"
-#include "trainer/run_folder.hpp"
-#include "trainer/run_record.hpp"
-#include "trainer/safetensors.hpp"
-#include "trainer/sha256.hpp"
+#include "trainer/store/run_folder.hpp"
+#include "trainer/store/run_record.hpp"
+#include "trainer/store/safetensors.hpp"
+#include "trainer/system/clock.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/sha256.hpp"
 
 namespace trainer::doctor {
 

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "kernels/nvml.hpp"
+#include "kernels/gpu_host/nvml.hpp"
 #include "trainer/doctor/several.hpp"
-#include "trainer/process.hpp"
-#include "trainer/scratch_folder.hpp"
-#include "trainer/signals.hpp"
+#include "trainer/system/process.hpp"
+#include "trainer/system/scratch_folder.hpp"
+#include "trainer/system/signals.hpp"
 
 namespace trainer::doctor {
 

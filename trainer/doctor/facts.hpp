@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "kernels/device_info.hpp"
-#include "kernels/gpu_failure.hpp"
-#include "kernels/nvml.hpp"
+#include "kernels/gpu_host/gpu_failure.hpp"
+#include "kernels/gpu_host/nvml.hpp"
 
 namespace trainer::doctor {
 

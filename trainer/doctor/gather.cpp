@@ -8,12 +8,12 @@
 
 #include "data/dataset.hpp"
 #include "kernels/backend.hpp"
-#include "trainer/device_choice.hpp"
+#include "trainer/device/device_choice.hpp"
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/libraries.hpp"
 #include "trainer/doctor/speed.hpp"
-#include "trainer/errors.hpp"
-#include "trainer/version.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/version.hpp"
 
 namespace trainer::doctor {
 

@@ -1,10 +1,10 @@
 // The facts of this machine: what is asked of the driver, the libraries and the files, once.
 #pragma once
 
-#include "kernels/gpu_failure.hpp"
-#include "kernels/nvml.hpp"
+#include "kernels/gpu_host/gpu_failure.hpp"
+#include "kernels/gpu_host/nvml.hpp"
 #include "trainer/doctor/facts.hpp"
-#include "trainer/environment.hpp"
+#include "trainer/store/environment.hpp"
 
 namespace trainer::doctor {
 

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "kernels/gpu_architectures.hpp"
+#include "kernels/gpu_host/gpu_architectures.hpp"
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/known_failures.hpp"
-#include "trainer/text.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
 

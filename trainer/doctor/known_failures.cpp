@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <stdexcept>
 
-#include "kernels/gpu_failure.hpp"
+#include "kernels/gpu_host/gpu_failure.hpp"
 
 namespace trainer::doctor {
 

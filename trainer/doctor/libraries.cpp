@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernels/gpu_surroundings.hpp"
+#include "kernels/gpu_host/gpu_surroundings.hpp"
 
 namespace trainer::doctor {
 

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "trainer/doctor/speed.hpp"
-#include "trainer/text.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
 

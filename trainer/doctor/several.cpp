@@ -7,7 +7,7 @@
 
 #include "models/words.hpp"
 #include "trainer/doctor/speed.hpp"
-#include "trainer/statistics.hpp"
+#include "trainer/system/statistics.hpp"
 
 namespace trainer::doctor {
 

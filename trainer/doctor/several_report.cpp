@@ -5,7 +5,7 @@
 #include <set>
 
 #include "trainer/doctor/report.hpp"
-#include "trainer/text.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
 

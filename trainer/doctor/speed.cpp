@@ -10,10 +10,10 @@
 #include <thread>
 
 #include "kernels/peer_copy.hpp"
-#include "trainer/device_choice.hpp"
-#include "trainer/device_limits.hpp"
-#include "trainer/lone_op.hpp"
-#include "trainer/machine_state.hpp"
+#include "trainer/device/device_choice.hpp"
+#include "trainer/device/device_limits.hpp"
+#include "trainer/device/lone_op.hpp"
+#include "trainer/device/machine_state.hpp"
 
 namespace trainer::doctor {
 

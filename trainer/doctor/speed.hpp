@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
-#include "kernels/nvml.hpp"
+#include "kernels/gpu_host/nvml.hpp"
 #include "trainer/doctor/facts.hpp"
 
 namespace trainer::doctor {

@@ -8,9 +8,9 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/documents/completion.hpp"
 #include "trainer/documents/manual_page.hpp"
-#include "trainer/environment.hpp"
-#include "trainer/files.hpp"
-#include "trainer/version.hpp"
+#include "trainer/store/environment.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/version.hpp"
 
 namespace {
 

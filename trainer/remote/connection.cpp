@@ -8,9 +8,9 @@
 #include <system_error>
 #include <unistd.h>
 
-#include "trainer/files.hpp"
 #include "trainer/remote/shell_words.hpp"
-#include "trainer/sha256.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/sha256.hpp"
 
 namespace trainer {
 

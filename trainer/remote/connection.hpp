@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "trainer/process.hpp"
 #include "trainer/remote/target.hpp"
+#include "trainer/system/process.hpp"
 
 namespace trainer {
 

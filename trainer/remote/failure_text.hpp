@@ -5,8 +5,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "trainer/process.hpp"
 #include "trainer/remote/target.hpp"
+#include "trainer/system/process.hpp"
 
 namespace trainer {
 

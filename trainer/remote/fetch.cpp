@@ -7,10 +7,10 @@
 #include <memory>
 #include <system_error>
 
-#include "trainer/files.hpp"
 #include "trainer/remote/container.hpp"
 #include "trainer/remote/failure_text.hpp"
-#include "trainer/sha256.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/sha256.hpp"
 
 namespace trainer {
 

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "trainer/errors.hpp"
 #include "trainer/remote/container.hpp"
 #include "trainer/remote/failure_text.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 

@@ -8,10 +8,10 @@
 #include "data/idx_names.hpp"
 #include "data/image_folder.hpp"
 #include "models/spec.hpp"
-#include "trainer/files.hpp"
 #include "trainer/remote/failure_text.hpp"
 #include "trainer/remote/training_words.hpp"
-#include "trainer/sha256.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/sha256.hpp"
 
 namespace trainer {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "trainer/errors.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 

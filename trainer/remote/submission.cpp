@@ -6,13 +6,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "trainer/errors.hpp"
-#include "trainer/files.hpp"
 #include "trainer/remote/prepare.hpp"
 #include "trainer/remote/sent_files.hpp"
 #include "trainer/remote/target_record.hpp"
 #include "trainer/remote/training_words.hpp"
-#include "trainer/signals.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/signals.hpp"
 
 namespace trainer {
 

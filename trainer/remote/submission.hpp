@@ -2,9 +2,9 @@
 // here.
 #pragma once
 
-#include "trainer/environment.hpp"
 #include "trainer/remote/target_files.hpp"
 #include "trainer/remote/target_run.hpp"
+#include "trainer/store/environment.hpp"
 
 namespace trainer {
 

@@ -5,8 +5,8 @@
 #include <fmt/format.h>
 
 #include "models/yaml_reader.hpp"
-#include "trainer/errors.hpp"
-#include "trainer/files.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
 
 namespace trainer {
 

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include "models/words.hpp"
-#include "trainer/files.hpp"
+#include "trainer/console/json_lookup.hpp"
 #include "trainer/remote/container.hpp"
 #include "trainer/remote/training_words.hpp"
-#include "trainer/runs/json_lookup.hpp"
-#include "trainer/version.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/version.hpp"
 
 namespace trainer {
 

@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
-#include "trainer/environment.hpp"
 #include "trainer/remote/fetch.hpp"
 #include "trainer/remote/target_files.hpp"
-#include "trainer/run_record.hpp"
+#include "trainer/store/environment.hpp"
+#include "trainer/store/run_record.hpp"
 
 namespace trainer {
 

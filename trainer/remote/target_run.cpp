@@ -10,10 +10,10 @@
 #include <thread>
 #include <unistd.h>
 
-#include "trainer/clock.hpp"
-#include "trainer/files.hpp"
 #include "trainer/remote/fetch.hpp"
 #include "trainer/remote/target_record.hpp"
+#include "trainer/system/clock.hpp"
+#include "trainer/system/files.hpp"
 
 namespace trainer {
 

@@ -10,9 +10,9 @@
 #include "trainer/remote/connection.hpp"
 #include "trainer/remote/container.hpp"
 #include "trainer/remote/failure_text.hpp"
-#include "trainer/run_folder.hpp"
-#include "trainer/run_record.hpp"
-#include "trainer/signals.hpp"
+#include "trainer/store/run_folder.hpp"
+#include "trainer/store/run_record.hpp"
+#include "trainer/system/signals.hpp"
 
 namespace trainer {
 

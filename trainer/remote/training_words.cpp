@@ -3,8 +3,8 @@
 #include <charconv>
 #include <filesystem>
 
-#include "trainer/settings.hpp"
-#include "trainer/training_run.hpp"
+#include "trainer/store/settings.hpp"
+#include "trainer/train/training_run.hpp"
 
 namespace trainer {
 

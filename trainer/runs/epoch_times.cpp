@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "trainer/runs/json_lookup.hpp"
-#include "trainer/statistics.hpp"
+#include "trainer/console/json_lookup.hpp"
+#include "trainer/system/statistics.hpp"
 
 namespace trainer {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "models/words.hpp"
-#include "trainer/errors.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <limits>
 
-#include "trainer/files.hpp"
-#include "trainer/run_folder.hpp"
-#include "trainer/runs/json_lookup.hpp"
+#include "trainer/console/json_lookup.hpp"
+#include "trainer/store/run_folder.hpp"
+#include "trainer/system/files.hpp"
 
 namespace trainer {
 

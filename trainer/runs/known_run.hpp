@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/run_record.hpp"
+#include "trainer/store/run_record.hpp"
 
 namespace trainer {
 

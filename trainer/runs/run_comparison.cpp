@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "trainer/errors.hpp"
-#include "trainer/runs/json_lookup.hpp"
-#include "trainer/statistics.hpp"
-#include "trainer/text.hpp"
+#include "trainer/console/json_lookup.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/statistics.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 

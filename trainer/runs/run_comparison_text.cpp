@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include "models/words.hpp"
-#include "trainer/runs/json_lookup.hpp"
+#include "trainer/console/json_lookup.hpp"
+#include "trainer/console/text_table.hpp"
 #include "trainer/runs/run_comparison.hpp"
 #include "trainer/runs/run_list.hpp"
-#include "trainer/runs/text_table.hpp"
-#include "trainer/text.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 

@@ -9,8 +9,8 @@
 #include <unordered_map>
 
 #include "models/words.hpp"
-#include "trainer/runs/json_lookup.hpp"
-#include "trainer/runs/text_table.hpp"
+#include "trainer/console/json_lookup.hpp"
+#include "trainer/console/text_table.hpp"
 
 namespace trainer {
 

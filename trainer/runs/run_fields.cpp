@@ -6,9 +6,9 @@
 #include <fmt/format.h>
 #include <optional>
 
-#include "trainer/errors.hpp"
+#include "trainer/console/json_lookup.hpp"
 #include "trainer/runs/epoch_times.hpp"
-#include "trainer/runs/json_lookup.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 

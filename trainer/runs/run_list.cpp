@@ -6,11 +6,11 @@
 #include <system_error>
 
 #include "models/words.hpp"
-#include "trainer/files.hpp"
-#include "trainer/run_folder.hpp"
-#include "trainer/runs/json_lookup.hpp"
+#include "trainer/console/json_lookup.hpp"
+#include "trainer/console/text_table.hpp"
 #include "trainer/runs/run_fields.hpp"
-#include "trainer/runs/text_table.hpp"
+#include "trainer/store/run_folder.hpp"
+#include "trainer/system/files.hpp"
 
 namespace trainer {
 

@@ -8,11 +8,11 @@
 
 #include "models/recipe_text.hpp"
 #include "models/words.hpp"
-#include "trainer/files.hpp"
-#include "trainer/run_folder.hpp"
-#include "trainer/runs/json_lookup.hpp"
-#include "trainer/runs/text_table.hpp"
-#include "trainer/text.hpp"
+#include "trainer/console/json_lookup.hpp"
+#include "trainer/console/text_table.hpp"
+#include "trainer/store/run_folder.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 

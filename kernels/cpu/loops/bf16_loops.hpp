@@ -1,7 +1,7 @@
 // The loops around products of bf16, for the table in winners_bf16.cpp.
 #pragma once
 
-#include "kernels/cpu/loops.hpp"
+#include "kernels/cpu/runtime/loops.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 

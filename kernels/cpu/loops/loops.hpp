@@ -3,7 +3,7 @@
 // Nothing here may call a function that is not always inlined, except memcpy and the mathematical library.
 #pragma once
 
-#include "kernels/cpu/loops.hpp"
+#include "kernels/cpu/runtime/loops.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 

@@ -2,8 +2,8 @@
 // and which one it is; ReLU stops what is not above 0.
 #pragma once
 
-#include "kernels/cpu/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
+#include "kernels/cpu/runtime/loops.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 

@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-#include "kernels/cpu/loops.hpp"
+#include "kernels/cpu/runtime/loops.hpp"
 #include "kernels/math/host_device.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {

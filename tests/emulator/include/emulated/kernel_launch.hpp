@@ -1,5 +1,5 @@
 // Launching a kernel: its arguments are copied into a closure that the emulator calls once a thread. There is
-// no kernel<<<grid, block>>>, which only nvcc can read; kernels/cuda/launch.hpp does without it.
+// no kernel<<<grid, block>>>, which only nvcc can read; kernels/cuda/runtime/launch.hpp does without it.
 #pragma once
 
 #include <cstddef>

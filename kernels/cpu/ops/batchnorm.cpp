@@ -1,0 +1,233 @@
+// Batch normalisation, with GELU behind it where the plan says so. Sums over the batch are added up in the
+// order of the threads. With u = g xh + b in front of GELU, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m
+// valid positions, and dy the gradient of u (op.hpp says what a selection of rows leaves of it):
+//   dx = g s (dy - sum(dy) / m - xh sum(dy xh) / m),  dg = sum(dy xh),  db = sum(dy)
+// (Ioffe and Szegedy 2015)
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/cpu/runtime/context.hpp"
+#include "kernels/cpu/runtime/kept_rows.hpp"
+#include "kernels/cpu/runtime/parallel.hpp"
+
+namespace trainer::cpu {
+
+namespace {
+
+constexpr std::size_t kTile = 256;      // floats of a tile, if as many channels fit
+constexpr std::size_t kPositions = 64;  // that are worth a thread
+
+class BatchNorm final : public Op {
+ public:
+  BatchNorm(const CpuContext& context, const BatchNormDesc& desc, int batch)
+      : Op(desc, batch),
+        context_(context),
+        norm_(desc),
+        channels_(static_cast<std::size_t>(desc.in.c)),
+        positions_(static_cast<std::size_t>(desc.in.h) * desc.in.w),
+        tile_(channels_ * std::max<std::size_t>(kTile / channels_, 1)),
+        kept_(batch) {}
+
+  std::size_t saved_bytes() const override { return 2 * channels_ * sizeof(float); }  // mean, then s
+  bool skips_rows() const override { return true; }
+  std::size_t workspace_bytes() const override {
+    Carver carver(nullptr);
+    carve(carver);
+    return carver.used();
+  }
+
+ private:
+  struct Pieces {
+    double* sums;                                            // [threads, 2, c]
+    float* tile_sums;                                        // [threads, 2, tile]
+    float *mean, *scale, *gain, *offset, *mean_g, *mean_gx;  // tables [tile]
+    float* statistics;                                       // [2, c], in inference
+  };
+
+  Pieces carve(Carver& carver) const {
+    const auto threads = static_cast<std::size_t>(context_.threads);
+    Pieces p{};
+    p.sums = reinterpret_cast<double*>(carver.bytes(threads * 2 * channels_ * sizeof(double)));
+    p.tile_sums = carver.floats(threads * 2 * tile_);
+    for (float** table : {&p.mean, &p.scale, &p.gain, &p.offset, &p.mean_g, &p.mean_gx})
+      *table = carver.floats(tile_);
+    p.statistics = carver.floats(2 * channels_);
+    return p;
+  }
+
+  std::size_t valid_positions(const OpArgs& args) const { return args.state->valid * positions_; }
+
+  void fill(float* table, const float* values) const {
+    for (std::size_t i = 0; i < tile_; i += channels_) std::copy_n(values, channels_, table + i);
+  }
+
+  // The loop of thread `thread`, its tables filled by fill_tables().
+  NormLoop loop_of(const Pieces& p, int thread) const {
+    return {channels_, tile_,  norm_.gelu, p.mean,
+            p.scale,   p.gain, p.offset,   p.tile_sums + 2 * tile_ * static_cast<std::size_t>(thread)};
+  }
+
+  void fill_tables(const OpArgs& args, const Pieces& p, const float* mean, const float* scale) const {
+    fill(p.mean, mean);
+    fill(p.scale, scale);
+    fill(p.offset, args.b);
+    if (args.w != nullptr) {
+      fill(p.gain, args.w);
+    } else {
+      std::fill_n(p.gain, tile_, 1.0F);
+    }
+  }
+
+  // Two sums a channel over `count` things, cut at multiples of `grain`, into p.sums [2, c]; add(loop, share,
+  // sums) adds a share's.
+  template <typename Add>
+  void sum(const Pieces& p, std::size_t count, std::size_t grain, const Add& add) const {
+    std::fill_n(p.sums, 2 * channels_ * static_cast<std::size_t>(context_.threads), 0.0);
+    parallel(count, grain, context_.threads, [&](const Share& share) {
+      add(loop_of(p, share.thread), share, p.sums + 2 * channels_ * static_cast<std::size_t>(share.thread));
+    });
+    for (int t = 1; t < context_.threads; ++t) {
+      const double* other = p.sums + 2 * channels_ * static_cast<std::size_t>(t);
+      for (std::size_t i = 0; i < 2 * channels_; ++i) p.sums[i] += other[i];
+    }
+  }
+
+  // The channels' mean over a tile: the sums count from there, so that they stay small.
+  void first_mean(const OpArgs& args, std::size_t rows, float* mean) const {
+    const std::size_t some = std::min(rows, tile_ / channels_);
+    for (std::size_t c = 0; c < channels_; ++c) {
+      double total = 0;
+      for (std::size_t r = 0; r < some; ++r) total += floats(args.x)[r * channels_ + c];
+      mean[c] = static_cast<float>(total / static_cast<double>(some));
+    }
+  }
+
+  void batch_statistics(const OpArgs& args, const Pieces& p, float* mean, float* scale) const {
+    const std::size_t rows = valid_positions(args);
+    const auto m = static_cast<double>(rows);
+    first_mean(args, rows, mean);
+    fill(p.mean, mean);
+    sum(p, rows, kPositions, [&](const NormLoop& loop, const Share& share, double* sums) {
+      context_.loops.norm_sums(loop, floats(args.x) + share.begin * channels_,
+                               (share.end - share.begin) * channels_, sums);
+    });
+    const auto momentum = static_cast<double>(norm_.momentum);
+    for (std::size_t c = 0; c < channels_; ++c) {
+      const double off = p.sums[c] / m;
+      const double squares = std::max(p.sums[channels_ + c] - m * off * off, 0.0);
+      const double center = mean[c] + off;
+      mean[c] = static_cast<float>(center);
+      scale[c] = static_cast<float>(1 / std::sqrt(squares / m + static_cast<double>(norm_.epsilon)));
+      const double unbiased = squares / (m > 1 ? m - 1 : m);
+      args.running_mean[c] = static_cast<float>((1 - momentum) * args.running_mean[c] + momentum * center);
+      args.running_variance[c] =
+          static_cast<float>((1 - momentum) * args.running_variance[c] + momentum * unbiased);
+    }
+  }
+
+  void run_forward(const OpArgs& args) override {
+    Carver carver(args.workspace);
+    const Pieces p = carve(carver);
+    float* mean = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : p.statistics;
+    float* scale = mean + channels_;
+    if (args.mode == Mode::training) {
+      batch_statistics(args, p, mean, scale);
+    } else {
+      for (std::size_t c = 0; c < channels_; ++c) {
+        mean[c] = args.running_mean[c];
+        scale[c] = 1 / std::sqrt(args.running_variance[c] + norm_.epsilon);
+      }
+    }
+    fill_tables(args, p, mean, scale);
+    parallel(static_cast<std::size_t>(batch()) * positions_, kPositions, context_.threads,
+             [&](const Share& share) {
+               const std::size_t first = share.begin * channels_;
+               context_.loops.norm(loop_of(p, share.thread), floats(args.x) + first, floats(args.y) + first,
+                                   (share.end - share.begin) * channels_);
+             });
+  }
+
+  // What backward goes over, and how it is cut into shares: positions side by side where all valid rows are
+  // kept, else image by image.
+  struct Way {
+    std::size_t count, grain;
+    bool all;
+  };
+  Way way_of(const OpArgs& args) {
+    if (args.kept == nullptr) return {valid_positions(args), kPositions, true};
+    kept_.read(args);
+    if (kept_.count() == args.state->valid) return {valid_positions(args), kPositions, true};
+    return {kept_.count(), std::max<std::size_t>(kPositions / positions_, 1), false};
+  }
+  // `first` is where the share begins if it is of positions side by side.
+  struct Stretch {
+    std::size_t first;
+    NormParts parts;
+  };
+  Stretch stretch_of(const Way& way, const Share& share) const {
+    static constexpr std::uint32_t kWhole = 0;
+    const std::size_t count = share.end - share.begin;
+    if (way.all) return {share.begin * channels_, {&kWhole, 1, count * channels_}};
+    return {0, {kept_.data() + share.begin, count, positions_ * channels_}};
+  }
+
+  // Makes of the sums the gradients of gain and offset, and the tables of their means.
+  void finish_sums(const OpArgs& args, const Pieces& p) const {
+    const double inverse_count = 1 / static_cast<double>(valid_positions(args));
+    for (std::size_t c = 0; c < channels_; ++c) {
+      args.db[c] = static_cast<float>(p.sums[c]);
+      if (args.dw != nullptr) args.dw[c] = static_cast<float>(p.sums[channels_ + c]);
+      p.mean_g[c] = static_cast<float>(p.sums[c] * inverse_count);
+      p.mean_gx[c] = static_cast<float>(p.sums[channels_ + c] * inverse_count);
+    }
+    for (std::size_t i = channels_; i < tile_; ++i) {
+      p.mean_g[i] = p.mean_g[i - channels_];
+      p.mean_gx[i] = p.mean_gx[i - channels_];
+    }
+  }
+
+  void run_backward(const OpArgs& args) override {
+    Carver carver(args.workspace);
+    const Pieces p = carve(carver);
+    const auto* mean = reinterpret_cast<const float*>(args.saved);
+    fill_tables(args, p, mean, mean + channels_);
+    const Way way = way_of(args);
+    const float* x = floats(args.x);
+    float* dx = floats(args.dx);
+    sum(p, way.count, way.grain, [&](const NormLoop& loop, const Share& share, double* sums) {
+      const auto [first, parts] = stretch_of(way, share);
+      float* to = dx == nullptr ? nullptr : dx + first;
+      context_.loops.norm_gradient(loop, x + first, floats(args.dy) + first, to, parts, sums);
+    });
+    finish_sums(args, p);
+    if (dx == nullptr) return;
+    parallel(way.count, way.grain, context_.threads, [&](const Share& share) {
+      const auto [first, parts] = stretch_of(way, share);
+      context_.loops.norm_backward(loop_of(p, share.thread), p.mean_g, p.mean_gx, x + first, dx + first,
+                                   parts);
+    });
+    clear_rest(args, way);
+  }
+
+  void clear_rest(const OpArgs& args, const Way& way) const {
+    if (!way.all) return kept_.clear_rest(args, positions_ * channels_ * sizeof(float));
+    const std::size_t rows = valid_positions(args);
+    const std::size_t all = static_cast<std::size_t>(batch()) * positions_;
+    std::memset(floats(args.dx) + rows * channels_, 0, (all - rows) * channels_ * sizeof(float));
+  }
+
+  const CpuContext& context_;
+  BatchNormDesc norm_;
+  std::size_t channels_, positions_;
+  std::size_t tile_;
+  KeptRows kept_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_batchnorm(const CpuContext& context, const BatchNormDesc& desc, int batch) {
+  return std::make_unique<BatchNorm>(context, desc, batch);
+}
+
+}  // namespace trainer::cpu

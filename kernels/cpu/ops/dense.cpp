@@ -1,0 +1,135 @@
+// Dense layer and its ReLU: after the product forward, as a mask before the two products backward. The ReLU
+// is our own loop because oneDNN's turns a NaN into 0, and a network that has broken must not look whole.
+// Where rows are selected, backward takes those that are kept together and multiplies no others.
+#include <algorithm>
+#include <optional>
+
+#include "kernels/cpu/onednn/inner_product.hpp"
+#include "kernels/cpu/runtime/kept_rows.hpp"
+#include "kernels/cpu/runtime/parallel.hpp"
+
+namespace trainer::cpu {
+
+namespace {
+
+class Dense final : public Op {
+ public:
+  Dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx)
+      : Op(desc, batch),
+        context_(context),
+        dense_(desc),
+        masks_dy_(desc.relu && !desc.dy_masked),
+        outputs_(static_cast<std::size_t>(batch) * desc.out),
+        product_(context, {batch, desc.in, desc.out, desc.bias, wants_dx}),
+        rows_(batch) {
+    if (desc.kept == 0 || context.bf16 != nullptr) return;  // what bf16 has kept of forward is of all rows
+    few_.emplace(context, InnerProductShape{desc.kept, desc.in, desc.out, desc.bias, wants_dx}, &product_);
+  }
+
+  std::size_t workspace_bytes() const override {
+    const std::size_t masked = masks_dy_ ? aligned(outputs_ * sizeof(float)) : 0;
+    Carver carver(nullptr);
+    carve(carver);
+    return masked + std::max(aligned(product_.workspace_bytes()), carver.used());
+  }
+  std::size_t saved_bytes() const override { return product_.saved_bytes(); }
+  bool skips_rows() const override { return few_.has_value() && !masks_dy_; }
+  std::size_t stored_count(int index) const override {
+    return index == 0 ? product_.weight_floats() : Op::stored_count(index);
+  }
+  void store(int index, const float* canonical, float* stored) const override {
+    index == 0 ? product_.store(canonical, stored) : Op::store(index, canonical, stored);
+  }
+  void fetch(int index, const float* stored, float* canonical) const override {
+    index == 0 ? product_.fetch(stored, canonical) : Op::fetch(index, stored, canonical);
+  }
+
+ private:
+  // The kept rows of each, and what their products need.
+  struct Few {
+    std::byte* workspace;
+    float *x, *dy, *dx;
+  };
+  Few carve(Carver& carver) const {
+    if (!few_) return {};
+    const auto rows = static_cast<std::size_t>(dense_.kept);
+    const std::size_t in = rows * static_cast<std::size_t>(dense_.in);
+    Few few{};
+    few.workspace = carver.bytes(few_->workspace_bytes());
+    few.x = carver.floats(in);
+    few.dy = carver.floats(rows * static_cast<std::size_t>(dense_.out));
+    few.dx = carver.floats(in);
+    return few;
+  }
+
+  void run_forward(const OpArgs& args) override {
+    std::byte* saved = args.mode == Mode::training ? args.saved : nullptr;
+    product_.forward(floats(args.x), args.w, args.b, floats(args.y), args.workspace, saved);
+    if (!dense_.relu) return;
+    parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
+      context_.loops.relu(floats(args.y), floats(args.y), share.begin, share.end);
+    });
+  }
+
+  void run_backward(const OpArgs& args) override {
+    Carver carver(args.workspace);
+    const float* dy = floats(args.dy);
+    if (masks_dy_) {
+      float* masked = carver.floats(outputs_);  // [n, out]
+      parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
+        context_.loops.relu_backward(floats(args.y), floats(args.dy), masked, share.begin, share.end);
+      });
+      dy = masked;
+    }
+    rows_.read(args);
+    if (few_ && rows_.count() <= static_cast<std::size_t>(dense_.kept))
+      return multiply_kept(args, dy, carve(carver));
+    product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)}, carver.bytes(0),
+                      args.saved);
+  }
+
+  // Row i of the kept ones, or zeros where there are fewer.
+  void take_row(const float* from, std::size_t i, std::size_t length, float* to) const {
+    if (i < rows_.count()) {
+      std::copy_n(from + rows_[i] * length, length, to + i * length);
+    } else {
+      std::fill_n(to + i * length, length, 0.0F);
+    }
+  }
+
+  void multiply_kept(const OpArgs& args, const float* dy, const Few& few) const {
+    const auto in = static_cast<std::size_t>(dense_.in);
+    const auto out = static_cast<std::size_t>(dense_.out);
+    const auto rows = static_cast<std::size_t>(dense_.kept);
+    parallel(rows, 8, context_.threads, [&](const Share& share) {
+      for (std::size_t i = share.begin; i < share.end; ++i) {
+        take_row(floats(args.x), i, in, few.x);
+        take_row(dy, i, out, few.dy);
+      }
+    });
+    float* dx = args.dx == nullptr ? nullptr : few.dx;
+    few_->backward(few.x, few.dy, args.w, {args.dw, args.db, dx}, few.workspace, nullptr);
+    if (dx == nullptr) return;
+    parallel(rows_.count(), 8, context_.threads, [&](const Share& share) {
+      for (std::size_t i = share.begin; i < share.end; ++i)
+        std::copy_n(dx + i * in, in, floats(args.dx) + rows_[i] * in);
+    });
+    rows_.clear_rest(args, in * sizeof(float));
+  }
+
+  const CpuContext& context_;
+  DenseDesc dense_;
+  bool masks_dy_;
+  std::size_t outputs_;
+  InnerProduct product_;
+  std::optional<InnerProduct> few_;  // of the kept rows of a whole batch
+  KeptRows rows_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
+  return std::make_unique<Dense>(context, desc, batch, wants_dx);
+}
+
+}  // namespace trainer::cpu

@@ -1,0 +1,160 @@
+// The last layer and its loss. The three products are oneDNN's; softmax, cross-entropy, gradient and hits are
+// one pass over the rows of logits y = s z, z the product, with the target t (op.hpp):
+//   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
+// Where it selects, the rows with the largest losses are kept and count for `valid`; the others' dz is 0.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/cpu/onednn/inner_product.hpp"
+#include "kernels/cpu/runtime/parallel.hpp"
+
+namespace trainer::cpu {
+
+namespace {
+
+// What one row of logits says; summed row by row in order, so that the sum does not depend on the threads.
+struct RowResult {
+  float loss;
+  float plain;  // the loss without label smoothing
+  bool hit;
+};
+
+// Of a row of z, which becomes the row of logits. dz is null in inference.
+RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, float* dz) {
+  const int classes = head.classes;
+  int best = 0;
+  for (int j = 0; j < classes; ++j) {
+    y[j] *= head.logit_scale;
+    if (y[j] > y[best]) best = j;
+  }
+  const float most = y[best];
+  const float smoothing = dz == nullptr ? 0 : head.label_smoothing;
+  const float share = smoothing / static_cast<float>(classes);
+  float sum = 0;
+  float below = 0;  // of the logits under the largest
+  for (int j = 0; j < classes; ++j) {
+    const float e = std::exp(y[j] - most);
+    if (dz != nullptr) dz[j] = e;
+    sum += e;
+    below += y[j] - most;
+  }
+  const float on_label = 1 - smoothing;
+  if (dz != nullptr) {
+    for (int j = 0; j < classes; ++j)
+      dz[j] = (dz[j] / sum - share - (j == label ? on_label : 0.0F)) * head.logit_scale * scale;
+  }
+  const float norm = std::log(sum);
+  const float of_label = y[label] - most;
+  return {norm - on_label * of_label - (smoothing > 0 ? share * below : 0.0F), norm - of_label,
+          best == label};
+}
+
+class Head final : public Op {
+ public:
+  Head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx)
+      : Op(desc, batch),
+        context_(context),
+        fp32_(fp32(context)),
+        head_(desc),
+        inputs_(static_cast<std::size_t>(batch) * desc.in),
+        logits_(static_cast<std::size_t>(batch) * desc.classes),
+        hardness_(desc.selection.selects() ? static_cast<std::size_t>(batch) : 0),
+        product_(fp32_, {batch, desc.in, desc.classes, desc.bias, wants_dx}) {}
+
+  std::size_t workspace_bytes() const override {
+    return aligned(product_.workspace_bytes()) +
+           aligned(static_cast<std::size_t>(batch()) * sizeof(RowResult));
+  }
+  std::size_t saved_bytes() const override { return logits_ * sizeof(float); }  // the gradient of z
+  std::size_t stored_count(int index) const override {
+    return index == 0 ? product_.weight_floats() : Op::stored_count(index);
+  }
+  void store(int index, const float* canonical, float* stored) const override {
+    index == 0 ? product_.store(canonical, stored) : Op::store(index, canonical, stored);
+  }
+  void fetch(int index, const float* stored, float* canonical) const override {
+    index == 0 ? product_.fetch(stored, canonical) : Op::fetch(index, stored, canonical);
+  }
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    Carver carver(args.workspace);
+    product_.forward(floats(args.x), args.w, args.b, floats(args.y),
+                     carver.bytes(product_.workspace_bytes()));
+    auto* rows =
+        reinterpret_cast<RowResult*>(carver.bytes(static_cast<std::size_t>(batch()) * sizeof(RowResult)));
+    float* dz = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
+    const std::size_t valid = args.state->valid;
+    const std::size_t kept =
+        dz == nullptr ? valid : kept_rows(head_.selection, args.state->step, args.steps, args.state->valid);
+    const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
+    parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Share& share) {
+      for (std::size_t n = share.begin; n < share.end; ++n) {
+        const std::size_t at = n * static_cast<std::size_t>(head_.classes);
+        float* gradient = dz == nullptr ? nullptr : dz + at;
+        rows[n] = softmax_row(head_, floats(args.y) + at, args.labels[n], n < valid ? scale : 0, gradient);
+      }
+    });
+    add_up(rows, *args.state);
+    if (dz != nullptr && head_.selection.selects()) keep_hardest(args, rows, kept, dz);
+  }
+
+  // Writes which rows are kept and clears the gradient of the others.
+  void keep_hardest(const OpArgs& args, const RowResult* rows, std::size_t kept, float* dz) {
+    const std::size_t valid = args.state->valid;
+    for (std::size_t n = 0; n < valid; ++n)
+      hardness_[n] = hardness_key(rows[n].plain, static_cast<std::uint32_t>(n));
+    const auto key = [this](std::size_t at) { return hardness_.begin() + static_cast<std::ptrdiff_t>(at); };
+    if (kept < valid) std::nth_element(key(0), key(kept), key(valid));
+    std::fill_n(args.kept, batch(), std::uint8_t{0});
+    for (std::size_t i = 0; i < kept; ++i) args.kept[static_cast<std::uint32_t>(hardness_[i])] = 1;
+    const auto classes = static_cast<std::size_t>(head_.classes);
+    for (std::size_t n = 0; n < valid; ++n) {
+      if (args.kept[n] == 0) std::fill_n(dz + n * classes, classes, 0.0F);
+    }
+  }
+
+  // A row whose loss is not finite makes the batch's loss so.
+  static void add_up(const RowResult* rows, StepState& state) {
+    double loss = 0;
+    for (std::size_t n = 0; n < state.valid; ++n) {
+      loss += rows[n].loss;
+      state.hits += rows[n].hit ? 1 : 0;
+    }
+    state.batch_loss += static_cast<float>(loss);
+    state.loss_sum += loss;
+    state.images += state.valid;
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const auto* dz = reinterpret_cast<const float*>(args.saved);
+    product_.backward(floats(args.x), dz, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace,
+                      nullptr);
+    if (args.dx == nullptr || !head_.masks_dx) return;
+    parallel(inputs_, 4096, context_.threads, [&](const Share& share) {
+      context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), share.begin, share.end);
+    });
+  }
+
+  static CpuContext fp32(CpuContext context) {
+    context.bf16 = nullptr;
+    return context;
+  }
+
+  const CpuContext& context_;
+  CpuContext fp32_;  // of its products, in every precision
+  HeadDesc head_;
+  std::size_t inputs_;
+  std::size_t logits_;
+  std::vector<std::uint64_t> hardness_;  // of the rows, for selection
+  InnerProduct product_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx) {
+  return std::make_unique<Head>(context, desc, batch, wants_dx);
+}
+
+}  // namespace trainer::cpu

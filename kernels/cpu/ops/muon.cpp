@@ -1,0 +1,111 @@
+// Muon. The matrix is brought from the op's layout into rows and columns and back; a tall one is transposed.
+#include "kernels/cpu/ops/muon.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "kernels/cpu/runtime/parallel.hpp"
+#include "kernels/math/muon.hpp"
+
+namespace trainer::cpu {
+
+namespace {
+
+constexpr std::size_t kRowGrain = 32;  // rows of a product that are worth a thread; a multiple of its blocks
+
+struct Pieces {
+  float* stored;    // [count], in the op's layout
+  float *x, *next;  // [rows, columns]
+  float *a, *b;     // [r, r], r the smaller of the two
+};
+
+Pieces carve(Carver& carver, const WeightMatrix& m) {
+  const auto elements = static_cast<std::size_t>(m.rows) * static_cast<std::size_t>(m.columns);
+  const auto r = static_cast<std::size_t>(std::min(m.rows, m.columns));
+  Pieces p{};
+  p.stored = carver.floats(m.segment.count);
+  p.x = carver.floats(elements);
+  p.next = carver.floats(elements);
+  p.a = carver.floats(r * r);
+  p.b = carver.floats(r * r);
+  return p;
+}
+
+// x / (|x| + epsilon). In double: the squares of a float's largest values have room.
+void normalize(float* x, std::size_t count) {
+  constexpr std::size_t kSums = 8;
+  double sums[kSums] = {};
+  std::size_t i = 0;
+  for (; i + kSums <= count; i += kSums) {
+    for (std::size_t j = 0; j < kSums; ++j) sums[j] += static_cast<double>(x[i + j]) * x[i + j];
+  }
+  for (; i < count; ++i) sums[0] += static_cast<double>(x[i]) * x[i];
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  const double inverse = 1 / (std::sqrt(total) + static_cast<double>(kMuonEpsilon));
+  for (i = 0; i < count; ++i) x[i] = static_cast<float>(x[i] * inverse);
+}
+
+void transpose(const float* from, int rows, int columns, float* to) {
+  for (int i = 0; i < rows; ++i) {
+    for (int j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
+  }
+}
+
+// One pass of Newton and Schulz on p.x [rows, columns], rows <= columns; the result is in p.next.
+void pass(const CpuContext& context, const Pieces& p, int rows, int columns) {
+  const auto product = [&](const ProductLoop& loop) {
+    parallel(static_cast<std::size_t>(rows), kRowGrain, context.threads, [&](const Share& share) {
+      context.loops.product(loop, static_cast<int>(share.begin), static_cast<int>(share.end));
+    });
+  };
+  const auto blocks = static_cast<std::size_t>(gram_blocks(rows));
+  parallel(blocks, kRowGrain, context.threads, [&](const Share& share) {
+    context.loops.gram({rows, columns, p.x, p.a}, static_cast<int>(share.begin), static_cast<int>(share.end));
+  });
+  product({rows, rows, kMuonC, kMuonB, p.a, p.a, p.a, p.b});
+  product({rows, columns, 1, kMuonA, p.b, p.x, p.x, p.next});
+}
+
+}  // namespace
+
+std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
+  std::size_t most = 0;
+  for (const WeightMatrix& matrix : matrices) {
+    Carver carver(nullptr);
+    carve(carver, matrix);
+    most = std::max(most, carver.used());
+  }
+  return most;
+}
+
+void update_matrix(const CpuContext& context, const UpdateArgs& args, const Optimizer& optimizer,
+                   const UpdateStep& step, const WeightMatrix& matrix) {
+  const Segment& s = matrix.segment;
+  Carver carver(args.workspace);
+  Pieces p = carve(carver, matrix);
+  context.loops.muon_direction(step.momentum, args.dw + s.offset, args.slot0 + s.offset, p.stored, s.count);
+  matrix.op->fetch(0, p.stored, p.x);
+  normalize(p.x, static_cast<std::size_t>(matrix.rows) * static_cast<std::size_t>(matrix.columns));
+  const bool tall = matrix.rows > matrix.columns;
+  const int rows = tall ? matrix.columns : matrix.rows;
+  const int columns = tall ? matrix.rows : matrix.columns;
+  const auto turn = [&](int from_rows, int from_columns) {
+    transpose(p.x, from_rows, from_columns, p.next);
+    std::swap(p.x, p.next);
+  };
+  if (tall) turn(columns, rows);
+  for (int i = 0; i < optimizer.passes; ++i) {
+    pass(context, p, rows, columns);
+    std::swap(p.x, p.next);
+  }
+  if (tall) turn(rows, columns);
+  matrix.op->store(0, p.x, p.stored);
+  const float rate = step.rate * s.rate_factor;
+  const float keep = 1 - rate * s.decay;
+  float* w = args.w + s.offset;
+  for (std::size_t i = 0; i < s.count; ++i) w[i] = w[i] * keep - rate * matrix.factor * p.stored[i];
+}
+
+}  // namespace trainer::cpu

@@ -1,0 +1,80 @@
+// Pooling layers that stand on their own, image by image over the same loops as the fused ones.
+#include "kernels/cpu/runtime/context.hpp"
+#include "kernels/cpu/runtime/parallel.hpp"
+
+namespace trainer::cpu {
+
+namespace {
+
+PoolLoop pool_loop(const Shape& in, const Window& window, const OpDesc& desc) {
+  return {in, in.c, window, out_shape(desc), false};
+}
+
+class MaxPool final : public Op {
+ public:
+  MaxPool(const CpuContext& context, const MaxPoolDesc& desc, int batch)
+      : Op(desc, batch), context_(context), loop_(pool_loop(desc.in, desc.window, desc)) {}
+
+  std::size_t saved_bytes() const override { return static_cast<std::size_t>(batch()) * loop_.out.size(); }
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    std::uint8_t* winners = winners_of(args);
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
+      const std::size_t at = share.begin * loop_.out.size();
+      context_.loops.maxpool(loop_, floats(args.x) + share.begin * loop_.map.size(), floats(args.y) + at,
+                             winners == nullptr ? nullptr : winners + at, share.end - share.begin);
+    });
+  }
+
+  void run_backward(const OpArgs& args) override {
+    if (args.dx == nullptr) return;
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
+      const std::size_t at = share.begin * loop_.out.size();
+      context_.loops.maxpool_backward(
+          loop_, floats(args.dy) + at, reinterpret_cast<const std::uint8_t*>(args.saved) + at,
+          floats(args.dx) + share.begin * loop_.map.size(), share.end - share.begin);
+    });
+  }
+
+  const CpuContext& context_;
+  PoolLoop loop_;
+};
+
+class AvgPool final : public Op {
+ public:
+  AvgPool(const CpuContext& context, const AvgPoolDesc& desc, int batch)
+      : Op(desc, batch), context_(context), loop_(pool_loop(desc.in, desc.window, desc)) {}
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
+      context_.loops.avgpool(loop_, floats(args.x) + share.begin * loop_.map.size(),
+                             floats(args.y) + share.begin * loop_.out.size(), share.end - share.begin);
+    });
+  }
+
+  void run_backward(const OpArgs& args) override {
+    if (args.dx == nullptr) return;
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
+      context_.loops.avgpool_backward(loop_, floats(args.dy) + share.begin * loop_.out.size(),
+                                      floats(args.dx) + share.begin * loop_.map.size(),
+                                      share.end - share.begin);
+    });
+  }
+
+  const CpuContext& context_;
+  PoolLoop loop_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_maxpool(const CpuContext& context, const MaxPoolDesc& desc, int batch) {
+  return std::make_unique<MaxPool>(context, desc, batch);
+}
+
+std::unique_ptr<Op> make_avgpool(const CpuContext& context, const AvgPoolDesc& desc, int batch) {
+  return std::make_unique<AvgPool>(context, desc, batch);
+}
+
+}  // namespace trainer::cpu

@@ -1,0 +1,98 @@
+// What every op of the CPU engine shares; the backend owns it and outlives its ops. An op is made by the
+// function named after it, in the file named after it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "kernels/cpu/runtime/loops.hpp"
+#include "kernels/cpu/runtime/onednn.hpp"
+#include "kernels/op.hpp"
+
+namespace trainer::cpu {
+
+struct CpuContext {
+  const Loops& loops;
+  OneDnn dnn;
+  int threads;
+  // Set: convolutions and dense layers round what they multiply. Maps are fp32 all the same, but for one that
+  // Backend::narrows().
+  const Bf16Loops* bf16 = nullptr;
+};
+
+// Of what products read.
+inline Type input_type(const CpuContext& context) {
+  return context.bf16 != nullptr ? Type::bf16 : Type::f32;
+}
+
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t aligned(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Cuts one workspace into aligned pieces: with a null base it only adds up what is needed.
+class Carver {
+ public:
+  explicit Carver(std::byte* base) : base_(base) {}
+  float* floats(std::size_t count) { return reinterpret_cast<float*>(bytes(count * sizeof(float))); }
+  std::byte* bytes(std::size_t count) {
+    std::byte* piece = base_ == nullptr ? nullptr : base_ + used_;
+    used_ += aligned(count);
+    return piece;
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* base_;
+  std::size_t used_ = 0;
+};
+
+// The CPU engine stores maps in fp32, or in bf16 where a ConvDesc says so.
+inline const float* floats(const void* map) {
+  return static_cast<const float*>(map);
+}
+inline float* floats(void* map) {
+  return static_cast<float*>(map);
+}
+inline const std::uint16_t* halves(const void* map) {
+  return static_cast<const std::uint16_t*>(map);
+}
+inline std::uint16_t* halves(void* map) {
+  return static_cast<std::uint16_t*>(map);
+}
+
+// Where a max pool notes its winners [n, h, w, c]: only backward reads them, so inference has no place for
+// them.
+inline std::uint8_t* winners_of(const OpArgs& args) {
+  return args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
+}
+
+// The width of the vectors, `widest` lanes at most, that wastes the fewest lanes on `channels`.
+constexpr int best_lanes(int channels, int widest) {
+  const auto padded = [channels](int lanes) { return (channels + lanes - 1) / lanes * lanes; };
+  int best = widest;
+  for (int lanes = widest / 2; lanes >= 4; lanes /= 2) {
+    if (padded(lanes) < padded(best)) best = lanes;
+  }
+  return best;
+}
+
+std::unique_ptr<Op> make_conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx);
+std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
+// Whether it can take a bf16_x, as a pooled convolution, and give a bf16_y, as one of one channel.
+bool can_read_bf16(const CpuContext& context, const ConvDesc& desc);
+bool can_write_bf16(const CpuContext& context, const ConvDesc& desc);
+bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx);
+std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch);
+bool is_few_channels_conv(const CpuContext& context, const ConvDesc& desc);
+std::unique_ptr<Op> make_few_channels_conv(const CpuContext& context, const ConvDesc& desc, int batch);
+std::unique_ptr<Op> make_dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx);
+std::unique_ptr<Op> make_head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx);
+std::unique_ptr<Op> make_maxpool(const CpuContext& context, const MaxPoolDesc& desc, int batch);
+std::unique_ptr<Op> make_avgpool(const CpuContext& context, const AvgPoolDesc& desc, int batch);
+std::unique_ptr<Op> make_relu(const CpuContext& context, const ReluDesc& desc, int batch);
+std::unique_ptr<Op> make_gelu(const CpuContext& context, const GeluDesc& desc, int batch);
+std::unique_ptr<Op> make_dropout(const CpuContext& context, const DropoutDesc& desc, int batch);
+std::unique_ptr<Op> make_batchnorm(const CpuContext& context, const BatchNormDesc& desc, int batch);
+
+}  // namespace trainer::cpu

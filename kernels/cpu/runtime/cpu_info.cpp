@@ -1,0 +1,106 @@
+// Read from the kernel's files (/proc, the cgroup's cpu.max and memory.max) and from oneDNN; what cannot be
+// read stays empty.
+#include "kernels/cpu/runtime/cpu_info.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fstream>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
+#include <sched.h>
+#include <string>
+
+namespace trainer::cpu {
+
+namespace {
+
+// The text after "key<spaces>:" in a file of such lines; empty if there is none.
+std::string value_of(const char* file, const std::string& key) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with(key)) continue;
+    const std::size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    const std::size_t begin = line.find_first_not_of(" \t", colon + 1);
+    return begin == std::string::npos ? "" : line.substr(begin);
+  }
+  return "";
+}
+
+std::uint64_t memory_of(const std::string& key) {
+  const std::string text = value_of("/proc/meminfo", key);  // "24643884 kB"
+  return text.empty() ? 0 : std::stoull(text) * 1024;
+}
+
+// Cores' worth of time that the container may use, from cgroup v2; 0: no limit.
+double quota() {
+  std::ifstream in("/sys/fs/cgroup/cpu.max");  // "200000 100000" or "max 100000"
+  std::string most;
+  double period = 0;
+  if (!(in >> most >> period) || most == "max" || period <= 0) return 0;
+  return std::stod(most) / period;
+}
+
+// A number in a file of one; nothing for "max" or where there is no such file.
+std::optional<std::uint64_t> number_in(const char* file) {
+  std::ifstream in(file);
+  std::uint64_t number = 0;
+  return in >> number ? std::optional(number) : std::nullopt;
+}
+
+// What is free on the machine, or less where the container (cgroup v2) may not have so much.
+std::uint64_t available_memory() {
+  const std::uint64_t free = memory_of("MemAvailable");
+  const auto most = number_in("/sys/fs/cgroup/memory.max");
+  const auto used = number_in("/sys/fs/cgroup/memory.current");
+  if (!most || !used) return free;
+  return std::min(free, *most > *used ? *most - *used : 1);
+}
+
+const char* isa_name(dnnl::cpu_isa isa) {
+  switch (isa) {
+    case dnnl::cpu_isa::sse41:
+      return "SSE4.1";
+    case dnnl::cpu_isa::avx:
+      return "AVX";
+    case dnnl::cpu_isa::avx2:
+      return "AVX2";
+    case dnnl::cpu_isa::avx2_vnni:
+      return "AVX2 with VNNI";
+    case dnnl::cpu_isa::avx512_core:
+      return "AVX-512";
+    case dnnl::cpu_isa::avx512_core_vnni:
+      return "AVX-512 with VNNI";
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return "AVX-512 with bf16";
+    case dnnl::cpu_isa::avx512_core_amx:
+      return "AVX-512 with AMX";
+    default:
+      return "newer than this program knows";
+  }
+}
+
+}  // namespace
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  int cores = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  if (const double most = quota(); most > 0) cores = std::min(cores, static_cast<int>(most + 0.999));
+  return std::max(cores, 1);
+}
+
+CpuInfo read_cpu_info() {
+  CpuInfo info;
+  info.model = value_of("/proc/cpuinfo", "model name");
+  if (info.model.empty()) info.model = "unknown processor";
+  info.cores = usable_cores();
+  info.instruction_set = isa_name(dnnl::get_effective_cpu_isa());
+  info.memory_bytes = memory_of("MemTotal");
+  info.available_bytes = available_memory();
+  const dnnl_version_t* version = dnnl_version();
+  info.onednn_version = fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
+  return info;
+}
+
+}  // namespace trainer::cpu

@@ -1,0 +1,66 @@
+// One matrix product as cuBLASLt runs it: column by column, d = op(a) op(b) + beta d, every matrix dense (its
+// columns one after the other), sums in fp32, with the algorithm that the library's heuristics name first.
+// Only cublas_product.cpp and lt_matmul.cpp see cuBLASLt, and cublas_loading.cpp, which loads it.
+#pragma once
+
+#include <cstdint>
+#include <cublasLt.h>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "kernels/cuda/runtime/handle.hpp"
+
+namespace trainer::cuda {
+
+using LtHandle = Handle<cublasLtContext, cublasLtDestroy>;
+
+// "CUBLAS_STATUS_NOT_SUPPORTED (15)"
+std::string status_text(cublasStatus_t status);
+
+// Throws BackendError "what: status_text".
+void check(cublasStatus_t status, std::string_view what);
+
+struct MatmulShape {
+  int rows = 1;     // of op(a) and d
+  int columns = 1;  // of op(b) and d
+  int depth = 1;    // columns of op(a), rows of op(b)
+  bool transpose_a = false;
+  bool transpose_b = false;
+  float beta = 0;
+  cudaDataType_t inputs = CUDA_R_32F;   // of a and b
+  cudaDataType_t outputs = CUDA_R_32F;  // of d
+  cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
+  cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+};
+
+struct MatmulArgs {
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* d = nullptr;
+  const float* bias = nullptr;  // read or written by an epilogue that has one, else unused
+  void* workspace = nullptr;    // workspace_bytes()
+};
+
+class Matmul {
+ public:
+  // Nothing where the library has no algorithm that needs at most `workspace_limit` bytes.
+  static std::optional<Matmul> find(cublasLtHandle_t lt, const MatmulShape& shape,
+                                    std::size_t workspace_limit);
+
+  std::size_t workspace_bytes() const { return workspace_; }
+  // Only launches; can be captured in a CUDA graph.
+  cublasStatus_t run(cublasLtHandle_t lt, cudaStream_t stream, const MatmulArgs& args) const;
+
+ private:
+  explicit Matmul(const MatmulShape& shape);
+
+  Handle<cublasLtMatmulDescOpaque_t, cublasLtMatmulDescDestroy> operation_;
+  Handle<cublasLtMatrixLayoutOpaque_t, cublasLtMatrixLayoutDestroy> a_, b_, d_;
+  cublasLtMatmulAlgo_t algorithm_{};
+  std::size_t workspace_ = 0;
+  float beta_ = 0;
+  bool has_bias_ = false;
+};
+
+}  // namespace trainer::cuda

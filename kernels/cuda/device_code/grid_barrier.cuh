@@ -1,0 +1,66 @@
+// The barrier of a cooperative launch: what cooperative_groups' grid.sync() does, but for its loop, which
+// empties the multiprocessor's first-level cache at every look (ld.acquire), also under a block that still
+// works there. Here one thread looks (ld.relaxed), and one fence follows.
+//
+// One word of memory (CudaContext::barrier) serves all kernels of a stream, whatever their number of blocks.
+// Of n blocks the first adds 2^31 - (n - 1), each other one 1: the upper bit turns over with the last of
+// them, and the lower bits are 0 again. It cannot turn twice before a block has seen it, since that block too
+// has to come to the next barrier, and the next kernel starts behind this one. A launch that is refused has
+// run no block, and a kernel that fails takes the context with it: nobody meets a barrier left half-way.
+//
+// Why all that a block wrote is seen behind it, in the words of PTX's memory model: bar.sync orders a block's
+// writes before its first thread's atom.release (causality order is transitive). The atoms are morally strong
+// read-modify-writes of one word, so each is part of the release patterns of those before it. The look that
+// finds the bit turned reads the last one's value, or a later one's; a strong read with a fence behind it is
+// an acquire pattern. So every release synchronizes with every fence, which bar.sync hands on to the block's
+// other threads. The fence also drops what the first-level cache holds. The compiler moves no load or store
+// over asm ("memory") and barriers; ld.global.nc is never made of data that the kernel itself writes.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/device_code/jitter.cuh"
+
+namespace trainer::cuda {
+
+// What a block adds as it comes, and whether the bit has turned over since it found `before`.
+__device__ inline unsigned arrival() {
+  return blockIdx.x == 0 ? 0x80000000U - (gridDim.x - 1) : 1U;
+}
+__device__ inline bool has_opened(unsigned before, unsigned now) {
+  return ((before ^ now) & 0x80000000U) != 0;
+}
+
+// All threads of all blocks call it; `barrier` is 0 before the first kernel that uses it.
+#ifdef TRAINER_EMULATED_CUDA
+// Blocks are fibers, which cannot look in turn: the emulator brings them together, and the bit must have
+// turned over by then.
+[[maybe_unused]] static __device__ void wait_for_grid(unsigned* barrier,
+                                                      emulator::Place place = {__builtin_FILE(),
+                                                                               __builtin_LINE()}) {
+  jitter();
+  const unsigned before = threadIdx.x == 0 ? atomicAdd(barrier, arrival()) : 0;
+  emulator::wait_for_block(emulator::BarrierKind::grid, "wait_for_grid", 0, place);
+  if (threadIdx.x == 0 && !has_opened(before, *barrier)) emulator::trap("the grid's barrier is shut", place);
+}
+#else
+[[maybe_unused]] static __device__ void wait_for_grid(unsigned* barrier) {
+  jitter();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    const std::size_t address = __cvta_generic_to_global(barrier);
+    unsigned before, now;
+    asm volatile("atom.add.release.gpu.global.u32 %0, [%1], %2;"
+                 : "=r"(before)
+                 : "l"(address), "r"(arrival())
+                 : "memory");
+    do {
+      asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(address) : "memory");
+    } while (!has_opened(before, now));
+    asm volatile("fence.acq_rel.gpu;" ::: "memory");
+  }
+  __syncthreads();
+}
+#endif
+
+}  // namespace trainer::cuda

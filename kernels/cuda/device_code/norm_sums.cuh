@@ -1,0 +1,128 @@
+// Two sums over a batch's positions for each channel, in kernels that need them and go on: a block takes a
+// slice of the channels and a share of the positions, a thread one channel; the blocks of a slice wait for
+// one another, and each adds up what all have (in one order: the same bits in each). And what batch
+// normalisation makes of the sums of x and x^2. They are in double: the variance is the difference of two of
+// them.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/device_code/grid_barrier.cuh"
+#include "kernels/cuda/device_code/norm_sums.hpp"
+#include "kernels/cuda/device_code/strided.cuh"
+#include "kernels/math/gelu.hpp"
+
+namespace trainer::cuda {
+
+// Where a thread stands in its block: on channel `lane` of the slice, in one of the rows of `width` threads
+// that lie side by side, of which there are at least two. Threads from row `rows` on have nothing to do.
+struct SliceThread {
+  unsigned width, lane, row, rows;
+  unsigned share, shares;  // the block's, of those that have its slice; they follow one another
+};
+
+template <unsigned kThreads>
+__device__ SliceThread slice_thread(unsigned width, unsigned shares) {
+  return {width, threadIdx.x % width, threadIdx.x / width, kThreads / width, blockIdx.x % shares, shares};
+}
+
+// Makes `own` the sums over all rows of the block. All threads call it.
+template <unsigned kThreads>
+static __device__ void sum_rows(const SliceThread& at, double (&own)[2]) {
+  __shared__ double sums[2][kThreads];
+  const unsigned t = threadIdx.x;
+  for (unsigned k = 0; k < 2; ++k) sums[k][t] = own[k];
+  for (unsigned rows = at.rows; rows > 1;) {
+    const unsigned half = (rows + 1) / 2;
+    __syncthreads();
+    if (at.row + half < rows) {
+      for (unsigned k = 0; k < 2; ++k) sums[k][t] += sums[k][t + half * at.width];
+    }
+    rows = half;
+  }
+  __syncthreads();
+  for (unsigned k = 0; k < 2; ++k) own[k] = sums[k][at.lane];
+  __syncthreads();
+}
+
+// Makes `own` the sums over all blocks of the slice; `partial`: slice_sums_bytes(), `barrier`: the context's.
+// All threads call it.
+template <unsigned kThreads>
+static __device__ void sum_slice(const SliceThread& at, double* partial, unsigned* barrier,
+                                 double (&own)[2]) {
+  sum_rows<kThreads>(at, own);
+  if (at.shares == 1) return;
+  const std::size_t half = std::size_t{gridDim.x} * at.width;
+  double* slice = partial + std::size_t{blockIdx.x - at.share} * at.width + at.lane;
+  for (unsigned k = 0; k < 2; ++k) {
+    if (at.row == 0) slice[k * half + std::size_t{at.share} * at.width] = own[k];
+    own[k] = 0;
+  }
+  wait_for_grid(barrier);
+  const auto load = [&](unsigned b) {
+    return double2{slice[std::size_t{b} * at.width], slice[half + std::size_t{b} * at.width]};
+  };
+  const auto use = [&](unsigned, double2 sums) {
+    own[0] += sums.x;
+    own[1] += sums.y;
+  };
+  for_strided<8>(at.row < at.rows ? at.row : at.shares, at.shares, at.rows, load, use);  // loads in a row: 8
+  sum_rows<kThreads>(at, own);
+}
+
+// xh = (x - mean) scale
+struct Centring {
+  float mean, scale;
+};
+
+// Of channel c, from the sums of x and x^2 over m positions; by one thread that `writes` them down too.
+__device__ inline Centring batch_centring(const BatchStatistics& s, unsigned c, const double (&sums)[2],
+                                          double m, bool writes) {
+  const double mean = sums[0] / m;
+  const double spread = sums[1] / m - mean * mean;
+  const double variance = spread < 0 ? 0 : spread;
+  const double scale = 1 / sqrt(variance + static_cast<double>(s.epsilon));
+  if (writes) {
+    const double unbiased = m > 1 ? variance * m / (m - 1) : variance;
+    const double momentum = s.momentum;
+    s.mean[c] = static_cast<float>(mean);
+    s.scale[c] = static_cast<float>(scale);
+    s.running_mean[c] = static_cast<float>((1 - momentum) * s.running_mean[c] + momentum * mean);
+    s.running_variance[c] = static_cast<float>((1 - momentum) * s.running_variance[c] + momentum * unbiased);
+  }
+  return {static_cast<float>(mean), static_cast<float>(scale)};
+}
+
+__device__ inline Centring running_centring(const BatchStatistics& s, unsigned c) {
+  return {s.running_mean[c], 1 / sqrtf(s.running_variance[c] + s.epsilon)};
+}
+
+// What stands behind the product: u = xh + offset, then GELU.
+__device__ inline float normalised(float z, const Centring& to, float offset, bool with_gelu) {
+  const float u = (z - to.mean) * to.scale + offset;
+  return with_gelu ? gelu(u) : u;
+}
+
+// The way back through it for one channel; batchnorm.cu has the formula.
+struct NormGradient {
+  Centring to;
+  float offset;
+  bool gelu;
+  float mean_du = 0, mean_du_xh = 0;
+
+  __device__ float xh(float z) const { return (z - to.mean) * to.scale; }
+  __device__ float du(float dy, float normal) const {
+    return gelu ? dy * gelu_derivative(normal + offset) : dy;
+  }
+  // From the sums of du and du xh over m positions.
+  __device__ void take_means(const double (&sums)[2], double m) {
+    mean_du = static_cast<float>(sums[0] / m);
+    mean_du_xh = static_cast<float>(sums[1] / m);
+  }
+  __device__ float dz(float dy, float z) const {
+    const float normal = xh(z);
+    return to.scale * (du(dy, normal) - (mean_du + normal * mean_du_xh));
+  }
+};
+
+}  // namespace trainer::cuda

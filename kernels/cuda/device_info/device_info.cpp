@@ -1,0 +1,190 @@
+#include "kernels/cuda/device_info/device_info.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include "kernels/backend.hpp"
+#include "kernels/cuda/runtime/check.hpp"
+#include "kernels/gpu_host/gpu_failure.hpp"
+#include "kernels/gpu_host/gpu_surroundings.hpp"
+#include "kernels/gpu_host/nvml.hpp"
+
+namespace trainer::cuda {
+
+namespace {
+
+int attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+std::uint64_t bytes_of(cudaDeviceAttr which, int device) {
+  return static_cast<std::uint64_t>(attribute(which, device));
+}
+
+std::string pci_bus_id(int device) {
+  std::array<char, 32> text{};
+  check(cudaDeviceGetPCIBusId(text.data(), text.size(), device), "cudaDeviceGetPCIBusId");
+  std::string id = text.data();
+  std::transform(id.begin(), id.end(), id.begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  return id;
+}
+
+// Groups of 4, 2, 2, 2 and 6 bytes, as nvidia-smi writes it.
+std::string uuid_text(const cudaUUID_t& uuid, bool mig) {
+  std::string text = mig ? "MIG" : "GPU";
+  for (int i = 0; i < 16; ++i) {
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += fmt::format("{:02x}", static_cast<unsigned char>(uuid.bytes[i]));
+  }
+  return text;
+}
+
+std::vector<bool> peers_of(int device) {
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  std::vector<bool> peers;
+  for (int peer = 0; peer < count; ++peer) {
+    int possible = 1;
+    if (peer != device) check(cudaDeviceCanAccessPeer(&possible, device, peer), "cudaDeviceCanAccessPeer");
+    peers.push_back(possible != 0);
+  }
+  return peers;
+}
+
+void read_attributes(int device, GpuInfo* gpu) {
+  gpu->major = attribute(cudaDevAttrComputeCapabilityMajor, device);
+  gpu->minor = attribute(cudaDevAttrComputeCapabilityMinor, device);
+  gpu->sm_clock_khz = attribute(cudaDevAttrClockRate, device);
+  gpu->memory_clock_khz = attribute(cudaDevAttrMemoryClockRate, device);
+  gpu->bus_width_bits = attribute(cudaDevAttrGlobalMemoryBusWidth, device);
+  gpu->multiprocessors = attribute(cudaDevAttrMultiProcessorCount, device);
+  gpu->l2_bytes = bytes_of(cudaDevAttrL2CacheSize, device);
+  gpu->shared_bytes = bytes_of(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
+  gpu->registers = attribute(cudaDevAttrMaxRegistersPerMultiprocessor, device);
+  gpu->warp_size = attribute(cudaDevAttrWarpSize, device);
+  gpu->ecc = attribute(cudaDevAttrEccEnabled, device) != 0;
+}
+
+void read_own_memory(GpuInfo* gpu) {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  gpu->free_bytes = free;
+  gpu->total_bytes = total;
+}
+
+std::string version_of(cudaError_t (*ask)(int*)) {
+  int version = 0;
+  return ask(&version) == cudaSuccess && version > 0 ? cuda_version_text(version) : "";
+}
+
+// ncclGetVersion (nccl.h): 0 is success; 10000 major + 100 minor + patch, with 1000 for 10000 before 2.9.
+std::string nccl_version() {
+  void* library = dlopen("libnccl.so.2", RTLD_LAZY | RTLD_LOCAL);
+  if (library == nullptr) return "";
+  int version = 0;
+  const auto ask = reinterpret_cast<int (*)(int*)>(dlsym(library, "ncclGetVersion"));
+  const bool known = ask != nullptr && ask(&version) == 0;
+  dlclose(library);
+  if (!known) return "";
+  const int major = version < 10000 ? version / 1000 : version / 10000;
+  return fmt::format("{}.{}.{}", major, version % (version < 10000 ? 1000 : 10000) / 100, version % 100);
+}
+
+GpuSoftware read_software(const Nvml& nvml) {
+  GpuSoftware software;
+  software.driver = nvml.driver_version();
+  if (software.driver.empty()) software.driver = kernel_module_version();
+  software.driver_cuda = version_of(cudaDriverGetVersion);
+  software.runtime = version_of(cudaRuntimeGetVersion);
+  software.nccl = nccl_version();
+  software.architectures = compiled_architectures();
+  return software;
+}
+
+}  // namespace
+
+cudaError_t read_compute_mode(int device, std::string* mode) {
+  int value = 0;
+  const cudaError_t code = cudaDeviceGetAttribute(&value, cudaDevAttrComputeMode, device);
+  switch (value) {
+    case cudaComputeModeDefault:
+      *mode = "default";
+      break;
+    case cudaComputeModeProhibited:
+      *mode = "prohibited";
+      break;
+    default:
+      *mode = "exclusive process";
+  }
+  return code;
+}
+
+GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use) {
+  GpuInfo gpu;
+  gpu.index = device;
+  read_attributes(device, &gpu);
+  check(read_compute_mode(device, &gpu.compute_mode), "cudaDeviceGetAttribute");
+  gpu.pci_bus_id = pci_bus_id(device);
+  gpu.peers = peers_of(device);
+  const NvmlReading reading = nvml.read(gpu.pci_bus_id);
+  gpu.sensors = reading.sensors;
+  gpu.mig = reading.mig;
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  gpu.name = properties.name;
+  gpu.uuid = uuid_text(properties.uuid, gpu.mig.value_or(false));
+  gpu.total_bytes = properties.totalGlobalMem;
+  gpu.free_bytes = reading.free_bytes;
+  if (in_use) read_own_memory(&gpu);
+  return gpu;
+}
+
+const char* compiled_architectures() {
+  return TRAINER_CUDA_ARCHITECTURES;
+}
+
+DeviceInfo describe_device(int device, const std::string& cudnn, const std::string& cublas) {
+  const Nvml nvml;
+  DeviceInfo info;
+  info.kind = "cuda";
+  info.cpu = describe_cpu(1);
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  for (int index = 0; index < count; ++index) info.gpus.push_back(read_gpu(index, nvml, index == device));
+  info.gpu = info.gpus.at(static_cast<std::size_t>(device));
+  info.name = fmt::format("GPU {}: {}", device, info.gpu->name);
+  info.gpu_software = read_software(nvml);
+  info.gpu_software->cudnn = cudnn;
+  info.gpu_software->cublas = cublas;
+  return info;
+}
+
+}  // namespace trainer::cuda
+
+namespace trainer {
+
+std::vector<GpuInfo> all_gpus() {
+  int count = 0;
+  const cudaError_t code = cudaGetDeviceCount(&count);
+  (void)cudaGetLastError();
+  std::vector<GpuInfo> gpus;
+  if (code != cudaSuccess) return gpus;
+  const Nvml nvml;
+  for (int index = 0; index < count; ++index) {
+    try {
+      gpus.push_back(cuda::read_gpu(index, nvml, false));
+    } catch (const cuda::CudaError&) {
+      (void)cudaGetLastError();
+    }
+  }
+  return gpus;
+}
+
+}  // namespace trainer

@@ -1,0 +1,171 @@
+// Backward of a first layer on grey pictures with the batch normalisation behind it, in one kernel: the sums
+// of normalisation's gradient; the blocks wait for one another; then the gradient of each value out of the
+// pool goes straight into the k x k terms of dw under its window's winner.
+#include "kernels/cuda/device_code/last_block.cuh"
+#include "kernels/cuda/device_code/map_element.hpp"
+#include "kernels/cuda/device_code/norm_sums.cuh"
+#include "kernels/cuda/first_layer/first_norm.hpp"
+#include "kernels/cuda/first_layer/picture.cuh"
+
+namespace trainer::cuda {
+
+namespace {
+
+struct Output {
+  float z, dy;
+};
+
+// An output, and where it comes from.
+struct Window {
+  Output output;
+  int winner;
+  bool kept;
+};
+
+template <typename T>
+struct FirstNormBackward {
+  const T* x = nullptr;
+  const T* z = nullptr;
+  const T* dy = nullptr;
+  const std::uint8_t* winners = nullptr;
+  const float* offset = nullptr;
+  BatchStatistics statistics;
+  float* dw = nullptr;  // [channels, k, k]
+  float* doffset = nullptr;
+  double* partial = nullptr;
+  unsigned* barrier = nullptr;
+  float* taps = nullptr;
+  const StepState* state = nullptr;
+  const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
+
+  __device__ Output output(std::size_t i) const {
+    return {static_cast<float>(z[i]), static_cast<float>(dy[i])};
+  }
+};
+
+// Every thread's k x k sums over its windows become dw: those of a block through shared memory, those of the
+// blocks in the one that comes last.
+template <unsigned kTaps>
+static __device__ void add_up_taps(const SliceThread& at, const float (&own)[kTaps], float* memory,
+                                   float* partial, float* dw, unsigned* ticket) {
+  constexpr unsigned kAtOnce = kPictureMemory / kFirstNormThreads;
+  const unsigned count = at.width * kTaps;
+#pragma unroll
+  for (unsigned first = 0; first < kTaps; first += kAtOnce) {
+    __syncthreads();
+#pragma unroll
+    for (unsigned k = first; k < first + kAtOnce && k < kTaps; ++k)
+      memory[(k - first) * kFirstNormThreads + threadIdx.x] = own[k];
+    __syncthreads();
+    const unsigned taps = kTaps - first < kAtOnce ? kTaps - first : kAtOnce;
+    for (unsigned k = at.row < at.rows ? at.row : taps; k < taps; k += at.rows) {
+      float sum = 0;
+      for (unsigned r = 0; r < at.rows; ++r) sum += memory[k * kFirstNormThreads + r * at.width + at.lane];
+      partial[blockIdx.x * count + at.lane * kTaps + first + k] = sum;
+    }
+  }
+  if (!is_last_block(ticket, gridDim.x)) return;
+  for (unsigned start = 0; start < count; start += kFirstNormThreads) {
+    const unsigned width = min(count - start, kFirstNormThreads);
+    const unsigned rows = kFirstNormThreads / width;
+    const unsigned i = threadIdx.x % width;
+    const unsigned row = threadIdx.x / width;
+    float sum = 0;
+    const auto load = [&](unsigned b) { return __ldcg(partial + b * count + start + i); };
+    const auto use = [&](unsigned, float value) { sum += value; };
+    for_strided<8>(row < rows ? row : gridDim.x, gridDim.x, rows, load, use);  // loads in a row: 8
+    memory[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x < width) {
+      float total = 0;
+      for (unsigned r = 0; r < rows; ++r) total += memory[r * width + i];
+      dw[start + i] = total;
+    }
+    __syncthreads();
+  }
+}
+
+template <typename T, int kEdge, int kPool>
+__global__ void __launch_bounds__(kFirstNormThreads, 1)
+    first_norm_backward(FirstNorm s, FirstNormBackward<T> a, unsigned* ticket) {
+  __shared__ float pictures[kPictureMemory];
+  const FirstConv& conv = s.conv;
+  const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
+  const unsigned c = at.lane;
+  NormGradient norm{{a.statistics.mean[c], a.statistics.scale[c]}, a.offset[c], s.gelu};
+  const unsigned outputs = conv.outputs();
+  const unsigned valid = a.state->valid;
+  const unsigned begin = min(blockIdx.x * s.run, valid);
+  const unsigned end = min(begin + s.run, valid);
+  double sums[2] = {};
+  const auto load = [&](unsigned p) { return a.output(std::size_t{p} * conv.channels + c); };
+  const auto sum_up = [&](unsigned, const Output& output) {
+    const float normal = norm.xh(output.z);
+    const auto du = static_cast<double>(norm.du(output.dy, normal));
+    sums[0] += du;
+    sums[1] += du * static_cast<double>(normal);
+  };
+  const unsigned own = at.row < at.rows ? begin * outputs + at.row : end * outputs;
+  for_strided<4>(own, end * outputs, at.rows, load, sum_up);  // loads in a row: 8
+  sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
+  if (blockIdx.x == 0 && at.row == 0) a.doffset[c] = static_cast<float>(sums[0]);
+  norm.take_means(sums, static_cast<double>(valid * outputs));
+  float taps[kEdge * kEdge] = {};
+  for (unsigned first = begin; first < end; first += s.together) {
+    const unsigned count = min(s.together, end - first);
+    __syncthreads();
+    load_pictures<kFirstNormThreads>(
+        conv, count, a.x + std::size_t{first} * static_cast<unsigned>(conv.h * conv.w), pictures);
+    __syncthreads();
+    const auto load_window = [&](unsigned p) {
+      const std::size_t i = (std::size_t{first} * outputs + p) * conv.channels + c;
+      const bool kept = a.kept == nullptr || a.kept[first + conv.by_outputs.quotient(p)] != 0;
+      return Window{a.output(i), a.winners[i], kept};
+    };
+    const auto add_taps = [&](unsigned p, const Window& window) {
+      if (!window.kept) return;
+      const float dz = norm.dz(window.output.dy, window.output.z);
+      const float* pixel =
+          window_corner(conv, pictures, p) + window.winner / kPool * conv.pw + window.winner % kPool;
+#pragma unroll
+      for (int r = 0; r < kEdge; ++r) {
+#pragma unroll
+        for (int k = 0; k < kEdge; ++k) taps[r * kEdge + k] += dz * pixel[r * conv.pw + k];
+      }
+    };
+    const unsigned windows = count * outputs;
+    for_strided<4>(at.row < at.rows ? at.row : windows, windows, at.rows,  // loads in a row: 12
+                   load_window, add_taps);
+  }
+  add_up_taps<kEdge * kEdge>(at, taps, pictures, a.taps, a.dw, ticket);
+}
+
+}  // namespace
+
+void launch_first_norm_backward(const CudaContext& context, const FirstNorm& shape,
+                                const NormalisedDesc& desc, const OpArgs& args,
+                                const FirstNormPieces& pieces) {
+  const auto run = [&]<typename T>(ElementType<T>) {
+    FirstNormBackward<T> a;
+    a.x = static_cast<const T*>(args.x);
+    a.z = static_cast<const T*>(pieces.z);
+    a.dy = static_cast<const T*>(args.dy);
+    a.winners = pieces.winners;
+    a.offset = args.b;
+    a.statistics = batch_statistics(desc.norm, args, pieces.statistics);
+    a.dw = args.dw;
+    a.doffset = args.db;
+    a.partial = pieces.partial;
+    a.barrier = context.barrier;
+    a.taps = pieces.taps;
+    a.state = args.state;
+    a.kept = args.kept;
+    visit_window(std::get<ConvDesc>(desc.product), [&](auto edge, auto pool) {
+      launch(context.stream, {shape.blocks(), kFirstNormThreads, true}, "first_norm_backward",
+             first_norm_backward<T, edge(), pool()>, shape, a, context.ticket);
+    });
+  };
+  visit_element(context.element, run);
+}
+
+}  // namespace trainer::cuda

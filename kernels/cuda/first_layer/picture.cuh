@@ -1,0 +1,140 @@
+// What kernels of the first layer on grey pictures share: pictures of the batch in shared memory, each with a
+// border of zeros, from the gathered x or, where the kernel opens the step itself, from the data set's bytes;
+// and the values of a pooling window.
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/cuda/device_code/step_opening.cuh"
+#include "kernels/cuda/device_code/strided.cuh"
+#include "kernels/cuda/first_layer/picture.hpp"
+
+namespace trainer::cuda {
+
+constexpr unsigned kPixelsAtOnce = 4;  // of a thread
+
+// Pixel i of pictures with their borders.
+struct Pixel {
+  unsigned picture;
+  int y, column;
+  bool inside;
+
+  __device__ Pixel(const FirstConv& s, unsigned i) : picture(s.by_pixels.quotient(i)) {
+    const unsigned at = i - picture * s.pixels();
+    const unsigned row = s.by_pw.quotient(at);
+    y = static_cast<int>(row) - s.top;
+    column = static_cast<int>(at - row * s.by_pw.by()) - s.left;
+    inside = y >= 0 && y < s.h && column >= 0 && column < s.w;
+  }
+
+  // In pictures without borders.
+  __device__ unsigned place(const FirstConv& s) const {
+    return (picture * static_cast<unsigned>(s.h) + static_cast<unsigned>(y)) * static_cast<unsigned>(s.w) +
+           static_cast<unsigned>(column);
+  }
+};
+
+// `count` pictures from x on.
+template <unsigned kThreads, typename T>
+__device__ void load_pictures(const FirstConv& s, unsigned count, const T* x, float* pictures) {
+  const auto load = [&](unsigned i) {
+    const Pixel pixel(s, i);
+    return pixel.inside ? static_cast<float>(x[pixel.place(s)]) : 0.0F;
+  };
+  const auto use = [&](unsigned i, float value) { pictures[i] = value; };
+  for_strided<kPixelsAtOnce>(threadIdx.x, count * s.pixels(), kThreads, load, use);  // loads in a row: 4
+}
+
+struct OpenedPixel {
+  std::uint8_t stored;
+  bool shown, written;
+  unsigned place;
+};
+
+// Those of rows first ... first + count of the step, at most kMostTogether, and where the block `writes` to x
+// too. All threads call it.
+template <unsigned kThreads, typename T>
+static __device__ void gather_pictures(const FirstConv& s, const GatherArgs& g, unsigned first,
+                                       unsigned count, bool writes, float* pictures) {
+  __shared__ OpenedRow rows[kMostTogether];
+  if (threadIdx.x < count) rows[threadIdx.x] = open_row(g, first + threadIdx.x, writes);
+  __syncthreads();
+  T* x = static_cast<T*>(g.x) + std::size_t{first} * static_cast<unsigned>(s.h * s.w);
+  const auto load = [&](unsigned i) {
+    const Pixel pixel(s, i);  // outside, the first one is read in its place: no branch stands between loads
+    const OpenedRow& row = rows[pixel.picture];
+    const std::uint8_t stored = row.stored(g, pixel.inside ? pixel.y : 0, pixel.inside ? pixel.column : 0);
+    return OpenedPixel{stored, pixel.inside && row.shown, pixel.inside && writes, pixel.place(s)};
+  };
+  const auto use = [&](unsigned i, const OpenedPixel& pixel) {
+    const T value = static_cast<T>(pixel.shown ? OpenedRow::value(g, pixel.stored) : 0.0F);
+    pictures[i] = static_cast<float>(value);
+    if (pixel.written) x[pixel.place] = value;
+  };
+  for_strided<kPixelsAtOnce>(threadIdx.x, count * s.pixels(), kThreads, load, use);  // loads in a row: 4
+}
+
+// The upper left pixel of window p, counted through the pictures in shared memory.
+__device__ inline const float* window_corner(const FirstConv& s, const float* pictures, unsigned p) {
+  const unsigned picture = s.by_outputs.quotient(p);
+  const unsigned place = p - picture * s.outputs();
+  const unsigned row = s.by_columns.quotient(place);
+  const unsigned column = place - row * s.by_columns.by();
+  const auto stride = static_cast<unsigned>(s.stride);
+  return pictures + picture * s.pixels() + row * stride * s.by_pw.by() + column * stride;
+}
+
+// The values of one pooling window, from its upper left pixel: kPool x kPool of them.
+template <int kEdge, int kPool>
+__device__ void window_values(const float* pixel, int pitch, const float (&filter)[kEdge * kEdge],
+                              float (&values)[kPool * kPool]) {
+  constexpr int kSpan = kEdge + kPool - 1;
+#pragma unroll
+  for (int i = 0; i < kPool * kPool; ++i) values[i] = 0;
+#pragma unroll
+  for (int r = 0; r < kSpan; ++r, pixel += pitch) {
+    float row[kSpan];
+#pragma unroll
+    for (int i = 0; i < kSpan; ++i) row[i] = pixel[i];
+#pragma unroll
+    for (int y = 0; y < kPool; ++y) {
+      if (r < y || r - y >= kEdge) continue;
+#pragma unroll
+      for (int x = 0; x < kPool; ++x) {
+#pragma unroll
+        for (int k = 0; k < kEdge; ++k) values[y * kPool + x] += row[x + k] * filter[(r - y) * kEdge + k];
+      }
+    }
+  }
+}
+
+// The largest of a window and its place, the first of equals; a NaN is larger than all.
+struct Winner {
+  float value;
+  int place;
+};
+
+template <int kCount>
+__device__ Winner largest_of(const float (&values)[kCount]) {
+  Winner best{values[0], 0};
+#pragma unroll
+  for (int i = 1; i < kCount; ++i) {
+    const bool wins = values[i] > best.value || (isnan(values[i]) && !isnan(best.value));
+    best = wins ? Winner{values[i], i} : best;
+  }
+  return best;
+}
+
+// Calls visit(edge, pool) with the two as constants.
+template <typename Visit>
+void visit_window(const ConvDesc& conv, const Visit& visit) {
+  const auto visit_pool = [&](auto edge) {
+    if (conv.pool.size == 3) return visit(edge, std::integral_constant<int, 3>{});
+    if (conv.pool.size == 2) return visit(edge, std::integral_constant<int, 2>{});
+    visit(edge, std::integral_constant<int, 1>{});
+  };
+  if (conv.kernel == 5) return visit_pool(std::integral_constant<int, 5>{});
+  visit_pool(std::integral_constant<int, 3>{});
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,160 @@
+// A tile of a product of two matrices by one block, on tensor cores: neither need lie in memory as a matrix,
+// since an operand reads its elements where it will. A warp has 16 kRowTiles x 8 kColumnTiles of the tile's
+// outputs and reads its operands' elements from memory as its tensor cores want them: nothing is staged, and
+// warps wait for one another only at the end. Warps of the same outputs are groups: they take the chunks of
+// the sum in turn, and the groups' sums are added up in their order.
+//
+// A chunk is 16 terms. Which of them an instruction calls its first does not matter, as long as both operands
+// mean the same; so lane 4 g + t takes four that follow one another, 4 t to 4 t + 3, and reads four at once.
+// An operand is element (i, k): row i (of the left one) or column i (of the right one) of the product, term k
+// of its sum. It has
+//   kAlongTerms            whether (i, k) ... (i, k + 3) lie side by side, else (i, k) ... (i + 3, k)
+//   count()                the rows or columns; what a tile has beyond is read as the last ones again
+//   place(i), terms(k)     what is worth working out once, k a multiple of 4
+//   and where kAlongTerms  at(place, terms): the four elements of row or column i as a float4
+//   else                   at<N>(place, terms, values): of N that follow one another, those that have terms
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/matmul/tensor_cores.cuh"
+
+namespace trainer::cuda {
+
+constexpr unsigned kChunk = 16;  // terms
+
+template <unsigned kThreadCount, unsigned kRowTileCount, unsigned kColumnTileCount, unsigned kWarpsDown,
+          unsigned kWarpsAcross>
+struct ProductTile {
+  static constexpr unsigned kThreads = kThreadCount;
+  static constexpr unsigned kRowTiles = kRowTileCount;        // of a warp, of 16
+  static constexpr unsigned kColumnTiles = kColumnTileCount;  //   of 8
+  static constexpr unsigned kDown = kWarpsDown;
+  static constexpr unsigned kAcross = kWarpsAcross;
+  static constexpr unsigned kRows = 16 * kRowTiles * kDown;
+  static constexpr unsigned kColumns = 8 * kColumnTiles * kAcross;
+  static constexpr unsigned kOutputs = kRows * kColumns;
+  static constexpr unsigned kGroups = kThreads / 32 / (kDown * kAcross);
+  static_assert(kGroups * kDown * kAcross * 32 == kThreads);
+  static constexpr unsigned kMemory = kOutputs * kGroups;  // floats of shared memory
+};
+
+inline __host__ __device__ unsigned pieces_of(unsigned extent, unsigned piece) {
+  return (extent + piece - 1) / piece;
+}
+
+// A lane's part of one operand: kOwn of 8 kOwn rows or columns, four terms of a chunk.
+template <typename Operand, unsigned kOwn>
+class Fragment {
+ public:
+  __device__ Fragment(const Operand& operand, unsigned first) : operand_(operand) {
+#pragma unroll
+    for (unsigned n = 0; n < kPlaces; ++n)
+      places_[n] = operand.place(min(first + index(n, lane() / 4), operand.count() - kSideBySide));
+  }
+
+  // Which of the 8 kOwn is number n of the lanes 4 g to 4 g + 3.
+  __device__ static unsigned index(unsigned n, unsigned g) {
+    return Operand::kAlongTerms ? 8 * n + g : kOwn * g + n;
+  }
+
+  // The terms of the chunk from k0 on, zero from `end`.
+  __device__ void load(unsigned k0, unsigned end, float (&values)[kOwn][4]) const {
+    const unsigned k = k0 + lane() % 4 * 4;
+#pragma unroll
+    for (unsigned n = 0; n < kOwn; ++n) values[n][0] = values[n][1] = values[n][2] = values[n][3] = 0;
+    if (k >= end) return;
+    const typename Operand::Terms terms = operand_.terms(k);
+    if constexpr (Operand::kAlongTerms) {
+#pragma unroll
+      for (unsigned n = 0; n < kOwn; ++n) {
+        const float4 four = operand_.at(places_[n], terms);
+        values[n][0] = four.x;
+        values[n][1] = four.y;
+        values[n][2] = four.z;
+        values[n][3] = four.w;
+      }
+    } else {
+      operand_.at(places_[0], terms, values);
+    }
+  }
+
+ private:
+  static constexpr unsigned kPlaces = Operand::kAlongTerms ? kOwn : 1;
+  static constexpr unsigned kSideBySide = Operand::kAlongTerms ? 1 : kOwn;
+  __device__ static unsigned lane() {
+    return threadIdx.x % 32;
+  }
+
+  const Operand& operand_;
+  typename Operand::Place places_[kPlaces];
+};
+
+// Adds the terms of a chunk to a warp's outputs: the first two of each lane's four, then the others.
+template <Factors kFactors, typename Tile>
+__device__ void multiply_chunk(const float (&left)[2 * Tile::kRowTiles][4],
+                               const float (&right)[Tile::kColumnTiles][4],
+                               float (&sums)[Tile::kRowTiles][Tile::kColumnTiles][4]) {
+#pragma unroll
+  for (unsigned r = 0; r < Tile::kRowTiles; ++r) {
+    const float(&up)[4] = left[2 * r];
+    const float(&down)[4] = left[2 * r + 1];
+    const Parts<kFactors, 4> a[2] = {Parts<kFactors, 4>({up[0], down[0], up[1], down[1]}),
+                                     Parts<kFactors, 4>({up[2], down[2], up[3], down[3]})};
+#pragma unroll
+    for (unsigned c = 0; c < Tile::kColumnTiles; ++c) {
+      const Parts<kFactors, 2> b[2] = {Parts<kFactors, 2>({right[c][0], right[c][1]}),
+                                       Parts<kFactors, 2>({right[c][2], right[c][3]})};
+      multiply<kFactors>(sums[r][c], a, b);
+    }
+  }
+}
+
+// The sums over terms begin ... end (begin a multiple of 4) for the tile whose first output is (row, column),
+// into `memory` (Tile::kMemory), from where product_at() takes them. All threads of a block call it.
+template <Factors kFactors, typename Tile, typename Left, typename Right>
+__device__ void implicit_product(const Left& left, unsigned row, const Right& right, unsigned column,
+                                 unsigned begin, unsigned end, float* memory) {
+  using LeftFragment = Fragment<Left, 2 * Tile::kRowTiles>;
+  using RightFragment = Fragment<Right, Tile::kColumnTiles>;
+  const unsigned warp = threadIdx.x / 32;
+  const unsigned group = warp / (Tile::kDown * Tile::kAcross);
+  const unsigned own_row = warp / Tile::kAcross % Tile::kDown * 16 * Tile::kRowTiles;
+  const unsigned own_column = warp % Tile::kAcross * 8 * Tile::kColumnTiles;
+  const LeftFragment of_left(left, row + own_row);
+  const RightFragment of_right(right, column + own_column);
+  float a[2 * Tile::kRowTiles][4];
+  float b[Tile::kColumnTiles][4];
+  float sums[Tile::kRowTiles][Tile::kColumnTiles][4] = {};
+  for (unsigned k = begin + group * kChunk; k < end; k += Tile::kGroups * kChunk) {  // loads in a row: 4
+    of_left.load(k, end, a);
+    of_right.load(k, end, b);
+    multiply_chunk<kFactors, Tile>(a, b, sums);
+  }
+  __syncthreads();
+  const unsigned g = threadIdx.x % 32 / 4;
+  const unsigned t = threadIdx.x % 4;
+  float* to = memory + group * Tile::kOutputs;
+#pragma unroll
+  for (unsigned r = 0; r < Tile::kRowTiles; ++r) {
+#pragma unroll
+    for (unsigned c = 0; c < Tile::kColumnTiles; ++c) {
+#pragma unroll
+      for (unsigned i = 0; i < 4; ++i)
+        to[(own_row + LeftFragment::index(2 * r + i / 2, g)) * Tile::kColumns + own_column +
+           RightFragment::index(c, 2 * t + i % 2)] = sums[r][c][i];
+    }
+  }
+  __syncthreads();
+}
+
+// Output number i of the tile, row by row: the groups' sums in their order.
+template <typename Tile>
+__device__ float product_at(const float* memory, unsigned i) {
+  float total = memory[i];
+#pragma unroll
+  for (unsigned g = 1; g < Tile::kGroups; ++g) total += memory[g * Tile::kOutputs + i];
+  return total;
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,117 @@
+// Backward of a convolution (with its max pool) or dense layer whose gradient of z has been made, in one
+// kernel of blocks with two roles. The first blocks make dw, and db as one column more: a tile of it over a
+// share of the positions, and the block of a tile that comes last adds up the shares. The others make a tile
+// of dx each: images of one pixel, so that all have the same taps on the map. The pool's gradient is read
+// where it lies (patches.cuh).
+#include "kernels/cuda/device_code/last_block.cuh"
+#include "kernels/cuda/device_code/map_element.hpp"
+#include "kernels/cuda/matmul/patches.cuh"
+#include "kernels/cuda/matmul/product_factors.cuh"
+#include "kernels/cuda/matmul/product_norm.hpp"
+#include "kernels/cuda/matmul/product_tiles.cuh"
+
+namespace trainer::cuda {
+
+namespace {
+
+template <typename T>
+struct BackwardArgs {
+  const T* x = nullptr;
+  const float* w = nullptr;  // [out, taps, c]
+  MapGradient<T> d;
+  float* dw = nullptr;
+  float* db = nullptr;  // null without a bias
+  T* dx = nullptr;
+  float* partial = nullptr;  // [tiles, shares, outputs of a tile]
+  unsigned weight_tiles = 1;
+  unsigned weight_shares = 1;
+};
+
+template <Factors kFactors, typename T, typename Tile>
+__device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* memory, unsigned* tickets) {
+  const unsigned tile = blockIdx.x / a.weight_shares;
+  const unsigned share = blockIdx.x % a.weight_shares;
+  const unsigned width = s.taps * s.c;
+  const unsigned across = pieces_of(width + s.ones, Tile::kColumns);
+  const unsigned row = tile / across * Tile::kRows;
+  const unsigned column = tile % across * Tile::kColumns;
+  const unsigned terms = pieces_of(pieces_of(s.positions(), a.weight_shares), kChunk) * kChunk;
+  const unsigned begin = min(share * terms, s.positions());
+  implicit_product<kFactors, Tile>(GradientTerms<T>{s, a.d}, row, PatchTerms<T>{s, a.x}, column, begin,
+                                   min(begin + terms, s.positions()), memory);
+  float* all = a.partial + std::size_t{tile} * a.weight_shares * Tile::kOutputs;
+  if (a.weight_shares > 1) {
+    for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads)
+      all[share * Tile::kOutputs + i] = product_at<Tile>(memory, i);
+    if (!is_last_block(tickets + tile, a.weight_shares)) return;
+  }
+  for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads) {
+    float sum = 0;
+    if (a.weight_shares == 1) sum = product_at<Tile>(memory, i);
+#pragma unroll 8
+    for (unsigned b = a.weight_shares == 1 ? 1 : 0; b < a.weight_shares; ++b)  // loads in a row: 8
+      sum += __ldcg(all + b * Tile::kOutputs + i);
+    const unsigned o = row + i / Tile::kColumns;
+    const unsigned k = column + i % Tile::kColumns;
+    if (o < s.out && k < width) a.dw[std::size_t{o} * width + k] = sum;
+    if (o < s.out && k == width && a.db != nullptr) a.db[o] = sum;
+  }
+}
+
+template <Factors kFactors, typename T, typename Tile>
+__device__ void make_dx(const PatchShape& s, const BackwardArgs<T>& a, unsigned tile, float* memory) {
+  const unsigned across = pieces_of(s.c, Tile::kColumns);
+  const unsigned down = pieces_of(s.batch, Tile::kRows);
+  const unsigned column = tile % across * Tile::kColumns;
+  const unsigned row = tile / across % down * Tile::kRows;
+  const unsigned pixel = tile / across / down;
+  const Reach reach = reach_of(s, pixel);
+  implicit_product<kFactors, Tile>(GradientRows<T>{s, reach, a.d}, row, FilterTerms{s, reach, a.w}, column, 0,
+                                   reach.terms, memory);
+  for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads) {
+    const unsigned image = row + i / Tile::kColumns;
+    const unsigned c = column + i % Tile::kColumns;
+    if (image >= s.batch || c >= s.c) continue;
+    const std::size_t at = (std::size_t{image} * s.h * s.w + pixel) * s.c + c;
+    a.dx[at] = static_cast<T>(product_at<Tile>(memory, i));
+  }
+}
+
+template <Factors kFactors, typename T, typename Tiles>
+__global__ void __launch_bounds__(kProductThreads, kProductBlocks)
+    product_backward(PatchShape s, BackwardArgs<T> a, unsigned* tickets) {
+  using Map = typename Tiles::Map;
+  using Weights = typename Tiles::Weights;
+  __shared__ float memory[Map::kMemory > Weights::kMemory ? Map::kMemory : Weights::kMemory];
+  const unsigned first = a.weight_tiles * a.weight_shares;
+  if (blockIdx.x < first) {
+    make_dw<kFactors, T, Weights>(s, a, memory, tickets);
+  } else {
+    make_dx<kFactors, T, Map>(s, a, blockIdx.x - first, memory);
+  }
+}
+
+}  // namespace
+
+void launch_product_backward(const CudaContext& context, const ProductNormPlan& plan, const OpArgs& args,
+                             const ProductBackward& pieces) {
+  visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
+    BackwardArgs<T> a;
+    a.x = static_cast<const T*>(args.x);
+    a.w = args.w;
+    a.d = {static_cast<const T*>(pieces.dz), pieces.winners};
+    a.dw = args.dw;
+    a.db = pieces.db;
+    a.dx = static_cast<T*>(args.dx);
+    a.partial = pieces.partial;
+    a.weight_tiles = plan.weight_tiles;
+    a.weight_shares = plan.weight_shares;
+    const unsigned blocks = plan.weight_tiles * plan.weight_shares + (a.dx == nullptr ? 0 : plan.map_tiles);
+    visit_tiles(plan.square, [&](auto tiles) {
+      launch(context.stream, {blocks, kProductThreads}, "product_backward",
+             product_backward<kFactors, T, decltype(tiles)>, plan.shape, a, context.ticket);
+    });
+  });
+}
+
+}  // namespace trainer::cuda

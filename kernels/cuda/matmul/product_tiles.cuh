@@ -1,0 +1,44 @@
+// The tiles of a layer's products, and the max pool of one. A convolution's maps are long and narrow, a dense
+// layer's square; the sums of dw are over all positions, so its blocks share the terms.
+#pragma once
+
+#include "kernels/cuda/matmul/implicit_product.cuh"
+
+namespace trainer::cuda {
+
+constexpr unsigned kProductThreads = 256;
+
+struct SquareTiles {
+  using Forward = ProductTile<kProductThreads, 2, 2, 1, 2>;  // 32 x 32, 4 groups
+  using SmallForward = Forward;
+  using Map = Forward;
+  using Weights = Forward;
+};
+struct LongTiles {
+  using Forward = ProductTile<kProductThreads, 2, 3, 4, 1>;       // 128 x 24, 2 groups
+  using SmallForward = ProductTile<kProductThreads, 1, 4, 8, 1>;  // 128 x 32, as many filters as there are
+  using Map = ProductTile<kProductThreads, 2, 2, 8, 1>;           // 256 x 16, of dx
+  using Weights = ProductTile<kProductThreads, 1, 4, 1, 1>;       // 16 x 32, 8 groups
+};
+
+template <typename Visit>
+decltype(auto) visit_tiles(bool square, const Visit& visit) {
+  return square ? visit(SquareTiles{}) : visit(LongTiles{});
+}
+
+// The largest of a window in a tile's sums, which lie below one another, and its place.
+template <typename Tile>
+__device__ float pooled(const float* memory, unsigned output, unsigned lane, unsigned area, unsigned& place) {
+  const unsigned first = output * area * Tile::kColumns + lane;
+  float best = product_at<Tile>(memory, first);
+  place = 0;
+  for (unsigned i = 1; i < area; ++i) {
+    const float value = product_at<Tile>(memory, first + i * Tile::kColumns);
+    const bool wins = value > best || (isnan(value) && !isnan(best));
+    best = wins ? value : best;
+    place = wins ? i : place;
+  }
+  return best;
+}
+
+}  // namespace trainer::cuda

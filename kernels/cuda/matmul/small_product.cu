@@ -1,0 +1,134 @@
+// A convolution (with its max pool) or dense layer that is small enough for tiles of our own, with bias and
+// ReLU: forward is one plain kernel, the gradients of weights, bias and x are product_backward's. Where the
+// ReLU stops a window of the pool, forward notes that none of its pixels has won, so that the way back reads
+// no y and needs no kernel for a mask.
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/map_element.hpp"
+#include "kernels/cuda/matmul/patches.cuh"
+#include "kernels/cuda/matmul/product_factors.cuh"
+#include "kernels/cuda/matmul/product_norm.hpp"
+#include "kernels/cuda/matmul/product_tiles.cuh"
+
+namespace trainer::cuda {
+
+namespace {
+
+template <typename T>
+struct SmallForward {
+  const T* x = nullptr;
+  const float* w = nullptr;  // [out, taps, c]
+  const float* b = nullptr;  // may be null
+  T* y = nullptr;
+  std::uint8_t* winners = nullptr;  // null: not wanted
+  bool relu = false;
+};
+
+template <Factors kFactors, typename T, typename Tile>
+__global__ void __launch_bounds__(kProductThreads, kProductBlocks)
+    small_product(PatchShape s, SmallForward<T> a) {
+  constexpr unsigned kStride = kProductThreads / Tile::kColumns;
+  static_assert(kProductThreads % Tile::kColumns == 0);
+  __shared__ float memory[Tile::kMemory];
+  const unsigned across = pieces_of(s.out, Tile::kColumns);
+  const unsigned column = blockIdx.x % across * Tile::kColumns;
+  const unsigned tile = blockIdx.x / across;
+  const unsigned lane = threadIdx.x % Tile::kColumns;
+  const unsigned c = column + lane;
+  const float bias = c < s.out && a.b != nullptr ? a.b[c] : 0.0F;
+  const unsigned terms = s.taps * s.c;
+  implicit_product<kFactors, Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows, FilterColumns{a.w, s.out, terms},
+                                   column, 0, terms, memory);
+  if (c >= s.out) return;
+  const unsigned own = Tile::kRows / s.area();  // outputs of a tile in each channel
+  const unsigned first = tile * own;
+  const unsigned end = min(own, s.batch * s.outputs - first);
+  for (unsigned o = threadIdx.x / Tile::kColumns; o < end; o += kStride) {
+    unsigned place;
+    const float z = pooled<Tile>(memory, o, lane, s.area(), place) + bias;
+    const T y = static_cast<T>(a.relu ? relu(z) : z);
+    const std::size_t at = std::size_t{first + o} * s.out + c;
+    a.y[at] = y;
+    const bool stopped = a.relu && !(static_cast<float>(y) > 0);
+    if (a.winners != nullptr) a.winners[at] = stopped ? kStopped : static_cast<std::uint8_t>(place);
+  }
+}
+
+class SmallProduct final : public Op {
+ public:
+  SmallProduct(const CudaContext& context, const OpDesc& desc, int batch, bool relu)
+      : Op(desc, batch),
+        context_(context),
+        plan_(plan_product_norm(context, desc, batch)),
+        pools_(plan_.shape.pool_bit > 0),
+        relu_(relu) {}
+
+  std::size_t saved_bytes() const override {
+    return pools_ ? std::size_t{plan_.shape.batch} * plan_.shape.outputs * plan_.shape.out : 0;
+  }
+  std::size_t workspace_bytes() const override { return plan_.weight_partial_bytes(); }
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    visit_product(context_, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
+      SmallForward<T> a;
+      a.x = static_cast<const T*>(args.x);
+      a.w = args.w;
+      a.b = args.b;
+      a.y = static_cast<T*>(args.y);
+      if (pools_ && args.mode == Mode::training) a.winners = reinterpret_cast<std::uint8_t*>(args.saved);
+      a.relu = relu_;
+      visit_tiles(plan_.square, [&](auto tiles) {
+        using Tile = typename decltype(tiles)::SmallForward;
+        const PatchShape& s = plan_.shape;
+        const unsigned blocks = pieces_of(s.positions(), Tile::kRows) * pieces_of(s.out, Tile::kColumns);
+        launch(context_.stream, {blocks, kProductThreads}, "small_product", small_product<kFactors, T, Tile>,
+               s, a);
+      });
+    });
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const auto* winners = pools_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
+    auto* partial = reinterpret_cast<float*>(args.workspace);
+    launch_product_backward(context_, plan_, args, {args.dy, winners, args.db, partial});
+  }
+
+  const CudaContext& context_;
+  ProductNormPlan plan_;
+  bool pools_, relu_;
+};
+
+// A library's tiles are 64 to 256 outputs wide and long. 32 filters leave most of one idle; of a dense layer
+// with few rows and outputs there are fewer than a GPU has multiprocessors. A block of ours goes through all
+// terms of a sum, which pays while they are few.
+constexpr int kMostFilters = 32;
+constexpr int kMostFeatures = 256;
+constexpr int kMostRows = 1024;
+constexpr int kMostTerms = 1024;
+
+// On the way back a ReLU is the pool's winners' (see above) or has been taken in by the head.
+bool is_small(const ConvDesc& d, int /*batch*/) {
+  return d.out <= kMostFilters && d.kernel * d.kernel * d.in.c <= kMostTerms && (d.pool || !d.relu);
+}
+bool is_small(const DenseDesc& d, int batch) {
+  return d.out <= kMostFeatures && batch <= kMostRows && d.in <= kMostTerms && (d.dy_masked || !d.relu);
+}
+
+template <typename Desc>
+std::unique_ptr<Op> make_where_small(const CudaContext& context, const Desc& desc, int batch) {
+  if (context.libraries || !has_patches(desc) || !is_small(desc, batch)) return nullptr;
+  return std::make_unique<SmallProduct>(context, desc, batch, desc.relu);
+}
+
+}  // namespace
+
+std::unique_ptr<Op> make_small_product(const CudaContext& context, const ConvDesc& desc, int batch) {
+  return make_where_small(context, desc, batch);
+}
+
+std::unique_ptr<Op> make_small_product(const CudaContext& context, const DenseDesc& desc, int batch) {
+  return make_where_small(context, desc, batch);
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,100 @@
+// Convolution layers: the library's three passes, and kernels of our own for bias, ReLU and max pool. Behind
+// a pool the map itself is scratch in both directions: forward keeps the pool's winners, backward makes the
+// map's gradient anew. The library takes weights of the maps' element type, and gives their gradient in it.
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/ops/bias_relu.hpp"
+#include "kernels/cuda/ops/pool.hpp"
+#include "kernels/cuda/runtime/carver.hpp"
+
+namespace trainer::cuda {
+
+namespace {
+
+ConvolutionShape library_shape(const CudaContext& context, const ConvDesc& d, int batch, bool wants_dx) {
+  return {batch, d.in, d.out, d.kernel, d.stride, d.pad, context.precision, wants_dx};
+}
+
+class Conv final : public Op {
+ public:
+  Conv(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx)
+      : Op(desc, batch),
+        context_(context),
+        conv_(desc),
+        map_(conv_map(desc)),
+        positions_(static_cast<std::size_t>(batch) * map_.h * map_.w),
+        pool_{batch, map_, out_shape(desc), desc.pool, desc.relu},
+        library_(context.convolutions->make(library_shape(context, desc, batch, wants_dx))) {}
+
+  bool casts_dw() const override { return context_.element != Element::fp32; }
+  std::size_t saved_bytes() const override {
+    return conv_.pool ? static_cast<std::size_t>(batch()) * pool_.out.size() : 0;
+  }
+  std::size_t workspace_bytes() const override {
+    return piece_bytes(map_bytes()) + piece_bytes(bias_relu_partial_bytes(map_.c)) +
+           library_->workspace_bytes();
+  }
+
+ private:
+  std::size_t map_bytes() const {
+    return element_bytes(context_.element) * positions_ * static_cast<std::size_t>(map_.c);
+  }
+  const void* weights(const OpArgs& args) const { return casts_dw() ? args.cast_w : args.w; }
+
+  struct Pieces {
+    void* map;       // forward: before bias and pool; backward: its gradient
+    float* partial;  // of the bias gradient
+    std::byte* library;
+  };
+  Pieces pieces(const OpArgs& args) const {
+    Carver carver(args.workspace);
+    auto* map = carver.take<std::byte>(map_bytes());
+    auto* partial = carver.take<float>(bias_relu_partial_bytes(map_.c));
+    return {map, partial, carver.take<std::byte>(library_->workspace_bytes())};
+  }
+
+  void run_forward(const OpArgs& args) override {
+    const Pieces own = pieces(args);
+    void* map = conv_.pool ? own.map : args.y;
+    library_->forward(args.x, weights(args), map, own.library);
+    if (conv_.pool) {
+      auto* winners = args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
+      launch_maxpool(context_, pool_, {map, args.b, args.y, winners});
+    } else if (args.b != nullptr || conv_.relu) {
+      launch_bias_relu(context_, args.b, conv_.relu, args.y, positions_, map_.c);
+    }
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const Pieces own = pieces(args);
+    const void* dmap = own.map;
+    if (conv_.pool) {
+      const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
+      launch_maxpool_backward(context_, pool_, {args.dy, args.y, winners, own.map, args.db, own.partial});
+    } else {
+      if (!conv_.relu) dmap = args.dy;
+      if (conv_.relu || args.db != nullptr) {
+        launch_bias_relu_backward(
+            context_, {args.dy, args.y, conv_.relu, conv_.relu ? own.map : nullptr, args.db, own.partial},
+            positions_, map_.c);
+      }
+    }
+    library_->backward_weights(args.x, dmap, args.dw, own.library);
+    if (args.dx != nullptr) library_->backward_data(dmap, weights(args), args.dx, own.library);
+  }
+
+  const CudaContext& context_;
+  ConvDesc conv_;
+  Shape map_;
+  std::size_t positions_;
+  PoolShape pool_;
+  std::unique_ptr<Convolution> library_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_conv(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
+  if (desc.pool) require_poolable(desc, desc.pool);
+  return std::make_unique<Conv>(context, desc, batch, wants_dx);
+}
+
+}  // namespace trainer::cuda

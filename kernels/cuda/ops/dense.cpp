@@ -1,0 +1,85 @@
+// Dense layers: the library's three products, and kernels of our own for bias and ReLU: the library's ReLU
+// may turn NaN into 0, which would hide a network that blows up.
+//   forward   y = relu(x w^T + b)
+//   backward  dz = dy where y > 0;  dw = dz^T x,  db = sum dz,  dx = dz w
+// Where the head behind has masked dy already, db rides on the product for dw. The library takes weights of
+// the maps' element type; their gradient is fp32.
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/ops/bias_relu.hpp"
+#include "kernels/cuda/runtime/carver.hpp"
+
+namespace trainer::cuda {
+
+namespace {
+
+class Dense final : public Op {
+ public:
+  Dense(const CudaContext& context, const DenseDesc& desc, int batch, bool wants_dx)
+      : Op(desc, batch),
+        context_(context),
+        dense_(desc),
+        masks_dy_(desc.relu && !desc.dy_masked),
+        product_(context.products->make({.batch = batch,
+                                         .in = desc.in,
+                                         .out = desc.out,
+                                         .sums_dy = desc.bias && !masks_dy_,
+                                         .wants_dx = wants_dx,
+                                         .precision = context.precision})) {}
+
+  std::size_t workspace_bytes() const override {
+    return piece_bytes(gradient_bytes()) + piece_bytes(bias_relu_partial_bytes(dense_.out)) +
+           product_->workspace_bytes();
+  }
+
+ private:
+  std::size_t gradient_bytes() const {
+    const std::size_t outputs = static_cast<std::size_t>(batch()) * static_cast<std::size_t>(dense_.out);
+    return masks_dy_ ? element_bytes(context_.element) * outputs : 0;
+  }
+  const void* weights(const OpArgs& args) const {
+    return context_.element == Element::fp32 ? args.w : args.cast_w;
+  }
+
+  struct Pieces {
+    void* dz;
+    float* partial;  // of the bias gradient
+    std::byte* library;
+  };
+  Pieces pieces(const OpArgs& args) const {
+    Carver carver(args.workspace);
+    auto* dz = carver.take<std::byte>(gradient_bytes());
+    auto* partial = carver.take<float>(bias_relu_partial_bytes(dense_.out));
+    return {dz, partial, carver.take<std::byte>(product_->workspace_bytes())};
+  }
+
+  void run_forward(const OpArgs& args) override {
+    product_->forward(args.x, weights(args), args.y, pieces(args).library);
+    if (args.b == nullptr && !dense_.relu) return;
+    launch_bias_relu(context_, args.b, dense_.relu, args.y, static_cast<std::size_t>(batch()), dense_.out);
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const Pieces own = pieces(args);
+    const void* dz = args.dy;
+    if (masks_dy_) {
+      launch_bias_relu_backward(context_, {args.dy, args.y, true, own.dz, args.db, own.partial},
+                                static_cast<std::size_t>(batch()), dense_.out);
+      dz = own.dz;
+    }
+    product_->backward_weights(args.x, dz, args.dw, masks_dy_ ? nullptr : args.db, own.library);
+    if (args.dx != nullptr) product_->backward_data(dz, weights(args), args.dx, own.library);
+  }
+
+  const CudaContext& context_;
+  DenseDesc dense_;
+  bool masks_dy_;
+  std::unique_ptr<Product> product_;
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_dense(const CudaContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
+  return std::make_unique<Dense>(context, desc, batch, wants_dx);
+}
+
+}  // namespace trainer::cuda

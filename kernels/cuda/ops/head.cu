@@ -1,0 +1,238 @@
+// The last layer and its loss in two kernels; head_backward.cuh has the second. Forward: a warp an image:
+// logits, softmax, loss, hit, and the gradient of the products, which backward needs and nobody else; the
+// block that ends last adds up the images. With y = s z the logits, z the products, and t the target
+// (op.hpp):
+//   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
+// Where rows are selected, the block that ends last chooses them too, and clears the dz of the others.
+#include <algorithm>
+
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/map_element.hpp"
+#include "kernels/cuda/ops/hardest_rows.cuh"
+#include "kernels/cuda/ops/head_backward.cuh"
+
+namespace trainer::cuda {
+
+namespace {
+
+constexpr int kMostClasses = 256;
+constexpr unsigned kMostDxBlocks = 2048;
+
+template <typename T>
+struct HeadForward {
+  const T* x = nullptr;
+  const float* w = nullptr;
+  const float* b = nullptr;  // may be null
+  float* y = nullptr;
+  float* dz = nullptr;  // [n, classes], null in inference
+  const std::uint8_t* labels = nullptr;
+  float* losses = nullptr;       // [n]
+  std::uint8_t* hits = nullptr;  // [n]
+  HardestRows rows;
+  StepState* state = nullptr;
+};
+
+__device__ float warp_sum(float value) {
+  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2)
+    value += __shfl_xor_sync(~0U, value, static_cast<int>(lane));
+  return value;
+}
+
+// The largest value of the warp and where it is, the first of equals.
+__device__ void warp_largest(float& value, int& index) {
+  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) {
+    const float other = __shfl_xor_sync(~0U, value, static_cast<int>(lane));
+    const int place = __shfl_xor_sync(~0U, index, static_cast<int>(lane));
+    if (other > value || (other == value && place < index)) {
+      value = other;
+      index = place;
+    }
+  }
+}
+
+// Logits of one row into `z`, by one warp.
+template <typename T>
+__device__ void logits_of_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned lane,
+                              float* z) {
+  const T* x = a.x + std::size_t{row} * s.in;
+  for (unsigned j = 0; j < s.classes; ++j) {
+    const float* w = a.w + std::size_t{j} * s.in;
+    float sum = 0;
+    const auto load = [&](unsigned i) { return float2{static_cast<float>(x[i]), w[i]}; };
+    const auto use = [&](unsigned, float2 factors) { sum += factors.x * factors.y; };
+    for_strided<8>(lane, s.in, kWarp, load, use);  // loads in a row: 8
+    sum = warp_sum(sum) + (a.b == nullptr ? 0.0F : a.b[j]);
+    if (lane == 0) z[j] = s.logit_scale * sum;
+  }
+  __syncwarp();
+}
+
+struct RowOutcome {
+  float loss;
+  std::uint8_t hit;
+};
+
+// Adds all rows' losses and hits to the step's sums, in an order that does not depend on the blocks.
+template <typename T>
+__device__ void add_up(const HeadForward<T>& a, unsigned valid) {
+  __shared__ double losses[kThreads];
+  __shared__ unsigned hits[kThreads];
+  double loss = 0;
+  unsigned hit = 0;
+  const auto load = [&](unsigned n) { return RowOutcome{__ldcg(a.losses + n), __ldcg(a.hits + n)}; };
+  const auto use = [&](unsigned, const RowOutcome& row) {
+    loss += row.loss;
+    hit += row.hit;
+  };
+  for_strided<4>(threadIdx.x, valid, kThreads, load, use);
+  losses[threadIdx.x] = loss;
+  hits[threadIdx.x] = hit;
+  for (unsigned half = kThreads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x >= half) continue;
+    losses[threadIdx.x] += losses[threadIdx.x + half];
+    hits[threadIdx.x] += hits[threadIdx.x + half];
+  }
+  if (threadIdx.x != 0) return;
+  a.state->batch_loss += static_cast<float>(losses[0]);
+  a.state->loss_sum += losses[0];
+  a.state->hits += hits[0];
+  a.state->images += valid;
+}
+
+// What the logits z of one row say, by one warp: y, the gradient of the products, loss and hit.
+template <typename T>
+__device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned valid,
+                           unsigned lane, const float* z) {
+  float most = z[0];
+  int best = 0;
+  for (unsigned j = lane; j < s.classes; j += kWarp) {
+    if (z[j] > most) {
+      most = z[j];
+      best = static_cast<int>(j);
+    }
+  }
+  warp_largest(most, best);
+  float sum = 0;
+  float below = 0;  // of the logits under the largest
+  for (unsigned j = lane; j < s.classes; j += kWarp) {
+    sum += expf(z[j] - most);
+    below += z[j] - most;
+  }
+  sum = warp_sum(sum);
+  const float smoothing = a.dz == nullptr ? 0 : s.label_smoothing;
+  const float share = smoothing / static_cast<float>(s.classes);
+  below = smoothing > 0 ? warp_sum(below) : 0;
+  const unsigned label = a.labels[row];
+  const float scale =
+      row < valid ? s.loss_scale * s.logit_scale / static_cast<float>(a.rows.count(*a.state)) : 0.0F;
+  for (unsigned j = lane; j < s.classes; j += kWarp) {
+    const std::size_t at = std::size_t{row} * s.classes + j;
+    a.y[at] = z[j];
+    const float target = share + (j == label ? 1 - smoothing : 0.0F);
+    if (a.dz != nullptr) a.dz[at] = row < valid ? (expf(z[j] - most) / sum - target) * scale : 0.0F;
+  }
+  if (lane != 0) return;
+  const float norm = logf(sum);
+  const float of_label = z[label] - most;
+  a.losses[row] = norm - (1 - smoothing) * of_label - share * below;
+  a.hits[row] = best == static_cast<int>(label) ? 1 : 0;
+  if (a.rows.hardness != nullptr) a.rows.hardness[row] = hardness_key(norm - of_label, row);
+}
+
+template <typename T>
+__global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
+  __shared__ float logits[kRows][kMostClasses];
+  const unsigned lane = threadIdx.x % kWarp;
+  const unsigned row = blockIdx.x * kRows + threadIdx.x / kWarp;
+  const unsigned valid = a.state->valid;
+  if (row < s.batch) {
+    float* z = logits[threadIdx.x / kWarp];
+    logits_of_row(s, a, row, lane, z);
+    finish_row(s, a, row, valid, lane, z);
+  }
+  if (!is_last_block(ticket, gridDim.x)) return;
+  add_up(a, valid);
+  if (a.rows.hardness == nullptr) return;
+  keep_hardest<kThreads>(a.rows, *a.state, s.batch, s.classes, a.dz);
+}
+
+template <typename T>
+class Head final : public Op {
+ public:
+  Head(const CudaContext& context, const HeadDesc& desc, int batch)
+      : Op(desc, batch),
+        context_(context),
+        shape_{static_cast<unsigned>(batch),
+               static_cast<unsigned>(desc.in),
+               static_cast<unsigned>(desc.classes),
+               desc.masks_dx,
+               desc.logit_scale,
+               desc.label_smoothing,
+               context.loss_scale,
+               Divider(static_cast<unsigned>(desc.in))},
+        selection_(desc.selection),
+        strips_((shape_.in + 1 + kStrip - 1) / kStrip) {
+    const unsigned groups = std::min((shape_.batch + kDwRows - 1) / kDwRows, kMostGroups);
+    groups_ = strips_ > kTickets ? 1 : groups;
+  }
+
+  std::size_t saved_bytes() const override { return sizeof(float) * shape_.batch * shape_.classes; }
+  std::size_t workspace_bytes() const override {
+    const std::size_t forward = (sizeof(std::uint64_t) + sizeof(float) + 1) * shape_.batch;
+    return std::max(forward, sizeof(float) * strips_ * groups_ * shape_.classes * kStrip);
+  }
+
+ private:
+  void run_forward(const OpArgs& args) override {
+    HeadForward<T> a;
+    a.x = static_cast<const T*>(args.x);
+    a.w = args.w;
+    a.b = args.b;
+    a.y = static_cast<float*>(args.y);
+    a.labels = args.labels;
+    a.state = args.state;
+    auto* hardness = reinterpret_cast<std::uint64_t*>(args.workspace);
+    if (args.mode == Mode::training) {
+      a.dz = reinterpret_cast<float*>(args.saved);
+      a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.kept};
+    }
+    a.losses = reinterpret_cast<float*>(hardness + shape_.batch);
+    a.hits = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
+    launch(context_.stream, {(shape_.batch + kRows - 1) / kRows, kThreads}, "head_forward", head_forward<T>,
+           shape_, a, context_.ticket);
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const auto* dz = reinterpret_cast<const float*>(args.saved);
+    const HeadBackward<T> a{static_cast<const T*>(args.x),
+                            args.w,
+                            dz,
+                            args.dw,
+                            args.db,
+                            static_cast<T*>(args.dx),
+                            reinterpret_cast<float*>(args.workspace),
+                            groups_};
+    const std::size_t elements = args.dx == nullptr ? 0 : std::size_t{shape_.batch} * shape_.in;
+    const unsigned dx_blocks = elements == 0 ? 0 : cover(elements, kThreads, kMostDxBlocks).blocks;
+    launch(context_.stream, {strips_ * groups_ + dx_blocks, kThreads}, "head_backward", head_backward<T>,
+           shape_, a, strips_, context_.ticket);
+  }
+
+  const CudaContext& context_;
+  HeadShape shape_;
+  Selection selection_;
+  unsigned strips_;      // of inputs, in dw
+  unsigned groups_ = 1;  // of images
+};
+
+}  // namespace
+
+std::unique_ptr<Op> make_head(const CudaContext& context, const HeadDesc& desc, int batch) {
+  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
+    return std::make_unique<Head<typename decltype(of)::Type>>(context, desc, batch);
+  });
+}
+
+}  // namespace trainer::cuda

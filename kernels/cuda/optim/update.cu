@@ -1,0 +1,64 @@
+// Closes a training step: one pass of the optimisers over the flat parameters. Rates, momentum and Adam's
+// corrections follow from the step's number on the device; every block works them out for itself, once. Where
+// some weights are taken as matrices, their kernel does it on its way (muon.cu).
+#include <algorithm>
+
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/map_element.hpp"
+#include "kernels/cuda/optim/update_terms.cuh"
+
+namespace trainer::cuda {
+
+namespace {
+
+constexpr unsigned kThreads = 256;
+constexpr unsigned kMostBlocks = 1024;
+
+template <typename T>
+__global__ void update(const __grid_constant__ UpdateTerms t) {
+  __shared__ SharedStep steps[kMostOptimizers];
+  const bool frozen = is_frozen(t);
+  work_out_steps(t, steps);
+  if (!frozen) update_segments<T>(t, steps);
+  close_step(t);
+}
+
+template <typename T>
+__global__ void cast(const float* from, void* to, std::size_t count) {
+  for (std::size_t i = grid_index(); i < count; i += grid_stride())
+    static_cast<T*>(to)[i] = static_cast<T>(from[i]);
+}
+
+}  // namespace
+
+void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count) {
+  visit_element(context.element, [&](auto of) {
+    using T = typename decltype(of)::Type;
+    launch(context.stream, cover(count, kThreads, kMostBlocks), "cast", cast<T>, from, to, count);
+  });
+}
+
+void launch_update(const CudaContext& context, const UpdateArgs& args) {
+  const bool has_matrices = args.matrices != nullptr && !args.matrices->empty();
+  UpdateTerms t = update_terms(context, args);
+  const std::vector<Segment>& segments = *args.segments;
+  std::size_t done = 0;
+  for (;;) {
+    const std::size_t count = std::min<std::size_t>(segments.size() - done, kMostSegments);
+    std::copy_n(segments.begin() + static_cast<std::ptrdiff_t>(done), count, t.segments);
+    t.segment_count = static_cast<int>(count);
+    done += count;
+    t.closes_step = done == segments.size();
+    if (t.closes_step && has_matrices) return launch_muon(context, args, t);
+    std::uint64_t largest = 0;
+    for (std::size_t s = 0; s < count; ++s) largest = std::max(largest, t.segments[s].count);
+    visit_element(context.element, [&](auto of) {
+      using T = typename decltype(of)::Type;
+      launch(context.stream, cover(largest, kThreads, kMostBlocks), "update", update<T>, t);
+    });
+    if (t.closes_step) return;
+  }
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,133 @@
+// What the two kernels that close a training step share: whether it changes anything, its rates, a gradient
+// as it is stored, the pass over the segments that are updated one element at a time, and the closing itself.
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/last_block.cuh"
+
+namespace trainer::cuda {
+
+constexpr int kMostSegments = 32;  // of one launch: they travel in its arguments
+
+// What is the same for every parameter, and the segments of a launch.
+struct UpdateTerms {
+  Optimizer optimizers[kMostOptimizers];
+  int optimizer_count = 0;
+  Schedule schedule;
+  Batching batching;
+  float* w = nullptr;
+  void* cast_w = nullptr;
+  const float* dw = nullptr;
+  float inverse_scale = 1;  // of the gradients
+  float* slot0 = nullptr;
+  float* slot1 = nullptr;
+  StepState* state = nullptr;
+  Segment segments[kMostSegments];
+  int segment_count = 0;
+  bool closes_step = false;
+  unsigned* ticket = nullptr;
+};
+
+// Without segments.
+inline UpdateTerms update_terms(const CudaContext& context, const UpdateArgs& args) {
+  UpdateTerms t;
+  t.optimizer_count = static_cast<int>(std::min<std::size_t>(args.optimizers->size(), kMostOptimizers));
+  std::copy_n(args.optimizers->begin(), t.optimizer_count, t.optimizers);
+  t.schedule = args.schedule;
+  t.batching = args.batching;
+  t.w = args.w;
+  t.cast_w = args.cast_w;
+  t.dw = args.dw;
+  t.inverse_scale = 1 / context.loss_scale;
+  t.slot0 = args.slot0;
+  t.slot1 = args.slot1;
+  t.state = args.state;
+  t.ticket = context.ticket;
+  return t;
+}
+
+// Whether the step, or one before it, has a loss that is not finite.
+__device__ inline bool is_frozen(const UpdateTerms& t) {
+  return !isfinite(t.state->batch_loss) || t.state->first_bad_step != kNoBadStep;
+}
+
+// An UpdateStep in shared memory, where nothing has a constructor.
+struct SharedStep {
+  float rate, momentum, gain, correction1, correction2;
+  __device__ UpdateStep get() const { return {rate, momentum, gain, correction1, correction2}; }
+};
+
+// What each optimiser does in this step, by one thread each. All threads call it.
+__device__ inline void work_out_steps(const UpdateTerms& t, SharedStep* steps) {
+  const auto i = static_cast<int>(threadIdx.x);
+  if (i < t.optimizer_count) {
+    const std::uint64_t step = t.state->step;
+    const UpdateStep u = update_step(t.optimizers[i], t.schedule, step, pass_of(t.batching, step));
+    steps[i] = {u.rate, u.momentum, u.gain, u.correction1, u.correction2};
+  }
+  __syncthreads();
+}
+
+// Gradient of element i, counted from the segment's start.
+template <typename T>
+__device__ float stored_gradient(const UpdateTerms& t, const Segment& segment, std::uint64_t i) {
+  const float* dw = t.dw + segment.offset;
+  const float g = segment.cast_gradient ? static_cast<float>(reinterpret_cast<const T*>(dw)[i]) : dw[i];
+  return g * t.inverse_scale;
+}
+
+// Reads all that it needs before it writes: they might be the same memory, as far as a compiler knows.
+template <typename T>
+__device__ void update_element(const UpdateTerms& t, const UpdateStep& u, const Segment& segment,
+                               std::uint64_t i, float g) {
+  const Optimizer& optimizer = t.optimizers[segment.optimizer];
+  const float rate = u.rate * segment.rate_factor;
+  const int slots = optimizer_slots(optimizer);
+  float w = t.w[i];
+  float slot0 = slots > 0 ? t.slot0[i] : 0.0F;
+  float slot1 = slots > 1 ? t.slot1[i] : 0.0F;
+  switch (optimizer.kind) {
+    case OptimizerKind::sgd:
+      sgd_update(u, optimizer.nesterov, rate, segment.decay, g, w, slot0);
+      break;
+    case OptimizerKind::adam:
+      adam_update(optimizer, u, rate, segment.decay, 0, g, w, slot0, slot1);
+      break;
+    case OptimizerKind::adamw:
+      adam_update(optimizer, u, rate, 0, segment.decay, g, w, slot0, slot1);
+      break;
+    case OptimizerKind::adadelta:
+      adadelta_update(optimizer, rate, segment.decay, g, w, slot0, slot1);
+      break;
+    case OptimizerKind::muon:
+      return;  // muon.cu
+  }
+  t.w[i] = w;
+  if (slots > 0) t.slot0[i] = slot0;
+  if (slots > 1) t.slot1[i] = slot1;
+  if (t.cast_w != nullptr) static_cast<T*>(t.cast_w)[i] = static_cast<T>(w);
+}
+
+template <typename T>
+__device__ void update_segments(const UpdateTerms& t, const SharedStep* steps) {
+  for (int s = 0; s < t.segment_count; ++s) {
+    const Segment& segment = t.segments[s];
+    const UpdateStep u = steps[segment.optimizer].get();
+    for (std::uint64_t i = grid_index(); i < segment.count; i += grid_stride())  // loads in a row: 3
+      update_element<T>(t, u, segment, segment.offset + i, stored_gradient<T>(t, segment, i));
+  }
+}
+
+// At the end of the kernel that closes the step. The block that ends last notes a loss that is not finite and
+// moves the step on, when nobody reads it any more. All threads call it.
+[[maybe_unused]] static __device__ void close_step(const UpdateTerms& t) {
+  if (!t.closes_step || !is_last_block(t.ticket, gridDim.x) || threadIdx.x != 0) return;
+  StepState& state = *t.state;
+  if (!isfinite(state.batch_loss) && state.first_bad_step == kNoBadStep) state.first_bad_step = state.step;
+  ++state.step;
+}
+
+}  // namespace trainer::cuda

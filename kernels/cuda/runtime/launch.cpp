@@ -1,0 +1,34 @@
+// What is asked of the driver about a kernel before it is launched.
+#include "kernels/cuda/runtime/launch.hpp"
+
+#include <fmt/format.h>
+
+#include "kernels/backend.hpp"
+
+namespace trainer::cuda {
+
+unsigned blocks_at_once(const void* kernel, unsigned threads, std::string_view name) {
+  int blocks = 0;
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, static_cast<int>(threads), 0),
+        fmt::format("the room for {}", name));
+  return static_cast<unsigned>(blocks);
+}
+
+void load_kernel(const void* kernel, const LaunchShape& shape, std::string_view name) {
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, kernel), fmt::format("the code of {}", name));
+  if (!shape.cooperative) return;
+  int device = 0;
+  int multiprocessors = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device),
+        "cudaDeviceGetAttribute");
+  const unsigned each = blocks_at_once(kernel, shape.threads, name);
+  if (shape.blocks <= each * static_cast<unsigned>(multiprocessors)) return;
+  throw BackendError(fmt::format(
+      "{}: its {} blocks of {} threads wait for one another, but GPU {} runs no more than {} on each of {} "
+      "multiprocessors at once; run without a profiler, sanitizer or debug build, or choose --device cpu",
+      name, shape.blocks, shape.threads, device, each, multiprocessors));
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,61 @@
+// The one way a kernel is launched, so that a build without a GPU can run the same kernels elsewhere. Grids
+// and blocks have one dimension, and shared memory is declared in the kernel.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/runtime/check.hpp"
+
+namespace trainer::cuda {
+
+// Where launches go; or, where it `loads`, an op or the backend is being made ready, and they do all but run:
+// load_kernel(). A capture may not be the first to ask for a kernel, since drivers load the code of one when
+// it is launched first, and those before CUDA 12.3 cannot while a stream is captured.
+struct LaunchQueue {
+  cudaStream_t stream = nullptr;
+  bool loads = false;
+};
+
+struct LaunchShape {
+  unsigned blocks = 1;
+  unsigned threads = 256;
+  bool cooperative = false;  // all blocks at once, so that they can wait for one another
+};
+
+// How many blocks of `kernel` a multiprocessor has room for at a time, as the driver counts: a tool or a
+// debug build may ask for more registers than the kernel's bounds tell. Loads its code.
+unsigned blocks_at_once(const void* kernel, unsigned threads, std::string_view name);
+// Loads the code of `kernel`. Throws BackendError where the launch is cooperative and its blocks do not fit
+// all at once.
+void load_kernel(const void* kernel, const LaunchShape& shape, std::string_view name);
+
+template <typename T>
+struct Unchanged {
+  using Type = T;
+};
+
+// Queues `kernel` and returns. `name` is the kernel's, for the error.
+template <typename... Parameters>
+void launch(const LaunchQueue& queue, const LaunchShape& shape, std::string_view name,
+            void (*kernel)(Parameters...), const typename Unchanged<Parameters>::Type&... arguments) {
+  if (queue.loads) return load_kernel(reinterpret_cast<const void*>(kernel), shape, name);
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(shape.blocks);
+  config.blockDim = dim3(shape.threads);
+  config.stream = queue.stream;
+  cudaLaunchAttribute cooperative{};
+  cooperative.id = cudaLaunchAttributeCooperative;
+  cooperative.val.cooperative = 1;
+  config.attrs = &cooperative;
+  config.numAttrs = shape.cooperative ? 1 : 0;
+  check(cudaLaunchKernelEx(&config, kernel, arguments...), name);
+}
+
+// Blocks of `threads` that cover `count` elements, at most `most`: the kernel strides over the rest.
+inline LaunchShape cover(std::size_t count, unsigned threads, unsigned most) {
+  const std::size_t blocks = (count + threads - 1) / threads;
+  const auto bounded = static_cast<unsigned>(blocks < most ? blocks : most);
+  return {bounded > 0 ? bounded : 1, threads};
+}
+
+}  // namespace trainer::cuda

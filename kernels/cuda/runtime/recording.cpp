@@ -1,0 +1,121 @@
+// Capture and replay.
+#include "kernels/cuda/runtime/recording.hpp"
+
+#include <algorithm>
+
+#include "kernels/cuda/runtime/check.hpp"
+
+namespace trainer::cuda {
+
+namespace {
+
+Graph capture(cudaStream_t stream, const std::vector<RepeatedStep>& sequence, std::uint64_t times) {
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  cudaGraph_t graph = nullptr;
+  try {
+    for (std::uint64_t t = 0; t < times; ++t) {
+      for (const RepeatedStep& part : sequence) {
+        for (std::uint64_t s = 0; s < part.times; ++s) part.step();
+      }
+    }
+  } catch (...) {
+    static_cast<void>(cudaStreamEndCapture(stream, &graph));
+    const Graph half(graph);
+    static_cast<void>(cudaGetLastError());
+    throw;
+  }
+  check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+  return Graph(graph);
+}
+
+std::size_t nodes_of(const Graph& graph) {
+  std::size_t nodes = 0;
+  check(cudaGraphGetNodes(graph.get(), nullptr, &nodes), "cudaGraphGetNodes");
+  return nodes;
+}
+
+// Brought to the device at once, which the first launch would else have to do.
+GraphExec instantiate(const Graph& graph, cudaStream_t stream) {
+  auto exec = made<GraphExec>([&](cudaGraphExec_t* out) {
+    check(cudaGraphInstantiate(out, graph.get(), 0), "cudaGraphInstantiate");
+  });
+  check(cudaGraphUpload(exec.get(), stream), "cudaGraphUpload");
+  return exec;
+}
+
+}  // namespace
+
+Flight::Flight() {
+  for (Event& event : events_) {
+    event = made<Event>([](cudaEvent_t* out) {
+      check(cudaEventCreateWithFlags(out, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    });
+  }
+}
+
+// Where nobody asked whether it is busy, the oldest launch is forgotten: the stream keeps the order anyway.
+void Flight::took_off(cudaStream_t stream) {
+  if (in_air_ == kMost) {
+    oldest_ = (oldest_ + 1) % kMost;
+    --in_air_;
+  }
+  check(cudaEventRecord(events_[(oldest_ + in_air_) % kMost].get(), stream), "cudaEventRecord");
+  ++in_air_;
+}
+
+bool Flight::busy() {
+  while (in_air_ > 0) {
+    const cudaError_t state = cudaEventQuery(events_[oldest_].get());
+    if (state == cudaErrorNotReady) {
+      static_cast<void>(cudaGetLastError());
+      break;
+    }
+    check(state, "a training step on the GPU");
+    oldest_ = (oldest_ + 1) % kMost;
+    --in_air_;
+  }
+  return in_air_ == kMost;
+}
+
+CudaRecording::CudaRecording(cudaStream_t stream, Flight& flight, const std::vector<RepeatedStep>& sequence)
+    : stream_(stream), flight_(flight) {
+  std::uint64_t steps = 0;
+  std::vector<std::size_t> nodes;  // of one step of each part
+  for (const RepeatedStep& part : sequence) {
+    nodes.push_back(nodes_of(capture(stream, {{part.step, 1}}, 1)));
+    nodes_ += nodes.back() * part.times;
+    steps += part.times;
+  }
+  if (nodes_ <= kMostNodes) {
+    add(sequence, 1);
+  } else {
+    for (std::size_t i = 0; i < sequence.size(); ++i) add_in_pieces(sequence[i], nodes[i]);
+  }
+  repeats_ = steps > 0 ? kStepsALaunch / steps : 0;
+  if (repeats_ > 1) many_ = instantiate(capture(stream, sequence, repeats_), stream);
+}
+
+void CudaRecording::add(const std::vector<RepeatedStep>& steps, std::uint64_t times) {
+  once_.push_back({instantiate(capture(stream_, steps, 1), stream_), times});
+}
+
+// Graphs of as many steps as one may have, and one of those that are left over.
+void CudaRecording::add_in_pieces(const RepeatedStep& part, std::size_t nodes_of_step) {
+  const std::uint64_t most = std::max<std::uint64_t>(1, kMostNodes / std::max<std::size_t>(1, nodes_of_step));
+  if (part.times >= most) add({{part.step, most}}, part.times / most);
+  if (part.times % most > 0) add({{part.step, part.times % most}}, 1);
+}
+
+void CudaRecording::launch(std::uint64_t times) {
+  for (; many_ && times >= repeats_; times -= repeats_)
+    check(cudaGraphLaunch(many_.get(), stream_), "cudaGraphLaunch");
+  for (; times > 0; --times) {
+    for (const Stretch& stretch : once_) {
+      for (std::uint64_t t = 0; t < stretch.times; ++t)
+        check(cudaGraphLaunch(stretch.graph.get(), stream_), "cudaGraphLaunch");
+    }
+  }
+  flight_.took_off(stream_);
+}
+
+}  // namespace trainer::cuda

@@ -1,0 +1,62 @@
+// Sequences of steps captured once and replayed: as one graph, and where the sequence is short, as one of
+// many repeats for the long way, since a launch costs the host and the device a few microseconds however much
+// it holds. A step's number lives on the device, so the copies in a graph are all alike.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <vector>
+
+#include "kernels/backend.hpp"
+#include "kernels/cuda/runtime/runtime_handles.hpp"
+
+namespace trainer::cuda {
+
+// Steps of the long graph: enough to hide a launch behind them, few enough for the host to look around
+// between launches.
+constexpr std::uint64_t kStepsALaunch = 16;
+
+// Of one graph. Making a graph costs the host microseconds and the device about a kilobyte a node, so that a
+// sequence of more is cut into several; one epoch of any shipped network is less.
+constexpr std::size_t kMostNodes = 32768;
+
+// Launches whose end nobody has seen yet. The events are made once: a launch makes nothing.
+class Flight {
+ public:
+  Flight();
+  void took_off(cudaStream_t stream);
+  bool busy();  // true while kMost are in the air
+  void landed() { in_air_ = 0; }
+
+ private:
+  static constexpr std::size_t kMost = 4;
+  std::array<Event, kMost> events_;
+  std::size_t oldest_ = 0;
+  std::size_t in_air_ = 0;
+};
+
+class CudaRecording final : public Recording {
+ public:
+  // Captures `sequence` on `stream`; nothing of it runs. Throws CudaError.
+  CudaRecording(cudaStream_t stream, Flight& flight, const std::vector<RepeatedStep>& sequence);
+  void launch(std::uint64_t times) override;
+  std::size_t nodes() const override { return nodes_; }
+
+ private:
+  // A graph, launched so often in a row.
+  struct Stretch {
+    GraphExec graph;
+    std::uint64_t times = 1;
+  };
+  void add(const std::vector<RepeatedStep>& steps, std::uint64_t times);
+  void add_in_pieces(const RepeatedStep& part, std::size_t nodes_of_step);
+
+  cudaStream_t stream_;
+  Flight& flight_;
+  std::size_t nodes_ = 0;
+  std::vector<Stretch> once_;  // one behind the other they are the sequence
+  GraphExec many_;             // repeats_ of it; null where those are less than two
+  std::uint64_t repeats_ = 1;
+};
+
+}  // namespace trainer::cuda

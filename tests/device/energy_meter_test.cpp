@@ -1,0 +1,36 @@
+// The energy of a run, by a library that stands in for NVML (nvml_stand_in.cpp).
+#include "trainer/device/energy_meter.hpp"
+
+#include <gtest/gtest.h>
+
+namespace trainer {
+namespace {
+
+DeviceInfo gpu(const std::string& bus_id) {
+  DeviceInfo info;
+  info.gpu.emplace();
+  info.gpu->pci_bus_id = bus_id;
+  return info;
+}
+
+TEST(EnergyMeter, CountsFromItsBeginningAndTheEarlierParts) {
+  EXPECT_NEAR(EnergyMeter(gpu("0000:0a:00.0"), 0, TRAINER_NVML_STAND_IN).used().value_or(0), 1.5, 1e-9);
+  const EnergyMeter resumed(gpu("0000:0a:00.0"), 20, TRAINER_NVML_STAND_IN);
+  EXPECT_NEAR(resumed.used().value_or(0), 21.5, 1e-9);
+  EXPECT_NEAR(resumed.used().value_or(0), 23, 1e-9);
+}
+
+TEST(EnergyMeter, SaysNothingWhereItDoesNotKnow) {
+  EXPECT_FALSE(EnergyMeter(DeviceInfo{}, 0, TRAINER_NVML_STAND_IN).used()) << "a CPU";
+  EXPECT_FALSE(EnergyMeter(gpu("06c3:00:00.0"), 0, TRAINER_NVML_STAND_IN).used())
+      << "a GPU without the counter";
+  EXPECT_FALSE(EnergyMeter(gpu("0000:0a:00.0"), 0, "libnvidia-ml-that-is-not-here.so.1").used());
+  EXPECT_FALSE(EnergyMeter(gpu("0000:0a:00.0"), std::nullopt, TRAINER_NVML_STAND_IN).used())
+      << "the beginning of the run is not known";
+  DeviceInfo instance = gpu("0000:0a:00.0");
+  instance.gpu->mig = true;
+  EXPECT_FALSE(EnergyMeter(instance, 0, TRAINER_NVML_STAND_IN).used()) << "the counter is of the whole GPU";
+}
+
+}  // namespace
+}  // namespace trainer

@@ -1,0 +1,175 @@
+// trainer doctor as a user runs it, on this machine without a GPU, and --all on its processor.
+#include "tests/support/program.hpp"
+#include "trainer/doctor/child_trainings.hpp"
+#include "trainer/doctor/libraries.hpp"
+
+namespace trainer::test {
+namespace {
+
+using doctor::ChildTrainings;
+using doctor::DeviceRow;
+
+class DoctorProgram : public ProgramTest {
+ protected:
+  Outcome doctor(const Words& more, const Words& environment = {}) const {
+    Words words{"doctor"};
+    words.insert(words.end(), more.begin(), more.end());
+    return trainer(words, environment);
+  }
+
+  // No device is visible; or the tests run in a container, which was given none.
+  static void expect_no_gpu(const Outcome& outcome) {
+    EXPECT_TRUE(outcome.code == 12 || outcome.code == 16)
+        << outcome.code << ": " << outcome.out << outcome.err;
+  }
+
+  // A shell script in the place of the program, for ChildTrainings.
+  fs::path script(const std::string& lines) const {
+    const fs::path path = folder_.write("played", "#!/bin/sh\n" + lines);
+    fs::permissions(path, fs::perms::owner_all);
+    return path;
+  }
+};
+
+TEST_F(DoctorProgram, AMachineWithoutAGpuIsHealthyAndTrainsOnItsProcessor) {
+  if (fs::exists("/dev/nvidiactl")) GTEST_SKIP() << "this machine has a GPU";
+  const Outcome outcome = doctor({"--quick", "--data", "data"});
+  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_PRED2(contains, outcome.out, "\nhealthy: trains on the CPU, ");
+  EXPECT_PRED2(contains, outcome.out, "200 + 100 images of 12x12, 4 classes");
+  EXPECT_FALSE(contains(outcome.out, "problem"));
+  EXPECT_FALSE(contains(outcome.out, "\nok       speed"));
+}
+
+TEST_F(DoctorProgram, ARequiredGpuThatIsMissingIsAProblemWithItsClass) {
+  const Outcome outcome = doctor({"--quick", "--require-gpu", "--data", "data", "--json"});
+  expect_no_gpu(outcome);
+  const Json json = Json::parse(outcome.out);
+  EXPECT_EQ(json["exit_status"], outcome.code);
+  EXPECT_EQ(json["trains_on"], "cpu");
+  EXPECT_FALSE(json["checks"].empty());
+}
+
+TEST_F(DoctorProgram, TheTestOfASecondMeasuresTheProcessor) {
+  const Outcome outcome = doctor({"--device", "cpu", "--data", "data", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  const Json speed = Json::parse(outcome.out)["speed"];
+  EXPECT_GT(speed["flops_per_second"], 0);
+  EXPECT_GT(speed["memory_bytes_per_second"], 0);
+  EXPECT_EQ(speed["gpu"], false);
+}
+
+TEST_F(DoctorProgram, MissingDataAndFoldersAreProblems) {
+  const Outcome data = doctor({"--quick", "--device", "cpu", "--data", "nowhere"});
+  EXPECT_EQ(data.code, 18);
+  EXPECT_PRED2(contains, data.out, "problem  data");
+  folder_.write("file", "");
+  const Outcome runs = doctor({"--quick", "--device", "cpu", "--data", "data"}, {"TRAINER_RUNS=file/runs"});
+  EXPECT_EQ(runs.code, 18) << runs.out;
+  EXPECT_PRED2(contains, runs.out, "problem  results");
+}
+
+TEST_F(DoctorProgram, MistakesAreRefused) {
+  for (const Words& mistake : {Words{"--device", "gpu"},
+                               {"--device", "cuda:x"},
+                               {"--explain", " "},
+                               {"--explain", "a", "--quick"},
+                               {"--minutes", "1"},
+                               {"--all", "--minutes", "-1"},
+                               {"--all", "--device", "cuda:0"},
+                               {"--all", "--minutes", "nan"}}) {
+    SCOPED_TRACE(mistake.front());
+    expect_one_line(doctor(mistake), 2);
+  }
+}
+
+TEST_F(DoctorProgram, ExplainsAMessageGivenOrPiped) {
+  const Outcome given = doctor({"--explain", "Failed to initialize NVML: Driver/library version mismatch"});
+  EXPECT_EQ(given.code, 0);
+  EXPECT_PRED2(contains, given.out, "driver-mismatch");
+  const Outcome piped = shell(
+      "printf 'no kernel image\\nis available for execution on the device' | \"$T\" doctor "
+      "--explain - --json");
+  EXPECT_EQ(piped.code, 0) << piped.err;
+  EXPECT_EQ(Json::parse(piped.out)["found"][0]["key"], "device-code");
+  const Outcome unknown = doctor({"--explain", "the printer is on fire"});
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_PRED2(contains, unknown.out, "no row");
+}
+
+TEST_F(DoctorProgram, HelpListsTheExitStatuses) {
+  const Outcome help = doctor({"--help"});
+  EXPECT_EQ(help.code, 0);
+  EXPECT_PRED2(contains, help.out, "15  cuDNN or cuBLAS is missing or mixed");
+}
+
+TEST_F(DoctorProgram, AllTrainsTwiceOnTheProcessorAndFindsTheSameBits) {
+  const Outcome outcome = doctor(
+      {"--all", "--device", "cpu", "--minutes", "0", "--model", "small.yaml", "--data", "data", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  const Json json = Json::parse(outcome.out);
+  EXPECT_EQ(json["healthy"], true);
+  ASSERT_EQ(json["devices"].size(), 2U);
+  const std::string weights = json["devices"][0]["trainings"][0]["weights_sha256"];
+  EXPECT_EQ(weights.size(), 64U);
+  for (const Json& device : json["devices"]) {
+    ASSERT_EQ(device["trainings"].size(), 2U);
+    for (const Json& training : device["trainings"]) EXPECT_EQ(training["weights_sha256"], weights);
+    EXPECT_GT(device["speed"]["flops_per_second"], 0);
+  }
+}
+
+TEST_F(DoctorProgram, AllWithoutAGpuSaysWhyAndGivesTheClass) {
+  const Outcome outcome = doctor({"--all"});
+  expect_no_gpu(outcome);
+  EXPECT_PRED2(contains, outcome.out, "fix");
+}
+
+TEST_F(DoctorProgram, ATrainingThatDiesFailsOrLeavesNothingIsARow) {
+  const Nvml nvml("libnvidia-ml-not-here.so");
+  std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"},
+                              {.device = "cuda:1", .name = "a"},
+                              {.device = "cuda:2", .name = "a"}};
+  ChildTrainings devices(
+      {.program =
+           script("case $3 in cuda:0) kill -SEGV $$;; cuda:1) echo 'error: no GPU' >&2; exit 1;; esac\n")},
+      nvml, {"", "", ""});
+  devices.train_all(&rows);
+  ASSERT_EQ(rows[0].trainings.size(), 1U);
+  EXPECT_EQ(rows[0].trainings[0].error, "it died of signal 11");
+  EXPECT_EQ(rows[1].trainings.at(0).error, "error: no GPU");
+  EXPECT_PRED2(contains, rows[2].trainings.at(0).error, "run.json");
+  devices.measure(&rows[0]);
+  EXPECT_FALSE(rows[0].speed);
+  EXPECT_FALSE(rows[0].speed_error.empty());
+}
+
+TEST_F(DoctorProgram, ATrainingThatHangsIsEnded) {
+  const Nvml nvml("libnvidia-ml-not-here.so");
+  std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"}};
+  ChildTrainings devices({.program = script("exec sleep 600\n"), .patience_seconds = 0.1}, nvml, {""});
+  devices.train_all(&rows);
+  EXPECT_EQ(rows[0].trainings.at(0).error, "it died of signal 9");
+}
+
+TEST(DoctorLibraries, AreLoadedInAProcessOfTheirOwn) {
+  const doctor::LoadResult result = doctor::load_apart(
+      {.names = {"libm.so.6", "libcudnn_that_is_not_here.so.9"}, .folder = "", .version_checks = {}});
+  ASSERT_EQ(result.parts.size(), 2U);
+  EXPECT_EQ(result.parts[0].error, "");
+  EXPECT_NE(result.parts[0].path, "");
+  EXPECT_PRED2(contains, result.parts[1].error, "libcudnn_that_is_not_here.so.9");
+  EXPECT_FALSE(result.crashed);
+}
+
+TEST(DoctorLibraries, AVersionCheckThatDisagreesIsNamedAndACrashIsNoticed) {
+  // getpid() gives no 0, abort() does not return.
+  const doctor::LoadResult mixed =
+      doctor::load_apart({.names = {}, .folder = "", .version_checks = {"getpid"}});
+  EXPECT_EQ(mixed.mixed, Words{"getpid"});
+  EXPECT_TRUE(doctor::load_apart({.names = {}, .folder = "", .version_checks = {"abort"}}).crashed);
+}
+
+}  // namespace
+}  // namespace trainer::test

@@ -1,0 +1,118 @@
+// What the tests of the GPU's bits share: how often they repeat, and the file that says which bits came out,
+// so that a plain build and one with jitter (kernels/cuda/device_code/jitter.cuh), or two processes, can be compared.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/emulator/sanitizer.hpp"
+#include "tests/support/backends.hpp"
+#ifdef TRAINER_BITS_EMULATED
+#include "tests/emulator/emulator.hpp"
+#endif
+
+namespace trainer::test {
+
+using Bytes = std::vector<std::uint8_t>;
+
+// Of an emulated device, whose blocks run in another order at each launch, a few are enough.
+#ifdef TRAINER_BITS_EMULATED
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
+constexpr int kRepeats = kEmulated ? 3 : 200;
+constexpr int kEmulatedBatch = 72;  // its tiles are the long ones of full batches
+
+// Muon of sprint's dense layer takes an emulated device long, in three products for each of fp32.
+inline bool is_left_out(const std::string& network, BackendKind kind) {
+  return kEmulated && network == "sprint" && kind == kGpu;
+}
+
+// Where the networks are: TRAINER_MODELS names the folder on a machine that this program was carried to.
+inline std::string models_folder() {
+  const char* folder = std::getenv("TRAINER_MODELS");
+  return folder == nullptr ? TRAINER_SOURCE_DIR "/models" : folder;
+}
+
+inline int batch_of(int recipe) {
+  return kEmulated ? std::min(recipe, kEmulatedBatch) : recipe;
+}
+
+// Every precision that the GPU has; fp32 where there is no GPU, so that a test is there to be skipped. Under
+// AddressSanitizer, which makes an emulated device slow, TF32 stands for all.
+inline std::vector<BackendKind> gpu_kinds() {
+  if (kEmulated && emulator::kAddressSanitizer) return {BackendKind::cuda_tf32};
+  std::vector<BackendKind> kinds{kGpu};
+  for (const BackendKind kind : rounding_backends()) {
+    if (kind != BackendKind::cpu_bf16) kinds.push_back(kind);
+  }
+  return kinds;
+}
+
+// Adds the line "NAME HASH" to the file that TRAINER_BITS_OUT names; the hash is 64-bit FNV-1a.
+inline void note_bits(const std::string& name, const Bytes& bytes) {
+  static std::ofstream file = [] {
+    const char* path = std::getenv("TRAINER_BITS_OUT");
+    return path == nullptr ? std::ofstream() : std::ofstream(path);
+  }();
+  if (!file.is_open()) return;
+  std::uint64_t hash = 0xCBF29CE484222325U;
+  for (const std::uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001B3U;
+  file << fmt::format("{} {:016x}\n", name, hash) << std::flush;
+}
+
+// Base of the fixtures: an emulated device has enough multiprocessors for every sum to be shared out.
+class OnManyBlocks : public OnGpu {
+ protected:
+  void SetUp() override {
+#ifdef TRAINER_BITS_EMULATED
+    emulator::reset();
+    emulator::Machine machine;
+    machine.devices[0].multiprocessors = 16;
+    emulator::play(machine);
+#endif
+    OnGpu::SetUp();
+  }
+};
+
+template <typename T>
+void append(Bytes& bytes, const std::vector<T>& values) {
+  const auto* first = reinterpret_cast<const std::uint8_t*>(values.data());
+  bytes.insert(bytes.end(), first, first + values.size() * sizeof(T));
+}
+
+// Uniform in (-reach, reach).
+inline std::vector<float> uniform(std::size_t count, std::mt19937& random, double reach) {
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(reach * (random() * 0x1p-31 - 1));
+  return values;
+}
+
+// Runs two inputs in turn, `run(set)` giving the bytes that set 0 or 1 leaves: between two runs of one lie
+// the other's values in all scratch memory, so that what is read too early or never written is seen.
+template <typename Run>
+void expect_same_bits_each_time(const std::string& name, const Run& run) {
+  Bytes first[2];
+  int different = 0;
+  for (int i = 0; i < kRepeats; ++i) {
+    Bytes bytes = run(i % 2);
+    if (i < 2) {
+      first[i] = std::move(bytes);
+    } else if (bytes != first[i % 2]) {
+      ++different;
+    }
+  }
+  EXPECT_EQ(different, 0) << name << ": runs of " << kRepeats << " whose bits are others";
+  EXPECT_NE(first[0], first[1]) << name << ": the inputs leave no trace";
+  append(first[0], first[1]);
+  note_bits(name, first[0]);
+}
+
+}  // namespace trainer::test

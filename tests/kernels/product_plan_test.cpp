@@ -1,0 +1,78 @@
+// How the forward products of the shipped networks' normalised layers are shared out on a GPU with 132
+// multiprocessors: none is to have a tile more than it must.
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <numeric>
+#include <vector>
+
+#include "kernels/cuda/matmul/product_norm.hpp"
+
+namespace trainer::cuda {
+namespace {
+
+constexpr unsigned kMultiprocessors = 132;
+
+NormalisedDesc conv_of(int c, int out) {
+  ConvDesc conv;
+  conv.in = {8, 8, c};
+  conv.out = out;
+  conv.kernel = 3;
+  conv.pool = {2, 2};
+  BatchNormDesc norm;
+  norm.in = out_shape(conv);
+  return {conv, norm};
+}
+
+NormalisedDesc dense_of(int in, int out) {
+  DenseDesc dense;
+  dense.in = in;
+  dense.out = out;
+  BatchNormDesc norm;
+  norm.in = {1, 1, out};
+  return {dense, norm};
+}
+
+// Tiles of every multiprocessor, where block b is on number b modulo their count.
+std::vector<unsigned> tiles_of(const ProductNormPlan& plan) {
+  std::vector<unsigned> tiles(kMultiprocessors);
+  for (unsigned block = 0; block < plan.blocks(); ++block) {
+    const unsigned first = first_tile_of(block % plan.shares, plan.shares, block / plan.shares, plan.tiles);
+    for (unsigned tile = first; tile < plan.tiles; tile += plan.shares) ++tiles[block % kMultiprocessors];
+  }
+  return tiles;
+}
+
+void expect_level(const NormalisedDesc& desc, int batch, unsigned tiles, unsigned most) {
+  const CudaContext context{.stream = {},
+                            .multiprocessors = kMultiprocessors,
+                            .convolutions = OnFirstUse<Convolutions>(nullptr),
+                            .products = OnFirstUse<Products>(nullptr)};
+  const ProductNormPlan plan = plan_product_norm(context, product_of(desc), batch);
+  const std::vector<unsigned> all = tiles_of(plan);
+  EXPECT_LE(plan.blocks(), kProductBlocks * kMultiprocessors);
+  EXPECT_EQ(std::accumulate(all.begin(), all.end(), 0U), plan.slices * plan.tiles);
+  EXPECT_EQ(plan.slices * plan.tiles, tiles);
+  EXPECT_EQ(*std::max_element(all.begin(), all.end()), most);
+}
+
+TEST(ProductPlan, SprintsConvolutionHasFiveTilesAMultiprocessorAtMost) {
+  expect_level(conv_of(16, 48), 1152, 648, 5);  // 4.9 on average
+}
+
+TEST(ProductPlan, SprintLeansConvolutionHasOne) {
+  expect_level(conv_of(8, 24), 256, 72, 1);
+}
+
+TEST(ProductPlan, SprintsDenseLayerHasThree) {
+  expect_level(dense_of(432, 256), 1152, 288, 3);  // 2.2 on average
+}
+
+TEST(FirstTile, GoesOnWhereTheSliceBeforeEnded) {
+  EXPECT_EQ(first_tile_of(0, 4, 0, 6), 0U);
+  EXPECT_EQ(first_tile_of(2, 4, 1, 6), 0U);  // four and two have been dealt
+  EXPECT_EQ(first_tile_of(1, 4, 1, 6), 3U);
+  EXPECT_EQ(first_tile_of(0, 4, 2, 6), 0U);
+}
+
+}  // namespace
+}  // namespace trainer::cuda

@@ -1,0 +1,168 @@
+// Runs as containers: docker's argument vectors word for word, what its answers mean, and what its complaints
+// and those of ssh are turned into.
+#include "trainer/remote/container.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/remote/sample_target.hpp"
+#include "tests/support/temporary_folder.hpp"
+#include "trainer/remote/failure_text.hpp"
+#include "trainer/remote/target_record.hpp"
+#include "trainer/remote/training_words.hpp"
+#include "trainer/system/files.hpp"
+
+namespace trainer {
+namespace {
+
+using test::vm;
+using Strings = std::vector<std::string>;
+
+TEST(Docker, RunIsOneArgumentVector) {
+  const ContainerRun run{"20260101-093000-quick-1",
+                         "mnist-trainer:1.0",
+                         "0,1",
+                         {{"A", "b c\n$(id)"}, {"E", ""}},
+                         {"train", "--data", "it's \"x\"", "--out=/runs/20260101-093000-quick-1"},
+                         {{"/a \"b\",c", "/sent/model/n.yaml"}}};
+  EXPECT_EQ(docker::run(run),
+            (Strings{"docker",
+                     "run",
+                     "--detach",
+                     "--name",
+                     "20260101-093000-quick-1",
+                     "--label",
+                     "org.mnist-trainer.run=20260101-093000-quick-1",
+                     "--pull",
+                     "never",
+                     "--network",
+                     "none",
+                     "--gpus",
+                     "\"device=0,1\"",
+                     "--env",
+                     "A=b c\n$(id)",
+                     "--env",
+                     "E=",
+                     "--mount",
+                     "type=bind,\"source=/a \"\"b\"\",c\",\"target=/sent/model/n.yaml\",readonly",
+                     "--",
+                     "mnist-trainer:1.0",
+                     "train",
+                     "--data",
+                     "it's \"x\"",
+                     "--out=/runs/20260101-093000-quick-1"}));
+}
+
+TEST(Docker, TheOtherCommandsPutTheNameBehindTheDashes) {
+  EXPECT_EQ(docker::logs("r"), (Strings{"docker", "logs", "--follow", "--", "r"}));
+  EXPECT_EQ(docker::kill("r", "INT"), (Strings{"docker", "kill", "--signal", "INT", "--", "r"}));
+  EXPECT_EQ(docker::stop("r"), (Strings{"docker", "stop", "-t", "60", "--", "r"}));
+  EXPECT_EQ(docker::copy_run("r"), (Strings{"docker", "cp", "--", "r:/runs/r", "-"}));
+  EXPECT_EQ(docker::remove("r"), (Strings{"docker", "rm", "--force", "--volumes", "--", "r"}));
+  EXPECT_EQ(gpus_argument("all"), "all");
+  EXPECT_EQ(gpus_argument("none"), "");
+  EXPECT_EQ(gpus_argument("2"), "\"device=2\"");
+}
+
+TEST(Docker, AStateIsUnderstoodOrRefused) {
+  const auto state = parse_state(R"({"Status":"exited","ExitCode":137,"OOMKilled":true,"Error":""})");
+  ASSERT_TRUE(state);
+  EXPECT_FALSE(state->running);
+  EXPECT_EQ(state->exit_code, 137);
+  EXPECT_EQ(end_text(*state), "the container was killed: it had used up its memory");
+  EXPECT_TRUE(parse_state(R"({"Status":"running","ExitCode":0})")->running);
+  EXPECT_EQ(end_text({false, 137, false, ""}), "the container was killed (signal 9)");
+  EXPECT_EQ(end_text({false, 1, false, ""}), "");
+  for (const char* bad :
+       {"", "null", "[]", "{}", "{\"Status\":1,\"ExitCode\":2}", "{\"Status\":\"exited\"}", "{"})
+    EXPECT_FALSE(parse_state(bad)) << bad;
+}
+
+struct Complaint {
+  const char* said;
+  int code;
+  FailureKind kind;
+  const char* cause;
+  const char* fix;
+};
+
+TEST(FailureText, LeadsFromWhatWasSaidToWhatToDo) {
+  const Complaint complaints[] = {
+      {"No ED25519 host key is known for vm.example.com and you have requested strict checking.\r\nHost key "
+       "verification failed.\r\n",
+       255, FailureKind::host_key, "the host key of vm.example.com is not known", "compare the fingerprint"},
+      {"@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n", 255,
+       FailureKind::host_key, "the host key of vm.example.com has changed", "ssh-keygen -R vm.example.com"},
+      {"me@vm.example.com: Permission denied (publickey).\r\n", 255, FailureKind::login,
+       "does not take the key for user me", "authorized_keys"},
+      {"ssh: connect to host vm.example.com port 22: Connection refused\r\n", 255, FailureKind::unreachable,
+       "vm.example.com refuses the connection", "ssh -p 2222 me@vm.example.com"},
+      {"ssh: Could not resolve hostname vm.example.com: Name or service not known\r\n", 255,
+       FailureKind::unreachable, "no address is known", "see that the machine runs"},
+      {"", 255, FailureKind::unreachable, "the connection to vm.example.com failed",
+       "see that the machine runs"},
+      {"sh: 1: docker: not found\n", 127, FailureKind::no_docker, "it has no docker program",
+       "install Docker"},
+      {"permission denied while trying to connect to the Docker daemon socket at "
+       "unix:///var/run/docker.sock: dial "
+       "unix /var/run/docker.sock: connect: permission denied\n",
+       1, FailureKind::docker_access, "user me may not use Docker's socket", "sudo usermod -aG docker me"},
+      {"Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n",
+       1, FailureKind::docker_stopped, "its Docker engine does not run", "systemctl start docker"},
+      {"docker: Error response from daemon: No such image: trainer:1.\n", 125, FailureKind::no_image,
+       "it has no image trainer:1", "trainer prepare -c vm"},
+      {"write /blobs/x: no space left on device\n", 1, FailureKind::disk_full, "its disk is full",
+       "free space"},
+      {"docker: Error response from daemon: could not select device driver \"\" with capabilities: "
+       "[[gpu]].\n",
+       125, FailureKind::gpu, "the NVIDIA Container Toolkit is not set up", "nvidia-ctk runtime configure"},
+      {"Error response from daemon: No such container: r\n", 1, FailureKind::no_container,
+       "the run's container is not there any more", "start the run again"},
+      {"first\nsomething\x1b[31m else\n\n", 3, FailureKind::other, "something [31m else", ""},
+      {"", 3, FailureKind::other, "a command failed with status 3", ""},
+  };
+  for (const Complaint& complaint : complaints) {
+    const Failure failure = explain_failure(vm(), {complaint.code, "", complaint.said});
+    EXPECT_EQ(failure.kind, complaint.kind) << complaint.said;
+    EXPECT_NE(failure.cause.find(complaint.cause), std::string::npos) << failure.cause;
+    EXPECT_NE(failure.fix.find(complaint.fix), std::string::npos) << failure.fix;
+    EXPECT_EQ(failure.text().find_first_of("\r\n\x1b"), std::string::npos) << failure.text();
+  }
+}
+
+TEST(FailureText, SpeaksOfThisMachineWhereTheEngineIsHere) {
+  Target here = vm();
+  here.type = TargetType::localdocker;
+  EXPECT_EQ(
+      explain_failure(here, {1, "", "Cannot connect to the Docker daemon at unix:///x."}).text(),
+      "its Docker engine does not run: 'sudo systemctl start docker', and 'systemctl status docker' for the "
+      "reason");
+}
+
+TEST(TrainingName, ComesFromTheArguments) {
+  EXPECT_EQ(training_name({"train"}).model, "quick");
+  EXPECT_EQ(training_name({"train"}).seed, 1U);
+  EXPECT_EQ(training_name({"train", "--model", "lenet", "--seed=7"}).model, "lenet");
+  EXPECT_EQ(training_name({"train", "--model=nets/own.yaml", "--seed", "7"}).model, "own");
+  EXPECT_EQ(training_name({"train", "--seed", "7"}).seed, 7U);
+  EXPECT_TRUE(has_option({"train", "--out=x"}, "--out"));
+  EXPECT_FALSE(has_option({"train", "--output=x"}, "--out"));
+}
+
+TEST(RunRecord, KeepsWhereItRanIfItWasSubmitted) {
+  const test::TemporaryFolder folder;
+  RunRecord record;
+  write_run_record(folder / "run.json", record);
+  EXPECT_EQ(test::read_text(folder / "run.json").find("\"target\""), std::string::npos);
+  EXPECT_TRUE(read_run_record(folder / "run.json").target.is_null());
+  record.target = {{"name", "vm"}, {"container", "-x"}};
+  write_run_record(folder / "run.json", record);
+  record = read_run_record(folder / "run.json");
+  EXPECT_EQ(target_word(record, "name"), "vm");
+  EXPECT_EQ(target_word(record, "type"), "");
+  EXPECT_THROW((void)container_of(folder.path(), record), FileError);
+  record.target["container"] = "20260101-093000-quick-1";
+  EXPECT_EQ(container_of(folder.path(), record), "20260101-093000-quick-1");
+}
+
+}  // namespace
+}  // namespace trainer

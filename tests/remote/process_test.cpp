@@ -1,0 +1,215 @@
+// Argument vectors on their way: through a child process unchanged, through a real shell and back unchanged,
+// and onto the command lines of ssh.
+#include "trainer/system/process.hpp"
+
+#include <chrono>
+#include <csignal>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/remote/sample_target.hpp"
+#include "tests/support/temporary_folder.hpp"
+#include "trainer/remote/connection.hpp"
+#include "trainer/remote/shell_words.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
+
+namespace trainer {
+namespace {
+
+using test::TemporaryFolder;
+using test::vm;
+using Strings = std::vector<std::string>;
+
+const Strings& hostile_words() {
+  static const Strings words{"plain",     "two words", "",         "it's",  "\"double\"", "$(touch x)",
+                             "`touch x`", "a\nb\n",    "\\",       "'\\''", "$HOME",      "*",
+                             "~",         "a;b|c&d",   "-o",       "--",    "#",          "!x",
+                             "\t tab",    "é\xff",     "'",        "''",    "a=b",        "{a,b}",
+                             "end\\",     "\n",        "> /dev/x", "$'x'",  "%s",         "\r"};
+  return words;
+}
+
+// Each word ended by a zero byte, as a program received it.
+std::string received(const Strings& words) {
+  std::string text;
+  for (const std::string& word : words) text += word + '\0';
+  return text;
+}
+
+TEST(ShellWords, ARealShellGivesEveryWordBack) {
+  Strings command{"printf", "%s\\0"};
+  command.insert(command.end(), hostile_words().begin(), hostile_words().end());
+  const ProcessOutput output = capture_process({"/bin/sh", "-c", shell_command(command)});
+  EXPECT_EQ(output.code, 0);
+  EXPECT_EQ(output.err, "");
+  EXPECT_EQ(output.out, received(hostile_words()));
+}
+
+TEST(ShellWords, HarmlessWordsStayReadable) {
+  EXPECT_EQ(shell_command({"docker", "run", "--name", "20260101-093000-quick-1"}),
+            "docker run --name 20260101-093000-quick-1");
+  EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
+  EXPECT_EQ(shell_word(""), "''");
+  EXPECT_THROW((void)shell_word(std::string_view("a\0b", 3)), UsageError);
+}
+
+TEST(Process, GetsItsArgumentsAndVariablesUnchanged) {
+  Strings command{"printf", "%s\\0"};
+  command.insert(command.end(), hostile_words().begin(), hostile_words().end());
+  EXPECT_EQ(capture_process(command).out, received(hostile_words()));
+  ProcessCall call;
+  call.words = {"/bin/sh", "-c", "printf %s \"$ODD_VALUE\""};
+  call.variables = {"ODD_VALUE=two\nlines $(id) 'x'"};
+  std::string text;
+  call.out = [&](std::string_view piece) { text += piece; };
+  EXPECT_EQ(run_process(call).code, 0);
+  EXPECT_EQ(text, "two\nlines $(id) 'x'");
+}
+
+TEST(Process, SaysHowItEnded) {
+  EXPECT_EQ(capture_process({"/bin/sh", "-c", "exit 7"}).code, 7);
+  const ProcessOutput output = capture_process({"/bin/sh", "-c", "echo a; echo b >&2; kill -9 $$"});
+  EXPECT_EQ(output.code, 128 + SIGKILL);
+  EXPECT_EQ(output.out, "a\n");
+  EXPECT_EQ(output.err, "b\n");
+  EXPECT_THROW((void)capture_process({"/nowhere/no-such-program"}), ProcessError);
+}
+
+TEST(Process, LongOutputComesWhole) {
+  const ProcessOutput output =
+      capture_process({"/bin/sh", "-c", "head -c 3000000 /dev/zero; head -c 2000000 /dev/zero >&2"});
+  EXPECT_EQ(output.out.size(), 3000000U);
+  EXPECT_EQ(output.err.size(), 2000000U);
+}
+
+TEST(Process, OutputComesWhileItRuns) {
+  const TemporaryFolder folder;
+  const std::string go_on = (folder / "go-on").string();
+  ProcessCall call;
+  call.words = {"/bin/sh", "-c", "echo first; while [ ! -e \"$1\" ]; do sleep 0.01; done; echo second", "sh",
+                go_on};
+  std::string text;
+  call.out = [&](std::string_view piece) {
+    if (text.empty()) folder.write("go-on", "");
+    text += piece;
+  };
+  EXPECT_EQ(run_process(call).code, 0);
+  EXPECT_EQ(text, "first\nsecond\n");
+}
+
+TEST(Process, IsNotWaitedForBeyondItsEnd) {
+  const TemporaryFolder folder;
+  const std::string file = (folder / "pid").string();
+  const ProcessOutput output =
+      capture_process({"/bin/sh", "-c", "sleep 600 & echo $! >\"$1\"; echo done", "sh", file});
+  EXPECT_EQ(output.out, "done\n");
+  kill(std::stoi(test::read_text(file)), SIGKILL);
+}
+
+TEST(Process, ASignalIsHandedOn) {
+  ProcessCall call;
+  call.words = {"/bin/sh", "-c", "trap 'exit 42' INT; echo ready; while :; do sleep 0.01; done"};
+  call.own_group = true;
+  bool ready = false;
+  call.out = [&](std::string_view) { ready = true; };
+  call.each_tick = [&] { return ready ? SIGINT : 0; };
+  EXPECT_EQ(run_process(call).code, 42);
+}
+
+TEST(Process, AnExceptionOfACallbackEndsIt) {
+  const TemporaryFolder folder;
+  ProcessCall call;
+  call.words = {"/bin/sh", "-c", "trap 'touch \"$1\"; exit' TERM; echo; while :; do sleep 0.01; done", "sh",
+                (folder / "ended").string()};
+  call.out = [](std::string_view) { throw std::runtime_error("enough"); };
+  EXPECT_THROW(run_process(call), std::runtime_error);
+  EXPECT_TRUE(std::filesystem::exists(folder / "ended"));
+}
+
+TEST(Process, WhatThisProgramIgnoresItsChildDoesNot) {
+  void (*const former)(int) = std::signal(SIGPIPE, SIG_IGN);
+  const ProcessOutput output = capture_process({"/bin/sh", "-c", "kill -PIPE $$; echo still here"});
+  std::signal(SIGPIPE, former);
+  EXPECT_EQ(output.code, 128 + SIGPIPE);
+}
+
+TEST(Process, APipeHasBothEnds) {
+  const TemporaryFolder folder;
+  const std::string file = (folder / "copy").string();
+  std::string notices;
+  const PipeEnds ends = run_pipe({"/bin/sh", "-c", "head -c 1000000 /dev/zero; echo out >&2; exit 3"},
+                                 {"/bin/sh", "-c", "cat >\"$1\"; exit 4", "sh", file},
+                                 [&](std::string_view text) { notices += text; });
+  EXPECT_EQ(ends.from.code, 3);
+  EXPECT_EQ(ends.to.code, 4);
+  EXPECT_EQ(notices, "out\n");
+  EXPECT_EQ(std::filesystem::file_size(file), 1000000U);
+}
+
+TEST(Ssh, CommandLineIsAsItShouldBe) {
+  Target target = vm();
+  target.identity_file = "/keys/my key%h";
+  target.ssh_config = "/etc/my config";
+  Strings words = ssh_words(target, "/run/user/1/mnist-trainer");
+  ASSERT_EQ(words.size(), 26U);
+  EXPECT_TRUE(words[15].starts_with("ControlPath=/run/user/1/mnist-trainer/ssh-")) << words[15];
+  EXPECT_EQ(words[15].size(), std::string("ControlPath=/run/user/1/mnist-trainer/ssh-").size() + 16);
+  words[15] = "";
+  EXPECT_EQ(words, (Strings{"ssh", "-T",
+                            "-F",  "/etc/my config",
+                            "-o",  "BatchMode=yes",
+                            "-o",  "ConnectTimeout=10",
+                            "-o",  "ServerAliveInterval=5",
+                            "-o",  "ServerAliveCountMax=3",
+                            "-o",  "ControlMaster=auto",
+                            "-o",  "",
+                            "-o",  "ControlPersist=60",
+                            "-o",  "IdentitiesOnly=yes",
+                            "-i",  "/keys/my key%%h",
+                            "-p",  "2222",
+                            "--",  "me@vm.example.com"}));
+}
+
+TEST(Ssh, TargetsThatDifferShareNoConnection) {
+  const auto path = [](const Target& target) { return ssh_words(target, "/c")[13]; };
+  Target other = vm();
+  other.name = "another name";
+  EXPECT_EQ(path(vm()), path(other));
+  other.identity_file = "key";
+  EXPECT_NE(ssh_words(vm(), "/c")[13], ssh_words(other, "/c")[13]);
+  other = vm();
+  other.port = 22;
+  EXPECT_NE(path(vm()), path(other));
+}
+
+TEST(Ssh, TheCommandIsOneQuotedWord) {
+  const TemporaryFolder folder;
+  const Connection connection(vm(), folder.path());
+  const Strings words = connection.words({"docker", "run", "--env", "A=b c\n$(id)"});
+  EXPECT_EQ(words.back(), "docker run --env 'A=b c\n$(id)'");
+  EXPECT_EQ(words[words.size() - 2], "me@vm.example.com");
+  EXPECT_EQ(words[words.size() - 3], "--");
+  EXPECT_EQ(connection.piped_words({"docker", "cp"}, {"sha256sum"}).back(), "docker cp | sha256sum");
+  Target here;
+  here.type = TargetType::localdocker;
+  EXPECT_EQ(Connection(here, folder.path()).words({"docker", "ps"}), (Strings{"docker", "ps"}));
+}
+
+TEST(Ssh, TheSocketsFolderIsTheUsersOwn) {
+  const TemporaryFolder folder;
+  const std::filesystem::path made = control_folder(folder.path());
+  EXPECT_EQ(made, folder / "mnist-trainer");
+  EXPECT_EQ(std::filesystem::status(made).permissions(), std::filesystem::perms::owner_all);
+  ASSERT_EQ(chmod(made.c_str(), 0777), 0);
+  EXPECT_THROW((void)control_folder(folder.path()), FileError);
+  const std::string fallback = "/tmp/mnist-trainer-" + std::to_string(geteuid());
+  EXPECT_EQ(control_folder(""), fallback);
+  EXPECT_EQ(control_folder(folder / std::string(100, 'x')), fallback);
+  EXPECT_EQ(control_folder("/run/a b"), fallback);
+}
+
+}  // namespace
+}  // namespace trainer

@@ -1,0 +1,47 @@
+// Connections to a played machine that break while a run is followed: made anew for a while, given up with
+// the way to go on.
+#include "tests/doctor/played_machine.hpp"
+#include "trainer/remote/target_run.hpp"
+
+namespace trainer::test {
+namespace {
+
+using Reconnection = PlayedMachine;
+
+TEST_F(Reconnection, ALostConnectionLosesNothing) {
+  play("cut", "");
+  const Outcome outcome = submit("vm", {}, {"--reconnect", "0.2"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_PRED2(contains, outcome.err, "lost the connection to vm; trying again in 0.2 s (1 of 1)\n");
+  EXPECT_PRED2(contains, outcome.err, "trainer runs attach " + runs()[0]);
+  const std::string run_folder = "runs/" + runs()[0];
+  EXPECT_EQ(record(run_folder).status, RunStatus::kRunning);
+  EXPECT_PRED2(contains, record(run_folder).reason, "connection");
+  stop_playing("cut");
+  EXPECT_EQ(run({"runs", "wait", "last"}).code, 0);
+  EXPECT_EQ(record(run_folder).status, RunStatus::kFinished);
+}
+
+TEST_F(Reconnection, ABrokenConnectionIsMadeAnewAndNothingIsShownTwice) {
+  ASSERT_EQ(submit("vm").code, 0);
+  const Outcome whole = submit("vm", {}, {"--detach"});
+  const std::string shown = read_text(folder_ / "play/there" / (runs().back() + ".out"));
+  play("cuts", "xx");
+  const Outcome outcome = run({"runs", "attach", runs().back()});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, shown);
+  EXPECT_PRED2(contains, outcome.err, "trying again in 0.5 s (1 of 7)\n");
+  EXPECT_EQ(record("runs/" + runs().back()).status, RunStatus::kFinished);
+  expect_one_line(submit("vm", {}, {"--reconnect", "-1"}), 2);
+}
+
+TEST(ReconnectionPauses, GrowAndAddUp) {
+  using Pauses = std::vector<double>;
+  EXPECT_EQ(reconnection_pauses(60), (Pauses{0.5, 1, 2, 4, 8, 16, 28.5}));
+  EXPECT_EQ(reconnection_pauses(0.2), Pauses{0.2});
+  EXPECT_EQ(reconnection_pauses(0), Pauses{});
+  EXPECT_EQ(reconnection_pauses(100), (Pauses{0.5, 1, 2, 4, 8, 16, 30, 30, 8.5}));
+}
+
+}  // namespace
+}  // namespace trainer::test

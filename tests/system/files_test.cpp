@@ -1,0 +1,171 @@
+// Writing that survives failures: a full device, a file-size limit, a parent that is a file. All of them fail
+// for root too, where permissions would not.
+#include "trainer/system/files.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <functional>
+#include <gtest/gtest.h>
+#include <string>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "tests/support/file_errors.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+namespace trainer {
+namespace {
+
+using test::read_text;
+using test::TemporaryFolder;
+namespace fs = std::filesystem;
+
+std::size_t entries(const TemporaryFolder& folder) {
+  return static_cast<std::size_t>(
+      std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()));
+}
+
+// Files of this process may not grow beyond `bytes` while the object lives; a write then fails with EFBIG.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : old_handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &old_limit_);
+    const rlimit limit{bytes, old_limit_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &old_limit_);
+    std::signal(SIGXFSZ, old_handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit old_limit_{};
+  void (*old_handler_)(int);
+};
+
+TEST(WriteFileDurably, WritesPartsInOrderAndReplacesTheOldFile) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.write("file", "something longer that was there before");
+  const std::string first = "one ";
+  const std::string second = "two";
+  const std::vector<std::span<const std::byte>> parts{
+      std::as_bytes(std::span(first)), {}, std::as_bytes(std::span(second))};
+  write_file_durably(path, parts);
+  EXPECT_EQ(read_text(path), "one two");
+  EXPECT_EQ(entries(folder), 1U);
+}
+
+TEST(WriteFileDurably, TakesTheLeftoverOfAKilledWriterAway) {
+  const TemporaryFolder folder;
+  folder.write(".file.partial", "much more than the new contents, from a process that was killed");
+  write_file_durably(folder / "file", "new");
+  EXPECT_EQ(read_text(folder / "file"), "new");
+  EXPECT_EQ(entries(folder), 1U);
+}
+
+TEST(WriteFileDurably, KeepsTheOldFileWhenTheNewOneDoesNotFit) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.write("file", "old contents");
+  const FileSizeLimit limit(4096);
+  const std::string message = message_of([&] { write_file_durably(path, std::string(100'000, 'x')); });
+  expect_contains(message, "cannot write " + path.string() + ": writing failed: File too large: free space");
+  EXPECT_EQ(read_text(path), "old contents");
+  EXPECT_EQ(entries(folder), 1U);
+}
+
+TEST(WriteFileDurably, NamesAFolderThatIsAFile) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.write("file", "text") / "below";
+  expect_contains(message_of([&] { write_file_durably(path, "x"); }), path.string() + ": opening");
+  expect_contains(message_of([&] { write_file_durably(path, "x"); }), "Not a directory: check the path");
+}
+
+TEST(WriteFileDurably, RemovesTheTemporaryFileWhenTheRenameFails) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "taken");
+  expect_contains(message_of([&] { write_file_durably(folder / "taken", "x"); }), "Is a directory");
+  EXPECT_EQ(entries(folder), 1U);
+}
+
+TEST(WriteFileDurably, WritesInTheWorkingFolderWithoutAParentPath) {
+  const TemporaryFolder folder;
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path());
+  write_file_durably("plain", "x");
+  fs::current_path(before);
+  EXPECT_EQ(read_text(folder / "plain"), "x");
+}
+
+TEST(ReasonAndNextStep, NamesWhatToDo) {
+  EXPECT_EQ(reason_and_next_step(ENOSPC),
+            "No space left on device: free space or choose another folder with --out");
+  EXPECT_EQ(reason_and_next_step(EACCES), "Permission denied: choose a folder that you may write with --out");
+  expect_contains(reason_and_next_step(EIO), "--out");
+}
+
+TEST(ReadFile, ReturnsTheBytesAndRefusesWhatIsNotAFileOrTooLarge) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.write("file", "12345");
+  EXPECT_EQ(read_file(path, 5).size(), 5U);
+  EXPECT_EQ(read_file(path, 5)[4], std::byte{'5'});
+  expect_contains(message_of([&] { (void)read_file(path, 4); }), "it has 5 bytes, at most 4 are expected");
+  expect_contains(message_of([&] { (void)read_file(folder.path(), 4); }), "not a regular file");
+  expect_contains(message_of([&] { (void)read_file("/dev/zero", 4); }), "not a regular file");
+  expect_contains(message_of([&] { (void)read_file(folder / "none", 4); }), "No such file");
+}
+
+TEST(JsonLinesFile, AppendsWholeLinesAcrossReopening) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "metrics.jsonl";
+  JsonLinesFile(path).write({{"epoch", 1}});
+  JsonLinesFile(path).write({{"epoch", 2}, {"text", "a\nb"}});
+  EXPECT_EQ(read_text(path), "{\"epoch\":1}\n{\"epoch\":2,\"text\":\"a\\nb\"}\n");
+  const auto values = read_json_lines(path, 1000);
+  ASSERT_EQ(values.size(), 2U);
+  EXPECT_EQ(values[1]["text"], "a\nb");
+}
+
+TEST(JsonLinesFile, CutsOffAnUnfinishedLastLine) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.write("metrics.jsonl", "{\"epoch\":1}\n{\"epo");
+  EXPECT_EQ(read_json_lines(path, 1000).size(), 1U);
+  JsonLinesFile(path).write({{"epoch", 2}});
+  EXPECT_EQ(read_text(path), "{\"epoch\":1}\n{\"epoch\":2}\n");
+}
+
+TEST(JsonLinesFile, ReportsAFullDisk) {
+  JsonLinesFile file("/dev/full");
+  const std::string message = message_of([&] { file.write({{"epoch", 1}}); });
+  EXPECT_EQ(message,
+            "cannot write /dev/full: appending a line failed: No space left on device: free space or choose "
+            "another "
+            "folder with --out");
+}
+
+TEST(JsonLinesFile, TakesTheBeginningOfALineBackThatDidNotFit) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "metrics.jsonl";
+  JsonLinesFile file(path);
+  file.write({{"epoch", 1}});
+  const FileSizeLimit limit(100);
+  expect_contains(message_of([&] { file.write({{"text", std::string(1000, 'x')}}); }), "File too large");
+  EXPECT_EQ(read_text(path), "{\"epoch\":1}\n");
+}
+
+TEST(JsonLinesFile, NamesTheLineThatIsNotJson) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.write("metrics.jsonl", "{}\n{broken\n");
+  expect_contains(message_of([&] { (void)read_json_lines(path, 1000); }), "line 2 is not JSON");
+}
+
+TEST(JsonLinesFile, ReplacesBytesThatAreNotUtf8) {
+  const TemporaryFolder folder;
+  JsonLinesFile(folder / "lines").write({{"path", "\xff"}});
+  EXPECT_EQ(read_json_lines(folder / "lines", 1000).size(), 1U);
+}
+
+}  // namespace
+}  // namespace trainer

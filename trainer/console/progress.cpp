@@ -1,0 +1,159 @@
+// The bar is taken away by overwriting it with blanks: '\r' is the only control that every terminal knows.
+#include "trainer/console/progress.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <utility>
+
+#include "models/words.hpp"
+#include "trainer/system/text.hpp"
+
+namespace trainer {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kRedrawInterval = 100ms;
+constexpr auto kLineInterval = 10s;
+
+std::string repeated(std::string_view piece, int times) {
+  std::string text;
+  for (int i = 0; i < times; ++i) text += piece;
+  return text;
+}
+
+bool is_utf8(const std::string& variable) {
+  const std::string locale = lower(variable);
+  return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
+}
+
+std::string terminal_variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+double share_of(double fraction) {
+  return std::isfinite(fraction) ? std::clamp(fraction, 0.0, 1.0) : 0.0;
+}
+
+std::string percent(double fraction) {
+  return fmt::format("{:3.0f} %", std::floor(share_of(fraction) * 100));
+}
+
+int terminal_columns(int descriptor) {
+  winsize size{};
+  constexpr int kUnknown = 80;
+  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUnknown;
+}
+
+}  // namespace
+
+TerminalVariables read_terminal_variables() {
+  TerminalVariables variables{terminal_variable("TERM"), {}};
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"})
+    if (variables.locale.empty()) variables.locale = terminal_variable(name);
+  return variables;
+}
+
+Screen screen_of(std::FILE* out, const TerminalVariables& variables) {
+  const int descriptor = fileno(out);
+  const bool dumb = variables.term.empty() || variables.term == "dumb";
+  Screen screen;
+  screen.terminal = isatty(descriptor) == 1;
+  screen.unicode = screen.terminal && !dumb && is_utf8(variables.locale);
+  screen.columns = [descriptor] { return terminal_columns(descriptor); };
+  return screen;
+}
+
+std::string progress_bar(double fraction, std::string_view text, int columns, bool unicode) {
+  constexpr int kWidestBar = 30;
+  const int bar = std::clamp(columns / 3, 0, kWidestBar);
+  const int full = static_cast<int>(share_of(fraction) * bar);
+  std::string line = repeated(unicode ? "━" : "#", full) + repeated(unicode ? "─" : "-", bar - full);
+  line += fmt::format(" {}  {}", percent(fraction), text);
+  return std::string(first_columns(line, static_cast<std::size_t>(std::max(columns, 0))));
+}
+
+Console::Console(std::FILE* out, const ConsoleOptions& options)
+    : Console(out, options, screen_of(out, read_terminal_variables())) {}
+
+Console::Console(std::FILE* out, const ConsoleOptions& options, Screen screen)
+    : out_(out), options_(options), screen_(std::move(screen)), last_output_(screen_.now()) {}
+
+Console::~Console() {
+  clear_progress();
+}
+
+void Console::line(std::string_view text) {
+  if (!options_.quiet && !options_.json) write_lines(fmt::format("{}\n", text));
+}
+
+void Console::text(std::string_view lines) {
+  if (!options_.quiet) result(lines);
+}
+
+void Console::result(std::string_view lines) {
+  if (!options_.json && !lines.empty())
+    write_lines(fmt::format("{}{}", lines, lines.back() == '\n' ? "" : "\n"));
+}
+
+void Console::json(const nlohmann::ordered_json& value) {
+  if (options_.json) write_lines(to_text(value) + "\n");
+}
+
+void Console::warning(std::string_view text) {
+  write_message("warning", text);
+}
+
+void Console::error(std::string_view text) {
+  write_message("error", text);
+}
+
+void Console::progress(double fraction, const std::function<std::string()>& text) {
+  if (options_.quiet || options_.json) return;
+  const auto now = screen_.now();
+  if (!screen_.terminal) {
+    if (now - last_output_ >= kLineInterval)
+      write_lines(fmt::format("  {}  {}\n", percent(fraction), text()));
+    return;
+  }
+  if (bar_columns_ > 0 && now - last_output_ < kRedrawInterval) return;
+  // One column less than there are, or some terminals go on to the next line.
+  const std::string bar = progress_bar(fraction, text(), screen_.columns() - 1, screen_.unicode);
+  const std::size_t columns = columns_of(bar);
+  const std::size_t blanks = bar_columns_ > columns ? bar_columns_ - columns : 0;
+  write("\r" + bar + std::string(blanks, ' '));
+  bar_columns_ = columns;
+  last_output_ = now;
+}
+
+void Console::clear_progress() {
+  if (bar_columns_ == 0) return;
+  write("\r" + std::string(std::exchange(bar_columns_, 0), ' ') + "\r");
+}
+
+void Console::write_lines(std::string_view lines) {
+  clear_progress();
+  write(lines);
+  last_output_ = screen_.now();
+}
+
+void Console::write_message(std::string_view kind, std::string_view text) {
+  clear_progress();
+  const std::string message = fmt::format("{}: {}\n", kind, text);
+  std::fwrite(message.data(), 1, message.size(), options_.messages);
+  std::fflush(options_.messages);
+}
+
+void Console::write(std::string_view text) {
+  if (write_failed_) return;
+  const bool written = std::fwrite(text.data(), 1, text.size(), out_) == text.size();
+  write_failed_ = !written || std::fflush(out_) != 0;
+}
+
+}  // namespace trainer

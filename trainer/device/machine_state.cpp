@@ -1,0 +1,104 @@
+// Load and clocks as Linux tells them: /proc/loadavg, cpufreq, else /proc/cpuinfo.
+#include "trainer/device/machine_state.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <fstream>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "trainer/system/text.hpp"
+
+namespace trainer {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+std::optional<double> mean_of_cpufreq(int processors) {
+  double sum = 0;
+  int count = 0;
+  for (int i = 0; i < processors; ++i) {
+    std::ifstream in(fmt::format("/sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq", i));
+    double khz = 0;
+    if (!(in >> khz)) continue;
+    sum += khz / 1000;
+    ++count;
+  }
+  return count > 0 ? std::optional(sum / count) : std::nullopt;
+}
+
+// Lines "cpu MHz : 2445.404".
+std::optional<double> mean_of_cpuinfo() {
+  std::ifstream in("/proc/cpuinfo");
+  double sum = 0;
+  int count = 0;
+  for (std::string line; std::getline(in, line);) {
+    const std::size_t colon = line.find(':');
+    if (!line.starts_with("cpu MHz") || colon == std::string::npos) continue;
+    sum += std::strtod(line.c_str() + colon + 1, nullptr);
+    ++count;
+  }
+  return count > 0 && sum > 0 ? std::optional(sum / count) : std::nullopt;
+}
+
+std::string gpu_text(const GpuSensors& gpu) {
+  std::string held = kUnknown;
+  if (gpu.throttle_reasons) held = fmt::format("{}", fmt::join(*gpu.throttle_reasons, ", "));
+  return fmt::format("GPU: SM {}, memory {}, {} of {}, {}, held back by: {}",
+                     text_of(gpu.sm_clock_mhz, "{} MHz"), text_of(gpu.memory_clock_mhz, "{} MHz"),
+                     text_of(gpu.power_watts, "{:.0f} W"), text_of(gpu.power_limit_watts, "{:.0f} W"),
+                     text_of(gpu.temperature_celsius, "{} C"), held.empty() ? "nothing" : held);
+}
+
+ordered_json gpu_json(const GpuSensors& gpu) {
+  return {{"sm_clock_mhz", json_of(gpu.sm_clock_mhz)},
+          {"memory_clock_mhz", json_of(gpu.memory_clock_mhz)},
+          {"power_watts", json_of(gpu.power_watts)},
+          {"power_limit_watts", json_of(gpu.power_limit_watts)},
+          {"temperature_celsius", json_of(gpu.temperature_celsius)},
+          {"utilisation_percent", json_of(gpu.utilisation_percent)},
+          {"energy_joules", json_of(gpu.energy_joules)},
+          {"throttle_reasons", json_of(gpu.throttle_reasons)}};
+}
+
+}  // namespace
+
+MachineState machine_state(const DeviceInfo& info) {
+  MachineState state;
+  state.processors = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+  double load = 0;
+  if (getloadavg(&load, 1) == 1) state.load = load;
+  state.clock_mhz = mean_of_cpufreq(state.processors);
+  if (!state.clock_mhz) state.clock_mhz = mean_of_cpuinfo();
+  if (info.gpu) state.gpu = info.gpu->sensors;
+  return state;
+}
+
+bool was_busy(const MachineState& before) {
+  return before.load && *before.load > before.processors / 8.0;
+}
+
+std::string state_text(const MachineState& state) {
+  std::string text =
+      fmt::format("load {} on {} {}, {}", text_of(state.load, "{:.2f}"), state.processors,
+                  state.processors == 1 ? "processor" : "processors", text_of(state.clock_mhz, "{:.0f} MHz"));
+  if (state.gpu) text += "; " + gpu_text(*state.gpu);
+  return text;
+}
+
+ordered_json state_json(const MachineState& state) {
+  return {{"load", json_of(state.load)},
+          {"processors", state.processors},
+          {"clock_mhz", json_of(state.clock_mhz)},
+          {"gpu", state.gpu ? gpu_json(*state.gpu) : ordered_json(nullptr)}};
+}
+
+std::uint64_t peak_process_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+}  // namespace trainer

@@ -1,0 +1,45 @@
+// The record of a bench: settings, raw times and everything about the machine, one JSON object. What is
+// worked out of the raw times is in it for readers and is not read back.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "trainer/measure/bench.hpp"
+
+namespace trainer {
+
+struct BenchRecord {
+  BenchSettings settings;
+  std::string date;    // iso_time of the start
+  double seconds = 0;  // in all
+  std::vector<std::string> command;
+  std::string device_name;
+  std::vector<BenchResult> results;
+  bool was_busy = false;  // other programs ran before the start
+  std::uint64_t peak_process_bytes = 0;
+  std::string commit;             // empty: not built from a repository
+  nlohmann::ordered_json before;  // state_json
+  nlohmann::ordered_json after;
+  nlohmann::ordered_json device;    // device_json
+  nlohmann::ordered_json machine;   // machine_json
+  nlohmann::ordered_json versions;  // versions_json
+};
+
+nlohmann::ordered_json to_json(const BenchRecord& record);
+
+// Writes the record durably. Throws FileError.
+void write_bench_record(const std::filesystem::path& path, const BenchRecord& record);
+
+// Throws FileError with the path and the reason: not JSON, not a bench's record, a field that is missing or
+// of another kind, a number that no measurement gives. Of another version's record only the version is read.
+[[nodiscard]] BenchRecord read_bench_record(const std::filesystem::path& path);
+
+// What `trainer bench` prints: a table of the results and the lines below it.
+std::string bench_table(const BenchRecord& record);
+// The lines that go before it: what is timed, and how.
+std::string bench_head(const BenchSettings& settings);
+
+}  // namespace trainer

@@ -1,0 +1,64 @@
+// `trainer sprint`: a network trained from scratch and tested, seed after seed, against the clock. What is
+// timed is training + test: from the launch of the first step to the accuracy on the host, with the data set
+// resident and everything prepared; drawing the first weights is not part of it. All of it is recorded once,
+// for every seed, and is a single launch and a single read-back. The first seed is the cold one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trainer/system/statistics.hpp"
+#include "trainer/train/loop.hpp"
+
+namespace trainer {
+
+struct SprintSeed {
+  std::uint64_t seed = 0;
+  Score test;  // all test images, with the weights after the last step
+  double train_loss = 0;
+  double train_accuracy = 0;
+  double seconds = 0;                     // of training + test
+  std::optional<std::uint64_t> bad_step;  // first step whose loss was not finite: no result
+};
+
+// A network and its data on a device, trained from scratch as often as is asked for.
+class Sprint {
+ public:
+  Sprint(Setup& setup, Backend& backend);
+  void start_anew(std::uint64_t seed);  // draws the first weights
+  SprintSeed run();                     // against the clock; once behind each start
+  const Network& network() const { return network_; }
+  std::uint64_t images() const;  // of a training
+
+ private:
+  Setup& setup_;
+  Backend& backend_;
+  Network network_;
+  ResidentData data_;
+  std::unique_ptr<Recording> training_and_test_;
+};
+
+// Over all seeds, in per cent and seconds.
+struct SprintSummary {
+  double mean = 0;
+  double deviation = 0;       // over seeds; 0 for one
+  double standard_error = 0;  // of the mean, over seeds; for one seed that of so many test images
+  double least = 0, most = 0;
+  Spread seconds;   // the first seed's left out where there are more
+  double cold = 0;  // the first seed's
+  double images_per_second = 0;
+};
+SprintSummary summarize(const std::vector<SprintSeed>& seeds, std::uint64_t images);
+
+// What the mean says about `target` (per cent): "reached" where it is at least that, and whether the mean
+// less its standard error is too.
+struct Verdict {
+  bool reached = false;
+  bool beyond_doubt = false;
+};
+Verdict judge(const SprintSummary& summary, double target);
+
+}  // namespace trainer

@@ -1,0 +1,148 @@
+#include "trainer/report/report_axis.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+#include <iterator>
+
+namespace trainer {
+
+namespace {
+
+constexpr int kMostTicks = 7;
+
+struct Range {
+  double low = 0;
+  double high = 0;
+  bool any = false;
+};
+
+Range finite_range(std::span<const double> values) {
+  Range range;
+  for (const double value : values) {
+    if (!std::isfinite(value)) continue;
+    range.low = range.any ? std::min(range.low, value) : value;
+    range.high = range.any ? std::max(range.high, value) : value;
+    range.any = true;
+  }
+  return range;
+}
+
+// The smallest of 1, 2, 5 times a power of ten that cuts `span` into fewer than kMostTicks pieces.
+double round_step(double span) {
+  const double rough = span / (kMostTicks - 1);
+  const double power = std::pow(10, std::floor(std::log10(rough)));
+  for (const double factor : {1.0, 2.0, 5.0})
+    if (factor * power >= rough * (1 - 1e-9)) return factor * power;
+  return 10 * power;
+}
+
+Axis with_linear_ticks(double low, double high, double step) {
+  Axis axis{Axis::Scale::linear, low, high, {}};
+  const auto first = static_cast<long long>(std::ceil(low / step - 1e-9));
+  const auto last = static_cast<long long>(std::floor(high / step + 1e-9));
+  for (long long i = first; i <= last; ++i) {
+    const double value = static_cast<double>(i) * step;
+    axis.ticks.push_back({value, tick_label(value, step)});
+  }
+  return axis;
+}
+
+Axis round_axis(double low, double high) {
+  const double step = round_step(high - low);
+  return with_linear_ticks(std::floor(low / step + 1e-9) * step, std::ceil(high / step - 1e-9) * step, step);
+}
+
+struct Round {
+  double value;
+  int digit;  // 1, 2 or 5
+};
+
+// 1, 2 and 5 times powers of ten, from the last that is at most `low` to the first that is at least `high`.
+std::vector<Round> rounds_around(double low, double high) {
+  std::vector<Round> all;
+  const int last = static_cast<int>(std::ceil(std::log10(high)));
+  for (int power = static_cast<int>(std::floor(std::log10(low))); power <= last; ++power)
+    for (const int digit : {1, 2, 5}) all.push_back({digit * std::pow(10, power), digit});
+  const auto below = [&](const Round& round) { return round.value <= low * (1 + 1e-9); };
+  const auto reached = [&](const Round& round) { return round.value >= high * (1 - 1e-9); };
+  const auto first = std::find_if(all.rbegin(), all.rend(), below).base() - 1;
+  const auto end = std::find_if(all.begin(), all.end(), reached) + 1;
+  return {first, end};
+}
+
+// All of them where there are few, else the ones and fives or the powers of ten alone.
+bool is_shown(const Round& round, std::size_t count) {
+  if (count <= 8) return true;
+  return round.digit == 1 || (count <= 12 && round.digit == 5);
+}
+
+// "0.05", "5e-05"
+std::string power_label(double value) {
+  return value < 0.00099 ? fmt::format("{:.0e}", value) : fmt::format("{:g}", value);
+}
+
+}  // namespace
+
+double Axis::position(double value) const {
+  const auto place = [this](double v) {
+    if (scale == Scale::logarithmic) return std::log(v);
+    if (scale == Scale::distance_to_100) return -std::log(100 - v);
+    return v;
+  };
+  const double inside = std::clamp(value, low, high);
+  return (place(inside) - place(low)) / (place(high) - place(low));
+}
+
+std::string tick_label(double value, double step) {
+  if (step >= 1e6 || step < 1e-5) return fmt::format("{:g}", value);
+  const int decimals = std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
+  return fmt::format("{:.{}f}", value == 0 ? 0.0 : value, decimals);
+}
+
+Axis axis_from_zero(std::span<const double> values) {
+  const Range range = finite_range(values);
+  return round_axis(std::min(0.0, range.low), range.high > 0 ? range.high : 1);
+}
+
+Axis epoch_axis(std::span<const double> values) {
+  const Range range = finite_range(values);
+  if (range.high - range.low < 1) {
+    const double only = range.any ? range.low : 1;
+    return {Axis::Scale::linear, only - 1, only + 1, {{only, tick_label(only, 1)}}};
+  }
+  return with_linear_ticks(range.low, range.high, std::max(1.0, round_step(range.high - range.low)));
+}
+
+Axis loss_axis(std::span<const double> values) {
+  std::vector<double> above_zero;
+  std::copy_if(values.begin(), values.end(), std::back_inserter(above_zero), [](double v) { return v > 0; });
+  const Range range = finite_range(above_zero);
+  if (!range.any || range.high < 20 * range.low) return axis_from_zero(values);
+  const std::vector<Round> rounds = rounds_around(std::max(range.low, range.high * 1e-8), range.high);
+  Axis axis{Axis::Scale::logarithmic, rounds.front().value, rounds.back().value, {}};
+  for (const Round& round : rounds)
+    if (is_shown(round, rounds.size())) axis.ticks.push_back({round.value, power_label(round.value)});
+  return axis;
+}
+
+Axis accuracy_axis(std::span<const double> values, double resolution) {
+  Range range = finite_range(values);
+  if (range.high - range.low < 1e-6) {
+    const double room = std::max(100 - range.high, 1.0) / 2;
+    range = {range.low - room, range.high + room, true};
+  }
+  const double nearest = std::max(resolution / 2, 1e-4);
+  const double least = std::max(100 - range.high, nearest);
+  const double most = std::max(100 - range.low, nearest);
+  if (most < 4 * least) return round_axis(std::max(range.low, 0.0), std::min(range.high, 100.0));
+  const std::vector<Round> rounds = rounds_around(least, std::min(most, 100.0));
+  Axis axis{Axis::Scale::distance_to_100, 100 - rounds.back().value, 100 - rounds.front().value, {}};
+  for (auto round = rounds.rbegin(); round != rounds.rend(); ++round) {
+    if (!is_shown(*round, rounds.size())) continue;
+    axis.ticks.push_back({100 - round->value, fmt::format("{:g}", 100 - round->value)});
+  }
+  return axis;
+}
+
+}  // namespace trainer

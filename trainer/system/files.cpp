@@ -1,0 +1,220 @@
+// POSIX calls, because the standard streams can neither flush to the device nor say why a write failed.
+#include "trainer/system/files.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+#include "trainer/system/text.hpp"
+
+namespace trainer {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail_writing(const fs::path& path, std::string_view what, int error_number) {
+  throw FileError(
+      fmt::format("cannot write {}: {}: {}", path.string(), what, reason_and_next_step(error_number)));
+}
+
+[[noreturn]] void fail_reading(const fs::path& path, std::string_view what, int error_number) {
+  const std::string_view next = error_number == EACCES ? "check its permissions" : "check the path";
+  throw FileError(fmt::format("cannot read {}: {}: {}: {}", path.string(), what,
+                              std::generic_category().message(error_number), next));
+}
+
+// Closes on the way out; close() reports a late error of the write, as network file systems have them.
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  ~Descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  int number() const { return number_; }
+  bool is_open() const { return number_ >= 0; }
+  int release() { return std::exchange(number_, -1); }
+  bool close() { return ::close(release()) == 0; }
+
+ private:
+  int number_;
+};
+
+// 0, or the errno value of what failed.
+int write_all(int descriptor, std::span<const std::byte> bytes) {
+  constexpr std::size_t kMostAtOnce = std::size_t{1} << 30;  // Linux writes at most 2 GiB less a page
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), std::min(bytes.size(), kMostAtOnce));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    if (written == 0) return ENOSPC;
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+  return 0;
+}
+
+// 0, or the errno value. A file system that knows no flushing (EINVAL) has nothing to flush.
+int flush_to_device(int descriptor) {
+  while (::fsync(descriptor) != 0) {
+    if (errno == EINTR) continue;
+    return errno == EINVAL || errno == ENOTSUP ? 0 : errno;
+  }
+  return 0;
+}
+
+struct Failure {
+  std::string_view what;  // empty: none
+  int error_number = 0;
+};
+
+Failure write_and_flush(const fs::path& path, std::span<const std::span<const std::byte>> parts) {
+  Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
+  if (!file.is_open()) return {"opening a temporary file beside it failed", errno};
+  for (const std::span<const std::byte> part : parts)
+    if (const int error = write_all(file.number(), part); error != 0) return {"writing failed", error};
+  if (const int error = flush_to_device(file.number()); error != 0) return {"flushing to disk failed", error};
+  if (!file.close()) return {"closing failed", errno};
+  return {};
+}
+
+// Reads until the end of the file or of `bytes`; returns how much there was.
+std::size_t read_up_to(int descriptor, std::span<std::byte> bytes, const fs::path& path) {
+  std::size_t filled = 0;
+  while (filled < bytes.size()) {
+    const ssize_t got = ::read(descriptor, bytes.data() + filled, bytes.size() - filled);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_reading(path, "reading failed", errno);
+    if (got == 0) break;
+    filled += static_cast<std::size_t>(got);
+  }
+  return filled;
+}
+
+// Length of the file up to and with its last line end. Looks at no more than the last `kLongestTail` bytes: a
+// longer "unfinished line" is no line of ours, and stays.
+off_t whole_lines(int descriptor, off_t size) {
+  constexpr off_t kLongestTail = 1 << 20;
+  std::vector<char> tail(static_cast<std::size_t>(std::min(size, kLongestTail)));
+  const off_t start = size - static_cast<off_t>(tail.size());
+  if (::pread(descriptor, tail.data(), tail.size(), start) != static_cast<ssize_t>(tail.size())) return size;
+  const auto end = std::find(tail.rbegin(), tail.rend(), '\n').base();
+  if (end == tail.begin() && start > 0) return size;
+  return start + (end - tail.begin());
+}
+
+}  // namespace
+
+std::string reason_and_next_step(int error_number) {
+  const std::string reason = std::generic_category().message(error_number);
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return reason + ": free space or choose another folder with --out";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return reason + ": choose a folder that you may write with --out";
+    case ENOENT:
+    case ENOTDIR:
+    case EISDIR:
+      return reason + ": check the path";
+    default:
+      return reason + ": check the disk or choose another folder with --out";
+  }
+}
+
+void write_file_durably(const fs::path& path, std::span<const std::span<const std::byte>> parts) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  const fs::path temporary = folder / ("." + path.filename().string() + ".partial");
+  Failure failure = write_and_flush(temporary, parts);
+  if (failure.what.empty() && ::rename(temporary.c_str(), path.c_str()) != 0)
+    failure = {"renaming the finished temporary file failed", errno};
+  if (!failure.what.empty()) {
+    ::unlink(temporary.c_str());
+    fail_writing(path, failure.what, failure.error_number);
+  }
+  const Descriptor opened_folder(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!opened_folder.is_open()) fail_writing(path, "opening its folder to flush it failed", errno);
+  if (const int error = flush_to_device(opened_folder.number()); error != 0)
+    fail_writing(path, "flushing its folder to disk failed", error);
+}
+
+void write_file_durably(const fs::path& path, std::string_view text) {
+  const std::span<const std::byte> part = std::as_bytes(std::span(text));
+  write_file_durably(path, std::span(&part, 1));
+}
+
+std::vector<std::byte> read_file(const fs::path& path, std::uint64_t max_bytes) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.is_open()) fail_reading(path, "opening failed", errno);
+  struct stat status {};
+  if (::fstat(file.number(), &status) != 0) fail_reading(path, "asking for its size failed", errno);
+  if (!S_ISREG(status.st_mode))
+    throw FileError(fmt::format("cannot read {}: it is not a regular file: check the path", path.string()));
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size > max_bytes)
+    throw FileError(fmt::format("cannot read {}: it has {} bytes, at most {} are expected: check the path",
+                                path.string(), size, max_bytes));
+  std::vector<std::byte> bytes(size);
+  bytes.resize(read_up_to(file.number(), bytes, path));
+  return bytes;
+}
+
+JsonLinesFile::JsonLinesFile(fs::path path) : path_(std::move(path)) {
+  Descriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (!file.is_open()) fail_writing(path_, "opening failed", errno);
+  struct stat status {};
+  if (::fstat(file.number(), &status) != 0) fail_writing(path_, "asking for its size failed", errno);
+  if (S_ISREG(status.st_mode)) {
+    const off_t kept = whole_lines(file.number(), status.st_size);
+    if (kept != status.st_size && ::ftruncate(file.number(), kept) != 0)
+      fail_writing(path_, "cutting off its unfinished last line failed", errno);
+  }
+  descriptor_ = file.release();
+}
+
+JsonLinesFile::~JsonLinesFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void JsonLinesFile::write(const nlohmann::ordered_json& value) {
+  const std::string line = to_text(value) + "\n";
+  struct stat before {};
+  const bool regular = ::fstat(descriptor_, &before) == 0 && S_ISREG(before.st_mode);
+  const int error = write_all(descriptor_, std::as_bytes(std::span(line)));
+  if (error == 0) return;
+  if (regular && ::ftruncate(descriptor_, before.st_size) != 0)
+    fail_writing(path_, "appending a line failed, and so did taking its beginning back", error);
+  fail_writing(path_, "appending a line failed", error);
+}
+
+void JsonLinesFile::flush() {
+  if (const int error = flush_to_device(descriptor_); error != 0) {
+    fail_writing(path_, "flushing it to disk failed", error);
+  }
+}
+
+std::vector<nlohmann::ordered_json> read_json_lines(const fs::path& path, std::uint64_t max_bytes) {
+  const std::vector<std::byte> bytes = read_file(path, max_bytes);
+  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::vector<nlohmann::ordered_json> values;
+  for (std::size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
+    nlohmann::ordered_json value = nlohmann::ordered_json::parse(text.substr(0, end), nullptr, false);
+    if (value.is_discarded())
+      throw FileError(fmt::format("cannot read {}: line {} is not JSON: remove that line", path.string(),
+                                  values.size() + 1));
+    values.push_back(std::move(value));
+    text.remove_prefix(end + 1);
+  }
+  return values;
+}
+
+}  // namespace trainer

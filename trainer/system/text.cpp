@@ -1,0 +1,45 @@
+#include "trainer/system/text.hpp"
+
+#include <algorithm>
+
+namespace trainer {
+
+namespace {
+
+bool starts_character(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
+}
+
+}  // namespace
+
+std::string to_text(const nlohmann::ordered_json& json, int indent) {
+  return json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+std::string size_text(std::uint64_t bytes) {
+  const auto size = static_cast<double>(bytes);
+  if (bytes >= std::uint64_t{1} << 30) return fmt::format("{:.2f} GiB", size / (1 << 30));
+  if (bytes >= std::uint64_t{1} << 20) return fmt::format("{:.2f} MiB", size / (1 << 20));
+  return bytes >= 1024 ? fmt::format("{:.1f} KiB", size / 1024) : fmt::format("{} bytes", bytes);
+}
+
+std::string report_line(std::string_view key, std::string_view value) {
+  return fmt::format("{:<14}{}\n", key, value);
+}
+
+std::string letter_of(std::size_t index) {
+  return index < 26 ? std::string(1, static_cast<char>('A' + index)) : fmt::format("#{}", index + 1);
+}
+
+std::size_t columns_of(std::string_view text) {
+  return static_cast<std::size_t>(std::ranges::count_if(text, starts_character));
+}
+
+std::string_view first_columns(std::string_view text, std::size_t columns) {
+  std::size_t seen = 0;
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (starts_character(text[i]) && seen++ == columns) return text.substr(0, i);
+  return text;
+}
+
+}  // namespace trainer

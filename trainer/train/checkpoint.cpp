@@ -1,0 +1,202 @@
+// Metadata keys: format, version, model, spec, settings, image, classes, label_names, scaling, data, and in a
+// checkpoint also position, threads and engine. Floating-point numbers that must come back to the bit are
+// written in hexadecimal.
+#include "trainer/train/checkpoint.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "trainer/system/files.hpp"
+
+namespace trainer {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr const char* kFormat = "mnist-trainer";
+
+std::string exact(double value) {
+  return fmt::format("{:a}", value);
+}
+
+double from_exact(const std::string& text) {
+  std::size_t used = 0;
+  const double value = std::stod(text, &used);
+  if (used != text.size()) throw std::invalid_argument(text);
+  return value;
+}
+
+std::vector<std::uint64_t> shape_of(const NetworkTensor& tensor) {
+  return {tensor.shape.begin(), tensor.shape.end()};
+}
+
+std::string position_text(const LoopPosition& position, const StepState& state) {
+  ordered_json json;
+  json["step"] = position.step;
+  json["passes"] = position.passes;
+  json["pass_seconds"] = position.pass_seconds;
+  json["loss_sum"] = exact(state.loss_sum);
+  json["hits"] = state.hits;
+  json["images"] = state.images;
+  return json.dump();
+}
+
+void read_position(const std::string& text, SavedNetwork& saved) {
+  const auto json = ordered_json::parse(text);
+  saved.position = {json.at("step").get<std::uint64_t>(), json.at("passes").get<std::uint64_t>(),
+                    json.at("pass_seconds").get<double>()};
+  saved.state.step = saved.position.step;
+  saved.state.seed = saved.settings.seed;
+  saved.state.loss_sum = from_exact(json.at("loss_sum").get<std::string>());
+  saved.state.hits = json.at("hits").get<std::uint64_t>();
+  saved.state.images = json.at("images").get<std::uint64_t>();
+}
+
+Metadata describe_network(const Setup& setup) {
+  const Shape& image = setup.plan.input.image;
+  ordered_json scaling;
+  scaling["scale"] = exact(setup.scaling.scale);
+  scaling["shift"] = exact(setup.scaling.shift);
+  return {{"format", kFormat},
+          {"version", std::to_string(kCheckpointVersion)},
+          {"model", setup.spec.name},
+          {"spec", setup.spec.text},
+          {"settings", to_json(setup.settings).dump()},
+          {"image", ordered_json({image.h, image.w, image.c}).dump()},
+          {"classes", std::to_string(setup.plan.input.classes)},
+          {"label_names", ordered_json(setup.dataset.label_names).dump()},
+          {"scaling", scaling.dump()},
+          {"data", setup.dataset.fingerprint}};
+}
+
+// The hash says that a file is whole, not that its numbers make sense.
+void require_sense(const SavedNetwork& saved) {
+  const auto within = [](long long value, long long least, long long most, const char* what) {
+    if (value < least || value > most)
+      throw std::out_of_range(fmt::format("{} is {}, not {} to {}", what, value, least, most));
+  };
+  within(saved.image.h, 1, data::kLargestEdge, "the images' height");
+  within(saved.image.w, 1, data::kLargestEdge, "the images' width");
+  within(saved.image.c, 1, 4, "the images' number of channels");
+  within(saved.classes, 2, data::kMostClasses, "the number of classes");
+  within(saved.settings.epochs.value_or(1), 1, 1'000'000, "'epochs'");
+  within(saved.settings.batch.value_or(1), 1, 65536, "'batch'");
+  within(saved.settings.channels, 1, 4, "'channels'");
+  if (saved.resumable) within(saved.threads, 1, 1024, "the number of threads");
+  within(saved.settings.limit_train.value_or(1), 1, UINT32_MAX, "'limit_train'");
+  if (!std::isfinite(saved.scaling.scale) || !std::isfinite(saved.scaling.shift) ||
+      !std::isfinite(saved.state.loss_sum))
+    throw std::out_of_range("a number that is not finite");
+}
+
+void require_our_format(const SafetensorsFile& file) {
+  const auto found = file.metadata().find("format");
+  if (found == file.metadata().end() || found->second != kFormat) {
+    throw FileError(
+        fmt::format("{}: a safetensors file, but not one of this program (metadata 'format' is not '{}')",
+                    file.path().string(), kFormat));
+  }
+  const std::string& version = file.text("version");
+  if (version != std::to_string(kCheckpointVersion)) {
+    throw FileError(
+        fmt::format("{}: format version {}, this program reads version {}; use the program that wrote it",
+                    file.path().string(), version, kCheckpointVersion));
+  }
+}
+
+}  // namespace
+
+RecipePrecisions trained_precision(const SavedNetwork& saved) {
+  const Precision precision =
+      precision_named(saved.settings.precision.value_or("")).value_or(Precision::fp32);
+  return {{precision}, {precision}};
+}
+
+std::string engine_text(const DeviceInfo& info) {
+  if (info.gpu && info.gpu_software) {
+    const auto version = [](const std::string& of) { return of.empty() ? "n/a" : of; };
+    return fmt::format("{} with cuDNN {}, cuBLAS {}", info.gpu->name, version(info.gpu_software->cudnn),
+                       version(info.gpu_software->cublas));
+  }
+  return fmt::format("{} with oneDNN {}, {}, loops for {}", info.kind, info.cpu.onednn_version,
+                     info.cpu.instruction_set, info.cpu.loops);
+}
+
+namespace {
+
+// A weight may overflow in a step whose own loss is finite, in fp16 above all: what is on disk is better
+// then.
+void require_finite(const NetworkTensor& tensor, const std::vector<float>& values) {
+  if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return;
+  throw BackendError(fmt::format(
+      "{} holds values that are not finite and is not saved; try a lower --lr, or --precision bf16 or fp32",
+      tensor.name));
+}
+
+}  // namespace
+
+void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network,
+                  const DeviceInfo& info, const LoopPosition* position) {
+  Metadata metadata = describe_network(setup);
+  if (position != nullptr) {
+    metadata["position"] = position_text(*position, network.read_training_state());
+    metadata["threads"] = std::to_string(info.cpu.threads);
+    metadata["engine"] = engine_text(info);
+  }
+  std::vector<std::vector<float>> values;
+  std::vector<Tensor> tensors;
+  for (const NetworkTensor& tensor : network.tensors()) {
+    if (position == nullptr && tensor.arena > 0) continue;
+    values.push_back(network.read(tensor));
+    require_finite(tensor, values.back());
+    tensors.push_back({tensor.name, shape_of(tensor), std::as_bytes(std::span(values.back()))});
+  }
+  write_safetensors(path, tensors, std::move(metadata));
+}
+
+SavedNetwork read_saved_network(const SafetensorsFile& file) {
+  require_our_format(file);
+  SavedNetwork saved;
+  saved.spec = parse_spec(file.text("spec"), file.path().string() + ":spec");
+  try {
+    saved.settings = settings_from_json(ordered_json::parse(file.text("settings")));
+    const auto image = ordered_json::parse(file.text("image")).get<std::vector<int>>();
+    saved.image = {image.at(0), image.at(1), image.at(2)};
+    saved.classes = std::stoi(file.text("classes"));
+    saved.label_names = ordered_json::parse(file.text("label_names")).get<std::vector<std::string>>();
+    const auto scaling = ordered_json::parse(file.text("scaling"));
+    saved.scaling.scale = static_cast<float>(from_exact(scaling.at("scale").get<std::string>()));
+    saved.scaling.shift = static_cast<float>(from_exact(scaling.at("shift").get<std::string>()));
+    saved.fingerprint = file.text("data");
+    saved.resumable = file.metadata().contains("position");
+    if (saved.resumable) {
+      read_position(file.text("position"), saved);
+      saved.threads = std::stoi(file.text("threads"));
+      saved.engine = file.text("engine");
+    }
+    require_sense(saved);
+  } catch (const FileError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw FileError(fmt::format("{}: metadata that cannot be read: {}", file.path().string(), error.what()));
+  }
+  return saved;
+}
+
+void load_tensors(const SafetensorsFile& file, Network& network) {
+  for (const NetworkTensor& tensor : network.tensors())
+    static_cast<void>(file.require(tensor.name, shape_of(tensor)));
+  for (const NetworkTensor& tensor : network.tensors()) {
+    const auto bytes = file.require(tensor.name, shape_of(tensor));
+    std::vector<float> values(tensor.count);
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    network.write(tensor, values);
+  }
+}
+
+}  // namespace trainer

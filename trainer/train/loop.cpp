@@ -1,0 +1,252 @@
+// The loop over launches. The device runs ahead by as many launches as its backend allows; everything here
+// happens between two of them.
+#include "trainer/train/loop.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <thread>
+#include <utility>
+
+#include "trainer/system/clock.hpp"
+
+namespace trainer {
+
+namespace {
+
+constexpr std::chrono::microseconds kGlance{20};  // between looks at a device that is busy
+
+Buffer hold(Backend& backend, const auto& values, const char* what) {
+  return backend.hold(values.data(), values.size(), what);
+}
+
+class Loop {
+ public:
+  Loop(const Setup& setup, Network& network, Backend& backend, const ResidentData& data,
+       const LoopLimits& limits, LoopObserver& observer)
+      : setup_(setup),
+        network_(network),
+        backend_(backend),
+        limits_(limits),
+        observer_(observer),
+        test_(network, backend, data.test_input(setup.test)) {
+    const StepInput input = data.train_input(setup.train);
+    step_ = backend.record({{[&network, &setup, input] { network.train_step(input, setup.rule); }, 1}});
+    if (setup.validates()) validation_.emplace(network, backend, data.train_input(setup.validation));
+  }
+
+  LoopResult run(const LoopPosition& start) {
+    result_.position = start;
+    result_.graph_nodes = step_->nodes();
+    bool trained = broken_off_before_evaluation();
+    while (true) {
+      if (trained && !close_pass()) break;
+      if (result_.position.step >= setup_.total_steps) break;
+      if (!train_until(next_evaluation(setup_, result_.position.step))) break;
+      trained = true;
+    }
+    return result_;
+  }
+
+ private:
+  // A resumed run may have been stopped between the last step of a pass and its evaluation.
+  bool broken_off_before_evaluation() const {
+    const std::uint64_t step = result_.position.step;
+    return step > 0 && next_evaluation(setup_, step - 1) == step && network_.read_training_state().images > 0;
+  }
+
+  // False when the run stops inside the pass; the position then counts the steps done.
+  bool train_until(std::uint64_t end) {
+    LoopPosition& at = result_.position;
+    const std::uint64_t begin = at.step;
+    Clock::time_point start = Clock::now();
+    while (at.step < end) {
+      if (stop_now()) {
+        settle(start);
+        note_bad_step(network_.read_training_state());
+        return false;
+      }
+      const std::uint64_t steps = steps_of_launch(end);
+      step_->launch(steps);
+      at.step += steps;
+      observer_.progressed({at.step, setup_.total_steps, begin, end});
+      if (!backend_.runs_ahead() && note_bad_step(network_.read_training_state())) return false;
+      if (at.step < end && limits_.checkpoint_steps > 0 && at.step % limits_.checkpoint_steps == 0) {
+        settle(start);
+        if (note_bad_step(network_.read_training_state())) return false;
+        observer_.checkpoint_due(at);
+        start = Clock::now();
+      }
+    }
+    settle(start);
+    return true;
+  }
+
+  // Up to the end of the pass or the next checkpoint within it.
+  std::uint64_t steps_of_launch(std::uint64_t end) const {
+    const std::uint64_t step = result_.position.step;
+    std::uint64_t stop = end;
+    if (const std::uint64_t every = limits_.checkpoint_steps; every > 0)
+      stop = std::min(stop, (step / every + 1) * every);
+    return std::min(stop - step, backend_.repeats_per_launch());
+  }
+
+  bool stop_now() {
+    while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kGlance);
+    if (observer_.stop_asked()) {
+      result_.reason = StopReason::signal;
+    } else if (limits_.max_seconds && seconds_since(begun_) >= *limits_.max_seconds) {
+      result_.reason = StopReason::time_limit;
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  void settle(Clock::time_point start) {
+    backend_.wait();
+    result_.position.pass_seconds += seconds_since(start);
+  }
+
+  // True where a loss was not finite: from that step on nothing was updated.
+  bool note_bad_step(const StepState& state) {
+    if (state.first_bad_step == kNoBadStep) return false;
+    result_.reason = StopReason::bad_loss;
+    result_.bad_step = state.first_bad_step;
+    result_.position.step = state.first_bad_step;
+    return true;
+  }
+
+  // Evaluates, reports, saves; false when the run is to end.
+  bool close_pass() {
+    LoopPosition& at = result_.position;
+    const Clock::time_point start = Clock::now();
+    const std::function<bool()> stop_asked = [this] { return observer_.stop_asked(); };
+    const std::optional<Evaluation::Result> test = test_.run(stop_asked);
+    if (test && note_bad_step(test->training)) return false;
+    std::optional<Evaluation::Result> validation;
+    if (validation_ && test) validation = validation_->run(stop_asked);
+    if (!test || (validation_ && !validation)) {
+      result_.reason = StopReason::signal;
+      return false;
+    }
+    if (!std::isfinite(test->score.loss) || (validation && !std::isfinite(validation->score.loss))) {
+      // The last update spoilt the weights before a training loss could tell.
+      result_.reason = StopReason::bad_loss;
+      result_.bad_step = at.step - 1;
+      return false;
+    }
+    EpochRecord record;
+    record.test = test->score;
+    if (validation) record.validation = validation->score;
+    record.evaluation_seconds = seconds_since(start);
+    record.pass = ++at.passes;
+    record.step = at.step;
+    record.seconds = std::exchange(at.pass_seconds, 0);
+    record.learning_rate =
+        learning_rate(setup_.rule.schedule, at.step - 1, pass_of(setup_.train, at.step - 1));
+    take_training_sums(test->training, record);
+    observer_.epoch_done(record);
+    return go_on(record.validation ? record.validation->accuracy : record.test.accuracy);
+  }
+
+  // Moves the sums since the last evaluation from the training's state into the record.
+  void take_training_sums(StepState state, EpochRecord& record) {
+    const auto images = static_cast<double>(state.images);
+    record.images = state.images;
+    record.train_loss = state.loss_sum / images;
+    record.train_accuracy = static_cast<double>(state.hits) / images;
+    state.loss_sum = 0;
+    state.hits = state.images = 0;
+    network_.write_training_state(state);
+  }
+
+  bool go_on(double accuracy) {
+    const LoopPosition& at = result_.position;
+    if (limits_.target_accuracy && accuracy >= *limits_.target_accuracy) {
+      result_.reason = StopReason::target;
+      return false;
+    }
+    const bool due = limits_.checkpoint_steps > 0
+                         ? at.step % limits_.checkpoint_steps == 0
+                         : limits_.checkpoint_passes > 0 && at.passes % limits_.checkpoint_passes == 0;
+    if (due && at.step < setup_.total_steps) observer_.checkpoint_due(at);
+    return true;
+  }
+
+  const Setup& setup_;
+  Network& network_;
+  Backend& backend_;
+  LoopLimits limits_;
+  LoopObserver& observer_;
+  std::unique_ptr<Recording> step_;
+  Evaluation test_;
+  std::optional<Evaluation> validation_;
+  Clock::time_point begun_ = Clock::now();
+  LoopResult result_;
+};
+
+}  // namespace
+
+ResidentData::ResidentData(Backend& backend, const Setup& setup)
+    : scaling_(setup.scaling),
+      train_images_(hold(backend, setup.dataset.train.images, "the training images")),
+      train_labels_(hold(backend, setup.dataset.train.labels, "the training labels")),
+      test_images_(hold(backend, setup.dataset.test.images, "the test images")),
+      test_labels_(hold(backend, setup.dataset.test.labels, "the test labels")) {}
+
+StepInput ResidentData::train_input(const Batching& batching) const {
+  return {train_images_.as<std::uint8_t>(), train_labels_.as<std::uint8_t>(), batching, scaling_};
+}
+
+StepInput ResidentData::test_input(const Batching& batching) const {
+  return {test_images_.as<std::uint8_t>(), test_labels_.as<std::uint8_t>(), batching, scaling_};
+}
+
+double Score::standard_error() const {
+  return images > 0 ? std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(images)) : 0;
+}
+
+bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,
+                  const std::function<bool()>& stop_asked) {
+  for (std::uint64_t done = 0; done < steps;) {
+    while (backend.busy() && !stop_asked()) std::this_thread::sleep_for(kGlance);
+    if (stop_asked()) return false;
+    const std::uint64_t some = std::min(steps - done, backend.repeats_per_launch());
+    step.launch(some);
+    done += some;
+  }
+  return true;
+}
+
+Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& input)
+    : network_(network),
+      backend_(backend),
+      steps_(steps_per_pass(input.batching)),
+      step_(backend.record({{[&network, input] { network.evaluate_step(input); }, 1}})) {}
+
+std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& stop_asked) {
+  network_.write_evaluation_state(StepState{});
+  if (!launch_steps(*step_, backend_, steps_, stop_asked)) {
+    backend_.wait();
+    return std::nullopt;
+  }
+  const Network::States states = network_.read_states();
+  const StepState& sums = states.evaluation;
+  const auto images = static_cast<double>(sums.images);
+  return Result{{sums.images, sums.loss_sum / images, static_cast<double>(sums.hits) / images},
+                states.training};
+}
+
+std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
+                              const std::function<bool()>& stop_asked) {
+  const std::optional<Evaluation::Result> result = Evaluation(network, backend, input).run(stop_asked);
+  return result ? std::optional(result->score) : std::nullopt;
+}
+
+LoopResult run_loop(const Setup& setup, Network& network, Backend& backend, const ResidentData& data,
+                    const LoopLimits& limits, const LoopPosition& start, LoopObserver& observer) {
+  return Loop(setup, network, backend, data, limits, observer).run(start);
+}
+
+}  // namespace trainer

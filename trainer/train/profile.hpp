@@ -1,0 +1,72 @@
+// `train --profile FILE`: the time of each part of a training step, held against what the device can do.
+//   Some steps of a second network, seeded as the training's, run before the training begins and leave it
+// alone: it ends with the same bits. The clock is the host's, with a wait for the device before and after
+// each part: on a GPU that adds a launch's latency to every part, and the parts sum up to more than a step
+// takes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "models/network.hpp"
+#include "trainer/device/device_limits.hpp"
+#include "trainer/train/loop.hpp"
+#include "trainer/train/setup.hpp"
+
+namespace trainer {
+
+class Console;
+
+struct ProfiledPart {
+  std::string name;         // of the op, "conv1"; "gather", "update"
+  std::string direction;    // "forward", "backward"; empty for gather and update
+  std::string text;         // "conv 5x5x24 on 28x28x1, maxpool 2, relu"
+  double seconds = 0;       // median over the steps
+  std::uint64_t flops = 0;  // of the batch, as the plan counts them
+  std::uint64_t bytes =
+      0;  // inputs, outputs, parameters and gradients, each once, as if there were no caches
+};
+
+struct ProfiledEvent {
+  std::size_t part = 0;
+  std::uint64_t step = 0;
+  double start =
+      0;  // seconds since the first timed step began, as if a step's parts followed without a pause
+  double seconds = 0;
+};
+
+struct Profile {
+  std::string model;
+  std::string device;
+  std::string precision;
+  std::string engine;  // --engine
+  int batch = 0;
+  bool device_clock = false;        // the parts' times are the device's own, not the host's
+  std::uint64_t steps = 0;          // timed
+  std::vector<ProfiledPart> parts;  // in the step's order
+  std::vector<ProfiledEvent> events;
+  double step_seconds = 0;  // median of steps that run as in training
+  DeviceLimit arithmetic, memory;
+
+  double parts_seconds() const;  // sum
+};
+
+// About 10 seconds at most, unless one step takes longer; ends early once `stop_asked` says so.
+Profile profile_training(const Setup& setup, Backend& backend, const ResidentData& data,
+                         const std::function<bool()>& stop_asked);
+
+std::string profile_table(const Profile& profile);
+nlohmann::ordered_json profile_json(const Profile& profile);
+
+// The first steps' events for chrome://tracing and Perfetto: complete events ("ph": "X"), microseconds.
+nlohmann::ordered_json chrome_trace(const Profile& profile);
+
+// All of the above for a training that is about to begin: the table and the event for `console`, the trace
+// into `file`. Throws FileError.
+void write_profile(const std::string& file, const Setup& setup, Backend& backend, const ResidentData& data,
+                   Console& console, const std::function<bool()>& stop_asked);
+
+}  // namespace trainer

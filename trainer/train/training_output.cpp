@@ -1,0 +1,256 @@
+// Texts of a training, from numbers.
+#include "trainer/train/training_output.hpp"
+
+#include <fmt/format.h>
+#include <limits>
+
+#include "models/plan.hpp"
+#include "models/recipe_text.hpp"
+#include "trainer/device/machine_state.hpp"
+#include "trainer/system/statistics.hpp"
+#include "trainer/system/text.hpp"
+
+namespace trainer {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+double rate(const EpochRecord& record) {
+  return record.seconds > 0 ? static_cast<double>(record.images) / record.seconds : 0;
+}
+
+std::string data_text(const Setup& setup) {
+  const data::ImageShape& shape = setup.dataset.shape;
+  std::string text = fmt::format("{}: {} training and {} test images of {}x{}x{}, {} classes",
+                                 setup.dataset.name, grouped(setup.train.images), grouped(setup.test.images),
+                                 shape.height, shape.width, shape.channels, setup.dataset.classes);
+  if (setup.validates())
+    text += fmt::format(", {} held out for validation", grouped(setup.validation.images));
+  if (setup.dataset.skipped_images > 0) {
+    text += fmt::format(" ({} broken pictures left out)", grouped(setup.dataset.skipped_images));
+  }
+  return text;
+}
+
+std::string precision_text(const Setup& setup) {
+  std::string precision = setup.settings.precision.value_or("fp32");
+  if (precision == "fp32") return precision;
+  return precision + ": what products read is rounded; weights, sums and the last layer are fp32";
+}
+
+// JSON has no NaN: a loss that is not finite is null.
+double number_or_nan(const ordered_json& json) {
+  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+}
+
+std::vector<double> epoch_seconds(const RunSummary& summary) {
+  std::vector<double> seconds;
+  for (const EpochRecord& epoch : summary.epochs) seconds.push_back(epoch.seconds);
+  return seconds;
+}
+
+}  // namespace
+
+std::string accuracy_text(const Score& score) {
+  return fmt::format("{:.2f} +- {:.2f} %", 100 * score.accuracy, 100 * score.standard_error());
+}
+
+namespace {
+
+// "2 epochs of 60,000"; "32,000 of 60,000, each once" where that is less than one.
+std::string length_text(const Setup& setup) {
+  const std::uint64_t shown = images_before(setup.train, setup.total_steps);
+  if (shown < setup.train.images)
+    return fmt::format("{} of {}, each once", grouped(shown), grouped(setup.train.images));
+  return fmt::format("{} {} of {}", setup.passes(), setup.passes() == 1 ? "epoch" : "epochs",
+                     grouped(setup.train.images));
+}
+
+// "muon and adam": those of the groups, then that of the rest.
+std::string optimizers_text(const Recipe& recipe) {
+  std::string text;
+  for (const OptimizerGroup& group : recipe.groups)
+    text += std::string(optimizer_word(group.optimizer.kind)) + " and ";
+  return text + optimizer_word(recipe.optimizer.kind);
+}
+
+}  // namespace
+
+std::string training_head(const Setup& setup, const std::string& folder) {
+  const Plan& plan = setup.plan;
+  const Recipe& recipe = setup.spec.recipe;
+  std::string text = report_line("data", data_text(setup));
+  text += report_line(
+      "model",
+      fmt::format("{}: {} parameters, {:.3f} MFLOP forward, {:.3f} forward and backward an image", plan.model,
+                  grouped(plan.parameters), static_cast<double>(plan.forward_flops) / 1e6,
+                  static_cast<double>(plan.training_flops) / 1e6));
+  text +=
+      report_line("recipe", fmt::format("{} {} of {} images ({}), {}, learning rate {:g}, seed {}",
+                                        grouped(setup.total_steps), setup.total_steps == 1 ? "step" : "steps",
+                                        recipe.batch, length_text(setup), optimizers_text(recipe),
+                                        setup.rule.schedule.rate, setup.settings.seed));
+  text += report_line("precision", precision_text(setup));
+  text += report_line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
+  return text;
+}
+
+std::string epoch_line(const Setup& setup, const EpochRecord& record) {
+  std::string text =
+      fmt::format("epoch {}/{}  train loss {:.4f}  ", record.pass, setup.passes(), record.train_loss);
+  if (record.validation) text += fmt::format("validation {}  ", accuracy_text(*record.validation));
+  text += fmt::format("test {}  {:.3f} s  {} images/s", accuracy_text(record.test), record.seconds,
+                      grouped(static_cast<std::uint64_t>(rate(record))));
+  const bool whole = record.images == setup.train.images;
+  return whole ? text : text + fmt::format("  ({} images)", grouped(record.images));
+}
+
+ordered_json score_json(const Score& score) {
+  return {{"images", score.images},
+          {"accuracy", score.accuracy},
+          {"accuracy_standard_error", score.standard_error()},
+          {"loss", score.loss}};
+}
+
+ordered_json epoch_json(const EpochRecord& record) {
+  ordered_json json;
+  json["epoch"] = record.pass;
+  json["step"] = record.step;
+  json["images"] = record.images;
+  json["train_loss"] = record.train_loss;
+  json["train_accuracy"] = record.train_accuracy;
+  json["test_accuracy"] = record.test.accuracy;
+  json["test_accuracy_standard_error"] = record.test.standard_error();
+  json["test_loss"] = record.test.loss;
+  if (record.validation) {
+    json["validation_accuracy"] = record.validation->accuracy;
+    json["validation_accuracy_standard_error"] = record.validation->standard_error();
+    json["validation_loss"] = record.validation->loss;
+  }
+  json["learning_rate"] = record.learning_rate;
+  json["seconds"] = record.seconds;
+  json["evaluation_seconds"] = record.evaluation_seconds;
+  json["images_per_second"] = rate(record);
+  return json;
+}
+
+EpochRecord epoch_from_json(const Setup& setup, const ordered_json& json) {
+  EpochRecord record;
+  json.at("epoch").get_to(record.pass);
+  json.at("step").get_to(record.step);
+  json.at("images").get_to(record.images);
+  json.at("train_loss").get_to(record.train_loss);
+  json.at("train_accuracy").get_to(record.train_accuracy);
+  record.test = {setup.test.images, number_or_nan(json.at("test_loss")), json.at("test_accuracy")};
+  if (json.contains("validation_accuracy")) {
+    record.validation = Score{setup.validation.images, number_or_nan(json.at("validation_loss")),
+                              json.at("validation_accuracy")};
+  }
+  json.at("learning_rate").get_to(record.learning_rate);
+  json.at("seconds").get_to(record.seconds);
+  json.at("evaluation_seconds").get_to(record.evaluation_seconds);
+  return record;
+}
+
+const char* reason_text(StopReason reason) {
+  switch (reason) {
+    case StopReason::finished:
+      return "the recipe's end";
+    case StopReason::target:
+      return "target accuracy reached";
+    case StopReason::time_limit:
+      return "time limit";
+    case StopReason::signal:
+      return "signal";
+    case StopReason::bad_loss:
+      return "loss not finite";
+  }
+  return "";
+}
+
+std::string summary_text(const Setup& setup, const RunSummary& summary) {
+  std::string text;
+  if (!summary.epochs.empty()) {
+    const EpochRecord& last = summary.epochs.back();
+    text += report_line(
+        "accuracy", fmt::format("{} on {} test images, loss {:.4f} (+-: standard error of so many images; "
+                                "over seeds it differs more)",
+                                accuracy_text(last.test), grouped(last.test.images), last.test.loss));
+    if (last.validation) {
+      text += report_line("", fmt::format("{} on {} validation images", accuracy_text(*last.validation),
+                                          grouped(last.validation->images)));
+    }
+    const Spread seconds = spread_of(epoch_seconds(summary));
+    text += report_line("epoch time", fmt::format("median {:.3f} s, {:.3f} to {:.3f}", seconds.median,
+                                                  seconds.least, seconds.most));
+  }
+  if (summary.first_images) {
+    text += report_line(
+        "", fmt::format("{} on the first {} test images, the figure that the original sample printed",
+                        accuracy_text(*summary.first_images), grouped(summary.first_images->images)));
+  }
+  if (summary.target) {
+    const bool reached = summary.result.reason == StopReason::target;
+    text += report_line("target", fmt::format("{:.2f} % of the {} images {}", 100 * *summary.target,
+                                              setup.validates() ? "validation" : "test",
+                                              reached ? "reached" : "NOT reached"));
+  }
+  std::string time = fmt::format("{:.2f} s in all, {} of {} steps", summary.seconds,
+                                 grouped(summary.result.position.step), grouped(setup.total_steps));
+  if (summary.seconds_to_first_step > 0) {
+    time += fmt::format(", first step {:.2f} s after the start", summary.seconds_to_first_step);
+  }
+  text += report_line("time", time);
+  if (summary.energy_joules)
+    text += report_line("energy", fmt::format("{:.1f} J of the GPU, from the first step to the last",
+                                              *summary.energy_joules));
+  return text;
+}
+
+ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
+  ordered_json json;
+  json["stopped_by"] = reason_text(summary.result.reason);
+  json["step"] = summary.result.position.step;
+  json["total_steps"] = setup.total_steps;
+  json["epochs"] = summary.result.position.passes;
+  if (!summary.epochs.empty()) {
+    const EpochRecord& last = summary.epochs.back();
+    json["test"] = score_json(last.test);
+    if (last.validation) json["validation"] = score_json(*last.validation);
+    const Spread seconds = spread_of(epoch_seconds(summary));
+    json["epoch_seconds"] = {{"median", seconds.median},
+                             {"min", seconds.least},
+                             {"max", seconds.most},
+                             {"epochs", summary.epochs.size()}};
+  }
+  if (summary.first_images) json["test_first_images"] = score_json(*summary.first_images);
+  if (summary.target) {
+    json["target_accuracy"] = *summary.target;
+    json["target_judged_on"] = setup.validates() ? "validation images" : "test images";
+    json["target_reached"] = summary.result.reason == StopReason::target;
+  }
+  if (summary.result.reason == StopReason::bad_loss) json["first_bad_step"] = summary.result.bad_step + 1;
+  json["seconds"] = summary.seconds;
+  json["seconds_to_first_step"] = summary.seconds_to_first_step;
+  if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
+  json["peak_memory_bytes"] = peak_process_bytes();
+  if (summary.energy_joules) json["energy_joules"] = *summary.energy_joules;
+  return json;
+}
+
+RunStatus status_of(StopReason reason) {
+  switch (reason) {
+    case StopReason::finished:
+    case StopReason::target:
+      return RunStatus::kFinished;
+    case StopReason::time_limit:
+    case StopReason::signal:
+      return RunStatus::kStopped;
+    case StopReason::bad_loss:
+      return RunStatus::kFailed;
+  }
+  return RunStatus::kFailed;
+}
+
+}  // namespace trainer
