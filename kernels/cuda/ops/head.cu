@@ -59,19 +59,13 @@ __device__ void logits_of_row(const HeadShape& s, const HeadForward<T>& a, unsig
   for (unsigned j = 0; j < s.classes; ++j) {
     const float* w = a.w + std::size_t{j} * s.in;
     float sum = 0;
-    const auto load = [&](unsigned i) { return float2{static_cast<float>(x[i]), w[i]}; };
-    const auto use = [&](unsigned, float2 factors) { sum += factors.x * factors.y; };
-    for_strided<8>(lane, s.in, kWarp, load, use);  // loads in a row: 8
+    for (unsigned i = lane; i < s.in; i += kWarp)  // loads in a row: 8
+      sum += static_cast<float>(x[i]) * w[i];
     sum = warp_sum(sum) + (a.b == nullptr ? 0.0F : a.b[j]);
     if (lane == 0) z[j] = s.logit_scale * sum;
   }
   __syncwarp();
 }
-
-struct RowOutcome {
-  float loss;
-  std::uint8_t hit;
-};
 
 // Adds all rows' losses and hits to the step's sums, in an order that does not depend on the blocks.
 template <typename T>
@@ -80,12 +74,10 @@ __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   __shared__ unsigned hits[kThreads];
   double loss = 0;
   unsigned hit = 0;
-  const auto load = [&](unsigned n) { return RowOutcome{__ldcg(a.losses + n), __ldcg(a.hits + n)}; };
-  const auto use = [&](unsigned, const RowOutcome& row) {
-    loss += row.loss;
-    hit += row.hit;
-  };
-  for_strided<4>(threadIdx.x, valid, kThreads, load, use);
+  for (unsigned n = threadIdx.x; n < valid; n += kThreads) {  // loads in a row: 8
+    loss += __ldcg(a.losses + n);
+    hit += __ldcg(a.hits + n);
+  }
   losses[threadIdx.x] = loss;
   hits[threadIdx.x] = hit;
   for (unsigned half = kThreads / 2; half > 0; half /= 2) {
