@@ -27,6 +27,7 @@ trainer_find(nlohmann_json nlohmann-json3-dev)
 trainer_find(fmt libfmt-dev)
 trainer_find(yaml-cpp libyaml-cpp-dev)
 trainer_find(OneDNN libdnnl-dev)
+trainer_find(OpenSSL libssl-dev COMPONENTS Crypto)
 
 pkg_check_modules(LIBDEFLATE QUIET IMPORTED_TARGET libdeflate)
 if(NOT LIBDEFLATE_FOUND)

@@ -15,7 +15,7 @@ shift 2
 
 say() { printf '%s\n' "$*" >&2; }
 
-# pack NAME: a tar of the sources. Times of files are kept, so that only what changed is compiled.
+# pack NAME: a tar of the sources.
 pack() {
   if [[ $1 == tree ]]; then
     git -C "$root" ls-files -z --cached --others --exclude-standard |
@@ -24,6 +24,20 @@ pack() {
   else
     git -C "$root" archive "$1"
   fi
+}
+
+# unpack FOLDER: a tar of standard input in place of what is there. What changed has the time of now, all else keeps its own,
+# so that this alone is compiled again.
+unpack() {
+  local path
+  rm -rf "$1.next"
+  mkdir -p "$1.next"
+  tar --extract --touch --directory "$1.next"
+  (cd "$1.next" && find . -type f -print0) | while IFS= read -r -d '' path; do
+    ! cmp --quiet "$1/$path" "$1.next/$path" || touch --reference="$1/$path" "$1.next/$path"
+  done
+  rm -rf "$1"
+  mv "$1.next" "$1"
 }
 
 main() {
@@ -38,9 +52,8 @@ main() {
   folder=$root/build/revisions/$name
   log=$folder/$preset.log
   if [[ $name == tree || ! -e $folder/source/CMakeLists.txt ]]; then
-    rm -rf "$folder/source"
-    mkdir -p "$folder/source"
-    pack "$name" | tar --extract --directory "$folder/source"
+    mkdir -p "$folder"
+    pack "$name" | unpack "$folder/source"
   fi
   if command -v ccache >/dev/null; then
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR=${CCACHE_DIR:-$root/build/ccache} CCACHE_NOHASHDIR=1

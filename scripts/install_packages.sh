@@ -7,7 +7,7 @@
 set -euo pipefail
 
 build_packages=(g++ cmake ninja-build pkg-config libcli11-dev libstb-dev libdnnl-dev libdeflate-dev
-                libyaml-cpp-dev nlohmann-json3-dev libfmt-dev)
+                libyaml-cpp-dev nlohmann-json3-dev libfmt-dev libssl-dev)
 test_packages=(libgtest-dev)
 optional_test_packages=(dataset-fashion-mnist) # a test that does not find it is skipped
 package_packages=(dpkg-dev file)
@@ -21,6 +21,7 @@ declare -A reasons=(
   [libdnnl-dev]="oneDNN, the CPU engine's convolutions"
   [libdeflate-dev]="inflates the data set"
   [libyaml-cpp-dev]="reads the networks" [nlohmann-json3-dev]="writes the records"
+  [libssl-dev]="SHA-256"
   [libfmt-dev]="formats text"           [libgtest-dev]="GoogleTest"
   [dataset-fashion-mnist]="a second real data set, for the tests"
   [ccache]="compiles once what several builds share"
