@@ -89,7 +89,7 @@ class Predict(unittest.TestCase):
         """Each mark of the tree that the model reads."""
         before = self.result("sprint")["step_us"], self.result("quick")["step_us"]
         marked = 0
-        for path in glob.glob(os.path.join(ROOT, "kernels/cuda/*.cu*")):
+        for path in glob.glob(os.path.join(ROOT, "kernels/cuda/**/*.cu*"), recursive=True):
             with open(path, encoding="utf-8") as file:
                 text = file.read()
             if not MARK.search(text):
