@@ -38,6 +38,7 @@ class Sources:
         with open(paths[0], encoding="utf-8") as file:
             return re.sub(r"//(?!\s*loads in a row:)[^\n]*", "", file.read())
 
+    @functools.lru_cache(maxsize=None)
     def files(self, name):
         """That one, then the headers beside it, its own first: what has moved there is found too."""
         headers = map(os.path.basename, glob.glob(os.path.join(self.folder, "kernels/cuda/**/*.*h*"), recursive=True))
