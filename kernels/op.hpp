@@ -113,8 +113,17 @@ struct NormalisedDesc {
   BatchNormDesc norm;
 };
 
-using OpDesc = std::variant<ConvDesc, DenseDesc, HeadDesc, MaxPoolDesc, AvgPoolDesc, ReluDesc, GeluDesc,
-                            DropoutDesc, BatchNormDesc, NormalisedDesc>;
+// The one list of ops. A row NAME stands for NameDesc above; each engine and the reference declare by it what they
+// must define for every op, so that the linker names whatever a new op still lacks.
+#define TRAINER_OPS(OP) \
+  OP(Conv)              \
+  OP(Dense) OP(Head) OP(MaxPool) OP(AvgPool) OP(Relu) OP(Gelu) OP(Dropout) OP(BatchNorm) OP(Normalised)
+
+template <typename, typename... Descs>
+using OneOf = std::variant<Descs...>;
+#define TRAINER_OP_TYPE(Name) , Name##Desc
+using OpDesc = OneOf<void TRAINER_OPS(TRAINER_OP_TYPE)>;
+#undef TRAINER_OP_TYPE
 
 OpDesc product_of(const NormalisedDesc& desc);
 Shape in_shape(const OpDesc& desc);

@@ -124,7 +124,8 @@ class CudaBackend final : public Backend {
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
     const int uses = library_uses();
-    std::unique_ptr<Op> op = std::visit([&](const auto& d) { return make(d, batch, wants_dx); }, desc);
+    std::unique_ptr<Op> op =
+        std::visit([&](const auto& d) { return make_op(context_, d, batch, wants_dx); }, desc);
     Carver end(ticket_.data());
     OpArgs args = first_arguments(*op, wants_dx, end);
     Buffer scratch;
@@ -197,40 +198,6 @@ class CudaBackend final : public Backend {
   }
 
   int library_uses() const { return context_.convolutions.uses() + context_.products.uses(); }
-
-  std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
-    if (is_one_channel_conv(d, wants_dx)) return make_one_channel_conv(context_, d, batch);
-    if (auto ours = make_small_product(context_, d, batch)) return ours;
-    return make_conv(context_, d, batch, wants_dx);
-  }
-  std::unique_ptr<Op> make(const DenseDesc& d, int batch, bool wants_dx) {
-    if (auto ours = make_small_product(context_, d, batch)) return ours;
-    return make_dense(context_, d, batch, wants_dx);
-  }
-  std::unique_ptr<Op> make(const HeadDesc& d, int batch, bool /*wants_dx*/) {
-    return make_head(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const MaxPoolDesc& d, int batch, bool /*wants_dx*/) {
-    return make_maxpool(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const AvgPoolDesc& d, int batch, bool /*wants_dx*/) {
-    return make_avgpool(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const ReluDesc& d, int batch, bool /*wants_dx*/) {
-    return make_relu(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const GeluDesc& d, int batch, bool /*wants_dx*/) {
-    return make_gelu(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const DropoutDesc& d, int batch, bool /*wants_dx*/) {
-    return make_dropout(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const BatchNormDesc& d, int batch, bool /*wants_dx*/) {
-    return make_batchnorm(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const NormalisedDesc& d, int batch, bool wants_dx) {
-    return make_normalised(context_, d, batch, wants_dx);
-  }
 
   int device_;
   Stream stream_;

@@ -1,5 +1,7 @@
 // ReLU, GELU and dropout layers that stand on their own.
 #include <cstring>
+#include <functional>
+#include <utility>
 
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
@@ -10,45 +12,30 @@ namespace {
 
 constexpr std::size_t kGrain = 4096;  // elements that are worth a thread; a multiple of 64 for dropout
 
-class Relu final : public Op {
+// Forward and backward over some elements.
+using ElementLoop = std::function<void(const OpArgs& args, std::size_t begin, std::size_t end)>;
+
+class Activation final : public Op {
  public:
-  Relu(const CpuContext& context, const ReluDesc& desc, int batch)
-      : Op(desc, batch), context_(context), count_(static_cast<std::size_t>(batch) * desc.in.size()) {}
+  Activation(const CpuContext& context, const OpDesc& desc, int batch, ElementLoop forward,
+             ElementLoop backward)
+      : Op(desc, batch),
+        threads_(context.threads),
+        forward_(std::move(forward)),
+        backward_(std::move(backward)),
+        count_(static_cast<std::size_t>(batch) * in_shape(desc).size()) {}
 
  private:
-  void run_forward(const OpArgs& args) override {
-    parallel(count_, kGrain, context_.threads,
-             [&](const Share& s) { context_.loops.relu(floats(args.x), floats(args.y), s.begin, s.end); });
-  }
+  void run_forward(const OpArgs& args) override { run(forward_, args); }
   void run_backward(const OpArgs& args) override {
-    if (args.dx == nullptr) return;
-    parallel(count_, kGrain, context_.threads, [&](const Share& s) {
-      context_.loops.relu_backward(floats(args.y), floats(args.dy), floats(args.dx), s.begin, s.end);
-    });
+    if (args.dx != nullptr) run(backward_, args);
+  }
+  void run(const ElementLoop& loop, const OpArgs& args) const {
+    parallel(count_, kGrain, threads_, [&](const Share& s) { loop(args, s.begin, s.end); });
   }
 
-  const CpuContext& context_;
-  std::size_t count_;
-};
-
-class Gelu final : public Op {
- public:
-  Gelu(const CpuContext& context, const GeluDesc& desc, int batch)
-      : Op(desc, batch), context_(context), count_(static_cast<std::size_t>(batch) * desc.in.size()) {}
-
- private:
-  void run_forward(const OpArgs& args) override {
-    parallel(count_, kGrain, context_.threads,
-             [&](const Share& s) { context_.loops.gelu(floats(args.x), floats(args.y), s.begin, s.end); });
-  }
-  void run_backward(const OpArgs& args) override {
-    if (args.dx == nullptr) return;
-    parallel(count_, kGrain, context_.threads, [&](const Share& s) {
-      context_.loops.gelu_backward(floats(args.x), floats(args.dy), floats(args.dx), s.begin, s.end);
-    });
-  }
-
-  const CpuContext& context_;
+  int threads_;
+  ElementLoop forward_, backward_;
   std::size_t count_;
 };
 
@@ -91,15 +78,30 @@ class Dropout final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_relu(const CpuContext& context, const ReluDesc& desc, int batch) {
-  return std::make_unique<Relu>(context, desc, batch);
+std::unique_ptr<Op> make_op(const CpuContext& context, const ReluDesc& desc, int batch, bool /*wants_dx*/) {
+  return std::make_unique<Activation>(
+      context, desc, batch,
+      [&loops = context.loops](const OpArgs& a, std::size_t begin, std::size_t end) {
+        loops.relu(floats(a.x), floats(a.y), begin, end);
+      },
+      [&loops = context.loops](const OpArgs& a, std::size_t begin, std::size_t end) {
+        loops.relu_backward(floats(a.y), floats(a.dy), floats(a.dx), begin, end);
+      });
 }
 
-std::unique_ptr<Op> make_gelu(const CpuContext& context, const GeluDesc& desc, int batch) {
-  return std::make_unique<Gelu>(context, desc, batch);
+std::unique_ptr<Op> make_op(const CpuContext& context, const GeluDesc& desc, int batch, bool /*wants_dx*/) {
+  return std::make_unique<Activation>(
+      context, desc, batch,
+      [&loops = context.loops](const OpArgs& a, std::size_t begin, std::size_t end) {
+        loops.gelu(floats(a.x), floats(a.y), begin, end);
+      },
+      [&loops = context.loops](const OpArgs& a, std::size_t begin, std::size_t end) {
+        loops.gelu_backward(floats(a.x), floats(a.dy), floats(a.dx), begin, end);
+      });
 }
 
-std::unique_ptr<Op> make_dropout(const CpuContext& context, const DropoutDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const DropoutDesc& desc, int batch,
+                            bool /*wants_dx*/) {
   return std::make_unique<Dropout>(context, desc, batch);
 }
 

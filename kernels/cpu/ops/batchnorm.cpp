@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/backend.hpp"
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/kept_rows.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
@@ -226,8 +227,14 @@ class BatchNorm final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_batchnorm(const CpuContext& context, const BatchNormDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const BatchNormDesc& desc, int batch,
+                            bool /*wants_dx*/) {
   return std::make_unique<BatchNorm>(context, desc, batch);
+}
+
+std::unique_ptr<Op> make_op(const CpuContext& /*context*/, const NormalisedDesc& desc, int /*batch*/,
+                            bool /*wants_dx*/) {
+  throw BackendError(describe(desc) + ": two ops on the CPU");
 }
 
 }  // namespace trainer::cpu

@@ -134,7 +134,11 @@ class Conv final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
+  require_poolable(desc, desc.pool);
+  if (is_one_channel_conv(desc, wants_dx)) return make_one_channel_conv(context, desc, batch);
+  if (is_few_channels_conv(context, desc)) return make_few_channels_conv(context, desc, batch);
+  if (desc.pool) return make_pooled_conv(context, desc, batch);
   return std::make_unique<Conv>(context, desc, batch, wants_dx);
 }
 

@@ -128,7 +128,7 @@ class Dense final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
   return std::make_unique<Dense>(context, desc, batch, wants_dx);
 }
 

@@ -153,7 +153,7 @@ class Head final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx) {
   return std::make_unique<Head>(context, desc, batch, wants_dx);
 }
 

@@ -92,7 +92,9 @@ class Conv final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_conv(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
+  if (is_one_channel_conv(desc, wants_dx)) return make_one_channel_conv(context, desc, batch);
+  if (auto ours = make_small_product(context, desc, batch)) return ours;
   if (desc.pool) require_poolable(desc, desc.pool);
   return std::make_unique<Conv>(context, desc, batch, wants_dx);
 }

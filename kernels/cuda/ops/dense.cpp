@@ -78,7 +78,8 @@ class Dense final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_dense(const CudaContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
+  if (auto ours = make_small_product(context, desc, batch)) return ours;
   return std::make_unique<Dense>(context, desc, batch, wants_dx);
 }
 

@@ -89,7 +89,7 @@ class ProductNormOp final : public Op {
         context_(context),
         desc_(desc),
         plan_(plan_product_norm(context, product_of(desc), batch)),
-        norm_(make_batchnorm(context, desc.norm, batch)),
+        norm_(make_op(context, desc.norm, batch, true)),
         outputs_(outputs_of(desc, batch)) {}
 
   std::size_t saved_bytes() const override {
@@ -161,8 +161,8 @@ bool fuses_norm(const CudaContext& context, const NormalisedDesc& desc, int batc
   return is_first(desc, wants_dx) || has_products(context, desc, batch);
 }
 
-std::unique_ptr<Op> make_normalised(const CudaContext& context, const NormalisedDesc& desc, int batch,
-                                    bool wants_dx) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const NormalisedDesc& desc, int batch,
+                            bool wants_dx) {
   if (is_first(desc, wants_dx)) return std::make_unique<FirstNormOp>(context, desc, batch);
   if (has_products(context, desc, batch)) return std::make_unique<ProductNormOp>(context, desc, batch);
   throw BackendError(describe(desc) + ": two ops on this GPU");
