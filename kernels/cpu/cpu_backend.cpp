@@ -60,8 +60,8 @@ class CpuBackend final : public Backend {
   }
 
   Buffer allocate(std::size_t bytes, std::string_view what) override {
-    const std::size_t whole = aligned(bytes > 0 ? bytes : 1);
-    void* data = std::aligned_alloc(kAlignment, whole);
+    const std::size_t whole = HostAllocator::aligned(bytes > 0 ? bytes : 1);
+    void* data = std::aligned_alloc(HostAllocator::aligned(1), whole);
     if (data == nullptr) {
       throw BackendError(
           fmt::format("out of memory: {} bytes for {}; a smaller --batch needs less", bytes, what));

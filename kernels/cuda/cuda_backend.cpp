@@ -126,13 +126,13 @@ class CudaBackend final : public Backend {
     const int uses = library_uses();
     std::unique_ptr<Op> op =
         std::visit([&](const auto& d) { return make_op(context_, d, batch, wants_dx); }, desc);
-    Carver end(ticket_.data());
+    DeviceAllocator end(ticket_.data());
     OpArgs args = first_arguments(*op, wants_dx, end);
     Buffer scratch;
     if (library_uses() > uses) {
-      const auto bytes = static_cast<std::size_t>(end.take<std::byte>(0) - ticket_.data());
+      const auto bytes = end.used();
       scratch = allocate(bytes, "an op's first run");
-      Carver memory(scratch.data());
+      DeviceAllocator memory(scratch.data());
       args = first_arguments(*op, wants_dx, memory);
     }
     const Loading loading(context_.stream);

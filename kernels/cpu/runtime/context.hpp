@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "kernels/bump_allocator.hpp"
 #include "kernels/cpu/runtime/loops.hpp"
 #include "kernels/cpu/runtime/onednn.hpp"
 #include "kernels/op.hpp"
@@ -23,28 +24,6 @@ struct CpuContext {
 inline Type input_type(const CpuContext& context) {
   return context.bf16 != nullptr ? Type::bf16 : Type::f32;
 }
-
-constexpr std::size_t kAlignment = 64;
-constexpr std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-// Cuts one workspace into aligned pieces: with a null base it only adds up what is needed.
-class Carver {
- public:
-  explicit Carver(std::byte* base) : base_(base) {}
-  float* floats(std::size_t count) { return reinterpret_cast<float*>(bytes(count * sizeof(float))); }
-  std::byte* bytes(std::size_t count) {
-    std::byte* piece = base_ == nullptr ? nullptr : base_ + used_;
-    used_ += aligned(count);
-    return piece;
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  std::byte* base_;
-  std::size_t used_ = 0;
-};
 
 // The CPU engine stores maps in fp32, or in bf16 where a ConvDesc says so.
 inline const float* floats(const void* map) {
