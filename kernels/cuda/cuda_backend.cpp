@@ -6,9 +6,9 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_info/availability.hpp"
 #include "kernels/cuda/device_info/device_info.hpp"
-#include "kernels/cuda/runtime/event_stopwatch.hpp"
 #include "kernels/cuda/runtime/first_run.hpp"
 #include "kernels/cuda/runtime/recording.hpp"
+#include "kernels/cuda/runtime/runtime_handles.hpp"
 #include "kernels/gpu_host/gpu_architectures.hpp"
 
 namespace trainer {
@@ -57,6 +57,29 @@ struct Loading {
   ~Loading() { queue.loads = false; }
   Loading(const Loading&) = delete;
   LaunchQueue& queue;
+};
+
+// The device's own clock: an event before and one behind what is launched, which nobody waits for.
+class EventStopwatch final : public Stopwatch {
+ public:
+  explicit EventStopwatch(cudaStream_t stream) : stream_(stream), start_(new_event()), stop_(new_event()) {}
+
+  void start() override { check(cudaEventRecord(start_.get(), stream_), "cudaEventRecord"); }
+  void stop() override { check(cudaEventRecord(stop_.get(), stream_), "cudaEventRecord"); }
+  double seconds() override {
+    float milliseconds = 0;
+    check(cudaEventSynchronize(stop_.get()), "cudaEventSynchronize");
+    check(cudaEventElapsedTime(&milliseconds, start_.get(), stop_.get()), "cudaEventElapsedTime");
+    return static_cast<double>(milliseconds) / 1e3;
+  }
+
+ private:
+  static Event new_event() {
+    return made<Event>([](cudaEvent_t* out) { check(cudaEventCreate(out), "cudaEventCreate"); });
+  }
+
+  cudaStream_t stream_;
+  Event start_, stop_;
 };
 
 class CudaBackend final : public Backend {
