@@ -12,30 +12,40 @@ namespace {
 
 constexpr std::size_t kGrain = 4096;  // elements that are worth a thread; a multiple of 64 for dropout
 
-// Forward and backward over some elements.
-using ElementLoop = std::function<void(const OpArgs& args, std::size_t begin, std::size_t end)>;
+enum class Keeps { x, y };  // of forward, for backward
 
+// A function of one element; its loops are those of Loops, over elements begin .. end - 1.
 class Activation final : public Op {
  public:
-  Activation(const CpuContext& context, const OpDesc& desc, int batch, ElementLoop forward,
-             ElementLoop backward)
+  using Forward = std::function<void(const float* x, float* y, std::size_t begin, std::size_t end)>;
+  using Backward =
+      std::function<void(const float* kept, const float* dy, float* dx, std::size_t begin, std::size_t end)>;
+
+  Activation(const CpuContext& context, const OpDesc& desc, int batch, Keeps keeps, Forward forward,
+             Backward backward)
       : Op(desc, batch),
         threads_(context.threads),
+        keeps_(keeps),
         forward_(std::move(forward)),
         backward_(std::move(backward)),
         count_(static_cast<std::size_t>(batch) * in_shape(desc).size()) {}
 
  private:
-  void run_forward(const OpArgs& args) override { run(forward_, args); }
-  void run_backward(const OpArgs& args) override {
-    if (args.dx != nullptr) run(backward_, args);
+  void run_forward(const OpArgs& args) override {
+    parallel(count_, kGrain, threads_,
+             [&](const Share& s) { forward_(floats(args.x), floats(args.y), s.begin, s.end); });
   }
-  void run(const ElementLoop& loop, const OpArgs& args) const {
-    parallel(count_, kGrain, threads_, [&](const Share& s) { loop(args, s.begin, s.end); });
+  void run_backward(const OpArgs& args) override {
+    if (args.dx == nullptr) return;
+    const float* kept = keeps_ == Keeps::x ? floats(args.x) : floats(args.y);
+    parallel(count_, kGrain, threads_,
+             [&](const Share& s) { backward_(kept, floats(args.dy), floats(args.dx), s.begin, s.end); });
   }
 
   int threads_;
-  ElementLoop forward_, backward_;
+  Keeps keeps_;
+  Forward forward_;
+  Backward backward_;
   std::size_t count_;
 };
 
@@ -79,25 +89,13 @@ class Dropout final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const ReluDesc& desc, int batch, bool /*wants_dx*/) {
-  return std::make_unique<Activation>(
-      context, desc, batch,
-      [&loops = context.loops](const OpArgs& a, std::size_t begin, std::size_t end) {
-        loops.relu(floats(a.x), floats(a.y), begin, end);
-      },
-      [&loops = context.loops](const OpArgs& a, std::size_t begin, std::size_t end) {
-        loops.relu_backward(floats(a.y), floats(a.dy), floats(a.dx), begin, end);
-      });
+  return std::make_unique<Activation>(context, desc, batch, Keeps::y, context.loops.relu,
+                                      context.loops.relu_backward);
 }
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const GeluDesc& desc, int batch, bool /*wants_dx*/) {
-  return std::make_unique<Activation>(
-      context, desc, batch,
-      [&loops = context.loops](const OpArgs& a, std::size_t begin, std::size_t end) {
-        loops.gelu(floats(a.x), floats(a.y), begin, end);
-      },
-      [&loops = context.loops](const OpArgs& a, std::size_t begin, std::size_t end) {
-        loops.gelu_backward(floats(a.x), floats(a.dy), floats(a.dx), begin, end);
-      });
+  return std::make_unique<Activation>(context, desc, batch, Keeps::x, context.loops.gelu,
+                                      context.loops.gelu_backward);
 }
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const DropoutDesc& desc, int batch,
