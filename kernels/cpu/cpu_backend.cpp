@@ -9,7 +9,6 @@
 #include <omp.h>
 
 #include "kernels/backend.hpp"
-#include "kernels/cpu/ops/muon.hpp"
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/cpu_info.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/backend.hpp"
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/kept_rows.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"

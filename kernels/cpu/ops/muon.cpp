@@ -1,12 +1,12 @@
 // Muon. The matrix is brought from the op's layout into rows and columns and back; a tall one is transposed.
-#include "kernels/cpu/ops/muon.hpp"
+#include "kernels/math/muon.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
+#include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
-#include "kernels/math/muon.hpp"
 
 namespace trainer::cpu {
 

@@ -1,7 +1,6 @@
 // Pooling layers that stand on their own, image by image over the same loops as the fused ones.
 #include <fmt/format.h>
 
-#include "kernels/backend.hpp"
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
 

@@ -3,11 +3,12 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
+#include "kernels/backend.hpp"
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cpu/runtime/loops.hpp"
 #include "kernels/cpu/runtime/onednn.hpp"
-#include "kernels/op.hpp"
 
 namespace trainer::cpu {
 
@@ -72,5 +73,11 @@ bool can_read_bf16(const CpuContext& context, const ConvDesc& desc);
 bool can_write_bf16(const CpuContext& context, const ConvDesc& desc);
 // Throws BackendError where a max pool's windows are too large for the engine.
 void require_poolable(const OpDesc& desc, const Window& window);
+
+// The update of a weight that is taken as a matrix, Muon (kernels/math/muon.hpp), and its scratch for the largest
+// of `matrices`.
+void update_matrix(const CpuContext& context, const UpdateArgs& args, const Optimizer& optimizer,
+                   const UpdateStep& step, const WeightMatrix& matrix);
+std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices);
 
 }  // namespace trainer::cpu
