@@ -88,6 +88,13 @@ struct GeluDesc {
   Shape in;
 };
 
+// y = x where x is above 0, else slope x  (Maas, Hannun and Ng 2013)
+struct LeakyReluDesc {
+  static constexpr const char* kName = "leaky_relu";
+  Shape in;
+  float slope = 0.01F;
+};
+
 // Inverted dropout: in training y = x / (1 - drop) where kept, else 0; in inference y = x. The mask is a pure
 // function of (seed, stream, step, element).
 struct DropoutDesc {
@@ -127,7 +134,7 @@ struct NormalisedDesc {
 // clang-format off
 #define TRAINER_OPS(OP)                                                     \
   OP(Conv) OP(Dense) OP(Head) OP(MaxPool) OP(AvgPool) OP(Relu) OP(Gelu)     \
-  OP(Dropout) OP(BatchNorm) OP(Normalised)
+  OP(LeakyRelu) OP(Dropout) OP(BatchNorm) OP(Normalised)
 // clang-format on
 
 template <typename, typename... Descs>

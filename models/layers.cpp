@@ -204,6 +204,12 @@ const std::vector<Kind>& kinds() {
        [](const LayerSpec& l, int classes) { return fmt::format(" {}", l.out > 0 ? l.out : classes); }},
       {"relu", {}, element_by_element<ReluDesc>},
       {"gelu", {}, element_by_element<GeluDesc>},
+      {"leaky_relu",
+       {field("slope", &LayerSpec::slope, NumberRange{0, 1})},
+       [](const Checker& c) -> OpDesc {
+         return LeakyReluDesc{c.position.in, static_cast<float>(c.layer.slope)};
+       },
+       [](const LayerSpec& l, int /*classes*/) { return fmt::format(" {}", static_cast<float>(l.slope)); }},
       {"dropout",
        {{"drop", read_drop, true}},
        [](const Checker& c) -> OpDesc {

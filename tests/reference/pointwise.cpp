@@ -1,4 +1,4 @@
-// The ops that keep their shape (ReLU, GELU, dropout, batch normalisation), and the choice of an op by its
+// The ops that keep their shape (ReLU, GELU, leaky ReLU, dropout, batch normalisation), and the choice of an op by its
 // kind.
 #include <algorithm>
 #include <cmath>
@@ -78,6 +78,21 @@ void run_forward(const GeluDesc&, Tensors& t) {
 void run_backward(const GeluDesc&, Tensors& t) {
   t.dx.resize(t.x.size());
   for (std::size_t i = 0; i < t.x.size(); ++i) t.dx[i] = t.dy[i] * gelu_slope(t.x[i]);
+}
+
+void run_forward(const LeakyReluDesc& desc, Tensors& t) {
+  t.y = t.x;
+  for (std::size_t i = 0; i < t.x.size(); ++i) {
+    if (t.x[i] != 0) t.margin[i] = std::abs(t.x[i]);
+    if (t.x[i] < 0) t.y[i] *= static_cast<double>(desc.slope);
+  }
+}
+
+void run_backward(const LeakyReluDesc& desc, Tensors& t) {
+  t.dx = t.dy;
+  for (std::size_t i = 0; i < t.x.size(); ++i) {
+    if (t.x[i] <= 0) t.dx[i] *= static_cast<double>(desc.slope);
+  }
 }
 
 void run_forward(const DropoutDesc& desc, Tensors& t) {

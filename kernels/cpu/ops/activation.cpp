@@ -1,4 +1,4 @@
-// ReLU, GELU and dropout layers that stand on their own.
+// ReLU, GELU, leaky ReLU and dropout layers that stand on their own.
 #include <cstring>
 #include <functional>
 #include <utility>
@@ -96,6 +96,13 @@ std::unique_ptr<Op> make_op(const CpuContext& context, const ReluDesc& desc, int
 std::unique_ptr<Op> make_op(const CpuContext& context, const GeluDesc& desc, int batch, bool /*wants_dx*/) {
   return std::make_unique<Activation>(context, desc, batch, Keeps::x, context.loops.gelu,
                                       context.loops.gelu_backward);
+}
+
+std::unique_ptr<Op> make_op(const CpuContext& context, const LeakyReluDesc& desc, int batch,
+                            bool /*wants_dx*/) {
+  return std::make_unique<Activation>(context, desc, batch, Keeps::x,
+                                      std::bind_front(context.loops.leaky_relu, desc.slope),
+                                      std::bind_front(context.loops.leaky_relu_backward, desc.slope));
 }
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const DropoutDesc& desc, int batch,

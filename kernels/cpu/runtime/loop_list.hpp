@@ -46,6 +46,9 @@ LOOP(relu, const float* x, float* y, std::size_t begin, std::size_t end)
 LOOP(relu_backward, const float* y, const float* dy, float* dx, std::size_t begin, std::size_t end)
 LOOP(gelu, const float* x, float* y, std::size_t begin, std::size_t end)
 LOOP(gelu_backward, const float* x, const float* dy, float* dx, std::size_t begin, std::size_t end)
+LOOP(leaky_relu, float slope, const float* x, float* y, std::size_t begin, std::size_t end)
+LOOP(leaky_relu_backward, float slope, const float* x, const float* dy, float* dx, std::size_t begin,
+     std::size_t end)
 LOOP(add, const float* x, float* sum, std::size_t begin, std::size_t end)  // sum += x
 LOOP(dropout, const DropoutLoop& loop, const float* x, float* y, std::uint8_t* kept, std::size_t begin,
      std::size_t end)  // begin is a multiple of 4

@@ -1,4 +1,4 @@
-// ReLU, GELU and dropout as layers of their own. The dropout mask is made anew in backward: it costs less
+// ReLU, GELU, leaky ReLU and dropout as layers of their own. The dropout mask is made anew in backward: it costs less
 // than reading it.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/grid.cuh"
@@ -25,6 +25,13 @@ struct GeluFunction {
   static constexpr bool kKeepsY = false;
   __device__ float operator()(float x) const { return gelu(x); }
   __device__ float gradient(float x, float dy) const { return dy * gelu_derivative(x); }
+};
+
+struct LeakyReluFunction {
+  static constexpr bool kKeepsY = false;
+  float slope;
+  __device__ float operator()(float x) const { return x > 0 ? x : slope * x; }
+  __device__ float gradient(float x, float dy) const { return x > 0 ? dy : slope * dy; }
 };
 
 template <typename T, typename Function>
@@ -130,6 +137,11 @@ std::unique_ptr<Op> make_op(const CudaContext& context, const ReluDesc& desc, in
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const GeluDesc& desc, int batch, bool /*wants_dx*/) {
   return make_activation(context, desc, batch, GeluFunction{});
+}
+
+std::unique_ptr<Op> make_op(const CudaContext& context, const LeakyReluDesc& desc, int batch,
+                            bool /*wants_dx*/) {
+  return make_activation(context, desc, batch, LeakyReluFunction{desc.slope});
 }
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const DropoutDesc& desc, int batch,
