@@ -11,7 +11,6 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/buffer.hpp"
 #include "kernels/device_info.hpp"
 #include "kernels/math/batching.hpp"
 #include "kernels/math/optimizer.hpp"
@@ -26,6 +25,29 @@ namespace trainer {
 class BackendError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+// A block of a backend's memory, owned. Buffers hold whole arenas (parameters, gradients, optimiser state,
+// activations), never single tensors, so there are few of them and all are gone before their backend.
+class Buffer {
+ public:
+  using Release = std::function<void(std::byte*)>;
+
+  Buffer() = default;
+  Buffer(std::byte* data, std::size_t bytes, Release release)
+      : data_(data, std::move(release)), bytes_(bytes) {}
+
+  std::size_t bytes() const { return bytes_; }
+  std::byte* data() const { return data_.get(); }
+  float* floats() const { return reinterpret_cast<float*>(data_.get()); }
+  template <typename T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_.get());
+  }
+
+ private:
+  std::unique_ptr<std::byte, Release> data_{nullptr, [](std::byte*) {}};
+  std::size_t bytes_ = 0;
 };
 
 // Opens a step: sets state->valid, copies the images of the step's rows, or a piece of each, and normalises

@@ -67,14 +67,9 @@ Shape out_shape(const OpDesc& desc) {
 }
 
 const char* op_name(const OpDesc& desc) {
-  return std::visit(
-      Overloaded{[](const ConvDesc&) { return "conv"; }, [](const DenseDesc&) { return "dense"; },
-                 [](const HeadDesc&) { return "head"; }, [](const MaxPoolDesc&) { return "maxpool"; },
-                 [](const AvgPoolDesc&) { return "avgpool"; }, [](const ReluDesc&) { return "relu"; },
-                 [](const GeluDesc&) { return "gelu"; }, [](const DropoutDesc&) { return "dropout"; },
-                 [](const BatchNormDesc&) { return "batchnorm"; },
-                 [](const NormalisedDesc& d) { return op_name(product_of(d)); }},
-      desc);
+  return std::visit(Overloaded{[](const NormalisedDesc& d) { return op_name(product_of(d)); },
+                               [](const auto& d) { return d.kName; }},
+                    desc);
 }
 
 std::string describe(const OpDesc& desc) {
@@ -93,15 +88,14 @@ std::string describe(const OpDesc& desc) {
           [](const HeadDesc& d) { return fmt::format("head {}x{}", d.in, d.classes); },
           [](const MaxPoolDesc& d) { return window_text("maxpool", d.window) + " on " + map_text(d.in); },
           [](const AvgPoolDesc& d) { return window_text("avgpool", d.window) + " on " + map_text(d.in); },
-          [](const ReluDesc& d) { return "relu on " + map_text(d.in); },
-          [](const GeluDesc& d) { return "gelu on " + map_text(d.in); },
           [](const DropoutDesc& d) { return fmt::format("dropout {} on {}", d.drop, map_text(d.in)); },
           [](const BatchNormDesc& d) {
             return "batchnorm on " + map_text(d.in) + (d.gain ? "" : ", no gain") + (d.gelu ? ", gelu" : "");
           },
           [](const NormalisedDesc& d) {
             return describe(product_of(d)) + ", batchnorm" + (d.norm.gelu ? ", gelu" : "");
-          }},
+          },
+          [](const auto& d) { return fmt::format("{} on {}", d.kName, map_text(d.in)); }},
       desc);
 }
 

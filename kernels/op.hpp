@@ -24,6 +24,7 @@ namespace trainer {
 // Convolution + bias, then ReLU and max pooling where asked for (the two commute).
 //   x [n, h, w, c], w [out, k, k, c], b [out], y [n, h', w', out]
 struct ConvDesc {
+  static constexpr const char* kName = "conv";
   Shape in;
   int out = 0;
   int kernel = 1;
@@ -38,6 +39,7 @@ struct ConvDesc {
 
 // y = relu(x w^T + b): x [n, in], w [out, in], b [out], y [n, out]
 struct DenseDesc {
+  static constexpr const char* kName = "dense";
   int in = 0;
   int out = 0;
   bool bias = true;
@@ -53,6 +55,7 @@ struct DenseDesc {
 // it selects, over the rows that it keeps; the others have none.  x [n, in], w [classes, in], b [classes], y
 // [n, classes]
 struct HeadDesc {
+  static constexpr const char* kName = "head";
   int in = 0;
   int classes = 0;
   bool bias = true;
@@ -63,27 +66,39 @@ struct HeadDesc {
 };
 
 struct MaxPoolDesc {
+  static constexpr const char* kName = "maxpool";
   Shape in;
   Window window;
 };
 
 struct AvgPoolDesc {
+  static constexpr const char* kName = "avgpool";
   Shape in;
   Window window;
 };
 
 struct ReluDesc {
+  static constexpr const char* kName = "relu";
   Shape in;
 };
 
 // y = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))  (Hendrycks and Gimpel 2016)
 struct GeluDesc {
+  static constexpr const char* kName = "gelu";
   Shape in;
+};
+
+// y = x where x is above 0, else slope x  (Maas, Hannun and Ng 2013)
+struct LeakyReluDesc {
+  static constexpr const char* kName = "leaky_relu";
+  Shape in;
+  float slope = 0.01F;
 };
 
 // Inverted dropout: in training y = x / (1 - drop) where kept, else 0; in inference y = x. The mask is a pure
 // function of (seed, stream, step, element).
 struct DropoutDesc {
+  static constexpr const char* kName = "dropout";
   Shape in;
   float drop = 0.5F;
   std::uint32_t stream = 0;  // tells the network's dropout layers apart
@@ -99,6 +114,7 @@ struct DropoutDesc {
 // S1 and S2 are the sums over kept rows of dy and of dy xh, xh is the normalised x, and n counts the positions
 // of all valid rows.
 struct BatchNormDesc {
+  static constexpr const char* kName = "batchnorm";
   Shape in;
   float epsilon = 1e-5F;
   float momentum = 0.1F;
@@ -113,8 +129,19 @@ struct NormalisedDesc {
   BatchNormDesc norm;
 };
 
-using OpDesc = std::variant<ConvDesc, DenseDesc, HeadDesc, MaxPoolDesc, AvgPoolDesc, ReluDesc, GeluDesc,
-                            DropoutDesc, BatchNormDesc, NormalisedDesc>;
+// The one list of ops. A row Name stands for NameDesc above, whose kName errors and tables use. Each engine and the
+// reference declare by it what they must define for every op, so that the linker names whatever a new op lacks.
+// clang-format off
+#define TRAINER_OPS(OP)                                                     \
+  OP(Conv) OP(Dense) OP(Head) OP(MaxPool) OP(AvgPool) OP(Relu) OP(Gelu)     \
+  OP(LeakyRelu) OP(Dropout) OP(BatchNorm) OP(Normalised)
+// clang-format on
+
+template <typename, typename... Descs>
+using OneOf = std::variant<Descs...>;
+#define TRAINER_OP_TYPE(Name) , Name##Desc
+using OpDesc = OneOf<void TRAINER_OPS(TRAINER_OP_TYPE)>;
+#undef TRAINER_OP_TYPE
 
 OpDesc product_of(const NormalisedDesc& desc);
 Shape in_shape(const OpDesc& desc);

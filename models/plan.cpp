@@ -8,7 +8,7 @@
 #include <map>
 #include <numeric>
 
-#include "models/plan_layers.hpp"
+#include "models/layers.hpp"
 #include "models/yaml_reader.hpp"
 
 namespace trainer {

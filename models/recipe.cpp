@@ -5,8 +5,6 @@
 #include <fmt/format.h>
 #include <limits>
 
-#include "models/recipe_optimizer.hpp"
-
 namespace trainer {
 
 namespace {

@@ -1,8 +1,8 @@
 // The optimisers of a recipe, its groups, and values by epoch, from YAML.
-#include "models/recipe_optimizer.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
+
+#include "models/recipe.hpp"
 
 namespace trainer {
 

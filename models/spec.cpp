@@ -1,148 +1,27 @@
-// The layers of a network from YAML: about one line a layer, each a word alone (`relu`) or a word with its
-// settings (`conv: {out: 24, kernel: 5}`).
+// A network's file: found by name in a folder or by path, its name and what it says of itself checked. Its layers are
+// read by layers.cpp, its recipe by recipe.cpp.
 #include "models/spec.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <fmt/format.h>
+#include <fstream>
 #include <limits>
+#include <system_error>
 
+#include "models/layers.hpp"
 #include "models/recipe.hpp"
+#include "models/words.hpp"
 #include "models/yaml_reader.hpp"
 
 namespace trainer {
 
+namespace fs = std::filesystem;
+
 namespace {
 
-constexpr std::size_t kMostLayers = 256;
 constexpr std::size_t kMostName = 64;
 constexpr std::size_t kMostText = 80;  // what fits a line of a terminal
-constexpr int kMostOutputs = 1 << 16;
-constexpr int kMostExtent = 1 << 12;  // filters, windows, strides
-
-// In the order of LayerKind.
-const Words& layer_words() {
-  static const Words words{"conv", "maxpool", "avgpool", "dense", "relu", "gelu", "dropout", "batchnorm"};
-  return words;
-}
-
-bool starts_with_letter(const std::string& word) {
-  return !word.empty() && std::isalpha(static_cast<unsigned char>(word.front())) != 0;
-}
-
-void read_initializers(const MapReader& map, LayerSpec& layer) {
-  if (const YamlNode* node = map.find("weights")) {
-    layer.weights = read_initialization(*node, map.name_of("weights"));
-  }
-  if (const YamlNode* node = map.find("biases")) {
-    layer.biases = read_initialization(*node, map.name_of("biases"));
-    if (!layer.bias) fail(node->place, "biases of a layer with `bias: false`");
-  }
-}
-
-Padding read_padding(const YamlNode& node, int kernel) {
-  if (node.kind == YamlKind::word && node.word == "same") return {Padding::Kind::same, 0};
-  if (node.kind == YamlKind::word && node.word == "valid") return {Padding::Kind::valid, 0};
-  const std::string what = "conv: padding";
-  if (node.kind == YamlKind::word && starts_with_letter(node.word)) {
-    fail(node.place, "conv: " + unknown_word("padding", node.word, {"same", "valid", "a number"}));
-  }
-  return {Padding::Kind::number, static_cast<int>(read_whole(node, what + " in numbers", {0, kernel - 1}))};
-}
-
-void read_conv(const YamlTagged& tagged, LayerSpec& layer) {
-  const MapReader map(tagged, {"out", "kernel", "stride", "padding", "bias", "weights", "biases"});
-  map.require("out");
-  map.require("kernel");
-  map.read("out", layer.out, {1, kMostOutputs});
-  map.read("kernel", layer.kernel, {1, kMostExtent});
-  map.read("stride", layer.stride, {1, kMostExtent});
-  map.read("bias", layer.bias);
-  if (const YamlNode* node = map.find("padding")) layer.padding = read_padding(*node, layer.kernel);
-  read_initializers(map, layer);
-}
-
-void read_pool(const YamlTagged& tagged, LayerSpec& layer) {
-  const MapReader map(tagged, {"size", "stride"});
-  map.require("size");
-  map.read("size", layer.size, {1, kMostExtent});
-  layer.stride = layer.size;
-  map.read("stride", layer.stride, {1, kMostExtent});
-}
-
-void read_dense(const YamlTagged& tagged, LayerSpec& layer) {
-  const MapReader map(tagged, {"out", "bias", "weights", "biases"});
-  const YamlNode& out = map.require("out");
-  const bool classes = out.kind == YamlKind::word && out.word == "classes";
-  if (out.kind == YamlKind::word && !classes && starts_with_letter(out.word)) {
-    fail(out.place, fmt::format("dense: out must be `classes` or a whole number from 1 to {}, not {}",
-                                kMostOutputs, in_quotes(out.word)));
-  }
-  if (!classes) map.read("out", layer.out, {1, kMostOutputs});
-  map.read("bias", layer.bias);
-  read_initializers(map, layer);
-}
-
-void read_dropout(const YamlTagged& tagged, LayerSpec& layer) {
-  const MapReader map(tagged, {"drop"});
-  map.require("drop");
-  map.read("drop", layer.drop, {.low = 0, .high = 1, .open_high = true});
-  // A float so near to 1 that 1 / (1 - drop) has no value left.
-  if (static_cast<float>(layer.drop) >= 1) fail(map.place(), "dropout: drop rounds to 1");
-}
-
-void read_batchnorm(const YamlTagged& tagged, LayerSpec& layer) {
-  const MapReader map(tagged, {"epsilon", "momentum", "gain"});
-  map.read("epsilon", layer.epsilon, {1e-30, 1});
-  map.read("momentum", layer.momentum, {.low = 0, .high = 1, .open_low = true});
-  map.read("gain", layer.gain);
-}
-
-LayerSpec read_layer(const YamlNode& node) {
-  const bool flatten = (node.kind == YamlKind::word && node.word == "flatten") ||
-                       (node.keys.size() == 1 && node.keys.front().word == "flatten");
-  if (flatten) fail(node.place, "flatten is implied: dense takes any shape; leave this line out");
-  const YamlTagged tagged = read_tagged(node, "layer", layer_words());
-  LayerSpec layer;
-  layer.kind = static_cast<LayerKind>(tagged.index);
-  layer.place = tagged.place;
-  switch (layer.kind) {
-    case LayerKind::conv:
-      read_conv(tagged, layer);
-      break;
-    case LayerKind::maxpool:
-    case LayerKind::avgpool:
-      read_pool(tagged, layer);
-      break;
-    case LayerKind::dense:
-      read_dense(tagged, layer);
-      break;
-    case LayerKind::relu:
-    case LayerKind::gelu:
-      MapReader(tagged, {});
-      break;
-    case LayerKind::dropout:
-      read_dropout(tagged, layer);
-      break;
-    case LayerKind::batchnorm:
-      read_batchnorm(tagged, layer);
-      break;
-  }
-  return layer;
-}
-
-std::vector<LayerSpec> read_layers(const YamlNode& node) {
-  if (node.kind != YamlKind::list || node.items.empty()) {
-    fail(node.place, "layers must be a list with a layer a line, each after a dash");
-  }
-  if (node.items.size() > kMostLayers) {
-    fail(node.items[kMostLayers].place,
-         fmt::format("{} layers; a network has at most {}", node.items.size(), kMostLayers));
-  }
-  std::vector<LayerSpec> layers;
-  for (const YamlNode& item : node.items) layers.push_back(read_layer(item));
-  return layers;
-}
 
 void check_name(const std::string& name, const Place& place) {
   const auto is_plain = [](unsigned char c) {
@@ -164,14 +43,25 @@ void read_line(const MapReader& map, const char* key, std::string& value) {
   }
 }
 
+// The networks of a folder, by name, sorted.
+Words names_in(const fs::path& folder) {
+  std::error_code error;
+  Words names;
+  for (fs::directory_iterator file(folder, error), end; !error && file != end; file.increment(error)) {
+    if (file->path().extension() == ".yaml") names.push_back(file->path().stem().string());
+  }
+  if (error) {
+    throw SpecError(
+        fmt::format("{}: the folder of networks cannot be read: {}", folder.string(), error.message()));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 }  // namespace
 
 std::string Place::text() const {
   return fmt::format("{}:{}:{}", file, line, column);
-}
-
-const char* layer_word(LayerKind kind) {
-  return layer_words().at(static_cast<std::size_t>(kind)).c_str();
 }
 
 Spec parse_spec(const std::string& text, const std::string& file) {
@@ -189,6 +79,41 @@ Spec parse_spec(const std::string& text, const std::string& file) {
   spec.layers = read_layers(map.require("layers"));
   spec.recipe = read_recipe(map.require("recipe"));
   return spec;
+}
+
+Spec read_spec(const fs::path& file) {
+  std::error_code error;
+  const fs::file_status status = fs::status(file, error);
+  if (!fs::exists(status)) throw SpecError(fmt::format("{}: no such file", file.string()));
+  if (!fs::is_regular_file(status)) throw SpecError(fmt::format("{}: not a file", file.string()));
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) throw SpecError(fmt::format("{}: cannot be opened for reading", file.string()));
+  std::string text(kMostSpecBytes + 1, '\0');
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (stream.bad()) throw SpecError(fmt::format("{}: reading failed", file.string()));
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  if (text.size() > kMostSpecBytes) {
+    throw SpecError(fmt::format("{}: {} bytes; a network's file has at most {}", file.string(),
+                                fs::file_size(file, error), kMostSpecBytes));
+  }
+  return parse_spec(text, file.string());
+}
+
+Spec find_spec(const std::string& name_or_path, const fs::path& folder) {
+  if (name_or_path.find('/') != std::string::npos || name_or_path.ends_with(".yaml")) {
+    return read_spec(name_or_path);
+  }
+  const Words names = names_in(folder);
+  if (std::find(names.begin(), names.end(), name_or_path) == names.end()) {
+    throw SpecError(unknown_word("network", name_or_path, names) + ", or the path of a .yaml file");
+  }
+  return read_spec(folder / (name_or_path + ".yaml"));
+}
+
+std::vector<Spec> all_specs(const fs::path& folder) {
+  std::vector<Spec> specs;
+  for (const std::string& name : names_in(folder)) specs.push_back(read_spec(folder / (name + ".yaml")));
+  return specs;
 }
 
 }  // namespace trainer

@@ -32,7 +32,7 @@ struct Place {
   std::string text() const;
 };
 
-enum class LayerKind : std::uint8_t { conv, maxpool, avgpool, dense, relu, gelu, dropout, batchnorm };
+enum class LayerKind { conv, maxpool, avgpool, dense, relu, gelu, leaky_relu, dropout, batchnorm };
 
 // How a parameter starts.
 enum class Initializer : std::uint8_t {
@@ -66,6 +66,7 @@ struct LayerSpec {
   int size = 0;                           // pools
   Padding padding;                        // conv
   bool bias = true;                       // conv, dense
+  double slope = 0.01;                    // leaky_relu: of what is below 0
   double drop = 0;                        // dropout: share set to zero
   double epsilon = 1e-5;                  // batchnorm
   double momentum = 0.1;                  // batchnorm: weight of the newest batch

@@ -9,7 +9,6 @@
 #include <omp.h>
 
 #include "kernels/backend.hpp"
-#include "kernels/cpu/ops/muon.hpp"
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/cpu_info.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
@@ -19,15 +18,6 @@ namespace trainer {
 namespace cpu {
 
 namespace {
-
-constexpr int kLargestMaxPool = 15;  // a window's winner is kept in one byte
-
-void require_poolable(const OpDesc& desc, const Window& window) {
-  if (window.size <= kLargestMaxPool) return;
-  throw BackendError(
-      fmt::format("{}: the CPU engine pools windows of at most {} by {}; use avgpool, or pool in two steps",
-                  describe(desc), kLargestMaxPool, kLargestMaxPool));
-}
 
 class CpuRecording final : public Recording {
  public:
@@ -69,8 +59,8 @@ class CpuBackend final : public Backend {
   }
 
   Buffer allocate(std::size_t bytes, std::string_view what) override {
-    const std::size_t whole = aligned(bytes > 0 ? bytes : 1);
-    void* data = std::aligned_alloc(kAlignment, whole);
+    const std::size_t whole = HostAllocator::aligned(bytes > 0 ? bytes : 1);
+    void* data = std::aligned_alloc(HostAllocator::aligned(1), whole);
     if (data == nullptr) {
       throw BackendError(
           fmt::format("out of memory: {} bytes for {}; a smaller --batch needs less", bytes, what));
@@ -91,7 +81,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
     omp_set_num_threads(context_.threads);
     try {
-      return std::visit([&](const auto& d) { return make(d, batch, wants_dx); }, desc);
+      return std::visit([&](const auto& d) { return make_op(context_, d, batch, wants_dx); }, desc);
     } catch (const dnnl::error& error) {
       throw BackendError(fmt::format("{}, batch {}: oneDNN: {} (status {})", describe(desc), batch,
                                      error.what(), static_cast<int>(error.status)));
@@ -139,42 +129,6 @@ class CpuBackend final : public Backend {
   void wait() override {}
 
  private:
-  std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
-    require_poolable(d, d.pool);
-    if (is_one_channel_conv(d, wants_dx)) return make_one_channel_conv(context_, d, batch);
-    if (is_few_channels_conv(context_, d)) return make_few_channels_conv(context_, d, batch);
-    if (d.pool) return make_pooled_conv(context_, d, batch);
-    return make_conv(context_, d, batch, wants_dx);
-  }
-  std::unique_ptr<Op> make(const DenseDesc& d, int batch, bool wants_dx) {
-    return make_dense(context_, d, batch, wants_dx);
-  }
-  std::unique_ptr<Op> make(const HeadDesc& d, int batch, bool wants_dx) {
-    return make_head(context_, d, batch, wants_dx);
-  }
-  std::unique_ptr<Op> make(const MaxPoolDesc& d, int batch, bool /*wants_dx*/) {
-    require_poolable(d, d.window);
-    return make_maxpool(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const AvgPoolDesc& d, int batch, bool /*wants_dx*/) {
-    return make_avgpool(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const ReluDesc& d, int batch, bool /*wants_dx*/) {
-    return make_relu(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const GeluDesc& d, int batch, bool /*wants_dx*/) {
-    return make_gelu(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const DropoutDesc& d, int batch, bool /*wants_dx*/) {
-    return make_dropout(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const BatchNormDesc& d, int batch, bool /*wants_dx*/) {
-    return make_batchnorm(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const NormalisedDesc& d, int /*batch*/, bool /*wants_dx*/) {
-    throw BackendError(describe(d) + ": two ops on the CPU");
-  }
-
   void update_all(const UpdateArgs& args) {
     const std::uint64_t step = args.state->step;
     const std::uint64_t pass = pass_of(args.batching, step);

@@ -1,5 +1,4 @@
-// What the CUDA engine's ops share, owned by the backend, and the functions that make them: one file an op,
-// with the file stems of kernels/cpu/.
+// What the CUDA engine's ops share, owned by the backend, and how an op is made.
 #pragma once
 
 #include <memory>
@@ -35,26 +34,21 @@ struct CudaContext {
   unsigned* barrier = nullptr;
 };
 
-std::unique_ptr<Op> make_conv(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx);
+// The engine's op for each description; the files that define them have the stems of kernels/cpu/ops/.
+#define TRAINER_CUDA_OP(Name) \
+  std::unique_ptr<Op> make_op(const CudaContext& context, const Name##Desc& desc, int batch, bool wants_dx);
+TRAINER_OPS(TRAINER_CUDA_OP)
+#undef TRAINER_CUDA_OP
+
 // Whether make_one_channel_conv has a kernel for it: one channel, stride 1, no dx, an edge and a pool as the
 // shipped networks have them.
 bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx);
 std::unique_ptr<Op> make_one_channel_conv(const CudaContext& context, const ConvDesc& desc, int batch);
-std::unique_ptr<Op> make_dense(const CudaContext& context, const DenseDesc& desc, int batch, bool wants_dx);
 // Null where it is not small, has no such operands (has_patches) or is to be a library's.
 std::unique_ptr<Op> make_small_product(const CudaContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_small_product(const CudaContext& context, const DenseDesc& desc, int batch);
-std::unique_ptr<Op> make_head(const CudaContext& context, const HeadDesc& desc, int batch);
-std::unique_ptr<Op> make_maxpool(const CudaContext& context, const MaxPoolDesc& desc, int batch);
-std::unique_ptr<Op> make_avgpool(const CudaContext& context, const AvgPoolDesc& desc, int batch);
-std::unique_ptr<Op> make_relu(const CudaContext& context, const ReluDesc& desc, int batch);
-std::unique_ptr<Op> make_gelu(const CudaContext& context, const GeluDesc& desc, int batch);
-std::unique_ptr<Op> make_dropout(const CudaContext& context, const DropoutDesc& desc, int batch);
-std::unique_ptr<Op> make_batchnorm(const CudaContext& context, const BatchNormDesc& desc, int batch);
-// Whether make_normalised has kernels for it (Backend::fuses).
+// Whether make_op has kernels for it (Backend::fuses).
 bool fuses_norm(const CudaContext& context, const NormalisedDesc& desc, int batch, bool wants_dx);
-std::unique_ptr<Op> make_normalised(const CudaContext& context, const NormalisedDesc& desc, int batch,
-                                    bool wants_dx);
 
 // Opens and closes a step (backend.hpp).
 void launch_gather(const CudaContext& context, const GatherArgs& args);

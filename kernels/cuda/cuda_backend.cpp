@@ -6,9 +6,9 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_info/availability.hpp"
 #include "kernels/cuda/device_info/device_info.hpp"
-#include "kernels/cuda/runtime/event_stopwatch.hpp"
 #include "kernels/cuda/runtime/first_run.hpp"
 #include "kernels/cuda/runtime/recording.hpp"
+#include "kernels/cuda/runtime/runtime_handles.hpp"
 #include "kernels/gpu_host/gpu_architectures.hpp"
 
 namespace trainer {
@@ -57,6 +57,29 @@ struct Loading {
   ~Loading() { queue.loads = false; }
   Loading(const Loading&) = delete;
   LaunchQueue& queue;
+};
+
+// The device's own clock: an event before and one behind what is launched, which nobody waits for.
+class EventStopwatch final : public Stopwatch {
+ public:
+  explicit EventStopwatch(cudaStream_t stream) : stream_(stream), start_(new_event()), stop_(new_event()) {}
+
+  void start() override { check(cudaEventRecord(start_.get(), stream_), "cudaEventRecord"); }
+  void stop() override { check(cudaEventRecord(stop_.get(), stream_), "cudaEventRecord"); }
+  double seconds() override {
+    float milliseconds = 0;
+    check(cudaEventSynchronize(stop_.get()), "cudaEventSynchronize");
+    check(cudaEventElapsedTime(&milliseconds, start_.get(), stop_.get()), "cudaEventElapsedTime");
+    return static_cast<double>(milliseconds) / 1e3;
+  }
+
+ private:
+  static Event new_event() {
+    return made<Event>([](cudaEvent_t* out) { check(cudaEventCreate(out), "cudaEventCreate"); });
+  }
+
+  cudaStream_t stream_;
+  Event start_, stop_;
 };
 
 class CudaBackend final : public Backend {
@@ -124,14 +147,15 @@ class CudaBackend final : public Backend {
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
     const int uses = library_uses();
-    std::unique_ptr<Op> op = std::visit([&](const auto& d) { return make(d, batch, wants_dx); }, desc);
-    Carver end(ticket_.data());
+    std::unique_ptr<Op> op =
+        std::visit([&](const auto& d) { return make_op(context_, d, batch, wants_dx); }, desc);
+    DeviceAllocator end(ticket_.data());
     OpArgs args = first_arguments(*op, wants_dx, end);
     Buffer scratch;
     if (library_uses() > uses) {
-      const auto bytes = static_cast<std::size_t>(end.take<std::byte>(0) - ticket_.data());
+      const auto bytes = end.used();
       scratch = allocate(bytes, "an op's first run");
-      Carver memory(scratch.data());
+      DeviceAllocator memory(scratch.data());
       args = first_arguments(*op, wants_dx, memory);
     }
     const Loading loading(context_.stream);
@@ -197,40 +221,6 @@ class CudaBackend final : public Backend {
   }
 
   int library_uses() const { return context_.convolutions.uses() + context_.products.uses(); }
-
-  std::unique_ptr<Op> make(const ConvDesc& d, int batch, bool wants_dx) {
-    if (is_one_channel_conv(d, wants_dx)) return make_one_channel_conv(context_, d, batch);
-    if (auto ours = make_small_product(context_, d, batch)) return ours;
-    return make_conv(context_, d, batch, wants_dx);
-  }
-  std::unique_ptr<Op> make(const DenseDesc& d, int batch, bool wants_dx) {
-    if (auto ours = make_small_product(context_, d, batch)) return ours;
-    return make_dense(context_, d, batch, wants_dx);
-  }
-  std::unique_ptr<Op> make(const HeadDesc& d, int batch, bool /*wants_dx*/) {
-    return make_head(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const MaxPoolDesc& d, int batch, bool /*wants_dx*/) {
-    return make_maxpool(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const AvgPoolDesc& d, int batch, bool /*wants_dx*/) {
-    return make_avgpool(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const ReluDesc& d, int batch, bool /*wants_dx*/) {
-    return make_relu(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const GeluDesc& d, int batch, bool /*wants_dx*/) {
-    return make_gelu(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const DropoutDesc& d, int batch, bool /*wants_dx*/) {
-    return make_dropout(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const BatchNormDesc& d, int batch, bool /*wants_dx*/) {
-    return make_batchnorm(context_, d, batch);
-  }
-  std::unique_ptr<Op> make(const NormalisedDesc& d, int batch, bool wants_dx) {
-    return make_normalised(context_, d, batch, wants_dx);
-  }
 
   int device_;
   Stream stream_;

@@ -120,11 +120,7 @@ std::vector<OpCase> network_cases() {
 
 std::vector<OpCase> sprint_cases() {
   const Shape digit{28, 28, 1};
-  const Shape odd{7, 5, 3};
   return {
-      {"gelu_odd", GeluDesc{odd}},
-      {"gelu_vector", GeluDesc{{1, 1, 1001}}, 1},
-      {"gelu_masked", GeluDesc{{6, 6, 16}}, 67, 33},
       {"batchnorm_300_channels", BatchNormDesc{.in = {2, 1, 300}, .gelu = true}, 9},
       {"batchnorm_gelu", BatchNormDesc{.in = {5, 5, 17}, .gelu = true}, 9, 6},
       {"batchnorm_no_gain", BatchNormDesc{.in = {5, 5, 17}, .gain = false}, 9, 6},
@@ -236,15 +232,6 @@ std::vector<OpCase> plain_cases() {
       {"avgpool_3_stride_2", AvgPoolDesc{{13, 11, 20}, {3, 2}}},
       {"avgpool_whole_map", AvgPoolDesc{{7, 7, 33}, {7, 7}}},
       {"avgpool_masked", AvgPoolDesc{{8, 8, 24}, {2, 2}}, 5, 3},
-      {"relu_odd", ReluDesc{odd}},
-      {"relu_vector", ReluDesc{{1, 1, 1001}}, 1},
-      {"relu_masked", ReluDesc{{6, 6, 16}}, 67, 33},
-      {"relu_at_zero", ReluDesc{odd}, 3, 0, 0, SampleKind::grid},
-      {"dropout_odd", DropoutDesc{odd, 0.5F, 3}},
-      {"dropout_none", DropoutDesc{odd, 0, 1}},
-      {"dropout_most", DropoutDesc{{5, 5, 16}, 0.9F, 2}},
-      {"dropout_one_image", DropoutDesc{{1, 1, 333}, 0.25F, 1}, 1},
-      {"dropout_masked", DropoutDesc{{1, 1, 257}, 0.25F, 1}, 67, 65},
       {"batchnorm_odd", BatchNormDesc{.in = odd}},
       {"batchnorm_one_image", BatchNormDesc{.in = odd}, 1},
       {"batchnorm_vector", BatchNormDesc{.in = {1, 1, 100}}, 32},
@@ -252,6 +239,29 @@ std::vector<OpCase> plain_cases() {
       {"batchnorm_24_channels", BatchNormDesc{.in = {12, 12, 24}, .epsilon = 1e-3F, .momentum = 0.01F}, 16},
       {"batchnorm_masked", BatchNormDesc{.in = {5, 5, 17}}, 9, 6},
       {"batchnorm_batch_67", BatchNormDesc{.in = {13, 13, 32}}, 67},
+  };
+}
+
+std::vector<OpCase> element_cases() {
+  const Shape odd{7, 5, 3};
+  return {
+      {"relu_odd", ReluDesc{odd}},
+      {"relu_vector", ReluDesc{{1, 1, 1001}}, 1},
+      {"relu_masked", ReluDesc{{6, 6, 16}}, 67, 33},
+      {"relu_at_zero", ReluDesc{odd}, 3, 0, 0, SampleKind::grid},
+      {"gelu_odd", GeluDesc{odd}},
+      {"gelu_vector", GeluDesc{{1, 1, 1001}}, 1},
+      {"gelu_masked", GeluDesc{{6, 6, 16}}, 67, 33},
+      {"leaky_relu_odd", LeakyReluDesc{odd}},
+      {"leaky_relu_vector", LeakyReluDesc{{1, 1, 1001}, 0.3F}, 1},
+      {"leaky_relu_masked", LeakyReluDesc{{6, 6, 16}, 0.125F}, 67, 33},
+      {"leaky_relu_at_zero", LeakyReluDesc{odd, 0.5F}, 3, 0, 0, SampleKind::grid},
+      {"leaky_relu_slope_0", LeakyReluDesc{odd, 0}, 3, 0, 0.8},
+      {"dropout_odd", DropoutDesc{odd, 0.5F, 3}},
+      {"dropout_none", DropoutDesc{odd, 0, 1}},
+      {"dropout_most", DropoutDesc{{5, 5, 16}, 0.9F, 2}},
+      {"dropout_one_image", DropoutDesc{{1, 1, 333}, 0.25F, 1}, 1},
+      {"dropout_masked", DropoutDesc{{1, 1, 257}, 0.25F, 1}, 67, 65},
   };
 }
 

@@ -40,6 +40,7 @@ std::vector<OpCase> sprint_cases();      // those of the sprint networks, and wh
 std::vector<OpCase> normalised_cases();  // products with the batch normalisation behind them
 std::vector<OpCase> small_products();    // products that the GPU engine makes with tiles of its own
 std::vector<OpCase> conv_cases();        // odd convolutions
+std::vector<OpCase> element_cases();     // odd sizes of the ops that take one element at a time
 std::vector<OpCase> plain_cases();       // odd sizes of every other op
 
 // The convolutions of a first layer, for channels from 1 to 64.

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <string>
 
+#include "tests/kernels/conformance_cases.hpp"
 #include "tests/kernels/samples.hpp"
 
 namespace trainer {
@@ -115,6 +116,30 @@ const DifferenceCase kDifferenceCases[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Ops, Gradient, testing::ValuesIn(kDifferenceCases),
+                         [](const auto& info) { return info.param.name; });
+
+// Whether backward is the gradient of forward alone: a head and the layer in front of it may share the work.
+bool stands_alone(const OpDesc& desc) {
+  const auto* dense = std::get_if<DenseDesc>(&desc);
+  const auto* head = std::get_if<HeadDesc>(&desc);
+  return (dense == nullptr || !dense->dy_masked) && (head == nullptr || !head->masks_dx);
+}
+
+// The odd sizes of the conformance suite, as far as they are small: a row there has its gradient checked too.
+std::vector<DifferenceCase> conformance_rows() {
+  std::vector<OpCase> cases = element_cases();
+  for (const auto& more : {sprint_cases(), conv_cases(), plain_cases()})
+    cases.insert(cases.end(), more.begin(), more.end());
+  std::vector<DifferenceCase> rows;
+  for (const OpCase& c : cases) {
+    const bool small = c.batch * in_shape(c.desc).size() <= 400 && forward_flops(c.desc) <= 20'000;
+    if (!small || c.kind != SampleKind::smooth || !stands_alone(c.desc)) continue;
+    rows.push_back({c.name, c.desc, c.batch, c.valid});
+  }
+  return rows;
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, Gradient, testing::ValuesIn(conformance_rows()),
                          [](const auto& info) { return info.param.name; });
 
 TEST(Reference, FirstOfEqualMaximaTakesTheGradient) {

@@ -56,6 +56,18 @@ TEST(Spec, ReadsEveryLayerWithItsSettings) {
   EXPECT_FALSE(spec.layers[8].bias);
 }
 
+TEST(Spec, ALeakyReluHasASlope) {
+  const Spec spec =
+      spec_with_layers("  - leaky_relu\n  - leaky_relu: {slope: 0.2}\n  - dense: {out: classes}\n");
+  EXPECT_EQ(spec.layers[0].slope, 0.01);
+  EXPECT_EQ(spec.layers[1].slope, 0.2);
+  const Plan plan = make_plan(spec, {{2, 3, 1}, 4, 5});
+  EXPECT_EQ(plan.layers[1].text, "leaky_relu 0.2");
+  EXPECT_EQ(std::get<LeakyReluDesc>(plan.ops[1].desc).slope, 0.2F);
+  EXPECT_EQ(layer_error("leaky_relu: {slope: 1.5}"),
+            "net.yaml:3:25: leaky_relu: slope must be a number at least 0 and at most 1, not '1.5'");
+}
+
 TEST(Spec, KeepsItsTextAndParsesItBack) {
   const Spec spec = shipped("tf-convolutional");
   const Spec again = parse_spec(spec.text, "checkpoint");
@@ -68,12 +80,10 @@ TEST(Spec, KeepsItsTextAndParsesItBack) {
 TEST(Spec, AnUnknownLayerIsAnsweredWithPlaceChoicesAndTheNearestWord) {
   EXPECT_EQ(layer_error("covn: {out: 4, kernel: 3}"),
             "net.yaml:3:5: unknown layer 'covn'; did you mean conv? one of conv, maxpool, avgpool, dense, "
-            "relu, gelu, "
-            "dropout, batchnorm");
-  EXPECT_EQ(
-      layer_error("transformer"),
-      "net.yaml:3:5: unknown layer 'transformer'; one of conv, maxpool, avgpool, dense, relu, gelu, dropout, "
-      "batchnorm");
+            "relu, gelu, leaky_relu, dropout, batchnorm");
+  EXPECT_EQ(layer_error("transformer"),
+            "net.yaml:3:5: unknown layer 'transformer'; one of conv, maxpool, avgpool, dense, relu, gelu, "
+            "leaky_relu, dropout, batchnorm");
 }
 
 TEST(Spec, AnUnknownKeyIsAnsweredWithPlaceChoicesAndTheNearestWord) {
@@ -161,8 +171,8 @@ TEST(Spec, FlattenIsRefusedWithTheReason) {
 
 TEST(Spec, ALayerIsOneWord) {
   EXPECT_EQ(layer_error("{relu: , dropout: {drop: 0.1}}"),
-            "net.yaml:3:5: layer must be one word of conv, maxpool, avgpool, dense, relu, gelu, dropout, "
-            "batchnorm, alone "
+            "net.yaml:3:5: layer must be one word of conv, maxpool, avgpool, dense, relu, gelu, leaky_relu, "
+            "dropout, batchnorm, alone "
             "or with its settings in braces, not a map of 2 keys");
   EXPECT_NE(layer_error("[relu]").find("not a list"), std::string::npos);
   EXPECT_NE(layer_error("").find("not empty"), std::string::npos);

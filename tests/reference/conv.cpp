@@ -76,7 +76,7 @@ Values gradient_at_map(const ConvDesc& d, const Tensors& t) {
 
 }  // namespace
 
-void conv_forward(const ConvDesc& desc, Tensors& t) {
+void run_forward(const ConvDesc& desc, Tensors& t) {
   t.y = convolve(desc, t);
   t.margin.assign(t.y.size(), std::numeric_limits<double>::infinity());
   if (desc.pool) {
@@ -87,7 +87,7 @@ void conv_forward(const ConvDesc& desc, Tensors& t) {
   if (desc.relu) apply_relu(t.y, t.margin);
 }
 
-void conv_backward(const ConvDesc& desc, Tensors& t) {
+void run_backward(const ConvDesc& desc, Tensors& t) {
   const Values dmap = gradient_at_map(desc, t);
   t.dx.assign(t.batch * desc.in.size(), 0);
   t.gradients.clear();

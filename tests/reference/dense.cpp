@@ -68,13 +68,13 @@ double log_sum_exp(const double* row, int classes) {
 
 }  // namespace
 
-void dense_forward(const DenseDesc& desc, Tensors& t) {
+void run_forward(const DenseDesc& desc, Tensors& t) {
   t.y = product(product_of(desc, t), t);
   t.margin.assign(t.y.size(), std::numeric_limits<double>::infinity());
   if (desc.relu) apply_relu(t.y, t.margin);
 }
 
-void dense_backward(const DenseDesc& desc, Tensors& t) {
+void run_backward(const DenseDesc& desc, Tensors& t) {
   const Product p = product_of(desc, t);
   Values g = t.dy;
   if (desc.relu && !desc.dy_masked) {
@@ -119,7 +119,7 @@ std::vector<std::uint8_t> hardest_rows(const HeadDesc& desc, const Tensors& t) {
 
 }  // namespace
 
-void head_forward(const HeadDesc& desc, Tensors& t) {
+void run_forward(const HeadDesc& desc, Tensors& t) {
   t.y = logits(desc, t);
   t.loss = 0;
   t.hits = 0;
@@ -133,7 +133,7 @@ void head_forward(const HeadDesc& desc, Tensors& t) {
   if (desc.selection.selects() && t.mode == Mode::training) t.kept = hardest_rows(desc, t);
 }
 
-void head_backward(const HeadDesc& desc, Tensors& t) {
+void run_backward(const HeadDesc& desc, Tensors& t) {
   const Product p = product_of(desc, t);
   Values g = logits(desc, t);
   int count = t.valid;

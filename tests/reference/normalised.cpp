@@ -24,7 +24,7 @@ Tensors norm_tensors(const Tensors& t, const Values& z) {
 
 }  // namespace
 
-void normalised_forward(const NormalisedDesc& desc, Tensors& t) {
+void run_forward(const NormalisedDesc& desc, Tensors& t) {
   Tensors product = product_tensors(t);
   forward(product_of(desc), product);
   Tensors norm = norm_tensors(t, product.y);
@@ -34,7 +34,7 @@ void normalised_forward(const NormalisedDesc& desc, Tensors& t) {
   std::copy(norm.parameters.begin(), norm.parameters.end(), t.parameters.begin() + 1);
 }
 
-void normalised_backward(const NormalisedDesc& desc, Tensors& t) {
+void run_backward(const NormalisedDesc& desc, Tensors& t) {
   Tensors product = product_tensors(t);
   forward(product_of(desc), product);
   Tensors norm = norm_tensors(t, product.y);

@@ -1,4 +1,4 @@
-// The ops that keep their shape (ReLU, GELU, dropout, batch normalisation), and the choice of an op by its
+// The ops that keep their shape (ReLU, GELU, leaky ReLU, dropout, batch normalisation), and the choice of an op by its
 // kind.
 #include <algorithm>
 #include <cmath>
@@ -44,13 +44,13 @@ void apply_relu(Values& values, Values& margin) {
   }
 }
 
-void relu_forward(const ReluDesc&, Tensors& t) {
+void run_forward(const ReluDesc&, Tensors& t) {
   t.y = t.x;
   t.margin.assign(t.y.size(), std::numeric_limits<double>::infinity());
   apply_relu(t.y, t.margin);
 }
 
-void relu_backward(const ReluDesc&, Tensors& t) {
+void run_backward(const ReluDesc&, Tensors& t) {
   t.dx.resize(t.x.size());
   for (std::size_t i = 0; i < t.x.size(); ++i) t.dx[i] = t.x[i] > 0 ? t.dy[i] : 0;
 }
@@ -70,22 +70,37 @@ double gelu_slope(double x) {
 
 }  // namespace
 
-void gelu_forward(const GeluDesc&, Tensors& t) {
+void run_forward(const GeluDesc&, Tensors& t) {
   t.y = t.x;
   for (double& value : t.y) value = gelu(value);
 }
 
-void gelu_backward(const GeluDesc&, Tensors& t) {
+void run_backward(const GeluDesc&, Tensors& t) {
   t.dx.resize(t.x.size());
   for (std::size_t i = 0; i < t.x.size(); ++i) t.dx[i] = t.dy[i] * gelu_slope(t.x[i]);
 }
 
-void dropout_forward(const DropoutDesc& desc, Tensors& t) {
+void run_forward(const LeakyReluDesc& desc, Tensors& t) {
+  t.y = t.x;
+  for (std::size_t i = 0; i < t.x.size(); ++i) {
+    if (t.x[i] != 0) t.margin[i] = std::abs(t.x[i]);
+    if (t.x[i] < 0) t.y[i] *= static_cast<double>(desc.slope);
+  }
+}
+
+void run_backward(const LeakyReluDesc& desc, Tensors& t) {
+  t.dx = t.dy;
+  for (std::size_t i = 0; i < t.x.size(); ++i) {
+    if (t.x[i] <= 0) t.dx[i] *= static_cast<double>(desc.slope);
+  }
+}
+
+void run_forward(const DropoutDesc& desc, Tensors& t) {
   t.y.resize(t.x.size());
   for (std::size_t i = 0; i < t.x.size(); ++i) t.y[i] = t.x[i] * kept(desc, t, i);
 }
 
-void dropout_backward(const DropoutDesc& desc, Tensors& t) {
+void run_backward(const DropoutDesc& desc, Tensors& t) {
   t.dx.resize(t.x.size());
   for (std::size_t i = 0; i < t.x.size(); ++i) t.dx[i] = t.dy[i] * kept(desc, t, i);
 }
@@ -110,7 +125,7 @@ struct NormParameters {
 
 }  // namespace
 
-void batch_norm_forward(const BatchNormDesc& desc, Tensors& t) {
+void run_forward(const BatchNormDesc& desc, Tensors& t) {
   const NormParameters parameters(desc, t);
   const double momentum = desc.momentum;
   const auto channels = static_cast<std::size_t>(desc.in.c);
@@ -136,7 +151,7 @@ void batch_norm_forward(const BatchNormDesc& desc, Tensors& t) {
 // With xh = (x - mean) / deviation and g the gradient of gain xh + offset: dx = gain / deviation (g - mean(g)
 // - xh mean(g xh)), dgain = sum(g xh), doffset = sum(g), all over the valid rows  (Ioffe and Szegedy 2015).
 // Of rows that are not kept dx stays 0; they count in the means' divisor.
-void batch_norm_backward(const BatchNormDesc& desc, Tensors& t) {
+void run_backward(const BatchNormDesc& desc, Tensors& t) {
   const NormParameters parameters(desc, t);
   const auto channels = static_cast<std::size_t>(desc.in.c);
   const std::size_t end = t.valid * desc.in.size();
@@ -166,45 +181,13 @@ void batch_norm_backward(const BatchNormDesc& desc, Tensors& t) {
   }
 }
 
-namespace {
-
-struct Forward {
-  Tensors& t;
-  void operator()(const ConvDesc& d) const { conv_forward(d, t); }
-  void operator()(const DenseDesc& d) const { dense_forward(d, t); }
-  void operator()(const HeadDesc& d) const { head_forward(d, t); }
-  void operator()(const MaxPoolDesc& d) const { max_pool_forward(d, t); }
-  void operator()(const AvgPoolDesc& d) const { avg_pool_forward(d, t); }
-  void operator()(const ReluDesc& d) const { relu_forward(d, t); }
-  void operator()(const GeluDesc& d) const { gelu_forward(d, t); }
-  void operator()(const DropoutDesc& d) const { dropout_forward(d, t); }
-  void operator()(const BatchNormDesc& d) const { batch_norm_forward(d, t); }
-  void operator()(const NormalisedDesc& d) const { normalised_forward(d, t); }
-};
-
-struct Backward {
-  Tensors& t;
-  void operator()(const ConvDesc& d) const { conv_backward(d, t); }
-  void operator()(const DenseDesc& d) const { dense_backward(d, t); }
-  void operator()(const HeadDesc& d) const { head_backward(d, t); }
-  void operator()(const MaxPoolDesc& d) const { max_pool_backward(d, t); }
-  void operator()(const AvgPoolDesc& d) const { avg_pool_backward(d, t); }
-  void operator()(const ReluDesc& d) const { relu_backward(d, t); }
-  void operator()(const GeluDesc& d) const { gelu_backward(d, t); }
-  void operator()(const DropoutDesc& d) const { dropout_backward(d, t); }
-  void operator()(const BatchNormDesc& d) const { batch_norm_backward(d, t); }
-  void operator()(const NormalisedDesc& d) const { normalised_backward(d, t); }
-};
-
-}  // namespace
-
 void forward(const OpDesc& desc, Tensors& t) {
   t.margin.assign(t.batch * out_shape(desc).size(), std::numeric_limits<double>::infinity());
-  std::visit(Forward{t}, desc);
+  std::visit([&](const auto& d) { run_forward(d, t); }, desc);
 }
 
 void backward(const OpDesc& desc, Tensors& t) {
-  std::visit(Backward{t}, desc);
+  std::visit([&](const auto& d) { run_backward(d, t); }, desc);
 }
 
 }  // namespace trainer::reference

@@ -49,26 +49,26 @@ Pooled max_pool(const Values& map, int batch, const Shape& shape, const Window& 
   return p;
 }
 
-void max_pool_forward(const MaxPoolDesc& desc, Tensors& t) {
+void run_forward(const MaxPoolDesc& desc, Tensors& t) {
   Pooled pooled = max_pool(t.x, t.batch, desc.in, desc.window);
   t.y = std::move(pooled.value);
   t.margin = std::move(pooled.margin);
 }
 
-void max_pool_backward(const MaxPoolDesc& desc, Tensors& t) {
+void run_backward(const MaxPoolDesc& desc, Tensors& t) {
   const Pooled pooled = max_pool(t.x, t.batch, desc.in, desc.window);
   t.dx.assign(t.x.size(), 0);
   for (std::size_t i = 0; i < t.dy.size(); ++i) t.dx[pooled.winner[i]] += t.dy[i];
 }
 
-void avg_pool_forward(const AvgPoolDesc& desc, Tensors& t) {
+void run_forward(const AvgPoolDesc& desc, Tensors& t) {
   const double area = desc.window.size * desc.window.size;
   t.y.assign(t.batch * out_shape(desc).size(), 0);
   for_each_in_windows(t.batch, desc.in, desc.window,
                       [&](std::size_t out, std::size_t in) { t.y[out] += t.x[in] / area; });
 }
 
-void avg_pool_backward(const AvgPoolDesc& desc, Tensors& t) {
+void run_backward(const AvgPoolDesc& desc, Tensors& t) {
   const double area = desc.window.size * desc.window.size;
   t.dx.assign(t.x.size(), 0);
   for_each_in_windows(t.batch, desc.in, desc.window,

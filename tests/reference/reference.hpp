@@ -47,26 +47,11 @@ void forward(const OpDesc& desc, Tensors& t);
 // those of the mean loss of the kept rows.
 void backward(const OpDesc& desc, Tensors& t);
 
-// The ops one by one, for forward and backward above.
-void conv_forward(const ConvDesc& desc, Tensors& t);
-void conv_backward(const ConvDesc& desc, Tensors& t);
-void dense_forward(const DenseDesc& desc, Tensors& t);
-void dense_backward(const DenseDesc& desc, Tensors& t);
-void head_forward(const HeadDesc& desc, Tensors& t);
-void head_backward(const HeadDesc& desc, Tensors& t);
-void max_pool_forward(const MaxPoolDesc& desc, Tensors& t);
-void max_pool_backward(const MaxPoolDesc& desc, Tensors& t);
-void avg_pool_forward(const AvgPoolDesc& desc, Tensors& t);
-void avg_pool_backward(const AvgPoolDesc& desc, Tensors& t);
-void relu_forward(const ReluDesc& desc, Tensors& t);
-void relu_backward(const ReluDesc& desc, Tensors& t);
-void gelu_forward(const GeluDesc& desc, Tensors& t);
-void gelu_backward(const GeluDesc& desc, Tensors& t);
-void dropout_forward(const DropoutDesc& desc, Tensors& t);
-void dropout_backward(const DropoutDesc& desc, Tensors& t);
-void batch_norm_forward(const BatchNormDesc& desc, Tensors& t);
-void batch_norm_backward(const BatchNormDesc& desc, Tensors& t);
-void normalised_forward(const NormalisedDesc& desc, Tensors& t);
-void normalised_backward(const NormalisedDesc& desc, Tensors& t);
+// Each op, for forward and backward above.
+#define TRAINER_REFERENCE_OP(Name)                      \
+  void run_forward(const Name##Desc& desc, Tensors& t); \
+  void run_backward(const Name##Desc& desc, Tensors& t);
+TRAINER_OPS(TRAINER_REFERENCE_OP)
+#undef TRAINER_REFERENCE_OP
 
 }  // namespace trainer::reference

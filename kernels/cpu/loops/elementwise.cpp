@@ -65,6 +65,16 @@ void gelu_backward(const float* __restrict x, const float* __restrict dy, float*
   for (std::size_t i = begin; i < end; ++i) dx[i] = dy[i] * gelu_derivative(x[i]);
 }
 
+void leaky_relu(float slope, const float* __restrict x, float* __restrict y, std::size_t begin,
+                std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) y[i] = x[i] > 0 ? x[i] : slope * x[i];
+}
+
+void leaky_relu_backward(float slope, const float* __restrict x, const float* __restrict dy,
+                         float* __restrict dx, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) dx[i] = x[i] > 0 ? dy[i] : slope * dy[i];
+}
+
 void add(const float* __restrict x, float* __restrict sum, std::size_t begin, std::size_t end) {
   for (std::size_t i = begin; i < end; ++i) sum[i] += x[i];
 }

@@ -5,7 +5,7 @@
 // tap may want of both windows, and each channel picks its own two by a shuffle.
 #include <immintrin.h>
 
-#include "kernels/cpu/loops/bf16_loops.hpp"
+#include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 #include "kernels/cpu/loops/window_winner.hpp"
 

@@ -5,35 +5,10 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 const Loops& table() {
   static constexpr Loops kTable{
-      .name = TRAINER_LOOPS_NAME,
-      .widest_lanes = TRAINER_LOOPS_LANES,
-      .gather = gather,
-      .maxpool = maxpool,
-      .maxpool_backward = maxpool_backward,
-      .avgpool = avgpool,
-      .avgpool_backward = avgpool_backward,
-      .one_channel = one_channel,
-      .one_channel_weights = one_channel_weights,
-      .one_channel_pool = one_channel_pool,
-      .one_channel_pool_weights = one_channel_pool_weights,
-      .few_channels_pool = few_channels_pool,
-      .winner_weights = winner_weights,
-      .winner_data = winner_data,
-      .relu = relu,
-      .relu_backward = relu_backward,
-      .gelu = gelu,
-      .gelu_backward = gelu_backward,
-      .add = add,
-      .dropout = dropout,
-      .dropout_backward = dropout_backward,
-      .norm_sums = norm_sums,
-      .norm = norm,
-      .norm_gradient = norm_gradient,
-      .norm_backward = norm_backward,
-      .product = product,
-      .gram = gram,
-      .muon_direction = muon_direction,
-      .update = update,
+      TRAINER_LOOPS_NAME,
+      TRAINER_LOOPS_LANES,
+#define LOOP(name, ...) name,
+#include "kernels/cpu/runtime/loop_list.hpp"
   };
   return kTable;
 }

@@ -8,7 +8,7 @@
 // that the image's gradient comes out in its own.
 #include <immintrin.h>
 
-#include "kernels/cpu/loops/bf16_loops.hpp"
+#include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/winner_lists.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
@@ -67,38 +67,9 @@ HOST_DEVICE void add_entries(const WinnerEntry* entries, int count, const std::u
   }
 }
 
-void to_bf16(const float* from, std::uint16_t* to, std::size_t count) {
-  for (; count >= kLanes; count -= kLanes, from += kLanes, to += kLanes) {
-    const auto rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), rounded);
-  }
-  const auto rest = static_cast<__mmask16>((1U << count) - 1);
-  const auto rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(rest, from));
-  _mm256_mask_storeu_epi16(to, rest, rounded);
-}
-
-void to_fp32(const std::uint16_t* from, float* to, std::size_t count) {
-  for (; count > 0; --count) *to++ = __builtin_bit_cast(float, std::uint32_t{*from++} << 16U);
-}
-
 // A bit for each of the next kCast values that is there.
 HOST_DEVICE std::uint32_t present(std::size_t left) {
   return left >= kCast ? ~0U : (1U << left) - 1;
-}
-
-void relu_backward(const std::uint16_t* y, const float* dx, std::uint16_t* to, std::size_t count) {
-  const __m512i one = _mm512_set1_epi16(1);
-  const __m512i infinity = _mm512_set1_epi16(0x7F80);
-  for (std::size_t i = 0; i < count; i += kCast) {
-    const std::uint32_t there = present(count - i);
-    // Bits from 1 to infinity's: above 0 and no NaN.
-    const __m512i bits = _mm512_sub_epi16(_mm512_maskz_loadu_epi16(there, y + i), one);
-    const __mmask32 passes = _mm512_cmplt_epu16_mask(bits, infinity);
-    const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), dx + i);
-    const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there >> 16U), dx + i + kLanes);
-    const auto rounded = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-    _mm512_mask_storeu_epi16(to + i, there, _mm512_maskz_mov_epi16(passes, rounded));
-  }
 }
 
 template <bool kOrders>
@@ -111,29 +82,6 @@ HOST_DEVICE void cast_channels(const float* from, std::uint16_t* to, int channel
       const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(all >> 16U), from + c + kLanes);
       const auto rounded = (__m512i)_mm512_cvtne2ps_pbh(high, low);
       _mm512_storeu_si512(to, kOrders ? _mm512_permutexvar_epi64(order, rounded) : rounded);
-    }
-  }
-}
-
-void winner_image(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
-  cast_channels<false>(from, to, channels, pixels);
-}
-
-void winner_filters(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
-  cast_channels<true>(from, to, channels, pixels);
-}
-
-void winner_gradients(const float* from, float* to, int channels, std::size_t pixels) {
-  const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);  // of two channels each
-  const __m512i high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-  for (; pixels > 0; --pixels, to += channels) {
-    for (int c = 0; c < channels; c += kCast, from += kCast) {
-      const std::uint32_t all = present(static_cast<std::size_t>(channels - c));
-      const __m512i a = _mm512_loadu_si512(from);
-      const __m512i b = _mm512_loadu_si512(from + kLanes);
-      _mm512_mask_storeu_epi32(to + c, static_cast<__mmask16>(all), _mm512_permutex2var_epi64(a, low, b));
-      _mm512_mask_storeu_epi32(to + c + kLanes, static_cast<__mmask16>(all >> 16U),
-                               _mm512_permutex2var_epi64(a, high, b));
     }
   }
 }
@@ -172,6 +120,60 @@ bool takes_whole_filter(const WinnerLoop& loop) {
   return loop.kernel == 3 && loop.channels == kCast;
 }
 
+}  // namespace
+
+void to_bf16(const float* from, std::uint16_t* to, std::size_t count) {
+  for (; count >= kLanes; count -= kLanes, from += kLanes, to += kLanes) {
+    const auto rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), rounded);
+  }
+  const auto rest = static_cast<__mmask16>((1U << count) - 1);
+  const auto rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(rest, from));
+  _mm256_mask_storeu_epi16(to, rest, rounded);
+}
+
+void to_fp32(const std::uint16_t* from, float* to, std::size_t count) {
+  for (; count > 0; --count) *to++ = __builtin_bit_cast(float, std::uint32_t{*from++} << 16U);
+}
+
+void relu_backward(const std::uint16_t* y, const float* dx, std::uint16_t* to, std::size_t count) {
+  const __m512i one = _mm512_set1_epi16(1);
+  const __m512i infinity = _mm512_set1_epi16(0x7F80);
+  for (std::size_t i = 0; i < count; i += kCast) {
+    const std::uint32_t there = present(count - i);
+    // Bits from 1 to infinity's: above 0 and no NaN.
+    const __m512i bits = _mm512_sub_epi16(_mm512_maskz_loadu_epi16(there, y + i), one);
+    const __mmask32 passes = _mm512_cmplt_epu16_mask(bits, infinity);
+    const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), dx + i);
+    const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there >> 16U), dx + i + kLanes);
+    const auto rounded = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    _mm512_mask_storeu_epi16(to + i, there, _mm512_maskz_mov_epi16(passes, rounded));
+  }
+}
+
+void winner_image(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
+  cast_channels<false>(from, to, channels, pixels);
+}
+
+void winner_filters(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
+  cast_channels<true>(from, to, channels, pixels);
+}
+
+void winner_gradients(const float* from, float* to, int channels, std::size_t pixels) {
+  const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);  // of two channels each
+  const __m512i high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  for (; pixels > 0; --pixels, to += channels) {
+    for (int c = 0; c < channels; c += kCast, from += kCast) {
+      const std::uint32_t all = present(static_cast<std::size_t>(channels - c));
+      const __m512i a = _mm512_loadu_si512(from);
+      const __m512i b = _mm512_loadu_si512(from + kLanes);
+      _mm512_mask_storeu_epi32(to + c, static_cast<__mmask16>(all), _mm512_permutex2var_epi64(a, low, b));
+      _mm512_mask_storeu_epi32(to + c + kLanes, static_cast<__mmask16>(all >> 16U),
+                               _mm512_permutex2var_epi64(a, high, b));
+    }
+  }
+}
+
 void winner_weights(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* image, const float* dy,
                     const std::uint8_t* winner, float* dw, float* db) {
   list_by_channel(loop, dy, winner, lists, db);
@@ -190,22 +192,11 @@ void winner_data(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t
   });
 }
 
-}  // namespace
-
 const Bf16Loops& bf16_table() {
   static constexpr Bf16Loops kTable{
-      .lanes = kCast,
-      .to_bf16 = to_bf16,
-      .to_fp32 = to_fp32,
-      .relu_backward = relu_backward,
-      .one_channel_pairs = one_channel_pairs,
-      .one_channel_pool = one_channel_pool,
-      .one_channel_pool_weights = one_channel_pool_weights,
-      .winner_image = winner_image,
-      .winner_filters = winner_filters,
-      .winner_gradients = winner_gradients,
-      .winner_weights = winner_weights,
-      .winner_data = winner_data,
+      kCast,
+#define BF16_LOOP(name, ...) name,
+#include "kernels/cpu/runtime/loop_list.hpp"
   };
   return kTable;
 }

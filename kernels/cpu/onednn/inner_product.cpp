@@ -34,34 +34,30 @@ InnerProduct::InnerProduct(const CpuContext& context, const InnerProductShape& s
       same ? forward_.desc.weights_desc() : Desc(weights, input, Tag::any), dy));
 }
 
-InnerProduct::Copies InnerProduct::carve_copies(Carver& carver) const {
+InnerProduct::Copies InnerProduct::take_copies(HostAllocator& memory) const {
   const auto inputs = static_cast<std::size_t>(shape_.batch) * static_cast<std::size_t>(shape_.in);
-  return {carver.bytes(operand_bytes(context_, inputs)),
-          carver.bytes(weights_bytes(stored_, forward_.desc.weights_desc()))};
+  return {memory.take<std::byte>(operand_bytes(context_, inputs)),
+          memory.take<std::byte>(weights_bytes(stored_, forward_.desc.weights_desc()))};
 }
 
-InnerProduct::Pieces InnerProduct::carve(Carver& carver) const {
+InnerProduct::Pieces InnerProduct::take_pieces(HostAllocator& memory) const {
   const auto outputs = static_cast<std::size_t>(shape_.batch) * static_cast<std::size_t>(shape_.out);
   const bool data = shape_.wants_dx;
   Pieces p{};
-  p.scratch = carver.bytes(std::max({forward_.scratch_bytes(), backward_weights_.scratch_bytes(),
-                                     data ? backward_data_.scratch_bytes() : 0}));
-  p.dy = carver.bytes(operand_bytes(context_, outputs));
-  p.w = carver.bytes(data ? weights_bytes(stored_, backward_data_.desc.weights_desc()) : 0);
-  p.copies = carve_copies(carver);
+  p.scratch = memory.take<std::byte>(std::max({forward_.scratch_bytes(), backward_weights_.scratch_bytes(),
+                                               data ? backward_data_.scratch_bytes() : 0}));
+  p.dy = memory.take<std::byte>(operand_bytes(context_, outputs));
+  p.w = memory.take<std::byte>(data ? weights_bytes(stored_, backward_data_.desc.weights_desc()) : 0);
+  p.copies = take_copies(memory);
   return p;
 }
 
 std::size_t InnerProduct::workspace_bytes() const {
-  Carver carver(nullptr);
-  carve(carver);
-  return carver.used();
+  return HostAllocator::bytes([&](auto& memory) { take_pieces(memory); });
 }
 
 std::size_t InnerProduct::saved_bytes() const {
-  Carver carver(nullptr);
-  carve_copies(carver);
-  return carver.used();
+  return HostAllocator::bytes([&](auto& memory) { take_copies(memory); });
 }
 
 void InnerProduct::store(const float* canonical, float* stored) const {
@@ -74,10 +70,10 @@ void InnerProduct::fetch(const float* stored, float* canonical) const {
 
 void InnerProduct::forward(const float* x, const float* w, const float* b, float* y, std::byte* workspace,
                            std::byte* saved) const {
-  Carver carver(workspace);
-  const Pieces p = carve(carver);
-  Carver kept(saved);
-  const Copies copies = saved == nullptr ? p.copies : carve_copies(kept);
+  HostAllocator memory(workspace);
+  const Pieces p = take_pieces(memory);
+  HostAllocator kept(saved);
+  const Copies copies = saved == nullptr ? p.copies : take_copies(kept);
   const std::size_t inputs = static_cast<std::size_t>(shape_.batch) * static_cast<std::size_t>(shape_.in);
   const auto& d = forward_.desc;
   const OneDnn& dnn = context_.dnn;
@@ -92,11 +88,11 @@ void InnerProduct::forward(const float* x, const float* w, const float* b, float
 
 void InnerProduct::backward(const float* x, const float* dy, const float* w, const Gradients& gradients,
                             std::byte* workspace, std::byte* saved) const {
-  Carver carver(workspace);
-  const Pieces p = carve(carver);
+  HostAllocator memory(workspace);
+  const Pieces p = take_pieces(memory);
   const std::size_t outputs = static_cast<std::size_t>(shape_.batch) * static_cast<std::size_t>(shape_.out);
-  Carver kept(saved);
-  const Copies copies = carve_copies(kept);
+  HostAllocator kept(saved);
+  const Copies copies = take_copies(kept);
   const bool cast = context_.bf16 != nullptr;
   const void* dy_in = operand(context_, dy, outputs, p.dy);
   backward_weights(cast ? static_cast<const void*>(copies.x) : x, dy_in, gradients.dw, gradients.db,

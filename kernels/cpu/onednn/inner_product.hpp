@@ -38,12 +38,12 @@ class InnerProduct {
   struct Copies {
     std::byte *x, *w;  // operands
   };
-  Copies carve_copies(Carver& carver) const;
+  Copies take_copies(HostAllocator& memory) const;
   struct Pieces {
     std::byte *scratch, *dy, *w;  // dy and w, where backward wants another layout: operands
     Copies copies;                // of forward in inference
   };
-  Pieces carve(Carver& carver) const;
+  Pieces take_pieces(HostAllocator& memory) const;
   void backward_data(const void* dy, const void* w, float* dx, std::byte* scratch) const;
   void backward_weights(const void* x, const void* dy, float* dw, float* db, std::byte* scratch) const;
 

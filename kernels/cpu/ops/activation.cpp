@@ -1,5 +1,7 @@
-// ReLU, GELU and dropout layers that stand on their own.
+// ReLU, GELU, leaky ReLU and dropout layers that stand on their own.
 #include <cstring>
+#include <functional>
+#include <utility>
 
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
@@ -10,45 +12,40 @@ namespace {
 
 constexpr std::size_t kGrain = 4096;  // elements that are worth a thread; a multiple of 64 for dropout
 
-class Relu final : public Op {
+enum class Keeps { x, y };  // of forward, for backward
+
+// A function of one element; its loops are those of Loops, over elements begin .. end - 1.
+class Activation final : public Op {
  public:
-  Relu(const CpuContext& context, const ReluDesc& desc, int batch)
-      : Op(desc, batch), context_(context), count_(static_cast<std::size_t>(batch) * desc.in.size()) {}
+  using Forward = std::function<void(const float* x, float* y, std::size_t begin, std::size_t end)>;
+  using Backward =
+      std::function<void(const float* kept, const float* dy, float* dx, std::size_t begin, std::size_t end)>;
+
+  Activation(const CpuContext& context, const OpDesc& desc, int batch, Keeps keeps, Forward forward,
+             Backward backward)
+      : Op(desc, batch),
+        threads_(context.threads),
+        keeps_(keeps),
+        forward_(std::move(forward)),
+        backward_(std::move(backward)),
+        count_(static_cast<std::size_t>(batch) * in_shape(desc).size()) {}
 
  private:
   void run_forward(const OpArgs& args) override {
-    parallel(count_, kGrain, context_.threads,
-             [&](const Share& s) { context_.loops.relu(floats(args.x), floats(args.y), s.begin, s.end); });
+    parallel(count_, kGrain, threads_,
+             [&](const Share& s) { forward_(floats(args.x), floats(args.y), s.begin, s.end); });
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    parallel(count_, kGrain, context_.threads, [&](const Share& s) {
-      context_.loops.relu_backward(floats(args.y), floats(args.dy), floats(args.dx), s.begin, s.end);
-    });
+    const float* kept = keeps_ == Keeps::x ? floats(args.x) : floats(args.y);
+    parallel(count_, kGrain, threads_,
+             [&](const Share& s) { backward_(kept, floats(args.dy), floats(args.dx), s.begin, s.end); });
   }
 
-  const CpuContext& context_;
-  std::size_t count_;
-};
-
-class Gelu final : public Op {
- public:
-  Gelu(const CpuContext& context, const GeluDesc& desc, int batch)
-      : Op(desc, batch), context_(context), count_(static_cast<std::size_t>(batch) * desc.in.size()) {}
-
- private:
-  void run_forward(const OpArgs& args) override {
-    parallel(count_, kGrain, context_.threads,
-             [&](const Share& s) { context_.loops.gelu(floats(args.x), floats(args.y), s.begin, s.end); });
-  }
-  void run_backward(const OpArgs& args) override {
-    if (args.dx == nullptr) return;
-    parallel(count_, kGrain, context_.threads, [&](const Share& s) {
-      context_.loops.gelu_backward(floats(args.x), floats(args.dy), floats(args.dx), s.begin, s.end);
-    });
-  }
-
-  const CpuContext& context_;
+  int threads_;
+  Keeps keeps_;
+  Forward forward_;
+  Backward backward_;
   std::size_t count_;
 };
 
@@ -91,15 +88,25 @@ class Dropout final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_relu(const CpuContext& context, const ReluDesc& desc, int batch) {
-  return std::make_unique<Relu>(context, desc, batch);
+std::unique_ptr<Op> make_op(const CpuContext& context, const ReluDesc& desc, int batch, bool /*wants_dx*/) {
+  return std::make_unique<Activation>(context, desc, batch, Keeps::y, context.loops.relu,
+                                      context.loops.relu_backward);
 }
 
-std::unique_ptr<Op> make_gelu(const CpuContext& context, const GeluDesc& desc, int batch) {
-  return std::make_unique<Gelu>(context, desc, batch);
+std::unique_ptr<Op> make_op(const CpuContext& context, const GeluDesc& desc, int batch, bool /*wants_dx*/) {
+  return std::make_unique<Activation>(context, desc, batch, Keeps::x, context.loops.gelu,
+                                      context.loops.gelu_backward);
 }
 
-std::unique_ptr<Op> make_dropout(const CpuContext& context, const DropoutDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const LeakyReluDesc& desc, int batch,
+                            bool /*wants_dx*/) {
+  return std::make_unique<Activation>(context, desc, batch, Keeps::x,
+                                      std::bind_front(context.loops.leaky_relu, desc.slope),
+                                      std::bind_front(context.loops.leaky_relu_backward, desc.slope));
+}
+
+std::unique_ptr<Op> make_op(const CpuContext& context, const DropoutDesc& desc, int batch,
+                            bool /*wants_dx*/) {
   return std::make_unique<Dropout>(context, desc, batch);
 }
 

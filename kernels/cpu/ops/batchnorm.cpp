@@ -32,9 +32,7 @@ class BatchNorm final : public Op {
   std::size_t saved_bytes() const override { return 2 * channels_ * sizeof(float); }  // mean, then s
   bool skips_rows() const override { return true; }
   std::size_t workspace_bytes() const override {
-    Carver carver(nullptr);
-    carve(carver);
-    return carver.used();
+    return HostAllocator::bytes([&](auto& memory) { take_pieces(memory); });
   }
 
  private:
@@ -45,14 +43,14 @@ class BatchNorm final : public Op {
     float* statistics;                                       // [2, c], in inference
   };
 
-  Pieces carve(Carver& carver) const {
+  Pieces take_pieces(HostAllocator& memory) const {
     const auto threads = static_cast<std::size_t>(context_.threads);
     Pieces p{};
-    p.sums = reinterpret_cast<double*>(carver.bytes(threads * 2 * channels_ * sizeof(double)));
-    p.tile_sums = carver.floats(threads * 2 * tile_);
+    p.sums = memory.take<double>(threads * 2 * channels_);
+    p.tile_sums = memory.take<float>(threads * 2 * tile_);
     for (float** table : {&p.mean, &p.scale, &p.gain, &p.offset, &p.mean_g, &p.mean_gx})
-      *table = carver.floats(tile_);
-    p.statistics = carver.floats(2 * channels_);
+      *table = memory.take<float>(tile_);
+    p.statistics = memory.take<float>(2 * channels_);
     return p;
   }
 
@@ -127,8 +125,8 @@ class BatchNorm final : public Op {
   }
 
   void run_forward(const OpArgs& args) override {
-    Carver carver(args.workspace);
-    const Pieces p = carve(carver);
+    HostAllocator memory(args.workspace);
+    const Pieces p = take_pieces(memory);
     float* mean = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : p.statistics;
     float* scale = mean + channels_;
     if (args.mode == Mode::training) {
@@ -188,8 +186,8 @@ class BatchNorm final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
-    Carver carver(args.workspace);
-    const Pieces p = carve(carver);
+    HostAllocator memory(args.workspace);
+    const Pieces p = take_pieces(memory);
     const auto* mean = reinterpret_cast<const float*>(args.saved);
     fill_tables(args, p, mean, mean + channels_);
     const Way way = way_of(args);
@@ -226,8 +224,14 @@ class BatchNorm final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_batchnorm(const CpuContext& context, const BatchNormDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const BatchNormDesc& desc, int batch,
+                            bool /*wants_dx*/) {
   return std::make_unique<BatchNorm>(context, desc, batch);
+}
+
+std::unique_ptr<Op> make_op(const CpuContext& /*context*/, const NormalisedDesc& desc, int /*batch*/,
+                            bool /*wants_dx*/) {
+  throw BackendError(describe(desc) + ": two ops on the CPU");
 }
 
 }  // namespace trainer::cpu

@@ -23,9 +23,7 @@ class Conv final : public Op {
         map_floats_(out_shape(desc).size()) {}
 
   std::size_t workspace_bytes() const override {
-    Carver carver(nullptr);
-    carve(carver);
-    return carver.used();
+    return HostAllocator::bytes([&](auto& memory) { take_pieces(memory); });
   }
   std::size_t stored_count(int index) const override {
     return index == 0 ? stored_.get_size() / sizeof(float) : Op::stored_count(index);
@@ -49,27 +47,27 @@ class Conv final : public Op {
     float *bias_sum, *db;
   };
 
-  Pieces carve(Carver& carver) const {
+  Pieces take_pieces(HostAllocator& memory) const {
     const std::size_t gradient = slice_.gradient_weights().get_size() / sizeof(float);
     const std::size_t data = wants_dx_ ? weights_bytes(stored_, slice_.data_weights()) : 0;
     const auto images = static_cast<std::size_t>(slice_.images());
     const auto outputs = static_cast<std::size_t>(conv_.out);
     Pieces p{};
-    p.scratch = carver.bytes(slices_.scratch_bytes());
-    p.map = carver.floats(conv_.relu ? map_floats_ * images : 0);
-    p.w = carver.bytes(std::max(data, weights_bytes(stored_, slice_.forward_weights())));
-    p.x = carver.bytes(operand_bytes(context_, images * conv_.in.size()));
-    p.dmap = carver.bytes(operand_bytes(context_, images * map_floats_));
-    p.sum = carver.floats(gradient);
-    p.dw = carver.floats(gradient);
-    p.bias_sum = carver.floats(outputs);
-    p.db = carver.floats(outputs);
+    p.scratch = memory.take<std::byte>(slices_.scratch_bytes());
+    p.map = memory.take<float>(conv_.relu ? map_floats_ * images : 0);
+    p.w = memory.take<std::byte>(std::max(data, weights_bytes(stored_, slice_.forward_weights())));
+    p.x = memory.take<std::byte>(operand_bytes(context_, images * conv_.in.size()));
+    p.dmap = memory.take<std::byte>(operand_bytes(context_, images * map_floats_));
+    p.sum = memory.take<float>(gradient);
+    p.dw = memory.take<float>(gradient);
+    p.bias_sum = memory.take<float>(outputs);
+    p.db = memory.take<float>(outputs);
     return p;
   }
 
   void run_forward(const OpArgs& args) override {
-    Carver carver(args.workspace);
-    const Pieces p = carve(carver);
+    HostAllocator memory(args.workspace);
+    const Pieces p = take_pieces(memory);
     const void* w = weights_as(context_, stored_, args.w, slice_.forward_weights(), p.w);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
       float* y = floats(args.y) + first * map_floats_;
@@ -104,8 +102,8 @@ class Conv final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
-    Carver carver(args.workspace);
-    const Pieces p = carve(carver);
+    HostAllocator memory(args.workspace);
+    const Pieces p = take_pieces(memory);
     const void* w =
         args.dx == nullptr ? nullptr : weights_as(context_, stored_, args.w, slice_.data_weights(), p.w);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
@@ -134,7 +132,11 @@ class Conv final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
+  require_poolable(desc, desc.pool);
+  if (is_one_channel_conv(desc, wants_dx)) return make_one_channel_conv(context, desc, batch);
+  if (is_few_channels_conv(context, desc)) return make_few_channels_conv(context, desc, batch);
+  if (desc.pool) return make_pooled_conv(context, desc, batch);
   return std::make_unique<Conv>(context, desc, batch, wants_dx);
 }
 

@@ -27,10 +27,9 @@ class Dense final : public Op {
   }
 
   std::size_t workspace_bytes() const override {
-    const std::size_t masked = masks_dy_ ? aligned(outputs_ * sizeof(float)) : 0;
-    Carver carver(nullptr);
-    carve(carver);
-    return masked + std::max(aligned(product_.workspace_bytes()), carver.used());
+    const std::size_t masked = masks_dy_ ? HostAllocator::aligned(outputs_ * sizeof(float)) : 0;
+    return masked + std::max(HostAllocator::aligned(product_.workspace_bytes()),
+                             HostAllocator::bytes([&](auto& memory) { take_pieces(memory); }));
   }
   std::size_t saved_bytes() const override { return product_.saved_bytes(); }
   bool skips_rows() const override { return few_.has_value() && !masks_dy_; }
@@ -50,15 +49,15 @@ class Dense final : public Op {
     std::byte* workspace;
     float *x, *dy, *dx;
   };
-  Few carve(Carver& carver) const {
+  Few take_pieces(HostAllocator& memory) const {
     if (!few_) return {};
     const auto rows = static_cast<std::size_t>(dense_.kept);
     const std::size_t in = rows * static_cast<std::size_t>(dense_.in);
     Few few{};
-    few.workspace = carver.bytes(few_->workspace_bytes());
-    few.x = carver.floats(in);
-    few.dy = carver.floats(rows * static_cast<std::size_t>(dense_.out));
-    few.dx = carver.floats(in);
+    few.workspace = memory.take<std::byte>(few_->workspace_bytes());
+    few.x = memory.take<float>(in);
+    few.dy = memory.take<float>(rows * static_cast<std::size_t>(dense_.out));
+    few.dx = memory.take<float>(in);
     return few;
   }
 
@@ -72,10 +71,10 @@ class Dense final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
-    Carver carver(args.workspace);
+    HostAllocator memory(args.workspace);
     const float* dy = floats(args.dy);
     if (masks_dy_) {
-      float* masked = carver.floats(outputs_);  // [n, out]
+      float* masked = memory.take<float>(outputs_);  // [n, out]
       parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
         context_.loops.relu_backward(floats(args.y), floats(args.dy), masked, share.begin, share.end);
       });
@@ -83,9 +82,9 @@ class Dense final : public Op {
     }
     rows_.read(args);
     if (few_ && rows_.count() <= static_cast<std::size_t>(dense_.kept))
-      return multiply_kept(args, dy, carve(carver));
-    product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)}, carver.bytes(0),
-                      args.saved);
+      return multiply_kept(args, dy, take_pieces(memory));
+    product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)},
+                      memory.take<std::byte>(0), args.saved);
   }
 
   // Row i of the kept ones, or zeros where there are fewer.
@@ -128,7 +127,7 @@ class Dense final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
   return std::make_unique<Dense>(context, desc, batch, wants_dx);
 }
 

@@ -31,9 +31,8 @@ class FewChannelsConv final : public Op {
   }
 
   std::size_t workspace_bytes() const override {
-    Carver carver(nullptr);
-    carve(carver);
-    return std::max(carver.used(), backward_.workspace_bytes());
+    return std::max(HostAllocator::bytes([&](auto& memory) { take_pieces(memory); }),
+                    backward_.workspace_bytes());
   }
   std::size_t saved_bytes() const override {
     return static_cast<std::size_t>(batch()) * loop_.pooled.size();  // winners [n, h, w, c]
@@ -44,10 +43,10 @@ class FewChannelsConv final : public Op {
   struct Pieces {
     float *w, *b;  // [3, 3, in, channels], [channels]
   };
-  Pieces carve(Carver& carver) const {
+  Pieces take_pieces(HostAllocator& memory) const {
     const auto channels = static_cast<std::size_t>(loop_.channels);
-    float* w = carver.floats(taps_ * channels);
-    return {w, carver.floats(channels)};
+    float* w = memory.take<float>(taps_ * channels);
+    return {w, memory.take<float>(channels)};
   }
 
   // w [out, 3, 3, in] turned; channels beyond `out` are zero.
@@ -63,8 +62,8 @@ class FewChannelsConv final : public Op {
   }
 
   void run_forward(const OpArgs& args) override {
-    Carver carver(args.workspace);
-    const Pieces p = carve(carver);
+    HostAllocator memory(args.workspace);
+    const Pieces p = take_pieces(memory);
     turn(args, p);
     std::uint8_t* winners = winners_of(args);
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {

@@ -63,8 +63,8 @@ class Head final : public Op {
         product_(fp32_, {batch, desc.in, desc.classes, desc.bias, wants_dx}) {}
 
   std::size_t workspace_bytes() const override {
-    return aligned(product_.workspace_bytes()) +
-           aligned(static_cast<std::size_t>(batch()) * sizeof(RowResult));
+    return HostAllocator::aligned(product_.workspace_bytes()) +
+           HostAllocator::aligned(static_cast<std::size_t>(batch()) * sizeof(RowResult));
   }
   std::size_t saved_bytes() const override { return logits_ * sizeof(float); }  // the gradient of z
   std::size_t stored_count(int index) const override {
@@ -79,11 +79,10 @@ class Head final : public Op {
 
  private:
   void run_forward(const OpArgs& args) override {
-    Carver carver(args.workspace);
+    HostAllocator memory(args.workspace);
     product_.forward(floats(args.x), args.w, args.b, floats(args.y),
-                     carver.bytes(product_.workspace_bytes()));
-    auto* rows =
-        reinterpret_cast<RowResult*>(carver.bytes(static_cast<std::size_t>(batch()) * sizeof(RowResult)));
+                     memory.take<std::byte>(product_.workspace_bytes()));
+    auto* rows = memory.take<RowResult>(static_cast<std::size_t>(batch()));
     float* dz = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
     const std::size_t valid = args.state->valid;
     const std::size_t kept =
@@ -153,7 +152,7 @@ class Head final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx) {
   return std::make_unique<Head>(context, desc, batch, wants_dx);
 }
 

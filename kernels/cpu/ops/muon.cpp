@@ -1,12 +1,12 @@
 // Muon. The matrix is brought from the op's layout into rows and columns and back; a tall one is transposed.
-#include "kernels/cpu/ops/muon.hpp"
+#include "kernels/math/muon.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
+#include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
-#include "kernels/math/muon.hpp"
 
 namespace trainer::cpu {
 
@@ -20,15 +20,15 @@ struct Pieces {
   float *a, *b;     // [r, r], r the smaller of the two
 };
 
-Pieces carve(Carver& carver, const WeightMatrix& m) {
+Pieces take_pieces(HostAllocator& memory, const WeightMatrix& m) {
   const auto elements = static_cast<std::size_t>(m.rows) * static_cast<std::size_t>(m.columns);
   const auto r = static_cast<std::size_t>(std::min(m.rows, m.columns));
   Pieces p{};
-  p.stored = carver.floats(m.segment.count);
-  p.x = carver.floats(elements);
-  p.next = carver.floats(elements);
-  p.a = carver.floats(r * r);
-  p.b = carver.floats(r * r);
+  p.stored = memory.take<float>(m.segment.count);
+  p.x = memory.take<float>(elements);
+  p.next = memory.take<float>(elements);
+  p.a = memory.take<float>(r * r);
+  p.b = memory.take<float>(r * r);
   return p;
 }
 
@@ -73,9 +73,7 @@ void pass(const CpuContext& context, const Pieces& p, int rows, int columns) {
 std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
   std::size_t most = 0;
   for (const WeightMatrix& matrix : matrices) {
-    Carver carver(nullptr);
-    carve(carver, matrix);
-    most = std::max(most, carver.used());
+    most = std::max(most, HostAllocator::bytes([&](auto& memory) { take_pieces(memory, matrix); }));
   }
   return most;
 }
@@ -83,8 +81,8 @@ std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
 void update_matrix(const CpuContext& context, const UpdateArgs& args, const Optimizer& optimizer,
                    const UpdateStep& step, const WeightMatrix& matrix) {
   const Segment& s = matrix.segment;
-  Carver carver(args.workspace);
-  Pieces p = carve(carver, matrix);
+  HostAllocator memory(args.workspace);
+  Pieces p = take_pieces(memory, matrix);
   context.loops.muon_direction(step.momentum, args.dw + s.offset, args.slot0 + s.offset, p.stored, s.count);
   matrix.op->fetch(0, p.stored, p.x);
   normalize(p.x, static_cast<std::size_t>(matrix.rows) * static_cast<std::size_t>(matrix.columns));

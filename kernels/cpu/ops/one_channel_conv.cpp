@@ -35,9 +35,7 @@ class OneChannelConv final : public Op {
   }
 
   std::size_t workspace_bytes() const override {
-    Carver carver(nullptr);
-    carve(carver, 0);
-    return carver.used();
+    return HostAllocator::bytes([&](auto& memory) { take_pieces(memory, 0); });
   }
   std::size_t saved_bytes() const override {
     return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // winners [n, h, w, c]
@@ -53,19 +51,19 @@ class OneChannelConv final : public Op {
     std::size_t stride;              // from one thread's dw to the next
   };
 
-  Pieces carve(Carver& carver, int thread) const {
+  Pieces take_pieces(HostAllocator& memory, int thread) const {
     const std::size_t filter = static_cast<std::size_t>(taps_) * loop_.channels;
     const auto threads = static_cast<std::size_t>(context_.threads);
     Pieces p{};
-    p.w = carver.floats(filter);
-    p.b = carver.floats(static_cast<std::size_t>(loop_.channels));
-    p.stride = aligned((filter + loop_.channels) * sizeof(float)) / sizeof(float);
-    p.dw = carver.floats(p.stride * threads);
-    const std::size_t padded = aligned(padded_floats_ * sizeof(float)) / sizeof(float);
-    const std::size_t map = aligned(map_floats_ * sizeof(float)) / sizeof(float);
+    p.w = memory.take<float>(filter);
+    p.b = memory.take<float>(static_cast<std::size_t>(loop_.channels));
+    p.stride = HostAllocator::aligned((filter + loop_.channels) * sizeof(float)) / sizeof(float);
+    p.dw = memory.take<float>(p.stride * threads);
+    const std::size_t padded = HostAllocator::aligned(padded_floats_ * sizeof(float)) / sizeof(float);
+    const std::size_t map = HostAllocator::aligned(map_floats_ * sizeof(float)) / sizeof(float);
     const std::size_t pairs = pairs_ ? padded : 0;  // two values each
-    p.w_pairs = reinterpret_cast<std::uint16_t*>(carver.floats(pairs_ ? filter : 0));
-    float* own = carver.floats((padded + map + pairs) * threads);
+    p.w_pairs = reinterpret_cast<std::uint16_t*>(memory.take<float>(pairs_ ? filter : 0));
+    float* own = memory.take<float>((padded + map + pairs) * threads);
     if (own == nullptr) return p;
     p.dw += p.stride * static_cast<std::size_t>(thread);
     p.db = p.dw + filter;
@@ -76,8 +74,8 @@ class OneChannelConv final : public Op {
   }
 
   Pieces pieces_of(const OpArgs& args, int thread) const {
-    Carver carver(args.workspace);
-    return carve(carver, thread);
+    HostAllocator memory(args.workspace);
+    return take_pieces(memory, thread);
   }
 
   // Copies one image into the middle of its border of zeros.

@@ -1,10 +1,14 @@
 // Pooling layers that stand on their own, image by image over the same loops as the fused ones.
+#include <fmt/format.h>
+
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer::cpu {
 
 namespace {
+
+constexpr int kLargestMaxPool = 15;  // a window's winner is kept in one byte
 
 PoolLoop pool_loop(const Shape& in, const Window& window, const OpDesc& desc) {
   return {in, in.c, window, out_shape(desc), false};
@@ -69,11 +73,21 @@ class AvgPool final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_maxpool(const CpuContext& context, const MaxPoolDesc& desc, int batch) {
+void require_poolable(const OpDesc& desc, const Window& window) {
+  if (window.size <= kLargestMaxPool) return;
+  throw BackendError(
+      fmt::format("{}: the CPU engine pools windows of at most {} by {}; use avgpool, or pool in two steps",
+                  describe(desc), kLargestMaxPool, kLargestMaxPool));
+}
+
+std::unique_ptr<Op> make_op(const CpuContext& context, const MaxPoolDesc& desc, int batch,
+                            bool /*wants_dx*/) {
+  require_poolable(desc, desc.window);
   return std::make_unique<MaxPool>(context, desc, batch);
 }
 
-std::unique_ptr<Op> make_avgpool(const CpuContext& context, const AvgPoolDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CpuContext& context, const AvgPoolDesc& desc, int batch,
+                            bool /*wants_dx*/) {
   return std::make_unique<AvgPool>(context, desc, batch);
 }
 

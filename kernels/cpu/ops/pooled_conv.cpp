@@ -24,9 +24,8 @@ class PooledConv final : public Op {
         pool_{conv_map(desc), desc.out, desc.pool, out_shape(desc), desc.relu} {}
 
   std::size_t workspace_bytes() const override {
-    Carver carver(nullptr);
-    carve(carver);
-    return std::max(carver.used(), 2 * weight_bytes() + backward_.workspace_bytes());
+    return std::max(HostAllocator::bytes([&](auto& memory) { take_pieces(memory); }),
+                    2 * weight_bytes() + backward_.workspace_bytes());
   }
   std::size_t saved_bytes() const override {
     return static_cast<std::size_t>(batch()) * pool_.out.size();  // winners [n, h, w, c]
@@ -50,16 +49,16 @@ class PooledConv final : public Op {
     std::byte *scratch, *w, *x;  // w and x: operands
     float* map;                  // [slice, h, w, out]
   };
-  Pieces carve(Carver& carver) const {
+  Pieces take_pieces(HostAllocator& memory) const {
     const auto images = static_cast<std::size_t>(slices_.first().images());
     Pieces p{};
-    p.scratch = carver.bytes(slices_.scratch_bytes());
-    p.w = carver.bytes(weights_bytes(stored_, slices_.first().forward_weights()));
-    p.x = carver.bytes(conv_.bf16_x ? 0 : operand_bytes(context_, images * conv_.in.size()));
-    p.map = carver.floats(images * pool_.map.size());
+    p.scratch = memory.take<std::byte>(slices_.scratch_bytes());
+    p.w = memory.take<std::byte>(weights_bytes(stored_, slices_.first().forward_weights()));
+    p.x = memory.take<std::byte>(conv_.bf16_x ? 0 : operand_bytes(context_, images * conv_.in.size()));
+    p.map = memory.take<float>(images * pool_.map.size());
     return p;
   }
-  std::size_t weight_bytes() const { return aligned(canonical_weights(conv_).get_size()); }
+  std::size_t weight_bytes() const { return HostAllocator::aligned(canonical_weights(conv_).get_size()); }
 
   // Images first .. first + images - 1 as the convolution reads them.
   const void* slice_of(const void* x, std::size_t first, std::size_t images, std::byte* copy) const {
@@ -69,8 +68,8 @@ class PooledConv final : public Op {
   }
 
   void run_forward(const OpArgs& args) override {
-    Carver carver(args.workspace);
-    const Pieces p = carve(carver);
+    HostAllocator memory(args.workspace);
+    const Pieces p = take_pieces(memory);
     const void* w = weights_as(context_, stored_, args.w, slices_.first().forward_weights(), p.w);
     std::uint8_t* winners = winners_of(args);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
@@ -85,16 +84,16 @@ class PooledConv final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
-    Carver carver(args.workspace);
+    HostAllocator memory(args.workspace);
     rows_.read(args);
     const Desc canonical = canonical_weights(conv_);
-    auto* w = carver.bytes(weight_bytes());  // both [out, k, k, c]
-    auto* dw = reinterpret_cast<float*>(carver.bytes(weight_bytes()));
+    auto* w = memory.take<std::byte>(weight_bytes());  // both [out, k, k, c]
+    auto* dw = reinterpret_cast<float*>(memory.take<std::byte>(weight_bytes()));
     const bool in_place = stored_ == canonical;
     const void* plain = args.dx == nullptr ? nullptr : weights_as(context_, stored_, args.w, canonical, w);
     backward_.run({args.x, static_cast<const float*>(plain), floats(args.dy),
                    reinterpret_cast<const std::uint8_t*>(args.saved), in_place ? args.dw : dw,
-                   conv_.bias ? args.db : nullptr, args.dx, carver.bytes(0), rows_});
+                   conv_.bias ? args.db : nullptr, args.dx, memory.take<std::byte>(0), rows_});
     rows_.clear_rest(args, conv_.in.size() * (conv_.bf16_x ? sizeof(std::uint16_t) : sizeof(float)));
     if (!in_place) context_.dnn.reorder(canonical, dw, stored_, args.dw);
   }

@@ -54,34 +54,33 @@ WinnerBackward::WinnerBackward(const CpuContext& context, const ConvDesc& desc)
 }
 
 // Fills in `pieces` for one thread; returns the bytes of all threads' together.
-std::size_t WinnerBackward::carve(std::byte* workspace, int thread, Pieces& pieces) const {
+std::size_t WinnerBackward::take_pieces(std::byte* workspace, int thread, Pieces& pieces) const {
   const auto outputs = static_cast<std::size_t>(conv_.out);
   const std::size_t windows = static_cast<std::size_t>(loop_.pooled.h) * loop_.pooled.w;
   const auto positions = static_cast<std::size_t>(loop_.window.size) * loop_.window.size;
   const std::size_t groups = std::max(outputs, windows * std::min(positions, outputs));
-  Carver carver(workspace);
-  pieces.w = carver.floats(filter_floats_);
+  HostAllocator memory(workspace);
+  pieces.w = memory.take<float>(filter_floats_);
   for (int t = 0; t < context_.threads; ++t) {
     Pieces own = pieces;
-    own.dw = carver.floats(filter_floats_ + outputs);
-    own.image = carver.floats(image_floats_);
-    own.lists.entries = reinterpret_cast<WinnerEntry*>(
-        carver.bytes((loop_.pooled.size() + kSpareEntries) * sizeof(WinnerEntry)));
-    own.lists.count = reinterpret_cast<std::int32_t*>(carver.bytes(groups * sizeof(std::int32_t)));
-    own.lists.place = reinterpret_cast<std::int32_t*>(carver.bytes(groups * sizeof(std::int32_t)));
+    own.dw = memory.take<float>(filter_floats_ + outputs);
+    own.image = memory.take<float>(image_floats_);
+    own.lists.entries = memory.take<WinnerEntry>(loop_.pooled.size() + kSpareEntries);
+    own.lists.count = memory.take<std::int32_t>(groups);
+    own.lists.place = memory.take<std::int32_t>(groups);
     if (t == thread) pieces = own;
   }
-  return carver.used();
+  return memory.used();
 }
 
 std::size_t WinnerBackward::workspace_bytes() const {
   Pieces unused{};
-  return carve(nullptr, 0, unused);
+  return take_pieces(nullptr, 0, unused);
 }
 
 WinnerBackward::Pieces WinnerBackward::pieces(std::byte* workspace, int thread) const {
   Pieces own{};
-  carve(workspace, thread, own);
+  take_pieces(workspace, thread, own);
   return own;
 }
 

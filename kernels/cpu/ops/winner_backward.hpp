@@ -40,7 +40,7 @@ class WinnerBackward {
     WinnerLists lists;
   };
   Pieces pieces(std::byte* workspace, int thread) const;
-  std::size_t carve(std::byte* workspace, int thread, Pieces& pieces) const;
+  std::size_t take_pieces(std::byte* workspace, int thread, Pieces& pieces) const;
   template <typename T>
   void pad(const float* x, T* image) const;
   // [pixels, in.c] to [pixels, channels] of the loops, and back.

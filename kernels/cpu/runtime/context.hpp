@@ -1,13 +1,14 @@
-// What every op of the CPU engine shares; the backend owns it and outlives its ops. An op is made by the
-// function named after it, in the file named after it.
+// What every op of the CPU engine shares, and how an op is made; the backend owns the context and outlives its ops.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
+#include "kernels/backend.hpp"
+#include "kernels/bump_allocator.hpp"
 #include "kernels/cpu/runtime/loops.hpp"
 #include "kernels/cpu/runtime/onednn.hpp"
-#include "kernels/op.hpp"
 
 namespace trainer::cpu {
 
@@ -24,28 +25,6 @@ struct CpuContext {
 inline Type input_type(const CpuContext& context) {
   return context.bf16 != nullptr ? Type::bf16 : Type::f32;
 }
-
-constexpr std::size_t kAlignment = 64;
-constexpr std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-// Cuts one workspace into aligned pieces: with a null base it only adds up what is needed.
-class Carver {
- public:
-  explicit Carver(std::byte* base) : base_(base) {}
-  float* floats(std::size_t count) { return reinterpret_cast<float*>(bytes(count * sizeof(float))); }
-  std::byte* bytes(std::size_t count) {
-    std::byte* piece = base_ == nullptr ? nullptr : base_ + used_;
-    used_ += aligned(count);
-    return piece;
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  std::byte* base_;
-  std::size_t used_ = 0;
-};
 
 // The CPU engine stores maps in fp32, or in bf16 where a ConvDesc says so.
 inline const float* floats(const void* map) {
@@ -77,22 +56,28 @@ constexpr int best_lanes(int channels, int widest) {
   return best;
 }
 
-std::unique_ptr<Op> make_conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx);
-std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
-// Whether it can take a bf16_x, as a pooled convolution, and give a bf16_y, as one of one channel.
-bool can_read_bf16(const CpuContext& context, const ConvDesc& desc);
-bool can_write_bf16(const CpuContext& context, const ConvDesc& desc);
+// The engine's op for each description, defined in kernels/cpu/ops/.
+#define TRAINER_CPU_OP(Name) \
+  std::unique_ptr<Op> make_op(const CpuContext& context, const Name##Desc& desc, int batch, bool wants_dx);
+TRAINER_OPS(TRAINER_CPU_OP)
+#undef TRAINER_CPU_OP
+
+// Convolutions with loops of their own, for which make_op asks first.
 bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx);
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 bool is_few_channels_conv(const CpuContext& context, const ConvDesc& desc);
 std::unique_ptr<Op> make_few_channels_conv(const CpuContext& context, const ConvDesc& desc, int batch);
-std::unique_ptr<Op> make_dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx);
-std::unique_ptr<Op> make_head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx);
-std::unique_ptr<Op> make_maxpool(const CpuContext& context, const MaxPoolDesc& desc, int batch);
-std::unique_ptr<Op> make_avgpool(const CpuContext& context, const AvgPoolDesc& desc, int batch);
-std::unique_ptr<Op> make_relu(const CpuContext& context, const ReluDesc& desc, int batch);
-std::unique_ptr<Op> make_gelu(const CpuContext& context, const GeluDesc& desc, int batch);
-std::unique_ptr<Op> make_dropout(const CpuContext& context, const DropoutDesc& desc, int batch);
-std::unique_ptr<Op> make_batchnorm(const CpuContext& context, const BatchNormDesc& desc, int batch);
+std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
+// Whether it can take a bf16_x, as a pooled convolution, and give a bf16_y, as one of one channel.
+bool can_read_bf16(const CpuContext& context, const ConvDesc& desc);
+bool can_write_bf16(const CpuContext& context, const ConvDesc& desc);
+// Throws BackendError where a max pool's windows are too large for the engine.
+void require_poolable(const OpDesc& desc, const Window& window);
+
+// The update of a weight that is taken as a matrix, Muon (kernels/math/muon.hpp), and its scratch for the largest
+// of `matrices`.
+void update_matrix(const CpuContext& context, const UpdateArgs& args, const Optimizer& optimizer,
+                   const UpdateStep& step, const WeightMatrix& matrix);
+std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices);
 
 }  // namespace trainer::cpu

@@ -156,63 +156,8 @@ struct Loops {
   const char* name;  // "x86-64-v4"
   int widest_lanes;
 
-  void (*gather)(const GatherLoop& loop, std::size_t begin, std::size_t end);  // rows of the batch
-
-  void (*maxpool)(const PoolLoop& loop, const float* map, float* y, std::uint8_t* winner, std::size_t images);
-  void (*maxpool_backward)(const PoolLoop& loop, const float* dy, const std::uint8_t* winner, float* dmap,
-                           std::size_t images);
-  void (*avgpool)(const PoolLoop& loop, const float* map, float* y, std::size_t images);
-  void (*avgpool_backward)(const PoolLoop& loop, const float* dy, float* dmap, std::size_t images);
-
-  // padded [h + k - 1, w + k - 1], w [k, k, channels], b [channels], map [h, w, channels]
-  void (*one_channel)(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
-                      float* map);
-  // dw [k, k, channels] += padded * dmap, db [channels] += dmap
-  void (*one_channel_weights)(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
-                              float* db);
-
-  // The same with the pool: y and winner [pooled]; winner is null in inference.
-  void (*one_channel_pool)(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
-                           float* y, std::uint8_t* winner);
-  // dw [k, k, channels] and db [channels] +=, from dy [pooled]
-  void (*one_channel_pool_weights)(const OneChannelLoop& loop, const float* padded, const float* dy,
-                                   const std::uint8_t* winner, float* dw, float* db);
-
-  // image [.., width, in], w [3, 3, in, channels], b [channels]; y and winner [pooled]; winner is null in
-  // inference
-  void (*few_channels_pool)(const FewChannelsLoop& loop, const float* image, const float* w, const float* b,
-                            float* y, std::uint8_t* winner);
-
-  // dw [out, k, k, channels] += , db [out] += of one image [h, w, channels]
-  void (*winner_weights)(const WinnerLoop& loop, WinnerLists& lists, const float* image, const float* dy,
-                         const std::uint8_t* winner, float* dw, float* db);
-  // dx [h, w, channels] += of one image, w [out, k, k, channels]
-  void (*winner_data)(const WinnerLoop& loop, WinnerLists& lists, const float* w, const float* dy,
-                      const std::uint8_t* winner, float* dx);
-
-  // Element-wise, over elements begin .. end - 1.
-  void (*relu)(const float* x, float* y, std::size_t begin, std::size_t end);
-  void (*relu_backward)(const float* y, const float* dy, float* dx, std::size_t begin, std::size_t end);
-  void (*gelu)(const float* x, float* y, std::size_t begin, std::size_t end);
-  void (*gelu_backward)(const float* x, const float* dy, float* dx, std::size_t begin, std::size_t end);
-  void (*add)(const float* x, float* sum, std::size_t begin, std::size_t end);  // sum += x
-  void (*dropout)(const DropoutLoop& loop, const float* x, float* y, std::uint8_t* kept, std::size_t begin,
-                  std::size_t end);  // begin is a multiple of 4
-  void (*dropout_backward)(float drop, const std::uint8_t* kept, const float* dy, float* dx,
-                           std::size_t begin, std::size_t end);
-  // Over `count` elements of whole rows. sums [2, channels] are added to: of x - mean and its square; of the
-  // gradient g behind GELU and of g (x - mean) scale. norm_gradient writes g to dx unless it is null.
-  void (*norm_sums)(const NormLoop& loop, const float* x, std::size_t count, double* sums);
-  void (*norm)(const NormLoop& loop, const float* x, float* y, std::size_t count);
-  void (*norm_gradient)(const NormLoop& loop, const float* x, const float* dy, float* dx,
-                        const NormParts& parts, double* sums);
-  // dx = gain scale (dx - mean_g - mean_gx (x - mean) scale), tables [tile]
-  void (*norm_backward)(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x,
-                        float* dx, const NormParts& parts);
-  void (*product)(const ProductLoop& loop, int begin, int end);  // rows
-  void (*gram)(const GramLoop& loop, int begin, int end);        // blocks
-  void (*muon_direction)(float momentum, const float* dw, float* v, float* u, std::size_t count);
-  void (*update)(const UpdateLoop& loop, std::size_t begin, std::size_t end);
+#define LOOP(name, ...) void (*name)(__VA_ARGS__);
+#include "kernels/cpu/runtime/loop_list.hpp"
 };
 
 // The tables for the instruction sets that this processor has and the binary was compiled for, the best one
@@ -224,31 +169,8 @@ const Loops& best_loops();
 struct Bf16Loops {
   int lanes;  // channels of WinnerLoop are a multiple
 
-  void (*to_bf16)(const float* from, std::uint16_t* to, std::size_t count);  // to the nearest, ties to even
-  void (*to_fp32)(const std::uint16_t* from, float* to, std::size_t count);
-  // dx, where y is above 0, else 0
-  void (*relu_backward)(const std::uint16_t* y, const float* dx, std::uint16_t* to, std::size_t count);
-
-  // Each of `count` rows beside the one below it, value by value, the last one beside zeros.
-  void (*one_channel_pairs)(const float* rows, int count, int width, std::uint16_t* pairs);
-  // As those of Loops, but the rows of image and w (channels by columns) come as pairs. dy is rounded, sums
-  // are fp32.
-  void (*one_channel_pool)(const OneChannelLoop& loop, const std::uint16_t* image, const std::uint16_t* w,
-                           const float* b, float* y, std::uint8_t* winner);
-  void (*one_channel_pool_weights)(const OneChannelLoop& loop, const std::uint16_t* image, const float* dy,
-                                   const std::uint8_t* winner, float* dw, float* db);
-
-  // `channels` floats of each pixel to as many as fill vectors of `lanes`; the filters in the order that
-  // winner_data wants.
-  void (*winner_image)(const float* from, std::uint16_t* to, int channels, std::size_t pixels);
-  void (*winner_filters)(const float* from, std::uint16_t* to, int channels, std::size_t pixels);
-  // And back, from the order in which winner_weights leaves its sums.
-  void (*winner_gradients)(const float* from, float* to, int channels, std::size_t pixels);
-  // As those of Loops, but for the order of dw; gradients are rounded on the way, sums are fp32.
-  void (*winner_weights)(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* image,
-                         const float* dy, const std::uint8_t* winner, float* dw, float* db);
-  void (*winner_data)(const WinnerLoop& loop, WinnerLists& lists, const std::uint16_t* w, const float* dy,
-                      const std::uint8_t* winner, float* dx);
+#define BF16_LOOP(name, ...) void (*name)(__VA_ARGS__);
+#include "kernels/cpu/runtime/loop_list.hpp"
 };
 
 // Null where this processor has no products of bf16.

@@ -1,4 +1,4 @@
-// ReLU, GELU and dropout as layers of their own. The dropout mask is made anew in backward: it costs less
+// ReLU, GELU, leaky ReLU and dropout as layers of their own. The dropout mask is made anew in backward: it costs less
 // than reading it.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/grid.cuh"
@@ -13,28 +13,37 @@ namespace {
 constexpr unsigned kThreads = 256;
 constexpr unsigned kMostBlocks = 4096;
 
-template <typename T>
-__global__ void relu_forward(const T* x, T* y, std::size_t count) {
+// An activation's function of one element, and the gradient that it lets through: dx, of dy and of what it keeps,
+// which is x or y.
+struct ReluFunction {
+  static constexpr bool kKeepsY = true;
+  __device__ float operator()(float x) const { return relu(x); }
+  __device__ float gradient(float y, float dy) const { return y > 0 ? dy : 0.0F; }
+};
+
+struct GeluFunction {
+  static constexpr bool kKeepsY = false;
+  __device__ float operator()(float x) const { return gelu(x); }
+  __device__ float gradient(float x, float dy) const { return dy * gelu_derivative(x); }
+};
+
+struct LeakyReluFunction {
+  static constexpr bool kKeepsY = false;
+  float slope;
+  __device__ float operator()(float x) const { return x > 0 ? x : slope * x; }
+  __device__ float gradient(float x, float dy) const { return x > 0 ? dy : slope * dy; }
+};
+
+template <typename T, typename Function>
+__global__ void activation(const T* x, T* y, std::size_t count, Function f) {
   for (std::size_t i = grid_index(); i < count; i += grid_stride())
-    y[i] = static_cast<T>(relu(static_cast<float>(x[i])));
+    y[i] = static_cast<T>(f(static_cast<float>(x[i])));
 }
 
-template <typename T>
-__global__ void relu_backward(const T* y, const T* dy, T* dx, std::size_t count) {
+template <typename T, typename Function>
+__global__ void activation_backward(const T* kept, const T* dy, T* dx, std::size_t count, Function f) {
   for (std::size_t i = grid_index(); i < count; i += grid_stride())
-    dx[i] = static_cast<T>(through_relu(true, y, dy, i));
-}
-
-template <typename T>
-__global__ void gelu_forward(const T* x, T* y, std::size_t count) {
-  for (std::size_t i = grid_index(); i < count; i += grid_stride())
-    y[i] = static_cast<T>(gelu(static_cast<float>(x[i])));
-}
-
-template <typename T>
-__global__ void gelu_backward(const T* x, const T* dy, T* dx, std::size_t count) {
-  for (std::size_t i = grid_index(); i < count; i += grid_stride())
-    dx[i] = static_cast<T>(static_cast<float>(dy[i]) * gelu_derivative(static_cast<float>(x[i])));
+    dx[i] = static_cast<T>(f.gradient(static_cast<float>(kept[i]), static_cast<float>(dy[i])));
 }
 
 // to = from times the mask: y of x, and dx of dy.
@@ -54,45 +63,29 @@ __global__ void dropout_inference(const T* from, T* to, std::size_t count) {
   for (std::size_t i = grid_index(); i < count; i += grid_stride()) to[i] = from[i];
 }
 
-template <typename T>
-class Relu final : public Op {
+template <typename T, typename Function>
+class Activation final : public Op {
  public:
-  Relu(const CudaContext& context, const ReluDesc& desc, int batch)
-      : Op(desc, batch), context_(context), count_(static_cast<std::size_t>(batch) * desc.in.size()) {}
+  Activation(const CudaContext& context, const OpDesc& desc, int batch, const Function& function)
+      : Op(desc, batch),
+        context_(context),
+        function_(function),
+        count_(static_cast<std::size_t>(batch) * in_shape(desc).size()) {}
 
  private:
   void run_forward(const OpArgs& args) override {
-    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "relu_forward", relu_forward<T>,
-           static_cast<const T*>(args.x), static_cast<T*>(args.y), count_);
+    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "activation", activation<T, Function>,
+           static_cast<const T*>(args.x), static_cast<T*>(args.y), count_, function_);
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "relu_backward", relu_backward<T>,
-           static_cast<const T*>(args.y), static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count_);
+    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "activation_backward",
+           activation_backward<T, Function>, static_cast<const T*>(Function::kKeepsY ? args.y : args.x),
+           static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count_, function_);
   }
 
   const CudaContext& context_;
-  std::size_t count_;
-};
-
-template <typename T>
-class Gelu final : public Op {
- public:
-  Gelu(const CudaContext& context, const GeluDesc& desc, int batch)
-      : Op(desc, batch), context_(context), count_(static_cast<std::size_t>(batch) * desc.in.size()) {}
-
- private:
-  void run_forward(const OpArgs& args) override {
-    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "gelu_forward", gelu_forward<T>,
-           static_cast<const T*>(args.x), static_cast<T*>(args.y), count_);
-  }
-  void run_backward(const OpArgs& args) override {
-    if (args.dx == nullptr) return;
-    launch(context_.stream, cover(count_, kThreads, kMostBlocks), "gelu_backward", gelu_backward<T>,
-           static_cast<const T*>(args.x), static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count_);
-  }
-
-  const CudaContext& context_;
+  Function function_;
   std::size_t count_;
 };
 
@@ -127,21 +120,32 @@ class Dropout final : public Op {
   std::size_t count_;
 };
 
+template <typename Function>
+std::unique_ptr<Op> make_activation(const CudaContext& context, const OpDesc& desc, int batch,
+                                    const Function& function) {
+  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
+    return std::make_unique<Activation<typename decltype(of)::Type, Function>>(context, desc, batch,
+                                                                               function);
+  });
+}
+
 }  // namespace
 
-std::unique_ptr<Op> make_relu(const CudaContext& context, const ReluDesc& desc, int batch) {
-  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
-    return std::make_unique<Relu<typename decltype(of)::Type>>(context, desc, batch);
-  });
+std::unique_ptr<Op> make_op(const CudaContext& context, const ReluDesc& desc, int batch, bool /*wants_dx*/) {
+  return make_activation(context, desc, batch, ReluFunction{});
 }
 
-std::unique_ptr<Op> make_gelu(const CudaContext& context, const GeluDesc& desc, int batch) {
-  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
-    return std::make_unique<Gelu<typename decltype(of)::Type>>(context, desc, batch);
-  });
+std::unique_ptr<Op> make_op(const CudaContext& context, const GeluDesc& desc, int batch, bool /*wants_dx*/) {
+  return make_activation(context, desc, batch, GeluFunction{});
 }
 
-std::unique_ptr<Op> make_dropout(const CudaContext& context, const DropoutDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const LeakyReluDesc& desc, int batch,
+                            bool /*wants_dx*/) {
+  return make_activation(context, desc, batch, LeakyReluFunction{desc.slope});
+}
+
+std::unique_ptr<Op> make_op(const CudaContext& context, const DropoutDesc& desc, int batch,
+                            bool /*wants_dx*/) {
   return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
     return std::make_unique<Dropout<typename decltype(of)::Type>>(context, desc, batch);
   });

@@ -236,7 +236,8 @@ class BatchNorm final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_batchnorm(const CudaContext& context, const BatchNormDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const BatchNormDesc& desc, int batch,
+                            bool /*wants_dx*/) {
   return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
     return std::make_unique<BatchNorm<typename decltype(of)::Type>>(context, desc, batch);
   });

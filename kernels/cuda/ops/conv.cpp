@@ -1,10 +1,10 @@
 // Convolution layers: the library's three passes, and kernels of our own for bias, ReLU and max pool. Behind
 // a pool the map itself is scratch in both directions: forward keeps the pool's winners, backward makes the
 // map's gradient anew. The library takes weights of the maps' element type, and gives their gradient in it.
+#include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/ops/bias_relu.hpp"
 #include "kernels/cuda/ops/pool.hpp"
-#include "kernels/cuda/runtime/carver.hpp"
 
 namespace trainer::cuda {
 
@@ -30,8 +30,7 @@ class Conv final : public Op {
     return conv_.pool ? static_cast<std::size_t>(batch()) * pool_.out.size() : 0;
   }
   std::size_t workspace_bytes() const override {
-    return piece_bytes(map_bytes()) + piece_bytes(bias_relu_partial_bytes(map_.c)) +
-           library_->workspace_bytes();
+    return DeviceAllocator::bytes([&](auto& memory) { take_pieces(memory); });
   }
 
  private:
@@ -45,11 +44,14 @@ class Conv final : public Op {
     float* partial;  // of the bias gradient
     std::byte* library;
   };
+  Pieces take_pieces(DeviceAllocator& memory) const {
+    auto* map = memory.take<std::byte>(map_bytes());
+    auto* partial = memory.take<float>(bias_relu_partial_bytes(map_.c) / sizeof(float));
+    return {map, partial, memory.take<std::byte>(library_->workspace_bytes())};
+  }
   Pieces pieces(const OpArgs& args) const {
-    Carver carver(args.workspace);
-    auto* map = carver.take<std::byte>(map_bytes());
-    auto* partial = carver.take<float>(bias_relu_partial_bytes(map_.c));
-    return {map, partial, carver.take<std::byte>(library_->workspace_bytes())};
+    DeviceAllocator memory(args.workspace);
+    return take_pieces(memory);
   }
 
   void run_forward(const OpArgs& args) override {
@@ -92,7 +94,9 @@ class Conv final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_conv(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
+  if (is_one_channel_conv(desc, wants_dx)) return make_one_channel_conv(context, desc, batch);
+  if (auto ours = make_small_product(context, desc, batch)) return ours;
   if (desc.pool) require_poolable(desc, desc.pool);
   return std::make_unique<Conv>(context, desc, batch, wants_dx);
 }

@@ -4,9 +4,9 @@
 //   backward  dz = dy where y > 0;  dw = dz^T x,  db = sum dz,  dx = dz w
 // Where the head behind has masked dy already, db rides on the product for dw. The library takes weights of
 // the maps' element type; their gradient is fp32.
+#include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/ops/bias_relu.hpp"
-#include "kernels/cuda/runtime/carver.hpp"
 
 namespace trainer::cuda {
 
@@ -27,8 +27,7 @@ class Dense final : public Op {
                                          .precision = context.precision})) {}
 
   std::size_t workspace_bytes() const override {
-    return piece_bytes(gradient_bytes()) + piece_bytes(bias_relu_partial_bytes(dense_.out)) +
-           product_->workspace_bytes();
+    return DeviceAllocator::bytes([&](auto& memory) { take_pieces(memory); });
   }
 
  private:
@@ -45,11 +44,14 @@ class Dense final : public Op {
     float* partial;  // of the bias gradient
     std::byte* library;
   };
+  Pieces take_pieces(DeviceAllocator& memory) const {
+    auto* dz = memory.take<std::byte>(gradient_bytes());
+    auto* partial = memory.take<float>(bias_relu_partial_bytes(dense_.out) / sizeof(float));
+    return {dz, partial, memory.take<std::byte>(product_->workspace_bytes())};
+  }
   Pieces pieces(const OpArgs& args) const {
-    Carver carver(args.workspace);
-    auto* dz = carver.take<std::byte>(gradient_bytes());
-    auto* partial = carver.take<float>(bias_relu_partial_bytes(dense_.out));
-    return {dz, partial, carver.take<std::byte>(product_->workspace_bytes())};
+    DeviceAllocator memory(args.workspace);
+    return take_pieces(memory);
   }
 
   void run_forward(const OpArgs& args) override {
@@ -78,7 +80,8 @@ class Dense final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_dense(const CudaContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const DenseDesc& desc, int batch, bool wants_dx) {
+  if (auto ours = make_small_product(context, desc, batch)) return ours;
   return std::make_unique<Dense>(context, desc, batch, wants_dx);
 }
 

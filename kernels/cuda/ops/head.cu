@@ -221,7 +221,7 @@ class Head final : public Op {
 
 }  // namespace
 
-std::unique_ptr<Op> make_head(const CudaContext& context, const HeadDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const HeadDesc& desc, int batch, bool /*wants_dx*/) {
   return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
     return std::make_unique<Head<typename decltype(of)::Type>>(context, desc, batch);
   });

@@ -3,10 +3,10 @@
 // layer, and the products follow; a first layer does both at once.
 #include <algorithm>
 
+#include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/first_layer/first_norm.hpp"
 #include "kernels/cuda/matmul/product_norm.hpp"
-#include "kernels/cuda/runtime/carver.hpp"
 
 namespace trainer::cuda {
 
@@ -29,11 +29,11 @@ class FirstNormOp final : public Op {
 
   bool gathers() const override { return true; }
   std::size_t saved_bytes() const override {
-    return piece_bytes(kept_statistics_bytes(desc_.norm.in.c)) + piece_bytes(z_bytes()) +
-           piece_bytes(outputs_);
+    return DeviceAllocator::aligned(kept_statistics_bytes(desc_.norm.in.c)) +
+           DeviceAllocator::aligned(z_bytes()) + DeviceAllocator::aligned(outputs_);
   }
   std::size_t workspace_bytes() const override {
-    return piece_bytes(sums_bytes()) + piece_bytes(taps_bytes());
+    return DeviceAllocator::aligned(sums_bytes()) + DeviceAllocator::aligned(taps_bytes());
   }
 
  private:
@@ -57,12 +57,12 @@ class FirstNormOp final : public Op {
   }
 
   FirstNormPieces pieces(const OpArgs& args) const {
-    Carver scratch(args.workspace);
+    DeviceAllocator scratch(args.workspace);
     FirstNormPieces all;
-    all.partial = scratch.take<double>(sums_bytes());
-    all.taps = scratch.take<float>(taps_bytes());
+    all.partial = scratch.take<double>(sums_bytes() / sizeof(double));
+    all.taps = scratch.take<float>(taps_bytes() / sizeof(float));
     if (args.mode == Mode::inference) return all;
-    Carver kept(args.saved);
+    DeviceAllocator kept(args.saved);
     all.statistics = kept.take<std::byte>(kept_statistics_bytes(desc_.norm.in.c));
     all.z = kept.take<std::byte>(z_bytes());
     all.winners = kept.take<std::uint8_t>(outputs_);
@@ -89,15 +89,17 @@ class ProductNormOp final : public Op {
         context_(context),
         desc_(desc),
         plan_(plan_product_norm(context, product_of(desc), batch)),
-        norm_(make_batchnorm(context, desc.norm, batch)),
+        norm_(make_op(context, desc.norm, batch, true)),
         outputs_(outputs_of(desc, batch)) {}
 
   std::size_t saved_bytes() const override {
-    return piece_bytes(norm_->saved_bytes()) + piece_bytes(z_bytes()) + piece_bytes(winners_bytes());
+    return DeviceAllocator::aligned(norm_->saved_bytes()) + DeviceAllocator::aligned(z_bytes()) +
+           DeviceAllocator::aligned(winners_bytes());
   }
   std::size_t workspace_bytes() const override {
     const std::size_t backward = std::max(norm_->workspace_bytes(), plan_.weight_partial_bytes());
-    return std::max(piece_bytes(plan_.slice_bytes()), piece_bytes(z_bytes()) + piece_bytes(backward));
+    return std::max(DeviceAllocator::aligned(plan_.slice_bytes()),
+                    DeviceAllocator::aligned(z_bytes()) + DeviceAllocator::aligned(backward));
   }
 
  private:
@@ -108,7 +110,7 @@ class ProductNormOp final : public Op {
     ProductNormPieces all;
     all.partial = reinterpret_cast<double*>(args.workspace);
     if (args.mode == Mode::inference) return all;
-    Carver kept(args.saved);
+    DeviceAllocator kept(args.saved);
     all.statistics = kept.take<std::byte>(norm_->saved_bytes());
     all.z = kept.take<std::byte>(z_bytes());
     auto* winners = kept.take<std::uint8_t>(winners_bytes());
@@ -122,7 +124,7 @@ class ProductNormOp final : public Op {
 
   void run_backward(const OpArgs& args) override {
     const ProductNormPieces kept = pieces(args);
-    Carver scratch(args.workspace);
+    DeviceAllocator scratch(args.workspace);
     auto* dz = scratch.take<std::byte>(z_bytes());
     auto* rest = scratch.take<std::byte>(0);
     OpArgs norm = args;
@@ -161,8 +163,8 @@ bool fuses_norm(const CudaContext& context, const NormalisedDesc& desc, int batc
   return is_first(desc, wants_dx) || has_products(context, desc, batch);
 }
 
-std::unique_ptr<Op> make_normalised(const CudaContext& context, const NormalisedDesc& desc, int batch,
-                                    bool wants_dx) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const NormalisedDesc& desc, int batch,
+                            bool wants_dx) {
   if (is_first(desc, wants_dx)) return std::make_unique<FirstNormOp>(context, desc, batch);
   if (has_products(context, desc, batch)) return std::make_unique<ProductNormOp>(context, desc, batch);
   throw BackendError(describe(desc) + ": two ops on this GPU");

@@ -218,12 +218,14 @@ void launch_maxpool_backward(const CudaContext& context, const PoolShape& shape,
   });
 }
 
-std::unique_ptr<Op> make_maxpool(const CudaContext& context, const MaxPoolDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const MaxPoolDesc& desc, int batch,
+                            bool /*wants_dx*/) {
   require_poolable(desc, desc.window);
   return std::make_unique<MaxPool>(context, desc, batch);
 }
 
-std::unique_ptr<Op> make_avgpool(const CudaContext& context, const AvgPoolDesc& desc, int batch) {
+std::unique_ptr<Op> make_op(const CudaContext& context, const AvgPoolDesc& desc, int batch,
+                            bool /*wants_dx*/) {
   return std::make_unique<AvgPool>(context, desc, batch);
 }
 

@@ -218,8 +218,8 @@ void launch_muon_kernel(const LaunchQueue& queue, const CudaContext& context, un
   });
 }
 
-std::size_t squares_bytes(unsigned blocks) {
-  return sizeof(double) * kMostMatrices * blocks;
+double* take_squares(DeviceAllocator& memory, unsigned blocks) {
+  return memory.take<double>(std::size_t{kMostMatrices} * blocks);
 }
 
 }  // namespace
@@ -228,25 +228,26 @@ std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<W
   if (matrices.empty()) return 0;
   const unsigned blocks = block_count(context, matrices);
   launch_muon_kernel({.loads = true}, context, blocks, MuonParameters());
-  std::size_t bytes = piece_bytes(squares_bytes(blocks));
-  for (const WeightMatrix& m : matrices) bytes += extents(m).workspace_bytes();
-  return bytes;
+  return DeviceAllocator::bytes([&](auto& memory) {
+    take_squares(memory, blocks);
+    for (const WeightMatrix& m : matrices) matrix_of(m, Optimizer(), memory);
+  });
 }
 
 void launch_muon(const CudaContext& context, const UpdateArgs& args, const UpdateTerms& terms) {
   const std::vector<WeightMatrix>& matrices = *args.matrices;
   const unsigned blocks = block_count(context, matrices);
-  Carver carver(args.workspace);
+  DeviceAllocator memory(args.workspace);
   MuonParameters p;
   p.terms = terms;
   p.barrier = context.barrier;
-  p.squares = carver.take<double>(squares_bytes(blocks));
+  p.squares = take_squares(memory, blocks);
   for (std::size_t done = 0; done < matrices.size(); done += p.count) {
     p.count = static_cast<unsigned>(std::min<std::size_t>(matrices.size() - done, kMostMatrices));
     p.most_passes = 0;
     for (unsigned m = 0; m < p.count; ++m) {
       const WeightMatrix& matrix = matrices[done + m];
-      p.matrices[m] = matrix_of(matrix, (*args.optimizers)[matrix.segment.optimizer], carver);
+      p.matrices[m] = matrix_of(matrix, (*args.optimizers)[matrix.segment.optimizer], memory);
       p.most_passes = std::max(p.most_passes, p.matrices[m].passes);
     }
     p.terms.segment_count = done == 0 ? terms.segment_count : 0;

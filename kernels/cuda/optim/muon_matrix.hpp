@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "kernels/backend.hpp"
-#include "kernels/cuda/runtime/carver.hpp"
+#include "kernels/bump_allocator.hpp"
 #include "kernels/math/divider.hpp"
 
 namespace trainer::cuda {
@@ -25,9 +25,6 @@ struct Matrix {
 
 struct Extents {
   unsigned r, c, r_pitch, c_pitch;
-  std::size_t square_bytes, whole_bytes;
-
-  std::size_t workspace_bytes() const { return 2 * piece_bytes(whole_bytes) + 2 * piece_bytes(square_bytes); }
 };
 
 inline Extents extents(const WeightMatrix& m) {
@@ -35,10 +32,10 @@ inline Extents extents(const WeightMatrix& m) {
   const auto c = static_cast<unsigned>(std::max(m.rows, m.columns));
   const unsigned r_pitch = (r + 3) / 4 * 4;
   const unsigned c_pitch = (c + 3) / 4 * 4;
-  return {r, c, r_pitch, c_pitch, sizeof(float) * r * r_pitch, sizeof(float) * r * c_pitch};
+  return {r, c, r_pitch, c_pitch};
 }
 
-inline Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carver& carver) {
+inline Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, DeviceAllocator& memory) {
   const Extents e = extents(m);
   Matrix matrix;
   matrix.segment = m.segment;
@@ -50,9 +47,9 @@ inline Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Carve
   matrix.transposed = m.rows > m.columns;
   matrix.passes = optimizer.passes;
   matrix.factor = m.factor;
-  for (float*& x : matrix.x) x = carver.take<float>(e.whole_bytes);
-  matrix.a = carver.take<float>(e.square_bytes);
-  matrix.b = carver.take<float>(e.square_bytes);
+  for (float*& x : matrix.x) x = memory.take<float>(std::size_t{e.r} * e.c_pitch);
+  matrix.a = memory.take<float>(std::size_t{e.r} * e.r_pitch);
+  matrix.b = memory.take<float>(std::size_t{e.r} * e.r_pitch);
   return matrix;
 }
 

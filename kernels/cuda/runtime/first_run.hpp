@@ -3,14 +3,14 @@
 // memory; a library's passes do run, on scratch.
 #pragma once
 
-#include "kernels/cuda/runtime/carver.hpp"
+#include "kernels/bump_allocator.hpp"
 #include "kernels/op.hpp"
 
 namespace trainer::cuda {
 
 // Arguments of training with everything that `op` may be given, cut from `memory`. Maps as if they were fp32,
 // which is more than enough.
-inline OpArgs first_arguments(const Op& op, bool wants_dx, Carver& memory) {
+inline OpArgs first_arguments(const Op& op, bool wants_dx, DeviceAllocator& memory) {
   const auto batch = static_cast<std::size_t>(op.batch());
   const auto map = [&](const Shape& shape) {
     return memory.take<std::byte>(sizeof(float) * batch * shape.size());
@@ -22,16 +22,16 @@ inline OpArgs first_arguments(const Op& op, bool wants_dx, Carver& memory) {
   if (wants_dx) args.dx = map(in_shape(op.desc()));
   int index = 0;
   for (const ParameterDesc& parameter : parameters(op.desc())) {
-    const std::size_t bytes = sizeof(float) * op.stored_count(index++);
-    auto* value = memory.take<float>(bytes);
-    args.bind(parameter.role, value, is_trained(parameter.role) ? memory.take<float>(bytes) : nullptr);
+    const std::size_t count = op.stored_count(index++);
+    auto* value = memory.take<float>(count);
+    args.bind(parameter.role, value, is_trained(parameter.role) ? memory.take<float>(count) : nullptr);
   }
   args.cast_w = args.w;
   args.saved = memory.take<std::byte>(op.saved_bytes());
   args.workspace = memory.take<std::byte>(op.workspace_bytes());
   args.labels = memory.take<std::uint8_t>(batch);
   args.kept = memory.take<std::uint8_t>(batch);
-  args.state = memory.take<StepState>(sizeof(StepState));
+  args.state = memory.take<StepState>(1);
   return args;
 }
 

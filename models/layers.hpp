@@ -1,11 +1,14 @@
-// One layer of a spec as an op of its own, before fusing: its shapes worked out and checked.
+// The layers of a network: read from YAML, and each as an op of its own, before fusing: its shapes worked out and
+// checked.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "models/plan.hpp"
+#include "models/yaml_reader.hpp"
 
 namespace trainer {
 
@@ -21,6 +24,9 @@ struct LayerPosition {
 };
 
 [[noreturn]] void fail_layer(const LayerSpec& layer, const std::string& name, const std::string& message);
+
+// The list `layers` of a network's file.
+std::vector<LayerSpec> read_layers(const YamlNode& node);
 
 // The last layer becomes a HeadDesc. Throws SpecError with place and name where the layer does not fit its
 // input or is too large.
