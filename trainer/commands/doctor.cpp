@@ -38,7 +38,7 @@ int explain_message(const DoctorArguments& arguments) {
   const std::string text = pasted_text(arguments.message);
   if (text.find_first_not_of(" \t\r\n") == std::string::npos)
     throw UsageError("--explain: no message; give it in quotes, or - and the message on standard input");
-  const doctor::Explanation explanation = doctor::explain(text);
+  const Explanation explanation = explain(text);
   fmt::print("{}", arguments.json ? doctor::explanation_json(explanation).dump(2) + "\n"
                                   : doctor::explanation_text(explanation));
   require_output();
@@ -53,7 +53,7 @@ int examine(const Environment& environment, const DoctorArguments& arguments) {
   fmt::print("{}", arguments.json ? doctor::report_json(facts, checks).dump(2) + "\n"
                                   : doctor::report_text(facts, checks));
   require_output();
-  return static_cast<int>(doctor::exit_class(checks));
+  return exit_status(doctor::class_of(checks));
 }
 
 int test_all(const Environment& environment, const DoctorArguments& arguments) {

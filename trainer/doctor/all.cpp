@@ -64,7 +64,7 @@ AllOutcome refuse_all(const GpuProbe& probe, const Nvml& nvml, bool json) {
   std::vector<Check> checks;
   check_gpu(facts, &checks);
   return {json ? report_json(facts, checks).dump(2) + "\n" : report_text(facts, checks),
-          static_cast<int>(exit_class(checks))};
+          exit_status(class_of(checks))};
 }
 
 }  // namespace

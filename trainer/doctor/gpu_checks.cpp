@@ -4,7 +4,6 @@
 
 #include "kernels/gpu_host/gpu_architectures.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/known_failures.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
@@ -39,12 +38,10 @@ std::string driver_text(const GpuSurroundings& around) {
 }
 
 // The failure of the GPU: a problem only where there is a GPU to be had, or one is required.
-Check failure_check(const Facts& facts, const GpuFailure& failure) {
+Check failure_check(const Facts& facts, const Failure& failure) {
   const bool problem = facts.require_gpu || (shows_gpu(facts.gpu) && facts.gpu.engine);
   if (problem) {
-    return {State::problem,     "GPU",
-            "none can be used", failure.cause,
-            failure.next_step,  exit_class(failure.trouble)};
+    return {State::problem, "GPU", "none can be used", failure.cause, failure.fix, failure.kind};
   }
   if (shows_gpu(facts.gpu))
     return {State::note, "GPU", "a build with the GPU engine could not use it either: " + failure.text()};
@@ -55,14 +52,8 @@ Check failure_check(const Facts& facts, const GpuFailure& failure) {
 Check unused_gpu_check(const Facts& facts, const std::string& name) {
   const std::string finding =
       fmt::format("{} is here, but this program was built without the GPU engine", name);
-  const std::string fix = "build one with it: ./scripts/train.sh does where a CUDA toolkit and cuDNN 9 are";
-  if (!facts.require_gpu) return {State::note, "GPU", finding + "; " + fix};
-  return {State::problem, "GPU", "not used", finding, fix, ExitClass::no_code};
-}
-
-Check known_problem(const std::string& name, const std::string& finding, std::string_view key) {
-  const KnownFailure known = known_failure(key);
-  return {State::problem, name, finding, known.cause, known.fix, known.exit};
+  const Check problem = known_problem("GPU", "not used", "device-engine", finding);
+  return facts.require_gpu ? problem : Check{State::note, "GPU", finding + "; " + problem.fix};
 }
 
 // By NVML's own codes: 4 NO_PERMISSION, 9 DRIVER_NOT_LOADED, 18 LIB_RM_VERSION_MISMATCH, 999 UNKNOWN.

@@ -4,7 +4,6 @@
 
 #include "kernels/gpu_host/gpu_architectures.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/known_failures.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
@@ -71,8 +70,7 @@ void check_cudnn(const Facts& facts, std::vector<Check>* checks) {
                                    facts.cudnn.parts.size())});
     return;
   }
-  const KnownFailure known = known_failure("libraries-cudnn");
-  checks->push_back({State::problem, "libraries", fault, known.cause, known.fix, known.exit});
+  checks->push_back(known_problem("libraries", fault, "libraries-cudnn"));
 }
 
 void check_cublas(const Facts& facts, std::vector<Check>* checks) {
@@ -80,8 +78,7 @@ void check_cublas(const Facts& facts, std::vector<Check>* checks) {
   if (cublas.loaded.empty() && cublas.error.empty()) return;
   const int runtime = facts.gpu.around.runtime_version;
   if (const std::string fault = cublas_fault(cublas, runtime); !fault.empty()) {
-    const KnownFailure known = known_failure("libraries-cublas");
-    checks->push_back({State::problem, "cuBLASLt", fault, known.cause, known.fix, known.exit});
+    checks->push_back(known_problem("cuBLASLt", fault, "libraries-cublas"));
     return;
   }
   const bool older = cublas.cuda_version > 0 && cublas.cuda_version < runtime;
@@ -121,33 +118,22 @@ Check check_memory(const Facts& facts) {
       fmt::format("{:.1f} of {:.1f} GiB available", gib(cpu.available_bytes), gib(cpu.memory_bytes));
   if (cpu.available_bytes == 0 || cpu.available_bytes >= kLeastFreeMemory)
     return {State::ok, "memory", finding};
-  return {State::problem,
-          "memory",
-          finding,
-          "other programs, or the container's limit, leave too little memory",
-          "end other programs, or give the container more (docker run --memory)",
-          ExitClass::files};
+  return known_problem("memory", finding, "files-memory");
 }
 
 Check check_data(const FilesFacts& files) {
   if (files.data_error.empty())
     return {State::ok, "data", fmt::format("{}: {}", files.data_path, files.data_text)};
-  return {State::problem,
-          "data",
-          "cannot be used",
-          files.data_error,
-          "take the data set anew, or name another with --data or TRAINER_DATA",
-          ExitClass::files};
+  return known_problem("data", "cannot be used", "files-data", files.data_error);
 }
 
 Check check_runs(const FilesFacts& files) {
-  const std::string fix = "name a folder that can be written with TRAINER_RUNS or --out";
   if (!files.runs_error.empty())
-    return {State::problem, "results", files.runs_path, files.runs_error, fix, ExitClass::files};
+    return known_problem("results", files.runs_path, "files-results", files.runs_error);
   const std::string finding =
       fmt::format("{} can be written, {:.1f} GiB free", files.runs_path, gib(files.runs_free_bytes));
   if (files.runs_free_bytes >= kLeastDisk) return {State::ok, "results", finding};
-  return {State::problem, "results", finding, "the disk is full", "free space, or " + fix, ExitClass::files};
+  return known_problem("results", finding, "files-disk");
 }
 
 std::vector<Check> check_all(const Facts& facts) {
@@ -169,7 +155,7 @@ std::vector<Check> check_all(const Facts& facts) {
   if (facts.speed) checks.push_back(check_speed(*facts.speed));
   if (!facts.speed_error.empty()) {
     checks.push_back({State::problem, "speed", "the test failed", facts.speed_error,
-                      "'trainer doctor --explain' finds the row for such a message", ExitClass::machine});
+                      "'trainer doctor --explain' finds the row for such a message", FailureClass::machine});
   }
   return checks;
 }
@@ -177,9 +163,9 @@ std::vector<Check> check_all(const Facts& facts) {
 std::string verdict(const Facts& facts, const std::vector<Check>& checks) {
   const auto problems = std::ranges::count(checks, State::problem, &Check::state);
   if (problems > 0) {
-    const ExitClass exit = exit_class(checks);
+    const FailureClass kind = class_of(checks);
     return fmt::format("{} {}; exit status {}: {}", problems, problems == 1 ? "problem" : "problems",
-                       static_cast<int>(exit), meaning(exit));
+                       exit_status(kind), meaning(kind));
   }
   const std::string cpu = fmt::format("{} {}, {}", facts.cpu.cores, facts.cpu.cores == 1 ? "core" : "cores",
                                       facts.cpu.instruction_set);

@@ -37,10 +37,11 @@ ordered_json known_json(const std::vector<KnownFailure>& rows) {
   ordered_json all = ordered_json::array();
   for (const KnownFailure& row : rows) {
     all.push_back({{"key", row.key},
-                   {"exit_status", static_cast<int>(row.exit)},
-                   {"class", meaning(row.exit)},
-                   {"cause", row.cause},
-                   {"fix", row.fix}});
+                   {"exit_status", exit_status(row.kind)},
+                   {"class", meaning(row.kind)},
+                   {"cause", filled_in(row.cause)},
+                   {"sure", filled_in(row.sure)},
+                   {"fix", filled_in(row.fix)}});
   }
   return all;
 }
@@ -58,11 +59,11 @@ std::string report_text(const Facts& facts, const std::vector<Check>& checks) {
 }
 
 ordered_json report_json(const Facts& facts, const std::vector<Check>& checks) {
-  const ExitClass exit = exit_class(checks);
+  const FailureClass kind = class_of(checks);
   ordered_json json{{"kind", "doctor"},
                     {"verdict", verdict(facts, checks)},
-                    {"exit_status", static_cast<int>(exit)},
-                    {"class", meaning(exit)},
+                    {"exit_status", exit_status(kind)},
+                    {"class", meaning(kind)},
                     {"trains_on", trains_on_gpu(facts) ? fmt::format("cuda:{}", facts.gpu.device) : "cpu"},
                     {"checks", ordered_json::array()}};
   for (const Check& check : checks) {
@@ -70,8 +71,8 @@ ordered_json report_json(const Facts& facts, const std::vector<Check>& checks) {
     if (check.state == State::problem) {
       row.update({{"cause", check.cause},
                   {"fix", check.fix},
-                  {"exit_status", static_cast<int>(check.exit)},
-                  {"class", meaning(check.exit)}});
+                  {"exit_status", exit_status(check.kind)},
+                  {"class", meaning(check.kind)}});
     }
     json["checks"].push_back(row);
   }
@@ -141,14 +142,15 @@ SpeedFacts speed_from_json(const ordered_json& json) {
 std::string explanation_text(const Explanation& explanation) {
   std::string text;
   for (const KnownFailure& row : explanation.found) {
-    text += fmt::format("{} (trainer doctor: exit status {}, {})\n  cause  {}\n  fix    {}\n", row.key,
-                        static_cast<int>(row.exit), meaning(row.exit), row.cause, row.fix);
+    text += fmt::format("{} (exit status {}, {})\n  cause  {}\n  sure   {}\n  fix    {}\n", row.key,
+                        exit_status(row.kind), meaning(row.kind), filled_in(row.cause), filled_in(row.sure),
+                        filled_in(row.fix));
   }
   if (!explanation.found.empty()) return text;
   text = "no row for this message\n";
   if (!explanation.nearest.empty()) text += "nearest by their words:\n";
   for (const KnownFailure& row : explanation.nearest)
-    text += fmt::format("  {:<24} {}\n", row.key, row.patterns.front());
+    text += fmt::format("  {:<24} {}\n", row.key, row.example);
   return text;
 }
 
@@ -160,10 +162,14 @@ ordered_json explanation_json(const Explanation& explanation) {
 
 std::string exit_classes_text() {
   std::string text = "Exit status:\n";
-  for (const ExitClass exit : kExitClasses) {
-    text += fmt::format("  {:>2}  {}\n", static_cast<int>(exit), meaning(exit));
-    if (exit == ExitClass::failed) text += "   2  wrong usage\n";
-  }
+  const auto add = [&](FailureClass kind) {
+    text += fmt::format("  {:>2}  {}\n", exit_status(kind), meaning(kind));
+  };
+  add(FailureClass::healthy);
+  add(FailureClass::failed);
+  text += "   2  wrong usage\n";
+  for (const ClassMeaning& row : class_meanings())
+    if (exit_status(row.kind) > 1) add(row.kind);
   return text;
 }
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gpu_host/known_failures.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/known_failures.hpp"
 
 namespace trainer::doctor {
 
