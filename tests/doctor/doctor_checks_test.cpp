@@ -44,7 +44,7 @@ void expect_report(const Facts& facts, FailureClass exit, const std::vector<std:
   for (const Check& check : checks) {
     EXPECT_FALSE(check.finding.empty()) << check.name;
     EXPECT_EQ((check.finding + check.cause + check.fix).find('\n'), std::string::npos) << check.name;
-    if (check.state != State::problem) continue;
+    if (check.state != CheckState::problem) continue;
     EXPECT_FALSE(check.cause.empty() || check.fix.empty()) << check.name;
     EXPECT_GE(exit_status(check.kind), 10) << check.name;
   }
@@ -243,11 +243,11 @@ TEST(Doctor, ACublasOfAnotherCudaIsNamed) {
   EXPECT_EQ(find(check_all(facts), "cuBLASLt"), nullptr) << "a program that takes none";
   facts.cublas = {{{"libcublasLt.so.13", "/a/libcublasLt.so.13.1.0.3", "13.1.0.3", ""}}, "13.1.0", 13010, ""};
   expect_report(facts, FailureClass::healthy, {"cuBLASLt", "13.1.0, /a/libcublasLt.so.13.1.0.3"});
-  EXPECT_EQ(find(check_all(facts), "cuBLASLt")->state, State::ok);
+  EXPECT_EQ(find(check_all(facts), "cuBLASLt")->state, CheckState::ok);
   Facts other = facts;
   other.cublas.cuda_version = 13000;
   expect_report(other, FailureClass::healthy, {"of CUDA 13.0, older than this program's 13.1"});
-  EXPECT_EQ(find(check_all(other), "cuBLASLt")->state, State::note);
+  EXPECT_EQ(find(check_all(other), "cuBLASLt")->state, CheckState::note);
   other.cublas.cuda_version = 12040;
   expect_report(other, FailureClass::libraries, {"is of CUDA 12.4, this program of 13.1", "LD_LIBRARY_PATH"});
   other = facts;

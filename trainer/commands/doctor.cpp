@@ -49,11 +49,11 @@ int examine(const Environment& environment, const DoctorArguments& arguments) {
   const std::unique_ptr<GpuProbe> probe = open_gpu_probe();
   const Nvml nvml;
   const doctor::Facts facts = doctor::gather(environment, arguments.questions, *probe, nvml);
-  const std::vector<doctor::Check> checks = doctor::check_all(facts);
+  const std::vector<Check> checks = doctor::check_all(facts);
   fmt::print("{}", arguments.json ? doctor::report_json(facts, checks).dump(2) + "\n"
                                   : doctor::report_text(facts, checks));
   require_output();
-  return exit_status(doctor::class_of(checks));
+  return exit_status(class_of(checks));
 }
 
 int test_all(const Environment& environment, const DoctorArguments& arguments) {

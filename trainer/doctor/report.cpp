@@ -11,22 +11,6 @@ using nlohmann::ordered_json;
 
 namespace {
 
-const char* word(State state) {
-  switch (state) {
-    case State::ok:
-      return "ok";
-    case State::note:
-      return "note";
-    case State::problem:
-      break;
-  }
-  return "problem";
-}
-
-std::string line(std::string_view state, std::string_view name, std::string_view text) {
-  return fmt::format("{:<8} {:<13} {}\n", state, name, text);
-}
-
 template <typename Value>
 void read(const ordered_json& json, const char* name, std::optional<Value>* value) {
   if (const auto found = json.find(name); found != json.end() && !found->is_null())
@@ -49,13 +33,7 @@ ordered_json known_json(const std::vector<KnownFailure>& rows) {
 }  // namespace
 
 std::string report_text(const Facts& facts, const std::vector<Check>& checks) {
-  std::string text;
-  for (const Check& check : checks) {
-    text += line(word(check.state), check.name, check.finding);
-    if (check.state != State::problem) continue;
-    text += line("", "cause", check.cause) + line("", "fix", check.fix);
-  }
-  return text + verdict(facts, checks) + "\n";
+  return check_text(checks) + verdict(facts, checks) + "\n";
 }
 
 ordered_json report_json(const Facts& facts, const std::vector<Check>& checks) {
@@ -68,7 +46,7 @@ ordered_json report_json(const Facts& facts, const std::vector<Check>& checks) {
                     {"checks", ordered_json::array()}};
   for (const Check& check : checks) {
     ordered_json row{{"state", word(check.state)}, {"name", check.name}, {"finding", check.finding}};
-    if (check.state == State::problem) {
+    if (check.state == CheckState::problem) {
       row.update({{"cause", check.cause},
                   {"fix", check.fix},
                   {"exit_status", exit_status(check.kind)},
