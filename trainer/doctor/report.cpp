@@ -11,12 +11,6 @@ using nlohmann::ordered_json;
 
 namespace {
 
-template <typename Value>
-void read(const ordered_json& json, const char* name, std::optional<Value>* value) {
-  if (const auto found = json.find(name); found != json.end() && !found->is_null())
-    *value = found->get<Value>();
-}
-
 ordered_json known_json(const std::vector<KnownFailure>& rows) {
   ordered_json all = ordered_json::array();
   for (const KnownFailure& row : rows) {
@@ -85,36 +79,6 @@ ordered_json speed_json(const SpeedFacts& speed) {
   for (const SpeedFacts::Peer& peer : speed.peers)
     json["peers"].push_back({{"device", peer.device}, {"bytes_per_second", peer.bytes}});
   return json;
-}
-
-SpeedFacts speed_from_json(const ordered_json& json) {
-  const auto number = [&](const char* name) {
-    return json.at(name).is_null() ? 0 : json.at(name).get<double>();
-  };
-  SpeedFacts speed;
-  speed.gpu = json.at("gpu");
-  speed.precision = json.at("precision");
-  speed.flops = number("flops_per_second");
-  speed.flops_expected = number("flops_per_second_expected");
-  speed.memory_bytes = number("memory_bytes_per_second");
-  speed.memory_expected = number("memory_bytes_per_second_expected");
-  speed.upload_bytes = number("upload_bytes_per_second");
-  speed.download_bytes = number("download_bytes_per_second");
-  speed.sm_clock_peak_mhz = json.at("sm_clock_peak_mhz");
-  read(json, "sm_clock_mhz", &speed.sensors.sm_clock_mhz);
-  read(json, "power_limit_watts", &speed.sensors.power_limit_watts);
-  read(json, "power_default_watts", &speed.condition.power_default_watts);
-  read(json, "temperature_celsius", &speed.sensors.temperature_celsius);
-  read(json, "throttle_reasons", &speed.sensors.throttle_reasons);
-  read(json, "pcie_generation", &speed.condition.pcie_generation);
-  read(json, "pcie_lanes", &speed.condition.pcie_lanes);
-  read(json, "pcie_lanes_peak", &speed.condition.pcie_lanes_peak);
-  read(json, "nvlinks", &speed.condition.nvlinks);
-  read(json, "corrected_errors", &speed.condition.corrected_errors);
-  read(json, "uncorrected_errors", &speed.condition.uncorrected_errors);
-  for (const ordered_json& peer : json.at("peers"))
-    speed.peers.push_back({peer.at("device"), peer.at("bytes_per_second")});
-  return speed;
 }
 
 std::string explanation_text(const Explanation& explanation) {
