@@ -15,7 +15,7 @@ namespace {
 using Names = std::set<std::string>;
 
 std::runtime_error fault(const YAML::Node& node, const std::string& what) {
-  return std::runtime_error(std::to_string(node.Mark().line + 1) + ": " + what);
+  return std::runtime_error("line " + std::to_string(node.Mark().line + 1) + ": " + what);
 }
 
 void require_fields(const YAML::Node& map, const Names& required, const Names& optional) {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tests/gpu_host/played_gpus.hpp"
+#include "tests/support/child_process.hpp"
 
 namespace trainer {
 namespace {
@@ -213,6 +214,29 @@ TEST(KnownFailures, KeysAreOnceAndEveryClassHasItsMeaning) {
   EXPECT_EQ(exit_status(FailureClass::docker), 1) << "what a target's commands end with";
   EXPECT_THROW((void)known_failure("gpu-on-fire"), std::logic_error);
   EXPECT_THROW((void)found_failure("no-gpu", "at night", {}), std::logic_error);
+}
+
+// The build ends where a row is not whole, and names its place.
+TEST(KnownFailures, ARowThatIsNotWholeEndsTheBuild) {
+  const std::string head = "class: busy\nmeaning: taken\nfailures:\n  - key: a\n    example: b\n";
+  const std::string rest = "    cause: c\n    sure: d\n    fix: e\n";
+  const std::vector<std::pair<std::string, std::string>> files{
+      {head + "    says: [b]\n" + rest, ""},
+      {head + "    says: [b]\n    cause: c\n    sure: d\n", "line 4: no fix"},
+      {head + "    says: [b]\n    hint: x\n" + rest, "line 7: unknown field hint"},
+      {head + "    says: [b]\n    cause: x\n" + rest, "cause is given twice"},
+      {head + rest, "line 4: no message finds this row"},
+      {"class: idle\nmeaning: taken\nfailures: []\n", "the class is not the file's name"},
+      {"class: [", "error"}};
+  test::TemporaryFolder folder;
+  for (const auto& [text, fault] : files) {
+    const std::string path = folder.write("busy.yaml", text).string();
+    const test::Outcome outcome =
+        test::ChildProcess({TRAINER_WRITE_TABLE, (folder / "table.cpp").string(), path}).wait();
+    EXPECT_EQ(outcome.code, fault.empty() ? 0 : 1) << text << outcome.err;
+    EXPECT_NE(outcome.err.find(fault), std::string::npos) << outcome.err;
+    EXPECT_EQ(outcome.err.starts_with(path + ": "), !fault.empty()) << outcome.err;
+  }
 }
 
 TEST(KnownFailures, WordsInBracesAreFilledIn) {
