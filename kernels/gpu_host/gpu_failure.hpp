@@ -1,6 +1,7 @@
 // Why a GPU cannot be used, told apart: the CUDA runtime gives one code for several causes, so the machine is
 // looked at as well. The asking goes through GpuProbe, so that tests play every failure on a machine without
-// a GPU; codes are those of cudaError_t, as numbers, since a build without CUDA has these texts too.
+// a GPU; codes are those of cudaError_t, as numbers, since a build without CUDA has these texts too. The texts are
+// rows of failures/*.yaml; here is which of them applies, and what the machine puts into them.
 #pragma once
 
 #include <memory>
@@ -8,26 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gpu_host/known_failures.hpp"
+
 namespace trainer {
-
-// What kind of thing is to be mended.
-enum class GpuTrouble {
-  no_gpu,          // nothing: the machine has none
-  no_driver,       // the driver, or the part of it that is missing
-  driver_version,  // the driver or this program: they do not go together
-  no_device,       // what hides the GPU from this process
-  no_code,         // the build
-  busy,            // who else uses it
-  container,       // how the container was started
-  fault,           // the machine
-};
-
-struct GpuFailure {
-  GpuTrouble trouble = GpuTrouble::fault;
-  std::string cause;
-  std::string next_step;
-  std::string text() const { return cause + "; " + next_step; }
-};
 
 // What the machine shows of its GPUs, looked up once something failed.
 struct GpuSurroundings {
@@ -72,10 +56,10 @@ std::unique_ptr<GpuProbe> open_gpu_probe();
 bool has_gpu_engine();  // whether this build has it
 
 // Nothing where `device` can be used. Its context is open then.
-std::optional<GpuFailure> find_gpu_failure(const GpuProbe& probe, int device);
+std::optional<Failure> find_gpu_failure(const GpuProbe& probe, int device);
 
 // What a code of the CUDA runtime means on this machine; `name` is probe.code_name(code).
-GpuFailure explain_gpu_code(int code, const std::string& name, const GpuSurroundings& around);
+Failure explain_gpu_code(int code, const std::string& name, const GpuSurroundings& around);
 
 std::string cuda_version_text(int version);  // "13.0" of 13000
 

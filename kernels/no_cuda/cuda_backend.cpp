@@ -14,10 +14,7 @@ std::unique_ptr<GpuProbe> open_gpu_probe() {
 }
 
 GpuAvailability gpu_availability() {
-  return {false,
-          "this program was built without the GPU engine (TRAINER_CUDA=OFF); where a CUDA toolkit and cuDNN "
-          "9 are, "
-          "./scripts/train.sh builds one with it"};
+  return {false, found_failure("device-engine", "", {}).text()};
 }
 
 std::vector<GpuInfo> all_gpus() {

@@ -60,7 +60,7 @@ function angled(target) {
   only(target, "^(oneapi/)?dnnl", "^kernels/cpu/")
   only(target, "^(cuda|cudnn|cublas|nvrtc|nvml)", "^kernels/")
   only(target, "^CLI/", "^trainer/")
-  only(target, "^(yaml-cpp|nlohmann)/", "^(models/|trainer/|benchmarks/)")
+  only(target, "^(yaml-cpp|nlohmann)/", "^(models/|trainer/|benchmarks/|failures/)")
   only(target, "^(gtest|gmock)/", "^tests/")
 }
 

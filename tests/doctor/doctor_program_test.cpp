@@ -1,13 +1,15 @@
 // trainer doctor as a user runs it, on this machine without a GPU, and --all on its processor.
+#include <csignal>
+
 #include "tests/support/program.hpp"
-#include "trainer/doctor/child_trainings.hpp"
+#include "trainer/doctor/all.hpp"
 #include "trainer/doctor/libraries.hpp"
 
 namespace trainer::test {
 namespace {
 
-using doctor::ChildTrainings;
 using doctor::DeviceRow;
+using doctor::DevicesTest;
 
 class DoctorProgram : public ProgramTest {
  protected:
@@ -23,7 +25,7 @@ class DoctorProgram : public ProgramTest {
         << outcome.code << ": " << outcome.out << outcome.err;
   }
 
-  // A shell script in the place of the program, for ChildTrainings.
+  // A shell script in the place of the program, for DevicesTest.
   fs::path script(const std::string& lines) const {
     const fs::path path = folder_.write("played", "#!/bin/sh\n" + lines);
     fs::permissions(path, fs::perms::owner_all);
@@ -131,26 +133,39 @@ TEST_F(DoctorProgram, ATrainingThatDiesFailsOrLeavesNothingIsARow) {
   std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"},
                               {.device = "cuda:1", .name = "a"},
                               {.device = "cuda:2", .name = "a"}};
-  ChildTrainings devices(
-      {.program =
+  DevicesTest test(
+      {.minutes = 0,
+       .json = true,
+       .program =
            script("case $3 in cuda:0) kill -SEGV $$;; cuda:1) echo 'error: no GPU' >&2; exit 1;; esac\n")},
-      nvml, {"", "", ""});
-  devices.train_all(&rows);
-  ASSERT_EQ(rows[0].trainings.size(), 1U);
+      nvml);
+  test.run(&rows);
+  ASSERT_EQ(rows[0].trainings.size(), 2U) << "two rounds at least";
   EXPECT_EQ(rows[0].trainings[0].error, "it died of signal 11");
-  EXPECT_EQ(rows[1].trainings.at(0).error, "error: no GPU");
+  EXPECT_EQ(rows[1].trainings.at(1).error, "error: no GPU");
   EXPECT_PRED2(contains, rows[2].trainings.at(0).error, "run.json");
-  devices.measure(&rows[0]);
-  EXPECT_FALSE(rows[0].speed);
+  EXPECT_TRUE(rows[0].speed.is_null());
   EXPECT_FALSE(rows[0].speed_error.empty());
 }
 
 TEST_F(DoctorProgram, ATrainingThatHangsIsEnded) {
   const Nvml nvml("libnvidia-ml-not-here.so");
   std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"}};
-  ChildTrainings devices({.program = script("exec sleep 600\n"), .patience_seconds = 0.1}, nvml, {""});
-  devices.train_all(&rows);
-  EXPECT_EQ(rows[0].trainings.at(0).error, "it died of signal 9");
+  const fs::path program = script("[ $1 = train ] || exit 0\nexec sleep 600\n");
+  DevicesTest test({.minutes = 0, .json = true, .program = program, .patience_seconds = 0.1}, nvml);
+  test.run(&rows);
+  ASSERT_EQ(rows[0].trainings.size(), 2U);
+  EXPECT_EQ(rows[0].trainings[0].error, "it died of signal 9");
+}
+
+TEST_F(DoctorProgram, ASignalEndsTheTestAtOnce) {
+  const Nvml nvml("libnvidia-ml-not-here.so");
+  std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"}};
+  DevicesTest test(
+      {.json = true, .program = script("[ $1 = train ] || exit 0\nkill -INT $PPID\nexec sleep 600\n")}, nvml);
+  test.run(&rows);
+  EXPECT_EQ(test.stop_signal(), SIGINT);
+  EXPECT_TRUE(rows[0].trainings.empty());
 }
 
 TEST(DoctorLibraries, AreLoadedInAProcessOfTheirOwn) {

@@ -1,8 +1,7 @@
-// trainer doctor --all on played devices: who is named, and why; and its rounds.
+// trainer doctor --all on played devices: who is named, and why.
 #include <gtest/gtest.h>
 
 #include "trainer/doctor/several.hpp"
-#include "trainer/doctor/several_report.hpp"
 
 namespace trainer::doctor {
 namespace {
@@ -23,15 +22,17 @@ std::vector<DeviceRow> rows_of(const std::vector<std::string>& weights) {
 
 void expect_findings(const std::vector<DeviceRow>& rows, const std::vector<std::string>& beginnings,
                      const std::string& word = "") {
-  const std::vector<std::string> findings = judge(rows);
+  const std::vector<Check> findings = judge(rows);
   const std::string text = several_text(rows, findings);
+  const auto json = several_json(rows, findings);
   ASSERT_EQ(findings.size(), beginnings.size()) << text;
   for (std::size_t i = 0; i < findings.size(); ++i) {
-    EXPECT_TRUE(findings[i].starts_with(beginnings[i])) << findings[i];
-    EXPECT_NE(findings[i].find(word), std::string::npos) << findings[i];
-    EXPECT_NE(text.find("odd      " + findings[i]), std::string::npos);
+    const std::string odd = json["odd"][i];
+    EXPECT_TRUE(odd.starts_with(beginnings[i])) << odd;
+    EXPECT_NE(odd.find(word), std::string::npos) << odd;
+    EXPECT_NE(text.find("problem  " + findings[i].name), std::string::npos) << text;
+    EXPECT_NE(text.find(findings[i].finding), std::string::npos) << text;
   }
-  const auto json = several_json(rows, findings);
   EXPECT_EQ(json["healthy"], findings.empty());
   EXPECT_EQ(json["devices"].size(), rows.size());
 }
@@ -48,6 +49,16 @@ TEST(DoctorAll, TheMinorityAmongThreeOrMoreIsNamed) {
   expect_findings(rows_of({"a", "b", "a"}),
                   {"cuda:1: the same training ends with other weights than on cuda:0, cuda:2"});
   expect_findings(rows_of({"a", "b", "a", "c", "a"}), {"cuda:1:", "cuda:3:"});
+}
+
+TEST(DoctorAll, OnlyTheDeviceThatIsOddIsMarked) {
+  std::vector<std::string> weights(12, "a");
+  weights[1] = weights[10] = "b";
+  const auto rows = rows_of(weights);
+  const std::string text = several_text(rows, judge(rows));
+  for (const char* line : {"note     cuda:1 ", "note     cuda:10 ", "ok       cuda:0 ", "ok       cuda:11 ",
+                           "problem  cuda:1, cuda:10 "})
+    EXPECT_NE(text.find(line), std::string::npos) << line << " is not in\n" << text;
 }
 
 TEST(DoctorAll, TwoThatDifferAreBothNamed) {
@@ -76,8 +87,10 @@ TEST(DoctorAll, ASlowDeviceIsNamedWithTheReason) {
   auto rows = rows_of({"a", "a"});
   rows[1].trainings = {trained("a", 1.3), trained("a", 1.3)};
   rows[1].held_back = {"idle", "temperature limit"};
+  rows[1].speed = {{"reasons", {"power cap 300 W (made for 700 W)"}}};
   expect_findings(rows,
-                  {"cuda:1: 30 % slower than the fastest NVIDIA H200 (held back by: temperature limit)"});
+                  {"cuda:1: 30 % slower than the fastest NVIDIA H200 (power cap 300 W (made for 700 W), held "
+                   "back by: temperature limit)"});
   rows[1].trainings = {trained("a", 1.05), trained("a", 1.05)};
   expect_findings(rows, {});
   rows[1].trainings = {trained("a", 2), trained("a", 2)};
@@ -95,8 +108,7 @@ TEST(DoctorAll, ACrashAFailedMeasurementErrorsAndFaultsAreFindings) {
   auto rows = rows_of({"a", "a", "a", "a"});
   rows[0].trainings[1] = {"it died of signal 11", 0, ""};
   rows[1].speed_error = "CUDA 719";
-  rows[2].speed = SpeedFacts{};
-  rows[2].speed->condition.uncorrected_errors = 2;
+  rows[2].speed = {{"uncorrected_errors", 2}, {"memory_bytes_per_second", nullptr}};
   rows[3].new_xids = 1;
   expect_findings(
       rows, {"cuda:0: 1 of 2 trainings failed: it died of signal 11", "cuda:1: the test of its speed failed",
@@ -109,7 +121,7 @@ TEST(DoctorAll, RowsOfFailedTrainingsAloneHaveNoTime) {
   expect_findings(rows, {"cuda:0: 2 of 2 trainings failed"});
   EXPECT_EQ(median_seconds(rows[0]), 0);
   EXPECT_EQ(slowdown(rows[1], rows), 0);
-  EXPECT_NE(several_text(rows, {}).find("n/a"), std::string::npos);
+  EXPECT_NE(several_text(rows, {}).find("NVIDIA H200: 0 of 2 trainings\n"), std::string::npos);
 }
 
 TEST(DoctorAll, XidsAreCountedByDevice) {
@@ -124,42 +136,19 @@ TEST(DoctorAll, XidsAreCountedByDevice) {
   EXPECT_TRUE(count_xids("").empty());
 }
 
-// Its clock goes on by a second a round; it is asked to stop before round `stop_at`.
-struct PlayedDevices : Devices {
-  int rounds = 0;
-  int measured = 0;
-  int stop_at = 1000;
-  void train_all(std::vector<DeviceRow>* rows) override {
-    ++rounds;
-    for (DeviceRow& row : *rows) row.trainings.push_back(trained("a"));
-  }
-  void measure(DeviceRow* row) override {
-    ++measured;
-    row->speed = SpeedFacts{};
-  }
-  bool asked_to_stop() const override { return rounds + 1 >= stop_at; }
-  double seconds() const override { return rounds; }
-};
-
-TEST(DoctorAll, RoundsGoOnUntilTheTimeIsOverAndAreTwoAtLeast) {
-  for (const auto& [seconds, rounds] : {std::pair{0.0, 2}, {1.5, 2}, {5.0, 5}}) {
-    PlayedDevices devices;
-    std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"}, {.device = "cuda:1", .name = "a"}};
-    std::vector<std::string> said;
-    test_devices({seconds, [&](const std::string& line) { said.push_back(line); }}, devices, &rows);
-    EXPECT_EQ(devices.rounds, rounds) << seconds;
-    EXPECT_EQ(devices.measured, 2);
-    EXPECT_EQ(rows[1].trainings.size(), static_cast<std::size_t>(rounds));
-    EXPECT_EQ(said.size(), static_cast<std::size_t>(rounds) + 2);
-  }
-}
-
-TEST(DoctorAll, StopsWhenAskedTo) {
-  PlayedDevices devices;
-  devices.stop_at = 3;
-  std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"}};
-  test_devices({1000}, devices, &rows);
-  EXPECT_EQ(devices.rounds, 2);
+TEST(DoctorAll, WhatIsKnownOfADeviceIsInItsLine) {
+  auto rows = rows_of({"0123456789", "0123456789"});
+  rows[0].speed = {{"upload_bytes_per_second", 25e9},
+                   {"download_bytes_per_second", nullptr},
+                   {"peers", {{{"device", 1}, {"bytes_per_second", 200e9}}}}};
+  rows[0].lowest_clock_mhz = 1755;
+  rows[0].xids = 0;
+  EXPECT_NE(several_text(rows, {}).find(
+                "NVIDIA H200: 2 of 2 trainings, an epoch in 1.000 s (0.0 % slower), weights "
+                "01234567, 25.0 GB/s to it, 200.0 GB/s to cuda:1, SM clock at least 1755 "
+                "MHz, 0 faults (Xid) logged\n"),
+            std::string::npos)
+      << several_text(rows, {});
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ TEST(GpuAvailability, CauseAndNextStepAreNeverEmpty) {
     const auto failure = find_gpu_failure(gpus, 0);
     ASSERT_TRUE(failure) << code;
     EXPECT_FALSE(failure->cause.empty()) << code;
-    EXPECT_FALSE(failure->next_step.empty()) << code;
+    EXPECT_FALSE(failure->fix.empty()) << code;
     EXPECT_NE(failure->cause.find(fmt::format("CUDA {}, its text", code)), std::string::npos)
         << failure->cause;
   }

@@ -83,7 +83,7 @@ TEST(DriverProbe, AnOldAndAClosedGpuAreFailuresAsElsewhere) {
   const DriverProbe probe({"/", TRAINER_LIBCUDA_STAND_IN});
   const auto failure = find_gpu_failure(probe, 1);
   ASSERT_TRUE(failure);
-  EXPECT_EQ(failure->trouble, GpuTrouble::no_code) << failure->text();
+  EXPECT_EQ(failure->kind, FailureClass::no_code) << failure->text();
   EXPECT_EQ(probe.open(1), 46);
   EXPECT_EQ(probe.traits(1).compute_mode, "exclusive process");
   EXPECT_EQ(probe.traits(5).code, 101);
@@ -94,7 +94,7 @@ TEST(DriverProbe, AFailedStartIsTheFailure) {
   const DriverProbe probe({"/", TRAINER_LIBCUDA_STAND_IN});
   const auto failure = find_gpu_failure(probe, 0);
   ASSERT_TRUE(failure);
-  EXPECT_EQ(failure->trouble, GpuTrouble::driver_version);
+  EXPECT_EQ(failure->kind, FailureClass::driver_version);
   EXPECT_NE(failure->text().find("unsupported display driver"), std::string::npos) << failure->text();
 }
 
@@ -103,7 +103,7 @@ TEST(DriverProbe, AMissingOrForeignLibraryIsAFailureAndNoCrash) {
   const DriverProbe none({root.path(), "libcuda-not-here.so"});
   EXPECT_EQ(none.count().code, 35);
   ASSERT_TRUE(find_gpu_failure(none, 0));
-  EXPECT_EQ(find_gpu_failure(none, 0)->trouble, GpuTrouble::no_gpu);
+  EXPECT_EQ(find_gpu_failure(none, 0)->key, "no-gpu");
   const DriverProbe foreign({root.path(), "libm.so.6"});
   EXPECT_NE(foreign.count().code, 0);
   EXPECT_NE(foreign.traits(0).code, 0);

@@ -80,7 +80,7 @@ TEST(Docker, AStateIsUnderstoodOrRefused) {
 struct Complaint {
   const char* said;
   int code;
-  FailureKind kind;
+  const char* key;
   const char* cause;
   const char* fix;
 };
@@ -89,40 +89,39 @@ TEST(FailureText, LeadsFromWhatWasSaidToWhatToDo) {
   const Complaint complaints[] = {
       {"No ED25519 host key is known for vm.example.com and you have requested strict checking.\r\nHost key "
        "verification failed.\r\n",
-       255, FailureKind::host_key, "the host key of vm.example.com is not known", "compare the fingerprint"},
+       255, "target-host-key", "the host key of vm.example.com is not known", "compare the fingerprint"},
       {"@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n", 255,
-       FailureKind::host_key, "the host key of vm.example.com has changed", "ssh-keygen -R vm.example.com"},
-      {"me@vm.example.com: Permission denied (publickey).\r\n", 255, FailureKind::login,
+       "target-host-key-changed", "the host key of vm.example.com has changed",
+       "ssh-keygen -R vm.example.com"},
+      {"me@vm.example.com: Permission denied (publickey).\r\n", 255, "target-key-refused",
        "does not take the key for user me", "authorized_keys"},
-      {"ssh: connect to host vm.example.com port 22: Connection refused\r\n", 255, FailureKind::unreachable,
+      {"ssh: connect to host vm.example.com port 22: Connection refused\r\n", 255, "target-refuses",
        "vm.example.com refuses the connection", "ssh -p 2222 me@vm.example.com"},
-      {"ssh: Could not resolve hostname vm.example.com: Name or service not known\r\n", 255,
-       FailureKind::unreachable, "no address is known", "see that the machine runs"},
-      {"", 255, FailureKind::unreachable, "the connection to vm.example.com failed",
-       "see that the machine runs"},
-      {"sh: 1: docker: not found\n", 127, FailureKind::no_docker, "it has no docker program",
-       "install Docker"},
+      {"ssh: Could not resolve hostname vm.example.com: Name or service not known\r\n", 255, "target-name",
+       "no address is known", "see that the machine runs"},
+      {"", 255, "target-lost", "the connection to vm.example.com failed", "see that the machine runs"},
+      {"sh: 1: docker: not found\n", 127, "docker-absent", "it has no docker program", "install Docker"},
       {"permission denied while trying to connect to the Docker daemon socket at "
        "unix:///var/run/docker.sock: dial "
        "unix /var/run/docker.sock: connect: permission denied\n",
-       1, FailureKind::docker_access, "user me may not use Docker's socket", "sudo usermod -aG docker me"},
+       1, "docker-rights", "user me may not use Docker's socket", "sudo usermod -aG docker me"},
       {"Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n",
-       1, FailureKind::docker_stopped, "its Docker engine does not run", "systemctl start docker"},
-      {"docker: Error response from daemon: No such image: trainer:1.\n", 125, FailureKind::no_image,
+       1, "docker-stopped", "its Docker engine does not run", "systemctl start docker"},
+      {"docker: Error response from daemon: No such image: trainer:1.\n", 125, "docker-no-image",
        "it has no image trainer:1", "trainer prepare -c vm"},
-      {"write /blobs/x: no space left on device\n", 1, FailureKind::disk_full, "its disk is full",
-       "free space"},
+      {"write /blobs/x: no space left on device\n", 1, "docker-disk", "its disk is full", "free space"},
       {"docker: Error response from daemon: could not select device driver \"\" with capabilities: "
        "[[gpu]].\n",
-       125, FailureKind::gpu, "the NVIDIA Container Toolkit is not set up", "nvidia-ctk runtime configure"},
-      {"Error response from daemon: No such container: r\n", 1, FailureKind::no_container,
+       125, "container-toolkit", "the NVIDIA Container Toolkit is not set up",
+       "nvidia-ctk runtime configure"},
+      {"Error response from daemon: No such container: r\n", 1, "docker-no-container",
        "the run's container is not there any more", "start the run again"},
-      {"first\nsomething\x1b[31m else\n\n", 3, FailureKind::other, "something [31m else", ""},
-      {"", 3, FailureKind::other, "a command failed with status 3", ""},
+      {"first\nsomething\x1b[31m else\n\n", 3, "", "something [31m else", ""},
+      {"", 3, "", "a command failed with status 3", ""},
   };
   for (const Complaint& complaint : complaints) {
     const Failure failure = explain_failure(vm(), {complaint.code, "", complaint.said});
-    EXPECT_EQ(failure.kind, complaint.kind) << complaint.said;
+    EXPECT_EQ(failure.key, complaint.key) << complaint.said;
     EXPECT_NE(failure.cause.find(complaint.cause), std::string::npos) << failure.cause;
     EXPECT_NE(failure.fix.find(complaint.fix), std::string::npos) << failure.fix;
     EXPECT_EQ(failure.text().find_first_of("\r\n\x1b"), std::string::npos) << failure.text();
@@ -133,7 +132,7 @@ TEST(FailureText, SpeaksOfThisMachineWhereTheEngineIsHere) {
   Target here = vm();
   here.type = TargetType::localdocker;
   EXPECT_EQ(
-      explain_failure(here, {1, "", "Cannot connect to the Docker daemon at unix:///x."}).text(),
+      explain_failure(here, {1, "", "Cannot connect to the Docker daemon at unix:///x."}).text(": "),
       "its Docker engine does not run: 'sudo systemctl start docker', and 'systemctl status docker' for the "
       "reason");
 }

@@ -276,11 +276,15 @@ TEST_F(Submission, CheckShowsWhatIsMissing) {
   play("docker-fails", "permission denied while trying to connect to the Docker daemon socket\n");
   const Outcome outcome = run({"target", "check", "vm"});
   EXPECT_EQ(outcome.code, 1);
-  EXPECT_PRED2(contains, outcome.out, "SSH                good");
-  EXPECT_PRED2(contains, outcome.out, "Docker             FAILED   user me may not use Docker's socket");
+  EXPECT_PRED2(contains, outcome.out, "ok       SSH           me@vm.example.com, host key known");
+  EXPECT_PRED2(contains, outcome.out, "problem  Docker        user me may not use Docker's socket");
   EXPECT_PRED2(contains, outcome.out, "sudo usermod -aG docker me");
   const Json json = Json::parse(run({"target", "check", "vm", "--json"}).out);
   EXPECT_EQ(json["fit"], false);
+  EXPECT_EQ(json["checks"][0]["state"], "ok");
+  EXPECT_EQ(json["checks"][2]["what"], "Docker");
+  EXPECT_EQ(json["checks"][2]["state"], "problem");
+  EXPECT_EQ(json["checks"][3]["state"], "unknown");
   EXPECT_EQ(run({"target", "check", "local"}).code, 0);
 }
 

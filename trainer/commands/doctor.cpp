@@ -38,7 +38,7 @@ int explain_message(const DoctorArguments& arguments) {
   const std::string text = pasted_text(arguments.message);
   if (text.find_first_not_of(" \t\r\n") == std::string::npos)
     throw UsageError("--explain: no message; give it in quotes, or - and the message on standard input");
-  const doctor::Explanation explanation = doctor::explain(text);
+  const Explanation explanation = explain(text);
   fmt::print("{}", arguments.json ? doctor::explanation_json(explanation).dump(2) + "\n"
                                   : doctor::explanation_text(explanation));
   require_output();
@@ -49,11 +49,11 @@ int examine(const Environment& environment, const DoctorArguments& arguments) {
   const std::unique_ptr<GpuProbe> probe = open_gpu_probe();
   const Nvml nvml;
   const doctor::Facts facts = doctor::gather(environment, arguments.questions, *probe, nvml);
-  const std::vector<doctor::Check> checks = doctor::check_all(facts);
+  const std::vector<Check> checks = doctor::check_all(facts);
   fmt::print("{}", arguments.json ? doctor::report_json(facts, checks).dump(2) + "\n"
                                   : doctor::report_text(facts, checks));
   require_output();
-  return static_cast<int>(doctor::exit_class(checks));
+  return exit_status(class_of(checks));
 }
 
 int test_all(const Environment& environment, const DoctorArguments& arguments) {

@@ -38,7 +38,7 @@ int cancel(const Environment& environment, const std::string& name) {
   const Target target = target_of(environment, run.record);
   const Connection connection(target, environment.runtime);
   const ProcessOutput output = connection.capture(docker::stop(container_of(run.folder, run.record)));
-  const bool is_gone = output.code != 0 && explain_failure(target, output).kind == FailureKind::no_container;
+  const bool is_gone = output.code != 0 && explain_failure(target, output).key == "docker-no-container";
   if (output.code != 0 && !is_gone) throw TargetError(target, explain_failure(target, output));
   fmt::print(stderr, "{:<14}{}\n", "cancelled", id);
   try {

@@ -132,12 +132,12 @@ int show(const Environment& environment, const std::string& name, bool as_json) 
 
 int check(const Environment& environment, const std::string& name, bool as_json) {
   const Target target = TargetFolder(environment.runs.working_folder).find(name).target;
-  const std::vector<CheckRow> rows = check_target(Connection(target, environment.runtime));
-  const bool fit = is_fit(rows);
+  const std::vector<Check> checks = check_target(Connection(target, environment.runtime));
+  const bool fit = class_of(checks) == FailureClass::healthy;
   if (as_json) {
-    fmt::print("{}", dumped({{"target", name}, {"fit", fit}, {"checks", check_json(rows)}}));
+    fmt::print("{}", dumped({{"target", name}, {"fit", fit}, {"checks", target_check_json(checks)}}));
   } else {
-    fmt::print("{}", check_table(rows));
+    fmt::print("{}", check_text(checks));
   }
   require_output();
   return fit ? 0 : 1;

@@ -1,7 +1,7 @@
 // The checks of trainer doctor: each a pure function of the facts.
 #pragma once
 
-#include "trainer/doctor/check.hpp"
+#include "trainer/console/check.hpp"
 #include "trainer/doctor/facts.hpp"
 
 namespace trainer::doctor {

@@ -17,9 +17,9 @@ struct GpuFacts {
   std::string architectures;  // that it, or a build with the engine, holds code for; as CMake writes them
   int device = 0;             // the one that is asked for
   int devices = 0;            // that this process sees
-  std::optional<GpuFailure> failure;  // why `device` cannot be used
-  std::optional<GpuTraits> traits;    // of `device`, where it answers
-  NvmlReading reading;                // likewise
+  std::optional<Failure> failure;   // why `device` cannot be used
+  std::optional<GpuTraits> traits;  // of `device`, where it answers
+  NvmlReading reading;              // likewise
   NvmlStart nvml;
   GpuSurroundings around;
 };

@@ -4,7 +4,6 @@
 
 #include "kernels/gpu_host/gpu_architectures.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/known_failures.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
@@ -39,30 +38,23 @@ std::string driver_text(const GpuSurroundings& around) {
 }
 
 // The failure of the GPU: a problem only where there is a GPU to be had, or one is required.
-Check failure_check(const Facts& facts, const GpuFailure& failure) {
+Check failure_check(const Facts& facts, const Failure& failure) {
   const bool problem = facts.require_gpu || (shows_gpu(facts.gpu) && facts.gpu.engine);
   if (problem) {
-    return {State::problem,     "GPU",
-            "none can be used", failure.cause,
-            failure.next_step,  exit_class(failure.trouble)};
+    return {CheckState::problem, "GPU", "none can be used", failure.cause, failure.fix, failure.kind};
   }
   if (shows_gpu(facts.gpu))
-    return {State::note, "GPU", "a build with the GPU engine could not use it either: " + failure.text()};
+    return {CheckState::note, "GPU",
+            "a build with the GPU engine could not use it either: " + failure.text()};
   const bool flag_forgotten = facts.gpu.around.inside_container && facts.gpu.engine;
-  return {State::note, "GPU", "none: " + (flag_forgotten ? failure.text() : failure.cause)};
+  return {CheckState::note, "GPU", "none: " + (flag_forgotten ? failure.text() : failure.cause)};
 }
 
 Check unused_gpu_check(const Facts& facts, const std::string& name) {
   const std::string finding =
       fmt::format("{} is here, but this program was built without the GPU engine", name);
-  const std::string fix = "build one with it: ./scripts/train.sh does where a CUDA toolkit and cuDNN 9 are";
-  if (!facts.require_gpu) return {State::note, "GPU", finding + "; " + fix};
-  return {State::problem, "GPU", "not used", finding, fix, ExitClass::no_code};
-}
-
-Check known_problem(const std::string& name, const std::string& finding, std::string_view key) {
-  const KnownFailure known = known_failure(key);
-  return {State::problem, name, finding, known.cause, known.fix, known.exit};
+  const Check problem = known_problem("GPU", "not used", "device-engine", finding);
+  return facts.require_gpu ? problem : Check{CheckState::note, "GPU", finding + "; " + problem.fix};
 }
 
 // By NVML's own codes: 4 NO_PERMISSION, 9 DRIVER_NOT_LOADED, 18 LIB_RM_VERSION_MISMATCH, 999 UNKNOWN.
@@ -73,7 +65,7 @@ Check nvml_failure(const GpuFacts& gpu) {
   if (code == 9) return known_problem("NVML", finding, "driver-not-loaded");
   if (code == 4) return known_problem("NVML", finding, "container-selinux");
   if (code == 999 && gpu.around.inside_container) return known_problem("NVML", finding, "container-rights");
-  return {State::note, "NVML", finding + ": power, clocks and temperature are not known"};
+  return {CheckState::note, "NVML", finding + ": power, clocks and temperature are not known"};
 }
 
 }  // namespace
@@ -92,14 +84,14 @@ void check_driver(const Facts& facts, std::vector<Check>* checks) {
   if (!shows_gpu(facts.gpu) && around.driver_library.empty()) return;
   const std::string& library = around.driver_library_version;
   if (around.driver_library.empty()) {
-    checks->push_back({State::note, "driver", "no libcuda.so.1"});
+    checks->push_back({CheckState::note, "driver", "no libcuda.so.1"});
   } else if (!library.empty() && !around.kernel_module.empty() && library != around.kernel_module) {
     checks->push_back(known_problem(
         "driver",
         fmt::format("libcuda is of driver {}, the loaded kernel module of {}", library, around.kernel_module),
         around.inside_container ? "driver-combination" : "driver-mismatch"));
   } else {
-    checks->push_back({State::ok, "driver", driver_text(around)});
+    checks->push_back({CheckState::ok, "driver", driver_text(around)});
   }
 }
 
@@ -111,11 +103,11 @@ void check_device_files(const Facts& facts, std::vector<Check>* checks) {
   for (const char* name : {"/dev/nvidiactl", "/dev/nvidia-uvm"})
     if (!has_file(gpu.around, name)) missing.emplace_back(name);
   if (missing.empty()) {
-    checks->push_back({State::ok, "device files", joined(gpu.around.device_files)});
+    checks->push_back({CheckState::ok, "device files", joined(gpu.around.device_files)});
   } else if (gpu.devices > 0) {
-    checks->push_back({State::note, "device files", "missing, but not needed here: " + joined(missing)});
+    checks->push_back({CheckState::note, "device files", "missing, but not needed here: " + joined(missing)});
   } else {
-    checks->push_back({State::note, "device files", "missing: " + joined(missing)});
+    checks->push_back({CheckState::note, "device files", "missing: " + joined(missing)});
   }
 }
 
@@ -130,7 +122,7 @@ void check_visibility(const Facts& facts, std::vector<Check>* checks) {
   const std::string seen = fmt::format("this process sees {} of {}", facts.gpu.devices,
                                        std::max(around.pci_gpus, facts.gpu.devices));
   const bool fewer = around.pci_gpus > facts.gpu.devices;
-  checks->push_back({fewer ? State::note : State::ok, "visibility",
+  checks->push_back({fewer ? CheckState::note : CheckState::ok, "visibility",
                      set.empty() ? seen : fmt::format("{} ({})", seen, fmt::join(set, ", "))});
 }
 
@@ -146,7 +138,7 @@ void check_gpu(const Facts& facts, std::vector<Check>* checks) {
     return;
   }
   checks->push_back(
-      {State::ok, "GPU",
+      {CheckState::ok, "GPU",
        fmt::format("{}: {}, compute capability {}.{}; {}", gpu.device, traits.name, traits.major,
                    traits.minor,
                    code_text(parse_architectures(gpu.architectures), traits.major, traits.minor))});
@@ -160,12 +152,14 @@ void check_gpu_state(const Facts& facts, std::vector<Check>* checks) {
     checks->push_back(known_problem("GPU memory", fmt::format("{:.2f} GiB free", gib(*reading.free_bytes)),
                                     "device-memory"));
   } else if (reading.free_bytes) {
-    checks->push_back({State::ok, "GPU memory", fmt::format("{:.2f} GiB free", gib(*reading.free_bytes))});
+    checks->push_back(
+        {CheckState::ok, "GPU memory", fmt::format("{:.2f} GiB free", gib(*reading.free_bytes))});
   }
   if (!gpu.traits->compute_mode.empty() && gpu.traits->compute_mode != "default")
-    checks->push_back({State::note, "compute mode", gpu.traits->compute_mode + ": one process at a time"});
+    checks->push_back(
+        {CheckState::note, "compute mode", gpu.traits->compute_mode + ": one process at a time"});
   if (reading.mig.value_or(false))
-    checks->push_back({State::note, "MIG", "on: what is used is an instance, a part of the GPU"});
+    checks->push_back({CheckState::note, "MIG", "on: what is used is an instance, a part of the GPU"});
   const std::uint64_t errors = reading.condition.uncorrected_errors.value_or(0);
   if (errors > 0) {
     checks->push_back(known_problem("GPU errors", fmt::format("{} that ECC could not correct", errors),
@@ -177,7 +171,7 @@ void check_nvml(const Facts& facts, std::vector<Check>* checks) {
   const GpuFacts& gpu = facts.gpu;
   if (!shows_gpu(gpu)) return;
   if (!gpu.nvml.loaded) {
-    checks->push_back({State::note, "NVML",
+    checks->push_back({CheckState::note, "NVML",
                        gpu.around.inside_container
                            ? "libnvidia-ml.so.1 is not in this container: no clocks, no power; "
                              "NVIDIA_DRIVER_CAPABILITIES=compute,utility brings it"
@@ -185,7 +179,7 @@ void check_nvml(const Facts& facts, std::vector<Check>* checks) {
   } else if (gpu.nvml.code != 0) {
     checks->push_back(nvml_failure(gpu));
   } else {
-    checks->push_back({State::ok, "NVML", "answers"});
+    checks->push_back({CheckState::ok, "NVML", "answers"});
   }
 }
 

@@ -4,7 +4,6 @@
 
 #include "kernels/gpu_host/gpu_architectures.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/known_failures.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
@@ -66,13 +65,12 @@ void check_cudnn(const Facts& facts, std::vector<Check>* checks) {
   if (!facts.cudnn.used) return;
   const std::string fault = cudnn_fault(facts.cudnn);
   if (fault.empty()) {
-    checks->push_back({State::ok, "libraries",
+    checks->push_back({CheckState::ok, "libraries",
                        fmt::format("cuDNN {}, its {} parts are here and of one version", facts.cudnn.version,
                                    facts.cudnn.parts.size())});
     return;
   }
-  const KnownFailure known = known_failure("libraries-cudnn");
-  checks->push_back({State::problem, "libraries", fault, known.cause, known.fix, known.exit});
+  checks->push_back(known_problem("libraries", fault, "libraries-cudnn"));
 }
 
 void check_cublas(const Facts& facts, std::vector<Check>* checks) {
@@ -80,13 +78,12 @@ void check_cublas(const Facts& facts, std::vector<Check>* checks) {
   if (cublas.loaded.empty() && cublas.error.empty()) return;
   const int runtime = facts.gpu.around.runtime_version;
   if (const std::string fault = cublas_fault(cublas, runtime); !fault.empty()) {
-    const KnownFailure known = known_failure("libraries-cublas");
-    checks->push_back({State::problem, "cuBLASLt", fault, known.cause, known.fix, known.exit});
+    checks->push_back(known_problem("cuBLASLt", fault, "libraries-cublas"));
     return;
   }
   const bool older = cublas.cuda_version > 0 && cublas.cuda_version < runtime;
   checks->push_back(
-      {older ? State::note : State::ok, "cuBLASLt",
+      {older ? CheckState::note : CheckState::ok, "cuBLASLt",
        fmt::format("{}, {}{}", cublas.version, cublas.loaded.front().path,
                    older ? fmt::format("; of CUDA {}, older than this program's {}",
                                        cuda_version_text(cublas.cuda_version), cuda_version_text(runtime))
@@ -94,22 +91,22 @@ void check_cublas(const Facts& facts, std::vector<Check>* checks) {
 }
 
 Check check_program(const Facts& facts) {
-  if (!facts.gpu.engine) return {State::ok, "program", facts.program + ", without the GPU engine"};
-  return {State::ok, "program",
+  if (!facts.gpu.engine) return {CheckState::ok, "program", facts.program + ", without the GPU engine"};
+  return {CheckState::ok, "program",
           fmt::format("{}, with the GPU engine: code for {}", facts.program,
                       architectures_text(parse_architectures(facts.gpu.architectures)))};
 }
 
 Check check_container(const Facts& facts) {
   const GpuSurroundings& around = facts.gpu.around;
-  if (!around.inside_container) return {State::ok, "container", "not inside one"};
-  if (!around.device_files.empty()) return {State::ok, "container", "inside one, which was given a GPU"};
-  return {State::note, "container", "inside one, which was given no GPU"};
+  if (!around.inside_container) return {CheckState::ok, "container", "not inside one"};
+  if (!around.device_files.empty()) return {CheckState::ok, "container", "inside one, which was given a GPU"};
+  return {CheckState::note, "container", "inside one, which was given no GPU"};
 }
 
 Check check_cpu(const Facts& facts) {
   const CpuInfo& cpu = facts.cpu;
-  return {State::ok, "CPU",
+  return {CheckState::ok, "CPU",
           fmt::format("{}, {} {} usable, {} (oneDNN {}), {}", cpu.model, cpu.cores,
                       cpu.cores == 1 ? "core" : "cores", cpu.instruction_set, cpu.onednn_version,
                       facts.cpu_bf16 ? "fp32 and bf16" : "fp32")};
@@ -120,34 +117,23 @@ Check check_memory(const Facts& facts) {
   const std::string finding =
       fmt::format("{:.1f} of {:.1f} GiB available", gib(cpu.available_bytes), gib(cpu.memory_bytes));
   if (cpu.available_bytes == 0 || cpu.available_bytes >= kLeastFreeMemory)
-    return {State::ok, "memory", finding};
-  return {State::problem,
-          "memory",
-          finding,
-          "other programs, or the container's limit, leave too little memory",
-          "end other programs, or give the container more (docker run --memory)",
-          ExitClass::files};
+    return {CheckState::ok, "memory", finding};
+  return known_problem("memory", finding, "files-memory");
 }
 
 Check check_data(const FilesFacts& files) {
   if (files.data_error.empty())
-    return {State::ok, "data", fmt::format("{}: {}", files.data_path, files.data_text)};
-  return {State::problem,
-          "data",
-          "cannot be used",
-          files.data_error,
-          "take the data set anew, or name another with --data or TRAINER_DATA",
-          ExitClass::files};
+    return {CheckState::ok, "data", fmt::format("{}: {}", files.data_path, files.data_text)};
+  return known_problem("data", "cannot be used", "files-data", files.data_error);
 }
 
 Check check_runs(const FilesFacts& files) {
-  const std::string fix = "name a folder that can be written with TRAINER_RUNS or --out";
   if (!files.runs_error.empty())
-    return {State::problem, "results", files.runs_path, files.runs_error, fix, ExitClass::files};
+    return known_problem("results", files.runs_path, "files-results", files.runs_error);
   const std::string finding =
       fmt::format("{} can be written, {:.1f} GiB free", files.runs_path, gib(files.runs_free_bytes));
-  if (files.runs_free_bytes >= kLeastDisk) return {State::ok, "results", finding};
-  return {State::problem, "results", finding, "the disk is full", "free space, or " + fix, ExitClass::files};
+  if (files.runs_free_bytes >= kLeastDisk) return {CheckState::ok, "results", finding};
+  return known_problem("results", finding, "files-disk");
 }
 
 std::vector<Check> check_all(const Facts& facts) {
@@ -168,18 +154,18 @@ std::vector<Check> check_all(const Facts& facts) {
   checks.push_back(check_runs(facts.files));
   if (facts.speed) checks.push_back(check_speed(*facts.speed));
   if (!facts.speed_error.empty()) {
-    checks.push_back({State::problem, "speed", "the test failed", facts.speed_error,
-                      "'trainer doctor --explain' finds the row for such a message", ExitClass::machine});
+    checks.push_back({CheckState::problem, "speed", "the test failed", facts.speed_error,
+                      "'trainer doctor --explain' finds the row for such a message", FailureClass::machine});
   }
   return checks;
 }
 
 std::string verdict(const Facts& facts, const std::vector<Check>& checks) {
-  const auto problems = std::ranges::count(checks, State::problem, &Check::state);
+  const auto problems = std::ranges::count(checks, CheckState::problem, &Check::state);
   if (problems > 0) {
-    const ExitClass exit = exit_class(checks);
+    const FailureClass kind = class_of(checks);
     return fmt::format("{} {}; exit status {}: {}", problems, problems == 1 ? "problem" : "problems",
-                       static_cast<int>(exit), meaning(exit));
+                       exit_status(kind), meaning(kind));
   }
   const std::string cpu = fmt::format("{} {}, {}", facts.cpu.cores, facts.cpu.cores == 1 ? "core" : "cores",
                                       facts.cpu.instruction_set);

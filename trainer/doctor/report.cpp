@@ -11,36 +11,15 @@ using nlohmann::ordered_json;
 
 namespace {
 
-const char* word(State state) {
-  switch (state) {
-    case State::ok:
-      return "ok";
-    case State::note:
-      return "note";
-    case State::problem:
-      break;
-  }
-  return "problem";
-}
-
-std::string line(std::string_view state, std::string_view name, std::string_view text) {
-  return fmt::format("{:<8} {:<13} {}\n", state, name, text);
-}
-
-template <typename Value>
-void read(const ordered_json& json, const char* name, std::optional<Value>* value) {
-  if (const auto found = json.find(name); found != json.end() && !found->is_null())
-    *value = found->get<Value>();
-}
-
 ordered_json known_json(const std::vector<KnownFailure>& rows) {
   ordered_json all = ordered_json::array();
   for (const KnownFailure& row : rows) {
     all.push_back({{"key", row.key},
-                   {"exit_status", static_cast<int>(row.exit)},
-                   {"class", meaning(row.exit)},
-                   {"cause", row.cause},
-                   {"fix", row.fix}});
+                   {"exit_status", exit_status(row.kind)},
+                   {"class", meaning(row.kind)},
+                   {"cause", filled_in(row.cause)},
+                   {"sure", filled_in(row.sure)},
+                   {"fix", filled_in(row.fix)}});
   }
   return all;
 }
@@ -48,30 +27,24 @@ ordered_json known_json(const std::vector<KnownFailure>& rows) {
 }  // namespace
 
 std::string report_text(const Facts& facts, const std::vector<Check>& checks) {
-  std::string text;
-  for (const Check& check : checks) {
-    text += line(word(check.state), check.name, check.finding);
-    if (check.state != State::problem) continue;
-    text += line("", "cause", check.cause) + line("", "fix", check.fix);
-  }
-  return text + verdict(facts, checks) + "\n";
+  return check_text(checks) + verdict(facts, checks) + "\n";
 }
 
 ordered_json report_json(const Facts& facts, const std::vector<Check>& checks) {
-  const ExitClass exit = exit_class(checks);
+  const FailureClass kind = class_of(checks);
   ordered_json json{{"kind", "doctor"},
                     {"verdict", verdict(facts, checks)},
-                    {"exit_status", static_cast<int>(exit)},
-                    {"class", meaning(exit)},
+                    {"exit_status", exit_status(kind)},
+                    {"class", meaning(kind)},
                     {"trains_on", trains_on_gpu(facts) ? fmt::format("cuda:{}", facts.gpu.device) : "cpu"},
                     {"checks", ordered_json::array()}};
   for (const Check& check : checks) {
     ordered_json row{{"state", word(check.state)}, {"name", check.name}, {"finding", check.finding}};
-    if (check.state == State::problem) {
+    if (check.state == CheckState::problem) {
       row.update({{"cause", check.cause},
                   {"fix", check.fix},
-                  {"exit_status", static_cast<int>(check.exit)},
-                  {"class", meaning(check.exit)}});
+                  {"exit_status", exit_status(check.kind)},
+                  {"class", meaning(check.kind)}});
     }
     json["checks"].push_back(row);
   }
@@ -108,47 +81,18 @@ ordered_json speed_json(const SpeedFacts& speed) {
   return json;
 }
 
-SpeedFacts speed_from_json(const ordered_json& json) {
-  const auto number = [&](const char* name) {
-    return json.at(name).is_null() ? 0 : json.at(name).get<double>();
-  };
-  SpeedFacts speed;
-  speed.gpu = json.at("gpu");
-  speed.precision = json.at("precision");
-  speed.flops = number("flops_per_second");
-  speed.flops_expected = number("flops_per_second_expected");
-  speed.memory_bytes = number("memory_bytes_per_second");
-  speed.memory_expected = number("memory_bytes_per_second_expected");
-  speed.upload_bytes = number("upload_bytes_per_second");
-  speed.download_bytes = number("download_bytes_per_second");
-  speed.sm_clock_peak_mhz = json.at("sm_clock_peak_mhz");
-  read(json, "sm_clock_mhz", &speed.sensors.sm_clock_mhz);
-  read(json, "power_limit_watts", &speed.sensors.power_limit_watts);
-  read(json, "power_default_watts", &speed.condition.power_default_watts);
-  read(json, "temperature_celsius", &speed.sensors.temperature_celsius);
-  read(json, "throttle_reasons", &speed.sensors.throttle_reasons);
-  read(json, "pcie_generation", &speed.condition.pcie_generation);
-  read(json, "pcie_lanes", &speed.condition.pcie_lanes);
-  read(json, "pcie_lanes_peak", &speed.condition.pcie_lanes_peak);
-  read(json, "nvlinks", &speed.condition.nvlinks);
-  read(json, "corrected_errors", &speed.condition.corrected_errors);
-  read(json, "uncorrected_errors", &speed.condition.uncorrected_errors);
-  for (const ordered_json& peer : json.at("peers"))
-    speed.peers.push_back({peer.at("device"), peer.at("bytes_per_second")});
-  return speed;
-}
-
 std::string explanation_text(const Explanation& explanation) {
   std::string text;
   for (const KnownFailure& row : explanation.found) {
-    text += fmt::format("{} (trainer doctor: exit status {}, {})\n  cause  {}\n  fix    {}\n", row.key,
-                        static_cast<int>(row.exit), meaning(row.exit), row.cause, row.fix);
+    text += fmt::format("{} (exit status {}, {})\n  cause  {}\n  sure   {}\n  fix    {}\n", row.key,
+                        exit_status(row.kind), meaning(row.kind), filled_in(row.cause), filled_in(row.sure),
+                        filled_in(row.fix));
   }
   if (!explanation.found.empty()) return text;
   text = "no row for this message\n";
   if (!explanation.nearest.empty()) text += "nearest by their words:\n";
   for (const KnownFailure& row : explanation.nearest)
-    text += fmt::format("  {:<24} {}\n", row.key, row.patterns.front());
+    text += fmt::format("  {:<24} {}\n", row.key, row.example);
   return text;
 }
 
@@ -160,10 +104,14 @@ ordered_json explanation_json(const Explanation& explanation) {
 
 std::string exit_classes_text() {
   std::string text = "Exit status:\n";
-  for (const ExitClass exit : kExitClasses) {
-    text += fmt::format("  {:>2}  {}\n", static_cast<int>(exit), meaning(exit));
-    if (exit == ExitClass::failed) text += "   2  wrong usage\n";
-  }
+  const auto add = [&](FailureClass kind) {
+    text += fmt::format("  {:>2}  {}\n", exit_status(kind), meaning(kind));
+  };
+  add(FailureClass::healthy);
+  add(FailureClass::failed);
+  text += "   2  wrong usage\n";
+  for (const ClassMeaning& row : class_meanings())
+    if (exit_status(row.kind) > 1) add(row.kind);
   return text;
 }
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gpu_host/known_failures.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/known_failures.hpp"
 
 namespace trainer::doctor {
 
@@ -14,8 +14,7 @@ namespace trainer::doctor {
 std::string report_text(const Facts& facts, const std::vector<Check>& checks);
 nlohmann::ordered_json report_json(const Facts& facts, const std::vector<Check>& checks);
 
-nlohmann::ordered_json speed_json(const SpeedFacts& speed);      // null for what is unknown
-SpeedFacts speed_from_json(const nlohmann::ordered_json& json);  // throws nlohmann::json::exception
+nlohmann::ordered_json speed_json(const SpeedFacts& speed);  // null for what is unknown
 
 std::string explanation_text(const Explanation& explanation);
 nlohmann::ordered_json explanation_json(const Explanation& explanation);

@@ -1,32 +1,32 @@
-// trainer doctor --all: every device trains the same seed at the same time, again and again. Equal devices
-// must end with the same bits, so one that does not is broken, however healthy it looks; and one that is
-// slower than its equals is held back by something. What the devices do is behind an interface, and the
-// judgement is a pure function of the rows, so that tests play them.
+// Who stands out among devices that trained the same seed at the same time, again and again. Equal devices must end
+// with the same bits, so one that does not is broken, however healthy it looks; and one that is slower than its equals
+// is held back by something. The judgement is a pure function of the rows (all.hpp fills them), so that tests play them.
 #pragma once
 
-#include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "trainer/doctor/facts.hpp"
+#include "trainer/console/check.hpp"
 
 namespace trainer::doctor {
 
 // One training of one device.
 struct TrainingOutcome {
-  std::string error;    // complete line; empty: it trained
-  double seconds = 0;   // of an epoch
-  std::string weights;  // what it ended with: SHA-256 of every tensor's name, shape and bytes
+  std::string error = {};    // complete line; empty: it trained
+  double seconds = 0;        // of an epoch
+  std::string weights = {};  // what it ended with: SHA-256 of every tensor's name, shape and bytes
 };
 
 struct DeviceRow {
-  std::string device;  // as --device takes it
-  std::string name;    // rows of one name are compared
-  bool gpu = true;     // and held to each other's speed; several trainings on one processor share it
+  std::string device;       // as --device takes it
+  std::string name;         // rows of one name are compared
+  bool gpu = true;          // and held to each other's speed; several trainings on one processor share it
+  std::string bus_id = {};  // on the PCI bus; empty for what is no GPU
   std::vector<TrainingOutcome> trainings = {};  // one a round
-  std::optional<SpeedFacts> speed = {};         // measured with the other devices at rest
+  nlohmann::ordered_json speed = nullptr;       // as trainer doctor --json has it, the other devices at rest
   std::string speed_error = {};
   std::vector<std::string> held_back = {};   // throttle reasons seen while all trained
   std::optional<int> lowest_clock_mhz = {};  // likewise
@@ -34,26 +34,12 @@ struct DeviceRow {
   int new_xids = 0;                          // since the test began
 };
 
-// What --all needs of the world.
-class Devices {
- public:
-  virtual ~Devices() = default;
-  // Trains once on every row's device at the same time; appends an outcome to each, in whatever way it ended.
-  virtual void train_all(std::vector<DeviceRow>* rows) = 0;
-  virtual void measure(DeviceRow* row) = 0;  // fills in its speed
-  virtual bool asked_to_stop() const = 0;
-  virtual double seconds() const = 0;  // since the test began
-};
+// Each one a problem of a device that stands out. None: all are alike and healthy.
+std::vector<Check> judge(const std::vector<DeviceRow>& rows);
 
-struct SeveralSettings {
-  double seconds = 60;  // rounds begin until then, two at least
-  std::function<void(const std::string&)> say = [](const std::string&) {};  // a line of progress
-};
-
-void test_devices(const SeveralSettings& settings, Devices& devices, std::vector<DeviceRow>* rows);
-
-// Each one a line about a device that stands out: "cuda:1 ...". None: all are alike and healthy.
-std::vector<std::string> judge(const std::vector<DeviceRow>& rows);
+// A check a device, then the findings, then whether all are healthy; and the same as JSON.
+std::string several_text(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
+nlohmann::ordered_json several_json(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
 
 double median_seconds(const DeviceRow& row);  // of an epoch; 0 where none ended well
 // How much slower than the fastest of its name, 0.1 for 10 %; 0 where it is the fastest or alone.

@@ -80,10 +80,10 @@ Check check_speed(const SpeedFacts& speed) {
   const double memory_share = share(speed.memory_bytes, speed.memory_expected);
   const std::vector<std::string> reasons = reasons_for_slowness(speed);
   const std::string why = reasons.empty() ? "" : fmt::format("{}", fmt::join(reasons, ", "));
-  if (!speed.gpu) return {State::ok, "speed", why.empty() ? finding : finding + "; " + why};
+  if (!speed.gpu) return {CheckState::ok, "speed", why.empty() ? finding : finding + "; " + why};
   if (flops_share >= kLeastFlops && memory_share >= kLeastMemoryShare && link_reason(speed).empty())
-    return {State::ok, "speed", finding};
-  return {State::note, "speed",
+    return {CheckState::ok, "speed", finding};
+  return {CheckState::note, "speed",
           fmt::format("{}; this GPU runs at {:.0f} % of its class: {}", finding,
                       100 * std::min(flops_share, memory_share),
                       why.empty() ? "its sensors give no reason" : why)};

@@ -61,11 +61,11 @@ void pull(const Connection& connection, const PrepareOptions& options) {
   if (output.code == 0) return;
   const Failure failure = explain_failure(target, output);
   throw TargetError(
-      target, {FailureKind::no_image,
-               fmt::format("the image {} is neither on this machine nor there, and no registry gives it ({})",
-                           target.image, failure.cause),
-               fmt::format("build it from this program's source: trainer prepare -c {} --build FOLDER",
-                           target.name)});
+      target, {.cause = fmt::format(
+                   "the image {} is neither on this machine nor there, and no registry gives it ({})",
+                   target.image, failure.cause),
+               .fix = fmt::format("build it from this program's source: trainer prepare -c {} --build FOLDER",
+                                  target.name)});
 }
 
 }  // namespace
@@ -74,7 +74,7 @@ std::string image_fingerprint(const Connection& connection) {
   const ProcessOutput output = connection.capture(docker::image_fingerprint(connection.target().image));
   if (output.code == 0) return output.out.substr(0, output.out.find('\n'));
   const Failure failure = explain_failure(connection.target(), output);
-  if (failure.kind == FailureKind::no_image) return "";
+  if (failure.key == "docker-no-image") return "";
   throw TargetError(connection.target(), failure);
 }
 

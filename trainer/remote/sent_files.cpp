@@ -159,8 +159,7 @@ std::string folder_with(const Connection& connection, const SentFiles& files) {
   send(connection, files, digest);
   folder = folder_at_target(connection, digest.hex);
   if (!folder.empty()) return folder;
-  throw TargetError(connection.target(),
-                    {FailureKind::other, fmt::format("{} did not arrive", files.given.string()), ""});
+  throw TargetError(connection.target(), {.cause = fmt::format("{} did not arrive", files.given.string())});
 }
 
 }  // namespace

@@ -62,9 +62,9 @@ void require_image(const Connection& connection, const RunConfig& config) {
   if (!image_fingerprint(connection).empty()) return;
   const Target& target = connection.target();
   if (!config.prepare)
-    throw TargetError(target,
-                      {FailureKind::no_image, fmt::format("it has no image {}", target.image),
-                       fmt::format("trainer prepare -c {}, or PrepareEnvironment: true", target.name)});
+    throw TargetError(
+        target, {.cause = target_failure(target, "docker-no-image").cause,
+                 .fix = fmt::format("trainer prepare -c {}, or PrepareEnvironment: true", target.name)});
   prepare_target(connection, {"", [](const std::string& text) { fmt::print(stderr, "{}\n", text); }});
 }
 

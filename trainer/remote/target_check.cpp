@@ -1,4 +1,4 @@
-// Rows in the order in which a person mends a machine: the connection, Docker, the image, the GPUs.
+// Checks in the order in which a person mends a machine: the connection, Docker, the image, the GPUs.
 #include "trainer/remote/target_check.hpp"
 
 #include <algorithm>
@@ -27,11 +27,12 @@ std::int64_t number_in(const std::string& text) {
   return number;
 }
 
-class Check {
+class TargetChecks {
  public:
-  explicit Check(const Connection& connection) : connection_(connection), target_(connection.target()) {}
+  explicit TargetChecks(const Connection& connection)
+      : connection_(connection), target_(connection.target()) {}
 
-  std::vector<CheckRow> run() {
+  std::vector<Check> run() {
     if (target_.is_remote()) check_connection();
     if (connected_ && target_.is_remote()) check_clock();
     check_engine();
@@ -42,26 +43,26 @@ class Check {
       check_toolkit();
       check_training_device();
     }
-    return std::move(rows_);
+    return std::move(checks_);
   }
 
  private:
-  void good(const std::string& what, const std::string& found) {
-    rows_.push_back({what, CheckState::good, found, ""});
+  void good(const std::string& name, const std::string& found) {
+    checks_.push_back({CheckState::ok, name, found});
   }
-  void warn(const std::string& what, const std::string& found, const std::string& fix) {
-    rows_.push_back({what, CheckState::warning, found, fix});
+  void note(const std::string& name, const std::string& found, const std::string& fix) {
+    checks_.push_back({CheckState::note, name, found, "", fix});
   }
-  void failed(const std::string& what, const std::string& found, const std::string& fix) {
-    rows_.push_back({what, CheckState::failed, found, fix});
+  void unknown(const std::string& name, const std::string& why) {
+    checks_.push_back({CheckState::unknown, name, why});
   }
-  void unknown(const std::string& what, const std::string& why) {
-    rows_.push_back({what, CheckState::unknown, why, ""});
+  // The cause is the finding, unless something else was found.
+  void problem(const std::string& name, const Failure& failure, const std::string& found = "") {
+    checks_.push_back({CheckState::problem, name, found.empty() ? failure.cause : found,
+                       found.empty() ? "" : failure.cause, failure.fix, failure.kind});
   }
-  Failure failed(const std::string& what, const ProcessOutput& output) {
-    Failure failure = explain_failure(target_, output);
-    failed(what, failure.cause, failure.fix);
-    return failure;
+  void problem(const std::string& name, const ProcessOutput& output) {
+    problem(name, explain_failure(target_, output));
   }
 
   void check_connection() {
@@ -70,7 +71,7 @@ class Check {
     if (connected_)
       good("SSH", fmt::format("{}@{}, host key known, key accepted", target_.username, target_.address));
     else
-      failed("SSH", output);
+      problem("SSH", output);
   }
 
   // A clock that is off spoils the times of the record, and the certificates of a registry.
@@ -81,7 +82,7 @@ class Check {
     if (output.code != 0) return unknown("clock", "'date' failed");
     if (std::abs(off) <= kMostSeconds)
       return good("clock", fmt::format("within {} s of this machine's", kMostSeconds));
-    warn("clock", fmt::format("{} s {} this machine's", std::abs(off), off > 0 ? "ahead of" : "behind"),
+    note("clock", fmt::format("{} s {} this machine's", std::abs(off), off > 0 ? "ahead of" : "behind"),
          "there: 'sudo timedatectl set-ntp true'");
   }
 
@@ -96,7 +97,7 @@ class Check {
     const std::size_t second = line.find('|', first + 1);
     has_engine_ = output.code == 0 && first != 0 && second != std::string::npos;
     if (!has_engine_) {
-      failed("Docker", output);
+      problem("Docker", output);
       return;
     }
     good("Docker",
@@ -120,7 +121,7 @@ class Check {
     const std::string found =
         fmt::format("{:.1f} GiB free in {}", static_cast<double>(free) / (1 << 20), engine_folder_);
     if (free >= kLeastKib) return good("disk", found);
-    warn("disk", found,
+    note("disk", found,
          "an image with CUDA takes about 10 GiB: 'docker image prune' there frees what nobody uses");
   }
 
@@ -131,7 +132,7 @@ class Check {
     if (has_image_) return good("image", target_.image);
     const Failure failure = explain_failure(target_, output);
     // submit fetches it by itself, unless told not to.
-    warn("image", failure.cause, failure.fix);
+    note("image", failure.cause, failure.fix);
   }
 
   void check_driver() {
@@ -144,22 +145,18 @@ class Check {
         gpus.replace(end, 1, "; ");
       return good("NVIDIA driver", gpus + " (GPU, driver, compute capability)");
     }
-    failed("NVIDIA driver",
-           output.code == 127 ? "no nvidia-smi: no driver"
-                              : "nvidia-smi: " + first_line(output.out + output.err),
-           "install the driver there (Ubuntu: 'sudo ubuntu-drivers install'), reboot, see whether "
-           "'nvidia-smi' works; or "
-           "gpus: none for the CPU");
+    constexpr int kNoProgram = 127;
+    Failure failure = target_failure(target_, "driver-not-loaded");
+    if (output.code == kNoProgram) return problem("NVIDIA driver", failure, "no nvidia-smi: no driver");
+    if (const Failure said = explain_failure(target_, output); !said.key.empty()) failure = said;
+    problem("NVIDIA driver", failure, "nvidia-smi: " + first_line(output.out + output.err));
   }
 
   void check_toolkit() {
     if (!has_engine_) return unknown("Container Toolkit", "no Docker engine");
     const ProcessOutput output = connection_.capture({"nvidia-ctk", "--version"});
     if (output.code == 0) return good("Container Toolkit", first_line(output.out));
-    failed("Container Toolkit", "there is no nvidia-ctk",
-           "install nvidia-container-toolkit there, then 'sudo nvidia-ctk runtime configure --runtime=docker "
-           "&& sudo "
-           "systemctl restart docker' (not Docker's snap package)");
+    problem("Container Toolkit", target_failure(target_, "container-toolkit"), "there is no nvidia-ctk");
   }
 
   // The image itself says whether it can train on the GPUs that its container is given: its own report knows
@@ -170,7 +167,7 @@ class Check {
         connection_.capture({"docker", "run", "--rm", "--pull", "never", "--network", "none", "--gpus",
                              gpus_argument(target_.gpus), "--", target_.image, "devices", "--json"});
     if (output.code != 0) {
-      failed("GPU in the image", output);
+      problem("GPU in the image", output);
       return;
     }
     const auto json = ordered_json::parse(output.out, nullptr, false);
@@ -179,60 +176,38 @@ class Check {
       return unknown("GPU in the image", "its report is not understood");
     const bool used = gpu.value("used", false);
     if (used) return good("GPU in the image", gpu.value("name", "used"));
-    failed("GPU in the image", "none used: " + gpu.value("reason", "no reason given"),
-           "an image built for this GPU's compute capability and driver; or gpus: none for the CPU");
+    problem(
+        "GPU in the image",
+        {.kind = FailureClass::no_code,
+         .cause = "none used: " + gpu.value("reason", "no reason given"),
+         .fix = "an image built for this GPU's compute capability and driver; or gpus: none for the CPU"});
   }
 
   const Connection& connection_;
   const Target& target_;
-  std::vector<CheckRow> rows_;
+  std::vector<Check> checks_;
   std::string engine_folder_;
   bool connected_ = true;
   bool has_engine_ = false;
   bool has_image_ = false;
 };
 
-const char* word(CheckState state) {
-  switch (state) {
-    case CheckState::good:
-      return "good";
-    case CheckState::warning:
-      return "WARNING";
-    case CheckState::failed:
-      return "FAILED";
-    case CheckState::unknown:
-      return "unknown";
-  }
-  return "";
-}
-
 }  // namespace
 
-std::vector<CheckRow> check_target(const Connection& connection) {
+std::vector<Check> check_target(const Connection& connection) {
   if (!connection.target().uses_docker())
-    return {{"process", CheckState::good, "this program itself; trainer devices says what it trains on", ""}};
-  return Check(connection).run();
+    return {{CheckState::ok, "process", "this program itself; trainer devices says what it trains on"}};
+  return TargetChecks(connection).run();
 }
 
-bool is_fit(const std::vector<CheckRow>& rows) {
-  for (const CheckRow& row : rows)
-    if (row.state == CheckState::failed) return false;
-  return true;
-}
-
-std::string check_table(const std::vector<CheckRow>& rows) {
-  std::string text;
-  for (const CheckRow& row : rows) {
-    text += fmt::format("{:<18} {:<8} {}\n", row.what, word(row.state), row.found);
-    if (!row.fix.empty()) text += fmt::format("{:<18} {:<8} {}\n", "", "fix:", row.fix);
-  }
-  return text;
-}
-
-ordered_json check_json(const std::vector<CheckRow>& rows) {
+ordered_json target_check_json(const std::vector<Check>& checks) {
   auto json = ordered_json::array();
-  for (const CheckRow& row : rows)
-    json.push_back({{"what", row.what}, {"state", word(row.state)}, {"found", row.found}, {"fix", row.fix}});
+  for (const Check& check : checks)
+    json.push_back({{"what", check.name},
+                    {"state", word(check.state)},
+                    {"found", check.finding},
+                    {"cause", check.cause},
+                    {"fix", check.fix}});
   return json;
 }
 

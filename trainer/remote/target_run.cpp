@@ -71,7 +71,7 @@ void TargetRun::note(const std::string& reason) {
 // A connection that is lost says nothing about the run: its record stays open, with the reason.
 void TargetRun::fail(const ProcessOutput& output) {
   Failure failure = explain_failure(connection_.target(), output);
-  const bool may_go_on = failure.kind != FailureKind::no_container;
+  const bool may_go_on = failure.key != "docker-no-container";
   if (may_go_on)
     failure.fix += fmt::format("{}the run may go on there, pick it up with: trainer runs attach {}",
                                failure.fix.empty() ? "" : "; ", id_);
@@ -91,9 +91,9 @@ void TargetRun::start(const ContainerRun& run) {
     return;
   }
   const Failure failure = explain_failure(connection_.target(), output);
-  if (failure.kind == FailureKind::unreachable) fail(output);
+  if (failure.kind == FailureClass::unreachable) fail(output);
   // A container that could be made but not started stays behind; one of another run's is not ours to remove.
-  if (failure.kind != FailureKind::name_taken) (void)connection_.capture(docker::remove(id_));
+  if (failure.key != "docker-name-taken") (void)connection_.capture(docker::remove(id_));
   const TargetError error(connection_.target(), failure);
   record_failure(error.what());
   throw TargetError(error);
@@ -136,7 +136,7 @@ void TargetRun::reconnect() {
     if (is_to_leave()) return;
     answer = connection_.capture(docker::state(id_));
     if (!is_lost(answer.code)) return;
-    if (explain_failure(connection_.target(), answer).kind != FailureKind::unreachable) break;
+    if (explain_failure(connection_.target(), answer).kind != FailureClass::unreachable) break;
   }
   if (!is_to_leave()) fail(answer);
 }

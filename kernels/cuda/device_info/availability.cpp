@@ -57,7 +57,7 @@ class RuntimeProbe : public GpuProbe {
 }  // namespace
 
 void require_device(int device) {
-  if (const std::optional<GpuFailure> failure = find_gpu_failure(RuntimeProbe(), device)) {
+  if (const std::optional<Failure> failure = find_gpu_failure(RuntimeProbe(), device)) {
     throw BackendError(fmt::format("--device cuda:{}: {}", device, failure->text()));
   }
 }
@@ -75,7 +75,7 @@ std::unique_ptr<GpuProbe> open_gpu_probe() {
 }
 
 GpuAvailability gpu_availability() {
-  const std::optional<GpuFailure> failure = find_gpu_failure(*open_gpu_probe(), 0);
+  const std::optional<Failure> failure = find_gpu_failure(*open_gpu_probe(), 0);
   return {!failure, failure ? failure->text() : ""};
 }
 

@@ -6,9 +6,9 @@
 #include <optional>
 #include <set>
 
-#include "trainer/doctor/known_failures.hpp"
+#include "kernels/gpu_host/known_failures.hpp"
 
-namespace trainer::doctor {
+namespace trainer {
 
 namespace {
 
@@ -59,6 +59,8 @@ std::string squeezed(std::string_view text) {
   return result;
 }
 
+constexpr std::string_view kGap = " ... ";
+
 struct Span {
   std::size_t begin = 0;
   std::size_t end = 0;
@@ -67,7 +69,6 @@ struct Span {
 
 // The first place where the parts of `pattern` follow each other.
 std::optional<Span> find_pattern(const std::string& message, std::string_view pattern) {
-  constexpr std::string_view kGap = " ... ";
   Span span;
   std::size_t at = 0;
   for (bool first = true; !pattern.empty(); first = false) {
@@ -112,21 +113,38 @@ std::set<int> codes_in(std::string_view pasted) {
   return codes;
 }
 
+// "{libcuda} is a stub ({name})" as a pattern: "is a stub ( ... )".
+std::string pattern_of(std::string_view found) {
+  std::string pattern;
+  for (std::size_t open = found.find('{'); open != std::string_view::npos; open = found.find('{')) {
+    if (open > 0) pattern.append(found.substr(0, open)).append(kGap);
+    found.remove_prefix(found.find('}') + 1);
+  }
+  return pattern.append(found);
+}
+
 struct Match {
   KnownFailure failure;
-  Span span;  // of its longest pattern; none: by its code alone
+  Span span;          // of its longest pattern; none: by its code alone
+  bool ours = false;  // this program found it: what it quotes, as the runtime's own text, tells less
 };
 
 std::optional<Match> match(const KnownFailure& failure, const std::string& message,
                            const std::set<int>& codes) {
   std::optional<Match> best;
+  const auto keep_longest = [&](const std::optional<Span>& span, bool ours) {
+    if (span && (!best || span->letters > best->span.letters)) best = Match{failure, *span, ours};
+  };
   if (std::ranges::any_of(failure.codes, [&](int code) { return codes.contains(code); }))
     best = Match{failure, {}};
-  for (const std::string& pattern : failure.patterns) {
-    const std::optional<Span> span = find_pattern(message, pattern);
-    if (span && (!best || span->letters > best->span.letters)) best = Match{failure, *span};
-  }
+  for (const std::string_view pattern : failure.says) keep_longest(find_pattern(message, pattern), false);
+  for (const Finding& finding : failure.found)
+    keep_longest(find_pattern(message, pattern_of(finding.cause)), true);
   return best;
+}
+
+bool comes_first(const Match& a, const Match& b) {
+  return a.ours != b.ours ? a.ours : a.span.letters > b.span.letters;
 }
 
 // A row whose words are all part of another row's longer ones says nothing of its own.
@@ -152,8 +170,8 @@ std::set<std::string> words_of(std::string_view text) {
 
 // How many of the message's words a row has in its patterns and cause.
 std::size_t likeness(const KnownFailure& failure, const std::set<std::string>& words) {
-  std::string all = failure.cause;
-  for (const std::string& pattern : failure.patterns) all += " " + pattern;
+  std::string all(failure.cause);
+  for (const std::string_view pattern : failure.says) all.append(" ").append(pattern);
   const std::set<std::string> own = words_of(all);
   return static_cast<std::size_t>(
       std::ranges::count_if(words, [&](const std::string& word) { return own.contains(word); }));
@@ -179,8 +197,7 @@ Explanation explain(std::string_view pasted) {
   std::vector<Match> matches;
   for (const KnownFailure& failure : known_failures())
     if (std::optional<Match> found = match(failure, message, codes)) matches.push_back(*found);
-  std::ranges::stable_sort(matches,
-                           [](const Match& a, const Match& b) { return a.span.letters > b.span.letters; });
+  std::ranges::stable_sort(matches, comes_first);
   Explanation explanation;
   for (const Match& row : matches) {
     const bool covered =
@@ -191,4 +208,4 @@ Explanation explain(std::string_view pasted) {
   return explanation;
 }
 
-}  // namespace trainer::doctor
+}  // namespace trainer

@@ -1,0 +1,40 @@
+#include "trainer/console/check.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace trainer {
+
+std::string_view word(CheckState state) {
+  constexpr std::string_view kWords[] = {"ok", "note", "problem", "unknown"};
+  return kWords[static_cast<std::size_t>(state)];
+}
+
+Check known_problem(const std::string& name, const std::string& finding, std::string_view key,
+                    const std::string& cause) {
+  const Failure failure = failure_of(known_failure(key));
+  return {CheckState::problem, name,        finding, cause.empty() ? failure.cause : cause,
+          failure.fix,         failure.kind};
+}
+
+FailureClass class_of(const std::vector<Check>& checks) {
+  const auto problem = std::ranges::find(checks, CheckState::problem, &Check::state);
+  return problem == checks.end() ? FailureClass::healthy : problem->kind;
+}
+
+std::string check_text(const std::vector<Check>& checks) {
+  std::size_t width = 13;
+  for (const Check& check : checks) width = std::max(width, check.name.size());
+  std::string text;
+  const auto add = [&](std::string_view state, std::string_view name, std::string_view value) {
+    if (!value.empty()) text += fmt::format("{:<8} {:<{}} {}\n", state, name, width, value);
+  };
+  for (const Check& check : checks) {
+    add(word(check.state), check.name, check.finding);
+    add("", "cause", check.cause);
+    add("", "fix", check.fix);
+  }
+  return text;
+}
+
+}  // namespace trainer
