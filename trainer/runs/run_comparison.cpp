@@ -5,7 +5,6 @@
 
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/system/errors.hpp"
-#include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -26,10 +25,8 @@ void add_times(ComparedRun& compared, const KnownRun& run) {
   compared.times = epoch_times(run);
   const std::vector<double>& timed = compared.times.timed;
   if (timed.empty()) return;
-  compared.median = median(timed);
-  compared.shortest = std::ranges::min(timed);
-  compared.longest = std::ranges::max(timed);
-  compared.images_per_second = static_cast<double>(run.record.data.train_images) / *compared.median;
+  compared.seconds = spread_of(timed);
+  compared.images_per_second = static_cast<double>(run.record.data.train_images) / compared.seconds->median;
 }
 
 void add_cost(ComparedRun& compared, const KnownRun& run, double price) {
@@ -46,21 +43,14 @@ void check_prices(std::size_t prices, std::size_t runs) {
 
 }  // namespace
 
-std::vector<std::string> run_letters(std::size_t runs) {
-  std::vector<std::string> letters;
-  for (std::size_t i = 0; i < runs; ++i) letters.push_back(letter_of(i));
-  return letters;
-}
-
 std::vector<ComparedRun> compare_runs(const std::vector<KnownRun>& runs, const ComparisonOptions& options) {
   check_prices(options.prices.size(), runs.size());
-  const std::vector<std::string> letters = run_letters(runs.size());
   std::vector<ComparedRun> all;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     ComparedRun& compared = all.emplace_back();
-    compared.letter = letters[i];
+    compared.letter = letter_of(i);
     add_times(compared, runs[i]);
-    if (compared.median && all.front().median)
+    if (compared.seconds && all.front().seconds)
       compared.speed = estimate_ratio(seconds_of_images(runs[0], all.front().times),
                                       seconds_of_images(runs[i], compared.times));
     compared.reached = time_to_accuracy(runs[i], options.accuracy);

@@ -46,9 +46,9 @@ std::string times_text(const std::vector<ComparedRun>& compared) {
                    {"95 % interval"}});
   for (const ComparedRun& run : compared) {
     const std::string spread =
-        run.shortest ? fmt::format("{:#.4g} - {:#.4g}", *run.shortest, *run.longest) : "n/a";
+        run.seconds ? fmt::format("{:#.4g} - {:#.4g}", run.seconds->least, run.seconds->most) : kUnknown;
     table.add({run.letter, fmt::format("{}", run.times.timed.size()), seconds_text(run.times.warm_up),
-               seconds_text(run.median), spread,
+               run.seconds ? seconds_text(run.seconds->median) : kUnknown, spread,
                run.images_per_second ? count_text(*run.images_per_second) : "n/a", speed_text(run),
                interval_text(run, compared.front())});
   }
@@ -125,10 +125,9 @@ ordered_json speed_json(const ComparedRun& run) {
 
 std::string comparison_legend(const std::vector<KnownRun>& runs) {
   std::string text;
-  const std::vector<std::string> letters = run_letters(runs.size());
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const RunRecord& record = runs[i].record;
-    text += printable(fmt::format("{}  {}  {}, {}, {}, {}", letters[i], runs[i].id, record.model,
+    text += printable(fmt::format("{}  {}  {}, {}, {}, {}", letter_of(i), runs[i].id, record.model,
                                   find_text(record.recipe, {"settings", "precision"}).value_or("fp32"),
                                   short_device(find_text(record.device, {"name"}).value_or("unknown device")),
                                   status_word(runs[i])));
@@ -150,8 +149,12 @@ ordered_json comparison_json(const std::vector<KnownRun>& runs, const std::vecto
         {"id", runs[i].id}, {"folder", runs[i].folder.string()}, {"status", status_word(runs[i])}};
     row["timed_epochs"] = c.times.timed;
     row["warm_up_seconds"] = json_of(c.times.warm_up);
-    row["epoch_seconds"] = {
-        {"median", json_of(c.median)}, {"min", json_of(c.shortest)}, {"max", json_of(c.longest)}};
+    const auto seconds = [&c](double Spread::*part) {
+      return c.seconds ? ordered_json((*c.seconds).*part) : nullptr;
+    };
+    row["epoch_seconds"] = {{"median", seconds(&Spread::median)},
+                            {"min", seconds(&Spread::least)},
+                            {"max", seconds(&Spread::most)}};
     row["images_per_second"] = json_of(c.images_per_second);
     row["speed"] = speed_json(c);
     row["best_accuracy"] = json_of(best_accuracy(runs[i]));

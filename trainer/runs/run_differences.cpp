@@ -11,6 +11,7 @@
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -85,11 +86,11 @@ bool differs(const RunDifference& row) {
 }
 
 // The file's text would fill the screen: which of the runs have the same one says enough.
-std::string shown(const RunDifference& row, std::size_t run, const std::vector<std::string>& letters) {
+std::string shown(const RunDifference& row, std::size_t run) {
   if (row.name != "model file") return value_text(row.values[run]);
   const auto first = std::ranges::find(row.values, row.values[run]);
   const auto same = static_cast<std::size_t>(first - row.values.begin());
-  return same == run ? "its own" : "as " + letters[same];
+  return same == run ? "its own" : "as " + letter_of(same);
 }
 
 // What is left for a value beside the longest name, if all runs get the same share.
@@ -116,22 +117,22 @@ std::vector<RunDifference> differences(const std::vector<KnownRun>& runs) {
   return rows;
 }
 
-std::string differences_text(const std::vector<RunDifference>& differences,
-                             const std::vector<std::string>& letters) {
+std::string differences_text(const std::vector<RunDifference>& differences) {
   if (differences.empty()) return "configuration and machine do not differ\n";
   std::vector<TableColumn> columns{{"what differs"}};
-  for (const std::string& letter : letters) columns.push_back({letter});
+  const std::size_t runs = differences.front().values.size();
+  for (std::size_t i = 0; i < runs; ++i) columns.push_back({letter_of(i)});
   TextTable table(std::move(columns));
   std::string blocks;
-  const std::size_t widest = widest_cell(differences, letters.size());
+  const std::size_t widest = widest_cell(differences, runs);
   for (const RunDifference& row : differences) {
     std::vector<std::string> cells{row.name};
     std::string block = printable(row.name) + "\n";
     bool fits = true;
-    for (std::size_t i = 0; i < letters.size(); ++i) {
-      cells.push_back(shown(row, i, letters));
+    for (std::size_t i = 0; i < runs; ++i) {
+      cells.push_back(shown(row, i));
       fits = fits && cells.back().size() <= widest;
-      block += fmt::format("  {}  {}\n", letters[i], printable(cells.back()));
+      block += fmt::format("  {}  {}\n", letter_of(i), printable(cells.back()));
     }
     if (fits) table.add(std::move(cells));
     if (!fits) blocks += block;

@@ -19,9 +19,8 @@ struct RunDifference {
 [[nodiscard]] std::vector<RunDifference> differences(const std::vector<KnownRun>& runs);
 
 // A table of the values that fit the width, below it a block for each that has longer ones: no value is cut.
-// One line if nothing differs. `letters` stand for the runs.
-[[nodiscard]] std::string differences_text(const std::vector<RunDifference>& differences,
-                                           const std::vector<std::string>& letters);
+// One line if nothing differs. Runs are called by letter_of().
+[[nodiscard]] std::string differences_text(const std::vector<RunDifference>& differences);
 [[nodiscard]] nlohmann::ordered_json differences_json(const std::vector<RunDifference>& differences);
 
 }  // namespace trainer
