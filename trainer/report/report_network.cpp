@@ -9,8 +9,6 @@
 #include <variant>
 
 #include "kernels/precision.hpp"
-#include "trainer/report/report_html.hpp"
-#include "trainer/report/report_pictures.hpp"
 #include "trainer/system/files.hpp"
 
 namespace trainer {

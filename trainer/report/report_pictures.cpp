@@ -1,10 +1,13 @@
-#include "trainer/report/report_pictures.hpp"
+// Pixels and weights as pictures for a page.
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string_view>
 
+#include "data/png.hpp"
 #include "trainer/infer/resample.hpp"
+#include "trainer/report/report_network.hpp"
 
 namespace trainer {
 
@@ -75,7 +78,25 @@ float largest_shown(const std::vector<float>& weights, std::size_t channels) {
   return largest > 0 && std::isfinite(largest) ? largest : 1;
 }
 
+// RFC 4648.
+std::string base64(const std::vector<std::uint8_t>& bytes) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t at = 0; at < bytes.size(); at += 3) {
+    const std::size_t here = std::min<std::size_t>(3, bytes.size() - at);
+    std::uint32_t bits = 0;
+    for (std::size_t i = 0; i < 3; ++i) bits = bits << 8 | (i < here ? bytes[at + i] : 0U);
+    for (std::size_t i = 0; i < 4; ++i) text += i <= here ? kDigits[bits >> (18 - 6 * i) & 63U] : '=';
+  }
+  return text;
+}
+
 }  // namespace
+
+std::string data_uri(const data::Image& image) {
+  return "data:image/png;base64," + base64(data::png_file(image));
+}
 
 data::Image shown_image(std::span<const std::uint8_t> pixels, const data::ImageShape& shape) {
   const data::ImageShape shown = shown_shape(shape);

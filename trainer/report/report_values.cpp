@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "models/recipe_text.hpp"
-#include "trainer/report/report_bars.hpp"
+#include "trainer/report/report_plots.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
