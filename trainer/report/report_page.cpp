@@ -151,29 +151,29 @@ ordered_json key_json(const std::string& key) {
   return {{"joints", joints}, {"rest", key.substr(begin)}};
 }
 
-ordered_json value_table(const std::string& name, const std::vector<ValueRow>& rows, std::size_t runs) {
+ordered_json value_table(const std::string& name, const std::vector<NamedRow>& rows, std::size_t runs) {
   ordered_json table{{"name", name}, {"columns", nullptr}};
   for (std::size_t i = 0; runs > 1 && i < runs; ++i)
     table["columns"]["runs"].push_back({{"letter", letter_of(i)}, {"swatches", nullptr}});
-  for (const ValueRow& row : rows)
-    table["rows"].push_back({{"key", key_json(row.key)}, {"texts", row.texts}});
+  for (const NamedRow& row : rows)
+    table["rows"].push_back({{"key", key_json(row.name)}, {"texts", row.values}});
   return table;
 }
 
-std::vector<ValueRow> rows_of(const std::vector<KnownRun>& runs,
-                              std::vector<ReportValue> (*values_of_run)(const KnownRun&)) {
-  std::vector<std::vector<ReportValue>> values;
+std::vector<NamedRow> rows_of(const std::vector<KnownRun>& runs,
+                              NamedValues (*values_of_run)(const KnownRun&)) {
+  std::vector<NamedValues> values;
   for (const KnownRun& run : runs) values.push_back(values_of_run(run));
   return side_by_side(values);
 }
 
 void add_configuration(ordered_json& page, const std::vector<KnownRun>& runs) {
-  const std::vector<ValueRow> rows = rows_of(runs, configuration_values);
+  const std::vector<NamedRow> rows = rows_of(runs, configuration_values);
   page["configuration"] = value_table("Configuration", rows, runs.size());
   page["configuration"]["alone"] = runs.size() == 1;
   if (runs.size() == 1) return;
-  std::vector<ValueRow> different;
-  std::ranges::copy_if(rows, std::back_inserter(different), &ValueRow::differs);
+  std::vector<NamedRow> different;
+  std::ranges::copy_if(rows, std::back_inserter(different), &NamedRow::differs);
   page["alike"] = different.empty();
   if (!different.empty()) page["differences"] = value_table("What differs", different, runs.size());
 }
@@ -182,8 +182,8 @@ void add_configuration(ordered_json& page, const std::vector<KnownRun>& runs) {
 std::string device_text(const KnownRun& run) {
   if (const auto report = find_text(run.record.device, {"report"})) return *report;
   std::string text;
-  for (const ReportValue& value : values_of(run.record.device))
-    text += fmt::format("{:<21} {}\n", value.key, value.text);
+  for (const NamedValue& named : values_of(run.record.device))
+    text += fmt::format("{:<21} {}\n", named.name, named.value.get<std::string>());
   return text.empty() ? "The run recorded no device.\n" : text;
 }
 

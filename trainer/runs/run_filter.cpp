@@ -50,13 +50,13 @@ class ConditionReader {
   explicit ConditionReader(const std::string& text) : text_(text) {}
 
   std::vector<RunCondition> all() {
-    std::vector<RunCondition> conditions{condition()};
-    for (std::string joint = take("&|", true); !joint.empty() || at_ < text_.size();
-         joint = take("&|", true)) {
-      if (joint != "&&") refuse(found() + " stands where && should");
+    std::vector<RunCondition> conditions;
+    while (true) {
       conditions.push_back(condition());
+      const std::string joint = take("&|", true);
+      if (begin_ == text_.size()) return conditions;
+      if (joint != "&&") refuse(found() + " stands where && should");
     }
-    return conditions;
   }
 
  private:
