@@ -19,8 +19,9 @@ constexpr std::array<std::pair<char, const char*>, 5> kEntities{
     {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&#39;"}}};
 
 bool is_nothing(const ordered_json* value) {
-  return value == nullptr || value->is_null() || *value == false || *value == "" ||
-         (value->is_array() && value->empty());
+  if (value == nullptr || value->is_null() || *value == false) return true;
+  return value->is_string() ? value->get_ref<const std::string&>().empty()
+                            : value->is_array() && value->empty();
 }
 
 class Filling {

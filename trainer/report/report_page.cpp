@@ -163,6 +163,7 @@ ordered_json value_table(const std::string& name, const std::vector<NamedRow>& r
 std::vector<NamedRow> rows_of(const std::vector<KnownRun>& runs,
                               NamedValues (*values_of_run)(const KnownRun&)) {
   std::vector<NamedValues> values;
+  values.reserve(runs.size());
   for (const KnownRun& run : runs) values.push_back(values_of_run(run));
   return side_by_side(values);
 }

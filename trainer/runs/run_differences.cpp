@@ -119,6 +119,7 @@ std::vector<NamedRow> side_by_side(const std::vector<NamedValues>& runs) {
 
 std::vector<NamedRow> differences(const std::vector<KnownRun>& runs) {
   std::vector<NamedValues> values;
+  values.reserve(runs.size());
   for (const KnownRun& run : runs) values.push_back(compared_values(run.record));
   std::vector<NamedRow> rows = side_by_side(values);
   std::erase_if(rows, [](const NamedRow& row) { return !row.differs(); });
