@@ -1,20 +1,45 @@
 // The parts of a run's page: text that is safe, pictures that come back, tables that say what is there.
 #include <gtest/gtest.h>
+#include <limits>
 
 #include "data/image.hpp"
 #include "data/png.hpp"
 #include "tests/runs/made_up_runs.hpp"
 #include "tests/support/temporary_folder.hpp"
-#include "trainer/report/report_html.hpp"
+#include "trainer/report/html_template.hpp"
 #include "trainer/report/report_page.hpp"
-#include "trainer/report/report_pictures.hpp"
-#include "trainer/report/report_test_set.hpp"
 #include "trainer/report/report_values.hpp"
 
 namespace trainer {
 namespace {
 
 using test::count_of;
+
+TEST(HtmlTemplate, PutsValuesIntoItsSections) {
+  const nlohmann::ordered_json values{{"name", "<a>"},
+                                      {"count", 3},
+                                      {"none", nullptr},
+                                      {"off", false},
+                                      {"empty", ""},
+                                      {"list", {"x", "&"}},
+                                      {"rows", {{{"name", "one"}}, {{"cells", {1, 2}}}}}};
+  const auto filled = [&](const char* text) { return filled_template(text, values); };
+  EXPECT_EQ(filled("{{name}} {{count}}{{none}}{{missing}}"), "&lt;a&gt; 3");
+  EXPECT_EQ(filled("{{#list}}({{.}}){{/list}}"), "(x)(&amp;)");
+  EXPECT_EQ(filled("{{#rows}}{{name}}:{{#cells}}{{.}},{{/cells}};{{/rows}}"), "one:;&lt;a&gt;:1,2,;")
+      << "a name that a section lacks is looked up around it";
+  EXPECT_EQ(filled("{{#count}}yes{{/count}}{{^count}}no{{/count}}"), "yes");
+  for (const char* text :
+       {"{{#none}}yes{{/none}}{{^none}}no{{/none}}", "{{#off}}yes{{/off}}{{^off}}no{{/off}}",
+        "{{#empty}}yes{{/empty}}{{^empty}}no{{/empty}}", "{{#lost}}yes{{/lost}}{{^lost}}no{{/lost}}"})
+    EXPECT_EQ(filled(text), "no") << text;
+  EXPECT_EQ(filled("{{! a\ncomment }}\n{{<part}}\n[{{.}}]{{/part}}\n{{#list}}\n{{>part}}\n{{/list}}\nend"),
+            "[x][&amp;]end");
+}
+
+TEST(HtmlTemplate, TakesNoTagFromAValue) {
+  EXPECT_EQ(filled_template("{{a}}{{b}}", {{"a", "{{b}}{{#b}}"}, {"b", "x"}}), "{{b}}{{#b}}x");
+}
 
 TEST(ReportHtml, EscapesWhatHasAMeaning) {
   EXPECT_EQ(escaped("<script>alert('a' & \"b\")</script>"),
@@ -80,6 +105,12 @@ TEST(ReportPictures, ColourWeightsByTheirSignOnOneScale) {
             (std::vector<std::uint8_t>{255, 128, 0}));
 }
 
+std::string page_with(const ExaminedNetwork& network) {
+  const std::string html = report_html({{test::made_up_run(2)}, {network}});
+  EXPECT_EQ(test::nesting_fault(html), "");
+  return html;
+}
+
 TEST(ReportTestSet, SortsTheMostConfusedPairs) {
   const ExaminedNetwork network = test::made_up_network(5);
   const std::vector<ConfusedPair> pairs = confused_pairs(*network.test, 3);
@@ -92,21 +123,36 @@ TEST(ReportTestSet, SortsTheMostConfusedPairs) {
 }
 
 TEST(ReportTestSet, ShowsAMatrixWhereItFitsElsePairs) {
-  const std::string matrix = confusion_part(test::made_up_network(10));
+  const std::string matrix = page_with(test::made_up_network(10));
   EXPECT_EQ(count_of(matrix, "class=\"hit\""), 10U);
   EXPECT_EQ(count_of(matrix, "class=\"miss\""), 9U);
-  EXPECT_EQ(count_of(matrix, "name3"), 2U) << "its row and its column";
+  EXPECT_EQ(count_of(matrix, ">name3<"), 2U) << "its row and its column";
+  EXPECT_NE(matrix.find("<p>Most often: name9 taken for name0 (9), name8 taken for name9 (8)"),
+            std::string::npos);
   for (const int classes : {26, 256}) {
-    const std::string pairs = confusion_part(test::made_up_network(classes));
+    const std::string pairs = page_with(test::made_up_network(classes));
     EXPECT_EQ(count_of(pairs, "class=\"hit\""), 0U);
-    EXPECT_EQ(count_of(pairs, "<tr>"), 21U);
-    EXPECT_EQ(test::nesting_fault(pairs), "");
+    EXPECT_EQ(count_of(pairs, "<tr><td>name"), 20U);
   }
-  ExaminedNetwork hostile = test::made_up_network(4);
-  hostile.label_names[3] = "\"><script>";
-  const std::string html = network_parts(hostile);
-  EXPECT_EQ(html.find("<script"), std::string::npos);
-  EXPECT_EQ(test::nesting_fault(html), "");
+}
+
+TEST(ReportTestSet, SaysWhatIsWrongHowManyAndOfWhat) {
+  ExaminedNetwork network = test::made_up_network(3);
+  network.misclassified = {{7, 1, 2, 0.9876F, "data:image/png;base64,AAAA"}};
+  network.filters = {"conv1: 2 filters of 1x1", false, 2, {"data:image/png;base64,BBBB"}};
+  network.other_data = true;
+  const std::string html = page_with(network);
+  for (const char* part : {"<p>3 of 6 test images; the 1 surest errors with label",
+                           "title=\"test image 7: name1 taken for name2, 98.76 % sure\"",
+                           "<b>name1 → name2</b> <span>98.8 %</span>", "src=\"data:image/png;base64,AAAA\"",
+                           "conv1: 2 filters of 1x1, the first 1 of them; blue is negative",
+                           "src=\"data:image/png;base64,BBBB\" alt=\"filter 1\"", "These are other data"})
+    EXPECT_NE(html.find(part), std::string::npos) << part;
+  network = test::made_up_network(1);
+  EXPECT_NE(page_with(network).find("None: every test image got its label."), std::string::npos);
+  network.test.reset();
+  network.test_problem = "no <data>";
+  EXPECT_NE(page_with(network).find("The network was not tested: no &lt;data&gt;"), std::string::npos);
 }
 
 TEST(ReportValues, FlattenWithUnits) {
@@ -114,7 +160,8 @@ TEST(ReportValues, FlattenWithUnits) {
       R"({"test":{"accuracy":0.98764,"images":10000},"peak_memory_bytes":93663232,"energy_joules":12.34,
           "epoch_seconds":{"median":1.5,"epochs":3},"nothing":null,"list":[1,{"a":2}],"empty":{},"on":true})");
   std::string text;
-  for (const ReportValue& value : values_of(json)) text += value.key + "=" + value.text + "\n";
+  for (const NamedValue& named : values_of(json))
+    text += named.name + "=" + named.value.get<std::string>() + "\n";
   EXPECT_EQ(text,
             "test.accuracy=98.76 %\ntest.images=10,000\npeak_memory_bytes=89.3 MiB\nenergy_joules=12.3 J\n"
             "epoch_seconds.median=1.50 "
@@ -128,16 +175,6 @@ TEST(ReportValues, WriteTimesForPeople) {
   EXPECT_EQ(time_text("2026-01-01T09:30:00+01:00"), "2026-01-01 09:30:00 +01:00");
   EXPECT_EQ(time_text("some day"), "some day");
   EXPECT_EQ(time_text(""), "");
-}
-
-TEST(ReportValues, StandSideBySide) {
-  const std::vector<ValueRow> rows =
-      side_by_side({{{"a", "1"}, {"b", "2"}}, {{"b", "3"}, {"a", "1"}, {"c", "4"}}});
-  ASSERT_EQ(rows.size(), 3U);
-  EXPECT_FALSE(rows[0].differs());
-  EXPECT_TRUE(rows[1].differs());
-  EXPECT_EQ(rows[2].key, "c");
-  EXPECT_EQ(rows[2].texts, (std::vector<std::string>{"", "4"}));
 }
 
 TEST(ReportPage, HoldsHostileTextAsText) {
@@ -161,6 +198,26 @@ TEST(ReportPage, HoldsHostileTextAsText) {
     EXPECT_EQ(html.find("<img src=x"), std::string::npos);
     EXPECT_EQ(test::nesting_fault(html), "");
   }
+}
+
+TEST(ReportPage, KeepsItsSizeOverAThousandEpochsAndNamesALossThatIsNotFinite) {
+  KnownRun run = test::made_up_run(1000);
+  run.epochs.back().train_loss = std::numeric_limits<double>::quiet_NaN();
+  run.epochs.back().test_loss = std::numeric_limits<double>::infinity();
+  const std::string html = report_html({{run}, {}});
+  EXPECT_LT(html.size(), 250'000U);
+  EXPECT_NE(html.find("training: not finite at epoch 1000"), std::string::npos);
+  EXPECT_NE(html.find("test: not finite at epoch 1000"), std::string::npos);
+  EXPECT_EQ(test::nesting_fault(html), "");
+}
+
+TEST(ReportPage, NamesTheReasonOfATrainingThatFailed) {
+  KnownRun run = test::made_up_run(0);
+  run.record.status = RunStatus::kFailed;
+  run.record.reason = "disk <full>";
+  const std::string html = report_html({{run}, {}});
+  EXPECT_NE(html.find("This training failed: disk &lt;full&gt;"), std::string::npos);
+  EXPECT_NE(html.find("There are no curves"), std::string::npos);
 }
 
 TEST(ReportPage, TakesARecordWithoutItsParts) {

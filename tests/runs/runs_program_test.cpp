@@ -130,7 +130,8 @@ TEST_F(RunsProgram, AnswersMistakesInOneLine) {
                              {"runs", "list", "extra"},
                              {"runs", "list", "--sort", "acuracy"},
                              {"runs", "list", "--where", "acuracy > 1"},
-                             {"runs", "list", "--where", "model =~ '(a'"},
+                             {"runs", "list", "--where", "model =~ 'a|b'"},
+                             {"runs", "list", "--where", "epochs > 1", "--where"},
                              {"runs", "list", "--csv", "--json"},
                              {"runs", "show"},
                              {"runs", "compare", "good"},
@@ -154,6 +155,8 @@ TEST_F(RunsProgram, SortsDownwardsAndExplainsItsFields) {
   write_run(folder_, known_run("b", {1, 1}));
   EXPECT_EQ(json({"list", "--sort", "-accuracy"})[0]["id"], "b");
   EXPECT_EQ(json({"list", "--sort=accuracy"})[0]["id"], "a");
+  EXPECT_EQ(json({"list", "--where", "epochs > 0", "--where", "id == b"}).size(), 1U)
+      << "each of them is met";
   const Outcome help = trainer({"runs", "list", "--help"});
   EXPECT_EQ(help.code, 0);
   for (const char* part : {"images_per_second", "validation_accuracy", "=~", "[-started]"})

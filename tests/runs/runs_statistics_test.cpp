@@ -117,10 +117,10 @@ TEST(RunComparison, MeasuresAgainstTheFirstRun) {
                              known_run("c", {3})};
   runs[1].record.results = {{"energy_joules", 120.5}};
   const std::vector<ComparedRun> compared = compare_runs(runs, {.accuracy = 0.92, .prices = {36, 72, 1}});
-  EXPECT_DOUBLE_EQ(*compared[0].median, 2.05);
+  EXPECT_DOUBLE_EQ(compared[0].seconds->median, 2.05);
   EXPECT_NEAR(*compared[0].images_per_second, 1000 / 2.05, 1e-9);
-  EXPECT_DOUBLE_EQ(*compared[1].shortest, 1);
-  EXPECT_DOUBLE_EQ(*compared[1].longest, 1.1);
+  EXPECT_DOUBLE_EQ(compared[1].seconds->least, 1);
+  EXPECT_DOUBLE_EQ(compared[1].seconds->most, 1.1);
   EXPECT_NEAR(compared[1].speed->ratio, 2, 1e-9) << "of 1.818 to 2.2 in sixteen ratios, six of them 2";
   EXPECT_NEAR(compared[1].speed->interval.value().low, 2 / 1.1, 1e-9);
   EXPECT_NEAR(compared[1].speed->interval.value().high, 2.2, 1e-9);

@@ -208,22 +208,37 @@ TEST(RunDifferences, AreOfConfigurationAndMachineAlone) {
   a.record.device["cpu"] = {{"available_bytes", 1}};
   b.record.device["cpu"] = {{"available_bytes", 2}};
   std::vector<std::string> names;
-  const std::vector<RunDifference> rows = differences({a, b});
-  for (const RunDifference& row : rows) names.push_back(row.name);
+  const std::vector<NamedRow> rows = differences({a, b});
+  for (const NamedRow& row : rows) names.push_back(row.name);
   EXPECT_EQ(names, (std::vector<std::string>{"model file", "recipe.batch", "machine.host",
                                              "recipe.schedule.one_cycle.warmup"}));
-  const std::string text = differences_text(rows, {"A", "B"});
+  const std::string text = differences_text(rows);
   EXPECT_NE(text.find("recipe.batch                      256      512\n"), std::string::npos) << text;
   EXPECT_NE(text.find("model file                        its own  its own\n"), std::string::npos) << text;
   EXPECT_EQ(differences_json(rows)[3]["values"], Json::parse("[null, 0.3]"));
-  EXPECT_EQ(differences_text(differences({a, a}), {"A", "B"}), "configuration and machine do not differ\n");
+  EXPECT_EQ(differences_text(differences({a, a})), "configuration and machine do not differ\n");
+}
+
+TEST(RunDifferences, StandSideBySideAsDeepAsAPersonReads) {
+  const std::vector<NamedRow> rows = side_by_side({{{"a", 1}, {"b", "2"}}, {{"b", "3"}, {"a", 1}, {"c", 4}}});
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_FALSE(rows[0].differs());
+  EXPECT_TRUE(rows[1].differs());
+  EXPECT_EQ(rows[2].name, "c");
+  EXPECT_EQ(rows[2].values, (std::vector<Json>{nullptr, 4}));
+  Json deep = 1;
+  for (int i = 0; i < 1000; ++i) deep = {{"x", deep}};
+  NamedValues values;
+  take_apart(values, "deep", deep);
+  ASSERT_EQ(values.size(), 1U);
+  EXPECT_EQ(values[0].name, "deep.x.x.x.x.x.x");
 }
 
 TEST(RunDifferences, LongValuesAreNotCut) {
   KnownRun a = known_run("a", {1});
   KnownRun b = a;
   b.record.machine["kernel"] = std::string(100, 'k');
-  const std::string text = differences_text(differences({a, b}), {"A", "B"});
+  const std::string text = differences_text(differences({a, b}));
   EXPECT_NE(text.find("machine.kernel\n  A  none\n  B  " + std::string(100, 'k') + "\n"), std::string::npos)
       << text;
 }

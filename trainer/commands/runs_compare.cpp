@@ -76,7 +76,7 @@ int compare(const Environment& environment, const CompareArguments& arguments) {
   } else {
     std::string text = comparison_legend(runs) + "\n";
     if (!arguments.only_diff) text += comparison_text(runs, compare_runs(runs, options), options) + "\n";
-    fmt::print("{}{}", text, differences_text(differences(runs), run_letters(runs.size())));
+    fmt::print("{}{}", text, differences_text(differences(runs)));
   }
   require_output();
   return 0;

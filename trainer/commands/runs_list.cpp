@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 
 struct ListArguments {
   std::string sort;
-  std::string where;
+  std::vector<std::string> where;
   bool json = false;
   bool csv = false;
 };
@@ -31,16 +31,16 @@ std::string fields_text() {
     text += fmt::format("  {:<20}{:<7}{}\n", field.name, kind, field.about);
   }
   return text +
-         "--where: comparisons with == != < <= > >=, for texts also =~ and !~ (an ECMAScript\n"
-         "pattern found, or not found, anywhere in it; capitals and small letters alike),\n"
-         "joined by && || ! and ( ). Texts stand in quotes. A comparison with a value that a\n"
-         "run does not have is false.\n"
+         "--where: FIELD OP VALUE with == != < <= > >=, for texts also =~ and !~ (found, or not\n"
+         "found, anywhere in it; with * ? or [...] a pattern of fnmatch(3) for all of it; capitals\n"
+         "and small letters alike), joined by && or given several times. What a run does not\n"
+         "have meets no condition. All else: --json | jq 'map(select(...))'.\n"
          "  trainer runs list --where 'accuracy > 0.99 && device =~ \"H200\"' --sort seed";
 }
 
 void keep_matching(std::vector<KnownRun>& runs, const std::string& expression) {
-  const RunFilter filter = RunFilter::parse(expression);
-  std::erase_if(runs, [&filter](const KnownRun& run) { return !filter.matches(run); });
+  for (const RunCondition& condition : run_conditions(expression))
+    std::erase_if(runs, [&condition](const KnownRun& run) { return !meets(run, condition); });
 }
 
 // What a person reads where there is no row to show.
@@ -54,7 +54,8 @@ int list(const Environment& environment, const ListArguments& arguments) {
   const std::filesystem::path folder = runs_folder(environment.runs);
   RunList list = list_runs(folder);
   const std::size_t runs = list.runs.size();
-  if (!arguments.where.empty()) keep_matching(list.runs, arguments.where);
+  for (const std::string& expression : arguments.where)
+    if (!expression.empty()) keep_matching(list.runs, expression);
   if (!arguments.sort.empty()) sort_runs(list.runs, arguments.sort);
   if (arguments.json) {
     fmt::print("{}\n", to_text(runs_json(list.runs), 2));
@@ -75,8 +76,10 @@ Command add_runs_list(CLI::App& runs, const Environment& environment) {
   const auto arguments = std::make_shared<ListArguments>();
   app->add_option("--sort", arguments->sort, "field to order by; -FIELD: from the highest [-started]")
       ->type_name("[-]FIELD");
-  app->add_option("--where", arguments->where, "expression that a run must meet [all runs]")
-      ->type_name("EXPRESSION");
+  app->add_option("--where", arguments->where,
+                  "FIELD OP VALUE that a run must meet, joined by &&; again: that too [all runs]")
+      ->type_name("EXPRESSION")
+      ->allow_extra_args(false);
   CLI::Option* json = app->add_flag("--json", arguments->json, "as JSON, with every field [off]");
   app->add_flag("--csv", arguments->csv, "as comma-separated values, with every field [off]")->excludes(json);
   app->footer(fields_text());

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "trainer/console/text_table.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
 
@@ -142,18 +143,17 @@ void require_comparable(const std::vector<NamedRecord>& records) {
 }
 
 std::string comparison_table(const std::vector<NamedRecord>& records) {
-  constexpr int kColumn = 20;
-  std::string text = legend(records) + fmt::format("{:<16} {:>5}  {:<9}", "network", "batch", "precision");
+  std::vector<TableColumn> columns{{"network"}, {"batch", TableColumn::Align::right}, {"precision"}};
   for (std::size_t i = 0; i < records.size(); ++i)
-    text += fmt::format(" {:>{}}", fmt::format("{}: epoch{}", letter_of(i), i > 0 ? ", speed" : ""), kColumn);
-  text += '\n';
+    columns.push_back(
+        {fmt::format("{}: epoch{}", letter_of(i), i > 0 ? ", speed" : ""), TableColumn::Align::right});
+  TextTable table(std::move(columns));
   for (const Row& row : rows_of(records)) {
-    text += fmt::format("{:<16} {:>5}  {:<9}", row.model, row.batch, row.precision);
-    for (std::size_t i = 0; i < records.size(); ++i)
-      text += fmt::format(" {:>{}}", cell(records, i, row), kColumn);
-    text += '\n';
+    std::vector<std::string> cells{row.model, std::to_string(row.batch), row.precision};
+    for (std::size_t i = 0; i < records.size(); ++i) cells.push_back(cell(records, i, row));
+    table.add(std::move(cells));
   }
-  return text + "epoch: median; speed: how many times as fast as A\n";
+  return legend(records) + table.text(kWideGap) + "epoch: median; speed: how many times as fast as A\n";
 }
 
 ordered_json comparison_json(const std::vector<NamedRecord>& records) {

@@ -1,9 +1,10 @@
-#include "trainer/report/report_axis.hpp"
-
+// Where the ticks of an axis are, and where a value lies between its ends.
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 #include <iterator>
+
+#include "trainer/report/report_plots.hpp"
 
 namespace trainer {
 
@@ -37,14 +38,18 @@ double round_step(double span) {
   return 10 * power;
 }
 
+// As short as tells the steps of `step` apart.
+std::string tick_label(double value, double step) {
+  if (step >= 1e6 || step < 1e-5) return fmt::format("{:g}", value);
+  const int decimals = std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
+  return fmt::format("{:.{}f}", value == 0 ? 0.0 : value, decimals);
+}
+
 Axis with_linear_ticks(double low, double high, double step) {
   Axis axis{Axis::Scale::linear, low, high, {}};
-  const auto first = static_cast<long long>(std::ceil(low / step - 1e-9));
   const auto last = static_cast<long long>(std::floor(high / step + 1e-9));
-  for (long long i = first; i <= last; ++i) {
-    const double value = static_cast<double>(i) * step;
-    axis.ticks.push_back({value, tick_label(value, step)});
-  }
+  for (auto i = static_cast<long long>(std::ceil(low / step - 1e-9)); i <= last; ++i)
+    axis.ticks.push_back({static_cast<double>(i) * step, tick_label(static_cast<double>(i) * step, step)});
   return axis;
 }
 
@@ -67,19 +72,26 @@ std::vector<Round> rounds_around(double low, double high) {
   const auto below = [&](const Round& round) { return round.value <= low * (1 + 1e-9); };
   const auto reached = [&](const Round& round) { return round.value >= high * (1 - 1e-9); };
   const auto first = std::find_if(all.rbegin(), all.rend(), below).base() - 1;
-  const auto end = std::find_if(all.begin(), all.end(), reached) + 1;
-  return {first, end};
+  return {first, std::find_if(all.begin(), all.end(), reached) + 1};
 }
 
-// All of them where there are few, else the ones and fives or the powers of ten alone.
-bool is_shown(const Round& round, std::size_t count) {
-  if (count <= 8) return true;
-  return round.digit == 1 || (count <= 12 && round.digit == 5);
+// Ticks at all of them where they are few, else at the ones and fives or the powers of ten alone.
+Axis power_axis(double low, double high) {
+  const std::vector<Round> rounds = rounds_around(low, high);
+  Axis axis{Axis::Scale::logarithmic, rounds.front().value, rounds.back().value, {}};
+  for (const auto& [value, digit] : rounds) {
+    if (rounds.size() <= 8 || digit == 1 || (rounds.size() <= 12 && digit == 5))
+      axis.ticks.push_back({value, fmt::format(fmt::runtime(value < 0.00099 ? "{:.0e}" : "{:g}"), value)});
+  }
+  return axis;
 }
 
-// "0.05", "5e-05"
-std::string power_label(double value) {
-  return value < 0.00099 ? fmt::format("{:.0e}", value) : fmt::format("{:g}", value);
+// The same axis of 100 - value.
+Axis distance_axis(const Axis& powers) {
+  Axis axis{Axis::Scale::distance_to_100, 100 - powers.high, 100 - powers.low, {}};
+  for (auto tick = powers.ticks.rbegin(); tick != powers.ticks.rend(); ++tick)
+    axis.ticks.push_back({100 - tick->value, fmt::format("{:g}", 100 - tick->value)});
+  return axis;
 }
 
 }  // namespace
@@ -90,14 +102,7 @@ double Axis::position(double value) const {
     if (scale == Scale::distance_to_100) return -std::log(100 - v);
     return v;
   };
-  const double inside = std::clamp(value, low, high);
-  return (place(inside) - place(low)) / (place(high) - place(low));
-}
-
-std::string tick_label(double value, double step) {
-  if (step >= 1e6 || step < 1e-5) return fmt::format("{:g}", value);
-  const int decimals = std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
-  return fmt::format("{:.{}f}", value == 0 ? 0.0 : value, decimals);
+  return (place(std::clamp(value, low, high)) - place(low)) / (place(high) - place(low));
 }
 
 Axis axis_from_zero(std::span<const double> values) {
@@ -107,23 +112,18 @@ Axis axis_from_zero(std::span<const double> values) {
 
 Axis epoch_axis(std::span<const double> values) {
   const Range range = finite_range(values);
-  if (range.high - range.low < 1) {
-    const double only = range.any ? range.low : 1;
-    return {Axis::Scale::linear, only - 1, only + 1, {{only, tick_label(only, 1)}}};
-  }
-  return with_linear_ticks(range.low, range.high, std::max(1.0, round_step(range.high - range.low)));
+  if (range.high - range.low >= 1)
+    return with_linear_ticks(range.low, range.high, std::max(1.0, round_step(range.high - range.low)));
+  const double only = range.any ? range.low : 1;
+  return {Axis::Scale::linear, only - 1, only + 1, {{only, tick_label(only, 1)}}};
 }
 
 Axis loss_axis(std::span<const double> values) {
   std::vector<double> above_zero;
-  std::copy_if(values.begin(), values.end(), std::back_inserter(above_zero), [](double v) { return v > 0; });
+  std::ranges::copy_if(values, std::back_inserter(above_zero), [](double v) { return v > 0; });
   const Range range = finite_range(above_zero);
   if (!range.any || range.high < 20 * range.low) return axis_from_zero(values);
-  const std::vector<Round> rounds = rounds_around(std::max(range.low, range.high * 1e-8), range.high);
-  Axis axis{Axis::Scale::logarithmic, rounds.front().value, rounds.back().value, {}};
-  for (const Round& round : rounds)
-    if (is_shown(round, rounds.size())) axis.ticks.push_back({round.value, power_label(round.value)});
-  return axis;
+  return power_axis(std::max(range.low, range.high * 1e-8), range.high);
 }
 
 Axis accuracy_axis(std::span<const double> values, double resolution) {
@@ -136,13 +136,7 @@ Axis accuracy_axis(std::span<const double> values, double resolution) {
   const double least = std::max(100 - range.high, nearest);
   const double most = std::max(100 - range.low, nearest);
   if (most < 4 * least) return round_axis(std::max(range.low, 0.0), std::min(range.high, 100.0));
-  const std::vector<Round> rounds = rounds_around(least, std::min(most, 100.0));
-  Axis axis{Axis::Scale::distance_to_100, 100 - rounds.back().value, 100 - rounds.front().value, {}};
-  for (auto round = rounds.rbegin(); round != rounds.rend(); ++round) {
-    if (!is_shown(*round, rounds.size())) continue;
-    axis.ticks.push_back({100 - round->value, fmt::format("{:g}", 100 - round->value)});
-  }
-  return axis;
+  return distance_axis(power_axis(least, std::min(most, 100.0)));
 }
 
 }  // namespace trainer

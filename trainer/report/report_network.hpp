@@ -3,10 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "data/dataset.hpp"
+#include "data/image.hpp"
 #include "trainer/infer/test_answers.hpp"
 #include "trainer/runs/known_run.hpp"
 
@@ -60,5 +64,24 @@ struct ConfusedPair {
 
 // The most frequent first, equal ones in the order of their labels.
 std::vector<ConfusedPair> confused_pairs(const TestAnswers& test, std::size_t most);
+
+// The values of report.html's part "network": what the network does on the test set, and its filters. The confusion matrix of
+// up to 20 classes, of more the most confused pairs.
+nlohmann::ordered_json network_json(const ExaminedNetwork& network);
+
+inline constexpr int kLargestShownEdge = 64;
+
+// An image of a data set, [h, w, c], as it is looked at: grey, or in colour where it has three channels and more. Larger ones
+// are averaged down to kLargestShownEdge.
+data::Image shown_image(std::span<const std::uint8_t> pixels, const data::ImageShape& shape);
+
+// Weights [out, h, w, c] as one picture an output, `most` at the most. All share one scale, so that weak filters look weak.
+// Three channels are red, green and blue around grey; otherwise the channels' sum goes from blue (negative) over white to
+// orange (positive).
+std::vector<data::Image> weight_pictures(const std::vector<float>& weights, const data::ImageShape& shape,
+                                         std::size_t most);
+
+// "data:image/png;base64,...", the picture itself instead of its address.
+std::string data_uri(const data::Image& image);
 
 }  // namespace trainer

@@ -1,165 +1,246 @@
 #include "trainer/report/report_page.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <iterator>
 #include <utility>
 
-#include "trainer/report/report_curves.hpp"
-#include "trainer/report/report_head.hpp"
-#include "trainer/report/report_html.hpp"
-#include "trainer/report/report_style.hpp"
-#include "trainer/report/report_test_set.hpp"
+#include "models/recipe_text.hpp"
+#include "trainer/console/json_lookup.hpp"
+#include "trainer/report/html_template.hpp"
+#include "trainer/report/report_plots.hpp"
+#include "trainer/report/report_template.hpp"
 #include "trainer/report/report_values.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/system/version.hpp"
 
 namespace trainer {
 
+using nlohmann::ordered_json;
+
 namespace {
+
+Score last_test(const KnownRun& run) {
+  const RunEpoch& last = run.epochs.back();
+  return {run.record.data.test_images, last.test_loss, std::clamp(last.test_accuracy, 0.0, 1.0)};
+}
+
+std::string accuracy_of(const KnownRun& run) {
+  return run.accuracy() ? fmt::format("{:.2f} %", 100 * *run.accuracy()) : "-";
+}
+
+std::string accuracy_with_error(const KnownRun& run) {
+  if (run.sprint)
+    return fmt::format("{:.3f} ± {:.3f} %", 100 * run.sprint->mean, 100 * run.sprint->standard_error);
+  return run.epochs.empty() ? "-" : score_text(last_test(run));
+}
+
+std::string loss_of(const KnownRun& run) {
+  if (run.epochs.empty()) return "-";
+  const double loss = run.epochs.back().test_loss;
+  if (!std::isfinite(loss)) return "not finite";
+  return std::abs(loss) < 1e6 ? fmt::format("{:.4f}", loss) : fmt::format("{:g}", loss);
+}
+
+std::string error_count(const KnownRun& run) {
+  if (run.epochs.empty()) return "no evaluation";
+  if (run.sprint) {
+    return fmt::format("mean of {} seeds ± {:.3f}; {:.4g} s each", run.epochs.size(),
+                       100 * run.sprint->standard_error, run.sprint->seconds);
+  }
+  const Score score = last_test(run);
+  const double wrong = std::round((1 - score.accuracy) * static_cast<double>(score.images));
+  return fmt::format("± {:.2f}; {} of {} images wrong", 100 * score.standard_error(),
+                     grouped(static_cast<std::uint64_t>(std::min(wrong, 1e15))), grouped(score.images));
+}
+
+std::string epoch_time_of(const KnownRun& run) {
+  const EpochSpan times = epoch_span(run);
+  return times.epochs == 0 ? "-" : duration_text(times.median);
+}
+
+std::string epochs_text(const KnownRun& run) {
+  if (run.epochs.empty()) return "none finished";
+  return fmt::format("{} {}{}, {} steps{}", grouped(run.epochs.size()), epoch_word(run),
+                     run.epochs.size() == 1 ? "" : "s", grouped(run.epochs.back().step),
+                     run.sprint ? " each" : "");
+}
+
+std::string rate_text(const KnownRun& run) {
+  const EpochSpan times = epoch_span(run);
+  if (!(times.median > 0)) return "";
+  const double rate = static_cast<double>(run.record.data.train_images) / times.median;
+  return fmt::format("{} images a second", grouped(static_cast<std::uint64_t>(std::min(rate, 1e15))));
+}
+
+std::string time_in_all(const KnownRun& run) {
+  return duration_text(run.record.seconds);
+}
+
+std::string device_name(const KnownRun& run) {
+  return find_text(run.record.device, {"name"}).value_or("unknown device");
+}
+
+std::string status_of(const KnownRun& run) {
+  return status_word(run);
+}
+
+std::string title_of(const std::vector<KnownRun>& runs) {
+  if (runs.size() > 1) return fmt::format("{} runs compared", runs.size());
+  return fmt::format("{}: {}", runs.front().record.model, accuracy_of(runs.front()));
+}
+
+// The head of one run's page: a few large numbers.
+void add_head(ordered_json& page, const KnownRun& run) {
+  const auto add_tile = [&](const char* title, const std::string& value, const std::string& more) {
+    page["tiles"]["tile"].push_back({{"title", title}, {"value", value}, {"more", more}});
+  };
+  page["kind"] = "Report of a training";
+  page["heading"] = run.record.model;
+  page["about"] =
+      fmt::format("run {}, {}, started {}, on {}", run.id, status_word(run), time_text(run.record.started),
+                  find_text(run.record.machine, {"host"}).value_or(""));
+  add_tile("Test accuracy", accuracy_of(run), error_count(run));
+  add_tile("Test loss", loss_of(run), epochs_text(run));
+  add_tile("Time of an epoch", epoch_time_of(run), rate_text(run));
+  add_tile("Time in all", time_in_all(run), device_name(run));
+  if (run.record.status == RunStatus::kFailed) page["failure"] = {{"reason", run.record.reason}};
+}
+
+// The head of several runs' page: the numbers side by side.
+void add_head(ordered_json& page, const std::vector<KnownRun>& runs) {
+  ordered_json table{{"name", "Results"}};
+  const auto add_row = [&](const char* title, const auto& text_of) {
+    ordered_json texts = ordered_json::array();
+    for (const KnownRun& run : runs) texts.push_back(text_of(run));
+    table["rows"].push_back({{"title", title}, {"texts", texts}});
+  };
+  page["kind"] = "Comparison of trainings";
+  page["heading"] = title_of(runs);
+  page["about"] = "± is the standard error that so many test images give; over seeds results differ more.";
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    table["columns"]["runs"].push_back({{"letter", letter_of(i)}, {"swatches", {{"style", line_style(i)}}}});
+  add_row("run", [](const KnownRun& run) { return run.id; });
+  add_row("network", [](const KnownRun& run) { return run.record.model; });
+  add_row("status", status_of);
+  add_row("test accuracy", accuracy_with_error);
+  add_row("test loss", loss_of);
+  add_row("length", epochs_text);
+  add_row("time of an epoch", epoch_time_of);
+  add_row("speed", rate_text);
+  add_row("time in all", time_in_all);
+  add_row("device", device_name);
+  add_row("precision", [](const KnownRun& run) {
+    return find_text(run.record.recipe, {"settings", "precision"}).value_or("-");
+  });
+  add_row("seed", [](const KnownRun& run) { return std::to_string(run.record.seed); });
+  add_row("started", [](const KnownRun& run) { return time_text(run.record.started); });
+  page["comparison"] = std::move(table);
+}
+
+// A key may be broken behind its joints: "recipe.", "batch".
+ordered_json key_json(const std::string& key) {
+  ordered_json joints = ordered_json::array();
+  std::size_t begin = 0;
+  for (std::size_t at = key.find_first_of("._"); at != std::string::npos;
+       at = key.find_first_of("._", begin)) {
+    joints.push_back(key.substr(begin, at + 1 - begin));
+    begin = at + 1;
+  }
+  return {{"joints", joints}, {"rest", key.substr(begin)}};
+}
+
+ordered_json value_table(const std::string& name, const std::vector<NamedRow>& rows, std::size_t runs) {
+  ordered_json table{{"name", name}, {"columns", nullptr}};
+  for (std::size_t i = 0; runs > 1 && i < runs; ++i)
+    table["columns"]["runs"].push_back({{"letter", letter_of(i)}, {"swatches", nullptr}});
+  for (const NamedRow& row : rows)
+    table["rows"].push_back({{"key", key_json(row.name)}, {"texts", row.values}});
+  return table;
+}
+
+std::vector<NamedRow> rows_of(const std::vector<KnownRun>& runs,
+                              NamedValues (*values_of_run)(const KnownRun&)) {
+  std::vector<NamedValues> values;
+  values.reserve(runs.size());
+  for (const KnownRun& run : runs) values.push_back(values_of_run(run));
+  return side_by_side(values);
+}
+
+void add_configuration(ordered_json& page, const std::vector<KnownRun>& runs) {
+  const std::vector<NamedRow> rows = rows_of(runs, configuration_values);
+  page["configuration"] = value_table("Configuration", rows, runs.size());
+  page["configuration"]["alone"] = runs.size() == 1;
+  if (runs.size() == 1) return;
+  std::vector<NamedRow> different;
+  std::ranges::copy_if(rows, std::back_inserter(different), &NamedRow::differs);
+  page["alike"] = different.empty();
+  if (!different.empty()) page["differences"] = value_table("What differs", different, runs.size());
+}
 
 // The report as the run printed it; what its values were, where an earlier program did not keep the text.
 std::string device_text(const KnownRun& run) {
-  const nlohmann::ordered_json& device = run.record.device;
-  if (device.is_object() && device.contains("report") && device.at("report").is_string())
-    return device.at("report").get<std::string>();
+  if (const auto report = find_text(run.record.device, {"report"})) return *report;
   std::string text;
-  for (const ReportValue& value : values_of(device))
-    text += fmt::format("{:<21} {}\n", value.key, value.text);
+  for (const NamedValue& named : values_of(run.record.device))
+    text += fmt::format("{:<21} {}\n", named.name, named.value.get<std::string>());
   return text.empty() ? "The run recorded no device.\n" : text;
 }
 
-// "A", "A, C", or nothing where there is only one run.
-std::string letters_of(const std::vector<std::size_t>& indices, std::size_t runs) {
-  std::string text;
-  if (runs > 1)
-    for (const std::size_t i : indices) text += (text.empty() ? "" : ", ") + letter_of(i);
-  return text;
-}
-
 // Runs on the same machine share a block.
-std::string device_part(const std::vector<KnownRun>& runs) {
-  std::vector<std::pair<std::string, std::vector<std::size_t>>> blocks;
+ordered_json devices_of(const std::vector<KnownRun>& runs) {
+  ordered_json devices = ordered_json::array();
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const std::string text = device_text(runs[i]);
-    const auto same = std::ranges::find_if(blocks, [&](const auto& block) { return block.first == text; });
-    if (same == blocks.end())
-      blocks.push_back({text, {i}});
+    const auto same =
+        std::ranges::find_if(devices, [&](const ordered_json& block) { return block["report"] == text; });
+    if (same == devices.end())
+      devices.push_back({{"letters", runs.size() > 1 ? letter_of(i) : ""}, {"report", text}});
     else
-      same->second.push_back(i);
+      (*same)["letters"] = (*same)["letters"].get<std::string>() + ", " + letter_of(i);
   }
-  std::string html = "<h2>Device</h2>\n";
-  for (const auto& [text, indices] : blocks) {
-    if (runs.size() > 1) html += fmt::format("<h3>{}</h3>\n", letters_of(indices, runs.size()));
-    html += fmt::format("<pre>{}</pre>\n", escaped(text));
-  }
-  return html;
+  return devices;
 }
 
-// A key may be broken at its joints.
-std::string breakable(const std::string& key) {
-  std::string html;
-  for (const char c : escaped(key)) {
-    html += c;
-    if (c == '.' || c == '_') html += "<wbr>";
-  }
-  return html;
-}
-
-std::string value_table(const std::string& name, const std::vector<ValueRow>& rows, std::size_t runs) {
-  std::string html = "<table class=\"values\">\n";
-  if (runs > 1) {
-    html += "<thead><tr><td></td>";
-    for (std::size_t i = 0; i < runs; ++i) html += fmt::format("<th scope=\"col\">{}</th>", letter_of(i));
-    html += "</tr></thead>\n";
-  }
-  html += "<tbody>\n";
-  for (const ValueRow& row : rows) {
-    html += fmt::format("<tr><th scope=\"row\"><code>{}</code></th>", breakable(row.key));
-    for (const std::string& text : row.texts) html += fmt::format("<td>{}</td>", escaped(text));
-    html += "</tr>\n";
-  }
-  return scrolling(name, html + "</tbody></table>\n");
-}
-
-std::string differences(const std::vector<ValueRow>& rows, std::size_t runs) {
-  std::vector<ValueRow> different;
-  std::ranges::copy_if(rows, std::back_inserter(different), &ValueRow::differs);
-  if (different.empty()) return "<p>These runs have the same configuration.</p>\n";
-  return "<h3>What differs</h3>\n" + value_table("What differs", different, runs);
-}
-
-std::string configuration_part(const std::vector<KnownRun>& runs) {
-  std::vector<std::vector<ReportValue>> values;
-  values.reserve(runs.size());
-  for (const KnownRun& run : runs) values.push_back(configuration_values(run));
-  const std::vector<ValueRow> rows = side_by_side(values);
-  std::string html = "<h2>Configuration</h2>\n";
-  if (runs.size() > 1) html += differences(rows, runs.size());
-  return html + fmt::format("<details{}><summary>Everything, as in run.json</summary>\n{}</details>\n",
-                            runs.size() == 1 ? " open" : "", value_table("Configuration", rows, runs.size()));
-}
-
-std::string results_part(const std::vector<KnownRun>& runs) {
-  std::vector<std::vector<ReportValue>> values;
-  values.reserve(runs.size());
-  for (const KnownRun& run : runs) values.push_back(result_values(run));
-  return "<h2>All results</h2>\n" + value_table("All results", side_by_side(values), runs.size());
-}
-
-std::string again_part(const std::vector<KnownRun>& runs) {
-  std::string html = "<h2>Commands and networks</h2>\n";
+ordered_json commands_of(const std::vector<KnownRun>& runs) {
+  ordered_json commands = ordered_json::array();
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const RunRecord& record = runs[i].record;
-    std::string command;
-    for (const std::string& word : record.command) command += (command.empty() ? "" : " ") + word;
-    if (runs.size() > 1) html += fmt::format("<h3>{}</h3>\n", letter_of(i));
-    html += fmt::format(
-        "<pre>{}</pre>\n<details><summary>The network's file, {}</summary>\n<pre>{}</pre></details>\n",
-        escaped(command), escaped(record.model), escaped(record.spec_text));
+    commands.push_back({{"letter", runs.size() > 1 ? letter_of(i) : ""},
+                        {"command", fmt::format("{}", fmt::join(record.command, " "))},
+                        {"model", record.model},
+                        {"spec", record.spec_text}});
   }
-  return html;
+  return commands;
 }
 
-std::string networks_part(const ReportPage& page) {
-  std::string html;
-  const bool several = page.runs.size() > 1;
+ordered_json networks_of(const ReportPage& page) {
+  ordered_json networks = ordered_json::array();
   for (std::size_t i = 0; i < page.networks.size(); ++i) {
-    const std::string title =
-        several ? fmt::format("Network {}: {}", letter_of(i), page.runs[i].record.model) : "On the test set";
-    const std::string parts = network_parts(page.networks[i]);
-    html += i == 0 ? fmt::format("<section>\n<h2>{}</h2>\n{}</section>\n", escaped(title), parts)
-                   : fmt::format("<details><summary><h2>{}</h2></summary>\n{}</details>\n", escaped(title),
-                                 parts);
+    ordered_json& network = networks.emplace_back(network_json(page.networks[i]));
+    network["heading"] = page.runs.size() == 1
+                             ? "On the test set"
+                             : fmt::format("Network {}: {}", letter_of(i), page.runs[i].record.model);
+    network["open"] = i == 0;
   }
-  if (page.networks.size() < page.runs.size())
-    html += fmt::format(
-        "<p class=\"note\">Networks of the first {} runs; a page of their own shows the others.</p>\n",
-        page.networks.size());
-  return html;
-}
-
-std::string page_start(const std::string& title) {
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
-      "'unsafe-inline'\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light "
-      "dark\">\n<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n",
-      escaped(title), kReportStyle);
+  return networks;
 }
 
 }  // namespace
 
 std::string report_html(const ReportPage& page) {
-  std::string html = page_start(report_title(page.runs)) + report_head(page.runs) + "<main>\n";
-  html += "<h2>Training</h2>\n" + training_curves(page.runs);
-  html += networks_part(page);
-  html += device_part(page.runs) + results_part(page.runs);
-  html += configuration_part(page.runs) + again_part(page.runs);
-  return html + fmt::format("</main>\n<footer><p>Written by trainer {} {}.</p></footer>\n</body>\n</html>\n",
-                            escaped(kVersion), escaped(kCommit));
+  const std::vector<KnownRun>& runs = page.runs;
+  ordered_json values{{"page_title", title_of(runs)}, {"version", kVersion}, {"commit", kCommit}};
+  runs.size() == 1 ? add_head(values, runs.front()) : add_head(values, runs);
+  values["curves"] = training_curves(runs);
+  values["networks"] = networks_of(page);
+  if (page.networks.size() < runs.size()) values["networks_shown"] = page.networks.size();
+  values["devices"] = devices_of(runs);
+  values["results"] = value_table("All results", rows_of(runs, result_values), runs.size());
+  add_configuration(values, runs);
+  values["commands"] = commands_of(runs);
+  return filled_template(kReportTemplate, values);
 }
 
 }  // namespace trainer

@@ -4,10 +4,9 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <string_view>
-#include <unordered_map>
 
 #include "models/recipe_text.hpp"
-#include "trainer/report/report_bars.hpp"
+#include "trainer/report/report_plots.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -16,7 +15,6 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr int kMostDepth = 6;
 constexpr std::size_t kLongestValue = 2000;
 
 std::string bytes_text(double bytes) {
@@ -46,33 +44,24 @@ std::string text_of(const std::string& key, const ordered_json& json) {
   return text;
 }
 
-void append_values(const ordered_json& json, const std::string& key, int depth,
-                   std::vector<ReportValue>& values) {
-  if (values.size() >= kMostReportValues) return;
-  if (!json.is_object() || json.empty() || depth >= kMostDepth) {
-    values.push_back({key, text_of(key, json)});
-    return;
-  }
-  for (const auto& [name, value] : json.items())
-    append_values(value, key.empty() ? name : fmt::format("{}.{}", key, name), depth + 1, values);
-}
-
-void append(std::vector<ReportValue>& values, const std::vector<ReportValue>& more) {
+void append(NamedValues& values, const NamedValues& more) {
   values.insert(values.end(), more.begin(), more.end());
 }
 
 }  // namespace
 
-std::vector<ReportValue> values_of(const ordered_json& json, const std::string& prefix) {
-  std::vector<ReportValue> values;
+NamedValues values_of(const ordered_json& json, const std::string& prefix) {
+  NamedValues values;
   if (json.is_null() || (json.is_object() && json.empty())) return values;
-  append_values(json, prefix, 0, values);
+  take_apart(values, prefix, json);
+  values.resize(std::min(values.size(), kMostReportValues));
+  for (NamedValue& named : values) named.value = text_of(named.name, named.value);
   return values;
 }
 
-std::vector<ReportValue> result_values(const KnownRun& run) {
+NamedValues result_values(const KnownRun& run) {
   const RunRecord& record = run.record;
-  std::vector<ReportValue> values{{"status", status_word(run)}};
+  NamedValues values{{"status", status_word(run)}};
   if (!record.reason.empty()) values.push_back({"reason", record.reason});
   values.push_back({"started", time_text(record.started)});
   values.push_back({"ended", record.ended.empty() ? "-" : time_text(record.ended)});
@@ -81,11 +70,11 @@ std::vector<ReportValue> result_values(const KnownRun& run) {
   return values;
 }
 
-std::vector<ReportValue> configuration_values(const KnownRun& run) {
+NamedValues configuration_values(const KnownRun& run) {
   const RunRecord& record = run.record;
-  std::vector<ReportValue> values{{"model", record.model},
-                                  {"seed", std::to_string(record.seed)},
-                                  {"threads", std::to_string(record.threads)}};
+  NamedValues values{{"model", record.model},
+                     {"seed", std::to_string(record.seed)},
+                     {"threads", std::to_string(record.threads)}};
   for (const char* key : {"kind", "name"})
     if (record.device.is_object() && record.device.contains(key))
       append(values, values_of(record.device.at(key), std::string("device.") + key));
@@ -111,23 +100,6 @@ std::string time_text(std::string time) {
 std::string score_text(const Score& score) {
   if (score.images == 0) return fmt::format("{:.2f} %", 100 * score.accuracy);
   return fmt::format("{:.2f} ± {:.2f} %", 100 * score.accuracy, 100 * score.standard_error());
-}
-
-bool ValueRow::differs() const {
-  return std::ranges::any_of(texts, [&](const std::string& text) { return text != texts.front(); });
-}
-
-std::vector<ValueRow> side_by_side(const std::vector<std::vector<ReportValue>>& runs) {
-  std::vector<ValueRow> rows;
-  std::unordered_map<std::string, std::size_t> places;
-  for (std::size_t run = 0; run < runs.size(); ++run) {
-    for (const ReportValue& value : runs[run]) {
-      const auto [place, added] = places.try_emplace(value.key, rows.size());
-      if (added) rows.push_back({value.key, std::vector<std::string>(runs.size())});
-      rows[place->second].texts[run] = value.text;
-    }
-  }
-  return rows;
 }
 
 }  // namespace trainer

@@ -9,6 +9,7 @@
 #include "trainer/runs/epoch_times.hpp"
 #include "trainer/runs/known_run.hpp"
 #include "trainer/runs/rank_interval.hpp"
+#include "trainer/system/statistics.hpp"
 
 namespace trainer {
 
@@ -20,8 +21,7 @@ struct ComparisonOptions {
 struct ComparedRun {
   std::string letter;  // "A"
   EpochTimes times;
-  // Of the timed epochs, seconds; absent without one.
-  std::optional<double> median, shortest, longest;
+  std::optional<Spread> seconds;            // of the timed epochs; absent without one
   std::optional<double> images_per_second;  // at the median
   // Images a second as a multiple of the first run's, by rank_interval.hpp; absent where one has no timed
   // epoch.
@@ -36,9 +36,6 @@ struct ComparedRun {
 // Of at least one run. Throws UsageError where the prices are neither one nor as many as the runs.
 [[nodiscard]] std::vector<ComparedRun> compare_runs(const std::vector<KnownRun>& runs,
                                                     const ComparisonOptions& options);
-
-// "A", "B" ... for so many runs.
-[[nodiscard]] std::vector<std::string> run_letters(std::size_t runs);
 
 // Lines, each ended: which run is which.
 [[nodiscard]] std::string comparison_legend(const std::vector<KnownRun>& runs);

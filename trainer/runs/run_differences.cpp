@@ -1,5 +1,4 @@
-// Objects are taken apart into "outer.inner" names; lists are values. Where one run has an object and another
-// a plain value, each name stands for itself.
+// Lists are values. Where one run has an object and another a plain value, each name stands for itself.
 #include "trainer/runs/run_differences.hpp"
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -34,21 +34,8 @@ constexpr std::array<std::string_view, 13> kLeftOut{"available_bytes",
                                                     "gpus",
                                                     "gpu_software"};
 
-struct NamedValue {
-  std::string name;
-  ordered_json value;
-};
-using NamedValues = std::vector<NamedValue>;
-
-void take_apart(NamedValues& values, const std::string& name, const ordered_json& json) {
-  if (!json.is_object()) {
-    values.push_back({name, json});
-    return;
-  }
-  for (const auto& [key, value] : json.items()) {
-    if (std::ranges::find(kLeftOut, key) == kLeftOut.end())
-      take_apart(values, fmt::format("{}.{}", name, key), value);
-  }
+bool is_left_out(std::string_view member) {
+  return std::ranges::find(kLeftOut, member) != kLeftOut.end();
 }
 
 ordered_json setting(const RunRecord& record, const char* name) {
@@ -56,7 +43,7 @@ ordered_json setting(const RunRecord& record, const char* name) {
   return found == nullptr ? ordered_json(nullptr) : *found;
 }
 
-NamedValues values_of(const RunRecord& record) {
+NamedValues compared_values(const RunRecord& record) {
   NamedValues values{{"model", record.model},
                      {"model file", record.spec_text},
                      {"seed", record.seed},
@@ -67,71 +54,94 @@ NamedValues values_of(const RunRecord& record) {
                      {"skip_bad_images", setting(record, "skip_bad_images")},
                      {"target", target_name(record)},
                      {"threads", record.threads}};
-  take_apart(values, "recipe", record.recipe);
+  take_apart(values, "recipe", record.recipe, is_left_out);
   values.push_back({"data.path", record.data.path});
   values.push_back({"data.fingerprint", record.data.fingerprint});
   values.push_back({"data.train_images", record.data.train_images});
   values.push_back({"data.validation_images", record.data.validation_images});
   values.push_back({"data.test_images", record.data.test_images});
-  take_apart(values, "device", record.device);
-  take_apart(values, "machine", record.machine);
-  take_apart(values, "versions", record.versions);
+  take_apart(values, "device", record.device, is_left_out);
+  take_apart(values, "machine", record.machine, is_left_out);
+  take_apart(values, "versions", record.versions, is_left_out);
+  std::erase_if(values,
+                [](const NamedValue& named) { return named.value.is_object() && named.value.empty(); });
   return values;
 }
 
-bool differs(const RunDifference& row) {
-  return std::ranges::any_of(row.values,
-                             [&row](const ordered_json& value) { return value != row.values[0]; });
-}
-
 // The file's text would fill the screen: which of the runs have the same one says enough.
-std::string shown(const RunDifference& row, std::size_t run, const std::vector<std::string>& letters) {
+std::string shown(const NamedRow& row, std::size_t run) {
   if (row.name != "model file") return value_text(row.values[run]);
   const auto first = std::ranges::find(row.values, row.values[run]);
   const auto same = static_cast<std::size_t>(first - row.values.begin());
-  return same == run ? "its own" : "as " + letters[same];
+  return same == run ? "its own" : "as " + letter_of(same);
 }
 
 // What is left for a value beside the longest name, if all runs get the same share.
-std::size_t widest_cell(const std::vector<RunDifference>& differences, std::size_t runs) {
+std::size_t widest_cell(const std::vector<NamedRow>& differences, std::size_t runs) {
   std::size_t name = 0;
-  for (const RunDifference& row : differences) name = std::max(name, row.name.size());
+  for (const NamedRow& row : differences) name = std::max(name, row.name.size());
   const std::size_t share = name < kTableWidth ? (kTableWidth - name) / runs : 0;
   return share > kWideGap ? share - kWideGap : 0;
 }
 
 }  // namespace
 
-std::vector<RunDifference> differences(const std::vector<KnownRun>& runs) {
-  std::vector<RunDifference> rows;
+void take_apart(NamedValues& values, const std::string& name, const ordered_json& json,
+                bool (*left_out)(std::string_view member), int depth) {
+  constexpr int kDeepest = 6;
+  if (!json.is_object() || json.empty() || depth >= kDeepest) {
+    values.push_back({name, json});
+    return;
+  }
+  for (const auto& [member, value] : json.items()) {
+    if (left_out == nullptr || !left_out(member))
+      take_apart(values, name.empty() ? member : fmt::format("{}.{}", name, member), value, left_out,
+                 depth + 1);
+  }
+}
+
+bool NamedRow::differs() const {
+  return std::ranges::any_of(values, [&](const ordered_json& value) { return value != values.front(); });
+}
+
+std::vector<NamedRow> side_by_side(const std::vector<NamedValues>& runs) {
+  std::vector<NamedRow> rows;
   std::unordered_map<std::string, std::size_t> places;
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    for (NamedValue& named : values_of(runs[i].record)) {
+  for (std::size_t run = 0; run < runs.size(); ++run) {
+    for (const NamedValue& named : runs[run]) {
       const auto [place, is_first] = places.try_emplace(named.name, rows.size());
       if (is_first) rows.push_back({named.name, std::vector<ordered_json>(runs.size())});
-      rows[place->second].values[i] = std::move(named.value);
+      rows[place->second].values[run] = named.value;
     }
   }
-  std::erase_if(rows, [](const RunDifference& row) { return !differs(row); });
   return rows;
 }
 
-std::string differences_text(const std::vector<RunDifference>& differences,
-                             const std::vector<std::string>& letters) {
+std::vector<NamedRow> differences(const std::vector<KnownRun>& runs) {
+  std::vector<NamedValues> values;
+  values.reserve(runs.size());
+  for (const KnownRun& run : runs) values.push_back(compared_values(run.record));
+  std::vector<NamedRow> rows = side_by_side(values);
+  std::erase_if(rows, [](const NamedRow& row) { return !row.differs(); });
+  return rows;
+}
+
+std::string differences_text(const std::vector<NamedRow>& differences) {
   if (differences.empty()) return "configuration and machine do not differ\n";
   std::vector<TableColumn> columns{{"what differs"}};
-  for (const std::string& letter : letters) columns.push_back({letter});
+  const std::size_t runs = differences.front().values.size();
+  for (std::size_t i = 0; i < runs; ++i) columns.push_back({letter_of(i)});
   TextTable table(std::move(columns));
   std::string blocks;
-  const std::size_t widest = widest_cell(differences, letters.size());
-  for (const RunDifference& row : differences) {
+  const std::size_t widest = widest_cell(differences, runs);
+  for (const NamedRow& row : differences) {
     std::vector<std::string> cells{row.name};
     std::string block = printable(row.name) + "\n";
     bool fits = true;
-    for (std::size_t i = 0; i < letters.size(); ++i) {
-      cells.push_back(shown(row, i, letters));
+    for (std::size_t i = 0; i < runs; ++i) {
+      cells.push_back(shown(row, i));
       fits = fits && cells.back().size() <= widest;
-      block += fmt::format("  {}  {}\n", letters[i], printable(cells.back()));
+      block += fmt::format("  {}  {}\n", letter_of(i), printable(cells.back()));
     }
     if (fits) table.add(std::move(cells));
     if (!fits) blocks += block;
@@ -139,9 +149,9 @@ std::string differences_text(const std::vector<RunDifference>& differences,
   return table.text(kWideGap) + blocks;
 }
 
-ordered_json differences_json(const std::vector<RunDifference>& differences) {
+ordered_json differences_json(const std::vector<NamedRow>& differences) {
   ordered_json json = ordered_json::array();
-  for (const RunDifference& row : differences) json.push_back({{"name", row.name}, {"values", row.values}});
+  for (const NamedRow& row : differences) json.push_back({{"name", row.name}, {"values", row.values}});
   return json;
 }
 

@@ -1,208 +1,168 @@
-// A recursive descent over the words; how deep it goes is limited.
 #include "trainer/runs/run_filter.hpp"
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cmath>
+#include <cstring>
 #include <fmt/format.h>
-#include <utility>
+#include <fnmatch.h>
+#include <functional>
 
-#include "trainer/runs/filter_words.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 
-class RunFilterParser {
- public:
-  explicit RunFilterParser(const std::string& expression) : words_(filter_words(expression)) {}
+namespace {
 
-  RunFilter parse() {
-    RunFilter filter;
-    filter.root_ = any(0);
-    if (is_symbol(")")) refuse("this ) closes nothing");
-    if (word().kind != FilterWord::Kind::end) refuse(found() + " stands where && or || should");
-    return filter;
+template <class Compare>
+bool compares(const RunValue& value, const RunValue& wanted) {
+  return Compare()(value, wanted);
+}
+
+bool is_like(const RunValue& value, const RunValue& pattern) {
+  return fnmatch(std::get<std::string>(pattern).c_str(), std::get<std::string>(value).c_str(),
+                 FNM_CASEFOLD | FNM_NOESCAPE) == 0;
+}
+
+struct Operation {
+  const char* symbol;
+  decltype(RunCondition::holds) holds;
+  bool of_patterns = false;
+};
+constexpr std::array kOperations{
+    Operation{"==", compares<std::equal_to<>>},
+    Operation{"!=", compares<std::not_equal_to<>>},
+    Operation{"<", compares<std::less<>>},
+    Operation{"<=", compares<std::less_equal<>>},
+    Operation{">", compares<std::greater<>>},
+    Operation{">=", compares<std::greater_equal<>>},
+    Operation{"=~", is_like, true},
+    Operation{"!~", [](const RunValue& value, const RunValue& pattern) { return !is_like(value, pattern); },
+              true},
+};
+
+constexpr const char* kBlank = " \t\n";
+constexpr const char* kEndsAWord = " \t\n=!<>~&|()'\"";
+
+class ConditionReader {
+ public:
+  explicit ConditionReader(const std::string& text) : text_(text) {}
+
+  std::vector<RunCondition> all() {
+    std::vector<RunCondition> conditions;
+    while (true) {
+      conditions.push_back(condition());
+      const std::string joint = take("&|", true);
+      if (begin_ == text_.size()) return conditions;
+      if (joint != "&&") refuse(found() + " stands where && should");
+    }
   }
 
  private:
-  using Node = RunFilter::Node;
-  using Operation = RunFilter::Operation;
-  using Kind = FilterWord::Kind;
+  // From the next word on, the characters that are in `set`, or that are not.
+  std::string take(const char* set, bool in_set) {
+    begin_ = at_ = std::min(text_.find_first_not_of(kBlank, at_), text_.size());
+    while (at_ < text_.size() && (std::strchr(set, text_[at_]) != nullptr) == in_set) ++at_;
+    return text_.substr(begin_, at_ - begin_);
+  }
 
-  static constexpr int kDeepest = 50;
-
-  const FilterWord& word() const { return words_[at_]; }
-  void advance() { at_ += at_ + 1 < words_.size() ? 1 : 0; }
-  bool is_symbol(const char* text) const { return word().kind == Kind::symbol && word().text == text; }
-
-  [[noreturn]] void refuse(const std::string& reason) const { refuse_filter(word().column, reason); }
   std::string found() const {
-    return word().kind == Kind::end ? "the end of the expression" : in_quotes(word().text);
+    if (begin_ == text_.size()) return "the end of the expression";
+    return in_quotes(text_.substr(begin_, text_.find_first_of(kBlank, begin_) - begin_));
   }
 
-  Node any(int depth) {
-    if (depth > kDeepest) refuse(fmt::format("more than {} parentheses and ! in each other", kDeepest));
-    return chain(Node::Kind::any, "||", [&] { return all(depth); });
+  // What && cannot say is named where somebody tries to say it.
+  [[noreturn]] void refuse(const std::string& reason) const {
+    const bool tries = std::strchr("|!()", begin_ < text_.size() ? text_[begin_] : ' ') != nullptr;
+    throw UsageError(fmt::format(
+        "--where {}: column {}: {}{}", in_quotes(text_), begin_ + 1, reason,
+        tries ? "; for or, not and brackets: --json | jq 'map(select(.epochs > 5 or .seed == 1))'" : ""));
   }
 
-  Node all(int depth) {
-    return chain(Node::Kind::all, "&&", [&] { return one(depth); });
-  }
-
-  // Parts with a symbol between them; one alone stands for itself.
-  Node chain(Node::Kind kind, const char* symbol, const auto& part) {
-    Node first = part();
-    if (!is_symbol(symbol)) return first;
-    Node node;
-    node.kind = kind;
-    node.parts.push_back(std::move(first));
-    while (is_symbol(symbol)) {
-      advance();
-      node.parts.push_back(part());
-    }
-    return node;
-  }
-
-  Node one(int depth) {
-    if (depth > kDeepest) refuse(fmt::format("more than {} parentheses and ! in each other", kDeepest));
-    if (is_symbol("!")) {
-      advance();
-      Node node;
-      node.kind = Node::Kind::negation;
-      node.parts.push_back(one(depth + 1));
-      return node;
-    }
-    if (!is_symbol("(")) return comparison();
-    const std::size_t opened = word().column;
-    advance();
-    Node inner = any(depth + 1);
-    if (!is_symbol(")"))
-      refuse(fmt::format("{} stands where the ) for the ( of column {} should", found(), opened));
-    advance();
-    return inner;
-  }
-
-  Node comparison() {
-    Node node;
-    RunFilter::Comparison& comparison = node.comparison;
-    comparison.field = &field();
-    comparison.operation = operation(*comparison.field);
-    if (comparison.operation == Operation::like || comparison.operation == Operation::unlike) {
-      comparison.pattern = pattern();
-    } else {
-      comparison.value = value(*comparison.field);
-    }
-    return node;
-  }
-
-  const RunField& field() {
-    if (word().kind != Kind::name)
+  RunCondition condition() {
+    const std::string name = take(kEndsAWord, false);
+    if (name.empty())
       refuse(fmt::format("{} stands where a field should; one of {}", found(), joined(field_names())));
-    const RunField* known = find_field(word().text);
-    if (known == nullptr) refuse(unknown_word("field", word().text, field_names()));
-    advance();
-    return *known;
+    const RunField* field = find_field(name);
+    if (field == nullptr) refuse(unknown_word("field", name, field_names()));
+    const Operation& operation = this->operation(*field);
+    const std::string text = value(*field);
+    if (operation.of_patterns) return {field, operation.holds, pattern(text)};
+    if (field->kind == FieldKind::text) return {field, operation.holds, text};
+    return {field, operation.holds, number(*field, text)};
   }
 
-  Operation operation(const RunField& field) {
-    static constexpr std::array<std::pair<const char*, Operation>, 8> kOperations{
-        {{"==", Operation::equal},
-         {"!=", Operation::unequal},
-         {"<", Operation::less},
-         {"<=", Operation::at_most},
-         {">", Operation::greater},
-         {">=", Operation::at_least},
-         {"=~", Operation::like},
-         {"!~", Operation::unlike}}};
+  static std::string kind_of(const RunField& field) {
+    return fmt::format("{}, a {}", field.name, field.kind == FieldKind::number ? "number" : "text");
+  }
+
+  const Operation& operation(const RunField& field) {
+    const std::string symbol = take("=!<>~", true);
     Words choices;
-    for (const auto& [symbol, operation] : kOperations) {
-      const bool of_patterns = operation == Operation::like || operation == Operation::unlike;
-      if (of_patterns && field.kind == FieldKind::number) continue;
-      choices.emplace_back(symbol);
-      if (!is_symbol(symbol)) continue;
-      advance();
-      return operation;
+    for (const Operation& operation : kOperations) {
+      if (operation.of_patterns && field.kind == FieldKind::number) continue;
+      if (symbol == operation.symbol) return operation;
+      choices.emplace_back(operation.symbol);
     }
-    if (is_symbol("=")) refuse("= compares nothing; did you mean ==?");
-    const std::string of = fmt::format("{}, a {}", field.name, kind_word(field));
-    refuse(
-        fmt::format("{} stands where a comparison of {}, should; one of {}", found(), of, joined(choices)));
+    if (symbol == "=") refuse("= compares nothing; did you mean ==?");
+    refuse(fmt::format("{} stands where a comparison of {}, should; one of {}", found(), kind_of(field),
+                       joined(choices)));
   }
 
-  static const char* kind_word(const RunField& field) {
-    return field.kind == FieldKind::number ? "number" : "text";
+  std::string value(const RunField& field) {
+    std::string word = take(kEndsAWord, false);
+    const char quote = word.empty() && at_ < text_.size() ? text_[at_] : ' ';
+    if (quote == '\'' || quote == '"') return quoted(quote);
+    if (word.empty()) refuse(fmt::format("{} stands where a value of {}, should", found(), kind_of(field)));
+    return word;
   }
 
-  RunValue value(const RunField& field) {
-    const bool number = field.kind == FieldKind::number;
-    if (word().kind != (number ? Kind::number : Kind::text)) {
-      const bool bare = !number && (word().kind == Kind::name || word().kind == Kind::number);
-      refuse(fmt::format("{} is a {}, but {} stands here{}", field.name, kind_word(field), found(),
-                         bare ? fmt::format("; write \"{}\", in quotes", word().text) : ""));
+  double number(const RunField& field, const std::string& word) const {
+    double number = 0;
+    const char* end = word.data() + word.size();
+    const auto [stop, error] = std::from_chars(word.data() + (word.starts_with('+') ? 1 : 0), end, number);
+    if (error != std::errc() || stop != end || !std::isfinite(number))
+      refuse(fmt::format("{} stands where a value of {}, should", in_quotes(word), kind_of(field)));
+    return number;
+  }
+
+  // A backslash before the text's own quote makes that an ordinary character.
+  std::string quoted(char quote) {
+    std::string word;
+    for (++at_; at_ < text_.size() && text_[at_] != quote; ++at_) {
+      if (text_[at_] == '\\' && at_ + 1 < text_.size() && text_[at_ + 1] == quote) ++at_;
+      word += text_[at_];
     }
-    RunValue value = number ? RunValue(word().number) : RunValue(word().text);
-    advance();
-    return value;
+    if (at_ == text_.size()) refuse(fmt::format("the text has no closing {}", quote));
+    ++at_;
+    return word;
   }
 
-  RunPattern pattern() {
-    if (word().kind != Kind::text) refuse(found() + " stands where a pattern in quotes should");
-    try {
-      RunPattern pattern(word().text);
-      advance();
-      return pattern;
-    } catch (const PatternError& error) {
-      refuse(fmt::format("the pattern {}: {}", in_quotes(word().text), error.what()));
-    }
+  // A regular expression would be another pattern than its writer thinks.
+  std::string pattern(const std::string& word) const {
+    if (word.find_first_of("^$|\\") != std::string::npos || word.find(".*") != std::string::npos)
+      refuse(fmt::format(
+          "{} looks like a regular expression, but a part of the text is taken, or a pattern for all of it "
+          "with * ? [...]; else: --json | jq 'map(select(.id | test(\"REGEX\")))'",
+          in_quotes(word)));
+    return word.find_first_of("*?[") == std::string::npos ? "*" + word + "*" : word;
   }
 
-  std::vector<FilterWord> words_;
+  const std::string& text_;
+  std::size_t begin_ = 0;  // of what was taken last
   std::size_t at_ = 0;
 };
 
-RunFilter RunFilter::parse(const std::string& expression) {
-  return RunFilterParser(expression).parse();
+}  // namespace
+
+std::vector<RunCondition> run_conditions(const std::string& expression) {
+  return ConditionReader(expression).all();
 }
 
-bool RunFilter::matches(const KnownRun& run) const {
-  return holds(root_, run);
-}
-
-bool RunFilter::holds(const Node& node, const KnownRun& run) {
-  const auto part_holds = [&run](const Node& part) { return holds(part, run); };
-  switch (node.kind) {
-    case Node::Kind::comparison:
-      return holds(node.comparison, run);
-    case Node::Kind::negation:
-      return !holds(node.parts.front(), run);
-    case Node::Kind::all:
-      return std::ranges::all_of(node.parts, part_holds);
-    case Node::Kind::any:
-      return std::ranges::any_of(node.parts, part_holds);
-  }
-  return false;
-}
-
-bool RunFilter::holds(const Comparison& comparison, const KnownRun& run) {
-  const RunValue value = comparison.field->value(run);
-  if (std::holds_alternative<std::monostate>(value)) return false;
-  switch (comparison.operation) {
-    case Operation::equal:
-      return value == comparison.value;
-    case Operation::unequal:
-      return value != comparison.value;
-    case Operation::less:
-      return value < comparison.value;
-    case Operation::at_most:
-      return value <= comparison.value;
-    case Operation::greater:
-      return value > comparison.value;
-    case Operation::at_least:
-      return value >= comparison.value;
-    case Operation::like:
-      return comparison.pattern->is_in(std::get<std::string>(value));
-    case Operation::unlike:
-      return !comparison.pattern->is_in(std::get<std::string>(value));
-  }
-  return false;
+bool meets(const KnownRun& run, const RunCondition& condition) {
+  const RunValue value = condition.field->value(run);
+  return !std::holds_alternative<std::monostate>(value) && condition.holds(value, condition.wanted);
 }
 
 }  // namespace trainer

@@ -19,11 +19,14 @@ using nlohmann::ordered_json;
 
 namespace {
 
+void erase_all(std::string& text, std::string_view part) {
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part))
+    text.erase(at, part.size());
+}
+
 // The message without the folder's path, which the note names once.
 std::string reason_in(const fs::path& folder, std::string message) {
-  const std::string path = folder.string() + "/";
-  for (std::size_t at = message.find(path); at != std::string::npos; at = message.find(path))
-    message.erase(at, path.size());
+  erase_all(message, folder.string() + "/");
   return message;
 }
 
@@ -76,11 +79,6 @@ std::string csv_cell(const ordered_json& value) {
   std::string quoted = "\"";
   for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
   return quoted + "\"";
-}
-
-void erase_all(std::string& text, std::string_view part) {
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part))
-    text.erase(at, part.size());
 }
 
 }  // namespace

@@ -1,0 +1,61 @@
+// The course of trainings as plots, and the time of an epoch as bars: their axes, and all that report.html draws as inline SVG,
+// which needs no script, scales with the page and prints.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "trainer/runs/known_run.hpp"
+
+namespace trainer {
+
+struct AxisTick {
+  double value = 0;
+  std::string label;
+};
+
+// Accuracies come close to 100 %, where the differences that matter become small: their axis then goes by the distance to
+// 100 % on a logarithmic scale, which gives 99 to 99.9 as much room as 90 to 99.
+struct Axis {
+  enum class Scale { linear, logarithmic, distance_to_100 };
+
+  Scale scale = Scale::linear;
+  double low = 0;
+  double high = 1;
+  std::vector<AxisTick> ticks;  // between low and high, in rising order
+
+  // 0 at low, 1 at high; values outside are at the nearest end. Not for NaN.
+  [[nodiscard]] double position(double value) const;
+};
+
+// Of all four, values that are not finite are left out. Spans at least the rest, with round ends.
+[[nodiscard]] Axis axis_from_zero(std::span<const double> values);
+// Numbers of epochs: whole ticks, ends where the values end.
+[[nodiscard]] Axis epoch_axis(std::span<const double> values);
+// Linear from zero, or logarithmic where the values above zero span a factor of 20.
+[[nodiscard]] Axis loss_axis(std::span<const double> values);
+// Per cent, 0 to 100. `resolution`: what one image more is worth; nothing is closer to 100 than half of it.
+[[nodiscard]] Axis accuracy_axis(std::span<const double> values, double resolution);
+
+struct EpochSpan {
+  double median = 0, shortest = 0, longest = 0;  // seconds of training, without evaluation
+  std::size_t epochs = 0;                        // that were counted
+};
+
+// Of the timed epochs of epoch_times(); where there are none of the warm-up, else of pieces of epochs. Nothing counted where
+// the run has no epochs.
+[[nodiscard]] EpochSpan epoch_span(const KnownRun& run);
+
+// "1.23 s", "12.3 ms", "3 min 20 s"
+[[nodiscard]] std::string duration_text(double seconds);
+
+// How line i is drawn: its classes in report.html, no two alike of the first twelve.
+[[nodiscard]] std::string line_style(std::size_t index);
+
+// "plots", and "times" for the bars of several runs; null where no run has a number to draw. One run shows its data splits
+// against each other; several show one split each, laid over each other.
+[[nodiscard]] nlohmann::ordered_json training_curves(const std::vector<KnownRun>& runs);
+
+}  // namespace trainer
