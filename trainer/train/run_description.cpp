@@ -8,8 +8,6 @@
 
 namespace trainer {
 
-using nlohmann::ordered_json;
-
 void describe_device(RunRecord& record, const DeviceInfo& info, const std::string& gpu_reason) {
   record.threads = info.cpu.threads;
   record.device = device_json(info, gpu_reason);
@@ -24,7 +22,7 @@ RunRecord describe_run(const Environment& environment, const Setup& setup, const
   record.command = environment.arguments;
   record.model = setup.spec.name;
   record.spec_text = setup.spec.text;
-  record.recipe = ordered_json::parse(plan_json(setup.plan, setup.spec)).at("recipe");
+  record.recipe = recipe_json(setup.spec.recipe);
   record.recipe["settings"] = to_json(setup.settings);
   record.seed = setup.settings.seed;
   describe_device(record, info, gpu_reason);

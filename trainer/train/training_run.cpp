@@ -207,7 +207,7 @@ class TrainingRun final : public LoopObserver {
     event["precision"] = precision_name(device_.precision);
     event["engine"] = setup_.settings.engine;
     event["device"] = device_json(info_, device_.gpu_reason);
-    event["plan"] = ordered_json::parse(plan_json(setup_.plan, setup_.spec));
+    event["plan"] = plan_json(setup_.plan, setup_.spec);
     console_.json(event);
   }
 
