@@ -184,7 +184,7 @@ TEST(ReportCurves, SayWhyThereAreNone) {
 TEST(ReportCurves, KeepTheirSizeOverAThousandEpochsAndNameALossThatIsNotFinite) {
   KnownRun run = test::made_up_run(1000);
   run.epochs.back().train_loss = kNaN;
-  run.epochs.back().test_loss = kInfinity;
+  run.epochs.back().test.loss = kInfinity;
   const std::string html = training_curves({run});
   EXPECT_LT(html.size(), 200'000U);
   EXPECT_NE(html.find("training: not finite at epoch 1000"), std::string::npos);

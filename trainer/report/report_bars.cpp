@@ -64,7 +64,7 @@ EpochSpan epoch_span(const KnownRun& run) {
   std::vector<double> seconds = times.timed;
   if (seconds.empty() && times.warm_up) seconds.push_back(*times.warm_up);
   if (seconds.empty()) {
-    for (const RunEpoch& epoch : run.epochs) seconds.push_back(epoch.seconds);
+    for (const EpochRecord& epoch : run.epochs) seconds.push_back(epoch.seconds);
   }
   std::erase_if(seconds, [](double value) { return !std::isfinite(value) || value < 0; });
   if (seconds.empty()) return {};

@@ -18,7 +18,7 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // A number of an epoch; NaN where it has none.
-using Quantity = std::function<double(const RunEpoch&)>;
+using Quantity = std::function<double(const EpochRecord&)>;
 using ValueText = std::function<std::string(double)>;
 
 // Numbers that no training gives would leave the rest no room.
@@ -31,25 +31,25 @@ double percent(double accuracy) {
   return std::isfinite(accuracy) ? 100 * std::clamp(accuracy, 0.0, 1.0) : kNaN;
 }
 
-double train_loss(const RunEpoch& epoch) {
+double train_loss(const EpochRecord& epoch) {
   return epoch.train_loss;
 }
-double test_loss(const RunEpoch& epoch) {
-  return epoch.test_loss;
+double test_loss(const EpochRecord& epoch) {
+  return epoch.test.loss;
 }
-double validation_loss(const RunEpoch& epoch) {
-  return epoch.validation_loss.value_or(kNaN);
+double validation_loss(const EpochRecord& epoch) {
+  return epoch.validation ? epoch.validation->loss : kNaN;
 }
-double test_accuracy(const RunEpoch& epoch) {
-  return percent(epoch.test_accuracy);
+double test_accuracy(const EpochRecord& epoch) {
+  return percent(epoch.test.accuracy);
 }
-double validation_accuracy(const RunEpoch& epoch) {
-  return epoch.validation_accuracy ? percent(*epoch.validation_accuracy) : kNaN;
+double validation_accuracy(const EpochRecord& epoch) {
+  return epoch.validation ? percent(epoch.validation->accuracy) : kNaN;
 }
-double learning_rate(const RunEpoch& epoch) {
+double learning_rate(const EpochRecord& epoch) {
   return epoch.learning_rate;
 }
-double seconds(const RunEpoch& epoch) {
+double seconds(const EpochRecord& epoch) {
   return epoch.seconds;
 }
 
@@ -75,7 +75,7 @@ struct PlotSource {
 
 PlotLine line_of(const LineSource& source, int style, const ValueText& text) {
   PlotLine line{source.name, style, {}};
-  for (const RunEpoch& epoch : source.run->epochs) {
+  for (const EpochRecord& epoch : source.run->epochs) {
     const double value = plottable(source.quantity(epoch));
     line.points.push_back(
         {static_cast<double>(epoch.epoch), value,
@@ -130,7 +130,7 @@ std::function<Axis(const std::vector<double>&)> accuracy_axis_of(const std::vect
 }
 
 bool validated(const KnownRun& run) {
-  return std::ranges::any_of(run.epochs, [](const RunEpoch& e) { return e.validation_accuracy.has_value(); });
+  return std::ranges::any_of(run.epochs, [](const EpochRecord& e) { return e.validation.has_value(); });
 }
 
 std::string one_run(const std::vector<KnownRun>& runs) {

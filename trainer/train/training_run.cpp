@@ -84,7 +84,7 @@ class TrainingRun final : public LoopObserver {
   }
 
   void epoch_done(const EpochRecord& record) override {
-    passes_ = record.pass;
+    passes_ = record.epoch;
     epochs_.push_back(record);
     if (metrics_) metrics_->write(epoch_json(record));
     console_.line(epoch_line(setup_, record));
