@@ -115,8 +115,9 @@ TEST_F(VersionZeroOneZero, ItsCheckpointGoesOnToWhereItsOwnProgramWent) {
   const std::vector<Json> whole = metrics("runs/finished");
   for (const auto& [key, value] : whole[3].items()) {
     ASSERT_TRUE(lines[3].contains(key)) << key;
-    if (key.find("second") == std::string::npos)
+    if (key.find("second") == std::string::npos) {
       EXPECT_NEAR(lines[3][key].get<double>(), value.get<double>(), 0.02) << key;
+    }
   }
   expect_close_tensors(folder_ / "runs/stopped/model.safetensors",
                        folder_ / "runs/finished/model.safetensors");

@@ -75,7 +75,7 @@ Command add_models(CLI::App& app, const Environment& environment) {
   models->add_option("--classes", arguments->classes, "width of the last layer")
       ->check(CLI::Range(2, 256))
       ->capture_default_str();
-  models->add_flag("--json", arguments->json, "as JSON [off]");
+  add_json(*models, arguments->json);
   return {models, [arguments, &environment] { return show_models(environment, *arguments); }};
 }
 

@@ -48,18 +48,14 @@ struct SprintArguments {
   bool quiet = false;
 };
 
-double percent_of(double target) {
-  check_accuracy("--target", target);
-  return target > 1 ? target : 100 * target;
-}
-
 class SprintCommand {
  public:
   SprintCommand(const Environment& environment, const SprintArguments& arguments)
       : environment_(environment),
         arguments_(arguments),
         console_(stdout, {.quiet = arguments.quiet, .json = arguments.json}) {
-    report_.target = percent_of(arguments.target);
+    const double share = share_of("--target", arguments.target);
+    report_.target = arguments.target > 1 ? arguments.target : 100 * share;
     const bool asked = !arguments.model.empty();
     if (asked) spec_ = find_spec(arguments.model, models_folder(environment));
     // The data set is unpacked while the device is made ready.
@@ -255,19 +251,18 @@ Command add_sprint(CLI::App& app, const Environment& environment) {
       ->capture_default_str();
   sprint_app->add_option("--target", arguments->target, "mean accuracy that counts as reached, 99 or 0.99")
       ->capture_default_str();
-  sprint_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  add_device(*sprint_app, arguments->device);
   sprint_app->add_option("--precision", arguments->precision, "of products, as for train [as for train]");
   add_engine(*sprint_app, arguments->engine);
-  sprint_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]");
-  sprint_app->add_option("--data", arguments->data,
-                         "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
+  add_threads(*sprint_app, arguments->threads);
+  add_data(*sprint_app, arguments->data);
   sprint_app->add_option(
       "--out", arguments->out,
       "folder of the record and the last seed's weights [runs/<date-time>-<model>-x<seeds>-<first seed>]");
   sprint_app->add_flag("--no-save", arguments->no_save, "write nothing [off]");
   sprint_app->add_flag("--no-process", arguments->no_process,
                        "do not time a process of its own for one seed first [off]");
-  sprint_app->add_flag("--json", arguments->json, "one JSON value a line on standard output [off]");
+  add_json(*sprint_app, arguments->json, kJsonLines);
   sprint_app->add_flag("--quiet", arguments->quiet, "the result only [off]");
   return {sprint_app, [arguments, &environment] { return SprintCommand(environment, *arguments).run(); }};
 }

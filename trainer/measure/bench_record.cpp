@@ -1,5 +1,7 @@
-// To JSON and back. A record comes from somebody else's machine: every field is checked.
+// To JSON and back, and as a table. A record comes from somebody else's machine: every field is checked.
 #include "trainer/measure/bench_record.hpp"
+
+#include <fmt/format.h>
 
 #include "trainer/system/files.hpp"
 #include "trainer/system/json_fields.hpp"
@@ -16,7 +18,7 @@ constexpr std::uint64_t kMostBenchBytes = std::uint64_t{1} << 22;
 template <class Fields, class Subject>
 void subject_fields(Fields& fields, Subject& subject) {
   fields("model", subject.model);
-  fields.from_zero("batch", subject.batch);
+  fields("batch", subject.batch, NumbersFrom::zero);
   fields("steps", subject.steps);
 }
 
@@ -24,10 +26,10 @@ template <class Fields, class Settings>
 void settings_fields(Fields& fields, Settings& settings) {
   fields("quick", settings.quick);
   fields("warmup_steps", settings.warmup_steps);
-  fields.from_zero("warmup_seconds", settings.warmup_seconds);
-  fields.from_zero("least_seconds", settings.least_seconds);
-  fields.from_zero("repeats", settings.repeats);
-  fields.positive("epoch_images", settings.epoch_images);
+  fields("warmup_seconds", settings.warmup_seconds, NumbersFrom::zero);
+  fields("least_seconds", settings.least_seconds, NumbersFrom::zero);
+  fields("repeats", settings.repeats, NumbersFrom::zero);
+  fields("epoch_images", settings.epoch_images, NumbersFrom::above_zero);
   fields("seed", settings.seed);
   fields("data", settings.data);
   fields.later("engine", settings.engine);
@@ -42,7 +44,7 @@ void result_fields(Fields& fields, Result& result, std::uint64_t epoch_images) {
   fields("parameters", result.parameters);
   fields("training_flops_per_image", result.training_flops);
   fields("memory_bytes", result.memory_bytes);
-  fields.from_zero("peak_flops_per_second", result.peak.per_second);
+  fields("peak_flops_per_second", result.peak.per_second, NumbersFrom::zero);
   fields("peak_source", result.peak.source);
   fields.derived("epoch_seconds", [&] {
     const Spread epoch = epoch_seconds(result, epoch_images);
@@ -53,8 +55,8 @@ void result_fields(Fields& fields, Result& result, std::uint64_t epoch_images) {
                  [&] { return result.peak.per_second > 0 ? Json(share_of_peak(result)) : Json(nullptr); });
   const auto repeat_fields = [](auto& inner, auto& repeat) {
     inner("steps", repeat.steps);
-    inner.positive("images", repeat.images);
-    inner.positive("seconds", repeat.seconds);
+    inner("images", repeat.images, NumbersFrom::above_zero);
+    inner("seconds", repeat.seconds, NumbersFrom::above_zero);
   };
   fields.list("repeats", result.repeats, repeat_fields, 1);
 }
@@ -79,11 +81,49 @@ void record_fields(Fields& fields, Record& record) {
   fields("before", record.before);
   fields("after", record.after);
   fields("peak_process_bytes", record.peak_process_bytes);
-  fields.from_zero("seconds", record.seconds);
+  fields("seconds", record.seconds, NumbersFrom::zero);
   fields("machine", record.machine);
   fields("device", record.device);
   fields("versions", record.versions);
   fields("commit", record.commit);
+}
+
+double mebibytes(std::uint64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
+std::string four_digits(double value) {
+  return fmt::format("{:#.4g}", value);
+}
+
+std::string share_text(const BenchResult& result) {
+  return result.peak.per_second > 0 ? fmt::format("{:.1f} %", 100 * share_of_peak(result)) : "n/a";
+}
+
+std::string row(const BenchResult& result, std::uint64_t epoch_images) {
+  const Spread epoch = epoch_seconds(result, epoch_images);
+  const double flops = images_per_second(result) * static_cast<double>(result.training_flops);
+  return fmt::format("{:<16} {:>5}  {:<9} {:>9} {:<21} {:>10.0f} {:>8.0f} {:>8} {:>6.0f} MiB\n",
+                     result.subject.model, result.subject.batch, result.precision, four_digits(epoch.median),
+                     fmt::format("({} to {})", four_digits(epoch.least), four_digits(epoch.most)),
+                     images_per_second(result), flops / 1e9, share_text(result),
+                     mebibytes(result.memory_bytes));
+}
+
+// A line for each precision.
+std::string peak_lines(const std::vector<BenchResult>& results) {
+  std::string text;
+  std::string last;
+  for (const BenchResult& result : results) {
+    if (result.precision == last) continue;
+    last = result.precision;
+    const std::string peak =
+        result.peak.per_second > 0
+            ? fmt::format("{:.0f} GFLOP/s ({})", result.peak.per_second / 1e9, result.peak.source)
+            : "n/a";
+    text += report_line("peak " + last, peak);
+  }
+  return text;
 }
 
 }  // namespace
@@ -113,6 +153,30 @@ BenchRecord read_bench_record(const std::filesystem::path& path) {
   head_fields(fields, record);
   if (record.settings.version == kBenchVersion) record_fields(fields, record);
   return record;
+}
+
+std::string bench_head(const BenchSettings& settings) {
+  std::string steps;
+  for (const BenchSubject& s : settings.subjects)
+    steps += fmt::format("{}{} {}: {}", steps.empty() ? "" : ", ", s.model, s.batch, s.steps);
+  return report_line("bench",
+                     fmt::format("version {}{}, {} repeats, training without evaluation", settings.version,
+                                 settings.quick ? " quick" : "", settings.repeats)) +
+         report_line("epoch",
+                     fmt::format("{} images, scaled from the timed steps (or as many again for {:g} s)",
+                                 settings.epoch_images, settings.least_seconds)) +
+         report_line("steps", steps);
+}
+
+std::string bench_table(const BenchRecord& record) {
+  std::string text =
+      fmt::format("{:<16} {:>5}  {:<9} {:>9} {:<21} {:>10} {:>8} {:>8} {:>10}\n", "network", "batch",
+                  "precision", "epoch s", "(min to max)", "images/s", "GFLOP/s", "of peak", "memory");
+  for (const BenchResult& result : record.results) text += row(result, record.settings.epoch_images);
+  text += peak_lines(record.results);
+  text += report_line(
+      "memory", fmt::format("{:.0f} MiB at most in this process", mebibytes(record.peak_process_bytes)));
+  return text;
 }
 
 }  // namespace trainer

@@ -21,6 +21,8 @@
 
 namespace trainer {
 
+enum class NumbersFrom { least, zero, above_zero };  // what a field may hold: all that its type does, or less
+
 class JsonWriter {
  public:
   using Json = nlohmann::ordered_json;
@@ -28,7 +30,7 @@ class JsonWriter {
   explicit JsonWriter(Json& json) : json_(json) {}
 
   template <class T>
-  void operator()(const char* key, const T& value) {
+  void operator()(const char* key, const T& value, NumbersFrom /*from*/ = NumbersFrom::least) {
     json_[key] = value;
   }
   template <class T>
@@ -39,15 +41,6 @@ class JsonWriter {
   template <class T>
   void later(const char* key, const T& value) {
     if (const Json json = value; !json.is_null()) json_[key] = json;
-  }
-  // A number above 0, and one of 0 or more.
-  template <class T>
-  void positive(const char* key, const T& value) {
-    json_[key] = value;
-  }
-  template <class T>
-  void from_zero(const char* key, const T& value) {
-    json_[key] = value;
   }
   // Worked out of the others: for readers of the file, not read back.
   template <class Value>
@@ -96,7 +89,7 @@ class JsonReader {
   }
 
   template <class T>
-  void operator()(const char* key, T& value) const {
+  void operator()(const char* key, T& value, NumbersFrom from = NumbersFrom::least) const {
     const Json& json = at(key);
     if constexpr (std::is_same_v<T, bool>) {
       require(json.is_boolean(), key, "true or false");
@@ -114,6 +107,12 @@ class JsonReader {
       static_assert(std::is_same_v<T, Json>, "a kind that no record has");
     }
     json.get_to(value);
+    if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
+      if (from == NumbersFrom::zero && value < 0)
+        refuse(fmt::format("field '{}' is {}, not a number from 0 on", key, value));
+      if (from == NumbersFrom::above_zero && value <= 0)
+        refuse(fmt::format("field '{}' is {}, not a number above 0", key, value));
+    }
   }
   template <class T>
   void operator()(const char* key, std::optional<T>& value) const {
@@ -122,16 +121,6 @@ class JsonReader {
   template <class T>
   void later(const char* key, T& value) const {
     if (has(key)) (*this)(key, value);
-  }
-  template <class T>
-  void positive(const char* key, T& value) const {
-    (*this)(key, value);
-    if (!(value > 0)) refuse(fmt::format("field '{}' is {}, not a number above 0", key, value));
-  }
-  template <class T>
-  void from_zero(const char* key, T& value) const {
-    (*this)(key, value);
-    if (!(value >= 0)) refuse(fmt::format("field '{}' is {}, not a number from 0 on", key, value));
   }
   template <class Value>
   void derived(const char* /*key*/, Value /*value*/) const {}
