@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -64,9 +65,11 @@ struct Plan {
 Plan make_plan(const Spec& spec, const PlanInput& input);
 
 // What `trainer models NAME` prints, at most 100 columns: layers, totals, and the recipe of `spec`, which the
-// plan was made from. plan_json holds the same as data. Both end with a newline.
+// plan was made from; it ends with a newline.
 std::string plan_table(const Plan& plan, const Spec& spec);
-std::string plan_json(const Plan& plan, const Spec& spec);
+// The same as data.
+nlohmann::ordered_json plan_json(const Plan& plan, const Spec& spec);
+nlohmann::ordered_json recipe_json(const Recipe& recipe);
 
 // The recipe alone, a line a part: "optimizer   adam, beta1 0.7, beta2 0.9, epsilon 1e-08".
 std::string recipe_text(const Plan& plan, const Spec& spec);

@@ -81,7 +81,9 @@ Json to_json(const OptimizerGroup& group) {
       {"weights", group.layers}, {"optimizer", to_json(group.optimizer)}, {"rate_factor", group.rate_factor}};
 }
 
-Json to_json(const Recipe& recipe) {
+}  // namespace
+
+Json recipe_json(const Recipe& recipe) {
   Json json{{"input", to_json(recipe.input)},
             {"initialize", {{"weights", to_json(recipe.weights)}, {"biases", to_json(recipe.biases)}}},
             {"optimizer", to_json(recipe.optimizer)},
@@ -112,6 +114,8 @@ Json to_json(const Recipe& recipe) {
   return json;
 }
 
+namespace {
+
 Json to_json(const PlannedLayer& layer) {
   return {{"name", layer.name},
           {"layer", layer.text},
@@ -138,29 +142,28 @@ Json to_json(const PlannedOp& op, const Plan& plan) {
 
 }  // namespace
 
-std::string plan_json(const Plan& plan, const Spec& spec) {
+Json plan_json(const Plan& plan, const Spec& spec) {
   const auto& [image, classes, batch] = plan.input;
   Json layers = Json::array();
   for (const PlannedLayer& layer : plan.layers) layers.push_back(to_json(layer));
   Json ops = Json::array();
   for (const PlannedOp& op : plan.ops) ops.push_back(to_json(op, plan));
-  const Json json{{"model", plan.model},
-                  {"about", spec.about},
-                  {"source", spec.source},
-                  {"input",
-                   {{"height", image.h},
-                    {"width", image.w},
-                    {"channels", image.c},
-                    {"classes", classes},
-                    {"batch", batch}}},
-                  {"layers", layers},
-                  {"ops", ops},
-                  {"parameters", plan.parameters},
-                  {"forward_flops", plan.forward_flops},
-                  {"training_flops", plan.training_flops},
-                  {"activation_bytes", plan.activation_bytes},
-                  {"recipe", to_json(spec.recipe)}};
-  return json.dump(2) + "\n";
+  return {{"model", plan.model},
+          {"about", spec.about},
+          {"source", spec.source},
+          {"input",
+           {{"height", image.h},
+            {"width", image.w},
+            {"channels", image.c},
+            {"classes", classes},
+            {"batch", batch}}},
+          {"layers", layers},
+          {"ops", ops},
+          {"parameters", plan.parameters},
+          {"forward_flops", plan.forward_flops},
+          {"training_flops", plan.training_flops},
+          {"activation_bytes", plan.activation_bytes},
+          {"recipe", recipe_json(spec.recipe)}};
 }
 
 }  // namespace trainer

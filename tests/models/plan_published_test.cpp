@@ -84,7 +84,7 @@ TEST_P(PlanOfEvery, TableIsTheGoldenOneAndFitsAHundredColumns) {
 TEST_P(PlanOfEvery, JsonIsTheGoldenOneAndAddsUp) {
   const Spec spec = shipped(GetParam());
   const Plan plan = make_plan(spec, kMnist);
-  const std::string text = plan_json(plan, spec);
+  const std::string text = plan_json(plan, spec).dump(2) + "\n";
   if (spec.name == "quick" || spec.name == "tf-convolutional") expect_golden(text, spec.name + ".json");
   const auto json = nlohmann::json::parse(text);
   std::uint64_t parameters = 0;

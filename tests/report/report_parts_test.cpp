@@ -203,7 +203,7 @@ TEST(ReportPage, HoldsHostileTextAsText) {
 TEST(ReportPage, KeepsItsSizeOverAThousandEpochsAndNamesALossThatIsNotFinite) {
   KnownRun run = test::made_up_run(1000);
   run.epochs.back().train_loss = std::numeric_limits<double>::quiet_NaN();
-  run.epochs.back().test_loss = std::numeric_limits<double>::infinity();
+  run.epochs.back().test.loss = std::numeric_limits<double>::infinity();
   const std::string html = report_html({{run}, {}});
   EXPECT_LT(html.size(), 250'000U);
   EXPECT_NE(html.find("training: not finite at epoch 1000"), std::string::npos);

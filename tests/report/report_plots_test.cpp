@@ -102,7 +102,7 @@ TEST(ReportCurves, DrawEveryPointAndTellTheNumbersOfSome) {
 
 TEST(ReportCurves, BreakALineWhereAValueIsNotFinite) {
   KnownRun run = test::made_up_run(4);
-  run.epochs[2].test_loss = kNaN;
+  run.epochs[2].test.loss = kNaN;
   const Json loss = training_curves({run})["plots"][1];
   const Json test = loss["lines"][1];
   EXPECT_EQ(count_of(test["path"], "M"), 2U) << test["path"];
@@ -115,7 +115,7 @@ TEST(ReportCurves, BreakALineWhereAValueIsNotFinite) {
 TEST(ReportCurves, DrawOnePointAndLeaveOutWhatHasNone) {
   KnownRun run = test::made_up_run(1);
   EXPECT_EQ(training_curves({run})["plots"][0]["lines"][0]["points"].size(), 1U);
-  run.epochs[0].train_loss = run.epochs[0].test_loss = kInfinity;
+  run.epochs[0].train_loss = run.epochs[0].test.loss = kInfinity;
   const Json plots = training_curves({run})["plots"];
   EXPECT_EQ(plots.size(), 3U);
   EXPECT_EQ(plots[1]["title"], "Time of an epoch, seconds");
@@ -147,7 +147,7 @@ TEST(ReportCurves, ShowOneRunAndSeveral) {
 
 TEST(ReportCurves, ShowValidationWhereThereIsOne) {
   KnownRun run = test::made_up_run(2);
-  for (RunEpoch& epoch : run.epochs) epoch.validation_accuracy = epoch.validation_loss = 0.5;
+  for (EpochRecord& epoch : run.epochs) epoch.validation = Score{100, 0.5, 0.5};
   const Json plots = training_curves({run})["plots"];
   EXPECT_EQ(plots[0]["title"], "Accuracy, %");
   EXPECT_EQ(plots[0]["lines"][1]["points"][0]["text"], "validation, epoch 1: 50.00 %");

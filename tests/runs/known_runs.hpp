@@ -29,12 +29,12 @@ inline KnownRun known_run(const std::string& id, const std::vector<double>& seco
   run.record.versions = {{"trainer", "0.1.0"}};
   run.record.started = "2026-01-01T09:30:00+01:00";
   for (const double epoch : seconds) {
-    RunEpoch& e = run.epochs.emplace_back();
-    e.epoch = static_cast<int>(run.epochs.size());
+    EpochRecord& e = run.epochs.emplace_back();
+    e.epoch = run.epochs.size();
     e.step = 4 * run.epochs.size();
     e.images = 1000;
-    e.test_accuracy = std::min(0.99, 0.87 + 0.03 * e.epoch);
-    e.test_loss = 1.0 / e.epoch;
+    const auto number = static_cast<double>(e.epoch);
+    e.test = {run.record.data.test_images, 1.0 / number, std::min(0.99, 0.87 + 0.03 * number)};
     e.seconds = epoch;
     e.evaluation_seconds = epoch / 10;
     run.record.seconds += epoch * 1.1;
@@ -45,18 +45,7 @@ inline KnownRun known_run(const std::string& id, const std::vector<double>& seco
 // Writes `run` into a folder of its name below runs/.
 inline std::filesystem::path write_run(const TemporaryFolder& folder, const KnownRun& run) {
   std::string lines;
-  for (const RunEpoch& e : run.epochs) {
-    const nlohmann::ordered_json line{{"epoch", e.epoch},
-                                      {"step", e.step},
-                                      {"images", e.images},
-                                      {"train_loss", e.train_loss},
-                                      {"test_accuracy", e.test_accuracy},
-                                      {"test_loss", e.test_loss},
-                                      {"learning_rate", e.learning_rate},
-                                      {"seconds", e.seconds},
-                                      {"evaluation_seconds", e.evaluation_seconds}};
-    lines += line.dump() + "\n";
-  }
+  for (const EpochRecord& e : run.epochs) lines += epoch_json(e).dump() + "\n";
   const std::filesystem::path metrics = folder.write("runs/" + run.id + "/metrics.jsonl", lines);
   write_run_record(metrics.parent_path() / kRunRecordName, run.record);
   return metrics.parent_path();

@@ -20,13 +20,12 @@ inline KnownRun made_up_run(int epochs) {
   run.record.data.train_images = 1000;
   run.record.data.test_images = 500;
   for (int i = 1; i <= epochs; ++i) {
-    RunEpoch& epoch = run.epochs.emplace_back();
-    epoch.epoch = i;
+    EpochRecord& epoch = run.epochs.emplace_back();
+    epoch.epoch = static_cast<std::uint64_t>(i);
     epoch.step = static_cast<std::uint64_t>(i) * 10;
     epoch.images = 1000;
     epoch.train_loss = 2.0 / i;
-    epoch.test_loss = 1.5 / i;
-    epoch.test_accuracy = 0.99 - 0.5 / i;
+    epoch.test = {run.record.data.test_images, 1.5 / i, 0.99 - 0.5 / i};
     epoch.learning_rate = 0.01;
     epoch.seconds = 1 + 0.01 * i;
   }

@@ -65,7 +65,7 @@ TEST(RunFilter, MeetsEveryConditionThatIsJoined) {
 
 TEST(RunFilter, AComparisonWithWhatIsAbsentIsFalse) {
   KnownRun run = known_run("r", {1});
-  run.epochs[0].test_loss = std::numeric_limits<double>::quiet_NaN();
+  run.epochs[0].test.loss = std::numeric_limits<double>::quiet_NaN();
   run.record.device = nullptr;
   for (const char* expression :
        {"loss < 1", "loss >= 1", "loss != 1", "energy_joules > 0", "validation_accuracy != 0", "device =~ ''",

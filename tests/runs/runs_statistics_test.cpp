@@ -135,7 +135,7 @@ TEST(RunComparison, MeasuresAgainstTheFirstRun) {
 TEST(RunComparison, EpochsOfDifferentSizesCompareByTheImage) {
   std::vector<KnownRun> runs{known_run("a", {2, 2, 2, 2, 2}), known_run("b", {2, 2, 2, 2, 2})};
   runs[1].record.data.train_images = 500;
-  for (RunEpoch& epoch : runs[1].epochs) epoch.images = 500;
+  for (EpochRecord& epoch : runs[1].epochs) epoch.images = 500;
   EXPECT_DOUBLE_EQ(compare_runs(runs, {})[1].speed->ratio, 0.5);
 }
 

@@ -106,7 +106,7 @@ TEST_F(RunListTest, NamesWhatItCannotReadAndListsTheRest) {
   for (const char* part :
        {"note: 5 folders in runs are not listed: deep (", "values lie deeper than 64",
         "foreign (no run.json)",
-        "metrics (metrics.jsonl:1: not an evaluation of a run: type must be number, but is string)",
+        "metrics (cannot read metrics.jsonl:1: field 'epoch' is not a whole number from 0 to ",
         "newer (cannot read the run record run.json: its format is 2, this program knows up to 1: use a "
         "newer program)",
         "torn (cannot read the run record run.json: it is not a JSON object)"})

@@ -92,7 +92,7 @@ TEST(RunRecord, RefusesWhatIsNotARecordAndNamesTheField) {
   EXPECT_NE(with("format_version", 2).find("its format is 2, this program knows up to 1"), std::string::npos);
   EXPECT_NE(with("status", "done").find("unknown status 'done'; one of running"), std::string::npos);
   EXPECT_NE(with("command", 7).find("field 'command'"), std::string::npos);
-  EXPECT_NE(with("data", 7).find("not an object with a field 'path'"), std::string::npos);
+  EXPECT_NE(with("data", 7).find("field 'data' is not an object"), std::string::npos);
   EXPECT_NE(refused_record(folder.write("changed.json", "{\"a\"")).find("not a JSON object"),
             std::string::npos);
   EXPECT_NE(refused_record(folder / "none").find("No such file"), std::string::npos);

@@ -13,7 +13,7 @@ namespace trainer::test {
 inline void expect_same_epochs(const std::vector<EpochRecord>& a, const std::vector<EpochRecord>& b) {
   ASSERT_EQ(a.size(), b.size());
   for (std::size_t i = 0; i < a.size(); ++i) {
-    EXPECT_EQ(a[i].pass, b[i].pass);
+    EXPECT_EQ(a[i].epoch, b[i].epoch);
     EXPECT_EQ(a[i].step, b[i].step);
     EXPECT_EQ(a[i].images, b[i].images);
     EXPECT_EQ(a[i].train_loss, b[i].train_loss);

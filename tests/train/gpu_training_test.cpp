@@ -185,7 +185,7 @@ void expect_many_are_the_steps_one_by_one(const Length& length, int passes) {
   const std::uint64_t images = images_before(batching, length.steps);
   EXPECT_EQ(images, batching.last_batch == LastBatch::mask ? length.images : length.steps * batching.batch);
   for (const EpochRecord& epoch : many.epochs) {
-    EXPECT_EQ(epoch.step, epoch.pass * length.steps);
+    EXPECT_EQ(epoch.step, epoch.epoch * length.steps);
     eager.step(length.steps);
     StepState state = eager.network().read_training_state();
     EXPECT_EQ(state.images, images);

@@ -181,12 +181,11 @@ Command add_bench(CLI::App& app, const Environment& environment) {
                                     ->expected(-2);
   const auto alone = [compare_option](CLI::Option* option) { option->excludes(compare_option); };
   alone(bench_app->add_flag("--quick", arguments->quick, "fewer steps and repeats: a first look [off]"));
-  alone(bench_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")
-            ->capture_default_str());
+  alone(add_device(*bench_app, arguments->device));
   alone(add_engine(*bench_app, arguments->engine));
-  alone(bench_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]"));
+  alone(add_threads(*bench_app, arguments->threads));
   alone(bench_app->add_option("--out", arguments->out, "file for the record [none]"));
-  bench_app->add_flag("--json", arguments->json, "the record, or the comparison, as one line of JSON [off]");
+  add_json(*bench_app, arguments->json, "the record, or the comparison, as one line of JSON [off]");
   return {bench_app, [arguments, &environment] { return bench(environment, *arguments); }};
 }
 

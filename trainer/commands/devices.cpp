@@ -12,7 +12,7 @@ namespace trainer {
 Command add_devices(CLI::App& app, const Environment& /*environment*/) {
   CLI::App* devices = app.add_subcommand("devices", "say what this machine trains on, and why");
   const auto json = std::make_shared<bool>(false);
-  devices->add_flag("--json", *json, "as JSON [off]");
+  add_json(*devices, *json);
   return {devices, [json] {
             const DeviceChoice choice = choose_device({});
             DeviceInfo info = choice.backend->info();

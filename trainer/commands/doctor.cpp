@@ -95,17 +95,15 @@ Command add_doctor(CLI::App& app, const Environment& environment) {
   CLI::Option* explain = doctor_app->add_option(
       "--explain", arguments->message, "cause and fix of a message, in quotes; -: of standard input");
   for (CLI::Option* option :
-       {doctor_app->add_option("--device", questions.device, "auto, cpu, cuda or cuda:N")
-            ->capture_default_str(),
-        doctor_app->add_option("--data", questions.data,
-                               "the data set to look at [TRAINER_DATA, or the shipped MNIST]"),
+       {add_device(*doctor_app, questions.device),
+        add_data(*doctor_app, questions.data, "the data set to look at [TRAINER_DATA, or the shipped MNIST]"),
         doctor_app->add_flag("--require-gpu", questions.require_gpu,
                              "a machine without a GPU is a problem [off]"),
         doctor_app->add_flag("--quick", questions.quick, "without the test of a second [off]")})
     option->excludes(explain);
   add_all_options(*doctor_app, *arguments);
   explain->excludes("--all");
-  doctor_app->add_flag("--json", arguments->json, "as JSON [off]");
+  add_json(*doctor_app, arguments->json);
   doctor_app->footer(doctor::exit_classes_text());
   return {doctor_app, [arguments, explain, &environment] {
             if (arguments->all) return test_all(environment, *arguments);

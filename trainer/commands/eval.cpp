@@ -105,12 +105,11 @@ Command add_eval(CLI::App& app, const Environment& environment) {
   const auto arguments = std::make_shared<EvalArguments>();
   eval_app->add_option("RUN_OR_FILE", arguments->run, "a run's folder or id, 'last', or a .safetensors file")
       ->required();
-  eval_app->add_option("--data", arguments->data,
-                       "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
-  eval_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
-  eval_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]");
+  add_data(*eval_app, arguments->data);
+  add_device(*eval_app, arguments->device);
+  add_threads(*eval_app, arguments->threads);
   eval_app->add_flag("--skip-bad-images", arguments->skip_bad_images, "leave broken pictures out [off]");
-  eval_app->add_flag("--json", arguments->json, "as JSON [off]");
+  add_json(*eval_app, arguments->json);
   return {eval_app, [arguments, &environment] { return eval(environment, *arguments); }};
 }
 

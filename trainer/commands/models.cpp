@@ -55,7 +55,7 @@ int show_models(const Environment& environment, const ModelsArguments& arguments
   if (arguments.name.empty()) return list_models(arguments, all_specs(folder));
   const Spec spec = find_spec(arguments.name, folder);
   const Plan plan = make_plan(spec, plan_input(arguments, spec));
-  fmt::print("{}", arguments.json ? plan_json(plan, spec) : plan_table(plan, spec));
+  fmt::print("{}", arguments.json ? plan_json(plan, spec).dump(2) + "\n" : plan_table(plan, spec));
   require_output();
   return 0;
 }
@@ -75,7 +75,7 @@ Command add_models(CLI::App& app, const Environment& environment) {
   models->add_option("--classes", arguments->classes, "width of the last layer")
       ->check(CLI::Range(2, 256))
       ->capture_default_str();
-  models->add_flag("--json", arguments->json, "as JSON [off]");
+  add_json(*models, arguments->json);
   return {models, [arguments, &environment] { return show_models(environment, *arguments); }};
 }
 

@@ -139,9 +139,9 @@ Command add_predict(CLI::App& app, const Environment& environment) {
                    "for grey networks")
       ->check(CLI::IsMember({"auto", "digit", "picture"}))
       ->capture_default_str();
-  predict_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
-  predict_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]");
-  predict_app->add_flag("--json", arguments->json, "as JSON [off]");
+  add_device(*predict_app, arguments->device);
+  add_threads(*predict_app, arguments->threads);
+  add_json(*predict_app, arguments->json);
   return {predict_app, [arguments, &environment] { return predict(environment, *arguments); }};
 }
 

@@ -28,12 +28,7 @@ Command add_runs(CLI::App& app, const Environment& environment) {
       add_runs_attach(*runs, environment),  add_runs_wait(*runs, environment),
       add_runs_cancel(*runs, environment),
   };
-  return {runs, [all] {
-            for (const Command& command : all) {
-              if (command.app->parsed()) return command.action();
-            }
-            return 2;
-          }};
+  return {runs, [all] { return run_chosen(all); }};
 }
 
 }  // namespace trainer

@@ -46,11 +46,6 @@ std::vector<double> parse_prices(const std::string& text) {
   return prices;
 }
 
-double share_of(double accuracy) {
-  check_accuracy("--accuracy", accuracy);
-  return accuracy > 1 ? accuracy / 100 : accuracy;
-}
-
 void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& options, bool only_diff) {
   ordered_json json{{"kind", "run comparison"}};
   if (only_diff) {
@@ -67,7 +62,7 @@ void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& opti
 int compare(const Environment& environment, const CompareArguments& arguments) {
   if (arguments.runs.size() < 2)
     throw UsageError("compare takes two runs or more (trainer runs list shows them)");
-  const ComparisonOptions options{share_of(arguments.accuracy), parse_prices(arguments.price)};
+  const ComparisonOptions options{share_of("--accuracy", arguments.accuracy), parse_prices(arguments.price)};
   std::vector<KnownRun> runs;
   for (const std::string& run : arguments.runs)
     runs.push_back(read_known_run(find_run_folder(run, environment)));
@@ -98,7 +93,7 @@ Command add_runs_compare(CLI::App& runs, const Environment& environment) {
       "of an hour, in any currency: 2.5, or one a run: 2.5,4; adds what the runs cost [none]");
   app->add_flag("--only-diff", arguments->only_diff, "only what differs in configuration and machine [off]")
       ->excludes(price);
-  app->add_flag("--json", arguments->json, "as JSON [off]");
+  add_json(*app, arguments->json);
   return {app, [arguments, &environment] { return compare(environment, *arguments); }};
 }
 

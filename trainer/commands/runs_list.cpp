@@ -80,7 +80,7 @@ Command add_runs_list(CLI::App& runs, const Environment& environment) {
                   "FIELD OP VALUE that a run must meet, joined by &&; again: that too [all runs]")
       ->type_name("EXPRESSION")
       ->allow_extra_args(false);
-  CLI::Option* json = app->add_flag("--json", arguments->json, "as JSON, with every field [off]");
+  CLI::Option* json = add_json(*app, arguments->json, "as JSON, with every field [off]");
   app->add_flag("--csv", arguments->csv, "as comma-separated values, with every field [off]")->excludes(json);
   app->footer(fields_text());
   return {app, [arguments, &environment] { return list(environment, *arguments); }};

@@ -78,12 +78,10 @@ Command add_runs_report(CLI::App& runs, const Environment& environment) {
       ->required();
   app->add_option("-o,--out", arguments->out,
                   "the page, one HTML file; replaced if it is there [report.html in the first run's folder]");
-  app->add_option(
-      "--data", arguments->data,
-      "IDX files or folder of pictures to test on [TRAINER_DATA, or what the run was trained on]");
-  app->add_option("--device", arguments->device, "to test on: auto, cpu, cuda or cuda:N")
-      ->capture_default_str();
-  app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]");
+  add_data(*app, arguments->data,
+           "IDX files or folder of pictures to test on [TRAINER_DATA, or what the run was trained on]");
+  add_device(*app, arguments->device, "to test on: auto, cpu, cuda or cuda:N");
+  add_threads(*app, arguments->threads);
   app->add_flag("--skip-bad-images", arguments->skip_bad_images, "leave broken pictures out [off]");
   return {app, [arguments, &environment] { return report(environment, *arguments); }};
 }

@@ -34,7 +34,7 @@ Command add_runs_show(CLI::App& runs, const Environment& environment) {
   const auto arguments = std::make_shared<ShowArguments>();
   app->add_option("RUN", arguments->run, "a run's id or the beginning of one, its folder, or 'last'")
       ->required();
-  app->add_flag("--json", arguments->json, "as JSON [off]");
+  add_json(*app, arguments->json);
   return {app, [arguments, &environment] { return show(environment, *arguments); }};
 }
 

@@ -14,12 +14,11 @@
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/system/errors.hpp"
-#include "trainer/system/files.hpp"
 #include "trainer/system/process.hpp"
 #include "trainer/system/signals.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/train/checkpoint.hpp"
-#include "trainer/train/run_description.hpp"
+#include "trainer/train/recorded_run.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
@@ -48,18 +47,14 @@ struct SprintArguments {
   bool quiet = false;
 };
 
-double percent_of(double target) {
-  check_accuracy("--target", target);
-  return target > 1 ? target : 100 * target;
-}
-
 class SprintCommand {
  public:
   SprintCommand(const Environment& environment, const SprintArguments& arguments)
       : environment_(environment),
         arguments_(arguments),
         console_(stdout, {.quiet = arguments.quiet, .json = arguments.json}) {
-    report_.target = percent_of(arguments.target);
+    const double share = share_of("--target", arguments.target);
+    report_.target = arguments.target > 1 ? arguments.target : 100 * share;
     const bool asked = !arguments.model.empty();
     if (asked) spec_ = find_spec(arguments.model, models_folder(environment));
     // The data set is unpacked while the device is made ready.
@@ -88,7 +83,7 @@ class SprintCommand {
     try {
       return run_seeds();
     } catch (const std::exception& error) {
-      record_failure(error.what());
+      recorded_.close_failed(error.what(), console_);
       throw;
     }
   }
@@ -116,22 +111,20 @@ class SprintCommand {
     NewRun run{fmt::format("{}-x{}", setup_.spec.name, arguments_.seeds), arguments_.first_seed,
                std::time(nullptr), std::nullopt};
     if (!arguments_.out.empty()) run.out = arguments_.out;
-    folder_.emplace(RunFolder::create(run, environment_.runs));
-    metrics_.emplace(folder_->file(kMetricsName));
-    record_ = describe_run(environment_, setup_, info_, device_.gpu_reason);
-    write_run_record(folder_->file(kRunRecordName), record_);
+    RunFolder folder = RunFolder::create(run, environment_.runs);
+    recorded_.open(std::move(folder), describe_run(environment_, setup_, info_, device_.gpu_reason));
   }
 
   // Which the network has opened: nothing else asks for one.
   void note_libraries() {
-    if (arguments_.quiet && !folder_) return;
+    if (arguments_.quiet && !recorded_.is_kept()) return;
     info_ = device_.backend->info(Libraries::opened);
-    describe_device(record_, info_, device_.gpu_reason);
+    describe_device(recorded_.record, info_, device_.gpu_reason);
   }
 
   void print_head() {
     console_.text(device_report(info_, device_.gpu_reason));
-    console_.text(training_head(setup_, folder_ ? folder_->path().string() : ""));
+    console_.text(training_head(setup_, recorded_.path()));
     console_.text(engine_line(arguments_.engine, info_));
     if (arguments_.model.empty()) {
       console_.line(fmt::format("{:<14}'{}', the faster of the two networks on a {} (--model)", "network",
@@ -172,7 +165,7 @@ class SprintCommand {
     report_.seeds.push_back(seed);
     console_.line(seed_line(seed));
     const ordered_json json = seed_json(setup_, report_, report_.seeds.size() - 1);
-    if (metrics_) metrics_->write(json);
+    recorded_.add_metrics(json);
     ordered_json event{{"event", "seed"}};
     event.update(json);
     console_.json(event);
@@ -190,39 +183,21 @@ class SprintCommand {
     if (report_.seeds.empty()) return;
     save(sprint);
     console_.result(sprint_text(report_));
-    if (folder_) console_.text(report_line("results", folder_->path().string()));
+    if (recorded_.is_kept()) console_.text(report_line("results", recorded_.path()));
     ordered_json event{{"event", "end"}};
     event.update(sprint_json(report_));
     console_.json(event);
   }
 
   void save(const Sprint& sprint) {
-    if (!folder_) return;
-    save_network(folder_->file(kModelName), setup_, sprint.network(), info_, nullptr);  // of the last seed
-    record_.results["sprint"] = sprint_json(report_);
-    close_record(report_.stopped ? RunStatus::kStopped : RunStatus::kFinished,
-                 report_.stopped ? "by a signal" : "all seeds done");
+    if (!recorded_.is_kept()) return;
+    save_network(recorded_.file(kModelName), setup_, sprint.network(), info_, nullptr);  // of the last seed
+    recorded_.record.results["sprint"] = sprint_json(report_);
+    recorded_.close(report_.stopped ? RunStatus::kStopped : RunStatus::kFinished,
+                    report_.stopped ? "by a signal" : "all seeds done");
   }
 
-  void close_record(RunStatus status, const std::string& reason) {
-    record_.status = status;
-    record_.reason = reason;
-    record_.ended = iso_time(std::time(nullptr));
-    record_.seconds = seconds_since(start_);
-    write_run_record(folder_->file(kRunRecordName), record_);
-  }
-
-  // The error that is on its way matters more than one of writing it down.
-  void record_failure(const std::string& reason) {
-    if (!folder_) return;
-    try {
-      close_record(RunStatus::kFailed, reason);
-    } catch (const std::exception& error) {
-      console_.warning(fmt::format("the run's record could not be closed: {}", error.what()));
-    }
-  }
-
-  Clock::time_point start_ = Clock::now();
+  RecordedRun recorded_;
   const Environment& environment_;
   const SprintArguments& arguments_;
   Console console_;
@@ -230,9 +205,6 @@ class SprintCommand {
   DeviceChoice device_;
   DeviceInfo info_;
   Setup setup_;
-  std::optional<RunFolder> folder_;
-  std::optional<JsonLinesFile> metrics_;
-  RunRecord record_;
   SprintReport report_;
 };
 
@@ -255,19 +227,18 @@ Command add_sprint(CLI::App& app, const Environment& environment) {
       ->capture_default_str();
   sprint_app->add_option("--target", arguments->target, "mean accuracy that counts as reached, 99 or 0.99")
       ->capture_default_str();
-  sprint_app->add_option("--device", arguments->device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  add_device(*sprint_app, arguments->device);
   sprint_app->add_option("--precision", arguments->precision, "of products, as for train [as for train]");
   add_engine(*sprint_app, arguments->engine);
-  sprint_app->add_option("--threads", arguments->threads, "of the CPU engine [every usable core]");
-  sprint_app->add_option("--data", arguments->data,
-                         "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
+  add_threads(*sprint_app, arguments->threads);
+  add_data(*sprint_app, arguments->data);
   sprint_app->add_option(
       "--out", arguments->out,
       "folder of the record and the last seed's weights [runs/<date-time>-<model>-x<seeds>-<first seed>]");
   sprint_app->add_flag("--no-save", arguments->no_save, "write nothing [off]");
   sprint_app->add_flag("--no-process", arguments->no_process,
                        "do not time a process of its own for one seed first [off]");
-  sprint_app->add_flag("--json", arguments->json, "one JSON value a line on standard output [off]");
+  add_json(*sprint_app, arguments->json, kJsonLines);
   sprint_app->add_flag("--quiet", arguments->quiet, "the result only [off]");
   return {sprint_app, [arguments, &environment] { return SprintCommand(environment, *arguments).run(); }};
 }

@@ -174,7 +174,7 @@ Command add_attach(CLI::App& group, const Environment& environment) {
 Command add_list(CLI::App& group, const Environment& environment) {
   CLI::App* app = group.add_subcommand("list", "list the targets");
   const auto json = std::make_shared<bool>(false);
-  app->add_flag("--json", *json, "as JSON [off]");
+  add_json(*app, *json);
   return {app, [json, &environment] { return list(environment, *json); }};
 }
 
@@ -183,7 +183,7 @@ Command add_show(CLI::App& group, const Environment& environment) {
   const auto name = std::make_shared<std::string>();
   const auto json = std::make_shared<bool>(false);
   app->add_option("NAME", *name, "of the target")->required();
-  app->add_flag("--json", *json, "as JSON [off]");
+  add_json(*app, *json);
   return {app, [name, json, &environment] { return show(environment, *name, *json); }};
 }
 
@@ -193,7 +193,7 @@ Command add_check(CLI::App& group, const Environment& environment) {
   const auto name = std::make_shared<std::string>();
   const auto json = std::make_shared<bool>(false);
   app->add_option("NAME", *name, "of the target")->required();
-  app->add_flag("--json", *json, "as JSON [off]");
+  add_json(*app, *json);
   return {app, [name, json, &environment] { return check(environment, *name, *json); }};
 }
 
@@ -213,12 +213,7 @@ Command add_target(CLI::App& app, const Environment& environment) {
   const std::vector<Command> all{add_attach(*target, environment), add_list(*target, environment),
                                  add_show(*target, environment), add_check(*target, environment),
                                  add_detach(*target, environment)};
-  return {target, [all] {
-            for (const Command& command : all) {
-              if (command.app->parsed()) return command.action();
-            }
-            return 2;
-          }};
+  return {target, [all] { return run_chosen(all); }};
 }
 
 }  // namespace trainer

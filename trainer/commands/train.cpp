@@ -17,16 +17,9 @@ namespace {
 // Options as written; checked and turned into RunOptions when the command runs.
 struct TrainArguments {
   RunOptions run;
-  std::optional<double> target_accuracy;
   std::string checkpoint_every = "1";
   std::string config;
 };
-
-std::optional<double> share_of(std::optional<double> accuracy) {
-  if (!accuracy) return accuracy;
-  check_accuracy("--target-accuracy", *accuracy);
-  return *accuracy > 1 ? *accuracy / 100 : *accuracy;
-}
 
 CheckpointEvery parse_checkpoint_every(const std::string& text) {
   std::uint64_t number = 0;
@@ -54,7 +47,7 @@ void refuse_with_resume(const CLI::App& app) {
 
 int train(const CLI::App& app, const Environment& environment, const TrainArguments& arguments) {
   RunOptions run = arguments.run;
-  run.target_accuracy = share_of(arguments.target_accuracy);
+  if (run.target_accuracy) run.target_accuracy = share_of("--target-accuracy", *run.target_accuracy);
   run.checkpoint_every = parse_checkpoint_every(arguments.checkpoint_every);
   if (run.max_seconds && !std::isfinite(*run.max_seconds))
     throw UsageError(fmt::format("--max-seconds {}: a time in seconds is a number", *run.max_seconds));
@@ -75,7 +68,7 @@ void add_recipe_options(CLI::App& app, TrainSettings& settings) {
 }
 
 void add_data_options(CLI::App& app, RunOptions& run) {
-  app.add_option("--data", run.data, "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
+  add_data(app, run.data);
   app.add_option("--limit-train", run.settings.limit_train, "train on the first N images only [all]")
       ->check(CLI::PositiveNumber);
   app.add_option("--validation", run.settings.validation,
@@ -91,7 +84,7 @@ void add_data_options(CLI::App& app, RunOptions& run) {
 
 void add_run_options(CLI::App& app, TrainArguments& arguments) {
   RunOptions& run = arguments.run;
-  app.add_option("--device", run.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  add_device(app, run.device);
   app.add_option("--precision", run.settings.precision,
                  "of products: fp32; on a GPU also fp16, and from compute capability 8.0 on tf32 and bf16; "
                  "on a CPU with "
@@ -99,9 +92,9 @@ void add_run_options(CLI::App& app, TrainArguments& arguments) {
   add_engine(app, run.settings.engine);
   app.add_flag("--nondeterministic", run.nondeterministic,
                "allow GPU algorithms whose last bits differ from run to run [off]");
-  app.add_option("--threads", run.threads, "of the CPU engine [every usable core]");
+  add_threads(app, run.threads);
   app.add_option(
-      "--target-accuracy", arguments.target_accuracy,
+      "--target-accuracy", run.target_accuracy,
       "stop at the first evaluation that reaches it, 99 or 0.99: of the validation images if there are any, "
       "else of the test images [none]");
   app.add_option("--max-seconds", run.max_seconds, "stop after so much time in training [none]")
@@ -116,7 +109,7 @@ void add_run_options(CLI::App& app, TrainArguments& arguments) {
                  "before training, time each op of some steps: a table, and a trace for chrome://tracing in "
                  "FILE [none]");
   app.add_flag("--no-save", run.no_save, "write nothing [off]");
-  app.add_flag("--json", run.json, "one JSON value a line on standard output [off]");
+  add_json(app, run.json, kJsonLines);
   app.add_flag("--quiet", run.quiet, "errors and warnings only [off]");
   app.add_option("--config", arguments.config,
                  "YAML file of these options, without dashes; the command line wins [none]");

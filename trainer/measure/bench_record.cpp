@@ -1,10 +1,10 @@
-// To JSON and back. A record comes from somebody else's machine: every field is checked.
+// To JSON and back, and as a table. A record comes from somebody else's machine: every field is checked.
 #include "trainer/measure/bench_record.hpp"
 
-#include <cmath>
 #include <fmt/format.h>
 
 #include "trainer/system/files.hpp"
+#include "trainer/system/json_fields.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -15,186 +15,124 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMostBenchBytes = std::uint64_t{1} << 22;
 
-Json settings_json(const BenchSettings& settings) {
-  Json json{{"quick", settings.quick},
-            {"warmup_steps", settings.warmup_steps},
-            {"warmup_seconds", settings.warmup_seconds},
-            {"least_seconds", settings.least_seconds},
-            {"repeats", settings.repeats},
-            {"epoch_images", settings.epoch_images},
-            {"seed", settings.seed},
-            {"data", settings.data},
-            {"engine", settings.engine},
-            {"subjects", Json::array()}};
-  for (const BenchSubject& s : settings.subjects)
-    json["subjects"].push_back({{"model", s.model}, {"batch", s.batch}, {"steps", s.steps}});
-  return json;
+template <class Fields, class Subject>
+void subject_fields(Fields& fields, Subject& subject) {
+  fields("model", subject.model);
+  fields("batch", subject.batch, NumbersFrom::zero);
+  fields("steps", subject.steps);
 }
 
-Json result_json(const BenchResult& result, std::uint64_t epoch_images) {
+template <class Fields, class Settings>
+void settings_fields(Fields& fields, Settings& settings) {
+  fields("quick", settings.quick);
+  fields("warmup_steps", settings.warmup_steps);
+  fields("warmup_seconds", settings.warmup_seconds, NumbersFrom::zero);
+  fields("least_seconds", settings.least_seconds, NumbersFrom::zero);
+  fields("repeats", settings.repeats, NumbersFrom::zero);
+  fields("epoch_images", settings.epoch_images, NumbersFrom::above_zero);
+  fields("seed", settings.seed);
+  fields("data", settings.data);
+  fields.later("engine", settings.engine);
+  fields.list(
+      "subjects", settings.subjects, [](auto& inner, auto& subject) { subject_fields(inner, subject); }, 1);
+}
+
+template <class Fields, class Result>
+void result_fields(Fields& fields, Result& result, std::uint64_t epoch_images) {
+  subject_fields(fields, result.subject);
+  fields("precision", result.precision);
+  fields("parameters", result.parameters);
+  fields("training_flops_per_image", result.training_flops);
+  fields("memory_bytes", result.memory_bytes);
+  fields("peak_flops_per_second", result.peak.per_second, NumbersFrom::zero);
+  fields("peak_source", result.peak.source);
+  fields.derived("epoch_seconds", [&] {
+    const Spread epoch = epoch_seconds(result, epoch_images);
+    return Json{{"median", epoch.median}, {"min", epoch.least}, {"max", epoch.most}};
+  });
+  fields.derived("images_per_second", [&] { return images_per_second(result); });
+  fields.derived("share_of_peak",
+                 [&] { return result.peak.per_second > 0 ? Json(share_of_peak(result)) : Json(nullptr); });
+  const auto repeat_fields = [](auto& inner, auto& repeat) {
+    inner("steps", repeat.steps);
+    inner("images", repeat.images, NumbersFrom::above_zero);
+    inner("seconds", repeat.seconds, NumbersFrom::above_zero);
+  };
+  fields.list("repeats", result.repeats, repeat_fields, 1);
+}
+
+// What every version's record begins with, after its kind.
+template <class Fields, class Record>
+void head_fields(Fields& fields, Record& record) {
+  fields("bench_version", record.settings.version);
+  fields("date", record.date);
+  fields("device_name", record.device_name);
+}
+
+template <class Fields, class Record>
+void record_fields(Fields& fields, Record& record) {
+  fields("command", record.command);
+  fields.object("settings", [&](auto& inner) { settings_fields(inner, record.settings); });
+  const auto one_result = [&](auto& inner, auto& result) {
+    result_fields(inner, result, record.settings.epoch_images);
+  };
+  fields.list("results", record.results, one_result, 1);
+  fields("was_busy", record.was_busy);
+  fields("before", record.before);
+  fields("after", record.after);
+  fields("peak_process_bytes", record.peak_process_bytes);
+  fields("seconds", record.seconds, NumbersFrom::zero);
+  fields("machine", record.machine);
+  fields("device", record.device);
+  fields("versions", record.versions);
+  fields("commit", record.commit);
+}
+
+double mebibytes(std::uint64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
+std::string four_digits(double value) {
+  return fmt::format("{:#.4g}", value);
+}
+
+std::string share_text(const BenchResult& result) {
+  return result.peak.per_second > 0 ? fmt::format("{:.1f} %", 100 * share_of_peak(result)) : "n/a";
+}
+
+std::string row(const BenchResult& result, std::uint64_t epoch_images) {
   const Spread epoch = epoch_seconds(result, epoch_images);
-  const bool peak_known = result.peak.per_second > 0;
-  Json json{{"model", result.subject.model},
-            {"batch", result.subject.batch},
-            {"steps", result.subject.steps},
-            {"precision", result.precision},
-            {"parameters", result.parameters},
-            {"training_flops_per_image", result.training_flops},
-            {"memory_bytes", result.memory_bytes},
-            {"peak_flops_per_second", result.peak.per_second},
-            {"peak_source", result.peak.source},
-            {"epoch_seconds", {{"median", epoch.median}, {"min", epoch.least}, {"max", epoch.most}}},
-            {"images_per_second", images_per_second(result)},
-            {"share_of_peak", peak_known ? Json(share_of_peak(result)) : Json(nullptr)},
-            {"repeats", Json::array()}};
-  for (const BenchRepeat& repeat : result.repeats) {
-    json["repeats"].push_back(
-        {{"steps", repeat.steps}, {"images", repeat.images}, {"seconds", repeat.seconds}});
-  }
-  return json;
+  const double flops = images_per_second(result) * static_cast<double>(result.training_flops);
+  return fmt::format("{:<16} {:>5}  {:<9} {:>9} {:<21} {:>10.0f} {:>8.0f} {:>8} {:>6.0f} MiB\n",
+                     result.subject.model, result.subject.batch, result.precision, four_digits(epoch.median),
+                     fmt::format("({} to {})", four_digits(epoch.least), four_digits(epoch.most)),
+                     images_per_second(result), flops / 1e9, share_text(result),
+                     mebibytes(result.memory_bytes));
 }
 
-// A reason why a file is no record.
-class Damage : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-// One level of a record; an error names the field.
-class BenchFields {
- public:
-  explicit BenchFields(const Json& json) : json_(json) {
-    if (!json.is_object()) throw Damage("it has something else where an object should be");
+// A line for each precision.
+std::string peak_lines(const std::vector<BenchResult>& results) {
+  std::string text;
+  std::string last;
+  for (const BenchResult& result : results) {
+    if (result.precision == last) continue;
+    last = result.precision;
+    const std::string peak =
+        result.peak.per_second > 0
+            ? fmt::format("{:.0f} GFLOP/s ({})", result.peak.per_second / 1e9, result.peak.source)
+            : "n/a";
+    text += report_line("peak " + last, peak);
   }
-
-  bool has(const char* key) const { return json_.contains(key); }
-  const Json& at(const char* key) const {
-    const auto found = json_.find(key);
-    if (found == json_.end()) throw Damage(fmt::format("it has no field '{}'", key));
-    return *found;
-  }
-  const Json& list(const char* key) const {
-    const Json& value = at(key);
-    if (!value.is_array() || value.empty() || value.size() > 1000)
-      throw Damage(fmt::format("field '{}' is not a list of 1 to 1000", key));
-    return value;
-  }
-  std::string text(const char* key) const {
-    if (!at(key).is_string()) throw Damage(fmt::format("field '{}' is not a text", key));
-    return at(key).get<std::string>();
-  }
-  bool flag(const char* key) const {
-    if (!at(key).is_boolean()) throw Damage(fmt::format("field '{}' is not true or false", key));
-    return at(key).get<bool>();
-  }
-  double number(const char* key) const {
-    if (!at(key).is_number()) throw Damage(fmt::format("field '{}' is not a number", key));
-    const double value = at(key).get<double>();
-    if (!std::isfinite(value) || value < 0)
-      throw Damage(fmt::format("field '{}' is {}, not a number from 0 on", key, value));
-    return value;
-  }
-  std::uint64_t count(const char* key) const {
-    if (!at(key).is_number_unsigned()) throw Damage(fmt::format("field '{}' is not a whole number", key));
-    return at(key).get<std::uint64_t>();
-  }
-  int small_count(const char* key) const {
-    const std::uint64_t value = count(key);
-    if (value > 1'000'000'000) throw Damage(fmt::format("field '{}' is {}: too large", key, value));
-    return static_cast<int>(value);
-  }
-  double positive(const char* key) const {
-    const double value = number(key);
-    if (value <= 0) throw Damage(fmt::format("field '{}' is 0", key));
-    return value;
-  }
-
- private:
-  const Json& json_;
-};
-
-BenchSubject read_subject(const BenchFields& fields) {
-  return {fields.text("model"), fields.small_count("batch"), fields.count("steps")};
-}
-
-BenchSettings read_settings(const BenchFields& fields, int version) {
-  BenchSettings settings;
-  settings.version = version;
-  settings.quick = fields.flag("quick");
-  settings.warmup_steps = fields.count("warmup_steps");
-  settings.warmup_seconds = fields.number("warmup_seconds");
-  settings.least_seconds = fields.number("least_seconds");
-  settings.repeats = fields.small_count("repeats");
-  fields.positive("epoch_images");
-  settings.epoch_images = fields.count("epoch_images");
-  settings.seed = fields.count("seed");
-  settings.data = fields.text("data");
-  if (fields.has("engine")) settings.engine = fields.text("engine");
-  for (const Json& subject : fields.list("subjects"))
-    settings.subjects.push_back(read_subject(BenchFields(subject)));
-  return settings;
-}
-
-BenchResult read_result(const BenchFields& fields) {
-  BenchResult result;
-  result.subject = read_subject(fields);
-  result.precision = fields.text("precision");
-  result.parameters = fields.count("parameters");
-  result.training_flops = fields.count("training_flops_per_image");
-  result.memory_bytes = fields.count("memory_bytes");
-  result.peak = {fields.number("peak_flops_per_second"), fields.text("peak_source")};
-  for (const Json& json : fields.list("repeats")) {
-    const BenchFields repeat(json);
-    repeat.positive("images");
-    result.repeats.push_back({repeat.count("steps"), repeat.count("images"), repeat.positive("seconds")});
-  }
-  return result;
-}
-
-BenchRecord read_record(const BenchFields& fields) {
-  BenchRecord record;
-  if (fields.text("kind") != "bench") throw Damage("its kind is not 'bench'");
-  record.settings.version = fields.small_count("bench_version");
-  record.date = fields.text("date");
-  record.device_name = fields.text("device_name");
-  if (record.settings.version != kBenchVersion) return record;
-  record.settings = read_settings(BenchFields(fields.at("settings")), record.settings.version);
-  for (const Json& result : fields.list("results"))
-    record.results.push_back(read_result(BenchFields(result)));
-  record.was_busy = fields.flag("was_busy");
-  record.peak_process_bytes = fields.count("peak_process_bytes");
-  record.commit = fields.text("commit");
-  record.seconds = fields.number("seconds");
-  for (const Json& word : fields.list("command")) {
-    if (!word.is_string()) throw Damage("field 'command' is not a list of texts");
-    record.command.push_back(word);
-  }
-  record.before = fields.at("before");
-  record.after = fields.at("after");
-  record.device = fields.at("device");
-  record.machine = fields.at("machine");
-  record.versions = fields.at("versions");
-  return record;
+  return text;
 }
 
 }  // namespace
 
 Json to_json(const BenchRecord& record) {
-  Json json{{"kind", "bench"},           {"bench_version", record.settings.version},
-            {"date", record.date},       {"device_name", record.device_name},
-            {"command", record.command}, {"settings", settings_json(record.settings)},
-            {"results", Json::array()}};
-  for (const BenchResult& result : record.results)
-    json["results"].push_back(result_json(result, record.settings.epoch_images));
-  json["was_busy"] = record.was_busy;
-  json["before"] = record.before;
-  json["after"] = record.after;
-  json["peak_process_bytes"] = record.peak_process_bytes;
-  json["seconds"] = record.seconds;
-  json["machine"] = record.machine;
-  json["device"] = record.device;
-  json["versions"] = record.versions;
-  json["commit"] = record.commit;
+  Json json{{"kind", "bench"}};
+  JsonWriter fields(json);
+  head_fields(fields, record);
+  record_fields(fields, record);
   return json;
 }
 
@@ -205,15 +143,40 @@ void write_bench_record(const std::filesystem::path& path, const BenchRecord& re
 BenchRecord read_bench_record(const std::filesystem::path& path) {
   const std::vector<std::byte> bytes = read_file(path, kMostBenchBytes);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  try {
-    const Json json = Json::parse(text, nullptr, false);
-    if (!json.is_object()) throw Damage("it is not a JSON object");
-    return read_record(BenchFields(json));
-  } catch (const Damage& damage) {
-    throw FileError(
-        fmt::format("cannot read the bench record {}: {}; write it again with trainer bench --out",
-                    path.string(), damage.what()));
-  }
+  const Json json = Json::parse(text, nullptr, false);
+  const JsonReader fields(json, "the bench record " + path.string(),
+                          "write it again with trainer bench --out");
+  std::string kind;
+  fields("kind", kind);
+  fields.require(kind == "bench", "kind", "'bench'");
+  BenchRecord record;
+  head_fields(fields, record);
+  if (record.settings.version == kBenchVersion) record_fields(fields, record);
+  return record;
+}
+
+std::string bench_head(const BenchSettings& settings) {
+  std::string steps;
+  for (const BenchSubject& s : settings.subjects)
+    steps += fmt::format("{}{} {}: {}", steps.empty() ? "" : ", ", s.model, s.batch, s.steps);
+  return report_line("bench",
+                     fmt::format("version {}{}, {} repeats, training without evaluation", settings.version,
+                                 settings.quick ? " quick" : "", settings.repeats)) +
+         report_line("epoch",
+                     fmt::format("{} images, scaled from the timed steps (or as many again for {:g} s)",
+                                 settings.epoch_images, settings.least_seconds)) +
+         report_line("steps", steps);
+}
+
+std::string bench_table(const BenchRecord& record) {
+  std::string text =
+      fmt::format("{:<16} {:>5}  {:<9} {:>9} {:<21} {:>10} {:>8} {:>8} {:>10}\n", "network", "batch",
+                  "precision", "epoch s", "(min to max)", "images/s", "GFLOP/s", "of peak", "memory");
+  for (const BenchResult& result : record.results) text += row(result, record.settings.epoch_images);
+  text += peak_lines(record.results);
+  text += report_line(
+      "memory", fmt::format("{:.0f} MiB at most in this process", mebibytes(record.peak_process_bytes)));
+  return text;
 }
 
 }  // namespace trainer

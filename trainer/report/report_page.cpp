@@ -22,8 +22,9 @@ using nlohmann::ordered_json;
 namespace {
 
 Score last_test(const KnownRun& run) {
-  const RunEpoch& last = run.epochs.back();
-  return {run.record.data.test_images, last.test_loss, std::clamp(last.test_accuracy, 0.0, 1.0)};
+  Score score = run.epochs.back().test;
+  score.accuracy = std::clamp(score.accuracy, 0.0, 1.0);
+  return score;
 }
 
 std::string accuracy_of(const KnownRun& run) {
@@ -38,7 +39,7 @@ std::string accuracy_with_error(const KnownRun& run) {
 
 std::string loss_of(const KnownRun& run) {
   if (run.epochs.empty()) return "-";
-  const double loss = run.epochs.back().test_loss;
+  const double loss = run.epochs.back().test.loss;
   if (!std::isfinite(loss)) return "not finite";
   return std::abs(loss) < 1e6 ? fmt::format("{:.4f}", loss) : fmt::format("{:g}", loss);
 }

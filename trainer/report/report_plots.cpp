@@ -24,7 +24,7 @@ constexpr std::size_t kMostMarkers = 32;  // more would hide the line
 constexpr std::size_t kMostTold = 160;    // points of a line that tell their numbers when they are pointed at
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-using Quantity = double (*)(const RunEpoch&);  // NaN where an epoch has none
+using Quantity = double (*)(const EpochRecord&);  // NaN where an epoch has none
 using ValueText = std::function<std::string(double)>;
 using AxisOf = std::function<Axis(const std::vector<double>&)>;
 
@@ -38,17 +38,17 @@ double percent(double accuracy) {
   return std::isfinite(accuracy) ? 100 * std::clamp(accuracy, 0.0, 1.0) : kNaN;
 }
 
-constexpr Quantity kTestAccuracy = [](const RunEpoch& epoch) { return percent(epoch.test_accuracy); };
-constexpr Quantity kValidationAccuracy = [](const RunEpoch& epoch) {
-  return percent(epoch.validation_accuracy.value_or(kNaN));
+constexpr Quantity kTestAccuracy = [](const EpochRecord& epoch) { return percent(epoch.test.accuracy); };
+constexpr Quantity kValidationAccuracy = [](const EpochRecord& epoch) {
+  return epoch.validation ? percent(epoch.validation->accuracy) : kNaN;
 };
-constexpr Quantity kTrainLoss = [](const RunEpoch& epoch) { return epoch.train_loss; };
-constexpr Quantity kTestLoss = [](const RunEpoch& epoch) { return epoch.test_loss; };
-constexpr Quantity kValidationLoss = [](const RunEpoch& epoch) {
-  return epoch.validation_loss.value_or(kNaN);
+constexpr Quantity kTrainLoss = [](const EpochRecord& epoch) { return epoch.train_loss; };
+constexpr Quantity kTestLoss = [](const EpochRecord& epoch) { return epoch.test.loss; };
+constexpr Quantity kValidationLoss = [](const EpochRecord& epoch) {
+  return epoch.validation ? epoch.validation->loss : kNaN;
 };
-constexpr Quantity kLearningRate = [](const RunEpoch& epoch) { return epoch.learning_rate; };
-constexpr Quantity kSeconds = [](const RunEpoch& epoch) { return epoch.seconds; };
+constexpr Quantity kLearningRate = [](const EpochRecord& epoch) { return epoch.learning_rate; };
+constexpr Quantity kSeconds = [](const EpochRecord& epoch) { return epoch.seconds; };
 
 std::string percent_of(double value) {
   return fmt::format("{:.2f} %", value);
@@ -79,7 +79,7 @@ ordered_json ticks_of(const Axis& axis, double from, double to) {
 // A gap in the line where a value is not finite.
 ordered_json drawn_line(const Line& line, std::size_t index, const Axis& x, const Axis& y,
                         const ValueText& text) {
-  const std::vector<RunEpoch>& epochs = line.run->epochs;
+  const std::vector<EpochRecord>& epochs = line.run->epochs;
   const std::size_t every = (epochs.size() + kMostTold - 1) / kMostTold;
   ordered_json points = ordered_json::array();
   std::string path;
@@ -163,8 +163,8 @@ ordered_json plots_of_one(const std::vector<KnownRun>& runs) {
   const KnownRun& run = runs.front();
   std::vector<Line> accuracy{{"test", &run, kTestAccuracy}};
   std::vector<Line> loss{{"training", &run, kTrainLoss}, {"test", &run, kTestLoss}};
-  const bool validated = std::ranges::any_of(
-      run.epochs, [](const RunEpoch& epoch) { return epoch.validation_accuracy.has_value(); });
+  const bool validated =
+      std::ranges::any_of(run.epochs, [](const EpochRecord& epoch) { return epoch.validation.has_value(); });
   if (validated) {
     accuracy.push_back({"validation", &run, kValidationAccuracy});
     loss.push_back({"validation", &run, kValidationLoss});
@@ -237,7 +237,7 @@ EpochSpan epoch_span(const KnownRun& run) {
   std::vector<double> seconds = times.timed;
   if (seconds.empty() && times.warm_up) seconds.push_back(*times.warm_up);
   if (seconds.empty()) {
-    for (const RunEpoch& epoch : run.epochs) seconds.push_back(epoch.seconds);
+    for (const EpochRecord& epoch : run.epochs) seconds.push_back(epoch.seconds);
   }
   std::erase_if(seconds, [](double value) { return !std::isfinite(value) || value < 0; });
   if (seconds.empty()) return {};

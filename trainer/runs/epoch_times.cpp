@@ -12,7 +12,7 @@ namespace {
 // Images of an epoch that was not cut short: a recipe that counts steps may show fewer than a pass.
 std::uint64_t whole_images(const KnownRun& run) {
   std::uint64_t most = 0;
-  for (const RunEpoch& epoch : run.epochs) most = std::max(most, epoch.images);
+  for (const EpochRecord& epoch : run.epochs) most = std::max(most, epoch.images);
   return most;
 }
 
@@ -40,14 +40,14 @@ EpochTimes epoch_times(const KnownRun& run) {
 std::optional<double> epoch_seconds(const KnownRun& run) {
   if (const auto recorded = find_number(run.record.results, {"epoch_seconds", "median"})) return recorded;
   std::vector<double> seconds;
-  for (const RunEpoch& epoch : run.epochs) seconds.push_back(epoch.seconds);
+  for (const EpochRecord& epoch : run.epochs) seconds.push_back(epoch.seconds);
   return seconds.empty() ? std::nullopt : std::optional(median(std::move(seconds)));
 }
 
 std::optional<double> images_per_second(const KnownRun& run) {
   std::vector<double> rates;
-  for (const RunEpoch& epoch : run.epochs)
-    if (epoch.seconds > 0) rates.push_back(static_cast<double>(epoch.images) / epoch.seconds);
+  for (const EpochRecord& epoch : run.epochs)
+    if (epoch.seconds > 0) rates.push_back(epoch.images_per_second());
   return rates.empty() ? std::nullopt : std::optional(median(std::move(rates)));
 }
 
@@ -57,16 +57,18 @@ std::optional<AccuracyReached> time_to_accuracy(const KnownRun& run, double accu
     return AccuracyReached{.seeds = static_cast<int>(run.epochs.size()), .seconds = run.sprint->seconds};
   }
   double seconds = 0;
-  for (const RunEpoch& epoch : run.epochs) {
+  for (const EpochRecord& epoch : run.epochs) {
     seconds += epoch.seconds + epoch.evaluation_seconds;
-    if (epoch.test_accuracy >= accuracy) return AccuracyReached{.epoch = epoch.epoch, .seconds = seconds};
+    if (epoch.test.accuracy >= accuracy)
+      return AccuracyReached{.epoch = static_cast<int>(epoch.epoch), .seconds = seconds};
   }
   return std::nullopt;
 }
 
 std::optional<double> best_accuracy(const KnownRun& run) {
   if (run.epochs.empty() || run.sprint) return run.accuracy();
-  return std::ranges::max_element(run.epochs, {}, &RunEpoch::test_accuracy)->test_accuracy;
+  const auto accuracy = [](const EpochRecord& epoch) { return epoch.test.accuracy; };
+  return accuracy(*std::ranges::max_element(run.epochs, {}, accuracy));
 }
 
 }  // namespace trainer

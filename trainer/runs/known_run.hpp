@@ -2,31 +2,15 @@
 // It may come from another machine and another version of this program; what a file does not say is empty.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "trainer/store/epoch_record.hpp"
 #include "trainer/store/run_record.hpp"
 
 namespace trainer {
-
-// A line of metrics.jsonl. Loss and accuracy (0 to 1) are means over images; a loss that was not finite is
-// NaN.
-struct RunEpoch {
-  int epoch = 0;
-  std::uint64_t step = 0;    // done at its end
-  std::uint64_t images = 0;  // trained on in it
-  double train_loss = 0;
-  double test_accuracy = 0;
-  double test_loss = 0;
-  std::optional<double> validation_accuracy;
-  std::optional<double> validation_loss;
-  double learning_rate = 0;
-  double seconds = 0;             // of its training steps
-  double evaluation_seconds = 0;  // of the tests after it
-};
 
 // What `trainer sprint` found: every "epoch" of such a run is a training from scratch, with a seed of its
 // own.
@@ -40,7 +24,7 @@ struct KnownRun {
   std::filesystem::path folder;
   std::string id;  // the folder's name
   RunRecord record;
-  std::vector<RunEpoch> epochs;
+  std::vector<EpochRecord> epochs;
   std::optional<SprintFound> sprint;
   bool killed = false;  // its record says "running", but no process of this machine writes it any more
 

@@ -23,9 +23,9 @@ RunValue text(std::string value) {
 }
 
 // A number of the last evaluation.
-template <class Member>
-RunValue last(const KnownRun& run, Member member) {
-  return run.epochs.empty() ? RunValue() : number(run.epochs.back().*member);
+template <class Number>
+RunValue last(const KnownRun& run, Number number_of) {
+  return run.epochs.empty() ? RunValue() : number(number_of(run.epochs.back()));
 }
 
 RunValue seconds(const KnownRun& run) {
@@ -61,10 +61,12 @@ constexpr std::array kFields{
              "share of the test images, 0 to 1, at the last evaluation; of a sprint the mean over its seeds",
              [](const KnownRun& r) { return number(r.accuracy()); }},
     RunField{"loss", kNumber, "of the test images, at the last evaluation",
-             [](const KnownRun& r) { return last(r, &RunEpoch::test_loss); }},
+             [](const KnownRun& r) { return last(r, [](const EpochRecord& e) { return e.test.loss; }); }},
     RunField{"validation_accuracy", kNumber, "share of the validation images, at the last evaluation",
              [](const KnownRun& r) {
-               return r.epochs.empty() ? RunValue() : number(r.epochs.back().validation_accuracy);
+               return last(r, [](const EpochRecord& e) {
+                 return e.validation ? std::optional(e.validation->accuracy) : std::nullopt;
+               });
              }},
     RunField{"epochs", kNumber, "evaluations done",
              [](const KnownRun& r) { return RunValue(static_cast<double>(r.epochs.size())); }},

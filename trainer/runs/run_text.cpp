@@ -64,7 +64,7 @@ std::string status_lines(const KnownRun& run) {
 
 std::string result_lines(const KnownRun& run) {
   if (run.epochs.empty()) return line("accuracy", "none: no evaluation was made");
-  const RunEpoch& last = run.epochs.back();
+  const EpochRecord& last = run.epochs.back();
   std::string text;
   if (run.sprint) {
     text = line("sprint", fmt::format("{} seeds: mean {:.3f} +- {:.3f} %, training + test {:.4g} s (median)",
@@ -72,10 +72,10 @@ std::string result_lines(const KnownRun& run) {
                                       100 * run.sprint->standard_error, run.sprint->seconds));
   }
   text += line(run.sprint ? "last seed" : "accuracy",
-               fmt::format("{:.2f} % of {} test images, loss {:.4f}", 100 * last.test_accuracy,
-                           grouped(run.record.data.test_images), last.test_loss));
-  if (last.validation_accuracy)
-    text += line("", fmt::format("{:.2f} % of {} validation images", 100 * *last.validation_accuracy,
+               fmt::format("{:.2f} % of {} test images, loss {:.4f}", 100 * last.test.accuracy,
+                           grouped(run.record.data.test_images), last.test.loss));
+  if (last.validation)
+    text += line("", fmt::format("{:.2f} % of {} validation images", 100 * last.validation->accuracy,
                                  grouped(run.record.data.validation_images)));
   if (const auto seconds = find_number(run.record.results, {"seconds_to_first_step"}))
     text += line("first step", fmt::format("{:.2f} s after the start", *seconds));
@@ -127,21 +127,20 @@ std::string submission_lines(const KnownRun& run) {
 }
 
 std::string epochs_table(const KnownRun& run) {
-  const bool validates = std::ranges::any_of(
-      run.epochs, [](const RunEpoch& epoch) { return epoch.validation_accuracy.has_value(); });
+  const bool validates =
+      std::ranges::any_of(run.epochs, [](const EpochRecord& epoch) { return epoch.validation.has_value(); });
   std::vector<TableColumn> columns;
   for (const char* title :
        {"epoch", "step", "train loss", "test", "test loss", "rate", "seconds", "tests s", "images/s"})
     columns.push_back({title, TableColumn::Align::right});
   if (validates) columns.push_back({"validation", TableColumn::Align::right});
   TextTable table(std::move(columns));
-  for (const RunEpoch& e : run.epochs) {
-    const double rate = e.seconds > 0 ? static_cast<double>(e.images) / e.seconds : 0;
+  for (const EpochRecord& e : run.epochs) {
     table.add({fmt::format("{}", e.epoch), fmt::format("{}", e.step), fmt::format("{:.4f}", e.train_loss),
-               fmt::format("{:.2f} %", 100 * e.test_accuracy), fmt::format("{:.4f}", e.test_loss),
+               fmt::format("{:.2f} %", 100 * e.test.accuracy), fmt::format("{:.4f}", e.test.loss),
                fmt::format("{:.3g}", e.learning_rate), fmt::format("{:.3f}", e.seconds),
-               fmt::format("{:.3f}", e.evaluation_seconds), count_text(rate),
-               e.validation_accuracy ? fmt::format("{:.2f} %", 100 * *e.validation_accuracy) : "-"});
+               fmt::format("{:.3f}", e.evaluation_seconds), count_text(e.images_per_second()),
+               e.validation ? fmt::format("{:.2f} %", 100 * e.validation->accuracy) : "-"});
   }
   return table.text();
 }
@@ -151,23 +150,6 @@ std::string files_table(const fs::path& folder) {
   for (const RunFile& file : files_of(folder))
     text += fmt::format("{:<28}{:>12}\n", printable(file.name), size_text(file.bytes));
   return text;
-}
-
-ordered_json number_json(double number) {
-  return std::isfinite(number) ? ordered_json(number) : ordered_json(nullptr);
-}
-
-ordered_json epoch_json(const RunEpoch& epoch) {
-  ordered_json json{{"epoch", epoch.epoch}, {"step", epoch.step}, {"images", epoch.images}};
-  json["train_loss"] = number_json(epoch.train_loss);
-  json["test_accuracy"] = epoch.test_accuracy;
-  json["test_loss"] = number_json(epoch.test_loss);
-  if (epoch.validation_accuracy) json["validation_accuracy"] = *epoch.validation_accuracy;
-  if (epoch.validation_loss) json["validation_loss"] = number_json(*epoch.validation_loss);
-  json["learning_rate"] = epoch.learning_rate;
-  json["seconds"] = epoch.seconds;
-  json["evaluation_seconds"] = epoch.evaluation_seconds;
-  return json;
 }
 
 }  // namespace
@@ -194,7 +176,7 @@ ordered_json run_json(const KnownRun& run) {
   json["seconds"] = run.seconds();
   json["record"] = read_run_record_json(run.folder / kRunRecordName);
   json["epochs"] = ordered_json::array();
-  for (const RunEpoch& epoch : run.epochs) json["epochs"].push_back(epoch_json(epoch));
+  for (const EpochRecord& epoch : run.epochs) json["epochs"].push_back(epoch_json(epoch));
   json["files"] = ordered_json::array();
   for (const RunFile& file : files_of(run.folder))
     json["files"].push_back({{"name", file.name}, {"bytes", file.bytes}});

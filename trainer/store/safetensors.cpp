@@ -1,15 +1,17 @@
-// Writing, and what reading and writing share. The checks of a file that was read are in
-// safetensors_read.cpp.
+// A file that is read may be damaged, cut off, foreign or made to harm. Checks run from the outside in: lengths, JSON, the
+// table of tensors, the hash. Nothing is allocated that the file's own size does not bound.
 #include "trainer/store/safetensors.hpp"
 
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <utility>
 
-#include "trainer/store/safetensors_layout.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/sha256.hpp"
 #include "trainer/system/text.hpp"
@@ -17,14 +19,30 @@
 namespace trainer {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using HeaderJson = nlohmann::json;
+using Bytes = std::span<const std::byte>;
+
+constexpr std::string_view kMetadataKey = "__metadata__";
+constexpr std::size_t kLengthBytes = 8;  // the header's length, before the header
+constexpr std::size_t kHashDigits = 64;
+constexpr std::uint64_t kMostFileBytes = std::uint64_t{1} << 33;    // 8 GiB, far above any network of ours
+constexpr std::uint64_t kMostHeaderBytes = std::uint64_t{1} << 22;  // 4 MiB, thousands of tensors
+constexpr std::size_t kMostDepth = 3;                               // header, tensor, shape
+
+// Bytes of a tensor; none if the product does not fit 64 bits.
+std::optional<std::uint64_t> bytes_of_shape(std::span<const std::uint64_t> shape) {
+  std::uint64_t bytes = sizeof(float);
+  for (const std::uint64_t extent : shape)
+    if (__builtin_mul_overflow(bytes, extent, &bytes)) return std::nullopt;
+  return bytes;
+}
 
 void check_tensors(std::span<const Tensor> tensors) {
   std::set<std::string_view> names;
   for (const Tensor& tensor : tensors) {
-    if (tensor.name == safetensors::kMetadataKey || !names.insert(tensor.name).second)
+    if (tensor.name == kMetadataKey || !names.insert(tensor.name).second)
       throw std::invalid_argument(fmt::format("two tensors (or the metadata) are named '{}'", tensor.name));
-    const auto expected = safetensors::bytes_of_shape(tensor.shape);
+    const auto expected = bytes_of_shape(tensor.shape);
     if (!expected || *expected != tensor.bytes.size())
       throw std::invalid_argument(fmt::format("tensor '{}' has {} bytes, which is not what its shape takes",
                                               tensor.name, tensor.bytes.size()));
@@ -32,16 +50,15 @@ void check_tensors(std::span<const Tensor> tensors) {
 }
 
 std::string header_text(std::span<const Tensor> tensors, const Metadata& metadata) {
-  Json header = Json::object();
-  header[std::string(safetensors::kMetadataKey)] = metadata;
+  auto header = nlohmann::ordered_json::object();
+  header[std::string(kMetadataKey)] = metadata;
   std::uint64_t begin = 0;
   for (const Tensor& tensor : tensors) {
     const std::uint64_t end = begin + tensor.bytes.size();
-    Json entry = Json::object();
+    auto& entry = header[tensor.name];
     entry["dtype"] = kDType;
     entry["shape"] = tensor.shape;
     entry["data_offsets"] = {begin, end};
-    header[tensor.name] = std::move(entry);
     begin = end;
   }
   std::string text = to_text(header);
@@ -55,29 +72,170 @@ std::string hash_entry(std::string_view digits) {
   return fmt::format("\"{}\":\"{}\"", kContentHashKey, digits);
 }
 
-std::array<std::byte, safetensors::kLengthBytes> little_endian(std::uint64_t value) {
-  std::array<std::byte, safetensors::kLengthBytes> bytes{};
+std::array<std::byte, kLengthBytes> little_endian(std::uint64_t value) {
+  std::array<std::byte, kLengthBytes> bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(value >> (8 * i));
   return bytes;
 }
 
-}  // namespace
+// Throws FileErrors about one file.
+class Complaint {
+ public:
+  explicit Complaint(const std::filesystem::path& path) : path_(path) {}
 
-namespace safetensors {
+  template <class... Values>
+  [[noreturn]] void operator()(fmt::format_string<Values...> text, Values&&... values) const {
+    throw FileError(
+        fmt::format("{}: {}", path_.string(), fmt::format(text, std::forward<Values>(values)...)));
+  }
 
-std::optional<std::uint64_t> bytes_of_shape(std::span<const std::uint64_t> shape) {
-  std::uint64_t bytes = sizeof(float);
-  for (const std::uint64_t extent : shape)
-    if (__builtin_mul_overflow(bytes, extent, &bytes)) return std::nullopt;
-  return bytes;
+ private:
+  const std::filesystem::path& path_;
+};
+
+std::string shape_text(std::span<const std::uint64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-}  // namespace safetensors
+// The header and what comes after it.
+std::pair<Bytes, Bytes> divide(Bytes file, const Complaint& complain) {
+  if (file.size() < kLengthBytes)
+    complain("not a safetensors file: it has {} bytes, fewer than the {} of a header length", file.size(),
+             kLengthBytes);
+  std::uint64_t length = 0;
+  for (std::size_t i = kLengthBytes; i-- > 0;) length = length << 8 | std::to_integer<std::uint64_t>(file[i]);
+  const Bytes rest = file.subspan(kLengthBytes);
+  if (length > rest.size())
+    complain("not a safetensors file, or cut off: its header should have {} bytes, and {} bytes follow",
+             length, rest.size());
+  if (length > kMostHeaderBytes)
+    complain("its header has {} bytes, more than the {} that are accepted", length, kMostHeaderBytes);
+  return {rest.first(length), rest.subspan(length)};
+}
+
+// Refuses deep nesting and a key that comes twice, both of which the parser would let pass.
+HeaderJson parse_header(Bytes header, const Complaint& complain) {
+  using Event = HeaderJson::parse_event_t;
+  const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
+  std::vector<std::set<std::string>> keys;  // one set an open bracket
+  const auto watch = [&](int /*depth*/, Event event, HeaderJson& value) {
+    if (event == Event::object_start || event == Event::array_start) keys.emplace_back();
+    if (event == Event::object_end || event == Event::array_end) keys.pop_back();
+    if (keys.size() > kMostDepth) complain("its header nests deeper than {} levels", kMostDepth);
+    if (event == Event::key && !keys.back().insert(value.get<std::string>()).second)
+      complain("its header has the key '{}' twice", value.get<std::string>());
+    return true;
+  };
+  HeaderJson json;
+  try {
+    json = HeaderJson::parse(text, watch);
+  } catch (const HeaderJson::exception& error) {
+    complain("its header is not JSON: {}", error.what());
+  }
+  if (!json.is_object()) complain("its header is JSON but not an object");
+  return json;
+}
+
+Metadata metadata_of(const HeaderJson& header, const Complaint& complain) {
+  Metadata metadata;
+  const auto found = header.find(kMetadataKey);
+  if (found == header.end()) return metadata;
+  if (!found->is_object()) complain("its __metadata__ is not an object");
+  for (const auto& [key, value] : found->items()) {
+    if (!value.is_string()) complain("its metadata '{}' is not a string", key);
+    metadata[key] = value.get<std::string>();
+  }
+  return metadata;
+}
+
+std::vector<std::uint64_t> unsigned_numbers(const HeaderJson& entry, const char* key, const std::string& name,
+                                            const Complaint& complain) {
+  const auto found = entry.find(key);
+  if (found == entry.end() || !found->is_array()) complain("tensor '{}': '{}' is not a list", name, key);
+  std::vector<std::uint64_t> numbers;
+  for (const HeaderJson& number : *found) {
+    if (!number.is_number_unsigned())
+      complain("tensor '{}': '{}' has an entry that is not a whole number of 0 or more", name, key);
+    numbers.push_back(number.get<std::uint64_t>());
+  }
+  return numbers;
+}
+
+void check_dtype(const HeaderJson& entry, const std::string& name, const Complaint& complain) {
+  const auto found = entry.find("dtype");
+  if (found == entry.end() || !found->is_string()) complain("tensor '{}': 'dtype' is not a string", name);
+  if (found->get_ref<const std::string&>() != kDType)
+    complain("tensor '{}': its numbers are {}; this program reads {}", name, found->get<std::string>(),
+             kDType);
+}
+
+Tensor tensor_of(const std::string& name, const HeaderJson& entry, Bytes payload, const Complaint& complain) {
+  if (!entry.is_object()) complain("tensor '{}': its entry is not an object", name);
+  if (entry.size() != 3) complain("tensor '{}': its entry has {} keys instead of 3", name, entry.size());
+  check_dtype(entry, name, complain);
+  const std::vector<std::uint64_t> shape = unsigned_numbers(entry, "shape", name, complain);
+  const std::vector<std::uint64_t> offsets = unsigned_numbers(entry, "data_offsets", name, complain);
+  if (offsets.size() != 2)
+    complain("tensor '{}': 'data_offsets' has {} numbers instead of 2", name, offsets.size());
+  const std::uint64_t begin = offsets[0];
+  const std::uint64_t end = offsets[1];
+  if (begin > end || end > payload.size())
+    complain("tensor '{}': its bytes {} to {} are not in the {} bytes after the header (a file cut off?)",
+             name, begin, end, payload.size());
+  const auto bytes = bytes_of_shape(shape);
+  if (!bytes) complain("tensor '{}': the size of its shape {} overflows", name, shape_text(shape));
+  if (*bytes != end - begin)
+    complain("tensor '{}': {} of shape {} takes {} bytes, but its offsets give it {}", name, kDType,
+             shape_text(shape), *bytes, end - begin);
+  return {name, shape, payload.subspan(begin, *bytes)};
+}
+
+// The tensors in the order of their bytes, which they must cover without overlap or hole.
+std::vector<Tensor> tensors_of(const HeaderJson& header, Bytes payload, const Complaint& complain) {
+  std::vector<Tensor> tensors;
+  for (const auto& [name, entry] : header.items())
+    if (name != kMetadataKey) tensors.push_back(tensor_of(name, entry, payload, complain));
+  std::ranges::sort(tensors, {},
+                    [](const Tensor& one) { return std::pair(one.bytes.data(), one.bytes.size()); });
+  std::size_t position = 0;
+  for (const Tensor& one : tensors) {
+    const auto begin = static_cast<std::size_t>(one.bytes.data() - payload.data());
+    if (begin != position)
+      complain("tensor '{}': its bytes begin at {} instead of {}: tensors overlap or leave a hole", one.name,
+               begin, position);
+    position += one.bytes.size();
+  }
+  if (position != payload.size())
+    complain("its tensors end at byte {} of the {} after the header", position, payload.size());
+  return tensors;
+}
+
+void check_hash(Bytes file, const Metadata& metadata, const Complaint& complain) {
+  const auto found = metadata.find(std::string(kContentHashKey));
+  if (found == metadata.end())
+    complain("its metadata has no '{}': this program did not write it", kContentHashKey);
+  const std::string& digits = found->second;
+  const bool is_hash =
+      digits.size() == kHashDigits && digits.find_first_not_of("0123456789abcdef") == std::string::npos;
+  const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
+  const std::size_t place = is_hash ? text.find(digits) : std::string_view::npos;
+  if (place == std::string_view::npos)
+    complain("its '{}' is not a hash of 64 hexadecimal digits: the file is damaged", kContentHashKey);
+  Sha256 hash;
+  hash.update(text.substr(0, place));
+  hash.update(std::string(digits.size(), '0'));
+  hash.update(text.substr(place + digits.size()));
+  if (hash.hex() != digits)
+    complain("its contents hash to {}..., not to the {}... that it was written with: the file is damaged",
+             hash.hex().substr(0, 12), digits.substr(0, 12));
+}
+
+}  // namespace
 
 void write_safetensors(const std::filesystem::path& path, std::span<const Tensor> tensors,
                        Metadata metadata) {
   check_tensors(tensors);
-  const std::string zeros(safetensors::kHashDigits, '0');
+  const std::string zeros(kHashDigits, '0');
   metadata[std::string(kContentHashKey)] = zeros;
   std::string header = header_text(tensors, metadata);
   const auto length = little_endian(header.size());
@@ -92,6 +250,41 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   std::vector<std::span<const std::byte>> parts{length, std::as_bytes(std::span(header))};
   for (const Tensor& tensor : tensors) parts.push_back(tensor.bytes);
   write_file_durably(path, parts);
+}
+
+SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
+  SafetensorsFile file;
+  file.path_ = path;
+  file.bytes_ = read_file(path, kMostFileBytes);
+  const Complaint complain(path);
+  const auto [header_bytes, payload] = divide(file.bytes_, complain);
+  const HeaderJson header = parse_header(header_bytes, complain);
+  file.metadata_ = metadata_of(header, complain);
+  file.tensors_ = tensors_of(header, payload, complain);
+  check_hash(file.bytes_, file.metadata_, complain);
+  return file;
+}
+
+const std::string& SafetensorsFile::text(const std::string& key) const {
+  const Complaint complain(path_);
+  const auto found = metadata_.find(key);
+  if (found == metadata_.end()) complain("its metadata has no '{}'", key);
+  return found->second;
+}
+
+const Tensor* SafetensorsFile::find(std::string_view name) const {
+  const auto found = std::ranges::find(tensors_, name, &Tensor::name);
+  return found == tensors_.end() ? nullptr : &*found;
+}
+
+std::span<const std::byte> SafetensorsFile::require(std::string_view name,
+                                                    std::span<const std::uint64_t> shape) const {
+  const Complaint complain(path_);
+  const Tensor* tensor = find(name);
+  if (tensor == nullptr) complain("it has no tensor '{}' among its {}", name, tensors_.size());
+  if (!std::ranges::equal(tensor->shape, shape))
+    complain("tensor '{}' is {}, but {} is needed", name, shape_text(tensor->shape), shape_text(shape));
+  return tensor->bytes;
 }
 
 }  // namespace trainer

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "trainer/system/errors.hpp"
+#include "trainer/system/json_fields.hpp"
 
 namespace trainer {
 
@@ -12,49 +13,35 @@ using nlohmann::ordered_json;
 
 namespace {
 
-template <typename T>
-void put(ordered_json& json, const char* key, const std::optional<T>& value) {
-  if (value) json[key] = *value;
-}
-
-template <typename T>
-void take(const ordered_json& json, const char* key, std::optional<T>& value) {
-  if (json.contains(key)) value = json.at(key).get<T>();
+template <class Fields, class Settings>
+void settings_fields(Fields& fields, Settings& settings) {
+  fields("seed", settings.seed);
+  fields("epochs", settings.epochs);
+  fields("batch", settings.batch);
+  fields("lr", settings.rate);
+  fields("optimizer", settings.optimizer);
+  fields("limit_train", settings.limit_train);
+  fields("validation", settings.validation);
+  fields("classes", settings.classes);
+  fields("precision", settings.precision);
+  fields.later("engine", settings.engine);
+  fields("channels", settings.channels);
+  fields("skip_bad_images", settings.skip_bad_images);
 }
 
 }  // namespace
 
 ordered_json to_json(const TrainSettings& settings) {
   ordered_json json;
-  json["seed"] = settings.seed;
-  put(json, "epochs", settings.epochs);
-  put(json, "batch", settings.batch);
-  put(json, "lr", settings.rate);
-  put(json, "optimizer", settings.optimizer);
-  put(json, "limit_train", settings.limit_train);
-  put(json, "validation", settings.validation);
-  put(json, "classes", settings.classes);
-  put(json, "precision", settings.precision);
-  json["engine"] = settings.engine;
-  json["channels"] = settings.channels;
-  json["skip_bad_images"] = settings.skip_bad_images;
+  JsonWriter fields(json);
+  settings_fields(fields, settings);
   return json;
 }
 
-TrainSettings settings_from_json(const ordered_json& json) {
+TrainSettings settings_from_json(const ordered_json& json, const std::string& file) {
+  const JsonReader fields(json, file);
   TrainSettings settings;
-  settings.seed = json.at("seed").get<std::uint64_t>();
-  take(json, "epochs", settings.epochs);
-  take(json, "batch", settings.batch);
-  take(json, "lr", settings.rate);
-  take(json, "optimizer", settings.optimizer);
-  take(json, "limit_train", settings.limit_train);
-  take(json, "validation", settings.validation);
-  take(json, "classes", settings.classes);
-  take(json, "precision", settings.precision);
-  settings.engine = json.value("engine", settings.engine);
-  settings.channels = json.at("channels").get<int>();
-  settings.skip_bad_images = json.at("skip_bad_images").get<bool>();
+  settings_fields(fields, settings);
   return settings;
 }
 

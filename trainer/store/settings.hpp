@@ -28,7 +28,8 @@ struct TrainSettings {
 };
 
 nlohmann::ordered_json to_json(const TrainSettings& settings);
-TrainSettings settings_from_json(const nlohmann::ordered_json& json);  // throws nlohmann::json::exception
+// `file` is what an error calls the place that the settings stand in. Throws FileError with the field.
+TrainSettings settings_from_json(const nlohmann::ordered_json& json, const std::string& file);
 
 // The recipe with the settings' changes. Throws UsageError.
 Recipe changed_recipe(Recipe recipe, const TrainSettings& settings);

@@ -164,7 +164,8 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
   SavedNetwork saved;
   saved.spec = parse_spec(file.text("spec"), file.path().string() + ":spec");
   try {
-    saved.settings = settings_from_json(ordered_json::parse(file.text("settings")));
+    saved.settings =
+        settings_from_json(ordered_json::parse(file.text("settings")), file.path().string() + ":settings");
     const auto image = ordered_json::parse(file.text("image")).get<std::vector<int>>();
     saved.image = {image.at(0), image.at(1), image.at(2)};
     saved.classes = std::stoi(file.text("classes"));

@@ -140,7 +140,7 @@ class Loop {
     record.test = test->score;
     if (validation) record.validation = validation->score;
     record.evaluation_seconds = seconds_since(start);
-    record.pass = ++at.passes;
+    record.epoch = ++at.passes;
     record.step = at.step;
     record.seconds = std::exchange(at.pass_seconds, 0);
     record.learning_rate =
@@ -201,10 +201,6 @@ StepInput ResidentData::train_input(const Batching& batching) const {
 
 StepInput ResidentData::test_input(const Batching& batching) const {
   return {test_images_.as<std::uint8_t>(), test_labels_.as<std::uint8_t>(), batching, scaling_};
-}
-
-double Score::standard_error() const {
-  return images > 0 ? std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(images)) : 0;
 }
 
 bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,

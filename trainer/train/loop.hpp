@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "models/network.hpp"
+#include "trainer/store/epoch_record.hpp"
 #include "trainer/train/setup.hpp"
 
 namespace trainer {
@@ -25,17 +26,6 @@ class ResidentData {
  private:
   PixelScaling scaling_;
   Buffer train_images_, train_labels_, test_images_, test_labels_;
-};
-
-// Mean loss and share of hits over some images.
-struct Score {
-  std::uint64_t images = 0;
-  double loss = 0;
-  double accuracy = 0;
-
-  // Of the accuracy, as the finite number of test images gives it: sqrt(p (1 - p) / n). The deviation over
-  // seeds is another thing, and larger.
-  double standard_error() const;
 };
 
 // Launches `steps` replays of a recorded step, as many in a row as the backend takes, and waits whenever it
@@ -68,19 +58,6 @@ class Evaluation {
 // An evaluation that is made once.
 std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
                               const std::function<bool()>& stop_asked);
-
-struct EpochRecord {
-  std::uint64_t pass = 0;    // evaluations so far, from 1
-  std::uint64_t step = 0;    // steps done
-  std::uint64_t images = 0;  // seen in training since the last evaluation
-  double train_loss = 0;     // mean over those images, each with the weights of its step
-  double train_accuracy = 0;
-  double seconds = 0;  // of training since the last evaluation, evaluation left out
-  double evaluation_seconds = 0;
-  float learning_rate = 0;  // of the last step
-  Score test;
-  std::optional<Score> validation;
-};
 
 enum class StopReason { finished, target, time_limit, signal, bad_loss };
 

@@ -2,17 +2,14 @@
 #include "trainer/train/resume.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
-#include "trainer/train/training_output.hpp"
 
 namespace trainer {
 
 namespace fs = std::filesystem;
-using nlohmann::ordered_json;
 
 Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as) {
   const fs::path found = resolve_run(run, environment.runs);
@@ -39,15 +36,6 @@ Resumed open_resumed(const Environment& environment, const std::string& run, Res
 }
 
 namespace {
-
-EpochRecord epoch_from(const fs::path& path, const Setup& setup, const ordered_json& value) {
-  try {
-    return epoch_from_json(setup, value);
-  } catch (const ordered_json::exception& error) {
-    throw FileError(fmt::format("{}: not a line of this program: {}; take the file away to go on without it",
-                                path.string(), error.what()));
-  }
-}
 
 void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
   const SavedNetwork& saved = resumed.saved;
@@ -109,16 +97,17 @@ std::string changed_engine(const Resumed& resumed, const DeviceInfo& info, Preci
 }
 
 std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setup& setup) {
-  std::vector<EpochRecord> records;
   const fs::path path = resumed.folder / kMetricsName;
-  if (!fs::exists(path)) return records;
-  std::string kept;
-  for (const ordered_json& value : read_json_lines(path, std::uint64_t{1} << 30)) {
-    const EpochRecord record = epoch_from(path, setup, value);
-    if (record.pass > resumed.saved.position.passes) continue;
-    kept += value.dump() + "\n";
-    records.push_back(record);
+  if (!fs::exists(path)) return {};
+  std::vector<EpochRecord> records;
+  try {
+    records = read_epochs(path, {setup.test.images, setup.validation.images});
+  } catch (const FileError& error) {
+    throw FileError(fmt::format("{}; take the file away to go on without it", error.what()));
   }
+  std::erase_if(records, [&](const EpochRecord& r) { return r.epoch > resumed.saved.position.passes; });
+  std::string kept;
+  for (const EpochRecord& record : records) kept += epoch_json(record).dump() + "\n";
   write_file_durably(path, kept);
   return records;
 }

@@ -2,7 +2,6 @@
 #include "trainer/train/training_output.hpp"
 
 #include <fmt/format.h>
-#include <limits>
 
 #include "models/plan.hpp"
 #include "models/recipe_text.hpp"
@@ -15,10 +14,6 @@ namespace trainer {
 using nlohmann::ordered_json;
 
 namespace {
-
-double rate(const EpochRecord& record) {
-  return record.seconds > 0 ? static_cast<double>(record.images) / record.seconds : 0;
-}
 
 std::string data_text(const Setup& setup) {
   const data::ImageShape& shape = setup.dataset.shape;
@@ -37,11 +32,6 @@ std::string precision_text(const Setup& setup) {
   std::string precision = setup.settings.precision.value_or("fp32");
   if (precision == "fp32") return precision;
   return precision + ": what products read is rounded; weights, sums and the last layer are fp32";
-}
-
-// JSON has no NaN: a loss that is not finite is null.
-double number_or_nan(const ordered_json& json) {
-  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
 }
 
 std::vector<double> epoch_seconds(const RunSummary& summary) {
@@ -98,10 +88,10 @@ std::string training_head(const Setup& setup, const std::string& folder) {
 
 std::string epoch_line(const Setup& setup, const EpochRecord& record) {
   std::string text =
-      fmt::format("epoch {}/{}  train loss {:.4f}  ", record.pass, setup.passes(), record.train_loss);
+      fmt::format("epoch {}/{}  train loss {:.4f}  ", record.epoch, setup.passes(), record.train_loss);
   if (record.validation) text += fmt::format("validation {}  ", accuracy_text(*record.validation));
   text += fmt::format("test {}  {:.3f} s  {} images/s", accuracy_text(record.test), record.seconds,
-                      grouped(static_cast<std::uint64_t>(rate(record))));
+                      grouped(static_cast<std::uint64_t>(record.images_per_second())));
   const bool whole = record.images == setup.train.images;
   return whole ? text : text + fmt::format("  ({} images)", grouped(record.images));
 }
@@ -111,46 +101,6 @@ ordered_json score_json(const Score& score) {
           {"accuracy", score.accuracy},
           {"accuracy_standard_error", score.standard_error()},
           {"loss", score.loss}};
-}
-
-ordered_json epoch_json(const EpochRecord& record) {
-  ordered_json json;
-  json["epoch"] = record.pass;
-  json["step"] = record.step;
-  json["images"] = record.images;
-  json["train_loss"] = record.train_loss;
-  json["train_accuracy"] = record.train_accuracy;
-  json["test_accuracy"] = record.test.accuracy;
-  json["test_accuracy_standard_error"] = record.test.standard_error();
-  json["test_loss"] = record.test.loss;
-  if (record.validation) {
-    json["validation_accuracy"] = record.validation->accuracy;
-    json["validation_accuracy_standard_error"] = record.validation->standard_error();
-    json["validation_loss"] = record.validation->loss;
-  }
-  json["learning_rate"] = record.learning_rate;
-  json["seconds"] = record.seconds;
-  json["evaluation_seconds"] = record.evaluation_seconds;
-  json["images_per_second"] = rate(record);
-  return json;
-}
-
-EpochRecord epoch_from_json(const Setup& setup, const ordered_json& json) {
-  EpochRecord record;
-  json.at("epoch").get_to(record.pass);
-  json.at("step").get_to(record.step);
-  json.at("images").get_to(record.images);
-  json.at("train_loss").get_to(record.train_loss);
-  json.at("train_accuracy").get_to(record.train_accuracy);
-  record.test = {setup.test.images, number_or_nan(json.at("test_loss")), json.at("test_accuracy")};
-  if (json.contains("validation_accuracy")) {
-    record.validation = Score{setup.validation.images, number_or_nan(json.at("validation_loss")),
-                              json.at("validation_accuracy")};
-  }
-  json.at("learning_rate").get_to(record.learning_rate);
-  json.at("seconds").get_to(record.seconds);
-  json.at("evaluation_seconds").get_to(record.evaluation_seconds);
-  return record;
 }
 
 const char* reason_text(StopReason reason) {

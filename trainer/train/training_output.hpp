@@ -18,9 +18,6 @@ std::string accuracy_text(const Score& score);
 std::string training_head(const Setup& setup, const std::string& folder);
 // "epoch 1/2   train loss 0.2443   test 99.10 +- 0.09 %   1.83 s   32,800 images/s"
 std::string epoch_line(const Setup& setup, const EpochRecord& record);
-nlohmann::ordered_json epoch_json(const EpochRecord& record);
-// Back from epoch_json; throws nlohmann::json::exception.
-EpochRecord epoch_from_json(const Setup& setup, const nlohmann::ordered_json& json);
 nlohmann::ordered_json score_json(const Score& score);
 
 // What the whole run came to.

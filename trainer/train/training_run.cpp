@@ -17,8 +17,8 @@
 #include "trainer/system/text.hpp"
 #include "trainer/train/checkpoint.hpp"
 #include "trainer/train/profile.hpp"
+#include "trainer/train/recorded_run.hpp"
 #include "trainer/train/resume.hpp"
-#include "trainer/train/run_description.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
@@ -65,10 +65,10 @@ class TrainingRun final : public LoopObserver {
       return finish();
     } catch (const BackendError& error) {
       const std::string reason = error.what() + good_checkpoint_text();
-      record_failure(reason);
+      recorded_.close_failed(reason, console_);
       throw BackendError(reason);
     } catch (const std::exception& error) {
-      record_failure(error.what());
+      recorded_.close_failed(error.what(), console_);
       throw;
     }
   }
@@ -84,9 +84,9 @@ class TrainingRun final : public LoopObserver {
   }
 
   void epoch_done(const EpochRecord& record) override {
-    passes_ = record.pass;
+    passes_ = record.epoch;
     epochs_.push_back(record);
-    if (metrics_) metrics_->write(epoch_json(record));
+    recorded_.add_metrics(epoch_json(record));
     console_.line(epoch_line(setup_, record));
     ordered_json event = epoch_json(record);
     event["event"] = "epoch";
@@ -94,9 +94,9 @@ class TrainingRun final : public LoopObserver {
   }
 
   void checkpoint_due(const LoopPosition& position) override {
-    if (!folder_) return;
-    metrics_->flush();
-    save_network(folder_->file(kCheckpointName), setup_, *network_, info_, &position);
+    if (!recorded_.is_kept()) return;
+    recorded_.flush_metrics();
+    save_network(recorded_.file(kCheckpointName), setup_, *network_, info_, &position);
   }
 
   bool stop_asked() const override { return signals_->stop_signal() != 0; }
@@ -121,52 +121,37 @@ class TrainingRun final : public LoopObserver {
   void open_folder() {
     if (options_.no_save) {
       console_.warning("NOTHING IS SAVED (--no-save): no checkpoint, no model, no record of this run");
-    } else if (resumed_) {
-      reopen_folder();
-    } else {
-      NewRun run{setup_.spec.name, setup_.settings.seed, std::time(nullptr), std::nullopt};
-      if (!options_.out.empty()) run.out = options_.out;
-      folder_.emplace(RunFolder::create(run, environment_.runs));
+      return;
     }
-    if (!folder_) return;
-    metrics_.emplace(folder_->file(kMetricsName));
-    record_ = describe_run(environment_, setup_, info_, device_.gpu_reason);
-    if (resumed_ && resumed_->record)
-      keep_beginning(record_, *resumed_->record, resumed_->saved.position.step);
-    write_run_record(folder_->file(kRunRecordName), record_);
+    RunFolder folder = resumed_ ? reopen_folder() : create_folder();
+    RunRecord record = describe_run(environment_, setup_, info_, device_.gpu_reason);
+    double earlier_seconds = 0;
+    if (resumed_ && resumed_->record) {
+      keep_beginning(record, *resumed_->record, resumed_->saved.position.step);
+      earlier_seconds = resumed_->record->seconds;
+    }
+    recorded_.open(std::move(folder), std::move(record), earlier_seconds);
+  }
+
+  RunFolder create_folder() const {
+    NewRun run{setup_.spec.name, setup_.settings.seed, std::time(nullptr), std::nullopt};
+    if (!options_.out.empty()) run.out = options_.out;
+    return RunFolder::create(run, environment_.runs);
   }
 
   // The model goes: it would be older than the checkpoints to come, which hold the same and more.
-  void reopen_folder() {
-    folder_.emplace(std::move(*resumed_->writable));
-    if (resumed_->record) earlier_seconds_ = resumed_->record->seconds;
+  RunFolder reopen_folder() {
+    RunFolder folder = std::move(*resumed_->writable);
     epochs_ = keep_earlier_metrics(*resumed_, setup_);
     std::error_code ignored;
-    fs::remove(folder_->file(kModelName), ignored);
-  }
-
-  void close_record(RunStatus status, const std::string& reason) {
-    if (!folder_) return;
-    record_.status = status;
-    record_.reason = reason;
-    record_.ended = iso_time(std::time(nullptr));
-    record_.seconds = earlier_seconds_ + seconds_since(start_);
-    write_run_record(folder_->file(kRunRecordName), record_);
-  }
-
-  // The error that is on its way matters more than one of writing it down.
-  void record_failure(const std::string& reason) {
-    try {
-      close_record(RunStatus::kFailed, reason);
-    } catch (const std::exception& error) {
-      console_.warning(fmt::format("the run's record could not be closed: {}", error.what()));
-    }
+    fs::remove(folder.file(kModelName), ignored);
+    return folder;
   }
 
   void train() {
     network_.emplace(setup_.plan, *device_.backend, Purpose::training, setup_.rule.optimizers);
     info_ = device_.backend->info(Libraries::opened);
-    describe_device(record_, info_, device_.gpu_reason);
+    describe_device(recorded_.record, info_, device_.gpu_reason);
     LoopPosition start;
     StepState state;
     state.seed = setup_.settings.seed;
@@ -193,7 +178,7 @@ class TrainingRun final : public LoopObserver {
 
   void print_head(const LoopPosition& start) {
     console_.text(device_report(info_, device_.gpu_reason));
-    console_.text(training_head(setup_, folder_ ? folder_->path().string() : ""));
+    console_.text(training_head(setup_, recorded_.path()));
     console_.text(engine_line(setup_.settings.engine, info_));
     if (resumed_) {
       console_.line(fmt::format("resumed       after step {} of {}, evaluations so far: {}", start.step,
@@ -203,11 +188,11 @@ class TrainingRun final : public LoopObserver {
       }
     }
     ordered_json event{{"event", "run"}, {"model", setup_.spec.name}, {"seed", setup_.settings.seed}};
-    event["folder"] = folder_ ? folder_->path().string() : "";
+    event["folder"] = recorded_.path();
     event["precision"] = precision_name(device_.precision);
     event["engine"] = setup_.settings.engine;
     event["device"] = device_json(info_, device_.gpu_reason);
-    event["plan"] = ordered_json::parse(plan_json(setup_.plan, setup_.spec));
+    event["plan"] = plan_json(setup_.plan, setup_.spec);
     console_.json(event);
   }
 
@@ -224,17 +209,17 @@ class TrainingRun final : public LoopObserver {
   int finish() {
     const StopReason reason = summary_.result.reason;
     const bool good = reason != StopReason::bad_loss;
-    if (folder_ && good) {
+    if (recorded_.is_kept() && good) {
       checkpoint_due(summary_.result.position);
-      save_network(folder_->file(kModelName), setup_, *network_, info_, nullptr);
+      save_network(recorded_.file(kModelName), setup_, *network_, info_, nullptr);
     }
     summary_.epochs = epochs_;
-    summary_.seconds = earlier_seconds_ + seconds_since(start_);
+    summary_.seconds = recorded_.seconds();
     summary_.seconds_to_first_step = first_step_seconds_;
     summary_.target = options_.target_accuracy;
-    record_.results = summary_json(setup_, summary_);
+    recorded_.record.results = summary_json(setup_, summary_);
     const int signal = reason == StopReason::signal ? signals_->stop_signal() : 0;
-    close_record(status_of(reason), good ? reason_text(reason) : bad_loss_text());
+    recorded_.close(status_of(reason), good ? reason_text(reason) : bad_loss_text());
     print_end(signal);
     if (!good) return 1;
     return signal == 0 ? 0 : 128 + signal;
@@ -249,8 +234,8 @@ class TrainingRun final : public LoopObserver {
   }
 
   std::string good_checkpoint_text() const {
-    if (!folder_ || !fs::exists(folder_->file(kCheckpointName))) return "";
-    return fmt::format("; the last good checkpoint is {}", folder_->file(kCheckpointName).string());
+    if (!recorded_.is_kept() || !fs::exists(recorded_.file(kCheckpointName))) return "";
+    return fmt::format("; the last good checkpoint is {}", recorded_.file(kCheckpointName).string());
   }
 
   void print_end(int signal) {
@@ -260,10 +245,10 @@ class TrainingRun final : public LoopObserver {
     if (signal != 0) console_.line(fmt::format("stopped       by signal {} after step {}", signal, step));
     if (reason == StopReason::time_limit) console_.line("stopped       by --max-seconds");
     console_.text(summary_text(setup_, summary_));
-    if (folder_) console_.text(report_line("results", folder_->path().string()));
+    if (recorded_.is_kept()) console_.text(report_line("results", recorded_.path()));
     const bool resumable = signal != 0 || reason == StopReason::time_limit;
-    if (folder_ && resumable) {
-      console_.line(fmt::format("{:<14}trainer train --resume {}", "go on with", folder_->path().string()));
+    if (recorded_.is_kept() && resumable) {
+      console_.line(fmt::format("{:<14}trainer train --resume {}", "go on with", recorded_.path()));
     }
     ordered_json event{{"event", "end"}};
     event.update(summary_json(setup_, summary_));
@@ -271,6 +256,7 @@ class TrainingRun final : public LoopObserver {
   }
 
   Clock::time_point start_ = Clock::now();
+  RecordedRun recorded_;
   const Environment& environment_;
   const RunOptions& options_;
   Console console_;
@@ -278,15 +264,11 @@ class TrainingRun final : public LoopObserver {
   DeviceChoice device_;
   Setup setup_;
   DeviceInfo info_;
-  std::optional<RunFolder> folder_;
-  std::optional<JsonLinesFile> metrics_;
-  RunRecord record_;
   std::optional<Network> network_;
   std::optional<SignalGuard> signals_;
   RunSummary summary_;
   std::vector<EpochRecord> epochs_;
   std::uint64_t passes_ = 0;
-  double earlier_seconds_ = 0;
   double first_step_seconds_ = 0;
 };
 

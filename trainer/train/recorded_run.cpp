@@ -1,14 +1,14 @@
-// Command, network, recipe, data, machine: everything that a reader needs to do the run again.
-#include "trainer/train/run_description.hpp"
+// Of the record: command, network, recipe, data, machine, all that a reader needs to do the run again.
+#include "trainer/train/recorded_run.hpp"
 
 #include <ctime>
+#include <fmt/format.h>
+#include <utility>
 
 #include "trainer/device/device_report.hpp"
 #include "trainer/system/version.hpp"
 
 namespace trainer {
-
-using nlohmann::ordered_json;
 
 void describe_device(RunRecord& record, const DeviceInfo& info, const std::string& gpu_reason) {
   record.threads = info.cpu.threads;
@@ -24,7 +24,7 @@ RunRecord describe_run(const Environment& environment, const Setup& setup, const
   record.command = environment.arguments;
   record.model = setup.spec.name;
   record.spec_text = setup.spec.text;
-  record.recipe = ordered_json::parse(plan_json(setup.plan, setup.spec)).at("recipe");
+  record.recipe = recipe_json(setup.spec.recipe);
   record.recipe["settings"] = to_json(setup.settings);
   record.seed = setup.settings.seed;
   describe_device(record, info, gpu_reason);
@@ -34,6 +34,31 @@ RunRecord describe_run(const Environment& environment, const Setup& setup, const
   record.commit = kCommit;
   record.started = iso_time(std::time(nullptr));
   return record;
+}
+
+void RecordedRun::open(RunFolder folder, RunRecord first, double earlier_seconds) {
+  folder_.emplace(std::move(folder));
+  metrics_.emplace(file(kMetricsName));
+  record = std::move(first);
+  earlier_seconds_ = earlier_seconds;
+  write_run_record(file(kRunRecordName), record);
+}
+
+void RecordedRun::close(RunStatus status, const std::string& reason) {
+  if (!folder_) return;
+  record.status = status;
+  record.reason = reason;
+  record.ended = iso_time(std::time(nullptr));
+  record.seconds = seconds();
+  write_run_record(file(kRunRecordName), record);
+}
+
+void RecordedRun::close_failed(const std::string& reason, Console& console) {
+  try {
+    close(RunStatus::kFailed, reason);
+  } catch (const std::exception& error) {
+    console.warning(fmt::format("the run's record could not be closed: {}", error.what()));
+  }
 }
 
 }  // namespace trainer
