@@ -165,6 +165,7 @@ main() {
     shift
   done
   part_names | grep -qxF -- "$part" || usage "unknown part '$part': one of $(part_names | paste -sd ' ')"
+  [[ -z $base ]] || git -C "$root" rev-parse --verify --quiet "$base^{commit}" >/dev/null || usage "--base $base: no commit of this repository"
   record=${record:-$root/checks/records/$(date +%Y-%m-%d)-$part$([[ $short == no ]] || echo -short).json}
   run_part
 }
