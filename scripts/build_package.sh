@@ -20,7 +20,7 @@ log=$root/build/package.log
 mkdir -p "$folder"
 {
   cmake -S "$root" -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr -DTRAINER_CUDA=OFF \
-    -DTRAINER_TESTS=OFF -DTRAINER_PACKAGE=ON \
+    -DTRAINER_TESTS=OFF -DTRAINER_PACKAGE=ON -DCMAKE_UNITY_BUILD=ON \
     -DCMAKE_CXX_FLAGS="-fstack-protector-strong -D_FORTIFY_SOURCE=2" \
     -DCMAKE_EXE_LINKER_FLAGS="-Wl,-z,relro -Wl,-z,now -pie" -DCMAKE_POSITION_INDEPENDENT_CODE=ON &&
     cmake --build "$folder" --target trainer package_documents && rm -f "$folder"/*.deb && (cd "$folder" && cpack -G DEB)

@@ -4,7 +4,11 @@
 #   includes  which folder may include what (scripts/style/includes.awk), room by room (scripts/style/rooms.txt)
 #   rooms     the lines of each room beside its budget (scripts/style/rooms.awk); the table is printed
 #   budgets   the length of files and functions, the comment at the top (scripts/style/budgets.awk)
+#   words     identifiers that gave way to others (scripts/style/banned.txt)
+#   documents the map of rooms and the reading path in CONTRIBUTING.md (scripts/style/reading_path.txt, counted), and whether
+#             the paths that documents name are there
 #   scripts   shellcheck
+# scripts/check_style.sh --write writes the reading path into CONTRIBUTING.md.
 # scripts/check_style.sh --self-test plants the violations of scripts/style/violations.txt in an empty tree and
 # checks that each is found, and nothing else.
 set -euo pipefail
@@ -62,11 +66,42 @@ check_scripts() {
   fi
 }
 
+check_words() {
+  { sources && files '\.(cmake|sh|awk|py|md)$|(^|/)(CMakeLists\.txt|CMakePresets\.json|Dockerfile|run)$' | { grep -v '^CHANGELOG\.md$' || true; }; } |
+    each awk -v banned=scripts/style/banned.txt -f "$root/scripts/style/words.awk"
+}
+
+# count_reading_path [AWK OPTIONS]: what is amiss in the reading path, or CONTRIBUTING's text of it.
+count_reading_path() {
+  local list=scripts/style/reading_path.txt
+  { sed -n 's/^\([^#[ ][^ ]*\) *|.*/\1/p' "$list" | while IFS= read -r path; do [[ ! -f $path ]] || printf '%s\n' "$path"; done | sort -u | each wc -l; } |
+    awk -v list="$list" -v most=7500 "$@" -f "$root/scripts/style/reading.awk" "$list" -
+}
+
+# with_reading_path: CONTRIBUTING.md with the reading path as it is now.
+with_reading_path() {
+  awk '/<!-- end -->/ { inside = 0 }
+       !inside { print }
+       /<!-- reading path -->/ { inside = 1; while ((getline line < "/dev/stdin") > 0) print line }' CONTRIBUTING.md < <(count_reading_path -v table=1)
+}
+
+check_documents() {
+  local path line target
+  awk -v rooms=scripts/style/rooms.txt -f "$root/scripts/style/map.awk" CONTRIBUTING.md
+  count_reading_path
+  with_reading_path | cmp --quiet - CONTRIBUTING.md ||
+    echo "CONTRIBUTING.md:1: its reading path is not that of scripts/style/reading_path.txt: scripts/check_style.sh --write"
+  files '\.md$' | { grep -v '^CHANGELOG\.md$' || true; } | each awk -f "$root/scripts/style/documents.awk" |
+    while IFS=: read -r path line target; do [[ -e $target ]] || echo "$path:$line: there is no $target"; done
+}
+
 all_checks() {
   check_layout
   check_includes
   check_budgets
   count_rooms
+  check_words
+  check_documents
   check_scripts
 }
 
@@ -102,6 +137,11 @@ self_test() {
   mkdir -p scripts/style
   printf '%s\n' 'trainer/system | 300 | kernels' 'trainer/train | 1 | trainer/system' >scripts/style/rooms.txt
   printf '%s | 400 | kernels\n' data kernels kernels/cpu kernels/math models trainer >>scripts/style/rooms.txt
+  printf '%s\n' 'old_name | its name' 'brief* | short' >scripts/style/banned.txt
+  printf '%s\n' '[Part]' 'data/gone.cpp | gone' 'data/image.cpp | there' 'data/image.cpp | again' >scripts/style/reading_path.txt
+  # shellcheck disable=SC2016 # Markdown's `code`
+  printf '%s\n' '<!-- rooms -->' '| models' '| models/none' '| trainer/system' '| trainer/train' '<!-- end -->' \
+    '`scripts/none.sh`, `old_name`, brief' '<!-- reading path -->' '1. `data/none.cpp`' '<!-- end -->' >CONTRIBUTING.md
   plant_all < <(planted_violations)
   plant_long_function >trainer/long.cpp
   printf 'int x;\n' >trainer/bare.cpp
@@ -114,7 +154,12 @@ self_test() {
       grep -F "$path:" found.txt | grep -qF "$expected" || { say "self-test: $path: not found: $expected" && missed=$((missed + 1)); }
     fi
   done < <(planted_violations && printf '%s\t\t1\t%s\n' trainer/long.cpp 'a function of 63 lines' \
-    scripts/style/rooms.txt 'trainer/train has 2 lines; its budget is 1' trainer/bare.cpp 'does not open with a comment' trainer/space.cpp 'a space at the end')
+    scripts/style/rooms.txt 'trainer/train has 2 lines; its budget is 1' trainer/bare.cpp 'does not open with a comment' trainer/space.cpp 'a space at the end' \
+    scripts/style/reading_path.txt 'there is no data/gone.cpp' scripts/style/reading_path.txt 'data/image.cpp is named twice' \
+    CONTRIBUTING.md 'its reading path is not that of' CONTRIBUTING.md 'there is no scripts/none.sh' CONTRIBUTING.md 'write its name' \
+    CONTRIBUTING.md 'models/none is no room' CONTRIBUTING.md 'kernels is not in it' \
+    CONTRIBUTING.md 'trainer/train includes trainer/system and stands below it')
+  ! grep -F 'CONTRIBUTING.md' found.txt | grep -F 'write short' >&2 || { say "self-test: a plain word is no identifier" && missed=$((missed + 1)); }
   ((missed == 0))
   say "self-test: every planted violation is found"
 }
@@ -124,13 +169,18 @@ main() {
   cd "$root"
   case ${1:-} in
     --self-test) self_test ;;
+    --write)
+      found=$(with_reading_path)
+      printf '%s\n' "$found" >CONTRIBUTING.md
+      ;;
     '')
       found=$(all_checks)
       [[ -z $found ]] || { printf '%s\n' "$found" && say "style: $(wc -l <<<"$found") violations" && exit 1; }
       count_rooms -v table=1
+      say "reading path: $(count_reading_path -v total=1) lines"
       say "style: nothing to complain about"
       ;;
-    *) say "usage: check_style.sh [--self-test]" && exit 2 ;;
+    *) say "usage: check_style.sh [--self-test | --write]" && exit 2 ;;
   esac
 }
 

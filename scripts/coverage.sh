@@ -9,10 +9,8 @@ root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 folder=$root/build/asan
 least=${1:-90}
 
-# Cases that take minutes under the sanitizers, where shorter ones reach the same lines.
-too_long=('*/cuda*_quick_*' '*/cuda*_lenet_*' '*/cuda*_tf_*' '*/cuda*_cntk_*' '*/cuda*_pytorch_*' '*/cuda*_sprint_*'
-  '*FirstLayers*/cuda_?f*' '*FirstLayers*/cuda_fp*' '*ShuffledLabels*' 'SprintParity.EveryStep*' '*TrainsAsWellInEveryPrecision'
-  '*Muon.*/cpu*_sprint_dense' '*/cpu*_pytorch_conv2_sliced') # Muon's other shapes, cntk_convnet_conv2_sliced
+# shellcheck source=scripts/long_cases.sh
+. "$root/scripts/long_cases.sh"
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -33,7 +31,7 @@ main() {
   fi
   "$root/scripts/build.sh" asan
   find "$folder" -name '*.gcda' -delete
-  GTEST_FILTER=$(IFS=: && printf '%s' "-${too_long[*]}") \
+  GTEST_FILTER=$(IFS=: && printf '%s' "-${long_cases[*]}") \
     ctest --test-dir "$folder" --parallel 2 --label-exclude '^slow$' --output-on-failure
   report
   sed -n '1,5p' "$folder/lines.txt"

@@ -5,6 +5,7 @@
 # interrupted by BASE and resumed by each. Compared is the SHA-256 of the weights' bytes.
 #   scripts/same_bits.sh BASE [HEAD]    two revisions, or programs built as below; HEAD is the working tree unless given
 #   scripts/same_bits.sh --self-test    the working tree beside itself with another seed: every row must differ
+# --brief, first: `quick`, `sprint-lean` and `tf-sample` alone, with two threads and this processor's best instruction set.
 # Prints a row for each run and exits with 1 where one differs or does not run. Both programs are built by
 # scripts/build_revision.sh, which keeps what it built; all else lies in build/same_bits. A few minutes on two cores.
 set -euo pipefail
@@ -123,7 +124,13 @@ both() {
   row "$what" "$(trained "$base" "$@")" "$(trained "$head" "$@" "${other[@]}")"
 }
 
-networks() { find "$root/models" -name '*.yaml' -printf '%f\n' | sed 's/[.]yaml$//' | sort; }
+networks() {
+  if [[ $brief == yes ]]; then
+    printf '%s\n' quick sprint-lean tf-sample
+  else
+    find "$root/models" -name '*.yaml' -printf '%f\n' | sed 's/[.]yaml$//' | sort
+  fi
+}
 
 on_the_cpu() {
   local level threads precision network
@@ -135,7 +142,7 @@ on_the_cpu() {
         continue
       fi
       for network in $(networks); do
-        for threads in 1 2; do
+        for threads in "${numbers_of_threads[@]}"; do
           both "$network, $precision, x86-64-$level, threads: $threads" "$level" --model "$network" --data "$work/few" --epochs 1 \
             --batch 32 --validation 10 --device cpu --precision "$precision" --threads "$threads"
         done
@@ -168,11 +175,16 @@ after_a_resume() {
 }
 
 main() {
-  local head_revision=${2:-tree} base_revision=${1:-}
-  other=() faults=() rows=0
+  local head_revision base_revision
+  other=() faults=() rows=0 brief=no numbers_of_threads=(1 2)
+  if [[ ${1:-} == --brief ]]; then
+    brief=yes numbers_of_threads=(2)
+    shift
+  fi
+  head_revision=${2:-tree} base_revision=${1:-}
   case $base_revision in
     --self-test) base_revision=tree other=(--seed 2) ;;
-    '' | -*) say "usage: same_bits.sh BASE [HEAD] | --self-test" && exit 2 ;;
+    '' | -*) say "usage: same_bits.sh [--brief] BASE [HEAD] | --self-test" && exit 2 ;;
   esac
   base=$(program_of "$base_revision")
   head=$(program_of "$head_revision")
@@ -180,6 +192,7 @@ main() {
   write_data "$work/few" 100 50
   write_data "$work/more" 1500 100
   mapfile -t levels < <(usable_levels "$head")
+  [[ $brief == no ]] || levels=("${levels[0]}")
   printf '%-52s %-12s  %-12s\n' run BASE HEAD
   on_the_cpu
   on_the_gpu

@@ -1,0 +1,193 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# The parts of long_check.sh, a function each; their steps are programs. To be sourced: root, short and base are the script's.
+
+# NAME and what it proves, in the order of their days.
+parts=(
+  "dev             the preset dev: every file includes what it uses, its tests pass, and what one leaf header costs"
+  "same-bits       scripts/same_bits.sh: every network trains to the bits of another revision"
+  "before-after    benchmarks/before_after.py: no row of README's CPU tables became slower"
+  "gpu-bundle      scripts/bundle.sh: programs, tests and the twin that waits at random build for compute capability 9.0"
+  "architectures   the GPU engine for all architectures, where .ci/run has the oldest and 9.0; no kernel's registers spill"
+  "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
+  "package         scripts/build_package.sh and package_check.sh: the Debian package in a fresh tree"
+  "chroot          README's two commands in a fresh minimal tree"
+)
+
+# tests_of PRESET PROGRAM...: builds and runs these test programs.
+tests_of() {
+  local preset=$1 program
+  for program in "${@:2}"; do
+    TRAINER_TESTS=ON "$root/scripts/build.sh" "$preset" "$program" || return
+    OMP_WAIT_POLICY=passive "$root/build/$preset/tests/$program" --gtest_brief=1 || return
+  done
+}
+
+# leaf_header: what ninja does after a change of a header that few files include, by one job and without a cache.
+leaf_header() {
+  touch "$root/trainer/runs/rank_interval.hpp"
+  CCACHE_DISABLE=1 ninja -C "$root/build/dev" -j1 runs_test
+}
+
+part_dev() {
+  local engine=EMULATED
+  [[ $short == no ]] || engine=OFF # the GPU engine and what plays a GPU are a third of all files
+  step "configure" env TRAINER_CUDA=$engine TRAINER_TESTS=ON "$root/scripts/build.sh" dev --configure || return
+  if [[ $short == yes ]]; then
+    step "the program" "$root/scripts/build.sh" dev trainer || return
+    step "two rooms' tests" in_shell tests_of dev runs_test data_test || return
+  else
+    step "everything" "$root/scripts/build.sh" dev || return
+    step "the tests" ctest --test-dir "$root/build/dev" --parallel 2 --label-exclude '^slow$' --output-on-failure || return
+  fi
+  step "one leaf header to one test" in_shell leaf_header
+}
+
+# in_shell FUNCTION ARGS: a function of this file as a program, which can be timed and cut off.
+in_shell() { root=$root bash -euo pipefail -c '. "$root/scripts/long_check/parts.sh" && "$@"' in_shell "$@"; }
+
+# base_revision: the one to compare with; nothing in a clone without it.
+base_revision() {
+  local revision=$base
+  if [[ -z $revision ]]; then
+    revision=HEAD~1
+    [[ -z $(git -C "$root" status --porcelain 2>/dev/null) ]] || revision=HEAD
+  fi
+  git -C "$root" rev-parse --verify --quiet "$revision^{commit}" || true
+}
+
+part_same_bits() {
+  local revision arguments=()
+  revision=$(base_revision)
+  [[ -n $revision ]] || skip "this clone has no earlier revision to compare with" || return
+  [[ $short == no ]] || arguments=(--brief)
+  step "the bits of ${revision:0:12}" "$root/scripts/same_bits.sh" "${arguments[@]}" "$revision"
+}
+
+part_before_after() {
+  local revision arguments=()
+  revision=$(base_revision)
+  [[ -n $revision ]] || skip "this clone has no earlier revision to compare with" || return
+  [[ $short == no ]] || arguments=(--rows sprint-lean)
+  step "the times of ${revision:0:12}" "$root/benchmarks/before_after.py" "${arguments[@]}" "$revision" tree
+}
+
+part_gpu_bundle() {
+  local missing
+  # shellcheck source=scripts/toolkit.sh
+  . "$root/scripts/toolkit.sh"
+  missing=$(missing_toolkit)
+  [[ -z $missing ]] || skip "there is no $missing here" || return
+  if [[ $short == no ]]; then
+    step "the bundle" "$root/scripts/bundle.sh" --arch 90
+    return
+  fi
+  local build=(env TRAINER_CUDA=ON TRAINER_TESTS=ON CMAKE_CUDA_ARCHITECTURES=90 "$root/scripts/build.sh" jitter)
+  step "configure" "${build[@]}" --configure || return
+  step "the tests of bits that wait at random" "${build[@]}" gpu_bits_test || return
+  step "they start" "$root/build/jitter/tests/gpu_bits_test" --gtest_list_tests
+}
+
+# compile_architectures [LIST]: the GPU engine in a folder of its own, for these or all that the toolkit offers.
+compile_architectures() {
+  local folder=$root/build/architectures
+  cmake -S "$root" --preset cuda -B "$folder" -DTRAINER_TESTS=OFF -DTRAINER_WERROR=ON "-DCMAKE_CUDA_ARCHITECTURES=${1:-}" >"$folder.log" 2>&1 &&
+    cmake --build "$folder" --target kernels_cuda 2>&1 | tee -a "$folder.log" || return
+  "$root/scripts/check_spills.sh" "$folder.log"
+}
+
+part_architectures() {
+  local missing list=''
+  # shellcheck source=scripts/toolkit.sh
+  . "$root/scripts/toolkit.sh"
+  missing=$(missing_toolkit)
+  [[ -z $missing ]] || skip "there is no $missing here" || return
+  [[ $short == no ]] || list='80-real;86-real;89-real;100-real;120-real;120-virtual' # the others are in every run
+  step "the GPU engine" in_shell compile_architectures "$list"
+}
+
+# one_slow_case: another one of the slow tests each day, alone.
+one_slow_case() {
+  local program=$root/build/asan/tests/mnist_test cases
+  mapfile -t cases < <("$program" --gtest_list_tests | awk '/^[^ ]/ { suite = $1 } /^ / { print suite $1 }')
+  OMP_WAIT_POLICY=passive "$program" --gtest_filter="${cases[$(date +%s) / 86400 % ${#cases[@]}]}"
+}
+
+part_sanitizer_slow() {
+  if [[ $short == yes ]]; then
+    step "build" env TRAINER_TESTS=ON "$root/scripts/build.sh" asan mnist_test || return
+    step "a slow test" in_shell one_slow_case
+    return
+  fi
+  step "build" "$root/scripts/build.sh" asan || return
+  step "the slow tests" ctest --test-dir "$root/build/asan" --parallel 2 --label-regex '^slow$' --output-on-failure || return
+  # shellcheck source=scripts/long_cases.sh
+  . "$root/scripts/long_cases.sh"
+  step "the cases that take minutes" env GTEST_FILTER="$(IFS=: && printf '%s' "${long_cases[*]}")" \
+    ctest --test-dir "$root/build/asan" --parallel 2 --label-exclude '^slow$' --timeout 7200 --output-on-failure
+}
+
+# fresh_tree FOLDER: this machine's release at its smallest.
+fresh_tree() {
+  # shellcheck source=scripts/image/bases.sh
+  . "$root/scripts/image/bases.sh"
+  umount "$1/proc" 2>/dev/null || true
+  rm -rf "$1"
+  unpack_tree '' "$1"
+}
+
+# why_no_chroot: prints why no fresh tree can be had; nothing where one can.
+why_no_chroot() {
+  ((EUID == 0)) || { echo "a tree of its own needs root" && return; }
+  # shellcheck source=scripts/image/bases.sh
+  . "$root/scripts/image/bases.sh"
+  why_no_tree ''
+}
+
+# package_holds PACKAGE: program, data, networks, a manual page, completion.
+package_holds() {
+  local path contents
+  contents=$(dpkg-deb --contents "$1")
+  for path in usr/bin/trainer mnist/train-images-idx3-ubyte.gz models/quick.yaml man1/trainer-train.1.gz bash-completion/completions/trainer; do
+    grep -q "$path" <<<"$contents" || { echo "error: $1 has no $path" >&2 && return 1; }
+  done
+}
+
+part_package() {
+  local reason tree=$root/build/long_check/package packages
+  command -v dpkg-shlibdeps >/dev/null || skip "there is no dpkg-shlibdeps (apt-get install dpkg-dev)" || return
+  step "the package" "$root/scripts/build_package.sh" --no-install || return
+  packages=("$root"/build/package/*.deb)
+  step "what it holds" in_shell package_holds "${packages[0]}" || return
+  [[ $short == no ]] || return 0
+  reason=$(why_no_chroot)
+  [[ -z $reason ]] || skip "the package holds what it should, and was not installed: $reason" || return
+  step "a fresh tree" in_shell fresh_tree "$tree" || return
+  step "installed, used and removed" "$root/scripts/package_check.sh" "${packages[0]}" "$tree"
+}
+
+# in_tree TREE COMMAND: in the tree's copy of the sources.
+in_tree() {
+  mount -t proc proc "$1/proc" || true
+  chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive \
+    http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" bash -c "cd /mnist-trainer && $2"
+}
+
+# tree_with_sources TREE: a fresh one, with what git knows of the working tree.
+tree_with_sources() {
+  fresh_tree "$1"
+  mkdir "$1/mnist-trainer"
+  (cd "$root" && git ls-files -z --cached --others --exclude-standard |
+    while IFS= read -r -d '' path; do [[ ! -f $path ]] || printf '%s\0' "$path"; done | tar c --null --files-from -) | tar x -C "$1/mnist-trainer"
+}
+
+part_chroot() {
+  local reason tree=$root/build/long_check/chroot status=0 short_training=''
+  reason=$(why_no_chroot)
+  [[ -z $reason ]] || skip "$reason" || return
+  step "a fresh tree" in_shell tree_with_sources "$tree" || return
+  [[ $short == no ]] || short_training='--epochs 1 --limit-train 6000'
+  step "train.sh" in_shell in_tree "$tree" "apt-get -q=2 update && ./scripts/train.sh $short_training" || status=1
+  [[ $short == yes || $status == 1 ]] || step "test.sh" in_shell in_tree "$tree" ./scripts/test.sh || status=1
+  umount "$tree/proc" 2>/dev/null || true
+  return "$status"
+}
