@@ -7,7 +7,6 @@ parts=(
   "same-bits       scripts/same_bits.sh: every network trains to the bits of another revision"
   "before-after    benchmarks/before_after.py: no row of README's CPU tables became slower"
   "gpu-bundle      scripts/bundle.sh: programs, tests and the twin that waits at random build for compute capability 9.0"
-  "architectures   the GPU engine for all architectures, where .ci/run has the oldest and 9.0; no kernel's registers spill"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "package         scripts/build_package.sh and package_check.sh: the Debian package in a fresh tree"
   "chroot          README's two commands in a fresh minimal tree"
@@ -85,24 +84,6 @@ part_gpu_bundle() {
   step "configure" "${build[@]}" --configure || return
   step "the tests of bits that wait at random" "${build[@]}" gpu_bits_test || return
   step "they start" "$root/build/jitter/tests/gpu_bits_test" --gtest_list_tests
-}
-
-# compile_architectures [LIST]: the GPU engine in a folder of its own, for these or all that the toolkit offers.
-compile_architectures() {
-  local folder=$root/build/architectures
-  cmake -S "$root" --preset cuda -B "$folder" -DTRAINER_TESTS=OFF -DTRAINER_WERROR=ON "-DCMAKE_CUDA_ARCHITECTURES=${1:-}" >"$folder.log" 2>&1 &&
-    cmake --build "$folder" --target kernels_cuda 2>&1 | tee -a "$folder.log" || return
-  "$root/scripts/check_spills.sh" "$folder.log"
-}
-
-part_architectures() {
-  local missing list=''
-  # shellcheck source=scripts/toolkit.sh
-  . "$root/scripts/toolkit.sh"
-  missing=$(missing_toolkit)
-  [[ -z $missing ]] || skip "there is no $missing here" || return
-  [[ $short == no ]] || list='80-real;86-real;89-real;100-real;120-real;120-virtual' # the others are in every run
-  step "the GPU engine" in_shell compile_architectures "$list"
 }
 
 # one_slow_case: another one of the slow tests each day, alone.
