@@ -27,6 +27,19 @@ leaf_header() {
   CCACHE_DISABLE=1 ninja -C "$root/build/dev" -j1 runs_test
 }
 
+# headers_alone PATTERN...: each header that no source of its own includes first compiles by itself. The CPU's loops are left
+# out: they are text for one namespace an instruction set.
+headers_alone() {
+  local header failed=0
+  cd "$root" || return
+  while IFS= read -r header; do
+    [[ ! -e ${header%.hpp}.cpp && ! -e ${header%.hpp}.cu && $header != kernels/cpu/loops/* ]] || continue
+    "${CXX:-c++}" -std=c++20 -fsyntax-only -I. -Itests/emulator/include -Ibuild/dev/trainer/generated -x c++ - \
+      <<<"#include \"$header\"" || { echo "error: $header does not include what it uses" >&2 && failed=1; }
+  done < <(git ls-files -- "$@")
+  return "$failed"
+}
+
 part_dev() {
   local engine=EMULATED
   [[ $short == no ]] || engine=OFF # the GPU engine and what plays a GPU are a third of all files
@@ -38,6 +51,7 @@ part_dev() {
     step "everything" "$root/scripts/build.sh" dev || return
     step "the tests" ctest --test-dir "$root/build/dev" --parallel 2 --label-exclude '^slow$' --output-on-failure || return
   fi
+  step "headers by themselves" in_shell headers_alone 'data/*.hpp' 'kernels/*.hpp' 'models/*.hpp' 'trainer/*.hpp' || return
   step "one leaf header to one test" in_shell leaf_header
 }
 
