@@ -38,9 +38,10 @@ ENDINGS = {
 }
 
 
-def hear_interrupts():
-    """A shell has what it starts in the background ignore them."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def hear_signals():
+    """What started these tests may have them ignored: a shell does in the background, nohup does too."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Endings(unittest.TestCase):
@@ -51,7 +52,7 @@ class Endings(unittest.TestCase):
         played.play(HANGS="6543", STRAYS="6543")
         played.play_driver()
         process = subprocess.Popen([*wrapper, *played.command("--first")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   stdin=subprocess.DEVNULL, cwd=played.folder, start_new_session=True, preexec_fn=hear_interrupts,
+                                   stdin=subprocess.DEVNULL, cwd=played.folder, start_new_session=True, preexec_fn=hear_signals,
                                    env=played.environment(LD_LIBRARY_PATH=played.tools))
         return played, process
 
