@@ -2,6 +2,7 @@
 // the stream runs in the order in which it was launched.
 #include <algorithm>
 #include <fmt/format.h>
+#include <limits>
 
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_info/availability.hpp"
@@ -49,6 +50,20 @@ unsigned multiprocessors_of(const CudaOptions& options) {
         "cudaDeviceGetAttribute");
   const auto all = static_cast<unsigned>(count);
   return options.multiprocessors > 0 ? std::min(options.multiprocessors, all) : all;
+}
+
+// Kernels count a map's elements in 31 bits. A plan's are checked, but its channels may have been padded since.
+// Throws BackendError.
+void require_countable(const OpDesc& desc, int batch) {
+  const auto* fused = std::get_if<NormalisedDesc>(&desc);
+  const OpDesc product = fused == nullptr ? desc : product_of(*fused);
+  std::size_t largest = std::max(in_shape(desc).size(), out_shape(desc).size());
+  if (const auto* conv = std::get_if<ConvDesc>(&product)) largest = std::max(largest, conv_map(*conv).size());
+  if (largest * static_cast<std::size_t>(batch) <= std::numeric_limits<std::int32_t>::max()) return;
+  throw BackendError(
+      fmt::format("{}: a map of {} elements an image and {} images has more than the 2^31 that kernels "
+                  "count; choose a smaller --batch",
+                  describe(desc), largest, batch));
 }
 
 // While it lives, launches load kernels and run none.
@@ -146,17 +161,18 @@ class CudaBackend final : public Backend {
     return fuses_norm(context_, desc, batch, wants_dx);
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
+    require_countable(desc, batch);
     const int uses = library_uses();
     std::unique_ptr<Op> op =
         std::visit([&](const auto& d) { return make_op(context_, d, batch, wants_dx); }, desc);
     DeviceAllocator end(ticket_.data());
-    OpArgs args = first_arguments(*op, wants_dx, end);
+    OpArgs args = first_arguments(*op, context_.element, wants_dx, end);
     Buffer scratch;
     if (library_uses() > uses) {
       const auto bytes = end.used();
       scratch = allocate(bytes, "an op's first run");
       DeviceAllocator memory(scratch.data());
-      args = first_arguments(*op, wants_dx, memory);
+      args = first_arguments(*op, context_.element, wants_dx, memory);
     }
     const Loading loading(context_.stream);
     run_first(*op, args);

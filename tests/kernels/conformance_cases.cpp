@@ -206,6 +206,7 @@ std::vector<OpCase> plain_cases() {
       {"head_2_classes", HeadDesc{.in = 7, .classes = 2}, 5},
       {"head_one_image", HeadDesc{.in = 16, .classes = 10}, 1},
       {"head_47_classes", HeadDesc{.in = 33, .classes = 47}, 9},
+      {"head_9300_inputs", HeadDesc{.in = 9300, .classes = 3}, 70},  // more strips of dw than tickets
       {"head_256_classes", HeadDesc{.in = 64, .classes = 256}, 67},
       {"head_masked", HeadDesc{.in = 20, .classes = 10}, 64, 17},
       {"head_one_valid_row", HeadDesc{.in = 20, .classes = 10}, 8, 1},

@@ -94,5 +94,18 @@ TEST_F(EmulatedRoom, NoRoomForABlockIsToldWhenTheOpIsPrepared) {
   EXPECT_THROW(MatrixTrial(*backend, dense(32, 32), true), BackendError) << "muon";
 }
 
+TEST_F(EmulatedRoom, AMapThatKernelsCannotCountIsRefused) {
+  const auto backend = make_cuda_backend({});
+  const OpDesc padded = conv({102, 102, 8}, 3, 8);
+  try {
+    static_cast<void>(backend->prepare(padded, 65536, true));
+    FAIL() << "5.45e9 elements were taken";
+  } catch (const BackendError& error) {
+    EXPECT_NE(std::string(error.what()).find("83232 elements an image and 65536 images"), std::string::npos)
+        << error.what();
+    EXPECT_NE(std::string(error.what()).find("choose a smaller --batch"), std::string::npos) << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace trainer

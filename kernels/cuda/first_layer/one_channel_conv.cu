@@ -24,6 +24,7 @@ constexpr unsigned kThreads = 256;
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWarps = kThreads / kWarp;
 constexpr unsigned kBlocksAProcessor = 4;  // at once, at least
+constexpr unsigned kBackwardBlocks = 2;    // the same, in backward
 constexpr unsigned kBands = 2;             // of output rows, a block each
 constexpr unsigned kChannels = 8;          // of a block in backward
 
@@ -109,7 +110,7 @@ __device__ void add_pictures(const FirstConv& s, const Backward<T>& a, const flo
 }
 
 template <typename T, int kEdge, int kPool>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBackwardBlocks)
     first_conv_backward(FirstConv s, Backward<T> a, unsigned shares, unsigned* tickets) {
   constexpr unsigned kTerms = kEdge * kEdge + 1;
   __shared__ float pictures[kMostPixels];
@@ -207,9 +208,10 @@ class OneChannelConv final : public Op {
   }
 
  private:
-  // In backward, of the images: so many that two blocks a multiprocessor have as many each, or one has fewer.
+  // In backward, of the images: so many that kBackwardBlocks a multiprocessor have as many each, or one has
+  // fewer.
   static unsigned shares_of(const CudaContext& context, unsigned batch, unsigned groups) {
-    const unsigned most = std::max(2 * context.multiprocessors / groups, 1U);
+    const unsigned most = std::max(kBackwardBlocks * context.multiprocessors / groups, 1U);
     const unsigned run = (batch + most - 1) / most;
     return (batch + run - 1) / run;
   }

@@ -8,12 +8,11 @@
 
 namespace trainer::cuda {
 
-// Arguments of training with everything that `op` may be given, cut from `memory`. Maps as if they were fp32,
-// which is more than enough.
-inline OpArgs first_arguments(const Op& op, bool wants_dx, DeviceAllocator& memory) {
+// Arguments of training with everything that `op` may be given, cut from `memory`; its maps are of `element`.
+inline OpArgs first_arguments(const Op& op, Element element, bool wants_dx, DeviceAllocator& memory) {
   const auto batch = static_cast<std::size_t>(op.batch());
   const auto map = [&](const Shape& shape) {
-    return memory.take<std::byte>(sizeof(float) * batch * shape.size());
+    return memory.take<std::byte>(element_bytes(element) * batch * shape.size());
   };
   OpArgs args;
   args.x = map(in_shape(op.desc()));
