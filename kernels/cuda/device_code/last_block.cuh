@@ -10,14 +10,10 @@
 namespace trainer::cuda {
 
 // True in all threads of the one of `blocks` blocks that gets here last. `ticket` is theirs alone, 0 before
-// the kernel and again after it; one block alone does not look at it. What the others wrote before their call is read with __ldcg: not from this
+// the kernel and again after it. What the others wrote before their call is read with __ldcg: not from this
 // multiprocessor's own cache.
 [[maybe_unused]] static __device__ bool is_last_block(unsigned* ticket, unsigned blocks) {
   __shared__ unsigned position;
-  if (blocks == 1) {
-    __syncthreads();
-    return true;
-  }
   jitter();
   __threadfence();
   __syncthreads();

@@ -109,7 +109,12 @@ static __device__ void weight_gradients(const HeadShape& s, const HeadBackward<T
       partial[first * kStrip + at] = total;
     }
   }
-  if (is_last_block(ticket, a.groups)) finish_strip(s, a, strip, strip_sums);
+  bool last = true;
+  if (a.groups > 1)
+    last = is_last_block(ticket, a.groups);  // else there may be no ticket for the strip
+  else
+    __syncthreads();
+  if (last) finish_strip(s, a, strip, strip_sums);
 }
 
 template <typename T>
