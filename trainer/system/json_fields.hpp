@@ -40,7 +40,7 @@ class JsonWriter {
   // A field that older files do not have; null is left out.
   template <class T>
   void later(const char* key, const T& value) {
-    if (const Json json = value; !json.is_null()) json_[key] = json;
+    if (const Json& json = value; !json.is_null()) json_[key] = json;
   }
   // Worked out of the others: for readers of the file, not read back.
   template <class Value>
