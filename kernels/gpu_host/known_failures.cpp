@@ -1,8 +1,13 @@
-// The rows by their keys, and their texts with the words filled in.
+// The rows by their keys, their texts with the words filled in, and the rows for a message. Messages are compared as letters
+// alone: what a terminal adds (colours, line breaks in the middle of a word), what a program quotes or escapes, and every number
+// fall out of both sides.
 #include "kernels/gpu_host/known_failures.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <optional>
+#include <set>
 #include <stdexcept>
 
 namespace trainer {
@@ -19,6 +24,183 @@ std::string word_for(std::string_view name, const FailureWords& words) {
   std::string capitals(name);
   for (char& letter : capitals) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
   return capitals;
+}
+
+bool is_digit(char letter) {
+  return std::isdigit(static_cast<unsigned char>(letter)) != 0;
+}
+
+bool is_letter(char letter) {
+  return std::isalpha(static_cast<unsigned char>(letter)) != 0;
+}
+
+// Where the terminal's sequence that begins at text[at] with ESC ends: "ESC [ ... letter", "ESC ] ... BEL",
+// else two characters.
+std::size_t end_of_sequence(std::string_view text, std::size_t at) {
+  if (at + 1 >= text.size()) return text.size();
+  const char kind = text[at + 1];
+  std::size_t end = at + 2;
+  if (kind == '[') {
+    while (end < text.size() && (text[end] < '@' || text[end] > '~')) ++end;
+  } else if (kind == ']') {
+    while (end < text.size() && text[end] != '\a' && text[end] != '\x1b') ++end;
+  } else {
+    return end;
+  }
+  return std::min(end + 1, text.size());
+}
+
+// In lower case, without the terminal's sequences.
+std::string plain(std::string_view text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    if (text[at] == '\x1b') {
+      at = end_of_sequence(text, at);
+    } else {
+      result += static_cast<char>(std::tolower(static_cast<unsigned char>(text[at++])));
+    }
+  }
+  return result;
+}
+
+// Letters and one '#' a row of numbers: "libcudnnopsso#".
+std::string squeezed(std::string_view text) {
+  std::string result;
+  for (const char letter : plain(text)) {
+    if (is_letter(letter)) result += letter;
+    if (is_digit(letter) && (result.empty() || result.back() != '#')) result += '#';
+  }
+  return result;
+}
+
+constexpr std::string_view kGap = " ... ";
+
+struct Span {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::size_t letters = 0;  // of the pattern
+};
+
+// The first place where the parts of `pattern` follow each other.
+std::optional<Span> find_pattern(const std::string& message, std::string_view pattern) {
+  Span span;
+  std::size_t at = 0;
+  for (bool first = true; !pattern.empty(); first = false) {
+    const std::size_t gap = std::min(pattern.find(kGap), pattern.size());
+    const std::string part = squeezed(pattern.substr(0, gap));
+    pattern.remove_prefix(std::min(gap + kGap.size(), pattern.size()));
+    const std::size_t found = message.find(part, at);
+    if (found == std::string::npos) return std::nullopt;
+    if (first) span.begin = found;
+    at = span.end = found + part.size();
+    span.letters += part.size();
+  }
+  return span;
+}
+
+// Whether `number` at text[begin, end) is named a code of CUDA: "CUDA error 803", "CUDA runtime error (35)",
+// but not "CUDA 12.9".
+bool is_code_of_cuda(std::string_view text, std::size_t begin, std::size_t end) {
+  constexpr std::size_t kFar = 32;
+  const bool version = (end + 1 < text.size() && text[end] == '.' && is_digit(text[end + 1])) ||
+                       (begin > 1 && text[begin - 1] == '.' && is_digit(text[begin - 2]));
+  if (version || (end < text.size() && is_letter(text[end]))) return false;
+  const std::size_t from = begin - std::min(begin, kFar);
+  const std::string_view before = text.substr(from, begin - from);
+  const std::size_t cuda = before.rfind("cuda");
+  if (cuda == std::string_view::npos) return false;
+  return std::ranges::all_of(before.substr(cuda), [](char letter) {
+    return is_letter(letter) || std::string_view(" _:=(#").find(letter) != std::string_view::npos;
+  });
+}
+
+std::set<int> codes_in(std::string_view pasted) {
+  const std::string text = plain(pasted);
+  std::set<int> codes;
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::size_t end = begin;
+    while (end < text.size() && is_digit(text[end])) ++end;
+    if (end > begin && end - begin <= 4 && is_code_of_cuda(text, begin, end))
+      codes.insert(std::stoi(text.substr(begin, end - begin)));
+    begin = std::max(end, begin + 1);
+  }
+  return codes;
+}
+
+// "{libcuda} is a stub ({name})" as a pattern: "is a stub ( ... )".
+std::string pattern_of(std::string_view found) {
+  std::string pattern;
+  for (std::size_t open = found.find('{'); open != std::string_view::npos; open = found.find('{')) {
+    if (open > 0) pattern.append(found.substr(0, open)).append(kGap);
+    found.remove_prefix(found.find('}') + 1);
+  }
+  return pattern.append(found);
+}
+
+struct Match {
+  KnownFailure failure;
+  Span span;          // of its longest pattern; none: by its code alone
+  bool ours = false;  // this program found it: what it quotes, as the runtime's own text, tells less
+};
+
+std::optional<Match> match(const KnownFailure& failure, const std::string& message,
+                           const std::set<int>& codes) {
+  std::optional<Match> best;
+  const auto keep_longest = [&](const std::optional<Span>& span, bool ours) {
+    if (span && (!best || span->letters > best->span.letters)) best = Match{failure, *span, ours};
+  };
+  if (std::ranges::any_of(failure.codes, [&](int code) { return codes.contains(code); }))
+    best = Match{failure, {}};
+  for (const std::string_view pattern : failure.says) keep_longest(find_pattern(message, pattern), false);
+  for (const Finding& finding : failure.found)
+    keep_longest(find_pattern(message, pattern_of(finding.cause)), true);
+  return best;
+}
+
+bool comes_first(const Match& a, const Match& b) {
+  return a.ours != b.ours ? a.ours : a.span.letters > b.span.letters;
+}
+
+// A row whose words are all part of another row's longer ones says nothing of its own.
+bool is_part_of(const Span& span, const Span& other) {
+  return span.letters > 0 && span.letters < other.letters && span.begin >= other.begin &&
+         span.end <= other.end;
+}
+
+std::set<std::string> words_of(std::string_view text) {
+  constexpr std::size_t kShortest = 4;
+  std::set<std::string> words;
+  std::string word;
+  for (const char letter : plain(text) + " ") {
+    if (is_letter(letter)) {
+      word += letter;
+    } else {
+      if (word.size() >= kShortest) words.insert(word);
+      word.clear();
+    }
+  }
+  return words;
+}
+
+// How many of the message's words a row has in its patterns and cause.
+std::size_t likeness(const KnownFailure& failure, const std::set<std::string>& words) {
+  std::string all(failure.cause);
+  for (const std::string_view pattern : failure.says) all.append(" ").append(pattern);
+  const std::set<std::string> own = words_of(all);
+  return static_cast<std::size_t>(
+      std::ranges::count_if(words, [&](const std::string& word) { return own.contains(word); }));
+}
+
+std::vector<KnownFailure> nearest_rows(std::string_view pasted) {
+  constexpr std::size_t kMost = 3;
+  const std::set<std::string> words = words_of(pasted);
+  std::vector<std::pair<std::size_t, KnownFailure>> rows;
+  for (const KnownFailure& failure : known_failures())
+    if (const std::size_t common = likeness(failure, words); common > 0) rows.emplace_back(common, failure);
+  std::ranges::stable_sort(rows, [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<KnownFailure> nearest;
+  for (std::size_t i = 0; i < std::min(kMost, rows.size()); ++i) nearest.push_back(rows[i].second);
+  return nearest;
 }
 
 }  // namespace
@@ -64,6 +246,23 @@ Failure found_failure(std::string_view key, std::string_view when, const Failure
     throw std::logic_error(std::string(key) + " is not found " + std::string(when));
   return {key, row.kind, filled_in(found->cause, words),
           filled_in(found->fix.empty() ? row.fix : found->fix, words)};
+}
+
+Explanation explain(std::string_view pasted) {
+  const std::string message = squeezed(pasted);
+  const std::set<int> codes = codes_in(pasted);
+  std::vector<Match> matches;
+  for (const KnownFailure& failure : known_failures())
+    if (std::optional<Match> found = match(failure, message, codes)) matches.push_back(*found);
+  std::ranges::stable_sort(matches, comes_first);
+  Explanation explanation;
+  for (const Match& row : matches) {
+    const bool covered =
+        std::ranges::any_of(matches, [&](const Match& other) { return is_part_of(row.span, other.span); });
+    if (!covered) explanation.found.push_back(row.failure);
+  }
+  if (explanation.found.empty()) explanation.nearest = nearest_rows(pasted);
+  return explanation;
 }
 
 }  // namespace trainer

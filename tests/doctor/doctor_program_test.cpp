@@ -2,8 +2,8 @@
 #include <csignal>
 
 #include "tests/support/program.hpp"
-#include "trainer/doctor/all.hpp"
-#include "trainer/doctor/libraries.hpp"
+#include "trainer/doctor/facts.hpp"
+#include "trainer/doctor/fleet.hpp"
 
 namespace trainer::test {
 namespace {
@@ -169,7 +169,7 @@ TEST_F(DoctorProgram, ASignalEndsTheTestAtOnce) {
 }
 
 TEST(DoctorLibraries, AreLoadedInAProcessOfTheirOwn) {
-  const doctor::LoadResult result = doctor::load_apart(
+  const doctor::CudnnFacts result = doctor::load_apart(
       {.names = {"libm.so.6", "libcudnn_that_is_not_here.so.9"}, .folder = "", .version_checks = {}});
   ASSERT_EQ(result.parts.size(), 2U);
   EXPECT_EQ(result.parts[0].error, "");
@@ -180,7 +180,7 @@ TEST(DoctorLibraries, AreLoadedInAProcessOfTheirOwn) {
 
 TEST(DoctorLibraries, AVersionCheckThatDisagreesIsNamedAndACrashIsNoticed) {
   // getpid() gives no 0, abort() does not return.
-  const doctor::LoadResult mixed =
+  const doctor::CudnnFacts mixed =
       doctor::load_apart({.names = {}, .folder = "", .version_checks = {"getpid"}});
   EXPECT_EQ(mixed.mixed, Words{"getpid"});
   EXPECT_TRUE(doctor::load_apart({.names = {}, .folder = "", .version_checks = {"abort"}}).crashed);

@@ -7,9 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/doctor/all.hpp"
-#include "trainer/doctor/gather.hpp"
-#include "trainer/doctor/report.hpp"
+#include "trainer/doctor/checks.hpp"
+#include "trainer/doctor/fleet.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {

@@ -29,10 +29,6 @@ struct Check {
   FailureClass kind = FailureClass::healthy;  // of a problem
 };
 
-// A problem that is a row of the table; the cause is the row's where none is seen that says more.
-Check known_problem(const std::string& name, const std::string& finding, std::string_view key,
-                    const std::string& cause = "");
-
 // That of the first problem.
 FailureClass class_of(const std::vector<Check>& checks);
 

@@ -1,4 +1,4 @@
-// What trainer doctor knows before it judges: plain data, gathered once (gather.hpp) or played by a test.
+// What trainer doctor knows before it judges: plain data, gathered once or played by a test.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include "kernels/device_info.hpp"
 #include "kernels/gpu_host/gpu_failure.hpp"
 #include "kernels/gpu_host/nvml.hpp"
+#include "trainer/store/environment.hpp"
 
 namespace trainer::doctor {
 
@@ -17,10 +18,9 @@ struct GpuFacts {
   std::string architectures;  // that it, or a build with the engine, holds code for; as CMake writes them
   int device = 0;             // the one that is asked for
   int devices = 0;            // that this process sees
-  std::optional<Failure> failure;   // why `device` cannot be used
-  std::optional<GpuTraits> traits;  // of `device`, where it answers
-  NvmlReading reading;              // likewise
-  NvmlStart nvml;
+  std::optional<Failure> failure;  // why `device` cannot be used
+  std::optional<GpuInfo> info;     // of `device`, where it answers: what the probe and NVML tell
+  std::optional<int> nvml;         // Nvml::start()
   GpuSurroundings around;
 };
 
@@ -34,15 +34,15 @@ struct LibraryPart {
 
 struct CudnnFacts {
   bool used = false;     // this program is linked with it
-  bool crashed = false;  // the process that loaded the parts died of it
+  bool crashed = false;  // the process that loaded the parts died of it, and nothing else is known of them
   std::string version;   // its own
   std::vector<LibraryPart> parts;
-  std::vector<std::string> mixed;  // parts that say to be of another version
+  std::vector<std::string> mixed;  // version checks of parts that say to be of another version
 };
 
 struct CublasFacts {
   std::vector<LibraryPart>
-      loaded;            // every cuBLASLt of this process; none: this program takes none, or see error
+      loaded;            // every cuBLASLt of this process; none: the program takes none, or see error
   std::string version;   // what the first of them says it is; empty: it does not tell
   int cuda_version = 0;  // that it was made for: 13000; 0: it does not tell
   std::string error;     // why the one that this program takes cannot be loaded
@@ -68,8 +68,7 @@ struct SpeedFacts {
   double upload_bytes = 0;     // a second, from ordinary host memory; 0: not measured
   double download_bytes = 0;
   int sm_clock_peak_mhz = 0;
-  GpuSensors sensors;  // under load
-  GpuCondition condition;
+  GpuSensors sensors;          // under load
   std::optional<double> load;  // of the machine before, over its processors: of a CPU
   struct Peer {
     int device = 0;
@@ -91,5 +90,38 @@ struct Facts {
   std::optional<SpeedFacts> speed;
   std::string speed_error;  // of the measurement, where it failed
 };
+
+struct Questions {
+  std::string device = "auto";  // or cpu, cuda, cuda:N
+  std::string data;             // --data; empty: TRAINER_DATA or the shipped MNIST
+  bool require_gpu = false;
+  bool quick = false;  // without the test of a second
+};
+
+// The facts of this machine, each asked for once. Throws UsageError for a device that is none of these.
+Facts gather(const Environment& environment, const Questions& questions, const GpuProbe& probe,
+             const Nvml& nvml);
+
+// Opens the context of the GPU where that works.
+GpuFacts gather_gpu(const GpuProbe& probe, const Nvml& nvml, int device);
+
+// The test of a second: a product and a copy at the device's own size, measured through the ops that training uses, beside what the
+// device should do (trainer/device/device_limits.hpp). `device`: "cpu" or "cuda:N". Throws BackendError where the device fails.
+SpeedFacts measure_speed(const std::string& device, const Nvml& nvml);
+
+// The parts of cuDNN, which are loaded by name at the first use: found out beforehand, in a child process, so that parts which do
+// not go together end that one. `used` is false in a program that is not linked with cuDNN 9.
+CudnnFacts look_at_cudnn();
+
+struct LoadOrder {
+  std::vector<std::string> names;  // of libraries
+  std::string folder;              // where one is also looked for; empty: only where the loader looks
+  std::vector<std::string> version_checks;  // functions of them, "int f()", that give 0 where versions agree
+};
+// Fills in parts, mixed and crashed.
+CudnnFacts load_apart(const LoadOrder& order);
+
+// What the loader finds for a program that takes cuBLASLt of CUDA `wanted` (13); 0: it takes none.
+CublasFacts look_at_cublas(int wanted);
 
 }  // namespace trainer::doctor

@@ -1,8 +1,6 @@
-// Sizes grow until one launch takes long enough to be measured, so that the same code serves a small device
-// and a large one; several launches are then waited for at once, since a wait costs as much as a small
+// The test of a second, and how it is judged. Sizes grow until one launch takes long enough to be measured, so that the same code
+// serves a small device and a large one; several launches are then waited for at once, since a wait costs as much as a small
 // product.
-#include "trainer/doctor/speed.hpp"
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -14,6 +12,7 @@
 #include "trainer/device/device_limits.hpp"
 #include "trainer/device/lone_op.hpp"
 #include "trainer/device/machine_state.hpp"
+#include "trainer/doctor/checks.hpp"
 
 namespace trainer::doctor {
 
@@ -51,7 +50,7 @@ std::unique_ptr<LoneOp> long_product(Backend& backend, int* edge) {
   }
 }
 
-// Likewise, a copy through the device's memory, as a ReLU: read once, written once.
+// A copy through the device's memory that is as long, as a ReLU: read once, written once.
 std::unique_ptr<LoneOp> long_copy(Backend& backend, int* rows) {
   constexpr int kColumns = 1 << 16;
   constexpr int kMostRows = 2048;
@@ -69,15 +68,15 @@ double copy_rate(Backend& backend) {
   return bytes / seconds_in_a_row(backend, *copy);
 }
 
-// Products for a moment, at which the sensors are read: clocks and power limits show only under load.
-NvmlReading reading_under_load(Backend& backend, LoneOp& product, const Nvml& nvml, const std::string& id) {
+// The sensors amid products: clocks and power limits show only under load.
+GpuSensors sensors_under_load(Backend& backend, LoneOp& product, const Nvml& nvml, GpuInfo gpu) {
   constexpr double kLoad = 0.15;
   const int launches = static_cast<int>(std::clamp(kLoad / once(backend, product), 1.0, 4000.0));
   for (int i = 0; i < launches; ++i) product.forward();
   std::this_thread::sleep_for(std::chrono::milliseconds(backend.runs_ahead() ? 75 : 0));
-  NvmlReading reading = nvml.read(id);
+  nvml.read(&gpu);
   backend.wait();
-  return reading;
+  return gpu.sensors;
 }
 
 void measure_transfers(Backend& backend, SpeedFacts* speed) {
@@ -113,9 +112,7 @@ SpeedFacts measure_gpu(const std::string& device, const Nvml& nvml) {
     if (const auto rate = peer_bytes_per_second(info.gpu->index, other.index))
       speed.peers.push_back({other.index, *rate});
   }
-  const NvmlReading reading = reading_under_load(backend, *product, nvml, info.gpu->pci_bus_id);
-  speed.sensors = reading.sensors;
-  speed.condition = reading.condition;
+  speed.sensors = sensors_under_load(backend, *product, nvml, *info.gpu);
   return speed;
 }
 
@@ -132,10 +129,89 @@ SpeedFacts measure_cpu() {
   return speed;
 }
 
+// Fractions of the peak that a healthy device reaches: large products in cuBLAS do 65 to 95 %, copies about 90 %.
+constexpr double kLeastFlops = 0.55;
+constexpr double kLeastTraffic = 0.7;
+constexpr double kLeastClock = 0.85;
+
+// Three digits, or more where the number has them.
+std::string number_text(double value) {
+  return value < 100 ? fmt::format("{:.3g}", value) : fmt::format("{:.0f}", value);
+}
+
+std::string rate_text(double measured, double expected, double unit, const char* name) {
+  const std::string text = number_text(measured / unit) + " " + name;
+  return expected > 0 ? text + " of " + number_text(expected / unit) : text;
+}
+
+std::string power_reason(const SpeedFacts& speed) {
+  const auto& limit = speed.sensors.power_limit_watts;
+  const auto& made_for = speed.sensors.power_default_watts;
+  if (!limit || !made_for || *limit > 0.97 * *made_for) return "";
+  return fmt::format("power cap {:.0f} W (made for {:.0f} W)", *limit, *made_for);
+}
+
+std::string clock_reason(const SpeedFacts& speed) {
+  const int now = speed.sensors.sm_clock_mhz.value_or(0);
+  const int peak = speed.sensors.sm_clock_peak_mhz.value_or(speed.sm_clock_peak_mhz);
+  if (now == 0 || peak == 0 || now >= kLeastClock * peak) return "";
+  return fmt::format("SM clock {} of {} MHz", now, peak);
+}
+
+std::string link_reason(const SpeedFacts& speed) {
+  const GpuSensors& c = speed.sensors;
+  if (!c.pcie_lanes || !c.pcie_lanes_peak || *c.pcie_lanes >= *c.pcie_lanes_peak) return "";
+  return fmt::format("PCIe with {} of {} lanes", *c.pcie_lanes, *c.pcie_lanes_peak);
+}
+
+double fraction(double measured, double expected) {
+  return expected > 0 ? measured / expected : 1;
+}
+
 }  // namespace
 
 SpeedFacts measure_speed(const std::string& device, const Nvml& nvml) {
   return device == "cpu" ? measure_cpu() : measure_gpu(device, nvml);
+}
+
+std::vector<std::string> reasons_for_slowness(const SpeedFacts& speed) {
+  constexpr double kBusy = 0.25;
+  std::vector<std::string> reasons;
+  for (const std::string& reason : {power_reason(speed), clock_reason(speed), link_reason(speed)})
+    if (!reason.empty()) reasons.push_back(reason);
+  for (const std::string& reason : speed.sensors.throttle_reasons.value_or(std::vector<std::string>{}))
+    if (reason != "idle") reasons.push_back("held back by: " + reason);
+  if (speed.sensors.processes.value_or(0) > 1)
+    reasons.push_back(fmt::format("{} processes compute on it", *speed.sensors.processes));
+  if (speed.load.value_or(0) > kBusy)
+    reasons.push_back(fmt::format("other programs load the processors ({:.0f} % busy)",
+                                  std::min(100.0, 100 * *speed.load)));
+  return reasons;
+}
+
+bool falls_short(const SpeedFacts& speed) {
+  return speed.gpu &&
+         (fraction(speed.flops, speed.flops_expected) < kLeastFlops ||
+          fraction(speed.memory_bytes, speed.memory_expected) < kLeastTraffic || !link_reason(speed).empty());
+}
+
+std::string speed_text(const SpeedFacts& speed) {
+  const bool large = std::max(speed.flops, speed.flops_expected) >= 1e12;
+  const std::string flops = large ? rate_text(speed.flops, speed.flops_expected, 1e12, "TFLOP/s")
+                                  : rate_text(speed.flops, speed.flops_expected, 1e9, "GFLOP/s");
+  std::string text = fmt::format("{} in {}, memory {}", flops, speed.precision,
+                                 rate_text(speed.memory_bytes, speed.memory_expected, 1e9, "GB/s"));
+  if (speed.upload_bytes > 0) {
+    text += fmt::format(", copies {:.1f} GB/s to it and {:.1f} GB/s from it", speed.upload_bytes / 1e9,
+                        speed.download_bytes / 1e9);
+  }
+  if (speed.gpu && !falls_short(speed)) return text;
+  const std::string why = fmt::format("{}", fmt::join(reasons_for_slowness(speed), ", "));
+  if (!speed.gpu) return why.empty() ? text : text + "; " + why;
+  return fmt::format("{}; this GPU runs at {:.0f} % of its class: {}", text,
+                     100 * std::min(fraction(speed.flops, speed.flops_expected),
+                                    fraction(speed.memory_bytes, speed.memory_expected)),
+                     why.empty() ? "its sensors give no reason" : why);
 }
 
 }  // namespace trainer::doctor

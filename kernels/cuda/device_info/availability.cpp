@@ -21,16 +21,16 @@ class RuntimeProbe : public GpuProbe {
     return count;
   }
 
-  GpuTraits traits(int device) const override {
+  int describe(int device, GpuInfo* gpu) const override {
     cudaDeviceProp properties{};
-    GpuTraits traits;
-    traits.code = cudaGetDeviceProperties(&properties, device);
-    if (traits.code == cudaSuccess) traits.code = read_compute_mode(device, &traits.compute_mode);
+    cudaError_t code = cudaGetDeviceProperties(&properties, device);
+    if (code == cudaSuccess) code = read_compute_mode(device, &gpu->compute_mode);
+    (void)read_pci_bus_id(device, &gpu->pci_bus_id);
     (void)cudaGetLastError();
-    traits.name = properties.name;
-    traits.major = properties.major;
-    traits.minor = properties.minor;
-    return traits;
+    gpu->name = properties.name;
+    gpu->major = properties.major;
+    gpu->minor = properties.minor;
+    return code;
   }
 
   int open(int device) const override {

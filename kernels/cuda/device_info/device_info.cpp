@@ -26,15 +26,6 @@ std::uint64_t bytes_of(cudaDeviceAttr which, int device) {
   return static_cast<std::uint64_t>(attribute(which, device));
 }
 
-std::string pci_bus_id(int device) {
-  std::array<char, 32> text{};
-  check(cudaDeviceGetPCIBusId(text.data(), text.size(), device), "cudaDeviceGetPCIBusId");
-  std::string id = text.data();
-  std::transform(id.begin(), id.end(), id.begin(),
-                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-  return id;
-}
-
 // Groups of 4, 2, 2, 2 and 6 bytes, as nvidia-smi writes it.
 std::string uuid_text(const cudaUUID_t& uuid, bool mig) {
   std::string text = mig ? "MIG" : "GPU";
@@ -126,22 +117,28 @@ cudaError_t read_compute_mode(int device, std::string* mode) {
   return code;
 }
 
+cudaError_t read_pci_bus_id(int device, std::string* id) {
+  std::array<char, 32> text{};
+  const cudaError_t code = cudaDeviceGetPCIBusId(text.data(), text.size(), device);
+  *id = text.data();
+  std::transform(id->begin(), id->end(), id->begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  return code;
+}
+
 GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use) {
   GpuInfo gpu;
   gpu.index = device;
   read_attributes(device, &gpu);
   check(read_compute_mode(device, &gpu.compute_mode), "cudaDeviceGetAttribute");
-  gpu.pci_bus_id = pci_bus_id(device);
+  check(read_pci_bus_id(device, &gpu.pci_bus_id), "cudaDeviceGetPCIBusId");
   gpu.peers = peers_of(device);
-  const NvmlReading reading = nvml.read(gpu.pci_bus_id);
-  gpu.sensors = reading.sensors;
-  gpu.mig = reading.mig;
+  nvml.read(&gpu);
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
   gpu.name = properties.name;
   gpu.uuid = uuid_text(properties.uuid, gpu.mig.value_or(false));
   gpu.total_bytes = properties.totalGlobalMem;
-  gpu.free_bytes = reading.free_bytes;
   if (in_use) read_own_memory(&gpu);
   return gpu;
 }

@@ -19,6 +19,7 @@ GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use);
 
 // "default", "exclusive process" or "prohibited".
 cudaError_t read_compute_mode(int device, std::string* mode);
+cudaError_t read_pci_bus_id(int device, std::string* id);  // in lower case
 
 // The backend's account of itself: its device, every other one that the process sees, the software, the CPU.
 // The versions are the libraries' own; empty: not told. Throws CudaError.

@@ -1,4 +1,5 @@
-#include "trainer/doctor/all.hpp"
+// The trainings and measurements of all devices.
+#include "trainer/doctor/fleet.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,8 +17,7 @@
 #include <unistd.h>
 
 #include "kernels/backend.hpp"
-#include "trainer/doctor/gather.hpp"
-#include "trainer/doctor/report.hpp"
+#include "trainer/doctor/checks.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/store/safetensors.hpp"
@@ -59,7 +59,10 @@ std::string first_cause(const nlohmann::ordered_json& report) {
 void glance(const Nvml& nvml, std::vector<DeviceRow>* rows) {
   for (DeviceRow& row : *rows) {
     if (row.bus_id.empty()) continue;
-    const GpuSensors sensors = nvml.read(row.bus_id).sensors;
+    GpuInfo gpu;
+    gpu.pci_bus_id = row.bus_id;
+    nvml.read(&gpu);
+    const GpuSensors& sensors = gpu.sensors;
     for (const std::string& reason : sensors.throttle_reasons.value_or(std::vector<std::string>{})) {
       const bool known = std::ranges::find(row.held_back, reason) != row.held_back.end();
       if (!known && reason != "idle") row.held_back.push_back(reason);
@@ -120,8 +123,8 @@ AllOutcome refuse_all(const GpuProbe& probe, const Nvml& nvml, bool json) {
   Facts facts;
   facts.require_gpu = true;
   facts.gpu = gather_gpu(probe, nvml, 0);
-  std::vector<Check> checks;
-  check_gpu(facts, &checks);
+  std::vector<Check> checks = check_all(facts);
+  std::erase_if(checks, [](const Check& check) { return check.name != "GPU"; });
   return {json ? report_json(facts, checks).dump(2) + "\n" : report_text(facts, checks),
           exit_status(class_of(checks))};
 }

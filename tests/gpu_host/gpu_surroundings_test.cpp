@@ -1,6 +1,6 @@
 // What a build without the GPU engine knows of GPUs: a machine played in a folder, and a stand-in for the
 // driver's library.
-#include "kernels/gpu_host/gpu_driver.hpp"
+#include "kernels/gpu_host/gpu_surroundings.hpp"
 
 #include <gtest/gtest.h>
 
@@ -67,32 +67,35 @@ TEST(GpuSurroundings, TheDriversVersionIsThatOfTheFileThatItsLinkLeadsTo) {
 }
 
 TEST(DriverProbe, AsksTheDriverAlone) {
-  const DriverProbe probe({"/", TRAINER_LIBCUDA_STAND_IN});
-  EXPECT_EQ(probe.count().code, 0);
-  EXPECT_EQ(probe.count().devices, 2);
-  const GpuTraits traits = probe.traits(0);
-  EXPECT_EQ(traits.name, "NVIDIA H200");
-  EXPECT_EQ(traits.major, 9);
-  EXPECT_EQ(traits.compute_mode, "default");
-  EXPECT_EQ(traits.pci_bus_id, "0000:c1:00.0");
-  EXPECT_FALSE(find_gpu_failure(probe, 0));
-  EXPECT_EQ(probe.surroundings().driver_version, 12040);
+  const auto probe = make_driver_probe({"/", TRAINER_LIBCUDA_STAND_IN});
+  EXPECT_EQ(probe->count().code, 0);
+  EXPECT_EQ(probe->count().devices, 2);
+  GpuInfo gpu;
+  EXPECT_EQ(probe->describe(0, &gpu), 0);
+  EXPECT_EQ(gpu.name, "NVIDIA H200");
+  EXPECT_EQ(gpu.major, 9);
+  EXPECT_EQ(gpu.compute_mode, "default");
+  EXPECT_EQ(gpu.pci_bus_id, "0000:c1:00.0");
+  EXPECT_FALSE(find_gpu_failure(*probe, 0));
+  EXPECT_EQ(probe->surroundings().driver_version, 12040);
 }
 
 TEST(DriverProbe, AnOldAndAClosedGpuAreFailuresAsElsewhere) {
-  const DriverProbe probe({"/", TRAINER_LIBCUDA_STAND_IN});
-  const auto failure = find_gpu_failure(probe, 1);
+  const auto probe = make_driver_probe({"/", TRAINER_LIBCUDA_STAND_IN});
+  const auto failure = find_gpu_failure(*probe, 1);
   ASSERT_TRUE(failure);
   EXPECT_EQ(failure->kind, FailureClass::no_code) << failure->text();
-  EXPECT_EQ(probe.open(1), 46);
-  EXPECT_EQ(probe.traits(1).compute_mode, "exclusive process");
-  EXPECT_EQ(probe.traits(5).code, 101);
+  EXPECT_EQ(probe->open(1), 46);
+  GpuInfo gpu;
+  EXPECT_EQ(probe->describe(1, &gpu), 0);
+  EXPECT_EQ(gpu.compute_mode, "exclusive process");
+  EXPECT_EQ(probe->describe(5, &gpu), 101);
 }
 
 TEST(DriverProbe, AFailedStartIsTheFailure) {
   const Variable code("STAND_IN_CUINIT", "803");
-  const DriverProbe probe({"/", TRAINER_LIBCUDA_STAND_IN});
-  const auto failure = find_gpu_failure(probe, 0);
+  const auto probe = make_driver_probe({"/", TRAINER_LIBCUDA_STAND_IN});
+  const auto failure = find_gpu_failure(*probe, 0);
   ASSERT_TRUE(failure);
   EXPECT_EQ(failure->kind, FailureClass::driver_version);
   EXPECT_NE(failure->text().find("unsupported display driver"), std::string::npos) << failure->text();
@@ -100,15 +103,16 @@ TEST(DriverProbe, AFailedStartIsTheFailure) {
 
 TEST(DriverProbe, AMissingOrForeignLibraryIsAFailureAndNoCrash) {
   const TemporaryFolder root;
-  const DriverProbe none({root.path(), "libcuda-not-here.so"});
-  EXPECT_EQ(none.count().code, 35);
-  ASSERT_TRUE(find_gpu_failure(none, 0));
-  EXPECT_EQ(find_gpu_failure(none, 0)->key, "no-gpu");
-  const DriverProbe foreign({root.path(), "libm.so.6"});
-  EXPECT_NE(foreign.count().code, 0);
-  EXPECT_NE(foreign.traits(0).code, 0);
-  EXPECT_NE(foreign.open(0), 0);
-  EXPECT_TRUE(find_gpu_failure(foreign, 0));
+  const auto none = make_driver_probe({root.path(), "libcuda-not-here.so"});
+  EXPECT_EQ(none->count().code, 35);
+  ASSERT_TRUE(find_gpu_failure(*none, 0));
+  EXPECT_EQ(find_gpu_failure(*none, 0)->key, "no-gpu");
+  const auto foreign = make_driver_probe({root.path(), "libm.so.6"});
+  EXPECT_NE(foreign->count().code, 0);
+  GpuInfo gpu;
+  EXPECT_NE(foreign->describe(0, &gpu), 0);
+  EXPECT_NE(foreign->open(0), 0);
+  EXPECT_TRUE(find_gpu_failure(*foreign, 0));
 }
 
 }  // namespace

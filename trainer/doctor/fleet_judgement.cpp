@@ -1,10 +1,10 @@
-#include "trainer/doctor/several.hpp"
-
+// Who stands out among the devices, and the report.
 #include <algorithm>
 #include <fmt/format.h>
 #include <set>
 
 #include "models/words.hpp"
+#include "trainer/doctor/fleet.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 

@@ -1,7 +1,7 @@
 // trainer doctor --all on played devices: who is named, and why.
 #include <gtest/gtest.h>
 
-#include "trainer/doctor/several.hpp"
+#include "trainer/doctor/fleet.hpp"
 
 namespace trainer::doctor {
 namespace {

@@ -1,4 +1,5 @@
-#include "trainer/doctor/gather.hpp"
+// What is asked of the driver, the libraries and the files.
+#include "trainer/doctor/facts.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -10,8 +11,6 @@
 #include "kernels/backend.hpp"
 #include "trainer/device/device_choice.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/libraries.hpp"
-#include "trainer/doctor/speed.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
 
@@ -20,14 +19,6 @@ namespace trainer::doctor {
 namespace fs = std::filesystem;
 
 namespace {
-
-// In lower case as NVML takes it; of the runtime where the probe does not tell.
-std::string bus_id_of(const GpuTraits& traits, int device) {
-  if (!traits.pci_bus_id.empty()) return traits.pci_bus_id;
-  for (const GpuInfo& gpu : all_gpus())
-    if (gpu.index == device) return gpu.pci_bus_id;
-  return "";
-}
 
 // The folder itself, or the nearest one above it that is there.
 fs::path existing(fs::path folder) {
@@ -54,6 +45,25 @@ std::string counts_text(const data::Dataset& dataset) {
                      dataset.shape.height, dataset.shape.width, dataset.classes);
 }
 
+FilesFacts gather_files(const Environment& environment, const std::string& data) {
+  FilesFacts files;
+  try {
+    const fs::path path = data_folder(environment, data);
+    files.data_path = path.lexically_normal().string();
+    files.data_text = counts_text(data::load_dataset(path));
+  } catch (const data::DataError& error) {
+    files.data_error = error.what();
+  }
+  const fs::path runs = runs_folder(environment.runs);
+  const fs::path folder = existing(runs);
+  files.runs_path = runs.string();
+  files.runs_error = write_error(folder);
+  std::error_code error;
+  const fs::space_info space = fs::space(folder, error);
+  if (!error) files.runs_free_bytes = space.available;
+  return files;
+}
+
 void add_speed(const Questions& questions, const Nvml& nvml, Facts* facts) {
   const bool gpu = trains_on_gpu(*facts);
   if (questions.quick || (!gpu && facts->require_gpu)) return;
@@ -75,31 +85,11 @@ GpuFacts gather_gpu(const GpuProbe& probe, const Nvml& nvml, int device) {
   gpu.devices = probe.count().devices;
   gpu.failure = find_gpu_failure(probe, device);
   gpu.nvml = nvml.start();
-  if (device >= gpu.devices) return gpu;
-  const GpuTraits traits = probe.traits(device);
-  if (traits.code != 0) return gpu;
-  gpu.traits = traits;
-  gpu.reading = nvml.read(bus_id_of(traits, device));
+  GpuInfo info;
+  if (device >= gpu.devices || probe.describe(device, &info) != 0) return gpu;
+  nvml.read(&info);
+  gpu.info = info;
   return gpu;
-}
-
-FilesFacts gather_files(const Environment& environment, const std::string& data) {
-  FilesFacts files;
-  try {
-    const fs::path path = data_folder(environment, data);
-    files.data_path = path.lexically_normal().string();
-    files.data_text = counts_text(data::load_dataset(path));
-  } catch (const data::DataError& error) {
-    files.data_error = error.what();
-  }
-  const fs::path runs = runs_folder(environment.runs);
-  const fs::path folder = existing(runs);
-  files.runs_path = runs.string();
-  files.runs_error = write_error(folder);
-  std::error_code error;
-  const fs::space_info space = fs::space(folder, error);
-  if (!error) files.runs_free_bytes = space.available;
-  return files;
 }
 
 Facts gather(const Environment& environment, const Questions& questions, const GpuProbe& probe,

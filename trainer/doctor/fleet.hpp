@@ -1,0 +1,105 @@
+// trainer doctor --all: every device trains the same seed at the same time, again and again, in ordinary runs of this very
+// program, so that a crash or a hang is a finding. Equal devices must end with the same bits, so one that does not is broken,
+// however healthy it looks; and one that is slower than its equals is held back by something. The judgement is a pure function of
+// the rows, so that tests play them.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/gpu_host/nvml.hpp"
+#include "trainer/console/check.hpp"
+#include "trainer/store/environment.hpp"
+#include "trainer/system/process.hpp"
+#include "trainer/system/scratch_folder.hpp"
+#include "trainer/system/signals.hpp"
+
+namespace trainer::doctor {
+
+// One training of one device.
+struct TrainingOutcome {
+  std::string error = {};    // complete line; empty: it trained
+  double seconds = 0;        // of an epoch
+  std::string weights = {};  // what it ended with: SHA-256 of every tensor's name, shape and bytes
+};
+
+struct DeviceRow {
+  std::string device;       // as --device takes it
+  std::string name;         // rows of one name are compared
+  bool gpu = true;          // and held to each other's speed; several trainings on one processor share it
+  std::string bus_id = {};  // on the PCI bus; empty for what is no GPU
+  std::vector<TrainingOutcome> trainings = {};  // one a round
+  nlohmann::ordered_json speed = nullptr;       // as trainer doctor --json has it, the other devices at rest
+  std::string speed_error = {};
+  std::vector<std::string> held_back = {};   // throttle reasons seen while all trained
+  std::optional<int> lowest_clock_mhz = {};  // likewise
+  std::optional<int> xids = {};              // in the kernel's log; nothing: it may not be read
+  int new_xids = 0;                          // since the test began
+};
+
+// Each one a problem of a device that stands out. None: all are alike and healthy.
+std::vector<Check> judge(const std::vector<DeviceRow>& rows);
+
+// A check a device, then the findings, then whether all are healthy; and the same as JSON.
+std::string several_text(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
+nlohmann::ordered_json several_json(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
+
+double median_seconds(const DeviceRow& row);  // of an epoch; 0 where none ended well
+// How much slower than the fastest of its name, 0.1 for 10 %; 0 where it is the fastest or alone.
+double slowdown(const DeviceRow& row, const std::vector<DeviceRow>& rows);
+
+// Faults that the kernel logged ("NVRM: Xid (PCI:0000:c1:00): 79, ..."), by PCI bus id without its function:
+// "0000:c1:00".
+std::map<std::string, int> count_xids(const std::string& kernel_log);
+
+struct AllOptions {
+  std::string device = "auto";  // every GPU; or cpu: two trainings side by side on the processor
+  std::string model = "quick";  // with its own recipe
+  std::string data = {};        // empty: TRAINER_DATA or the shipped MNIST
+  std::uint64_t seed = 1;
+  double minutes = 1;  // rounds begin until then, two at least
+  bool json = false;
+  std::filesystem::path program = {};  // the trainer
+  double patience_seconds = 600;       // for a training, of which none of its round has ended yet
+};
+
+struct AllOutcome {
+  std::string text;  // for standard output, its lines ended
+  int status = 0;    // 1 where something stands out, 128 + signal, or the class of why there is no GPU
+};
+
+// Progress goes to standard error. Throws UsageError.
+AllOutcome test_all(const Environment& environment, const AllOptions& options);
+
+// The trainings and measurements, each a process whose output is in files.
+class DevicesTest {
+ public:
+  DevicesTest(AllOptions options, const Nvml& nvml) : options_(std::move(options)), nvml_(nvml) {}
+
+  // Fills in the rows: the speed of each device by itself, then round after round on all of them.
+  void run(std::vector<DeviceRow>* rows);
+  [[nodiscard]] int stop_signal() const { return signals_.stop_signal(); }
+
+ private:
+  using Processes = std::vector<std::unique_ptr<Process>>;
+  std::unique_ptr<Process> start(const DeviceRow& row, std::vector<std::string> words,
+                                 const std::string& name) const;
+  void wait_for(const Processes& processes, std::vector<DeviceRow>* rows) const;
+  void measure(DeviceRow* row) const;
+  void train_all(std::vector<DeviceRow>* rows) const;
+  [[nodiscard]] TrainingOutcome outcome_of(const ProcessEnd& end, const std::string& name) const;
+  [[nodiscard]] std::string end_text(const ProcessEnd& end, const std::string& name) const;
+  void say(const std::string& line) const;
+
+  AllOptions options_;
+  const Nvml& nvml_;
+  ScratchFolder scratch_;
+  SignalGuard signals_;
+};
+
+}  // namespace trainer::doctor
