@@ -9,7 +9,7 @@
 
 #include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/console/usage.hpp"
+#include "trainer/console/command_line.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/signals.hpp"

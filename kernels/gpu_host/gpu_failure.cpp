@@ -9,8 +9,8 @@ namespace trainer {
 
 namespace {
 
-// Of cudaError_t (driver_types.h); they have kept their numbers since CUDA 10.1. Named are those that the machine
-// must be looked at for; all others are rows' codes.
+// Codes of cudaError_t (driver_types.h), whose numbers have been the same since CUDA 10.1. Those have a name here for
+// which the machine must be looked at; all others are codes of rows.
 enum Code {
   kOutOfMemory = 2,
   kInsufficientDriver = 35,
@@ -99,7 +99,7 @@ Found no_device(const GpuSurroundings& around) {
   return {"container-rights", ""};
 }
 
-// By the rows' codes; machine-kernel stands for every code that has no row.
+// The row that has the code; machine-kernel stands for every code that has no row.
 Found by_code(int code) {
   for (const KnownFailure& row : known_failures())
     if (!row.found.empty() && std::ranges::find(row.codes, code) != row.codes.end()) return {row.key, ""};

@@ -18,9 +18,9 @@ namespace trainer {
 struct GpuSurroundings {
   bool inside_container = false;
   std::optional<std::string> cuda_visible_devices;    // the variable of this name
-  std::optional<std::string> nvidia_visible_devices;  // likewise
+  std::optional<std::string> nvidia_visible_devices;  // the variable of this name
   std::vector<std::string> device_files;              // "/dev/nvidia0", ...
-  int pci_gpus = 0;                                   // of NVIDIA, on the PCI bus
+  int pci_gpus = 0;                                   // NVIDIA's on the PCI bus
   std::string kernel_module;                          // "580.65.06"; empty where none is loaded
   std::string driver_library;                         // path of libcuda.so.1; empty where it cannot be loaded
   std::string driver_library_version;                 // "580.65.06", if its name says so

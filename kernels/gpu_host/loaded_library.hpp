@@ -30,7 +30,7 @@ class LoadedLibrary {
   explicit operator bool() const { return handle_ != nullptr; }
   void* handle() const { return handle_; }
 
-  // By the first of the names that the library has: new versions of a function come under new names.
+  // Takes the first of the names that the library has, since new versions of a function come under new names.
   LibraryFunction find(std::initializer_list<const char*> names) const {
     void* address = nullptr;
     for (const char* name : names)

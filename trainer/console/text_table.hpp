@@ -27,7 +27,7 @@ class TextTable {
 
   // Title line and rows, each ended, without spaces at the end. Columns stand `gap` apart.
   [[nodiscard]] std::string text(std::size_t gap = 1) const;
-  // Of the widest line, with nothing cut.
+  // The width of the widest line, with nothing cut.
   [[nodiscard]] std::size_t width(std::size_t gap = 1) const;
 
  private:

@@ -20,8 +20,8 @@ struct DeviceChoice {
 
 struct DeviceWish {
   std::string device = "auto";
-  std::optional<int> threads = {};            // of the CPU engine
-  std::optional<std::string> precision = {};  // of products; it must be had
+  std::optional<int> threads = {};            // that the CPU engine uses
+  std::optional<std::string> precision = {};  // of products; the device must have it
   RecipePrecisions wanted = {};           // without one: the first of these that the device has, else fp32
   bool deterministic = true;              // the same seed gives the same bits
   std::filesystem::path plan_cache = {};  // see CudaOptions

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "trainer/device/device_report.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -44,23 +45,10 @@ std::optional<double> mean_of_cpuinfo() {
 }
 
 std::string gpu_text(const GpuSensors& gpu) {
-  std::string held = kUnknown;
-  if (gpu.throttle_reasons) held = fmt::format("{}", fmt::join(*gpu.throttle_reasons, ", "));
   return fmt::format("GPU: SM {}, memory {}, {} of {}, {}, held back by: {}",
                      text_of(gpu.sm_clock_mhz, "{} MHz"), text_of(gpu.memory_clock_mhz, "{} MHz"),
                      text_of(gpu.power_watts, "{:.0f} W"), text_of(gpu.power_limit_watts, "{:.0f} W"),
-                     text_of(gpu.temperature_celsius, "{} C"), held.empty() ? "nothing" : held);
-}
-
-ordered_json gpu_json(const GpuSensors& gpu) {
-  return {{"sm_clock_mhz", json_of(gpu.sm_clock_mhz)},
-          {"memory_clock_mhz", json_of(gpu.memory_clock_mhz)},
-          {"power_watts", json_of(gpu.power_watts)},
-          {"power_limit_watts", json_of(gpu.power_limit_watts)},
-          {"temperature_celsius", json_of(gpu.temperature_celsius)},
-          {"utilisation_percent", json_of(gpu.utilisation_percent)},
-          {"energy_joules", json_of(gpu.energy_joules)},
-          {"throttle_reasons", json_of(gpu.throttle_reasons)}};
+                     text_of(gpu.temperature_celsius, "{} C"), throttle_text(gpu.throttle_reasons));
 }
 
 }  // namespace
@@ -92,13 +80,28 @@ ordered_json state_json(const MachineState& state) {
   return {{"load", json_of(state.load)},
           {"processors", state.processors},
           {"clock_mhz", json_of(state.clock_mhz)},
-          {"gpu", state.gpu ? gpu_json(*state.gpu) : ordered_json(nullptr)}};
+          {"gpu", state.gpu ? sensors_json(*state.gpu) : ordered_json(nullptr)}};
 }
 
 std::uint64_t peak_process_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+EnergyMeter::EnergyMeter(const DeviceInfo& info, std::optional<double> earlier, const char* library)
+    : earlier_(earlier) {
+  if (!earlier_ || !info.gpu || info.gpu->mig.value_or(false)) return;
+  bus_id_ = info.gpu->pci_bus_id;
+  nvml_.emplace(library);
+  begin_ = nvml_->energy_joules(bus_id_);
+}
+
+std::optional<double> EnergyMeter::used() const {
+  if (!begin_) return std::nullopt;
+  const std::optional<double> now = nvml_->energy_joules(bus_id_);
+  if (!now || *now < *begin_) return std::nullopt;  // smaller: the driver was loaded anew
+  return *earlier_ + *now - *begin_;
 }
 
 }  // namespace trainer

@@ -19,7 +19,7 @@ struct GpuFacts {
   int device = 0;             // the one that is asked for
   int devices = 0;            // that this process sees
   std::optional<Failure> failure;  // why `device` cannot be used
-  std::optional<GpuInfo> info;     // of `device`, where it answers: what the probe and NVML tell
+  std::optional<GpuInfo> info;     // what the probe and NVML tell of `device`, where it answers
   std::optional<int> nvml;         // Nvml::start()
   GpuSurroundings around;
 };
@@ -57,10 +57,10 @@ struct FilesFacts {
   std::uint64_t runs_free_bytes = 0;
 };
 
-// A measurement of a second: what one device does, beside what it should.
+// A measurement that takes a second: what a device does, and what it should do.
 struct SpeedFacts {
   bool gpu = false;
-  std::string precision;       // of the products
+  std::string precision;       // that the products were computed in
   double flops = 0;            // a second
   double flops_expected = 0;   // 0: unknown
   double memory_bytes = 0;     // a second, read and written
@@ -69,12 +69,12 @@ struct SpeedFacts {
   double download_bytes = 0;
   int sm_clock_peak_mhz = 0;
   GpuSensors sensors;          // under load
-  std::optional<double> load;  // of the machine before, over its processors: of a CPU
+  std::optional<double> load;  // how busy the processors were before, 0 to 1; measured with a CPU
   struct Peer {
     int device = 0;
     double bytes = 0;  // a second
   };
-  std::vector<Peer> peers;  // of a GPU among several
+  std::vector<Peer> peers;  // copies to the other GPUs
 };
 
 struct Facts {
@@ -88,7 +88,7 @@ struct Facts {
   bool cpu_bf16 = false;
   FilesFacts files;
   std::optional<SpeedFacts> speed;
-  std::string speed_error;  // of the measurement, where it failed
+  std::string speed_error;  // why the measurement failed
 };
 
 struct Questions {
@@ -114,7 +114,7 @@ SpeedFacts measure_speed(const std::string& device, const Nvml& nvml);
 CudnnFacts look_at_cudnn();
 
 struct LoadOrder {
-  std::vector<std::string> names;  // of libraries
+  std::vector<std::string> names;  // the libraries
   std::string folder;              // where one is also looked for; empty: only where the loader looks
   std::vector<std::string> version_checks;  // functions of them, "int f()", that give 0 where versions agree
 };

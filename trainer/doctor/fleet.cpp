@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Of names, shapes and bytes alone: times and versions stand beside them in the file.
+// Hashes names, shapes and bytes alone, since the file holds times and versions as well.
 std::string weights_sha256(const fs::path& model) {
   const SafetensorsFile file = SafetensorsFile::read(model);
   Sha256 sum;
@@ -73,7 +73,7 @@ void glance(const Nvml& nvml, std::vector<DeviceRow>* rows) {
   }
 }
 
-// As far as this process may read it; empty where it may not.
+// Nothing where this process may not read it.
 std::optional<std::string> read_kernel_log() {
   const int file = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (file < 0) return std::nullopt;
@@ -118,7 +118,7 @@ void note_xids(bool before, std::vector<DeviceRow>* rows) {
   }
 }
 
-// Why there is no GPU to test, as the checklist has it.
+// Says why there is no GPU to test, as the checklist does.
 AllOutcome refuse_all(const GpuProbe& probe, const Nvml& nvml, bool json) {
   Facts facts;
   facts.require_gpu = true;
@@ -148,7 +148,7 @@ std::unique_ptr<Process> DevicesTest::start(const DeviceRow& row, std::vector<st
   return std::make_unique<Process>(call);
 }
 
-// Until all have ended. One that takes ten times as long as the first, and a minute, hangs and is ended.
+// Waits until all have ended. One that takes ten times as long as the first, and a minute, hangs and is ended.
 void DevicesTest::wait_for(const Processes& processes, std::vector<DeviceRow>* rows) const {
   constexpr std::chrono::milliseconds kGlance{50};
   constexpr int kGlancesBetweenReadings = 10;

@@ -24,7 +24,7 @@ namespace trainer::doctor {
 // One training of one device.
 struct TrainingOutcome {
   std::string error = {};    // complete line; empty: it trained
-  double seconds = 0;        // of an epoch
+  double seconds = 0;        // for an epoch
   std::string weights = {};  // what it ended with: SHA-256 of every tensor's name, shape and bytes
 };
 
@@ -37,8 +37,8 @@ struct DeviceRow {
   nlohmann::ordered_json speed = nullptr;       // as trainer doctor --json has it, the other devices at rest
   std::string speed_error = {};
   std::vector<std::string> held_back = {};   // throttle reasons seen while all trained
-  std::optional<int> lowest_clock_mhz = {};  // likewise
-  std::optional<int> xids = {};              // in the kernel's log; nothing: it may not be read
+  std::optional<int> lowest_clock_mhz = {};  // seen while all trained
+  std::optional<int> xids = {};              // faults in the kernel's log; nothing: it may not be read
   int new_xids = 0;                          // since the test began
 };
 
@@ -49,7 +49,7 @@ std::vector<Check> judge(const std::vector<DeviceRow>& rows);
 std::string several_text(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
 nlohmann::ordered_json several_json(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
 
-double median_seconds(const DeviceRow& row);  // of an epoch; 0 where none ended well
+double median_seconds(const DeviceRow& row);  // for an epoch; 0 where no training ended well
 // How much slower than the fastest of its name, 0.1 for 10 %; 0 where it is the fastest or alone.
 double slowdown(const DeviceRow& row, const std::vector<DeviceRow>& rows);
 

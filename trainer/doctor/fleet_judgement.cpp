@@ -42,7 +42,7 @@ Check stands_out(const std::string& devices, const std::string& why) {
   return {CheckState::problem, devices, why, "", "", FailureClass::failed};
 }
 
-// A number of its measured speed; 0 where it is not known.
+// One number of the measured speed; 0 where it is not known.
 double measured(const DeviceRow& row, const char* name) {
   const auto value = row.speed.is_object() ? row.speed.value(name, ordered_json()) : ordered_json();
   return value.is_number() ? value.get<double>() : 0;
@@ -82,8 +82,8 @@ void judge_speed(const DeviceRow& row, const std::vector<DeviceRow>& rows, std::
                               reasons.empty() ? "" : fmt::format(" ({})", fmt::join(reasons, ", ")))));
 }
 
-// Of rows of one name that agree with themselves: those whose weights are not the majority's. Two that differ
-// are both named, since nothing tells which is right.
+// Among devices of one name that agree with themselves, names those whose weights are not the majority's. Two that
+// differ are both named, since nothing tells which is right.
 void judge_equals(const Rows& equals, std::vector<Check>* findings) {
   std::map<std::string, Rows> by_weights;
   std::size_t steady = 0;

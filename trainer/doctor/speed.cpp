@@ -10,7 +10,6 @@
 #include "kernels/peer_copy.hpp"
 #include "trainer/device/device_choice.hpp"
 #include "trainer/device/device_limits.hpp"
-#include "trainer/device/lone_op.hpp"
 #include "trainer/device/machine_state.hpp"
 #include "trainer/doctor/checks.hpp"
 
@@ -20,19 +19,19 @@ namespace {
 
 constexpr double kLongEnough = 5e-4;  // seconds of one launch
 constexpr double kRound = 5e-3;       // seconds of launches between waits
-constexpr double kSeconds = 0.2;      // of a measurement
+constexpr double kSeconds = 0.2;      // that a measurement takes
 
 // How often an op that takes `seconds` is launched between waits.
 int launches_of(double seconds) {
   return static_cast<int>(std::clamp(std::ceil(kRound / seconds), 1.0, 200.0));
 }
 
-double once(Backend& backend, LoneOp& op) {
+double once(Backend& backend, Microbenchmark& op) {
   return fastest_seconds(backend, 0, [&] { op.forward(); });
 }
 
-// Of the fastest of many launches, each as one of a row of them.
-double seconds_in_a_row(Backend& backend, LoneOp& op) {
+// The time of a launch in the fastest of many rows of them.
+double seconds_in_a_row(Backend& backend, Microbenchmark& op) {
   const int launches = launches_of(once(backend, op));
   const double seconds = fastest_seconds(backend, kSeconds, [&] {
     for (int i = 0; i < launches; ++i) op.forward();
@@ -41,21 +40,21 @@ double seconds_in_a_row(Backend& backend, LoneOp& op) {
 }
 
 // The largest square product that is needed to keep the device busy for kLongEnough.
-std::unique_ptr<LoneOp> long_product(Backend& backend, int* edge) {
+std::unique_ptr<Microbenchmark> long_product(Backend& backend, int* edge) {
   constexpr int kLargestEdge = 4096;
   for (*edge = 256;; *edge *= 2) {
     const DenseDesc desc{.in = *edge, .out = *edge, .bias = false, .relu = false};
-    auto product = std::make_unique<LoneOp>(backend, desc, *edge);
+    auto product = std::make_unique<Microbenchmark>(backend, desc, *edge);
     if (*edge >= kLargestEdge || once(backend, *product) >= kLongEnough) return product;
   }
 }
 
 // A copy through the device's memory that is as long, as a ReLU: read once, written once.
-std::unique_ptr<LoneOp> long_copy(Backend& backend, int* rows) {
+std::unique_ptr<Microbenchmark> long_copy(Backend& backend, int* rows) {
   constexpr int kColumns = 1 << 16;
   constexpr int kMostRows = 2048;
   for (*rows = 64;; *rows *= 2) {
-    auto copy = std::make_unique<LoneOp>(backend, ReluDesc{{1, 1, kColumns}}, *rows);
+    auto copy = std::make_unique<Microbenchmark>(backend, ReluDesc{{1, 1, kColumns}}, *rows);
     if (*rows >= kMostRows || once(backend, *copy) >= kLongEnough) return copy;
   }
 }
@@ -63,13 +62,13 @@ std::unique_ptr<LoneOp> long_copy(Backend& backend, int* rows) {
 double copy_rate(Backend& backend) {
   constexpr double kColumns = 1 << 16;
   int rows = 0;
-  const std::unique_ptr<LoneOp> copy = long_copy(backend, &rows);
+  const std::unique_ptr<Microbenchmark> copy = long_copy(backend, &rows);
   const double bytes = 2 * kColumns * rows * static_cast<double>(element_bytes(backend.element()));
   return bytes / seconds_in_a_row(backend, *copy);
 }
 
 // The sensors amid products: clocks and power limits show only under load.
-GpuSensors sensors_under_load(Backend& backend, LoneOp& product, const Nvml& nvml, GpuInfo gpu) {
+GpuSensors sensors_under_load(Backend& backend, Microbenchmark& product, const Nvml& nvml, GpuInfo gpu) {
   constexpr double kLoad = 0.15;
   const int launches = static_cast<int>(std::clamp(kLoad / once(backend, product), 1.0, 4000.0));
   for (int i = 0; i < launches; ++i) product.forward();
@@ -101,7 +100,7 @@ SpeedFacts measure_gpu(const std::string& device, const Nvml& nvml) {
   speed.precision = precision_name(choice.precision);
   speed.sm_clock_peak_mhz = info.gpu->sm_clock_khz / 1000;
   int edge = 0;
-  const std::unique_ptr<LoneOp> product = long_product(backend, &edge);
+  const std::unique_ptr<Microbenchmark> product = long_product(backend, &edge);
   product->fill();
   speed.flops = 2.0 * edge * edge * edge / seconds_in_a_row(backend, *product);
   speed.flops_expected = expected_arithmetic(*info.gpu, speed.precision).per_second;

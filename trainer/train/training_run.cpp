@@ -9,7 +9,7 @@
 #include "trainer/console/progress.hpp"
 #include "trainer/device/device_choice.hpp"
 #include "trainer/device/device_report.hpp"
-#include "trainer/device/energy_meter.hpp"
+#include "trainer/device/machine_state.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/system/files.hpp"
