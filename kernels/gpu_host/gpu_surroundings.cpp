@@ -80,12 +80,6 @@ int code_of(Call* call, Arguments... arguments) {
   return call == nullptr ? kMissingFunction : call(arguments...);
 }
 
-const char* mode_name(int mode) {
-  constexpr int kProhibited = 2;
-  if (mode == 0) return "default";
-  return mode == kProhibited ? "prohibited" : "exclusive process";
-}
-
 class DriverProbe : public GpuProbe {
  public:
   explicit DriverProbe(const GpuPlaces& places) : places_(places), driver_(places.driver_library.c_str()) {
@@ -111,7 +105,7 @@ class DriverProbe : public GpuProbe {
                            code_of(attribute_, &gpu->minor, kMinor, device),
                            code_of(attribute_, &mode, kComputeMode, device)};
     gpu->name = text.data();
-    gpu->compute_mode = mode_name(mode);
+    gpu->compute_mode = compute_mode_name(mode);
     std::array<char, 32> bus_id{};
     if (code_of(bus_id_, bus_id.data(), static_cast<int>(bus_id.size()) - 1, device) == 0) {
       for (const char* letter = bus_id.data(); *letter != '\0'; ++letter)
@@ -156,6 +150,12 @@ class DriverProbe : public GpuProbe {
 
 std::unique_ptr<GpuProbe> make_driver_probe(const GpuPlaces& places) {
   return std::make_unique<DriverProbe>(places);
+}
+
+const char* compute_mode_name(int mode) {
+  constexpr int kProhibited = 2;
+  if (mode == 0) return "default";
+  return mode == kProhibited ? "prohibited" : "exclusive process";
 }
 
 std::string library_version(const fs::path& library) {

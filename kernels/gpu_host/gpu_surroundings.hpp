@@ -25,6 +25,9 @@ GpuSurroundings look_at_surroundings(const GpuPlaces& places = {});
 // them as well. The architectures are those of a build with the GPU engine, as it is by default.
 std::unique_ptr<GpuProbe> make_driver_probe(const GpuPlaces& places = {});
 
+// "default", "exclusive process" or "prohibited": CUcomputemode and cudaComputeMode have the same numbers.
+const char* compute_mode_name(int mode);
+
 // "580.65.06" of ".../libcuda.so.580.65.06", where the links lead to; empty where the name does not say.
 std::string library_version(const std::filesystem::path& library);
 

@@ -4,9 +4,9 @@
 #include "kernels/gpu_host/known_failures.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <optional>
+#include <regex>
 #include <set>
 #include <stdexcept>
 
@@ -34,32 +34,12 @@ bool is_letter(char letter) {
   return std::isalpha(static_cast<unsigned char>(letter)) != 0;
 }
 
-// Where the terminal's sequence that begins at text[at] with ESC ends: "ESC [ ... letter", "ESC ] ... BEL",
-// else two characters.
-std::size_t end_of_sequence(std::string_view text, std::size_t at) {
-  if (at + 1 >= text.size()) return text.size();
-  const char kind = text[at + 1];
-  std::size_t end = at + 2;
-  if (kind == '[') {
-    while (end < text.size() && (text[end] < '@' || text[end] > '~')) ++end;
-  } else if (kind == ']') {
-    while (end < text.size() && text[end] != '\a' && text[end] != '\x1b') ++end;
-  } else {
-    return end;
-  }
-  return std::min(end + 1, text.size());
-}
-
-// In lower case, without the terminal's sequences.
+// In lower case, without the sequences of a terminal: "ESC [ ... letter", "ESC ] ... BEL", or ESC and one character. The bounds keep
+// a hostile text from taking the stack.
 std::string plain(std::string_view text) {
-  std::string result;
-  for (std::size_t at = 0; at < text.size();) {
-    if (text[at] == '\x1b') {
-      at = end_of_sequence(text, at);
-    } else {
-      result += static_cast<char>(std::tolower(static_cast<unsigned char>(text[at++])));
-    }
-  }
+  static const std::regex kSequence("\x1b(\\[[^@-~]{0,64}[@-~]?|\\][^\a\x1b]{0,256}[\a\x1b]?|[^\\[\\]])?");
+  std::string result = std::regex_replace(std::string(text), kSequence, "");
+  for (char& letter : result) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
   return result;
 }
 
@@ -78,7 +58,7 @@ constexpr std::string_view kGap = " ... ";
 struct Span {
   std::size_t begin = 0;
   std::size_t end = 0;
-  std::size_t letters = 0;  // of the pattern
+  std::size_t letters = 0;  // that the pattern has
 };
 
 // The first place where the parts of `pattern` follow each other.
@@ -98,32 +78,13 @@ std::optional<Span> find_pattern(const std::string& message, std::string_view pa
   return span;
 }
 
-// Whether `number` at text[begin, end) is named a code of CUDA: "CUDA error 803", "CUDA runtime error (35)",
-// but not "CUDA 12.9".
-bool is_code_of_cuda(std::string_view text, std::size_t begin, std::size_t end) {
-  constexpr std::size_t kFar = 32;
-  const bool version = (end + 1 < text.size() && text[end] == '.' && is_digit(text[end + 1])) ||
-                       (begin > 1 && text[begin - 1] == '.' && is_digit(text[begin - 2]));
-  if (version || (end < text.size() && is_letter(text[end]))) return false;
-  const std::size_t from = begin - std::min(begin, kFar);
-  const std::string_view before = text.substr(from, begin - from);
-  const std::size_t cuda = before.rfind("cuda");
-  if (cuda == std::string_view::npos) return false;
-  return std::ranges::all_of(before.substr(cuda), [](char letter) {
-    return is_letter(letter) || std::string_view(" _:=(#").find(letter) != std::string_view::npos;
-  });
-}
-
+// Numbers that are named a code of CUDA: "CUDA error 803", "CUDA runtime error (35)", but not "CUDA 12.9".
 std::set<int> codes_in(std::string_view pasted) {
+  static const std::regex kCode(R"(cuda[a-z _:=(#]{0,28}(\d{1,4})(?![\da-z]|\.\d))");
   const std::string text = plain(pasted);
   std::set<int> codes;
-  for (std::size_t begin = 0; begin < text.size();) {
-    std::size_t end = begin;
-    while (end < text.size() && is_digit(text[end])) ++end;
-    if (end > begin && end - begin <= 4 && is_code_of_cuda(text, begin, end))
-      codes.insert(std::stoi(text.substr(begin, end - begin)));
-    begin = std::max(end, begin + 1);
-  }
+  for (std::sregex_iterator match(text.begin(), text.end(), kCode), end; match != end; ++match)
+    codes.insert(std::stoi((*match)[1]));
   return codes;
 }
 
@@ -139,7 +100,7 @@ std::string pattern_of(std::string_view found) {
 
 struct Match {
   KnownFailure failure;
-  Span span;          // of its longest pattern; none: by its code alone
+  Span span;          // its longest pattern; none: it was found by its code alone
   bool ours = false;  // this program found it: what it quotes, as the runtime's own text, tells less
 };
 

@@ -43,7 +43,7 @@ struct NvmlCalls {
   int (*utilization)(NvmlDevice, NvmlUtilization*) = nvml.find({"nvmlDeviceGetUtilizationRates"});
   int (*clock_reasons)(NvmlDevice, unsigned long long*) =
       nvml.find({"nvmlDeviceGetCurrentClocksEventReasons",
-                 "nvmlDeviceGetCurrentClocksThrottleReasons"});  // from 535 on
+                 "nvmlDeviceGetCurrentClocksThrottleReasons"});  // its name until driver 535
   int (*energy)(NvmlDevice, unsigned long long*) = nvml.find({"nvmlDeviceGetTotalEnergyConsumption"});
   int (*memory)(NvmlDevice, NvmlMemory*) = nvml.find({"nvmlDeviceGetMemoryInfo"});
   int (*mig_mode)(NvmlDevice, unsigned*, unsigned*) = nvml.find({"nvmlDeviceGetMigMode"});

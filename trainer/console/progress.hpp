@@ -13,7 +13,7 @@
 
 namespace trainer {
 
-// What the place that the output goes to can do.
+// What can be shown where the output goes.
 struct Screen {
   bool terminal = false;  // a bar that is redrawn, instead of a line now and then
   bool unicode = false;
@@ -40,7 +40,7 @@ struct ConsoleOptions {
 // and saves what it is for.
 class Console {
  public:
-  // `out` and the stream for messages stay the caller's. The screen is found out, or as given.
+  // `out` and the stream for messages stay the caller's. Without a screen the console finds out what `out` can show.
   Console(std::FILE* out, const ConsoleOptions& options);
   Console(std::FILE* out, const ConsoleOptions& options, Screen screen);
   ~Console();  // takes the bar away

@@ -38,6 +38,6 @@ class TextTable {
   std::vector<std::vector<std::string>> rows_;
 };
 
-[[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for what no count is
+[[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for a number that is no count
 
 }  // namespace trainer

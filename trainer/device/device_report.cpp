@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 
 #include "kernels/gpu_host/gpu_architectures.hpp"
+#include "trainer/device/device_limits.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/system/version.hpp"
 
@@ -65,13 +66,6 @@ std::string ghz(int khz) {
   return fmt::format("{:g}", khz / 1e6);
 }
 
-// Two transfers a clock over the whole bus, bytes per second; nothing where the device does not tell its
-// clock.
-std::optional<double> bandwidth(const GpuInfo& gpu) {
-  if (gpu.memory_clock_khz <= 0 || gpu.bus_width_bits <= 0) return std::nullopt;
-  return 2.0 * gpu.bus_width_bits / 8 * gpu.memory_clock_khz * 1e3;
-}
-
 ordered_json json_or_null(const std::string& value) {
   return value.empty() ? ordered_json(nullptr) : ordered_json(value);
 }
@@ -81,10 +75,10 @@ std::string text_or_unknown(const std::string& value) {
 }
 
 std::string memory_text(const GpuInfo& gpu) {
-  const std::optional<double> bytes = bandwidth(gpu);
+  const double bytes = expected_memory(gpu).per_second;
   return fmt::format("{} bit at {} GHz: {}, L2 {:.2f} MiB, ECC {}", gpu.bus_width_bits,
                      gpu.memory_clock_khz > 0 ? ghz(gpu.memory_clock_khz) : kUnknown,
-                     bytes ? fmt::format("{:.1f} GB/s", *bytes / 1e9) : kUnknown,
+                     bytes > 0 ? fmt::format("{:.1f} GB/s", bytes / 1e9) : kUnknown,
                      static_cast<double>(gpu.l2_bytes) / (1 << 20), gpu.ecc ? "on" : "off");
 }
 
@@ -173,27 +167,29 @@ ordered_json gpu_code_json(const GpuInfo& gpu, const GpuSoftware& software) {
 }
 
 ordered_json gpu_json(const GpuInfo& gpu, const std::optional<GpuSoftware>& software) {
-  ordered_json json{{"index", gpu.index},
-                    {"name", gpu.name},
-                    {"major", gpu.major},
-                    {"minor", gpu.minor},
-                    {"uuid", json_or_null(gpu.uuid)},
-                    {"pci_bus_id", gpu.pci_bus_id},
-                    {"total_bytes", gpu.total_bytes},
-                    {"free_bytes", json_of(gpu.free_bytes)},
-                    {"multiprocessors", gpu.multiprocessors},
-                    {"sm_clock_khz", gpu.sm_clock_khz},
-                    {"memory_clock_khz", gpu.memory_clock_khz},
-                    {"bus_width_bits", gpu.bus_width_bits},
-                    {"memory_bytes_per_second", json_of(bandwidth(gpu))},
-                    {"l2_bytes", gpu.l2_bytes},
-                    {"shared_bytes_per_multiprocessor", gpu.shared_bytes},
-                    {"registers_per_multiprocessor", gpu.registers},
-                    {"warp_size", gpu.warp_size},
-                    {"ecc", gpu.ecc},
-                    {"compute_mode", gpu.compute_mode},
-                    {"mig", json_of(gpu.mig)},
-                    {"peers", gpu.peers}};
+  const double bandwidth = expected_memory(gpu).per_second;
+  ordered_json json{
+      {"index", gpu.index},
+      {"name", gpu.name},
+      {"major", gpu.major},
+      {"minor", gpu.minor},
+      {"uuid", json_or_null(gpu.uuid)},
+      {"pci_bus_id", gpu.pci_bus_id},
+      {"total_bytes", gpu.total_bytes},
+      {"free_bytes", json_of(gpu.free_bytes)},
+      {"multiprocessors", gpu.multiprocessors},
+      {"sm_clock_khz", gpu.sm_clock_khz},
+      {"memory_clock_khz", gpu.memory_clock_khz},
+      {"bus_width_bits", gpu.bus_width_bits},
+      {"memory_bytes_per_second", bandwidth > 0 ? ordered_json(bandwidth) : ordered_json(nullptr)},
+      {"l2_bytes", gpu.l2_bytes},
+      {"shared_bytes_per_multiprocessor", gpu.shared_bytes},
+      {"registers_per_multiprocessor", gpu.registers},
+      {"warp_size", gpu.warp_size},
+      {"ecc", gpu.ecc},
+      {"compute_mode", gpu.compute_mode},
+      {"mig", json_of(gpu.mig)},
+      {"peers", gpu.peers}};
   json.update(sensors_json(gpu.sensors, "_now"));
   json["code"] = software ? gpu_code_json(gpu, *software) : ordered_json(nullptr);
   return json;

@@ -1,5 +1,5 @@
-// What is looked at, as cases: when one applies, and what is said then. The cases of one name are one check, of which the first
-// that applies is said.
+// What trainer doctor looks at, as a table of cases: when a case applies, and what is said then. The cases of one name are one
+// check, and the first of them that applies is said.
 #include "trainer/doctor/checks.hpp"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ Check problem(const char* name, const std::string& finding, const Failure& failu
   return {CheckState::problem, name, finding, failure.cause, failure.fix, failure.kind};
 }
 
-// A row of failures/*.yaml; `cause` is what is seen, where that says more than the row's.
+// The row of failures/*.yaml; `cause` replaces the row's where what is seen says more.
 Failure row(std::string_view key, const std::string& cause = "") {
   Failure failure = failure_of(known_failure(key));
   if (!cause.empty()) failure.cause = cause;
@@ -167,7 +167,7 @@ Cases gpu_cases(const Facts& facts) {
   const bool flag_forgotten = facts.gpu.around.inside_container && engine;
   const std::string free = fmt::format("{:.2f} GiB free", gib(gpu.free_bytes.value_or(0)));
   const std::uint64_t errors = gpu.sensors.uncorrected_errors.value_or(0);
-  constexpr std::uint64_t kLeastFree = 512ULL << 20U;  // of a context and a small network
+  constexpr std::uint64_t kLeastFree = 512ULL << 20U;  // what a context and a small network take
   return {
       {failed && (facts.require_gpu || (shown && engine)), problem("GPU", "none can be used", failure)},
       {failed && shown,
@@ -189,7 +189,7 @@ Cases gpu_cases(const Facts& facts) {
   };
 }
 
-// By NVML's own codes: 4 NO_PERMISSION, 9 DRIVER_NOT_LOADED, 18 LIB_RM_VERSION_MISMATCH, 999 UNKNOWN.
+// NVML has its own codes: 4 NO_PERMISSION, 9 DRIVER_NOT_LOADED, 18 LIB_RM_VERSION_MISMATCH, 999 UNKNOWN.
 Cases nvml_cases(const GpuFacts& gpu) {
   if (!shows_gpu(gpu)) return {};
   const bool inside = gpu.around.inside_container;
@@ -227,8 +227,8 @@ Cases program_cases(const Facts& facts) {
 }
 
 Cases machine_cases(const Facts& facts) {
-  constexpr std::uint64_t kLeastMemory = 512ULL << 20U;  // of a small network with the shipped data set
-  constexpr std::uint64_t kLeastDisk = 64ULL << 20U;     // of a run or two
+  constexpr std::uint64_t kLeastMemory = 512ULL << 20U;  // what a small network and the shipped data set take
+  constexpr std::uint64_t kLeastDisk = 64ULL << 20U;     // what a run or two take
   const CpuInfo& cpu = facts.cpu;
   const FilesFacts& files = facts.files;
   const std::string memory =

@@ -14,17 +14,17 @@
 namespace trainer::doctor {
 
 struct GpuFacts {
-  bool engine = false;        // this build has it
-  std::string architectures;  // that it, or a build with the engine, holds code for; as CMake writes them
-  int device = 0;             // the one that is asked for
-  int devices = 0;            // that this process sees
+  bool engine = false;             // this build has the GPU engine
+  std::string architectures;       // that a build with the engine holds code for, as CMake writes them
+  int device = 0;                  // the one that is asked for
+  int devices = 0;                 // that this process sees
   std::optional<Failure> failure;  // why `device` cannot be used
   std::optional<GpuInfo> info;     // what the probe and NVML tell of `device`, where it answers
   std::optional<int> nvml;         // Nvml::start()
   GpuSurroundings around;
 };
 
-// A library that is loaded by its name at run time, so that nothing shows its absence before.
+// A library that is loaded by its name at run time, so that nothing shows beforehand whether it is there.
 struct LibraryPart {
   std::string name;     // "libcudnn_ops.so.9"
   std::string path;     // where the loader found it
@@ -61,18 +61,18 @@ struct FilesFacts {
 struct SpeedFacts {
   bool gpu = false;
   std::string precision;       // that the products were computed in
-  double flops = 0;            // a second
+  double flops = 0;            // per second
   double flops_expected = 0;   // 0: unknown
-  double memory_bytes = 0;     // a second, read and written
+  double memory_bytes = 0;     // per second, read and written
   double memory_expected = 0;  // 0: unknown
-  double upload_bytes = 0;     // a second, from ordinary host memory; 0: not measured
+  double upload_bytes = 0;     // per second, from ordinary host memory; 0: not measured
   double download_bytes = 0;
   int sm_clock_peak_mhz = 0;
   GpuSensors sensors;          // under load
   std::optional<double> load;  // how busy the processors were before, 0 to 1; measured with a CPU
   struct Peer {
     int device = 0;
-    double bytes = 0;  // a second
+    double bytes = 0;  // per second
   };
   std::vector<Peer> peers;  // copies to the other GPUs
 };

@@ -2,19 +2,16 @@
 #include "trainer/doctor/fleet.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <sys/klog.h>
 #include <thread>
-#include <unistd.h>
 
 #include "kernels/backend.hpp"
 #include "trainer/doctor/checks.hpp"
@@ -23,8 +20,10 @@
 #include "trainer/store/safetensors.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/system/errors.hpp"
-#include "trainer/system/files.hpp"
+#include "trainer/system/process.hpp"
+#include "trainer/system/scratch_folder.hpp"
 #include "trainer/system/sha256.hpp"
+#include "trainer/system/signals.hpp"
 
 namespace trainer::doctor {
 
@@ -55,37 +54,14 @@ std::string first_cause(const nlohmann::ordered_json& report) {
   return "it measured nothing";
 }
 
-// What holds the GPUs back while all of them train.
-void glance(const Nvml& nvml, std::vector<DeviceRow>* rows) {
-  for (DeviceRow& row : *rows) {
-    if (row.bus_id.empty()) continue;
-    GpuInfo gpu;
-    gpu.pci_bus_id = row.bus_id;
-    nvml.read(&gpu);
-    const GpuSensors& sensors = gpu.sensors;
-    for (const std::string& reason : sensors.throttle_reasons.value_or(std::vector<std::string>{})) {
-      const bool known = std::ranges::find(row.held_back, reason) != row.held_back.end();
-      if (!known && reason != "idle") row.held_back.push_back(reason);
-    }
-    const int clock = sensors.sm_clock_mhz.value_or(0);
-    if (clock > 0 && sensors.utilisation_percent.value_or(0) > 50)
-      row.lowest_clock_mhz = std::min(row.lowest_clock_mhz.value_or(clock), clock);
-  }
-}
-
-// Nothing where this process may not read it.
+// The kernel's log; nothing where this process may not read it.
 std::optional<std::string> read_kernel_log() {
-  const int file = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (file < 0) return std::nullopt;
-  std::string log;
-  std::array<char, 8192> record{};  // a read gives one; EPIPE: some were overwritten meanwhile
-  for (;;) {
-    const ssize_t got = read(file, record.data(), record.size());
-    if (got < 0 && errno != EPIPE && errno != EINTR) break;
-    if (got == 0) break;
-    if (got > 0) log.append(record.data(), static_cast<std::size_t>(got));
-  }
-  close(file);
+  constexpr int kReadAll = 3;  // both are actions of syslog(2)
+  constexpr int kBufferSize = 10;
+  std::string log(static_cast<std::size_t>(std::max(0, klogctl(kBufferSize, nullptr, 0))), ' ');
+  const int got = klogctl(kReadAll, log.data(), static_cast<int>(log.size()));
+  if (got < 0) return std::nullopt;
+  log.resize(static_cast<std::size_t>(got));
   return log;
 }
 
@@ -129,115 +105,149 @@ AllOutcome refuse_all(const GpuProbe& probe, const Nvml& nvml, bool json) {
           exit_status(class_of(checks))};
 }
 
+// The trainings and measurements, each a process whose output is in files.
+struct Fleet {
+  using Processes = std::vector<std::unique_ptr<Process>>;
+
+  const AllOptions& options;
+  const Nvml& nvml;
+  ScratchFolder scratch = {};
+  SignalGuard signals = {};
+
+  // Notes what holds the GPUs back while all of them train.
+  void glance(std::vector<DeviceRow>* rows) const {
+    for (DeviceRow& row : *rows) {
+      if (row.bus_id.empty()) continue;
+      GpuInfo gpu;
+      gpu.pci_bus_id = row.bus_id;
+      nvml.read(&gpu);
+      const GpuSensors& sensors = gpu.sensors;
+      for (const std::string& reason : sensors.throttle_reasons.value_or(std::vector<std::string>{})) {
+        const bool known = std::ranges::find(row.held_back, reason) != row.held_back.end();
+        if (!known && reason != "idle") row.held_back.push_back(reason);
+      }
+      const int clock = sensors.sm_clock_mhz.value_or(0);
+      if (clock > 0 && sensors.utilisation_percent.value_or(0) > 50)
+        row.lowest_clock_mhz = std::min(row.lowest_clock_mhz.value_or(clock), clock);
+    }
+  }
+
+  void say(const std::string& line) const {
+    if (!options.json) std::fputs((line + "\n").c_str(), stderr);
+  }
+
+  std::unique_ptr<Process> start(const DeviceRow& row, std::vector<std::string> words,
+                                 const std::string& name) const {
+    words.insert(words.begin(), options.program.string());
+    words.insert(words.begin() + 2, {"--device", row.device, "--json"});
+    if (!options.data.empty()) words.insert(words.end(), {"--data", options.data});
+    ProcessCall call;
+    call.words = std::move(words);
+    call.out_file = scratch.path() / (name + ".out");
+    call.err_file = scratch.path() / (name + ".err");
+    call.last_signal = SIGKILL;  // one that hangs in the driver takes no other
+    return std::make_unique<Process>(call);
+  }
+
+  // Waits until all have ended. One that takes ten times as long as the first, and a minute, hangs and is ended.
+  void wait_for(const Processes& processes, std::vector<DeviceRow>* rows) const {
+    constexpr std::chrono::milliseconds kGlance{50};
+    constexpr int kGlancesBetweenReadings = 10;
+    const Clock::time_point start = Clock::now();
+    double patience = options.patience_seconds;
+    for (int glances = 0;; ++glances) {
+      const auto ended =
+          std::ranges::count_if(processes, [](const auto& process) { return process->has_ended(); });
+      if (ended == static_cast<std::ptrdiff_t>(processes.size())) return;
+      if (ended > 0) patience = std::min(patience, 60 + 10 * seconds_since(start));
+      if (signals.stop_signal() != 0 || seconds_since(start) > patience) break;
+      if (glances % kGlancesBetweenReadings == 0) glance(rows);
+      std::this_thread::sleep_for(kGlance);
+    }
+    for (const auto& process : processes) process->finish();
+  }
+
+  // The last line of standard error that says anything, or how it ended.
+  std::string end_text(const ProcessEnd& end, const std::string& name) const {
+    if (end.signal != 0) return fmt::format("it died of signal {}", end.signal);
+    std::istringstream lines(contents_of(scratch.path() / (name + ".err")));
+    std::string last;
+    for (std::string line; std::getline(lines, line);)
+      if (!line.empty()) last = line;
+    return last.empty() ? fmt::format("exit status {}", end.code) : last;
+  }
+
+  TrainingOutcome outcome_of(const ProcessEnd& end, const std::string& name) const {
+    if (end.code != 0) return {.error = end_text(end, name)};
+    const fs::path folder = scratch.path() / name;
+    try {
+      const RunRecord record = read_run_record(folder / kRunRecordName);
+      return {"", record.results.at("epoch_seconds").at("median"), weights_sha256(folder / kModelName)};
+    } catch (const FileError& error) {
+      return {.error = error.what()};
+    } catch (const nlohmann::json::exception& error) {
+      return {.error = fmt::format("its record tells no time: {}", error.what())};
+    }
+  }
+
+  void train_all(std::vector<DeviceRow>* rows) const {
+    Processes processes;
+    const auto name_of = [](std::size_t i) { return fmt::format("device-{}", i); };
+    for (const DeviceRow& row : *rows) {
+      const fs::path folder = scratch.path() / name_of(processes.size());
+      std::error_code ignored;
+      fs::remove_all(folder, ignored);
+      std::vector<std::string> words{
+          "train", "--model", options.model,        "--seed", std::to_string(options.seed),
+          "--out", folder,    "--checkpoint-every", "0"};
+      if (!row.gpu)
+        words.insert(words.end(), {"--threads", std::to_string(std::max(1, describe_cpu(1).cores / 2))});
+      processes.push_back(start(row, std::move(words), name_of(processes.size())));
+    }
+    wait_for(processes, rows);
+    if (signals.stop_signal() != 0) return;
+    for (std::size_t i = 0; i < rows->size(); ++i)
+      (*rows)[i].trainings.push_back(outcome_of(processes[i]->end(), name_of(i)));
+  }
+
+  void measure(DeviceRow* row) const {
+    const std::string name = "measurement";
+    Processes process;
+    process.push_back(start(*row, {"doctor"}, name));
+    std::vector<DeviceRow> none;
+    wait_for(process, &none);
+    if (signals.stop_signal() != 0) return;
+    try {
+      const auto report = nlohmann::ordered_json::parse(contents_of(scratch.path() / (name + ".out")));
+      row->speed = report.at("speed");
+      if (row->speed.is_null()) row->speed_error = first_cause(report);
+    } catch (const nlohmann::json::exception&) {
+      row->speed_error = end_text(process.front()->end(), name);
+    }
+  }
+
+  void run(std::vector<DeviceRow>* rows) {
+    constexpr int kFewestRounds = 2;
+    const Clock::time_point begun = Clock::now();
+    for (DeviceRow& row : *rows) {
+      if (signals.stop_signal() != 0) return;
+      say(row.device + ": measuring its speed");
+      measure(&row);
+    }
+    for (int round = 1; round <= kFewestRounds || seconds_since(begun) < 60 * options.minutes; ++round) {
+      if (signals.stop_signal() != 0) return;
+      say(fmt::format("round {}: all train at once", round));
+      train_all(rows);
+    }
+  }
+};
+
 }  // namespace
 
-void DevicesTest::say(const std::string& line) const {
-  if (!options_.json) std::fputs((line + "\n").c_str(), stderr);
-}
-
-std::unique_ptr<Process> DevicesTest::start(const DeviceRow& row, std::vector<std::string> words,
-                                            const std::string& name) const {
-  words.insert(words.begin(), options_.program.string());
-  words.insert(words.begin() + 2, {"--device", row.device, "--json"});
-  if (!options_.data.empty()) words.insert(words.end(), {"--data", options_.data});
-  ProcessCall call;
-  call.words = std::move(words);
-  call.out_file = scratch_.path() / (name + ".out");
-  call.err_file = scratch_.path() / (name + ".err");
-  call.last_signal = SIGKILL;  // one that hangs in the driver takes no other
-  return std::make_unique<Process>(call);
-}
-
-// Waits until all have ended. One that takes ten times as long as the first, and a minute, hangs and is ended.
-void DevicesTest::wait_for(const Processes& processes, std::vector<DeviceRow>* rows) const {
-  constexpr std::chrono::milliseconds kGlance{50};
-  constexpr int kGlancesBetweenReadings = 10;
-  const Clock::time_point start = Clock::now();
-  double patience = options_.patience_seconds;
-  for (int glances = 0;; ++glances) {
-    const auto ended =
-        std::ranges::count_if(processes, [](const auto& process) { return process->has_ended(); });
-    if (ended == static_cast<std::ptrdiff_t>(processes.size())) return;
-    if (ended > 0) patience = std::min(patience, 60 + 10 * seconds_since(start));
-    if (stop_signal() != 0 || seconds_since(start) > patience) break;
-    if (glances % kGlancesBetweenReadings == 0) glance(nvml_, rows);
-    std::this_thread::sleep_for(kGlance);
-  }
-  for (const auto& process : processes) process->finish();
-}
-
-// The last line of standard error that says anything, or how it ended.
-std::string DevicesTest::end_text(const ProcessEnd& end, const std::string& name) const {
-  if (end.signal != 0) return fmt::format("it died of signal {}", end.signal);
-  std::istringstream lines(contents_of(scratch_.path() / (name + ".err")));
-  std::string last;
-  for (std::string line; std::getline(lines, line);)
-    if (!line.empty()) last = line;
-  return last.empty() ? fmt::format("exit status {}", end.code) : last;
-}
-
-TrainingOutcome DevicesTest::outcome_of(const ProcessEnd& end, const std::string& name) const {
-  if (end.code != 0) return {.error = end_text(end, name)};
-  const fs::path folder = scratch_.path() / name;
-  try {
-    const RunRecord record = read_run_record(folder / kRunRecordName);
-    return {"", record.results.at("epoch_seconds").at("median"), weights_sha256(folder / kModelName)};
-  } catch (const FileError& error) {
-    return {.error = error.what()};
-  } catch (const nlohmann::json::exception& error) {
-    return {.error = fmt::format("its record tells no time: {}", error.what())};
-  }
-}
-
-void DevicesTest::train_all(std::vector<DeviceRow>* rows) const {
-  Processes processes;
-  const auto name_of = [](std::size_t i) { return fmt::format("device-{}", i); };
-  for (const DeviceRow& row : *rows) {
-    const fs::path folder = scratch_.path() / name_of(processes.size());
-    std::error_code ignored;
-    fs::remove_all(folder, ignored);
-    std::vector<std::string> words{
-        "train", "--model", options_.model,       "--seed", std::to_string(options_.seed),
-        "--out", folder,    "--checkpoint-every", "0"};
-    if (!row.gpu)
-      words.insert(words.end(), {"--threads", std::to_string(std::max(1, describe_cpu(1).cores / 2))});
-    processes.push_back(start(row, std::move(words), name_of(processes.size())));
-  }
-  wait_for(processes, rows);
-  if (stop_signal() != 0) return;
-  for (std::size_t i = 0; i < rows->size(); ++i)
-    (*rows)[i].trainings.push_back(outcome_of(processes[i]->end(), name_of(i)));
-}
-
-void DevicesTest::measure(DeviceRow* row) const {
-  const std::string name = "measurement";
-  Processes process;
-  process.push_back(start(*row, {"doctor"}, name));
-  std::vector<DeviceRow> none;
-  wait_for(process, &none);
-  if (stop_signal() != 0) return;
-  try {
-    const auto report = nlohmann::ordered_json::parse(contents_of(scratch_.path() / (name + ".out")));
-    row->speed = report.at("speed");
-    if (row->speed.is_null()) row->speed_error = first_cause(report);
-  } catch (const nlohmann::json::exception&) {
-    row->speed_error = end_text(process.front()->end(), name);
-  }
-}
-
-void DevicesTest::run(std::vector<DeviceRow>* rows) {
-  constexpr int kFewestRounds = 2;
-  const Clock::time_point begun = Clock::now();
-  for (DeviceRow& row : *rows) {
-    if (stop_signal() != 0) return;
-    say(row.device + ": measuring its speed");
-    measure(&row);
-  }
-  for (int round = 1; round <= kFewestRounds || seconds_since(begun) < 60 * options_.minutes; ++round) {
-    if (stop_signal() != 0) return;
-    say(fmt::format("round {}: all train at once", round));
-    train_all(rows);
-  }
+int train_fleet(const AllOptions& options, const Nvml& nvml, std::vector<DeviceRow>* rows) {
+  Fleet fleet{options, nvml};
+  fleet.run(rows);
+  return fleet.signals.stop_signal();
 }
 
 AllOutcome test_all(const Environment& environment, const AllOptions& options) {
@@ -247,10 +257,8 @@ AllOutcome test_all(const Environment& environment, const AllOptions& options) {
   if (rows.empty()) return refuse_all(*open_gpu_probe(), nvml, options.json);
   AllOptions with_program = options;
   with_program.program = environment.executable;
-  DevicesTest test(with_program, nvml);
   note_xids(true, &rows);
-  test.run(&rows);
-  if (test.stop_signal() != 0) return {"", 128 + test.stop_signal()};
+  if (const int stopped = train_fleet(with_program, nvml, &rows); stopped != 0) return {"", 128 + stopped};
   note_xids(false, &rows);
   const std::vector<Check> findings = judge(rows);
   return {options.json ? several_json(rows, findings).dump(2) + "\n" : several_text(rows, findings),

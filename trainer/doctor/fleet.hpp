@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -15,9 +14,6 @@
 #include "kernels/gpu_host/nvml.hpp"
 #include "trainer/console/check.hpp"
 #include "trainer/store/environment.hpp"
-#include "trainer/system/process.hpp"
-#include "trainer/system/scratch_folder.hpp"
-#include "trainer/system/signals.hpp"
 
 namespace trainer::doctor {
 
@@ -65,7 +61,7 @@ struct AllOptions {
   double minutes = 1;  // rounds begin until then, two at least
   bool json = false;
   std::filesystem::path program = {};  // the trainer
-  double patience_seconds = 600;       // for a training, of which none of its round has ended yet
+  double patience_seconds = 600;       // with a round of which no training has ended yet
 };
 
 struct AllOutcome {
@@ -76,30 +72,8 @@ struct AllOutcome {
 // Progress goes to standard error. Throws UsageError.
 AllOutcome test_all(const Environment& environment, const AllOptions& options);
 
-// The trainings and measurements, each a process whose output is in files.
-class DevicesTest {
- public:
-  DevicesTest(AllOptions options, const Nvml& nvml) : options_(std::move(options)), nvml_(nvml) {}
-
-  // Fills in the rows: the speed of each device by itself, then round after round on all of them.
-  void run(std::vector<DeviceRow>* rows);
-  [[nodiscard]] int stop_signal() const { return signals_.stop_signal(); }
-
- private:
-  using Processes = std::vector<std::unique_ptr<Process>>;
-  std::unique_ptr<Process> start(const DeviceRow& row, std::vector<std::string> words,
-                                 const std::string& name) const;
-  void wait_for(const Processes& processes, std::vector<DeviceRow>* rows) const;
-  void measure(DeviceRow* row) const;
-  void train_all(std::vector<DeviceRow>* rows) const;
-  [[nodiscard]] TrainingOutcome outcome_of(const ProcessEnd& end, const std::string& name) const;
-  [[nodiscard]] std::string end_text(const ProcessEnd& end, const std::string& name) const;
-  void say(const std::string& line) const;
-
-  AllOptions options_;
-  const Nvml& nvml_;
-  ScratchFolder scratch_;
-  SignalGuard signals_;
-};
+// Fills in the rows: the speed of each device by itself, then round after round on all of them. Gives the signal that asked for a
+// stop, at once, or 0.
+int train_fleet(const AllOptions& options, const Nvml& nvml, std::vector<DeviceRow>* rows);
 
 }  // namespace trainer::doctor

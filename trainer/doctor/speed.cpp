@@ -67,7 +67,7 @@ double copy_rate(Backend& backend) {
   return bytes / seconds_in_a_row(backend, *copy);
 }
 
-// The sensors amid products: clocks and power limits show only under load.
+// What the sensors say while products run: clocks and power limits show only under load.
 GpuSensors sensors_under_load(Backend& backend, Microbenchmark& product, const Nvml& nvml, GpuInfo gpu) {
   constexpr double kLoad = 0.15;
   const int launches = static_cast<int>(std::clamp(kLoad / once(backend, product), 1.0, 4000.0));
@@ -143,24 +143,8 @@ std::string rate_text(double measured, double expected, double unit, const char*
   return expected > 0 ? text + " of " + number_text(expected / unit) : text;
 }
 
-std::string power_reason(const SpeedFacts& speed) {
-  const auto& limit = speed.sensors.power_limit_watts;
-  const auto& made_for = speed.sensors.power_default_watts;
-  if (!limit || !made_for || *limit > 0.97 * *made_for) return "";
-  return fmt::format("power cap {:.0f} W (made for {:.0f} W)", *limit, *made_for);
-}
-
-std::string clock_reason(const SpeedFacts& speed) {
-  const int now = speed.sensors.sm_clock_mhz.value_or(0);
-  const int peak = speed.sensors.sm_clock_peak_mhz.value_or(speed.sm_clock_peak_mhz);
-  if (now == 0 || peak == 0 || now >= kLeastClock * peak) return "";
-  return fmt::format("SM clock {} of {} MHz", now, peak);
-}
-
-std::string link_reason(const SpeedFacts& speed) {
-  const GpuSensors& c = speed.sensors;
-  if (!c.pcie_lanes || !c.pcie_lanes_peak || *c.pcie_lanes >= *c.pcie_lanes_peak) return "";
-  return fmt::format("PCIe with {} of {} lanes", *c.pcie_lanes, *c.pcie_lanes_peak);
+bool has_narrow_link(const GpuSensors& sensors) {
+  return sensors.pcie_lanes && sensors.pcie_lanes_peak && *sensors.pcie_lanes < *sensors.pcie_lanes_peak;
 }
 
 double fraction(double measured, double expected) {
@@ -175,13 +159,22 @@ SpeedFacts measure_speed(const std::string& device, const Nvml& nvml) {
 
 std::vector<std::string> reasons_for_slowness(const SpeedFacts& speed) {
   constexpr double kBusy = 0.25;
+  const GpuSensors& sensors = speed.sensors;
   std::vector<std::string> reasons;
-  for (const std::string& reason : {power_reason(speed), clock_reason(speed), link_reason(speed)})
-    if (!reason.empty()) reasons.push_back(reason);
-  for (const std::string& reason : speed.sensors.throttle_reasons.value_or(std::vector<std::string>{}))
+  const auto& limit = sensors.power_limit_watts;
+  const auto& made_for = sensors.power_default_watts;
+  if (limit && made_for && *limit <= 0.97 * *made_for)
+    reasons.push_back(fmt::format("power cap {:.0f} W (made for {:.0f} W)", *limit, *made_for));
+  const int clock = sensors.sm_clock_mhz.value_or(0);
+  const int peak = sensors.sm_clock_peak_mhz.value_or(speed.sm_clock_peak_mhz);
+  if (clock > 0 && clock < kLeastClock * peak)
+    reasons.push_back(fmt::format("SM clock {} of {} MHz", clock, peak));
+  if (has_narrow_link(sensors))
+    reasons.push_back(fmt::format("PCIe with {} of {} lanes", *sensors.pcie_lanes, *sensors.pcie_lanes_peak));
+  for (const std::string& reason : sensors.throttle_reasons.value_or(std::vector<std::string>{}))
     if (reason != "idle") reasons.push_back("held back by: " + reason);
-  if (speed.sensors.processes.value_or(0) > 1)
-    reasons.push_back(fmt::format("{} processes compute on it", *speed.sensors.processes));
+  if (sensors.processes.value_or(0) > 1)
+    reasons.push_back(fmt::format("{} processes compute on it", *sensors.processes));
   if (speed.load.value_or(0) > kBusy)
     reasons.push_back(fmt::format("other programs load the processors ({:.0f} % busy)",
                                   std::min(100.0, 100 * *speed.load)));
@@ -189,9 +182,9 @@ std::vector<std::string> reasons_for_slowness(const SpeedFacts& speed) {
 }
 
 bool falls_short(const SpeedFacts& speed) {
-  return speed.gpu &&
-         (fraction(speed.flops, speed.flops_expected) < kLeastFlops ||
-          fraction(speed.memory_bytes, speed.memory_expected) < kLeastTraffic || !link_reason(speed).empty());
+  return speed.gpu && (fraction(speed.flops, speed.flops_expected) < kLeastFlops ||
+                       fraction(speed.memory_bytes, speed.memory_expected) < kLeastTraffic ||
+                       has_narrow_link(speed.sensors));
 }
 
 std::string speed_text(const SpeedFacts& speed) {

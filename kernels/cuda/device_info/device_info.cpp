@@ -104,16 +104,7 @@ GpuSoftware read_software(const Nvml& nvml) {
 cudaError_t read_compute_mode(int device, std::string* mode) {
   int value = 0;
   const cudaError_t code = cudaDeviceGetAttribute(&value, cudaDevAttrComputeMode, device);
-  switch (value) {
-    case cudaComputeModeDefault:
-      *mode = "default";
-      break;
-    case cudaComputeModeProhibited:
-      *mode = "prohibited";
-      break;
-    default:
-      *mode = "exclusive process";
-  }
+  *mode = compute_mode_name(value);
   return code;
 }
 
