@@ -74,7 +74,7 @@ std::vector<DeviceRow> devices_of(const std::string& device) {
   return rows;
 }
 
-void require_meaning(const AllOptions& options) {
+void require_meaning(const FleetOptions& options) {
   if (options.device != "auto" && options.device != "cpu")
     throw UsageError(fmt::format("--all --device {}: auto for every GPU, or cpu", options.device));
   if (!std::isfinite(options.minutes))
@@ -84,18 +84,16 @@ void require_meaning(const AllOptions& options) {
 void note_xids(bool before, std::vector<DeviceRow>* rows) {
   const std::optional<std::string> log = read_kernel_log();
   if (!log) return;
-  const std::map<std::string, int> counts = count_xids(*log);
   for (DeviceRow& row : *rows) {
     if (row.bus_id.empty()) continue;
-    const auto found = counts.find(row.bus_id.substr(0, row.bus_id.find('.')));
-    const int count = found == counts.end() ? 0 : found->second;
+    const int count = count_xids(*log, row.bus_id);
     if (!before) row.new_xids = std::max(0, count - row.xids.value_or(count));
     row.xids = count;
   }
 }
 
 // Says why there is no GPU to test, as the checklist does.
-AllOutcome refuse_all(const GpuProbe& probe, const Nvml& nvml, bool json) {
+FleetOutcome refuse_fleet(const GpuProbe& probe, const Nvml& nvml, bool json) {
   Facts facts;
   facts.require_gpu = true;
   facts.gpu = gather_gpu(probe, nvml, 0);
@@ -109,7 +107,7 @@ AllOutcome refuse_all(const GpuProbe& probe, const Nvml& nvml, bool json) {
 struct Fleet {
   using Processes = std::vector<std::unique_ptr<Process>>;
 
-  const AllOptions& options;
+  const FleetOptions& options;
   const Nvml& nvml;
   ScratchFolder scratch = {};
   SignalGuard signals = {};
@@ -244,24 +242,24 @@ struct Fleet {
 
 }  // namespace
 
-int train_fleet(const AllOptions& options, const Nvml& nvml, std::vector<DeviceRow>* rows) {
+int train_fleet(const FleetOptions& options, const Nvml& nvml, std::vector<DeviceRow>* rows) {
   Fleet fleet{options, nvml};
   fleet.run(rows);
   return fleet.signals.stop_signal();
 }
 
-AllOutcome test_all(const Environment& environment, const AllOptions& options) {
+FleetOutcome test_fleet(const Environment& environment, const FleetOptions& options) {
   const Nvml nvml;
   require_meaning(options);
   std::vector<DeviceRow> rows = devices_of(options.device);
-  if (rows.empty()) return refuse_all(*open_gpu_probe(), nvml, options.json);
-  AllOptions with_program = options;
+  if (rows.empty()) return refuse_fleet(*open_gpu_probe(), nvml, options.json);
+  FleetOptions with_program = options;
   with_program.program = environment.executable;
   note_xids(true, &rows);
   if (const int stopped = train_fleet(with_program, nvml, &rows); stopped != 0) return {"", 128 + stopped};
   note_xids(false, &rows);
   const std::vector<Check> findings = judge(rows);
-  return {options.json ? several_json(rows, findings).dump(2) + "\n" : several_text(rows, findings),
+  return {options.json ? fleet_json(rows, findings).dump(2) + "\n" : fleet_text(rows, findings),
           findings.empty() ? 0 : 1};
 }
 

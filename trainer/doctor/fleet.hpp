@@ -5,7 +5,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -42,18 +41,18 @@ struct DeviceRow {
 std::vector<Check> judge(const std::vector<DeviceRow>& rows);
 
 // A check a device, then the findings, then whether all are healthy; and the same as JSON.
-std::string several_text(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
-nlohmann::ordered_json several_json(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
+std::string fleet_text(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
+nlohmann::ordered_json fleet_json(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings);
 
 double median_seconds(const DeviceRow& row);  // for an epoch; 0 where no training ended well
 // How much slower than the fastest of its name, 0.1 for 10 %; 0 where it is the fastest or alone.
 double slowdown(const DeviceRow& row, const std::vector<DeviceRow>& rows);
 
-// Faults that the kernel logged ("NVRM: Xid (PCI:0000:c1:00): 79, ..."), by PCI bus id without its function:
-// "0000:c1:00".
-std::map<std::string, int> count_xids(const std::string& kernel_log);
+// How many faults of a GPU the kernel logged ("NVRM: Xid (PCI:0000:c1:00): 79, ..."). The log leaves out the function that
+// `bus_id` ends with: "0000:c1:00.0".
+int count_xids(const std::string& kernel_log, const std::string& bus_id);
 
-struct AllOptions {
+struct FleetOptions {
   std::string device = "auto";  // every GPU; or cpu: two trainings side by side on the processor
   std::string model = "quick";  // with its own recipe
   std::string data = {};        // empty: TRAINER_DATA or the shipped MNIST
@@ -64,16 +63,16 @@ struct AllOptions {
   double patience_seconds = 600;       // with a round of which no training has ended yet
 };
 
-struct AllOutcome {
+struct FleetOutcome {
   std::string text;  // for standard output, its lines ended
   int status = 0;    // 1 where something stands out, 128 + signal, or the class of why there is no GPU
 };
 
 // Progress goes to standard error. Throws UsageError.
-AllOutcome test_all(const Environment& environment, const AllOptions& options);
+FleetOutcome test_fleet(const Environment& environment, const FleetOptions& options);
 
 // Fills in the rows: the speed of each device by itself, then round after round on all of them. Gives the signal that asked for a
 // stop, at once, or 0.
-int train_fleet(const AllOptions& options, const Nvml& nvml, std::vector<DeviceRow>* rows);
+int train_fleet(const FleetOptions& options, const Nvml& nvml, std::vector<DeviceRow>* rows);
 
 }  // namespace trainer::doctor

@@ -1,6 +1,7 @@
 // Who stands out among the devices, and the report.
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
 #include <set>
 
 #include "models/words.hpp"
@@ -168,7 +169,7 @@ std::vector<Check> judge(const std::vector<DeviceRow>& rows) {
   return findings;
 }
 
-std::string several_text(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings) {
+std::string fleet_text(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings) {
   std::vector<Check> checks;
   for (const DeviceRow& row : rows) {
     const bool odd = std::ranges::any_of(findings, [&](const Check& finding) {
@@ -185,7 +186,7 @@ std::string several_text(const std::vector<DeviceRow>& rows, const std::vector<C
                                   : "healthy: equal devices end with the same bits\n");
 }
 
-ordered_json several_json(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings) {
+ordered_json fleet_json(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings) {
   ordered_json json{{"kind", "doctor of all"}, {"healthy", findings.empty()}};
   json["odd"] = json["devices"] = ordered_json::array();
   for (const Check& finding : findings) json["odd"].push_back(finding.name + ": " + finding.finding);
@@ -212,17 +213,12 @@ ordered_json several_json(const std::vector<DeviceRow>& rows, const std::vector<
   return json;
 }
 
-std::map<std::string, int> count_xids(const std::string& kernel_log) {
-  const std::string kStart = "NVRM: Xid (PCI:";
-  std::map<std::string, int> counts;
-  for (std::size_t at = kernel_log.find(kStart); at != std::string::npos;
-       at = kernel_log.find(kStart, at + 1)) {
-    const std::size_t begin = at + kStart.size();
-    const std::size_t end = std::min(kernel_log.find(')', begin), begin + 16);
-    const std::string id = lower(kernel_log.substr(begin, end - begin));
-    ++counts[id.substr(0, id.find('.'))];
-  }
-  return counts;
+int count_xids(const std::string& kernel_log, const std::string& bus_id) {
+  const std::string log = lower(kernel_log);
+  const std::string fault = "nvrm: xid (pci:" + bus_id.substr(0, bus_id.find('.'));
+  int count = 0;
+  for (std::size_t at = log.find(fault); at != std::string::npos; at = log.find(fault, at + 1)) ++count;
+  return count;
 }
 
 }  // namespace trainer::doctor
