@@ -56,10 +56,10 @@ DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std
     if (expected.per_second > 0) return expected;
   }
   constexpr int kRows = 2048;
-  constexpr int kEdge = 1024;
-  Microbenchmark product(backend, DenseDesc{.in = kEdge, .out = kEdge, .bias = false, .relu = false}, kRows);
-  return {2.0 * kRows * kEdge * kEdge / product.forward_seconds(),
-          fmt::format("measured: product of {0} x {1} by {1} x {1}", kRows, kEdge)};
+  constexpr int kSize = 1024;
+  Microbenchmark product(backend, DenseDesc{.in = kSize, .out = kSize, .bias = false, .relu = false}, kRows);
+  return {2.0 * kRows * kSize * kSize / product.forward_seconds(),
+          fmt::format("measured: product of {0} x {1} by {1} x {1}", kRows, kSize)};
 }
 
 DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info) {
@@ -80,8 +80,8 @@ double fastest_seconds(Backend& backend, double seconds, const std::function<voi
   round();
   backend.wait();
   double best = 0;
-  const Clock::time_point begun = Clock::now();
-  for (int i = 0; i < kFewestRounds || seconds_since(begun) < seconds; ++i) {
+  const Clock::time_point started = Clock::now();
+  for (int i = 0; i < kFewestRounds || seconds_since(started) < seconds; ++i) {
     const Clock::time_point start = Clock::now();
     round();
     backend.wait();

@@ -5,8 +5,10 @@
 #include <cstdlib>
 #include <fmt/format.h>
 #include <fstream>
+#include <numeric>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <vector>
 
 #include "trainer/device/device_report.hpp"
 #include "trainer/system/text.hpp"
@@ -17,31 +19,21 @@ using nlohmann::ordered_json;
 
 namespace {
 
-std::optional<double> mean_of_cpufreq(int processors) {
-  double sum = 0;
-  int count = 0;
+// The mean over the cores in MHz, by cpufreq, else by the lines "cpu MHz : 2445.404" of /proc/cpuinfo.
+std::optional<double> mean_clock(int processors) {
+  std::vector<double> clocks;
   for (int i = 0; i < processors; ++i) {
     std::ifstream in(fmt::format("/sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq", i));
-    double khz = 0;
-    if (!(in >> khz)) continue;
-    sum += khz / 1000;
-    ++count;
+    if (double khz = 0; in >> khz) clocks.push_back(khz / 1000);
   }
-  return count > 0 ? std::optional(sum / count) : std::nullopt;
-}
-
-// Lines "cpu MHz : 2445.404".
-std::optional<double> mean_of_cpuinfo() {
-  std::ifstream in("/proc/cpuinfo");
-  double sum = 0;
-  int count = 0;
-  for (std::string line; std::getline(in, line);) {
+  std::ifstream info(clocks.empty() ? "/proc/cpuinfo" : "");
+  for (std::string line; std::getline(info, line);) {
     const std::size_t colon = line.find(':');
-    if (!line.starts_with("cpu MHz") || colon == std::string::npos) continue;
-    sum += std::strtod(line.c_str() + colon + 1, nullptr);
-    ++count;
+    if (line.starts_with("cpu MHz") && colon != std::string::npos)
+      clocks.push_back(std::strtod(line.c_str() + colon + 1, nullptr));
   }
-  return count > 0 && sum > 0 ? std::optional(sum / count) : std::nullopt;
+  const double sum = std::accumulate(clocks.begin(), clocks.end(), 0.0);
+  return sum > 0 ? std::optional(sum / static_cast<double>(clocks.size())) : std::nullopt;
 }
 
 std::string gpu_text(const GpuSensors& gpu) {
@@ -58,8 +50,7 @@ MachineState machine_state(const DeviceInfo& info) {
   state.processors = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   double load = 0;
   if (getloadavg(&load, 1) == 1) state.load = load;
-  state.clock_mhz = mean_of_cpufreq(state.processors);
-  if (!state.clock_mhz) state.clock_mhz = mean_of_cpuinfo();
+  state.clock_mhz = mean_clock(state.processors);
   if (info.gpu) state.gpu = info.gpu->sensors;
   return state;
 }

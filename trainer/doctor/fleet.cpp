@@ -113,7 +113,7 @@ struct Fleet {
   SignalGuard signals = {};
 
   // Notes what holds the GPUs back while all of them train.
-  void glance(std::vector<DeviceRow>* rows) const {
+  void poll(std::vector<DeviceRow>* rows) const {
     for (DeviceRow& row : *rows) {
       if (row.bus_id.empty()) continue;
       GpuInfo gpu;
@@ -149,18 +149,18 @@ struct Fleet {
 
   // Waits until all have ended. One that takes ten times as long as the first, and a minute, hangs and is ended.
   void wait_for(const Processes& processes, std::vector<DeviceRow>* rows) const {
-    constexpr std::chrono::milliseconds kGlance{50};
-    constexpr int kGlancesBetweenReadings = 10;
+    constexpr std::chrono::milliseconds kPollInterval{50};
+    constexpr int kPollsBetweenReadings = 10;
     const Clock::time_point start = Clock::now();
     double patience = options.patience_seconds;
-    for (int glances = 0;; ++glances) {
+    for (int polls = 0;; ++polls) {
       const auto ended =
           std::ranges::count_if(processes, [](const auto& process) { return process->has_ended(); });
       if (ended == static_cast<std::ptrdiff_t>(processes.size())) return;
       if (ended > 0) patience = std::min(patience, 60 + 10 * seconds_since(start));
       if (signals.stop_signal() != 0 || seconds_since(start) > patience) break;
-      if (glances % kGlancesBetweenReadings == 0) glance(rows);
-      std::this_thread::sleep_for(kGlance);
+      if (polls % kPollsBetweenReadings == 0) poll(rows);
+      std::this_thread::sleep_for(kPollInterval);
     }
     for (const auto& process : processes) process->finish();
   }
@@ -226,13 +226,13 @@ struct Fleet {
 
   void run(std::vector<DeviceRow>* rows) {
     constexpr int kFewestRounds = 2;
-    const Clock::time_point begun = Clock::now();
+    const Clock::time_point started = Clock::now();
     for (DeviceRow& row : *rows) {
       if (signals.stop_signal() != 0) return;
       say(row.device + ": measuring its speed");
       measure(&row);
     }
-    for (int round = 1; round <= kFewestRounds || seconds_since(begun) < 60 * options.minutes; ++round) {
+    for (int round = 1; round <= kFewestRounds || seconds_since(started) < 60 * options.minutes; ++round) {
       if (signals.stop_signal() != 0) return;
       say(fmt::format("round {}: all train at once", round));
       train_all(rows);

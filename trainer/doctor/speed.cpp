@@ -40,12 +40,12 @@ double seconds_in_a_row(Backend& backend, Microbenchmark& op) {
 }
 
 // The largest square product that is needed to keep the device busy for kLongEnough.
-std::unique_ptr<Microbenchmark> long_product(Backend& backend, int* edge) {
-  constexpr int kLargestEdge = 4096;
-  for (*edge = 256;; *edge *= 2) {
-    const DenseDesc desc{.in = *edge, .out = *edge, .bias = false, .relu = false};
-    auto product = std::make_unique<Microbenchmark>(backend, desc, *edge);
-    if (*edge >= kLargestEdge || once(backend, *product) >= kLongEnough) return product;
+std::unique_ptr<Microbenchmark> long_product(Backend& backend, int* size) {
+  constexpr int kLargestSize = 4096;
+  for (*size = 256;; *size *= 2) {
+    const DenseDesc desc{.in = *size, .out = *size, .bias = false, .relu = false};
+    auto product = std::make_unique<Microbenchmark>(backend, desc, *size);
+    if (*size >= kLargestSize || once(backend, *product) >= kLongEnough) return product;
   }
 }
 
@@ -99,10 +99,10 @@ SpeedFacts measure_gpu(const std::string& device, const Nvml& nvml) {
   speed.gpu = true;
   speed.precision = precision_name(choice.precision);
   speed.sm_clock_peak_mhz = info.gpu->sm_clock_khz / 1000;
-  int edge = 0;
-  const std::unique_ptr<Microbenchmark> product = long_product(backend, &edge);
+  int size = 0;
+  const std::unique_ptr<Microbenchmark> product = long_product(backend, &size);
   product->fill();
-  speed.flops = 2.0 * edge * edge * edge / seconds_in_a_row(backend, *product);
+  speed.flops = 2.0 * size * size * size / seconds_in_a_row(backend, *product);
   speed.flops_expected = expected_arithmetic(*info.gpu, speed.precision).per_second;
   speed.memory_bytes = copy_rate(backend);
   speed.memory_expected = expected_memory(*info.gpu).per_second;
