@@ -53,7 +53,7 @@ void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& opti
       json["runs"].push_back({{"id", run.id}, {"folder", run.folder.string()}});
   } else {
     json["accuracy"] = options.accuracy;
-    json["runs"] = comparison_json(runs, compare_runs(runs, options));
+    json["runs"] = compare_runs(runs, options);
   }
   json["differences"] = differences_json(differences(runs));
   fmt::print("{}\n", to_text(json, 2));

@@ -80,14 +80,10 @@ BenchSettings bench_settings(bool quick) {
   settings.warmup_seconds = quick ? 0.3 : 1;
   settings.least_seconds = quick ? 0.3 : 1;
   settings.repeats = quick ? 3 : 5;
-  settings.subjects = quick ? std::vector<BenchSubject>{{"quick", 64, 150},
-                                                        {"quick", 256, 50},
-                                                        {"pytorch-example", 64, 30},
-                                                        {"tf-sample", 128, 15}}
-                            : std::vector<BenchSubject>{{"quick", 64, 600},
-                                                        {"quick", 256, 235},
-                                                        {"pytorch-example", 64, 120},
-                                                        {"tf-sample", 128, 60}};
+  settings.subjects = {{"quick", 64, quick ? 150U : 600U},
+                       {"quick", 256, quick ? 50U : 235U},
+                       {"pytorch-example", 64, quick ? 30U : 120U},
+                       {"tf-sample", 128, quick ? 15U : 60U}};
   return settings;
 }
 

@@ -1,10 +1,9 @@
 // One row a network, batch and precision; one column a record.
-#include "trainer/measure/bench_compare.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 
 #include "trainer/console/text_table.hpp"
+#include "trainer/measure/bench_record.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
 
@@ -18,32 +17,45 @@ struct Row {
   std::string model;
   int batch = 0;
   std::string precision;
-  bool operator==(const Row&) const = default;
+  std::vector<const BenchResult*> results;  // one a record; null where it has none
+
+  [[nodiscard]] bool is_of(const BenchResult& result) const {
+    return result.subject.model == model && result.subject.batch == batch && result.precision == precision;
+  }
 };
-
-Row row_of(const BenchResult& result) {
-  return {result.subject.model, result.subject.batch, result.precision};
-}
-
-const BenchResult* find(const BenchRecord& record, const Row& row) {
-  for (const BenchResult& result : record.results)
-    if (row_of(result) == row) return &result;
-  return nullptr;
-}
 
 std::vector<Row> rows_of(const std::vector<NamedRecord>& records) {
   std::vector<Row> rows;
-  for (const NamedRecord& named : records) {
-    for (const BenchResult& result : named.record.results)
-      if (std::find(rows.begin(), rows.end(), row_of(result)) == rows.end()) rows.push_back(row_of(result));
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    for (const BenchResult& result : records[i].record.results) {
+      auto row = std::ranges::find_if(rows, [&](const Row& row) { return row.is_of(result); });
+      if (row == rows.end())
+        row = rows.insert(row, {result.subject.model, result.subject.batch, result.precision,
+                                std::vector<const BenchResult*>(records.size())});
+      row->results[i] = &result;
+    }
   }
   return rows;
 }
 
-// A pair of records and their first difference.
+// Seconds of an epoch in each record, and how many times as fast as the first one it is: null where there is none.
+struct Times {
+  std::optional<double> seconds, speed;
+};
+
+Times times_of(const Row& row, std::size_t record, std::uint64_t epoch_images) {
+  const auto seconds = [&](const BenchResult* result) {
+    return result == nullptr ? std::nullopt : std::optional(epoch_seconds(*result, epoch_images).median);
+  };
+  const auto own = seconds(row.results[record]), first = seconds(row.results[0]);
+  return {own, own && first ? std::optional(*first / *own) : std::nullopt};
+}
+
+// The first record and another one: what is the first difference?
 class Differences {
  public:
-  Differences(const NamedRecord& a, const NamedRecord& b) : a_(a), b_(b) {}
+  Differences(const std::vector<NamedRecord>& records, std::size_t other)
+      : records_(records), other_(other), a_(records[0]), b_(records[other]) {}
 
   void compare(const std::string& what, const auto& a, const auto& b) const {
     if (a != b) refuse(fmt::format("{} {} and {}", what, a, b));
@@ -76,13 +88,12 @@ class Differences {
 
   void compare_results() const {
     bool common = false;
-    for (const BenchResult& result : a_.record.results) {
-      const BenchResult* other = find(b_.record, row_of(result));
-      if (other == nullptr) continue;
+    for (const Row& row : rows_of(records_)) {
+      const BenchResult *a = row.results[0], *b = row.results[other_];
+      if (a == nullptr || b == nullptr) continue;
       common = true;
-      const std::string model = result.subject.model;
-      compare(model + ": parameters", result.parameters, other->parameters);
-      compare(model + ": FLOP of an image", result.training_flops, other->training_flops);
+      compare(row.model + ": parameters", a->parameters, b->parameters);
+      compare(row.model + ": FLOP of an image", a->training_flops, b->training_flops);
     }
     if (!common) compare("precisions", precisions(a_), precisions(b_));
     if (!common) refuse("no network, batch and precision that both have");
@@ -97,6 +108,8 @@ class Differences {
     return fmt::format("{}", fmt::join(words, ", "));
   }
 
+  const std::vector<NamedRecord>& records_;
+  std::size_t other_;
   const NamedRecord& a_;
   const NamedRecord& b_;
 };
@@ -113,25 +126,10 @@ std::string legend(const std::vector<NamedRecord>& records) {
   return text;
 }
 
-double seconds_of(const BenchRecord& record, const BenchResult& result) {
-  return epoch_seconds(result, record.settings.epoch_images).median;
-}
-
-// "2.712 s", and from the second record on its speed: "0.01x".
-std::string cell(const std::vector<NamedRecord>& records, std::size_t index, const Row& row) {
-  const BenchRecord& record = records[index].record;
-  const BenchResult* result = find(record, row);
-  if (result == nullptr) return "-";
-  const double seconds = seconds_of(record, *result);
-  const BenchResult* first = find(records[0].record, row);
-  if (index == 0 || first == nullptr) return fmt::format("{:#.4g} s", seconds);
-  return fmt::format("{:#.4g} s  {:.3g}x", seconds, seconds_of(records[0].record, *first) / seconds);
-}
-
 }  // namespace
 
 void require_comparable(const std::vector<NamedRecord>& records) {
-  for (std::size_t i = 1; i < records.size(); ++i) Differences(records[0], records[i]).compare_settings();
+  for (std::size_t i = 1; i < records.size(); ++i) Differences(records, i).compare_settings();
   const int version = records[0].record.settings.version;
   if (version != kBenchVersion) {
     throw UsageError(
@@ -139,18 +137,22 @@ void require_comparable(const std::vector<NamedRecord>& records) {
                     "knows it",
                     records[0].name, version, kBenchVersion));
   }
-  for (std::size_t i = 1; i < records.size(); ++i) Differences(records[0], records[i]).compare_results();
+  for (std::size_t i = 1; i < records.size(); ++i) Differences(records, i).compare_results();
 }
 
+// "2.712 s", and from the second record on its speed: "0.01x".
 std::string comparison_table(const std::vector<NamedRecord>& records) {
-  std::vector<TableColumn> columns{{"network"}, {"batch", TableColumn::Align::right}, {"precision"}};
+  std::vector<TableColumn> columns{{"network"}, {">batch"}, {"precision"}};
   for (std::size_t i = 0; i < records.size(); ++i)
-    columns.push_back(
-        {fmt::format("{}: epoch{}", letter_of(i), i > 0 ? ", speed" : ""), TableColumn::Align::right});
+    columns.push_back({fmt::format(">{}: epoch{}", letter_of(i), i > 0 ? ", speed" : "")});
   TextTable table(std::move(columns));
   for (const Row& row : rows_of(records)) {
     std::vector<std::string> cells{row.model, std::to_string(row.batch), row.precision};
-    for (std::size_t i = 0; i < records.size(); ++i) cells.push_back(cell(records, i, row));
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      const auto [seconds, speed] = times_of(row, i, records[0].record.settings.epoch_images);
+      cells.push_back(seconds ? text_of(seconds, "{:#.4g} s") : "-");
+      if (i > 0 && speed) cells.back() += text_of(speed, "  {:.3g}x");
+    }
     table.add(std::move(cells));
   }
   return legend(records) + table.text(kWideGap) + "epoch: median; speed: how many times as fast as A\n";
@@ -167,13 +169,10 @@ ordered_json comparison_json(const std::vector<NamedRecord>& records) {
   }
   for (const Row& row : rows_of(records)) {
     ordered_json line{{"model", row.model}, {"batch", row.batch}, {"precision", row.precision}};
-    const BenchResult* first = find(records[0].record, row);
-    for (const NamedRecord& named : records) {
-      const BenchResult* result = find(named.record, row);
-      line["epoch_seconds"].push_back(result ? ordered_json(seconds_of(named.record, *result)) : nullptr);
-      line["speed"].push_back(result && first ? ordered_json(seconds_of(records[0].record, *first) /
-                                                             seconds_of(named.record, *result))
-                                              : nullptr);
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      const auto [seconds, speed] = times_of(row, i, records[0].record.settings.epoch_images);
+      line["epoch_seconds"].push_back(json_of(seconds));
+      line["speed"].push_back(json_of(speed));
     }
     json["rows"].push_back(line);
   }

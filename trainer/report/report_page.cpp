@@ -63,7 +63,7 @@ std::string epoch_time_of(const KnownRun& run) {
 
 std::string epochs_text(const KnownRun& run) {
   if (run.epochs.empty()) return "none finished";
-  return fmt::format("{} {}{}, {} steps{}", grouped(run.epochs.size()), epoch_word(run),
+  return fmt::format("{} {}{}, {} steps{}", grouped(run.epochs.size()), run.epoch_word(),
                      run.epochs.size() == 1 ? "" : "s", grouped(run.epochs.back().step),
                      run.sprint ? " each" : "");
 }
@@ -84,7 +84,7 @@ std::string device_name(const KnownRun& run) {
 }
 
 std::string status_of(const KnownRun& run) {
-  return status_word(run);
+  return run.status();
 }
 
 std::string title_of(const std::vector<KnownRun>& runs) {
@@ -100,7 +100,7 @@ void add_head(ordered_json& page, const KnownRun& run) {
   page["kind"] = "Report of a training";
   page["heading"] = run.record.model;
   page["about"] =
-      fmt::format("run {}, {}, started {}, on {}", run.id, status_word(run), time_text(run.record.started),
+      fmt::format("run {}, {}, started {}, on {}", run.id, run.status(), time_text(run.record.started),
                   find_text(run.record.machine, {"host"}).value_or(""));
   add_tile("Test accuracy", accuracy_of(run), error_count(run));
   add_tile("Test loss", loss_of(run), epochs_text(run));
@@ -161,16 +161,8 @@ ordered_json value_table(const std::string& name, const std::vector<NamedRow>& r
   return table;
 }
 
-std::vector<NamedRow> rows_of(const std::vector<KnownRun>& runs,
-                              NamedValues (*values_of_run)(const KnownRun&)) {
-  std::vector<NamedValues> values;
-  values.reserve(runs.size());
-  for (const KnownRun& run : runs) values.push_back(values_of_run(run));
-  return side_by_side(values);
-}
-
 void add_configuration(ordered_json& page, const std::vector<KnownRun>& runs) {
-  const std::vector<NamedRow> rows = rows_of(runs, configuration_values);
+  const std::vector<NamedRow> rows = side_by_side(runs, configuration_values);
   page["configuration"] = value_table("Configuration", rows, runs.size());
   page["configuration"]["alone"] = runs.size() == 1;
   if (runs.size() == 1) return;
@@ -238,7 +230,7 @@ std::string report_html(const ReportPage& page) {
   values["networks"] = networks_of(page);
   if (page.networks.size() < runs.size()) values["networks_shown"] = page.networks.size();
   values["devices"] = devices_of(runs);
-  values["results"] = value_table("All results", rows_of(runs, result_values), runs.size());
+  values["results"] = value_table("All results", side_by_side(runs, result_values), runs.size());
   add_configuration(values, runs);
   values["commands"] = commands_of(runs);
   return filled_template(kReportTemplate, values);

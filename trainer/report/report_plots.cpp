@@ -8,7 +8,6 @@
 #include <limits>
 
 #include "models/recipe_text.hpp"
-#include "trainer/runs/epoch_times.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 
@@ -94,7 +93,7 @@ ordered_json drawn_line(const Line& line, std::size_t index, const Axis& x, cons
       if (i % every == 0 || i + 1 == epochs.size())
         points.push_back({{"x", at_x},
                           {"y", at_y},
-                          {"text", fmt::format("{}, {} {}: {}", line.name, epoch_word(*line.run),
+                          {"text", fmt::format("{}, {} {}: {}", line.name, line.run->epoch_word(),
                                                epochs[i].epoch, text(value))}});
     }
     drawing = finite;
@@ -110,7 +109,7 @@ ordered_json drawn_line(const Line& line, std::size_t index, const Axis& x, cons
 std::string gap_text(const Line& line) {
   for (std::size_t i = 0; i < line.run->epochs.size(); ++i)
     if (!std::isfinite(line.at(i)))
-      return fmt::format("{}: not finite at {} {}. ", line.name, epoch_word(*line.run),
+      return fmt::format("{}: not finite at {} {}. ", line.name, line.run->epoch_word(),
                          line.run->epochs[i].epoch);
   return "";
 }

@@ -61,7 +61,7 @@ NamedValues values_of(const ordered_json& json, const std::string& prefix) {
 
 NamedValues result_values(const KnownRun& run) {
   const RunRecord& record = run.record;
-  NamedValues values{{"status", status_word(run)}};
+  NamedValues values{{"status", run.status()}};
   if (!record.reason.empty()) values.push_back({"reason", record.reason});
   values.push_back({"started", time_text(record.started)});
   values.push_back({"ended", record.ended.empty() ? "-" : time_text(record.ended)});

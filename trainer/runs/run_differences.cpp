@@ -38,31 +38,30 @@ bool is_left_out(std::string_view member) {
   return std::ranges::find(kLeftOut, member) != kLeftOut.end();
 }
 
-ordered_json setting(const RunRecord& record, const char* name) {
-  const ordered_json* found = find_value(record.recipe, {"settings", name});
-  return found == nullptr ? ordered_json(nullptr) : *found;
-}
-
-NamedValues compared_values(const RunRecord& record) {
-  NamedValues values{{"model", record.model},
-                     {"model file", record.spec_text},
-                     {"seed", record.seed},
-                     {"precision", find_text(record.recipe, {"settings", "precision"}).value_or("fp32")},
-                     {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
-                     {"classes", setting(record, "classes")},
-                     {"channels", setting(record, "channels")},
-                     {"skip_bad_images", setting(record, "skip_bad_images")},
-                     {"target", target_name(record)},
-                     {"threads", record.threads}};
-  take_apart(values, "recipe", record.recipe, is_left_out);
-  values.push_back({"data.path", record.data.path});
-  values.push_back({"data.fingerprint", record.data.fingerprint});
-  values.push_back({"data.train_images", record.data.train_images});
-  values.push_back({"data.validation_images", record.data.validation_images});
-  values.push_back({"data.test_images", record.data.test_images});
-  take_apart(values, "device", record.device, is_left_out);
-  take_apart(values, "machine", record.machine, is_left_out);
-  take_apart(values, "versions", record.versions, is_left_out);
+NamedValues compared_values(const KnownRun& run) {
+  const RunRecord& record = run.record;
+  const auto setting = [&](const char* name) {
+    const ordered_json* found = find_value(record.recipe, {"settings", name});
+    return found == nullptr ? ordered_json(nullptr) : *found;
+  };
+  NamedValues values;
+  take_apart(values, "",
+             {{"model", record.model},
+              {"model file", record.spec_text},
+              {"seed", record.seed},
+              {"precision", run.precision()},
+              {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
+              {"classes", setting("classes")},
+              {"channels", setting("channels")},
+              {"skip_bad_images", setting("skip_bad_images")},
+              {"target", target_name(record)},
+              {"threads", record.threads},
+              {"recipe", record.recipe},
+              {"data", data_json(record.data)},
+              {"device", record.device},
+              {"machine", record.machine},
+              {"versions", record.versions}},
+             is_left_out);
   std::erase_if(values,
                 [](const NamedValue& named) { return named.value.is_object() && named.value.empty(); });
   return values;
@@ -104,24 +103,30 @@ bool NamedRow::differs() const {
   return std::ranges::any_of(values, [&](const ordered_json& value) { return value != values.front(); });
 }
 
-std::vector<NamedRow> side_by_side(const std::vector<NamedValues>& runs) {
+ordered_json data_json(const RunRecord::DataSet& data) {
+  return {{"path", data.path},
+          {"fingerprint", data.fingerprint},
+          {"train_images", data.train_images},
+          {"validation_images", data.validation_images},
+          {"test_images", data.test_images}};
+}
+
+std::vector<NamedRow> side_by_side(const std::vector<KnownRun>& runs,
+                                   const std::function<NamedValues(const KnownRun&)>& values_of) {
   std::vector<NamedRow> rows;
   std::unordered_map<std::string, std::size_t> places;
   for (std::size_t run = 0; run < runs.size(); ++run) {
-    for (const NamedValue& named : runs[run]) {
+    for (NamedValue& named : values_of(runs[run])) {
       const auto [place, is_first] = places.try_emplace(named.name, rows.size());
       if (is_first) rows.push_back({named.name, std::vector<ordered_json>(runs.size())});
-      rows[place->second].values[run] = named.value;
+      rows[place->second].values[run] = std::move(named.value);
     }
   }
   return rows;
 }
 
 std::vector<NamedRow> differences(const std::vector<KnownRun>& runs) {
-  std::vector<NamedValues> values;
-  values.reserve(runs.size());
-  for (const KnownRun& run : runs) values.push_back(compared_values(run.record));
-  std::vector<NamedRow> rows = side_by_side(values);
+  std::vector<NamedRow> rows = side_by_side(runs, compared_values);
   std::erase_if(rows, [](const NamedRow& row) { return !row.differs(); });
   return rows;
 }

@@ -1,6 +1,7 @@
 // What runs were told to do and on what they ran, as a list of named values; and those in which they differ.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -28,7 +29,10 @@ struct NamedRow {
 };
 
 // The names in the order in which they come up.
-[[nodiscard]] std::vector<NamedRow> side_by_side(const std::vector<NamedValues>& runs);
+[[nodiscard]] std::vector<NamedRow> side_by_side(
+    const std::vector<KnownRun>& runs, const std::function<NamedValues(const KnownRun&)>& values_of);
+
+[[nodiscard]] nlohmann::ordered_json data_json(const RunRecord::DataSet& data);
 
 // In the order of a record. Left out: when a run was made and how it went, and what a machine was up to at
 // the time (free memory, clocks, temperatures).

@@ -33,8 +33,8 @@ inline double gib(std::uint64_t bytes) {
 
 [[nodiscard]] std::string size_text(std::uint64_t bytes);  // "2.47 MiB"
 
-// The key in a column of 14 characters, the value, the line's end.
-[[nodiscard]] std::string report_line(std::string_view key, std::string_view value);
+// The key in a column of `width` characters, the value, the line's end.
+[[nodiscard]] std::string report_line(std::string_view key, std::string_view value, int width = 14);
 
 // "A" for 0 to "Z", then "#27": what runs and records that stand side by side are called.
 [[nodiscard]] std::string letter_of(std::size_t index);
