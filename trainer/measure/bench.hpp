@@ -61,6 +61,12 @@ struct BenchResult {
   std::vector<BenchRepeat> repeats;
 };
 
+// Whether they are of one network, batch and precision.
+inline bool is_alike(const BenchResult& a, const BenchResult& b) {
+  return a.subject.model == b.subject.model && a.subject.batch == b.subject.batch &&
+         a.precision == b.precision;
+}
+
 Spread epoch_seconds(const BenchResult& result, std::uint64_t epoch_images);
 double images_per_second(const BenchResult& result);  // median
 double share_of_peak(const BenchResult& result);  // 1: every operation at the peak; 0: the peak is unknown

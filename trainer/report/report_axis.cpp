@@ -29,13 +29,27 @@ Range finite_range(std::span<const double> values) {
   return range;
 }
 
-// The smallest of 1, 2, 5 times a power of ten that cuts `span` into fewer than kMostTicks pieces.
+struct Round {
+  double value;
+  int digit;  // 1, 2 or 5
+};
+
+// 1, 2 and 5 times powers of ten, from the last that is at most `low` to the first that is at least `high`.
+std::vector<Round> rounds_around(double low, double high) {
+  std::vector<Round> all;
+  const int last = static_cast<int>(std::ceil(std::log10(high)));
+  for (int power = static_cast<int>(std::floor(std::log10(low))); power <= last; ++power)
+    for (const int digit : {1, 2, 5}) all.push_back({digit * std::pow(10, power), digit});
+  const auto below = [&](const Round& round) { return round.value <= low * (1 + 1e-9); };
+  const auto reached = [&](const Round& round) { return round.value >= high * (1 - 1e-9); };
+  const auto first = std::find_if(all.rbegin(), all.rend(), below).base() - 1;
+  return {first, std::find_if(all.begin(), all.end(), reached) + 1};
+}
+
+// The smallest round that cuts `span` into fewer than kMostTicks parts.
 double round_step(double span) {
   const double rough = span / (kMostTicks - 1);
-  const double power = std::pow(10, std::floor(std::log10(rough)));
-  for (const double factor : {1.0, 2.0, 5.0})
-    if (factor * power >= rough * (1 - 1e-9)) return factor * power;
-  return 10 * power;
+  return rounds_around(rough, rough).back().value;
 }
 
 // As short as tells the steps of `step` apart.
@@ -56,23 +70,6 @@ Axis with_linear_ticks(double low, double high, double step) {
 Axis round_axis(double low, double high) {
   const double step = round_step(high - low);
   return with_linear_ticks(std::floor(low / step + 1e-9) * step, std::ceil(high / step - 1e-9) * step, step);
-}
-
-struct Round {
-  double value;
-  int digit;  // 1, 2 or 5
-};
-
-// 1, 2 and 5 times powers of ten, from the last that is at most `low` to the first that is at least `high`.
-std::vector<Round> rounds_around(double low, double high) {
-  std::vector<Round> all;
-  const int last = static_cast<int>(std::ceil(std::log10(high)));
-  for (int power = static_cast<int>(std::floor(std::log10(low))); power <= last; ++power)
-    for (const int digit : {1, 2, 5}) all.push_back({digit * std::pow(10, power), digit});
-  const auto below = [&](const Round& round) { return round.value <= low * (1 + 1e-9); };
-  const auto reached = [&](const Round& round) { return round.value >= high * (1 - 1e-9); };
-  const auto first = std::find_if(all.rbegin(), all.rend(), below).base() - 1;
-  return {first, std::find_if(all.begin(), all.end(), reached) + 1};
 }
 
 // Ticks at all of them where they are few, else at the ones and fives or the powers of ten alone.

@@ -24,14 +24,6 @@ struct ExaminationWish {
   std::size_t most_picture_bytes = 0;  // of the misclassified images together, as PNG
 };
 
-struct MisclassifiedImage {
-  std::size_t index = 0;  // in the test set
-  int label = 0;
-  int prediction = 0;
-  float confidence = 0;  // in the prediction
-  std::string picture;   // data URI
-};
-
 struct ExaminedNetwork {
   std::string problem;                   // why there is no network; everything below is empty then
   std::string test_problem;              // why it was not tested; what belongs to the test is empty then
@@ -40,17 +32,9 @@ struct ExaminedNetwork {
   std::string data_path;
   bool other_data = false;  // than it was trained on
   std::optional<TestAnswers> test;
-  std::vector<MisclassifiedImage> misclassified;  // the most confident first
-  struct Filters {
-    std::string text;                   // "conv1: 24 filters of 5x5"
-    bool coloured = false;              // the pictures' channels are those of the images
-    std::size_t count = 0;              // of the layer
-    std::vector<std::string> pictures;  // data URIs, of the first ones
-  } filters;
+  nlohmann::ordered_json misclassified;  // the values of report.html's "pictures", the most confident first
+  nlohmann::ordered_json filters;        // the values of its "filters"
 };
-
-inline constexpr std::size_t kMostMisclassified = 100;
-inline constexpr std::size_t kMostFilters = 64;
 
 // Throws UsageError for a device that is none, BackendError where one that was asked for cannot be used.
 ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
@@ -65,6 +49,9 @@ struct ConfusedPair {
 // The most frequent first, equal ones in the order of their labels.
 std::vector<ConfusedPair> confused_pairs(const TestAnswers& test, std::size_t most);
 
+// "98.93 ± 0.10 %": with the standard error; without one where the number of images is not known.
+std::string score_text(const Score& score);
+
 // The values of report.html's part "network": what the network does on the test set, and its filters. The confusion matrix of
 // up to 20 classes, of more the most confused pairs.
 nlohmann::ordered_json network_json(const ExaminedNetwork& network);
@@ -78,7 +65,7 @@ data::Image shown_image(std::span<const std::uint8_t> pixels, const data::ImageS
 // Weights [out, h, w, c] as one picture an output, `most` at the most. All share one scale, so that weak filters look weak.
 // Three channels are red, green and blue around grey; otherwise the channels' sum goes from blue (negative) over white to
 // orange (positive).
-std::vector<data::Image> weight_pictures(const std::vector<float>& weights, const data::ImageShape& shape,
+std::vector<data::Image> weight_pictures(std::span<const float> weights, const data::ImageShape& shape,
                                          std::size_t most);
 
 // "data:image/png;base64,...", the picture itself instead of its address.

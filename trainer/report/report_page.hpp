@@ -2,11 +2,13 @@
 // here are its values. Order: what came out, how training went, what the networks do, on what and with what it was done.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "trainer/report/report_network.hpp"
 #include "trainer/runs/known_run.hpp"
+#include "trainer/runs/run_differences.hpp"
 
 namespace trainer {
 
@@ -16,5 +18,14 @@ struct ReportPage {
 };
 
 std::string report_html(const ReportPage& page);
+
+inline constexpr std::size_t kMostReportValues = 300;
+
+// As in run.json, "recipe.batch", the values as text for people: times, sizes and fractions with their units, told by the name.
+// Not more than kMostReportValues. A record may hold parts that this program does not know: they keep the names that they have there.
+NamedValues values_of(const nlohmann::ordered_json& json);
+
+// "2026-01-01 09:30:00 +01:00" of an iso_time; any other text as it is.
+std::string time_text(std::string time);
 
 }  // namespace trainer

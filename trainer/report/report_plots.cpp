@@ -192,35 +192,38 @@ ordered_json plots_of_several(const std::vector<KnownRun>& runs) {
   return plots;
 }
 
-std::string bar_text(const KnownRun& run, const EpochSpan& times) {
-  if (times.epochs == 0) return "no epoch";
+std::string bar_text(const KnownRun& run, const std::vector<double>& seconds) {
+  if (seconds.empty()) return "no epoch";
+  const Spread times = spread_of(seconds);
   std::string text = fmt::format("{}: {}", run.record.model, duration_text(times.median));
-  if (times.epochs > 1)
-    text += fmt::format(" ({} to {})", duration_text(times.shortest), duration_text(times.longest));
+  if (seconds.size() > 1)
+    text += fmt::format(" ({} to {})", duration_text(times.least), duration_text(times.most));
   return text + fmt::format(", {} images", grouped(run.record.data.train_images));
 }
 
 // A bar a run: its length is the median, its whisker goes from the shortest to the longest epoch. Null where none of the runs
 // has an epoch.
 ordered_json epoch_time_bars(const std::vector<KnownRun>& runs) {
-  std::vector<double> longest;
-  for (const KnownRun& run : runs)
-    if (const EpochSpan times = epoch_span(run); times.epochs > 0) longest.push_back(times.longest);
-  if (longest.empty()) return nullptr;
-  const Axis axis = axis_from_zero(longest);
+  std::vector<double> all;
+  for (const KnownRun& run : runs) std::ranges::copy(epoch_durations(run), std::back_inserter(all));
+  if (all.empty()) return nullptr;
+  const Axis axis = axis_from_zero(all);
   const auto x = [&](double value) { return place(kBarsLeft + axis.position(value) * (kRight - kBarsLeft)); };
   ordered_json rows = ordered_json::array();
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const EpochSpan times = epoch_span(runs[i]);
+    const std::vector<double> seconds = epoch_durations(runs[i]);
+    ordered_json bar;
+    if (!seconds.empty()) {
+      const Spread times = spread_of(seconds);
+      bar = {{"style", line_style(i)},
+             {"median", x(times.median)},
+             {"shortest", x(times.least)},
+             {"longest", x(times.most)}};
+    }
     rows.push_back({{"top", kBarHeight * static_cast<double>(i)},
                     {"letter", letter_of(i)},
-                    {"text", bar_text(runs[i], times)},
-                    {"bar", nullptr}});
-    if (times.epochs > 0)
-      rows.back()["bar"] = {{"style", line_style(i)},
-                            {"median", x(times.median)},
-                            {"shortest", x(times.shortest)},
-                            {"longest", x(times.longest)}};
+                    {"text", bar_text(runs[i], seconds)},
+                    {"bar", bar}});
   }
   const double bottom = kBarHeight * static_cast<double>(runs.size()) + 4;
   return {{"rows", rows},
@@ -231,17 +234,14 @@ ordered_json epoch_time_bars(const std::vector<KnownRun>& runs) {
 
 }  // namespace
 
-EpochSpan epoch_span(const KnownRun& run) {
+std::vector<double> epoch_durations(const KnownRun& run) {
   const EpochTimes times = epoch_times(run);
   std::vector<double> seconds = times.timed;
   if (seconds.empty() && times.warm_up) seconds.push_back(*times.warm_up);
-  if (seconds.empty()) {
+  if (seconds.empty())
     for (const EpochRecord& epoch : run.epochs) seconds.push_back(epoch.seconds);
-  }
   std::erase_if(seconds, [](double value) { return !std::isfinite(value) || value < 0; });
-  if (seconds.empty()) return {};
-  const Spread spread = spread_of(seconds);
-  return {spread.median, spread.least, spread.most, seconds.size()};
+  return seconds;
 }
 
 std::string duration_text(double seconds) {

@@ -39,14 +39,9 @@ struct Axis {
 // Per cent, 0 to 100. `resolution`: what one image more is worth; nothing is closer to 100 than half of it.
 [[nodiscard]] Axis accuracy_axis(std::span<const double> values, double resolution);
 
-struct EpochSpan {
-  double median = 0, shortest = 0, longest = 0;  // seconds of training, without evaluation
-  std::size_t epochs = 0;                        // that were counted
-};
-
-// Of the timed epochs of epoch_times(); where there are none of the warm-up, else of pieces of epochs. Nothing counted where
-// the run has no epochs.
-[[nodiscard]] EpochSpan epoch_span(const KnownRun& run);
+// Seconds of training, without evaluation, of the timed epochs of epoch_times(); where there are none of the warm-up, else of
+// pieces of epochs. Empty where the run has no epochs.
+[[nodiscard]] std::vector<double> epoch_durations(const KnownRun& run);
 
 // "1.23 s", "12.3 ms", "3 min 20 s"
 [[nodiscard]] std::string duration_text(double seconds);
