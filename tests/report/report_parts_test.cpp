@@ -164,10 +164,10 @@ TEST(ReportValues, FlattenWithUnits) {
       R"({"test":{"accuracy":0.98764,"images":10000},"peak_memory_bytes":93663232,"energy_joules":12.34,
           "epoch_seconds":{"median":1.5,"epochs":3},"nothing":null,"list":[1,{"a":2}],"empty":{},"on":true})");
   std::string text;
-  for (const NamedValue& named : values_of(json))
-    text += named.name + "=" + named.value.get<std::string>() + "\n";
+  const nlohmann::ordered_json values = values_of(json);
+  for (const auto& [name, value] : values.items()) text += name + "=" + value.get<std::string>() + "\n";
   EXPECT_EQ(text,
-            "test.accuracy=98.76 %\ntest.images=10,000\npeak_memory_bytes=89.3 MiB\nenergy_joules=12.3 J\n"
+            "test.accuracy=98.76 %\ntest.images=10,000\npeak_memory_bytes=89.32 MiB\nenergy_joules=12.3 J\n"
             "epoch_seconds.median=1.50 "
             "s\nepoch_seconds.epochs=3\nnothing=none\nlist=[1,{\"a\":2}]\nempty={}\non=yes\n");
   nlohmann::ordered_json many;

@@ -208,32 +208,30 @@ TEST(RunDifferences, AreOfConfigurationAndMachineAlone) {
   a.record.device["cpu"] = {{"available_bytes", 1}};
   b.record.device["cpu"] = {{"available_bytes", 2}};
   std::vector<std::string> names;
-  const std::vector<NamedRow> rows = differences({a, b});
-  for (const NamedRow& row : rows) names.push_back(row.name);
+  const Json rows = differences({a, b});
+  for (const Json& row : rows) names.push_back(row["name"]);
   EXPECT_EQ(names, (std::vector<std::string>{"model file", "recipe.batch", "machine.host",
                                              "recipe.schedule.one_cycle.warmup"}));
   const std::string text = differences_text(rows);
   EXPECT_NE(text.find("recipe.batch                      256      512\n"), std::string::npos) << text;
   EXPECT_NE(text.find("model file                        its own  its own\n"), std::string::npos) << text;
-  EXPECT_EQ(differences_json(rows)[3]["values"], Json::parse("[null, 0.3]"));
+  EXPECT_EQ(rows[3]["values"], Json::parse("[null, 0.3]"));
   EXPECT_EQ(differences_text(differences({a, a})), "configuration and machine do not differ\n");
 }
 
 TEST(RunDifferences, StandSideBySideAsDeepAsAPersonReads) {
-  const NamedValues x{{"a", 1}, {"b", "2"}}, y{{"b", "3"}, {"a", 1}, {"c", 4}};
-  const std::vector<NamedRow> rows = side_by_side({known_run("x", {}), known_run("y", {})},
-                                                  [&](const KnownRun& run) { return run.id == "x" ? x : y; });
+  const Json rows = side_by_side({{{"a", 1}, {"b", "2"}}, {{"b", "3"}, {"a", 1}, {"c", 4}}});
   ASSERT_EQ(rows.size(), 3U);
-  EXPECT_FALSE(rows[0].differs());
-  EXPECT_TRUE(rows[1].differs());
-  EXPECT_EQ(rows[2].name, "c");
-  EXPECT_EQ(rows[2].values, (std::vector<Json>{nullptr, 4}));
+  EXPECT_EQ(rows[2]["name"], "c");
+  EXPECT_EQ(rows[2]["values"], Json::parse("[null, 4]"));
+  const Json different = different_rows(rows);
+  ASSERT_EQ(different.size(), 2U);
+  EXPECT_EQ(different[0]["name"], "b");
   Json deep = 1;
   for (int i = 0; i < 1000; ++i) deep = {{"x", deep}};
-  NamedValues values;
-  take_apart(values, "deep", deep);
-  ASSERT_EQ(values.size(), 1U);
-  EXPECT_EQ(values[0].name, "deep.x.x.x.x.x.x");
+  const Json flat = flattened({{"deep", deep}, {"empty", Json::object()}});
+  ASSERT_EQ(flat.size(), 2U);
+  EXPECT_EQ(flat.begin().key(), "deep.x.x.x.x.x.x");
 }
 
 TEST(RunDifferences, LongValuesAreNotCut) {

@@ -55,7 +55,7 @@ void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& opti
     json["accuracy"] = options.accuracy;
     json["runs"] = compare_runs(runs, options);
   }
-  json["differences"] = differences_json(differences(runs));
+  json["differences"] = differences(runs);
   fmt::print("{}\n", to_text(json, 2));
 }
 

@@ -9,6 +9,7 @@
 #include "trainer/report/html_template.hpp"
 #include "trainer/report/report_plots.hpp"
 #include "trainer/report/report_template.hpp"
+#include "trainer/runs/run_differences.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/system/version.hpp"
@@ -21,16 +22,11 @@ namespace {
 
 constexpr std::size_t kLongestValue = 2000;
 
-std::string bytes_text(double bytes) {
-  return bytes < (1 << 30) ? fmt::format("{:.1f} MiB", bytes / (1 << 20))
-                           : fmt::format("{:.2f} GiB", bytes / (1 << 30));
-}
-
 std::string number_text(const std::string& key, const ordered_json& json) {
   const auto number = json.get<double>();
   const auto ends = [&](std::string_view end) { return key.ends_with(end); };
   const auto has = [&](std::string_view part) { return key.find(part) != std::string::npos; };
-  if (ends("bytes")) return bytes_text(number);
+  if (ends("bytes") && json.is_number_unsigned()) return size_text(json.get<std::uint64_t>());
   if (has("accuracy")) return fmt::format("{:.2f} %", 100 * number);
   if (has("seconds") && !ends("epochs")) return duration_text(number);
   if (ends("joules")) return fmt::format("{:.1f} J", number);
@@ -129,10 +125,20 @@ ordered_json head_of(const KnownRun& run, std::size_t index) {
   return head;
 }
 
+// Named values of each run.
+using ValuesOf = ordered_json (*)(const KnownRun&);
+
+ordered_json rows_of(const std::vector<KnownRun>& runs, ValuesOf values_of_run) {
+  std::vector<ordered_json> values;
+  for (const KnownRun& run : runs) values.push_back(values_of(values_of_run(run)));
+  return side_by_side(values);
+}
+
 // A key may be broken behind its joints: "recipe.", "batch".
-ordered_json value_table(const std::string& name, const std::vector<NamedRow>& rows) {
+ordered_json value_table(const std::string& name, const ordered_json& rows) {
   ordered_json table{{"name", name}};
-  for (const auto& [key, texts] : rows) {
+  for (const ordered_json& row : rows) {
+    const auto& key = row["name"].get_ref<const std::string&>();
     ordered_json joints = ordered_json::array();
     std::size_t begin = 0;
     for (std::size_t at = key.find_first_of("._"); at != std::string::npos;
@@ -140,28 +146,26 @@ ordered_json value_table(const std::string& name, const std::vector<NamedRow>& r
       joints.push_back(key.substr(begin, at + 1 - begin));
       begin = at + 1;
     }
-    table["rows"].push_back({{"joints", joints}, {"rest", key.substr(begin)}, {"texts", texts}});
+    table["rows"].push_back({{"joints", joints}, {"rest", key.substr(begin)}, {"texts", row["values"]}});
   }
   return table;
 }
 
 void add_configuration(ordered_json& page, const std::vector<KnownRun>& runs) {
-  std::vector<NamedRow> rows =
-      side_by_side(runs, [](const KnownRun& run) { return values_of(configuration_values(run)); });
+  const ordered_json rows = rows_of(runs, configuration_values), different = different_rows(rows);
   page["configuration"] = value_table("Configuration", rows);
   page["configuration"]["alone"] = runs.size() == 1;
-  if (runs.size() == 1) return;
-  std::erase_if(rows, [](const NamedRow& row) { return !row.differs(); });
-  page["alike"] = rows.empty();
-  if (!rows.empty()) page["differences"] = value_table("What differs", rows);
+  page["alike"] = runs.size() > 1 && different.empty();
+  if (!different.empty()) page["differences"] = value_table("What differs", different);
 }
 
 // The report as the run printed it; what its values were, where an earlier program did not keep the text.
 std::string device_text(const KnownRun& run) {
   if (const auto report = find_text(run.record.device, {"report"})) return *report;
   std::string text;
-  for (const NamedValue& named : values_of(run.record.device))
-    text += fmt::format("{:<21} {}\n", named.name, named.value.get<std::string>());
+  const ordered_json values = values_of(run.record.device);
+  for (const auto& [name, value] : values.items())
+    text += report_line(name + " ", value.get<std::string>(), 22);
   return text.empty() ? "The run recorded no device.\n" : text;
 }
 
@@ -213,13 +217,12 @@ std::string report_html(const ReportPage& page) {
     heads.push_back(head_of(runs[i], i));
     letters.push_back(letter_of(i));
   }
-  const auto results = [](const KnownRun& run) { return values_of(result_values(run)); };
   ordered_json values{{"version", kVersion},
                       {"commit", kCommit},
                       {"curves", training_curves(runs)},
                       {"networks", networks_of(page)},
                       {"devices", devices_of(runs)},
-                      {"results", value_table("All results", side_by_side(runs, results))},
+                      {"results", value_table("All results", rows_of(runs, result_values))},
                       {"commands", commands_of(runs)}};
   if (runs.size() == 1) values["single"] = heads[0];
   if (runs.size() > 1) {
@@ -231,13 +234,13 @@ std::string report_html(const ReportPage& page) {
   return filled_template(kReportTemplate, values);
 }
 
-NamedValues values_of(const ordered_json& json) {
-  NamedValues values;
-  if (json.is_null() || json.empty()) return values;
-  take_apart(values, "", json);
-  values.resize(std::min(values.size(), kMostReportValues));
-  for (NamedValue& named : values) named.value = shown_value(named.name, named.value);
-  return values;
+ordered_json values_of(const ordered_json& json) {
+  ordered_json texts = ordered_json::object();
+  if (json.empty()) return texts;
+  const ordered_json values = flattened(json);
+  for (const auto& [name, value] : values.items())
+    if (texts.size() < kMostReportValues) texts[name] = shown_value(name, value);
+  return texts;
 }
 
 std::string time_text(std::string time) {

@@ -8,7 +8,6 @@
 
 #include "trainer/report/report_network.hpp"
 #include "trainer/runs/known_run.hpp"
-#include "trainer/runs/run_differences.hpp"
 
 namespace trainer {
 
@@ -21,9 +20,9 @@ std::string report_html(const ReportPage& page);
 
 inline constexpr std::size_t kMostReportValues = 300;
 
-// As in run.json, "recipe.batch", the values as text for people: times, sizes and fractions with their units, told by the name.
-// Not more than kMostReportValues. A record may hold parts that this program does not know: they keep the names that they have there.
-NamedValues values_of(const nlohmann::ordered_json& json);
+// An object of a record's values by their names in run.json, "recipe.batch", as text for people: times, sizes and fractions with
+// their units, told by the name. Not more than kMostReportValues. A record may hold parts that this program does not know.
+nlohmann::ordered_json values_of(const nlohmann::ordered_json& json);
 
 // "2026-01-01 09:30:00 +01:00" of an iso_time; any other text as it is.
 std::string time_text(std::string time);

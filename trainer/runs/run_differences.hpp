@@ -1,7 +1,6 @@
-// What runs were told to do and on what they ran, as a list of named values; and those in which they differ.
+// What runs were told to do and on what they ran, as named values; and those in which they differ.
 #pragma once
 
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -11,36 +10,26 @@
 
 namespace trainer {
 
-struct NamedValue {
-  std::string name;  // "recipe.batch"
-  nlohmann::ordered_json value;
-};
-using NamedValues = std::vector<NamedValue>;
+// `json` as one object without objects in it, down to a depth of 7: a value's name is the path to it, "recipe.batch". Members
+// that `left_out` says so of are not taken.
+[[nodiscard]] nlohmann::ordered_json flattened(
+    const nlohmann::ordered_json& json,
+    bool (*left_out)(std::string_view member, const nlohmann::ordered_json& value) = nullptr);
 
-// Appends `json`; an object that is not empty as its members, "name.member", down to a depth of 6. Members that `left_out`
-// names are not taken.
-void take_apart(NamedValues& values, const std::string& name, const nlohmann::ordered_json& json,
-                bool (*left_out)(std::string_view member) = nullptr, int depth = 0);
-
-struct NamedRow {
-  std::string name;
-  std::vector<nlohmann::ordered_json> values;  // one a run; null: it has none
-  [[nodiscard]] bool differs() const;
-};
-
-// The names in the order in which they come up.
-[[nodiscard]] std::vector<NamedRow> side_by_side(
-    const std::vector<KnownRun>& runs, const std::function<NamedValues(const KnownRun&)>& values_of);
+// An array of {"name", "values": one a run, null where it has none}, from an object of named values a run. The names are in the
+// order in which they come up.
+[[nodiscard]] nlohmann::ordered_json side_by_side(const std::vector<nlohmann::ordered_json>& runs);
+// Those rows of it whose values are not all alike.
+[[nodiscard]] nlohmann::ordered_json different_rows(const nlohmann::ordered_json& rows);
 
 [[nodiscard]] nlohmann::ordered_json data_json(const RunRecord::DataSet& data);
 
-// In the order of a record. Left out: when a run was made and how it went, and what a machine was up to at
+// Rows as above, in the order of a record. Left out: when a run was made and how it went, and what a machine was up to at
 // the time (free memory, clocks, temperatures).
-[[nodiscard]] std::vector<NamedRow> differences(const std::vector<KnownRun>& runs);
+[[nodiscard]] nlohmann::ordered_json differences(const std::vector<KnownRun>& runs);
 
 // A table of the values that fit the width, below it a block for each that has longer ones: no value is cut.
 // One line if nothing differs. Runs are called by letter_of().
-[[nodiscard]] std::string differences_text(const std::vector<NamedRow>& differences);
-[[nodiscard]] nlohmann::ordered_json differences_json(const std::vector<NamedRow>& differences);
+[[nodiscard]] std::string differences_text(const nlohmann::ordered_json& differences);
 
 }  // namespace trainer
