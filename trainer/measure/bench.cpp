@@ -1,4 +1,4 @@
-// The settings of this version, and the stop-watch.
+// The settings of this version, and the timing.
 #include "trainer/measure/bench.hpp"
 
 #include <fmt/format.h>
@@ -12,7 +12,7 @@ namespace trainer {
 
 namespace {
 
-// The training of one subject, started again and again.
+// A training of one subject that starts again from the same weights for each repeat.
 class TimedTraining {
  public:
   TimedTraining(const Setup& setup, Backend& backend, const BenchSettings& settings)
@@ -109,8 +109,8 @@ double images_per_second(const BenchResult& result) {
   return 1 / epoch_seconds(result, 1).median;
 }
 
-double share_of_peak(const BenchResult& result) {
-  if (!(result.peak.per_second > 0)) return 0;
+std::optional<double> fraction_of_peak(const BenchResult& result) {
+  if (!(result.peak.per_second > 0)) return std::nullopt;
   return images_per_second(result) * static_cast<double>(result.training_flops) / result.peak.per_second;
 }
 

@@ -1,4 +1,4 @@
-// One row a network, batch and precision; one column a record.
+// A comparison has a row for each network, batch size and precision, and a column for each record.
 #include <algorithm>
 #include <fmt/format.h>
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <exception>
 #include <fmt/format.h>
+#include <functional>
 #include <new>
 #include <numeric>
 #include <openssl/evp.h>
@@ -30,7 +31,7 @@ std::uint8_t byte_of(float value) {
   return value > 0 ? static_cast<std::uint8_t>(std::lround(std::min(value, 255.0F))) : std::uint8_t{0};
 }
 
-// -1 blue, 0 white, 1 orange: told apart by colour-blind eyes, and light where there is little.
+// -1 is blue, 0 white, 1 orange: colour-blind readers can tell these apart, and small values are light.
 std::array<float, 3> diverging(float value) {
   constexpr std::array<float, 3> kNegative{0, 90, 181}, kPositive{213, 94, 0};
   std::array<float, 3> colour = value < 0 ? kNegative : kPositive;
@@ -73,8 +74,7 @@ ordered_json misclassified_images(const ExaminedNetwork& network, const data::Da
   return images;
 }
 
-// The first layer's weights, where they lie over pixels: [out, k, k, c], or [out, h * w * c] over the whole
-// image.
+// The first layer's weights, if they are applied to pixels: [out, k, k, c], or [out, h * w * c] for the whole image. Else null.
 ordered_json first_filters(const Network& network) {
   for (const NetworkTensor& tensor : network.tensors()) {
     if (tensor.arena != 0 || tensor.parameter != 0) continue;
@@ -125,8 +125,8 @@ std::string percent_text(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? "-" : fmt::format("{:.1f}", 100 * share(part, whole));
 }
 
-// Correct predictions are blue by their fraction of the label's images; errors are orange by their number against the largest,
-// under a root that keeps small numbers visible.
+// A correct prediction is the bluer, the larger its fraction of the label's images is. An error is the more orange, the closer its
+// number is to the largest one; the square root keeps small numbers visible.
 ordered_json matrix_cell(const TestAnswers& test, int label, int prediction, std::uint64_t most_errors) {
   const std::uint64_t images = test.at(label, prediction);
   if (images == 0) return {{"kind", "none"}, {"amount", "0"}, {"images", "·"}};
@@ -245,7 +245,7 @@ ordered_json network_json(const ExaminedNetwork& network) {
 
 std::string data_uri(const data::Image& image) {
   const std::vector<std::uint8_t> file = data::png_file(image);
-  std::string base64((file.size() + 2) / 3 * 4 + 1, '\0');  // and the zero that libcrypto adds
+  std::string base64((file.size() + 2) / 3 * 4 + 1, '\0');  // with room for the zero that libcrypto appends
   EVP_EncodeBlock(reinterpret_cast<unsigned char*>(base64.data()), file.data(),
                   static_cast<int>(file.size()));
   base64.pop_back();
@@ -256,7 +256,7 @@ data::Image shown_image(std::span<const std::uint8_t> pixels, const data::ImageS
   const int longest = std::max({shape.height, shape.width, kLargestShownEdge});
   const auto shrunk = [&](int size) { return std::max(1, size * kLargestShownEdge / longest); };
   data::Image image{shrunk(shape.height), shrunk(shape.width), shape.channels >= 3 ? 3 : 1, {}};
-  const auto mean = [&](int y, int x, int channel) {  // over the pixels that become one
+  const auto mean = [&](int y, int x, int channel) {  // of the pixels that become this one
     const int bottom = (y + 1) * shape.height / image.height, right = (x + 1) * shape.width / image.width;
     std::size_t sum = 0, count = 0;
     for (int row = y * shape.height / image.height; row < bottom; ++row) {
@@ -275,7 +275,7 @@ std::vector<data::Image> weight_pictures(std::span<const float> weights, const d
                                          std::size_t most) {
   const auto channels = static_cast<std::size_t>(shape.channels);
   const bool coloured = channels == 3;
-  std::vector<float> drawn;  // of each pixel its three channels, or the sum of all
+  std::vector<float> drawn;  // the three channels of each pixel, or the sum of its channels
   for (std::size_t at = 0; at + channels <= weights.size(); at += channels) {
     const std::span<const float> pixel = weights.subspan(at, channels);
     if (coloured) drawn.insert(drawn.end(), pixel.begin(), pixel.end());

@@ -96,7 +96,7 @@ void add_scores(ordered_json& head, const KnownRun& run) {
                                run.sprint ? " each" : "");
 }
 
-// What the page's head says of a run: the tiles of one, a column of several.
+// What the page's head says about a run: tiles if there is one run, else a column of a table.
 ordered_json head_of(const KnownRun& run, std::size_t index) {
   const RunRecord& record = run.record;
   const std::vector<double> epochs = epoch_durations(run);
@@ -125,7 +125,7 @@ ordered_json head_of(const KnownRun& run, std::size_t index) {
   return head;
 }
 
-// Named values of each run.
+// Gives named values of a run.
 using ValuesOf = ordered_json (*)(const KnownRun&);
 
 ordered_json rows_of(const std::vector<KnownRun>& runs, ValuesOf values_of_run) {
@@ -134,7 +134,7 @@ ordered_json rows_of(const std::vector<KnownRun>& runs, ValuesOf values_of_run) 
   return side_by_side(values);
 }
 
-// A key may be broken behind its joints: "recipe.", "batch".
+// A browser may break a key after each of its parts: "recipe.", "batch".
 ordered_json value_table(const std::string& name, const ordered_json& rows) {
   ordered_json table{{"name", name}};
   for (const ordered_json& row : rows) {
@@ -159,7 +159,7 @@ void add_configuration(ordered_json& page, const std::vector<KnownRun>& runs) {
   if (!different.empty()) page["differences"] = value_table("What differs", different);
 }
 
-// The report as the run printed it; what its values were, where an earlier program did not keep the text.
+// The device report as the run printed it, or its values if an earlier program did not keep the text.
 std::string device_text(const KnownRun& run) {
   if (const auto report = find_text(run.record.device, {"report"})) return *report;
   std::string text;

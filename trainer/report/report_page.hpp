@@ -1,5 +1,5 @@
-// The page about one run or several: one HTML file that needs nothing else, no network, no script. report.html is how it looks;
-// here are its values. Order: what came out, how training went, what the networks do, on what and with what it was done.
+// The page about one run or several: one HTML file that needs nothing else, no network and no script. report.html says how it
+// looks, and here are its values.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <functional>
 #include <system_error>
+#include <utility>
 
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
@@ -46,7 +48,7 @@ void add_run(RunList& list, const fs::path& folder) {
   list.unreadable.push_back(fmt::format("{} ({})", folder.filename().string(), reason));
 }
 
-// Whether the run was started or went on between the evaluation before `epoch` and its own.
+// Whether the run was started or resumed between the evaluation before `epoch` and its own.
 bool is_warm_up(const KnownRun& run, std::size_t epoch) {
   if (epoch == 0) return true;
   return std::ranges::any_of(run.record.resumed, [&](const RunRecord::Resumption& part) {
@@ -79,8 +81,8 @@ std::string KnownRun::precision() const {
   return find_text(record.recipe, {"settings", "precision"}).value_or("fp32");
 }
 
-// A run that ends closes its record before it gives its lock back. So what says "running" although the lock
-// is free is read once more: only then it is known to stay so.
+// A run that ends closes its record before it releases its lock. So a record that says "running" although the lock is free is read
+// once more: only then is it known to stay so.
 KnownRun read_known_run(const fs::path& folder) {
   KnownRun run;
   run.folder = folder;

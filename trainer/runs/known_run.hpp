@@ -1,5 +1,5 @@
-// Runs that were written before, as `trainer runs` looks at them. They may come from another machine and another version of
-// this program; what a file does not say is absent.
+// Runs that were written before, as `trainer runs` reads them. They may come from another machine and another version of this
+// program; what a file does not say is absent.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@ namespace trainer {
 // What `trainer sprint` found: every "epoch" of such a run is a training from scratch, with a seed of its own.
 struct SprintFound {
   double mean = 0;            // of the seeds' accuracies, 0 to 1
-  double standard_error = 0;  // of the mean
+  double standard_error = 0;  // of that mean
   double seconds = 0;         // of a training and its test, median
 };
 
@@ -27,9 +27,9 @@ struct KnownRun {
   std::optional<SprintFound> sprint;
   bool killed = false;  // its record says "running", but no process of this machine writes it any more
 
-  // Of the test images at the last evaluation, 0 to 1; of a sprint the mean. Absent without an evaluation.
+  // On the test images at the last evaluation, 0 to 1; a sprint's is the mean over its seeds. Absent without an evaluation.
   [[nodiscard]] std::optional<double> accuracy() const;
-  // Over all its parts; of a run that never closed its record, the sum over the epochs that it told of.
+  // Over all its parts; if the run never closed its record, the sum over the epochs that it wrote down.
   [[nodiscard]] double seconds() const;
   // "running", "finished", "stopped", "failed", "killed", or "submitted": its container was not started yet.
   [[nodiscard]] std::string status() const;
@@ -46,11 +46,11 @@ struct RunList {
   std::vector<std::string> unreadable;  // "NAME (REASON)", sorted
 };
 
-// The runs in `folder`, hidden folders left out; none where it does not exist. What else lies there never keeps the others from
-// being listed. Throws FileError where `folder` cannot be read.
+// The runs in `folder`, without hidden folders; none if it does not exist. What else lies there never prevents a run from being
+// listed. Throws FileError where `folder` cannot be read.
 [[nodiscard]] RunList list_runs(const std::filesystem::path& folder);
 
-// "note: 2 folders in runs are not listed: a (...), b (...)", one line without its end; "" for none.
+// "note: 2 folders in runs are not listed: a (...), b (...)", one line without a line break; "" if there are none.
 [[nodiscard]] std::string unreadable_note(const RunList& list, const std::filesystem::path& folder);
 
 // An epoch counts as timed when it went over all training images and is not a warm-up: the first one of a run, and the first

@@ -1,4 +1,4 @@
-// Ranks of the Mann-Whitney statistic, exact or by its normal approximation, and the ratios that lie at them.
+// Ranks of the Mann-Whitney statistic, exact or from its normal approximation, and the ratios at these ranks.
 #include <algorithm>
 #include <cmath>
 #include <span>
@@ -14,7 +14,8 @@ constexpr double kNormalQuantile = 1.959963984540054;  // of 1 - kTail
 constexpr std::size_t kMostExact = 50;
 constexpr std::size_t kMostMeasurements = 1000;
 
-// For each u from 0 to m n the number of orders of m and n values in which U = u: the coefficients of the Gaussian binomial
+// For each u from 0 to m n, the number of orders of m and n values in which U = u. These are the coefficients of the Gaussian
+// binomial
 //   (1 - q^(n+1)) ... (1 - q^(n+m)) / ((1 - q) ... (1 - q^m)).
 // Doubles hold these counts, which have up to 47 bits.
 std::vector<double> orders_of(std::size_t m, std::size_t n) {

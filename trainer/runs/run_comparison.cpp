@@ -43,7 +43,7 @@ ordered_json spread_json(const std::vector<double>& seconds) {
   return {{"median", spread.median}, {"min", spread.least}, {"max", spread.most}};
 }
 
-// By the seconds of an image, so that epochs of different sizes compare.
+// It compares seconds per image, since epochs may have different sizes.
 ordered_json speed_json(const KnownRun& first, const KnownRun& run) {
   const auto seconds_of_images = [](const KnownRun& run) {
     std::vector<double> seconds = epoch_times(run).timed;

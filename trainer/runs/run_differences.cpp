@@ -1,8 +1,7 @@
-// Lists are values. Where one run has an object and another a plain value, each name stands for itself.
+// Lists count as values. If one run has an object where another has a plain value, the names differ and so both are shown.
 #include "trainer/runs/run_differences.hpp"
 
 #include <algorithm>
-#include <array>
 #include <fmt/format.h>
 #include <string_view>
 #include <unordered_map>
@@ -18,24 +17,14 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// State of a moment, or said elsewhere: the report is the device as text, the settings are those of the
-// recipe, the list of GPUs holds the used one.
-constexpr std::array<std::string_view, 13> kLeftOut{"available_bytes",
-                                                    "report",
-                                                    "free_bytes",
-                                                    "power_watts",
-                                                    "temperature_celsius",
-                                                    "utilisation_percent",
-                                                    "sm_clock_mhz_now",
-                                                    "memory_clock_mhz_now",
-                                                    "throttle_reasons",
-                                                    "energy_joules",
-                                                    "settings",
-                                                    "gpus",
-                                                    "gpu_software"};
-
+// What is the state of a moment, or is said elsewhere: the report is the device as text, the settings are those of the
+// recipe, and the used one of the GPUs stands by itself.
 bool is_left_out(std::string_view member, const ordered_json& value) {
-  return std::ranges::find(kLeftOut, member) != kLeftOut.end() || (value.is_object() && value.empty());
+  for (const char* name : {"available_bytes", "report", "free_bytes", "power_watts", "temperature_celsius",
+                           "utilisation_percent", "sm_clock_mhz_now", "memory_clock_mhz_now",
+                           "throttle_reasons", "energy_joules", "settings", "gpus", "gpu_software"})
+    if (member == name) return true;
+  return value.is_object() && value.empty();
 }
 
 void take_apart(ordered_json& flat, const std::string& name, const ordered_json& json,
@@ -76,7 +65,7 @@ ordered_json compared_values(const KnownRun& run) {
                    is_left_out);
 }
 
-// The file's text would fill the screen: which of the runs have the same one says enough.
+// The model file's text would fill the screen, so this says only which runs have the same one.
 std::string shown(const ordered_json& row, std::size_t run) {
   const ordered_json& values = row["values"];
   if (row["name"] != "model file") return value_text(values[run]);
@@ -84,7 +73,7 @@ std::string shown(const ordered_json& row, std::size_t run) {
   return same == run ? "its own" : "as " + letter_of(same);
 }
 
-// What is left for a value beside the longest name, if all runs get as much.
+// The width that is left for each run's value beside the longest name.
 std::size_t widest_cell(const ordered_json& differences, std::size_t runs) {
   std::size_t name = 0;
   for (const ordered_json& row : differences)

@@ -19,7 +19,7 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-// Whole numbers have no decimal point.
+// Whole numbers are written without a decimal point.
 Json number(std::optional<double> value) {
   constexpr double kMostExact = 9007199254740992;  // 2^53
   if (!value || !std::isfinite(*value)) return nullptr;
@@ -35,7 +35,7 @@ Json text_at(const Json& json, JsonPath path) {
   return text(find_text(json, path).value_or(""));
 }
 
-// Over the epochs in which time went by.
+// The median over the epochs that took time.
 template <class Quantity>
 std::optional<double> median_of(const KnownRun& run, Quantity quantity) {
   std::vector<double> values;
@@ -44,7 +44,7 @@ std::optional<double> median_of(const KnownRun& run, Quantity quantity) {
   return values.empty() ? std::nullopt : std::optional(median(std::move(values)));
 }
 
-// The median that the run's own summary has; a run that was cut off wrote none.
+// The median that the run's own summary has, or the same from its metrics if it was cut off before it wrote one.
 Json epoch_seconds(const KnownRun& run) {
   const auto recorded = find_number(run.record.results, {"epoch_seconds", "median"});
   return number(recorded ? recorded : median_of(run, &EpochRecord::seconds));
@@ -149,7 +149,7 @@ class ConditionReader {
   }
 
  private:
-  // From the next word on, the characters that are in `set`, or that are not.
+  // Skips blanks and takes the characters that are in `set`, or those that are not.
   std::string take(const char* set, bool in_set) {
     begin_ = at_ = std::min(text_.find_first_not_of(kBlank, at_), text_.size());
     while (at_ < text_.size() && (std::strchr(set, text_[at_]) != nullptr) == in_set) ++at_;
@@ -161,7 +161,7 @@ class ConditionReader {
     return in_quotes(text_.substr(begin_, text_.find_first_of(kBlank, begin_) - begin_));
   }
 
-  // What && cannot say is named where somebody tries to say it.
+  // If somebody tries to write what && cannot say, the error names the way to say it.
   [[noreturn]] void refuse(const std::string& reason) const {
     const bool tries = std::strchr("|!()", begin_ < text_.size() ? text_[begin_] : ' ') != nullptr;
     throw UsageError(fmt::format(
@@ -201,7 +201,7 @@ class ConditionReader {
                        field.kind, joined(choices)));
   }
 
-  // A backslash before the text's own quote makes that an ordinary character.
+  // A backslash makes the text's own quote an ordinary character.
   std::string value(const RunField& field) {
     std::string word = take(kEndsAWord, false);
     const char quote = word.empty() && at_ < text_.size() ? text_[at_] : ' ';
@@ -224,7 +224,7 @@ class ConditionReader {
     return number;
   }
 
-  // A regular expression would be another pattern than its writer thinks.
+  // As a pattern, a regular expression would mean something else than its writer thinks.
   std::string pattern(const std::string& word) const {
     if (word.find_first_of("^$|\\") != std::string::npos || word.find(".*") != std::string::npos)
       refuse(fmt::format(
@@ -235,7 +235,7 @@ class ConditionReader {
   }
 
   const std::string& text_;
-  std::size_t begin_ = 0;  // of what was taken last
+  std::size_t begin_ = 0;  // where the word begins that was taken last
   std::size_t at_ = 0;
 };
 

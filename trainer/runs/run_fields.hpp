@@ -1,4 +1,4 @@
-// What `trainer runs list` knows of a run, by name: the words of --where and --sort, the columns of --csv and the keys of --json.
+// What `trainer runs list` knows about a run, by name: the words of --where and --sort, the columns of --csv and the keys of --json.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -16,7 +16,7 @@ struct RunField {
   std::string_view name;
   std::string_view kind;  // of its values: "number" or "text"
   std::string_view about;
-  // Null where the run does not say, or where a loss was not finite.
+  // Null if the run does not say, or if a loss was not finite.
   nlohmann::ordered_json (*value)(const KnownRun&);
 };
 
@@ -24,7 +24,7 @@ struct RunField {
 [[nodiscard]] Words field_names();
 
 // Orders by a field, "accuracy", from the highest with "-accuracy"; runs without a value come last either
-// way, equal ones stay in their order. Throws UsageError with the choices and the nearest.
+// way, and equal ones keep their order. Throws UsageError with the choices and the nearest.
 void sort_runs(std::vector<KnownRun>& runs, const std::string& key);
 
 // Keeps the runs that meet the conditions of --where: FIELD OP VALUE, joined by &&. OP is one of == != < <= > >= and, for
@@ -32,7 +32,7 @@ void sort_runs(std::vector<KnownRun>& runs, const std::string& key);
 //   Texts are compared byte by byte, which orders dates of one time zone.
 //   =~ finds its value anywhere in the text; with * ? or [ it is a pattern of fnmatch(3) for the whole text. Capitals and
 //   small letters are alike.
-// A condition on a value that a run does not have is false, whichever it is. Throws UsageError with the column, what stands
+// Every condition on a value that a run does not have is false. Throws UsageError with the column, what stands
 // there, and what could.
 void filter_runs(std::vector<KnownRun>& runs, const std::string& expression);
 

@@ -1,9 +1,10 @@
-// The order of a run's lines is that of a reader's questions: how it went, what was trained, on what, epoch by epoch.
+// The lines about a run answer a reader's questions in their order: how it went, what was trained, on what, epoch by epoch.
 #include "trainer/runs/run_text.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <system_error>
+#include <utility>
 
 #include "models/recipe_text.hpp"
 #include "models/words.hpp"
@@ -31,7 +32,7 @@ std::string csv_cell(const ordered_json& value) {
   return quoted + "\"";
 }
 
-// A value that a run does not have, "", leaves no line.
+// A line whose value is "" is left out.
 using Lines = std::vector<std::pair<std::string, std::string>>;
 
 std::string lines_text(const Lines& lines) {
@@ -67,7 +68,7 @@ std::string status_lines(const KnownRun& run) {
   return lines_text(lines);
 }
 
-// What is known of a run whose own record has not come.
+// What is known about a submitted run whose own record has not arrived.
 std::string submission_lines(const KnownRun& run) {
   const RunRecord& record = run.record;
   Lines lines{
@@ -155,7 +156,7 @@ std::string epochs_table(const KnownRun& run) {
   return table.text();
 }
 
-// By name; what cannot be read is left out.
+// Sorted by name, without files whose size cannot be read.
 std::vector<std::pair<std::string, std::uint64_t>> file_sizes(const fs::path& folder) {
   std::vector<std::pair<std::string, std::uint64_t>> files;
   std::error_code error;
