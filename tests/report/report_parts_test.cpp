@@ -169,7 +169,7 @@ TEST(ReportValues, FlattenWithUnits) {
   EXPECT_EQ(text,
             "test.accuracy=98.76 %\ntest.images=10,000\npeak_memory_bytes=89.32 MiB\nenergy_joules=12.3 J\n"
             "epoch_seconds.median=1.50 "
-            "s\nepoch_seconds.epochs=3\nnothing=none\nlist=[1,{\"a\":2}]\nempty={}\non=yes\n");
+            "s\nepoch_seconds.epochs=3\nnothing=none\nlist=1, a 2\nempty=none\non=yes\n");
   nlohmann::ordered_json many;
   for (int i = 0; i < 5000; ++i) many[std::to_string(i)] = i;
   EXPECT_EQ(values_of(many).size(), kMostReportValues);

@@ -62,12 +62,6 @@ struct BenchResult {
   std::vector<BenchRepeat> repeats;
 };
 
-// Whether both have the same network, batch size and precision.
-inline bool is_alike(const BenchResult& a, const BenchResult& b) {
-  return a.subject.model == b.subject.model && a.subject.batch == b.subject.batch &&
-         a.precision == b.precision;
-}
-
 Spread epoch_seconds(const BenchResult& result, std::uint64_t epoch_images);
 double images_per_second(const BenchResult& result);  // median
 // 1: every operation at the peak. Absent where the peak is not known.

@@ -13,6 +13,12 @@ using nlohmann::ordered_json;
 
 namespace {
 
+// Whether both have the same network, batch size and precision.
+bool is_alike(const BenchResult& a, const BenchResult& b) {
+  return a.subject.model == b.subject.model && a.subject.batch == b.subject.batch &&
+         a.precision == b.precision;
+}
+
 std::string precisions(const BenchRecord& record) {
   std::vector<std::string> words;
   for (const BenchResult& result : record.results)

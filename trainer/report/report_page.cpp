@@ -6,6 +6,7 @@
 
 #include "models/recipe_text.hpp"
 #include "trainer/console/json_lookup.hpp"
+#include "trainer/console/text_table.hpp"
 #include "trainer/report/html_template.hpp"
 #include "trainer/report/report_plots.hpp"
 #include "trainer/report/report_template.hpp"
@@ -36,12 +37,8 @@ std::string number_text(const std::string& key, const ordered_json& json) {
 }
 
 std::string shown_value(const std::string& key, const ordered_json& json) {
-  if (json.is_null()) return "none";
-  if (json.is_boolean()) return json.get<bool>() ? "yes" : "no";
-  if (json.is_number()) return number_text(key, json);
-  std::string text = json.is_string() ? json.get<std::string>() : to_text(json);
-  if (text.size() > kLongestValue) text = text.substr(0, kLongestValue) + " ...";
-  return text;
+  const std::string text = json.is_number() ? number_text(key, json) : value_text(json);
+  return text.size() > kLongestValue ? text.substr(0, kLongestValue) + " ..." : text;
 }
 
 ordered_json result_values(const KnownRun& run) {
@@ -69,10 +66,6 @@ ordered_json configuration_values(const KnownRun& run) {
   return values;
 }
 
-std::string whole_text(double number) {
-  return grouped(static_cast<std::uint64_t>(std::min(std::round(number), 1e15)));
-}
-
 std::string loss_text(double loss) {
   if (!std::isfinite(loss)) return "not finite";
   return fmt::format(fmt::runtime(std::abs(loss) < 1e6 ? "{:.4f}" : "{:g}"), loss);
@@ -84,7 +77,7 @@ void add_scores(ordered_json& head, const KnownRun& run) {
   const double wrong = (1 - test.accuracy) * static_cast<double>(test.images);
   head["score"] = score_text(test);
   head["errors"] = fmt::format("± {:.2f}; {} of {} images wrong", 100 * test.standard_error(),
-                               whole_text(wrong), grouped(test.images));
+                               count_text(wrong), grouped(test.images));
   if (const auto& sprint = run.sprint) {
     head["score"] = fmt::format("{:.3f} ± {:.3f} %", 100 * sprint->mean, 100 * sprint->standard_error);
     head["errors"] = fmt::format("mean of {} seeds ± {:.3f}; {:.4g} s each", run.epochs.size(),
@@ -119,7 +112,7 @@ ordered_json head_of(const KnownRun& run, std::size_t index) {
                     {"host", find_text(record.machine, {"host"}).value_or("")}};
   if (!epochs.empty() && median(epochs) > 0)
     head["speed"] =
-        whole_text(static_cast<double>(record.data.train_images) / median(epochs)) + " images a second";
+        count_text(static_cast<double>(record.data.train_images) / median(epochs)) + " images a second";
   if (record.status == RunStatus::kFailed) head["failure"] = {{"reason", record.reason}};
   if (!run.epochs.empty()) add_scores(head, run);
   return head;
