@@ -113,7 +113,7 @@ double images_per_second(const BenchResult& result) {
   return 1 / epoch_seconds(result, 1).median;
 }
 
-double share_of_peak(const BenchResult& result) {
+double fraction_of_peak(const BenchResult& result) {
   if (!(result.peak.per_second > 0)) return 0;
   return images_per_second(result) * static_cast<double>(result.training_flops) / result.peak.per_second;
 }

@@ -63,7 +63,7 @@ struct BenchResult {
 
 Spread epoch_seconds(const BenchResult& result, std::uint64_t epoch_images);
 double images_per_second(const BenchResult& result);  // median
-double share_of_peak(const BenchResult& result);  // 1: every operation at the peak; 0: the peak is unknown
+double fraction_of_peak(const BenchResult& result);  // 1: every operation at the peak; 0: the peak is unknown
 
 // Trains `setup`'s network on `backend`, warms up and times the repeats. `repeat_done` is called with the
 // number of finished ones, 0 after the warm-up. Precision and peak are the caller's to fill in. Throws

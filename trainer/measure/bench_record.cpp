@@ -52,7 +52,7 @@ void result_fields(Fields& fields, Result& result, std::uint64_t epoch_images) {
   });
   fields.derived("images_per_second", [&] { return images_per_second(result); });
   fields.derived("share_of_peak",
-                 [&] { return result.peak.per_second > 0 ? Json(share_of_peak(result)) : Json(nullptr); });
+                 [&] { return result.peak.per_second > 0 ? Json(fraction_of_peak(result)) : Json(nullptr); });
   const auto repeat_fields = [](auto& inner, auto& repeat) {
     inner("steps", repeat.steps);
     inner("images", repeat.images, NumbersFrom::above_zero);
@@ -97,7 +97,7 @@ std::string four_digits(double value) {
 }
 
 std::string share_text(const BenchResult& result) {
-  return result.peak.per_second > 0 ? fmt::format("{:.1f} %", 100 * share_of_peak(result)) : "n/a";
+  return result.peak.per_second > 0 ? fmt::format("{:.1f} %", 100 * fraction_of_peak(result)) : "n/a";
 }
 
 std::string row(const BenchResult& result, std::uint64_t epoch_images) {

@@ -158,15 +158,15 @@ ExaminedNetwork::Filters first_filters(const Network& network) {
   return {};
 }
 
-void test_network(const Environment& environment, const ExaminationWish& wish, const KnownRun& run,
+void test_network(const Environment& environment, const ExaminationRequest& request, const KnownRun& run,
                   TrainedNetwork& trained, ExaminedNetwork& examined) {
   try {
     const data::Dataset dataset = matching_test_data(
-        environment, {run.folder.string(), wish.data, wish.skip_bad_images}, trained.saved());
+        environment, {run.folder.string(), request.data, request.skip_bad_images}, trained.saved());
     examined.data_path = dataset.path.string();
     examined.other_data = dataset.fingerprint != trained.saved().fingerprint;
     examined.test = answer_test_set(trained, dataset.test);
-    examined.misclassified = misclassified_images(*examined.test, dataset, wish.most_picture_bytes);
+    examined.misclassified = misclassified_images(*examined.test, dataset, request.most_picture_bytes);
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
@@ -178,17 +178,17 @@ void test_network(const Environment& environment, const ExaminationWish& wish, c
 }  // namespace
 
 ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
-                                const ExaminationWish& wish) {
+                                const ExaminationRequest& request) {
   ExaminedNetwork examined;
   try {
-    TrainedNetwork trained(environment, run.folder.string(),
-                           {.device = wish.device, .threads = wish.threads, .plan_cache = environment.cache},
-                           kBatch);
+    TrainedNetwork trained(
+        environment, run.folder.string(),
+        {.device = request.device, .threads = request.threads, .plan_cache = environment.cache}, kBatch);
     examined.conditions = fmt::format("on the {} in {}", trained.device().backend->info().gpu ? "GPU" : "CPU",
                                       precision_name(trained.device().precision));
     for (int c = 0; c < trained.saved().classes; ++c) examined.label_names.push_back(trained.label_name(c));
     examined.filters = first_filters(trained.network());
-    test_network(environment, wish, run, trained, examined);
+    test_network(environment, request, run, trained, examined);
   } catch (const FileError& error) {
     examined = {};
     examined.problem = error.what();
@@ -196,7 +196,7 @@ ExaminedNetwork examine_network(const Environment& environment, const KnownRun& 
     examined = {};
     examined.problem = error.what();
   } catch (const BackendError& error) {
-    if (wish.device != "auto") throw;
+    if (request.device != "auto") throw;
     examined = {};
     examined.problem = error.what();
   }

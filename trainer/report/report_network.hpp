@@ -16,7 +16,7 @@
 
 namespace trainer {
 
-struct ExaminationWish {
+struct ExaminationRequest {
   std::string data;  // as in TestDataWish
   std::string device = "auto";
   std::optional<int> threads;
@@ -54,7 +54,7 @@ inline constexpr std::size_t kMostFilters = 64;
 
 // Throws UsageError for a device that is none, BackendError where one that was asked for cannot be used.
 ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
-                                const ExaminationWish& wish);
+                                const ExaminationRequest& request);
 
 struct ConfusedPair {
   int label = 0;

@@ -17,16 +17,17 @@ const std::string& name_of(const ExaminedNetwork& network, int label) {
 }
 
 std::string percent_text(std::uint64_t part, std::uint64_t whole) {
-  return whole == 0 ? "-" : fmt::format("{:.1f}", 100 * share(part, whole));
+  return whole == 0 ? "-" : fmt::format("{:.1f}", 100 * fraction(part, whole));
 }
 
-// Hits by their share of the label, in blue; errors by their number against the largest, in orange. The root keeps small
+// Hits by their fraction of the label, in blue; errors by their number against the largest, in orange. The root keeps small
 // numbers visible.
 ordered_json cell(const TestAnswers& test, int label, int prediction, std::uint64_t most_errors) {
   const std::uint64_t images = test.at(label, prediction);
   if (images == 0) return {{"kind", "none"}, {"amount", "0"}, {"images", "·"}};
   const bool hit = label == prediction;
-  const double amount = hit ? share(images, test.labelled(label)) : std::sqrt(share(images, most_errors));
+  const double amount =
+      hit ? fraction(images, test.labelled(label)) : std::sqrt(fraction(images, most_errors));
   return {{"kind", hit ? "hit" : "miss"}, {"amount", fmt::format("{:.2f}", amount)}, {"images", images}};
 }
 
