@@ -62,7 +62,8 @@ void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& opti
 int compare(const Environment& environment, const CompareArguments& arguments) {
   if (arguments.runs.size() < 2)
     throw UsageError("compare takes two runs or more (trainer runs list shows them)");
-  const ComparisonOptions options{share_of("--accuracy", arguments.accuracy), parse_prices(arguments.price)};
+  const ComparisonOptions options{fraction_of("--accuracy", arguments.accuracy),
+                                  parse_prices(arguments.price)};
   std::vector<KnownRun> runs;
   for (const std::string& run : arguments.runs)
     runs.push_back(read_known_run(find_run_folder(run, environment)));

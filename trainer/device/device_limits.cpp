@@ -60,10 +60,10 @@ DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std
     if (expected.per_second > 0) return expected;
   }
   constexpr int kRows = 2048;
-  constexpr int kEdge = 1024;
-  LoneOp product(backend, DenseDesc{.in = kEdge, .out = kEdge, .bias = false, .relu = false}, kRows);
-  return {2.0 * kRows * kEdge * kEdge / product.forward_seconds(),
-          fmt::format("measured: product of {0} x {1} by {1} x {1}", kRows, kEdge)};
+  constexpr int kSize = 1024;
+  Microbenchmark product(backend, DenseDesc{.in = kSize, .out = kSize, .bias = false, .relu = false}, kRows);
+  return {2.0 * kRows * kSize * kSize / product.forward_seconds(),
+          fmt::format("measured: product of {0} x {1} by {1} x {1}", kRows, kSize)};
 }
 
 DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info) {
@@ -73,7 +73,7 @@ DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info) {
   }
   constexpr int kRows = 256;
   constexpr int kColumns = 1 << 16;
-  LoneOp copy(backend, ReluDesc{{1, 1, kColumns}}, kRows);
+  Microbenchmark copy(backend, ReluDesc{{1, 1, kColumns}}, kRows);
   const std::size_t bytes = kRows * kColumns * element_bytes(backend.element());
   return {2.0 * static_cast<double>(bytes) / copy.forward_seconds(),
           fmt::format("measured: ReLU from {0} MiB to {0} MiB", bytes >> 20U)};

@@ -1,5 +1,5 @@
 // What a device can do at most, which times are held against: arithmetic and memory traffic. A GPU's limits
-// follow from its properties; a processor's are measured, since clocks under vector code and the share of the
+// follow from its properties; a processor's are measured, since clocks under vector code and the fraction of the
 // machine that one gets are not to be read anywhere.
 #pragma once
 

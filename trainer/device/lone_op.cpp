@@ -17,8 +17,8 @@ double fastest_seconds(Backend& backend, double seconds, const std::function<voi
   round();
   backend.wait();
   double best = 0;
-  const Clock::time_point begun = Clock::now();
-  for (int i = 0; i < kFewestRounds || seconds_since(begun) < seconds; ++i) {
+  const Clock::time_point started = Clock::now();
+  for (int i = 0; i < kFewestRounds || seconds_since(started) < seconds; ++i) {
     const Clock::time_point start = Clock::now();
     round();
     backend.wait();
@@ -27,7 +27,7 @@ double fastest_seconds(Backend& backend, double seconds, const std::function<voi
   return best;
 }
 
-LoneOp::LoneOp(Backend& backend, const OpDesc& desc, int batch)
+Microbenchmark::Microbenchmark(Backend& backend, const OpDesc& desc, int batch)
     : backend_(backend),
       desc_(desc),
       batch_(batch),
@@ -47,7 +47,7 @@ LoneOp::LoneOp(Backend& backend, const OpDesc& desc, int batch)
     parameters_.push_back(backend.allocate(op_->stored_count(i) * sizeof(float), "a measurement"));
 }
 
-void LoneOp::fill(Buffer& buffer, std::size_t count, bool of_element) {
+void Microbenchmark::fill(Buffer& buffer, std::size_t count, bool of_element) {
   std::minstd_rand random;
   std::uniform_real_distribution<float> spread(-1, 1);
   std::vector<float> values(count);
@@ -63,7 +63,7 @@ void LoneOp::fill(Buffer& buffer, std::size_t count, bool of_element) {
   backend_.wait();
 }
 
-void LoneOp::fill() {
+void Microbenchmark::fill() {
   fill(x_, batch_ * in_shape(desc_).size(), true);
   if (parameters_.empty()) return;
   fill(parameters_[0], op_->stored_count(0), false);
@@ -72,7 +72,7 @@ void LoneOp::fill() {
   backend_.wait();
 }
 
-void LoneOp::forward() {
+void Microbenchmark::forward() {
   OpArgs args;
   args.x = x_.data();
   args.y = y_.data();
@@ -85,7 +85,7 @@ void LoneOp::forward() {
   op_->forward(args);
 }
 
-double LoneOp::forward_seconds() {
+double Microbenchmark::forward_seconds() {
   constexpr double kSeconds = 0.3;
   return fastest_seconds(backend_, kSeconds, [this] { forward(); });
 }

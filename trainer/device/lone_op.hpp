@@ -10,9 +10,9 @@
 
 namespace trainer {
 
-class LoneOp {
+class Microbenchmark {
  public:
-  LoneOp(Backend& backend, const OpDesc& desc, int batch);
+  Microbenchmark(Backend& backend, const OpDesc& desc, int batch);
 
   // Numbers from -1 to 1 for zeros, in input and weights: a device that computes with zeros draws less power
   // and keeps clocks that it does not keep in training.

@@ -56,7 +56,7 @@ std::string first_cause(const nlohmann::ordered_json& report) {
 }
 
 // What holds the GPUs back while all of them train.
-void glance(const Nvml& nvml, std::vector<DeviceRow>* rows) {
+void poll(const Nvml& nvml, std::vector<DeviceRow>* rows) {
   for (DeviceRow& row : *rows) {
     if (row.bus_id.empty()) continue;
     const GpuSensors sensors = nvml.read(row.bus_id).sensors;
@@ -147,18 +147,18 @@ std::unique_ptr<Process> DevicesTest::start(const DeviceRow& row, std::vector<st
 
 // Until all have ended. One that takes ten times as long as the first, and a minute, hangs and is ended.
 void DevicesTest::wait_for(const Processes& processes, std::vector<DeviceRow>* rows) const {
-  constexpr std::chrono::milliseconds kGlance{50};
-  constexpr int kGlancesBetweenReadings = 10;
+  constexpr std::chrono::milliseconds kPollInterval{50};
+  constexpr int kPollsBetweenReadings = 10;
   const Clock::time_point start = Clock::now();
   double patience = options_.patience_seconds;
-  for (int glances = 0;; ++glances) {
+  for (int polls = 0;; ++polls) {
     const auto ended =
         std::ranges::count_if(processes, [](const auto& process) { return process->has_ended(); });
     if (ended == static_cast<std::ptrdiff_t>(processes.size())) return;
     if (ended > 0) patience = std::min(patience, 60 + 10 * seconds_since(start));
     if (stop_signal() != 0 || seconds_since(start) > patience) break;
-    if (glances % kGlancesBetweenReadings == 0) glance(nvml_, rows);
-    std::this_thread::sleep_for(kGlance);
+    if (polls % kPollsBetweenReadings == 0) poll(nvml_, rows);
+    std::this_thread::sleep_for(kPollInterval);
   }
   for (const auto& process : processes) process->finish();
 }
@@ -224,13 +224,13 @@ void DevicesTest::measure(DeviceRow* row) const {
 
 void DevicesTest::run(std::vector<DeviceRow>* rows) {
   constexpr int kFewestRounds = 2;
-  const Clock::time_point begun = Clock::now();
+  const Clock::time_point started = Clock::now();
   for (DeviceRow& row : *rows) {
     if (stop_signal() != 0) return;
     say(row.device + ": measuring its speed");
     measure(&row);
   }
-  for (int round = 1; round <= kFewestRounds || seconds_since(begun) < 60 * options_.minutes; ++round) {
+  for (int round = 1; round <= kFewestRounds || seconds_since(started) < 60 * options_.minutes; ++round) {
     if (stop_signal() != 0) return;
     say(fmt::format("round {}: all train at once", round));
     train_all(rows);

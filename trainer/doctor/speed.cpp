@@ -28,12 +28,12 @@ int launches_of(double seconds) {
   return static_cast<int>(std::clamp(std::ceil(kRound / seconds), 1.0, 200.0));
 }
 
-double once(Backend& backend, LoneOp& op) {
+double once(Backend& backend, Microbenchmark& op) {
   return fastest_seconds(backend, 0, [&] { op.forward(); });
 }
 
 // Of the fastest of many launches, each as one of a row of them.
-double seconds_in_a_row(Backend& backend, LoneOp& op) {
+double seconds_in_a_row(Backend& backend, Microbenchmark& op) {
   const int launches = launches_of(once(backend, op));
   const double seconds = fastest_seconds(backend, kSeconds, [&] {
     for (int i = 0; i < launches; ++i) op.forward();
@@ -42,21 +42,21 @@ double seconds_in_a_row(Backend& backend, LoneOp& op) {
 }
 
 // The largest square product that is needed to keep the device busy for kLongEnough.
-std::unique_ptr<LoneOp> long_product(Backend& backend, int* edge) {
-  constexpr int kLargestEdge = 4096;
-  for (*edge = 256;; *edge *= 2) {
-    const DenseDesc desc{.in = *edge, .out = *edge, .bias = false, .relu = false};
-    auto product = std::make_unique<LoneOp>(backend, desc, *edge);
-    if (*edge >= kLargestEdge || once(backend, *product) >= kLongEnough) return product;
+std::unique_ptr<Microbenchmark> long_product(Backend& backend, int* size) {
+  constexpr int kLargestSize = 4096;
+  for (*size = 256;; *size *= 2) {
+    const DenseDesc desc{.in = *size, .out = *size, .bias = false, .relu = false};
+    auto product = std::make_unique<Microbenchmark>(backend, desc, *size);
+    if (*size >= kLargestSize || once(backend, *product) >= kLongEnough) return product;
   }
 }
 
 // Likewise, a copy through the device's memory, as a ReLU: read once, written once.
-std::unique_ptr<LoneOp> long_copy(Backend& backend, int* rows) {
+std::unique_ptr<Microbenchmark> long_copy(Backend& backend, int* rows) {
   constexpr int kColumns = 1 << 16;
   constexpr int kMostRows = 2048;
   for (*rows = 64;; *rows *= 2) {
-    auto copy = std::make_unique<LoneOp>(backend, ReluDesc{{1, 1, kColumns}}, *rows);
+    auto copy = std::make_unique<Microbenchmark>(backend, ReluDesc{{1, 1, kColumns}}, *rows);
     if (*rows >= kMostRows || once(backend, *copy) >= kLongEnough) return copy;
   }
 }
@@ -64,13 +64,14 @@ std::unique_ptr<LoneOp> long_copy(Backend& backend, int* rows) {
 double copy_rate(Backend& backend) {
   constexpr double kColumns = 1 << 16;
   int rows = 0;
-  const std::unique_ptr<LoneOp> copy = long_copy(backend, &rows);
+  const std::unique_ptr<Microbenchmark> copy = long_copy(backend, &rows);
   const double bytes = 2 * kColumns * rows * static_cast<double>(element_bytes(backend.element()));
   return bytes / seconds_in_a_row(backend, *copy);
 }
 
 // Products for a moment, at which the sensors are read: clocks and power limits show only under load.
-NvmlReading reading_under_load(Backend& backend, LoneOp& product, const Nvml& nvml, const std::string& id) {
+NvmlReading reading_under_load(Backend& backend, Microbenchmark& product, const Nvml& nvml,
+                               const std::string& id) {
   constexpr double kLoad = 0.15;
   const int launches = static_cast<int>(std::clamp(kLoad / once(backend, product), 1.0, 4000.0));
   for (int i = 0; i < launches; ++i) product.forward();
@@ -101,10 +102,10 @@ SpeedFacts measure_gpu(const std::string& device, const Nvml& nvml) {
   speed.gpu = true;
   speed.precision = precision_name(choice.precision);
   speed.sm_clock_peak_mhz = info.gpu->sm_clock_khz / 1000;
-  int edge = 0;
-  const std::unique_ptr<LoneOp> product = long_product(backend, &edge);
+  int size = 0;
+  const std::unique_ptr<Microbenchmark> product = long_product(backend, &size);
   product->fill();
-  speed.flops = 2.0 * edge * edge * edge / seconds_in_a_row(backend, *product);
+  speed.flops = 2.0 * size * size * size / seconds_in_a_row(backend, *product);
   speed.flops_expected = expected_arithmetic(*info.gpu, speed.precision).per_second;
   speed.memory_bytes = copy_rate(backend);
   speed.memory_expected = expected_memory(*info.gpu).per_second;

@@ -45,7 +45,7 @@ std::string link_reason(const SpeedFacts& speed) {
   return fmt::format("PCIe with {} of {} lanes", *c.pcie_lanes, *c.pcie_lanes_peak);
 }
 
-double share(double measured, double expected) {
+double fraction(double measured, double expected) {
   return expected > 0 ? measured / expected : 1;
 }
 
@@ -76,16 +76,16 @@ Check check_speed(const SpeedFacts& speed) {
     finding += fmt::format(", copies {:.1f} GB/s to it and {:.1f} GB/s from it", speed.upload_bytes / 1e9,
                            speed.download_bytes / 1e9);
   }
-  const double flops_share = share(speed.flops, speed.flops_expected);
-  const double memory_share = share(speed.memory_bytes, speed.memory_expected);
+  const double flops_fraction = fraction(speed.flops, speed.flops_expected);
+  const double memory_fraction = fraction(speed.memory_bytes, speed.memory_expected);
   const std::vector<std::string> reasons = reasons_for_slowness(speed);
   const std::string why = reasons.empty() ? "" : fmt::format("{}", fmt::join(reasons, ", "));
   if (!speed.gpu) return {CheckState::ok, "speed", why.empty() ? finding : finding + "; " + why};
-  if (flops_share >= kLeastFlops && memory_share >= kLeastMemoryShare && link_reason(speed).empty())
+  if (flops_fraction >= kLeastFlops && memory_fraction >= kLeastMemoryShare && link_reason(speed).empty())
     return {CheckState::ok, "speed", finding};
   return {CheckState::note, "speed",
           fmt::format("{}; this GPU runs at {:.0f} % of its class: {}", finding,
-                      100 * std::min(flops_share, memory_share),
+                      100 * std::min(flops_fraction, memory_fraction),
                       why.empty() ? "its sensors give no reason" : why)};
 }
 

@@ -104,14 +104,14 @@ int submit_container(const Environment& environment, const Submission& submissio
   return 0;
 }
 
-void close_local_record(const fs::path& folder, RunRecord begun, const ProcessEnd& end) {
+void close_local_record(const fs::path& folder, RunRecord started, const ProcessEnd& end) {
   std::error_code ignored;
   const bool came = fs::exists(folder / kRunRecordName, ignored);
   if (!came && end.code == 2) {
     fs::remove_all(folder, ignored);
     return;
   }
-  RunRecord record = std::move(begun);
+  RunRecord record = std::move(started);
   if (came) {
     nlohmann::ordered_json target = std::move(record.target);
     record = read_run_record(folder / kRunRecordName);
@@ -152,9 +152,9 @@ int submit_process(const Environment& environment, const Submission& submission)
   if (tracked) folder = make_folder(environment, config).path();
   if (tracked) arguments = with_out(arguments, folder.string());
   call.words.insert(call.words.end(), arguments.begin(), arguments.end());
-  const RunRecord begun = submitted_record(environment, submission.named, folder.filename().string());
+  const RunRecord started = submitted_record(environment, submission.named, folder.filename().string());
   const ProcessEnd end = run_process(call);
-  if (tracked) close_local_record(folder, begun, end);
+  if (tracked) close_local_record(folder, started, end);
   return end.code;
 }
 

@@ -71,9 +71,9 @@ void close_as_failed(const fs::path& folder, RunRecord record, const std::string
   write_run_record(folder / kRunRecordName, record);
 }
 
-void take_in(const fs::path& folder, const RunRecord& begun, const std::optional<Fetched>& fetched,
-             const RunEnd& end) {
-  RunRecord record = begun;
+void merge_fetched(const fs::path& folder, const RunRecord& started, const std::optional<Fetched>& fetched,
+                   const RunEnd& end) {
+  RunRecord record = started;
   bool came = false;
   if (fetched) {
     for (const auto& [name, digest] : fetched->digests)
@@ -81,9 +81,9 @@ void take_in(const fs::path& folder, const RunRecord& begun, const std::optional
     came = fetched->digests.contains(std::string(kRunRecordName));
     if (came) record = read_run_record(fetched->folder / kRunRecordName);
   }
-  record.target = begun.target;
+  record.target = started.target;
   // Later commands find the data set where it was sent from.
-  if (const auto data = find_text(begun.target, {"sent", "data"}); data && came) record.data.path = *data;
+  if (const auto data = find_text(started.target, {"sent", "data"}); data && came) record.data.path = *data;
   record.target["exit_code"] = end.exit_code;
   if (fetched) record.target["sha256"] = fetched->digests;
   if (came && record.status != RunStatus::kRunning) {

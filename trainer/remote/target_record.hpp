@@ -31,8 +31,8 @@ struct RunEnd {
   int exit_code = -1;
   std::string text;  // what was out of the ordinary; may be empty
 };
-void take_in(const std::filesystem::path& folder, const RunRecord& begun,
-             const std::optional<Fetched>& fetched, const RunEnd& end);
+void merge_fetched(const std::filesystem::path& folder, const RunRecord& started,
+                   const std::optional<Fetched>& fetched, const RunEnd& end);
 
 // `record` closed as failed and written into the run's folder.
 void close_as_failed(const std::filesystem::path& folder, RunRecord record, const std::string& reason);

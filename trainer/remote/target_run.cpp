@@ -231,7 +231,7 @@ int TargetRun::finish() {
   }();
   // A wrong command line has said so; a run never was.
   const bool wrong_usage = !fetched && state.exit_code == 2;
-  if (!wrong_usage) take_in(folder_->path(), record_, fetched, {state.exit_code, end_text(state)});
+  if (!wrong_usage) merge_fetched(folder_->path(), record_, fetched, {state.exit_code, end_text(state)});
   fs::remove_all(staging, ignored);
   (void)connection_.capture(docker::remove(id_));
   if (const std::string text = end_text(state); !text.empty()) notice("error: " + text);

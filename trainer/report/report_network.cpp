@@ -23,9 +23,7 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr int kBatch = 256;
-constexpr std::size_t kMostMisclassified = 100;
-constexpr std::size_t kMostFilters = 64;
-constexpr std::size_t kMostFilterBytes = 60'000;
+constexpr std::size_t kMostMisclassified = 100, kMostFilters = 64, kMostFilterBytes = 60'000;
 
 std::uint8_t byte_of(float value) {
   return value > 0 ? static_cast<std::uint8_t>(std::lround(std::min(value, 255.0F))) : std::uint8_t{0};
@@ -104,15 +102,15 @@ ordered_json first_filters(const Network& network) {
   return nullptr;
 }
 
-void test_network(const Environment& environment, const ExaminationWish& wish, const KnownRun& run,
+void test_network(const Environment& environment, const ExaminationRequest& request, const KnownRun& run,
                   TrainedNetwork& trained, ExaminedNetwork& examined) {
   try {
     const data::Dataset dataset = matching_test_data(
-        environment, {run.folder.string(), wish.data, wish.skip_bad_images}, trained.saved());
+        environment, {run.folder.string(), request.data, request.skip_bad_images}, trained.saved());
     examined.data_path = dataset.path.string();
     examined.other_data = dataset.fingerprint != trained.saved().fingerprint;
     examined.test = answer_test_set(trained, dataset.test);
-    examined.misclassified = misclassified_images(examined, dataset, wish.most_picture_bytes);
+    examined.misclassified = misclassified_images(examined, dataset, request.most_picture_bytes);
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
@@ -122,7 +120,7 @@ void test_network(const Environment& environment, const ExaminationWish& wish, c
 }
 
 std::string percent_text(std::uint64_t part, std::uint64_t whole) {
-  return whole == 0 ? "-" : fmt::format("{:.1f}", 100 * share(part, whole));
+  return whole == 0 ? "-" : fmt::format("{:.1f}", 100 * fraction(part, whole));
 }
 
 // A correct prediction is the bluer, the larger its fraction of the label's images is. An error is the more orange, the closer its
@@ -131,7 +129,8 @@ ordered_json matrix_cell(const TestAnswers& test, int label, int prediction, std
   const std::uint64_t images = test.at(label, prediction);
   if (images == 0) return {{"kind", "none"}, {"amount", "0"}, {"images", "·"}};
   const bool hit = label == prediction;
-  const double amount = hit ? share(images, test.labelled(label)) : std::sqrt(share(images, most_errors));
+  const double amount =
+      hit ? fraction(images, test.labelled(label)) : std::sqrt(fraction(images, most_errors));
   return {{"kind", hit ? "hit" : "miss"}, {"amount", fmt::format("{:.2f}", amount)}, {"images", images}};
 }
 
@@ -194,24 +193,24 @@ ordered_json test_json(const ExaminedNetwork& network) {
 }  // namespace
 
 ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
-                                const ExaminationWish& wish) {
+                                const ExaminationRequest& request) {
   ExaminedNetwork examined, missing;
   try {
-    TrainedNetwork trained(environment, run.folder.string(),
-                           {.device = wish.device, .threads = wish.threads, .plan_cache = environment.cache},
-                           kBatch);
+    TrainedNetwork trained(
+        environment, run.folder.string(),
+        {.device = request.device, .threads = request.threads, .plan_cache = environment.cache}, kBatch);
     examined.conditions = fmt::format("on the {} in {}", trained.device().backend->info().gpu ? "GPU" : "CPU",
                                       precision_name(trained.device().precision));
     for (int c = 0; c < trained.saved().classes; ++c) examined.label_names.push_back(trained.label_name(c));
     examined.filters = first_filters(trained.network());
-    test_network(environment, wish, run, trained, examined);
+    test_network(environment, request, run, trained, examined);
     return examined;
   } catch (const FileError& error) {
     missing.problem = error.what();
   } catch (const SpecError& error) {
     missing.problem = error.what();
   } catch (const BackendError& error) {
-    if (wish.device != "auto") throw;
+    if (request.device != "auto") throw;
     missing.problem = error.what();
   }
   return missing;

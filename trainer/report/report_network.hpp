@@ -16,7 +16,7 @@
 
 namespace trainer {
 
-struct ExaminationWish {
+struct ExaminationRequest {
   std::string data;  // as in TestDataWish
   std::string device = "auto";
   std::optional<int> threads;
@@ -38,7 +38,7 @@ struct ExaminedNetwork {
 
 // Throws UsageError for a device that is none, BackendError where one that was asked for cannot be used.
 ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
-                                const ExaminationWish& wish);
+                                const ExaminationRequest& request);
 
 struct ConfusedPair {
   int label = 0;
