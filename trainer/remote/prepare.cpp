@@ -45,11 +45,10 @@ void build(const Target& target, const PrepareOptions& options) {
 void send(const Connection& connection, const PrepareOptions& options) {
   const Target& target = connection.target();
   options.say(fmt::format("sending {} to {}", target.image, target.name));
-  ProcessOutput output;
-  const PipeEnds ends =
-      run_pipe({"docker", "save", "--", target.image}, connection.words({"docker", "load", "--quiet"}),
-               [&](std::string_view text) { output.err += text; });
-  output.code = ends.to.code != 0 ? ends.to.code : ends.from.code;
+  const PipeOutput ends =
+      capture_pipe({"docker", "save", "--", target.image}, connection.words({"docker", "load", "--quiet"}));
+  const ProcessOutput output{ends.to.code != 0 ? ends.to.code : ends.from.code, ends.to.out,
+                             ends.from.err + ends.to.err};
   if (output.code != 0) throw TargetError(target, explain_failure(target, output));
 }
 

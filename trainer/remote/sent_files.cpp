@@ -141,15 +141,13 @@ void send(const Connection& connection, const SentFiles& files, const Digest& di
   const Target& target = connection.target();
   fmt::print(stderr, "{:<14}{} ({:.1f} MiB) to {}\n", "sending", files.given.string(),
              static_cast<double>(digest.bytes) / (1 << 20), target.name);
-  ProcessOutput output;
-  const PipeEnds ends = run_pipe(tar_words(files), connection.words(script_words(kReceiveScript, digest.hex)),
-                                 [&](std::string_view text) { output.err += text; });
+  const PipeOutput ends =
+      capture_pipe(tar_words(files), connection.words(script_words(kReceiveScript, digest.hex)));
   if (ends.to.code == kOtherDigest)
     throw FileError(fmt::format(
         "{} arrived on {} otherwise than it was: it has changed meanwhile, or the line was cut: submit again",
         files.given.string(), target.name));
-  output.code = ends.to.code;
-  if (output.code != 0) throw TargetError(target, explain_failure(target, output));
+  if (ends.to.code != 0) throw TargetError(target, explain_failure(target, ends.to));
 }
 
 std::string folder_with(const Connection& connection, const SentFiles& files) {

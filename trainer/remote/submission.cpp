@@ -137,12 +137,6 @@ int submit_process(const Environment& environment, const Submission& submission)
   call.keeps_input = true;
   for (const EnvironmentVariable& variable : config.variables)
     call.variables.push_back(variable.name + "=" + variable.value);
-  bool sent = false;
-  call.each_tick = [&] {
-    if (sent || signals.stop_signal() == 0) return 0;
-    sent = true;
-    return signals.stop_signal();
-  };
   Arguments arguments = config.arguments;
   const bool tracked = is_tracked(config);
   if (!tracked && arguments[0] == "train" && !has_option(arguments, "--no-save"))
@@ -153,7 +147,11 @@ int submit_process(const Environment& environment, const Submission& submission)
   if (tracked) arguments = with_out(arguments, folder.string());
   call.words.insert(call.words.end(), arguments.begin(), arguments.end());
   const RunRecord begun = submitted_record(environment, submission.named, folder.filename().string());
-  const ProcessEnd end = run_process(call);
+  Process process(call);
+  for (int sent = 0; process.hand_on();) {
+    if (sent == 0) process.send(sent = signals.stop_signal());
+  }
+  const ProcessEnd end = process.end();
   if (tracked) close_local_record(folder, begun, end);
   return end.code;
 }

@@ -141,6 +141,12 @@ void TargetRun::reconnect() {
   if (!is_to_leave()) fail(answer);
 }
 
+int TargetRun::run(const ProcessCall& call) {
+  Process process(call);
+  while (process.hand_on()) process.send(act_on_signals());
+  return process.end().code;
+}
+
 // Each time docker tells all from the beginning: what was shown already is passed over.
 void TargetRun::stream() {
   for (;;) {
@@ -159,9 +165,8 @@ void TargetRun::stream() {
     call.own_group = true;
     call.out = show(STDOUT_FILENO, &shown_out_);
     call.err = show(STDERR_FILENO, &shown_err_);
-    call.each_tick = [this] { return act_on_signals(); };
     // Any end but that of a lost connection shows when the container is asked.
-    if (!is_lost(run_process(call).code)) return;
+    if (!is_lost(run(call))) return;
     if (shown_out_ + shown_err_ > before) attempts_ = 0;
     reconnect();
     if (is_to_leave()) return;
@@ -177,8 +182,7 @@ void TargetRun::wait_for_end() {
     call.own_group = true;
     call.out = [&](std::string_view text) { output.out += text; };
     call.err = [&](std::string_view text) { output.err += text; };
-    call.each_tick = [this] { return act_on_signals(); };
-    output.code = run_process(call).code;
+    output.code = run(call);
     if (!is_lost(output.code)) {
       if (output.code != 0 && !is_to_leave()) fail(output);
       return;

@@ -48,6 +48,7 @@ class TargetRun {
  private:
   int finish();
   void note(const std::string& reason);  // in the record, which stays open
+  int run(const ProcessCall& call);      // its exit status
   void stream();
   void wait_for_end();
   bool is_lost(int code) const;  // a command that ended so had no connection any more
