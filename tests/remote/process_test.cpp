@@ -12,7 +12,6 @@
 #include "tests/remote/sample_target.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "trainer/remote/connection.hpp"
-#include "trainer/remote/shell_words.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
 

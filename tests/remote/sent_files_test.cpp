@@ -1,10 +1,9 @@
 // What a submitted training reads of this machine: which files that is, and how they come to a container here
 // and on a played remote machine, once, whole, and under any name.
-#include "trainer/remote/sent_files.hpp"
-
 #include "data/dataset.hpp"
 #include "models/spec.hpp"
 #include "tests/doctor/played_machine.hpp"
+#include "trainer/remote/transfer.hpp"
 
 namespace trainer::test {
 namespace {

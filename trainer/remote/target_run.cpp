@@ -1,19 +1,18 @@
-#include "trainer/remote/target_run.hpp"
-
+// A run in a container, followed over a connection that may break.
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <ctime>
 #include <fmt/format.h>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
 
-#include "trainer/remote/fetch.hpp"
-#include "trainer/remote/target_record.hpp"
+#include "trainer/remote/submission.hpp"
+#include "trainer/remote/transfer.hpp"
 #include "trainer/system/clock.hpp"
-#include "trainer/system/files.hpp"
 
 namespace trainer {
 
@@ -22,7 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
-constexpr std::chrono::seconds kUsefulConnection{20};  // more than an attempt that fails takes
+constexpr double kUsefulSeconds = 20;  // of a connection: more than an attempt that fails takes
 
 // The run goes on, only nobody can be shown its output here.
 void hand_on(int descriptor, std::string_view text) {
@@ -36,8 +35,17 @@ void hand_on(int descriptor, std::string_view text) {
   }
 }
 
+// With its anonymous volumes.
+const std::vector<std::string> kRemove{"rm", "--force", "--volumes"};
+
 void notice(const std::string& text) {
   fmt::print(stderr, "{}\n", text);
+}
+
+void move_into(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) throw FileError(fmt::format("cannot write {}: {}", to.string(), error.message()));
 }
 
 }  // namespace
@@ -84,16 +92,15 @@ void TargetRun::fail(const ProcessOutput& output) {
 }
 
 void TargetRun::start(const ContainerRun& run) {
-  const ProcessOutput output = connection_.capture(docker::run(run));
+  const ProcessOutput output = connection_.capture(run_words(connection_.target(), run));
   if (output.code == 0) {
     record_.target["started"] = iso_time(std::time(nullptr));
-    note("");
-    return;
+    return note("");
   }
   const Failure failure = explain_failure(connection_.target(), output);
   if (failure.kind == FailureClass::unreachable) fail(output);
   // A container that could be made but not started stays behind; one of another run's is not ours to remove.
-  if (failure.key != "docker-name-taken") (void)connection_.capture(docker::remove(id_));
+  if (failure.key != "docker-name-taken") (void)connection_.capture(docker_words(kRemove, id_));
   const TargetError error(connection_.target(), failure);
   record_failure(error.what());
   throw TargetError(error);
@@ -109,13 +116,12 @@ int TargetRun::act_on_signals() {
   if (signals_.stop_signal() == SIGINT && !stop_sent_) {
     stop_sent_ = true;
     notice("stopping the run, which saves first; a second Ctrl-C leaves it to itself");
-    (void)connection_.capture(docker::kill(id_, "INT"));
+    (void)connection_.capture(docker_words({"kill", "--signal", "INT"}, id_));
   }
   return 0;
 }
 
 bool TargetRun::is_lost(int code) const {
-  constexpr int kSshFailed = 255;
   return connection_.target().is_remote() && code == kSshFailed && !is_to_leave();
 }
 
@@ -134,63 +140,60 @@ void TargetRun::reconnect() {
                        connection_.target().name, seconds, attempts_, pauses.size()));
     pause(seconds);
     if (is_to_leave()) return;
-    answer = connection_.capture(docker::state(id_));
+    answer = connection_.capture(state_words(id_));
     if (!is_lost(answer.code)) return;
     if (explain_failure(connection_.target(), answer).kind != FailureClass::unreachable) break;
   }
   if (!is_to_leave()) fail(answer);
 }
 
-int TargetRun::run(const ProcessCall& call) {
-  Process process(call);
-  while (process.hand_on()) process.send(act_on_signals());
-  return process.end().code;
+// Runs a program again and again, until it ends for another reason than a lost connection or it is time to leave.
+int TargetRun::until_answered(const std::function<ProcessCall()>& call) {
+  for (;;) {
+    const std::uint64_t shown = shown_out_ + shown_err_;
+    const Clock::time_point start = Clock::now();
+    Process process(call());
+    while (process.hand_on()) process.send(act_on_signals());
+    const int code = process.end().code;
+    if (!is_lost(code)) return code;
+    if (shown_out_ + shown_err_ > shown || seconds_since(start) > kUsefulSeconds) attempts_ = 0;
+    reconnect();
+    if (is_to_leave()) return code;
+  }
 }
 
 // Each time docker tells all from the beginning: what was shown already is passed over.
 void TargetRun::stream() {
-  for (;;) {
-    const std::uint64_t before = shown_out_ + shown_err_;
-    const auto show = [](int descriptor, std::uint64_t* shown) {
-      return [descriptor, shown, known = *shown](std::string_view text) mutable {
-        const std::size_t passed = std::min<std::uint64_t>(known, text.size());
-        known -= passed;
-        text.remove_prefix(passed);
-        hand_on(descriptor, text);
-        *shown += text.size();
-      };
+  const auto show = [](int descriptor, std::uint64_t* shown) {
+    return [descriptor, shown, known = *shown](std::string_view text) mutable {
+      const std::size_t passed = std::min<std::uint64_t>(known, text.size());
+      known -= passed;
+      text.remove_prefix(passed);
+      hand_on(descriptor, text);
+      *shown += text.size();
     };
-    ProcessCall call;
-    call.words = connection_.quiet_words(docker::logs(id_));
-    call.own_group = true;
-    call.out = show(STDOUT_FILENO, &shown_out_);
-    call.err = show(STDERR_FILENO, &shown_err_);
-    // Any end but that of a lost connection shows when the container is asked.
-    if (!is_lost(run(call))) return;
-    if (shown_out_ + shown_err_ > before) attempts_ = 0;
-    reconnect();
-    if (is_to_leave()) return;
-  }
+  };
+  // Any end but that of a lost connection shows when the container is asked.
+  (void)until_answered([&] {
+    return ProcessCall{.words = connection_.words(docker_words({"logs", "--follow"}, id_), true),
+                       .out = show(STDOUT_FILENO, &shown_out_),
+                       .err = show(STDERR_FILENO, &shown_err_),
+                       .own_group = true};
+  });
 }
 
 void TargetRun::wait_for_end() {
-  for (;;) {
-    const auto start = std::chrono::steady_clock::now();
-    ProcessOutput output;
-    ProcessCall call;
-    call.words = connection_.words({"docker", "wait", "--", id_});
-    call.own_group = true;
-    call.out = [&](std::string_view text) { output.out += text; };
-    call.err = [&](std::string_view text) { output.err += text; };
-    output.code = run(call);
-    if (!is_lost(output.code)) {
-      if (output.code != 0 && !is_to_leave()) fail(output);
-      return;
-    }
-    if (std::chrono::steady_clock::now() - start > kUsefulConnection) attempts_ = 0;
-    reconnect();
-    if (is_to_leave()) return;
-  }
+  ProcessOutput output;
+  const auto keep = [&](std::string_view text) { output.err += text; };
+  const auto pass_over = [](std::string_view) {};
+  output.code = until_answered([&] {
+    output.err.clear();
+    return ProcessCall{.words = connection_.words(docker_words({"wait"}, id_)),
+                       .out = pass_over,
+                       .err = keep,
+                       .own_group = true};
+  });
+  if (output.code != 0 && !is_to_leave()) fail(output);
 }
 
 int TargetRun::follow(const FollowOptions& options) {
@@ -203,46 +206,50 @@ int TargetRun::follow(const FollowOptions& options) {
 }
 
 ContainerState TargetRun::state() {
-  const ProcessOutput output = connection_.capture(docker::state(id_));
+  const ProcessOutput output = connection_.capture(state_words(id_));
   const std::optional<ContainerState> state = parse_state(output.out);
   if (output.code != 0 || !state) fail(output);
   return *state;
 }
 
-void TargetRun::remove_folder() {
-  const fs::path path = folder_->path();
-  folder_.reset();
+// What came back takes its place in the run's folder. False, and nothing is taken: there is no folder, and the container
+// ended with the status of a wrong command line, which has said so; such a run never was.
+bool TargetRun::take_in(const ContainerState& state) {
+  const fs::path staging = folder_->file(".fetched");
   std::error_code ignored;
-  fs::remove_all(path, ignored);
+  std::optional<Fetched> fetched;
+  try {
+    fetched = fetch_run(connection_, id_, staging);
+  } catch (const std::runtime_error& error) {
+    fs::remove_all(staging, ignored);
+    note(error.what());
+    throw;
+  }
+  if (!fetched && state.exit_code == 2) return false;
+  if (fetched) {
+    record_.target["sha256"] = fetched->digests;
+    for (const auto& [name, digest] : fetched->digests)
+      if (name != kRunRecordName) move_into(fetched->folder / name, folder_->file(name));
+  }
+  const fs::path own = fetched ? fetched->folder / kRunRecordName : fs::path();
+  close_record(folder_->path(), record_, own, {state.exit_code, end_text(state)});
+  fs::remove_all(staging, ignored);
+  return true;
 }
 
 int TargetRun::finish() {
   const ContainerState state = this->state();
-  if (!folder_) {
-    (void)connection_.capture(docker::remove(id_));
-    return state.exit_code;
-  }
-  const fs::path staging = folder_->file(".fetched");
-  std::error_code ignored;
-  const std::optional<Fetched> fetched = [&] {
-    try {
-      return fetch_run(connection_, id_, staging);
-    } catch (const std::runtime_error& error) {
-      fs::remove_all(staging, ignored);
-      note(error.what());
-      throw;
-    }
-  }();
-  // A wrong command line has said so; a run never was.
-  const bool wrong_usage = !fetched && state.exit_code == 2;
-  if (!wrong_usage) take_in(folder_->path(), record_, fetched, {state.exit_code, end_text(state)});
-  fs::remove_all(staging, ignored);
-  (void)connection_.capture(docker::remove(id_));
+  const bool taken = folder_ && take_in(state);
+  (void)connection_.capture(docker_words(kRemove, id_));
   if (const std::string text = end_text(state); !text.empty()) notice("error: " + text);
-  if (wrong_usage) {
-    remove_folder();
+  if (!folder_) return state.exit_code;
+  const fs::path path = folder_->path();
+  if (taken) {
+    notice(fmt::format("{:<14}{}", record_.target.contains("sha256") ? "fetched" : "record", path.string()));
   } else {
-    notice(fmt::format("{:<14}{}", fetched ? "fetched" : "record", folder_->path().string()));
+    folder_.reset();
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
   }
   return state.exit_code;
 }
