@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <fmt/format.h>
 #include <sstream>
 #include <sys/stat.h>
@@ -95,6 +96,10 @@ std::string shell_command(const std::vector<std::string>& words) {
 
 std::string first_line(const std::string& output) {
   return output.substr(0, output.find('\n'));
+}
+
+void notice(const std::string& line) {
+  fmt::print(stderr, "{}\n", line);
 }
 
 Failure target_failure(const Target& target, std::string_view key) {

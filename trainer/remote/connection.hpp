@@ -75,5 +75,6 @@ class Connection {
 inline constexpr int kSshFailed = 255;
 
 [[nodiscard]] std::string first_line(const std::string& output);
+void notice(const std::string& line);  // on standard error
 
 }  // namespace trainer

@@ -1,7 +1,6 @@
 #include "trainer/remote/container.hpp"
 
 #include <csignal>
-#include <cstdio>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -24,14 +23,10 @@ std::string mount_argument(const Mount& mount) {
                      field("target", mount.target));
 }
 
-void say(const std::string& step) {
-  fmt::print(stderr, "{}\n", step);
-}
-
 // What it says goes straight to the screen; its last words are also kept, to be explained.
 void build(const Connection& here, const std::string& folder) {
   const std::string& image = here.target().image;
-  say(fmt::format("building {} from {}", image, folder));
+  notice(fmt::format("building {} from {}", image, folder));
   ProcessOutput output;
   const auto show = [&](std::string_view text) {
     output.err += text;
@@ -51,7 +46,7 @@ void build(const Connection& here, const std::string& folder) {
 
 void send_image(const Connection& connection) {
   const Target& target = connection.target();
-  say(fmt::format("sending {} to {}", target.image, target.name));
+  notice(fmt::format("sending {} to {}", target.image, target.name));
   const auto [from, to] =
       capture_pipe(docker_words({"save"}, target.image), connection.words({"docker", "load", "--quiet"}));
   const int code = to.code != 0 ? to.code : from.code;
@@ -61,7 +56,7 @@ void send_image(const Connection& connection) {
 // A registry that the target knows may have it.
 void pull_image(const Connection& connection) {
   const Target& target = connection.target();
-  say(fmt::format("{} is not on this machine; asking a registry from {}", target.image, target.name));
+  notice(fmt::format("{} is not on this machine; asking a registry from {}", target.image, target.name));
   const ProcessOutput output = connection.capture(docker_words({"pull", "--quiet"}, target.image));
   if (output.code == 0) return;
   throw TargetError(
@@ -74,7 +69,6 @@ void pull_image(const Connection& connection) {
 
 }  // namespace
 
-// --pull never: an image that is missing is an error to be answered with `trainer prepare`, not a download.
 Strings docker_words(Strings words, const std::string& name) {
   words.insert(words.begin(), "docker");
   words.insert(words.end(), {"--", name});
@@ -96,6 +90,7 @@ Strings fingerprint_words(const std::string& image) {
   return docker_words({"image", "inspect", "--format", format}, image);
 }
 
+// --pull never: an image that is missing is an error to be answered with `trainer prepare`, not a download.
 Strings run_words(const Target& target, const ContainerRun& run) {
   Strings words{
       "docker", "run",   "--detach",  "--name", run.id, "--label", "org.mnist-trainer.run=" + run.id,
@@ -119,8 +114,6 @@ std::optional<ContainerState> parse_state(const std::string& text) {
   if (!json.is_object()) return std::nullopt;
   try {
     ContainerState state;
-    const std::string status = json.at("Status").get<std::string>();
-    state.running = status != "exited" && status != "dead" && status != "created";
     json.at("ExitCode").get_to(state.exit_code);
     state.out_of_memory = json.value("OOMKilled", false);
     state.error = json.value("Error", "");

@@ -43,7 +43,6 @@ struct ContainerRun {
 [[nodiscard]] std::string gpus_argument(const std::string& gpus);
 
 struct ContainerState {
-  bool running = false;
   int exit_code = -1;
   bool out_of_memory = false;
   std::string error;  // why it could not be started

@@ -86,10 +86,10 @@ int submit_container(const Environment& environment, const Submission& submissio
     throw;
   }
   run.start(container);
-  fmt::print(stderr, "{:<14}{} on {}\n", "submitted", container.id, target.name);
+  notice(fmt::format("{:<14}{} on {}", "submitted", container.id, target.name));
   if (!submission.detach) return run.follow({true, true, submission.reconnect_seconds});
   fmt::print("{}\n", container.id);
-  fmt::print(stderr, "{:<14}trainer runs attach {}\n", "go on with", container.id);
+  notice(fmt::format("{:<14}trainer runs attach {}", "go on with", container.id));
   return 0;
 }
 
@@ -145,7 +145,7 @@ int follow_submitted(const Environment& environment, const fs::path& folder, con
     }
   }
   const RunRecord record = read_run_record(folder / kRunRecordName);
-  fmt::print(stderr, "{} has ended: {}\n", folder.filename().string(), record.reason);
+  notice(fmt::format("{} has ended: {}", folder.filename().string(), record.reason));
   const auto code = record.target.find("exit_code");
   if (code != record.target.end() && code->is_number_integer()) return code->get<int>();
   return record.status == RunStatus::kFailed ? 1 : 0;
@@ -161,11 +161,11 @@ void cancel_submitted(const Environment& environment, const fs::path& folder) {
       connection.capture(docker_words({"stop", "-t", "60"}, container_of(folder, record)));
   const bool is_gone = explain_failure(connection.target(), output).key == "docker-no-container";
   if (output.code != 0 && !is_gone) connection.fail(output);
-  fmt::print(stderr, "{:<14}{}\n", "cancelled", id);
+  notice(fmt::format("{:<14}{}", "cancelled", id));
   try {
     (void)follow_submitted(environment, folder, {.output = false});
   } catch (const FileError& error) {
-    fmt::print(stderr, "its results are not here yet: {}\n", error.what());
+    notice(fmt::format("its results are not here yet: {}", error.what()));
   }
 }
 

@@ -114,7 +114,9 @@ class TargetRun {
   bool is_to_leave() const;
   ContainerState state();
   bool take_in(const ContainerState& state);
-  [[noreturn]] void fail(const ProcessOutput& output);
+  void remove_container() const;
+  [[noreturn]] void fail(const ProcessOutput& output);              // of a command on the target
+  [[noreturn]] void give_up(const Failure& failure, bool is_over);  // throws TargetError; the record says so
 
   SignalGuard signals_;
   Connection connection_;

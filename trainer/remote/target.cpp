@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "models/yaml_reader.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -161,28 +162,14 @@ void read_field(const MapReader& map, const Field& field, Target& target) {
   if (!fault.empty()) fail(node->place, fmt::format("{} {}", what, fault));
 }
 
-std::string in_double_quotes(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\')
-      quoted += {'\\', c};
-    else if (c == '\n')
-      quoted += "\\n";
-    else if (is_control(c))
-      quoted += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    else
-      quoted += c;
-  }
-  return quoted + '"';
-}
-
-// Quoted only where YAML would take the text for something else. A colon ends a key before a space, in a list anywhere.
+// Quoted, as JSON is, only where YAML would take the text for something else. A colon ends a key before a space, in a list
+// anywhere.
 std::string yaml_word(const std::string& text, bool in_list = false) {
   const bool first = !text.empty() && std::string_view("@%=:").find(text[0]) == std::string_view::npos &&
                      (text[0] != '-' || text.starts_with("--")) && !text.starts_with("---");
   const bool null = text == "null" || text == "Null" || text == "NULL";
   const bool harmless = is_spelled(text, in_list ? "._-/+=@%" : "._-/+=@%:") && !text.ends_with(':');
-  return first && !null && harmless ? text : in_double_quotes(text);
+  return first && !null && harmless ? text : to_text(text);
 }
 
 std::string yaml_value(const std::string& text) {
@@ -204,8 +191,7 @@ std::string yaml_value(const Words& arguments) {
 }
 std::string yaml_value(const Variables& variables) {
   Words pairs;
-  for (const auto& [name, value] : variables)
-    pairs.push_back(fmt::format("{}: {}", name, in_double_quotes(value)));
+  for (const auto& [name, value] : variables) pairs.push_back(fmt::format("{}: {}", name, to_text(value)));
   return "{" + joined(pairs) + "}";
 }
 

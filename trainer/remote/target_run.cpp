@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <ctime>
 #include <fmt/format.h>
 #include <system_error>
@@ -33,13 +32,6 @@ void hand_on(int descriptor, std::string_view text) {
                               "the output cannot be written (the run goes on: trainer runs attach)");
     text.remove_prefix(static_cast<std::size_t>(written));
   }
-}
-
-// With its anonymous volumes.
-const std::vector<std::string> kRemove{"rm", "--force", "--volumes"};
-
-void notice(const std::string& text) {
-  fmt::print(stderr, "{}\n", text);
 }
 
 void move_into(const fs::path& from, const fs::path& to) {
@@ -76,6 +68,15 @@ void TargetRun::note(const std::string& reason) {
   if (folder_) write_run_record(folder_->file(kRunRecordName), record_);
 }
 
+void TargetRun::give_up(const Failure& failure, bool is_over) {
+  const TargetError error(connection_.target(), failure);
+  if (is_over)
+    record_failure(error.what());
+  else
+    note(error.what());
+  throw TargetError(error);
+}
+
 // A connection that is lost says nothing about the run: its record stays open, with the reason.
 void TargetRun::fail(const ProcessOutput& output) {
   Failure failure = explain_failure(connection_.target(), output);
@@ -83,12 +84,7 @@ void TargetRun::fail(const ProcessOutput& output) {
   if (may_go_on)
     failure.fix += fmt::format("{}the run may go on there, pick it up with: trainer runs attach {}",
                                failure.fix.empty() ? "" : "; ", id_);
-  const TargetError error(connection_.target(), failure);
-  if (may_go_on)
-    note(error.what());
-  else
-    record_failure(error.what());
-  throw TargetError(error);
+  give_up(failure, !may_go_on);
 }
 
 void TargetRun::start(const ContainerRun& run) {
@@ -100,10 +96,12 @@ void TargetRun::start(const ContainerRun& run) {
   const Failure failure = explain_failure(connection_.target(), output);
   if (failure.kind == FailureClass::unreachable) fail(output);
   // A container that could be made but not started stays behind; one of another run's is not ours to remove.
-  if (failure.key != "docker-name-taken") (void)connection_.capture(docker_words(kRemove, id_));
-  const TargetError error(connection_.target(), failure);
-  record_failure(error.what());
-  throw TargetError(error);
+  if (failure.key != "docker-name-taken") remove_container();
+  give_up(failure, true);
+}
+
+void TargetRun::remove_container() const {
+  (void)connection_.capture(docker_words({"rm", "--force", "--volumes"}, id_));
 }
 
 bool TargetRun::is_to_leave() const {
@@ -133,7 +131,7 @@ void TargetRun::pause(double seconds) {
 
 void TargetRun::reconnect() {
   const std::vector<double> pauses = reconnection_pauses(options_.reconnect_seconds);
-  ProcessOutput answer{255, "", "it was lost while the run went on"};
+  ProcessOutput answer{kSshFailed, "", "it was lost while the run went on"};
   while (attempts_ < pauses.size()) {
     const double seconds = pauses[attempts_++];
     notice(fmt::format("lost the connection to {}; trying again in {:.2g} s ({} of {})",
@@ -240,7 +238,7 @@ bool TargetRun::take_in(const ContainerState& state) {
 int TargetRun::finish() {
   const ContainerState state = this->state();
   const bool taken = folder_ && take_in(state);
-  (void)connection_.capture(docker_words(kRemove, id_));
+  remove_container();
   if (const std::string text = end_text(state); !text.empty()) notice("error: " + text);
   if (!folder_) return state.exit_code;
   const fs::path path = folder_->path();

@@ -1,7 +1,6 @@
 #include "trainer/remote/transfer.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <fmt/format.h>
 
 #include "data/idx.hpp"
@@ -134,8 +133,8 @@ std::string folder_with(const Connection& connection, const SentFiles& files) {
   const std::string there =
       first_line(connection.require({"/bin/sh", "-c", kWhereScript, "sh", digest.hex}).out);
   if (!there.empty()) return there;
-  fmt::print(stderr, "{:<14}{} ({:.1f} MiB) to {}\n", "sending", files.given.string(),
-             static_cast<double>(digest.bytes) / (1 << 20), target.name);
+  notice(fmt::format("{:<14}{} ({:.1f} MiB) to {}", "sending", files.given.string(),
+                     static_cast<double>(digest.bytes) / (1 << 20), target.name));
   const auto [from, to] = capture_pipe(tar_words(files), connection.words(receive_words(digest.hex)));
   if (to.code == kOtherDigest)
     throw FileError(fmt::format(
