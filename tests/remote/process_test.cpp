@@ -115,7 +115,7 @@ TEST(Process, ASignalIsHandedOn) {
   bool ready = false;
   call.out = [&](std::string_view) { ready = true; };
   Process process(call);
-  while (process.hand_on()) process.send(ready ? SIGINT : 0);
+  while (process.pump()) process.send(ready ? SIGINT : 0);
   EXPECT_EQ(process.end().code, 42);
 }
 

@@ -149,6 +149,20 @@ TEST_F(Sending, AProcessHereNeedsNothing) {
   EXPECT_FALSE(record(run).target.contains("sent"));
 }
 
+TEST_F(Sending, ALinkInARunsPlaceIsNotTaken) {
+  ASSERT_EQ(
+      run({"submit", "-c", "vm", "--detach", "--", "train", "--threads", "1", "--data=" + odd_ + "/da,ta"})
+          .code,
+      0);
+  const fs::path there = folder_ / "play/there/runs" / runs()[0];
+  fs::rename(there, folder_ / "elsewhere");
+  fs::create_directory_symlink(folder_ / "elsewhere", there);
+  const Outcome outcome = run({"runs", "attach", "last"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_PRED2(contains, outcome.err, "which is not a folder: nothing of it was taken");
+  EXPECT_TRUE(fs::exists(folder_ / "elsewhere/run.json"));
+}
+
 TEST_F(Sending, WhatArrivesCutOffIsNotKept) {
   play("short", "");
   const Outcome outcome = submit_odd("vm");

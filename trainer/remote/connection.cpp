@@ -1,4 +1,4 @@
-// ssh's command lines.
+// The command lines of ssh, and the rows of failures/*.yaml filled in with a target's words.
 #include "trainer/remote/connection.hpp"
 
 #include <algorithm>
@@ -21,10 +21,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// sun_path has 108 bytes; ssh adds 17 characters while it makes the socket, and the name has 21.
+// A socket's path has at most 108 bytes (sun_path). ssh appends 17 characters while it makes the socket; the name has 21.
 constexpr std::size_t kLongestFolder = 64;
 
-// Whoever may write there could answer in the target's place.
+// Another user who could write there could answer in the target's place.
 void require_own(const fs::path& folder) {
   struct stat status {};
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
@@ -38,7 +38,7 @@ void require_own(const fs::path& folder) {
                     folder.string()));
 }
 
-// Targets that differ in anything that ssh is told never share a connection.
+// Two targets share a connection only if ssh is told the same about both.
 std::string connection_name(const Target& target) {
   const std::string told = fmt::format("{}\n{}\n{}\n{}\n{}\n", target.address, target.username, target.port,
                                        target.identity_file, target.ssh_config);
@@ -52,7 +52,7 @@ std::string without_tokens(const std::string& path) {
   return text;
 }
 
-// What the words in braces of a row stand for.
+// The values of a row's words in braces.
 FailureWords failure_words(const Target& target) {
   std::string ssh = fmt::format("ssh -p {} {}@{}", target.port, target.username, target.address);
   if (!target.identity_file.empty()) ssh.insert(3, " -i " + shell_word(target.identity_file));
@@ -65,7 +65,7 @@ FailureWords failure_words(const Target& target) {
           {"there", target.is_remote() ? "there: " : ""}};
 }
 
-// The last line that says something, without what a terminal would obey.
+// The last line that is not blank, without control characters, which a terminal would obey.
 std::string last_line(const std::string& text) {
   constexpr std::size_t kLongest = 300;
   std::istringstream lines(text);

@@ -12,7 +12,7 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-// --mount takes a line of comma-separated values, so what holds a comma or a quote stands in quotes.
+// --mount takes comma-separated values, so each is quoted in case it holds a comma or a quote.
 std::string mount_argument(const Mount& mount) {
   const auto field = [](const std::string& key, const std::string& value) {
     std::string text = "\"" + key + "=";
@@ -23,7 +23,7 @@ std::string mount_argument(const Mount& mount) {
                      field("target", mount.target));
 }
 
-// What it says goes straight to the screen; its last words are also kept, to be explained.
+// The output of docker build is shown at once; its end is also kept, so that a failure can be explained.
 void build(const Connection& here, const std::string& folder) {
   const std::string& image = here.target().image;
   notice(fmt::format("building {} from {}", image, folder));
@@ -33,7 +33,7 @@ void build(const Connection& here, const std::string& folder) {
     if (output.err.size() > 65536) output.err.erase(0, output.err.size() - 32768);
     fmt::print(stderr, "{}", text);
   };
-  // docker build takes a folder that looks like a URL for one.
+  // docker build would take a folder whose name looks like a URL for a URL.
   const std::string path = folder.starts_with('/') ? folder : "./" + folder;
   try {
     output.code =
@@ -53,7 +53,7 @@ void send_image(const Connection& connection) {
   if (code != 0) connection.fail({code, to.out, from.err + to.err});
 }
 
-// A registry that the target knows may have it.
+// The image may be in a registry that the target knows.
 void pull_image(const Connection& connection) {
   const Target& target = connection.target();
   notice(fmt::format("{} is not on this machine; asking a registry from {}", target.image, target.name));

@@ -1,7 +1,6 @@
-// A run as a container: the argument vectors of docker, what docker says of a container's state, and the image that the
-// container is made of. The container is named after the run and runs detached on its engine, so that no connection and no
-// client is needed for it to go on; it stays after its end until its folder is fetched. It has no network: a training
-// needs none.
+// A run in a container: the argument vectors of docker, the state of a container, and the image that it is made from. The
+// container is named after the run and runs detached, so it needs no connection and no client to go on; it stays after its
+// end until its folder is fetched. It has no network, because a training needs none.
 #pragma once
 
 #include <optional>
@@ -31,15 +30,16 @@ struct ContainerRun {
 // docker with `words` and, behind "--", a name that is therefore never taken for an option.
 [[nodiscard]] std::vector<std::string> docker_words(std::vector<std::string> words, const std::string& name);
 
-// They start the container and print its long id; print its state, for parse_state; write the run's folder as a tar stream.
+// Commands that start the container and print its long id, that print its state for parse_state, and that write the run's
+// folder as a tar stream.
 [[nodiscard]] std::vector<std::string> run_words(const Target& target, const ContainerRun& run);
 [[nodiscard]] std::vector<std::string> state_words(const std::string& id);
 [[nodiscard]] std::vector<std::string> copy_words(const std::string& id);
-// Layers, date and architecture, which are the same where the images are. The Id of one image is not: it differs between
-// the stores that an engine may keep its images in.
+// Prints layers, date and architecture, which are the same exactly where the images are. The Id of an image would not do:
+// it differs between the stores that an engine may keep its images in.
 [[nodiscard]] std::vector<std::string> fingerprint_words(const std::string& image);
 
-// --gpus takes comma-separated fields, so indices need quotes of their own: "device=0,1". Empty: no GPU.
+// The value of --gpus, empty for no GPU. It consists of comma-separated fields, so indices are quoted: "device=0,1".
 [[nodiscard]] std::string gpus_argument(const std::string& gpus);
 
 struct ContainerState {
@@ -48,24 +48,24 @@ struct ContainerState {
   std::string error;  // why it could not be started
 };
 
-// From what state_words prints; nothing where it prints something else.
+// Parses the output of state_words; nothing if it is something else.
 [[nodiscard]] std::optional<ContainerState> parse_state(const std::string& text);
 
-// What the end of a container means, "" for an ordinary end: "killed: it had used up the memory".
+// Explains an unusual end, "the container was killed: it had used up its memory"; "" for an ordinary one.
 [[nodiscard]] std::string end_text(const ContainerState& state);
 
-// The fingerprint of the target's image where the target is; empty: it is not there. Throws TargetError.
+// The fingerprint of the target's image on the target, empty if the image is not there. Throws TargetError.
 [[nodiscard]] std::string image_fingerprint(const Connection& connection);
 
-// Brings the target's image to the target, once, and again only when it has changed: builds it here from the folder `build`,
-// which has a Dockerfile, unless that is empty; compares, and sends it where this machine has another one; otherwise asks
-// the target's registry. Says each step on standard error. Gives whether something has changed. Throws TargetError, and
-// UsageError for a target without image.
+// Brings the target's image to the target unless the same image is there already. If `build` names a folder with a
+// Dockerfile, the image is built here first. An image of this machine is sent; without one, the target asks its registry.
+// Prints each step on standard error. Returns whether anything changed. Throws TargetError, and UsageError if the target has
+// no image.
 bool prepare_target(const Connection& connection, const std::string& build = "");
 
-// trainer target check: what a target needs before a training can run there, one row a need, and a fix for each that
-// is not met. A need that cannot be looked at because an earlier one is not met says so. A machine that is not there is a
-// row and no exception; only problems make a target unfit.
+// The rows of `trainer target check`: what a target needs before a training can run there, with a fix for each need that is
+// not met. A row says so if it could not be examined because an earlier need is not met. An unreachable machine is a row
+// and no exception.
 [[nodiscard]] std::vector<Check> check_target(const Connection& connection);
 
 }  // namespace trainer

@@ -1,4 +1,4 @@
-// The two ways of a submission: a container, followed over a connection, and a process of this machine.
+// A training is submitted in one of two ways: to a container, followed over a connection, or to a process of this machine.
 #include "trainer/remote/submission.hpp"
 
 #include <cstdio>
@@ -111,7 +111,7 @@ int submit_process(const Environment& environment, const Submission& submission)
   }
   const RunRecord begun = submitted_record(environment, target, folder.filename().string());
   Process process(call);
-  for (int sent = 0; process.hand_on();)
+  for (int sent = 0; process.pump();)
     if (sent == 0) process.send(sent = signals.stop_signal());
   const ProcessEnd end = process.end();
   if (folder.empty()) return end.code;

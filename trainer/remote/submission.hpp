@@ -1,7 +1,6 @@
-// Submitted runs: trainer submit, attach, wait and cancel. A run has the same record and the same exit status as one here,
-// and a key `target` in its record that says where it ran. In a container it goes on without this program: whatever ends
-// here early (a lost connection, a kill, a closed terminal) leaves the run and its record such that
-// `trainer runs attach` picks it up again.
+// Submitted runs: trainer submit, attach, wait and cancel. A submitted run has the same record and exit status as a run of
+// `trainer train`; the key `target` of its record says where it ran. In a container it goes on without this program:
+// if this program ends early (a lost connection, a kill, a closed terminal), `trainer runs attach` picks the run up again.
 #pragma once
 
 #include <filesystem>
@@ -24,98 +23,97 @@ inline constexpr double kReconnectSeconds = 60;
 
 struct Submission {
   Target target;        // its arguments are those of this submission
-  bool detach = false;  // come back as soon as the container runs
+  bool detach = false;  // return as soon as the container runs
   double reconnect_seconds = kReconnectSeconds;
 };
 
-// The exit status: the run's own, 0 for a detached one. Throws UsageError, TargetError, FileError; what
-// failed stands in the run's record too.
+// Returns the run's exit status, 0 for a detached run. Throws UsageError, TargetError, FileError; the run's record holds the
+// failure too.
 int submit(const Environment& environment, const Submission& submission);
 
 struct FollowOptions {
-  bool output = true;  // show the container's
-  bool interrupt_stops =
-      false;  // the first Ctrl-C stops the run, which saves, the second leaves; else the first leaves
-  double reconnect_seconds = kReconnectSeconds;  // for which a lost connection is tried again
+  bool output = true;  // show the container's output
+  // Ctrl-C stops the run, which saves, and a second one leaves it to itself; otherwise the first one leaves it.
+  bool interrupt_stops = false;
+  double reconnect_seconds = kReconnectSeconds;  // how long to try again when the connection is lost
 };
 
-// The target that the record names, as its files say now: an address may have changed. Throws UsageError where the run was not
-// submitted, or to this machine's process.
+// The target that the record names, read from its files, since an address may have changed. Throws UsageError if the run was
+// not submitted, or was submitted to a process of this machine.
 [[nodiscard]] Target target_of(const Environment& environment, const RunRecord& record);
 
-// Follows a submitted run, by its folder, to its end; one that has ended already says so and gives its status
-// again. Throws as submit does, and FileError where another process follows it.
+// Follows the submitted run in `folder` until it ends and returns its exit status, at once if it has ended already.
+// Throws as submit does, and FileError if another process follows it.
 int follow_submitted(const Environment& environment, const std::filesystem::path& folder,
                      const FollowOptions& options);
 
-// Has a submitted run stop and save, and brings its folder back. Throws as follow_submitted does, and UsageError where
-// the run has ended.
+// Makes a submitted run stop and save, and brings its folder back. Throws as follow_submitted does, and UsageError if the
+// run has ended.
 void cancel_submitted(const Environment& environment, const std::filesystem::path& folder);
 
-// The record of a submitted run. One is made here before the run begins, so that every failure has a place to be
-// written down, and the run's own takes its place once it has come.
+// A record is made here before the run begins, so that every failure is written down. The run's own record replaces it when
+// it has been fetched.
 
-// --model and --seed of a training, or what it takes without them.
+// --model and --seed of a training, or their defaults.
 struct TrainingName {
   std::string model;
   std::uint64_t seed = 1;
 };
 [[nodiscard]] TrainingName training_name(const std::vector<std::string>& arguments);
 
-// That of a run that begins now; id is the run's and its container's name.
+// The record of a run that begins now; `id` is the name of the run and of its container.
 [[nodiscard]] RunRecord submitted_record(const Environment& environment, const Target& target,
                                          const std::string& id);
 
-// The name of the container of the run in `folder`. Throws FileError where its record holds none that docker takes.
+// The name of the container of the run in `folder`. Throws FileError if its record holds no valid name.
 [[nodiscard]] std::string container_of(const std::filesystem::path& folder, const RunRecord& record);
 
 struct RunEnd {
   int exit_code = -1;
-  std::string text;  // what was out of the ordinary; may be empty
+  std::string text;  // explains an unusual end; may be empty
 };
 
-// Writes into `folder` the run's own record, `own` (a file that need not be there), with the target of `begun` and the end. A
-// record that the run did not close, and `begun` where there is no other, is closed as failed.
+// Writes the final record into `folder`: the run's own record, from the file `own`, with the target of `begun` and the end. If
+// the run did not close its record, or there is no such file (then `begun` is written), it is closed as failed.
 void close_record(const std::filesystem::path& folder, const RunRecord& begun,
                   const std::filesystem::path& own, const RunEnd& end);
 void close_as_failed(const std::filesystem::path& folder, RunRecord record, const std::string& reason);
 
-// Pauses before one attempt after the other to connect again, in seconds: from half a second on, each twice
-// the one before and half a minute at most, `seconds` in all.
+// The pauses before the attempts to connect again, in seconds. They begin with half a second, each is twice the one before,
+// at most 30, and they add up to `seconds`.
 [[nodiscard]] std::vector<double> reconnection_pauses(double seconds);
 
-// One run in a container, from its start to its folder here.
+// One run in a container, from its start until its folder has been fetched.
 class TargetRun {
  public:
-  // `folder` is the run's, held by this process; nothing for a run without record. Notices go to standard
-  // error.
+  // `folder` is the run's folder, locked by this process; nothing for a run without a record.
   TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record);
 
-  // Starts the container. Throws TargetError; the record says why.
+  // Starts the container. Throws TargetError, whose text is in the record too.
   void start(const ContainerRun& run);
 
-  // Hands on the container's output until it ends, then fetches its folder and removes it. The exit status:
-  // the container's, or 128 + signal where this program was told to leave.
+  // Shows the container's output until it ends, then fetches the run's folder and removes the container. Returns the
+  // container's exit status, or 128 + signal if this program was told to leave.
   int follow(const FollowOptions& options);
 
-  // Writes down what failed before or beside the container.
+  // Closes the record as failed, for a failure outside the container.
   void record_failure(const std::string& reason);
 
  private:
   int finish();
-  void note(const std::string& reason);  // in the record, which stays open
+  void note(const std::string& reason);  // writes it into the record, which stays open
   void stream();
   void wait_for_end();
   int until_answered(const std::function<ProcessCall()>& call);
-  bool is_lost(int code) const;  // a command that ended so had no connection any more
-  void reconnect();              // until the target answers, or it is time to leave
+  bool is_lost(int code) const;  // whether a command with this exit status lost its connection
+  void reconnect();              // returns when the target answers or it is time to leave
   void pause(double seconds);
-  int act_on_signals();  // a signal for the program that streams, or 0
+  int act_on_signals();  // returns a signal for the program that runs, or 0
   bool is_to_leave() const;
   ContainerState state();
   bool take_in(const ContainerState& state);
   void remove_container() const;
-  [[noreturn]] void fail(const ProcessOutput& output);              // of a command on the target
+  [[noreturn]] void fail(const ProcessOutput& output);              // explains a command's output
   [[noreturn]] void give_up(const Failure& failure, bool is_over);  // throws TargetError; the record says so
 
   SignalGuard signals_;
@@ -125,9 +123,9 @@ class TargetRun {
   RunRecord record_;
   FollowOptions options_;
   bool stop_sent_ = false;
-  std::uint64_t shown_out_ = 0;  // bytes of the container's output, and of its errors
+  std::uint64_t shown_out_ = 0;  // bytes of its standard output and standard error that have been shown
   std::uint64_t shown_err_ = 0;
-  std::size_t attempts_ = 0;  // to connect again, since a connection was of use
+  std::size_t attempts_ = 0;  // to connect again, since the last useful connection
 };
 
 }  // namespace trainer

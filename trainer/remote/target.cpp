@@ -21,8 +21,9 @@ std::string fault(std::string_view text, std::string_view wanted) {
   return fmt::format("{}: {}", in_quotes(text), wanted);
 }
 
-// Each gives what is wrong with a value, to be put behind its name, or "":
+// Each returns what is wrong with a value, as a text that follows the value's name, or "":
 // "'-oProxyCommand=x': a host name or an IP address, not beginning with '-'".
+
 // A colon is for IPv6, a percent sign for its zone.
 std::string fault_of_address(std::string_view address) {
   if (is_spelled(address, ":", ".-_%") && address.size() <= 253) return "";
@@ -43,7 +44,7 @@ std::string fault_of_image(std::string_view image) {
 
 std::string fault_of_gpus(std::string_view gpus) {
   if (gpus == "all" || gpus == "none") return "";
-  std::size_t digits = 0;  // of an index
+  std::size_t digits = 0;  // in the current index
   bool good = gpus.size() <= 64;
   for (const char c : gpus) {
     good = good && (c == ',' ? digits > 0 : c >= '0' && c <= '9' && digits < 3);
@@ -63,7 +64,7 @@ struct Field {
   TargetFile file;
   Has has;  // the types that have this key
   const char* key;
-  const char* json;  // null: not there. With dashes it is the option of `trainer target attach`.
+  const char* json;  // null: not in the JSON. With dashes it is the option of `trainer target attach`.
   std::variant<std::string Target::*, int Target::*, bool Target::*, TargetType Target::*, Words Target::*,
                Variables Target::*>
       member;
@@ -95,7 +96,7 @@ constexpr Field kFields[] = {
      "bring the run's folder back"},
 };
 
-// What gpus: all was called before Docker knew GPUs itself, as nvidiaDocker: true.
+// `nvidiaDocker: true` meant `gpus: all` before Docker itself supported GPUs.
 constexpr const char* kFormerGpus = "nvidiaDocker";
 
 bool has(const Target& target, const Field& field) {
@@ -124,7 +125,7 @@ void read_value(const YamlNode& node, const std::string& what, TargetType& type)
   type = static_cast<TargetType>(read_word(node, what, {std::begin(kTypeWords), std::end(kTypeWords)}));
 }
 
-// Also several lines; what a program cannot be handed, a zero byte, is refused.
+// The text may have several lines, but no zero byte, which no argument can hold.
 std::string any_text(const YamlNode& node, const std::string& what) {
   if (node.kind != YamlKind::word) fail(node.place, fmt::format("{} must be a text", what));
   if (node.word.find('\0') != std::string::npos)
@@ -162,8 +163,8 @@ void read_field(const MapReader& map, const Field& field, Target& target) {
   if (!fault.empty()) fail(node->place, fmt::format("{} {}", what, fault));
 }
 
-// Quoted, as JSON is, only where YAML would take the text for something else. A colon ends a key before a space, in a list
-// anywhere.
+// The text is quoted, as in JSON, only if YAML would read it as something else. A colon ends a key if a space follows, and
+// in a list anywhere.
 std::string yaml_word(const std::string& text, bool in_list = false) {
   const bool first = !text.empty() && std::string_view("@%=:").find(text[0]) == std::string_view::npos &&
                      (text[0] != '-' || text.starts_with("--")) && !text.starts_with("---");

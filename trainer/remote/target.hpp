@@ -1,4 +1,4 @@
-// A target: where a run happens and what runs there, as two small YAML files say it.
+// A target says where a run happens and what runs there. It is written down in two small YAML files:
 //   targets/NAME.compute     the machine: type, address, user, image, GPUs
 //   targets/NAME.runconfig   the run: arguments, variables, whether to prepare, whether to keep a record
 // One table in target.cpp lists their keys; it reads and writes the files, checks `trainer target attach`, and gives the
@@ -19,23 +19,25 @@ enum class TargetType : std::uint8_t { local, localdocker, remotedocker };
 
 [[nodiscard]] const char* target_type_word(TargetType type);
 
-void to_json(nlohmann::ordered_json& json, TargetType type);  // its word
+void to_json(nlohmann::ordered_json& json, TargetType type);  // as its word
 
 struct Target {
   std::string name;
   bool built_in = false;
   // NAME.compute
   TargetType type = TargetType::remotedocker;
-  std::string address;        // of remotedocker: host name or IP address
-  std::string username;       // of remotedocker
-  int port = 22;              // of remotedocker
-  std::string identity_file;  // of remotedocker: private key; empty: ssh's own choice and the agent
-  std::string ssh_config;  // of remotedocker: read instead of the user's ssh configuration; empty: that one
-  std::string image;       // of both docker types
-  std::string gpus = "none";  // of both docker types: all, none, or indices: "0,1"
+  // Only for remotedocker:
+  std::string address;  // host name or IP address
+  std::string username;
+  int port = 22;
+  std::string identity_file;  // private key; empty: what ssh chooses, and the agent
+  std::string ssh_config;     // replaces the user's ssh configuration; empty: it does not
+  // For both docker types:
+  std::string image;
+  std::string gpus = "none";  // all, none, or indices: "0,1"
   // NAME.runconfig
-  std::vector<std::string> arguments{"train"};                // of this program, without its name
-  nlohmann::ordered_map<std::string, std::string> variables;  // of its environment
+  std::vector<std::string> arguments{"train"};                // for this program, without its name
+  nlohmann::ordered_map<std::string, std::string> variables;  // environment variables
   bool prepare = true;                                        // prepare first when the image is missing
   bool tracked = true;                                        // bring the run's folder back
 
@@ -47,37 +49,37 @@ inline constexpr std::string_view kDefaultImage = "mnist-trainer:latest";
 
 enum class TargetFile : std::uint8_t { compute, runconfig };
 
-// The text of a file, the same bytes for the same values; reading it gives those values back.
+// The text of a file. Equal values give equal bytes, and reading them gives the values back.
 [[nodiscard]] std::string target_text(const Target& target, TargetFile which);
 
-// Reads a file's text into `target`, whose name is known; `file` is used in errors only. Unknown, repeated and missing
-// keys, values of another kind or alphabet: SpecError with file:line:column. A key that the type has no use for is unknown.
+// Reads a file's text into `target`, whose name is known; `file` is used in errors only. Throws SpecError with file:line:column
+// for unknown, repeated and missing keys (a key that is not for the target's type is unknown) and for wrong values.
 void read_target(const std::string& text, const std::string& file, TargetFile which, Target& target);
 
 [[nodiscard]] nlohmann::ordered_json target_json(const Target& target);
 
-// What is wrong with a value of NAME.compute, with its option in front ("--address '-x': a host name or ..."), or "".
+// Each returns what is wrong, or "". The fault of a target begins with an option: "--address '-x': a host name or ...".
 [[nodiscard]] std::string fault_of(const Target& target);
-[[nodiscard]] std::string fault_of_target_name(std::string_view name);  // what is wrong with it, or ""
+[[nodiscard]] std::string fault_of_target_name(std::string_view name);
 
-// Whether `text` begins with an ASCII letter, a digit or one of `more_first`, and goes on with those or one of `more`.
+// Whether `text` begins with an ASCII letter, a digit or one of `more_first`, and goes on with these or one of `more`.
 [[nodiscard]] bool is_spelled(std::string_view text, std::string_view more_first, std::string_view more = "");
 
-// targets/ of the working folder. Two targets exist without files, local (a process of this machine) and docker (its
-// Docker engine); a file of that name takes their place.
+// The folder targets/ in the working folder. Two targets exist without files, local (a process of this machine) and docker
+// (its Docker engine); a file with such a name replaces them.
 class TargetFolder {
  public:
   explicit TargetFolder(const std::filesystem::path& working_folder) : path_(working_folder / "targets") {}
 
-  // Throws UsageError for a name that is not there, with those that are; SpecError for a wrong file. Without
-  // a runconfig file the target has the usual one.
+  // Throws UsageError for an unknown name, with the known ones, and SpecError for a wrong file. Without a runconfig file
+  // the target has the default one.
   [[nodiscard]] Target find(const std::string& name) const;
-  // All of them by name, the built-in ones first. Throws as find does.
+  // All targets, the built-in ones first, the others sorted by name. Throws as find does.
   [[nodiscard]] std::vector<Target> all() const;
 
-  // Writes both files. Throws UsageError where one is there already or the name is not free, FileError.
+  // Writes both files. Throws UsageError if one exists already or the name is not free, FileError.
   void attach(const Target& target) const;
-  // Removes both. Throws UsageError where there is none, FileError.
+  // Removes both files. Throws UsageError if there is none, FileError.
   void detach(const std::string& name) const;
 
   [[nodiscard]] std::filesystem::path file(const std::string& name, TargetFile which) const;

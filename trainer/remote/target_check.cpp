@@ -1,5 +1,5 @@
-// Checks in the order in which a person mends a machine: the connection, Docker, the image, the GPUs. Each is a question
-// that needs the answer to an earlier one, a command, and what its output means.
+// The checks come in the order in which a person repairs a machine: connection, Docker, image, GPUs. Each one has a need that
+// an earlier check has met, a command, and a function that judges the command's output.
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -23,7 +23,7 @@ struct Answers {
   std::string engine_folder = {};
 };
 
-// Without its name, which the question has.
+// These leave the name out, which check_target knows.
 Check good(const std::string& found) {
   return {CheckState::ok, "", found};
 }
@@ -50,7 +50,7 @@ Check connection_check(Answers& answers, const ProcessOutput& output) {
   return good(fmt::format("{}@{}, host key known, key accepted", target.username, target.address));
 }
 
-// A clock that is off spoils the times of the record, and the certificates of a registry.
+// A wrong clock makes the record's times wrong and a registry's certificates invalid.
 Check clock_check(Answers& /*answers*/, const ProcessOutput& output) {
   constexpr std::int64_t kMostSeconds = 60;
   if (output.code != 0) return unknown("'date' failed");
@@ -62,7 +62,7 @@ Check clock_check(Answers& /*answers*/, const ProcessOutput& output) {
               "there: 'sudo timedatectl set-ntp true'");
 }
 
-// Without an engine, docker info still succeeds in some versions, with nothing between the bars.
+// Some versions of docker info succeed without an engine and print nothing between the bars.
 Check engine_check(Answers& answers, const ProcessOutput& output) {
   const Target& target = answers.target;
   const std::string line = first_line(output.out);
@@ -119,8 +119,8 @@ Check toolkit_check(Answers& answers, const ProcessOutput& output) {
   return problem(target_failure(answers.target, "container-toolkit"), "there is no nvidia-ctk");
 }
 
-// The image itself says whether it can train on the GPUs that its container is given: its own report knows
-// the architectures that it was built for.
+// The program in the image reports whether it can train on the GPUs of its container: it knows the architectures that it
+// was built for.
 Check training_device_check(Answers& answers, const ProcessOutput& output) {
   if (output.code != 0) return problem(explain_failure(answers.target, output));
   const auto json = ordered_json::parse(output.out, nullptr, false);
@@ -142,7 +142,7 @@ std::vector<Check> check_target(const Connection& connection) {
   std::vector<Check> checks;
   Answers answers{target, !target.is_remote()};
   using Words = std::vector<std::string>;
-  // An empty text of `missing`: what the question needs is there.
+  // `missing` says which need is not met; it is empty if all are.
   const auto ask = [&](const char* name, const char* missing, const Words& words,
                        Check (*check)(Answers&, const ProcessOutput&)) {
     checks.push_back(*missing == '\0' ? check(answers, connection.capture(words)) : unknown(missing));

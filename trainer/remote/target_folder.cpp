@@ -1,4 +1,4 @@
-// targets/ of the working folder, and the two targets that need no files.
+// The folder of the targets' files, and the two targets that need no files.
 #include <algorithm>
 #include <fmt/format.h>
 #include <optional>
@@ -24,7 +24,6 @@ void read_if_there(const fs::path& file, TargetFile which, Target& target) {
   read_target({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file.string(), which, target);
 }
 
-// Another name has none of them.
 std::optional<TargetType> built_in_type(const std::string& name) {
   if (name == "local") return TargetType::local;
   if (name == "docker") return TargetType::localdocker;

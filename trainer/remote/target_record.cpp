@@ -72,7 +72,7 @@ void close_record(const fs::path& folder, const RunRecord& begun, const fs::path
   RunRecord record = came ? read_run_record(own) : begun;
   record.target = begun.target;
   record.target["exit_code"] = end.exit_code;
-  // Later commands find the data set where it was sent from.
+  // Later commands look for the data set where it is on this machine.
   if (const auto data = find_text(begun.target, {"sent", "data"}); data && came) record.data.path = *data;
   if (came && record.status != RunStatus::kRunning) return write_run_record(folder / kRunRecordName, record);
   close_as_failed(folder, record,

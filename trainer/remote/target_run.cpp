@@ -20,10 +20,11 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
-constexpr double kUsefulSeconds = 20;  // of a connection: more than an attempt that fails takes
+constexpr double kUsefulSeconds =
+    20;  // a failed attempt to connect takes less; a connection that lasted longer was useful
 
-// The run goes on, only nobody can be shown its output here.
-void hand_on(int descriptor, std::string_view text) {
+// An error ends this program only: the run goes on.
+void write_out(int descriptor, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(descriptor, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
@@ -77,7 +78,7 @@ void TargetRun::give_up(const Failure& failure, bool is_over) {
   throw TargetError(error);
 }
 
-// A connection that is lost says nothing about the run: its record stays open, with the reason.
+// A lost connection says nothing about the run, whose record therefore stays open, with the reason.
 void TargetRun::fail(const ProcessOutput& output) {
   Failure failure = explain_failure(connection_.target(), output);
   const bool may_go_on = failure.key != "docker-no-container";
@@ -95,7 +96,7 @@ void TargetRun::start(const ContainerRun& run) {
   }
   const Failure failure = explain_failure(connection_.target(), output);
   if (failure.kind == FailureClass::unreachable) fail(output);
-  // A container that could be made but not started stays behind; one of another run's is not ours to remove.
+  // A container that was made but could not be started remains and is removed, unless the name is another run's.
   if (failure.key != "docker-name-taken") remove_container();
   give_up(failure, true);
 }
@@ -145,13 +146,14 @@ void TargetRun::reconnect() {
   if (!is_to_leave()) fail(answer);
 }
 
-// Runs a program again and again, until it ends for another reason than a lost connection or it is time to leave.
+// Runs a program, again after each lost connection, until it ends for another reason or it is time to leave. Returns its exit
+// status.
 int TargetRun::until_answered(const std::function<ProcessCall()>& call) {
   for (;;) {
     const std::uint64_t shown = shown_out_ + shown_err_;
     const Clock::time_point start = Clock::now();
     Process process(call());
-    while (process.hand_on()) process.send(act_on_signals());
+    while (process.pump()) process.send(act_on_signals());
     const int code = process.end().code;
     if (!is_lost(code)) return code;
     if (shown_out_ + shown_err_ > shown || seconds_since(start) > kUsefulSeconds) attempts_ = 0;
@@ -160,18 +162,18 @@ int TargetRun::until_answered(const std::function<ProcessCall()>& call) {
   }
 }
 
-// Each time docker tells all from the beginning: what was shown already is passed over.
+// docker logs begins with the first line each time, so what has been shown already is skipped.
 void TargetRun::stream() {
   const auto show = [](int descriptor, std::uint64_t* shown) {
     return [descriptor, shown, known = *shown](std::string_view text) mutable {
       const std::size_t passed = std::min<std::uint64_t>(known, text.size());
       known -= passed;
       text.remove_prefix(passed);
-      hand_on(descriptor, text);
+      write_out(descriptor, text);
       *shown += text.size();
     };
   };
-  // Any end but that of a lost connection shows when the container is asked.
+  // The exit status does not matter: wait_for_end asks for that of the container.
   (void)until_answered([&] {
     return ProcessCall{.words = connection_.words(docker_words({"logs", "--follow"}, id_), true),
                        .out = show(STDOUT_FILENO, &shown_out_),
@@ -183,13 +185,11 @@ void TargetRun::stream() {
 void TargetRun::wait_for_end() {
   ProcessOutput output;
   const auto keep = [&](std::string_view text) { output.err += text; };
-  const auto pass_over = [](std::string_view) {};
+  const auto skip = [](std::string_view) {};
   output.code = until_answered([&] {
     output.err.clear();
-    return ProcessCall{.words = connection_.words(docker_words({"wait"}, id_)),
-                       .out = pass_over,
-                       .err = keep,
-                       .own_group = true};
+    return ProcessCall{
+        .words = connection_.words(docker_words({"wait"}, id_)), .out = skip, .err = keep, .own_group = true};
   });
   if (output.code != 0 && !is_to_leave()) fail(output);
 }
@@ -210,8 +210,8 @@ ContainerState TargetRun::state() {
   return *state;
 }
 
-// What came back takes its place in the run's folder. False, and nothing is taken: there is no folder, and the container
-// ended with the status of a wrong command line, which has said so; such a run never was.
+// Moves what was fetched into the run's folder and closes the record. Returns false, and does nothing, if there is nothing to
+// fetch because the command line was wrong: the container's output says so, and such a run leaves nothing here.
 bool TargetRun::take_in(const ContainerState& state) {
   const fs::path staging = folder_->file(".fetched");
   std::error_code ignored;

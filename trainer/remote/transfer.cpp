@@ -18,14 +18,15 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-// Prints the folder of the digest $1 on the other machine, or nothing where it is not there.
+// Prints the folder with the digest $1 on the other machine, or nothing if it does not exist.
 constexpr const char* kWhereScript = R"sh(
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/mnist-trainer/sent/$1
 if [ -d "$folder" ]; then cd "$folder" && pwd -P; fi
 )sh";
 
-// Takes the stream of the digest $1 into the folder $2, or where kWhereScript looks, and prints that folder: unpacked beside
-// it, then renamed. Another stream, or none, ends it with 9, and its digest is printed.
+// Unpacks the tar stream with the digest $1 into the folder $2 (by default the one that kWhereScript looks for) and prints that
+// folder, which is complete or absent: the stream is unpacked beside it, then renamed. For an empty stream or another
+// digest, it prints the digest and ends with 9.
 constexpr const char* kReceiveScript = R"sh(
 set -e
 [ -n "$2" ] || umask 022
@@ -49,7 +50,7 @@ Strings receive_words(const std::string& digest, const fs::path& folder = {}) {
   return {"/bin/sh", "-c", kReceiveScript, "sh", digest, folder.string()};
 }
 
-// Owner, times and order of the files do not count; links are followed.
+// The stream does not depend on owner, times and order of the files; links are followed.
 Strings tar_words(const SentFiles& files) {
   Strings words{
       "tar",       "--create",  "--file=-",   "--format=gnu",    "--dereference", "--sort=name",
@@ -64,7 +65,7 @@ fs::path whole_path(const std::string& word, const fs::path& working_folder) {
   return path.has_filename() ? path : path.parent_path();
 }
 
-// As find_spec tells files from the names of shipped networks.
+// Files are told from the names of shipped networks as find_spec does.
 void add_model(const std::string& word, const fs::path& working_folder, std::vector<SentFiles>& files) {
   std::error_code ignored;
   const fs::path path = whole_path(word, working_folder);
@@ -75,7 +76,7 @@ void add_model(const std::string& word, const fs::path& working_folder, std::vec
   files.push_back({"--model", path, path.parent_path(), {name}, "/sent/model", "/sent/model/" + name});
 }
 
-// The files of an IDX data set, or the folders of one of pictures.
+// The files of an IDX data set, or the folders of a data set of pictures.
 Strings data_names(const fs::path& path) {
   Strings names;
   if (data::holds_idx(path)) {
@@ -95,7 +96,7 @@ Strings data_names(const fs::path& path) {
   return names;
 }
 
-// The path of an IDX data set may be the beginning of its files' names.
+// The path of an IDX data set may be the beginning of its files' names, "data/a" for data/a-train-images...
 void add_data(const std::string& word, const fs::path& working_folder, std::vector<SentFiles>& files) {
   std::error_code ignored;
   const fs::path path = whole_path(word, working_folder);
@@ -126,7 +127,7 @@ Digest digest_of(const SentFiles& files) {
   return {sum.hex(), bytes};
 }
 
-// The folder on the other machine that holds `files`; they are sent where it is not there.
+// Returns the folder on the other machine that holds `files`, after sending them if necessary.
 std::string folder_with(const Connection& connection, const SentFiles& files) {
   const Target& target = connection.target();
   const Digest digest = digest_of(files);
@@ -144,14 +145,14 @@ std::string folder_with(const Connection& connection, const SentFiles& files) {
   return first_line(to.out);
 }
 
-// As sha256sum prints it, computed where the container is.
+// Computed where the container is; 64 hexadecimal digits.
 std::string digest_at_target(const Connection& connection, const std::string& id) {
   const ProcessOutput output = capture_process(connection.piped_words(copy_words(id), {"sha256sum"}));
   if (output.code != 0 || output.out.size() < 64) connection.fail(output);
   return output.out.substr(0, 64);
 }
 
-// A run's folder holds plain files; a link could lead out of it.
+// A run's folder holds plain files only; a link could lead out of it.
 std::map<std::string, std::string> digests_of(const fs::path& folder) {
   constexpr std::uint64_t kMostFileBytes = std::uint64_t{4} << 30;
   std::map<std::string, std::string> digests;
@@ -165,10 +166,10 @@ std::map<std::string, std::string> digests_of(const fs::path& folder) {
   return digests;
 }
 
-// The characters that are the value of the last option `name`.
+// Where the value of an option stands in the arguments.
 struct OptionPlace {
   std::size_t word;
-  std::size_t begin;  // behind "--name="
+  std::size_t begin;  // after "--name="
 };
 
 std::optional<OptionPlace> find_option(const Strings& arguments, const std::string& name) {
@@ -197,7 +198,7 @@ std::vector<SentFiles> files_of_training(const Strings& arguments, const fs::pat
   std::vector<SentFiles> files;
   if (arguments.empty() || arguments[0] != "train") return files;
   if (const auto model = option_value(arguments, "--model")) add_model(*model, working_folder, files);
-  const auto data = option_value(arguments, "--data");  // empty: the target's own
+  const auto data = option_value(arguments, "--data");  // empty: the data of the target
   if (data && !data->empty()) add_data(*data, working_folder, files);
   return files;
 }

@@ -38,7 +38,7 @@ class SpawnSettings {
   explicit SpawnSettings(bool own_group) {
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    // What this program ignores or holds back is its own affair.
+    // Signals that this program ignores or blocks have their default effect in the child.
     sigset_t usual;
     sigemptyset(&usual);
     posix_spawnattr_setsigmask(&attributes, &usual);
@@ -122,7 +122,7 @@ Process::Process(const ProcessCall& call, const Plumbing& plumbing)
                                  std::generic_category().message(error)));
 }
 
-// Hands on one piece of each source that has one. Waits for the first up to `milliseconds`; false: there was none.
+// Delivers one piece of each source that has one, after waiting for the first up to `milliseconds`. False if there was none.
 bool Process::read_pieces(int milliseconds) {
   std::array<pollfd, 2> waiting{};
   for (std::size_t i = 0; i < sources_.size(); ++i)
@@ -140,7 +140,7 @@ bool Process::read_pieces(int milliseconds) {
   return any;
 }
 
-bool Process::hand_on() {
+bool Process::pump() {
   if (has_ended()) {
     while (read_pieces(0)) continue;
     return false;
@@ -177,7 +177,7 @@ void Process::finish() {
 
 ProcessEnd run_process(const ProcessCall& call) {
   Process process(call);
-  while (process.hand_on()) continue;
+  while (process.pump()) continue;
   return process.end();
 }
 
@@ -204,8 +204,8 @@ PipeOutput capture_pipe(std::vector<std::string> from, std::vector<std::string> 
                {.in = pipe.read.number()});
   pipe.read = Descriptor();
   for (bool go_on = true; go_on;) {
-    const bool first = source.hand_on();
-    go_on = sink.hand_on() || first;
+    const bool first = source.pump();
+    go_on = sink.pump() || first;
   }
   output.from.code = source.end().code;
   output.to.code = sink.end().code;
@@ -216,7 +216,7 @@ void restart_with_short_spins(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
   std::error_code error;
   const std::string name = std::filesystem::read_symlink("/proc/self/exe", error).filename().string();
-  if (error || name.starts_with("ld-")) return;  // the dynamic loader runs the program: it is none of its own
+  if (error || name.starts_with("ld-")) return;  // started through the dynamic loader
   if (setenv("GOMP_SPINCOUNT", "1000", 0) != 0) return;
   execv("/proc/self/exe", argv);
 }

@@ -1,7 +1,7 @@
 // Programs that are started with an argument vector, without a shell in between, and this program started anew.
 // run_process and capture_process wait for the end; a Process runs beside this program:
 //   Process process({.words = {"docker", "logs", "--follow", "--", id}, .out = show});
-//   while (process.hand_on()) process.send(signal_to_send());
+//   while (process.pump()) process.send(signal_to_send());
 #pragma once
 
 #include <array>
@@ -28,8 +28,8 @@ using Output = std::function<void(std::string_view)>;
 struct ProcessCall {
   std::vector<std::string> words;           // the program, found in PATH, and its arguments
   std::vector<std::string> variables = {};  // "NAME=value", added to this program's environment
-  // They get standard output and standard error piece by piece. A stream without one goes to its file, which is made
-  // anew and outlives any end of the program, and without a file to this program's own stream.
+  // Called with each piece of standard output and standard error. A stream without a function goes to the file, which is
+  // made anew and remains however the program ends, or without a file to this program's own stream.
   Output out = {};
   Output err = {};
   std::filesystem::path out_file = {};
@@ -43,10 +43,10 @@ struct ProcessEnd {
   int signal = 0;  // that it died by
 };
 
-// A program that runs. It is killed where nobody has waited for its end, an exception of `out` or `err` included.
+// A running program. It is killed if it has not ended when the object goes, for instance by an exception of `out` or `err`.
 class Process {
  public:
-  // Descriptors that take the place of its standard input and output; -1: none.
+  // Descriptors that replace its standard input and output; -1: none.
   struct Plumbing {
     int in = -1;
     int out = -1;
@@ -57,12 +57,13 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  // Hands on what it has written, and waits for that up to a tenth of a second. False once it has ended and everything
-  // is handed on; what it left open for others (the master of a shared ssh connection) is not waited for.
-  bool hand_on();
-  bool has_ended();             // looks, without waiting
-  void send(int signal) const;  // 0: nothing
-  void finish();                // kills it where it still runs, and waits for its end
+  // Delivers what it has written to `out` and `err`, after waiting for that up to a tenth of a second. Returns false once it
+  // has ended and everything is delivered; other processes that hold its pipes (the master of a shared ssh connection) are
+  // not waited for.
+  bool pump();
+  bool has_ended();                                      // looks, without waiting
+  void send(int signal) const;                           // 0: nothing
+  void finish();                                         // kills it if it still runs, and waits for its end
   [[nodiscard]] ProcessEnd end() const { return end_; }  // once it has ended
 
  private:
@@ -101,12 +102,11 @@ struct PipeOutput {
 [[nodiscard]] PipeOutput capture_pipe(std::vector<std::string> from, std::vector<std::string> to,
                                       bool own_group = false);
 
-// Starts this program anew with GOMP_SPINCOUNT set, in the same process; OpenMP reads its environment before main. A thread of
-// the pool spins for so long for the next piece of work before it sleeps. GNU OpenMP's default, about a millisecond, turns
-// deadly on a machine that is busy with something else: a thread spins through its time slice while the one that it waits
-// for does not run, and a training takes a hundred times as long. A short spin costs nothing on a quiet machine
-// (benchmarks/NOTES.md). Does nothing where the user has chosen (GOMP_SPINCOUNT or OMP_WAIT_POLICY is set) or the program
-// cannot be started anew.
+// Restarts this program in the same process with GOMP_SPINCOUNT set, since OpenMP reads its environment before main. It is how
+// long a thread of the pool spins for work before it sleeps. GNU OpenMP's default, about a millisecond, is disastrous on a busy
+// machine: a thread spins through its time slice while the thread that it waits for is not running, and a training takes a
+// hundred times as long. A short spin costs nothing on a quiet machine (benchmarks/NOTES.md). Does nothing if the user
+// has chosen (GOMP_SPINCOUNT or OMP_WAIT_POLICY is set) or the program cannot be restarted.
 void restart_with_short_spins(char** argv);
 
 }  // namespace trainer
