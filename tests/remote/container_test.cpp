@@ -61,12 +61,14 @@ TEST(Docker, TheOtherCommandsPutTheNameBehindTheDashes) {
 }
 
 TEST(Docker, AStateIsUnderstoodOrRefused) {
-  const auto state = parse_state(R"({"Status":"exited","ExitCode":137,"OOMKilled":true,"Error":""})");
-  ASSERT_TRUE(state);
-  EXPECT_EQ(state->exit_code, 137);
-  EXPECT_EQ(end_text(*state), "the container was killed: it had used up its memory");
-  EXPECT_EQ(end_text({137, false, ""}), "the container was killed (signal 9)");
-  EXPECT_EQ(end_text({1, false, ""}), "");
+  const auto out_of_memory = parse_state(R"({"Status":"exited","ExitCode":137,"OOMKilled":true,"Error":""})");
+  ASSERT_TRUE(out_of_memory);
+  EXPECT_EQ(out_of_memory->exit_code, 137);
+  EXPECT_EQ(out_of_memory->text, "the container was killed: it had used up its memory");
+  EXPECT_EQ(parse_state(R"({"ExitCode":137})")->text, "the container was killed (signal 9)");
+  EXPECT_EQ(parse_state(R"({"ExitCode":127,"Error":"no x"})")->text,
+            "the container could not be started: no x");
+  EXPECT_EQ(parse_state(R"({"ExitCode":1})")->text, "");
   for (const char* bad : {"", "null", "[]", "{}", "{\"ExitCode\":\"2\"}", "{\"Status\":\"exited\"}", "{"})
     EXPECT_FALSE(parse_state(bad)) << bad;
 }
@@ -131,12 +133,12 @@ TEST(FailureText, SpeaksOfThisMachineWhereTheEngineIsHere) {
       "reason");
 }
 
-TEST(TrainingName, ComesFromTheArguments) {
-  EXPECT_EQ(training_name({"train"}).model, "quick");
-  EXPECT_EQ(training_name({"train"}).seed, 1U);
-  EXPECT_EQ(training_name({"train", "--model", "lenet", "--seed=7"}).model, "lenet");
-  EXPECT_EQ(training_name({"train", "--model=nets/own.yaml", "--seed", "7"}).model, "own");
-  EXPECT_EQ(training_name({"train", "--seed", "7"}).seed, 7U);
+TEST(NewRun, ComesFromTheArguments) {
+  EXPECT_EQ(new_run({"train"}).model, "quick");
+  EXPECT_EQ(new_run({"train"}).seed, 1U);
+  EXPECT_EQ(new_run({"train", "--model", "lenet", "--seed=7"}).model, "lenet");
+  EXPECT_EQ(new_run({"train", "--model=nets/own.yaml", "--seed", "7"}).model, "own");
+  EXPECT_EQ(new_run({"train", "--seed", "7"}).seed, 7U);
   EXPECT_TRUE(has_option({"train", "--out=x"}, "--out"));
   EXPECT_FALSE(has_option({"train", "--output=x"}, "--out"));
 }

@@ -109,25 +109,19 @@ std::string gpus_argument(const std::string& gpus) {
   return gpus == "all" ? "all" : fmt::format("\"device={}\"", gpus);
 }
 
-std::optional<ContainerState> parse_state(const std::string& text) {
+std::optional<RunEnd> parse_state(const std::string& text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return std::nullopt;
   try {
-    ContainerState state;
-    json.at("ExitCode").get_to(state.exit_code);
-    state.out_of_memory = json.value("OOMKilled", false);
-    state.error = json.value("Error", "");
-    return state;
+    const int code = json.at("ExitCode").get<int>();
+    const std::string error = json.value("Error", "");
+    if (!error.empty()) return RunEnd{code, "the container could not be started: " + error};
+    if (json.value("OOMKilled", false))
+      return RunEnd{code, "the container was killed: it had used up its memory"};
+    return RunEnd{code, code == 128 + SIGKILL ? "the container was killed (signal 9)" : ""};
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
-}
-
-std::string end_text(const ContainerState& state) {
-  if (!state.error.empty()) return "the container could not be started: " + state.error;
-  if (state.out_of_memory) return "the container was killed: it had used up its memory";
-  if (state.exit_code == 128 + SIGKILL) return "the container was killed (signal 9)";
-  return "";
 }
 
 std::string image_fingerprint(const Connection& connection) {

@@ -42,17 +42,14 @@ struct ContainerRun {
 // The value of --gpus, empty for no GPU. It consists of comma-separated fields, so indices are quoted: "device=0,1".
 [[nodiscard]] std::string gpus_argument(const std::string& gpus);
 
-struct ContainerState {
+// How a run ended.
+struct RunEnd {
   int exit_code = -1;
-  bool out_of_memory = false;
-  std::string error;  // why it could not be started
+  std::string text = {};  // explains an unusual end: "the container was killed: it had used up its memory"
 };
 
 // Parses the output of state_words; nothing if it is something else.
-[[nodiscard]] std::optional<ContainerState> parse_state(const std::string& text);
-
-// Explains an unusual end, "the container was killed: it had used up its memory"; "" for an ordinary one.
-[[nodiscard]] std::string end_text(const ContainerState& state);
+[[nodiscard]] std::optional<RunEnd> parse_state(const std::string& text);
 
 // The fingerprint of the target's image on the target, empty if the image is not there. Throws TargetError.
 [[nodiscard]] std::string image_fingerprint(const Connection& connection);

@@ -37,11 +37,6 @@ bool is_tracked(const Target& target) {
   return target.tracked && target.arguments[0] == "train" && !has_option(target.arguments, "--no-save");
 }
 
-RunFolder make_folder(const Environment& environment, const Target& target) {
-  const TrainingName name = training_name(target.arguments);
-  return RunFolder::create({name.model, name.seed, std::time(nullptr), std::nullopt}, environment.runs);
-}
-
 std::string name_without_folder() {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
@@ -70,7 +65,7 @@ int submit_container(const Environment& environment, const Submission& submissio
   ContainerRun container{name_without_folder(), arguments_inside(target.arguments, files)};
   RunRecord record;
   if (tracked) {
-    folder.emplace(make_folder(environment, target));
+    folder.emplace(RunFolder::create(new_run(target.arguments), environment.runs));
     container.id = folder->path().filename().string();
     container.arguments.push_back(fmt::format("--out={}/{}", kContainerRuns, container.id));
     record = submitted_record(environment, target, container.id);
@@ -104,7 +99,7 @@ int submit_process(const Environment& environment, const Submission& submission)
   fs::path folder;
   if (is_tracked(target)) {
     // The training takes the empty folder over, and its lock.
-    folder = make_folder(environment, target).path();
+    folder = RunFolder::create(new_run(target.arguments), environment.runs).path();
     call.words.push_back("--out=" + folder.string());
   } else if (target.arguments[0] == "train" && !has_option(target.arguments, "--no-save")) {
     call.words.emplace_back("--no-save");

@@ -54,12 +54,8 @@ void cancel_submitted(const Environment& environment, const std::filesystem::pat
 // A record is made here before the run begins, so that every failure is written down. The run's own record replaces it when
 // it has been fetched.
 
-// --model and --seed of a training, or their defaults.
-struct TrainingName {
-  std::string model;
-  std::uint64_t seed = 1;
-};
-[[nodiscard]] TrainingName training_name(const std::vector<std::string>& arguments);
+// A training that begins now, with the --model and --seed of its arguments, or their defaults.
+[[nodiscard]] NewRun new_run(const std::vector<std::string>& arguments);
 
 // The record of a run that begins now; `id` is the name of the run and of its container.
 [[nodiscard]] RunRecord submitted_record(const Environment& environment, const Target& target,
@@ -67,11 +63,6 @@ struct TrainingName {
 
 // The name of the container of the run in `folder`. Throws FileError if its record holds no valid name.
 [[nodiscard]] std::string container_of(const std::filesystem::path& folder, const RunRecord& record);
-
-struct RunEnd {
-  int exit_code = -1;
-  std::string text;  // explains an unusual end; may be empty
-};
 
 // Writes the final record into `folder`: the run's own record, from the file `own`, with the target of `begun` and the end. If
 // the run did not close its record, or there is no such file (then `begun` is written), it is closed as failed.
@@ -110,8 +101,8 @@ class TargetRun {
   void pause(double seconds);
   int act_on_signals();  // returns a signal for the program that runs, or 0
   bool is_to_leave() const;
-  ContainerState state();
-  bool take_in(const ContainerState& state);
+  RunEnd end();  // of the container
+  bool take_in(const RunEnd& end);
   void remove_container() const;
   [[noreturn]] void fail(const ProcessOutput& output);              // explains a command's output
   [[noreturn]] void give_up(const Failure& failure, bool is_over);  // throws TargetError; the record says so

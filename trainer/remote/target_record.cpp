@@ -17,23 +17,23 @@ namespace trainer {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-TrainingName training_name(const std::vector<std::string>& arguments) {
-  TrainingName name{RunOptions{}.model, TrainSettings{}.seed};
-  if (const auto model = option_value(arguments, "--model")) name.model = fs::path(*model).stem().string();
+NewRun new_run(const std::vector<std::string>& arguments) {
+  NewRun run{RunOptions{}.model, TrainSettings{}.seed, std::time(nullptr), std::nullopt};
+  if (const auto model = option_value(arguments, "--model")) run.model = fs::path(*model).stem().string();
   if (const auto seed = option_value(arguments, "--seed"))
-    std::from_chars(seed->data(), seed->data() + seed->size(), name.seed);
-  return name;
+    std::from_chars(seed->data(), seed->data() + seed->size(), run.seed);
+  return run;
 }
 
 RunRecord submitted_record(const Environment& environment, const Target& target, const std::string& id) {
-  const TrainingName name = training_name(target.arguments);
+  const NewRun run = new_run(target.arguments);
   RunRecord record;
   record.command = environment.arguments;
-  record.model = name.model;
-  record.seed = name.seed;
+  record.model = run.model;
+  record.seed = run.seed;
   record.program_version = kVersion;
   record.commit = kCommit;
-  record.started = iso_time(std::time(nullptr));
+  record.started = iso_time(run.started);
   for (ordered_json* part :
        {&record.recipe, &record.device, &record.versions, &record.machine, &record.results})
     *part = ordered_json::object();

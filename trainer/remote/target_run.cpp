@@ -203,16 +203,16 @@ int TargetRun::follow(const FollowOptions& options) {
   return 128 + signals_.stop_signal();
 }
 
-ContainerState TargetRun::state() {
+RunEnd TargetRun::end() {
   const ProcessOutput output = connection_.capture(state_words(id_));
-  const std::optional<ContainerState> state = parse_state(output.out);
-  if (output.code != 0 || !state) fail(output);
-  return *state;
+  const std::optional<RunEnd> end = parse_state(output.out);
+  if (output.code != 0 || !end) fail(output);
+  return *end;
 }
 
 // Moves what was fetched into the run's folder and closes the record. Returns false, and does nothing, if there is nothing to
 // fetch because the command line was wrong: the container's output says so, and such a run leaves nothing here.
-bool TargetRun::take_in(const ContainerState& state) {
+bool TargetRun::take_in(const RunEnd& end) {
   const fs::path staging = folder_->file(".fetched");
   std::error_code ignored;
   std::optional<Fetched> fetched;
@@ -223,24 +223,24 @@ bool TargetRun::take_in(const ContainerState& state) {
     note(error.what());
     throw;
   }
-  if (!fetched && state.exit_code == 2) return false;
+  if (!fetched && end.exit_code == 2) return false;
   if (fetched) {
     record_.target["sha256"] = fetched->digests;
     for (const auto& [name, digest] : fetched->digests)
       if (name != kRunRecordName) move_into(fetched->folder / name, folder_->file(name));
   }
   const fs::path own = fetched ? fetched->folder / kRunRecordName : fs::path();
-  close_record(folder_->path(), record_, own, {state.exit_code, end_text(state)});
+  close_record(folder_->path(), record_, own, end);
   fs::remove_all(staging, ignored);
   return true;
 }
 
 int TargetRun::finish() {
-  const ContainerState state = this->state();
-  const bool taken = folder_ && take_in(state);
+  const RunEnd end = this->end();
+  const bool taken = folder_ && take_in(end);
   remove_container();
-  if (const std::string text = end_text(state); !text.empty()) notice("error: " + text);
-  if (!folder_) return state.exit_code;
+  if (!end.text.empty()) notice("error: " + end.text);
+  if (!folder_) return end.exit_code;
   const fs::path path = folder_->path();
   if (taken) {
     notice(fmt::format("{:<14}{}", record_.target.contains("sha256") ? "fetched" : "record", path.string()));
@@ -249,7 +249,7 @@ int TargetRun::finish() {
     std::error_code ignored;
     fs::remove_all(path, ignored);
   }
-  return state.exit_code;
+  return end.exit_code;
 }
 
 }  // namespace trainer
