@@ -104,7 +104,7 @@ int submit_process(const Environment& environment, const Submission& submission)
   } else if (target.arguments[0] == "train" && !has_option(target.arguments, "--no-save")) {
     call.words.emplace_back("--no-save");
   }
-  const RunRecord begun = submitted_record(environment, target, folder.filename().string());
+  const RunRecord started = submitted_record(environment, target, folder.filename().string());
   Process process(call);
   for (int sent = 0; process.pump();)
     if (sent == 0) process.send(sent = signals.stop_signal());
@@ -116,7 +116,7 @@ int submit_process(const Environment& environment, const Submission& submission)
     fs::remove_all(folder, ignored);
   else
     close_record(
-        folder, begun, own,
+        folder, started, own,
         {end.code, end.signal == 0 ? "" : fmt::format("the program was killed by signal {}", end.signal)});
   return end.code;
 }

@@ -64,9 +64,9 @@ void cancel_submitted(const Environment& environment, const std::filesystem::pat
 // The name of the container of the run in `folder`. Throws FileError if its record holds no valid name.
 [[nodiscard]] std::string container_of(const std::filesystem::path& folder, const RunRecord& record);
 
-// Writes the final record into `folder`: the run's own record, from the file `own`, with the target of `begun` and the end. If
-// the run did not close its record, or there is no such file (then `begun` is written), it is closed as failed.
-void close_record(const std::filesystem::path& folder, const RunRecord& begun,
+// Writes the final record into `folder`: the run's own record, from the file `own`, with the target of `started` and the end. If
+// the run did not close its record, or there is no such file (then `started` is written), it is closed as failed.
+void close_record(const std::filesystem::path& folder, const RunRecord& started,
                   const std::filesystem::path& own, const RunEnd& end);
 void close_as_failed(const std::filesystem::path& folder, RunRecord record, const std::string& reason);
 
@@ -102,7 +102,7 @@ class TargetRun {
   int act_on_signals();  // returns a signal for the program that runs, or 0
   bool is_to_leave() const;
   RunEnd end();  // of the container
-  bool take_in(const RunEnd& end);
+  bool merge_fetched(const RunEnd& end);
   void remove_container() const;
   [[noreturn]] void fail(const ProcessOutput& output);              // explains a command's output
   [[noreturn]] void give_up(const Failure& failure, bool is_over);  // throws TargetError; the record says so

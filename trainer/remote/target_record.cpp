@@ -66,14 +66,14 @@ void close_as_failed(const fs::path& folder, RunRecord record, const std::string
   write_run_record(folder / kRunRecordName, record);
 }
 
-void close_record(const fs::path& folder, const RunRecord& begun, const fs::path& own, const RunEnd& end) {
+void close_record(const fs::path& folder, const RunRecord& started, const fs::path& own, const RunEnd& end) {
   std::error_code ignored;
   const bool came = fs::exists(own, ignored);
-  RunRecord record = came ? read_run_record(own) : begun;
-  record.target = begun.target;
+  RunRecord record = came ? read_run_record(own) : started;
+  record.target = started.target;
   record.target["exit_code"] = end.exit_code;
   // Later commands look for the data set where it is on this machine.
-  if (const auto data = find_text(begun.target, {"sent", "data"}); data && came) record.data.path = *data;
+  if (const auto data = find_text(started.target, {"sent", "data"}); data && came) record.data.path = *data;
   if (came && record.status != RunStatus::kRunning) return write_run_record(folder / kRunRecordName, record);
   close_as_failed(folder, record,
                   end.text.empty()

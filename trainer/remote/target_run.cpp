@@ -212,7 +212,7 @@ RunEnd TargetRun::end() {
 
 // Moves what was fetched into the run's folder and closes the record. Returns false, and does nothing, if there is nothing to
 // fetch because the command line was wrong: the container's output says so, and such a run leaves nothing here.
-bool TargetRun::take_in(const RunEnd& end) {
+bool TargetRun::merge_fetched(const RunEnd& end) {
   const fs::path staging = folder_->file(".fetched");
   std::error_code ignored;
   std::optional<Fetched> fetched;
@@ -237,7 +237,7 @@ bool TargetRun::take_in(const RunEnd& end) {
 
 int TargetRun::finish() {
   const RunEnd end = this->end();
-  const bool taken = folder_ && take_in(end);
+  const bool taken = folder_ && merge_fetched(end);
   remove_container();
   if (!end.text.empty()) notice("error: " + end.text);
   if (!folder_) return end.exit_code;
