@@ -33,7 +33,7 @@ inline double gib(std::uint64_t bytes) {
 
 [[nodiscard]] std::string size_text(std::uint64_t bytes);  // "2.47 MiB"
 
-// "key           value\n": the key is padded to 14 characters.
+// The key in a column of 14 characters, the value, the line's end.
 [[nodiscard]] std::string report_line(std::string_view key, std::string_view value);
 
 // The name of one of several runs or records that stand side by side: "A" for 0, to "Z", then "#27".
