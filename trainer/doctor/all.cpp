@@ -141,7 +141,6 @@ std::unique_ptr<Process> DevicesTest::start(const DeviceRow& row, std::vector<st
   call.words = std::move(words);
   call.out_file = scratch_.path() / (name + ".out");
   call.err_file = scratch_.path() / (name + ".err");
-  call.last_signal = SIGKILL;  // one that hangs in the driver takes no other
   return std::make_unique<Process>(call);
 }
 

@@ -10,8 +10,8 @@
 #include "kernels/gpu_host/nvml.hpp"
 #include "trainer/doctor/several.hpp"
 #include "trainer/store/environment.hpp"
+#include "trainer/system/files.hpp"
 #include "trainer/system/process.hpp"
-#include "trainer/system/scratch_folder.hpp"
 #include "trainer/system/signals.hpp"
 
 namespace trainer::doctor {
