@@ -12,8 +12,8 @@
 #include "trainer/console/command_line.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/process.hpp"
 #include "trainer/system/signals.hpp"
-#include "trainer/system/wait_policy.hpp"
 
 namespace {
 int run(int argc, char** argv) {

@@ -40,7 +40,7 @@ struct CudaContext {
 TRAINER_OPS(TRAINER_CUDA_OP)
 #undef TRAINER_CUDA_OP
 
-// Whether make_one_channel_conv has a kernel for it: one channel, stride 1, no dx, an edge and a pool as the
+// Whether make_one_channel_conv has a kernel for it: one channel, stride 1, no dx, a kernel size and a pool as the
 // shipped networks have them.
 bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx);
 std::unique_ptr<Op> make_one_channel_conv(const CudaContext& context, const ConvDesc& desc, int batch);

@@ -47,7 +47,7 @@ void refuse_with_resume(const CLI::App& app) {
 
 int train(const CLI::App& app, const Environment& environment, const TrainArguments& arguments) {
   RunOptions run = arguments.run;
-  if (run.target_accuracy) run.target_accuracy = share_of("--target-accuracy", *run.target_accuracy);
+  if (run.target_accuracy) run.target_accuracy = fraction_of("--target-accuracy", *run.target_accuracy);
   run.checkpoint_every = parse_checkpoint_every(arguments.checkpoint_every);
   if (run.max_seconds && !std::isfinite(*run.max_seconds))
     throw UsageError(fmt::format("--max-seconds {}: a time in seconds is a number", *run.max_seconds));

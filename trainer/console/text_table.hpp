@@ -10,9 +10,7 @@
 namespace trainer {
 
 struct TableColumn {
-  enum class Align { left, right };
-  std::string title;
-  Align align = Align::left;
+  std::string title;      // ">title": the column is aligned on the right
   std::size_t least = 0;  // width that it may be cut to; 0: it stays whole
 };
 
@@ -21,7 +19,7 @@ inline constexpr std::size_t kWideGap = 2;  // between columns whose cells hold 
 
 class TextTable {
  public:
-  explicit TextTable(std::vector<TableColumn> columns) : columns_(std::move(columns)) {}
+  explicit TextTable(std::vector<TableColumn> columns);
 
   void add(std::vector<std::string> cells);  // one a column
 
@@ -34,8 +32,12 @@ class TextTable {
   [[nodiscard]] std::vector<std::size_t> whole_widths() const;
   [[nodiscard]] std::vector<std::size_t> fitting_widths(std::size_t gap) const;
 
-  std::vector<TableColumn> columns_;
-  std::vector<std::vector<std::string>> rows_;
+  struct Column {
+    bool right = false;
+    std::size_t least = 0;
+  };
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;  // the titles first
 };
 
 [[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for a number that is no count

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <fmt/format.h>
 #include <fstream>
@@ -20,8 +19,8 @@
 #include "trainer/store/safetensors.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
 #include "trainer/system/process.hpp"
-#include "trainer/system/scratch_folder.hpp"
 #include "trainer/system/sha256.hpp"
 #include "trainer/system/signals.hpp"
 
@@ -143,7 +142,6 @@ struct Fleet {
     call.words = std::move(words);
     call.out_file = scratch.path() / (name + ".out");
     call.err_file = scratch.path() / (name + ".err");
-    call.last_signal = SIGKILL;  // one that hangs in the driver takes no other
     return std::make_unique<Process>(call);
   }
 

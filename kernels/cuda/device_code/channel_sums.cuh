@@ -65,7 +65,7 @@ __device__ void sum_by_channel(int channels, std::size_t first, std::size_t stri
   }
 }
 
-// This block's share of the sums of term(position, channel) into partial[block][channel].
+// This block's part of the sums of term(position, channel) into partial[block][channel].
 template <typename Term>
 __device__ void write_partial_sums(const ChannelSums& s, float* partial, const Term& term) {
   float* own = partial + std::size_t{blockIdx.x} * static_cast<unsigned>(s.channels);

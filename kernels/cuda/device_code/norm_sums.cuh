@@ -1,5 +1,5 @@
 // Two sums over a batch's positions for each channel, in kernels that need them and go on: a block takes a
-// slice of the channels and a share of the positions, a thread one channel; the blocks of a slice wait for
+// slice of the channels and a part of the positions, a thread one channel; the blocks of a slice wait for
 // one another, and each adds up what all have (in one order: the same bits in each). And what batch
 // normalisation makes of the sums of x and x^2. They are in double: the variance is the difference of two of
 // them.
@@ -18,12 +18,12 @@ namespace trainer::cuda {
 // that lie side by side, of which there are at least two. Threads from row `rows` on have nothing to do.
 struct SliceThread {
   unsigned width, lane, row, rows;
-  unsigned share, shares;  // the block's, of those that have its slice; they follow one another
+  unsigned part, parts;  // the block's, of those that have its slice; they follow one another
 };
 
 template <unsigned kThreads>
-__device__ SliceThread slice_thread(unsigned width, unsigned shares) {
-  return {width, threadIdx.x % width, threadIdx.x / width, kThreads / width, blockIdx.x % shares, shares};
+__device__ SliceThread slice_thread(unsigned width, unsigned parts) {
+  return {width, threadIdx.x % width, threadIdx.x / width, kThreads / width, blockIdx.x % parts, parts};
 }
 
 // Makes `own` the sums over all rows of the block. All threads call it.
@@ -51,11 +51,11 @@ template <unsigned kThreads>
 static __device__ void sum_slice(const SliceThread& at, double* partial, unsigned* barrier,
                                  double (&own)[2]) {
   sum_rows<kThreads>(at, own);
-  if (at.shares == 1) return;
+  if (at.parts == 1) return;
   const std::size_t half = std::size_t{gridDim.x} * at.width;
-  double* slice = partial + std::size_t{blockIdx.x - at.share} * at.width + at.lane;
+  double* slice = partial + std::size_t{blockIdx.x - at.part} * at.width + at.lane;
   for (unsigned k = 0; k < 2; ++k) {
-    if (at.row == 0) slice[k * half + std::size_t{at.share} * at.width] = own[k];
+    if (at.row == 0) slice[k * half + std::size_t{at.part} * at.width] = own[k];
     own[k] = 0;
   }
   wait_for_grid(barrier);
@@ -66,13 +66,13 @@ static __device__ void sum_slice(const SliceThread& at, double* partial, unsigne
     own[0] += sums.x;
     own[1] += sums.y;
   };
-  for_strided<8>(at.row < at.rows ? at.row : at.shares, at.shares, at.rows, load, use);  // loads in a row: 8
+  for_strided<8>(at.row < at.rows ? at.row : at.parts, at.parts, at.rows, load, use);  // loads in a row: 8
   sum_rows<kThreads>(at, own);
 }
 
 // xh = (x - mean) scale
 struct Centring {
-  float mean, scale;
+  float mean, inv_std;
 };
 
 // Of channel c, from the sums of x and x^2 over m positions; by one thread that `writes` them down too.
@@ -81,38 +81,38 @@ __device__ inline Centring batch_centring(const BatchStatistics& s, unsigned c, 
   const double mean = sums[0] / m;
   const double spread = sums[1] / m - mean * mean;
   const double variance = spread < 0 ? 0 : spread;
-  const double scale = 1 / sqrt(variance + static_cast<double>(s.epsilon));
+  const double inv_std = 1 / sqrt(variance + static_cast<double>(s.epsilon));
   if (writes) {
     const double unbiased = m > 1 ? variance * m / (m - 1) : variance;
     const double momentum = s.momentum;
     s.mean[c] = static_cast<float>(mean);
-    s.scale[c] = static_cast<float>(scale);
+    s.inv_std[c] = static_cast<float>(inv_std);
     s.running_mean[c] = static_cast<float>((1 - momentum) * s.running_mean[c] + momentum * mean);
     s.running_variance[c] = static_cast<float>((1 - momentum) * s.running_variance[c] + momentum * unbiased);
   }
-  return {static_cast<float>(mean), static_cast<float>(scale)};
+  return {static_cast<float>(mean), static_cast<float>(inv_std)};
 }
 
 __device__ inline Centring running_centring(const BatchStatistics& s, unsigned c) {
   return {s.running_mean[c], 1 / sqrtf(s.running_variance[c] + s.epsilon)};
 }
 
-// What stands behind the product: u = xh + offset, then GELU.
-__device__ inline float normalised(float z, const Centring& to, float offset, bool with_gelu) {
-  const float u = (z - to.mean) * to.scale + offset;
+// What stands behind the product: u = xh + beta, then GELU.
+__device__ inline float normalised(float z, const Centring& to, float beta, bool with_gelu) {
+  const float u = (z - to.mean) * to.inv_std + beta;
   return with_gelu ? gelu(u) : u;
 }
 
 // The way back through it for one channel; batchnorm.cu has the formula.
 struct NormGradient {
   Centring to;
-  float offset;
+  float beta;
   bool gelu;
   float mean_du = 0, mean_du_xh = 0;
 
-  __device__ float xh(float z) const { return (z - to.mean) * to.scale; }
+  __device__ float xh(float z) const { return (z - to.mean) * to.inv_std; }
   __device__ float du(float dy, float normal) const {
-    return gelu ? dy * gelu_derivative(normal + offset) : dy;
+    return gelu ? dy * gelu_derivative(normal + beta) : dy;
   }
   // From the sums of du and du xh over m positions.
   __device__ void take_means(const double (&sums)[2], double m) {
@@ -121,7 +121,7 @@ struct NormGradient {
   }
   __device__ float dz(float dy, float z) const {
     const float normal = xh(z);
-    return to.scale * (du(dy, normal) - (mean_du + normal * mean_du_xh));
+    return to.inv_std * (du(dy, normal) - (mean_du + normal * mean_du_xh));
   }
 };
 

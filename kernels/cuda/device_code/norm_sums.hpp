@@ -17,11 +17,11 @@ struct BatchStatistics {
   float momentum = 0;
   float* running_mean = nullptr;
   float* running_variance = nullptr;
-  float* mean = nullptr;   // [c]
-  float* scale = nullptr;  // [c], 1 / sqrt(var + epsilon)
+  float* mean = nullptr;     // [c]
+  float* inv_std = nullptr;  // [c], 1 / sqrt(var + epsilon)
 };
 
-constexpr std::size_t kept_statistics_bytes(int channels) {
+constexpr std::size_t saved_statistics_bytes(int channels) {
   return 2 * sizeof(float) * static_cast<std::size_t>(channels);
 }
 

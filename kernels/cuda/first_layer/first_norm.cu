@@ -17,26 +17,27 @@ struct FirstNormForward {
   bool training = false;
   const T* x = nullptr;
   const float* w = nullptr;  // [channels, k, k]
-  const float* offset = nullptr;
+  const float* beta = nullptr;
   T* z = nullptr;
   T* y = nullptr;
-  std::uint8_t* winners = nullptr;
+  std::uint8_t* argmax = nullptr;
   BatchStatistics statistics;
   double* partial = nullptr;
   unsigned* barrier = nullptr;
   const StepState* state = nullptr;
 };
 
-template <typename T, int kEdge, int kPool>
+template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, FirstNormForward<T> a) {
   __shared__ float pictures[kPictureMemory];
   const FirstConv& conv = s.conv;
   const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
   const unsigned c = at.lane;
-  float filter[kEdge * kEdge];
+  float filter[kKernel * kKernel];
 #pragma unroll
-  for (int k = 0; k < kEdge * kEdge; ++k) filter[k] = a.w[c * (kEdge * kEdge) + static_cast<unsigned>(k)];
-  const float offset = a.offset[c];
+  for (int k = 0; k < kKernel * kKernel; ++k)
+    filter[k] = a.w[c * (kKernel * kKernel) + static_cast<unsigned>(k)];
+  const float beta = a.beta[c];
   const unsigned outputs = conv.outputs();
   const unsigned valid = a.gathers ? valid_rows(a.gather.batching, a.gather.state->step) : a.state->valid;
   const unsigned begin = blockIdx.x * s.run;
@@ -56,15 +57,15 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
     __syncthreads();
     for (unsigned p = at.row < at.rows ? at.row : count * outputs; p < count * outputs; p += at.rows) {
       float values[kPool * kPool];
-      window_values<kEdge, kPool>(window_corner(conv, pictures, p), conv.pw, filter, values);
-      const Winner best = largest_of(values);
+      window_values<kKernel, kPool>(window_corner(conv, pictures, p), conv.pw, filter, values);
+      const ArgMax best = largest_of(values);
       const std::size_t i = (std::size_t{first} * outputs + p) * conv.channels + c;
       if (!a.training) {
-        a.y[i] = static_cast<T>(normalised(best.value, to, offset, s.gelu));
+        a.y[i] = static_cast<T>(normalised(best.value, to, beta, s.gelu));
         continue;
       }
       a.z[i] = static_cast<T>(best.value);
-      a.winners[i] = static_cast<std::uint8_t>(best.place);
+      a.argmax[i] = static_cast<std::uint8_t>(best.place);
       if (first + conv.by_outputs.quotient(p) >= valid) continue;
       const auto value = static_cast<double>(best.value);
       sums[0] += value;
@@ -78,7 +79,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
                       blockIdx.x == 0 && at.row == 0);
   const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * conv.channels + c]); };
   const auto use = [&](unsigned p, float z) {
-    a.y[std::size_t{p} * conv.channels + c] = static_cast<T>(normalised(z, to, offset, s.gelu));
+    a.y[std::size_t{p} * conv.channels + c] = static_cast<T>(normalised(z, to, beta, s.gelu));
   };
   for_strided<8>(begin * outputs + at.row, end * outputs, at.rows, load, use);  // loads in a row: 8
 }
@@ -86,7 +87,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
 }  // namespace
 
 void launch_first_norm(const CudaContext& context, const FirstNorm& shape, const NormalisedDesc& desc,
-                       const OpArgs& args, const FirstNormPieces& pieces) {
+                       const OpArgs& args, const FirstNormBuffers& buffers) {
   const auto run = [&]<typename T>(ElementType<T>) {
     FirstNormForward<T> a;
     a.gathers = args.gather != nullptr;
@@ -94,17 +95,17 @@ void launch_first_norm(const CudaContext& context, const FirstNorm& shape, const
     a.training = args.mode == Mode::training;
     a.x = static_cast<const T*>(args.x);
     a.w = args.w;
-    a.offset = args.b;
-    a.z = static_cast<T*>(pieces.z);
+    a.beta = args.b;
+    a.z = static_cast<T*>(buffers.z);
     a.y = static_cast<T*>(args.y);
-    a.winners = pieces.winners;
-    a.statistics = batch_statistics(desc.norm, args, pieces.statistics);
-    a.partial = pieces.partial;
+    a.argmax = buffers.argmax;
+    a.statistics = batch_statistics(desc.norm, args, buffers.statistics);
+    a.partial = buffers.partial;
     a.barrier = context.barrier;
     a.state = args.state;
-    visit_window(std::get<ConvDesc>(desc.product), [&](auto edge, auto pool) {
+    visit_window(std::get<ConvDesc>(desc.product), [&](auto kernel_size, auto pool) {
       launch(context.stream, {shape.blocks(), kFirstNormThreads, a.training}, "first_norm",
-             first_norm<T, edge(), pool()>, shape, a);
+             first_norm<T, kernel_size(), pool()>, shape, a);
     });
   };
   visit_element(context.element, run);

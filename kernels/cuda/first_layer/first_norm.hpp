@@ -22,18 +22,18 @@ struct FirstNorm {
 };
 
 // What forward keeps for backward, and scratch.
-struct FirstNormPieces {
+struct FirstNormBuffers {
   std::byte* statistics = nullptr;  // kept_statistics_bytes()
   void* z = nullptr;                // [n, rows, columns, channels]: what comes out of the pool
-  std::uint8_t* winners = nullptr;  // of the same shape
+  std::uint8_t* argmax = nullptr;   // of the same shape
   double* partial = nullptr;        // slice_sums_bytes()
   float* taps = nullptr;            // [blocks, channels, k * k]
 };
 
 void launch_first_norm(const CudaContext& context, const FirstNorm& shape, const NormalisedDesc& desc,
-                       const OpArgs& args, const FirstNormPieces& pieces);
+                       const OpArgs& args, const FirstNormBuffers& buffers);
 void launch_first_norm_backward(const CudaContext& context, const FirstNorm& shape,
                                 const NormalisedDesc& desc, const OpArgs& args,
-                                const FirstNormPieces& pieces);
+                                const FirstNormBuffers& buffers);
 
 }  // namespace trainer::cuda

@@ -1,6 +1,6 @@
 // Backward of a first layer on grey pictures with the batch normalisation behind it, in one kernel: the sums
 // of normalisation's gradient; the blocks wait for one another; then the gradient of each value out of the
-// pool goes straight into the k x k terms of dw under its window's winner.
+// pool goes straight into the k x k terms of dw under its window's argmax.
 #include "kernels/cuda/device_code/last_block.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/device_code/norm_sums.cuh"
@@ -18,7 +18,7 @@ struct Output {
 // An output, and where it comes from.
 struct Window {
   Output output;
-  int winner;
+  int argmax;
   bool kept;
 };
 
@@ -27,11 +27,11 @@ struct FirstNormBackward {
   const T* x = nullptr;
   const T* z = nullptr;
   const T* dy = nullptr;
-  const std::uint8_t* winners = nullptr;
-  const float* offset = nullptr;
+  const std::uint8_t* argmax = nullptr;
+  const float* beta = nullptr;
   BatchStatistics statistics;
   float* dw = nullptr;  // [channels, k, k]
-  float* doffset = nullptr;
+  float* dbeta = nullptr;
   double* partial = nullptr;
   unsigned* barrier = nullptr;
   float* taps = nullptr;
@@ -85,14 +85,14 @@ static __device__ void add_up_taps(const SliceThread& at, const float (&own)[kTa
   }
 }
 
-template <typename T, int kEdge, int kPool>
+template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kFirstNormThreads, 1)
     first_norm_backward(FirstNorm s, FirstNormBackward<T> a, unsigned* ticket) {
   __shared__ float pictures[kPictureMemory];
   const FirstConv& conv = s.conv;
   const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
   const unsigned c = at.lane;
-  NormGradient norm{{a.statistics.mean[c], a.statistics.scale[c]}, a.offset[c], s.gelu};
+  NormGradient norm{{a.statistics.mean[c], a.statistics.inv_std[c]}, a.beta[c], s.gelu};
   const unsigned outputs = conv.outputs();
   const unsigned valid = a.state->valid;
   const unsigned begin = min(blockIdx.x * s.run, valid);
@@ -108,9 +108,9 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
   const unsigned own = at.row < at.rows ? begin * outputs + at.row : end * outputs;
   for_strided<4>(own, end * outputs, at.rows, load, sum_up);  // loads in a row: 8
   sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
-  if (blockIdx.x == 0 && at.row == 0) a.doffset[c] = static_cast<float>(sums[0]);
+  if (blockIdx.x == 0 && at.row == 0) a.dbeta[c] = static_cast<float>(sums[0]);
   norm.take_means(sums, static_cast<double>(valid * outputs));
-  float taps[kEdge * kEdge] = {};
+  float taps[kKernel * kKernel] = {};
   for (unsigned first = begin; first < end; first += s.together) {
     const unsigned count = min(s.together, end - first);
     __syncthreads();
@@ -120,49 +120,49 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
     const auto load_window = [&](unsigned p) {
       const std::size_t i = (std::size_t{first} * outputs + p) * conv.channels + c;
       const bool kept = a.kept == nullptr || a.kept[first + conv.by_outputs.quotient(p)] != 0;
-      return Window{a.output(i), a.winners[i], kept};
+      return Window{a.output(i), a.argmax[i], kept};
     };
     const auto add_taps = [&](unsigned p, const Window& window) {
       if (!window.kept) return;
       const float dz = norm.dz(window.output.dy, window.output.z);
       const float* pixel =
-          window_corner(conv, pictures, p) + window.winner / kPool * conv.pw + window.winner % kPool;
+          window_corner(conv, pictures, p) + window.argmax / kPool * conv.pw + window.argmax % kPool;
 #pragma unroll
-      for (int r = 0; r < kEdge; ++r) {
+      for (int r = 0; r < kKernel; ++r) {
 #pragma unroll
-        for (int k = 0; k < kEdge; ++k) taps[r * kEdge + k] += dz * pixel[r * conv.pw + k];
+        for (int k = 0; k < kKernel; ++k) taps[r * kKernel + k] += dz * pixel[r * conv.pw + k];
       }
     };
     const unsigned windows = count * outputs;
     for_strided<4>(at.row < at.rows ? at.row : windows, windows, at.rows,  // loads in a row: 12
                    load_window, add_taps);
   }
-  add_up_taps<kEdge * kEdge>(at, taps, pictures, a.taps, a.dw, ticket);
+  add_up_taps<kKernel * kKernel>(at, taps, pictures, a.taps, a.dw, ticket);
 }
 
 }  // namespace
 
 void launch_first_norm_backward(const CudaContext& context, const FirstNorm& shape,
                                 const NormalisedDesc& desc, const OpArgs& args,
-                                const FirstNormPieces& pieces) {
+                                const FirstNormBuffers& buffers) {
   const auto run = [&]<typename T>(ElementType<T>) {
     FirstNormBackward<T> a;
     a.x = static_cast<const T*>(args.x);
-    a.z = static_cast<const T*>(pieces.z);
+    a.z = static_cast<const T*>(buffers.z);
     a.dy = static_cast<const T*>(args.dy);
-    a.winners = pieces.winners;
-    a.offset = args.b;
-    a.statistics = batch_statistics(desc.norm, args, pieces.statistics);
+    a.argmax = buffers.argmax;
+    a.beta = args.b;
+    a.statistics = batch_statistics(desc.norm, args, buffers.statistics);
     a.dw = args.dw;
-    a.doffset = args.db;
-    a.partial = pieces.partial;
+    a.dbeta = args.db;
+    a.partial = buffers.partial;
     a.barrier = context.barrier;
-    a.taps = pieces.taps;
+    a.taps = buffers.taps;
     a.state = args.state;
     a.kept = args.kept;
-    visit_window(std::get<ConvDesc>(desc.product), [&](auto edge, auto pool) {
+    visit_window(std::get<ConvDesc>(desc.product), [&](auto kernel_size, auto pool) {
       launch(context.stream, {shape.blocks(), kFirstNormThreads, true}, "first_norm_backward",
-             first_norm_backward<T, edge(), pool()>, shape, a, context.ticket);
+             first_norm_backward<T, kernel_size(), pool()>, shape, a, context.ticket);
     });
   };
   visit_element(context.element, run);

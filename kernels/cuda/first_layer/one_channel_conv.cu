@@ -5,7 +5,7 @@
 //             a block an image and a band of output rows: the picture lies in shared memory, a thread keeps
 //   its channel's
 //             filter in registers and makes all values of a pooling window from the same pixels
-//   backward  a block some channels and some images; only a window's winner has a gradient, so k x k terms an
+//   backward  a block some channels and some images; only a window's argmax has a gradient, so k x k terms an
 //   output.
 //             The blocks of the same channels add up what they have (last_block.cuh).
 #include <algorithm>
@@ -36,10 +36,10 @@ struct Forward {
   const float* w = nullptr;  // [channels, k, k]
   const float* b = nullptr;  // may be null
   T* y = nullptr;
-  std::uint8_t* winners = nullptr;  // null: not wanted
+  std::uint8_t* argmax = nullptr;  // null: not wanted
 };
 
-template <typename T, int kEdge, int kPool>
+template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstConv s, Forward<T> a) {
   __shared__ float picture[kMostPixels];
   const unsigned image = blockIdx.x / kBands;
@@ -53,9 +53,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstC
   const unsigned groups = kThreads / s.channels;
   const unsigned group = threadIdx.x / s.channels;
   if (group >= groups) return;
-  float filter[kEdge * kEdge];
+  float filter[kKernel * kKernel];
 #pragma unroll
-  for (int k = 0; k < kEdge * kEdge; ++k) filter[k] = a.w[c * (kEdge * kEdge) + static_cast<unsigned>(k)];
+  for (int k = 0; k < kKernel * kKernel; ++k)
+    filter[k] = a.w[c * (kKernel * kKernel) + static_cast<unsigned>(k)];
   const float bias = a.b == nullptr ? 0.0F : a.b[c];
   const unsigned outputs = s.outputs();
   const unsigned band = (outputs + kBands - 1) / kBands;
@@ -63,11 +64,11 @@ __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstC
   const unsigned end = begin + band < outputs ? begin + band : outputs;
   for (unsigned p = begin + group; p < end; p += groups) {
     float values[kPool * kPool];
-    window_values<kEdge, kPool>(window_corner(s, picture, p), s.pw, filter, values);
-    const Winner best = largest_of(values);
+    window_values<kKernel, kPool>(window_corner(s, picture, p), s.pw, filter, values);
+    const ArgMax best = largest_of(values);
     const std::size_t at = (std::size_t{image} * outputs + p) * s.channels + c;
     a.y[at] = static_cast<T>(s.relu ? relu(best.value + bias) : best.value + bias);
-    if (a.winners != nullptr) a.winners[at] = static_cast<std::uint8_t>(best.place);
+    if (a.argmax != nullptr) a.argmax[at] = static_cast<std::uint8_t>(best.place);
   }
 }
 
@@ -76,7 +77,7 @@ struct Backward {
   const T* x = nullptr;
   const T* y = nullptr;
   const T* dy = nullptr;
-  const std::uint8_t* winners = nullptr;  // null without a pool
+  const std::uint8_t* argmax = nullptr;  // null without a pool
   float* dw = nullptr;
   float* db = nullptr;       // may be null
   float* partial = nullptr;  // [channel groups, shares, kChannels, k * k + 1]
@@ -84,51 +85,51 @@ struct Backward {
 
 struct WindowGradient {
   float dy;
-  int winner;
+  int argmax;
 };
 
 // Adds the gradients of the outputs of `count` pictures, the batch's from `first` on, to `sums`: k x k filter
 // taps, then the bias.
-template <typename T, int kEdge, int kPool>
+template <typename T, int kKernel, int kPool>
 __device__ void add_pictures(const FirstConv& s, const Backward<T>& a, const float* pictures, unsigned first,
-                             unsigned count, unsigned c, float (&sums)[kEdge * kEdge + 1]) {
+                             unsigned count, unsigned c, float (&sums)[kKernel * kKernel + 1]) {
   const auto load = [&](unsigned p) {
     const std::size_t at = (std::size_t{first} * s.outputs() + p) * s.channels + c;
-    return WindowGradient{through_relu(s.relu, a.y, a.dy, at), kPool > 1 ? a.winners[at] : 0};
+    return WindowGradient{through_relu(s.relu, a.y, a.dy, at), kPool > 1 ? a.argmax[at] : 0};
   };
   const auto use = [&](unsigned p, const WindowGradient& d) {
-    const float* pixel = window_corner(s, pictures, p) + d.winner / kPool * s.pw + d.winner % kPool;
+    const float* pixel = window_corner(s, pictures, p) + d.argmax / kPool * s.pw + d.argmax % kPool;
 #pragma unroll
-    for (int r = 0; r < kEdge; ++r) {
+    for (int r = 0; r < kKernel; ++r) {
 #pragma unroll
-      for (int k = 0; k < kEdge; ++k) sums[r * kEdge + k] += d.dy * pixel[r * s.pw + k];
+      for (int k = 0; k < kKernel; ++k) sums[r * kKernel + k] += d.dy * pixel[r * s.pw + k];
     }
-    sums[kEdge * kEdge] += d.dy;
+    sums[kKernel * kKernel] += d.dy;
   };
   const unsigned windows = count * s.outputs();
   for_strided<4>(threadIdx.x / kChannels, windows, kThreads / kChannels, load, use);  // loads in a row: 8
 }
 
-template <typename T, int kEdge, int kPool>
+template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
-    first_conv_backward(FirstConv s, Backward<T> a, unsigned shares, unsigned* tickets) {
-  constexpr unsigned kTerms = kEdge * kEdge + 1;
+    first_conv_backward(FirstConv s, Backward<T> a, unsigned parts, unsigned* tickets) {
+  constexpr unsigned kTerms = kKernel * kKernel + 1;
   __shared__ float pictures[kMostPixels];
   __shared__ float of_warp[kWarps][kChannels][kTerms];
-  const unsigned group = blockIdx.x / shares;
-  const unsigned share = blockIdx.x % shares;
+  const unsigned group = blockIdx.x / parts;
+  const unsigned part = blockIdx.x % parts;
   const unsigned lane = threadIdx.x % kChannels;
   const unsigned c = group * kChannels + lane;
-  const unsigned run = (s.batch + shares - 1) / shares;
-  const unsigned end = min((share + 1) * run, s.batch);
+  const unsigned run = (s.batch + parts - 1) / parts;
+  const unsigned end = min((part + 1) * run, s.batch);
   const unsigned together = min(kMostPixels / s.pixels(), kMostTogether);
   float sums[kTerms] = {};
-  for (unsigned first = share * run; first < end; first += together) {
+  for (unsigned first = part * run; first < end; first += together) {
     const unsigned count = min(together, end - first);
     __syncthreads();
     load_pictures<kThreads>(s, count, a.x + std::size_t{first} * static_cast<unsigned>(s.h * s.w), pictures);
     __syncthreads();
-    if (c < s.channels) add_pictures<T, kEdge, kPool>(s, a, pictures, first, count, c, sums);
+    if (c < s.channels) add_pictures<T, kKernel, kPool>(s, a, pictures, first, count, c, sums);
   }
 #pragma unroll
   for (unsigned k = 0; k < kTerms; ++k) {
@@ -139,20 +140,20 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
   }
   __syncthreads();
   float* own = a.partial + std::size_t{blockIdx.x} * (kChannels * kTerms);
-  const float* all = a.partial + std::size_t{group} * shares * (kChannels * kTerms);
+  const float* all = a.partial + std::size_t{group} * parts * (kChannels * kTerms);
   for (unsigned i = threadIdx.x; i < kChannels * kTerms; i += kThreads) {
     float sum = 0;
     for (unsigned w = 0; w < kWarps; ++w) sum += of_warp[w][i / kTerms][i % kTerms];
     own[i] = sum;
   }
-  if (!is_last_block(tickets + group, shares)) return;
+  if (!is_last_block(tickets + group, parts)) return;
   for (unsigned i = threadIdx.x; i < kChannels * kTerms; i += kThreads) {
     const unsigned channel = group * kChannels + i / kTerms;
     if (channel >= s.channels) continue;
     float sum = 0;
     const auto load = [&](unsigned b) { return __ldcg(all + std::size_t{b} * (kChannels * kTerms) + i); };
     const auto use = [&](unsigned, float value) { sum += value; };
-    for_strided<8>(0U, shares, 1U, load, use);  // loads in a row: 8
+    for_strided<8>(0U, parts, 1U, load, use);  // loads in a row: 8
     const unsigned k = i % kTerms;
     if (k < kTerms - 1) a.dw[channel * (kTerms - 1) + k] = sum;
     if (k == kTerms - 1 && a.db != nullptr) a.db[channel] = sum;
@@ -165,16 +166,16 @@ struct Kernels {
   void (*backward)(FirstConv, Backward<T>, unsigned, unsigned*) = nullptr;
 };
 
-template <typename T, int kEdge>
+template <typename T, int kKernel>
 Kernels<T> kernels_of_pool(int pool) {
   switch (pool) {
     case 0:
     case 1:
-      return {first_conv<T, kEdge, 1>, first_conv_backward<T, kEdge, 1>};
+      return {first_conv<T, kKernel, 1>, first_conv_backward<T, kKernel, 1>};
     case 2:
-      return {first_conv<T, kEdge, 2>, first_conv_backward<T, kEdge, 2>};
+      return {first_conv<T, kKernel, 2>, first_conv_backward<T, kKernel, 2>};
     case 3:
-      return {first_conv<T, kEdge, 3>, first_conv_backward<T, kEdge, 3>};
+      return {first_conv<T, kKernel, 3>, first_conv_backward<T, kKernel, 3>};
     default:
       return {};
   }
@@ -199,18 +200,18 @@ class OneChannelConv final : public Op {
         outputs_(static_cast<std::size_t>(batch) * out_shape(desc).size()),
         terms_(static_cast<std::size_t>(desc.kernel) * desc.kernel + 1),
         groups_((shape_.channels + kChannels - 1) / kChannels),
-        shares_(shares_of(context, shape_.batch, groups_)) {}
+        parts_(parts_of(context, shape_.batch, groups_)) {}
 
   bool gathers() const override { return true; }
   std::size_t saved_bytes() const override { return pooled_ ? outputs_ : 0; }
   std::size_t workspace_bytes() const override {
-    return sizeof(float) * groups_ * shares_ * kChannels * terms_;
+    return sizeof(float) * groups_ * parts_ * kChannels * terms_;
   }
 
  private:
   // In backward, of the images: so many that kBackwardBlocks a multiprocessor have as many each, or one has
   // fewer.
-  static unsigned shares_of(const CudaContext& context, unsigned batch, unsigned groups) {
+  static unsigned parts_of(const CudaContext& context, unsigned batch, unsigned groups) {
     const unsigned most = std::max(kBackwardBlocks * context.multiprocessors / groups, 1U);
     const unsigned run = (batch + most - 1) / most;
     return (batch + run - 1) / run;
@@ -224,21 +225,21 @@ class OneChannelConv final : public Op {
     a.w = args.w;
     a.b = args.b;
     a.y = static_cast<T*>(args.y);
-    if (pooled_ && args.mode == Mode::training) a.winners = reinterpret_cast<std::uint8_t*>(args.saved);
+    if (pooled_ && args.mode == Mode::training) a.argmax = reinterpret_cast<std::uint8_t*>(args.saved);
     launch(context_.stream, {shape_.batch * kBands, kThreads}, "first_conv", kernels_.forward, shape_, a);
   }
 
   void run_backward(const OpArgs& args) override {
-    const auto* winners = pooled_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
+    const auto* argmax = pooled_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
     const Backward<T> a{static_cast<const T*>(args.x),
                         static_cast<const T*>(args.y),
                         static_cast<const T*>(args.dy),
-                        winners,
+                        argmax,
                         args.dw,
                         args.db,
                         reinterpret_cast<float*>(args.workspace)};
-    launch(context_.stream, {groups_ * shares_, kThreads}, "first_conv_backward", kernels_.backward, shape_,
-           a, shares_, context_.ticket);
+    launch(context_.stream, {groups_ * parts_, kThreads}, "first_conv_backward", kernels_.backward, shape_, a,
+           parts_, context_.ticket);
   }
 
   const CudaContext& context_;
@@ -247,7 +248,7 @@ class OneChannelConv final : public Op {
   Kernels<T> kernels_;
   std::size_t outputs_;
   std::size_t terms_;
-  unsigned groups_, shares_;
+  unsigned groups_, parts_;
 };
 
 }  // namespace

@@ -85,10 +85,10 @@ __device__ inline const float* window_corner(const FirstConv& s, const float* pi
 }
 
 // The values of one pooling window, from its upper left pixel: kPool x kPool of them.
-template <int kEdge, int kPool>
-__device__ void window_values(const float* pixel, int pitch, const float (&filter)[kEdge * kEdge],
+template <int kKernel, int kPool>
+__device__ void window_values(const float* pixel, int pitch, const float (&filter)[kKernel * kKernel],
                               float (&values)[kPool * kPool]) {
-  constexpr int kSpan = kEdge + kPool - 1;
+  constexpr int kSpan = kKernel + kPool - 1;
 #pragma unroll
   for (int i = 0; i < kPool * kPool; ++i) values[i] = 0;
 #pragma unroll
@@ -98,29 +98,29 @@ __device__ void window_values(const float* pixel, int pitch, const float (&filte
     for (int i = 0; i < kSpan; ++i) row[i] = pixel[i];
 #pragma unroll
     for (int y = 0; y < kPool; ++y) {
-      if (r < y || r - y >= kEdge) continue;
+      if (r < y || r - y >= kKernel) continue;
 #pragma unroll
       for (int x = 0; x < kPool; ++x) {
 #pragma unroll
-        for (int k = 0; k < kEdge; ++k) values[y * kPool + x] += row[x + k] * filter[(r - y) * kEdge + k];
+        for (int k = 0; k < kKernel; ++k) values[y * kPool + x] += row[x + k] * filter[(r - y) * kKernel + k];
       }
     }
   }
 }
 
 // The largest of a window and its place, the first of equals; a NaN is larger than all.
-struct Winner {
+struct ArgMax {
   float value;
   int place;
 };
 
 template <int kCount>
-__device__ Winner largest_of(const float (&values)[kCount]) {
-  Winner best{values[0], 0};
+__device__ ArgMax largest_of(const float (&values)[kCount]) {
+  ArgMax best{values[0], 0};
 #pragma unroll
   for (int i = 1; i < kCount; ++i) {
     const bool wins = values[i] > best.value || (isnan(values[i]) && !isnan(best.value));
-    best = wins ? Winner{values[i], i} : best;
+    best = wins ? ArgMax{values[i], i} : best;
   }
   return best;
 }
@@ -128,10 +128,10 @@ __device__ Winner largest_of(const float (&values)[kCount]) {
 // Calls visit(edge, pool) with the two as constants.
 template <typename Visit>
 void visit_window(const ConvDesc& conv, const Visit& visit) {
-  const auto visit_pool = [&](auto edge) {
-    if (conv.pool.size == 3) return visit(edge, std::integral_constant<int, 3>{});
-    if (conv.pool.size == 2) return visit(edge, std::integral_constant<int, 2>{});
-    visit(edge, std::integral_constant<int, 1>{});
+  const auto visit_pool = [&](auto kernel_size) {
+    if (conv.pool.size == 3) return visit(kernel_size, std::integral_constant<int, 3>{});
+    if (conv.pool.size == 2) return visit(kernel_size, std::integral_constant<int, 2>{});
+    visit(kernel_size, std::integral_constant<int, 1>{});
   };
   if (conv.kernel == 5) return visit_pool(std::integral_constant<int, 5>{});
   visit_pool(std::integral_constant<int, 3>{});

@@ -116,14 +116,14 @@ struct FilterColumns {
   __device__ float4 at(Place filter, Terms k) const { return read_quad(filter + k); }
 };
 
-// In place of a winner where the ReLU behind the pool has stopped a window.
+// In place of an argmax where the ReLU behind the pool has stopped a window.
 constexpr std::uint8_t kStopped = 4;
 
-// The gradient behind the pool; the one before it lies where a window's winner is.
+// The gradient behind the pool; the one before it lies where a window's argmax is.
 template <typename T>
 struct MapGradient {
-  const T* dz;                  // [n, rows, columns, out]
-  const std::uint8_t* winners;  // of the same shape; null without a pool; kStopped: none has won
+  const T* dz;                 // [n, rows, columns, out]
+  const std::uint8_t* argmax;  // of the same shape; null without a pool; kStopped: none has won
 };
 
 // dw: dmap, a term a position, a row a filter.
@@ -154,7 +154,7 @@ struct GradientTerms {
   template <unsigned N>
   __device__ void at_window(unsigned i, float (&values)[N][4]) const {
     const auto dz = Run<T, N>::read(d.dz + i);
-    const auto won = Run<std::uint8_t, N>::read(d.winners + i);
+    const auto won = Run<std::uint8_t, N>::read(d.argmax + i);
 #pragma unroll
     for (unsigned n = 0; n < N; ++n) {
 #pragma unroll
@@ -219,7 +219,7 @@ struct GradientRows {
   __device__ float4 at(Place image, const Terms& k) const {
     float4 q = read_quad(d.dz + image + k.at);
     if (s.pool_bit == 0) return q;
-    const auto won = Run<std::uint8_t, 4>::read(d.winners + image + k.at);
+    const auto won = Run<std::uint8_t, 4>::read(d.argmax + image + k.at);
     q.x = won.value[0] == k.own ? q.x : 0.0F;
     q.y = won.value[1] == k.own ? q.y : 0.0F;
     q.z = won.value[2] == k.own ? q.z : 0.0F;

@@ -1,6 +1,6 @@
 // Backward of a convolution (with its max pool) or dense layer whose gradient of z has been made, in one
 // kernel of blocks with two roles. The first blocks make dw, and db as one column more: a tile of it over a
-// share of the positions, and the block of a tile that comes last adds up the shares. The others make a tile
+// share of the positions, and the block of a tile that comes last adds up the parts. The others make a tile
 // of dx each: images of one pixel, so that all have the same taps on the map. The pool's gradient is read
 // where it lies (patches.cuh).
 #include "kernels/cuda/device_code/last_block.cuh"
@@ -24,32 +24,32 @@ struct BackwardArgs {
   T* dx = nullptr;
   float* partial = nullptr;  // [tiles, shares, outputs of a tile]
   unsigned weight_tiles = 1;
-  unsigned weight_shares = 1;
+  unsigned weight_parts = 1;
 };
 
 template <Factors kFactors, typename T, typename Tile>
 __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* memory, unsigned* tickets) {
-  const unsigned tile = blockIdx.x / a.weight_shares;
-  const unsigned share = blockIdx.x % a.weight_shares;
+  const unsigned tile = blockIdx.x / a.weight_parts;
+  const unsigned part = blockIdx.x % a.weight_parts;
   const unsigned width = s.taps * s.c;
-  const unsigned across = pieces_of(width + s.ones, Tile::kColumns);
+  const unsigned across = divided_up(width + s.ones, Tile::kColumns);
   const unsigned row = tile / across * Tile::kRows;
   const unsigned column = tile % across * Tile::kColumns;
-  const unsigned terms = pieces_of(pieces_of(s.positions(), a.weight_shares), kChunk) * kChunk;
-  const unsigned begin = min(share * terms, s.positions());
+  const unsigned terms = divided_up(divided_up(s.positions(), a.weight_parts), kChunk) * kChunk;
+  const unsigned begin = min(part * terms, s.positions());
   implicit_product<kFactors, Tile>(GradientTerms<T>{s, a.d}, row, PatchTerms<T>{s, a.x}, column, begin,
                                    min(begin + terms, s.positions()), memory);
-  float* all = a.partial + std::size_t{tile} * a.weight_shares * Tile::kOutputs;
-  if (a.weight_shares > 1) {
+  float* all = a.partial + std::size_t{tile} * a.weight_parts * Tile::kOutputs;
+  if (a.weight_parts > 1) {
     for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads)
-      all[share * Tile::kOutputs + i] = product_at<Tile>(memory, i);
-    if (!is_last_block(tickets + tile, a.weight_shares)) return;
+      all[part * Tile::kOutputs + i] = product_at<Tile>(memory, i);
+    if (!is_last_block(tickets + tile, a.weight_parts)) return;
   }
   for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads) {
     float sum = 0;
-    if (a.weight_shares == 1) sum = product_at<Tile>(memory, i);
+    if (a.weight_parts == 1) sum = product_at<Tile>(memory, i);
 #pragma unroll 8
-    for (unsigned b = a.weight_shares == 1 ? 1 : 0; b < a.weight_shares; ++b)  // loads in a row: 8
+    for (unsigned b = a.weight_parts == 1 ? 1 : 0; b < a.weight_parts; ++b)  // loads in a row: 8
       sum += __ldcg(all + b * Tile::kOutputs + i);
     const unsigned o = row + i / Tile::kColumns;
     const unsigned k = column + i % Tile::kColumns;
@@ -60,8 +60,8 @@ __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* me
 
 template <Factors kFactors, typename T, typename Tile>
 __device__ void make_dx(const PatchShape& s, const BackwardArgs<T>& a, unsigned tile, float* memory) {
-  const unsigned across = pieces_of(s.c, Tile::kColumns);
-  const unsigned down = pieces_of(s.batch, Tile::kRows);
+  const unsigned across = divided_up(s.c, Tile::kColumns);
+  const unsigned down = divided_up(s.batch, Tile::kRows);
   const unsigned column = tile % across * Tile::kColumns;
   const unsigned row = tile / across % down * Tile::kRows;
   const unsigned pixel = tile / across / down;
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   using Map = typename Tiles::Map;
   using Weights = typename Tiles::Weights;
   __shared__ float memory[Map::kMemory > Weights::kMemory ? Map::kMemory : Weights::kMemory];
-  const unsigned first = a.weight_tiles * a.weight_shares;
+  const unsigned first = a.weight_tiles * a.weight_parts;
   if (blockIdx.x < first) {
     make_dw<kFactors, T, Weights>(s, a, memory, tickets);
   } else {
@@ -94,19 +94,19 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
 }  // namespace
 
 void launch_product_backward(const CudaContext& context, const ProductNormPlan& plan, const OpArgs& args,
-                             const ProductBackward& pieces) {
+                             const ProductBackward& buffers) {
   visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
     BackwardArgs<T> a;
     a.x = static_cast<const T*>(args.x);
     a.w = args.w;
-    a.d = {static_cast<const T*>(pieces.dz), pieces.winners};
+    a.d = {static_cast<const T*>(buffers.dz), buffers.argmax};
     a.dw = args.dw;
-    a.db = pieces.db;
+    a.db = buffers.db;
     a.dx = static_cast<T*>(args.dx);
-    a.partial = pieces.partial;
+    a.partial = buffers.partial;
     a.weight_tiles = plan.weight_tiles;
-    a.weight_shares = plan.weight_shares;
-    const unsigned blocks = plan.weight_tiles * plan.weight_shares + (a.dx == nullptr ? 0 : plan.map_tiles);
+    a.weight_parts = plan.weight_parts;
+    const unsigned blocks = plan.weight_tiles * plan.weight_parts + (a.dx == nullptr ? 0 : plan.map_tiles);
     visit_tiles(plan.square, [&](auto tiles) {
       launch(context.stream, {blocks, kProductThreads}, "product_backward",
              product_backward<kFactors, T, decltype(tiles)>, plan.shape, a, context.ticket);

@@ -1,7 +1,7 @@
 // Forward of a convolution (with its max pool) or dense layer and of the batch normalisation behind it, in
 // one kernel. A block takes a slice of the channels, as wide as a tile, and every few tiles of the positions;
 // it keeps z, what comes out of the pool, and its sums; the blocks wait for one another; then it goes over
-// its share of z again. In inference it normalises at once and nobody waits.
+// its part of z again. In inference it normalises at once and nobody waits.
 #include <algorithm>
 
 #include "kernels/cuda/device_code/map_element.hpp"
@@ -19,16 +19,16 @@ template <typename T>
 struct ProductForward {
   const T* x = nullptr;
   const float* w = nullptr;  // [out, taps, c]
-  const float* offset = nullptr;
+  const float* beta = nullptr;
   T* z = nullptr;
   T* y = nullptr;
-  std::uint8_t* winners = nullptr;  // null without a pool
+  std::uint8_t* argmax = nullptr;  // null without a pool
   BatchStatistics statistics;
   double* partial = nullptr;
   unsigned* barrier = nullptr;
   const StepState* state = nullptr;
   unsigned tiles = 1;
-  unsigned shares = 1;
+  unsigned parts = 1;
   bool gelu = false;
   bool training = false;
 };
@@ -37,19 +37,19 @@ template <Factors kFactors, typename T, typename Tile>
 __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     product_norm(PatchShape s, ProductForward<T> a) {
   __shared__ float memory[Tile::kMemory];
-  const SliceThread at = slice_thread<kProductThreads>(Tile::kColumns, a.shares);
-  const unsigned first_channel = blockIdx.x / a.shares * Tile::kColumns;
+  const SliceThread at = slice_thread<kProductThreads>(Tile::kColumns, a.parts);
+  const unsigned first_channel = blockIdx.x / a.parts * Tile::kColumns;
   const unsigned c = first_channel + at.lane;
   const bool used = c < s.out && at.row < at.rows;
-  const float offset = used ? a.offset[c] : 0.0F;
+  const float beta = used ? a.beta[c] : 0.0F;
   const unsigned all = s.batch * s.outputs;
   const unsigned valid = a.state->valid * s.outputs;
   const unsigned own = Tile::kRows / s.area();  // outputs of a tile in each channel
   Centring to{};
   if (!a.training && used) to = running_centring(a.statistics, c);
   double sums[2] = {};
-  const unsigned first_tile = first_tile_of(at.share, a.shares, blockIdx.x / a.shares, a.tiles);
-  for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
+  const unsigned first_tile = first_tile_of(at.part, a.parts, blockIdx.x / a.parts, a.tiles);
+  for (unsigned tile = first_tile; tile < a.tiles; tile += a.parts) {
     implicit_product<kFactors, Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows,
                                      FilterColumns{a.w, s.out, s.taps * s.c}, first_channel, 0, s.taps * s.c,
                                      memory);
@@ -59,11 +59,11 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
       const unsigned p = tile * own + o;
       const std::size_t i = std::size_t{p} * s.out + c;
       if (!a.training) {
-        a.y[i] = static_cast<T>(normalised(best, to, offset, a.gelu));
+        a.y[i] = static_cast<T>(normalised(best, to, beta, a.gelu));
         continue;
       }
       a.z[i] = static_cast<T>(best);
-      if (a.winners != nullptr) a.winners[i] = static_cast<std::uint8_t>(place);
+      if (a.argmax != nullptr) a.argmax[i] = static_cast<std::uint8_t>(place);
       if (p >= valid) continue;
       const auto value = static_cast<double>(best);
       sums[0] += value;
@@ -73,11 +73,11 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   if (!a.training) return;
   sum_slice<kProductThreads>(at, a.partial, a.barrier, sums);
   if (!used) return;
-  to = batch_centring(a.statistics, c, sums, static_cast<double>(valid), at.share == 0 && at.row == 0);
-  for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
+  to = batch_centring(a.statistics, c, sums, static_cast<double>(valid), at.part == 0 && at.row == 0);
+  for (unsigned tile = first_tile; tile < a.tiles; tile += a.parts) {
     const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * s.out + c]); };
     const auto use = [&](unsigned p, float z) {
-      a.y[std::size_t{p} * s.out + c] = static_cast<T>(normalised(z, to, offset, a.gelu));
+      a.y[std::size_t{p} * s.out + c] = static_cast<T>(normalised(z, to, beta, a.gelu));
     };
     const unsigned end = min((tile + 1) * own, all);
     for_strided<4>(tile * own + at.row, end, at.rows, load, use);  // loads in a row: 4
@@ -87,25 +87,25 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
 }  // namespace
 
 void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan, const NormalisedDesc& desc,
-                         const OpArgs& args, const ProductNormPieces& pieces) {
+                         const OpArgs& args, const ProductBuffers& buffers) {
   visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
     ProductForward<T> a;
     a.x = static_cast<const T*>(args.x);
     a.w = args.w;
-    a.offset = args.b;
-    a.z = static_cast<T*>(pieces.z);
+    a.beta = args.b;
+    a.z = static_cast<T*>(buffers.z);
     a.y = static_cast<T*>(args.y);
-    a.winners = pieces.winners;
-    a.statistics = batch_statistics(desc.norm, args, pieces.statistics);
-    a.partial = pieces.partial;
+    a.argmax = buffers.argmax;
+    a.statistics = batch_statistics(desc.norm, args, buffers.statistics);
+    a.partial = buffers.partial;
     a.barrier = context.barrier;
     a.state = args.state;
     a.tiles = plan.tiles;
     a.training = args.mode == Mode::training;
-    a.shares = a.training ? plan.shares : plan.tiles;
+    a.parts = a.training ? plan.parts : plan.tiles;
     a.gelu = desc.norm.gelu;
     visit_tiles(plan.square, [&](auto tiles) {
-      launch(context.stream, {plan.slices * a.shares, kProductThreads, a.training}, "product_norm",
+      launch(context.stream, {plan.slices * a.parts, kProductThreads, a.training}, "product_norm",
              product_norm<kFactors, T, typename decltype(tiles)::Forward>, plan.shape, a);
     });
   });
@@ -171,7 +171,7 @@ bool has_patches(const OpDesc& product) {
 }
 
 ProductNormPlan plan_product_norm(const CudaContext& context, const OpDesc& product, int batch) {
-  constexpr unsigned kLeastTerms = 512;  // of a share of dw
+  constexpr unsigned kLeastTerms = 512;  // of a part of dw
   constexpr int kSmallBatch = 64;        // a quarter of a long tile
   ProductNormPlan plan;
   plan.shape = patch_shape(product, batch);
@@ -182,16 +182,16 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const OpDesc& prod
     using Forward = typename decltype(tiles)::Forward;
     using Map = typename decltype(tiles)::Map;
     using Weights = typename decltype(tiles)::Weights;
-    plan.slices = pieces_of(s.out, Forward::kColumns);
-    plan.tiles = pieces_of(s.positions(), Forward::kRows);
+    plan.slices = divided_up(s.out, Forward::kColumns);
+    plan.tiles = divided_up(s.positions(), Forward::kRows);
     const unsigned at_once = forward_blocks<Forward>(context) * context.multiprocessors;
-    plan.shares = std::min(plan.tiles, std::max(at_once / plan.slices, 1U));
+    plan.parts = std::min(plan.tiles, std::max(at_once / plan.slices, 1U));
     plan.fits = plan.blocks() <= at_once;
     plan.weight_tiles =
-        pieces_of(s.out, Weights::kRows) * pieces_of(s.taps * s.c + s.ones, Weights::kColumns);
-    const unsigned most = std::min(room / plan.weight_tiles, pieces_of(s.positions(), kLeastTerms));
-    plan.weight_shares = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);
-    plan.map_tiles = s.h * s.w * pieces_of(s.batch, Map::kRows) * pieces_of(s.c, Map::kColumns);
+        divided_up(s.out, Weights::kRows) * divided_up(s.taps * s.c + s.ones, Weights::kColumns);
+    const unsigned most = std::min(room / plan.weight_tiles, divided_up(s.positions(), kLeastTerms));
+    plan.weight_parts = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);
+    plan.map_tiles = s.h * s.w * divided_up(s.batch, Map::kRows) * divided_up(s.c, Map::kColumns);
   });
   return plan;
 }
@@ -202,9 +202,9 @@ std::size_t ProductNormPlan::slice_bytes() const {
 }
 
 std::size_t ProductNormPlan::weight_partial_bytes() const {
-  if (weight_shares == 1) return 0;
+  if (weight_parts == 1) return 0;
   return visit_tiles(square, [&](auto tiles) {
-    return sizeof(float) * weight_tiles * weight_shares * decltype(tiles)::Weights::kOutputs;
+    return sizeof(float) * weight_tiles * weight_parts * decltype(tiles)::Weights::kOutputs;
   });
 }
 

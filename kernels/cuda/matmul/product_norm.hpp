@@ -33,27 +33,27 @@ constexpr unsigned kProductBlocks = 2;
 // How the work is cut: see the kernels.
 struct ProductNormPlan {
   PatchShape shape;
-  bool square = false;         // which tiles
-  unsigned slices = 1;         // forward: of the channels
-  unsigned tiles = 1;          //   of the positions
-  unsigned shares = 1;         //   blocks that share a slice
-  bool fits = true;            //   all blocks at the same time, which wait for one another
-  unsigned weight_tiles = 1;   // backward: of dw
-  unsigned weight_shares = 1;  //   of the positions, for each
-  unsigned map_tiles = 1;      //   of dx
+  bool square = false;        // which tiles
+  unsigned slices = 1;        // forward: of the channels
+  unsigned tiles = 1;         //   of the positions
+  unsigned parts = 1;         //   blocks that share a slice
+  bool fits = true;           //   all blocks at the same time, which wait for one another
+  unsigned weight_tiles = 1;  // backward: of dw
+  unsigned weight_parts = 1;  //   of the positions, for each
+  unsigned map_tiles = 1;     //   of dx
 
   // Of forward, at the same time: so many that every multiprocessor has two, or each tile has one.
-  unsigned blocks() const { return slices * shares; }
+  unsigned blocks() const { return slices * parts; }
   std::size_t slice_bytes() const;           // sums of forward
-  std::size_t weight_partial_bytes() const;  // dw of the shares
+  std::size_t weight_partial_bytes() const;  // dw of the parts
 };
 
-// The first tile of a share of a slice; the next ones follow every `shares`. Tiles are dealt like cards: a
+// The first tile of a part of a slice; the next ones follow every `shares`. Tiles are dealt like cards: a
 // slice goes on where the one before it ended. So where a multiprocessor has a block of one slice with a tile
 // more than others, its block of another slice has not.
-HOST_DEVICE unsigned first_tile_of(unsigned share, unsigned shares, unsigned slice, unsigned tiles) {
-  const unsigned dealt = slice * tiles % shares;
-  return share < dealt ? share + shares - dealt : share - dealt;
+HOST_DEVICE unsigned first_tile_of(unsigned part, unsigned parts, unsigned slice, unsigned tiles) {
+  const unsigned dealt = slice * tiles % parts;
+  return part < dealt ? part + parts - dealt : part - dealt;
 }
 
 // Of a ConvDesc or DenseDesc. Whether it has such operands: quads of channels, no border, windows side by
@@ -62,25 +62,25 @@ bool has_patches(const OpDesc& product);
 ProductNormPlan plan_product_norm(const CudaContext& context, const OpDesc& product, int batch);
 
 // What forward keeps for backward, and scratch.
-struct ProductNormPieces {
+struct ProductBuffers {
   std::byte* statistics = nullptr;  // kept_statistics_bytes()
   void* z = nullptr;                // [n, rows, columns, out]: in front of the normalisation
-  std::uint8_t* winners = nullptr;  // of the same shape, with a pool
+  std::uint8_t* argmax = nullptr;   // of the same shape, with a pool
   double* partial = nullptr;        // slice_bytes()
 };
 
 void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan, const NormalisedDesc& desc,
-                         const OpArgs& args, const ProductNormPieces& pieces);
+                         const OpArgs& args, const ProductBuffers& buffers);
 
-// dw, and dx where it is wanted, from the gradient of z. A window whose winner is none of its pixels has no
+// dw, and dx where it is wanted, from the gradient of z. A window whose argmax is none of its pixels has no
 // gradient.
 struct ProductBackward {
   const void* dz = nullptr;
-  const std::uint8_t* winners = nullptr;
+  const std::uint8_t* argmax = nullptr;
   float* db = nullptr;       // of a layer with a bias
   float* partial = nullptr;  // weight_partial_bytes()
 };
 void launch_product_backward(const CudaContext& context, const ProductNormPlan& plan, const OpArgs& args,
-                             const ProductBackward& pieces);
+                             const ProductBackward& buffers);
 
 }  // namespace trainer::cuda

@@ -20,7 +20,7 @@ struct SmallForward {
   const float* w = nullptr;  // [out, taps, c]
   const float* b = nullptr;  // may be null
   T* y = nullptr;
-  std::uint8_t* winners = nullptr;  // null: not wanted
+  std::uint8_t* argmax = nullptr;  // null: not wanted
   bool relu = false;
 };
 
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   constexpr unsigned kStride = kProductThreads / Tile::kColumns;
   static_assert(kProductThreads % Tile::kColumns == 0);
   __shared__ float memory[Tile::kMemory];
-  const unsigned across = pieces_of(s.out, Tile::kColumns);
+  const unsigned across = divided_up(s.out, Tile::kColumns);
   const unsigned column = blockIdx.x % across * Tile::kColumns;
   const unsigned tile = blockIdx.x / across;
   const unsigned lane = threadIdx.x % Tile::kColumns;
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     const std::size_t at = std::size_t{first + o} * s.out + c;
     a.y[at] = y;
     const bool stopped = a.relu && !(static_cast<float>(y) > 0);
-    if (a.winners != nullptr) a.winners[at] = stopped ? kStopped : static_cast<std::uint8_t>(place);
+    if (a.argmax != nullptr) a.argmax[at] = stopped ? kStopped : static_cast<std::uint8_t>(place);
   }
 }
 
@@ -76,12 +76,12 @@ class SmallProduct final : public Op {
       a.w = args.w;
       a.b = args.b;
       a.y = static_cast<T*>(args.y);
-      if (pools_ && args.mode == Mode::training) a.winners = reinterpret_cast<std::uint8_t*>(args.saved);
+      if (pools_ && args.mode == Mode::training) a.argmax = reinterpret_cast<std::uint8_t*>(args.saved);
       a.relu = relu_;
       visit_tiles(plan_.square, [&](auto tiles) {
         using Tile = typename decltype(tiles)::SmallForward;
         const PatchShape& s = plan_.shape;
-        const unsigned blocks = pieces_of(s.positions(), Tile::kRows) * pieces_of(s.out, Tile::kColumns);
+        const unsigned blocks = divided_up(s.positions(), Tile::kRows) * divided_up(s.out, Tile::kColumns);
         launch(context_.stream, {blocks, kProductThreads}, "small_product", small_product<kFactors, T, Tile>,
                s, a);
       });
@@ -89,9 +89,9 @@ class SmallProduct final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
-    const auto* winners = pools_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
+    const auto* argmax = pools_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
     auto* partial = reinterpret_cast<float*>(args.workspace);
-    launch_product_backward(context_, plan_, args, {args.dy, winners, args.db, partial});
+    launch_product_backward(context_, plan_, args, {args.dy, argmax, args.db, partial});
   }
 
   const CudaContext& context_;
@@ -107,7 +107,7 @@ constexpr int kMostFeatures = 256;
 constexpr int kMostRows = 1024;
 constexpr int kMostTerms = 1024;
 
-// On the way back a ReLU is the pool's winners' (see above) or has been taken in by the head.
+// On the way back a ReLU is the pool's argmax positions' (see above) or has been taken in by the head.
 bool is_small(const ConvDesc& d, int /*batch*/) {
   return d.out <= kMostFilters && d.kernel * d.kernel * d.in.c <= kMostTerms && (d.pool || !d.relu);
 }

@@ -1,6 +1,6 @@
 // Batch normalisation, with GELU behind it where the plan says so, in one kernel a direction. A block goes
-// over its share of a slice twice, before and behind the sums (norm_sums.cuh). So blocks that share a slice
-// run at the same time, at most one a multiprocessor. With u = g xh + b in front of GELU, g = gain, s = 1 /
+// over its part of a slice twice, before and behind the sums (norm_sums.cuh). So blocks that share a slice
+// run at the same time, at most one a multiprocessor. With u = g xh + b in front of GELU, g = gamma, s = 1 /
 // sqrt(var + epsilon), xh = (x - mean) s, m valid positions, and du the gradient of u:
 //   dx = g s (du - sum(du) / m - xh sum(du xh) / m),  dg = sum(du xh),  db = sum(du)   (Ioffe and Szegedy
 //   2015)
@@ -27,8 +27,8 @@ struct NormShape {
   unsigned positions = 1;    // of an image
   Divider by_positions;
   unsigned channels = 1;
-  unsigned width = 1;   // of a slice
-  unsigned shares = 1;  // of the positions
+  unsigned width = 1;  // of a slice
+  unsigned parts = 1;  // of the positions
   bool gelu = false;
 };
 
@@ -38,10 +38,10 @@ struct Norm {
   T* y = nullptr;
   const T* dy = nullptr;
   T* dx = nullptr;
-  const float* gain = nullptr;  // null: 1
-  const float* offset = nullptr;
-  float* dgain = nullptr;  // may be null
-  float* doffset = nullptr;
+  const float* gamma = nullptr;  // null: 1
+  const float* beta = nullptr;
+  float* dgamma = nullptr;  // may be null
+  float* dbeta = nullptr;
   BatchStatistics statistics;
   double* partial = nullptr;  // slice_sums_bytes()
   unsigned* barrier = nullptr;
@@ -58,15 +58,15 @@ struct Stand {
 };
 
 __device__ Stand stand_of(const NormShape& s) {
-  const SliceThread at = slice_thread<kThreads>(s.width, s.shares);
-  const unsigned channel = blockIdx.x / s.shares * s.width + at.lane;
-  return {at, channel, at.row < at.rows && channel < s.channels, at.share * at.rows + at.row,
-          s.shares * at.rows};
+  const SliceThread at = slice_thread<kThreads>(s.width, s.parts);
+  const unsigned channel = blockIdx.x / s.parts * s.width + at.lane;
+  return {at, channel, at.row < at.rows && channel < s.channels, at.part * at.rows + at.row,
+          s.parts * at.rows};
 }
 
 template <typename T>
-__device__ float gain_of(const Norm<T>& a, std::size_t c) {
-  return a.gain == nullptr ? 1.0F : a.gain[c];
+__device__ float gamma_of(const Norm<T>& a, std::size_t c) {
+  return a.gamma == nullptr ? 1.0F : a.gamma[c];
 }
 
 template <typename T>
@@ -86,13 +86,13 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a)
   sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
   if (!own.used) return;
   const auto m = static_cast<double>(valid);
-  const bool writes = own.at.share == 0 && own.at.row == 0;
+  const bool writes = own.at.part == 0 && own.at.row == 0;
   const Centring to = batch_centring(a.statistics, own.channel, sums, m, writes);
-  const float gain = gain_of(a, own.channel);
-  const float offset = a.offset[own.channel];
+  const float gamma = gamma_of(a, own.channel);
+  const float beta = a.beta[own.channel];
   T* y = a.y + own.channel;
   const auto use = [&](unsigned p, float value) {
-    const float u = (value - to.mean) * to.scale * gain + offset;
+    const float u = (value - to.mean) * to.inv_std * gamma + beta;
     y[std::size_t{p} * s.channels] = static_cast<T>(s.gelu ? gelu(u) : u);
   };
   for_strided<8>(own.first, all, own.stride, load, use);  // loads in a row: 8
@@ -103,7 +103,7 @@ __global__ void normalise_inference(NormShape s, Norm<T> a) {
   for (std::size_t i = grid_index(); i < s.elements; i += grid_stride()) {
     const std::size_t c = i % s.channels;
     const Centring to = running_centring(a.statistics, static_cast<unsigned>(c));
-    const float u = (static_cast<float>(a.x[i]) - to.mean) * to.scale * gain_of(a, c) + a.offset[c];
+    const float u = (static_cast<float>(a.x[i]) - to.mean) * to.inv_std * gamma_of(a, c) + a.beta[c];
     a.y[i] = static_cast<T>(s.gelu ? gelu(u) : u);
   }
 }
@@ -124,19 +124,19 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
   const unsigned valid = a.state->valid * s.positions;
   const unsigned c = own.used ? own.channel : 0;
   const float mean = a.statistics.mean[c];
-  const float scale = a.statistics.scale[c];
-  const float gain = gain_of(a, c);
-  const float offset = a.offset[c];
+  const float inv_std = a.statistics.inv_std[c];
+  const float gamma = gamma_of(a, c);
+  const float beta = a.beta[c];
   const auto load = [&](unsigned p) {
     const std::size_t i = std::size_t{p} * s.channels + c;
     return Element{static_cast<float>(a.x[i]), static_cast<float>(a.dy[i])};
   };
   const auto du_of = [&](float dy, float xh) {
-    return s.gelu ? dy * gelu_derivative(gain * xh + offset) : dy;
+    return s.gelu ? dy * gelu_derivative(gamma * xh + beta) : dy;
   };
   double sums[2] = {};
   const auto sum_up = [&](unsigned, const Element& e) {
-    const float xh = (e.x - mean) * scale;
+    const float xh = (e.x - mean) * inv_std;
     const auto du = static_cast<double>(du_of(e.dy, xh));
     sums[0] += du;
     sums[1] += du * static_cast<double>(xh);
@@ -144,9 +144,9 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
   for_strided<4>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 8
   sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
   if (!own.used) return;
-  if (own.at.share == 0 && own.at.row == 0) {
-    a.doffset[c] = static_cast<float>(sums[0]);
-    if (a.dgain != nullptr) a.dgain[c] = static_cast<float>(sums[1]);
+  if (own.at.part == 0 && own.at.row == 0) {
+    a.dbeta[c] = static_cast<float>(sums[0]);
+    if (a.dgamma != nullptr) a.dgamma[c] = static_cast<float>(sums[1]);
   }
   if (a.dx == nullptr) return;
   const auto mean_du = static_cast<float>(sums[0] / static_cast<double>(valid));
@@ -156,8 +156,8 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
                           p < valid && (a.kept == nullptr || a.kept[s.by_positions.quotient(p)] != 0)};
   };
   const auto use = [&](unsigned p, const ReachedElement& r) {
-    const float xh = (r.element.x - mean) * scale;
-    const float dx = gain * scale * (du_of(r.element.dy, xh) - (mean_du + xh * mean_du_xh));
+    const float xh = (r.element.x - mean) * inv_std;
+    const float dx = gamma * inv_std * (du_of(r.element.dy, xh) - (mean_du + xh * mean_du_xh));
     a.dx[std::size_t{p} * s.channels + c] = static_cast<T>(r.reached ? dx : 0.0F);
   };
   for_strided<4>(own.first, all, own.stride, load_reached, use);  // loads in a row: 8
@@ -173,7 +173,7 @@ NormShape shape_of(const CudaContext& context, const BatchNormDesc& desc, int ba
   const unsigned slices = (s.channels + s.width - 1) / s.width;
   const std::size_t worth = s.elements / s.channels / (kThreads / s.width * kLeastAThread);
   const std::size_t room = context.multiprocessors / slices;
-  s.shares = static_cast<unsigned>(std::clamp<std::size_t>(worth, 1, std::max<std::size_t>(room, 1)));
+  s.parts = static_cast<unsigned>(std::clamp<std::size_t>(worth, 1, std::max<std::size_t>(room, 1)));
   s.gelu = desc.gelu;
   return s;
 }
@@ -186,11 +186,11 @@ class BatchNorm final : public Op {
         context_(context),
         norm_(desc),
         shape_(shape_of(context, desc, batch)),
-        blocks_((shape_.channels + shape_.width - 1) / shape_.width * shape_.shares) {}
+        blocks_((shape_.channels + shape_.width - 1) / shape_.width * shape_.parts) {}
 
-  std::size_t saved_bytes() const override { return kept_statistics_bytes(norm_.in.c); }
+  std::size_t saved_bytes() const override { return saved_statistics_bytes(norm_.in.c); }
   std::size_t workspace_bytes() const override {
-    return shape_.shares > 1 ? slice_sums_bytes(blocks_, shape_.width) : 0;
+    return shape_.parts > 1 ? slice_sums_bytes(blocks_, shape_.width) : 0;
   }
 
  private:
@@ -200,10 +200,10 @@ class BatchNorm final : public Op {
     a.y = static_cast<T*>(args.y);
     a.dy = static_cast<const T*>(args.dy);
     a.dx = static_cast<T*>(args.dx);
-    a.gain = args.w;
-    a.offset = args.b;
-    a.dgain = args.dw;
-    a.doffset = args.db;
+    a.gamma = args.w;
+    a.beta = args.b;
+    a.dgamma = args.dw;
+    a.dbeta = args.db;
     a.statistics = batch_statistics(norm_, args, args.saved);
     a.partial = reinterpret_cast<double*>(args.workspace);
     a.barrier = context_.barrier;
@@ -212,7 +212,7 @@ class BatchNorm final : public Op {
     return a;
   }
 
-  LaunchShape launch_shape() const { return {blocks_, kThreads, shape_.shares > 1}; }
+  LaunchShape launch_shape() const { return {blocks_, kThreads, shape_.parts > 1}; }
 
   void run_forward(const OpArgs& args) override {
     if (args.mode == Mode::training) {

@@ -1,5 +1,5 @@
 // Convolution layers: the library's three passes, and kernels of our own for bias, ReLU and max pool. Behind
-// a pool the map itself is scratch in both directions: forward keeps the pool's winners, backward makes the
+// a pool the map itself is scratch in both directions: forward keeps the pool's argmax positions, backward makes the
 // map's gradient anew. The library takes weights of the maps' element type, and gives their gradient in it.
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
@@ -30,7 +30,7 @@ class Conv final : public Op {
     return conv_.pool ? static_cast<std::size_t>(batch()) * pool_.out.size() : 0;
   }
   std::size_t workspace_bytes() const override {
-    return DeviceAllocator::bytes([&](auto& memory) { take_pieces(memory); });
+    return DeviceAllocator::bytes([&](auto& memory) { lay_out(memory); });
   }
 
  private:
@@ -39,39 +39,39 @@ class Conv final : public Op {
   }
   const void* weights(const OpArgs& args) const { return casts_dw() ? args.cast_w : args.w; }
 
-  struct Pieces {
+  struct Layout {
     void* map;       // forward: before bias and pool; backward: its gradient
     float* partial;  // of the bias gradient
     std::byte* library;
   };
-  Pieces take_pieces(DeviceAllocator& memory) const {
+  Layout lay_out(DeviceAllocator& memory) const {
     auto* map = memory.take<std::byte>(map_bytes());
     auto* partial = memory.take<float>(bias_relu_partial_bytes(map_.c) / sizeof(float));
     return {map, partial, memory.take<std::byte>(library_->workspace_bytes())};
   }
-  Pieces pieces(const OpArgs& args) const {
+  Layout layout(const OpArgs& args) const {
     DeviceAllocator memory(args.workspace);
-    return take_pieces(memory);
+    return lay_out(memory);
   }
 
   void run_forward(const OpArgs& args) override {
-    const Pieces own = pieces(args);
+    const Layout own = layout(args);
     void* map = conv_.pool ? own.map : args.y;
     library_->forward(args.x, weights(args), map, own.library);
     if (conv_.pool) {
-      auto* winners = args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
-      launch_maxpool(context_, pool_, {map, args.b, args.y, winners});
+      auto* argmax = args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
+      launch_maxpool(context_, pool_, {map, args.b, args.y, argmax});
     } else if (args.b != nullptr || conv_.relu) {
       launch_bias_relu(context_, args.b, conv_.relu, args.y, positions_, map_.c);
     }
   }
 
   void run_backward(const OpArgs& args) override {
-    const Pieces own = pieces(args);
+    const Layout own = layout(args);
     const void* dmap = own.map;
     if (conv_.pool) {
-      const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
-      launch_maxpool_backward(context_, pool_, {args.dy, args.y, winners, own.map, args.db, own.partial});
+      const auto* argmax = reinterpret_cast<const std::uint8_t*>(args.saved);
+      launch_maxpool_backward(context_, pool_, {args.dy, args.y, argmax, own.map, args.db, own.partial});
     } else {
       if (!conv_.relu) dmap = args.dy;
       if (conv_.relu || args.db != nullptr) {

@@ -18,15 +18,15 @@ struct HardestRows {
 
   // How many rows a step's gradient is the mean of.
   __device__ unsigned count(const StepState& state) const {
-    return hardness == nullptr ? state.valid : kept_rows(selection, state.step, steps, state.valid);
+    return hardness == nullptr ? state.valid : selected_rows(selection, state.step, steps, state.valid);
   }
 };
 
 // Writes `kept` and clears the rows of dz [batch, classes] that are not. All kThreads threads call it; the
 // keys come from other blocks.
 template <unsigned kThreads>
-static __device__ void keep_hardest(const HardestRows& rows, const StepState& state, unsigned batch,
-                                    unsigned classes, float* dz) {
+static __device__ void select_hardest(const HardestRows& rows, const StepState& state, unsigned batch,
+                                      unsigned classes, float* dz) {
   __shared__ std::uint64_t keys[kThreads];
   const unsigned valid = state.valid;
   const unsigned count = rows.count(state);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kThreads = 256;
-constexpr unsigned kRows = kThreads / kWarp;  // images of a block in forward; shares of the images in dw
+constexpr unsigned kRows = kThreads / kWarp;  // images of a block in forward; parts of the images in dw
 constexpr unsigned kStrip = kWarp;            // inputs of a block in dw
 constexpr unsigned kDwRows = 8 * kRows;       // images of a block at a time in dw
 constexpr unsigned kMostGroups = 32;          // of images in dw
@@ -69,7 +69,7 @@ static __device__ void add_rows(const HeadShape& s, const HeadBackward<T>& a, un
   for_strided<kDwRows / kRows>(from, rows, kRows, load, use);  // loads in a row: 8
 }
 
-// Adds up the shares of the groups of images for a strip of inputs, by the block of the strip that ends last.
+// Adds up the parts of the groups of images for a strip of inputs, by the block of the strip that ends last.
 template <typename T>
 static __device__ void finish_strip(const HeadShape& s, const HeadBackward<T>& a, unsigned strip,
                                     const float* partial) {

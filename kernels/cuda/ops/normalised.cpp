@@ -29,7 +29,7 @@ class FirstNormOp final : public Op {
 
   bool gathers() const override { return true; }
   std::size_t saved_bytes() const override {
-    return DeviceAllocator::aligned(kept_statistics_bytes(desc_.norm.in.c)) +
+    return DeviceAllocator::aligned(saved_statistics_bytes(desc_.norm.in.c)) +
            DeviceAllocator::aligned(z_bytes()) + DeviceAllocator::aligned(outputs_);
   }
   std::size_t workspace_bytes() const override {
@@ -56,24 +56,24 @@ class FirstNormOp final : public Op {
     return sizeof(float) * shape_.blocks() * shape_.conv.channels * static_cast<unsigned>(kernel * kernel);
   }
 
-  FirstNormPieces pieces(const OpArgs& args) const {
+  FirstNormBuffers buffers(const OpArgs& args) const {
     DeviceAllocator scratch(args.workspace);
-    FirstNormPieces all;
+    FirstNormBuffers all;
     all.partial = scratch.take<double>(sums_bytes() / sizeof(double));
     all.taps = scratch.take<float>(taps_bytes() / sizeof(float));
     if (args.mode == Mode::inference) return all;
     DeviceAllocator kept(args.saved);
-    all.statistics = kept.take<std::byte>(kept_statistics_bytes(desc_.norm.in.c));
+    all.statistics = kept.take<std::byte>(saved_statistics_bytes(desc_.norm.in.c));
     all.z = kept.take<std::byte>(z_bytes());
-    all.winners = kept.take<std::uint8_t>(outputs_);
+    all.argmax = kept.take<std::uint8_t>(outputs_);
     return all;
   }
 
   void run_forward(const OpArgs& args) override {
-    launch_first_norm(context_, shape_, desc_, args, pieces(args));
+    launch_first_norm(context_, shape_, desc_, args, buffers(args));
   }
   void run_backward(const OpArgs& args) override {
-    launch_first_norm_backward(context_, shape_, desc_, args, pieces(args));
+    launch_first_norm_backward(context_, shape_, desc_, args, buffers(args));
   }
 
   const CudaContext& context_;
@@ -94,7 +94,7 @@ class ProductNormOp final : public Op {
 
   std::size_t saved_bytes() const override {
     return DeviceAllocator::aligned(norm_->saved_bytes()) + DeviceAllocator::aligned(z_bytes()) +
-           DeviceAllocator::aligned(winners_bytes());
+           DeviceAllocator::aligned(argmax_bytes());
   }
   std::size_t workspace_bytes() const override {
     const std::size_t backward = std::max(norm_->workspace_bytes(), plan_.weight_partial_bytes());
@@ -104,26 +104,26 @@ class ProductNormOp final : public Op {
 
  private:
   std::size_t z_bytes() const { return element_bytes(context_.element) * outputs_; }
-  std::size_t winners_bytes() const { return plan_.shape.pool_bit > 0 ? outputs_ : 0; }
+  std::size_t argmax_bytes() const { return plan_.shape.pool_bit > 0 ? outputs_ : 0; }
 
-  ProductNormPieces pieces(const OpArgs& args) const {
-    ProductNormPieces all;
+  ProductBuffers buffers(const OpArgs& args) const {
+    ProductBuffers all;
     all.partial = reinterpret_cast<double*>(args.workspace);
     if (args.mode == Mode::inference) return all;
     DeviceAllocator kept(args.saved);
     all.statistics = kept.take<std::byte>(norm_->saved_bytes());
     all.z = kept.take<std::byte>(z_bytes());
-    auto* winners = kept.take<std::uint8_t>(winners_bytes());
-    all.winners = plan_.shape.pool_bit > 0 ? winners : nullptr;
+    auto* argmax = kept.take<std::uint8_t>(argmax_bytes());
+    all.argmax = plan_.shape.pool_bit > 0 ? argmax : nullptr;
     return all;
   }
 
   void run_forward(const OpArgs& args) override {
-    launch_product_norm(context_, plan_, desc_, args, pieces(args));
+    launch_product_norm(context_, plan_, desc_, args, buffers(args));
   }
 
   void run_backward(const OpArgs& args) override {
-    const ProductNormPieces kept = pieces(args);
+    const ProductBuffers kept = buffers(args);
     DeviceAllocator scratch(args.workspace);
     auto* dz = scratch.take<std::byte>(z_bytes());
     auto* rest = scratch.take<std::byte>(0);
@@ -136,7 +136,7 @@ class ProductNormOp final : public Op {
     norm.workspace = rest;
     norm_->backward(norm);
     launch_product_backward(context_, plan_, args,
-                            {.dz = dz, .winners = kept.winners, .partial = reinterpret_cast<float*>(rest)});
+                            {.dz = dz, .argmax = kept.argmax, .partial = reinterpret_cast<float*>(rest)});
   }
 
   const CudaContext& context_;

@@ -51,18 +51,18 @@ __global__ void maxpool(PoolShape s, PoolForward args, std::size_t count) {
     const Place corner{out.n, out.y * s.window.stride, out.x * s.window.stride, out.c};
     const T* row = static_cast<const T*>(args.map) + index_of(corner, s.map);
     float best = static_cast<float>(*row);
-    int winner = 0;
+    int argmax = 0;
     for (int y = 0; y < s.window.size; ++y, row += static_cast<std::size_t>(s.map.w) * s.map.c) {
       for (int x = 0; x < s.window.size; ++x) {
         const auto value = static_cast<float>(row[static_cast<std::size_t>(x) * s.map.c]);
         const bool wins = value > best || (isnan(value) && !isnan(best));
         best = wins ? value : best;
-        winner = wins ? y * s.window.size + x : winner;
+        argmax = wins ? y * s.window.size + x : argmax;
       }
     }
     if (args.bias != nullptr) best += args.bias[out.c];
     static_cast<T*>(args.y)[i] = static_cast<T>(s.relu ? relu(best) : best);
-    if (args.winners != nullptr) args.winners[i] = static_cast<std::uint8_t>(winner);
+    if (args.argmax != nullptr) args.argmax[i] = static_cast<std::uint8_t>(argmax);
   }
 }
 
@@ -77,7 +77,7 @@ __device__ float gradient_at(const PoolShape& s, const PoolBackward& args, const
     for (int column = columns.first; column <= columns.last; ++column) {
       const std::size_t i = index_of({at.n, row, column, at.c}, s.out);
       const int own = (at.y - row * s.window.stride) * s.window.size + (at.x - column * s.window.stride);
-      if (args.winners[i] == own) sum += through_relu(s.relu, y, dy, i);
+      if (args.argmax[i] == own) sum += through_relu(s.relu, y, dy, i);
     }
   }
   return sum;
@@ -104,7 +104,7 @@ template <typename T>
 __global__ void avgpool(PoolShape s, const void* from, void* to, std::size_t count) {
   const T* x = static_cast<const T*>(from);
   T* y = static_cast<T*>(to);
-  const float share = 1.0F / static_cast<float>(s.window.size * s.window.size);
+  const float fraction = 1.0F / static_cast<float>(s.window.size * s.window.size);
   for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
     const Place out = place_of(i, s.out);
     float sum = 0;
@@ -114,7 +114,7 @@ __global__ void avgpool(PoolShape s, const void* from, void* to, std::size_t cou
         sum += static_cast<float>(x[index_of(at, s.map)]);
       }
     }
-    y[i] = static_cast<T>(sum * share);
+    y[i] = static_cast<T>(sum * fraction);
   }
 }
 
@@ -122,7 +122,7 @@ template <typename T>
 __global__ void avgpool_backward(PoolShape s, const void* from, void* to, std::size_t count) {
   const T* dy = static_cast<const T*>(from);
   T* dx = static_cast<T*>(to);
-  const float share = 1.0F / static_cast<float>(s.window.size * s.window.size);
+  const float fraction = 1.0F / static_cast<float>(s.window.size * s.window.size);
   for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
     const Place at = place_of(i, s.map);
     const Range rows = windows_over(at.y, s.window, s.out.h);
@@ -132,7 +132,7 @@ __global__ void avgpool_backward(PoolShape s, const void* from, void* to, std::s
       for (int x = columns.first; x <= columns.last; ++x)
         sum += static_cast<float>(dy[index_of({at.n, y, x, at.c}, s.out)]);
     }
-    dx[i] = static_cast<T>(sum * share);
+    dx[i] = static_cast<T>(sum * fraction);
   }
 }
 
@@ -150,13 +150,13 @@ class MaxPool final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     launch_maxpool(context_, shape_,
-                   {args.x, nullptr, args.y, args.mode == Mode::training ? winners_of(args) : nullptr});
+                   {args.x, nullptr, args.y, args.mode == Mode::training ? argmax_of(args) : nullptr});
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    launch_maxpool_backward(context_, shape_, {args.dy, args.y, winners_of(args), args.dx, nullptr, nullptr});
+    launch_maxpool_backward(context_, shape_, {args.dy, args.y, argmax_of(args), args.dx, nullptr, nullptr});
   }
-  static std::uint8_t* winners_of(const OpArgs& args) { return reinterpret_cast<std::uint8_t*>(args.saved); }
+  static std::uint8_t* argmax_of(const OpArgs& args) { return reinterpret_cast<std::uint8_t*>(args.saved); }
 
   const CudaContext& context_;
   PoolShape shape_;

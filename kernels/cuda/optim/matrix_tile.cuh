@@ -1,4 +1,4 @@
-// Products of matrices that lie in the second-level cache, tile by tile: what Muon's passes are made of.
+// Products of matrices that lie in the second-level cache, tile by tile: what Muon's iterations are made of.
 #pragma once
 
 #include <cstddef>
@@ -56,7 +56,7 @@ struct LinesAreTerms : MatrixLines {
 };
 
 inline __host__ __device__ unsigned tiles_of(unsigned rows, unsigned columns) {
-  return pieces_of(rows, MatrixTile::kRows) * pieces_of(columns, MatrixTile::kColumns);
+  return divided_up(rows, MatrixTile::kRows) * divided_up(columns, MatrixTile::kColumns);
 }
 
 // store(i, j, sum) for every output of tile number `tile` of rows x columns, each the sum of `terms`
@@ -64,7 +64,7 @@ inline __host__ __device__ unsigned tiles_of(unsigned rows, unsigned columns) {
 template <Factors kFactors, typename Right, typename Store>
 __device__ void matrix_tile(const LinesAlongTerms& left, const Right& right, unsigned rows, unsigned columns,
                             unsigned terms, unsigned tile, float* memory, const Store& store) {
-  const unsigned across = pieces_of(columns, MatrixTile::kColumns);
+  const unsigned across = divided_up(columns, MatrixTile::kColumns);
   const unsigned row = tile / across * MatrixTile::kRows;
   const unsigned column = tile % across * MatrixTile::kColumns;
   implicit_product<kFactors, MatrixTile>(left, row, right, column, 0, terms, memory);

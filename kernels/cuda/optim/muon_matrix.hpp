@@ -16,7 +16,7 @@ struct Matrix {
   unsigned r = 1, c = 1;
   unsigned r_pitch = 4, c_pitch = 4;  // of lines with so many columns
   bool transposed = false;
-  int passes = 0;
+  int iterations = 0;
   float factor = 1;
   float* x[2] = {};  // [r, c_pitch], in turn
   float* a = nullptr;
@@ -45,7 +45,7 @@ inline Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Devic
   matrix.r_pitch = e.r_pitch;
   matrix.c_pitch = e.c_pitch;
   matrix.transposed = m.rows > m.columns;
-  matrix.passes = optimizer.passes;
+  matrix.iterations = optimizer.iterations;
   matrix.factor = m.factor;
   for (float*& x : matrix.x) x = memory.take<float>(std::size_t{e.r} * e.c_pitch);
   matrix.a = memory.take<float>(std::size_t{e.r} * e.r_pitch);

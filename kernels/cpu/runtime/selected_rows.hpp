@@ -11,9 +11,9 @@
 
 namespace trainer::cpu {
 
-class KeptRows {
+class SelectedRows {
  public:
-  explicit KeptRows(int batch) : rows_(static_cast<std::size_t>(batch)) {}
+  explicit SelectedRows(int batch) : rows_(static_cast<std::size_t>(batch)) {}
 
   // Of the op's backward.
   void read(const OpArgs& args) {

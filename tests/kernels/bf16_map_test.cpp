@@ -27,13 +27,13 @@ Floats sample(std::size_t count, unsigned seed) {
   return values;
 }
 
-std::uint16_t narrow(float value) {
+std::uint16_t to_bf16(float value) {
   const auto word = std::bit_cast<std::uint32_t>(value);
   return static_cast<std::uint16_t>((word + 0x7FFFU + (word >> 16U & 1U)) >> 16U);  // ties to even
 }
-Bits narrow(const Floats& values) {
+Bits to_bf16(const Floats& values) {
   Bits bits(values.size());
-  std::transform(values.begin(), values.end(), bits.begin(), [](float value) { return narrow(value); });
+  std::transform(values.begin(), values.end(), bits.begin(), [](float value) { return to_bf16(value); });
   return bits;
 }
 Floats widen(const Bits& bits) {
@@ -87,7 +87,7 @@ Results<X, Y> run(Backend& backend, const ConvDesc& desc, const std::vector<X>& 
   return results;
 }
 
-ConvDesc narrowed(ConvDesc desc, bool x, bool y) {
+ConvDesc with_bf16(ConvDesc desc, bool x, bool y) {
   desc.bf16_x = x;
   desc.bf16_y = y;
   return desc;
@@ -96,7 +96,7 @@ ConvDesc narrowed(ConvDesc desc, bool x, bool y) {
 const ConvDesc kFirst{.in = {11, 12, 1}, .out = 32, .kernel = 3, .pad = {}, .relu = true, .pool = {}};
 const ConvDesc kBehind{.in = {9, 10, 32}, .out = 21, .kernel = 3, .pad = {}, .relu = true, .pool = {2, 2}};
 
-class NarrowMap : public OnBackend {
+class Bf16Map : public OnBackend {
  protected:
   void SetUp() override {
     if (!cpu_has(Precision::bf16)) GTEST_SKIP() << "this processor has no products of bf16";
@@ -104,17 +104,17 @@ class NarrowMap : public OnBackend {
   }
 };
 
-TEST_F(NarrowMap, IsWrittenRoundedAndItsGradientRead) {
+TEST_F(Bf16Map, IsWrittenRoundedAndItsGradientRead) {
   for (const int rows : {11, 7, 3}) {
     ConvDesc desc = kFirst;
     desc.in.h = rows;
     const Floats x = sample(kBatch * desc.in.size(), 1);
-    const Bits dy = narrow(sample(kBatch * out_shape(desc).size(), 2));
-    const auto got = run(backend(), narrowed(desc, false, true), x, dy, false);
+    const Bits dy = to_bf16(sample(kBatch * out_shape(desc).size(), 2));
+    const auto got = run(backend(), with_bf16(desc, false, true), x, dy, false);
     // Its gradient has been masked by the layer behind.
     ConvDesc plain = desc;
     const auto wide = run(backend(), plain, x, widen(dy), false);
-    EXPECT_EQ(got.y, narrow(wide.y));
+    EXPECT_EQ(got.y, to_bf16(wide.y));
     plain.relu = false;
     const auto unmasked = run(backend(), plain, x, widen(dy), false);
     EXPECT_EQ(got.dw, unmasked.dw);
@@ -122,7 +122,7 @@ TEST_F(NarrowMap, IsWrittenRoundedAndItsGradientRead) {
   }
 }
 
-TEST_F(NarrowMap, IsReadAndItsGradientMaskedAndRounded) {
+TEST_F(Bf16Map, IsReadAndItsGradientMaskedAndRounded) {
   for (const int channels : {32, 64}) {
     for (const int kernel : {3, 2, 5}) {
       ConvDesc desc = kBehind;
@@ -132,43 +132,43 @@ TEST_F(NarrowMap, IsReadAndItsGradientMaskedAndRounded) {
       std::transform(x.begin(), x.end(), x.begin(), [](float value) { return std::max(value, 0.0F); });
       x[1] = NAN;
       x[2] = INFINITY;
-      const Bits narrow_x = narrow(x);
+      const Bits bf16_x = to_bf16(x);
       const Floats dy = sample(kBatch * out_shape(desc).size(), 2);
-      const auto got = run(backend(), narrowed(desc, true, false), narrow_x, dy, true);
+      const auto got = run(backend(), with_bf16(desc, true, false), bf16_x, dy, true);
       const auto wide = run(backend(), desc, x, dy, true);
-      EXPECT_EQ(narrow(got.y), narrow(wide.y));
-      EXPECT_EQ(narrow(got.dw), narrow(wide.dw));
+      EXPECT_EQ(to_bf16(got.y), to_bf16(wide.y));
+      EXPECT_EQ(to_bf16(got.dw), to_bf16(wide.dw));
       EXPECT_EQ(got.db, wide.db);
       Floats masked = wide.dx;
       for (std::size_t i = 0; i < x.size(); ++i) masked[i] = x[i] > 0 ? masked[i] : 0;
-      EXPECT_EQ(got.dx, narrow(masked));
+      EXPECT_EQ(got.dx, to_bf16(masked));
     }
   }
 }
 
 // Images that are not kept have a dy of zero, and get a dx of zero of their own size.
-TEST_F(NarrowMap, HasNoGradientForImagesThatAreNotKept) {
+TEST_F(Bf16Map, HasNoGradientForImagesThatAreNotKept) {
   const std::vector<std::uint8_t> kept{0, 1, 0, 0, 1};
   const auto clear_rest = [&](auto values) {
     const std::size_t row = values.size() / kBatch;
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = kept[i / row] != 0 ? values[i] : 0;
     return values;
   };
-  const Bits x = narrow(sample(kBatch * kBehind.in.size(), 1));
+  const Bits x = to_bf16(sample(kBatch * kBehind.in.size(), 1));
   const Floats dy = clear_rest(sample(kBatch * out_shape(kBehind).size(), 2));
-  const ConvDesc desc = narrowed(kBehind, true, false);
+  const ConvDesc desc = with_bf16(kBehind, true, false);
   const auto got = run(backend(), desc, x, dy, true, kept);
   const auto all = run(backend(), desc, x, dy, true);
   EXPECT_EQ(got.dx, clear_rest(all.dx));
   EXPECT_EQ(got.db, all.db);
 }
 
-TEST_F(NarrowMap, LiesBetweenAGreyConvolutionAndAPooledOne) {
-  EXPECT_TRUE(backend().narrows(kFirst, false, kBehind));
-  EXPECT_FALSE(backend().narrows(kFirst, true, kBehind));
-  EXPECT_FALSE(make_backend(BackendKind::cpu)->narrows(kFirst, false, kBehind));
+TEST_F(Bf16Map, LiesBetweenAGreyConvolutionAndAPooledOne) {
+  EXPECT_TRUE(backend().keeps_map_in_bf16(kFirst, false, kBehind));
+  EXPECT_FALSE(backend().keeps_map_in_bf16(kFirst, true, kBehind));
+  EXPECT_FALSE(make_backend(BackendKind::cpu)->keeps_map_in_bf16(kFirst, false, kBehind));
   const auto refuses = [&](const OpDesc& desc, const OpDesc& next) {
-    EXPECT_FALSE(backend().narrows(desc, false, next)) << describe(desc) << ", " << describe(next);
+    EXPECT_FALSE(backend().keeps_map_in_bf16(desc, false, next)) << describe(desc) << ", " << describe(next);
   };
   ConvDesc other = kFirst;
   other.relu = false;
