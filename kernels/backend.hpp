@@ -138,7 +138,7 @@ class Backend {
   // What maps are stored as. Where it is not fp32, ops are given a cast copy of the weights beside them.
   virtual Element element() const { return Element::fp32; }
   // Whether the map between the two, of which the first's dx is wanted or not, is bf16 all the same
-  // (ConvDesc::bf16_y and bf16_x).
+  // (MapContract::bf16).
   virtual bool narrows(const OpDesc& /*desc*/, bool /*wants_dx*/, const OpDesc& /*next*/) const {
     return false;
   }

@@ -36,6 +36,24 @@ std::string map_text(const Shape& s) {
 
 }  // namespace
 
+MapContract* x_map(OpDesc& desc) {
+  return std::visit(
+      [](auto& d) -> MapContract* {
+        if constexpr (requires { d.x_map; }) return &d.x_map;
+        return nullptr;
+      },
+      desc);
+}
+
+MapContract* y_map(OpDesc& desc) {
+  return std::visit(
+      [](auto& d) -> MapContract* {
+        if constexpr (requires { d.y_map; }) return &d.y_map;
+        return nullptr;
+      },
+      desc);
+}
+
 OpDesc product_of(const NormalisedDesc& desc) {
   return std::visit([](const auto& d) { return OpDesc(d); }, desc.product);
 }
@@ -230,7 +248,7 @@ void require_common(const Op& op, const OpArgs& args) {
   if (op.workspace_bytes() > 0) require(desc, args.workspace, "workspace");
   if (const auto* head = std::get_if<HeadDesc>(&desc)) {
     require(desc, args.labels, "labels");
-    if (head->selection.selects() && args.mode == Mode::training) require(desc, args.kept, "kept");
+    if (head->selection.selects() && args.mode == Mode::training) require(desc, args.selected, "selected");
   }
   require(desc, args.state, "state");
 }

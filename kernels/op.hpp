@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/map_contract.hpp"
 #include "kernels/math/selection.hpp"
 #include "kernels/math/step_state.hpp"
 #include "kernels/shape.hpp"
@@ -33,8 +34,7 @@ struct ConvDesc {
   bool bias = true;
   bool relu = false;
   Window pool;
-  bool bf16_x = false;  // x and dx are bf16; x comes out of a ReLU, and dx is 0 where x is not above 0
-  bool bf16_y = false;  // the other side of that map: y and dy are bf16, and dy has been masked
+  MapContract x_map = {}, y_map = {};
 };
 
 // y = relu(x w^T + b): x [n, in], w [out, in], b [out], y [n, out]
@@ -44,25 +44,24 @@ struct DenseDesc {
   int out = 0;
   bool bias = true;
   bool relu = false;
-  bool dy_masked = false;  // the head behind it has taken this ReLU's gradient into its dx
-  int kept = 0;  // rows of a whole batch that are backpropagated where the recipe selects; 0: it does not
+  MapContract x_map = {}, y_map = {};
 };
 
 // The last layer with its loss: logits y = logit_scale (x w^T + b), softmax cross-entropy against the labels,
 // its gradient, and the number of hits. With label smoothing e the target in training is (1 - e) on the label
 // and e / classes on every class (Szegedy et al. 2016); in inference it is the label. forward adds to
 // StepState's loss_sum, hits and images; the gradient is that of the mean loss over the valid rows, or where
-// it selects, over the rows that it keeps; the others have none.  x [n, in], w [classes, in], b [classes], y
+// it selects, over the rows that it selects; the others have none.  x [n, in], w [classes, in], b [classes], y
 // [n, classes]
 struct HeadDesc {
   static constexpr const char* kName = "head";
   int in = 0;
   int classes = 0;
   bool bias = true;
-  bool masks_dx = false;  // x comes out of a ReLU, whose gradient dx takes in: it is 0 where x is not above 0
+  MapContract x_map = {};
   float logit_scale = 1;
   float label_smoothing = 0;
-  Selection selection = {};  // in training; forward writes OpArgs::kept where it selects
+  Selection selection = {};  // in training; forward writes OpArgs::selected where it selects
 };
 
 struct MaxPoolDesc {
@@ -109,9 +108,9 @@ struct DropoutDesc {
 // Without `gain` it is 1, and no parameter. Training uses the batch's mean and biased variance and moves the
 // running statistics: running = (1 - momentum) running + momentum batch, the variance unbiased (n / (n - 1)).
 // Inference uses them. Where rows are selected, the statistics are still those of all valid rows, and the
-// gradient reaches the kept rows alone; it is 0 for the others:
+// gradient reaches the selected rows alone; it is 0 for the others:
 //   dx = gain / sqrt(var + epsilon) (dy - S1 / n - xh S2 / n)
-// S1 and S2 are the sums over kept rows of dy and of dy xh, xh is the normalised x, and n counts the positions
+// S1 and S2 are the sums over selected rows of dy and of dy xh, xh is the normalised x, and n counts the positions
 // of all valid rows.
 struct BatchNormDesc {
   static constexpr const char* kName = "batchnorm";
@@ -120,6 +119,7 @@ struct BatchNormDesc {
   float momentum = 0.1F;
   bool gain = true;
   bool gelu = false;
+  MapContract x_map = {};
 };
 
 // A convolution or dense layer without bias and ReLU, and the batch normalisation behind it, without gain, as
@@ -142,6 +142,10 @@ using OneOf = std::variant<Descs...>;
 #define TRAINER_OP_TYPE(Name) , Name##Desc
 using OpDesc = OneOf<void TRAINER_OPS(TRAINER_OP_TYPE)>;
 #undef TRAINER_OP_TYPE
+
+// The contract of an op's input or output map; null where the op departs from the plain form in nothing.
+MapContract* x_map(OpDesc& desc);
+MapContract* y_map(OpDesc& desc);
 
 OpDesc product_of(const NormalisedDesc& desc);
 Shape in_shape(const OpDesc& desc);
@@ -178,7 +182,7 @@ struct GatherArgs;  // backend.hpp
 struct OpArgs {
   Mode mode = Mode::training;
   const void* x = nullptr;       // [n, in]; maps are of Backend::element(), but for the head's y (fp32)
-  void* y = nullptr;             // [n, out]; and those that a ConvDesc says are bf16
+  void* y = nullptr;             // [n, out]; and those whose MapContract says bf16
   const void* dy = nullptr;      // [n, out]; unused by the head, which makes its own
   void* dx = nullptr;            // [n, in]; null where nobody needs it
   const float* w = nullptr;      // weight or gain, in the op's own layout
@@ -192,11 +196,10 @@ struct OpArgs {
   std::byte* workspace = nullptr;        // scratch within one call, shared by all ops
   const std::uint8_t* labels = nullptr;  // [n], the head's
   StepState* state = nullptr;            // step number, valid rows, seed; the head's sums
-  std::uint8_t* kept = nullptr;  // [n], 1: the row is backpropagated; null: all valid ones. Of a recipe that
-                                 // selects: forward of the head writes it, all that follows reads it
-  std::uint64_t steps = 0;       // of the whole run, for the selection
-  bool skips_rest = false;       // dx of valid rows that are not kept need not be written: who reads it
-                                 // skips_rows()
+  // [n], 1 where a row is backpropagated; null: all valid rows are. Where a recipe selects, forward of the head writes
+  // it and every op's backward reads it (map_contract.hpp).
+  std::uint8_t* selected = nullptr;
+  std::uint64_t steps = 0;             // of the whole run, for the selection
   const GatherArgs* gather = nullptr;  // forward, of an op that gathers(): opens the step on its way
 
   // Puts a parameter where its role says; `gradient` is null where none is wanted.
@@ -217,8 +220,8 @@ class Op {
   // x, labels and the state are written as gather would, in one launch less.
   virtual bool gathers() const { return false; }
 
-  // Whether backward reads no dy of valid rows that are not kept; where it does, they are zero.
-  virtual bool skips_rows() const { return false; }
+  // Whether backward reads dy of the selected rows alone, so that dy may be MapContract::selected_only.
+  virtual bool reads_selected_rows() const { return false; }
 
   // Whether backward gives dw in the backend's element type, for the optimiser to widen.
   virtual bool casts_dw() const { return false; }

@@ -10,8 +10,7 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
-#include "models/padding.hpp"
-#include "models/plan.hpp"
+#include "models/lower.hpp"
 
 namespace trainer {
 
@@ -69,7 +68,7 @@ class Network {
   Network(const Plan& plan, Backend& backend, Purpose purpose, const std::vector<Optimizer>& optimizers = {});
 
   // As it runs here: its ops may be fewer than those of the plan that it was made from.
-  const Plan& plan() const { return plan_; }
+  const Plan& plan() const { return lowered_.plan; }
 
   // Parameters and statistics first, then the optimiser's state: what a checkpoint holds.
   const std::vector<NetworkTensor>& tensors() const { return tensors_; }
@@ -130,8 +129,7 @@ class Network {
   void forward(const StepInput& input, const Pass& pass, StepObserver* observer);
   void backward(const Pass& pass, StepObserver* observer);
 
-  Plan plan_;
-  PaddedPlan padding_;
+  LoweredPlan lowered_;
   Backend& backend_;
   Purpose purpose_;
   std::vector<Optimizer> optimizers_;
@@ -141,7 +139,7 @@ class Network {
   std::vector<WeightMatrix> matrices_;
   std::vector<NetworkTensor> tensors_;
   Buffer parameters_, casts_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_,
-      workspace_, labels_, kept_, states_;
+      workspace_, labels_, selected_, states_;
   std::byte* x_ = nullptr;    // the gathered batch
   std::byte* dmaps_[2] = {};  // gradients of activations, in turn
 };
