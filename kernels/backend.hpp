@@ -2,10 +2,12 @@
 // to be launched again and again. Everything that a step calls (ops, gather, update) only launches.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -17,7 +19,6 @@
 #include "kernels/math/schedule.hpp"
 #include "kernels/op.hpp"
 #include "kernels/precision.hpp"
-#include "kernels/stopwatch.hpp"
 
 namespace trainer {
 
@@ -91,6 +92,27 @@ struct UpdateArgs {
   float* slot1 = nullptr;
   StepState* state = nullptr;
   std::byte* workspace = nullptr;  // of Backend::update_workspace_bytes()
+};
+
+// Times what a backend is given between two calls, by the clock of whoever does the work.
+class Stopwatch {
+ public:
+  virtual ~Stopwatch() = default;
+  virtual void start() = 0;
+  virtual void stop() = 0;
+  virtual double seconds() = 0;  // between the last start and stop; waits until that work is done
+};
+
+// For a backend whose calls return when their work is done.
+class HostStopwatch final : public Stopwatch {
+ public:
+  void start() override { start_ = Clock::now(); }
+  void stop() override { stop_ = Clock::now(); }
+  double seconds() override { return std::chrono::duration<double>(stop_ - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_, stop_;
 };
 
 // A step that only launches, and how often in a row.
@@ -196,6 +218,9 @@ GpuAvailability gpu_availability();
 // Every GPU that this process sees and that answers, by index; none where gpu_availability() says that there
 // is none.
 std::vector<GpuInfo> all_gpus();
+// Bytes a second from the memory of one GPU of all_gpus() to another's, the best of some copies; nothing
+// where there are no two such. Throws BackendError where a copy fails.
+std::optional<double> peer_bytes_per_second(int from, int to);
 // Whether GPU `device` of all_gpus() computes in it: fp32 and fp16 always, tf32 and bf16 from 8.0 on.
 // Throws BackendError where the device does not answer.
 bool gpu_has(int device, Precision precision);

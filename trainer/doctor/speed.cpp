@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 #include <thread>
 
-#include "kernels/peer_copy.hpp"
+#include "kernels/backend.hpp"
 #include "trainer/device/device_choice.hpp"
 #include "trainer/device/device_limits.hpp"
 #include "trainer/device/lone_op.hpp"
