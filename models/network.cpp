@@ -35,8 +35,8 @@ void Network::prepare_ops() {
     OpDesc& desc = lowered_.ops[i];
     MapContract* map = i > 0 ? x_map(desc) : nullptr;
     if (map != nullptr && map->selected_rows > 0)
-      map->selected_only = stages_.back().op->reads_selected_rows();
-    stages_.push_back({backend_.prepare(desc, plan().input.batch, plan().ops[i].wants_dx)});
+      map->selected_only = stages_[i - 1].op->reads_selected_rows();
+    stages_.emplace_back().op = backend_.prepare(desc, plan().input.batch, plan().ops[i].wants_dx);
   }
 }
 

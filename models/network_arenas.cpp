@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "kernels/bump_allocator.hpp"
 #include "kernels/math/muon.hpp"
 #include "models/network.hpp"
 
@@ -9,10 +10,9 @@ namespace trainer {
 
 namespace {
 
-constexpr std::size_t kAlignment = 256;  // bytes: every tensor starts at a multiple
-
+// Every tensor starts at a multiple of so many bytes as a GPU asks for.
 std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return DeviceAllocator::aligned(bytes);
 }
 
 // Floats to the start of the next tensor: aligned too where the arena's copy has elements of half the size.

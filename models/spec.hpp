@@ -151,7 +151,6 @@ const char* layer_word(LayerKind kind);
 const char* initializer_word(Initializer kind);
 const char* optimizer_word(OptimizerKind kind);
 const char* order_word(Order order);
-const char* last_batch_word(LastBatch last_batch);
 
 // What `optimizer: WORD` alone means, or nothing for an unknown word. sgd has no momentum.
 std::optional<Optimizer> optimizer_named(std::string_view word);

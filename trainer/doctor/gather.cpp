@@ -51,7 +51,7 @@ std::string write_error(const fs::path& folder) {
 
 std::string counts_text(const data::Dataset& dataset) {
   return fmt::format("{} + {} images of {}x{}, {} classes", dataset.train.count(), dataset.test.count(),
-                     dataset.shape.height, dataset.shape.width, dataset.classes);
+                     dataset.shape.h, dataset.shape.w, dataset.classes);
 }
 
 void add_speed(const Questions& questions, const Nvml& nvml, Facts* facts) {

@@ -5,8 +5,7 @@
 #include <fmt/format.h>
 
 #include "data/idx.hpp"
-#include "data/idx_names.hpp"
-#include "data/image_folder.hpp"
+#include "data/image.hpp"
 #include "models/spec.hpp"
 #include "trainer/remote/failure_text.hpp"
 #include "trainer/remote/training_words.hpp"

@@ -10,7 +10,6 @@
 #include <string_view>
 #include <variant>
 
-#include "data/png.hpp"
 #include "kernels/precision.hpp"
 #include "trainer/infer/resample.hpp"
 #include "trainer/system/files.hpp"
@@ -23,27 +22,27 @@ std::uint8_t byte_of(float value) {
   return value > 0 ? static_cast<std::uint8_t>(std::lround(std::min(value, 255.0F))) : std::uint8_t{0};
 }
 
-Plane plane_of(std::span<const std::uint8_t> pixels, const data::ImageShape& shape, int channel) {
-  Plane plane{shape.height, shape.width, {}};
+Plane plane_of(std::span<const std::uint8_t> pixels, const Shape& shape, int channel) {
+  Plane plane{shape.h, shape.w, {}};
   for (auto at = static_cast<std::size_t>(channel); at < pixels.size();
-       at += static_cast<std::size_t>(shape.channels))
+       at += static_cast<std::size_t>(shape.c))
     plane.values.push_back(pixels[at]);
   return plane;
 }
 
 // Height and width with the longer one at most kLargestShownEdge.
-data::ImageShape shown_shape(const data::ImageShape& shape) {
-  const int longest = std::max(shape.height, shape.width);
-  const int channels = shape.channels >= 3 ? 3 : 1;
-  if (longest <= kLargestShownEdge) return {shape.height, shape.width, channels};
+Shape shown_shape(const Shape& shape) {
+  const int longest = std::max(shape.h, shape.w);
+  const int channels = shape.c >= 3 ? 3 : 1;
+  if (longest <= kLargestShownEdge) return {shape.h, shape.w, channels};
   const auto shrunk = [&](int edge) { return std::max(1, edge * kLargestShownEdge / longest); };
-  return {shrunk(shape.height), shrunk(shape.width), channels};
+  return {shrunk(shape.h), shrunk(shape.w), channels};
 }
 
-Plane resized(const Plane& plane, const data::ImageShape& shape) {
-  if (plane.height == shape.height && plane.width == shape.width) return plane;
+Plane resized(const Plane& plane, const Shape& shape) {
+  if (plane.height == shape.h && plane.width == shape.w) return plane;
   const PictureWindow all{0, 0, static_cast<double>(plane.height), static_cast<double>(plane.width)};
-  return resample(plane, all, shape.height, shape.width, Outside::kNearestEdge);
+  return resample(plane, all, shape.h, shape.w, Outside::kNearestEdge);
 }
 
 using Colour = std::array<float, 3>;
@@ -119,7 +118,7 @@ std::vector<MisclassifiedImage> misclassified_images(const TestAnswers& test, co
   std::size_t bytes = 0;
   for (const std::size_t n : by_confidence(test, dataset.test.labels)) {
     if (images.size() == kMostMisclassified) break;
-    const std::size_t size = dataset.shape.bytes();
+    const std::size_t size = dataset.shape.size();
     const std::span<const std::uint8_t> pixels(dataset.test.images.data() + n * size, size);
     MisclassifiedImage image{n, dataset.test.labels[n], test.predictions[n], test.confidences[n],
                              data_uri(shown_image(pixels, dataset.shape))};
@@ -140,13 +139,11 @@ ExaminedNetwork::Filters first_filters(const Network& network) {
     const Shape& input = network.plan().input.image;
     const bool conv = tensor.shape.size() == 4;
     if (!conv && tensor.shape.at(1) != input.h * input.w * input.c) return {};
-    const data::ImageShape shape =
-        conv ? data::ImageShape{tensor.shape.at(1), tensor.shape.at(2), tensor.shape.at(3)}
-             : data::ImageShape{input.h, input.w, input.c};
+    const Shape shape = conv ? Shape{tensor.shape.at(1), tensor.shape.at(2), tensor.shape.at(3)} : input;
     ExaminedNetwork::Filters filters;
     filters.count = static_cast<std::size_t>(tensor.shape.at(0));
-    filters.text = fmt::format("{}: {} filters of {}x{}", op.name, filters.count, shape.height, shape.width);
-    filters.coloured = shape.channels == 3;
+    filters.text = fmt::format("{}: {} filters of {}x{}", op.name, filters.count, shape.h, shape.w);
+    filters.coloured = shape.c == 3;
     std::size_t bytes = 0;
     for (const data::Image& image : weight_pictures(network.read(tensor), shape, kMostFilters)) {
       filters.pictures.push_back(data_uri(image));
@@ -221,27 +218,27 @@ std::string data_uri(const data::Image& image) {
   return "data:image/png;base64," + base64(data::png_file(image));
 }
 
-data::Image shown_image(std::span<const std::uint8_t> pixels, const data::ImageShape& shape) {
-  const data::ImageShape shown = shown_shape(shape);
-  data::Image image{shown.height, shown.width, shown.channels, {}};
-  image.pixels.resize(shown.bytes());
-  for (int channel = 0; channel < shown.channels; ++channel) {
+data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape) {
+  const Shape shown = shown_shape(shape);
+  data::Image image{shown.h, shown.w, shown.c, {}};
+  image.pixels.resize(shown.size());
+  for (int channel = 0; channel < shown.c; ++channel) {
     const Plane plane = resized(plane_of(pixels, shape, channel), shown);
     for (std::size_t i = 0; i < plane.values.size(); ++i)
-      image.pixels[i * static_cast<std::size_t>(shown.channels) + static_cast<std::size_t>(channel)] =
+      image.pixels[i * static_cast<std::size_t>(shown.c) + static_cast<std::size_t>(channel)] =
           byte_of(plane.values[i]);
   }
   return image;
 }
 
-std::vector<data::Image> weight_pictures(const std::vector<float>& weights, const data::ImageShape& shape,
+std::vector<data::Image> weight_pictures(const std::vector<float>& weights, const Shape& shape,
                                          std::size_t most) {
-  const auto channels = static_cast<std::size_t>(shape.channels);
-  const std::size_t size = shape.bytes();
+  const auto channels = static_cast<std::size_t>(shape.c);
+  const std::size_t size = shape.size();
   const float largest = largest_shown(weights, channels);
   std::vector<data::Image> pictures;
   for (std::size_t at = 0; at + size <= weights.size() && pictures.size() < most; at += size) {
-    data::Image picture{shape.height, shape.width, 3, {}};
+    data::Image picture{shape.h, shape.w, 3, {}};
     for (std::size_t pixel = 0; pixel < size; pixel += channels) {
       std::vector<float> values(weights.begin() + static_cast<std::ptrdiff_t>(at + pixel),
                                 weights.begin() + static_cast<std::ptrdiff_t>(at + pixel + channels));

@@ -6,7 +6,7 @@
 #include <iterator>
 #include <utility>
 
-#include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/report/html_template.hpp"
 #include "trainer/report/report_plots.hpp"

@@ -7,7 +7,7 @@
 #include <functional>
 #include <limits>
 
-#include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/runs/epoch_times.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"

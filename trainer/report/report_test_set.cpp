@@ -2,7 +2,7 @@
 #include <cmath>
 #include <fmt/format.h>
 
-#include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/report/report_network.hpp"
 #include "trainer/report/report_values.hpp"
 

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <string_view>
 
-#include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/report/report_plots.hpp"
 #include "trainer/system/text.hpp"
 
