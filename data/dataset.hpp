@@ -103,7 +103,7 @@ std::string fingerprint(const Dataset& dataset);
 
 // Where the data set of a run is, from any working directory: the first of
 //   1. the path that was asked for (--data), which is right or an error, never passed over;
-//   2. the environment's TRAINER_DATA, likewise;
+//   2. the environment's TRAINER_DATA, by the same rule;
 //   3. MNIST beside the program: data/mnist in a folder above it (a build folder in the source tree), or
 //      share/mnist-trainer/mnist (an installation);
 //   4. MNIST where the program was compiled to look.

@@ -23,7 +23,7 @@ const char* noun(IdxContent content) {
   return content == IdxContent::kImages ? "images" : "labels";
 }
 
-// What a wrong magic number most likely is, to put behind the two numbers.
+// What a wrong magic number most likely means, for the end of the message.
 const char* meaning(std::uint32_t magic) {
   if (magic == 0x00000801) return "; this is a file of labels";
   if (magic == 0x00000803 || magic == 0x00000804) return "; this is a file of images";

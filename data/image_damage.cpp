@@ -83,7 +83,7 @@ std::string jpeg_damage(ByteSpan bytes) {
   return fmt::format("cut short at {} bytes: no end-of-image marker", bytes.size());
 }
 
-// Uncompressed rows, padded to four bytes, behind a header that says where they begin.
+// Uncompressed rows, padded to four bytes, after a header that says where they begin.
 std::string bmp_damage(ByteSpan bytes) {
   constexpr std::size_t kOldHeader = 12;
   constexpr std::size_t kShortest = 30;

@@ -35,7 +35,7 @@ Decompressor make_decompressor() {
   return made;
 }
 
-// Offset just behind the text that begins at `at` and ends with a zero; past the end of the file if none
+// Offset just after the text that begins at `at` and ends with a zero; past the end of the file if none
 // does.
 std::size_t after_text(ByteSpan file, std::size_t at) {
   while (at < file.size() && file[at] != 0) ++at;

@@ -55,7 +55,7 @@ class InputFile {
 // Deflate makes at most 258 bytes out of two bits.
 constexpr std::uint64_t kMostBytesPerGzipByte = 1032;
 
-// Room to leave behind the expected contents. libdeflate takes the bits behind the end of its input for
+// Room to leave after the expected contents. libdeflate takes the bits after the end of its input for
 // zeros, at most 8 bytes of them, and they may unpack to some 8 KiB before it notices; with less room, a file
 // cut short would be reported as one too long.
 constexpr std::size_t kGunzipMargin = std::size_t{32} << 10;

@@ -22,7 +22,7 @@
 
 namespace trainer {
 
-// What goes wrong in a backend; the message is complete.
+// A failure of a backend; the message is complete.
 class BackendError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -125,12 +125,12 @@ struct RepeatedStep {
 class Recording {
  public:
   virtual ~Recording() = default;
-  // The sequence so often, one behind the other; 1 to Backend::repeats_per_launch().
+  // Launches the sequence `times` times in a row; 1 to Backend::repeats_per_launch().
   virtual void launch(std::uint64_t times) = 0;
   virtual std::size_t nodes() const = 0;  // kernels and copies of it; 0 where nothing is recorded
 };
 
-// Whose versions a backend tells of itself. One that no op has opened would have to be loaded for its answer.
+// The libraries whose versions a backend reports. A library that no op has opened would have to be loaded first.
 enum class Libraries { all, opened };
 
 class Backend {
@@ -151,7 +151,7 @@ class Backend {
   virtual void upload(std::byte* to, const void* from, std::size_t bytes) = 0;
   virtual void download(void* to, const std::byte* from, std::size_t bytes) = 0;
 
-  // Whether prepare() makes one op of it; else its two are prepared one by one.
+  // Whether prepare() makes one op of it; if not, product and normalisation are prepared as two.
   virtual bool fuses(const NormalisedDesc& /*desc*/, int /*batch*/, bool /*wants_dx*/) const { return false; }
   // Throws BackendError with the op's description when it cannot be built. `wants_dx`: whether backward is
   // ever asked for dx (the first op's is not).
@@ -164,7 +164,7 @@ class Backend {
   virtual bool narrows(const OpDesc& /*desc*/, bool /*wants_dx*/, const OpDesc& /*next*/) const {
     return false;
   }
-  // Of the channels of maps inside a network, for the backend's fastest products.
+  // The number of channels of maps inside a network is a multiple of this, for the backend's fastest products.
   virtual int channel_multiple() const { return 1; }
   // The head's gradient is that of the loss times this, and so are all that follow from it; update() takes it
   // out again. A power of two that lifts small gradients into the range of fp16.
@@ -182,7 +182,7 @@ class Backend {
   virtual std::unique_ptr<Recording> record(std::vector<RepeatedStep> sequence) = 0;
   // As many repeats of a single step as are worth one launch: the host looks around between launches.
   virtual std::uint64_t repeats_per_launch() const = 0;
-  // Whether launch() returns before its work is done, so that looking at a device's numbers would mean to
+  // Whether launch() returns before its work is done, so that reading a device's numbers would mean to
   // wait.
   virtual bool runs_ahead() const = 0;
   // True while so many launches are in flight that the host should look around before the next one.

@@ -1,6 +1,6 @@
 // The op contract: what a layer of the plan is to a backend. An op maps x to y for a whole batch.
 //   describe  the *Desc structs below: pure shapes, no device
-//   prepare   Backend::prepare makes an Op: descriptors, choice of algorithm, booked workspace
+//   prepare   Backend::prepare makes an Op: descriptors, the choice of algorithm, the size of its workspace
 //   run       forward and backward only launch: no allocation, no search, no waiting
 // forward writes every element of y and of `saved`; backward assigns (never adds to) every element of dx,
 // dw and db. All memory is the caller's, 64-byte aligned. Rows of a batch beyond StepState::valid hold zeros
@@ -94,7 +94,7 @@ struct LeakyReluDesc {
   float slope = 0.01F;
 };
 
-// Inverted dropout: in training y = x / (1 - drop) where kept, else 0; in inference y = x. The mask is a pure
+// Inverted dropout: in training y = x / (1 - drop) or, with probability drop, 0; in inference y = x. The mask is a pure
 // function of (seed, stream, step, element).
 struct DropoutDesc {
   static constexpr const char* kName = "dropout";
@@ -122,8 +122,8 @@ struct BatchNormDesc {
   MapContract x_map = {};
 };
 
-// A convolution or dense layer without bias and ReLU, and the batch normalisation behind it, without gain, as
-// one op. Only for a backend that fuses() it.
+// A convolution or dense layer without bias and ReLU, and the batch normalisation after it, without gain, as
+// one op. Only for a backend that fuses() the two.
 struct NormalisedDesc {
   std::variant<ConvDesc, DenseDesc> product;
   BatchNormDesc norm;
@@ -156,7 +156,7 @@ Shape conv_map(const ConvDesc& desc);      // [h, w, out] before pooling
 // For one image; a multiply-add counts as two. Convolutions and products only.
 std::uint64_t forward_flops(const OpDesc& desc);
 
-// What a parameter is for, which decides how it starts and whether it decays.
+// What a parameter is for. This decides how it starts and whether it decays.
 enum class ParameterRole { weight, bias, gain, offset, running_mean, running_variance };
 const char* role_name(ParameterRole role);  // "weight", "bias", ...
 bool is_trained(ParameterRole role);        // running statistics move without a gradient
@@ -170,8 +170,8 @@ struct ParameterDesc {
   std::size_t count() const;
 };
 
-// In the order of OpArgs: weight or gain, bias or offset, then running mean and running variance, each where
-// the op has it.
+// In the order of OpArgs: weight or gain, bias or offset, then running mean and running variance, as far as
+// the op has them.
 std::vector<ParameterDesc> parameters(const OpDesc& desc);
 
 enum class Mode { training, inference };
@@ -181,8 +181,8 @@ struct GatherArgs;  // backend.hpp
 // Everything an op touches in one call, in the backend's memory.
 struct OpArgs {
   Mode mode = Mode::training;
-  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), but for the head's y (fp32)
-  void* y = nullptr;             // [n, out]; and those whose MapContract says bf16
+  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), except the head's y (fp32)
+  void* y = nullptr;             // [n, out]; and maps that are MapContract::bf16
   const void* dy = nullptr;      // [n, out]; unused by the head, which makes its own
   void* dx = nullptr;            // [n, in]; null where nobody needs it
   const float* w = nullptr;      // weight or gain, in the op's own layout
@@ -217,7 +217,7 @@ class Op {
   int batch() const { return batch_; }
 
   // Whether forward does Backend::gather's work where OpArgs::gather asks for it: images and labels are read,
-  // x, labels and the state are written as gather would, in one launch less.
+  // x, labels and the state are written as gather would write them, in one launch less.
   virtual bool gathers() const { return false; }
 
   // Whether backward reads dy of the selected rows alone, so that dy may be MapContract::selected_only.

@@ -21,7 +21,7 @@ constexpr std::size_t kMostLayers = 256;
 constexpr int kMostOutputs = 1 << 16;
 constexpr int kMostExtent = 1 << 12;  // filters, windows, strides
 
-// The zeros before and behind.
+// The zeros before and after.
 std::pair<int, int> same_padding(int length, int kernel, int stride) {
   const int positions = (length + stride - 1) / stride;
   const int total = std::max((positions - 1) * stride + kernel - length, 0);
@@ -157,7 +157,7 @@ Setting<LayerSpec> initializer(const char* key, std::optional<Initialization> La
           }};
 }
 
-// What is read as `read` says.
+// A setting that `read` reads.
 Setting<LayerSpec> custom(const char* key, void (*read)(const MapReader& map, LayerSpec& layer)) {
   return {key, read};
 }

@@ -1,4 +1,4 @@
-// The two steps, and the way to the values between them. network_arenas.cpp books the memory.
+// The training step and the evaluation step, and access to the values between steps. network_arenas.cpp allocates the memory.
 #include "models/network.hpp"
 
 #include <algorithm>

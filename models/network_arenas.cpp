@@ -1,4 +1,4 @@
-// What a network keeps in memory: which array lies where, and how each parameter learns.
+// A network's memory: which array lies where, and how each parameter learns.
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -62,7 +62,7 @@ void Network::book_parameters() {
   }
 }
 
-// Notes how parameter p of op i learns.
+// Records how parameter p of op i learns.
 void Network::book_learner(std::size_t i, std::size_t p, Segment segment) {
   if (purpose_ == Purpose::inference) return;
   const PlannedParameter& parameter = plan().ops[i].parameters[p];

@@ -1,4 +1,4 @@
-// A map of YAML as a table with a row a setting: its key, and how it goes into a member of T and back to JSON.
+// A map of YAML as a table with a row for each setting: its key, how it is read into a member of T, how it is written as JSON.
 #pragma once
 
 #include <fmt/format.h>
@@ -28,7 +28,7 @@ inline double plain(float value) {
   return std::stod(fmt::format("{}", value));
 }
 
-// A number within `range`, or without one true or false.
+// A number within `range`; without a range, true or false.
 template <typename T, typename Member, typename... Range>
 Setting<T> setting(const char* key, Member T::*member, Range... range) {
   return {key, [=](const MapReader& map, T& to) { map.read(key, to.*member, range...); },
@@ -61,7 +61,7 @@ Words keys_of(const Settings<T>& settings) {
   return keys;
 }
 
-// Into `to`, from a map that was made with keys_of(settings). What is required is asked for first.
+// Reads into `to` from a map that was made with keys_of(settings). A required key that is missing is reported first.
 template <typename T>
 void read_settings(const MapReader& map, const Settings<T>& settings, T& to) {
   for (const Setting<T>& setting : settings) {

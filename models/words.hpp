@@ -12,9 +12,9 @@ namespace trainer {
 
 using Words = std::vector<std::string>;
 
-std::string lower(std::string_view text);  // of ASCII letters
+std::string lower(std::string_view text);  // ASCII letters alone
 
-// What may move a terminal's cursor or change its colours; and a text with '?' in its place.
+// Whether a character may move a terminal's cursor or change its colours; printable() writes '?' in its place.
 bool is_control(char c);
 std::string printable(std::string_view text);
 
