@@ -159,7 +159,7 @@ void launch_first_norm_backward(const CudaContext& context, const FirstNorm& sha
     a.barrier = context.barrier;
     a.taps = buffers.taps;
     a.state = args.state;
-    a.kept = args.kept;
+    a.kept = args.selected;
     visit_window(std::get<ConvDesc>(desc.product), [&](auto kernel_size, auto pool) {
       launch(context.stream, {shape.blocks(), kFirstNormThreads, true}, "first_norm_backward",
              first_norm_backward<T, kernel_size(), pool()>, shape, a, context.ticket);

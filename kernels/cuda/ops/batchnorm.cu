@@ -208,7 +208,7 @@ class BatchNorm final : public Op {
     a.partial = reinterpret_cast<double*>(args.workspace);
     a.barrier = context_.barrier;
     a.state = args.state;
-    a.kept = args.kept;
+    a.kept = args.selected;
     return a;
   }
 

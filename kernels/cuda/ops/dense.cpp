@@ -18,7 +18,7 @@ class Dense final : public Op {
       : Op(desc, batch),
         context_(context),
         dense_(desc),
-        masks_dy_(desc.relu && !desc.dy_masked),
+        masks_dy_(desc.relu && !desc.y_map.masked),
         product_(context.products->make({.batch = batch,
                                          .in = desc.in,
                                          .out = desc.out,

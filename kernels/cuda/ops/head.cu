@@ -159,7 +159,7 @@ class Head final : public Op {
         shape_{static_cast<unsigned>(batch),
                static_cast<unsigned>(desc.in),
                static_cast<unsigned>(desc.classes),
-               desc.masks_dx,
+               desc.x_map.masked,
                desc.logit_scale,
                desc.label_smoothing,
                context.loss_scale,
@@ -188,7 +188,7 @@ class Head final : public Op {
     auto* hardness = reinterpret_cast<std::uint64_t*>(args.workspace);
     if (args.mode == Mode::training) {
       a.dz = reinterpret_cast<float*>(args.saved);
-      a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.kept};
+      a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.selected};
     }
     a.losses = reinterpret_cast<float*>(hardness + shape_.batch);
     a.correct = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
