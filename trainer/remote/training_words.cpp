@@ -3,7 +3,6 @@
 #include <charconv>
 #include <filesystem>
 
-#include "trainer/store/settings.hpp"
 #include "trainer/train/training_run.hpp"
 
 namespace trainer {

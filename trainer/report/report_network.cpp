@@ -158,15 +158,14 @@ ExaminedNetwork::Filters first_filters(const Network& network) {
   return {};
 }
 
-void test_network(const Environment& environment, const ExaminationWish& wish, const KnownRun& run,
-                  TrainedNetwork& trained, ExaminedNetwork& examined) {
+void test_network(const Environment& environment, const InferenceOptions& options,
+                  std::size_t most_picture_bytes, TrainedNetwork& trained, ExaminedNetwork& examined) {
   try {
-    const data::Dataset dataset = matching_test_data(
-        environment, {run.folder.string(), wish.data, wish.skip_bad_images}, trained.saved());
+    const data::Dataset dataset = matching_test_data(environment, options, trained.saved());
     examined.data_path = dataset.path.string();
     examined.other_data = dataset.fingerprint != trained.saved().fingerprint;
     examined.test = answer_test_set(trained, dataset.test);
-    examined.misclassified = misclassified_images(*examined.test, dataset, wish.most_picture_bytes);
+    examined.misclassified = misclassified_images(*examined.test, dataset, most_picture_bytes);
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
@@ -177,18 +176,16 @@ void test_network(const Environment& environment, const ExaminationWish& wish, c
 
 }  // namespace
 
-ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
-                                const ExaminationWish& wish) {
+ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run, InferenceOptions options,
+                                std::size_t most_picture_bytes) {
+  options.run = run.folder.string();
   ExaminedNetwork examined;
   try {
-    TrainedNetwork trained(environment, run.folder.string(),
-                           {.device = wish.device, .threads = wish.threads, .plan_cache = environment.cache},
-                           kBatch);
-    examined.conditions = fmt::format("on the {} in {}", trained.device().backend->info().gpu ? "GPU" : "CPU",
-                                      precision_name(trained.device().precision));
+    TrainedNetwork trained(environment, options, kBatch);
+    examined.conditions = fmt::format("on the {} in {}", trained.device_name(), trained.precision());
     for (int c = 0; c < trained.saved().classes; ++c) examined.label_names.push_back(trained.label_name(c));
     examined.filters = first_filters(trained.network());
-    test_network(environment, wish, run, trained, examined);
+    test_network(environment, options, most_picture_bytes, trained, examined);
   } catch (const FileError& error) {
     examined = {};
     examined.problem = error.what();
@@ -196,7 +193,7 @@ ExaminedNetwork examine_network(const Environment& environment, const KnownRun& 
     examined = {};
     examined.problem = error.what();
   } catch (const BackendError& error) {
-    if (wish.device != "auto") throw;
+    if (options.device.device != "auto") throw;
     examined = {};
     examined.problem = error.what();
   }

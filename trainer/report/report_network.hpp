@@ -11,18 +11,10 @@
 
 #include "data/dataset.hpp"
 #include "data/image.hpp"
-#include "trainer/infer/test_answers.hpp"
+#include "trainer/infer/trained_network.hpp"
 #include "trainer/runs/known_run.hpp"
 
 namespace trainer {
-
-struct ExaminationWish {
-  std::string data;  // as in TestDataWish
-  std::string device = "auto";
-  std::optional<int> threads;
-  bool skip_bad_images = false;
-  std::size_t most_picture_bytes = 0;  // of the misclassified images together, as PNG
-};
 
 struct MisclassifiedImage {
   std::size_t index = 0;  // in the test set
@@ -52,9 +44,10 @@ struct ExaminedNetwork {
 inline constexpr std::size_t kMostMisclassified = 100;
 inline constexpr std::size_t kMostFilters = 64;
 
-// Throws UsageError for a device that is none, BackendError where one that was asked for cannot be used.
-ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
-                                const ExaminationWish& wish);
+// `most_picture_bytes` bounds the misclassified images together, as PNG; `options` name device and data. Throws UsageError for a
+// device that is none, BackendError where one that was asked for cannot be used.
+ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run, InferenceOptions options,
+                                std::size_t most_picture_bytes);
 
 struct ConfusedPair {
   int label = 0;

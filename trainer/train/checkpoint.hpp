@@ -11,7 +11,6 @@
 
 #include "models/network.hpp"
 #include "trainer/store/safetensors.hpp"
-#include "trainer/store/settings.hpp"
 #include "trainer/train/loop.hpp"
 
 namespace trainer {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "models/network.hpp"
-#include "trainer/store/epoch_record.hpp"
+#include "trainer/store/run_record.hpp"
 #include "trainer/train/setup.hpp"
 
 namespace trainer {
@@ -27,6 +27,9 @@ class ResidentData {
   PixelScaling scaling_;
   Buffer train_images_, train_labels_, test_images_, test_labels_;
 };
+
+// What the sums of a state come to, over the images that it counts.
+Score score_of(const StepState& sums);
 
 // Launches `steps` replays of a recorded step, as many in a row as the backend takes, and waits whenever it
 // is busy; false once `stop_asked` said so. The last launches may still run.
