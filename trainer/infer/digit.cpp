@@ -54,7 +54,7 @@ constexpr int kGrey = -1;  // in place of a channel
 
 // A channel of a picture, or its grey values, which stand for every channel of a picture without colours. Transparent parts lie
 // on `background`.
-Plane plane_of(const data::Image& picture, int channel, float background) {
+Plane channel_of(const data::Image& picture, int channel, float background) {
   Plane plane{picture.height, picture.width, {}};
   plane.values.reserve(static_cast<std::size_t>(picture.height) * static_cast<std::size_t>(picture.width));
   const int channels = picture.channels;
@@ -171,7 +171,7 @@ std::vector<std::uint8_t> bytes_of(const Plane& plane, float scale) {
 std::vector<std::uint8_t> fit_digit(const data::Image& picture, int height, int width) {
   check_pixels(picture);
   const float background = has_alpha(picture) ? background_for_transparent(picture) : 0.0F;
-  const Plane ink = ink_of(plane_of(picture, kGrey, background));
+  const Plane ink = ink_of(channel_of(picture, kGrey, background));
   const std::optional<PictureWindow> window = window_of(ink, height, width);
   std::optional<Plane> image;
   if (!window) image = undo_enlargement(ink, height, width);
@@ -183,7 +183,7 @@ std::vector<std::uint8_t> fit_picture(const data::Image& picture, const data::Im
   check_pixels(picture);
   std::vector<std::uint8_t> bytes(shape.bytes());
   for (int channel = 0; channel < shape.channels; ++channel) {
-    const Plane plane = plane_of(picture, shape.channels == 1 ? kGrey : channel, 255);
+    const Plane plane = channel_of(picture, shape.channels == 1 ? kGrey : channel, 255);
     const Plane fitted =
         resample(plane, whole_window(plane), shape.height, shape.width, Outside::kNearestEdge);
     const std::vector<std::uint8_t> values = bytes_of(fitted, 1);

@@ -250,13 +250,13 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
 SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
   SafetensorsFile file;
   file.path_ = path;
-  file.bytes_ = read_file(path, kMostFileBytes);
+  file.bytes_ = std::make_unique<const std::vector<std::byte>>(read_file(path, kMostFileBytes));
   const Complaint complain(path);
-  const auto [header_bytes, payload] = divide(file.bytes_, complain);
+  const auto [header_bytes, payload] = divide(*file.bytes_, complain);
   const HeaderJson header = parse_header(header_bytes, complain);
   file.metadata_ = metadata_of(header, complain);
   file.tensors_ = tensors_of(header, payload, complain);
-  check_hash(file.bytes_, file.metadata_, complain);
+  check_hash(*file.bytes_, file.metadata_, complain);
   return file;
 }
 
@@ -267,16 +267,11 @@ const std::string& SafetensorsFile::text(const std::string& key) const {
   return found->second;
 }
 
-const Tensor* SafetensorsFile::find(std::string_view name) const {
-  const auto found = std::ranges::find(tensors_, name, &Tensor::name);
-  return found == tensors_.end() ? nullptr : &*found;
-}
-
 std::span<const std::byte> SafetensorsFile::require(std::string_view name,
                                                     std::span<const std::uint64_t> shape) const {
   const Complaint complain(path_);
-  const Tensor* tensor = find(name);
-  if (tensor == nullptr) complain("it has no tensor '{}' among its {}", name, tensors_.size());
+  const auto tensor = std::ranges::find(tensors_, name, &Tensor::name);
+  if (tensor == tensors_.end()) complain("it has no tensor '{}' among its {}", name, tensors_.size());
   if (!std::ranges::equal(tensor->shape, shape))
     complain("tensor '{}' is {}, but {} is needed", name, shape_text(tensor->shape), shape_text(shape));
   return tensor->bytes;

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <utility>
 
-#include "trainer/console/json_lookup.hpp"
 #include "trainer/device/device_report.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
@@ -134,11 +133,6 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
       data::load_dataset(place, {settings.classes, settings.channels, settings.skip_bad_images});
   require_same_data(resumed, dataset);
   return dataset;
-}
-
-std::optional<double> recorded_energy(const Resumed& resumed) {
-  if (!resumed.record) return std::nullopt;
-  return find_number(resumed.record->results, {"energy_joules"});
 }
 
 std::string changed_engine(const Resumed& resumed, const PreparedRun& run) {

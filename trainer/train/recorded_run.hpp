@@ -66,9 +66,6 @@ Resumed open_resumed(const Environment& environment, const std::string& run, Res
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given);
 
-// Joules that the GPU used for the run so far, from its record.
-std::optional<double> recorded_energy(const Resumed& resumed);
-
 // A sentence on what decides the last bits (precision, engine, threads) and has changed since the run's checkpoint; empty where
 // nothing has.
 std::string changed_engine(const Resumed& resumed, const PreparedRun& run);
@@ -82,7 +79,6 @@ class RecordedRun {
               Resumed* resumed = nullptr);
 
   [[nodiscard]] bool is_kept() const { return folder_.has_value(); }
-  [[nodiscard]] std::filesystem::path file(std::string_view name) const { return folder_->file(name); }
   [[nodiscard]] std::string path() const { return folder_ ? folder_->path().string() : ""; }
   [[nodiscard]] double seconds() const;  // of all parts of the run
 
@@ -104,6 +100,7 @@ class RecordedRun {
   std::vector<EpochRecord> epochs;  // those of earlier parts too
 
  private:
+  [[nodiscard]] std::filesystem::path file(std::string_view name) const { return folder_->file(name); }
   void reopen(Resumed& resumed);
   void close_failed(const std::string& reason, Console& console);
 

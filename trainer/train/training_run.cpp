@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "trainer/console/progress.hpp"
+#include "trainer/console/json_lookup.hpp"
 #include "trainer/device/device_report.hpp"
 #include "trainer/device/energy_meter.hpp"
 #include "trainer/system/signals.hpp"
@@ -118,7 +118,7 @@ class TrainingRun {
     const std::function<bool()> stop_asked = [&observer] { return observer.stop_asked(); };
     if (!options_.profile.empty())
       write_profile(options_.profile, setup_, backend, data, console_, stop_asked);
-    const EnergyMeter energy(run_.info, resumed_ ? recorded_energy(*resumed_) : 0);
+    const EnergyMeter energy(run_.info, earlier_energy());
     RunSummary summary;
     summary.result = run_loop(setup_, network, backend, data, options_.limits, start, observer);
     summary.energy_joules = energy.used();
@@ -134,6 +134,12 @@ class TrainingRun {
       recorded.save_model(network);
     }
     return finish(recorded, summary, signals.stop_signal());
+  }
+
+  // Joules that the GPU used for earlier parts of the run; nothing where they are not known.
+  std::optional<double> earlier_energy() const {
+    if (!resumed_) return 0;
+    return resumed_->record ? find_number(resumed_->record->results, {"energy_joules"}) : std::nullopt;
   }
 
   // Gives the network the weights of the start, or of the checkpoint whose position is returned.
