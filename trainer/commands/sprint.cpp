@@ -15,7 +15,6 @@ namespace trainer {
 
 namespace {
 
-using nlohmann::ordered_json;
 // The faster of the two on its kind of device (README, "Sprint").
 constexpr const char* kModelOfCpu = "sprint-lean";
 constexpr const char* kModelOfGpu = "sprint";
@@ -122,11 +121,9 @@ class SprintRun {
   void take(const SprintSeed& seed, std::uint64_t index, RecordedRun& recorded) {
     report_.seeds.push_back(seed);
     console_.line(seed_line(seed));
-    const ordered_json json = seed_json(setup_, report_, report_.seeds.size() - 1);
+    const nlohmann::ordered_json json = seed_json(setup_, report_, report_.seeds.size() - 1);
     recorded.add_metrics(json);
-    ordered_json event{{"event", "seed"}};
-    event.update(json);
-    console_.json(event);
+    print_event(console_, "seed", json);
     if (seed.bad_step) {
       throw std::runtime_error(
           fmt::format("sprint: seed {}, step {}: the loss is not finite, and what follows it is no training",
@@ -144,9 +141,7 @@ class SprintRun {
                    stopped ? "by a signal" : "all seeds done");
     console_.result(sprint_text(report_));
     if (recorded.is_kept()) console_.text(report_line("results", recorded.path()));
-    ordered_json event{{"event", "end"}};
-    event.update(sprint_json(report_));
-    console_.json(event);
+    print_event(console_, "end", sprint_json(report_));
   }
 
   const SprintArguments& arguments_;

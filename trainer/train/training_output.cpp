@@ -64,6 +64,12 @@ std::string accuracy_text(const Score& score) {
   return fmt::format("{:.2f} +- {:.2f} %", 100 * score.accuracy, 100 * score.standard_error());
 }
 
+void print_event(Console& console, const char* event, const ordered_json& fields) {
+  ordered_json json{{"event", event}};
+  json.update(fields);
+  console.json(json);
+}
+
 std::string run_head(const PreparedRun& run, const std::string& folder) {
   const Setup& setup = run.setup;
   const Plan& plan = setup.plan;

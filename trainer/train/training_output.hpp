@@ -15,6 +15,9 @@ namespace trainer {
 std::string accuracy_text(const Score& score);
 nlohmann::ordered_json score_json(const Score& score);
 
+// With --json a line of `fields` after the event's name: {"event": "epoch", ...}.
+void print_event(Console& console, const char* event, const nlohmann::ordered_json& fields);
+
 // What stands before the first step of a training or a sprint: device, data, model, recipe, engine, and where the results go
 // (`folder`; empty: nowhere). Lines, each ended.
 std::string run_head(const PreparedRun& run, const std::string& folder);

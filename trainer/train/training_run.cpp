@@ -14,8 +14,6 @@
 
 namespace trainer {
 
-using nlohmann::ordered_json;
-
 namespace {
 
 // Shows and keeps what the loop tells.
@@ -44,9 +42,7 @@ class Observer final : public LoopObserver {
     evaluations_ = epoch.epoch;
     recorded_.add_epoch(epoch);
     console_.line(epoch_line(run_.setup, epoch));
-    ordered_json event = epoch_json(epoch);
-    event["event"] = "epoch";
-    console_.json(event);
+    print_event(console_, "epoch", epoch_json(epoch));
   }
 
   void checkpoint_due(const LoopPosition& position) override {
@@ -164,13 +160,14 @@ class TrainingRun {
       if (const std::string change = changed_engine(*resumed_, run_); !change.empty())
         console_.warning(change);
     }
-    ordered_json event{{"event", "run"}, {"model", setup_.spec.name}, {"seed", setup_.settings.seed}};
-    event["folder"] = folder;
-    event["precision"] = precision_name(run_.device.precision);
-    event["engine"] = setup_.settings.engine;
-    event["device"] = device_json(run_.info, run_.device.gpu_reason);
-    event["plan"] = plan_json(setup_.plan, setup_.spec);
-    console_.json(event);
+    print_event(console_, "run",
+                {{"model", setup_.spec.name},
+                 {"seed", setup_.settings.seed},
+                 {"folder", folder},
+                 {"precision", precision_name(run_.device.precision)},
+                 {"engine", setup_.settings.engine},
+                 {"device", device_json(run_.info, run_.device.gpu_reason)},
+                 {"plan", plan_json(setup_.plan, setup_.spec)}});
   }
 
   // Closes the record, prints the end and gives the exit status.
@@ -181,8 +178,7 @@ class TrainingRun {
     summary.epochs = recorded.epochs;
     summary.seconds = recorded.seconds();
     summary.target = options_.limits.target_accuracy;
-    ordered_json results = summary_json(setup_, summary);
-    recorded.record.results = results;
+    recorded.record.results = summary_json(setup_, summary);
     const Ending ending = ending_of(reason);
     const std::string text =
         good ? ending.text
@@ -202,9 +198,7 @@ class TrainingRun {
       if (signal != 0 || reason == StopReason::time_limit)
         console_.line(fmt::format("{:<14}trainer train --resume {}", "go on with", recorded.path()));
     }
-    ordered_json event{{"event", "end"}};
-    event.update(results);
-    console_.json(event);
+    print_event(console_, "end", recorded.record.results);
     if (!good) return 1;
     return signal == 0 ? 0 : 128 + signal;
   }
