@@ -30,7 +30,7 @@ namespace fs = std::filesystem;
       folder.string(), reason, advice));
 }
 
-// A container has no folder that outlives it but those that its start gives it, as the user that it names.
+// Only the folders that a container is started with outlive it, and they must belong to the user that it runs as.
 std::string container_advice(const RunEnvironment& environment) {
   if (!environment.inside_container) return "";
   const bool named = environment.trainer_runs && !environment.trainer_runs->empty();
@@ -114,7 +114,7 @@ struct EarlierRun {
   fs::file_time_type written;
 };
 
-// When a run's folder was written; nothing for a folder that is none.
+// When a run's folder was last written; nothing if it is not a run's folder.
 std::optional<fs::file_time_type> last_written(const fs::path& folder) {
   std::optional<fs::file_time_type> latest;
   for (const std::string_view name : {kRunRecordName, kModelName, kCheckpointName}) {

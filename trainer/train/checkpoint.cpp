@@ -109,8 +109,7 @@ void require_our_format(const SafetensorsFile& file) {
   }
 }
 
-// A weight may overflow in a step whose own loss is finite, in fp16 above all: what is on disk is better
-// then.
+// A weight may overflow in a step with a finite loss, in fp16 above all: then the file on disk is the better one.
 void require_finite(const NetworkTensor& tensor, const std::vector<float>& values) {
   if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return;
   throw BackendError(fmt::format(

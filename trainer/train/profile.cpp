@@ -1,4 +1,4 @@
-// The observer with the stop-watch, and what each part moves and computes.
+// Times the parts of a step, and counts what each of them moves and computes.
 #include "trainer/train/profile.hpp"
 
 #include <algorithm>
@@ -47,7 +47,7 @@ class NvtxRanges {
 constexpr std::uint64_t kWarmupLaunches = 5;
 constexpr std::uint64_t kPlainLaunches = 10;  // as in training
 constexpr std::uint64_t kTimedSteps = 20;
-constexpr double kMostSeconds = 3;  // of each of the three
+constexpr double kMostSeconds = 3;  // for each of the three
 
 std::uint64_t parameter_count(const PlannedOp& op) {
   std::uint64_t count = 0;
@@ -101,7 +101,7 @@ ProfiledPart describe_part(const StepPart& part, const Setup& setup, const Plan&
           0,       op_flops(plan, op, forward),      op_bytes(op, batch, forward, element)};
 }
 
-// A stopwatch a part, all read when the step is done: the device never waits for the host in between.
+// One stopwatch for each part; all are read when the step is done, so that the device never waits for the host in between.
 class PartClock final : public StepObserver {
  public:
   PartClock(const Setup& setup, const Plan& plan, Backend& backend, Profile& profile)
@@ -156,7 +156,7 @@ void take_medians(Profile& profile) {
   for (std::size_t i = 0; i < seconds.size(); ++i) profile.parts[i].seconds = median(seconds[i]);
 }
 
-// Of a step in each of so many launches, or fewer when `go_on` says so; of one at least.
+// The mean seconds of a step in each of `launches` launches; fewer launches when `go_on` says so, but at least one.
 std::vector<double> step_seconds(Backend& backend, Recording& step, std::uint64_t launches,
                                  const std::function<bool()>& go_on) {
   std::vector<double> seconds;
@@ -170,7 +170,7 @@ std::vector<double> step_seconds(Backend& backend, Recording& step, std::uint64_
   return seconds;
 }
 
-// In the middle of the run: where a recipe selects images, most steps do.
+// Puts the network into the middle of the run: where a recipe selects images, most steps do.
 void start_anew(Network& network, const Setup& setup) {
   network.initialize(setup.settings.seed);
   StepState state;

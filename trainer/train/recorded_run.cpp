@@ -61,7 +61,7 @@ void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
 }
 
 // The evaluations of the run's metrics.jsonl that its checkpoint knows of; the file is cut to them.
-std::vector<EpochRecord> keep_earlier_epochs(const Resumed& resumed, const Setup& setup) {
+std::vector<EpochRecord> cut_to_checkpoint(const Resumed& resumed, const Setup& setup) {
   const fs::path path = resumed.folder / kMetricsName;
   if (!fs::exists(path)) return {};
   std::vector<EpochRecord> epochs;
@@ -171,7 +171,7 @@ RecordedRun::RecordedRun(PreparedRun& run, const OutputOptions& output, const st
 // The model goes: it would be older than the checkpoints to come, which hold the same and more.
 void RecordedRun::reopen(Resumed& resumed) {
   folder_.emplace(std::move(*resumed.writable));
-  epochs = keep_earlier_epochs(resumed, run_.setup);
+  epochs = cut_to_checkpoint(resumed, run_.setup);
   std::error_code ignored;
   fs::remove(file(kModelName), ignored);
   if (!resumed.record) return;

@@ -1,4 +1,4 @@
-// Texts of a training, from numbers.
+// Turns the numbers of a training into text.
 #include "trainer/train/training_output.hpp"
 
 #include <fmt/format.h>
@@ -41,7 +41,7 @@ Spread epoch_seconds(const RunSummary& summary) {
   return spread_of(seconds);
 }
 
-// "2 epochs of 60,000"; "32,000 of 60,000, each once" where that is less than one.
+// "2 epochs of 60,000"; "32,000 of 60,000, each once" for less than one epoch.
 std::string length_text(const Setup& setup) {
   const std::uint64_t shown = images_before(setup.train, setup.total_steps);
   if (shown < setup.train.images)
@@ -50,7 +50,7 @@ std::string length_text(const Setup& setup) {
                      grouped(setup.train.images));
 }
 
-// "muon and adam": those of the groups, then that of the rest.
+// "muon and adam": the groups' optimisers, then that of the other parameters.
 std::string optimizers_text(const Recipe& recipe) {
   std::string text;
   for (const OptimizerGroup& group : recipe.groups)
