@@ -175,7 +175,7 @@ void RecordedRun::reopen(Resumed& resumed) {
   std::error_code ignored;
   fs::remove(file(kModelName), ignored);
   if (!resumed.record) return;
-  keep_beginning(record, *resumed.record, resumed.saved.position.step);
+  continue_record(record, *resumed.record, resumed.saved.position.step);
   earlier_seconds_ = resumed.record->seconds;
 }
 
