@@ -14,8 +14,27 @@
 
 #include "trainer/system/statistics.hpp"
 #include "trainer/train/loop.hpp"
+#include "trainer/train/recorded_run.hpp"
 
 namespace trainer {
+
+// The network that a sprint takes without --model: the faster one on its kind of device (README, "Sprint").
+inline constexpr const char* kModelOfCpu = "sprint-lean";
+inline constexpr const char* kModelOfGpu = "sprint";
+
+struct SprintOptions {
+  std::string model;  // empty: kModelOfCpu or kModelOfGpu
+  std::string data;   // empty: TRAINER_DATA or the shipped MNIST
+  DeviceWish device;
+  OutputOptions output;
+  std::uint64_t seeds = 30;
+  std::uint64_t first_seed = 1;
+  double target = 99;       // per cent
+  bool no_process = false;  // does not time a process of its own for one seed
+};
+
+// All seeds of a sprint. The exit status: 0, or 130 or 143 after a signal. Throws for everything else that is wrong.
+int run_sprint(const Environment& environment, const SprintOptions& options);
 
 struct SprintSeed {
   std::uint64_t seed = 0;
