@@ -48,7 +48,11 @@ struct Profile {
   double step_seconds = 0;  // median of steps that run as in training
   DeviceLimit arithmetic, memory;
 
-  double parts_seconds() const;  // sum
+  double parts_seconds() const {
+    double sum = 0;
+    for (const ProfiledPart& part : parts) sum += part.seconds;
+    return sum;
+  }
 };
 
 // About 10 seconds at most, unless one step takes longer; ends early once `stop_asked` says so.

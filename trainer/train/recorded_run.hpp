@@ -47,9 +47,8 @@ struct PreparedRun {
 
 // A run that goes on, with its checkpoint.
 struct Resumed {
-  std::filesystem::path folder;  // the run's
-  std::optional<RunFolder>
-      writable;  // the same, locked since before the checkpoint was read; none: only read
+  std::filesystem::path folder;       // the run's
+  std::optional<RunFolder> writable;  // the same, locked since before the checkpoint was read; or only read
   SafetensorsFile file;
   SavedNetwork saved;
   std::optional<RunRecord> record;  // as the run left it; none: it has none
