@@ -10,7 +10,6 @@
 
 #include "data/dataset.hpp"
 #include "tests/emulator/sanitizer.hpp"
-#include "trainer/infer/enlargement.hpp"
 #include "trainer/infer/resample.hpp"
 
 namespace trainer {

@@ -1,4 +1,6 @@
 // trainer sprint: what it says of the seeds, and that nothing in it is a trick.
+#include "trainer/measure/sprint.hpp"
+
 #include <algorithm>
 #include <random>
 #include <set>
@@ -6,7 +8,6 @@
 #include "data/dataset.hpp"
 #include "tests/data/idx_files.hpp"
 #include "tests/support/program.hpp"
-#include "trainer/measure/sprint_text.hpp"
 
 namespace trainer::test {
 namespace {

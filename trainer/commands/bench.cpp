@@ -1,7 +1,6 @@
 // trainer bench: how fast this machine trains, in a form that can be compared; and the comparison.
 #include <ctime>
 #include <fmt/format.h>
-#include <memory>
 #include <unistd.h>
 
 #include "trainer/commands/commands.hpp"
@@ -24,9 +23,7 @@ namespace fs = std::filesystem;
 struct BenchArguments {
   bool quick = false;
   bool json = false;
-  std::string device = "auto";
-  std::string engine = "auto";
-  std::optional<int> threads;
+  DeviceRequest device;
   std::string out;
   std::vector<std::string> compare;
 };
@@ -54,7 +51,7 @@ class Bench {
     record_.date = iso_time(std::time(nullptr));
     record_.command = environment_.arguments;
     record_.settings = bench_settings(arguments_.quick);
-    record_.settings.engine = arguments_.engine;
+    record_.settings.engine = arguments_.device.engine;
     Environment shipped = environment_;
     shipped.data.reset();
     dataset_ = data::load_dataset(data_folder(shipped, ""));
@@ -78,11 +75,10 @@ class Bench {
 
  private:
   DeviceChoice open(const std::string& precision) const {
-    return choose_device({.device = arguments_.device,
-                          .threads = arguments_.threads,
-                          .precision = precision,
-                          .plan_cache = environment_.cache,
-                          .engine = arguments_.engine});
+    DeviceRequest device = arguments_.device;
+    device.precision = precision;
+    device.plan_cache = environment_.cache;
+    return choose_device(device);
   }
 
   void begin(const DeviceChoice& device) {
@@ -97,7 +93,7 @@ class Bench {
     record_.was_busy = was_busy(before);
     console_.text(device_report(info, device.gpu_reason));
     console_.text(bench_head(record_.settings));
-    console_.text(engine_line(arguments_.engine, info));
+    console_.text(engine_line(arguments_.device.engine, info));
     console_.text(report_line("before", state_text(before)));
     if (record_.was_busy) {
       console_.warning(
@@ -115,7 +111,7 @@ class Bench {
       TrainSettings settings;
       settings.seed = record_.settings.seed;
       settings.batch = subject.batch;
-      settings.engine = arguments_.engine;
+      settings.engine = arguments_.device.engine;
       Setup setup =
           make_setup(find_spec(subject.model, models_folder(environment_)), settings, std::move(dataset_));
       BenchResult result = time_training(setup, backend, record_.settings, subject, [&](int repeats_done) {
@@ -156,36 +152,34 @@ int compare(const BenchArguments& arguments) {
     fmt::print("{}\n", comparison_json(records).dump());
   else
     fmt::print("{}", comparison_table(records));
-  require_output();
   return 0;
 }
 
 int bench(const Environment& environment, const BenchArguments& arguments) {
   if (!arguments.compare.empty()) return compare(arguments);
   require_writable(arguments.out);
-  const int status = Bench(environment, arguments).run();
-  require_output();
-  return status;
+  return Bench(environment, arguments).run();
+}
+
+void declare_bench(CLI::App& app, BenchArguments& arguments) {
+  CLI::Option* compare_option =
+      app.add_option("--compare", arguments.compare, "records of bench --out, side by side; nothing is run")
+          ->type_name("RECORD")
+          ->expected(-2);
+  for (CLI::Option* option :
+       {app.add_flag("--quick", arguments.quick, "fewer steps and repeats: a first look [off]"),
+        add_device(app, arguments.device.device), add_engine(app, arguments.device),
+        add_threads(app, arguments.device),
+        app.add_option("--out", arguments.out, "file for the record [none]")})
+    option->excludes(compare_option);
+  add_json(app, arguments.json, "the record, or the comparison, as one line of JSON [off]");
 }
 
 }  // namespace
 
 Command add_bench(CLI::App& app, const Environment& environment) {
-  CLI::App* bench_app = app.add_subcommand("bench", "time fixed trainings, to compare machines");
-  const auto arguments = std::make_shared<BenchArguments>();
-  CLI::Option* compare_option = bench_app
-                                    ->add_option("--compare", arguments->compare,
-                                                 "records of bench --out, side by side; nothing is run")
-                                    ->type_name("RECORD")
-                                    ->expected(-2);
-  const auto alone = [compare_option](CLI::Option* option) { option->excludes(compare_option); };
-  alone(bench_app->add_flag("--quick", arguments->quick, "fewer steps and repeats: a first look [off]"));
-  alone(add_device(*bench_app, arguments->device));
-  alone(add_engine(*bench_app, arguments->engine));
-  alone(add_threads(*bench_app, arguments->threads));
-  alone(bench_app->add_option("--out", arguments->out, "file for the record [none]"));
-  add_json(*bench_app, arguments->json, "the record, or the comparison, as one line of JSON [off]");
-  return {bench_app, [arguments, &environment] { return bench(environment, *arguments); }};
+  return add_command(app, environment, "bench", "time fixed trainings, to compare machines", declare_bench,
+                     bench);
 }
 
 }  // namespace trainer

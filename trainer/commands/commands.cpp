@@ -11,6 +11,15 @@
 
 namespace trainer {
 
+namespace {
+
+// A validator for numbers without a sign: reading one takes -3 for 2^64 - 3.
+std::string no_minus(const std::string& text) {
+  return text.find('-') == std::string::npos ? "" : fmt::format("{} is not a number from 0 on", text);
+}
+
+}  // namespace
+
 std::unique_ptr<CLI::App> make_app() {
   auto app = std::make_unique<CLI::App>(
       "Trains small convolutional networks on MNIST and data sets like it, and says how fast.", "trainer");
@@ -20,49 +29,71 @@ std::unique_ptr<CLI::App> make_app() {
   return app;
 }
 
-std::string no_minus(const std::string& text) {
-  return text.find('-') == std::string::npos ? "" : fmt::format("{} is not a number from 0 on", text);
-}
-
-double fraction_of(const char* option, double accuracy) {
-  if (!(accuracy > 0 && accuracy <= 100))
-    throw UsageError(fmt::format("{} {}: a share up to 1 or a percentage up to 100", option, accuracy));
-  return accuracy > 1 ? accuracy / 100 : accuracy;
-}
-
 int run_chosen(const std::vector<Command>& all) {
-  for (const Command& command : all)
-    if (command.app->parsed()) return command.action();
+  for (const Command& command : all) {
+    if (!command.app->parsed()) continue;
+    const int status = command.action();
+    if (command.only_prints && std::fflush(stdout) != 0)
+      throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
+    return status;
+  }
   return 2;
-}
-
-void require_output() {
-  if (std::fflush(stdout) != 0)
-    throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
-}
-
-CLI::Option* add_engine(CLI::App& app, std::string& engine) {
-  return app
-      .add_option("--engine", engine,
-                  "of the layers on a GPU: auto (ours where they are small or normalised, else cuDNN and "
-                  "cuBLASLt) or libraries (all that these have); nothing changes on a CPU")
-      ->capture_default_str();
 }
 
 CLI::Option* add_device(CLI::App& app, std::string& device, const std::string& about) {
   return app.add_option("--device", device, about)->capture_default_str();
 }
 
-CLI::Option* add_threads(CLI::App& app, std::optional<int>& threads) {
-  return app.add_option("--threads", threads, "of the CPU engine [every usable core]");
+CLI::Option* add_engine(CLI::App& app, DeviceRequest& device) {
+  return app
+      .add_option("--engine", device.engine,
+                  "of the layers on a GPU: auto (ours where they are small or normalised, else cuDNN and "
+                  "cuBLASLt) or libraries (all that these have); nothing changes on a CPU")
+      ->capture_default_str();
+}
+
+CLI::Option* add_threads(CLI::App& app, DeviceRequest& device) {
+  return app.add_option("--threads", device.threads, "of the CPU engine [every usable core]");
 }
 
 CLI::Option* add_data(CLI::App& app, std::string& data, const std::string& about) {
   return app.add_option("--data", data, about);
 }
 
+void add_skip_bad_images(CLI::App& app, bool& skip, const std::string& about) {
+  app.add_flag("--skip-bad-images", skip, about);
+}
+
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about) {
   return app.add_flag("--json", json, about);
+}
+
+void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* about) {
+  app.add_option(name, seed, about)->check(CLI::Validator(no_minus, ""))->capture_default_str();
+}
+
+void add_trained_network(CLI::App& app, InferenceOptions& options) {
+  app.add_option("RUN_OR_FILE", options.run, "a run's folder or id, 'last', or a .safetensors file")
+      ->required();
+  add_device(app, options.device.device);
+  add_threads(app, options.device);
+}
+
+void add_target_name(CLI::App& app, std::string& target) {
+  app.add_option("-c,--target", target, "a target (trainer target list)")->required();
+}
+
+void add_output(CLI::App& app, OutputOptions& output, const char* about_out, const char* about_quiet) {
+  app.add_option("--out", output.out, about_out);
+  app.add_flag("--no-save", output.no_save, "write nothing [off]");
+  add_json(app, output.json, "one JSON value a line on standard output [off]");
+  app.add_flag("--quiet", output.quiet, about_quiet);
+}
+
+double fraction_of(const char* option, double accuracy) {
+  if (!(accuracy > 0 && accuracy <= 100))
+    throw UsageError(fmt::format("{} {}: a share up to 1 or a percentage up to 100", option, accuracy));
+  return accuracy > 1 ? accuracy / 100 : accuracy;
 }
 
 }  // namespace trainer

@@ -1,5 +1,5 @@
-// The subcommands. Each file beside this one adds one of them to the command line: its options, and what runs
-// when it was chosen. Only one runs; its exit status is the program's.
+// The subcommands. Each file beside this one adds one of them, or a few of one subject, to the command line: a function that
+// declares the options, and one that does what they say. Only one command runs; its exit status is the program's.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -9,31 +9,37 @@
 #include <string>
 #include <vector>
 
+#include "trainer/device/device_choice.hpp"
+#include "trainer/infer/trained_network.hpp"
 #include "trainer/store/environment.hpp"
+#include "trainer/train/recorded_run.hpp"
 
 namespace trainer {
-
-using CommandAction = std::function<int()>;
 
 // The program's command line before its commands are added.
 std::unique_ptr<CLI::App> make_app();
 
-// A validator for numbers without a sign: reading one takes -3 for 2^64 - 3.
-std::string no_minus(const std::string& text);
-
-// 0.99 of 99 and of 0.99 alike. Throws UsageError unless it is a share up to 1 or a percentage up to 100.
-double fraction_of(const char* option, double accuracy);
-
-// Each adds its subcommand to `app` and gives what to call if it was the one. The environment outlives the
-// actions.
 struct Command {
   CLI::App* app = nullptr;
-  CommandAction action;
+  std::function<int()> action;
+  bool only_prints = true;  // it has failed if its output did not reach where it should
 };
-// Runs the one that was chosen and gives its exit status.
+
+// Adds the subcommand `name` to `parent`: `declare` binds its options to an Options object, which `run` is given once the
+// command line is parsed. The environment outlives the command.
+template <class Options>
+Command add_command(CLI::App& parent, const Environment& environment, const char* name, const char* about,
+                    void (*declare)(CLI::App&, Options&), int (*run)(const Environment&, const Options&)) {
+  CLI::App* app = parent.add_subcommand(name, about);
+  const auto options = std::make_shared<Options>();
+  declare(*app, *options);
+  return {app, [options, run, &environment] { return run(environment, *options); }};
+}
+
+// Runs the one that was chosen and gives its exit status. Throws std::system_error where a command's output could not be
+// written.
 int run_chosen(const std::vector<Command>& all);
-// The end of a command that only prints: throws if its output did not reach where it should.
-void require_output();
+
 Command add_train(CLI::App& app, const Environment& environment);
 Command add_eval(CLI::App& app, const Environment& environment);
 Command add_predict(CLI::App& app, const Environment& environment);
@@ -47,21 +53,38 @@ Command add_target(CLI::App& app, const Environment& environment);
 Command add_prepare(CLI::App& app, const Environment& environment);
 Command add_submit(CLI::App& app, const Environment& environment);
 
-// --reconnect of the commands that follow a submitted run.
-void add_reconnect(CLI::App& app, double& seconds);
+// The subcommands of `trainer runs`.
+Command add_runs_list(CLI::App& runs, const Environment& environment);
+Command add_runs_compare(CLI::App& runs, const Environment& environment);
+Command add_runs_report(CLI::App& runs, const Environment& environment);
+Command add_runs_attach(CLI::App& runs, const Environment& environment);
+Command add_runs_wait(CLI::App& runs, const Environment& environment);
+Command add_runs_cancel(CLI::App& runs, const Environment& environment);
 
-// Options that several commands have; `about` where one means something else by it.
-CLI::Option* add_engine(CLI::App& app, std::string& engine);
+// The folder that RUN means: resolve_run, but a file alone is no run. Throws FileError.
+std::filesystem::path find_run_folder(const std::string& run, const Environment& environment);
+
+// The options that several commands have; `about` where one means something else by it.
 CLI::Option* add_device(CLI::App& app, std::string& device,
                         const std::string& about = "auto, cpu, cuda or cuda:N");
-CLI::Option* add_threads(CLI::App& app, std::optional<int>& threads);
+CLI::Option* add_engine(CLI::App& app, DeviceRequest& device);
+CLI::Option* add_threads(CLI::App& app, DeviceRequest& device);
 CLI::Option* add_data(
     CLI::App& app, std::string& data,
     const std::string& about = "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
+void add_skip_bad_images(CLI::App& app, bool& skip,
+                         const std::string& about = "leave broken pictures out [off]");
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about = "as JSON [off]");
-inline constexpr const char* kJsonLines = "one JSON value a line on standard output [off]";
+void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* about);
+void add_trained_network(CLI::App& app, InferenceOptions& options);  // RUN_OR_FILE, --device, --threads
+void add_target_name(CLI::App& app, std::string& target);            // -c, --target
+// --out, --no-save, --json and --quiet.
+void add_output(CLI::App& app, OutputOptions& output, const char* about_out, const char* about_quiet);
 
-// Words of a command without the program's name; of `train`, with what its --config FILE says in its place.
+// A fraction from 0.99 and from 99 alike. Throws UsageError unless it is a fraction up to 1 or a percentage up to 100.
+double fraction_of(const char* option, double accuracy);
+
+// Words of a command without the program's name; for `train`, the options of its --config FILE stand in that option's place.
 std::vector<std::string> with_config_file(std::vector<std::string> words);
 
 // What stands before the -- of `submit`: the rest is for the target, not for this command line.

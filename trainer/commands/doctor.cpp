@@ -1,5 +1,4 @@
 // trainer doctor: whether this machine trains, on what, and what is wrong where it does not.
-#include <cstdio>
 #include <fmt/format.h>
 #include <iostream>
 #include <iterator>
@@ -19,6 +18,7 @@ struct DoctorArguments {
   doctor::Questions questions;
   doctor::FleetOptions fleet;
   std::string message;
+  const CLI::Option* explain = nullptr;  // --explain
   bool all = false;
   bool json = false;
 };
@@ -40,7 +40,6 @@ int explain_message(const DoctorArguments& arguments) {
   const Explanation explanation = explain(text);
   fmt::print("{}", arguments.json ? doctor::explanation_json(explanation).dump(2) + "\n"
                                   : doctor::explanation_text(explanation));
-  require_output();
   return explanation.found.empty() ? 1 : 0;
 }
 
@@ -51,7 +50,6 @@ int examine(const Environment& environment, const DoctorArguments& arguments) {
   const std::vector<Check> checks = doctor::check_all(facts);
   fmt::print("{}", arguments.json ? doctor::report_json(facts, checks).dump(2) + "\n"
                                   : doctor::report_text(facts, checks));
-  require_output();
   return exit_status(class_of(checks));
 }
 
@@ -62,12 +60,16 @@ int test_fleet(const Environment& environment, const DoctorArguments& arguments)
   options.json = arguments.json;
   const doctor::FleetOutcome outcome = doctor::test_fleet(environment, options);
   fmt::print("{}", outcome.text);
-  require_output();
   return outcome.status;
 }
 
-// One that needs --all.
-void add_all_options(CLI::App& app, DoctorArguments& arguments) {
+int examine_machine(const Environment& environment, const DoctorArguments& arguments) {
+  if (arguments.all) return test_fleet(environment, arguments);
+  return arguments.explain->count() > 0 ? explain_message(arguments) : examine(environment, arguments);
+}
+
+// --all and those that need it.
+CLI::Option* declare_all(CLI::App& app, DoctorArguments& arguments) {
   CLI::Option* all =
       app.add_flag("--all", arguments.all,
                    "train on every GPU at once, again and again, and compare the weights bit for bit "
@@ -83,31 +85,30 @@ void add_all_options(CLI::App& app, DoctorArguments& arguments) {
             ->check(CLI::NonNegativeNumber)
             ->capture_default_str()})
     option->needs(all);
+  return all;
+}
+
+void declare_doctor(CLI::App& app, DoctorArguments& arguments) {
+  doctor::Questions& questions = arguments.questions;
+  CLI::Option* explain = app.add_option("--explain", arguments.message,
+                                        "cause and fix of a message, in quotes; -: of standard input");
+  for (CLI::Option* option :
+       {add_device(app, questions.device),
+        add_data(app, questions.data, "the data set to look at [TRAINER_DATA, or the shipped MNIST]"),
+        app.add_flag("--require-gpu", questions.require_gpu, "a machine without a GPU is a problem [off]"),
+        app.add_flag("--quick", questions.quick, "without the test of a second [off]")})
+    option->excludes(explain);
+  explain->excludes(declare_all(app, arguments));
+  arguments.explain = explain;
+  add_json(app, arguments.json);
+  app.footer(doctor::exit_classes_text());
 }
 
 }  // namespace
 
 Command add_doctor(CLI::App& app, const Environment& environment) {
-  CLI::App* doctor_app = app.add_subcommand("doctor", "say whether this machine trains, and how to mend it");
-  const auto arguments = std::make_shared<DoctorArguments>();
-  doctor::Questions& questions = arguments->questions;
-  CLI::Option* explain = doctor_app->add_option(
-      "--explain", arguments->message, "cause and fix of a message, in quotes; -: of standard input");
-  for (CLI::Option* option :
-       {add_device(*doctor_app, questions.device),
-        add_data(*doctor_app, questions.data, "the data set to look at [TRAINER_DATA, or the shipped MNIST]"),
-        doctor_app->add_flag("--require-gpu", questions.require_gpu,
-                             "a machine without a GPU is a problem [off]"),
-        doctor_app->add_flag("--quick", questions.quick, "without the test of a second [off]")})
-    option->excludes(explain);
-  add_all_options(*doctor_app, *arguments);
-  explain->excludes("--all");
-  add_json(*doctor_app, arguments->json);
-  doctor_app->footer(doctor::exit_classes_text());
-  return {doctor_app, [arguments, explain, &environment] {
-            if (arguments->all) return test_fleet(environment, *arguments);
-            return explain->count() > 0 ? explain_message(*arguments) : examine(environment, *arguments);
-          }};
+  return add_command(app, environment, "doctor", "say whether this machine trains, and how to mend it",
+                     declare_doctor, examine_machine);
 }
 
 }  // namespace trainer

@@ -1,24 +1,15 @@
 // trainer eval: a saved network on a test set: accuracy, loss, a row a class, confusion matrix.
-#include <cstdio>
 #include <fmt/format.h>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/device/device_choice.hpp"
-#include "trainer/infer/test_answers.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
 
 namespace {
 
-struct EvalArguments {
-  std::string run;
-  std::string data;
-  std::string device = "auto";
-  std::optional<int> threads;
-  bool skip_bad_images = false;
+struct EvalArguments : InferenceOptions {
   bool json = false;
 };
 
@@ -52,8 +43,8 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
   nlohmann::ordered_json json;
   json["model"] = trained.saved().spec.name;
   json["file"] = trained.path().string();
-  json["device"] = trained.device().backend->info().gpu ? "cuda" : "cpu";
-  json["precision"] = precision_name(trained.device().precision);
+  json["device"] = trained.device_name() == std::string_view("GPU") ? "cuda" : "cpu";
+  json["precision"] = trained.precision();
   json["data"] = {{"path", dataset.path.string()}, {"fingerprint", dataset.fingerprint}};
   json.update(score_json(e.score));
   json["classes"] = nlohmann::ordered_json::array();
@@ -73,44 +64,37 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
 }
 
 int eval(const Environment& environment, const EvalArguments& arguments) {
-  TrainedNetwork trained(
-      environment, arguments.run,
-      {.device = arguments.device, .threads = arguments.threads, .plan_cache = environment.cache}, 256);
-  const data::Dataset dataset = matching_test_data(
-      environment, {arguments.run, arguments.data, arguments.skip_bad_images}, trained.saved());
+  constexpr int kBatch = 256;
+  TrainedNetwork trained(environment, arguments, kBatch);
+  const data::Dataset dataset = matching_test_data(environment, arguments, trained.saved());
   const TestAnswers answers = answer_test_set(trained, dataset.test);
   if (arguments.json) {
     print_json(answers, trained, dataset);
-    require_output();
     return 0;
   }
   fmt::print("{:<14}{} ({})\n{:<14}{}: {} test images\n{:<14}{} on the {}\n", "model",
              trained.saved().spec.name, trained.path().string(), "data", dataset.name, dataset.test.count(),
-             "precision", precision_name(trained.device().precision),
-             trained.device().backend->info().gpu ? "GPU" : "CPU");
+             "precision", trained.precision(), trained.device_name());
   if (dataset.fingerprint != trained.saved().fingerprint) {
     fmt::print("{:<14}other data than the network was trained on\n", "note");
   }
   fmt::print("{:<14}{}, loss {:.4f}\n", "accuracy", accuracy_text(answers.score), answers.score.loss);
   print_classes(answers, trained);
   print_confusion(answers, trained);
-  require_output();
   return 0;
+}
+
+void declare_eval(CLI::App& app, EvalArguments& arguments) {
+  add_trained_network(app, arguments);
+  add_data(app, arguments.data);
+  add_skip_bad_images(app, arguments.skip_bad_images);
+  add_json(app, arguments.json);
 }
 
 }  // namespace
 
 Command add_eval(CLI::App& app, const Environment& environment) {
-  CLI::App* eval_app = app.add_subcommand("eval", "test a trained network");
-  const auto arguments = std::make_shared<EvalArguments>();
-  eval_app->add_option("RUN_OR_FILE", arguments->run, "a run's folder or id, 'last', or a .safetensors file")
-      ->required();
-  add_data(*eval_app, arguments->data);
-  add_device(*eval_app, arguments->device);
-  add_threads(*eval_app, arguments->threads);
-  eval_app->add_flag("--skip-bad-images", arguments->skip_bad_images, "leave broken pictures out [off]");
-  add_json(*eval_app, arguments->json);
-  return {eval_app, [arguments, &environment] { return eval(environment, *arguments); }};
+  return add_command(app, environment, "eval", "test a trained network", declare_eval, eval);
 }
 
 }  // namespace trainer

@@ -1,13 +1,11 @@
-// trainer models: the shipped networks, or the plan of one.
-#include <cstdio>
+// trainer models: the shipped networks, or the plan of one. trainer devices: the device report alone.
 #include <fmt/format.h>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "models/plan.hpp"
 #include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/system/errors.hpp"
+#include "trainer/device/device_report.hpp"
 
 namespace trainer {
 
@@ -46,7 +44,6 @@ int list_models(const ModelsArguments& arguments, const std::vector<Spec>& specs
     }
   }
   if (arguments.json) fmt::print("{}\n", json.dump(2));
-  require_output();
   return 0;
 }
 
@@ -56,27 +53,45 @@ int show_models(const Environment& environment, const ModelsArguments& arguments
   const Spec spec = find_spec(arguments.name, folder);
   const Plan plan = make_plan(spec, plan_input(arguments, spec));
   fmt::print("{}", arguments.json ? plan_json(plan, spec).dump(2) + "\n" : plan_table(plan, spec));
-  require_output();
   return 0;
+}
+
+void declare_models(CLI::App& app, ModelsArguments& arguments) {
+  app.add_option("NAME", arguments.name, "a shipped network or a YAML file [list them]");
+  app.add_option("--batch", arguments.batch, "images of a step [the recipe's]")->check(CLI::Range(1, 65536));
+  app.add_option("--image", arguments.image, "height, width and channels")
+      ->expected(3)
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  app.add_option("--classes", arguments.classes, "width of the last layer")
+      ->check(CLI::Range(2, 256))
+      ->capture_default_str();
+  add_json(app, arguments.json);
+}
+
+int show_devices(const Environment& /*environment*/, const bool& json) {
+  const DeviceChoice choice = choose_device({});
+  DeviceInfo info = choice.backend->info();
+  if (info.gpus.empty()) info.gpus = all_gpus();
+  fmt::print("{}", json ? device_json(info, choice.gpu_reason).dump(2) + "\n"
+                        : device_report(info, choice.gpu_reason));
+  return 0;
+}
+
+void declare_devices(CLI::App& app, bool& json) {
+  add_json(app, json);
 }
 
 }  // namespace
 
 Command add_models(CLI::App& app, const Environment& environment) {
-  CLI::App* models = app.add_subcommand("models", "list the shipped networks, or print the plan of one");
-  const auto arguments = std::make_shared<ModelsArguments>();
-  models->add_option("NAME", arguments->name, "a shipped network or a YAML file [list them]");
-  models->add_option("--batch", arguments->batch, "images of a step [the recipe's]")
-      ->check(CLI::Range(1, 65536));
-  models->add_option("--image", arguments->image, "height, width and channels")
-      ->expected(3)
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
-  models->add_option("--classes", arguments->classes, "width of the last layer")
-      ->check(CLI::Range(2, 256))
-      ->capture_default_str();
-  add_json(*models, arguments->json);
-  return {models, [arguments, &environment] { return show_models(environment, *arguments); }};
+  return add_command(app, environment, "models", "list the shipped networks, or print the plan of one",
+                     declare_models, show_models);
+}
+
+Command add_devices(CLI::App& app, const Environment& environment) {
+  return add_command(app, environment, "devices", "say what this machine trains on, and why", declare_devices,
+                     show_devices);
 }
 
 }  // namespace trainer

@@ -1,27 +1,20 @@
 // trainer predict: what a trained network sees in pictures of any size and colour.
 #include <algorithm>
-#include <cstdio>
 #include <fmt/format.h>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "data/image.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/device/device_choice.hpp"
 #include "trainer/infer/digit.hpp"
-#include "trainer/infer/trained_network.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {
 
 namespace {
 
-struct PredictArguments {
-  std::string run;
+struct PredictArguments : InferenceOptions {
   std::vector<std::string> pictures;
   std::string fit = "auto";
-  std::string device = "auto";
-  std::optional<int> threads;
   bool json = false;
 };
 
@@ -104,9 +97,7 @@ void print_json(const std::vector<Guess>& guesses, const TrainedNetwork& trained
 // 1 if any picture could not be read; the others are answered all the same.
 int predict(const Environment& environment, const PredictArguments& arguments) {
   const auto batch = static_cast<int>(std::min<std::size_t>(arguments.pictures.size(), 256));
-  TrainedNetwork trained(
-      environment, arguments.run,
-      {.device = arguments.device, .threads = arguments.threads, .plan_cache = environment.cache}, batch);
+  TrainedNetwork trained(environment, arguments, batch);
   std::vector<Guess> guesses;
   const std::vector<std::uint8_t> images = fit_all(arguments, trained.saved().image, guesses);
   const std::vector<float> probabilities =
@@ -120,29 +111,24 @@ int predict(const Environment& environment, const PredictArguments& arguments) {
     row += trained.saved().classes;
   }
   arguments.json ? print_json(guesses, trained) : print_guesses(guesses, trained);
-  require_output();
   return all_read ? 0 : 1;
+}
+
+void declare_predict(CLI::App& app, PredictArguments& arguments) {
+  add_trained_network(app, arguments);
+  app.add_option("IMAGE", arguments.pictures, "PNG, JPEG or BMP files")->required();
+  app.add_option("--fit", arguments.fit,
+                 "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: digit "
+                 "for grey networks")
+      ->check(CLI::IsMember({"auto", "digit", "picture"}))
+      ->capture_default_str();
+  add_json(app, arguments.json);
 }
 
 }  // namespace
 
 Command add_predict(CLI::App& app, const Environment& environment) {
-  CLI::App* predict_app = app.add_subcommand("predict", "tell what is in pictures");
-  const auto arguments = std::make_shared<PredictArguments>();
-  predict_app
-      ->add_option("RUN_OR_FILE", arguments->run, "a run's folder or id, 'last', or a .safetensors file")
-      ->required();
-  predict_app->add_option("IMAGE", arguments->pictures, "PNG, JPEG or BMP files")->required();
-  predict_app
-      ->add_option("--fit", arguments->fit,
-                   "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: digit "
-                   "for grey networks")
-      ->check(CLI::IsMember({"auto", "digit", "picture"}))
-      ->capture_default_str();
-  add_device(*predict_app, arguments->device);
-  add_threads(*predict_app, arguments->threads);
-  add_json(*predict_app, arguments->json);
-  return {predict_app, [arguments, &environment] { return predict(environment, *arguments); }};
+  return add_command(app, environment, "predict", "tell what is in pictures", declare_predict, predict);
 }
 
 }  // namespace trainer

@@ -2,10 +2,9 @@
 #include <charconv>
 #include <cmath>
 #include <fmt/format.h>
-#include <memory>
 
 #include "models/words.hpp"
-#include "trainer/commands/runs.hpp"
+#include "trainer/commands/commands.hpp"
 #include "trainer/runs/run_comparison.hpp"
 #include "trainer/runs/run_differences.hpp"
 #include "trainer/system/errors.hpp"
@@ -46,7 +45,7 @@ std::vector<double> parse_prices(const std::string& text) {
   return prices;
 }
 
-void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& options, bool only_diff) {
+void print_comparison(const std::vector<KnownRun>& runs, const ComparisonOptions& options, bool only_diff) {
   ordered_json json{{"kind", "run comparison"}};
   if (only_diff) {
     for (const KnownRun& run : runs)
@@ -59,7 +58,7 @@ void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& opti
   fmt::print("{}\n", to_text(json, 2));
 }
 
-int compare(const Environment& environment, const CompareArguments& arguments) {
+int compare_all(const Environment& environment, const CompareArguments& arguments) {
   if (arguments.runs.size() < 2)
     throw UsageError("compare takes two runs or more (trainer runs list shows them)");
   const ComparisonOptions options{fraction_of("--accuracy", arguments.accuracy),
@@ -68,34 +67,35 @@ int compare(const Environment& environment, const CompareArguments& arguments) {
   for (const std::string& run : arguments.runs)
     runs.push_back(read_known_run(find_run_folder(run, environment)));
   if (arguments.json) {
-    print_json(runs, options, arguments.only_diff);
+    print_comparison(runs, options, arguments.only_diff);
   } else {
     std::string text = comparison_legend(runs) + "\n";
     if (!arguments.only_diff) text += comparison_text(runs, compare_runs(runs, options), options) + "\n";
     fmt::print("{}{}", text, differences_text(differences(runs)));
   }
-  require_output();
   return 0;
+}
+
+void declare_compare(CLI::App& app, CompareArguments& arguments) {
+  app.add_option("RUN", arguments.runs,
+                 "two or more: ids or beginnings of them, folders, 'last'; the first is the measure")
+      ->required();
+  app.add_option("--accuracy", arguments.accuracy,
+                 "the accuracy on the test images, 99 or 0.99, that the time to it is asked for")
+      ->capture_default_str();
+  CLI::Option* price =
+      app.add_option("--price", arguments.price,
+                     "of an hour, in any currency: 2.5, or one a run: 2.5,4; adds what the runs cost [none]");
+  app.add_flag("--only-diff", arguments.only_diff, "only what differs in configuration and machine [off]")
+      ->excludes(price);
+  add_json(app, arguments.json);
 }
 
 }  // namespace
 
 Command add_runs_compare(CLI::App& runs, const Environment& environment) {
-  CLI::App* app = runs.add_subcommand("compare", "runs side by side: epoch times, speed, what differs");
-  const auto arguments = std::make_shared<CompareArguments>();
-  app->add_option("RUN", arguments->runs,
-                  "two or more: ids or beginnings of them, folders, 'last'; the first is the measure")
-      ->required();
-  app->add_option("--accuracy", arguments->accuracy,
-                  "the accuracy on the test images, 99 or 0.99, that the time to it is asked for")
-      ->capture_default_str();
-  CLI::Option* price = app->add_option(
-      "--price", arguments->price,
-      "of an hour, in any currency: 2.5, or one a run: 2.5,4; adds what the runs cost [none]");
-  app->add_flag("--only-diff", arguments->only_diff, "only what differs in configuration and machine [off]")
-      ->excludes(price);
-  add_json(*app, arguments->json);
-  return {app, [arguments, &environment] { return compare(environment, *arguments); }};
+  return add_command(runs, environment, "compare", "runs side by side: epoch times, speed, what differs",
+                     declare_compare, compare_all);
 }
 
 }  // namespace trainer

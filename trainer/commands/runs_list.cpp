@@ -1,9 +1,8 @@
 // trainer runs list: the runs folder as a table.
 #include <cstdio>
 #include <fmt/format.h>
-#include <memory>
 
-#include "trainer/commands/runs.hpp"
+#include "trainer/commands/commands.hpp"
 #include "trainer/runs/run_fields.hpp"
 #include "trainer/runs/run_text.hpp"
 #include "trainer/store/run_folder.hpp"
@@ -41,7 +40,7 @@ std::string nothing_text(std::size_t runs, const std::string& folder) {
                      runs == 1 ? "1 run" : fmt::format("{} runs", runs), folder);
 }
 
-int list(const Environment& environment, const ListArguments& arguments) {
+int print_runs(const Environment& environment, const ListArguments& arguments) {
   const std::filesystem::path folder = runs_folder(environment.runs);
   RunList list = list_runs(folder);
   const std::size_t runs = list.runs.size();
@@ -55,26 +54,27 @@ int list(const Environment& environment, const ListArguments& arguments) {
   } else {
     fmt::print("{}", list.runs.empty() ? nothing_text(runs, folder.string()) : runs_table(list.runs));
   }
-  require_output();
   if (const std::string note = unreadable_note(list, folder); !note.empty()) fmt::print(stderr, "{}\n", note);
   return 0;
+}
+
+void declare_list(CLI::App& app, ListArguments& arguments) {
+  app.add_option("--sort", arguments.sort, "field to order by; -FIELD: from the highest [-started]")
+      ->type_name("[-]FIELD");
+  app.add_option("--where", arguments.where,
+                 "FIELD OP VALUE that a run must meet, joined by &&; again: that too [all runs]")
+      ->type_name("EXPRESSION")
+      ->allow_extra_args(false);
+  CLI::Option* json = add_json(app, arguments.json, "as JSON, with every field [off]");
+  app.add_flag("--csv", arguments.csv, "as comma-separated values, with every field [off]")->excludes(json);
+  app.footer(fields_text());
 }
 
 }  // namespace
 
 Command add_runs_list(CLI::App& runs, const Environment& environment) {
-  CLI::App* app = runs.add_subcommand("list", "the runs in the runs folder, one a line");
-  const auto arguments = std::make_shared<ListArguments>();
-  app->add_option("--sort", arguments->sort, "field to order by; -FIELD: from the highest [-started]")
-      ->type_name("[-]FIELD");
-  app->add_option("--where", arguments->where,
-                  "FIELD OP VALUE that a run must meet, joined by &&; again: that too [all runs]")
-      ->type_name("EXPRESSION")
-      ->allow_extra_args(false);
-  CLI::Option* json = add_json(*app, arguments->json, "as JSON, with every field [off]");
-  app->add_flag("--csv", arguments->csv, "as comma-separated values, with every field [off]")->excludes(json);
-  app->footer(fields_text());
-  return {app, [arguments, &environment] { return list(environment, *arguments); }};
+  return add_command(runs, environment, "list", "the runs in the runs folder, one a line", declare_list,
+                     print_runs);
 }
 
 }  // namespace trainer

@@ -1,10 +1,8 @@
 // trainer runs report: one run or several as a page to read, show and print.
 #include <algorithm>
 #include <fmt/format.h>
-#include <memory>
-#include <optional>
 
-#include "trainer/commands/runs.hpp"
+#include "trainer/commands/commands.hpp"
 #include "trainer/report/report_page.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
@@ -20,13 +18,9 @@ constexpr std::size_t kMostRuns = 12;           // more lines in one plot cannot
 constexpr std::size_t kMostNetworks = 4;        // that are looked into
 constexpr std::size_t kPictureBytes = 480'000;  // of all misclassified images on a page
 
-struct ReportArguments {
+struct ReportArguments : InferenceOptions {
   std::vector<std::string> runs;
   std::string out;
-  std::string data;
-  std::string device = "auto";
-  std::optional<int> threads;
-  bool skip_bad_images = false;
 };
 
 ReportPage make_page(const Environment& environment, const ReportArguments& arguments) {
@@ -34,10 +28,8 @@ ReportPage make_page(const Environment& environment, const ReportArguments& argu
   for (const std::string& argument : arguments.runs)
     page.runs.push_back(read_known_run(find_run_folder(argument, environment)));
   const std::size_t networks = std::min(page.runs.size(), kMostNetworks);
-  const ExaminationRequest request{arguments.data, arguments.device, arguments.threads,
-                                   arguments.skip_bad_images, kPictureBytes / networks};
   for (std::size_t i = 0; i < networks; ++i)
-    page.networks.push_back(examine_network(environment, page.runs[i], request));
+    page.networks.push_back(examine_network(environment, page.runs[i], arguments, kPictureBytes / networks));
   return page;
 }
 
@@ -62,28 +54,29 @@ int report(const Environment& environment, const ReportArguments& arguments) {
   write_file_durably(path, report_html(page));
   print_missing(page);
   fmt::print("{}\n", path.string());
-  require_output();
   return 0;
+}
+
+void declare_report(CLI::App& app, ReportArguments& arguments) {
+  app.add_option("RUN", arguments.runs,
+                 "a run's id, its unique beginning, its folder, or 'last'; several "
+                 "are compared")
+      ->required();
+  app.add_option("-o,--out", arguments.out,
+                 "the page, one HTML file; replaced if it is there [report.html in the first run's folder]");
+  add_data(app, arguments.data,
+           "IDX files or folder of pictures to test on [TRAINER_DATA, or what the run was trained on]");
+  add_device(app, arguments.device.device, "to test on: auto, cpu, cuda or cuda:N");
+  add_threads(app, arguments.device);
+  add_skip_bad_images(app, arguments.skip_bad_images);
 }
 
 }  // namespace
 
 Command add_runs_report(CLI::App& runs, const Environment& environment) {
-  CLI::App* app =
-      runs.add_subcommand("report", "write a page about runs: curves, errors, filters, configuration");
-  const auto arguments = std::make_shared<ReportArguments>();
-  app->add_option("RUN", arguments->runs,
-                  "a run's id, its unique beginning, its folder, or 'last'; several "
-                  "are compared")
-      ->required();
-  app->add_option("-o,--out", arguments->out,
-                  "the page, one HTML file; replaced if it is there [report.html in the first run's folder]");
-  add_data(*app, arguments->data,
-           "IDX files or folder of pictures to test on [TRAINER_DATA, or what the run was trained on]");
-  add_device(*app, arguments->device, "to test on: auto, cpu, cuda or cuda:N");
-  add_threads(*app, arguments->threads);
-  app->add_flag("--skip-bad-images", arguments->skip_bad_images, "leave broken pictures out [off]");
-  return {app, [arguments, &environment] { return report(environment, *arguments); }};
+  return add_command(runs, environment, "report",
+                     "write a page about runs: curves, errors, filters, configuration", declare_report,
+                     report);
 }
 
 }  // namespace trainer

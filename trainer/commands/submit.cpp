@@ -1,9 +1,7 @@
-// trainer submit and trainer prepare: what runs where a target says. Everything behind -- is handed on as it
-// is.
+// Runs on other machines: trainer submit and prepare, which send them where a target says (everything behind -- is handed on as
+// it is), and trainer runs attach, wait and cancel, for those that are under way or ended while nobody looked.
 #include <algorithm>
-#include <cstdio>
 #include <fmt/format.h>
-#include <memory>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/remote/submission.hpp"
@@ -11,6 +9,12 @@
 namespace trainer {
 
 namespace {
+
+void add_reconnect(CLI::App& app, double& seconds) {
+  app.add_option("--reconnect", seconds, "for how many seconds a lost connection is tried again")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+}
 
 struct SubmitArguments {
   std::string target;
@@ -31,6 +35,16 @@ int submit_to(const Environment& environment, const SubmitArguments& arguments) 
   return submit(environment, submission);
 }
 
+void declare_submit(CLI::App& app, SubmitArguments& arguments) {
+  add_target_name(app, arguments.target);
+  app.add_flag("--detach", arguments.detach,
+               "come back as soon as it runs; trainer runs attach picks it up [off]");
+  add_reconnect(app, arguments.reconnect);
+  app.footer(
+      "Behind -- stands what to run, for instance: trainer submit -c my_dsvm -- train --epochs 10\n"
+      "Without it the ArgumentVector of the target's runconfig is run.");
+}
+
 struct PrepareArguments {
   std::string target;
   std::string build;
@@ -40,17 +54,55 @@ int prepare(const Environment& environment, const PrepareArguments& arguments) {
   const Target target = TargetFolder(environment.runs.working_folder).find(arguments.target);
   const bool has_changed = prepare_target(Connection(target, environment.runtime), arguments.build);
   fmt::print("{} on {}: {}\n", target.image, target.name, has_changed ? "ready" : "up to date");
-  require_output();
   return 0;
 }
 
-}  // namespace
-
-void add_reconnect(CLI::App& app, double& seconds) {
-  app.add_option("--reconnect", seconds, "for how many seconds a lost connection is tried again")
-      ->check(CLI::Range(0.0, 1e6))
-      ->capture_default_str();
+void declare_prepare(CLI::App& app, PrepareArguments& arguments) {
+  add_target_name(app, arguments.target);
+  app.add_option("--build", arguments.build, "folder with a Dockerfile to build the image from here [none]");
 }
+
+// The folder of a run that was submitted to a target that is there.
+std::filesystem::path submitted_run(const Environment& environment, const std::string& name) {
+  std::filesystem::path folder = resolve_run(name, environment.runs);
+  (void)target_of(environment, read_run_record(folder / kRunRecordName));
+  return folder;
+}
+
+struct FollowArguments {
+  std::string run;
+  FollowOptions options;
+};
+
+int follow(const Environment& environment, const FollowArguments& arguments) {
+  return follow_submitted(environment, submitted_run(environment, arguments.run), arguments.options);
+}
+
+int cancel(const Environment& environment, const std::string& name) {
+  cancel_submitted(environment, submitted_run(environment, name));
+  return 0;
+}
+
+void declare_cancel(CLI::App& app, std::string& run) {
+  app.add_option("RUN", run, "a submitted run's folder or id, or 'last'")->required();
+}
+
+void declare_attach(CLI::App& app, FollowArguments& arguments) {
+  declare_cancel(app, arguments.run);
+  add_reconnect(app, arguments.options.reconnect_seconds);
+}
+
+void declare_wait(CLI::App& app, FollowArguments& arguments) {
+  declare_attach(app, arguments);
+  arguments.options.output = false;
+}
+
+Command followed(Command command) {
+  command.only_prints = false;
+  return command;
+}
+
+}  // namespace
 
 std::vector<std::string> before_submitted(std::vector<std::string> words) {
   if (!words.empty() && words.front() == "submit") words.erase(std::ranges::find(words, "--"), words.end());
@@ -58,25 +110,31 @@ std::vector<std::string> before_submitted(std::vector<std::string> words) {
 }
 
 Command add_submit(CLI::App& app, const Environment& environment) {
-  CLI::App* submit_app = app.add_subcommand("submit", "run a training where a target says");
-  const auto arguments = std::make_shared<SubmitArguments>();
-  submit_app->add_option("-c,--target", arguments->target, "a target (trainer target list)")->required();
-  submit_app->add_flag("--detach", arguments->detach,
-                       "come back as soon as it runs; trainer runs attach picks it up [off]");
-  add_reconnect(*submit_app, arguments->reconnect);
-  submit_app->footer(
-      "Behind -- stands what to run, for instance: trainer submit -c my_dsvm -- train --epochs 10\n"
-      "Without it the ArgumentVector of the target's runconfig is run.");
-  return {submit_app, [arguments, &environment] { return submit_to(environment, *arguments); }};
+  return followed(add_command(app, environment, "submit", "run a training where a target says",
+                              declare_submit, submit_to));
 }
 
 Command add_prepare(CLI::App& app, const Environment& environment) {
-  CLI::App* prepare_app = app.add_subcommand("prepare", "bring this program's image to a target");
-  const auto arguments = std::make_shared<PrepareArguments>();
-  prepare_app->add_option("-c,--target", arguments->target, "a target (trainer target list)")->required();
-  prepare_app->add_option("--build", arguments->build,
-                          "folder with a Dockerfile to build the image from here [none]");
-  return {prepare_app, [arguments, &environment] { return prepare(environment, *arguments); }};
+  return add_command(app, environment, "prepare", "bring this program's image to a target", declare_prepare,
+                     prepare);
+}
+
+Command add_runs_attach(CLI::App& runs, const Environment& environment) {
+  return followed(add_command(runs, environment, "attach",
+                              "show a submitted run's output from its beginning, and bring its folder back",
+                              declare_attach, follow));
+}
+
+Command add_runs_wait(CLI::App& runs, const Environment& environment) {
+  return followed(add_command(runs, environment, "wait",
+                              "wait for a submitted run's end, and bring its folder back", declare_wait,
+                              follow));
+}
+
+Command add_runs_cancel(CLI::App& runs, const Environment& environment) {
+  return followed(add_command(runs, environment, "cancel",
+                              "have a submitted run stop and save, and bring its folder back", declare_cancel,
+                              cancel));
 }
 
 }  // namespace trainer

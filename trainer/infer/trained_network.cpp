@@ -1,22 +1,33 @@
-// Loading and asking a saved network.
 #include "trainer/infer/trained_network.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
+
+#include "models/words.hpp"
+#include "trainer/store/run_record.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 
-TrainedNetwork::TrainedNetwork(const Environment& environment, const std::string& run_or_file,
-                               DeviceRequest request, int batch)
-    : path_(model_file(resolve_run(run_or_file, environment.runs))) {
+namespace fs = std::filesystem;
+
+TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOptions& options, int batch)
+    : path_(model_file(resolve_run(options.run, environment.runs))) {
   const SafetensorsFile file = SafetensorsFile::read(path_);
   saved_ = read_saved_network(file);
-  request.wanted = trained_precision(saved_);
-  request.engine = saved_.settings.engine;
-  device_ = choose_device(request);
+  DeviceRequest device = options.device;
+  device.plan_cache = environment.cache;
+  device.wanted = trained_precision(saved_);
+  device.engine = saved_.settings.engine;
+  device_ = choose_device(device);
   network_.emplace_back(make_plan(saved_.spec, {saved_.image, saved_.classes, batch}), *device_.backend,
                         Purpose::inference);
   load_tensors(file, network());
+}
+
+const char* TrainedNetwork::device_name() const {
+  return device_.backend->info().gpu ? "GPU" : "CPU";
 }
 
 std::string TrainedNetwork::label_name(int label) const {
@@ -52,6 +63,82 @@ std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>
     for (std::size_t j = 0; j < classes; ++j) row[j] /= sum;
   }
   return all;
+}
+
+namespace {
+
+// --data, else the data that the run was trained on, else what a training without --data would take.
+fs::path test_data_folder(const Environment& environment, const InferenceOptions& options) {
+  const fs::path run = resolve_run(options.run, environment.runs);
+  const fs::path record = (fs::is_directory(run) ? run : run.parent_path()) / kRunRecordName;
+  const bool named = !options.data.empty() || environment.data || !fs::exists(record);
+  return data_folder(environment, named ? options.data : read_run_record(record).data.path);
+}
+
+}  // namespace
+
+data::Dataset matching_test_data(const Environment& environment, const InferenceOptions& options,
+                                 const SavedNetwork& saved) {
+  data::Dataset dataset = data::load_dataset(test_data_folder(environment, options),
+                                             {.classes = saved.classes,
+                                              .channels = saved.settings.channels,
+                                              .skip_bad_images = options.skip_bad_images});
+  const Shape& s = dataset.shape;
+  if (s != saved.image) {
+    throw UsageError(fmt::format("{}: images of {}x{}x{}, but the network takes {}x{}x{}",
+                                 dataset.path.string(), s.h, s.w, s.c, saved.image.h, saved.image.w,
+                                 saved.image.c));
+  }
+  if (dataset.classes > saved.classes) {
+    throw UsageError(fmt::format("{}: {} classes, but the network tells {} apart", dataset.path.string(),
+                                 dataset.classes, saved.classes));
+  }
+  const std::vector<std::string>& names = saved.label_names;
+  if (!names.empty() && !dataset.label_names.empty() && names != dataset.label_names) {
+    throw UsageError(fmt::format("{}: its labels are {}, but the network's are {}", dataset.path.string(),
+                                 joined(dataset.label_names), joined(names)));
+  }
+  return dataset;
+}
+
+std::uint64_t TestAnswers::labelled(int label) const {
+  std::uint64_t sum = 0;
+  for (int p = 0; p < classes; ++p) sum += at(label, p);
+  return sum;
+}
+
+std::uint64_t TestAnswers::predicted(int prediction) const {
+  std::uint64_t sum = 0;
+  for (int l = 0; l < classes; ++l) sum += at(l, prediction);
+  return sum;
+}
+
+TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test) {
+  TestAnswers answers;
+  answers.classes = trained.saved().classes;
+  const auto classes = static_cast<std::size_t>(answers.classes);
+  answers.confusion.assign(classes * classes, 0);
+  const std::vector<std::uint8_t> images(test.images.begin(), test.images.end());
+  const std::vector<float> probabilities = trained.probabilities(images);
+  double loss = 0;
+  std::uint64_t correct = 0;
+  for (std::size_t n = 0; n < test.count(); ++n) {
+    const float* row = probabilities.data() + n * classes;
+    const auto predicted = static_cast<std::size_t>(std::max_element(row, row + classes) - row);
+    const std::size_t label = test.labels[n];
+    loss -= std::log(std::max(static_cast<double>(row[label]), 1e-38));
+    correct += predicted == label ? 1 : 0;
+    ++answers.confusion[label * classes + predicted];
+    answers.predictions.push_back(static_cast<std::uint8_t>(predicted));
+    answers.confidences.push_back(row[predicted]);
+  }
+  const auto count = static_cast<double>(test.count());
+  answers.score = {test.count(), loss / count, static_cast<double>(correct) / count};
+  return answers;
+}
+
+double fraction(std::uint64_t part, std::uint64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
 
 }  // namespace trainer

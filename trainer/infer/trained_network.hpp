@@ -1,11 +1,13 @@
-// A saved network made ready to be asked: on a backend, with its weights, its input scaling and its label
-// names.
+// A saved network, loaded on a backend with its weights, input scaling and label names, and its predictions: for single images,
+// and for a whole test set with the sums that `trainer eval` prints and a run's report shows.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "data/dataset.hpp"
 #include "models/network.hpp"
 #include "trainer/device/device_choice.hpp"
 #include "trainer/store/environment.hpp"
@@ -13,20 +15,27 @@
 
 namespace trainer {
 
+// Which network, on which device, and on which test set: the options that eval, predict and a run's report share.
+struct InferenceOptions {
+  std::string run;  // as in resolve_run
+  DeviceRequest device;
+  std::string data;  // --data; empty: $TRAINER_DATA, else the data that the run itself was trained on
+  bool skip_bad_images = false;
+};
+
 class TrainedNetwork {
  public:
-  // `run_or_file` as in resolve_run; on the device of `wish`, in the precision of its training where the
-  // device has it. Throws FileError, UsageError, BackendError.
-  TrainedNetwork(const Environment& environment, const std::string& run_or_file, DeviceRequest request,
-                 int batch);
+  // Computes in the precision of the training where the device has it. Throws FileError, UsageError, BackendError.
+  TrainedNetwork(const Environment& environment, const InferenceOptions& options, int batch);
 
   const std::filesystem::path& path() const { return path_; }
   const SavedNetwork& saved() const { return saved_; }
   Network& network() { return network_.front(); }
-  const DeviceChoice& device() const { return device_; }
-  std::string label_name(int label) const;  // the picture folder's name, or the number
+  const char* device_name() const;                                             // "GPU" or "CPU"
+  const char* precision() const { return precision_name(device_.precision); }  // "fp32"
+  std::string label_name(int label) const;  // the name of the label's folder of pictures, or the number
 
-  // Softmax of the logits of each of the images [count, h, w, c]: [count, classes].
+  // The softmax of each image's logits, images being [count, h, w, c]: [count, classes].
   std::vector<float> probabilities(const std::vector<std::uint8_t>& images);
 
  private:
@@ -35,5 +44,29 @@ class TrainedNetwork {
   DeviceChoice device_;
   std::vector<Network> network_;  // one, made when the plan is known
 };
+
+// The test set that `options` name. Throws UsageError where its images or labels are not the network's, data::DataError,
+// FileError.
+data::Dataset matching_test_data(const Environment& environment, const InferenceOptions& options,
+                                 const SavedNetwork& saved);
+
+struct TestAnswers {
+  Score score;
+  int classes = 0;
+  std::vector<std::uint64_t> confusion;   // [label, prediction]
+  std::vector<std::uint8_t> predictions;  // [image]
+  std::vector<float> confidences;         // [image], of the prediction
+
+  std::uint64_t at(int label, int prediction) const {
+    return confusion[static_cast<std::size_t>(label) * classes + prediction];
+  }
+  std::uint64_t labelled(int label) const;
+  std::uint64_t predicted(int prediction) const;
+};
+
+TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test);
+
+// part / whole; 0 of nothing is 0.
+double fraction(std::uint64_t part, std::uint64_t whole);
 
 }  // namespace trainer

@@ -2,18 +2,39 @@
 // timed is training + test: from the launch of the first step to the accuracy on the host, with the data set
 // resident and everything prepared; drawing the first weights is not part of it. All of it is recorded once,
 // for every seed, and is a single launch and a single read-back. The first seed is the cold one.
+//   Its results are lines for people, and the same as data for run.json and --json.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "trainer/system/statistics.hpp"
 #include "trainer/train/loop.hpp"
+#include "trainer/train/recorded_run.hpp"
 
 namespace trainer {
+
+// The network that a sprint takes without --model: the faster one on its kind of device (README, "Sprint").
+inline constexpr const char* kModelOfCpu = "sprint-lean";
+inline constexpr const char* kModelOfGpu = "sprint";
+
+struct SprintOptions {
+  std::string model;  // empty: kModelOfCpu or kModelOfGpu
+  std::string data;   // empty: TRAINER_DATA or the shipped MNIST
+  DeviceRequest device;
+  OutputOptions output;
+  std::uint64_t seeds = 30;
+  std::uint64_t first_seed = 1;
+  double target = 99;       // per cent
+  bool no_process = false;  // does not time a process of its own for one seed
+};
+
+// All seeds of a sprint. The exit status: 0, or 130 or 143 after a signal. Throws for everything else that is wrong.
+int run_sprint(const Environment& environment, const SprintOptions& options);
 
 struct SprintSeed {
   std::uint64_t seed = 0;
@@ -29,7 +50,7 @@ class Sprint {
  public:
   Sprint(Setup& setup, Backend& backend);
   void start_anew(std::uint64_t seed);  // draws the first weights
-  SprintSeed run();                     // against the clock; once behind each start
+  SprintSeed run();                     // against the clock; once after each start
   const Network& network() const { return network_; }
   std::uint64_t images() const;  // of a training
 
@@ -53,12 +74,22 @@ struct SprintSummary {
 };
 SprintSummary summarize(const std::vector<SprintSeed>& seeds, std::uint64_t images);
 
-// What the mean says about `target` (per cent): "reached" where it is at least that, and whether the mean
-// less its standard error is too.
-struct Verdict {
-  bool reached = false;
-  bool beyond_doubt = false;
+// What is known at the end of a sprint.
+struct SprintReport {
+  std::vector<SprintSeed> seeds;          // at least one
+  std::uint64_t images = 0;               // of a training
+  double target = 99;                     // per cent
+  std::optional<double> process_seconds;  // of a process of its own for one seed, from exec to exit
 };
-Verdict judge(const SprintSummary& summary, double target);
+
+// "seed 3     99.05 +- 0.10 %   0.212 s"
+std::string seed_line(const SprintSeed& seed);
+// As a line of metrics.jsonl: a seed takes the place of an epoch.
+nlohmann::ordered_json seed_json(const Setup& setup, const SprintReport& report, std::size_t index);
+
+std::string sprint_text(const SprintReport& report);  // lines, each ended
+// "99.05 +- 0.01 %: 99 % reached": the mean is at least the target. It adds where the mean less its standard error is not.
+std::string verdict_text(const SprintReport& report);
+nlohmann::ordered_json sprint_json(const SprintReport& report);
 
 }  // namespace trainer

@@ -7,9 +7,9 @@
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/remote/submission.hpp"
 #include "trainer/remote/transfer.hpp"
-#include "trainer/store/settings.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
+#include "trainer/train/setup.hpp"
 #include "trainer/train/training_run.hpp"
 
 namespace trainer {

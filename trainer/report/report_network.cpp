@@ -101,15 +101,14 @@ ordered_json first_filters(const Network& network) {
   return nullptr;
 }
 
-void test_network(const Environment& environment, const ExaminationRequest& request, const KnownRun& run,
-                  TrainedNetwork& trained, ExaminedNetwork& examined) {
+void test_network(const Environment& environment, const InferenceOptions& options,
+                  std::size_t most_picture_bytes, TrainedNetwork& trained, ExaminedNetwork& examined) {
   try {
-    const data::Dataset dataset = matching_test_data(
-        environment, {run.folder.string(), request.data, request.skip_bad_images}, trained.saved());
+    const data::Dataset dataset = matching_test_data(environment, options, trained.saved());
     examined.data_path = dataset.path.string();
     examined.other_data = dataset.fingerprint != trained.saved().fingerprint;
     examined.test = answer_test_set(trained, dataset.test);
-    examined.misclassified = misclassified_images(examined, dataset, request.most_picture_bytes);
+    examined.misclassified = misclassified_images(examined, dataset, most_picture_bytes);
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
@@ -191,25 +190,23 @@ ordered_json test_json(const ExaminedNetwork& network) {
 
 }  // namespace
 
-ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
-                                const ExaminationRequest& request) {
+ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run, InferenceOptions options,
+                                std::size_t most_picture_bytes) {
+  options.run = run.folder.string();
   ExaminedNetwork examined, missing;
   try {
-    TrainedNetwork trained(
-        environment, run.folder.string(),
-        {.device = request.device, .threads = request.threads, .plan_cache = environment.cache}, kBatch);
-    examined.conditions = fmt::format("on the {} in {}", trained.device().backend->info().gpu ? "GPU" : "CPU",
-                                      precision_name(trained.device().precision));
+    TrainedNetwork trained(environment, options, kBatch);
+    examined.conditions = fmt::format("on the {} in {}", trained.device_name(), trained.precision());
     for (int c = 0; c < trained.saved().classes; ++c) examined.label_names.push_back(trained.label_name(c));
     examined.filters = first_filters(trained.network());
-    test_network(environment, request, run, trained, examined);
+    test_network(environment, options, most_picture_bytes, trained, examined);
     return examined;
   } catch (const FileError& error) {
     missing.problem = error.what();
   } catch (const SpecError& error) {
     missing.problem = error.what();
   } catch (const BackendError& error) {
-    if (request.device != "auto") throw;
+    if (options.device.device != "auto") throw;
     missing.problem = error.what();
   }
   return missing;

@@ -11,18 +11,10 @@
 
 #include "data/dataset.hpp"
 #include "data/image.hpp"
-#include "trainer/infer/test_answers.hpp"
+#include "trainer/infer/trained_network.hpp"
 #include "trainer/runs/known_run.hpp"
 
 namespace trainer {
-
-struct ExaminationRequest {
-  std::string data;  // as in TestDataWish
-  std::string device = "auto";
-  std::optional<int> threads;
-  bool skip_bad_images = false;
-  std::size_t most_picture_bytes = 0;  // for all misclassified images, as PNG
-};
 
 struct ExaminedNetwork {
   std::string problem;                   // why there is no network; everything below is empty then
@@ -36,9 +28,10 @@ struct ExaminedNetwork {
   nlohmann::ordered_json filters;        // the values of its "filters"
 };
 
-// Throws UsageError for a device that is none, BackendError where one that was asked for cannot be used.
-ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
-                                const ExaminationRequest& request);
+// `most_picture_bytes` bounds the misclassified images together, as PNG; `options` name device and data. Throws UsageError for a
+// device that is none, BackendError where one that was asked for cannot be used.
+ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run, InferenceOptions options,
+                                std::size_t most_picture_bytes);
 
 struct ConfusedPair {
   int label = 0;

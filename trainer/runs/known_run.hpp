@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "trainer/store/epoch_record.hpp"
 #include "trainer/store/run_record.hpp"
 
 namespace trainer {

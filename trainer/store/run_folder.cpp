@@ -6,6 +6,9 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <functional>
+#include <optional>
+#include <ranges>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -27,7 +30,7 @@ namespace fs = std::filesystem;
       folder.string(), reason, advice));
 }
 
-// A container has no folder that outlives it but those that its start gives it, as the user that it names.
+// Only the folders that a container is started with outlive it, and they must belong to the user that it runs as.
 std::string container_advice(const RunEnvironment& environment) {
   if (!environment.inside_container) return "";
   const bool named = environment.trainer_runs && !environment.trainer_runs->empty();
@@ -35,10 +38,6 @@ std::string container_advice(const RunEnvironment& environment) {
       "start the container with a folder of yours there (with Docker: docker run -v \"$PWD:{}\" --user "
       "\"$(id -u):$(id -g)\"), ",
       (named ? runs_folder(environment) : environment.working_folder).string());
-}
-
-std::string reason_of(int error_number) {
-  return std::generic_category().message(error_number);
 }
 
 std::string sanitised(std::string_view model) {
@@ -89,7 +88,8 @@ fs::path make_named_folder(const std::string& name, const RunEnvironment& enviro
   for (int number = 1; number <= kMostOfOneName; ++number) {
     fs::path folder = runs / (number == 1 ? name : fmt::format("{}-{}", name, number));
     if (::mkdir(folder.c_str(), 0777) == 0) return folder;
-    if (errno != EEXIST) refuse_folder(runs, reason_of(errno), container_advice(environment));
+    if (errno != EEXIST)
+      refuse_folder(runs, std::generic_category().message(errno), container_advice(environment));
   }
   refuse_folder(runs, fmt::format("{} runs are named {} already", kMostOfOneName, name));
 }
@@ -98,14 +98,14 @@ fs::path make_named_folder(const std::string& name, const RunEnvironment& enviro
 void prove_writable(const fs::path& folder) {
   const fs::path probe = folder / ".probe";
   const int file = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0) refuse_folder(folder, reason_of(errno));
+  if (file < 0) refuse_folder(folder, std::generic_category().message(errno));
   const std::array<char, 4096> block{};
   const ssize_t written = ::write(file, block.data(), block.size());
   int error = written < 0 ? errno : written < static_cast<ssize_t>(block.size()) ? ENOSPC : 0;
   if (error == 0 && ::fsync(file) != 0 && errno != EINVAL) error = errno;
   ::close(file);
   ::unlink(probe.c_str());
-  if (error != 0) refuse_folder(folder, reason_of(error));
+  if (error != 0) refuse_folder(folder, std::generic_category().message(error));
 }
 
 struct EarlierRun {
@@ -114,19 +114,13 @@ struct EarlierRun {
   fs::file_time_type written;
 };
 
-bool is_run_folder(const fs::path& folder) {
-  std::error_code ignored;
-  return std::ranges::any_of(
-      std::array{kRunRecordName, kModelName, kCheckpointName},
-      [&](std::string_view name) { return fs::is_regular_file(folder / name, ignored); });
-}
-
-fs::file_time_type last_written(const fs::path& folder) {
-  fs::file_time_type latest = fs::file_time_type::min();
+// When a run's folder was last written; nothing if it is not a run's folder.
+std::optional<fs::file_time_type> last_written(const fs::path& folder) {
+  std::optional<fs::file_time_type> latest;
   for (const std::string_view name : {kRunRecordName, kModelName, kCheckpointName}) {
     std::error_code error;
     const fs::file_time_type time = fs::last_write_time(folder / name, error);
-    if (!error) latest = std::max(latest, time);
+    if (!error && fs::is_regular_file(folder / name, error)) latest = std::max(latest.value_or(time), time);
   }
   return latest;
 }
@@ -136,19 +130,18 @@ std::vector<EarlierRun> runs_in(const fs::path& runs) {
   std::vector<EarlierRun> found;
   std::error_code error;
   for (fs::directory_iterator entry(runs, error), end; !error && entry != end; entry.increment(error))
-    if (is_run_folder(entry->path()))
-      found.push_back({entry->path(), entry->path().filename().string(), last_written(entry->path())});
-  std::ranges::sort(found, [](const EarlierRun& a, const EarlierRun& b) {
-    return a.written != b.written ? a.written > b.written : a.name > b.name;
-  });
+    if (const auto written = last_written(entry->path()))
+      found.push_back({entry->path(), entry->path().filename().string(), *written});
+  std::ranges::sort(found, std::greater(),
+                    [](const EarlierRun& run) { return std::pair(run.written, run.name); });
   return found;
 }
 
 std::string names_of(const std::vector<EarlierRun>& runs) {
   constexpr std::size_t kMostListed = 8;
   std::string text;
-  for (std::size_t i = 0; i < std::min(runs.size(), kMostListed); ++i)
-    text += fmt::format("{}{}", i == 0 ? "" : ", ", runs[i].name);
+  for (const EarlierRun& run : runs | std::views::take(kMostListed))
+    text += (text.empty() ? "" : ", ") + run.name;
   if (runs.size() > kMostListed) text += fmt::format(" and {} more", runs.size() - kMostListed);
   return text;
 }
@@ -196,7 +189,7 @@ bool is_being_written(const fs::path& folder) {
 RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   prove_writable(path_);
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ < 0) refuse_folder(path_, reason_of(errno));
+  if (lock_ < 0) refuse_folder(path_, std::generic_category().message(errno));
   // A file system without locks (an old NFS) has none to hold; only a lock that another process holds is an
   // answer.
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
@@ -241,7 +234,7 @@ fs::path resolve_run(const std::string& run_or_file, const RunEnvironment& envir
     refuse(run_or_file, "it is empty: give a run folder, a .safetensors file, or 'last'");
   if (run_or_file == "last") return run_named(run_or_file, runs_folder(environment));
   if (fs::is_directory(path, ignored)) {
-    if (is_run_folder(path)) return path;
+    if (last_written(path)) return path;
     refuse(run_or_file, fmt::format("the folder {} holds none of {}, {}, {}", path.string(), kRunRecordName,
                                     kModelName, kCheckpointName));
   }

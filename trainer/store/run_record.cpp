@@ -1,9 +1,12 @@
-// The order of the fields in the file is the order of a reader's questions: what came out, of what, on what.
+// The order of the fields in run.json is the order of a reader's questions: what came out, of what, on what.
+// JSON has no NaN: a loss that is not finite is null.
 #include "trainer/store/run_record.hpp"
 
 #include <array>
+#include <cmath>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -17,6 +20,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMostRecordBytes = std::uint64_t{1} << 24;
+constexpr std::uint64_t kMostMetricsBytes = std::uint64_t{1} << 30;
 
 constexpr std::array<std::pair<RunStatus, std::string_view>, 4> kStatusNames{
     {{RunStatus::kRunning, "running"},
@@ -72,28 +76,45 @@ RunStatus status_of(const JsonReader& fields) {
   fields.refuse(fmt::format("unknown status '{}'; one of running, finished, stopped, failed", text));
 }
 
-// Copying and writing JSON descends into it, so that a hostile depth would end the program.
-void check_depth(std::string_view text, const JsonReader& fields) {
-  constexpr int kDeepest = 64;
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted && c == '\\') ++i;
-    if (c == '"') quoted = !quoted;
-    if (quoted) continue;
-    if (c == '{' || c == '[') ++depth;
-    if (c == '}' || c == ']') --depth;
-    if (depth > kDeepest) fields.refuse(fmt::format("its values lie deeper than {} in each other", kDeepest));
-  }
-}
-
 void check_format(const JsonReader& fields) {
   int format = 0;
   fields("format_version", format);
   if (format < 1 || format > kRunRecordFormat)
     fields.refuse(fmt::format("its format is {}, this program knows up to {}: use a newer program", format,
                               kRunRecordFormat));
+}
+
+void loss_field(JsonWriter& fields, const std::string& key, double loss) {
+  fields(key.c_str(), loss);
+}
+
+void loss_field(const JsonReader& fields, const std::string& key, double& loss) {
+  if (fields.at(key.c_str()).is_null())
+    loss = std::numeric_limits<double>::quiet_NaN();
+  else
+    fields(key.c_str(), loss);
+}
+
+template <class Fields, class AScore>
+void score_fields(Fields& fields, const std::string& split, AScore& score) {
+  fields((split + "_accuracy").c_str(), score.accuracy);
+  fields.derived((split + "_accuracy_standard_error").c_str(), [&] { return score.standard_error(); });
+  loss_field(fields, split + "_loss", score.loss);
+}
+
+template <class Fields, class Record>
+void epoch_fields(Fields& fields, Record& record) {
+  fields("epoch", record.epoch);
+  fields("step", record.step);
+  fields("images", record.images);
+  loss_field(fields, "train_loss", record.train_loss);
+  fields.later("train_accuracy", record.train_accuracy);
+  score_fields(fields, "test", record.test);
+  if (record.validation) score_fields(fields, "validation", *record.validation);
+  fields.later("learning_rate", record.learning_rate);
+  fields("seconds", record.seconds);
+  fields.later("evaluation_seconds", record.evaluation_seconds);
+  fields.derived("images_per_second", [&] { return record.images_per_second(); });
 }
 
 }  // namespace
@@ -123,7 +144,7 @@ std::string iso_time(std::time_t time) {
                      size % 60);
 }
 
-void keep_earlier_epochs(RunRecord& record, const RunRecord& earlier, std::uint64_t step) {
+void continue_record(RunRecord& record, const RunRecord& earlier, std::uint64_t step) {
   RunRecord::Resumption part{std::move(record.command), std::move(record.started), step};
   record.command = earlier.command;
   record.started = earlier.started;
@@ -140,11 +161,18 @@ void write_run_record(const std::filesystem::path& path, const RunRecord& record
 
 nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path) {
   const std::vector<std::byte> bytes = read_file(path, kMostRecordBytes);
+  const std::string name = name_in_errors(path);
+  // Copying and writing JSON descends into it, so that a hostile depth would end the program.
+  const auto limit_depth = [&name](int depth, Json::parse_event_t /*event*/, const Json& /*value*/) {
+    constexpr int kDeepest = 64;
+    if (depth > kDeepest)
+      throw FileError(
+          fmt::format("cannot read {}: its values lie deeper than {} in each other", name, kDeepest));
+    return true;
+  };
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  Json json = Json::parse(text, nullptr, false);
-  const JsonReader fields(json, name_in_errors(path));
-  check_depth(text, fields);
-  check_format(fields);
+  Json json = Json::parse(text, limit_depth, false);
+  check_format(JsonReader(json, name));
   return json;
 }
 
@@ -155,6 +183,31 @@ RunRecord read_run_record(const std::filesystem::path& path) {
   record.status = status_of(fields);
   record_fields(fields, record);
   return record;
+}
+
+double Score::standard_error() const {
+  return images > 0 ? std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(images)) : 0;
+}
+
+nlohmann::ordered_json epoch_json(const EpochRecord& record) {
+  Json json;
+  JsonWriter fields(json);
+  epoch_fields(fields, record);
+  return json;
+}
+
+std::vector<EpochRecord> read_epochs(const std::filesystem::path& metrics, const ScoredImages& images) {
+  std::vector<EpochRecord> records;
+  std::error_code ignored;
+  if (!std::filesystem::exists(metrics, ignored)) return records;
+  for (const Json& line : read_json_lines(metrics, kMostMetricsBytes)) {
+    const JsonReader fields(line, fmt::format("{}:{}", metrics.string(), records.size() + 1));
+    EpochRecord& record = records.emplace_back();
+    if (fields.has("validation_accuracy")) record.validation.emplace().images = images.validation;
+    record.test.images = images.test;
+    epoch_fields(fields, record);
+  }
+  return records;
 }
 
 }  // namespace trainer

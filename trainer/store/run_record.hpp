@@ -1,13 +1,17 @@
-// run.json: what a run was, on what it ran, and how it ended. It is rewritten, whole and durably, when the
-// run starts, when it ends, and whenever its status changes, so that it is right after a kill too (then it
-// says "running"). Parts that other modules own (spec, recipe, device, machine, results) are JSON that this
-// one only carries.
+// The two records in a run's folder.
+// run.json says what a run was, on what it ran, and how it ended. It is rewritten, whole and durably, when the run starts, when
+// it ends, and whenever its status changes, so that it is right after a kill too (then it says "running"). Parts that other
+// modules own (spec, recipe, device, machine, results) are JSON that this one only carries.
+// metrics.jsonl has a line for each evaluation: its scores, and the training since the one before. `train` writes it and reads
+// it again where a run goes on; `runs` and its report read it. In a sprint's file each line is a training from scratch, with a
+// seed of its own, and has fewer fields.
 #pragma once
 
 #include <cstdint>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,7 +75,7 @@ struct RunRecord {
 
 // Makes `record`, that of a run which goes on after `step` steps, continue `earlier`: command and start are
 // those of the beginning, its own join the list of resumptions.
-void keep_earlier_epochs(RunRecord& record, const RunRecord& earlier, std::uint64_t step);
+void continue_record(RunRecord& record, const RunRecord& earlier, std::uint64_t step);
 
 // Writes `record` durably. Throws FileError.
 void write_run_record(const std::filesystem::path& path, const RunRecord& record);
@@ -83,5 +87,44 @@ void write_run_record(const std::filesystem::path& path, const RunRecord& record
 // The record as the file has it, fields that this program does not know included. Throws FileError: not JSON,
 // a newer format.
 [[nodiscard]] nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path);
+
+// Mean loss and fraction of correct answers over some images. A loss that was not finite is NaN.
+struct Score {
+  std::uint64_t images = 0;
+  double loss = 0;
+  double accuracy = 0;
+
+  // The accuracy's, which comes from the finite number of test images: sqrt(p (1 - p) / n). The deviation over seeds is
+  // another thing, and larger.
+  [[nodiscard]] double standard_error() const;
+};
+
+struct EpochRecord {
+  std::uint64_t epoch = 0;   // evaluations so far, from 1
+  std::uint64_t step = 0;    // steps done
+  std::uint64_t images = 0;  // seen in training since the last evaluation
+  double train_loss = 0;     // mean over those images, each with the weights of its step
+  double train_accuracy = 0;
+  Score test = {};
+  std::optional<Score> validation = {};
+  double learning_rate = 0;  // of the last step
+  double seconds = 0;        // of training since the last evaluation, evaluation left out
+  double evaluation_seconds = 0;
+
+  [[nodiscard]] double images_per_second() const {
+    return seconds > 0 ? static_cast<double>(images) / seconds : 0;
+  }
+};
+
+nlohmann::ordered_json epoch_json(const EpochRecord& record);
+
+// The number of images behind the scores of a file, which does not say it itself.
+struct ScoredImages {
+  std::uint64_t test = 0;
+  std::uint64_t validation = 0;
+};
+
+// The records of a metrics.jsonl; none where there is no file. Throws FileError with the line and the field.
+std::vector<EpochRecord> read_epochs(const std::filesystem::path& metrics, const ScoredImages& images);
 
 }  // namespace trainer

@@ -3,7 +3,7 @@
 #include "trainer/store/safetensors.hpp"
 
 #include <algorithm>
-#include <array>
+#include <cstring>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -72,12 +72,6 @@ std::string hash_entry(std::string_view digits) {
   return fmt::format("\"{}\":\"{}\"", kContentHashKey, digits);
 }
 
-std::array<std::byte, kLengthBytes> little_endian(std::uint64_t value) {
-  std::array<std::byte, kLengthBytes> bytes{};
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(value >> (8 * i));
-  return bytes;
-}
-
 // Throws FileErrors about one file.
 class Complaint {
  public:
@@ -102,8 +96,8 @@ std::pair<Bytes, Bytes> divide(Bytes file, const Complaint& complain) {
   if (file.size() < kLengthBytes)
     complain("not a safetensors file: it has {} bytes, fewer than the {} of a header length", file.size(),
              kLengthBytes);
-  std::uint64_t length = 0;
-  for (std::size_t i = kLengthBytes; i-- > 0;) length = length << 8 | std::to_integer<std::uint64_t>(file[i]);
+  std::uint64_t length = 0;  // little-endian, as this machine's numbers and the tensors'
+  std::memcpy(&length, file.data(), kLengthBytes);
   const Bytes rest = file.subspan(kLengthBytes);
   if (length > rest.size())
     complain("not a safetensors file, or cut off: its header should have {} bytes, and {} bytes follow",
@@ -238,16 +232,17 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   const std::string zeros(kHashDigits, '0');
   metadata[std::string(kContentHashKey)] = zeros;
   std::string header = header_text(tensors, metadata);
-  const auto length = little_endian(header.size());
+  const std::uint64_t length = header.size();
 
   Sha256 hash;
-  hash.update(length);
+  hash.update(std::as_bytes(std::span(&length, 1)));
   hash.update(header);
   for (const Tensor& tensor : tensors) hash.update(tensor.bytes);
   const std::string placeholder = hash_entry(zeros);
   header.replace(header.find(placeholder), placeholder.size(), hash_entry(hash.hex()));
 
-  std::vector<std::span<const std::byte>> parts{length, std::as_bytes(std::span(header))};
+  std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(&length, 1)),
+                                                std::as_bytes(std::span(header))};
   for (const Tensor& tensor : tensors) parts.push_back(tensor.bytes);
   write_file_durably(path, parts);
 }
@@ -255,13 +250,13 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
 SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
   SafetensorsFile file;
   file.path_ = path;
-  file.bytes_ = read_file(path, kMostFileBytes);
+  file.bytes_ = std::make_unique<const std::vector<std::byte>>(read_file(path, kMostFileBytes));
   const Complaint complain(path);
-  const auto [header_bytes, payload] = divide(file.bytes_, complain);
+  const auto [header_bytes, payload] = divide(*file.bytes_, complain);
   const HeaderJson header = parse_header(header_bytes, complain);
   file.metadata_ = metadata_of(header, complain);
   file.tensors_ = tensors_of(header, payload, complain);
-  check_hash(file.bytes_, file.metadata_, complain);
+  check_hash(*file.bytes_, file.metadata_, complain);
   return file;
 }
 
@@ -272,16 +267,11 @@ const std::string& SafetensorsFile::text(const std::string& key) const {
   return found->second;
 }
 
-const Tensor* SafetensorsFile::find(std::string_view name) const {
-  const auto found = std::ranges::find(tensors_, name, &Tensor::name);
-  return found == tensors_.end() ? nullptr : &*found;
-}
-
 std::span<const std::byte> SafetensorsFile::require(std::string_view name,
                                                     std::span<const std::uint64_t> shape) const {
   const Complaint complain(path_);
-  const Tensor* tensor = find(name);
-  if (tensor == nullptr) complain("it has no tensor '{}' among its {}", name, tensors_.size());
+  const auto tensor = std::ranges::find(tensors_, name, &Tensor::name);
+  if (tensor == tensors_.end()) complain("it has no tensor '{}' among its {}", name, tensors_.size());
   if (!std::ranges::equal(tensor->shape, shape))
     complain("tensor '{}' is {}, but {} is needed", name, shape_text(tensor->shape), shape_text(shape));
   return tensor->bytes;

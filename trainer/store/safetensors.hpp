@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,23 +50,15 @@ class SafetensorsFile {
 
   // The metadata under `key`; FileError if there is none.
   [[nodiscard]] const std::string& text(const std::string& key) const;
-  // nullptr if there is no such tensor.
-  [[nodiscard]] const Tensor* find(std::string_view name) const;
-  // The tensor's bytes; FileError if it is missing or has another shape (the message has both).
+  // The tensor's bytes; FileError if it is missing or has another shape (the message names both).
   [[nodiscard]] std::span<const std::byte> require(std::string_view name,
                                                    std::span<const std::uint64_t> shape) const;
-
-  SafetensorsFile(const SafetensorsFile&) = delete;
-  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
-  SafetensorsFile(SafetensorsFile&&) = default;
-  SafetensorsFile& operator=(SafetensorsFile&&) = default;
-  ~SafetensorsFile() = default;
 
  private:
   SafetensorsFile() = default;
 
   std::filesystem::path path_;
-  std::vector<std::byte> bytes_;
+  std::unique_ptr<const std::vector<std::byte>> bytes_;
   Metadata metadata_;
   std::vector<Tensor> tensors_;
 };

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "trainer/system/files.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 
@@ -109,6 +109,14 @@ void require_our_format(const SafetensorsFile& file) {
   }
 }
 
+// A weight may overflow in a step with a finite loss, in fp16 above all: then the file on disk is the better one.
+void require_finite(const NetworkTensor& tensor, const std::vector<float>& values) {
+  if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return;
+  throw BackendError(fmt::format(
+      "{} holds values that are not finite and is not saved; try a lower --lr, or --precision bf16 or fp32",
+      tensor.name));
+}
+
 }  // namespace
 
 RecipePrecisions trained_precision(const SavedNetwork& saved) {
@@ -126,19 +134,6 @@ std::string engine_text(const DeviceInfo& info) {
   return fmt::format("{} with oneDNN {}, {}, loops for {}", info.kind, info.cpu.onednn_version,
                      info.cpu.instruction_set, info.cpu.loops);
 }
-
-namespace {
-
-// A weight may overflow in a step whose own loss is finite, in fp16 above all: what is on disk is better
-// then.
-void require_finite(const NetworkTensor& tensor, const std::vector<float>& values) {
-  if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return;
-  throw BackendError(fmt::format(
-      "{} holds values that are not finite and is not saved; try a lower --lr, or --precision bf16 or fp32",
-      tensor.name));
-}
-
-}  // namespace
 
 void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network,
                   const DeviceInfo& info, const LoopPosition* position) {

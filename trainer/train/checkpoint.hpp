@@ -11,14 +11,13 @@
 
 #include "models/network.hpp"
 #include "trainer/store/safetensors.hpp"
-#include "trainer/store/settings.hpp"
 #include "trainer/train/loop.hpp"
 
 namespace trainer {
 
 inline constexpr int kCheckpointVersion = 1;
 
-// What the metadata says of a saved network, parsed and checked.
+// The metadata of a saved network, parsed and checked.
 struct SavedNetwork {
   Spec spec;
   TrainSettings settings;
@@ -34,7 +33,7 @@ struct SavedNetwork {
   std::string engine;  // engine_text of the device that it was written on
 };
 
-// The precision that it was trained in, on whichever engine.
+// The precision that it was trained in, for both engines.
 RecipePrecisions trained_precision(const SavedNetwork& saved);
 
 // What decides the last bits of a training beside the number of threads: libraries and instruction sets.

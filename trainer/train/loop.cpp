@@ -152,10 +152,10 @@ class Loop {
 
   // Moves the sums since the last evaluation from the training's state into the record.
   void take_training_sums(StepState state, EpochRecord& record) {
-    const auto images = static_cast<double>(state.images);
-    record.images = state.images;
-    record.train_loss = state.loss_sum / images;
-    record.train_accuracy = static_cast<double>(state.correct) / images;
+    const Score trained = score_of(state);
+    record.images = trained.images;
+    record.train_loss = trained.loss;
+    record.train_accuracy = trained.accuracy;
     state.loss_sum = 0;
     state.correct = state.images = 0;
     network_.write_training_state(state);
@@ -203,6 +203,11 @@ StepInput ResidentData::test_input(const Batching& batching) const {
   return {test_images_.as<std::uint8_t>(), test_labels_.as<std::uint8_t>(), batching, scaling_};
 }
 
+Score score_of(const StepState& sums) {
+  const auto images = static_cast<double>(sums.images);
+  return {sums.images, sums.loss_sum / images, static_cast<double>(sums.correct) / images};
+}
+
 bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,
                   const std::function<bool()>& stop_asked) {
   for (std::uint64_t done = 0; done < steps;) {
@@ -228,10 +233,7 @@ std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& s
     return std::nullopt;
   }
   const Network::States states = network_.read_states();
-  const StepState& sums = states.evaluation;
-  const auto images = static_cast<double>(sums.images);
-  return Result{{sums.images, sums.loss_sum / images, static_cast<double>(sums.correct) / images},
-                states.training};
+  return Result{score_of(states.evaluation), states.training};
 }
 
 std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "models/network.hpp"
-#include "trainer/store/epoch_record.hpp"
+#include "trainer/store/run_record.hpp"
 #include "trainer/train/setup.hpp"
 
 namespace trainer {
@@ -28,14 +28,16 @@ class ResidentData {
   Buffer train_images_, train_labels_, test_images_, test_labels_;
 };
 
+// The mean loss and accuracy over the images that a state has summed up.
+Score score_of(const StepState& sums);
+
 // Launches `steps` replays of a recorded step, as many in a row as the backend takes, and waits whenever it
 // is busy; false once `stop_asked` said so. The last launches may still run.
 bool launch_steps(
     Recording& step, Backend& backend, std::uint64_t steps,
     const std::function<bool()>& stop_asked = [] { return false; });
 
-// The network over all images of an input: recorded once, run whenever it is asked for. What it is made of
-// outlives it.
+// Evaluates the network on all images of an input: recorded once, run as often as needed. Its arguments outlive it.
 class Evaluation {
  public:
   Evaluation(Network& network, Backend& backend, const StepInput& input);
@@ -55,16 +57,16 @@ class Evaluation {
   std::unique_ptr<Recording> step_;
 };
 
-// An evaluation that is made once.
+// One evaluation.
 std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
                               const std::function<bool()>& stop_asked);
 
 enum class StopReason { finished, target, time_limit, signal, bad_loss };
 
 struct LoopLimits {
-  // Share; of the validation images if there are any, else of the test images.
+  // A fraction of the validation images if there are any, else of the test images.
   std::optional<double> target_accuracy = {};
-  std::optional<double> max_seconds = {};  // of this call
+  std::optional<double> max_seconds = {};  // that this call may take
   std::uint64_t checkpoint_epochs = 1;     // 0: only at the end
   std::uint64_t checkpoint_steps = 0;      // instead of passes, if not 0
 };
@@ -72,11 +74,11 @@ struct LoopLimits {
 struct LoopProgress {
   std::uint64_t step = 0;
   std::uint64_t total_steps = 0;
-  std::uint64_t pass_begin = 0;  // first step of this pass, and of the next
+  std::uint64_t pass_begin = 0;  // the first step of this epoch, and of the next one
   std::uint64_t pass_end = 0;
 };
 
-// What a checkpoint needs of the loop beside the network's own state.
+// What a checkpoint holds beside the network's own state.
 struct LoopPosition {
   std::uint64_t step = 0;    // steps done
   std::uint64_t epochs = 0;  // evaluations done
@@ -95,8 +97,8 @@ class LoopObserver {
 struct LoopResult {
   StopReason reason = StopReason::finished;
   LoopPosition position;
-  std::uint64_t bad_step = 0;   // with bad_loss: the first step whose loss was not finite
-  std::size_t graph_nodes = 0;  // of a training step, where it is a graph
+  std::uint64_t bad_step = 0;   // with bad_loss: the first step with a loss that was not finite
+  std::size_t graph_nodes = 0;  // in the graph of a training step; 0 where it is none
 };
 
 // Trains from the network's present training state (step 0, or a checkpoint's) on; `start` is that

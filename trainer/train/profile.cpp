@@ -1,66 +1,53 @@
-// The observer with the stop-watch, and what each part moves and computes.
+// Times the parts of a step and counts what each of them moves and computes; then a table, data and a trace.
 #include "trainer/train/profile.hpp"
 
 #include <algorithm>
 #include <dlfcn.h>
-#include <numeric>
-#include <utility>
+#include <fmt/format.h>
 
+#include "trainer/console/progress.hpp"
 #include "trainer/system/clock.hpp"
+#include "trainer/system/files.hpp"
 #include "trainer/system/statistics.hpp"
+#include "trainer/system/text.hpp"
+#include "trainer/system/version.hpp"
 
 namespace trainer {
+
+using nlohmann::ordered_json;
 
 namespace {
 
 // Named ranges for NVIDIA's profilers (nsys), where NVIDIA's library is found at run time: libnvToolsExt came with toolkits
 // up to 12, libnvtx3interop comes with 13, and both know these two functions.
-class NvtxRanges {
- public:
+struct NvtxRanges {
+  int (*push)(const char*) = nullptr;
+  int (*pop)() = nullptr;
+
   NvtxRanges() {
     for (const char* name : {"libnvToolsExt.so.1", "libnvtx3interop.so.1"}) {
-      if (library_ != nullptr || (library_ = dlopen(name, RTLD_LAZY | RTLD_LOCAL)) == nullptr) continue;
-      push_ = reinterpret_cast<int (*)(const char*)>(dlsym(library_, "nvtxRangePushA"));
-      pop_ = reinterpret_cast<int (*)()>(dlsym(library_, "nvtxRangePop"));
-      if (push_ == nullptr || pop_ == nullptr) dlclose(std::exchange(library_, nullptr));
+      void* library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);  // stays open: a process profiles once
+      if (library == nullptr || (push != nullptr && pop != nullptr)) continue;
+      push = reinterpret_cast<int (*)(const char*)>(dlsym(library, "nvtxRangePushA"));
+      pop = reinterpret_cast<int (*)()>(dlsym(library, "nvtxRangePop"));
     }
   }
-  ~NvtxRanges() {
-    if (library_ != nullptr) dlclose(library_);
-  }
-  NvtxRanges(const NvtxRanges&) = delete;
-  NvtxRanges& operator=(const NvtxRanges&) = delete;
-
-  void push(const std::string& name) const {
-    if (library_ != nullptr) push_(name.c_str());
-  }
-  void pop() const {
-    if (library_ != nullptr) pop_();
-  }
-
- private:
-  void* library_ = nullptr;
-  int (*push_)(const char*) = nullptr;
-  int (*pop_)() = nullptr;
+  bool are_found() const { return push != nullptr && pop != nullptr; }
 };
 
 constexpr std::uint64_t kWarmupLaunches = 5;
 constexpr std::uint64_t kPlainLaunches = 10;  // as in training
 constexpr std::uint64_t kTimedSteps = 20;
-constexpr double kMostSeconds = 3;  // of each of the three
-
-std::uint64_t parameter_count(const PlannedOp& op) {
-  std::uint64_t count = 0;
-  for (const PlannedParameter& parameter : op.parameters)
-    if (is_trained(parameter.desc.role)) count += parameter.desc.count();
-  return count;
-}
+constexpr double kMostSeconds = 3;  // for each of the three
+constexpr std::uint64_t kTracedSteps = 5;
 
 // Every element read or written once: maps of `element` bytes, parameters and their gradients of fp32.
 std::uint64_t op_bytes(const PlannedOp& op, std::uint64_t batch, bool forward, std::uint64_t element) {
   const std::uint64_t x = element * batch * in_shape(op.desc).size();
   const std::uint64_t y = element * batch * out_shape(op.desc).size();
-  const std::uint64_t w = sizeof(float) * parameter_count(op);
+  std::uint64_t w = 0;
+  for (const PlannedParameter& parameter : op.parameters)
+    if (is_trained(parameter.desc.role)) w += sizeof(float) * parameter.desc.count();
   if (forward) return x + w + y;
   return y + (w > 0 ? x + w : 0) + w + (op.wants_dx ? x : 0);
 }
@@ -77,23 +64,17 @@ std::uint64_t op_flops(const Plan& plan, const PlannedOp& op, bool forward) {
 ProfiledPart describe_part(const StepPart& part, const Setup& setup, const Plan& plan,
                            std::uint64_t element) {
   const auto batch = static_cast<std::uint64_t>(plan.input.batch);
-  const std::uint64_t pixels = batch * plan.shown.size();
-  switch (part.kind) {
-    case StepPart::Kind::gather:
-      return {"gather", "", "images to normalised floats", 0, 0, pixels * (1 + element)};
-    case StepPart::Kind::update: {
-      std::string text;
-      int slots = 0;
-      for (const Optimizer& optimizer : setup.rule.optimizers) {
-        text += (text.empty() ? "" : ", ") + std::string(optimizer_word(optimizer.kind));
-        slots = std::max(slots, optimizer_slots(optimizer));
-      }
-      return {"update", "", text,
-              0,        0,  sizeof(float) * plan.parameters * static_cast<std::uint64_t>(3 + 2 * slots)};
+  if (part.kind == StepPart::Kind::gather)
+    return {"gather", "", "images to normalised floats", 0, 0, batch * plan.shown.size() * (1 + element)};
+  if (part.kind == StepPart::Kind::update) {
+    std::string text;
+    int slots = 0;
+    for (const Optimizer& optimizer : setup.rule.optimizers) {
+      text += (text.empty() ? "" : ", ") + std::string(optimizer_word(optimizer.kind));
+      slots = std::max(slots, optimizer_slots(optimizer));
     }
-    case StepPart::Kind::forward:
-    case StepPart::Kind::backward:
-      break;
+    const auto values = static_cast<std::uint64_t>(3 + 2 * slots);
+    return {"update", "", text, 0, 0, sizeof(float) * plan.parameters * values};
   }
   const PlannedOp& op = plan.ops[static_cast<std::size_t>(part.op)];
   const bool forward = part.kind == StepPart::Kind::forward;
@@ -101,7 +82,11 @@ ProfiledPart describe_part(const StepPart& part, const Setup& setup, const Plan&
           0,       op_flops(plan, op, forward),      op_bytes(op, batch, forward, element)};
 }
 
-// A stopwatch a part, all read when the step is done: the device never waits for the host in between.
+std::string full_name(const ProfiledPart& part) {
+  return part.direction.empty() ? part.name : part.name + " " + part.direction;
+}
+
+// One stopwatch for each part; all are read when the step is done, so that the device never waits for the host in between.
 class PartClock final : public StepObserver {
  public:
   PartClock(const Setup& setup, const Plan& plan, Backend& backend, Profile& profile)
@@ -129,13 +114,13 @@ class PartClock final : public StepObserver {
       profile_.parts.push_back(describe_part(part, setup_, plan_, element_bytes(backend_.element())));
       watches_.push_back(backend_.stopwatch());
     }
-    ranges_.push(profile_.parts[next_].name + ' ' + profile_.parts[next_].direction);
+    if (ranges_.are_found()) ranges_.push(full_name(profile_.parts[next_]).c_str());
     watches_[next_]->start();
   }
 
   void after(const StepPart& /*part*/) override {
     watches_[next_++]->stop();
-    ranges_.pop();
+    if (ranges_.are_found()) ranges_.pop();
   }
 
  private:
@@ -156,7 +141,7 @@ void take_medians(Profile& profile) {
   for (std::size_t i = 0; i < seconds.size(); ++i) profile.parts[i].seconds = median(seconds[i]);
 }
 
-// Of a step in each of so many launches, or fewer when `go_on` says so; of one at least.
+// The mean seconds of a step in each of `launches` launches; fewer launches when `go_on` says so, but at least one.
 std::vector<double> step_seconds(Backend& backend, Recording& step, std::uint64_t launches,
                                  const std::function<bool()>& go_on) {
   std::vector<double> seconds;
@@ -170,21 +155,29 @@ std::vector<double> step_seconds(Backend& backend, Recording& step, std::uint64_
   return seconds;
 }
 
-// In the middle of the run: where a recipe selects images, most steps do.
-void start_anew(Network& network, const Setup& setup) {
-  network.initialize(setup.settings.seed);
-  StepState state;
-  state.seed = setup.settings.seed;
-  state.step = setup.total_steps / 2;
-  network.write_training_state(state);
+double rate(std::uint64_t amount, double seconds) {
+  return seconds > 0 ? static_cast<double>(amount) / seconds : 0;
+}
+
+// "152.3  56 %"; of what the device can do, where that is known.
+std::string rate_text(std::uint64_t amount, double seconds, const DeviceLimit& limit) {
+  if (amount == 0) return "-";
+  const double value = rate(amount, seconds);
+  const bool known = limit.per_second > 0;
+  return fmt::format("{:.1f} {:>6}", value / 1e9,
+                     known ? fmt::format("{:.0f} %", 100 * value / limit.per_second) : kUnknown);
+}
+
+std::string limit_text(const DeviceLimit& limit, const char* unit) {
+  return limit.per_second > 0 ? fmt::format("{:.0f} {} ({})", limit.per_second / 1e9, unit, limit.source)
+                              : kUnknown;
+}
+
+ordered_json named(const char* kind, const std::string& name) {
+  return {{"name", kind}, {"ph", "M"}, {"pid", 1}, {"tid", 1}, {"args", {{"name", name}}}};
 }
 
 }  // namespace
-
-double Profile::parts_seconds() const {
-  return std::accumulate(parts.begin(), parts.end(), 0.0,
-                         [](double sum, const ProfiledPart& part) { return sum + part.seconds; });
-}
 
 Profile profile_training(const Setup& setup, Backend& backend, const ResidentData& data,
                          const std::function<bool()>& stop_asked) {
@@ -200,7 +193,11 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
   profile.memory = memory_limit(backend, info);
 
   Network network(setup.plan, backend, Purpose::training, setup.rule.optimizers);
-  start_anew(network, setup);
+  network.initialize(setup.settings.seed);
+  StepState middle;  // of the run: where a recipe selects images, most steps do
+  middle.seed = setup.settings.seed;
+  middle.step = setup.total_steps / 2;
+  network.write_training_state(middle);
   const StepInput input = data.train_input(setup.train);
   Clock::time_point started = Clock::now();
   const auto go_on = [&] { return !stop_asked() && seconds_between(started, Clock::now()) < kMostSeconds; };
@@ -217,6 +214,86 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
   }
   take_medians(profile);
   return profile;
+}
+
+std::string profile_table(const Profile& profile) {
+  std::string text =
+      report_line("profile", fmt::format("{}, batch {}, {}, engine {}, median of {} {}", profile.model,
+                                         profile.batch, profile.precision, profile.engine, profile.steps,
+                                         profile.steps == 1 ? "step" : "steps"));
+  text += fmt::format("{:<10} {:<8} {:>9} {:>8} {:>15} {:>15}\n", "op", "", "ms", "share", "GFLOP/s of peak",
+                      "GB/s  of peak");
+  for (const ProfiledPart& part : profile.parts)
+    text += fmt::format("{:<10} {:<8} {:>9.3f} {:>6.1f} % {:>15} {:>15}  {}\n", part.name, part.direction,
+                        part.seconds * 1e3, 100 * part.seconds / profile.parts_seconds(),
+                        rate_text(part.flops, part.seconds, profile.arithmetic),
+                        rate_text(part.bytes, part.seconds, profile.memory), part.text);
+  text += fmt::format("{:<10} {:<8} {:>9.3f}          {:.3f} ms without the clock around each op\n", "step",
+                      "", profile.parts_seconds() * 1e3, profile.step_seconds * 1e3);
+  return text + report_line("peak", limit_text(profile.arithmetic, "GFLOP/s")) +
+         report_line("", limit_text(profile.memory, "GB/s")) +
+         report_line("", fmt::format("{} around each op; bytes as if without caches",
+                                     profile.device_clock ? "the device's events" : "the host's clock")) +
+         report_line(
+             "", "FLOP as the plan counts them: an engine that leaves out products with 0 may pass the peak");
+}
+
+ordered_json profile_json(const Profile& profile) {
+  ordered_json json{{"event", "profile"},
+                    {"model", profile.model},
+                    {"device", profile.device},
+                    {"batch", profile.batch},
+                    {"precision", profile.precision},
+                    {"engine", profile.engine},
+                    {"clock", profile.device_clock ? "device" : "host"},
+                    {"steps", profile.steps},
+                    {"step_seconds", profile.step_seconds},
+                    {"peak_flops_per_second", profile.arithmetic.per_second},
+                    {"peak_bytes_per_second", profile.memory.per_second},
+                    {"parts", ordered_json::array()}};
+  for (const ProfiledPart& part : profile.parts) {
+    json["parts"].push_back({{"name", part.name},
+                             {"direction", part.direction},
+                             {"op", part.text},
+                             {"seconds", part.seconds},
+                             {"share", part.seconds / profile.parts_seconds()},
+                             {"flops", part.flops},
+                             {"bytes", part.bytes}});
+  }
+  return json;
+}
+
+ordered_json chrome_trace(const Profile& profile) {
+  constexpr double kMicro = 1e6;
+  ordered_json events = ordered_json::array();
+  events.push_back(named("process_name", fmt::format("trainer {}, {}", kVersion, profile.device)));
+  events.push_back(named("thread_name", fmt::format("{}, batch {}", profile.model, profile.batch)));
+  for (const ProfiledEvent& event : profile.events) {
+    if (event.step >= kTracedSteps) continue;
+    const ProfiledPart& part = profile.parts[event.part];
+    events.push_back({{"name", full_name(part)},
+                      {"cat", part.direction.empty() ? part.name : part.direction},
+                      {"ph", "X"},
+                      {"ts", event.start * kMicro},
+                      {"dur", event.seconds * kMicro},
+                      {"pid", 1},
+                      {"tid", 1},
+                      {"args",
+                       {{"op", part.text},
+                        {"step", event.step + 1},
+                        {"gflops", rate(part.flops, event.seconds) / 1e9},
+                        {"gbytes_per_second", rate(part.bytes, event.seconds) / 1e9}}}});
+  }
+  return {{"traceEvents", events}, {"displayTimeUnit", "ms"}, {"otherData", profile_json(profile)}};
+}
+
+void write_profile(const std::string& file, const Setup& setup, Backend& backend, const ResidentData& data,
+                   Console& console, const std::function<bool()>& stop_asked) {
+  const Profile profile = profile_training(setup, backend, data, stop_asked);
+  console.text(profile_table(profile));
+  console.json(profile_json(profile));
+  write_file_durably(file, to_text(chrome_trace(profile), 1) + "\n");
+  console.line(fmt::format("{:<14}{} (for chrome://tracing or ui.perfetto.dev)", "trace", file));
 }
 
 }  // namespace trainer

@@ -1,8 +1,7 @@
 // `train --profile FILE`: the time of each part of a training step, held against what the device can do.
-//   Some steps of a second network, seeded as the training's, run before the training begins and leave it
-// alone: it ends with the same bits. The clock is the host's, with a wait for the device before and after
-// each part: on a GPU that adds a launch's latency to every part, and the parts sum up to more than a step
-// takes.
+// Some steps of a second network, seeded as the training's, run before the training begins and leave it alone: it ends with the
+// same bits. A stopwatch of the backend (a GPU's events, a CPU's clock) stands around each part, so that the parts sum up to
+// more than a step takes in training.
 #pragma once
 
 #include <cstdint>
@@ -26,15 +25,13 @@ struct ProfiledPart {
   std::string text;         // "conv 5x5x24 on 28x28x1, maxpool 2, relu"
   double seconds = 0;       // median over the steps
   std::uint64_t flops = 0;  // of the batch, as the plan counts them
-  std::uint64_t bytes =
-      0;  // inputs, outputs, parameters and gradients, each once, as if there were no caches
+  std::uint64_t bytes = 0;  // inputs, outputs, parameters, gradients, each once, as if without caches
 };
 
 struct ProfiledEvent {
   std::size_t part = 0;
   std::uint64_t step = 0;
-  double start =
-      0;  // seconds since the first timed step began, as if a step's parts followed without a pause
+  double start = 0;  // seconds since the first timed step began, without pauses between a step's parts
   double seconds = 0;
 };
 
@@ -51,7 +48,11 @@ struct Profile {
   double step_seconds = 0;  // median of steps that run as in training
   DeviceLimit arithmetic, memory;
 
-  double parts_seconds() const;  // sum
+  double parts_seconds() const {
+    double sum = 0;
+    for (const ProfiledPart& part : parts) sum += part.seconds;
+    return sum;
+  }
 };
 
 // About 10 seconds at most, unless one step takes longer; ends early once `stop_asked` says so.
@@ -64,8 +65,7 @@ nlohmann::ordered_json profile_json(const Profile& profile);
 // The first steps' events for chrome://tracing and Perfetto: complete events ("ph": "X"), microseconds.
 nlohmann::ordered_json chrome_trace(const Profile& profile);
 
-// All of the above for a training that is about to begin: the table and the event for `console`, the trace
-// into `file`. Throws FileError.
+// Profiles a training that is about to begin: the table and the event go to `console`, the trace into `file`. Throws FileError.
 void write_profile(const std::string& file, const Setup& setup, Backend& backend, const ResidentData& data,
                    Console& console, const std::function<bool()>& stop_asked);
 

@@ -1,4 +1,3 @@
-// Of the record: command, network, recipe, data, machine, all that a reader needs to do the run again.
 #include "trainer/train/recorded_run.hpp"
 
 #include <ctime>
@@ -6,42 +5,207 @@
 #include <utility>
 
 #include "trainer/device/device_report.hpp"
+#include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
 
 namespace trainer {
 
-void describe_device(RunRecord& record, const DeviceInfo& info, const std::string& gpu_reason) {
+namespace fs = std::filesystem;
+
+namespace {
+
+// The part of the record that depends on the libraries which are open.
+void describe_device(RunRecord& record, const PreparedRun& run) {
+  const DeviceInfo& info = run.info;
   record.threads = info.cpu.threads;
-  record.device = device_json(info, gpu_reason);
-  record.device["report"] = device_report(info, gpu_reason);
+  record.device = device_json(info, run.device.gpu_reason);
+  record.device["report"] = device_report(info, run.device.gpu_reason);
   record.versions = versions_json(info);
   record.machine = machine_json(info);
 }
 
-RunRecord describe_run(const Environment& environment, const Setup& setup, const DeviceInfo& info,
-                       const std::string& gpu_reason) {
+// Command, network, recipe, data, machine: all that a reader needs to do the run again. Status running, started now.
+RunRecord describe_run(const PreparedRun& run) {
+  const Setup& setup = run.setup;
   RunRecord record;
-  record.command = environment.arguments;
+  record.command = run.environment.arguments;
   record.model = setup.spec.name;
   record.spec_text = setup.spec.text;
   record.recipe = recipe_json(setup.spec.recipe);
   record.recipe["settings"] = to_json(setup.settings);
   record.seed = setup.settings.seed;
-  describe_device(record, info, gpu_reason);
-  record.data = {(environment.runs.working_folder / setup.dataset.path).string(), setup.dataset.fingerprint,
-                 setup.train.images, setup.validation.images, setup.test.images};
+  describe_device(record, run);
+  record.data = {(run.environment.runs.working_folder / setup.dataset.path).string(),
+                 setup.dataset.fingerprint, setup.train.images, setup.validation.images, setup.test.images};
   record.program_version = kVersion;
   record.commit = kCommit;
   record.started = iso_time(std::time(nullptr));
   return record;
 }
 
-void RecordedRun::open(RunFolder folder, RunRecord first, double earlier_seconds) {
-  folder_.emplace(std::move(folder));
+void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
+  const SavedNetwork& saved = resumed.saved;
+  const Shape& s = dataset.shape;
+  if (saved.fingerprint != dataset.fingerprint) {
+    throw UsageError(
+        fmt::format("--resume {}: it was trained on other data ({}) than {} ({}); name its data with --data",
+                    resumed.folder.string(), saved.fingerprint, dataset.path.string(), dataset.fingerprint));
+  }
+  if (s != saved.image || dataset.classes != saved.classes) {
+    throw FileError(
+        fmt::format("{}: its network takes images of {}x{}x{} and tells {} classes apart, but its data set "
+                    "{} has {}x{}x{} and {}",
+                    resumed.file.path().string(), saved.image.h, saved.image.w, saved.image.c, saved.classes,
+                    dataset.path.string(), s.h, s.w, s.c, dataset.classes));
+  }
+}
+
+// The evaluations of the run's metrics.jsonl that its checkpoint knows of; the file is cut to them.
+std::vector<EpochRecord> cut_to_checkpoint(const Resumed& resumed, const Setup& setup) {
+  const fs::path path = resumed.folder / kMetricsName;
+  if (!fs::exists(path)) return {};
+  std::vector<EpochRecord> epochs;
+  try {
+    epochs = read_epochs(path, {setup.test.images, setup.validation.images});
+  } catch (const FileError& error) {
+    throw FileError(fmt::format("{}; take the file away to go on without it", error.what()));
+  }
+  std::erase_if(epochs,
+                [&](const EpochRecord& epoch) { return epoch.epoch > resumed.saved.position.epochs; });
+  std::string kept;
+  for (const EpochRecord& epoch : epochs) kept += epoch_json(epoch).dump() + "\n";
+  write_file_durably(path, kept);
+  return epochs;
+}
+
+}  // namespace
+
+void PreparedRun::open_device(DeviceRequest request) {
+  request.plan_cache = environment.cache;
+  device = choose_device(request);
+  engine = request.engine;
+  info = device.backend->info(Libraries::opened);
+}
+
+void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset dataset) {
+  settings.precision = precision_name(device.precision);
+  settings.engine = engine;
+  setup = make_setup(std::move(spec), settings, std::move(dataset));
+  require_memory(setup, info);
+}
+
+Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as) {
+  const fs::path found = resolve_run(run, environment.runs);
+  const bool is_folder = fs::is_directory(found);
+  const fs::path folder = is_folder ? found : found.parent_path();
+  std::optional<RunFolder> writable;
+  if (as == ResumeAs::writer) writable.emplace(RunFolder::reopen(folder));
+  SafetensorsFile file = SafetensorsFile::read(is_folder ? found / kCheckpointName : found);
+  SavedNetwork saved = read_saved_network(file);
+  if (!saved.resumable) {
+    throw FileError(
+        fmt::format("{}: a model, not a checkpoint: it has no optimiser state to go on from; "
+                    "resume the run's folder or its {}",
+                    file.path().string(), kCheckpointName));
+  }
+  if (!is_folder && found.filename() != kCheckpointName) {
+    throw FileError(fmt::format("--resume {}: a run goes on in its own folder; name the folder, or its {}",
+                                found.string(), kCheckpointName));
+  }
+  Resumed resumed{folder, std::move(writable), std::move(file), std::move(saved), std::nullopt};
+  const fs::path record_path = folder / kRunRecordName;
+  if (fs::exists(record_path)) resumed.record = read_run_record(record_path);
+  return resumed;
+}
+
+data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
+                                const std::string& given) {
+  const TrainSettings& settings = resumed.saved.settings;
+  fs::path place;
+  try {
+    const std::string recorded = resumed.record ? resumed.record->data.path : "";
+    place = data_folder(environment, given.empty() ? recorded : given);
+  } catch (const data::DataError&) {
+    if (!given.empty()) throw;
+    place = data_folder(environment, "");
+  }
+  data::Dataset dataset =
+      data::load_dataset(place, {settings.classes, settings.channels, settings.skip_bad_images});
+  require_same_data(resumed, dataset);
+  return dataset;
+}
+
+std::string changed_engine(const Resumed& resumed, const PreparedRun& run) {
+  const SavedNetwork& saved = resumed.saved;
+  const std::string before = saved.settings.precision.value_or("fp32");
+  const std::string now = precision_name(run.device.precision);
+  const std::string engine = engine_text(run.info);
+  const int threads = run.info.cpu.threads;
+  std::string change;
+  if (before != now) {
+    change = fmt::format("this run was begun in {} and goes on in {}, which this device has", before, now);
+  } else if (saved.engine != engine) {
+    change = fmt::format("this run was begun on {}; it goes on with {}", saved.engine, engine);
+  } else if (run.info.kind == "cpu" && saved.threads != threads) {
+    change = fmt::format("this run was begun with {} threads and goes on with {}", saved.threads, threads);
+  }
+  return change.empty() ? "" : change + ": its last bits will differ from those of an unbroken run";
+}
+
+RecordedRun::RecordedRun(PreparedRun& run, const OutputOptions& output, const std::string& model,
+                         Resumed* resumed)
+    : run_(run), unseen_(output.no_save && output.quiet && !output.json && resumed == nullptr) {
+  if (output.no_save) return;
+  record = describe_run(run);
+  if (resumed != nullptr) {
+    reopen(*resumed);
+  } else {
+    const auto out = output.out.empty() ? std::nullopt : std::optional<fs::path>(output.out);
+    folder_.emplace(
+        RunFolder::create({model, run.setup.settings.seed, std::time(nullptr), out}, run.environment.runs));
+  }
   metrics_.emplace(file(kMetricsName));
-  record = std::move(first);
-  earlier_seconds_ = earlier_seconds;
   write_run_record(file(kRunRecordName), record);
+}
+
+// The model goes: it would be older than the checkpoints to come, which hold the same and more.
+void RecordedRun::reopen(Resumed& resumed) {
+  folder_.emplace(std::move(*resumed.writable));
+  epochs = cut_to_checkpoint(resumed, run_.setup);
+  std::error_code ignored;
+  fs::remove(file(kModelName), ignored);
+  if (!resumed.record) return;
+  continue_record(record, *resumed.record, resumed.saved.position.step);
+  earlier_seconds_ = resumed.record->seconds;
+}
+
+double RecordedRun::seconds() const {
+  return earlier_seconds_ + seconds_since(run_.start);
+}
+
+void RecordedRun::note_libraries() {
+  if (unseen_) return;
+  run_.info = run_.device.backend->info(Libraries::opened);
+  describe_device(record, run_);
+}
+
+void RecordedRun::add_epoch(const EpochRecord& epoch) {
+  epochs.push_back(epoch);
+  add_metrics(epoch_json(epoch));
+}
+
+void RecordedRun::add_metrics(const nlohmann::ordered_json& line) {
+  if (metrics_) metrics_->write(line);
+}
+
+void RecordedRun::save_checkpoint(const Network& network, const LoopPosition& position) {
+  if (!folder_) return;
+  metrics_->flush();
+  save_network(file(kCheckpointName), run_.setup, network, run_.info, &position);
+}
+
+void RecordedRun::save_model(const Network& network) const {
+  if (folder_) save_network(file(kModelName), run_.setup, network, run_.info, nullptr);
 }
 
 void RecordedRun::close(RunStatus status, const std::string& reason) {
@@ -53,6 +217,25 @@ void RecordedRun::close(RunStatus status, const std::string& reason) {
   write_run_record(file(kRunRecordName), record);
 }
 
+int RecordedRun::guard(Console& console, const std::function<int()>& action) {
+  try {
+    return action();
+  } catch (const BackendError& error) {
+    const std::string reason = error.what() + last_checkpoint_text();
+    close_failed(reason, console);
+    throw BackendError(reason);
+  } catch (const std::exception& error) {
+    close_failed(error.what(), console);
+    throw;
+  }
+}
+
+std::string RecordedRun::last_checkpoint_text() const {
+  if (!folder_ || !fs::exists(file(kCheckpointName))) return "";
+  return fmt::format("; the last good checkpoint is {}", file(kCheckpointName).string());
+}
+
+// An error is on its way and matters more than one of writing it down, which is a warning.
 void RecordedRun::close_failed(const std::string& reason, Console& console) {
   try {
     close(RunStatus::kFailed, reason);

@@ -1,52 +1,110 @@
-// A run as its folder keeps it: run.json, which says "running" until the run is closed, and metrics.jsonl. Of a run with
-// --no-save nothing is kept.
+// A run as its folder keeps it: run.json, which says "running" until the run is closed, and metrics.jsonl. It is opened anew,
+// or goes on from its checkpoint; with --no-save nothing is kept. `train` and `sprint` share all of this, and differ in what
+// they do between opening and closing.
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "kernels/device_info.hpp"
 #include "trainer/console/progress.hpp"
+#include "trainer/device/device_choice.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/system/files.hpp"
+#include "trainer/train/checkpoint.hpp"
 #include "trainer/train/setup.hpp"
 
 namespace trainer {
 
-// The record before the first step: status running, started now.
-RunRecord describe_run(const Environment& environment, const Setup& setup, const DeviceInfo& info,
-                       const std::string& gpu_reason);
+// What a run prints and keeps.
+struct OutputOptions {
+  std::string out;  // its folder; empty: a new one in the runs folder
+  bool no_save = false;
+  bool json = false;
+  bool quiet = false;
+};
 
-// What it says of the device and of the libraries that are open: the network opens them.
-void describe_device(RunRecord& record, const DeviceInfo& info, const std::string& gpu_reason);
+// What a run trains with: settled before its folder is made.
+struct PreparedRun {
+  const Environment& environment;
+  Clock::time_point start = Clock::now();
+  DeviceChoice device = {};
+  Setup setup = {};
+  DeviceInfo info = {};         // names the libraries that are open
+  std::string engine = "auto";  // --engine
+
+  // Opens the device of `wish`, whose plan cache is the environment's.
+  void open_device(DeviceRequest request);
+  // The network on that device, in its precision and with its engine. Throws as make_setup and require_memory.
+  void settle(Spec spec, TrainSettings settings, data::Dataset dataset);
+};
+
+// A run that goes on, with its checkpoint.
+struct Resumed {
+  std::filesystem::path folder;       // the run's
+  std::optional<RunFolder> writable;  // the same, locked since before the checkpoint was read; or only read
+  SafetensorsFile file;
+  SavedNetwork saved;
+  std::optional<RunRecord> record;  // as the run left it; none: it has none
+};
+
+enum class ResumeAs { writer, reader };
+
+// `run` is the run's folder or id, 'last', or the checkpoint's file. A writer takes the folder's lock first.
+// Throws FileError: not found, damaged, no checkpoint, written by another process.
+Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as);
+
+// The data set of a run that goes on: `given` (--data), where the run had it, or where data_folder finds one.
+// It must hold the very images that the run was trained on; otherwise UsageError with both fingerprints.
+data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
+                                const std::string& given);
+
+// A sentence on what decides the last bits (precision, engine, threads) and has changed since the run's checkpoint; empty where
+// nothing has.
+std::string changed_engine(const Resumed& resumed, const PreparedRun& run);
 
 class RecordedRun {
  public:
-  // Keeps the run in `folder` from here on; `earlier_seconds` are those of the parts before a resumption.
-  void open(RunFolder folder, RunRecord first, double earlier_seconds = 0);
+  // Makes a new folder for `run` with a record of it, named after `model` and the settings' seed. With `resumed` it goes on in
+  // that run's folder, whose evaluations after the checkpoint are taken out: a kill may fall between the two, and they will be
+  // made again. `run` outlives it. Throws FileError.
+  RecordedRun(PreparedRun& run, const OutputOptions& output, const std::string& model,
+              Resumed* resumed = nullptr);
 
   [[nodiscard]] bool is_kept() const { return folder_.has_value(); }
-  [[nodiscard]] std::filesystem::path file(std::string_view name) const { return folder_->file(name); }
   [[nodiscard]] std::string path() const { return folder_ ? folder_->path().string() : ""; }
-  [[nodiscard]] double seconds() const { return earlier_seconds_ + seconds_since(start_); }  // of all parts
+  [[nodiscard]] double seconds() const;  // of all parts of the run
 
-  void add_metrics(const nlohmann::ordered_json& line) {
-    if (metrics_) metrics_->write(line);
-  }
-  void flush_metrics() { metrics_->flush(); }  // of a run that is kept
+  // Reads again which libraries are open, which the network opened, and records them.
+  void note_libraries();
+  void add_epoch(const EpochRecord& epoch);
+  void add_metrics(const nlohmann::ordered_json& line);
+  // What was added is on the disk before the checkpoint is. Nothing is written of a run that is not kept.
+  void save_checkpoint(const Network& network, const LoopPosition& position);
+  void save_model(const Network& network) const;
   void close(RunStatus status, const std::string& reason);
-  // An error is on its way and matters more than one of writing it down, which is a warning.
-  void close_failed(const std::string& reason, Console& console);
+
+  // Calls `action` and gives its result. Where it throws, closes the record as failed; an error of the device names the last
+  // good checkpoint.
+  int guard(Console& console, const std::function<int()>& action);
+  [[nodiscard]] std::string last_checkpoint_text() const;  // "; the last good checkpoint is ...", or empty
 
   RunRecord record;
+  std::vector<EpochRecord> epochs;  // those of earlier parts too
 
  private:
-  Clock::time_point start_ = Clock::now();
+  [[nodiscard]] std::filesystem::path file(std::string_view name) const { return folder_->file(name); }
+  void reopen(Resumed& resumed);
+  void close_failed(const std::string& reason, Console& console);
+
+  PreparedRun& run_;
+  bool unseen_;  // nothing shows or keeps what the device's report says
   std::optional<RunFolder> folder_;
   std::optional<JsonLinesFile> metrics_;
   double earlier_seconds_ = 0;

@@ -2,15 +2,60 @@
 #include "trainer/train/setup.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
-#include <limits>
 #include <span>
 
 #include "trainer/system/errors.hpp"
+#include "trainer/system/json_fields.hpp"
 
 namespace trainer {
 
+using nlohmann::ordered_json;
+
 namespace {
+
+template <class Fields, class Settings>
+void settings_fields(Fields& fields, Settings& settings) {
+  fields("seed", settings.seed);
+  fields("epochs", settings.epochs);
+  fields("batch", settings.batch);
+  fields("lr", settings.rate);
+  fields("optimizer", settings.optimizer);
+  fields("limit_train", settings.limit_train);
+  fields("validation", settings.validation);
+  fields("classes", settings.classes);
+  fields("precision", settings.precision);
+  fields.later("engine", settings.engine);
+  fields("channels", settings.channels);
+  fields("skip_bad_images", settings.skip_bad_images);
+}
+
+// The recipe with the settings' changes.
+Recipe changed_recipe(Recipe recipe, const TrainSettings& settings) {
+  if (settings.batch) recipe.batch = *settings.batch;
+  if (settings.epochs) {
+    recipe.epochs = settings.epochs;
+    recipe.steps.reset();
+  }
+  if (settings.optimizer) {
+    const std::optional<Optimizer> named = optimizer_named(*settings.optimizer);
+    if (!named || takes_matrices(*named)) {
+      throw UsageError(fmt::format("--optimizer {}: one of sgd, adam, adamw, adadelta", *settings.optimizer));
+    }
+    recipe.optimizer = *named;
+    recipe.groups.clear();
+  }
+  if (settings.rate) {
+    const auto rate = static_cast<float>(*settings.rate);
+    if (!std::isfinite(rate) || !(rate > 0)) {
+      throw UsageError(
+          fmt::format("--lr {}: a learning rate is a positive number of single precision", *settings.rate));
+    }
+    recipe.schedule.rate = rate;
+  }
+  return recipe;
+}
 
 // Which training images are trained on and which are held out: the recipe's first ones, or the last
 // `--validation`.
@@ -33,21 +78,18 @@ void cut_training_split(Setup& setup) {
   setup.test.images = static_cast<std::uint32_t>(setup.dataset.test.count());
 }
 
+std::uint64_t steps_of_epochs(const Batching& train, std::uint64_t epochs) {
+  return train.last_batch == LastBatch::wrap ? (epochs * train.images + train.batch - 1) / train.batch
+                                             : epochs * steps_per_pass(train);
+}
+
 std::uint64_t run_length(const Recipe& recipe, const Batching& train) {
-  if (recipe.steps) return static_cast<std::uint64_t>(*recipe.steps);
-  const auto epochs = static_cast<std::uint64_t>(recipe.epochs.value_or(1));
-  if (train.last_batch == LastBatch::wrap) return (epochs * train.images + train.batch - 1) / train.batch;
-  return epochs * steps_per_pass(train);
+  return recipe.steps ? static_cast<std::uint64_t>(*recipe.steps)
+                      : steps_of_epochs(train, static_cast<std::uint64_t>(recipe.epochs.value_or(1)));
 }
 
-}  // namespace
-
-std::uint64_t Setup::epochs() const {
-  return train.last_batch == LastBatch::wrap
-             ? (total_steps * train.batch + train.images - 1) / train.images
-             : (total_steps + steps_per_pass(train) - 1) / steps_per_pass(train);
-}
-
+// `normalize: data` takes mean and deviation from `train_pixels`: those of the images that are trained on,
+// without what is held out.
 PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8_t> train_pixels) {
   InputScaling scaling = input;
   if (input.from_data) {
@@ -56,6 +98,28 @@ PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8
   }
   return {static_cast<float>(scaling.scale / scaling.deviation),
           static_cast<float>(-scaling.mean / scaling.deviation)};
+}
+
+}  // namespace
+
+ordered_json to_json(const TrainSettings& settings) {
+  ordered_json json;
+  JsonWriter fields(json);
+  settings_fields(fields, settings);
+  return json;
+}
+
+TrainSettings settings_from_json(const ordered_json& json, const std::string& file) {
+  const JsonReader fields(json, file);
+  TrainSettings settings;
+  settings_fields(fields, settings);
+  return settings;
+}
+
+std::uint64_t Setup::epochs() const {
+  return train.last_batch == LastBatch::wrap
+             ? (total_steps * train.batch + train.images - 1) / train.images
+             : (total_steps + steps_per_pass(train) - 1) / steps_per_pass(train);
 }
 
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset) {
@@ -109,11 +173,8 @@ void require_memory(const Setup& setup, const DeviceInfo& info) {
 
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step) {
   const Batching& train = setup.train;
-  const std::uint64_t pass = pass_of(train, step);
-  const std::uint64_t end = train.last_batch == LastBatch::wrap
-                                ? ((pass + 1) * train.images + train.batch - 1) / train.batch
-                                : (pass + 1) * steps_per_pass(train);
-  return std::min(end, setup.total_steps);
+  const std::uint64_t epochs = pass_of(train, step) + 1;
+  return std::min(steps_of_epochs(train, epochs), setup.total_steps);
 }
 
 }  // namespace trainer

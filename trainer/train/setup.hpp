@@ -1,18 +1,38 @@
-// Everything a training or a test needs before a device is touched: the data set, which of its images are for
-// what, the network's plan, the input scaling and the length of the run.
+// Everything that a training or a test needs before a device is touched: the settings, the data set and which of its images
+// are for what, the network's plan, the input scaling and the length of the run.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <span>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "data/dataset.hpp"
 #include "kernels/device_info.hpp"
 #include "models/network.hpp"
-#include "trainer/store/settings.hpp"
 
 namespace trainer {
+
+// The options that decide, with the network and its recipe, which weights a training ends with. Kept apart from those that do
+// not (folders, output), because every checkpoint stores them and a resumed run takes them from there.
+struct TrainSettings {
+  std::uint64_t seed = 1;
+  std::optional<int> epochs;
+  std::optional<int> batch;
+  std::optional<double> rate;            // --lr
+  std::optional<std::string> optimizer;  // by name, with its usual constants; the schedule stays
+  std::optional<std::uint32_t> limit_train;
+  std::optional<std::uint32_t> validation;
+  std::optional<std::string> precision;  // of products [the recipe's fastest, else fp32]
+  std::string engine = "auto";           // whose layers a GPU's are: --engine
+  std::optional<int> classes;
+  int channels = 1;
+  bool skip_bad_images = false;
+};
+
+nlohmann::ordered_json to_json(const TrainSettings& settings);
+// `file` is what an error calls the place of the settings. Throws FileError with the field.
+TrainSettings settings_from_json(const nlohmann::ordered_json& json, const std::string& file);
 
 struct Setup {
   Spec spec;  // its recipe as changed by the settings
@@ -27,7 +47,7 @@ struct Setup {
   std::uint64_t total_steps = 0;
 
   bool validates() const { return validation.images > 0; }
-  std::uint64_t epochs() const;  // full epochs that the run makes, rounded up
+  std::uint64_t epochs() const;  // epochs that the run makes, rounded up
 };
 
 // Cuts the data set, plans the network, works out the length. Throws UsageError, SpecError or
@@ -38,12 +58,7 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
 // Throws UsageError; a GPU says so itself.
 void require_memory(const Setup& setup, const DeviceInfo& info);
 
-// The first step after `step` at which an evaluation is due: the end of the pass that `step` lies in, or of
-// the run.
+// The first step after `step` at which an evaluation is due: the end of the epoch that `step` lies in, or of the run.
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step);
-
-// `normalize: data` takes mean and deviation from `train_pixels`: those of the images that are trained on,
-// without what is held out.
-PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8_t> train_pixels);
 
 }  // namespace trainer

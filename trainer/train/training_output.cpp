@@ -1,10 +1,11 @@
-// Texts of a training, from numbers.
+// Turns the numbers of a training into text.
 #include "trainer/train/training_output.hpp"
 
 #include <fmt/format.h>
 
 #include "models/plan.hpp"
 #include "models/words.hpp"
+#include "trainer/device/device_report.hpp"
 #include "trainer/device/machine_state.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
@@ -34,21 +35,13 @@ std::string precision_text(const Setup& setup) {
   return precision + ": what products read is rounded; weights, sums and the last layer are fp32";
 }
 
-std::vector<double> epoch_seconds(const RunSummary& summary) {
+Spread epoch_seconds(const RunSummary& summary) {
   std::vector<double> seconds;
   for (const EpochRecord& epoch : summary.epochs) seconds.push_back(epoch.seconds);
-  return seconds;
+  return spread_of(seconds);
 }
 
-}  // namespace
-
-std::string accuracy_text(const Score& score) {
-  return fmt::format("{:.2f} +- {:.2f} %", 100 * score.accuracy, 100 * score.standard_error());
-}
-
-namespace {
-
-// "2 epochs of 60,000"; "32,000 of 60,000, each once" where that is less than one.
+// "2 epochs of 60,000"; "32,000 of 60,000, each once" for less than one epoch.
 std::string length_text(const Setup& setup) {
   const std::uint64_t shown = images_before(setup.train, setup.total_steps);
   if (shown < setup.train.images)
@@ -57,7 +50,7 @@ std::string length_text(const Setup& setup) {
                      grouped(setup.train.images));
 }
 
-// "muon and adam": those of the groups, then that of the rest.
+// "muon and adam": the groups' optimisers, then that of the other parameters.
 std::string optimizers_text(const Recipe& recipe) {
   std::string text;
   for (const OptimizerGroup& group : recipe.groups)
@@ -67,10 +60,22 @@ std::string optimizers_text(const Recipe& recipe) {
 
 }  // namespace
 
-std::string training_head(const Setup& setup, const std::string& folder) {
+std::string accuracy_text(const Score& score) {
+  return fmt::format("{:.2f} +- {:.2f} %", 100 * score.accuracy, 100 * score.standard_error());
+}
+
+void print_event(Console& console, const char* event, const ordered_json& fields) {
+  ordered_json json{{"event", event}};
+  json.update(fields);
+  console.json(json);
+}
+
+std::string run_head(const PreparedRun& run, const std::string& folder) {
+  const Setup& setup = run.setup;
   const Plan& plan = setup.plan;
   const Recipe& recipe = setup.spec.recipe;
-  std::string text = report_line("data", data_text(setup));
+  std::string text = device_report(run.info, run.device.gpu_reason);
+  text += report_line("data", data_text(setup));
   text += report_line(
       "model",
       fmt::format("{}: {} parameters, {:.3f} MFLOP forward, {:.3f} forward and backward an image", plan.model,
@@ -83,7 +88,7 @@ std::string training_head(const Setup& setup, const std::string& folder) {
                                         setup.rule.schedule.rate, setup.settings.seed));
   text += report_line("precision", precision_text(setup));
   text += report_line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
-  return text;
+  return text + engine_line(run.engine, run.info);
 }
 
 std::string epoch_line(const Setup& setup, const EpochRecord& record) {
@@ -103,20 +108,20 @@ ordered_json score_json(const Score& score) {
           {"loss", score.loss}};
 }
 
-const char* reason_text(StopReason reason) {
+Ending ending_of(StopReason reason) {
   switch (reason) {
     case StopReason::finished:
-      return "the recipe's end";
+      return {"the recipe's end", RunStatus::kFinished};
     case StopReason::target:
-      return "target accuracy reached";
+      return {"target accuracy reached", RunStatus::kFinished};
     case StopReason::time_limit:
-      return "time limit";
+      return {"time limit", RunStatus::kStopped};
     case StopReason::signal:
-      return "signal";
+      return {"signal", RunStatus::kStopped};
     case StopReason::bad_loss:
-      return "loss not finite";
+      break;
   }
-  return "";
+  return {"loss not finite", RunStatus::kFailed};
 }
 
 std::string summary_text(const Setup& setup, const RunSummary& summary) {
@@ -131,7 +136,7 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
       text += report_line("", fmt::format("{} on {} validation images", accuracy_text(*last.validation),
                                           grouped(last.validation->images)));
     }
-    const Spread seconds = spread_of(epoch_seconds(summary));
+    const Spread seconds = epoch_seconds(summary);
     text += report_line("epoch time", fmt::format("median {:.3f} s, {:.3f} to {:.3f}", seconds.median,
                                                   seconds.least, seconds.most));
   }
@@ -160,7 +165,7 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
 
 ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   ordered_json json;
-  json["stopped_by"] = reason_text(summary.result.reason);
+  json["stopped_by"] = ending_of(summary.result.reason).text;
   json["step"] = summary.result.position.step;
   json["total_steps"] = setup.total_steps;
   json["epochs"] = summary.result.position.epochs;
@@ -168,7 +173,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
     const EpochRecord& last = summary.epochs.back();
     json["test"] = score_json(last.test);
     if (last.validation) json["validation"] = score_json(*last.validation);
-    const Spread seconds = spread_of(epoch_seconds(summary));
+    const Spread seconds = epoch_seconds(summary);
     json["epoch_seconds"] = {{"median", seconds.median},
                              {"min", seconds.least},
                              {"max", seconds.most},
@@ -187,20 +192,6 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   json["peak_memory_bytes"] = peak_process_bytes();
   if (summary.energy_joules) json["energy_joules"] = *summary.energy_joules;
   return json;
-}
-
-RunStatus status_of(StopReason reason) {
-  switch (reason) {
-    case StopReason::finished:
-    case StopReason::target:
-      return RunStatus::kFinished;
-    case StopReason::time_limit:
-    case StopReason::signal:
-      return RunStatus::kStopped;
-    case StopReason::bad_loss:
-      return RunStatus::kFailed;
-  }
-  return RunStatus::kFailed;
 }
 
 }  // namespace trainer

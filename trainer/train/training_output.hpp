@@ -2,25 +2,29 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "trainer/store/run_record.hpp"
 #include "trainer/train/loop.hpp"
-#include "trainer/train/setup.hpp"
+#include "trainer/train/recorded_run.hpp"
 
 namespace trainer {
 
-// "99.10 +- 0.09 %", the standard error of a fraction of correct answers among so many images.
+// "99.10 +- 0.09 %", with the standard error that comes from the number of images.
 std::string accuracy_text(const Score& score);
-
-// The block before the first step: data, model, recipe, where the results go. Lines, each ended.
-std::string training_head(const Setup& setup, const std::string& folder);
-// "epoch 1/2   train loss 0.2443   test 99.10 +- 0.09 %   1.83 s   32,800 images/s"
-std::string epoch_line(const Setup& setup, const EpochRecord& record);
 nlohmann::ordered_json score_json(const Score& score);
 
-// What the whole run came to.
+// With --json a line of `fields` after the event's name: {"event": "epoch", ...}.
+void print_event(Console& console, const char* event, const nlohmann::ordered_json& fields);
+
+// What stands before the first step of a training or a sprint: device, data, model, recipe, engine, and where the results go
+// (`folder`; empty: nowhere). Lines, each ended.
+std::string run_head(const PreparedRun& run, const std::string& folder);
+// "epoch 1/2   train loss 0.2443   test 99.10 +- 0.09 %   1.83 s   32,800 images/s"
+std::string epoch_line(const Setup& setup, const EpochRecord& record);
+
+// The results of the whole run.
 struct RunSummary {
   LoopResult result;
   std::vector<EpochRecord> epochs;    // of the whole run, earlier parts included
@@ -33,7 +37,11 @@ struct RunSummary {
 std::string summary_text(const Setup& setup, const RunSummary& summary);  // lines, each ended
 nlohmann::ordered_json summary_json(const Setup& setup, const RunSummary& summary);
 
-const char* reason_text(StopReason reason);
-RunStatus status_of(StopReason reason);  // what a run that ended so is called in its record
+// How the record of a run that ended for `reason` names its end.
+struct Ending {
+  const char* text;
+  RunStatus status;
+};
+Ending ending_of(StopReason reason);
 
 }  // namespace trainer

@@ -1,0 +1,143 @@
+// Prepares a sprint, keeps its record and prints what comes out.
+#include <fmt/format.h>
+#include <future>
+
+#include "trainer/console/progress.hpp"
+#include "trainer/measure/sprint.hpp"
+#include "trainer/system/clock.hpp"
+#include "trainer/system/process.hpp"
+#include "trainer/system/signals.hpp"
+#include "trainer/system/text.hpp"
+#include "trainer/train/training_output.hpp"
+
+namespace trainer {
+
+namespace {
+
+class SprintRun {
+ public:
+  SprintRun(const Environment& environment, const SprintOptions& options)
+      : options_(options),
+        run_{environment},
+        setup_(run_.setup),
+        console_(stdout, {.quiet = options.output.quiet, .json = options.output.json}) {
+    report_.target = options.target;
+    DeviceRequest device = options.device;
+    const auto model = [&](const std::string& name) { return find_spec(name, models_folder(environment)); };
+    std::optional<Spec> spec;
+    if (!options.model.empty()) spec = model(options.model);
+    if (spec) device.wanted = spec->recipe.precisions;
+    // The data set is unpacked while the device is made ready.
+    auto dataset = std::async(std::launch::async, [&environment, data = options.data] {
+      return data::load_dataset(data_folder(environment, data));
+    });
+    run_.open_device(device);
+    if (!spec) spec = model(run_.info.gpu ? kModelOfGpu : kModelOfCpu);
+    TrainSettings settings;
+    settings.seed = options.first_seed;
+    if (spec->recipe.epochs) settings.epochs = 1;
+    run_.settle(std::move(*spec), settings, dataset.get());
+  }
+
+  int run() {
+    RecordedRun recorded(run_, options_.output, fmt::format("{}-x{}", setup_.spec.name, options_.seeds));
+    return recorded.guard(console_, [&] { return run_seeds(recorded); });
+  }
+
+ private:
+  int run_seeds(RecordedRun& recorded) {
+    Sprint sprint(run_.setup, *run_.device.backend);
+    recorded.note_libraries();
+    print_head(recorded.path());
+    if (!options_.no_process) report_.process_seconds = time_process();
+    report_.images = sprint.images();
+    const SignalGuard signals;
+    for (std::uint64_t i = 0; i < options_.seeds && signals.stop_signal() == 0; ++i) {
+      sprint.start_anew(options_.first_seed + i);
+      take(sprint.run(), i, recorded);
+    }
+    console_.clear_progress();
+    if (!report_.seeds.empty()) finish(sprint, recorded);
+    return signals.stop_signal() != 0 ? 128 + signals.stop_signal() : 0;
+  }
+
+  void print_head(const std::string& folder) {
+    console_.text(run_head(run_, folder));
+    if (options_.model.empty()) {
+      console_.line(fmt::format("{:<14}'{}', the faster of the two networks on a {} (--model)", "network",
+                                setup_.spec.name, run_.info.gpu ? "GPU" : "CPU"));
+    }
+  }
+
+  // This program for one seed, as a process of its own.
+  double time_process() {
+    ProcessCall call;
+    call.words = {run_.environment.executable.string(),
+                  "sprint",
+                  "--seeds",
+                  "1",
+                  "--no-process",
+                  "--no-save",
+                  "--quiet"};
+    const auto add = [&](const char* option, const std::string& value) {
+      call.words.insert(call.words.end(), {option, value});
+    };
+    add("--model", options_.model.empty() ? setup_.spec.name : options_.model);
+    add("--device", options_.device.device);
+    add("--precision", *setup_.settings.precision);
+    add("--engine", run_.engine);
+    add("--first-seed", std::to_string(options_.first_seed));
+    if (options_.device.threads) add("--threads", std::to_string(*options_.device.threads));
+    if (!options_.data.empty()) add("--data", options_.data);
+    call.out = call.err = [](std::string_view) {};
+    const Clock::time_point start = Clock::now();
+    const ProcessEnd end = run_process(call);
+    if (end.code != 0) {
+      throw std::runtime_error(
+          fmt::format("sprint: the process that was to be timed ended with status {}; try it alone: trainer "
+                      "sprint --seeds 1 --no-process",
+                      end.code));
+    }
+    return seconds_since(start);
+  }
+
+  void take(const SprintSeed& seed, std::uint64_t index, RecordedRun& recorded) {
+    report_.seeds.push_back(seed);
+    console_.line(seed_line(seed));
+    const nlohmann::ordered_json json = seed_json(setup_, report_, report_.seeds.size() - 1);
+    recorded.add_metrics(json);
+    print_event(console_, "seed", json);
+    if (seed.bad_step) {
+      throw std::runtime_error(
+          fmt::format("sprint: seed {}, step {}: the loss is not finite, and what follows it is no training",
+                      seed.seed, *seed.bad_step + 1));
+    }
+    console_.progress(static_cast<double>(index + 1) / static_cast<double>(options_.seeds),
+                      [&] { return fmt::format("seed {} of {}", index + 1, options_.seeds); });
+  }
+
+  void finish(const Sprint& sprint, RecordedRun& recorded) {
+    recorded.save_model(sprint.network());  // of the last seed
+    recorded.record.results["sprint"] = sprint_json(report_);
+    const bool stopped = report_.seeds.size() < options_.seeds;
+    recorded.close(stopped ? RunStatus::kStopped : RunStatus::kFinished,
+                   stopped ? "by a signal" : "all seeds done");
+    console_.result(sprint_text(report_));
+    if (recorded.is_kept()) console_.text(report_line("results", recorded.path()));
+    print_event(console_, "end", sprint_json(report_));
+  }
+
+  const SprintOptions& options_;
+  PreparedRun run_;
+  const Setup& setup_;
+  Console console_;
+  SprintReport report_;
+};
+
+}  // namespace
+
+int run_sprint(const Environment& environment, const SprintOptions& options) {
+  return SprintRun(environment, options).run();
+}
+
+}  // namespace trainer
