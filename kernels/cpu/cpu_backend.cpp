@@ -11,7 +11,6 @@
 #include "kernels/backend.hpp"
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/cpu_info.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer {
 
@@ -89,21 +88,17 @@ class CpuBackend final : public Backend {
   }
 
   bool narrows(const OpDesc& desc, bool wants_dx, const OpDesc& next) const override {
-    const auto* conv = std::get_if<ConvDesc>(&desc);
-    const auto* behind = std::get_if<ConvDesc>(&next);
-    return conv != nullptr && behind != nullptr && is_one_channel_conv(*conv, wants_dx) &&
-           can_write_bf16(context_, *conv) && can_read_bf16(context_, *behind);
+    const auto* first = std::get_if<ConvDesc>(&desc);
+    const auto* second = std::get_if<ConvDesc>(&next);
+    return first != nullptr && second != nullptr && has_bf16_map_between(context_, *first, wants_dx, *second);
   }
 
   void gather(const GatherArgs& args) override {
     StepState& state = *args.state;
     state.valid = valid_rows(args.batching, state.step);
     state.batch_loss = 0;
-    const GatherLoop loop{args.batching, state.seed,         state.step,     state.valid, args.stored,
-                          args.shape,    args.top,           args.left,      args.scale,  args.shift,
-                          args.images,   args.stored_labels, floats(args.x), args.labels};
     parallel(args.batching.batch, 8, context_.threads,
-             [&](const Share& share) { context_.loops.gather(loop, share.begin, share.end); });
+             [&](const Share& share) { context_.loops.gather(args, share.begin, share.end); });
   }
 
   void update(const UpdateArgs& args) override {
@@ -134,23 +129,16 @@ class CpuBackend final : public Backend {
     const std::uint64_t pass = pass_of(args.batching, step);
     for (const Segment& segment : *args.segments) {
       const Optimizer& optimizer = (*args.optimizers)[segment.optimizer];
-      update_segment(args, optimizer, update_step(optimizer, args.schedule, step, pass), segment);
+      const UpdateStep now = update_step(optimizer, args.schedule, step, pass);
+      parallel(segment.count, 4096, context_.threads, [&](const Share& share) {
+        context_.loops.update(args, segment, optimizer, now, share.begin, share.end);
+      });
     }
     if (args.matrices == nullptr) return;
     for (const WeightMatrix& matrix : *args.matrices) {
       const Optimizer& optimizer = (*args.optimizers)[matrix.segment.optimizer];
       update_matrix(context_, args, optimizer, update_step(optimizer, args.schedule, step, pass), matrix);
     }
-  }
-
-  void update_segment(const UpdateArgs& args, const Optimizer& optimizer, const UpdateStep& step,
-                      const Segment& segment) {
-    const auto at = [&](float* arena) { return arena == nullptr ? nullptr : arena + segment.offset; };
-    const UpdateLoop loop{optimizer,      step,          segment.rate_factor,
-                          segment.decay,  at(args.w),    args.dw + segment.offset,
-                          at(args.slot0), at(args.slot1)};
-    parallel(segment.count, 4096, context_.threads,
-             [&](const Share& share) { context_.loops.update(loop, share.begin, share.end); });
   }
 
   dnnl::engine engine_;

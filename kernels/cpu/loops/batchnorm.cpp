@@ -1,5 +1,5 @@
 // Batch normalisation, a tile at a time: the inner loops have no remainder but in the last tile. Sums are
-// taken in floats over a few tiles and in double beyond.
+// floats over a few tiles, and are then added to doubles.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/math/gelu.hpp"
 
@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kTilesOfAFloat = 32;
 
-// The tables of a loop, apart from what it writes.
+// The tables of a loop, which nothing that it writes overlaps.
 struct Tables {
   const float* __restrict mean;
   const float* __restrict scale;
@@ -30,7 +30,7 @@ void fold(const NormLoop& loop, double* sums) {
   for (std::size_t i = 0; i < 2 * loop.tile; ++i) loop.sums[i] = 0;
 }
 
-// Calls body(first element, elements) a tile; a part begins one of its own.
+// Calls body(first element, number of elements) for each tile; each part begins with a tile of its own.
 template <typename Body>
 HOST_DEVICE void for_tiles(const NormLoop& loop, const NormParts& parts, const Body& body) {
   for (std::size_t part = 0; part < parts.count; ++part) {
@@ -40,7 +40,7 @@ HOST_DEVICE void for_tiles(const NormLoop& loop, const NormParts& parts, const B
   }
 }
 
-// The same, and folds the sums that it left.
+// As for_tiles(); folds the sums that body leaves in loop.sums.
 template <typename Body>
 HOST_DEVICE void sum_tiles(const NormLoop& loop, const NormParts& parts, double* sums, const Body& body) {
   for (std::size_t i = 0; i < 2 * loop.tile; ++i) loop.sums[i] = 0;
@@ -51,8 +51,6 @@ HOST_DEVICE void sum_tiles(const NormLoop& loop, const NormParts& parts, double*
   });
   fold(loop, sums);
 }
-
-constexpr std::uint32_t kFirstPart = 0;
 
 template <bool kGelu, bool kKeep>
 void gradient_sums(const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,
@@ -92,9 +90,9 @@ void normalize(const NormLoop& loop, const float* x, float* y, std::size_t count
 
 }  // namespace
 
-void norm_sums(const NormLoop& loop, const float* x, std::size_t count, double* sums) {
+void norm_sums(const NormLoop& loop, const float* x, const NormParts& parts, double* sums) {
   const float* __restrict mean = loop.mean;
-  sum_tiles(loop, {&kFirstPart, 1, count}, sums, [&](std::size_t at, std::size_t length) {
+  sum_tiles(loop, parts, sums, [&](std::size_t at, std::size_t length) {
     const float* __restrict from = x + at;
     float* __restrict first = loop.sums;
     float* __restrict second = loop.sums + loop.tile;

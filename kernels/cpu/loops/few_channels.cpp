@@ -3,8 +3,8 @@
 // filters are [3, 3, in, out], so that the vectors run over output channels and each input is loaded once and
 // broadcast.
 #include "kernels/cpu/loops/loops.hpp"
+#include "kernels/cpu/loops/pool_argmax.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
-#include "kernels/cpu/loops/window_winner.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
@@ -13,7 +13,7 @@ namespace {
 // The windows at [py, px] to [py, px + kWindows - 1], kVectors vectors of output channels from k on.
 template <int kLanes, int kIn, int kWindows, int kVectors>
 HOST_DEVICE void windows(const FewChannelsLoop& loop, const float* image, const float* w, const float* b,
-                         int py, int px, int k, float* y, std::uint8_t* winner) {
+                         int py, int px, int k, float* y, std::uint8_t* argmax) {
   using Float = typename VectorOf<kLanes>::Float;
   using Byte = typename VectorOf<kLanes>::Byte;
   constexpr int kColumns = 2 * kWindows;
@@ -44,45 +44,45 @@ HOST_DEVICE void windows(const FewChannelsLoop& loop, const float* image, const 
   }
   for (int n = 0; n < kWindows; ++n) {
     for (int v = 0; v < kVectors; ++v) {
-      const auto best = winner_of<kLanes>(4, loop.relu, [&](int p) { return sum[p / 2][2 * n + p % 2][v]; });
+      const auto best = window_maximum<kLanes>(
+          2, loop.relu, [&](int row, int column) { return sum[row][2 * n + column][v]; });
       const int to = (py * loop.pooled.w + px + n) * loop.pooled.c + k + v * kLanes;
       const int left = loop.pooled.c - k - v * kLanes;  // channels that are there
       store_some(y + to, best.value, left);
-      if (winner != nullptr) store_some(winner + to, convert<Byte>(best.index), left);
+      if (argmax != nullptr) store_some(argmax + to, convert<Byte>(best.argmax), left);
     }
   }
 }
 
 template <int kLanes, int kIn, int kVectors>
 HOST_DEVICE void block(const FewChannelsLoop& loop, const float* image, const float* w, const float* b, int k,
-                       float* y, std::uint8_t* winner) {
+                       float* y, std::uint8_t* argmax) {
   for (int py = 0; py < loop.pooled.h; ++py) {
     int px = 0;
     for (; px + 2 <= loop.pooled.w; px += 2)
-      windows<kLanes, kIn, 2, kVectors>(loop, image, w, b, py, px, k, y, winner);
-    if (px < loop.pooled.w) windows<kLanes, kIn, 1, kVectors>(loop, image, w, b, py, px, k, y, winner);
+      windows<kLanes, kIn, 2, kVectors>(loop, image, w, b, py, px, k, y, argmax);
+    if (px < loop.pooled.w) windows<kLanes, kIn, 1, kVectors>(loop, image, w, b, py, px, k, y, argmax);
   }
 }
 
 template <int kIn>
 void forward(const FewChannelsLoop& loop, const float* image, const float* w, const float* b, float* y,
-             std::uint8_t* winner) {
+             std::uint8_t* argmax) {
   with_lanes(loop.lanes, [&]<int kLanes>() {
-    int k = 0;
-    for (; k + 2 * kLanes <= loop.channels; k += 2 * kLanes)
-      block<kLanes, kIn, 2>(loop, image, w, b, k, y, winner);
-    if (k < loop.channels) block<kLanes, kIn, 1>(loop, image, w, b, k, y, winner);
+    for_vectors<kLanes, 2>(loop.channels, [&]<int kVectors>(int k) {
+      block<kLanes, kIn, kVectors>(loop, image, w, b, k, y, argmax);
+    });
   });
 }
 
 }  // namespace
 
 void few_channels_pool(const FewChannelsLoop& loop, const float* image, const float* w, const float* b,
-                       float* y, std::uint8_t* winner) {
+                       float* y, std::uint8_t* argmax) {
   if (loop.in == 8) {
-    forward<8>(loop, image, w, b, y, winner);
+    forward<8>(loop, image, w, b, y, argmax);
   } else {
-    forward<16>(loop, image, w, b, y, winner);
+    forward<16>(loop, image, w, b, y, argmax);
   }
 }
 

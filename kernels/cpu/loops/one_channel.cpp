@@ -1,9 +1,13 @@
 // Convolution of a one-channel image, which a general library does badly: the sum has only k * k terms, so
-// the work is bound by loads unless the outputs stay in registers. The vectors run over output channels; a
-// tile of kRows x kColumns map positions times kVectors channel vectors is kept in registers while the filter
-// is walked, and each pixel is loaded once and broadcast. The gradient of the weights keeps kTaps x kVectors
-// sums in registers along a row of the map.
+// the work is bound by loads unless the outputs stay in registers. The vectors run over output channels.
+// Without a pool, the sums of a tile of kRows x kColumns map positions times kVectors channel vectors stay in
+// registers while the filter is walked, and each pixel is loaded once and broadcast; the gradient of the
+// weights keeps kTaps x kVectors sums in registers along a row of the map. With max pooling in windows that
+// lie side by side, the outputs of a window stay in registers, a vector for each position, and only the
+// largest are written. Backward needs the gradients of those alone, and keeps the sums of all taps in
+// registers.
 #include "kernels/cpu/loops/loops.hpp"
+#include "kernels/cpu/loops/pool_argmax.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
@@ -75,19 +79,6 @@ void forward_block(const OneChannelLoop& loop, const Operands& at) {
   }
 }
 
-template <int kLanes>
-void forward_lanes(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
-                   float* map) {
-  int c = 0;
-  for (; c + 3 * kLanes <= loop.channels; c += 3 * kLanes) {
-    forward_block<kLanes, 3>(loop, {padded, w + c, b + c, map + c});
-  }
-  for (; c + 2 * kLanes <= loop.channels; c += 2 * kLanes) {
-    forward_block<kLanes, 2>(loop, {padded, w + c, b + c, map + c});
-  }
-  for (; c < loop.channels; c += kLanes) forward_block<kLanes, 1>(loop, {padded, w + c, b + c, map + c});
-}
-
 // dw of taps kx .. kx + kTaps - 1 of filter row ky, over one row of the map.
 template <int kLanes, int kVectors, int kTaps>
 HOST_DEVICE void weights_row(const OneChannelLoop& loop, const float* pixels, const float* dmap, float* dw) {
@@ -116,16 +107,9 @@ void weights_block(const OneChannelLoop& loop, const float* padded, const float*
     for (int ky = 0; ky < loop.kernel; ++ky) {
       const float* pixels = padded + static_cast<std::ptrdiff_t>(y + ky) * width;
       float* taps = dw + static_cast<std::ptrdiff_t>(ky) * loop.kernel * loop.channels;
-      int kx = 0;
-      for (; kx + 5 <= loop.kernel; kx += 5) {
-        weights_row<kLanes, kVectors, 5>(loop, pixels + kx, row, taps + kx * loop.channels);
-      }
-      for (; kx + 3 <= loop.kernel; kx += 3) {
-        weights_row<kLanes, kVectors, 3>(loop, pixels + kx, row, taps + kx * loop.channels);
-      }
-      for (; kx < loop.kernel; ++kx) {
-        weights_row<kLanes, kVectors, 1>(loop, pixels + kx, row, taps + kx * loop.channels);
-      }
+      for_taps(loop.kernel, [&]<int kTaps>(int kx) {
+        weights_row<kLanes, kVectors, kTaps>(loop, pixels + kx, row, taps + kx * loop.channels);
+      });
     }
     for (int v = 0; v < kVectors; ++v) {
       Vector sum = load<Vector>(db + v * kLanes);
@@ -135,28 +119,124 @@ void weights_block(const OneChannelLoop& loop, const float* padded, const float*
   }
 }
 
+// The number of channels in the vector that begins at channel c.
 template <int kLanes>
-void weights_lanes(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
-  int c = 0;
-  for (; c + 3 * kLanes <= loop.channels; c += 3 * kLanes) {
-    weights_block<kLanes, 3>(loop, padded, dmap + c, dw + c, db + c);
+HOST_DEVICE int lanes_at(const OneChannelLoop& loop, int c) {
+  return loop.pooled.c - c < kLanes ? loop.pooled.c - c : kLanes;
+}
+
+template <int kLanes, int kKernel, int kWindow>
+void pooled_forward(const OneChannelLoop& loop, const float* padded, const float* weights, const float* b,
+                    float* y, std::uint8_t* argmax) {
+  using Float = typename VectorOf<kLanes>::Float;
+  using Byte = typename VectorOf<kLanes>::Byte;
+  const int width = loop.w + kKernel - 1;
+  for (int c = 0; c < loop.channels; c += kLanes) {
+    const int lanes = lanes_at<kLanes>(loop, c);
+    const auto bias = load<Float>(b + c);
+    for (int window = 0; window < loop.pooled.h * loop.pooled.w; ++window) {
+      const int py = window / loop.pooled.w;
+      const int px = window % loop.pooled.w;
+      const float* corner = padded + (py * width + px) * kWindow;
+      Float sum[kWindow][kWindow];
+      for (auto& row : sum) {
+        for (Float& value : row) value = bias;
+      }
+      for (int ky = 0; ky < kKernel; ++ky) {
+        for (int kx = 0; kx < kKernel; ++kx) {
+          const auto filter = load<Float>(weights + (ky * kKernel + kx) * loop.channels + c);
+          for (int r = 0; r < kWindow; ++r) {
+            for (int s = 0; s < kWindow; ++s) sum[r][s] += filter * corner[(r + ky) * width + s + kx];
+          }
+        }
+      }
+      const auto best =
+          window_maximum<kLanes>(kWindow, loop.relu, [&](int row, int column) { return sum[row][column]; });
+      const int at = window * loop.pooled.c + c;
+      store_some(y + at, best.value, lanes);
+      if (argmax != nullptr) store_some(argmax + at, convert<Byte>(best.argmax), lanes);
+    }
   }
-  for (; c + 2 * kLanes <= loop.channels; c += 2 * kLanes) {
-    weights_block<kLanes, 2>(loop, padded, dmap + c, dw + c, db + c);
+}
+
+template <int kLanes, int kKernel, int kWindow>
+void pooled_weights(const OneChannelLoop& loop, const float* padded, const float* dy,
+                    const std::uint8_t* argmax, float* dw, float* db) {
+  using Float = typename VectorOf<kLanes>::Float;
+  using Int = typename VectorOf<kLanes>::Int;
+  using Byte = typename VectorOf<kLanes>::Byte;
+  const int width = loop.w + kKernel - 1;
+  for (int c = 0; c < loop.channels; c += kLanes) {
+    const int lanes = lanes_at<kLanes>(loop, c);
+    Float sum[kKernel][kKernel];
+    for (int t = 0; t < kKernel * kKernel; ++t)
+      sum[t / kKernel][t % kKernel] = load<Float>(dw + t * loop.channels + c);
+    auto bias = load<Float>(db + c);
+    for (int window = 0; window < loop.pooled.h * loop.pooled.w; ++window) {
+      const int py = window / loop.pooled.w;
+      const int px = window % loop.pooled.w;
+      const float* corner = padded + (py * width + px) * kWindow;
+      const int at = window * loop.pooled.c + c;
+      const auto index = convert<Int>(load_some<Byte>(argmax + at, lanes));
+      const auto gradient = load_some<Float>(dy + at, lanes);
+      for (int r = 0; r < kWindow; ++r) {
+        for (int s = 0; s < kWindow; ++s) {
+          const Float there = index == r * kWindow + s ? gradient : Float{};
+          bias += there;
+          for (int ky = 0; ky < kKernel; ++ky) {
+            for (int kx = 0; kx < kKernel; ++kx) sum[ky][kx] += there * corner[(r + ky) * width + s + kx];
+          }
+        }
+      }
+    }
+    for (int t = 0; t < kKernel * kKernel; ++t)
+      store(dw + t * loop.channels + c, sum[t / kKernel][t % kKernel]);
+    store(db + c, bias);
   }
-  for (; c < loop.channels; c += kLanes) weights_block<kLanes, 1>(loop, padded, dmap + c, dw + c, db + c);
+}
+
+// Calls body<lanes, kernel, window>() for the sizes of has_one_channel_pool().
+template <typename Body>
+HOST_DEVICE void with_sizes(const OneChannelLoop& loop, const Body& body) {
+  with_lanes(loop.lanes, [&]<int kLanes>() {
+    if (loop.kernel == 3 && loop.window.size == 2) return body.template operator()<kLanes, 3, 2>();
+    if (loop.kernel == 3 && loop.window.size == 3) return body.template operator()<kLanes, 3, 3>();
+    if (loop.kernel == 5 && loop.window.size == 2) return body.template operator()<kLanes, 5, 2>();
+  });
 }
 
 }  // namespace
 
 void one_channel(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
                  float* map) {
-  with_lanes(loop.lanes, [&]<int kLanes>() { forward_lanes<kLanes>(loop, padded, w, b, map); });
+  with_lanes(loop.lanes, [&]<int kLanes>() {
+    for_vectors<kLanes, 3>(loop.channels, [&]<int kVectors>(int c) {
+      forward_block<kLanes, kVectors>(loop, {padded, w + c, b + c, map + c});
+    });
+  });
 }
 
 void one_channel_weights(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
                          float* db) {
-  with_lanes(loop.lanes, [&]<int kLanes>() { weights_lanes<kLanes>(loop, padded, dmap, dw, db); });
+  with_lanes(loop.lanes, [&]<int kLanes>() {
+    for_vectors<kLanes, 3>(loop.channels, [&]<int kVectors>(int c) {
+      weights_block<kLanes, kVectors>(loop, padded, dmap + c, dw + c, db + c);
+    });
+  });
+}
+
+void one_channel_pool(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
+                      float* y, std::uint8_t* argmax) {
+  with_sizes(loop, [&]<int kLanes, int kKernel, int kWindow>() {
+    pooled_forward<kLanes, kKernel, kWindow>(loop, padded, w, b, y, argmax);
+  });
+}
+
+void one_channel_pool_weights(const OneChannelLoop& loop, const float* padded, const float* dy,
+                              const std::uint8_t* argmax, float* dw, float* db) {
+  with_sizes(loop, [&]<int kLanes, int kKernel, int kWindow>() {
+    pooled_weights<kLanes, kKernel, kWindow>(loop, padded, dy, argmax, dw, db);
+  });
 }
 
 }  // namespace trainer::cpu::TRAINER_LOOPS

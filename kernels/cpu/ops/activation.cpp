@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer::cpu {
 
@@ -67,10 +66,9 @@ class Dropout final : public Op {
       });
       return;
     }
-    const DropoutLoop loop{dropout_.drop, dropout_.stream, args.state->step, args.state->seed};
     auto* kept = reinterpret_cast<std::uint8_t*>(args.saved);
     parallel(count_, kGrain, context_.threads, [&](const Share& s) {
-      context_.loops.dropout(loop, floats(args.x), floats(args.y), kept, s.begin, s.end);
+      context_.loops.dropout(dropout_, *args.state, floats(args.x), floats(args.y), kept, s.begin, s.end);
     });
   }
   void run_backward(const OpArgs& args) override {

@@ -1,11 +1,9 @@
-// Convolution + bias + ReLU + max pool of a map of few channels, which leave a general library's blocks half
-// empty. Forward is loops/few_channels.cpp; backward walks the pool's winners (winner_backward.hpp).
+// Forward of a pooled convolution of few channels, which leave the blocks of a general library half empty
+// (loops/few_channels.cpp).
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/cpu/ops/winner_backward.hpp"
-#include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
+#include "kernels/cpu/ops/pooled_conv.hpp"
 
 namespace trainer::cpu {
 
@@ -20,24 +18,15 @@ int fewest_vectors(int channels, int widest) {
   return best;
 }
 
-class FewChannelsConv final : public Op {
+class FewChannelsConv final : public PooledConv {
  public:
   FewChannelsConv(const CpuContext& context, const ConvDesc& desc, int batch)
-      : Op(desc, batch), context_(context), conv_(desc), backward_(context, desc), rows_(batch) {
+      : PooledConv(context, desc, batch),
+        taps_(static_cast<std::size_t>(desc.kernel) * desc.kernel * desc.in.c) {
     const int lanes = fewest_vectors(desc.out, context.loops.widest_lanes);
     const int channels = (desc.out + lanes - 1) / lanes * lanes;
     loop_ = {desc.in.w, desc.in.c, channels, lanes, desc.relu, out_shape(desc)};
-    taps_ = static_cast<std::size_t>(desc.kernel) * desc.kernel * desc.in.c;
   }
-
-  std::size_t workspace_bytes() const override {
-    return std::max(HostAllocator::bytes([&](auto& memory) { take_pieces(memory); }),
-                    backward_.workspace_bytes());
-  }
-  std::size_t saved_bytes() const override {
-    return static_cast<std::size_t>(batch()) * loop_.pooled.size();  // winners [n, h, w, c]
-  }
-  bool skips_rows() const override { return true; }
 
  private:
   struct Pieces {
@@ -48,9 +37,12 @@ class FewChannelsConv final : public Op {
     float* w = memory.take<float>(taps_ * channels);
     return {w, memory.take<float>(channels)};
   }
+  std::size_t forward_bytes() const override {
+    return HostAllocator::bytes([&](auto& memory) { take_pieces(memory); });
+  }
 
-  // w [out, 3, 3, in] turned; channels beyond `out` are zero.
-  void turn(const OpArgs& args, const Pieces& p) const {
+  // Transposes w [out, 3, 3, in]; channels beyond `out` are zero.
+  void transpose_in(const OpArgs& args, const Pieces& p) const {
     const auto channels = static_cast<std::size_t>(loop_.channels);
     const auto out = static_cast<std::size_t>(conv_.out);
     if (channels != out) std::memset(p.w, 0, taps_ * channels * sizeof(float));
@@ -64,38 +56,21 @@ class FewChannelsConv final : public Op {
   void run_forward(const OpArgs& args) override {
     HostAllocator memory(args.workspace);
     const Pieces p = take_pieces(memory);
-    turn(args, p);
-    std::uint8_t* winners = winners_of(args);
+    transpose_in(args, p);
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
       for (std::size_t n = share.begin; n < share.end; ++n) {
         const std::size_t at = n * loop_.pooled.size();
         context_.loops.few_channels_pool(loop_, floats(args.x) + n * conv_.in.size(), p.w, p.b,
-                                         floats(args.y) + at, winners == nullptr ? nullptr : winners + at);
+                                         floats(args.y) + at, argmax_of(args, at));
       }
     });
   }
 
-  void run_backward(const OpArgs& args) override {
-    rows_.read(args);
-    backward_.run({floats(args.x), args.w, floats(args.dy), reinterpret_cast<const std::uint8_t*>(args.saved),
-                   args.dw, conv_.bias ? args.db : nullptr, floats(args.dx), args.workspace, rows_});
-    rows_.clear_rest(args, conv_.in.size() * sizeof(float));
-  }
-
-  const CpuContext& context_;
-  ConvDesc conv_;
-  WinnerBackward backward_;
-  KeptRows rows_;
   FewChannelsLoop loop_{};
-  std::size_t taps_ = 0;
+  std::size_t taps_;
 };
 
 }  // namespace
-
-bool is_few_channels_conv(const CpuContext& context, const ConvDesc& desc) {
-  return context.bf16 == nullptr && desc.kernel == 3 && desc.stride == 1 && desc.pad == Border{} &&
-         desc.pool == Window{2, 2} && (desc.in.c == 8 || desc.in.c == 16);
-}
 
 std::unique_ptr<Op> make_few_channels_conv(const CpuContext& context, const ConvDesc& desc, int batch) {
   return std::make_unique<FewChannelsConv>(context, desc, batch);

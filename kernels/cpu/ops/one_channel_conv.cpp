@@ -6,7 +6,6 @@
 
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/kept_rows.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer::cpu {
 
@@ -38,42 +37,39 @@ class OneChannelConv final : public Op {
     return HostAllocator::bytes([&](auto& memory) { take_pieces(memory, 0); });
   }
   std::size_t saved_bytes() const override {
-    return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // winners [n, h, w, c]
+    return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // argmax [n, h, w, c]
   }
   bool skips_rows() const override { return true; }
 
  private:
   struct Pieces {
-    float *w, *b;                    // [k, k, channels], [channels]: shared by the threads
-    float *dw, *db;                  // one a thread, the first thread's come first
-    float *padded, *map;             // this thread's
-    std::uint16_t *w_pairs, *pairs;  // of w and of this thread's image, where bf16 multiplies
-    std::size_t stride;              // from one thread's dw to the next
+    float *w, *b;            // [k, k, channels], [channels]: shared by the threads
+    std::uint16_t* w_pairs;  // of w, where bf16 multiplies
+    float *dw, *db;          // this thread's, db behind dw
+    float *padded, *map;     // this thread's
+    std::uint16_t* pairs;    // of this thread's image, where bf16 multiplies
   };
 
   Pieces take_pieces(HostAllocator& memory, int thread) const {
-    const std::size_t filter = static_cast<std::size_t>(taps_) * loop_.channels;
-    const auto threads = static_cast<std::size_t>(context_.threads);
+    const auto channels = static_cast<std::size_t>(loop_.channels);
+    const std::size_t filter = static_cast<std::size_t>(taps_) * channels;
+    Pieces own{};
     Pieces p{};
     p.w = memory.take<float>(filter);
-    p.b = memory.take<float>(static_cast<std::size_t>(loop_.channels));
-    p.stride = HostAllocator::aligned((filter + loop_.channels) * sizeof(float)) / sizeof(float);
-    p.dw = memory.take<float>(p.stride * threads);
-    const std::size_t padded = HostAllocator::aligned(padded_floats_ * sizeof(float)) / sizeof(float);
-    const std::size_t map = HostAllocator::aligned(map_floats_ * sizeof(float)) / sizeof(float);
-    const std::size_t pairs = pairs_ ? padded : 0;  // two values each
-    p.w_pairs = reinterpret_cast<std::uint16_t*>(memory.take<float>(pairs_ ? filter : 0));
-    float* own = memory.take<float>((padded + map + pairs) * threads);
-    if (own == nullptr) return p;
-    p.dw += p.stride * static_cast<std::size_t>(thread);
-    p.db = p.dw + filter;
-    p.padded = own + (padded + map + pairs) * static_cast<std::size_t>(thread);
-    p.map = p.padded + padded;
-    p.pairs = reinterpret_cast<std::uint16_t*>(p.map + map);
-    return p;
+    p.b = memory.take<float>(channels);
+    p.w_pairs = memory.take<std::uint16_t>(pairs_ ? 2 * filter : 0);
+    for (int t = 0; t < context_.threads; ++t) {
+      p.dw = memory.take<float>(filter + channels);
+      p.db = p.dw + filter;
+      p.padded = memory.take<float>(padded_floats_);
+      p.map = memory.take<float>(map_floats_);
+      p.pairs = memory.take<std::uint16_t>(pairs_ ? 2 * padded_floats_ : 0);
+      if (t == thread) own = p;
+    }
+    return own;
   }
 
-  Pieces pieces_of(const OpArgs& args, int thread) const {
+  Pieces pieces(const OpArgs& args, int thread) const {
     HostAllocator memory(args.workspace);
     return take_pieces(memory, thread);
   }
@@ -107,34 +103,26 @@ class OneChannelConv final : public Op {
     return p.pairs;
   }
 
+  void forward(const OpArgs& args, const Pieces& p, std::size_t n) const {
+    const std::size_t at = n * out_.size();
+    const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
+    if (conv_.bf16_y) return bf16_forward(image, p, halves(args.y) + at);
+    float* y = floats(args.y) + at;
+    std::uint8_t* argmax = conv_.pool ? argmax_of(args, at) : nullptr;
+    if (pairs_)
+      return context_.bf16->one_channel_pool(loop_, image_pairs(image, p), p.w_pairs, p.b, y, argmax);
+    if (pools_at_once_) return context_.loops.one_channel_pool(loop_, image, p.w, p.b, y, argmax);
+    context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
+    if (conv_.pool) return context_.loops.maxpool(pool_, p.map, y, argmax, 1);
+    if (direct_) return;
+    for_pixels([&](std::size_t out, std::size_t map) { std::copy_n(p.map + map, conv_.out, y + out); });
+  }
+
   void run_forward(const OpArgs& args) override {
-    transpose_in(args, pieces_of(args, 0));
-    std::uint8_t* winners = winners_of(args);
+    transpose_in(args, pieces(args, 0));
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
-      const Pieces p = pieces_of(args, share.thread);
-      for (std::size_t n = share.begin; n < share.end; ++n) {
-        float* y = floats(args.y) + n * out_.size();
-        const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
-        if (conv_.bf16_y) {
-          bf16_forward(image, p, halves(args.y) + n * out_.size());
-          continue;
-        }
-        std::uint8_t* winner = winners == nullptr ? nullptr : winners + n * out_.size();
-        if (pairs_) {
-          context_.bf16->one_channel_pool(loop_, image_pairs(image, p), p.w_pairs, p.b, y, winner);
-          continue;
-        }
-        if (pools_at_once_) {
-          context_.loops.one_channel_pool(loop_, image, p.w, p.b, y, winner);
-          continue;
-        }
-        context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
-        if (conv_.pool) {
-          context_.loops.maxpool(pool_, p.map, y, winner, 1);
-        } else if (!direct_) {
-          squeeze(p.map, y);
-        }
-      }
+      const Pieces p = pieces(args, share.thread);
+      for (std::size_t n = share.begin; n < share.end; ++n) forward(args, p, n);
     });
   }
 
@@ -166,73 +154,67 @@ class OneChannelConv final : public Op {
     });
   }
 
-  // Between channels as stored and as they are.
-  void squeeze(const float* map, float* y) const {
-    for (std::size_t at = 0; at < out_.size();
-         at += static_cast<std::size_t>(conv_.out), map += loop_.channels) {
-      std::copy_n(map, conv_.out, y + at);
-    }
-  }
-  void widen(const float* dy, float* dmap) const {
-    std::memset(dmap, 0, map_floats_ * sizeof(float));
-    for (std::size_t at = 0; at < out_.size();
-         at += static_cast<std::size_t>(conv_.out), dmap += loop_.channels) {
-      std::copy_n(dy + at, conv_.out, dmap);
+  // Calls body(place in y, place in the map) for each pixel: channels as they are, and as stored.
+  template <typename Body>
+  void for_pixels(const Body& body) const {
+    std::size_t map = 0;
+    for (std::size_t out = 0; out < out_.size(); out += static_cast<std::size_t>(conv_.out)) {
+      body(out, map);
+      map += static_cast<std::size_t>(loop_.channels);
     }
   }
 
   // The gradient of one image's map [h, w, channels].
   const float* map_gradient(const OpArgs& args, const Pieces& p, std::size_t n) const {
     const std::size_t at = n * out_.size();
-    const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
+    const float* dy = floats(args.dy) + at;
     if (conv_.pool) {
-      context_.loops.maxpool_backward(pool_, floats(args.dy) + at, winners + at, p.map, 1);
+      context_.loops.maxpool_backward(pool_, dy, argmax_of(args, at), p.map, 1);
       return p.map;
     }
-    if (direct_ && !conv_.relu) return floats(args.dy) + at;
+    if (direct_ && !conv_.relu) return dy;
+    const float* y = floats(args.y) + at;
     if (direct_) {
-      context_.loops.relu_backward(floats(args.y) + at, floats(args.dy) + at, p.map, 0, out_.size());
+      context_.loops.relu_backward(y, dy, p.map, 0, out_.size());
       return p.map;
     }
-    widen(floats(args.dy) + at, p.map);
-    if (!conv_.relu) return p.map;
-    for (std::size_t i = 0; i < out_.size(); ++i) {
-      if (!(floats(args.y)[at + i] > 0)) p.map[i / conv_.out * loop_.channels + i % conv_.out] = 0;
-    }
+    std::memset(p.map, 0, map_floats_ * sizeof(float));
+    for_pixels([&](std::size_t out, std::size_t map) {
+      if (conv_.relu) {
+        context_.loops.relu_backward(y + out, dy + out, p.map + map, 0, static_cast<std::size_t>(conv_.out));
+      } else {
+        std::copy_n(dy + out, conv_.out, p.map + map);
+      }
+    });
     return p.map;
   }
 
-  void run_backward(const OpArgs& args) override {
-    const Pieces first = pieces_of(args, 0);
-    const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
-    std::memset(first.dw, 0, first.stride * static_cast<std::size_t>(context_.threads) * sizeof(float));
-    rows_.read(args);
-    parallel(rows_.count(), 1, context_.threads, [&](const Share& share) {
-      const Pieces p = pieces_of(args, share.thread);
-      for (std::size_t i = share.begin; i < share.end; ++i) {
-        const std::size_t n = rows_[i];
-        const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
-        if (conv_.bf16_y) {
-          bf16_backward(image, p, halves(args.dy) + n * out_.size());
-          continue;
-        }
-        const std::size_t at = n * out_.size();
-        if (pairs_) {
-          context_.bf16->one_channel_pool_weights(loop_, image_pairs(image, p), floats(args.dy) + at,
-                                                  winners + at, p.dw, p.db);
-          continue;
-        }
-        if (pools_at_once_) {
-          context_.loops.one_channel_pool_weights(loop_, image, floats(args.dy) + at, winners + at, p.dw,
-                                                  p.db);
-          continue;
-        }
-        context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), p.dw, p.db);
-      }
-    });
-    for (int t = 1; t < context_.threads; ++t) {
-      context_.loops.add(first.dw + static_cast<std::size_t>(t) * first.stride, first.dw, 0, first.stride);
+  // Adds the gradients of image n to the thread's dw and db.
+  void backward(const OpArgs& args, const Pieces& p, std::size_t n) const {
+    const std::size_t at = n * out_.size();
+    const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
+    if (conv_.bf16_y) return bf16_backward(image, p, halves(args.dy) + at);
+    const float* dy = floats(args.dy) + at;
+    const std::uint8_t* argmax = conv_.pool ? argmax_of(args, at) : nullptr;
+    if (pairs_) {
+      context_.bf16->one_channel_pool_weights(loop_, image_pairs(image, p), dy, argmax, p.dw, p.db);
+    } else if (pools_at_once_) {
+      context_.loops.one_channel_pool_weights(loop_, image, dy, argmax, p.dw, p.db);
+    } else {
+      context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), p.dw, p.db);
     }
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const std::size_t sums = static_cast<std::size_t>(taps_ + 1) * loop_.channels;
+    rows_.read(args);
+    sum_over_threads(
+        context_, rows_.count(), sums, [&](int thread) { return pieces(args, thread).dw; },
+        [&](const Share& share) {
+          const Pieces p = pieces(args, share.thread);
+          for (std::size_t i = share.begin; i < share.end; ++i) backward(args, p, rows_[i]);
+        });
+    const Pieces first = pieces(args, 0);
     for (int c = 0; c < conv_.out; ++c) {
       for (int t = 0; t < taps_; ++t) args.dw[c * taps_ + t] = first.dw[t * loop_.channels + c];
     }
@@ -253,14 +235,6 @@ class OneChannelConv final : public Op {
 };
 
 }  // namespace
-
-bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx) {
-  return desc.in.c == 1 && desc.stride == 1 && !wants_dx;
-}
-
-bool can_write_bf16(const CpuContext& context, const ConvDesc& desc) {
-  return context.bf16 != nullptr && desc.relu && !desc.pool && desc.out % context.bf16->lanes == 0;
-}
 
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch) {
   return std::make_unique<OneChannelConv>(context, desc, batch);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <sched.h>
 #include <string>
+#include <utility>
 
 namespace trainer::cpu {
 
@@ -58,26 +59,19 @@ std::uint64_t available_memory() {
 }
 
 const char* isa_name(dnnl::cpu_isa isa) {
-  switch (isa) {
-    case dnnl::cpu_isa::sse41:
-      return "SSE4.1";
-    case dnnl::cpu_isa::avx:
-      return "AVX";
-    case dnnl::cpu_isa::avx2:
-      return "AVX2";
-    case dnnl::cpu_isa::avx2_vnni:
-      return "AVX2 with VNNI";
-    case dnnl::cpu_isa::avx512_core:
-      return "AVX-512";
-    case dnnl::cpu_isa::avx512_core_vnni:
-      return "AVX-512 with VNNI";
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return "AVX-512 with bf16";
-    case dnnl::cpu_isa::avx512_core_amx:
-      return "AVX-512 with AMX";
-    default:
-      return "newer than this program knows";
+  static constexpr std::pair<dnnl::cpu_isa, const char*> kNames[] = {
+      {dnnl::cpu_isa::sse41, "SSE4.1"},
+      {dnnl::cpu_isa::avx, "AVX"},
+      {dnnl::cpu_isa::avx2, "AVX2"},
+      {dnnl::cpu_isa::avx2_vnni, "AVX2 with VNNI"},
+      {dnnl::cpu_isa::avx512_core, "AVX-512"},
+      {dnnl::cpu_isa::avx512_core_vnni, "AVX-512 with VNNI"},
+      {dnnl::cpu_isa::avx512_core_bf16, "AVX-512 with bf16"},
+      {dnnl::cpu_isa::avx512_core_amx, "AVX-512 with AMX"}};
+  for (const auto& [known, name] : kNames) {
+    if (known == isa) return name;
   }
+  return "newer than this program knows";
 }
 
 }  // namespace

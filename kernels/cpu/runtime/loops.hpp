@@ -8,29 +8,22 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/math/batching.hpp"
 #include "kernels/math/optimizer.hpp"
+#include "kernels/math/step_state.hpp"
 #include "kernels/shape.hpp"
 
-namespace trainer::cpu {
+namespace trainer {
 
-constexpr std::uint8_t kNoWinner = 255;  // ReLU stopped the gradient of this window
+struct DropoutDesc;  // op.hpp
+struct GatherArgs;   // backend.hpp
+struct UpdateArgs;
 
-struct GatherLoop {
-  Batching batching;
-  std::uint64_t seed, step;
-  std::uint32_t valid;
-  Shape stored, shape;  // of an image, and of the piece of it that is x
-  int top, left;        // where that piece begins
-  float scale, shift;
-  const std::uint8_t* images;
-  const std::uint8_t* stored_labels;
-  float* x;
-  std::uint8_t* labels;
-};
+namespace cpu {
 
-// Max pooling of `map` [n, map.h, map.w, channels of `stride_c`], the first c of which are pooled. `winner`
-// holds the row-major index of each window's first maximum, or kNoWinner where `relu` cut it off; size * size
+constexpr std::uint8_t kNoArgmax = 255;  // ReLU stopped the gradient of this window
+
+// Max pooling of `map` [n, map.h, map.w, channels of `stride_c`], the first c of which are pooled. `argmax`
+// holds the row-major index of each window's first maximum, or kNoArgmax where `relu` cut it off; size * size
 // <= 255.
 struct PoolLoop {
   Shape map;
@@ -73,15 +66,15 @@ struct FewChannelsLoop {
 
 // Backward of a convolution whose map is max-pooled, on one image padded to `width` columns and `channels`
 // channels (a multiple of `lanes`).
-struct WinnerLoop {
+struct SparseConvLoop {
   int kernel, stride;  // of the convolution
   int width, channels, lanes;
   Window window;
   Shape pooled;  // [h, w, output channels]
 };
 
-// A winner with a gradient: `at` is the place of its filter in the image, or of its filter among the weights.
-struct WinnerEntry {
+// A argmax with a gradient: `at` is the place of its filter in the image, or of its filter among the weights.
+struct GradientEntry {
   std::int32_t at;
   float gradient;
 };
@@ -89,22 +82,11 @@ struct WinnerEntry {
 constexpr std::size_t kSpareEntries = 8;
 
 // Scratch of one thread, the caller's.
-struct WinnerLists {
-  WinnerEntry* entries;  // [pooled.size() + kSpareEntries]: whole vectors of them are written
-  std::int32_t* count;   // [max(pooled.c, groups)]: of each group
-  std::int32_t* place;   // [groups], where groups <= windows * min(positions of a window, pooled.c)
+struct GradientLists {
+  GradientEntry* entries;  // [pooled.size() + kSpareEntries]: whole vectors of them are written
+  std::int32_t* count;     // [max(pooled.c, groups)]: of each group
+  std::int32_t* place;     // [groups], where groups <= windows * min(positions of a window, pooled.c)
   int groups;
-};
-
-struct UpdateLoop {
-  Optimizer optimizer;
-  UpdateStep step;
-  float rate_factor;
-  float decay;
-  float* w;
-  const float* dw;
-  float* slot0;
-  float* slot1;
 };
 
 // Batch normalisation, and GELU behind it, of rows of `channels`. A tile is some rows that one inner loop
@@ -146,12 +128,6 @@ constexpr int gram_blocks(int rows) {
   return gram_rows(rows) * (gram_rows(rows) + 1) / 2;
 }
 
-struct DropoutLoop {
-  float drop;
-  std::uint32_t stream;
-  std::uint64_t step, seed;
-};
-
 struct Loops {
   const char* name;  // "x86-64-v4"
   int widest_lanes;
@@ -167,7 +143,7 @@ const Loops& best_loops();
 
 // What goes with products of bf16, which is the upper half of a float's bits.
 struct Bf16Loops {
-  int lanes;  // channels of WinnerLoop are a multiple
+  int lanes;  // channels of SparseConvLoop are a multiple
 
 #define BF16_LOOP(name, ...) void (*name)(__VA_ARGS__);
 #include "kernels/cpu/runtime/loop_list.hpp"
@@ -176,4 +152,6 @@ struct Bf16Loops {
 // Null where this processor has no products of bf16.
 const Bf16Loops* bf16_loops();
 
-}  // namespace trainer::cpu
+}  // namespace cpu
+
+}  // namespace trainer
