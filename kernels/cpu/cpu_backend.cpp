@@ -10,7 +10,6 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/cpu_info.hpp"
 
 namespace trainer {
 
@@ -148,21 +147,6 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 }  // namespace cpu
-
-CpuInfo describe_cpu(int threads) {
-  CpuInfo info = cpu::read_cpu_info();
-  info.threads = threads;
-  info.loops = cpu::best_loops().name;
-  return info;
-}
-
-bool cpu_has(Precision precision) {
-  if (precision != Precision::bf16) return precision == Precision::fp32;
-  // The library's names of instruction sets are masks: a newer set contains the older one's bits.
-  const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
-  const unsigned bf16 = bits(dnnl::cpu_isa::avx512_core_bf16);
-  return cpu::bf16_loops() != nullptr && (bits(dnnl::get_effective_cpu_isa()) & bf16) == bf16;
-}
 
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
   if (!cpu_has(options.precision)) {

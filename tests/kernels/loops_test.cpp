@@ -64,12 +64,12 @@ TEST_P(OtherLoops, DropTheSameElements) {
 
 TEST_P(OtherLoops, ConvolveOneChannelAlike) {
   for (const int channels : {16, 32, 48}) {
-    const OneChannelLoop loop{7, 9, 3, channels, 4, true, {}, {}};
+    const ConvLoop loop{7, 9, 3, 1, channels, 4, true, {}, {}};
     const Floats image = values(9 * 11, 1);
     const Floats w = values(static_cast<std::size_t>(9 * channels), 2);
     const Floats b(static_cast<std::size_t>(channels), 0.5F);
     expect_alike([&](const Loops& loops) {
-      OneChannelLoop own = loop;
+      ConvLoop own = loop;
       own.lanes = loops.widest_lanes;
       Floats map(static_cast<std::size_t>(7 * 9 * channels));
       loops.one_channel(own, image.data(), w.data(), b.data(), map.data());
@@ -88,16 +88,16 @@ TEST_P(OtherLoops, ConvolveAndPoolOneChannelAlike) {
     const int channels = 32;
     const int edge = 3 * window + 1;
     const Shape pooled{3, 3, 29};
-    const OneChannelLoop loop{edge, edge, kernel, channels, 4, true, {window, window}, pooled};
+    const ConvLoop loop{edge, edge, kernel, 1, channels, 4, true, {window, window}, pooled};
     const Floats image = values(static_cast<std::size_t>(edge + kernel - 1) * (edge + kernel - 1), 1);
     const Floats w = values(static_cast<std::size_t>(kernel) * kernel * channels, 2);
     const Floats b(static_cast<std::size_t>(channels), 0.5F);
     expect_alike([&](const Loops& loops) {
-      OneChannelLoop own = loop;
+      ConvLoop own = loop;
       own.lanes = loops.widest_lanes;
       Floats y(pooled.size());
       std::vector<std::uint8_t> argmax(y.size());
-      loops.one_channel_pool(own, image.data(), w.data(), b.data(), y.data(), argmax.data());
+      loops.conv_pool(own, image.data(), w.data(), b.data(), y.data(), argmax.data());
       Floats gradients(w.size() + b.size());
       loops.one_channel_pool_weights(own, image.data(), y.data(), argmax.data(), gradients.data(),
                                      gradients.data() + w.size());
@@ -110,16 +110,16 @@ TEST_P(OtherLoops, ConvolveAndPoolOneChannelAlike) {
 
 TEST_P(OtherLoops, ConvolveAndPoolFewChannelsAlike) {
   for (const int in : {8, 16}) {
-    const FewChannelsLoop loop{9, in, 32, 4, true, {2, 3, 29}};
+    const ConvLoop loop{4, 7, 3, in, 32, 4, true, {2, 2}, {2, 3, 29}};
     const Floats image = values(static_cast<std::size_t>(6 * 9 * in), 1);
     const Floats w = values(static_cast<std::size_t>(9 * in * 32), 2);
     const Floats b(32, 2.0F);
     expect_alike([&](const Loops& loops) {
-      FewChannelsLoop own = loop;
+      ConvLoop own = loop;
       own.lanes = loops.widest_lanes;
       Floats y(loop.pooled.size());
       std::vector<std::uint8_t> argmax(y.size());
-      loops.few_channels_pool(own, image.data(), w.data(), b.data(), y.data(), argmax.data());
+      loops.conv_pool(own, image.data(), w.data(), b.data(), y.data(), argmax.data());
       y.insert(y.end(), argmax.begin(), argmax.end());
       return y;
     });

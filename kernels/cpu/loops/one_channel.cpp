@@ -1,13 +1,9 @@
 // Convolution of a one-channel image, which a general library does badly: the sum has only k * k terms, so
-// the work is bound by loads unless the outputs stay in registers. The vectors run over output channels.
-// Without a pool, the sums of a tile of kRows x kColumns map positions times kVectors channel vectors stay in
-// registers while the filter is walked, and each pixel is loaded once and broadcast; the gradient of the
-// weights keeps kTaps x kVectors sums in registers along a row of the map. With max pooling in windows that
-// lie side by side, the outputs of a window stay in registers, a vector for each position, and only the
-// largest are written. Backward needs the gradients of those alone, and keeps the sums of all taps in
-// registers.
+// the work is bound by loads unless the outputs stay in registers. The vectors run over output channels. The
+// sums of a tile of kRows x kColumns map positions times kVectors channel vectors stay in registers while the
+// filter is walked, and each pixel is loaded once and broadcast. The gradient of the weights keeps kTaps x
+// kVectors sums in registers along a row of the map. conv_pool.cpp has the loops with a pool.
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/pool_argmax.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
@@ -23,7 +19,7 @@ struct Operands {
 };
 
 template <int kLanes, int kVectors, int kRows, int kColumns>
-HOST_DEVICE void tile(const OneChannelLoop& loop, const Operands& at, int y, int x) {
+HOST_DEVICE void tile(const ConvLoop& loop, const Operands& at, int y, int x) {
   using Vector = typename VectorOf<kLanes>::Float;
   const int width = loop.w + loop.kernel - 1;
   Vector sum[kRows][kColumns][kVectors];
@@ -60,7 +56,7 @@ HOST_DEVICE void tile(const OneChannelLoop& loop, const Operands& at, int y, int
 
 // Covers the map with tiles; the last ones of a row or column reach back over what is already done.
 template <int kLanes, int kVectors, int kRows, int kColumns>
-void tiles(const OneChannelLoop& loop, const Operands& at) {
+void tiles(const ConvLoop& loop, const Operands& at) {
   for (int y = 0; y < loop.h; y += kRows) {
     const int row = y + kRows <= loop.h ? y : loop.h - kRows;
     for (int x = 0; x < loop.w; x += kColumns) {
@@ -71,7 +67,7 @@ void tiles(const OneChannelLoop& loop, const Operands& at) {
 }
 
 template <int kLanes, int kVectors>
-void forward_block(const OneChannelLoop& loop, const Operands& at) {
+void forward_block(const ConvLoop& loop, const Operands& at) {
   if (loop.h >= 2 && loop.w >= 4) {
     tiles<kLanes, kVectors, 2, TRAINER_LOOPS_LANES == 16 ? 4 : 2>(loop, at);
   } else {
@@ -81,7 +77,7 @@ void forward_block(const OneChannelLoop& loop, const Operands& at) {
 
 // dw of taps kx .. kx + kTaps - 1 of filter row ky, over one row of the map.
 template <int kLanes, int kVectors, int kTaps>
-HOST_DEVICE void weights_row(const OneChannelLoop& loop, const float* pixels, const float* dmap, float* dw) {
+HOST_DEVICE void weights_row(const ConvLoop& loop, const float* pixels, const float* dmap, float* dw) {
   using Vector = typename VectorOf<kLanes>::Float;
   Vector sum[kTaps][kVectors];
   for (int t = 0; t < kTaps; ++t) {
@@ -99,7 +95,7 @@ HOST_DEVICE void weights_row(const OneChannelLoop& loop, const float* pixels, co
 }
 
 template <int kLanes, int kVectors>
-void weights_block(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
+void weights_block(const ConvLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
   using Vector = typename VectorOf<kLanes>::Float;
   const int width = loop.w + loop.kernel - 1;
   for (int y = 0; y < loop.h; ++y) {
@@ -119,96 +115,9 @@ void weights_block(const OneChannelLoop& loop, const float* padded, const float*
   }
 }
 
-// The number of channels in the vector that begins at channel c.
-template <int kLanes>
-HOST_DEVICE int lanes_at(const OneChannelLoop& loop, int c) {
-  return loop.pooled.c - c < kLanes ? loop.pooled.c - c : kLanes;
-}
-
-template <int kLanes, int kKernel, int kWindow>
-void pooled_forward(const OneChannelLoop& loop, const float* padded, const float* weights, const float* b,
-                    float* y, std::uint8_t* argmax) {
-  using Float = typename VectorOf<kLanes>::Float;
-  using Byte = typename VectorOf<kLanes>::Byte;
-  const int width = loop.w + kKernel - 1;
-  for (int c = 0; c < loop.channels; c += kLanes) {
-    const int lanes = lanes_at<kLanes>(loop, c);
-    const auto bias = load<Float>(b + c);
-    for (int window = 0; window < loop.pooled.h * loop.pooled.w; ++window) {
-      const int py = window / loop.pooled.w;
-      const int px = window % loop.pooled.w;
-      const float* corner = padded + (py * width + px) * kWindow;
-      Float sum[kWindow][kWindow];
-      for (auto& row : sum) {
-        for (Float& value : row) value = bias;
-      }
-      for (int ky = 0; ky < kKernel; ++ky) {
-        for (int kx = 0; kx < kKernel; ++kx) {
-          const auto filter = load<Float>(weights + (ky * kKernel + kx) * loop.channels + c);
-          for (int r = 0; r < kWindow; ++r) {
-            for (int s = 0; s < kWindow; ++s) sum[r][s] += filter * corner[(r + ky) * width + s + kx];
-          }
-        }
-      }
-      const auto best =
-          window_maximum<kLanes>(kWindow, loop.relu, [&](int row, int column) { return sum[row][column]; });
-      const int at = window * loop.pooled.c + c;
-      store_some(y + at, best.value, lanes);
-      if (argmax != nullptr) store_some(argmax + at, convert<Byte>(best.argmax), lanes);
-    }
-  }
-}
-
-template <int kLanes, int kKernel, int kWindow>
-void pooled_weights(const OneChannelLoop& loop, const float* padded, const float* dy,
-                    const std::uint8_t* argmax, float* dw, float* db) {
-  using Float = typename VectorOf<kLanes>::Float;
-  using Int = typename VectorOf<kLanes>::Int;
-  using Byte = typename VectorOf<kLanes>::Byte;
-  const int width = loop.w + kKernel - 1;
-  for (int c = 0; c < loop.channels; c += kLanes) {
-    const int lanes = lanes_at<kLanes>(loop, c);
-    Float sum[kKernel][kKernel];
-    for (int t = 0; t < kKernel * kKernel; ++t)
-      sum[t / kKernel][t % kKernel] = load<Float>(dw + t * loop.channels + c);
-    auto bias = load<Float>(db + c);
-    for (int window = 0; window < loop.pooled.h * loop.pooled.w; ++window) {
-      const int py = window / loop.pooled.w;
-      const int px = window % loop.pooled.w;
-      const float* corner = padded + (py * width + px) * kWindow;
-      const int at = window * loop.pooled.c + c;
-      const auto index = convert<Int>(load_some<Byte>(argmax + at, lanes));
-      const auto gradient = load_some<Float>(dy + at, lanes);
-      for (int r = 0; r < kWindow; ++r) {
-        for (int s = 0; s < kWindow; ++s) {
-          const Float there = index == r * kWindow + s ? gradient : Float{};
-          bias += there;
-          for (int ky = 0; ky < kKernel; ++ky) {
-            for (int kx = 0; kx < kKernel; ++kx) sum[ky][kx] += there * corner[(r + ky) * width + s + kx];
-          }
-        }
-      }
-    }
-    for (int t = 0; t < kKernel * kKernel; ++t)
-      store(dw + t * loop.channels + c, sum[t / kKernel][t % kKernel]);
-    store(db + c, bias);
-  }
-}
-
-// Calls body<lanes, kernel, window>() for the sizes of has_one_channel_pool().
-template <typename Body>
-HOST_DEVICE void with_sizes(const OneChannelLoop& loop, const Body& body) {
-  with_lanes(loop.lanes, [&]<int kLanes>() {
-    if (loop.kernel == 3 && loop.window.size == 2) return body.template operator()<kLanes, 3, 2>();
-    if (loop.kernel == 3 && loop.window.size == 3) return body.template operator()<kLanes, 3, 3>();
-    if (loop.kernel == 5 && loop.window.size == 2) return body.template operator()<kLanes, 5, 2>();
-  });
-}
-
 }  // namespace
 
-void one_channel(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
-                 float* map) {
+void one_channel(const ConvLoop& loop, const float* padded, const float* w, const float* b, float* map) {
   with_lanes(loop.lanes, [&]<int kLanes>() {
     for_vectors<kLanes, 3>(loop.channels, [&]<int kVectors>(int c) {
       forward_block<kLanes, kVectors>(loop, {padded, w + c, b + c, map + c});
@@ -216,26 +125,11 @@ void one_channel(const OneChannelLoop& loop, const float* padded, const float* w
   });
 }
 
-void one_channel_weights(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
-                         float* db) {
+void one_channel_weights(const ConvLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
   with_lanes(loop.lanes, [&]<int kLanes>() {
     for_vectors<kLanes, 3>(loop.channels, [&]<int kVectors>(int c) {
       weights_block<kLanes, kVectors>(loop, padded, dmap + c, dw + c, db + c);
     });
-  });
-}
-
-void one_channel_pool(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
-                      float* y, std::uint8_t* argmax) {
-  with_sizes(loop, [&]<int kLanes, int kKernel, int kWindow>() {
-    pooled_forward<kLanes, kKernel, kWindow>(loop, padded, w, b, y, argmax);
-  });
-}
-
-void one_channel_pool_weights(const OneChannelLoop& loop, const float* padded, const float* dy,
-                              const std::uint8_t* argmax, float* dw, float* db) {
-  with_sizes(loop, [&]<int kLanes, int kKernel, int kWindow>() {
-    pooled_weights<kLanes, kKernel, kWindow>(loop, padded, dy, argmax, dw, db);
   });
 }
 

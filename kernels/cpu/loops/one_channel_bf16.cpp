@@ -1,6 +1,6 @@
-// The loops of one_channel.cpp with a pool of windows of 2 x 2, for processors that multiply bf16 (VDPBF16PS,
-// two products to a lane). Each pixel lies beside the one below it, so that two rows of a filter are
-// multiplied at a time.
+// The loops of conv_pool.cpp for one channel and windows of 2 x 2, for processors that multiply bf16
+// (VDPBF16PS, two products to a lane). Each pixel lies beside the one below it, so that two rows of a filter
+// are multiplied at a time.
 //
 // Backward multiplies two windows at a time, and of each the position of its argmax alone: four pixels of two
 // rows are what a tap may want of both windows, and each channel picks its own two by a shuffle.
@@ -19,7 +19,7 @@ constexpr int kWindow = 2;
 constexpr int kPair = 2;  // values of a pair
 
 // A bit for each channel of the vector that begins at c.
-HOST_DEVICE __mmask16 channels_at(const OneChannelLoop& loop, int c) {
+HOST_DEVICE __mmask16 channels_at(const ConvLoop& loop, int c) {
   const int left = loop.pooled.c - c;
   return static_cast<__mmask16>(left < kLanes ? (1U << static_cast<unsigned>(left)) - 1 : 0xFFFFU);
 }
@@ -32,7 +32,7 @@ HOST_DEVICE __m512bh spread(const std::uint16_t* pair) {
 }
 
 template <int kKernel, int kVectors>
-HOST_DEVICE void forward(const OneChannelLoop& loop, const std::uint16_t* image, const std::uint16_t* weights,
+HOST_DEVICE void forward(const ConvLoop& loop, const std::uint16_t* image, const std::uint16_t* weights,
                          const float* b, float* y, std::uint8_t* argmax, int c) {
   const int width = loop.w + kKernel - 1;
   __m512 bias[kVectors];
@@ -105,7 +105,7 @@ HOST_DEVICE __m512i places_of(const Window& left, const Window& right) {
 }
 
 template <int kKernel>
-HOST_DEVICE void backward(const OneChannelLoop& loop, const std::uint16_t* image, const float* dy,
+HOST_DEVICE void backward(const ConvLoop& loop, const std::uint16_t* image, const float* dy,
                           const std::uint8_t* argmax, float* dw, float* db, int c) {
   const int width = loop.w + kKernel - 1;
   const __mmask16 channels = channels_at(loop, c);
@@ -167,15 +167,15 @@ void one_channel_pairs(const float* rows, int count, int width, std::uint16_t* p
   }
 }
 
-void one_channel_pool(const OneChannelLoop& loop, const std::uint16_t* image, const std::uint16_t* w,
-                      const float* b, float* y, std::uint8_t* argmax) {
+void conv_pool(const ConvLoop& loop, const std::uint16_t* image, const std::uint16_t* w, const float* b,
+               float* y, std::uint8_t* argmax) {
   for_vectors<kLanes, 2>(loop.channels, [&]<int kVectors>(int c) {
     loop.kernel == 3 ? forward<3, kVectors>(loop, image, w, b, y, argmax, c)
                      : forward<5, kVectors>(loop, image, w, b, y, argmax, c);
   });
 }
 
-void one_channel_pool_weights(const OneChannelLoop& loop, const std::uint16_t* image, const float* dy,
+void one_channel_pool_weights(const ConvLoop& loop, const std::uint16_t* image, const float* dy,
                               const std::uint8_t* argmax, float* dw, float* db) {
   for (int c = 0; c < loop.channels; c += kLanes) {
     loop.kernel == 3 ? backward<3>(loop, image, dy, argmax, dw, db, c)

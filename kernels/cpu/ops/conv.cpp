@@ -1,18 +1,16 @@
-// Convolution + bias + ReLU + max pool: which code serves one, and those by oneDNN. oneDNN convolves slice by
-// slice; what stands behind it (ReLU, pool) and in front of its backward (the ReLU's mask) is done while the
-// slice's map is in the cache. The map between convolution and pool, the largest array of the shipped
-// networks, so never reaches memory.
+// Convolution + bias + ReLU + max pool: which code serves one, and the one without a pool, by oneDNN. It
+// convolves slice by slice; the ReLU forward and its mask backward are done while the slice's map is in the
+// cache.
 #include <algorithm>
 
 #include "kernels/cpu/onednn/conv_primitives.hpp"
-#include "kernels/cpu/ops/pooled_conv.hpp"
 
 namespace trainer::cpu {
 
 namespace {
 
-// Without a pool. Backward takes both gradients of a slice from its masked map; the gradients of the slices'
-// weights are added up in order.
+// Backward takes both gradients of a slice from its masked map; the gradients of the slices' weights are
+// added up in order.
 class Conv final : public ProductOp {
  public:
   Conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx)
@@ -105,58 +103,18 @@ class Conv final : public ProductOp {
   Desc gradient_;  // the layout in which the gradient of the weights comes, and under bf16 `stored_`
 };
 
-class SlicedPooledConv final : public PooledConv {
- public:
-  SlicedPooledConv(const CpuContext& context, const ConvDesc& desc, int batch)
-      : PooledConv(context, desc, batch),
-        slices_(context, desc, batch, Directions::forward),
-        pool_{conv_map(desc), desc.out, desc.pool, out_shape(desc), desc.relu} {
-    if (context.bf16 == nullptr) stored_ = slices_.first().forward_weights();
-  }
-
- private:
-  struct Pieces {
-    ConvSlices::Pieces slice;
-    float* map;  // [slice, h, w, out]
-  };
-  Pieces take_pieces(HostAllocator& memory) const {
-    return {slices_.take_pieces(memory, stored_),
-            memory.take<float>(slices_.first().images() * slices_.map_floats())};
-  }
-  std::size_t forward_bytes() const override {
-    return HostAllocator::bytes([&](auto& memory) { take_pieces(memory); });
-  }
-
-  void run_forward(const OpArgs& args) override {
-    HostAllocator memory(args.workspace);
-    const Pieces p = take_pieces(memory);
-    const void* w = weights_as(context_, stored_, args.w, slices_.first().forward_weights(), p.slice.w);
-    slices_.for_each([&](const ConvPrimitives& slice, std::size_t first) {
-      slice.forward(slices_.x_operand(args.x, slice, first, p.slice.x), w, args.b, p.map, p.slice.scratch);
-      parallel(slice.images(), 1, context_.threads, [&](const Share& share) {
-        const std::size_t at = (first + share.begin) * pool_.out.size();
-        context_.loops.maxpool(pool_, p.map + share.begin * slices_.map_floats(), floats(args.y) + at,
-                               argmax_of(args, at), share.end - share.begin);
-      });
-    });
-  }
-
-  ConvSlices slices_;
-  PoolLoop pool_;
-};
-
 // What serves a convolution.
 enum class ConvPath {
   one_channel,   // our own loops for a grey image, for every pool and precision; they give no dx
   few_channels,  // our own loops forward for 8 or 16 channels, pooled at once; backward as `pooled`
-  pooled,        // oneDNN forward, slice by slice; backward by our own loops (pooled_conv.hpp)
+  pooled,        // oneDNN forward, slice by slice; backward by our own loops (pooled_conv.cpp)
   plain,         // oneDNN in all directions
 };
 
 ConvPath conv_path(const CpuContext& context, const ConvDesc& desc, bool wants_dx) {
   if (desc.in.c == 1 && desc.stride == 1 && !wants_dx) return ConvPath::one_channel;
-  const bool fits_few_channels = desc.kernel == 3 && desc.stride == 1 && desc.pad == Border{} &&
-                                 desc.pool == Window{2, 2} && (desc.in.c == 8 || desc.in.c == 16);
+  const bool fits_few_channels = desc.in.c > 1 && desc.stride == 1 && desc.pad == Border{} &&
+                                 has_conv_pool(desc.in.c, desc.kernel, desc.pool);
   if (context.bf16 == nullptr && fits_few_channels) return ConvPath::few_channels;
   return desc.pool ? ConvPath::pooled : ConvPath::plain;
 }
@@ -182,7 +140,7 @@ std::unique_ptr<Op> make_op(const CpuContext& context, const ConvDesc& desc, int
     case ConvPath::few_channels:
       return make_few_channels_conv(context, desc, batch);
     case ConvPath::pooled:
-      return std::make_unique<SlicedPooledConv>(context, desc, batch);
+      return make_pooled_conv(context, desc, batch);
     case ConvPath::plain:
       break;
   }

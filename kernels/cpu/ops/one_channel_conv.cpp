@@ -23,14 +23,14 @@ class OneChannelConv final : public Op {
     const Shape map = conv_map(desc);
     const int lanes = best_lanes(desc.out, context.loops.widest_lanes);
     const int channels = (desc.out + lanes - 1) / lanes * lanes;
-    pools_at_once_ = has_one_channel_pool(desc.kernel, desc.pool);
+    pools_at_once_ = has_conv_pool(1, desc.kernel, desc.pool);
     const bool relu = desc.relu && (!desc.pool || pools_at_once_);
-    loop_ = {map.h, map.w, desc.kernel, channels, lanes, relu, desc.pool, out_};
+    loop_ = {map.h, map.w, desc.kernel, 1, channels, lanes, relu, desc.pool, out_};
     pool_ = {map, channels, desc.pool, out_, desc.relu};
     padded_floats_ = static_cast<std::size_t>(map.h + desc.kernel - 1) * (map.w + desc.kernel - 1);
     map_floats_ = static_cast<std::size_t>(map.h) * map.w * channels;
     direct_ = !desc.pool && channels == desc.out && !desc.bf16_y;
-    pairs_ = context.bf16 != nullptr && has_bf16_one_channel_pool(loop_);
+    pairs_ = context.bf16 != nullptr && has_bf16_conv_pool(loop_);
   }
 
   std::size_t workspace_bytes() const override {
@@ -60,7 +60,7 @@ class OneChannelConv final : public Op {
     p.w_pairs = memory.take<std::uint16_t>(pairs_ ? 2 * filter : 0);
     for (int t = 0; t < context_.threads; ++t) {
       p.dw = memory.take<float>(filter + channels);
-      p.db = p.dw + filter;
+      p.db = p.dw == nullptr ? nullptr : p.dw + filter;
       p.padded = memory.take<float>(padded_floats_);
       p.map = memory.take<float>(map_floats_);
       p.pairs = memory.take<std::uint16_t>(pairs_ ? 2 * padded_floats_ : 0);
@@ -87,17 +87,6 @@ class OneChannelConv final : public Op {
     return padded;
   }
 
-  // w [out, k, k] to [k, k, channels]; lanes beyond `out` are zero.
-  void transpose_in(const OpArgs& args, const Pieces& p) const {
-    std::memset(p.w, 0, static_cast<std::size_t>(taps_) * loop_.channels * sizeof(float));
-    std::memset(p.b, 0, static_cast<std::size_t>(loop_.channels) * sizeof(float));
-    for (int c = 0; c < conv_.out; ++c) {
-      for (int t = 0; t < taps_; ++t) p.w[t * loop_.channels + c] = args.w[c * taps_ + t];
-    }
-    if (conv_.bias) std::copy_n(args.b, conv_.out, p.b);
-    if (pairs_) context_.bf16->one_channel_pairs(p.w, conv_.kernel, conv_.kernel * loop_.channels, p.w_pairs);
-  }
-
   const std::uint16_t* image_pairs(const float* image, const Pieces& p) const {
     context_.bf16->one_channel_pairs(image, loop_.h + loop_.kernel - 1, loop_.w + loop_.kernel - 1, p.pairs);
     return p.pairs;
@@ -109,9 +98,8 @@ class OneChannelConv final : public Op {
     if (conv_.bf16_y) return bf16_forward(image, p, halves(args.y) + at);
     float* y = floats(args.y) + at;
     std::uint8_t* argmax = conv_.pool ? argmax_of(args, at) : nullptr;
-    if (pairs_)
-      return context_.bf16->one_channel_pool(loop_, image_pairs(image, p), p.w_pairs, p.b, y, argmax);
-    if (pools_at_once_) return context_.loops.one_channel_pool(loop_, image, p.w, p.b, y, argmax);
+    if (pairs_) return context_.bf16->conv_pool(loop_, image_pairs(image, p), p.w_pairs, p.b, y, argmax);
+    if (pools_at_once_) return context_.loops.conv_pool(loop_, image, p.w, p.b, y, argmax);
     context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
     if (conv_.pool) return context_.loops.maxpool(pool_, p.map, y, argmax, 1);
     if (direct_) return;
@@ -119,7 +107,10 @@ class OneChannelConv final : public Op {
   }
 
   void run_forward(const OpArgs& args) override {
-    transpose_in(args, pieces(args, 0));
+    const Pieces shared = pieces(args, 0);
+    transpose_filters(conv_, loop_.channels, args, shared.w, shared.b);
+    if (pairs_)
+      context_.bf16->one_channel_pairs(shared.w, conv_.kernel, conv_.kernel * loop_.channels, shared.w_pairs);
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
       const Pieces p = pieces(args, share.thread);
       for (std::size_t n = share.begin; n < share.end; ++n) forward(args, p, n);
@@ -131,24 +122,24 @@ class OneChannelConv final : public Op {
   template <typename Body>
   void for_each_strip(const Body& body) const {
     constexpr int kRows = 4;
-    OneChannelLoop strip = loop_;
+    ConvLoop strip = loop_;
     for (int y = 0; y < loop_.h; y += strip.h) {
       strip.h = std::min(kRows, loop_.h - y);
       body(strip, static_cast<std::size_t>(y) * (loop_.w + loop_.kernel - 1),
            static_cast<std::size_t>(y) * loop_.w * loop_.channels);
     }
   }
-  std::size_t floats_of(const OneChannelLoop& strip) const {
+  std::size_t floats_of(const ConvLoop& strip) const {
     return static_cast<std::size_t>(strip.h) * strip.w * strip.channels;
   }
   void bf16_forward(const float* image, const Pieces& p, std::uint16_t* y) const {
-    for_each_strip([&](const OneChannelLoop& strip, std::size_t pixel, std::size_t at) {
+    for_each_strip([&](const ConvLoop& strip, std::size_t pixel, std::size_t at) {
       context_.loops.one_channel(strip, image + pixel, p.w, p.b, p.map);
       context_.bf16->to_bf16(p.map, y + at, floats_of(strip));
     });
   }
   void bf16_backward(const float* image, const Pieces& p, const std::uint16_t* dy) const {
-    for_each_strip([&](const OneChannelLoop& strip, std::size_t pixel, std::size_t at) {
+    for_each_strip([&](const ConvLoop& strip, std::size_t pixel, std::size_t at) {
       context_.bf16->to_fp32(dy + at, p.map, floats_of(strip));
       context_.loops.one_channel_weights(strip, image + pixel, p.map, p.dw, p.db);
     });
@@ -226,7 +217,7 @@ class OneChannelConv final : public Op {
   Shape out_;
   int taps_;
   KeptRows rows_;
-  OneChannelLoop loop_{};
+  ConvLoop loop_{};
   PoolLoop pool_{};
   std::size_t padded_floats_ = 0, map_floats_ = 0;  // of one image
   bool direct_ = false;                             // the map is y
@@ -235,6 +226,16 @@ class OneChannelConv final : public Op {
 };
 
 }  // namespace
+
+void transpose_filters(const ConvDesc& desc, int channels, const OpArgs& args, float* w, float* b) {
+  const int taps = desc.kernel * desc.kernel * desc.in.c;
+  std::fill_n(w, static_cast<std::size_t>(taps) * channels, 0.0F);
+  std::fill_n(b, channels, 0.0F);
+  for (int c = 0; c < desc.out; ++c) {
+    for (int t = 0; t < taps; ++t) w[t * channels + c] = args.w[c * taps + t];
+  }
+  if (desc.bias) std::copy_n(args.b, desc.out, b);
+}
 
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch) {
   return std::make_unique<OneChannelConv>(context, desc, batch);

@@ -76,9 +76,13 @@ void sum_over_threads(const CpuContext& context, std::size_t count, std::size_t 
 TRAINER_OPS(TRAINER_CPU_OP)
 #undef TRAINER_CPU_OP
 
-// Convolutions with loops of their own; conv.cpp decides which code serves one.
+// The paths of a convolution, among which conv.cpp decides.
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_few_channels_conv(const CpuContext& context, const ConvDesc& desc, int batch);
+std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
+// Brings weight and bias of OpArgs into the form of our own loops: w [k, k, in, channels] and b [channels],
+// zero beyond `out`.
+void transpose_filters(const ConvDesc& desc, int channels, const OpArgs& args, float* w, float* b);
 // Whether the map between two convolutions can be bf16, as ConvDesc::bf16_y of the first, whose dx is wanted
 // or not, and bf16_x of the next.
 bool has_bf16_map_between(const CpuContext& context, const ConvDesc& first, bool wants_dx,

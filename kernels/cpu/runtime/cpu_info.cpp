@@ -1,7 +1,6 @@
-// Read from the kernel's files (/proc, the cgroup's cpu.max and memory.max) and from oneDNN; what cannot be
-// read stays empty.
-#include "kernels/cpu/runtime/cpu_info.hpp"
-
+// What this machine's processor is, what it computes in, and how much of it this process may use: read from
+// the kernel's files (/proc, the cgroup's cpu.max and memory.max) and from oneDNN; what cannot be read stays
+// empty.
 #include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
@@ -11,7 +10,13 @@
 #include <string>
 #include <utility>
 
-namespace trainer::cpu {
+#include "kernels/backend.hpp"
+#include "kernels/cpu/runtime/loops.hpp"
+#include "kernels/cpu/runtime/parallel.hpp"
+
+namespace trainer {
+
+namespace cpu {
 
 namespace {
 
@@ -84,17 +89,29 @@ int usable_cores() {
   return std::max(cores, 1);
 }
 
-CpuInfo read_cpu_info() {
+}  // namespace cpu
+
+CpuInfo describe_cpu(int threads) {
   CpuInfo info;
-  info.model = value_of("/proc/cpuinfo", "model name");
+  info.model = cpu::value_of("/proc/cpuinfo", "model name");
   if (info.model.empty()) info.model = "unknown processor";
-  info.cores = usable_cores();
-  info.instruction_set = isa_name(dnnl::get_effective_cpu_isa());
-  info.memory_bytes = memory_of("MemTotal");
-  info.available_bytes = available_memory();
+  info.cores = cpu::usable_cores();
+  info.threads = threads;
+  info.instruction_set = cpu::isa_name(dnnl::get_effective_cpu_isa());
+  info.loops = cpu::best_loops().name;
+  info.memory_bytes = cpu::memory_of("MemTotal");
+  info.available_bytes = cpu::available_memory();
   const dnnl_version_t* version = dnnl_version();
   info.onednn_version = fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
   return info;
 }
 
-}  // namespace trainer::cpu
+bool cpu_has(Precision precision) {
+  if (precision != Precision::bf16) return precision == Precision::fp32;
+  // The library's names of instruction sets are masks: a newer set contains the older one's bits.
+  const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
+  const unsigned bf16 = bits(dnnl::cpu_isa::avx512_core_bf16);
+  return cpu::bf16_loops() != nullptr && (bits(dnnl::get_effective_cpu_isa()) & bf16) == bf16;
+}
+
+}  // namespace trainer

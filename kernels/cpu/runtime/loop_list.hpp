@@ -18,22 +18,17 @@ LOOP(avgpool, const PoolLoop& loop, const float* map, float* y, std::size_t imag
 LOOP(avgpool_backward, const PoolLoop& loop, const float* dy, float* dmap, std::size_t images)
 
 // padded [h + k - 1, w + k - 1], w [k, k, channels], b [channels], map [h, w, channels]
-LOOP(one_channel, const OneChannelLoop& loop, const float* padded, const float* w, const float* b, float* map)
+LOOP(one_channel, const ConvLoop& loop, const float* padded, const float* w, const float* b, float* map)
 // dw [k, k, channels] += padded * dmap, db [channels] += dmap
-LOOP(one_channel_weights, const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
-     float* db)
+LOOP(one_channel_weights, const ConvLoop& loop, const float* padded, const float* dmap, float* dw, float* db)
 
-// The same with the pool: y and argmax [pooled]; argmax is null in inference.
-LOOP(one_channel_pool, const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
-     float* y, std::uint8_t* argmax)
-// dw [k, k, channels] and db [channels] +=, from dy [pooled]
-LOOP(one_channel_pool_weights, const OneChannelLoop& loop, const float* padded, const float* dy,
+// With the pool, for the sizes of has_conv_pool(): padded [h + k - 1, w + k - 1, in], w [k, k, in, channels],
+// y and argmax [pooled]; argmax is null in inference.
+LOOP(conv_pool, const ConvLoop& loop, const float* padded, const float* w, const float* b, float* y,
+     std::uint8_t* argmax)
+// Of one input channel: dw [k, k, channels] and db [channels] +=, from dy [pooled].
+LOOP(one_channel_pool_weights, const ConvLoop& loop, const float* padded, const float* dy,
      const std::uint8_t* argmax, float* dw, float* db)
-
-// image [.., width, in], w [3, 3, in, channels], b [channels]; y and argmax [pooled]; argmax is null in
-// inference
-LOOP(few_channels_pool, const FewChannelsLoop& loop, const float* image, const float* w, const float* b,
-     float* y, std::uint8_t* argmax)
 
 // dw [out, k, k, channels] += , db [out] += of one image [h, w, channels]
 LOOP(sparse_conv_weights, const SparseConvLoop& loop, GradientLists& lists, const float* image,
@@ -79,9 +74,9 @@ BF16_LOOP(relu_backward, const std::uint16_t* y, const float* dx, std::uint16_t*
 BF16_LOOP(one_channel_pairs, const float* rows, int count, int width, std::uint16_t* pairs)
 // As those of Loops, but the rows of image and w (channels by columns) come as pairs. dy is rounded, sums
 // are fp32.
-BF16_LOOP(one_channel_pool, const OneChannelLoop& loop, const std::uint16_t* image, const std::uint16_t* w,
-          const float* b, float* y, std::uint8_t* argmax)
-BF16_LOOP(one_channel_pool_weights, const OneChannelLoop& loop, const std::uint16_t* image, const float* dy,
+BF16_LOOP(conv_pool, const ConvLoop& loop, const std::uint16_t* image, const std::uint16_t* w, const float* b,
+          float* y, std::uint8_t* argmax)
+BF16_LOOP(one_channel_pool_weights, const ConvLoop& loop, const std::uint16_t* image, const float* dy,
           const std::uint8_t* argmax, float* dw, float* db)
 
 // `channels` floats of each pixel to as many as fill vectors of `lanes`; the filters in the order that

@@ -33,36 +33,31 @@ struct PoolLoop {
   bool relu;
 };
 
-// One-channel convolution at stride 1 on an image already padded to [h + k - 1, w + k - 1].
-struct OneChannelLoop {
+// Convolution at stride 1 of one image of `in` channels, which is already padded to [h + k - 1, w + k - 1].
+struct ConvLoop {
   int h, w;  // of the map
   int kernel;
-  int channels;  // as stored: a multiple of `lanes`
+  int in;
+  int channels;  // out, as stored: a multiple of `lanes`
   int lanes;     // 4, 8 or 16 channels to a vector
   bool relu;
-  Window window;  // of the pool behind it, for one_channel_pool
+  Window window;  // of the pool behind it, for the loops that have one
   Shape pooled;   // channels as they are
 };
 
-// The sizes of filter and window that one_channel_pool is compiled for; its windows lie side by side.
-constexpr bool has_one_channel_pool(int kernel, const Window& window) {
-  return window.stride == window.size &&
+// The sizes that conv_pool is compiled for; its windows lie side by side.
+constexpr bool has_conv_pool(int in, int kernel, const Window& window) {
+  if (window.stride != window.size) return false;
+  if (in == 8 || in == 16) return kernel == 3 && window.size == 2;
+  return in == 1 &&
          ((kernel == 3 && (window.size == 2 || window.size == 3)) || (kernel == 5 && window.size == 2));
 }
 
-// And those of Bf16Loops.
-inline bool has_bf16_one_channel_pool(const OneChannelLoop& loop) {
-  return has_one_channel_pool(loop.kernel, loop.window) && loop.window.size == 2 && loop.lanes == 16;
+// The sizes that conv_pool of Bf16Loops is compiled for.
+constexpr bool has_bf16_conv_pool(const ConvLoop& loop) {
+  return loop.in == 1 && has_conv_pool(1, loop.kernel, loop.window) && loop.window.size == 2 &&
+         loop.lanes == 16;
 }
-
-// Convolution by 3 x 3 at stride 1 without a border, with max pooling 2 x 2, on one image of `in` channels.
-struct FewChannelsLoop {
-  int width, in;  // of the image; in: 8 or 16
-  int channels;   // out, as stored: a multiple of `lanes`
-  int lanes;
-  bool relu;
-  Shape pooled;  // channels as they are
-};
 
 // Backward of a convolution whose map is max-pooled, on one image padded to `width` columns and `channels`
 // channels (a multiple of `lanes`).
