@@ -129,7 +129,7 @@ class CpuBackend final : public Backend {
     for (const Segment& segment : *args.segments) {
       const Optimizer& optimizer = (*args.optimizers)[segment.optimizer];
       const UpdateStep now = update_step(optimizer, args.schedule, step, pass);
-      parallel(segment.count, 4096, context_.threads, [&](const Share& share) {
+      parallel(segment.count, kElementGrain, context_.threads, [&](const Share& share) {
         context_.loops.update(args, segment, optimizer, now, share.begin, share.end);
       });
     }

@@ -79,8 +79,10 @@ void weights(const ConvLoop& loop, const float* padded, const float* dy, const s
   for (int c = 0; c < loop.channels; c += kLanes) {
     const int there = loop.pooled.c - c;  // channels, which may be fewer than lanes
     Float sum[kKernel][kKernel];
-    for (int t = 0; t < kKernel * kKernel; ++t)
-      sum[t / kKernel][t % kKernel] = load<Float>(dw + t * loop.channels + c);
+    for (int ky = 0; ky < kKernel; ++ky) {  // loops that are unrolled: else the sums lie in memory
+      for (int kx = 0; kx < kKernel; ++kx)
+        sum[ky][kx] = load<Float>(dw + (ky * kKernel + kx) * loop.channels + c);
+    }
     auto bias = load<Float>(db + c);
     for (int window = 0; window < loop.pooled.h * loop.pooled.w; ++window) {
       const int py = window / loop.pooled.w;
@@ -99,8 +101,9 @@ void weights(const ConvLoop& loop, const float* padded, const float* dy, const s
         }
       }
     }
-    for (int t = 0; t < kKernel * kKernel; ++t)
-      store(dw + t * loop.channels + c, sum[t / kKernel][t % kKernel]);
+    for (int ky = 0; ky < kKernel; ++ky) {
+      for (int kx = 0; kx < kKernel; ++kx) store(dw + (ky * kKernel + kx) * loop.channels + c, sum[ky][kx]);
+    }
     store(db + c, bias);
   }
 }

@@ -55,9 +55,7 @@ class Conv final : public ProductOp {
     slices_.for_each([&](const ConvPrimitives& slice, std::size_t first) {
       float* y = floats(args.y) + first * slices_.map_floats();
       slice.forward(slices_.x_operand(args.x, slice, first, p.slice.x), w, args.b, y, p.slice.scratch);
-      if (!conv_.relu) return;
-      parallel(slice.images() * slices_.map_floats(), 4096, context_.threads,
-               [&](const Share& share) { context_.loops.relu(y, y, share.begin, share.end); });
+      if (conv_.relu) relu(context_, y, slice.images() * slices_.map_floats());
     });
   }
 
@@ -68,13 +66,12 @@ class Conv final : public ProductOp {
     const float* y = floats(args.y) + first * slices_.map_floats();
     const float* dy = floats(args.dy) + first * slices_.map_floats();
     if (!conv_.relu) return operand(context_, dy, count, p.dmap);
-    parallel(count, 4096, context_.threads,
-             [&](const Share& share) { context_.loops.relu_backward(y, dy, p.map, share.begin, share.end); });
+    relu_backward(context_, y, dy, p.map, count);
     return operand(context_, p.map, count, p.dmap);
   }
 
   void add_gradient(const Pieces& p) const {
-    parallel(gradient_.get_size() / sizeof(float), 4096, context_.threads,
+    parallel(gradient_.get_size() / sizeof(float), kElementGrain, context_.threads,
              [&](const Share& share) { context_.loops.add(p.dw, p.sum, share.begin, share.end); });
     if (conv_.bias) context_.loops.add(p.db, p.bias_sum, 0, static_cast<std::size_t>(conv_.out));
   }

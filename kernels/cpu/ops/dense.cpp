@@ -54,10 +54,7 @@ class Dense final : public ProductOp {
   void run_forward(const OpArgs& args) override {
     std::byte* saved = args.mode == Mode::training ? args.saved : nullptr;
     product_.forward(floats(args.x), args.w, args.b, floats(args.y), args.workspace, saved);
-    if (!dense_.relu) return;
-    parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
-      context_.loops.relu(floats(args.y), floats(args.y), share.begin, share.end);
-    });
+    if (dense_.relu) relu(context_, floats(args.y), outputs_);
   }
 
   void run_backward(const OpArgs& args) override {
@@ -65,9 +62,7 @@ class Dense final : public ProductOp {
     const float* dy = floats(args.dy);
     if (masks_dy_) {
       float* masked = memory.take<float>(outputs_);  // [n, out]
-      parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
-        context_.loops.relu_backward(floats(args.y), floats(args.dy), masked, share.begin, share.end);
-      });
+      relu_backward(context_, floats(args.y), dy, masked, outputs_);
       dy = masked;
     }
     rows_.read(args);

@@ -121,10 +121,8 @@ class Head final : public ProductOp {
     const auto* dz = reinterpret_cast<const float*>(args.saved);
     product_.backward(floats(args.x), dz, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace,
                       nullptr);
-    if (args.dx == nullptr || !head_.masks_dx) return;
-    parallel(inputs_, 4096, context_.threads, [&](const Share& share) {
-      context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), share.begin, share.end);
-    });
+    if (args.dx != nullptr && head_.masks_dx)
+      relu_backward(context_, floats(args.x), floats(args.dx), floats(args.dx), inputs_);
   }
 
   static CpuContext fp32(CpuContext context) {

@@ -70,6 +70,21 @@ void sum_over_threads(const CpuContext& context, std::size_t count, std::size_t 
   for (int t = 1; t < context.threads; ++t) context.loops.add(sums_of(t), sums_of(0), 0, length);
 }
 
+constexpr std::size_t kElementGrain = 4096;  // elements that are worth a thread; a multiple of 64 for dropout
+
+// y = relu(y), [count].
+inline void relu(const CpuContext& context, float* y, std::size_t count) {
+  parallel(count, kElementGrain, context.threads,
+           [&](const Share& share) { context.loops.relu(y, y, share.begin, share.end); });
+}
+
+// The gradient in front of a ReLU: dx = dy where y is above 0, else 0, [count]. dx may be dy.
+inline void relu_backward(const CpuContext& context, const float* y, const float* dy, float* dx,
+                          std::size_t count) {
+  parallel(count, kElementGrain, context.threads,
+           [&](const Share& share) { context.loops.relu_backward(y, dy, dx, share.begin, share.end); });
+}
+
 // The engine's op for each description, defined in kernels/cpu/ops/.
 #define TRAINER_CPU_OP(Name) \
   std::unique_ptr<Op> make_op(const CpuContext& context, const Name##Desc& desc, int batch, bool wants_dx);

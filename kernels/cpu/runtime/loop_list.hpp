@@ -1,6 +1,6 @@
 // The one list of the CPU engine's loops: a row here and a definition in kernels/cpu/loops/ are all that a
 // loop needs. It is included several times: LOOP and BF16_LOOP make a row into a pointer of the table, a
-// declaration or the table's entry, and a list whose macro is not defined is left out.
+// declaration or the table's entry; a list whose macro is not defined is left out.
 #ifndef LOOP
 #define LOOP(name, ...)
 #endif
@@ -8,8 +8,8 @@
 #define BF16_LOOP(name, ...)
 #endif
 
-LOOP(gather, const GatherArgs& args, std::size_t begin,
-     std::size_t end)  // rows of the batch; the state knows `valid`
+// Over rows of the batch; the state has the number of valid ones.
+LOOP(gather, const GatherArgs& args, std::size_t begin, std::size_t end)
 
 LOOP(maxpool, const PoolLoop& loop, const float* map, float* y, std::uint8_t* argmax, std::size_t images)
 LOOP(maxpool_backward, const PoolLoop& loop, const float* dy, const std::uint8_t* argmax, float* dmap,
@@ -67,7 +67,7 @@ LOOP(update, const UpdateArgs& args, const Segment& segment, const Optimizer& op
 
 BF16_LOOP(to_bf16, const float* from, std::uint16_t* to, std::size_t count)  // to the nearest, ties to even
 BF16_LOOP(to_fp32, const std::uint16_t* from, float* to, std::size_t count)
-// dx, where y is above 0, else 0
+// to = dx where y is above 0, else 0
 BF16_LOOP(relu_backward, const std::uint16_t* y, const float* dx, std::uint16_t* to, std::size_t count)
 
 // Each of `count` rows beside the one below it, value by value, the last one beside zeros.

@@ -1,7 +1,7 @@
-// The engine's own inner loops, each over a range and on one thread. They are compiled several times, once
+// The engine's own inner loops. Each works on a range, on one thread. They are compiled several times, once
 // for each instruction set (kernels/cpu/loops/*.cpp with different -march), and reached through a table that
 // the backend picks at start-up, so that one binary runs on any x86-64 and uses AVX-512 where it is. All maps
-// are [n, h, w, c]; ranges `begin` and `end` count images unless said otherwise.
+// are [n, h, w, c]; `begin` and `end` count images unless said otherwise.
 #pragma once
 
 #include <cstddef>
@@ -68,7 +68,8 @@ struct SparseConvLoop {
   Shape pooled;  // [h, w, output channels]
 };
 
-// A argmax with a gradient: `at` is the place of its filter in the image, or of its filter among the weights.
+// A gradient that is not zero: `at` is the place of its filter in the image, or of its filter among the
+// weights.
 struct GradientEntry {
   std::int32_t at;
   float gradient;
@@ -84,9 +85,8 @@ struct GradientLists {
   int groups;
 };
 
-// Batch normalisation, and GELU behind it, of rows of `channels`. A tile is some rows that one inner loop
-// goes over: tables of `tile` floats repeat the channels' values, so that few channels fill whole vectors
-// too.
+// Batch normalisation, and GELU behind it, of rows of `channels`. One inner loop goes over a tile of rows:
+// tables of `tile` floats repeat the channels' values, so that few channels fill whole vectors too.
 struct NormLoop {
   std::size_t channels, tile;  // tile is a multiple of channels
   bool gelu;
@@ -94,8 +94,8 @@ struct NormLoop {
   float* sums;                                // scratch [2, tile]
 };
 
-// The parts of maps that a loop of batch normalisation goes over: `count` of them, of `floats` each, whole
-// rows of channels; they lie at the multiples of `floats` that `at` lists.
+// The parts of maps that a loop of batch normalisation goes over: `count` of them, of `floats` each, which
+// are whole rows of channels; they lie at the multiples of `floats` that `at` lists.
 struct NormParts {
   const std::uint32_t* at;
   std::size_t count, floats;
@@ -136,7 +136,7 @@ struct Loops {
 std::vector<const Loops*> usable_loops();
 const Loops& best_loops();
 
-// What goes with products of bf16, which is the upper half of a float's bits.
+// The loops that go with products of bf16, whose values are the upper half of a float's bits.
 struct Bf16Loops {
   int lanes;  // channels of SparseConvLoop are a multiple
 
