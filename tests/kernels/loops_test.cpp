@@ -177,9 +177,10 @@ TEST_P(OtherLoops, NormaliseAlike) {
       const NormLoop loop{channels,     tile,        gelu,          mean.data(),
                           scale.data(), gain.data(), offset.data(), scratch.data()};
       std::vector<double> sums(2 * channels);
-      loops.norm_sums(loop, x.data(), {at.data(), 1, count}, sums.data());
+      const NormParts whole{at.data(), 1, count};
+      loops.norm_sums(loop, x.data(), whole, sums.data());
       Floats y(count);
-      loops.norm(loop, x.data(), y.data(), count);
+      loops.norm(loop, x.data(), y.data(), whole);
       Floats dx(count);
       loops.norm_gradient(loop, x.data(), dy.data(), dx.data(), parts, sums.data());
       loops.norm_backward(loop, mean.data(), offset.data(), x.data(), dx.data(), parts);

@@ -75,17 +75,16 @@ void gradient_sums(const NormLoop& loop, const float* x, const float* dy, float*
 }
 
 template <bool kGelu>
-void normalize(const NormLoop& loop, const float* x, float* y, std::size_t count) {
+void normalize(const NormLoop& loop, const float* x, float* y, const NormParts& parts) {
   const Tables t(loop);
-  for (std::size_t at = 0; at < count; at += loop.tile) {
-    const std::size_t length = count - at < loop.tile ? count - at : loop.tile;
+  for_tiles(loop, parts, [&](std::size_t at, std::size_t length) {
     const float* __restrict from = x + at;
     float* __restrict to = y + at;
     for (std::size_t i = 0; i < length; ++i) {
       const float u = (from[i] - t.mean[i]) * t.scale[i] * t.gain[i] + t.offset[i];
       to[i] = kGelu ? trainer::gelu(u) : u;
     }
-  }
+  });
 }
 
 }  // namespace
@@ -104,8 +103,8 @@ void norm_sums(const NormLoop& loop, const float* x, const NormParts& parts, dou
   });
 }
 
-void norm(const NormLoop& loop, const float* x, float* y, std::size_t count) {
-  loop.gelu ? normalize<true>(loop, x, y, count) : normalize<false>(loop, x, y, count);
+void norm(const NormLoop& loop, const float* x, float* y, const NormParts& parts) {
+  loop.gelu ? normalize<true>(loop, x, y, parts) : normalize<false>(loop, x, y, parts);
 }
 
 void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,

@@ -162,12 +162,10 @@ class BatchNorm final : public Op {
       }
     }
     fill_tables(args, p, mean, scale);
-    parallel(static_cast<std::size_t>(batch()) * positions_, kPositions, context_.threads,
-             [&](const Share& share) {
-               const std::size_t first = share.begin * channels_;
-               context_.loops.norm(loop_of(p, share.thread), floats(args.x) + first, floats(args.y) + first,
-                                   (share.end - share.begin) * channels_);
-             });
+    const Cut all{static_cast<std::size_t>(batch()) * positions_, kPositions, true};
+    for_parts(all, [&](int thread, std::size_t first, const NormParts& parts) {
+      context_.loops.norm(loop_of(p, thread), floats(args.x) + first, floats(args.y) + first, parts);
+    });
   }
 
   // Makes the gradients of gain and offset of the sums, and the tables of their means.
