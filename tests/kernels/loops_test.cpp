@@ -178,7 +178,7 @@ TEST_P(OtherLoops, NormaliseAlike) {
                           scale.data(), gain.data(), offset.data(), scratch.data()};
       std::vector<double> sums(2 * channels);
       const NormParts whole{at.data(), 1, count};
-      loops.norm_sums(loop, x.data(), whole, sums.data());
+      loops.norm_sums(loop, x.data(), count, sums.data());
       Floats y(count);
       loops.norm(loop, x.data(), y.data(), whole);
       Floats dx(count);

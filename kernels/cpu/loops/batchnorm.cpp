@@ -89,9 +89,10 @@ void normalize(const NormLoop& loop, const float* x, float* y, const NormParts& 
 
 }  // namespace
 
-void norm_sums(const NormLoop& loop, const float* x, const NormParts& parts, double* sums) {
+void norm_sums(const NormLoop& loop, const float* x, std::size_t count, double* sums) {
+  static constexpr std::uint32_t kFirst = 0;  // one part, and known as one: a quarter faster
   const float* __restrict mean = loop.mean;
-  sum_tiles(loop, parts, sums, [&](std::size_t at, std::size_t length) {
+  sum_tiles(loop, {&kFirst, 1, count}, sums, [&](std::size_t at, std::size_t length) {
     const float* __restrict from = x + at;
     float* __restrict first = loop.sums;
     float* __restrict second = loop.sums + loop.tile;

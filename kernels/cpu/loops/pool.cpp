@@ -17,14 +17,6 @@ struct Corner {
   std::size_t row, column;  // strides in floats
 };
 
-HOST_DEVICE Corner corner_of(const PoolLoop& loop, int py, int px) {
-  const auto column = static_cast<std::size_t>(loop.stride_c);
-  const std::size_t row = column * loop.map.w;
-  return {static_cast<std::size_t>(py) * loop.window.stride * row +
-              static_cast<std::size_t>(px) * loop.window.stride * column,
-          row, column};
-}
-
 // kLanes channels of one window.
 template <int kLanes>
 HOST_DEVICE void pool_window(const PoolLoop& loop, const float* first, const Corner& corner, float* y,
@@ -70,17 +62,20 @@ std::size_t map_floats(const PoolLoop& loop) {
   return static_cast<std::size_t>(loop.map.h) * loop.map.w * loop.stride_c;
 }
 
-// Calls body(corner in the maps, place in the outputs) for each window of `images` images, in order.
+// Calls body(corner in the maps, place in the outputs) for each window of `images` images, in order. What it
+// needs of the loop is read once: no store of body's can change it.
 template <typename Body>
 HOST_DEVICE void for_windows(const PoolLoop& loop, std::size_t images, const Body& body) {
+  const auto column = static_cast<std::size_t>(loop.stride_c);
+  const std::size_t row = column * loop.map.w;
+  const std::size_t map = row * loop.map.h;
+  const std::size_t stride = static_cast<std::size_t>(loop.window.stride);
+  const Shape shape = loop.out;
   std::size_t out = 0;
   for (std::size_t n = 0; n < images; ++n) {
-    for (int py = 0; py < loop.out.h; ++py) {
-      for (int px = 0; px < loop.out.w; ++px, out += loop.out.c) {
-        Corner corner = corner_of(loop, py, px);
-        corner.at += n * map_floats(loop);
-        body(corner, out);
-      }
+    for (int py = 0; py < shape.h; ++py) {
+      for (int px = 0; px < shape.w; ++px, out += shape.c)
+        body(Corner{n * map + py * stride * row + px * stride * column, row, column}, out);
     }
   }
 }
@@ -103,14 +98,12 @@ HOST_DEVICE void add_at_argmax(const PoolLoop& loop, const float* __restrict dy,
   }
 }
 
-// Calls body(place in the map, c) for each position of a window and each channel.
+// Calls body(place in the map of its first channel) for each position of a window.
 template <typename Body>
 HOST_DEVICE void for_positions(const PoolLoop& loop, const Corner& corner, const Body& body) {
   for (int row = 0; row < loop.window.size; ++row) {
-    for (int column = 0; column < loop.window.size; ++column) {
-      const std::size_t at = corner.at + row * corner.row + column * corner.column;
-      for (int c = 0; c < loop.out.c; ++c) body(at + c, c);
-    }
+    for (int column = 0; column < loop.window.size; ++column)
+      body(corner.at + row * corner.row + column * corner.column);
   }
 }
 
@@ -145,19 +138,26 @@ void maxpool_backward(const PoolLoop& loop, const float* dy, const std::uint8_t*
 
 void avgpool(const PoolLoop& loop, const float* map, float* y, std::size_t images) {
   const float factor = mean_factor(loop);
+  const int channels = loop.out.c;
   for_windows(loop, images, [&](const Corner& corner, std::size_t out) {
     float* mean = y + out;
-    std::memset(mean, 0, loop.out.c * sizeof(float));
-    for_positions(loop, corner, [&](std::size_t at, int c) { mean[c] += map[at]; });
-    for (int c = 0; c < loop.out.c; ++c) mean[c] *= factor;
+    std::memset(mean, 0, channels * sizeof(float));
+    for_positions(loop, corner, [&](std::size_t at) {
+      for (int c = 0; c < channels; ++c) mean[c] += map[at + c];
+    });
+    for (int c = 0; c < channels; ++c) mean[c] *= factor;
   });
 }
 
 void avgpool_backward(const PoolLoop& loop, const float* dy, float* dmap, std::size_t images) {
   const float factor = mean_factor(loop);
+  const int channels = loop.out.c;
   std::memset(dmap, 0, map_floats(loop) * images * sizeof(float));
   for_windows(loop, images, [&](const Corner& corner, std::size_t out) {
-    for_positions(loop, corner, [&](std::size_t at, int c) { dmap[at] += dy[out + c] * factor; });
+    const float* gradient = dy + out;
+    for_positions(loop, corner, [&](std::size_t at) {
+      for (int c = 0; c < channels; ++c) dmap[at + c] += gradient[c] * factor;
+    });
   });
 }
 

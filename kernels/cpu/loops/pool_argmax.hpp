@@ -18,21 +18,22 @@ template <int kLanes, typename At>
 HOST_DEVICE Maximum<kLanes> window_maximum(int size, bool relu, const At& at) {
   using Float = typename VectorOf<kLanes>::Float;
   using Int = typename VectorOf<kLanes>::Int;
-  Maximum<kLanes> best{at(0, 0), Int{}};
+  Float value = at(0, 0);  // values of their own, not a Maximum's: GCC keeps that in memory within the loops
+  Int argmax{};
   for (int row = 0, p = 0; row < size; ++row) {
     for (int column = 0; column < size; ++column, ++p) {
       const Float other = at(row, column);
-      const auto better = other > best.value;
-      best.value = better ? other : best.value;
-      best.argmax = better ? Int{} + p : best.argmax;
+      const auto better = other > value;
+      value = better ? other : value;
+      argmax = better ? Int{} + p : argmax;
     }
   }
   if (relu) {  // a NaN passes
-    const auto dead = best.value <= 0;
-    best.value = dead ? Float{} : best.value;
-    best.argmax = dead ? Int{} + kNoArgmax : best.argmax;
+    const auto dead = value <= 0;
+    value = dead ? Float{} : value;
+    argmax = dead ? Int{} + kNoArgmax : argmax;
   }
-  return best;
+  return {value, argmax};
 }
 
 }  // namespace trainer::cpu::TRAINER_LOOPS

@@ -132,7 +132,7 @@ class BatchNorm final : public Op {
     fill(p.mean, mean);
     const Cut whole{rows, kPositions, true};
     sum(p, whole, [&](const NormLoop& loop, std::size_t first, const NormParts& parts, double* sums) {
-      context_.loops.norm_sums(loop, floats(args.x) + first, parts, sums);
+      context_.loops.norm_sums(loop, floats(args.x) + first, parts.floats, sums);
     });
     const auto momentum = static_cast<double>(norm_.momentum);
     for (std::size_t c = 0; c < channels_; ++c) {

@@ -50,10 +50,10 @@ LOOP(dropout, const DropoutDesc& desc, const StepState& state, const float* x, f
      std::size_t begin, std::size_t end)  // begin is a multiple of 4
 LOOP(dropout_backward, float drop, const std::uint8_t* kept, const float* dy, float* dx, std::size_t begin,
      std::size_t end)
-// Over parts of whole rows. Two sums of each channel are added to sums [2, channels]: norm_sums' of x - mean
-// and of its square, norm_gradient's of the gradient g behind GELU and of g (x - mean) scale. The latter
-// writes g to dx unless that is null.
-LOOP(norm_sums, const NormLoop& loop, const float* x, const NormParts& parts, double* sums)
+// Over `count` elements, or parts, of whole rows. Two sums of each channel are added to sums [2, channels]:
+// norm_sums' of x - mean and of its square, norm_gradient's of the gradient g behind GELU and of g (x - mean)
+// scale. The latter writes g to dx unless that is null.
+LOOP(norm_sums, const NormLoop& loop, const float* x, std::size_t count, double* sums)
 LOOP(norm, const NormLoop& loop, const float* x, float* y, const NormParts& parts)
 LOOP(norm_gradient, const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,
      double* sums)
