@@ -10,8 +10,6 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/cpu_info.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer {
 
@@ -89,21 +87,17 @@ class CpuBackend final : public Backend {
   }
 
   bool keeps_map_in_bf16(const OpDesc& desc, bool wants_dx, const OpDesc& next) const override {
-    const auto* conv = std::get_if<ConvDesc>(&desc);
-    const auto* behind = std::get_if<ConvDesc>(&next);
-    return conv != nullptr && behind != nullptr && is_one_channel_conv(*conv, wants_dx) &&
-           can_write_bf16(context_, *conv) && can_read_bf16(context_, *behind);
+    const auto* first = std::get_if<ConvDesc>(&desc);
+    const auto* second = std::get_if<ConvDesc>(&next);
+    return first != nullptr && second != nullptr && has_bf16_map_between(context_, *first, wants_dx, *second);
   }
 
   void gather(const GatherArgs& args) override {
     StepState& state = *args.state;
     state.valid = valid_rows(args.batching, state.step);
     state.batch_loss = 0;
-    const GatherLoop loop{args.batching, state.seed,         state.step,     state.valid, args.stored,
-                          args.shape,    args.top,           args.left,      args.scale,  args.shift,
-                          args.images,   args.stored_labels, floats(args.x), args.labels};
     parallel(args.batching.batch, 8, context_.threads,
-             [&](const Range& range) { context_.loops.gather(loop, range.begin, range.end); });
+             [&](const Range& range) { context_.loops.gather(args, range.begin, range.end); });
   }
 
   void update(const UpdateArgs& args) override {
@@ -134,23 +128,16 @@ class CpuBackend final : public Backend {
     const std::uint64_t pass = pass_of(args.batching, step);
     for (const Segment& segment : *args.segments) {
       const Optimizer& optimizer = (*args.optimizers)[segment.optimizer];
-      update_segment(args, optimizer, update_step(optimizer, args.schedule, step, pass), segment);
+      const UpdateStep now = update_step(optimizer, args.schedule, step, pass);
+      parallel(segment.count, kElementGrain, context_.threads, [&](const Range& range) {
+        context_.loops.update(args, segment, optimizer, now, range.begin, range.end);
+      });
     }
     if (args.matrices == nullptr) return;
     for (const WeightMatrix& matrix : *args.matrices) {
       const Optimizer& optimizer = (*args.optimizers)[matrix.segment.optimizer];
       update_matrix(context_, args, optimizer, update_step(optimizer, args.schedule, step, pass), matrix);
     }
-  }
-
-  void update_segment(const UpdateArgs& args, const Optimizer& optimizer, const UpdateStep& step,
-                      const Segment& segment) {
-    const auto at = [&](float* arena) { return arena == nullptr ? nullptr : arena + segment.offset; };
-    const UpdateLoop loop{optimizer,      step,          segment.rate_factor,
-                          segment.decay,  at(args.w),    args.dw + segment.offset,
-                          at(args.slot0), at(args.slot1)};
-    parallel(segment.count, 4096, context_.threads,
-             [&](const Range& range) { context_.loops.update(loop, range.begin, range.end); });
   }
 
   dnnl::engine engine_;
@@ -160,21 +147,6 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 }  // namespace cpu
-
-CpuInfo describe_cpu(int threads) {
-  CpuInfo info = cpu::read_cpu_info();
-  info.threads = threads;
-  info.loops = cpu::best_loops().name;
-  return info;
-}
-
-bool cpu_has(Precision precision) {
-  if (precision != Precision::bf16) return precision == Precision::fp32;
-  // The library's names of instruction sets are masks: a newer set contains the older one's bits.
-  const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
-  const unsigned bf16 = bits(dnnl::cpu_isa::avx512_core_bf16);
-  return cpu::bf16_loops() != nullptr && (bits(dnnl::get_effective_cpu_isa()) & bf16) == bf16;
-}
 
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
   if (!cpu_has(options.precision)) {

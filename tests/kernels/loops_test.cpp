@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/op.hpp"
+
 namespace trainer::cpu {
 namespace {
 
@@ -50,7 +52,11 @@ TEST_P(OtherLoops, DropTheSameElements) {
   expect_alike([&](const Loops& loops) {
     Floats y(kCount + 4);
     std::vector<std::uint8_t> kept(kCount + 4);
-    loops.dropout({0.25F, 3, 0xFFFFFFFFFULL, 11}, x.data(), y.data(), kept.data(), 4, kCount);
+    const DropoutDesc desc{.in = {}, .drop = 0.25F, .stream = 3};
+    StepState state;
+    state.step = 0xFFFFFFFFFULL;
+    state.seed = 11;
+    loops.dropout(desc, state, x.data(), y.data(), kept.data(), 4, kCount);
     for (std::size_t i = 4; i < kCount; ++i) EXPECT_EQ(kept[i] != 0, y[i] != 0);
     return y;
   });
@@ -58,12 +64,12 @@ TEST_P(OtherLoops, DropTheSameElements) {
 
 TEST_P(OtherLoops, ConvolveOneChannelAlike) {
   for (const int channels : {16, 32, 48}) {
-    const OneChannelLoop loop{7, 9, 3, channels, 4, true, {}, {}};
+    const ConvLoop loop{7, 9, 3, 1, channels, 4, true, {}, {}};
     const Floats image = values(9 * 11, 1);
     const Floats w = values(static_cast<std::size_t>(9 * channels), 2);
     const Floats b(static_cast<std::size_t>(channels), 0.5F);
     expect_alike([&](const Loops& loops) {
-      OneChannelLoop own = loop;
+      ConvLoop own = loop;
       own.lanes = loops.widest_lanes;
       Floats map(static_cast<std::size_t>(7 * 9 * channels));
       loops.one_channel(own, image.data(), w.data(), b.data(), map.data());
@@ -82,20 +88,20 @@ TEST_P(OtherLoops, ConvolveAndPoolOneChannelAlike) {
     const int channels = 32;
     const int edge = 3 * window + 1;
     const Shape pooled{3, 3, 29};
-    const OneChannelLoop loop{edge, edge, kernel, channels, 4, true, {window, window}, pooled};
+    const ConvLoop loop{edge, edge, kernel, 1, channels, 4, true, {window, window}, pooled};
     const Floats image = values(static_cast<std::size_t>(edge + kernel - 1) * (edge + kernel - 1), 1);
     const Floats w = values(static_cast<std::size_t>(kernel) * kernel * channels, 2);
     const Floats b(static_cast<std::size_t>(channels), 0.5F);
     expect_alike([&](const Loops& loops) {
-      OneChannelLoop own = loop;
+      ConvLoop own = loop;
       own.lanes = loops.widest_lanes;
       Floats y(pooled.size());
-      std::vector<std::uint8_t> winner(y.size());
-      loops.one_channel_pool(own, image.data(), w.data(), b.data(), y.data(), winner.data());
+      std::vector<std::uint8_t> argmax(y.size());
+      loops.conv_pool(own, image.data(), w.data(), b.data(), y.data(), argmax.data());
       Floats gradients(w.size() + b.size());
-      loops.one_channel_pool_weights(own, image.data(), y.data(), winner.data(), gradients.data(),
+      loops.one_channel_pool_weights(own, image.data(), y.data(), argmax.data(), gradients.data(),
                                      gradients.data() + w.size());
-      y.insert(y.end(), winner.begin(), winner.end());
+      y.insert(y.end(), argmax.begin(), argmax.end());
       y.insert(y.end(), gradients.begin(), gradients.end());
       return y;
     });
@@ -104,17 +110,17 @@ TEST_P(OtherLoops, ConvolveAndPoolOneChannelAlike) {
 
 TEST_P(OtherLoops, ConvolveAndPoolFewChannelsAlike) {
   for (const int in : {8, 16}) {
-    const FewChannelsLoop loop{9, in, 32, 4, true, {2, 3, 29}};
+    const ConvLoop loop{4, 7, 3, in, 32, 4, true, {2, 2}, {2, 3, 29}};
     const Floats image = values(static_cast<std::size_t>(6 * 9 * in), 1);
     const Floats w = values(static_cast<std::size_t>(9 * in * 32), 2);
     const Floats b(32, 2.0F);
     expect_alike([&](const Loops& loops) {
-      FewChannelsLoop own = loop;
+      ConvLoop own = loop;
       own.lanes = loops.widest_lanes;
       Floats y(loop.pooled.size());
-      std::vector<std::uint8_t> winner(y.size());
-      loops.few_channels_pool(own, image.data(), w.data(), b.data(), y.data(), winner.data());
-      y.insert(y.end(), winner.begin(), winner.end());
+      std::vector<std::uint8_t> argmax(y.size());
+      loops.conv_pool(own, image.data(), w.data(), b.data(), y.data(), argmax.data());
+      y.insert(y.end(), argmax.begin(), argmax.end());
       return y;
     });
   }
@@ -171,9 +177,10 @@ TEST_P(OtherLoops, NormaliseAlike) {
       const NormLoop loop{channels,     tile,        gelu,          mean.data(),
                           scale.data(), gain.data(), offset.data(), scratch.data()};
       std::vector<double> sums(2 * channels);
+      const NormParts whole{at.data(), 1, count};
       loops.norm_sums(loop, x.data(), count, sums.data());
       Floats y(count);
-      loops.norm(loop, x.data(), y.data(), count);
+      loops.norm(loop, x.data(), y.data(), whole);
       Floats dx(count);
       loops.norm_gradient(loop, x.data(), dy.data(), dx.data(), parts, sums.data());
       loops.norm_backward(loop, mean.data(), offset.data(), x.data(), dx.data(), parts);
@@ -184,40 +191,40 @@ TEST_P(OtherLoops, NormaliseAlike) {
   }
 }
 
-TEST_P(OtherLoops, PoolAndFindTheSameWinners) {
+TEST_P(OtherLoops, PoolAndFindTheSameArgmax) {
   const PoolLoop loop{{6, 8, 32}, 32, {2, 2}, {3, 4, 32}, true};
   const Floats map = values(2 * 6 * 8 * 32, 3);
   const Floats dy = values(2 * 3 * 4 * 32, 4);
   expect_alike([&](const Loops& loops) {
     Floats y(dy.size());
-    std::vector<std::uint8_t> winner(dy.size());
-    loops.maxpool(loop, map.data(), y.data(), winner.data(), 2);
-    y.insert(y.end(), winner.begin(), winner.end());
+    std::vector<std::uint8_t> argmax(dy.size());
+    loops.maxpool(loop, map.data(), y.data(), argmax.data(), 2);
+    y.insert(y.end(), argmax.begin(), argmax.end());
     return y;
   });
 }
 
 // More channels than a word of the lists has bits, and a rest in every vector's width.
-TEST_P(OtherLoops, SumOverTheSameWinners) {
+TEST_P(OtherLoops, SumOverTheSameArgmax) {
   for (const int outputs : {3, 64, 83}) {
-    const WinnerLoop loop{3, 1, 10, 32, 4, {2, 2}, {4, 4, outputs}};
+    const SparseConvLoop loop{3, 1, 10, 32, 4, {2, 2}, {4, 4, outputs}};
     const Floats image = values(10 * 10 * 32, 5);
     const Floats w = values(static_cast<std::size_t>(outputs) * 9 * 32, 6);
     const Floats dy = values(static_cast<std::size_t>(16 * outputs), 7);
-    std::vector<std::uint8_t> winner(dy.size());
+    std::vector<std::uint8_t> argmax(dy.size());
     std::mt19937 generator(8);
-    for (std::uint8_t& p : winner) p = generator() % 3 == 0 ? kNoWinner : generator() % 4;
+    for (std::uint8_t& p : argmax) p = generator() % 3 == 0 ? kNoArgmax : generator() % 4;
     expect_alike([&](const Loops& loops) {
-      WinnerLoop own = loop;
+      SparseConvLoop own = loop;
       own.lanes = loops.widest_lanes;
-      std::vector<WinnerEntry> entries(dy.size() + kSpareEntries);
+      std::vector<GradientEntry> entries(dy.size() + kSpareEntries);
       std::vector<std::int32_t> count(entries.size());
       std::vector<std::int32_t> place(entries.size());
-      WinnerLists lists{entries.data(), count.data(), place.data(), 0};
+      GradientLists lists{entries.data(), count.data(), place.data(), 0};
       Floats sums(w.size() + static_cast<std::size_t>(outputs) + image.size());
       float* db = sums.data() + w.size();
-      loops.winner_weights(own, lists, image.data(), dy.data(), winner.data(), sums.data(), db);
-      loops.winner_data(own, lists, w.data(), dy.data(), winner.data(), db + outputs);
+      loops.sparse_conv_weights(own, lists, image.data(), dy.data(), argmax.data(), sums.data(), db);
+      loops.sparse_conv_data(own, lists, w.data(), dy.data(), argmax.data(), db + outputs);
       return sums;
     });
   }

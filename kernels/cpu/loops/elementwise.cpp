@@ -2,6 +2,7 @@
 // that the compiler turns them into vectors of whatever width this copy is compiled for.
 #include <utility>
 
+#include "kernels/backend.hpp"
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 #include "kernels/math/gelu.hpp"
@@ -13,36 +14,39 @@ namespace trainer::cpu::TRAINER_LOOPS {
 namespace {
 
 // The next image lies anywhere in the data set: its lines are asked for while this one is read.
-HOST_DEVICE void fetch_ahead(const GatherLoop& loop, std::uint32_t row) {
+HOST_DEVICE void fetch_ahead(const std::uint8_t* image, std::size_t bytes) {
   constexpr std::size_t kLine = 64;
-  const std::size_t bytes = loop.stored.size();
-  const std::uint8_t* image = loop.images + bytes * image_of(loop.batching, loop.seed, loop.step, row);
   for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(image + at);
 }
 
 }  // namespace
 
-void gather(const GatherLoop& loop, std::size_t begin, std::size_t end) {
-  const auto channels = static_cast<std::size_t>(loop.shape.c);
-  const std::size_t stride = static_cast<std::size_t>(loop.stored.w) * channels;
-  const std::size_t corner = static_cast<std::size_t>(loop.top) * stride + loop.left * channels;
-  const bool whole = loop.shape == loop.stored;  // one long line
-  const std::size_t lines = whole ? 1 : static_cast<std::size_t>(loop.shape.h);
-  const std::size_t length = loop.shape.size() / lines;
+void gather(const GatherArgs& args, std::size_t begin, std::size_t end) {
+  const auto channels = static_cast<std::size_t>(args.shape.c);
+  const std::size_t stride = static_cast<std::size_t>(args.stored.w) * channels;
+  const std::size_t corner = static_cast<std::size_t>(args.top) * stride + args.left * channels;
+  const bool whole = args.shape == args.stored;  // one long line
+  const std::size_t lines = whole ? 1 : static_cast<std::size_t>(args.shape.h);
+  const std::size_t length = args.shape.size() / lines;
+  const std::size_t bytes = args.stored.size();
+  const StepState state = *args.state;
+  const auto image_at = [&](std::size_t row) {
+    return image_of(args.batching, state.seed, state.step, static_cast<std::uint32_t>(row));
+  };
   for (std::size_t row = begin; row < end; ++row) {
-    float* __restrict x = loop.x + row * loop.shape.size();
-    if (row >= loop.valid) {
-      for (std::size_t i = 0; i < loop.shape.size(); ++i) x[i] = 0;
-      loop.labels[row] = 0;
+    float* __restrict x = static_cast<float*>(args.x) + row * args.shape.size();
+    if (row >= state.valid) {
+      for (std::size_t i = 0; i < args.shape.size(); ++i) x[i] = 0;
+      args.labels[row] = 0;
       continue;
     }
-    const std::size_t image = image_of(loop.batching, loop.seed, loop.step, static_cast<std::uint32_t>(row));
-    if (row + 1 < loop.valid && row + 1 < end) fetch_ahead(loop, static_cast<std::uint32_t>(row + 1));
-    const std::uint8_t* __restrict pixels = loop.images + image * loop.stored.size() + corner;
+    const std::size_t image = image_at(row);
+    if (row + 1 < state.valid && row + 1 < end) fetch_ahead(args.images + bytes * image_at(row + 1), bytes);
+    const std::uint8_t* __restrict pixels = args.images + bytes * image + corner;
     for (std::size_t line = 0; line < lines; ++line, x += length, pixels += stride) {
-      for (std::size_t i = 0; i < length; ++i) x[i] = static_cast<float>(pixels[i]) * loop.scale + loop.shift;
+      for (std::size_t i = 0; i < length; ++i) x[i] = static_cast<float>(pixels[i]) * args.scale + args.shift;
     }
-    loop.labels[row] = loop.stored_labels[image];
+    args.labels[row] = args.stored_labels[image];
   }
 }
 
@@ -97,19 +101,20 @@ HOST_DEVICE void store_in_turn(Lanes a, Lanes b, std::uint32_t* words,
 }
 
 // philox4x32 of as many counters, from `first` on, in the order of the elements that they belong to.
-HOST_DEVICE void draw(const DropoutLoop& loop, std::uint32_t first, std::uint32_t* __restrict words) {
+HOST_DEVICE void draw(const DropoutDesc& desc, const StepState& state, std::uint32_t first,
+                      std::uint32_t* __restrict words) {
   constexpr std::uint64_t kLow = 0xFFFFFFFFU;
   Lanes ahead{};  // 0 1 2 ...
   for (int j = 0; j < kLanes; ++j) ahead[j] = static_cast<std::uint64_t>(j);
   Lanes c0[kVectors], c1[kVectors], c2[kVectors], c3[kVectors];
   for (int v = 0; v < kVectors; ++v) {
     c0[v] = (ahead + (std::uint64_t{first} + v * kLanes)) & kLow;
-    c1[v] = Lanes{} + (loop.step & kLow);
-    c2[v] = Lanes{} + (loop.step >> 32);
-    c3[v] = Lanes{} + std::uint64_t{loop.stream};
+    c1[v] = Lanes{} + (state.step & kLow);
+    c2[v] = Lanes{} + (state.step >> 32);
+    c3[v] = Lanes{} + std::uint64_t{desc.stream};
   }
-  auto key0 = static_cast<std::uint32_t>(loop.seed);
-  auto key1 = static_cast<std::uint32_t>(loop.seed >> 32);
+  auto key0 = static_cast<std::uint32_t>(state.seed);
+  auto key1 = static_cast<std::uint32_t>(state.seed >> 32);
   for (int round = 0; round < kPhiloxRounds; ++round) {
     for (int v = 0; v < kVectors; ++v) {
       const Lanes p0 = kPhiloxFactor0 * c0[v];
@@ -131,15 +136,16 @@ HOST_DEVICE void draw(const DropoutLoop& loop, std::uint32_t first, std::uint32_
 
 }  // namespace
 
-void dropout(const DropoutLoop& loop, const float* __restrict x, float* __restrict y,
+void dropout(const DropoutDesc& desc, const StepState& state, const float* __restrict x, float* __restrict y,
              std::uint8_t* __restrict kept, std::size_t begin, std::size_t end) {
-  const float scale = 1 / (1 - loop.drop);
+  const float drop = desc.drop;
+  const float scale = 1 / (1 - drop);
   std::uint32_t words[kWords];
   for (std::size_t at = begin; at < end; at += kWords) {
-    draw(loop, static_cast<std::uint32_t>(at / 4), words);
+    draw(desc, state, static_cast<std::uint32_t>(at / 4), words);
     const auto choose = [&](std::size_t count) {
       for (std::size_t i = 0; i < count; ++i) {
-        const bool keep = unit_float(words[i]) >= loop.drop;
+        const bool keep = unit_float(words[i]) >= drop;
         kept[at + i] = keep ? 1 : 0;
         y[at + i] = keep ? x[at + i] * scale : 0;
       }
@@ -158,69 +164,46 @@ void dropout_backward(float drop, const std::uint8_t* __restrict kept, const flo
   for (std::size_t i = begin; i < end; ++i) dx[i] = kept[i] != 0 ? dy[i] * scale : 0;
 }
 
-namespace {
-
-void update_sgd(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
-  const float* __restrict dw = loop.dw;
-  float* __restrict w = loop.w;
-  float* __restrict v = loop.slot0;
-  const UpdateStep step = loop.step;
-  const float rate = step.rate * loop.rate_factor;
-  if (v == nullptr) {
-    for (std::size_t i = begin; i < end; ++i) {
-      float none = 0;
-      sgd_update(step, false, rate, loop.decay, dw[i], w[i], none);
-    }
-    return;
-  }
-  for (std::size_t i = begin; i < end; ++i) {
-    sgd_update(step, loop.optimizer.nesterov, rate, loop.decay, dw[i], w[i], v[i]);
-  }
-}
-
-void update_adam(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
-  const float* __restrict dw = loop.dw;
-  float* __restrict w = loop.w;
-  float* __restrict m = loop.slot0;
-  float* __restrict v = loop.slot1;
-  const UpdateStep step = loop.step;
-  const Optimizer optimizer = loop.optimizer;
-  const bool decoupled = optimizer.kind == OptimizerKind::adamw;
-  const float l2 = decoupled ? 0 : loop.decay;
-  const float shrink = decoupled ? loop.decay : 0;
-  const float rate = step.rate * loop.rate_factor;
-  for (std::size_t i = begin; i < end; ++i) {
-    adam_update(optimizer, step, rate, l2, shrink, dw[i], w[i], m[i], v[i]);
-  }
-}
-
-void update_adadelta(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
-  const float* __restrict dw = loop.dw;
-  float* __restrict w = loop.w;
-  float* __restrict a = loop.slot0;
-  float* __restrict e = loop.slot1;
-  const Optimizer optimizer = loop.optimizer;
-  const float rate = loop.step.rate * loop.rate_factor;
-  for (std::size_t i = begin; i < end; ++i)
-    adadelta_update(optimizer, rate, loop.decay, dw[i], w[i], a[i], e[i]);
-}
-
-}  // namespace
-
 void muon_direction(float momentum, const float* __restrict dw, float* __restrict v, float* __restrict u,
                     std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) u[i] = trainer::muon_direction(momentum, dw[i], v[i]);
 }
 
-void update(const UpdateLoop& loop, std::size_t begin, std::size_t end) {
-  switch (loop.optimizer.kind) {
+void update(const UpdateArgs& args, const Segment& segment, const Optimizer& optimizer,
+            const UpdateStep& step, std::size_t begin, std::size_t end) {
+  const std::size_t at = segment.offset + begin;
+  const std::size_t count = end - begin;
+  const float* __restrict dw = args.dw + at;
+  float* __restrict w = args.w + at;
+  float* __restrict slot0 = args.slot0 == nullptr ? nullptr : args.slot0 + at;
+  float* __restrict slot1 = args.slot1 == nullptr ? nullptr : args.slot1 + at;
+  const Optimizer o = optimizer;  // copies: nothing that is written can change them
+  const UpdateStep u = step;
+  const float rate = u.rate * segment.rate_factor;
+  const float decay = segment.decay;
+  const bool decoupled = o.kind == OptimizerKind::adamw;
+  const float l2 = decoupled ? 0 : decay;
+  const float shrink = decoupled ? decay : 0;
+  switch (o.kind) {
     case OptimizerKind::sgd:
-      return update_sgd(loop, begin, end);
+      if (slot0 == nullptr) {
+        for (std::size_t i = 0; i < count; ++i) {
+          float none = 0;
+          sgd_update(u, false, rate, decay, dw[i], w[i], none);
+        }
+      } else {
+        for (std::size_t i = 0; i < count; ++i) sgd_update(u, o.nesterov, rate, decay, dw[i], w[i], slot0[i]);
+      }
+      return;
     case OptimizerKind::adam:
     case OptimizerKind::adamw:
-      return update_adam(loop, begin, end);
+      for (std::size_t i = 0; i < count; ++i)
+        adam_update(o, u, rate, l2, shrink, dw[i], w[i], slot0[i], slot1[i]);
+      return;
     case OptimizerKind::adadelta:
-      return update_adadelta(loop, begin, end);
+      for (std::size_t i = 0; i < count; ++i)
+        adadelta_update(o, rate, decay, dw[i], w[i], slot0[i], slot1[i]);
+      return;
     case OptimizerKind::muon:
       return;  // takes matrices
   }

@@ -1,8 +1,8 @@
 // Convolution of a one-channel image, which a general library does badly: the sum has only k * k terms, so
-// the work is bound by loads unless the outputs stay in registers. The vectors run over output channels; a
-// tile of kRows x kColumns map positions times kVectors channel vectors is kept in registers while the filter
-// is walked, and each pixel is loaded once and broadcast. The gradient of the weights keeps kTaps x kVectors
-// sums in registers along a row of the map.
+// the work is bound by loads unless the outputs stay in registers. The vectors run over output channels. The
+// sums of a tile of kRows x kColumns map positions times kVectors channel vectors stay in registers while the
+// filter is walked, and each pixel is loaded once and broadcast. The gradient of the weights keeps kTaps x
+// kVectors sums in registers along a row of the map. conv_pool.cpp has the loops with a pool.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
@@ -19,7 +19,7 @@ struct Operands {
 };
 
 template <int kLanes, int kVectors, int kRows, int kColumns>
-HOST_DEVICE void tile(const OneChannelLoop& loop, const Operands& at, int y, int x) {
+HOST_DEVICE void tile(const ConvLoop& loop, const Operands& at, int y, int x) {
   using Vector = typename VectorOf<kLanes>::Float;
   const int width = loop.w + loop.kernel - 1;
   Vector sum[kRows][kColumns][kVectors];
@@ -56,7 +56,7 @@ HOST_DEVICE void tile(const OneChannelLoop& loop, const Operands& at, int y, int
 
 // Covers the map with tiles; the last ones of a row or column reach back over what is already done.
 template <int kLanes, int kVectors, int kRows, int kColumns>
-void tiles(const OneChannelLoop& loop, const Operands& at) {
+void tiles(const ConvLoop& loop, const Operands& at) {
   for (int y = 0; y < loop.h; y += kRows) {
     const int row = y + kRows <= loop.h ? y : loop.h - kRows;
     for (int x = 0; x < loop.w; x += kColumns) {
@@ -67,7 +67,7 @@ void tiles(const OneChannelLoop& loop, const Operands& at) {
 }
 
 template <int kLanes, int kVectors>
-void forward_block(const OneChannelLoop& loop, const Operands& at) {
+void forward_block(const ConvLoop& loop, const Operands& at) {
   if (loop.h >= 2 && loop.w >= 4) {
     tiles<kLanes, kVectors, 2, TRAINER_LOOPS_LANES == 16 ? 4 : 2>(loop, at);
   } else {
@@ -75,22 +75,9 @@ void forward_block(const OneChannelLoop& loop, const Operands& at) {
   }
 }
 
-template <int kLanes>
-void forward_lanes(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
-                   float* map) {
-  int c = 0;
-  for (; c + 3 * kLanes <= loop.channels; c += 3 * kLanes) {
-    forward_block<kLanes, 3>(loop, {padded, w + c, b + c, map + c});
-  }
-  for (; c + 2 * kLanes <= loop.channels; c += 2 * kLanes) {
-    forward_block<kLanes, 2>(loop, {padded, w + c, b + c, map + c});
-  }
-  for (; c < loop.channels; c += kLanes) forward_block<kLanes, 1>(loop, {padded, w + c, b + c, map + c});
-}
-
 // dw of taps kx .. kx + kTaps - 1 of filter row ky, over one row of the map.
 template <int kLanes, int kVectors, int kTaps>
-HOST_DEVICE void weights_row(const OneChannelLoop& loop, const float* pixels, const float* dmap, float* dw) {
+HOST_DEVICE void weights_row(const ConvLoop& loop, const float* pixels, const float* dmap, float* dw) {
   using Vector = typename VectorOf<kLanes>::Float;
   Vector sum[kTaps][kVectors];
   for (int t = 0; t < kTaps; ++t) {
@@ -108,7 +95,7 @@ HOST_DEVICE void weights_row(const OneChannelLoop& loop, const float* pixels, co
 }
 
 template <int kLanes, int kVectors>
-void weights_block(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
+void weights_block(const ConvLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
   using Vector = typename VectorOf<kLanes>::Float;
   const int width = loop.w + loop.kernel - 1;
   for (int y = 0; y < loop.h; ++y) {
@@ -116,16 +103,9 @@ void weights_block(const OneChannelLoop& loop, const float* padded, const float*
     for (int ky = 0; ky < loop.kernel; ++ky) {
       const float* pixels = padded + static_cast<std::ptrdiff_t>(y + ky) * width;
       float* taps = dw + static_cast<std::ptrdiff_t>(ky) * loop.kernel * loop.channels;
-      int kx = 0;
-      for (; kx + 5 <= loop.kernel; kx += 5) {
-        weights_row<kLanes, kVectors, 5>(loop, pixels + kx, row, taps + kx * loop.channels);
-      }
-      for (; kx + 3 <= loop.kernel; kx += 3) {
-        weights_row<kLanes, kVectors, 3>(loop, pixels + kx, row, taps + kx * loop.channels);
-      }
-      for (; kx < loop.kernel; ++kx) {
-        weights_row<kLanes, kVectors, 1>(loop, pixels + kx, row, taps + kx * loop.channels);
-      }
+      for_taps(loop.kernel, [&]<int kTaps>(int kx) {
+        weights_row<kLanes, kVectors, kTaps>(loop, pixels + kx, row, taps + kx * loop.channels);
+      });
     }
     for (int v = 0; v < kVectors; ++v) {
       Vector sum = load<Vector>(db + v * kLanes);
@@ -135,28 +115,22 @@ void weights_block(const OneChannelLoop& loop, const float* padded, const float*
   }
 }
 
-template <int kLanes>
-void weights_lanes(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
-  int c = 0;
-  for (; c + 3 * kLanes <= loop.channels; c += 3 * kLanes) {
-    weights_block<kLanes, 3>(loop, padded, dmap + c, dw + c, db + c);
-  }
-  for (; c + 2 * kLanes <= loop.channels; c += 2 * kLanes) {
-    weights_block<kLanes, 2>(loop, padded, dmap + c, dw + c, db + c);
-  }
-  for (; c < loop.channels; c += kLanes) weights_block<kLanes, 1>(loop, padded, dmap + c, dw + c, db + c);
-}
-
 }  // namespace
 
-void one_channel(const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
-                 float* map) {
-  with_lanes(loop.lanes, [&]<int kLanes>() { forward_lanes<kLanes>(loop, padded, w, b, map); });
+void one_channel(const ConvLoop& loop, const float* padded, const float* w, const float* b, float* map) {
+  with_lanes(loop.lanes, [&]<int kLanes>() {
+    for_vectors<kLanes, 3>(loop.channels, [&]<int kVectors>(int c) {
+      forward_block<kLanes, kVectors>(loop, {padded, w + c, b + c, map + c});
+    });
+  });
 }
 
-void one_channel_weights(const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
-                         float* db) {
-  with_lanes(loop.lanes, [&]<int kLanes>() { weights_lanes<kLanes>(loop, padded, dmap, dw, db); });
+void one_channel_weights(const ConvLoop& loop, const float* padded, const float* dmap, float* dw, float* db) {
+  with_lanes(loop.lanes, [&]<int kLanes>() {
+    for_vectors<kLanes, 3>(loop.channels, [&]<int kVectors>(int c) {
+      weights_block<kLanes, kVectors>(loop, padded, dmap + c, dw + c, db + c);
+    });
+  });
 }
 
 }  // namespace trainer::cpu::TRAINER_LOOPS

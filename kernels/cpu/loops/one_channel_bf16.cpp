@@ -1,13 +1,14 @@
-// one_channel_pool.cpp for processors that multiply bf16 (VDPBF16PS, two products to a lane), for windows of
-// 2 x 2. A pixel lies beside the one below it, so that two rows of a filter are multiplied at a time.
+// The loops of conv_pool.cpp for one channel and windows of 2 x 2, for processors that multiply bf16
+// (VDPBF16PS, two products to a lane). Each pixel lies beside the one below it, so that two rows of a filter
+// are multiplied at a time.
 //
-// Backward multiplies two windows at a time, and of each the argmax alone: four pixels of two rows are what a
-// tap may want of both windows, and each channel picks its own two by a shuffle.
+// Backward multiplies two windows at a time, and of each the position of its argmax alone: four pixels of two
+// rows are what a tap may want of both windows, and each channel picks its own two by a shuffle.
 #include <immintrin.h>
 
 #include "kernels/cpu/loops/loops.hpp"
+#include "kernels/cpu/loops/pool_argmax.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
-#include "kernels/cpu/loops/window_winner.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
@@ -18,7 +19,7 @@ constexpr int kWindow = 2;
 constexpr int kPair = 2;  // values of a pair
 
 // A bit for each channel of the vector that begins at c.
-HOST_DEVICE __mmask16 channels_at(const OneChannelLoop& loop, int c) {
+HOST_DEVICE __mmask16 channels_at(const ConvLoop& loop, int c) {
   const int left = loop.pooled.c - c;
   return static_cast<__mmask16>(left < kLanes ? (1U << static_cast<unsigned>(left)) - 1 : 0xFFFFU);
 }
@@ -31,8 +32,8 @@ HOST_DEVICE __m512bh spread(const std::uint16_t* pair) {
 }
 
 template <int kKernel, int kVectors>
-HOST_DEVICE void forward(const OneChannelLoop& loop, const std::uint16_t* image, const std::uint16_t* weights,
-                         const float* b, float* y, std::uint8_t* winner, int c) {
+HOST_DEVICE void forward(const ConvLoop& loop, const std::uint16_t* image, const std::uint16_t* weights,
+                         const float* b, float* y, std::uint8_t* argmax, int c) {
   const int width = loop.w + kKernel - 1;
   __m512 bias[kVectors];
   for (int v = 0; v < kVectors; ++v) bias[v] = _mm512_loadu_ps(b + c + v * kLanes);
@@ -62,25 +63,25 @@ HOST_DEVICE void forward(const OneChannelLoop& loop, const std::uint16_t* image,
       const __mmask16 channels = channels_at(loop, c + v * kLanes);
       const int at = window * loop.pooled.c + c + v * kLanes;
       using Float = VectorOf<kLanes>::Float;
-      const auto best =
-          winner_of<kLanes>(kWindow * kWindow, loop.relu, [&](int p) { return (Float)sum[v][p]; });
+      const auto best = window_maximum<kLanes>(
+          kWindow, loop.relu, [&](int row, int column) { return (Float)sum[v][row * kWindow + column]; });
       _mm512_mask_storeu_ps(y + at, channels, (__m512)best.value);
-      if (winner == nullptr) continue;
-      _mm_mask_storeu_epi8(winner + at, channels, _mm512_cvtepi32_epi8((__m512i)best.index));
+      if (argmax == nullptr) continue;
+      _mm_mask_storeu_epi8(argmax + at, channels, _mm512_cvtepi32_epi8((__m512i)best.argmax));
     }
   }
 }
 
-// The gradients of one window's channels and which of its outputs they go to; zero where ReLU stopped them.
+// The gradients of one window's channels, zero where ReLU stopped them, and the positions that they go to.
 struct Window {
   __m512 gradient;
-  __m512i winner;
+  __m512i argmax;
 };
-HOST_DEVICE Window window_at(const float* dy, const std::uint8_t* winner, __mmask16 channels) {
+HOST_DEVICE Window window_at(const float* dy, const std::uint8_t* argmax, __mmask16 channels) {
   Window window{};
-  window.winner = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(channels, winner));
+  window.argmax = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(channels, argmax));
   const __mmask16 passes =
-      _mm512_mask_cmplt_epu32_mask(channels, window.winner, _mm512_set1_epi32(kWindow * kWindow));
+      _mm512_mask_cmplt_epu32_mask(channels, window.argmax, _mm512_set1_epi32(kWindow * kWindow));
   window.gradient = _mm512_maskz_loadu_ps(passes, dy);
   return window;
 }
@@ -92,20 +93,20 @@ HOST_DEVICE __m512bh in_turn(const Window& left, const Window& right) {
   return (__m512bh)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
-// Of each lane the places of its two pixels, in bytes, among four pixels of two rows: those of the right
-// window begin two pixels further. Where ReLU stopped the gradient, a place that the shuffle makes 0 of.
+// The places of each lane's two pixels, in bytes, among four pixels of two rows: those of the right window
+// begin two pixels further. Where ReLU stopped the gradient, it is a place for which the shuffle gives 0.
 HOST_DEVICE __m512i places_of(const Window& left, const Window& right) {
   constexpr int kNone = 0x8080;
   const __m512i first = _mm512_setr_epi32(0x0100, 0x0504, 0x0302, 0x0706, kNone, kNone, kNone, kNone, kNone,
                                           kNone, kNone, kNone, kNone, kNone, kNone, kNone);
   const __m512i second = _mm512_slli_epi32(_mm512_add_epi32(first, _mm512_set1_epi32(0x0808)), 16);
-  return _mm512_or_si512(_mm512_permutexvar_epi32(left.winner, first),
-                         _mm512_permutexvar_epi32(right.winner, second));
+  return _mm512_or_si512(_mm512_permutexvar_epi32(left.argmax, first),
+                         _mm512_permutexvar_epi32(right.argmax, second));
 }
 
 template <int kKernel>
-HOST_DEVICE void backward(const OneChannelLoop& loop, const std::uint16_t* image, const float* dy,
-                          const std::uint8_t* winner, float* dw, float* db, int c) {
+HOST_DEVICE void backward(const ConvLoop& loop, const std::uint16_t* image, const float* dy,
+                          const std::uint8_t* argmax, float* dw, float* db, int c) {
   const int width = loop.w + kKernel - 1;
   const __mmask16 channels = channels_at(loop, c);
   __m512 sum[kKernel][kKernel];
@@ -119,14 +120,14 @@ HOST_DEVICE void backward(const OneChannelLoop& loop, const std::uint16_t* image
     for (int px = 0; px < loop.pooled.w; px += 2) {
       const std::uint16_t* corner = image + (py * width + px) * kWindow * kPair;
       const int at = (py * loop.pooled.w + px) * loop.pooled.c + c;
-      const Window left = window_at(dy + at, winner + at, channels);
+      const Window left = window_at(dy + at, argmax + at, channels);
       const int next = at + loop.pooled.c;
       for (const int of : {at, next}) {  // of the next image: waiting for them took longer than the products
         __builtin_prefetch(dy + of + image_values);
-        __builtin_prefetch(winner + of + image_values);
+        __builtin_prefetch(argmax + of + image_values);
       }
       const __mmask16 there = px + 1 < loop.pooled.w ? channels : __mmask16{0};
-      const Window right = window_at(dy + next, winner + next, there);
+      const Window right = window_at(dy + next, argmax + next, there);
       bias = _mm512_add_ps(_mm512_add_ps(bias, left.gradient), right.gradient);
       const __m512bh gradients = in_turn(left, right);
       const __m512i places = places_of(left, right);
@@ -166,23 +167,19 @@ void one_channel_pairs(const float* rows, int count, int width, std::uint16_t* p
   }
 }
 
-void one_channel_pool(const OneChannelLoop& loop, const std::uint16_t* image, const std::uint16_t* w,
-                      const float* b, float* y, std::uint8_t* winner) {
-  int c = 0;
-  for (; c + 2 * kLanes <= loop.channels; c += 2 * kLanes) {
-    loop.kernel == 3 ? forward<3, 2>(loop, image, w, b, y, winner, c)
-                     : forward<5, 2>(loop, image, w, b, y, winner, c);
-  }
-  if (c == loop.channels) return;
-  loop.kernel == 3 ? forward<3, 1>(loop, image, w, b, y, winner, c)
-                   : forward<5, 1>(loop, image, w, b, y, winner, c);
+void conv_pool(const ConvLoop& loop, const std::uint16_t* image, const std::uint16_t* w, const float* b,
+               float* y, std::uint8_t* argmax) {
+  for_vectors<kLanes, 2>(loop.channels, [&]<int kVectors>(int c) {
+    loop.kernel == 3 ? forward<3, kVectors>(loop, image, w, b, y, argmax, c)
+                     : forward<5, kVectors>(loop, image, w, b, y, argmax, c);
+  });
 }
 
-void one_channel_pool_weights(const OneChannelLoop& loop, const std::uint16_t* image, const float* dy,
-                              const std::uint8_t* winner, float* dw, float* db) {
+void one_channel_pool_weights(const ConvLoop& loop, const std::uint16_t* image, const float* dy,
+                              const std::uint8_t* argmax, float* dw, float* db) {
   for (int c = 0; c < loop.channels; c += kLanes) {
-    loop.kernel == 3 ? backward<3>(loop, image, dy, winner, dw, db, c)
-                     : backward<5>(loop, image, dy, winner, dw, db, c);
+    loop.kernel == 3 ? backward<3>(loop, image, dy, argmax, dw, db, c)
+                     : backward<5>(loop, image, dy, argmax, dw, db, c);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/cpu/loops/loops.hpp"
+#include "kernels/cpu/loops/pool_argmax.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
@@ -16,47 +17,24 @@ struct Corner {
   std::size_t row, column;  // strides in floats
 };
 
-HOST_DEVICE Corner corner_of(const PoolLoop& loop, int py, int px) {
-  const auto column = static_cast<std::size_t>(loop.stride_c);
-  const std::size_t row = column * loop.map.w;
-  return {static_cast<std::size_t>(py) * loop.window.stride * row +
-              static_cast<std::size_t>(px) * loop.window.stride * column,
-          row, column};
-}
-
 // kLanes channels of one window.
 template <int kLanes>
 HOST_DEVICE void pool_window(const PoolLoop& loop, const float* first, const Corner& corner, float* y,
-                             std::uint8_t* winner) {
-  using Vector = VectorOf<kLanes>;
-  using Float = typename Vector::Float;
-  using Int = typename Vector::Int;
-  Float best = load<Float>(first);
-  Int index{};
-  for (int ky = 0, k = 0; ky < loop.window.size; ++ky) {
-    for (int kx = 0; kx < loop.window.size; ++kx, ++k) {
-      const auto at = load<Float>(first + ky * corner.row + kx * corner.column);
-      const auto better = at > best;
-      best = better ? at : best;
-      index = better ? Int{} + k : index;
-    }
-  }
-  if (loop.relu) {  // a NaN passes
-    const auto dead = best <= 0;
-    best = dead ? Float{} : best;
-    index = dead ? Int{} + kNoWinner : index;
-  }
-  store(y, best);
-  if (winner != nullptr) store(winner, convert<typename Vector::Byte>(index));
+                             std::uint8_t* argmax) {
+  const auto best = window_maximum<kLanes>(loop.window.size, loop.relu, [&](int row, int column) {
+    return load<typename VectorOf<kLanes>::Float>(first + row * corner.row + column * corner.column);
+  });
+  store(y, best.value);
+  if (argmax != nullptr) store(argmax, convert<typename VectorOf<kLanes>::Byte>(best.argmax));
 }
 
 // The gradient of kLanes channels of one window that shares no position with another.
 template <int kLanes>
-HOST_DEVICE void spread_window(const PoolLoop& loop, const float* dy, const std::uint8_t* winner,
+HOST_DEVICE void spread_window(const PoolLoop& loop, const float* dy, const std::uint8_t* argmax,
                                float* first, const Corner& corner) {
   using Vector = VectorOf<kLanes>;
   using Float = typename Vector::Float;
-  const auto index = convert<typename Vector::Int>(load<typename Vector::Byte>(winner));
+  const auto index = convert<typename Vector::Int>(load<typename Vector::Byte>(argmax));
   const auto gradient = load<Float>(dy);
   for (int ky = 0, k = 0; ky < loop.window.size; ++ky) {
     for (int kx = 0; kx < loop.window.size; ++kx, ++k) {
@@ -80,105 +58,107 @@ HOST_DEVICE void channel_blocks(int channels, const Body& body) {
   for (; c < channels; ++c) body.template operator()<1>(c);
 }
 
+std::size_t map_floats(const PoolLoop& loop) {
+  return static_cast<std::size_t>(loop.map.h) * loop.map.w * loop.stride_c;
+}
+
+// Calls body(corner in the maps, place in the outputs) for each window of `images` images, in order. What it
+// needs of the loop is read once: no store of body's can change it.
+template <typename Body>
+HOST_DEVICE void for_windows(const PoolLoop& loop, std::size_t images, const Body& body) {
+  const auto column = static_cast<std::size_t>(loop.stride_c);
+  const std::size_t row = column * loop.map.w;
+  const std::size_t map = row * loop.map.h;
+  const std::size_t stride = static_cast<std::size_t>(loop.window.stride);
+  const Shape shape = loop.out;
+  std::size_t out = 0;
+  for (std::size_t n = 0; n < images; ++n) {
+    for (int py = 0; py < shape.h; ++py) {
+      for (int px = 0; px < shape.w; ++px, out += shape.c)
+        body(Corner{n * map + py * stride * row + px * stride * column, row, column}, out);
+    }
+  }
+}
+
+// Whether every position of the map lies in exactly one window.
 bool covers(const PoolLoop& loop) {
   return loop.window.size == loop.window.stride && loop.out.h * loop.window.size == loop.map.h &&
          loop.out.w * loop.window.size == loop.map.w && loop.stride_c == loop.out.c;
 }
 
-std::size_t map_floats(const PoolLoop& loop) {
-  return static_cast<std::size_t>(loop.map.h) * loop.map.w * loop.stride_c;
-}
-
-void zero(float* at, std::size_t count) {
-  std::memset(at, 0, count * sizeof(float));
-}
-
 // Windows that overlap add up, in the order in which they are walked.
-void add_winners(const PoolLoop& loop, const float* __restrict dy, const std::uint8_t* __restrict winner,
-                 float* __restrict dmap, const Corner& corner) {
+HOST_DEVICE void add_at_argmax(const PoolLoop& loop, const float* __restrict dy,
+                               const std::uint8_t* __restrict argmax, float* __restrict dmap,
+                               const Corner& corner) {
   for (int c = 0; c < loop.out.c; ++c) {
-    if (winner[c] == kNoWinner) continue;
-    const std::size_t ky = winner[c] / static_cast<std::size_t>(loop.window.size);
-    const std::size_t kx = winner[c] % static_cast<std::size_t>(loop.window.size);
-    dmap[corner.at + ky * corner.row + kx * corner.column + c] += dy[c];
+    if (argmax[c] == kNoArgmax) continue;
+    const std::size_t row = argmax[c] / static_cast<std::size_t>(loop.window.size);
+    const std::size_t column = argmax[c] % static_cast<std::size_t>(loop.window.size);
+    dmap[corner.at + row * corner.row + column * corner.column + c] += dy[c];
   }
+}
+
+// Calls body(place in the map of its first channel) for each position of a window.
+template <typename Body>
+HOST_DEVICE void for_positions(const PoolLoop& loop, const Corner& corner, const Body& body) {
+  for (int row = 0; row < loop.window.size; ++row) {
+    for (int column = 0; column < loop.window.size; ++column)
+      body(corner.at + row * corner.row + column * corner.column);
+  }
+}
+
+float mean_factor(const PoolLoop& loop) {
+  return 1 / static_cast<float>(loop.window.size * loop.window.size);
 }
 
 }  // namespace
 
-void maxpool(const PoolLoop& loop, const float* map, float* y, std::uint8_t* winner, std::size_t images) {
-  for (std::size_t n = 0; n < images; ++n, map += map_floats(loop)) {
-    for (int py = 0; py < loop.out.h; ++py) {
-      for (int px = 0; px < loop.out.w; ++px, y += loop.out.c) {
-        const Corner corner = corner_of(loop, py, px);
-        channel_blocks(
-            loop.out.c, [&]<int kLanes>(int c) __attribute__((always_inline)) {
-              pool_window<kLanes>(loop, map + corner.at + c, corner, y + c,
-                                  winner == nullptr ? nullptr : winner + c);
-            });
-        if (winner != nullptr) winner += loop.out.c;
-      }
-    }
-  }
+void maxpool(const PoolLoop& loop, const float* map, float* y, std::uint8_t* argmax, std::size_t images) {
+  for_windows(loop, images, [&](const Corner& corner, std::size_t out) {
+    channel_blocks(
+        loop.out.c, [&]<int kLanes>(int c) __attribute__((always_inline)) {
+          pool_window<kLanes>(loop, map + corner.at + c, corner, y + out + c,
+                              argmax == nullptr ? nullptr : argmax + out + c);
+        });
+  });
 }
 
-void maxpool_backward(const PoolLoop& loop, const float* dy, const std::uint8_t* winner, float* dmap,
+void maxpool_backward(const PoolLoop& loop, const float* dy, const std::uint8_t* argmax, float* dmap,
                       std::size_t images) {
-  const bool whole = covers(loop);
   const bool apart = loop.window.stride >= loop.window.size;
-  for (std::size_t n = 0; n < images; ++n, dmap += map_floats(loop)) {
-    if (!whole) zero(dmap, map_floats(loop));
-    for (int py = 0; py < loop.out.h; ++py) {
-      for (int px = 0; px < loop.out.w; ++px, dy += loop.out.c, winner += loop.out.c) {
-        const Corner corner = corner_of(loop, py, px);
-        if (!apart) {
-          add_winners(loop, dy, winner, dmap, corner);
-          continue;
-        }
-        channel_blocks(
-            loop.out.c, [&]<int kLanes>(int c) __attribute__((always_inline)) {
-              spread_window<kLanes>(loop, dy + c, winner + c, dmap + corner.at + c, corner);
-            });
-      }
-    }
-  }
+  if (!covers(loop)) std::memset(dmap, 0, map_floats(loop) * images * sizeof(float));
+  for_windows(loop, images, [&](const Corner& corner, std::size_t out) {
+    if (!apart) return add_at_argmax(loop, dy + out, argmax + out, dmap, corner);
+    channel_blocks(
+        loop.out.c, [&]<int kLanes>(int c) __attribute__((always_inline)) {
+          spread_window<kLanes>(loop, dy + out + c, argmax + out + c, dmap + corner.at + c, corner);
+        });
+  });
 }
 
 void avgpool(const PoolLoop& loop, const float* map, float* y, std::size_t images) {
-  const float fraction = 1 / static_cast<float>(loop.window.size * loop.window.size);
-  for (std::size_t n = 0; n < images; ++n, map += map_floats(loop)) {
-    for (int py = 0; py < loop.out.h; ++py) {
-      for (int px = 0; px < loop.out.w; ++px, y += loop.out.c) {
-        const Corner corner = corner_of(loop, py, px);
-        zero(y, loop.out.c);
-        for (int ky = 0; ky < loop.window.size; ++ky) {
-          for (int kx = 0; kx < loop.window.size; ++kx) {
-            const float* at = map + corner.at + ky * corner.row + kx * corner.column;
-            for (int c = 0; c < loop.out.c; ++c) y[c] += at[c];
-          }
-        }
-        for (int c = 0; c < loop.out.c; ++c) y[c] *= fraction;
-      }
-    }
-  }
+  const float factor = mean_factor(loop);
+  const int channels = loop.out.c;
+  for_windows(loop, images, [&](const Corner& corner, std::size_t out) {
+    float* mean = y + out;
+    std::memset(mean, 0, channels * sizeof(float));
+    for_positions(loop, corner, [&](std::size_t at) {
+      for (int c = 0; c < channels; ++c) mean[c] += map[at + c];
+    });
+    for (int c = 0; c < channels; ++c) mean[c] *= factor;
+  });
 }
 
 void avgpool_backward(const PoolLoop& loop, const float* dy, float* dmap, std::size_t images) {
-  const float fraction = 1 / static_cast<float>(loop.window.size * loop.window.size);
-  zero(dmap, map_floats(loop) * images);
-  for (std::size_t n = 0; n < images; ++n, dmap += map_floats(loop)) {
-    for (int py = 0; py < loop.out.h; ++py) {
-      for (int px = 0; px < loop.out.w; ++px, dy += loop.out.c) {
-        const Corner corner = corner_of(loop, py, px);
-        for (int ky = 0; ky < loop.window.size; ++ky) {
-          for (int kx = 0; kx < loop.window.size; ++kx) {
-            float* at = dmap + corner.at + ky * corner.row + kx * corner.column;
-            for (int c = 0; c < loop.out.c; ++c) at[c] += dy[c] * fraction;
-          }
-        }
-      }
-    }
-  }
+  const float factor = mean_factor(loop);
+  const int channels = loop.out.c;
+  std::memset(dmap, 0, map_floats(loop) * images * sizeof(float));
+  for_windows(loop, images, [&](const Corner& corner, std::size_t out) {
+    const float* gradient = dy + out;
+    for_positions(loop, corner, [&](std::size_t at) {
+      for (int c = 0; c < channels; ++c) dmap[at + c] += gradient[c] * factor;
+    });
+  });
 }
 
 }  // namespace trainer::cpu::TRAINER_LOOPS

@@ -1,6 +1,7 @@
-// Vectors of kLanes floats and what goes with them, in the compilers' own vector extension: the operators
-// work lane by lane, comparisons give masks that the conditional operator takes, and every width compiles for
-// every instruction set. One lane is the plain scalar, for what is left over.
+// Vectors of kLanes floats, and integers and bytes of as many lanes, in the compilers' own vector extension:
+// operators work lane by lane, comparisons give masks that the conditional operator takes, and every width
+// compiles for every instruction set. One lane is a plain scalar; it serves the elements that do not fill a
+// vector.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,11 @@
 namespace trainer::cpu::TRAINER_LOOPS {
 
 template <int kLanes>
-struct VectorOf;
+struct VectorOf {
+  typedef float Float __attribute__((vector_size(4 * kLanes)));
+  typedef std::int32_t Int __attribute__((vector_size(4 * kLanes)));
+  typedef std::uint8_t Byte __attribute__((vector_size(kLanes)));
+};
 
 template <>
 struct VectorOf<1> {
@@ -20,28 +25,7 @@ struct VectorOf<1> {
   using Byte = std::uint8_t;
 };
 
-template <>
-struct VectorOf<4> {
-  typedef float Float __attribute__((vector_size(16)));
-  typedef std::int32_t Int __attribute__((vector_size(16)));
-  typedef std::uint8_t Byte __attribute__((vector_size(4)));
-};
-
-template <>
-struct VectorOf<8> {
-  typedef float Float __attribute__((vector_size(32)));
-  typedef std::int32_t Int __attribute__((vector_size(32)));
-  typedef std::uint8_t Byte __attribute__((vector_size(8)));
-};
-
-template <>
-struct VectorOf<16> {
-  typedef float Float __attribute__((vector_size(64)));
-  typedef std::int32_t Int __attribute__((vector_size(64)));
-  typedef std::uint8_t Byte __attribute__((vector_size(16)));
-};
-
-// Lane by lane to another element type of as many lanes.
+// Converts lane by lane to another element type of as many lanes.
 template <typename To, typename From>
 HOST_DEVICE To convert(const From& from) {
   if constexpr (sizeof(From) == 1 || sizeof(To) == 1) {
@@ -64,7 +48,24 @@ HOST_DEVICE void with_lanes(int lanes, const Body& body) {
   body.template operator()<4>();
 }
 
-// From and to any address.
+// Calls body<vectors>(c) for blocks of at most kMost vectors, the widest first, that cover channels c up to
+// `channels`, a multiple of kLanes.
+template <int kLanes, int kMost, typename Body>
+HOST_DEVICE void for_vectors(int channels, const Body& body, int c = 0) {
+  for (; c + kMost * kLanes <= channels; c += kMost * kLanes) body.template operator()<kMost>(c);
+  if constexpr (kMost > 1) for_vectors<kLanes, kMost - 1>(channels, body, c);
+}
+
+// Calls body<taps>(k) for blocks of 5, 3 and 1 taps of a filter's row that cover `kernel` of them.
+template <typename Body>
+HOST_DEVICE void for_taps(int kernel, const Body& body) {
+  int k = 0;
+  for (; k + 5 <= kernel; k += 5) body.template operator()<5>(k);
+  for (; k + 3 <= kernel; k += 3) body.template operator()<3>(k);
+  for (; k < kernel; ++k) body.template operator()<1>(k);
+}
+
+// Loads and stores take any address.
 template <typename Vector, typename Element>
 HOST_DEVICE Vector load(const Element* at) {
   Vector value;
@@ -77,7 +78,7 @@ HOST_DEVICE void store(Element* at, const Vector& value) {
   __builtin_memcpy(at, &value, sizeof(value));
 }
 
-// The first `count` lanes, where there are fewer than all; the others are zero on loading.
+// Stores and loads the first `count` lanes, or all where there are fewer; the other lanes of a load are zero.
 template <typename Vector, typename Element>
 HOST_DEVICE void store_some(Element* at, const Vector& value, int count) {
   if (static_cast<std::size_t>(count) * sizeof(Element) >= sizeof(Vector)) {

@@ -1,7 +1,5 @@
-// oneDNN's direct convolution in its three directions.
+// oneDNN's direct convolution in its three directions, and how a batch is cut into slices.
 #include "kernels/cpu/onednn/conv_primitives.hpp"
-
-#include <algorithm>
 
 namespace trainer::cpu {
 
@@ -24,7 +22,7 @@ int slice_images(const ConvDesc& desc, int batch, int threads) {
 
 ConvPrimitives::ConvPrimitives(const CpuContext& context, const ConvDesc& desc, int images,
                                Directions directions, const ConvPrimitives* like)
-    : dnn_(context.dnn), images_(images), directions_(directions) {
+    : Products(context.dnn), images_(static_cast<std::size_t>(images)) {
   const dnnl::engine& engine = dnn_.engine;
   const Type input = input_type(context);
   const Shape map = conv_map(desc);
@@ -37,67 +35,51 @@ ConvPrimitives::ConvPrimitives(const CpuContext& context, const ConvDesc& desc, 
   const Desc x(images_in, input, Tag::nhwc);
   const Desc dmap(images_out, input, Tag::nhwc);
   const Desc any(filters, input, Tag::any);
-  if (desc.bias) bias_ = float_desc({desc.out}, Tag::x);
+  const Desc bias = desc.bias ? float_desc({desc.out}, Tag::x) : Desc();
   const auto direct = dnnl::algorithm::convolution_direct;
 
   forward_.make(describe_primitive<dnnl::convolution_forward>(
       engine, user_scratch(), dnnl::prop_kind::forward_training, direct, x,
-      like != nullptr ? like->forward_weights() : any, bias_, float_desc(images_out, Tag::nhwc), stride,
-      begin, end));
+      like != nullptr ? like->forward_weights() : any, bias, float_desc(images_out, Tag::nhwc), stride, begin,
+      end));
   if (directions == Directions::forward) return;
-  backward_weights_.make(describe_backward<dnnl::convolution_backward_weights>(
+  weights_.make(describe_backward<dnnl::convolution_backward_weights>(
       engine, user_scratch(), forward_.desc, direct, x,
-      like != nullptr ? like->gradient_weights() : float_desc(filters, Tag::any), bias_, dmap, stride, begin,
+      like != nullptr ? like->gradient_weights() : float_desc(filters, Tag::any), bias, dmap, stride, begin,
       end));
   if (directions != Directions::all) return;
-  backward_data_.make(describe_backward<dnnl::convolution_backward_data>(
+  data_.make(describe_backward<dnnl::convolution_backward_data>(
       engine, user_scratch(), forward_.desc, direct, float_desc(images_in, Tag::nhwc),
       like != nullptr ? like->data_weights() : any, dmap, stride, begin, end));
 }
 
-std::size_t ConvPrimitives::scratch_bytes() const {
-  const std::size_t weights = directions_ == Directions::forward ? 0 : backward_weights_.scratch_bytes();
-  const std::size_t data = directions_ == Directions::all ? backward_data_.scratch_bytes() : 0;
-  return std::max({forward_.scratch_bytes(), weights, data});
-}
-
-void ConvPrimitives::forward(const void* x, const void* w, const float* b, float* map,
-                             std::byte* scratch) const {
-  const auto& d = forward_.desc;
-  forward_.run.execute(dnn_.stream, {{DNNL_ARG_SRC, dnn_.view(d.src_desc(), x)},
-                                     {DNNL_ARG_WEIGHTS, dnn_.view(d.weights_desc(), w)},
-                                     {DNNL_ARG_BIAS, dnn_.view(bias_, b)},
-                                     {DNNL_ARG_DST, dnn_.view(d.dst_desc(), map)},
-                                     {DNNL_ARG_SCRATCHPAD, dnn_.view(d.scratchpad_desc(), scratch)}});
-}
-
-void ConvPrimitives::backward_data(const void* dmap, const void* w, float* dx, std::byte* scratch) const {
-  const auto& d = backward_data_.desc;
-  backward_data_.run.execute(dnn_.stream, {{DNNL_ARG_DIFF_DST, dnn_.view(d.diff_dst_desc(), dmap)},
-                                           {DNNL_ARG_WEIGHTS, dnn_.view(d.weights_desc(), w)},
-                                           {DNNL_ARG_DIFF_SRC, dnn_.view(d.diff_src_desc(), dx)},
-                                           {DNNL_ARG_SCRATCHPAD, dnn_.view(d.scratchpad_desc(), scratch)}});
-}
-
-void ConvPrimitives::backward_weights(const void* x, const void* dmap, float* dw, float* db,
-                                      std::byte* scratch) const {
-  const auto& d = backward_weights_.desc;
-  backward_weights_.run.execute(dnn_.stream,
-                                {{DNNL_ARG_SRC, dnn_.view(d.src_desc(), x)},
-                                 {DNNL_ARG_DIFF_DST, dnn_.view(d.diff_dst_desc(), dmap)},
-                                 {DNNL_ARG_DIFF_WEIGHTS, dnn_.view(d.diff_weights_desc(), dw)},
-                                 {DNNL_ARG_DIFF_BIAS, dnn_.view(bias_, db)},
-                                 {DNNL_ARG_SCRATCHPAD, dnn_.view(d.scratchpad_desc(), scratch)}});
-}
-
 ConvSlices::ConvSlices(const CpuContext& context, const ConvDesc& desc, int batch, Directions directions)
-    : batch_(batch), slice_(context, desc, slice_images(desc, batch, context.threads), directions, nullptr) {
-  const int rest = batch % slice_.images();
-  if (rest > 0) rest_.emplace(context, desc, rest, directions, &slice_);
+    : context_(context),
+      desc_(desc),
+      directions_(directions),
+      batch_(static_cast<std::size_t>(batch)),
+      map_floats_(conv_map(desc).size()),
+      slice_(context, desc, slice_images(desc, batch, context.threads), directions, nullptr) {
+  const std::size_t rest = batch_ % slice_.images();
+  if (rest > 0) rest_.emplace(context, desc, static_cast<int>(rest), directions, &slice_);
 }
 
-std::size_t ConvSlices::scratch_bytes() const {
-  return std::max(slice_.scratch_bytes(), rest_ ? rest_->scratch_bytes() : 0);
+ConvSlices::Layout ConvSlices::lay_out(HostAllocator& memory, const Desc& stored) const {
+  const std::size_t forward = weights_bytes(stored, slice_.forward_weights());
+  const std::size_t data = directions_ == Directions::all ? weights_bytes(stored, slice_.data_weights()) : 0;
+  const std::size_t images = desc_.x_map.bf16 ? 0 : slice_.images();
+  Layout p{};
+  p.scratch = memory.take<std::byte>(std::max(slice_.scratch_bytes(), rest_ ? rest_->scratch_bytes() : 0));
+  p.w = memory.take<std::byte>(std::max(forward, data));
+  p.x = memory.take<std::byte>(operand_bytes(context_, images * desc_.in.size()));
+  return p;
+}
+
+const void* ConvSlices::x_operand(const void* x, const ConvPrimitives& slice, std::size_t first,
+                                  std::byte* copy) const {
+  const std::size_t at = first * desc_.in.size();
+  if (desc_.x_map.bf16) return halves(x) + at;
+  return operand(context_, floats(x) + at, slice.images() * desc_.in.size(), copy);
 }
 
 }  // namespace trainer::cpu

@@ -1,12 +1,12 @@
-// The three convolutions of a layer (forward, by data, by weights) for a fixed number of images, by oneDNN.
-// Maps are NHWC; inputs are of input_type(context), and each of the three wants the weights in a layout of
-// its own, which the layer's op brings about.
+// The three convolutions of a layer by oneDNN, for a batch that is cut into slices: the arrays of a slice
+// stay in the cache between a convolution and what stands before or behind it. Maps are NHWC; each of the
+// three wants the weights in a layout of its own, which the layer's op brings about.
 #pragma once
 
 #include <cstddef>
 #include <optional>
 
-#include "kernels/cpu/runtime/context.hpp"
+#include "kernels/cpu/onednn/products.hpp"
 
 namespace trainer::cpu {
 
@@ -18,32 +18,18 @@ inline Desc canonical_weights(const ConvDesc& desc) {
 // Which of the three are made.
 enum class Directions { forward, forward_and_weights, all };
 
-class ConvPrimitives {
+// For a fixed number of images: x [images, h, w, c], y and dy the map [images, h', w', out] before a pool.
+class ConvPrimitives : public Products<dnnl::convolution_forward, dnnl::convolution_backward_data,
+                                       dnnl::convolution_backward_weights> {
  public:
   // `like`, if given, is the same layer for another number of images, whose weight layouts are to be kept.
   ConvPrimitives(const CpuContext& context, const ConvDesc& desc, int images, Directions directions,
                  const ConvPrimitives* like);
 
-  int images() const { return images_; }
-  std::size_t scratch_bytes() const;
-  Desc forward_weights() const { return forward_.desc.weights_desc(); }
-  Desc data_weights() const { return backward_data_.desc.weights_desc(); }
-  Desc gradient_weights() const { return backward_weights_.desc.diff_weights_desc(); }
-
-  // x [images, h, w, c] and dmap [images, h', w', out] of input_type(context); w in the layout and type of
-  // the call's *_weights(). What is written is fp32.
-  void forward(const void* x, const void* w, const float* b, float* map, std::byte* scratch) const;
-  void backward_data(const void* dmap, const void* w, float* dx, std::byte* scratch) const;
-  void backward_weights(const void* x, const void* dmap, float* dw, float* db, std::byte* scratch) const;
+  std::size_t images() const { return images_; }
 
  private:
-  const OneDnn& dnn_;
-  int images_;
-  Directions directions_;
-  Desc bias_;
-  Ready<dnnl::convolution_forward> forward_;
-  Ready<dnnl::convolution_backward_data> backward_data_;
-  Ready<dnnl::convolution_backward_weights> backward_weights_;
+  std::size_t images_;
 };
 
 // A batch cut into slices of equal size, and a smaller one for the rest.
@@ -52,19 +38,31 @@ class ConvSlices {
   ConvSlices(const CpuContext& context, const ConvDesc& desc, int batch, Directions directions);
 
   const ConvPrimitives& first() const { return slice_; }
-  std::size_t scratch_bytes() const;
+  std::size_t map_floats() const { return map_floats_; }  // of one image
+
+  // What all directions take of the workspace.
+  struct Layout {
+    std::byte* scratch;
+    std::byte *w, *x;  // operands
+  };
+  Layout lay_out(HostAllocator& memory, const Desc& stored) const;
+
+  // The images of a slice as its convolution reads them, cast into `copy` where need be.
+  const void* x_operand(const void* x, const ConvPrimitives& slice, std::size_t first, std::byte* copy) const;
 
   // Calls body(primitives, first image) for each slice.
   template <typename Body>
   void for_each(const Body& body) const {
-    int first = 0;
-    for (; first + slice_.images() <= batch_; first += slice_.images())
-      body(slice_, static_cast<std::size_t>(first));
-    if (rest_) body(*rest_, static_cast<std::size_t>(first));
+    std::size_t first = 0;
+    for (; first + slice_.images() <= batch_; first += slice_.images()) body(slice_, first);
+    if (rest_) body(*rest_, first);
   }
 
  private:
-  int batch_;
+  const CpuContext& context_;
+  ConvDesc desc_;
+  Directions directions_;
+  std::size_t batch_, map_floats_;
   ConvPrimitives slice_;
   std::optional<ConvPrimitives> rest_;
 };

@@ -4,25 +4,25 @@
 
 #include <cstddef>
 
-#include "kernels/cpu/runtime/context.hpp"
+#include "kernels/cpu/onednn/products.hpp"
 
 namespace trainer::cpu {
 
-struct InnerProductShape {
-  int batch, in, out;
-  bool bias, wants_dx;
-};
+// The layout [out, in] in which weights are initialised and saved.
+inline Desc canonical_weights(const DenseDesc& desc) {
+  return float_desc({desc.out, desc.in}, Tag::ab);
+}
 
-class InnerProduct {
+class InnerProduct : Products<dnnl::inner_product_forward, dnnl::inner_product_backward_data,
+                              dnnl::inner_product_backward_weights> {
  public:
-  // Its inputs are of input_type(context). Its weights are stored as those of `like`, if it is given.
-  InnerProduct(const CpuContext& context, const InnerProductShape& shape, const InnerProduct* like = nullptr);
+  // Its weights are stored as those of `like`, if it is given.
+  InnerProduct(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx,
+               const InnerProduct* like = nullptr);
 
   std::size_t workspace_bytes() const;  // of either direction
   std::size_t saved_bytes() const;      // from forward to backward: x and w as the products read them
-  std::size_t weight_floats() const { return stored_.get_size() / sizeof(float); }
-  void store(const float* canonical, float* stored) const;  // canonical [out, in]
-  void fetch(const float* stored, float* canonical) const;
+  Desc stored_weights() const { return gradient_weights(); }
 
   // `saved`, saved_bytes(): null in inference, and in both directions where there are none.
   void forward(const float* x, const float* w, const float* b, float* y, std::byte* workspace,
@@ -40,20 +40,14 @@ class InnerProduct {
   };
   Copies take_copies(HostAllocator& memory) const;
   struct Layout {
-    std::byte *scratch, *dy, *w;  // dy and w, where backward wants another layout: operands
+    std::byte *scratch, *dy, *w;  // operands: dy, and w where backward wants another layout
     Copies copies;                // of forward in inference
   };
   Layout lay_out(HostAllocator& memory) const;
-  void backward_data(const void* dy, const void* w, float* dx, std::byte* scratch) const;
-  void backward_weights(const void* x, const void* dy, float* dw, float* db, std::byte* scratch) const;
 
   const CpuContext& context_;
-  InnerProductShape shape_;
-  Desc bias_;
-  Ready<dnnl::inner_product_forward> forward_;
-  Ready<dnnl::inner_product_backward_data> backward_data_;
-  Ready<dnnl::inner_product_backward_weights> backward_weights_;
-  Desc stored_;  // fp32, as the gradient comes
+  std::size_t inputs_, outputs_;  // floats of x and of y
+  bool wants_dx_;
 };
 
 }  // namespace trainer::cpu

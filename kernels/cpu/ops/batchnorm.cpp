@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 #include "kernels/cpu/runtime/selected_rows.hpp"
 
 namespace trainer::cpu {
@@ -27,7 +26,7 @@ class BatchNorm final : public Op {
         channels_(static_cast<std::size_t>(desc.in.c)),
         positions_(static_cast<std::size_t>(desc.in.h) * desc.in.w),
         tile_(channels_ * std::max<std::size_t>(kTile / channels_, 1)),
-        kept_(batch) {}
+        rows_(batch) {}
 
   std::size_t saved_bytes() const override { return 2 * channels_ * sizeof(float); }  // mean, then s
   bool reads_selected_rows() const override { return true; }
@@ -40,7 +39,7 @@ class BatchNorm final : public Op {
     double* sums;                                             // [threads, 2, c]
     float* tile_sums;                                         // [threads, 2, tile]
     float *mean, *inv_std, *gamma, *beta, *mean_g, *mean_gx;  // tables [tile]
-    float* statistics;                                        // [2, c], in inference
+    float* statistics;  // [2, c], of inference, or the means of backward
   };
 
   Layout lay_out(HostAllocator& memory) const {
@@ -77,13 +76,38 @@ class BatchNorm final : public Op {
     }
   }
 
-  // Two sums a channel over `count` things, cut at multiples of `grain`, into p.sums [2, c]; add(loop, share,
-  // sums) adds a share's.
+  // What is gone over, and how it is cut into ranges for the threads: positions side by side where all valid
+  // rows are selected, else whole images.
+  struct Cut {
+    std::size_t count, grain;
+    bool positions;
+  };
+  Cut cut_of(const OpArgs& args) {
+    rows_.read(args);
+    if (args.selected == nullptr || rows_.count() == args.state->valid)
+      return {valid_positions(args), kPositions, true};
+    return {rows_.count(), std::max<std::size_t>(kPositions / positions_, 1), false};
+  }
+
+  // Calls body(thread, first float, parts from there) for each range.
+  template <typename Body>
+  void for_parts(const Cut& cut, const Body& body) const {
+    parallel(cut.count, cut.grain, context_.threads, [&](const Range& range) {
+      static constexpr std::uint32_t kWhole = 0;
+      const std::size_t count = range.end - range.begin;
+      cut.positions
+          ? body(range.thread, range.begin * channels_, NormParts{&kWhole, 1, count * channels_})
+          : body(range.thread, 0, NormParts{rows_.data() + range.begin, count, positions_ * channels_});
+    });
+  }
+
+  // Two sums for each channel into p.sums [2, c]; add(loop, first float, parts from there, sums) adds those
+  // of a range.
   template <typename Add>
-  void sum(const Layout& p, std::size_t count, std::size_t grain, const Add& add) const {
+  void sum(const Layout& p, const Cut& cut, const Add& add) const {
     std::fill_n(p.sums, 2 * channels_ * static_cast<std::size_t>(context_.threads), 0.0);
-    parallel(count, grain, context_.threads, [&](const Range& range) {
-      add(loop_of(p, range.thread), range, p.sums + 2 * channels_ * static_cast<std::size_t>(range.thread));
+    for_parts(cut, [&](int thread, std::size_t first, const NormParts& parts) {
+      add(loop_of(p, thread), first, parts, p.sums + 2 * channels_ * static_cast<std::size_t>(thread));
     });
     for (int t = 1; t < context_.threads; ++t) {
       const double* other = p.sums + 2 * channels_ * static_cast<std::size_t>(t);
@@ -106,9 +130,9 @@ class BatchNorm final : public Op {
     const auto m = static_cast<double>(rows);
     first_mean(args, rows, mean);
     fill(p.mean, mean);
-    sum(p, rows, kPositions, [&](const NormLoop& loop, const Range& range, double* sums) {
-      context_.loops.norm_sums(loop, floats(args.x) + range.begin * channels_,
-                               (range.end - range.begin) * channels_, sums);
+    const Cut whole{rows, kPositions, true};
+    sum(p, whole, [&](const NormLoop& loop, std::size_t first, const NormParts& parts, double* sums) {
+      context_.loops.norm_sums(loop, floats(args.x) + first, parts.floats, sums);
     });
     const auto momentum = static_cast<double>(norm_.momentum);
     for (std::size_t c = 0; c < channels_; ++c) {
@@ -138,51 +162,25 @@ class BatchNorm final : public Op {
       }
     }
     fill_tables(args, p, mean, inv_std);
-    parallel(static_cast<std::size_t>(batch()) * positions_, kPositions, context_.threads,
-             [&](const Range& range) {
-               const std::size_t first = range.begin * channels_;
-               context_.loops.norm(loop_of(p, range.thread), floats(args.x) + first, floats(args.y) + first,
-                                   (range.end - range.begin) * channels_);
-             });
+    const Cut all{static_cast<std::size_t>(batch()) * positions_, kPositions, true};
+    for_parts(all, [&](int thread, std::size_t first, const NormParts& parts) {
+      context_.loops.norm(loop_of(p, thread), floats(args.x) + first, floats(args.y) + first, parts);
+    });
   }
 
-  // What backward goes over, and how it is cut into shares: positions side by side where all valid rows are
-  // kept, else image by image.
-  struct Way {
-    std::size_t count, grain;
-    bool all;
-  };
-  Way way_of(const OpArgs& args) {
-    if (args.selected == nullptr) return {valid_positions(args), kPositions, true};
-    kept_.read(args);
-    if (kept_.count() == args.state->valid) return {valid_positions(args), kPositions, true};
-    return {kept_.count(), std::max<std::size_t>(kPositions / positions_, 1), false};
-  }
-  // `first` is where the share begins if it is of positions side by side.
-  struct Interval {
-    std::size_t first;
-    NormParts parts;
-  };
-  Interval interval_of(const Way& way, const Range& range) const {
-    static constexpr std::uint32_t kWhole = 0;
-    const std::size_t count = range.end - range.begin;
-    if (way.all) return {range.begin * channels_, {&kWhole, 1, count * channels_}};
-    return {0, {kept_.data() + range.begin, count, positions_ * channels_}};
-  }
-
-  // Makes of the sums the gradients of gamma and beta, and the tables of their means.
+  // Makes the gradients of gamma and beta of the sums, and the tables of their means.
   void finish_sums(const OpArgs& args, const Layout& p) const {
     const double inverse_count = 1 / static_cast<double>(valid_positions(args));
+    float* mean_g = p.statistics;
+    float* mean_gx = p.statistics + channels_;
     for (std::size_t c = 0; c < channels_; ++c) {
       args.db[c] = static_cast<float>(p.sums[c]);
       if (args.dw != nullptr) args.dw[c] = static_cast<float>(p.sums[channels_ + c]);
-      p.mean_g[c] = static_cast<float>(p.sums[c] * inverse_count);
-      p.mean_gx[c] = static_cast<float>(p.sums[channels_ + c] * inverse_count);
+      mean_g[c] = static_cast<float>(p.sums[c] * inverse_count);
+      mean_gx[c] = static_cast<float>(p.sums[channels_ + c] * inverse_count);
     }
-    for (std::size_t i = channels_; i < tile_; ++i) {
-      p.mean_g[i] = p.mean_g[i - channels_];
-      p.mean_gx[i] = p.mean_gx[i - channels_];
-    }
+    fill(p.mean_g, mean_g);
+    fill(p.mean_gx, mean_gx);
   }
 
   void run_backward(const OpArgs& args) override {
@@ -190,36 +188,28 @@ class BatchNorm final : public Op {
     const Layout p = lay_out(memory);
     const auto* mean = reinterpret_cast<const float*>(args.saved);
     fill_tables(args, p, mean, mean + channels_);
-    const Way way = way_of(args);
+    const Cut cut = cut_of(args);
     const float* x = floats(args.x);
     float* dx = floats(args.dx);
-    sum(p, way.count, way.grain, [&](const NormLoop& loop, const Range& range, double* sums) {
-      const auto [first, parts] = interval_of(way, range);
+    sum(p, cut, [&](const NormLoop& loop, std::size_t first, const NormParts& parts, double* sums) {
       float* to = dx == nullptr ? nullptr : dx + first;
       context_.loops.norm_gradient(loop, x + first, floats(args.dy) + first, to, parts, sums);
     });
     finish_sums(args, p);
     if (dx == nullptr) return;
-    parallel(way.count, way.grain, context_.threads, [&](const Range& range) {
-      const auto [first, parts] = interval_of(way, range);
-      context_.loops.norm_backward(loop_of(p, range.thread), p.mean_g, p.mean_gx, x + first, dx + first,
-                                   parts);
+    for_parts(cut, [&](int thread, std::size_t first, const NormParts& parts) {
+      context_.loops.norm_backward(loop_of(p, thread), p.mean_g, p.mean_gx, x + first, dx + first, parts);
     });
-    clear_rest(args, way);
-  }
-
-  void clear_rest(const OpArgs& args, const Way& way) const {
-    if (!way.all) return kept_.clear_rest(args, norm_.x_map, positions_ * channels_ * sizeof(float));
-    const std::size_t rows = valid_positions(args);
-    const std::size_t all = static_cast<std::size_t>(batch()) * positions_;
-    std::memset(floats(args.dx) + rows * channels_, 0, (all - rows) * channels_ * sizeof(float));
+    if (!cut.positions) return rows_.clear_rest(args, norm_.x_map, positions_ * channels_ * sizeof(float));
+    const std::size_t invalid = static_cast<std::size_t>(batch()) * positions_ - cut.count;
+    std::memset(dx + cut.count * channels_, 0, invalid * channels_ * sizeof(float));
   }
 
   const CpuContext& context_;
   BatchNormDesc norm_;
   std::size_t channels_, positions_;
   std::size_t tile_;
-  SelectedRows kept_;
+  SelectedRows rows_;
 };
 
 }  // namespace

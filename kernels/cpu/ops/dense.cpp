@@ -1,31 +1,29 @@
 // Dense layer and its ReLU: after the product forward, as a mask before the two products backward. The ReLU
 // is our own loop because oneDNN's turns a NaN into 0, and a network that has broken must not look whole.
-// Where rows are selected, backward takes those that are kept together and multiplies no others.
+// Where rows are selected, backward packs those and multiplies no others.
 #include <algorithm>
 #include <optional>
 
 #include "kernels/cpu/onednn/inner_product.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 #include "kernels/cpu/runtime/selected_rows.hpp"
 
 namespace trainer::cpu {
 
 namespace {
 
-class Dense final : public Op {
+class Dense final : public ProductOp {
  public:
   Dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx)
-      : Op(desc, batch),
-        context_(context),
+      : ProductOp(context, desc, batch, canonical_weights(desc)),
         dense_(desc),
         masks_dy_(desc.relu && !desc.y_map.masked),
         outputs_(static_cast<std::size_t>(batch) * desc.out),
-        product_(context, {batch, desc.in, desc.out, desc.bias, wants_dx}),
+        product_(context, desc, batch, wants_dx),
         rows_(batch) {
-    if (desc.y_map.selected_rows == 0 || context.bf16 != nullptr)
-      return;  // what bf16 has kept of forward is of all rows
-    few_.emplace(context, InnerProductShape{desc.y_map.selected_rows, desc.in, desc.out, desc.bias, wants_dx},
-                 &product_);
+    stored_ = product_.stored_weights();
+    // What bf16 saves of forward is of all rows.
+    if (desc.y_map.selected_rows > 0 && context.bf16 == nullptr)
+      few_.emplace(context, desc, desc.y_map.selected_rows, wants_dx, &product_);
   }
 
   std::size_t workspace_bytes() const override {
@@ -35,15 +33,6 @@ class Dense final : public Op {
   }
   std::size_t saved_bytes() const override { return product_.saved_bytes(); }
   bool reads_selected_rows() const override { return few_.has_value() && !masks_dy_; }
-  std::size_t stored_count(int index) const override {
-    return index == 0 ? product_.weight_floats() : Op::stored_count(index);
-  }
-  void store(int index, const float* canonical, float* stored) const override {
-    index == 0 ? product_.store(canonical, stored) : Op::store(index, canonical, stored);
-  }
-  void fetch(int index, const float* stored, float* canonical) const override {
-    index == 0 ? product_.fetch(stored, canonical) : Op::fetch(index, stored, canonical);
-  }
 
  private:
   // The selected rows of each, and what their products need.
@@ -66,10 +55,7 @@ class Dense final : public Op {
   void run_forward(const OpArgs& args) override {
     std::byte* saved = args.mode == Mode::training ? args.saved : nullptr;
     product_.forward(floats(args.x), args.w, args.b, floats(args.y), args.workspace, saved);
-    if (!dense_.relu) return;
-    parallel(outputs_, 4096, context_.threads, [&](const Range& range) {
-      context_.loops.relu(floats(args.y), floats(args.y), range.begin, range.end);
-    });
+    if (dense_.relu) relu(context_, floats(args.y), outputs_);
   }
 
   void run_backward(const OpArgs& args) override {
@@ -77,9 +63,7 @@ class Dense final : public Op {
     const float* dy = floats(args.dy);
     if (masks_dy_) {
       float* masked = memory.take<float>(outputs_);  // [n, out]
-      parallel(outputs_, 4096, context_.threads, [&](const Range& range) {
-        context_.loops.relu_backward(floats(args.y), floats(args.dy), masked, range.begin, range.end);
-      });
+      relu_backward(context_, floats(args.y), dy, masked, outputs_);
       dy = masked;
     }
     rows_.read(args);
@@ -118,7 +102,6 @@ class Dense final : public Op {
     rows_.clear_rest(args, dense_.x_map, in * sizeof(float));
   }
 
-  const CpuContext& context_;
   DenseDesc dense_;
   bool masks_dy_;
   std::size_t outputs_;

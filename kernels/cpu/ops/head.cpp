@@ -1,4 +1,4 @@
-// The last layer and its loss. The three products are oneDNN's; softmax, cross-entropy, gradient and correct answers are
+// The last layer and its loss: a dense layer's products, then softmax, cross-entropy, gradient and correct answers in
 // one pass over the rows of logits y = s z, z the product, with the target t (op.hpp):
 //   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
 // Where it selects, the rows with the largest losses are kept and count for `valid`; the others' dz is 0.
@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "kernels/cpu/onednn/inner_product.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer::cpu {
 
@@ -20,7 +19,7 @@ struct RowResult {
   bool hit;
 };
 
-// Of a row of z, which becomes the row of logits. dz is null in inference.
+// Makes the row of logits of a row of z, in place. dz is null in inference.
 RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, float* dz) {
   const int classes = head.classes;
   int best = 0;
@@ -50,32 +49,24 @@ RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, fl
           best == label};
 }
 
-class Head final : public Op {
+class Head final : public ProductOp {
  public:
   Head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx)
-      : Op(desc, batch),
-        context_(context),
+      : ProductOp(context, desc, batch, canonical_weights(dense(desc))),
         fp32_(fp32(context)),
         head_(desc),
         inputs_(static_cast<std::size_t>(batch) * desc.in),
         logits_(static_cast<std::size_t>(batch) * desc.classes),
         hardness_(desc.selection.selects() ? static_cast<std::size_t>(batch) : 0),
-        product_(fp32_, {batch, desc.in, desc.classes, desc.bias, wants_dx}) {}
+        product_(fp32_, dense(desc), batch, wants_dx) {
+    stored_ = product_.stored_weights();
+  }
 
   std::size_t workspace_bytes() const override {
     return HostAllocator::aligned(product_.workspace_bytes()) +
            HostAllocator::aligned(static_cast<std::size_t>(batch()) * sizeof(RowResult));
   }
   std::size_t saved_bytes() const override { return logits_ * sizeof(float); }  // the gradient of z
-  std::size_t stored_count(int index) const override {
-    return index == 0 ? product_.weight_floats() : Op::stored_count(index);
-  }
-  void store(int index, const float* canonical, float* stored) const override {
-    index == 0 ? product_.store(canonical, stored) : Op::store(index, canonical, stored);
-  }
-  void fetch(int index, const float* stored, float* canonical) const override {
-    index == 0 ? product_.fetch(stored, canonical) : Op::fetch(index, stored, canonical);
-  }
 
  private:
   void run_forward(const OpArgs& args) override {
@@ -131,19 +122,18 @@ class Head final : public Op {
     const auto* dz = reinterpret_cast<const float*>(args.saved);
     product_.backward(floats(args.x), dz, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace,
                       nullptr);
-    if (args.dx == nullptr || !head_.x_map.masked) return;
-    parallel(inputs_, 4096, context_.threads, [&](const Range& fraction) {
-      context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), fraction.begin,
-                                   fraction.end);
-    });
+    if (args.dx != nullptr && head_.x_map.masked)
+      relu_backward(context_, floats(args.x), floats(args.dx), floats(args.dx), inputs_);
   }
 
   static CpuContext fp32(CpuContext context) {
     context.bf16 = nullptr;
     return context;
   }
+  static DenseDesc dense(const HeadDesc& desc) {
+    return {.in = desc.in, .out = desc.classes, .bias = desc.bias};
+  }
 
-  const CpuContext& context_;
   CpuContext fp32_;  // of its products, in every precision
   HeadDesc head_;
   std::size_t inputs_;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer::cpu {
 

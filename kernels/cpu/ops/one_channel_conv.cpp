@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 #include "kernels/cpu/runtime/selected_rows.hpp"
 
 namespace trainer::cpu {
@@ -24,56 +23,53 @@ class OneChannelConv final : public Op {
     const Shape map = conv_map(desc);
     const int lanes = best_lanes(desc.out, context.loops.widest_lanes);
     const int channels = (desc.out + lanes - 1) / lanes * lanes;
-    pools_at_once_ = has_one_channel_pool(desc.kernel, desc.pool);
+    pools_at_once_ = has_conv_pool(1, desc.kernel, desc.pool);
     const bool relu = desc.relu && (!desc.pool || pools_at_once_);
-    loop_ = {map.h, map.w, desc.kernel, channels, lanes, relu, desc.pool, out_};
+    loop_ = {map.h, map.w, desc.kernel, 1, channels, lanes, relu, desc.pool, out_};
     pool_ = {map, channels, desc.pool, out_, desc.relu};
     padded_floats_ = static_cast<std::size_t>(map.h + desc.kernel - 1) * (map.w + desc.kernel - 1);
     map_floats_ = static_cast<std::size_t>(map.h) * map.w * channels;
     direct_ = !desc.pool && channels == desc.out && !desc.y_map.bf16;
-    pairs_ = context.bf16 != nullptr && has_bf16_one_channel_pool(loop_);
+    pairs_ = context.bf16 != nullptr && has_bf16_conv_pool(loop_);
   }
 
   std::size_t workspace_bytes() const override {
     return HostAllocator::bytes([&](auto& memory) { lay_out(memory, 0); });
   }
   std::size_t saved_bytes() const override {
-    return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // argmax positions [n, h, w, c]
+    return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // argmax [n, h, w, c]
   }
   bool reads_selected_rows() const override { return true; }
 
  private:
   struct Layout {
-    float *w, *b;                    // [k, k, channels], [channels]: shared by the threads
-    float *dw, *db;                  // one a thread, the first thread's come first
-    float *padded, *map;             // this thread's
-    std::uint16_t *w_pairs, *pairs;  // of w and of this thread's image, where bf16 multiplies
-    std::size_t stride;              // from one thread's dw to the next
+    float *w, *b;            // [k, k, channels], [channels]: shared by the threads
+    std::uint16_t* w_pairs;  // of w, where bf16 multiplies
+    float *dw, *db;          // this thread's, db behind dw
+    float *padded, *map;     // this thread's
+    std::uint16_t* pairs;    // of this thread's image, where bf16 multiplies
   };
 
   Layout lay_out(HostAllocator& memory, int thread) const {
-    const std::size_t filter = static_cast<std::size_t>(taps_) * loop_.channels;
-    const auto threads = static_cast<std::size_t>(context_.threads);
+    const auto channels = static_cast<std::size_t>(loop_.channels);
+    const std::size_t filter = static_cast<std::size_t>(taps_) * channels;
+    Layout own{};
     Layout p{};
     p.w = memory.take<float>(filter);
-    p.b = memory.take<float>(static_cast<std::size_t>(loop_.channels));
-    p.stride = HostAllocator::aligned((filter + loop_.channels) * sizeof(float)) / sizeof(float);
-    p.dw = memory.take<float>(p.stride * threads);
-    const std::size_t padded = HostAllocator::aligned(padded_floats_ * sizeof(float)) / sizeof(float);
-    const std::size_t map = HostAllocator::aligned(map_floats_ * sizeof(float)) / sizeof(float);
-    const std::size_t pairs = pairs_ ? padded : 0;  // two values each
-    p.w_pairs = reinterpret_cast<std::uint16_t*>(memory.take<float>(pairs_ ? filter : 0));
-    float* own = memory.take<float>((padded + map + pairs) * threads);
-    if (own == nullptr) return p;
-    p.dw += p.stride * static_cast<std::size_t>(thread);
-    p.db = p.dw + filter;
-    p.padded = own + (padded + map + pairs) * static_cast<std::size_t>(thread);
-    p.map = p.padded + padded;
-    p.pairs = reinterpret_cast<std::uint16_t*>(p.map + map);
-    return p;
+    p.b = memory.take<float>(channels);
+    p.w_pairs = memory.take<std::uint16_t>(pairs_ ? 2 * filter : 0);
+    for (int t = 0; t < context_.threads; ++t) {
+      p.dw = memory.take<float>(filter + channels);
+      p.db = p.dw == nullptr ? nullptr : p.dw + filter;
+      p.padded = memory.take<float>(padded_floats_);
+      p.map = memory.take<float>(map_floats_);
+      p.pairs = memory.take<std::uint16_t>(pairs_ ? 2 * padded_floats_ : 0);
+      if (t == thread) own = p;
+    }
+    return own;
   }
 
-  Layout divided_up(const OpArgs& args, int thread) const {
+  Layout layout(const OpArgs& args, int thread) const {
     HostAllocator memory(args.workspace);
     return lay_out(memory, thread);
   }
@@ -91,50 +87,33 @@ class OneChannelConv final : public Op {
     return padded;
   }
 
-  // w [out, k, k] to [k, k, channels]; lanes beyond `out` are zero.
-  void transpose_in(const OpArgs& args, const Layout& p) const {
-    std::memset(p.w, 0, static_cast<std::size_t>(taps_) * loop_.channels * sizeof(float));
-    std::memset(p.b, 0, static_cast<std::size_t>(loop_.channels) * sizeof(float));
-    for (int c = 0; c < conv_.out; ++c) {
-      for (int t = 0; t < taps_; ++t) p.w[t * loop_.channels + c] = args.w[c * taps_ + t];
-    }
-    if (conv_.bias) std::copy_n(args.b, conv_.out, p.b);
-    if (pairs_) context_.bf16->one_channel_pairs(p.w, conv_.kernel, conv_.kernel * loop_.channels, p.w_pairs);
-  }
-
   const std::uint16_t* image_pairs(const float* image, const Layout& p) const {
     context_.bf16->one_channel_pairs(image, loop_.h + loop_.kernel - 1, loop_.w + loop_.kernel - 1, p.pairs);
     return p.pairs;
   }
 
+  void forward(const OpArgs& args, const Layout& p, std::size_t n) const {
+    const std::size_t at = n * out_.size();
+    const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
+    if (conv_.y_map.bf16) return bf16_forward(image, p, halves(args.y) + at);
+    float* y = floats(args.y) + at;
+    std::uint8_t* argmax = conv_.pool ? argmax_of(args, at) : nullptr;
+    if (pairs_) return context_.bf16->conv_pool(loop_, image_pairs(image, p), p.w_pairs, p.b, y, argmax);
+    if (pools_at_once_) return context_.loops.conv_pool(loop_, image, p.w, p.b, y, argmax);
+    context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
+    if (conv_.pool) return context_.loops.maxpool(pool_, p.map, y, argmax, 1);
+    if (direct_) return;
+    for_pixels([&](std::size_t out, std::size_t map) { std::copy_n(p.map + map, conv_.out, y + out); });
+  }
+
   void run_forward(const OpArgs& args) override {
-    transpose_in(args, divided_up(args, 0));
-    std::uint8_t* winners = winners_of(args);
+    const Layout shared = layout(args, 0);
+    transpose_filters(conv_, loop_.channels, args, shared.w, shared.b);
+    if (pairs_)
+      context_.bf16->one_channel_pairs(shared.w, conv_.kernel, conv_.kernel * loop_.channels, shared.w_pairs);
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
-      const Layout p = divided_up(args, range.thread);
-      for (std::size_t n = range.begin; n < range.end; ++n) {
-        float* y = floats(args.y) + n * out_.size();
-        const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
-        if (conv_.y_map.bf16) {
-          bf16_forward(image, p, halves(args.y) + n * out_.size());
-          continue;
-        }
-        std::uint8_t* winner = winners == nullptr ? nullptr : winners + n * out_.size();
-        if (pairs_) {
-          context_.bf16->one_channel_pool(loop_, image_pairs(image, p), p.w_pairs, p.b, y, winner);
-          continue;
-        }
-        if (pools_at_once_) {
-          context_.loops.one_channel_pool(loop_, image, p.w, p.b, y, winner);
-          continue;
-        }
-        context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
-        if (conv_.pool) {
-          context_.loops.maxpool(pool_, p.map, y, winner, 1);
-        } else if (!direct_) {
-          squeeze(p.map, y);
-        }
-      }
+      const Layout p = layout(args, range.thread);
+      for (std::size_t n = range.begin; n < range.end; ++n) forward(args, p, n);
     });
   }
 
@@ -143,96 +122,90 @@ class OneChannelConv final : public Op {
   template <typename Body>
   void for_each_strip(const Body& body) const {
     constexpr int kRows = 4;
-    OneChannelLoop strip = loop_;
+    ConvLoop strip = loop_;
     for (int y = 0; y < loop_.h; y += strip.h) {
       strip.h = std::min(kRows, loop_.h - y);
       body(strip, static_cast<std::size_t>(y) * (loop_.w + loop_.kernel - 1),
            static_cast<std::size_t>(y) * loop_.w * loop_.channels);
     }
   }
-  std::size_t floats_of(const OneChannelLoop& strip) const {
+  std::size_t floats_of(const ConvLoop& strip) const {
     return static_cast<std::size_t>(strip.h) * strip.w * strip.channels;
   }
   void bf16_forward(const float* image, const Layout& p, std::uint16_t* y) const {
-    for_each_strip([&](const OneChannelLoop& strip, std::size_t pixel, std::size_t at) {
+    for_each_strip([&](const ConvLoop& strip, std::size_t pixel, std::size_t at) {
       context_.loops.one_channel(strip, image + pixel, p.w, p.b, p.map);
       context_.bf16->to_bf16(p.map, y + at, floats_of(strip));
     });
   }
   void bf16_backward(const float* image, const Layout& p, const std::uint16_t* dy) const {
-    for_each_strip([&](const OneChannelLoop& strip, std::size_t pixel, std::size_t at) {
+    for_each_strip([&](const ConvLoop& strip, std::size_t pixel, std::size_t at) {
       context_.bf16->to_fp32(dy + at, p.map, floats_of(strip));
       context_.loops.one_channel_weights(strip, image + pixel, p.map, p.dw, p.db);
     });
   }
 
-  // Between channels as stored and as they are.
-  void squeeze(const float* map, float* y) const {
-    for (std::size_t at = 0; at < out_.size();
-         at += static_cast<std::size_t>(conv_.out), map += loop_.channels) {
-      std::copy_n(map, conv_.out, y + at);
-    }
-  }
-  void widen(const float* dy, float* dmap) const {
-    std::memset(dmap, 0, map_floats_ * sizeof(float));
-    for (std::size_t at = 0; at < out_.size();
-         at += static_cast<std::size_t>(conv_.out), dmap += loop_.channels) {
-      std::copy_n(dy + at, conv_.out, dmap);
+  // Calls body(place in y, place in the map) for each pixel: channels as they are, and as stored.
+  template <typename Body>
+  void for_pixels(const Body& body) const {
+    std::size_t map = 0;
+    for (std::size_t out = 0; out < out_.size(); out += static_cast<std::size_t>(conv_.out)) {
+      body(out, map);
+      map += static_cast<std::size_t>(loop_.channels);
     }
   }
 
   // The gradient of one image's map [h, w, channels].
   const float* map_gradient(const OpArgs& args, const Layout& p, std::size_t n) const {
     const std::size_t at = n * out_.size();
-    const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
+    const float* dy = floats(args.dy) + at;
     if (conv_.pool) {
-      context_.loops.maxpool_backward(pool_, floats(args.dy) + at, winners + at, p.map, 1);
+      context_.loops.maxpool_backward(pool_, dy, argmax_of(args, at), p.map, 1);
       return p.map;
     }
-    if (direct_ && !conv_.relu) return floats(args.dy) + at;
+    if (direct_ && !conv_.relu) return dy;
+    const float* y = floats(args.y) + at;
     if (direct_) {
-      context_.loops.relu_backward(floats(args.y) + at, floats(args.dy) + at, p.map, 0, out_.size());
+      context_.loops.relu_backward(y, dy, p.map, 0, out_.size());
       return p.map;
     }
-    widen(floats(args.dy) + at, p.map);
-    if (!conv_.relu) return p.map;
-    for (std::size_t i = 0; i < out_.size(); ++i) {
-      if (!(floats(args.y)[at + i] > 0)) p.map[i / conv_.out * loop_.channels + i % conv_.out] = 0;
-    }
+    std::memset(p.map, 0, map_floats_ * sizeof(float));
+    for_pixels([&](std::size_t out, std::size_t map) {
+      if (conv_.relu) {
+        context_.loops.relu_backward(y + out, dy + out, p.map + map, 0, static_cast<std::size_t>(conv_.out));
+      } else {
+        std::copy_n(dy + out, conv_.out, p.map + map);
+      }
+    });
     return p.map;
   }
 
-  void run_backward(const OpArgs& args) override {
-    const Layout first = divided_up(args, 0);
-    const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
-    std::memset(first.dw, 0, first.stride * static_cast<std::size_t>(context_.threads) * sizeof(float));
-    rows_.read(args);
-    parallel(rows_.count(), 1, context_.threads, [&](const Range& range) {
-      const Layout p = divided_up(args, range.thread);
-      for (std::size_t i = range.begin; i < range.end; ++i) {
-        const std::size_t n = rows_[i];
-        const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
-        if (conv_.y_map.bf16) {
-          bf16_backward(image, p, halves(args.dy) + n * out_.size());
-          continue;
-        }
-        const std::size_t at = n * out_.size();
-        if (pairs_) {
-          context_.bf16->one_channel_pool_weights(loop_, image_pairs(image, p), floats(args.dy) + at,
-                                                  winners + at, p.dw, p.db);
-          continue;
-        }
-        if (pools_at_once_) {
-          context_.loops.one_channel_pool_weights(loop_, image, floats(args.dy) + at, winners + at, p.dw,
-                                                  p.db);
-          continue;
-        }
-        context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), p.dw, p.db);
-      }
-    });
-    for (int t = 1; t < context_.threads; ++t) {
-      context_.loops.add(first.dw + static_cast<std::size_t>(t) * first.stride, first.dw, 0, first.stride);
+  // Adds the gradients of image n to the thread's dw and db.
+  void backward(const OpArgs& args, const Layout& p, std::size_t n) const {
+    const std::size_t at = n * out_.size();
+    const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
+    if (conv_.y_map.bf16) return bf16_backward(image, p, halves(args.dy) + at);
+    const float* dy = floats(args.dy) + at;
+    const std::uint8_t* argmax = conv_.pool ? argmax_of(args, at) : nullptr;
+    if (pairs_) {
+      context_.bf16->one_channel_pool_weights(loop_, image_pairs(image, p), dy, argmax, p.dw, p.db);
+    } else if (pools_at_once_) {
+      context_.loops.one_channel_pool_weights(loop_, image, dy, argmax, p.dw, p.db);
+    } else {
+      context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), p.dw, p.db);
     }
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const std::size_t sums = static_cast<std::size_t>(taps_ + 1) * loop_.channels;
+    rows_.read(args);
+    sum_over_threads(
+        context_, rows_.count(), sums, [&](int thread) { return layout(args, thread).dw; },
+        [&](const Range& range) {
+          const Layout p = layout(args, range.thread);
+          for (std::size_t i = range.begin; i < range.end; ++i) backward(args, p, rows_[i]);
+        });
+    const Layout first = layout(args, 0);
     for (int c = 0; c < conv_.out; ++c) {
       for (int t = 0; t < taps_; ++t) args.dw[c * taps_ + t] = first.dw[t * loop_.channels + c];
     }
@@ -244,7 +217,7 @@ class OneChannelConv final : public Op {
   Shape out_;
   int taps_;
   SelectedRows rows_;
-  OneChannelLoop loop_{};
+  ConvLoop loop_{};
   PoolLoop pool_{};
   std::size_t padded_floats_ = 0, map_floats_ = 0;  // of one image
   bool direct_ = false;                             // the map is y
@@ -254,12 +227,14 @@ class OneChannelConv final : public Op {
 
 }  // namespace
 
-bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx) {
-  return desc.in.c == 1 && desc.stride == 1 && !wants_dx;
-}
-
-bool can_write_bf16(const CpuContext& context, const ConvDesc& desc) {
-  return context.bf16 != nullptr && desc.relu && !desc.pool && desc.out % context.bf16->lanes == 0;
+void transpose_filters(const ConvDesc& desc, int channels, const OpArgs& args, float* w, float* b) {
+  const int taps = desc.kernel * desc.kernel * desc.in.c;
+  std::fill_n(w, static_cast<std::size_t>(taps) * channels, 0.0F);
+  std::fill_n(b, channels, 0.0F);
+  for (int c = 0; c < desc.out; ++c) {
+    for (int t = 0; t < taps; ++t) w[t * channels + c] = args.w[c * taps + t];
+  }
+  if (desc.bias) std::copy_n(args.b, desc.out, b);
 }
 
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch) {

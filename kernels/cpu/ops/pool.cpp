@@ -2,72 +2,55 @@
 #include <fmt/format.h>
 
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer::cpu {
 
 namespace {
 
-constexpr int kLargestMaxPool = 15;  // a window's argmax is kept in one byte
+constexpr int kLargestMaxPool = 15;  // an argmax is stored in one byte
 
-PoolLoop pool_loop(const Shape& in, const Window& window, const OpDesc& desc) {
-  return {in, in.c, window, out_shape(desc), false};
-}
-
-class MaxPool final : public Op {
+class Pool final : public Op {
  public:
-  MaxPool(const CpuContext& context, const MaxPoolDesc& desc, int batch)
-      : Op(desc, batch), context_(context), loop_(pool_loop(desc.in, desc.window, desc)) {}
+  Pool(const CpuContext& context, const OpDesc& desc, const Window& window, int batch)
+      : Op(desc, batch),
+        context_(context),
+        max_(std::holds_alternative<MaxPoolDesc>(desc)),
+        loop_{in_shape(desc), in_shape(desc).c, window, out_shape(desc), false} {}
 
-  std::size_t saved_bytes() const override { return static_cast<std::size_t>(batch()) * loop_.out.size(); }
+  std::size_t saved_bytes() const override {
+    return max_ ? static_cast<std::size_t>(batch()) * loop_.out.size() : 0;  // argmax [n, h, w, c]
+  }
 
  private:
-  void run_forward(const OpArgs& args) override {
-    std::uint8_t* winners = winners_of(args);
+  // Calls body(place in the maps, place in the outputs, images) for each share of the batch.
+  template <typename Body>
+  void for_images(const Body& body) const {
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
-      const std::size_t at = range.begin * loop_.out.size();
-      context_.loops.maxpool(loop_, floats(args.x) + range.begin * loop_.map.size(), floats(args.y) + at,
-                             winners == nullptr ? nullptr : winners + at, range.end - range.begin);
+      body(range.begin * loop_.map.size(), range.begin * loop_.out.size(), range.end - range.begin);
+    });
+  }
+
+  void run_forward(const OpArgs& args) override {
+    const float* x = floats(args.x);
+    float* y = floats(args.y);
+    for_images([&](std::size_t map, std::size_t out, std::size_t images) {
+      max_ ? context_.loops.maxpool(loop_, x + map, y + out, argmax_of(args, out), images)
+           : context_.loops.avgpool(loop_, x + map, y + out, images);
     });
   }
 
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
-      const std::size_t at = range.begin * loop_.out.size();
-      context_.loops.maxpool_backward(
-          loop_, floats(args.dy) + at, reinterpret_cast<const std::uint8_t*>(args.saved) + at,
-          floats(args.dx) + range.begin * loop_.map.size(), range.end - range.begin);
+    const float* dy = floats(args.dy);
+    float* dx = floats(args.dx);
+    for_images([&](std::size_t map, std::size_t out, std::size_t images) {
+      max_ ? context_.loops.maxpool_backward(loop_, dy + out, argmax_of(args, out), dx + map, images)
+           : context_.loops.avgpool_backward(loop_, dy + out, dx + map, images);
     });
   }
 
   const CpuContext& context_;
-  PoolLoop loop_;
-};
-
-class AvgPool final : public Op {
- public:
-  AvgPool(const CpuContext& context, const AvgPoolDesc& desc, int batch)
-      : Op(desc, batch), context_(context), loop_(pool_loop(desc.in, desc.window, desc)) {}
-
- private:
-  void run_forward(const OpArgs& args) override {
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
-      context_.loops.avgpool(loop_, floats(args.x) + range.begin * loop_.map.size(),
-                             floats(args.y) + range.begin * loop_.out.size(), range.end - range.begin);
-    });
-  }
-
-  void run_backward(const OpArgs& args) override {
-    if (args.dx == nullptr) return;
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
-      context_.loops.avgpool_backward(loop_, floats(args.dy) + range.begin * loop_.out.size(),
-                                      floats(args.dx) + range.begin * loop_.map.size(),
-                                      range.end - range.begin);
-    });
-  }
-
-  const CpuContext& context_;
+  bool max_;
   PoolLoop loop_;
 };
 
@@ -83,12 +66,12 @@ void require_poolable(const OpDesc& desc, const Window& window) {
 std::unique_ptr<Op> make_op(const CpuContext& context, const MaxPoolDesc& desc, int batch,
                             bool /*wants_dx*/) {
   require_poolable(desc, desc.window);
-  return std::make_unique<MaxPool>(context, desc, batch);
+  return std::make_unique<Pool>(context, desc, desc.window, batch);
 }
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const AvgPoolDesc& desc, int batch,
                             bool /*wants_dx*/) {
-  return std::make_unique<AvgPool>(context, desc, batch);
+  return std::make_unique<Pool>(context, desc, desc.window, batch);
 }
 
 }  // namespace trainer::cpu

@@ -1,6 +1,8 @@
-// What every op of the CPU engine shares, and how an op is made; the backend owns the context and outlives its ops.
+// What every op of the CPU engine shares, and how an op is made; the backend owns the context and outlives
+// its ops.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cpu/runtime/loops.hpp"
 #include "kernels/cpu/runtime/onednn.hpp"
+#include "kernels/cpu/runtime/parallel.hpp"
 
 namespace trainer::cpu {
 
@@ -16,12 +19,12 @@ struct CpuContext {
   const Loops& loops;
   OneDnn dnn;
   int threads;
-  // Set: convolutions and dense layers round what they multiply. Maps are fp32 all the same, but for one that
-  // Backend::keeps_map_in_bf16().
+  // Where it is set, convolutions and dense layers round what they multiply. Maps are fp32 all the same, but
+  // for one that Backend::keeps_map_in_bf16().
   const Bf16Loops* bf16 = nullptr;
 };
 
-// Of what products read.
+// The type of what products read.
 inline Type input_type(const CpuContext& context) {
   return context.bf16 != nullptr ? Type::bf16 : Type::f32;
 }
@@ -40,10 +43,10 @@ inline std::uint16_t* halves(void* map) {
   return static_cast<std::uint16_t*>(map);
 }
 
-// Where a max pool notes its argmax positions [n, h, w, c]: only backward reads them, so inference has no place for
-// them.
-inline std::uint8_t* winners_of(const OpArgs& args) {
-  return args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
+// Where a max pool notes the argmax of output `at` and those that follow, [n, h, w, c] in all; null in
+// inference, since backward alone reads it.
+inline std::uint8_t* argmax_of(const OpArgs& args, std::size_t at) {
+  return args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) + at : nullptr;
 }
 
 // The width of the vectors, `widest` lanes at most, that wastes the fewest lanes on `channels`.
@@ -56,26 +59,54 @@ constexpr int best_lanes(int channels, int widest) {
   return best;
 }
 
+// Calls body(Share) for the shares of 0 .. count - 1, whose thread adds to the `length` floats at
+// sums_of(thread). They start at 0; those of thread 0 are the sums in the end, added up in the order of the
+// threads.
+template <typename SumsOf, typename Body>
+void sum_over_threads(const CpuContext& context, std::size_t count, std::size_t length, const SumsOf& sums_of,
+                      const Body& body) {
+  for (int t = 0; t < context.threads; ++t) std::fill_n(sums_of(t), length, 0.0F);
+  parallel(count, 1, context.threads, body);
+  for (int t = 1; t < context.threads; ++t) context.loops.add(sums_of(t), sums_of(0), 0, length);
+}
+
+constexpr std::size_t kElementGrain = 4096;  // elements that are worth a thread; a multiple of 64 for dropout
+
+// y = relu(y), [count].
+inline void relu(const CpuContext& context, float* y, std::size_t count) {
+  parallel(count, kElementGrain, context.threads,
+           [&](const Range& range) { context.loops.relu(y, y, range.begin, range.end); });
+}
+
+// The gradient in front of a ReLU: dx = dy where y is above 0, else 0, [count]. dx may be dy.
+inline void relu_backward(const CpuContext& context, const float* y, const float* dy, float* dx,
+                          std::size_t count) {
+  parallel(count, kElementGrain, context.threads,
+           [&](const Range& range) { context.loops.relu_backward(y, dy, dx, range.begin, range.end); });
+}
+
 // The engine's op for each description, defined in kernels/cpu/ops/.
 #define TRAINER_CPU_OP(Name) \
   std::unique_ptr<Op> make_op(const CpuContext& context, const Name##Desc& desc, int batch, bool wants_dx);
 TRAINER_OPS(TRAINER_CPU_OP)
 #undef TRAINER_CPU_OP
 
-// Convolutions with loops of their own, for which make_op asks first.
-bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx);
+// The paths of a convolution, among which conv.cpp decides.
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch);
-bool is_few_channels_conv(const CpuContext& context, const ConvDesc& desc);
 std::unique_ptr<Op> make_few_channels_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
-// Whether x can be a bf16 map, of a pooled convolution, and whether y can, of one of one channel (MapContract::bf16).
-bool can_read_bf16(const CpuContext& context, const ConvDesc& desc);
-bool can_write_bf16(const CpuContext& context, const ConvDesc& desc);
+// Brings weight and bias of OpArgs into the form of our own loops: w [k, k, in, channels] and b [channels],
+// zero beyond `out`.
+void transpose_filters(const ConvDesc& desc, int channels, const OpArgs& args, float* w, float* b);
+// Whether the map between two convolutions can be bf16, as MapContract::bf16 of the first's y, whose dx is wanted
+// or not, and of the next one's x.
+bool has_bf16_map_between(const CpuContext& context, const ConvDesc& first, bool wants_dx,
+                          const ConvDesc& next);
 // Throws BackendError where a max pool's windows are too large for the engine.
 void require_poolable(const OpDesc& desc, const Window& window);
 
-// The update of a weight that is taken as a matrix, Muon (kernels/math/muon.hpp), and its scratch for the largest
-// of `matrices`.
+// Muon (kernels/math/muon.hpp): the update of a weight that is taken as a matrix, and its scratch for the
+// largest of `matrices`.
 void update_matrix(const CpuContext& context, const UpdateArgs& args, const Optimizer& optimizer,
                    const UpdateStep& step, const WeightMatrix& matrix);
 std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices);

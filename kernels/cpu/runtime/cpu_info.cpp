@@ -1,7 +1,6 @@
-// Read from the kernel's files (/proc, the cgroup's cpu.max and memory.max) and from oneDNN; what cannot be
-// read stays empty.
-#include "kernels/cpu/runtime/cpu_info.hpp"
-
+// What this machine's processor is, what it computes in, and how much of it this process may use: read from
+// the kernel's files (/proc, the cgroup's cpu.max and memory.max) and from oneDNN; what cannot be read stays
+// empty.
 #include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
@@ -9,8 +8,15 @@
 #include <optional>
 #include <sched.h>
 #include <string>
+#include <utility>
 
-namespace trainer::cpu {
+#include "kernels/backend.hpp"
+#include "kernels/cpu/runtime/loops.hpp"
+#include "kernels/cpu/runtime/parallel.hpp"
+
+namespace trainer {
+
+namespace cpu {
 
 namespace {
 
@@ -58,26 +64,19 @@ std::uint64_t available_memory() {
 }
 
 const char* isa_name(dnnl::cpu_isa isa) {
-  switch (isa) {
-    case dnnl::cpu_isa::sse41:
-      return "SSE4.1";
-    case dnnl::cpu_isa::avx:
-      return "AVX";
-    case dnnl::cpu_isa::avx2:
-      return "AVX2";
-    case dnnl::cpu_isa::avx2_vnni:
-      return "AVX2 with VNNI";
-    case dnnl::cpu_isa::avx512_core:
-      return "AVX-512";
-    case dnnl::cpu_isa::avx512_core_vnni:
-      return "AVX-512 with VNNI";
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return "AVX-512 with bf16";
-    case dnnl::cpu_isa::avx512_core_amx:
-      return "AVX-512 with AMX";
-    default:
-      return "newer than this program knows";
+  static constexpr std::pair<dnnl::cpu_isa, const char*> kNames[] = {
+      {dnnl::cpu_isa::sse41, "SSE4.1"},
+      {dnnl::cpu_isa::avx, "AVX"},
+      {dnnl::cpu_isa::avx2, "AVX2"},
+      {dnnl::cpu_isa::avx2_vnni, "AVX2 with VNNI"},
+      {dnnl::cpu_isa::avx512_core, "AVX-512"},
+      {dnnl::cpu_isa::avx512_core_vnni, "AVX-512 with VNNI"},
+      {dnnl::cpu_isa::avx512_core_bf16, "AVX-512 with bf16"},
+      {dnnl::cpu_isa::avx512_core_amx, "AVX-512 with AMX"}};
+  for (const auto& [known, name] : kNames) {
+    if (known == isa) return name;
   }
+  return "newer than this program knows";
 }
 
 }  // namespace
@@ -90,17 +89,29 @@ int usable_cores() {
   return std::max(cores, 1);
 }
 
-CpuInfo read_cpu_info() {
+}  // namespace cpu
+
+CpuInfo describe_cpu(int threads) {
   CpuInfo info;
-  info.model = value_of("/proc/cpuinfo", "model name");
+  info.model = cpu::value_of("/proc/cpuinfo", "model name");
   if (info.model.empty()) info.model = "unknown processor";
-  info.cores = usable_cores();
-  info.instruction_set = isa_name(dnnl::get_effective_cpu_isa());
-  info.memory_bytes = memory_of("MemTotal");
-  info.available_bytes = available_memory();
+  info.cores = cpu::usable_cores();
+  info.threads = threads;
+  info.instruction_set = cpu::isa_name(dnnl::get_effective_cpu_isa());
+  info.loops = cpu::best_loops().name;
+  info.memory_bytes = cpu::memory_of("MemTotal");
+  info.available_bytes = cpu::available_memory();
   const dnnl_version_t* version = dnnl_version();
   info.onednn_version = fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
   return info;
 }
 
-}  // namespace trainer::cpu
+bool cpu_has(Precision precision) {
+  if (precision != Precision::bf16) return precision == Precision::fp32;
+  // The library's names of instruction sets are masks: a newer set contains the older one's bits.
+  const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
+  const unsigned bf16 = bits(dnnl::cpu_isa::avx512_core_bf16);
+  return cpu::bf16_loops() != nullptr && (bits(dnnl::get_effective_cpu_isa()) & bf16) == bf16;
+}
+
+}  // namespace trainer

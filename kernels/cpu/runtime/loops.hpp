@@ -1,36 +1,29 @@
-// The engine's own inner loops, each over a range and on one thread. They are compiled several times, once
+// The engine's own inner loops. Each works on a range, on one thread. They are compiled several times, once
 // for each instruction set (kernels/cpu/loops/*.cpp with different -march), and reached through a table that
 // the backend picks at start-up, so that one binary runs on any x86-64 and uses AVX-512 where it is. All maps
-// are [n, h, w, c]; ranges `begin` and `end` count images unless said otherwise.
+// are [n, h, w, c]; `begin` and `end` count images unless said otherwise.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "kernels/math/batching.hpp"
 #include "kernels/math/optimizer.hpp"
+#include "kernels/math/step_state.hpp"
 #include "kernels/shape.hpp"
 
-namespace trainer::cpu {
+namespace trainer {
 
-constexpr std::uint8_t kNoWinner = 255;  // ReLU stopped the gradient of this window
+struct DropoutDesc;  // op.hpp
+struct GatherArgs;   // backend.hpp
+struct UpdateArgs;
 
-struct GatherLoop {
-  Batching batching;
-  std::uint64_t seed, step;
-  std::uint32_t valid;
-  Shape stored, shape;  // of an image, and of the piece of it that is x
-  int top, left;        // where that piece begins
-  float scale, shift;
-  const std::uint8_t* images;
-  const std::uint8_t* stored_labels;
-  float* x;
-  std::uint8_t* labels;
-};
+namespace cpu {
+
+constexpr std::uint8_t kNoArgmax = 255;  // ReLU stopped the gradient of this window
 
 // Max pooling of `map` [n, map.h, map.w, channels of `stride_c`], the first c of which are pooled. `argmax`
-// holds the row-major index of each window's first maximum, or kNoWinner where `relu` cut it off; size * size
+// holds the row-major index of each window's first maximum, or kNoArgmax where `relu` cut it off; size * size
 // <= 255.
 struct PoolLoop {
   Shape map;
@@ -40,48 +33,44 @@ struct PoolLoop {
   bool relu;
 };
 
-// One-channel convolution at stride 1 on an image already padded to [h + k - 1, w + k - 1].
-struct OneChannelLoop {
+// Convolution at stride 1 of one image of `in` channels, which is already padded to [h + k - 1, w + k - 1].
+struct ConvLoop {
   int h, w;  // of the map
   int kernel;
-  int channels;  // as stored: a multiple of `lanes`
+  int in;
+  int channels;  // out, as stored: a multiple of `lanes`
   int lanes;     // 4, 8 or 16 channels to a vector
   bool relu;
-  Window window;  // of the pool behind it, for one_channel_pool
+  Window window;  // of the pool behind it, for the loops that have one
   Shape pooled;   // channels as they are
 };
 
-// The sizes of filter and window that one_channel_pool is compiled for; its windows lie side by side.
-constexpr bool has_one_channel_pool(int kernel, const Window& window) {
-  return window.stride == window.size &&
+// The sizes that conv_pool is compiled for; its windows lie side by side.
+constexpr bool has_conv_pool(int in, int kernel, const Window& window) {
+  if (window.stride != window.size) return false;
+  if (in == 8 || in == 16) return kernel == 3 && window.size == 2;
+  return in == 1 &&
          ((kernel == 3 && (window.size == 2 || window.size == 3)) || (kernel == 5 && window.size == 2));
 }
 
-// And those of Bf16Loops.
-inline bool has_bf16_one_channel_pool(const OneChannelLoop& loop) {
-  return has_one_channel_pool(loop.kernel, loop.window) && loop.window.size == 2 && loop.lanes == 16;
+// The sizes that conv_pool of Bf16Loops is compiled for.
+constexpr bool has_bf16_conv_pool(const ConvLoop& loop) {
+  return loop.in == 1 && has_conv_pool(1, loop.kernel, loop.window) && loop.window.size == 2 &&
+         loop.lanes == 16;
 }
-
-// Convolution by 3 x 3 at stride 1 without a border, with max pooling 2 x 2, on one image of `in` channels.
-struct FewChannelsLoop {
-  int width, in;  // of the image; in: 8 or 16
-  int channels;   // out, as stored: a multiple of `lanes`
-  int lanes;
-  bool relu;
-  Shape pooled;  // channels as they are
-};
 
 // Backward of a convolution whose map is max-pooled, on one image padded to `width` columns and `channels`
 // channels (a multiple of `lanes`).
-struct WinnerLoop {
+struct SparseConvLoop {
   int kernel, stride;  // of the convolution
   int width, channels, lanes;
   Window window;
   Shape pooled;  // [h, w, output channels]
 };
 
-// An argmax with a gradient: `at` is the place of its filter in the image, or of its filter among the weights.
-struct WinnerEntry {
+// A gradient that is not zero: `at` is the place of its filter in the image, or of its filter among the
+// weights.
+struct GradientEntry {
   std::int32_t at;
   float gradient;
 };
@@ -89,27 +78,15 @@ struct WinnerEntry {
 constexpr std::size_t kSpareEntries = 8;
 
 // Scratch of one thread, the caller's.
-struct WinnerLists {
-  WinnerEntry* entries;  // [pooled.size() + kSpareEntries]: whole vectors of them are written
-  std::int32_t* count;   // [max(pooled.c, groups)]: of each group
-  std::int32_t* place;   // [groups], where groups <= windows * min(positions of a window, pooled.c)
+struct GradientLists {
+  GradientEntry* entries;  // [pooled.size() + kSpareEntries]: whole vectors of them are written
+  std::int32_t* count;     // [max(pooled.c, groups)]: of each group
+  std::int32_t* place;     // [groups], where groups <= windows * min(positions of a window, pooled.c)
   int groups;
 };
 
-struct UpdateLoop {
-  Optimizer optimizer;
-  UpdateStep step;
-  float rate_factor;
-  float decay;
-  float* w;
-  const float* dw;
-  float* slot0;
-  float* slot1;
-};
-
-// Batch normalisation, and GELU behind it, of rows of `channels`. A tile is some rows that one inner loop
-// goes over: tables of `tile` floats repeat the channels' values, so that few channels fill whole vectors
-// too.
+// Batch normalisation, and GELU behind it, of rows of `channels`. One inner loop goes over a tile of rows:
+// tables of `tile` floats repeat the channels' values, so that few channels fill whole vectors too.
 struct NormLoop {
   std::size_t channels, tile;  // tile is a multiple of channels
   bool gelu;
@@ -117,8 +94,8 @@ struct NormLoop {
   float* sums;                                 // scratch [2, tile]
 };
 
-// The parts of maps that a loop of batch normalisation goes over: `count` of them, of `floats` each, whole
-// rows of channels; they lie at the multiples of `floats` that `at` lists.
+// The parts of maps that a loop of batch normalisation goes over: `count` of them, of `floats` each, which
+// are whole rows of channels; they lie at the multiples of `floats` that `at` lists.
 struct NormParts {
   const std::uint32_t* at;
   std::size_t count, floats;
@@ -146,12 +123,6 @@ constexpr int gram_blocks(int rows) {
   return gram_rows(rows) * (gram_rows(rows) + 1) / 2;
 }
 
-struct DropoutLoop {
-  float drop;
-  std::uint32_t stream;
-  std::uint64_t step, seed;
-};
-
 struct Loops {
   const char* name;  // "x86-64-v4"
   int widest_lanes;
@@ -165,9 +136,9 @@ struct Loops {
 std::vector<const Loops*> usable_loops();
 const Loops& best_loops();
 
-// What goes with products of bf16, which is the upper half of a float's bits.
+// The loops that go with products of bf16, whose values are the upper half of a float's bits.
 struct Bf16Loops {
-  int lanes;  // channels of WinnerLoop are a multiple
+  int lanes;  // channels of SparseConvLoop are a multiple
 
 #define BF16_LOOP(name, ...) void (*name)(__VA_ARGS__);
 #include "kernels/cpu/runtime/loop_list.hpp"
@@ -176,4 +147,6 @@ struct Bf16Loops {
 // Null where this processor has no products of bf16.
 const Bf16Loops* bf16_loops();
 
-}  // namespace trainer::cpu
+}  // namespace cpu
+
+}  // namespace trainer

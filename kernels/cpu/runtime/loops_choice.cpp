@@ -3,22 +3,22 @@
 
 namespace trainer::cpu {
 
+// The tables of kernels/cpu/loops/, in the namespace of their instruction set.
+#define TRAINER_TABLE(space, type, name) \
+  namespace space {                      \
+  const type& name();                    \
+  }
 #if defined(__x86_64__)
-namespace v2 {
-const Loops& table();
-}
-namespace v3 {
-const Loops& table();
-}
-namespace v4 {
-const Loops& table();
-}
-
-namespace v4bf16 {
-const Bf16Loops& bf16_table();
-}
+TRAINER_TABLE(v2, Loops, table)
+TRAINER_TABLE(v3, Loops, table)
+TRAINER_TABLE(v4, Loops, table)
+TRAINER_TABLE(v4bf16, Bf16Loops, bf16_table)
+#else
+TRAINER_TABLE(base, Loops, table)
+#endif
 
 std::vector<const Loops*> usable_loops() {
+#if defined(__x86_64__)
   __builtin_cpu_init();
   std::vector<const Loops*> usable;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -30,26 +30,18 @@ std::vector<const Loops*> usable_loops() {
     usable.push_back(&v3::table());
   usable.push_back(&v2::table());
   return usable;
-}
-
-const Bf16Loops* bf16_loops() {
-  __builtin_cpu_init();
-  const bool bf16 = __builtin_cpu_supports("avx512bf16") && &best_loops() == &v4::table();
-  return bf16 ? &v4bf16::bf16_table() : nullptr;
-}
 #else
-namespace base {
-const Loops& table();
-}
-
-std::vector<const Loops*> usable_loops() {
   return {&base::table()};
+#endif
 }
 
 const Bf16Loops* bf16_loops() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512bf16") && &best_loops() == &v4::table()) return &v4bf16::bf16_table();
+#endif
   return nullptr;
 }
-#endif
 
 const Loops& best_loops() {
   return *usable_loops().front();

@@ -1,10 +1,12 @@
-// The one place that knows the difference between oneDNN's 2.x and 3.x C++ interfaces, plus the few types
-// that the ops on top of it share. 2.x wraps an operation descriptor into a primitive descriptor; 3.x takes
+// The one place that knows the difference between oneDNN's 2.x and 3.x C++ interfaces, and the few types that
+// ops made of its primitives share. 2.x wraps an operation descriptor into a primitive descriptor; 3.x takes
 // the same arguments without the wrapper.
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
 #include <utility>
 
 #include "kernels/op.hpp"
@@ -62,10 +64,15 @@ struct OneDnn {
   dnnl::memory view(const Desc& desc, const void* data) const {
     return {desc, engine, const_cast<void*>(data)};  // NOLINT: oneDNN has no memory of constants
   }
-  void reorder(const Desc& from, const void* source, const Desc& to, void* target) const;
+  // Copies weights from one layout, and type, into another.
+  void reorder(const Desc& from, const void* source, const Desc& to, void* target) const {
+    dnnl::memory a = view(from, source);
+    dnnl::memory b = view(to, target);
+    dnnl::reorder(a, b).execute(stream, a, b);
+  }
 };
 
-// A primitive beside its descriptor's facts; empty until made.
+// A primitive beside its descriptor; empty until made.
 template <typename Primitive>
 struct Ready {
   typename Primitive::primitive_desc desc;
@@ -75,7 +82,18 @@ struct Ready {
     desc = std::move(made);
     run = Primitive(desc);
   }
-  std::size_t scratch_bytes() const { return desc.scratchpad_desc().get_size(); }
+  std::size_t scratch_bytes() const {
+    return run.get(true) == nullptr ? 0 : desc.scratchpad_desc().get_size();
+  }
+  // Runs it on memory that lies as the descriptor says; an operand is oneDNN's DNNL_ARG_* and its memory.
+  void execute(const OneDnn& dnn, std::byte* scratch,
+               std::initializer_list<std::pair<int, const void*>> operands) const {
+    std::unordered_map<int, dnnl::memory> memory{
+        {DNNL_ARG_SCRATCHPAD, dnn.view(desc.scratchpad_desc(), scratch)}};
+    for (const auto& [argument, data] : operands)
+      memory.emplace(argument, dnn.view(desc.query_md(dnnl::query::exec_arg_md, argument), data));
+    run.execute(dnn.stream, memory);
+  }
 };
 
 }  // namespace trainer::cpu

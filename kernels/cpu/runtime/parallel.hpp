@@ -8,6 +8,9 @@
 
 namespace trainer::cpu {
 
+// Cores that this process may run on: the affinity mask, cut by a container's CPU quota. At least 1.
+int usable_cores();
+
 struct Range {
   std::size_t begin;
   std::size_t end;

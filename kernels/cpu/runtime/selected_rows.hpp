@@ -15,7 +15,7 @@ class SelectedRows {
  public:
   explicit SelectedRows(int batch) : rows_(static_cast<std::size_t>(batch)) {}
 
-  // Of the op's backward.
+  // Reads them from the arguments of an op's backward.
   void read(const OpArgs& args) {
     count_ = 0;
     for (std::size_t n = 0; n < rows_.size(); ++n) {
