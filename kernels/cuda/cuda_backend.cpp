@@ -8,8 +8,8 @@
 #include "kernels/cuda/device_info/availability.hpp"
 #include "kernels/cuda/device_info/device_info.hpp"
 #include "kernels/cuda/runtime/first_run.hpp"
+#include "kernels/cuda/runtime/handle.hpp"
 #include "kernels/cuda/runtime/recording.hpp"
-#include "kernels/cuda/runtime/runtime_handles.hpp"
 #include "kernels/gpu_host/gpu_architectures.hpp"
 
 namespace trainer {

@@ -24,7 +24,7 @@ constexpr std::size_t partial_sums_bytes(int channels) {
 inline LaunchShape channel_sums_shape(const ChannelSums& s) {
   constexpr unsigned kTermsAThread = 4;
   const std::size_t terms = s.positions * static_cast<std::size_t>(s.channels);
-  return {cover(terms, kSumThreads * kTermsAThread, kSumBlocks).blocks, kSumThreads};
+  return {blocks_for(terms, kSumThreads * kTermsAThread, kSumBlocks), kSumThreads};
 }
 
 // How a block's threads lie along the channels: neighbours on neighbouring channels, groups of them side by

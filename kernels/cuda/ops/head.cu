@@ -17,7 +17,10 @@ namespace trainer::cuda {
 namespace {
 
 constexpr int kMostClasses = 256;
-constexpr unsigned kMostDxBlocks = 2048;
+// The most blocks that a multiprocessor is given: by forward, for dw and for dx.
+constexpr unsigned kForwardBlocks = 8;
+constexpr unsigned kDwBlocks = 4;
+constexpr unsigned kDxBlocks = 16;
 
 template <typename T>
 struct HeadForward {
@@ -137,12 +140,13 @@ template <typename T>
 __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   __shared__ float logits[kRows][kMostClasses];
   const unsigned lane = threadIdx.x % kWarp;
-  const unsigned row = blockIdx.x * kRows + threadIdx.x / kWarp;
+  const unsigned warp = threadIdx.x / kWarp;
   const unsigned valid = a.state->valid;
-  if (row < s.batch) {
-    float* z = logits[threadIdx.x / kWarp];
+  float* z = logits[warp];
+  for (unsigned row = blockIdx.x * kRows + warp; row < s.batch; row += gridDim.x * kRows) {
     logits_of_row(s, a, row, lane, z);
     finish_row(s, a, row, valid, lane, z);
+    __syncwarp();
   }
   if (!is_last_block(ticket, gridDim.x)) return;
   add_up(a, valid);
@@ -166,8 +170,9 @@ class Head final : public Op {
                Divider(static_cast<unsigned>(desc.in))},
         selection_(desc.selection),
         strips_((shape_.in + 1 + kStrip - 1) / kStrip) {
-    const unsigned groups = std::min((shape_.batch + kDwRows - 1) / kDwRows, kMostGroups);
-    groups_ = strips_ > kTickets ? 1 : groups;
+    const unsigned room = std::min(kDwBlocks * context.multiprocessors / strips_, kMostGroups);
+    const unsigned groups = std::min((shape_.batch + kDwRows - 1) / kDwRows, room);
+    groups_ = strips_ > kTickets ? 1 : std::max(groups, 1U);
   }
 
   std::size_t saved_bytes() const override { return sizeof(float) * shape_.batch * shape_.classes; }
@@ -192,8 +197,8 @@ class Head final : public Op {
     }
     a.losses = reinterpret_cast<float*>(hardness + shape_.batch);
     a.hits = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
-    launch(context_.stream, {(shape_.batch + kRows - 1) / kRows, kThreads}, "head_forward", head_forward<T>,
-           shape_, a, context_.ticket);
+    const unsigned blocks = blocks_for(shape_.batch, kRows, kForwardBlocks * context_.multiprocessors);
+    launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T>, shape_, a, context_.ticket);
   }
 
   void run_backward(const OpArgs& args) override {
@@ -207,7 +212,8 @@ class Head final : public Op {
                             reinterpret_cast<float*>(args.workspace),
                             groups_};
     const std::size_t elements = args.dx == nullptr ? 0 : std::size_t{shape_.batch} * shape_.in;
-    const unsigned dx_blocks = elements == 0 ? 0 : cover(elements, kThreads, kMostDxBlocks).blocks;
+    const unsigned most = kDxBlocks * context_.multiprocessors;
+    const unsigned dx_blocks = elements == 0 ? 0 : blocks_for(elements, kThreads, most);
     launch(context_.stream, {strips_ * groups_ + dx_blocks, kThreads}, "head_backward", head_backward<T>,
            shape_, a, strips_, context_.ticket);
   }

@@ -51,11 +51,15 @@ void launch(const LaunchQueue& queue, const LaunchShape& shape, std::string_view
   check(cudaLaunchKernelEx(&config, kernel, arguments...), name);
 }
 
-// Blocks of `threads` that cover `count` elements, at most `most`: the kernel strides over the rest.
+// Blocks that take `each` of `count` elements, at most `most` of them: the kernel strides over the rest.
+inline unsigned blocks_for(std::size_t count, unsigned each, unsigned most) {
+  const std::size_t blocks = (count + each - 1) / each;
+  return blocks == 0 ? 1 : static_cast<unsigned>(blocks < most ? blocks : most);
+}
+
+// The same where each thread takes one element.
 inline LaunchShape cover(std::size_t count, unsigned threads, unsigned most) {
-  const std::size_t blocks = (count + threads - 1) / threads;
-  const auto bounded = static_cast<unsigned>(blocks < most ? blocks : most);
-  return {bounded > 0 ? bounded : 1, threads};
+  return {blocks_for(count, threads, most), threads};
 }
 
 }  // namespace trainer::cuda

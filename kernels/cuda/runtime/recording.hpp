@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
-#include "kernels/cuda/runtime/runtime_handles.hpp"
+#include "kernels/cuda/runtime/handle.hpp"
 
 namespace trainer::cuda {
 
