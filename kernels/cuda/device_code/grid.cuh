@@ -5,12 +5,12 @@
 
 namespace trainer::cuda {
 
-__device__ inline std::size_t grid_index() {
-  return std::size_t{blockIdx.x} * blockDim.x + threadIdx.x;
+__device__ inline unsigned grid_index() {
+  return blockIdx.x * blockDim.x + threadIdx.x;
 }
 
-__device__ inline std::size_t grid_stride() {
-  return std::size_t{gridDim.x} * blockDim.x;
+__device__ inline unsigned grid_stride() {
+  return gridDim.x * blockDim.x;
 }
 
 // max(x, 0), except that NaN stays NaN: a network that blows up must reach the loss.
@@ -20,7 +20,7 @@ __device__ inline float relu(float x) {
 
 // Element i of dy as far as it goes back through the ReLU that made y; without one y is not read.
 template <typename T>
-__device__ float through_relu(bool relu, const T* y, const T* dy, std::size_t i) {
+__device__ float through_relu(bool relu, const T* y, const T* dy, unsigned i) {
   const auto all = static_cast<float>(dy[i]);
   return relu && !(static_cast<float>(y[i]) > 0) ? 0.0F : all;
 }

@@ -18,14 +18,12 @@ namespace trainer::cuda {
 namespace {
 
 constexpr unsigned kThreads = 512;
-constexpr unsigned kMostBlocks = 4096;    // in inference
-constexpr unsigned kSlice = 16;           // channels of a block, at most
-constexpr std::size_t kLeastAThread = 8;  // positions, before others share the slice
+constexpr unsigned kSlice = 16;        // channels of a block, at most
+constexpr unsigned kLeastAThread = 8;  // positions, before others share the slice
 
 struct NormShape {
-  std::size_t elements = 0;  // of a batch
-  unsigned positions = 1;    // of an image
-  Divider by_positions;
+  unsigned batch = 1;
+  Divider positions;  // of an image
   unsigned channels = 1;
   unsigned width = 1;   // of a slice
   unsigned shares = 1;  // of the positions
@@ -70,24 +68,27 @@ __device__ float gain_of(const Norm<T>& a, std::size_t c) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a) {
+__global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a, bool training) {
   const Stand own = stand_of(s);
-  const auto all = static_cast<unsigned>(s.elements / s.channels);
-  const unsigned valid = a.state->valid * s.positions;
   const T* x = a.x + own.channel;
   const auto load = [&](unsigned p) { return static_cast<float>(x[std::size_t{p} * s.channels]); };
-  double sums[2] = {};
-  const auto sum_up = [&](unsigned, float single) {
-    const auto value = static_cast<double>(single);
-    sums[0] += value;
-    sums[1] += value * value;
-  };
-  for_strided<8>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 6
-  sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
+  Centring to{};
+  if (training) {
+    const unsigned valid = a.state->valid * s.positions.by();
+    double sums[2] = {};
+    const auto sum_up = [&](unsigned, float single) {
+      const auto value = static_cast<double>(single);
+      sums[0] += value;
+      sums[1] += value * value;
+    };
+    for_strided<8>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 6
+    sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
+    const bool writes = own.at.share == 0 && own.at.row == 0;
+    if (own.used) to = batch_centring(a.statistics, own.channel, sums, static_cast<double>(valid), writes);
+  } else if (own.used) {
+    to = running_centring(a.statistics, own.channel);
+  }
   if (!own.used) return;
-  const auto m = static_cast<double>(valid);
-  const bool writes = own.at.share == 0 && own.at.row == 0;
-  const Centring to = batch_centring(a.statistics, own.channel, sums, m, writes);
   const float gain = gain_of(a, own.channel);
   const float offset = a.offset[own.channel];
   T* y = a.y + own.channel;
@@ -95,17 +96,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a)
     const float u = (value - to.mean) * to.scale * gain + offset;
     y[std::size_t{p} * s.channels] = static_cast<T>(s.gelu ? gelu(u) : u);
   };
-  for_strided<8>(own.first, all, own.stride, load, use);  // loads in a row: 8
-}
-
-template <typename T>
-__global__ void normalise_inference(NormShape s, Norm<T> a) {
-  for (std::size_t i = grid_index(); i < s.elements; i += grid_stride()) {
-    const std::size_t c = i % s.channels;
-    const Centring to = running_centring(a.statistics, static_cast<unsigned>(c));
-    const float u = (static_cast<float>(a.x[i]) - to.mean) * to.scale * gain_of(a, c) + a.offset[c];
-    a.y[i] = static_cast<T>(s.gelu ? gelu(u) : u);
-  }
+  for_strided<8>(own.first, s.batch * s.positions.by(), own.stride, load, use);  // loads in a row: 8
 }
 
 struct Element {
@@ -120,8 +111,7 @@ struct ReachedElement {
 template <typename T>
 __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, Norm<T> a) {
   const Stand own = stand_of(s);
-  const auto all = static_cast<unsigned>(s.elements / s.channels);
-  const unsigned valid = a.state->valid * s.positions;
+  const unsigned valid = a.state->valid * s.positions.by();
   const unsigned c = own.used ? own.channel : 0;
   const float mean = a.statistics.mean[c];
   const float scale = a.statistics.scale[c];
@@ -152,28 +142,25 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
   const auto mean_du = static_cast<float>(sums[0] / static_cast<double>(valid));
   const auto mean_du_xh = static_cast<float>(sums[1] / static_cast<double>(valid));
   const auto load_reached = [&](unsigned p) {
-    return ReachedElement{load(p),
-                          p < valid && (a.kept == nullptr || a.kept[s.by_positions.quotient(p)] != 0)};
+    return ReachedElement{load(p), p < valid && (a.kept == nullptr || a.kept[s.positions.quotient(p)] != 0)};
   };
   const auto use = [&](unsigned p, const ReachedElement& r) {
     const float xh = (r.element.x - mean) * scale;
     const float dx = gain * scale * (du_of(r.element.dy, xh) - (mean_du + xh * mean_du_xh));
     a.dx[std::size_t{p} * s.channels + c] = static_cast<T>(r.reached ? dx : 0.0F);
   };
-  for_strided<4>(own.first, all, own.stride, load_reached, use);  // loads in a row: 8
+  for_strided<4>(own.first, s.batch * s.positions.by(), own.stride, load_reached, use);  // loads in a row: 8
 }
 
 NormShape shape_of(const CudaContext& context, const BatchNormDesc& desc, int batch) {
   NormShape s;
-  s.elements = static_cast<std::size_t>(batch) * desc.in.size();
-  s.positions = static_cast<unsigned>(desc.in.h * desc.in.w);
-  s.by_positions = Divider(s.positions);
+  s.batch = static_cast<unsigned>(batch);
+  s.positions = Divider(static_cast<unsigned>(desc.in.h * desc.in.w));
   s.channels = static_cast<unsigned>(desc.in.c);
   s.width = std::min(s.channels, kSlice);
   const unsigned slices = (s.channels + s.width - 1) / s.width;
-  const std::size_t worth = s.elements / s.channels / (kThreads / s.width * kLeastAThread);
-  const std::size_t room = context.multiprocessors / slices;
-  s.shares = static_cast<unsigned>(std::clamp<std::size_t>(worth, 1, std::max<std::size_t>(room, 1)));
+  const unsigned worth = s.batch * s.positions.by() / (kThreads / s.width * kLeastAThread);
+  s.shares = std::clamp(worth, 1U, std::max(context.multiprocessors / slices, 1U));
   s.gelu = desc.gelu;
   return s;
 }
@@ -212,20 +199,15 @@ class BatchNorm final : public Op {
     return a;
   }
 
-  LaunchShape launch_shape() const { return {blocks_, kThreads, shape_.shares > 1}; }
-
   void run_forward(const OpArgs& args) override {
-    if (args.mode == Mode::training) {
-      launch(context_.stream, launch_shape(), "normalise", normalise<T>, shape_, arguments(args));
-    } else {
-      launch(context_.stream, cover(shape_.elements, kThreads, kMostBlocks), "normalise_inference",
-             normalise_inference<T>, shape_, arguments(args));
-    }
+    const bool training = args.mode == Mode::training;
+    launch(context_.stream, {blocks_, kThreads, training && shape_.shares > 1}, "normalise", normalise<T>,
+           shape_, arguments(args), training);
   }
 
   void run_backward(const OpArgs& args) override {
-    launch(context_.stream, launch_shape(), "normalise_backward", normalise_backward<T>, shape_,
-           arguments(args));
+    launch(context_.stream, {blocks_, kThreads, shape_.shares > 1}, "normalise_backward",
+           normalise_backward<T>, shape_, arguments(args));
   }
 
   const CudaContext& context_;
