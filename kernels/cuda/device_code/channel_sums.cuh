@@ -1,10 +1,10 @@
-// Sums over all positions of a map for each of its channels, as bias gradients are. A block takes every
-// gridDim-th group of positions, its threads lie along the channels (neighbours read neighbours), and the
-// last block adds up the blocks' partial sums in their order.
+// Sums over all positions of a map for each of its channels, such as bias gradients. A block takes every gridDim-th group
+// of positions, adjacent threads read adjacent channels, and the last block adds up the blocks' partial sums in their
+// order.
 #pragma once
 
 #include "kernels/cuda/device_code/last_block.cuh"
-#include "kernels/cuda/device_code/strided.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/runtime/launch.hpp"
 
 namespace trainer::cuda {
@@ -27,8 +27,7 @@ inline LaunchShape channel_sums_shape(const ChannelSums& s) {
   return {blocks_for(terms, kSumThreads * kTermsAThread, kSumBlocks), kSumThreads};
 }
 
-// How a block's threads lie along the channels: neighbours on neighbouring channels, groups of them side by
-// side.
+// A thread's part of its block: channel `lane` of the first `width`, in one of the groups of `width` adjacent threads.
 struct ChannelThreads {
   unsigned width, groups, group, lane;
 };
@@ -64,7 +63,7 @@ __device__ void sum_by_channel(unsigned channels, unsigned first, unsigned strid
   }
 }
 
-// This block's share of the sums of term(position, channel) into partial[block][channel].
+// Writes this block's part of the sums of term(position, channel) into partial[block][channel].
 template <typename Term>
 __device__ void write_partial_sums(const ChannelSums& s, float* partial, const Term& term) {
   float* own = partial + blockIdx.x * s.channels;

@@ -1,21 +1,20 @@
-// Two sums over a batch's positions for each channel, in kernels that need them and go on: a block takes a
-// slice of the channels and a share of the positions, a thread one channel; the blocks of a slice wait for
-// one another, and each adds up what all have (in one order: the same bits in each). And what batch
-// normalisation makes of the sums of x and x^2. They are in double: the variance is the difference of two of
-// them.
+// Two sums over a batch's positions for each channel, in kernels that go on with the result: a block takes a slice of the
+// channels and a share of the positions, a thread one channel; the blocks of a slice wait for one another, and each adds up
+// the sums of all (in one order, so that each gets the same bits). And what batch normalisation computes from the sums of x
+// and x^2. They are in double, because the variance is the difference of two of them.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/device_code/grid_barrier.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/norm_sums.hpp"
-#include "kernels/cuda/device_code/strided.cuh"
 #include "kernels/math/gelu.hpp"
 
 namespace trainer::cuda {
 
-// Where a thread stands in its block: on channel `lane` of the slice, in one of the rows of `width` threads
-// that lie side by side, of which there are at least two. Threads from row `rows` on have nothing to do.
+// A thread's part of its block: channel `lane` of the slice, and one of the rows of `width` adjacent threads, of which
+// there are at least two. Threads from row `rows` on have nothing to do.
 struct SliceThread {
   unsigned width, lane, row, rows;
   unsigned share, shares;  // the block's, of those that have its slice; they follow one another
@@ -97,22 +96,24 @@ __device__ inline Centring running_centring(const BatchStatistics& s, unsigned c
   return {s.running_mean[c], 1 / sqrtf(s.running_variance[c] + s.epsilon)};
 }
 
-// What stands behind the product: u = xh + offset, then GELU.
-__device__ inline float normalised(float z, const Centring& to, float offset, bool with_gelu) {
-  const float u = (z - to.mean) * to.scale + offset;
+// u = gain xh + offset, then GELU where asked for.
+__device__ inline float normalised(float z, const Centring& to, float offset, bool with_gelu,
+                                   float gain = 1) {
+  const float u = (z - to.mean) * to.scale * gain + offset;
   return with_gelu ? gelu(u) : u;
 }
 
-// The way back through it for one channel; batchnorm.cu has the formula.
+// Its gradient, for one channel; batchnorm.cu has the formula.
 struct NormGradient {
   Centring to;
   float offset;
   bool gelu;
+  float gain = 1;
   float mean_du = 0, mean_du_xh = 0;
 
   __device__ float xh(float z) const { return (z - to.mean) * to.scale; }
   __device__ float du(float dy, float normal) const {
-    return gelu ? dy * gelu_derivative(normal + offset) : dy;
+    return gelu ? dy * gelu_derivative(gain * normal + offset) : dy;
   }
   // From the sums of du and du xh over m positions.
   __device__ void take_means(const double (&sums)[2], double m) {
@@ -121,7 +122,7 @@ struct NormGradient {
   }
   __device__ float dz(float dy, float z) const {
     const float normal = xh(z);
-    return to.scale * (du(dy, normal) - (mean_du + normal * mean_du_xh));
+    return gain * to.scale * (du(dy, normal) - (mean_du + normal * mean_du_xh));
   }
 };
 

@@ -1,12 +1,12 @@
-// What kernels with a batch normalisation in them are given, and what they keep and need; norm_sums.cuh is
-// the device's side.
+// The arguments, saved statistics and scratch of kernels that contain a batch normalisation; norm_sums.cuh is the
+// device's side.
 #pragma once
 
 #include "kernels/op.hpp"
 
 namespace trainer::cuda {
 
-// Of partial sums: two of each channel and block.
+// The bytes of partial sums: two for each channel and block.
 constexpr std::size_t slice_sums_bytes(unsigned blocks, unsigned width) {
   return 2 * sizeof(double) * blocks * width;
 }

@@ -1,18 +1,16 @@
-// The first layer of a network on grey pictures: convolution of one channel + bias + max pool + ReLU in one
-// kernel, and the gradients of its filters in another. With one input channel there is nothing for tensor
-// cores, and the library would write the whole map, four times what is left of it behind a 2x2 pool.
-//   forward   it opens the step itself: gather's work costs a launch less here
-//             a block an image and a band of output rows: the picture lies in shared memory, a thread keeps
-//   its channel's
-//             filter in registers and makes all values of a pooling window from the same pixels
-//   backward  a block some channels and some images; only a window's winner has a gradient, so k x k terms an
-//   output.
-//             The blocks of the same channels add up what they have (last_block.cuh).
+// The first layer of a network on grey images: convolution of one channel + bias + max pool + ReLU in one kernel, and
+// the gradients of its filters in another. With one input channel there is nothing for tensor cores, and the library
+// would write the whole map, four times what a 2x2 pool leaves of it.
+//   forward   It opens the step itself, since a gather of its own would cost one more launch. A block takes an image and
+//             a band of output rows: the image lies in shared memory, a thread keeps its channel's filter in registers
+//             and computes all values of a pooling window from the same pixels.
+//   backward  A block takes some channels and some images. Only a window's argmax has a gradient, so an output adds to
+//             k x k terms. The last of the blocks with the same channels adds up their sums (last_block.cuh).
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_code/grid.cuh"
 #include "kernels/cuda/device_code/last_block.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/first_layer/picture.cuh"
 
@@ -36,10 +34,10 @@ struct Forward {
   const float* w = nullptr;  // [channels, k, k]
   const float* b = nullptr;  // may be null
   T* y = nullptr;
-  std::uint8_t* winners = nullptr;  // null: not wanted
+  std::uint8_t* argmax = nullptr;  // null: not wanted
 };
 
-template <typename T, int kEdge, int kPool>
+template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstConv s, Forward<T> a) {
   __shared__ float picture[kMostPixels];
   const unsigned image = blockIdx.x / kBands;
@@ -53,9 +51,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstC
   const unsigned groups = kThreads / s.channels;
   const unsigned group = threadIdx.x / s.channels;
   if (group >= groups) return;
-  float filter[kEdge * kEdge];
+  float filter[kKernel * kKernel];
 #pragma unroll
-  for (int k = 0; k < kEdge * kEdge; ++k) filter[k] = a.w[c * (kEdge * kEdge) + static_cast<unsigned>(k)];
+  for (int k = 0; k < kKernel * kKernel; ++k)
+    filter[k] = a.w[c * (kKernel * kKernel) + static_cast<unsigned>(k)];
   const float bias = a.b == nullptr ? 0.0F : a.b[c];
   const unsigned outputs = s.outputs();
   const unsigned band = (outputs + kBands - 1) / kBands;
@@ -63,11 +62,11 @@ __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstC
   const unsigned end = begin + band < outputs ? begin + band : outputs;
   for (unsigned p = begin + group; p < end; p += groups) {
     float values[kPool * kPool];
-    window_values<kEdge, kPool>(window_corner(s, picture, p), s.pw, filter, values);
-    const Winner best = largest_of(values);
+    window_values<kKernel, kPool>(window_corner(s, picture, p), s.pw, filter, values);
+    const Largest best = largest_of(values);
     const std::size_t at = (std::size_t{image} * outputs + p) * s.channels + c;
     a.y[at] = static_cast<T>(s.relu ? relu(best.value + bias) : best.value + bias);
-    if (a.winners != nullptr) a.winners[at] = static_cast<std::uint8_t>(best.place);
+    if (a.argmax != nullptr) a.argmax[at] = static_cast<std::uint8_t>(best.place);
   }
 }
 
@@ -76,7 +75,7 @@ struct Backward {
   const T* x = nullptr;
   const T* y = nullptr;
   const T* dy = nullptr;
-  const std::uint8_t* winners = nullptr;  // null without a pool
+  const std::uint8_t* argmax = nullptr;  // null without a pool
   float* dw = nullptr;
   float* db = nullptr;       // may be null
   float* partial = nullptr;  // [channel groups, shares, kChannels, k * k + 1]
@@ -84,35 +83,35 @@ struct Backward {
 
 struct WindowGradient {
   float dy;
-  int winner;
+  int argmax;
 };
 
 // Adds the gradients of the outputs of `count` pictures, the batch's from `first` on, to `sums`: k x k filter
 // taps, then the bias.
-template <typename T, int kEdge, int kPool>
+template <typename T, int kKernel, int kPool>
 __device__ void add_pictures(const FirstConv& s, const Backward<T>& a, const float* pictures, unsigned first,
-                             unsigned count, unsigned c, float (&sums)[kEdge * kEdge + 1]) {
+                             unsigned count, unsigned c, float (&sums)[kKernel * kKernel + 1]) {
   const auto load = [&](unsigned p) {
     const std::size_t at = (std::size_t{first} * s.outputs() + p) * s.channels + c;
-    return WindowGradient{through_relu(s.relu, a.y, a.dy, at), kPool > 1 ? a.winners[at] : 0};
+    return WindowGradient{through_relu(s.relu, a.y, a.dy, at), kPool > 1 ? a.argmax[at] : 0};
   };
   const auto use = [&](unsigned p, const WindowGradient& d) {
-    const float* pixel = window_corner(s, pictures, p) + d.winner / kPool * s.pw + d.winner % kPool;
+    const float* pixel = window_corner(s, pictures, p) + d.argmax / kPool * s.pw + d.argmax % kPool;
 #pragma unroll
-    for (int r = 0; r < kEdge; ++r) {
+    for (int r = 0; r < kKernel; ++r) {
 #pragma unroll
-      for (int k = 0; k < kEdge; ++k) sums[r * kEdge + k] += d.dy * pixel[r * s.pw + k];
+      for (int k = 0; k < kKernel; ++k) sums[r * kKernel + k] += d.dy * pixel[r * s.pw + k];
     }
-    sums[kEdge * kEdge] += d.dy;
+    sums[kKernel * kKernel] += d.dy;
   };
   const unsigned windows = count * s.outputs();
   for_strided<4>(threadIdx.x / kChannels, windows, kThreads / kChannels, load, use);  // loads in a row: 8
 }
 
-template <typename T, int kEdge, int kPool>
+template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
     first_conv_backward(FirstConv s, Backward<T> a, unsigned shares, unsigned* tickets) {
-  constexpr unsigned kTerms = kEdge * kEdge + 1;
+  constexpr unsigned kTerms = kKernel * kKernel + 1;
   __shared__ float pictures[kMostPixels];
   __shared__ float of_warp[kWarps][kChannels][kTerms];
   const unsigned group = blockIdx.x / shares;
@@ -128,7 +127,7 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
     __syncthreads();
     load_pictures<kThreads>(s, count, a.x + std::size_t{first} * static_cast<unsigned>(s.h * s.w), pictures);
     __syncthreads();
-    if (c < s.channels) add_pictures<T, kEdge, kPool>(s, a, pictures, first, count, c, sums);
+    if (c < s.channels) add_pictures<T, kKernel, kPool>(s, a, pictures, first, count, c, sums);
   }
 #pragma unroll
   for (unsigned k = 0; k < kTerms; ++k) {
@@ -160,42 +159,14 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
 }
 
 template <typename T>
-struct Kernels {
-  void (*forward)(FirstConv, Forward<T>) = nullptr;
-  void (*backward)(FirstConv, Backward<T>, unsigned, unsigned*) = nullptr;
-};
-
-template <typename T, int kEdge>
-Kernels<T> kernels_of_pool(int pool) {
-  switch (pool) {
-    case 0:
-    case 1:
-      return {first_conv<T, kEdge, 1>, first_conv_backward<T, kEdge, 1>};
-    case 2:
-      return {first_conv<T, kEdge, 2>, first_conv_backward<T, kEdge, 2>};
-    case 3:
-      return {first_conv<T, kEdge, 3>, first_conv_backward<T, kEdge, 3>};
-    default:
-      return {};
-  }
-}
-
-template <typename T>
-Kernels<T> kernels_for(const ConvDesc& desc) {
-  if (desc.kernel == 3) return kernels_of_pool<T, 3>(desc.pool.size);
-  if (desc.kernel == 5) return kernels_of_pool<T, 5>(desc.pool.size);
-  return {};
-}
-
-template <typename T>
 class OneChannelConv final : public Op {
  public:
   OneChannelConv(const CudaContext& context, const ConvDesc& desc, int batch)
       : Op(desc, batch),
         context_(context),
+        conv_(desc),
         pooled_(desc.pool.size > 1),
-        shape_(first_conv_shape(desc, batch)),
-        kernels_(kernels_for<T>(desc)),
+        shape_(desc, batch),
         outputs_(static_cast<std::size_t>(batch) * out_shape(desc).size()),
         terms_(static_cast<std::size_t>(desc.kernel) * desc.kernel + 1),
         groups_((shape_.channels + kChannels - 1) / kChannels),
@@ -224,27 +195,32 @@ class OneChannelConv final : public Op {
     a.w = args.w;
     a.b = args.b;
     a.y = static_cast<T*>(args.y);
-    if (pooled_ && args.mode == Mode::training) a.winners = reinterpret_cast<std::uint8_t*>(args.saved);
-    launch(context_.stream, {shape_.batch * kBands, kThreads}, "first_conv", kernels_.forward, shape_, a);
+    if (pooled_ && args.mode == Mode::training) a.argmax = reinterpret_cast<std::uint8_t*>(args.saved);
+    visit_window(conv_, [&](auto kernel, auto pool) {
+      launch(context_.stream, {shape_.batch * kBands, kThreads}, "first_conv",
+             first_conv<T, kernel(), pool()>, shape_, a);
+    });
   }
 
   void run_backward(const OpArgs& args) override {
-    const auto* winners = pooled_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
+    const auto* argmax = pooled_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
     const Backward<T> a{static_cast<const T*>(args.x),
                         static_cast<const T*>(args.y),
                         static_cast<const T*>(args.dy),
-                        winners,
+                        argmax,
                         args.dw,
                         args.db,
                         reinterpret_cast<float*>(args.workspace)};
-    launch(context_.stream, {groups_ * shares_, kThreads}, "first_conv_backward", kernels_.backward, shape_,
-           a, shares_, context_.ticket);
+    visit_window(conv_, [&](auto kernel, auto pool) {
+      launch(context_.stream, {groups_ * shares_, kThreads}, "first_conv_backward",
+             first_conv_backward<T, kernel(), pool()>, shape_, a, shares_, context_.ticket);
+    });
   }
 
   const CudaContext& context_;
+  ConvDesc conv_;
   bool pooled_;
   FirstConv shape_;
-  Kernels<T> kernels_;
   std::size_t outputs_;
   std::size_t terms_;
   unsigned groups_, shares_;
@@ -256,12 +232,12 @@ bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx) {
   const int pixels =
       (desc.in.h + desc.pad.top + desc.pad.bottom) * (desc.in.w + desc.pad.left + desc.pad.right);
   return !wants_dx && desc.in.c == 1 && desc.stride == 1 && desc.out <= static_cast<int>(kThreads) &&
-         pixels <= static_cast<int>(kMostPixels) && kernels_for<float>(desc).forward != nullptr;
+         pixels <= static_cast<int>(kMostPixels) && has_window(desc);
 }
 
 std::unique_ptr<Op> make_one_channel_conv(const CudaContext& context, const ConvDesc& desc, int batch) {
-  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
-    return std::make_unique<OneChannelConv<typename decltype(of)::Type>>(context, desc, batch);
+  return visit_element(context.element, [&]<typename T>(ElementType<T>) -> std::unique_ptr<Op> {
+    return std::make_unique<OneChannelConv<T>>(context, desc, batch);
   });
 }
 

@@ -1,13 +1,12 @@
-// Batch normalisation, with GELU behind it where the plan says so, in one kernel a direction. A block goes
-// over its share of a slice twice, before and behind the sums (norm_sums.cuh). So blocks that share a slice
-// run at the same time, at most one a multiprocessor. With u = g xh + b in front of GELU, g = gain, s = 1 /
-// sqrt(var + epsilon), xh = (x - mean) s, m valid positions, and du the gradient of u:
-//   dx = g s (du - sum(du) / m - xh sum(du xh) / m),  dg = sum(du xh),  db = sum(du)   (Ioffe and Szegedy
-//   2015)
+// Batch normalisation, then GELU where the plan says so, in one kernel a direction. A block goes over its share of a slice
+// twice, before and after the sums (norm_sums.cuh), so blocks that share a slice run at the same time, at most one a
+// multiprocessor. With the gamma g and beta b of u = g xh + b before GELU, s = 1 / sqrt(var + epsilon),
+// xh = (x - mean) s, m valid positions, and du the gradient of u (Ioffe and Szegedy 2015):
+//   dx = g s (du - sum(du) / m - xh sum(du xh) / m),  dg = sum(du xh),  db = sum(du)
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/device_code/norm_sums.cuh"
 #include "kernels/math/divider.hpp"
@@ -47,7 +46,7 @@ struct Norm {
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 };
 
-// A thread's channel, and the positions first, first + stride ... that are its own.
+// A thread's channel, and its positions: first, first + stride ...
 struct Stand {
   SliceThread at;
   unsigned channel;
@@ -93,8 +92,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a,
   const float offset = a.offset[own.channel];
   T* y = a.y + own.channel;
   const auto use = [&](unsigned p, float value) {
-    const float u = (value - to.mean) * to.scale * gain + offset;
-    y[std::size_t{p} * s.channels] = static_cast<T>(s.gelu ? gelu(u) : u);
+    y[std::size_t{p} * s.channels] = static_cast<T>(normalised(value, to, offset, s.gelu, gain));
   };
   for_strided<8>(own.first, s.batch * s.positions.by(), own.stride, load, use);  // loads in a row: 8
 }
@@ -113,21 +111,15 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
   const Stand own = stand_of(s);
   const unsigned valid = a.state->valid * s.positions.by();
   const unsigned c = own.used ? own.channel : 0;
-  const float mean = a.statistics.mean[c];
-  const float scale = a.statistics.scale[c];
-  const float gain = gain_of(a, c);
-  const float offset = a.offset[c];
+  NormGradient norm{{a.statistics.mean[c], a.statistics.scale[c]}, a.offset[c], s.gelu, gain_of(a, c)};
   const auto load = [&](unsigned p) {
     const std::size_t i = std::size_t{p} * s.channels + c;
     return Element{static_cast<float>(a.x[i]), static_cast<float>(a.dy[i])};
   };
-  const auto du_of = [&](float dy, float xh) {
-    return s.gelu ? dy * gelu_derivative(gain * xh + offset) : dy;
-  };
   double sums[2] = {};
   const auto sum_up = [&](unsigned, const Element& e) {
-    const float xh = (e.x - mean) * scale;
-    const auto du = static_cast<double>(du_of(e.dy, xh));
+    const float xh = norm.xh(e.x);
+    const auto du = static_cast<double>(norm.du(e.dy, xh));
     sums[0] += du;
     sums[1] += du * static_cast<double>(xh);
   };
@@ -139,14 +131,12 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
     if (a.dgain != nullptr) a.dgain[c] = static_cast<float>(sums[1]);
   }
   if (a.dx == nullptr) return;
-  const auto mean_du = static_cast<float>(sums[0] / static_cast<double>(valid));
-  const auto mean_du_xh = static_cast<float>(sums[1] / static_cast<double>(valid));
+  norm.take_means(sums, static_cast<double>(valid));
   const auto load_reached = [&](unsigned p) {
     return ReachedElement{load(p), p < valid && (a.kept == nullptr || a.kept[s.positions.quotient(p)] != 0)};
   };
   const auto use = [&](unsigned p, const ReachedElement& r) {
-    const float xh = (r.element.x - mean) * scale;
-    const float dx = gain * scale * (du_of(r.element.dy, xh) - (mean_du + xh * mean_du_xh));
+    const float dx = norm.dz(r.element.dy, r.element.x);
     a.dx[std::size_t{p} * s.channels + c] = static_cast<T>(r.reached ? dx : 0.0F);
   };
   for_strided<4>(own.first, s.batch * s.positions.by(), own.stride, load_reached, use);  // loads in a row: 8
@@ -220,8 +210,8 @@ class BatchNorm final : public Op {
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const BatchNormDesc& desc, int batch,
                             bool /*wants_dx*/) {
-  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
-    return std::make_unique<BatchNorm<typename decltype(of)::Type>>(context, desc, batch);
+  return visit_element(context.element, [&]<typename T>(ElementType<T>) -> std::unique_ptr<Op> {
+    return std::make_unique<BatchNorm<T>>(context, desc, batch);
   });
 }
 

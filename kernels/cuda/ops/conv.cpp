@@ -1,6 +1,7 @@
-// Convolution layers: the library's three passes, and kernels of our own for bias, ReLU and max pool. With a
-// pool the map itself is scratch in both directions: forward saves the pool's argmax, and backward computes the
-// map's gradient from it. The library takes weights of the maps' element type, and gives their gradient in it.
+// Which op makes a convolution, or a product with a batch normalisation after it. And convolutions by the library: its three
+// passes, and kernels of our own for bias, ReLU and max pool. With a pool the map itself is scratch in both directions:
+// forward saves the pool's argmax, and backward computes the map's gradient from it. The library takes weights of the maps'
+// element type, and gives their gradient in it.
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/ops/pool.hpp"
@@ -98,6 +99,17 @@ std::unique_ptr<Op> make_op(const CudaContext& context, const ConvDesc& desc, in
   if (auto ours = make_small_product(context, desc, batch)) return ours;
   if (desc.pool) require_poolable(desc, desc.pool);
   return std::make_unique<Conv>(context, desc, batch, wants_dx);
+}
+
+bool fuses_norm(const CudaContext& context, const NormalisedDesc& desc, int batch, bool wants_dx) {
+  return is_first_norm(desc, wants_dx) || is_product_norm(context, desc, batch);
+}
+
+std::unique_ptr<Op> make_op(const CudaContext& context, const NormalisedDesc& desc, int batch,
+                            bool wants_dx) {
+  if (is_first_norm(desc, wants_dx)) return make_first_norm(context, desc, batch);
+  if (is_product_norm(context, desc, batch)) return make_product_norm(context, desc, batch);
+  throw BackendError(describe(desc) + ": two ops on this GPU");
 }
 
 }  // namespace trainer::cuda

@@ -1,9 +1,9 @@
-// Dense layers: the library's three products, and kernels of our own for bias and ReLU: the library's ReLU
-// may turn NaN into 0, which would hide a network that blows up.
+// Dense layers: the library's three products, and kernels of our own for bias and ReLU, because the library's ReLU may turn
+// NaN into 0, which would hide a network that diverges.
 //   forward   y = relu(x w^T + b)
 //   backward  dz = dy where y > 0;  dw = dz^T x,  db = sum dz,  dx = dz w
-// Where the head behind has masked dy already, db rides on the product for dw. The library takes weights of
-// the maps' element type; their gradient is fp32.
+// Where the head after it has masked dy already, the product for dw also gives db. The library takes weights of the maps'
+// element type; their gradient is fp32.
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/ops/pool.hpp"

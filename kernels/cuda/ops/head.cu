@@ -1,16 +1,15 @@
-// The last layer and its loss in two kernels; head_backward.cuh has the second. Forward: a warp an image:
-// logits, softmax, loss, hit, and the gradient of the products, which backward needs and nobody else; the
-// block that ends last adds up the images. With y = s z the logits, z the products, and t the target
-// (op.hpp):
+// The last layer and its loss in two kernels; head_backward.cuh has the second. In forward a warp takes an image: logits,
+// softmax, loss, whether it is correct, and the gradient of the products, which only backward needs; the block that ends
+// last adds up the images. With the logits y = s z, the products z and the target t (op.hpp):
 //   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
-// Where rows are selected, the block that ends last chooses them too, and clears the dz of the others.
+// If the recipe selects rows, the block that ends last chooses them too, and clears the dz of the others.
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
-#include "kernels/cuda/ops/hardest_rows.cuh"
 #include "kernels/cuda/ops/head_backward.cuh"
+#include "kernels/math/selection.hpp"
 
 namespace trainer::cuda {
 
@@ -21,6 +20,47 @@ constexpr int kMostClasses = 256;
 constexpr unsigned kForwardBlocks = 8;
 constexpr unsigned kDwBlocks = 4;
 constexpr unsigned kDxBlocks = 16;
+
+// The selection of a batch's hardest images, by the one block that ends last: a row is selected if few enough come
+// before it in the order of hardness_key(). Every row is compared with every other, in tiles that lie in shared
+// memory: there are as many comparisons as rows squared, and no sorting.
+struct HardestRows {
+  Selection selection;
+  std::uint64_t steps = 0;            // of the whole run
+  std::uint64_t* hardness = nullptr;  // [batch], the rows' keys; null: all valid rows are kept
+  std::uint8_t* kept = nullptr;       // [batch]
+
+  // How many rows a step's gradient is the mean of.
+  __device__ unsigned count(const StepState& state) const {
+    return hardness == nullptr ? state.valid : kept_rows(selection, state.step, steps, state.valid);
+  }
+};
+
+// Writes `kept` and clears the rows of dz [batch, classes] that are not. All kThreads threads call it; the
+// keys come from other blocks.
+template <unsigned kThreads>
+__device__ void keep_hardest(const HardestRows& rows, const StepState& state, unsigned batch,
+                             unsigned classes, float* dz) {
+  __shared__ std::uint64_t keys[kThreads];
+  const unsigned valid = state.valid;
+  const unsigned count = rows.count(state);
+  for (unsigned first = 0; first < batch; first += kThreads) {
+    const unsigned row = first + threadIdx.x;
+    const std::uint64_t own = row < valid ? __ldcg(rows.hardness + row) : 0;
+    unsigned before = 0;
+    for (unsigned other = 0; other < valid && count < valid; other += kThreads) {
+      __syncthreads();
+      if (other + threadIdx.x < valid) keys[threadIdx.x] = __ldcg(rows.hardness + other + threadIdx.x);
+      __syncthreads();
+      const unsigned there = min(kThreads, valid - other);
+      for (unsigned i = 0; i < there; ++i) before += keys[i] < own ? 1 : 0;
+    }
+    const bool keeps = row < valid && before < count;
+    if (row < batch) rows.kept[row] = keeps ? 1 : 0;
+    if (keeps || row >= valid) continue;
+    for (unsigned j = 0; j < classes; ++j) dz[std::size_t{row} * classes + j] = 0;
+  }
+}
 
 template <typename T>
 struct HeadForward {
@@ -42,14 +82,14 @@ __device__ float warp_sum(float value) {
   return value;
 }
 
-// The largest value of the warp and where it is, the first of equals.
+// The largest value of the warp and its index, the first of equals.
 __device__ void warp_largest(float& value, int& index) {
   for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) {
     const float other = __shfl_xor_sync(~0U, value, static_cast<int>(lane));
-    const int place = __shfl_xor_sync(~0U, index, static_cast<int>(lane));
-    if (other > value || (other == value && place < index)) {
+    const int other_index = __shfl_xor_sync(~0U, index, static_cast<int>(lane));
+    if (other > value || (other == value && other_index < index)) {
       value = other;
-      index = place;
+      index = other_index;
     }
   }
 }
@@ -96,7 +136,7 @@ __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   a.state->images += valid;
 }
 
-// What the logits z of one row say, by one warp: y, the gradient of the products, loss and hit.
+// From the logits z of one row, by one warp: y, the gradient of the products, the loss, and whether it is correct.
 template <typename T>
 __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned valid,
                            unsigned lane, const float* z) {
@@ -110,7 +150,7 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   }
   warp_largest(most, best);
   float sum = 0;
-  float below = 0;  // of the logits under the largest
+  float below = 0;  // the sum of what the logits are below the largest
   for (unsigned j = lane; j < s.classes; j += kWarp) {
     sum += expf(z[j] - most);
     below += z[j] - most;
@@ -228,8 +268,8 @@ class Head final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const HeadDesc& desc, int batch, bool /*wants_dx*/) {
-  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
-    return std::make_unique<Head<typename decltype(of)::Type>>(context, desc, batch);
+  return visit_element(context.element, [&]<typename T>(ElementType<T>) -> std::unique_ptr<Op> {
+    return std::make_unique<Head<T>>(context, desc, batch);
   });
 }
 

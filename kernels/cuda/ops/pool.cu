@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "kernels/cuda/device_code/channel_sums.cuh"
-#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/ops/pool.hpp"
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cuda_runtime.h>
+#include <type_traits>
 
 #include "kernels/cuda/runtime/check.hpp"
 
@@ -29,15 +30,10 @@ unsigned blocks_at_once(const void* kernel, unsigned threads, std::string_view n
 // all at once.
 void load_kernel(const void* kernel, const LaunchShape& shape, std::string_view name);
 
-template <typename T>
-struct Unchanged {
-  using Type = T;
-};
-
 // Queues `kernel` and returns. `name` is the kernel's, for the error.
 template <typename... Parameters>
 void launch(const LaunchQueue& queue, const LaunchShape& shape, std::string_view name,
-            void (*kernel)(Parameters...), const typename Unchanged<Parameters>::Type&... arguments) {
+            void (*kernel)(Parameters...), const std::type_identity_t<Parameters>&... arguments) {
   if (queue.loads) return load_kernel(reinterpret_cast<const void*>(kernel), shape, name);
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(shape.blocks);

@@ -59,4 +59,17 @@ class CudaRecording final : public Recording {
   std::uint64_t repeats_ = 1;
 };
 
+// The device's own clock: an event before and one after what is launched, which nobody waits for.
+class EventStopwatch final : public Stopwatch {
+ public:
+  explicit EventStopwatch(cudaStream_t stream);
+  void start() override;
+  void stop() override;
+  double seconds() override;
+
+ private:
+  cudaStream_t stream_;
+  Event start_, stop_;
+};
+
 }  // namespace trainer::cuda

@@ -1,40 +1,61 @@
-// Backward of a first layer on grey pictures with the batch normalisation behind it, in one kernel: the sums
-// of normalisation's gradient; the blocks wait for one another; then the gradient of each value out of the
-// pool goes straight into the k x k terms of dw under its window's winner.
-#include "kernels/cuda/device_code/last_block.cuh"
+// Backward of a first layer on grey images with the batch normalisation after it, in one kernel, for first_norm.cu: the
+// sums of normalisation's gradient; the blocks wait for one another; then the gradient of each output of the pool goes
+// straight into the k x k terms of dw at its window's argmax. And the arguments of both directions.
+#pragma once
+
+#include <algorithm>
+
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/device_code/norm_sums.cuh"
-#include "kernels/cuda/first_layer/first_norm.hpp"
 #include "kernels/cuda/first_layer/picture.cuh"
 
 namespace trainer::cuda {
 
 namespace {
 
+constexpr unsigned kFirstNormThreads = 512;
+constexpr unsigned kPictureMemory = 2 * kMostPixels;  // floats of shared memory: images, then sums
+
+// A block takes a run of the batch's images, `together` of them in shared memory at a time, a thread one channel of
+// every few windows.
+struct FirstNorm {
+  FirstConv conv;
+  unsigned run = 1;
+  unsigned together = 1;
+  bool gelu = false;
+
+  unsigned blocks() const { return (conv.batch + run - 1) / run; }
+};
+
 struct Output {
   float z, dy;
 };
 
-// An output, and where it comes from.
+// An output, the argmax of its window, and whether its image is selected.
 struct Window {
   Output output;
-  int winner;
+  int argmax;
   bool kept;
 };
 
 template <typename T>
-struct FirstNormBackward {
+struct FirstNormArgs {
+  GatherArgs gather;  // where `gathers`: forward writes x and the rest as Backend::gather would
+  bool gathers = false;
+  bool training = false;
   const T* x = nullptr;
-  const T* z = nullptr;
-  const T* dy = nullptr;
-  const std::uint8_t* winners = nullptr;
+  const float* w = nullptr;  // [channels, k, k]
   const float* offset = nullptr;
-  BatchStatistics statistics;
+  T* z = nullptr;                  // [n, rows, columns, channels]: the pool's output
+  T* y = nullptr;                  // the same shape
+  std::uint8_t* argmax = nullptr;  // the same shape
+  const T* dy = nullptr;
   float* dw = nullptr;  // [channels, k, k]
   float* doffset = nullptr;
-  double* partial = nullptr;
+  BatchStatistics statistics;
+  double* partial = nullptr;  // slice_sums_bytes()
+  float* taps = nullptr;      // [blocks, channels, k * k]
   unsigned* barrier = nullptr;
-  float* taps = nullptr;
   const StepState* state = nullptr;
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 
@@ -85,9 +106,9 @@ static __device__ void add_up_taps(const SliceThread& at, const float (&own)[kTa
   }
 }
 
-template <typename T, int kEdge, int kPool>
+template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kFirstNormThreads, 1)
-    first_norm_backward(FirstNorm s, FirstNormBackward<T> a, unsigned* ticket) {
+    first_norm_backward(FirstNorm s, FirstNormArgs<T> a, unsigned* ticket) {
   __shared__ float pictures[kPictureMemory];
   const FirstConv& conv = s.conv;
   const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
@@ -110,7 +131,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
   sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
   if (blockIdx.x == 0 && at.row == 0) a.doffset[c] = static_cast<float>(sums[0]);
   norm.take_means(sums, static_cast<double>(valid * outputs));
-  float taps[kEdge * kEdge] = {};
+  float taps[kKernel * kKernel] = {};
   for (unsigned first = begin; first < end; first += s.together) {
     const unsigned count = min(s.together, end - first);
     __syncthreads();
@@ -120,52 +141,26 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
     const auto load_window = [&](unsigned p) {
       const std::size_t i = (std::size_t{first} * outputs + p) * conv.channels + c;
       const bool kept = a.kept == nullptr || a.kept[first + conv.by_outputs.quotient(p)] != 0;
-      return Window{a.output(i), a.winners[i], kept};
+      return Window{a.output(i), a.argmax[i], kept};
     };
     const auto add_taps = [&](unsigned p, const Window& window) {
       if (!window.kept) return;
       const float dz = norm.dz(window.output.dy, window.output.z);
       const float* pixel =
-          window_corner(conv, pictures, p) + window.winner / kPool * conv.pw + window.winner % kPool;
+          window_corner(conv, pictures, p) + window.argmax / kPool * conv.pw + window.argmax % kPool;
 #pragma unroll
-      for (int r = 0; r < kEdge; ++r) {
+      for (int r = 0; r < kKernel; ++r) {
 #pragma unroll
-        for (int k = 0; k < kEdge; ++k) taps[r * kEdge + k] += dz * pixel[r * conv.pw + k];
+        for (int k = 0; k < kKernel; ++k) taps[r * kKernel + k] += dz * pixel[r * conv.pw + k];
       }
     };
     const unsigned windows = count * outputs;
     for_strided<4>(at.row < at.rows ? at.row : windows, windows, at.rows,  // loads in a row: 12
                    load_window, add_taps);
   }
-  add_up_taps<kEdge * kEdge>(at, taps, pictures, a.taps, a.dw, ticket);
+  add_up_taps<kKernel * kKernel>(at, taps, pictures, a.taps, a.dw, ticket);
 }
 
 }  // namespace
-
-void launch_first_norm_backward(const CudaContext& context, const FirstNorm& shape,
-                                const NormalisedDesc& desc, const OpArgs& args,
-                                const FirstNormPieces& pieces) {
-  const auto run = [&]<typename T>(ElementType<T>) {
-    FirstNormBackward<T> a;
-    a.x = static_cast<const T*>(args.x);
-    a.z = static_cast<const T*>(pieces.z);
-    a.dy = static_cast<const T*>(args.dy);
-    a.winners = pieces.winners;
-    a.offset = args.b;
-    a.statistics = batch_statistics(desc.norm, args, pieces.statistics);
-    a.dw = args.dw;
-    a.doffset = args.db;
-    a.partial = pieces.partial;
-    a.barrier = context.barrier;
-    a.taps = pieces.taps;
-    a.state = args.state;
-    a.kept = args.kept;
-    visit_window(std::get<ConvDesc>(desc.product), [&](auto edge, auto pool) {
-      launch(context.stream, {shape.blocks(), kFirstNormThreads, true}, "first_norm_backward",
-             first_norm_backward<T, edge(), pool()>, shape, a, context.ticket);
-    });
-  };
-  visit_element(context.element, run);
-}
 
 }  // namespace trainer::cuda
