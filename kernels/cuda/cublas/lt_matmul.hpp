@@ -27,8 +27,8 @@ struct MatmulShape {
   int depth = 1;    // columns of op(a), rows of op(b)
   bool transpose_a = false;
   bool transpose_b = false;
-  cudaDataType_t inputs = CUDA_R_32F;   // of a and b
-  cudaDataType_t outputs = CUDA_R_32F;  // of d
+  cudaDataType_t inputs = CUDA_R_32F;   // a and b
+  cudaDataType_t outputs = CUDA_R_32F;  // d
   cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
 };

@@ -8,10 +8,49 @@
 
 #include "kernels/cuda/device_code/grid_barrier.cuh"
 #include "kernels/cuda/device_code/loops.cuh"
-#include "kernels/cuda/device_code/norm_sums.hpp"
 #include "kernels/math/gelu.hpp"
+#include "kernels/op.hpp"
 
 namespace trainer::cuda {
+
+// The bytes of partial sums: two for each channel and block.
+constexpr std::size_t slice_sums_bytes(unsigned blocks, unsigned width) {
+  return 2 * sizeof(double) * blocks * width;
+}
+
+// What a kernel with a batch normalisation in it is given.
+struct NormArgs {
+  float epsilon = 0;
+  float momentum = 0;
+  const float* offset = nullptr;  // [c], as the following
+  float* running_mean = nullptr;
+  float* running_variance = nullptr;
+  float* mean = nullptr;        // of the batch; null in inference
+  float* scale = nullptr;       // the same; 1 / sqrt(var + epsilon)
+  double* partial = nullptr;    // slice_sums_bytes()
+  unsigned* barrier = nullptr;  // the context's
+  const StepState* state = nullptr;
+};
+
+constexpr std::size_t kept_statistics_bytes(int channels) {
+  return 2 * sizeof(float) * static_cast<std::size_t>(channels);
+}
+
+// `kept`: kept_statistics_bytes(), null in inference.
+inline NormArgs norm_args(const BatchNormDesc& desc, const OpArgs& args, std::byte* kept, double* partial,
+                          unsigned* barrier) {
+  auto* mean = reinterpret_cast<float*>(kept);
+  return {desc.epsilon,
+          desc.momentum,
+          args.b,
+          args.running_mean,
+          args.running_variance,
+          mean,
+          mean == nullptr ? nullptr : mean + desc.in.c,
+          partial,
+          barrier,
+          args.state};
+}
 
 // A thread's part of its block: channel `lane` of the slice, and one of the rows of `width` adjacent threads, of which
 // there are at least two. Threads from row `rows` on have nothing to do.
@@ -44,8 +83,7 @@ static __device__ void sum_rows(const SliceThread& at, double (&own)[2]) {
   __syncthreads();
 }
 
-// Makes `own` the sums over all blocks of the slice; `partial`: slice_sums_bytes(), `barrier`: the context's.
-// All threads call it.
+// Makes `own` the sums over all blocks of the slice, from NormArgs' partial and barrier. All threads call it.
 template <unsigned kThreads>
 static __device__ void sum_slice(const SliceThread& at, double* partial, unsigned* barrier,
                                  double (&own)[2]) {
@@ -75,8 +113,8 @@ struct Centring {
 };
 
 // Of channel c, from the sums of x and x^2 over m positions; by one thread that `writes` them down too.
-__device__ inline Centring batch_centring(const BatchStatistics& s, unsigned c, const double (&sums)[2],
-                                          double m, bool writes) {
+__device__ inline Centring batch_centring(const NormArgs& s, unsigned c, const double (&sums)[2], double m,
+                                          bool writes) {
   const double mean = sums[0] / m;
   const double spread = sums[1] / m - mean * mean;
   const double variance = spread < 0 ? 0 : spread;
@@ -92,7 +130,7 @@ __device__ inline Centring batch_centring(const BatchStatistics& s, unsigned c, 
   return {static_cast<float>(mean), static_cast<float>(scale)};
 }
 
-__device__ inline Centring running_centring(const BatchStatistics& s, unsigned c) {
+__device__ inline Centring running_centring(const NormArgs& s, unsigned c) {
   return {s.running_mean[c], 1 / sqrtf(s.running_variance[c] + s.epsilon)};
 }
 

@@ -21,13 +21,14 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
 #pragma unroll
   for (int k = 0; k < kKernel * kKernel; ++k)
     filter[k] = a.w[c * (kKernel * kKernel) + static_cast<unsigned>(k)];
-  const float offset = a.offset[c];
+  const float offset = a.norm.offset[c];
   const unsigned outputs = conv.outputs();
-  const unsigned valid = a.gathers ? valid_rows(a.gather.batching, a.gather.state->step) : a.state->valid;
+  const unsigned valid =
+      a.gathers ? valid_rows(a.gather.batching, a.gather.state->step) : a.norm.state->valid;
   const unsigned begin = blockIdx.x * s.run;
   const unsigned end = min(begin + s.run, conv.batch);
   Centring to{};
-  if (!a.training) to = running_centring(a.statistics, c);
+  if (!a.training) to = running_centring(a.norm, c);
   double sums[2] = {};
   for (unsigned first = begin; first < end; first += s.together) {
     const unsigned count = min(s.together, end - first);
@@ -57,10 +58,9 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
     }
   }
   if (!a.training) return;
-  sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
+  sum_slice<kFirstNormThreads>(at, a.norm.partial, a.norm.barrier, sums);
   if (at.row >= at.rows) return;
-  to = batch_centring(a.statistics, c, sums, static_cast<double>(valid * outputs),
-                      blockIdx.x == 0 && at.row == 0);
+  to = batch_centring(a.norm, c, sums, static_cast<double>(valid * outputs), blockIdx.x == 0 && at.row == 0);
   const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * conv.channels + c]); };
   const auto use = [&](unsigned p, float z) {
     a.y[std::size_t{p} * conv.channels + c] = static_cast<T>(normalised(z, to, offset, s.gelu));
@@ -76,7 +76,7 @@ class FirstNormOp final : public Op {
         context_(context),
         conv_(std::get<ConvDesc>(desc.product)),
         norm_(desc.norm),
-        shape_(shape_of(context, conv_, norm_, batch)),
+        shape_(shape_of(context, conv_, norm_.gelu, batch)),
         outputs_(std::size_t{shape_.conv.batch} * norm_.in.size()) {}
 
   bool gathers() const override { return true; }
@@ -89,9 +89,8 @@ class FirstNormOp final : public Op {
 
  private:
   // A block takes a run of the batch's images, and as many of them at a time as shared memory has room for.
-  static FirstNorm shape_of(const CudaContext& context, const ConvDesc& conv, const BatchNormDesc& norm,
-                            int batch) {
-    FirstNorm s{.conv = FirstConv(conv, batch), .gelu = norm.gelu};
+  static FirstNorm shape_of(const CudaContext& context, const ConvDesc& conv, bool gelu, int batch) {
+    FirstNorm s{.conv = FirstConv(conv, batch), .gelu = gelu};
     s.run = (s.conv.batch + context.multiprocessors - 1) / context.multiprocessors;
     const unsigned most = std::min(kPictureMemory / s.conv.pixels(), kMostTogether);
     const unsigned turns = (s.run + most - 1) / most;
@@ -127,23 +126,19 @@ class FirstNormOp final : public Op {
     if (a.gathers) a.gather = *args.gather;
     a.x = static_cast<const T*>(args.x);
     a.w = args.w;
-    a.offset = args.b;
     a.y = static_cast<T*>(args.y);
     a.dy = static_cast<const T*>(args.dy);
     a.dw = args.dw;
     a.doffset = args.db;
-    a.state = args.state;
     a.kept = args.kept;
-    a.barrier = context_.barrier;
     DeviceAllocator scratch(args.workspace);
     const Scratch own = take_scratch(scratch);
-    a.partial = own.partial;
     a.taps = own.taps;
     DeviceAllocator memory(a.training ? args.saved : nullptr);
     const Saved saved = take_saved(memory);
     a.z = saved.z;
     a.argmax = saved.argmax;
-    a.statistics = batch_statistics(norm_, args, saved.statistics);
+    a.norm = norm_args(norm_, args, saved.statistics, own.partial, context_.barrier);
     return a;
   }
 

@@ -40,23 +40,19 @@ struct Window {
 
 template <typename T>
 struct FirstNormArgs {
+  NormArgs norm;
   GatherArgs gather;  // where `gathers`: forward writes x and the rest as Backend::gather would
   bool gathers = false;
   bool training = false;
   const T* x = nullptr;
-  const float* w = nullptr;  // [channels, k, k]
-  const float* offset = nullptr;
+  const float* w = nullptr;        // [channels, k, k]
   T* z = nullptr;                  // [n, rows, columns, channels]: the pool's output
   T* y = nullptr;                  // the same shape
   std::uint8_t* argmax = nullptr;  // the same shape
   const T* dy = nullptr;
   float* dw = nullptr;  // [channels, k, k]
   float* doffset = nullptr;
-  BatchStatistics statistics;
-  double* partial = nullptr;  // slice_sums_bytes()
-  float* taps = nullptr;      // [blocks, channels, k * k]
-  unsigned* barrier = nullptr;
-  const StepState* state = nullptr;
+  float* taps = nullptr;               // [blocks, channels, k * k]
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 
   __device__ Output output(std::size_t i) const {
@@ -113,9 +109,9 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
   const FirstConv& conv = s.conv;
   const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
   const unsigned c = at.lane;
-  NormGradient norm{{a.statistics.mean[c], a.statistics.scale[c]}, a.offset[c], s.gelu};
+  NormGradient norm{{a.norm.mean[c], a.norm.scale[c]}, a.norm.offset[c], s.gelu};
   const unsigned outputs = conv.outputs();
-  const unsigned valid = a.state->valid;
+  const unsigned valid = a.norm.state->valid;
   const unsigned begin = min(blockIdx.x * s.run, valid);
   const unsigned end = min(begin + s.run, valid);
   double sums[2] = {};
@@ -128,7 +124,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
   };
   const unsigned own = at.row < at.rows ? begin * outputs + at.row : end * outputs;
   for_strided<4>(own, end * outputs, at.rows, load, sum_up);  // loads in a row: 8
-  sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
+  sum_slice<kFirstNormThreads>(at, a.norm.partial, a.norm.barrier, sums);
   if (blockIdx.x == 0 && at.row == 0) a.doffset[c] = static_cast<float>(sums[0]);
   norm.take_means(sums, static_cast<double>(valid * outputs));
   float taps[kKernel * kKernel] = {};

@@ -21,24 +21,28 @@ namespace {
 constexpr unsigned kThreads = 256;
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWarps = kThreads / kWarp;
-constexpr unsigned kBlocksAProcessor = 4;  // at once, at least
-constexpr unsigned kBackwardBlocks = 2;    // the same, in backward
-constexpr unsigned kBands = 2;             // of output rows, a block each
+constexpr unsigned kBlocksAProcessor = 4;  // that a multiprocessor runs at once, at least
+constexpr unsigned kBackwardBlocks = 2;    // the same in backward
+constexpr unsigned kBands = 2;             // of output rows, one for each block
 constexpr unsigned kChannels = 8;          // of a block in backward
 
 template <typename T>
-struct Forward {
-  GatherArgs gather;  // where `gathers`: writes x and the rest as Backend::gather would
+struct FirstConvArgs {
+  GatherArgs gather;  // where `gathers`: forward writes x and the rest as Backend::gather would
   bool gathers = false;
   const T* x = nullptr;
-  const float* w = nullptr;  // [channels, k, k]
-  const float* b = nullptr;  // may be null
-  T* y = nullptr;
-  std::uint8_t* argmax = nullptr;  // null: not wanted
+  const float* w = nullptr;        // [channels, k, k]
+  const float* b = nullptr;        // may be null
+  T* y = nullptr;                  // [n, rows, columns, channels]
+  std::uint8_t* argmax = nullptr;  // the same shape; null without a pool and in inference
+  const T* dy = nullptr;
+  float* dw = nullptr;
+  float* db = nullptr;       // may be null
+  float* partial = nullptr;  // of backward: [channel groups, shares, kChannels, k * k + 1]
 };
 
 template <typename T, int kKernel, int kPool>
-__global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstConv s, Forward<T> a) {
+__global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstConv s, FirstConvArgs<T> a) {
   __shared__ float picture[kMostPixels];
   const unsigned image = blockIdx.x / kBands;
   if (a.gathers) {
@@ -70,27 +74,17 @@ __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstC
   }
 }
 
-template <typename T>
-struct Backward {
-  const T* x = nullptr;
-  const T* y = nullptr;
-  const T* dy = nullptr;
-  const std::uint8_t* argmax = nullptr;  // null without a pool
-  float* dw = nullptr;
-  float* db = nullptr;       // may be null
-  float* partial = nullptr;  // [channel groups, shares, kChannels, k * k + 1]
-};
-
 struct WindowGradient {
   float dy;
   int argmax;
 };
 
-// Adds the gradients of the outputs of `count` pictures, the batch's from `first` on, to `sums`: k x k filter
-// taps, then the bias.
+// Adds the gradients of the outputs of `count` images, from the batch's `first` on, to `sums`: k x k filter taps, then the
+// bias.
 template <typename T, int kKernel, int kPool>
-__device__ void add_pictures(const FirstConv& s, const Backward<T>& a, const float* pictures, unsigned first,
-                             unsigned count, unsigned c, float (&sums)[kKernel * kKernel + 1]) {
+__device__ void add_pictures(const FirstConv& s, const FirstConvArgs<T>& a, const float* pictures,
+                             unsigned first, unsigned count, unsigned c,
+                             float (&sums)[kKernel * kKernel + 1]) {
   const auto load = [&](unsigned p) {
     const std::size_t at = (std::size_t{first} * s.outputs() + p) * s.channels + c;
     return WindowGradient{through_relu(s.relu, a.y, a.dy, at), kPool > 1 ? a.argmax[at] : 0};
@@ -110,7 +104,7 @@ __device__ void add_pictures(const FirstConv& s, const Backward<T>& a, const flo
 
 template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
-    first_conv_backward(FirstConv s, Backward<T> a, unsigned shares, unsigned* tickets) {
+    first_conv_backward(FirstConv s, FirstConvArgs<T> a, unsigned shares, unsigned* tickets) {
   constexpr unsigned kTerms = kKernel * kKernel + 1;
   __shared__ float pictures[kMostPixels];
   __shared__ float of_warp[kWarps][kChannels][kTerms];
@@ -179,16 +173,16 @@ class OneChannelConv final : public Op {
   }
 
  private:
-  // In backward, of the images: so many that kBackwardBlocks a multiprocessor have as many each, or one has
-  // fewer.
+  // Into how many shares backward divides the images: kBackwardBlocks blocks for each multiprocessor take as many images
+  // each, and the last one may take fewer.
   static unsigned shares_of(const CudaContext& context, unsigned batch, unsigned groups) {
     const unsigned most = std::max(kBackwardBlocks * context.multiprocessors / groups, 1U);
     const unsigned run = (batch + most - 1) / most;
     return (batch + run - 1) / run;
   }
 
-  void run_forward(const OpArgs& args) override {
-    Forward<T> a;
+  FirstConvArgs<T> arguments(const OpArgs& args) const {
+    FirstConvArgs<T> a;
     a.gathers = args.gather != nullptr;
     if (a.gathers) a.gather = *args.gather;
     a.x = static_cast<const T*>(args.x);
@@ -196,24 +190,24 @@ class OneChannelConv final : public Op {
     a.b = args.b;
     a.y = static_cast<T*>(args.y);
     if (pooled_ && args.mode == Mode::training) a.argmax = reinterpret_cast<std::uint8_t*>(args.saved);
+    a.dy = static_cast<const T*>(args.dy);
+    a.dw = args.dw;
+    a.db = args.db;
+    a.partial = reinterpret_cast<float*>(args.workspace);
+    return a;
+  }
+
+  void run_forward(const OpArgs& args) override {
     visit_window(conv_, [&](auto kernel, auto pool) {
       launch(context_.stream, {shape_.batch * kBands, kThreads}, "first_conv",
-             first_conv<T, kernel(), pool()>, shape_, a);
+             first_conv<T, kernel(), pool()>, shape_, arguments(args));
     });
   }
 
   void run_backward(const OpArgs& args) override {
-    const auto* argmax = pooled_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
-    const Backward<T> a{static_cast<const T*>(args.x),
-                        static_cast<const T*>(args.y),
-                        static_cast<const T*>(args.dy),
-                        argmax,
-                        args.dw,
-                        args.db,
-                        reinterpret_cast<float*>(args.workspace)};
     visit_window(conv_, [&](auto kernel, auto pool) {
       launch(context_.stream, {groups_ * shares_, kThreads}, "first_conv_backward",
-             first_conv_backward<T, kernel(), pool()>, shape_, a, shares_, context_.ticket);
+             first_conv_backward<T, kernel(), pool()>, shape_, arguments(args), shares_, context_.ticket);
     });
   }
 

@@ -18,16 +18,12 @@ namespace {
 
 template <typename T>
 struct ProductForward {
+  NormArgs norm;
   const T* x = nullptr;
   const float* w = nullptr;  // [out, taps, c]
-  const float* offset = nullptr;
   T* z = nullptr;
   T* y = nullptr;
   std::uint8_t* argmax = nullptr;  // null without a pool
-  BatchStatistics statistics;
-  double* partial = nullptr;
-  unsigned* barrier = nullptr;
-  const StepState* state = nullptr;
   unsigned tiles = 1;
   unsigned shares = 1;
   bool gelu = false;
@@ -42,12 +38,12 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   const unsigned first_channel = blockIdx.x / a.shares * Tile::kColumns;
   const unsigned c = first_channel + at.lane;
   const bool used = c < s.out && at.row < at.rows;
-  const float offset = used ? a.offset[c] : 0.0F;
+  const float offset = used ? a.norm.offset[c] : 0.0F;
   const unsigned all = s.batch * s.outputs;
-  const unsigned valid = a.state->valid * s.outputs;
+  const unsigned valid = a.norm.state->valid * s.outputs;
   const unsigned own = Tile::kRows / s.area();  // outputs of a tile in each channel
   Centring to{};
-  if (!a.training && used) to = running_centring(a.statistics, c);
+  if (!a.training && used) to = running_centring(a.norm, c);
   double sums[2] = {};
   const unsigned first_tile = first_tile_of(at.share, a.shares, blockIdx.x / a.shares, a.tiles);
   for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
@@ -72,9 +68,9 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     }
   }
   if (!a.training) return;
-  sum_slice<kProductThreads>(at, a.partial, a.barrier, sums);
+  sum_slice<kProductThreads>(at, a.norm.partial, a.norm.barrier, sums);
   if (!used) return;
-  to = batch_centring(a.statistics, c, sums, static_cast<double>(valid), at.share == 0 && at.row == 0);
+  to = batch_centring(a.norm, c, sums, static_cast<double>(valid), at.share == 0 && at.row == 0);
   for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
     const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * s.out + c]); };
     const auto use = [&](unsigned p, float z) {
@@ -172,14 +168,11 @@ class ProductNormOp final : public Op {
       ProductForward<T> a;
       a.x = static_cast<const T*>(args.x);
       a.w = args.w;
-      a.offset = args.b;
       a.z = reinterpret_cast<T*>(saved.z);
       a.y = static_cast<T*>(args.y);
       a.argmax = saved.argmax;
-      a.statistics = batch_statistics(desc_, args, saved.statistics);
-      a.partial = reinterpret_cast<double*>(args.workspace);
-      a.barrier = context_.barrier;
-      a.state = args.state;
+      a.norm = norm_args(desc_, args, saved.statistics, reinterpret_cast<double*>(args.workspace),
+                         context_.barrier);
       a.tiles = plan_.tiles;
       a.shares = training ? plan_.shares : plan_.tiles;
       a.gelu = desc_.gelu;

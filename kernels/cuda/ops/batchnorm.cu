@@ -30,19 +30,15 @@ struct NormShape {
 };
 
 template <typename T>
-struct Norm {
+struct BatchNormArgs {
+  NormArgs norm;
   const T* x = nullptr;
   T* y = nullptr;
   const T* dy = nullptr;
   T* dx = nullptr;
   const float* gain = nullptr;  // null: 1
-  const float* offset = nullptr;
-  float* dgain = nullptr;  // may be null
+  float* dgain = nullptr;       // may be null
   float* doffset = nullptr;
-  BatchStatistics statistics;
-  double* partial = nullptr;  // slice_sums_bytes()
-  unsigned* barrier = nullptr;
-  const StepState* state = nullptr;
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 };
 
@@ -62,18 +58,18 @@ __device__ Stand stand_of(const NormShape& s) {
 }
 
 template <typename T>
-__device__ float gain_of(const Norm<T>& a, std::size_t c) {
+__device__ float gain_of(const BatchNormArgs<T>& a, std::size_t c) {
   return a.gain == nullptr ? 1.0F : a.gain[c];
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a, bool training) {
+__global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, BatchNormArgs<T> a, bool training) {
   const Stand own = stand_of(s);
   const T* x = a.x + own.channel;
   const auto load = [&](unsigned p) { return static_cast<float>(x[std::size_t{p} * s.channels]); };
   Centring to{};
   if (training) {
-    const unsigned valid = a.state->valid * s.positions.by();
+    const unsigned valid = a.norm.state->valid * s.positions.by();
     double sums[2] = {};
     const auto sum_up = [&](unsigned, float single) {
       const auto value = static_cast<double>(single);
@@ -81,15 +77,15 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, Norm<T> a,
       sums[1] += value * value;
     };
     for_strided<8>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 6
-    sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
+    sum_slice<kThreads>(own.at, a.norm.partial, a.norm.barrier, sums);
     const bool writes = own.at.share == 0 && own.at.row == 0;
-    if (own.used) to = batch_centring(a.statistics, own.channel, sums, static_cast<double>(valid), writes);
+    if (own.used) to = batch_centring(a.norm, own.channel, sums, static_cast<double>(valid), writes);
   } else if (own.used) {
-    to = running_centring(a.statistics, own.channel);
+    to = running_centring(a.norm, own.channel);
   }
   if (!own.used) return;
   const float gain = gain_of(a, own.channel);
-  const float offset = a.offset[own.channel];
+  const float offset = a.norm.offset[own.channel];
   T* y = a.y + own.channel;
   const auto use = [&](unsigned p, float value) {
     y[std::size_t{p} * s.channels] = static_cast<T>(normalised(value, to, offset, s.gelu, gain));
@@ -107,11 +103,11 @@ struct ReachedElement {
 };
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, Norm<T> a) {
+__global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, BatchNormArgs<T> a) {
   const Stand own = stand_of(s);
-  const unsigned valid = a.state->valid * s.positions.by();
+  const unsigned valid = a.norm.state->valid * s.positions.by();
   const unsigned c = own.used ? own.channel : 0;
-  NormGradient norm{{a.statistics.mean[c], a.statistics.scale[c]}, a.offset[c], s.gelu, gain_of(a, c)};
+  NormGradient norm{{a.norm.mean[c], a.norm.scale[c]}, a.norm.offset[c], s.gelu, gain_of(a, c)};
   const auto load = [&](unsigned p) {
     const std::size_t i = std::size_t{p} * s.channels + c;
     return Element{static_cast<float>(a.x[i]), static_cast<float>(a.dy[i])};
@@ -124,7 +120,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, N
     sums[1] += du * static_cast<double>(xh);
   };
   for_strided<4>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 8
-  sum_slice<kThreads>(own.at, a.partial, a.barrier, sums);
+  sum_slice<kThreads>(own.at, a.norm.partial, a.norm.barrier, sums);
   if (!own.used) return;
   if (own.at.share == 0 && own.at.row == 0) {
     a.doffset[c] = static_cast<float>(sums[0]);
@@ -171,20 +167,16 @@ class BatchNorm final : public Op {
   }
 
  private:
-  Norm<T> arguments(const OpArgs& args) const {
-    Norm<T> a;
+  BatchNormArgs<T> arguments(const OpArgs& args) const {
+    BatchNormArgs<T> a;
+    a.norm = norm_args(norm_, args, args.saved, reinterpret_cast<double*>(args.workspace), context_.barrier);
     a.x = static_cast<const T*>(args.x);
     a.y = static_cast<T*>(args.y);
     a.dy = static_cast<const T*>(args.dy);
     a.dx = static_cast<T*>(args.dx);
     a.gain = args.w;
-    a.offset = args.b;
     a.dgain = args.dw;
     a.doffset = args.db;
-    a.statistics = batch_statistics(norm_, args, args.saved);
-    a.partial = reinterpret_cast<double*>(args.workspace);
-    a.barrier = context_.barrier;
-    a.state = args.state;
     a.kept = args.kept;
     return a;
   }

@@ -143,53 +143,46 @@ unsigned count_of(const PoolShape& s, const MapIndex& map) {
   return s.batch * map.h.by() * map.w.by() * map.c.by();
 }
 
-template <typename Desc>
-PoolShape shape_of(const Desc& desc, int batch) {
-  return {batch, desc.in, out_shape(desc), desc.window};
-}
-
+// The layers of that name.
 class MaxPool final : public Op {
  public:
   MaxPool(const CudaContext& context, const MaxPoolDesc& desc, int batch)
-      : Op(desc, batch), context_(context), shape_(shape_of(desc, batch)) {}
+      : Op(desc, batch), context_(context), shape_(batch, desc.in, out_shape(desc), desc.window) {}
 
   std::size_t saved_bytes() const override { return count_of(shape_, shape_.out); }
 
  private:
   void run_forward(const OpArgs& args) override {
-    launch_maxpool(context_, shape_,
-                   {args.x, nullptr, false, args.y, args.mode == Mode::training ? argmax_of(args) : nullptr});
+    auto* argmax = args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
+    launch_maxpool(context_, shape_, {args.x, nullptr, false, args.y, argmax});
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    launch_maxpool_backward(context_, shape_, {args.dy, args.y, false, argmax_of(args), args.dx});
+    const auto* argmax = reinterpret_cast<const std::uint8_t*>(args.saved);
+    launch_maxpool_backward(context_, shape_, {args.dy, args.y, false, argmax, args.dx});
   }
-  static std::uint8_t* argmax_of(const OpArgs& args) { return reinterpret_cast<std::uint8_t*>(args.saved); }
 
   const CudaContext& context_;
   PoolShape shape_;
 };
 
+template <typename T>
 class AvgPool final : public Op {
  public:
   AvgPool(const CudaContext& context, const AvgPoolDesc& desc, int batch)
-      : Op(desc, batch), context_(context), shape_(shape_of(desc, batch)) {}
+      : Op(desc, batch), context_(context), shape_(batch, desc.in, out_shape(desc), desc.window) {}
 
  private:
   void run_forward(const OpArgs& args) override {
     const unsigned count = count_of(shape_, shape_.out);
-    visit_element(context_.element, [&]<typename T>(ElementType<T>) {
-      launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool", avgpool<T>, shape_,
-             static_cast<const T*>(args.x), static_cast<T*>(args.y), count);
-    });
+    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool", avgpool<T>, shape_,
+           static_cast<const T*>(args.x), static_cast<T*>(args.y), count);
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
     const unsigned count = count_of(shape_, shape_.map);
-    visit_element(context_.element, [&]<typename T>(ElementType<T>) {
-      launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool_backward", avgpool_backward<T>,
-             shape_, static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count);
-    });
+    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool_backward", avgpool_backward<T>,
+           shape_, static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count);
   }
 
   const CudaContext& context_;
@@ -254,7 +247,9 @@ std::unique_ptr<Op> make_op(const CudaContext& context, const MaxPoolDesc& desc,
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const AvgPoolDesc& desc, int batch,
                             bool /*wants_dx*/) {
-  return std::make_unique<AvgPool>(context, desc, batch);
+  return visit_element(context.element, [&]<typename T>(ElementType<T>) -> std::unique_ptr<Op> {
+    return std::make_unique<AvgPool<T>>(context, desc, batch);
+  });
 }
 
 }  // namespace trainer::cuda

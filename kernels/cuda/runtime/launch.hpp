@@ -1,5 +1,5 @@
-// The one way a kernel is launched, so that a build without a GPU can run the same kernels elsewhere. Grids
-// and blocks have one dimension, and shared memory is declared in the kernel.
+// The only way to launch a kernel, so that a build without a GPU can run the same kernels elsewhere. Grids and blocks have
+// one dimension, and shared memory is declared in the kernel.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,9 +9,9 @@
 
 namespace trainer::cuda {
 
-// Where launches go; or, where it `loads`, an op or the backend is being made ready, and they do all but run:
-// load_kernel(). A capture may not be the first to ask for a kernel, since drivers load the code of one when
-// it is launched first, and those before CUDA 12.3 cannot while a stream is captured.
+// Where launches go. While it `loads`, an op or the backend is being prepared, and a launch does all but run the kernel
+// (load_kernel()). A capture must not be the first to ask for a kernel, since drivers load its code at the first launch,
+// and those before CUDA 12.3 cannot do this while a stream is captured.
 struct LaunchQueue {
   cudaStream_t stream = nullptr;
   bool loads = false;
@@ -23,8 +23,8 @@ struct LaunchShape {
   bool cooperative = false;  // all blocks at once, so that they can wait for one another
 };
 
-// How many blocks of `kernel` a multiprocessor has room for at a time, as the driver counts: a tool or a
-// debug build may ask for more registers than the kernel's bounds tell. Loads its code.
+// How many blocks of `kernel` a multiprocessor has room for at a time, as the driver counts them: a tool or a debug build
+// may need more registers than the kernel's bounds say. Loads its code.
 unsigned blocks_at_once(const void* kernel, unsigned threads, std::string_view name);
 // Loads the code of `kernel`. Throws BackendError where the launch is cooperative and its blocks do not fit
 // all at once.
