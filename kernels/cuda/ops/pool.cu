@@ -1,7 +1,7 @@
 // Pooling, bias and ReLU. Forward: a thread computes one output. Backward: a thread computes one element of the
 // map from the windows that contain it, so that every element is written once and overlapping windows need no
 // atomics; the same kernel sums the bias gradient.
-#include <fmt/format.h>
+#include <string>
 
 #include "kernels/cuda/device_code/channel_sums.cuh"
 #include "kernels/cuda/device_code/loops.cuh"
@@ -193,9 +193,9 @@ class AvgPool final : public Op {
 
 void require_poolable(const OpDesc& desc, const Window& window) {
   if (window.size <= kLargestWindow) return;
-  throw BackendError(
-      fmt::format("{}: the GPU engine pools windows of at most {} by {}; use avgpool, or pool in two steps",
-                  describe(desc), kLargestWindow, kLargestWindow));
+  const std::string most = std::to_string(kLargestWindow);
+  throw BackendError(describe(desc) + ": the GPU engine pools windows of at most " + most + " by " + most +
+                     "; use avgpool, or pool in two steps");
 }
 
 void launch_maxpool(const CudaContext& context, const PoolShape& shape, const MapForward& args) {
