@@ -1,6 +1,6 @@
 # cpack -G DEB: a package for the release that it is built on, whose libraries dpkg-shlibdeps finds out. Beside the
-# program, models and data it holds manual pages and completion, written by trainer_documents from the command line
-# itself, and the files that Debian's policy asks for. scripts/build_package.sh makes it.
+# program, models and data it holds manual pages, written by trainer_documents from the command line itself, the completion
+# of the shells, and the files that Debian's policy asks for. scripts/build_package.sh makes it.
 if(NOT TRAINER_PACKAGE)
   return()
 endif()
@@ -42,7 +42,7 @@ License: CC-BY-SA-3.0
 add_custom_command(OUTPUT ${documents}/changelog.gz
   COMMAND ${PROJECT_SOURCE_DIR}/cmake/package_documents.sh $<TARGET_FILE:trainer_documents> ${documents}
           ${PROJECT_SOURCE_DIR}/CHANGELOG.md ${package_date}
-  DEPENDS trainer_documents cmake/package_documents.sh CHANGELOG.md
+  DEPENDS trainer_documents cmake/package_documents.sh trainer/documents/completion.sh CHANGELOG.md
   COMMENT "manual pages and completion" VERBATIM)
 add_custom_target(package_documents ALL DEPENDS ${documents}/changelog.gz)
 install(DIRECTORY ${documents}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)

@@ -24,7 +24,7 @@ class DataError : public std::runtime_error {
 };
 
 constexpr int kMostClasses = 256;   // a label is one byte
-constexpr int kLargestEdge = 4096;  // height and width of an image, whatever file it comes from
+constexpr int kLargestSide = 4096;  // height and width of an image, whatever file it comes from
 
 struct ImageShape {
   int height = 0;

@@ -45,8 +45,8 @@ void check_shape(const std::filesystem::path& path, const std::vector<std::uint3
   const std::uint32_t width = sizes[2];
   const std::uint32_t channels = sizes.size() == 4 ? sizes[3] : 1;
   if (height == 0 || width == 0) refuse(path, "images of {}x{} pixels: a size of zero", height, width);
-  if (height > kLargestEdge || width > kLargestEdge) {
-    refuse(path, "images of {}x{} pixels; at most {}x{} are read", height, width, kLargestEdge, kLargestEdge);
+  if (height > kLargestSide || width > kLargestSide) {
+    refuse(path, "images of {}x{} pixels; at most {}x{} are read", height, width, kLargestSide, kLargestSide);
   }
   if (channels != 1 && channels != 3) {
     refuse(path, "images of {} channels (sizes {}x{}x{}x{}); 1 and 3 are read", channels, sizes[0], height,

@@ -101,10 +101,10 @@ Image read_image(const std::filesystem::path& path, int channels) {
   if (stbi_info_from_memory(bytes.data(), length, &image.width, &image.height, &image.channels) == 0) {
     refuse(path, "broken picture of {} bytes: {}", bytes.size(), stbi_failure_reason());
   }
-  const auto fits = [](int edge) { return edge >= 1 && edge <= kLargestEdge; };
+  const auto fits = [](int side) { return side >= 1 && side <= kLargestSide; };
   if (!fits(image.width) || !fits(image.height)) {
     refuse(path, "a picture of {}x{} pixels (height x width); at most {}x{} are read", image.height,
-           image.width, kLargestEdge, kLargestEdge);
+           image.width, kLargestSide, kLargestSide);
   }
   const std::unique_ptr<stbi_uc, FreePixels> decoded(
       stbi_load_from_memory(bytes.data(), length, &image.width, &image.height, &image.channels, 0));

@@ -105,7 +105,7 @@ std::string bmp_damage(ByteSpan bytes) {
   const auto signed_height =
       static_cast<std::int32_t>(old ? little_endian(bytes, 20, 2) : little_endian(bytes, 22, 4));
   const auto height = static_cast<std::uint64_t>(std::abs(std::int64_t{signed_height}));
-  if (width > kLargestEdge || height > kLargestEdge) return {};  // to be refused for that
+  if (width > kLargestSide || height > kLargestSide) return {};  // to be refused for that
   const std::uint64_t bits = little_endian(bytes, old ? 24 : 28, 2);
   const std::uint64_t needed = begin + (width * bits + 31) / 32 * 4 * height;
   if (needed <= bytes.size()) return {};

@@ -124,7 +124,7 @@ class Backend {
   virtual Buffer allocate(std::size_t bytes, std::string_view what) = 0;
   // `bytes` of host memory for steps to read: copied to a device once, on the way while the host goes on;
   // used in place on the CPU. The host memory stays as it is for as long as the buffer lives.
-  virtual Buffer hold(const void* data, std::size_t bytes, std::string_view what) = 0;
+  virtual Buffer make_resident(const void* data, std::size_t bytes, std::string_view what) = 0;
   // Copies that wait until they are done; never within an epoch.
   virtual void upload(std::byte* to, const void* from, std::size_t bytes) = 0;
   virtual void download(void* to, const std::byte* from, std::size_t bytes) = 0;
@@ -139,7 +139,7 @@ class Backend {
   virtual Element element() const { return Element::fp32; }
   // Whether the map between the two, of which the first's dx is wanted or not, is bf16 all the same
   // (ConvDesc::bf16_y and bf16_x).
-  virtual bool narrows(const OpDesc& /*desc*/, bool /*wants_dx*/, const OpDesc& /*next*/) const {
+  virtual bool keeps_map_in_bf16(const OpDesc& /*desc*/, bool /*wants_dx*/, const OpDesc& /*next*/) const {
     return false;
   }
   // Of the channels of maps inside a network, for the backend's fastest products.

@@ -24,9 +24,9 @@ class BumpAllocator {
   }
   // The bytes of all that take_pieces(allocator) takes.
   template <typename Take>
-  static std::size_t bytes(const Take& take_pieces) {
+  static std::size_t bytes(const Take& lay_out) {
     BumpAllocator counting(nullptr);
-    take_pieces(counting);
+    lay_out(counting);
     return counting.used();
   }
 

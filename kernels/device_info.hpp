@@ -26,16 +26,27 @@ struct GpuAvailability {
   std::string reason;  // one sentence with the next step: "built without CUDA; ..."
 };
 
-// What NVML says of a GPU at this moment; empty where it is absent or the GPU does not tell.
+// What NVML says of a GPU at this moment, what the GPU could do besides, and what it has suffered; empty where NVML is absent or
+// the GPU does not tell.
 struct GpuSensors {
-  std::optional<double> power_watts;
-  std::optional<double> power_limit_watts;
-  std::optional<int> temperature_celsius;
-  std::optional<int> utilisation_percent;
-  std::optional<int> sm_clock_mhz;
-  std::optional<int> memory_clock_mhz;
-  std::optional<std::vector<std::string>> throttle_reasons;  // in words; none: the clocks are at their peak
-  std::optional<double> energy_joules;                       // since the driver was loaded
+  std::optional<double> power_watts = {};
+  std::optional<double> power_limit_watts = {};
+  std::optional<int> temperature_celsius = {};
+  std::optional<int> utilisation_percent = {};
+  std::optional<int> sm_clock_mhz = {};
+  std::optional<int> memory_clock_mhz = {};
+  std::optional<std::vector<std::string>> throttle_reasons =
+      {};                                          // in words; none: the clocks are at their peak
+  std::optional<double> energy_joules = {};        // since the driver was loaded
+  std::optional<double> power_default_watts = {};  // the limit that it was made with
+  std::optional<int> sm_clock_peak_mhz = {};
+  std::optional<int> pcie_generation = {};
+  std::optional<int> pcie_lanes = {};
+  std::optional<int> pcie_lanes_peak = {};
+  std::optional<int> nvlinks = {};                       // that are up
+  std::optional<int> processes = {};                     // that compute on it, this one included
+  std::optional<std::uint64_t> corrected_errors = {};    // of its memory (ECC), since the driver was loaded
+  std::optional<std::uint64_t> uncorrected_errors = {};  // likewise
 };
 
 struct GpuInfo {

@@ -90,7 +90,7 @@ std::string describe(const OpDesc& desc) {
           [](const AvgPoolDesc& d) { return window_text("avgpool", d.window) + " on " + map_text(d.in); },
           [](const DropoutDesc& d) { return fmt::format("dropout {} on {}", d.drop, map_text(d.in)); },
           [](const BatchNormDesc& d) {
-            return "batchnorm on " + map_text(d.in) + (d.gain ? "" : ", no gain") + (d.gelu ? ", gelu" : "");
+            return "batchnorm on " + map_text(d.in) + (d.gamma ? "" : ", no gain") + (d.gelu ? ", gelu" : "");
           },
           [](const NormalisedDesc& d) {
             return describe(product_of(d)) + ", batchnorm" + (d.norm.gelu ? ", gelu" : "");
@@ -116,9 +116,9 @@ const char* role_name(ParameterRole role) {
       return "weight";
     case ParameterRole::bias:
       return "bias";
-    case ParameterRole::gain:
+    case ParameterRole::gamma:
       return "gain";
-    case ParameterRole::offset:
+    case ParameterRole::beta:
       return "offset";
     case ParameterRole::running_mean:
       return "running_mean";
@@ -159,8 +159,8 @@ std::vector<ParameterDesc> parameters(const OpDesc& desc) {
                  [](const BatchNormDesc& d) {
                    const std::vector<int> channels{d.in.c};
                    std::vector<ParameterDesc> all;
-                   if (d.gain) all.push_back({ParameterRole::gain, channels});
-                   all.push_back({ParameterRole::offset, channels});
+                   if (d.gamma) all.push_back({ParameterRole::gamma, channels});
+                   all.push_back({ParameterRole::beta, channels});
                    all.push_back({ParameterRole::running_mean, channels});
                    all.push_back({ParameterRole::running_variance, channels});
                    return all;
@@ -177,12 +177,12 @@ std::vector<ParameterDesc> parameters(const OpDesc& desc) {
 void OpArgs::bind(ParameterRole role, float* value, float* gradient) {
   switch (role) {
     case ParameterRole::weight:
-    case ParameterRole::gain:
+    case ParameterRole::gamma:
       w = value;
       dw = gradient;
       break;
     case ParameterRole::bias:
-    case ParameterRole::offset:
+    case ParameterRole::beta:
       b = value;
       db = gradient;
       break;
@@ -219,7 +219,7 @@ void require(const OpDesc& desc, const void* pointer, const char* name) {
 bool has_w(const OpDesc& desc) {
   const std::vector<ParameterDesc> all = parameters(desc);
   return !all.empty() &&
-         (all.front().role == ParameterRole::weight || all.front().role == ParameterRole::gain);
+         (all.front().role == ParameterRole::weight || all.front().role == ParameterRole::gamma);
 }
 
 // What both directions need besides x, y and their gradients.

@@ -5,7 +5,7 @@
 // forward writes every element of y and of `saved`; backward assigns (never adds to) every element of dx,
 // dw and db. All memory is the caller's, 64-byte aligned. Rows of a batch beyond StepState::valid hold zeros
 // on input and have zero gradient; ops run over them like over any other row, and only what mixes rows
-// (loss, hits, batch statistics) leaves them out.
+// (loss, correct answers, batch statistics) leaves them out.
 // Names: x, y input and output; dx, dy, dw, db gradients of the loss; w, b weights and biases.
 #pragma once
 
@@ -49,9 +49,9 @@ struct DenseDesc {
 };
 
 // The last layer with its loss: logits y = logit_scale (x w^T + b), softmax cross-entropy against the labels,
-// its gradient, and the number of hits. With label smoothing e the target in training is (1 - e) on the label
+// its gradient, and the number of correct answers. With label smoothing e the target in training is (1 - e) on the label
 // and e / classes on every class (Szegedy et al. 2016); in inference it is the label. forward adds to
-// StepState's loss_sum, hits and images; the gradient is that of the mean loss over the valid rows, or where
+// StepState's loss_sum, correct answers and images; the gradient is that of the mean loss over the valid rows, or where
 // it selects, over the rows that it keeps; the others have none.  x [n, in], w [classes, in], b [classes], y
 // [n, classes]
 struct HeadDesc {
@@ -105,24 +105,24 @@ struct DropoutDesc {
 };
 
 // Batch normalisation per channel over rows, h and w, then GELU where asked for:
-//   y = gain (x - mean) / sqrt(var + epsilon) + offset
-// Without `gain` it is 1, and no parameter. Training uses the batch's mean and biased variance and moves the
+//   y = gamma (x - mean) / sqrt(var + epsilon) + beta
+// Without `gamma` it is 1, and no parameter. Training uses the batch's mean and biased variance and moves the
 // running statistics: running = (1 - momentum) running + momentum batch, the variance unbiased (n / (n - 1)).
 // Inference uses them. Where rows are selected, the statistics are still those of all valid rows, and the
-// gradient reaches the kept rows alone; it is 0 for the others:
-//   dx = gain / sqrt(var + epsilon) (dy - S1 / n - xh S2 / n)
-// S1 and S2 are the sums over kept rows of dy and of dy xh, xh is the normalised x, and n counts the positions
+// gradient reaches the selected rows alone; it is 0 for the others:
+//   dx = gamma / sqrt(var + epsilon) (dy - S1 / n - xh S2 / n)
+// S1 and S2 are the sums over selected rows of dy and of dy xh, xh is the normalised x, and n counts the positions
 // of all valid rows.
 struct BatchNormDesc {
   static constexpr const char* kName = "batchnorm";
   Shape in;
   float epsilon = 1e-5F;
   float momentum = 0.1F;
-  bool gain = true;
+  bool gamma = true;
   bool gelu = false;
 };
 
-// A convolution or dense layer without bias and ReLU, and the batch normalisation behind it, without gain, as
+// A convolution or dense layer without bias and ReLU, and the batch normalisation behind it, without gamma, as
 // one op. Only for a backend that fuses() it.
 struct NormalisedDesc {
   std::variant<ConvDesc, DenseDesc> product;
@@ -153,7 +153,7 @@ Shape conv_map(const ConvDesc& desc);      // [h, w, out] before pooling
 std::uint64_t forward_flops(const OpDesc& desc);
 
 // What a parameter is for, which decides how it starts and whether it decays.
-enum class ParameterRole { weight, bias, gain, offset, running_mean, running_variance };
+enum class ParameterRole { weight, bias, gamma, beta, running_mean, running_variance };
 const char* role_name(ParameterRole role);  // "weight", "bias", ...
 bool is_trained(ParameterRole role);        // running statistics move without a gradient
 
@@ -166,7 +166,7 @@ struct ParameterDesc {
   std::size_t count() const;
 };
 
-// In the order of OpArgs: weight or gain, bias or offset, then running mean and running variance, each where
+// In the order of OpArgs: weight or gamma, bias or beta, then running mean and running variance, each where
 // the op has it.
 std::vector<ParameterDesc> parameters(const OpDesc& desc);
 
@@ -181,9 +181,9 @@ struct OpArgs {
   void* y = nullptr;             // [n, out]; and those that a ConvDesc says are bf16
   const void* dy = nullptr;      // [n, out]; unused by the head, which makes its own
   void* dx = nullptr;            // [n, in]; null where nobody needs it
-  const float* w = nullptr;      // weight or gain, in the op's own layout
+  const float* w = nullptr;      // weight or gamma, in the op's own layout
   const void* cast_w = nullptr;  // w cast to Backend::element(); null where that is fp32
-  const float* b = nullptr;      // bias or offset
+  const float* b = nullptr;      // bias or beta
   float* dw = nullptr;           // where the op casts_dw(), the address of elements of Backend::element()
   float* db = nullptr;
   float* running_mean = nullptr;         // [c], of a batch normalisation

@@ -1,6 +1,6 @@
 // Shapes of what flows between ops. Everything is stored image by image, rows by columns by channels
 // (NHWC), so that the channels of one pixel lie side by side: the layout that tensor cores and CPU
-// vectors both want. Names: n images, h rows, w columns, c channels, k filter edge.
+// vectors both want. Names: n images, h rows, w columns, c channels, k kernel size.
 #pragma once
 
 #include <cstddef>

@@ -11,7 +11,7 @@ namespace {
 // Nothing where the two are not what a NormalisedDesc is made of.
 std::optional<NormalisedDesc> normalised(const OpDesc& product, const OpDesc& next) {
   const auto* norm = std::get_if<BatchNormDesc>(&next);
-  if (norm == nullptr || norm->gain) return std::nullopt;
+  if (norm == nullptr || norm->gamma) return std::nullopt;
   const auto plain = [](const auto* desc) { return desc != nullptr && !desc->bias && !desc->relu; };
   const auto* conv = std::get_if<ConvDesc>(&product);
   if (plain(conv)) return NormalisedDesc{*conv, *norm};

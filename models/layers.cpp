@@ -63,10 +63,10 @@ OpDesc describe_conv(const Checker& check) {
   check.fits("filter", layer.kernel, in.h + desc.pad.top + desc.pad.bottom,
              in.w + desc.pad.left + desc.pad.right,
              layer.padding.kind == Padding::Kind::valid ? "input" : "padded input");
-  const auto edge = static_cast<std::uint64_t>(layer.kernel);
+  const auto kernel_size = static_cast<std::uint64_t>(layer.kernel);
   const auto out = static_cast<std::uint64_t>(layer.out);
-  const std::uint64_t inputs = edge * edge * static_cast<std::uint64_t>(in.c);
-  check.at_most(std::max(inputs, edge * edge * out), kMostElements, "weights to one output");
+  const std::uint64_t inputs = kernel_size * kernel_size * static_cast<std::uint64_t>(in.c);
+  check.at_most(std::max(inputs, kernel_size * kernel_size * out), kMostElements, "weights to one output");
   check.at_most(inputs * out, kMostElements, "weights");
   check.at_most(static_cast<std::uint64_t>(check.input.batch) * conv_map(desc).size(), kMostElements,
                 "outputs of a batch");

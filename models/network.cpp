@@ -38,7 +38,7 @@ Network::Network(const Plan& plan, Backend& backend, Purpose purpose,
 void Network::prepare_ops() {
   std::vector<OpDesc> descs = padding_.ops;
   for (std::size_t i = 0; i + 1 < descs.size(); ++i) {
-    if (!backend_.narrows(descs[i], plan_.ops[i].wants_dx, descs[i + 1])) continue;
+    if (!backend_.keeps_map_in_bf16(descs[i], plan_.ops[i].wants_dx, descs[i + 1])) continue;
     std::get<ConvDesc>(descs[i]).bf16_y = true;
     std::get<ConvDesc>(descs[i + 1]).bf16_x = true;
   }

@@ -45,12 +45,12 @@ void set_loss(OpDesc& last, const Recipe& recipe) {
 }
 
 // What the dense layers in front of the head are told of it, whose products can be made for so many rows.
-void set_kept(std::vector<PlannedOp>& ops, const Recipe& recipe, int batch) {
+void set_selected(std::vector<PlannedOp>& ops, const Recipe& recipe, int batch) {
   if (!recipe.keep.selects()) return;
   for (PlannedOp& op : ops) {
     if (auto* dense = std::get_if<DenseDesc>(&op.desc))
       dense->kept =
-          static_cast<int>(kept_rows({recipe.keep.share, 0}, 0, 1, static_cast<std::uint32_t>(batch)));
+          static_cast<int>(selected_rows({recipe.keep.fraction, 0}, 0, 1, static_cast<std::uint32_t>(batch)));
   }
 }
 
@@ -96,10 +96,10 @@ Initialization start_of(const ParameterDesc& desc, const LayerSpec& layer, const
       return layer.weights.value_or(recipe.weights);
     case ParameterRole::bias:
       return layer.biases.value_or(recipe.biases);
-    case ParameterRole::gain:
+    case ParameterRole::gamma:
     case ParameterRole::running_variance:
       return {Initializer::constant, 1, 0};
-    case ParameterRole::offset:
+    case ParameterRole::beta:
     case ParameterRole::running_mean:
       return {Initializer::zeros, 0, 0};
   }
@@ -180,7 +180,7 @@ void plan_ops(const Spec& spec, const std::vector<OpDesc>& descs, Plan& plan) {
   }
   mask_in_head(plan.ops);
   set_loss(plan.ops.back().desc, spec.recipe);
-  set_kept(plan.ops, spec.recipe, plan.input.batch);
+  set_selected(plan.ops, spec.recipe, plan.input.batch);
   check_groups(spec.recipe, plan.ops);
 }
 

@@ -41,14 +41,14 @@ Json to_json(const Optimizer& o) {
   switch (o.kind) {
     case OptimizerKind::sgd:
       return {
-          {word, {{"momentum", to_json(o.momentum)}, {"nesterov", o.nesterov}, {"unit_gain", o.unit_gain}}}};
+          {word, {{"momentum", to_json(o.momentum)}, {"nesterov", o.nesterov}, {"unit_gain", o.dampening}}}};
     case OptimizerKind::adam:
     case OptimizerKind::adamw:
       return {{word, {{"beta1", plain(o.beta1)}, {"beta2", plain(o.beta2)}, {"epsilon", plain(o.epsilon)}}}};
     case OptimizerKind::adadelta:
       return {{word, {{"rho", plain(o.rho)}, {"epsilon", plain(o.epsilon)}}}};
     case OptimizerKind::muon:
-      return {{word, {{"momentum", to_json(o.momentum)}, {"passes", o.passes}}}};
+      return {{word, {{"momentum", to_json(o.momentum)}, {"passes", o.iterations}}}};
   }
   return word;
 }
@@ -98,7 +98,7 @@ Json recipe_json(const Recipe& recipe) {
   for (const OptimizerGroup& group : recipe.groups) json["groups"].push_back(to_json(group));
   if (recipe.label_smoothing > 0) json["label_smoothing"] = recipe.label_smoothing;
   if (recipe.logit_scale != 1) json["logit_scale"] = recipe.logit_scale;
-  if (recipe.keep.selects()) json["keep"] = {{"share", recipe.keep.share}, {"from", recipe.keep.from}};
+  if (recipe.keep.selects()) json["keep"] = {{"share", recipe.keep.fraction}, {"from", recipe.keep.from}};
   if (recipe.epochs) json["epochs"] = *recipe.epochs;
   if (recipe.steps) json["steps"] = *recipe.steps;
   json["order"] = order_word(recipe.order);

@@ -87,7 +87,7 @@ void read_schedule(const YamlNode& node, Schedule& schedule) {
     case ScheduleKind::linear: {
       const MapReader map(tagged, {"warmup", "start", "end"});
       schedule.warmup = 0;
-      map.read("warmup", schedule.warmup, kShare);
+      map.read("warmup", schedule.warmup, kFraction);
       map.read("start", schedule.start, {0, 1});
       map.read("end", schedule.end, {0, 1});
       break;
@@ -99,8 +99,8 @@ Selection read_keep(const YamlNode& node) {
   const MapReader map(node, "keep", {"share", "from"});
   Selection keep;
   map.require("share");
-  map.read("share", keep.share, {.low = 0, .high = 1, .open_low = true, .open_high = true});
-  map.read("from", keep.from, kShare);
+  map.read("share", keep.fraction, {.low = 0, .high = 1, .open_low = true, .open_high = true});
+  map.read("from", keep.from, kFraction);
   return keep;
 }
 
@@ -192,7 +192,7 @@ Recipe read_recipe(const YamlNode& node) {
   if (const YamlNode* groups = map.find("groups")) {
     recipe.groups = read_groups(*groups, read_number(map.require("rate"), "recipe: rate", kPositive));
   }
-  map.read("label_smoothing", recipe.label_smoothing, kShare);
+  map.read("label_smoothing", recipe.label_smoothing, kFraction);
   map.read("logit_scale", recipe.logit_scale, kPositive);
   if (const YamlNode* keep = map.find("keep")) recipe.keep = read_keep(*keep);
   map.read("bias_rate_factor", recipe.bias_rate_factor, {0, 1e6});

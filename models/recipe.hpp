@@ -16,7 +16,7 @@ Initialization read_initialization(const YamlNode& node, const std::string& what
 
 // What recipe.cpp leaves to recipe_optimizer.cpp: optimisers, their groups, and values by epoch.
 inline constexpr int kMostEpochs = 1'000'000;
-inline constexpr NumberRange kShare{.low = 0, .high = 1, .open_high = true};  // [0, 1)
+inline constexpr NumberRange kFraction{.low = 0, .high = 1, .open_high = true};  // [0, 1)
 inline constexpr NumberRange kPositive{1e-30, 1e30};
 
 // `{0: 0.1, 5: 0.9}`: values by the epoch from which they hold.

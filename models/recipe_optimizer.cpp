@@ -17,9 +17,9 @@ const Words& optimizer_words() {
 }
 
 Pieces read_momentum(const YamlNode& node, const std::string& what) {
-  if (node.kind == YamlKind::map) return read_pieces(node, what, kShare);
+  if (node.kind == YamlKind::map) return read_pieces(node, what, kFraction);
   Pieces pieces;
-  pieces.value[0] = static_cast<float>(read_number(node, what, kShare));
+  pieces.value[0] = static_cast<float>(read_number(node, what, kFraction));
   pieces.count = pieces.value[0] > 0 ? 1 : 0;
   return pieces;
 }
@@ -30,8 +30,8 @@ void read_sgd(const YamlTagged& tagged, Optimizer& optimizer) {
     optimizer.momentum = read_momentum(*node, map.name_of("momentum"));
   }
   map.read("nesterov", optimizer.nesterov);
-  map.read("unit_gain", optimizer.unit_gain);
-  if (optimizer.momentum.count == 0 && (optimizer.nesterov || optimizer.unit_gain)) {
+  map.read("unit_gain", optimizer.dampening);
+  if (optimizer.momentum.count == 0 && (optimizer.nesterov || optimizer.dampening)) {
     fail(map.place(), fmt::format("sgd: {} needs 'momentum'", optimizer.nesterov ? "nesterov" : "unit_gain"));
   }
 }
@@ -41,7 +41,7 @@ void read_muon(const YamlTagged& tagged, Optimizer& optimizer) {
   if (const YamlNode* node = map.find("momentum")) {
     optimizer.momentum = read_momentum(*node, map.name_of("momentum"));
   }
-  map.read("passes", optimizer.passes, {1, 100});
+  map.read("passes", optimizer.iterations, {1, 100});
 }
 
 Optimizer read_optimizer(const YamlNode& node) {
@@ -54,14 +54,14 @@ Optimizer read_optimizer(const YamlNode& node) {
     case OptimizerKind::adam:
     case OptimizerKind::adamw: {
       const MapReader map(tagged, {"beta1", "beta2", "epsilon"});
-      map.read("beta1", optimizer.beta1, kShare);
-      map.read("beta2", optimizer.beta2, kShare);
+      map.read("beta1", optimizer.beta1, kFraction);
+      map.read("beta2", optimizer.beta2, kFraction);
       map.read("epsilon", optimizer.epsilon, {1e-30, 1});
       break;
     }
     case OptimizerKind::adadelta: {
       const MapReader map(tagged, {"rho", "epsilon"});
-      map.read("rho", optimizer.rho, kShare);
+      map.read("rho", optimizer.rho, kFraction);
       map.read("epsilon", optimizer.epsilon, {1e-30, 1});
       break;
     }

@@ -77,7 +77,7 @@ std::string optimizer_text(const Optimizer& o) {
     case OptimizerKind::sgd:
       if (o.momentum.count == 0) return word;
       return fmt::format("{}, momentum {}{}{}", word, pieces_text(o.momentum, 1),
-                         o.nesterov ? ", nesterov" : "", o.unit_gain ? ", unit gain" : "");
+                         o.nesterov ? ", nesterov" : "", o.dampening ? ", unit gain" : "");
     case OptimizerKind::adam:
     case OptimizerKind::adamw:
       return fmt::format("{}, beta1 {}, beta2 {}, epsilon {}", word, number(o.beta1), number(o.beta2),
@@ -85,8 +85,8 @@ std::string optimizer_text(const Optimizer& o) {
     case OptimizerKind::adadelta:
       return fmt::format("{}, rho {}, epsilon {}", word, number(o.rho), number(o.epsilon));
     case OptimizerKind::muon:
-      if (o.momentum.count == 0) return fmt::format("{}, {} passes", word, o.passes);
-      return fmt::format("{}, momentum {}, {} passes", word, pieces_text(o.momentum, 1), o.passes);
+      if (o.momentum.count == 0) return fmt::format("{}, {} passes", word, o.iterations);
+      return fmt::format("{}, momentum {}, {} passes", word, pieces_text(o.momentum, 1), o.iterations);
   }
   return word;
 }
@@ -136,7 +136,7 @@ std::string loss_text(const Recipe& recipe) {
 std::string keep_text(const Selection& keep) {
   const std::string start =
       keep.from > 0 ? fmt::format(", from {} % of the steps on", number(100 * keep.from)) : "";
-  return fmt::format("the hardest {} % of a batch are backpropagated{}", number(100 * keep.share), start);
+  return fmt::format("the hardest {} % of a batch are backpropagated{}", number(100 * keep.fraction), start);
 }
 
 std::string decay_text(const Recipe& recipe) {

@@ -67,7 +67,7 @@ struct LayerSpec {
   Padding padding;                        // conv
   bool bias = true;                       // conv, dense
   double slope = 0.01;                    // leaky_relu: of what is below 0
-  double drop = 0;                        // dropout: share set to zero
+  double drop = 0;                        // dropout: fraction set to zero
   double epsilon = 1e-5;                  // batchnorm
   double momentum = 0.1;                  // batchnorm: weight of the newest batch
   bool gain = true;                       // batchnorm: whether it learns one

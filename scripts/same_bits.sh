@@ -96,11 +96,11 @@ trained() {
   fi
 }
 
-# resumed PROGRAM FOLDER: goes on with a copy of an interrupted run; as trained().
+# resumed PROGRAM FOLDER DEVICE: goes on with a copy of an interrupted run, on the device that began it; as trained().
 resumed() {
   rm -rf "$work/run"
   cp -r "$2" "$work/run"
-  if "$1" train --quiet --resume "$work/run" >"$work/log" 2>&1; then
+  if "$1" train --quiet --resume "$work/run" --device "$3" >"$work/log" 2>&1; then
     weights "$work/run/model.safetensors"
   else
     printf 'failed: %s\n' "$(tail -n 1 "$work/log")"
@@ -170,7 +170,7 @@ after_a_resume() {
     [[ $device == cpu ]] || options=(--model quick --data "$work/few" --epochs 2 --batch 8 --limit-train 20)
     "$base" train --quiet --out "$begun" --device "$device" "${options[@]}" --max-seconds 0.001 "${other[@]}" >"$work/log" 2>&1 ||
       { row "resume on $device" "failed: $(tail -n 1 "$work/log")" - && continue; }
-    row "quick, resumed on $device" "$(resumed "$base" "$begun")" "$(resumed "$head" "$begun")"
+    row "quick, resumed on $device" "$(resumed "$base" "$begun" "$device")" "$(resumed "$head" "$begun" "$device")"
   done
 }
 

@@ -9,11 +9,11 @@
 
 #include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/console/usage.hpp"
+#include "trainer/console/command_line.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/process.hpp"
 #include "trainer/system/signals.hpp"
-#include "trainer/system/wait_policy.hpp"
 
 namespace {
 int run(int argc, char** argv) {

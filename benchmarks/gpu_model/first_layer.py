@@ -6,7 +6,7 @@ CONV = "one_channel_conv.cu"
 GATHERED, PIXEL = 30, 17  # instructions of a pixel on its way to shared memory beside finding its place [sass]
 PLACE = 7    # of finding it, beside divisions [sass]
 WINDOW = 63  # of a window beside multiply-adds, pixels and comparisons: 240 in all for 3 x 3 and a pool of 3 [sass]
-WINNER = 31  # of a winner beside its gradient, multiply-adds and divisions [sass]
+ARGMAX = 31  # of an argmax beside its gradient, multiply-adds and divisions [sass]
 
 
 def window_slots(layer):
@@ -71,8 +71,8 @@ class FirstLayer:
         self.model.sum_slice(kernel, rows, kernel.blocks)
         self.pictures(kernel, together, False, turns)
         taps = self.layer.kernel ** 2
-        kernel.loop("winners", windows, slots + 2 * taps, 3, self.sources.in_a_row(file, function, "taps[r * kKernel + k] +=", 1.5),
-                    beside=WINNER + self.sources.divided("picture.cuh", "window_corner"))
+        kernel.loop("argmax positions", windows, slots + 2 * taps, 3, self.sources.in_a_row(file, function, "taps[r * kKernel + k] +=", 1.5),
+                    beside=ARGMAX + self.sources.divided("picture.cuh", "window_corner"))
         self.add_up_taps(kernel, rows, taps)
         e = self.model.element
         kernel.bytes = self.image_bytes() * e + self.output_count() * (4 * e + 1)
@@ -117,9 +117,9 @@ class FirstLayer:
         shares, turns, together, function = self.shares(groups)
         kernel = Kernel(self.model, "first_conv_backward", layer.name, groups * shares, threads, 4)
         self.pictures(kernel, together, False, turns)
-        kernel.loop("winners", pieces(together * layer.outputs, threads // channels), 2 * taps, 3,
+        kernel.loop("argmax positions", pieces(together * layer.outputs, threads // channels), 2 * taps, 3,
                     self.sources.in_a_row(CONV, function, "sums[r * kKernel + k] +=", 1.5), times=turns,
-                    beside=WINNER + 16 + self.corner(function))
+                    beside=ARGMAX + 16 + self.corner(function))
         kernel.add("dw of a block", (taps + 1) * 2 * kernel.device.shuffle + kernel.device.barrier_round)
         kernel.ticket()
         kernel.loop("dw of all blocks", shares, 10, times=pieces(channels * (taps + 1), threads),

@@ -21,7 +21,7 @@ class Model:
     def gelu(self, layer):
         if not layer.gelu:
             return GELU // 2
-        return GELU + (IEEE_DIVISION if self.sources.has("math/gelu.hpp", "gelu_share", "1 / (1 +") else 0)
+        return GELU + (IEEE_DIVISION if self.sources.has("math/gelu.hpp", "gelu_sigmoid", "1 / (1 +") else 0)
 
     def gelu_gradient(self, layer):
         return self.gelu(layer) + (GRADIENT if layer.gelu else 0)

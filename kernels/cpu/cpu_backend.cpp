@@ -69,7 +69,7 @@ class CpuBackend final : public Backend {
     return {static_cast<std::byte*>(data), bytes, [](std::byte* memory) { std::free(memory); }};
   }
 
-  Buffer hold(const void* data, std::size_t bytes, std::string_view /*what*/) override {
+  Buffer make_resident(const void* data, std::size_t bytes, std::string_view /*what*/) override {
     auto* in_place =
         static_cast<std::byte*>(const_cast<void*>(data));  // NOLINT: a Buffer is read here, never written
     return {in_place, bytes, [](std::byte*) {}};
@@ -88,7 +88,7 @@ class CpuBackend final : public Backend {
     }
   }
 
-  bool narrows(const OpDesc& desc, bool wants_dx, const OpDesc& next) const override {
+  bool keeps_map_in_bf16(const OpDesc& desc, bool wants_dx, const OpDesc& next) const override {
     const auto* conv = std::get_if<ConvDesc>(&desc);
     const auto* behind = std::get_if<ConvDesc>(&next);
     return conv != nullptr && behind != nullptr && is_one_channel_conv(*conv, wants_dx) &&
@@ -103,7 +103,7 @@ class CpuBackend final : public Backend {
                           args.shape,    args.top,           args.left,      args.scale,  args.shift,
                           args.images,   args.stored_labels, floats(args.x), args.labels};
     parallel(args.batching.batch, 8, context_.threads,
-             [&](const Share& share) { context_.loops.gather(loop, share.begin, share.end); });
+             [&](const Range& range) { context_.loops.gather(loop, range.begin, range.end); });
   }
 
   void update(const UpdateArgs& args) override {
@@ -150,7 +150,7 @@ class CpuBackend final : public Backend {
                           segment.decay,  at(args.w),    args.dw + segment.offset,
                           at(args.slot0), at(args.slot1)};
     parallel(segment.count, 4096, context_.threads,
-             [&](const Share& share) { context_.loops.update(loop, share.begin, share.end); });
+             [&](const Range& range) { context_.loops.update(loop, range.begin, range.end); });
   }
 
   dnnl::engine engine_;

@@ -156,7 +156,7 @@ class CudaBackend final : public Backend {
     return buffer;
   }
 
-  Buffer hold(const void* data, std::size_t bytes, std::string_view what) override {
+  Buffer make_resident(const void* data, std::size_t bytes, std::string_view what) override {
     Buffer buffer = allocate(bytes, what);
     copy_to_device(buffer.data(), data, bytes);  // whatever reads it comes later on the stream
     return buffer;
@@ -209,15 +209,15 @@ class CudaBackend final : public Backend {
   void advance(StepState* state) override { launch_advance(context_, state); }
 
   std::unique_ptr<Recording> record(std::vector<RepeatedStep> sequence) override {
-    return std::make_unique<CudaRecording>(stream_.get(), flight_, sequence);
+    return std::make_unique<CudaRecording>(stream_.get(), in_flight_, sequence);
   }
   std::uint64_t repeats_per_launch() const override { return kStepsALaunch; }
   bool runs_ahead() const override { return true; }
-  bool busy() const override { return flight_.busy(); }
+  bool busy() const override { return in_flight_.busy(); }
   std::unique_ptr<Stopwatch> stopwatch() override { return std::make_unique<EventStopwatch>(stream_.get()); }
   void wait() override {
     check(cudaStreamSynchronize(stream_.get()), "work on the GPU");
-    flight_.landed();
+    in_flight_.clear();
   }
 
  private:
@@ -256,7 +256,7 @@ class CudaBackend final : public Backend {
   Stream stream_;
   Buffer ticket_;
   CudaContext context_;
-  mutable Flight flight_;
+  mutable InFlight in_flight_;
 };
 
 }  // namespace

@@ -18,17 +18,10 @@ std::optional<GpuArchitecture> parse_one(std::string_view word) {
   return architecture;
 }
 
-bool has_ending(std::string_view* word, std::string_view ending) {
-  if (!word->ends_with(ending)) return false;
-  word->remove_suffix(ending.size());
-  return true;
-}
-
 std::string names(const std::vector<GpuArchitecture>& architectures) {
   std::string text;
-  for (const GpuArchitecture& architecture : architectures) {
+  for (const GpuArchitecture& architecture : architectures)
     text += (text.empty() ? "" : " ") + architecture_name(architecture);
-  }
   return text;
 }
 
@@ -47,11 +40,11 @@ GpuArchitectures parse_architectures(std::string_view cmake_list) {
   GpuArchitectures built;
   while (!cmake_list.empty()) {
     const std::size_t cut = cmake_list.find_first_of("; ,");
-    std::string_view word = cmake_list.substr(0, cut);
+    const std::string_view word = cmake_list.substr(0, cut);
     cmake_list.remove_prefix(cut == std::string_view::npos ? cmake_list.size() : cut + 1);
-    const bool only_machine_code = has_ending(&word, "-real");
-    const bool only_ptx = has_ending(&word, "-virtual");
-    const std::optional<GpuArchitecture> architecture = parse_one(word);
+    const bool only_machine_code = word.ends_with("-real");
+    const bool only_ptx = word.ends_with("-virtual");
+    const std::optional<GpuArchitecture> architecture = parse_one(word.substr(0, word.find('-')));
     if (!architecture) continue;
     if (!only_ptx) built.machine_code.push_back(*architecture);
     if (!only_machine_code) built.ptx.push_back(*architecture);

@@ -22,7 +22,7 @@ struct GpuArchitectures {
   std::vector<GpuArchitecture> ptx;
 };
 
-// Of "75-real;80-real;120"; words that name no number ("native") are left out.
+// Reads "75-real;80-real;120"; words that name no number ("native") are left out.
 GpuArchitectures parse_architectures(std::string_view cmake_list);
 
 std::string architecture_name(const GpuArchitecture& architecture);  // "90a"

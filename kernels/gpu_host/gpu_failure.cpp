@@ -9,8 +9,8 @@ namespace trainer {
 
 namespace {
 
-// Of cudaError_t (driver_types.h); they have kept their numbers since CUDA 10.1. Named are those that the machine
-// must be looked at for; all others are rows' codes.
+// Codes of cudaError_t (driver_types.h), whose numbers have been the same since CUDA 10.1. Those have a name here for
+// which the machine must be looked at; all others are codes of rows.
 enum Code {
   kOutOfMemory = 2,
   kInsufficientDriver = 35,
@@ -26,9 +26,8 @@ std::string variable_text(const std::optional<std::string>& value) {
 }
 
 std::string files_text(const GpuSurroundings& around) {
-  std::string text;
-  for (const std::string& file : around.device_files) text += (text.empty() ? "" : " ") + file;
-  return text.empty() ? "no /dev/nvidia*" : text;
+  return around.device_files.empty() ? "no /dev/nvidia*"
+                                     : fmt::format("{}", fmt::join(around.device_files, " "));
 }
 
 // What decides which devices a process sees.
@@ -100,7 +99,7 @@ Found no_device(const GpuSurroundings& around) {
   return {"container-rights", ""};
 }
 
-// By the rows' codes; machine-kernel stands for every code that has no row.
+// The row that has the code; machine-kernel stands for every code that has no row.
 Found by_code(int code) {
   for (const KnownFailure& row : known_failures())
     if (!row.found.empty() && std::ranges::find(row.codes, code) != row.codes.end()) return {row.key, ""};
@@ -124,9 +123,8 @@ Failure out_of_range(const GpuProbe& probe, int device, int devices) {
                         {"seen", visibility_text(probe.surroundings())}});
 }
 
-std::string device_text(int device, const GpuTraits& traits) {
-  return fmt::format("GPU {}, {} of compute capability {}.{}", device, traits.name, traits.major,
-                     traits.minor);
+std::string device_text(int device, const GpuInfo& gpu) {
+  return fmt::format("GPU {}, {} of compute capability {}.{}", device, gpu.name, gpu.major, gpu.minor);
 }
 
 }  // namespace
@@ -135,33 +133,30 @@ std::string cuda_version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
-Failure explain_gpu_code(int code, const std::string& name, const GpuSurroundings& around) {
-  const auto [key, when] = what_code_means(code, around);
-  return found_failure(key, when, words_of(name, around));
-}
-
 std::optional<Failure> find_gpu_failure(const GpuProbe& probe, int device) {
   const auto explained = [&](int code) {
-    return explain_gpu_code(code, probe.code_name(code), probe.surroundings());
+    const GpuSurroundings around = probe.surroundings();
+    const auto [key, when] = what_code_means(code, around);
+    return found_failure(key, when, words_of(probe.code_name(code), around));
   };
   const GpuProbe::Count count = probe.count();
   if (count.code != 0 || count.devices == 0) return explained(count.code != 0 ? count.code : kNoDevice);
   if (device < 0 || device >= count.devices) return out_of_range(probe, device, count.devices);
-  const GpuTraits traits = probe.traits(device);
-  if (traits.code != 0) return explained(traits.code);
+  GpuInfo gpu;
+  if (const int code = probe.describe(device, &gpu); code != 0) return explained(code);
   const GpuArchitectures built = parse_architectures(probe.architectures());
-  if (code_for(built, traits.major, traits.minor).kind == GpuCode::Kind::none) {
+  if (code_for(built, gpu.major, gpu.minor).kind == GpuCode::Kind::none) {
     return found_failure("device-code", "compared",
-                         {{"gpu", device_text(device, traits)},
+                         {{"gpu", device_text(device, gpu)},
                           {"built", architectures_text(built)},
-                          {"rebuild", rebuild_advice(traits.major, traits.minor)}});
+                          {"rebuild", rebuild_advice(gpu.major, gpu.minor)}});
   }
   const int code = probe.open(device);
   if (code == 0) return std::nullopt;
   if (code != kDevicesUnavailable) return explained(code);
   return found_failure(
       "device-busy", "with-mode",
-      {{"gpu", device_text(device, traits)}, {"mode", traits.compute_mode}, {"name", probe.code_name(code)}});
+      {{"gpu", device_text(device, gpu)}, {"mode", gpu.compute_mode}, {"name", probe.code_name(code)}});
 }
 
 }  // namespace trainer

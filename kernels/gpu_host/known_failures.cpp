@@ -1,8 +1,13 @@
-// The rows by their keys, and their texts with the words filled in.
+// The rows by their keys, their texts with the words filled in, and the rows for a message. Messages are compared as letters
+// alone: what a terminal adds (colours, line breaks in the middle of a word), what a program quotes or escapes, and every number
+// fall out of both sides.
 #include "kernels/gpu_host/known_failures.hpp"
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
+#include <regex>
+#include <set>
 #include <stdexcept>
 
 namespace trainer {
@@ -19,6 +24,144 @@ std::string word_for(std::string_view name, const FailureWords& words) {
   std::string capitals(name);
   for (char& letter : capitals) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
   return capitals;
+}
+
+bool is_digit(char letter) {
+  return std::isdigit(static_cast<unsigned char>(letter)) != 0;
+}
+
+bool is_letter(char letter) {
+  return std::isalpha(static_cast<unsigned char>(letter)) != 0;
+}
+
+// In lower case, without the sequences of a terminal: "ESC [ ... letter", "ESC ] ... BEL", or ESC and one character. The bounds keep
+// a hostile text from taking the stack.
+std::string plain(std::string_view text) {
+  static const std::regex kSequence("\x1b(\\[[^@-~]{0,64}[@-~]?|\\][^\a\x1b]{0,256}[\a\x1b]?|[^\\[\\]])?");
+  std::string result = std::regex_replace(std::string(text), kSequence, "");
+  for (char& letter : result) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+  return result;
+}
+
+// Letters and one '#' a row of numbers: "libcudnnopsso#".
+std::string squeezed(std::string_view text) {
+  std::string result;
+  for (const char letter : plain(text)) {
+    if (is_letter(letter)) result += letter;
+    if (is_digit(letter) && (result.empty() || result.back() != '#')) result += '#';
+  }
+  return result;
+}
+
+constexpr std::string_view kGap = " ... ";
+
+struct Span {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::size_t letters = 0;  // that the pattern has
+};
+
+// The first place where the parts of `pattern` follow each other.
+std::optional<Span> find_pattern(const std::string& message, std::string_view pattern) {
+  Span span;
+  std::size_t at = 0;
+  for (bool first = true; !pattern.empty(); first = false) {
+    const std::size_t gap = std::min(pattern.find(kGap), pattern.size());
+    const std::string part = squeezed(pattern.substr(0, gap));
+    pattern.remove_prefix(std::min(gap + kGap.size(), pattern.size()));
+    const std::size_t found = message.find(part, at);
+    if (found == std::string::npos) return std::nullopt;
+    if (first) span.begin = found;
+    at = span.end = found + part.size();
+    span.letters += part.size();
+  }
+  return span;
+}
+
+// Numbers that are named a code of CUDA: "CUDA error 803", "CUDA runtime error (35)", but not "CUDA 12.9".
+std::set<int> codes_in(std::string_view pasted) {
+  static const std::regex kCode(R"(cuda[a-z _:=(#]{0,28}(\d{1,4})(?![\da-z]|\.\d))");
+  const std::string text = plain(pasted);
+  std::set<int> codes;
+  for (std::sregex_iterator match(text.begin(), text.end(), kCode), end; match != end; ++match)
+    codes.insert(std::stoi((*match)[1]));
+  return codes;
+}
+
+// "{libcuda} is a stub ({name})" as a pattern: "is a stub ( ... )".
+std::string pattern_of(std::string_view found) {
+  std::string pattern;
+  for (std::size_t open = found.find('{'); open != std::string_view::npos; open = found.find('{')) {
+    if (open > 0) pattern.append(found.substr(0, open)).append(kGap);
+    found.remove_prefix(found.find('}') + 1);
+  }
+  return pattern.append(found);
+}
+
+struct Match {
+  KnownFailure failure;
+  Span span;          // its longest pattern; none: it was found by its code alone
+  bool ours = false;  // this program found it: what it quotes, as the runtime's own text, tells less
+};
+
+std::optional<Match> match(const KnownFailure& failure, const std::string& message,
+                           const std::set<int>& codes) {
+  std::optional<Match> best;
+  const auto keep_longest = [&](const std::optional<Span>& span, bool ours) {
+    if (span && (!best || span->letters > best->span.letters)) best = Match{failure, *span, ours};
+  };
+  if (std::ranges::any_of(failure.codes, [&](int code) { return codes.contains(code); }))
+    best = Match{failure, {}};
+  for (const std::string_view pattern : failure.says) keep_longest(find_pattern(message, pattern), false);
+  for (const Finding& finding : failure.found)
+    keep_longest(find_pattern(message, pattern_of(finding.cause)), true);
+  return best;
+}
+
+bool comes_first(const Match& a, const Match& b) {
+  return a.ours != b.ours ? a.ours : a.span.letters > b.span.letters;
+}
+
+// A row whose words are all part of another row's longer ones says nothing of its own.
+bool is_part_of(const Span& span, const Span& other) {
+  return span.letters > 0 && span.letters < other.letters && span.begin >= other.begin &&
+         span.end <= other.end;
+}
+
+std::set<std::string> words_of(std::string_view text) {
+  constexpr std::size_t kShortest = 4;
+  std::set<std::string> words;
+  std::string word;
+  for (const char letter : plain(text) + " ") {
+    if (is_letter(letter)) {
+      word += letter;
+    } else {
+      if (word.size() >= kShortest) words.insert(word);
+      word.clear();
+    }
+  }
+  return words;
+}
+
+// How many of the message's words a row has in its patterns and cause.
+std::size_t likeness(const KnownFailure& failure, const std::set<std::string>& words) {
+  std::string all(failure.cause);
+  for (const std::string_view pattern : failure.says) all.append(" ").append(pattern);
+  const std::set<std::string> own = words_of(all);
+  return static_cast<std::size_t>(
+      std::ranges::count_if(words, [&](const std::string& word) { return own.contains(word); }));
+}
+
+std::vector<KnownFailure> nearest_rows(std::string_view pasted) {
+  constexpr std::size_t kMost = 3;
+  const std::set<std::string> words = words_of(pasted);
+  std::vector<std::pair<std::size_t, KnownFailure>> rows;
+  for (const KnownFailure& failure : known_failures())
+    if (const std::size_t common = likeness(failure, words); common > 0) rows.emplace_back(common, failure);
+  std::ranges::stable_sort(rows, [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<KnownFailure> nearest;
+  for (std::size_t i = 0; i < std::min(kMost, rows.size()); ++i) nearest.push_back(rows[i].second);
+  return nearest;
 }
 
 }  // namespace
@@ -64,6 +207,23 @@ Failure found_failure(std::string_view key, std::string_view when, const Failure
     throw std::logic_error(std::string(key) + " is not found " + std::string(when));
   return {key, row.kind, filled_in(found->cause, words),
           filled_in(found->fix.empty() ? row.fix : found->fix, words)};
+}
+
+Explanation explain(std::string_view pasted) {
+  const std::string message = squeezed(pasted);
+  const std::set<int> codes = codes_in(pasted);
+  std::vector<Match> matches;
+  for (const KnownFailure& failure : known_failures())
+    if (std::optional<Match> found = match(failure, message, codes)) matches.push_back(*found);
+  std::ranges::stable_sort(matches, comes_first);
+  Explanation explanation;
+  for (const Match& row : matches) {
+    const bool covered =
+        std::ranges::any_of(matches, [&](const Match& other) { return is_part_of(row.span, other.span); });
+    if (!covered) explanation.found.push_back(row.failure);
+  }
+  if (explanation.found.empty()) explanation.nearest = nearest_rows(pasted);
+  return explanation;
 }
 
 }  // namespace trainer

@@ -15,7 +15,7 @@ namespace trainer {
 // from 20 on, ends a command with 1.
 enum class FailureClass {
   healthy = 0,
-  failed = 1,  // of the command itself, or a GPU that stands out among equal ones
+  failed = 1,  // the command itself, or a GPU that stands out among equal ones
   no_driver = 10,
   driver_version = 11,
   no_device = 12,
@@ -44,9 +44,9 @@ struct KnownFailure {
   std::string_view key;  // "driver-mismatch"
   FailureClass kind = FailureClass::failed;
   std::string_view example;
-  // Of messages, as they are written; " ... " stands for anything in between. Numbers may differ.
+  // Pieces of messages as they are written; " ... " stands for anything in between. Numbers may differ.
   std::span<const std::string_view> says;
-  std::span<const int> codes;  // of the CUDA runtime or driver: "CUDA error 803"
+  std::span<const int> codes;  // by the CUDA runtime or driver: "CUDA error 803"
   std::string_view cause;
   std::string_view sure;  // how to be sure that it is this
   std::string_view fix;
@@ -60,7 +60,7 @@ struct ClassMeaning {
 
 // The table, of static storage.
 std::span<const KnownFailure> known_failures();
-std::span<const ClassMeaning> class_meanings();  // of those from 10 on, in their order
+std::span<const ClassMeaning> class_meanings();  // for those from 10 on, in their order
 
 const KnownFailure& known_failure(std::string_view key);  // there is one, or std::logic_error
 
@@ -80,7 +80,7 @@ struct Failure {
 };
 
 Failure failure_of(const KnownFailure& row, const FailureWords& words = {});
-// By what the row says `when` the program finds it.
+// In the words that the row has for `when` the program finds it.
 Failure found_failure(std::string_view key, std::string_view when, const FailureWords& words);
 
 struct Explanation {

@@ -1,16 +1,15 @@
 // The functions that are loaded, and their binary interface: nvmlReturn_t is an int whose 0 is NVML_SUCCESS,
 // nvmlDevice_t an opaque pointer, the enumerations ints (NVML_TEMPERATURE_GPU = 0, NVML_CLOCK_SM = 1,
-// NVML_CLOCK_MEM = 2, NVML_MEMORY_ERROR_TYPE_CORRECTED = 0, _UNCORRECTED = 1, NVML_VOLATILE_ECC = 0,
-// NVML_AGGREGATE_ECC = 1), units milliwatts, millijoules, MHz, degrees Celsius, percent. Source: NVML API
-// Reference, docs.nvidia.com/deploy/nvml-api, "Device Queries", "Device Structs", "nvmlClocksEventReasons"; a
-// versioned name (_v2) never changes its interface.
+// NVML_CLOCK_MEM = 2, NVML_MEMORY_ERROR_TYPE_CORRECTED = 0, _UNCORRECTED = 1, NVML_VOLATILE_ECC = 0), units
+// milliwatts, millijoules, MHz, degrees Celsius, percent. Source: NVML API Reference,
+// docs.nvidia.com/deploy/nvml-api, "Device Queries", "Device Structs", "nvmlClocksEventReasons"; a versioned
+// name (_v2) never changes its interface.
 #include "kernels/gpu_host/nvml.hpp"
 
 #include <array>
-#include <dlfcn.h>
+#include <fmt/format.h>
 
-#include "kernels/gpu_host/library_calls.hpp"
-#include "kernels/gpu_host/throttle_reasons.hpp"
+#include "kernels/gpu_host/loaded_library.hpp"
 
 namespace trainer {
 
@@ -28,60 +27,37 @@ struct NvmlUtilization {  // nvmlUtilization_t: percent of the last sample perio
 };
 
 struct NvmlCalls {
-  void* library = nullptr;
-  int (*init)() = nullptr;
-  int (*shutdown)() = nullptr;
-  int (*driver_version)(char*, unsigned) = nullptr;
-  int (*by_pci_bus_id)(const char*, NvmlDevice*) = nullptr;
-  int (*power)(NvmlDevice, unsigned*) = nullptr;
-  int (*power_limit)(NvmlDevice, unsigned*) = nullptr;
-  int (*temperature)(NvmlDevice, int, unsigned*) = nullptr;
-  int (*clock)(NvmlDevice, int, unsigned*) = nullptr;
-  int (*utilization)(NvmlDevice, NvmlUtilization*) = nullptr;
-  int (*clock_reasons)(NvmlDevice, unsigned long long*) = nullptr;
-  int (*energy)(NvmlDevice, unsigned long long*) = nullptr;
-  int (*memory)(NvmlDevice, NvmlMemory*) = nullptr;
-  int (*mig_mode)(NvmlDevice, unsigned*, unsigned*) = nullptr;
-  int (*power_default)(NvmlDevice, unsigned*) = nullptr;
-  int (*clock_peak)(NvmlDevice, int, unsigned*) = nullptr;
-  int (*pcie_generation)(NvmlDevice, unsigned*) = nullptr;
-  int (*pcie_lanes)(NvmlDevice, unsigned*) = nullptr;
-  int (*pcie_lanes_peak)(NvmlDevice, unsigned*) = nullptr;
-  int (*nvlink_state)(NvmlDevice, unsigned, int*) = nullptr;
-  int (*processes)(NvmlDevice, unsigned*, void*) = nullptr;
-  int (*ecc_errors)(NvmlDevice, int, int, unsigned long long*) = nullptr;
+  explicit NvmlCalls(const char* name) : nvml(name) {}
+
+  LoadedLibrary nvml;
+  int (*init)() = nvml.find({"nvmlInit_v2"});
+  int (*shutdown)() = nvml.find({"nvmlShutdown"});
+  int (*driver_version)(char*, unsigned) = nvml.find({"nvmlSystemGetDriverVersion"});
+  int (*by_pci_bus_id)(const char*, NvmlDevice*) = nvml.find({"nvmlDeviceGetHandleByPciBusId_v2"});
+  int (*power)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetPowerUsage"});
+  int (*power_limit)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetEnforcedPowerLimit"});
+  int (*power_default)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetPowerManagementDefaultLimit"});
+  int (*temperature)(NvmlDevice, int, unsigned*) = nvml.find({"nvmlDeviceGetTemperature"});
+  int (*clock)(NvmlDevice, int, unsigned*) = nvml.find({"nvmlDeviceGetClockInfo"});
+  int (*clock_peak)(NvmlDevice, int, unsigned*) = nvml.find({"nvmlDeviceGetMaxClockInfo"});
+  int (*utilization)(NvmlDevice, NvmlUtilization*) = nvml.find({"nvmlDeviceGetUtilizationRates"});
+  int (*clock_reasons)(NvmlDevice, unsigned long long*) =
+      nvml.find({"nvmlDeviceGetCurrentClocksEventReasons",
+                 "nvmlDeviceGetCurrentClocksThrottleReasons"});  // its name until driver 535
+  int (*energy)(NvmlDevice, unsigned long long*) = nvml.find({"nvmlDeviceGetTotalEnergyConsumption"});
+  int (*memory)(NvmlDevice, NvmlMemory*) = nvml.find({"nvmlDeviceGetMemoryInfo"});
+  int (*mig_mode)(NvmlDevice, unsigned*, unsigned*) = nvml.find({"nvmlDeviceGetMigMode"});
+  int (*pcie_generation)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetCurrPcieLinkGeneration"});
+  int (*pcie_lanes)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetCurrPcieLinkWidth"});
+  int (*pcie_lanes_peak)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetMaxPcieLinkWidth"});
+  int (*nvlink_state)(NvmlDevice, unsigned, int*) = nvml.find({"nvmlDeviceGetNvLinkState"});
+  int (*processes)(NvmlDevice, unsigned*, void*) = nvml.find({"nvmlDeviceGetComputeRunningProcesses_v3",
+                                                              "nvmlDeviceGetComputeRunningProcesses_v2",
+                                                              "nvmlDeviceGetComputeRunningProcesses"});
+  int (*ecc_errors)(NvmlDevice, int, int, unsigned long long*) = nvml.find({"nvmlDeviceGetTotalEccErrors"});
 };
 
 namespace {
-
-void find_all(NvmlCalls* calls) {
-  void* library = calls->library;
-  find_call(library, "nvmlInit_v2", &calls->init);
-  find_call(library, "nvmlShutdown", &calls->shutdown);
-  find_call(library, "nvmlSystemGetDriverVersion", &calls->driver_version);
-  find_call(library, "nvmlDeviceGetHandleByPciBusId_v2", &calls->by_pci_bus_id);
-  find_call(library, "nvmlDeviceGetPowerUsage", &calls->power);
-  find_call(library, "nvmlDeviceGetEnforcedPowerLimit", &calls->power_limit);
-  find_call(library, "nvmlDeviceGetTemperature", &calls->temperature);
-  find_call(library, "nvmlDeviceGetClockInfo", &calls->clock);
-  find_call(library, "nvmlDeviceGetUtilizationRates", &calls->utilization);
-  find_call(library, "nvmlDeviceGetCurrentClocksEventReasons", &calls->clock_reasons);
-  find_call(library, "nvmlDeviceGetCurrentClocksThrottleReasons",
-            &calls->clock_reasons);  // its name before driver 535
-  find_call(library, "nvmlDeviceGetTotalEnergyConsumption", &calls->energy);
-  find_call(library, "nvmlDeviceGetMemoryInfo", &calls->memory);
-  find_call(library, "nvmlDeviceGetMigMode", &calls->mig_mode);
-  find_call(library, "nvmlDeviceGetPowerManagementDefaultLimit", &calls->power_default);
-  find_call(library, "nvmlDeviceGetMaxClockInfo", &calls->clock_peak);
-  find_call(library, "nvmlDeviceGetCurrPcieLinkGeneration", &calls->pcie_generation);
-  find_call(library, "nvmlDeviceGetCurrPcieLinkWidth", &calls->pcie_lanes);
-  find_call(library, "nvmlDeviceGetMaxPcieLinkWidth", &calls->pcie_lanes_peak);
-  find_call(library, "nvmlDeviceGetNvLinkState", &calls->nvlink_state);
-  find_call(library, "nvmlDeviceGetComputeRunningProcesses_v3", &calls->processes);
-  find_call(library, "nvmlDeviceGetComputeRunningProcesses_v2", &calls->processes);
-  find_call(library, "nvmlDeviceGetComputeRunningProcesses", &calls->processes);
-  find_call(library, "nvmlDeviceGetTotalEccErrors", &calls->ecc_errors);
-}
 
 // What `call` answers for the arguments; nothing where it is missing or fails.
 template <typename Answer, typename Call, typename... Arguments>
@@ -93,31 +69,6 @@ std::optional<Answer> ask(Call* call, Arguments... arguments) {
 
 std::optional<double> thousandths(const std::optional<unsigned long long>& value) {
   return value ? std::optional(static_cast<double>(*value) / 1000) : std::nullopt;
-}
-
-std::optional<int> whole(const std::optional<unsigned>& value) {
-  return value ? std::optional(static_cast<int>(*value)) : std::nullopt;
-}
-
-constexpr int kSmClock = 1;
-constexpr int kMemoryClock = 2;
-
-GpuSensors read_sensors(const NvmlCalls& calls, NvmlDevice device) {
-  constexpr int kSensorOfTheGpu = 0;
-  GpuSensors sensors;
-  sensors.power_watts = thousandths(ask<unsigned>(calls.power, device));
-  sensors.power_limit_watts = thousandths(ask<unsigned>(calls.power_limit, device));
-  sensors.energy_joules = thousandths(ask<unsigned long long>(calls.energy, device));
-  sensors.temperature_celsius = whole(ask<unsigned>(calls.temperature, device, kSensorOfTheGpu));
-  sensors.sm_clock_mhz = whole(ask<unsigned>(calls.clock, device, kSmClock));
-  sensors.memory_clock_mhz = whole(ask<unsigned>(calls.clock, device, kMemoryClock));
-  if (const auto utilization = ask<NvmlUtilization>(calls.utilization, device)) {
-    sensors.utilisation_percent = static_cast<int>(utilization->gpu);
-  }
-  if (const auto reasons = ask<unsigned long long>(calls.clock_reasons, device)) {
-    sensors.throttle_reasons = throttle_reasons(*reasons);
-  }
-  return sensors;
 }
 
 // The links that are up among the eighteen that a GPU has at most; nothing where it has none.
@@ -140,43 +91,47 @@ std::optional<int> processes_of(const NvmlCalls& calls, NvmlDevice device) {
   return code == 0 || code == kInsufficientSize ? std::optional(static_cast<int>(count)) : std::nullopt;
 }
 
-GpuCondition read_condition(const NvmlCalls& calls, NvmlDevice device) {
+GpuSensors read_sensors(const NvmlCalls& calls, NvmlDevice device) {
+  constexpr int kGpuSensor = 0;
+  constexpr int kSmClock = 1;
+  constexpr int kMemoryClock = 2;
   constexpr int kCorrected = 0;
   constexpr int kUncorrected = 1;
   constexpr int kSinceLoad = 0;
-  GpuCondition condition;
-  condition.power_default_watts = thousandths(ask<unsigned>(calls.power_default, device));
-  condition.sm_clock_peak_mhz = whole(ask<unsigned>(calls.clock_peak, device, kSmClock));
-  condition.pcie_generation = whole(ask<unsigned>(calls.pcie_generation, device));
-  condition.pcie_lanes = whole(ask<unsigned>(calls.pcie_lanes, device));
-  condition.pcie_lanes_peak = whole(ask<unsigned>(calls.pcie_lanes_peak, device));
-  condition.nvlinks = nvlinks_of(calls, device);
-  condition.processes = processes_of(calls, device);
-  condition.corrected_errors = ask<unsigned long long>(calls.ecc_errors, device, kCorrected, kSinceLoad);
-  condition.uncorrected_errors = ask<unsigned long long>(calls.ecc_errors, device, kUncorrected, kSinceLoad);
-  return condition;
+  GpuSensors sensors;
+  sensors.power_watts = thousandths(ask<unsigned>(calls.power, device));
+  sensors.power_limit_watts = thousandths(ask<unsigned>(calls.power_limit, device));
+  sensors.power_default_watts = thousandths(ask<unsigned>(calls.power_default, device));
+  sensors.energy_joules = thousandths(ask<unsigned long long>(calls.energy, device));
+  sensors.temperature_celsius = ask<unsigned>(calls.temperature, device, kGpuSensor);
+  sensors.sm_clock_mhz = ask<unsigned>(calls.clock, device, kSmClock);
+  sensors.memory_clock_mhz = ask<unsigned>(calls.clock, device, kMemoryClock);
+  sensors.sm_clock_peak_mhz = ask<unsigned>(calls.clock_peak, device, kSmClock);
+  if (const auto utilization = ask<NvmlUtilization>(calls.utilization, device))
+    sensors.utilisation_percent = static_cast<int>(utilization->gpu);
+  if (const auto reasons = ask<unsigned long long>(calls.clock_reasons, device))
+    sensors.throttle_reasons = throttle_reasons(*reasons);
+  sensors.pcie_generation = ask<unsigned>(calls.pcie_generation, device);
+  sensors.pcie_lanes = ask<unsigned>(calls.pcie_lanes, device);
+  sensors.pcie_lanes_peak = ask<unsigned>(calls.pcie_lanes_peak, device);
+  sensors.nvlinks = nvlinks_of(calls, device);
+  sensors.processes = processes_of(calls, device);
+  sensors.corrected_errors = ask<unsigned long long>(calls.ecc_errors, device, kCorrected, kSinceLoad);
+  sensors.uncorrected_errors = ask<unsigned long long>(calls.ecc_errors, device, kUncorrected, kSinceLoad);
+  return sensors;
 }
 
 }  // namespace
 
 Nvml::Nvml(const char* library) {
-  auto calls = std::make_unique<NvmlCalls>();
-  calls->library = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
-  if (calls->library == nullptr) return;
-  find_all(calls.get());
-  start_.loaded = calls->init != nullptr && calls->by_pci_bus_id != nullptr;
-  if (start_.loaded) start_.code = calls->init();
-  if (!start_.loaded || start_.code != 0) {
-    dlclose(calls->library);
-    return;
-  }
-  calls_ = std::move(calls);
+  auto calls = std::make_unique<NvmlCalls>(library);
+  if (calls->init == nullptr || calls->by_pci_bus_id == nullptr) return;
+  start_ = calls->init();
+  if (start_ == 0) calls_ = std::move(calls);
 }
 
 Nvml::~Nvml() {
-  if (!calls_) return;
-  if (calls_->shutdown != nullptr) calls_->shutdown();
-  dlclose(calls_->library);
+  if (calls_ && calls_->shutdown != nullptr) calls_->shutdown();
 }
 
 std::string Nvml::driver_version() const {
@@ -185,25 +140,43 @@ std::string Nvml::driver_version() const {
   return calls_->driver_version(text.data(), text.size() - 1) == 0 ? text.data() : "";
 }
 
-NvmlReading Nvml::read(const std::string& pci_bus_id) const {
-  NvmlReading reading;
-  if (!calls_) return reading;
-  const auto device = ask<NvmlDevice>(calls_->by_pci_bus_id, pci_bus_id.c_str());
-  if (!device) return reading;
-  reading.sensors = read_sensors(*calls_, *device);
-  reading.condition = read_condition(*calls_, *device);
-  if (const auto memory = ask<NvmlMemory>(calls_->memory, *device)) reading.free_bytes = memory->free;
+void* Nvml::device(const std::string& pci_bus_id) const {
+  return calls_ ? ask<NvmlDevice>(calls_->by_pci_bus_id, pci_bus_id.c_str()).value_or(nullptr) : nullptr;
+}
+
+void Nvml::read(GpuInfo* gpu) const {
+  const NvmlDevice found = device(gpu->pci_bus_id);
+  if (found == nullptr) return;
+  gpu->sensors = read_sensors(*calls_, found);
+  if (const auto memory = ask<NvmlMemory>(calls_->memory, found)) gpu->free_bytes = memory->free;
   unsigned now = 0;
   unsigned after_reset = 0;
-  if (calls_->mig_mode != nullptr && calls_->mig_mode(*device, &now, &after_reset) == 0)
-    reading.mig = now != 0;
-  return reading;
+  if (calls_->mig_mode != nullptr && calls_->mig_mode(found, &now, &after_reset) == 0) gpu->mig = now != 0;
 }
 
 std::optional<double> Nvml::energy_joules(const std::string& pci_bus_id) const {
-  if (!calls_) return std::nullopt;
-  const auto device = ask<NvmlDevice>(calls_->by_pci_bus_id, pci_bus_id.c_str());
-  return device ? thousandths(ask<unsigned long long>(calls_->energy, *device)) : std::nullopt;
+  const NvmlDevice found = device(pci_bus_id);
+  return found != nullptr ? thousandths(ask<unsigned long long>(calls_->energy, found)) : std::nullopt;
+}
+
+std::vector<std::string> throttle_reasons(unsigned long long bits) {
+  static constexpr std::array kNames{
+      "idle",                       // 0x001 GpuIdle
+      "application clocks set",     // 0x002 ApplicationsClocksSetting
+      "power limit",                // 0x004 SwPowerCap
+      "hardware slowdown",          // 0x008 HwSlowdown
+      "sync boost group",           // 0x010 SyncBoost
+      "temperature limit",          // 0x020 SwThermalSlowdown
+      "hardware temperature stop",  // 0x040 HwThermalSlowdown
+      "external power brake",       // 0x080 HwPowerBrakeSlowdown
+      "display clocks set",         // 0x100 DisplayClockSetting
+  };
+  std::vector<std::string> reasons;
+  for (std::size_t bit = 0; bit < kNames.size(); ++bit)
+    if ((bits >> bit & 1) != 0) reasons.emplace_back(kNames[bit]);
+  const unsigned long long unknown = bits >> kNames.size() << kNames.size();
+  if (unknown != 0) reasons.push_back(fmt::format("reason {:#x}", unknown));
+  return reasons;
 }
 
 }  // namespace trainer

@@ -40,16 +40,16 @@ HOST_DEVICE float exp_in_loops(float x) {
 #endif
 }
 
-HOST_DEVICE float gelu_share(float x) {
+HOST_DEVICE float gelu_sigmoid(float x) {
   return quotient_in_loops(1, 1 + exp_in_loops(-kGeluSlope * (x + kGeluCube * x * x * x)));
 }
 
 HOST_DEVICE float gelu(float x) {
-  return x * gelu_share(x);
+  return x * gelu_sigmoid(x);
 }
 
 HOST_DEVICE float gelu_derivative(float x) {
-  const float s = gelu_share(x);
+  const float s = gelu_sigmoid(x);
   return s + x * s * (1 - s) * kGeluSlope * (1 + 3 * kGeluCube * x * x);
 }
 

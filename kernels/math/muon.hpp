@@ -2,11 +2,11 @@
 // matrix [out, fan_in] moves along its momentum made nearly orthogonal. With g the gradient of the mean loss,
 // V the momentum and m its factor:
 //   V = m V + g,  U = g + m V (Nesterov),  X = U / (|U| + epsilon), |.| the Frobenius norm
-//   `passes` times:  A = X X^T,  X = a X + (b A + c A A) X
+//   `iterations` times:  A = X X^T,  X = a X + (b A + c A A) X
 //   w = w (1 - rate decay) - rate sqrt(max(1, rows / columns)) X
 // The iteration is Newton and Schulz's; where rows > columns it takes A = X^T X and X = a X + X (b A + c A A).
 // The polynomial a s + b s^3 + c s^5 drives singular values s in (0, 1] towards 0.7 to 1.2 within five
-// passes; zero stays zero.
+// iterations; zero stays zero.
 #pragma once
 
 #include <cmath>

@@ -19,12 +19,12 @@ struct Optimizer {
   OptimizerKind kind = OptimizerKind::sgd;
   Pieces momentum;         // sgd, muon, by epoch; empty: none
   bool nesterov = false;   // sgd
-  bool unit_gain = false;  // sgd: v = m v + (1 - m) g instead of v = m v + g (CNTK)
+  bool dampening = false;  // sgd: v = m v + (1 - m) g instead of v = m v + g (CNTK)
   float beta1 = 0.9F;      // adam, adamw
   float beta2 = 0.999F;
   float rho = 0.9F;  // adadelta
   float epsilon = 1e-8F;
-  int passes = 5;  // muon: of the Newton-Schulz iteration (muon.hpp)
+  int iterations = 5;  // muon: of the Newton-Schulz iteration (muon.hpp)
 };
 
 // Whether it updates whole matrices (muon.hpp) and not one element at a time.
@@ -53,9 +53,9 @@ struct Segment {
 struct UpdateStep {
   float rate = 0;
   float momentum = 0;
-  float gain = 1;         // of g in sgd: 1, or 1 - momentum with unit gain
-  float correction1 = 1;  // adam: 1 / (1 - beta1^t)
-  float correction2 = 1;  // adam: 1 / sqrt(1 - beta2^t)
+  float gradient_weight = 1;  // of g in sgd: 1, or 1 - momentum with dampening
+  float correction1 = 1;      // adam: 1 / (1 - beta1^t)
+  float correction2 = 1;      // adam: 1 / sqrt(1 - beta2^t)
 };
 
 HOST_DEVICE UpdateStep update_step(const Optimizer& o, const Schedule& s, std::uint64_t step,
@@ -64,7 +64,7 @@ HOST_DEVICE UpdateStep update_step(const Optimizer& o, const Schedule& s, std::u
   u.rate = learning_rate(s, step, epoch);
   if (o.momentum.count > 0) {
     u.momentum = piece_at(o.momentum, epoch);
-    u.gain = o.unit_gain ? 1 - u.momentum : 1;
+    u.gradient_weight = o.dampening ? 1 - u.momentum : 1;
   }
   if (o.kind == OptimizerKind::adam || o.kind == OptimizerKind::adamw) {
     const auto t = static_cast<double>(step + 1);
@@ -77,9 +77,9 @@ HOST_DEVICE UpdateStep update_step(const Optimizer& o, const Schedule& s, std::u
 // v = m v + gain g; w -= rate v, or with Nesterov w -= rate (gain g + m v)
 HOST_DEVICE void sgd_update(const UpdateStep& u, bool nesterov, float rate, float decay, float g, float& w,
                             float& v) {
-  const float gained = u.gain * (g + decay * w);
-  v = u.momentum * v + gained;
-  w -= rate * (nesterov ? gained + u.momentum * v : v);
+  const float dampened = u.gradient_weight * (g + decay * w);
+  v = u.momentum * v + dampened;
+  w -= rate * (nesterov ? dampened + u.momentum * v : v);
 }
 
 // m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= rate m^ / (sqrt(v^) + epsilon)  (Kingma and Ba 2015)

@@ -1,5 +1,5 @@
 // The learning rate (and momentum) of a step as a pure function of its number, so that a recorded step
-// computes it where it runs. Every schedule counts steps from 0; "epoch" is the number of full passes behind
+// computes it where it runs. Every schedule counts steps from 0; "epoch" is the number of full epochs behind
 // the step's first image.
 #pragma once
 
@@ -44,11 +44,11 @@ struct Schedule {
   float decay = 1;      // exponential
   float gamma = 0;      // inverse
   float power = 0;      // inverse
-  float warmup = 0.3F;  // one_cycle, linear: share of the steps that go up
+  float warmup = 0.3F;  // one_cycle, linear: fraction of the steps that go up
   float start_divisor = 25;
   float end_divisor = 1e4F;
-  float start = 0;          // linear: first rate as a share of `rate`
-  float end = 0;            // cosine, linear: last rate as a share of `rate`
+  float start = 0;          // linear: first rate as a fraction of `rate`
+  float end = 0;            // cosine, linear: last rate as a fraction of `rate`
   std::uint64_t steps = 0;  // of the whole run
 };
 

@@ -9,13 +9,13 @@ namespace trainer {
 constexpr std::uint64_t kNoBadStep = ~std::uint64_t{0};
 
 struct StepState {
-  std::uint64_t step = 0;    // number of the step in progress, from 0
-  std::uint64_t seed = 0;    // of order and dropout
-  std::uint32_t valid = 0;   // rows of the batch that hold an image
-  float batch_loss = 0;      // sum over the valid rows of the step in progress
-  double loss_sum = 0;       // since the host last set it to 0: sums over images,
-  std::uint64_t hits = 0;    //   images whose largest logit is the label's,
-  std::uint64_t images = 0;  //   and images seen
+  std::uint64_t step = 0;     // number of the step in progress, from 0
+  std::uint64_t seed = 0;     // of order and dropout
+  std::uint32_t valid = 0;    // rows of the batch that hold an image
+  float batch_loss = 0;       // sum over the valid rows of the step in progress
+  double loss_sum = 0;        // since the host last set it to 0: sums over images,
+  std::uint64_t correct = 0;  //   images whose largest logit is the label's,
+  std::uint64_t images = 0;   //   and images seen
   std::uint64_t first_bad_step =
       kNoBadStep;  // first step with a loss that is not finite; no update from then on
 };

@@ -1,6 +1,6 @@
-// The stand-in for the GPU engine in a build without it: it says so, and what to do.
+// The stand-in for the GPU engine in a build without it, which says so and what to do.
 #include "kernels/backend.hpp"
-#include "kernels/gpu_host/gpu_driver.hpp"
+#include "kernels/gpu_host/gpu_surroundings.hpp"
 #include "kernels/peer_copy.hpp"
 
 namespace trainer {
@@ -10,7 +10,7 @@ bool has_gpu_engine() {
 }
 
 std::unique_ptr<GpuProbe> open_gpu_probe() {
-  return std::make_unique<DriverProbe>();
+  return make_driver_probe();
 }
 
 GpuAvailability gpu_availability() {

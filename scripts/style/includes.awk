@@ -55,7 +55,7 @@ function angled(target) {
   only(target, "^(stb/)?stb_image[.]h$", "^data/image.cpp$")
   if (from == "tests") return
   only(target, "^(stb/)?stb_", "^data/(image|png).cpp$")
-  only(target, "^openssl/", "^trainer/system/sha256.cpp$")
+  only(target, "^openssl/", "^trainer/(system/sha256|report/report_network).cpp$")
   only(target, "^libdeflate", "^data/")
   only(target, "^(oneapi/)?dnnl", "^kernels/cpu/")
   only(target, "^(cuda|cudnn|cublas|nvrtc|nvml)", "^kernels/")

@@ -1,7 +1,7 @@
 // The energy of a run, by a library that stands in for NVML (nvml_stand_in.cpp).
-#include "trainer/device/energy_meter.hpp"
-
 #include <gtest/gtest.h>
+
+#include "trainer/device/machine_state.hpp"
 
 namespace trainer {
 namespace {

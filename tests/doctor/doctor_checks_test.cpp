@@ -6,7 +6,6 @@
 #include "tests/gpu_host/played_gpus.hpp"
 #include "tests/support/words.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/report.hpp"
 
 namespace trainer::doctor {
 namespace {
@@ -24,9 +23,11 @@ Facts facts_of(const PlayedGpus& gpus) {
   facts.gpu.around = gpus.around;
   facts.gpu.devices = gpus.counted.devices;
   facts.gpu.failure = find_gpu_failure(gpus, 0);
-  facts.gpu.nvml.loaded = true;
-  if (gpus.counted.devices > 0) facts.gpu.traits = gpus.gpu;
-  facts.gpu.reading.free_bytes = 100 * kGibibyte;
+  facts.gpu.nvml = 0;
+  if (gpus.counted.devices > 0) {
+    facts.gpu.info = gpus.gpu;
+    facts.gpu.info->free_bytes = 100 * kGibibyte;
+  }
   facts.cpu = {"a processor", 2, 2, "AVX-512 with bf16", "x86-64-v4", 8 * kGibibyte, 4 * kGibibyte, "2.6.3"};
   facts.files = {"data/mnist", "60000 + 10000 images", "", "runs", "", kGibibyte};
   return facts;
@@ -184,14 +185,14 @@ TEST(Doctor, DeviceCpuAsksForNoGpu) {
 
 TEST(Doctor, TheGpusStateIsLookedAt) {
   Facts facts = facts_of(PlayedGpus());
-  facts.gpu.reading.free_bytes = 100 << 20;
+  facts.gpu.info->free_bytes = 100 << 20;
   expect_report(facts, FailureClass::busy, {"0.10 GiB free", "nvidia-smi"});
   facts = facts_of(PlayedGpus());
-  facts.gpu.reading.condition.uncorrected_errors = 3;
+  facts.gpu.info->sensors.uncorrected_errors = 3;
   expect_report(facts, FailureClass::machine, {"3 that ECC could not correct", "replaced"});
   facts = facts_of(PlayedGpus());
-  facts.gpu.reading.mig = true;
-  facts.gpu.traits->compute_mode = "exclusive process";
+  facts.gpu.info->mig = true;
+  facts.gpu.info->compute_mode = "exclusive process";
   expect_report(facts, FailureClass::healthy, {"MIG", "an instance", "one process at a time"});
 }
 
@@ -203,13 +204,13 @@ TEST(Doctor, NvmlsFailuresAreToldApart) {
                                                         {999, FailureClass::healthy},
                                                         {1, FailureClass::healthy}};
   for (const auto& [code, exit] : codes) {
-    facts.gpu.nvml.code = code;
+    facts.gpu.nvml = code;
     expect_report(facts, exit, {fmt::format("does not start (code {})", code)});
   }
   facts.gpu.around.inside_container = true;
-  facts.gpu.nvml.code = 999;
+  facts.gpu.nvml = 999;
   expect_report(facts, FailureClass::container, {"daemon-reload", "nvidia.com/gpu=all"});
-  facts.gpu.nvml = {};
+  facts.gpu.nvml.reset();
   expect_report(facts, FailureClass::healthy, {"libnvidia-ml.so.1 is not in this container"});
 }
 

@@ -2,14 +2,14 @@
 #include <csignal>
 
 #include "tests/support/program.hpp"
-#include "trainer/doctor/all.hpp"
-#include "trainer/doctor/libraries.hpp"
+#include "trainer/doctor/facts.hpp"
+#include "trainer/doctor/fleet.hpp"
 
 namespace trainer::test {
 namespace {
 
 using doctor::DeviceRow;
-using doctor::DevicesTest;
+using doctor::train_fleet;
 
 class DoctorProgram : public ProgramTest {
  protected:
@@ -25,7 +25,7 @@ class DoctorProgram : public ProgramTest {
         << outcome.code << ": " << outcome.out << outcome.err;
   }
 
-  // A shell script in the place of the program, for DevicesTest.
+  // A shell script in the place of the program.
   fs::path script(const std::string& lines) const {
     const fs::path path = folder_.write("played", "#!/bin/sh\n" + lines);
     fs::permissions(path, fs::perms::owner_all);
@@ -133,13 +133,9 @@ TEST_F(DoctorProgram, ATrainingThatDiesFailsOrLeavesNothingIsARow) {
   std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"},
                               {.device = "cuda:1", .name = "a"},
                               {.device = "cuda:2", .name = "a"}};
-  DevicesTest test(
-      {.minutes = 0,
-       .json = true,
-       .program =
-           script("case $3 in cuda:0) kill -SEGV $$;; cuda:1) echo 'error: no GPU' >&2; exit 1;; esac\n")},
-      nvml);
-  test.run(&rows);
+  const fs::path program =
+      script("case $3 in cuda:0) kill -SEGV $$;; cuda:1) echo 'error: no GPU' >&2; exit 1;; esac\n");
+  EXPECT_EQ(train_fleet({.minutes = 0, .json = true, .program = program}, nvml, &rows), 0);
   ASSERT_EQ(rows[0].trainings.size(), 2U) << "two rounds at least";
   EXPECT_EQ(rows[0].trainings[0].error, "it died of signal 11");
   EXPECT_EQ(rows[1].trainings.at(1).error, "error: no GPU");
@@ -152,8 +148,7 @@ TEST_F(DoctorProgram, ATrainingThatHangsIsEnded) {
   const Nvml nvml("libnvidia-ml-not-here.so");
   std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"}};
   const fs::path program = script("[ $1 = train ] || exit 0\nexec sleep 600\n");
-  DevicesTest test({.minutes = 0, .json = true, .program = program, .patience_seconds = 0.1}, nvml);
-  test.run(&rows);
+  train_fleet({.minutes = 0, .json = true, .program = program, .patience_seconds = 0.1}, nvml, &rows);
   ASSERT_EQ(rows[0].trainings.size(), 2U);
   EXPECT_EQ(rows[0].trainings[0].error, "it died of signal 9");
 }
@@ -161,15 +156,13 @@ TEST_F(DoctorProgram, ATrainingThatHangsIsEnded) {
 TEST_F(DoctorProgram, ASignalEndsTheTestAtOnce) {
   const Nvml nvml("libnvidia-ml-not-here.so");
   std::vector<DeviceRow> rows{{.device = "cuda:0", .name = "a"}};
-  DevicesTest test(
-      {.json = true, .program = script("[ $1 = train ] || exit 0\nkill -INT $PPID\nexec sleep 600\n")}, nvml);
-  test.run(&rows);
-  EXPECT_EQ(test.stop_signal(), SIGINT);
+  const fs::path program = script("[ $1 = train ] || exit 0\nkill -INT $PPID\nexec sleep 600\n");
+  EXPECT_EQ(train_fleet({.json = true, .program = program}, nvml, &rows), SIGINT);
   EXPECT_TRUE(rows[0].trainings.empty());
 }
 
 TEST(DoctorLibraries, AreLoadedInAProcessOfTheirOwn) {
-  const doctor::LoadResult result = doctor::load_apart(
+  const doctor::CudnnFacts result = doctor::load_apart(
       {.names = {"libm.so.6", "libcudnn_that_is_not_here.so.9"}, .folder = "", .version_checks = {}});
   ASSERT_EQ(result.parts.size(), 2U);
   EXPECT_EQ(result.parts[0].error, "");
@@ -180,7 +173,7 @@ TEST(DoctorLibraries, AreLoadedInAProcessOfTheirOwn) {
 
 TEST(DoctorLibraries, AVersionCheckThatDisagreesIsNamedAndACrashIsNoticed) {
   // getpid() gives no 0, abort() does not return.
-  const doctor::LoadResult mixed =
+  const doctor::CudnnFacts mixed =
       doctor::load_apart({.names = {}, .folder = "", .version_checks = {"getpid"}});
   EXPECT_EQ(mixed.mixed, Words{"getpid"});
   EXPECT_TRUE(doctor::load_apart({.names = {}, .folder = "", .version_checks = {"abort"}}).crashed);

@@ -3,8 +3,6 @@
 
 #include "tests/support/words.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/report.hpp"
-#include "trainer/doctor/speed.hpp"
 
 namespace trainer::doctor {
 namespace {
@@ -20,10 +18,17 @@ SpeedFacts h200_speed() {
   speed.upload_bytes = 12e9;
   speed.download_bytes = 11e9;
   speed.sensors.power_limit_watts = 700;
-  speed.condition.power_default_watts = 700;
+  speed.sensors.power_default_watts = 700;
   speed.sensors.sm_clock_mhz = 1900;
-  speed.condition.sm_clock_peak_mhz = 1980;
+  speed.sensors.sm_clock_peak_mhz = 1980;
   return speed;
+}
+
+Check check_speed(const SpeedFacts& speed) {
+  Facts facts;
+  facts.asks_for_cpu = true;
+  facts.speed = speed;
+  return check_all(facts).back();
 }
 
 TEST(DoctorSpeed, AGoodGpuIsOkWithItsNumbers) {
@@ -42,7 +47,7 @@ TEST(DoctorSpeed, ASlowGpuIsNotedWithTheShareOfItsClassAndTheReason) {
   speed.sensors.power_limit_watts = 700;
   speed.sensors.sm_clock_mhz = 900;
   speed.sensors.throttle_reasons = {"idle", "temperature limit"};
-  speed.condition.processes = 3;
+  speed.sensors.processes = 3;
   check = check_speed(speed);
   expect_words(check.finding, {"SM clock 900 of 1980 MHz", "held back by: temperature limit", "3 processes"});
   EXPECT_EQ(check.finding.find("idle"), std::string::npos);
@@ -50,8 +55,8 @@ TEST(DoctorSpeed, ASlowGpuIsNotedWithTheShareOfItsClassAndTheReason) {
 
 TEST(DoctorSpeed, ANarrowLinkIsNotedThoughTheRestIsGood) {
   SpeedFacts speed = h200_speed();
-  speed.condition.pcie_lanes = 4;
-  speed.condition.pcie_lanes_peak = 16;
+  speed.sensors.pcie_lanes = 4;
+  speed.sensors.pcie_lanes_peak = 16;
   expect_words(check_speed(speed).finding, {"PCIe with 4 of 16 lanes"});
   EXPECT_EQ(check_speed(speed).state, CheckState::note);
 }

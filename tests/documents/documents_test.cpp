@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <functional>
 #include <gtest/gtest.h>
+#include <sstream>
 
 #include "tests/support/child_process.hpp"
 #include "tests/support/program.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/documents/completion.hpp"
 #include "trainer/documents/manual_page.hpp"
 
 namespace trainer::test {
@@ -16,9 +16,7 @@ using Lines = std::vector<std::string>;
 
 class Documents : public testing::Test {
  protected:
-  Documents() : app_(make_app()), commands_(*app_, environment_), root_(command_tree(*app_)) {
-    folder_.write("trainer.bash", bash_completion(root_, {"quick", "lenet"}));
-    folder_.write("_trainer", zsh_completion(root_, {"quick", "lenet"}));
+  Documents() : app_(make_app()), commands_(*app_, environment_) {
     folder_.write("runs/20260101-093000-quick-1/run.json", "{}");
     folder_.write("runs/not-a-run/other", "");
     folder_.write("targets/my_dsvm.compute", "");
@@ -28,26 +26,26 @@ class Documents : public testing::Test {
     return ChildProcess(words, {{}, folder_.path().string()}).wait();
   }
 
-  // What bash offers where the last of `words` is being typed.
-  Lines completed(const Lines& words) const {
-    std::string line = "source ./trainer.bash; COMP_WORDS=(";
+  // What the shell offers where the last of `words` is being typed.
+  Lines completed(const Lines& shell_words, const std::string& before, const Lines& words) const {
+    const std::string program = TRAINER_BINARY;
+    std::string line = before + "PATH='" + program.substr(0, program.rfind('/')) +
+                       "':$PATH; . " TRAINER_SOURCE_DIR "/trainer/documents/completion.sh; COMP_WORDS=(";
     for (const std::string& word : words) line += " '" + word + "'";
-    line += "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _trainer; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    const Outcome outcome = shell({"/bin/bash", "--norc", "-c", line});
+    line += "); COMP_CWORD=" + std::to_string(words.size() - 1) + "; _trainer_complete trainer '" +
+            words.back() + "' '" + words[words.size() - 2] + "'; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    Lines call = shell_words;
+    call.push_back(line);
+    const Outcome outcome = shell(call);
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_EQ(outcome.err, "");
     Lines offered;
-    std::string text;
-    for (const char letter : outcome.out) {
-      if (letter == '\n') {
-        if (!text.empty()) offered.push_back(text);
-        text.clear();
-      } else {
-        text += letter;
-      }
-    }
+    std::istringstream lines(outcome.out);
+    for (std::string text; std::getline(lines, text);)
+      if (!text.empty()) offered.push_back(text);
     return offered;
   }
+  Lines completed(const Lines& words) const { return completed({"/bin/bash", "--norc", "-c"}, "", words); }
 
   static bool has(const Lines& lines, const std::string& line) {
     return std::find(lines.begin(), lines.end(), line) != lines.end();
@@ -57,7 +55,6 @@ class Documents : public testing::Test {
   Environment environment_;
   std::unique_ptr<CLI::App> app_;
   Commands commands_;
-  CommandNode root_;
 };
 
 TEST_F(Documents, BashCompletesCommandsOptionsAndTheirValues) {
@@ -69,6 +66,11 @@ TEST_F(Documents, BashCompletesCommandsOptionsAndTheirValues) {
   EXPECT_EQ(completed({"trainer", "train", "--data", "ru"}), Lines({"runs"}));
   EXPECT_EQ(completed({"trainer", "train", "--seed", ""}), Lines()) << "a number is not guessed";
   EXPECT_EQ(completed({"trainer", "no-such", "--x"}), Lines());
+  EXPECT_EQ(completed({"trainer", "train", "--quiet", "--see"}), Lines({"--seed"})) << "a flag has no value";
+  EXPECT_EQ(completed({"trainer", "runs", "sho"}), Lines({"show"}));
+  EXPECT_EQ(completed({"trainer", "target", "check", "my"}), Lines({"my_dsvm"}));
+  EXPECT_EQ(completed({"trainer", "models", "qui"}), Lines({"quick"}));
+  EXPECT_EQ(completed({"trainer", "train", "--model", "=", "qui"}), Lines({"quick"}));
 }
 
 TEST_F(Documents, BashCompletesRunsThatAreThere) {
@@ -79,33 +81,35 @@ TEST_F(Documents, BashCompletesRunsThatAreThere) {
   EXPECT_EQ(completed({"trainer", "train", "--resume", "2026"}), Lines({"20260101-093000-quick-1"}));
 }
 
-TEST_F(Documents, ZshReadsItsScript) {
-  const Outcome version = shell({"/bin/sh", "-c", "command -v zsh"});
-  if (version.code != 0) GTEST_SKIP() << "no zsh here";
-  const Outcome outcome = shell({"/bin/sh", "-c", "zsh -n ./_trainer"});
-  EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(outcome.err, "");
+TEST_F(Documents, ZshCompletesTheSame) {
+  if (shell({"/bin/sh", "-c", "command -v zsh"}).code != 0) GTEST_SKIP() << "no zsh here";
+  const auto in_zsh = [&](const Lines& words) {
+    return completed({"/bin/sh", "-c", "exec zsh -f -c \"$0\""}, "compdef() { :; }; emulate sh; ", words);
+  };
+  EXPECT_EQ(in_zsh({"trainer", "runs", "comp"}), Lines({"compare"}));
+  EXPECT_EQ(in_zsh({"trainer", "train", "--epo"}), Lines({"--epochs"}));
+  EXPECT_EQ(in_zsh({"trainer", "train", "--model=qui"}), Lines({"--model=quick"}));
+  EXPECT_EQ(in_zsh({"trainer", "train", "--resume", "2026"}), Lines({"20260101-093000-quick-1"}));
 }
 
-void expect_every_page_whole(const CommandNode& command,
-                             const std::function<void(const std::string&)>& check) {
+void expect_every_page_whole(const CLI::App& command, const std::function<void(const std::string&)>& check) {
   const std::string page = manual_page(command, {"1.2.3", "2026-01-31"});
   EXPECT_TRUE(page.starts_with(".TH \"")) << page;
-  for (const CommandOption& option : command.options) {
-    for (const std::string& name : option.names) {
-      std::string escaped;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      std::string escaped = "\\-\\-";
       for (const char letter : name) escaped += letter == '-' ? std::string("\\-") : std::string(1, letter);
-      EXPECT_PRED2(contains, page, escaped) << command.joined(" ");
+      EXPECT_PRED2(contains, page, escaped) << whole_name(command, ' ');
     }
   }
   check(page);
-  for (const CommandNode& child : command.children) expect_every_page_whole(child, check);
+  for (const CLI::App* child : command.get_subcommands(nullptr)) expect_every_page_whole(*child, check);
 }
 
 TEST_F(Documents, EveryCommandHasAPageThatTroffReadsWithoutAWarning) {
   const bool troff = shell({"/bin/sh", "-c", "command -v groff"}).code == 0;
   int pages = 0;
-  expect_every_page_whole(root_, [&](const std::string& page) {
+  expect_every_page_whole(*app_, [&](const std::string& page) {
     ++pages;
     if (!troff) return;
     folder_.write("page.1", page);
@@ -117,11 +121,11 @@ TEST_F(Documents, EveryCommandHasAPageThatTroffReadsWithoutAWarning) {
 }
 
 TEST(ManualPage, PrintsWhatTroffWouldTakeForItself) {
-  const CommandNode command{{"trainer", "x"},
-                            ".hidden at the begin",
-                            {{{"--path"}, "a \\ and a - in it", "TEXT", "here", false, false, false}},
-                            {}};
-  const std::string page = manual_page(command, {"1", "2026-01-31"});
+  CLI::App app("", "trainer");
+  CLI::App* command = app.add_subcommand("x", ".hidden at the begin");
+  std::string path = "here";
+  command->add_option("--path", path, "a \\ and a - in it")->capture_default_str();
+  const std::string page = manual_page(*command, {"1", "2026-01-31"});
   EXPECT_PRED2(contains, page, ".TP\n\\fB\\-\\-path\\fR \\fITEXT\\fR\na \\e and a \\- in it [here]\n");
   EXPECT_PRED2(contains, page, "trainer\\-x \\- \\&.hidden at the begin\n");
 }

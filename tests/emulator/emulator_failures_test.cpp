@@ -16,13 +16,13 @@ __global__ void first_in_line(int* out) {
 }
 
 TEST_F(EmulatorTest, ADependenceOnTheOrderGivesOtherResultsFromLaunchToLaunch) {
-  std::vector<int> winners;
+  std::vector<int> argmax;
   for (int i = 0; i < 8; ++i) {
     auto* out = zeros<int>(1);
     ASSERT_EQ(launch(nullptr, 16, 64, first_in_line, out), cudaSuccess);
-    winners.push_back(read(out, 1)[0]);
+    argmax.push_back(read(out, 1)[0]);
   }
-  EXPECT_NE(winners, std::vector<int>(8, winners[0]));
+  EXPECT_NE(argmax, std::vector<int>(8, argmax[0]));
   order_by(0);
   auto* out = zeros<int>(1);
   ASSERT_EQ(launch(nullptr, 16, 64, first_in_line, out), cudaSuccess);

@@ -133,13 +133,13 @@ TEST(GpuAvailability, ADeviceOutOfRangeIsToldTheRange) {
 
 TEST(GpuAvailability, ADeviceWithoutCodeIsShownBesideTheBuiltArchitectures) {
   PlayedGpus gpus;
-  gpus.gpu = {0, "Tesla V100", 7, 0, "default", ""};
+  gpus.gpu = test::played_gpu("Tesla V100", 7, 0);
   expect_words(reason(gpus),
                {"Tesla V100", "7.0", "75 80 90 120 + PTX 120", "-DCMAKE_CUDA_ARCHITECTURES=70", "CUDA 12.9"});
-  gpus.gpu = {0, "Tesla K80", 3, 7, "default", ""};
+  gpus.gpu = test::played_gpu("Tesla K80", 3, 7);
   expect_words(reason(gpus), {"Tesla K80", "CUDA 11.8 was the last", "--device cpu"});
   gpus.built = "90-real";
-  gpus.gpu = {0, "NVIDIA T4", 7, 5, "default", ""};
+  gpus.gpu = test::played_gpu("NVIDIA T4", 7, 5);
   expect_words(reason(gpus), {"built for 90;", "-DCMAKE_CUDA_ARCHITECTURES=75"});
 }
 
@@ -153,7 +153,7 @@ TEST(GpuAvailability, ABusyOrClosedDeviceIsNamedWithItsMode) {
 
 TEST(GpuAvailability, ADeviceThatDoesNotAnswerIsExplained) {
   PlayedGpus gpus;
-  gpus.gpu.code = 999;
+  gpus.described = 999;
   expect_words(reason(gpus), {"CUDA 999", "nvidia-uvm"});
 }
 

@@ -1,4 +1,4 @@
-// A libcuda.so.1 of two GPUs for gpu_driver_test.cpp, with the binary interface of the real one. The variable
+// A libcuda.so.1 of two GPUs for gpu_surroundings_test.cpp, with the binary interface of the real one. The variable
 // STAND_IN_CUINIT is the code of its start; a context of device 1 is refused with 46.
 #include <cstdlib>
 #include <cstring>

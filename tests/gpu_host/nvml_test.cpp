@@ -4,17 +4,22 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/gpu_host/throttle_reasons.hpp"
-
 namespace trainer {
 namespace {
 
 using Words = std::vector<std::string>;
 
+GpuInfo reading_of(const Nvml& nvml, const char* bus_id) {
+  GpuInfo gpu;
+  gpu.pci_bus_id = bus_id;
+  nvml.read(&gpu);
+  return gpu;
+}
+
 TEST(Nvml, ReadsWhatTheLibraryTells) {
   const Nvml nvml(TRAINER_NVML_STAND_IN);
   EXPECT_EQ(nvml.driver_version(), "470.82.01");
-  const NvmlReading reading = nvml.read("06c3:00:00.0");
+  const GpuInfo reading = reading_of(nvml, "06c3:00:00.0");
   EXPECT_EQ(reading.sensors.power_watts, 61.5);
   EXPECT_EQ(reading.sensors.power_limit_watts, 149.0);
   EXPECT_EQ(reading.sensors.temperature_celsius, 45);
@@ -27,9 +32,8 @@ TEST(Nvml, ReadsWhatTheLibraryTells) {
 
 TEST(Nvml, ReadsTheConditionBesideTheSensors) {
   const Nvml nvml(TRAINER_NVML_STAND_IN);
-  EXPECT_TRUE(nvml.start().loaded);
-  EXPECT_EQ(nvml.start().code, 0);
-  const GpuCondition condition = nvml.read("06c3:00:00.0").condition;
+  EXPECT_EQ(nvml.start(), 0);
+  const GpuSensors condition = reading_of(nvml, "06c3:00:00.0").sensors;
   EXPECT_EQ(condition.power_default_watts, 175.0);
   EXPECT_EQ(condition.sm_clock_peak_mhz, 875);
   EXPECT_EQ(condition.pcie_lanes, 8);
@@ -42,7 +46,7 @@ TEST(Nvml, ReadsTheConditionBesideTheSensors) {
 }
 
 TEST(Nvml, WhatTheDeviceDoesNotTellStaysEmpty) {
-  const NvmlReading reading = Nvml(TRAINER_NVML_STAND_IN).read("06c3:00:00.0");
+  const GpuInfo reading = reading_of(Nvml(TRAINER_NVML_STAND_IN), "06c3:00:00.0");
   EXPECT_FALSE(reading.sensors.energy_joules) << "not supported";
   EXPECT_FALSE(reading.mig) << "no such function";
 }
@@ -57,7 +61,7 @@ TEST(Nvml, EnergyIsReadAlone) {
   EXPECT_FALSE(Nvml("libnvidia-ml-that-is-not-here.so.1").energy_joules("0000:0a:00.0"));
 }
 
-void expect_nothing(const NvmlReading& reading) {
+void expect_nothing(const GpuInfo& reading) {
   const GpuSensors& sensors = reading.sensors;
   EXPECT_FALSE(sensors.power_watts || sensors.power_limit_watts || sensors.energy_joules);
   EXPECT_FALSE(sensors.temperature_celsius || sensors.utilisation_percent);
@@ -66,15 +70,15 @@ void expect_nothing(const NvmlReading& reading) {
 }
 
 TEST(Nvml, AnUnknownDeviceHasNoReadings) {
-  expect_nothing(Nvml(TRAINER_NVML_STAND_IN).read("0000:00:00.0"));
+  expect_nothing(reading_of(Nvml(TRAINER_NVML_STAND_IN), "0000:00:00.0"));
 }
 
 TEST(Nvml, AMissingOrForeignLibraryIsNoError) {
   for (const char* library : {"libnvidia-ml-that-is-not-here.so.1", "libm.so.6"}) {
     const Nvml nvml(library);
     EXPECT_EQ(nvml.driver_version(), "") << library;
-    EXPECT_FALSE(nvml.start().loaded) << library;
-    expect_nothing(nvml.read("06c3:00:00.0"));
+    EXPECT_FALSE(nvml.start()) << library;
+    expect_nothing(reading_of(nvml, "06c3:00:00.0"));
   }
 }
 

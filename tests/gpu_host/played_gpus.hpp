@@ -8,9 +8,19 @@
 
 namespace trainer::test {
 
+inline GpuInfo played_gpu(const char* name, int major, int minor) {
+  GpuInfo gpu;
+  gpu.name = name;
+  gpu.major = major;
+  gpu.minor = minor;
+  gpu.compute_mode = "default";
+  return gpu;
+}
+
 struct PlayedGpus : GpuProbe {
   Count counted{0, 2};
-  GpuTraits gpu{0, "NVIDIA H200", 9, 0, "default", ""};
+  int described = 0;
+  GpuInfo gpu = played_gpu("NVIDIA H200", 9, 0);
   int opened = 0;
   std::string built = "75-real;80-real;90-real;120-real;120-virtual";
   GpuSurroundings around;
@@ -26,7 +36,10 @@ struct PlayedGpus : GpuProbe {
   }
 
   Count count() const override { return counted; }
-  GpuTraits traits(int /*device*/) const override { return gpu; }
+  int describe(int /*device*/, GpuInfo* info) const override {
+    *info = gpu;
+    return described;
+  }
   int open(int /*device*/) const override { return opened; }
   std::string architectures() const override { return built; }
   std::string code_name(int code) const override { return fmt::format("CUDA {}, its text", code); }

@@ -62,7 +62,7 @@ ConvDesc without_bias(ConvDesc desc) {
 }
 
 BatchNormDesc sprint_norm(const Shape& in) {
-  return {.in = in, .momentum = 0.3F, .gain = false, .gelu = true};
+  return {.in = in, .momentum = 0.3F, .gamma = false, .gelu = true};
 }
 
 std::vector<OpCase> network_cases() {
@@ -123,7 +123,7 @@ std::vector<OpCase> sprint_cases() {
   return {
       {"batchnorm_300_channels", BatchNormDesc{.in = {2, 1, 300}, .gelu = true}, 9},
       {"batchnorm_gelu", BatchNormDesc{.in = {5, 5, 17}, .gelu = true}, 9, 6},
-      {"batchnorm_no_gain", BatchNormDesc{.in = {5, 5, 17}, .gain = false}, 9, 6},
+      {"batchnorm_no_gain", BatchNormDesc{.in = {5, 5, 17}, .gamma = false}, 9, 6},
       {"sprint_conv1", without_bias(with_pool(conv({26, 26, 1}, 3, 16), 3, 3))},
       {"sprint_conv2", without_bias(with_pool(conv({8, 8, 16}, 3, 48), 2, 2)), 67},
       {"sprint_norm1", sprint_norm({8, 8, 16}), 67},

@@ -72,7 +72,7 @@ struct Expect {
   }
 };
 
-// Rows whose label is, within rounding, as large as the largest other logit: they may count as hits or not.
+// Rows whose label is, within rounding, as large as the largest other logit: they may count as correct answers or not.
 std::uint64_t undecided_rows(const HeadDesc& d, const Tensors& t) {
   std::uint64_t rows = 0;
   for (int n = 0; n < t.valid; ++n) {
@@ -95,7 +95,7 @@ void expect_state(const OpDesc& desc, const Tensors& want, const StepState& got,
   if (head == nullptr) {
     EXPECT_EQ(got.batch_loss, kBatchLossBefore);
     EXPECT_EQ(got.loss_sum, kLossSumBefore);
-    EXPECT_EQ(got.hits, kHitsBefore);
+    EXPECT_EQ(got.correct, kCorrectBefore);
     EXPECT_EQ(got.images, kImagesBefore);
     return;
   }
@@ -103,7 +103,7 @@ void expect_state(const OpDesc& desc, const Tensors& want, const StepState& got,
   EXPECT_TRUE(near({static_cast<float>(got.loss_sum)}, {kLossSumBefore + want.loss}, tolerance))
       << "loss_sum";
   const auto apart = static_cast<double>(undecided_rows(*head, want));
-  EXPECT_NEAR(static_cast<double>(got.hits), static_cast<double>(kHitsBefore + want.hits), apart);
+  EXPECT_NEAR(static_cast<double>(got.correct), static_cast<double>(kCorrectBefore + want.correct), apart);
   EXPECT_EQ(got.images, kImagesBefore + static_cast<std::uint64_t>(want.valid));
 }
 

@@ -51,7 +51,7 @@ class RepeatedSprint {
     EXPECT_EQ(states.training.first_bad_step, kNoBadStep);
     Bytes bytes;
     append(bytes, std::vector<double>{states.training.loss_sum, states.evaluation.loss_sum});
-    append(bytes, std::vector<std::uint64_t>{states.training.hits, states.evaluation.hits});
+    append(bytes, std::vector<std::uint64_t>{states.training.correct, states.evaluation.correct});
     for (const NetworkTensor& tensor : network_.tensors()) append(bytes, network_.read(tensor));
     return bytes;
   }
@@ -62,8 +62,8 @@ class RepeatedSprint {
   int batch_;
   Bytes host_images_ = random_bytes(std::size_t{kImages} * 28 * 28, 256);
   Bytes host_labels_ = random_bytes(kImages, 10);
-  Buffer images_ = backend_->hold(host_images_.data(), host_images_.size(), "the images");
-  Buffer labels_ = backend_->hold(host_labels_.data(), host_labels_.size(), "the labels");
+  Buffer images_ = backend_->make_resident(host_images_.data(), host_images_.size(), "the images");
+  Buffer labels_ = backend_->make_resident(host_labels_.data(), host_labels_.size(), "the labels");
   Network network_;
   TrainingRule rule_;
   StepInput input_;

@@ -98,7 +98,7 @@ TEST_P(KernelBits, AnOpLeavesTheSameBitsEachTime) {
       Bytes bytes = bytes_of(op.results());
       const StepState state = op.state();
       append(bytes, std::vector<double>{state.loss_sum, static_cast<double>(state.batch_loss)});
-      append(bytes, std::vector<std::uint64_t>{state.hits, state.images});
+      append(bytes, std::vector<std::uint64_t>{state.correct, state.images});
       return bytes;
     });
   }

@@ -18,10 +18,10 @@ namespace trainer {
 
 using reference::Values;
 
-inline Optimizer muon(int passes, float momentum) {
+inline Optimizer muon(int iterations, float momentum) {
   Optimizer o;
   o.kind = OptimizerKind::muon;
-  o.passes = passes;
+  o.iterations = iterations;
   o.momentum.count = 1;
   o.momentum.value[0] = momentum;
   return o;
@@ -54,14 +54,16 @@ class MatrixTrial {
   }
 
   // Gradients come in the maps' element type, where that is not fp32.
-  void narrow_gradients() { matrices_[0].segment.cast_gradient = backend_.element() != Element::fp32; }
+  void reduced_precision_gradients() {
+    matrices_[0].segment.cast_gradient = backend_.element() != Element::fp32;
+  }
 
   // A step on the gradient `dw` [rows, columns], here and, where its loss is finite, in double.
   void step(const Optimizer& optimizer, Values dw, float loss = 1.5F) {
     std::vector<float> scaled(dw.begin(), dw.end());
     for (float& g : scaled) g *= backend_.loss_scale();
     std::vector<float> in_memory = in_layout(scaled);
-    if (matrices_[0].segment.cast_gradient) dw = narrow(in_memory);
+    if (matrices_[0].segment.cast_gradient) dw = reduced_precision(in_memory);
     dw_->upload(in_memory);
     StepState state = state_at(0);
     state.batch_loss = loss;
@@ -113,7 +115,7 @@ class MatrixTrial {
     return result;
   }
   // Rounds them, and packs them as they are stored; returns what they are without the loss scale.
-  Values narrow(std::vector<float>& values) const {
+  Values reduced_precision(std::vector<float>& values) const {
     const DeviceMap rounded(backend_, values, "dw");
     const std::vector<float> taken = rounded.download();
     const auto bits = rounded.array().download<std::uint8_t>();

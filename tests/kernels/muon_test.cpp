@@ -60,8 +60,8 @@ class Muon : public OnBackend, public testing::WithParamInterface<std::tuple<Bac
 
   // Each pass multiplies what rounding left by up to 3.4, and its products sum `columns` terms. Where the
   // network's products are not fp32's, those of the passes may be TF32's.
-  void expect_as_wanted(int passes) const {
-    const double length = std::max(trial_->rows, trial_->columns) * std::pow(3.4445, 2 * passes);
+  void expect_as_wanted(int iterations) const {
+    const double length = std::max(trial_->rows, trial_->columns) * std::pow(3.4445, 2 * iterations);
     const BackendKind kind = std::get<0>(GetParam());
     const bool whole = kind == BackendKind::cpu_bf16 || precision_of(kind) == Precision::fp32;
     const Tolerance tolerance{.precision = whole ? Precision::fp32 : Precision::tf32, .length = length};
@@ -110,7 +110,7 @@ TEST_P(Muon, TakesAGradientOfRankOne) {
 }
 
 TEST_P(Muon, TakesGradientsAsTheyAreStored) {
-  trial_->narrow_gradients();
+  trial_->reduced_precision_gradients();
   trial_->step(muon(3, 0.6F), random(0.01));
   trial_->step(muon(3, 0.6F), random(0.01));
   expect_as_wanted(3);
@@ -167,8 +167,8 @@ Values singular_values(const Values& m, int rows, int columns) {
   return values;
 }
 
-double iterated(double s, int passes) {
-  for (; passes > 0; --passes) s = 3.4445 * s - 4.7750 * s * s * s + 2.0315 * s * s * s * s * s;
+double iterated(double s, int iterations) {
+  for (; iterations > 0; --iterations) s = 3.4445 * s - 4.7750 * s * s * s + 2.0315 * s * s * s * s * s;
   return s;
 }
 

@@ -195,8 +195,8 @@ class UpdateRepeats {
     const int rows = desc.shape.front();
     const auto columns = static_cast<int>(desc.count()) / rows;
     matrices_.push_back({segment, ops_.back().get(), rows, columns, muon_factor(rows, columns)});
-    const int passes = optimizers_[segment.optimizer].passes;
-    length_ = std::max(length_, std::max(rows, columns) * std::pow(3.4445, 2 * passes));
+    const int iterations = optimizers_[segment.optimizer].iterations;
+    length_ = std::max(length_, std::max(rows, columns) * std::pow(3.4445, 2 * iterations));
   }
 
   Backend& backend_;

@@ -41,7 +41,7 @@ StepState state_before(const reference::Tensors& t) {
   state.valid = static_cast<std::uint32_t>(t.valid);
   state.batch_loss = kBatchLossBefore;
   state.loss_sum = kLossSumBefore;
-  state.hits = kHitsBefore;
+  state.correct = kCorrectBefore;
   state.images = kImagesBefore;
   return state;
 }
@@ -72,7 +72,7 @@ class Trial {
         x_(backend, floats(t.x), "x"),
         dy_(backend, gradient_of_y(desc), "dy"),
         labels_(backend, t.labels, "labels"),
-        kept_(kept_rows_of(backend, desc)),
+        kept_(selected_rows_of(backend, desc)),
         y_element_(std::holds_alternative<HeadDesc>(desc) ? Element::fp32 : backend.element()),
         y_(backend, t.batch * out_shape(desc).size() * element_bytes(y_element_), "y"),
         dx_(backend, wants_dx ? t.x.size() : 0, "dx"),
@@ -132,7 +132,7 @@ class Trial {
   }
 
   // The head is to write it.
-  DeviceArray kept_rows_of(Backend& backend, const OpDesc& desc) const {
+  DeviceArray selected_rows_of(Backend& backend, const OpDesc& desc) const {
     if (!selects(desc)) return DeviceArray(backend, t_.kept, "the kept rows");
     return DeviceArray(backend, static_cast<std::size_t>(t_.batch), "the kept rows");
   }

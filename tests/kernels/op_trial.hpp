@@ -25,7 +25,7 @@ struct OpResult {
 // What the head's sums hold before the trial, so that it is seen to add.
 constexpr float kBatchLossBefore = 0.25F;
 constexpr double kLossSumBefore = 10;
-constexpr std::uint64_t kHitsBefore = 3;
+constexpr std::uint64_t kCorrectBefore = 3;
 constexpr std::uint64_t kImagesBefore = 5;
 
 // forward, and in training backward, of t's inputs. Where t.kept says that not all rows are backpropagated,

@@ -36,8 +36,8 @@ NormalisedDesc dense_of(int in, int out) {
 std::vector<unsigned> tiles_of(const ProductPlan& plan) {
   std::vector<unsigned> tiles(kMultiprocessors);
   for (unsigned block = 0; block < plan.blocks(); ++block) {
-    const unsigned first = first_tile_of(block % plan.shares, plan.shares, block / plan.shares, plan.tiles);
-    for (unsigned tile = first; tile < plan.tiles; tile += plan.shares) ++tiles[block % kMultiprocessors];
+    const unsigned first = first_tile_of(block % plan.parts, plan.parts, block / plan.parts, plan.tiles);
+    for (unsigned tile = first; tile < plan.tiles; tile += plan.parts) ++tiles[block % kMultiprocessors];
   }
   return tiles;
 }

@@ -107,11 +107,11 @@ const DifferenceCase kDifferenceCases[] = {
     {"normalised_conv",
      NormalisedDesc{
          ConvDesc{.in = {6, 6, 2}, .out = 3, .kernel = 3, .pad = {}, .bias = false, .pool = {2, 2}},
-         BatchNormDesc{.in = {2, 2, 3}, .gain = false, .gelu = true}},
+         BatchNormDesc{.in = {2, 2, 3}, .gamma = false, .gelu = true}},
      4, 3},
     {"normalised_dense",
      NormalisedDesc{DenseDesc{.in = 5, .out = 4, .bias = false},
-                    BatchNormDesc{.in = {1, 1, 4}, .gain = false}},
+                    BatchNormDesc{.in = {1, 1, 4}, .gamma = false}},
      5},
 };
 
@@ -169,7 +169,7 @@ TEST(Reference, EqualLogitsLoseTheLogarithmOfTheClasses) {
   t.labels = {0};
   reference::forward(HeadDesc{.in = 1, .classes = 4}, t);
   EXPECT_NEAR(t.loss, std::log(4.0), 1e-15);
-  EXPECT_EQ(t.hits, 1U);
+  EXPECT_EQ(t.correct, 1U);
 }
 
 TEST(Reference, RunningVarianceIsUnbiasedAndMovesByMomentum) {

@@ -36,12 +36,12 @@ reference::Values parameter_values(const ParameterDesc& p, Samples& samples) {
   switch (p.role) {
     case ParameterRole::weight:
       return samples.values(count, count, std::sqrt(6.0 / p.fan_in), 0);
-    case ParameterRole::gain:
+    case ParameterRole::gamma:
       return samples.values(count, count, 0.5, 1);
     case ParameterRole::running_variance:
       return samples.values(count, count, 0.5, 1.25);
     case ParameterRole::bias:
-    case ParameterRole::offset:
+    case ParameterRole::beta:
     case ParameterRole::running_mean:
       break;
   }

@@ -21,13 +21,13 @@ using reference::Values;
 
 TEST(Selection, TheShareIsRoundedDownAndBeginsWithTheFirstStepNotBeforeFrom) {
   const Selection c165{0.35, 0.25};
-  EXPECT_EQ(kept_rows(c165, 41, 165, 256), 256U);
-  EXPECT_EQ(kept_rows(c165, 42, 165, 256), 89U);
-  EXPECT_EQ(kept_rows(c165, 42, 165, 100), 35U) << "of a short batch";
-  EXPECT_EQ(kept_rows({0.5, 0.25}, 25, 100, 7), 3U) << "at the very step";
-  EXPECT_EQ(kept_rows({0.1, 0}, 0, 100, 5), 1U) << "one at least";
-  EXPECT_EQ(kept_rows({0.1, 0}, 0, 100, 0), 0U);
-  EXPECT_EQ(kept_rows({}, 99, 100, 256), 256U) << "no selection";
+  EXPECT_EQ(selected_rows(c165, 41, 165, 256), 256U);
+  EXPECT_EQ(selected_rows(c165, 42, 165, 256), 89U);
+  EXPECT_EQ(selected_rows(c165, 42, 165, 100), 35U) << "of a short batch";
+  EXPECT_EQ(selected_rows({0.5, 0.25}, 25, 100, 7), 3U) << "at the very step";
+  EXPECT_EQ(selected_rows({0.1, 0}, 0, 100, 5), 1U) << "one at least";
+  EXPECT_EQ(selected_rows({0.1, 0}, 0, 100, 0), 0U);
+  EXPECT_EQ(selected_rows({}, 99, 100, 256), 256U) << "no selection";
 }
 
 TEST(Selection, TheLargestLossComesFirstAndOfEqualOnesTheFirstRow) {
@@ -110,7 +110,7 @@ TEST(SelectionReference, EqualLossesAreTakenInTheOrderOfTheBatch) {
 // is left of it when the rows that are not kept are struck out behind it.
 TEST(SelectionReference, ANormalisationsGradientIsTheExactOneWithoutTheRowsThatAreNotKept) {
   for (const bool gain : {true, false}) {
-    const BatchNormDesc desc{.in = {2, 3, 4}, .gain = gain, .gelu = !gain};
+    const BatchNormDesc desc{.in = {2, 3, 4}, .gamma = gain, .gelu = !gain};
     const std::vector<std::uint8_t> kept{0, 1, 0, 0, 1, 1, 0};
     Tensors t = sample_tensors(desc, 7, 6, SampleKind::smooth);
     for (std::size_t i = 0; i < t.dy.size(); ++i) t.dy[i] *= kept[i / desc.in.size()];
@@ -184,7 +184,7 @@ std::vector<OpCase> selected_cases() {
   later.selection.from = 0.75;
   HeadDesc masks = wide;
   masks.masks_dx = true;
-  const BatchNormDesc gained{.in = {3, 4, 5}, .gain = true};
+  const BatchNormDesc gained{.in = {3, 4, 5}, .gamma = true};
   return {
       {"head", wide, 23},
       {"head_masked", wide, 23, 17},

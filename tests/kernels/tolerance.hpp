@@ -52,7 +52,7 @@ struct Tolerance {
                             // zero by design.
 };
 
-// got within tolerance of want, element by element. The message names the worst element and the share of the
+// got within tolerance of want, element by element. The message names the worst element and the fraction of the
 // allowance that it used.
 inline testing::AssertionResult near(const std::vector<float>& got, const std::vector<double>& want,
                                      const Tolerance& tolerance) {

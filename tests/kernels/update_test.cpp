@@ -140,16 +140,16 @@ TEST_P(Update, WidensAndUnscalesGradientsAndCastsTheWeights) {
   segments[2].cast_gradient = true;
   for (std::uint64_t s = 0; s < 3; ++s) {
     Values dw = padded(0.1);
-    const Segment& narrow = segments[2];
+    const Segment& reduced = segments[2];
     std::vector<float> scaled = all_floats(dw);
     for (float& g : scaled) g *= backend().loss_scale();
-    const auto at = scaled.begin() + static_cast<std::ptrdiff_t>(narrow.offset);
-    const DeviceMap rounded(backend(), std::vector<float>(at, at + static_cast<std::ptrdiff_t>(narrow.count)),
-                            "dw");
+    const auto at = scaled.begin() + static_cast<std::ptrdiff_t>(reduced.offset);
+    const DeviceMap rounded(backend(),
+                            std::vector<float>(at, at + static_cast<std::ptrdiff_t>(reduced.count)), "dw");
     const std::vector<float> taken = rounded.download();
     const auto bits = rounded.array().download<std::uint8_t>();
     std::memcpy(&*at, bits.data(), bits.size());
-    for (std::size_t i = 0; i < taken.size(); ++i) dw[narrow.offset + i] = taken[i] / backend().loss_scale();
+    for (std::size_t i = 0; i < taken.size(); ++i) dw[reduced.offset + i] = taken[i] / backend().loss_scale();
     dw_->upload(scaled);
     const int slots = optimizer_slots(c.optimizer);
     const std::vector<Optimizer> optimizers{c.optimizer};
@@ -233,7 +233,7 @@ std::vector<UpdateCase> update_cases() {
   sgd.nesterov = true;
   add("sgd_nesterov", sgd, ScheduleKind::constant, 0.1F);
   sgd.momentum = pieces({{0, 0}, {2, 0.8825F}});
-  sgd.unit_gain = true;
+  sgd.dampening = true;
   add("sgd_nesterov_unit_gain", sgd, ScheduleKind::steps, 0.1F);
   sgd.nesterov = false;
   add("sgd_unit_gain_from_epoch_2", sgd, ScheduleKind::steps, 0.128F);

@@ -1,8 +1,7 @@
 // Records side by side, and what keeps two of them apart; and the command as a user meets it.
-#include "trainer/measure/bench_compare.hpp"
-
 #include "tests/measure/bench_records.hpp"
 #include "tests/support/program.hpp"
+#include "trainer/measure/bench_record.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer::test {

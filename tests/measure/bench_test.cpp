@@ -53,9 +53,9 @@ TEST(Bench, TakesTheMedianAndScalesToAnEpoch) {
   EXPECT_DOUBLE_EQ(epoch.least, 93.75);
   EXPECT_DOUBLE_EQ(epoch.most, 375);
   EXPECT_DOUBLE_EQ(images_per_second(result), 320);
-  EXPECT_DOUBLE_EQ(share_of_peak(result), 0.32);
+  EXPECT_DOUBLE_EQ(fraction_of_peak(result).value(), 0.32);
   result.peak.per_second = 0;
-  EXPECT_EQ(share_of_peak(result), 0);
+  EXPECT_FALSE(fraction_of_peak(result));
 }
 
 class TimedTraining : public testing::Test {

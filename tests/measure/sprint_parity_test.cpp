@@ -64,7 +64,7 @@ Spec narrow(const std::string& name) {
 
 // From the first step on, so that each step's loss tells of the gradients of kept images.
 Spec selecting(Spec spec) {
-  spec.recipe.keep = {.share = 0.35, .from = 0};
+  spec.recipe.keep = {.fraction = 0.35, .from = 0};
   return spec;
 }
 

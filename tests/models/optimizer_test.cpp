@@ -80,7 +80,7 @@ struct Reference {
     switch (o.kind) {
       case OptimizerKind::sgd: {
         const double m = o.momentum.count > 0 ? static_cast<double>(o.momentum.value[0]) : 0;
-        a = m * a + (o.unit_gain ? (1 - m) * g : g);
+        a = m * a + (o.dampening ? (1 - m) * g : g);
         w -= rate * (o.nesterov ? g + m * a : a);
         break;
       }
@@ -147,7 +147,7 @@ TEST(Optimizer, NesterovIsPytorchs) {
 
 TEST(Optimizer, UnitGainIsCntks) {
   Optimizer o;
-  o.unit_gain = true;
+  o.dampening = true;
   o.momentum.count = 2;
   o.momentum.from[1] = 2;
   o.momentum.value[1] = 0.8825F;
@@ -192,9 +192,9 @@ TEST(Optimizer, AdadeltaIsPytorchs) {
 TEST(Optimizer, AThousandStepsStayNearTheFormulasInDouble) {
   Optimizer nesterov = sgd(0.9F);
   nesterov.nesterov = true;
-  Optimizer unit_gain = sgd(0.8825F);
-  unit_gain.unit_gain = true;
-  for (const Optimizer& o : {sgd(0), sgd(0.9F), nesterov, unit_gain, of_kind(OptimizerKind::adam, 1e-8F),
+  Optimizer dampening = sgd(0.8825F);
+  dampening.dampening = true;
+  for (const Optimizer& o : {sgd(0), sgd(0.9F), nesterov, dampening, of_kind(OptimizerKind::adam, 1e-8F),
                              of_kind(OptimizerKind::adamw, 1e-8F), of_kind(OptimizerKind::adadelta, 1e-6F)}) {
     Trained trained{o, constant_rate(0.0078125F), 0.25F};
     Reference reference{o, 0.0078125, 0.25};

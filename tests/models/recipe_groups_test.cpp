@@ -15,7 +15,7 @@ TEST(RecipeGroups, SprintsGroupsLearnByAnOptimiserOfTheirOwn) {
   const OptimizerGroup& group = r.groups.front();
   EXPECT_EQ(group.layers, (std::vector<std::string>{"conv1", "conv2", "dense1"}));
   EXPECT_EQ(group.optimizer.kind, OptimizerKind::muon);
-  EXPECT_EQ(group.optimizer.passes, 3);
+  EXPECT_EQ(group.optimizer.iterations, 3);
   EXPECT_EQ(piece_at(group.optimizer.momentum, 0), 0.6F);
   EXPECT_NEAR(group.rate_factor * 0.07, 0.4, 1e-12);
   EXPECT_EQ(optimizers_of(r).size(), 2U);

@@ -47,7 +47,7 @@ TEST(Recipe, Lenet) {
   EXPECT_EQ(r.optimizer.momentum.count, 1);
   EXPECT_EQ(r.optimizer.momentum.value[0], 0.9F);
   EXPECT_FALSE(r.optimizer.nesterov);
-  EXPECT_FALSE(r.optimizer.unit_gain);
+  EXPECT_FALSE(r.optimizer.dampening);
   EXPECT_EQ(r.schedule.kind, ScheduleKind::inverse);
   EXPECT_EQ(r.schedule.rate, 0.01F);
   EXPECT_EQ(r.schedule.gamma, 1e-4F);
@@ -109,7 +109,7 @@ TEST(Recipe, CntkConvnet) {
   EXPECT_EQ(r.input.scale, 1.0 / 256);
   EXPECT_EQ(r.weights.kind, Initializer::glorot_uniform);
   EXPECT_EQ(r.biases.kind, Initializer::zeros);
-  EXPECT_TRUE(r.optimizer.unit_gain);
+  EXPECT_TRUE(r.optimizer.dampening);
   EXPECT_EQ(optimizer_slots(r.optimizer), 1);
   EXPECT_EQ(piece_at(r.optimizer.momentum, 0), 0);
   EXPECT_EQ(piece_at(r.optimizer.momentum, 4), 0);

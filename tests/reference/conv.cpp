@@ -66,7 +66,7 @@ Values gradient_at_map(const ConvDesc& d, const Tensors& t) {
   if (d.pool) {
     const Pooled pooled = max_pool(map, t.batch, conv_map(d), d.pool);
     for (std::size_t i = 0; i < pooled.value.size(); ++i) {
-      if (!d.relu || pooled.value[i] > 0) dmap[pooled.winner[i]] += t.dy[i];
+      if (!d.relu || pooled.value[i] > 0) dmap[pooled.argmax[i]] += t.dy[i];
     }
   } else {
     for (std::size_t i = 0; i < map.size(); ++i) dmap[i] = !d.relu || map[i] > 0 ? t.dy[i] : 0;

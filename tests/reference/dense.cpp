@@ -1,4 +1,4 @@
-// Dense layers, and the head: the last of them with softmax, cross-entropy and hits.
+// Dense layers, and the head: the last of them with softmax, cross-entropy and correct answers.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -108,7 +108,8 @@ std::vector<std::uint8_t> hardest_rows(const HeadDesc& desc, const Tensors& t) {
   }
   const double progress = static_cast<double>(t.step) / static_cast<double>(t.steps);
   int count = t.valid;
-  if (progress >= desc.selection.from) count = std::max(1, static_cast<int>(desc.selection.share * t.valid));
+  if (progress >= desc.selection.from)
+    count = std::max(1, static_cast<int>(desc.selection.fraction * t.valid));
   for (; count > 0; --count) {
     const auto hardest = std::max_element(losses.begin(), losses.end());  // the first of equal ones
     kept[static_cast<std::size_t>(hardest - losses.begin())] = 1;
@@ -122,13 +123,13 @@ std::vector<std::uint8_t> hardest_rows(const HeadDesc& desc, const Tensors& t) {
 void run_forward(const HeadDesc& desc, Tensors& t) {
   t.y = logits(desc, t);
   t.loss = 0;
-  t.hits = 0;
+  t.correct = 0;
   for (int n = 0; n < t.valid; ++n) {
     const double* row = &t.y[static_cast<std::size_t>(n) * desc.classes];
     const int label = t.labels[static_cast<std::size_t>(n)];
     const double norm = log_sum_exp(row, desc.classes);
     for (int k = 0; k < desc.classes; ++k) t.loss += target(desc, t, label, k) * (norm - row[k]);
-    if (std::max_element(row, row + desc.classes) - row == label) ++t.hits;
+    if (std::max_element(row, row + desc.classes) - row == label) ++t.correct;
   }
   if (desc.selection.selects() && t.mode == Mode::training) t.kept = hardest_rows(desc, t);
 }

@@ -16,7 +16,7 @@ inline std::size_t at(const Shape& shape, int n, int i, int j, int c) {
 struct Pooled {
   Values value;                     // [batch, h', w', c]
   Values margin;                    // to the next smaller value of the window; infinity where there is none
-  std::vector<std::size_t> winner;  // flat index into the map: the first maximum, row by row
+  std::vector<std::size_t> argmax;  // flat index into the map: the first maximum, row by row
 };
 
 // map [batch, shape]

@@ -115,10 +115,10 @@ struct NormParameters {
   Values& running_variance;
 
   NormParameters(const BatchNormDesc& desc, Tensors& t)
-      : gain(desc.gain ? &t.parameters[0] : nullptr),
-        offset(t.parameters[desc.gain ? 1 : 0]),
-        running_mean(t.parameters[desc.gain ? 2 : 1]),
-        running_variance(t.parameters[desc.gain ? 3 : 2]) {}
+      : gain(desc.gamma ? &t.parameters[0] : nullptr),
+        offset(t.parameters[desc.gamma ? 1 : 0]),
+        running_mean(t.parameters[desc.gamma ? 2 : 1]),
+        running_variance(t.parameters[desc.gamma ? 3 : 2]) {}
 
   double gain_of(std::size_t c) const { return gain == nullptr ? 1 : (*gain)[c]; }
 };
@@ -156,7 +156,7 @@ void run_backward(const BatchNormDesc& desc, Tensors& t) {
   const auto channels = static_cast<std::size_t>(desc.in.c);
   const std::size_t end = t.valid * desc.in.size();
   t.dx.assign(t.x.size(), 0);
-  t.gradients.assign(desc.gain ? 2 : 1, Values(channels, 0));
+  t.gradients.assign(desc.gamma ? 2 : 1, Values(channels, 0));
   for (std::size_t c = 0; c < channels; ++c) {
     const Moments m = moments(desc.in, t, static_cast<int>(c));
     const double deviation = std::sqrt(m.variance + static_cast<double>(desc.epsilon));
@@ -176,7 +176,7 @@ void run_backward(const BatchNormDesc& desc, Tensors& t) {
     for (std::size_t i = c; i < end; i += channels) {
       if (kept(i)) t.dx[i] = gain / deviation * (slope(i) - doffset / m.count - normal(i) * dgain / m.count);
     }
-    if (desc.gain) t.gradients[0][c] = dgain;
+    if (desc.gamma) t.gradients[0][c] = dgain;
     t.gradients.back()[c] = doffset;
   }
 }

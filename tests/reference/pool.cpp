@@ -39,7 +39,7 @@ Pooled max_pool(const Values& map, int batch, const Shape& shape, const Window& 
   for_each_in_windows(batch, shape, window, [&](std::size_t out, std::size_t in) {
     if (map[in] > p.value[out]) {
       p.value[out] = map[in];
-      p.winner[out] = in;
+      p.argmax[out] = in;
     }
   });
   for_each_in_windows(batch, shape, window, [&](std::size_t out, std::size_t in) {
@@ -58,7 +58,7 @@ void run_forward(const MaxPoolDesc& desc, Tensors& t) {
 void run_backward(const MaxPoolDesc& desc, Tensors& t) {
   const Pooled pooled = max_pool(t.x, t.batch, desc.in, desc.window);
   t.dx.assign(t.x.size(), 0);
-  for (std::size_t i = 0; i < t.dy.size(); ++i) t.dx[pooled.winner[i]] += t.dy[i];
+  for (std::size_t i = 0; i < t.dy.size(); ++i) t.dx[pooled.argmax[i]] += t.dy[i];
 }
 
 void run_forward(const AvgPoolDesc& desc, Tensors& t) {

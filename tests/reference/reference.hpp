@@ -32,19 +32,19 @@ struct Tensors {
   std::vector<Values> gradients;  // of the trained parameters
   Values margin;                  // [batch, out] how far from a kink; see forward
   double loss = 0;                // the head's: sum over the valid rows
-  std::uint64_t hits = 0;
+  std::uint64_t correct = 0;
   // [batch], 1: the row is backpropagated; empty: all valid ones. The head that selects sets it in training,
   // the others are given it.
   std::vector<std::uint8_t> kept;
 };
 
-// Sets y, loss and hits. Sets `margin` to the least distance by which y's element would have to move for a
+// Sets y, loss and correct answers. Sets `margin` to the least distance by which y's element would have to move for a
 // ReLU to change sign or for a window to have another maximum; infinity where nothing is decided. Exact ties
 // do not count: the first of equal maxima wins, and a ReLU lets nothing through at 0.
 void forward(const OpDesc& desc, Tensors& t);
 
 // Sets dx and gradients from x, parameters and dy, of which rows that are not kept have none. The head's are
-// those of the mean loss of the kept rows.
+// those of the mean loss of the selected rows.
 void backward(const OpDesc& desc, Tensors& t);
 
 // Each op, for forward and backward above.

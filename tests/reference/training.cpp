@@ -47,7 +47,7 @@ struct Rates {
 
 void sgd(const Optimizer& o, const Rates& r, double g, double& w, double& v) {
   g += r.decay * w;
-  if (o.unit_gain && o.momentum.count > 0) g *= 1 - r.momentum;
+  if (o.dampening && o.momentum.count > 0) g *= 1 - r.momentum;
   v = r.momentum * v + g;
   w -= r.rate * (o.nesterov ? g + r.momentum * v : v);
 }
@@ -172,13 +172,13 @@ Values transposed(const Values& a, int rows, int columns) {
 
 }  // namespace
 
-Values newton_schulz(Values u, int rows, int columns, int passes) {
+Values newton_schulz(Values u, int rows, int columns, int iterations) {
   if (rows > columns)
-    return transposed(newton_schulz(transposed(u, rows, columns), columns, rows, passes), columns, rows);
+    return transposed(newton_schulz(transposed(u, rows, columns), columns, rows, iterations), columns, rows);
   double squares = 0;
   for (const double value : u) squares += value * value;
   for (double& value : u) value /= std::sqrt(squares) + 1e-7;
-  for (int i = 0; i < passes; ++i) {
+  for (int i = 0; i < iterations; ++i) {
     const Values a = times(u, transposed(u, rows, columns), rows, columns, rows);
     Values b = times(a, a, rows, rows, rows);
     for (std::size_t j = 0; j < a.size(); ++j) b[j] = -4.7750 * a[j] + 2.0315 * b[j];
@@ -197,7 +197,7 @@ void update_matrix(const Optimizer& optimizer, const Schedule& schedule, const M
     learner.slot0[i] = momentum * learner.slot0[i] + dw[i];
     u[i] = dw[i] + momentum * learner.slot0[i];
   }
-  const Values x = newton_schulz(u, matrix.rows, matrix.columns, optimizer.passes);
+  const Values x = newton_schulz(u, matrix.rows, matrix.columns, optimizer.iterations);
   const double factor = std::sqrt(std::max(1.0, static_cast<double>(matrix.rows) / matrix.columns));
   for (std::size_t i = 0; i < x.size(); ++i)
     learner.w[i] -= rate * (matrix.decay * learner.w[i] + factor * x[i]);

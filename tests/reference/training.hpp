@@ -1,5 +1,5 @@
 // What surrounds the ops in a step: which images it shows, the learning rate, the optimisers. In double and
-// by the longest way round: passes are written out as lists, nothing comes from kernels/math/ but the
+// by the longest way round: iterations are written out as lists, nothing comes from kernels/math/ but the
 // settings and the permutation of one pass.
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace trainer::reference {
 
-// The stored images of each of the first `steps` steps under `seed`, with the number of full passes before
+// The stored images of each of the first `steps` steps under `seed`, with the number of full epochs before
 // the first.
 struct StepImages {
   std::vector<std::uint32_t> images;
@@ -45,7 +45,7 @@ struct Matrix {
 void update_matrix(const Optimizer& optimizer, const Schedule& schedule, const Matrix& matrix,
                    std::uint64_t step, std::uint64_t epoch, const Values& dw, Learner& learner);
 
-// What is left of u [rows, columns] after so many passes of Newton and Schulz.
-Values newton_schulz(Values u, int rows, int columns, int passes);
+// What is left of u [rows, columns] after so many iterations of Newton and Schulz.
+Values newton_schulz(Values u, int rows, int columns, int iterations);
 
 }  // namespace trainer::reference

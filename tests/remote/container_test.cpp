@@ -6,9 +6,8 @@
 
 #include "tests/remote/sample_target.hpp"
 #include "tests/support/temporary_folder.hpp"
-#include "trainer/remote/failure_text.hpp"
-#include "trainer/remote/target_record.hpp"
-#include "trainer/remote/training_words.hpp"
+#include "trainer/remote/submission.hpp"
+#include "trainer/remote/transfer.hpp"
 #include "trainer/system/files.hpp"
 
 namespace trainer {
@@ -18,13 +17,14 @@ using test::vm;
 using Strings = std::vector<std::string>;
 
 TEST(Docker, RunIsOneArgumentVector) {
+  Target target = vm();
+  target.image = "mnist-trainer:1.0";
+  target.gpus = "0,1";
+  target.variables = {{"A", "b c\n$(id)"}, {"E", ""}};
   const ContainerRun run{"20260101-093000-quick-1",
-                         "mnist-trainer:1.0",
-                         "0,1",
-                         {{"A", "b c\n$(id)"}, {"E", ""}},
                          {"train", "--data", "it's \"x\"", "--out=/runs/20260101-093000-quick-1"},
                          {{"/a \"b\",c", "/sent/model/n.yaml"}}};
-  EXPECT_EQ(docker::run(run),
+  EXPECT_EQ(run_words(target, run),
             (Strings{"docker",
                      "run",
                      "--detach",
@@ -53,27 +53,23 @@ TEST(Docker, RunIsOneArgumentVector) {
 }
 
 TEST(Docker, TheOtherCommandsPutTheNameBehindTheDashes) {
-  EXPECT_EQ(docker::logs("r"), (Strings{"docker", "logs", "--follow", "--", "r"}));
-  EXPECT_EQ(docker::kill("r", "INT"), (Strings{"docker", "kill", "--signal", "INT", "--", "r"}));
-  EXPECT_EQ(docker::stop("r"), (Strings{"docker", "stop", "-t", "60", "--", "r"}));
-  EXPECT_EQ(docker::copy_run("r"), (Strings{"docker", "cp", "--", "r:/runs/r", "-"}));
-  EXPECT_EQ(docker::remove("r"), (Strings{"docker", "rm", "--force", "--volumes", "--", "r"}));
+  EXPECT_EQ(docker_words({"logs", "--follow"}, "r"), (Strings{"docker", "logs", "--follow", "--", "r"}));
+  EXPECT_EQ(copy_words("r"), (Strings{"docker", "cp", "--", "r:/runs/r", "-"}));
   EXPECT_EQ(gpus_argument("all"), "all");
   EXPECT_EQ(gpus_argument("none"), "");
   EXPECT_EQ(gpus_argument("2"), "\"device=2\"");
 }
 
 TEST(Docker, AStateIsUnderstoodOrRefused) {
-  const auto state = parse_state(R"({"Status":"exited","ExitCode":137,"OOMKilled":true,"Error":""})");
-  ASSERT_TRUE(state);
-  EXPECT_FALSE(state->running);
-  EXPECT_EQ(state->exit_code, 137);
-  EXPECT_EQ(end_text(*state), "the container was killed: it had used up its memory");
-  EXPECT_TRUE(parse_state(R"({"Status":"running","ExitCode":0})")->running);
-  EXPECT_EQ(end_text({false, 137, false, ""}), "the container was killed (signal 9)");
-  EXPECT_EQ(end_text({false, 1, false, ""}), "");
-  for (const char* bad :
-       {"", "null", "[]", "{}", "{\"Status\":1,\"ExitCode\":2}", "{\"Status\":\"exited\"}", "{"})
+  const auto out_of_memory = parse_state(R"({"Status":"exited","ExitCode":137,"OOMKilled":true,"Error":""})");
+  ASSERT_TRUE(out_of_memory);
+  EXPECT_EQ(out_of_memory->exit_code, 137);
+  EXPECT_EQ(out_of_memory->text, "the container was killed: it had used up its memory");
+  EXPECT_EQ(parse_state(R"({"ExitCode":137})")->text, "the container was killed (signal 9)");
+  EXPECT_EQ(parse_state(R"({"ExitCode":127,"Error":"no x"})")->text,
+            "the container could not be started: no x");
+  EXPECT_EQ(parse_state(R"({"ExitCode":1})")->text, "");
+  for (const char* bad : {"", "null", "[]", "{}", "{\"ExitCode\":\"2\"}", "{\"Status\":\"exited\"}", "{"})
     EXPECT_FALSE(parse_state(bad)) << bad;
 }
 
@@ -137,12 +133,12 @@ TEST(FailureText, SpeaksOfThisMachineWhereTheEngineIsHere) {
       "reason");
 }
 
-TEST(TrainingName, ComesFromTheArguments) {
-  EXPECT_EQ(training_name({"train"}).model, "quick");
-  EXPECT_EQ(training_name({"train"}).seed, 1U);
-  EXPECT_EQ(training_name({"train", "--model", "lenet", "--seed=7"}).model, "lenet");
-  EXPECT_EQ(training_name({"train", "--model=nets/own.yaml", "--seed", "7"}).model, "own");
-  EXPECT_EQ(training_name({"train", "--seed", "7"}).seed, 7U);
+TEST(NewRun, ComesFromTheArguments) {
+  EXPECT_EQ(new_run({"train"}).model, "quick");
+  EXPECT_EQ(new_run({"train"}).seed, 1U);
+  EXPECT_EQ(new_run({"train", "--model", "lenet", "--seed=7"}).model, "lenet");
+  EXPECT_EQ(new_run({"train", "--model=nets/own.yaml", "--seed", "7"}).model, "own");
+  EXPECT_EQ(new_run({"train", "--seed", "7"}).seed, 7U);
   EXPECT_TRUE(has_option({"train", "--out=x"}, "--out"));
   EXPECT_FALSE(has_option({"train", "--output=x"}, "--out"));
 }
@@ -156,8 +152,6 @@ TEST(RunRecord, KeepsWhereItRanIfItWasSubmitted) {
   record.target = {{"name", "vm"}, {"container", "-x"}};
   write_run_record(folder / "run.json", record);
   record = read_run_record(folder / "run.json");
-  EXPECT_EQ(target_word(record, "name"), "vm");
-  EXPECT_EQ(target_word(record, "type"), "");
   EXPECT_THROW((void)container_of(folder.path(), record), FileError);
   record.target["container"] = "20260101-093000-quick-1";
   EXPECT_EQ(container_of(folder.path(), record), "20260101-093000-quick-1");

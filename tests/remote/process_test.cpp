@@ -12,7 +12,6 @@
 #include "tests/remote/sample_target.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "trainer/remote/connection.hpp"
-#include "trainer/remote/shell_words.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
 
@@ -115,18 +114,21 @@ TEST(Process, ASignalIsHandedOn) {
   call.own_group = true;
   bool ready = false;
   call.out = [&](std::string_view) { ready = true; };
-  call.each_tick = [&] { return ready ? SIGINT : 0; };
-  EXPECT_EQ(run_process(call).code, 42);
+  Process process(call);
+  while (process.pump()) process.send(ready ? SIGINT : 0);
+  EXPECT_EQ(process.end().code, 42);
 }
 
 TEST(Process, AnExceptionOfACallbackEndsIt) {
-  const TemporaryFolder folder;
   ProcessCall call;
-  call.words = {"/bin/sh", "-c", "trap 'touch \"$1\"; exit' TERM; echo; while :; do sleep 0.01; done", "sh",
-                (folder / "ended").string()};
-  call.out = [](std::string_view) { throw std::runtime_error("enough"); };
+  call.words = {"/bin/sh", "-c", "trap '' TERM; echo $$; while :; do sleep 0.01; done"};
+  pid_t shell = 0;
+  call.out = [&](std::string_view text) {
+    shell = std::stoi(std::string(text));
+    throw std::runtime_error("enough");
+  };
   EXPECT_THROW(run_process(call), std::runtime_error);
-  EXPECT_TRUE(std::filesystem::exists(folder / "ended"));
+  EXPECT_NE(kill(shell, 0), 0);
 }
 
 TEST(Process, WhatThisProgramIgnoresItsChildDoesNot) {
@@ -139,13 +141,12 @@ TEST(Process, WhatThisProgramIgnoresItsChildDoesNot) {
 TEST(Process, APipeHasBothEnds) {
   const TemporaryFolder folder;
   const std::string file = (folder / "copy").string();
-  std::string notices;
-  const PipeEnds ends = run_pipe({"/bin/sh", "-c", "head -c 1000000 /dev/zero; echo out >&2; exit 3"},
-                                 {"/bin/sh", "-c", "cat >\"$1\"; exit 4", "sh", file},
-                                 [&](std::string_view text) { notices += text; });
+  const PipeOutput ends = capture_pipe({"/bin/sh", "-c", "head -c 1000000 /dev/zero; echo out >&2; exit 3"},
+                                       {"/bin/sh", "-c", "cat >\"$1\"; echo in; exit 4", "sh", file});
   EXPECT_EQ(ends.from.code, 3);
+  EXPECT_EQ(ends.from.err, "out\n");
   EXPECT_EQ(ends.to.code, 4);
-  EXPECT_EQ(notices, "out\n");
+  EXPECT_EQ(ends.to.out, "in\n");
   EXPECT_EQ(std::filesystem::file_size(file), 1000000U);
 }
 

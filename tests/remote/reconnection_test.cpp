@@ -1,7 +1,7 @@
 // Connections to a played machine that break while a run is followed: made anew for a while, given up with
 // the way to go on.
 #include "tests/doctor/played_machine.hpp"
-#include "trainer/remote/target_run.hpp"
+#include "trainer/remote/submission.hpp"
 
 namespace trainer::test {
 namespace {

@@ -1,10 +1,9 @@
 // What a submitted training reads of this machine: which files that is, and how they come to a container here
 // and on a played remote machine, once, whole, and under any name.
-#include "trainer/remote/sent_files.hpp"
-
 #include "data/dataset.hpp"
 #include "models/spec.hpp"
 #include "tests/doctor/played_machine.hpp"
+#include "trainer/remote/transfer.hpp"
 
 namespace trainer::test {
 namespace {
@@ -148,6 +147,20 @@ TEST_F(Sending, AProcessHereNeedsNothing) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const std::string run = "runs/" + runs().back();
   EXPECT_FALSE(record(run).target.contains("sent"));
+}
+
+TEST_F(Sending, ALinkInARunsPlaceIsNotTaken) {
+  ASSERT_EQ(
+      run({"submit", "-c", "vm", "--detach", "--", "train", "--threads", "1", "--data=" + odd_ + "/da,ta"})
+          .code,
+      0);
+  const fs::path there = folder_ / "play/there/runs" / runs()[0];
+  fs::rename(there, folder_ / "elsewhere");
+  fs::create_directory_symlink(folder_ / "elsewhere", there);
+  const Outcome outcome = run({"runs", "attach", "last"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_PRED2(contains, outcome.err, "which is not a folder: nothing of it was taken");
+  EXPECT_TRUE(fs::exists(folder_ / "elsewhere/run.json"));
 }
 
 TEST_F(Sending, WhatArrivesCutOffIsNotKept) {

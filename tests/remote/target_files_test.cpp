@@ -1,11 +1,10 @@
 // The two files of a target: written byte for byte as expected, read back to the same, and refused with the
 // place of what is wrong.
-#include "trainer/remote/target_files.hpp"
-
 #include <gtest/gtest.h>
 
 #include "models/spec.hpp"
 #include "tests/support/temporary_folder.hpp"
+#include "trainer/remote/target.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {
@@ -24,10 +23,34 @@ Target sample() {
   return target;
 }
 
-// What a parser of one of the files refuses `text` with.
-std::string fault_of(const auto& parse, const std::string& text, const std::string& file) {
+Target parse(TargetFile which, const std::string& text, const std::string& name,
+             const std::string& file = "f") {
+  Target target;
+  target.name = name;
+  read_target(text, file, which, target);
+  return target;
+}
+
+Target parse_compute(const std::string& text, const std::string& name = "x") {
+  return parse(TargetFile::compute, text, name);
+}
+
+Target parse_runconfig(const std::string& text, const std::string& name = "x") {
+  return parse(TargetFile::runconfig, text, name);
+}
+
+std::string compute_text(const Target& target) {
+  return target_text(target, TargetFile::compute);
+}
+
+std::string runconfig_text(const Target& target) {
+  return target_text(target, TargetFile::runconfig);
+}
+
+// What reading one of the files refuses `text` with.
+std::string fault_of_file(TargetFile which, const std::string& text, const std::string& file) {
   try {
-    (void)parse(text, file, "x");
+    (void)parse(which, text, "x", file);
   } catch (const SpecError& error) {
     return error.what();
   }
@@ -35,11 +58,18 @@ std::string fault_of(const auto& parse, const std::string& text, const std::stri
 }
 
 std::string fault_of_compute(const std::string& text) {
-  return fault_of(parse_compute, text, "t/x.compute");
+  return fault_of_file(TargetFile::compute, text, "t/x.compute");
 }
 
 std::string fault_of_runconfig(const std::string& text) {
-  return fault_of(parse_runconfig, text, "t/x.runconfig");
+  return fault_of_file(TargetFile::runconfig, text, "t/x.runconfig");
+}
+
+// What `trainer target attach` says of a value.
+std::string fault_with(std::string Target::*member, const std::string& value) {
+  Target target = sample();
+  target.*member = value;
+  return fault_of(target);
 }
 
 TEST(TargetFiles, AreWrittenByteForByte) {
@@ -50,8 +80,7 @@ TEST(TargetFiles, AreWrittenByteForByte) {
             "port: 22\n"
             "baseDockerImage: mnist-trainer:1.0-cuda13.0\n"
             "gpus: all                     # all, none (the CPU) or indices: \"0,1\"\n");
-  RunConfig config;
-  config.target = "my_dsvm";
+  Target config = sample();
   config.arguments = {"train", "--model", "lenet"};
   config.variables = {{"EXAMPLE", "value"}};
   EXPECT_EQ(runconfig_text(config),
@@ -70,24 +99,23 @@ TEST(TargetFiles, ComeBackAsTheyWereWritten) {
   target.ssh_config = "null";
   target.gpus = "0,1";
   const std::string text = compute_text(target);
-  const Target read = parse_compute(text, "file", target.name);
+  const Target read = parse_compute(text);
   EXPECT_EQ(compute_text(read), text);
   EXPECT_EQ(read.address, target.address);
   EXPECT_EQ(read.identity_file, target.identity_file);
   EXPECT_EQ(read.ssh_config, "null");
   EXPECT_EQ(read.gpus, "0,1");
-  RunConfig config;
-  config.target = "my_dsvm";
+  Target config = sample();
   config.arguments = {"train", "",     "a b", "--x=$(id)", "it's", "two\nlines",
                       "[c]",   "null", "- d", "~",         "é\\"};
   config.variables = {{"A", ""}, {"B_1", "two\nlines \"and\" $(more)\t"}};
   config.prepare = false;
   config.tracked = false;
   const std::string run = runconfig_text(config);
-  const RunConfig again = parse_runconfig(run, "file", "my_dsvm");
+  const Target again = parse_runconfig(run, "my_dsvm");
   EXPECT_EQ(again.arguments, config.arguments);
   ASSERT_EQ(again.variables.size(), 2U);
-  EXPECT_EQ(again.variables[1].value, config.variables[1].value);
+  EXPECT_EQ(again.variables.at("B_1"), config.variables.at("B_1"));
   EXPECT_FALSE(again.prepare);
   EXPECT_FALSE(again.tracked);
   EXPECT_EQ(runconfig_text(again), run);
@@ -95,8 +123,8 @@ TEST(TargetFiles, ComeBackAsTheyWereWritten) {
 
 TEST(TargetFiles, NvidiaDockerIsTheFormerWordForGpus) {
   const std::string head = "type: localdocker\nbaseDockerImage: a:1\n";
-  EXPECT_EQ(parse_compute(head + "nvidiaDocker: true\n", "f", "x").gpus, "all");
-  EXPECT_EQ(parse_compute(head + "nvidiaDocker: false\n", "f", "x").gpus, "none");
+  EXPECT_EQ(parse_compute(head + "nvidiaDocker: true\n").gpus, "all");
+  EXPECT_EQ(parse_compute(head + "nvidiaDocker: false\n").gpus, "none");
   EXPECT_EQ(fault_of_compute(head + "gpus: all\nnvidiaDocker: true\n"),
             "t/x.compute:4:15: compute: nvidiaDocker and gpus say the same; keep gpus");
 }
@@ -151,26 +179,28 @@ TEST(TargetFiles, NothingThatAProgramTakesForAnOptionPasses) {
        {"", "-oProxyCommand=x", "a b", "a\nb", "$(id)", "`id`", "a;b", "a'b", "u@h", "a/b", ".."})
     EXPECT_NE(fault_of_target_name(bad), "") << bad;
   for (const char* bad : {"", "-oProxyCommand=x", "a b", "a\nb", "$(id)", "a;b", "a'b", "u@h", "a/b", "%a"})
-    EXPECT_NE(fault_of_address(bad), "") << bad;
+    EXPECT_NE(fault_with(&Target::address, bad), "") << bad;
   for (const char* bad : {"", "-l", "a b", "a\nb", "$(id)", "a;b", "u@h", "a/b", "a\\b"})
-    EXPECT_NE(fault_of_username(bad), "") << bad;
+    EXPECT_NE(fault_with(&Target::username, bad), "") << bad;
   for (const char* bad : {"", "--privileged", "a b", "a\n", "$(id)", "a:"})
-    EXPECT_NE(fault_of_image(bad), "") << bad;
-  for (const char* bad : {"", "0,", ",0", "-1", "0;1", "some", "0 1", "1234"})
-    EXPECT_NE(fault_of_gpus(bad), "") << bad;
+    EXPECT_NE(fault_with(&Target::image, bad), "") << bad;
+  EXPECT_NE(fault_of_compute("type: localdocker\nbaseDockerImage: a\ngpus: \"\"\n"), "accepted");
+  for (const char* bad : {"0,", ",0", "-1", "0;1", "some", "0 1", "1234"})
+    EXPECT_NE(fault_with(&Target::gpus, bad), "") << bad;
   for (const char* good : {"a", "10.0.0.4", "my-vm.example.com", "::1", "fe80::1%eth0"})
-    EXPECT_EQ(fault_of_address(good), "") << good;
+    EXPECT_EQ(fault_with(&Target::address, good), "") << good;
   for (const char* good : {"a", "a:1", "ghcr.io/o/mnist-trainer:1.0-cuda13.0", "a@sha256:0123"})
-    EXPECT_EQ(fault_of_image(good), "") << good;
-  for (const char* good : {"all", "none", "0", "0,1,12"}) EXPECT_EQ(fault_of_gpus(good), "") << good;
+    EXPECT_EQ(fault_with(&Target::image, good), "") << good;
+  for (const char* good : {"all", "none", "0", "0,1,12"})
+    EXPECT_EQ(fault_with(&Target::gpus, good), "") << good;
 }
 
 TEST(TargetFolder, HasTwoTargetsFromTheStart) {
   const TemporaryFolder folder;
   const TargetFolder targets(folder.path());
   ASSERT_EQ(targets.all().size(), 2U);
-  EXPECT_EQ(targets.find("local").target.type, TargetType::local);
-  EXPECT_EQ(targets.find("docker").target.type, TargetType::localdocker);
+  EXPECT_EQ(targets.find("local").type, TargetType::local);
+  EXPECT_EQ(targets.find("docker").type, TargetType::localdocker);
   EXPECT_TRUE(targets.find("docker").built_in);
   EXPECT_THROW((void)targets.find("dokcer"), UsageError);
   EXPECT_THROW((void)targets.find("../x"), UsageError);
@@ -181,7 +211,7 @@ TEST(TargetFolder, AttachesOnceAndDetaches) {
   const TargetFolder targets(folder.path());
   targets.attach(sample());
   EXPECT_EQ(read_text(folder / "targets/my_dsvm.compute"), compute_text(sample()));
-  EXPECT_EQ(targets.find("my_dsvm").config.arguments, std::vector<std::string>{"train"});
+  EXPECT_EQ(targets.find("my_dsvm").arguments, std::vector<std::string>{"train"});
   EXPECT_THROW(targets.attach(sample()), UsageError);
   Target own = sample();
   own.name = "docker";
@@ -195,10 +225,10 @@ TEST(TargetFolder, AttachesOnceAndDetaches) {
 TEST(TargetFolder, AFileTakesTheBuiltInTargetsPlace) {
   const TemporaryFolder folder;
   folder.write("targets/docker.compute", "type: localdocker\nbaseDockerImage: other:2\ngpus: \"0\"\n");
-  const NamedTarget named = TargetFolder(folder.path()).find("docker");
-  EXPECT_FALSE(named.built_in);
-  EXPECT_EQ(named.target.image, "other:2");
-  EXPECT_EQ(named.config.target, "docker");
+  const Target target = TargetFolder(folder.path()).find("docker");
+  EXPECT_FALSE(target.built_in);
+  EXPECT_EQ(target.image, "other:2");
+  EXPECT_EQ(target.name, "docker");
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include "tests/support/temporary_folder.hpp"
 #include "trainer/report/html_template.hpp"
 #include "trainer/report/report_page.hpp"
-#include "trainer/report/report_values.hpp"
 
 namespace trainer {
 namespace {
@@ -95,13 +94,13 @@ TEST(ReportPictures, ShowGreyColourAndLargeImages) {
 }
 
 TEST(ReportPictures, ColourWeightsByTheirSignOnOneScale) {
-  const std::vector<data::Image> pictures = weight_pictures({0, 2, -2, 1}, {1, 2, 1}, 64);
+  const std::vector<data::Image> pictures = weight_pictures(std::vector<float>{0, 2, -2, 1}, {1, 2, 1}, 64);
   ASSERT_EQ(pictures.size(), 2U);
   EXPECT_EQ(pictures[0].pixels, (std::vector<std::uint8_t>{255, 255, 255, 213, 94, 0}));
   EXPECT_EQ(pictures[1].pixels[2], 181);
   EXPECT_EQ(pictures[1].pixels[5], 128) << "half as strong";
   EXPECT_EQ(weight_pictures(std::vector<float>(100, 0), {1, 1, 1}, 64).size(), 64U);
-  EXPECT_EQ(weight_pictures({1, 0, -1}, {1, 1, 3}, 64).at(0).pixels,
+  EXPECT_EQ(weight_pictures(std::vector<float>{1, 0, -1}, {1, 1, 3}, 64).at(0).pixels,
             (std::vector<std::uint8_t>{255, 128, 0}));
 }
 
@@ -138,14 +137,19 @@ TEST(ReportTestSet, ShowsAMatrixWhereItFitsElsePairs) {
 
 TEST(ReportTestSet, SaysWhatIsWrongHowManyAndOfWhat) {
   ExaminedNetwork network = test::made_up_network(3);
-  network.misclassified = {{7, 1, 2, 0.9876F, "data:image/png;base64,AAAA"}};
-  network.filters = {"conv1: 2 filters of 1x1", false, 2, {"data:image/png;base64,BBBB"}};
+  network.misclassified.push_back({{"picture", "data:image/png;base64,AAAA"},
+                                   {"index", 7},
+                                   {"label", "name1"},
+                                   {"prediction", "name2"},
+                                   {"confidence", "98.76"}});
+  network.filters = {{"text", "conv1: 2 filters of 1x1"}, {"colours", "blue is negative"}};
+  network.filters["pictures"].push_back({{"picture", "data:image/png;base64,BBBB"}, {"number", 1}});
   network.other_data = true;
   const std::string html = page_with(network);
   for (const char* part : {"<p>3 of 6 test images; the 1 surest errors with label",
                            "title=\"test image 7: name1 taken for name2, 98.76 % sure\"",
-                           "<b>name1 → name2</b> <span>98.8 %</span>", "src=\"data:image/png;base64,AAAA\"",
-                           "conv1: 2 filters of 1x1, the first 1 of them; blue is negative",
+                           "<b>name1 → name2</b> <span>98.76 %</span>", "src=\"data:image/png;base64,AAAA\"",
+                           "conv1: 2 filters of 1x1; blue is negative",
                            "src=\"data:image/png;base64,BBBB\" alt=\"filter 1\"", "These are other data"})
     EXPECT_NE(html.find(part), std::string::npos) << part;
   network = test::made_up_network(1);
@@ -160,12 +164,12 @@ TEST(ReportValues, FlattenWithUnits) {
       R"({"test":{"accuracy":0.98764,"images":10000},"peak_memory_bytes":93663232,"energy_joules":12.34,
           "epoch_seconds":{"median":1.5,"epochs":3},"nothing":null,"list":[1,{"a":2}],"empty":{},"on":true})");
   std::string text;
-  for (const NamedValue& named : values_of(json))
-    text += named.name + "=" + named.value.get<std::string>() + "\n";
+  const nlohmann::ordered_json values = values_of(json);
+  for (const auto& [name, value] : values.items()) text += name + "=" + value.get<std::string>() + "\n";
   EXPECT_EQ(text,
-            "test.accuracy=98.76 %\ntest.images=10,000\npeak_memory_bytes=89.3 MiB\nenergy_joules=12.3 J\n"
+            "test.accuracy=98.76 %\ntest.images=10,000\npeak_memory_bytes=89.32 MiB\nenergy_joules=12.3 J\n"
             "epoch_seconds.median=1.50 "
-            "s\nepoch_seconds.epochs=3\nnothing=none\nlist=[1,{\"a\":2}]\nempty={}\non=yes\n");
+            "s\nepoch_seconds.epochs=3\nnothing=none\nlist=1, a 2\nempty=none\non=yes\n");
   nlohmann::ordered_json many;
   for (int i = 0; i < 5000; ++i) many[std::to_string(i)] = i;
   EXPECT_EQ(values_of(many).size(), kMostReportValues);
@@ -191,7 +195,8 @@ TEST(ReportPage, HoldsHostileTextAsText) {
   run.record.versions = evil;
   ExaminedNetwork network = test::made_up_network(3);
   network.label_names.assign(3, evil);
-  network.conditions = network.data_path = network.filters.text = evil;
+  network.conditions = network.data_path = evil;
+  network.filters = {{"text", evil}, {"colours", evil}};
   for (const std::size_t runs : {1U, 3U}) {
     const std::string html = report_html({std::vector<KnownRun>(runs, run), {network}});
     EXPECT_EQ(html.find("<script"), std::string::npos);

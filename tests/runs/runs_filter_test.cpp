@@ -1,10 +1,9 @@
 // The language of --where: what it takes, what it means, and how it names what it does not take.
-#include <algorithm>
 #include <gtest/gtest.h>
 #include <limits>
 
 #include "tests/runs/known_runs.hpp"
-#include "trainer/runs/run_filter.hpp"
+#include "trainer/runs/run_fields.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer::test {
@@ -12,13 +11,14 @@ namespace {
 
 bool holds(const std::string& expression,
            const KnownRun& run = known_run("20260101-093000-quick-1", {2, 1, 1})) {
-  return std::ranges::all_of(run_conditions(expression),
-                             [&run](const RunCondition& condition) { return meets(run, condition); });
+  std::vector<KnownRun> runs{run};
+  filter_runs(runs, expression);
+  return !runs.empty();
 }
 
 std::string refusal(const std::string& expression) {
   try {
-    (void)run_conditions(expression);
+    (void)holds(expression);
   } catch (const UsageError& error) {
     return error.what();
   }

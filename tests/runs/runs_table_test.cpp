@@ -8,7 +8,7 @@
 #include "trainer/console/text_table.hpp"
 #include "trainer/runs/run_differences.hpp"
 #include "trainer/runs/run_fields.hpp"
-#include "trainer/runs/run_list.hpp"
+#include "trainer/runs/run_text.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer::test {
@@ -24,7 +24,7 @@ std::size_t longest_line(const std::string& text) {
 }
 
 TEST(TextTable, AlignsAndLeavesNoSpacesAtTheEnd) {
-  TextTable table({{"name"}, {"size", TableColumn::Align::right}, {"about"}});
+  TextTable table({{"name"}, {">size"}, {"about"}});
   table.add({"a", "1000000", "x"});
   table.add({"\xC3\xA9t\xC3\xA9", "2", ""});
   EXPECT_EQ(table.text(),
@@ -35,7 +35,7 @@ TEST(TextTable, AlignsAndLeavesNoSpacesAtTheEnd) {
 }
 
 TEST(TextTable, CutsWhatMayShrinkTheWidestFirst) {
-  TextTable table({{.title = "a", .least = 5}, {.title = "b", .least = 8}, {"c"}});
+  TextTable table({{"a", 5}, {"b", 8}, {"c"}});
   table.add({std::string(20, 'x'), std::string(60, 'y'), std::string(30, 'z')});
   EXPECT_EQ(table.text(), fmt::format("{:<20} {:<28} c\n{} {}.. {}\n", "a", "b", std::string(20, 'x'),
                                       std::string(26, 'y'), std::string(30, 'z')));
@@ -132,18 +132,18 @@ TEST_F(RunListTest, RunningWithoutItsProcessIsKilled) {
   run.record.seconds = 0;
   const std::filesystem::path path = write_run(folder_, run);
   const std::string before = read_text(path / "run.json");
-  EXPECT_EQ(status_word(list().runs.at(0)), "killed");
+  EXPECT_EQ(list().runs.at(0).status(), "killed");
   EXPECT_NEAR(list().runs.at(0).seconds(), 3.3, 1e-12) << "of its epochs";
   {
     const RunFolder writer = RunFolder::reopen(path);
-    EXPECT_EQ(status_word(list().runs.at(0)), "running");
+    EXPECT_EQ(list().runs.at(0).status(), "running");
   }
-  EXPECT_EQ(status_word(list().runs.at(0)), "killed");
+  EXPECT_EQ(list().runs.at(0).status(), "killed");
   EXPECT_EQ(read_text(path / "run.json"), before);
   Json record = Json::parse(before);
   record["target"] = {{"name", "gpu-box"}};
   folder_.write("runs/r/run.json", record.dump());
-  EXPECT_EQ(status_word(list().runs.at(0)), "running") << "its process is on another machine";
+  EXPECT_EQ(list().runs.at(0).status(), "running") << "its process is on another machine";
 }
 
 TEST(RunsTable, FitsEightyColumns) {
@@ -208,30 +208,30 @@ TEST(RunDifferences, AreOfConfigurationAndMachineAlone) {
   a.record.device["cpu"] = {{"available_bytes", 1}};
   b.record.device["cpu"] = {{"available_bytes", 2}};
   std::vector<std::string> names;
-  const std::vector<NamedRow> rows = differences({a, b});
-  for (const NamedRow& row : rows) names.push_back(row.name);
+  const Json rows = differences({a, b});
+  for (const Json& row : rows) names.push_back(row["name"]);
   EXPECT_EQ(names, (std::vector<std::string>{"model file", "recipe.batch", "machine.host",
                                              "recipe.schedule.one_cycle.warmup"}));
   const std::string text = differences_text(rows);
   EXPECT_NE(text.find("recipe.batch                      256      512\n"), std::string::npos) << text;
   EXPECT_NE(text.find("model file                        its own  its own\n"), std::string::npos) << text;
-  EXPECT_EQ(differences_json(rows)[3]["values"], Json::parse("[null, 0.3]"));
+  EXPECT_EQ(rows[3]["values"], Json::parse("[null, 0.3]"));
   EXPECT_EQ(differences_text(differences({a, a})), "configuration and machine do not differ\n");
 }
 
 TEST(RunDifferences, StandSideBySideAsDeepAsAPersonReads) {
-  const std::vector<NamedRow> rows = side_by_side({{{"a", 1}, {"b", "2"}}, {{"b", "3"}, {"a", 1}, {"c", 4}}});
+  const Json rows = side_by_side({{{"a", 1}, {"b", "2"}}, {{"b", "3"}, {"a", 1}, {"c", 4}}});
   ASSERT_EQ(rows.size(), 3U);
-  EXPECT_FALSE(rows[0].differs());
-  EXPECT_TRUE(rows[1].differs());
-  EXPECT_EQ(rows[2].name, "c");
-  EXPECT_EQ(rows[2].values, (std::vector<Json>{nullptr, 4}));
+  EXPECT_EQ(rows[2]["name"], "c");
+  EXPECT_EQ(rows[2]["values"], Json::parse("[null, 4]"));
+  const Json different = different_rows(rows);
+  ASSERT_EQ(different.size(), 2U);
+  EXPECT_EQ(different[0]["name"], "b");
   Json deep = 1;
   for (int i = 0; i < 1000; ++i) deep = {{"x", deep}};
-  NamedValues values;
-  take_apart(values, "deep", deep);
-  ASSERT_EQ(values.size(), 1U);
-  EXPECT_EQ(values[0].name, "deep.x.x.x.x.x.x");
+  const Json flat = flattened({{"deep", deep}, {"empty", Json::object()}});
+  ASSERT_EQ(flat.size(), 2U);
+  EXPECT_EQ(flat.begin().key(), "deep.x.x.x.x.x.x");
 }
 
 TEST(RunDifferences, LongValuesAreNotCut) {

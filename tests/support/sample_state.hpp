@@ -14,7 +14,7 @@ inline StepState state_at(std::uint64_t step, std::uint64_t seed = 5) {
   state.valid = 12345;
   state.batch_loss = 7;
   state.loss_sum = 11;
-  state.hits = 13;
+  state.correct = 13;
   state.images = 17;
   return state;
 }
@@ -23,7 +23,7 @@ inline StepState state_at(std::uint64_t step, std::uint64_t seed = 5) {
 inline void expect_sums_kept(const StepState& got, std::uint64_t seed = 5) {
   EXPECT_EQ(got.seed, seed);
   EXPECT_EQ(got.loss_sum, 11);
-  EXPECT_EQ(got.hits, 13U);
+  EXPECT_EQ(got.correct, 13U);
   EXPECT_EQ(got.images, 17U);
 }
 

@@ -50,7 +50,7 @@ TEST_F(EmulatedEngine, AnEvaluationReadsBackOnce) {
       if (at.step == at.pass_end) copies.push_back(emulator::copies_to_host());
     };
     emulator::reset_counts();
-    trial.run({.checkpoint_passes = 0});
+    trial.run({.checkpoint_epochs = 0});
     ASSERT_EQ(copies.size(), 3U);
     EXPECT_EQ(copies[0], 0U) << "the first epoch";
     EXPECT_EQ(copies[1] - copies[0], validation > 0 ? 2U : 1U);

@@ -179,7 +179,7 @@ void expect_many_are_the_steps_one_by_one(const Length& length, int passes) {
   SCOPED_TRACE(std::to_string(length.steps) + " steps, " + length.last_batch);
   TrainingTrial many(training_of(length, passes), kGpu);
   TrainingTrial eager(training_of(length, passes), kGpu);
-  many.run({.checkpoint_passes = 0});
+  many.run({.checkpoint_epochs = 0});
   ASSERT_EQ(many.epochs.size(), static_cast<std::size_t>(passes));
   const Batching& batching = many.setup().train;
   const std::uint64_t images = images_before(batching, length.steps);
@@ -191,9 +191,9 @@ void expect_many_are_the_steps_one_by_one(const Length& length, int passes) {
     EXPECT_EQ(state.images, images);
     EXPECT_EQ(epoch.images, images);
     EXPECT_EQ(epoch.train_loss, state.loss_sum / static_cast<double>(images));
-    EXPECT_EQ(epoch.train_accuracy, static_cast<double>(state.hits) / static_cast<double>(images));
+    EXPECT_EQ(epoch.train_accuracy, static_cast<double>(state.correct) / static_cast<double>(images));
     state.loss_sum = 0;
-    state.hits = state.images = 0;
+    state.correct = state.images = 0;
     eager.network().write_training_state(state);
   }
   EXPECT_EQ(state_of(many.network()), state_of(eager.network()));

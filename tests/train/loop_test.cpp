@@ -170,8 +170,8 @@ TEST(Loop, TellsWhenACheckpointIsDue) {
   };
   using Steps = std::vector<std::uint64_t>;  // 13 an epoch; the last one is the end's own
   EXPECT_EQ(steps_of({}), (Steps{13, 26, 39}));
-  EXPECT_EQ(steps_of({.checkpoint_passes = 2}), (Steps{26}));
-  EXPECT_EQ(steps_of({.checkpoint_passes = 0}), (Steps{}));
+  EXPECT_EQ(steps_of({.checkpoint_epochs = 2}), (Steps{26}));
+  EXPECT_EQ(steps_of({.checkpoint_epochs = 0}), (Steps{}));
   EXPECT_EQ(steps_of({.checkpoint_steps = 10}), (Steps{10, 20, 30, 40, 50}));
   EXPECT_EQ(steps_of({.checkpoint_steps = 13}), (Steps{13, 26, 39}));
 }

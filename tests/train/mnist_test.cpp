@@ -79,11 +79,11 @@ class Mnist : public ProgramTest {
     const Outcome outcome = trainer(words);
     EXPECT_EQ(outcome.code, 0) << outcome.err.substr(0, 500);
     const Json answers = Json::parse(outcome.out, nullptr, false);
-    std::size_t hits = 0;
+    std::size_t correct = 0;
     for (std::size_t i = 0; i < std::min(kPictures, answers.size()); ++i)
-      hits += answers[i].value("label", "") == std::to_string(test.labels[i]) ? 1 : 0;
+      correct += answers[i].value("label", "") == std::to_string(test.labels[i]) ? 1 : 0;
     fs::remove_all(folder_ / variant.name);
-    return static_cast<double>(hits) / kPictures;
+    return static_cast<double>(correct) / kPictures;
   }
 };
 

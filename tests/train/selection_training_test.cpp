@@ -43,7 +43,7 @@ TEST(SelectionTraining, LossAndHitsAreOfAllImages) {
     whole.step(1);
     const StepState want = whole.network().read_training_state();
     EXPECT_EQ(state.images, want.images);
-    EXPECT_EQ(state.hits, want.hits);
+    EXPECT_EQ(state.correct, want.correct);
     EXPECT_EQ(state.loss_sum, want.loss_sum);
   }
 }

@@ -9,7 +9,6 @@
 #include "trainer/device/device_choice.hpp"
 #include "trainer/device/device_report.hpp"
 #include "trainer/device/machine_state.hpp"
-#include "trainer/measure/bench_compare.hpp"
 #include "trainer/measure/bench_record.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/files.hpp"

@@ -24,7 +24,7 @@ std::string no_minus(const std::string& text) {
   return text.find('-') == std::string::npos ? "" : fmt::format("{} is not a number from 0 on", text);
 }
 
-double share_of(const char* option, double accuracy) {
+double fraction_of(const char* option, double accuracy) {
   if (!(accuracy > 0 && accuracy <= 100))
     throw UsageError(fmt::format("{} {}: a share up to 1 or a percentage up to 100", option, accuracy));
   return accuracy > 1 ? accuracy / 100 : accuracy;

@@ -22,7 +22,7 @@ std::unique_ptr<CLI::App> make_app();
 std::string no_minus(const std::string& text);
 
 // 0.99 of 99 and of 0.99 alike. Throws UsageError unless it is a share up to 1 or a percentage up to 100.
-double share_of(const char* option, double accuracy);
+double fraction_of(const char* option, double accuracy);
 
 // Each adds its subcommand to `app` and gives what to call if it was the one. The environment outlives the
 // actions.

@@ -7,9 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/doctor/all.hpp"
-#include "trainer/doctor/gather.hpp"
-#include "trainer/doctor/report.hpp"
+#include "trainer/doctor/checks.hpp"
+#include "trainer/doctor/fleet.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {
@@ -18,7 +17,7 @@ namespace {
 
 struct DoctorArguments {
   doctor::Questions questions;
-  doctor::AllOptions all_options;
+  doctor::FleetOptions fleet;
   std::string message;
   bool all = false;
   bool json = false;
@@ -56,12 +55,12 @@ int examine(const Environment& environment, const DoctorArguments& arguments) {
   return exit_status(class_of(checks));
 }
 
-int test_all(const Environment& environment, const DoctorArguments& arguments) {
-  doctor::AllOptions options = arguments.all_options;
+int test_fleet(const Environment& environment, const DoctorArguments& arguments) {
+  doctor::FleetOptions options = arguments.fleet;
   options.device = arguments.questions.device;
   options.data = arguments.questions.data;
   options.json = arguments.json;
-  const doctor::AllOutcome outcome = doctor::test_all(environment, options);
+  const doctor::FleetOutcome outcome = doctor::test_fleet(environment, options);
   fmt::print("{}", outcome.text);
   require_output();
   return outcome.status;
@@ -73,7 +72,7 @@ void add_all_options(CLI::App& app, DoctorArguments& arguments) {
       app.add_flag("--all", arguments.all,
                    "train on every GPU at once, again and again, and compare the weights bit for bit "
                    "[off]");
-  doctor::AllOptions& options = arguments.all_options;
+  doctor::FleetOptions& options = arguments.fleet;
   for (CLI::Option* option :
        {app.add_option("--minutes", options.minutes, "of --all; two rounds at least")
             ->check(CLI::Range(0.0, 10000.0))
@@ -106,7 +105,7 @@ Command add_doctor(CLI::App& app, const Environment& environment) {
   add_json(*doctor_app, arguments->json);
   doctor_app->footer(doctor::exit_classes_text());
   return {doctor_app, [arguments, explain, &environment] {
-            if (arguments->all) return test_all(environment, *arguments);
+            if (arguments->all) return test_fleet(environment, *arguments);
             return explain->count() > 0 ? explain_message(*arguments) : examine(environment, *arguments);
           }};
 }

@@ -26,7 +26,7 @@ void print_classes(const TestAnswers& e, const TrainedNetwork& trained) {
   fmt::print("\n{:>12} {:>8} {:>8} {:>10} {:>10}\n", "class", "images", "hits", "recall %", "precision %");
   for (int c = 0; c < e.classes; ++c) {
     fmt::print("{:>12} {:>8} {:>8} {:>10.2f} {:>10.2f}\n", trained.label_name(c), e.labelled(c), e.at(c, c),
-               100 * share(e.at(c, c), e.labelled(c)), 100 * share(e.at(c, c), e.predicted(c)));
+               100 * fraction(e.at(c, c), e.labelled(c)), 100 * fraction(e.at(c, c), e.predicted(c)));
   }
 }
 
@@ -61,8 +61,8 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
     json["classes"].push_back({{"name", trained.label_name(c)},
                                {"images", e.labelled(c)},
                                {"hits", e.at(c, c)},
-                               {"recall", share(e.at(c, c), e.labelled(c))},
-                               {"precision", share(e.at(c, c), e.predicted(c))}});
+                               {"recall", fraction(e.at(c, c), e.labelled(c))},
+                               {"precision", fraction(e.at(c, c), e.predicted(c))}});
   }
   json["confusion"] = nlohmann::ordered_json::array();
   for (int l = 0; l < e.classes; ++l) {

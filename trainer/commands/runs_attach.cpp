@@ -1,51 +1,27 @@
 // trainer runs attach, wait and cancel: submitted runs that are under way, or ended while nobody looked.
-#include <cstdio>
-#include <fmt/format.h>
 #include <memory>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/commands/runs.hpp"
 #include "trainer/remote/submission.hpp"
-#include "trainer/remote/target_record.hpp"
-#include "trainer/system/errors.hpp"
-#include "trainer/system/files.hpp"
 
 namespace trainer {
 
 namespace {
 
-struct SubmittedRun {
-  std::filesystem::path folder;
-  RunRecord record;
-};
-
-SubmittedRun submitted_run(const Environment& environment, const std::string& name) {
-  SubmittedRun run{resolve_run(name, environment.runs), {}};
-  run.record = read_run_record(run.folder / kRunRecordName);
-  (void)target_of(environment, run.record);
-  return run;
+// The folder of a run that was submitted to a target that is there.
+std::filesystem::path submitted_run(const Environment& environment, const std::string& name) {
+  std::filesystem::path folder = resolve_run(name, environment.runs);
+  (void)target_of(environment, read_run_record(folder / kRunRecordName));
+  return folder;
 }
 
 int follow(const Environment& environment, const std::string& name, const FollowOptions& options) {
-  return follow_submitted(environment, submitted_run(environment, name).folder, options);
+  return follow_submitted(environment, submitted_run(environment, name), options);
 }
 
 int cancel(const Environment& environment, const std::string& name) {
-  const SubmittedRun run = submitted_run(environment, name);
-  const std::string id = run.folder.filename().string();
-  if (run.record.status != RunStatus::kRunning)
-    throw UsageError(fmt::format("{} has ended already; there is nothing to cancel", id));
-  const Target target = target_of(environment, run.record);
-  const Connection connection(target, environment.runtime);
-  const ProcessOutput output = connection.capture(docker::stop(container_of(run.folder, run.record)));
-  const bool is_gone = output.code != 0 && explain_failure(target, output).key == "docker-no-container";
-  if (output.code != 0 && !is_gone) throw TargetError(target, explain_failure(target, output));
-  fmt::print(stderr, "{:<14}{}\n", "cancelled", id);
-  try {
-    (void)follow_submitted(environment, run.folder, {.output = false});
-  } catch (const FileError& error) {
-    fmt::print(stderr, "its results are not here yet: {}\n", error.what());
-  }
+  cancel_submitted(environment, submitted_run(environment, name));
   return 0;
 }
 

@@ -53,16 +53,17 @@ void print_json(const std::vector<KnownRun>& runs, const ComparisonOptions& opti
       json["runs"].push_back({{"id", run.id}, {"folder", run.folder.string()}});
   } else {
     json["accuracy"] = options.accuracy;
-    json["runs"] = comparison_json(runs, compare_runs(runs, options));
+    json["runs"] = compare_runs(runs, options);
   }
-  json["differences"] = differences_json(differences(runs));
+  json["differences"] = differences(runs);
   fmt::print("{}\n", to_text(json, 2));
 }
 
 int compare(const Environment& environment, const CompareArguments& arguments) {
   if (arguments.runs.size() < 2)
     throw UsageError("compare takes two runs or more (trainer runs list shows them)");
-  const ComparisonOptions options{share_of("--accuracy", arguments.accuracy), parse_prices(arguments.price)};
+  const ComparisonOptions options{fraction_of("--accuracy", arguments.accuracy),
+                                  parse_prices(arguments.price)};
   std::vector<KnownRun> runs;
   for (const std::string& run : arguments.runs)
     runs.push_back(read_known_run(find_run_folder(run, environment)));

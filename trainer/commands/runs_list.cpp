@@ -1,13 +1,11 @@
 // trainer runs list: the runs folder as a table.
-#include <algorithm>
 #include <cstdio>
 #include <fmt/format.h>
 #include <memory>
 
 #include "trainer/commands/runs.hpp"
 #include "trainer/runs/run_fields.hpp"
-#include "trainer/runs/run_filter.hpp"
-#include "trainer/runs/run_list.hpp"
+#include "trainer/runs/run_text.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/text.hpp"
 
@@ -26,21 +24,14 @@ struct ListArguments {
 
 std::string fields_text() {
   std::string text = "fields of --where and --sort, keys of --json, columns of --csv:\n";
-  for (const RunField& field : run_fields()) {
-    const char* kind = field.kind == FieldKind::number ? "number" : "text";
-    text += fmt::format("  {:<20}{:<7}{}\n", field.name, kind, field.about);
-  }
+  for (const RunField& field : run_fields())
+    text += fmt::format("  {:<20}{:<7}{}\n", field.name, field.kind, field.about);
   return text +
          "--where: FIELD OP VALUE with == != < <= > >=, for texts also =~ and !~ (found, or not\n"
          "found, anywhere in it; with * ? or [...] a pattern of fnmatch(3) for all of it; capitals\n"
          "and small letters alike), joined by && or given several times. What a run does not\n"
          "have meets no condition. All else: --json | jq 'map(select(...))'.\n"
          "  trainer runs list --where 'accuracy > 0.99 && device =~ \"H200\"' --sort seed";
-}
-
-void keep_matching(std::vector<KnownRun>& runs, const std::string& expression) {
-  for (const RunCondition& condition : run_conditions(expression))
-    std::erase_if(runs, [&condition](const KnownRun& run) { return !meets(run, condition); });
 }
 
 // What a person reads where there is no row to show.
@@ -55,7 +46,7 @@ int list(const Environment& environment, const ListArguments& arguments) {
   RunList list = list_runs(folder);
   const std::size_t runs = list.runs.size();
   for (const std::string& expression : arguments.where)
-    if (!expression.empty()) keep_matching(list.runs, expression);
+    if (!expression.empty()) filter_runs(list.runs, expression);
   if (!arguments.sort.empty()) sort_runs(list.runs, arguments.sort);
   if (arguments.json) {
     fmt::print("{}\n", to_text(runs_json(list.runs), 2));

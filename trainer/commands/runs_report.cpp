@@ -34,10 +34,10 @@ ReportPage make_page(const Environment& environment, const ReportArguments& argu
   for (const std::string& argument : arguments.runs)
     page.runs.push_back(read_known_run(find_run_folder(argument, environment)));
   const std::size_t networks = std::min(page.runs.size(), kMostNetworks);
-  const ExaminationWish wish{arguments.data, arguments.device, arguments.threads, arguments.skip_bad_images,
-                             kPictureBytes / networks};
+  const ExaminationRequest request{arguments.data, arguments.device, arguments.threads,
+                                   arguments.skip_bad_images, kPictureBytes / networks};
   for (std::size_t i = 0; i < networks; ++i)
-    page.networks.push_back(examine_network(environment, page.runs[i], wish));
+    page.networks.push_back(examine_network(environment, page.runs[i], request));
   return page;
 }
 

@@ -53,8 +53,8 @@ class SprintCommand {
       : environment_(environment),
         arguments_(arguments),
         console_(stdout, {.quiet = arguments.quiet, .json = arguments.json}) {
-    const double share = share_of("--target", arguments.target);
-    report_.target = arguments.target > 1 ? arguments.target : 100 * share;
+    const double fraction = fraction_of("--target", arguments.target);
+    report_.target = arguments.target > 1 ? arguments.target : 100 * fraction;
     const bool asked = !arguments.model.empty();
     if (asked) spec_ = find_spec(arguments.model, models_folder(environment));
     // The data set is unpacked while the device is made ready.

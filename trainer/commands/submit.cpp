@@ -6,7 +6,6 @@
 #include <memory>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/remote/prepare.hpp"
 #include "trainer/remote/submission.hpp"
 
 namespace trainer {
@@ -21,12 +20,12 @@ struct SubmitArguments {
 
 int submit_to(const Environment& environment, const SubmitArguments& arguments) {
   Submission submission;
-  submission.named = TargetFolder(environment.runs.working_folder).find(arguments.target);
+  submission.target = TargetFolder(environment.runs.working_folder).find(arguments.target);
   submission.detach = arguments.detach;
   submission.reconnect_seconds = arguments.reconnect;
   const auto& words = environment.arguments;
   const auto mark = std::ranges::find(words, "--");
-  std::vector<std::string>& command = submission.named.config.arguments;
+  std::vector<std::string>& command = submission.target.arguments;
   if (mark != words.end()) command.assign(mark + 1, words.end());
   command = with_config_file(std::move(command));
   return submit(environment, submission);
@@ -38,12 +37,9 @@ struct PrepareArguments {
 };
 
 int prepare(const Environment& environment, const PrepareArguments& arguments) {
-  const NamedTarget named = TargetFolder(environment.runs.working_folder).find(arguments.target);
-  const Connection connection(named.target, environment.runtime);
-  const Prepared prepared = prepare_target(
-      connection, {arguments.build, [](const std::string& text) { fmt::print(stderr, "{}\n", text); }});
-  fmt::print("{} on {}: {}\n", named.target.image, named.target.name,
-             prepared == Prepared::up_to_date ? "up to date" : "ready");
+  const Target target = TargetFolder(environment.runs.working_folder).find(arguments.target);
+  const bool has_changed = prepare_target(Connection(target, environment.runtime), arguments.build);
+  fmt::print("{} on {}: {}\n", target.image, target.name, has_changed ? "ready" : "up to date");
   require_output();
   return 0;
 }

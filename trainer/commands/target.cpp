@@ -5,8 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/remote/target_check.hpp"
-#include "trainer/remote/target_files.hpp"
+#include "trainer/remote/container.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
 
@@ -17,13 +16,8 @@ namespace {
 struct AttachArguments {
   Target target;
   std::string type = "remotedocker";
-  std::string image = std::string(kDefaultImage);
   std::string gpus;
 };
-
-void require_sound(const std::string& option, const std::string& fault) {
-  if (!fault.empty()) throw UsageError(fmt::format("{} {}", option, fault));
-}
 
 TargetType type_named(const std::string& word) {
   if (word == "local") return TargetType::local;
@@ -39,20 +33,13 @@ Target target_of(const AttachArguments& arguments) {
           fmt::format("a remotedocker needs --address and --username: trainer target attach {} "
                       "--address HOST --username USER",
                       target.name));
-    require_sound("--address", fault_of_address(target.address));
-    require_sound("--username", fault_of_username(target.username));
-    if (!target.identity_file.empty()) require_sound("--identity-file", fault_of_path(target.identity_file));
-    if (!target.ssh_config.empty()) require_sound("--ssh-config", fault_of_path(target.ssh_config));
   } else if (!target.address.empty() || !target.username.empty()) {
     throw UsageError(
         fmt::format("--address and --username are for remotedocker, not {}", target_type_word(target.type)));
   }
-  if (!target.uses_docker()) return target;
-  target.image = arguments.image;
   target.gpus = arguments.gpus;
   if (target.gpus.empty()) target.gpus = target.is_remote() ? "all" : "none";
-  require_sound("--image", fault_of_image(target.image));
-  require_sound("--gpus", fault_of_gpus(target.gpus));
+  if (const std::string fault = fault_of(target); !fault.empty()) throw UsageError(fault);
   return target;
 }
 
@@ -60,8 +47,8 @@ int attach(const Environment& environment, const AttachArguments& arguments) {
   const TargetFolder folder(environment.runs.working_folder);
   const Target target = target_of(arguments);
   folder.attach(target);
-  fmt::print("attached {}: {} and {}\n", target.name, folder.compute_file(target.name).string(),
-             folder.runconfig_file(target.name).string());
+  fmt::print("attached {}: {} and {}\n", target.name, folder.file(target.name, TargetFile::compute).string(),
+             folder.file(target.name, TargetFile::runconfig).string());
   require_output();
   return 0;
 }
@@ -72,41 +59,16 @@ std::string place_of(const Target& target) {
                      target.port == 22 ? "" : fmt::format(" port {}", target.port));
 }
 
-nlohmann::ordered_json json_of(const NamedTarget& named) {
-  const Target& target = named.target;
-  nlohmann::ordered_json json{{"name", target.name}, {"type", target_type_word(target.type)}};
-  json["built_in"] = named.built_in;
-  if (target.is_remote()) {
-    json["address"] = target.address;
-    json["username"] = target.username;
-    json["port"] = target.port;
-    json["identity_file"] = target.identity_file;
-    json["ssh_config"] = target.ssh_config;
-  }
-  if (target.uses_docker()) {
-    json["image"] = target.image;
-    json["gpus"] = target.gpus;
-  }
-  json["arguments"] = named.config.arguments;
-  json["environment_variables"] = nlohmann::ordered_json::object();
-  for (const EnvironmentVariable& variable : named.config.variables)
-    json["environment_variables"][variable.name] = variable.value;
-  json["prepare_environment"] = named.config.prepare;
-  json["tracked_run"] = named.config.tracked;
-  return json;
-}
-
 std::string dumped(const nlohmann::ordered_json& json) {
   return to_text(json, 2) + "\n";
 }
 
 int list(const Environment& environment, bool as_json) {
-  const std::vector<NamedTarget> targets = TargetFolder(environment.runs.working_folder).all();
+  const std::vector<Target> targets = TargetFolder(environment.runs.working_folder).all();
   auto json = nlohmann::ordered_json::array();
   std::string text = fmt::format("{:<16} {:<13} {:<6} {:<28} {}\n", "name", "type", "GPUs", "image", "place");
-  for (const NamedTarget& named : targets) {
-    const Target& target = named.target;
-    json.push_back(json_of(named));
+  for (const Target& target : targets) {
+    json.push_back(target_json(target));
     text += fmt::format("{:<16} {:<13} {:<6} {:<28} {}\n", target.name, target_type_word(target.type),
                         target.uses_docker() ? target.gpus : "-", target.uses_docker() ? target.image : "-",
                         place_of(target));
@@ -118,24 +80,31 @@ int list(const Environment& environment, bool as_json) {
 
 int show(const Environment& environment, const std::string& name, bool as_json) {
   const TargetFolder folder(environment.runs.working_folder);
-  const NamedTarget named = folder.find(name);
+  const Target target = folder.find(name);
   if (as_json) {
-    fmt::print("{}", dumped(json_of(named)));
+    fmt::print("{}", dumped(target_json(target)));
   } else {
-    fmt::print("# {}{}\n{}\n# {}\n{}", folder.compute_file(name).string(),
-               named.built_in ? " is not there; built in:" : "", compute_text(named.target),
-               folder.runconfig_file(name).string(), runconfig_text(named.config));
+    fmt::print("# {}{}\n{}\n# {}\n{}", folder.file(name, TargetFile::compute).string(),
+               target.built_in ? " is not there; built in:" : "", target_text(target, TargetFile::compute),
+               folder.file(name, TargetFile::runconfig).string(), target_text(target, TargetFile::runconfig));
   }
   require_output();
   return 0;
 }
 
 int check(const Environment& environment, const std::string& name, bool as_json) {
-  const Target target = TargetFolder(environment.runs.working_folder).find(name).target;
+  const Target target = TargetFolder(environment.runs.working_folder).find(name);
   const std::vector<Check> checks = check_target(Connection(target, environment.runtime));
   const bool fit = class_of(checks) == FailureClass::healthy;
   if (as_json) {
-    fmt::print("{}", dumped({{"target", name}, {"fit", fit}, {"checks", target_check_json(checks)}}));
+    nlohmann::ordered_json json{{"target", name}, {"fit", fit}, {"checks", nlohmann::ordered_json::array()}};
+    for (const Check& check : checks)
+      json["checks"].push_back({{"what", check.name},
+                                {"state", word(check.state)},
+                                {"found", check.finding},
+                                {"cause", check.cause},
+                                {"fix", check.fix}});
+    fmt::print("{}", dumped(json));
   } else {
     fmt::print("{}", check_text(checks));
   }
@@ -154,6 +123,7 @@ Command add_attach(CLI::App& group, const Environment& environment) {
   CLI::App* app = group.add_subcommand("attach", "write the two files of a target");
   const auto arguments = std::make_shared<AttachArguments>();
   Target& target = arguments->target;
+  target.image = kDefaultImage;
   app->add_option("NAME", target.name, "of the target")->required();
   app->add_option("--type", arguments->type, "local, localdocker or remotedocker")
       ->check(CLI::IsMember({"local", "localdocker", "remotedocker"}))
@@ -165,7 +135,7 @@ Command add_attach(CLI::App& group, const Environment& environment) {
       ->capture_default_str();
   app->add_option("--identity-file", target.identity_file, "private key [ssh's own choice, and the agent]");
   app->add_option("--ssh-config", target.ssh_config, "read instead of ~/.ssh/config [none]");
-  app->add_option("--image", arguments->image, "Docker image of this program")->capture_default_str();
+  app->add_option("--image", target.image, "Docker image of this program")->capture_default_str();
   app->add_option("--gpus", arguments->gpus,
                   "all, none, or indices like 0,1 [all of a remotedocker, none of a localdocker]");
   return {app, [arguments, &environment] { return attach(environment, *arguments); }};

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/console/config_file.hpp"
+#include "trainer/console/command_line.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/train/training_run.hpp"
 
@@ -47,7 +47,7 @@ void refuse_with_resume(const CLI::App& app) {
 
 int train(const CLI::App& app, const Environment& environment, const TrainArguments& arguments) {
   RunOptions run = arguments.run;
-  if (run.target_accuracy) run.target_accuracy = share_of("--target-accuracy", *run.target_accuracy);
+  if (run.target_accuracy) run.target_accuracy = fraction_of("--target-accuracy", *run.target_accuracy);
   run.checkpoint_every = parse_checkpoint_every(arguments.checkpoint_every);
   if (run.max_seconds && !std::isfinite(*run.max_seconds))
     throw UsageError(fmt::format("--max-seconds {}: a time in seconds is a number", *run.max_seconds));
@@ -115,16 +115,6 @@ void add_run_options(CLI::App& app, TrainArguments& arguments) {
                  "YAML file of these options, without dashes; the command line wins [none]");
 }
 
-OptionNames option_names(const CLI::App& app) {
-  OptionNames names;
-  for (const CLI::Option* option : app.get_options()) {
-    const std::string name = option->get_single_name();
-    if (name == "help" || name == "config") continue;
-    (option->get_expected_min() == 0 ? names.flags : names.values).insert(name);
-  }
-  return names;
-}
-
 }  // namespace
 
 Command add_train(CLI::App& app, const Environment& environment) {
@@ -144,7 +134,7 @@ std::vector<std::string> with_config_file(std::vector<std::string> words) {
   if (words.empty() || words.front() != "train") return words;
   CLI::App parser;
   const Environment unused;
-  return with_config_lines(std::move(words), option_names(*add_train(parser, unused).app));
+  return with_config_lines(std::move(words), *add_train(parser, unused).app);
 }
 
 }  // namespace trainer

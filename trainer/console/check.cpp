@@ -10,13 +10,6 @@ std::string_view word(CheckState state) {
   return kWords[static_cast<std::size_t>(state)];
 }
 
-Check known_problem(const std::string& name, const std::string& finding, std::string_view key,
-                    const std::string& cause) {
-  const Failure failure = failure_of(known_failure(key));
-  return {CheckState::problem, name,        finding, cause.empty() ? failure.cause : cause,
-          failure.fix,         failure.kind};
-}
-
 FailureClass class_of(const std::vector<Check>& checks) {
   const auto problem = std::ranges::find(checks, CheckState::problem, &Check::state);
   return problem == checks.end() ? FailureClass::healthy : problem->kind;

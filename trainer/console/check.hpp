@@ -1,5 +1,5 @@
-// A checklist as trainer doctor and trainer target check print it: one line a thing that was looked at, and where
-// something is to be mended the cause and the fix, mostly those of a row of failures/*.yaml.
+// A checklist as trainer doctor and trainer target check print it: a line for each thing that was looked at, and for
+// each problem its cause and fix, most of them from a row of failures/*.yaml.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace trainer {
 enum class CheckState : std::uint8_t {
   ok,
   note,     // something to know; nothing fails for it
-  problem,  //
+  problem,  // something fails for it, or will
   unknown,  // it could not be looked at
 };
 
@@ -26,17 +26,13 @@ struct Check {
   std::string finding;     // a line
   std::string cause = {};  // where the finding does not say it
   std::string fix = {};
-  FailureClass kind = FailureClass::healthy;  // of a problem
+  FailureClass kind = FailureClass::healthy;  // where it is a problem
 };
 
-// A problem that is a row of the table; the cause is the row's where none is seen that says more.
-Check known_problem(const std::string& name, const std::string& finding, std::string_view key,
-                    const std::string& cause = "");
-
-// That of the first problem.
+// The class of the first problem; healthy where there is none.
 FailureClass class_of(const std::vector<Check>& checks);
 
-// Lines, each ended.
+// The checks as lines, each ended.
 std::string check_text(const std::vector<Check>& checks);
 
 }  // namespace trainer

@@ -13,7 +13,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr int kDeepest = 8;  // of what is shown
+constexpr int kDeepest = 8;  // levels that are shown
 
 std::string text_of(const ordered_json& json, int depth);
 

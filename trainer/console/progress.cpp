@@ -37,12 +37,12 @@ std::string terminal_variable(const char* name) {
   return value != nullptr ? value : "";
 }
 
-double share_of(double fraction) {
+double clamped_fraction(double fraction) {
   return std::isfinite(fraction) ? std::clamp(fraction, 0.0, 1.0) : 0.0;
 }
 
 std::string percent(double fraction) {
-  return fmt::format("{:3.0f} %", std::floor(share_of(fraction) * 100));
+  return fmt::format("{:3.0f} %", std::floor(clamped_fraction(fraction) * 100));
 }
 
 int terminal_columns(int descriptor) {
@@ -51,14 +51,14 @@ int terminal_columns(int descriptor) {
   return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUnknown;
 }
 
-}  // namespace
-
 TerminalVariables read_terminal_variables() {
   TerminalVariables variables{terminal_variable("TERM"), {}};
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"})
     if (variables.locale.empty()) variables.locale = terminal_variable(name);
   return variables;
 }
+
+}  // namespace
 
 Screen screen_of(std::FILE* out, const TerminalVariables& variables) {
   const int descriptor = fileno(out);
@@ -73,7 +73,7 @@ Screen screen_of(std::FILE* out, const TerminalVariables& variables) {
 std::string progress_bar(double fraction, std::string_view text, int columns, bool unicode) {
   constexpr int kWidestBar = 30;
   const int bar = std::clamp(columns / 3, 0, kWidestBar);
-  const int full = static_cast<int>(share_of(fraction) * bar);
+  const int full = static_cast<int>(clamped_fraction(fraction) * bar);
   std::string line = repeated(unicode ? "━" : "#", full) + repeated(unicode ? "─" : "-", bar - full);
   line += fmt::format(" {}  {}", percent(fraction), text);
   return std::string(first_columns(line, static_cast<std::size_t>(std::max(columns, 0))));

@@ -1,4 +1,4 @@
-// All that the program says to a person (or, with --json, to a program) goes through one Console: whole
+// What the program says to a person (or, with --json, to a program) goes through one Console: whole
 // lines, and on a terminal a progress bar below them that is redrawn in place. In a pipe the bar is a plain
 // line now and then. Messages (warnings, errors) go to the other stream and are never silenced.
 #pragma once
@@ -13,7 +13,7 @@
 
 namespace trainer {
 
-// What the place that the output goes to can do.
+// What can be shown where the output goes.
 struct Screen {
   bool terminal = false;  // a bar that is redrawn, instead of a line now and then
   bool unicode = false;
@@ -26,8 +26,6 @@ struct TerminalVariables {
   std::string term;    // TERM
   std::string locale;  // the first of LC_ALL, LC_CTYPE, LANG that is set and not empty
 };
-
-[[nodiscard]] TerminalVariables read_terminal_variables();
 
 // A bar if `out` is a terminal; Unicode if that has it (TERM=dumb has none; a UTF-8 locale).
 [[nodiscard]] Screen screen_of(std::FILE* out, const TerminalVariables& variables);
@@ -42,7 +40,7 @@ struct ConsoleOptions {
 // and saves what it is for.
 class Console {
  public:
-  // `out` and the stream for messages stay the caller's. The screen is found out, or as given.
+  // `out` and the stream for messages stay the caller's. Without a screen the console finds out what `out` can show.
   Console(std::FILE* out, const ConsoleOptions& options);
   Console(std::FILE* out, const ConsoleOptions& options, Screen screen);
   ~Console();  // takes the bar away
@@ -75,7 +73,7 @@ class Console {
   std::FILE* out_;
   ConsoleOptions options_;
   Screen screen_;
-  std::size_t bar_columns_ = 0;  // of the bar on the screen; 0: there is none
+  std::size_t bar_columns_ = 0;  // that the bar on the screen takes; 0: there is none
   std::chrono::steady_clock::time_point last_output_;
   bool write_failed_ = false;
 };

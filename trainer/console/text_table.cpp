@@ -18,10 +18,10 @@ std::string cut(const std::string& text, std::size_t width) {
   return std::string(first_columns(text, width - 2)) + "..";
 }
 
-std::string aligned(const std::string& text, std::size_t width, TableColumn::Align align) {
+std::string aligned(const std::string& text, std::size_t width, bool right) {
   const std::string shown = cut(text, width);
   const std::string spaces(width - columns_of(shown), ' ');
-  return align == TableColumn::Align::left ? shown + spaces : spaces + shown;
+  return right ? spaces + shown : shown + spaces;
 }
 
 }  // namespace
@@ -30,6 +30,14 @@ std::string count_text(double number) {
   constexpr double kMost = 1e15;
   const bool counts = number >= 0 && number < kMost;
   return counts ? grouped(static_cast<std::uint64_t>(std::llround(number))) : "-";
+}
+
+TextTable::TextTable(std::vector<TableColumn> columns) {
+  std::vector<std::string>& titles = rows_.emplace_back();
+  for (const auto& [title, least] : columns) {
+    columns_.push_back({title.starts_with('>'), least});
+    titles.push_back(title.substr(columns_.back().right ? 1 : 0));
+  }
 }
 
 void TextTable::add(std::vector<std::string> cells) {
@@ -41,7 +49,7 @@ void TextTable::add(std::vector<std::string> cells) {
 std::vector<std::size_t> TextTable::whole_widths() const {
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
-    std::size_t width = columns_of(columns_[c].title);
+    std::size_t width = 0;
     for (const auto& row : rows_) width = std::max(width, columns_of(row[c]));
     widths.push_back(width);
   }
@@ -70,17 +78,13 @@ std::vector<std::size_t> TextTable::fitting_widths(std::size_t gap) const {
 std::string TextTable::text(std::size_t gap) const {
   const std::vector<std::size_t> widths = fitting_widths(gap);
   std::string text;
-  const auto add_line = [&](const auto& cell_of) {
+  for (const auto& row : rows_) {
     std::string line;
-    for (std::size_t c = 0; c < columns_.size(); ++c) {
-      if (c > 0) line.append(gap, ' ');
-      line += aligned(cell_of(c), widths[c], columns_[c].align);
-    }
+    for (std::size_t c = 0; c < columns_.size(); ++c)
+      line += aligned(row[c], widths[c], columns_[c].right) + std::string(gap, ' ');
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + '\n';
-  };
-  add_line([&](std::size_t c) { return columns_[c].title; });
-  for (const auto& row : rows_) add_line([&](std::size_t c) { return row[c]; });
+  }
   return text;
 }
 

@@ -10,9 +10,7 @@
 namespace trainer {
 
 struct TableColumn {
-  enum class Align { left, right };
-  std::string title;
-  Align align = Align::left;
+  std::string title;      // ">title": the column is aligned on the right
   std::size_t least = 0;  // width that it may be cut to; 0: it stays whole
 };
 
@@ -21,23 +19,27 @@ inline constexpr std::size_t kWideGap = 2;  // between columns whose cells hold 
 
 class TextTable {
  public:
-  explicit TextTable(std::vector<TableColumn> columns) : columns_(std::move(columns)) {}
+  explicit TextTable(std::vector<TableColumn> columns);
 
   void add(std::vector<std::string> cells);  // one a column
 
   // Title line and rows, each ended, without spaces at the end. Columns stand `gap` apart.
   [[nodiscard]] std::string text(std::size_t gap = 1) const;
-  // Of the widest line, with nothing cut.
+  // The width of the widest line, with nothing cut.
   [[nodiscard]] std::size_t width(std::size_t gap = 1) const;
 
  private:
   [[nodiscard]] std::vector<std::size_t> whole_widths() const;
   [[nodiscard]] std::vector<std::size_t> fitting_widths(std::size_t gap) const;
 
-  std::vector<TableColumn> columns_;
-  std::vector<std::vector<std::string>> rows_;
+  struct Column {
+    bool right = false;
+    std::size_t least = 0;
+  };
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;  // the titles first
 };
 
-[[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for what no count is
+[[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for a number that is no count
 
 }  // namespace trainer

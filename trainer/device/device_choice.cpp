@@ -13,28 +13,28 @@ namespace {
 
 constexpr std::string_view kLibraries = "libraries";
 
-Precision precision_of(const DeviceWish& wish, const std::vector<Precision>& wanted, const auto& has) {
-  if (wish.precision) {
-    if (const std::optional<Precision> precision = precision_named(*wish.precision)) return *precision;
-    throw UsageError(fmt::format("--precision {}: one of fp32, tf32, fp16, bf16", *wish.precision));
+Precision precision_of(const DeviceRequest& request, const std::vector<Precision>& wanted, const auto& has) {
+  if (request.precision) {
+    if (const std::optional<Precision> precision = precision_named(*request.precision)) return *precision;
+    throw UsageError(fmt::format("--precision {}: one of fp32, tf32, fp16, bf16", *request.precision));
   }
   const auto found = std::find_if(wanted.begin(), wanted.end(), has);
   return found == wanted.end() ? Precision::fp32 : *found;
 }
 
-DeviceChoice open_cpu(const DeviceWish& wish, const std::string& gpu_reason) {
-  const Precision precision = precision_of(wish, wish.wanted.cpu, cpu_has);
-  return {make_cpu_backend({wish.threads.value_or(0), precision}), precision, gpu_reason};
+DeviceChoice open_cpu(const DeviceRequest& request, const std::string& gpu_reason) {
+  const Precision precision = precision_of(request, request.wanted.cpu, cpu_has);
+  return {make_cpu_backend({request.threads.value_or(0), precision}), precision, gpu_reason};
 }
 
-DeviceChoice open_gpu(const DeviceWish& wish, int index) {
+DeviceChoice open_gpu(const DeviceRequest& request, int index) {
   const Precision precision =
-      precision_of(wish, wish.wanted.cuda, [&](Precision p) { return gpu_has(index, p); });
+      precision_of(request, request.wanted.cuda, [&](Precision p) { return gpu_has(index, p); });
   return {make_cuda_backend({.device = index,
                              .precision = precision,
-                             .deterministic = wish.deterministic,
-                             .plan_cache = wish.plan_cache,
-                             .libraries = wish.engine == kLibraries}),
+                             .deterministic = request.deterministic,
+                             .plan_cache = request.plan_cache,
+                             .libraries = request.engine == kLibraries}),
           precision, ""};
 }
 
@@ -62,19 +62,19 @@ std::optional<int> cuda_index(const std::string& device) {
   return index;
 }
 
-DeviceChoice choose_device(const DeviceWish& wish) {
-  if (wish.threads && (*wish.threads < 1 || *wish.threads > 1024)) {
-    throw UsageError(fmt::format("--threads {}: a number from 1 to 1024", *wish.threads));
+DeviceChoice choose_device(const DeviceRequest& request) {
+  if (request.threads && (*request.threads < 1 || *request.threads > 1024)) {
+    throw UsageError(fmt::format("--threads {}: a number from 1 to 1024", *request.threads));
   }
-  if (wish.engine != "auto" && wish.engine != kLibraries)
-    throw UsageError(fmt::format("--engine {}: one of auto, libraries", wish.engine));
-  if (wish.device == "cpu") return open_cpu(wish, "--device cpu was asked for");
-  if (const std::optional<int> index = cuda_index(wish.device)) return open_gpu(wish, *index);
-  if (wish.device != "auto")
-    throw UsageError(fmt::format("--device {}: one of auto, cpu, cuda, cuda:N", wish.device));
+  if (request.engine != "auto" && request.engine != kLibraries)
+    throw UsageError(fmt::format("--engine {}: one of auto, libraries", request.engine));
+  if (request.device == "cpu") return open_cpu(request, "--device cpu was asked for");
+  if (const std::optional<int> index = cuda_index(request.device)) return open_gpu(request, *index);
+  if (request.device != "auto")
+    throw UsageError(fmt::format("--device {}: one of auto, cpu, cuda, cuda:N", request.device));
   const GpuAvailability gpu = gpu_availability();
-  if (gpu.usable) return open_gpu(wish, 0);
-  return open_cpu(wish, gpu.reason);
+  if (gpu.usable) return open_gpu(request, 0);
+  return open_cpu(request, gpu.reason);
 }
 
 }  // namespace trainer

@@ -18,10 +18,10 @@ struct DeviceChoice {
   std::string gpu_reason;  // why no GPU is used; empty when one is
 };
 
-struct DeviceWish {
+struct DeviceRequest {
   std::string device = "auto";
-  std::optional<int> threads = {};            // of the CPU engine
-  std::optional<std::string> precision = {};  // of products; it must be had
+  std::optional<int> threads = {};            // that the CPU engine uses
+  std::optional<std::string> precision = {};  // of products; the device must have it
   RecipePrecisions wanted = {};           // without one: the first of these that the device has, else fp32
   bool deterministic = true;              // the same seed gives the same bits
   std::filesystem::path plan_cache = {};  // see CudaOptions
@@ -37,6 +37,6 @@ std::optional<int> cuda_index(const std::string& device);
 // Throws UsageError for a word that is none of these, an unknown engine and a number of threads below 1,
 // BackendError with the reason when cuda is asked for and cannot be used, or a precision that the device does
 // not have.
-DeviceChoice choose_device(const DeviceWish& wish);
+DeviceChoice choose_device(const DeviceRequest& request);
 
 }  // namespace trainer

@@ -1,10 +1,13 @@
-// What a device can do at most, which times are held against: arithmetic and memory traffic. A GPU's limits
-// follow from its properties; a processor's are measured, since clocks under vector code and the share of the
-// machine that one gets are not to be read anywhere.
+// What a device can do at most, which times are held against: arithmetic and memory traffic. A GPU's limits follow from its
+// properties; a processor's are measured through what training calls, since nothing tells its clocks under vector code or how much
+// of the machine a process gets.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kernels/backend.hpp"
 
@@ -20,7 +23,7 @@ struct DeviceLimit {
 // CUDA C++ Programming Guide, "Arithmetic Instructions", and the architectures' white papers.
 std::optional<int> flops_per_clock(int major, int minor, const std::string& precision);
 
-// From a GPU's properties; 0 where they do not tell.
+// What a GPU's properties promise; 0 where they do not tell.
 DeviceLimit expected_arithmetic(const GpuInfo& gpu, const std::string& precision);
 DeviceLimit expected_memory(const GpuInfo& gpu);
 
@@ -31,5 +34,30 @@ DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std
 // Where it is measured: the best of about 0.3 seconds of a ReLU from 64 MiB to another 64 MiB (32 in 16
 // bits).
 DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info);
+
+// An op alone, with memory of its own, run again and again.
+class Microbenchmark {
+ public:
+  Microbenchmark(Backend& backend, const OpDesc& desc, int batch);
+
+  // Puts numbers from -1 to 1 into input and weights instead of zeros: a device that computes with zeros draws less power and keeps
+  // clocks that it does not keep in training.
+  void fill();
+  void forward();            // launches it; Backend::wait() waits for it
+  double forward_seconds();  // the fastest in about 0.3 seconds, each waited for
+
+ private:
+  void fill(Buffer& buffer, std::size_t count, bool of_element);
+
+  Backend& backend_;
+  OpDesc desc_;
+  int batch_;
+  std::unique_ptr<Op> op_;
+  Buffer x_, y_, cast_w_, saved_, workspace_, state_;
+  std::vector<Buffer> parameters_;
+};
+
+// The fastest `round` in about `seconds`. The first one, which touches the memory for the first time, is left out.
+double fastest_seconds(Backend& backend, double seconds, const std::function<void()>& round);
 
 }  // namespace trainer

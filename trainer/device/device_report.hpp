@@ -1,18 +1,25 @@
-// The device report: what this machine trains on, and why not on a GPU where it does not. Data first, then
-// text.
+// The device report: what this machine trains on, and why not on a GPU where it does not.
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "kernels/device_info.hpp"
 
 namespace trainer {
 
-// Lines, each ended; `gpu_reason` is empty when a GPU is used. All GPUs of `info` are described, the CPU in
-// one line where it only serves a GPU.
+// Lines, each ended; `gpu_reason` is empty when a GPU is used. All GPUs of `info` are described, first in the block that TensorFlow
+// 1.x printed, letter for letter, since that is what people compare with; then with what an engineer needs today. The CPU has one
+// line where it only serves a GPU. What is unknown is "n/a" in the text and null in JSON.
 std::string device_report(const DeviceInfo& info, const std::string& gpu_reason);
 nlohmann::ordered_json device_json(const DeviceInfo& info, const std::string& gpu_reason);
+
+// What NVML says of a GPU, as data; `now` ends the names of its clocks.
+nlohmann::ordered_json sensors_json(const GpuSensors& sensors, const std::string& now = "");
+// "idle, power limit"; "nothing" where its clocks are at their peak.
+std::string throttle_text(const std::optional<std::vector<std::string>>& reasons);
 
 // Host name, kernel, distribution, processor and memory: the machine block of a run's record.
 nlohmann::ordered_json machine_json(const DeviceInfo& info);

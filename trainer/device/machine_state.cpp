@@ -5,9 +5,12 @@
 #include <cstdlib>
 #include <fmt/format.h>
 #include <fstream>
+#include <numeric>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <vector>
 
+#include "trainer/device/device_report.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -16,51 +19,28 @@ using nlohmann::ordered_json;
 
 namespace {
 
-std::optional<double> mean_of_cpufreq(int processors) {
-  double sum = 0;
-  int count = 0;
+// The mean over the cores in MHz, by cpufreq, else by the lines "cpu MHz : 2445.404" of /proc/cpuinfo.
+std::optional<double> mean_clock(int processors) {
+  std::vector<double> clocks;
   for (int i = 0; i < processors; ++i) {
     std::ifstream in(fmt::format("/sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq", i));
-    double khz = 0;
-    if (!(in >> khz)) continue;
-    sum += khz / 1000;
-    ++count;
+    if (double khz = 0; in >> khz) clocks.push_back(khz / 1000);
   }
-  return count > 0 ? std::optional(sum / count) : std::nullopt;
-}
-
-// Lines "cpu MHz : 2445.404".
-std::optional<double> mean_of_cpuinfo() {
-  std::ifstream in("/proc/cpuinfo");
-  double sum = 0;
-  int count = 0;
-  for (std::string line; std::getline(in, line);) {
+  std::ifstream info(clocks.empty() ? "/proc/cpuinfo" : "");
+  for (std::string line; std::getline(info, line);) {
     const std::size_t colon = line.find(':');
-    if (!line.starts_with("cpu MHz") || colon == std::string::npos) continue;
-    sum += std::strtod(line.c_str() + colon + 1, nullptr);
-    ++count;
+    if (line.starts_with("cpu MHz") && colon != std::string::npos)
+      clocks.push_back(std::strtod(line.c_str() + colon + 1, nullptr));
   }
-  return count > 0 && sum > 0 ? std::optional(sum / count) : std::nullopt;
+  const double sum = std::accumulate(clocks.begin(), clocks.end(), 0.0);
+  return sum > 0 ? std::optional(sum / static_cast<double>(clocks.size())) : std::nullopt;
 }
 
 std::string gpu_text(const GpuSensors& gpu) {
-  std::string held = kUnknown;
-  if (gpu.throttle_reasons) held = fmt::format("{}", fmt::join(*gpu.throttle_reasons, ", "));
   return fmt::format("GPU: SM {}, memory {}, {} of {}, {}, held back by: {}",
                      text_of(gpu.sm_clock_mhz, "{} MHz"), text_of(gpu.memory_clock_mhz, "{} MHz"),
                      text_of(gpu.power_watts, "{:.0f} W"), text_of(gpu.power_limit_watts, "{:.0f} W"),
-                     text_of(gpu.temperature_celsius, "{} C"), held.empty() ? "nothing" : held);
-}
-
-ordered_json gpu_json(const GpuSensors& gpu) {
-  return {{"sm_clock_mhz", json_of(gpu.sm_clock_mhz)},
-          {"memory_clock_mhz", json_of(gpu.memory_clock_mhz)},
-          {"power_watts", json_of(gpu.power_watts)},
-          {"power_limit_watts", json_of(gpu.power_limit_watts)},
-          {"temperature_celsius", json_of(gpu.temperature_celsius)},
-          {"utilisation_percent", json_of(gpu.utilisation_percent)},
-          {"energy_joules", json_of(gpu.energy_joules)},
-          {"throttle_reasons", json_of(gpu.throttle_reasons)}};
+                     text_of(gpu.temperature_celsius, "{} C"), throttle_text(gpu.throttle_reasons));
 }
 
 }  // namespace
@@ -70,8 +50,7 @@ MachineState machine_state(const DeviceInfo& info) {
   state.processors = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   double load = 0;
   if (getloadavg(&load, 1) == 1) state.load = load;
-  state.clock_mhz = mean_of_cpufreq(state.processors);
-  if (!state.clock_mhz) state.clock_mhz = mean_of_cpuinfo();
+  state.clock_mhz = mean_clock(state.processors);
   if (info.gpu) state.gpu = info.gpu->sensors;
   return state;
 }
@@ -92,13 +71,28 @@ ordered_json state_json(const MachineState& state) {
   return {{"load", json_of(state.load)},
           {"processors", state.processors},
           {"clock_mhz", json_of(state.clock_mhz)},
-          {"gpu", state.gpu ? gpu_json(*state.gpu) : ordered_json(nullptr)}};
+          {"gpu", state.gpu ? sensors_json(*state.gpu) : ordered_json(nullptr)}};
 }
 
 std::uint64_t peak_process_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+EnergyMeter::EnergyMeter(const DeviceInfo& info, std::optional<double> earlier, const char* library)
+    : earlier_(earlier) {
+  if (!earlier_ || !info.gpu || info.gpu->mig.value_or(false)) return;
+  bus_id_ = info.gpu->pci_bus_id;
+  nvml_.emplace(library);
+  begin_ = nvml_->energy_joules(bus_id_);
+}
+
+std::optional<double> EnergyMeter::used() const {
+  if (!begin_) return std::nullopt;
+  const std::optional<double> now = nvml_->energy_joules(bus_id_);
+  if (!now || *now < *begin_) return std::nullopt;  // smaller: the driver was loaded anew
+  return *earlier_ + *now - *begin_;
 }
 
 }  // namespace trainer

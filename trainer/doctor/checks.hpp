@@ -1,37 +1,39 @@
-// The checks of trainer doctor: each a pure function of the facts.
+// How trainer doctor judges: pure functions of the facts, so that a test plays every machine.
 #pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "trainer/console/check.hpp"
 #include "trainer/doctor/facts.hpp"
 
 namespace trainer::doctor {
 
-// Whether the machine shows a GPU, whatever may be wrong with it. One that shows none is healthy without.
-bool shows_gpu(const GpuFacts& gpu);
 // Whether training would run on the GPU.
 bool trains_on_gpu(const Facts& facts);
 
-// Appended to `checks` in the order in which a GPU comes to life: nothing where the machine shows none.
-void check_driver(const Facts& facts, std::vector<Check>* checks);
-void check_device_files(const Facts& facts, std::vector<Check>* checks);
-void check_visibility(const Facts& facts, std::vector<Check>* checks);
-void check_gpu(const Facts& facts, std::vector<Check>* checks);  // says that there is none, too
-void check_gpu_state(const Facts& facts, std::vector<Check>* checks);
-void check_nvml(const Facts& facts, std::vector<Check>* checks);
-void check_cudnn(const Facts& facts, std::vector<Check>* checks);
-void check_cublas(const Facts& facts, std::vector<Check>* checks);
-
-Check check_program(const Facts& facts);
-Check check_container(const Facts& facts);
-Check check_cpu(const Facts& facts);
-Check check_memory(const Facts& facts);
-Check check_data(const FilesFacts& files);
-Check check_runs(const FilesFacts& files);
-Check check_speed(const SpeedFacts& speed);
+// How a measured speed is judged: what it is, why it may be low (from what the sensors said under load: "power cap 300 W (made for
+// 700 W)"; none: nothing is known), and whether a GPU falls short of its class.
+std::string speed_text(const SpeedFacts& speed);
+std::vector<std::string> reasons_for_slowness(const SpeedFacts& speed);
+bool falls_short(const SpeedFacts& speed);
 
 std::vector<Check> check_all(const Facts& facts);
 
 // One line: what runs where, or how many problems there are.
 std::string verdict(const Facts& facts, const std::vector<Check>& checks);
+
+// What trainer doctor says. Lines, each ended; the last one is the verdict.
+std::string report_text(const Facts& facts, const std::vector<Check>& checks);
+nlohmann::ordered_json report_json(const Facts& facts, const std::vector<Check>& checks);
+nlohmann::ordered_json speed_json(const SpeedFacts& speed);  // null for what is unknown
+
+// Rows of known failures.
+std::string explanation_text(const Explanation& explanation);
+nlohmann::ordered_json explanation_json(const Explanation& explanation);
+
+// "10  no driver, or a part of it is missing": a line an exit status, for --help.
+std::string exit_classes_text();
 
 }  // namespace trainer::doctor

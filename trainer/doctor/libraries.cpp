@@ -1,19 +1,22 @@
-#include "trainer/doctor/libraries.hpp"
-
+// The CUDA libraries that this program runs with.
 #include <array>
-#include <dlfcn.h>
+#include <cstdio>
 #include <filesystem>
 #include <fmt/format.h>
 #include <link.h>
-#include <sstream>
+#include <nlohmann/json.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernels/gpu_host/gpu_surroundings.hpp"
+#include "kernels/gpu_host/loaded_library.hpp"
+#include "trainer/doctor/facts.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
 
 namespace fs = std::filesystem;
+using nlohmann::ordered_json;
 
 namespace {
 
@@ -26,56 +29,28 @@ std::string path_of(void* library) {
   return error ? map->l_name : whole.string();
 }
 
-// A line of three fields for the parent: name, path, error.
-std::string loaded_line(const std::string& name, const std::string& folder) {
+// Name, path, error.
+ordered_json loaded_part(const std::string& name, const std::string& folder) {
   void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL);
   std::string error;
   if (library == nullptr) {
     if (const char* text = dlerror()) error = text;
     if (!folder.empty()) library = dlopen((fs::path(folder) / name).c_str(), RTLD_NOW | RTLD_GLOBAL);
   }
-  if (library == nullptr) return fmt::format("part\t{}\t\t{}\n", name, error.empty() ? "not found" : error);
-  return fmt::format("part\t{}\t{}\t\n", name, path_of(library));
-}
-
-std::string mixed_line(const std::string& check) {
-  const auto disagrees = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, check.c_str()));
-  return disagrees != nullptr && disagrees() != 0 ? fmt::format("mixed\t{}\t\t\n", check) : "";
-}
-
-void write_all(int file, const std::string& text) {
-  for (std::size_t done = 0; done < text.size();) {
-    const ssize_t some = write(file, text.data() + done, text.size() - done);
-    if (some <= 0) _exit(1);
-    done += static_cast<std::size_t>(some);
-  }
+  if (library != nullptr) return {name, path_of(library), ""};
+  return {name, "", error.empty() ? "not found" : error};
 }
 
 [[noreturn]] void load_and_tell(const LoadOrder& order, int file) {
-  for (const std::string& name : order.names) write_all(file, loaded_line(name, order.folder));
-  for (const std::string& check : order.version_checks) write_all(file, mixed_line(check));
-  _exit(0);
-}
-
-std::string read_all(int file) {
-  std::string text;
-  std::array<char, 4096> piece{};
-  for (ssize_t got = 0; (got = read(file, piece.data(), piece.size())) > 0;)
-    text.append(piece.data(), static_cast<std::size_t>(got));
-  return text;
-}
-
-LoadResult result_of(const std::string& text) {
-  LoadResult result;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream fields(line);
-    std::array<std::string, 4> field;
-    for (std::string& one : field) std::getline(fields, one, '\t');
-    if (field[0] == "mixed") result.mixed.push_back(field[1]);
-    if (field[0] == "part") result.parts.push_back({field[1], field[2], library_version(field[2]), field[3]});
+  ordered_json told{{"parts", ordered_json::array()}, {"mixed", ordered_json::array()}};
+  for (const std::string& name : order.names) told["parts"].push_back(loaded_part(name, order.folder));
+  for (const std::string& check : order.version_checks) {
+    const auto disagrees = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, check.c_str()));
+    if (disagrees != nullptr && disagrees() != 0) told["mixed"].push_back(check);
   }
-  return result;
+  std::FILE* out = fdopen(file, "w");
+  const bool whole = out != nullptr && std::fputs(to_text(told).c_str(), out) >= 0 && std::fclose(out) == 0;
+  _exit(whole ? 0 : 1);
 }
 
 // 91002 is 9.10.2: of cuDNN (from 9 on) and cuBLAS, major * 10000 + minor * 100 + patch.
@@ -85,39 +60,39 @@ std::string version_text(std::size_t number) {
 
 }  // namespace
 
-LoadResult load_apart(const LoadOrder& order) {
+CudnnFacts load_apart(const LoadOrder& order) {
+  CudnnFacts facts;
   std::array<int, 2> ends{};
-  if (pipe(ends.data()) != 0) return {};
+  if (pipe(ends.data()) != 0) return facts;
   const pid_t child = fork();
   if (child == 0) load_and_tell(order, ends[1]);
   close(ends[1]);
-  LoadResult result = result_of(read_all(ends[0]));
-  close(ends[0]);
+  std::FILE* in = fdopen(ends[0], "r");
+  const auto told = ordered_json::parse(in, nullptr, false);
+  std::fclose(in);
   int status = 0;
-  if (child > 0 && waitpid(child, &status, 0) == child) result.crashed = WIFSIGNALED(status);
-  return result;
+  if (child > 0 && waitpid(child, &status, 0) == child) facts.crashed = WIFSIGNALED(status);
+  if (told.is_discarded()) return facts;
+  facts.mixed = told["mixed"].get<std::vector<std::string>>();
+  for (const ordered_json& part : told["parts"])
+    facts.parts.push_back({part[0], part[1], library_version(part[1].get<std::string>()), part[2]});
+  return facts;
 }
 
 CudnnFacts look_at_cudnn() {
-  CudnnFacts cudnn;
-  void* dispatcher = dlopen("libcudnn.so.9", RTLD_LAZY | RTLD_NOLOAD);
-  if (dispatcher == nullptr) return cudnn;
-  cudnn.used = true;
-  const auto version = reinterpret_cast<std::size_t (*)()>(dlsym(dispatcher, "cudnnGetVersion"));
-  if (version != nullptr) cudnn.version = version_text(version());
-  const LoadResult loaded = load_apart(
+  const LoadedLibrary dispatcher("libcudnn.so.9", RTLD_LAZY | RTLD_NOLOAD);
+  if (!dispatcher) return {};
+  CudnnFacts cudnn = load_apart(
       {.names = {"libz.so.1", "libcudnn_graph.so.9", "libcudnn_ops.so.9", "libcudnn_cnn.so.9",
                  "libcudnn_heuristic.so.9", "libcudnn_engines_precompiled.so.9",
                  "libcudnn_engines_runtime_compiled.so.9"},
-       .folder = fs::path(path_of(dispatcher)).parent_path().string(),
+       .folder = fs::path(path_of(dispatcher.handle())).parent_path().string(),
        .version_checks = {"cudnnGraphVersionCheck", "cudnnOpsVersionCheck", "cudnnCnnVersionCheck"}});
-  dlclose(dispatcher);
-  cudnn.crashed = loaded.crashed;
-  cudnn.mixed = loaded.mixed;
-  for (LibraryPart part : loaded.parts) {
+  cudnn.used = true;
+  std::size_t (*const version)() = dispatcher.find({"cudnnGetVersion"});
+  if (version != nullptr) cudnn.version = version_text(version());
+  for (LibraryPart& part : cudnn.parts)
     if (part.name == "libz.so.1") part.version.clear();  // its own, not cuDNN's
-    cudnn.parts.push_back(part);
-  }
   return cudnn;
 }
 
@@ -127,19 +102,18 @@ CublasFacts look_at_cublas(int wanted) {
   CublasFacts cublas;
   for (int major = kFirst; major <= kLast; ++major) {
     const std::string name = fmt::format("libcublasLt.so.{}", major);
-    void* library = dlopen(name.c_str(), RTLD_LAZY | (major == wanted ? 0 : RTLD_NOLOAD));
-    if (library == nullptr) {
+    const LoadedLibrary library(name.c_str(), RTLD_LAZY | (major == wanted ? 0 : RTLD_NOLOAD));
+    if (!library) {
       const char* error = dlerror();
       if (major == wanted) cublas.error = error != nullptr ? error : name + ": not found";
       continue;
     }
-    const std::string path = path_of(library);
+    const std::string path = path_of(library.handle());
     cublas.loaded.push_back({name, path, library_version(path), ""});
-    const auto version = reinterpret_cast<std::size_t (*)()>(dlsym(library, "cublasLtGetVersion"));
-    const auto cuda = reinterpret_cast<std::size_t (*)()>(dlsym(library, "cublasLtGetCudartVersion"));
+    std::size_t (*const version)() = library.find({"cublasLtGetVersion"});
+    std::size_t (*const cuda)() = library.find({"cublasLtGetCudartVersion"});
     if (cublas.version.empty() && version != nullptr) cublas.version = version_text(version());
     if (cublas.cuda_version == 0 && cuda != nullptr) cublas.cuda_version = static_cast<int>(cuda());
-    dlclose(library);
   }
   return cublas;
 }

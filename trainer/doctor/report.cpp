@@ -1,8 +1,7 @@
-#include "trainer/doctor/report.hpp"
-
+// What trainer doctor says: a checklist for people, the same as JSON, and rows of known failures.
 #include <fmt/format.h>
 
-#include "trainer/doctor/speed.hpp"
+#include "trainer/doctor/checks.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
@@ -65,15 +64,15 @@ ordered_json speed_json(const SpeedFacts& speed) {
                     {"sm_clock_peak_mhz", speed.sm_clock_peak_mhz},
                     {"sm_clock_mhz", json_of(speed.sensors.sm_clock_mhz)},
                     {"power_limit_watts", json_of(speed.sensors.power_limit_watts)},
-                    {"power_default_watts", json_of(speed.condition.power_default_watts)},
+                    {"power_default_watts", json_of(speed.sensors.power_default_watts)},
                     {"temperature_celsius", json_of(speed.sensors.temperature_celsius)},
                     {"throttle_reasons", json_of(speed.sensors.throttle_reasons)},
-                    {"pcie_generation", json_of(speed.condition.pcie_generation)},
-                    {"pcie_lanes", json_of(speed.condition.pcie_lanes)},
-                    {"pcie_lanes_peak", json_of(speed.condition.pcie_lanes_peak)},
-                    {"nvlinks", json_of(speed.condition.nvlinks)},
-                    {"corrected_errors", json_of(speed.condition.corrected_errors)},
-                    {"uncorrected_errors", json_of(speed.condition.uncorrected_errors)},
+                    {"pcie_generation", json_of(speed.sensors.pcie_generation)},
+                    {"pcie_lanes", json_of(speed.sensors.pcie_lanes)},
+                    {"pcie_lanes_peak", json_of(speed.sensors.pcie_lanes_peak)},
+                    {"nvlinks", json_of(speed.sensors.nvlinks)},
+                    {"corrected_errors", json_of(speed.sensors.corrected_errors)},
+                    {"uncorrected_errors", json_of(speed.sensors.uncorrected_errors)},
                     {"reasons", reasons_for_slowness(speed)},
                     {"peers", ordered_json::array()}};
   for (const SpeedFacts::Peer& peer : speed.peers)

@@ -1,8 +1,6 @@
-// Sizes grow until one launch takes long enough to be measured, so that the same code serves a small device
-// and a large one; several launches are then waited for at once, since a wait costs as much as a small
+// The test of a second, and how it is judged. Sizes grow until one launch takes long enough to be measured, so that the same code
+// serves a small device and a large one; several launches are then waited for at once, since a wait costs as much as a small
 // product.
-#include "trainer/doctor/speed.hpp"
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -12,8 +10,8 @@
 #include "kernels/peer_copy.hpp"
 #include "trainer/device/device_choice.hpp"
 #include "trainer/device/device_limits.hpp"
-#include "trainer/device/lone_op.hpp"
 #include "trainer/device/machine_state.hpp"
+#include "trainer/doctor/checks.hpp"
 
 namespace trainer::doctor {
 
@@ -21,19 +19,19 @@ namespace {
 
 constexpr double kLongEnough = 5e-4;  // seconds of one launch
 constexpr double kRound = 5e-3;       // seconds of launches between waits
-constexpr double kSeconds = 0.2;      // of a measurement
+constexpr double kSeconds = 0.2;      // that a measurement takes
 
 // How often an op that takes `seconds` is launched between waits.
 int launches_of(double seconds) {
   return static_cast<int>(std::clamp(std::ceil(kRound / seconds), 1.0, 200.0));
 }
 
-double once(Backend& backend, LoneOp& op) {
+double once(Backend& backend, Microbenchmark& op) {
   return fastest_seconds(backend, 0, [&] { op.forward(); });
 }
 
-// Of the fastest of many launches, each as one of a row of them.
-double seconds_in_a_row(Backend& backend, LoneOp& op) {
+// The time of a launch in the fastest of many rows of them.
+double seconds_in_a_row(Backend& backend, Microbenchmark& op) {
   const int launches = launches_of(once(backend, op));
   const double seconds = fastest_seconds(backend, kSeconds, [&] {
     for (int i = 0; i < launches; ++i) op.forward();
@@ -42,21 +40,21 @@ double seconds_in_a_row(Backend& backend, LoneOp& op) {
 }
 
 // The largest square product that is needed to keep the device busy for kLongEnough.
-std::unique_ptr<LoneOp> long_product(Backend& backend, int* edge) {
-  constexpr int kLargestEdge = 4096;
-  for (*edge = 256;; *edge *= 2) {
-    const DenseDesc desc{.in = *edge, .out = *edge, .bias = false, .relu = false};
-    auto product = std::make_unique<LoneOp>(backend, desc, *edge);
-    if (*edge >= kLargestEdge || once(backend, *product) >= kLongEnough) return product;
+std::unique_ptr<Microbenchmark> long_product(Backend& backend, int* size) {
+  constexpr int kLargestSize = 4096;
+  for (*size = 256;; *size *= 2) {
+    const DenseDesc desc{.in = *size, .out = *size, .bias = false, .relu = false};
+    auto product = std::make_unique<Microbenchmark>(backend, desc, *size);
+    if (*size >= kLargestSize || once(backend, *product) >= kLongEnough) return product;
   }
 }
 
-// Likewise, a copy through the device's memory, as a ReLU: read once, written once.
-std::unique_ptr<LoneOp> long_copy(Backend& backend, int* rows) {
+// A copy through the device's memory that is as long, as a ReLU: read once, written once.
+std::unique_ptr<Microbenchmark> long_copy(Backend& backend, int* rows) {
   constexpr int kColumns = 1 << 16;
   constexpr int kMostRows = 2048;
   for (*rows = 64;; *rows *= 2) {
-    auto copy = std::make_unique<LoneOp>(backend, ReluDesc{{1, 1, kColumns}}, *rows);
+    auto copy = std::make_unique<Microbenchmark>(backend, ReluDesc{{1, 1, kColumns}}, *rows);
     if (*rows >= kMostRows || once(backend, *copy) >= kLongEnough) return copy;
   }
 }
@@ -64,20 +62,20 @@ std::unique_ptr<LoneOp> long_copy(Backend& backend, int* rows) {
 double copy_rate(Backend& backend) {
   constexpr double kColumns = 1 << 16;
   int rows = 0;
-  const std::unique_ptr<LoneOp> copy = long_copy(backend, &rows);
+  const std::unique_ptr<Microbenchmark> copy = long_copy(backend, &rows);
   const double bytes = 2 * kColumns * rows * static_cast<double>(element_bytes(backend.element()));
   return bytes / seconds_in_a_row(backend, *copy);
 }
 
-// Products for a moment, at which the sensors are read: clocks and power limits show only under load.
-NvmlReading reading_under_load(Backend& backend, LoneOp& product, const Nvml& nvml, const std::string& id) {
+// What the sensors say while products run: clocks and power limits show only under load.
+GpuSensors sensors_under_load(Backend& backend, Microbenchmark& product, const Nvml& nvml, GpuInfo gpu) {
   constexpr double kLoad = 0.15;
   const int launches = static_cast<int>(std::clamp(kLoad / once(backend, product), 1.0, 4000.0));
   for (int i = 0; i < launches; ++i) product.forward();
   std::this_thread::sleep_for(std::chrono::milliseconds(backend.runs_ahead() ? 75 : 0));
-  NvmlReading reading = nvml.read(id);
+  nvml.read(&gpu);
   backend.wait();
-  return reading;
+  return gpu.sensors;
 }
 
 void measure_transfers(Backend& backend, SpeedFacts* speed) {
@@ -101,10 +99,10 @@ SpeedFacts measure_gpu(const std::string& device, const Nvml& nvml) {
   speed.gpu = true;
   speed.precision = precision_name(choice.precision);
   speed.sm_clock_peak_mhz = info.gpu->sm_clock_khz / 1000;
-  int edge = 0;
-  const std::unique_ptr<LoneOp> product = long_product(backend, &edge);
+  int size = 0;
+  const std::unique_ptr<Microbenchmark> product = long_product(backend, &size);
   product->fill();
-  speed.flops = 2.0 * edge * edge * edge / seconds_in_a_row(backend, *product);
+  speed.flops = 2.0 * size * size * size / seconds_in_a_row(backend, *product);
   speed.flops_expected = expected_arithmetic(*info.gpu, speed.precision).per_second;
   speed.memory_bytes = copy_rate(backend);
   speed.memory_expected = expected_memory(*info.gpu).per_second;
@@ -113,9 +111,7 @@ SpeedFacts measure_gpu(const std::string& device, const Nvml& nvml) {
     if (const auto rate = peer_bytes_per_second(info.gpu->index, other.index))
       speed.peers.push_back({other.index, *rate});
   }
-  const NvmlReading reading = reading_under_load(backend, *product, nvml, info.gpu->pci_bus_id);
-  speed.sensors = reading.sensors;
-  speed.condition = reading.condition;
+  speed.sensors = sensors_under_load(backend, *product, nvml, *info.gpu);
   return speed;
 }
 
@@ -132,10 +128,82 @@ SpeedFacts measure_cpu() {
   return speed;
 }
 
+// Fractions of the peak that a healthy device reaches: large products in cuBLAS do 65 to 95 %, copies about 90 %.
+constexpr double kLeastFlops = 0.55;
+constexpr double kLeastTraffic = 0.7;
+constexpr double kLeastClock = 0.85;
+
+// Three digits, or more where the number has them.
+std::string number_text(double value) {
+  return value < 100 ? fmt::format("{:.3g}", value) : fmt::format("{:.0f}", value);
+}
+
+std::string rate_text(double measured, double expected, double unit, const char* name) {
+  const std::string text = number_text(measured / unit) + " " + name;
+  return expected > 0 ? text + " of " + number_text(expected / unit) : text;
+}
+
+bool has_narrow_link(const GpuSensors& sensors) {
+  return sensors.pcie_lanes && sensors.pcie_lanes_peak && *sensors.pcie_lanes < *sensors.pcie_lanes_peak;
+}
+
+double fraction(double measured, double expected) {
+  return expected > 0 ? measured / expected : 1;
+}
+
 }  // namespace
 
 SpeedFacts measure_speed(const std::string& device, const Nvml& nvml) {
   return device == "cpu" ? measure_cpu() : measure_gpu(device, nvml);
+}
+
+std::vector<std::string> reasons_for_slowness(const SpeedFacts& speed) {
+  constexpr double kBusy = 0.25;
+  const GpuSensors& sensors = speed.sensors;
+  std::vector<std::string> reasons;
+  const auto& limit = sensors.power_limit_watts;
+  const auto& made_for = sensors.power_default_watts;
+  if (limit && made_for && *limit <= 0.97 * *made_for)
+    reasons.push_back(fmt::format("power cap {:.0f} W (made for {:.0f} W)", *limit, *made_for));
+  const int clock = sensors.sm_clock_mhz.value_or(0);
+  const int peak = sensors.sm_clock_peak_mhz.value_or(speed.sm_clock_peak_mhz);
+  if (clock > 0 && clock < kLeastClock * peak)
+    reasons.push_back(fmt::format("SM clock {} of {} MHz", clock, peak));
+  if (has_narrow_link(sensors))
+    reasons.push_back(fmt::format("PCIe with {} of {} lanes", *sensors.pcie_lanes, *sensors.pcie_lanes_peak));
+  for (const std::string& reason : sensors.throttle_reasons.value_or(std::vector<std::string>{}))
+    if (reason != "idle") reasons.push_back("held back by: " + reason);
+  if (sensors.processes.value_or(0) > 1)
+    reasons.push_back(fmt::format("{} processes compute on it", *sensors.processes));
+  if (speed.load.value_or(0) > kBusy)
+    reasons.push_back(fmt::format("other programs load the processors ({:.0f} % busy)",
+                                  std::min(100.0, 100 * *speed.load)));
+  return reasons;
+}
+
+bool falls_short(const SpeedFacts& speed) {
+  return speed.gpu && (fraction(speed.flops, speed.flops_expected) < kLeastFlops ||
+                       fraction(speed.memory_bytes, speed.memory_expected) < kLeastTraffic ||
+                       has_narrow_link(speed.sensors));
+}
+
+std::string speed_text(const SpeedFacts& speed) {
+  const bool large = std::max(speed.flops, speed.flops_expected) >= 1e12;
+  const std::string flops = large ? rate_text(speed.flops, speed.flops_expected, 1e12, "TFLOP/s")
+                                  : rate_text(speed.flops, speed.flops_expected, 1e9, "GFLOP/s");
+  std::string text = fmt::format("{} in {}, memory {}", flops, speed.precision,
+                                 rate_text(speed.memory_bytes, speed.memory_expected, 1e9, "GB/s"));
+  if (speed.upload_bytes > 0) {
+    text += fmt::format(", copies {:.1f} GB/s to it and {:.1f} GB/s from it", speed.upload_bytes / 1e9,
+                        speed.download_bytes / 1e9);
+  }
+  if (speed.gpu && !falls_short(speed)) return text;
+  const std::string why = fmt::format("{}", fmt::join(reasons_for_slowness(speed), ", "));
+  if (!speed.gpu) return why.empty() ? text : text + "; " + why;
+  return fmt::format("{}; this GPU runs at {:.0f} % of its class: {}", text,
+                     100 * std::min(fraction(speed.flops, speed.flops_expected),
+                                    fraction(speed.memory_bytes, speed.memory_expected)),
+                     why.empty() ? "its sensors give no reason" : why);
 }
 
 }  // namespace trainer::doctor

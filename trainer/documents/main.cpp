@@ -1,12 +1,11 @@
-// trainer_documents FOLDER DATE: writes the manual pages and the shells' completion there, as a package
-// installs them. Part of making a package (cmake/package.cmake), never installed.
+// trainer_documents FOLDER DATE: writes the manual pages there. It is a part of making a package (cmake/package.cmake) and
+// is never installed.
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <fmt/format.h>
 
-#include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/documents/completion.hpp"
 #include "trainer/documents/manual_page.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/system/files.hpp"
@@ -15,11 +14,11 @@
 namespace {
 
 namespace fs = std::filesystem;
-using trainer::CommandNode;
 
-void write_pages(const CommandNode& command, const trainer::ManualSource& source, const fs::path& folder) {
-  trainer::write_file_durably(folder / (command.joined("-") + ".1"), trainer::manual_page(command, source));
-  for (const CommandNode& child : command.children) write_pages(child, source, folder);
+void write_pages(const CLI::App& command, const trainer::ManualSource& source, const fs::path& folder) {
+  trainer::write_file_durably(folder / (trainer::whole_name(command, '-') + ".1"),
+                              trainer::manual_page(command, source));
+  for (const CLI::App* child : command.get_subcommands(nullptr)) write_pages(*child, source, folder);
 }
 
 int write_documents(int argc, char** argv) {
@@ -30,15 +29,8 @@ int write_documents(int argc, char** argv) {
   const trainer::Environment environment = trainer::read_environment(argc, argv);
   const std::unique_ptr<CLI::App> app = trainer::make_app();
   const trainer::Commands commands(*app, environment);
-  const CommandNode root = trainer::command_tree(*app);
-  const fs::path folder = argv[1];
-  fs::create_directories(folder);
-  write_pages(root, {trainer::kVersion, argv[2]}, folder);
-  std::vector<std::string> models;
-  for (const trainer::Spec& spec : trainer::all_specs(trainer::models_folder(environment)))
-    models.push_back(spec.name);
-  trainer::write_file_durably(folder / "trainer.bash", trainer::bash_completion(root, models));
-  trainer::write_file_durably(folder / "_trainer", trainer::zsh_completion(root, models));
+  std::filesystem::create_directories(argv[1]);
+  write_pages(*app, {trainer::kVersion, argv[2]}, argv[1]);
   return 0;
 }
 

@@ -1,12 +1,13 @@
 #include "trainer/documents/manual_page.hpp"
 
 #include <fmt/format.h>
+#include <vector>
 
 namespace trainer {
 
 namespace {
 
-// Text that troff prints as it is: its escape character, its hyphens, its requests at a line's begin.
+// Text that troff prints as it is: its escape character, its hyphens, its requests at the beginning of a line.
 std::string troff_escaped(const std::string& text) {
   std::string out;
   for (const char letter : text) {
@@ -31,46 +32,61 @@ std::string italic(const std::string& text) {
   return "\\fI" + troff_escaped(text) + "\\fR";
 }
 
-std::string synopsis(const CommandNode& command) {
-  std::string text = bold(command.joined(" "));
-  if (!command.children.empty()) return text + " " + italic("COMMAND") + " ...";
+// "TEXT", "INT in [1 - 65536]"; nothing for a flag. The parser puts the type's name before a check's: "INT:INT in [1 - 9]"
+// says INT twice.
+std::string value_of(const CLI::Option& option) {
+  if (option.get_items_expected_max() == 0) return "";
+  const std::string type = option.get_type_name();
+  const std::size_t colon = type.find(':');
+  if (colon == std::string::npos) return type;
+  const std::string name = type.substr(0, colon);
+  const std::string check = type.substr(colon + 1);
+  return check.starts_with(name) ? check : name + " " + check;
+}
+
+std::string synopsis(const CLI::App& command) {
+  std::string text = bold(whole_name(command, ' '));
+  if (!command.get_subcommands(nullptr).empty()) return text + " " + italic("COMMAND") + " ...";
   text += " [" + italic("OPTIONS") + "]";
-  for (const CommandOption& option : command.options) {
-    if (!option.positional) continue;
-    const std::string name = italic(option.names.front()) + (option.repeated ? "..." : "");
-    text += option.required ? " " + name : " [" + name + "]";
+  for (const CLI::Option* option : command.get_options()) {
+    if (!option->get_positional()) continue;
+    const std::string name =
+        italic(option->get_name(true)) + (option->get_items_expected_max() > 1 ? "..." : "");
+    text += option->get_required() ? " " + name : " [" + name + "]";
   }
   return text;
 }
 
-std::string entry(const CommandOption& option) {
-  std::string names;
-  for (const std::string& name : option.names) {
-    names += (names.empty() ? "" : ", ") + (option.positional ? italic(name) : bold(name));
-  }
-  if (!option.positional && !option.value.empty()) names += " " + italic(option.value);
-  const std::string fallback = option.fallback.empty() ? "" : troff_escaped(" [" + option.fallback + "]");
-  return fmt::format(".TP\n{}\n{}{}\n", names, troff_escaped(option.description), fallback);
+std::string entry(const CLI::Option& option) {
+  std::vector<std::string> names;
+  for (const std::string& name : option.get_snames()) names.push_back(bold("-" + name));
+  for (const std::string& name : option.get_lnames()) names.push_back(bold("--" + name));
+  if (option.get_positional()) names = {italic(option.get_name(true))};
+  std::string title = fmt::format("{}", fmt::join(names, ", "));
+  const std::string value = value_of(option);
+  if (!option.get_positional() && !value.empty()) title += " " + italic(value);
+  const std::string preset = option.get_default_str();
+  return fmt::format(".TP\n{}\n{}{}\n", title, troff_escaped(option.get_description()),
+                     preset.empty() ? "" : troff_escaped(" [" + preset + "]"));
 }
 
-std::string entries(const CommandNode& command, bool positional, const char* title) {
+std::string entries(const CLI::App& command, bool positional, const char* title) {
   std::string text;
-  for (const CommandOption& option : command.options) {
-    if (option.positional == positional) text += entry(option);
-  }
+  for (const CLI::Option* option : command.get_options())
+    if (option->get_positional() == positional) text += entry(*option);
   return text.empty() ? "" : fmt::format(".SH {}\n{}", title, text);
 }
 
-std::string commands(const CommandNode& command) {
+std::string subcommands(const CLI::App& command) {
   std::string text;
-  for (const CommandNode& child : command.children) {
-    text += fmt::format(".TP\n{}\n{}; see {}(1)\n", bold(child.path.back()), troff_escaped(child.description),
-                        bold(child.joined("-")));
+  for (const CLI::App* child : command.get_subcommands(nullptr)) {
+    text += fmt::format(".TP\n{}\n{}; see {}(1)\n", bold(child->get_name()),
+                        troff_escaped(child->get_description()), bold(whole_name(*child, '-')));
   }
   return text.empty() ? "" : ".SH COMMANDS\n" + text;
 }
 
-// What holds for every command, on the page of the program alone.
+// What holds for every command stands on the program's page alone.
 const char* const kCommon =
     ".SH ENVIRONMENT\n"
     ".TP\n\\fBTRAINER_DATA\\fR\nfolder of the data set, instead of the installed MNIST\n"
@@ -84,26 +100,23 @@ const char* const kCommon =
     ".TP\n\\fBtrainer eval last\\fR\ntests what was trained last\n"
     ".TP\n\\fBtrainer bench\\fR\ntimes fixed trainings, to compare machines\n";
 
-std::string other_pages(const CommandNode& command) {
-  if (command.path.size() == 1) return "";
-  CommandNode parent = command;
-  parent.path.pop_back();
-  return fmt::format(".SH SEE ALSO\n{}(1)\n", bold(parent.joined("-")));
-}
-
 }  // namespace
 
-std::string manual_page(const CommandNode& command, const ManualSource& source) {
-  const std::string name = command.joined("-");
-  std::string text = fmt::format(".TH \"{}\" 1 {} \"trainer {}\" \"User Commands\"\n", troff_escaped(name),
-                                 source.date, source.version);
-  text += fmt::format(".SH NAME\n{} \\- {}\n", troff_escaped(name), troff_escaped(command.description));
+std::string whole_name(const CLI::App& command, char between) {
+  const CLI::App* parent = command.get_parent();
+  return parent == nullptr ? command.get_name() : whole_name(*parent, between) + between + command.get_name();
+}
+
+std::string manual_page(const CLI::App& command, const ManualSource& source) {
+  const std::string name = troff_escaped(whole_name(command, '-'));
+  std::string text =
+      fmt::format(".TH \"{}\" 1 {} \"trainer {}\" \"User Commands\"\n", name, source.date, source.version);
+  text += fmt::format(".SH NAME\n{} \\- {}\n", name, troff_escaped(command.get_description()));
   text += fmt::format(".SH SYNOPSIS\n{}\n", synopsis(command));
-  text += commands(command);
-  text += entries(command, true, "ARGUMENTS");
-  text += entries(command, false, "OPTIONS");
-  if (command.path.size() == 1) text += kCommon;
-  return text + other_pages(command);
+  text += subcommands(command) + entries(command, true, "ARGUMENTS") + entries(command, false, "OPTIONS");
+  const CLI::App* parent = command.get_parent();
+  return text +
+         (parent == nullptr ? kCommon : fmt::format(".SH SEE ALSO\n{}(1)\n", bold(whole_name(*parent, '-'))));
 }
 
 }  // namespace trainer

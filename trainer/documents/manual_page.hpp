@@ -1,10 +1,9 @@
-// Manual pages in the language of man(7), one a command: "trainer.1", "trainer-train.1",
-// "trainer-runs-list.1".
+// Manual pages in the language of man(7), one for each command: "trainer.1", "trainer-train.1", "trainer-runs-list.1".
+// They are written from the parser itself, so that they never tell of an option that is not there.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <string>
-
-#include "trainer/documents/command_tree.hpp"
 
 namespace trainer {
 
@@ -13,6 +12,10 @@ struct ManualSource {
   std::string date;  // "2026-01-31"
 };
 
-std::string manual_page(const CommandNode& command, const ManualSource& source);
+// "trainer runs list" with ' ' between the names of the program and its commands, "trainer-runs-list" with '-'.
+std::string whole_name(const CLI::App& command, char between);
+
+// The page of the program or of one of its commands.
+std::string manual_page(const CLI::App& command, const ManualSource& source);
 
 }  // namespace trainer

@@ -116,14 +116,14 @@ Extent extent_of(const std::vector<double>& profile) {
   const double total = std::accumulate(profile.begin(), profile.end(), 0.0);
   Extent extent{0, static_cast<double>(profile.size()), 0};
   double before = 0;
-  bool begun = false;
+  bool started = false;
   bool ended = false;
   for (std::size_t i = 0; i < profile.size(); ++i) {
     extent.centre_of_mass += profile[i] * (static_cast<double>(i) + 0.5) / total;
     before += profile[i];
-    if (!begun && before > kTrimmedInk * total) {
+    if (!started && before > kTrimmedInk * total) {
       extent.begin = static_cast<double>(i);
-      begun = true;
+      started = true;
     }
     if (!ended && before >= (1 - kTrimmedInk) * total) {
       extent.end = static_cast<double>(i) + 1;

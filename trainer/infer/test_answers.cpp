@@ -13,24 +13,24 @@ namespace trainer {
 namespace {
 
 // --data, else what the run itself was trained on, else what a training without --data would take.
-std::filesystem::path test_data_folder(const Environment& environment, const TestDataWish& wish) {
-  const std::filesystem::path run = resolve_run(wish.run, environment.runs);
+std::filesystem::path test_data_folder(const Environment& environment, const TestDataRequest& request) {
+  const std::filesystem::path run = resolve_run(request.run, environment.runs);
   const std::filesystem::path folder = std::filesystem::is_directory(run) ? run : run.parent_path();
-  if (!wish.data.empty() || environment.data || !std::filesystem::exists(folder / kRunRecordName)) {
-    return data_folder(environment, wish.data);
+  if (!request.data.empty() || environment.data || !std::filesystem::exists(folder / kRunRecordName)) {
+    return data_folder(environment, request.data);
   }
   return data_folder(environment, read_run_record(folder / kRunRecordName).data.path);
 }
 
 }  // namespace
 
-data::Dataset matching_test_data(const Environment& environment, const TestDataWish& wish,
+data::Dataset matching_test_data(const Environment& environment, const TestDataRequest& request,
                                  const SavedNetwork& saved) {
   data::LoadOptions options;
   options.channels = saved.settings.channels;
   options.classes = saved.classes;
-  options.skip_bad_images = wish.skip_bad_images;
-  data::Dataset dataset = data::load_dataset(test_data_folder(environment, wish), options);
+  options.skip_bad_images = request.skip_bad_images;
+  data::Dataset dataset = data::load_dataset(test_data_folder(environment, request), options);
   const data::ImageShape& s = dataset.shape;
   if (Shape{s.height, s.width, s.channels} != saved.image) {
     throw UsageError(fmt::format("{}: images of {}x{}x{}, but the network takes {}x{}x{}",
@@ -69,23 +69,23 @@ TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test) {
   const std::vector<std::uint8_t> images(test.images.begin(), test.images.end());
   const std::vector<float> probabilities = trained.probabilities(images);
   double loss = 0;
-  std::uint64_t hits = 0;
+  std::uint64_t correct = 0;
   for (std::size_t n = 0; n < test.count(); ++n) {
     const float* row = probabilities.data() + n * classes;
     const auto predicted = static_cast<std::size_t>(std::max_element(row, row + classes) - row);
     const std::size_t label = test.labels[n];
     loss -= std::log(std::max(static_cast<double>(row[label]), 1e-38));
-    hits += predicted == label ? 1 : 0;
+    correct += predicted == label ? 1 : 0;
     ++answers.confusion[label * classes + predicted];
     answers.predictions.push_back(static_cast<std::uint8_t>(predicted));
     answers.confidences.push_back(row[predicted]);
   }
   const auto count = static_cast<double>(test.count());
-  answers.score = {test.count(), loss / count, static_cast<double>(hits) / count};
+  answers.score = {test.count(), loss / count, static_cast<double>(correct) / count};
   return answers;
 }
 
-double share(std::uint64_t part, std::uint64_t whole) {
+double fraction(std::uint64_t part, std::uint64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
 

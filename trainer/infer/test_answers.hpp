@@ -13,7 +13,7 @@
 
 namespace trainer {
 
-struct TestDataWish {
+struct TestDataRequest {
   std::string run;   // as in resolve_run
   std::string data;  // --data; empty: $TRAINER_DATA, else what the run itself was trained on
   bool skip_bad_images = false;
@@ -21,7 +21,7 @@ struct TestDataWish {
 
 // A test set that the network can be asked about. Throws UsageError where its images or labels are not the
 // network's, data::DataError, FileError.
-data::Dataset matching_test_data(const Environment& environment, const TestDataWish& wish,
+data::Dataset matching_test_data(const Environment& environment, const TestDataRequest& request,
                                  const SavedNetwork& saved);
 
 struct TestAnswers {
@@ -41,6 +41,6 @@ struct TestAnswers {
 TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test);
 
 // part / whole; 0 of nothing is 0.
-double share(std::uint64_t part, std::uint64_t whole);
+double fraction(std::uint64_t part, std::uint64_t whole);
 
 }  // namespace trainer

@@ -7,13 +7,13 @@
 namespace trainer {
 
 TrainedNetwork::TrainedNetwork(const Environment& environment, const std::string& run_or_file,
-                               DeviceWish wish, int batch)
+                               DeviceRequest request, int batch)
     : path_(model_file(resolve_run(run_or_file, environment.runs))) {
   const SafetensorsFile file = SafetensorsFile::read(path_);
   saved_ = read_saved_network(file);
-  wish.wanted = trained_precision(saved_);
-  wish.engine = saved_.settings.engine;
-  device_ = choose_device(wish);
+  request.wanted = trained_precision(saved_);
+  request.engine = saved_.settings.engine;
+  device_ = choose_device(request);
   network_.emplace_back(make_plan(saved_.spec, {saved_.image, saved_.classes, batch}), *device_.backend,
                         Purpose::inference);
   load_tensors(file, network());
@@ -29,8 +29,8 @@ std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>
   const auto batch = static_cast<std::uint32_t>(network().plan().input.batch);
   const std::size_t count = images.size() / saved_.image.size();
   const std::vector<std::uint8_t> no_labels(count);
-  const Buffer held = device_.backend->hold(images.data(), images.size(), "the pictures");
-  const Buffer labels = device_.backend->hold(no_labels.data(), count, "their labels");
+  const Buffer held = device_.backend->make_resident(images.data(), images.size(), "the pictures");
+  const Buffer labels = device_.backend->make_resident(no_labels.data(), count, "their labels");
   const StepInput input{held.as<std::uint8_t>(),
                         labels.as<std::uint8_t>(),
                         {static_cast<std::uint32_t>(count), 0, batch, Order::fixed, LastBatch::mask},

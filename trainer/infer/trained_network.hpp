@@ -17,7 +17,8 @@ class TrainedNetwork {
  public:
   // `run_or_file` as in resolve_run; on the device of `wish`, in the precision of its training where the
   // device has it. Throws FileError, UsageError, BackendError.
-  TrainedNetwork(const Environment& environment, const std::string& run_or_file, DeviceWish wish, int batch);
+  TrainedNetwork(const Environment& environment, const std::string& run_or_file, DeviceRequest request,
+                 int batch);
 
   const std::filesystem::path& path() const { return path_; }
   const SavedNetwork& saved() const { return saved_; }

@@ -1,4 +1,4 @@
-// The settings of this version, and the stop-watch.
+// The settings of this version, and the timing.
 #include "trainer/measure/bench.hpp"
 
 #include <fmt/format.h>
@@ -12,7 +12,7 @@ namespace trainer {
 
 namespace {
 
-// The training of one subject, started again and again.
+// A training of one subject that starts again from the same weights for each repeat.
 class TimedTraining {
  public:
   TimedTraining(const Setup& setup, Backend& backend, const BenchSettings& settings)
@@ -80,14 +80,10 @@ BenchSettings bench_settings(bool quick) {
   settings.warmup_seconds = quick ? 0.3 : 1;
   settings.least_seconds = quick ? 0.3 : 1;
   settings.repeats = quick ? 3 : 5;
-  settings.subjects = quick ? std::vector<BenchSubject>{{"quick", 64, 150},
-                                                        {"quick", 256, 50},
-                                                        {"pytorch-example", 64, 30},
-                                                        {"tf-sample", 128, 15}}
-                            : std::vector<BenchSubject>{{"quick", 64, 600},
-                                                        {"quick", 256, 235},
-                                                        {"pytorch-example", 64, 120},
-                                                        {"tf-sample", 128, 60}};
+  settings.subjects = {{"quick", 64, quick ? 150U : 600U},
+                       {"quick", 256, quick ? 50U : 235U},
+                       {"pytorch-example", 64, quick ? 30U : 120U},
+                       {"tf-sample", 128, quick ? 15U : 60U}};
   return settings;
 }
 
@@ -113,8 +109,8 @@ double images_per_second(const BenchResult& result) {
   return 1 / epoch_seconds(result, 1).median;
 }
 
-double share_of_peak(const BenchResult& result) {
-  if (!(result.peak.per_second > 0)) return 0;
+std::optional<double> fraction_of_peak(const BenchResult& result) {
+  if (!(result.peak.per_second > 0)) return std::nullopt;
   return images_per_second(result) * static_cast<double>(result.training_flops) / result.peak.per_second;
 }
 

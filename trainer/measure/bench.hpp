@@ -1,11 +1,12 @@
-// `trainer bench`: the same trainings on every machine, timed, so that machines can be compared. What is
-// timed is fixed by kBenchVersion; a change of networks, batches, steps or their timing is another version.
+// `trainer bench`: the same trainings on every machine, timed, so that machines can be compared. kBenchVersion
+// fixes what is timed: other networks, batches, steps or another way to time them are another version.
 //   An epoch is 60,000 images. Some of its steps are timed and scaled: enough for a clock, few enough for a
 //   processor. Every repeat trains from the same start, so that all of them do the same work.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ inline constexpr int kBenchVersion = 1;
 struct BenchSubject {
   std::string model;
   int batch = 0;
-  std::uint64_t steps = 0;  // of a repeat, at least
+  std::uint64_t steps = 0;  // in a repeat, at least
 };
 
 struct BenchSettings {
@@ -38,7 +39,7 @@ struct BenchSettings {
   std::vector<BenchSubject> subjects;
 };
 
-// This version's, without the fingerprint.
+// The settings of this version, without the data set's fingerprint.
 BenchSettings bench_settings(bool quick);
 
 // The precisions of products that a device has, all of which bench runs.
@@ -50,7 +51,7 @@ struct BenchRepeat {
   double seconds = 0;  // of training, without evaluation
 };
 
-// A subject in one precision.
+// The times of a subject in one precision.
 struct BenchResult {
   BenchSubject subject;
   std::string precision;
@@ -63,11 +64,12 @@ struct BenchResult {
 
 Spread epoch_seconds(const BenchResult& result, std::uint64_t epoch_images);
 double images_per_second(const BenchResult& result);  // median
-double share_of_peak(const BenchResult& result);  // 1: every operation at the peak; 0: the peak is unknown
+// 1: every operation at the peak. Absent where the peak is not known.
+std::optional<double> fraction_of_peak(const BenchResult& result);
 
 // Trains `setup`'s network on `backend`, warms up and times the repeats. `repeat_done` is called with the
-// number of finished ones, 0 after the warm-up. Precision and peak are the caller's to fill in. Throws
-// std::runtime_error where a loss is not finite: such a step trains nothing.
+// number of finished ones, 0 after the warm-up. The caller fills in precision and peak. Throws
+// std::runtime_error if a loss is not finite: such a step trains nothing.
 BenchResult time_training(const Setup& setup, Backend& backend, const BenchSettings& settings,
                           const BenchSubject& subject, const std::function<void(int)>& repeat_done);
 

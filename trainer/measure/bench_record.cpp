@@ -1,4 +1,5 @@
-// To JSON and back, and as a table. A record comes from somebody else's machine: every field is checked.
+// A record is written to JSON, read back and printed as a table. It may come from somebody else's machine, so every field is
+// checked.
 #include "trainer/measure/bench_record.hpp"
 
 #include <fmt/format.h>
@@ -51,8 +52,7 @@ void result_fields(Fields& fields, Result& result, std::uint64_t epoch_images) {
     return Json{{"median", epoch.median}, {"min", epoch.least}, {"max", epoch.most}};
   });
   fields.derived("images_per_second", [&] { return images_per_second(result); });
-  fields.derived("share_of_peak",
-                 [&] { return result.peak.per_second > 0 ? Json(share_of_peak(result)) : Json(nullptr); });
+  fields.derived("share_of_peak", [&] { return json_of(fraction_of_peak(result)); });
   const auto repeat_fields = [](auto& inner, auto& repeat) {
     inner("steps", repeat.steps);
     inner("images", repeat.images, NumbersFrom::above_zero);
@@ -61,7 +61,7 @@ void result_fields(Fields& fields, Result& result, std::uint64_t epoch_images) {
   fields.list("repeats", result.repeats, repeat_fields, 1);
 }
 
-// What every version's record begins with, after its kind.
+// The fields after the kind, which the records of all versions have.
 template <class Fields, class Record>
 void head_fields(Fields& fields, Record& record) {
   fields("bench_version", record.settings.version);
@@ -96,21 +96,19 @@ std::string four_digits(double value) {
   return fmt::format("{:#.4g}", value);
 }
 
-std::string share_text(const BenchResult& result) {
-  return result.peak.per_second > 0 ? fmt::format("{:.1f} %", 100 * share_of_peak(result)) : "n/a";
-}
-
 std::string row(const BenchResult& result, std::uint64_t epoch_images) {
   const Spread epoch = epoch_seconds(result, epoch_images);
+  const auto fraction = fraction_of_peak(result);
   const double flops = images_per_second(result) * static_cast<double>(result.training_flops);
   return fmt::format("{:<16} {:>5}  {:<9} {:>9} {:<21} {:>10.0f} {:>8.0f} {:>8} {:>6.0f} MiB\n",
                      result.subject.model, result.subject.batch, result.precision, four_digits(epoch.median),
                      fmt::format("({} to {})", four_digits(epoch.least), four_digits(epoch.most)),
-                     images_per_second(result), flops / 1e9, share_text(result),
+                     images_per_second(result), flops / 1e9,
+                     fraction ? fmt::format("{:.1f} %", 100 * *fraction) : kUnknown,
                      mebibytes(result.memory_bytes));
 }
 
-// A line for each precision.
+// There is a line for each precision.
 std::string peak_lines(const std::vector<BenchResult>& results) {
   std::string text;
   std::string last;
@@ -120,7 +118,7 @@ std::string peak_lines(const std::vector<BenchResult>& results) {
     const std::string peak =
         result.peak.per_second > 0
             ? fmt::format("{:.0f} GFLOP/s ({})", result.peak.per_second / 1e9, result.peak.source)
-            : "n/a";
+            : kUnknown;
     text += report_line("peak " + last, peak);
   }
   return text;

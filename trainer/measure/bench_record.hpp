@@ -1,5 +1,5 @@
-// The record of a bench: settings, raw times and everything about the machine, one JSON object. What is
-// worked out of the raw times is in it for readers and is not read back.
+// The record of a bench is one JSON object: settings, raw times and everything about the machine. Values that are derived from
+// the raw times are in it for readers and are not read back.
 #pragma once
 
 #include <filesystem>
@@ -33,13 +33,28 @@ nlohmann::ordered_json to_json(const BenchRecord& record);
 // Writes the record durably. Throws FileError.
 void write_bench_record(const std::filesystem::path& path, const BenchRecord& record);
 
-// Throws FileError with the path and the reason: not JSON, not a bench's record, a field that is missing or
-// of another kind, a number that no measurement gives. Of another version's record only the version is read.
+// Throws FileError with the path and the reason: not JSON, not a bench record, a field that is missing or has another type, or a
+// number that no measurement gives. If the record has another version, only its head is read.
 [[nodiscard]] BenchRecord read_bench_record(const std::filesystem::path& path);
 
 // What `trainer bench` prints: a table of the results and the lines below it.
 std::string bench_table(const BenchRecord& record);
-// The lines that go before it: what is timed, and how.
+// The lines above it: what is timed, and how.
 std::string bench_head(const BenchSettings& settings);
+
+// `trainer bench --compare`: records side by side.
+struct NamedRecord {
+  std::string name;  // its path: for errors and the legend
+  BenchRecord record;
+};
+
+// Rejects records that were not made in the same way: another version, other settings, another data set, a network of other sizes,
+// or no precision in common. Throws UsageError with both names and the difference.
+void require_comparable(const std::vector<NamedRecord>& records);
+
+// Both need comparable records. What a record does not have is "-" or null; speeds are multiples of the first
+// record's, from the medians.
+std::string comparison_table(const std::vector<NamedRecord>& records);
+nlohmann::ordered_json comparison_json(const std::vector<NamedRecord>& records);
 
 }  // namespace trainer

@@ -43,13 +43,13 @@ SprintSeed Sprint::run() {
   SprintSeed result;
   result.seed = setup_.settings.seed;
   result.seconds = seconds;
-  const auto share = [](double sum, std::uint64_t images) { return sum / static_cast<double>(images); };
+  const auto fraction = [](double sum, std::uint64_t images) { return sum / static_cast<double>(images); };
   const StepState& test = states.evaluation;
-  result.test = {test.images, share(test.loss_sum, test.images),
-                 share(static_cast<double>(test.hits), test.images)};
+  result.test = {test.images, fraction(test.loss_sum, test.images),
+                 fraction(static_cast<double>(test.correct), test.images)};
   const StepState& trained = states.training;
-  result.train_loss = share(trained.loss_sum, trained.images);
-  result.train_accuracy = share(static_cast<double>(trained.hits), trained.images);
+  result.train_loss = fraction(trained.loss_sum, trained.images);
+  result.train_accuracy = fraction(static_cast<double>(trained.correct), trained.images);
   if (trained.first_bad_step != kNoBadStep) result.bad_step = trained.first_bad_step;
   return result;
 }

@@ -1,14 +1,17 @@
-// ssh's command lines.
+// The command lines of ssh, and the rows of failures/*.yaml filled in with a target's words.
 #include "trainer/remote/connection.hpp"
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <fmt/format.h>
+#include <sstream>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
-#include "trainer/remote/shell_words.hpp"
+#include "models/words.hpp"
+#include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/sha256.hpp"
 
@@ -18,19 +21,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// sun_path has 108 bytes; ssh adds 17 characters while it makes the socket, and the name has 21.
+// A socket's path has at most 108 bytes (sun_path). ssh appends 17 characters while it makes the socket; the name has 21.
 constexpr std::size_t kLongestFolder = 64;
 
-bool is_usable(const std::string& folder) {
-  const auto is_harmless = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("/._-").find(c) != std::string_view::npos;
-  };
-  return folder.starts_with('/') && folder.size() <= kLongestFolder &&
-         std::ranges::all_of(folder, is_harmless);
-}
-
-// Whoever may write there could answer in the target's place.
+// Another user who could write there could answer in the target's place.
 void require_own(const fs::path& folder) {
   struct stat status {};
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
@@ -44,7 +38,7 @@ void require_own(const fs::path& folder) {
                     folder.string()));
 }
 
-// Targets that differ in anything that ssh is told never share a connection.
+// Two targets share a connection only if ssh is told the same about both.
 std::string connection_name(const Target& target) {
   const std::string told = fmt::format("{}\n{}\n{}\n{}\n{}\n", target.address, target.username, target.port,
                                        target.identity_file, target.ssh_config);
@@ -58,11 +52,77 @@ std::string without_tokens(const std::string& path) {
   return text;
 }
 
+// The values of a row's words in braces.
+FailureWords failure_words(const Target& target) {
+  std::string ssh = fmt::format("ssh -p {} {}@{}", target.port, target.username, target.address);
+  if (!target.identity_file.empty()) ssh.insert(3, " -i " + shell_word(target.identity_file));
+  if (!target.ssh_config.empty()) ssh.insert(3, " -F " + shell_word(target.ssh_config));
+  return {{"host", target.is_remote() ? target.address : "this machine"},
+          {"user", target.is_remote() ? target.username : "you"},
+          {"ssh", ssh},
+          {"image", target.image},
+          {"name", target.name},
+          {"there", target.is_remote() ? "there: " : ""}};
+}
+
+// The last line that is not blank, without control characters, which a terminal would obey.
+std::string last_line(const std::string& text) {
+  constexpr std::size_t kLongest = 300;
+  std::istringstream lines(text);
+  std::string last;
+  for (std::string line; std::getline(lines, line);) {
+    std::ranges::replace_if(line, is_control, ' ');
+    const std::size_t first = line.find_first_not_of(' ');
+    if (first != std::string::npos) last = line.substr(first, line.find_last_not_of(' ') + 1 - first);
+  }
+  return last.substr(0, kLongest);
+}
+
 }  // namespace
+
+std::string shell_word(std::string_view word) {
+  if (word.find('\0') != std::string_view::npos) throw UsageError("an argument holds a zero byte");
+  if (is_spelled(word, "_-./:,@+")) return std::string(word);
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
+std::string shell_command(const std::vector<std::string>& words) {
+  std::string command;
+  for (const std::string& word : words) command += (command.empty() ? "" : " ") + shell_word(word);
+  return command;
+}
+
+std::string first_line(const std::string& output) {
+  return output.substr(0, output.find('\n'));
+}
+
+void notice(const std::string& line) {
+  fmt::print(stderr, "{}\n", line);
+}
+
+Failure target_failure(const Target& target, std::string_view key) {
+  return failure_of(known_failure(key), failure_words(target));
+}
+
+Failure explain_failure(const Target& target, const ProcessOutput& output) {
+  const Explanation explanation = explain(output.err + "\n" + output.out);
+  if (!explanation.found.empty()) return failure_of(explanation.found.front(), failure_words(target));
+  const std::string line = last_line(output.err);
+  if (output.code == kProgramNotFound) return target_failure(target, "docker-absent");
+  if (target.is_remote() && output.code == kSshFailed) {
+    Failure lost = target_failure(target, "target-lost");
+    if (!line.empty()) lost.cause += ": " + line;
+    return lost;
+  }
+  return {.cause = line.empty() ? fmt::format("a command failed with status {}", output.code) : line};
+}
 
 fs::path control_folder(const fs::path& runtime_folder) {
   fs::path folder = runtime_folder / "mnist-trainer";
-  if (runtime_folder.empty() || !is_usable(folder.string()))
+  const std::string& path = folder.native();
+  if (!path.starts_with('/') || path.size() > kLongestFolder || !is_spelled(path, "/._-"))
     folder = fmt::format("/tmp/mnist-trainer-{}", ::geteuid());
   require_own(folder);
   return folder;
@@ -72,11 +132,9 @@ std::vector<std::string> ssh_words(const Target& target, const fs::path& control
   std::vector<std::string> words{"ssh", "-T"};
   if (!target.ssh_config.empty()) words.insert(words.end(), {"-F", target.ssh_config});
   const std::string control_path = (control_folder / ("ssh-" + connection_name(target))).string();
-  for (const std::string& option :
-       {std::string("BatchMode=yes"), std::string("ConnectTimeout=10"), std::string("ServerAliveInterval=5"),
-        std::string("ServerAliveCountMax=3"), std::string("ControlMaster=auto"),
-        "ControlPath=" + control_path, std::string("ControlPersist=60")})
-    words.insert(words.end(), {"-o", option});
+  words.insert(words.end(), {"-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5",
+                             "-o", "ServerAliveCountMax=3", "-o", "ControlMaster=auto", "-o",
+                             "ControlPath=" + control_path, "-o", "ControlPersist=60"});
   if (!target.identity_file.empty())
     words.insert(words.end(), {"-o", "IdentitiesOnly=yes", "-i", without_tokens(target.identity_file)});
   words.insert(words.end(),
@@ -88,26 +146,22 @@ Connection::Connection(Target target, const fs::path& runtime_folder) : target_(
   if (target_.is_remote()) ssh_ = ssh_words(target_, control_folder(runtime_folder));
 }
 
-std::vector<std::string> Connection::words(const std::vector<std::string>& words) const {
-  if (ssh_.empty()) return words;
-  std::vector<std::string> all = ssh_;
-  all.push_back(shell_command(words));
-  return all;
+std::vector<std::string> Connection::shell(const std::string& text) const {
+  std::vector<std::string> words = ssh_.empty() ? std::vector<std::string>{"/bin/sh", "-c"} : ssh_;
+  words.push_back(text);
+  return words;
 }
 
-std::vector<std::string> Connection::quiet_words(const std::vector<std::string>& words) const {
-  std::vector<std::string> all = this->words(words);
-  if (!ssh_.empty()) all.insert(all.begin() + 1, {"-o", "LogLevel=QUIET"});
+std::vector<std::string> Connection::words(const std::vector<std::string>& words, bool quiet) const {
+  if (ssh_.empty()) return words;
+  std::vector<std::string> all = shell(shell_command(words));
+  if (quiet) all.insert(all.begin() + 1, {"-o", "LogLevel=QUIET"});
   return all;
 }
 
 std::vector<std::string> Connection::piped_words(const std::vector<std::string>& first,
                                                  const std::vector<std::string>& second) const {
-  const std::string text = shell_command(first) + " | " + shell_command(second);
-  if (ssh_.empty()) return {"/bin/sh", "-c", text};
-  std::vector<std::string> all = ssh_;
-  all.push_back(text);
-  return all;
+  return shell(shell_command(first) + " | " + shell_command(second));
 }
 
 ProcessOutput Connection::capture(const std::vector<std::string>& words) const {
@@ -119,11 +173,14 @@ ProcessOutput Connection::capture(const std::vector<std::string>& words) const {
   }
 }
 
-void Connection::close() const {
-  if (ssh_.empty()) return;
-  std::vector<std::string> words = ssh_;
-  words.insert(words.end() - 2, {"-O", "exit"});
-  (void)capture_process(words);
+ProcessOutput Connection::require(const std::vector<std::string>& words) const {
+  ProcessOutput output = capture(words);
+  if (output.code != 0) fail(output);
+  return output;
+}
+
+void Connection::fail(const ProcessOutput& output) const {
+  throw TargetError(target_, explain_failure(target_, output));
 }
 
 }  // namespace trainer

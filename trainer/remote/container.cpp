@@ -1,72 +1,18 @@
 #include "trainer/remote/container.hpp"
 
-#include <algorithm>
 #include <csignal>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "trainer/system/errors.hpp"
+
 namespace trainer {
 
-namespace docker {
+namespace {
 
-// --pull never: an image that is missing is an error to be answered with `trainer prepare`, not a download.
-std::vector<std::string> run(const ContainerRun& run) {
-  std::vector<std::string> words{
-      "docker", "run",   "--detach",  "--name", run.id, "--label", "org.mnist-trainer.run=" + run.id,
-      "--pull", "never", "--network", "none"};
-  if (const std::string gpus = gpus_argument(run.gpus); !gpus.empty())
-    words.insert(words.end(), {"--gpus", gpus});
-  for (const EnvironmentVariable& variable : run.variables)
-    words.insert(words.end(), {"--env", variable.name + "=" + variable.value});
-  for (const Mount& mount : run.mounts) words.insert(words.end(), {"--mount", mount_argument(mount)});
-  words.insert(words.end(), {"--", run.image});
-  words.insert(words.end(), run.arguments.begin(), run.arguments.end());
-  return words;
-}
+using Strings = std::vector<std::string>;
 
-std::vector<std::string> logs(const std::string& id) {
-  return {"docker", "logs", "--follow", "--", id};
-}
-
-std::vector<std::string> state(const std::string& id) {
-  return {"docker", "inspect", "--type", "container", "--format", "{{json .State}}", "--", id};
-}
-
-std::vector<std::string> kill(const std::string& id, const std::string& signal) {
-  return {"docker", "kill", "--signal", signal, "--", id};
-}
-
-std::vector<std::string> stop(const std::string& id) {
-  return {"docker", "stop", "-t", "60", "--", id};
-}
-
-std::vector<std::string> copy_run(const std::string& id) {
-  return {"docker", "cp", "--", fmt::format("{}:{}/{}", id, kContainerRuns, id), "-"};
-}
-
-std::vector<std::string> remove(const std::string& id) {
-  return {"docker", "rm", "--force", "--volumes", "--", id};
-}
-
-// The Id of one image differs between the stores that an engine may keep its images in; layers and date do
-// not.
-std::vector<std::string> image_fingerprint(const std::string& image) {
-  return {"docker",
-          "image",
-          "inspect",
-          "--format",
-          "{{json .RootFS.Layers}} {{.Created}} {{.Os}}/{{.Architecture}}",
-          "--",
-          image};
-}
-
-}  // namespace docker
-
-std::string gpus_argument(const std::string& gpus) {
-  if (gpus == "none") return "";
-  return gpus == "all" ? "all" : fmt::format("\"device={}\"", gpus);
-}
-
+// --mount takes comma-separated values, so each is quoted in case it holds a comma or a quote.
 std::string mount_argument(const Mount& mount) {
   const auto field = [](const std::string& key, const std::string& value) {
     std::string text = "\"" + key + "=";
@@ -77,36 +23,136 @@ std::string mount_argument(const Mount& mount) {
                      field("target", mount.target));
 }
 
-bool is_container_name(std::string_view name) {
-  const auto is_letter_or_digit = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+// The output of docker build is shown at once; its end is also kept, so that a failure can be explained.
+void build(const Connection& here, const std::string& folder) {
+  const std::string& image = here.target().image;
+  notice(fmt::format("building {} from {}", image, folder));
+  ProcessOutput output;
+  const auto show = [&](std::string_view text) {
+    output.err += text;
+    if (output.err.size() > 65536) output.err.erase(0, output.err.size() - 32768);
+    fmt::print(stderr, "{}", text);
   };
-  return !name.empty() && name.size() <= 200 && is_letter_or_digit(name[0]) &&
-         std::ranges::all_of(
-             name, [&](char c) { return is_letter_or_digit(c) || c == '_' || c == '.' || c == '-'; });
+  // docker build would take a folder whose name looks like a URL for a URL.
+  const std::string path = folder.starts_with('/') ? folder : "./" + folder;
+  try {
+    output.code =
+        run_process({.words = docker_words({"build", "--tag", image}, path), .out = show, .err = show}).code;
+  } catch (const ProcessError& error) {
+    throw UsageError(fmt::format("{}: an image cannot be built here ({})", folder, error.what()));
+  }
+  if (output.code != 0) here.fail(output);
 }
 
-std::optional<ContainerState> parse_state(const std::string& text) {
+void send_image(const Connection& connection) {
+  const Target& target = connection.target();
+  notice(fmt::format("sending {} to {}", target.image, target.name));
+  const auto [from, to] =
+      capture_pipe(docker_words({"save"}, target.image), connection.words({"docker", "load", "--quiet"}));
+  const int code = to.code != 0 ? to.code : from.code;
+  if (code != 0) connection.fail({code, to.out, from.err + to.err});
+}
+
+// The image may be in a registry that the target knows.
+void pull_image(const Connection& connection) {
+  const Target& target = connection.target();
+  notice(fmt::format("{} is not on this machine; asking a registry from {}", target.image, target.name));
+  const ProcessOutput output = connection.capture(docker_words({"pull", "--quiet"}, target.image));
+  if (output.code == 0) return;
+  throw TargetError(
+      target, {.cause = fmt::format(
+                   "the image {} is neither on this machine nor there, and no registry gives it ({})",
+                   target.image, explain_failure(target, output).cause),
+               .fix = fmt::format("build it from this program's source: trainer prepare -c {} --build FOLDER",
+                                  target.name)});
+}
+
+}  // namespace
+
+Strings docker_words(Strings words, const std::string& name) {
+  words.insert(words.begin(), "docker");
+  words.insert(words.end(), {"--", name});
+  return words;
+}
+
+Strings state_words(const std::string& id) {
+  return docker_words({"inspect", "--type", "container", "--format", "{{json .State}}"}, id);
+}
+
+Strings copy_words(const std::string& id) {
+  Strings words = docker_words({"cp"}, fmt::format("{}:{}/{}", id, kContainerRuns, id));
+  words.emplace_back("-");
+  return words;
+}
+
+Strings fingerprint_words(const std::string& image) {
+  const char* format = "{{json .RootFS.Layers}} {{.Created}} {{.Os}}/{{.Architecture}}";
+  return docker_words({"image", "inspect", "--format", format}, image);
+}
+
+// --pull never: an image that is missing is an error to be answered with `trainer prepare`, not a download.
+Strings run_words(const Target& target, const ContainerRun& run) {
+  Strings words{
+      "docker", "run",   "--detach",  "--name", run.id, "--label", "org.mnist-trainer.run=" + run.id,
+      "--pull", "never", "--network", "none"};
+  if (const std::string gpus = gpus_argument(target.gpus); !gpus.empty())
+    words.insert(words.end(), {"--gpus", gpus});
+  for (const auto& [name, value] : target.variables) words.insert(words.end(), {"--env", name + "=" + value});
+  for (const Mount& mount : run.mounts) words.insert(words.end(), {"--mount", mount_argument(mount)});
+  words.insert(words.end(), {"--", target.image});
+  words.insert(words.end(), run.arguments.begin(), run.arguments.end());
+  return words;
+}
+
+std::string gpus_argument(const std::string& gpus) {
+  if (gpus == "none") return "";
+  return gpus == "all" ? "all" : fmt::format("\"device={}\"", gpus);
+}
+
+std::optional<RunEnd> parse_state(const std::string& text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return std::nullopt;
   try {
-    ContainerState state;
-    const std::string status = json.at("Status").get<std::string>();
-    state.running = status != "exited" && status != "dead" && status != "created";
-    json.at("ExitCode").get_to(state.exit_code);
-    state.out_of_memory = json.value("OOMKilled", false);
-    state.error = json.value("Error", "");
-    return state;
+    const int code = json.at("ExitCode").get<int>();
+    const std::string error = json.value("Error", "");
+    if (!error.empty()) return RunEnd{code, "the container could not be started: " + error};
+    if (json.value("OOMKilled", false))
+      return RunEnd{code, "the container was killed: it had used up its memory"};
+    return RunEnd{code, code == 128 + SIGKILL ? "the container was killed (signal 9)" : ""};
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
 }
 
-std::string end_text(const ContainerState& state) {
-  if (!state.error.empty()) return "the container could not be started: " + state.error;
-  if (state.out_of_memory) return "the container was killed: it had used up its memory";
-  if (state.exit_code == 128 + SIGKILL) return "the container was killed (signal 9)";
-  return "";
+std::string image_fingerprint(const Connection& connection) {
+  const ProcessOutput output = connection.capture(fingerprint_words(connection.target().image));
+  if (output.code == 0) return first_line(output.out);
+  const Failure failure = explain_failure(connection.target(), output);
+  if (failure.key == "docker-no-image") return "";
+  throw TargetError(connection.target(), failure);
+}
+
+bool prepare_target(const Connection& connection, const std::string& build_folder) {
+  const Target& target = connection.target();
+  if (!target.uses_docker())
+    throw UsageError(fmt::format("{} runs this program itself; there is no image to prepare", target.name));
+  Target local = target;
+  local.type = TargetType::localdocker;
+  const Connection here(local, {});
+  if (!build_folder.empty()) build(here, build_folder);
+  const std::string there = image_fingerprint(connection);
+  if (!target.is_remote()) {
+    if (there.empty()) pull_image(connection);
+    return there.empty() || !build_folder.empty();
+  }
+  const ProcessOutput own = here.capture(fingerprint_words(target.image));
+  const bool has_own = own.code == 0;
+  if (has_own ? first_line(own.out) == there : !there.empty()) return false;
+  if (has_own)
+    send_image(connection);
+  else
+    pull_image(connection);
+  return true;
 }
 
 }  // namespace trainer

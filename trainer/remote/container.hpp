@@ -1,15 +1,14 @@
-// A run as a container: the argument vectors of docker, and what docker says of a container's state. The
-// container is named after the run and runs detached on its engine, so that no connection and no client is
-// needed for it to go on; it stays after its end until its folder is fetched. It has no network: a training
-// needs none.
+// A run in a container: the argument vectors of docker, the state of a container, and the image that it is made from. The
+// container is named after the run and runs detached, so it needs no connection and no client to go on; it stays after its
+// end until its folder is fetched. It has no network, because a training needs none.
 #pragma once
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "trainer/remote/target.hpp"
+#include "trainer/console/check.hpp"
+#include "trainer/remote/connection.hpp"
 
 namespace trainer {
 
@@ -23,47 +22,47 @@ struct Mount {
 };
 
 struct ContainerRun {
-  std::string id;  // of the run; the container's name
-  std::string image;
-  std::string gpus;  // as Target has it
-  std::vector<EnvironmentVariable> variables;
+  std::string id;                      // the run's and the container's name
   std::vector<std::string> arguments;  // of this program in the image
   std::vector<Mount> mounts = {};
 };
 
-namespace docker {
+// docker with `words` and, behind "--", a name that is therefore never taken for an option.
+[[nodiscard]] std::vector<std::string> docker_words(std::vector<std::string> words, const std::string& name);
 
-std::vector<std::string> run(const ContainerRun& run);  // prints the container's long id
-std::vector<std::string> logs(const std::string& id);   // all of its output so far, then as it comes
-std::vector<std::string> state(const std::string& id);  // for parse_state
-std::vector<std::string> kill(const std::string& id, const std::string& signal);
-std::vector<std::string> stop(const std::string& id);      // asks, and after a minute insists
-std::vector<std::string> copy_run(const std::string& id);  // the run's folder as a tar stream
-std::vector<std::string> remove(const std::string& id);    // with its anonymous volumes
-std::vector<std::string> image_fingerprint(const std::string& image);
+// Commands that start the container and print its long id, that print its state for parse_state, and that write the run's
+// folder as a tar stream.
+[[nodiscard]] std::vector<std::string> run_words(const Target& target, const ContainerRun& run);
+[[nodiscard]] std::vector<std::string> state_words(const std::string& id);
+[[nodiscard]] std::vector<std::string> copy_words(const std::string& id);
+// Prints layers, date and architecture, which are the same exactly where the images are. The Id of an image would not do:
+// it differs between the stores that an engine may keep its images in.
+[[nodiscard]] std::vector<std::string> fingerprint_words(const std::string& image);
 
-}  // namespace docker
-
-// --gpus takes comma-separated fields, so indices need quotes of their own: "device=0,1". Empty: no GPU.
+// The value of --gpus, empty for no GPU. It consists of comma-separated fields, so indices are quoted: "device=0,1".
 [[nodiscard]] std::string gpus_argument(const std::string& gpus);
 
-// --mount takes a line of comma-separated values: what holds a comma or a quote stands in quotes.
-[[nodiscard]] std::string mount_argument(const Mount& mount);
-
-// Letters, digits, '_', '.' and '-', the first a letter or digit.
-[[nodiscard]] bool is_container_name(std::string_view name);
-
-struct ContainerState {
-  bool running = false;
+// How a run ended.
+struct RunEnd {
   int exit_code = -1;
-  bool out_of_memory = false;
-  std::string error;  // why it could not be started
+  std::string text = {};  // explains an unusual end: "the container was killed: it had used up its memory"
 };
 
-// Of what docker::state prints; nothing where it is not that.
-[[nodiscard]] std::optional<ContainerState> parse_state(const std::string& text);
+// Parses the output of state_words; nothing if it is something else.
+[[nodiscard]] std::optional<RunEnd> parse_state(const std::string& text);
 
-// What the end of a container means, "" for an ordinary end: "killed: it had used up the memory".
-[[nodiscard]] std::string end_text(const ContainerState& state);
+// The fingerprint of the target's image on the target, empty if the image is not there. Throws TargetError.
+[[nodiscard]] std::string image_fingerprint(const Connection& connection);
+
+// Brings the target's image to the target unless the same image is there already. If `build` names a folder with a
+// Dockerfile, the image is built here first. An image of this machine is sent; without one, the target asks its registry.
+// Prints each step on standard error. Returns whether anything changed. Throws TargetError, and UsageError if the target has
+// no image.
+bool prepare_target(const Connection& connection, const std::string& build = "");
+
+// The rows of `trainer target check`: what a target needs before a training can run there, with a fix for each need that is
+// not met. A row says so if it could not be examined because an earlier need is not met. An unreachable machine is a row
+// and no exception.
+[[nodiscard]] std::vector<Check> check_target(const Connection& connection);
 
 }  // namespace trainer

@@ -1,67 +1,62 @@
-#include "trainer/remote/target_record.hpp"
-
+// The record of a submitted run.
+#include <charconv>
 #include <ctime>
 #include <fmt/format.h>
 
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
-#include "trainer/remote/container.hpp"
-#include "trainer/remote/training_words.hpp"
-#include "trainer/system/files.hpp"
+#include "trainer/remote/submission.hpp"
+#include "trainer/remote/transfer.hpp"
+#include "trainer/store/settings.hpp"
+#include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
+#include "trainer/train/training_run.hpp"
 
 namespace trainer {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-namespace {
-
-void move_into(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::rename(from, to, error);
-  if (error) throw FileError(fmt::format("cannot write {}: {}", to.string(), error.message()));
+NewRun new_run(const std::vector<std::string>& arguments) {
+  NewRun run{RunOptions{}.model, TrainSettings{}.seed, std::time(nullptr), std::nullopt};
+  if (const auto model = option_value(arguments, "--model")) run.model = fs::path(*model).stem().string();
+  if (const auto seed = option_value(arguments, "--seed"))
+    std::from_chars(seed->data(), seed->data() + seed->size(), run.seed);
+  return run;
 }
 
-}  // namespace
-
-RunRecord submitted_record(const Environment& environment, const NamedTarget& named, const std::string& id) {
-  const Target& target = named.target;
+RunRecord submitted_record(const Environment& environment, const Target& target, const std::string& id) {
+  const NewRun run = new_run(target.arguments);
   RunRecord record;
   record.command = environment.arguments;
-  const TrainingName name = training_name(named.config.arguments);
-  record.model = name.model;
-  record.seed = name.seed;
+  record.model = run.model;
+  record.seed = run.seed;
   record.program_version = kVersion;
   record.commit = kCommit;
-  record.started = iso_time(std::time(nullptr));
+  record.started = iso_time(run.started);
   for (ordered_json* part :
        {&record.recipe, &record.device, &record.versions, &record.machine, &record.results})
     *part = ordered_json::object();
-  record.target = {{"name", target.name}, {"type", target_type_word(target.type)}};
-  if (target.is_remote()) {
-    record.target["address"] = target.address;
-    record.target["username"] = target.username;
-  }
-  if (target.uses_docker()) {
-    record.target["image"] = target.image;
-    record.target["gpus"] = target.gpus;
-    record.target["container"] = id;
-  }
+  const ordered_json all = target_json(target);
+  for (const char* key : {"name", "type", "address", "username", "image", "gpus"})
+    if (all.contains(key)) record.target[key] = all[key];
+  if (target.uses_docker()) record.target["container"] = id;
   record.target["submitted"] = environment.arguments;
   return record;
 }
 
-std::string target_word(const RunRecord& record, const std::string& key) {
-  if (!record.target.is_object()) return "";
-  const auto found = record.target.find(key);
-  return found != record.target.end() && found->is_string() ? found->get<std::string>() : "";
+std::string container_of(const fs::path& folder, const RunRecord& record) {
+  std::string name = find_text(record.target, {"container"}).value_or("");
+  if (is_spelled(name, "", "_.-") && name.size() <= 200) return name;
+  throw FileError(fmt::format("the record of {} names no container: {}", folder.string(), in_quotes(name)));
 }
 
-std::string container_of(const fs::path& folder, const RunRecord& record) {
-  std::string name = target_word(record, "container");
-  if (is_container_name(name)) return name;
-  throw FileError(fmt::format("the record of {} names no container: {}", folder.string(), in_quotes(name)));
+Target target_of(const Environment& environment, const RunRecord& record) {
+  const auto name = find_text(record.target, {"name"});
+  if (!name) throw UsageError("this run was not submitted to a target: there is nothing to attach to");
+  if (find_text(record.target, {"type"}) == "local")
+    throw UsageError("this run is a process of this machine: it ends with the terminal that submitted it");
+  return TargetFolder(environment.runs.working_folder).find(*name);
 }
 
 void close_as_failed(const fs::path& folder, RunRecord record, const std::string& reason) {
@@ -71,29 +66,20 @@ void close_as_failed(const fs::path& folder, RunRecord record, const std::string
   write_run_record(folder / kRunRecordName, record);
 }
 
-void take_in(const fs::path& folder, const RunRecord& begun, const std::optional<Fetched>& fetched,
-             const RunEnd& end) {
-  RunRecord record = begun;
-  bool came = false;
-  if (fetched) {
-    for (const auto& [name, digest] : fetched->digests)
-      if (name != kRunRecordName) move_into(fetched->folder / name, folder / name);
-    came = fetched->digests.contains(std::string(kRunRecordName));
-    if (came) record = read_run_record(fetched->folder / kRunRecordName);
-  }
-  record.target = begun.target;
-  // Later commands find the data set where it was sent from.
-  if (const auto data = find_text(begun.target, {"sent", "data"}); data && came) record.data.path = *data;
+void close_record(const fs::path& folder, const RunRecord& started, const fs::path& own, const RunEnd& end) {
+  std::error_code ignored;
+  const bool came = fs::exists(own, ignored);
+  RunRecord record = came ? read_run_record(own) : started;
+  record.target = started.target;
   record.target["exit_code"] = end.exit_code;
-  if (fetched) record.target["sha256"] = fetched->digests;
-  if (came && record.status != RunStatus::kRunning) {
-    write_run_record(folder / kRunRecordName, record);
-    return;
-  }
-  const char* when = came ? "before the run's record was closed" : "before the run began";
-  close_as_failed(
-      folder, record,
-      end.text.empty() ? fmt::format("the program ended with status {} {}", end.exit_code, when) : end.text);
+  // Later commands look for the data set where it is on this machine.
+  if (const auto data = find_text(started.target, {"sent", "data"}); data && came) record.data.path = *data;
+  if (came && record.status != RunStatus::kRunning) return write_run_record(folder / kRunRecordName, record);
+  close_as_failed(folder, record,
+                  end.text.empty()
+                      ? fmt::format("the program ended with status {} {}", end.exit_code,
+                                    came ? "before the run's record was closed" : "before the run began")
+                      : end.text);
 }
 
 }  // namespace trainer

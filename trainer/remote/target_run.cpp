@@ -1,5 +1,4 @@
-#include "trainer/remote/target_run.hpp"
-
+// A run in a container, followed over a connection that may break.
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -10,10 +9,9 @@
 #include <thread>
 #include <unistd.h>
 
-#include "trainer/remote/fetch.hpp"
-#include "trainer/remote/target_record.hpp"
+#include "trainer/remote/submission.hpp"
+#include "trainer/remote/transfer.hpp"
 #include "trainer/system/clock.hpp"
-#include "trainer/system/files.hpp"
 
 namespace trainer {
 
@@ -22,10 +20,11 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
-constexpr std::chrono::seconds kUsefulConnection{20};  // more than an attempt that fails takes
+constexpr double kUsefulSeconds =
+    20;  // a failed attempt to connect takes less; a connection that lasted longer was useful
 
-// The run goes on, only nobody can be shown its output here.
-void hand_on(int descriptor, std::string_view text) {
+// An error ends this program only: the run goes on.
+void write_out(int descriptor, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(descriptor, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
@@ -36,8 +35,10 @@ void hand_on(int descriptor, std::string_view text) {
   }
 }
 
-void notice(const std::string& text) {
-  fmt::print(stderr, "{}\n", text);
+void move_into(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) throw FileError(fmt::format("cannot write {}: {}", to.string(), error.message()));
 }
 
 }  // namespace
@@ -68,35 +69,40 @@ void TargetRun::note(const std::string& reason) {
   if (folder_) write_run_record(folder_->file(kRunRecordName), record_);
 }
 
-// A connection that is lost says nothing about the run: its record stays open, with the reason.
+void TargetRun::give_up(const Failure& failure, bool is_over) {
+  const TargetError error(connection_.target(), failure);
+  if (is_over)
+    record_failure(error.what());
+  else
+    note(error.what());
+  throw TargetError(error);
+}
+
+// A lost connection says nothing about the run, whose record therefore stays open, with the reason.
 void TargetRun::fail(const ProcessOutput& output) {
   Failure failure = explain_failure(connection_.target(), output);
   const bool may_go_on = failure.key != "docker-no-container";
   if (may_go_on)
     failure.fix += fmt::format("{}the run may go on there, pick it up with: trainer runs attach {}",
                                failure.fix.empty() ? "" : "; ", id_);
-  const TargetError error(connection_.target(), failure);
-  if (may_go_on)
-    note(error.what());
-  else
-    record_failure(error.what());
-  throw TargetError(error);
+  give_up(failure, !may_go_on);
 }
 
 void TargetRun::start(const ContainerRun& run) {
-  const ProcessOutput output = connection_.capture(docker::run(run));
+  const ProcessOutput output = connection_.capture(run_words(connection_.target(), run));
   if (output.code == 0) {
     record_.target["started"] = iso_time(std::time(nullptr));
-    note("");
-    return;
+    return note("");
   }
   const Failure failure = explain_failure(connection_.target(), output);
   if (failure.kind == FailureClass::unreachable) fail(output);
-  // A container that could be made but not started stays behind; one of another run's is not ours to remove.
-  if (failure.key != "docker-name-taken") (void)connection_.capture(docker::remove(id_));
-  const TargetError error(connection_.target(), failure);
-  record_failure(error.what());
-  throw TargetError(error);
+  // A container that was made but could not be started remains and is removed, unless the name is another run's.
+  if (failure.key != "docker-name-taken") remove_container();
+  give_up(failure, true);
+}
+
+void TargetRun::remove_container() const {
+  (void)connection_.capture(docker_words({"rm", "--force", "--volumes"}, id_));
 }
 
 bool TargetRun::is_to_leave() const {
@@ -109,13 +115,12 @@ int TargetRun::act_on_signals() {
   if (signals_.stop_signal() == SIGINT && !stop_sent_) {
     stop_sent_ = true;
     notice("stopping the run, which saves first; a second Ctrl-C leaves it to itself");
-    (void)connection_.capture(docker::kill(id_, "INT"));
+    (void)connection_.capture(docker_words({"kill", "--signal", "INT"}, id_));
   }
   return 0;
 }
 
 bool TargetRun::is_lost(int code) const {
-  constexpr int kSshFailed = 255;
   return connection_.target().is_remote() && code == kSshFailed && !is_to_leave();
 }
 
@@ -127,66 +132,66 @@ void TargetRun::pause(double seconds) {
 
 void TargetRun::reconnect() {
   const std::vector<double> pauses = reconnection_pauses(options_.reconnect_seconds);
-  ProcessOutput answer{255, "", "it was lost while the run went on"};
+  ProcessOutput answer{kSshFailed, "", "it was lost while the run went on"};
   while (attempts_ < pauses.size()) {
     const double seconds = pauses[attempts_++];
     notice(fmt::format("lost the connection to {}; trying again in {:.2g} s ({} of {})",
                        connection_.target().name, seconds, attempts_, pauses.size()));
     pause(seconds);
     if (is_to_leave()) return;
-    answer = connection_.capture(docker::state(id_));
+    answer = connection_.capture(state_words(id_));
     if (!is_lost(answer.code)) return;
     if (explain_failure(connection_.target(), answer).kind != FailureClass::unreachable) break;
   }
   if (!is_to_leave()) fail(answer);
 }
 
-// Each time docker tells all from the beginning: what was shown already is passed over.
-void TargetRun::stream() {
+// Runs a program, again after each lost connection, until it ends for another reason or it is time to leave. Returns its exit
+// status.
+int TargetRun::until_answered(const std::function<ProcessCall()>& call) {
   for (;;) {
-    const std::uint64_t before = shown_out_ + shown_err_;
-    const auto show = [](int descriptor, std::uint64_t* shown) {
-      return [descriptor, shown, known = *shown](std::string_view text) mutable {
-        const std::size_t passed = std::min<std::uint64_t>(known, text.size());
-        known -= passed;
-        text.remove_prefix(passed);
-        hand_on(descriptor, text);
-        *shown += text.size();
-      };
-    };
-    ProcessCall call;
-    call.words = connection_.quiet_words(docker::logs(id_));
-    call.own_group = true;
-    call.out = show(STDOUT_FILENO, &shown_out_);
-    call.err = show(STDERR_FILENO, &shown_err_);
-    call.each_tick = [this] { return act_on_signals(); };
-    // Any end but that of a lost connection shows when the container is asked.
-    if (!is_lost(run_process(call).code)) return;
-    if (shown_out_ + shown_err_ > before) attempts_ = 0;
+    const std::uint64_t shown = shown_out_ + shown_err_;
+    const Clock::time_point start = Clock::now();
+    Process process(call());
+    while (process.pump()) process.send(act_on_signals());
+    const int code = process.end().code;
+    if (!is_lost(code)) return code;
+    if (shown_out_ + shown_err_ > shown || seconds_since(start) > kUsefulSeconds) attempts_ = 0;
     reconnect();
-    if (is_to_leave()) return;
+    if (is_to_leave()) return code;
   }
 }
 
+// docker logs begins with the first line each time, so what has been shown already is skipped.
+void TargetRun::stream() {
+  const auto show = [](int descriptor, std::uint64_t* shown) {
+    return [descriptor, shown, known = *shown](std::string_view text) mutable {
+      const std::size_t passed = std::min<std::uint64_t>(known, text.size());
+      known -= passed;
+      text.remove_prefix(passed);
+      write_out(descriptor, text);
+      *shown += text.size();
+    };
+  };
+  // The exit status does not matter: wait_for_end asks for that of the container.
+  (void)until_answered([&] {
+    return ProcessCall{.words = connection_.words(docker_words({"logs", "--follow"}, id_), true),
+                       .out = show(STDOUT_FILENO, &shown_out_),
+                       .err = show(STDERR_FILENO, &shown_err_),
+                       .own_group = true};
+  });
+}
+
 void TargetRun::wait_for_end() {
-  for (;;) {
-    const auto start = std::chrono::steady_clock::now();
-    ProcessOutput output;
-    ProcessCall call;
-    call.words = connection_.words({"docker", "wait", "--", id_});
-    call.own_group = true;
-    call.out = [&](std::string_view text) { output.out += text; };
-    call.err = [&](std::string_view text) { output.err += text; };
-    call.each_tick = [this] { return act_on_signals(); };
-    output.code = run_process(call).code;
-    if (!is_lost(output.code)) {
-      if (output.code != 0 && !is_to_leave()) fail(output);
-      return;
-    }
-    if (std::chrono::steady_clock::now() - start > kUsefulConnection) attempts_ = 0;
-    reconnect();
-    if (is_to_leave()) return;
-  }
+  ProcessOutput output;
+  const auto keep = [&](std::string_view text) { output.err += text; };
+  const auto skip = [](std::string_view) {};
+  output.code = until_answered([&] {
+    output.err.clear();
+    return ProcessCall{
+        .words = connection_.words(docker_words({"wait"}, id_)), .out = skip, .err = keep, .own_group = true};
+  });
+  if (output.code != 0 && !is_to_leave()) fail(output);
 }
 
 int TargetRun::follow(const FollowOptions& options) {
@@ -198,49 +203,53 @@ int TargetRun::follow(const FollowOptions& options) {
   return 128 + signals_.stop_signal();
 }
 
-ContainerState TargetRun::state() {
-  const ProcessOutput output = connection_.capture(docker::state(id_));
-  const std::optional<ContainerState> state = parse_state(output.out);
-  if (output.code != 0 || !state) fail(output);
-  return *state;
+RunEnd TargetRun::end() {
+  const ProcessOutput output = connection_.capture(state_words(id_));
+  const std::optional<RunEnd> end = parse_state(output.out);
+  if (output.code != 0 || !end) fail(output);
+  return *end;
 }
 
-void TargetRun::remove_folder() {
-  const fs::path path = folder_->path();
-  folder_.reset();
+// Moves what was fetched into the run's folder and closes the record. Returns false, and does nothing, if there is nothing to
+// fetch because the command line was wrong: the container's output says so, and such a run leaves nothing here.
+bool TargetRun::merge_fetched(const RunEnd& end) {
+  const fs::path staging = folder_->file(".fetched");
   std::error_code ignored;
-  fs::remove_all(path, ignored);
+  std::optional<Fetched> fetched;
+  try {
+    fetched = fetch_run(connection_, id_, staging);
+  } catch (const std::runtime_error& error) {
+    fs::remove_all(staging, ignored);
+    note(error.what());
+    throw;
+  }
+  if (!fetched && end.exit_code == 2) return false;
+  if (fetched) {
+    record_.target["sha256"] = fetched->digests;
+    for (const auto& [name, digest] : fetched->digests)
+      if (name != kRunRecordName) move_into(fetched->folder / name, folder_->file(name));
+  }
+  const fs::path own = fetched ? fetched->folder / kRunRecordName : fs::path();
+  close_record(folder_->path(), record_, own, end);
+  fs::remove_all(staging, ignored);
+  return true;
 }
 
 int TargetRun::finish() {
-  const ContainerState state = this->state();
-  if (!folder_) {
-    (void)connection_.capture(docker::remove(id_));
-    return state.exit_code;
-  }
-  const fs::path staging = folder_->file(".fetched");
-  std::error_code ignored;
-  const std::optional<Fetched> fetched = [&] {
-    try {
-      return fetch_run(connection_, id_, staging);
-    } catch (const std::runtime_error& error) {
-      fs::remove_all(staging, ignored);
-      note(error.what());
-      throw;
-    }
-  }();
-  // A wrong command line has said so; a run never was.
-  const bool wrong_usage = !fetched && state.exit_code == 2;
-  if (!wrong_usage) take_in(folder_->path(), record_, fetched, {state.exit_code, end_text(state)});
-  fs::remove_all(staging, ignored);
-  (void)connection_.capture(docker::remove(id_));
-  if (const std::string text = end_text(state); !text.empty()) notice("error: " + text);
-  if (wrong_usage) {
-    remove_folder();
+  const RunEnd end = this->end();
+  const bool taken = folder_ && merge_fetched(end);
+  remove_container();
+  if (!end.text.empty()) notice("error: " + end.text);
+  if (!folder_) return end.exit_code;
+  const fs::path path = folder_->path();
+  if (taken) {
+    notice(fmt::format("{:<14}{}", record_.target.contains("sha256") ? "fetched" : "record", path.string()));
   } else {
-    notice(fmt::format("{:<14}{}", fetched ? "fetched" : "record", folder_->path().string()));
+    folder_.reset();
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
   }
-  return state.exit_code;
+  return end.exit_code;
 }
 
 }  // namespace trainer

@@ -52,7 +52,7 @@ class Filling {
   std::string html() && { return std::move(html_); }
 
  private:
-  // What is left of `text` up to the end of the section that began before it.
+  // Takes from `text` what comes before the end of the section that has just begun.
   static std::string_view take_body(std::string_view& text, std::string_view name) {
     const std::string close = "{{/" + std::string(name) + "}}";
     std::string_view body = text.substr(0, text.find(close));
@@ -104,7 +104,7 @@ std::string filled_template(std::string_view text, const ordered_json& values) {
   return std::move(filling).html();
 }
 
-// JSON's writer knows UTF-8 well.
+// The JSON library replaces bytes that are not UTF-8.
 std::string escaped(std::string_view text) {
   std::string html;
   for (const char c : ordered_json::parse(to_text(std::string(text))).get<std::string>()) {

@@ -1,12 +1,12 @@
-// Filling a page's template with values: all text that comes from a file or a command line gets onto the page here, escaped.
+// Fills a page's template with values. All text that comes from a file or a command line gets onto the page here, escaped.
 //   {{name}}                    the value, escaped; {{.}} is the value of the section around it
 //   {{#name}} ... {{/name}}     once for each value of a list, once for any other value, not at all where it is absent,
 //                               null, false, "" or an empty list
-//   {{^name}} ... {{/name}}     once where the former stands not at all
+//   {{^name}} ... {{/name}}     once where {{#name}} would stand not at all
 //   {{<name}} ... {{/name}}     a part, which stands wherever {{>name}} does
 //   {{! ... }}                  a comment
-// A name is looked up in the section's value, then in those around it. A section holds none of its own name. The line's end
-// behind a tag that is no value belongs to the tag. These are words of Mustache.
+// A name is looked up in the section's value, then in those around it. A section contains no section of its own name. The line
+// break after a tag that is not a value belongs to the tag. The language is a part of Mustache.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -17,7 +17,7 @@ namespace trainer {
 
 [[nodiscard]] std::string filled_template(std::string_view text, const nlohmann::ordered_json& values);
 
-// Safe inside elements and quoted attributes; bytes that are not UTF-8 and control characters become U+FFFD.
+// The result is safe inside elements and quoted attributes; bytes that are not UTF-8 and control characters become U+FFFD.
 [[nodiscard]] std::string escaped(std::string_view text);
 
 }  // namespace trainer

@@ -29,16 +29,30 @@ Range finite_range(std::span<const double> values) {
   return range;
 }
 
-// The smallest of 1, 2, 5 times a power of ten that cuts `span` into fewer than kMostTicks pieces.
-double round_step(double span) {
-  const double rough = span / (kMostTicks - 1);
-  const double power = std::pow(10, std::floor(std::log10(rough)));
-  for (const double factor : {1.0, 2.0, 5.0})
-    if (factor * power >= rough * (1 - 1e-9)) return factor * power;
-  return 10 * power;
+struct Round {
+  double value;
+  int digit;  // 1, 2 or 5
+};
+
+// The numbers 1, 2 and 5 times a power of ten, from the last that is at most `low` to the first that is at least `high`.
+std::vector<Round> rounds_around(double low, double high) {
+  std::vector<Round> all;
+  const int last = static_cast<int>(std::ceil(std::log10(high)));
+  for (int power = static_cast<int>(std::floor(std::log10(low))); power <= last; ++power)
+    for (const int digit : {1, 2, 5}) all.push_back({digit * std::pow(10, power), digit});
+  const auto below = [&](const Round& round) { return round.value <= low * (1 + 1e-9); };
+  const auto reached = [&](const Round& round) { return round.value >= high * (1 - 1e-9); };
+  const auto first = std::find_if(all.rbegin(), all.rend(), below).base() - 1;
+  return {first, std::find_if(all.begin(), all.end(), reached) + 1};
 }
 
-// As short as tells the steps of `step` apart.
+// The smallest of these numbers that divides `span` into fewer than kMostTicks steps.
+double round_step(double span) {
+  const double rough = span / (kMostTicks - 1);
+  return rounds_around(rough, rough).back().value;
+}
+
+// It has as many decimals as ticks that are `step` apart need.
 std::string tick_label(double value, double step) {
   if (step >= 1e6 || step < 1e-5) return fmt::format("{:g}", value);
   const int decimals = std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
@@ -58,24 +72,7 @@ Axis round_axis(double low, double high) {
   return with_linear_ticks(std::floor(low / step + 1e-9) * step, std::ceil(high / step - 1e-9) * step, step);
 }
 
-struct Round {
-  double value;
-  int digit;  // 1, 2 or 5
-};
-
-// 1, 2 and 5 times powers of ten, from the last that is at most `low` to the first that is at least `high`.
-std::vector<Round> rounds_around(double low, double high) {
-  std::vector<Round> all;
-  const int last = static_cast<int>(std::ceil(std::log10(high)));
-  for (int power = static_cast<int>(std::floor(std::log10(low))); power <= last; ++power)
-    for (const int digit : {1, 2, 5}) all.push_back({digit * std::pow(10, power), digit});
-  const auto below = [&](const Round& round) { return round.value <= low * (1 + 1e-9); };
-  const auto reached = [&](const Round& round) { return round.value >= high * (1 - 1e-9); };
-  const auto first = std::find_if(all.rbegin(), all.rend(), below).base() - 1;
-  return {first, std::find_if(all.begin(), all.end(), reached) + 1};
-}
-
-// Ticks at all of them where they are few, else at the ones and fives or the powers of ten alone.
+// If the round numbers are few, all of them have ticks; else only the ones and fives, or only the powers of ten.
 Axis power_axis(double low, double high) {
   const std::vector<Round> rounds = rounds_around(low, high);
   Axis axis{Axis::Scale::logarithmic, rounds.front().value, rounds.back().value, {}};
@@ -86,7 +83,7 @@ Axis power_axis(double low, double high) {
   return axis;
 }
 
-// The same axis of 100 - value.
+// The axis on which 100 - value is where `powers` has the value.
 Axis distance_axis(const Axis& powers) {
   Axis axis{Axis::Scale::distance_to_100, 100 - powers.high, 100 - powers.low, {}};
   for (auto tick = powers.ticks.rbegin(); tick != powers.ticks.rend(); ++tick)

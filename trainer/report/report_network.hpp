@@ -1,5 +1,5 @@
-// What a run's network does, found out for its page: it is loaded and asked about the test set on this
-// machine. A run may lie here without its network or its data: then that part is a reason instead.
+// What a run's network does: it is loaded on this machine and evaluated on the test set for the page. If the run lies here
+// without its network or its data, the page gives the reason instead.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +16,12 @@
 
 namespace trainer {
 
-struct ExaminationWish {
+struct ExaminationRequest {
   std::string data;  // as in TestDataWish
   std::string device = "auto";
   std::optional<int> threads;
   bool skip_bad_images = false;
-  std::size_t most_picture_bytes = 0;  // of the misclassified images together, as PNG
-};
-
-struct MisclassifiedImage {
-  std::size_t index = 0;  // in the test set
-  int label = 0;
-  int prediction = 0;
-  float confidence = 0;  // in the prediction
-  std::string picture;   // data URI
+  std::size_t most_picture_bytes = 0;  // for all misclassified images, as PNG
 };
 
 struct ExaminedNetwork {
@@ -40,21 +32,13 @@ struct ExaminedNetwork {
   std::string data_path;
   bool other_data = false;  // than it was trained on
   std::optional<TestAnswers> test;
-  std::vector<MisclassifiedImage> misclassified;  // the most confident first
-  struct Filters {
-    std::string text;                   // "conv1: 24 filters of 5x5"
-    bool coloured = false;              // the pictures' channels are those of the images
-    std::size_t count = 0;              // of the layer
-    std::vector<std::string> pictures;  // data URIs, of the first ones
-  } filters;
+  nlohmann::ordered_json misclassified;  // the values of report.html's "pictures", the most confident first
+  nlohmann::ordered_json filters;        // the values of its "filters"
 };
-
-inline constexpr std::size_t kMostMisclassified = 100;
-inline constexpr std::size_t kMostFilters = 64;
 
 // Throws UsageError for a device that is none, BackendError where one that was asked for cannot be used.
 ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run,
-                                const ExaminationWish& wish);
+                                const ExaminationRequest& request);
 
 struct ConfusedPair {
   int label = 0;
@@ -65,23 +49,26 @@ struct ConfusedPair {
 // The most frequent first, equal ones in the order of their labels.
 std::vector<ConfusedPair> confused_pairs(const TestAnswers& test, std::size_t most);
 
-// The values of report.html's part "network": what the network does on the test set, and its filters. The confusion matrix of
-// up to 20 classes, of more the most confused pairs.
+// "98.93 ± 0.10 %": with the standard error, if the number of images is known.
+std::string score_text(const Score& score);
+
+// The values of report.html's part "network": results on the test set, and the first layer's filters. Up to 20 classes have a
+// confusion matrix, more classes a list of the most confused pairs.
 nlohmann::ordered_json network_json(const ExaminedNetwork& network);
 
 inline constexpr int kLargestShownEdge = 64;
 
-// An image of a data set, [h, w, c], as it is looked at: grey, or in colour where it has three channels and more. Larger ones
-// are averaged down to kLargestShownEdge.
+// An image of a data set, [h, w, c], as the page shows it: in colour if it has three channels or more, else grey. If it is larger
+// than kLargestShownEdge pixels, it is scaled down by averages.
 data::Image shown_image(std::span<const std::uint8_t> pixels, const data::ImageShape& shape);
 
-// Weights [out, h, w, c] as one picture an output, `most` at the most. All share one scale, so that weak filters look weak.
-// Three channels are red, green and blue around grey; otherwise the channels' sum goes from blue (negative) over white to
-// orange (positive).
-std::vector<data::Image> weight_pictures(const std::vector<float>& weights, const data::ImageShape& shape,
+// Weights [out, h, w, c] as one image for each output, `most` at the most. All have one scale, so that weak filters look weak.
+// Three channels are shown as red, green and blue, and grey is zero; otherwise the sum of the channels is shown from blue
+// (negative) over white to orange (positive).
+std::vector<data::Image> weight_pictures(std::span<const float> weights, const data::ImageShape& shape,
                                          std::size_t most);
 
-// "data:image/png;base64,...", the picture itself instead of its address.
+// "data:image/png;base64,...": a URL that holds the image itself.
 std::string data_uri(const data::Image& image);
 
 }  // namespace trainer

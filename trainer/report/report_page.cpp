@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
-#include <iterator>
-#include <utility>
 
 #include "models/recipe_text.hpp"
 #include "trainer/console/json_lookup.hpp"
+#include "trainer/console/text_table.hpp"
 #include "trainer/report/html_template.hpp"
 #include "trainer/report/report_plots.hpp"
 #include "trainer/report/report_template.hpp"
-#include "trainer/report/report_values.hpp"
+#include "trainer/runs/run_differences.hpp"
+#include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/system/version.hpp"
 
@@ -21,171 +21,144 @@ using nlohmann::ordered_json;
 
 namespace {
 
-Score last_test(const KnownRun& run) {
-  Score score = run.epochs.back().test;
-  score.accuracy = std::clamp(score.accuracy, 0.0, 1.0);
-  return score;
+constexpr std::size_t kLongestValue = 2000;
+
+std::string number_text(const std::string& key, const ordered_json& json) {
+  const auto number = json.get<double>();
+  const auto ends = [&](std::string_view end) { return key.ends_with(end); };
+  const auto has = [&](std::string_view part) { return key.find(part) != std::string::npos; };
+  if (ends("bytes") && json.is_number_unsigned()) return size_text(json.get<std::uint64_t>());
+  if (has("accuracy")) return fmt::format("{:.2f} %", 100 * number);
+  if (has("seconds") && !ends("epochs")) return duration_text(number);
+  if (ends("joules")) return fmt::format("{:.1f} J", number);
+  if (ends("watts")) return fmt::format("{:.1f} W", number);
+  if (json.is_number_unsigned() && !ends("seed")) return grouped(json.get<std::uint64_t>());
+  return json.is_number_float() ? fmt::format("{:.6g}", number) : json.dump();
 }
 
-std::string accuracy_of(const KnownRun& run) {
-  return run.accuracy() ? fmt::format("{:.2f} %", 100 * *run.accuracy()) : "-";
+std::string shown_value(const std::string& key, const ordered_json& json) {
+  const std::string text = json.is_number() ? number_text(key, json) : value_text(json);
+  return text.size() > kLongestValue ? text.substr(0, kLongestValue) + " ..." : text;
 }
 
-std::string accuracy_with_error(const KnownRun& run) {
-  if (run.sprint)
-    return fmt::format("{:.3f} ± {:.3f} %", 100 * run.sprint->mean, 100 * run.sprint->standard_error);
-  return run.epochs.empty() ? "-" : score_text(last_test(run));
+ordered_json result_values(const KnownRun& run) {
+  const RunRecord& record = run.record;
+  ordered_json values{{"status", run.status()}};
+  if (!record.reason.empty()) values["reason"] = record.reason;
+  values["started"] = time_text(record.started);
+  values["ended"] = record.ended.empty() ? "-" : time_text(record.ended);
+  if (!record.resumed.empty()) values["resumed"] = fmt::format("{} times", record.resumed.size());
+  if (record.results.is_object()) values.update(record.results);
+  return values;
 }
 
-std::string loss_of(const KnownRun& run) {
-  if (run.epochs.empty()) return "-";
-  const double loss = run.epochs.back().test.loss;
+ordered_json configuration_values(const KnownRun& run) {
+  const RunRecord& record = run.record;
+  ordered_json values{{"model", record.model}, {"seed", record.seed}, {"threads", record.threads}};
+  for (const char* key : {"kind", "name"})
+    if (const auto text = find_text(record.device, {key})) values["device"][key] = *text;
+  values.update({{"recipe", record.recipe},
+                 {"data", data_json(record.data)},
+                 {"program_version", record.program_version},
+                 {"commit", record.commit.empty() ? "-" : record.commit},
+                 {"versions", record.versions},
+                 {"machine", record.machine}});
+  return values;
+}
+
+std::string loss_text(double loss) {
   if (!std::isfinite(loss)) return "not finite";
-  return std::abs(loss) < 1e6 ? fmt::format("{:.4f}", loss) : fmt::format("{:g}", loss);
+  return fmt::format(fmt::runtime(std::abs(loss) < 1e6 ? "{:.4f}" : "{:g}"), loss);
 }
 
-std::string error_count(const KnownRun& run) {
-  if (run.epochs.empty()) return "no evaluation";
-  if (run.sprint) {
-    return fmt::format("mean of {} seeds ± {:.3f}; {:.4g} s each", run.epochs.size(),
-                       100 * run.sprint->standard_error, run.sprint->seconds);
+void add_scores(ordered_json& head, const KnownRun& run) {
+  Score test = run.epochs.back().test;
+  test.accuracy = std::clamp(test.accuracy, 0.0, 1.0);
+  const double wrong = (1 - test.accuracy) * static_cast<double>(test.images);
+  head["score"] = score_text(test);
+  head["errors"] = fmt::format("± {:.2f}; {} of {} images wrong", 100 * test.standard_error(),
+                               count_text(wrong), grouped(test.images));
+  if (const auto& sprint = run.sprint) {
+    head["score"] = fmt::format("{:.3f} ± {:.3f} %", 100 * sprint->mean, 100 * sprint->standard_error);
+    head["errors"] = fmt::format("mean of {} seeds ± {:.3f}; {:.4g} s each", run.epochs.size(),
+                                 100 * sprint->standard_error, sprint->seconds);
   }
-  const Score score = last_test(run);
-  const double wrong = std::round((1 - score.accuracy) * static_cast<double>(score.images));
-  return fmt::format("± {:.2f}; {} of {} images wrong", 100 * score.standard_error(),
-                     grouped(static_cast<std::uint64_t>(std::min(wrong, 1e15))), grouped(score.images));
+  head["loss"] = loss_text(test.loss);
+  head["length"] = fmt::format("{} {}{}, {} steps{}", grouped(run.epochs.size()), run.epoch_word(),
+                               run.epochs.size() == 1 ? "" : "s", grouped(run.epochs.back().step),
+                               run.sprint ? " each" : "");
 }
 
-std::string epoch_time_of(const KnownRun& run) {
-  const EpochSpan times = epoch_span(run);
-  return times.epochs == 0 ? "-" : duration_text(times.median);
+// What the page's head says about a run: tiles if there is one run, else a column of a table.
+ordered_json head_of(const KnownRun& run, std::size_t index) {
+  const RunRecord& record = run.record;
+  const std::vector<double> epochs = epoch_durations(run);
+  ordered_json head{{"letter", letter_of(index)},
+                    {"style", line_style(index)},
+                    {"id", run.id},
+                    {"model", record.model},
+                    {"status", run.status()},
+                    {"accuracy", run.accuracy() ? fmt::format("{:.2f} %", 100 * *run.accuracy()) : "-"},
+                    {"score", "-"},
+                    {"errors", "no evaluation"},
+                    {"loss", "-"},
+                    {"length", "none finished"},
+                    {"epoch_time", epochs.empty() ? "-" : duration_text(median(epochs))},
+                    {"time", duration_text(record.seconds)},
+                    {"device", find_text(record.device, {"name"}).value_or("unknown device")},
+                    {"precision", run.precision()},
+                    {"seed", record.seed},
+                    {"started", time_text(record.started)},
+                    {"host", find_text(record.machine, {"host"}).value_or("")}};
+  if (!epochs.empty() && median(epochs) > 0)
+    head["speed"] =
+        count_text(static_cast<double>(record.data.train_images) / median(epochs)) + " images a second";
+  if (record.status == RunStatus::kFailed) head["failure"] = {{"reason", record.reason}};
+  if (!run.epochs.empty()) add_scores(head, run);
+  return head;
 }
 
-std::string epochs_text(const KnownRun& run) {
-  if (run.epochs.empty()) return "none finished";
-  return fmt::format("{} {}{}, {} steps{}", grouped(run.epochs.size()), epoch_word(run),
-                     run.epochs.size() == 1 ? "" : "s", grouped(run.epochs.back().step),
-                     run.sprint ? " each" : "");
-}
+// Gives named values of a run.
+using ValuesOf = ordered_json (*)(const KnownRun&);
 
-std::string rate_text(const KnownRun& run) {
-  const EpochSpan times = epoch_span(run);
-  if (!(times.median > 0)) return "";
-  const double rate = static_cast<double>(run.record.data.train_images) / times.median;
-  return fmt::format("{} images a second", grouped(static_cast<std::uint64_t>(std::min(rate, 1e15))));
-}
-
-std::string time_in_all(const KnownRun& run) {
-  return duration_text(run.record.seconds);
-}
-
-std::string device_name(const KnownRun& run) {
-  return find_text(run.record.device, {"name"}).value_or("unknown device");
-}
-
-std::string status_of(const KnownRun& run) {
-  return status_word(run);
-}
-
-std::string title_of(const std::vector<KnownRun>& runs) {
-  if (runs.size() > 1) return fmt::format("{} runs compared", runs.size());
-  return fmt::format("{}: {}", runs.front().record.model, accuracy_of(runs.front()));
-}
-
-// The head of one run's page: a few large numbers.
-void add_head(ordered_json& page, const KnownRun& run) {
-  const auto add_tile = [&](const char* title, const std::string& value, const std::string& more) {
-    page["tiles"]["tile"].push_back({{"title", title}, {"value", value}, {"more", more}});
-  };
-  page["kind"] = "Report of a training";
-  page["heading"] = run.record.model;
-  page["about"] =
-      fmt::format("run {}, {}, started {}, on {}", run.id, status_word(run), time_text(run.record.started),
-                  find_text(run.record.machine, {"host"}).value_or(""));
-  add_tile("Test accuracy", accuracy_of(run), error_count(run));
-  add_tile("Test loss", loss_of(run), epochs_text(run));
-  add_tile("Time of an epoch", epoch_time_of(run), rate_text(run));
-  add_tile("Time in all", time_in_all(run), device_name(run));
-  if (run.record.status == RunStatus::kFailed) page["failure"] = {{"reason", run.record.reason}};
-}
-
-// The head of several runs' page: the numbers side by side.
-void add_head(ordered_json& page, const std::vector<KnownRun>& runs) {
-  ordered_json table{{"name", "Results"}};
-  const auto add_row = [&](const char* title, const auto& text_of) {
-    ordered_json texts = ordered_json::array();
-    for (const KnownRun& run : runs) texts.push_back(text_of(run));
-    table["rows"].push_back({{"title", title}, {"texts", texts}});
-  };
-  page["kind"] = "Comparison of trainings";
-  page["heading"] = title_of(runs);
-  page["about"] = "± is the standard error that so many test images give; over seeds results differ more.";
-  for (std::size_t i = 0; i < runs.size(); ++i)
-    table["columns"]["runs"].push_back({{"letter", letter_of(i)}, {"swatches", {{"style", line_style(i)}}}});
-  add_row("run", [](const KnownRun& run) { return run.id; });
-  add_row("network", [](const KnownRun& run) { return run.record.model; });
-  add_row("status", status_of);
-  add_row("test accuracy", accuracy_with_error);
-  add_row("test loss", loss_of);
-  add_row("length", epochs_text);
-  add_row("time of an epoch", epoch_time_of);
-  add_row("speed", rate_text);
-  add_row("time in all", time_in_all);
-  add_row("device", device_name);
-  add_row("precision", [](const KnownRun& run) {
-    return find_text(run.record.recipe, {"settings", "precision"}).value_or("-");
-  });
-  add_row("seed", [](const KnownRun& run) { return std::to_string(run.record.seed); });
-  add_row("started", [](const KnownRun& run) { return time_text(run.record.started); });
-  page["comparison"] = std::move(table);
-}
-
-// A key may be broken behind its joints: "recipe.", "batch".
-ordered_json key_json(const std::string& key) {
-  ordered_json joints = ordered_json::array();
-  std::size_t begin = 0;
-  for (std::size_t at = key.find_first_of("._"); at != std::string::npos;
-       at = key.find_first_of("._", begin)) {
-    joints.push_back(key.substr(begin, at + 1 - begin));
-    begin = at + 1;
-  }
-  return {{"joints", joints}, {"rest", key.substr(begin)}};
-}
-
-ordered_json value_table(const std::string& name, const std::vector<NamedRow>& rows, std::size_t runs) {
-  ordered_json table{{"name", name}, {"columns", nullptr}};
-  for (std::size_t i = 0; runs > 1 && i < runs; ++i)
-    table["columns"]["runs"].push_back({{"letter", letter_of(i)}, {"swatches", nullptr}});
-  for (const NamedRow& row : rows)
-    table["rows"].push_back({{"key", key_json(row.name)}, {"texts", row.values}});
-  return table;
-}
-
-std::vector<NamedRow> rows_of(const std::vector<KnownRun>& runs,
-                              NamedValues (*values_of_run)(const KnownRun&)) {
-  std::vector<NamedValues> values;
-  values.reserve(runs.size());
-  for (const KnownRun& run : runs) values.push_back(values_of_run(run));
+ordered_json rows_of(const std::vector<KnownRun>& runs, ValuesOf values_of_run) {
+  std::vector<ordered_json> values;
+  for (const KnownRun& run : runs) values.push_back(values_of(values_of_run(run)));
   return side_by_side(values);
 }
 
-void add_configuration(ordered_json& page, const std::vector<KnownRun>& runs) {
-  const std::vector<NamedRow> rows = rows_of(runs, configuration_values);
-  page["configuration"] = value_table("Configuration", rows, runs.size());
-  page["configuration"]["alone"] = runs.size() == 1;
-  if (runs.size() == 1) return;
-  std::vector<NamedRow> different;
-  std::ranges::copy_if(rows, std::back_inserter(different), &NamedRow::differs);
-  page["alike"] = different.empty();
-  if (!different.empty()) page["differences"] = value_table("What differs", different, runs.size());
+// A browser may break a key after each of its parts: "recipe.", "batch".
+ordered_json value_table(const std::string& name, const ordered_json& rows) {
+  ordered_json table{{"name", name}};
+  for (const ordered_json& row : rows) {
+    const auto& key = row["name"].get_ref<const std::string&>();
+    ordered_json joints = ordered_json::array();
+    std::size_t begin = 0;
+    for (std::size_t at = key.find_first_of("._"); at != std::string::npos;
+         at = key.find_first_of("._", begin)) {
+      joints.push_back(key.substr(begin, at + 1 - begin));
+      begin = at + 1;
+    }
+    table["rows"].push_back({{"joints", joints}, {"rest", key.substr(begin)}, {"texts", row["values"]}});
+  }
+  return table;
 }
 
-// The report as the run printed it; what its values were, where an earlier program did not keep the text.
+void add_configuration(ordered_json& page, const std::vector<KnownRun>& runs) {
+  const ordered_json rows = rows_of(runs, configuration_values), different = different_rows(rows);
+  page["configuration"] = value_table("Configuration", rows);
+  page["configuration"]["alone"] = runs.size() == 1;
+  page["alike"] = runs.size() > 1 && different.empty();
+  if (!different.empty()) page["differences"] = value_table("What differs", different);
+}
+
+// The device report as the run printed it, or its values if an earlier program did not keep the text.
 std::string device_text(const KnownRun& run) {
   if (const auto report = find_text(run.record.device, {"report"})) return *report;
   std::string text;
-  for (const NamedValue& named : values_of(run.record.device))
-    text += fmt::format("{:<21} {}\n", named.name, named.value.get<std::string>());
+  const ordered_json values = values_of(run.record.device);
+  for (const auto& [name, value] : values.items())
+    text += report_line(name + " ", value.get<std::string>(), 22);
   return text.empty() ? "The run recorded no device.\n" : text;
 }
 
@@ -232,16 +205,41 @@ ordered_json networks_of(const ReportPage& page) {
 
 std::string report_html(const ReportPage& page) {
   const std::vector<KnownRun>& runs = page.runs;
-  ordered_json values{{"page_title", title_of(runs)}, {"version", kVersion}, {"commit", kCommit}};
-  runs.size() == 1 ? add_head(values, runs.front()) : add_head(values, runs);
-  values["curves"] = training_curves(runs);
-  values["networks"] = networks_of(page);
+  ordered_json heads = ordered_json::array(), letters = ordered_json::array();
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    heads.push_back(head_of(runs[i], i));
+    letters.push_back(letter_of(i));
+  }
+  ordered_json values{{"version", kVersion},
+                      {"commit", kCommit},
+                      {"curves", training_curves(runs)},
+                      {"networks", networks_of(page)},
+                      {"devices", devices_of(runs)},
+                      {"results", value_table("All results", rows_of(runs, result_values))},
+                      {"commands", commands_of(runs)}};
+  if (runs.size() == 1) values["single"] = heads[0];
+  if (runs.size() > 1) {
+    values["several"] = {{"count", runs.size()}, {"runs", heads}};
+    values["columns"] = {{"letters", letters}};
+  }
   if (page.networks.size() < runs.size()) values["networks_shown"] = page.networks.size();
-  values["devices"] = devices_of(runs);
-  values["results"] = value_table("All results", rows_of(runs, result_values), runs.size());
   add_configuration(values, runs);
-  values["commands"] = commands_of(runs);
   return filled_template(kReportTemplate, values);
+}
+
+ordered_json values_of(const ordered_json& json) {
+  ordered_json texts = ordered_json::object();
+  if (json.empty()) return texts;
+  const ordered_json values = flattened(json);
+  for (const auto& [name, value] : values.items())
+    if (texts.size() < kMostReportValues) texts[name] = shown_value(name, value);
+  return texts;
+}
+
+std::string time_text(std::string time) {
+  if (time.size() < 20 || time[10] != 'T') return time;
+  time[10] = ' ';
+  return time.insert(19, " ");
 }
 
 }  // namespace trainer

@@ -1,14 +1,15 @@
-// Places are in the units of report.html's drawings, which the page scales to its columns.
+// Coordinates are in the units of report.html's drawings, which the page scales to its columns.
 #include "trainer/report/report_plots.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 #include <functional>
+#include <iterator>
 #include <limits>
+#include <string_view>
 
 #include "models/recipe_text.hpp"
-#include "trainer/runs/epoch_times.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 
@@ -18,37 +19,15 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr double kLeft = 60, kRight = 466, kTop = 12, kBottom = 226;  // of a plot's ground
+constexpr double kLeft = 60, kRight = 466, kTop = 12, kBottom = 226;  // the ends of a plot's axes
 constexpr double kBarsLeft = 34, kBarHeight = 46;
 constexpr std::size_t kMostMarkers = 32;  // more would hide the line
-constexpr std::size_t kMostTold = 160;    // points of a line that tell their numbers when they are pointed at
+constexpr std::size_t kMostTold = 160;    // points of a line that show their numbers under the mouse
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr Score kNoScore{0, kNaN, kNaN};
 
-using Quantity = double (*)(const EpochRecord&);  // NaN where an epoch has none
 using ValueText = std::function<std::string(double)>;
 using AxisOf = std::function<Axis(const std::vector<double>&)>;
-
-// Numbers that no training gives would leave the rest no room.
-double plottable(double value) {
-  if (std::abs(value) < 1e-30) return 0;
-  return std::abs(value) < 1e12 ? value : kNaN;
-}
-
-double percent(double accuracy) {
-  return std::isfinite(accuracy) ? 100 * std::clamp(accuracy, 0.0, 1.0) : kNaN;
-}
-
-constexpr Quantity kTestAccuracy = [](const EpochRecord& epoch) { return percent(epoch.test.accuracy); };
-constexpr Quantity kValidationAccuracy = [](const EpochRecord& epoch) {
-  return epoch.validation ? percent(epoch.validation->accuracy) : kNaN;
-};
-constexpr Quantity kTrainLoss = [](const EpochRecord& epoch) { return epoch.train_loss; };
-constexpr Quantity kTestLoss = [](const EpochRecord& epoch) { return epoch.test.loss; };
-constexpr Quantity kValidationLoss = [](const EpochRecord& epoch) {
-  return epoch.validation ? epoch.validation->loss : kNaN;
-};
-constexpr Quantity kLearningRate = [](const EpochRecord& epoch) { return epoch.learning_rate; };
-constexpr Quantity kSeconds = [](const EpochRecord& epoch) { return epoch.seconds; };
 
 std::string percent_of(double value) {
   return fmt::format("{:.2f} %", value);
@@ -59,11 +38,36 @@ std::string plain(double value) {
 
 struct Line {
   std::string name;
-  const KnownRun* run = nullptr;
-  Quantity quantity = nullptr;
-
-  [[nodiscard]] double at(std::size_t epoch) const { return plottable(quantity(run->epochs[epoch])); }
+  std::string_view word;               // "epoch", or "seed" of a sprint
+  std::vector<double> epochs, values;  // the value is NaN where it cannot be drawn
 };
+
+template <class Quantity>
+Line line_of(const std::string& name, const KnownRun& run, Quantity quantity) {
+  Line line{name, run.epoch_word(), {}, {}};
+  for (const EpochRecord& epoch : run.epochs) {
+    double value = std::invoke(quantity, epoch);
+    if (std::abs(value) < 1e-30) value = 0;
+    if (std::abs(value) >= 1e12) value = kNaN;  // no training gives it, and it would leave the others no room
+    line.epochs.push_back(epoch.epoch);
+    line.values.push_back(value);
+  }
+  return line;
+}
+
+// Per cent, and loss, of a run's "test" or "validation" images.
+Line accuracy_of(const std::string& name, const KnownRun& run, bool validation = false) {
+  return line_of(name, run, [validation](const EpochRecord& epoch) {
+    const double accuracy = validation ? epoch.validation.value_or(kNoScore).accuracy : epoch.test.accuracy;
+    return std::isfinite(accuracy) ? 100 * std::clamp(accuracy, 0.0, 1.0) : kNaN;
+  });
+}
+
+Line loss_of(const std::string& name, const KnownRun& run, bool validation = false) {
+  return line_of(name, run, [validation](const EpochRecord& epoch) {
+    return validation ? epoch.validation.value_or(kNoScore).loss : epoch.test.loss;
+  });
+}
 
 std::string place(double at) {
   return fmt::format("{:.1f}", at);
@@ -76,75 +80,59 @@ ordered_json ticks_of(const Axis& axis, double from, double to) {
   return ticks;
 }
 
-// A gap in the line where a value is not finite.
+// The line has a gap where a value is not finite.
 ordered_json drawn_line(const Line& line, std::size_t index, const Axis& x, const Axis& y,
                         const ValueText& text) {
-  const std::vector<EpochRecord>& epochs = line.run->epochs;
-  const std::size_t every = (epochs.size() + kMostTold - 1) / kMostTold;
+  const std::size_t epochs = line.epochs.size();
+  const std::size_t every = (epochs + kMostTold - 1) / kMostTold;
   ordered_json points = ordered_json::array();
   std::string path;
   bool drawing = false;
-  for (std::size_t i = 0; i < epochs.size(); ++i) {
-    const double value = line.at(i);
-    const bool finite = std::isfinite(value);
+  for (std::size_t i = 0; i < epochs; ++i) {
+    const bool finite = std::isfinite(line.values[i]);
     if (finite) {
-      const std::string at_x = place(kLeft + x.position(epochs[i].epoch) * (kRight - kLeft));
-      const std::string at_y = place(kBottom - y.position(value) * (kBottom - kTop));
+      const std::string at_x = place(kLeft + x.position(line.epochs[i]) * (kRight - kLeft));
+      const std::string at_y = place(kBottom - y.position(line.values[i]) * (kBottom - kTop));
       path += fmt::format("{}{} {}", drawing ? "L" : "M", at_x, at_y);
-      if (i % every == 0 || i + 1 == epochs.size())
+      if (i % every == 0 || i + 1 == epochs)
         points.push_back({{"x", at_x},
                           {"y", at_y},
-                          {"text", fmt::format("{}, {} {}: {}", line.name, epoch_word(*line.run),
-                                               epochs[i].epoch, text(value))}});
+                          {"text", fmt::format("{}, {} {}: {}", line.name, line.word, line.epochs[i],
+                                               text(line.values[i]))}});
     }
     drawing = finite;
   }
   return {{"name", line.name},
           {"style", line_style(index)},
           {"path", path},
-          {"marker", epochs.size() <= kMostMarkers ? "marker" : "unseen"},
+          {"marker", epochs <= kMostMarkers ? "marker" : "unseen"},
           {"points", points}};
-}
-
-// "training: not finite at epoch 3. "; where it began.
-std::string gap_text(const Line& line) {
-  for (std::size_t i = 0; i < line.run->epochs.size(); ++i)
-    if (!std::isfinite(line.at(i)))
-      return fmt::format("{}: not finite at {} {}. ", line.name, epoch_word(*line.run),
-                         line.run->epochs[i].epoch);
-  return "";
-}
-
-// Of the axis that all lines share.
-std::string axis_word(const std::vector<Line>& lines) {
-  const auto sprints = static_cast<std::size_t>(
-      std::ranges::count_if(lines, [](const Line& line) { return line.run->sprint.has_value(); }));
-  if (sprints == 0) return "epoch";
-  return sprints == lines.size() ? "seed" : "epoch, or seed of a sprint";
 }
 
 // Nothing is added where no line has a number.
 void add_plot(ordered_json& plots, const std::string& title, const std::vector<Line>& lines,
               const ValueText& text, const AxisOf& axis) {
+  const auto is_finite = [](double value) { return std::isfinite(value); };
   std::vector<double> epochs, values;
   std::string note;
   for (const Line& line : lines) {
-    note += gap_text(line);
-    for (std::size_t i = 0; i < line.run->epochs.size(); ++i) {
-      epochs.push_back(line.run->epochs[i].epoch);
-      values.push_back(line.at(i));
-    }
+    std::ranges::copy(line.epochs, std::back_inserter(epochs));
+    std::ranges::copy(line.values, std::back_inserter(values));
+    const auto gap = std::ranges::find_if_not(line.values, is_finite) - line.values.begin();
+    if (gap < std::ssize(line.values))
+      note += fmt::format("{}: not finite at {} {}. ", line.name, line.word,
+                          line.epochs[static_cast<std::size_t>(gap)]);
   }
-  if (std::ranges::none_of(values, [](double value) { return std::isfinite(value); })) return;
-  const Axis x = epoch_axis(epochs);
-  const Axis y = axis(values);
+  if (std::ranges::none_of(values, is_finite)) return;
+  const Axis x = epoch_axis(epochs), y = axis(values);
   if (y.scale == Axis::Scale::distance_to_100) note += "The scale widens towards 100 %.";
   if (y.scale == Axis::Scale::logarithmic) note += "Logarithmic scale.";
   ordered_json drawn = ordered_json::array();
   for (std::size_t i = 0; i < lines.size(); ++i) drawn.push_back(drawn_line(lines[i], i, x, y, text));
+  const bool alike = std::ranges::all_of(lines, [&](const Line& line) { return line.word == lines[0].word; });
   plots.push_back({{"title", title},
                    {"legend", lines.size() > 1},
-                   {"x_title", axis_word(lines)},
+                   {"x_title", alike ? lines[0].word : "epoch, or seed of a sprint"},
                    {"x_ticks", ticks_of(x, kLeft, kRight)},
                    {"y_ticks", ticks_of(y, kBottom, kTop)},
                    {"lines", drawn},
@@ -161,67 +149,71 @@ AxisOf accuracy_axis_of(const std::vector<KnownRun>& runs) {
 
 ordered_json plots_of_one(const std::vector<KnownRun>& runs) {
   const KnownRun& run = runs.front();
-  std::vector<Line> accuracy{{"test", &run, kTestAccuracy}};
-  std::vector<Line> loss{{"training", &run, kTrainLoss}, {"test", &run, kTestLoss}};
+  std::vector<Line> accuracy{accuracy_of("test", run)};
+  std::vector<Line> loss{line_of("training", run, &EpochRecord::train_loss), loss_of("test", run)};
   const bool validated =
       std::ranges::any_of(run.epochs, [](const EpochRecord& epoch) { return epoch.validation.has_value(); });
   if (validated) {
-    accuracy.push_back({"validation", &run, kValidationAccuracy});
-    loss.push_back({"validation", &run, kValidationLoss});
+    accuracy.push_back(accuracy_of("validation", run, true));
+    loss.push_back(loss_of("validation", run, true));
   }
   ordered_json plots = ordered_json::array();
   add_plot(plots, validated ? "Accuracy, %" : "Test accuracy, %", accuracy, percent_of,
            accuracy_axis_of(runs));
   add_plot(plots, "Loss", loss, plain, loss_axis);
   add_plot(plots, run.sprint ? "Time of a seed, seconds" : "Time of an epoch, seconds",
-           {{"time", &run, kSeconds}}, duration_text, axis_from_zero);
-  add_plot(plots, "Learning rate at the epoch's end", {{"rate", &run, kLearningRate}}, plain, loss_axis);
+           {line_of("time", run, &EpochRecord::seconds)}, duration_text, axis_from_zero);
+  add_plot(plots, "Learning rate at the epoch's end", {line_of("rate", run, &EpochRecord::learning_rate)},
+           plain, loss_axis);
   return plots;
 }
 
 ordered_json plots_of_several(const std::vector<KnownRun>& runs) {
-  const auto of_each = [&](Quantity quantity) {
-    std::vector<Line> lines;
-    for (std::size_t i = 0; i < runs.size(); ++i)
-      lines.push_back({fmt::format("{} {}", letter_of(i), runs[i].record.model), &runs[i], quantity});
-    return lines;
-  };
+  std::vector<Line> accuracy, test_loss, train_loss;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const std::string name = fmt::format("{} {}", letter_of(i), runs[i].record.model);
+    accuracy.push_back(accuracy_of(name, runs[i]));
+    test_loss.push_back(loss_of(name, runs[i]));
+    train_loss.push_back(line_of(name, runs[i], &EpochRecord::train_loss));
+  }
   ordered_json plots = ordered_json::array();
-  add_plot(plots, "Test accuracy, %", of_each(kTestAccuracy), percent_of, accuracy_axis_of(runs));
-  add_plot(plots, "Test loss", of_each(kTestLoss), plain, loss_axis);
-  add_plot(plots, "Training loss", of_each(kTrainLoss), plain, loss_axis);
+  add_plot(plots, "Test accuracy, %", accuracy, percent_of, accuracy_axis_of(runs));
+  add_plot(plots, "Test loss", test_loss, plain, loss_axis);
+  add_plot(plots, "Training loss", train_loss, plain, loss_axis);
   return plots;
 }
 
-std::string bar_text(const KnownRun& run, const EpochSpan& times) {
-  if (times.epochs == 0) return "no epoch";
+std::string bar_text(const KnownRun& run, const std::vector<double>& seconds) {
+  if (seconds.empty()) return "no epoch";
+  const Spread times = spread_of(seconds);
   std::string text = fmt::format("{}: {}", run.record.model, duration_text(times.median));
-  if (times.epochs > 1)
-    text += fmt::format(" ({} to {})", duration_text(times.shortest), duration_text(times.longest));
+  if (seconds.size() > 1)
+    text += fmt::format(" ({} to {})", duration_text(times.least), duration_text(times.most));
   return text + fmt::format(", {} images", grouped(run.record.data.train_images));
 }
 
-// A bar a run: its length is the median, its whisker goes from the shortest to the longest epoch. Null where none of the runs
-// has an epoch.
+// Each run has a bar as long as the median, and a whisker from the shortest to the longest epoch. Null if no run has an epoch.
 ordered_json epoch_time_bars(const std::vector<KnownRun>& runs) {
-  std::vector<double> longest;
-  for (const KnownRun& run : runs)
-    if (const EpochSpan times = epoch_span(run); times.epochs > 0) longest.push_back(times.longest);
-  if (longest.empty()) return nullptr;
-  const Axis axis = axis_from_zero(longest);
+  std::vector<double> all;
+  for (const KnownRun& run : runs) std::ranges::copy(epoch_durations(run), std::back_inserter(all));
+  if (all.empty()) return nullptr;
+  const Axis axis = axis_from_zero(all);
   const auto x = [&](double value) { return place(kBarsLeft + axis.position(value) * (kRight - kBarsLeft)); };
   ordered_json rows = ordered_json::array();
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const EpochSpan times = epoch_span(runs[i]);
+    const std::vector<double> seconds = epoch_durations(runs[i]);
+    ordered_json bar;
+    if (!seconds.empty()) {
+      const Spread times = spread_of(seconds);
+      bar = {{"style", line_style(i)},
+             {"median", x(times.median)},
+             {"shortest", x(times.least)},
+             {"longest", x(times.most)}};
+    }
     rows.push_back({{"top", kBarHeight * static_cast<double>(i)},
                     {"letter", letter_of(i)},
-                    {"text", bar_text(runs[i], times)},
-                    {"bar", nullptr}});
-    if (times.epochs > 0)
-      rows.back()["bar"] = {{"style", line_style(i)},
-                            {"median", x(times.median)},
-                            {"shortest", x(times.shortest)},
-                            {"longest", x(times.longest)}};
+                    {"text", bar_text(runs[i], seconds)},
+                    {"bar", bar}});
   }
   const double bottom = kBarHeight * static_cast<double>(runs.size()) + 4;
   return {{"rows", rows},
@@ -232,17 +224,14 @@ ordered_json epoch_time_bars(const std::vector<KnownRun>& runs) {
 
 }  // namespace
 
-EpochSpan epoch_span(const KnownRun& run) {
+std::vector<double> epoch_durations(const KnownRun& run) {
   const EpochTimes times = epoch_times(run);
   std::vector<double> seconds = times.timed;
   if (seconds.empty() && times.warm_up) seconds.push_back(*times.warm_up);
-  if (seconds.empty()) {
+  if (seconds.empty())
     for (const EpochRecord& epoch : run.epochs) seconds.push_back(epoch.seconds);
-  }
   std::erase_if(seconds, [](double value) { return !std::isfinite(value) || value < 0; });
-  if (seconds.empty()) return {};
-  const Spread spread = spread_of(seconds);
-  return {spread.median, spread.least, spread.most, seconds.size()};
+  return seconds;
 }
 
 std::string duration_text(double seconds) {

@@ -26,32 +26,27 @@ struct Axis {
   double high = 1;
   std::vector<AxisTick> ticks;  // between low and high, in rising order
 
-  // 0 at low, 1 at high; values outside are at the nearest end. Not for NaN.
+  // 0 at low, 1 at high; values outside are placed at the nearest end. NaN is not allowed.
   [[nodiscard]] double position(double value) const;
 };
 
-// Of all four, values that are not finite are left out. Spans at least the rest, with round ends.
+// All four ignore values that are not finite. This one spans at least the others and zero, and has round ends.
 [[nodiscard]] Axis axis_from_zero(std::span<const double> values);
-// Numbers of epochs: whole ticks, ends where the values end.
+// For numbers of epochs: the ticks are whole numbers, and the axis ends where the values end.
 [[nodiscard]] Axis epoch_axis(std::span<const double> values);
-// Linear from zero, or logarithmic where the values above zero span a factor of 20.
+// It is linear from zero, or logarithmic where the values above zero span a factor of 20.
 [[nodiscard]] Axis loss_axis(std::span<const double> values);
-// Per cent, 0 to 100. `resolution`: what one image more is worth; nothing is closer to 100 than half of it.
+// For per cent, 0 to 100. `resolution` is what one image is worth; nothing is closer to 100 than half of it.
 [[nodiscard]] Axis accuracy_axis(std::span<const double> values, double resolution);
 
-struct EpochSpan {
-  double median = 0, shortest = 0, longest = 0;  // seconds of training, without evaluation
-  std::size_t epochs = 0;                        // that were counted
-};
-
-// Of the timed epochs of epoch_times(); where there are none of the warm-up, else of pieces of epochs. Nothing counted where
-// the run has no epochs.
-[[nodiscard]] EpochSpan epoch_span(const KnownRun& run);
+// Seconds of training, without evaluation: the timed epochs of epoch_times(), or the warm-up where there are none, or else parts
+// of epochs. Empty if the run has no epochs.
+[[nodiscard]] std::vector<double> epoch_durations(const KnownRun& run);
 
 // "1.23 s", "12.3 ms", "3 min 20 s"
 [[nodiscard]] std::string duration_text(double seconds);
 
-// How line i is drawn: its classes in report.html, no two alike of the first twelve.
+// The classes in report.html that draw line i; the first twelve lines all look different.
 [[nodiscard]] std::string line_style(std::size_t index);
 
 // "plots", and "times" for the bars of several runs; null where no run has a number to draw. One run shows its data splits

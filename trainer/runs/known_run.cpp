@@ -1,9 +1,19 @@
 #include "trainer/runs/known_run.hpp"
 
+#include <algorithm>
+#include <fmt/format.h>
+#include <functional>
+#include <system_error>
+#include <utility>
+
+#include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/store/run_folder.hpp"
+#include "trainer/system/files.hpp"
 
 namespace trainer {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -16,9 +26,34 @@ std::optional<SprintFound> sprint_of(const RunRecord& record) {
   return SprintFound{*mean / 100, *error / 100, *seconds};
 }
 
-// Of another machine's run only its record tells.
+// The process of another machine's run cannot be looked for: only its record tells.
 bool says_running(const RunRecord& record) {
   return record.status == RunStatus::kRunning && target_name(record) == "local";
+}
+
+void add_run(RunList& list, const fs::path& folder) {
+  std::error_code ignored;
+  std::string reason = fmt::format("no {}", kRunRecordName);
+  try {
+    if (fs::exists(folder / kRunRecordName, ignored)) {
+      list.runs.push_back(read_known_run(folder));
+      return;
+    }
+  } catch (const FileError& error) {
+    reason = error.what();
+    const std::string path = folder.string() + "/";  // which the note names once
+    for (std::size_t at = reason.find(path); at != std::string::npos; at = reason.find(path))
+      reason.erase(at, path.size());
+  }
+  list.unreadable.push_back(fmt::format("{} ({})", folder.filename().string(), reason));
+}
+
+// Whether the run was started or resumed between the evaluation before `epoch` and its own.
+bool is_warm_up(const KnownRun& run, std::size_t epoch) {
+  if (epoch == 0) return true;
+  return std::ranges::any_of(run.record.resumed, [&](const RunRecord::Resumption& part) {
+    return part.step >= run.epochs[epoch - 1].step && part.step < run.epochs[epoch].step;
+  });
 }
 
 }  // namespace
@@ -35,17 +70,20 @@ double KnownRun::seconds() const {
   return sum;
 }
 
-std::string status_word(const KnownRun& run) {
-  if (run.killed) return "killed";
-  const RunRecord& record = run.record;
+std::string KnownRun::status() const {
+  if (killed) return "killed";
   const bool waits = record.status == RunStatus::kRunning && is_submission(record);
   if (waits && !record.target.contains("started")) return "submitted";
   return std::string(name_of(record.status));
 }
 
-// A run that ends closes its record before it gives its lock back. So what says "running" although the lock
-// is free is read once more: only then it is known to stay so.
-KnownRun read_known_run(const std::filesystem::path& folder) {
+std::string KnownRun::precision() const {
+  return find_text(record.recipe, {"settings", "precision"}).value_or("fp32");
+}
+
+// A run that ends closes its record before it releases its lock. So a record that says "running" although the lock is free is read
+// once more: only then is it known to stay so.
+KnownRun read_known_run(const fs::path& folder) {
   KnownRun run;
   run.folder = folder;
   run.id = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
@@ -58,6 +96,47 @@ KnownRun read_known_run(const std::filesystem::path& folder) {
   run.epochs = read_epochs(folder / kMetricsName, {data.test_images, data.validation_images});
   run.sprint = sprint_of(run.record);
   return run;
+}
+
+RunList list_runs(const fs::path& folder) {
+  RunList list;
+  std::error_code error;
+  if (!fs::exists(folder, error)) return list;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code ignored;
+    const bool hidden = entry->path().filename().string().starts_with('.');
+    if (!hidden && entry->is_directory(ignored)) add_run(list, entry->path());
+  }
+  if (error)
+    throw FileError(fmt::format("cannot read the runs folder {}: {}", folder.string(), error.message()));
+  std::ranges::sort(list.runs, std::greater(),
+                    [](const KnownRun& run) { return std::pair(run.record.started, run.id); });
+  std::ranges::sort(list.unreadable);
+  return list;
+}
+
+std::string unreadable_note(const RunList& list, const fs::path& folder) {
+  constexpr std::size_t kMostNamed = 8;
+  const std::size_t count = list.unreadable.size();
+  if (count == 0) return "";
+  const std::size_t named = std::min(count, kMostNamed);
+  return printable(fmt::format(
+      "note: {} in {} {} not listed: {}{}", count == 1 ? "1 folder" : fmt::format("{} folders", count),
+      folder.string(), count == 1 ? "is" : "are",
+      fmt::join(list.unreadable.begin(), list.unreadable.begin() + static_cast<std::ptrdiff_t>(named), ", "),
+      count > named ? fmt::format(" and {} more", count - named) : ""));
+}
+
+EpochTimes epoch_times(const KnownRun& run) {
+  EpochTimes times;
+  std::uint64_t whole = 0;  // a recipe that counts steps may have cut the last epoch short
+  for (const EpochRecord& epoch : run.epochs) whole = std::max(whole, epoch.images);
+  for (std::size_t i = 0; i < run.epochs.size(); ++i) {
+    if (run.epochs[i].images != whole || !(run.epochs[i].seconds > 0)) continue;
+    if (!is_warm_up(run, i)) times.timed.push_back(run.epochs[i].seconds);
+    if (i == 0) times.warm_up = run.epochs[i].seconds;
+  }
+  return times;
 }
 
 }  // namespace trainer

@@ -1,5 +1,5 @@
-// A run that was written before, as `trainer runs` looks at it: its record, and a row for each evaluation.
-// It may come from another machine and another version of this program; what a file does not say is empty.
+// Runs that were written before, as `trainer runs` reads them. They may come from another machine and another version of this
+// program; what a file does not say is absent.
 #pragma once
 
 #include <filesystem>
@@ -12,11 +12,10 @@
 
 namespace trainer {
 
-// What `trainer sprint` found: every "epoch" of such a run is a training from scratch, with a seed of its
-// own.
+// What `trainer sprint` found: every "epoch" of such a run is a training from scratch, with a seed of its own.
 struct SprintFound {
   double mean = 0;            // of the seeds' accuracies, 0 to 1
-  double standard_error = 0;  // of the mean
+  double standard_error = 0;  // of that mean
   double seconds = 0;         // of a training and its test, median
 };
 
@@ -24,25 +23,43 @@ struct KnownRun {
   std::filesystem::path folder;
   std::string id;  // the folder's name
   RunRecord record;
-  std::vector<EpochRecord> epochs;
+  std::vector<EpochRecord> epochs;  // none where the run wrote no metrics yet
   std::optional<SprintFound> sprint;
   bool killed = false;  // its record says "running", but no process of this machine writes it any more
 
-  // Share of the test images at the last evaluation; of a sprint the mean. Nothing without an evaluation.
+  // On the test images at the last evaluation, 0 to 1; a sprint's is the mean over its seeds. Absent without an evaluation.
   [[nodiscard]] std::optional<double> accuracy() const;
-  // Of all its parts; for a run that never closed its record, of the epochs that it told of.
+  // Over all its parts; if the run never closed its record, the sum over the epochs that it wrote down.
   [[nodiscard]] double seconds() const;
+  // "running", "finished", "stopped", "failed", "killed", or "submitted": its container was not started yet.
+  [[nodiscard]] std::string status() const;
+  [[nodiscard]] std::string precision() const;  // "fp32" where a run of an earlier program does not say
+  // What one of its `epochs` is: "epoch", or a sprint's "seed".
+  [[nodiscard]] const char* epoch_word() const { return sprint ? "seed" : "epoch"; }
 };
 
-// What one of its `epochs` is: "epoch", or a sprint's "seed".
-[[nodiscard]] inline const char* epoch_word(const KnownRun& run) {
-  return run.sprint ? "seed" : "epoch";
-}
-
-// "running", "finished", "stopped", "failed", "killed", or "submitted": its container was not started yet.
-[[nodiscard]] std::string status_word(const KnownRun& run);
-
-// Throws FileError with the path and the reason. A run that wrote no metrics yet has no epochs.
+// Throws FileError with the path and the reason.
 [[nodiscard]] KnownRun read_known_run(const std::filesystem::path& folder);
+
+struct RunList {
+  std::vector<KnownRun> runs;           // the one started last comes first
+  std::vector<std::string> unreadable;  // "NAME (REASON)", sorted
+};
+
+// The runs in `folder`, without hidden folders; none if it does not exist. What else lies there never prevents a run from being
+// listed. Throws FileError where `folder` cannot be read.
+[[nodiscard]] RunList list_runs(const std::filesystem::path& folder);
+
+// "note: 2 folders in runs are not listed: a (...), b (...)", one line without a line break; "" if there are none.
+[[nodiscard]] std::string unreadable_note(const RunList& list, const std::filesystem::path& folder);
+
+// An epoch counts as timed when it went over all training images and is not a warm-up: the first one of a run, and the first
+// one after each resumption, in which libraries choose their algorithms, caches fill and clocks rise.
+struct EpochTimes {
+  std::optional<double> warm_up;  // seconds of the run's first epoch, if it was a whole one
+  std::vector<double> timed;      // seconds, in the run's order
+};
+
+[[nodiscard]] EpochTimes epoch_times(const KnownRun& run);
 
 }  // namespace trainer

@@ -1,11 +1,9 @@
-// The number of orders of m and n values in which U = u follows from the largest value of all: it is of the
-// first sample (then it exceeds all n of the second) or of the second (then it adds nothing).
-//   count(m, n, u) = count(m - 1, n, u - n) + count(m, n - 1, u)
-#include "trainer/runs/rank_interval.hpp"
-
+// Ranks of the Mann-Whitney statistic, exact or from its normal approximation, and the ratios at these ranks.
 #include <algorithm>
 #include <cmath>
 #include <span>
+
+#include "trainer/runs/run_comparison.hpp"
 
 namespace trainer {
 
@@ -16,18 +14,18 @@ constexpr double kNormalQuantile = 1.959963984540054;  // of 1 - kTail
 constexpr std::size_t kMostExact = 50;
 constexpr std::size_t kMostMeasurements = 1000;
 
-// Of each u from 0 to m n, how many of the orders have it. Doubles hold the counts, which have up to 47 bits.
+// For each u from 0 to m n, the number of orders of m and n values in which U = u. These are the coefficients of the Gaussian
+// binomial
+//   (1 - q^(n+1)) ... (1 - q^(n+m)) / ((1 - q) ... (1 - q^m)).
+// Doubles hold these counts, which have up to 47 bits.
 std::vector<double> orders_of(std::size_t m, std::size_t n) {
-  std::vector<std::vector<double>> of_n(n + 1, {1});  // count(i, ., .) for the i of the turn, from 0
+  std::vector<double> counts(m * n + 1, 0.0);
+  counts[0] = 1;
   for (std::size_t i = 1; i <= m; ++i) {
-    for (std::size_t j = 0; j <= n; ++j) {
-      std::vector<double> counts(i * j + 1, 0.0);
-      for (std::size_t u = 0; u < of_n[j].size(); ++u) counts[u + j] += of_n[j][u];
-      for (std::size_t u = 0; j > 0 && u < of_n[j - 1].size(); ++u) counts[u] += of_n[j - 1][u];
-      of_n[j] = std::move(counts);
-    }
+    for (std::size_t u = m * n; u >= n + i; --u) counts[u] -= counts[u - n - i];
+    for (std::size_t u = i; u <= m * n; ++u) counts[u] += counts[u - i];
   }
-  return of_n[n];
+  return counts;
 }
 
 std::size_t exact_rank(std::size_t m, std::size_t n) {
@@ -59,18 +57,18 @@ std::size_t interval_rank(std::size_t m, std::size_t n) {
 
 // The two middle ratios are averaged as logarithms, so that the inverse ratio has the inverse estimate.
 RatioEstimate estimate_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators) {
-  const std::span<const double> above = last_of(numerators);
-  const std::span<const double> below = last_of(denominators);
   std::vector<double> ratios;
-  ratios.reserve(above.size() * below.size());
-  for (const double x : above)
-    for (const double y : below) ratios.push_back(x / y);
+  for (const double x : last_of(numerators))
+    for (const double y : last_of(denominators)) ratios.push_back(x / y);
   std::ranges::sort(ratios);
-  RatioEstimate estimate;
   const std::size_t middle = ratios.size() / 2;
+  RatioEstimate estimate;
   estimate.ratio = ratios.size() % 2 == 1 ? ratios[middle] : std::sqrt(ratios[middle - 1] * ratios[middle]);
-  const std::size_t rank = interval_rank(above.size(), below.size());
-  if (rank > 0) estimate.interval = RatioInterval{ratios[rank - 1], ratios[ratios.size() - rank]};
+  const std::size_t rank = interval_rank(last_of(numerators).size(), last_of(denominators).size());
+  if (rank > 0) {
+    estimate.low = ratios[rank - 1];
+    estimate.high = ratios[ratios.size() - rank];
+  }
   return estimate;
 }
 

@@ -6,8 +6,9 @@
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"
-#include "trainer/runs/run_list.hpp"
+#include "trainer/runs/run_text.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -16,114 +17,120 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr double kSecondsOfAnHour = 3600;
-
-// Seconds of an image: epochs of different sizes compare.
-std::vector<double> seconds_of_images(const KnownRun& run, const EpochTimes& times) {
-  std::vector<double> seconds;
-  for (const double epoch : times.timed)
-    seconds.push_back(epoch / static_cast<double>(run.record.data.train_images));
-  return seconds;
+std::optional<double> best_accuracy(const KnownRun& run) {
+  if (run.epochs.empty() || run.sprint) return run.accuracy();
+  double best = 0;
+  for (const EpochRecord& epoch : run.epochs) best = std::max(best, epoch.test.accuracy);
+  return best;
 }
 
-void add_times(ComparedRun& compared, const KnownRun& run) {
-  compared.times = epoch_times(run);
-  const std::vector<double>& timed = compared.times.timed;
-  if (timed.empty()) return;
-  compared.seconds = spread_of(timed);
-  compared.images_per_second = static_cast<double>(run.record.data.train_images) / compared.seconds->median;
+ordered_json reached_json(const KnownRun& run, double accuracy) {
+  if (run.sprint) {
+    if (run.sprint->mean < accuracy) return nullptr;
+    return {{"epoch", 0}, {"seconds", run.sprint->seconds}};
+  }
+  double seconds = 0;
+  for (const EpochRecord& epoch : run.epochs) {
+    seconds += epoch.seconds + epoch.evaluation_seconds;
+    if (epoch.test.accuracy >= accuracy) return {{"epoch", epoch.epoch}, {"seconds", seconds}};
+  }
+  return nullptr;
 }
 
-void add_cost(ComparedRun& compared, const KnownRun& run, double price) {
-  compared.price = price;
-  if (run.seconds() > 0) compared.cost = run.seconds() / kSecondsOfAnHour * price;
-  if (compared.reached) compared.cost_to_accuracy = compared.reached->seconds / kSecondsOfAnHour * price;
+ordered_json spread_json(const std::vector<double>& seconds) {
+  if (seconds.empty()) return {{"median", nullptr}, {"min", nullptr}, {"max", nullptr}};
+  const Spread spread = spread_of(seconds);
+  return {{"median", spread.median}, {"min", spread.least}, {"max", spread.most}};
 }
 
-void check_prices(std::size_t prices, std::size_t runs) {
-  if (prices <= 1 || prices == runs) return;
-  throw UsageError(
-      fmt::format("--price: {} prices for {} runs; give one for all, or one a run: 2.5,4", prices, runs));
+// It compares seconds per image, since epochs may have different sizes.
+ordered_json speed_json(const KnownRun& first, const KnownRun& run) {
+  const auto seconds_of_images = [](const KnownRun& run) {
+    std::vector<double> seconds = epoch_times(run).timed;
+    for (double& epoch : seconds) epoch /= static_cast<double>(run.record.data.train_images);
+    return seconds;
+  };
+  const std::vector<double> above = seconds_of_images(first), below = seconds_of_images(run);
+  if (above.empty() || below.empty()) return nullptr;
+  const RatioEstimate speed = estimate_ratio(above, below);
+  return {{"ratio", speed.ratio},
+          {"level", kIntervalLevel},
+          {"low", json_of(speed.low)},
+          {"high", json_of(speed.high)},
+          {"method", "Hodges-Lehmann estimate, Mann-Whitney interval, of ratios of epochs"}};
 }
 
-std::string speed_text(const ComparedRun& run) {
-  return run.speed ? fmt::format("{:.3g}x", run.speed->ratio) : "n/a";
+ordered_json cost_json(std::optional<double> seconds, std::optional<double> price_per_hour) {
+  if (!seconds || !price_per_hour) return nullptr;
+  return *seconds / 3600 * *price_per_hour;
 }
 
-std::string interval_text(const ComparedRun& run, const ComparedRun& first) {
+std::string interval_text(const ordered_json& first, const ordered_json& run) {
   if (&run == &first) return "-";
-  if (run.speed && run.speed->interval)
-    return fmt::format("{:#.4g} to {:#.4g}", run.speed->interval->low, run.speed->interval->high);
-  return fmt::format("n/a: of {} and {} epochs", first.times.timed.size(), run.times.timed.size());
+  if (const auto low = find_number(run, {"speed", "low"}))
+    return fmt::format("{:#.4g} to {:#.4g}", *low, run["speed"]["high"].get<double>());
+  return fmt::format("n/a: of {} and {} epochs", first["timed_epochs"].size(), run["timed_epochs"].size());
 }
 
-bool lacks_interval(const std::vector<ComparedRun>& compared) {
-  return std::any_of(compared.begin() + 1, compared.end(),
-                     [](const ComparedRun& run) { return !run.speed || !run.speed->interval; });
-}
-
-std::string times_text(const std::vector<ComparedRun>& compared) {
+std::string times_text(const ordered_json& compared) {
   TextTable table({{"run"},
-                   {"epochs", TableColumn::Align::right},
-                   {"first", TableColumn::Align::right},
-                   {"median", TableColumn::Align::right},
-                   {"min - max", TableColumn::Align::right},
-                   {"images/s", TableColumn::Align::right},
-                   {"speed", TableColumn::Align::right},
+                   {">epochs"},
+                   {">first"},
+                   {">median"},
+                   {">min - max"},
+                   {">images/s"},
+                   {">speed"},
                    {"95 % interval"}});
-  for (const ComparedRun& run : compared) {
-    table.add(
-        {run.letter, fmt::format("{}", run.times.timed.size()), text_of(run.times.warm_up, "{:#.4g} s"),
-         run.seconds ? fmt::format("{:#.4g} s", run.seconds->median) : kUnknown,
-         run.seconds ? fmt::format("{:#.4g} - {:#.4g}", run.seconds->least, run.seconds->most) : kUnknown,
-         run.images_per_second ? count_text(*run.images_per_second) : "n/a", speed_text(run),
-         interval_text(run, compared.front())});
+  bool lacks_interval = false;
+  for (std::size_t i = 0; i < compared.size(); ++i) {
+    const ordered_json& run = compared[i];
+    const auto text = [&](JsonPath path, const char* format) {
+      return text_of(find_number(run, path), format);
+    };
+    const auto rate = find_number(run, {"images_per_second"});
+    table.add({letter_of(i), fmt::format("{}", run["timed_epochs"].size()),
+               text({"warm_up_seconds"}, "{:#.4g} s"), text({"epoch_seconds", "median"}, "{:#.4g} s"),
+               rate ? text({"epoch_seconds", "min"}, "{:#.4g} - ") + text({"epoch_seconds", "max"}, "{:#.4g}")
+                    : kUnknown,
+               rate ? count_text(*rate) : kUnknown, text({"speed", "ratio"}, "{:.3g}x"),
+               interval_text(compared[0], run)});
+    lacks_interval = lacks_interval || (i > 0 && !find_number(run, {"speed", "low"}));
   }
-  std::string text =
-      table.text(kWideGap) +
-      "epochs: whole ones; the first of a run, or after a resumption, warms up and stands apart\n"
-      "speed: images a second, as a multiple of A's: the median of all ratios of two epochs\n"
-      "(Hodges-Lehmann) and its interval (exact Mann-Whitney): of these epochs, not of other days\n";
-  if (lacks_interval(compared)) text += "n/a: too few epochs for a 95 % interval; 4 of each give one\n";
-  return text;
+  return table.text(kWideGap) +
+         "epochs: whole ones; the first of a run, or after a resumption, warms up and stands apart\n"
+         "speed: images a second, as a multiple of A's: the median of all ratios of two epochs\n"
+         "(Hodges-Lehmann) and its interval (exact Mann-Whitney): of these epochs, not of other days\n" +
+         (lacks_interval ? "n/a: too few epochs for a 95 % interval; 4 of each give one\n" : "");
 }
 
-std::string reached_text(const KnownRun& run, const ComparedRun& compared) {
-  if (const auto& reached = compared.reached) {
-    if (reached->seeds > 0) return fmt::format("{:.3f} s, {} seeds", reached->seconds, reached->seeds);
-    return fmt::format("{:.2f} s, epoch {}", reached->seconds, reached->epoch);
+std::string reached_text(const KnownRun& run, const ordered_json& compared) {
+  if (const auto seconds = find_number(compared, {"reached", "seconds"})) {
+    if (run.sprint) return fmt::format("{:.3f} s, {} seeds", *seconds, run.epochs.size());
+    return fmt::format("{:.2f} s, epoch {}", *seconds, compared["reached"]["epoch"].get<std::uint64_t>());
   }
-  const std::optional<double> best = best_accuracy(run);
+  const auto best = find_number(compared, {"best_accuracy"});
   return best ? fmt::format("not reached: {:.2f} %", 100 * *best) : "n/a: no evaluation";
 }
 
-std::string results_text(const std::vector<KnownRun>& runs, const std::vector<ComparedRun>& compared,
+std::string results_text(const std::vector<KnownRun>& runs, const ordered_json& compared,
                          const ComparisonOptions& options) {
   const bool priced = !options.prices.empty();
   const bool with_energy =
-      std::ranges::any_of(compared, [](const ComparedRun& run) { return run.energy_joules.has_value(); });
+      std::ranges::any_of(compared, [](const ordered_json& run) { return !run["energy_joules"].is_null(); });
   const std::string goal = fmt::format("{:.6g} %", 100 * options.accuracy);
-  std::vector<TableColumn> columns{{"run"},
-                                   {"accuracy", TableColumn::Align::right},
-                                   {"to " + goal, TableColumn::Align::right},
-                                   {"whole run", TableColumn::Align::right}};
-  if (with_energy) columns.push_back({"energy", TableColumn::Align::right});
-  if (priced) {
-    for (const std::string& title : {std::string("price"), std::string("cost"), "cost to " + goal})
-      columns.push_back({title, TableColumn::Align::right});
-  }
+  std::vector<TableColumn> columns{{"run"}, {">accuracy"}, {">to " + goal}, {">whole run"}};
+  if (with_energy) columns.push_back({">energy"});
+  if (priced) columns.insert(columns.end(), {{">price"}, {">cost"}, {">cost to " + goal}});
   TextTable table(std::move(columns));
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const KnownRun& run = runs[i];
-    const ComparedRun& c = compared[i];
-    std::vector<std::string> cells{c.letter,
-                                   run.accuracy() ? fmt::format("{:.2f} %", 100 * *run.accuracy()) : "n/a",
-                                   reached_text(run, c), fmt::format("{:.2f} s", run.seconds())};
-    if (with_energy) cells.push_back(text_of(c.energy_joules, "{:.1f} J"));
-    if (priced) {
-      for (const auto& amount : {c.price, c.cost, c.cost_to_accuracy})
-        cells.push_back(text_of(amount, "{:.4g}"));
-    }
+    const auto accuracy = runs[i].accuracy();
+    std::vector<std::string> cells{
+        letter_of(i), accuracy ? fmt::format("{:.2f} %", 100 * *accuracy) : kUnknown,
+        reached_text(runs[i], compared[i]), fmt::format("{:.2f} s", runs[i].seconds())};
+    if (with_energy) cells.push_back(text_of(find_number(compared[i], {"energy_joules"}), "{:.1f} J"));
+    if (priced)
+      for (const char* amount : {"price_per_hour", "cost", "cost_to_accuracy"})
+        cells.push_back(text_of(find_number(compared[i], {amount}), "{:.4g}"));
     table.add(std::move(cells));
   }
   std::string text =
@@ -135,81 +142,57 @@ std::string results_text(const std::vector<KnownRun>& runs, const std::vector<Co
   return text;
 }
 
-ordered_json speed_json(const ComparedRun& run) {
-  if (!run.speed) return nullptr;
-  ordered_json json{{"ratio", run.speed->ratio}, {"level", kIntervalLevel}};
-  const std::optional<RatioInterval>& interval = run.speed->interval;
-  json["low"] = interval ? ordered_json(interval->low) : ordered_json(nullptr);
-  json["high"] = interval ? ordered_json(interval->high) : ordered_json(nullptr);
-  json["method"] = "Hodges-Lehmann estimate, Mann-Whitney interval, of ratios of epochs";
-  return json;
-}
-
 }  // namespace
 
-std::vector<ComparedRun> compare_runs(const std::vector<KnownRun>& runs, const ComparisonOptions& options) {
-  check_prices(options.prices.size(), runs.size());
-  std::vector<ComparedRun> all;
+ordered_json compare_runs(const std::vector<KnownRun>& runs, const ComparisonOptions& options) {
+  const std::vector<double>& prices = options.prices;
+  if (prices.size() > 1 && prices.size() != runs.size())
+    throw UsageError(fmt::format("--price: {} prices for {} runs; give one for all, or one a run: 2.5,4",
+                                 prices.size(), runs.size()));
+  ordered_json rows = ordered_json::array();
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    ComparedRun& compared = all.emplace_back();
-    compared.letter = letter_of(i);
-    add_times(compared, runs[i]);
-    if (compared.seconds && all.front().seconds)
-      compared.speed = estimate_ratio(seconds_of_images(runs[0], all.front().times),
-                                      seconds_of_images(runs[i], compared.times));
-    compared.reached = time_to_accuracy(runs[i], options.accuracy);
-    compared.energy_joules = find_number(runs[i].record.results, {"energy_joules"});
-    if (!options.prices.empty())
-      add_cost(compared, runs[i], options.prices[std::min(i, options.prices.size() - 1)]);
+    const KnownRun& run = runs[i];
+    const EpochTimes times = epoch_times(run);
+    const ordered_json seconds = spread_json(times.timed), reached = reached_json(run, options.accuracy);
+    const auto median = find_number(seconds, {"median"});
+    const auto price = prices.empty() ? std::nullopt : std::optional(prices[std::min(i, prices.size() - 1)]);
+    const double whole = run.seconds();
+    rows.push_back(
+        {{"id", run.id},
+         {"folder", run.folder.string()},
+         {"status", run.status()},
+         {"timed_epochs", times.timed},
+         {"warm_up_seconds", json_of(times.warm_up)},
+         {"epoch_seconds", seconds},
+         {"images_per_second",
+          median ? ordered_json(static_cast<double>(run.record.data.train_images) / *median) : nullptr},
+         {"speed", speed_json(runs[0], run)},
+         {"best_accuracy", json_of(best_accuracy(run))},
+         {"reached", reached},
+         {"seconds", whole},
+         {"energy_joules", json_of(find_number(run.record.results, {"energy_joules"}))},
+         {"price_per_hour", json_of(price)},
+         {"cost", cost_json(whole > 0 ? std::optional(whole) : std::nullopt, price)},
+         {"cost_to_accuracy", cost_json(find_number(reached, {"seconds"}), price)}});
   }
-  return all;
+  return rows;
 }
 
 std::string comparison_legend(const std::vector<KnownRun>& runs) {
   std::string text;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    const RunRecord& record = runs[i].record;
-    text += printable(fmt::format("{}  {}  {}, {}, {}, {}", letter_of(i), runs[i].id, record.model,
-                                  find_text(record.recipe, {"settings", "precision"}).value_or("fp32"),
-                                  short_device(find_text(record.device, {"name"}).value_or("unknown device")),
-                                  status_word(runs[i])));
-    text += '\n';
+    const KnownRun& run = runs[i];
+    const std::string device = find_text(run.record.device, {"name"}).value_or("unknown device");
+    text += printable(fmt::format("{}  {}  {}, {}, {}, {}", letter_of(i), run.id, run.record.model,
+                                  run.precision(), short_device(device), run.status())) +
+            "\n";
   }
   return text;
 }
 
-std::string comparison_text(const std::vector<KnownRun>& runs, const std::vector<ComparedRun>& compared,
+std::string comparison_text(const std::vector<KnownRun>& runs, const ordered_json& compared,
                             const ComparisonOptions& options) {
   return times_text(compared) + "\n" + results_text(runs, compared, options);
-}
-
-ordered_json comparison_json(const std::vector<KnownRun>& runs, const std::vector<ComparedRun>& compared) {
-  ordered_json json = ordered_json::array();
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    const ComparedRun& c = compared[i];
-    ordered_json row{
-        {"id", runs[i].id}, {"folder", runs[i].folder.string()}, {"status", status_word(runs[i])}};
-    row["timed_epochs"] = c.times.timed;
-    row["warm_up_seconds"] = json_of(c.times.warm_up);
-    const auto seconds = [&c](double Spread::*part) {
-      return c.seconds ? ordered_json((*c.seconds).*part) : nullptr;
-    };
-    row["epoch_seconds"] = {{"median", seconds(&Spread::median)},
-                            {"min", seconds(&Spread::least)},
-                            {"max", seconds(&Spread::most)}};
-    row["images_per_second"] = json_of(c.images_per_second);
-    row["speed"] = speed_json(c);
-    row["best_accuracy"] = json_of(best_accuracy(runs[i]));
-    row["reached"] = c.reached ? ordered_json{{"epoch", c.reached->epoch}, {"seconds", c.reached->seconds}}
-                               : ordered_json(nullptr);
-    row["seconds"] = runs[i].seconds();
-    row["energy_joules"] = json_of(c.energy_joules);
-    row["price_per_hour"] = json_of(c.price);
-    row["cost"] = json_of(c.cost);
-    row["cost_to_accuracy"] = json_of(c.cost_to_accuracy);
-    json.push_back(std::move(row));
-  }
-  return json;
 }
 
 }  // namespace trainer

@@ -1,8 +1,7 @@
-// Lists are values. Where one run has an object and another a plain value, each name stands for itself.
+// Lists count as values. If one run has an object where another has a plain value, the names differ and so both are shown.
 #include "trainer/runs/run_differences.hpp"
 
 #include <algorithm>
-#include <array>
 #include <fmt/format.h>
 #include <string_view>
 #include <unordered_map>
@@ -18,125 +17,127 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// State of a moment, or said elsewhere: the report is the device as text, the settings are those of the
-// recipe, the list of GPUs holds the used one.
-constexpr std::array<std::string_view, 13> kLeftOut{"available_bytes",
-                                                    "report",
-                                                    "free_bytes",
-                                                    "power_watts",
-                                                    "temperature_celsius",
-                                                    "utilisation_percent",
-                                                    "sm_clock_mhz_now",
-                                                    "memory_clock_mhz_now",
-                                                    "throttle_reasons",
-                                                    "energy_joules",
-                                                    "settings",
-                                                    "gpus",
-                                                    "gpu_software"};
-
-bool is_left_out(std::string_view member) {
-  return std::ranges::find(kLeftOut, member) != kLeftOut.end();
+// What is the state of a moment, or is said elsewhere: the report is the device as text, the settings are those of the
+// recipe, and the used one of the GPUs stands by itself.
+bool is_left_out(std::string_view member, const ordered_json& value) {
+  for (const char* name : {"available_bytes", "report", "free_bytes", "power_watts", "temperature_celsius",
+                           "utilisation_percent", "sm_clock_mhz_now", "memory_clock_mhz_now",
+                           "throttle_reasons", "energy_joules", "settings", "gpus", "gpu_software"})
+    if (member == name) return true;
+  return value.is_object() && value.empty();
 }
 
-ordered_json setting(const RunRecord& record, const char* name) {
-  const ordered_json* found = find_value(record.recipe, {"settings", name});
-  return found == nullptr ? ordered_json(nullptr) : *found;
-}
-
-NamedValues compared_values(const RunRecord& record) {
-  NamedValues values{{"model", record.model},
-                     {"model file", record.spec_text},
-                     {"seed", record.seed},
-                     {"precision", find_text(record.recipe, {"settings", "precision"}).value_or("fp32")},
-                     {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
-                     {"classes", setting(record, "classes")},
-                     {"channels", setting(record, "channels")},
-                     {"skip_bad_images", setting(record, "skip_bad_images")},
-                     {"target", target_name(record)},
-                     {"threads", record.threads}};
-  take_apart(values, "recipe", record.recipe, is_left_out);
-  values.push_back({"data.path", record.data.path});
-  values.push_back({"data.fingerprint", record.data.fingerprint});
-  values.push_back({"data.train_images", record.data.train_images});
-  values.push_back({"data.validation_images", record.data.validation_images});
-  values.push_back({"data.test_images", record.data.test_images});
-  take_apart(values, "device", record.device, is_left_out);
-  take_apart(values, "machine", record.machine, is_left_out);
-  take_apart(values, "versions", record.versions, is_left_out);
-  std::erase_if(values,
-                [](const NamedValue& named) { return named.value.is_object() && named.value.empty(); });
-  return values;
-}
-
-// The file's text would fill the screen: which of the runs have the same one says enough.
-std::string shown(const NamedRow& row, std::size_t run) {
-  if (row.name != "model file") return value_text(row.values[run]);
-  const auto first = std::ranges::find(row.values, row.values[run]);
-  const auto same = static_cast<std::size_t>(first - row.values.begin());
-  return same == run ? "its own" : "as " + letter_of(same);
-}
-
-// What is left for a value beside the longest name, if all runs get the same share.
-std::size_t widest_cell(const std::vector<NamedRow>& differences, std::size_t runs) {
-  std::size_t name = 0;
-  for (const NamedRow& row : differences) name = std::max(name, row.name.size());
-  const std::size_t share = name < kTableWidth ? (kTableWidth - name) / runs : 0;
-  return share > kWideGap ? share - kWideGap : 0;
-}
-
-}  // namespace
-
-void take_apart(NamedValues& values, const std::string& name, const ordered_json& json,
-                bool (*left_out)(std::string_view member), int depth) {
-  constexpr int kDeepest = 6;
+void take_apart(ordered_json& flat, const std::string& name, const ordered_json& json,
+                decltype(&is_left_out) left_out, int depth) {
+  constexpr int kDeepest = 7;
   if (!json.is_object() || json.empty() || depth >= kDeepest) {
-    values.push_back({name, json});
+    flat[name] = json;
     return;
   }
   for (const auto& [member, value] : json.items()) {
-    if (left_out == nullptr || !left_out(member))
-      take_apart(values, name.empty() ? member : fmt::format("{}.{}", name, member), value, left_out,
+    if (left_out == nullptr || !left_out(member, value))
+      take_apart(flat, name.empty() ? member : fmt::format("{}.{}", name, member), value, left_out,
                  depth + 1);
   }
 }
 
-bool NamedRow::differs() const {
-  return std::ranges::any_of(values, [&](const ordered_json& value) { return value != values.front(); });
+ordered_json compared_values(const KnownRun& run) {
+  const RunRecord& record = run.record;
+  const auto setting = [&](const char* name) {
+    const ordered_json* found = find_value(record.recipe, {"settings", name});
+    return found == nullptr ? ordered_json(nullptr) : *found;
+  };
+  return flattened({{"model", record.model},
+                    {"model file", record.spec_text},
+                    {"seed", record.seed},
+                    {"precision", run.precision()},
+                    {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
+                    {"classes", setting("classes")},
+                    {"channels", setting("channels")},
+                    {"skip_bad_images", setting("skip_bad_images")},
+                    {"target", target_name(record)},
+                    {"threads", record.threads},
+                    {"recipe", record.recipe},
+                    {"data", data_json(record.data)},
+                    {"device", record.device},
+                    {"machine", record.machine},
+                    {"versions", record.versions}},
+                   is_left_out);
 }
 
-std::vector<NamedRow> side_by_side(const std::vector<NamedValues>& runs) {
-  std::vector<NamedRow> rows;
+// The model file's text would fill the screen, so this says only which runs have the same one.
+std::string shown(const ordered_json& row, std::size_t run) {
+  const ordered_json& values = row["values"];
+  if (row["name"] != "model file") return value_text(values[run]);
+  const auto same = static_cast<std::size_t>(std::ranges::find(values, values[run]) - values.begin());
+  return same == run ? "its own" : "as " + letter_of(same);
+}
+
+// The width that is left for each run's value beside the longest name.
+std::size_t widest_cell(const ordered_json& differences, std::size_t runs) {
+  std::size_t name = 0;
+  for (const ordered_json& row : differences)
+    name = std::max(name, row["name"].get_ref<const std::string&>().size());
+  const std::size_t width = name < kTableWidth ? (kTableWidth - name) / runs : 0;
+  return width > kWideGap ? width - kWideGap : 0;
+}
+
+}  // namespace
+
+ordered_json flattened(const ordered_json& json, decltype(&is_left_out) left_out) {
+  ordered_json flat = ordered_json::object();
+  take_apart(flat, "", json, left_out, 0);
+  return flat;
+}
+
+ordered_json data_json(const RunRecord::DataSet& data) {
+  return {{"path", data.path},
+          {"fingerprint", data.fingerprint},
+          {"train_images", data.train_images},
+          {"validation_images", data.validation_images},
+          {"test_images", data.test_images}};
+}
+
+ordered_json side_by_side(const std::vector<ordered_json>& runs) {
+  ordered_json rows = ordered_json::array();
   std::unordered_map<std::string, std::size_t> places;
   for (std::size_t run = 0; run < runs.size(); ++run) {
-    for (const NamedValue& named : runs[run]) {
-      const auto [place, is_first] = places.try_emplace(named.name, rows.size());
-      if (is_first) rows.push_back({named.name, std::vector<ordered_json>(runs.size())});
-      rows[place->second].values[run] = named.value;
+    for (const auto& [name, value] : runs[run].items()) {
+      const auto [place, is_first] = places.try_emplace(name, rows.size());
+      if (is_first) rows.push_back({{"name", name}, {"values", std::vector<ordered_json>(runs.size())}});
+      rows[place->second]["values"][run] = value;
     }
   }
   return rows;
 }
 
-std::vector<NamedRow> differences(const std::vector<KnownRun>& runs) {
-  std::vector<NamedValues> values;
-  values.reserve(runs.size());
-  for (const KnownRun& run : runs) values.push_back(compared_values(run.record));
-  std::vector<NamedRow> rows = side_by_side(values);
-  std::erase_if(rows, [](const NamedRow& row) { return !row.differs(); });
-  return rows;
+ordered_json different_rows(const ordered_json& rows) {
+  ordered_json different = ordered_json::array();
+  for (const ordered_json& row : rows) {
+    const ordered_json& values = row["values"];
+    if (std::ranges::any_of(values, [&](const ordered_json& value) { return value != values[0]; }))
+      different.push_back(row);
+  }
+  return different;
 }
 
-std::string differences_text(const std::vector<NamedRow>& differences) {
+ordered_json differences(const std::vector<KnownRun>& runs) {
+  std::vector<ordered_json> values;
+  for (const KnownRun& run : runs) values.push_back(compared_values(run));
+  return different_rows(side_by_side(values));
+}
+
+std::string differences_text(const ordered_json& differences) {
   if (differences.empty()) return "configuration and machine do not differ\n";
   std::vector<TableColumn> columns{{"what differs"}};
-  const std::size_t runs = differences.front().values.size();
+  const std::size_t runs = differences[0]["values"].size();
   for (std::size_t i = 0; i < runs; ++i) columns.push_back({letter_of(i)});
   TextTable table(std::move(columns));
   std::string blocks;
   const std::size_t widest = widest_cell(differences, runs);
-  for (const NamedRow& row : differences) {
-    std::vector<std::string> cells{row.name};
-    std::string block = printable(row.name) + "\n";
+  for (const ordered_json& row : differences) {
+    std::vector<std::string> cells{row["name"]};
+    std::string block = printable(cells[0]) + "\n";
     bool fits = true;
     for (std::size_t i = 0; i < runs; ++i) {
       cells.push_back(shown(row, i));
@@ -147,12 +148,6 @@ std::string differences_text(const std::vector<NamedRow>& differences) {
     if (!fits) blocks += block;
   }
   return table.text(kWideGap) + blocks;
-}
-
-ordered_json differences_json(const std::vector<NamedRow>& differences) {
-  ordered_json json = ordered_json::array();
-  for (const NamedRow& row : differences) json.push_back({{"name", row.name}, {"values", row.values}});
-  return json;
 }
 
 }  // namespace trainer

@@ -1,4 +1,4 @@
-// What runs were told to do and on what they ran, as a list of named values; and those in which they differ.
+// The configuration and machine of runs as named values, and the values in which runs differ.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,33 +10,26 @@
 
 namespace trainer {
 
-struct NamedValue {
-  std::string name;  // "recipe.batch"
-  nlohmann::ordered_json value;
-};
-using NamedValues = std::vector<NamedValue>;
+// `json` as one object that contains no other objects, down to a depth of 7: a value's name is the path to it, "recipe.batch".
+// Members for which `left_out` returns true are not taken.
+[[nodiscard]] nlohmann::ordered_json flattened(
+    const nlohmann::ordered_json& json,
+    bool (*left_out)(std::string_view member, const nlohmann::ordered_json& value) = nullptr);
 
-// Appends `json`; an object that is not empty as its members, "name.member", down to a depth of 6. Members that `left_out`
-// names are not taken.
-void take_apart(NamedValues& values, const std::string& name, const nlohmann::ordered_json& json,
-                bool (*left_out)(std::string_view member) = nullptr, int depth = 0);
+// An array of {"name", "values"}: a value for each run, null if it has none. Each run is an object of named values. The names are
+// in the order of their first appearance.
+[[nodiscard]] nlohmann::ordered_json side_by_side(const std::vector<nlohmann::ordered_json>& runs);
+// The rows whose values are not all equal.
+[[nodiscard]] nlohmann::ordered_json different_rows(const nlohmann::ordered_json& rows);
 
-struct NamedRow {
-  std::string name;
-  std::vector<nlohmann::ordered_json> values;  // one a run; null: it has none
-  [[nodiscard]] bool differs() const;
-};
+[[nodiscard]] nlohmann::ordered_json data_json(const RunRecord::DataSet& data);
 
-// The names in the order in which they come up.
-[[nodiscard]] std::vector<NamedRow> side_by_side(const std::vector<NamedValues>& runs);
+// Rows as above, in the order of a record. They leave out when a run was made and how it went, and the state of the machine at the
+// time (free memory, clocks, temperatures).
+[[nodiscard]] nlohmann::ordered_json differences(const std::vector<KnownRun>& runs);
 
-// In the order of a record. Left out: when a run was made and how it went, and what a machine was up to at
-// the time (free memory, clocks, temperatures).
-[[nodiscard]] std::vector<NamedRow> differences(const std::vector<KnownRun>& runs);
-
-// A table of the values that fit the width, below it a block for each that has longer ones: no value is cut.
-// One line if nothing differs. Runs are called by letter_of().
-[[nodiscard]] std::string differences_text(const std::vector<NamedRow>& differences);
-[[nodiscard]] nlohmann::ordered_json differences_json(const std::vector<NamedRow>& differences);
+// A table of the values that fit the width, and below it a block for each name with longer values: no value is cut. It is one line
+// if nothing differs. letter_of() names the runs.
+[[nodiscard]] std::string differences_text(const nlohmann::ordered_json& differences);
 
 }  // namespace trainer

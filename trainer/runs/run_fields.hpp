@@ -1,11 +1,10 @@
-// What `trainer runs list` knows of a run, by name: the words of --where and --sort, the columns of --csv and
-// the keys of --json.
+// What `trainer runs list` knows about a run, by name: the words of --where and --sort, the columns of --csv and the keys of --json.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "models/words.hpp"
@@ -13,24 +12,28 @@
 
 namespace trainer {
 
-// Nothing where the run does not say, or where a loss was not finite.
-using RunValue = std::variant<std::monostate, double, std::string>;
-
-enum class FieldKind { number, text };
-
 struct RunField {
   std::string_view name;
-  FieldKind kind;
+  std::string_view kind;  // of its values: "number" or "text"
   std::string_view about;
-  RunValue (*value)(const KnownRun&);
+  // Null if the run does not say, or if a loss was not finite.
+  nlohmann::ordered_json (*value)(const KnownRun&);
 };
 
 [[nodiscard]] std::span<const RunField> run_fields();
-[[nodiscard]] const RunField* find_field(std::string_view name);  // null: there is none
 [[nodiscard]] Words field_names();
 
 // Orders by a field, "accuracy", from the highest with "-accuracy"; runs without a value come last either
-// way, equal ones stay in their order. Throws UsageError with the choices and the nearest.
+// way, and equal ones keep their order. Throws UsageError with the choices and the nearest.
 void sort_runs(std::vector<KnownRun>& runs, const std::string& key);
+
+// Keeps the runs that meet the conditions of --where: FIELD OP VALUE, joined by &&. OP is one of == != < <= > >= and, for
+// texts, =~ and !~. A value stands in single or double quotes, or bare where it is one word.
+//   Texts are compared byte by byte, which orders dates of one time zone.
+//   =~ finds its value anywhere in the text; with * ? or [ it is a pattern of fnmatch(3) for the whole text. Capitals and
+//   small letters are alike.
+// Every condition on a value that a run does not have is false. Throws UsageError with the column, what stands
+// there, and what could.
+void filter_runs(std::vector<KnownRun>& runs, const std::string& expression);
 
 }  // namespace trainer

@@ -11,7 +11,7 @@
 
 namespace trainer {
 
-// Mean loss and share of hits over some images. A loss that was not finite is NaN.
+// Mean loss and fraction of correct answers over some images. A loss that was not finite is NaN.
 struct Score {
   std::uint64_t images = 0;
   double loss = 0;

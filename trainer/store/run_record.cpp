@@ -123,7 +123,7 @@ std::string iso_time(std::time_t time) {
                      size % 60);
 }
 
-void keep_beginning(RunRecord& record, const RunRecord& earlier, std::uint64_t step) {
+void keep_earlier_epochs(RunRecord& record, const RunRecord& earlier, std::uint64_t step) {
   RunRecord::Resumption part{std::move(record.command), std::move(record.started), step};
   record.command = earlier.command;
   record.started = earlier.started;

@@ -71,7 +71,7 @@ struct RunRecord {
 
 // Makes `record`, that of a run which goes on after `step` steps, continue `earlier`: command and start are
 // those of the beginning, its own join the list of resumptions.
-void keep_beginning(RunRecord& record, const RunRecord& earlier, std::uint64_t step);
+void keep_earlier_epochs(RunRecord& record, const RunRecord& earlier, std::uint64_t step);
 
 // Writes `record` durably. Throws FileError.
 void write_run_record(const std::filesystem::path& path, const RunRecord& record);

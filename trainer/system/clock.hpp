@@ -1,4 +1,4 @@
-// Time as measured, never as of day: of the steady clock, in seconds.
+// Durations in seconds, measured with the steady clock: changes of the time of day do not affect them.
 #pragma once
 
 #include <chrono>

@@ -1,8 +1,9 @@
-// POSIX calls, because the standard streams can neither flush to the device nor say why a write failed.
+// POSIX calls are used because the standard streams can neither flush to the device nor say why a write failed.
 #include "trainer/system/files.hpp"
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -28,25 +29,6 @@ namespace fs = std::filesystem;
                               std::generic_category().message(error_number), next));
 }
 
-// Closes on the way out; close() reports a late error of the write, as network file systems have them.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int number() const { return number_; }
-  bool is_open() const { return number_ >= 0; }
-  int release() { return std::exchange(number_, -1); }
-  bool close() { return ::close(release()) == 0; }
-
- private:
-  int number_;
-};
-
 // 0, or the errno value of what failed.
 int write_all(int descriptor, std::span<const std::byte> bytes) {
   constexpr std::size_t kMostAtOnce = std::size_t{1} << 30;  // Linux writes at most 2 GiB less a page
@@ -67,21 +49,6 @@ int flush_to_device(int descriptor) {
     return errno == EINVAL || errno == ENOTSUP ? 0 : errno;
   }
   return 0;
-}
-
-struct Failure {
-  std::string_view what;  // empty: none
-  int error_number = 0;
-};
-
-Failure write_and_flush(const fs::path& path, std::span<const std::span<const std::byte>> parts) {
-  Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
-  if (!file.is_open()) return {"opening a temporary file beside it failed", errno};
-  for (const std::span<const std::byte> part : parts)
-    if (const int error = write_all(file.number(), part); error != 0) return {"writing failed", error};
-  if (const int error = flush_to_device(file.number()); error != 0) return {"flushing to disk failed", error};
-  if (!file.close()) return {"closing failed", errno};
-  return {};
 }
 
 // Reads until the end of the file or of `bytes`; returns how much there was.
@@ -111,6 +78,10 @@ off_t whole_lines(int descriptor, off_t size) {
 
 }  // namespace
 
+bool Descriptor::close() {
+  return number_ < 0 || ::close(std::exchange(number_, -1)) == 0;
+}
+
 std::string reason_and_next_step(int error_number) {
   const std::string reason = std::generic_category().message(error_number);
   switch (error_number) {
@@ -134,17 +105,22 @@ std::string reason_and_next_step(int error_number) {
 void write_file_durably(const fs::path& path, std::span<const std::span<const std::byte>> parts) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   const fs::path temporary = folder / ("." + path.filename().string() + ".partial");
-  Failure failure = write_and_flush(temporary, parts);
-  if (failure.what.empty() && ::rename(temporary.c_str(), path.c_str()) != 0)
-    failure = {"renaming the finished temporary file failed", errno};
-  if (!failure.what.empty()) {
+  const auto require = [&](int error, std::string_view what) {
+    if (error == 0) return;
     ::unlink(temporary.c_str());
-    fail_writing(path, failure.what, failure.error_number);
-  }
+    fail_writing(path, what, error);
+  };
+  Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
+  require(file.is_open() ? 0 : errno, "opening a temporary file beside it failed");
+  for (const std::span<const std::byte> part : parts)
+    require(write_all(file.number(), part), "writing failed");
+  require(flush_to_device(file.number()), "flushing to disk failed");
+  require(file.close() ? 0 : errno, "closing failed");
+  require(::rename(temporary.c_str(), path.c_str()) == 0 ? 0 : errno,
+          "renaming the finished temporary file failed");
   const Descriptor opened_folder(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!opened_folder.is_open()) fail_writing(path, "opening its folder to flush it failed", errno);
-  if (const int error = flush_to_device(opened_folder.number()); error != 0)
-    fail_writing(path, "flushing its folder to disk failed", error);
+  require(opened_folder.is_open() ? 0 : errno, "opening its folder to flush it failed");
+  require(flush_to_device(opened_folder.number()), "flushing its folder to disk failed");
 }
 
 void write_file_durably(const fs::path& path, std::string_view text) {
@@ -168,38 +144,31 @@ std::vector<std::byte> read_file(const fs::path& path, std::uint64_t max_bytes) 
   return bytes;
 }
 
-JsonLinesFile::JsonLinesFile(fs::path path) : path_(std::move(path)) {
-  Descriptor file(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-  if (!file.is_open()) fail_writing(path_, "opening failed", errno);
+JsonLinesFile::JsonLinesFile(fs::path path)
+    : path_(std::move(path)), file_(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
+  if (!file_.is_open()) fail_writing(path_, "opening failed", errno);
   struct stat status {};
-  if (::fstat(file.number(), &status) != 0) fail_writing(path_, "asking for its size failed", errno);
-  if (S_ISREG(status.st_mode)) {
-    const off_t kept = whole_lines(file.number(), status.st_size);
-    if (kept != status.st_size && ::ftruncate(file.number(), kept) != 0)
-      fail_writing(path_, "cutting off its unfinished last line failed", errno);
-  }
-  descriptor_ = file.release();
-}
-
-JsonLinesFile::~JsonLinesFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  if (::fstat(file_.number(), &status) != 0) fail_writing(path_, "asking for its size failed", errno);
+  if (!S_ISREG(status.st_mode)) return;
+  const off_t whole = whole_lines(file_.number(), status.st_size);
+  if (whole != status.st_size && ::ftruncate(file_.number(), whole) != 0)
+    fail_writing(path_, "cutting off its unfinished last line failed", errno);
 }
 
 void JsonLinesFile::write(const nlohmann::ordered_json& value) {
   const std::string line = to_text(value) + "\n";
   struct stat before {};
-  const bool regular = ::fstat(descriptor_, &before) == 0 && S_ISREG(before.st_mode);
-  const int error = write_all(descriptor_, std::as_bytes(std::span(line)));
+  const bool regular = ::fstat(file_.number(), &before) == 0 && S_ISREG(before.st_mode);
+  const int error = write_all(file_.number(), std::as_bytes(std::span(line)));
   if (error == 0) return;
-  if (regular && ::ftruncate(descriptor_, before.st_size) != 0)
+  if (regular && ::ftruncate(file_.number(), before.st_size) != 0)
     fail_writing(path_, "appending a line failed, and so did taking its beginning back", error);
   fail_writing(path_, "appending a line failed", error);
 }
 
 void JsonLinesFile::flush() {
-  if (const int error = flush_to_device(descriptor_); error != 0) {
-    fail_writing(path_, "flushing it to disk failed", error);
-  }
+  const int error = flush_to_device(file_.number());
+  if (error != 0) fail_writing(path_, "flushing it to disk failed", error);
 }
 
 std::vector<nlohmann::ordered_json> read_json_lines(const fs::path& path, std::uint64_t max_bytes) {
@@ -215,6 +184,18 @@ std::vector<nlohmann::ordered_json> read_json_lines(const fs::path& path, std::u
     text.remove_prefix(end + 1);
   }
   return values;
+}
+
+ScratchFolder::ScratchFolder() {
+  std::string name = (fs::temp_directory_path() / "trainer-XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr)
+    throw std::system_error(errno, std::generic_category(), "cannot make the folder " + name);
+  path_ = name;
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
 }
 
 }  // namespace trainer

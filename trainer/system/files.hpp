@@ -1,6 +1,6 @@
-// Files that matter: written so that a reader finds the old contents or the new, never a piece.
-// write_file_durably: temporary name in the same folder, contents, flush to the device, rename, flush of the
-// folder. JsonLinesFile: one line appended with one write, so that a killed process leaves whole lines.
+// Files that matter are written such that a reader finds the old contents or the new ones, never a part of them.
+// write_file_durably writes under a temporary name in the same folder, flushes to the device, renames, and flushes the
+// folder. JsonLinesFile appends a line with one write, so that a killed process leaves whole lines.
 // Errors are one line: path, what failed, the system's reason, the next step.
 #pragma once
 
@@ -11,11 +11,33 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "trainer/system/errors.hpp"
 
 namespace trainer {
+
+// An open file, a pipe's end or the like; closed with the object. Move-only.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int number) : number_(number) {}  // -1: none
+  ~Descriptor() { (void)close(); }
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+
+  [[nodiscard]] int number() const { return number_; }
+  [[nodiscard]] bool is_open() const { return number_ >= 0; }
+  // False, with errno set, for a late error of a write, as network file systems have them.
+  bool close();
+
+ private:
+  int number_ = -1;
+};
 
 // "No space left on device: free space or choose another folder with --out": the system's text for
 // `error_number` (an errno value) and what to do about it.
@@ -39,9 +61,6 @@ class JsonLinesFile {
   // Opens or creates `path` for appending. An unfinished last line, as a crash of the machine leaves it, is
   // cut off. Throws FileError.
   explicit JsonLinesFile(std::filesystem::path path);
-  ~JsonLinesFile();
-  JsonLinesFile(const JsonLinesFile&) = delete;
-  JsonLinesFile& operator=(const JsonLinesFile&) = delete;
 
   // Appends `value` as one line, in the kernel's hands on return (it survives this process, not a power cut).
   // Throws FileError; the file then has the lines that it had before.
@@ -52,12 +71,25 @@ class JsonLinesFile {
 
  private:
   std::filesystem::path path_;
-  int descriptor_ = -1;
+  Descriptor file_;
 };
 
 // The values of a file of JSON lines, an unfinished last line left out. Throws FileError, with the line's
 // number.
 [[nodiscard]] std::vector<nlohmann::ordered_json> read_json_lines(const std::filesystem::path& path,
                                                                   std::uint64_t max_bytes);
+
+// A new folder among the temporary files, which is gone with the object.
+class ScratchFolder {
+ public:
+  ScratchFolder();  // throws std::system_error
+  ~ScratchFolder();
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
 
 }  // namespace trainer

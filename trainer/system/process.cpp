@@ -2,9 +2,10 @@
 // that ssh keeps open in the background holds them longer.
 #include "trainer/system/process.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -20,42 +21,24 @@ namespace {
 
 constexpr int kTick = 100;  // milliseconds
 
-// Both ends close with it.
-class Pipe {
- public:
-  Pipe() {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
-      throw ProcessError("cannot make a pipe: " + std::generic_category().message(errno));
-    read_ = ends[0];
-    write_ = ends[1];
-  }
-  ~Pipe() {
-    close_read();
-    close_write();
-  }
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-
-  int read_end() const { return read_; }
-  int write_end() const { return write_; }
-  void close_read() { close_one(read_); }
-  void close_write() { close_one(write_); }
-
- private:
-  static void close_one(int& end) {
-    if (end >= 0) ::close(std::exchange(end, -1));
-  }
-  int read_ = -1;
-  int write_ = -1;
+struct Pipe {
+  Descriptor read;
+  Descriptor write;
 };
+
+Pipe make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+    throw ProcessError("cannot make a pipe: " + std::generic_category().message(errno));
+  return {Descriptor(ends[0]), Descriptor(ends[1])};
+}
 
 class SpawnSettings {
  public:
   explicit SpawnSettings(bool own_group) {
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    // What this program ignores or holds back is its own affair.
+    // Signals that this program ignores or blocks have their default effect in the child.
     sigset_t usual;
     sigemptyset(&usual);
     posix_spawnattr_setsigmask(&attributes, &usual);
@@ -71,6 +54,13 @@ class SpawnSettings {
   }
   SpawnSettings(const SpawnSettings&) = delete;
   SpawnSettings& operator=(const SpawnSettings&) = delete;
+
+  void give(int stream, int descriptor) {
+    if (descriptor >= 0) posix_spawn_file_actions_adddup2(&actions, descriptor, stream);
+  }
+  void open(int stream, const std::filesystem::path& file, int flags) {
+    if (!file.empty()) posix_spawn_file_actions_addopen(&actions, stream, file.c_str(), flags, 0600);
+  }
 
   posix_spawn_file_actions_t actions{};
   posix_spawnattr_t attributes{};
@@ -96,48 +86,31 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   return all;
 }
 
-void direct(SpawnSettings& settings, int stream, int descriptor, const std::filesystem::path& file) {
-  constexpr int kAnew = O_WRONLY | O_CREAT | O_TRUNC;
-  if (descriptor >= 0)
-    posix_spawn_file_actions_adddup2(&settings.actions, descriptor, stream);
-  else if (!file.empty())
-    posix_spawn_file_actions_addopen(&settings.actions, stream, file.c_str(), kAnew, 0600);
-}
-
-// A pipe that is read, and who gets what is read.
-struct Source {
-  int descriptor = -1;  // -1: at its end
-  const Output* sink = nullptr;
-};
-
-// Hands on one piece of each source that has one. Waits up to `milliseconds` for the first; false: there was
-// none.
-bool read_pieces(std::array<Source, 2>& sources, int milliseconds) {
-  std::array<pollfd, 2> waiting{};
-  for (std::size_t i = 0; i < sources.size(); ++i) waiting[i] = {sources[i].descriptor, POLLIN, 0};
-  if (::poll(waiting.data(), waiting.size(), milliseconds) <= 0) return false;
-  bool any = false;
-  std::array<char, 16384> buffer{};
-  for (std::size_t i = 0; i < sources.size(); ++i) {
-    if (sources[i].descriptor < 0 || waiting[i].revents == 0) continue;
-    const ssize_t got = ::read(sources[i].descriptor, buffer.data(), buffer.size());
-    if (got > 0) (*sources[i].sink)({buffer.data(), static_cast<std::size_t>(got)});
-    if (got > 0) any = true;
-    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) sources[i].descriptor = -1;
-  }
-  return any;
+Output append_to(std::string& text) {
+  return [&text](std::string_view piece) {
+    constexpr std::size_t kMost = std::size_t{16} << 20;
+    if (text.size() + piece.size() > kMost) throw ProcessError("a program's output is longer than 16 MiB");
+    text += piece;
+  };
 }
 
 }  // namespace
 
-Process::Process(const ProcessCall& call, const Streams& streams) : last_signal_(call.last_signal) {
+Process::Process(const ProcessCall& call, const Plumbing& plumbing)
+    : sources_{Source{{}, call.out}, Source{{}, call.err}} {
   SpawnSettings settings(call.own_group);
-  if (streams.in >= 0)
-    posix_spawn_file_actions_adddup2(&settings.actions, streams.in, 0);
-  else if (!call.keeps_input)
-    posix_spawn_file_actions_addopen(&settings.actions, 0, "/dev/null", O_RDONLY, 0);
-  direct(settings, 1, streams.out, call.out_file);
-  direct(settings, 2, streams.err, call.err_file);
+  if (!call.keeps_input) settings.open(STDIN_FILENO, "/dev/null", O_RDONLY);
+  settings.give(STDIN_FILENO, plumbing.in);
+  settings.open(STDOUT_FILENO, call.out_file, O_WRONLY | O_CREAT | O_TRUNC);
+  settings.open(STDERR_FILENO, call.err_file, O_WRONLY | O_CREAT | O_TRUNC);
+  settings.give(STDOUT_FILENO, plumbing.out);
+  std::array<Pipe, 2> pipes;
+  for (std::size_t i = 0; i < pipes.size(); ++i) {
+    if (!sources_[i].sink) continue;
+    pipes[i] = make_pipe();
+    settings.give(STDOUT_FILENO + static_cast<int>(i), pipes[i].write.number());
+    sources_[i].descriptor = std::move(pipes[i].read);
+  }
   std::vector<std::string> words = call.words;
   std::vector<std::string> environment = environment_with(call.variables);
   std::vector<char*> argv = pointers(words);
@@ -149,8 +122,33 @@ Process::Process(const ProcessCall& call, const Streams& streams) : last_signal_
                                  std::generic_category().message(error)));
 }
 
-Process::~Process() {
-  finish();
+// Delivers one piece of each source that has one, after waiting for the first up to `milliseconds`. False if there was none.
+bool Process::read_pieces(int milliseconds) {
+  std::array<pollfd, 2> waiting{};
+  for (std::size_t i = 0; i < sources_.size(); ++i)
+    waiting[i] = {sources_[i].descriptor.number(), POLLIN, 0};  // poll passes over -1
+  if (::poll(waiting.data(), waiting.size(), milliseconds) <= 0) return false;
+  bool any = false;
+  std::array<char, 16384> buffer{};
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    if (waiting[i].revents == 0) continue;
+    const ssize_t got = ::read(waiting[i].fd, buffer.data(), buffer.size());
+    if (got > 0) sources_[i].sink({buffer.data(), static_cast<std::size_t>(got)});
+    if (got > 0) any = true;
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) sources_[i].descriptor = Descriptor();
+  }
+  return any;
+}
+
+bool Process::pump() {
+  if (has_ended()) {
+    while (read_pieces(0)) continue;
+    return false;
+  }
+  const bool is_silent =
+      std::ranges::none_of(sources_, [](const Source& one) { return one.descriptor.is_open(); });
+  read_pieces(is_silent ? kTick / 10 : kTick);
+  return true;
 }
 
 void Process::note(int status) {
@@ -171,67 +169,56 @@ void Process::send(int signal) const {
 
 void Process::finish() {
   if (child_ == 0) return;
-  send(last_signal_);
+  send(SIGKILL);
   int status = 0;
   while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) continue;
   note(status);
 }
 
 ProcessEnd run_process(const ProcessCall& call) {
-  Pipe out;
-  Pipe err;
-  Process process(call, {call.input, call.out ? out.write_end() : -1, call.err ? err.write_end() : -1});
-  out.close_write();
-  err.close_write();
-  std::array<Source, 2> sources{Source{call.out ? out.read_end() : -1, &call.out},
-                                Source{call.err ? err.read_end() : -1, &call.err}};
-  while (!process.has_ended()) {
-    read_pieces(sources, sources[0].descriptor < 0 && sources[1].descriptor < 0 ? kTick / 10 : kTick);
-    if (call.each_tick) process.send(call.each_tick());
-  }
-  while (read_pieces(sources, 0)) continue;
+  Process process(call);
+  while (process.pump()) continue;
   return process.end();
 }
 
-ProcessOutput capture_process(std::vector<std::string> words, int input) {
-  constexpr std::size_t kMost = std::size_t{16} << 20;
+ProcessOutput capture_process(std::vector<std::string> words, bool own_group) {
   ProcessOutput output;
-  const auto append_to = [](std::string& text) {
-    return [&text](std::string_view piece) {
-      if (text.size() + piece.size() > kMost) throw ProcessError("a program's output is longer than 16 MiB");
-      text += piece;
-    };
-  };
-  ProcessCall call;
-  call.words = std::move(words);
-  call.out = append_to(output.out);
-  call.err = append_to(output.err);
-  call.input = input;
-  output.code = run_process(call).code;
+  output.code = run_process({.words = std::move(words),
+                             .out = append_to(output.out),
+                             .err = append_to(output.err),
+                             .own_group = own_group})
+                    .code;
   return output;
 }
 
-PipeEnds run_pipe(const std::vector<std::string>& from, const std::vector<std::string>& to,
-                  const Output& notices) {
-  Pipe between;
-  Pipe err;
-  ProcessCall first;
-  first.words = from;
-  Process source(first, {-1, between.write_end(), err.write_end()});
-  ProcessCall second;
-  second.words = to;
-  Process sink(second, {between.read_end(), err.write_end(), err.write_end()});
-  between.close_read();
-  between.close_write();
-  err.close_write();
-  std::array<Source, 2> sources{Source{err.read_end(), &notices}, Source{}};
-  for (bool from_ended = false, to_ended = false; !from_ended || !to_ended;) {
-    read_pieces(sources, kTick);
-    from_ended = source.has_ended();
-    to_ended = sink.has_ended();
+PipeOutput capture_pipe(std::vector<std::string> from, std::vector<std::string> to, bool own_group) {
+  PipeOutput output;
+  Pipe pipe = make_pipe();
+  Process source({.words = std::move(from), .err = append_to(output.from.err), .own_group = own_group},
+                 {.out = pipe.write.number()});
+  pipe.write = Descriptor();
+  Process sink({.words = std::move(to),
+                .out = append_to(output.to.out),
+                .err = append_to(output.to.err),
+                .own_group = own_group},
+               {.in = pipe.read.number()});
+  pipe.read = Descriptor();
+  for (bool go_on = true; go_on;) {
+    const bool first = source.pump();
+    go_on = sink.pump() || first;
   }
-  while (read_pieces(sources, 0)) continue;
-  return {source.end(), sink.end()};
+  output.from.code = source.end().code;
+  output.to.code = sink.end().code;
+  return output;
+}
+
+void restart_with_short_spins(char** argv) {
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  std::error_code error;
+  const std::string name = std::filesystem::read_symlink("/proc/self/exe", error).filename().string();
+  if (error || name.starts_with("ld-")) return;  // started through the dynamic loader
+  if (setenv("GOMP_SPINCOUNT", "1000", 0) != 0) return;
+  execv("/proc/self/exe", argv);
 }
 
 }  // namespace trainer

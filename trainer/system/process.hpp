@@ -1,10 +1,10 @@
-// A program started with an argument vector, no shell in between. run_process and what follows it wait for
-// its end and hand on its output as it comes; a Process runs beside this program.
-//   run_process({.words = {"docker", "logs", "--follow", "--", id}, .out = [](std::string_view text) { ...
-//   }});
+// Programs that are started with an argument vector, without a shell in between, and this program started anew.
+// run_process and capture_process wait for the end; a Process runs beside this program:
+//   Process process({.words = {"docker", "logs", "--follow", "--", id}, .out = show});
+//   while (process.pump()) process.send(signal_to_send());
 #pragma once
 
-#include <csignal>
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <stdexcept>
@@ -12,6 +12,8 @@
 #include <string_view>
 #include <sys/types.h>
 #include <vector>
+
+#include "trainer/system/files.hpp"
 
 namespace trainer {
 
@@ -24,19 +26,16 @@ class ProcessError : public std::runtime_error {
 using Output = std::function<void(std::string_view)>;
 
 struct ProcessCall {
-  std::vector<std::string> words;      // the program, found in PATH, and its arguments
-  std::vector<std::string> variables;  // "NAME=value", over this program's own
-  // Pieces of its standard output and standard error. Without one that stream is this program's own.
-  Output out;
-  Output err;
-  // Or a file each, made anew: what is written there outlives any end of the program.
-  std::filesystem::path out_file;
-  std::filesystem::path err_file;
-  int input = -1;                  // descriptor of its standard input; none: /dev/null
-  bool keeps_input = false;        // standard input is this program's own
-  bool own_group = false;          // a Ctrl-C on the terminal does not reach it
-  int last_signal = SIGTERM;       // ends it where nobody waits for it any more
-  std::function<int()> each_tick;  // called ten times a second; a signal to send to it, or 0
+  std::vector<std::string> words;           // the program, found in PATH, and its arguments
+  std::vector<std::string> variables = {};  // "NAME=value", added to this program's environment
+  // Called with each piece of standard output and standard error. A stream without a function goes to the file, which is
+  // made anew and remains however the program ends, or without a file to this program's own stream.
+  Output out = {};
+  Output err = {};
+  std::filesystem::path out_file = {};
+  std::filesystem::path err_file = {};
+  bool keeps_input = false;  // standard input is this program's own; otherwise it is empty
+  bool own_group = false;    // a Ctrl-C on the terminal does not reach it
 };
 
 struct ProcessEnd {
@@ -44,37 +43,44 @@ struct ProcessEnd {
   int signal = 0;  // that it died by
 };
 
-// A program that runs. One that nobody waited for is ended.
+// A running program. It is killed if it has not ended when the object goes, for instance by an exception of `out` or `err`.
 class Process {
  public:
-  // Descriptors of its standard streams, over what the call says of them; -1: none.
-  struct Streams {
+  // Descriptors that replace its standard input and output; -1: none.
+  struct Plumbing {
     int in = -1;
     int out = -1;
-    int err = -1;
   };
-  // Starts it; of the call, out, err and each_tick are left to run_process. Throws ProcessError.
-  explicit Process(const ProcessCall& call) : Process(call, {call.input, -1, -1}) {}
-  Process(const ProcessCall& call, const Streams& streams);
-  ~Process();
+  explicit Process(const ProcessCall& call) : Process(call, Plumbing{}) {}  // throws ProcessError
+  Process(const ProcessCall& call, const Plumbing& plumbing);
+  ~Process() { finish(); }
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  bool has_ended();                        // looks, without waiting
-  void send(int signal) const;             // 0: nothing
-  void finish();                           // sends it the call's last_signal, and waits for its end
-  ProcessEnd end() const { return end_; }  // once it has ended
+  // Delivers what it has written to `out` and `err`, after waiting for that up to a tenth of a second. Returns false once it
+  // has ended and everything is delivered; other processes that hold its pipes (the master of a shared ssh connection) are
+  // not waited for.
+  bool pump();
+  bool has_ended();                                      // looks, without waiting
+  void send(int signal) const;                           // 0: nothing
+  void finish();                                         // kills it if it still runs, and waits for its end
+  [[nodiscard]] ProcessEnd end() const { return end_; }  // once it has ended
 
  private:
+  struct Source {
+    Descriptor descriptor;  // of a pipe that is read; closed at its end
+    Output sink;
+  };
+
+  bool read_pieces(int milliseconds);
   void note(int status);
 
+  std::array<Source, 2> sources_;
   pid_t child_ = 0;  // 0: it has ended
-  int last_signal_;
   ProcessEnd end_;
 };
 
-// Runs it to its end. What it left open for others (the master of a shared ssh connection) is not waited for.
-// An exception of a callback ends the program with SIGTERM and goes on its way. Throws ProcessError.
+// Runs a program to its end. Throws ProcessError, and what `out` and `err` throw.
 ProcessEnd run_process(const ProcessCall& call);
 
 inline constexpr int kProgramNotFound = 127;  // what a shell says of a program that is not there
@@ -85,16 +91,22 @@ struct ProcessOutput {
   std::string err;
 };
 
-// The same with all of its output, which may be long: what goes beyond 16 MiB is an error (ProcessError).
-[[nodiscard]] ProcessOutput capture_process(std::vector<std::string> words, int input = -1);
+// The same with all of its output. More than 16 MiB of it are an error (ProcessError).
+[[nodiscard]] ProcessOutput capture_process(std::vector<std::string> words, bool own_group = false);
 
-// What `from` writes to its standard output is read by `to`, as `from | to` of a shell has it. `notices` gets
-// both standard errors. The ends are those of `from` and `to`.
-struct PipeEnds {
-  ProcessEnd from;
-  ProcessEnd to;
+// `from | to`, as a shell has it: the output of `from` is what `to` reads.
+struct PipeOutput {
+  ProcessOutput from;  // its standard error alone
+  ProcessOutput to;
 };
-PipeEnds run_pipe(const std::vector<std::string>& from, const std::vector<std::string>& to,
-                  const Output& notices);
+[[nodiscard]] PipeOutput capture_pipe(std::vector<std::string> from, std::vector<std::string> to,
+                                      bool own_group = false);
+
+// Restarts this program in the same process with GOMP_SPINCOUNT set, since OpenMP reads its environment before main. It is how
+// long a thread of the pool spins for work before it sleeps. GNU OpenMP's default, about a millisecond, is disastrous on a busy
+// machine: a thread spins through its time slice while the thread that it waits for is not running, and a training takes a
+// hundred times as long. A short spin costs nothing on a quiet machine (benchmarks/NOTES.md). Does nothing if the user
+// has chosen (GOMP_SPINCOUNT or OMP_WAIT_POLICY is set) or the program cannot be restarted.
+void restart_with_short_spins(char** argv);
 
 }  // namespace trainer

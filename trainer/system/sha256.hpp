@@ -30,7 +30,7 @@ class Sha256 {
   std::unique_ptr<evp_md_ctx_st, Free> context_;
 };
 
-// The digest of one piece of memory, as Sha256::hex gives it.
+// The digest of `bytes` alone, as Sha256::hex gives it.
 [[nodiscard]] std::string sha256_hex(std::span<const std::byte> bytes);
 
 }  // namespace trainer

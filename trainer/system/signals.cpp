@@ -38,40 +38,34 @@ void end_at_once(int signal) {
   _exit(128 + signal);
 }
 
+void handle(int signal, void (*handler)(int), int flags, struct sigaction* former) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  sigemptyset(&action.sa_mask);
+  sigaction(signal, &action, former);
+}
+
 }  // namespace
 
 void end_on_signals_as_first_process() {
   if (getpid() != 1) return;
-  struct sigaction action {};
-  action.sa_handler = end_at_once;
-  sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
-}
-
-void SignalGuard::install(int signal, void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  Former former;
-  former.signal = signal;
-  if (sigaction(signal, &action, &former.action) == 0) former_.push_back(former);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) handle(signal, end_at_once, 0, nullptr);
 }
 
 SignalGuard::SignalGuard() {
   requested_stop = 0;
   requested_at = 0;
-  former_.reserve(5);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) install(signal, request_stop);
-  for (const int signal : {SIGPIPE, SIGXFSZ}) install(signal, SIG_IGN);
-  // Under nohup a closed terminal is to be ignored, and stays so.
-  for (const Former& former : former_)
-    if (former.signal == SIGHUP && former.action.sa_handler == SIG_IGN)
-      sigaction(SIGHUP, &former.action, nullptr);
+  for (std::size_t i = 0; i < kGuarded.size(); ++i) {
+    const bool is_request = kGuarded[i] != SIGPIPE && kGuarded[i] != SIGXFSZ;
+    handle(kGuarded[i], is_request ? request_stop : SIG_IGN, SA_RESTART, &former_[i]);
+    // Under nohup a closed terminal is to be ignored, and stays so.
+    if (kGuarded[i] == SIGHUP && former_[i].sa_handler == SIG_IGN) sigaction(SIGHUP, &former_[i], nullptr);
+  }
 }
 
 SignalGuard::~SignalGuard() {
-  for (const Former& former : former_) sigaction(former.signal, &former.action, nullptr);
+  for (std::size_t i = 0; i < kGuarded.size(); ++i) sigaction(kGuarded[i], &former_[i], nullptr);
 }
 
 int SignalGuard::stop_signal() const {

@@ -4,9 +4,8 @@
 // Outside a training signals do what they do by default, in a container's first process too.
 #pragma once
 
+#include <array>
 #include <csignal>
-#include <cstddef>
-#include <vector>
 
 namespace trainer {
 
@@ -28,14 +27,8 @@ class SignalGuard {
   [[nodiscard]] int stop_signal() const;
 
  private:
-  struct Former {
-    int signal = 0;
-    struct sigaction action {};
-  };
-
-  void install(int signal, void (*handler)(int));
-
-  std::vector<Former> former_;
+  static constexpr std::array kGuarded{SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
+  std::array<struct sigaction, kGuarded.size()> former_{};
 };
 
 }  // namespace trainer

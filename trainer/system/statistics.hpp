@@ -6,7 +6,7 @@
 
 namespace trainer {
 
-// The middle value, or the mean of the two middle ones. Of at least one.
+// The middle value, or the mean of the two middle ones. `values` holds at least one.
 template <class Number>
 [[nodiscard]] Number median(std::vector<Number> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -18,7 +18,7 @@ struct Spread {
   double median = 0, least = 0, most = 0;
 };
 
-// Of at least one.
+// `values` holds at least one.
 [[nodiscard]] inline Spread spread_of(const std::vector<double>& values) {
   return {median(values), *std::ranges::min_element(values), *std::ranges::max_element(values)};
 }

@@ -23,8 +23,8 @@ std::string size_text(std::uint64_t bytes) {
   return bytes >= 1024 ? fmt::format("{:.1f} KiB", size / 1024) : fmt::format("{} bytes", bytes);
 }
 
-std::string report_line(std::string_view key, std::string_view value) {
-  return fmt::format("{:<14}{}\n", key, value);
+std::string report_line(std::string_view key, std::string_view value, int width) {
+  return fmt::format("{:<{}}{}\n", key, width, value);
 }
 
 std::string letter_of(std::size_t index) {

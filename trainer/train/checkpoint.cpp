@@ -38,10 +38,10 @@ std::vector<std::uint64_t> shape_of(const NetworkTensor& tensor) {
 std::string position_text(const LoopPosition& position, const StepState& state) {
   ordered_json json;
   json["step"] = position.step;
-  json["passes"] = position.passes;
+  json["passes"] = position.epochs;
   json["pass_seconds"] = position.pass_seconds;
   json["loss_sum"] = exact(state.loss_sum);
-  json["hits"] = state.hits;
+  json["hits"] = state.correct;
   json["images"] = state.images;
   return json.dump();
 }
@@ -53,7 +53,7 @@ void read_position(const std::string& text, SavedNetwork& saved) {
   saved.state.step = saved.position.step;
   saved.state.seed = saved.settings.seed;
   saved.state.loss_sum = from_exact(json.at("loss_sum").get<std::string>());
-  saved.state.hits = json.at("hits").get<std::uint64_t>();
+  saved.state.correct = json.at("hits").get<std::uint64_t>();
   saved.state.images = json.at("images").get<std::uint64_t>();
 }
 
@@ -80,8 +80,8 @@ void require_sense(const SavedNetwork& saved) {
     if (value < least || value > most)
       throw std::out_of_range(fmt::format("{} is {}, not {} to {}", what, value, least, most));
   };
-  within(saved.image.h, 1, data::kLargestEdge, "the images' height");
-  within(saved.image.w, 1, data::kLargestEdge, "the images' width");
+  within(saved.image.h, 1, data::kLargestSide, "the images' height");
+  within(saved.image.w, 1, data::kLargestSide, "the images' width");
   within(saved.image.c, 1, 4, "the images' number of channels");
   within(saved.classes, 2, data::kMostClasses, "the number of classes");
   within(saved.settings.epochs.value_or(1), 1, 1'000'000, "'epochs'");

@@ -14,10 +14,10 @@ namespace trainer {
 
 namespace {
 
-constexpr std::chrono::microseconds kGlance{20};  // between looks at a device that is busy
+constexpr std::chrono::microseconds kPollInterval{20};  // between looks at a device that is busy
 
-Buffer hold(Backend& backend, const auto& values, const char* what) {
-  return backend.hold(values.data(), values.size(), what);
+Buffer make_resident(Backend& backend, const auto& values, const char* what) {
+  return backend.make_resident(values.data(), values.size(), what);
 }
 
 class Loop {
@@ -92,10 +92,10 @@ class Loop {
   }
 
   bool stop_now() {
-    while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kGlance);
+    while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kPollInterval);
     if (observer_.stop_asked()) {
       result_.reason = StopReason::signal;
-    } else if (limits_.max_seconds && seconds_since(begun_) >= *limits_.max_seconds) {
+    } else if (limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds) {
       result_.reason = StopReason::time_limit;
     } else {
       return false;
@@ -140,7 +140,7 @@ class Loop {
     record.test = test->score;
     if (validation) record.validation = validation->score;
     record.evaluation_seconds = seconds_since(start);
-    record.epoch = ++at.passes;
+    record.epoch = ++at.epochs;
     record.step = at.step;
     record.seconds = std::exchange(at.pass_seconds, 0);
     record.learning_rate =
@@ -155,9 +155,9 @@ class Loop {
     const auto images = static_cast<double>(state.images);
     record.images = state.images;
     record.train_loss = state.loss_sum / images;
-    record.train_accuracy = static_cast<double>(state.hits) / images;
+    record.train_accuracy = static_cast<double>(state.correct) / images;
     state.loss_sum = 0;
-    state.hits = state.images = 0;
+    state.correct = state.images = 0;
     network_.write_training_state(state);
   }
 
@@ -169,7 +169,7 @@ class Loop {
     }
     const bool due = limits_.checkpoint_steps > 0
                          ? at.step % limits_.checkpoint_steps == 0
-                         : limits_.checkpoint_passes > 0 && at.passes % limits_.checkpoint_passes == 0;
+                         : limits_.checkpoint_epochs > 0 && at.epochs % limits_.checkpoint_epochs == 0;
     if (due && at.step < setup_.total_steps) observer_.checkpoint_due(at);
     return true;
   }
@@ -182,7 +182,7 @@ class Loop {
   std::unique_ptr<Recording> step_;
   Evaluation test_;
   std::optional<Evaluation> validation_;
-  Clock::time_point begun_ = Clock::now();
+  Clock::time_point started_ = Clock::now();
   LoopResult result_;
 };
 
@@ -190,10 +190,10 @@ class Loop {
 
 ResidentData::ResidentData(Backend& backend, const Setup& setup)
     : scaling_(setup.scaling),
-      train_images_(hold(backend, setup.dataset.train.images, "the training images")),
-      train_labels_(hold(backend, setup.dataset.train.labels, "the training labels")),
-      test_images_(hold(backend, setup.dataset.test.images, "the test images")),
-      test_labels_(hold(backend, setup.dataset.test.labels, "the test labels")) {}
+      train_images_(make_resident(backend, setup.dataset.train.images, "the training images")),
+      train_labels_(make_resident(backend, setup.dataset.train.labels, "the training labels")),
+      test_images_(make_resident(backend, setup.dataset.test.images, "the test images")),
+      test_labels_(make_resident(backend, setup.dataset.test.labels, "the test labels")) {}
 
 StepInput ResidentData::train_input(const Batching& batching) const {
   return {train_images_.as<std::uint8_t>(), train_labels_.as<std::uint8_t>(), batching, scaling_};
@@ -206,7 +206,7 @@ StepInput ResidentData::test_input(const Batching& batching) const {
 bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,
                   const std::function<bool()>& stop_asked) {
   for (std::uint64_t done = 0; done < steps;) {
-    while (backend.busy() && !stop_asked()) std::this_thread::sleep_for(kGlance);
+    while (backend.busy() && !stop_asked()) std::this_thread::sleep_for(kPollInterval);
     if (stop_asked()) return false;
     const std::uint64_t some = std::min(steps - done, backend.repeats_per_launch());
     step.launch(some);
@@ -230,7 +230,7 @@ std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& s
   const Network::States states = network_.read_states();
   const StepState& sums = states.evaluation;
   const auto images = static_cast<double>(sums.images);
-  return Result{{sums.images, sums.loss_sum / images, static_cast<double>(sums.hits) / images},
+  return Result{{sums.images, sums.loss_sum / images, static_cast<double>(sums.correct) / images},
                 states.training};
 }
 

@@ -65,7 +65,7 @@ struct LoopLimits {
   // Share; of the validation images if there are any, else of the test images.
   std::optional<double> target_accuracy = {};
   std::optional<double> max_seconds = {};  // of this call
-  std::uint64_t checkpoint_passes = 1;     // 0: only at the end
+  std::uint64_t checkpoint_epochs = 1;     // 0: only at the end
   std::uint64_t checkpoint_steps = 0;      // instead of passes, if not 0
 };
 
@@ -79,7 +79,7 @@ struct LoopProgress {
 // What a checkpoint needs of the loop beside the network's own state.
 struct LoopPosition {
   std::uint64_t step = 0;    // steps done
-  std::uint64_t passes = 0;  // evaluations done
+  std::uint64_t epochs = 0;  // evaluations done
   double pass_seconds = 0;   // of training since the last of them
 };
 

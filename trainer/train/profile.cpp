@@ -115,7 +115,7 @@ class PartClock final : public StepObserver {
 
   void close_step() {
     backend_.wait();
-    double start = seconds_between(begun_, opened_);
+    double start = seconds_between(started_, opened_);
     for (std::size_t part = 0; part < watches_.size(); ++part) {
       const double seconds = watches_[part]->seconds();
       profile_.events.push_back({part, profile_.steps, start, seconds});
@@ -146,7 +146,7 @@ class PartClock final : public StepObserver {
   std::vector<std::unique_ptr<Stopwatch>> watches_;
   NvtxRanges ranges_;
   std::size_t next_ = 0;  // part of the step
-  Clock::time_point begun_ = Clock::now();
+  Clock::time_point started_ = Clock::now();
   Clock::time_point opened_;
 };
 
@@ -202,14 +202,14 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
   Network network(setup.plan, backend, Purpose::training, setup.rule.optimizers);
   start_anew(network, setup);
   const StepInput input = data.train_input(setup.train);
-  Clock::time_point begun = Clock::now();
-  const auto go_on = [&] { return !stop_asked() && seconds_between(begun, Clock::now()) < kMostSeconds; };
+  Clock::time_point started = Clock::now();
+  const auto go_on = [&] { return !stop_asked() && seconds_between(started, Clock::now()) < kMostSeconds; };
   const auto step = backend.record({{[&] { network.train_step(input, setup.rule); }, 1}});
   step_seconds(backend, *step, kWarmupLaunches, go_on);
-  begun = Clock::now();
+  started = Clock::now();
   profile.step_seconds = median(step_seconds(backend, *step, kPlainLaunches, go_on));
   PartClock clock(setup, network.plan(), backend, profile);
-  begun = Clock::now();
+  started = Clock::now();
   while (profile.steps == 0 || (profile.steps < kTimedSteps && go_on())) {
     clock.open_step();
     network.train_step(input, setup.rule, &clock);

@@ -23,9 +23,9 @@ double rate(std::uint64_t amount, double seconds) {
 std::string rate_text(std::uint64_t amount, double seconds, const DeviceLimit& limit) {
   if (amount == 0) return "-";
   const double value = rate(amount, seconds);
-  const std::string share =
+  const std::string fraction =
       limit.per_second > 0 ? fmt::format("{:.0f} %", 100 * value / limit.per_second) : "n/a";
-  return fmt::format("{:.1f} {:>6}", value / 1e9, share);
+  return fmt::format("{:.1f} {:>6}", value / 1e9, fraction);
 }
 
 std::string row(const Profile& profile, const ProfiledPart& part) {

@@ -81,11 +81,11 @@ std::optional<double> recorded_energy(const Resumed& resumed) {
 
 std::string changed_engine(const Resumed& resumed, const DeviceInfo& info, Precision precision) {
   const SavedNetwork& saved = resumed.saved;
-  const std::string begun = saved.settings.precision.value_or("fp32");
+  const std::string started = saved.settings.precision.value_or("fp32");
   const std::string engine = engine_text(info);
   std::string change;
-  if (begun != precision_name(precision)) {
-    change = fmt::format("this run was begun in {} and goes on in {}, which this device has", begun,
+  if (started != precision_name(precision)) {
+    change = fmt::format("this run was begun in {} and goes on in {}, which this device has", started,
                          precision_name(precision));
   } else if (saved.engine != engine) {
     change = fmt::format("this run was begun on {}; it goes on with {}", saved.engine, engine);
@@ -105,7 +105,7 @@ std::vector<EpochRecord> keep_earlier_metrics(const Resumed& resumed, const Setu
   } catch (const FileError& error) {
     throw FileError(fmt::format("{}; take the file away to go on without it", error.what()));
   }
-  std::erase_if(records, [&](const EpochRecord& r) { return r.epoch > resumed.saved.position.passes; });
+  std::erase_if(records, [&](const EpochRecord& r) { return r.epoch > resumed.saved.position.epochs; });
   std::string kept;
   for (const EpochRecord& record : records) kept += epoch_json(record).dump() + "\n";
   write_file_durably(path, kept);

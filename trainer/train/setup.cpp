@@ -42,7 +42,7 @@ std::uint64_t run_length(const Recipe& recipe, const Batching& train) {
 
 }  // namespace
 
-std::uint64_t Setup::passes() const {
+std::uint64_t Setup::epochs() const {
   return train.last_batch == LastBatch::wrap
              ? (total_steps * train.batch + train.images - 1) / train.images
              : (total_steps + steps_per_pass(train) - 1) / steps_per_pass(train);

@@ -27,7 +27,7 @@ struct Setup {
   std::uint64_t total_steps = 0;
 
   bool validates() const { return validation.images > 0; }
-  std::uint64_t passes() const;  // full passes that the run makes, rounded up
+  std::uint64_t epochs() const;  // full epochs that the run makes, rounded up
 };
 
 // Cuts the data set, plans the network, works out the length. Throws UsageError, SpecError or

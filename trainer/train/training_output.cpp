@@ -53,7 +53,7 @@ std::string length_text(const Setup& setup) {
   const std::uint64_t shown = images_before(setup.train, setup.total_steps);
   if (shown < setup.train.images)
     return fmt::format("{} of {}, each once", grouped(shown), grouped(setup.train.images));
-  return fmt::format("{} {} of {}", setup.passes(), setup.passes() == 1 ? "epoch" : "epochs",
+  return fmt::format("{} {} of {}", setup.epochs(), setup.epochs() == 1 ? "epoch" : "epochs",
                      grouped(setup.train.images));
 }
 
@@ -88,7 +88,7 @@ std::string training_head(const Setup& setup, const std::string& folder) {
 
 std::string epoch_line(const Setup& setup, const EpochRecord& record) {
   std::string text =
-      fmt::format("epoch {}/{}  train loss {:.4f}  ", record.epoch, setup.passes(), record.train_loss);
+      fmt::format("epoch {}/{}  train loss {:.4f}  ", record.epoch, setup.epochs(), record.train_loss);
   if (record.validation) text += fmt::format("validation {}  ", accuracy_text(*record.validation));
   text += fmt::format("test {}  {:.3f} s  {} images/s", accuracy_text(record.test), record.seconds,
                       grouped(static_cast<std::uint64_t>(record.images_per_second())));
@@ -163,7 +163,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   json["stopped_by"] = reason_text(summary.result.reason);
   json["step"] = summary.result.position.step;
   json["total_steps"] = setup.total_steps;
-  json["epochs"] = summary.result.position.passes;
+  json["epochs"] = summary.result.position.epochs;
   if (!summary.epochs.empty()) {
     const EpochRecord& last = summary.epochs.back();
     json["test"] = score_json(last.test);

@@ -11,7 +11,7 @@
 
 namespace trainer {
 
-// "99.10 +- 0.09 %", the standard error of a share of hits among so many images.
+// "99.10 +- 0.09 %", the standard error of a fraction of correct answers among so many images.
 std::string accuracy_text(const Score& score);
 
 // The block before the first step: data, model, recipe, where the results go. Lines, each ended.

@@ -9,7 +9,7 @@
 #include "trainer/console/progress.hpp"
 #include "trainer/device/device_choice.hpp"
 #include "trainer/device/device_report.hpp"
-#include "trainer/device/energy_meter.hpp"
+#include "trainer/device/machine_state.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/system/files.hpp"
@@ -49,7 +49,7 @@ class TrainingRun final : public LoopObserver {
         console_(stdout, {.quiet = options.quiet, .json = options.json}),
         resumed_(open_if_asked(environment, options)) {
     Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
-    device_ = choose_device(device_wish(spec.recipe));
+    device_ = choose_device(device_request(spec.recipe));
     TrainSettings settings = resumed_ ? resumed_->saved.settings : options.settings;
     settings.precision = precision_name(device_.precision);
     setup_ = make_setup(std::move(spec), settings, load_data(environment, options, resumed_));
@@ -78,13 +78,13 @@ class TrainingRun final : public LoopObserver {
     const auto done = static_cast<double>(progress.step - progress.pass_begin);
     const auto all = static_cast<double>(progress.pass_end - progress.pass_begin);
     console_.progress(done / all, [&] {
-      return fmt::format("epoch {}/{}  step {} of {}", passes_ + 1, setup_.passes(), progress.step,
+      return fmt::format("epoch {}/{}  step {} of {}", epochs_done_ + 1, setup_.epochs(), progress.step,
                          progress.total_steps);
     });
   }
 
   void epoch_done(const EpochRecord& record) override {
-    passes_ = record.epoch;
+    epochs_done_ = record.epoch;
     epochs_.push_back(record);
     recorded_.add_metrics(epoch_json(record));
     console_.line(epoch_line(setup_, record));
@@ -103,19 +103,19 @@ class TrainingRun final : public LoopObserver {
 
  private:
   // A run that goes on keeps its precision where the device has it.
-  DeviceWish device_wish(const Recipe& recipe) const {
-    DeviceWish wish{.device = options_.device,
-                    .threads = options_.threads,
-                    .precision = options_.settings.precision,
-                    .wanted = recipe.precisions,
-                    .deterministic = !options_.nondeterministic,
-                    .plan_cache = environment_.cache,
-                    .engine = options_.settings.engine};
-    if (!resumed_) return wish;
-    wish.engine = resumed_->saved.settings.engine;
-    if (!wish.threads) wish.threads = resumed_->saved.threads;
-    wish.wanted = trained_precision(resumed_->saved);
-    return wish;
+  DeviceRequest device_request(const Recipe& recipe) const {
+    DeviceRequest request{.device = options_.device,
+                          .threads = options_.threads,
+                          .precision = options_.settings.precision,
+                          .wanted = recipe.precisions,
+                          .deterministic = !options_.nondeterministic,
+                          .plan_cache = environment_.cache,
+                          .engine = options_.settings.engine};
+    if (!resumed_) return request;
+    request.engine = resumed_->saved.settings.engine;
+    if (!request.threads) request.threads = resumed_->saved.threads;
+    request.wanted = trained_precision(resumed_->saved);
+    return request;
   }
 
   void open_folder() {
@@ -127,7 +127,7 @@ class TrainingRun final : public LoopObserver {
     RunRecord record = describe_run(environment_, setup_, info_, device_.gpu_reason);
     double earlier_seconds = 0;
     if (resumed_ && resumed_->record) {
-      keep_beginning(record, *resumed_->record, resumed_->saved.position.step);
+      keep_earlier_epochs(record, *resumed_->record, resumed_->saved.position.step);
       earlier_seconds = resumed_->record->seconds;
     }
     recorded_.open(std::move(folder), std::move(record), earlier_seconds);
@@ -163,12 +163,12 @@ class TrainingRun final : public LoopObserver {
       network_->initialize(setup_.settings.seed);
     }
     network_->write_training_state(state);
-    passes_ = start.passes;
+    epochs_done_ = start.epochs;
     print_head(start);
     const ResidentData data(*device_.backend, setup_);
     if (const std::string& file = options_.profile; !file.empty())
       write_profile(file, setup_, *device_.backend, data, console_, [this] { return stop_asked(); });
-    const LoopLimits limits{options_.target_accuracy, options_.max_seconds, options_.checkpoint_every.passes,
+    const LoopLimits limits{options_.target_accuracy, options_.max_seconds, options_.checkpoint_every.epochs,
                             options_.checkpoint_every.steps};
     const EnergyMeter energy(info_, resumed_ ? recorded_energy(*resumed_) : 0);
     summary_.result = run_loop(setup_, *network_, *device_.backend, data, limits, start, *this);
@@ -182,7 +182,7 @@ class TrainingRun final : public LoopObserver {
     console_.text(engine_line(setup_.settings.engine, info_));
     if (resumed_) {
       console_.line(fmt::format("resumed       after step {} of {}, evaluations so far: {}", start.step,
-                                setup_.total_steps, start.passes));
+                                setup_.total_steps, start.epochs));
       if (const std::string change = changed_engine(*resumed_, info_, device_.precision); !change.empty()) {
         console_.warning(change);
       }
@@ -268,7 +268,7 @@ class TrainingRun final : public LoopObserver {
   std::optional<SignalGuard> signals_;
   RunSummary summary_;
   std::vector<EpochRecord> epochs_;
-  std::uint64_t passes_ = 0;
+  std::uint64_t epochs_done_ = 0;
   double first_step_seconds_ = 0;
 };
 

@@ -10,9 +10,9 @@
 
 namespace trainer {
 
-// --checkpoint-every: N (full passes) or Nsteps.
+// --checkpoint-every: N (full epochs) or Nsteps.
 struct CheckpointEvery {
-  std::uint64_t passes = 1;
+  std::uint64_t epochs = 1;
   std::uint64_t steps = 0;
 };
 

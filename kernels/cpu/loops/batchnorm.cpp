@@ -12,11 +12,11 @@ constexpr std::size_t kTilesOfAFloat = 32;
 // The tables of a loop, apart from what it writes.
 struct Tables {
   const float* __restrict mean;
-  const float* __restrict scale;
-  const float* __restrict gain;
-  const float* __restrict offset;
+  const float* __restrict inv_std;
+  const float* __restrict gamma;
+  const float* __restrict beta;
   HOST_DEVICE explicit Tables(const NormLoop& loop)
-      : mean(loop.mean), scale(loop.scale), gain(loop.gain), offset(loop.offset) {}
+      : mean(loop.mean), inv_std(loop.inv_std), gamma(loop.gamma), beta(loop.beta) {}
 };
 
 // Adds the tile's two rows of sums to the channels', and clears them.
@@ -66,9 +66,9 @@ void gradient_sums(const NormLoop& loop, const float* x, const float* dy, float*
     float* __restrict second = loop.sums + loop.tile;
 #pragma GCC ivdep
     for (std::size_t i = 0; i < length; ++i) {
-      const float xh = (from[i] - t.mean[i]) * t.scale[i];
+      const float xh = (from[i] - t.mean[i]) * t.inv_std[i];
       float g = above[i];
-      if constexpr (kGelu) g *= gelu_derivative(xh * t.gain[i] + t.offset[i]);
+      if constexpr (kGelu) g *= gelu_derivative(xh * t.gamma[i] + t.beta[i]);
       first[i] += g;
       second[i] += g * xh;
       if constexpr (kKeep) to[i] = g;
@@ -84,7 +84,7 @@ void normalize(const NormLoop& loop, const float* x, float* y, std::size_t count
     const float* __restrict from = x + at;
     float* __restrict to = y + at;
     for (std::size_t i = 0; i < length; ++i) {
-      const float u = (from[i] - t.mean[i]) * t.scale[i] * t.gain[i] + t.offset[i];
+      const float u = (from[i] - t.mean[i]) * t.inv_std[i] * t.gamma[i] + t.beta[i];
       to[i] = kGelu ? trainer::gelu(u) : u;
     }
   }
@@ -128,8 +128,8 @@ void norm_backward(const NormLoop& loop, const float* mean_g, const float* mean_
     const float* __restrict from = x + at;
     float* __restrict to = dx + at;
     for (std::size_t i = 0; i < length; ++i) {
-      const float xh = (from[i] - t.mean[i]) * t.scale[i];
-      to[i] = t.gain[i] * t.scale[i] * (to[i] - mean_g[i] - xh * mean_gx[i]);
+      const float xh = (from[i] - t.mean[i]) * t.inv_std[i];
+      to[i] = t.gamma[i] * t.inv_std[i] * (to[i] - mean_g[i] - xh * mean_gx[i]);
     }
   });
 }

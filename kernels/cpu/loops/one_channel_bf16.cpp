@@ -1,7 +1,7 @@
 // one_channel_pool.cpp for processors that multiply bf16 (VDPBF16PS, two products to a lane), for windows of
 // 2 x 2. A pixel lies beside the one below it, so that two rows of a filter are multiplied at a time.
 //
-// Backward multiplies two windows at a time, and of each the winner alone: four pixels of two rows are what a
+// Backward multiplies two windows at a time, and of each the argmax alone: four pixels of two rows are what a
 // tap may want of both windows, and each channel picks its own two by a shuffle.
 #include <immintrin.h>
 

@@ -1,5 +1,5 @@
 // Pooling. Channels are the vectors: a window is walked position by position for a block of 16 channels at a
-// time, with the running maximum and its index in registers. Forward also notes the winner, so that backward
+// time, with the running maximum and its index in registers. Forward also notes the argmax, so that backward
 // needs neither the map nor a second comparison.
 #include <cstring>
 
@@ -145,7 +145,7 @@ void maxpool_backward(const PoolLoop& loop, const float* dy, const std::uint8_t*
 }
 
 void avgpool(const PoolLoop& loop, const float* map, float* y, std::size_t images) {
-  const float share = 1 / static_cast<float>(loop.window.size * loop.window.size);
+  const float fraction = 1 / static_cast<float>(loop.window.size * loop.window.size);
   for (std::size_t n = 0; n < images; ++n, map += map_floats(loop)) {
     for (int py = 0; py < loop.out.h; ++py) {
       for (int px = 0; px < loop.out.w; ++px, y += loop.out.c) {
@@ -157,14 +157,14 @@ void avgpool(const PoolLoop& loop, const float* map, float* y, std::size_t image
             for (int c = 0; c < loop.out.c; ++c) y[c] += at[c];
           }
         }
-        for (int c = 0; c < loop.out.c; ++c) y[c] *= share;
+        for (int c = 0; c < loop.out.c; ++c) y[c] *= fraction;
       }
     }
   }
 }
 
 void avgpool_backward(const PoolLoop& loop, const float* dy, float* dmap, std::size_t images) {
-  const float share = 1 / static_cast<float>(loop.window.size * loop.window.size);
+  const float fraction = 1 / static_cast<float>(loop.window.size * loop.window.size);
   zero(dmap, map_floats(loop) * images);
   for (std::size_t n = 0; n < images; ++n, dmap += map_floats(loop)) {
     for (int py = 0; py < loop.out.h; ++py) {
@@ -173,7 +173,7 @@ void avgpool_backward(const PoolLoop& loop, const float* dy, float* dmap, std::s
         for (int ky = 0; ky < loop.window.size; ++ky) {
           for (int kx = 0; kx < loop.window.size; ++kx) {
             float* at = dmap + corner.at + ky * corner.row + kx * corner.column;
-            for (int c = 0; c < loop.out.c; ++c) at[c] += dy[c] * share;
+            for (int c = 0; c < loop.out.c; ++c) at[c] += dy[c] * fraction;
           }
         }
       }

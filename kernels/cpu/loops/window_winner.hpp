@@ -1,4 +1,4 @@
-// The winner of a pool's window among outputs that are at hand in registers: the largest value of each lane
+// The argmax of a pool's window among outputs that are at hand in registers: the largest value of each lane
 // and which one it is; ReLU stops what is not above 0.
 #pragma once
 

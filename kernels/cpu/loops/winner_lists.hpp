@@ -1,5 +1,5 @@
-// The lists of a pool's winners that the loops of winners.cpp and winners_bf16.cpp walk, and the order in
-// which both take the filter's taps. A winner is live where ReLU lets it through and its gradient is not
+// The lists of a pool's argmax positions that the loops of winners.cpp and winners_bf16.cpp walk, and the order in
+// which both take the filter's taps. An argmax is live where ReLU lets it through and its gradient is not
 // zero: behind a dropout many have none.
 #pragma once
 
@@ -12,14 +12,14 @@
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
-// Where in the padded image the filter lies that made the winner of window (py, px); in floats.
+// Where in the padded image the filter lies that made the argmax of window (py, px); in floats.
 HOST_DEVICE std::int32_t filter_corner(const WinnerLoop& loop, int py, int px, int winner) {
   const int row = (py * loop.window.stride + winner / loop.window.size) * loop.stride;
   const int column = (px * loop.window.stride + winner % loop.window.size) * loop.stride;
   return (row * loop.width + column) * loop.channels;
 }
 
-// Whether each of up to 64 channels has a live winner in a window: a bit a channel.
+// Whether each of up to 64 channels has a live argmax in a window: a bit a channel.
 HOST_DEVICE std::uint64_t live_channels(const float* dy, const std::uint8_t* winner, int channels) {
   std::uint64_t live = 0;
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -40,13 +40,13 @@ HOST_DEVICE std::uint64_t live_channels(const float* dy, const std::uint8_t* win
   return live;
 }
 
-// The live winners of one image by output channel: entries of channel k begin at k * windows. Adds their
+// The live argmax positions of one image by output channel: entries of channel k begin at k * windows. Adds their
 // gradients to db.
 HOST_DEVICE void list_by_channel(const WinnerLoop& loop, const float* dy, const std::uint8_t* winner,
                                  WinnerLists& lists, float* db) {
   const int windows = loop.pooled.h * loop.pooled.w;
   for (int k = 0; k < loop.pooled.c; ++k) lists.count[k] = 0;
-  std::int32_t corners[256] = {};  // of the winners of a window
+  std::int32_t corners[256] = {};  // of the argmax positions of a window
   const int positions = loop.window.size * loop.window.size;
   for (int py = 0; py < loop.pooled.h; ++py) {
     for (int px = 0; px < loop.pooled.w; ++px, dy += loop.pooled.c, winner += loop.pooled.c) {
@@ -65,7 +65,7 @@ HOST_DEVICE void list_by_channel(const WinnerLoop& loop, const float* dy, const 
 }
 
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
-// Appends the entries of one window whose winner is at `position`, by compressing vectors of them: eight
+// Appends the entries of one window whose argmax is at `position`, by compressing vectors of them: eight
 // entries to a vector, of the channels 0 1 4 5 8 9 12 13 and the others of 16.
 HOST_DEVICE WinnerEntry* append(const WinnerLoop& loop, const float* dy, const std::uint8_t* winner,
                                 int position, WinnerEntry* next) {
@@ -103,7 +103,7 @@ HOST_DEVICE WinnerEntry* append(const WinnerLoop& loop, const float* dy, const s
 }
 #endif
 
-// The live winners of one image by their place in it: of every window, one group for each position that won.
+// The live argmax positions of one image by their place in it: of every window, one group for each position that won.
 HOST_DEVICE void list_by_place(const WinnerLoop& loop, const float* dy, const std::uint8_t* winner,
                                WinnerLists& lists) {
   const int positions = loop.window.size * loop.window.size;

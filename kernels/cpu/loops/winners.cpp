@@ -1,8 +1,8 @@
 // Backward of a convolution that a max pool follows. Of each window one position carries a gradient, the
-// winner, and with ReLU often none: at most a quarter of the map's gradient is not zero for windows of 2 x 2.
-// A general convolution multiplies all those zeros; these loops walk the winners alone and do the same sums
+// argmax, and with ReLU often none: at most a quarter of the map's gradient is not zero for windows of 2 x 2.
+// A general convolution multiplies all those zeros; these loops walk the argmax positions alone and do the same sums
 // without them. The vectors run over input channels, [k, channels] of a filter row against the same of the
-// image: kRows x kTaps x kVectors sums stay in registers while a list of winners is walked.
+// image: kRows x kTaps x kVectors sums stay in registers while a list of argmax positions is walked.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 #include "kernels/cpu/loops/winner_lists.hpp"

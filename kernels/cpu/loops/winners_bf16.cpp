@@ -1,5 +1,5 @@
 // winners.cpp for processors that multiply bf16: an instruction (VDPBF16PS) takes two products to a lane, so
-// two winners are walked at a time, the channels of the one between those of the other. Sums are fp32. This
+// two argmax positions are walked at a time, the channels of the one between those of the other. Sums are fp32. This
 // file is compiled for those processors alone.
 //
 // The cheapest way to bring two vectors between each other works on quarters of them, four channels at a

@@ -40,10 +40,10 @@ InnerProduct::Copies InnerProduct::take_copies(HostAllocator& memory) const {
           memory.take<std::byte>(weights_bytes(stored_, forward_.desc.weights_desc()))};
 }
 
-InnerProduct::Pieces InnerProduct::take_pieces(HostAllocator& memory) const {
+InnerProduct::Layout InnerProduct::lay_out(HostAllocator& memory) const {
   const auto outputs = static_cast<std::size_t>(shape_.batch) * static_cast<std::size_t>(shape_.out);
   const bool data = shape_.wants_dx;
-  Pieces p{};
+  Layout p{};
   p.scratch = memory.take<std::byte>(std::max({forward_.scratch_bytes(), backward_weights_.scratch_bytes(),
                                                data ? backward_data_.scratch_bytes() : 0}));
   p.dy = memory.take<std::byte>(operand_bytes(context_, outputs));
@@ -53,7 +53,7 @@ InnerProduct::Pieces InnerProduct::take_pieces(HostAllocator& memory) const {
 }
 
 std::size_t InnerProduct::workspace_bytes() const {
-  return HostAllocator::bytes([&](auto& memory) { take_pieces(memory); });
+  return HostAllocator::bytes([&](auto& memory) { lay_out(memory); });
 }
 
 std::size_t InnerProduct::saved_bytes() const {
@@ -71,7 +71,7 @@ void InnerProduct::fetch(const float* stored, float* canonical) const {
 void InnerProduct::forward(const float* x, const float* w, const float* b, float* y, std::byte* workspace,
                            std::byte* saved) const {
   HostAllocator memory(workspace);
-  const Pieces p = take_pieces(memory);
+  const Layout p = lay_out(memory);
   HostAllocator kept(saved);
   const Copies copies = saved == nullptr ? p.copies : take_copies(kept);
   const std::size_t inputs = static_cast<std::size_t>(shape_.batch) * static_cast<std::size_t>(shape_.in);
@@ -89,7 +89,7 @@ void InnerProduct::forward(const float* x, const float* w, const float* b, float
 void InnerProduct::backward(const float* x, const float* dy, const float* w, const Gradients& gradients,
                             std::byte* workspace, std::byte* saved) const {
   HostAllocator memory(workspace);
-  const Pieces p = take_pieces(memory);
+  const Layout p = lay_out(memory);
   const std::size_t outputs = static_cast<std::size_t>(shape_.batch) * static_cast<std::size_t>(shape_.out);
   HostAllocator kept(saved);
   const Copies copies = take_copies(kept);

@@ -39,11 +39,11 @@ class InnerProduct {
     std::byte *x, *w;  // operands
   };
   Copies take_copies(HostAllocator& memory) const;
-  struct Pieces {
+  struct Layout {
     std::byte *scratch, *dy, *w;  // dy and w, where backward wants another layout: operands
     Copies copies;                // of forward in inference
   };
-  Pieces take_pieces(HostAllocator& memory) const;
+  Layout lay_out(HostAllocator& memory) const;
   void backward_data(const void* dy, const void* w, float* dx, std::byte* scratch) const;
   void backward_weights(const void* x, const void* dy, float* dw, float* db, std::byte* scratch) const;
 

@@ -19,8 +19,8 @@ inline std::size_t operand_bytes(const CpuContext& context, std::size_t count) {
 inline const void* operand(const CpuContext& context, const float* map, std::size_t count, std::byte* copy) {
   if (context.bf16 == nullptr) return map;
   auto* cast = reinterpret_cast<std::uint16_t*>(copy);
-  parallel(count, 4096, context.threads, [&](const Share& share) {
-    context.bf16->to_bf16(map + share.begin, cast + share.begin, share.end - share.begin);
+  parallel(count, 4096, context.threads, [&](const Range& range) {
+    context.bf16->to_bf16(map + range.begin, cast + range.begin, range.end - range.begin);
   });
   return cast;
 }

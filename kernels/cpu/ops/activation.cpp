@@ -33,13 +33,13 @@ class Activation final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     parallel(count_, kGrain, threads_,
-             [&](const Share& s) { forward_(floats(args.x), floats(args.y), s.begin, s.end); });
+             [&](const Range& s) { forward_(floats(args.x), floats(args.y), s.begin, s.end); });
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
     const float* kept = keeps_ == Keeps::x ? floats(args.x) : floats(args.y);
     parallel(count_, kGrain, threads_,
-             [&](const Share& s) { backward_(kept, floats(args.dy), floats(args.dx), s.begin, s.end); });
+             [&](const Range& s) { backward_(kept, floats(args.dy), floats(args.dx), s.begin, s.end); });
   }
 
   int threads_;
@@ -62,21 +62,21 @@ class Dropout final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     if (args.mode == Mode::inference) {
-      parallel(count_, kGrain, context_.threads, [&](const Share& s) {
+      parallel(count_, kGrain, context_.threads, [&](const Range& s) {
         std::memcpy(floats(args.y) + s.begin, floats(args.x) + s.begin, (s.end - s.begin) * sizeof(float));
       });
       return;
     }
     const DropoutLoop loop{dropout_.drop, dropout_.stream, args.state->step, args.state->seed};
     auto* kept = reinterpret_cast<std::uint8_t*>(args.saved);
-    parallel(count_, kGrain, context_.threads, [&](const Share& s) {
+    parallel(count_, kGrain, context_.threads, [&](const Range& s) {
       context_.loops.dropout(loop, floats(args.x), floats(args.y), kept, s.begin, s.end);
     });
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
     const auto* kept = reinterpret_cast<const std::uint8_t*>(args.saved);
-    parallel(count_, kGrain, context_.threads, [&](const Share& s) {
+    parallel(count_, kGrain, context_.threads, [&](const Range& s) {
       context_.loops.dropout_backward(dropout_.drop, kept, floats(args.dy), floats(args.dx), s.begin, s.end);
     });
   }

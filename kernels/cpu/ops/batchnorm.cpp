@@ -8,8 +8,8 @@
 #include <cstring>
 
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/kept_rows.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
+#include "kernels/cpu/runtime/selected_rows.hpp"
 
 namespace trainer::cpu {
 
@@ -32,23 +32,23 @@ class BatchNorm final : public Op {
   std::size_t saved_bytes() const override { return 2 * channels_ * sizeof(float); }  // mean, then s
   bool skips_rows() const override { return true; }
   std::size_t workspace_bytes() const override {
-    return HostAllocator::bytes([&](auto& memory) { take_pieces(memory); });
+    return HostAllocator::bytes([&](auto& memory) { lay_out(memory); });
   }
 
  private:
-  struct Pieces {
-    double* sums;                                            // [threads, 2, c]
-    float* tile_sums;                                        // [threads, 2, tile]
-    float *mean, *scale, *gain, *offset, *mean_g, *mean_gx;  // tables [tile]
-    float* statistics;                                       // [2, c], in inference
+  struct Layout {
+    double* sums;                                             // [threads, 2, c]
+    float* tile_sums;                                         // [threads, 2, tile]
+    float *mean, *inv_std, *gamma, *beta, *mean_g, *mean_gx;  // tables [tile]
+    float* statistics;                                        // [2, c], in inference
   };
 
-  Pieces take_pieces(HostAllocator& memory) const {
+  Layout lay_out(HostAllocator& memory) const {
     const auto threads = static_cast<std::size_t>(context_.threads);
-    Pieces p{};
+    Layout p{};
     p.sums = memory.take<double>(threads * 2 * channels_);
     p.tile_sums = memory.take<float>(threads * 2 * tile_);
-    for (float** table : {&p.mean, &p.scale, &p.gain, &p.offset, &p.mean_g, &p.mean_gx})
+    for (float** table : {&p.mean, &p.inv_std, &p.gamma, &p.beta, &p.mean_g, &p.mean_gx})
       *table = memory.take<float>(tile_);
     p.statistics = memory.take<float>(2 * channels_);
     return p;
@@ -61,29 +61,29 @@ class BatchNorm final : public Op {
   }
 
   // The loop of thread `thread`, its tables filled by fill_tables().
-  NormLoop loop_of(const Pieces& p, int thread) const {
-    return {channels_, tile_,  norm_.gelu, p.mean,
-            p.scale,   p.gain, p.offset,   p.tile_sums + 2 * tile_ * static_cast<std::size_t>(thread)};
+  NormLoop loop_of(const Layout& p, int thread) const {
+    return {channels_, tile_,   norm_.gelu, p.mean,
+            p.inv_std, p.gamma, p.beta,     p.tile_sums + 2 * tile_ * static_cast<std::size_t>(thread)};
   }
 
-  void fill_tables(const OpArgs& args, const Pieces& p, const float* mean, const float* scale) const {
+  void fill_tables(const OpArgs& args, const Layout& p, const float* mean, const float* inv_std) const {
     fill(p.mean, mean);
-    fill(p.scale, scale);
-    fill(p.offset, args.b);
+    fill(p.inv_std, inv_std);
+    fill(p.beta, args.b);
     if (args.w != nullptr) {
-      fill(p.gain, args.w);
+      fill(p.gamma, args.w);
     } else {
-      std::fill_n(p.gain, tile_, 1.0F);
+      std::fill_n(p.gamma, tile_, 1.0F);
     }
   }
 
   // Two sums a channel over `count` things, cut at multiples of `grain`, into p.sums [2, c]; add(loop, share,
   // sums) adds a share's.
   template <typename Add>
-  void sum(const Pieces& p, std::size_t count, std::size_t grain, const Add& add) const {
+  void sum(const Layout& p, std::size_t count, std::size_t grain, const Add& add) const {
     std::fill_n(p.sums, 2 * channels_ * static_cast<std::size_t>(context_.threads), 0.0);
-    parallel(count, grain, context_.threads, [&](const Share& share) {
-      add(loop_of(p, share.thread), share, p.sums + 2 * channels_ * static_cast<std::size_t>(share.thread));
+    parallel(count, grain, context_.threads, [&](const Range& range) {
+      add(loop_of(p, range.thread), range, p.sums + 2 * channels_ * static_cast<std::size_t>(range.thread));
     });
     for (int t = 1; t < context_.threads; ++t) {
       const double* other = p.sums + 2 * channels_ * static_cast<std::size_t>(t);
@@ -101,14 +101,14 @@ class BatchNorm final : public Op {
     }
   }
 
-  void batch_statistics(const OpArgs& args, const Pieces& p, float* mean, float* scale) const {
+  void batch_statistics(const OpArgs& args, const Layout& p, float* mean, float* inv_std) const {
     const std::size_t rows = valid_positions(args);
     const auto m = static_cast<double>(rows);
     first_mean(args, rows, mean);
     fill(p.mean, mean);
-    sum(p, rows, kPositions, [&](const NormLoop& loop, const Share& share, double* sums) {
-      context_.loops.norm_sums(loop, floats(args.x) + share.begin * channels_,
-                               (share.end - share.begin) * channels_, sums);
+    sum(p, rows, kPositions, [&](const NormLoop& loop, const Range& range, double* sums) {
+      context_.loops.norm_sums(loop, floats(args.x) + range.begin * channels_,
+                               (range.end - range.begin) * channels_, sums);
     });
     const auto momentum = static_cast<double>(norm_.momentum);
     for (std::size_t c = 0; c < channels_; ++c) {
@@ -116,7 +116,7 @@ class BatchNorm final : public Op {
       const double squares = std::max(p.sums[channels_ + c] - m * off * off, 0.0);
       const double center = mean[c] + off;
       mean[c] = static_cast<float>(center);
-      scale[c] = static_cast<float>(1 / std::sqrt(squares / m + static_cast<double>(norm_.epsilon)));
+      inv_std[c] = static_cast<float>(1 / std::sqrt(squares / m + static_cast<double>(norm_.epsilon)));
       const double unbiased = squares / (m > 1 ? m - 1 : m);
       args.running_mean[c] = static_cast<float>((1 - momentum) * args.running_mean[c] + momentum * center);
       args.running_variance[c] =
@@ -126,23 +126,23 @@ class BatchNorm final : public Op {
 
   void run_forward(const OpArgs& args) override {
     HostAllocator memory(args.workspace);
-    const Pieces p = take_pieces(memory);
+    const Layout p = lay_out(memory);
     float* mean = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : p.statistics;
-    float* scale = mean + channels_;
+    float* inv_std = mean + channels_;
     if (args.mode == Mode::training) {
-      batch_statistics(args, p, mean, scale);
+      batch_statistics(args, p, mean, inv_std);
     } else {
       for (std::size_t c = 0; c < channels_; ++c) {
         mean[c] = args.running_mean[c];
-        scale[c] = 1 / std::sqrt(args.running_variance[c] + norm_.epsilon);
+        inv_std[c] = 1 / std::sqrt(args.running_variance[c] + norm_.epsilon);
       }
     }
-    fill_tables(args, p, mean, scale);
+    fill_tables(args, p, mean, inv_std);
     parallel(static_cast<std::size_t>(batch()) * positions_, kPositions, context_.threads,
-             [&](const Share& share) {
-               const std::size_t first = share.begin * channels_;
-               context_.loops.norm(loop_of(p, share.thread), floats(args.x) + first, floats(args.y) + first,
-                                   (share.end - share.begin) * channels_);
+             [&](const Range& range) {
+               const std::size_t first = range.begin * channels_;
+               context_.loops.norm(loop_of(p, range.thread), floats(args.x) + first, floats(args.y) + first,
+                                   (range.end - range.begin) * channels_);
              });
   }
 
@@ -159,19 +159,19 @@ class BatchNorm final : public Op {
     return {kept_.count(), std::max<std::size_t>(kPositions / positions_, 1), false};
   }
   // `first` is where the share begins if it is of positions side by side.
-  struct Stretch {
+  struct Interval {
     std::size_t first;
     NormParts parts;
   };
-  Stretch stretch_of(const Way& way, const Share& share) const {
+  Interval interval_of(const Way& way, const Range& range) const {
     static constexpr std::uint32_t kWhole = 0;
-    const std::size_t count = share.end - share.begin;
-    if (way.all) return {share.begin * channels_, {&kWhole, 1, count * channels_}};
-    return {0, {kept_.data() + share.begin, count, positions_ * channels_}};
+    const std::size_t count = range.end - range.begin;
+    if (way.all) return {range.begin * channels_, {&kWhole, 1, count * channels_}};
+    return {0, {kept_.data() + range.begin, count, positions_ * channels_}};
   }
 
-  // Makes of the sums the gradients of gain and offset, and the tables of their means.
-  void finish_sums(const OpArgs& args, const Pieces& p) const {
+  // Makes of the sums the gradients of gamma and beta, and the tables of their means.
+  void finish_sums(const OpArgs& args, const Layout& p) const {
     const double inverse_count = 1 / static_cast<double>(valid_positions(args));
     for (std::size_t c = 0; c < channels_; ++c) {
       args.db[c] = static_cast<float>(p.sums[c]);
@@ -187,22 +187,22 @@ class BatchNorm final : public Op {
 
   void run_backward(const OpArgs& args) override {
     HostAllocator memory(args.workspace);
-    const Pieces p = take_pieces(memory);
+    const Layout p = lay_out(memory);
     const auto* mean = reinterpret_cast<const float*>(args.saved);
     fill_tables(args, p, mean, mean + channels_);
     const Way way = way_of(args);
     const float* x = floats(args.x);
     float* dx = floats(args.dx);
-    sum(p, way.count, way.grain, [&](const NormLoop& loop, const Share& share, double* sums) {
-      const auto [first, parts] = stretch_of(way, share);
+    sum(p, way.count, way.grain, [&](const NormLoop& loop, const Range& range, double* sums) {
+      const auto [first, parts] = interval_of(way, range);
       float* to = dx == nullptr ? nullptr : dx + first;
       context_.loops.norm_gradient(loop, x + first, floats(args.dy) + first, to, parts, sums);
     });
     finish_sums(args, p);
     if (dx == nullptr) return;
-    parallel(way.count, way.grain, context_.threads, [&](const Share& share) {
-      const auto [first, parts] = stretch_of(way, share);
-      context_.loops.norm_backward(loop_of(p, share.thread), p.mean_g, p.mean_gx, x + first, dx + first,
+    parallel(way.count, way.grain, context_.threads, [&](const Range& range) {
+      const auto [first, parts] = interval_of(way, range);
+      context_.loops.norm_backward(loop_of(p, range.thread), p.mean_g, p.mean_gx, x + first, dx + first,
                                    parts);
     });
     clear_rest(args, way);
@@ -219,7 +219,7 @@ class BatchNorm final : public Op {
   BatchNormDesc norm_;
   std::size_t channels_, positions_;
   std::size_t tile_;
-  KeptRows kept_;
+  SelectedRows kept_;
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ class Conv final : public Op {
         map_floats_(out_shape(desc).size()) {}
 
   std::size_t workspace_bytes() const override {
-    return HostAllocator::bytes([&](auto& memory) { take_pieces(memory); });
+    return HostAllocator::bytes([&](auto& memory) { lay_out(memory); });
   }
   std::size_t stored_count(int index) const override {
     return index == 0 ? stored_.get_size() / sizeof(float) : Op::stored_count(index);
@@ -39,7 +39,7 @@ class Conv final : public Op {
 
  private:
   // The pieces of the workspace, in either direction.
-  struct Pieces {
+  struct Layout {
     std::byte* scratch;
     float* map;               // [slice, h, w, out]: the masked gradient
     std::byte *w, *x, *dmap;  // operands
@@ -47,12 +47,12 @@ class Conv final : public Op {
     float *bias_sum, *db;
   };
 
-  Pieces take_pieces(HostAllocator& memory) const {
+  Layout lay_out(HostAllocator& memory) const {
     const std::size_t gradient = slice_.gradient_weights().get_size() / sizeof(float);
     const std::size_t data = wants_dx_ ? weights_bytes(stored_, slice_.data_weights()) : 0;
     const auto images = static_cast<std::size_t>(slice_.images());
     const auto outputs = static_cast<std::size_t>(conv_.out);
-    Pieces p{};
+    Layout p{};
     p.scratch = memory.take<std::byte>(slices_.scratch_bytes());
     p.map = memory.take<float>(conv_.relu ? map_floats_ * images : 0);
     p.w = memory.take<std::byte>(std::max(data, weights_bytes(stored_, slice_.forward_weights())));
@@ -67,43 +67,43 @@ class Conv final : public Op {
 
   void run_forward(const OpArgs& args) override {
     HostAllocator memory(args.workspace);
-    const Pieces p = take_pieces(memory);
+    const Layout p = lay_out(memory);
     const void* w = weights_as(context_, stored_, args.w, slice_.forward_weights(), p.w);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
       float* y = floats(args.y) + first * map_floats_;
       conv.forward(x_operand(args, p, conv, first), w, args.b, y, p.scratch);
       if (!conv_.relu) return;
       parallel(static_cast<std::size_t>(conv.images()) * map_floats_, 4096, context_.threads,
-               [&](const Share& share) { context_.loops.relu(y, y, share.begin, share.end); });
+               [&](const Range& range) { context_.loops.relu(y, y, range.begin, range.end); });
     });
   }
 
-  const void* x_operand(const OpArgs& args, const Pieces& p, const ConvPrimitives& conv,
+  const void* x_operand(const OpArgs& args, const Layout& p, const ConvPrimitives& conv,
                         std::size_t first) const {
     const float* x = floats(args.x) + first * conv_.in.size();
     return operand(context_, x, static_cast<std::size_t>(conv.images()) * conv_.in.size(), p.x);
   }
 
   // The gradient of the map of one slice: dy itself, or masked in the workspace.
-  const float* map_gradient(const OpArgs& args, const Pieces& p, std::size_t first, int images) const {
+  const float* map_gradient(const OpArgs& args, const Layout& p, std::size_t first, int images) const {
     const float* y = floats(args.y) + first * map_floats_;
     const float* dy = floats(args.dy) + first * map_floats_;
     if (!conv_.relu) return dy;
     parallel(static_cast<std::size_t>(images) * map_floats_, 4096, context_.threads,
-             [&](const Share& share) { context_.loops.relu_backward(y, dy, p.map, share.begin, share.end); });
+             [&](const Range& range) { context_.loops.relu_backward(y, dy, p.map, range.begin, range.end); });
     return p.map;
   }
 
-  void add_gradient(const Pieces& p) const {
+  void add_gradient(const Layout& p) const {
     const std::size_t count = slice_.gradient_weights().get_size() / sizeof(float);
     parallel(count, 4096, context_.threads,
-             [&](const Share& share) { context_.loops.add(p.dw, p.sum, share.begin, share.end); });
+             [&](const Range& range) { context_.loops.add(p.dw, p.sum, range.begin, range.end); });
     if (conv_.bias) context_.loops.add(p.db, p.bias_sum, 0, static_cast<std::size_t>(conv_.out));
   }
 
   void run_backward(const OpArgs& args) override {
     HostAllocator memory(args.workspace);
-    const Pieces p = take_pieces(memory);
+    const Layout p = lay_out(memory);
     const void* w =
         args.dx == nullptr ? nullptr : weights_as(context_, stored_, args.w, slice_.data_weights(), p.w);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {

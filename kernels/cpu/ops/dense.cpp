@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "kernels/cpu/onednn/inner_product.hpp"
-#include "kernels/cpu/runtime/kept_rows.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
+#include "kernels/cpu/runtime/selected_rows.hpp"
 
 namespace trainer::cpu {
 
@@ -29,7 +29,7 @@ class Dense final : public Op {
   std::size_t workspace_bytes() const override {
     const std::size_t masked = masks_dy_ ? HostAllocator::aligned(outputs_ * sizeof(float)) : 0;
     return masked + std::max(HostAllocator::aligned(product_.workspace_bytes()),
-                             HostAllocator::bytes([&](auto& memory) { take_pieces(memory); }));
+                             HostAllocator::bytes([&](auto& memory) { lay_out(memory); }));
   }
   std::size_t saved_bytes() const override { return product_.saved_bytes(); }
   bool skips_rows() const override { return few_.has_value() && !masks_dy_; }
@@ -44,12 +44,12 @@ class Dense final : public Op {
   }
 
  private:
-  // The kept rows of each, and what their products need.
+  // The selected rows of each, and what their products need.
   struct Few {
     std::byte* workspace;
     float *x, *dy, *dx;
   };
-  Few take_pieces(HostAllocator& memory) const {
+  Few lay_out(HostAllocator& memory) const {
     if (!few_) return {};
     const auto rows = static_cast<std::size_t>(dense_.kept);
     const std::size_t in = rows * static_cast<std::size_t>(dense_.in);
@@ -65,8 +65,8 @@ class Dense final : public Op {
     std::byte* saved = args.mode == Mode::training ? args.saved : nullptr;
     product_.forward(floats(args.x), args.w, args.b, floats(args.y), args.workspace, saved);
     if (!dense_.relu) return;
-    parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
-      context_.loops.relu(floats(args.y), floats(args.y), share.begin, share.end);
+    parallel(outputs_, 4096, context_.threads, [&](const Range& range) {
+      context_.loops.relu(floats(args.y), floats(args.y), range.begin, range.end);
     });
   }
 
@@ -75,14 +75,14 @@ class Dense final : public Op {
     const float* dy = floats(args.dy);
     if (masks_dy_) {
       float* masked = memory.take<float>(outputs_);  // [n, out]
-      parallel(outputs_, 4096, context_.threads, [&](const Share& share) {
-        context_.loops.relu_backward(floats(args.y), floats(args.dy), masked, share.begin, share.end);
+      parallel(outputs_, 4096, context_.threads, [&](const Range& range) {
+        context_.loops.relu_backward(floats(args.y), floats(args.dy), masked, range.begin, range.end);
       });
       dy = masked;
     }
     rows_.read(args);
     if (few_ && rows_.count() <= static_cast<std::size_t>(dense_.kept))
-      return multiply_kept(args, dy, take_pieces(memory));
+      return multiply_selected(args, dy, lay_out(memory));
     product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)},
                       memory.take<std::byte>(0), args.saved);
   }
@@ -96,12 +96,12 @@ class Dense final : public Op {
     }
   }
 
-  void multiply_kept(const OpArgs& args, const float* dy, const Few& few) const {
+  void multiply_selected(const OpArgs& args, const float* dy, const Few& few) const {
     const auto in = static_cast<std::size_t>(dense_.in);
     const auto out = static_cast<std::size_t>(dense_.out);
     const auto rows = static_cast<std::size_t>(dense_.kept);
-    parallel(rows, 8, context_.threads, [&](const Share& share) {
-      for (std::size_t i = share.begin; i < share.end; ++i) {
+    parallel(rows, 8, context_.threads, [&](const Range& range) {
+      for (std::size_t i = range.begin; i < range.end; ++i) {
         take_row(floats(args.x), i, in, few.x);
         take_row(dy, i, out, few.dy);
       }
@@ -109,8 +109,8 @@ class Dense final : public Op {
     float* dx = args.dx == nullptr ? nullptr : few.dx;
     few_->backward(few.x, few.dy, args.w, {args.dw, args.db, dx}, few.workspace, nullptr);
     if (dx == nullptr) return;
-    parallel(rows_.count(), 8, context_.threads, [&](const Share& share) {
-      for (std::size_t i = share.begin; i < share.end; ++i)
+    parallel(rows_.count(), 8, context_.threads, [&](const Range& range) {
+      for (std::size_t i = range.begin; i < range.end; ++i)
         std::copy_n(dx + i * in, in, floats(args.dx) + rows_[i] * in);
     });
     rows_.clear_rest(args, in * sizeof(float));
@@ -121,8 +121,8 @@ class Dense final : public Op {
   bool masks_dy_;
   std::size_t outputs_;
   InnerProduct product_;
-  std::optional<InnerProduct> few_;  // of the kept rows of a whole batch
-  KeptRows rows_;
+  std::optional<InnerProduct> few_;  // of the selected rows of a whole batch
+  SelectedRows rows_;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Convolution + bias + ReLU + max pool of a map of few channels, which leave a general library's blocks half
-// empty. Forward is loops/few_channels.cpp; backward walks the pool's winners (winner_backward.hpp).
+// empty. Forward is loops/few_channels.cpp; backward walks the pool's argmax positions (winner_backward.hpp).
 #include <algorithm>
 #include <cstring>
 
@@ -31,26 +31,26 @@ class FewChannelsConv final : public Op {
   }
 
   std::size_t workspace_bytes() const override {
-    return std::max(HostAllocator::bytes([&](auto& memory) { take_pieces(memory); }),
+    return std::max(HostAllocator::bytes([&](auto& memory) { lay_out(memory); }),
                     backward_.workspace_bytes());
   }
   std::size_t saved_bytes() const override {
-    return static_cast<std::size_t>(batch()) * loop_.pooled.size();  // winners [n, h, w, c]
+    return static_cast<std::size_t>(batch()) * loop_.pooled.size();  // argmax positions [n, h, w, c]
   }
   bool skips_rows() const override { return true; }
 
  private:
-  struct Pieces {
+  struct Layout {
     float *w, *b;  // [3, 3, in, channels], [channels]
   };
-  Pieces take_pieces(HostAllocator& memory) const {
+  Layout lay_out(HostAllocator& memory) const {
     const auto channels = static_cast<std::size_t>(loop_.channels);
     float* w = memory.take<float>(taps_ * channels);
     return {w, memory.take<float>(channels)};
   }
 
   // w [out, 3, 3, in] turned; channels beyond `out` are zero.
-  void turn(const OpArgs& args, const Pieces& p) const {
+  void turn(const OpArgs& args, const Layout& p) const {
     const auto channels = static_cast<std::size_t>(loop_.channels);
     const auto out = static_cast<std::size_t>(conv_.out);
     if (channels != out) std::memset(p.w, 0, taps_ * channels * sizeof(float));
@@ -63,11 +63,11 @@ class FewChannelsConv final : public Op {
 
   void run_forward(const OpArgs& args) override {
     HostAllocator memory(args.workspace);
-    const Pieces p = take_pieces(memory);
+    const Layout p = lay_out(memory);
     turn(args, p);
     std::uint8_t* winners = winners_of(args);
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
-      for (std::size_t n = share.begin; n < share.end; ++n) {
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
+      for (std::size_t n = range.begin; n < range.end; ++n) {
         const std::size_t at = n * loop_.pooled.size();
         context_.loops.few_channels_pool(loop_, floats(args.x) + n * conv_.in.size(), p.w, p.b,
                                          floats(args.y) + at, winners == nullptr ? nullptr : winners + at);
@@ -85,7 +85,7 @@ class FewChannelsConv final : public Op {
   const CpuContext& context_;
   ConvDesc conv_;
   WinnerBackward backward_;
-  KeptRows rows_;
+  SelectedRows rows_;
   FewChannelsLoop loop_{};
   std::size_t taps_ = 0;
 };

@@ -1,4 +1,4 @@
-// The last layer and its loss. The three products are oneDNN's; softmax, cross-entropy, gradient and hits are
+// The last layer and its loss. The three products are oneDNN's; softmax, cross-entropy, gradient and correct answers are
 // one pass over the rows of logits y = s z, z the product, with the target t (op.hpp):
 //   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
 // Where it selects, the rows with the largest losses are kept and count for `valid`; the others' dz is 0.
@@ -30,7 +30,7 @@ RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, fl
   }
   const float most = y[best];
   const float smoothing = dz == nullptr ? 0 : head.label_smoothing;
-  const float share = smoothing / static_cast<float>(classes);
+  const float fraction = smoothing / static_cast<float>(classes);
   float sum = 0;
   float below = 0;  // of the logits under the largest
   for (int j = 0; j < classes; ++j) {
@@ -42,11 +42,11 @@ RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, fl
   const float on_label = 1 - smoothing;
   if (dz != nullptr) {
     for (int j = 0; j < classes; ++j)
-      dz[j] = (dz[j] / sum - share - (j == label ? on_label : 0.0F)) * head.logit_scale * scale;
+      dz[j] = (dz[j] / sum - fraction - (j == label ? on_label : 0.0F)) * head.logit_scale * scale;
   }
   const float norm = std::log(sum);
   const float of_label = y[label] - most;
-  return {norm - on_label * of_label - (smoothing > 0 ? share * below : 0.0F), norm - of_label,
+  return {norm - on_label * of_label - (smoothing > 0 ? fraction * below : 0.0F), norm - of_label,
           best == label};
 }
 
@@ -86,21 +86,22 @@ class Head final : public Op {
     float* dz = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
     const std::size_t valid = args.state->valid;
     const std::size_t kept =
-        dz == nullptr ? valid : kept_rows(head_.selection, args.state->step, args.steps, args.state->valid);
+        dz == nullptr ? valid
+                      : selected_rows(head_.selection, args.state->step, args.steps, args.state->valid);
     const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
-    parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Share& share) {
-      for (std::size_t n = share.begin; n < share.end; ++n) {
+    parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Range& fraction) {
+      for (std::size_t n = fraction.begin; n < fraction.end; ++n) {
         const std::size_t at = n * static_cast<std::size_t>(head_.classes);
         float* gradient = dz == nullptr ? nullptr : dz + at;
         rows[n] = softmax_row(head_, floats(args.y) + at, args.labels[n], n < valid ? scale : 0, gradient);
       }
     });
     add_up(rows, *args.state);
-    if (dz != nullptr && head_.selection.selects()) keep_hardest(args, rows, kept, dz);
+    if (dz != nullptr && head_.selection.selects()) select_hardest(args, rows, kept, dz);
   }
 
   // Writes which rows are kept and clears the gradient of the others.
-  void keep_hardest(const OpArgs& args, const RowResult* rows, std::size_t kept, float* dz) {
+  void select_hardest(const OpArgs& args, const RowResult* rows, std::size_t kept, float* dz) {
     const std::size_t valid = args.state->valid;
     for (std::size_t n = 0; n < valid; ++n)
       hardness_[n] = hardness_key(rows[n].plain, static_cast<std::uint32_t>(n));
@@ -119,7 +120,7 @@ class Head final : public Op {
     double loss = 0;
     for (std::size_t n = 0; n < state.valid; ++n) {
       loss += rows[n].loss;
-      state.hits += rows[n].hit ? 1 : 0;
+      state.correct += rows[n].hit ? 1 : 0;
     }
     state.batch_loss += static_cast<float>(loss);
     state.loss_sum += loss;
@@ -131,8 +132,9 @@ class Head final : public Op {
     product_.backward(floats(args.x), dz, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace,
                       nullptr);
     if (args.dx == nullptr || !head_.masks_dx) return;
-    parallel(inputs_, 4096, context_.threads, [&](const Share& share) {
-      context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), share.begin, share.end);
+    parallel(inputs_, 4096, context_.threads, [&](const Range& fraction) {
+      context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), fraction.begin,
+                                   fraction.end);
     });
   }
 

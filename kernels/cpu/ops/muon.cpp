@@ -14,16 +14,16 @@ namespace {
 
 constexpr std::size_t kRowGrain = 32;  // rows of a product that are worth a thread; a multiple of its blocks
 
-struct Pieces {
+struct Layout {
   float* stored;    // [count], in the op's layout
   float *x, *next;  // [rows, columns]
   float *a, *b;     // [r, r], r the smaller of the two
 };
 
-Pieces take_pieces(HostAllocator& memory, const WeightMatrix& m) {
+Layout lay_out(HostAllocator& memory, const WeightMatrix& m) {
   const auto elements = static_cast<std::size_t>(m.rows) * static_cast<std::size_t>(m.columns);
   const auto r = static_cast<std::size_t>(std::min(m.rows, m.columns));
-  Pieces p{};
+  Layout p{};
   p.stored = memory.take<float>(m.segment.count);
   p.x = memory.take<float>(elements);
   p.next = memory.take<float>(elements);
@@ -54,15 +54,15 @@ void transpose(const float* from, int rows, int columns, float* to) {
 }
 
 // One pass of Newton and Schulz on p.x [rows, columns], rows <= columns; the result is in p.next.
-void pass(const CpuContext& context, const Pieces& p, int rows, int columns) {
+void pass(const CpuContext& context, const Layout& p, int rows, int columns) {
   const auto product = [&](const ProductLoop& loop) {
-    parallel(static_cast<std::size_t>(rows), kRowGrain, context.threads, [&](const Share& share) {
-      context.loops.product(loop, static_cast<int>(share.begin), static_cast<int>(share.end));
+    parallel(static_cast<std::size_t>(rows), kRowGrain, context.threads, [&](const Range& range) {
+      context.loops.product(loop, static_cast<int>(range.begin), static_cast<int>(range.end));
     });
   };
   const auto blocks = static_cast<std::size_t>(gram_blocks(rows));
-  parallel(blocks, kRowGrain, context.threads, [&](const Share& share) {
-    context.loops.gram({rows, columns, p.x, p.a}, static_cast<int>(share.begin), static_cast<int>(share.end));
+  parallel(blocks, kRowGrain, context.threads, [&](const Range& range) {
+    context.loops.gram({rows, columns, p.x, p.a}, static_cast<int>(range.begin), static_cast<int>(range.end));
   });
   product({rows, rows, kMuonC, kMuonB, p.a, p.a, p.a, p.b});
   product({rows, columns, 1, kMuonA, p.b, p.x, p.x, p.next});
@@ -73,7 +73,7 @@ void pass(const CpuContext& context, const Pieces& p, int rows, int columns) {
 std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
   std::size_t most = 0;
   for (const WeightMatrix& matrix : matrices) {
-    most = std::max(most, HostAllocator::bytes([&](auto& memory) { take_pieces(memory, matrix); }));
+    most = std::max(most, HostAllocator::bytes([&](auto& memory) { lay_out(memory, matrix); }));
   }
   return most;
 }
@@ -82,7 +82,7 @@ void update_matrix(const CpuContext& context, const UpdateArgs& args, const Opti
                    const UpdateStep& step, const WeightMatrix& matrix) {
   const Segment& s = matrix.segment;
   HostAllocator memory(args.workspace);
-  Pieces p = take_pieces(memory, matrix);
+  Layout p = lay_out(memory, matrix);
   context.loops.muon_direction(step.momentum, args.dw + s.offset, args.slot0 + s.offset, p.stored, s.count);
   matrix.op->fetch(0, p.stored, p.x);
   normalize(p.x, static_cast<std::size_t>(matrix.rows) * static_cast<std::size_t>(matrix.columns));
@@ -94,7 +94,7 @@ void update_matrix(const CpuContext& context, const UpdateArgs& args, const Opti
     std::swap(p.x, p.next);
   };
   if (tall) turn(columns, rows);
-  for (int i = 0; i < optimizer.passes; ++i) {
+  for (int i = 0; i < optimizer.iterations; ++i) {
     pass(context, p, rows, columns);
     std::swap(p.x, p.next);
   }

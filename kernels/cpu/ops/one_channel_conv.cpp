@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/kept_rows.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
+#include "kernels/cpu/runtime/selected_rows.hpp"
 
 namespace trainer::cpu {
 
@@ -35,15 +35,15 @@ class OneChannelConv final : public Op {
   }
 
   std::size_t workspace_bytes() const override {
-    return HostAllocator::bytes([&](auto& memory) { take_pieces(memory, 0); });
+    return HostAllocator::bytes([&](auto& memory) { lay_out(memory, 0); });
   }
   std::size_t saved_bytes() const override {
-    return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // winners [n, h, w, c]
+    return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // argmax positions [n, h, w, c]
   }
   bool skips_rows() const override { return true; }
 
  private:
-  struct Pieces {
+  struct Layout {
     float *w, *b;                    // [k, k, channels], [channels]: shared by the threads
     float *dw, *db;                  // one a thread, the first thread's come first
     float *padded, *map;             // this thread's
@@ -51,10 +51,10 @@ class OneChannelConv final : public Op {
     std::size_t stride;              // from one thread's dw to the next
   };
 
-  Pieces take_pieces(HostAllocator& memory, int thread) const {
+  Layout lay_out(HostAllocator& memory, int thread) const {
     const std::size_t filter = static_cast<std::size_t>(taps_) * loop_.channels;
     const auto threads = static_cast<std::size_t>(context_.threads);
-    Pieces p{};
+    Layout p{};
     p.w = memory.take<float>(filter);
     p.b = memory.take<float>(static_cast<std::size_t>(loop_.channels));
     p.stride = HostAllocator::aligned((filter + loop_.channels) * sizeof(float)) / sizeof(float);
@@ -73,9 +73,9 @@ class OneChannelConv final : public Op {
     return p;
   }
 
-  Pieces pieces_of(const OpArgs& args, int thread) const {
+  Layout divided_up(const OpArgs& args, int thread) const {
     HostAllocator memory(args.workspace);
-    return take_pieces(memory, thread);
+    return lay_out(memory, thread);
   }
 
   // Copies one image into the middle of its border of zeros.
@@ -92,7 +92,7 @@ class OneChannelConv final : public Op {
   }
 
   // w [out, k, k] to [k, k, channels]; lanes beyond `out` are zero.
-  void transpose_in(const OpArgs& args, const Pieces& p) const {
+  void transpose_in(const OpArgs& args, const Layout& p) const {
     std::memset(p.w, 0, static_cast<std::size_t>(taps_) * loop_.channels * sizeof(float));
     std::memset(p.b, 0, static_cast<std::size_t>(loop_.channels) * sizeof(float));
     for (int c = 0; c < conv_.out; ++c) {
@@ -102,17 +102,17 @@ class OneChannelConv final : public Op {
     if (pairs_) context_.bf16->one_channel_pairs(p.w, conv_.kernel, conv_.kernel * loop_.channels, p.w_pairs);
   }
 
-  const std::uint16_t* image_pairs(const float* image, const Pieces& p) const {
+  const std::uint16_t* image_pairs(const float* image, const Layout& p) const {
     context_.bf16->one_channel_pairs(image, loop_.h + loop_.kernel - 1, loop_.w + loop_.kernel - 1, p.pairs);
     return p.pairs;
   }
 
   void run_forward(const OpArgs& args) override {
-    transpose_in(args, pieces_of(args, 0));
+    transpose_in(args, divided_up(args, 0));
     std::uint8_t* winners = winners_of(args);
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
-      const Pieces p = pieces_of(args, share.thread);
-      for (std::size_t n = share.begin; n < share.end; ++n) {
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
+      const Layout p = divided_up(args, range.thread);
+      for (std::size_t n = range.begin; n < range.end; ++n) {
         float* y = floats(args.y) + n * out_.size();
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
         if (conv_.bf16_y) {
@@ -153,13 +153,13 @@ class OneChannelConv final : public Op {
   std::size_t floats_of(const OneChannelLoop& strip) const {
     return static_cast<std::size_t>(strip.h) * strip.w * strip.channels;
   }
-  void bf16_forward(const float* image, const Pieces& p, std::uint16_t* y) const {
+  void bf16_forward(const float* image, const Layout& p, std::uint16_t* y) const {
     for_each_strip([&](const OneChannelLoop& strip, std::size_t pixel, std::size_t at) {
       context_.loops.one_channel(strip, image + pixel, p.w, p.b, p.map);
       context_.bf16->to_bf16(p.map, y + at, floats_of(strip));
     });
   }
-  void bf16_backward(const float* image, const Pieces& p, const std::uint16_t* dy) const {
+  void bf16_backward(const float* image, const Layout& p, const std::uint16_t* dy) const {
     for_each_strip([&](const OneChannelLoop& strip, std::size_t pixel, std::size_t at) {
       context_.bf16->to_fp32(dy + at, p.map, floats_of(strip));
       context_.loops.one_channel_weights(strip, image + pixel, p.map, p.dw, p.db);
@@ -182,7 +182,7 @@ class OneChannelConv final : public Op {
   }
 
   // The gradient of one image's map [h, w, channels].
-  const float* map_gradient(const OpArgs& args, const Pieces& p, std::size_t n) const {
+  const float* map_gradient(const OpArgs& args, const Layout& p, std::size_t n) const {
     const std::size_t at = n * out_.size();
     const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
     if (conv_.pool) {
@@ -203,13 +203,13 @@ class OneChannelConv final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
-    const Pieces first = pieces_of(args, 0);
+    const Layout first = divided_up(args, 0);
     const auto* winners = reinterpret_cast<const std::uint8_t*>(args.saved);
     std::memset(first.dw, 0, first.stride * static_cast<std::size_t>(context_.threads) * sizeof(float));
     rows_.read(args);
-    parallel(rows_.count(), 1, context_.threads, [&](const Share& share) {
-      const Pieces p = pieces_of(args, share.thread);
-      for (std::size_t i = share.begin; i < share.end; ++i) {
+    parallel(rows_.count(), 1, context_.threads, [&](const Range& range) {
+      const Layout p = divided_up(args, range.thread);
+      for (std::size_t i = range.begin; i < range.end; ++i) {
         const std::size_t n = rows_[i];
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
         if (conv_.bf16_y) {
@@ -243,7 +243,7 @@ class OneChannelConv final : public Op {
   ConvDesc conv_;
   Shape out_;
   int taps_;
-  KeptRows rows_;
+  SelectedRows rows_;
   OneChannelLoop loop_{};
   PoolLoop pool_{};
   std::size_t padded_floats_ = 0, map_floats_ = 0;  // of one image

@@ -8,7 +8,7 @@ namespace trainer::cpu {
 
 namespace {
 
-constexpr int kLargestMaxPool = 15;  // a window's winner is kept in one byte
+constexpr int kLargestMaxPool = 15;  // a window's argmax is kept in one byte
 
 PoolLoop pool_loop(const Shape& in, const Window& window, const OpDesc& desc) {
   return {in, in.c, window, out_shape(desc), false};
@@ -24,20 +24,20 @@ class MaxPool final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     std::uint8_t* winners = winners_of(args);
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
-      const std::size_t at = share.begin * loop_.out.size();
-      context_.loops.maxpool(loop_, floats(args.x) + share.begin * loop_.map.size(), floats(args.y) + at,
-                             winners == nullptr ? nullptr : winners + at, share.end - share.begin);
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
+      const std::size_t at = range.begin * loop_.out.size();
+      context_.loops.maxpool(loop_, floats(args.x) + range.begin * loop_.map.size(), floats(args.y) + at,
+                             winners == nullptr ? nullptr : winners + at, range.end - range.begin);
     });
   }
 
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
-      const std::size_t at = share.begin * loop_.out.size();
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
+      const std::size_t at = range.begin * loop_.out.size();
       context_.loops.maxpool_backward(
           loop_, floats(args.dy) + at, reinterpret_cast<const std::uint8_t*>(args.saved) + at,
-          floats(args.dx) + share.begin * loop_.map.size(), share.end - share.begin);
+          floats(args.dx) + range.begin * loop_.map.size(), range.end - range.begin);
     });
   }
 
@@ -52,18 +52,18 @@ class AvgPool final : public Op {
 
  private:
   void run_forward(const OpArgs& args) override {
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
-      context_.loops.avgpool(loop_, floats(args.x) + share.begin * loop_.map.size(),
-                             floats(args.y) + share.begin * loop_.out.size(), share.end - share.begin);
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
+      context_.loops.avgpool(loop_, floats(args.x) + range.begin * loop_.map.size(),
+                             floats(args.y) + range.begin * loop_.out.size(), range.end - range.begin);
     });
   }
 
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Share& share) {
-      context_.loops.avgpool_backward(loop_, floats(args.dy) + share.begin * loop_.out.size(),
-                                      floats(args.dx) + share.begin * loop_.map.size(),
-                                      share.end - share.begin);
+    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
+      context_.loops.avgpool_backward(loop_, floats(args.dy) + range.begin * loop_.out.size(),
+                                      floats(args.dx) + range.begin * loop_.map.size(),
+                                      range.end - range.begin);
     });
   }
 

@@ -24,11 +24,11 @@ class PooledConv final : public Op {
         pool_{conv_map(desc), desc.out, desc.pool, out_shape(desc), desc.relu} {}
 
   std::size_t workspace_bytes() const override {
-    return std::max(HostAllocator::bytes([&](auto& memory) { take_pieces(memory); }),
+    return std::max(HostAllocator::bytes([&](auto& memory) { lay_out(memory); }),
                     2 * weight_bytes() + backward_.workspace_bytes());
   }
   std::size_t saved_bytes() const override {
-    return static_cast<std::size_t>(batch()) * pool_.out.size();  // winners [n, h, w, c]
+    return static_cast<std::size_t>(batch()) * pool_.out.size();  // argmax positions [n, h, w, c]
   }
   bool skips_rows() const override { return true; }
   std::size_t stored_count(int index) const override {
@@ -45,13 +45,13 @@ class PooledConv final : public Op {
 
  private:
   // Of forward's workspace.
-  struct Pieces {
+  struct Layout {
     std::byte *scratch, *w, *x;  // w and x: operands
     float* map;                  // [slice, h, w, out]
   };
-  Pieces take_pieces(HostAllocator& memory) const {
+  Layout lay_out(HostAllocator& memory) const {
     const auto images = static_cast<std::size_t>(slices_.first().images());
-    Pieces p{};
+    Layout p{};
     p.scratch = memory.take<std::byte>(slices_.scratch_bytes());
     p.w = memory.take<std::byte>(weights_bytes(stored_, slices_.first().forward_weights()));
     p.x = memory.take<std::byte>(conv_.bf16_x ? 0 : operand_bytes(context_, images * conv_.in.size()));
@@ -69,16 +69,16 @@ class PooledConv final : public Op {
 
   void run_forward(const OpArgs& args) override {
     HostAllocator memory(args.workspace);
-    const Pieces p = take_pieces(memory);
+    const Layout p = lay_out(memory);
     const void* w = weights_as(context_, stored_, args.w, slices_.first().forward_weights(), p.w);
     std::uint8_t* winners = winners_of(args);
     slices_.for_each([&](const ConvPrimitives& conv, std::size_t first) {
       const auto images = static_cast<std::size_t>(conv.images());
       conv.forward(slice_of(args.x, first, images, p.x), w, args.b, p.map, p.scratch);
-      parallel(images, 1, context_.threads, [&](const Share& share) {
-        const std::size_t at = (first + share.begin) * pool_.out.size();
-        context_.loops.maxpool(pool_, p.map + share.begin * pool_.map.size(), floats(args.y) + at,
-                               winners == nullptr ? nullptr : winners + at, share.end - share.begin);
+      parallel(images, 1, context_.threads, [&](const Range& range) {
+        const std::size_t at = (first + range.begin) * pool_.out.size();
+        context_.loops.maxpool(pool_, p.map + range.begin * pool_.map.size(), floats(args.y) + at,
+                               winners == nullptr ? nullptr : winners + at, range.end - range.begin);
       });
     });
   }
@@ -104,7 +104,7 @@ class PooledConv final : public Op {
   Desc stored_;  // fp32: the layout that the forward convolution wants, or with a cast between, the canonical
                  // one
   WinnerBackward backward_;
-  KeptRows rows_;
+  SelectedRows rows_;
   PoolLoop pool_;
 };
 

@@ -54,33 +54,33 @@ WinnerBackward::WinnerBackward(const CpuContext& context, const ConvDesc& desc)
 }
 
 // Fills in `pieces` for one thread; returns the bytes of all threads' together.
-std::size_t WinnerBackward::take_pieces(std::byte* workspace, int thread, Pieces& pieces) const {
+std::size_t WinnerBackward::lay_out(std::byte* workspace, int thread, Layout& layout) const {
   const auto outputs = static_cast<std::size_t>(conv_.out);
   const std::size_t windows = static_cast<std::size_t>(loop_.pooled.h) * loop_.pooled.w;
   const auto positions = static_cast<std::size_t>(loop_.window.size) * loop_.window.size;
   const std::size_t groups = std::max(outputs, windows * std::min(positions, outputs));
   HostAllocator memory(workspace);
-  pieces.w = memory.take<float>(filter_floats_);
+  layout.w = memory.take<float>(filter_floats_);
   for (int t = 0; t < context_.threads; ++t) {
-    Pieces own = pieces;
+    Layout own = layout;
     own.dw = memory.take<float>(filter_floats_ + outputs);
     own.image = memory.take<float>(image_floats_);
     own.lists.entries = memory.take<WinnerEntry>(loop_.pooled.size() + kSpareEntries);
     own.lists.count = memory.take<std::int32_t>(groups);
     own.lists.place = memory.take<std::int32_t>(groups);
-    if (t == thread) pieces = own;
+    if (t == thread) layout = own;
   }
   return memory.used();
 }
 
 std::size_t WinnerBackward::workspace_bytes() const {
-  Pieces unused{};
-  return take_pieces(nullptr, 0, unused);
+  Layout unused{};
+  return lay_out(nullptr, 0, unused);
 }
 
-WinnerBackward::Pieces WinnerBackward::pieces(std::byte* workspace, int thread) const {
-  Pieces own{};
-  take_pieces(workspace, thread, own);
+WinnerBackward::Layout WinnerBackward::layout(std::byte* workspace, int thread) const {
+  Layout own{};
+  lay_out(workspace, thread, own);
   return own;
 }
 
@@ -120,7 +120,7 @@ const std::uint16_t* WinnerBackward::bf16_image(const Args& args, std::size_t n,
   return padded;
 }
 
-void WinnerBackward::weights(const Args& args, std::size_t n, const Pieces& p) const {
+void WinnerBackward::weights(const Args& args, std::size_t n, const Layout& p) const {
   WinnerLists lists = p.lists;
   const float* dy = args.dy + n * loop_.pooled.size();
   const std::uint8_t* winners = args.winners + n * loop_.pooled.size();
@@ -134,7 +134,7 @@ void WinnerBackward::weights(const Args& args, std::size_t n, const Pieces& p) c
   context_.loops.winner_weights(loop_, lists, plain_ ? x : p.image, dy, winners, p.dw, db);
 }
 
-void WinnerBackward::data(const Args& args, std::size_t n, const Pieces& p) const {
+void WinnerBackward::data(const Args& args, std::size_t n, const Layout& p) const {
   WinnerLists lists = p.lists;
   const float* dy = args.dy + n * loop_.pooled.size();
   const std::uint8_t* winners = args.winners + n * loop_.pooled.size();
@@ -154,7 +154,7 @@ void WinnerBackward::data(const Args& args, std::size_t n, const Pieces& p) cons
   }
 }
 
-void WinnerBackward::run_share(const Args& args, std::size_t begin, std::size_t end, const Pieces& p) const {
+void WinnerBackward::run_range(const Args& args, std::size_t begin, std::size_t end, const Layout& p) const {
   for (std::size_t i = begin; i < end; ++i) {
     const std::size_t n = args.rows[i];
     weights(args, n, p);
@@ -165,7 +165,7 @@ void WinnerBackward::run_share(const Args& args, std::size_t begin, std::size_t 
 void WinnerBackward::run(const Args& args) const {
   const auto outputs = static_cast<std::size_t>(conv_.out);
   const std::size_t taps = filter_floats_ / static_cast<std::size_t>(loop_.channels);
-  const Pieces first = pieces(args.workspace, 0);
+  const Layout first = layout(args.workspace, 0);
   if (args.dx != nullptr) {
     std::memset(first.w, 0, filter_floats_ * sizeof(float));
     if (bf16_ != nullptr) {
@@ -175,13 +175,13 @@ void WinnerBackward::run(const Args& args) const {
     }
   }
   for (int t = 0; t < context_.threads; ++t) {
-    std::memset(pieces(args.workspace, t).dw, 0, (filter_floats_ + outputs) * sizeof(float));
+    std::memset(layout(args.workspace, t).dw, 0, (filter_floats_ + outputs) * sizeof(float));
   }
-  parallel(args.rows.count(), 1, context_.threads, [&](const Share& share) {
-    run_share(args, share.begin, share.end, pieces(args.workspace, share.thread));
+  parallel(args.rows.count(), 1, context_.threads, [&](const Range& range) {
+    run_range(args, range.begin, range.end, layout(args.workspace, range.thread));
   });
   for (int t = 1; t < context_.threads; ++t) {
-    context_.loops.add(pieces(args.workspace, t).dw, first.dw, 0, filter_floats_ + outputs);
+    context_.loops.add(layout(args.workspace, t).dw, first.dw, 0, filter_floats_ + outputs);
   }
   if (bf16_ != nullptr) {
     bf16_->winner_gradients(first.dw, args.dw, conv_.in.c, taps);

@@ -17,7 +17,7 @@ struct CpuContext {
   OneDnn dnn;
   int threads;
   // Set: convolutions and dense layers round what they multiply. Maps are fp32 all the same, but for one that
-  // Backend::narrows().
+  // Backend::keeps_map_in_bf16().
   const Bf16Loops* bf16 = nullptr;
 };
 
@@ -40,7 +40,7 @@ inline std::uint16_t* halves(void* map) {
   return static_cast<std::uint16_t*>(map);
 }
 
-// Where a max pool notes its winners [n, h, w, c]: only backward reads them, so inference has no place for
+// Where a max pool notes its argmax positions [n, h, w, c]: only backward reads them, so inference has no place for
 // them.
 inline std::uint8_t* winners_of(const OpArgs& args) {
   return args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;

@@ -22,14 +22,14 @@ LOOP(one_channel, const OneChannelLoop& loop, const float* padded, const float* 
 LOOP(one_channel_weights, const OneChannelLoop& loop, const float* padded, const float* dmap, float* dw,
      float* db)
 
-// The same with the pool: y and winner [pooled]; winner is null in inference.
+// The same with the pool: y and argmax [pooled]; argmax is null in inference.
 LOOP(one_channel_pool, const OneChannelLoop& loop, const float* padded, const float* w, const float* b,
      float* y, std::uint8_t* winner)
 // dw [k, k, channels] and db [channels] +=, from dy [pooled]
 LOOP(one_channel_pool_weights, const OneChannelLoop& loop, const float* padded, const float* dy,
      const std::uint8_t* winner, float* dw, float* db)
 
-// image [.., width, in], w [3, 3, in, channels], b [channels]; y and winner [pooled]; winner is null in
+// image [.., width, in], w [3, 3, in, channels], b [channels]; y and argmax [pooled]; argmax is null in
 // inference
 LOOP(few_channels_pool, const FewChannelsLoop& loop, const float* image, const float* w, const float* b,
      float* y, std::uint8_t* winner)
@@ -60,7 +60,7 @@ LOOP(norm_sums, const NormLoop& loop, const float* x, std::size_t count, double*
 LOOP(norm, const NormLoop& loop, const float* x, float* y, std::size_t count)
 LOOP(norm_gradient, const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,
      double* sums)
-// dx = gain scale (dx - mean_g - mean_gx (x - mean) scale), tables [tile]
+// dx = gamma scale (dx - mean_g - mean_gx (x - mean) scale), tables [tile]
 LOOP(norm_backward, const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x,
      float* dx, const NormParts& parts)
 LOOP(product, const ProductLoop& loop, int begin, int end)  // rows

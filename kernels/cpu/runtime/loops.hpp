@@ -29,7 +29,7 @@ struct GatherLoop {
   std::uint8_t* labels;
 };
 
-// Max pooling of `map` [n, map.h, map.w, channels of `stride_c`], the first c of which are pooled. `winner`
+// Max pooling of `map` [n, map.h, map.w, channels of `stride_c`], the first c of which are pooled. `argmax`
 // holds the row-major index of each window's first maximum, or kNoWinner where `relu` cut it off; size * size
 // <= 255.
 struct PoolLoop {
@@ -80,7 +80,7 @@ struct WinnerLoop {
   Shape pooled;  // [h, w, output channels]
 };
 
-// A winner with a gradient: `at` is the place of its filter in the image, or of its filter among the weights.
+// An argmax with a gradient: `at` is the place of its filter in the image, or of its filter among the weights.
 struct WinnerEntry {
   std::int32_t at;
   float gradient;
@@ -113,8 +113,8 @@ struct UpdateLoop {
 struct NormLoop {
   std::size_t channels, tile;  // tile is a multiple of channels
   bool gelu;
-  const float *mean, *scale, *gain, *offset;  // tables [tile]; scale = 1 / sqrt(var + epsilon)
-  float* sums;                                // scratch [2, tile]
+  const float *mean, *inv_std, *gamma, *beta;  // tables [tile]; inv_std = 1 / sqrt(var + epsilon)
+  float* sums;                                 // scratch [2, tile]
 };
 
 // The parts of maps that a loop of batch normalisation goes over: `count` of them, of `floats` each, whole

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "kernels/backend.hpp"
-#include "kernels/gpu_host/library_calls.hpp"
+#include "kernels/gpu_host/loaded_library.hpp"
 
 namespace {
 
@@ -28,8 +28,7 @@ void* cublas_library() {
 
 template <typename Call>
 Call* loaded(const char* name) {
-  Call* call = nullptr;
-  trainer::find_call(cublas_library(), name, &call);
+  Call* const call = trainer::LibraryFunction{dlsym(cublas_library(), name)};
   if (call == nullptr)
     throw trainer::BackendError(fmt::format(
         "cuBLASLt lacks {}: it is of another version than this program's {}", name, CUBLAS_VER_MAJOR));

@@ -78,12 +78,12 @@ Matmul::Matmul(const MatmulShape& s)
 std::optional<Matmul> Matmul::find(cublasLtHandle_t lt, const MatmulShape& shape,
                                    std::size_t workspace_limit) {
   Matmul matmul(shape);
-  const Preference wishes = preference(shape, workspace_limit);
+  const Preference preferences = preference(shape, workspace_limit);
   cublasLtMatmulHeuristicResult_t result{};
   int found = 0;
   const cublasStatus_t status =
       cublasLtMatmulAlgoGetHeuristic(lt, matmul.operation_.get(), matmul.a_.get(), matmul.b_.get(),
-                                     matmul.d_.get(), matmul.d_.get(), wishes.get(), 1, &result, &found);
+                                     matmul.d_.get(), matmul.d_.get(), preferences.get(), 1, &result, &found);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
   // Some versions call an epilogue that they lack for these types a wrong value.
   if (status == CUBLAS_STATUS_INVALID_VALUE && shape.epilogue != CUBLASLT_EPILOGUE_DEFAULT)

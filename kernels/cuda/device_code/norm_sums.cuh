@@ -22,21 +22,21 @@ constexpr std::size_t slice_sums_bytes(unsigned blocks, unsigned width) {
 struct NormArgs {
   float epsilon = 0;
   float momentum = 0;
-  const float* offset = nullptr;  // [c], as the following
+  const float* beta = nullptr;  // [c], as the following
   float* running_mean = nullptr;
   float* running_variance = nullptr;
   float* mean = nullptr;        // of the batch; null in inference
-  float* scale = nullptr;       // the same; 1 / sqrt(var + epsilon)
+  float* inv_std = nullptr;     // the same; 1 / sqrt(var + epsilon)
   double* partial = nullptr;    // slice_sums_bytes()
   unsigned* barrier = nullptr;  // the context's
   const StepState* state = nullptr;
 };
 
-constexpr std::size_t kept_statistics_bytes(int channels) {
+constexpr std::size_t saved_statistics_bytes(int channels) {
   return 2 * sizeof(float) * static_cast<std::size_t>(channels);
 }
 
-// `kept`: kept_statistics_bytes(), null in inference.
+// `kept`: saved_statistics_bytes(), null in inference.
 inline NormArgs norm_args(const BatchNormDesc& desc, const OpArgs& args, std::byte* kept, double* partial,
                           unsigned* barrier) {
   auto* mean = reinterpret_cast<float*>(kept);
@@ -56,12 +56,12 @@ inline NormArgs norm_args(const BatchNormDesc& desc, const OpArgs& args, std::by
 // there are at least two. Threads from row `rows` on have nothing to do.
 struct SliceThread {
   unsigned width, lane, row, rows;
-  unsigned share, shares;  // the block's, of those that have its slice; they follow one another
+  unsigned part, parts;  // the block's, of those that have its slice; they follow one another
 };
 
 template <unsigned kThreads>
-__device__ SliceThread slice_thread(unsigned width, unsigned shares) {
-  return {width, threadIdx.x % width, threadIdx.x / width, kThreads / width, blockIdx.x % shares, shares};
+__device__ SliceThread slice_thread(unsigned width, unsigned parts) {
+  return {width, threadIdx.x % width, threadIdx.x / width, kThreads / width, blockIdx.x % parts, parts};
 }
 
 // Makes `own` the sums over all rows of the block. All threads call it.
@@ -88,11 +88,11 @@ template <unsigned kThreads>
 static __device__ void sum_slice(const SliceThread& at, double* partial, unsigned* barrier,
                                  double (&own)[2]) {
   sum_rows<kThreads>(at, own);
-  if (at.shares == 1) return;
+  if (at.parts == 1) return;
   const std::size_t half = std::size_t{gridDim.x} * at.width;
-  double* slice = partial + std::size_t{blockIdx.x - at.share} * at.width + at.lane;
+  double* slice = partial + std::size_t{blockIdx.x - at.part} * at.width + at.lane;
   for (unsigned k = 0; k < 2; ++k) {
-    if (at.row == 0) slice[k * half + std::size_t{at.share} * at.width] = own[k];
+    if (at.row == 0) slice[k * half + std::size_t{at.part} * at.width] = own[k];
     own[k] = 0;
   }
   wait_for_grid(barrier);
@@ -103,13 +103,13 @@ static __device__ void sum_slice(const SliceThread& at, double* partial, unsigne
     own[0] += sums.x;
     own[1] += sums.y;
   };
-  for_strided<8>(at.row < at.rows ? at.row : at.shares, at.shares, at.rows, load, use);  // loads in a row: 8
+  for_strided<8>(at.row < at.rows ? at.row : at.parts, at.parts, at.rows, load, use);  // loads in a row: 8
   sum_rows<kThreads>(at, own);
 }
 
-// xh = (x - mean) scale
+// xh = (x - mean) inv_std
 struct Centring {
-  float mean, scale;
+  float mean, inv_std;
 };
 
 // Of channel c, from the sums of x and x^2 over m positions; by one thread that `writes` them down too.
@@ -118,40 +118,39 @@ __device__ inline Centring batch_centring(const NormArgs& s, unsigned c, const d
   const double mean = sums[0] / m;
   const double spread = sums[1] / m - mean * mean;
   const double variance = spread < 0 ? 0 : spread;
-  const double scale = 1 / sqrt(variance + static_cast<double>(s.epsilon));
+  const double inv_std = 1 / sqrt(variance + static_cast<double>(s.epsilon));
   if (writes) {
     const double unbiased = m > 1 ? variance * m / (m - 1) : variance;
     const double momentum = s.momentum;
     s.mean[c] = static_cast<float>(mean);
-    s.scale[c] = static_cast<float>(scale);
+    s.inv_std[c] = static_cast<float>(inv_std);
     s.running_mean[c] = static_cast<float>((1 - momentum) * s.running_mean[c] + momentum * mean);
     s.running_variance[c] = static_cast<float>((1 - momentum) * s.running_variance[c] + momentum * unbiased);
   }
-  return {static_cast<float>(mean), static_cast<float>(scale)};
+  return {static_cast<float>(mean), static_cast<float>(inv_std)};
 }
 
 __device__ inline Centring running_centring(const NormArgs& s, unsigned c) {
   return {s.running_mean[c], 1 / sqrtf(s.running_variance[c] + s.epsilon)};
 }
 
-// u = gain xh + offset, then GELU where asked for.
-__device__ inline float normalised(float z, const Centring& to, float offset, bool with_gelu,
-                                   float gain = 1) {
-  const float u = (z - to.mean) * to.scale * gain + offset;
+// u = gamma xh + beta, then GELU where asked for.
+__device__ inline float normalised(float z, const Centring& to, float beta, bool with_gelu, float gamma = 1) {
+  const float u = (z - to.mean) * to.inv_std * gamma + beta;
   return with_gelu ? gelu(u) : u;
 }
 
 // Its gradient, for one channel; batchnorm.cu has the formula.
 struct NormGradient {
   Centring to;
-  float offset;
+  float beta;
   bool gelu;
-  float gain = 1;
+  float gamma = 1;
   float mean_du = 0, mean_du_xh = 0;
 
-  __device__ float xh(float z) const { return (z - to.mean) * to.scale; }
+  __device__ float xh(float z) const { return (z - to.mean) * to.inv_std; }
   __device__ float du(float dy, float normal) const {
-    return gelu ? dy * gelu_derivative(gain * normal + offset) : dy;
+    return gelu ? dy * gelu_derivative(gamma * normal + beta) : dy;
   }
   // From the sums of du and du xh over m positions.
   __device__ void take_means(const double (&sums)[2], double m) {
@@ -160,7 +159,7 @@ struct NormGradient {
   }
   __device__ float dz(float dy, float z) const {
     const float normal = xh(z);
-    return gain * to.scale * (du(dy, normal) - (mean_du + normal * mean_du_xh));
+    return gamma * to.inv_std * (du(dy, normal) - (mean_du + normal * mean_du_xh));
   }
 };
 

@@ -31,15 +31,6 @@ int device_count() {
   return count;
 }
 
-std::string pci_bus_id(int device) {
-  std::array<char, 32> text{};
-  check(cudaDeviceGetPCIBusId(text.data(), text.size(), device), "cudaDeviceGetPCIBusId");
-  std::string id = text.data();
-  std::transform(id.begin(), id.end(), id.begin(),
-                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-  return id;
-}
-
 // Groups of 4, 2, 2, 2 and 6 bytes, as nvidia-smi writes it.
 std::string uuid_text(const cudaUUID_t& uuid, bool mig) {
   std::string text = mig ? "MIG" : "GPU";
@@ -116,9 +107,17 @@ GpuSoftware read_software(const Nvml& nvml) {
 cudaError_t read_compute_mode(int device, std::string* mode) {
   int value = 0;
   const cudaError_t code = cudaDeviceGetAttribute(&value, cudaDevAttrComputeMode, device);
-  *mode = "exclusive process";
-  if (value == cudaComputeModeDefault) *mode = "default";
-  if (value == cudaComputeModeProhibited) *mode = "prohibited";
+  *mode = compute_mode_name(value);
+  return code;
+}
+
+// In lower case.
+cudaError_t read_pci_bus_id(int device, std::string* id) {
+  std::array<char, 32> text{};
+  const cudaError_t code = cudaDeviceGetPCIBusId(text.data(), text.size(), device);
+  *id = text.data();
+  std::transform(id->begin(), id->end(), id->begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
   return code;
 }
 
@@ -129,17 +128,14 @@ GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use) {
   gpu.index = device;
   read_attributes(device, &gpu);
   check(read_compute_mode(device, &gpu.compute_mode), "cudaDeviceGetAttribute");
-  gpu.pci_bus_id = pci_bus_id(device);
+  check(read_pci_bus_id(device, &gpu.pci_bus_id), "cudaDeviceGetPCIBusId");
   gpu.peers = peers_of(device);
-  const NvmlReading reading = nvml.read(gpu.pci_bus_id);
-  gpu.sensors = reading.sensors;
-  gpu.mig = reading.mig;
+  nvml.read(&gpu);
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
   gpu.name = properties.name;
   gpu.uuid = uuid_text(properties.uuid, gpu.mig.value_or(false));
   gpu.total_bytes = properties.totalGlobalMem;
-  gpu.free_bytes = reading.free_bytes;
   if (in_use) read_own_memory(&gpu);
   return gpu;
 }
@@ -154,16 +150,16 @@ class RuntimeProbe : public GpuProbe {
     return count;
   }
 
-  GpuTraits traits(int device) const override {
+  int describe(int device, GpuInfo* gpu) const override {
     cudaDeviceProp properties{};
-    GpuTraits traits;
-    traits.code = cudaGetDeviceProperties(&properties, device);
-    if (traits.code == cudaSuccess) traits.code = read_compute_mode(device, &traits.compute_mode);
+    cudaError_t code = cudaGetDeviceProperties(&properties, device);
+    if (code == cudaSuccess) code = read_compute_mode(device, &gpu->compute_mode);
+    (void)read_pci_bus_id(device, &gpu->pci_bus_id);
     (void)cudaGetLastError();
-    traits.name = properties.name;
-    traits.major = properties.major;
-    traits.minor = properties.minor;
-    return traits;
+    gpu->name = properties.name;
+    gpu->major = properties.major;
+    gpu->minor = properties.minor;
+    return code;
   }
 
   int open(int device) const override {

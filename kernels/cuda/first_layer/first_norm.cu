@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
 #pragma unroll
   for (int k = 0; k < kKernel * kKernel; ++k)
     filter[k] = a.w[c * (kKernel * kKernel) + static_cast<unsigned>(k)];
-  const float offset = a.norm.offset[c];
+  const float beta = a.norm.beta[c];
   const unsigned outputs = conv.outputs();
   const unsigned valid =
       a.gathers ? valid_rows(a.gather.batching, a.gather.state->step) : a.norm.state->valid;
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
       const Largest best = largest_of(values);
       const std::size_t i = (std::size_t{first} * outputs + p) * conv.channels + c;
       if (!a.training) {
-        a.y[i] = static_cast<T>(normalised(best.value, to, offset, s.gelu));
+        a.y[i] = static_cast<T>(normalised(best.value, to, beta, s.gelu));
         continue;
       }
       a.z[i] = static_cast<T>(best.value);
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
   to = batch_centring(a.norm, c, sums, static_cast<double>(valid * outputs), blockIdx.x == 0 && at.row == 0);
   const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * conv.channels + c]); };
   const auto use = [&](unsigned p, float z) {
-    a.y[std::size_t{p} * conv.channels + c] = static_cast<T>(normalised(z, to, offset, s.gelu));
+    a.y[std::size_t{p} * conv.channels + c] = static_cast<T>(normalised(z, to, beta, s.gelu));
   };
   for_strided<8>(begin * outputs + at.row, end * outputs, at.rows, load, use);  // loads in a row: 8
 }
@@ -104,7 +104,7 @@ class FirstNormOp final : public Op {
     std::uint8_t* argmax;
   };
   Saved take_saved(DeviceAllocator& memory) const {
-    auto* statistics = memory.take<std::byte>(kept_statistics_bytes(norm_.in.c));
+    auto* statistics = memory.take<std::byte>(saved_statistics_bytes(norm_.in.c));
     T* z = memory.take<T>(outputs_);
     return {statistics, z, memory.take<std::uint8_t>(outputs_)};
   }
@@ -129,7 +129,7 @@ class FirstNormOp final : public Op {
     a.y = static_cast<T*>(args.y);
     a.dy = static_cast<const T*>(args.dy);
     a.dw = args.dw;
-    a.doffset = args.db;
+    a.dbeta = args.db;
     a.kept = args.kept;
     DeviceAllocator scratch(args.workspace);
     const Scratch own = take_scratch(scratch);

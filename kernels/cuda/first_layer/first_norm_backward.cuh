@@ -51,7 +51,7 @@ struct FirstNormArgs {
   std::uint8_t* argmax = nullptr;  // the same shape
   const T* dy = nullptr;
   float* dw = nullptr;  // [channels, k, k]
-  float* doffset = nullptr;
+  float* dbeta = nullptr;
   float* taps = nullptr;               // [blocks, channels, k * k]
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 
@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
   const FirstConv& conv = s.conv;
   const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
   const unsigned c = at.lane;
-  NormGradient norm{{a.norm.mean[c], a.norm.scale[c]}, a.norm.offset[c], s.gelu};
+  NormGradient norm{{a.norm.mean[c], a.norm.inv_std[c]}, a.norm.beta[c], s.gelu};
   const unsigned outputs = conv.outputs();
   const unsigned valid = a.norm.state->valid;
   const unsigned begin = min(blockIdx.x * s.run, valid);
@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
   const unsigned own = at.row < at.rows ? begin * outputs + at.row : end * outputs;
   for_strided<4>(own, end * outputs, at.rows, load, sum_up);  // loads in a row: 8
   sum_slice<kFirstNormThreads>(at, a.norm.partial, a.norm.barrier, sums);
-  if (blockIdx.x == 0 && at.row == 0) a.doffset[c] = static_cast<float>(sums[0]);
+  if (blockIdx.x == 0 && at.row == 0) a.dbeta[c] = static_cast<float>(sums[0]);
   norm.take_means(sums, static_cast<double>(valid * outputs));
   float taps[kKernel * kKernel] = {};
   for (unsigned first = begin; first < end; first += s.together) {

@@ -104,19 +104,19 @@ __device__ void add_pictures(const FirstConv& s, const FirstConvArgs<T>& a, cons
 
 template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
-    first_conv_backward(FirstConv s, FirstConvArgs<T> a, unsigned shares, unsigned* tickets) {
+    first_conv_backward(FirstConv s, FirstConvArgs<T> a, unsigned parts, unsigned* tickets) {
   constexpr unsigned kTerms = kKernel * kKernel + 1;
   __shared__ float pictures[kMostPixels];
   __shared__ float of_warp[kWarps][kChannels][kTerms];
-  const unsigned group = blockIdx.x / shares;
-  const unsigned share = blockIdx.x % shares;
+  const unsigned group = blockIdx.x / parts;
+  const unsigned part = blockIdx.x % parts;
   const unsigned lane = threadIdx.x % kChannels;
   const unsigned c = group * kChannels + lane;
-  const unsigned run = (s.batch + shares - 1) / shares;
-  const unsigned end = min((share + 1) * run, s.batch);
+  const unsigned run = (s.batch + parts - 1) / parts;
+  const unsigned end = min((part + 1) * run, s.batch);
   const unsigned together = min(kMostPixels / s.pixels(), kMostTogether);
   float sums[kTerms] = {};
-  for (unsigned first = share * run; first < end; first += together) {
+  for (unsigned first = part * run; first < end; first += together) {
     const unsigned count = min(together, end - first);
     __syncthreads();
     load_pictures<kThreads>(s, count, a.x + std::size_t{first} * static_cast<unsigned>(s.h * s.w), pictures);
@@ -132,20 +132,20 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
   }
   __syncthreads();
   float* own = a.partial + std::size_t{blockIdx.x} * (kChannels * kTerms);
-  const float* all = a.partial + std::size_t{group} * shares * (kChannels * kTerms);
+  const float* all = a.partial + std::size_t{group} * parts * (kChannels * kTerms);
   for (unsigned i = threadIdx.x; i < kChannels * kTerms; i += kThreads) {
     float sum = 0;
     for (unsigned w = 0; w < kWarps; ++w) sum += of_warp[w][i / kTerms][i % kTerms];
     own[i] = sum;
   }
-  if (!is_last_block(tickets + group, shares)) return;
+  if (!is_last_block(tickets + group, parts)) return;
   for (unsigned i = threadIdx.x; i < kChannels * kTerms; i += kThreads) {
     const unsigned channel = group * kChannels + i / kTerms;
     if (channel >= s.channels) continue;
     float sum = 0;
     const auto load = [&](unsigned b) { return __ldcg(all + std::size_t{b} * (kChannels * kTerms) + i); };
     const auto use = [&](unsigned, float value) { sum += value; };
-    for_strided<8>(0U, shares, 1U, load, use);  // loads in a row: 8
+    for_strided<8>(0U, parts, 1U, load, use);  // loads in a row: 8
     const unsigned k = i % kTerms;
     if (k < kTerms - 1) a.dw[channel * (kTerms - 1) + k] = sum;
     if (k == kTerms - 1 && a.db != nullptr) a.db[channel] = sum;
@@ -164,18 +164,18 @@ class OneChannelConv final : public Op {
         outputs_(static_cast<std::size_t>(batch) * out_shape(desc).size()),
         terms_(static_cast<std::size_t>(desc.kernel) * desc.kernel + 1),
         groups_((shape_.channels + kChannels - 1) / kChannels),
-        shares_(shares_of(context, shape_.batch, groups_)) {}
+        parts_(parts_of(context, shape_.batch, groups_)) {}
 
   bool gathers() const override { return true; }
   std::size_t saved_bytes() const override { return pooled_ ? outputs_ : 0; }
   std::size_t workspace_bytes() const override {
-    return sizeof(float) * groups_ * shares_ * kChannels * terms_;
+    return sizeof(float) * groups_ * parts_ * kChannels * terms_;
   }
 
  private:
   // Into how many shares backward divides the images: kBackwardBlocks blocks for each multiprocessor take as many images
   // each, and the last one may take fewer.
-  static unsigned shares_of(const CudaContext& context, unsigned batch, unsigned groups) {
+  static unsigned parts_of(const CudaContext& context, unsigned batch, unsigned groups) {
     const unsigned most = std::max(kBackwardBlocks * context.multiprocessors / groups, 1U);
     const unsigned run = (batch + most - 1) / most;
     return (batch + run - 1) / run;
@@ -206,8 +206,8 @@ class OneChannelConv final : public Op {
 
   void run_backward(const OpArgs& args) override {
     visit_window(conv_, [&](auto kernel, auto pool) {
-      launch(context_.stream, {groups_ * shares_, kThreads}, "first_conv_backward",
-             first_conv_backward<T, kernel(), pool()>, shape_, arguments(args), shares_, context_.ticket);
+      launch(context_.stream, {groups_ * parts_, kThreads}, "first_conv_backward",
+             first_conv_backward<T, kernel(), pool()>, shape_, arguments(args), parts_, context_.ticket);
     });
   }
 
@@ -217,7 +217,7 @@ class OneChannelConv final : public Op {
   FirstConv shape_;
   std::size_t outputs_;
   std::size_t terms_;
-  unsigned groups_, shares_;
+  unsigned groups_, parts_;
 };
 
 }  // namespace

@@ -38,7 +38,7 @@ struct ProductTile {
   static constexpr unsigned kMemory = kOutputs * kGroups;  // floats of shared memory
 };
 
-inline __host__ __device__ unsigned pieces_of(unsigned extent, unsigned piece) {
+inline __host__ __device__ unsigned divided_up(unsigned extent, unsigned piece) {
   return (extent + piece - 1) / piece;
 }
 

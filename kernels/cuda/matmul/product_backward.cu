@@ -22,32 +22,32 @@ struct BackwardArgs {
   T* dx = nullptr;
   float* partial = nullptr;  // [tiles, shares, outputs of a tile]
   unsigned weight_tiles = 1;
-  unsigned weight_shares = 1;
+  unsigned weight_parts = 1;
 };
 
 template <Factors kFactors, typename T, typename Tile>
 __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* memory, unsigned* tickets) {
-  const unsigned tile = blockIdx.x / a.weight_shares;
-  const unsigned share = blockIdx.x % a.weight_shares;
+  const unsigned tile = blockIdx.x / a.weight_parts;
+  const unsigned part = blockIdx.x % a.weight_parts;
   const unsigned width = s.depth();
-  const unsigned across = pieces_of(width + s.ones, Tile::kColumns);
+  const unsigned across = divided_up(width + s.ones, Tile::kColumns);
   const unsigned row = tile / across * Tile::kRows;
   const unsigned column = tile % across * Tile::kColumns;
-  const unsigned terms = pieces_of(pieces_of(s.positions(), a.weight_shares), kChunk) * kChunk;
-  const unsigned begin = min(share * terms, s.positions());
+  const unsigned terms = divided_up(divided_up(s.positions(), a.weight_parts), kChunk) * kChunk;
+  const unsigned begin = min(part * terms, s.positions());
   implicit_product<kFactors, Tile>(DwGradient<T>{s, a.d}, row, DwPatches<T>{s, a.x}, column, begin,
                                    min(begin + terms, s.positions()), memory);
-  float* all = a.partial + std::size_t{tile} * a.weight_shares * Tile::kOutputs;
-  if (a.weight_shares > 1) {
+  float* all = a.partial + std::size_t{tile} * a.weight_parts * Tile::kOutputs;
+  if (a.weight_parts > 1) {
     for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads)
-      all[share * Tile::kOutputs + i] = product_at<Tile>(memory, i);
-    if (!is_last_block(tickets + tile, a.weight_shares)) return;
+      all[part * Tile::kOutputs + i] = product_at<Tile>(memory, i);
+    if (!is_last_block(tickets + tile, a.weight_parts)) return;
   }
   for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads) {
     float sum = 0;
-    if (a.weight_shares == 1) sum = product_at<Tile>(memory, i);
+    if (a.weight_parts == 1) sum = product_at<Tile>(memory, i);
 #pragma unroll 8
-    for (unsigned b = a.weight_shares == 1 ? 1 : 0; b < a.weight_shares; ++b)  // loads in a row: 8
+    for (unsigned b = a.weight_parts == 1 ? 1 : 0; b < a.weight_parts; ++b)  // loads in a row: 8
       sum += __ldcg(all + b * Tile::kOutputs + i);
     const unsigned o = row + i / Tile::kColumns;
     const unsigned k = column + i % Tile::kColumns;
@@ -58,8 +58,8 @@ __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* me
 
 template <Factors kFactors, typename T, typename Tile>
 __device__ void make_dx(const PatchShape& s, const BackwardArgs<T>& a, unsigned tile, float* memory) {
-  const unsigned across = pieces_of(s.c, Tile::kColumns);
-  const unsigned down = pieces_of(s.batch, Tile::kRows);
+  const unsigned across = divided_up(s.c, Tile::kColumns);
+  const unsigned down = divided_up(s.batch, Tile::kRows);
   const unsigned column = tile % across * Tile::kColumns;
   const unsigned row = tile / across % down * Tile::kRows;
   const unsigned pixel = tile / across / down;
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   using Map = typename Tiles::Map;
   using Weights = typename Tiles::Weights;
   __shared__ float memory[Map::kMemory > Weights::kMemory ? Map::kMemory : Weights::kMemory];
-  const unsigned first = a.weight_tiles * a.weight_shares;
+  const unsigned first = a.weight_tiles * a.weight_parts;
   if (blockIdx.x < first) {
     make_dw<kFactors, T, Weights>(s, a, memory, tickets);
   } else {
@@ -103,8 +103,8 @@ void launch_product_backward(const CudaContext& context, const ProductPlan& plan
     a.dx = static_cast<T*>(args.dx);
     a.partial = given.partial;
     a.weight_tiles = plan.weight_tiles;
-    a.weight_shares = plan.weight_shares;
-    const unsigned blocks = plan.weight_tiles * plan.weight_shares + (a.dx == nullptr ? 0 : plan.map_tiles);
+    a.weight_parts = plan.weight_parts;
+    const unsigned blocks = plan.weight_tiles * plan.weight_parts + (a.dx == nullptr ? 0 : plan.map_tiles);
     visit_tiles(plan.square, [&](auto tiles) {
       launch(context.stream, {blocks, kProductThreads}, "product_backward",
              product_backward<kFactors, T, decltype(tiles)>, plan.shape, a, context.ticket);

@@ -25,7 +25,7 @@ struct ProductForward {
   T* y = nullptr;
   std::uint8_t* argmax = nullptr;  // null without a pool
   unsigned tiles = 1;
-  unsigned shares = 1;
+  unsigned parts = 1;
   bool gelu = false;
   bool training = false;
 };
@@ -34,19 +34,19 @@ template <Factors kFactors, typename T, typename Tile>
 __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     product_norm(PatchShape s, ProductForward<T> a) {
   __shared__ float memory[Tile::kMemory];
-  const SliceThread at = slice_thread<kProductThreads>(Tile::kColumns, a.shares);
-  const unsigned first_channel = blockIdx.x / a.shares * Tile::kColumns;
+  const SliceThread at = slice_thread<kProductThreads>(Tile::kColumns, a.parts);
+  const unsigned first_channel = blockIdx.x / a.parts * Tile::kColumns;
   const unsigned c = first_channel + at.lane;
   const bool used = c < s.out && at.row < at.rows;
-  const float offset = used ? a.norm.offset[c] : 0.0F;
+  const float beta = used ? a.norm.beta[c] : 0.0F;
   const unsigned all = s.batch * s.outputs;
   const unsigned valid = a.norm.state->valid * s.outputs;
   const unsigned own = Tile::kRows / s.area();  // outputs of a tile in each channel
   Centring to{};
   if (!a.training && used) to = running_centring(a.norm, c);
   double sums[2] = {};
-  const unsigned first_tile = first_tile_of(at.share, a.shares, blockIdx.x / a.shares, a.tiles);
-  for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
+  const unsigned first_tile = first_tile_of(at.part, a.parts, blockIdx.x / a.parts, a.tiles);
+  for (unsigned tile = first_tile; tile < a.tiles; tile += a.parts) {
     implicit_product<kFactors, Tile>(ForwardPatches<T>{s, a.x}, tile * Tile::kRows,
                                      ForwardFilters{a.w, s.out, s.depth()}, first_channel, 0, s.depth(),
                                      memory);
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
       const unsigned p = tile * own + o;
       const std::size_t i = std::size_t{p} * s.out + c;
       if (!a.training) {
-        a.y[i] = static_cast<T>(normalised(best, to, offset, a.gelu));
+        a.y[i] = static_cast<T>(normalised(best, to, beta, a.gelu));
         continue;
       }
       a.z[i] = static_cast<T>(best);
@@ -70,11 +70,11 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   if (!a.training) return;
   sum_slice<kProductThreads>(at, a.norm.partial, a.norm.barrier, sums);
   if (!used) return;
-  to = batch_centring(a.norm, c, sums, static_cast<double>(valid), at.share == 0 && at.row == 0);
-  for (unsigned tile = first_tile; tile < a.tiles; tile += a.shares) {
+  to = batch_centring(a.norm, c, sums, static_cast<double>(valid), at.part == 0 && at.row == 0);
+  for (unsigned tile = first_tile; tile < a.tiles; tile += a.parts) {
     const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * s.out + c]); };
     const auto use = [&](unsigned p, float z) {
-      a.y[std::size_t{p} * s.out + c] = static_cast<T>(normalised(z, to, offset, a.gelu));
+      a.y[std::size_t{p} * s.out + c] = static_cast<T>(normalised(z, to, beta, a.gelu));
     };
     const unsigned end = min((tile + 1) * own, all);
     for_strided<4>(tile * own + at.row, end, at.rows, load, use);  // loads in a row: 4
@@ -174,11 +174,11 @@ class ProductNormOp final : public Op {
       a.norm = norm_args(desc_, args, saved.statistics, reinterpret_cast<double*>(args.workspace),
                          context_.barrier);
       a.tiles = plan_.tiles;
-      a.shares = training ? plan_.shares : plan_.tiles;
+      a.parts = training ? plan_.parts : plan_.tiles;
       a.gelu = desc_.gelu;
       a.training = training;
       visit_tiles(plan_.square, [&](auto tiles) {
-        launch(context_.stream, {plan_.slices * a.shares, kProductThreads, training}, "product_norm",
+        launch(context_.stream, {plan_.slices * a.parts, kProductThreads, training}, "product_norm",
                product_norm<kFactors, T, typename decltype(tiles)::Forward>, plan_.shape, a);
       });
     });
@@ -229,15 +229,15 @@ ProductPlan plan_product(const CudaContext& context, const OpDesc& product, int 
     using Forward = typename decltype(tiles)::Forward;
     using Map = typename decltype(tiles)::Map;
     using Weights = typename decltype(tiles)::Weights;
-    plan.slices = pieces_of(s.out, Forward::kColumns);
-    plan.tiles = pieces_of(s.positions(), Forward::kRows);
+    plan.slices = divided_up(s.out, Forward::kColumns);
+    plan.tiles = divided_up(s.positions(), Forward::kRows);
     const unsigned at_once = forward_blocks<Forward>(context) * context.multiprocessors;
-    plan.shares = std::min(plan.tiles, std::max(at_once / plan.slices, 1U));
+    plan.parts = std::min(plan.tiles, std::max(at_once / plan.slices, 1U));
     plan.fits = plan.blocks() <= at_once;
-    plan.weight_tiles = pieces_of(s.out, Weights::kRows) * pieces_of(s.depth() + s.ones, Weights::kColumns);
-    const unsigned most = std::min(room / plan.weight_tiles, pieces_of(s.positions(), kLeastTerms));
-    plan.weight_shares = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);
-    plan.map_tiles = s.h * s.w * pieces_of(s.batch, Map::kRows) * pieces_of(s.c, Map::kColumns);
+    plan.weight_tiles = divided_up(s.out, Weights::kRows) * divided_up(s.depth() + s.ones, Weights::kColumns);
+    const unsigned most = std::min(room / plan.weight_tiles, divided_up(s.positions(), kLeastTerms));
+    plan.weight_parts = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);
+    plan.map_tiles = s.h * s.w * divided_up(s.batch, Map::kRows) * divided_up(s.c, Map::kColumns);
   });
   return plan;
 }
@@ -248,9 +248,9 @@ std::size_t ProductPlan::slice_bytes() const {
 }
 
 std::size_t ProductPlan::weight_partial_bytes() const {
-  if (weight_shares == 1) return 0;
+  if (weight_parts == 1) return 0;
   return visit_tiles(square, [&](auto tiles) {
-    return sizeof(float) * weight_tiles * weight_shares * decltype(tiles)::Weights::kOutputs;
+    return sizeof(float) * weight_tiles * weight_parts * decltype(tiles)::Weights::kOutputs;
   });
 }
 

@@ -37,14 +37,14 @@ struct ProductPlan {
   bool square = false;  // which tiles
   unsigned slices = 1;  // forward with a normalisation: of the channels
   unsigned tiles = 1;   //   of the positions
-  unsigned shares = 1;  //   blocks that share a slice
+  unsigned parts = 1;   //   blocks that share a slice
   bool fits = true;     //   whether all blocks run at the same time, as they must to wait for one another
-  unsigned weight_tiles = 1;   // backward: of dw
-  unsigned weight_shares = 1;  //   of the positions, for each
-  unsigned map_tiles = 1;      //   of dx
+  unsigned weight_tiles = 1;  // backward: of dw
+  unsigned weight_parts = 1;  //   of the positions, for each
+  unsigned map_tiles = 1;     //   of dx
 
   // Of forward: so many that every multiprocessor has two, or each tile has one.
-  unsigned blocks() const { return slices * shares; }
+  unsigned blocks() const { return slices * parts; }
   std::size_t slice_bytes() const;           // for forward's partial sums
   std::size_t weight_partial_bytes() const;  // for the partial sums of dw
 };
@@ -52,9 +52,9 @@ struct ProductPlan {
 // The first tile of a share of a slice; the next ones follow every `shares`. Tiles are dealt like cards: a slice goes on
 // where the one before it ended. So a multiprocessor whose block of one slice has a tile more than others has no such
 // block of another slice.
-HOST_DEVICE unsigned first_tile_of(unsigned share, unsigned shares, unsigned slice, unsigned tiles) {
-  const unsigned dealt = slice * tiles % shares;
-  return share < dealt ? share + shares - dealt : share - dealt;
+HOST_DEVICE unsigned first_tile_of(unsigned part, unsigned parts, unsigned slice, unsigned tiles) {
+  const unsigned dealt = slice * tiles % parts;
+  return part < dealt ? part + parts - dealt : part - dealt;
 }
 
 // Whether a ConvDesc or DenseDesc has such operands: channels in fours, no border, windows side by side.

@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   constexpr unsigned kStride = kProductThreads / Tile::kColumns;
   static_assert(kProductThreads % Tile::kColumns == 0);
   __shared__ float memory[Tile::kMemory];
-  const unsigned across = pieces_of(s.out, Tile::kColumns);
+  const unsigned across = divided_up(s.out, Tile::kColumns);
   const unsigned column = blockIdx.x % across * Tile::kColumns;
   const unsigned tile = blockIdx.x / across;
   const unsigned lane = threadIdx.x % Tile::kColumns;
@@ -79,7 +79,7 @@ class SmallProduct final : public Op {
       visit_tiles(plan_.square, [&](auto tiles) {
         using Tile = typename decltype(tiles)::SmallForward;
         const PatchShape& s = plan_.shape;
-        const unsigned blocks = pieces_of(s.positions(), Tile::kRows) * pieces_of(s.out, Tile::kColumns);
+        const unsigned blocks = divided_up(s.positions(), Tile::kRows) * divided_up(s.out, Tile::kColumns);
         launch(context_.stream, {blocks, kProductThreads}, "small_product", small_product<kFactors, T, Tile>,
                s, a);
       });

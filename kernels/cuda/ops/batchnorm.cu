@@ -24,8 +24,8 @@ struct NormShape {
   unsigned batch = 1;
   Divider positions;  // of an image
   unsigned channels = 1;
-  unsigned width = 1;   // of a slice
-  unsigned shares = 1;  // of the positions
+  unsigned width = 1;  // of a slice
+  unsigned parts = 1;  // of the positions
   bool gelu = false;
 };
 
@@ -36,9 +36,9 @@ struct BatchNormArgs {
   T* y = nullptr;
   const T* dy = nullptr;
   T* dx = nullptr;
-  const float* gain = nullptr;  // null: 1
-  float* dgain = nullptr;       // may be null
-  float* doffset = nullptr;
+  const float* gamma = nullptr;  // null: 1
+  float* dgamma = nullptr;       // may be null
+  float* dbeta = nullptr;
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 };
 
@@ -51,15 +51,15 @@ struct Stand {
 };
 
 __device__ Stand stand_of(const NormShape& s) {
-  const SliceThread at = slice_thread<kThreads>(s.width, s.shares);
-  const unsigned channel = blockIdx.x / s.shares * s.width + at.lane;
-  return {at, channel, at.row < at.rows && channel < s.channels, at.share * at.rows + at.row,
-          s.shares * at.rows};
+  const SliceThread at = slice_thread<kThreads>(s.width, s.parts);
+  const unsigned channel = blockIdx.x / s.parts * s.width + at.lane;
+  return {at, channel, at.row < at.rows && channel < s.channels, at.part * at.rows + at.row,
+          s.parts * at.rows};
 }
 
 template <typename T>
-__device__ float gain_of(const BatchNormArgs<T>& a, std::size_t c) {
-  return a.gain == nullptr ? 1.0F : a.gain[c];
+__device__ float gamma_of(const BatchNormArgs<T>& a, std::size_t c) {
+  return a.gamma == nullptr ? 1.0F : a.gamma[c];
 }
 
 template <typename T>
@@ -78,17 +78,17 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, BatchNormA
     };
     for_strided<8>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 6
     sum_slice<kThreads>(own.at, a.norm.partial, a.norm.barrier, sums);
-    const bool writes = own.at.share == 0 && own.at.row == 0;
+    const bool writes = own.at.part == 0 && own.at.row == 0;
     if (own.used) to = batch_centring(a.norm, own.channel, sums, static_cast<double>(valid), writes);
   } else if (own.used) {
     to = running_centring(a.norm, own.channel);
   }
   if (!own.used) return;
-  const float gain = gain_of(a, own.channel);
-  const float offset = a.norm.offset[own.channel];
+  const float gamma = gamma_of(a, own.channel);
+  const float beta = a.norm.beta[own.channel];
   T* y = a.y + own.channel;
   const auto use = [&](unsigned p, float value) {
-    y[std::size_t{p} * s.channels] = static_cast<T>(normalised(value, to, offset, s.gelu, gain));
+    y[std::size_t{p} * s.channels] = static_cast<T>(normalised(value, to, beta, s.gelu, gamma));
   };
   for_strided<8>(own.first, s.batch * s.positions.by(), own.stride, load, use);  // loads in a row: 8
 }
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, B
   const Stand own = stand_of(s);
   const unsigned valid = a.norm.state->valid * s.positions.by();
   const unsigned c = own.used ? own.channel : 0;
-  NormGradient norm{{a.norm.mean[c], a.norm.scale[c]}, a.norm.offset[c], s.gelu, gain_of(a, c)};
+  NormGradient norm{{a.norm.mean[c], a.norm.inv_std[c]}, a.norm.beta[c], s.gelu, gamma_of(a, c)};
   const auto load = [&](unsigned p) {
     const std::size_t i = std::size_t{p} * s.channels + c;
     return Element{static_cast<float>(a.x[i]), static_cast<float>(a.dy[i])};
@@ -122,9 +122,9 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, B
   for_strided<4>(own.used ? own.first : valid, valid, own.stride, load, sum_up);  // loads in a row: 8
   sum_slice<kThreads>(own.at, a.norm.partial, a.norm.barrier, sums);
   if (!own.used) return;
-  if (own.at.share == 0 && own.at.row == 0) {
-    a.doffset[c] = static_cast<float>(sums[0]);
-    if (a.dgain != nullptr) a.dgain[c] = static_cast<float>(sums[1]);
+  if (own.at.part == 0 && own.at.row == 0) {
+    a.dbeta[c] = static_cast<float>(sums[0]);
+    if (a.dgamma != nullptr) a.dgamma[c] = static_cast<float>(sums[1]);
   }
   if (a.dx == nullptr) return;
   norm.take_means(sums, static_cast<double>(valid));
@@ -146,7 +146,7 @@ NormShape shape_of(const CudaContext& context, const BatchNormDesc& desc, int ba
   s.width = std::min(s.channels, kSlice);
   const unsigned slices = (s.channels + s.width - 1) / s.width;
   const unsigned worth = s.batch * s.positions.by() / (kThreads / s.width * kLeastAThread);
-  s.shares = std::clamp(worth, 1U, std::max(context.multiprocessors / slices, 1U));
+  s.parts = std::clamp(worth, 1U, std::max(context.multiprocessors / slices, 1U));
   s.gelu = desc.gelu;
   return s;
 }
@@ -159,11 +159,11 @@ class BatchNorm final : public Op {
         context_(context),
         norm_(desc),
         shape_(shape_of(context, desc, batch)),
-        blocks_((shape_.channels + shape_.width - 1) / shape_.width * shape_.shares) {}
+        blocks_((shape_.channels + shape_.width - 1) / shape_.width * shape_.parts) {}
 
-  std::size_t saved_bytes() const override { return kept_statistics_bytes(norm_.in.c); }
+  std::size_t saved_bytes() const override { return saved_statistics_bytes(norm_.in.c); }
   std::size_t workspace_bytes() const override {
-    return shape_.shares > 1 ? slice_sums_bytes(blocks_, shape_.width) : 0;
+    return shape_.parts > 1 ? slice_sums_bytes(blocks_, shape_.width) : 0;
   }
 
  private:
@@ -174,21 +174,21 @@ class BatchNorm final : public Op {
     a.y = static_cast<T*>(args.y);
     a.dy = static_cast<const T*>(args.dy);
     a.dx = static_cast<T*>(args.dx);
-    a.gain = args.w;
-    a.dgain = args.dw;
-    a.doffset = args.db;
+    a.gamma = args.w;
+    a.dgamma = args.dw;
+    a.dbeta = args.db;
     a.kept = args.kept;
     return a;
   }
 
   void run_forward(const OpArgs& args) override {
     const bool training = args.mode == Mode::training;
-    launch(context_.stream, {blocks_, kThreads, training && shape_.shares > 1}, "normalise", normalise<T>,
+    launch(context_.stream, {blocks_, kThreads, training && shape_.parts > 1}, "normalise", normalise<T>,
            shape_, arguments(args), training);
   }
 
   void run_backward(const OpArgs& args) override {
-    launch(context_.stream, {blocks_, kThreads, shape_.shares > 1}, "normalise_backward",
+    launch(context_.stream, {blocks_, kThreads, shape_.parts > 1}, "normalise_backward",
            normalise_backward<T>, shape_, arguments(args));
   }
 

@@ -31,30 +31,30 @@ class Conv final : public Op {
     return conv_.pool ? static_cast<std::size_t>(batch()) * out_shape(conv_).size() : 0;
   }
   std::size_t workspace_bytes() const override {
-    return DeviceAllocator::bytes([&](auto& memory) { take_pieces(memory); });
+    return DeviceAllocator::bytes([&](auto& memory) { lay_out(memory); });
   }
 
  private:
   std::size_t map_bytes() const { return element_bytes(context_.element) * positions_ * channels_; }
   const void* weights(const OpArgs& args) const { return casts_dw() ? args.cast_w : args.w; }
 
-  struct Pieces {
+  struct Layout {
     void* map;       // forward: before bias and pool; backward: its gradient
     float* partial;  // of the bias gradient
     std::byte* library;
   };
-  Pieces take_pieces(DeviceAllocator& memory) const {
+  Layout lay_out(DeviceAllocator& memory) const {
     auto* map = memory.take<std::byte>(map_bytes());
     auto* partial = memory.take<float>(db_partial_bytes(channels_) / sizeof(float));
     return {map, partial, memory.take<std::byte>(library_->workspace_bytes())};
   }
-  Pieces pieces(const OpArgs& args) const {
+  Layout layout(const OpArgs& args) const {
     DeviceAllocator memory(args.workspace);
-    return take_pieces(memory);
+    return lay_out(memory);
   }
 
   void run_forward(const OpArgs& args) override {
-    const Pieces own = pieces(args);
+    const Layout own = layout(args);
     void* map = conv_.pool ? own.map : args.y;
     library_->forward(args.x, weights(args), map, own.library);
     if (conv_.pool) {
@@ -66,7 +66,7 @@ class Conv final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
-    const Pieces own = pieces(args);
+    const Layout own = layout(args);
     const void* dmap = own.map;
     if (conv_.pool) {
       const auto* argmax = reinterpret_cast<const std::uint8_t*>(args.saved);

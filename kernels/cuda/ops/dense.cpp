@@ -29,7 +29,7 @@ class Dense final : public Op {
                                          .precision = context.precision})) {}
 
   std::size_t workspace_bytes() const override {
-    return DeviceAllocator::bytes([&](auto& memory) { take_pieces(memory); });
+    return DeviceAllocator::bytes([&](auto& memory) { lay_out(memory); });
   }
 
  private:
@@ -40,29 +40,29 @@ class Dense final : public Op {
     return context_.element == Element::fp32 ? args.w : args.cast_w;
   }
 
-  struct Pieces {
+  struct Layout {
     void* dz;
     float* partial;  // of the bias gradient
     std::byte* library;
   };
-  Pieces take_pieces(DeviceAllocator& memory) const {
+  Layout lay_out(DeviceAllocator& memory) const {
     auto* dz = memory.take<std::byte>(gradient_bytes());
     auto* partial = memory.take<float>(db_partial_bytes(outputs_) / sizeof(float));
     return {dz, partial, memory.take<std::byte>(product_->workspace_bytes())};
   }
-  Pieces pieces(const OpArgs& args) const {
+  Layout layout(const OpArgs& args) const {
     DeviceAllocator memory(args.workspace);
-    return take_pieces(memory);
+    return lay_out(memory);
   }
 
   void run_forward(const OpArgs& args) override {
-    product_->forward(args.x, weights(args), args.y, pieces(args).library);
+    product_->forward(args.x, weights(args), args.y, layout(args).library);
     if (args.b == nullptr && !dense_.relu) return;
     launch_bias_relu(context_, args.b, dense_.relu, args.y, rows_, outputs_);
   }
 
   void run_backward(const OpArgs& args) override {
-    const Pieces own = pieces(args);
+    const Layout own = layout(args);
     const void* dz = args.dy;
     if (masks_dy_) {
       launch_bias_relu_backward(context_, rows_, outputs_,

@@ -32,15 +32,15 @@ struct HardestRows {
 
   // How many rows a step's gradient is the mean of.
   __device__ unsigned count(const StepState& state) const {
-    return hardness == nullptr ? state.valid : kept_rows(selection, state.step, steps, state.valid);
+    return hardness == nullptr ? state.valid : selected_rows(selection, state.step, steps, state.valid);
   }
 };
 
 // Writes `kept` and clears the rows of dz [batch, classes] that are not. All kThreads threads call it; the
 // keys come from other blocks.
 template <unsigned kThreads>
-__device__ void keep_hardest(const HardestRows& rows, const StepState& state, unsigned batch,
-                             unsigned classes, float* dz) {
+__device__ void select_hardest(const HardestRows& rows, const StepState& state, unsigned batch,
+                               unsigned classes, float* dz) {
   __shared__ std::uint64_t keys[kThreads];
   const unsigned valid = state.valid;
   const unsigned count = rows.count(state);
@@ -70,8 +70,8 @@ struct HeadForward {
   float* y = nullptr;
   float* dz = nullptr;  // [n, classes], null in inference
   const std::uint8_t* labels = nullptr;
-  float* losses = nullptr;       // [n]
-  std::uint8_t* hits = nullptr;  // [n]
+  float* losses = nullptr;          // [n]
+  std::uint8_t* correct = nullptr;  // [n]
   HardestRows rows;
   StepState* state = nullptr;
 };
@@ -110,29 +110,29 @@ __device__ void logits_of_row(const HeadShape& s, const HeadForward<T>& a, unsig
   __syncwarp();
 }
 
-// Adds all rows' losses and hits to the step's sums, in an order that does not depend on the blocks.
+// Adds all rows' losses and correct to the step's sums, in an order that does not depend on the blocks.
 template <typename T>
 __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   __shared__ double losses[kThreads];
-  __shared__ unsigned hits[kThreads];
+  __shared__ unsigned correct[kThreads];
   double loss = 0;
   unsigned hit = 0;
   for (unsigned n = threadIdx.x; n < valid; n += kThreads) {  // loads in a row: 8
     loss += __ldcg(a.losses + n);
-    hit += __ldcg(a.hits + n);
+    hit += __ldcg(a.correct + n);
   }
   losses[threadIdx.x] = loss;
-  hits[threadIdx.x] = hit;
+  correct[threadIdx.x] = hit;
   for (unsigned half = kThreads / 2; half > 0; half /= 2) {
     __syncthreads();
     if (threadIdx.x >= half) continue;
     losses[threadIdx.x] += losses[threadIdx.x + half];
-    hits[threadIdx.x] += hits[threadIdx.x + half];
+    correct[threadIdx.x] += correct[threadIdx.x + half];
   }
   if (threadIdx.x != 0) return;
   a.state->batch_loss += static_cast<float>(losses[0]);
   a.state->loss_sum += losses[0];
-  a.state->hits += hits[0];
+  a.state->correct += correct[0];
   a.state->images += valid;
 }
 
@@ -157,7 +157,7 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   }
   sum = warp_sum(sum);
   const float smoothing = a.dz == nullptr ? 0 : s.label_smoothing;
-  const float share = smoothing / static_cast<float>(s.classes);
+  const float part = smoothing / static_cast<float>(s.classes);
   below = smoothing > 0 ? warp_sum(below) : 0;
   const unsigned label = a.labels[row];
   const float scale =
@@ -165,14 +165,14 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   for (unsigned j = lane; j < s.classes; j += kWarp) {
     const std::size_t at = std::size_t{row} * s.classes + j;
     a.y[at] = z[j];
-    const float target = share + (j == label ? 1 - smoothing : 0.0F);
+    const float target = part + (j == label ? 1 - smoothing : 0.0F);
     if (a.dz != nullptr) a.dz[at] = row < valid ? (expf(z[j] - most) / sum - target) * scale : 0.0F;
   }
   if (lane != 0) return;
   const float norm = logf(sum);
   const float of_label = z[label] - most;
-  a.losses[row] = norm - (1 - smoothing) * of_label - share * below;
-  a.hits[row] = best == static_cast<int>(label) ? 1 : 0;
+  a.losses[row] = norm - (1 - smoothing) * of_label - part * below;
+  a.correct[row] = best == static_cast<int>(label) ? 1 : 0;
   if (a.rows.hardness != nullptr) a.rows.hardness[row] = hardness_key(norm - of_label, row);
 }
 
@@ -191,7 +191,7 @@ __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   if (!is_last_block(ticket, gridDim.x)) return;
   add_up(a, valid);
   if (a.rows.hardness == nullptr) return;
-  keep_hardest<kThreads>(a.rows, *a.state, s.batch, s.classes, a.dz);
+  select_hardest<kThreads>(a.rows, *a.state, s.batch, s.classes, a.dz);
 }
 
 template <typename T>
@@ -236,7 +236,7 @@ class Head final : public Op {
       a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.kept};
     }
     a.losses = reinterpret_cast<float*>(hardness + shape_.batch);
-    a.hits = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
+    a.correct = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
     const unsigned blocks = blocks_for(shape_.batch, kRows, kForwardBlocks * context_.multiprocessors);
     launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T>, shape_, a, context_.ticket);
   }

@@ -32,7 +32,7 @@ struct MuonParameters {
   UpdateTerms terms;
   Matrix matrices[kMostMatrices];
   unsigned count = 0;
-  int most_passes = 0;
+  int most_iterations = 0;
   double* squares = nullptr;  // [matrices, blocks]
   unsigned* barrier = nullptr;
 };
@@ -108,7 +108,7 @@ __device__ void for_own_tiles(const MuonParameters& p, int pass, bool square, co
   unsigned before = 0;
   for (unsigned m = 0; m < p.count; ++m) {
     const Matrix& matrix = p.matrices[m];
-    if (pass >= matrix.passes) continue;
+    if (pass >= matrix.iterations) continue;
     const unsigned tiles = tiles_of(matrix.r, square ? matrix.r_pitch : matrix.c_pitch);
     for (unsigned t = (blockIdx.x + gridDim.x - before % gridDim.x) % gridDim.x; t < tiles; t += gridDim.x)
       visit(m, t);
@@ -163,7 +163,7 @@ __device__ void update_matrices(const MuonParameters& p, const SharedStep* steps
                                 float* memory) {
   wait_for_grid(p.barrier);
   invert_norms(p, inverse);
-  for (int pass = 0; pass < p.most_passes; ++pass) {
+  for (int pass = 0; pass < p.most_iterations; ++pass) {
     const auto scale = [&](unsigned m) { return pass == 0 ? inverse[m] : 1.0F; };
     for_own_tiles(p, pass, true, [&](unsigned m, unsigned tile) {
       gram_tile<kFactors>(p.matrices[m], p.matrices[m].x[pass % 2], scale(m), tile, memory);
@@ -177,14 +177,14 @@ __device__ void update_matrices(const MuonParameters& p, const SharedStep* steps
       const float rate = steps[matrix.segment.optimizer].rate * matrix.segment.rate_factor;
       turn_tile<kFactors>(matrix, matrix.x[pass % 2], scale(m), tile, memory,
                           [&](unsigned i, unsigned j, float x) {
-                            if (pass + 1 < matrix.passes) {
+                            if (pass + 1 < matrix.iterations) {
                               matrix.x[(pass + 1) % 2][i * matrix.c_pitch + j] = x;
                             } else if (j < matrix.c) {
                               move_weight<T>(p.terms, matrix, rate, i, j, x);
                             }
                           });
     });
-    if (pass + 1 < p.most_passes) wait_for_grid(p.barrier);
+    if (pass + 1 < p.most_iterations) wait_for_grid(p.barrier);
   }
 }
 
@@ -243,11 +243,11 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args, const Updat
   p.squares = take_squares(memory, blocks);
   for (std::size_t done = 0; done < matrices.size(); done += p.count) {
     p.count = static_cast<unsigned>(std::min<std::size_t>(matrices.size() - done, kMostMatrices));
-    p.most_passes = 0;
+    p.most_iterations = 0;
     for (unsigned m = 0; m < p.count; ++m) {
       const WeightMatrix& matrix = matrices[done + m];
       p.matrices[m] = matrix_of(matrix, (*args.optimizers)[matrix.segment.optimizer], memory);
-      p.most_passes = std::max(p.most_passes, p.matrices[m].passes);
+      p.most_iterations = std::max(p.most_iterations, p.matrices[m].iterations);
     }
     p.terms.segment_count = done == 0 ? terms.segment_count : 0;
     p.terms.closes_step = terms.closes_step && done + p.count == matrices.size();

@@ -27,7 +27,7 @@ struct Matrix : Extents {
   Segment segment;
   Divider by_columns;  // of the weight
   bool transposed = false;
-  int passes = 0;
+  int iterations = 0;
   float factor = 1;
   float* x[2] = {};  // [r, c_pitch], in turn
   float* a = nullptr;
@@ -35,8 +35,9 @@ struct Matrix : Extents {
 };
 
 inline Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, DeviceAllocator& memory) {
-  Matrix matrix{extents(m),         m.segment,        Divider(static_cast<unsigned>(m.columns)),
-                m.rows > m.columns, optimizer.passes, m.factor};
+  Matrix matrix{
+      extents(m),           m.segment, Divider(static_cast<unsigned>(m.columns)), m.rows > m.columns,
+      optimizer.iterations, m.factor};
   for (float*& x : matrix.x) x = memory.take<float>(std::size_t{matrix.r} * matrix.c_pitch);
   matrix.a = memory.take<float>(std::size_t{matrix.r} * matrix.r_pitch);
   matrix.b = memory.take<float>(std::size_t{matrix.r} * matrix.r_pitch);
@@ -92,7 +93,7 @@ struct LinesAcrossK : MatrixLines {
 };
 
 inline __host__ __device__ unsigned tiles_of(unsigned rows, unsigned columns) {
-  return pieces_of(rows, MatrixTile::kRows) * pieces_of(columns, MatrixTile::kColumns);
+  return divided_up(rows, MatrixTile::kRows) * divided_up(columns, MatrixTile::kColumns);
 }
 
 // store(i, j, sum) for every output of tile number `tile` of rows x columns, each the sum of `depth`
@@ -100,7 +101,7 @@ inline __host__ __device__ unsigned tiles_of(unsigned rows, unsigned columns) {
 template <Factors kFactors, typename Right, typename Store>
 __device__ void matrix_tile(const LinesAlongK& left, const Right& right, unsigned rows, unsigned columns,
                             unsigned depth, unsigned tile, float* memory, const Store& store) {
-  const unsigned across = pieces_of(columns, MatrixTile::kColumns);
+  const unsigned across = divided_up(columns, MatrixTile::kColumns);
   const unsigned row = tile / across * MatrixTile::kRows;
   const unsigned column = tile % across * MatrixTile::kColumns;
   implicit_product<kFactors, MatrixTile>(left, row, right, column, 0, depth, memory);

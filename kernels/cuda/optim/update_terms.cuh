@@ -41,8 +41,8 @@ __device__ inline bool is_frozen(const UpdateTerms& t) {
 
 // An UpdateStep in shared memory, where nothing has a constructor.
 struct SharedStep {
-  float rate, momentum, gain, correction1, correction2;
-  __device__ UpdateStep get() const { return {rate, momentum, gain, correction1, correction2}; }
+  float rate, momentum, gradient_weight, correction1, correction2;
+  __device__ UpdateStep get() const { return {rate, momentum, gradient_weight, correction1, correction2}; }
 };
 
 // What each optimiser does in this step, by one thread each. All threads call it.
@@ -51,7 +51,7 @@ __device__ inline void work_out_steps(const UpdateTerms& t, SharedStep* steps) {
   if (i < t.optimizer_count) {
     const std::uint64_t step = t.state->step;
     const UpdateStep u = update_step(t.optimizer[i], t.schedule, step, pass_of(t.batching, step));
-    steps[i] = {u.rate, u.momentum, u.gain, u.correction1, u.correction2};
+    steps[i] = {u.rate, u.momentum, u.gradient_weight, u.correction1, u.correction2};
   }
   __syncthreads();
 }

@@ -50,22 +50,22 @@ GraphExec instantiate(const Graph& graph, cudaStream_t stream) {
 
 }  // namespace
 
-Flight::Flight() {
+InFlight::InFlight() {
   for (Event& event : events_) event = new_event(cudaEventDisableTiming);
 }
 
 // Where nobody asked whether it is busy, the oldest launch is forgotten: the stream keeps the order anyway.
-void Flight::took_off(cudaStream_t stream) {
-  if (in_air_ == kMost) {
+void InFlight::add(cudaStream_t stream) {
+  if (count_ == kMost) {
     oldest_ = (oldest_ + 1) % kMost;
-    --in_air_;
+    --count_;
   }
-  check(cudaEventRecord(events_[(oldest_ + in_air_) % kMost].get(), stream), "cudaEventRecord");
-  ++in_air_;
+  check(cudaEventRecord(events_[(oldest_ + count_) % kMost].get(), stream), "cudaEventRecord");
+  ++count_;
 }
 
-bool Flight::busy() {
-  while (in_air_ > 0) {
+bool InFlight::busy() {
+  while (count_ > 0) {
     const cudaError_t state = cudaEventQuery(events_[oldest_].get());
     if (state == cudaErrorNotReady) {
       static_cast<void>(cudaGetLastError());
@@ -73,13 +73,14 @@ bool Flight::busy() {
     }
     check(state, "a training step on the GPU");
     oldest_ = (oldest_ + 1) % kMost;
-    --in_air_;
+    --count_;
   }
-  return in_air_ == kMost;
+  return count_ == kMost;
 }
 
-CudaRecording::CudaRecording(cudaStream_t stream, Flight& flight, const std::vector<RepeatedStep>& sequence)
-    : stream_(stream), flight_(flight) {
+CudaRecording::CudaRecording(cudaStream_t stream, InFlight& in_flight,
+                             const std::vector<RepeatedStep>& sequence)
+    : stream_(stream), in_flight_(in_flight) {
   std::uint64_t steps = 0;
   std::vector<std::size_t> nodes;  // of one step of each part
   for (const RepeatedStep& part : sequence) {
@@ -111,12 +112,12 @@ void CudaRecording::launch(std::uint64_t times) {
   for (; many_ && times >= repeats_; times -= repeats_)
     check(cudaGraphLaunch(many_.get(), stream_), "cudaGraphLaunch");
   for (; times > 0; --times) {
-    for (const Stretch& stretch : once_) {
-      for (std::uint64_t t = 0; t < stretch.times; ++t)
-        check(cudaGraphLaunch(stretch.graph.get(), stream_), "cudaGraphLaunch");
+    for (const Interval& interval : once_) {
+      for (std::uint64_t t = 0; t < interval.times; ++t)
+        check(cudaGraphLaunch(interval.graph.get(), stream_), "cudaGraphLaunch");
     }
   }
-  flight_.took_off(stream_);
+  in_flight_.add(stream_);
 }
 
 EventStopwatch::EventStopwatch(cudaStream_t stream)

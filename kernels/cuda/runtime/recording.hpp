@@ -20,30 +20,30 @@ constexpr std::uint64_t kStepsALaunch = 16;
 constexpr std::size_t kMostNodes = 32768;
 
 // Launches whose end nobody has seen yet. The events are made once: a launch makes nothing.
-class Flight {
+class InFlight {
  public:
-  Flight();
-  void took_off(cudaStream_t stream);
+  InFlight();
+  void add(cudaStream_t stream);
   bool busy();  // true while kMost are in the air
-  void landed() { in_air_ = 0; }
+  void clear() { count_ = 0; }
 
  private:
   static constexpr std::size_t kMost = 4;
   std::array<Event, kMost> events_;
   std::size_t oldest_ = 0;
-  std::size_t in_air_ = 0;
+  std::size_t count_ = 0;
 };
 
 class CudaRecording final : public Recording {
  public:
   // Captures `sequence` on `stream`; nothing of it runs. Throws CudaError.
-  CudaRecording(cudaStream_t stream, Flight& flight, const std::vector<RepeatedStep>& sequence);
+  CudaRecording(cudaStream_t stream, InFlight& in_flight, const std::vector<RepeatedStep>& sequence);
   void launch(std::uint64_t times) override;
   std::size_t nodes() const override { return nodes_; }
 
  private:
   // A graph, launched so often in a row.
-  struct Stretch {
+  struct Interval {
     GraphExec graph;
     std::uint64_t times = 1;
   };
@@ -51,10 +51,10 @@ class CudaRecording final : public Recording {
   void add_in_pieces(const RepeatedStep& part, std::size_t nodes_of_step);
 
   cudaStream_t stream_;
-  Flight& flight_;
+  InFlight& in_flight_;
   std::size_t nodes_ = 0;
-  std::vector<Stretch> once_;  // one after the other they are the sequence
-  GraphExec many_;             // repeats_ of the sequence; null where those are less than two
+  std::vector<Interval> once_;  // one after the other they are the sequence
+  GraphExec many_;              // repeats_ of the sequence; null where those are less than two
   std::uint64_t repeats_ = 1;
 };
 

@@ -1,0 +1,45 @@
+// The rows of a batch that backward goes over, as a list: those that the head has kept, or all of them where
+// the recipe does not select.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "kernels/op.hpp"
+
+namespace trainer::cpu {
+
+class SelectedRows {
+ public:
+  explicit SelectedRows(int batch) : rows_(static_cast<std::size_t>(batch)) {}
+
+  // Of the op's backward.
+  void read(const OpArgs& args) {
+    count_ = 0;
+    for (std::size_t n = 0; n < rows_.size(); ++n) {
+      rows_[count_] = static_cast<std::uint32_t>(n);
+      count_ += args.kept == nullptr || args.kept[n] != 0 ? 1 : 0;
+    }
+  }
+
+  std::size_t count() const { return count_; }
+  std::size_t operator[](std::size_t i) const { return rows_[i]; }
+  const std::uint32_t* data() const { return rows_.data(); }
+
+  // Clears the rows of dx, `row_bytes` each, that are not kept; valid ones only where somebody reads them.
+  void clear_rest(const OpArgs& args, std::size_t row_bytes) const {
+    if (args.kept == nullptr || args.dx == nullptr) return;
+    auto* dx = static_cast<std::byte*>(args.dx);
+    for (std::size_t n = args.skips_rest ? args.state->valid : 0; n < rows_.size(); ++n) {
+      if (args.kept[n] == 0) std::memset(dx + n * row_bytes, 0, row_bytes);
+    }
+  }
+
+ private:
+  std::vector<std::uint32_t> rows_;
+  std::size_t count_ = 0;
+};
+
+}  // namespace trainer::cpu
