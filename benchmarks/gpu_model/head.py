@@ -30,7 +30,7 @@ class Head:
         return kernel
 
     def selection(self, kernel):
-        """Each row is compared with every other, by one block (keep_hardest())."""
+        """Each row is compared with every other, by one block (select_hardest())."""
         turns = pieces(self.batch, self.threads) ** 2
         kernel.loop("selection", turns * min(self.batch, self.threads), 5, loads=0)
         kernel.loads("selection", 2 * turns)
