@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <libdeflate.h>
 
-#include "data/fingerprint.hpp"
 #include "data/idx.hpp"
-#include "data/image_folder.hpp"
-#include "data/refuse.hpp"
+#include "data/image.hpp"
+#include "data/input_file.hpp"
 
 namespace trainer::data {
 namespace {
@@ -55,11 +55,22 @@ std::array<std::uint64_t, 256> count_values(std::span<const std::uint8_t> bytes)
   return tables[0];
 }
 
+std::uint32_t checksum(IdxContent content, std::size_t count, const Shape& shape,
+                       std::span<const std::uint8_t> values) {
+  const std::vector<std::uint8_t> header = make_idx_header(content, count, shape);
+  return libdeflate_crc32(libdeflate_crc32(0, header.data(), header.size()), values.data(), values.size());
+}
+
+std::string checksums(const Split& split, const Shape& shape) {
+  return fmt::format("{:08x}-{:08x}", checksum(IdxContent::kImages, split.count(), shape, split.images),
+                     checksum(IdxContent::kLabels, split.count(), shape, split.labels));
+}
+
 }  // namespace
 
-std::size_t ImageShape::bytes() const {
-  return static_cast<std::size_t>(height) * static_cast<std::size_t>(width) *
-         static_cast<std::size_t>(channels);
+std::string fingerprint(const Dataset& dataset) {
+  return fmt::format("crc32:{}-{}", checksums(dataset.train, dataset.shape),
+                     checksums(dataset.test, dataset.shape));
 }
 
 Dataset load_dataset(const fs::path& path, const LoadOptions& options) {

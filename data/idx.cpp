@@ -4,10 +4,7 @@
 #include <future>
 #include <system_error>
 
-#include "data/gzip.hpp"
-#include "data/idx_names.hpp"
 #include "data/input_file.hpp"
-#include "data/refuse.hpp"
 
 namespace trainer::data {
 namespace {
@@ -15,6 +12,50 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kLargestGzipFile = std::uint64_t{4} << 30;
+
+constexpr unsigned kUnsignedByte = 0x08;
+
+std::uint32_t expected_magic(IdxContent content) {
+  return content == IdxContent::kImages ? 0x00000803 : 0x00000801;
+}
+
+const char* noun(IdxContent content) {
+  return content == IdxContent::kImages ? "images" : "labels";
+}
+
+// What a wrong magic number most likely means, for the end of the message.
+const char* meaning(std::uint32_t magic) {
+  if (magic == 0x00000801) return "; this is a file of labels";
+  if (magic == 0x00000803 || magic == 0x00000804) return "; this is a file of images";
+  if (magic >> 16 == 0x1f8b) return "; this is gzip data: its name must end in .gz";
+  return "";
+}
+
+void check_magic(const fs::path& path, std::uint32_t magic, IdxContent content) {
+  const std::uint32_t wanted = expected_magic(content);
+  if (magic == wanted || (content == IdxContent::kImages && magic == 0x00000804)) return;
+  const std::uint32_t type = magic >> 8;
+  const bool other_type = type != kUnsignedByte && (type == 0x09 || (type >= 0x0b && type <= 0x0e));
+  if (other_type) {
+    refuse(path, "IDX elements of type 0x{:02x}; only 0x{:02x} (unsigned byte) is read", type, kUnsignedByte);
+  }
+  refuse(path, "magic number 0x{:08x}, not 0x{:08x} (IDX {}){}", magic, wanted, noun(content),
+         meaning(magic));
+}
+
+void check_shape(const fs::path& path, const std::vector<std::uint32_t>& sizes) {
+  const std::uint32_t height = sizes[1];
+  const std::uint32_t width = sizes[2];
+  const std::uint32_t channels = sizes.size() == 4 ? sizes[3] : 1;
+  if (height == 0 || width == 0) refuse(path, "images of {}x{} pixels: a size of zero", height, width);
+  if (height > kLargestSide || width > kLargestSide) {
+    refuse(path, "images of {}x{} pixels; at most {}x{} are read", height, width, kLargestSide, kLargestSide);
+  }
+  if (channels != 1 && channels != 3) {
+    refuse(path, "images of {} channels (sizes {}x{}x{}x{}); 1 and 3 are read", channels, sizes[0], height,
+           width, channels);
+  }
+}
 
 [[noreturn]] void refuse_length(const fs::path& path, const IdxHeader& header, const char* verdict,
                                 const std::string& found) {
@@ -88,11 +129,10 @@ int count_classes(const IdxFiles& files, const Split& train, const std::optional
   return *wanted;
 }
 
-void check_test(const IdxFiles& files, const ImageShape& test_shape, const Dataset& loaded) {
+void check_test(const IdxFiles& files, const Shape& test_shape, const Dataset& loaded) {
   if (test_shape != loaded.shape) {
-    refuse(files.test_images, "images of {}x{}x{}, but those of {} are {}x{}x{}", test_shape.height,
-           test_shape.width, test_shape.channels, files.train_images.string(), loaded.shape.height,
-           loaded.shape.width, loaded.shape.channels);
+    refuse(files.test_images, "images of {}x{}x{}, but those of {} are {}x{}x{}", test_shape.h, test_shape.w,
+           test_shape.c, files.train_images.string(), loaded.shape.h, loaded.shape.w, loaded.shape.c);
   }
   const std::vector<std::uint8_t>& labels = loaded.test.labels;
   const auto unknown =
@@ -105,6 +145,53 @@ void check_test(const IdxFiles& files, const ImageShape& test_shape, const Datas
 }
 
 }  // namespace
+
+std::string IdxHeader::sizes() const {
+  if (header_bytes == 8) return fmt::format("{}", count);
+  const std::string three = fmt::format("{}x{}x{}", count, shape.h, shape.w);
+  return header_bytes == 16 ? three : fmt::format("{}x{}", three, shape.c);
+}
+
+IdxHeader parse_idx_header(const fs::path& path, std::span<const std::uint8_t> start, IdxContent content) {
+  const std::size_t shortest = content == IdxContent::kImages ? 16 : 8;
+  if (start.size() < 4) {
+    refuse(path, "holds {} bytes, fewer than the {} of an IDX header of {}", start.size(), shortest,
+           noun(content));
+  }
+  check_magic(path, big_endian32(start, 0), content);
+  const std::size_t dimensions = start[3];
+  IdxHeader header;
+  header.header_bytes = 4 + 4 * dimensions;
+  if (start.size() < header.header_bytes) {
+    refuse(path, "holds {} bytes, fewer than the {} of an IDX header of {}", start.size(),
+           header.header_bytes, noun(content));
+  }
+  std::vector<std::uint32_t> sizes;
+  for (std::size_t i = 0; i < dimensions; ++i) sizes.push_back(big_endian32(start, 4 + 4 * i));
+  header.count = sizes[0];
+  if (content == IdxContent::kImages) {
+    check_shape(path, sizes);
+    header.shape = {static_cast<int>(sizes[1]), static_cast<int>(sizes[2]),
+                    dimensions == 4 ? static_cast<int>(sizes[3]) : 1};
+  }
+  if (header.count == 0) refuse(path, "holds 0 {}; at least 1 is needed", noun(content));
+  header.value_bytes = header.count * header.shape.size();
+  return header;
+}
+
+std::vector<std::uint8_t> make_idx_header(IdxContent content, std::uint64_t count, const Shape& shape) {
+  std::vector<std::uint64_t> sizes{count};
+  if (content == IdxContent::kImages) {
+    sizes.push_back(static_cast<std::uint64_t>(shape.h));
+    sizes.push_back(static_cast<std::uint64_t>(shape.w));
+    if (shape.c != 1) sizes.push_back(static_cast<std::uint64_t>(shape.c));
+  }
+  std::vector<std::uint8_t> bytes{0, 0, kUnsignedByte, static_cast<std::uint8_t>(sizes.size())};
+  for (const std::uint64_t size : sizes) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<std::uint8_t>(size >> shift));
+  }
+  return bytes;
+}
 
 bool holds_idx(const fs::path& path) {
   std::error_code unreadable;
@@ -136,8 +223,8 @@ Dataset load_idx(const fs::path& path, const LoadOptions& options) {
   check_counts(files.test_images, other_images, files.test_labels, other_labels);
   Dataset loaded;
   loaded.shape = images.header.shape;
-  const ImageShape test_shape = other_images.header.shape;
-  if (options.channels == 3 && loaded.shape.channels == 1) {
+  const Shape test_shape = other_images.header.shape;
+  if (options.channels == 3 && loaded.shape.c == 1) {
     refuse(files.train_images,
            "images of 1 channel, but --channels 3 was asked for; it is for folders of pictures");
   }

@@ -1,11 +1,12 @@
-#include "data/idx_names.hpp"
-
+// Which four files an IDX data set consists of: names, spellings and prefixes as listed in data/idx.hpp.
+#include <array>
 #include <fmt/ranges.h>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
-#include "data/refuse.hpp"
+#include "data/idx.hpp"
+#include "data/input_file.hpp"
 
 namespace trainer::data {
 namespace {
@@ -28,17 +29,18 @@ Names spellings(const Names& stems, const Names& types) {
   return names;
 }
 
-Names train_images() {
-  return spellings({"train-images"}, {"idx3", "idx4"});
-}
-Names train_labels() {
-  return spellings({"train-labels"}, {"idx1"});
-}
-Names test_images() {
-  return spellings({"t10k-images", "test-images"}, {"idx3", "idx4"});
-}
-Names test_labels() {
-  return spellings({"t10k-labels", "test-labels"}, {"idx1"});
+struct FileKind {
+  const char* what;
+  Names names;
+};
+
+// The four files of a set.
+std::array<FileKind, 4> file_kinds() {
+  const Names images{"idx3", "idx4"};
+  return {{{"training images", spellings({"train-images"}, images)},
+           {"training labels", spellings({"train-labels"}, {"idx1"})},
+           {"test images", spellings({"t10k-images", "test-images"}, images)},
+           {"test labels", spellings({"t10k-labels", "test-labels"}, {"idx1"})}}};
 }
 
 struct Place {
@@ -60,30 +62,29 @@ Place find_place(const fs::path& path) {
   refuse(path, "holds {} data sets; name one of them: {}", choices.size(), fmt::join(choices, ", "));
 }
 
-fs::path find_file(const Place& place, std::string_view what, Names names) {
-  for (std::string& name : names) {
+fs::path find_file(const Place& place, FileKind kind) {
+  for (std::string& name : kind.names) {
     name.insert(0, place.prefix);
     fs::path path = place.folder / name;
     if (fs::exists(path) && !fs::is_directory(path)) return path;
   }
-  refuse(place.folder, "no file of {}; looked for {}", what, fmt::join(names, ", "));
+  refuse(place.folder, "no file of {}; looked for {}", kind.what, fmt::join(kind.names, ", "));
 }
 
 }  // namespace
 
 std::set<std::string> idx_prefixes(const fs::path& folder) {
-  Names names;
-  for (const Names& more : {train_images(), train_labels(), test_images(), test_labels()}) {
-    names.insert(names.end(), more.begin(), more.end());
-  }
+  const std::array<FileKind, 4> kinds = file_kinds();
   std::set<std::string> prefixes;
   std::error_code unreadable;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, unreadable)) {
     const std::string file = entry.path().filename().string();
-    for (const std::string& name : names) {
-      if (!file.ends_with(name)) continue;
-      const std::string prefix = file.substr(0, file.size() - name.size());
-      if (prefix.empty() || prefix.ends_with('-')) prefixes.insert(prefix);
+    for (const FileKind& kind : kinds) {
+      for (const std::string& name : kind.names) {
+        if (!file.ends_with(name)) continue;
+        const std::string prefix = file.substr(0, file.size() - name.size());
+        if (prefix.empty() || prefix.ends_with('-')) prefixes.insert(prefix);
+      }
     }
   }
   return prefixes;
@@ -91,9 +92,9 @@ std::set<std::string> idx_prefixes(const fs::path& folder) {
 
 IdxFiles find_idx_files(const fs::path& path) {
   const Place place = find_place(path);
-  return {find_file(place, "training images", train_images()),
-          find_file(place, "training labels", train_labels()), find_file(place, "test images", test_images()),
-          find_file(place, "test labels", test_labels())};
+  const auto [train_images, train_labels, test_images, test_labels] = file_kinds();
+  return {find_file(place, train_images), find_file(place, train_labels), find_file(place, test_images),
+          find_file(place, test_labels)};
 }
 
 }  // namespace trainer::data

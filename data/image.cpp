@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-#include <span>
+#include <new>
 
-#include "data/image_damage.hpp"
 #include "data/input_file.hpp"
-#include "data/refuse.hpp"
 
 namespace {
 
@@ -37,6 +35,10 @@ void* bounded_reallocate(void* old, std::size_t bytes) {
 #define STBI_REALLOC(old, bytes) bounded_reallocate(old, bytes)
 #define STBI_FREE(old) std::free(old)
 #include <stb_image.h>
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#define STBI_WRITE_NO_STDIO
+#include <stb_image_write.h>
 
 namespace trainer::data {
 namespace {
@@ -112,6 +114,20 @@ Image read_image(const std::filesystem::path& path, int channels) {
   const auto count = static_cast<std::size_t>(image.height) * static_cast<std::size_t>(image.width);
   image.pixels.assign(decoded.get(), decoded.get() + count * static_cast<std::size_t>(image.channels));
   return with_channels(std::move(image), channels);
+}
+
+std::vector<std::uint8_t> png_file(const Image& image) {
+  std::vector<std::uint8_t> png;
+  const auto append = [](void* to, void* bytes, int count) {
+    auto* file = static_cast<std::vector<std::uint8_t>*>(to);
+    const auto* first = static_cast<const std::uint8_t*>(bytes);
+    file->insert(file->end(), first, first + count);
+  };
+  // It fails for want of memory alone.
+  if (stbi_write_png_to_func(append, &png, image.width, image.height, image.channels, image.pixels.data(),
+                             0) == 0)
+    throw std::bad_alloc();
+  return png;
 }
 
 }  // namespace trainer::data

@@ -1,10 +1,14 @@
-// One picture as bytes, from a PNG, JPEG or BMP file. image.cpp is the only file that sees stb_image;
-// anything that file needs to be told about pictures is here.
+// Pictures: one as bytes from a PNG, JPEG or BMP file and back to PNG, and a folder of them as a data set. image.cpp is the
+// only file that sees stb_image.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
+#include <string>
 #include <vector>
+
+#include "data/dataset.hpp"
 
 namespace trainer::data {
 
@@ -20,5 +24,29 @@ struct Image {
 // there is none. The size is checked from the header before decoding: at most kLargestEdge each way. Throws
 // DataError naming the file: unreadable, no picture, too large, damaged or cut short.
 Image read_image(const std::filesystem::path& path, int channels = 0);
+
+// The picture as the bytes of a PNG file, for pages that carry their pictures with them: 8 bits a channel, neither edge 0.
+std::vector<std::uint8_t> png_file(const Image& image);
+
+// What is wrong with the picture file in `bytes`, in words with the numbers; empty if nothing was found. stb_image ignores
+// the checksums of a PNG file, and reads zeros where a BMP or JPEG file ends too early: a data set must not gain half-black
+// pictures that way. Anything but a PNG, JPEG or BMP file is wrong, so that nothing unchecked reaches the decoder.
+std::string find_image_damage(std::span<const std::uint8_t> bytes);
+
+// The form of a data set that is a folder of pictures:
+//   FOLDER/train/LABEL/*.png       png, jpg, jpeg, bmp, in small letters or capitals
+//   FOLDER/test/LABEL/*.png
+// The folders below train/ are the labels: in numerical order if all are numbers, else in byte order.
+// Pictures come in the order of label, then file name, so that a data set is the same on every machine.
+// Hidden files and files of other kinds are passed over.
+
+// Whether `path` is a folder with a folder train or test in it.
+bool holds_pictures(const std::filesystem::path& path);
+
+// Loads the pictures, grey or RGB as options.channels says. Fills everything but `fingerprint`, `name` and
+// `path`. Throws DataError for a label without pictures, a test label that has no training pictures, more
+// than kMostClasses labels, a picture of another size than the first, and, unless they are skipped, broken
+// pictures.
+Dataset load_image_folder(const std::filesystem::path& path, const LoadOptions& options);
 
 }  // namespace trainer::data

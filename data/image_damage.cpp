@@ -1,5 +1,4 @@
-#include "data/image_damage.hpp"
-
+// Walks the structure of PNG, JPEG and BMP files for damage that stb_image does not report.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -9,7 +8,8 @@
 #include <numeric>
 #include <string_view>
 
-#include "data/dataset.hpp"
+#include "data/image.hpp"
+#include "data/input_file.hpp"
 
 namespace trainer::data {
 namespace {
@@ -22,17 +22,6 @@ constexpr std::array<std::uint8_t, 2> kBmpStart{'B', 'M'};
 
 bool starts_with(ByteSpan bytes, ByteSpan start) {
   return bytes.size() >= start.size() && std::equal(start.begin(), start.end(), bytes.begin());
-}
-
-std::uint64_t little_endian(ByteSpan bytes, std::size_t at, std::size_t count) {
-  std::uint64_t value = 0;
-  for (std::size_t i = count; i-- > 0;) value = value << 8 | bytes[at + i];
-  return value;
-}
-
-std::uint32_t big_endian32(ByteSpan bytes, std::size_t at) {
-  return std::uint32_t{bytes[at]} << 24 | std::uint32_t{bytes[at + 1]} << 16 |
-         std::uint32_t{bytes[at + 2]} << 8 | bytes[at + 3];
 }
 
 // A PNG file is a row of chunks: length, four letters, data, checksum of letters and data; IEND is the last.
@@ -94,7 +83,7 @@ std::string jpeg_damage(ByteSpan bytes) {
   return fmt::format("cut short at {} bytes: no end-of-image marker", bytes.size());
 }
 
-// Uncompressed rows, padded to four bytes, behind a header that says where they begin.
+// Uncompressed rows, padded to four bytes, after a header that says where they begin.
 std::string bmp_damage(ByteSpan bytes) {
   constexpr std::size_t kOldHeader = 12;
   constexpr std::size_t kShortest = 30;

@@ -1,12 +1,11 @@
-#include "data/image_folder.hpp"
-
+// A folder of pictures as a data set, in the form that data/image.hpp describes.
 #include <algorithm>
 #include <cctype>
 #include <fmt/ranges.h>
 #include <string_view>
 
 #include "data/image.hpp"
-#include "data/refuse.hpp"
+#include "data/input_file.hpp"
 
 namespace trainer::data {
 namespace {
@@ -105,9 +104,9 @@ class Collector {
       first_ = path;
       loaded_.shape = {image.height, image.width, image.channels};
     }
-    if (image.height != loaded_.shape.height || image.width != loaded_.shape.width) {
+    if (image.height != loaded_.shape.h || image.width != loaded_.shape.w) {
       refuse(path, "a picture of {}x{} pixels, but {} has {}x{}; all must have one size", image.height,
-             image.width, first_.string(), loaded_.shape.height, loaded_.shape.width);
+             image.width, first_.string(), loaded_.shape.h, loaded_.shape.w);
     }
     split.images.insert(split.images.end(), image.pixels.begin(), image.pixels.end());
     split.labels.push_back(label);

@@ -1,10 +1,9 @@
-#include "data/locate.hpp"
-
+// Looks for the data set of a run in the places that data/dataset.hpp lists.
 #include <fmt/ranges.h>
 #include <system_error>
 
 #include "data/idx.hpp"
-#include "data/refuse.hpp"
+#include "data/input_file.hpp"
 
 namespace trainer::data {
 namespace {

@@ -2,10 +2,12 @@
 // to be launched again and again. Everything that a step calls (ops, gather, update) only launches.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -17,11 +19,10 @@
 #include "kernels/math/schedule.hpp"
 #include "kernels/op.hpp"
 #include "kernels/precision.hpp"
-#include "kernels/stopwatch.hpp"
 
 namespace trainer {
 
-// What goes wrong in a backend; the message is complete.
+// A failure of a backend; the message is complete.
 class BackendError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -93,6 +94,27 @@ struct UpdateArgs {
   std::byte* workspace = nullptr;  // of Backend::update_workspace_bytes()
 };
 
+// Times what a backend is given between two calls, by the clock of whoever does the work.
+class Stopwatch {
+ public:
+  virtual ~Stopwatch() = default;
+  virtual void start() = 0;
+  virtual void stop() = 0;
+  virtual double seconds() = 0;  // between the last start and stop; waits until that work is done
+};
+
+// For a backend whose calls return when their work is done.
+class HostStopwatch final : public Stopwatch {
+ public:
+  void start() override { start_ = Clock::now(); }
+  void stop() override { stop_ = Clock::now(); }
+  double seconds() override { return std::chrono::duration<double>(stop_ - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_, stop_;
+};
+
 // A step that only launches, and how often in a row.
 struct RepeatedStep {
   std::function<void()> step;
@@ -103,12 +125,12 @@ struct RepeatedStep {
 class Recording {
  public:
   virtual ~Recording() = default;
-  // The sequence so often, one behind the other; 1 to Backend::repeats_per_launch().
+  // Launches the sequence `times` times in a row; 1 to Backend::repeats_per_launch().
   virtual void launch(std::uint64_t times) = 0;
   virtual std::size_t nodes() const = 0;  // kernels and copies of it; 0 where nothing is recorded
 };
 
-// Whose versions a backend tells of itself. One that no op has opened would have to be loaded for its answer.
+// The libraries whose versions a backend reports. A library that no op has opened would have to be loaded first.
 enum class Libraries { all, opened };
 
 class Backend {
@@ -129,7 +151,7 @@ class Backend {
   virtual void upload(std::byte* to, const void* from, std::size_t bytes) = 0;
   virtual void download(void* to, const std::byte* from, std::size_t bytes) = 0;
 
-  // Whether prepare() makes one op of it; else its two are prepared one by one.
+  // Whether prepare() makes one op of it; if not, product and normalisation are prepared as two.
   virtual bool fuses(const NormalisedDesc& /*desc*/, int /*batch*/, bool /*wants_dx*/) const { return false; }
   // Throws BackendError with the op's description when it cannot be built. `wants_dx`: whether backward is
   // ever asked for dx (the first op's is not).
@@ -138,11 +160,11 @@ class Backend {
   // What maps are stored as. Where it is not fp32, ops are given a cast copy of the weights beside them.
   virtual Element element() const { return Element::fp32; }
   // Whether the map between the two, of which the first's dx is wanted or not, is bf16 all the same
-  // (ConvDesc::bf16_y and bf16_x).
+  // (MapContract::bf16).
   virtual bool keeps_map_in_bf16(const OpDesc& /*desc*/, bool /*wants_dx*/, const OpDesc& /*next*/) const {
     return false;
   }
-  // Of the channels of maps inside a network, for the backend's fastest products.
+  // The number of channels of maps inside a network is a multiple of this, for the backend's fastest products.
   virtual int channel_multiple() const { return 1; }
   // The head's gradient is that of the loss times this, and so are all that follow from it; update() takes it
   // out again. A power of two that lifts small gradients into the range of fp16.
@@ -160,7 +182,7 @@ class Backend {
   virtual std::unique_ptr<Recording> record(std::vector<RepeatedStep> sequence) = 0;
   // As many repeats of a single step as are worth one launch: the host looks around between launches.
   virtual std::uint64_t repeats_per_launch() const = 0;
-  // Whether launch() returns before its work is done, so that looking at a device's numbers would mean to
+  // Whether launch() returns before its work is done, so that reading a device's numbers would mean to
   // wait.
   virtual bool runs_ahead() const = 0;
   // True while so many launches are in flight that the host should look around before the next one.
@@ -196,6 +218,9 @@ GpuAvailability gpu_availability();
 // Every GPU that this process sees and that answers, by index; none where gpu_availability() says that there
 // is none.
 std::vector<GpuInfo> all_gpus();
+// Bytes a second from the memory of one GPU of all_gpus() to another's, the best of some copies; nothing
+// where there are no two such. Throws BackendError where a copy fails.
+std::optional<double> peer_bytes_per_second(int from, int to);
 // Whether GPU `device` of all_gpus() computes in it: fp32 and fp16 always, tf32 and bf16 from 8.0 on.
 // Throws BackendError where the device does not answer.
 bool gpu_has(int device, Precision precision);

@@ -36,6 +36,24 @@ std::string map_text(const Shape& s) {
 
 }  // namespace
 
+MapContract* x_map(OpDesc& desc) {
+  return std::visit(
+      [](auto& d) -> MapContract* {
+        if constexpr (requires { d.x_map; }) return &d.x_map;
+        return nullptr;
+      },
+      desc);
+}
+
+MapContract* y_map(OpDesc& desc) {
+  return std::visit(
+      [](auto& d) -> MapContract* {
+        if constexpr (requires { d.y_map; }) return &d.y_map;
+        return nullptr;
+      },
+      desc);
+}
+
 OpDesc product_of(const NormalisedDesc& desc) {
   return std::visit([](const auto& d) { return OpDesc(d); }, desc.product);
 }
@@ -111,21 +129,8 @@ std::uint64_t forward_flops(const OpDesc& desc) {
 }
 
 const char* role_name(ParameterRole role) {
-  switch (role) {
-    case ParameterRole::weight:
-      return "weight";
-    case ParameterRole::bias:
-      return "bias";
-    case ParameterRole::gamma:
-      return "gain";
-    case ParameterRole::beta:
-      return "offset";
-    case ParameterRole::running_mean:
-      return "running_mean";
-    case ParameterRole::running_variance:
-      return "running_variance";
-  }
-  return "";
+  constexpr const char* kNames[] = {"weight", "bias", "gain", "offset", "running_mean", "running_variance"};
+  return kNames[static_cast<int>(role)];
 }
 
 bool is_trained(ParameterRole role) {
@@ -139,38 +144,37 @@ std::size_t ParameterDesc::count() const {
 }
 
 std::vector<ParameterDesc> parameters(const OpDesc& desc) {
-  const auto product = [](int in, int out, bool bias) {
-    std::vector<ParameterDesc> both{{ParameterRole::weight, {out, in}, in, out}};
-    if (bias) both.push_back({ParameterRole::bias, {out}, in, out});
+  using All = std::vector<ParameterDesc>;
+  const auto product = [](const std::vector<int>& weight, int fan_in, int fan_out, bool bias) {
+    All both{{ParameterRole::weight, weight, fan_in, fan_out}};
+    if (bias) both.push_back({ParameterRole::bias, {weight.front()}, fan_in, fan_out});
     return both;
   };
   return std::visit(
-      Overloaded{[](const ConvDesc& d) {
+      Overloaded{[&](const ConvDesc& d) {
                    const int area = d.kernel * d.kernel;
-                   const int fan_in = area * d.in.c;
-                   const int fan_out = area * d.out;
-                   std::vector<ParameterDesc> both{
-                       {ParameterRole::weight, {d.out, d.kernel, d.kernel, d.in.c}, fan_in, fan_out}};
-                   if (d.bias) both.push_back({ParameterRole::bias, {d.out}, fan_in, fan_out});
-                   return both;
+                   return product({d.out, d.kernel, d.kernel, d.in.c}, area * d.in.c, area * d.out, d.bias);
                  },
-                 [&](const DenseDesc& d) { return product(d.in, d.out, d.bias); },
-                 [&](const HeadDesc& d) { return product(d.in, d.classes, d.bias); },
+                 [&](const DenseDesc& d) {
+                   return product({d.out, d.in}, d.in, d.out, d.bias);
+                 },
+                 [&](const HeadDesc& d) {
+                   return product({d.classes, d.in}, d.in, d.classes, d.bias);
+                 },
                  [](const BatchNormDesc& d) {
-                   const std::vector<int> channels{d.in.c};
-                   std::vector<ParameterDesc> all;
-                   if (d.gamma) all.push_back({ParameterRole::gamma, channels});
-                   all.push_back({ParameterRole::beta, channels});
-                   all.push_back({ParameterRole::running_mean, channels});
-                   all.push_back({ParameterRole::running_variance, channels});
+                   All all;
+                   if (d.gamma) all.push_back({ParameterRole::gamma, {d.in.c}});
+                   for (const ParameterRole role :
+                        {ParameterRole::beta, ParameterRole::running_mean, ParameterRole::running_variance})
+                     all.push_back({role, {d.in.c}});
                    return all;
                  },
                  [](const NormalisedDesc& d) {
-                   std::vector<ParameterDesc> all = parameters(product_of(d));
+                   All all = parameters(product_of(d));
                    for (const ParameterDesc& parameter : parameters(d.norm)) all.push_back(parameter);
                    return all;
                  },
-                 [](const auto&) { return std::vector<ParameterDesc>{}; }},
+                 [](const auto&) { return All{}; }},
       desc);
 }
 
@@ -230,7 +234,7 @@ void require_common(const Op& op, const OpArgs& args) {
   if (op.workspace_bytes() > 0) require(desc, args.workspace, "workspace");
   if (const auto* head = std::get_if<HeadDesc>(&desc)) {
     require(desc, args.labels, "labels");
-    if (head->selection.selects() && args.mode == Mode::training) require(desc, args.kept, "kept");
+    if (head->selection.selects() && args.mode == Mode::training) require(desc, args.selected, "selected");
   }
   require(desc, args.state, "state");
 }

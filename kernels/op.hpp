@@ -1,6 +1,6 @@
 // The op contract: what a layer of the plan is to a backend. An op maps x to y for a whole batch.
 //   describe  the *Desc structs below: pure shapes, no device
-//   prepare   Backend::prepare makes an Op: descriptors, choice of algorithm, booked workspace
+//   prepare   Backend::prepare makes an Op: descriptors, the choice of algorithm, the size of its workspace
 //   run       forward and backward only launch: no allocation, no search, no waiting
 // forward writes every element of y and of `saved`; backward assigns (never adds to) every element of dx,
 // dw and db. All memory is the caller's, 64-byte aligned. Rows of a batch beyond StepState::valid hold zeros
@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/map_contract.hpp"
 #include "kernels/math/selection.hpp"
 #include "kernels/math/step_state.hpp"
 #include "kernels/shape.hpp"
@@ -33,8 +34,7 @@ struct ConvDesc {
   bool bias = true;
   bool relu = false;
   Window pool;
-  bool bf16_x = false;  // x and dx are bf16; x comes out of a ReLU, and dx is 0 where x is not above 0
-  bool bf16_y = false;  // the other side of that map: y and dy are bf16, and dy has been masked
+  MapContract x_map = {}, y_map = {};
 };
 
 // y = relu(x w^T + b): x [n, in], w [out, in], b [out], y [n, out]
@@ -44,25 +44,24 @@ struct DenseDesc {
   int out = 0;
   bool bias = true;
   bool relu = false;
-  bool dy_masked = false;  // the head behind it has taken this ReLU's gradient into its dx
-  int kept = 0;  // rows of a whole batch that are backpropagated where the recipe selects; 0: it does not
+  MapContract x_map = {}, y_map = {};
 };
 
 // The last layer with its loss: logits y = logit_scale (x w^T + b), softmax cross-entropy against the labels,
 // its gradient, and the number of correct answers. With label smoothing e the target in training is (1 - e) on the label
 // and e / classes on every class (Szegedy et al. 2016); in inference it is the label. forward adds to
 // StepState's loss_sum, correct answers and images; the gradient is that of the mean loss over the valid rows, or where
-// it selects, over the rows that it keeps; the others have none.  x [n, in], w [classes, in], b [classes], y
+// it selects, over the rows that it selects; the others have none.  x [n, in], w [classes, in], b [classes], y
 // [n, classes]
 struct HeadDesc {
   static constexpr const char* kName = "head";
   int in = 0;
   int classes = 0;
   bool bias = true;
-  bool masks_dx = false;  // x comes out of a ReLU, whose gradient dx takes in: it is 0 where x is not above 0
+  MapContract x_map = {};
   float logit_scale = 1;
   float label_smoothing = 0;
-  Selection selection = {};  // in training; forward writes OpArgs::kept where it selects
+  Selection selection = {};  // in training; forward writes OpArgs::selected where it selects
 };
 
 struct MaxPoolDesc {
@@ -95,7 +94,7 @@ struct LeakyReluDesc {
   float slope = 0.01F;
 };
 
-// Inverted dropout: in training y = x / (1 - drop) where kept, else 0; in inference y = x. The mask is a pure
+// Inverted dropout: in training y = x / (1 - drop) or, with probability drop, 0; in inference y = x. The mask is a pure
 // function of (seed, stream, step, element).
 struct DropoutDesc {
   static constexpr const char* kName = "dropout";
@@ -120,10 +119,11 @@ struct BatchNormDesc {
   float momentum = 0.1F;
   bool gamma = true;
   bool gelu = false;
+  MapContract x_map = {};
 };
 
-// A convolution or dense layer without bias and ReLU, and the batch normalisation behind it, without gamma, as
-// one op. Only for a backend that fuses() it.
+// A convolution or dense layer without bias and ReLU, and the batch normalisation after it, without gamma, as
+// one op. Only for a backend that fuses() the two.
 struct NormalisedDesc {
   std::variant<ConvDesc, DenseDesc> product;
   BatchNormDesc norm;
@@ -143,6 +143,10 @@ using OneOf = std::variant<Descs...>;
 using OpDesc = OneOf<void TRAINER_OPS(TRAINER_OP_TYPE)>;
 #undef TRAINER_OP_TYPE
 
+// The contract of an op's input or output map; null where the op departs from the plain form in nothing.
+MapContract* x_map(OpDesc& desc);
+MapContract* y_map(OpDesc& desc);
+
 OpDesc product_of(const NormalisedDesc& desc);
 Shape in_shape(const OpDesc& desc);
 Shape out_shape(const OpDesc& desc);
@@ -152,7 +156,7 @@ Shape conv_map(const ConvDesc& desc);      // [h, w, out] before pooling
 // For one image; a multiply-add counts as two. Convolutions and products only.
 std::uint64_t forward_flops(const OpDesc& desc);
 
-// What a parameter is for, which decides how it starts and whether it decays.
+// What a parameter is for. This decides how it starts and whether it decays.
 enum class ParameterRole { weight, bias, gamma, beta, running_mean, running_variance };
 const char* role_name(ParameterRole role);  // "weight", "bias", ...
 bool is_trained(ParameterRole role);        // running statistics move without a gradient
@@ -166,8 +170,8 @@ struct ParameterDesc {
   std::size_t count() const;
 };
 
-// In the order of OpArgs: weight or gamma, bias or beta, then running mean and running variance, each where
-// the op has it.
+// In the order of OpArgs: weight or gamma, bias or beta, then running mean and running variance, as far as
+// the op has them.
 std::vector<ParameterDesc> parameters(const OpDesc& desc);
 
 enum class Mode { training, inference };
@@ -177,8 +181,8 @@ struct GatherArgs;  // backend.hpp
 // Everything an op touches in one call, in the backend's memory.
 struct OpArgs {
   Mode mode = Mode::training;
-  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), but for the head's y (fp32)
-  void* y = nullptr;             // [n, out]; and those that a ConvDesc says are bf16
+  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), except the head's y (fp32)
+  void* y = nullptr;             // [n, out]; and maps that are MapContract::bf16
   const void* dy = nullptr;      // [n, out]; unused by the head, which makes its own
   void* dx = nullptr;            // [n, in]; null where nobody needs it
   const float* w = nullptr;      // weight or gamma, in the op's own layout
@@ -192,11 +196,10 @@ struct OpArgs {
   std::byte* workspace = nullptr;        // scratch within one call, shared by all ops
   const std::uint8_t* labels = nullptr;  // [n], the head's
   StepState* state = nullptr;            // step number, valid rows, seed; the head's sums
-  std::uint8_t* kept = nullptr;  // [n], 1: the row is backpropagated; null: all valid ones. Of a recipe that
-                                 // selects: forward of the head writes it, all that follows reads it
-  std::uint64_t steps = 0;       // of the whole run, for the selection
-  bool skips_rest = false;       // dx of valid rows that are not kept need not be written: who reads it
-                                 // skips_rows()
+  // [n], 1 where a row is backpropagated; null: all valid rows are. Where a recipe selects, forward of the head writes
+  // it and every op's backward reads it (map_contract.hpp).
+  std::uint8_t* selected = nullptr;
+  std::uint64_t steps = 0;             // of the whole run, for the selection
   const GatherArgs* gather = nullptr;  // forward, of an op that gathers(): opens the step on its way
 
   // Puts a parameter where its role says; `gradient` is null where none is wanted.
@@ -214,11 +217,11 @@ class Op {
   int batch() const { return batch_; }
 
   // Whether forward does Backend::gather's work where OpArgs::gather asks for it: images and labels are read,
-  // x, labels and the state are written as gather would, in one launch less.
+  // x, labels and the state are written as gather would write them, in one launch less.
   virtual bool gathers() const { return false; }
 
-  // Whether backward reads no dy of valid rows that are not kept; where it does, they are zero.
-  virtual bool skips_rows() const { return false; }
+  // Whether backward reads dy of the selected rows alone, so that dy may be MapContract::selected_only.
+  virtual bool reads_selected_rows() const { return false; }
 
   // Whether backward gives dw in the backend's element type, for the optimiser to widen.
   virtual bool casts_dw() const { return false; }

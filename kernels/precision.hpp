@@ -13,8 +13,17 @@ namespace trainer {
 
 enum class Precision : std::uint8_t { fp32, tf32, fp16, bf16 };
 
-const char* precision_name(Precision precision);  // "fp32"
-std::optional<Precision> precision_named(std::string_view name);
+inline const char* precision_name(Precision precision) {
+  constexpr const char* kNames[] = {"fp32", "tf32", "fp16", "bf16"};
+  return kNames[static_cast<int>(precision)];
+}
+
+inline std::optional<Precision> precision_named(std::string_view name) {
+  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16}) {
+    if (name == precision_name(precision)) return precision;
+  }
+  return std::nullopt;
+}
 
 // What an element of a map (a batch of images, activations or their gradients) is stored as.
 enum class Element : std::uint8_t { fp32, fp16, bf16 };

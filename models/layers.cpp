@@ -7,12 +7,10 @@
 #include <algorithm>
 #include <cctype>
 #include <fmt/format.h>
-#include <functional>
 #include <optional>
 #include <utility>
 
 #include "models/recipe.hpp"
-#include "models/yaml_reader.hpp"
 
 namespace trainer {
 
@@ -23,7 +21,7 @@ constexpr std::size_t kMostLayers = 256;
 constexpr int kMostOutputs = 1 << 16;
 constexpr int kMostExtent = 1 << 12;  // filters, windows, strides
 
-// The zeros before and behind.
+// The zeros before and after.
 std::pair<int, int> same_padding(int length, int kernel, int stride) {
   const int positions = (length + stride - 1) / stride;
   const int total = std::max((positions - 1) * stride + kernel - length, 0);
@@ -153,75 +151,64 @@ void read_drop(const MapReader& map, LayerSpec& layer) {
   if (static_cast<float>(layer.drop) >= 1) fail(map.place(), "dropout: drop rounds to 1");
 }
 
-// A setting in YAML.
-struct Field {
-  const char* key;
-  std::function<void(const MapReader& map, LayerSpec& layer)> read;  // where the key is there
-  bool required = false;
-};
-
-// The setting that goes to `member`; numbers have a range.
-template <typename T, typename... Range>
-Field field(const char* key, T LayerSpec::*member, Range... range) {
-  return {key, [=](const MapReader& map, LayerSpec& layer) { map.read(key, layer.*member, range...); }};
-}
-
-Field field(const char* key, std::optional<Initialization> LayerSpec::*member) {
+Setting<LayerSpec> initializer(const char* key, std::optional<Initialization> LayerSpec::*member) {
   return {key, [=](const MapReader& map, LayerSpec& layer) {
             layer.*member = read_initialization(map.require(key), map.name_of(key));
           }};
 }
 
+// A setting that `read` reads.
+Setting<LayerSpec> custom(const char* key, void (*read)(const MapReader& map, LayerSpec& layer)) {
+  return {key, read};
+}
+
 struct Kind {
   const char* word;
-  std::vector<Field> fields;  // in the order in which they are read
+  Settings<LayerSpec> settings;
   OpDesc (*op)(const Checker& check);
   std::string (*text)(const LayerSpec& layer, int classes) = nullptr;  // what follows the word
 };
 
 // In the order of LayerKind.
 const std::vector<Kind>& kinds() {
-  static const Field weights = field("weights", &LayerSpec::weights);
-  static const Field biases = field("biases", &LayerSpec::biases);
-  static const Field bias = field("bias", &LayerSpec::bias);
-  static const Field size{"size", read_size, true};
-  static const Field stride = field("stride", &LayerSpec::stride, WholeRange{1, kMostExtent});
+  static const WholeRange extent{1, kMostExtent};
+  static const auto weights = initializer("weights", &LayerSpec::weights);
+  static const auto biases = initializer("biases", &LayerSpec::biases);
+  static const auto bias = setting("bias", &LayerSpec::bias);
+  static const auto size = required(custom("size", read_size));
+  static const auto stride = setting("stride", &LayerSpec::stride, extent);
   static const std::vector<Kind> all{
       {"conv",
-       {{"out", field("out", &LayerSpec::out, WholeRange{1, kMostOutputs}).read, true},
-        {"kernel", field("kernel", &LayerSpec::kernel, WholeRange{1, kMostExtent}).read, true},
-        stride,
-        {"padding", read_padding},
-        bias,
-        weights,
-        biases},
+       {required(setting("out", &LayerSpec::out, WholeRange{1, kMostOutputs})),
+        required(setting("kernel", &LayerSpec::kernel, extent)), stride, custom("padding", read_padding),
+        bias, weights, biases},
        describe_conv,
        conv_text},
       {"maxpool", {size, stride}, pool<MaxPoolDesc>, pool_text},
       {"avgpool", {size, stride}, pool<AvgPoolDesc>, pool_text},
       {"dense",
-       {{"out", read_outputs, true}, bias, weights, biases},
+       {required(custom("out", read_outputs)), bias, weights, biases},
        describe_dense,
        [](const LayerSpec& l, int classes) { return fmt::format(" {}", l.out > 0 ? l.out : classes); }},
       {"relu", {}, element_by_element<ReluDesc>},
       {"gelu", {}, element_by_element<GeluDesc>},
       {"leaky_relu",
-       {field("slope", &LayerSpec::slope, NumberRange{0, 1})},
+       {setting("slope", &LayerSpec::slope, NumberRange{0, 1})},
        [](const Checker& c) -> OpDesc {
          return LeakyReluDesc{c.position.in, static_cast<float>(c.layer.slope)};
        },
        [](const LayerSpec& l, int /*classes*/) { return fmt::format(" {}", static_cast<float>(l.slope)); }},
       {"dropout",
-       {{"drop", read_drop, true}},
+       {required(custom("drop", read_drop))},
        [](const Checker& c) -> OpDesc {
          return DropoutDesc{c.position.in, static_cast<float>(c.layer.drop),
                             static_cast<std::uint32_t>(c.position.number)};
        },
        [](const LayerSpec& l, int /*classes*/) { return fmt::format(" {}", static_cast<float>(l.drop)); }},
       {"batchnorm",
-       {field("epsilon", &LayerSpec::epsilon, NumberRange{1e-30, 1}),
-        field("momentum", &LayerSpec::momentum, NumberRange{.low = 0, .high = 1, .open_low = true}),
-        field("gain", &LayerSpec::gain)},
+       {setting("epsilon", &LayerSpec::epsilon, NumberRange{1e-30, 1}),
+        setting("momentum", &LayerSpec::momentum, NumberRange{.low = 0, .high = 1, .open_low = true}),
+        setting("gain", &LayerSpec::gain)},
        [](const Checker& c) -> OpDesc {
          return BatchNormDesc{c.position.in, static_cast<float>(c.layer.epsilon),
                               static_cast<float>(c.layer.momentum), c.layer.gain};
@@ -245,16 +232,9 @@ LayerSpec read_layer(const YamlNode& node) {
   LayerSpec layer;
   layer.kind = static_cast<LayerKind>(tagged.index);
   layer.place = tagged.place;
-  const std::vector<Field>& fields = kind_of(layer).fields;
-  Words keys;
-  for (const Field& field : fields) keys.emplace_back(field.key);
-  const MapReader map(tagged, keys);
-  for (const Field& field : fields) {
-    if (field.required) map.require(field.key);
-  }
-  for (const Field& field : fields) {
-    if (map.find(field.key) != nullptr) field.read(map, layer);
-  }
+  const Settings<LayerSpec>& settings = kind_of(layer).settings;
+  const MapReader map(tagged, keys_of(settings));
+  read_settings(map, settings, layer);
   if (layer.biases && !layer.bias) fail(map.require("biases").place, "biases of a layer with `bias: false`");
   return layer;
 }

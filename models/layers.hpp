@@ -1,5 +1,4 @@
-// The layers of a network: read from YAML, and each as an op of its own, before fusing: its shapes worked out and
-// checked.
+// The layers of a network: read from YAML, then described one by one as ops, with their shapes worked out and checked.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +11,13 @@
 
 namespace trainer {
 
-// Of any one array, so that an index fits a kernel's int.
+// The elements of any one array, so that an index fits a kernel's int.
 inline constexpr std::uint64_t kMostElements = std::numeric_limits<std::int32_t>::max();
 
 // Where a layer stands in its network.
 struct LayerPosition {
   std::string name;  // "conv2"
-  int number = 1;    // among its kind
+  int number = 1;    // counted among layers of its kind
   Shape in;
   bool last = false;
 };

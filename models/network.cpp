@@ -1,11 +1,10 @@
-// The two steps, and the way to the values between them. network_arenas.cpp books the memory.
+// The training step and the evaluation step, and access to the values between steps. network_arenas.cpp allocates the memory.
 #include "models/network.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <stdexcept>
 
-#include "models/fused_norms.hpp"
 #include "models/initialize.hpp"
 
 namespace trainer {
@@ -22,11 +21,7 @@ void launch_observed(StepObserver* observer, const StepPart& part, const auto& l
 
 Network::Network(const Plan& plan, Backend& backend, Purpose purpose,
                  const std::vector<Optimizer>& optimizers)
-    : plan_(fuse_norms(plan, backend)),
-      padding_(pad_channels(plan_, backend.channel_multiple())),
-      backend_(backend),
-      purpose_(purpose),
-      optimizers_(optimizers) {
+    : lowered_(lower(plan, backend)), backend_(backend), purpose_(purpose), optimizers_(optimizers) {
   for (const Optimizer& optimizer : optimizers)
     slot_count_ = std::max(slot_count_, optimizer_slots(optimizer));
   prepare_ops();
@@ -36,16 +31,12 @@ Network::Network(const Plan& plan, Backend& backend, Purpose purpose,
 }
 
 void Network::prepare_ops() {
-  std::vector<OpDesc> descs = padding_.ops;
-  for (std::size_t i = 0; i + 1 < descs.size(); ++i) {
-    if (!backend_.keeps_map_in_bf16(descs[i], plan_.ops[i].wants_dx, descs[i + 1])) continue;
-    std::get<ConvDesc>(descs[i]).bf16_y = true;
-    std::get<ConvDesc>(descs[i + 1]).bf16_x = true;
-  }
-  for (std::size_t i = 0; i < descs.size(); ++i) {
-    Stage stage;
-    stage.op = backend_.prepare(descs[i], plan_.input.batch, plan_.ops[i].wants_dx);
-    stages_.push_back(std::move(stage));
+  for (std::size_t i = 0; i < lowered_.ops.size(); ++i) {
+    OpDesc& desc = lowered_.ops[i];
+    MapContract* map = i > 0 ? x_map(desc) : nullptr;
+    if (map != nullptr && map->selected_rows > 0)
+      map->selected_only = stages_[i - 1].op->reads_selected_rows();
+    stages_.emplace_back().op = backend_.prepare(desc, plan().input.batch, plan().ops[i].wants_dx);
   }
 }
 
@@ -59,7 +50,7 @@ void* Network::cast_of(const Slot& slot) const {
 }
 
 const PaddedParameter& Network::padding_of(const NetworkTensor& tensor) const {
-  return padding_.parameters[static_cast<std::size_t>(tensor.op)][static_cast<std::size_t>(tensor.parameter)];
+  return lowered_.parameters[static_cast<std::size_t>(tensor.op)][static_cast<std::size_t>(tensor.parameter)];
 }
 
 float* Network::address_of(const NetworkTensor& tensor) const {
@@ -94,7 +85,7 @@ void Network::write(const NetworkTensor& tensor, const std::vector<float>& value
 void Network::initialize(std::uint64_t seed) {
   int index = 0;
   for (const NetworkTensor& tensor : tensors_) {
-    const PlannedParameter& parameter = plan_.ops[tensor.op].parameters[tensor.parameter];
+    const PlannedParameter& parameter = plan().ops[tensor.op].parameters[tensor.parameter];
     write(tensor,
           tensor.arena == 0 ? initial_values(parameter, seed, index++) : std::vector<float>(tensor.count));
   }
@@ -115,7 +106,7 @@ void Network::write_evaluation_state(const StepState& state) {
 }
 
 std::vector<float> Network::read_logits() const {
-  std::vector<float> logits(static_cast<std::size_t>(plan_.input.batch) * plan_.input.classes);
+  std::vector<float> logits(static_cast<std::size_t>(plan().input.batch) * plan().input.classes);
   backend_.download(logits.data(), stages_.back().y, logits.size() * sizeof(float));
   return logits;
 }
@@ -126,7 +117,7 @@ OpArgs Network::arguments(std::size_t index, const Pass& pass) const {
   args.mode = pass.mode;
   args.state = pass.state;
   args.steps = pass.steps;
-  if (pass.mode == Mode::training) args.kept = kept_.as<std::uint8_t>();
+  if (pass.mode == Mode::training) args.selected = selected_.as<std::uint8_t>();
   args.x = index == 0 ? x_ : stages_[index - 1].y;
   args.y = stage.y;
   args.saved = stage.saved;
@@ -134,7 +125,7 @@ OpArgs Network::arguments(std::size_t index, const Pass& pass) const {
   args.labels = labels_.as<std::uint8_t>();
   for (std::size_t p = 0; p < stage.slots.size(); ++p) {
     const Slot& slot = stage.slots[p];
-    const ParameterRole role = plan_.ops[index].parameters[p].desc.role;
+    const ParameterRole role = plan().ops[index].parameters[p].desc.role;
     const bool learns = pass.mode == Mode::training && slot.trained;
     args.bind(role, value_of(slot), learns ? gradients_.floats() + slot.offset : nullptr);
     if (role == ParameterRole::weight) args.cast_w = cast_of(slot);
@@ -144,12 +135,12 @@ OpArgs Network::arguments(std::size_t index, const Pass& pass) const {
 
 // Opens the step and runs every op: the first one may open the step itself.
 void Network::forward(const StepInput& input, const Pass& pass, StepObserver* observer) {
-  const Shape& image = plan_.input.image;
+  const Shape& image = plan().input.image;
   const GatherArgs gather{input.batching,
                           image,
-                          plan_.shown,
-                          (image.h - plan_.shown.h) / 2,
-                          (image.w - plan_.shown.w) / 2,
+                          plan().shown,
+                          (image.h - plan().shown.h) / 2,
+                          (image.w - plan().shown.w) / 2,
                           input.scaling.scale,
                           input.scaling.shift,
                           input.images,
@@ -173,11 +164,10 @@ void Network::backward(const Pass& pass, StepObserver* observer) {
   for (std::size_t i = stages_.size(); i-- > 0;) {
     OpArgs args = arguments(i, pass);
     args.dy = dy;
-    args.dx = plan_.ops[i].wants_dx ? dmaps_[i % 2] : nullptr;
-    args.skips_rest = i > 0 && stages_[i - 1].op->skips_rows();
+    args.dx = plan().ops[i].wants_dx ? dmaps_[i % 2] : nullptr;
     launch_observed(observer, {StepPart::Kind::backward, static_cast<int>(i)},
                     [&] { stages_[i].op->backward(args); });
-    if (!plan_.ops[i].wants_dx) return;
+    if (!plan().ops[i].wants_dx) return;
     dy = args.dx;
   }
 }

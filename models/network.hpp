@@ -1,4 +1,4 @@
-// A network on a backend: the plan's ops made ready, and one arena a role (parameters, gradients, optimiser
+// A network on a backend: the plan's ops made ready, and one arena for each role (parameters, gradients, optimiser
 // state, statistics, activations, saved values) with one workspace shared by all ops. It knows how a training
 // step and an evaluation step are put together; when they run is the loop's business.
 #pragma once
@@ -10,8 +10,7 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
-#include "models/padding.hpp"
-#include "models/plan.hpp"
+#include "models/lower.hpp"
 
 namespace trainer {
 
@@ -21,7 +20,7 @@ struct PixelScaling {
   float shift = 0;
 };
 
-// Images and labels in the backend's memory, owned by the caller; which of them a step shows, and how.
+// Images and labels in the backend's memory, owned by the caller; which of them a step reads, and how.
 struct StepInput {
   const std::uint8_t* images = nullptr;  // [count, h, w, c]
   const std::uint8_t* labels = nullptr;  // [count]
@@ -45,14 +44,14 @@ struct NetworkTensor {
   int arena = 0;      // 0: the value itself, 1 and 2: optimiser slots
 };
 
-// What a training step is made of, in this order; there is no gather where the first op does it.
+// The parts of a training step, in this order; there is no gather part where the first op gathers.
 struct StepPart {
   enum class Kind { gather, forward, backward, update } kind;
   int op = -1;  // index into Network::plan().ops; -1 in gather and update
 };
 
-// Stands beside a step that is launched and not recorded. A backend that runs ahead has not done a part's
-// work when after() is called: who wants it done waits there.
+// Watches a step that is launched and not recorded. A backend that runs ahead has not done a part's
+// work when after() is called: an observer that needs it done waits there.
 class StepObserver {
  public:
   virtual ~StepObserver() = default;
@@ -60,7 +59,7 @@ class StepObserver {
   virtual void after(const StepPart& part) = 0;
 };
 
-enum class Purpose { training, inference };  // inference books no gradients and no optimiser state
+enum class Purpose { training, inference };  // inference allocates no gradients and no optimiser state
 
 class Network {
  public:
@@ -68,8 +67,8 @@ class Network {
   // there are none for inference.
   Network(const Plan& plan, Backend& backend, Purpose purpose, const std::vector<Optimizer>& optimizers = {});
 
-  // As it runs here: its ops may be fewer than those of the plan that it was made from.
-  const Plan& plan() const { return plan_; }
+  // The plan as it runs here (lower.hpp): its ops may be fewer than those of the plan that it was made from.
+  const Plan& plan() const { return lowered_.plan; }
 
   // Parameters and statistics first, then the optimiser's state: what a checkpoint holds.
   const std::vector<NetworkTensor>& tensors() const { return tensors_; }
@@ -86,7 +85,7 @@ class Network {
   StepState read_training_state() const { return read_states().training; }
   void write_training_state(const StepState& state);
   void write_evaluation_state(const StepState& state);
-  std::vector<float> read_logits() const;  // of the last step, [batch, classes]
+  std::vector<float> read_logits() const;  // the last step's, [batch, classes]
 
   // Launch one step: to be recorded. Training uses the training state, evaluation its own.
   void train_step(const StepInput& input, const TrainingRule& rule, StepObserver* observer = nullptr);
@@ -120,7 +119,7 @@ class Network {
   void* cast_of(const Slot& slot) const;  // null where maps are fp32
   const PaddedParameter& padding_of(const NetworkTensor& tensor) const;
   float* address_of(const NetworkTensor& tensor) const;
-  // What all ops of a step are told alike.
+  // What all ops of a step are told.
   struct Pass {
     Mode mode;
     StepState* state;
@@ -130,8 +129,7 @@ class Network {
   void forward(const StepInput& input, const Pass& pass, StepObserver* observer);
   void backward(const Pass& pass, StepObserver* observer);
 
-  Plan plan_;
-  PaddedPlan padding_;
+  LoweredPlan lowered_;
   Backend& backend_;
   Purpose purpose_;
   std::vector<Optimizer> optimizers_;
@@ -141,9 +139,9 @@ class Network {
   std::vector<WeightMatrix> matrices_;
   std::vector<NetworkTensor> tensors_;
   Buffer parameters_, casts_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_,
-      workspace_, labels_, kept_, states_;
+      workspace_, labels_, selected_, states_;
   std::byte* x_ = nullptr;    // the gathered batch
-  std::byte* dmaps_[2] = {};  // gradients of activations, in turn
+  std::byte* dmaps_[2] = {};  // gradients of activations: ops use the two in turn
 };
 
 }  // namespace trainer

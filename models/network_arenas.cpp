@@ -1,7 +1,8 @@
-// What a network keeps in memory: which array lies where, and how each parameter learns.
+// A network's memory: which array lies where, and how each parameter learns.
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "kernels/bump_allocator.hpp"
 #include "kernels/math/muon.hpp"
 #include "models/network.hpp"
 
@@ -9,10 +10,9 @@ namespace trainer {
 
 namespace {
 
-constexpr std::size_t kAlignment = 256;  // bytes: every tensor starts at a multiple
-
+// Every tensor starts at a multiple of so many bytes as a GPU asks for.
 std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return DeviceAllocator::aligned(bytes);
 }
 
 // Floats to the start of the next tensor: aligned too where the arena's copy has elements of half the size.
@@ -40,7 +40,7 @@ void Network::book_parameters() {
   std::size_t trained = 0;
   std::size_t statistics = 0;
   for (std::size_t i = 0; i < stages_.size(); ++i) {
-    const std::vector<PlannedParameter>& parameters = plan_.ops[i].parameters;
+    const std::vector<PlannedParameter>& parameters = plan().ops[i].parameters;
     for (std::size_t p = 0; p < parameters.size(); ++p) {
       const std::size_t count = stages_[i].op->stored_count(static_cast<int>(p));
       const bool learns = is_trained(parameters[p].desc.role);
@@ -62,10 +62,10 @@ void Network::book_parameters() {
   }
 }
 
-// Notes how parameter p of op i learns.
+// Records how parameter p of op i learns.
 void Network::book_learner(std::size_t i, std::size_t p, Segment segment) {
   if (purpose_ == Purpose::inference) return;
-  const PlannedParameter& parameter = plan_.ops[i].parameters[p];
+  const PlannedParameter& parameter = plan().ops[i].parameters[p];
   segment.rate_factor = parameter.rate_factor;
   segment.decay = parameter.decay;
   segment.cast_gradient = p == 0 && stages_[i].op->casts_dw();
@@ -74,7 +74,7 @@ void Network::book_learner(std::size_t i, std::size_t p, Segment segment) {
     segments_.push_back(segment);
     return;
   }
-  const ParameterDesc stored = trainer::parameters(padding_.ops[i]).at(p);
+  const ParameterDesc stored = trainer::parameters(lowered_.ops[i]).at(p);
   const int rows = stored.shape.front();
   const auto columns = static_cast<int>(stored.count() / static_cast<std::size_t>(rows));
   const float factor = muon_factor(parameter.desc.shape.front(), parameter.desc.fan_in);
@@ -82,13 +82,13 @@ void Network::book_learner(std::size_t i, std::size_t p, Segment segment) {
 }
 
 std::size_t Network::map_bytes(const Shape& shape) const {
-  return aligned(static_cast<std::size_t>(plan_.input.batch) * shape.size() *
+  return aligned(static_cast<std::size_t>(plan().input.batch) * shape.size() *
                  element_bytes(backend_.element()));
 }
 
 void Network::book_activations() {
-  const auto batch = static_cast<std::size_t>(plan_.input.batch);
-  std::size_t maps = map_bytes(plan_.shown);
+  const auto batch = static_cast<std::size_t>(plan().input.batch);
+  std::size_t maps = map_bytes(plan().shown);
   std::size_t largest = 0;
   std::size_t saved = 0;
   std::vector<std::size_t> map_at;
@@ -114,8 +114,8 @@ void Network::book_activations() {
     stages_[i].saved = saved_.data() + saved_at[i];
   }
   if (purpose_ == Purpose::inference) return;
-  if (std::get<HeadDesc>(plan_.ops.back().desc).selection.selects())
-    kept_ = backend_.allocate(batch, "which images are backpropagated");
+  if (std::get<HeadDesc>(plan().ops.back().desc).selection.selects())
+    selected_ = backend_.allocate(batch, "which images are backpropagated");
   gradient_maps_ = backend_.allocate(2 * largest, "the gradients of the activations");
   dmaps_[0] = gradient_maps_.data();
   dmaps_[1] = dmaps_[0] + largest;
@@ -124,7 +124,7 @@ void Network::book_activations() {
 void Network::list_tensors() {
   for (int arena = 0; arena <= slot_count_; ++arena) {
     for (std::size_t i = 0; i < stages_.size(); ++i) {
-      const std::vector<PlannedParameter>& parameters = plan_.ops[i].parameters;
+      const std::vector<PlannedParameter>& parameters = plan().ops[i].parameters;
       for (std::size_t p = 0; p < parameters.size(); ++p) {
         std::string name = parameters[p].name;
         if (arena > 0) {

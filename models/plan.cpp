@@ -44,16 +44,6 @@ void set_loss(OpDesc& last, const Recipe& recipe) {
   head.selection = recipe.keep;
 }
 
-// What the dense layers in front of the head are told of it, whose products can be made for so many rows.
-void set_selected(std::vector<PlannedOp>& ops, const Recipe& recipe, int batch) {
-  if (!recipe.keep.selects()) return;
-  for (PlannedOp& op : ops) {
-    if (auto* dense = std::get_if<DenseDesc>(&op.desc))
-      dense->kept =
-          static_cast<int>(selected_rows({recipe.keep.fraction, 0}, 0, 1, static_cast<std::uint32_t>(batch)));
-  }
-}
-
 // Which of optimizers_of(recipe) takes the weight of `layer`.
 std::uint32_t group_of(const std::string& layer, const Recipe& recipe) {
   for (std::size_t g = 0; g < recipe.groups.size(); ++g) {
@@ -78,16 +68,6 @@ void check_groups(const Recipe& recipe, const std::vector<PlannedOp>& ops) {
         fail(group.place, "groups: " + unknown_word("layer with a weight", layer, weighted));
     }
   }
-}
-
-// The head masks its dx by the ReLU that its x comes out of: it has x at hand, and the layer before need not
-// go over dy.
-void mask_in_head(std::vector<PlannedOp>& ops) {
-  if (ops.size() < 2) return;
-  auto* head = std::get_if<HeadDesc>(&ops.back().desc);
-  auto* dense = std::get_if<DenseDesc>(&ops[ops.size() - 2].desc);
-  if (head == nullptr || dense == nullptr || !dense->relu) return;
-  head->masks_dx = dense->dy_masked = true;
 }
 
 Initialization start_of(const ParameterDesc& desc, const LayerSpec& layer, const Recipe& recipe) {
@@ -178,9 +158,7 @@ void plan_ops(const Spec& spec, const std::vector<OpDesc>& descs, Plan& plan) {
     plan.ops.push_back(std::move(op));
     first = next;
   }
-  mask_in_head(plan.ops);
   set_loss(plan.ops.back().desc, spec.recipe);
-  set_selected(plan.ops, spec.recipe, plan.input.batch);
   check_groups(spec.recipe, plan.ops);
 }
 

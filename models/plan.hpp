@@ -25,10 +25,11 @@ struct PlannedLayer {
   std::string name;  // "conv1", "dense2": kind and its number among its kind
   std::string text;  // "conv 5x5x24 valid"
   Shape out;
-  std::uint64_t parameters = 0;        // trained ones
-  std::uint64_t forward_flops = 0;     // one image
-  std::uint64_t backward_flops = 0;    // one image; no input gradient for the first layer with weights
-  std::uint64_t activation_bytes = 0;  // of its output, for the whole batch; 0 inside a fused op, not stored
+  std::uint64_t parameters = 0;      // trained ones
+  std::uint64_t forward_flops = 0;   // for one image
+  std::uint64_t backward_flops = 0;  // for one image; no input gradient for the first layer with weights
+  std::uint64_t activation_bytes =
+      0;  // the output of a whole batch; 0 inside a fused op, which does not store it
 };
 
 struct PlannedParameter {
@@ -37,11 +38,11 @@ struct PlannedParameter {
   float rate_factor = 1;
   float decay = 0;
   Initialization initialization;
-  std::uint32_t optimizer = 0;  // of optimizers_of(recipe)
+  std::uint32_t optimizer = 0;  // index into optimizers_of(recipe)
 };
 
 struct PlannedOp {
-  std::string name;  // of its first layer: "conv1"
+  std::string name;  // that of its first layer: "conv1"
   OpDesc desc;
   std::vector<int> layers;                   // indices into Plan::layers
   std::vector<PlannedParameter> parameters;  // order of parameters(desc)
@@ -51,7 +52,7 @@ struct PlannedOp {
 struct Plan {
   std::string model;
   PlanInput input;
-  Shape shown;  // of what the first layer sees: the image, or its centre
+  Shape shown;  // what the first layer sees: the image, or its centre
   std::vector<PlannedLayer> layers;
   std::vector<PlannedOp> ops;
   std::uint64_t parameters = 0;        // trained ones
@@ -67,11 +68,11 @@ Plan make_plan(const Spec& spec, const PlanInput& input);
 // What `trainer models NAME` prints, at most 100 columns: layers, totals, and the recipe of `spec`, which the
 // plan was made from; it ends with a newline.
 std::string plan_table(const Plan& plan, const Spec& spec);
-// The same as data.
+// The same as JSON.
 nlohmann::ordered_json plan_json(const Plan& plan, const Spec& spec);
 nlohmann::ordered_json recipe_json(const Recipe& recipe);
 
-// The recipe alone, a line a part: "optimizer   adam, beta1 0.7, beta2 0.9, epsilon 1e-08".
+// The recipe alone, one line for each part: "optimizer   adam, beta1 0.7, beta2 0.9, epsilon 1e-08".
 std::string recipe_text(const Plan& plan, const Spec& spec);
 
 }  // namespace trainer

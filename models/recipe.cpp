@@ -1,5 +1,5 @@
-// The recipe from YAML: input scaling, initialisation, optimiser, schedule, batch, length, order. Ranges keep
-// every number inside what a float holds.
+// The recipe from YAML and back to JSON: a table with a row a key, in the order of the JSON. Ranges keep every number
+// inside what a float holds.
 #include "models/recipe.hpp"
 
 #include <fmt/format.h>
@@ -9,24 +9,17 @@ namespace trainer {
 
 namespace {
 
-constexpr int kMostBatch = 1 << 16;
+using Json = nlohmann::ordered_json;
+
 constexpr std::int64_t kMostSteps = 1'000'000'000'000;
+constexpr NumberRange kDecay{0, 1e6};
+constexpr WholeRange kImages{0, std::numeric_limits<std::int32_t>::max()};
 
 // In the order of their enumerations.
-const Words& schedule_words() {
-  static const Words words{"constant", "steps", "exponential", "inverse", "one_cycle", "cosine", "linear"};
-  return words;
-}
-
-const Words& order_words() {
-  static const Words words{"fixed", "shuffled"};
-  return words;
-}
-
-const Words& last_batch_words() {
-  static const Words words{"mask", "drop", "wrap"};
-  return words;
-}
+const Words kInitializerWords{"zeros",          "constant", "uniform_fan_in",  "xavier_uniform",
+                              "glorot_uniform", "normal",   "truncated_normal"};
+const Words kOrderWords{"fixed", "shuffled"};
+const Words kLastBatchWords{"mask", "drop", "wrap"};
 
 InputScaling read_input(const YamlNode& node) {
   const MapReader map(node, "input", {"scale", "mean", "deviation", "normalize", "crop"});
@@ -46,172 +39,201 @@ InputScaling read_input(const YamlNode& node) {
   return input;
 }
 
-void read_one_cycle(const YamlTagged& tagged, Schedule& schedule) {
-  const MapReader map(tagged, {"warmup", "start_divisor", "end_divisor"});
-  map.read("warmup", schedule.warmup, {0, 1});
-  map.read("start_divisor", schedule.start_divisor, {1, 1e12});
-  map.read("end_divisor", schedule.end_divisor, {1, 1e12});
+Json to_json(const InputScaling& input) {
+  Json json = input.from_data
+                  ? Json{{"normalize", "data"}}
+                  : Json{{"scale", input.scale}, {"mean", input.mean}, {"deviation", input.deviation}};
+  if (input.crop > 0) json["crop"] = input.crop;
+  return json;
 }
 
-void read_schedule(const YamlNode& node, Schedule& schedule) {
-  const YamlTagged tagged = read_tagged(node, "schedule", schedule_words());
-  schedule.kind = static_cast<ScheduleKind>(tagged.index);
-  switch (schedule.kind) {
-    case ScheduleKind::constant:
-      MapReader(tagged, {});
-      break;
-    case ScheduleKind::steps:
-      if (tagged.arguments == nullptr) fail(tagged.place, "steps needs its epochs, like {0: 1, 10: 0.5}");
-      schedule.pieces = read_pieces(*tagged.arguments, "steps", {0, 1e6});
-      break;
-    case ScheduleKind::exponential: {
-      const MapReader map(tagged, {"decay"});
-      map.require("decay");
-      map.read("decay", schedule.decay, {.low = 0, .high = 1, .open_low = true});
-      break;
-    }
-    case ScheduleKind::inverse: {
-      const MapReader map(tagged, {"gamma", "power"});
-      map.require("gamma");
-      map.require("power");
-      map.read("gamma", schedule.gamma, {0, 1e6});
-      map.read("power", schedule.power, {0, 100});
-      break;
-    }
-    case ScheduleKind::one_cycle:
-      read_one_cycle(tagged, schedule);
-      break;
-    case ScheduleKind::cosine:
-      MapReader(tagged, {"end"}).read("end", schedule.end, {0, 1});
-      break;
-    case ScheduleKind::linear: {
-      const MapReader map(tagged, {"warmup", "start", "end"});
-      schedule.warmup = 0;
-      map.read("warmup", schedule.warmup, kFraction);
-      map.read("start", schedule.start, {0, 1});
-      map.read("end", schedule.end, {0, 1});
-      break;
-    }
+void read_initialize(const YamlNode& node, Recipe& recipe) {
+  const MapReader map(node, "initialize", {"weights", "biases"});
+  if (const YamlNode* weights = map.find("weights"))
+    recipe.weights = read_initialization(*weights, map.name_of("weights"));
+  if (const YamlNode* biases = map.find("biases"))
+    recipe.biases = read_initialization(*biases, map.name_of("biases"));
+}
+
+const Settings<Recipe>& decay_settings() {
+  static const Settings<Recipe> settings{required(setting("amount", &Recipe::weight_decay, kDecay)),
+                                         word_setting("layers", &Recipe::decay_dense_only, {"all", "dense"}),
+                                         setting("biases", &Recipe::decay_biases)};
+  return settings;
+}
+
+// A number alone is the amount.
+void read_weight_decay(const YamlNode& node, Recipe& recipe) {
+  if (node.kind == YamlKind::map) {
+    const MapReader map(node, "weight_decay", keys_of(decay_settings()));
+    return read_settings(map, decay_settings(), recipe);
   }
+  recipe.weight_decay = read_number(node, "recipe: weight_decay", kDecay);
+}
+
+const Settings<Selection>& keep_settings() {
+  static const NumberRange share{.low = 0, .high = 1, .open_low = true, .open_high = true};
+  static const Settings<Selection> settings{required(setting("share", &Selection::fraction, share)),
+                                            setting("from", &Selection::from, kFraction)};
+  return settings;
 }
 
 Selection read_keep(const YamlNode& node) {
-  const MapReader map(node, "keep", {"share", "from"});
   Selection keep;
-  map.require("share");
-  map.read("share", keep.fraction, {.low = 0, .high = 1, .open_low = true, .open_high = true});
-  map.read("from", keep.from, kFraction);
+  read_settings(MapReader(node, "keep", keys_of(keep_settings())), keep_settings(), keep);
   return keep;
 }
 
-void read_weight_decay(const YamlNode& node, Recipe& recipe) {
-  constexpr NumberRange kDecay{0, 1e6};
-  if (node.kind != YamlKind::map) {
-    recipe.weight_decay = read_number(node, "recipe: weight_decay", kDecay);
-    return;
-  }
-  const MapReader map(node, "weight_decay", {"amount", "layers", "biases"});
-  map.require("amount");
-  map.read("amount", recipe.weight_decay, kDecay);
-  map.read("biases", recipe.decay_biases);
-  if (const YamlNode* layers = map.find("layers")) {
-    recipe.decay_dense_only = read_word(*layers, map.name_of("layers"), {"all", "dense"}) == 1;
-  }
-}
-
-void read_length(const MapReader& map, Recipe& recipe) {
-  const YamlNode* epochs = map.find("epochs");
-  const YamlNode* steps = map.find("steps");
-  if (epochs != nullptr && steps != nullptr) {
-    fail(steps->place, "recipe: both 'epochs' and 'steps'; a run's length is one of them");
-  }
-  if (epochs == nullptr && steps == nullptr) {
-    fail(map.place(), "recipe needs its length: 'epochs' or 'steps'");
-  }
-  if (epochs != nullptr) {
-    recipe.epochs = static_cast<int>(read_whole(*epochs, map.name_of("epochs"), {1, kMostEpochs}));
-  } else {
-    recipe.steps = read_whole(*steps, map.name_of("steps"), {1, kMostSteps});
-  }
-}
-
-std::vector<Precision> read_precisions(const YamlNode& node, const std::string& what, const Words& words) {
-  if (node.kind != YamlKind::list) fail(node.place, what + " must be a list, like [bf16]");
-  std::vector<Precision> precisions;
-  for (const YamlNode& item : node.items)
-    precisions.push_back(*precision_named(words.at(read_word(item, what, words))));
-  return precisions;
+Json to_json(const Selection& keep) {
+  return keep.selects() ? settings_json(keep_settings(), keep) : Json();
 }
 
 RecipePrecisions read_precisions(const YamlNode& node) {
   const MapReader map(node, "precisions", {"cpu", "cuda"});
-  RecipePrecisions precisions;
-  if (const YamlNode* cpu = map.find("cpu"))
-    precisions.cpu = read_precisions(*cpu, map.name_of("cpu"), {"bf16"});
-  if (const YamlNode* cuda = map.find("cuda")) {
-    precisions.cuda = read_precisions(*cuda, map.name_of("cuda"), {"bf16", "fp16", "tf32"});
-  }
-  return precisions;
+  const auto read = [&](const char* engine, const Words& words) {
+    std::vector<Precision> precisions;
+    const YamlNode* list = map.find(engine);
+    if (list == nullptr) return precisions;
+    const std::string what = map.name_of(engine);
+    if (list->kind != YamlKind::list) fail(list->place, what + " must be a list, like [bf16]");
+    for (const YamlNode& item : list->items)
+      precisions.push_back(*precision_named(words.at(read_word(item, what, words))));
+    return precisions;
+  };
+  return {read("cpu", {"bf16"}), read("cuda", {"bf16", "fp16", "tf32"})};
 }
 
-void read_data_order(const MapReader& map, Recipe& recipe) {
-  constexpr WholeRange kImages{0, std::numeric_limits<std::int32_t>::max()};
-  if (const YamlNode* node = map.find("order")) {
-    recipe.order = static_cast<Order>(read_word(*node, map.name_of("order"), order_words()));
+Json to_json(const RecipePrecisions& precisions) {
+  const auto names = [](const std::vector<Precision>& all) {
+    Json json = Json::array();
+    for (const Precision precision : all) json.push_back(precision_name(precision));
+    return json;
+  };
+  return {{"cpu", names(precisions.cpu)}, {"cuda", names(precisions.cuda)}};
+}
+
+template <typename Part>
+Setting<Recipe> part(const char* key, Part Recipe::*member, Part (*read)(const YamlNode& node)) {
+  return {key, [=](const MapReader& map, Recipe& recipe) { recipe.*member = read(map.require(key)); },
+          [=](const Recipe& recipe) { return to_json(recipe.*member); }};
+}
+
+// A number that the JSON leaves out where it is the default.
+Setting<Recipe> unless_default(const char* key, double Recipe::*member, NumberRange range) {
+  Setting<Recipe> row = setting(key, member, range);
+  row.json = [=](const Recipe& recipe) {
+    return recipe.*member == Recipe().*member ? Json() : Json(recipe.*member);
+  };
+  return row;
+}
+
+// A run's length, one of two.
+template <typename T>
+Setting<Recipe> length_setting(const char* key, std::optional<T> Recipe::*member, WholeRange range) {
+  return {key,
+          [=](const MapReader& map, Recipe& recipe) {
+            recipe.*member = static_cast<T>(read_whole(map.require(key), map.name_of(key), range));
+          },
+          [=](const Recipe& recipe) { return recipe.*member ? Json(*(recipe.*member)) : Json(); }};
+}
+
+const Settings<Recipe>& recipe_settings() {
+  static const Settings<Recipe> settings{
+      part("input", &Recipe::input, read_input),
+      {"initialize", [](const MapReader& map, Recipe& r) { read_initialize(map.require("initialize"), r); },
+       [](const Recipe& r) {
+         return Json{{"weights", to_json(r.weights)}, {"biases", to_json(r.biases)}};
+       }},
+      required(part("optimizer", &Recipe::optimizer, read_main_optimizer)),
+      {"rate", [](const MapReader& map, Recipe& r) { map.read("rate", r.schedule.rate, kPositive); },
+       [](const Recipe& r) { return plain(r.schedule.rate); }, true},
+      setting("bias_rate_factor", &Recipe::bias_rate_factor, NumberRange{0, 1e6}),
+      {"schedule",
+       [](const MapReader& map, Recipe& r) { read_schedule(map.require("schedule"), r.schedule); },
+       [](const Recipe& r) { return to_json(r.schedule); }},
+      {"weight_decay",
+       [](const MapReader& map, Recipe& r) { read_weight_decay(map.require("weight_decay"), r); },
+       [](const Recipe& r) { return settings_json(decay_settings(), r); }},
+      required(setting("batch", &Recipe::batch, WholeRange{1, 1 << 16})),
+      {"groups",
+       [](const MapReader& map, Recipe& r) {
+         r.groups =
+             read_groups(map.require("groups"), read_number(map.require("rate"), "recipe: rate", kPositive));
+       },
+       [](const Recipe& r) {
+         Json groups;
+         for (const OptimizerGroup& group : r.groups) groups.push_back(to_json(group));
+         return groups;
+       }},
+      unless_default("label_smoothing", &Recipe::label_smoothing, kFraction),
+      unless_default("logit_scale", &Recipe::logit_scale, kPositive),
+      part("keep", &Recipe::keep, read_keep),
+      length_setting("epochs", &Recipe::epochs, {1, kMostEpochs}),
+      length_setting("steps", &Recipe::steps, {1, kMostSteps}),
+      word_setting("order", &Recipe::order, kOrderWords),
+      word_setting("last_batch", &Recipe::last_batch, kLastBatchWords),
+      part("precisions", &Recipe::precisions, read_precisions),
+      setting("hold_out_first", &Recipe::hold_out_first, kImages),
+      setting("report_test_first", &Recipe::report_test_first, kImages)};
+  return settings;
+}
+
+void check_length(const MapReader& map) {
+  const YamlNode* steps = map.find("steps");
+  if (map.find("epochs") != nullptr && steps != nullptr) {
+    fail(steps->place, "recipe: both 'epochs' and 'steps'; a run's length is one of them");
   }
-  if (const YamlNode* node = map.find("last_batch")) {
-    recipe.last_batch =
-        static_cast<LastBatch>(read_word(*node, map.name_of("last_batch"), last_batch_words()));
+  if (map.find("epochs") == nullptr && steps == nullptr) {
+    fail(map.place(), "recipe needs its length: 'epochs' or 'steps'");
   }
-  map.read("hold_out_first", recipe.hold_out_first, kImages);
-  map.read("report_test_first", recipe.report_test_first, kImages);
 }
 
 }  // namespace
 
 Recipe read_recipe(const YamlNode& node) {
-  const MapReader map(
-      node, "recipe",
-      {"input", "initialize", "optimizer", "rate", "bias_rate_factor", "schedule", "weight_decay", "batch",
-       "epochs", "steps", "order", "last_batch", "precisions", "hold_out_first", "report_test_first",
-       "groups", "label_smoothing", "logit_scale", "keep"});
+  const MapReader map(node, "recipe", keys_of(recipe_settings()));
   Recipe recipe;
-  if (const YamlNode* input = map.find("input")) recipe.input = read_input(*input);
-  if (const YamlNode* initialize = map.find("initialize")) {
-    const MapReader start(*initialize, "initialize", {"weights", "biases"});
-    if (const YamlNode* weights = start.find("weights")) {
-      recipe.weights = read_initialization(*weights, start.name_of("weights"));
-    }
-    if (const YamlNode* biases = start.find("biases")) {
-      recipe.biases = read_initialization(*biases, start.name_of("biases"));
-    }
-  }
-  recipe.optimizer = read_main_optimizer(map.require("optimizer"));
-  map.require("rate");
-  map.read("rate", recipe.schedule.rate, kPositive);
-  if (const YamlNode* groups = map.find("groups")) {
-    recipe.groups = read_groups(*groups, read_number(map.require("rate"), "recipe: rate", kPositive));
-  }
-  map.read("label_smoothing", recipe.label_smoothing, kFraction);
-  map.read("logit_scale", recipe.logit_scale, kPositive);
-  if (const YamlNode* keep = map.find("keep")) recipe.keep = read_keep(*keep);
-  map.read("bias_rate_factor", recipe.bias_rate_factor, {0, 1e6});
-  if (const YamlNode* schedule = map.find("schedule")) read_schedule(*schedule, recipe.schedule);
-  if (const YamlNode* decay = map.find("weight_decay")) read_weight_decay(*decay, recipe);
-  map.require("batch");
-  map.read("batch", recipe.batch, {1, kMostBatch});
-  read_length(map, recipe);
-  read_data_order(map, recipe);
-  if (const YamlNode* precisions = map.find("precisions")) recipe.precisions = read_precisions(*precisions);
+  read_settings(map, recipe_settings(), recipe);
+  check_length(map);
   return recipe;
 }
 
-const char* order_word(Order order) {
-  return order_words().at(static_cast<std::size_t>(order)).c_str();
+Json recipe_json(const Recipe& recipe) {
+  return settings_json(recipe_settings(), recipe);
 }
 
-const char* last_batch_word(LastBatch last_batch) {
-  return last_batch_words().at(static_cast<std::size_t>(last_batch)).c_str();
+Initialization read_initialization(const YamlNode& node, const std::string& what) {
+  const YamlTagged tagged = read_tagged(node, what, kInitializerWords);
+  Initialization start;
+  start.kind = static_cast<Initializer>(tagged.index);
+  const bool constant = start.kind == Initializer::constant;
+  const bool has_number =
+      constant || start.kind == Initializer::normal || start.kind == Initializer::truncated_normal;
+  if (has_number != (tagged.arguments != nullptr)) {
+    fail(tagged.place,
+         has_number ? fmt::format("{}: {} needs a number, like {{{}: 0.1}}", what, tagged.word, tagged.word)
+                    : fmt::format("{}: {} has no settings", what, tagged.word));
+  }
+  if (!has_number) return start;
+  const NumberRange range = constant ? NumberRange{-1e6, 1e6} : NumberRange{1e-30, 1e6};
+  (constant ? start.value : start.deviation) =
+      read_number(*tagged.arguments, fmt::format("{}: {}", what, tagged.word), range);
+  return start;
+}
+
+Json to_json(const Initialization& start) {
+  const char* word = initializer_word(start.kind);
+  if (start.kind == Initializer::constant) return {{word, start.value}};
+  const bool normal = start.kind == Initializer::normal || start.kind == Initializer::truncated_normal;
+  return normal ? Json{{word, start.deviation}} : Json(word);
+}
+
+const char* initializer_word(Initializer kind) {
+  return kInitializerWords.at(static_cast<std::size_t>(kind)).c_str();
+}
+
+const char* order_word(Order order) {
+  return kOrderWords.at(static_cast<std::size_t>(order)).c_str();
 }
 
 }  // namespace trainer

@@ -1,64 +1,39 @@
-// The recipe in a few plain lines.
-#include "models/recipe_text.hpp"
-
+// The recipe for people, a line a part.
 #include <cmath>
 #include <fmt/format.h>
+
+#include "models/plan.hpp"
+#include "models/recipe.hpp"
 
 namespace trainer {
 
 namespace {
-
-// Six digits are enough for a reader, and hide that 0.3F is not 0.3.
-std::string number(double value) {
-  return fmt::format("{:.6g}", value);
-}
-
-std::string line(const char* name, const std::string& value) {
-  return fmt::format("  {:<11} {}\n", name, value);
-}
 
 std::string scaling_text(const InputScaling& input) {
   if (input.from_data) return "(pixel / 255 - mean) / deviation, both of the training images";
   const double divisor = 1 / input.scale;
   const bool whole = std::abs(divisor - std::round(divisor)) < 1e-9 * divisor;
   std::string text =
-      whole ? fmt::format("pixel / {:.0f}", divisor) : fmt::format("pixel * {}", number(input.scale));
+      whole ? fmt::format("pixel / {:.0f}", divisor) : fmt::format("pixel * {}", number_text(input.scale));
   if (input.mean != 0)
-    text += fmt::format(" {} {}", input.mean > 0 ? '-' : '+', number(std::abs(input.mean)));
+    text += fmt::format(" {} {}", input.mean > 0 ? '-' : '+', number_text(std::abs(input.mean)));
   if (input.deviation == 1) return text;
-  return input.mean != 0 ? fmt::format("({}) / {}", text, number(input.deviation))
-                         : fmt::format("{} / {}", text, number(input.deviation));
+  if (input.mean != 0) text = fmt::format("({})", text);
+  return fmt::format("{} / {}", text, number_text(input.deviation));
 }
 
 std::string input_text(const InputScaling& input) {
-  const std::string crop = input.crop > 0 ? fmt::format(", the centre {0}x{0}", input.crop) : "";
-  return scaling_text(input) + crop;
+  return scaling_text(input) + (input.crop > 0 ? fmt::format(", the centre {0}x{0}", input.crop) : "");
 }
 
 std::string start_text(const Initialization& start) {
-  switch (start.kind) {
-    case Initializer::constant:
-      return number(start.value);
-    case Initializer::normal:
-    case Initializer::truncated_normal:
-      return fmt::format("{} of deviation {}", initializer_word(start.kind), number(start.deviation));
-    default:
-      return initializer_word(start.kind);
-  }
+  if (start.kind == Initializer::constant) return number_text(start.value);
+  const std::string word = initializer_word(start.kind);
+  const bool normal = start.kind == Initializer::normal || start.kind == Initializer::truncated_normal;
+  return normal ? fmt::format("{} of deviation {}", word, number_text(start.deviation)) : word;
 }
 
-// "0.128, 0.064 from epoch 10"
-std::string pieces_text(const Pieces& pieces, float factor) {
-  std::string text;
-  for (int i = 0; i < pieces.count; ++i) {
-    if (i > 0) text += ", ";
-    text += number(pieces.value[i] * factor);
-    if (i > 0) text += fmt::format(" from epoch {}", pieces.from[i]);
-  }
-  return text;
-}
-
-// Of the whole network, then of layers that start otherwise.
+// The whole network's, then those of layers that start otherwise.
 std::string starts_text(const Plan& plan, const Spec& spec) {
   std::string text =
       fmt::format("weights {}, biases {}", start_text(spec.recipe.weights), start_text(spec.recipe.biases));
@@ -71,76 +46,67 @@ std::string starts_text(const Plan& plan, const Spec& spec) {
   return text;
 }
 
-std::string optimizer_text(const Optimizer& o) {
-  std::string word = optimizer_word(o.kind);
-  switch (o.kind) {
-    case OptimizerKind::sgd:
-      if (o.momentum.count == 0) return word;
-      return fmt::format("{}, momentum {}{}{}", word, pieces_text(o.momentum, 1),
-                         o.nesterov ? ", nesterov" : "", o.dampening ? ", unit gain" : "");
-    case OptimizerKind::adam:
-    case OptimizerKind::adamw:
-      return fmt::format("{}, beta1 {}, beta2 {}, epsilon {}", word, number(o.beta1), number(o.beta2),
-                         number(o.epsilon));
-    case OptimizerKind::adadelta:
-      return fmt::format("{}, rho {}, epsilon {}", word, number(o.rho), number(o.epsilon));
-    case OptimizerKind::muon:
-      if (o.momentum.count == 0) return fmt::format("{}, {} passes", word, o.iterations);
-      return fmt::format("{}, momentum {}, {} passes", word, pieces_text(o.momentum, 1), o.iterations);
-  }
-  return word;
-}
-
-std::string rate_text(const Schedule& s) {
+std::string schedule_text(const Schedule& s) {
+  const std::string rate = number_text(s.rate);
+  const std::string end = number_text(s.rate * s.end);
+  const auto up_and_down = [&](const char* name, float from, const std::string& to) {
+    return fmt::format("{}: {} up to {} in {} % of the steps, then down to {}", name, number_text(from), rate,
+                       number_text(100 * s.warmup), to);
+  };
   switch (s.kind) {
     case ScheduleKind::constant:
-      return number(s.rate);
+      return rate;
     case ScheduleKind::steps:
       return pieces_text(s.pieces, s.rate);
     case ScheduleKind::exponential:
-      return fmt::format("{} x {}^epoch", number(s.rate), number(s.decay));
+      return fmt::format("{} x {}^epoch", rate, number_text(s.decay));
     case ScheduleKind::inverse:
-      return fmt::format("{} x (1 + {} x step)^-{}", number(s.rate), number(s.gamma), number(s.power));
+      return fmt::format("{} x (1 + {} x step)^-{}", rate, number_text(s.gamma), number_text(s.power));
     case ScheduleKind::one_cycle:
-      return fmt::format("one cycle: {} up to {} in {} % of the steps, then down to {}",
-                         number(s.rate / s.start_divisor), number(s.rate), number(100 * s.warmup),
-                         number(s.rate / s.start_divisor / s.end_divisor));
+      return up_and_down("one cycle", s.rate / s.start_divisor,
+                         number_text(s.rate / s.start_divisor / s.end_divisor));
     case ScheduleKind::cosine:
-      return fmt::format("cosine: {} down to {}", number(s.rate), number(s.rate * s.end));
+      return fmt::format("cosine: {} down to {}", rate, end);
     case ScheduleKind::linear:
-      if (s.warmup == 0) return fmt::format("linear: {} down to {}", number(s.rate), number(s.rate * s.end));
-      return fmt::format("linear: {} up to {} in {} % of the steps, then down to {}",
-                         number(s.rate * s.start), number(s.rate), number(100 * s.warmup),
-                         number(s.rate * s.end));
+      return s.warmup == 0 ? fmt::format("linear: {} down to {}", rate, end)
+                           : up_and_down("linear", s.rate * s.start, end);
   }
   return "";
 }
 
+std::string rate_text(const Recipe& recipe) {
+  const double biases = recipe.bias_rate_factor;
+  return schedule_text(recipe.schedule) +
+         (biases == 1 ? "" : fmt::format("; biases x {}", number_text(biases)));
+}
+
 // "muon, momentum 0.6, 3 passes, of conv1 conv2 dense1, rate 0.4"
 std::string group_text(const OptimizerGroup& group, float rate) {
-  std::string layers;
-  for (const std::string& layer : group.layers) layers += " " + layer;
-  return fmt::format("{}, of{}, rate {}", optimizer_text(group.optimizer), layers,
-                     number(rate * group.rate_factor));
+  return fmt::format("{}, of {}, rate {}", optimizer_text(group.optimizer), fmt::join(group.layers, " "),
+                     number_text(rate * group.rate_factor));
 }
 
+// Empty: the plain loss.
 std::string loss_text(const Recipe& recipe) {
-  std::string text = "cross-entropy";
+  std::string text;
   if (recipe.label_smoothing > 0)
-    text += fmt::format(", labels smoothed by {}", number(recipe.label_smoothing));
-  if (recipe.logit_scale != 1) text += fmt::format(", logits x {}", number(recipe.logit_scale));
-  return text;
+    text += fmt::format(", labels smoothed by {}", number_text(recipe.label_smoothing));
+  if (recipe.logit_scale != 1) text += fmt::format(", logits x {}", number_text(recipe.logit_scale));
+  return text.empty() ? "" : "cross-entropy" + text;
 }
 
-// "the hardest 35 % of a batch are backpropagated, from 25 % of the steps on"
+// "the hardest 35 % of a batch are backpropagated, from 25 % of the steps on"; empty: all of it.
 std::string keep_text(const Selection& keep) {
+  if (!keep.selects()) return "";
   const std::string start =
-      keep.from > 0 ? fmt::format(", from {} % of the steps on", number(100 * keep.from)) : "";
-  return fmt::format("the hardest {} % of a batch are backpropagated{}", number(100 * keep.fraction), start);
+      keep.from > 0 ? fmt::format(", from {} % of the steps on", number_text(100 * keep.from)) : "";
+  return fmt::format("the hardest {} % of a batch are backpropagated{}", number_text(100 * keep.fraction),
+                     start);
 }
 
 std::string decay_text(const Recipe& recipe) {
-  return fmt::format("{}, of the weights{} of {}", number(recipe.weight_decay),
+  if (recipe.weight_decay == 0) return "";
+  return fmt::format("{}, of the weights{} of {}", number_text(recipe.weight_decay),
                      recipe.decay_biases ? " and biases" : "",
                      recipe.decay_dense_only ? "dense layers" : "conv and dense layers");
 }
@@ -153,63 +119,67 @@ std::string batch_text(const Recipe& recipe, int batch) {
   return fmt::format("{}{}, order {}, {}", batch, own, order_word(recipe.order), end);
 }
 
-std::string names(const std::vector<Precision>& precisions) {
-  std::string text;
-  for (const Precision precision : precisions) {
-    if (!text.empty()) text += ", ";
-    text += precision_name(precision);
-  }
-  return text;
-}
-
-// "on a CPU bf16, on a GPU bf16, tf32"; empty: none.
-std::string precisions_text(const RecipePrecisions& precisions) {
-  std::string text;
-  if (!precisions.cpu.empty()) text = "on a CPU " + names(precisions.cpu);
-  if (!precisions.cuda.empty()) text += (text.empty() ? "on a GPU " : ", on a GPU ") + names(precisions.cuda);
-  return text;
-}
-
 std::string length_text(const Recipe& recipe) {
   if (recipe.steps) return grouped(static_cast<std::uint64_t>(*recipe.steps)) + " steps";
   const int epochs = recipe.epochs.value_or(0);
   return fmt::format("{} {}", grouped(static_cast<std::uint64_t>(epochs)), epochs == 1 ? "epoch" : "epochs");
 }
 
+// "as good as fp32: on a CPU bf16, on a GPU bf16, tf32"; empty: none is.
+std::string precisions_text(const RecipePrecisions& precisions) {
+  Words engines;
+  const auto add = [&](const char* engine, const std::vector<Precision>& all) {
+    Words names;
+    for (const Precision precision : all) names.emplace_back(precision_name(precision));
+    if (!all.empty()) engines.push_back(fmt::format("on a {} {}", engine, joined(names)));
+  };
+  add("CPU", precisions.cpu);
+  add("GPU", precisions.cuda);
+  return engines.empty() ? "" : "as good as fp32: " + joined(engines);
+}
+
+// Empty without images.
+std::string images_text(const char* before, int images, const char* after) {
+  return images == 0 ? "" : before + grouped(static_cast<std::uint64_t>(images)) + after;
+}
+
 }  // namespace
 
-// 1234567 as "1,234,567".
-std::string grouped(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, 1, ',');
+std::string number_text(double value) {
+  return fmt::format("{:.6g}", value);
+}
+
+std::string pieces_text(const Pieces& pieces, float factor) {
+  std::string text;
+  for (int i = 0; i < pieces.count; ++i) {
+    if (i > 0) text += ", ";
+    text += number_text(pieces.value[i] * factor);
+    if (i > 0) text += fmt::format(" from epoch {}", pieces.from[i]);
+  }
   return text;
 }
 
 std::string recipe_text(const Plan& plan, const Spec& spec) {
   const Recipe& recipe = spec.recipe;
-  std::string text = line("input", input_text(recipe.input));
-  text += line("start", starts_text(plan, spec));
+  std::string text;
+  const auto line = [&text](const char* name, const std::string& value) {
+    if (!value.empty()) text += fmt::format("  {:<11} {}\n", name, value);
+  };
+  line("input", input_text(recipe.input));
+  line("start", starts_text(plan, spec));
   for (const OptimizerGroup& group : recipe.groups)
-    text += line("optimizer", group_text(group, recipe.schedule.rate));
-  text += line(recipe.groups.empty() ? "optimizer" : "  the rest", optimizer_text(recipe.optimizer));
-  std::string rate = rate_text(recipe.schedule);
-  if (recipe.bias_rate_factor != 1) rate += fmt::format("; biases x {}", number(recipe.bias_rate_factor));
-  text += line("rate", rate);
-  if (recipe.label_smoothing > 0 || recipe.logit_scale != 1) text += line("loss", loss_text(recipe));
-  if (recipe.keep.selects()) text += line("keep", keep_text(recipe.keep));
-  if (recipe.weight_decay > 0) text += line("decay", decay_text(recipe));
-  text += line("batch", batch_text(recipe, plan.input.batch));
-  text += line("length", length_text(recipe));
-  if (const std::string precisions = precisions_text(recipe.precisions); !precisions.empty())
-    text += line("precisions", "as good as fp32: " + precisions);
-  if (recipe.hold_out_first > 0) {
-    text += line("held out", fmt::format("the first {} training images",
-                                         grouped(static_cast<std::uint64_t>(recipe.hold_out_first))));
-  }
-  if (recipe.report_test_first > 0) {
-    text += line("reports", fmt::format("the accuracy on the first {} test images too, as the sample did",
-                                        grouped(static_cast<std::uint64_t>(recipe.report_test_first))));
-  }
+    line("optimizer", group_text(group, recipe.schedule.rate));
+  line(recipe.groups.empty() ? "optimizer" : "  the rest", optimizer_text(recipe.optimizer));
+  line("rate", rate_text(recipe));
+  line("loss", loss_text(recipe));
+  line("keep", keep_text(recipe.keep));
+  line("decay", decay_text(recipe));
+  line("batch", batch_text(recipe, plan.input.batch));
+  line("length", length_text(recipe));
+  line("precisions", precisions_text(recipe.precisions));
+  line("held out", images_text("the first ", recipe.hold_out_first, " training images"));
+  line("reports", images_text("the accuracy on the first ", recipe.report_test_first,
+                              " test images too, as the sample did"));
   return text;
 }
 

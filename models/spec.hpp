@@ -1,5 +1,5 @@
-// A network and its recipe as data: what models/*.yaml says, checked. The text of a spec is printed by
-// reports, stored in checkpoints and parsed back to the same plan.
+// A network and its recipe as data: what models/*.yaml says, checked. Reports print the text of a spec; checkpoints store
+// it and parse it back to the same plan.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ class SpecError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Where a word stood, for errors: "models/lenet.yaml:7:5".
+// Where a word stands, for errors: "models/lenet.yaml:7:5".
 struct Place {
   std::string file;
   int line = 0;
@@ -66,11 +66,11 @@ struct LayerSpec {
   int size = 0;                           // pools
   Padding padding;                        // conv
   bool bias = true;                       // conv, dense
-  double slope = 0.01;                    // leaky_relu: of what is below 0
+  double slope = 0.01;                    // leaky_relu: factor on values below 0
   double drop = 0;                        // dropout: fraction set to zero
   double epsilon = 1e-5;                  // batchnorm
   double momentum = 0.1;                  // batchnorm: weight of the newest batch
-  bool gain = true;                       // batchnorm: whether it learns one
+  bool gain = true;                       // batchnorm: whether it learns a gamma
   std::optional<Initialization> weights;  // overrides the recipe's
   std::optional<Initialization> biases;
 };
@@ -82,36 +82,35 @@ struct InputScaling {
   double deviation = 1;
   bool from_data =
       false;     // `normalize: data`: mean and deviation of the training images, in units of scale 1/255
-  int crop = 0;  // the network sees the images' centre, so many rows and columns of it; 0: all of them
+  int crop = 0;  // rows and columns of the images' centre that the network sees; 0: the whole images
 };
 
-// Beside fp32, what a recipe keeps its accuracy in (its mean over 10 seeds within 0.05 points), the fastest
-// first.
+// The precisions beside fp32 in which a recipe keeps its accuracy (mean over 10 seeds within 0.05 points), fastest first.
 struct RecipePrecisions {
   std::vector<Precision> cpu, cuda;
 };
 
-// The weights of some layers, which learn by an optimiser of their own.
+// Layers whose weights learn by an optimiser of their own.
 struct OptimizerGroup {
   Place place;
   std::vector<std::string> layers;  // "conv1", "dense2": kind and number among its kind
   Optimizer optimizer;
-  double rate_factor = 1;  // on the recipe's rate
+  double rate_factor = 1;  // times the recipe's rate
 };
 
 struct Recipe {
   InputScaling input;
   Initialization weights{Initializer::uniform_fan_in, 0, 1};
   Initialization biases{Initializer::uniform_fan_in, 0, 1};
-  Optimizer optimizer;  // of everything that is in no group
+  Optimizer optimizer;  // for everything that is in no group
   std::vector<OptimizerGroup> groups;
   double label_smoothing = 0;
   double logit_scale = 1;
-  Selection keep;                 // of a batch's images, which are backpropagated
+  Selection keep;                 // which images of a batch are backpropagated
   Schedule schedule;              // schedule.steps is set when the length is known
-  double bias_rate_factor = 1;    // lenet's lr_mult: of convolutions' and dense layers' biases
-  double weight_decay = 0;        // of the weights of convolutions and dense layers;
-  bool decay_biases = true;       //   and of their biases; batch normalisation never decays
+  double bias_rate_factor = 1;    // lenet's lr_mult: for biases of convolutions and dense layers
+  double weight_decay = 0;        // for the weights of convolutions and dense layers,
+  bool decay_biases = true;       //   and for their biases; batch normalisation never decays
   bool decay_dense_only = false;  // tf-convolutional
   int batch = 64;
   std::optional<int> epochs;  // exactly one of the two
@@ -119,9 +118,9 @@ struct Recipe {
   Order order = Order::shuffled;
   LastBatch last_batch = LastBatch::mask;
   RecipePrecisions precisions;
-  int hold_out_first = 0;  // training images left out at the beginning, as validation images
+  int hold_out_first = 0;  // training images at the beginning that are set aside for validation
   int report_test_first =
-      0;  // also print the accuracy on so many first test images, as the sample did; 0: no
+      0;  // the first test images whose accuracy is also printed, as the sample did; 0: none
 };
 
 struct Spec {
@@ -143,7 +142,7 @@ Spec read_spec(const std::filesystem::path& file);
 Spec find_spec(const std::string& name_or_path, const std::filesystem::path& folder);
 std::vector<Spec> all_specs(const std::filesystem::path& folder);  // sorted by name
 
-// The recipe's own, then those of its groups.
+// The recipe's own optimiser, then those of its groups.
 std::vector<Optimizer> optimizers_of(const Recipe& recipe);
 
 // Words as written in YAML.
@@ -151,7 +150,6 @@ const char* layer_word(LayerKind kind);
 const char* initializer_word(Initializer kind);
 const char* optimizer_word(OptimizerKind kind);
 const char* order_word(Order order);
-const char* last_batch_word(LastBatch last_batch);
 
 // What `optimizer: WORD` alone means, or nothing for an unknown word. sgd has no momentum.
 std::optional<Optimizer> optimizer_named(std::string_view word);

@@ -62,6 +62,12 @@ std::string joined(const Words& words) {
   return fmt::format("{}", fmt::join(words, ", "));
 }
 
+std::string grouped(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, 1, ',');
+  return text;
+}
+
 std::string nearest_word(std::string_view word, const Words& choices) {
   if (word.size() > kMostQuoted) return "";
   const std::string wanted = lower(word);

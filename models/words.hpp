@@ -1,7 +1,9 @@
-// How errors speak of a word that is not known: quoted safely, with the nearest known word and all choices.
+// Words and numbers for people: how errors speak of a word that is not known, quoted safely, with the nearest known word
+// and all choices.
 // The words come from hostile files, so that nothing of them reaches a terminal unchecked.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,9 +12,9 @@ namespace trainer {
 
 using Words = std::vector<std::string>;
 
-std::string lower(std::string_view text);  // of ASCII letters
+std::string lower(std::string_view text);  // ASCII letters alone
 
-// What may move a terminal's cursor or change its colours; and a text with '?' in its place.
+// Whether a character may move a terminal's cursor or change its colours; printable() writes '?' in its place.
 bool is_control(char c);
 std::string printable(std::string_view text);
 
@@ -21,6 +23,8 @@ std::string in_quotes(std::string_view word);
 
 // "conv, maxpool, dense"
 std::string joined(const Words& words);
+
+std::string grouped(std::uint64_t number);  // 1234567 as "1,234,567"
 
 // The choice that is a few slips of the keyboard away (insertion, deletion, replacement, two neighbours
 // swapped; capitals do not count), or "" when none is.

@@ -1,5 +1,5 @@
-// yaml-cpp's events rather than its nodes: events carry the place of every word, show anchors and repeated
-// keys, and let the depth be limited while parsing.
+// Built from yaml-cpp's events and not from its nodes: a node no longer shows anchors and aliases, and its depth cannot be
+// limited while it is parsed.
 #include <algorithm>
 #include <fmt/format.h>
 #include <sstream>
@@ -82,7 +82,7 @@ class TreeBuilder final : public YAML::EventHandler {
   std::vector<YamlNode*> open_;
 };
 
-// Bytes of the UTF-8 character that starts at `text[i]`; 0 where none does.
+// The length in bytes of the UTF-8 character that starts at `text[i]`; 0 where none starts.
 std::size_t utf8_length(const std::string& text, std::size_t i) {
   const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
   const unsigned char first = byte(i);

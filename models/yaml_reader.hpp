@@ -28,8 +28,8 @@ struct YamlNode {
   YamlKind kind = YamlKind::nothing;
   Place place;
   std::string word;             // numbers are words too
-  std::vector<YamlKey> keys;    // of a map
-  std::vector<YamlNode> items;  // of a list; the values of a map, one a key
+  std::vector<YamlKey> keys;    // a map's
+  std::vector<YamlNode> items;  // a list's items, or a map's values, one a key
 };
 
 [[noreturn]] void fail(const Place& place, const std::string& message);
@@ -57,7 +57,7 @@ bool read_bool(const YamlNode& node, const std::string& what);
 std::string read_text(const YamlNode& node, const std::string& what);                        // one line
 std::size_t read_word(const YamlNode& node, const std::string& what, const Words& choices);  // its index
 
-// A word alone (`relu`), or a word with what belongs to it (`conv: {out: 24}`).
+// A word alone (`relu`), or a word with its settings (`conv: {out: 24}`).
 struct YamlTagged {
   std::size_t index = 0;  // of the word in the choices
   std::string word;

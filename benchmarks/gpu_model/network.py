@@ -1,5 +1,5 @@
 """A network as `trainer models NAME --json` describes it, in the ops that the GPU engine makes of it
-(models/fused_norms.cpp): what stands behind a product is part of it."""
+(models/lower.cpp): what stands behind a product is part of it."""
 import json
 import math
 import re

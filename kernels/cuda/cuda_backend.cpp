@@ -89,7 +89,7 @@ OpArgs first_arguments(const Op& op, Element element, bool wants_dx, DeviceAlloc
   args.saved = memory.take<std::byte>(op.saved_bytes());
   args.workspace = memory.take<std::byte>(op.workspace_bytes());
   args.labels = memory.take<std::uint8_t>(batch);
-  args.kept = memory.take<std::uint8_t>(batch);
+  args.selected = memory.take<std::uint8_t>(batch);
   args.state = memory.take<StepState>(1);
   return args;
 }

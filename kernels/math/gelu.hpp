@@ -8,7 +8,6 @@
 #include <cstdint>
 
 #include "kernels/math/host_device.hpp"
-#include "kernels/math/quotient.hpp"
 
 namespace trainer {
 

@@ -1,7 +1,6 @@
 // The stand-in for the GPU engine in a build without it, which says so and what to do.
 #include "kernels/backend.hpp"
 #include "kernels/gpu_host/gpu_surroundings.hpp"
-#include "kernels/peer_copy.hpp"
 
 namespace trainer {
 

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 
-#include "data/locate.hpp"
 #include "tests/data/data_errors.hpp"
 #include "tests/data/idx_files.hpp"
 
@@ -29,7 +28,7 @@ std::array<int, 10> histogram(const Split& split) {
 TEST(ShippedMnist, IsMnist) {
   const Dataset mnist = load_dataset(kMnist);
   EXPECT_EQ(mnist.name, "mnist");
-  EXPECT_EQ(mnist.shape, (ImageShape{28, 28, 1}));
+  EXPECT_EQ(mnist.shape, (Shape{28, 28, 1}));
   EXPECT_EQ(mnist.classes, 10);
   EXPECT_EQ(mnist.train.count(), 60000u);
   EXPECT_EQ(mnist.train.images.size(), 60000u * 28 * 28);
@@ -51,7 +50,7 @@ TEST(FashionMnist, LoadsAsDebianShipsIt) {
   if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder << "; apt-get install dataset-fashion-mnist";
   const Dataset fashion = load_dataset(folder);
   EXPECT_EQ(fashion.name, "fashion-mnist");
-  EXPECT_EQ(fashion.shape, (ImageShape{28, 28, 1}));
+  EXPECT_EQ(fashion.shape, (Shape{28, 28, 1}));
   EXPECT_EQ(fashion.classes, 10);
   std::array<int, 10> each{};
   each.fill(6000);

@@ -34,7 +34,7 @@ TEST_F(IdxDataset, HasImagesLabelsShapeAndClasses) {
   set.write(folder, "tiny/");
   const Dataset loaded = load_dataset(folder / "tiny/");
   EXPECT_EQ(loaded.name, "tiny");
-  EXPECT_EQ(loaded.shape, (ImageShape{3, 2, 1}));
+  EXPECT_EQ(loaded.shape, (Shape{3, 2, 1}));
   EXPECT_EQ(loaded.classes, 3);
   EXPECT_EQ(loaded.train.labels, set.train_labels);
   EXPECT_EQ(loaded.test.labels, set.test_labels);
@@ -149,7 +149,7 @@ TEST_F(IdxDataset, ColourImagesKeepTheirChannels) {
   fs::remove(folder / "train-images-idx3-ubyte");
   folder.write("train-images-idx4-ubyte", idx_bytes({4, 3, 2, 3}, Values(72)));
   folder.write("t10k-images-idx3-ubyte", idx_bytes({2, 3, 2, 3}, Values(36)));
-  EXPECT_EQ(load_dataset(folder.path()).shape, (ImageShape{3, 2, 3}));
+  EXPECT_EQ(load_dataset(folder.path()).shape, (Shape{3, 2, 3}));
 }
 
 TEST_F(IdxDataset, MissingFileListsTheNamesThatWereLookedFor) {

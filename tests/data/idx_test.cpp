@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <random>
 
-#include "data/gzip.hpp"
+#include "data/input_file.hpp"
 #include "tests/data/data_errors.hpp"
 #include "tests/data/gzip_writer.hpp"
 #include "tests/data/idx_files.hpp"
@@ -61,7 +61,7 @@ class IdxFile : public ::testing::Test {
 TEST_F(IdxFile, PlainAndGzipGiveTheSameValues) {
   const IdxArray plain = read(whole);
   EXPECT_EQ(plain.header.count, 5u);
-  EXPECT_EQ(plain.header.shape, (ImageShape{4, 3, 1}));
+  EXPECT_EQ(plain.header.shape, (Shape{4, 3, 1}));
   EXPECT_EQ(Values(plain.values.begin(), plain.values.end()), pixels);
   for (const int level : {0, 1, 6, 12})
     EXPECT_EQ(read_packed(gzip(whole, {.level = level})).values, plain.values);
@@ -69,9 +69,9 @@ TEST_F(IdxFile, PlainAndGzipGiveTheSameValues) {
 
 TEST_F(IdxFile, ImagesMayHaveThreeChannelsInAFourthDimension) {
   const IdxArray colour = read(idx_bytes({2, 5, 2, 3}, ramp(60)));
-  EXPECT_EQ(colour.header.shape, (ImageShape{5, 2, 3}));
+  EXPECT_EQ(colour.header.shape, (Shape{5, 2, 3}));
   EXPECT_EQ(colour.values.size(), 60u);
-  EXPECT_EQ(read(idx_bytes({2, 5, 2, 1}, ramp(20))).header.shape, (ImageShape{5, 2, 1}));
+  EXPECT_EQ(read(idx_bytes({2, 5, 2, 1}, ramp(20))).header.shape, (Shape{5, 2, 1}));
 }
 
 TEST_F(IdxFile, LabelsHaveOneDimension) {

@@ -1,9 +1,8 @@
 // Folders of pictures as data sets: order of labels and files, sizes, channels, broken pictures.
-#include "data/image_folder.hpp"
-
 #include <filesystem>
 #include <gtest/gtest.h>
 
+#include "data/image.hpp"
 #include "tests/data/bmp_writer.hpp"
 #include "tests/data/data_errors.hpp"
 #include "tests/data/idx_files.hpp"
@@ -54,7 +53,7 @@ TEST_F(PictureFolder, LabelsAreSortedFoldersOfTrain) {
   const Dataset loaded = load_dataset(folder.path());
   EXPECT_EQ(loaded.label_names, (Names{"cat", "dog"}));
   EXPECT_EQ(loaded.classes, 2);
-  EXPECT_EQ(loaded.shape, (ImageShape{2, 3, 1}));
+  EXPECT_EQ(loaded.shape, (Shape{2, 3, 1}));
   EXPECT_EQ(loaded.train.labels, (Values{0, 0, 1}));
   EXPECT_EQ(brightness(loaded.train), (Values{1, 2, 3}));
   EXPECT_EQ(loaded.test.labels, (Values{1}));
@@ -93,10 +92,10 @@ TEST_F(PictureFolder, GreyUnlessThreeChannelsAreAskedFor) {
   folder.write("train/a/1.png", encode_png(red));
   folder.write("test/a/1.png", encode_png({1, 1, 1, {9}}));
   const Dataset as_grey = load_dataset(folder.path());
-  EXPECT_EQ(as_grey.shape.channels, 1);
+  EXPECT_EQ(as_grey.shape.c, 1);
   EXPECT_EQ(as_grey.train.images[0], 76);
   const Dataset as_colour = load_dataset(folder.path(), {.channels = 3});
-  EXPECT_EQ(as_colour.shape, (ImageShape{1, 1, 3}));
+  EXPECT_EQ(as_colour.shape, (Shape{1, 1, 3}));
   EXPECT_EQ(Values(as_colour.train.images.begin(), as_colour.train.images.end()), red.pixels);
   EXPECT_EQ(Values(as_colour.test.images.begin(), as_colour.test.images.end()), (Values{9, 9, 9}));
   EXPECT_EQ(refusal({.channels = 2}), "--channels 2: images have 1 (grey) or 3 (colour)");

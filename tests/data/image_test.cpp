@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 #include <random>
 
-#include "data/image_damage.hpp"
 #include "tests/data/bmp_writer.hpp"
 #include "tests/data/data_errors.hpp"
 #include "tests/data/gzip_writer.hpp"

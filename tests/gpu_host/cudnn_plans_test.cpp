@@ -13,7 +13,7 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/cuda/cudnn/cudnn_plan.hpp"
-#include "models/padding.hpp"
+#include "models/lower.hpp"
 #include "models/plan.hpp"
 #include "models/spec.hpp"
 #include "tests/gpu_host/described_gpus.hpp"
@@ -57,7 +57,7 @@ std::vector<Wanted> shipped() {
   std::vector<Wanted> all;
   for (const Spec& spec : all_specs(TRAINER_SOURCE_DIR "/models")) {
     const trainer::Plan plan = make_plan(spec, {{28, 28, 1}, 10, spec.recipe.batch});
-    const PaddedPlan padded = pad_channels(plan, 8);  // as the engine does for maps of 16 bits
+    const LoweredPlan padded = pad_channels(plan, 8);  // as the engine does for maps of 16 bits
     for (std::size_t i = 0; i < plan.ops.size(); ++i) {
       const PlannedOp& op = plan.ops[i];
       const auto* desc = std::get_if<ConvDesc>(&op.desc);

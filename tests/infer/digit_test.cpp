@@ -109,7 +109,7 @@ class MnistDigits : public testing::Test {
 
   static void SetUpTestSuite() {
     const data::Dataset mnist = data::load_dataset(std::string(TRAINER_SOURCE_DIR) + "/data/mnist");
-    const std::size_t bytes = mnist.shape.bytes();
+    const std::size_t bytes = mnist.shape.size();
     for (std::size_t i = 0; i < kCount; ++i)
       digits_.emplace_back(mnist.test.images.begin() + static_cast<std::ptrdiff_t>(i * bytes),
                            mnist.test.images.begin() + static_cast<std::ptrdiff_t>((i + 1) * bytes));

@@ -77,7 +77,7 @@ Results<X, Y> run(Backend& backend, const ConvDesc& desc, const std::vector<X>& 
   args.saved = saved.as<std::byte>();
   args.workspace = workspace.as<std::byte>();
   args.state = state.as<StepState>();
-  args.kept = kept.empty() ? nullptr : kept_in.as<std::uint8_t>();
+  args.selected = kept.empty() ? nullptr : kept_in.as<std::uint8_t>();
   op->forward(args);
   op->backward(args);
   for (const DeviceArray* array : {&y, &dx, &dw, &db, &saved, &workspace}) EXPECT_TRUE(array->guards_whole());
@@ -88,8 +88,8 @@ Results<X, Y> run(Backend& backend, const ConvDesc& desc, const std::vector<X>& 
 }
 
 ConvDesc with_bf16(ConvDesc desc, bool x, bool y) {
-  desc.bf16_x = x;
-  desc.bf16_y = y;
+  desc.x_map.bf16 = desc.x_map.masked = x;
+  desc.y_map.bf16 = desc.y_map.masked = y;
   return desc;
 }
 

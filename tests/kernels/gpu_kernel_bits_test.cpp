@@ -3,8 +3,7 @@
 // input, within the suite's tolerance.
 #include <gtest/gtest.h>
 
-#include "models/fused_norms.hpp"
-#include "models/padding.hpp"
+#include "models/lower.hpp"
 #include "tests/kernels/op_repeats.hpp"
 #include "tests/kernels/tolerance.hpp"
 
@@ -13,15 +12,13 @@ namespace {
 
 struct PreparedSpec {
   Spec spec;
-  Plan plan;                  // as it runs
-  std::vector<OpDesc> descs;  // of plan.ops
+  LoweredPlan lowered;
 };
 
 PreparedSpec prepared(const std::string& name, const Backend& backend) {
   PreparedSpec p;
   p.spec = find_spec(name, models_folder());
-  p.plan = fuse_norms(make_plan(p.spec, {{28, 28, 1}, 10, batch_of(p.spec.recipe.batch)}), backend);
-  p.descs = pad_channels(p.plan, backend.channel_multiple()).ops;
+  p.lowered = lower(make_plan(p.spec, {{28, 28, 1}, 10, batch_of(p.spec.recipe.batch)}), backend);
   return p;
 }
 
@@ -47,12 +44,12 @@ std::vector<KernelCase> kernel_cases(const Backend& backend) {
   std::vector<KernelCase> cases;
   for (const char* name : kNetworks) {
     const PreparedSpec p = prepared(name, backend);
-    for (std::size_t i = 0; i < p.descs.size(); ++i) {
-      const std::string op = fmt::format("{}.{}", name, p.plan.ops[i].name);
-      const int batch = batch_for(p.descs[i], p.plan.input.batch);
-      cases.push_back({op, p.descs[i], batch, p.plan.ops[i].wants_dx});
-      if (const auto* desc = std::get_if<NormalisedDesc>(&p.descs[i]))
-        cases.push_back({op + ".norm", desc->norm, p.plan.input.batch, true});
+    for (std::size_t i = 0; i < p.lowered.ops.size(); ++i) {
+      const std::string op = fmt::format("{}.{}", name, p.lowered.plan.ops[i].name);
+      const int batch = batch_for(p.lowered.ops[i], p.lowered.plan.input.batch);
+      cases.push_back({op, p.lowered.ops[i], batch, p.lowered.plan.ops[i].wants_dx});
+      if (const auto* desc = std::get_if<NormalisedDesc>(&p.lowered.ops[i]))
+        cases.push_back({op + ".norm", desc->norm, p.lowered.plan.input.batch, true});
     }
   }
   return cases;
@@ -108,7 +105,7 @@ TEST_P(KernelBits, AnUpdateLeavesTheSameBitsEachTime) {
   for (const char* name : kNetworks) {
     if (is_left_out(name, GetParam())) continue;
     const PreparedSpec p = prepared(name, *backend_);
-    UpdateRepeats update(*backend_, p.plan, p.descs, p.spec.recipe);
+    UpdateRepeats update(*backend_, p.lowered.plan, p.lowered.ops, p.spec.recipe);
     expect_same_bits_each_time(name_of(fmt::format("{}.update", name)), [&](int set) {
       update.run(set);
       return bytes_of(update.results());
@@ -140,9 +137,9 @@ TEST_P(KernelBits, AnUpdateOfOneBlockComesToTheSame) {
     SCOPED_TRACE(name);
     if (is_left_out(name, GetParam())) continue;
     const PreparedSpec p = prepared(name, *backend_);
-    UpdateRepeats got(*backend_, p.plan, p.descs, p.spec.recipe);
+    UpdateRepeats got(*backend_, p.lowered.plan, p.lowered.ops, p.spec.recipe);
     const PreparedSpec alone = prepared(name, *one);
-    UpdateRepeats want(*one, alone.plan, alone.descs, p.spec.recipe);
+    UpdateRepeats want(*one, alone.lowered.plan, alone.lowered.ops, p.spec.recipe);
     want.run(0);
     got.run(0);
     const bool whole = precision_of(GetParam()) == Precision::fp32;

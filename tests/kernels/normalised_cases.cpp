@@ -17,7 +17,7 @@ NormalisedDesc dense_norm(int in, int out) {
 }
 
 DenseDesc before_head(int in, int out) {
-  return {.in = in, .out = out, .relu = true, .dy_masked = true};
+  return {.in = in, .out = out, .relu = true, .y_map = {.masked = true}};
 }
 
 }  // namespace
@@ -78,8 +78,8 @@ std::vector<OpCase> small_products() {
       {"small_dense_odd", before_head(36, 20), 9, 7, 0.8},
       {"small_dense_one_image", dense(4, 4), 1},
       {"small_dense_no_relu", dense(64, 36), 33, 31},
-      {"small_dense_no_bias", DenseDesc{.in = 100, .out = 44, .bias = false, .relu = true, .dy_masked = true},
-       16, 0, 0.8},
+      {"small_dense_no_bias",
+       DenseDesc{.in = 100, .out = 44, .bias = false, .relu = true, .y_map = {.masked = true}}, 16, 0, 0.8},
       {"small_dense_1024_rows", before_head(20, 8), 1024, 1000, 0.8},
   };
 }

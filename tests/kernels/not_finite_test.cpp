@@ -70,7 +70,7 @@ std::vector<OpCase> cases() {
       {"conv_one_channel_pool", with_relu(with_pool(conv({8, 8, 1}, 3, 8), 2, 2))},
       {"conv_one_channel_pool_wide", with_relu(with_pool(conv({8, 8, 1}, 3, 16), 2, 2))},
       {"conv_small_pool", with_relu(with_pool(conv({8, 8, 8}, 3, 16), 2, 2))},
-      {"dense_small", DenseDesc{.in = 32, .out = 16, .relu = true, .dy_masked = true}},
+      {"dense_small", DenseDesc{.in = 32, .out = 16, .relu = true, .y_map = {.masked = true}}},
       {"dense", dense(33, 16)},
       {"dense_relu", with_relu(dense(33, 16))},
       {"head", HeadDesc{.in = 16, .classes = 10}},

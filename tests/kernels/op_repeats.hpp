@@ -103,7 +103,7 @@ class OpRepeats {
     args.labels = labels_[set].as<std::uint8_t>();
     args.state = state_.as<StepState>();
     if (const auto* head = std::get_if<HeadDesc>(&op_->desc()); head != nullptr && head->selection.selects())
-      args.kept = kept_.as<std::uint8_t>();
+      args.selected = kept_.as<std::uint8_t>();
     args.saved = saved_.as<std::byte>();
     args.workspace = workspace_.as<std::byte>();
     for (std::size_t i = 0; i < roles_.size(); ++i) {

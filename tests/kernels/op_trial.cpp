@@ -64,10 +64,11 @@ struct InputMap {
 
 class Trial {
  public:
-  Trial(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx, bool skips_rest)
+  Trial(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx, bool selected_only)
       : backend_(backend),
         t_(t),
-        op_(backend.prepare(desc, t.batch, wants_dx)),
+        selected_only_(selected_only),
+        op_(backend.prepare(told(desc, selected_only), t.batch, wants_dx)),
         roles_(parameters(desc)),
         x_(backend, floats(t.x), "x"),
         dy_(backend, gradient_of_y(desc), "dy"),
@@ -92,9 +93,8 @@ class Trial {
     args_.y = y_.as<void>();
     args_.labels = labels_.as<std::uint8_t>();
     args_.state = state_.as<StepState>();
-    if (selects(desc) || !t.kept.empty()) args_.kept = kept_.as<std::uint8_t>();
+    if (selects(desc) || !t.kept.empty()) args_.selected = kept_.as<std::uint8_t>();
     args_.steps = t.steps;
-    args_.skips_rest = skips_rest;
     args_.workspace = workspace_.as<std::byte>();
     args_.saved = training ? saved_.as<std::byte>() : nullptr;
     for (std::size_t i = 0; i < roles_.size(); ++i) {
@@ -116,7 +116,7 @@ class Trial {
     workspace_.poison();
     if (t_.mode == Mode::training) run_backward(result);
     result.state = state_.download<StepState>().front();
-    if (args_.kept != nullptr) result.kept = kept_.download<std::uint8_t>();
+    if (args_.selected != nullptr) result.kept = kept_.download<std::uint8_t>();
     for (std::size_t i = 0; i < roles_.size(); ++i) {
       if (is_trained(roles_[i].role)) continue;
       result.running.push_back(fetched(*op_, static_cast<int>(i), parameters_[i].array.download<float>()));
@@ -126,6 +126,11 @@ class Trial {
   }
 
  private:
+  static OpDesc told(OpDesc desc, bool selected_only) {
+    if (MapContract* map = x_map(desc)) map->selected_only = selected_only;
+    return desc;
+  }
+
   static bool selects(const OpDesc& desc) {
     const auto* head = std::get_if<HeadDesc>(&desc);
     return head != nullptr && head->selection.selects();
@@ -146,7 +151,7 @@ class Trial {
   std::vector<float> gradient_of_y(const OpDesc& desc) const {
     if (std::holds_alternative<HeadDesc>(desc)) return {};
     std::vector<float> dy = floats(t_.dy);
-    for (std::size_t i = 0; op_->skips_rows() && i < dy.size(); ++i) {
+    for (std::size_t i = 0; op_->reads_selected_rows() && i < dy.size(); ++i) {
       if (is_left_out(i, out_shape(desc).size())) dy[i] = NAN;
     }
     return dy;
@@ -158,7 +163,7 @@ class Trial {
     op_->backward(args_);
     backend_.wait();
     result.dx = unscaled(dx_.download());
-    for (std::size_t i = 0; args_.skips_rest && i < result.dx.size(); ++i) {
+    for (std::size_t i = 0; selected_only_ && i < result.dx.size(); ++i) {
       if (is_left_out(i, in_shape(op_->desc()).size())) result.dx[i] = 0;
     }
     for (std::size_t i = 0; i < gradients_.size(); ++i) {
@@ -223,6 +228,7 @@ class Trial {
 
   Backend& backend_;
   const reference::Tensors& t_;
+  bool selected_only_;
   std::unique_ptr<Op> op_;
   std::vector<ParameterDesc> roles_;
   InputMap x_;
@@ -253,8 +259,8 @@ bool OpResult::same_bits(const OpResult& other) const {
 }
 
 OpResult run_op(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx,
-                bool skips_rest) {
-  return Trial(backend, desc, t, wants_dx, skips_rest).run();
+                bool selected_only) {
+  return Trial(backend, desc, t, wants_dx, selected_only).run();
 }
 
 }  // namespace trainer

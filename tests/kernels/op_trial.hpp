@@ -29,9 +29,9 @@ constexpr std::uint64_t kCorrectBefore = 3;
 constexpr std::uint64_t kImagesBefore = 5;
 
 // forward, and in training backward, of t's inputs. Where t.kept says that not all rows are backpropagated,
-// an op that skips_rows() finds NaN in their dy; with `skips_rest` it need not write their dx, which is given
+// an op that reads_selected_rows() finds NaN in their dy; where `selected_only`, it need not write their dx, which is given
 // as 0.
 OpResult run_op(Backend& backend, const OpDesc& desc, const reference::Tensors& t, bool wants_dx,
-                bool skips_rest = false);
+                bool selected_only = false);
 
 }  // namespace trainer

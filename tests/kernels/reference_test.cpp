@@ -122,7 +122,7 @@ INSTANTIATE_TEST_SUITE_P(Ops, Gradient, testing::ValuesIn(kDifferenceCases),
 bool stands_alone(const OpDesc& desc) {
   const auto* dense = std::get_if<DenseDesc>(&desc);
   const auto* head = std::get_if<HeadDesc>(&desc);
-  return (dense == nullptr || !dense->dy_masked) && (head == nullptr || !head->masks_dx);
+  return (dense == nullptr || !dense->y_map.masked) && (head == nullptr || !head->x_map.masked);
 }
 
 // The odd sizes of the conformance suite, as far as they are small: a row there has its gradient checked too.

@@ -155,9 +155,9 @@ void check_selected(Backend& backend, const OpCase& c, Precision precision, bool
   for (const bool wants_dx : {true, false}) {
     const auto* fused = std::get_if<NormalisedDesc>(&c.desc);
     if (fused != nullptr && !backend.fuses(*fused, c.batch, wants_dx)) continue;
-    for (const bool skips_rest : {false, true}) {
-      SCOPED_TRACE(fmt::format("{}, dx {}, the rest {}", describe(c.desc), wants_dx, !skips_rest));
-      const OpResult got = run_op(backend, c.desc, t, wants_dx, skips_rest);
+    for (const bool selected_only : {false, true}) {
+      SCOPED_TRACE(fmt::format("{}, dx {}, the rest {}", describe(c.desc), wants_dx, !selected_only));
+      const OpResult got = run_op(backend, c.desc, t, wants_dx, selected_only);
       for (const std::string& fault : got.faults) ADD_FAILURE() << fault;
       EXPECT_EQ(got.kept, want.kept);
       const auto dx = got.dx.empty() ? testing::AssertionSuccess()
@@ -168,7 +168,7 @@ void check_selected(Backend& backend, const OpCase& c, Precision precision, bool
         const Tolerance sums = tolerance_of(c, want.gradients[i], want, precision);
         EXPECT_TRUE(near(got.gradients[i], want.gradients[i], sums)) << "gradient " << i;
       }
-      EXPECT_TRUE(got.same_bits(run_op(backend, c.desc, t, wants_dx, skips_rest)));
+      EXPECT_TRUE(got.same_bits(run_op(backend, c.desc, t, wants_dx, selected_only)));
     }
   }
 }
@@ -177,13 +177,13 @@ std::vector<OpCase> selected_cases() {
   const ConvDesc lean1 = without_bias(with_pool(conv({28, 28, 1}, 3, 8), 3, 3));
   const ConvDesc lean2 = without_bias(with_pool(conv({8, 8, 8}, 3, 24), 2, 2));
   DenseDesc dense1 = dense(36, 20);
-  dense1.kept = 4;
+  dense1.y_map.selected_rows = 4;
   DenseDesc masking = with_relu(dense1);
   HeadDesc wide{.in = 30, .classes = 10, .label_smoothing = 0.2F, .selection = {0.35, 0.25}};
   HeadDesc later = wide;
   later.selection.from = 0.75;
   HeadDesc masks = wide;
-  masks.masks_dx = true;
+  masks.x_map.masked = true;
   const BatchNormDesc gained{.in = {3, 4, 5}, .gamma = true};
   return {
       {"head", wide, 23},

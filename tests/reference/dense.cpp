@@ -77,7 +77,7 @@ void run_forward(const DenseDesc& desc, Tensors& t) {
 void run_backward(const DenseDesc& desc, Tensors& t) {
   const Product p = product_of(desc, t);
   Values g = t.dy;
-  if (desc.relu && !desc.dy_masked) {
+  if (desc.relu && !desc.y_map.masked) {
     const Values y = product(p, t);
     for (std::size_t i = 0; i < g.size(); ++i) g[i] = y[i] > 0 ? g[i] : 0;
   }
@@ -149,7 +149,7 @@ void run_backward(const HeadDesc& desc, Tensors& t) {
     }
   }
   product_backward(p, g, t);
-  for (std::size_t i = 0; desc.masks_dx && i < t.dx.size(); ++i) t.dx[i] = t.x[i] > 0 ? t.dx[i] : 0;
+  for (std::size_t i = 0; desc.x_map.masked && i < t.dx.size(); ++i) t.dx[i] = t.x[i] > 0 ? t.dx[i] : 0;
 }
 
 }  // namespace trainer::reference

@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "data/image.hpp"
-#include "data/png.hpp"
 #include "tests/runs/made_up_runs.hpp"
 #include "tests/support/temporary_folder.hpp"
 #include "trainer/report/html_template.hpp"

@@ -127,7 +127,7 @@ ConvDesc small_conv(int channels, int filters, int kernel = 3) {
 
 // What stands in small_product.cu, limit by limit.
 TEST_F(EmulatedEngine, SmallProductsAreOursAndTheOthersALibrarys) {
-  const DenseDesc dense{.in = 1024, .out = 256, .relu = true, .dy_masked = true};
+  const DenseDesc dense{.in = 1024, .out = 256, .relu = true, .y_map = {.masked = true}};
   const auto changed = [](auto desc, const auto& change) {
     change(desc);
     return OpDesc(desc);
@@ -157,8 +157,8 @@ TEST_F(EmulatedEngine, SmallProductsAreOursAndTheOthersALibrarys) {
       {changed(dense, [](DenseDesc& d) { d.out = 260; }), false},
       {changed(dense, [](DenseDesc& d) { d.in = 1028; }), false},
       {changed(dense, [](DenseDesc& d) { d.in = 30; }), false},
-      {changed(dense, [](DenseDesc& d) { d.dy_masked = false; }), false},
-      {changed(dense, [](DenseDesc& d) { d.dy_masked = d.relu = false; }), true},
+      {changed(dense, [](DenseDesc& d) { d.y_map.masked = false; }), false},
+      {changed(dense, [](DenseDesc& d) { d.y_map.masked = d.relu = false; }), true},
   };
   for (const Case& c : cases) {
     for (const bool libraries : {false, true}) {

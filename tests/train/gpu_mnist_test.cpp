@@ -17,13 +17,13 @@ class GpuMnist : public ProgramTest {
   }
 
  private:
-  void write(const std::string& prefix, const data::Split& all, const data::ImageShape& shape,
+  void write(const std::string& prefix, const data::Split& all, const Shape& shape,
              std::uint32_t count) const {
     const auto images = all.images.begin();
-    const auto pixels = static_cast<std::ptrdiff_t>(count * shape.bytes());
-    folder_.write(prefix + "-images-idx3-ubyte", idx_bytes({count, static_cast<std::uint32_t>(shape.height),
-                                                            static_cast<std::uint32_t>(shape.width)},
-                                                           {images, images + pixels}));
+    const auto pixels = static_cast<std::ptrdiff_t>(count * shape.size());
+    folder_.write(prefix + "-images-idx3-ubyte",
+                  idx_bytes({count, static_cast<std::uint32_t>(shape.h), static_cast<std::uint32_t>(shape.w)},
+                            {images, images + pixels}));
     folder_.write(prefix + "-labels-idx1-ubyte",
                   idx_bytes({count}, {all.labels.begin(), all.labels.begin() + count}));
   }

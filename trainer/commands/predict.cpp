@@ -36,7 +36,7 @@ struct Guess {
 
 std::vector<std::uint8_t> fitted(const std::string& picture, const Shape& shape, bool as_digit) {
   const data::Image image = data::read_image(picture);
-  return as_digit ? fit_digit(image, shape.h, shape.w) : fit_picture(image, {shape.h, shape.w, shape.c});
+  return as_digit ? fit_digit(image, shape.h, shape.w) : fit_picture(image, shape);
 }
 
 // Fits every picture that can be read and puts them one behind the other; the others get their error.

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "models/recipe_text.hpp"
 #include "models/words.hpp"
 #include "trainer/system/text.hpp"
 

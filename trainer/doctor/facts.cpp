@@ -42,7 +42,7 @@ std::string write_error(const fs::path& folder) {
 
 std::string counts_text(const data::Dataset& dataset) {
   return fmt::format("{} + {} images of {}x{}, {} classes", dataset.train.count(), dataset.test.count(),
-                     dataset.shape.height, dataset.shape.width, dataset.classes);
+                     dataset.shape.h, dataset.shape.w, dataset.classes);
 }
 
 FilesFacts gather_files(const Environment& environment, const std::string& data) {

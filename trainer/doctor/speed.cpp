@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <thread>
 
-#include "kernels/peer_copy.hpp"
+#include "kernels/backend.hpp"
 #include "trainer/device/device_choice.hpp"
 #include "trainer/device/device_limits.hpp"
 #include "trainer/device/machine_state.hpp"

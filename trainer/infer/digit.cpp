@@ -212,16 +212,16 @@ std::vector<std::uint8_t> fit_digit(const data::Image& picture, int height, int 
   return bytes_of(*image, 255.0F / *std::ranges::max_element(image->values));
 }
 
-std::vector<std::uint8_t> fit_picture(const data::Image& picture, const data::ImageShape& shape) {
+std::vector<std::uint8_t> fit_picture(const data::Image& picture, const Shape& shape) {
   check_pixels(picture);
   const PictureWindow whole{0, 0, static_cast<double>(picture.height), static_cast<double>(picture.width)};
-  std::vector<std::uint8_t> bytes(shape.bytes());
-  for (int channel = 0; channel < shape.channels; ++channel) {
-    const Plane plane = resample(channel_of(picture, channel, shape.channels == 1), whole, shape.height,
-                                 shape.width, Outside::kNearestEdge);
+  std::vector<std::uint8_t> bytes(shape.size());
+  for (int channel = 0; channel < shape.c; ++channel) {
+    const Plane plane =
+        resample(channel_of(picture, channel, shape.c == 1), whole, shape.h, shape.w, Outside::kNearestEdge);
     const std::vector<std::uint8_t> values = bytes_of(plane, 1);
     for (std::size_t i = 0; i < values.size(); ++i)
-      bytes[i * static_cast<std::size_t>(shape.channels) + static_cast<std::size_t>(channel)] = values[i];
+      bytes[i * static_cast<std::size_t>(shape.c) + static_cast<std::size_t>(channel)] = values[i];
   }
   return bytes;
 }

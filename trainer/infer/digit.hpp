@@ -27,7 +27,6 @@ class PictureError : public std::runtime_error {
 
 // `picture` as [height, width, channels] bytes of `shape` (1 or 3 channels), stretched to fit; for data sets
 // whose images are not single digits. Transparent parts are laid on white.
-[[nodiscard]] std::vector<std::uint8_t> fit_picture(const data::Image& picture,
-                                                    const data::ImageShape& shape);
+[[nodiscard]] std::vector<std::uint8_t> fit_picture(const data::Image& picture, const Shape& shape);
 
 }  // namespace trainer

@@ -31,11 +31,11 @@ data::Dataset matching_test_data(const Environment& environment, const TestDataR
   options.classes = saved.classes;
   options.skip_bad_images = request.skip_bad_images;
   data::Dataset dataset = data::load_dataset(test_data_folder(environment, request), options);
-  const data::ImageShape& s = dataset.shape;
-  if (Shape{s.height, s.width, s.channels} != saved.image) {
+  const Shape& s = dataset.shape;
+  if (s != saved.image) {
     throw UsageError(fmt::format("{}: images of {}x{}x{}, but the network takes {}x{}x{}",
-                                 dataset.path.string(), s.height, s.width, s.channels, saved.image.h,
-                                 saved.image.w, saved.image.c));
+                                 dataset.path.string(), s.h, s.w, s.c, saved.image.h, saved.image.w,
+                                 saved.image.c));
   }
   if (dataset.classes > saved.classes) {
     throw UsageError(fmt::format("{}: {} classes, but the network tells {} apart", dataset.path.string(),

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/train/training_output.hpp"
 

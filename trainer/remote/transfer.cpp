@@ -4,8 +4,7 @@
 #include <fmt/format.h>
 
 #include "data/idx.hpp"
-#include "data/idx_names.hpp"
-#include "data/image_folder.hpp"
+#include "data/image.hpp"
 #include "models/spec.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/sha256.hpp"

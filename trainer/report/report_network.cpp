@@ -11,9 +11,9 @@
 #include <openssl/evp.h>
 #include <variant>
 
-#include "data/png.hpp"
+#include "data/image.hpp"
 #include "kernels/precision.hpp"
-#include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/system/files.hpp"
 
 namespace trainer {
@@ -58,7 +58,7 @@ ordered_json misclassified_images(const ExaminedNetwork& network, const data::Da
   ordered_json images = ordered_json::array();
   std::size_t bytes = 0;
   for (const std::size_t n : by_confidence(*network.test, dataset.test.labels)) {
-    const std::size_t size = dataset.shape.bytes();
+    const std::size_t size = dataset.shape.size();
     const std::string picture =
         data_uri(shown_image(std::span(dataset.test.images).subspan(n * size, size), dataset.shape));
     bytes += picture.size();
@@ -81,9 +81,8 @@ ordered_json first_filters(const Network& network) {
     const Shape& input = network.plan().input.image;
     const bool conv = tensor.shape.size() == 4;
     if (!conv && tensor.shape.at(1) != input.h * input.w * input.c) return nullptr;
-    const data::ImageShape shape =
-        conv ? data::ImageShape{tensor.shape.at(1), tensor.shape.at(2), tensor.shape.at(3)}
-             : data::ImageShape{input.h, input.w, input.c};
+    const Shape shape = conv ? Shape{tensor.shape.at(1), tensor.shape.at(2), tensor.shape.at(3)}
+                             : Shape{input.h, input.w, input.c};
     ordered_json pictures = ordered_json::array();
     std::size_t bytes = 0;
     for (const data::Image& image : weight_pictures(network.read(tensor), shape, kMostFilters)) {
@@ -93,10 +92,10 @@ ordered_json first_filters(const Network& network) {
     }
     const auto count = static_cast<std::size_t>(tensor.shape.at(0));
     const bool some = pictures.size() < count;
-    return {{"text", fmt::format("{}: {} filters of {}x{}{}", op.name, count, shape.height, shape.width,
+    return {{"text", fmt::format("{}: {} filters of {}x{}{}", op.name, count, shape.h, shape.w,
                                  some ? fmt::format(", the first {} of them", pictures.size()) : "")},
-            {"colours", shape.channels == 3 ? "red, green and blue as in the images, grey is zero"
-                                            : "blue is negative, white zero, orange positive"},
+            {"colours", shape.c == 3 ? "red, green and blue as in the images, grey is zero"
+                                     : "blue is negative, white zero, orange positive"},
             {"pictures", pictures}};
   }
   return nullptr;
@@ -251,16 +250,16 @@ std::string data_uri(const data::Image& image) {
   return "data:image/png;base64," + base64;
 }
 
-data::Image shown_image(std::span<const std::uint8_t> pixels, const data::ImageShape& shape) {
-  const int longest = std::max({shape.height, shape.width, kLargestShownEdge});
+data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape) {
+  const int longest = std::max({shape.h, shape.w, kLargestShownEdge});
   const auto shrunk = [&](int size) { return std::max(1, size * kLargestShownEdge / longest); };
-  data::Image image{shrunk(shape.height), shrunk(shape.width), shape.channels >= 3 ? 3 : 1, {}};
+  data::Image image{shrunk(shape.h), shrunk(shape.w), shape.c >= 3 ? 3 : 1, {}};
   const auto mean = [&](int y, int x, int channel) {  // of the pixels that become this one
-    const int bottom = (y + 1) * shape.height / image.height, right = (x + 1) * shape.width / image.width;
+    const int bottom = (y + 1) * shape.h / image.height, right = (x + 1) * shape.w / image.width;
     std::size_t sum = 0, count = 0;
-    for (int row = y * shape.height / image.height; row < bottom; ++row) {
-      for (int column = x * shape.width / image.width; column < right; ++column, ++count)
-        sum += pixels[static_cast<std::size_t>((row * shape.width + column) * shape.channels + channel)];
+    for (int row = y * shape.h / image.height; row < bottom; ++row) {
+      for (int column = x * shape.w / image.width; column < right; ++column, ++count)
+        sum += pixels[static_cast<std::size_t>((row * shape.w + column) * shape.c + channel)];
     }
     return static_cast<std::uint8_t>((sum + count / 2) / count);
   };
@@ -270,9 +269,9 @@ data::Image shown_image(std::span<const std::uint8_t> pixels, const data::ImageS
   return image;
 }
 
-std::vector<data::Image> weight_pictures(std::span<const float> weights, const data::ImageShape& shape,
+std::vector<data::Image> weight_pictures(std::span<const float> weights, const Shape& shape,
                                          std::size_t most) {
-  const auto channels = static_cast<std::size_t>(shape.channels);
+  const auto channels = static_cast<std::size_t>(shape.c);
   const bool coloured = channels == 3;
   std::vector<float> drawn;  // the three channels of each pixel, or the sum of its channels
   for (std::size_t at = 0; at + channels <= weights.size(); at += channels) {
@@ -283,10 +282,10 @@ std::vector<data::Image> weight_pictures(std::span<const float> weights, const d
   float largest = 0;
   for (const float value : drawn) largest = std::max(largest, std::abs(value));
   if (!(largest > 0) || !std::isfinite(largest)) largest = 1;
-  const std::size_t size = shape.bytes() / (coloured ? 1 : channels);
+  const std::size_t size = shape.size() / (coloured ? 1 : channels);
   std::vector<data::Image> pictures;
   for (std::size_t at = 0; at + size <= drawn.size() && pictures.size() < most; at += size) {
-    data::Image& picture = pictures.emplace_back(data::Image{shape.height, shape.width, 3, {}});
+    data::Image& picture = pictures.emplace_back(data::Image{shape.h, shape.w, 3, {}});
     for (const float value : std::span(drawn).subspan(at, size)) {
       if (coloured) picture.pixels.push_back(byte_of(127.5F + 127.5F * value / largest));
       if (coloured) continue;

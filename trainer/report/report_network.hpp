@@ -60,12 +60,12 @@ inline constexpr int kLargestShownEdge = 64;
 
 // An image of a data set, [h, w, c], as the page shows it: in colour if it has three channels or more, else grey. If it is larger
 // than kLargestShownEdge pixels, it is scaled down by averages.
-data::Image shown_image(std::span<const std::uint8_t> pixels, const data::ImageShape& shape);
+data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape);
 
 // Weights [out, h, w, c] as one image for each output, `most` at the most. All have one scale, so that weak filters look weak.
 // Three channels are shown as red, green and blue, and grey is zero; otherwise the sum of the channels is shown from blue
 // (negative) over white to orange (positive).
-std::vector<data::Image> weight_pictures(std::span<const float> weights, const data::ImageShape& shape,
+std::vector<data::Image> weight_pictures(std::span<const float> weights, const Shape& shape,
                                          std::size_t most);
 
 // "data:image/png;base64,...": a URL that holds the image itself.

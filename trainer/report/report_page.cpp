@@ -4,7 +4,7 @@
 #include <cmath>
 #include <fmt/format.h>
 
-#include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"
 #include "trainer/report/html_template.hpp"

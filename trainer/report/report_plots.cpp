@@ -9,7 +9,7 @@
 #include <limits>
 #include <string_view>
 
-#include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 

@@ -6,7 +6,6 @@
 #include <system_error>
 #include <utility>
 
-#include "models/recipe_text.hpp"
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/locate.hpp"
+#include "data/dataset.hpp"
 #include "trainer/store/run_folder.hpp"
 
 namespace trainer {

@@ -39,15 +39,15 @@ namespace {
 
 void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
   const SavedNetwork& saved = resumed.saved;
-  const data::ImageShape& s = dataset.shape;
+  const Shape& s = dataset.shape;
   if (resumed.saved.fingerprint == dataset.fingerprint &&
-      (Shape{s.height, s.width, s.channels} != saved.image || dataset.classes != saved.classes)) {
+      (s != saved.image || dataset.classes != saved.classes)) {
     throw FileError(
         fmt::format("{}: its network takes images of {}x{}x{} and tells {} classes apart, but its data set "
                     "{} has {}x{}x{} "
                     "and {}",
                     resumed.file.path().string(), saved.image.h, saved.image.w, saved.image.c, saved.classes,
-                    dataset.path.string(), s.height, s.width, s.channels, dataset.classes));
+                    dataset.path.string(), s.h, s.w, s.c, dataset.classes));
   }
   if (resumed.saved.fingerprint == dataset.fingerprint) return;
   throw UsageError(fmt::format(

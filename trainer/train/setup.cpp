@@ -65,14 +65,13 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
   setup.dataset = std::move(dataset);
   Recipe& recipe = setup.spec.recipe;
   recipe = changed_recipe(recipe, settings);
-  const data::ImageShape& shape = setup.dataset.shape;
+  const Shape& shape = setup.dataset.shape;
   if (setup.dataset.classes < 2) {
     throw UsageError(
         fmt::format("{}: only one class: there is nothing to tell apart; check the labels, or give --classes",
                     setup.dataset.path.string()));
   }
-  setup.plan = make_plan(setup.spec,
-                         {{shape.height, shape.width, shape.channels}, setup.dataset.classes, recipe.batch});
+  setup.plan = make_plan(setup.spec, {shape, setup.dataset.classes, recipe.batch});
 
   const auto batch = static_cast<std::uint32_t>(recipe.batch);
   setup.train = {0, 0, batch, recipe.order, recipe.last_batch};
@@ -83,9 +82,9 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
         fmt::format("--batch {}: larger than the {} training images, and the recipe drops a short batch",
                     batch, setup.train.images));
   }
-  const std::size_t pixels = std::size_t{setup.train.images} * shape.bytes();
+  const std::size_t pixels = std::size_t{setup.train.images} * shape.size();
   setup.scaling = pixel_scaling(
-      recipe.input, std::span(setup.dataset.train.images).subspan(setup.train.first * shape.bytes(), pixels));
+      recipe.input, std::span(setup.dataset.train.images).subspan(setup.train.first * shape.size(), pixels));
   setup.total_steps = run_length(recipe, setup.train);
   recipe.schedule.steps = setup.total_steps;
   setup.rule = {optimizers_of(recipe), recipe.schedule};

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "models/plan.hpp"
-#include "models/recipe_text.hpp"
+#include "models/words.hpp"
 #include "trainer/device/machine_state.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
@@ -16,10 +16,10 @@ using nlohmann::ordered_json;
 namespace {
 
 std::string data_text(const Setup& setup) {
-  const data::ImageShape& shape = setup.dataset.shape;
+  const Shape& shape = setup.dataset.shape;
   std::string text = fmt::format("{}: {} training and {} test images of {}x{}x{}, {} classes",
                                  setup.dataset.name, grouped(setup.train.images), grouped(setup.test.images),
-                                 shape.height, shape.width, shape.channels, setup.dataset.classes);
+                                 shape.h, shape.w, shape.c, setup.dataset.classes);
   if (setup.validates())
     text += fmt::format(", {} held out for validation", grouped(setup.validation.images));
   if (setup.dataset.skipped_images > 0) {

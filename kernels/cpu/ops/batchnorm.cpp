@@ -30,7 +30,7 @@ class BatchNorm final : public Op {
         kept_(batch) {}
 
   std::size_t saved_bytes() const override { return 2 * channels_ * sizeof(float); }  // mean, then s
-  bool skips_rows() const override { return true; }
+  bool reads_selected_rows() const override { return true; }
   std::size_t workspace_bytes() const override {
     return HostAllocator::bytes([&](auto& memory) { lay_out(memory); });
   }
@@ -153,7 +153,7 @@ class BatchNorm final : public Op {
     bool all;
   };
   Way way_of(const OpArgs& args) {
-    if (args.kept == nullptr) return {valid_positions(args), kPositions, true};
+    if (args.selected == nullptr) return {valid_positions(args), kPositions, true};
     kept_.read(args);
     if (kept_.count() == args.state->valid) return {valid_positions(args), kPositions, true};
     return {kept_.count(), std::max<std::size_t>(kPositions / positions_, 1), false};
@@ -209,7 +209,7 @@ class BatchNorm final : public Op {
   }
 
   void clear_rest(const OpArgs& args, const Way& way) const {
-    if (!way.all) return kept_.clear_rest(args, positions_ * channels_ * sizeof(float));
+    if (!way.all) return kept_.clear_rest(args, norm_.x_map, positions_ * channels_ * sizeof(float));
     const std::size_t rows = valid_positions(args);
     const std::size_t all = static_cast<std::size_t>(batch()) * positions_;
     std::memset(floats(args.dx) + rows * channels_, 0, (all - rows) * channels_ * sizeof(float));

@@ -18,12 +18,14 @@ class Dense final : public Op {
       : Op(desc, batch),
         context_(context),
         dense_(desc),
-        masks_dy_(desc.relu && !desc.dy_masked),
+        masks_dy_(desc.relu && !desc.y_map.masked),
         outputs_(static_cast<std::size_t>(batch) * desc.out),
         product_(context, {batch, desc.in, desc.out, desc.bias, wants_dx}),
         rows_(batch) {
-    if (desc.kept == 0 || context.bf16 != nullptr) return;  // what bf16 has kept of forward is of all rows
-    few_.emplace(context, InnerProductShape{desc.kept, desc.in, desc.out, desc.bias, wants_dx}, &product_);
+    if (desc.y_map.selected_rows == 0 || context.bf16 != nullptr)
+      return;  // what bf16 has kept of forward is of all rows
+    few_.emplace(context, InnerProductShape{desc.y_map.selected_rows, desc.in, desc.out, desc.bias, wants_dx},
+                 &product_);
   }
 
   std::size_t workspace_bytes() const override {
@@ -32,7 +34,7 @@ class Dense final : public Op {
                              HostAllocator::bytes([&](auto& memory) { lay_out(memory); }));
   }
   std::size_t saved_bytes() const override { return product_.saved_bytes(); }
-  bool skips_rows() const override { return few_.has_value() && !masks_dy_; }
+  bool reads_selected_rows() const override { return few_.has_value() && !masks_dy_; }
   std::size_t stored_count(int index) const override {
     return index == 0 ? product_.weight_floats() : Op::stored_count(index);
   }
@@ -51,7 +53,7 @@ class Dense final : public Op {
   };
   Few lay_out(HostAllocator& memory) const {
     if (!few_) return {};
-    const auto rows = static_cast<std::size_t>(dense_.kept);
+    const auto rows = static_cast<std::size_t>(dense_.y_map.selected_rows);
     const std::size_t in = rows * static_cast<std::size_t>(dense_.in);
     Few few{};
     few.workspace = memory.take<std::byte>(few_->workspace_bytes());
@@ -81,7 +83,7 @@ class Dense final : public Op {
       dy = masked;
     }
     rows_.read(args);
-    if (few_ && rows_.count() <= static_cast<std::size_t>(dense_.kept))
+    if (few_ && rows_.count() <= static_cast<std::size_t>(dense_.y_map.selected_rows))
       return multiply_selected(args, dy, lay_out(memory));
     product_.backward(floats(args.x), dy, args.w, {args.dw, args.db, floats(args.dx)},
                       memory.take<std::byte>(0), args.saved);
@@ -99,7 +101,7 @@ class Dense final : public Op {
   void multiply_selected(const OpArgs& args, const float* dy, const Few& few) const {
     const auto in = static_cast<std::size_t>(dense_.in);
     const auto out = static_cast<std::size_t>(dense_.out);
-    const auto rows = static_cast<std::size_t>(dense_.kept);
+    const auto rows = static_cast<std::size_t>(dense_.y_map.selected_rows);
     parallel(rows, 8, context_.threads, [&](const Range& range) {
       for (std::size_t i = range.begin; i < range.end; ++i) {
         take_row(floats(args.x), i, in, few.x);
@@ -113,7 +115,7 @@ class Dense final : public Op {
       for (std::size_t i = range.begin; i < range.end; ++i)
         std::copy_n(dx + i * in, in, floats(args.dx) + rows_[i] * in);
     });
-    rows_.clear_rest(args, in * sizeof(float));
+    rows_.clear_rest(args, dense_.x_map, in * sizeof(float));
   }
 
   const CpuContext& context_;

@@ -37,7 +37,7 @@ class FewChannelsConv final : public Op {
   std::size_t saved_bytes() const override {
     return static_cast<std::size_t>(batch()) * loop_.pooled.size();  // argmax positions [n, h, w, c]
   }
-  bool skips_rows() const override { return true; }
+  bool reads_selected_rows() const override { return true; }
 
  private:
   struct Layout {
@@ -79,7 +79,7 @@ class FewChannelsConv final : public Op {
     rows_.read(args);
     backward_.run({floats(args.x), args.w, floats(args.dy), reinterpret_cast<const std::uint8_t*>(args.saved),
                    args.dw, conv_.bias ? args.db : nullptr, floats(args.dx), args.workspace, rows_});
-    rows_.clear_rest(args, conv_.in.size() * sizeof(float));
+    rows_.clear_rest(args, conv_.x_map, conv_.in.size() * sizeof(float));
   }
 
   const CpuContext& context_;

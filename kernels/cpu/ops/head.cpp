@@ -107,11 +107,11 @@ class Head final : public Op {
       hardness_[n] = hardness_key(rows[n].plain, static_cast<std::uint32_t>(n));
     const auto key = [this](std::size_t at) { return hardness_.begin() + static_cast<std::ptrdiff_t>(at); };
     if (kept < valid) std::nth_element(key(0), key(kept), key(valid));
-    std::fill_n(args.kept, batch(), std::uint8_t{0});
-    for (std::size_t i = 0; i < kept; ++i) args.kept[static_cast<std::uint32_t>(hardness_[i])] = 1;
+    std::fill_n(args.selected, batch(), std::uint8_t{0});
+    for (std::size_t i = 0; i < kept; ++i) args.selected[static_cast<std::uint32_t>(hardness_[i])] = 1;
     const auto classes = static_cast<std::size_t>(head_.classes);
     for (std::size_t n = 0; n < valid; ++n) {
-      if (args.kept[n] == 0) std::fill_n(dz + n * classes, classes, 0.0F);
+      if (args.selected[n] == 0) std::fill_n(dz + n * classes, classes, 0.0F);
     }
   }
 
@@ -131,7 +131,7 @@ class Head final : public Op {
     const auto* dz = reinterpret_cast<const float*>(args.saved);
     product_.backward(floats(args.x), dz, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace,
                       nullptr);
-    if (args.dx == nullptr || !head_.masks_dx) return;
+    if (args.dx == nullptr || !head_.x_map.masked) return;
     parallel(inputs_, 4096, context_.threads, [&](const Range& fraction) {
       context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), fraction.begin,
                                    fraction.end);

@@ -30,7 +30,7 @@ class OneChannelConv final : public Op {
     pool_ = {map, channels, desc.pool, out_, desc.relu};
     padded_floats_ = static_cast<std::size_t>(map.h + desc.kernel - 1) * (map.w + desc.kernel - 1);
     map_floats_ = static_cast<std::size_t>(map.h) * map.w * channels;
-    direct_ = !desc.pool && channels == desc.out && !desc.bf16_y;
+    direct_ = !desc.pool && channels == desc.out && !desc.y_map.bf16;
     pairs_ = context.bf16 != nullptr && has_bf16_one_channel_pool(loop_);
   }
 
@@ -40,7 +40,7 @@ class OneChannelConv final : public Op {
   std::size_t saved_bytes() const override {
     return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // argmax positions [n, h, w, c]
   }
-  bool skips_rows() const override { return true; }
+  bool reads_selected_rows() const override { return true; }
 
  private:
   struct Layout {
@@ -115,7 +115,7 @@ class OneChannelConv final : public Op {
       for (std::size_t n = range.begin; n < range.end; ++n) {
         float* y = floats(args.y) + n * out_.size();
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
-        if (conv_.bf16_y) {
+        if (conv_.y_map.bf16) {
           bf16_forward(image, p, halves(args.y) + n * out_.size());
           continue;
         }
@@ -212,7 +212,7 @@ class OneChannelConv final : public Op {
       for (std::size_t i = range.begin; i < range.end; ++i) {
         const std::size_t n = rows_[i];
         const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
-        if (conv_.bf16_y) {
+        if (conv_.y_map.bf16) {
           bf16_backward(image, p, halves(args.dy) + n * out_.size());
           continue;
         }

@@ -30,7 +30,7 @@ class PooledConv final : public Op {
   std::size_t saved_bytes() const override {
     return static_cast<std::size_t>(batch()) * pool_.out.size();  // argmax positions [n, h, w, c]
   }
-  bool skips_rows() const override { return true; }
+  bool reads_selected_rows() const override { return true; }
   std::size_t stored_count(int index) const override {
     return index == 0 ? stored_.get_size() / sizeof(float) : Op::stored_count(index);
   }
@@ -54,7 +54,7 @@ class PooledConv final : public Op {
     Layout p{};
     p.scratch = memory.take<std::byte>(slices_.scratch_bytes());
     p.w = memory.take<std::byte>(weights_bytes(stored_, slices_.first().forward_weights()));
-    p.x = memory.take<std::byte>(conv_.bf16_x ? 0 : operand_bytes(context_, images * conv_.in.size()));
+    p.x = memory.take<std::byte>(conv_.x_map.bf16 ? 0 : operand_bytes(context_, images * conv_.in.size()));
     p.map = memory.take<float>(images * pool_.map.size());
     return p;
   }
@@ -63,7 +63,7 @@ class PooledConv final : public Op {
   // Images first .. first + images - 1 as the convolution reads them.
   const void* slice_of(const void* x, std::size_t first, std::size_t images, std::byte* copy) const {
     const std::size_t at = first * conv_.in.size();
-    if (conv_.bf16_x) return halves(x) + at;
+    if (conv_.x_map.bf16) return halves(x) + at;
     return operand(context_, floats(x) + at, images * conv_.in.size(), copy);
   }
 
@@ -94,7 +94,8 @@ class PooledConv final : public Op {
     backward_.run({args.x, static_cast<const float*>(plain), floats(args.dy),
                    reinterpret_cast<const std::uint8_t*>(args.saved), in_place ? args.dw : dw,
                    conv_.bias ? args.db : nullptr, args.dx, memory.take<std::byte>(0), rows_});
-    rows_.clear_rest(args, conv_.in.size() * (conv_.bf16_x ? sizeof(std::uint16_t) : sizeof(float)));
+    rows_.clear_rest(args, conv_.x_map,
+                     conv_.in.size() * (conv_.x_map.bf16 ? sizeof(std::uint16_t) : sizeof(float)));
     if (!in_place) context_.dnn.reorder(canonical, dw, stored_, args.dw);
   }
 

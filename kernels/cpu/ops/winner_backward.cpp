@@ -115,7 +115,7 @@ void WinnerBackward::unpad(const float* image, float* dx) const {
 const std::uint16_t* WinnerBackward::bf16_image(const Args& args, std::size_t n,
                                                 std::uint16_t* padded) const {
   const std::size_t at = n * conv_.in.size();
-  if (conv_.bf16_x) return halves(args.x) + at;
+  if (conv_.x_map.bf16) return halves(args.x) + at;
   pad(floats(args.x) + at, padded);
   return padded;
 }
@@ -139,7 +139,7 @@ void WinnerBackward::data(const Args& args, std::size_t n, const Layout& p) cons
   const float* dy = args.dy + n * loop_.pooled.size();
   const std::uint8_t* winners = args.winners + n * loop_.pooled.size();
   const std::size_t at = n * conv_.in.size();
-  const bool in_place = plain_ && !conv_.bf16_x;
+  const bool in_place = plain_ && !conv_.x_map.bf16;
   float* sums = in_place ? floats(args.dx) + at : p.image;
   std::memset(sums, 0, image_floats_ * sizeof(float));
   if (bf16_ != nullptr) {
@@ -147,7 +147,7 @@ void WinnerBackward::data(const Args& args, std::size_t n, const Layout& p) cons
   } else {
     context_.loops.winner_data(loop_, lists, p.w, dy, winners, sums);
   }
-  if (conv_.bf16_x) {
+  if (conv_.x_map.bf16) {
     bf16_->relu_backward(halves(args.x) + at, sums, halves(args.dx) + at, conv_.in.size());
   } else if (!in_place) {
     unpad(sums, floats(args.dx) + at);

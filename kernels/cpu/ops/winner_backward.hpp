@@ -18,7 +18,7 @@ class WinnerBackward {
 
   // x [n, h, w, c], w [out, k, k, c], dy and argmax positions [n, pooled]; assigns dw like w, db [out] if the
   // convolution has a bias, and dx like x unless it is null. x and dx are bf16 where
-  // the convolution has bf16_x, else fp32.
+  // the contract of that map says so, else fp32.
   struct Args {
     const void* x;
     const float* w;

@@ -68,7 +68,7 @@ std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvD
 bool is_few_channels_conv(const CpuContext& context, const ConvDesc& desc);
 std::unique_ptr<Op> make_few_channels_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
-// Whether it can take a bf16_x, as a pooled convolution, and give a bf16_y, as one of one channel.
+// Whether x can be a bf16 map, of a pooled convolution, and whether y can, of one of one channel (MapContract::bf16).
 bool can_read_bf16(const CpuContext& context, const ConvDesc& desc);
 bool can_write_bf16(const CpuContext& context, const ConvDesc& desc);
 // Throws BackendError where a max pool's windows are too large for the engine.

@@ -20,7 +20,7 @@ class SelectedRows {
     count_ = 0;
     for (std::size_t n = 0; n < rows_.size(); ++n) {
       rows_[count_] = static_cast<std::uint32_t>(n);
-      count_ += args.kept == nullptr || args.kept[n] != 0 ? 1 : 0;
+      count_ += args.selected == nullptr || args.selected[n] != 0 ? 1 : 0;
     }
   }
 
@@ -28,12 +28,12 @@ class SelectedRows {
   std::size_t operator[](std::size_t i) const { return rows_[i]; }
   const std::uint32_t* data() const { return rows_.data(); }
 
-  // Clears the rows of dx, `row_bytes` each, that are not kept; valid ones only where somebody reads them.
-  void clear_rest(const OpArgs& args, std::size_t row_bytes) const {
-    if (args.kept == nullptr || args.dx == nullptr) return;
+  // Clears the rows of dx, `row_bytes` each, that are not selected; valid ones only where somebody reads them.
+  void clear_rest(const OpArgs& args, const MapContract& x_map, std::size_t row_bytes) const {
+    if (args.selected == nullptr || args.dx == nullptr) return;
     auto* dx = static_cast<std::byte*>(args.dx);
-    for (std::size_t n = args.skips_rest ? args.state->valid : 0; n < rows_.size(); ++n) {
-      if (args.kept[n] == 0) std::memset(dx + n * row_bytes, 0, row_bytes);
+    for (std::size_t n = x_map.selected_only ? args.state->valid : 0; n < rows_.size(); ++n) {
+      if (args.selected[n] == 0) std::memset(dx + n * row_bytes, 0, row_bytes);
     }
   }
 

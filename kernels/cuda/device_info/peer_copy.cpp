@@ -1,10 +1,9 @@
 // Directly, over NVLink or PCIe, where the two can reach each other, else through the host.
-#include "kernels/peer_copy.hpp"
-
 #include <algorithm>
 #include <chrono>
 #include <cuda_runtime.h>
 
+#include "kernels/backend.hpp"
 #include "kernels/cuda/runtime/check.hpp"
 #include "kernels/cuda/runtime/handle.hpp"
 

@@ -130,7 +130,7 @@ class FirstNormOp final : public Op {
     a.dy = static_cast<const T*>(args.dy);
     a.dw = args.dw;
     a.dbeta = args.db;
-    a.kept = args.kept;
+    a.kept = args.selected;
     DeviceAllocator scratch(args.workspace);
     const Scratch own = take_scratch(scratch);
     a.taps = own.taps;

@@ -110,7 +110,7 @@ bool is_small(const ConvDesc& d, int /*batch*/) {
   return d.out <= kMostFilters && d.kernel * d.kernel * d.in.c <= kMostTerms && (d.pool || !d.relu);
 }
 bool is_small(const DenseDesc& d, int batch) {
-  return d.out <= kMostFeatures && batch <= kMostRows && d.in <= kMostTerms && (d.dy_masked || !d.relu);
+  return d.out <= kMostFeatures && batch <= kMostRows && d.in <= kMostTerms && (d.y_map.masked || !d.relu);
 }
 
 template <typename Desc>

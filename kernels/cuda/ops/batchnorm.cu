@@ -177,7 +177,7 @@ class BatchNorm final : public Op {
     a.gamma = args.w;
     a.dgamma = args.dw;
     a.dbeta = args.db;
-    a.kept = args.kept;
+    a.kept = args.selected;
     return a;
   }
 

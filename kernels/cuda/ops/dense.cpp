@@ -20,7 +20,7 @@ class Dense final : public Op {
         dense_(desc),
         rows_(static_cast<unsigned>(batch)),
         outputs_(static_cast<unsigned>(desc.out)),
-        masks_dy_(desc.relu && !desc.dy_masked),
+        masks_dy_(desc.relu && !desc.y_map.masked),
         product_(context.products->make({.batch = batch,
                                          .in = desc.in,
                                          .out = desc.out,

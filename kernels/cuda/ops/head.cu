@@ -8,8 +8,8 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
+#include "kernels/cuda/ops/hardest_rows.cuh"
 #include "kernels/cuda/ops/head_backward.cuh"
-#include "kernels/math/selection.hpp"
 
 namespace trainer::cuda {
 
@@ -20,47 +20,6 @@ constexpr int kMostClasses = 256;
 constexpr unsigned kForwardBlocks = 8;
 constexpr unsigned kDwBlocks = 4;
 constexpr unsigned kDxBlocks = 16;
-
-// The selection of a batch's hardest images, by the one block that ends last: a row is selected if few enough come
-// before it in the order of hardness_key(). Every row is compared with every other, in tiles that lie in shared
-// memory: there are as many comparisons as rows squared, and no sorting.
-struct HardestRows {
-  Selection selection;
-  std::uint64_t steps = 0;            // of the whole run
-  std::uint64_t* hardness = nullptr;  // [batch], the rows' keys; null: all valid rows are kept
-  std::uint8_t* kept = nullptr;       // [batch]
-
-  // How many rows a step's gradient is the mean of.
-  __device__ unsigned count(const StepState& state) const {
-    return hardness == nullptr ? state.valid : selected_rows(selection, state.step, steps, state.valid);
-  }
-};
-
-// Writes `kept` and clears the rows of dz [batch, classes] that are not. All kThreads threads call it; the
-// keys come from other blocks.
-template <unsigned kThreads>
-__device__ void select_hardest(const HardestRows& rows, const StepState& state, unsigned batch,
-                               unsigned classes, float* dz) {
-  __shared__ std::uint64_t keys[kThreads];
-  const unsigned valid = state.valid;
-  const unsigned count = rows.count(state);
-  for (unsigned first = 0; first < batch; first += kThreads) {
-    const unsigned row = first + threadIdx.x;
-    const std::uint64_t own = row < valid ? __ldcg(rows.hardness + row) : 0;
-    unsigned before = 0;
-    for (unsigned other = 0; other < valid && count < valid; other += kThreads) {
-      __syncthreads();
-      if (other + threadIdx.x < valid) keys[threadIdx.x] = __ldcg(rows.hardness + other + threadIdx.x);
-      __syncthreads();
-      const unsigned there = min(kThreads, valid - other);
-      for (unsigned i = 0; i < there; ++i) before += keys[i] < own ? 1 : 0;
-    }
-    const bool keeps = row < valid && before < count;
-    if (row < batch) rows.kept[row] = keeps ? 1 : 0;
-    if (keeps || row >= valid) continue;
-    for (unsigned j = 0; j < classes; ++j) dz[std::size_t{row} * classes + j] = 0;
-  }
-}
 
 template <typename T>
 struct HeadForward {
@@ -203,7 +162,7 @@ class Head final : public Op {
         shape_{static_cast<unsigned>(batch),
                static_cast<unsigned>(desc.in),
                static_cast<unsigned>(desc.classes),
-               desc.masks_dx,
+               desc.x_map.masked,
                desc.logit_scale,
                desc.label_smoothing,
                context.loss_scale,
@@ -233,7 +192,7 @@ class Head final : public Op {
     auto* hardness = reinterpret_cast<std::uint64_t*>(args.workspace);
     if (args.mode == Mode::training) {
       a.dz = reinterpret_cast<float*>(args.saved);
-      a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.kept};
+      a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.selected};
     }
     a.losses = reinterpret_cast<float*>(hardness + shape_.batch);
     a.correct = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);

@@ -1,0 +1,51 @@
+// The selection of a batch's hardest images, by the one block that ends last: a row is selected if few enough come
+// before it in the order of hardness_key(). Every row is compared with every other, in tiles that lie in shared
+// memory: there are as many comparisons as rows squared, and no sorting.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/math/selection.hpp"
+#include "kernels/math/step_state.hpp"
+
+namespace trainer::cuda {
+
+struct HardestRows {
+  Selection selection;
+  std::uint64_t steps = 0;            // of the whole run
+  std::uint64_t* hardness = nullptr;  // [batch], the rows' keys; null: all valid rows are kept
+  std::uint8_t* kept = nullptr;       // [batch]
+
+  // How many rows a step's gradient is the mean of.
+  __device__ unsigned count(const StepState& state) const {
+    return hardness == nullptr ? state.valid : selected_rows(selection, state.step, steps, state.valid);
+  }
+};
+
+// Writes `kept` and clears the rows of dz [batch, classes] that are not. All kThreads threads call it; the
+// keys come from other blocks.
+template <unsigned kThreads>
+static __device__ void select_hardest(const HardestRows& rows, const StepState& state, unsigned batch,
+                                      unsigned classes, float* dz) {
+  __shared__ std::uint64_t keys[kThreads];
+  const unsigned valid = state.valid;
+  const unsigned count = rows.count(state);
+  for (unsigned first = 0; first < batch; first += kThreads) {
+    const unsigned row = first + threadIdx.x;
+    const std::uint64_t own = row < valid ? __ldcg(rows.hardness + row) : 0;
+    unsigned before = 0;
+    for (unsigned other = 0; other < valid && count < valid; other += kThreads) {
+      __syncthreads();
+      if (other + threadIdx.x < valid) keys[threadIdx.x] = __ldcg(rows.hardness + other + threadIdx.x);
+      __syncthreads();
+      const unsigned there = min(kThreads, valid - other);
+      for (unsigned i = 0; i < there; ++i) before += keys[i] < own ? 1 : 0;
+    }
+    const bool keeps = row < valid && before < count;
+    if (row < batch) rows.kept[row] = keeps ? 1 : 0;
+    if (keeps || row >= valid) continue;
+    for (unsigned j = 0; j < classes; ++j) dz[std::size_t{row} * classes + j] = 0;
+  }
+}
+
+}  // namespace trainer::cuda
