@@ -22,7 +22,7 @@ def close(kernel):
 
 def muon(model):
     network = model.network
-    tile = tiles_of(model.sources, "matrix_tile.cuh")[1]["MatrixTile"]
+    tile = tiles_of(model.sources, "muon_matrix.cuh")[1]["MatrixTile"]
     sizes = [(min(m), max(m)) for m in network.matrices]
 
     def tiles(rows, columns):

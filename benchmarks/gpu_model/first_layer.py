@@ -1,4 +1,4 @@
-"""The first layer on grey pictures: kernels/cuda/first_norm*.cu with the batch normalisation behind it, and
+"""The first layer on grey pictures: kernels/cuda/first_layer/first_norm* with the batch normalisation behind it, and
 one_channel_conv.cu without one."""
 from gpu_model.kernel import Kernel, pieces
 
@@ -38,10 +38,10 @@ class FirstLayer:
 
     # With the normalisation: a block a run of pictures.
     def normalised(self, name):
-        threads = self.sources.constant("first_norm.hpp", "kFirstNormThreads")
+        threads = self.sources.constant("first_norm_backward.cuh", "kFirstNormThreads")
         run = pieces(self.batch, self.model.device.multiprocessors)
-        most = min(self.sources.constant("first_norm.hpp", "kPictureMemory") // (self.layer.h * self.layer.w),
-                   self.sources.constant("picture.hpp", "kMostTogether"))
+        most = min(self.sources.constant("first_norm_backward.cuh", "kPictureMemory") // (self.layer.h * self.layer.w),
+                   self.sources.constant("picture.cuh", "kMostTogether"))
         turns = pieces(run, most)
         together = pieces(run, turns)
         kernel = Kernel(self.model, name, self.layer.name, pieces(self.batch, run), threads)
@@ -64,7 +64,7 @@ class FirstLayer:
 
     def first_norm_backward(self):
         kernel, turns, together, rows, windows = self.normalised("first_norm_backward")
-        file, function = "first_norm_backward.cu", "first_norm_backward"
+        file, function = "first_norm_backward.cuh", "first_norm_backward"
         slots = self.model.gelu_gradient(self.layer)
         kernel.loads("statistics", 1)
         kernel.loop("sums of the gradient", windows, slots, 2, self.sources.in_a_row(file, function, "norm.du("))
@@ -87,7 +87,7 @@ class FirstLayer:
         starts = pieces(count, kernel.threads)
         side_by_side = max(kernel.threads // min(count, kernel.threads), 1)
         kernel.loop("dw of all blocks", pieces(kernel.blocks, side_by_side), 10, times=starts,
-                    row=self.sources.in_a_row("first_norm_backward.cu", "add_up_taps", "__ldcg(partial"))
+                    row=self.sources.in_a_row("first_norm_backward.cuh", "add_up_taps", "__ldcg(partial"))
 
     # Without one.
     def first_conv(self, training):
@@ -136,7 +136,7 @@ class FirstLayer:
             shares = min(self.batch, most)
             return shares, pieces(self.batch, shares), 1, "add_picture"
         run = pieces(self.batch, max(2 * self.model.device.multiprocessors // groups, 1))
-        together = min(self.sources.constant("picture.hpp", "kMostPixels") // (self.layer.h * self.layer.w),
-                       self.sources.constant("picture.hpp", "kMostTogether"))
+        together = min(self.sources.constant("picture.cuh", "kMostPixels") // (self.layer.h * self.layer.w),
+                       self.sources.constant("picture.cuh", "kMostTogether"))
         turns = pieces(run, together)
         return pieces(self.batch, run), turns, pieces(run, turns), "add_pictures"

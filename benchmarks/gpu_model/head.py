@@ -30,7 +30,7 @@ class Head:
         return kernel
 
     def selection(self, kernel):
-        """Each row is compared with every other, by one block (hardest_rows.cuh)."""
+        """Each row is compared with every other, by one block (select_hardest())."""
         turns = pieces(self.batch, self.threads) ** 2
         kernel.loop("selection", turns * min(self.batch, self.threads), 5, loads=0)
         kernel.loads("selection", 2 * turns)
@@ -56,7 +56,8 @@ class Head:
     def shared_out(self, strips, rows):
         """dz of a group's images lies in shared memory, x is read once for a tile of classes."""
         layer, tile = self.layer, self.sources.constant(FILE, "kTile")
-        groups = min(pieces(self.batch, rows), self.sources.constant(FILE, "kMostGroups"))
+        room = self.sources.constant(FILE, "kDwBlocks") * self.model.device.multiprocessors // strips
+        groups = max(min(pieces(self.batch, rows), room, self.sources.constant(FILE, "kMostGroups")), 1)
         kernel = Kernel(self.model, "head_backward", layer.name, strips * groups, self.threads, 8)
         times = pieces(layer.out, tile) * pieces(pieces(self.batch, rows), groups)
         kernel.loop("dz", pieces(rows * tile, self.threads), 12, times=times)
@@ -76,7 +77,7 @@ class Head:
     def maps(self):
         layer = self.layer
         count = self.batch * layer.c
-        blocks = min(pieces(count, self.threads), self.sources.constant(FILE, "kMostDxBlocks"))
+        blocks = min(pieces(count, self.threads), self.sources.constant(FILE, "kDxBlocks") * self.model.device.multiprocessors)
         kernel = Kernel(self.model, "head_backward", layer.name, blocks, self.threads, 8)
         trips = pieces(count, blocks * self.threads)
         kernel.issue("place", trips * self.sources.divided(FILE, "head_backward", "stride", long=True))

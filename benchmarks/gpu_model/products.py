@@ -123,7 +123,7 @@ class ProductLayer:
         self.sources, self.device = model.sources, model.device
         structs, _ = tiles_of(self.sources, "product_tiles.cuh")
         self.tiles = structs["SquareTiles" if layer.kind == "dense" or batch <= 64 else "LongTiles"]
-        self.room = self.sources.constant("product_norm.hpp", "kProductBlocks") * self.device.multiprocessors
+        self.room = self.sources.constant("product_plan.hpp", "kProductBlocks") * self.device.multiprocessors
         self.positions = batch * layer.outputs * layer.area
         self.outputs = batch * layer.outputs * layer.out
         self.inputs = batch * layer.h * layer.w * layer.c
@@ -157,14 +157,14 @@ class ProductLayer:
     def shares_of(self, tiles, slices):
         """Blocks that share a slice of the channels."""
         most = max(self.room // slices, 1)
-        if self.sources.has("product_norm.cu", "plan_product_norm", "even_shares("):
+        if self.sources.has("product_norm.cu", "plan_product", "even_shares("):
             return pieces(tiles, pieces(tiles, most))
         return min(tiles, most)
 
     def tiles_of_block(self, block, shares, tiles):
         """How many; where the engine deals them like cards, a slice goes on where the one before it ended."""
         share, dealt = block % shares, 0
-        if self.sources.function("product_norm.hpp", "first_tile_of"):
+        if self.sources.function("product_plan.hpp", "first_tile_of"):
             dealt = block // shares * tiles % shares
         return pieces(tiles - (share - dealt) % shares, shares)
 
@@ -211,7 +211,7 @@ class ProductLayer:
     def product_backward(self, wants_dx=True):
         layer, room = self.layer, self.room
         weights = self.tiles["Weights"]
-        ones = self.sources.constant("product_norm.hpp", "kOnes", 0) if layer.bias else 0
+        ones = self.sources.constant("product_plan.hpp", "kOnes", 0) if layer.bias else 0
         width = layer.terms + ones
         tiles = pieces(layer.out, weights.rows) * pieces(width, weights.columns)
         shares = max(min(room // tiles, pieces(self.positions, 512)), 1)

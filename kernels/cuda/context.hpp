@@ -1,16 +1,40 @@
 // What the CUDA engine's ops share, owned by the backend, and how an op is made.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "kernels/backend.hpp"
 #include "kernels/cuda/cublas/product.hpp"
 #include "kernels/cuda/cudnn/convolution.hpp"
 #include "kernels/cuda/runtime/launch.hpp"
-#include "kernels/cuda/runtime/on_first_use.hpp"
 #include "kernels/op.hpp"
 
 namespace trainer::cuda {
+
+// A library that is opened by the first op that needs it: a network without such an op leaves it closed, with its
+// code unloaded and its memory free.
+//   OnFirstUse<Products> products{[stream] { return open_products(stream); }};
+//   products->make(shape);  // opens it, or throws what opening threw
+template <typename Library>
+class OnFirstUse {
+ public:
+  explicit OnFirstUse(std::function<std::unique_ptr<Library>()> open) : open_(std::move(open)) {}
+
+  bool is_open() const { return library_ != nullptr; }
+  int uses() const { return uses_; }
+  Library* operator->() const {
+    ++uses_;
+    if (!library_) library_ = open_();
+    return library_.get();
+  }
+
+ private:
+  std::function<std::unique_ptr<Library>()> open_;
+  mutable std::unique_ptr<Library> library_;
+  mutable int uses_ = 0;
+};
 
 constexpr unsigned kTickets = 256;
 constexpr unsigned kBarrierWords = 32;  // its line of memory
@@ -19,17 +43,16 @@ struct CudaContext {
   LaunchQueue stream;
   unsigned multiprocessors = 1;
   Precision precision = Precision::fp32;
-  Element element = Element::fp32;  // of maps
-  float loss_scale = 1;             // of the head's gradient, and so of all gradients
+  Element element = Element::fp32;  // that maps are stored in
+  float loss_scale = 1;             // the head's gradient is multiplied by it, and so all gradients are
   bool libraries = false;           // CudaOptions
   OnFirstUse<Convolutions> convolutions;
   OnFirstUse<Products> products;
-  // On the device, kTickets of them, 0 between kernels: blocks count themselves off here, and the last one
-  // adds up what all have written (last_block.cuh). Behind them, on a line of memory of its own, the word at
-  // which the blocks of a cooperative launch wait for one another (grid_barrier.cuh). Kernels of a stream
-  // follow one another and share all of it. Two kernels at the same time must not: a second stream, or a
-  // branch of a graph, needs a CudaContext with tickets and a barrier of its own, and its ops a workspace
-  // that is not Network's one.
+  // kTickets counters on the device, 0 between kernels: blocks count themselves there, and the last one adds up
+  // what all have written. After them, on a line of memory of its own, comes the word at which the blocks of a
+  // cooperative launch wait for one another (grid_barrier.cuh). Kernels of a stream run one after the other and
+  // share all of it. Two kernels at the same time must not: a second stream, or a branch of a graph, needs a
+  // CudaContext with tickets and a barrier of its own, and its ops a workspace other than Network's.
   unsigned* ticket = nullptr;
   unsigned* barrier = nullptr;
 };
@@ -40,11 +63,17 @@ struct CudaContext {
 TRAINER_OPS(TRAINER_CUDA_OP)
 #undef TRAINER_CUDA_OP
 
-// Whether make_one_channel_conv has a kernel for it: one channel, stride 1, no dx, a kernel size and a pool as the
-// shipped networks have them.
+// Layers that one op of ours makes; each maker takes only what its predicate accepts.
+// One channel, stride 1, no dx, and a kernel and pool of sizes that the shipped networks have; with a normalisation
+// only few enough channels.
 bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx);
 std::unique_ptr<Op> make_one_channel_conv(const CudaContext& context, const ConvDesc& desc, int batch);
-// Null where it is not small, has no such operands (has_patches) or is to be a library's.
+bool is_first_norm(const NormalisedDesc& desc, bool wants_dx);
+std::unique_ptr<Op> make_first_norm(const CudaContext& context, const NormalisedDesc& desc, int batch);
+// Products as implicit GEMMs (has_patches) with a normalisation, whose blocks of forward run at the same time.
+bool is_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch);
+std::unique_ptr<Op> make_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch);
+// Null where the layer is not small, has no such operands or is to be a library's.
 std::unique_ptr<Op> make_small_product(const CudaContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_small_product(const CudaContext& context, const DenseDesc& desc, int batch);
 // Whether make_op has kernels for it (Backend::fuses).

@@ -4,12 +4,11 @@
 #include <fmt/format.h>
 #include <limits>
 
+#include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_info/availability.hpp"
 #include "kernels/cuda/device_info/device_info.hpp"
-#include "kernels/cuda/runtime/first_run.hpp"
+#include "kernels/cuda/runtime/handle.hpp"
 #include "kernels/cuda/runtime/recording.hpp"
-#include "kernels/cuda/runtime/runtime_handles.hpp"
 #include "kernels/gpu_host/gpu_architectures.hpp"
 
 namespace trainer {
@@ -66,35 +65,50 @@ void require_countable(const OpDesc& desc, int batch) {
                   describe(desc), largest, batch));
 }
 
+// An op runs once when it is prepared: a capture must not be the first to launch a kernel or to call a library, since
+// both may load code then. Our kernels are only loaded (LaunchQueue::loads) and touch no memory; a library's passes
+// do run, on scratch memory.
+// first_arguments: all that `op` may be given in training, allocated from `memory`; its maps are of `element`.
+OpArgs first_arguments(const Op& op, Element element, bool wants_dx, DeviceAllocator& memory) {
+  const auto batch = static_cast<std::size_t>(op.batch());
+  const auto map = [&](const Shape& shape) {
+    return memory.take<std::byte>(element_bytes(element) * batch * shape.size());
+  };
+  OpArgs args;
+  args.x = map(in_shape(op.desc()));
+  args.y = map(out_shape(op.desc()));
+  args.dy = map(out_shape(op.desc()));
+  if (wants_dx) args.dx = map(in_shape(op.desc()));
+  int index = 0;
+  for (const ParameterDesc& parameter : parameters(op.desc())) {
+    const std::size_t count = op.stored_count(index++);
+    auto* value = memory.take<float>(count);
+    args.bind(parameter.role, value, is_trained(parameter.role) ? memory.take<float>(count) : nullptr);
+  }
+  args.cast_w = args.w;
+  args.saved = memory.take<std::byte>(op.saved_bytes());
+  args.workspace = memory.take<std::byte>(op.workspace_bytes());
+  args.labels = memory.take<std::uint8_t>(batch);
+  args.selected = memory.take<std::uint8_t>(batch);
+  args.state = memory.take<StepState>(1);
+  return args;
+}
+
+// Forward in both modes, and backward.
+void run_first(Op& op, OpArgs args) {
+  op.forward(args);
+  op.backward(args);
+  args.mode = Mode::inference;
+  args.saved = nullptr;
+  op.forward(args);
+}
+
 // While it lives, launches load kernels and run none.
 struct Loading {
   explicit Loading(LaunchQueue& to) : queue(to) { queue.loads = true; }
   ~Loading() { queue.loads = false; }
   Loading(const Loading&) = delete;
   LaunchQueue& queue;
-};
-
-// The device's own clock: an event before and one behind what is launched, which nobody waits for.
-class EventStopwatch final : public Stopwatch {
- public:
-  explicit EventStopwatch(cudaStream_t stream) : stream_(stream), start_(new_event()), stop_(new_event()) {}
-
-  void start() override { check(cudaEventRecord(start_.get(), stream_), "cudaEventRecord"); }
-  void stop() override { check(cudaEventRecord(stop_.get(), stream_), "cudaEventRecord"); }
-  double seconds() override {
-    float milliseconds = 0;
-    check(cudaEventSynchronize(stop_.get()), "cudaEventSynchronize");
-    check(cudaEventElapsedTime(&milliseconds, start_.get(), stop_.get()), "cudaEventElapsedTime");
-    return static_cast<double>(milliseconds) / 1e3;
-  }
-
- private:
-  static Event new_event() {
-    return made<Event>([](cudaEvent_t* out) { check(cudaEventCreate(out), "cudaEventCreate"); });
-  }
-
-  cudaStream_t stream_;
-  Event start_, stop_;
 };
 
 class CudaBackend final : public Backend {

@@ -1,5 +1,5 @@
 // What the tests of the GPU's bits share: how often they repeat, and the file that says which bits came out,
-// so that a plain build and one with jitter (kernels/cuda/device_code/jitter.cuh), or two processes, can be compared.
+// so that a plain build and one with jitter (kernels/cuda/device_code/last_block.cuh), or two processes, can be compared.
 #pragma once
 
 #include <algorithm>

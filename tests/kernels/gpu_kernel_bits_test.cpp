@@ -29,6 +29,14 @@ struct KernelCase {
   bool wants_dx;
 };
 
+// The batch of a head on an emulated device. It is larger than what the head's blocks of one multiprocessor take
+// at a time, so that a grid for 16 multiprocessors divides the work in another way than a grid for one.
+constexpr int kEmulatedHeadBatch = 200;
+
+int batch_for(const OpDesc& desc, int batch) {
+  return kEmulated && std::holds_alternative<HeadDesc>(desc) ? kEmulatedHeadBatch : batch;
+}
+
 // Between them the networks have every kernel of several blocks; normalise() alone is in none of them.
 constexpr const char* kNetworks[] = {"sprint", "sprint-lean", "quick"};
 
@@ -38,7 +46,8 @@ std::vector<KernelCase> kernel_cases(const Backend& backend) {
     const PreparedSpec p = prepared(name, backend);
     for (std::size_t i = 0; i < p.lowered.ops.size(); ++i) {
       const std::string op = fmt::format("{}.{}", name, p.lowered.plan.ops[i].name);
-      cases.push_back({op, p.lowered.ops[i], p.lowered.plan.input.batch, p.lowered.plan.ops[i].wants_dx});
+      const int batch = batch_for(p.lowered.ops[i], p.lowered.plan.input.batch);
+      cases.push_back({op, p.lowered.ops[i], batch, p.lowered.plan.ops[i].wants_dx});
       if (const auto* desc = std::get_if<NormalisedDesc>(&p.lowered.ops[i]))
         cases.push_back({op + ".norm", desc->norm, p.lowered.plan.input.batch, true});
     }

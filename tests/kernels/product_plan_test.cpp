@@ -1,11 +1,11 @@
 // How the forward products of the shipped networks' normalised layers are shared out on a GPU with 132
 // multiprocessors: none is to have a tile more than it must.
+#include "kernels/cuda/matmul/product_plan.hpp"
+
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <numeric>
 #include <vector>
-
-#include "kernels/cuda/matmul/product_norm.hpp"
 
 namespace trainer::cuda {
 namespace {
@@ -33,7 +33,7 @@ NormalisedDesc dense_of(int in, int out) {
 }
 
 // Tiles of every multiprocessor, where block b is on number b modulo their count.
-std::vector<unsigned> tiles_of(const ProductNormPlan& plan) {
+std::vector<unsigned> tiles_of(const ProductPlan& plan) {
   std::vector<unsigned> tiles(kMultiprocessors);
   for (unsigned block = 0; block < plan.blocks(); ++block) {
     const unsigned first = first_tile_of(block % plan.parts, plan.parts, block / plan.parts, plan.tiles);
@@ -47,7 +47,7 @@ void expect_level(const NormalisedDesc& desc, int batch, unsigned tiles, unsigne
                             .multiprocessors = kMultiprocessors,
                             .convolutions = OnFirstUse<Convolutions>(nullptr),
                             .products = OnFirstUse<Products>(nullptr)};
-  const ProductNormPlan plan = plan_product_norm(context, product_of(desc), batch);
+  const ProductPlan plan = plan_product(context, product_of(desc), batch);
   const std::vector<unsigned> all = tiles_of(plan);
   EXPECT_LE(plan.blocks(), kProductBlocks * kMultiprocessors);
   EXPECT_EQ(std::accumulate(all.begin(), all.end(), 0U), plan.slices * plan.tiles);

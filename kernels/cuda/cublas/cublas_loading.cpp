@@ -37,92 +37,48 @@ Call* loaded(const char* name) {
 
 }  // namespace
 
-#define LOADED(function) static auto* const call = loaded<decltype(function)>(#function)
+// The library's functions, defined here as calls of those that are loaded.
+#define LOADED(type, function, parameters, arguments)                  \
+  type function parameters {                                           \
+    static auto* const call = loaded<decltype(::function)>(#function); \
+    return call arguments;                                             \
+  }
 
-cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
-  LOADED(cublasLtCreate);
-  return call(handle);
-}
-
-cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
-  LOADED(cublasLtDestroy);
-  return call(handle);
-}
-
-const char* cublasLtGetStatusName(cublasStatus_t status) {
-  LOADED(cublasLtGetStatusName);
-  return call(status);
-}
-
-std::size_t cublasLtGetVersion() {
-  LOADED(cublasLtGetVersion);
-  return call();
-}
-
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, const void* alpha,
-                              const void* a, cublasLtMatrixLayout_t a_layout, const void* b,
-                              cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
-                              cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
-                              const cublasLtMatmulAlgo_t* algorithm, void* workspace, std::size_t bytes,
-                              cudaStream_t stream) {
-  LOADED(cublasLtMatmul);
-  return call(handle, operation, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm,
-              workspace, bytes, stream);
-}
-
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation,
-                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
-                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
-                                              cublasLtMatmulPreference_t preference, int asked,
-                                              cublasLtMatmulHeuristicResult_t results[], int* found) {
-  LOADED(cublasLtMatmulAlgoGetHeuristic);
-  return call(handle, operation, a, b, c, d, preference, asked, results, found);
-}
-
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasComputeType_t compute,
-                                        cudaDataType_t scale) {
-  LOADED(cublasLtMatmulDescCreate);
-  return call(operation, compute, scale);
-}
-
-cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t operation) {
-  LOADED(cublasLtMatmulDescDestroy);
-  return call(operation);
-}
-
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation,
-                                              cublasLtMatmulDescAttributes_t name, const void* value,
-                                              std::size_t bytes) {
-  LOADED(cublasLtMatmulDescSetAttribute);
-  return call(operation, name, value, bytes);
-}
-
-cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
-  LOADED(cublasLtMatmulPreferenceCreate);
-  return call(preference);
-}
-
-cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
-  LOADED(cublasLtMatmulPreferenceDestroy);
-  return call(preference);
-}
-
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
-                                                    cublasLtMatmulPreferenceAttributes_t name,
-                                                    const void* value, std::size_t bytes) {
-  LOADED(cublasLtMatmulPreferenceSetAttribute);
-  return call(preference, name, value, bytes);
-}
-
-cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type,
-                                          std::uint64_t rows, std::uint64_t columns, std::int64_t stride) {
-  LOADED(cublasLtMatrixLayoutCreate);
-  return call(layout, type, rows, columns, stride);
-}
-
-cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
-  LOADED(cublasLtMatrixLayoutDestroy);
-  return call(layout);
-}
-
+LOADED(cublasStatus_t, cublasLtCreate, (cublasLtHandle_t * handle), (handle))
+LOADED(cublasStatus_t, cublasLtDestroy, (cublasLtHandle_t handle), (handle))
+LOADED(const char*, cublasLtGetStatusName, (cublasStatus_t status), (status))
+LOADED(std::size_t, cublasLtGetVersion, (), ())
+LOADED(cublasStatus_t, cublasLtMatmul,
+       (cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, const void* alpha, const void* a,
+        cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void* beta,
+        const void* c, cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
+        const cublasLtMatmulAlgo_t* algorithm, void* workspace, std::size_t bytes, cudaStream_t stream),
+       (handle, operation, alpha, a, a_layout, b, b_layout, beta, c, c_layout, d, d_layout, algorithm,
+        workspace, bytes, stream))
+LOADED(cublasStatus_t, cublasLtMatmulAlgoGetHeuristic,
+       (cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t a,
+        cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+        cublasLtMatmulPreference_t preference, int asked, cublasLtMatmulHeuristicResult_t results[],
+        int* found),
+       (handle, operation, a, b, c, d, preference, asked, results, found))
+LOADED(cublasStatus_t, cublasLtMatmulDescCreate,
+       (cublasLtMatmulDesc_t * operation, cublasComputeType_t compute, cudaDataType_t scale),
+       (operation, compute, scale))
+LOADED(cublasStatus_t, cublasLtMatmulDescDestroy, (cublasLtMatmulDesc_t operation), (operation))
+LOADED(cublasStatus_t, cublasLtMatmulDescSetAttribute,
+       (cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t name, const void* value,
+        std::size_t bytes),
+       (operation, name, value, bytes))
+LOADED(cublasStatus_t, cublasLtMatmulPreferenceCreate, (cublasLtMatmulPreference_t * preference),
+       (preference))
+LOADED(cublasStatus_t, cublasLtMatmulPreferenceDestroy, (cublasLtMatmulPreference_t preference), (preference))
+LOADED(cublasStatus_t, cublasLtMatmulPreferenceSetAttribute,
+       (cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t name, const void* value,
+        std::size_t bytes),
+       (preference, name, value, bytes))
+LOADED(cublasStatus_t, cublasLtMatrixLayoutCreate,
+       (cublasLtMatrixLayout_t * layout, cudaDataType type, std::uint64_t rows, std::uint64_t columns,
+        std::int64_t stride),
+       (layout, type, rows, columns, stride))
+LOADED(cublasStatus_t, cublasLtMatrixLayoutDestroy, (cublasLtMatrixLayout_t layout), (layout))
 #undef LOADED

@@ -67,7 +67,6 @@ Matmul::Matmul(const MatmulShape& s)
       a_(s.transpose_a ? layout(s.inputs, s.depth, s.rows) : layout(s.inputs, s.rows, s.depth)),
       b_(s.transpose_b ? layout(s.inputs, s.columns, s.depth) : layout(s.inputs, s.depth, s.columns)),
       d_(layout(s.outputs, s.rows, s.columns)),
-      beta_(s.beta),
       has_bias_((s.epilogue & kWithBias) != 0) {
   set(operation_.get(), CUBLASLT_MATMUL_DESC_TRANSA, s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(operation_.get(), CUBLASLT_MATMUL_DESC_TRANSB, s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -98,8 +97,9 @@ std::optional<Matmul> Matmul::find(cublasLtHandle_t lt, const MatmulShape& shape
 
 cublasStatus_t Matmul::run(cublasLtHandle_t lt, cudaStream_t stream, const MatmulArgs& args) const {
   const float alpha = 1;
+  const float beta = 0;
   if (has_bias_) set(operation_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, args.bias);
-  return cublasLtMatmul(lt, operation_.get(), &alpha, args.a, a_.get(), args.b, b_.get(), &beta_, args.d,
+  return cublasLtMatmul(lt, operation_.get(), &alpha, args.a, a_.get(), args.b, b_.get(), &beta, args.d,
                         d_.get(), args.d, d_.get(), &algorithm_, args.workspace, workspace_, stream);
 }
 

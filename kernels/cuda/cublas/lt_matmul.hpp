@@ -1,4 +1,4 @@
-// One matrix product as cuBLASLt runs it: column by column, d = op(a) op(b) + beta d, every matrix dense (its
+// One matrix product as cuBLASLt runs it: column by column, d = op(a) op(b), every matrix dense (its
 // columns one after the other), sums in fp32, with the algorithm that the library's heuristics name first.
 // Only cublas_product.cpp and lt_matmul.cpp see cuBLASLt, and cublas_loading.cpp, which loads it.
 #pragma once
@@ -27,9 +27,8 @@ struct MatmulShape {
   int depth = 1;    // columns of op(a), rows of op(b)
   bool transpose_a = false;
   bool transpose_b = false;
-  float beta = 0;
-  cudaDataType_t inputs = CUDA_R_32F;   // of a and b
-  cudaDataType_t outputs = CUDA_R_32F;  // of d
+  cudaDataType_t inputs = CUDA_R_32F;   // a and b
+  cudaDataType_t outputs = CUDA_R_32F;  // d
   cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
 };
@@ -59,7 +58,6 @@ class Matmul {
   Handle<cublasLtMatrixLayoutOpaque_t, cublasLtMatrixLayoutDestroy> a_, b_, d_;
   cublasLtMatmulAlgo_t algorithm_{};
   std::size_t workspace_ = 0;
-  float beta_ = 0;
   bool has_bias_ = false;
 };
 

@@ -7,7 +7,7 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/cuda/cudnn/convolution.hpp"
-#include "kernels/cuda/cudnn/cudnn_graph.hpp"
+#include "kernels/cuda/cudnn/cudnn_plan.hpp"
 #include "kernels/cuda/cudnn/plan_cache.hpp"
 #include "kernels/cuda/runtime/check.hpp"
 #include "kernels/cuda/runtime/handle.hpp"

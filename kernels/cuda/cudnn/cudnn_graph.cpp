@@ -1,8 +1,83 @@
-#include "kernels/cuda/cudnn/cudnn_graph.hpp"
-
+// cuDNN's descriptors, the graph of a pass, a plan as text for the cache, and the launch of a plan. The text is a line
+// with what cuDNN's own does not tell, "engine deterministic tensor_core", and then cuDNN's JSON of the plan, which
+// holds the machine code of an engine that was compiled at run time.
 #include <array>
+#include <cstdio>
+#include <fmt/format.h>
+
+#include "kernels/backend.hpp"
+#include "kernels/cuda/cudnn/cudnn_plan.hpp"
 
 namespace trainer::cuda {
+
+std::string status_text(cudnnStatus_t status) {
+  std::array<char, 2048> last{};
+  cudnnGetLastErrorString(last.data(), last.size());
+  std::string text = last.data();
+  for (char& c : text) {
+    if (c == '\n' || c == '\t') c = ' ';
+  }
+  text.erase(text.find_last_not_of(' ') + 1);
+  const std::string code = fmt::format("{} ({})", cudnnGetErrorString(status), static_cast<int>(status));
+  return text.empty() ? code : code + ": " + text;
+}
+
+void check(cudnnStatus_t status, std::string_view what) {
+  if (status != CUDNN_STATUS_SUCCESS) throw BackendError(fmt::format("{}: {}", what, status_text(status)));
+}
+
+Descriptor::Descriptor(cudnnBackendDescriptorType_t type) {
+  check(cudnnBackendCreateDescriptor(type, &raw_), "cudnnBackendCreateDescriptor");
+}
+
+void Descriptor::finalize() {
+  check(try_finalize(), "cudnnBackendFinalize");
+}
+
+void Descriptor::set_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
+                         std::size_t count, const void* values) {
+  const cudnnStatus_t status =
+      cudnnBackendSetAttribute(raw_, name, type, static_cast<std::int64_t>(count), values);
+  if (status != CUDNN_STATUS_SUCCESS) {
+    check(status, fmt::format("cudnnBackendSetAttribute {}", static_cast<int>(name)));
+  }
+}
+
+std::size_t Descriptor::get_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
+                                std::size_t count, void* values) const {
+  std::int64_t got = 0;
+  const cudnnStatus_t status =
+      cudnnBackendGetAttribute(raw_, name, type, static_cast<std::int64_t>(count), &got, values);
+  if (status != CUDNN_STATUS_SUCCESS) {
+    check(status, fmt::format("cudnnBackendGetAttribute {}", static_cast<int>(name)));
+  }
+  return static_cast<std::size_t>(got);
+}
+
+std::size_t Descriptor::count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const {
+  return get_raw(name, type, 0, nullptr);
+}
+
+std::int64_t Descriptor::get_number(cudnnBackendAttributeName_t name) const {
+  std::int64_t value = 0;
+  get_raw(name, CUDNN_TYPE_INT64, 1, &value);
+  return value;
+}
+
+void Descriptor::get_descriptor(cudnnBackendAttributeName_t name, Descriptor& into) const {
+  get_raw(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &into.raw_);
+}
+
+std::vector<Descriptor> Descriptor::get_descriptors(cudnnBackendAttributeName_t name,
+                                                    cudnnBackendDescriptorType_t type) const {
+  const std::size_t most = count(name, CUDNN_TYPE_BACKEND_DESCRIPTOR);
+  std::vector<Descriptor> all;
+  std::vector<cudnnBackendDescriptor_t> raw;
+  for (std::size_t i = 0; i < most; ++i) raw.push_back(all.emplace_back(type).raw());
+  const std::size_t got = most > 0 ? get_raw(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, most, raw.data()) : 0;
+  while (all.size() > got) all.pop_back();
+  return all;
+}
 
 namespace {
 
@@ -104,6 +179,55 @@ Descriptor graph_of(const ConvolutionShape& s, Pass pass, const PlanTarget& targ
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
   graph.finalize();
   return graph;
+}
+
+void set_target(Descriptor& plan, const PlanTarget& target) {
+  if (target.handle != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, target.handle);
+#if CUDNN_VERSION >= 91100
+  if (target.properties != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
+#endif
+}
+
+std::string plan_text(const PassPlan& plan) {
+  const PlanChoice& c = plan.choice;
+  const std::vector<char> json = plan.descriptor.get_all<char>(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION);
+  return fmt::format("{} {:d} {:d}\n{}", c.engine, c.deterministic, c.tensor_core,
+                     std::string_view(json.data(), json.size()));
+}
+
+std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& target) try {
+  const std::size_t end = text.find('\n');
+  int engine = 0;
+  int deterministic = 0;
+  int tensor_core = 0;
+  if (end == std::string::npos ||
+      std::sscanf(text.c_str(), "%d %d %d", &engine, &deterministic, &tensor_core) != 3) {
+    return std::nullopt;
+  }
+  PassPlan plan{Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR),
+                {engine, deterministic != 0, tensor_core != 0, true, 0}};
+  set_target(plan.descriptor, target);
+  plan.descriptor.set_all<char>(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
+                                std::span(text).subspan(end + 1));
+  if (plan.descriptor.try_finalize() != CUDNN_STATUS_SUCCESS) return std::nullopt;
+  const std::int64_t workspace = plan.descriptor.get_number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
+  plan.choice.workspace = static_cast<std::size_t>(workspace);
+  return plan;
+} catch (const BackendError&) {
+  return std::nullopt;
+}
+
+cudnnStatus_t execute(cudnnHandle_t handle, const PassPlan& plan, const PassPointers& p) {
+  // The library takes every pointer as writable; it writes the pass's output alone.
+  const std::array<void*, 3> pointers = {const_cast<void*>(p.x), const_cast<void*>(p.w),
+                                         const_cast<void*>(p.y)};
+  const std::array<std::int64_t, 3> identifiers = {kTensorX, kTensorW, kTensorY};
+  Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+  pack.set_all<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers);
+  pack.set_all<std::int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, identifiers);
+  pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, p.workspace);
+  pack.finalize();
+  return cudnnBackendExecute(handle, plan.descriptor.raw(), pack.raw());
 }
 
 }  // namespace trainer::cuda

@@ -1,9 +1,18 @@
+// Which engine a pass gets: the first in the order of cuDNN's heuristics that the rules allow and that takes
+// the pass.
+//
+// Precision. Sums are float in every one. Under fp16 and bf16 the tensors are of that type, and engines that
+// sum in less than float are left out. Under fp32 and tf32 the tensors are float, and an engine says in its
+// numerical notes what it does to them: TENSOR_CORE on float inputs means TF32 products with fp32 sums,
+// DOWN_CONVERT_INPUTS products of fp16 or bf16. There is no other switch, so fp32 forbids both notes and tf32
+// the second alone. (NVIDIA_TF32_OVERRIDE=0 in the environment takes the TF32 engines away; tf32 then runs in
+// fp32.) Winograd's larger tiles lose digits to their transforms and are left out in all.
 #include "kernels/cuda/cudnn/cudnn_plan.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "kernels/backend.hpp"
-#include "kernels/cuda/cudnn/cudnn_graph.hpp"
 
 namespace trainer::cuda {
 
@@ -38,32 +47,117 @@ std::string cudnn_version() {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
+namespace {
+
+template <typename T>
+bool has(const std::vector<T>& notes, T note) {
+  return std::find(notes.begin(), notes.end(), note) != notes.end();
+}
+
+using Numbers = std::vector<cudnnBackendNumericalNote_t>;
+
+bool allowed(const Numbers& notes, Precision precision, const PlanRules& rules) {
+  if (rules.deterministic && has(notes, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) return false;
+  if (precision == Precision::fp32 && has(notes, CUDNN_NUMERICAL_NOTE_TENSOR_CORE)) return false;
+  for (const auto forbidden :
+       {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
+        CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13}) {
+    if (has(notes, forbidden)) return false;
+  }
+  return true;
+}
+
+// The engine behind a configuration; nothing where it is not allowed.
+std::optional<PlanChoice> judge(const Descriptor& configuration, Precision precision,
+                                const PlanRules& rules) {
+  Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  configuration.get_descriptor(CUDNN_ATTR_ENGINECFG_ENGINE, engine);
+  const auto numbers = engine.get_all<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE);
+  if (!allowed(numbers, precision, rules)) return std::nullopt;
+  const auto behaviour = engine.get_all<cudnnBackendBehaviorNote_t>(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE);
+  PlanChoice choice;
+  choice.engine = static_cast<int>(engine.get_number(CUDNN_ATTR_ENGINE_GLOBAL_INDEX));
+  choice.deterministic = !has(numbers, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
+  choice.tensor_core = has(numbers, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
+  choice.runtime_compiled = has(behaviour, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION);
+  return choice;
+}
+
+std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeurMode_t mode,
+                                       const PlanTarget& target) {
+  Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
 #if CUDNN_VERSION >= 91100
-
-bool can_plan_without_device() {
-  return cudnnGetVersion() >= 91100;
-}
-
-PlanChoice plan_without_device(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
-                               const std::string& device_properties) {
-  Descriptor properties(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-  properties.set_all<char>(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, device_properties);
-  properties.finalize();
-  return choose_plan(shape, pass, rules, {nullptr, &properties}).choice;
-}
-
+  if (target.properties != nullptr) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
 #else
-
-bool can_plan_without_device() {
-  return false;
-}
-
-PlanChoice plan_without_device(const ConvolutionShape& shape, Pass pass, const PlanRules&,
-                               const std::string&) {
-  throw BackendError(describe(shape, pass) +
-                     ": to plan for a device that is not there takes cuDNN 9.11 or later");
-}
-
+  static_cast<void>(target);
 #endif
+  heuristics.finalize();
+  return heuristics.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+}
+
+class Search {
+ public:
+  Search(Precision precision, const PlanRules& rules, const PlanTarget& target)
+      : precision_(precision), rules_(rules), target_(target) {}
+
+  // The first plan within the bound, else the one that needs least, else nothing.
+  std::optional<PassPlan> run(const Descriptor& graph) {
+    std::optional<PassPlan> least;
+    for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+      for (const Descriptor& configuration : configurations(graph, mode, target_)) {
+        const std::optional<PlanChoice> choice = judge(configuration, precision_, rules_);
+        if (!choice) continue;
+        std::optional<PassPlan> plan = build(configuration, *choice);
+        if (!plan) continue;
+        if (plan->choice.workspace <= rules_.workspace_bound) return plan;
+        if (!least || plan->choice.workspace < least->choice.workspace) least = std::move(plan);
+      }
+    }
+    return least;
+  }
+
+  const std::string& complaint() const { return complaint_; }
+
+ private:
+  // Nothing where the engine does not take the pass after all.
+  std::optional<PassPlan> build(const Descriptor& configuration, const PlanChoice& choice) {
+    PassPlan plan{Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR), choice};
+    set_target(plan.descriptor, target_);
+    plan.descriptor.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
+    const cudnnStatus_t status = plan.descriptor.try_finalize();
+    if (status != CUDNN_STATUS_SUCCESS) {
+      complaint_ = fmt::format("engine {}: {}", choice.engine, status_text(status));
+      return std::nullopt;
+    }
+    const std::int64_t workspace = plan.descriptor.get_number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
+    plan.choice.workspace = static_cast<std::size_t>(workspace);
+    return plan;
+  }
+
+  Precision precision_;
+  const PlanRules& rules_;
+  const PlanTarget& target_;
+  std::string complaint_ = "no engine was offered that keeps the precision and gives the same bits each time";
+};
+
+}  // namespace
+
+PassPlan choose_plan(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
+                     const PlanTarget& target) {
+  Search search(shape.precision, rules, target);
+  std::string complaint;
+  try {
+    std::optional<PassPlan> plan = search.run(graph_of(shape, pass, target));
+    if (plan) return std::move(*plan);
+    complaint = search.complaint();
+  } catch (const BackendError& error) {
+    complaint = error.what();
+  }
+  throw BackendError(
+      fmt::format("{}: cuDNN {} has no plan: {}; {}", describe(shape, pass), cudnn_version(), complaint,
+                  rules.deterministic ? "try --nondeterministic or --device cpu" : "try --device cpu"));
+}
 
 }  // namespace trainer::cuda

@@ -1,14 +1,103 @@
-// How a convolution's pass is planned with cuDNN, without cuDNN's own words: for the engine
-// (cudnn_convolution.cpp) and for a test that plans every shipped network for GPUs that are not there.
+// A convolution's pass as cuDNN runs it: its graph, the plan chosen for it, that plan as text, and the launch.
+// cuDNN's graph interface is made of descriptors, which are objects with numbered attributes; a Descriptor owns one
+// and sets and reads its attributes by type. Only cudnn_* and the test that plans for GPUs that are not there include
+// this file.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
+#include <cudnn.h>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/cudnn/convolution.hpp"
 
 namespace trainer::cuda {
+
+// "CUDNN_STATUS_NOT_SUPPORTED (3000): what the library said last on this thread", in one line.
+std::string status_text(cudnnStatus_t status);
+
+// Throws BackendError "what: status_text".
+void check(cudnnStatus_t status, std::string_view what);
+
+template <typename T>
+inline constexpr cudnnBackendAttributeType_t kAttributeType = CUDNN_TYPE_INT64;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<bool> = CUDNN_TYPE_BOOLEAN;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<float> = CUDNN_TYPE_FLOAT;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<char> = CUDNN_TYPE_CHAR;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<void*> = CUDNN_TYPE_VOID_PTR;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnHandle_t> = CUDNN_TYPE_HANDLE;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnDataType_t> = CUDNN_TYPE_DATA_TYPE;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnConvolutionMode_t> =
+    CUDNN_TYPE_CONVOLUTION_MODE;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnBackendHeurMode_t> = CUDNN_TYPE_HEUR_MODE;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnBackendNumericalNote_t> =
+    CUDNN_TYPE_NUMERICAL_NOTE;
+template <>
+inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnBackendBehaviorNote_t> =
+    CUDNN_TYPE_BEHAVIOR_NOTE;
+
+class Descriptor {
+ public:
+  explicit Descriptor(cudnnBackendDescriptorType_t type);
+  Descriptor(Descriptor&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(raw_, other.raw_);
+    return *this;
+  }
+  ~Descriptor() {
+    if (raw_ != nullptr) cudnnBackendDestroyDescriptor(raw_);
+  }
+
+  cudnnBackendDescriptor_t raw() const { return raw_; }
+
+  template <typename T>
+  void set_all(cudnnBackendAttributeName_t name, std::span<const T> values) {
+    set_raw(name, kAttributeType<T>, values.size(), values.data());
+  }
+  template <typename T>
+  void set(cudnnBackendAttributeName_t name, const T& value) {
+    set_all(name, std::span<const T>(&value, 1));
+  }
+  void set(cudnnBackendAttributeName_t name, const Descriptor& other) {
+    set_raw(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &other.raw_);
+  }
+  void finalize();
+  cudnnStatus_t try_finalize() { return cudnnBackendFinalize(raw_); }
+
+  template <typename T>
+  std::vector<T> get_all(cudnnBackendAttributeName_t name) const {
+    std::vector<T> values(count(name, kAttributeType<T>));
+    get_raw(name, kAttributeType<T>, values.size(), values.data());
+    return values;
+  }
+  std::int64_t get_number(cudnnBackendAttributeName_t name) const;
+  // Fills `into`, a descriptor of the kind that the attribute holds.
+  void get_descriptor(cudnnBackendAttributeName_t name, Descriptor& into) const;
+  std::vector<Descriptor> get_descriptors(cudnnBackendAttributeName_t name,
+                                          cudnnBackendDescriptorType_t type) const;
+
+ private:
+  void set_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::size_t count,
+               const void* values);
+  std::size_t count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const;
+  std::size_t get_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::size_t count,
+                      void* values) const;
+
+  cudnnBackendDescriptor_t raw_ = nullptr;
+};
 
 enum class Pass : std::uint8_t { forward, filter_gradient, data_gradient };
 
@@ -20,7 +109,7 @@ constexpr std::size_t kWorkspaceBound = std::size_t{256} << 20U;
 
 struct PlanRules {
   bool deterministic = true;  // no engine that may give other bits each time
-  // The first plan within the bound is taken; where none is, the one that needs least.
+  // The first plan within the bound is taken; if there is none, the one that needs the least.
   std::size_t workspace_bound = kWorkspaceBound;
 };
 
@@ -34,14 +123,49 @@ struct PlanChoice {
 
 std::string cudnn_version();  // of the library in use: "9.14.0"
 
-// Whether this build and the library in use can plan for a device that is described rather than present (9.11
-// and later).
-bool can_plan_without_device();
+// What a plan is made for: the device of a handle, or a described one. Exactly one is set.
+struct PlanTarget {
+  cudnnHandle_t handle = nullptr;
+  const Descriptor* properties = nullptr;
+};
 
-// The plan that `pass` gets on the device that `device_properties` describes: cuDNN's JSON of
-// CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION. cuDNN keeps what it learns from the first, so one process asks
-// for one device. Throws BackendError where there is no plan.
-PlanChoice plan_without_device(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
-                               const std::string& device_properties);
+struct PassPlan {
+  Descriptor descriptor;
+  PlanChoice choice;
+};
+
+// The tensors' names between a graph and the pointers that it is run with.
+constexpr std::int64_t kTensorX = 1;
+constexpr std::int64_t kTensorW = 2;
+constexpr std::int64_t kTensorY = 3;
+
+// The graph of one operation: `pass` of the convolution. Dimensions are [n, c, h, w] with c innermost in
+// memory; pointers are aligned to 16 bytes. Throws BackendError.
+Descriptor graph_of(const ConvolutionShape& shape, Pass pass, const PlanTarget& target);
+
+// Takes the first engine that the rules and the precision allow and that accepts the pass, in the order of
+// cuDNN's heuristics; nothing is timed, so that the choice is the same every time. Throws BackendError naming
+// pass and shape.
+PassPlan choose_plan(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
+                     const PlanTarget& target);
+
+// A plan as text, and back without heuristics or compilation; nothing where the library does not take the
+// text.
+std::string plan_text(const PassPlan& plan);
+std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& target);
+
+// Gives a plan the device it is made for.
+void set_target(Descriptor& plan, const PlanTarget& target);
+
+// What a pass reads and writes; in the gradients, dx stands for x, dw for w, dy for y.
+struct PassPointers {
+  const void* x = nullptr;
+  const void* w = nullptr;
+  const void* y = nullptr;
+  void* workspace = nullptr;
+};
+
+// Only launches, on the handle's stream; can be captured in a CUDA graph.
+cudnnStatus_t execute(cudnnHandle_t handle, const PassPlan& plan, const PassPointers& pointers);
 
 }  // namespace trainer::cuda

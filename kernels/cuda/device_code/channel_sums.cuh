@@ -1,10 +1,10 @@
-// Sums over all positions of a map for each of its channels, as bias gradients are. A block takes every
-// gridDim-th group of positions, its threads lie along the channels (neighbours read neighbours), and the
-// last block adds up the blocks' partial sums in their order.
+// Sums over all positions of a map for each of its channels, such as bias gradients. A block takes every gridDim-th group
+// of positions, adjacent threads read adjacent channels, and the last block adds up the blocks' partial sums in their
+// order.
 #pragma once
 
 #include "kernels/cuda/device_code/last_block.cuh"
-#include "kernels/cuda/device_code/strided.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/runtime/launch.hpp"
 
 namespace trainer::cuda {
@@ -13,46 +13,44 @@ constexpr unsigned kSumThreads = 256;
 constexpr unsigned kSumBlocks = 128;  // at most; the partial sums are [blocks, channels]
 
 struct ChannelSums {
-  std::size_t positions = 0;
-  int channels = 0;
+  unsigned positions = 0;
+  unsigned channels = 0;
 };
 
-constexpr std::size_t partial_sums_bytes(int channels) {
-  return sizeof(float) * kSumBlocks * static_cast<std::size_t>(channels);
+constexpr std::size_t partial_sums_bytes(unsigned channels) {
+  return sizeof(float) * kSumBlocks * channels;
 }
 
 inline LaunchShape channel_sums_shape(const ChannelSums& s) {
   constexpr unsigned kTermsAThread = 4;
-  const std::size_t terms = s.positions * static_cast<std::size_t>(s.channels);
-  return {cover(terms, kSumThreads * kTermsAThread, kSumBlocks).blocks, kSumThreads};
+  const std::size_t terms = std::size_t{s.positions} * s.channels;
+  return {blocks_for(terms, kSumThreads * kTermsAThread, kSumBlocks), kSumThreads};
 }
 
-// How a block's threads lie along the channels: neighbours on neighbouring channels, groups of them side by
-// side.
+// A thread's part of its block: channel `lane` of the first `width`, in one of the groups of `width` adjacent threads.
 struct ChannelThreads {
   unsigned width, groups, group, lane;
 };
 
-__device__ inline ChannelThreads channel_threads(int channels) {
-  const unsigned width =
-      static_cast<unsigned>(channels) < kSumThreads ? static_cast<unsigned>(channels) : kSumThreads;
+__device__ inline ChannelThreads channel_threads(unsigned channels) {
+  const unsigned width = min(channels, kSumThreads);
   return {width, kSumThreads / width, threadIdx.x / width, threadIdx.x % width};
 }
 
-// For each channel the sum of term(item, channel) over items first, first + stride ... below `items`, shared
-// out to the groups of this block's threads; then store(channel, sum) by one thread. All threads call it.
+// For each channel the sum of term(item, channel) over items first, first + stride ... below `items`, divided
+// among the groups of this block's threads; then store(channel, sum) by one thread. All threads call it.
 template <typename Term, typename Store>
-__device__ void sum_by_channel(int channels, std::size_t first, std::size_t stride, std::size_t items,
+__device__ void sum_by_channel(unsigned channels, unsigned first, unsigned stride, unsigned items,
                                const Term& term, const Store& store) {
   __shared__ float sums[kSumThreads];
   const ChannelThreads t = channel_threads(channels);
-  for (unsigned start = 0; start < static_cast<unsigned>(channels); start += t.width) {
+  for (unsigned start = 0; start < channels; start += t.width) {
     const unsigned c = start + t.lane;
-    const bool mine = t.group < t.groups && c < static_cast<unsigned>(channels);
+    const bool mine = t.group < t.groups && c < channels;
     float own = 0;
-    const auto load = [&](std::size_t item) { return term(item, c); };
-    const auto use = [&](std::size_t, float value) { own += value; };
-    const std::size_t own_first = mine ? first * t.groups + t.group : items;
+    const auto load = [&](unsigned item) { return term(item, c); };
+    const auto use = [&](unsigned, float value) { own += value; };
+    const unsigned own_first = mine ? first * t.groups + t.group : items;
     for_strided<8>(own_first, items, stride * t.groups, load, use);  // loads in a row: 6
     sums[threadIdx.x] = own;
     __syncthreads();
@@ -65,10 +63,10 @@ __device__ void sum_by_channel(int channels, std::size_t first, std::size_t stri
   }
 }
 
-// This block's part of the sums of term(position, channel) into partial[block][channel].
+// Writes this block's part of the sums of term(position, channel) into partial[block][channel].
 template <typename Term>
 __device__ void write_partial_sums(const ChannelSums& s, float* partial, const Term& term) {
-  float* own = partial + std::size_t{blockIdx.x} * static_cast<unsigned>(s.channels);
+  float* own = partial + blockIdx.x * s.channels;
   sum_by_channel(s.channels, blockIdx.x, gridDim.x, s.positions, term,
                  [&](unsigned c, float sum) { own[c] = sum; });
 }
@@ -76,9 +74,7 @@ __device__ void write_partial_sums(const ChannelSums& s, float* partial, const T
 // store(channel, sum) of the whole sums, from what every block has written. In the last block only.
 template <typename Store>
 __device__ void finish_sums(const ChannelSums& s, const float* partial, const Store& store) {
-  const auto term = [&](std::size_t block, unsigned c) {
-    return __ldcg(partial + block * static_cast<unsigned>(s.channels) + c);
-  };
+  const auto term = [&](unsigned block, unsigned c) { return __ldcg(partial + block * s.channels + c); };
   sum_by_channel(s.channels, 0, 1, gridDim.x, term, store);
 }
 

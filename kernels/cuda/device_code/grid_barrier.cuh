@@ -1,25 +1,25 @@
-// The barrier of a cooperative launch: what cooperative_groups' grid.sync() does, but for its loop, which
-// empties the multiprocessor's first-level cache at every look (ld.acquire), also under a block that still
-// works there. Here one thread looks (ld.relaxed), and one fence follows.
+// The barrier of a cooperative launch. It does what cooperative_groups' grid.sync() does, except
+// for its loop: that one empties the multiprocessor's first-level cache at every poll (ld.acquire), also for a block
+// that still works there. Here one thread polls (ld.relaxed), and one fence follows.
 //
-// One word of memory (CudaContext::barrier) serves all kernels of a stream, whatever their number of blocks.
-// Of n blocks the first adds 2^31 - (n - 1), each other one 1: the upper bit turns over with the last of
-// them, and the lower bits are 0 again. It cannot turn twice before a block has seen it, since that block too
-// has to come to the next barrier, and the next kernel starts behind this one. A launch that is refused has
-// run no block, and a kernel that fails takes the context with it: nobody meets a barrier left half-way.
+// One word of memory (CudaContext::barrier) serves all kernels of a stream, whatever their number of blocks. Of n
+// blocks the first adds 2^31 - (n - 1) and each other one adds 1: the upper bit turns over with the last of them, and
+// the lower bits are 0 again. It cannot turn twice before a block has seen it, since that block too has to come to the
+// next barrier, and the next kernel starts after this one. A launch that is refused has run no block, and a kernel
+// that fails takes the context with it, so nobody meets a barrier left half-way.
 //
-// Why all that a block wrote is seen behind it, in the words of PTX's memory model: bar.sync orders a block's
-// writes before its first thread's atom.release (causality order is transitive). The atoms are morally strong
-// read-modify-writes of one word, so each is part of the release patterns of those before it. The look that
-// finds the bit turned reads the last one's value, or a later one's; a strong read with a fence behind it is
-// an acquire pattern. So every release synchronizes with every fence, which bar.sync hands on to the block's
-// other threads. The fence also drops what the first-level cache holds. The compiler moves no load or store
-// over asm ("memory") and barriers; ld.global.nc is never made of data that the kernel itself writes.
+// Why all that a block wrote is visible after the barrier, in the words of PTX's memory model: bar.sync orders a
+// block's writes before its first thread's atom.release (causality order is transitive). The atoms are morally strong
+// read-modify-writes of one word, so each is part of the release patterns of those before it. The poll that finds the
+// bit turned reads the last one's value, or a later one's; a strong read followed by a fence is an acquire pattern. So
+// every release synchronizes with every fence, which bar.sync passes on to the block's other threads. The fence also
+// drops what the first-level cache holds. The compiler moves no load or store over asm ("memory") and barriers;
+// ld.global.nc is never made of data that the kernel itself writes.
 #pragma once
 
 #include <cuda_runtime.h>
 
-#include "kernels/cuda/device_code/jitter.cuh"
+#include "kernels/cuda/device_code/last_block.cuh"
 
 namespace trainer::cuda {
 

@@ -1,5 +1,5 @@
-// The types that maps are stored in on the device. Kernels compute in fp32: they widen what they read and
-// round what they write.
+// The types that maps are stored in on the device. Kernels compute in fp32: they convert what they read and round what
+// they write.
 #pragma once
 
 #include <cuda_bf16.h>

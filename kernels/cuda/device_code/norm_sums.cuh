@@ -1,21 +1,59 @@
-// Two sums over a batch's positions for each channel, in kernels that need them and go on: a block takes a
-// slice of the channels and a part of the positions, a thread one channel; the blocks of a slice wait for
-// one another, and each adds up what all have (in one order: the same bits in each). And what batch
-// normalisation makes of the sums of x and x^2. They are in double: the variance is the difference of two of
-// them.
+// Two sums over a batch's positions for each channel, in kernels that go on with the result: a block takes a slice of the
+// channels and a share of the positions, a thread one channel; the blocks of a slice wait for one another, and each adds up
+// the sums of all (in one order, so that each gets the same bits). And what batch normalisation computes from the sums of x
+// and x^2. They are in double, because the variance is the difference of two of them.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/device_code/grid_barrier.cuh"
-#include "kernels/cuda/device_code/norm_sums.hpp"
-#include "kernels/cuda/device_code/strided.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/math/gelu.hpp"
+#include "kernels/op.hpp"
 
 namespace trainer::cuda {
 
-// Where a thread stands in its block: on channel `lane` of the slice, in one of the rows of `width` threads
-// that lie side by side, of which there are at least two. Threads from row `rows` on have nothing to do.
+// The bytes of partial sums: two for each channel and block.
+constexpr std::size_t slice_sums_bytes(unsigned blocks, unsigned width) {
+  return 2 * sizeof(double) * blocks * width;
+}
+
+// What a kernel with a batch normalisation in it is given.
+struct NormArgs {
+  float epsilon = 0;
+  float momentum = 0;
+  const float* beta = nullptr;  // [c], as the following
+  float* running_mean = nullptr;
+  float* running_variance = nullptr;
+  float* mean = nullptr;        // of the batch; null in inference
+  float* inv_std = nullptr;     // the same; 1 / sqrt(var + epsilon)
+  double* partial = nullptr;    // slice_sums_bytes()
+  unsigned* barrier = nullptr;  // the context's
+  const StepState* state = nullptr;
+};
+
+constexpr std::size_t saved_statistics_bytes(int channels) {
+  return 2 * sizeof(float) * static_cast<std::size_t>(channels);
+}
+
+// `kept`: saved_statistics_bytes(), null in inference.
+inline NormArgs norm_args(const BatchNormDesc& desc, const OpArgs& args, std::byte* kept, double* partial,
+                          unsigned* barrier) {
+  auto* mean = reinterpret_cast<float*>(kept);
+  return {desc.epsilon,
+          desc.momentum,
+          args.b,
+          args.running_mean,
+          args.running_variance,
+          mean,
+          mean == nullptr ? nullptr : mean + desc.in.c,
+          partial,
+          barrier,
+          args.state};
+}
+
+// A thread's part of its block: channel `lane` of the slice, and one of the rows of `width` adjacent threads, of which
+// there are at least two. Threads from row `rows` on have nothing to do.
 struct SliceThread {
   unsigned width, lane, row, rows;
   unsigned part, parts;  // the block's, of those that have its slice; they follow one another
@@ -45,8 +83,7 @@ static __device__ void sum_rows(const SliceThread& at, double (&own)[2]) {
   __syncthreads();
 }
 
-// Makes `own` the sums over all blocks of the slice; `partial`: slice_sums_bytes(), `barrier`: the context's.
-// All threads call it.
+// Makes `own` the sums over all blocks of the slice, from NormArgs' partial and barrier. All threads call it.
 template <unsigned kThreads>
 static __device__ void sum_slice(const SliceThread& at, double* partial, unsigned* barrier,
                                  double (&own)[2]) {
@@ -70,14 +107,14 @@ static __device__ void sum_slice(const SliceThread& at, double* partial, unsigne
   sum_rows<kThreads>(at, own);
 }
 
-// xh = (x - mean) scale
+// xh = (x - mean) inv_std
 struct Centring {
   float mean, inv_std;
 };
 
 // Of channel c, from the sums of x and x^2 over m positions; by one thread that `writes` them down too.
-__device__ inline Centring batch_centring(const BatchStatistics& s, unsigned c, const double (&sums)[2],
-                                          double m, bool writes) {
+__device__ inline Centring batch_centring(const NormArgs& s, unsigned c, const double (&sums)[2], double m,
+                                          bool writes) {
   const double mean = sums[0] / m;
   const double spread = sums[1] / m - mean * mean;
   const double variance = spread < 0 ? 0 : spread;
@@ -93,26 +130,27 @@ __device__ inline Centring batch_centring(const BatchStatistics& s, unsigned c, 
   return {static_cast<float>(mean), static_cast<float>(inv_std)};
 }
 
-__device__ inline Centring running_centring(const BatchStatistics& s, unsigned c) {
+__device__ inline Centring running_centring(const NormArgs& s, unsigned c) {
   return {s.running_mean[c], 1 / sqrtf(s.running_variance[c] + s.epsilon)};
 }
 
-// What stands behind the product: u = xh + beta, then GELU.
-__device__ inline float normalised(float z, const Centring& to, float beta, bool with_gelu) {
-  const float u = (z - to.mean) * to.inv_std + beta;
+// u = gamma xh + beta, then GELU where asked for.
+__device__ inline float normalised(float z, const Centring& to, float beta, bool with_gelu, float gamma = 1) {
+  const float u = (z - to.mean) * to.inv_std * gamma + beta;
   return with_gelu ? gelu(u) : u;
 }
 
-// The way back through it for one channel; batchnorm.cu has the formula.
+// Its gradient, for one channel; batchnorm.cu has the formula.
 struct NormGradient {
   Centring to;
   float beta;
   bool gelu;
+  float gamma = 1;
   float mean_du = 0, mean_du_xh = 0;
 
   __device__ float xh(float z) const { return (z - to.mean) * to.inv_std; }
   __device__ float du(float dy, float normal) const {
-    return gelu ? dy * gelu_derivative(normal + beta) : dy;
+    return gelu ? dy * gelu_derivative(gamma * normal + beta) : dy;
   }
   // From the sums of du and du xh over m positions.
   __device__ void take_means(const double (&sums)[2], double m) {
@@ -121,7 +159,7 @@ struct NormGradient {
   }
   __device__ float dz(float dy, float z) const {
     const float normal = xh(z);
-    return to.inv_std * (du(dy, normal) - (mean_du + normal * mean_du_xh));
+    return gamma * to.inv_std * (du(dy, normal) - (mean_du + normal * mean_du_xh));
   }
 };
 

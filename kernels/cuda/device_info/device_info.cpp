@@ -1,3 +1,6 @@
+// The GPUs of this process: attributes from the CUDA runtime, the rest from NVML. Only what CUDA 12 and 13 both have:
+// 13 took clocks and compute mode out of cudaDeviceProp, the attributes stayed. Whether a GPU can be used is asked of
+// the runtime, and the machine is looked at (gpu_surroundings.hpp) only once something failed.
 #include "kernels/cuda/device_info/device_info.hpp"
 
 #include <algorithm>
@@ -22,8 +25,10 @@ int attribute(cudaDeviceAttr which, int device) {
   return value;
 }
 
-std::uint64_t bytes_of(cudaDeviceAttr which, int device) {
-  return static_cast<std::uint64_t>(attribute(which, device));
+int device_count() {
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  return count;
 }
 
 // Groups of 4, 2, 2, 2 and 6 bytes, as nvidia-smi writes it.
@@ -37,10 +42,8 @@ std::string uuid_text(const cudaUUID_t& uuid, bool mig) {
 }
 
 std::vector<bool> peers_of(int device) {
-  int count = 0;
-  check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
   std::vector<bool> peers;
-  for (int peer = 0; peer < count; ++peer) {
+  for (int peer = 0; peer < device_count(); ++peer) {
     int possible = 1;
     if (peer != device) check(cudaDeviceCanAccessPeer(&possible, device, peer), "cudaDeviceCanAccessPeer");
     peers.push_back(possible != 0);
@@ -55,8 +58,9 @@ void read_attributes(int device, GpuInfo* gpu) {
   gpu->memory_clock_khz = attribute(cudaDevAttrMemoryClockRate, device);
   gpu->bus_width_bits = attribute(cudaDevAttrGlobalMemoryBusWidth, device);
   gpu->multiprocessors = attribute(cudaDevAttrMultiProcessorCount, device);
-  gpu->l2_bytes = bytes_of(cudaDevAttrL2CacheSize, device);
-  gpu->shared_bytes = bytes_of(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
+  gpu->l2_bytes = static_cast<std::uint64_t>(attribute(cudaDevAttrL2CacheSize, device));
+  gpu->shared_bytes =
+      static_cast<std::uint64_t>(attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device));
   gpu->registers = attribute(cudaDevAttrMaxRegistersPerMultiprocessor, device);
   gpu->warp_size = attribute(cudaDevAttrWarpSize, device);
   gpu->ecc = attribute(cudaDevAttrEccEnabled, device) != 0;
@@ -95,12 +99,11 @@ GpuSoftware read_software(const Nvml& nvml) {
   software.driver_cuda = version_of(cudaDriverGetVersion);
   software.runtime = version_of(cudaRuntimeGetVersion);
   software.nccl = nccl_version();
-  software.architectures = compiled_architectures();
+  software.architectures = TRAINER_CUDA_ARCHITECTURES;
   return software;
 }
 
-}  // namespace
-
+// "default", "exclusive process" or "prohibited".
 cudaError_t read_compute_mode(int device, std::string* mode) {
   int value = 0;
   const cudaError_t code = cudaDeviceGetAttribute(&value, cudaDevAttrComputeMode, device);
@@ -108,6 +111,7 @@ cudaError_t read_compute_mode(int device, std::string* mode) {
   return code;
 }
 
+// In lower case.
 cudaError_t read_pci_bus_id(int device, std::string* id) {
   std::array<char, 32> text{};
   const cudaError_t code = cudaDeviceGetPCIBusId(text.data(), text.size(), device);
@@ -117,6 +121,8 @@ cudaError_t read_pci_bus_id(int device, std::string* id) {
   return code;
 }
 
+// Throws CudaError. `in_use`: this is the current device, and the runtime tells its free memory. For any other one
+// NVML does, since the runtime would first make a context there, which takes hundreds of megabytes.
 GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use) {
   GpuInfo gpu;
   gpu.index = device;
@@ -134,8 +140,55 @@ GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use) {
   return gpu;
 }
 
-const char* compiled_architectures() {
-  return TRAINER_CUDA_ARCHITECTURES;
+class RuntimeProbe : public GpuProbe {
+ public:
+  Count count() const override {
+    Count count;
+    count.code = cudaGetDeviceCount(&count.devices);
+    if (count.code != cudaSuccess) count.devices = 0;
+    (void)cudaGetLastError();
+    return count;
+  }
+
+  int describe(int device, GpuInfo* gpu) const override {
+    cudaDeviceProp properties{};
+    cudaError_t code = cudaGetDeviceProperties(&properties, device);
+    if (code == cudaSuccess) code = read_compute_mode(device, &gpu->compute_mode);
+    (void)read_pci_bus_id(device, &gpu->pci_bus_id);
+    (void)cudaGetLastError();
+    gpu->name = properties.name;
+    gpu->major = properties.major;
+    gpu->minor = properties.minor;
+    return code;
+  }
+
+  int open(int device) const override {
+    cudaError_t code = cudaSetDevice(device);
+    if (code == cudaSuccess) code = cudaFree(nullptr);
+    (void)cudaGetLastError();
+    return code;
+  }
+
+  std::string architectures() const override { return TRAINER_CUDA_ARCHITECTURES; }
+
+  std::string code_name(int code) const override {
+    const auto error = static_cast<cudaError_t>(code);
+    return fmt::format("CUDA {}, {}: {}", code, cudaGetErrorName(error), cudaGetErrorString(error));
+  }
+
+  GpuSurroundings surroundings() const override {
+    GpuSurroundings around = look_at_surroundings();
+    (void)cudaRuntimeGetVersion(&around.runtime_version);
+    return around;
+  }
+};
+
+}  // namespace
+
+void require_device(int device) {
+  if (const std::optional<Failure> failure = find_gpu_failure(RuntimeProbe(), device)) {
+    throw BackendError(fmt::format("--device cuda:{}: {}", device, failure->text()));
+  }
 }
 
 DeviceInfo describe_device(int device, const std::string& cudnn, const std::string& cublas) {
@@ -143,9 +196,8 @@ DeviceInfo describe_device(int device, const std::string& cudnn, const std::stri
   DeviceInfo info;
   info.kind = "cuda";
   info.cpu = describe_cpu(1);
-  int count = 0;
-  check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
-  for (int index = 0; index < count; ++index) info.gpus.push_back(read_gpu(index, nvml, index == device));
+  for (int index = 0; index < device_count(); ++index)
+    info.gpus.push_back(read_gpu(index, nvml, index == device));
   info.gpu = info.gpus.at(static_cast<std::size_t>(device));
   info.name = fmt::format("GPU {}: {}", device, info.gpu->name);
   info.gpu_software = read_software(nvml);
@@ -173,6 +225,19 @@ std::vector<GpuInfo> all_gpus() {
     }
   }
   return gpus;
+}
+
+bool has_gpu_engine() {
+  return true;
+}
+
+std::unique_ptr<GpuProbe> open_gpu_probe() {
+  return std::make_unique<cuda::RuntimeProbe>();
+}
+
+GpuAvailability gpu_availability() {
+  const std::optional<Failure> failure = find_gpu_failure(*open_gpu_probe(), 0);
+  return {!failure, failure ? failure->text() : ""};
 }
 
 }  // namespace trainer

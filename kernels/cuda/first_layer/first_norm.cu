@@ -1,34 +1,18 @@
-// Forward of a first layer on grey pictures with the batch normalisation behind it, in one kernel: it opens
-// the step, makes convolution, pool and the sums over the batch; the blocks wait for one another;
-// normalisation and GELU follow. one_channel_conv.cu has the layer without a normalisation.
-#include "kernels/cuda/device_code/map_element.hpp"
-#include "kernels/cuda/device_code/norm_sums.cuh"
-#include "kernels/cuda/first_layer/first_norm.hpp"
-#include "kernels/cuda/first_layer/picture.cuh"
+// A first layer on grey images with the batch normalisation after it, in one kernel a direction. Forward opens the
+// step, makes convolution, pool and the sums over the batch; the blocks wait for one another; normalisation and GELU
+// follow. one_channel_conv.cu has the layer without a normalisation.
+#include "kernels/bump_allocator.hpp"
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/first_layer/first_norm_backward.cuh"
 
 namespace trainer::cuda {
 
 namespace {
 
-template <typename T>
-struct FirstNormForward {
-  GatherArgs gather;  // where `gathers`: writes x and the rest as Backend::gather would
-  bool gathers = false;
-  bool training = false;
-  const T* x = nullptr;
-  const float* w = nullptr;  // [channels, k, k]
-  const float* beta = nullptr;
-  T* z = nullptr;
-  T* y = nullptr;
-  std::uint8_t* argmax = nullptr;
-  BatchStatistics statistics;
-  double* partial = nullptr;
-  unsigned* barrier = nullptr;
-  const StepState* state = nullptr;
-};
+constexpr int kMostFirstChannels = 128;
 
 template <typename T, int kKernel, int kPool>
-__global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, FirstNormForward<T> a) {
+__global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, FirstNormArgs<T> a) {
   __shared__ float pictures[kPictureMemory];
   const FirstConv& conv = s.conv;
   const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
@@ -37,13 +21,14 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
 #pragma unroll
   for (int k = 0; k < kKernel * kKernel; ++k)
     filter[k] = a.w[c * (kKernel * kKernel) + static_cast<unsigned>(k)];
-  const float beta = a.beta[c];
+  const float beta = a.norm.beta[c];
   const unsigned outputs = conv.outputs();
-  const unsigned valid = a.gathers ? valid_rows(a.gather.batching, a.gather.state->step) : a.state->valid;
+  const unsigned valid =
+      a.gathers ? valid_rows(a.gather.batching, a.gather.state->step) : a.norm.state->valid;
   const unsigned begin = blockIdx.x * s.run;
   const unsigned end = min(begin + s.run, conv.batch);
   Centring to{};
-  if (!a.training) to = running_centring(a.statistics, c);
+  if (!a.training) to = running_centring(a.norm, c);
   double sums[2] = {};
   for (unsigned first = begin; first < end; first += s.together) {
     const unsigned count = min(s.together, end - first);
@@ -58,7 +43,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
     for (unsigned p = at.row < at.rows ? at.row : count * outputs; p < count * outputs; p += at.rows) {
       float values[kPool * kPool];
       window_values<kKernel, kPool>(window_corner(conv, pictures, p), conv.pw, filter, values);
-      const ArgMax best = largest_of(values);
+      const Largest best = largest_of(values);
       const std::size_t i = (std::size_t{first} * outputs + p) * conv.channels + c;
       if (!a.training) {
         a.y[i] = static_cast<T>(normalised(best.value, to, beta, s.gelu));
@@ -73,10 +58,9 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
     }
   }
   if (!a.training) return;
-  sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
+  sum_slice<kFirstNormThreads>(at, a.norm.partial, a.norm.barrier, sums);
   if (at.row >= at.rows) return;
-  to = batch_centring(a.statistics, c, sums, static_cast<double>(valid * outputs),
-                      blockIdx.x == 0 && at.row == 0);
+  to = batch_centring(a.norm, c, sums, static_cast<double>(valid * outputs), blockIdx.x == 0 && at.row == 0);
   const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * conv.channels + c]); };
   const auto use = [&](unsigned p, float z) {
     a.y[std::size_t{p} * conv.channels + c] = static_cast<T>(normalised(z, to, beta, s.gelu));
@@ -84,31 +68,112 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
   for_strided<8>(begin * outputs + at.row, end * outputs, at.rows, load, use);  // loads in a row: 8
 }
 
-}  // namespace
+template <typename T>
+class FirstNormOp final : public Op {
+ public:
+  FirstNormOp(const CudaContext& context, const NormalisedDesc& desc, int batch)
+      : Op(desc, batch),
+        context_(context),
+        conv_(std::get<ConvDesc>(desc.product)),
+        norm_(desc.norm),
+        shape_(shape_of(context, conv_, norm_.gelu, batch)),
+        outputs_(std::size_t{shape_.conv.batch} * norm_.in.size()) {}
 
-void launch_first_norm(const CudaContext& context, const FirstNorm& shape, const NormalisedDesc& desc,
-                       const OpArgs& args, const FirstNormBuffers& buffers) {
-  const auto run = [&]<typename T>(ElementType<T>) {
-    FirstNormForward<T> a;
+  bool gathers() const override { return true; }
+  std::size_t saved_bytes() const override {
+    return DeviceAllocator::bytes([&](auto& memory) { take_saved(memory); });
+  }
+  std::size_t workspace_bytes() const override {
+    return DeviceAllocator::bytes([&](auto& memory) { take_scratch(memory); });
+  }
+
+ private:
+  // A block takes a run of the batch's images, and as many of them at a time as shared memory has room for.
+  static FirstNorm shape_of(const CudaContext& context, const ConvDesc& conv, bool gelu, int batch) {
+    FirstNorm s{.conv = FirstConv(conv, batch), .gelu = gelu};
+    s.run = (s.conv.batch + context.multiprocessors - 1) / context.multiprocessors;
+    const unsigned most = std::min(kPictureMemory / s.conv.pixels(), kMostTogether);
+    const unsigned turns = (s.run + most - 1) / most;
+    s.together = (s.run + turns - 1) / turns;
+    return s;
+  }
+
+  struct Saved {
+    std::byte* statistics;
+    T* z;
+    std::uint8_t* argmax;
+  };
+  Saved take_saved(DeviceAllocator& memory) const {
+    auto* statistics = memory.take<std::byte>(saved_statistics_bytes(norm_.in.c));
+    T* z = memory.take<T>(outputs_);
+    return {statistics, z, memory.take<std::uint8_t>(outputs_)};
+  }
+  struct Scratch {
+    double* partial;
+    float* taps;
+  };
+  Scratch take_scratch(DeviceAllocator& memory) const {
+    const std::size_t sums = slice_sums_bytes(shape_.blocks(), shape_.conv.channels) / sizeof(double);
+    auto* partial = memory.take<double>(sums);
+    const auto taps = static_cast<unsigned>(conv_.kernel * conv_.kernel);
+    return {partial, memory.take<float>(std::size_t{shape_.blocks()} * shape_.conv.channels * taps)};
+  }
+
+  FirstNormArgs<T> arguments(const OpArgs& args) const {
+    FirstNormArgs<T> a;
+    a.training = args.mode == Mode::training;
     a.gathers = args.gather != nullptr;
     if (a.gathers) a.gather = *args.gather;
-    a.training = args.mode == Mode::training;
     a.x = static_cast<const T*>(args.x);
     a.w = args.w;
-    a.beta = args.b;
-    a.z = static_cast<T*>(buffers.z);
     a.y = static_cast<T*>(args.y);
-    a.argmax = buffers.argmax;
-    a.statistics = batch_statistics(desc.norm, args, buffers.statistics);
-    a.partial = buffers.partial;
-    a.barrier = context.barrier;
-    a.state = args.state;
-    visit_window(std::get<ConvDesc>(desc.product), [&](auto kernel_size, auto pool) {
-      launch(context.stream, {shape.blocks(), kFirstNormThreads, a.training}, "first_norm",
-             first_norm<T, kernel_size(), pool()>, shape, a);
+    a.dy = static_cast<const T*>(args.dy);
+    a.dw = args.dw;
+    a.dbeta = args.db;
+    a.kept = args.selected;
+    DeviceAllocator scratch(args.workspace);
+    const Scratch own = take_scratch(scratch);
+    a.taps = own.taps;
+    DeviceAllocator memory(a.training ? args.saved : nullptr);
+    const Saved saved = take_saved(memory);
+    a.z = saved.z;
+    a.argmax = saved.argmax;
+    a.norm = norm_args(norm_, args, saved.statistics, own.partial, context_.barrier);
+    return a;
+  }
+
+  void run_forward(const OpArgs& args) override {
+    const FirstNormArgs<T> a = arguments(args);
+    visit_window(conv_, [&](auto kernel, auto pool) {
+      launch(context_.stream, {shape_.blocks(), kFirstNormThreads, a.training}, "first_norm",
+             first_norm<T, kernel(), pool()>, shape_, a);
     });
-  };
-  visit_element(context.element, run);
+  }
+  void run_backward(const OpArgs& args) override {
+    visit_window(conv_, [&](auto kernel, auto pool) {
+      launch(context_.stream, {shape_.blocks(), kFirstNormThreads, true}, "first_norm_backward",
+             first_norm_backward<T, kernel(), pool()>, shape_, arguments(args), context_.ticket);
+    });
+  }
+
+  const CudaContext& context_;
+  ConvDesc conv_;
+  BatchNormDesc norm_;
+  FirstNorm shape_;
+  std::size_t outputs_;
+};
+
+}  // namespace
+
+bool is_first_norm(const NormalisedDesc& desc, bool wants_dx) {
+  const auto* conv = std::get_if<ConvDesc>(&desc.product);
+  return conv != nullptr && is_one_channel_conv(*conv, wants_dx) && conv->out <= kMostFirstChannels;
+}
+
+std::unique_ptr<Op> make_first_norm(const CudaContext& context, const NormalisedDesc& desc, int batch) {
+  return visit_element(context.element, [&]<typename T>(ElementType<T>) -> std::unique_ptr<Op> {
+    return std::make_unique<FirstNormOp<T>>(context, desc, batch);
+  });
 }
 
 }  // namespace trainer::cuda

@@ -1,18 +1,16 @@
-// The first layer of a network on grey pictures: convolution of one channel + bias + max pool + ReLU in one
-// kernel, and the gradients of its filters in another. With one input channel there is nothing for tensor
-// cores, and the library would write the whole map, four times what is left of it behind a 2x2 pool.
-//   forward   it opens the step itself: gather's work costs a launch less here
-//             a block an image and a band of output rows: the picture lies in shared memory, a thread keeps
-//   its channel's
-//             filter in registers and makes all values of a pooling window from the same pixels
-//   backward  a block some channels and some images; only a window's argmax has a gradient, so k x k terms an
-//   output.
-//             The blocks of the same channels add up what they have (last_block.cuh).
+// The first layer of a network on grey images: convolution of one channel + bias + max pool + ReLU in one kernel, and
+// the gradients of its filters in another. With one input channel there is nothing for tensor cores, and the library
+// would write the whole map, four times what a 2x2 pool leaves of it.
+//   forward   It opens the step itself, since a gather of its own would cost one more launch. A block takes an image and
+//             a band of output rows: the image lies in shared memory, a thread keeps its channel's filter in registers
+//             and computes all values of a pooling window from the same pixels.
+//   backward  A block takes some channels and some images. Only a window's argmax has a gradient, so an output adds to
+//             k x k terms. The last of the blocks with the same channels adds up their sums (last_block.cuh).
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_code/grid.cuh"
 #include "kernels/cuda/device_code/last_block.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/first_layer/picture.cuh"
 
@@ -23,24 +21,28 @@ namespace {
 constexpr unsigned kThreads = 256;
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWarps = kThreads / kWarp;
-constexpr unsigned kBlocksAProcessor = 4;  // at once, at least
-constexpr unsigned kBackwardBlocks = 2;    // the same, in backward
-constexpr unsigned kBands = 2;             // of output rows, a block each
+constexpr unsigned kBlocksAProcessor = 4;  // that a multiprocessor runs at once, at least
+constexpr unsigned kBackwardBlocks = 2;    // the same in backward
+constexpr unsigned kBands = 2;             // of output rows, one for each block
 constexpr unsigned kChannels = 8;          // of a block in backward
 
 template <typename T>
-struct Forward {
-  GatherArgs gather;  // where `gathers`: writes x and the rest as Backend::gather would
+struct FirstConvArgs {
+  GatherArgs gather;  // where `gathers`: forward writes x and the rest as Backend::gather would
   bool gathers = false;
   const T* x = nullptr;
-  const float* w = nullptr;  // [channels, k, k]
-  const float* b = nullptr;  // may be null
-  T* y = nullptr;
-  std::uint8_t* argmax = nullptr;  // null: not wanted
+  const float* w = nullptr;        // [channels, k, k]
+  const float* b = nullptr;        // may be null
+  T* y = nullptr;                  // [n, rows, columns, channels]
+  std::uint8_t* argmax = nullptr;  // the same shape; null without a pool and in inference
+  const T* dy = nullptr;
+  float* dw = nullptr;
+  float* db = nullptr;       // may be null
+  float* partial = nullptr;  // of backward: [channel groups, shares, kChannels, k * k + 1]
 };
 
 template <typename T, int kKernel, int kPool>
-__global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstConv s, Forward<T> a) {
+__global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstConv s, FirstConvArgs<T> a) {
   __shared__ float picture[kMostPixels];
   const unsigned image = blockIdx.x / kBands;
   if (a.gathers) {
@@ -65,34 +67,24 @@ __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstC
   for (unsigned p = begin + group; p < end; p += groups) {
     float values[kPool * kPool];
     window_values<kKernel, kPool>(window_corner(s, picture, p), s.pw, filter, values);
-    const ArgMax best = largest_of(values);
+    const Largest best = largest_of(values);
     const std::size_t at = (std::size_t{image} * outputs + p) * s.channels + c;
     a.y[at] = static_cast<T>(s.relu ? relu(best.value + bias) : best.value + bias);
     if (a.argmax != nullptr) a.argmax[at] = static_cast<std::uint8_t>(best.place);
   }
 }
 
-template <typename T>
-struct Backward {
-  const T* x = nullptr;
-  const T* y = nullptr;
-  const T* dy = nullptr;
-  const std::uint8_t* argmax = nullptr;  // null without a pool
-  float* dw = nullptr;
-  float* db = nullptr;       // may be null
-  float* partial = nullptr;  // [channel groups, shares, kChannels, k * k + 1]
-};
-
 struct WindowGradient {
   float dy;
   int argmax;
 };
 
-// Adds the gradients of the outputs of `count` pictures, the batch's from `first` on, to `sums`: k x k filter
-// taps, then the bias.
+// Adds the gradients of the outputs of `count` images, from the batch's `first` on, to `sums`: k x k filter taps, then the
+// bias.
 template <typename T, int kKernel, int kPool>
-__device__ void add_pictures(const FirstConv& s, const Backward<T>& a, const float* pictures, unsigned first,
-                             unsigned count, unsigned c, float (&sums)[kKernel * kKernel + 1]) {
+__device__ void add_pictures(const FirstConv& s, const FirstConvArgs<T>& a, const float* pictures,
+                             unsigned first, unsigned count, unsigned c,
+                             float (&sums)[kKernel * kKernel + 1]) {
   const auto load = [&](unsigned p) {
     const std::size_t at = (std::size_t{first} * s.outputs() + p) * s.channels + c;
     return WindowGradient{through_relu(s.relu, a.y, a.dy, at), kPool > 1 ? a.argmax[at] : 0};
@@ -112,7 +104,7 @@ __device__ void add_pictures(const FirstConv& s, const Backward<T>& a, const flo
 
 template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
-    first_conv_backward(FirstConv s, Backward<T> a, unsigned parts, unsigned* tickets) {
+    first_conv_backward(FirstConv s, FirstConvArgs<T> a, unsigned parts, unsigned* tickets) {
   constexpr unsigned kTerms = kKernel * kKernel + 1;
   __shared__ float pictures[kMostPixels];
   __shared__ float of_warp[kWarps][kChannels][kTerms];
@@ -161,42 +153,14 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
 }
 
 template <typename T>
-struct Kernels {
-  void (*forward)(FirstConv, Forward<T>) = nullptr;
-  void (*backward)(FirstConv, Backward<T>, unsigned, unsigned*) = nullptr;
-};
-
-template <typename T, int kKernel>
-Kernels<T> kernels_of_pool(int pool) {
-  switch (pool) {
-    case 0:
-    case 1:
-      return {first_conv<T, kKernel, 1>, first_conv_backward<T, kKernel, 1>};
-    case 2:
-      return {first_conv<T, kKernel, 2>, first_conv_backward<T, kKernel, 2>};
-    case 3:
-      return {first_conv<T, kKernel, 3>, first_conv_backward<T, kKernel, 3>};
-    default:
-      return {};
-  }
-}
-
-template <typename T>
-Kernels<T> kernels_for(const ConvDesc& desc) {
-  if (desc.kernel == 3) return kernels_of_pool<T, 3>(desc.pool.size);
-  if (desc.kernel == 5) return kernels_of_pool<T, 5>(desc.pool.size);
-  return {};
-}
-
-template <typename T>
 class OneChannelConv final : public Op {
  public:
   OneChannelConv(const CudaContext& context, const ConvDesc& desc, int batch)
       : Op(desc, batch),
         context_(context),
+        conv_(desc),
         pooled_(desc.pool.size > 1),
-        shape_(first_conv_shape(desc, batch)),
-        kernels_(kernels_for<T>(desc)),
+        shape_(desc, batch),
         outputs_(static_cast<std::size_t>(batch) * out_shape(desc).size()),
         terms_(static_cast<std::size_t>(desc.kernel) * desc.kernel + 1),
         groups_((shape_.channels + kChannels - 1) / kChannels),
@@ -209,16 +173,16 @@ class OneChannelConv final : public Op {
   }
 
  private:
-  // In backward, of the images: so many that kBackwardBlocks a multiprocessor have as many each, or one has
-  // fewer.
+  // Into how many shares backward divides the images: kBackwardBlocks blocks for each multiprocessor take as many images
+  // each, and the last one may take fewer.
   static unsigned parts_of(const CudaContext& context, unsigned batch, unsigned groups) {
     const unsigned most = std::max(kBackwardBlocks * context.multiprocessors / groups, 1U);
     const unsigned run = (batch + most - 1) / most;
     return (batch + run - 1) / run;
   }
 
-  void run_forward(const OpArgs& args) override {
-    Forward<T> a;
+  FirstConvArgs<T> arguments(const OpArgs& args) const {
+    FirstConvArgs<T> a;
     a.gathers = args.gather != nullptr;
     if (a.gathers) a.gather = *args.gather;
     a.x = static_cast<const T*>(args.x);
@@ -226,26 +190,31 @@ class OneChannelConv final : public Op {
     a.b = args.b;
     a.y = static_cast<T*>(args.y);
     if (pooled_ && args.mode == Mode::training) a.argmax = reinterpret_cast<std::uint8_t*>(args.saved);
-    launch(context_.stream, {shape_.batch * kBands, kThreads}, "first_conv", kernels_.forward, shape_, a);
+    a.dy = static_cast<const T*>(args.dy);
+    a.dw = args.dw;
+    a.db = args.db;
+    a.partial = reinterpret_cast<float*>(args.workspace);
+    return a;
+  }
+
+  void run_forward(const OpArgs& args) override {
+    visit_window(conv_, [&](auto kernel, auto pool) {
+      launch(context_.stream, {shape_.batch * kBands, kThreads}, "first_conv",
+             first_conv<T, kernel(), pool()>, shape_, arguments(args));
+    });
   }
 
   void run_backward(const OpArgs& args) override {
-    const auto* argmax = pooled_ ? reinterpret_cast<const std::uint8_t*>(args.saved) : nullptr;
-    const Backward<T> a{static_cast<const T*>(args.x),
-                        static_cast<const T*>(args.y),
-                        static_cast<const T*>(args.dy),
-                        argmax,
-                        args.dw,
-                        args.db,
-                        reinterpret_cast<float*>(args.workspace)};
-    launch(context_.stream, {groups_ * parts_, kThreads}, "first_conv_backward", kernels_.backward, shape_, a,
-           parts_, context_.ticket);
+    visit_window(conv_, [&](auto kernel, auto pool) {
+      launch(context_.stream, {groups_ * parts_, kThreads}, "first_conv_backward",
+             first_conv_backward<T, kernel(), pool()>, shape_, arguments(args), parts_, context_.ticket);
+    });
   }
 
   const CudaContext& context_;
+  ConvDesc conv_;
   bool pooled_;
   FirstConv shape_;
-  Kernels<T> kernels_;
   std::size_t outputs_;
   std::size_t terms_;
   unsigned groups_, parts_;
@@ -257,12 +226,12 @@ bool is_one_channel_conv(const ConvDesc& desc, bool wants_dx) {
   const int pixels =
       (desc.in.h + desc.pad.top + desc.pad.bottom) * (desc.in.w + desc.pad.left + desc.pad.right);
   return !wants_dx && desc.in.c == 1 && desc.stride == 1 && desc.out <= static_cast<int>(kThreads) &&
-         pixels <= static_cast<int>(kMostPixels) && kernels_for<float>(desc).forward != nullptr;
+         pixels <= static_cast<int>(kMostPixels) && has_window(desc);
 }
 
 std::unique_ptr<Op> make_one_channel_conv(const CudaContext& context, const ConvDesc& desc, int batch) {
-  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
-    return std::make_unique<OneChannelConv<typename decltype(of)::Type>>(context, desc, batch);
+  return visit_element(context.element, [&]<typename T>(ElementType<T>) -> std::unique_ptr<Op> {
+    return std::make_unique<OneChannelConv<T>>(context, desc, batch);
   });
 }
 

@@ -1,19 +1,55 @@
-// What kernels of the first layer on grey pictures share: pictures of the batch in shared memory, each with a
-// border of zeros, from the gathered x or, where the kernel opens the step itself, from the data set's bytes;
-// and the values of a pooling window.
+// What kernels of the first layer on grey images share: images of the batch in shared memory, each with a border of
+// zeros, from the gathered x or, where the kernel opens the step itself, from the data set's bytes; and the values of a
+// pooling window.
 #pragma once
 
 #include <type_traits>
 
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/step_opening.cuh"
-#include "kernels/cuda/device_code/strided.cuh"
-#include "kernels/cuda/first_layer/picture.hpp"
+#include "kernels/math/divider.hpp"
+#include "kernels/op.hpp"
 
 namespace trainer::cuda {
 
+constexpr unsigned kMostPixels = 4096;  // of an image with its border
+constexpr unsigned kMostTogether = 16;  // images that a block has in shared memory at a time
+
+// A convolution that is_one_channel_conv() accepts.
+struct FirstConv {
+  FirstConv(const ConvDesc& d, int images)
+      : batch(static_cast<unsigned>(images)),
+        h(d.in.h),
+        w(d.in.w),
+        top(d.pad.top),
+        left(d.pad.left),
+        pw(d.in.w + d.pad.left + d.pad.right),
+        stride(static_cast<unsigned>(d.pool ? d.pool.stride : 1)),
+        channels(static_cast<unsigned>(d.out)),
+        relu(d.relu),
+        by_pixels(static_cast<unsigned>((d.in.h + d.pad.top + d.pad.bottom) * pw)),
+        by_pw(static_cast<unsigned>(pw)),
+        by_outputs(static_cast<unsigned>(out_shape(d).h * out_shape(d).w)),
+        by_columns(static_cast<unsigned>(out_shape(d).w)) {}
+
+  unsigned batch;
+  int h, w;         // of the image
+  int top, left;    // its border
+  int pw;           // its width with the border
+  unsigned stride;  // of the pool; 1 without one
+  unsigned channels;
+  bool relu;
+  Divider by_pixels;  // of an image with its border
+  Divider by_pw;
+  Divider by_outputs, by_columns;  // of y
+
+  HOST_DEVICE unsigned pixels() const { return by_pixels.by(); }
+  HOST_DEVICE unsigned outputs() const { return by_outputs.by(); }
+};
+
 constexpr unsigned kPixelsAtOnce = 4;  // of a thread
 
-// Pixel i of pictures with their borders.
+// Pixel i of images with their borders.
 struct Pixel {
   unsigned picture;
   int y, column;
@@ -27,14 +63,14 @@ struct Pixel {
     inside = y >= 0 && y < s.h && column >= 0 && column < s.w;
   }
 
-  // In pictures without borders.
+  // Its index in images without borders.
   __device__ unsigned place(const FirstConv& s) const {
     return (picture * static_cast<unsigned>(s.h) + static_cast<unsigned>(y)) * static_cast<unsigned>(s.w) +
            static_cast<unsigned>(column);
   }
 };
 
-// `count` pictures from x on.
+// Loads `count` images from x on.
 template <unsigned kThreads, typename T>
 __device__ void load_pictures(const FirstConv& s, unsigned count, const T* x, float* pictures) {
   const auto load = [&](unsigned i) {
@@ -51,8 +87,8 @@ struct OpenedPixel {
   unsigned place;
 };
 
-// Those of rows first ... first + count of the step, at most kMostTogether, and where the block `writes` to x
-// too. All threads call it.
+// Loads the images of rows first ... first + count of the step, at most kMostTogether, and where the block `writes`,
+// stores them in x too. All threads call it.
 template <unsigned kThreads, typename T>
 static __device__ void gather_pictures(const FirstConv& s, const GatherArgs& g, unsigned first,
                                        unsigned count, bool writes, float* pictures) {
@@ -74,14 +110,13 @@ static __device__ void gather_pictures(const FirstConv& s, const GatherArgs& g, 
   for_strided<kPixelsAtOnce>(threadIdx.x, count * s.pixels(), kThreads, load, use);  // loads in a row: 4
 }
 
-// The upper left pixel of window p, counted through the pictures in shared memory.
+// The upper left pixel of window p, counted through the images in shared memory.
 __device__ inline const float* window_corner(const FirstConv& s, const float* pictures, unsigned p) {
   const unsigned picture = s.by_outputs.quotient(p);
   const unsigned place = p - picture * s.outputs();
   const unsigned row = s.by_columns.quotient(place);
   const unsigned column = place - row * s.by_columns.by();
-  const auto stride = static_cast<unsigned>(s.stride);
-  return pictures + picture * s.pixels() + row * stride * s.by_pw.by() + column * stride;
+  return pictures + picture * s.pixels() + row * s.stride * s.by_pw.by() + column * s.stride;
 }
 
 // The values of one pooling window, from its upper left pixel: kPool x kPool of them.
@@ -108,30 +143,33 @@ __device__ void window_values(const float* pixel, int pitch, const float (&filte
   }
 }
 
-// The largest of a window and its place, the first of equals; a NaN is larger than all.
-struct ArgMax {
+// The largest value of a window and its place, the first of equals; NaN is larger than all.
+struct Largest {
   float value;
   int place;
 };
 
 template <int kCount>
-__device__ ArgMax largest_of(const float (&values)[kCount]) {
-  ArgMax best{values[0], 0};
+__device__ Largest largest_of(const float (&values)[kCount]) {
+  Largest best{values[0], 0};
 #pragma unroll
   for (int i = 1; i < kCount; ++i) {
-    const bool wins = values[i] > best.value || (isnan(values[i]) && !isnan(best.value));
-    best = wins ? ArgMax{values[i], i} : best;
+    const bool larger = values[i] > best.value || (isnan(values[i]) && !isnan(best.value));
+    best = larger ? Largest{values[i], i} : best;
   }
   return best;
 }
 
-// Calls visit(edge, pool) with the two as constants.
+// Calls visit(kernel size, pool size) with the two as constants. There are kernels for these sizes alone.
+inline bool has_window(const ConvDesc& conv) {
+  return (conv.kernel == 3 || conv.kernel == 5) && conv.pool.size <= 3;
+}
 template <typename Visit>
 void visit_window(const ConvDesc& conv, const Visit& visit) {
-  const auto visit_pool = [&](auto kernel_size) {
-    if (conv.pool.size == 3) return visit(kernel_size, std::integral_constant<int, 3>{});
-    if (conv.pool.size == 2) return visit(kernel_size, std::integral_constant<int, 2>{});
-    visit(kernel_size, std::integral_constant<int, 1>{});
+  const auto visit_pool = [&](auto kernel) {
+    if (conv.pool.size == 3) return visit(kernel, std::integral_constant<int, 3>{});
+    if (conv.pool.size == 2) return visit(kernel, std::integral_constant<int, 2>{});
+    visit(kernel, std::integral_constant<int, 1>{});
   };
   if (conv.kernel == 5) return visit_pool(std::integral_constant<int, 5>{});
   visit_pool(std::integral_constant<int, 3>{});

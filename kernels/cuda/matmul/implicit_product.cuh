@@ -1,18 +1,17 @@
-// A tile of a product of two matrices by one block, on tensor cores: neither need lie in memory as a matrix,
-// since an operand reads its elements where it will. A warp has 16 kRowTiles x 8 kColumnTiles of the tile's
-// outputs and reads its operands' elements from memory as its tensor cores want them: nothing is staged, and
-// warps wait for one another only at the end. Warps of the same outputs are groups: they take the chunks of
-// the sum in turn, and the groups' sums are added up in their order.
+// A tile of a matrix product C = A B by one block, on tensor cores (an implicit GEMM): neither operand need lie in memory
+// as a matrix, since an operand loads its elements from where it will. A warp has 16 kRowTiles x 8 kColumnTiles of the
+// tile's outputs and loads its operands' elements from memory as its tensor cores want them: nothing is staged, and warps
+// wait for one another only at the end. Warps of the same outputs are groups: they take the chunks of K in turn, and the
+// groups' sums are added up in their order.
 //
-// A chunk is 16 terms. Which of them an instruction calls its first does not matter, as long as both operands
-// mean the same; so lane 4 g + t takes four that follow one another, 4 t to 4 t + 3, and reads four at once.
-// An operand is element (i, k): row i (of the left one) or column i (of the right one) of the product, term k
-// of its sum. It has
-//   kAlongTerms            whether (i, k) ... (i, k + 3) lie side by side, else (i, k) ... (i + 3, k)
-//   count()                the rows or columns; what a tile has beyond is read as the last ones again
-//   place(i), terms(k)     what is worth working out once, k a multiple of 4
-//   and where kAlongTerms  at(place, terms): the four elements of row or column i as a float4
-//   else                   at<N>(place, terms, values): of N that follow one another, those that have terms
+// A chunk is 16 K indices. Which of them an instruction calls its first does not matter, as long as both operands mean
+// the same; so lane 4 g + t takes four consecutive ones, 4 t to 4 t + 3, and loads four at once. An operand has elements
+// (line, k), where a line is a row of A or a column of B. It has
+//   kAlongK                whether (i, k) ... (i, k + 3) are consecutive in memory, else (i, k) ... (i + 3, k) are
+//   count()                the number of lines; a tile that extends beyond reads the last ones again
+//   line(i), k_index(k)    what is worth computing once for each, k a multiple of 4
+//   and with kAlongK       at(line, k_index): the four elements of a line as a float4
+//   else                   at<N>(line, k_index, values): of N consecutive lines, the elements that are below K
 #pragma once
 
 #include <cuda_runtime.h>
@@ -21,7 +20,7 @@
 
 namespace trainer::cuda {
 
-constexpr unsigned kChunk = 16;  // terms
+constexpr unsigned kChunk = 16;  // K indices
 
 template <unsigned kThreadCount, unsigned kRowTileCount, unsigned kColumnTileCount, unsigned kWarpsDown,
           unsigned kWarpsAcross>
@@ -43,54 +42,54 @@ inline __host__ __device__ unsigned divided_up(unsigned extent, unsigned piece) 
   return (extent + piece - 1) / piece;
 }
 
-// A lane's part of one operand: kOwn of 8 kOwn rows or columns, four terms of a chunk.
+// A lane's part of one operand: kOwn of 8 kOwn lines, four K indices of a chunk.
 template <typename Operand, unsigned kOwn>
 class Fragment {
  public:
   __device__ Fragment(const Operand& operand, unsigned first) : operand_(operand) {
 #pragma unroll
-    for (unsigned n = 0; n < kPlaces; ++n)
-      places_[n] = operand.place(min(first + index(n, lane() / 4), operand.count() - kSideBySide));
+    for (unsigned n = 0; n < kLines; ++n)
+      lines_[n] = operand.line(min(first + index(n, lane() / 4), operand.count() - kSideBySide));
   }
 
   // Which of the 8 kOwn is number n of the lanes 4 g to 4 g + 3.
   __device__ static unsigned index(unsigned n, unsigned g) {
-    return Operand::kAlongTerms ? 8 * n + g : kOwn * g + n;
+    return Operand::kAlongK ? 8 * n + g : kOwn * g + n;
   }
 
-  // The terms of the chunk from k0 on, zero from `end`.
+  // The elements of the chunk from k0 on, zero from `end`.
   __device__ void load(unsigned k0, unsigned end, float (&values)[kOwn][4]) const {
     const unsigned k = k0 + lane() % 4 * 4;
 #pragma unroll
     for (unsigned n = 0; n < kOwn; ++n) values[n][0] = values[n][1] = values[n][2] = values[n][3] = 0;
     if (k >= end) return;
-    const typename Operand::Terms terms = operand_.terms(k);
-    if constexpr (Operand::kAlongTerms) {
+    const typename Operand::KIndex index = operand_.k_index(k);
+    if constexpr (Operand::kAlongK) {
 #pragma unroll
       for (unsigned n = 0; n < kOwn; ++n) {
-        const float4 four = operand_.at(places_[n], terms);
+        const float4 four = operand_.at(lines_[n], index);
         values[n][0] = four.x;
         values[n][1] = four.y;
         values[n][2] = four.z;
         values[n][3] = four.w;
       }
     } else {
-      operand_.at(places_[0], terms, values);
+      operand_.at(lines_[0], index, values);
     }
   }
 
  private:
-  static constexpr unsigned kPlaces = Operand::kAlongTerms ? kOwn : 1;
-  static constexpr unsigned kSideBySide = Operand::kAlongTerms ? 1 : kOwn;
+  static constexpr unsigned kLines = Operand::kAlongK ? kOwn : 1;
+  static constexpr unsigned kSideBySide = Operand::kAlongK ? 1 : kOwn;
   __device__ static unsigned lane() {
     return threadIdx.x % 32;
   }
 
   const Operand& operand_;
-  typename Operand::Place places_[kPlaces];
+  typename Operand::Line lines_[kLines];
 };
 
-// Adds the terms of a chunk to a warp's outputs: the first two of each lane's four, then the others.
+// Adds the products of a chunk to a warp's outputs: the first two of each lane's four K indices, then the others.
 template <Factors kFactors, typename Tile>
 __device__ void multiply_chunk(const float (&left)[2 * Tile::kRowTiles][4],
                                const float (&right)[Tile::kColumnTiles][4],
@@ -110,7 +109,7 @@ __device__ void multiply_chunk(const float (&left)[2 * Tile::kRowTiles][4],
   }
 }
 
-// The sums over terms begin ... end (begin a multiple of 4) for the tile whose first output is (row, column),
+// The sums over K indices begin ... end (begin a multiple of 4) for the tile whose first output is (row, column),
 // into `memory` (Tile::kMemory), from where product_at() takes them. All threads of a block call it.
 template <Factors kFactors, typename Tile, typename Left, typename Right>
 __device__ void implicit_product(const Left& left, unsigned row, const Right& right, unsigned column,

@@ -1,52 +1,52 @@
-// The operands of a convolution's three products, and of a dense layer's, which is a convolution of maps of
-// one pixel: x seen as the patches under the filter, the gradient of the map before the pool, the weights.
-// Neither is ever made: patches and gradients are read where they lie. Stride 1, no border; channels are
-// multiples of 4.
-//   forward  map [position, out]  =  patches [position, tap, c]  x  w [out, tap, c]
-//   dw       [out, tap, c]        =  dmap [position, out]        x  patches [position, tap, c]
-//   dx       [image, c] of a pixel =  dmap [image, tap, out]     x  w [tap, out, c]
-// A position is a pool's output and, before the others of the map, the pixels of its window row by row. A
-// place is where its row or column begins in memory.
+// The operands of a convolution's three products as implicit GEMMs, and of a dense layer's, which is a convolution of maps
+// of one pixel: the patches of x (im2col), the gradient of the map before the pool, the weights. Patches and that gradient
+// are never materialised: their elements are loaded from x and from the upstream gradient. Stride 1, no border; channels
+// are multiples of 4.
+//   product   C                     operand A                     operand B
+//   forward   map [position, out] = patches [position, tap, c]  x w [out, tap, c]
+//   dw        [out, tap, c]       = dmap [position, out]        x patches [position, tap, c]
+//   dx        [image, c]          = dmap [image, tap, out]      x w [tap, out, c]              for each pixel
+// A position is an output of the pool and, numbered before the others of the map, the pixels of its window row by row.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/cuda/device_code/map_element.hpp"
-#include "kernels/cuda/matmul/product_norm.hpp"
+#include "kernels/cuda/matmul/product_plan.hpp"
 
 namespace trainer::cuda {
 
-// Values that follow one another, in one load.
+// A vector load: kCount consecutive values at once.
 template <typename T, unsigned kCount>
-struct alignas(kCount * sizeof(T)) Run {
+struct alignas(kCount * sizeof(T)) Vector {
   T value[kCount];
 
-  __device__ static Run read(const T* from) { return *reinterpret_cast<const Run*>(from); }
+  __device__ static Vector load(const T* from) { return *reinterpret_cast<const Vector*>(from); }
 };
 
 template <typename T>
-__device__ float4 read_quad(const T* from) {
-  const auto q = Run<T, 4>::read(from);
+__device__ float4 load_four(const T* from) {
+  const auto q = Vector<T, 4>::load(from);
   return {static_cast<float>(q.value[0]), static_cast<float>(q.value[1]), static_cast<float>(q.value[2]),
           static_cast<float>(q.value[3])};
 }
 
-// Term j of N rows or columns.
+// The elements of N rows or columns at K index j of four.
 template <unsigned N, typename T>
-__device__ void read_run(const T* from, unsigned j, float (&values)[N][4]) {
-  const auto run = Run<T, N>::read(from);
+__device__ void load_column(const T* from, unsigned j, float (&values)[N][4]) {
+  const auto loaded = Vector<T, N>::load(from);
 #pragma unroll
-  for (unsigned n = 0; n < N; ++n) values[n][j] = static_cast<float>(run.value[n]);
+  for (unsigned n = 0; n < N; ++n) values[n][j] = static_cast<float>(loaded.value[n]);
 }
 
-// Where channel k % c of the filter's place k / c lies in x, from the patch's corner.
+// Where element k of a patch lies in x, counted from the patch's corner: channel k % c under the filter's tap k / c.
 __device__ inline unsigned tap_offset(const PatchShape& s, unsigned k) {
   const unsigned tap = s.by_c.quotient(k);
   const unsigned y = s.by_kernel.quotient(tap);
   return (y * s.w + tap - y * s.kernel) * s.c + k - tap * s.c;
 }
 
-// Where the patch of a pixel of the map before the pool has its corner in x.
+// Where the corner of the patch of a pixel of the map before the pool lies in x.
 __device__ inline unsigned patch_offset(const PatchShape& s, unsigned position) {
   const unsigned output = position >> s.area_bits();
   const unsigned in_window = position & (s.area() - 1);
@@ -58,33 +58,34 @@ __device__ inline unsigned patch_offset(const PatchShape& s, unsigned position) 
   return ((image * s.h + y) * s.w + x) * s.c;
 }
 
-// Forward: patches, a row a position.
+// Operand A of forward: the patches, a row for each position, K along a patch.
 template <typename T>
-struct PatchRows {
-  static constexpr bool kAlongTerms = true;
-  using Place = const T*;
-  using Terms = unsigned;
+struct ForwardPatches {
+  static constexpr bool kAlongK = true;
+  using Line = const T*;
+  using KIndex = unsigned;
   PatchShape s;
   const T* x;
   __device__ unsigned count() const { return s.positions(); }
-  __device__ Place place(unsigned i) const { return x + patch_offset(s, i); }
-  __device__ Terms terms(unsigned k) const { return tap_offset(s, k); }
-  __device__ float4 at(Place patch, Terms tap) const { return read_quad(patch + tap); }
+  __device__ Line line(unsigned i) const { return x + patch_offset(s, i); }
+  __device__ KIndex k_index(unsigned k) const { return tap_offset(s, k); }
+  __device__ float4 at(Line patch, KIndex tap) const { return load_four(patch + tap); }
 };
 
-// dw: patches, a term a position. With a pool, four terms are a window. A null place is a column of ones.
+// Operand B of dw: the patches, K along the positions. With a pool, four positions are a window. A null column is one of
+// ones.
 template <typename T>
-struct PatchTerms {
-  static constexpr bool kAlongTerms = false;
-  using Place = const T*;
-  using Terms = unsigned;
+struct DwPatches {
+  static constexpr bool kAlongK = false;
+  using Line = const T*;
+  using KIndex = unsigned;
   PatchShape s;
   const T* x;
-  __device__ unsigned count() const { return s.taps * s.c + s.ones; }
-  __device__ Place place(unsigned i) const { return i < s.taps * s.c ? x + tap_offset(s, i) : nullptr; }
-  __device__ Terms terms(unsigned k) const { return k; }
+  __device__ unsigned count() const { return s.depth() + s.ones; }
+  __device__ Line line(unsigned i) const { return i < s.depth() ? x + tap_offset(s, i) : nullptr; }
+  __device__ KIndex k_index(unsigned k) const { return k; }
   template <unsigned N>
-  __device__ void at(Place tap, Terms k, float (&values)[N][4]) const {
+  __device__ void at(Line tap, KIndex k, float (&values)[N][4]) const {
     if (tap == nullptr) {
 #pragma unroll
       for (unsigned n = 0; n < N; ++n) values[n][0] = values[n][1] = values[n][2] = values[n][3] = 1;
@@ -93,99 +94,100 @@ struct PatchTerms {
     if (s.pool_bit > 0) {
       const T* window = tap + patch_offset(s, k);
 #pragma unroll
-      for (unsigned j = 0; j < 4; ++j) read_run(window + (j / 2 * s.w + j % 2) * s.c, j, values);
+      for (unsigned j = 0; j < 4; ++j) load_column(window + (j / 2 * s.w + j % 2) * s.c, j, values);
       return;
     }
 #pragma unroll
     for (unsigned j = 0; j < 4; ++j) {
-      if (k + j < s.positions()) read_run(tap + patch_offset(s, k + j), j, values);
+      if (k + j < s.positions()) load_column(tap + patch_offset(s, k + j), j, values);
     }
   }
 };
 
-// Forward: w, a column a filter.
-struct FilterColumns {
-  static constexpr bool kAlongTerms = true;
-  using Place = const float*;
-  using Terms = unsigned;
+// Operand B of forward: w, a column for each filter.
+struct ForwardFilters {
+  static constexpr bool kAlongK = true;
+  using Line = const float*;
+  using KIndex = unsigned;
   const float* w;
   unsigned filters, width;
   __device__ unsigned count() const { return filters; }
-  __device__ Place place(unsigned i) const { return w + std::size_t{i} * width; }
-  __device__ Terms terms(unsigned k) const { return k; }
-  __device__ float4 at(Place filter, Terms k) const { return read_quad(filter + k); }
+  __device__ Line line(unsigned i) const { return w + std::size_t{i} * width; }
+  __device__ KIndex k_index(unsigned k) const { return k; }
+  __device__ float4 at(Line filter, KIndex k) const { return load_four(filter + k); }
 };
 
-// In place of an argmax where the ReLU behind the pool has stopped a window.
-constexpr std::uint8_t kStopped = 4;
+// In place of an argmax where the ReLU after the pool has stopped a window.
+constexpr std::uint8_t kNoArgmax = 4;
 
-// The gradient behind the pool; the one before it lies where a window's argmax is.
+// The upstream gradient, which is that of the pool's output. The map's is the same at each window's argmax, else 0.
 template <typename T>
-struct MapGradient {
+struct UpstreamGradient {
   const T* dz;                 // [n, rows, columns, out]
-  const std::uint8_t* argmax;  // of the same shape; null without a pool; kStopped: none has won
+  const std::uint8_t* argmax;  // of the same shape; null without a pool
 };
 
-// dw: dmap, a term a position, a row a filter.
+// Operand A of dw: the map's gradient, a row for each filter, K along the positions.
 template <typename T>
-struct GradientTerms {
-  static constexpr bool kAlongTerms = false;
-  using Place = unsigned;
-  using Terms = unsigned;
+struct DwGradient {
+  static constexpr bool kAlongK = false;
+  using Line = unsigned;
+  using KIndex = unsigned;
   PatchShape s;
-  MapGradient<T> d;
+  UpstreamGradient<T> d;
   __device__ unsigned count() const { return s.out; }
-  __device__ Place place(unsigned i) const { return i; }
-  __device__ Terms terms(unsigned k) const { return k; }
+  __device__ Line line(unsigned i) const { return i; }
+  __device__ KIndex k_index(unsigned k) const { return k; }
   template <unsigned N>
-  __device__ void at(Place filter, Terms k, float (&values)[N][4]) const {
+  __device__ void at(Line filter, KIndex k, float (&values)[N][4]) const {
     if (s.pool_bit > 0) {
       at_window(k / 4 * s.out + filter, values);
       return;
     }
 #pragma unroll
     for (unsigned j = 0; j < 4; ++j) {
-      if (k + j < s.positions()) read_run(d.dz + (k + j) * s.out + filter, j, values);
+      if (k + j < s.positions()) load_column(d.dz + (k + j) * s.out + filter, j, values);
     }
   }
 
  private:
-  // The four pixels of a window, of which one has won.
+  // The four pixels of a window, of which one has a gradient.
   template <unsigned N>
   __device__ void at_window(unsigned i, float (&values)[N][4]) const {
-    const auto dz = Run<T, N>::read(d.dz + i);
-    const auto won = Run<std::uint8_t, N>::read(d.argmax + i);
+    const auto dz = Vector<T, N>::load(d.dz + i);
+    const auto argmax = Vector<std::uint8_t, N>::load(d.argmax + i);
 #pragma unroll
     for (unsigned n = 0; n < N; ++n) {
 #pragma unroll
       for (unsigned j = 0; j < 4; ++j)
-        values[n][j] = won.value[n] == j ? static_cast<float>(dz.value[n]) : 0.0F;
+        values[n][j] = argmax.value[n] == j ? static_cast<float>(dz.value[n]) : 0.0F;
     }
   }
 };
 
-// The taps of one pixel of x that reach what windows have of the map.
-struct Reach {
+// The taps under which one pixel of x contributes to the part of the map that windows cover. They and the map's channels
+// are the K index of dx.
+struct PixelTaps {
   unsigned y, x;  // of the pixel
   unsigned first_y, first_x;
   Divider by_across;  // taps beside one another
-  unsigned terms;     // of them and of the map's channels
+  unsigned depth;     // taps x channels of the map
 
-  struct Term {
-    unsigned tap_y, tap_x;
+  struct Tap {
+    unsigned y, x;
     unsigned channel;  // of the map
   };
-  __device__ Term term(const PatchShape& s, unsigned k) const {
+  __device__ Tap tap(const PatchShape& s, unsigned k) const {
     const unsigned number = s.by_out.quotient(k);
     const unsigned down = by_across.quotient(number);
     return {first_y + down, first_x + number - down * by_across.by(), k - number * s.out};
   }
 };
 
-__device__ inline Reach reach_of(const PatchShape& s, unsigned pixel) {
+__device__ inline PixelTaps taps_over(const PatchShape& s, unsigned pixel) {
   const unsigned y = pixel / s.w;
   const unsigned x = pixel - y * s.w;
-  const unsigned height = s.rows << s.pool_bit;  // of what windows have of the map
+  const unsigned height = s.rows << s.pool_bit;  // of the part of the map that windows cover
   const unsigned width = s.columns << s.pool_bit;
   const unsigned first_y = y < height ? 0 : y - height + 1;
   const unsigned first_x = x < width ? 0 : x - width + 1;
@@ -196,56 +198,56 @@ __device__ inline Reach reach_of(const PatchShape& s, unsigned pixel) {
   return {y, x, first_y, first_x, Divider(max(across, 1U)), down * across * s.out};
 }
 
-// dx of one pixel: dmap, a row an image.
+// Operand A of dx at one pixel: the map's gradient, a row for each image.
 template <typename T>
-struct GradientRows {
-  static constexpr bool kAlongTerms = true;
-  using Place = unsigned;
-  struct Terms {
-    unsigned at, own;  // in dz of the first image; in its window
+struct DxGradient {
+  static constexpr bool kAlongK = true;
+  using Line = unsigned;
+  struct KIndex {
+    unsigned at, own;  // the output in dz of the first image; the pixel's place in its window
   };
   PatchShape s;
-  Reach reach;
-  MapGradient<T> d;
+  PixelTaps taps;
+  UpstreamGradient<T> d;
   __device__ unsigned count() const { return s.batch; }
-  __device__ Place place(unsigned i) const { return i * s.outputs * s.out; }
-  __device__ Terms terms(unsigned k) const {
-    const Reach::Term t = reach.term(s, k);
-    const unsigned y = reach.y - t.tap_y;
-    const unsigned x = reach.x - t.tap_x;
+  __device__ Line line(unsigned i) const { return i * s.outputs * s.out; }
+  __device__ KIndex k_index(unsigned k) const {
+    const PixelTaps::Tap t = taps.tap(s, k);
+    const unsigned y = taps.y - t.y;
+    const unsigned x = taps.x - t.x;
     const unsigned output = (y >> s.pool_bit) * s.columns + (x >> s.pool_bit);
     return {output * s.out + t.channel, ((y & s.pool_bit) << s.pool_bit) + (x & s.pool_bit)};
   }
-  __device__ float4 at(Place image, const Terms& k) const {
-    float4 q = read_quad(d.dz + image + k.at);
+  __device__ float4 at(Line image, const KIndex& k) const {
+    float4 q = load_four(d.dz + image + k.at);
     if (s.pool_bit == 0) return q;
-    const auto won = Run<std::uint8_t, 4>::read(d.argmax + image + k.at);
-    q.x = won.value[0] == k.own ? q.x : 0.0F;
-    q.y = won.value[1] == k.own ? q.y : 0.0F;
-    q.z = won.value[2] == k.own ? q.z : 0.0F;
-    q.w = won.value[3] == k.own ? q.w : 0.0F;
+    const auto argmax = Vector<std::uint8_t, 4>::load(d.argmax + image + k.at);
+    q.x = argmax.value[0] == k.own ? q.x : 0.0F;
+    q.y = argmax.value[1] == k.own ? q.y : 0.0F;
+    q.z = argmax.value[2] == k.own ? q.z : 0.0F;
+    q.w = argmax.value[3] == k.own ? q.w : 0.0F;
     return q;
   }
 };
 
-// dx of one pixel: w, a column a channel of x. Four terms are channels of the map, of one tap.
-struct FilterTerms {
-  static constexpr bool kAlongTerms = false;
-  using Place = unsigned;
-  using Terms = const float*;
+// Operand B of dx at one pixel: w, a column for each channel of x. Four K indices are channels of the map, of one tap.
+struct DxFilters {
+  static constexpr bool kAlongK = false;
+  using Line = unsigned;
+  using KIndex = const float*;
   PatchShape s;
-  Reach reach;
+  PixelTaps taps;
   const float* w;
   __device__ unsigned count() const { return s.c; }
-  __device__ Place place(unsigned i) const { return i; }
-  __device__ Terms terms(unsigned k) const {
-    const Reach::Term t = reach.term(s, k);
-    return w + (t.channel * s.taps + t.tap_y * s.kernel + t.tap_x) * s.c;
+  __device__ Line line(unsigned i) const { return i; }
+  __device__ KIndex k_index(unsigned k) const {
+    const PixelTaps::Tap t = taps.tap(s, k);
+    return w + (t.channel * s.taps + t.y * s.kernel + t.x) * s.c;
   }
   template <unsigned N>
-  __device__ void at(Place channel, Terms first, float (&values)[N][4]) const {
+  __device__ void at(Line channel, KIndex first, float (&values)[N][4]) const {
 #pragma unroll
-    for (unsigned j = 0; j < 4; ++j) read_run(first + j * s.taps * s.c + channel, j, values);
+    for (unsigned j = 0; j < 4; ++j) load_column(first + j * s.taps * s.c + channel, j, values);
   }
 };
 

@@ -1,13 +1,11 @@
-// Backward of a convolution (with its max pool) or dense layer whose gradient of z has been made, in one
-// kernel of blocks with two roles. The first blocks make dw, and db as one column more: a tile of it over a
-// share of the positions, and the block of a tile that comes last adds up the parts. The others make a tile
-// of dx each: images of one pixel, so that all have the same taps on the map. The pool's gradient is read
-// where it lies (patches.cuh).
+// The gradients of a convolution (with its max pool) or dense layer from the gradient of its output z, in one kernel of
+// blocks with two roles. The first blocks make dw, and db as one more column: a tile of it over a share of the
+// positions, and the block of a tile that comes last adds up the shares. Each of the others makes a tile of dx: images of
+// one pixel, so that all have the same taps on the map. The pool's gradient is never expanded (patches.cuh).
 #include "kernels/cuda/device_code/last_block.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/matmul/patches.cuh"
-#include "kernels/cuda/matmul/product_factors.cuh"
-#include "kernels/cuda/matmul/product_norm.hpp"
+#include "kernels/cuda/matmul/product_plan.hpp"
 #include "kernels/cuda/matmul/product_tiles.cuh"
 
 namespace trainer::cuda {
@@ -18,7 +16,7 @@ template <typename T>
 struct BackwardArgs {
   const T* x = nullptr;
   const float* w = nullptr;  // [out, taps, c]
-  MapGradient<T> d;
+  UpstreamGradient<T> d;
   float* dw = nullptr;
   float* db = nullptr;  // null without a bias
   T* dx = nullptr;
@@ -31,13 +29,13 @@ template <Factors kFactors, typename T, typename Tile>
 __device__ void make_dw(const PatchShape& s, const BackwardArgs<T>& a, float* memory, unsigned* tickets) {
   const unsigned tile = blockIdx.x / a.weight_parts;
   const unsigned part = blockIdx.x % a.weight_parts;
-  const unsigned width = s.taps * s.c;
+  const unsigned width = s.depth();
   const unsigned across = divided_up(width + s.ones, Tile::kColumns);
   const unsigned row = tile / across * Tile::kRows;
   const unsigned column = tile % across * Tile::kColumns;
   const unsigned terms = divided_up(divided_up(s.positions(), a.weight_parts), kChunk) * kChunk;
   const unsigned begin = min(part * terms, s.positions());
-  implicit_product<kFactors, Tile>(GradientTerms<T>{s, a.d}, row, PatchTerms<T>{s, a.x}, column, begin,
+  implicit_product<kFactors, Tile>(DwGradient<T>{s, a.d}, row, DwPatches<T>{s, a.x}, column, begin,
                                    min(begin + terms, s.positions()), memory);
   float* all = a.partial + std::size_t{tile} * a.weight_parts * Tile::kOutputs;
   if (a.weight_parts > 1) {
@@ -65,9 +63,9 @@ __device__ void make_dx(const PatchShape& s, const BackwardArgs<T>& a, unsigned 
   const unsigned column = tile % across * Tile::kColumns;
   const unsigned row = tile / across % down * Tile::kRows;
   const unsigned pixel = tile / across / down;
-  const Reach reach = reach_of(s, pixel);
-  implicit_product<kFactors, Tile>(GradientRows<T>{s, reach, a.d}, row, FilterTerms{s, reach, a.w}, column, 0,
-                                   reach.terms, memory);
+  const PixelTaps taps = taps_over(s, pixel);
+  implicit_product<kFactors, Tile>(DxGradient<T>{s, taps, a.d}, row, DxFilters{s, taps, a.w}, column, 0,
+                                   taps.depth, memory);
   for (unsigned i = threadIdx.x; i < Tile::kOutputs; i += kProductThreads) {
     const unsigned image = row + i / Tile::kColumns;
     const unsigned c = column + i % Tile::kColumns;
@@ -93,17 +91,17 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
 
 }  // namespace
 
-void launch_product_backward(const CudaContext& context, const ProductNormPlan& plan, const OpArgs& args,
-                             const ProductBackward& buffers) {
+void launch_product_backward(const CudaContext& context, const ProductPlan& plan, const OpArgs& args,
+                             const ProductBackward& given) {
   visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
     BackwardArgs<T> a;
     a.x = static_cast<const T*>(args.x);
     a.w = args.w;
-    a.d = {static_cast<const T*>(buffers.dz), buffers.argmax};
+    a.d = {static_cast<const T*>(given.dz), given.argmax};
     a.dw = args.dw;
-    a.db = buffers.db;
+    a.db = given.db;
     a.dx = static_cast<T*>(args.dx);
-    a.partial = buffers.partial;
+    a.partial = given.partial;
     a.weight_tiles = plan.weight_tiles;
     a.weight_parts = plan.weight_parts;
     const unsigned blocks = plan.weight_tiles * plan.weight_parts + (a.dx == nullptr ? 0 : plan.map_tiles);

@@ -1,14 +1,15 @@
-// Forward of a convolution (with its max pool) or dense layer and of the batch normalisation behind it, in
-// one kernel. A block takes a slice of the channels, as wide as a tile, and every few tiles of the positions;
-// it keeps z, what comes out of the pool, and its sums; the blocks wait for one another; then it goes over
-// its part of z again. In inference it normalises at once and nobody waits.
+// A convolution (with its max pool) or dense layer with the batch normalisation after it. Forward is one kernel: a block
+// takes a slice of the channels, as wide as a tile, and every few tiles of the positions; it writes z, the pool's
+// output, and its sums; the blocks wait for one another; then it goes over its share of z again. In inference it
+// normalises at once and no block waits. On the way back normalisation has its own kernel, as after any other layer, and
+// the products' gradients follow.
 #include <algorithm>
 
+#include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/device_code/norm_sums.cuh"
 #include "kernels/cuda/matmul/patches.cuh"
-#include "kernels/cuda/matmul/product_factors.cuh"
-#include "kernels/cuda/matmul/product_norm.hpp"
+#include "kernels/cuda/matmul/product_plan.hpp"
 #include "kernels/cuda/matmul/product_tiles.cuh"
 
 namespace trainer::cuda {
@@ -17,16 +18,12 @@ namespace {
 
 template <typename T>
 struct ProductForward {
+  NormArgs norm;
   const T* x = nullptr;
   const float* w = nullptr;  // [out, taps, c]
-  const float* beta = nullptr;
   T* z = nullptr;
   T* y = nullptr;
   std::uint8_t* argmax = nullptr;  // null without a pool
-  BatchStatistics statistics;
-  double* partial = nullptr;
-  unsigned* barrier = nullptr;
-  const StepState* state = nullptr;
   unsigned tiles = 1;
   unsigned parts = 1;
   bool gelu = false;
@@ -41,21 +38,21 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   const unsigned first_channel = blockIdx.x / a.parts * Tile::kColumns;
   const unsigned c = first_channel + at.lane;
   const bool used = c < s.out && at.row < at.rows;
-  const float beta = used ? a.beta[c] : 0.0F;
+  const float beta = used ? a.norm.beta[c] : 0.0F;
   const unsigned all = s.batch * s.outputs;
-  const unsigned valid = a.state->valid * s.outputs;
+  const unsigned valid = a.norm.state->valid * s.outputs;
   const unsigned own = Tile::kRows / s.area();  // outputs of a tile in each channel
   Centring to{};
-  if (!a.training && used) to = running_centring(a.statistics, c);
+  if (!a.training && used) to = running_centring(a.norm, c);
   double sums[2] = {};
   const unsigned first_tile = first_tile_of(at.part, a.parts, blockIdx.x / a.parts, a.tiles);
   for (unsigned tile = first_tile; tile < a.tiles; tile += a.parts) {
-    implicit_product<kFactors, Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows,
-                                     FilterColumns{a.w, s.out, s.taps * s.c}, first_channel, 0, s.taps * s.c,
+    implicit_product<kFactors, Tile>(ForwardPatches<T>{s, a.x}, tile * Tile::kRows,
+                                     ForwardFilters{a.w, s.out, s.depth()}, first_channel, 0, s.depth(),
                                      memory);
     for (unsigned o = used ? at.row : own; o < own && tile * own + o < all; o += at.rows) {
-      unsigned place;
-      const float best = pooled<Tile>(memory, o, at.lane, s.area(), place);
+      unsigned argmax;
+      const float best = pooled<Tile>(memory, o, at.lane, s.area(), argmax);
       const unsigned p = tile * own + o;
       const std::size_t i = std::size_t{p} * s.out + c;
       if (!a.training) {
@@ -63,7 +60,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
         continue;
       }
       a.z[i] = static_cast<T>(best);
-      if (a.argmax != nullptr) a.argmax[i] = static_cast<std::uint8_t>(place);
+      if (a.argmax != nullptr) a.argmax[i] = static_cast<std::uint8_t>(argmax);
       if (p >= valid) continue;
       const auto value = static_cast<double>(best);
       sums[0] += value;
@@ -71,9 +68,9 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     }
   }
   if (!a.training) return;
-  sum_slice<kProductThreads>(at, a.partial, a.barrier, sums);
+  sum_slice<kProductThreads>(at, a.norm.partial, a.norm.barrier, sums);
   if (!used) return;
-  to = batch_centring(a.statistics, c, sums, static_cast<double>(valid), at.part == 0 && at.row == 0);
+  to = batch_centring(a.norm, c, sums, static_cast<double>(valid), at.part == 0 && at.row == 0);
   for (unsigned tile = first_tile; tile < a.tiles; tile += a.parts) {
     const auto load = [&](unsigned p) { return static_cast<float>(a.z[std::size_t{p} * s.out + c]); };
     const auto use = [&](unsigned p, float z) {
@@ -84,62 +81,33 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   }
 }
 
-}  // namespace
-
-void launch_product_norm(const CudaContext& context, const ProductNormPlan& plan, const NormalisedDesc& desc,
-                         const OpArgs& args, const ProductBuffers& buffers) {
-  visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
-    ProductForward<T> a;
-    a.x = static_cast<const T*>(args.x);
-    a.w = args.w;
-    a.beta = args.b;
-    a.z = static_cast<T*>(buffers.z);
-    a.y = static_cast<T*>(args.y);
-    a.argmax = buffers.argmax;
-    a.statistics = batch_statistics(desc.norm, args, buffers.statistics);
-    a.partial = buffers.partial;
-    a.barrier = context.barrier;
-    a.state = args.state;
-    a.tiles = plan.tiles;
-    a.training = args.mode == Mode::training;
-    a.parts = a.training ? plan.parts : plan.tiles;
-    a.gelu = desc.norm.gelu;
-    visit_tiles(plan.square, [&](auto tiles) {
-      launch(context.stream, {plan.slices * a.parts, kProductThreads, a.training}, "product_norm",
-             product_norm<kFactors, T, typename decltype(tiles)::Forward>, plan.shape, a);
-    });
-  });
+// A dense layer is a convolution of maps of one pixel.
+ConvDesc as_conv(const OpDesc& product) {
+  const auto* dense = std::get_if<DenseDesc>(&product);
+  if (dense == nullptr) return std::get<ConvDesc>(product);
+  ConvDesc conv;
+  conv.in = {1, 1, dense->in};
+  conv.out = dense->out;
+  conv.bias = dense->bias;
+  return conv;
 }
 
-namespace {
-
-PatchShape plain_shape(const OpDesc& product, int batch) {
+PatchShape patch_shape(const ConvDesc& conv, int batch) {
   const auto count = [](int value) { return static_cast<unsigned>(value); };
-  const Shape out = out_shape(product);
+  const Shape out = out_shape(conv);
   PatchShape s;
   s.batch = count(batch);
-  s.out = count(out.c);
-  s.rows = count(out.h);
-  s.columns = count(out.w);
-  if (const auto* dense = std::get_if<DenseDesc>(&product)) {
-    s.c = count(dense->in);
-    s.ones = dense->bias ? kOnes : 0;
-    return s;
-  }
-  const auto& conv = std::get<ConvDesc>(product);
   s.h = count(conv.in.h);
   s.w = count(conv.in.w);
   s.c = count(conv.in.c);
   s.kernel = count(conv.kernel);
+  s.rows = count(out.h);
+  s.columns = count(out.w);
   s.pool_bit = conv.pool ? 1 : 0;
-  s.ones = conv.bias ? kOnes : 0;
-  return s;
-}
-
-PatchShape patch_shape(const OpDesc& product, int batch) {
-  PatchShape s = plain_shape(product, batch);
+  s.out = count(out.c);
   s.taps = s.kernel * s.kernel;
   s.outputs = s.rows * s.columns;
+  s.ones = conv.bias ? kOnes : 0;
   s.by_c = Divider(s.c);
   s.by_kernel = Divider(s.kernel);
   s.by_outputs = Divider(s.outputs);
@@ -148,7 +116,7 @@ PatchShape patch_shape(const OpDesc& product, int batch) {
   return s;
 }
 
-// Blocks a multiprocessor that run at the same time, as far as they are wanted.
+// How many blocks a multiprocessor runs at the same time, kProductBlocks at most.
 template <typename Tile>
 unsigned forward_blocks(const CudaContext& context) {
   unsigned most = 0;
@@ -159,22 +127,101 @@ unsigned forward_blocks(const CudaContext& context) {
   return most;
 }
 
+class ProductNormOp final : public Op {
+ public:
+  ProductNormOp(const CudaContext& context, const NormalisedDesc& desc, int batch)
+      : Op(desc, batch),
+        context_(context),
+        desc_(desc.norm),
+        plan_(plan_product(context, product_of(desc), batch)),
+        norm_(make_op(context, desc.norm, batch, true)),
+        outputs_(static_cast<std::size_t>(batch) * desc.norm.in.size()) {}
+
+  std::size_t saved_bytes() const override {
+    return DeviceAllocator::bytes([&](auto& memory) { take_saved(memory); });
+  }
+  std::size_t workspace_bytes() const override {
+    const std::size_t backward = std::max(norm_->workspace_bytes(), plan_.weight_partial_bytes());
+    return std::max(DeviceAllocator::aligned(plan_.slice_bytes()),
+                    DeviceAllocator::aligned(z_bytes()) + DeviceAllocator::aligned(backward));
+  }
+
+ private:
+  std::size_t z_bytes() const { return element_bytes(context_.element) * outputs_; }
+
+  struct Saved {
+    std::byte* statistics;
+    std::byte* z;
+    std::uint8_t* argmax;  // null without a pool
+  };
+  Saved take_saved(DeviceAllocator& memory) const {
+    auto* statistics = memory.take<std::byte>(norm_->saved_bytes());
+    auto* z = memory.take<std::byte>(z_bytes());
+    return {statistics, z, plan_.shape.pool_bit > 0 ? memory.take<std::uint8_t>(outputs_) : nullptr};
+  }
+
+  void run_forward(const OpArgs& args) override {
+    const bool training = args.mode == Mode::training;
+    DeviceAllocator memory(training ? args.saved : nullptr);
+    const Saved saved = take_saved(memory);
+    visit_product(context_, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
+      ProductForward<T> a;
+      a.x = static_cast<const T*>(args.x);
+      a.w = args.w;
+      a.z = reinterpret_cast<T*>(saved.z);
+      a.y = static_cast<T*>(args.y);
+      a.argmax = saved.argmax;
+      a.norm = norm_args(desc_, args, saved.statistics, reinterpret_cast<double*>(args.workspace),
+                         context_.barrier);
+      a.tiles = plan_.tiles;
+      a.parts = training ? plan_.parts : plan_.tiles;
+      a.gelu = desc_.gelu;
+      a.training = training;
+      visit_tiles(plan_.square, [&](auto tiles) {
+        launch(context_.stream, {plan_.slices * a.parts, kProductThreads, training}, "product_norm",
+               product_norm<kFactors, T, typename decltype(tiles)::Forward>, plan_.shape, a);
+      });
+    });
+  }
+
+  void run_backward(const OpArgs& args) override {
+    DeviceAllocator memory(args.saved);
+    const Saved saved = take_saved(memory);
+    DeviceAllocator scratch(args.workspace);
+    auto* dz = scratch.take<std::byte>(z_bytes());
+    auto* rest = scratch.take<std::byte>(0);
+    OpArgs norm = args;
+    norm.x = saved.z;
+    norm.dx = dz;
+    norm.w = nullptr;
+    norm.dw = nullptr;
+    norm.saved = saved.statistics;
+    norm.workspace = rest;
+    norm_->backward(norm);
+    launch_product_backward(context_, plan_, args,
+                            {.dz = dz, .argmax = saved.argmax, .partial = reinterpret_cast<float*>(rest)});
+  }
+
+  const CudaContext& context_;
+  BatchNormDesc desc_;
+  ProductPlan plan_;
+  std::unique_ptr<Op> norm_;
+  std::size_t outputs_;
+};
+
 }  // namespace
 
 bool has_patches(const OpDesc& product) {
-  if (out_shape(product).c % 4 != 0) return false;
-  if (const auto* dense = std::get_if<DenseDesc>(&product)) return dense->in % 4 == 0;
-  const auto& conv = std::get<ConvDesc>(product);
+  const ConvDesc conv = as_conv(product);
   const bool pool = !conv.pool || (conv.pool.size == 2 && conv.pool.stride == 2);
-  const bool border = conv.pad.top + conv.pad.bottom + conv.pad.left + conv.pad.right > 0;
-  return conv.stride == 1 && !border && pool && conv.in.c % 4 == 0;
+  return conv.stride == 1 && conv.pad == Border{} && pool && conv.in.c % 4 == 0 && conv.out % 4 == 0;
 }
 
-ProductNormPlan plan_product_norm(const CudaContext& context, const OpDesc& product, int batch) {
-  constexpr unsigned kLeastTerms = 512;  // of a part of dw
+ProductPlan plan_product(const CudaContext& context, const OpDesc& product, int batch) {
+  constexpr unsigned kLeastTerms = 512;  // of a share of dw
   constexpr int kSmallBatch = 64;        // a quarter of a long tile
-  ProductNormPlan plan;
-  plan.shape = patch_shape(product, batch);
+  ProductPlan plan;
+  plan.shape = patch_shape(as_conv(product), batch);
   plan.square = std::holds_alternative<DenseDesc>(product) || batch <= kSmallBatch;
   const PatchShape& s = plan.shape;
   const unsigned room = kProductBlocks * context.multiprocessors;
@@ -187,8 +234,7 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const OpDesc& prod
     const unsigned at_once = forward_blocks<Forward>(context) * context.multiprocessors;
     plan.parts = std::min(plan.tiles, std::max(at_once / plan.slices, 1U));
     plan.fits = plan.blocks() <= at_once;
-    plan.weight_tiles =
-        divided_up(s.out, Weights::kRows) * divided_up(s.taps * s.c + s.ones, Weights::kColumns);
+    plan.weight_tiles = divided_up(s.out, Weights::kRows) * divided_up(s.depth() + s.ones, Weights::kColumns);
     const unsigned most = std::min(room / plan.weight_tiles, divided_up(s.positions(), kLeastTerms));
     plan.weight_parts = plan.weight_tiles > kTickets ? 1 : std::max(most, 1U);
     plan.map_tiles = s.h * s.w * divided_up(s.batch, Map::kRows) * divided_up(s.c, Map::kColumns);
@@ -196,16 +242,25 @@ ProductNormPlan plan_product_norm(const CudaContext& context, const OpDesc& prod
   return plan;
 }
 
-std::size_t ProductNormPlan::slice_bytes() const {
+std::size_t ProductPlan::slice_bytes() const {
   return visit_tiles(
       square, [&](auto tiles) { return slice_sums_bytes(blocks(), decltype(tiles)::Forward::kColumns); });
 }
 
-std::size_t ProductNormPlan::weight_partial_bytes() const {
+std::size_t ProductPlan::weight_partial_bytes() const {
   if (weight_parts == 1) return 0;
   return visit_tiles(square, [&](auto tiles) {
     return sizeof(float) * weight_tiles * weight_parts * decltype(tiles)::Weights::kOutputs;
   });
+}
+
+std::unique_ptr<Op> make_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch) {
+  return std::make_unique<ProductNormOp>(context, desc, batch);
+}
+
+bool is_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch) {
+  const OpDesc product = product_of(desc);
+  return has_patches(product) && plan_product(context, product, batch).fits;
 }
 
 }  // namespace trainer::cuda

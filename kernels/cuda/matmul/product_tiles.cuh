@@ -1,10 +1,25 @@
-// The tiles of a layer's products, and the max pool of one. A convolution's maps are long and narrow, a dense
-// layer's square; the sums of dw are over all positions, so its blocks share the terms.
+// Which kernel computes a product in the engine's precision, the tiles of a layer's products, and the max pool of one. A
+// convolution's maps are long and narrow, a dense layer's square; the sums of dw are over all positions, so its blocks
+// share the terms.
 #pragma once
 
+#include <type_traits>
+
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/matmul/implicit_product.cuh"
 
 namespace trainer::cuda {
+
+template <Factors kFactors>
+using FactorsOf = std::integral_constant<Factors, kFactors>;
+
+// Calls visit(FactorsOf<...>{}, ElementType<...>{}).
+template <typename Visit>
+void visit_product(const CudaContext& context, const Visit& visit) {
+  if (context.precision == Precision::fp32) return visit(FactorsOf<Factors::fp32>{}, ElementType<float>{});
+  visit_element(context.element, [&](auto element) { visit(FactorsOf<Factors::tf32>{}, element); });
+}
 
 constexpr unsigned kProductThreads = 256;
 
@@ -26,17 +41,18 @@ decltype(auto) visit_tiles(bool square, const Visit& visit) {
   return square ? visit(SquareTiles{}) : visit(LongTiles{});
 }
 
-// The largest of a window in a tile's sums, which lie below one another, and its place.
+// The largest of a window's sums in a tile, which lie below one another, and its place in the window.
 template <typename Tile>
-__device__ float pooled(const float* memory, unsigned output, unsigned lane, unsigned area, unsigned& place) {
+__device__ float pooled(const float* memory, unsigned output, unsigned lane, unsigned area,
+                        unsigned& argmax) {
   const unsigned first = output * area * Tile::kColumns + lane;
   float best = product_at<Tile>(memory, first);
-  place = 0;
+  argmax = 0;
   for (unsigned i = 1; i < area; ++i) {
     const float value = product_at<Tile>(memory, first + i * Tile::kColumns);
-    const bool wins = value > best || (isnan(value) && !isnan(best));
-    best = wins ? value : best;
-    place = wins ? i : place;
+    const bool larger = value > best || (isnan(value) && !isnan(best));
+    best = larger ? value : best;
+    argmax = larger ? i : argmax;
   }
   return best;
 }

@@ -1,13 +1,11 @@
-// A convolution (with its max pool) or dense layer that is small enough for tiles of our own, with bias and
-// ReLU: forward is one plain kernel, the gradients of weights, bias and x are product_backward's. Where the
-// ReLU stops a window of the pool, forward notes that none of its pixels has won, so that the way back reads
-// no y and needs no kernel for a mask.
+// A convolution (with its max pool) or dense layer that is small enough for tiles of our own, with bias and ReLU: forward
+// is one plain kernel, and product_backward makes the gradients of weights, bias and x. Where the ReLU stops a window of
+// the pool, forward writes kNoArgmax, so that backward reads no y and needs no kernel for a mask.
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/matmul/patches.cuh"
-#include "kernels/cuda/matmul/product_factors.cuh"
-#include "kernels/cuda/matmul/product_norm.hpp"
+#include "kernels/cuda/matmul/product_plan.hpp"
 #include "kernels/cuda/matmul/product_tiles.cuh"
 
 namespace trainer::cuda {
@@ -36,21 +34,21 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   const unsigned lane = threadIdx.x % Tile::kColumns;
   const unsigned c = column + lane;
   const float bias = c < s.out && a.b != nullptr ? a.b[c] : 0.0F;
-  const unsigned terms = s.taps * s.c;
-  implicit_product<kFactors, Tile>(PatchRows<T>{s, a.x}, tile * Tile::kRows, FilterColumns{a.w, s.out, terms},
-                                   column, 0, terms, memory);
+  const unsigned terms = s.depth();
+  implicit_product<kFactors, Tile>(ForwardPatches<T>{s, a.x}, tile * Tile::kRows,
+                                   ForwardFilters{a.w, s.out, terms}, column, 0, terms, memory);
   if (c >= s.out) return;
   const unsigned own = Tile::kRows / s.area();  // outputs of a tile in each channel
   const unsigned first = tile * own;
   const unsigned end = min(own, s.batch * s.outputs - first);
   for (unsigned o = threadIdx.x / Tile::kColumns; o < end; o += kStride) {
-    unsigned place;
-    const float z = pooled<Tile>(memory, o, lane, s.area(), place) + bias;
+    unsigned argmax;
+    const float z = pooled<Tile>(memory, o, lane, s.area(), argmax) + bias;
     const T y = static_cast<T>(a.relu ? relu(z) : z);
     const std::size_t at = std::size_t{first + o} * s.out + c;
     a.y[at] = y;
     const bool stopped = a.relu && !(static_cast<float>(y) > 0);
-    if (a.argmax != nullptr) a.argmax[at] = stopped ? kStopped : static_cast<std::uint8_t>(place);
+    if (a.argmax != nullptr) a.argmax[at] = stopped ? kNoArgmax : static_cast<std::uint8_t>(argmax);
   }
 }
 
@@ -59,7 +57,7 @@ class SmallProduct final : public Op {
   SmallProduct(const CudaContext& context, const OpDesc& desc, int batch, bool relu)
       : Op(desc, batch),
         context_(context),
-        plan_(plan_product_norm(context, desc, batch)),
+        plan_(plan_product(context, desc, batch)),
         pools_(plan_.shape.pool_bit > 0),
         relu_(relu) {}
 
@@ -95,19 +93,19 @@ class SmallProduct final : public Op {
   }
 
   const CudaContext& context_;
-  ProductNormPlan plan_;
+  ProductPlan plan_;
   bool pools_, relu_;
 };
 
-// A library's tiles are 64 to 256 outputs wide and long. 32 filters leave most of one idle; of a dense layer
-// with few rows and outputs there are fewer than a GPU has multiprocessors. A block of ours goes through all
-// terms of a sum, which pays while they are few.
+// A library's tiles are 64 to 256 outputs wide and long. 32 filters leave most of one idle, and a dense layer with few
+// rows and outputs has fewer tiles than a GPU has multiprocessors. A block of ours goes through all terms of a sum, which
+// pays while they are few.
 constexpr int kMostFilters = 32;
 constexpr int kMostFeatures = 256;
 constexpr int kMostRows = 1024;
 constexpr int kMostTerms = 1024;
 
-// On the way back a ReLU is the pool's argmax positions' (see above) or has been taken in by the head.
+// On the way back a ReLU is in the pool's argmax (see above), or the head has taken it in.
 bool is_small(const ConvDesc& d, int /*batch*/) {
   return d.out <= kMostFilters && d.kernel * d.kernel * d.in.c <= kMostTerms && (d.pool || !d.relu);
 }

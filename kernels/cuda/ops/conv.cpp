@@ -1,9 +1,9 @@
-// Convolution layers: the library's three passes, and kernels of our own for bias, ReLU and max pool. Behind
-// a pool the map itself is scratch in both directions: forward keeps the pool's argmax positions, backward makes the
-// map's gradient anew. The library takes weights of the maps' element type, and gives their gradient in it.
+// Which op makes a convolution, or a product with a batch normalisation after it. And convolutions by the library: its three
+// passes, and kernels of our own for bias, ReLU and max pool. With a pool the map itself is scratch in both directions:
+// forward saves the pool's argmax, and backward computes the map's gradient from it. The library takes weights of the maps'
+// element type, and gives their gradient in it.
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/ops/bias_relu.hpp"
 #include "kernels/cuda/ops/pool.hpp"
 
 namespace trainer::cuda {
@@ -21,22 +21,21 @@ class Conv final : public Op {
         context_(context),
         conv_(desc),
         map_(conv_map(desc)),
-        positions_(static_cast<std::size_t>(batch) * map_.h * map_.w),
-        pool_{batch, map_, out_shape(desc), desc.pool, desc.relu},
+        positions_(static_cast<unsigned>(batch * map_.h * map_.w)),
+        channels_(static_cast<unsigned>(map_.c)),
+        pool_(batch, map_, out_shape(desc), desc.pool),
         library_(context.convolutions->make(library_shape(context, desc, batch, wants_dx))) {}
 
   bool casts_dw() const override { return context_.element != Element::fp32; }
   std::size_t saved_bytes() const override {
-    return conv_.pool ? static_cast<std::size_t>(batch()) * pool_.out.size() : 0;
+    return conv_.pool ? static_cast<std::size_t>(batch()) * out_shape(conv_).size() : 0;
   }
   std::size_t workspace_bytes() const override {
     return DeviceAllocator::bytes([&](auto& memory) { lay_out(memory); });
   }
 
  private:
-  std::size_t map_bytes() const {
-    return element_bytes(context_.element) * positions_ * static_cast<std::size_t>(map_.c);
-  }
+  std::size_t map_bytes() const { return element_bytes(context_.element) * positions_ * channels_; }
   const void* weights(const OpArgs& args) const { return casts_dw() ? args.cast_w : args.w; }
 
   struct Layout {
@@ -46,7 +45,7 @@ class Conv final : public Op {
   };
   Layout lay_out(DeviceAllocator& memory) const {
     auto* map = memory.take<std::byte>(map_bytes());
-    auto* partial = memory.take<float>(bias_relu_partial_bytes(map_.c) / sizeof(float));
+    auto* partial = memory.take<float>(db_partial_bytes(channels_) / sizeof(float));
     return {map, partial, memory.take<std::byte>(library_->workspace_bytes())};
   }
   Layout layout(const OpArgs& args) const {
@@ -60,9 +59,9 @@ class Conv final : public Op {
     library_->forward(args.x, weights(args), map, own.library);
     if (conv_.pool) {
       auto* argmax = args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
-      launch_maxpool(context_, pool_, {map, args.b, args.y, argmax});
+      launch_maxpool(context_, pool_, {map, args.b, conv_.relu, args.y, argmax});
     } else if (args.b != nullptr || conv_.relu) {
-      launch_bias_relu(context_, args.b, conv_.relu, args.y, positions_, map_.c);
+      launch_bias_relu(context_, args.b, conv_.relu, args.y, positions_, channels_);
     }
   }
 
@@ -71,13 +70,14 @@ class Conv final : public Op {
     const void* dmap = own.map;
     if (conv_.pool) {
       const auto* argmax = reinterpret_cast<const std::uint8_t*>(args.saved);
-      launch_maxpool_backward(context_, pool_, {args.dy, args.y, argmax, own.map, args.db, own.partial});
+      launch_maxpool_backward(context_, pool_,
+                              {args.dy, args.y, conv_.relu, argmax, own.map, args.db, own.partial});
     } else {
       if (!conv_.relu) dmap = args.dy;
       if (conv_.relu || args.db != nullptr) {
-        launch_bias_relu_backward(
-            context_, {args.dy, args.y, conv_.relu, conv_.relu ? own.map : nullptr, args.db, own.partial},
-            positions_, map_.c);
+        void* dz = conv_.relu ? own.map : nullptr;
+        launch_bias_relu_backward(context_, positions_, channels_,
+                                  {args.dy, args.y, conv_.relu, nullptr, dz, args.db, own.partial});
       }
     }
     library_->backward_weights(args.x, dmap, args.dw, own.library);
@@ -87,7 +87,7 @@ class Conv final : public Op {
   const CudaContext& context_;
   ConvDesc conv_;
   Shape map_;
-  std::size_t positions_;
+  unsigned positions_, channels_;
   PoolShape pool_;
   std::unique_ptr<Convolution> library_;
 };
@@ -99,6 +99,17 @@ std::unique_ptr<Op> make_op(const CudaContext& context, const ConvDesc& desc, in
   if (auto ours = make_small_product(context, desc, batch)) return ours;
   if (desc.pool) require_poolable(desc, desc.pool);
   return std::make_unique<Conv>(context, desc, batch, wants_dx);
+}
+
+bool fuses_norm(const CudaContext& context, const NormalisedDesc& desc, int batch, bool wants_dx) {
+  return is_first_norm(desc, wants_dx) || is_product_norm(context, desc, batch);
+}
+
+std::unique_ptr<Op> make_op(const CudaContext& context, const NormalisedDesc& desc, int batch,
+                            bool wants_dx) {
+  if (is_first_norm(desc, wants_dx)) return make_first_norm(context, desc, batch);
+  if (is_product_norm(context, desc, batch)) return make_product_norm(context, desc, batch);
+  throw BackendError(describe(desc) + ": two ops on this GPU");
 }
 
 }  // namespace trainer::cuda

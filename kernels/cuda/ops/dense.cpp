@@ -1,12 +1,12 @@
-// Dense layers: the library's three products, and kernels of our own for bias and ReLU: the library's ReLU
-// may turn NaN into 0, which would hide a network that blows up.
+// Dense layers: the library's three products, and kernels of our own for bias and ReLU, because the library's ReLU may turn
+// NaN into 0, which would hide a network that diverges.
 //   forward   y = relu(x w^T + b)
 //   backward  dz = dy where y > 0;  dw = dz^T x,  db = sum dz,  dx = dz w
-// Where the head behind has masked dy already, db rides on the product for dw. The library takes weights of
-// the maps' element type; their gradient is fp32.
+// Where the head after it has masked dy already, the product for dw also gives db. The library takes weights of the maps'
+// element type; their gradient is fp32.
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/ops/bias_relu.hpp"
+#include "kernels/cuda/ops/pool.hpp"
 
 namespace trainer::cuda {
 
@@ -18,6 +18,8 @@ class Dense final : public Op {
       : Op(desc, batch),
         context_(context),
         dense_(desc),
+        rows_(static_cast<unsigned>(batch)),
+        outputs_(static_cast<unsigned>(desc.out)),
         masks_dy_(desc.relu && !desc.y_map.masked),
         product_(context.products->make({.batch = batch,
                                          .in = desc.in,
@@ -32,8 +34,7 @@ class Dense final : public Op {
 
  private:
   std::size_t gradient_bytes() const {
-    const std::size_t outputs = static_cast<std::size_t>(batch()) * static_cast<std::size_t>(dense_.out);
-    return masks_dy_ ? element_bytes(context_.element) * outputs : 0;
+    return masks_dy_ ? element_bytes(context_.element) * rows_ * outputs_ : 0;
   }
   const void* weights(const OpArgs& args) const {
     return context_.element == Element::fp32 ? args.w : args.cast_w;
@@ -46,7 +47,7 @@ class Dense final : public Op {
   };
   Layout lay_out(DeviceAllocator& memory) const {
     auto* dz = memory.take<std::byte>(gradient_bytes());
-    auto* partial = memory.take<float>(bias_relu_partial_bytes(dense_.out) / sizeof(float));
+    auto* partial = memory.take<float>(db_partial_bytes(outputs_) / sizeof(float));
     return {dz, partial, memory.take<std::byte>(product_->workspace_bytes())};
   }
   Layout layout(const OpArgs& args) const {
@@ -57,15 +58,15 @@ class Dense final : public Op {
   void run_forward(const OpArgs& args) override {
     product_->forward(args.x, weights(args), args.y, layout(args).library);
     if (args.b == nullptr && !dense_.relu) return;
-    launch_bias_relu(context_, args.b, dense_.relu, args.y, static_cast<std::size_t>(batch()), dense_.out);
+    launch_bias_relu(context_, args.b, dense_.relu, args.y, rows_, outputs_);
   }
 
   void run_backward(const OpArgs& args) override {
     const Layout own = layout(args);
     const void* dz = args.dy;
     if (masks_dy_) {
-      launch_bias_relu_backward(context_, {args.dy, args.y, true, own.dz, args.db, own.partial},
-                                static_cast<std::size_t>(batch()), dense_.out);
+      launch_bias_relu_backward(context_, rows_, outputs_,
+                                {args.dy, args.y, true, nullptr, own.dz, args.db, own.partial});
       dz = own.dz;
     }
     product_->backward_weights(args.x, dz, args.dw, masks_dy_ ? nullptr : args.db, own.library);
@@ -74,6 +75,7 @@ class Dense final : public Op {
 
   const CudaContext& context_;
   DenseDesc dense_;
+  unsigned rows_, outputs_;
   bool masks_dy_;
   std::unique_ptr<Product> product_;
 };

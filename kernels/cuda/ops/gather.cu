@@ -1,8 +1,8 @@
 // Opens a step: a block an image.
 #include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/device_code/step_opening.cuh"
-#include "kernels/cuda/device_code/strided.cuh"
 #include "kernels/math/divider.hpp"
 
 namespace trainer::cuda {
@@ -37,8 +37,7 @@ __global__ void advance(StepState* state) {
 void launch_gather(const CudaContext& context, const GatherArgs& args) {
   const auto pixels = static_cast<unsigned>(args.shape.size());
   const Divider by_line(static_cast<unsigned>(args.shape.w * args.shape.c));
-  visit_element(context.element, [&](auto of) {
-    using T = typename decltype(of)::Type;
+  visit_element(context.element, [&]<typename T>(ElementType<T>) {
     launch(context.stream, {args.batching.batch, kThreads}, "gather", gather<T>, args, pixels, by_line);
   });
 }

@@ -1,6 +1,6 @@
-// The selection of a batch's hardest images, by the one block that ends last: a row is kept if few enough
-// come before it in the order of hardness_key(). Every row is compared with every other, in tiles that lie in
-// shared memory: there are as many comparisons as rows squared, and no sorting.
+// The selection of a batch's hardest images, by the one block that ends last: a row is selected if few enough come
+// before it in the order of hardness_key(). Every row is compared with every other, in tiles that lie in shared
+// memory: there are as many comparisons as rows squared, and no sorting.
 #pragma once
 
 #include <cuda_runtime.h>

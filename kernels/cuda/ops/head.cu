@@ -1,13 +1,12 @@
-// The last layer and its loss in two kernels; head_backward.cuh has the second. Forward: a warp an image:
-// logits, softmax, loss, hit, and the gradient of the products, which backward needs and nobody else; the
-// block that ends last adds up the images. With y = s z the logits, z the products, and t the target
-// (op.hpp):
+// The last layer and its loss in two kernels; head_backward.cuh has the second. In forward a warp takes an image: logits,
+// softmax, loss, whether it is correct, and the gradient of the products, which only backward needs; the block that ends
+// last adds up the images. With the logits y = s z, the products z and the target t (op.hpp):
 //   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
-// Where rows are selected, the block that ends last chooses them too, and clears the dz of the others.
+// If the recipe selects rows, the block that ends last chooses them too, and clears the dz of the others.
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/ops/hardest_rows.cuh"
 #include "kernels/cuda/ops/head_backward.cuh"
@@ -17,7 +16,10 @@ namespace trainer::cuda {
 namespace {
 
 constexpr int kMostClasses = 256;
-constexpr unsigned kMostDxBlocks = 2048;
+// The most blocks that a multiprocessor is given: by forward, for dw and for dx.
+constexpr unsigned kForwardBlocks = 8;
+constexpr unsigned kDwBlocks = 4;
+constexpr unsigned kDxBlocks = 16;
 
 template <typename T>
 struct HeadForward {
@@ -39,14 +41,14 @@ __device__ float warp_sum(float value) {
   return value;
 }
 
-// The largest value of the warp and where it is, the first of equals.
+// The largest value of the warp and its index, the first of equals.
 __device__ void warp_largest(float& value, int& index) {
   for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) {
     const float other = __shfl_xor_sync(~0U, value, static_cast<int>(lane));
-    const int place = __shfl_xor_sync(~0U, index, static_cast<int>(lane));
-    if (other > value || (other == value && place < index)) {
+    const int other_index = __shfl_xor_sync(~0U, index, static_cast<int>(lane));
+    if (other > value || (other == value && other_index < index)) {
       value = other;
-      index = place;
+      index = other_index;
     }
   }
 }
@@ -67,7 +69,7 @@ __device__ void logits_of_row(const HeadShape& s, const HeadForward<T>& a, unsig
   __syncwarp();
 }
 
-// Adds all rows' losses and correct answers to the step's sums, in an order that does not depend on the blocks.
+// Adds all rows' losses and correct to the step's sums, in an order that does not depend on the blocks.
 template <typename T>
 __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   __shared__ double losses[kThreads];
@@ -93,7 +95,7 @@ __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   a.state->images += valid;
 }
 
-// What the logits z of one row say, by one warp: y, the gradient of the products, loss and hit.
+// From the logits z of one row, by one warp: y, the gradient of the products, the loss, and whether it is correct.
 template <typename T>
 __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned valid,
                            unsigned lane, const float* z) {
@@ -107,14 +109,14 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   }
   warp_largest(most, best);
   float sum = 0;
-  float below = 0;  // of the logits under the largest
+  float below = 0;  // the sum of what the logits are below the largest
   for (unsigned j = lane; j < s.classes; j += kWarp) {
     sum += expf(z[j] - most);
     below += z[j] - most;
   }
   sum = warp_sum(sum);
   const float smoothing = a.dz == nullptr ? 0 : s.label_smoothing;
-  const float fraction = smoothing / static_cast<float>(s.classes);
+  const float part = smoothing / static_cast<float>(s.classes);
   below = smoothing > 0 ? warp_sum(below) : 0;
   const unsigned label = a.labels[row];
   const float scale =
@@ -122,13 +124,13 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   for (unsigned j = lane; j < s.classes; j += kWarp) {
     const std::size_t at = std::size_t{row} * s.classes + j;
     a.y[at] = z[j];
-    const float target = fraction + (j == label ? 1 - smoothing : 0.0F);
+    const float target = part + (j == label ? 1 - smoothing : 0.0F);
     if (a.dz != nullptr) a.dz[at] = row < valid ? (expf(z[j] - most) / sum - target) * scale : 0.0F;
   }
   if (lane != 0) return;
   const float norm = logf(sum);
   const float of_label = z[label] - most;
-  a.losses[row] = norm - (1 - smoothing) * of_label - fraction * below;
+  a.losses[row] = norm - (1 - smoothing) * of_label - part * below;
   a.correct[row] = best == static_cast<int>(label) ? 1 : 0;
   if (a.rows.hardness != nullptr) a.rows.hardness[row] = hardness_key(norm - of_label, row);
 }
@@ -137,12 +139,13 @@ template <typename T>
 __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   __shared__ float logits[kRows][kMostClasses];
   const unsigned lane = threadIdx.x % kWarp;
-  const unsigned row = blockIdx.x * kRows + threadIdx.x / kWarp;
+  const unsigned warp = threadIdx.x / kWarp;
   const unsigned valid = a.state->valid;
-  if (row < s.batch) {
-    float* z = logits[threadIdx.x / kWarp];
+  float* z = logits[warp];
+  for (unsigned row = blockIdx.x * kRows + warp; row < s.batch; row += gridDim.x * kRows) {
     logits_of_row(s, a, row, lane, z);
     finish_row(s, a, row, valid, lane, z);
+    __syncwarp();
   }
   if (!is_last_block(ticket, gridDim.x)) return;
   add_up(a, valid);
@@ -166,8 +169,9 @@ class Head final : public Op {
                Divider(static_cast<unsigned>(desc.in))},
         selection_(desc.selection),
         strips_((shape_.in + 1 + kStrip - 1) / kStrip) {
-    const unsigned groups = std::min((shape_.batch + kDwRows - 1) / kDwRows, kMostGroups);
-    groups_ = strips_ > kTickets ? 1 : groups;
+    const unsigned room = std::min(kDwBlocks * context.multiprocessors / strips_, kMostGroups);
+    const unsigned groups = std::min((shape_.batch + kDwRows - 1) / kDwRows, room);
+    groups_ = strips_ > kTickets ? 1 : std::max(groups, 1U);
   }
 
   std::size_t saved_bytes() const override { return sizeof(float) * shape_.batch * shape_.classes; }
@@ -192,8 +196,8 @@ class Head final : public Op {
     }
     a.losses = reinterpret_cast<float*>(hardness + shape_.batch);
     a.correct = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
-    launch(context_.stream, {(shape_.batch + kRows - 1) / kRows, kThreads}, "head_forward", head_forward<T>,
-           shape_, a, context_.ticket);
+    const unsigned blocks = blocks_for(shape_.batch, kRows, kForwardBlocks * context_.multiprocessors);
+    launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T>, shape_, a, context_.ticket);
   }
 
   void run_backward(const OpArgs& args) override {
@@ -207,7 +211,8 @@ class Head final : public Op {
                             reinterpret_cast<float*>(args.workspace),
                             groups_};
     const std::size_t elements = args.dx == nullptr ? 0 : std::size_t{shape_.batch} * shape_.in;
-    const unsigned dx_blocks = elements == 0 ? 0 : cover(elements, kThreads, kMostDxBlocks).blocks;
+    const unsigned most = kDxBlocks * context_.multiprocessors;
+    const unsigned dx_blocks = elements == 0 ? 0 : blocks_for(elements, kThreads, most);
     launch(context_.stream, {strips_ * groups_ + dx_blocks, kThreads}, "head_backward", head_backward<T>,
            shape_, a, strips_, context_.ticket);
   }
@@ -222,8 +227,8 @@ class Head final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const HeadDesc& desc, int batch, bool /*wants_dx*/) {
-  return visit_element(context.element, [&](auto of) -> std::unique_ptr<Op> {
-    return std::make_unique<Head<typename decltype(of)::Type>>(context, desc, batch);
+  return visit_element(context.element, [&]<typename T>(ElementType<T>) -> std::unique_ptr<Op> {
+    return std::make_unique<Head<T>>(context, desc, batch);
   });
 }
 

@@ -1,10 +1,9 @@
-// Backward of the last layer in one kernel, for head.cu. Its first blocks make dw and db, each of a strip of
-// inputs from a group of the images; the one of a strip that ends last adds up its groups in their order. The
-// other blocks make dx.
+// Backward of the last layer in one kernel, for head.cu. The first blocks make dw and db, each for a strip of inputs from
+// a group of the images; the block of a strip that ends last adds up its groups in their order. The other blocks make dx.
 #pragma once
 
 #include "kernels/cuda/device_code/last_block.cuh"
-#include "kernels/cuda/device_code/strided.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/math/divider.hpp"
 
 namespace trainer::cuda {
@@ -13,7 +12,7 @@ namespace {
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kThreads = 256;
-constexpr unsigned kRows = kThreads / kWarp;  // images of a block in forward; parts of the images in dw
+constexpr unsigned kRows = kThreads / kWarp;  // images of a block in forward; shares of the images in dw
 constexpr unsigned kStrip = kWarp;            // inputs of a block in dw
 constexpr unsigned kDwRows = 8 * kRows;       // images of a block at a time in dw
 constexpr unsigned kMostGroups = 32;          // of images in dw
@@ -42,9 +41,9 @@ struct HeadBackward {
   unsigned groups = 1;       // of images
 };
 
-// Adds the products of dz and x over kDwRows images from `begin` on (not beyond the batch) to the sums of a
-// tile of classes from `first` on, for input i. The input behind the last stands for the bias, as if it were
-// 1 in every image. All threads call it.
+// Adds the products of dz and x over kDwRows images from `begin` on (not beyond the batch) to the sums of a tile of classes
+// from `first` on, for input i. An input after the last one stands for the bias, as if it were 1 in every image. All
+// threads call it.
 template <typename T>
 static __device__ void add_rows(const HeadShape& s, const HeadBackward<T>& a, unsigned i, unsigned begin,
                                 unsigned first, float (&own)[kTile]) {
@@ -69,7 +68,7 @@ static __device__ void add_rows(const HeadShape& s, const HeadBackward<T>& a, un
   for_strided<kDwRows / kRows>(from, rows, kRows, load, use);  // loads in a row: 8
 }
 
-// Adds up the parts of the groups of images for a strip of inputs, by the block of the strip that ends last.
+// Adds up the shares of the groups of images for a strip of inputs, by the block of the strip that ends last.
 template <typename T>
 static __device__ void finish_strip(const HeadShape& s, const HeadBackward<T>& a, unsigned strip,
                                     const float* partial) {

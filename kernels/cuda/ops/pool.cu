@@ -1,9 +1,10 @@
-// Pooling. Forward: a thread an output. Backward: a thread an element of the map, which asks the windows that
-// hold it, so that every element is written once and overlapping windows need no atomics.
+// Pooling, bias and ReLU. Forward: a thread computes one output. Backward: a thread computes one element of the
+// map from the windows that contain it, so that every element is written once and overlapping windows need no
+// atomics; the same kernel sums the bias gradient.
 #include <string>
 
 #include "kernels/cuda/device_code/channel_sums.cuh"
-#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/ops/pool.hpp"
 
@@ -15,175 +16,173 @@ constexpr unsigned kThreads = 256;
 constexpr unsigned kMostBlocks = 8192;
 constexpr int kLargestWindow = 15;
 
-// [n, y, x, c] of a flat index into maps of one shape.
-struct Place {
-  int n, y, x, c;
-};
-
-__device__ Place place_of(std::size_t index, const Shape& shape) {
-  const auto channels = static_cast<std::size_t>(shape.c);
-  const auto width = static_cast<std::size_t>(shape.w);
-  const auto height = static_cast<std::size_t>(shape.h);
-  const std::size_t row = index / channels / width;
-  return {static_cast<int>(row / height), static_cast<int>(row % height),
-          static_cast<int>(index / channels % width), static_cast<int>(index % channels)};
+// The index in the map of a window's first element.
+__device__ unsigned window_start(const PoolShape& s, const Position& out) {
+  return s.map.index({out.n, out.y * s.stride.by(), out.x * s.stride.by(), out.c});
 }
 
-__device__ std::size_t index_of(const Place& p, const Shape& shape) {
-  return ((static_cast<std::size_t>(p.n) * shape.h + p.y) * shape.w + p.x) * shape.c + p.c;
-}
-
-// The windows along one axis that hold position `at`: first to last.
+// The windows along one axis that contain position `at`: first to last.
 struct Range {
-  int first, last;
+  unsigned first, last;
 };
 
-__device__ Range windows_over(int at, const Window& window, int positions) {
-  const int first = at < window.size ? 0 : (at - window.size) / window.stride + 1;
-  const int last = at / window.stride;
-  return {first, last < positions ? last : positions - 1};
+__device__ Range windows_over(const PoolShape& s, unsigned at, unsigned windows) {
+  return {at < s.size ? 0 : s.stride.quotient(at - s.size) + 1, min(s.stride.quotient(at), windows - 1)};
+}
+
+// visit(output, place) for each window that contains an element of the map: the output's index and the element's
+// place in the window.
+template <typename Visit>
+__device__ void for_windows_over(const PoolShape& s, const Position& at, const Visit& visit) {
+  const Range rows = windows_over(s, at.y, s.out.h.by());
+  const Range columns = windows_over(s, at.x, s.out.w.by());
+  for (unsigned y = rows.first; y <= rows.last; ++y) {
+    for (unsigned x = columns.first; x <= columns.last; ++x) {
+      const unsigned place = (at.y - y * s.stride.by()) * s.size + at.x - x * s.stride.by();
+      visit(s.out.index({at.n, y, x, at.c}), place);
+    }
+  }
 }
 
 template <typename T>
-__global__ void maxpool(PoolShape s, PoolForward args, std::size_t count) {
-  for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
-    const Place out = place_of(i, s.out);
-    const Place corner{out.n, out.y * s.window.stride, out.x * s.window.stride, out.c};
-    const T* row = static_cast<const T*>(args.map) + index_of(corner, s.map);
+__global__ void maxpool(PoolShape s, MapForward args, unsigned count) {
+  const unsigned pitch = s.map.w.by() * s.map.c.by();
+  for (unsigned i = grid_index(); i < count; i += grid_stride()) {
+    const Position out = s.out.position(i);
+    const T* row = static_cast<const T*>(args.map) + window_start(s, out);
     float best = static_cast<float>(*row);
-    int argmax = 0;
-    for (int y = 0; y < s.window.size; ++y, row += static_cast<std::size_t>(s.map.w) * s.map.c) {
-      for (int x = 0; x < s.window.size; ++x) {
-        const auto value = static_cast<float>(row[static_cast<std::size_t>(x) * s.map.c]);
-        const bool wins = value > best || (isnan(value) && !isnan(best));
-        best = wins ? value : best;
-        argmax = wins ? y * s.window.size + x : argmax;
+    unsigned argmax = 0;
+    for (unsigned y = 0; y < s.size; ++y, row += pitch) {
+      for (unsigned x = 0; x < s.size; ++x) {
+        const auto value = static_cast<float>(row[x * s.map.c.by()]);
+        const bool larger = value > best || (isnan(value) && !isnan(best));
+        best = larger ? value : best;
+        argmax = larger ? y * s.size + x : argmax;
       }
     }
     if (args.bias != nullptr) best += args.bias[out.c];
-    static_cast<T*>(args.y)[i] = static_cast<T>(s.relu ? relu(best) : best);
+    static_cast<T*>(args.y)[i] = static_cast<T>(args.relu ? relu(best) : best);
     if (args.argmax != nullptr) args.argmax[i] = static_cast<std::uint8_t>(argmax);
   }
 }
 
 template <typename T>
-__device__ float gradient_at(const PoolShape& s, const PoolBackward& args, const Place& at) {
-  const T* y = static_cast<const T*>(args.y);
-  const T* dy = static_cast<const T*>(args.dy);
-  const Range rows = windows_over(at.y, s.window, s.out.h);
-  const Range columns = windows_over(at.x, s.window, s.out.w);
-  float sum = 0;
-  for (int row = rows.first; row <= rows.last; ++row) {
-    for (int column = columns.first; column <= columns.last; ++column) {
-      const std::size_t i = index_of({at.n, row, column, at.c}, s.out);
-      const int own = (at.y - row * s.window.stride) * s.window.size + (at.x - column * s.window.stride);
-      if (args.argmax[i] == own) sum += through_relu(s.relu, y, dy, i);
-    }
-  }
-  return sum;
+__global__ void bias_relu(const float* bias, bool with_relu, T* y, unsigned count, Divider by_channels) {
+  const auto load = [&](unsigned i) {
+    const unsigned c = i - by_channels.quotient(i) * by_channels.by();
+    return static_cast<float>(y[i]) + (bias == nullptr ? 0.0F : bias[c]);
+  };
+  const auto use = [&](unsigned i, float z) { y[i] = static_cast<T>(with_relu ? relu(z) : z); };
+  for_strided<4>(grid_index(), count, grid_stride(), load, use);  // loads in a row: 4
 }
 
+// db from the gradients that pass the ReLU, by all blocks; the last one finishes the sums.
 template <typename T>
-__global__ void maxpool_backward(PoolShape s, PoolBackward args, std::size_t count, ChannelSums sums,
-                                 unsigned* ticket) {
-  T* dmap = static_cast<T*>(args.dmap);
-  for (std::size_t i = grid_index(); i < count; i += grid_stride())
-    dmap[i] = static_cast<T>(gradient_at<T>(s, args, place_of(i, s.map)));
-  if (args.db == nullptr) return;
-  const auto channels = static_cast<std::size_t>(s.out.c);
-  const T* y = static_cast<const T*>(args.y);
-  const T* dy = static_cast<const T*>(args.dy);
-  write_partial_sums(sums, args.partial, [&](std::size_t p, unsigned c) {
-    return through_relu(s.relu, y, dy, p * channels + c);
+__device__ void sum_bias_gradient(const MapBackward& a, const ChannelSums& sums, unsigned* ticket) {
+  if (a.db == nullptr) return;
+  const T* y = static_cast<const T*>(a.y);
+  const T* dy = static_cast<const T*>(a.dy);
+  write_partial_sums(sums, a.partial, [&](unsigned p, unsigned c) {
+    return through_relu(a.relu, y, dy, p * sums.channels + c);
   });
   if (!is_last_block(ticket, gridDim.x)) return;
-  finish_sums(sums, args.partial, [&](unsigned c, float sum) { args.db[c] = sum; });
+  finish_sums(sums, a.partial, [&](unsigned c, float sum) { a.db[c] = sum; });
 }
 
 template <typename T>
-__global__ void avgpool(PoolShape s, const void* from, void* to, std::size_t count) {
-  const T* x = static_cast<const T*>(from);
-  T* y = static_cast<T*>(to);
-  const float fraction = 1.0F / static_cast<float>(s.window.size * s.window.size);
-  for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
-    const Place out = place_of(i, s.out);
+__global__ void maxpool_backward(PoolShape s, MapBackward a, unsigned count, ChannelSums sums,
+                                 unsigned* ticket) {
+  for (unsigned i = grid_index(); i < count; i += grid_stride()) {
     float sum = 0;
-    for (int dy = 0; dy < s.window.size; ++dy) {
-      for (int dx = 0; dx < s.window.size; ++dx) {
-        const Place at{out.n, out.y * s.window.stride + dy, out.x * s.window.stride + dx, out.c};
-        sum += static_cast<float>(x[index_of(at, s.map)]);
-      }
+    for_windows_over(s, s.map.position(i), [&](unsigned output, unsigned place) {
+      if (a.argmax[output] != place) return;
+      sum += through_relu(a.relu, static_cast<const T*>(a.y), static_cast<const T*>(a.dy), output);
+    });
+    static_cast<T*>(a.dmap)[i] = static_cast<T>(sum);
+  }
+  sum_bias_gradient<T>(a, sums, ticket);
+}
+
+template <typename T>
+__global__ void bias_relu_backward(MapBackward a, unsigned count, ChannelSums sums, unsigned* ticket) {
+  const T* y = static_cast<const T*>(a.y);
+  const T* dy = static_cast<const T*>(a.dy);
+  T* dz = static_cast<T*>(a.dmap);
+  const auto load = [&](unsigned i) { return through_relu(a.relu, y, dy, i); };
+  const auto use = [&](unsigned i, float value) { dz[i] = static_cast<T>(value); };
+  for_strided<4>(dz == nullptr ? count : grid_index(), count, grid_stride(), load, use);  // loads in a row: 8
+  sum_bias_gradient<T>(a, sums, ticket);
+}
+
+template <typename T>
+__global__ void avgpool(PoolShape s, const T* x, T* y, unsigned count) {
+  const float weight = 1.0F / static_cast<float>(s.size * s.size);
+  const unsigned pitch = s.map.w.by() * s.map.c.by();
+  for (unsigned i = grid_index(); i < count; i += grid_stride()) {
+    const T* row = x + window_start(s, s.out.position(i));
+    float sum = 0;
+    for (unsigned dy = 0; dy < s.size; ++dy, row += pitch) {
+      for (unsigned dx = 0; dx < s.size; ++dx) sum += static_cast<float>(row[dx * s.map.c.by()]);
     }
-    y[i] = static_cast<T>(sum * fraction);
+    y[i] = static_cast<T>(sum * weight);
   }
 }
 
 template <typename T>
-__global__ void avgpool_backward(PoolShape s, const void* from, void* to, std::size_t count) {
-  const T* dy = static_cast<const T*>(from);
-  T* dx = static_cast<T*>(to);
-  const float fraction = 1.0F / static_cast<float>(s.window.size * s.window.size);
-  for (std::size_t i = grid_index(); i < count; i += grid_stride()) {
-    const Place at = place_of(i, s.map);
-    const Range rows = windows_over(at.y, s.window, s.out.h);
-    const Range columns = windows_over(at.x, s.window, s.out.w);
+__global__ void avgpool_backward(PoolShape s, const T* dy, T* dx, unsigned count) {
+  const float weight = 1.0F / static_cast<float>(s.size * s.size);
+  for (unsigned i = grid_index(); i < count; i += grid_stride()) {
     float sum = 0;
-    for (int y = rows.first; y <= rows.last; ++y) {
-      for (int x = columns.first; x <= columns.last; ++x)
-        sum += static_cast<float>(dy[index_of({at.n, y, x, at.c}, s.out)]);
-    }
-    dx[i] = static_cast<T>(sum * fraction);
+    for_windows_over(s, s.map.position(i),
+                     [&](unsigned output, unsigned) { sum += static_cast<float>(dy[output]); });
+    dx[i] = static_cast<T>(sum * weight);
   }
 }
 
-std::size_t count_of(const PoolShape& s, const Shape& shape) {
-  return static_cast<std::size_t>(s.batch) * shape.size();
+unsigned count_of(const PoolShape& s, const MapIndex& map) {
+  return s.batch * map.h.by() * map.w.by() * map.c.by();
 }
 
+// The layers of that name.
 class MaxPool final : public Op {
  public:
   MaxPool(const CudaContext& context, const MaxPoolDesc& desc, int batch)
-      : Op(desc, batch), context_(context), shape_{batch, desc.in, out_shape(desc), desc.window, false} {}
+      : Op(desc, batch), context_(context), shape_(batch, desc.in, out_shape(desc), desc.window) {}
 
   std::size_t saved_bytes() const override { return count_of(shape_, shape_.out); }
 
  private:
   void run_forward(const OpArgs& args) override {
-    launch_maxpool(context_, shape_,
-                   {args.x, nullptr, args.y, args.mode == Mode::training ? argmax_of(args) : nullptr});
+    auto* argmax = args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
+    launch_maxpool(context_, shape_, {args.x, nullptr, false, args.y, argmax});
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    launch_maxpool_backward(context_, shape_, {args.dy, args.y, argmax_of(args), args.dx, nullptr, nullptr});
+    const auto* argmax = reinterpret_cast<const std::uint8_t*>(args.saved);
+    launch_maxpool_backward(context_, shape_, {args.dy, args.y, false, argmax, args.dx});
   }
-  static std::uint8_t* argmax_of(const OpArgs& args) { return reinterpret_cast<std::uint8_t*>(args.saved); }
 
   const CudaContext& context_;
   PoolShape shape_;
 };
 
+template <typename T>
 class AvgPool final : public Op {
  public:
   AvgPool(const CudaContext& context, const AvgPoolDesc& desc, int batch)
-      : Op(desc, batch), context_(context), shape_{batch, desc.in, out_shape(desc), desc.window, false} {}
+      : Op(desc, batch), context_(context), shape_(batch, desc.in, out_shape(desc), desc.window) {}
 
  private:
   void run_forward(const OpArgs& args) override {
-    const std::size_t count = count_of(shape_, shape_.out);
-    visit_element(context_.element, [&](auto of) {
-      using T = typename decltype(of)::Type;
-      launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool", avgpool<T>, shape_, args.x,
-             args.y, count);
-    });
+    const unsigned count = count_of(shape_, shape_.out);
+    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool", avgpool<T>, shape_,
+           static_cast<const T*>(args.x), static_cast<T*>(args.y), count);
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    const std::size_t count = count_of(shape_, shape_.map);
-    visit_element(context_.element, [&](auto of) {
-      using T = typename decltype(of)::Type;
-      launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool_backward", avgpool_backward<T>,
-             shape_, args.dy, args.dx, count);
-    });
+    const unsigned count = count_of(shape_, shape_.map);
+    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool_backward", avgpool_backward<T>,
+           shape_, static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count);
   }
 
   const CudaContext& context_;
@@ -194,28 +193,50 @@ class AvgPool final : public Op {
 
 void require_poolable(const OpDesc& desc, const Window& window) {
   if (window.size <= kLargestWindow) return;
-  throw BackendError(describe(desc) + ": the GPU engine pools windows of at most " +
-                     std::to_string(kLargestWindow) + " by " + std::to_string(kLargestWindow) +
+  const std::string most = std::to_string(kLargestWindow);
+  throw BackendError(describe(desc) + ": the GPU engine pools windows of at most " + most + " by " + most +
                      "; use avgpool, or pool in two steps");
 }
 
-void launch_maxpool(const CudaContext& context, const PoolShape& shape, const PoolForward& args) {
-  const std::size_t count = count_of(shape, shape.out);
-  visit_element(context.element, [&](auto of) {
-    using T = typename decltype(of)::Type;
+void launch_maxpool(const CudaContext& context, const PoolShape& shape, const MapForward& args) {
+  const unsigned count = count_of(shape, shape.out);
+  visit_element(context.element, [&]<typename T>(ElementType<T>) {
     launch(context.stream, cover(count, kThreads, kMostBlocks), "maxpool", maxpool<T>, shape, args, count);
   });
 }
 
-void launch_maxpool_backward(const CudaContext& context, const PoolShape& shape, const PoolBackward& args) {
-  const std::size_t count = count_of(shape, shape.map);
-  const ChannelSums sums{count_of(shape, shape.out) / static_cast<std::size_t>(shape.out.c), shape.out.c};
+void launch_bias_relu(const CudaContext& context, const float* bias, bool relu, void* y, unsigned positions,
+                      unsigned c) {
+  const unsigned count = positions * c;
+  visit_element(context.element, [&]<typename T>(ElementType<T>) {
+    launch(context.stream, cover(count, kThreads, kMostBlocks), "bias_relu", bias_relu<T>, bias, relu,
+           static_cast<T*>(y), count, Divider(c));
+  });
+}
+
+void launch_maxpool_backward(const CudaContext& context, const PoolShape& shape, const MapBackward& args) {
+  const unsigned count = count_of(shape, shape.map);
+  const unsigned channels = shape.out.c.by();
+  const ChannelSums sums{count_of(shape, shape.out) / channels, channels};
   const unsigned most = args.db == nullptr ? kMostBlocks : kSumBlocks;
-  visit_element(context.element, [&](auto of) {
-    using T = typename decltype(of)::Type;
+  visit_element(context.element, [&]<typename T>(ElementType<T>) {
     launch(context.stream, cover(count, kSumThreads, most), "maxpool_backward", maxpool_backward<T>, shape,
            args, count, sums, context.ticket);
   });
+}
+
+void launch_bias_relu_backward(const CudaContext& context, unsigned positions, unsigned c,
+                               const MapBackward& args) {
+  const ChannelSums sums{positions, c};
+  const unsigned count = positions * c;
+  visit_element(context.element, [&]<typename T>(ElementType<T>) {
+    launch(context.stream, channel_sums_shape(sums), "bias_relu_backward", bias_relu_backward<T>, args, count,
+           sums, context.ticket);
+  });
+}
+
+std::size_t db_partial_bytes(unsigned c) {
+  return partial_sums_bytes(c);
 }
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const MaxPoolDesc& desc, int batch,
@@ -226,7 +247,9 @@ std::unique_ptr<Op> make_op(const CudaContext& context, const MaxPoolDesc& desc,
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const AvgPoolDesc& desc, int batch,
                             bool /*wants_dx*/) {
-  return std::make_unique<AvgPool>(context, desc, batch);
+  return visit_element(context.element, [&]<typename T>(ElementType<T>) -> std::unique_ptr<Op> {
+    return std::make_unique<AvgPool<T>>(context, desc, batch);
+  });
 }
 
 }  // namespace trainer::cuda

@@ -1,22 +1,21 @@
-// Muon (kernels/math/muon.hpp): all weights of a network that are taken as matrices, and what else learns, in
-// one launch that closes the step. Its blocks run at the same time, at most one a multiprocessor, and wait
-// for one another between the phases:
-//   directions  momentum and U, and each block's part of |U|^2
+// Muon (kernels/math/muon.hpp): all weights of a network that are taken as matrices, and all other parameters, in one
+// launch that ends the step. Its blocks run at the same time, at most one a multiprocessor, and wait for one another
+// between the phases:
+//   directions  momentum and U, and each block's share of |U|^2
 //   gram        A = X X^T
 //   polynomial  B = b A + c A A
 //   turn        X = a X + B X; in the last pass, w
-// A phase's tiles, of all matrices, are shared out to the blocks. How a matrix lies in the workspace is
-// muon_matrix.hpp's; the first pass divides by |U| as it reads. A and B are symmetric, so that their lines
-// are read as columns. Products are fp32's where the network's are, else TF32's.
+// The blocks share the tiles of a phase, of all matrices. muon_matrix.cuh says how a matrix lies in the workspace; the
+// first pass divides by |U| as it reads. A and B are symmetric, so that their lines are read as columns. Products are in
+// fp32 where the network's are, else in TF32.
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/grid_barrier.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
-#include "kernels/cuda/device_code/strided.cuh"
-#include "kernels/cuda/matmul/product_factors.cuh"
-#include "kernels/cuda/optim/matrix_tile.cuh"
-#include "kernels/cuda/optim/muon_matrix.hpp"
+#include "kernels/cuda/matmul/product_tiles.cuh"
+#include "kernels/cuda/optim/muon_matrix.cuh"
 #include "kernels/cuda/optim/update_terms.cuh"
 #include "kernels/math/muon.hpp"
 
@@ -44,7 +43,7 @@ __device__ double warp_sum(double value) {
   return value;
 }
 
-// Moves the momentum and writes U to x[0]. Returns this thread's part of |U|^2, in double: the squares of a
+// Moves the momentum and writes U to x[0]. Returns this thread's share of |U|^2, in double: the squares of a
 // float's largest values have room.
 template <typename T>
 __device__ double direction(const UpdateTerms& t, const Matrix& m, float momentum) {
@@ -102,7 +101,7 @@ __device__ void invert_norms(const MuonParameters& p, float* inverse) {
   __syncthreads();
 }
 
-// visit(matrix number, tile) for this block's part of the [r, r] or [r, c] tiles of all matrices that take
+// visit(matrix number, tile) for this block's share of the [r, r] or [r, c] tiles of all matrices that take
 // part in `pass`.
 template <typename Visit>
 __device__ void for_own_tiles(const MuonParameters& p, int pass, bool square, const Visit& visit) {
@@ -131,7 +130,7 @@ __device__ void move_weight(const UpdateTerms& t, const Matrix& m, float rate, u
 // The three products of a pass, a tile of each.
 template <Factors kFactors>
 __device__ void gram_tile(const Matrix& m, const float* x, float scale, unsigned tile, float* memory) {
-  const LinesAlongTerms lines{{x, m.r, m.c_pitch, scale}};
+  const LinesAlongK lines{{x, m.r, m.c_pitch, scale}};
   matrix_tile<kFactors>(
       lines, lines, m.r, m.r_pitch, m.c, tile, memory,
       [&](unsigned i, unsigned j, float sum) { m.a[i * m.r_pitch + j] = j < m.r ? sum : 0; });
@@ -139,7 +138,7 @@ __device__ void gram_tile(const Matrix& m, const float* x, float scale, unsigned
 
 template <Factors kFactors>
 __device__ void polynomial_tile(const Matrix& m, unsigned tile, float* memory) {
-  const LinesAlongTerms lines{{m.a, m.r, m.r_pitch, 1}};
+  const LinesAlongK lines{{m.a, m.r, m.r_pitch, 1}};
   matrix_tile<kFactors>(lines, lines, m.r, m.r_pitch, m.r, tile, memory,
                         [&](unsigned i, unsigned j, float sum) {
                           const unsigned at = i * m.r_pitch + j;
@@ -151,8 +150,8 @@ __device__ void polynomial_tile(const Matrix& m, unsigned tile, float* memory) {
 template <Factors kFactors, typename Store>
 __device__ void turn_tile(const Matrix& m, const float* x, float scale, unsigned tile, float* memory,
                           const Store& store) {
-  const LinesAlongTerms b{{m.b, m.r, m.r_pitch, 1}};
-  const LinesAreTerms lines{{x, m.r, m.c_pitch, scale}};
+  const LinesAlongK b{{m.b, m.r, m.r_pitch, 1}};
+  const LinesAcrossK lines{{x, m.r, m.c_pitch, scale}};
   matrix_tile<kFactors>(b, lines, m.r, m.c_pitch, m.r, tile, memory, [&](unsigned i, unsigned j, float sum) {
     store(i, j, kMuonA * scale * x[i * m.c_pitch + j] + sum);
   });

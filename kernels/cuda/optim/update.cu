@@ -1,10 +1,10 @@
-// Closes a training step: one pass of the optimisers over the flat parameters. Rates, momentum and Adam's
-// corrections follow from the step's number on the device; every block works them out for itself, once. Where
-// some weights are taken as matrices, their kernel does it on its way (muon.cu).
+// The end of a training step: one pass of the optimisers over the flat parameters. Rates, momentum and Adam's corrections
+// follow from the step's number on the device; every block computes them once for itself. If some weights are taken as
+// matrices, their kernel does this too (muon.cu).
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_code/grid.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/optim/update_terms.cuh"
 
@@ -33,8 +33,7 @@ __global__ void cast(const float* from, void* to, std::size_t count) {
 }  // namespace
 
 void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count) {
-  visit_element(context.element, [&](auto of) {
-    using T = typename decltype(of)::Type;
+  visit_element(context.element, [&]<typename T>(ElementType<T>) {
     launch(context.stream, cover(count, kThreads, kMostBlocks), "cast", cast<T>, from, to, count);
   });
 }
@@ -46,15 +45,14 @@ void launch_update(const CudaContext& context, const UpdateArgs& args) {
   std::size_t done = 0;
   for (;;) {
     const std::size_t count = std::min<std::size_t>(segments.size() - done, kMostSegments);
-    std::copy_n(segments.begin() + static_cast<std::ptrdiff_t>(done), count, t.segments);
+    std::copy_n(segments.begin() + static_cast<std::ptrdiff_t>(done), count, t.segment);
     t.segment_count = static_cast<int>(count);
     done += count;
     t.closes_step = done == segments.size();
     if (t.closes_step && has_matrices) return launch_muon(context, args, t);
     std::uint64_t largest = 0;
-    for (std::size_t s = 0; s < count; ++s) largest = std::max(largest, t.segments[s].count);
-    visit_element(context.element, [&](auto of) {
-      using T = typename decltype(of)::Type;
+    for (std::size_t s = 0; s < count; ++s) largest = std::max(largest, t.segment[s].count);
+    visit_element(context.element, [&]<typename T>(ElementType<T>) {
       launch(context.stream, cover(largest, kThreads, kMostBlocks), "update", update<T>, t);
     });
     if (t.closes_step) return;

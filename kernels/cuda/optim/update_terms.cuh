@@ -1,32 +1,24 @@
-// What the two kernels that close a training step share: whether it changes anything, its rates, a gradient
-// as it is stored, the pass over the segments that are updated one element at a time, and the closing itself.
+// What the two kernels that end a training step share: whether it changes anything, its rates, a gradient as it is stored,
+// the loop over the segments that are updated one element at a time, and the end itself.
 #pragma once
 
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
-#include "kernels/cuda/device_code/grid.cuh"
 #include "kernels/cuda/device_code/last_block.cuh"
+#include "kernels/cuda/device_code/loops.cuh"
 
 namespace trainer::cuda {
 
 constexpr int kMostSegments = 32;  // of one launch: they travel in its arguments
 
-// What is the same for every parameter, and the segments of a launch.
-struct UpdateTerms {
-  Optimizer optimizers[kMostOptimizers];
+// A launch's arguments: those of the update, what its vectors hold, and the segments of the launch.
+struct UpdateTerms : UpdateArgs {
+  Optimizer optimizer[kMostOptimizers];
   int optimizer_count = 0;
-  Schedule schedule;
-  Batching batching;
-  float* w = nullptr;
-  void* cast_w = nullptr;
-  const float* dw = nullptr;
-  float inverse_scale = 1;  // of the gradients
-  float* slot0 = nullptr;
-  float* slot1 = nullptr;
-  StepState* state = nullptr;
-  Segment segments[kMostSegments];
+  Segment segment[kMostSegments];
   int segment_count = 0;
+  float inverse_scale = 1;  // that gradients are multiplied by
   bool closes_step = false;
   unsigned* ticket = nullptr;
 };
@@ -34,17 +26,10 @@ struct UpdateTerms {
 // Without segments.
 inline UpdateTerms update_terms(const CudaContext& context, const UpdateArgs& args) {
   UpdateTerms t;
+  static_cast<UpdateArgs&>(t) = args;
   t.optimizer_count = static_cast<int>(std::min<std::size_t>(args.optimizers->size(), kMostOptimizers));
-  std::copy_n(args.optimizers->begin(), t.optimizer_count, t.optimizers);
-  t.schedule = args.schedule;
-  t.batching = args.batching;
-  t.w = args.w;
-  t.cast_w = args.cast_w;
-  t.dw = args.dw;
+  std::copy_n(args.optimizers->begin(), t.optimizer_count, t.optimizer);
   t.inverse_scale = 1 / context.loss_scale;
-  t.slot0 = args.slot0;
-  t.slot1 = args.slot1;
-  t.state = args.state;
   t.ticket = context.ticket;
   return t;
 }
@@ -65,7 +50,7 @@ __device__ inline void work_out_steps(const UpdateTerms& t, SharedStep* steps) {
   const auto i = static_cast<int>(threadIdx.x);
   if (i < t.optimizer_count) {
     const std::uint64_t step = t.state->step;
-    const UpdateStep u = update_step(t.optimizers[i], t.schedule, step, pass_of(t.batching, step));
+    const UpdateStep u = update_step(t.optimizer[i], t.schedule, step, pass_of(t.batching, step));
     steps[i] = {u.rate, u.momentum, u.gradient_weight, u.correction1, u.correction2};
   }
   __syncthreads();
@@ -83,7 +68,7 @@ __device__ float stored_gradient(const UpdateTerms& t, const Segment& segment, s
 template <typename T>
 __device__ void update_element(const UpdateTerms& t, const UpdateStep& u, const Segment& segment,
                                std::uint64_t i, float g) {
-  const Optimizer& optimizer = t.optimizers[segment.optimizer];
+  const Optimizer& optimizer = t.optimizer[segment.optimizer];
   const float rate = u.rate * segment.rate_factor;
   const int slots = optimizer_slots(optimizer);
   float w = t.w[i];
@@ -114,7 +99,7 @@ __device__ void update_element(const UpdateTerms& t, const UpdateStep& u, const 
 template <typename T>
 __device__ void update_segments(const UpdateTerms& t, const SharedStep* steps) {
   for (int s = 0; s < t.segment_count; ++s) {
-    const Segment& segment = t.segments[s];
+    const Segment& segment = t.segment[s];
     const UpdateStep u = steps[segment.optimizer].get();
     for (std::uint64_t i = grid_index(); i < segment.count; i += grid_stride())  // loads in a row: 3
       update_element<T>(t, u, segment, segment.offset + i, stored_gradient<T>(t, segment, i));

@@ -14,19 +14,13 @@ namespace trainer::cuda {
 class CudaError : public BackendError {
  public:
   CudaError(std::string_view what, cudaError_t code, const char* file, int line);
-  cudaError_t code() const { return code_; }
-
- private:
-  cudaError_t code_;
 };
-
-[[noreturn]] void fail(std::string_view what, cudaError_t code, const char* file, int line);
 
 // `what`: the call, as a reader would look it up. The place is the caller's; clang 14 has no
 // std::source_location.
 inline void check(cudaError_t code, std::string_view what, const char* file = __builtin_FILE(),
                   int line = __builtin_LINE()) {
-  if (code != cudaSuccess) fail(what, code, file, line);
+  if (code != cudaSuccess) throw CudaError(what, code, file, line);
 }
 
 }  // namespace trainer::cuda

@@ -1,11 +1,12 @@
-// What a C library hands out and wants back: a pointer that ends with its owner. Move-only; `destroy` is the
-// library's function, whose answer is not looked at, because nothing is left to be done with it at that
-// point.
+// Owners of the objects that a C library hands out by pointer, such as those of the CUDA runtime. They are
+// move-only; the result of the library's `destroy` function is ignored, because nothing is left to be done about it.
 //   using LtHandle = Handle<cublasLtContext, cublasLtDestroy>;
 //   LtHandle handle = made<LtHandle>([](auto* out) { check(cublasLtCreate(out), "cublasLtCreate"); });
 #pragma once
 
+#include <cuda_runtime.h>
 #include <memory>
+#include <type_traits>
 
 namespace trainer::cuda {
 
@@ -24,5 +25,10 @@ H made(const Create& create) {
   create(&object);
   return H(object);
 }
+
+using Stream = Handle<std::remove_pointer_t<cudaStream_t>, cudaStreamDestroy>;
+using Event = Handle<std::remove_pointer_t<cudaEvent_t>, cudaEventDestroy>;
+using Graph = Handle<std::remove_pointer_t<cudaGraph_t>, cudaGraphDestroy>;
+using GraphExec = Handle<std::remove_pointer_t<cudaGraphExec_t>, cudaGraphExecDestroy>;
 
 }  // namespace trainer::cuda

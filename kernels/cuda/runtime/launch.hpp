@@ -1,16 +1,17 @@
-// The one way a kernel is launched, so that a build without a GPU can run the same kernels elsewhere. Grids
-// and blocks have one dimension, and shared memory is declared in the kernel.
+// The only way to launch a kernel, so that a build without a GPU can run the same kernels elsewhere. Grids and blocks have
+// one dimension, and shared memory is declared in the kernel.
 #pragma once
 
 #include <cuda_runtime.h>
+#include <type_traits>
 
 #include "kernels/cuda/runtime/check.hpp"
 
 namespace trainer::cuda {
 
-// Where launches go; or, where it `loads`, an op or the backend is being made ready, and they do all but run:
-// load_kernel(). A capture may not be the first to ask for a kernel, since drivers load the code of one when
-// it is launched first, and those before CUDA 12.3 cannot while a stream is captured.
+// Where launches go. While it `loads`, an op or the backend is being prepared, and a launch does all but run the kernel
+// (load_kernel()). A capture must not be the first to ask for a kernel, since drivers load its code at the first launch,
+// and those before CUDA 12.3 cannot do this while a stream is captured.
 struct LaunchQueue {
   cudaStream_t stream = nullptr;
   bool loads = false;
@@ -22,22 +23,17 @@ struct LaunchShape {
   bool cooperative = false;  // all blocks at once, so that they can wait for one another
 };
 
-// How many blocks of `kernel` a multiprocessor has room for at a time, as the driver counts: a tool or a
-// debug build may ask for more registers than the kernel's bounds tell. Loads its code.
+// How many blocks of `kernel` a multiprocessor has room for at a time, as the driver counts them: a tool or a debug build
+// may need more registers than the kernel's bounds say. Loads its code.
 unsigned blocks_at_once(const void* kernel, unsigned threads, std::string_view name);
 // Loads the code of `kernel`. Throws BackendError where the launch is cooperative and its blocks do not fit
 // all at once.
 void load_kernel(const void* kernel, const LaunchShape& shape, std::string_view name);
 
-template <typename T>
-struct Unchanged {
-  using Type = T;
-};
-
 // Queues `kernel` and returns. `name` is the kernel's, for the error.
 template <typename... Parameters>
 void launch(const LaunchQueue& queue, const LaunchShape& shape, std::string_view name,
-            void (*kernel)(Parameters...), const typename Unchanged<Parameters>::Type&... arguments) {
+            void (*kernel)(Parameters...), const std::type_identity_t<Parameters>&... arguments) {
   if (queue.loads) return load_kernel(reinterpret_cast<const void*>(kernel), shape, name);
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(shape.blocks);
@@ -51,11 +47,15 @@ void launch(const LaunchQueue& queue, const LaunchShape& shape, std::string_view
   check(cudaLaunchKernelEx(&config, kernel, arguments...), name);
 }
 
-// Blocks of `threads` that cover `count` elements, at most `most`: the kernel strides over the rest.
+// Blocks that take `each` of `count` elements, at most `most` of them: the kernel strides over the rest.
+inline unsigned blocks_for(std::size_t count, unsigned each, unsigned most) {
+  const std::size_t blocks = (count + each - 1) / each;
+  return blocks == 0 ? 1 : static_cast<unsigned>(blocks < most ? blocks : most);
+}
+
+// The same where each thread takes one element.
 inline LaunchShape cover(std::size_t count, unsigned threads, unsigned most) {
-  const std::size_t blocks = (count + threads - 1) / threads;
-  const auto bounded = static_cast<unsigned>(blocks < most ? blocks : most);
-  return {bounded > 0 ? bounded : 1, threads};
+  return {blocks_for(count, threads, most), threads};
 }
 
 }  // namespace trainer::cuda

@@ -34,7 +34,12 @@ std::size_t nodes_of(const Graph& graph) {
   return nodes;
 }
 
-// Brought to the device at once, which the first launch would else have to do.
+Event new_event(unsigned flags) {
+  return made<Event>(
+      [&](cudaEvent_t* out) { check(cudaEventCreateWithFlags(out, flags), "cudaEventCreateWithFlags"); });
+}
+
+// Uploaded to the device at once; otherwise the first launch would have to do it.
 GraphExec instantiate(const Graph& graph, cudaStream_t stream) {
   auto exec = made<GraphExec>([&](cudaGraphExec_t* out) {
     check(cudaGraphInstantiate(out, graph.get(), 0), "cudaGraphInstantiate");
@@ -46,11 +51,7 @@ GraphExec instantiate(const Graph& graph, cudaStream_t stream) {
 }  // namespace
 
 InFlight::InFlight() {
-  for (Event& event : events_) {
-    event = made<Event>([](cudaEvent_t* out) {
-      check(cudaEventCreateWithFlags(out, cudaEventDisableTiming), "cudaEventCreateWithFlags");
-    });
-  }
+  for (Event& event : events_) event = new_event(cudaEventDisableTiming);
 }
 
 // Where nobody asked whether it is busy, the oldest launch is forgotten: the stream keeps the order anyway.
@@ -117,6 +118,24 @@ void CudaRecording::launch(std::uint64_t times) {
     }
   }
   in_flight_.add(stream_);
+}
+
+EventStopwatch::EventStopwatch(cudaStream_t stream)
+    : stream_(stream), start_(new_event(cudaEventDefault)), stop_(new_event(cudaEventDefault)) {}
+
+void EventStopwatch::start() {
+  check(cudaEventRecord(start_.get(), stream_), "cudaEventRecord");
+}
+
+void EventStopwatch::stop() {
+  check(cudaEventRecord(stop_.get(), stream_), "cudaEventRecord");
+}
+
+double EventStopwatch::seconds() {
+  float milliseconds = 0;
+  check(cudaEventSynchronize(stop_.get()), "cudaEventSynchronize");
+  check(cudaEventElapsedTime(&milliseconds, start_.get(), stop_.get()), "cudaEventElapsedTime");
+  return static_cast<double>(milliseconds) / 1e3;
 }
 
 }  // namespace trainer::cuda

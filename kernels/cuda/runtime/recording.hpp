@@ -1,6 +1,6 @@
-// Sequences of steps captured once and replayed: as one graph, and where the sequence is short, as one of
-// many repeats for the long way, since a launch costs the host and the device a few microseconds however much
-// it holds. A step's number lives on the device, so the copies in a graph are all alike.
+// Sequences of steps captured once and replayed: as one graph and, if the sequence is short, as one of many repeats too,
+// since a launch costs the host and the device a few microseconds however much it contains. A step's number lives on the
+// device, so all copies in a graph are alike.
 #pragma once
 
 #include <array>
@@ -8,16 +8,15 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
-#include "kernels/cuda/runtime/runtime_handles.hpp"
+#include "kernels/cuda/runtime/handle.hpp"
 
 namespace trainer::cuda {
 
-// Steps of the long graph: enough to hide a launch behind them, few enough for the host to look around
-// between launches.
+// The steps of the long graph: enough to hide the next launch, and few enough for the host to react between launches.
 constexpr std::uint64_t kStepsALaunch = 16;
 
-// Of one graph. Making a graph costs the host microseconds and the device about a kilobyte a node, so that a
-// sequence of more is cut into several; one epoch of any shipped network is less.
+// The most nodes of one graph. Making a graph costs the host microseconds and the device about a kilobyte for each node,
+// so a longer sequence is cut into several; one epoch of any shipped network has fewer.
 constexpr std::size_t kMostNodes = 32768;
 
 // Launches whose end nobody has seen yet. The events are made once: a launch makes nothing.
@@ -54,9 +53,22 @@ class CudaRecording final : public Recording {
   cudaStream_t stream_;
   InFlight& in_flight_;
   std::size_t nodes_ = 0;
-  std::vector<Interval> once_;  // one behind the other they are the sequence
-  GraphExec many_;              // repeats_ of it; null where those are less than two
+  std::vector<Interval> once_;  // one after the other they are the sequence
+  GraphExec many_;              // repeats_ of the sequence; null where those are less than two
   std::uint64_t repeats_ = 1;
+};
+
+// The device's own clock: an event before and one after what is launched, which nobody waits for.
+class EventStopwatch final : public Stopwatch {
+ public:
+  explicit EventStopwatch(cudaStream_t stream);
+  void start() override;
+  void stop() override;
+  double seconds() override;
+
+ private:
+  cudaStream_t stream_;
+  Event start_, stop_;
 };
 
 }  // namespace trainer::cuda

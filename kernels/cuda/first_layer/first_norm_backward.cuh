@@ -1,21 +1,37 @@
-// Backward of a first layer on grey pictures with the batch normalisation behind it, in one kernel: the sums
-// of normalisation's gradient; the blocks wait for one another; then the gradient of each value out of the
-// pool goes straight into the k x k terms of dw under its window's argmax.
-#include "kernels/cuda/device_code/last_block.cuh"
+// Backward of a first layer on grey images with the batch normalisation after it, in one kernel, for first_norm.cu: the
+// sums of normalisation's gradient; the blocks wait for one another; then the gradient of each output of the pool goes
+// straight into the k x k terms of dw at its window's argmax. And the arguments of both directions.
+#pragma once
+
+#include <algorithm>
+
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/device_code/norm_sums.cuh"
-#include "kernels/cuda/first_layer/first_norm.hpp"
 #include "kernels/cuda/first_layer/picture.cuh"
 
 namespace trainer::cuda {
 
 namespace {
 
+constexpr unsigned kFirstNormThreads = 512;
+constexpr unsigned kPictureMemory = 2 * kMostPixels;  // floats of shared memory: images, then sums
+
+// A block takes a run of the batch's images, `together` of them in shared memory at a time, a thread one channel of
+// every few windows.
+struct FirstNorm {
+  FirstConv conv;
+  unsigned run = 1;
+  unsigned together = 1;
+  bool gelu = false;
+
+  unsigned blocks() const { return (conv.batch + run - 1) / run; }
+};
+
 struct Output {
   float z, dy;
 };
 
-// An output, and where it comes from.
+// An output, the argmax of its window, and whether its image is selected.
 struct Window {
   Output output;
   int argmax;
@@ -23,19 +39,20 @@ struct Window {
 };
 
 template <typename T>
-struct FirstNormBackward {
+struct FirstNormArgs {
+  NormArgs norm;
+  GatherArgs gather;  // where `gathers`: forward writes x and the rest as Backend::gather would
+  bool gathers = false;
+  bool training = false;
   const T* x = nullptr;
-  const T* z = nullptr;
+  const float* w = nullptr;        // [channels, k, k]
+  T* z = nullptr;                  // [n, rows, columns, channels]: the pool's output
+  T* y = nullptr;                  // the same shape
+  std::uint8_t* argmax = nullptr;  // the same shape
   const T* dy = nullptr;
-  const std::uint8_t* argmax = nullptr;
-  const float* beta = nullptr;
-  BatchStatistics statistics;
   float* dw = nullptr;  // [channels, k, k]
   float* dbeta = nullptr;
-  double* partial = nullptr;
-  unsigned* barrier = nullptr;
-  float* taps = nullptr;
-  const StepState* state = nullptr;
+  float* taps = nullptr;               // [blocks, channels, k * k]
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 
   __device__ Output output(std::size_t i) const {
@@ -87,14 +104,14 @@ static __device__ void add_up_taps(const SliceThread& at, const float (&own)[kTa
 
 template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kFirstNormThreads, 1)
-    first_norm_backward(FirstNorm s, FirstNormBackward<T> a, unsigned* ticket) {
+    first_norm_backward(FirstNorm s, FirstNormArgs<T> a, unsigned* ticket) {
   __shared__ float pictures[kPictureMemory];
   const FirstConv& conv = s.conv;
   const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
   const unsigned c = at.lane;
-  NormGradient norm{{a.statistics.mean[c], a.statistics.inv_std[c]}, a.beta[c], s.gelu};
+  NormGradient norm{{a.norm.mean[c], a.norm.inv_std[c]}, a.norm.beta[c], s.gelu};
   const unsigned outputs = conv.outputs();
-  const unsigned valid = a.state->valid;
+  const unsigned valid = a.norm.state->valid;
   const unsigned begin = min(blockIdx.x * s.run, valid);
   const unsigned end = min(begin + s.run, valid);
   double sums[2] = {};
@@ -107,7 +124,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
   };
   const unsigned own = at.row < at.rows ? begin * outputs + at.row : end * outputs;
   for_strided<4>(own, end * outputs, at.rows, load, sum_up);  // loads in a row: 8
-  sum_slice<kFirstNormThreads>(at, a.partial, a.barrier, sums);
+  sum_slice<kFirstNormThreads>(at, a.norm.partial, a.norm.barrier, sums);
   if (blockIdx.x == 0 && at.row == 0) a.dbeta[c] = static_cast<float>(sums[0]);
   norm.take_means(sums, static_cast<double>(valid * outputs));
   float taps[kKernel * kKernel] = {};
@@ -141,31 +158,5 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
 }
 
 }  // namespace
-
-void launch_first_norm_backward(const CudaContext& context, const FirstNorm& shape,
-                                const NormalisedDesc& desc, const OpArgs& args,
-                                const FirstNormBuffers& buffers) {
-  const auto run = [&]<typename T>(ElementType<T>) {
-    FirstNormBackward<T> a;
-    a.x = static_cast<const T*>(args.x);
-    a.z = static_cast<const T*>(buffers.z);
-    a.dy = static_cast<const T*>(args.dy);
-    a.argmax = buffers.argmax;
-    a.beta = args.b;
-    a.statistics = batch_statistics(desc.norm, args, buffers.statistics);
-    a.dw = args.dw;
-    a.dbeta = args.db;
-    a.partial = buffers.partial;
-    a.barrier = context.barrier;
-    a.taps = buffers.taps;
-    a.state = args.state;
-    a.kept = args.selected;
-    visit_window(std::get<ConvDesc>(desc.product), [&](auto kernel_size, auto pool) {
-      launch(context.stream, {shape.blocks(), kFirstNormThreads, true}, "first_norm_backward",
-             first_norm_backward<T, kernel_size(), pool()>, shape, a, context.ticket);
-    });
-  };
-  visit_element(context.element, run);
-}
 
 }  // namespace trainer::cuda

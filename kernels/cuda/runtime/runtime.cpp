@@ -1,11 +1,15 @@
-// What is asked of the driver about a kernel before it is launched.
-#include "kernels/cuda/runtime/launch.hpp"
-
+// The engine's error texts, and what is asked of the driver about a kernel before it is launched.
+#include <filesystem>
 #include <fmt/format.h>
 
-#include "kernels/backend.hpp"
+#include "kernels/cuda/runtime/launch.hpp"
 
 namespace trainer::cuda {
+
+CudaError::CudaError(std::string_view what, cudaError_t code, const char* file, int line)
+    : BackendError(fmt::format("{}: {} ({}): {} ({}:{})", what, cudaGetErrorName(code),
+                               static_cast<int>(code), cudaGetErrorString(code),
+                               std::filesystem::path(file).filename().string(), line)) {}
 
 unsigned blocks_at_once(const void* kernel, unsigned threads, std::string_view name) {
   int blocks = 0;
