@@ -75,7 +75,7 @@ class Engine:
         self.steps = count // self.batch if recipe["last_batch"] == "drop" else -(-count // self.batch)
         self.rates = jnp.asarray(network.rates(options.epochs * self.steps, self.steps), jnp.float32)
         self.epoch = jax.jit(self._epoch, donate_argnums=0)
-        self.hits = jax.jit(functools.partial(self._hits))
+        self.correct = jax.jit(functools.partial(self._hits))
         self.reset(1)
 
     def reset(self, seed):
@@ -111,9 +111,9 @@ class Engine:
         return lax.scan(lambda carry, rows: self._step(carry, rows, x, y, key), state, order)[0]
 
     def _hits(self, weights, x, y):
-        def one(hits, pair):
+        def one(correct, pair):
             logits = forward(self.network.layers, self.dtype, weights, pair[0], None)
-            return hits + jnp.sum(jnp.argmax(logits, 1) == pair[1]), None
+            return correct + jnp.sum(jnp.argmax(logits, 1) == pair[1]), None
         parts = x.reshape(-1, 1000, *x.shape[1:]), y.reshape(-1, 1000)
         return lax.scan(one, jnp.zeros((), jnp.int32), parts)[0]
 
@@ -122,7 +122,7 @@ class Engine:
         self.state = jax.block_until_ready(self.epoch(self.state, self.x, self.y, key))
 
     def accuracy(self):
-        return int(self.hits(self.state[0], *self.test)) / len(self.test[1])
+        return int(self.correct(self.state[0], *self.test)) / len(self.test[1])
 
 
 def main():

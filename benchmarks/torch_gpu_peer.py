@@ -146,8 +146,8 @@ class Engine:
         self.net.eval()
         dtype = DTYPES.get(self.options.precision)
         with torch.autocast(self.device, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-            hits = sum((self.net(x).argmax(1) == y).sum() for x, y in self.test)
-        return hits.item() / sum(len(y) for _, y in self.test)
+            correct = sum((self.net(x).argmax(1) == y).sum() for x, y in self.test)
+        return correct.item() / sum(len(y) for _, y in self.test)
 
 
 class GraphEngine(Engine):

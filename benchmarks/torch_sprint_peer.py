@@ -151,14 +151,14 @@ class Captured:
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # what libraries and optimisers make at their first use
             train(self.network, self.optimizers, dict(r, steps=3), *images, self.order)
-            self.hits(*test)
+            self.correct(*test)
         torch.cuda.current_stream().wait_stream(side)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             train(self.network, self.optimizers, r, *images, self.order)
-            self.result = self.hits(*test)
+            self.result = self.correct(*test)
 
-    def hits(self, x, y):
+    def correct(self, x, y):
         self.network.eval()
         with torch.no_grad():
             return sum((self.network(a).argmax(1) == b).sum() for a, b in zip(x.split(2000), y.split(2000)))
@@ -178,8 +178,8 @@ class Captured:
         torch.cuda.synchronize()
         begin = time.perf_counter()
         self.graph.replay()
-        hits = self.result.item()
-        return 100 * hits / self.test_images, time.perf_counter() - begin
+        correct = self.result.item()
+        return 100 * correct / self.test_images, time.perf_counter() - begin
 
 
 def quick(images, test):

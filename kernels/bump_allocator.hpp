@@ -22,7 +22,7 @@ class BumpAllocator {
   static constexpr std::size_t aligned(std::size_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
-  // The bytes of all that take_pieces(allocator) takes.
+  // The bytes of all that lay_out(allocator) takes.
   template <typename Take>
   static std::size_t bytes(const Take& lay_out) {
     BumpAllocator counting(nullptr);

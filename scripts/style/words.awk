@@ -5,6 +5,7 @@
 
 # What to write instead of this word; nothing where it may stay.
 function instead_of(word,  i) {
+  if (index(stays[word], " " FILENAME " ")) return ""
   if (word in instead) return instead[word]
   for (i = 1; i <= stems; ++i)
     if (index(word, stem[i]) == 1) return instead[stem[i] "*"]
@@ -28,6 +29,7 @@ BEGIN {
   while ((getline row < banned) > 0) {
     if (row ~ /^#/ || split(row, cell, / *[|] */) < 2) continue
     instead[cell[1]] = cell[2]
+    stays[cell[1]] = " " cell[3] " "
     if (sub(/[*]$/, "", cell[1])) stem[++stems] = cell[1]
   }
 }

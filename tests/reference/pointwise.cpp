@@ -120,7 +120,7 @@ struct NormParameters {
         running_mean(t.parameters[desc.gamma ? 2 : 1]),
         running_variance(t.parameters[desc.gamma ? 3 : 2]) {}
 
-  double gain_of(std::size_t c) const { return gain == nullptr ? 1 : (*gain)[c]; }
+  double gamma_of(std::size_t c) const { return gain == nullptr ? 1 : (*gain)[c]; }
 };
 
 }  // namespace
@@ -142,14 +142,14 @@ void run_forward(const BatchNormDesc& desc, Tensors& t) {
     }
     const double deviation = std::sqrt(m.variance + static_cast<double>(desc.epsilon));
     for (std::size_t i = c; i < t.x.size(); i += channels) {
-      const double u = parameters.gain_of(c) * (t.x[i] - m.mean) / deviation + parameters.offset[c];
+      const double u = parameters.gamma_of(c) * (t.x[i] - m.mean) / deviation + parameters.offset[c];
       t.y[i] = desc.gelu ? gelu(u) : u;
     }
   }
 }
 
 // With xh = (x - mean) / deviation and g the gradient of gain xh + offset: dx = gain / deviation (g - mean(g)
-// - xh mean(g xh)), dgain = sum(g xh), doffset = sum(g), all over the valid rows  (Ioffe and Szegedy 2015).
+// - xh mean(g xh)), dgamma = sum(g xh), dbeta = sum(g), all over the valid rows  (Ioffe and Szegedy 2015).
 // Of rows that are not kept dx stays 0; they count in the means' divisor.
 void run_backward(const BatchNormDesc& desc, Tensors& t) {
   const NormParameters parameters(desc, t);
@@ -160,24 +160,24 @@ void run_backward(const BatchNormDesc& desc, Tensors& t) {
   for (std::size_t c = 0; c < channels; ++c) {
     const Moments m = moments(desc.in, t, static_cast<int>(c));
     const double deviation = std::sqrt(m.variance + static_cast<double>(desc.epsilon));
-    const double gain = parameters.gain_of(c);
+    const double gain = parameters.gamma_of(c);
     const auto normal = [&](std::size_t i) { return (t.x[i] - m.mean) / deviation; };
     const auto slope = [&](std::size_t i) {
       return t.dy[i] * (desc.gelu ? gelu_slope(gain * normal(i) + parameters.offset[c]) : 1);
     };
-    double dgain = 0;
-    double doffset = 0;
+    double dgamma = 0;
+    double dbeta = 0;
     const auto kept = [&](std::size_t i) { return t.kept.empty() || t.kept[i / desc.in.size()] == 1; };
     for (std::size_t i = c; i < end; i += channels) {
       if (!kept(i)) continue;
-      dgain += slope(i) * normal(i);
-      doffset += slope(i);
+      dgamma += slope(i) * normal(i);
+      dbeta += slope(i);
     }
     for (std::size_t i = c; i < end; i += channels) {
-      if (kept(i)) t.dx[i] = gain / deviation * (slope(i) - doffset / m.count - normal(i) * dgain / m.count);
+      if (kept(i)) t.dx[i] = gain / deviation * (slope(i) - dbeta / m.count - normal(i) * dgamma / m.count);
     }
-    if (desc.gamma) t.gradients[0][c] = dgain;
-    t.gradients.back()[c] = doffset;
+    if (desc.gamma) t.gradients[0][c] = dgamma;
+    t.gradients.back()[c] = dbeta;
   }
 }
 
