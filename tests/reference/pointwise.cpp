@@ -107,20 +107,20 @@ void run_backward(const DropoutDesc& desc, Tensors& t) {
 
 namespace {
 
-// The parameters of a batch normalisation, which may have no gain.
+// The parameters of a batch normalisation, which may have no gamma.
 struct NormParameters {
-  const Values* gain;  // null: 1
-  Values& offset;
+  const Values* gamma;  // null: 1
+  Values& beta;
   Values& running_mean;
   Values& running_variance;
 
   NormParameters(const BatchNormDesc& desc, Tensors& t)
-      : gain(desc.gamma ? &t.parameters[0] : nullptr),
-        offset(t.parameters[desc.gamma ? 1 : 0]),
+      : gamma(desc.gamma ? &t.parameters[0] : nullptr),
+        beta(t.parameters[desc.gamma ? 1 : 0]),
         running_mean(t.parameters[desc.gamma ? 2 : 1]),
         running_variance(t.parameters[desc.gamma ? 3 : 2]) {}
 
-  double gamma_of(std::size_t c) const { return gain == nullptr ? 1 : (*gain)[c]; }
+  double gamma_of(std::size_t c) const { return gamma == nullptr ? 1 : (*gamma)[c]; }
 };
 
 }  // namespace
@@ -142,13 +142,13 @@ void run_forward(const BatchNormDesc& desc, Tensors& t) {
     }
     const double deviation = std::sqrt(m.variance + static_cast<double>(desc.epsilon));
     for (std::size_t i = c; i < t.x.size(); i += channels) {
-      const double u = parameters.gamma_of(c) * (t.x[i] - m.mean) / deviation + parameters.offset[c];
+      const double u = parameters.gamma_of(c) * (t.x[i] - m.mean) / deviation + parameters.beta[c];
       t.y[i] = desc.gelu ? gelu(u) : u;
     }
   }
 }
 
-// With xh = (x - mean) / deviation and g the gradient of gain xh + offset: dx = gain / deviation (g - mean(g)
+// With xh = (x - mean) / deviation and g the gradient of gamma xh + beta: dx = gamma / deviation (g - mean(g)
 // - xh mean(g xh)), dgamma = sum(g xh), dbeta = sum(g), all over the valid rows  (Ioffe and Szegedy 2015).
 // Of rows that are not kept dx stays 0; they count in the means' divisor.
 void run_backward(const BatchNormDesc& desc, Tensors& t) {
@@ -160,10 +160,10 @@ void run_backward(const BatchNormDesc& desc, Tensors& t) {
   for (std::size_t c = 0; c < channels; ++c) {
     const Moments m = moments(desc.in, t, static_cast<int>(c));
     const double deviation = std::sqrt(m.variance + static_cast<double>(desc.epsilon));
-    const double gain = parameters.gamma_of(c);
+    const double gamma = parameters.gamma_of(c);
     const auto normal = [&](std::size_t i) { return (t.x[i] - m.mean) / deviation; };
     const auto slope = [&](std::size_t i) {
-      return t.dy[i] * (desc.gelu ? gelu_slope(gain * normal(i) + parameters.offset[c]) : 1);
+      return t.dy[i] * (desc.gelu ? gelu_slope(gamma * normal(i) + parameters.beta[c]) : 1);
     };
     double dgamma = 0;
     double dbeta = 0;
@@ -174,7 +174,7 @@ void run_backward(const BatchNormDesc& desc, Tensors& t) {
       dbeta += slope(i);
     }
     for (std::size_t i = c; i < end; i += channels) {
-      if (kept(i)) t.dx[i] = gain / deviation * (slope(i) - dbeta / m.count - normal(i) * dgamma / m.count);
+      if (kept(i)) t.dx[i] = gamma / deviation * (slope(i) - dbeta / m.count - normal(i) * dgamma / m.count);
     }
     if (desc.gamma) t.gradients[0][c] = dgamma;
     t.gradients.back()[c] = dbeta;
