@@ -7,6 +7,7 @@
 //   $PLAY/cut                 no connection lasts longer than to the start of a container
 //   $PLAY/cuts                logs breaks off midway once for each character of it
 //   $PLAY/corrupt             the next copy of a run arrives with a changed byte
+//   $PLAY/copied              every copy of a run ends after so many bytes
 //   $PLAY/short               files that are sent arrive cut off
 //   $PLAY/home                the home folder on the other machine
 #pragma once
@@ -82,7 +83,7 @@ case $1 in
   cp)
     id=${3%%:*}
     [ -d "$engine/runs/$id" ] || { echo "Could not find the file /runs/$id in container $id" >&2; exit 1; }
-    tar -C "$engine/runs" -c "$id"
+    tar -C "$engine/runs" -c "$id" | head -c "$(cat "$PLAY/copied" 2>/dev/null || echo -0)"
     if [ -e "$PLAY/corrupt" ]; then rm "$PLAY/corrupt"; echo more; fi ;;
   stop | kill) [ -e "$engine/$last.code" ] || missing container ;;
   rm) rm -rf "$engine/$last.code" "$engine/$last.out" "$engine/$last.err" "$engine/runs/$last" ;;

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <string>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/support/file_errors.hpp"
@@ -87,6 +88,16 @@ TEST(WriteFileDurably, RemovesTheTemporaryFileWhenTheRenameFails) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "taken");
   expect_contains(message_of([&] { write_file_durably(folder / "taken", "x"); }), "Is a directory");
+  EXPECT_EQ(entries(folder), 1U);
+}
+
+TEST(WriteFileDurably, LeavesWhatIsNoFileAlone) {
+  const TemporaryFolder folder;
+  const fs::path pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(message_of([&] { write_file_durably(pipe, "x"); }),
+            "cannot write " + pipe.string() + ": it is not a regular file: name another path");
+  EXPECT_TRUE(fs::is_fifo(pipe));
   EXPECT_EQ(entries(folder), 1U);
 }
 

@@ -24,8 +24,8 @@ if [ -d "$folder" ]; then cd "$folder" && pwd -P; fi
 )sh";
 
 // Unpacks the tar stream with the digest $1 into the folder $2 (by default the one that kWhereScript looks for) and prints that
-// folder, which is complete or absent: the stream is unpacked beside it, then renamed. For an empty stream or another
-// digest, it prints the digest and ends with 9.
+// folder, which is complete or absent: the stream is unpacked beside it, then renamed. It ends with 7 if the stream cannot be
+// unpacked, with 8 if it is empty, and with 9 after printing its digest if that is another one.
 constexpr const char* kReceiveScript = R"sh(
 set -e
 [ -n "$2" ] || umask 022
@@ -37,13 +37,14 @@ trap 'rm -rf "$part"' EXIT
 trap 'exit 1' HUP INT TERM
 mkdir "$part/files"
 cat >"$part/stream"
+[ -s "$part/stream" ] || exit 8
 arrived=$(sha256sum <"$part/stream")
-if [ ! -s "$part/stream" ] || [ "$arrived" != "$1  -" ]; then echo "$arrived"; exit 9; fi
-tar -x -o --no-same-permissions -f "$part/stream" -C "$part/files"
+if [ "$arrived" != "$1  -" ]; then echo "$arrived"; exit 9; fi
+tar -x -o --no-same-permissions -f "$part/stream" -C "$part/files" || exit 7
 [ -d "$folder" ] || mv "$part/files" "$folder"
 cd "$folder" && pwd -P
 )sh";
-constexpr int kOtherDigest = 9;
+constexpr int kCannotUnpack = 7, kEmpty = 8, kOtherDigest = 9;
 
 Strings receive_words(const std::string& digest, const fs::path& folder = {}) {
   return {"/bin/sh", "-c", kReceiveScript, "sh", digest, folder.string()};
@@ -136,7 +137,7 @@ std::string folder_with(const Connection& connection, const SentFiles& files) {
   notice(fmt::format("{:<14}{} ({:.1f} MiB) to {}", "sending", files.given.string(),
                      static_cast<double>(digest.bytes) / (1 << 20), target.name));
   const auto [from, to] = capture_pipe(tar_words(files), connection.words(receive_words(digest.hex)));
-  if (to.code == kOtherDigest)
+  if (to.code == kEmpty || to.code == kOtherDigest)
     throw FileError(fmt::format(
         "{} arrived on {} otherwise than it was: it has changed meanwhile, or the line was cut: submit again",
         files.given.string(), target.name));
@@ -232,10 +233,18 @@ std::optional<Fetched> fetch_run(const Connection& connection, const std::string
   if (from.err.find("Could not find the file") != std::string::npos ||
       from.err.find("no such file or directory") != std::string::npos)
     return std::nullopt;
-  if (to.code != 0 && to.code != kOtherDigest)
-    throw FileError(fmt::format("cannot write {}: {}: the run is kept on its target", staging.string(),
-                                first_line(to.err)));
+  if (to.code != 0 && to.code != kEmpty && to.code != kOtherDigest)
+    throw FileError(
+        fmt::format("cannot {} {}: {}: the run is kept on its target; free space if there is none, then: "
+                    "trainer runs attach {}",
+                    to.code == kCannotUnpack ? "unpack the run in" : "write", staging.string(),
+                    to.err.empty() ? fmt::format("/bin/sh ended with {}", to.code) : first_line(to.err), id));
   if (from.code != 0) connection.fail(from);
+  if (to.code == kEmpty)
+    throw FileError(
+        fmt::format("{} sent nothing of the folder of run {}: it is kept there; fetch it again with: trainer "
+                    "runs attach {}",
+                    connection.target().name, id, id));
   if (to.code == kOtherDigest)
     throw FileError(
         fmt::format("the folder of run {} arrived with SHA-256 {}..., but has {}... on {}: it is kept "

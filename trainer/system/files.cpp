@@ -103,6 +103,11 @@ std::string reason_and_next_step(int error_number) {
 }
 
 void write_file_durably(const fs::path& path, std::span<const std::span<const std::byte>> parts) {
+  std::error_code ignored;
+  const fs::file_status before = fs::status(path, ignored);  // a device or a pipe would be replaced by a file
+  if (fs::exists(before) && !fs::is_regular_file(before) && !fs::is_directory(before))
+    throw FileError(
+        fmt::format("cannot write {}: it is not a regular file: name another path", path.string()));
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   const fs::path temporary = folder / ("." + path.filename().string() + ".partial");
   const auto require = [&](int error, std::string_view what) {

@@ -154,7 +154,7 @@ class RuntimeProbe : public GpuProbe {
     cudaDeviceProp properties{};
     cudaError_t code = cudaGetDeviceProperties(&properties, device);
     if (code == cudaSuccess) code = read_compute_mode(device, &gpu->compute_mode);
-    (void)read_pci_bus_id(device, &gpu->pci_bus_id);
+    if (code == cudaSuccess) code = read_pci_bus_id(device, &gpu->pci_bus_id);
     (void)cudaGetLastError();
     gpu->name = properties.name;
     gpu->major = properties.major;
