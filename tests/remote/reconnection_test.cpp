@@ -1,5 +1,5 @@
-// Connections to a played machine that break while a run is followed: made anew for a while, given up with
-// the way to go on.
+// Connections to a played machine that break while a run is followed, which are made again for a while and given up with the
+// way to go on; and copies of a run that arrive changed, cut off or empty.
 #include "tests/doctor/played_machine.hpp"
 #include "trainer/remote/submission.hpp"
 
@@ -7,6 +7,7 @@ namespace trainer::test {
 namespace {
 
 using Reconnection = PlayedMachine;
+using Fetching = PlayedMachine;
 
 TEST_F(Reconnection, ALostConnectionLosesNothing) {
   play("cut", "");
@@ -41,6 +42,34 @@ TEST(ReconnectionPauses, GrowAndAddUp) {
   EXPECT_EQ(reconnection_pauses(0.2), Pauses{0.2});
   EXPECT_EQ(reconnection_pauses(0), Pauses{});
   EXPECT_EQ(reconnection_pauses(100), (Pauses{0.5, 1, 2, 4, 8, 16, 30, 30, 8.5}));
+}
+
+TEST_F(Fetching, AChangedByteOnTheWayIsFound) {
+  play("corrupt", "");
+  const Outcome outcome = submit("vm");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_PRED2(contains, outcome.err, "arrived with SHA-256");
+  const std::string run_folder = "runs/" + runs()[0];
+  EXPECT_FALSE(fs::exists(folder_ / run_folder / "model.safetensors"));
+  EXPECT_EQ(run({"runs", "attach", "last"}).code, 0);
+  EXPECT_EQ(record(run_folder).status, RunStatus::kFinished);
+}
+
+TEST_F(Fetching, ACopyThatIsCutOffOrEmptyIsSaidAndTheRunKept) {
+  play("copied", "5000");
+  const Outcome cut = submit("vm");
+  EXPECT_EQ(cut.code, 1);
+  const std::string id = runs()[0];
+  EXPECT_PRED2(contains, cut.err, "cannot unpack the run in ");
+  EXPECT_PRED2(contains, cut.err, "the run is kept on its target");
+  EXPECT_PRED2(contains, cut.err, "trainer runs attach " + id);
+  play("copied", "0");
+  const Outcome empty = run({"runs", "attach", id});
+  EXPECT_EQ(empty.code, 1);
+  EXPECT_PRED2(contains, empty.err, "vm sent nothing of the folder of run " + id);
+  fs::remove(folder_ / "play/copied");
+  EXPECT_EQ(run({"runs", "attach", id}).code, 0);
+  EXPECT_EQ(record("runs/" + id).status, RunStatus::kFinished);
 }
 
 }  // namespace

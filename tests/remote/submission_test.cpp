@@ -214,34 +214,6 @@ TEST_F(Submission, AFailedSubmissionIsListedAndShown) {
   EXPECT_FALSE(contains(shown.out, "runs attach"));
 }
 
-TEST_F(Submission, AChangedByteOnTheWayIsFound) {
-  play("corrupt", "");
-  const Outcome outcome = submit("vm");
-  EXPECT_EQ(outcome.code, 1);
-  EXPECT_PRED2(contains, outcome.err, "arrived with SHA-256");
-  const std::string run_folder = "runs/" + runs()[0];
-  EXPECT_FALSE(fs::exists(folder_ / run_folder / "model.safetensors"));
-  EXPECT_EQ(run({"runs", "attach", "last"}).code, 0);
-  EXPECT_EQ(record(run_folder).status, RunStatus::kFinished);
-}
-
-TEST_F(Submission, ACopyThatIsCutOffOrEmptyIsSaidAndTheRunKept) {
-  play("copied", "5000");
-  const Outcome cut = submit("vm");
-  EXPECT_EQ(cut.code, 1);
-  const std::string id = runs()[0];
-  EXPECT_PRED2(contains, cut.err, "cannot unpack the run in ");
-  EXPECT_PRED2(contains, cut.err, "the run is kept on its target");
-  EXPECT_PRED2(contains, cut.err, "trainer runs attach " + id);
-  play("copied", "0");
-  const Outcome empty = run({"runs", "attach", id});
-  EXPECT_EQ(empty.code, 1);
-  EXPECT_PRED2(contains, empty.err, "vm sent nothing of the folder of run " + id);
-  fs::remove(folder_ / "play/copied");
-  EXPECT_EQ(run({"runs", "attach", id}).code, 0);
-  EXPECT_EQ(record("runs/" + id).status, RunStatus::kFinished);
-}
-
 TEST_F(Submission, AKilledOrRemovedContainerIsAFailedRun) {
   ASSERT_EQ(submit("vm", {}, {"--detach"}).code, 0);
   const std::string id = runs()[0];
