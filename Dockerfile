@@ -1,5 +1,5 @@
 # The container image: one file for every variant. A devel image builds the trainer and runs its tests; the image that
-# ships holds the program, the networks, MNIST and the libraries that they need, and neither compiler nor sources.
+# ships holds the program, the networks, MNIST and the libraries that they need, but neither compiler nor sources.
 # scripts/build_image.sh names the arguments; by hand:
 #   docker build --tag mnist-trainer .
 #   docker build --tag mnist-trainer:cpu --target cpu --build-arg VARIANT=cpu
@@ -19,11 +19,11 @@ RUN ./scripts/install_packages.sh --build --test
 COPY . .
 # cuda or cpu.
 ARG VARIANT=cuda
-# What nvcc makes code for: machine code for each family, PTX of 90 and of the newest for those between and to come.
+# The architectures for nvcc: machine code for each family, PTX of 90 and of the newest for those in between and future ones.
 ARG ARCHITECTURES=75-real;80-real;86-real;89-real;90;100-real;120
-# The cuDNN that the devel image is expected to bring; another one ends the build.
+# The cuDNN version that the devel image must have; any other one stops the build.
 ARG CUDNN_VERSION=9.13.0
-# ON brings NVRTC for those engines of cuDNN that are compiled at run time: 114 MB.
+# ON adds NVRTC (114 MB) for those engines of cuDNN that are compiled at run time.
 ARG NVRTC=OFF
 # OFF builds without running the tests.
 ARG TESTS=ON
@@ -40,7 +40,7 @@ RUN apt-get update --quiet=2 \
     apt-get install --quiet=2 --yes --no-install-recommends \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/ldconfig/* /var/log/apt /var/log/dpkg.log /tmp/packages
 COPY --from=build /image/mnist-trainer /opt/mnist-trainer
-# Folders that any user may write in, as in /tmp: the container may be given another one with --user.
+# Folders that any user may write to, as in /tmp: --user may give the container another user.
 RUN echo /opt/mnist-trainer/lib >/etc/ld.so.conf.d/mnist-trainer.conf && ldconfig \
  && install --directory --mode=1777 /work /cache
 ENV PATH=/opt/mnist-trainer/bin:${PATH} \
@@ -49,7 +49,7 @@ ENV PATH=/opt/mnist-trainer/bin:${PATH} \
 WORKDIR /work
 USER 1000:1000
 STOPSIGNAL SIGTERM
-# Seldom, because it looks at the GPU that a training uses.
+# It runs rarely, because it accesses the GPU that a training uses.
 HEALTHCHECK --interval=5m --timeout=30s --start-period=30s CMD ["trainer", "doctor", "--quick"]
 ENTRYPOINT ["trainer"]
 CMD ["--help"]
@@ -69,7 +69,7 @@ ARG CUDA_VERSION
 ARG CUDNN_VERSION=9.13.0
 ARG ARCHITECTURES=75-real;80-real;86-real;89-real;90;100-real;120
 ARG NVRTC=OFF
-# What NVIDIA's Container Toolkit reads; NVIDIA_REQUIRE_CUDA comes with NVIDIA's base.
+# NVIDIA's Container Toolkit reads these; NVIDIA_REQUIRE_CUDA comes with NVIDIA's base.
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 LABEL mnist-trainer.variant="cuda" \

@@ -1,5 +1,5 @@
-# CUDNN::cudnn by header and library: in the toolkit's folders, in the system's, or in CUDNN_ROOT (a Python wheel's
-# nvidia/cudnn folder will do).
+# Defines CUDNN::cudnn from header and library in the toolkit's folders, in the system's, or in CUDNN_ROOT (which may be a
+# Python wheel's nvidia/cudnn folder).
 find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES include)
 find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR} PATH_SUFFIXES lib lib64)
 if(CUDNN_INCLUDE_DIR AND EXISTS ${CUDNN_INCLUDE_DIR}/cudnn_version.h)

@@ -1,4 +1,4 @@
-# OneDNN::OneDNN by header and library, 2.x or 3.x. The package's own configuration file insists on OpenCL's
+# Defines OneDNN::OneDNN from header and library, 2.x or 3.x. The package's own configuration file requires OpenCL's
 # development files, which nothing here needs.
 find_path(OneDNN_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
 find_library(OneDNN_LIBRARY dnnl)

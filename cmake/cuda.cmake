@@ -1,10 +1,10 @@
-# TRAINER_GPU_ENGINE: what TRAINER_CUDA comes to on this machine, ON, OFF or EMULATED; with ON the CUDA language, the
-# architectures and the libraries.
+# Sets TRAINER_GPU_ENGINE, what TRAINER_CUDA means on this machine: ON, OFF or EMULATED. ON also enables the CUDA language
+# and sets the architectures and the libraries.
 set(TRAINER_GPU_ENGINE ${TRAINER_CUDA})
 set(trainer_gpu_text "none (kernels/no_cuda, a stand-in that says how to get one)")
 
 if(TRAINER_CUDA MATCHES "^(AUTO|ON)$")
-  # CMake 3.25.1 (Debian 12) calls this library deprecated without looking whether the toolkit has it; CUDA 13 has not.
+  # CMake 3.25.1 (Debian 12) calls this library deprecated without checking that the toolkit has it; CUDA 13 does not.
   if(CMAKE_VERSION VERSION_LESS 3.26 AND NOT TARGET CUDA::nvToolsExt)
     add_library(CUDA::nvToolsExt INTERFACE IMPORTED)
   endif()
@@ -22,7 +22,7 @@ if(TRAINER_CUDA MATCHES "^(AUTO|ON)$")
   endif()
 endif()
 
-# trainer_list_architectures(out): what this nvcc can generate from 75 on, one of each family, and PTX of 90 and of the newest.
+# trainer_list_architectures(out): what this nvcc can generate from 75 on, one per family, and PTX of 90 and of the newest.
 # PTX of 90 serves devices between the families, such as compute capability 11.0.
 function(trainer_list_architectures out)
   execute_process(COMMAND ${CUDAToolkit_NVCC_EXECUTABLE} --list-gpu-arch OUTPUT_VARIABLE offered)
@@ -47,11 +47,11 @@ if(TRAINER_GPU_ENGINE STREQUAL ON)
     trainer_list_architectures(CMAKE_CUDA_ARCHITECTURES)
   endif()
   enable_language(CUDA)
-  # Where the built programs find cuBLASLt, which they load when they need it.
+  # The folder in which the built programs find cuBLASLt, which they load when they need it.
   get_target_property(trainer_cublas CUDA::cublasLt IMPORTED_LOCATION)
   get_filename_component(trainer_cublas ${trainer_cublas} DIRECTORY)
   list(APPEND CMAKE_BUILD_RPATH ${trainer_cublas})
-  # CMake 3.25 does not know nvcc 13's flag for it.
+  # CMake 3.25 does not know nvcc 13's flag for this.
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
   string(REGEX REPLACE "-real|-virtual" "" trainer_architecture_text "${CMAKE_CUDA_ARCHITECTURES}")

@@ -1,7 +1,7 @@
-# Everything comes from Debian or Ubuntu packages; a missing one is an error that names its package.
+# All dependencies come from Debian or Ubuntu packages; a missing one is an error that names its package.
 # Nothing is downloaded here.
 
-# trainer_missing(what package): stops the configuration with the command that mends it.
+# trainer_missing(what package): stops the configuration with the command that installs the package.
 function(trainer_missing what package)
   message(FATAL_ERROR "${what} was not found. On Debian or Ubuntu: sudo apt-get install ${package}\n"
                       "(./scripts/install_packages.sh installs all that the build needs.)")

@@ -4,6 +4,6 @@ install(TARGETS trainer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/mnist-trainer/models
         FILES_MATCHING PATTERN "*.yaml")
 install(DIRECTORY data/mnist/ DESTINATION ${CMAKE_INSTALL_DATADIR}/mnist-trainer/mnist)
-if(NOT TRAINER_PACKAGE) # which has its own file of copyrights
+if(NOT TRAINER_PACKAGE) # the package has its own copyright file
   install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/mnist-trainer)
 endif()

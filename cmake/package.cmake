@@ -1,6 +1,6 @@
-# cpack -G DEB: a package for the release that it is built on, whose libraries dpkg-shlibdeps finds out. Beside the
-# program, models and data it holds manual pages, written by trainer_documents from the command line itself, the completion
-# of the shells, and the files that Debian's policy asks for. scripts/build_package.sh makes it.
+# cpack -G DEB: a package for the release that it is built on; dpkg-shlibdeps determines its libraries. Besides the
+# program, models and data it holds manual pages, which trainer_documents generates from the command line, shell
+# completion, and the files that Debian's policy requires. scripts/build_package.sh makes it.
 if(NOT TRAINER_PACKAGE)
   return()
 endif()
@@ -8,7 +8,7 @@ endif()
 set(package_maintainer "the mnist-trainer authors <maintainers@users.noreply.github.com>")
 set(documents ${PROJECT_BINARY_DIR}/documents)
 file(MAKE_DIRECTORY ${documents})
-string(TIMESTAMP package_date "%Y-%m-%d" UTC) # of SOURCE_DATE_EPOCH, where that is set
+string(TIMESTAMP package_date "%Y-%m-%d" UTC) # from SOURCE_DATE_EPOCH, if that is set
 string(TIMESTAMP package_time "%a, %d %b %Y %H:%M:%S +0000" UTC)
 execute_process(COMMAND sed -n "s/^VERSION_CODENAME=//p" /etc/os-release
                 OUTPUT_VARIABLE package_release OUTPUT_STRIP_TRAILING_WHITESPACE)

@@ -1,4 +1,4 @@
-# Six lines that say what was configured.
+# Prints six lines that say what was configured.
 message(STATUS "mnist-trainer  ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 message(STATUS "GPU engine     ${trainer_gpu_text}")
 message(STATUS "CPU engine     oneDNN ${OneDNN_VERSION}, OpenMP ${OpenMP_CXX_VERSION}, vector code for: ${TRAINER_LOOP_TARGETS}")

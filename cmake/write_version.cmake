@@ -1,6 +1,6 @@
-# Writes version.hpp at build time, so that the commit in a run's record is that of the sources that were compiled; a
+# Writes version.hpp at build time, so that the commit in a run's record is that of the compiled sources; a
 # file that would not change is left alone. Run as a script with SOURCE_DIR, INPUT, OUTPUT and the values to fill in.
-# TRAINER_COMMIT, where set, names the commit of sources that came without their repository (the container image).
+# TRAINER_COMMIT, if set, names the commit of sources that came without their repository (the container image).
 find_program(GIT git)
 if(GIT AND NOT TRAINER_COMMIT)
   execute_process(COMMAND ${GIT} -C ${SOURCE_DIR} describe --always --dirty --abbrev=12 --exclude *

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Configures and builds one preset of CMakePresets.json into build/PRESET, quietly; the logs are
-# build/PRESET.configure.log and build/PRESET.compile.log, and where something fails, what matters of them is shown.
+# build/PRESET.configure.log and build/PRESET.compile.log; if something fails, the relevant part of them is shown.
 #   scripts/build.sh PRESET             everything, tests too
 #   scripts/build.sh PRESET TARGET      one target; a new build folder is configured without the tests
 #   scripts/build.sh PRESET --configure configures only
-# From the environment, where set: TRAINER_WERROR=ON|OFF, TRAINER_TESTS=ON|OFF, TRAINER_CUDA, CMAKE_CUDA_ARCHITECTURES
+# From the environment, if set: TRAINER_WERROR=ON|OFF, TRAINER_TESTS=ON|OFF, TRAINER_CUDA, CMAKE_CUDA_ARCHITECTURES
 # (as in "80;90"), TRAINER_COMMIT (of sources without their repository), and what CMake reads itself (CXX, CXXFLAGS).
 # A call with nothing to do prints nothing. A build folder made elsewhere (the checkout was moved or copied, or is
-# seen from another system) is made anew.
+# used from another system) is recreated.
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
@@ -17,10 +17,10 @@ folder=$root/build/$preset
 
 say() { printf '%s\n' "$*" >&2; }
 
-# cached NAME: what build/PRESET/CMakeCache.txt holds under this name.
+# cached NAME: prints the value of this name in build/PRESET/CMakeCache.txt.
 cached() { sed -n "s/^$1:[A-Z]*=//p" "$folder/CMakeCache.txt" 2>/dev/null || true; }
 
-# this_system: changes where compiled files of one system do not fit another.
+# this_system: prints a text that differs between systems whose compiled files are incompatible.
 this_system() {
   local ID=unknown VERSION_ID=unknown
   # shellcheck source=/dev/null
@@ -38,7 +38,7 @@ made_elsewhere() {
 # is_complete: the build folder holds a finished configuration.
 is_complete() { [[ -e $folder/build.ninja && -e $folder/CMakeCache.txt ]]; }
 
-# requested_options: -D options that the environment or this call asks for, one a line.
+# requested_options: prints the -D options that the environment or this call requests, one per line.
 requested_options() {
   local name
   for name in TRAINER_WERROR TRAINER_CUDA TRAINER_TESTS TRAINER_COMMIT CMAKE_CUDA_ARCHITECTURES; do
@@ -52,7 +52,7 @@ requested_options() {
   fi
 }
 
-# is_configured OPTION...: it is complete and was configured with these.
+# is_configured OPTION...: the build folder is complete and was configured with these options.
 is_configured() {
   local option name
   is_complete || return 1
@@ -62,7 +62,7 @@ is_configured() {
   done
 }
 
-# fail LOG WHAT: shows the first failure in LOG, or its end, and leaves.
+# fail LOG WHAT: shows the first failure in LOG, or its last lines, and exits.
 fail() {
   local first
   first=$(grep -n -m 1 '^FAILED: \|^CMake Error' "$1" | cut -d: -f1 || true)
@@ -82,14 +82,14 @@ configure() {
   ! is_configured "${options[@]}" || return 0
   say "configuring build/$preset"
   if ! (cd "$root" && cmake --preset "$preset" "${options[@]}") >"$log" 2>&1; then
-    rm -f "$folder/CMakeCache.txt" # so that what was refused is not remembered
+    rm -f "$folder/CMakeCache.txt" # so that rejected values are not remembered
     fail "$log" "configuring failed"
   fi
   this_system >"$folder/made_on"
   sed -n '/^-- mnist-trainer /,/^-- installs to /s/^-- /  /p' "$log" >&2
 }
 
-# show_progress: of ninja's lines [done/all], one line kept up to date on a terminal, else one every quarter.
+# show_progress: turns ninja's lines [done/all] into one line that is updated on a terminal, else into one line every quarter.
 show_progress() {
   local line ready all quarter=0
   while IFS= read -r line; do

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Builds the container image (Dockerfile) and says how large it is, by library.
+# Builds the container image (Dockerfile) and prints its size by library.
 #   scripts/build_image.sh [--variant cuda|cpu] [OPTIONS]
-# --cuda VERSION     of NVIDIA's bases, as in 12.9.1 [13.0.1]
-# --cudnn VERSION    that the devel base brings [9.13.0 in 13.0.1, 9.10.2 in 12.9.1]; another one ends the build
-# --os NAME          of the bases [ubuntu24.04]; the cpu variant is built on that system's own image
+# --cuda VERSION     CUDA version of NVIDIA's bases, as in 12.9.1 [13.0.1]
+# --cudnn VERSION    cuDNN version of the devel base [9.13.0 in 13.0.1, 9.10.2 in 12.9.1]; another one stops the build
+# --os NAME          system of the bases [ubuntu24.04]; the cpu variant is built on that system's own image
 # --arch LIST        compute capabilities, as in 90 or "80;90" [7.5 to 12.0, and PTX]
 # --nvrtc            with NVRTC, for cuDNN's engines that are compiled at run time: 114 MB more
-# --devel IMAGE      instead of NVIDIA's base for the build; --runtime IMAGE: of what ships. Both have one system.
+# --devel IMAGE      replaces NVIDIA's base for the build, --runtime IMAGE the base of what ships; both need the same system
 # --platform NAME    as in linux/arm64 [this machine's]; arm64 has not been built yet
 # --tag NAME         [mnist-trainer:VERSION-cuda13.0 and :latest, mnist-trainer:VERSION-cpu and :cpu]
-# --network NAME     that the build reaches the package registry by [the engine's own]
+# --network NAME     network through which the build reaches the package registry [the engine's own]
 # --no-tests         builds without running the tests, and says so
-# Bases are taken by the digests in scripts/image/digests, where scripts/pin_images.sh has written some.
-# The engine is docker, or what DOCKER names (podman), on this machine or where DOCKER_HOST says.
+# Bases are pulled by the digests in scripts/image/digests, if scripts/pin_images.sh has written them.
+# The engine is docker, or what DOCKER names (podman), on this machine or on the one that DOCKER_HOST names.
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
@@ -56,7 +56,7 @@ parse() {
   [[ $variant == cpu || -n $cudnn ]] || fail "--cuda $cuda: say with --cudnn which cuDNN its devel base brings" 2
 }
 
-# pinned IMAGE: with its digest, where one has been written down.
+# pinned IMAGE: prints the image with its digest, if one has been recorded.
 pinned() {
   local digest=''
   [[ ! -e $root/scripts/image/digests ]] ||
@@ -64,7 +64,7 @@ pinned() {
   printf '%s\n' "$1${digest:+@$digest}"
 }
 
-# system_image OS: the image of a system without CUDA, "ubuntu:24.04" of "ubuntu24.04".
+# system_image OS: prints the image of a system without CUDA: "ubuntu:24.04" for "ubuntu24.04".
 system_image() { sed -E 's/^([a-z]+)([0-9.]*)$/\1:\2/' <<<"$1"; }
 
 choose_bases() {

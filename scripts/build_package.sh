@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a Debian package of the CPU program for the release that it runs on: build/package/mnist-trainer_*.deb.
-#   scripts/build_package.sh [--no-install]      --no-install: packages that are missing are not installed
-# What it needs it installs as train.sh does.
+#   scripts/build_package.sh [--no-install]      --no-install: does not install missing packages
+# It installs the packages that it needs as train.sh does.
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")

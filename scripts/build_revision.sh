@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the program of a revision beside the working tree, to be compared with another one; prints its path.
+# Builds the program of a revision beside the working tree, for comparison with another one; prints its path.
 #   scripts/build_revision.sh PRESET REVISION [CMAKE OPTION...]
-# REVISION is anything that git takes for a commit, or `tree`: the working tree as it is, with what git does not know
-# yet. Sources lie in build/revisions/NAME/source, the build beside them; a second call builds what has changed. All
-# lie equally deep, so that ccache, where it is installed, compiles once what they have in common.
+# REVISION is anything that git accepts as a commit, or `tree`: the working tree as it is, with untracked
+# files. Sources are in build/revisions/NAME/source, the build beside them; a second call builds what has changed. All
+# have paths of the same depth, so that ccache, if installed, compiles their common parts only once.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -15,7 +15,7 @@ shift 2
 
 say() { printf '%s\n' "$*" >&2; }
 
-# pack NAME: a tar of the sources.
+# pack NAME: writes a tar of the sources.
 pack() {
   if [[ $1 == tree ]]; then
     git -C "$root" ls-files -z --cached --others --exclude-standard |
@@ -26,8 +26,8 @@ pack() {
   fi
 }
 
-# unpack FOLDER: a tar of standard input in place of what is there. What changed has the time of now, all else keeps its own,
-# so that this alone is compiled again.
+# unpack FOLDER: replaces the folder by the tar on standard input. Changed files get the current time and all others keep theirs,
+# so that only the changed ones are compiled again.
 unpack() {
   local path
   rm -rf "$1.next"

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Packs the GPU build into one file for a machine with a GPU but without what the build needs: the program, the tests and
+# Packs the GPU build into one file for a machine that has a GPU but cannot build: the program, the tests and
 # probes that gpu_check.sh runs, networks, MNIST, scripts, benchmarks (the model of the kernels' times reads their sources) and
 # the shared libraries of this system.
 #   scripts/bundle.sh [--arch LIST] [--preset PRESET] [--cuda-libs DIR...] [--out FILE] [--no-jitter]
 # --arch       CMAKE_CUDA_ARCHITECTURES to build for [90], as in 90 or "80;90"; build/cuda keeps it until told otherwise
 # --preset     what to build and pack [cuda]; cpu packs a program without a GPU engine
-# --cuda-libs  folders of CUDA's libraries for the trial at the end, where the loader does not find them
-# --no-jitter  without the twin of gpu_bits_test that waits at random (preset jitter), which takes a build of its own
+# --cuda-libs  folders of CUDA's libraries for the trial at the end, if the loader does not find them
+# --no-jitter  without the twin of gpu_bits_test that waits at random (preset jitter), which needs a separate build
 # --out        the file [build/bundle/mnist-trainer-COMMIT-ARCH.tar.gz]
-# There: tar xzf FILE, then mnist-trainer/scripts/gpu_check.sh, or mnist-trainer/run trainer train. CUDA, cuDNN and cuBLAS
-# stay out: they are too large and fit the machine that they are on (scripts/gpu/cuda_libraries.sh finds them there). So does
-# the C library: that machine's has to be as new as this one's.
+# On that machine: tar xzf FILE, then mnist-trainer/scripts/gpu_check.sh, or mnist-trainer/run trainer train. CUDA, cuDNN and
+# cuBLAS are left out: they are large and depend on the machine (scripts/gpu/cuda_libraries.sh finds them there). The C library
+# is left out too: that machine's has to be as new as this one's.
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 programs=(conformance_test step_test backend_test gpu_training_test gpu_bits_test)
 most_bytes=50000000 # with the repository (15 MB) below the 64 MiB that some machines take
 
-# Left out: the C library and the loader, which belong together; what the driver and CUDA's toolkit or wheels bring.
+# Left out: the C library and the loader, which belong together, and what the driver and CUDA's toolkit or wheels provide.
 system_libraries='^(linux-vdso|ld-linux.*|libc|libm|libdl|librt|libpthread|libresolv|libutil)[.]so'
 cuda_libraries='^lib(cuda|cudart|cudnn.*|nv.*)[.]so'
 
@@ -54,7 +54,7 @@ parse() {
   [[ $preset == cuda ]] || jitter=no
 }
 
-# Only what is packed: a checkout that has built nothing yet is there sooner.
+# Builds only what is packed, which is faster in a checkout that has built nothing yet.
 build() {
   local target
   if [[ $preset == cuda ]]; then
@@ -80,8 +80,8 @@ pack_programs() {
   strip --strip-unneeded "$folder"/bin/*
 }
 
-# What gpu_check.sh has of its own in CUDA: the faults that compute-sanitizer's tools are tried on, and the first contact's
-# measurements. Their CUDA runtime is a static one, so they start anywhere.
+# gpu_check.sh's own CUDA programs: the faults that compute-sanitizer's tools are tested with, and the first contact's
+# measurements. They link the CUDA runtime statically, so they start anywhere.
 pack_probes() {
   local compiler probe first=${arch%%;*}
   compiler=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
@@ -94,7 +94,7 @@ pack_probes() {
   done
 }
 
-# pack_libraries: what the packed programs load, by the name that the loader looks for.
+# pack_libraries: copies the libraries of the packed programs under the names that the loader looks for.
 pack_libraries() {
   local name path
   mkdir -p "$folder/lib"
@@ -138,7 +138,7 @@ describe() {
   rm -f "$folder/from_this_machine.txt"
 }
 
-# try FILE: unpacks it elsewhere and starts the program that comes out.
+# try FILE: unpacks it elsewhere and starts the unpacked program.
 try() {
   local there arguments=()
   there=$(mktemp -d)
@@ -151,7 +151,7 @@ try() {
   say "  unpacked elsewhere, it starts: $("$there/mnist-trainer/run" "${arguments[@]}" trainer --version)"
 }
 
-# repository_bytes: of the files that travel with the bundle where the whole checkout is sent to a machine.
+# repository_bytes: prints the size of the files that accompany the bundle if the whole checkout is sent to a machine.
 repository_bytes() { git -C "$root" ls-files -z 2>/dev/null | (cd "$root" && xargs -0r stat -c %s) | awk '{ n += $1 } END { print n + 0 }'; }
 
 main() {

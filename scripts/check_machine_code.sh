@@ -2,10 +2,10 @@
 # Checks the machine code of the GPU kernels without a GPU: loops whose source lines end in `// loads in a row: N` start N loads
 # before they wait for one, no division in them is a call, and their kernels neither spill nor take more registers than their
 # launches have room for (scripts/machine_code/check.py). It compiles every kernel for compute capability 9.0.
-#   scripts/check_machine_code.sh [--table]     --table: what each marked loop of each kernel does
-#   scripts/check_machine_code.sh --self-test   whether planted faults are found (scripts/machine_code/planted.cu)
-# Needs nvcc, and nvdisasm: the toolkit's, or PyPI's nvidia-cuda-nvdisasm, which is installed into build/machine_code. Where
-# neither is to be had, it says so and checks nothing; with CI=true in the environment that is a failure.
+#   scripts/check_machine_code.sh [--table]     --table: prints what each marked loop of each kernel does
+#   scripts/check_machine_code.sh --self-test   checks that planted faults are found (scripts/machine_code/planted.cu)
+# Needs nvcc, and nvdisasm: the toolkit's, or PyPI's nvidia-cuda-nvdisasm, which is installed into build/machine_code. If
+# neither is available, it says so and checks nothing; with CI=true in the environment that is a failure.
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
@@ -13,14 +13,14 @@ venv=$root/build/machine_code
 
 say() { printf '%s\n' "$*" >&2; }
 
-# found NAME: the toolkit's program.
+# found NAME: prints the path of the toolkit's program.
 found() {
   command -v "$1" || for folder in "${CUDA_HOME:-}" "${CUDA_PATH:-}" /usr/local/cuda; do
     [[ ! -x $folder/bin/$1 ]] || { printf '%s\n' "$folder/bin/$1" && return; }
   done
 }
 
-# packed: nvdisasm of the package; newer ones read what an older nvcc has made.
+# packed: prints the path of the package's nvdisasm; newer versions read the output of an older nvcc.
 packed() { [[ ! -d $venv ]] || find "$venv" -name nvdisasm -type f -perm -u+x 2>/dev/null | head -1; }
 
 install() { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check 'nvidia-cuda-nvdisasm>=13.2,<14'; }

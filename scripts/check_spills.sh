@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Reads what ptxas said while the GPU kernels were compiled (-Xptxas=-v) and fails where a kernel's registers spill.
+# Reads ptxas's output from compiling the GPU kernels (-Xptxas=-v) and fails if a kernel's registers spill.
 #   scripts/check_spills.sh LOG      LOG: build/cuda.compile.log of a build that compiled the kernels; other logs pass
 set -euo pipefail
 

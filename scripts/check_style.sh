@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Checks what a reader relies on and a compiler does not see; prints path:line: what, and exits with 1 at any.
+# Checks what readers rely on but compilers ignore; prints path:line: what for each violation, and then exits with 1.
 #   layout    clang-format (version 14 alone: others differ in small things), tabs, spaces at line ends
 #   includes  which folder may include what (scripts/style/includes.awk), room by room (scripts/style/rooms.txt)
 #   rooms     the lines of each room beside its budget (scripts/style/rooms.awk); the table is printed
 #   budgets   the length of files and functions, the comment at the top (scripts/style/budgets.awk)
-#   words     identifiers that gave way to others (scripts/style/banned.txt)
+#   words     identifiers that have been replaced (scripts/style/banned.txt)
 #   documents the map of rooms and the reading path in CONTRIBUTING.md (scripts/style/reading_path.txt, counted), and whether
 #             the paths that documents name are there
 #   scripts   shellcheck
 # scripts/check_style.sh --write writes the reading path into CONTRIBUTING.md.
 # scripts/check_style.sh --self-test plants the violations of scripts/style/violations.txt in an empty tree and
-# checks that each is found, and nothing else.
+# checks that these, and nothing else, are found.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -19,7 +19,7 @@ export LC_ALL=C
 
 say() { printf '%s\n' "$*" >&2; }
 
-# files REGEX: the project's files with such a path, one a line: git's view where there is one, else what is there.
+# files REGEX: prints the project's files with such a path, one per line: those known to git, or all files outside a checkout.
 files() {
   {
     git -c core.quotePath=off ls-files --cached --others --exclude-standard 2>/dev/null ||
@@ -29,7 +29,7 @@ files() {
 
 sources() { files '\.(cpp|hpp|cu|cuh|h)$'; }
 
-# each COMMAND...: runs it with the paths of standard input as its last arguments; not at all where there are none.
+# each COMMAND...: runs it with the paths of standard input as its last arguments; does nothing if there are none.
 each() { tr '\n' '\0' | xargs --null --no-run-if-empty "$@"; }
 
 check_layout() {
@@ -47,7 +47,7 @@ check_layout() {
 
 check_includes() { sources | each awk -v rooms=scripts/style/rooms.txt -f "$root/scripts/style/includes.awk"; }
 
-# count_rooms [AWK OPTIONS]: what is amiss in the rooms' lines, or their table.
+# count_rooms [AWK OPTIONS]: prints what is wrong with the rooms' lines, or their table.
 count_rooms() {
   files '^(trainer|kernels|models|data)/.*\.(cpp|hpp|cu|cuh|h)$' | each wc -l |
     awk -v rooms=scripts/style/rooms.txt "$@" -f "$root/scripts/style/rooms.awk"
@@ -71,14 +71,14 @@ check_words() {
     each awk -v banned=scripts/style/banned.txt -f "$root/scripts/style/words.awk"
 }
 
-# count_reading_path [AWK OPTIONS]: what is amiss in the reading path, or CONTRIBUTING's text of it.
+# count_reading_path [AWK OPTIONS]: prints what is wrong with the reading path, or CONTRIBUTING's text of it.
 count_reading_path() {
   local list=scripts/style/reading_path.txt
   { sed -n 's/^\([^#[ ][^ ]*\) *|.*/\1/p' "$list" | while IFS= read -r path; do [[ ! -f $path ]] || printf '%s\n' "$path"; done | sort -u | each wc -l; } |
     awk -v list="$list" -v most=7500 "$@" -f "$root/scripts/style/reading.awk" "$list" -
 }
 
-# with_reading_path: CONTRIBUTING.md with the reading path as it is now.
+# with_reading_path: prints CONTRIBUTING.md with the current reading path.
 with_reading_path() {
   awk '/<!-- end -->/ { inside = 0 }
        !inside { print }
@@ -105,7 +105,7 @@ all_checks() {
   check_scripts
 }
 
-# planted_violations: the rows of violations.txt, their fields separated by tabs.
+# planted_violations: prints the rows of violations.txt, their fields separated by tabs.
 planted_violations() {
   grep -v '^#' "$root/scripts/style/violations.txt" | sed -E 's/ *\| */\t/; s/ *\| */\t/; s/ *\| */\t/'
 }
@@ -120,7 +120,7 @@ plant_all() {
   done
 }
 
-# A method whose braces stand 62 lines apart.
+# Prints a method whose braces are 62 lines apart.
 plant_long_function() {
   printf '// Planted.\nstruct Long {\n  int run(int a,\n          int b) {\n'
   for _ in {1..60}; do echo '    b += a;'; done

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests that are not labelled slow under AddressSanitizer and UBSan (preset asan, which counts lines too), on the
-# emulated GPU without the conformance cases of whole networks' size; then prints the line coverage of the product's code
-# (data, kernels, models, trainer), the files with the most uncovered lines first; the table of all is build/asan/lines.txt.
-#   scripts/coverage.sh [PERCENT]      exits with 1 where a test fails, and below PERCENT, 90 by default
+# emulated GPU without the conformance cases of full network size; then prints the line coverage of the product's code
+# (data, kernels, models, trainer), the files with the most uncovered lines first; the full table is build/asan/lines.txt.
+#   scripts/coverage.sh [PERCENT]      exits with 1 if a test fails or coverage is below PERCENT, 90 by default
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
@@ -14,7 +14,7 @@ least=${1:-90}
 
 say() { printf '%s\n' "$*" >&2; }
 
-# report: gcovr's text table, worst files first.
+# report: prints gcovr's text table, worst files first.
 report() {
   local product
   cd "$root"

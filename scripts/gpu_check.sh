@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Proves a GPU, and this program on it; for any machine with one. Needs python3 (3.9 or newer), no Internet, no root.
+# Checks a GPU and this program on it, on any machine with one. Needs python3 (3.9 or newer), no Internet, no root.
 #   scripts/gpu_check.sh --first | --second | [--stages LIST] [--patience X]
 #                        [--build DIR | --bundle DIR] [--cuda-libs DIR...] [--out DIR] [--again]
-#   scripts/gpu_check.sh --self-test      the script itself, over played programs; needs no GPU
+#   scripts/gpu_check.sh --self-test      tests the script itself with simulated programs; needs no GPU
 # --first       what a first contact with a GPU needs, in at most 270 s, and what to look at next
 # --second      accuracy and the peers, in at most 400 s
-# What is checked: DIR/trainer/trainer of a built tree, an unpacked bundle (scripts/bundle.sh), or, where neither is
-# named, the bundle that the script lies in, else build/cuda, which is built first (and is not counted in).
+# It checks DIR/trainer/trainer of a built tree, an unpacked bundle (scripts/bundle.sh), or, if neither is
+# named, the bundle that the script is in, else build/cuda, which is built first (not counted in the time).
 #   report         the device report                                            at most  15 s   first second
-#   first_contact  what predictions rest on: nodes, waits of the grid, loads             25 s   first
+#   first_contact  measurements for the predictions: nodes, grid barriers, loads         25 s   first
 #   conformance    ops, steps and loop against the reference                             90 s   first
 #   nodes          nodes of the graph of a step                                          30 s   first
 #   replay         recorded = eager, same seed = same bits                               20 s   first
@@ -16,17 +16,17 @@
 #   bits           the same bits in 400 trainings, and with waits before barriers        60 s   first
 #   kernels        each kernel's time beside its prediction (ncu, or events)             60 s   first
 #   sanitizer      compute-sanitizer's four tools over sprint and sprint-lean           110 s   first
-#   accuracy       each network by its recipe                                           120 s         second
+#   accuracy       each network with its recipe                                         120 s         second
 #   benchmark      against PyTorch and JAX in the same run                              215 s         second
-#   precisions     each network in each precision, 10 seeds; by name                    560 s
-# Without a plan all but the last are run, within their limits; --stages names some (commas between), --patience
-# multiplies the limits, for slow GPUs. --first and --second have limits of their own, and a stage that is sooner done leaves
-# its time to the next ones. A stage that passed is not run again on the same build; --again runs it.
-# --out: folder of what comes out, four files at most: the record, a log, a summary and the kernels' table [the record in
-# benchmarks/records, the others in build/gpu_check, or gpu_check in a bundle]. It is written as the check goes on.
-# One process holds a context on the device meanwhile. All ends with the check, and the check with its caller, unless it was
-# started by nohup. GPU_CHECK_PYTHON: the peers' Python [python3].
-# Exit code: 0 nothing failed (a skipped stage says so aloud), 1 something did, 2 wrong usage.
+#   precisions     each network in each precision, 10 seeds; only by name               560 s
+# Without --first or --second all but the last are run, within their limits; --stages names some (separated by commas),
+# --patience multiplies the limits, for slow GPUs. --first and --second have their own limits, and a stage that finishes early
+# leaves its time to the next ones. A stage that passed is not run again on the same build; --again runs it.
+# --out: folder for the results, at most four files: the record, a log, a summary and the kernels' table [the record in
+# benchmarks/records, the others in build/gpu_check, or gpu_check in a bundle]. They are written as the check proceeds.
+# Meanwhile one process holds a context on the device. Every process ends with the check, and the check with its caller, unless
+# it was started by nohup. GPU_CHECK_PYTHON: the peers' Python [python3].
+# Exit code: 0 nothing failed (a skipped stage is reported), 1 something did, 2 wrong usage.
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
@@ -42,7 +42,7 @@ usage() {
   exit 2
 }
 
-# need_python: a python3 that the helpers run on.
+# need_python: checks for a python3 that can run the helpers.
 need_python() {
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null || {
     say "error: gpu_check.sh needs python3, 3.9 or newer, on the path"
@@ -82,7 +82,7 @@ parse() {
   [[ -z $build || -z $bundle ]] || usage "--build and --bundle exclude each other"
 }
 
-# build_here: build/cuda of this checkout, brought up to date.
+# build_here: brings build/cuda of this checkout up to date.
 build_here() {
   TRAINER_CUDA=ON "$root/scripts/build.sh" cuda && return
   say "error: the GPU build is not to be had here (above). Two ways on:"
@@ -110,7 +110,7 @@ choose_tree() {
   trainer=$build/trainer/trainer tests=$build/tests
 }
 
-# self_test ARGS: the files of cases beside one another; ARGS are unittest's, as -k PATTERN. 5: no case of a file is meant.
+# self_test ARGS: runs the test files in parallel; ARGS are unittest's, as -k PATTERN. Status 5: ARGS select no case of a file.
 self_test() {
   local file id status failed=0 ids=()
   [[ -d $root/tests/scripts ]] || usage "--self-test: its cases are in the repository, not in a bundle"
@@ -128,7 +128,7 @@ self_test() {
 
 main() {
   local libraries records work results
-  trap 'exit 130' INT # bash goes on after a signal that the command in front of it did not get
+  trap 'exit 130' INT # bash continues after a signal that its foreground command did not receive
   if [[ ${1:-} == --self-test ]]; then
     need_python
     self_test "${@:2}"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Proves the container image on a real engine without a registry: starts Debian's Docker, makes base images of this machine's
-# Debian and CUDA toolkit, builds both variants from the Dockerfile, and runs them: without network, with a root that
-# cannot be written, as users that are not root. Nothing of the machine's own engine or images is touched.
+# Tests the container image on a real engine without a registry: starts Debian's Docker, makes base images from this machine's
+# Debian and CUDA toolkit, builds both variants from the Dockerfile, and runs them without network, with a read-only
+# root, and as users that are not root. It does not touch the machine's own engine or images.
 #   scripts/image_check.sh [--tree FILE] [--cpu] [--arch LIST] [--tests] [--keep] [--require]
 # --tree     a tar of a Debian tree by debootstrap --variant=minbase, instead of a new one
-# --cpu      the cpu variant alone
-# --arch     what the CUDA variant is built for [90]
-# --tests    runs the tests while building too; without it they are left out, as the images are for this proof alone
-# --keep     leaves the engine running with what it built, for a look, and for the next call to go on with
-# --require  what cannot be proven here is a failure; else it is skipped, aloud
+# --cpu      only the cpu variant
+# --arch     the compute capabilities that the CUDA variant is built for [90]
+# --tests    also runs the tests while building; by default they are left out, as the images are only for this check
+# --keep     leaves the engine running with what it built, for inspection and for the next call to continue with
+# --require  what cannot be tested here is a failure; by default it is skipped with a message
 # Needs docker.io and debootstrap, root, the package registry, and 8 GB in build/ (2 GB with --cpu).
 set -euo pipefail
 
@@ -49,14 +49,14 @@ parse() {
   done
 }
 
-# skip WHAT WHY: aloud; a failure under --require.
+# skip WHAT WHY: reports a skipped check, which is a failure under --require.
 skip() {
   say "SKIPPED: $1: $2"
   skipped=$((skipped + 1))
   [[ $require == no ]] || failed=$((failed + 1))
 }
 
-# check WHAT COMMAND...: one promise, on a line of its own.
+# check WHAT COMMAND...: tests one promise and prints one line.
 check() {
   local what=$1 log=$folder/check.log
   shift
@@ -85,7 +85,7 @@ clean_up() {
   rm -rf "$folder"
 }
 
-# is_there IMAGE: from an earlier call with --keep.
+# is_there IMAGE: tells whether an earlier call with --keep left the image.
 is_there() { docker image inspect "$1" >/dev/null 2>&1; }
 
 make_system() {
@@ -96,7 +96,7 @@ make_system() {
 
 make_devel() { is_there mnist-trainer-check/devel || import_devel "$folder/tree" "$1" mnist-trainer-check/devel; }
 
-# build VARIANT DEVEL [OPTIONS]: the image mnist-trainer-check:VARIANT.
+# build VARIANT DEVEL [OPTIONS]: builds the image mnist-trainer-check:VARIANT.
 build() {
   local variant=$1 devel=$2
   shift 2

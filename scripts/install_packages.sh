@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The packages of Debian 12, Debian 13 and Ubuntu 24.04 that the project needs: the one list of them.
+# Installs the packages of Debian 12, Debian 13 and Ubuntu 24.04 that the project needs; this is their only list.
 #   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--image] [--list]
-# Installs what is missing of the named groups (none named: --build --test); --list prints them instead.
-# As root it calls apt-get, else through sudo; where neither will do, it names the packages and exits with 1.
-# On a system without apt it names them and goes on: CMake then says what it does not find.
+# Installs the missing packages of the named groups (default: --build --test); --list prints them instead.
+# It calls apt-get as root, else through sudo; if neither works, it names the packages and exits with 1.
+# On a system without apt it names them and continues: CMake then says what it does not find.
 set -euo pipefail
 
 build_packages=(g++ cmake ninja-build pkg-config libcli11-dev libstb-dev libdnnl-dev libdeflate-dev
@@ -34,14 +34,14 @@ declare -A reasons=(
   [openssh-client]="reaches the targets" [openssh-server]="plays one, for scripts/target_check.sh"
   [python3-venv]="numpy and safetensors, which open a checkpoint in a test"
 )
-# Programs that serve as well when they come from elsewhere than their package.
+# Programs that need not come from their package.
 declare -A programs=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config
                      [ccache]=ccache [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps [file]=file
                      [docker.io]=dockerd [debootstrap]=debootstrap [openssh-client]=ssh)
 
 say() { printf '%s\n' "$*" >&2; }
 
-# missing_packages NAME...: those neither installed nor, for a program, found on the path, one a line.
+# missing_packages NAME...: prints those neither installed nor, for a program, found on the path, one per line.
 missing_packages() {
   local installed package
   (($#)) || return 0
@@ -54,7 +54,7 @@ missing_packages() {
   done
 }
 
-# apt_get ARGS...: apt-get without questions, as root; 127 where this user cannot be root.
+# apt_get ARGS...: runs apt-get as root without questions; returns 127 if this user cannot become root.
 apt_get() {
   local as_root=()
   if ((EUID != 0)); then
@@ -66,7 +66,7 @@ apt_get() {
     apt-get --quiet=2 --option Dpkg::Use-Pty=0 --option DPkg::Lock::Timeout=120 "$@" </dev/null
 }
 
-# install_missing NAME...: with the package lists as they are; where that fails, once more with new ones.
+# install_missing NAME...: installs with the current package lists; if that fails, once more with new ones.
 install_missing() {
   local options=(install --yes --no-install-recommends) log status=0
   log=$(mktemp)
@@ -86,7 +86,7 @@ install_missing() {
   rm -f "$log"
 }
 
-# install_optional NAME...: does without what this system does not offer, or this user may not install.
+# install_optional NAME...: ignores packages that this system does not offer or this user may not install.
 install_optional() {
   local package
   for package in "$@"; do
@@ -99,7 +99,7 @@ install_optional() {
   done
 }
 
-# announce NAME...: what is about to be installed, and why.
+# announce NAME...: prints what is about to be installed, and why.
 announce() {
   local package
   say "installing what is missing:"

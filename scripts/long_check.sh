@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# What takes too long for every run of CI, in parts with names. A part leaves a record, and what this machine cannot do is
-# skipped, aloud.
+# Runs checks that take too long for every run of CI, in named parts. A part leaves a record, and what this machine cannot do is
+# skipped with a message.
 #   scripts/long_check.sh PART [--short] [--base REVISION] [--record FILE]
-#   scripts/long_check.sh --list          the parts, one a line, and what each proves
+#   scripts/long_check.sh --list          the parts, one per line, and what each proves
 #   scripts/long_check.sh --turn          the name of the part whose turn it is today, for .ci/run
-#   scripts/long_check.sh --self-test     the records and exit codes, over played parts
-# --short   the same in at most 6 minutes: what has not run by then is cut off, aloud, and no failure
-# --base    what same-bits and before-after compare the working tree with [HEAD where the tree has changes, else HEAD~1]
+#   scripts/long_check.sh --self-test     tests the records and exit codes with simulated parts
+# --short   the same in at most 6 minutes: what has not run by then is cut off with a message and is no failure
+# --base    what same-bits and before-after compare the working tree with [HEAD if the tree has changes, else HEAD~1]
 # --record  where the record goes [checks/records/DATE-PART.json]
-# The parts themselves are in scripts/long_check/parts.sh. Exit code 1 where a step failed, 2 for wrong usage.
+# The parts themselves are in scripts/long_check/parts.sh. Exit code: 1 if a step failed, 2 for wrong usage.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -24,34 +24,34 @@ usage() {
   exit 2
 }
 
-# text WORD: as JSON.
+# text WORD: prints it as a JSON string.
 text() {
   local t=${1//\\/\\\\}
   t=${t//\"/\\\"} t=${t//$'\t'/ } t=${t//$'\n'/ }
   printf '"%s"' "$(tr -d '\000-\037' <<<"$t")"
 }
 
-# part_names: one a line, as parts.sh has them.
+# part_names: prints the parts' names, one per line, in the order of parts.sh.
 part_names() { printf '%s\n' "${parts[@]%% *}"; }
 
-# part_of_the_day DAYS: the part whose turn it is so many days after some day.
+# part_of_the_day DAYS: prints the part whose turn it is DAYS days after a fixed day.
 part_of_the_day() {
   local names
   mapfile -t names < <(part_names)
   printf '%s\n' "${names[$1 % ${#names[@]}]}"
 }
 
-# skip WHY: ends a part that cannot be had here.
+# skip WHY: ends a part that cannot run here.
 skip() {
   outcome=skipped why=$1
   say "SKIPPED: $part: $1"
   return 1
 }
 
-# add_step WHAT SECONDS CPU_SECONDS STATUS: into the record.
+# add_step WHAT SECONDS CPU_SECONDS STATUS: adds a step to the record.
 add_step() { steps+=("{\"what\": $(text "$1"), \"seconds\": $2, \"cpu_seconds\": $3, \"status\": $4}"); }
 
-# step WHAT COMMAND...: a program with its time; a step that fails or is cut off ends the part.
+# step WHAT COMMAND...: runs and times a program; a step that fails or is cut off ends the part.
 step() {
   local what=$1 status=0 left times timing limit=() TIMEFORMAT='%R %U %S'
   shift
@@ -119,7 +119,7 @@ self_test() {
   part_bad() { step one true && step two false && step three true; }
   part_absent() { skip "there is none" && step never true; }
   part_endless() { step forever sleep 60; }
-  # played PART SHORT STATUS OUTCOME STEPS: runs it; the record must say so.
+  # played PART SHORT STATUS OUTCOME STEPS: runs the part and requires this result and record.
   played() {
     part=$1 short=$2 record=$folder/$1.json status=0 most_seconds=1
     run_part >"$folder/log" 2>&1 || status=$?

@@ -1,5 +1,5 @@
-// Included before everything else by scripts/same_bits.sh: the environment's SAME_BITS_LOOPS=v2 or v3 keeps the program
-// from loops for newer instruction sets than that. Directives alone, so that precompiled headers stay of use.
+// scripts/same_bits.sh includes this file before everything else: SAME_BITS_LOOPS=v2 or v3 in the environment keeps the program
+// from using loops for newer instruction sets. It has only directives, so that precompiled headers stay usable.
 #define __builtin_cpu_supports(name)                                    \
   (__builtin_cpu_supports(name) && [] {                                 \
     extern char* same_bits_environment(const char*) __asm__("getenv");  \

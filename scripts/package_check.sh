@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Tries a package in a fresh tree of the release that it was made on: installs it with apt, trains and evaluates as an
-# ordinary user in a folder of theirs, reads a manual page, removes it and looks for what it left behind.
+# Tests a package in a fresh tree of the release that it was made on: installs it with apt, trains and evaluates as an
+# ordinary user in that user's folder, reads a manual page, removes the package and looks for leftovers.
 #   scripts/package_check.sh PACKAGE.deb TREE      TREE: a folder that debootstrap --variant=minbase made; as root
-# The tree is changed: give a copy. Where lintian is installed, its errors fail too.
+# The tree is changed, so give it a copy. If lintian is installed, its errors are failures too.
 set -euo pipefail
 
 say() { printf '%s\n' "$*" >&2; }
@@ -25,7 +25,7 @@ if command -v lintian >/dev/null; then
   say "lintian: no error"
 fi
 inside apt-get -q=2 update
-# What it depends on stays: only the package's own files may come and go.
+# Its dependencies are installed first and stay, so that only the package's own files come and go.
 # shellcheck disable=SC2016
 dependencies=$(dpkg-deb --show --showformat='${Depends}' "$package" | sed 's/([^)]*)//g; s/,/ /g')
 # shellcheck disable=SC2086

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Writes down the digests of the images that the Dockerfile builds on, as a registry names them now, so that later builds
-# start from the same bytes. For a maintainer who reaches that registry; the result, scripts/image/digests, is to be committed.
+# Records the current registry digests of the images that the Dockerfile builds on, so that later builds start from the same
+# bytes. For a maintainer who can reach that registry and then commits the result, scripts/image/digests.
 #   scripts/pin_images.sh [IMAGE...]     [those of scripts/build_image.sh: CUDA 13.0.1 and 12.9.1, ubuntu:24.04]
-# Named images are written beside those that are there.
+# Named images are added to the recorded ones.
 # Each image is pulled (the devel ones have several GB), because that works with every version of Docker and gives the digest
 # of all platforms together. The engine is docker, or what DOCKER names.
 set -euo pipefail
@@ -16,7 +16,7 @@ fail() {
   exit 1
 }
 
-# digest_of IMAGE: of the image in its registry.
+# digest_of IMAGE: prints the image's digest in its registry.
 digest_of() {
   local reference
   "$engine" pull --quiet "$1" >/dev/null || fail "$1 cannot be pulled (above): check its name, and that its registry is reached"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Whether two revisions train to the same bits: every shipped network for a few steps (the last one short), on the CPU with
-# 1 and 2 threads and each instruction set that this processor has (our own loops and oneDNN's alike), in fp32 and, where the
+# Checks that two revisions train to the same bits: every shipped network for a few steps (the last one short), on the CPU with
+# 1 and 2 threads and each instruction set of this processor (for our own loops and for oneDNN's), in fp32 and, if the
 # processor has it, bf16; on the emulated GPU in fp32 and bf16; a recipe that selects the hardest images; a run that is
-# interrupted by BASE and resumed by each. Compared is the SHA-256 of the weights' bytes.
+# interrupted by BASE and resumed by each. It compares the SHA-256 of the weights' bytes.
 #   scripts/same_bits.sh BASE [HEAD]    two revisions, or programs built as below; HEAD is the working tree unless given
-#   scripts/same_bits.sh --self-test    the working tree beside itself with another seed: every row must differ
-# --brief, first: `quick`, `sprint-lean` and `tf-sample` alone, with two threads and this processor's best instruction set.
-# Prints a row for each run and exits with 1 where one differs or does not run. Both programs are built by
-# scripts/build_revision.sh, which keeps what it built; all else lies in build/same_bits. A few minutes on two cores.
+#   scripts/same_bits.sh --self-test    compares the working tree with itself with another seed: every row must differ
+# --brief (first argument): only `quick`, `sprint-lean` and `tf-sample`, with two threads and the best instruction set here.
+# Prints a row for each run and exits with 1 if one differs or does not run. Both programs are built by
+# scripts/build_revision.sh, which keeps its builds; all else is in build/same_bits. Takes a few minutes on two cores.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY=passive LC_ALL=C
 
 say() { printf '%s\n' "$*" >&2; }
 
-# program_of REVISION: a program's path as it is; that of a revision, built.
+# program_of REVISION: prints a program's path unchanged; builds a revision and prints its program's path.
 program_of() {
   if [[ -f $1 && -x $1 ]]; then
     readlink -f -- "$1"
@@ -26,8 +26,8 @@ program_of() {
   fi
 }
 
-# idx FROM TO COUNT SIZE MAGIC SIDES: the first COUNT items, of SIZE bytes each, of a zipped IDX file. MAGIC, their number and
-# SIDES, which labels have none of, are its header.
+# idx FROM TO COUNT SIZE MAGIC SIDES: writes the first COUNT items, of SIZE bytes each, of a gzipped IDX file. Its header is
+# MAGIC, their number and SIDES, which labels do not have.
 idx() {
   local from=$1 to=$2 count=$3 size=$4 magic=$5 sides=$6 skipped=$((8 + ${#6} / 4))
   # shellcheck disable=SC2059 # the bytes of the header
@@ -39,7 +39,7 @@ idx() {
   } >"$to"
 }
 
-# write_data FOLDER TRAINING TEST: the first images of MNIST.
+# write_data FOLDER TRAINING TEST: writes the first images of MNIST.
 write_data() {
   local sides='\x00\x00\x00\x1c\x00\x00\x00\x1c' images='\x00\x00\x08\x03' labels='\x00\x00\x08\x01'
   mkdir -p "$1"
@@ -49,14 +49,14 @@ write_data() {
   idx t10k-labels-idx1-ubyte.gz "$1/t10k-labels-idx1-ubyte" "$3" 1 "$labels" ''
 }
 
-# weights FILE: SHA-256 of all bytes behind a safetensors file's header, which names versions.
+# weights FILE: prints the SHA-256 of all bytes after a safetensors file's header, which names versions.
 weights() {
   local header
   header=$(od --address-radix=n --format=u8 --read-bytes=8 "$1" | tr -d ' ')
   tail --bytes="+$((header + 9))" "$1" | sha256sum | cut -d ' ' -f 1
 }
 
-# environment_of LEVEL: what makes a program take the loops, and oneDNN the instructions, of x86-64-LEVEL at most.
+# environment_of LEVEL: prints variables that limit a program's loops and oneDNN's instructions to x86-64-LEVEL.
 environment_of() {
   case $1 in
     v2) printf '%s\n' SAME_BITS_LOOPS=v2 ONEDNN_MAX_CPU_ISA=SSE41 ;;
@@ -64,7 +64,7 @@ environment_of() {
   esac
 }
 
-# with LEVEL COMMAND...: runs it so.
+# with LEVEL COMMAND...: runs it with this limit.
 with() {
   local settings
   mapfile -t settings < <(environment_of "$1")
@@ -72,7 +72,7 @@ with() {
   env "${settings[@]}" "$@"
 }
 
-# usable_levels PROGRAM: of v4, v3 and v2 those that it takes when told so.
+# usable_levels PROGRAM: prints those of v4, v3 and v2 that it uses when limited to them.
 usable_levels() {
   local level
   for level in v4 v3 v2; do
@@ -84,7 +84,7 @@ usable_levels() {
   done
 }
 
-# trained PROGRAM LEVEL OPTION...: trains and prints the weights' hash, or why there are none.
+# trained PROGRAM LEVEL OPTION...: trains and prints the weights' hash, or why there are no weights.
 trained() {
   local program=$1 level=$2
   shift 2
@@ -96,7 +96,7 @@ trained() {
   fi
 }
 
-# resumed PROGRAM FOLDER DEVICE: goes on with a copy of an interrupted run, on the device that began it; as trained().
+# resumed PROGRAM FOLDER DEVICE: resumes a copy of an interrupted run on the device that began it; prints as trained() does.
 resumed() {
   rm -rf "$work/run"
   cp -r "$2" "$work/run"
@@ -117,7 +117,7 @@ row() {
   printf '%-52s %.12s  %.12s  %s\n' "$1" "$2" "$3" "$verdict"
 }
 
-# both WHAT LEVEL OPTION...: a row of a training by either program.
+# both WHAT LEVEL OPTION...: trains with both programs and prints the row.
 both() {
   local what=$1
   shift
@@ -162,7 +162,7 @@ on_the_gpu() {
   done
 }
 
-# Interrupted by BASE in the first steps of many; the limit stays behind with the first part.
+# --max-seconds stops BASE in the first of many steps; the limit does not apply to the resumed part.
 after_a_resume() {
   local device begun=$work/begun options=(--model quick --data "$work/more" --epochs 2 --batch 32 --threads 2)
   for device in cpu cuda; do

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Proves trainer's targets for real: an sshd on loopback and a Docker engine play the remote machine, a second engine is this
-# machine's. Attaches the machine, prepares it, submits a training, one with a network and data of its own, cuts the connection
-# midway, kills the client, attaches again, fetches, and compares the weights with a local run of the same seed; then plays what
-# goes wrong. Everything lies in a temporary folder and ends with it.
+# Tests trainer's targets end to end: an sshd on loopback and a Docker engine act as the remote machine, a second engine as this
+# machine's. Attaches the machine, prepares it, submits a training, and one with its own network and data, cuts the connection
+# midway, kills the client, attaches again, fetches, and compares the weights with a local run of the same seed; then simulates
+# failures. Everything is in a temporary folder and is removed with it.
 #   scripts/target_check.sh [--trainer FILE] [--keep]
 # --trainer: the program [build/cpu/trainer/trainer]; its build folder is installed into the image. --keep: leave the folder.
 # Needs root, sshd, ssh, dockerd and docker; without them it says what is missing and skips.
@@ -50,7 +50,7 @@ clean_up() {
   rm -rf -- "$work"
 }
 
-# check NAME STATUS TEXT COMMAND...: the command must end with STATUS and say TEXT.
+# check NAME STATUS TEXT COMMAND...: requires that the command ends with STATUS and prints TEXT.
 check() {
   local name=$1 status=$2 text=$3 got
   shift 3
@@ -82,7 +82,7 @@ attach() { # NAME KEY CONFIG [IMAGE]
     --ssh-config "$work/ssh/$3" --image "${4:-$image}" --gpus none
 }
 
-# The tensors of a .safetensors file: what follows its header.
+# Prints the tensors of a .safetensors file: everything after its header.
 tensors() {
   local header
   header=$(od -An -t u8 -N 8 -- "$1" | tr -d ' ')
@@ -117,7 +117,7 @@ prove_submission() {
   check "strange words reach the program as they are" 1 "a b'\"\$(id)" "$trainer" submit -c vm -- train --data "a b'\"\$(id)"
 }
 
-# A network and a data set of the user's own, under names that mean something to a shell.
+# The user's own network and data set, under names that are special to a shell.
 prove_sent_files() {
   local folder="my \$(id) \"files\"" source=$work/tree/usr/local/share/mnist-trainer
   local model="$folder/it's mine.yaml" data="$folder/da,ta"
@@ -134,7 +134,7 @@ prove_sent_files() {
   expect "same weights from it" same_weights "runs/$(newest)" own
 }
 
-# A training that lasts, submitted in the background: its process is $client, its run $run.
+# Submits a long training in the background: its process is $client, its run $run.
 submit_long() { # [EPOCHS [OPTION...]]
   local before epochs=${1:-12}
   before=$(newest)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds everything, runs the tests, and ends with ctest's summary. The GPU engine's tests run on
-# an emulated GPU (tests/emulator), so that they need none. Where a CUDA toolkit with cuDNN is found, the real one is
+# an emulated GPU (tests/emulator), so that they need none. If a CUDA toolkit with cuDNN is found, the real GPU engine is
 # compiled too, for all architectures, and cuDNN plans every network for each of them, without a device.
 #   scripts/test.sh [--no-install] [--quick] [CTEST ARGS]
 # --quick leaves out the tests labelled slow and the real CUDA build; CTEST ARGS select and repeat (-R conv).
@@ -13,10 +13,10 @@ build=$(dirname -- "$scripts")/build
 # shellcheck source=scripts/toolkit.sh
 . "$scripts/toolkit.sh"
 
-# has_toolkit: the real GPU engine can be compiled, and is wanted.
+# has_toolkit: tells whether the real GPU engine can be compiled and is wanted.
 has_toolkit() { [[ ${TRAINER_CUDA:-} != OFF && -z $(missing_toolkit) ]]; }
 
-# cuda_tests: the GPU engine by nvcc, and what can be proven of it without a GPU.
+# cuda_tests: compiles the GPU engine with nvcc and runs those of its tests that need no GPU.
 cuda_tests() {
   TRAINER_CUDA=ON "$scripts/build.sh" cuda --configure
   TRAINER_CUDA=ON "$scripts/build.sh" cuda trainer

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# clang-tidy over the product's sources with .clang-tidy, a compilation per core at a time; exits with 1 at any finding.
+# Runs clang-tidy over the product's sources with .clang-tidy, one compilation per core at a time; exits with 1 at any finding.
 #   scripts/tidy.sh [FILE...]      all of data/, kernels/, models/ and trainer/ that the build compiles, or these
 set -euo pipefail
 
@@ -8,7 +8,7 @@ folder=$root/build/tidy
 
 say() { printf '%s\n' "$*" >&2; }
 
-# compiled_sources: what is compiled of the product, from the root, one a line: a folder's files together, or one alone.
+# compiled_sources: prints what is compiled of the product, relative to the root, one per line: single files or unity sources.
 compiled_sources() {
   local path
   sed -n 's|^ *"file": "\(.*\)",*$|\1|p' "$folder/compile_commands.json" | sort -u | while IFS= read -r path; do
@@ -20,7 +20,7 @@ compiled_sources() {
 # tidy_one FILE: prints what clang-tidy says of it, at once, so that the files of several cores do not mix.
 tidy_one() {
   local said status=0
-  # What it counts in the system's headers is left out.
+  # Its counts for the system's headers are left out.
   said=$(clang-tidy --quiet -p "$TIDY_FOLDER" --extra-arg=-Wno-unknown-warning-option \
     --extra-arg=-Wno-unknown-pragmas "$1" 2>&1) || status=$?
   said=$(grep -vE '^[0-9]+ warnings? (and [0-9]+ errors? )?(generated|treated)|^$' <<<"$said" || true)

@@ -1,7 +1,7 @@
-# Sourced by train.sh and test.sh: whether the real GPU engine can be compiled here.
+# Sourced by train.sh and test.sh: tells whether the real GPU engine can be compiled here.
 # shellcheck shell=bash
 
-# missing_toolkit: prints what is missing of nvcc and cuDNN, in words; nothing where CMake will find both.
+# missing_toolkit: prints which of nvcc and cuDNN is missing, in words, or nothing if CMake will find both.
 missing_toolkit() {
   local folder wanted=()
   command -v nvcc >/dev/null || [[ -x /usr/local/cuda/bin/nvcc ]] || wanted+=("nvcc (the CUDA toolkit, 12.4 or newer)")

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# From a fresh checkout to a training network: installs what is missing, builds what this machine can use, trains.
-#   scripts/train.sh [--no-install] [ARGS]      ARGS go to `trainer train` as they are; try --help
-# The GPU engine is built where an NVIDIA driver answers and a CUDA toolkit with cuDNN is here, for that driver's GPUs;
-# elsewhere the CPU program. TRAINER_CUDA=ON or OFF in the environment decides instead.
+# Goes from a fresh checkout to a training: installs what is missing, builds what this machine can use, trains.
+#   scripts/train.sh [--no-install] [ARGS]      ARGS are passed to `trainer train` unchanged; try --help
+# If an NVIDIA driver responds and a CUDA toolkit with cuDNN is installed, the GPU engine is built for that driver's GPUs;
+# otherwise the CPU program is built. TRAINER_CUDA=ON or OFF in the environment decides instead.
 # The run folder is runs/ in the caller's working directory, and the exit code is the trainer's.
-# A later call starts training at once. --no-install, first, leaves the system's packages alone.
+# A later call starts training at once. With --no-install as its first argument it installs no packages.
 set -euo pipefail
 
 scripts=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
@@ -15,16 +15,16 @@ say() { printf '%s\n' "$*" >&2; }
 # shellcheck source=scripts/toolkit.sh
 . "$scripts/toolkit.sh"
 
-# gpu_architectures: compute capabilities of the GPUs that the driver shows, as CMake writes them ("80;90"); nothing
-# where no driver answers.
+# gpu_architectures: prints the compute capabilities of the driver's GPUs as CMake writes them ("80;90"), or nothing if
+# no driver responds.
 gpu_architectures() {
   command -v nvidia-smi >/dev/null || return 0
   timeout 20 nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null |
     tr -d '. ' | grep -E '^[0-9]+$' | sort -un | paste -sd ';' || true
 }
 
-# choose_preset ARCHITECTURES: prints the preset for a machine with GPUs of these ("": none) and says why.
-# TRAINER_CUDA, where set, decides.
+# choose_preset ARCHITECTURES: prints the preset for a machine with such GPUs ("": none) and says why.
+# TRAINER_CUDA, if set, decides.
 choose_preset() {
   local architectures=$1 missing
   if [[ -n ${TRAINER_CUDA:-} ]]; then

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Where a program finds CUDA, cuDNN and cuBLAS on a machine that it was not built on: in folders that the user names,
+# Finds CUDA, cuDNN and cuBLAS for a program on a machine that it was not built on: in folders that the user names,
 # in the toolkit, or in the wheels of a Python that has PyTorch or JAX. To be sourced.
-# Only what the loader misses is looked for, so that a program that starts by itself is left as it is.
+# It looks only for what the loader does not find, so a program that starts without help is left as it is.
 
-# python_library_folders: folders of NVIDIA's wheels in the python3 on the path, one a line.
+# python_library_folders: prints the folders of NVIDIA's wheels in the python3 on the path, one per line.
 python_library_folders() {
   local site
   command -v python3 >/dev/null || return 0
@@ -14,7 +14,7 @@ print(sysconfig.get_path("purelib"), *site.getsitepackages(), site.getusersitepa
   done
 }
 
-# candidate_folders DIR...: where the libraries may be, best first, one a line.
+# candidate_folders DIR...: prints where the libraries may be, best first, one per line.
 candidate_folders() {
   (($# == 0)) || printf '%s\n' "$@"
   printf '%s\n' "${CUDA_HOME:+$CUDA_HOME/lib64}" "${CUDA_PATH:+$CUDA_PATH/lib64}" /usr/local/cuda/lib64 | grep . || true
@@ -22,15 +22,15 @@ candidate_folders() {
   python_library_folders
 }
 
-# missing_libraries PROGRAM PATH: what the loader does not find for it with this LD_LIBRARY_PATH, one a line.
+# missing_libraries PROGRAM PATH: prints the libraries that the loader does not find with this LD_LIBRARY_PATH, one per line.
 missing_libraries() {
   LD_LIBRARY_PATH=$2 ldd "$1" 2>/dev/null | awk '/=> not found/ { print $1 }' | sort -u
 }
 
-# find_cuda_libraries PROGRAM PATH DIR...: prints PATH and the folders that PROGRAM needs besides, joined with colons;
-# the DIRs are part of it in any case. Fails with what is missing on standard error.
-# libcublasLt is loaded by the program and libnvrtc by cuDNN while they run, so the loader cannot name them: their folders are
-# added where something else is missing.
+# find_cuda_libraries PROGRAM PATH DIR...: prints PATH and the other folders that PROGRAM needs, joined with colons;
+# the DIRs are always included. If a library is missing, it fails and names it on standard error.
+# libcublasLt is loaded by the program and libnvrtc by cuDNN at run time, so the loader cannot name them: their folders are
+# added if something else is missing.
 find_cuda_libraries() {
   local program=$1 path=$2 library folder candidates missing wheels=no cublas=libcublasLt.so
   shift 2

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The Dockerfile's build stage: builds, tests and installs, and lists what the image that ships needs.
+# The Dockerfile's build stage: builds, tests and installs, and lists what the shipped image needs.
 #   scripts/image/build_inside.sh OUT
 # OUT/mnist-trainer/  bin/trainer, share/ with the networks and MNIST, lib/ with CUDA's libraries (libraries.sh)
-# OUT/packages        the distribution's packages of all other libraries, one a line
-# From the environment, as the Dockerfile's arguments of these names: VARIANT, ARCHITECTURES, CUDNN_VERSION, NVRTC, TESTS,
+# OUT/packages        the distribution's packages of all other libraries, one per line
+# From the environment, set by the Dockerfile's arguments of the same names: VARIANT, ARCHITECTURES, CUDNN_VERSION, NVRTC, TESTS,
 # TRAINER_COMMIT.
 set -euo pipefail
 
@@ -19,7 +19,7 @@ fail() {
   exit 1
 }
 
-# one_of NAME CHOICE...: the variable has one of these values.
+# one_of NAME CHOICE...: requires that the variable has one of these values.
 one_of() {
   local name=$1 choice
   shift
@@ -36,7 +36,7 @@ check_arguments() {
     fail "the build argument ARCHITECTURES is '${ARCHITECTURES:-}'; compute capabilities without the dot, as in 90 or 80;90"
 }
 
-# cudnn_found: the version in the header that the compiler will see.
+# cudnn_found: prints the version in the header that the compiler will see.
 cudnn_found() {
   local header
   for header in /usr/local/cuda/include /usr/include "/usr/include/$(uname -m)-linux-gnu"; do

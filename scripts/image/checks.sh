@@ -1,29 +1,29 @@
 # shellcheck shell=bash disable=SC2154
-# What is expected of an image, one function a promise; each runs containers and fails with what it saw. To be sourced.
-# $image is looked at, $work is a folder for results.
+# What is expected of an image, one function per promise; each runs containers and fails with what it saw. To be sourced.
+# $image is the image to check, $work a folder for results.
 
-# expect TEXT PATTERN: the text has a line of this extended regular expression.
+# expect TEXT PATTERN: requires that a line of the text matches this extended regular expression.
 expect() { grep -Eq -- "$2" <<<"$1" || { printf 'expected /%s/ in:\n%s\n' "$2" "$1" >&2 && return 1; }; }
 
-# refuse TEXT PATTERN: it has none.
+# refuse TEXT PATTERN: requires that none does.
 refuse() { ! grep -Eq -- "$2" <<<"$1" || { printf 'found /%s/ in:\n%s\n' "$2" "$1" >&2 && return 1; }; }
 
 # expect_status WANTED FOUND TEXT
 expect_status() { [[ $1 == "$2" ]] || { printf 'exit status %s instead of %s:\n%s\n' "$2" "$1" "$3" >&2 && return 1; }; }
 
-# contained ARGS...: docker run as its users are told to, without network and with a root that cannot be written;
+# contained ARGS...: runs the image as users are told to, without network and with a read-only root;
 # sets $said and $status.
 contained() {
   status=0
   said=$(docker run --rm --network none --read-only "$@" 2>&1) || status=$?
 }
 
-# shell COMMAND: in the image.
+# shell COMMAND: runs it in the image.
 shell() { docker run --rm --network none --entrypoint /bin/sh "$image" -c "$1"; }
 
 megabytes_of() { docker image inspect --format '{{.Size}}' "$1" | awk '{ printf "%d", $1 / 1e6 }'; }
 
-# is_small MOST [BASE]: of at most so many MB, without the base if one is named.
+# is_small MOST [BASE]: requires a size of at most MOST MB, not counting the base if one is named.
 is_small() {
   local bytes
   bytes=$(megabytes_of "$image")
@@ -39,7 +39,7 @@ has_labels() {
   expect "$labels" "^org.opencontainers.image.revision $(git -C "$root" describe --always --dirty --abbrev=12 --exclude '*')"
 }
 
-# The program names the commit that it was built from, without having seen the repository.
+# The program names the commit that it was built from, although it was built without the repository.
 names_its_commit() {
   contained "$image" --version
   expect "$said" "^trainer $(sed -n 's/^project(mnist_trainer VERSION \([0-9.]*\).*/\1/p' "$root/CMakeLists.txt") [0-9a-f]{12}"
@@ -50,7 +50,7 @@ holds_no_tools() {
     refuse "$(shell 'ls / /usr/bin /usr/local/cuda/bin /opt/mnist-trainer 2>&1')" '^(src|g[+][+].*|cmake|ninja|nvcc|include)$'
 }
 
-# With nowhere to write it says what to do, and does it.
+# Without a writable folder the program says what to do, and that works.
 says_where_it_may_write() {
   contained "$image" train --epochs 1 --limit-train 2000
   expect_status 1 "$status" "$said" && expect "$said" 'cannot write results in /work/runs: Read-only file system' &&
@@ -59,7 +59,7 @@ says_where_it_may_write() {
   expect_status 0 "$status" "$said" && expect "$said" 'NOTHING IS SAVED' && expect "$said" '^accuracy '
 }
 
-# An epoch on the shipped data, results in a folder of the host's user, who is neither root nor the image's.
+# Trains an epoch on the shipped data; the results go to a folder of a host user who is neither root nor the image's user.
 trains_into_a_folder() {
   local folder=$work/results run
   install --directory --owner=1234 --group=1234 "$folder"
@@ -95,7 +95,7 @@ stops_in_order() {
   expect_status 143 "$status" "$said" && expect "$(cat "$folder"/runs/*/run.json)" '"status": "stopped"'
 }
 
-# On a terminal the progress line is kept up to date, as outside a container.
+# On a terminal the progress line is updated in place, as outside a container.
 knows_a_terminal() {
   contained --tty "$image" train --epochs 1 --no-save
   expect_status 0 "$status" "$said" && expect "$said" $'\r.*step [0-9]+ of 235' || return
@@ -109,14 +109,14 @@ names_the_missing_toolkit() {
   [[ $status != 0 ]] && expect "$said" 'could not select device driver "" with capabilities: \[\[gpu\]\]'
 }
 
-# The CUDA program without a GPU trains on the CPU and says aloud how a GPU is given to it.
+# Without a GPU, the CUDA program trains on the CPU and says how to give it a GPU.
 says_how_to_give_it_a_gpu() {
   contained "$image" train --epochs 1 --limit-train 2000 --no-save
   expect_status 0 "$status" "$said" && expect "$said" "no GPU was given to this container.*docker run --gpus all"
 }
 
-# Every library's needs are met; cuBLASLt and cuDNN's parts, which are loaded by name, are loaded here by the loader, with every
-# symbol.
+# Every library finds its dependencies; the loader loads cuBLASLt and cuDNN's parts, which are otherwise loaded by name, and
+# resolves every symbol.
 has_all_libraries() {
   local parts
   refuse "$(shell 'ldd /opt/mnist-trainer/bin/trainer /opt/mnist-trainer/lib/*.so*')" 'not found' || return
@@ -126,8 +126,8 @@ has_all_libraries() {
   expect_status 0 "$status" "$said" && expect "$said" '^trainer ' && refuse "$said" 'cannot be preloaded|undefined symbol'
 }
 
-# In the image cuDNN plans every convolution of every network, without a device: its parts, by the libraries that are there,
-# find each other. The test program is this machine's build, with the toolkit's stand-in for the driver.
+# In the image, cuDNN plans every convolution of every network without a device, which shows that its parts find each other
+# with the image's libraries. The test program is this machine's build, with the toolkit's stub for the driver.
 plans_every_network() {
   local plans=$root/build/cuda/tests/cudnn_plans_test toolkit=$1 folder=$work/plans
   install --directory "$folder"

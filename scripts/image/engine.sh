@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# A Docker engine for one script: Debian's docker.io with a socket and folders of its own, which sees none of the machine's
+# A Docker engine for one script: Debian's docker.io with its own socket and folders, which sees none of the machine's
 # images and leaves its network and firewall alone. To be sourced.
-#   why_no_engine          prints why there can be none here; nothing where it can be tried
-#   start_engine FOLDER    starts it, or takes the one that runs there, and sets DOCKER_HOST; fails with the end of its log
-#   stop_engine FOLDER     stops it and takes its folders away
+#   why_no_engine          prints why none can run here, or nothing if it is worth a try
+#   start_engine FOLDER    starts it, or uses the one that runs there, and sets DOCKER_HOST; fails with the end of its log
+#   stop_engine FOLDER     stops it and removes its folders
 # Containers get no network but the host's: there is no bridge, so `docker build` and `docker run` need --network host or none.
 
 why_no_engine() {
@@ -19,7 +19,7 @@ why_no_engine() {
   done
 }
 
-# wait_for SECONDS COMMAND...: until it succeeds.
+# wait_for SECONDS COMMAND...: repeats it until it succeeds.
 wait_for() {
   local until=$((SECONDS + $1))
   shift
@@ -52,7 +52,7 @@ start_engine() {
   wait_for 120 docker version || engine_failed "$folder" dockerd
 }
 
-# end_process FILE: ends the process whose number the file holds, and waits for it.
+# end_process FILE: ends the process whose id is in the file, and waits for it.
 end_process() {
   local id
   [[ -s $1 ]] || return 0

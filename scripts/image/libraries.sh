@@ -1,30 +1,30 @@
 # shellcheck shell=bash
-# Which libraries the image needs: of CUDA those below, copied; of the distribution those that the loader finds, as
+# The libraries that the image needs: from CUDA those below, as copies; from the distribution those that the loader finds, as
 # packages. To be sourced.
-# ldd does not show cuBLASLt, which the program loads by name, nor cuDNN's parts: libcudnn.so loads them by name. What loads what was traced (strace) while cuDNN 9.19 planned
-# every convolution of every network for compute capabilities 7.5 to 12.0 in four precisions, without a device:
+# ldd shows neither cuBLASLt, which the program loads by name, nor cuDNN's parts, which libcudnn.so loads by name. These loads were
+# traced (strace) while cuDNN 9.19 planned every convolution of every network for 7.5 to 12.0 in four precisions, without a device:
 #   loaded in each             graph, heuristic, engines_precompiled, engines_runtime_compiled
-#   in none                    adv, ops, cnn, cublas. ops and cnn (44 MB) are kept: no trace of a run on a GPU is there yet,
-#                              and cuDNN's parts are meant to be together; adv (109 MB: attention, recurrent nets) is not
-#   looked for, not needed     NVRTC (114 MB). Engines that are compiled at run time want it, for filter gradients in 16 bits;
-#                              without it each of the 2,262 plans is there all the same, by the same engine.
-#                              (The stand-in for the driver loads none of their code, so what they gain on a GPU is open.)
+#   in none                    adv, ops, cnn, cublas. ops and cnn (44 MB) are kept, since there is no trace of a run on a GPU yet
+#                              and cuDNN's parts belong together; adv (109 MB: attention, recurrent nets) is left out
+#   looked for, not needed     NVRTC (114 MB). Engines that are compiled at run time use it, for filter gradients in 16 bits;
+#                              without it each of the 2,262 plans still exists, with the same engine.
+#                              (The driver stub loads none of their code, so their gain on a GPU is unknown.)
 
-# Beginnings of the names of what cuDNN loads by name.
+# Prefixes of the libraries that cuDNN loads by name.
 cudnn_parts=(libcudnn_graph libcudnn_ops libcudnn_cnn libcudnn_heuristic libcudnn_engines_precompiled
              libcudnn_engines_runtime_compiled)
-# What the program is linked with that belongs to CUDA.
+# The CUDA libraries that the program is linked with.
 cuda_libraries='^lib(cudart|cudnn.*|nv.*)[.]so'
 
-# linked_libraries FILE...: "NAME PATH" of all that the loader loads for these.
+# linked_libraries FILE...: prints "NAME PATH" for every library that the loader loads for these.
 linked_libraries() {
   ldd "$@" | sed -nE 's/^\t([^ ]+) => (\/[^ ]+) .*/\1 \2/p' | sort -u
 }
 
-# missing_libraries FILE...: what the loader does not find, one a line.
+# missing_libraries FILE...: prints the libraries that the loader does not find, one per line.
 missing_libraries() { ldd "$@" | awk '/=> not found/ { print $1 }' | sort -u; }
 
-# copy_library PATH FOLDER: the file under its full name, and a link by the name that the loader looks for.
+# copy_library PATH FOLDER: copies the file under its full name, and links it by the name that the loader looks for.
 copy_library() {
   local file name
   file=$(readlink -f -- "$1")
@@ -33,7 +33,7 @@ copy_library() {
   [[ -e $2/$name ]] || ln -s -- "$(basename -- "$file")" "$2/$name"
 }
 
-# collect_cuda PROGRAM FOLDER NVRTC: CUDA's libraries for the program, found beside those that it is linked with.
+# collect_cuda PROGRAM FOLDER NVRTC: copies CUDA's libraries for the program, found beside those that it is linked with.
 collect_cuda() {
   local program=$1 folder=$2 with_nvrtc=$3 name path part
   mkdir -p "$folder"
@@ -47,13 +47,13 @@ collect_cuda() {
   chmod -R a+rX "$folder"
 }
 
-# collect_nvrtc FROM FOLDER MAJOR: NVRTC of CUDA MAJOR and the library that it loads.
+# collect_nvrtc FROM FOLDER MAJOR: copies NVRTC of CUDA MAJOR and the library that it loads.
 collect_nvrtc() {
   local path
   for path in "$1/libnvrtc.so.$3" "$1"/libnvrtc-builtins.so."$3".*; do copy_library "$path" "$2"; done
 }
 
-# package_of PATH: the package that a library is from; /lib and /usr/lib are one folder, and dpkg knows either name.
+# package_of PATH: prints the package of a library; /lib and /usr/lib are one folder, and dpkg knows either name.
 package_of() {
   local file
   file=$(readlink -f -- "$1")
@@ -61,7 +61,7 @@ package_of() {
     dpkg-query --search "${file#/usr}"; } 2>/dev/null | sed 's/:.*//' | head -n 1
 }
 
-# library_packages FOLDER: the packages of the libraries that the programs and libraries under FOLDER load, one a line.
+# library_packages FOLDER: prints the packages of the libraries that the files under FOLDER load, one per line.
 library_packages() {
   local files missing name path package
   mapfile -t files < <(find "$1" -type f \( -name '*.so*' -o -path '*/bin/*' \))

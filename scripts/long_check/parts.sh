@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# The parts of long_check.sh, a function each; their steps are programs. To be sourced: root, short and base are the script's.
+# The parts of long_check.sh, one function each; their steps are programs. To be sourced: root, short and base are the script's.
 
-# NAME and what it proves, in the order of their days.
+# Each part's NAME and what it proves, in the order of their days.
 parts=(
   "dev             the preset dev: every file includes what it uses, its tests pass, and what one leaf header costs"
   "same-bits       scripts/same_bits.sh: every network trains to the bits of another revision"
@@ -21,14 +21,14 @@ tests_of() {
   done
 }
 
-# leaf_header: what ninja does after a change of a header that few files include, by one job and without a cache.
+# leaf_header: rebuilds after a change of a header that few files include, with one job and without a cache.
 leaf_header() {
   touch "$root/trainer/runs/run_comparison.hpp"
   CCACHE_DISABLE=1 ninja -C "$root/build/dev" -j1 runs_test
 }
 
-# headers_alone PATTERN...: each header that no source of its own includes first compiles by itself. The CPU's loops are left
-# out: they are text for one namespace an instruction set.
+# headers_alone PATTERN...: compiles by itself each header that has no source of the same name. The CPU's loops are
+# left out: they are text for one namespace per instruction set.
 headers_alone() {
   local header failed=0
   cd "$root" || return
@@ -42,7 +42,7 @@ headers_alone() {
 
 part_dev() {
   local engine=EMULATED
-  [[ $short == no ]] || engine=OFF # the GPU engine and what plays a GPU are a third of all files
+  [[ $short == no ]] || engine=OFF # the GPU engine and the emulator are a third of all files
   step "configure" env TRAINER_CUDA=$engine TRAINER_TESTS=ON "$root/scripts/build.sh" dev --configure || return
   if [[ $short == yes ]]; then
     step "the program" "$root/scripts/build.sh" dev trainer || return
@@ -55,10 +55,10 @@ part_dev() {
   step "one leaf header to one test" in_shell leaf_header
 }
 
-# in_shell FUNCTION ARGS: a function of this file as a program, which can be timed and cut off.
+# in_shell FUNCTION ARGS: runs a function of this file as a program, which can be timed and cut off.
 in_shell() { root=$root bash -euo pipefail -c '. "$root/scripts/long_check/parts.sh" && "$@"' in_shell "$@"; }
 
-# base_revision: the one to compare with; nothing in a clone without it.
+# base_revision: prints the revision to compare with, or nothing in a clone without it.
 base_revision() {
   local revision=$base
   if [[ -z $revision ]]; then
@@ -100,7 +100,7 @@ part_gpu_bundle() {
   step "they start" "$root/build/jitter/tests/gpu_bits_test" --gtest_list_tests
 }
 
-# one_slow_case: another one of the slow tests each day, alone.
+# one_slow_case: runs a single slow test, a different one each day.
 one_slow_case() {
   local program=$root/build/asan/tests/mnist_test cases
   mapfile -t cases < <("$program" --gtest_list_tests | awk '/^[^ ]/ { suite = $1 } /^ / { print suite $1 }')
@@ -121,7 +121,7 @@ part_sanitizer_slow() {
     ctest --test-dir "$root/build/asan" --parallel 2 --label-exclude '^slow$' --timeout 7200 --output-on-failure
 }
 
-# fresh_tree FOLDER: this machine's release at its smallest.
+# fresh_tree FOLDER: makes a minimal tree of this machine's release.
 fresh_tree() {
   # shellcheck source=scripts/image/bases.sh
   . "$root/scripts/image/bases.sh"
@@ -130,7 +130,7 @@ fresh_tree() {
   unpack_tree '' "$1"
 }
 
-# why_no_chroot: prints why no fresh tree can be had; nothing where one can.
+# why_no_chroot: prints why no fresh tree can be made, or nothing if one can.
 why_no_chroot() {
   ((EUID == 0)) || { echo "a tree of its own needs root" && return; }
   # shellcheck source=scripts/image/bases.sh
@@ -138,7 +138,7 @@ why_no_chroot() {
   why_no_tree ''
 }
 
-# package_holds PACKAGE: program, data, networks, a manual page, completion.
+# package_holds PACKAGE: requires program, data, networks, a manual page and completion in it.
 package_holds() {
   local path contents
   contents=$(dpkg-deb --contents "$1")
@@ -160,14 +160,14 @@ part_package() {
   step "installed, used and removed" "$root/scripts/package_check.sh" "${packages[0]}" "$tree"
 }
 
-# in_tree TREE COMMAND: in the tree's copy of the sources.
+# in_tree TREE COMMAND: runs it in the tree's copy of the sources.
 in_tree() {
   mount -t proc proc "$1/proc" || true
   chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive \
     http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" bash -c "cd /mnist-trainer && $2"
 }
 
-# tree_with_sources TREE: a fresh one, with what git knows of the working tree.
+# tree_with_sources TREE: makes a fresh tree with the files of the working tree that git knows.
 tree_with_sources() {
   fresh_tree "$1"
   mkdir "$1/mnist-trainer"

@@ -1,5 +1,5 @@
-# Budgets of a source file: at most 300 lines, functions of at most 60, a comment that opens it; prints path:line: why.
-# It reads formatted code: a function ends at the first closing brace that stands as far in as the function's first
+# Checks a source file's budgets: at most 300 lines, functions of at most 60, an opening comment; prints path:line: why.
+# It reads formatted code: a function ends at the first closing brace that is indented as far as the function's first
 # line, so lambdas and blocks count as part of the function they are in. The comment at the top of x.hpp serves x.cpp.
 
 function end_of_file() {
@@ -41,7 +41,7 @@ in_function {
   depth = RSTART - 1
 }
 
-# A type or namespace is walked into, a table is not a function.
+# Types and namespaces are entered; a table is not a function.
 /^ *(template *<.*> *)?(inline *)?(namespace|class|struct|union|enum|extern "C")[ {]/ || /= *\{$/ {
   in_type = /[^;]$/ && !/\{.*\}/
 }

@@ -1,4 +1,4 @@
-# The paths that documents name as `code`; prints path:line:target of each, for check_style.sh to look whether it is there.
+# Finds the paths that documents name as `code`; prints path:line:target of each, and check_style.sh checks that it exists.
 # A path begins with a folder of the project and is plain: no *, no {a,b}, no NAME in capitals.
 
 {

@@ -1,9 +1,9 @@
-# The include directions of CONTRIBUTING.md; prints path:line: why. Run from the repository's root, on its sources.
-#   trainer -> models, data, kernels     models -> kernels     data -> kernels/shape.hpp alone
+# Checks the include directions of CONTRIBUTING.md; prints path:line: why. Run from the repository's root, on its sources.
+#   trainer -> models, data, kernels     models -> kernels     data -> kernels/shape.hpp only
 #   kernels/{cpu,cuda,no_cuda} -> kernels, never each other; kernels is kernels/*.hpp and kernels/math/
 #   tests -> everything; nothing -> tests
 # Within trainer/ and kernels/ a room (a folder) includes the rooms that rooms.txt names for it, so that there is no cycle.
-# A library is included where its one job is: a `only` line below each. Called with -v rooms=FILE.
+# A library is included only where it does its job: one `only` line below for each. Called with -v rooms=FILE.
 
 function layer(path,  part) {
   if (path ~ /^kernels\/(cpu|cuda|no_cuda)\//) {
@@ -14,7 +14,7 @@ function layer(path,  part) {
   return path
 }
 
-# The room of a file: a folder, or the file itself where rooms.txt has a row for it.
+# The room of a file: a folder, or the file itself if rooms.txt has a row for it.
 function room(path) {
   if (path in may) return path
   sub(/\/[^\/]*$/, "", path)

@@ -1,6 +1,6 @@
-# The map of rooms in CONTRIBUTING.md (between <!-- rooms --> and <!-- end -->) against rooms.txt: every room stands in it once,
-# above all that it may include; nothing else stands there. Prints path:line: why. Called with -v rooms=FILE on the document.
-# A line of the map that names a room begins with its path behind the frame: "| trainer/runs   what it holds".
+# Compares the map of rooms in CONTRIBUTING.md (between <!-- rooms --> and <!-- end -->) with rooms.txt: it has every room once,
+# above all rooms that it may include, and nothing else. Prints path:line: why. Called with -v rooms=FILE on the document.
+# A line of the map that names a room begins with its path after the frame: "| trainer/runs   what it holds".
 
 function refuse(line, why) { printf "%s:%d: the map of rooms: %s\n", document, line, why }
 

@@ -1,6 +1,6 @@
-# The reading path (reading_path.txt) against the files that it names; its other input is their `wc -l`.
-# Prints path:line: why where a file is missing, named twice, or all have more lines than `most`; with -v table=1 the part of
-# CONTRIBUTING.md that shows it, with -v total=1 how many lines there are.
+# Compares the reading path (reading_path.txt) with the files that it names; its other input is their `wc -l`.
+# Prints path:line: why if a file is missing or named twice or all have more lines than `most`; with -v table=1 the part of
+# CONTRIBUTING.md that shows it, with -v total=1 the number of lines.
 
 FILENAME == list {
   if (/^#/ || NF == 0) next

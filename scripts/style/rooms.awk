@@ -1,5 +1,5 @@
-# The lines of each room of the product beside its budget (rooms.txt); its input is `wc -l` of the product's sources.
-# Prints path:line: why where a room has no row or more lines than its budget; with -v table=1 the table itself.
+# Compares the lines of each room of the product with its budget (rooms.txt); its input is `wc -l` of the product's sources.
+# Prints path:line: why if a room has no row or more lines than its budget; with -v table=1 the table itself.
 
 function room(path) {
   if (path in most) return path

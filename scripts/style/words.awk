@@ -1,9 +1,9 @@
-# Identifiers that gave way to another name (banned.txt); prints path:line: why. Called with -v banned=FILE on sources, scripts,
-# build files and documents. Strings of C++ and Python are passed over: they hold the words of files and messages, which stay.
-# A plain word is an identifier in code alone; in a comment or a document it is English. What has a _, a capital behind its
-# first letter, or stands in Markdown's `code`, is an identifier anywhere.
+# Finds replaced identifiers (banned.txt); prints path:line: why. Called with -v banned=FILE on sources, scripts,
+# build files and documents. Strings of C++ and Python are skipped: they hold the words of files and messages, which stay.
+# A plain word is an identifier only in code; in a comment or a document it is English. A word with a _, with a capital after its
+# first letter, or in Markdown's `code` is an identifier anywhere.
 
-# What to write instead of this word; nothing where it may stay.
+# Returns what to write instead of this word, or nothing if it may stay.
 function instead_of(word,  i) {
   if (index(stays[word], " " FILENAME " ")) return ""
   if (word in instead) return instead[word]
@@ -16,7 +16,7 @@ function refuse(word, where) {
   if (instead_of(word) != "") printf "%s:%d: %s%s: write %s (scripts/style/banned.txt)\n", FILENAME, FNR, where, word, instead_of(word)
 }
 
-# Each identifier of a text; plain words only where they count.
+# Checks each identifier of a text; plain words only where they count.
 function look(text, plain, where,  word) {
   while (match(text, /[A-Za-z_][A-Za-z0-9_]*/)) {
     word = substr(text, RSTART, RLENGTH)

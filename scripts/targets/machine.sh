@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154
-# The remote machine that target_check.sh plays, and this machine's engine: sshd on loopback, keys, two Docker engines, and an
+# The remote machine that target_check.sh simulates, and this machine's engine: sshd on loopback, keys, two Docker engines, and an
 # image of the program. Uses the script's variables work, port, there, trainer, image, say and skip; sets sshd_pid, engine_pids.
 
-# ends PID: asks a process that this script started, waits up to 10 s, and insists.
+# ends PID: asks a process that this script started to end, waits up to 10 s, and then kills it.
 ends() {
   local i
   [[ -n $1 ]] || return 0
@@ -11,7 +11,7 @@ ends() {
   kill -9 "$1" 2>/dev/null
 }
 
-# there ...: docker of the machine that is played.
+# there ...: runs docker on the simulated machine.
 there() { DOCKER_HOST=unix://$work/there/docker.sock docker "$@"; }
 
 start_engine() { # here | there
@@ -29,7 +29,7 @@ start_engine() { # here | there
   skip "dockerd does not start here"
 }
 
-# sshd_config EXTRA...: the server's configuration; every line of EXTRA is added.
+# sshd_config EXTRA...: writes the server's configuration with the lines EXTRA.
 write_sshd_config() {
   {
     printf '%s\n' "Port $port" "ListenAddress 127.0.0.1" "HostKey $work/ssh/host" "PidFile $work/ssh/pid" \
@@ -58,7 +58,7 @@ restart_sshd() {
   start_sshd
 }
 
-# The shared connections of this script's own runtime folder.
+# Closes the shared connections in this script's own runtime folder.
 close_connections() {
   local socket
   for socket in "$work"/run/mnist-trainer/ssh-*; do
@@ -78,7 +78,7 @@ make_keys() {
   printf 'UserKnownHostsFile /dev/null\nGlobalKnownHostsFile /dev/null\n' >"$work/ssh/config-unknown"
 }
 
-# The program with its libraries and data, as the smallest image that trains.
+# Makes the smallest image that trains: the program with its libraries and data.
 make_image() {
   local tree=$work/tree library
   mkdir -p "$tree/runs" "$tree/tmp" "$tree/etc"
