@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Accuracy of a network over seeds: final weights, every test image, no seed left out.
+"""Measures a network's accuracy over seeds: final weights, every test image, no seed left out.
 
     benchmarks/accuracy.py --trainer build/cpu/trainer/trainer --model quick --epochs 1 --seeds 30
 """

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Whether a change made the CPU engine slower: the programs of two revisions in turn, over the rows of README's CPU tables.
+"""Tests whether a change made the CPU engine slower: runs two revisions in turn over the rows of README's CPU tables.
 
     benchmarks/before_after.py BASE HEAD                          15 turns; a revision, `tree` or a program's path each
-    benchmarks/before_after.py BASE tree --rows quick --turns 3   rows whose name has the word; nothing is written
+    benchmarks/before_after.py BASE tree --rows quick --turns 3   only rows whose name has the word; writes no record
 
-Each turn runs both programs once, the second turn in the other order. Judged is HEAD's time over BASE's, turn by turn:
-its median is at most 1.04, and the 95 % interval of that median reaches down to 1.02, or the exit code is 1. The
-interval goes from the k-th smallest to the k-th largest ratio, k the most with P(X < k) <= 2.5 % for X the heads in so many
-throws of a coin (the sign test's interval: no distribution is assumed). Of fewer than six turns it is all of them.
+Each turn runs both programs once, every second turn in the other order. The criterion is the ratio of HEAD's time to BASE's
+in each turn: the exit code is 1 if its median exceeds 1.04 or the 95 % interval of that median lies above 1.02. The
+interval goes from the k-th smallest to the k-th largest ratio, with the largest k for which P(X < k) <= 2.5 %, X being the
+heads in as many coin throws (the sign test's interval, which assumes no distribution). With fewer than six turns it is the range.
 """
 import argparse
 import math
@@ -26,7 +26,7 @@ SPRINT_SEEDS = 3
 
 
 def rows():
-    """Name of a row -> what it measures, arguments of the trainer."""
+    """Maps the name of a row to what it measures and the trainer's arguments."""
     found = {}
     for model in ("sprint-lean", "sprint"):
         found[f"{model}, training + test"] = ("sprint", ["sprint", "--model", model, "--seeds", str(SPRINT_SEEDS), "--no-process"])
@@ -54,7 +54,7 @@ def seconds(program, kind, arguments, options):
 
 
 def interval(ratios):
-    """From and to which ratio the median lies, at 95 %."""
+    """The 95 % interval of the median ratio: its ends."""
     ordered, tail, k = sorted(ratios), 0.0, 0
     while (tail := tail + math.comb(len(ordered), k) / 2 ** len(ordered)) <= 0.025:
         k += 1
@@ -78,7 +78,7 @@ def measure(name, kind, arguments, options):
 
 
 def program_of(revision):
-    """A program's path as it is; that of a revision, built."""
+    """Returns a program's path unchanged; builds a revision and returns its program's path."""
     if os.path.isfile(revision):
         return os.path.abspath(revision)
     built = subprocess.run([os.path.join(HERE, "..", "scripts", "build_revision.sh"), "cpu", revision], stdout=subprocess.PIPE, text=True)

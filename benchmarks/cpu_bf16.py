@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The CPU engine in bf16 beside itself in fp32: epoch times in turn, a seed a turn, and the accuracy after each epoch.
+"""Compares the CPU engine in bf16 with fp32: epoch times in turn, one seed per turn, and the accuracy after each epoch.
 
     benchmarks/cpu_bf16.py --trainer build/cpu/trainer/trainer
     benchmarks/cpu_bf16.py --model pytorch-example --batch 128      (a part: shown, no record written)
 
-Medians and the ratio of the medians; `ratios` are those of neighbouring runs, which show how much the machine's
-other work matters.
+It reports medians and the ratio of the medians; `ratios` are those of neighbouring runs, which show how much the
+machine's other work matters.
 """
 import argparse
 import os

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The trainer beside PyTorch on the same CPU: same network, batch, images, threads, fp32, data in memory.
+"""Compares the trainer with PyTorch on the same CPU: same network, batch, images, threads, fp32, data in memory.
 
-Both run in turn, epoch by epoch, each in a process of its own, so that what else the machine does falls on both;
-PyTorch in the better of its two layouts (found first). Quoted are medians and the ratio of the medians. Time a whole
-process takes, from its start to the accuracy of one epoch of `quick`, is measured from outside.
+Both run in turn, epoch by epoch, each in its own process, so that other work on the machine affects both;
+PyTorch uses the better of its two layouts (found first). It reports medians and the ratio of the medians. The time of a
+whole process, from its start to the accuracy after one epoch of `quick`, is measured from outside.
 
     benchmarks/cpu_vs_torch.py --trainer build/cpu/trainer/trainer --python venv/bin/python
 """

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""A static model of what the GPU engine's kernels take on an H200, from a network's plan and from the sources of
-kernels/cuda: bytes, operations, loads that wait for the one before, waits of the grid, microseconds. Predicted, not measured.
+"""A static model of the GPU engine's kernels on an H200, derived from a network's plan and from the sources of
+kernels/cuda: bytes, operations, dependent loads, grid barriers, microseconds. Everything is predicted, not measured.
 
-    benchmarks/gpu_model.py [NAME...]      a table of each network; sprint, sprint-lean and quick unless named
-      --trainer PROGRAM    describes the networks (`trainer models NAME --json`); the newest under build/ unless given
-      --plan FILE...       what it has printed, in place of NAME and --trainer
-      --sources DIR        the tree whose kernels are meant; this one unless given
+    benchmarks/gpu_model.py [NAME...]      a table per network; by default sprint, sprint-lean and quick
+      --trainer PROGRAM    describes the networks (`trainer models NAME --json`); by default the newest under build/
+      --plan FILE...       that program's output, in place of NAME and --trainer
+      --sources DIR        the tree with the kernels; by default this one
       --precision P        fp32 (default), tf32, bf16 or fp16
-      --first-contact FILE what scripts/gpu/first_contact.cu --json printed takes the place of the constants that it measures
-      --items              what each kernel's time is made of
+      --first-contact FILE output of scripts/gpu/first_contact.cu --json; its measurements replace the model's constants
+      --items              the parts of each kernel's time
       --json               one object, or a list of several
-      --write, --check     put table and sums into benchmarks/NOTES.md; fail if they would change
+      --write, --check     write table and sums into benchmarks/NOTES.md; fail if they would change
 
-The constants and where they come from are in gpu_model/device.py and beside what uses them."""
+The constants and their sources are in gpu_model/device.py and beside the code that uses them."""
 import argparse
 import glob
 import json

@@ -1,5 +1,5 @@
-"""The sides of gpu_vs_torch.py: a peer in a process of its own that waits between questions (peer.py has the
-conversation), and the trainer, a process a question. Whatever a side does instead of answering is a Failed.
+"""The sides of gpu_vs_torch.py: a peer in its own process that waits between requests (peer.py has the
+protocol), and the trainer with one process per request. Whatever a side does instead of replying is a Failed.
 """
 import json
 import os
@@ -14,11 +14,11 @@ PEERS = {"torch-eager": ("torch_gpu_peer.py", "eager"), "torch-compile": ("torch
 
 
 class Failed(Exception):
-    """A side that died, or did not answer in time; the text is for the record."""
+    """A side that died or did not reply in time; the text is for the record."""
 
 
 class Peer:
-    """One engine on one network, in a process of its own."""
+    """One engine on one network, in its own process."""
 
     def __init__(self, options, engine, plan, epochs):
         script, name = PEERS[engine]
@@ -29,7 +29,7 @@ class Peer:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
 
     def reply(self, seconds):
-        """Lines are whole: a peer writes one for each request, and nothing is asked before it is read."""
+        """Lines are whole: a peer writes one per request, and the next request is sent only after it is read."""
         ready = select.select([self.process.stdout], [], [], max(0, seconds))[0]
         line = self.process.stdout.readline() if ready else ""
         if line:
@@ -55,7 +55,7 @@ class Peer:
 
 
 class Trainer:
-    """Our side of the same questions; a process for each."""
+    """Our side of the same requests, with one process for each."""
 
     def __init__(self, options):
         self.options = options
@@ -73,7 +73,7 @@ class Trainer:
         return ["--precision", self.options.precision] if self.options.device == "cuda" else []
 
     def call(self, command, seconds):
-        """The events of a command, those of an epoch as a list with the time at which each was read."""
+        """A command's events; those of epochs are a list with the time at which each was read."""
         return self.finish(subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                             text=True), seconds)
 
@@ -94,7 +94,7 @@ class Trainer:
         return [event for event in events if event["event"] == "epoch"]
 
     def own_precision(self):
-        """The precision that the trainer takes where none is asked for, as its event "run" tells."""
+        """The precision that the trainer uses if none is requested, from its event "run"."""
         command = [self.options.trainer, "train", "--device", self.options.device, "--data", self.options.data, "--no-save",
                    "--json", "--limit-train", "256", "--epochs", "1"]
         return self.call(command, 120)[0].get("precision", "fp32")
@@ -105,7 +105,7 @@ class Trainer:
 
 
 def in_turn(count, deadline, engines, measure):
-    """measure(engine) for each engine, `count` times around or until the deadline; {engine: [...]}, {engine: error}."""
+    """Calls measure(engine) for each engine in turn, `count` rounds or until the deadline; {engine: [...]}, {engine: error}."""
     values, errors = {engine: [] for engine in engines}, {}
     for turn in range(count):
         if turn and time.monotonic() > deadline:

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""The trainer beside PyTorch and JAX on the same GPU: same network, batch, images, precision, data resident on it.
+"""Compares the trainer with PyTorch and JAX on the same GPU: same network, batch, images, precision, data resident on it.
 
-Each peer is a process of its own that compiles, warms up and then waits; trainer and peers train one epoch in turn, so
-that what else the machine does falls on all. Quoted are medians of --repeats with minimum and maximum; a budget of
-seconds may end the turns earlier, and the record says how many there were. Measured for each network:
-  epoch    seconds of training, no test (the trainer's last of three, since a process of its own starts cold)
-  target   training and test passes until 99 % or the end of the recipe (`quick`: one epoch, as published)
-  memory   on the GPU, from NVML, the context counted in: what a peer's end frees, since frameworks keep what they had; of
-           the trainer the most over what was in use before
-  energy   of a stretch of epochs with a test behind each, from NVML, for one epoch
-and for `quick` the whole process from exec to exit, the first start ever (nothing cached) beside it.
+Each peer is a process that compiles, warms up and then waits; trainer and peers train one epoch in turn, so
+that other work on the machine affects all. It reports medians of --repeats with minimum and maximum; a time budget
+may end the turns earlier, and the record says how many there were. For each network it measures:
+  epoch    seconds of training, no test (the trainer's last of three, since each of its processes starts cold)
+  target   training and tests until 99 % or the end of the recipe (`quick`: one epoch, as published)
+  memory   on the GPU, from NVML, including the context: for a peer what its end frees, since frameworks keep memory; for
+           the trainer the maximum beyond what was in use before
+  energy   per epoch, from NVML, of an interval of epochs with a test after each
+and for `quick` the whole process from exec to exit, and the very first start (nothing cached).
 A peer that fails to run is recorded with its message, and the others go on.
 
     benchmarks/gpu_vs_torch.py --trainer build/cuda/trainer/trainer [--models quick,lenet] [--engines torch-eager,jax]
@@ -27,14 +27,14 @@ import nvml
 import record
 from gpu_sides import HERE, PEERS, Failed, Peer, Trainer, in_turn, timed
 
-GOALS = {"torch-eager": 10, "torch-compile": 3, "torch-graph": 2}  # times faster, at a recipe's batch
+GOALS = {"torch-eager": 10, "torch-compile": 3, "torch-graph": 2}  # times faster, at the recipe's batch size
 TARGET = 0.99
 TARGET_EPOCHS = {"quick": 1}
-STRETCH_SECONDS = 1.5  # of the energy's stretch: its counter moves about ten times a second
+STRETCH_SECONDS = 1.5  # of the energy interval: the counter changes about ten times a second
 
 
 class NetworkCase:
-    """All that is measured on one network."""
+    """All measurements on one network."""
 
     def __init__(self, options, trainer, gpu, model):
         self.options, self.trainer, self.gpu, self.model, self.deadline = options, trainer, gpu, model, 0
@@ -64,7 +64,7 @@ class NetworkCase:
             self.fail(engine, f"{self.model}: {failure}")
 
     def prepare(self):
-        """Every peer by itself, so that none tunes its kernels beside another."""
+        """Starts every peer alone, so that none tunes its kernels while another runs."""
         for engine in self.options.engines:
             self.start(engine)
             self.await_ready(engine, time.monotonic() + self.options.prepare_seconds)
@@ -76,7 +76,7 @@ class NetworkCase:
             self.peers.pop(engine).end()
 
     def take(self, what, measured):
-        """Puts the values of in_turn into the result; an engine that failed is out from then on."""
+        """Puts the values of in_turn into the result; an engine that failed is excluded from then on."""
         values, errors = measured
         for engine, message in errors.items():
             self.fail(engine, f"{what}: {message}")
@@ -109,7 +109,7 @@ class NetworkCase:
         return {"seconds": seconds, "epochs": len(found), "accuracy": reached, "reached": reached >= TARGET}
 
     def energy(self, engine, _turn):
-        """Joules of one epoch and its test; the trainer's stretch begins behind its first epoch, as the peers' is warm."""
+        """Joules of one epoch and its test; the trainer's interval begins after its first epoch, since the peers are warm."""
         seconds = self.result["engines"][engine]["epoch"][0]
         count = max(2, min(400, math.ceil(STRETCH_SECONDS / max(seconds, 1e-4))))
         if engine != "trainer":
@@ -130,7 +130,7 @@ class NetworkCase:
         self.take("epoch", in_turn(count, time.monotonic() + self.left() * 0.5, self.engines(), self.epoch))
         if self.gpu.joules() is not None and self.options.device == "cuda":
             self.take("energy", in_turn(1, self.deadline, self.engines(), self.energy))
-        if self.recipe["hold_out_first"] == 0 and self.left() > 5:  # else the target looks at other images than the peers'
+        if self.recipe["hold_out_first"] == 0 and self.left() > 5:  # else the target would test on other images than the peers
             self.take("target", in_turn(count, self.deadline, self.engines(), self.target))
         for engine in list(self.peers):
             self.result["engines"][engine]["memory_bytes"] = nvml.freed_by(self.gpu, self.peers.pop(engine).end)
@@ -222,7 +222,7 @@ def parse():
 
 
 def summary(result):
-    """One line: how many goals are met, and who failed."""
+    """One line: how many goals are met, and which engines failed."""
     met, set_goals, failed = 0, 0, []
     for case in result["cases"]:
         for engine, entry in case["engines"].items():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The JAX peer of gpu_vs_torch.py: an epoch is one jitted call, a lax.scan over its steps, with the order drawn on the
 device and the state donated; the test is another. The last batch is filled up with the epoch's first images.
-fp32 and tf32 are XLA's own precisions of products; with bf16 and fp16 what goes into products is rounded.
+fp32 and tf32 are XLA's own precisions of products; bf16 and fp16 round the operands of products.
 """
 import functools
 import os
@@ -18,7 +18,7 @@ DTYPES = {"bf16": jnp.bfloat16, "fp16": jnp.float16}
 
 
 def forward(layers, dtype, weights, x, key):
-    """x: [n, 28, 28, 1]; key: of dropout, None where the network is tested."""
+    """x: [n, 28, 28, 1]; key: for dropout, None in a test."""
     pairs = iter(weights)
     for number, layer in enumerate(layers):
         if layer["kind"] == "conv":
@@ -62,7 +62,7 @@ def update(name, values, w, g, m, v, rate, step):
 
 
 class Engine:
-    """train_epoch and accuracy return when the device is done."""
+    """train_epoch and accuracy return when the device has finished."""
 
     def __init__(self, network, options):
         self.network, self.options = network, options

@@ -1,5 +1,5 @@
-"""What NVML tells of one GPU, read from Python's standard library alone: energy, memory and clock, and their course over a
-stretch of time. Without the driver's library every value is None.
+"""What NVML reports about one GPU, read with Python's standard library alone: energy, memory and clock, and their course
+over an interval. Without the driver's library every value is None.
 """
 import ctypes
 import threading
@@ -14,7 +14,7 @@ class Memory(ctypes.Structure):
 
 
 class Gpu:
-    """The GPU with this index of the driver's, which is CUDA's where CUDA_VISIBLE_DEVICES is not set."""
+    """The GPU with this driver index, which is CUDA's index if CUDA_VISIBLE_DEVICES is not set."""
 
     def __init__(self, index=0):
         self._device = None
@@ -28,7 +28,7 @@ class Gpu:
             self._device = device
 
     def joules(self):
-        """Used since the driver was loaded."""
+        """Energy used since the driver was loaded."""
         value = ctypes.c_ulonglong()
         if self._device is None or \
                 self._library.nvmlDeviceGetTotalEnergyConsumption(self._device, ctypes.byref(value)) != 0:
@@ -36,14 +36,14 @@ class Gpu:
         return value.value / 1000
 
     def used_bytes(self):
-        """Of its memory, by all processes and the driver."""
+        """Memory in use by all processes and the driver."""
         value = Memory()
         if self._device is None or self._library.nvmlDeviceGetMemoryInfo(self._device, ctypes.byref(value)) != 0:
             return None
         return value.used
 
     def sm_megahertz(self):
-        """The clock of its multiprocessors just now."""
+        """The current clock of its multiprocessors."""
         value = ctypes.c_uint()
         if self._device is None or self._library.nvmlDeviceGetClockInfo(self._device, SM_CLOCK, ctypes.byref(value)) != 0:
             return None
@@ -51,7 +51,7 @@ class Gpu:
 
 
 def freed_by(gpu, end):
-    """Calls end, which ends a process; the bytes that this frees. The driver takes a moment to clear up."""
+    """Calls `end`, which ends a process, and returns the bytes that this frees. The driver takes a moment to release them."""
     before = gpu.used_bytes()
     end()
     if before is None:
@@ -66,7 +66,7 @@ def freed_by(gpu, end):
 
 
 class MemoryWatch:
-    """The most memory in use while the block runs, over what was in use at its beginning; sampled each 5 ms."""
+    """The maximum memory in use while the block runs, beyond what was in use at its beginning; sampled every 5 ms."""
 
     def __init__(self, gpu):
         self._gpu = gpu
@@ -94,8 +94,8 @@ class MemoryWatch:
 
 
 class ClockWatch:
-    """The SM clock before, while and after the block runs, in MHz, sampled each 5 ms: {"before", "least", "most", "after"},
-    or None where it cannot be read."""
+    """The SM clock before, while and after the block runs, in MHz, sampled every 5 ms: {"before", "least", "most", "after"},
+    or None if it cannot be read."""
 
     def __init__(self, gpu):
         self._gpu = gpu

@@ -1,12 +1,12 @@
 """What the peers of gpu_vs_torch.py share: a network and its recipe as `trainer models NAME --json` describes them, the
-data, the starting weights, and the conversation with gpu_vs_torch.py, one JSON value a line.
+data, the starting weights, and the protocol with gpu_vs_torch.py, one JSON value per line.
 
-A peer says {"event": "ready", ...} once it is compiled and warm, then answers each line that it is given:
+A peer says {"event": "ready", ...} once it is compiled and warm, then replies to each line that it receives:
   {"do": "epoch"}                                       trains one epoch           {"seconds"}
   {"do": "target", "accuracy": 0.99, "epochs": N, "seed": S}  from new weights, with a test after each epoch, until it
                                                         is reached                 {"seconds", "epochs", "accuracy", "reached"}
   {"do": "stretch", "epochs": N}                        N epochs, a test after each {"seconds"}
-All seconds end when the device has ended.
+All times include the device's completion.
 """
 import argparse
 import gzip
@@ -35,7 +35,7 @@ def arguments(engines):
 
 
 class Network:
-    """The plan in a form that a framework's few lines can build from."""
+    """The plan in a form from which a framework can build the network in a few lines."""
 
     def __init__(self, path):
         with open(path, encoding="utf-8") as file:
@@ -72,7 +72,7 @@ class Network:
         return [layer for layer in self.layers if layer["kind"] in ("conv", "dense")]
 
     def starting_weights(self, seed):
-        """[(weight, bias)]: a convolution's as out, in, k, k, a dense layer's as out, in; by the recipe's rule."""
+        """[(weight, bias)] by the recipe's rule; weights are out, in, k, k for a convolution and out, in for a dense layer."""
         bits = np.random.default_rng(seed)
         rule = self.recipe["initialize"]
         pairs = []
@@ -111,7 +111,7 @@ class Network:
         return base * np.array([values[str(max(s for s in starts if s <= e))] for e in epoch])
 
     def optimizer(self):
-        """(name, its values); a momentum that changes on the way is its last one."""
+        """(name, its values); of a momentum that changes with the epoch, the last value."""
         chosen = self.recipe["optimizer"]
         if isinstance(chosen, str):
             return chosen, {}
@@ -184,7 +184,7 @@ def answer(engine, request):
 
 
 def serve(make_engine, options, versions):
-    """Keeps standard output for the conversation; what a framework prints goes to standard error."""
+    """Reserves standard output for the protocol; what a framework prints goes to standard error."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 

@@ -1,5 +1,5 @@
-"""What every record says of itself: machine, versions, date, command; where records go; and what the benchmarks beside
-PyTorch share."""
+"""What every record says about itself (machine, versions, date, command), where records go, and what the benchmarks
+against PyTorch share."""
 import argparse
 import datetime
 import json
@@ -42,7 +42,7 @@ def describe(trainer, environment=None):
 
 
 def write(what, record, path=None):
-    """Writes the record under benchmarks/records/, or where it is told, and says where."""
+    """Writes the record under benchmarks/records/, or to a given path, and prints the path."""
     if path is None:
         os.makedirs(FOLDER, exist_ok=True)
         device = record["machine"].get("gpu") or record["machine"]["cpu"]
@@ -55,13 +55,13 @@ def write(what, record, path=None):
 
 
 def spread(values):
-    """Median, minimum and maximum of some measurements, and all of them."""
+    """Median, minimum and maximum of measurements, and all values."""
     ordered = sorted(values)
     return {"median": statistics.median(ordered), "min": ordered[0], "max": ordered[-1], "all": values}
 
 
 def percent_over_seeds(values):
-    """Mean accuracy in percent, its standard error over the seeds, and what it is made of."""
+    """Mean accuracy in percent, its standard error over the seeds, and all values."""
     mean = sum(values) / len(values)
     deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1))
     return {"mean": mean, "standard_error": deviation / math.sqrt(len(values)), "deviation_over_seeds": deviation,
@@ -87,7 +87,7 @@ def timed(command):
 
 
 def beside_torch(what, mine, theirs):
-    """Both sides' seconds and how many times faster the trainer is; prints it."""
+    """Returns and prints both sides' seconds and how many times faster the trainer is."""
     sides = {"trainer_seconds": spread(mine), "torch_seconds": spread(theirs)}
     sides["ratio"] = sides["torch_seconds"]["median"] / sides["trainer_seconds"]["median"]
     print(f"{what}: trainer {sides['trainer_seconds']['median']:.3f} s, PyTorch {sides['torch_seconds']['median']:.3f} s, "

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long `trainer runs list` takes with many runs: copies of real, short trainings, whole folders but for the
+"""Measures `trainer runs list` with many runs: copies of real, short trainings, whole folders except for the
 weights, which the list does not read.
 
     benchmarks/runs_list.py --trainer build/cpu/trainer/trainer --runs 1000
@@ -24,7 +24,7 @@ LISTINGS = {
 
 
 def train(trainer, folder, seeds, epochs):
-    """Real runs in `folder`; their paths."""
+    """Makes real runs in `folder` and returns their paths."""
     paths = []
     for seed in range(1, seeds + 1):
         path = os.path.join(folder, f"real-{seed}")
@@ -35,7 +35,7 @@ def train(trainer, folder, seeds, epochs):
 
 
 def multiply(paths, runs_folder, count):
-    """`count` runs under names as the trainer gives them, started a minute apart; their bytes in all."""
+    """Makes `count` runs with names like the trainer's, started a minute apart, and returns their total bytes."""
     size = 0
     for number in range(count):
         source = paths[number % len(paths)]
@@ -56,7 +56,7 @@ def multiply(paths, runs_folder, count):
 
 
 def seconds_of(command, environment, repeats):
-    """Wall-clock seconds of each of `repeats` runs of a command, after one that is not counted."""
+    """Wall-clock seconds of each of `repeats` runs of a command, after one uncounted run."""
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""`trainer sprint` beside PyTorch on the same CPU: the same recipes, threads and data, fp32, in turn.
+"""Compares `trainer sprint` with PyTorch on the same CPU: the same recipes, threads and data, fp32, in turn.
 
-Training + test of a warm program with the data in memory (PyTorch's first seed of each process left out), the whole
-process for one seed from exec to exit, and `quick` in PyTorch, which holds the published record. The accuracy is that
-of 30 seeds of ours, none left out.
+It measures training + test of a warm program with the data in memory (without PyTorch's first seed of each process), the
+whole process for one seed from exec to exit, and `quick` in PyTorch, which holds the published record. The accuracy is
+that of 30 seeds of the trainer, none left out.
 
     benchmarks/sprint_vs_torch.py --trainer build/cpu/trainer/trainer --python venv/bin/python
 """

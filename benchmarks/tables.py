@@ -51,7 +51,7 @@ def accuracy_table():
 
 
 def timed(value, head, rows, repeats):
-    """Two sides timed in turn: a row of cells each, and where it was measured."""
+    """Two sides timed in turn: one row of cells each, and where they were measured."""
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"] + [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines + ["", f"Median (min to max) of {value['repeats']}{repeats}, {value['threads']} threads each, "
                               f"run in turn. {origin(value)}"])
@@ -84,7 +84,7 @@ def bf16_table():
 
 
 def sprint_sides(value):
-    """(label, seconds to 99 %) of what a record timed, the fastest first."""
+    """(label, seconds to 99 %) of everything that a record timed, the fastest first."""
     torch = f"PyTorch {value['versions']['torch'].split('+')[0]}"
     sides = [(f"quick, {torch}", value["quick_in_torch"]["seconds"]["median"])]
     for case in value["cases"]:
@@ -114,7 +114,7 @@ def sprint_table():
 
 
 def sprint_picture():
-    """Time to 99 % by machine and program, logarithmic, as SVG."""
+    """Time to 99 % by machine and program on a logarithmic scale, as SVG."""
     published = ("quick, published record, on a GPU", 0.762)
     bars = [(label, time, "trainer" in label) for value in newest("sprint_vs_torch") for label, time in sprint_sides(value)]
     bars = sorted([*bars, (*published, False)], key=lambda bar: bar[1])
@@ -141,7 +141,7 @@ def sprint_picture():
 
 
 def bench_table():
-    """`trainer bench` on each machine that a record came from, newest of each device."""
+    """`trainer bench` on each machine with a record, the newest of each device."""
     found = {value["device_name"]: value for value in newest("bench")}
     parts = []
     for device, value in sorted(found.items()):

@@ -3,8 +3,8 @@
   eager    its kernels one by one, with the fused optimiser where it has one
   compile  loss and gradient through torch.compile(mode="max-autotune")
   graph    the whole step, gathering and optimiser too, in one captured CUDA graph
-Channels last, cuDNN's own search on. With compile and graph the last batch is filled up with the epoch's first images,
-since both want one shape.
+The layout is channels last, and cuDNN's own search is on. With compile and graph, the last batch is filled up with the
+epoch's first images, since both need a fixed shape.
 """
 import math
 
@@ -35,7 +35,7 @@ def build(network):
 
 
 def parameter_groups(network, net):
-    """One group for each pair of rate factor and decay, as the recipe has them."""
+    """One group for each of the recipe's pairs of rate factor and decay."""
     rule, factor = network.recipe["weight_decay"], network.recipe["bias_rate_factor"]
     groups = {}
     for module in net:
@@ -50,7 +50,7 @@ def parameter_groups(network, net):
 def make_optimizer(network, net, device, captured):
     groups, (name, values) = parameter_groups(network, net), network.optimizer()
     fused = {"fused": True} if device == "cuda" else {}
-    if captured:  # one tensor a group, so that the graph reads the rate of its step
+    if captured:  # one tensor per group, so that the graph reads its step's rate
         for group in groups:
             group["lr"] = torch.zeros((), device=device)
         fused["capturable"] = True
@@ -67,7 +67,7 @@ def make_optimizer(network, net, device, captured):
 
 
 class Engine:
-    """train_epoch and accuracy return when the device is done."""
+    """train_epoch and accuracy return when the device has finished."""
 
     def __init__(self, network, options):
         self.network, self.options, self.device = network, options, options.device
@@ -88,7 +88,7 @@ class Engine:
         self.prepare()
 
     def prepare(self):
-        """Nothing more to do for eager and compile; a graph is captured here."""
+        """Captures a graph; eager and compile need nothing more."""
 
     def _resident(self, images, labels):
         x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
@@ -101,7 +101,7 @@ class Engine:
 
     @torch.no_grad()
     def reset(self, seed):
-        """New weights, optimiser and schedule in the same memory, where a captured graph reads them."""
+        """Resets weights, optimiser and schedule in the same memory, where a captured graph reads them."""
         torch.manual_seed(seed)
         modules = [module for module in self.net if isinstance(module, (nn.Conv2d, nn.Linear))]
         for module, pair in zip(modules, self.network.starting_weights(seed)):
@@ -120,7 +120,7 @@ class Engine:
             torch.cuda.synchronize()
 
     def order(self):
-        """Row numbers of an epoch, filled up to whole batches where the engine wants them."""
+        """Row numbers of an epoch, filled up to whole batches if the engine needs them."""
         rows = torch.randperm(len(self.x), device=self.device) if self.network.recipe["order"] == "shuffled" else \
             torch.arange(len(self.x), device=self.device)
         if len(rows) < self.order_length:
@@ -151,7 +151,7 @@ class Engine:
 
 
 class GraphEngine(Engine):
-    """Position in the epoch, rates and their index live on the device, so a replay needs nothing from the host."""
+    """The position in the epoch, the rates and their index are on the device, so a replay needs nothing from the host."""
 
     def prepare(self):
         if self.device != "cuda":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The peer of cpu_vs_torch.py: the same networks in PyTorch, eager, fp32, data already in memory.
 
-Prints one JSON value: seconds of each epoch (training only), and for `process` what a user waits for.
+Prints one JSON value: seconds of each epoch (training only), and for `process` the time that a user waits.
 """
 import argparse
 import gzip
@@ -11,7 +11,7 @@ import time
 
 START = time.perf_counter()
 
-import numpy as np  # noqa: E402  (imports are part of what a process costs)
+import numpy as np  # noqa: E402  (imports are part of a process's cost)
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 

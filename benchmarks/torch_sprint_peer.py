@@ -2,7 +2,7 @@
 """The peer of `trainer sprint`: its recipes in PyTorch, fp32 and channels last, eager on a CPU, and on a GPU as one CUDA
 graph of all steps and the test (TF32 as PyTorch has it by default). Called by sprint_vs_torch.py and gpu_check's stage sprint.
 
-Prints one JSON value: accuracy in per cent and seconds of training + test of each seed, data already in memory.
+Prints one JSON value: accuracy in percent and seconds of training + test of each seed, data already in memory.
 """
 import argparse
 import json
@@ -24,8 +24,8 @@ RECIPES = {
 
 
 class Cut(torch.autograd.Function):
-    """Nothing forward; backward, the gradient of images that are not kept becomes 0. `kept` [n], 1 or 0, is filled in
-    between, so it is no saved tensor, which may not change."""
+    """The identity forward; backward sets the gradient of images that are not selected to 0. `kept` [n], 1 or 0, is filled
+    in between, so it cannot be a saved tensor, which must not change."""
 
     @staticmethod
     def forward(ctx, x, kept):
@@ -38,7 +38,7 @@ class Cut(torch.autograd.Function):
 
 
 class Norm(nn.Module):
-    """Batch normalisation with an offset and without a gain, then GELU. Where images are selected, `kept` says which."""
+    """Batch normalisation with beta and without gamma, then GELU. If images are selected, `kept` says which."""
 
     def __init__(self, channels):
         super().__init__()
@@ -69,7 +69,7 @@ def network_of(r):
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum made nearly orthogonal by three passes of Newton and Schulz."""
+    """Momentum, nearly orthogonalised by three Newton-Schulz iterations."""
 
     def __init__(self, parameters, lr):
         super().__init__(parameters, {"lr": lr})
@@ -91,7 +91,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def mean_loss(network, r, x, labels, selects):
-    """Of the step's images; where it `selects`, of the hardest, and backward goes through these alone."""
+    """The loss of the step's images; if it `selects`, of the hardest ones, which alone are backpropagated."""
     kept = torch.ones(len(x), device=x.device) if selects else None
     for layer in network:
         if isinstance(layer, Norm):
@@ -106,7 +106,7 @@ def mean_loss(network, r, x, labels, selects):
 
 
 def train(network, optimizers, r, images, labels, order):
-    """All steps of a recipe; `order` holds the images' places, a step's behind another's."""
+    """All steps of a recipe; `order` holds the images' positions, step after step."""
     rates = [r["muon"], r["adam"]]
     network.train()
     for step in range(r["steps"]):
@@ -140,7 +140,7 @@ def train_and_test(r, images, test):
 
 
 class Captured:
-    """All steps of a recipe and its test as one CUDA graph, replayed for each seed from a state of its own."""
+    """All steps of a recipe and its test as one CUDA graph, replayed for each seed from its own state."""
 
     def __init__(self, r, images, test):
         self.recipe, self.test_images = r, len(test[0])
@@ -149,7 +149,7 @@ class Captured:
         self.order = torch.arange(len(images[0]), device="cuda")
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # what libraries and optimisers make at their first use
+        with torch.cuda.stream(side):  # creates what libraries and optimisers allocate at first use
             train(self.network, self.optimizers, dict(r, steps=3), *images, self.order)
             self.correct(*test)
         torch.cuda.current_stream().wait_stream(side)

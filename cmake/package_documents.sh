@@ -1,6 +1,6 @@
 #!/bin/sh
-# package_documents.sh PROGRAM FOLDER CHANGELOG DATE: puts the manual pages that trainer_documents (PROGRAM) writes, the completion
-# and the changelogs, compressed, into FOLDER in the layout in which cmake/package.cmake installs them.
+# package_documents.sh PROGRAM FOLDER CHANGELOG DATE: puts the manual pages that trainer_documents (PROGRAM) writes, the
+# completion and the changelogs, compressed, into FOLDER in the layout in which cmake/package.cmake installs them.
 set -eu
 program=$1 folder=$2 changelog=$3 date=$4
 completion=$(dirname -- "$0")/../trainer/documents/completion.sh

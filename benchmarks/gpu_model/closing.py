@@ -2,12 +2,12 @@
 from gpu_model.kernel import WARP, Kernel, pieces
 from gpu_model.products import chunk_cycles, slots, tiles_of
 
-STEPS = 3500     # cycles to work out rates and Adam's corrections: powers, a few calls
-ADAM = 25        # instructions of an element
+STEPS = 3500     # cycles to compute rates and Adam's corrections: powers, a few calls
+ADAM = 25        # instructions per element
 
 
 def terms(model, kernel, segments):
-    """Loads of an element: gradient and slots together, then w; where they may alias, one after the other."""
+    """An element's loads: gradient and slots together, then w; one after the other if they may alias."""
     kernel.loads("frozen", 1)
     kernel.loads("rates", 1, cycles=STEPS)
     row = model.sources.in_a_row("update_terms.cuh", "update_segments", "update_element", 2)
@@ -42,7 +42,7 @@ def muon(model):
     r, c = max(sizes)
     for _ in range(network.passes):
         for role, terms_of, count in (("symmetric", c, square), ("symmetric", r, square), ("turn", r, whole)):
-            chunks = pieces(count, blocks) * terms_of / 16 / tile.groups  # of a warp, on average: they run beside one another
+            chunks = pieces(count, blocks) * terms_of / 16 / tile.groups  # per warp, on average: warps run in parallel
             kernel.add("products", chunks * chunk_cycles(model, kernel, role, tile), dependent=pieces(terms_of, 16 * tile.groups),
                        slots=chunks * kernel.warps * slots(model, role, tile))
             kernel.issue("tiles", pieces(tile.outputs, tile.threads) * (4 * tile.groups))

@@ -1,12 +1,12 @@
-"""The first layer on grey pictures: kernels/cuda/first_layer/first_norm* with the batch normalisation behind it, and
+"""The first layer on grey images: kernels/cuda/first_layer/first_norm* if a batch normalisation follows, and
 one_channel_conv.cu without one."""
 from gpu_model.kernel import Kernel, pieces
 
 CONV = "one_channel_conv.cu"
-GATHERED, PIXEL = 30, 17  # instructions of a pixel on its way to shared memory beside finding its place [sass]
-PLACE = 7    # of finding it, beside divisions [sass]
-WINDOW = 63  # of a window beside multiply-adds, pixels and comparisons: 240 in all for 3 x 3 and a pool of 3 [sass]
-ARGMAX = 31  # of an argmax beside its gradient, multiply-adds and divisions [sass]
+GATHERED, PIXEL = 30, 17  # instructions to copy a pixel to shared memory, besides finding its place [sass]
+PLACE = 7    # instructions to find it, besides divisions [sass]
+WINDOW = 63  # per window, besides multiply-adds, pixels and comparisons: 240 in all for 3 x 3 and a pool of 3 [sass]
+ARGMAX = 31  # per argmax, besides its gradient, multiply-adds and divisions [sass]
 
 
 def window_slots(layer):
@@ -20,12 +20,12 @@ class FirstLayer:
         self.sources = model.sources
 
     def pictures(self, kernel, count, opens, times=1):
-        """`count` pictures to shared memory; where the kernel `opens` the step, out of the data set, which lies in memory."""
+        """Copies `count` images to shared memory; if the kernel `opens` the step, from the data set in memory."""
         d = self.model.device
         trips = pieces(count * self.layer.h * self.layer.w, kernel.threads)
         function = "gather_pictures" if opens else "load_pictures"
         divided = max(self.sources.divided("picture.cuh", name) for name in ("for_pixels", "Pixel"))
-        found = self.sources.function("picture.cuh", function).count(" pixel(s, i)")  # so often for a pixel; 0: by for_pixels()
+        found = self.sources.function("picture.cuh", function).count(" pixel(s, i)")  # as often per pixel; 0: by for_pixels()
         place = found * (PLACE + divided) if found else divided
         kernel.loop("pixels", trips, GATHERED if opens else PIXEL, row=self.sources.in_a_row("picture.cuh", function, "pictures[i] ="),
                     latency=d.dram if opens else d.l2, times=times, beside=place)
@@ -36,7 +36,7 @@ class FirstLayer:
     def output_count(self):
         return self.batch * self.layer.outputs * self.layer.out
 
-    # With the normalisation: a block a run of pictures.
+    # With the normalisation: each block has a run of images.
     def normalised(self, name):
         threads = self.sources.constant("first_norm_backward.cuh", "kFirstNormThreads")
         run = pieces(self.batch, self.model.device.multiprocessors)
@@ -80,7 +80,7 @@ class FirstLayer:
         return kernel
 
     def add_up_taps(self, kernel, rows, taps):
-        """Those of a block, then those of all blocks by the one that comes last."""
+        """Sums of a block, then of all blocks by the last one to arrive."""
         count = self.layer.out * taps
         kernel.add("dw of a block", pieces(count, kernel.threads) * rows * 12)
         kernel.ticket()
@@ -104,13 +104,13 @@ class FirstLayer:
         return kernel
 
     def corner(self, function):
-        """Instructions that find a window, in the function itself or by window_corner()."""
+        """Instructions to find a window, in the function itself or by window_corner()."""
         own = self.sources.divided(CONV, function)
         called = self.sources.has(CONV, function, "window_corner(")
         return own + (self.sources.divided("picture.cuh", "window_corner") if called else 0)
 
     def first_conv_backward(self):
-        """A block some channels and some images."""
+        """Each block has some channels and some images."""
         layer, taps = self.layer, self.layer.kernel ** 2
         channels, threads = self.sources.constant(CONV, "kChannels"), self.sources.constant(CONV, "kThreads")
         groups = pieces(layer.out, channels)
@@ -130,7 +130,7 @@ class FirstLayer:
         return kernel
 
     def shares(self, groups):
-        """Of the images: how many, a share's turns, pictures of a turn, and the function that takes them."""
+        """The number of images, a range's turns, images per turn, and the function that processes them."""
         most = self.sources.constant(CONV, "kMostShares", 0)
         if most:
             shares = min(self.batch, most)

@@ -15,7 +15,7 @@ class Head:
         d, layer = self.model.device, self.layer
         kernel = Kernel(self.model, "head_forward", layer.name, pieces(self.batch, self.rows), self.threads, 8)
         kernel.loads("state", 1)
-        # The trips of a class have a stride that the compiler knows: four of x and four of w are in a row.
+        # The iterations of a class have a compile-time stride: four loads of x and four of w are in a row.
         trips, row = pieces(layer.c, WARP), self.sources.in_a_row(FILE, "logits_of_row", "sum +=", 8)
         kernel.loop("logits", trips, 4, 2, row, times=layer.out)
         kernel.add("sums of a warp", layer.out * rounds_of(WARP) * d.shuffle)
@@ -30,7 +30,7 @@ class Head:
         return kernel
 
     def selection(self, kernel):
-        """Each row is compared with every other, by one block (select_hardest())."""
+        """One block compares each row with every other (select_hardest())."""
         turns = pieces(self.batch, self.threads) ** 2
         kernel.loop("selection", turns * min(self.batch, self.threads), 5, loads=0)
         kernel.loads("selection", 2 * turns)
@@ -39,22 +39,22 @@ class Head:
         return longer(self.weights(), self.maps())
 
     def weights(self):
-        """By blocks of a strip of inputs and, where the engine shares them out, of a group of images."""
+        """Each block has a strip of inputs and, if the engine divides the images, a group of them."""
         layer, d = self.layer, self.model.device
         strips = pieces(layer.c + 1, WARP)
-        rows = self.sources.constant(FILE, "kDwRows", 0)  # of a group
+        rows = self.sources.constant(FILE, "kDwRows", 0)  # rows per group
         if rows:
             return self.shared_out(strips, rows)
         kernel = Kernel(self.model, "head_backward", layer.name, strips, self.threads, 8)
         trips = pieces(self.batch, self.rows)
-        # x comes from the second-level cache, then five pairs of dz, of which each waits for its own [sass].
+        # x comes from the second-level cache, then five pairs of dz, each of which waits for its own load [sass].
         kernel.add("dw", trips * (d.l2 + 4 * d.l1 + 50), dependent=5 * trips, slots=trips * 30 * kernel.warps)
         kernel.add("dw of a block", layer.out * 250)
         self.count_weights(kernel, strips)
         return kernel
 
     def shared_out(self, strips, rows):
-        """dz of a group's images lies in shared memory, x is read once for a tile of classes."""
+        """dz of a group's images is in shared memory; x is read once per tile of classes."""
         layer, tile = self.layer, self.sources.constant(FILE, "kTile")
         room = self.sources.constant(FILE, "kDwBlocks") * self.model.device.multiprocessors // strips
         groups = max(min(pieces(self.batch, rows), room, self.sources.constant(FILE, "kMostGroups")), 1)

@@ -1,7 +1,7 @@
-"""A kernel's time, item by item, on the multiprocessor that ends last. A loop takes what is longer of
-  issuing      the instructions of all warps of a scheduler, behind the first load
-  one warp     for each batch of trips whose loads are in a row, a load's latency, or as many as wait for one another, and the
-               instructions that need them: each of the first trip waits for the one before it, the other trips' lie between
+"""A kernel's time, item by item, on the multiprocessor that ends last. A loop takes the longer of
+  issuing      the instructions of all warps of a scheduler, after the first load
+  one warp     for each batch of iterations whose loads are in a row: the latency of the loads that depend on one another, and
+               the instructions that need them: those of the first iteration wait for one another, the others fill the gaps
 Instructions that need no load run `beside` the latency."""
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gpu_model.device import SCHEDULERS
 
 WARP = 32
-DEPENDENT = 3  # cycles of an instruction that waits for the one before, beside others of its warp [review]
+DEPENDENT = 3  # cycles of an instruction that waits for the previous one, among others of its warp [review]
 
 
 def pieces(extent, piece):
@@ -20,14 +20,14 @@ def pieces(extent, piece):
 class Item:
     what: str
     cycles: float
-    dependent: int = 0  # loads that wait for the one before
-    waits: int = 0      # of the grid for itself
+    dependent: int = 0  # loads that wait for the previous one
+    waits: int = 0      # grid barriers
     slots: float = 0    # instructions issued by a scheduler
 
 
 class Kernel:
     def __init__(self, model, name, layer, blocks, threads, most=1):
-        """`most`: blocks of it that a multiprocessor has at once."""
+        """`most`: the number of its blocks that a multiprocessor can hold at once."""
         self.device, self.sources = model.device, model.sources
         self.name, self.layer = name, layer
         self.blocks, self.threads = blocks, threads
@@ -35,14 +35,14 @@ class Kernel:
         self.bytes = 0
         self.flop = 0
         at_once = min(most, self.device.threads_a_processor // threads, pieces(blocks, self.device.multiprocessors))
-        self.warps = at_once * threads / WARP / SCHEDULERS  # of a scheduler
+        self.warps = at_once * threads / WARP / SCHEDULERS  # per scheduler
         self.add("start", self.device.cycles(self.device.node_us))
 
     def add(self, what, cycles, **counts):
         self.items.append(Item(what, cycles, **counts))
 
     def loop(self, what, trips, slots, loads=1, row=1, latency=None, times=1, beside=0):
-        """`loads` of a trip, `row` of them in a row; `times`: how often the loop is gone through."""
+        """`loads` per iteration, `row` of them in a row; `times`: how often the loop runs."""
         latency = self.device.l2 if latency is None else latency
         batches = pieces(trips, max(row // loads, 1)) if loads else 0
         waits = batches * max(loads / row, 1) if loads else 0
@@ -52,15 +52,15 @@ class Kernel:
         self.add(what, times * cycles, dependent=times * waits, slots=times * issued)
 
     def loads(self, what, count, latency=None, cycles=0):
-        """Loads outside of loops, each of which waits for the one before, and `cycles` of other work."""
+        """Loads outside loops, each of which waits for the previous one, and `cycles` of other work."""
         self.add(what, count * (latency or self.device.l2) + cycles, dependent=count)
 
     def issue(self, what, slots):
-        """Instructions of each warp."""
+        """Instructions per warp."""
         self.add(what, slots * self.warps, slots=slots * self.warps)
 
     def rounds(self, what, count):
-        """Sums in shared memory: each round halves what there is."""
+        """Sums in shared memory: each round halves their number."""
         self.add(what, count * self.device.barrier_round)
 
     def wait(self, by_hand):
@@ -71,8 +71,8 @@ class Kernel:
         self.add("ticket", self.device.ticket)
 
     def chunk(self, slots, instructions, warps=None):
-        """Cycles of a chunk of a product (implicit_product.cuh) in all warps of a scheduler: what is longest of issuing, the
-        tensor core, and one warp's own way from load to sum."""
+        """Cycles of a product's chunk (implicit_product.cuh) in all warps of a scheduler: the longest of issuing, the
+        tensor core, and one warp's path from load to sum."""
         warps = self.warps if warps is None else warps
         d = self.device
         return max(warps * slots, warps * instructions * d.tensor, d.l2 + slots + 6 * d.tensor_latency)
@@ -83,11 +83,11 @@ class Kernel:
 
     @property
     def us(self):
-        """Not less than what memory takes for its bytes."""
+        """The time is at least what memory needs for its bytes."""
         return max(self.device.us(self.cycles), self.bytes / (1e6 * self.device.l2_tb_s))
 
     def merged(self):
-        """(what, us), items of the same name together."""
+        """(what, us), with items of the same name added up."""
         found = {}
         for item in self.items:
             found[item.what] = found.get(item.what, 0) + self.device.us(item.cycles)
@@ -103,12 +103,12 @@ class Kernel:
 
 
 def longer(one, other):
-    """Of two roles of one kernel, by which blocks differ, the one that ends later; bytes and FLOP are of both."""
+    """The later to end of two roles that divide one kernel's blocks; bytes and FLOP are those of both."""
     last = max(one, other, key=lambda kernel: kernel.cycles)
     last.blocks, last.bytes, last.flop = one.blocks + other.blocks, one.bytes + other.bytes, one.flop + other.flop
     return last
 
 
 def rounds_of(rows):
-    """Until one of `rows` sums is left."""
+    """Rounds until one of `rows` sums is left."""
     return math.ceil(math.log2(rows)) if rows > 1 else 0

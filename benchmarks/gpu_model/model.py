@@ -7,9 +7,9 @@ from gpu_model.products import ProductLayer
 
 ELEMENT_BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 GELU = 41           # instructions of a value's normalisation and GELU, place and batch included [sass]
-GRADIENT = 19       # those that its derivative and the sums of it have more [sass]
-IEEE_DIVISION = 4   # those that IEEE's division has more [sass]
-STATISTICS = 15     # of a share's two sums in double [sass]
+GRADIENT = 19       # additional ones for its derivative and their sums [sass]
+IEEE_DIVISION = 4   # additional ones for an IEEE division [sass]
+STATISTICS = 15     # instructions of a range's two sums in double [sass]
 
 
 class Model:
@@ -17,7 +17,7 @@ class Model:
         self.network, self.device, self.sources, self.precision = network, device, sources, precision
         self.element = ELEMENT_BYTES[precision]
 
-    # What several kernels share.
+    # Shared by several kernels.
     def gelu(self, layer):
         if not layer.gelu:
             return GELU // 2
@@ -30,7 +30,7 @@ class Model:
         return ".sync()" not in self.sources.function(file, function)
 
     def sum_slice(self, kernel, rows, shares):
-        """norm_sums.cuh: the sums of a block, of the blocks that share a slice, and once more of a block."""
+        """norm_sums.cuh: the sums of a block, then of the blocks that share a slice, then once more of a block."""
         kernel.rounds("sums of a block", rounds_of(rows) + 1)
         if shares == 1:
             return

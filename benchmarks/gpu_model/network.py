@@ -1,5 +1,5 @@
 """A network as `trainer models NAME --json` describes it, in the ops that the GPU engine makes of it
-(models/lower.cpp): what stands behind a product is part of it."""
+(models/lower.cpp): a product includes the layers fused after it."""
 import json
 import math
 import re
@@ -12,9 +12,9 @@ OP = re.compile(r"(?P<kind>conv|dense|head|batchnorm)\b ?(?P<rest>.*)")
 
 @dataclass
 class Layer:
-    """A product with its pool and what stands behind it. A dense layer is a convolution of maps of one pixel."""
+    """A product with its pool and the layers fused after it. A dense layer is a convolution of one-pixel maps."""
     name: str
-    kind: str               # first: a convolution of grey pictures; conv; dense; head
+    kind: str               # first: a convolution of grey images; conv; dense; head
     out: int
     c: int = 1              # of x
     h: int = 1
@@ -22,7 +22,7 @@ class Layer:
     kernel: int = 1
     pool: int = 1
     bias: bool = False
-    norm: bool = False      # with GELU behind it
+    norm: bool = False      # followed by GELU
     relu: bool = False
     gelu: bool = False
 
@@ -44,7 +44,7 @@ class Layer:
 
     @property
     def terms(self):
-        """Of one output."""
+        """Terms per output."""
         return self.kernel ** 2 * self.c
 
     @property
@@ -52,7 +52,7 @@ class Layer:
         return self.pool ** 2
 
     def flop(self, batch):
-        """Of the product forward: what the pool drops is not counted, nobody needs it."""
+        """FLOP of the forward product, without outputs that the pool drops, which nobody needs."""
         return 2 * batch * self.outputs * self.area * self.out * self.terms
 
 
@@ -62,8 +62,8 @@ class Network:
     batch: int
     layers: list
     steps: int
-    matrices: list = field(default_factory=list)  # (rows, columns) of weights that Muon takes
-    segments: list = field(default_factory=list)  # elements of the other parameters that learn
+    matrices: list = field(default_factory=list)  # (rows, columns) of the weights that Muon updates
+    segments: list = field(default_factory=list)  # elements of the other trainable parameters
     passes: int = 0
     selects: bool = False
 
@@ -122,7 +122,7 @@ def parse(plan):
 
 
 def described(trainer, name):
-    """By the program itself."""
+    """The description by the program itself."""
     ran = subprocess.run([trainer, "models", name, "--json"], capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise ValueError(f"{trainer} models {name} --json: {ran.stderr.strip()}")

@@ -1,5 +1,5 @@
-"""Convolutions and dense layers as products of operands that are read where they lie: kernels/cuda/product_*.cu,
-batchnorm.cu for the normalisation on the way back."""
+"""Convolutions and dense layers as implicit GEMMs, whose operands are read in place: kernels/cuda/matmul/product_*.cu,
+and batchnorm.cu for the normalisation's backward pass."""
 import heapq
 import re
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from gpu_model.device import SCHEDULERS
 from gpu_model.kernel import WARP, Kernel, pieces
 
 CHUNK = 16  # terms
-# Instructions of a warp for a chunk, by role and the warp's 16-row and 8-column tiles: (fp32 in three products, TF32)
-# [sass]; of dw what runs: behind a pool (1, 4), without one (2, 2).
+# Instructions of a warp per chunk, by role and the warp's 16-row and 8-column tiles: (fp32 in three products, TF32)
+# [sass]; dw has only the tiles that occur: after a pool (1, 4), without one (2, 2).
 SLOTS = {("forward", 2, 3): (218, 123), ("forward", 2, 2): (173, 94), ("forward", 1, 4): (175, 95),
          ("dx", 2, 2): (282, 213), ("dw", 1, 4): (250, 130), ("dw", 2, 2): (270, 200), ("symmetric", 2, 2): (165, 82), ("turn", 2, 2): (212, 128)}
 
@@ -39,12 +39,12 @@ class Tile:
         return self.threads // WARP // (self.down * self.across)
 
     def chunks(self, terms):
-        """Of a warp."""
+        """Per warp."""
         return pieces(pieces(terms, CHUNK), self.groups)
 
 
 def tiles_of(sources, file):
-    """{struct: {role: Tile}} and {name: Tile} of the tiles that a file declares."""
+    """{struct: {role: Tile}} and {name: Tile}: the tiles that a file declares."""
     text = sources.text(file)
     outside, structs = {}, {}
 
@@ -77,11 +77,11 @@ def chunk_cycles(model, kernel, role, tile, warps=None):
 
 
 class Multiprocessor:
-    """Runs blocks (cycles alone, cycles beside others) side by side."""
+    """Runs blocks (cycles alone, cycles among others) in parallel."""
 
     def __init__(self):
         self.now = 0.0
-        self.left = []  # [what is left of a block, its cycles alone, beside others]
+        self.left = []  # [what is left of a block, its cycles alone, among others]
 
     def rate(self, block):
         return block[1 if len(self.left) == 1 else 2]
@@ -97,7 +97,7 @@ class Multiprocessor:
 
 
 def makespan(blocks, processors, places):
-    """Of blocks that start in their order: one on each multiprocessor, then a second one, then wherever one has ended."""
+    """For blocks that start in order: one on each multiprocessor, then a second one, then wherever one has ended."""
     waiting = list(reversed(blocks))
     all_of_them = [Multiprocessor() for _ in range(min(processors, len(blocks)))]
     for _ in range(places):
@@ -129,7 +129,7 @@ class ProductLayer:
         self.inputs = batch * layer.h * layer.w * layer.c
 
     def forward(self, name, training, role="Forward"):
-        """Geometry, products and what a tile's end costs: (kernel, threads' rows, a thread's outputs, blocks that share a slice)."""
+        """Geometry, products and the cost of a tile's epilogue: (kernel, threads' rows, outputs per thread, blocks per slice)."""
         tile, layer = self.tiles.get(role), self.layer
         if tile is None:
             raise ValueError(f"{layer.name}: these sources leave it to a library, and the model knows kernels of ours alone")
@@ -143,7 +143,7 @@ class ProductLayer:
         chunks = tile.chunks(layer.terms)
         alone, beside = (chunks * chunk_cycles(self.model, kernel, "forward", tile, n * tile.threads / WARP / SCHEDULERS)
                          for n in (1, places))
-        kernel.warps = busiest / turns * tile.threads / WARP / SCHEDULERS  # on average, while the longest block lasts
+        kernel.warps = busiest / turns * tile.threads / WARP / SCHEDULERS  # on average, while the longest block runs
         kernel.loads("statistics", 2, cycles=300)
         kernel.add("products", makespan([(n * alone, n * beside) for n in own], self.device.multiprocessors, places),
                    dependent=turns * chunks, slots=turns * chunks * kernel.warps * slots(self.model, "forward", tile))
@@ -162,14 +162,14 @@ class ProductLayer:
         return min(tiles, most)
 
     def tiles_of_block(self, block, shares, tiles):
-        """How many; where the engine deals them like cards, a slice goes on where the one before it ended."""
+        """The number; if the engine deals them round-robin, a slice continues where the previous one ended."""
         share, dealt = block % shares, 0
         if self.sources.function("product_plan.hpp", "first_tile_of"):
             dealt = block // shares * tiles % shares
         return pieces(tiles - (share - dealt) % shares, shares)
 
     def small_product(self, training):
-        """With bias and ReLU in place of the normalisation."""
+        """The same with bias and ReLU in place of the normalisation."""
         kernel, *_ = self.forward("small_product", training, "SmallForward")
         e = self.model.element
         kernel.bytes = self.inputs * e + self.outputs * (e + (1 if training else 0)) + 4 * self.layer.out * self.layer.terms
@@ -200,7 +200,7 @@ class ProductLayer:
         kernel.loads("statistics", 2)
         kernel.loop("sums of the gradient", trips, gradient, 2, self.sources.in_a_row(file, "normalise_backward", "sums[0] += du"))
         self.model.sum_slice(kernel, rows, shares)
-        # x, dy and, where images are selected, kept: without a mark its place is divided for and then it is waited for.
+        # x, dy and, if images are selected, `kept`: without a mark, its place takes a division and its load a wait.
         selects = self.model.network.selects
         kept = self.sources.divided(file, "normalise_backward", "xh_at =", long=True) if selects else 0
         kernel.loop("second pass", trips, gradient, 2,
@@ -240,7 +240,7 @@ class ProductLayer:
         return [("dw", tile.chunks(terms), tile)] * (tiles * shares)
 
     def map_blocks(self):
-        """Of each pixel of x those taps that reach the map; blocks in the order in which they start."""
+        """For each pixel of x the taps inside the map; blocks in the order in which they start."""
         tile, layer = self.tiles["Map"], self.layer
         a_pixel = pieces(self.batch, tile.rows) * pieces(layer.c, tile.columns)
         blocks = []
@@ -253,7 +253,7 @@ class ProductLayer:
         return blocks
 
     def block_cycles(self, kernel, role, chunks, tile, beside):
-        """Where `beside` blocks share the multiprocessor."""
+        """The time if `beside` blocks share the multiprocessor."""
         warps = beside * tile.threads / WARP / SCHEDULERS
         end = pieces(tile.outputs, tile.threads) * 15 * warps
         return 300 + chunks * chunk_cycles(self.model, kernel, role, tile, warps) + end

@@ -1,4 +1,4 @@
-"""What the model says, as Markdown: the table of benchmarks/NOTES.md stands between its two comments there."""
+"""The model's results as Markdown: the table between its two comments in benchmarks/NOTES.md."""
 import re
 
 BEGIN, END = "<!-- model of the GPU: benchmarks/gpu_model.py --write -->", "<!-- end -->"
@@ -27,7 +27,7 @@ def table(results):
 
 
 def summary(results):
-    """Of a network, steps and whole runs in each precision: {(network, precision): result}."""
+    """A network's steps and whole runs in each precision: {(network, precision): result}."""
     names, precisions = (list(dict.fromkeys(key[i] for key in results)) for i in (0, 1))
     rows = [("a step, us, and the whole of it, ms", *precisions), ("---",) * (1 + len(precisions))]
     for name in names:

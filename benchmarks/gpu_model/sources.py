@@ -1,8 +1,8 @@
-"""What the model reads in kernels/: constants, how many loads a loop has in a row, where numbers are divided.
+"""What the model reads from kernels/: constants, how many loads a loop starts in a row, where there are divisions.
 
-A loop is found by its function and by a text that stands in it, so that it is found again when lines move. Its mark
-`// loads in a row: N` ends the line of its `for`, or of the call that makes it; scripts/check_machine_code.sh proves the
-marks in the machine code. Without a mark every load waits for the one before."""
+A loop is found by its function and by a text that it contains, so that it is still found when lines move. Its mark
+`// loads in a row: N` ends the line of its `for`, or of the call that contains it; scripts/check_machine_code.sh verifies
+the marks in the machine code. Without a mark every load waits for the previous one."""
 import functools
 import glob
 import os
@@ -14,7 +14,7 @@ MARK = re.compile(r"//\s*loads in a row:\s*(\d+)")
 
 
 def closing(text, at):
-    """Behind the brace or parenthesis that closes the one at `at`."""
+    """The position after the brace or parenthesis that closes the one at `at`."""
     pair = {"{": "}", "(": ")"}[text[at]]
     depth = 0
     for i in range(at, len(text)):
@@ -30,7 +30,7 @@ class Sources:
 
     @functools.lru_cache(maxsize=None)
     def text(self, name):
-        """A file of kernels/cuda and its rooms, or kernels/math/...; comments other than marks are blanked out."""
+        """The text of a file of kernels/cuda and its rooms, or kernels/math/..., with all comments but marks blanked out."""
         pattern = name if "/" in name else os.path.join("cuda", "**", name)
         paths = glob.glob(os.path.join(self.folder, "kernels", pattern), recursive=True)
         if not paths:
@@ -40,13 +40,13 @@ class Sources:
 
     @functools.lru_cache(maxsize=None)
     def files(self, name):
-        """That one, then the headers beside it, its own first: what has moved there is found too."""
+        """That file, then the headers beside it, its own first, so that code moved there is found too."""
         headers = map(os.path.basename, glob.glob(os.path.join(self.folder, "kernels/cuda/**/*.*h*"), recursive=True))
         return [name, *sorted(headers, key=lambda header: (not header.startswith(name.split(".")[0]), header))]
 
     def constant(self, name, constant, absent=None):
-        """Of `constexpr TYPE NAME = VALUE;` in a file of kernels/cuda or, where it has none, in any header there, as a whole
-        number. VALUE may be a product or quotient of others."""
+        """The VALUE of `constexpr TYPE NAME = VALUE;` in a file of kernels/cuda or, if it has none, in any header there, as
+        an integer. VALUE may be a product or quotient of others."""
         for file in self.files(name):
             found = re.search(rf"\bconstexpr\s+[\w:]+\s+{constant}\s*=\s*([^;]+);", self.text(file))
             if found:
@@ -64,7 +64,7 @@ class Sources:
 
     @functools.lru_cache(maxsize=None)
     def function(self, name, function):
-        """Parameters and body of the function of that name that has one, or ''."""
+        """Parameters and body of the function with that name, or '' if none has a body."""
         for text in map(self.text, self.files(name)):
             for found in re.finditer(rf"\b{function}\s*\(", text):
                 end = closing(text, found.end() - 1)
@@ -91,12 +91,12 @@ class Sources:
 
     @staticmethod
     def local_function(text, name, before):
-        """`const auto NAME = [...](...) { ... }`, the last one that stands before."""
+        """The last `const auto NAME = [...](...) { ... }` before that place."""
         at = text.rfind(f"const auto {name} = [", 0, before)
         return text[at:closing(text, text.index("{", at))] if at >= 0 else ""
 
     def in_a_row(self, name, function, needle, absent=1):
-        """The mark of the loop of `function` that holds `needle`; where it has none, `absent`."""
+        """The mark of the loop in `function` that contains `needle`, or `absent` if it has none."""
         if not self.has(name, function, needle):
             raise ValueError(f"kernels/cuda/{name}: no {needle!r} in {function}()")
         return max([mark for mark, text in self.marked(name, function) if needle in text], default=absent)
@@ -105,7 +105,7 @@ class Sources:
         return needle in self.function(name, function)
 
     def divided(self, name, function, behind="", long=False):
-        """Instructions that divide by numbers known only at run time, where there is the text `behind` from there on: a quotient
+        """Instructions that divide by numbers known only at run time, from the text `behind` on: a quotient
         and its remainder are one division; `long`: of 64-bit numbers."""
         text = self.function(name, function) or self.structure(name, function)
         at = text.find(behind)
@@ -113,6 +113,6 @@ class Sources:
         return (LONG_DIVISION if long else DIVISION) * len(set(pairs)) + QUOTIENT * text.count(".quotient(")
 
     def structure(self, name, structure):
-        """A struct's text, or ''."""
+        """The text of a struct, or ''."""
         found = re.search(rf"\bstruct\s+{structure}\s*\{{", self.text(name))
         return self.text(name)[found.start():closing(self.text(name), found.end() - 1)] if found else ""

@@ -1,4 +1,4 @@
-"""The stage `bits` of gpu_check: the same seed gives the same bits, whatever order the blocks of a kernel run in.
+"""The stage `bits` of gpu_check: the same seed gives the same bits, whatever the order in which a kernel's blocks run.
 
 No tool finds a race between blocks, so many runs are compared, bit for bit: 200 seeds of each network of `trainer sprint`
 in two processes, and each kernel of several blocks at full size (gpu_bits_test) without and with pseudo-random waits
@@ -17,7 +17,7 @@ PROGRAM = "gpu_bits_test"
 
 
 def sprint_bits(machine, model, details):
-    """({seed: its scores, "weights": the last seed's, hashed}, None) or (None, what is wrong)."""
+    """({seed: its scores, "weights": a hash of the last seed's}, None) or (None, what is wrong)."""
     out = os.path.join(machine.work, "bits_run")
     shutil.rmtree(out, ignore_errors=True)
     ran = machine.run([machine.trainer, "sprint", "--device", "cuda", "--model", model, "--seeds", str(SEEDS), "--no-process", "--json",
@@ -39,7 +39,7 @@ def sprint_bits(machine, model, details):
 
 
 def compare_sprints(machine, details):
-    """(what was the same, what was not), as texts."""
+    """(what was equal, what was not), as texts."""
     same, other = [], []
     for model in MODELS:
         first, wrong = sprint_bits(machine, model, details)
@@ -57,7 +57,7 @@ def compare_sprints(machine, details):
 
 
 def twin(machine):
-    """The program with the waits in it: the bundle's, or of the build beside; None where it is not built."""
+    """The program with the waits: the bundle's, or that of the build beside it; None if it is not built."""
     built = os.path.join(os.path.dirname(os.path.dirname(machine.tests)), "jitter/tests", PROGRAM)
     return machine.packed(f"{PROGRAM}_jitter") or (built if os.access(built, os.X_OK) else None)
 
@@ -85,7 +85,7 @@ def kernel_bits(machine, program, name, seconds):
 
 
 def compare_kernels(machine):
-    """(what was the same, what was not, what is missing), as texts. What only one of two had time for is not compared."""
+    """(what was equal, what was not, what is missing), as texts. What only one of two had time for is not compared."""
     plain, waiting = machine.test_program(PROGRAM), twin(machine)
     if not os.access(plain, os.X_OK):
         return [], [], [f"{PROGRAM} is not built"]
@@ -110,7 +110,7 @@ def compare_kernels(machine):
 
 
 def bits(machine, _device):
-    """Fails where any bit differs; what is not built is skipped aloud, and then the stage does not pass."""
+    """Fails if any bit differs; what is not built is skipped with a message, and then the stage does not pass."""
     same, other = compare_sprints(machine, machine.details)
     kernels, differ, missing = compare_kernels(machine)
     for text in missing:

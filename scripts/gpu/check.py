@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs the stages of gpu_check in order, prints as it goes, ends with a table, what to look at next, and one record. Called
-by gpu_check.sh.
+"""Runs the stages of gpu_check in order, prints their progress, and ends with a table, what to look at next, and one record.
+Called by gpu_check.sh.
 
 A stage that passed is not run again on the same build: WORK/stages/STAGE.json holds its outcome under a key, a hash of
-the programs, of the stage's scripts and of the GPU. Exit code: 0 where nothing failed, 1 where something did, 2 for wrong
+the programs, of the stage's scripts and of the GPU. Exit code: 0 if nothing failed, 1 if something did, 2 for wrong
 usage.
 """
 import argparse
@@ -27,7 +27,7 @@ from results import CUT, Results, now
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Name: (function, seconds at most, scripts besides machine.py), in the order of a first contact.
+# Name: (function, maximum seconds, scripts besides machine.py), in the order of a first contact.
 STAGES = {
     "report": (stages.report, 15, ["stages.py"]),
     "first_contact": (first_contact.first_contact, 25, ["first_contact.py", "first_contact.cu", "first_contact_kernels.cuh"]),
@@ -45,19 +45,19 @@ STAGES = {
 }
 DEFAULT = [name for name in STAGES if name != "precisions"]
 
-# Seconds of the whole, and of each stage; what a stage leaves of its own is the next ones'.
+# Seconds of the whole plan, and of each stage; the time that a stage does not use goes to the next ones.
 PLANS = {
     "first": (270, {"report": 15, "first_contact": 20, "conformance": 70, "nodes": 25, "replay": 15, "sprint": 20, "bits": 30,
                     "kernels": 35, "sanitizer": 28}),
     "second": (400, {"report": 10, "accuracy": 110, "sprint": 65, "benchmark": 200}),
 }
-END_SECONDS = 5     # of a plan's: to end what still runs
+END_SECONDS = 5     # of a plan's time, to end what still runs
 START_SECONDS = 60  # for the first device report, before any stage
 HOLD_SECONDS = 15   # for a context on the device
 
 
 def chosen_stages(text):
-    """Those that are named, in the order of STAGES."""
+    """The named stages, in the order of STAGES."""
     names = [name for name in text.split(",") if name]
     unknown = [name for name in names if name not in STAGES]
     if unknown or not names:
@@ -87,7 +87,7 @@ def hold(machine):
     holder = subprocess.Popen([sys.executable, os.path.join(HERE, "hold.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=die_with_parent,
                               env=machine.own_environment())
-    machine.holder = holder  # whose input stays open
+    machine.holder = holder  # keeps its input open
     machine.spared.add(holder.pid)
     ready = select.select([holder.stdout], [], [], HOLD_SECONDS)[0]
     answer = holder.stdout.readline().strip() if ready else f"no answer within {HOLD_SECONDS} s"
@@ -117,7 +117,7 @@ def read_result(path):
 
 
 def run_stage(machine, name, device):
-    """Runs one until machine.deadline at most. What it knew when it failed is kept."""
+    """Runs a stage until machine.deadline at most. If it fails, its details so far are kept."""
     begin, machine.details = time.monotonic(), {}
     say(f"\n==== {name} (at most {machine.remaining():.0f} s)")
     try:
@@ -181,7 +181,7 @@ def parse():
 
 
 def work_folder(wanted):
-    """Where it cannot be written, one for temporary files."""
+    """The folder, or a temporary one if it cannot be written."""
     try:
         os.makedirs(wanted, exist_ok=True)
         with tempfile.TemporaryFile(dir=wanted):

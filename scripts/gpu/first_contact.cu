@@ -1,12 +1,12 @@
-// What the predicted times of the recorded steps rest on, measured on the device in a few seconds: the
-// latency of a load, the cost of a graph's node (plain, cooperative, programmatic), the cost of a wait of the
-// whole grid (cooperative groups, a barrier by hand, a cluster), and whether a kernel may be loaded inside a
-// capture.
+// Measures on the device, in a few seconds, what the predicted times of the recorded steps rest on: the
+// latency of a load, the cost of a graph node (plain, cooperative, programmatic), the cost of a barrier over the
+// whole grid (cooperative groups, a hand-written barrier, a cluster), and whether a kernel may be loaded inside
+// a capture.
 //   nvcc -std=c++20 -O3 -arch=sm_90 -I. -o first_contact scripts/gpu/first_contact.cu
 //   ./first_contact [--json]
-// A figure that the device refuses is told with CUDA's error, and the others go on. Clusters and programmatic
-// launches need compute capability 9.0.
-// Exit code: 0, 3 where no figure could be measured, 2 for wrong usage.
+// A figure that the device refuses is reported with CUDA's error, and the others continue. Clusters and
+// programmatic launches need compute capability 9.0.
+// Exit code: 0, 3 if no figure could be measured, 2 for wrong usage.
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -18,7 +18,7 @@
 
 namespace trainer::first_contact {
 
-constexpr int kNodes = 200;  // of a graph
+constexpr int kNodes = 200;  // in a graph
 constexpr unsigned kLoads = 20000;
 
 void require(cudaError_t error, const char* call) {
@@ -27,7 +27,7 @@ void require(cudaError_t error, const char* call) {
   throw std::runtime_error(std::string(call) + ": " + cudaGetErrorName(error));
 }
 
-// Memory of the device, cleared.
+// Cleared device memory.
 template <typename T>
 class Array {
  public:
@@ -81,7 +81,7 @@ cudaError_t launch(cudaStream_t stream, const Launch& how, void (*kernel)(Parame
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
-// What `record` queues, as a graph that can be launched; it is never destroyed, since the program ends soon.
+// A launchable graph of what `record` queues; it is never destroyed, since the program ends soon.
 cudaGraphExec_t recorded(cudaStream_t stream, const std::function<cudaError_t()>& record) {
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t executable = nullptr;
@@ -135,8 +135,8 @@ class Figures {
   std::vector<Figure> figures_;
 };
 
-// 8 launches of 20,064 loads go round the first two sizes at least once (8,192 and 131,072 lines of 128
-// bytes), and never come back to a line of the third (2,097,152), so that it is not read out of the L2.
+// 8 launches of 20,064 loads cover the first two sizes at least once (8,192 and 131,072 lines of 128
+// bytes) but never return to a line of the third (2,097,152), so that it is not read from the L2.
 Times load_times(std::size_t kibibytes) {
   constexpr std::size_t kStride = 1056;
   std::vector<unsigned> next(kibibytes * 256);

@@ -1,4 +1,4 @@
-"""The stage `first_contact` of gpu_check: first_contact.cu measures on the device what the predicted times rest on."""
+"""The stage `first_contact` of gpu_check: first_contact.cu measures on the device the constants behind the predicted times."""
 import json
 
 from machine import Outcome, last_line, say
@@ -7,7 +7,7 @@ TOLD = ("node of a graph, plain", "node of a graph, cooperative", "grid.sync(), 
 
 
 def first_contact(machine, _device):
-    """Fails only where nothing could be measured, or a kernel cannot be loaded inside a capture; a refused figure is told."""
+    """Fails only if nothing could be measured or a kernel cannot be loaded inside a capture; refused figures are reported."""
     program, why_not = machine.compiled("first_contact")
     if not program:
         return Outcome("skipped", why_not)

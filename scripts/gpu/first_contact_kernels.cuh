@@ -1,5 +1,5 @@
-// The kernels of first_contact.cu: loads that wait for one another, the smallest kernel of a chain, and three
-// ways in which blocks wait for one another. What an architecture below 9.0 does not have is left out there.
+// The kernels of first_contact.cu: dependent loads, the smallest kernel of a chain, and three
+// ways in which blocks wait for one another. Features that architectures below 9.0 lack are left out there.
 #pragma once
 
 #include <cooperative_groups.h>
@@ -9,7 +9,7 @@ namespace trainer::first_contact {
 
 namespace groups = cooperative_groups;
 
-constexpr unsigned kWaits = 1000;  // of the grid, one after the other
+constexpr unsigned kWaits = 1000;  // grid barriers, one after another
 
 struct Times {
   long long cycles;
@@ -22,7 +22,7 @@ __device__ unsigned long long nanoseconds_now() {
   return now;
 }
 
-// Reads `loads` elements, each named by the one before, from where the launch before ended.
+// Reads `loads` elements, each addressed by the previous one, starting where the previous launch ended.
 __global__ void chase(const unsigned* next, unsigned loads, Times* times, unsigned* place) {
   unsigned at = *place;
   for (unsigned i = 0; i < 64; ++i) at = __ldcg(next + at);
@@ -36,7 +36,7 @@ __global__ void add_one(float* x) {
   x[blockIdx.x * blockDim.x + threadIdx.x] += 1;
 }
 
-// Lets the next kernel start at once: the most that a programmatic launch can hide.
+// Lets the next kernel start at once, which is the most that a programmatic launch can hide.
 __global__ void add_one_programmatically(float* x) {
   NV_IF_TARGET(NV_PROVIDES_SM_90,
                (cudaTriggerProgrammaticLaunchCompletion(); cudaGridDependencySynchronize();))
@@ -62,9 +62,9 @@ __global__ void __launch_bounds__(512, 1) wait_for_grid(Times* times) {
   time_waits(times, [&](unsigned) { grid.sync(); });
 }
 
-// One counter that only grows: an atomic operation a block, then one thread polls without ordering and a
-// fence follows, so that a waiting block does not empty its multiprocessor's L1 at every poll, as grid.sync()
-// does.
+// One counter that only grows: each block does one atomic operation, then one thread polls without ordering
+// and a fence follows, so that a waiting block does not invalidate its multiprocessor's L1 at every poll, as
+// grid.sync() does.
 __global__ void __launch_bounds__(512, 1) wait_by_hand(Times* times, unsigned* count) {
   time_waits(times, [&](unsigned turn) {
     const unsigned target = gridDim.x * (turn + 1);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Holds a context on the first device until standard input ends, so that no process of the check pays for waking the GPU
-where no driver daemon keeps it awake. It changes no setting, and it ends with whoever holds the other end of its input.
-Prints one line: "holding", or why it cannot. Called by check.py; needs the driver's library alone.
+"""Holds a context on the first device until standard input ends, so that no process of the check has to wake the GPU
+if no driver daemon keeps it awake. It changes no setting, and it ends with the process at the other end of its input.
+Prints one line: "holding", or why it cannot. Called by check.py; needs only the driver's library.
 """
 import ctypes
 import sys
@@ -10,7 +10,7 @@ from processes import die_with_parent
 
 
 def hold():
-    """None, or why no context is held."""
+    """Returns None, or why no context is held."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError as error:

@@ -1,7 +1,7 @@
 """The stage `kernels` of gpu_check: the time of each kernel of a training step beside what benchmarks/gpu_model.py predicts.
 
-Measured by Nsight Compute, a kernel alone at the clocks that the GPU has; where it is absent or refuses, by events of the
-device around each layer (`trainer train --profile`), and the predictions are summed up by layer. It judges nothing.
+Nsight Compute measures each kernel alone at the GPU's current clocks; if it is absent or refuses, device events around
+each layer do (`trainer train --profile`), and the predictions are added up by layer. The stage never fails on a time.
 """
 import collections
 import csv
@@ -16,7 +16,7 @@ from machine import Outcome, OutOfTime, last_line, say, toolkit_program
 
 NETWORKS = ("sprint", "sprint-lean", "quick")
 PRECISION = "fp32"
-LAUNCHES = 150  # of kernels, under ncu: several steps
+LAUNCHES = 150  # kernels measured by ncu: several steps
 MICROSECONDS = {"ns": 1e-3, "nsecond": 1e-3, "us": 1, "usecond": 1, "ms": 1e3, "msecond": 1e3, "s": 1e6, "second": 1e6}
 UNPREDICTED = "-"
 
@@ -40,7 +40,7 @@ def predicted(machine, network):
 
 
 def short_run(machine, network):
-    """A command that trains some steps."""
+    """The command that trains some steps."""
     common = ["--device", "cuda", "--model", network, "--precision", PRECISION, "--no-save"]
     if network == "quick":
         return [machine.trainer, "train", "--limit-train", "8192", "--epochs", "1", *common]
@@ -91,8 +91,8 @@ def under_ncu(machine, ncu, network):
 
 
 def steps_of(launches, kernels):
-    """The launches cut into steps behind the last kernel that a step has once; those of the most common make, without the
-    first, which stands behind what was launched before any step."""
+    """The launches cut into steps after the last kernel that occurs once per step; only steps with the most common sequence,
+    without the first, which includes what was launched before any step."""
     counts = collections.Counter(kernels)
     ends = [name for name in kernels if counts[name] == 1 and name in dict(launches)]
     if not ends:
@@ -110,7 +110,7 @@ def steps_of(launches, kernels):
 
 
 def numbered(names):
-    """Each name with how often it came before."""
+    """Each name with the number of its earlier occurrences."""
     seen = collections.Counter()
     for name in names:
         yield name, seen[name]
@@ -118,8 +118,8 @@ def numbered(names):
 
 
 def match(steps, kernels):
-    """A row for each kernel, by its name and its occurrence in the step: what is predicted, in its order, and then what
-    nobody predicted."""
+    """A row for each kernel, by its name and its occurrence in the step: the predicted ones in their order, then the
+    unpredicted ones."""
     times = collections.defaultdict(list)
     for step in steps:
         for key, (_, us) in zip(numbered(name for name, _ in step), step):
@@ -134,7 +134,7 @@ def match(steps, kernels):
 
 
 def by_layer(machine, network, kernels):
-    """(rows of layers, None) or ([], why not): the device's events around each op, predictions summed up alike."""
+    """(rows of layers, None) or ([], why not): device events around each op, with predictions added up the same way."""
     trace = os.path.join(machine.work, "profile.json")
     try:
         ran, events = machine.train("--model", network, "--precision", PRECISION, "--limit-train", "4096", "--epochs", "1",
@@ -154,7 +154,7 @@ def by_layer(machine, network, kernels):
 
 
 def measured_rows(machine, ncu, network, kernels):
-    """(rows, by what, why not by ncu); ncu: the command, or why it is not to be tried."""
+    """(rows, the method, why not ncu); ncu: the command, or why it should not be tried."""
     launches, refusal = under_ncu(machine, ncu, network) if os.path.exists(ncu) else ([], ncu)
     steps = steps_of(launches, [base_name(kernel["kernel"]) for kernel in kernels] or [name for name, _ in launches][-1:])
     if steps:
@@ -165,7 +165,7 @@ def measured_rows(machine, ncu, network, kernels):
 
 
 def add_sum(rows):
-    """A row of the whole step: all that was measured, beside all that was predicted."""
+    """A row for the whole step: everything measured beside everything predicted."""
     def total(name):
         values = [row[name] for row in rows if row[name] is not None]
         return sum(values) if values else None
@@ -186,7 +186,7 @@ def kernels(machine, _device):
     for network in NETWORKS:
         expected, unknown = predicted(machine, network)
         found, source, refusal = measured_rows(machine, ncu, network, expected)
-        ncu = refusal or ncu  # what it refuses once it refuses again, in as much time
+        ncu = refusal or ncu  # what it refuses once it would refuse again, at the same cost in time
         for note in filter(None, (unknown, refusal)):
             say(f"  {network}: {note}")
         if not found:

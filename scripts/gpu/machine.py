@@ -1,4 +1,4 @@
-"""What the stages of gpu_check share: where the programs are, how they are run, what a stage says at its end."""
+"""What the stages of gpu_check share: where the programs are, how to run them, and the outcome of a stage."""
 import dataclasses
 import hashlib
 import json
@@ -17,7 +17,7 @@ KEPT_CHARACTERS = 200_000  # of a command's output, in the record
 
 
 class OutOfTime(Exception):
-    """A stage's time is over; the text says at what, `output` is what the command had printed by then."""
+    """A stage's time is over; the text says during what, and `output` is what the command had printed by then."""
 
     def __init__(self, text, output=""):
         super().__init__(text)
@@ -26,7 +26,7 @@ class OutOfTime(Exception):
 
 @dataclasses.dataclass
 class Outcome:
-    """status: passed, failed or skipped; text: for the summary's line; details: everything raw, for the record."""
+    """status: passed, failed or skipped; text: for the summary's line; details: all raw data, for the record."""
     status: str
     text: str
     details: dict = dataclasses.field(default_factory=dict)
@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclasses.dataclass
 class Ran:
-    """A command that ended: its exit code, both streams as one text, the seconds that it took."""
+    """A finished command: its exit code, both streams as one text, and the seconds that it took."""
     code: int
     output: str
     seconds: float
@@ -44,7 +44,7 @@ class Ran:
 
 
 class Output:
-    """All that is said: on standard output and, line by line, in a log. Where one of them is gone, the other goes on."""
+    """All messages go to standard output and, line by line, to a log. If one of them is gone, the other continues."""
 
     def __init__(self):
         self.log = None
@@ -75,7 +75,7 @@ class Output:
             self.say(f"warning: {path} could not be written: {error.strerror or error}; the check goes on without it")
 
     def write(self, path, text):
-        """Under a temporary name first, so that a check that is killed leaves the file before it."""
+        """Writes under a temporary name first, so that a killed check leaves the previous file."""
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path + ".part", "w", encoding="utf-8") as out:
@@ -99,7 +99,7 @@ def read_lines(stream, lines, echo):
 
 
 def toolkit_program(name, folder=""):
-    """A program of NVIDIA's toolkit, or None: on the path, in bin/, or in a folder of its own beside."""
+    """A program of NVIDIA's toolkit, or None: on the path, in bin/, or in its own folder beside it."""
     toolkits = [os.environ.get(variable) for variable in ("CUDA_HOME", "CUDA_PATH")] + ["/usr/local/cuda"]
     places = [shutil.which(name)]
     for toolkit in filter(None, toolkits):
@@ -108,7 +108,7 @@ def toolkit_program(name, folder=""):
 
 
 def kill_group(process):
-    """Ends a process and its group; it was started in a session of its own."""
+    """Ends a process and its group; it was started in its own session."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -118,8 +118,8 @@ def kill_group(process):
 
 @dataclasses.dataclass
 class Machine:
-    """The tree under test. libraries: LD_LIBRARY_PATH of our programs, never of nvcc or of the peers' Python; work: for
-    files that nobody needs afterwards."""
+    """The tree under test. libraries: LD_LIBRARY_PATH for our programs, never for nvcc or the peers' Python; work: the
+    folder for files that nobody needs afterwards."""
     root: str
     trainer: str
     tests: str
@@ -127,10 +127,10 @@ class Machine:
     work: str
     python: str
     plan: str = ""  # first, second, or none: chosen stages
-    deadline: float = 0  # of the stage that runs, on the monotonic clock
-    starts: dict = dataclasses.field(default_factory=dict)  # what `trainer devices` takes alone, and whether the device is held
-    details: dict = dataclasses.field(default_factory=dict)  # of the stage that runs: what it knows by now
-    holder: subprocess.Popen = None  # of a context on the device
+    deadline: float = 0  # of the running stage, on the monotonic clock
+    starts: dict = dataclasses.field(default_factory=dict)  # how long `trainer devices` takes, and whether the device is held
+    details: dict = dataclasses.field(default_factory=dict)  # of the running stage: its findings so far
+    holder: subprocess.Popen = None  # holds a context on the device
     spared: set = dataclasses.field(default_factory=set)  # processes that outlive a command
 
     def own_environment(self):
@@ -146,7 +146,7 @@ class Machine:
         return self.deadline - time.monotonic()
 
     def run(self, command, seconds=None, environment=None, echo=False):
-        """Runs a command to its end, at most to the stage's; with echo its lines are printed as they come."""
+        """Runs a command to its end or the stage's deadline; with echo, its lines are printed as they arrive."""
         limit = min(self.remaining(), seconds or self.remaining())
         if limit <= 0:
             raise OutOfTime(f"no time was left for: {' '.join(command)}")
@@ -163,12 +163,12 @@ class Machine:
             raise OutOfTime(f"no end within {limit:.0f} s: {' '.join(command)}", "".join(lines)) from None
         finally:
             kill_group(process)
-            end_descendants(self.spared)  # what left the group, and came to this process when its parent ended
+            end_descendants(self.spared)  # processes that left the group and were adopted by this one
             reader.join(timeout=5)
         return Ran(process.returncode, "".join(lines), time.monotonic() - begin)
 
     def train(self, *arguments):
-        """`trainer train ... --json` on the GPU: (the command's end, its events by name; "epoch" is a list)."""
+        """`trainer train ... --json` on the GPU: (the finished command, its events by name; "epoch" is a list)."""
         command = [self.trainer, "train", "--device", "cuda", "--json", *arguments]
         ran = self.run(command)
         events = {"epoch": []}
@@ -191,7 +191,7 @@ class Machine:
         return program if os.access(program, os.X_OK) else None
 
     def compiled(self, name, *options):
-        """A program of scripts/gpu/NAME.cu: the bundle's, else made here. (path or None, why not)"""
+        """The program of scripts/gpu/NAME.cu: the bundle's, else compiled here. (path or None, why not)"""
         if self.packed(name):
             return self.packed(name), ""
         compiler = toolkit_program("nvcc")
@@ -207,7 +207,7 @@ class Machine:
         return os.path.join(self.tests, name)
 
     def run_tests(self, name, only):
-        """A GoogleTest program with a filter: (the command's end, its report as {"ran", "skipped", "failed"} of names)."""
+        """A GoogleTest program with a filter: (the finished command, its report as {"ran", "skipped", "failed"} of names)."""
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             report = os.path.join(folder, "report.json")
             ran = self.run([self.test_program(name), f"--gtest_filter={only}", f"--gtest_output=json:{report}"])
@@ -215,7 +215,7 @@ class Machine:
 
 
 def read_report(path):
-    """None where the program did not live to write its report."""
+    """None if the program ended before it wrote its report."""
     names = {"ran": [], "skipped": [], "failed": []}
     try:
         with open(path, encoding="utf-8") as file:
@@ -232,7 +232,7 @@ def read_report(path):
 
 
 def last_line(text, most=200):
-    """The last line of an output that says anything; shortened, for a message, unless `most` is None."""
+    """The last line of an output that is not empty, shortened for a message unless `most` is None."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:most] if lines else "it printed nothing"
 

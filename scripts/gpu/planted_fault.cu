@@ -1,11 +1,11 @@
-// Faults on purpose, one for each tool of compute-sanitizer: a tool that does not report its own fault is not
-// believed when it reports none elsewhere. With "none" the program is correct, and a tool must say so.
+// Deliberate faults, one for each tool of compute-sanitizer: a tool that does not report its own fault is not
+// trusted when it reports none elsewhere. With "none" the program is correct, and a tool must say so.
 //   nvcc -o planted_fault planted_fault.cu && compute-sanitizer --tool racecheck ./planted_fault racecheck
-// Exit code 3: there is no device, or it refuses the kernel.
+// Exit code 3 means that there is no device or that it refuses the kernel.
 #include <cstdio>
 #include <cstring>
 
-// Under the name that the checks of the real kernels filter by.
+// The namespace by which the checks of the real kernels filter.
 namespace trainer::planted {
 
 constexpr int kThreads = 64;
@@ -26,12 +26,12 @@ __global__ void race(float* y) {
   y[threadIdx.x] = values[kThreads - 1 - threadIdx.x];
 }
 
-// initcheck: reads memory that nobody wrote.
+// initcheck: reads uninitialised memory.
 __global__ void read_unwritten(const float* x, float* y) {
   y[threadIdx.x] = x[threadIdx.x] + 1;
 }
 
-// synccheck: a part of a warp waits at a barrier of the block that the rest of it leaves out.
+// synccheck: part of a warp waits at a barrier of the block that the rest of the warp skips.
 __global__ void divergent_barrier(float* y) {
   if (threadIdx.x < kThreads / 2 + 8) {
     y[threadIdx.x] = 1;

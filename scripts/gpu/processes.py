@@ -1,12 +1,12 @@
-"""Nothing outlives the check. Three things see to it, each where the others are gone:
+"""No process outlives the check. Three mechanisms ensure this, each even if the others are gone:
 
-the supervisor  the process that was called. It starts the check as its only child in a session of its own, passes signals
-                on, ends it when its time is over or its caller is gone, and adopts what a killed check leaves behind.
-the check       is told by the kernel when the supervisor dies (PR_SET_PDEATHSIG), and adopts what its commands leave.
-its commands    die with the check (PR_SET_PDEATHSIG); what they started themselves comes to check or supervisor.
+the supervisor  is the process that was called. It starts the check as its only child in its own session, passes signals
+                on, ends it when its time is over or its caller is gone, and adopts the processes that a killed check leaves.
+the check       gets a signal when the supervisor dies (PR_SET_PDEATHSIG), and adopts the processes that its commands leave.
+its commands    die with the check (PR_SET_PDEATHSIG); the check or the supervisor adopts the processes that they started.
 
-A caller that is gone ends the check too, but for one that was started by nohup. A kill -9 of supervisor and check at the
-same instant leaves at most what a command had started itself.
+The end of the caller ends the check too, unless it was started by nohup. A kill -9 of supervisor and check at the
+same instant leaves at most the processes that a command had started itself.
 """
 import ctypes
 import os
@@ -16,22 +16,22 @@ import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of <linux/prctl.h>
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-GRACE_SECONDS = 3  # for the check to write what it has, once it was asked to end
+GRACE_SECONDS = 3  # for the check to write its results, once it has been asked to end
 _prctl = ctypes.CDLL(None).prctl
 
 
 def die_with_parent(number=signal.SIGKILL):
-    """Of the calling process, when the thread that started it ends."""
+    """Sends the calling process a signal when the thread that started it ends."""
     _prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
 def adopt_orphans():
-    """What is started from here on comes to this process when its own parent ends, not to init."""
+    """From here on, this process, not init, adopts descendants whose parent ends."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def stat(process):
-    """(parent, state), or None where there is no such process."""
+    """(parent, state), or None if there is no such process."""
     try:
         with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
             state, parent = file.read().rsplit(")", 1)[1].split()[:2]
@@ -41,7 +41,7 @@ def stat(process):
 
 
 def children_of(process):
-    """As the kernel lists them; by a look at all processes where it does not."""
+    """The children as the kernel lists them; if it does not, all processes are searched."""
     try:
         threads = os.listdir(f"/proc/{process}/task")
         found = []
@@ -57,7 +57,7 @@ def children_of(process):
 
 
 def descendants(spared):
-    """(those that live, children of this process that wait to be reaped); `spared` and all that is theirs left out."""
+    """(live descendants, children of this process that wait to be reaped), without `spared` and their descendants."""
     found, front = [], [os.getpid()]
     while front:
         front = [child for process in front for child in children_of(process) if child not in spared]
@@ -69,7 +69,7 @@ def descendants(spared):
 
 
 def end_descendants(spared=()):
-    """Kills all that this process and its children have started, until nothing is left; at most five seconds."""
+    """Kills all processes that this one and its children have started, until none is left; takes at most five seconds."""
     until = time.monotonic() + 5
     while time.monotonic() < until:
         living, ended = descendants(spared)
@@ -89,7 +89,7 @@ def end_descendants(spared=()):
 
 
 def heeded():
-    """The signals that end the check: not those that its caller has it ignore, as nohup does."""
+    """The signals that end the check, except those that its caller made it ignore, as nohup does."""
     return {number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN}
 
 
@@ -102,8 +102,8 @@ def become_check(supervisor):
 
 
 def watch(check, seconds):
-    """(the check's wait status, whether its time was over), once it has ended by itself or because a signal, the clock or the
-    caller's end asked it to."""
+    """(the check's wait status, whether its time was over), once it has ended by itself or because of a signal, the clock or
+    the caller's end."""
     caller = os.getppid()
     signals, waits_for_caller = heeded(), signal.SIGHUP in heeded()
     end, killed_at = time.monotonic() + (seconds or float("inf")), float("inf")
@@ -144,7 +144,7 @@ def supervise(seconds):
 
 
 def end_on_signals():
-    """A signal ends the check as an exception does, so that every `finally` is run."""
+    """A signal ends the check like an exception, so that every `finally` runs."""
     def stop(number, _frame):
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)

@@ -1,6 +1,6 @@
-"""What comes out of a check: one record, one log and two tables, written anew after each stage, so that a cut leaves all that
-was done. DIR/NAME.json has everything raw, DIR/NAME-summary.md what a person reads first, DIR/NAME-kernels.csv each kernel's
-time beside its prediction.
+"""The results of a check: one record, one log and two tables, rewritten after each stage, so that an interrupted check leaves
+everything that was done. DIR/NAME.json has all raw data, DIR/NAME-summary.md what a person reads first, DIR/NAME-kernels.csv
+each kernel's time beside its prediction.
 """
 import csv
 import datetime
@@ -87,7 +87,7 @@ class Results:
         return "\n".join(lines)
 
     def next_looks(self):
-        """What failed, what was left out, and the figures that are furthest from what was predicted."""
+        """What failed, what was left out, and the figures that are furthest from their predictions."""
         looks = [f"{name} {status}: {text}" for name, status, _, text in self.rows() if status in ("FAILED", "CUT", "SKIPPED")]
         rows = [row for row in self.details("kernels").get("rows", []) if row["kernel"] != "(sum)"]
         known = [row for row in rows if row["ratio"]]

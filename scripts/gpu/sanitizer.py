@@ -1,14 +1,14 @@
-"""The stage of compute-sanitizer. A tool is believed only after it has found its own planted fault (planted_fault.cu)
-and has found nothing in a correct kernel, both with the options of the real runs. One that is absent, refuses the device
-or does not find its fault is skipped aloud; one that works and finds something in our programs fails the stage.
+"""The stage of compute-sanitizer. A tool is trusted only after it has found its own planted fault (planted_fault.cu)
+and nothing in a correct kernel, both with the options of the real runs. A tool that is absent, refuses the device
+or does not find its fault is skipped with a message; one that works and finds something in our programs fails the stage.
 """
 import re
 
 from machine import Outcome, OutOfTime, last_line, say, toolkit_program
 
-FOUND = 66  # what a tool exits with where it reports anything; our programs never do
+FOUND = 66  # the exit code of a tool that reports anything; our programs never use it
 
-# Hazards of shared memory are looked for in our own kernels alone. No tool sees a race between blocks: that is the stage `bits`.
+# Shared-memory hazards are sought only in our own kernels. No tool sees a race between blocks: the stage `bits` does that.
 TOOLS = {
     "memcheck": ["--report-api-errors", "no"],
     "synccheck": [],
@@ -20,8 +20,8 @@ RUN_SECONDS = 30
 
 
 def runs(machine, device):
-    """Short trainings in which every cooperative kernel of ours runs, in each precision, and none of NVIDIA's libraries. The
-    batch is small: a tool may add registers, and the blocks of a cooperative kernel must still run at once."""
+    """Short trainings in each precision that run all our cooperative kernels and none of NVIDIA's libraries. The batch is
+    small: a tool may add registers, and all blocks of a cooperative kernel must still run at once."""
     words = ["fp32", "tf32", "bf16", "fp16"] if device["gpu"]["major"] >= 8 else ["fp32", "fp16"]
     return [(f"{model} in {precision}",
              [machine.trainer, "train", "--device", "cuda", "--model", model, "--batch", "256", "--limit-train", "512",
@@ -35,7 +35,7 @@ def under(machine, sanitizer, tool, command, seconds):
 
 
 def trial(machine, sanitizer, tool, planted):
-    """(None where the tool is to be believed, else why it is not; what was run)"""
+    """(None if the tool can be trusted, else why not; what was run)"""
     try:
         clean = under(machine, sanitizer, tool, [planted, "none"], TRIAL_SECONDS)
         fault = under(machine, sanitizer, tool, [planted, tool], TRIAL_SECONDS)
@@ -53,7 +53,7 @@ def trial(machine, sanitizer, tool, planted):
 
 
 def reports(output):
-    """The blocks of lines that a tool prints for each finding, each with its kernel and place."""
+    """The block of lines that a tool prints for each finding, with its kernel and place."""
     blocks, current = [], []
     for line in output.splitlines():
         if not line.startswith("========="):
@@ -83,14 +83,14 @@ def verdict(ran):
 
 
 class Tool:
-    """One of compute-sanitizer's, and what became of it."""
+    """One of compute-sanitizer's tools, and its results."""
 
     def __init__(self, name):
         self.name, self.clean, self.failures, self.late, self.refusal = name, 0, [], [], None
         self.tried = False
 
     def believed(self, machine, sanitizer, planted):
-        """Tries the tool before its first run; false where it is not to be believed."""
+        """Tests the tool before its first run; false if it cannot be trusted."""
         if not self.tried:
             self.tried = True
             self.refusal, raw = trial(machine, sanitizer, self.name, planted)
@@ -120,7 +120,7 @@ class Tool:
 
 
 def sanitizer(machine, device):
-    """Each tool over each training, the riskiest training first; what there is no time for is skipped."""
+    """Each tool over each training, the riskiest training first; runs that do not fit into the time are skipped."""
     command = toolkit_program("compute-sanitizer", "compute-sanitizer")
     if not command:
         return Outcome("skipped", "no compute-sanitizer on this machine (it comes with NVIDIA's toolkit)")

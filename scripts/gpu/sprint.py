@@ -1,5 +1,5 @@
 """The stage `sprint` of gpu_check: 30 seeds of each network of `trainer sprint` in each precision, with the SM clock before,
-during and after, beside PyTorch's CUDA graph of the same recipe. At a first contact the peer and the whole process wait."""
+during and after, beside PyTorch's CUDA graph of the same recipe. --first leaves out the peer and the whole process."""
 import json
 import os
 import sys
@@ -16,7 +16,7 @@ PEER_SEEDS = 10
 
 
 def ours(machine, model, precision=None):
-    """(the event "end" with what was measured, None) or (None, what is wrong); without a precision in the recipe's own."""
+    """(the event "end" with the measurements, None) or (None, what is wrong); by default in the recipe's precision."""
     more = ["--precision", precision] if precision else []
     more += ["--no-process"] if machine.plan == "first" else []
     ran = machine.run([machine.trainer, "sprint", "--model", model, "--device", "cuda", "--seeds", str(SEEDS), "--no-save", "--json",
@@ -31,7 +31,7 @@ def ours(machine, model, precision=None):
 
 
 def clock_of(machine, model):
-    """The SM clock beside a run of its own, since to read it may slow down what runs; None where it cannot be read."""
+    """The SM clock during a separate run, since reading it may slow the run down; None if it cannot be read."""
     with nvml.ClockWatch(nvml.Gpu()) as watch:
         ours(machine, model)
     return watch.megahertz
@@ -45,7 +45,7 @@ def text_of(model, end):
 
 
 def in_precisions(machine, model, device):
-    """What each precision that the GPU has would bring: told, not judged; a recipe lists those that keep the accuracy."""
+    """Measures each precision that the GPU has and reports it without judging; a recipe lists those that keep the accuracy."""
     rows = {}
     for precision in ("fp32", "tf32", "fp16", "bf16") if device["gpu"]["major"] >= 8 else ("fp32", "fp16"):
         end, error = ours(machine, model, precision)
@@ -55,7 +55,7 @@ def in_precisions(machine, model, device):
 
 
 def peers(machine, model):
-    """Seconds of each seed of PyTorch's, its accuracies; an error text where there are none: it is a peer, not what is checked."""
+    """PyTorch's seconds and accuracies per seed, or an error text: it is a peer, not the subject of the check."""
     script = os.path.join(machine.root, "benchmarks/torch_sprint_peer.py")
     ran = machine.run([machine.python, script, "--device", "cuda", "--model", model, "--seeds", str(PEER_SEEDS),
                        "--data", os.path.join(machine.root, "data/mnist")], environment=dict(os.environ))
@@ -75,7 +75,7 @@ def against_peer(row):
 
 
 def sprint(machine, device):
-    """Fails below 99.0 % on average; times are measured and told, not judged."""
+    """Fails below 99.0 % on average; times are measured and reported, but not judged."""
     details, failures, texts = machine.details, [], []
     details["rows"] = []
     for model in MODELS:

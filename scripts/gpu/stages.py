@@ -1,4 +1,4 @@
-"""The stages of gpu_check but the sanitizers: each takes a Machine and the first device report, gives an Outcome."""
+"""Most stages of gpu_check: each takes a Machine and the first device report and returns an Outcome."""
 import hashlib
 import json
 import os
@@ -7,30 +7,30 @@ import tempfile
 
 from machine import Outcome, OutOfTime, last_line, say
 
-# Programs of tests, and the filter for what a GPU can prove there: ops and steps against the double reference, the
+# Test programs, and the filter for their GPU cases: ops and steps against the double reference, the
 # backend's own promises, whole trainings against the CPU's.
 TESTS = [("conformance_test", "*cuda*"), ("step_test", "*cuda*"), ("backend_test", "*cuda*:Gpu.*"), ("gpu_training_test", "*")]
 
-# What replays a graph, against the same calls made one by one.
+# The tests that replay a graph and compare it with the same calls made one by one.
 REPLAYS = [("backend_test", "*RecordedStepsTrainAsTheCallsThemselvesDo/cuda*"),
            ("gpu_training_test", "*IsItsStepsOneByOne*:*TheSameSeedGivesTheSameBits*")]
 
-# Network, epochs (None: its recipe's), seeds, least mean of the test accuracy in percent; all 10,000 images, last weights.
+# Network, epochs (None: its recipe's), seeds, minimum mean test accuracy in percent; all 10,000 images, last weights.
 ACCURACY = [("quick", 1, 10, 99.0), ("quick", None, 10, 99.2), ("lenet", None, 3, 98.9), ("cntk-sample", None, 3, 98.0),
             ("cntk-convnet", None, 5, 99.4), ("tf-convolutional", None, 3, 99.1), ("pytorch-example", None, 3, 99.0),
             ("tf-sample", None, 3, 95.0)]
 
 PRECISION_SEEDS = 10
 
-# Kernels and copies of a training step, where all of them are ours; how many nodes a call of NVIDIA's libraries becomes is
-# known from a record alone.
+# Kernels and copies of a training step if all of them are ours; the number of nodes of a call of NVIDIA's libraries is
+# known only from a record.
 MOST_NODES = {"quick": 9, "sprint": 12, "sprint-lean": 12}
 NETWORKS = ["quick", "lenet", "cntk-sample", "cntk-convnet", "pytorch-example", "sprint", "sprint-lean", "tf-convolutional",
             "tf-sample"]
 
 
 def report(machine, device):
-    """The device report as a user sees it; the program holds code for this GPU."""
+    """The device report as a user sees it; the program must hold code for this GPU."""
     ran = machine.run([machine.trainer, "devices"])
     say(ran.output.rstrip())
     details = machine.details
@@ -46,7 +46,7 @@ def report(machine, device):
 
 
 def run_program(machine, name, only, details):
-    """One program of tests: (how many cases ran on the GPU, None or what is wrong)."""
+    """One test program: (how many cases ran on the GPU, None or what is wrong)."""
     if not os.access(machine.test_program(name), os.X_OK):
         return 0, f"{name} is not built"
     ran, cases = machine.run_tests(name, only)
@@ -74,7 +74,7 @@ def run_programs(machine, programs, details):
 
 
 def conformance(machine, _device):
-    """Every test of an op, a step and a training that has a GPU's variant, on the device."""
+    """Runs every test of an op, a step or a training that has a GPU variant on the device."""
     details = machine.details
     text, failures = run_programs(machine, TESTS, details)
     if failures:
@@ -83,7 +83,7 @@ def conformance(machine, _device):
 
 
 def weights_of(machine, folder, seed):
-    """Trains `quick` for a short epoch and hashes what it saved."""
+    """Trains `quick` for a short epoch and hashes the saved weights."""
     out = os.path.join(folder, f"run{len(os.listdir(folder))}")
     ran, _ = machine.train("--model", "quick", "--limit-train", "6000", "--epochs", "1", "--seed", str(seed), "--out", out)
     if ran.code != 0:
@@ -93,7 +93,7 @@ def weights_of(machine, folder, seed):
 
 
 def replay(machine, _device):
-    """A recorded step, launched, gives the bits of the same calls made one by one; a run gives its own bits again."""
+    """A recorded step gives the same bits as the same calls made one by one; a repeated run gives the same bits."""
     details = machine.details
     _, failures = run_programs(machine, REPLAYS, details)
     if failures:
@@ -112,7 +112,7 @@ def replay(machine, _device):
 
 
 def nodes(machine, _device):
-    """Nodes of the graph of one training step, as the program counts them on the device."""
+    """The nodes in the graph of one training step, as the program counts them on the device."""
     details, failures, texts = machine.details, [], []
     for model in NETWORKS:
         ran, events = machine.train("--model", model, "--limit-train", "2400", "--epochs", "1", "--no-save")
@@ -131,7 +131,7 @@ def nodes(machine, _device):
 
 
 def accuracy_of(machine, model, epochs, seeds, precision=None):
-    """Percent of each seed, in order; a training that fails is an error text instead."""
+    """The percentages of the seeds, in order, or an error text if a training fails."""
     values = []
     for seed in range(1, seeds + 1):
         more = ["--epochs", str(epochs)] if epochs else []
@@ -146,7 +146,7 @@ def accuracy_of(machine, model, epochs, seeds, precision=None):
 
 
 def accuracy(machine, _device):
-    """Each network by its recipe: the mean over a few seeds, none left out, against its minimum."""
+    """Each network with its recipe: the mean over a few seeds, none left out, against its minimum."""
     details, failures = machine.details, []
     details["rows"] = []
     for model, epochs, seeds, least in ACCURACY:
@@ -173,7 +173,7 @@ def accuracy(machine, _device):
 
 
 def precisions(machine, device):
-    """Each network by its recipe in each precision: which of them a recipe may list. It measures, it does not judge."""
+    """Each network with its recipe in each precision, to see which a recipe may list. It measures but does not judge."""
     words = ["fp32", "tf32", "fp16", "bf16"] if device["gpu"]["major"] >= 8 else ["fp32", "fp16"]
     details, kept, errors = machine.details, {}, []
     details["rows"] = []
@@ -224,8 +224,8 @@ def benchmark_round(machine, out, seconds, more):
 
 
 def benchmark(machine, _device):
-    """benchmarks/gpu_vs_torch.py; its record becomes a part of this one. It measures and says so, it does not judge. Where
-    the whole check is short of time, the peers that start soonest are measured first."""
+    """Runs benchmarks/gpu_vs_torch.py; its record becomes a part of this one. It measures and reports but does not judge. If
+    the whole check is short of time, the peers that start fastest are measured first."""
     out = os.path.join(machine.work, "gpu_vs_torch.json")
     rounds = [(1, [])]
     if machine.plan:

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Makes base images without a registry: this machine's Debian from a debootstrap tree, and the same with this machine's CUDA toolkit
-# and cuDNN in /usr/local/cuda. They replace the bases that the Dockerfile uses by default. To be sourced.
+# Makes base images without a registry: this machine's Debian from a debootstrap tree, and the same with this machine's CUDA
+# toolkit and cuDNN in /usr/local/cuda. They replace the bases that the Dockerfile uses by default. To be sourced.
 
 # Left out of a devel image: CUDA's other libraries, and archives that nothing here links.
 toolkit_excludes=('libcufft*' 'libcusparse*' 'libcusolver*' 'libcurand*' 'libnccl*' 'libnvJitLink*' 'libnpp*' 'libnvjpeg*'

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # The libraries that the image needs: from CUDA those below, as copies; from the distribution those that the loader finds, as
 # packages. To be sourced.
-# ldd shows neither cuBLASLt, which the program loads by name, nor cuDNN's parts, which libcudnn.so loads by name. These loads were
-# traced (strace) while cuDNN 9.19 planned every convolution of every network for 7.5 to 12.0 in four precisions, without a device:
+# ldd shows neither cuBLASLt, which the program loads by name, nor cuDNN's parts, which libcudnn.so loads by name. The loads were
+# traced (strace) while cuDNN 9.19 planned all convolutions of all networks for 7.5 to 12.0 in four precisions, without a device:
 #   loaded in each             graph, heuristic, engines_precompiled, engines_runtime_compiled
 #   in none                    adv, ops, cnn, cublas. ops and cnn (44 MB) are kept, since there is no trace of a run on a GPU yet
 #                              and cuDNN's parts belong together; adv (109 MB: attention, recurrent nets) is left out

@@ -1,5 +1,5 @@
-"""Machine code as nvdisasm -c -gi prints it: kernels, their instructions with the source lines that each comes from (its own
-and those of the calls it was inlined at), and their loops.
+"""Parses machine code as nvdisasm -c -gi prints it: kernels, their instructions with the source lines of each (its own
+and those of the calls through which it was inlined), and their loops.
 """
 import collections
 import os
@@ -19,7 +19,7 @@ Instruction = collections.namedtuple("Instruction", "address guard opcode operan
 
 
 class Kernel:
-    """The code of one entry function up to the library's subroutines behind it, whose calls it names."""
+    """The code of one entry function, without the library's subroutines after it, and the names of those that it calls."""
 
     def __init__(self, name):
         self.name = name
@@ -32,7 +32,7 @@ class Kernel:
         return self._lines
 
     def loops(self):
-        """Each a list of its blocks in the order of their addresses, a block a list of instructions."""
+        """Each loop as a list of its blocks in address order; a block is a list of instructions."""
         if self._loops is None:
             blocks = cut(self.instructions)
             self._loops = [[blocks[b] for b in sorted(body)] for body in natural_loops(successors(blocks))]
@@ -65,7 +65,7 @@ def branches(instruction):
 
 
 def leaves(instruction):
-    """Whether nothing behind it is reached from it."""
+    """Whether control never continues after it."""
     always = instruction.guard in (None, "PT", "UPT")
     return always and (branches(instruction) or instruction.opcode.split(".")[0] in ("EXIT", "RET", "BRX", "JMP"))
 
@@ -95,7 +95,7 @@ def successors(blocks):
 
 
 def natural_loops(following):
-    """Sets of blocks, one a header: those that reach an edge back to it without passing it."""
+    """Sets of blocks, one per loop header: those that reach a back edge to it without passing through it."""
     before = collections.defaultdict(set)
     for block, to in enumerate(following):
         for other in to:
@@ -115,7 +115,7 @@ def natural_loops(following):
 
 
 def dominators_of(following, before):
-    """The blocks that every way to a block passes; of one that nothing reaches, none."""
+    """The blocks through which every path to a block leads; none for an unreachable block."""
     reached, waiting = {0}, [0]
     while waiting:
         for other in following[waiting.pop()] - reached:
@@ -138,14 +138,14 @@ def registers(operands):
 
 
 def loaded_registers(instruction):
-    """What a load writes."""
+    """The registers that a load writes."""
     first = REGISTER.match(instruction.operands)
     width = max([1] + [WIDTHS.get(word, 1) for word in instruction.opcode.split(".")])
     return {int(first[1]) + k for k in range(width)} if first else set()
 
 
 def loads_in_a_row(loop, opcode):
-    """The most loads that a loop starts before an instruction names a register that one of them fills."""
+    """The maximum number of loads that a loop starts before an instruction uses a register that one of them writes."""
     most, waited_for = 0, []
     address = None
     for instruction in (i for block in loop for i in block):

@@ -1,12 +1,12 @@
-"""Whether the machine code of the GPU kernels loads as their sources say. A loop whose source line ends in the comment
+"""Checks that the machine code of the GPU kernels loads as their sources say. A loop whose source line ends in the comment
     loads in a row: N            or            shared loads in a row: N
 (the line of its `for`, or of the call that contains it) starts N loads, from memory or from shared memory, before anything
-waits for the first of them; no division in it is a call; and its kernel keeps everything in registers, and in so few that as
+waits for the first of them; no division in it is a call; and its kernel does not spill and uses so few registers that as
 many blocks fit on a multiprocessor as its __launch_bounds__ say. That holds for every instantiation that has the line.
 
   check.py NVCC NVDISASM [--tree DIR] [--architecture 90] [--table] [--sources FILE...]
 
-Prints path:line: what was found and what was wanted; exits with 1 at any. --table prints every mark and kernel instead.
+Prints path:line: what was found and what was wanted, and then exits with 1. --table prints every mark and kernel instead.
 """
 import argparse
 import collections
@@ -21,7 +21,7 @@ import tempfile
 import assembly
 
 MARK = re.compile(r'// (shared )?loads in a row: (\d+)\s*$')
-REGISTERS = 65536  # of a multiprocessor; a warp gets them by 256
+REGISTERS = 65536  # per multiprocessor; a warp gets them in units of 256
 Mark = collections.namedtuple("Mark", "path line opcode wanted")
 Row = collections.namedtuple("Row", "mark kernel loads calls registers faults")
 
@@ -45,7 +45,7 @@ def run(command):
 
 
 def compiled(options, source):
-    """(kernels, registers and spilled bytes of each, threads and blocks that each is bound to)."""
+    """(kernels, registers and spilled bytes of each, launch bounds of each: threads and blocks)."""
     with tempfile.TemporaryDirectory() as folder:
         cubin = os.path.join(folder, "code.cubin")
         log = run([options.nvcc, "-cubin", "-std=c++20", "-O3", "-DNDEBUG", "-lineinfo", f"-arch=sm_{options.architecture}",
@@ -65,7 +65,7 @@ def resources(log):
 
 
 def bounds(ptx):
-    """Threads of a block and blocks of a multiprocessor, of the kernels that say so."""
+    """Threads per block and blocks per multiprocessor of the kernels that declare them."""
     found = {}
     for part in ptx.split(".entry ")[1:]:
         head = part.split("{")[0]
@@ -82,15 +82,15 @@ def most_registers(threads, blocks):
 
 
 def copy_of(instruction, place):
-    """Which inlined copy of a line an instruction belongs to: the calls that it stands in; None where it is not of the line."""
+    """The inlined copy of a line to which an instruction belongs, as its chain of calls; None if it is not from the line."""
     if place not in instruction.lines:
         return None
     return instruction.lines[len(instruction.lines) - instruction.lines[::-1].index(place):]
 
 
 def loops_at(kernel, place):
-    """The loops of each inlined copy of a line (those of one calling line count as one): those whose branch back comes from
-    it, else the innermost that contain it."""
+    """The loops of each inlined copy of a line (copies with the same calling line count as one): those whose back branch
+    comes from it, else the innermost that contain it."""
     copies = collections.defaultdict(list)
     for loop in kernel.loops():
         label = set(loop[0][0].label)
@@ -111,7 +111,7 @@ def calls_in(loops):
 
 
 def judged(mark, kernel, resource, bound):
-    """The row of one mark in one kernel, None where the kernel has not its line."""
+    """The row of one mark in one kernel, or None if the kernel does not contain its line."""
     if (mark.path, mark.line) not in kernel.lines():
         return None
     copies = loops_at(kernel, (mark.path, mark.line))
@@ -145,7 +145,7 @@ def rows_of(options, sources, marks):
 
 
 def plain(names):
-    """Without name spaces and parameters, where there is a c++filt."""
+    """The name without namespaces and parameters, if c++filt is available."""
     try:
         text = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

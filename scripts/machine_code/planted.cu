@@ -1,5 +1,5 @@
 // Kernels for check_machine_code.sh --self-test. Those named bad_* have marks that their machine code does
-// not keep; what the check is to say of each stands behind "wanted:", in a line of its own above the mark.
+// not fulfil; a separate line above the mark has, after "wanted:", what the check must say about it.
 #include <cstddef>
 
 template <unsigned kBatch>

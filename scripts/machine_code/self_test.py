@@ -1,5 +1,5 @@
-"""Whether check.py finds the faults of planted.cu, each at its line and for its reason, and nothing in the kernels that have
-none; and whether it passes them once their marks are gone.  self_test.py NVCC NVDISASM
+"""Tests that check.py finds the faults of planted.cu, each at its line and for its reason, and nothing in the correct
+kernels, and that it passes all of them once their marks are removed.  self_test.py NVCC NVDISASM
 """
 import pathlib
 import re
