@@ -14,7 +14,7 @@ namespace trainer {
 
 namespace {
 
-constexpr std::chrono::microseconds kPollInterval{20};  // between looks at a device that is busy
+constexpr std::chrono::microseconds kPollInterval{20};  // between polls of a busy device
 
 Buffer make_resident(Backend& backend, const auto& values, const char* what) {
   return backend.make_resident(values.data(), values.size(), what);
@@ -49,13 +49,13 @@ class Loop {
   }
 
  private:
-  // A resumed run may have been stopped between the last step of a pass and its evaluation.
+  // A resumed run may have been stopped between the last step of an epoch and its evaluation.
   bool broken_off_before_evaluation() const {
     const std::uint64_t step = result_.position.step;
     return step > 0 && next_evaluation(setup_, step - 1) == step && network_.read_training_state().images > 0;
   }
 
-  // False when the run stops inside the pass; the position then counts the steps done.
+  // False if the run stops within the epoch; the position then counts the steps done.
   bool train_until(std::uint64_t end) {
     LoopPosition& at = result_.position;
     const std::uint64_t begin = at.step;
@@ -82,7 +82,7 @@ class Loop {
     return true;
   }
 
-  // Up to the end of the pass or the next checkpoint within it.
+  // As many as one launch takes, up to the end of the epoch or the next checkpoint within it.
   std::uint64_t steps_of_launch(std::uint64_t end) const {
     const std::uint64_t step = result_.position.step;
     std::uint64_t stop = end;
@@ -108,7 +108,7 @@ class Loop {
     result_.position.pass_seconds += seconds_since(start);
   }
 
-  // True where a loss was not finite: from that step on nothing was updated.
+  // True if a loss was not finite: from that step on nothing was updated.
   bool note_bad_step(const StepState& state) {
     if (state.first_bad_step == kNoBadStep) return false;
     result_.reason = StopReason::bad_loss;
@@ -117,7 +117,7 @@ class Loop {
     return true;
   }
 
-  // Evaluates, reports, saves; false when the run is to end.
+  // Evaluates, reports and saves at the end of an epoch; false if the run is to end.
   bool close_pass() {
     LoopPosition& at = result_.position;
     const Clock::time_point start = Clock::now();
@@ -131,7 +131,7 @@ class Loop {
       return false;
     }
     if (!std::isfinite(test->score.loss) || (validation && !std::isfinite(validation->score.loss))) {
-      // The last update spoilt the weights before a training loss could tell.
+      // The last update ruined the weights, and no training loss has shown it yet.
       result_.reason = StopReason::bad_loss;
       result_.bad_step = at.step - 1;
       return false;
