@@ -29,7 +29,7 @@ constexpr std::size_t kLongestIdxHeader = 20;
 
 struct IdxHeader {
   std::uint64_t count = 0;
-  Shape shape;                   // of one element; 1x1x1 for labels
+  Shape shape;                   // one image; 1x1x1 for labels
   std::size_t header_bytes = 0;  // 8 to 20
   std::uint64_t value_bytes = 0;
 

@@ -55,8 +55,8 @@ class Buffer {
 // normalises the pixels: x[row] = pixel * scale + shift. Rows from `valid` on are zero.
 struct GatherArgs {
   Batching batching;
-  Shape stored;  // of an image in the data set
-  Shape shape;   // of the crop that becomes x; its top left corner is at [top, left]
+  Shape stored;  // a whole image of the data set
+  Shape shape;   // the crop that becomes x; its top left corner is at [top, left]
   int top = 0;
   int left = 0;
   float scale = 1;
@@ -196,7 +196,7 @@ class Backend {
 
 struct CpuOptions {
   int threads = 0;                        // 0: every core that this process may use
-  Precision precision = Precision::fp32;  // or bf16, where the processor has products of it
+  Precision precision = Precision::fp32;  // or bf16 if the processor has bf16 products
 };
 // Whether the CPU engine supports `precision` on this processor; it always supports fp32.
 bool cpu_has(Precision precision);

@@ -40,7 +40,7 @@ namespace trainer {
 struct MapContract {
   bool masked = false;         // the gradient is 0 where the map is not above 0
   bool bf16 = false;           // map and gradient are stored as bf16
-  int selected_rows = 0;       // of a full batch, once the recipe selects; 0: it never selects
+  int selected_rows = 0;       // their number in a full batch, once the recipe selects; 0: it never selects
   bool selected_only = false;  // among the rows with an image, only the selected ones have a valid gradient
 };
 

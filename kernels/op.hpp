@@ -199,7 +199,7 @@ struct OpArgs {
   // [n], 1 for each row that is backpropagated; null: all valid rows are. If a recipe selects, the head's forward writes
   // it and every op's backward reads it (map_contract.hpp).
   std::uint8_t* selected = nullptr;
-  std::uint64_t steps = 0;             // of the whole run, for the selection
+  std::uint64_t steps = 0;             // length of the whole run, for the selection
   const GatherArgs* gather = nullptr;  // makes the forward of an op that gathers() open the step
 
   // Sets the pointers of a parameter by its role; `gradient` is null if it is not wanted.

@@ -29,7 +29,7 @@ std::pair<int, int> same_padding(int length, int kernel, int stride) {
 }
 
 Border border_of(const LayerSpec& layer, const Shape& in) {
-  const int sides = layer.padding.number;  // 0 where the padding is a word
+  const int sides = layer.padding.number;  // 0 if the padding is a word
   if (layer.padding.kind != Padding::Kind::same) return {sides, sides, sides, sides};
   const auto [top, bottom] = same_padding(in.h, layer.kernel, layer.stride);
   const auto [left, right] = same_padding(in.w, layer.kernel, layer.stride);
@@ -169,7 +169,7 @@ struct Kind {
   std::string (*text)(const LayerSpec& layer, int classes) = nullptr;  // the text after the word
 };
 
-// In the order of LayerKind.
+// The rows are in the order of LayerKind.
 const std::vector<Kind>& kinds() {
   static const WholeRange extent{1, kMostExtent};
   static const auto weights = initializer("weights", &LayerSpec::weights);

@@ -56,7 +56,7 @@ Json to_json(const Pieces& pieces) {
   return json;
 }
 
-// In the order of OptimizerKind.
+// The rows are in the order of OptimizerKind.
 const std::vector<KindRow<Optimizer>>& optimizers() {
   static const Setting<Optimizer> momentum{"momentum",
                                            [](const MapReader& map, Optimizer& to) {
@@ -77,7 +77,7 @@ const std::vector<KindRow<Optimizer>>& optimizers() {
   return kinds;
 }
 
-// In the order of ScheduleKind.
+// The rows are in the order of ScheduleKind.
 const std::vector<KindRow<Schedule>>& schedules() {
   static const NumberRange factor{0, 1};
   static const NumberRange divisor{1, 1e12};

@@ -59,7 +59,7 @@ class Padder {
   static std::size_t size(int count) { return static_cast<std::size_t>(count); }
 
   int multiple_;
-  int channels_;  // of the padded map that the next op reads
+  int channels_;  // the channels of the padded map that the next op reads
 };
 
 // The two ops fused into one; nothing if they do not form a NormalisedDesc.

@@ -123,7 +123,7 @@ class Network {
   struct Pass {
     Mode mode;
     StepState* state;
-    std::uint64_t steps = 0;  // of the whole run, in training
+    std::uint64_t steps = 0;  // length of the whole run, for training
   };
   OpArgs arguments(std::size_t index, const Pass& pass) const;
   void forward(const StepInput& input, const Pass& pass, StepObserver* observer);

@@ -1,4 +1,4 @@
-// From layers to ops. First each layer is described on its own, with every shape and size checked in 64 bits
+// Turns layers into ops. First each layer is described on its own, with every shape and size checked in 64 bits
 // before it becomes an int; then neighbours are fused and parameters get their settings from the recipe.
 #include "models/plan.hpp"
 

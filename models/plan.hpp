@@ -15,7 +15,7 @@
 namespace trainer {
 
 struct PlanInput {
-  Shape image;  // of the data set
+  Shape image;  // one image of the data set
   int classes = 0;
   int batch = 0;
 };

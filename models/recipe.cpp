@@ -15,7 +15,7 @@ constexpr std::int64_t kMostSteps = 1'000'000'000'000;
 constexpr NumberRange kDecay{0, 1e6};
 constexpr WholeRange kImages{0, std::numeric_limits<std::int32_t>::max()};
 
-// In the order of their enumerations.
+// These words are in the order of their enumerations.
 const Words kInitializerWords{"zeros",          "constant", "uniform_fan_in",  "xavier_uniform",
                               "glorot_uniform", "normal",   "truncated_normal"};
 const Words kOrderWords{"fixed", "shuffled"};

@@ -27,7 +27,7 @@ struct YamlNode {
   YamlKind kind = YamlKind::nothing;
   Place place;
   std::string word;             // numbers are words too
-  std::vector<YamlKey> keys;    // of a map
+  std::vector<YamlKey> keys;    // a map's keys
   std::vector<YamlNode> items;  // a list's items, or a map's values, one per key
 };
 
@@ -58,7 +58,7 @@ std::size_t read_word(const YamlNode& node, const std::string& what, const Words
 
 // A word alone (`relu`) or with its settings (`conv: {out: 24}`).
 struct YamlTagged {
-  std::size_t index = 0;  // of the word in the choices
+  std::size_t index = 0;  // the word's index in the choices
   std::string word;
   Place place;
   const YamlNode* arguments = nullptr;  // null for a word alone

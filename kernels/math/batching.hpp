@@ -1,5 +1,5 @@
 // Which image row i of a step holds: a pure function of the step number, so that nothing about the order of the
-// data is ever copied to a device or saved in a checkpoint. A pass over the data is one epoch of `images`
+// data is ever copied to a device or saved in a checkpoint. An epoch (`pass` in the names here) has `images`
 // positions; order.hpp maps a position to an image by a permutation seeded with (seed, epoch). The seed comes
 // from StepState, so that one recording serves every seed.
 #pragma once

@@ -49,7 +49,7 @@ struct Schedule {
   float end_divisor = 1e4F;
   float start = 0;          // linear: first rate as a fraction of `rate`
   float end = 0;            // cosine, linear: last rate as a fraction of `rate`
-  std::uint64_t steps = 0;  // of the whole run
+  std::uint64_t steps = 0;  // length of the whole run
 };
 
 // Goes from `start` at u = 0 to `end` at u = 1 along half a cosine.

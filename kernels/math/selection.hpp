@@ -10,7 +10,7 @@
 namespace trainer {
 
 struct Selection {
-  double fraction = 1;  // of a batch's images that are selected; 1: all, in every step
+  double fraction = 1;  // the fraction of a batch's images to select; 1: all, in every step
   double from = 0;      // the fraction of the run's steps, at its start, that select all images
   HOST_DEVICE bool selects() const { return fraction < 1; }
   bool operator==(const Selection&) const = default;

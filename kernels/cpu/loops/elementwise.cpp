@@ -52,7 +52,7 @@ void gather(const GatherArgs& args, std::size_t begin, std::size_t end) {
 
 void relu(const float* x, float* y, std::size_t begin, std::size_t end) {
 #pragma GCC ivdep                                                        // x may be y, element by element
-  for (std::size_t i = begin; i < end; ++i) y[i] = x[i] < 0 ? 0 : x[i];  // a NaN stays one
+  for (std::size_t i = begin; i < end; ++i) y[i] = x[i] < 0 ? 0 : x[i];  // a NaN stays a NaN
 }
 
 void relu_backward(const float* __restrict y, const float* __restrict dy, float* __restrict dx,

@@ -45,7 +45,7 @@ HOST_DEVICE void tile(const ConvLoop& loop, const Operands& at, int y, int x) {
     for (int c = 0; c < kColumns; ++c) {
       for (int v = 0; v < kVectors; ++v) {
         Vector value = sum[r][c][v];
-        if (loop.relu) value = value < 0 ? Vector{} : value;  // a NaN stays one
+        if (loop.relu) value = value < 0 ? Vector{} : value;  // a NaN stays a NaN
         float* out =
             at.map + (static_cast<std::ptrdiff_t>(y + r) * loop.w + x + c) * loop.channels + v * kLanes;
         store(out, value);

@@ -28,7 +28,7 @@ HOST_DEVICE Maximum<kLanes> window_maximum(int size, bool relu, const At& at) {
       argmax = better ? Int{} + p : argmax;
     }
   }
-  if (relu) {  // a NaN passes
+  if (relu) {  // a NaN stays a NaN
     const auto dead = value <= 0;
     value = dead ? Float{} : value;
     argmax = dead ? Int{} + kNoArgmax : argmax;

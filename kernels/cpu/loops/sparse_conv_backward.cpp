@@ -1,8 +1,8 @@
 // Backward of a convolution with a max pool after it. In each window only the argmax has a gradient, and with a
 // ReLU often not even that: for windows of 2 x 2 at most a quarter of the map's gradient is nonzero. A general
 // convolution multiplies all those zeros; these loops traverse lists of the nonzero gradients and add up the
-// same products without them. Vectors run over input channels, [k, channels] of a filter row against the same
-// of the image: kRows x kTaps x kVectors sums stay in registers during a list.
+// same products without them. Vectors run over input channels, [k, channels] of a filter row against the same of
+// the image; kRows x kTaps x kVectors sums stay in registers during a list.
 #include "kernels/cpu/loops/sparse_conv_backward.hpp"
 
 #include "kernels/cpu/loops/loops.hpp"

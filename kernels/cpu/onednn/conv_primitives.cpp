@@ -5,7 +5,7 @@ namespace trainer::cpu {
 
 namespace {
 
-constexpr std::size_t kSliceBytes = 1 << 20;  // of a slice's input and map per thread: a core's L2 cache
+constexpr std::size_t kSliceBytes = 1 << 20;  // a slice's input and map, per thread: a core's L2 cache
 
 // The images per slice: a multiple of the threads and, if possible, a divisor of the batch.
 int slice_images(const ConvDesc& desc, int batch, int threads) {

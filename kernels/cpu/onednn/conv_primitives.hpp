@@ -38,7 +38,7 @@ class ConvSlices {
   ConvSlices(const CpuContext& context, const ConvDesc& desc, int batch, Directions directions);
 
   const ConvPrimitives& first() const { return slice_; }
-  std::size_t map_floats() const { return map_floats_; }  // of one image
+  std::size_t map_floats() const { return map_floats_; }  // per image
 
   // The part of the workspace that all directions use.
   struct Layout {

@@ -219,7 +219,7 @@ class OneChannelConv final : public Op {
   SelectedRows rows_;
   ConvLoop loop_{};
   PoolLoop pool_{};
-  std::size_t padded_floats_ = 0, map_floats_ = 0;  // of one image
+  std::size_t padded_floats_ = 0, map_floats_ = 0;  // per image
   bool direct_ = false;                             // the map is y
   bool pools_at_once_ = false;
   bool pairs_ = false;  // convolution and pool at once in bf16

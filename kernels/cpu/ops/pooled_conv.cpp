@@ -56,7 +56,7 @@ class PooledConv : public ProductOp {
   const ConvDesc conv_;
 
  private:
-  virtual std::size_t forward_bytes() const = 0;  // of the workspace
+  virtual std::size_t forward_bytes() const = 0;  // the workspace of forward
 
   struct Layout {
     float *plain_w, *plain_dw;  // canonical, if the weights are stored in another layout

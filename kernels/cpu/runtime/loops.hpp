@@ -35,13 +35,13 @@ struct PoolLoop {
 
 // Convolution at stride 1 of one image with `in` channels that is already padded to [h + k - 1, w + k - 1].
 struct ConvLoop {
-  int h, w;  // of the map
+  int h, w;  // the map's
   int kernel;
   int in;
   int channels;  // output channels as stored: a multiple of `lanes`
   int lanes;     // channels per vector: 4, 8 or 16
   bool relu;
-  Window window;  // of the pool after it, for the loops that have one
+  Window window;  // the pool after it, for the loops that have one
   Shape pooled;   // with the true number of channels
 };
 
@@ -62,7 +62,7 @@ constexpr bool has_bf16_conv_pool(const ConvLoop& loop) {
 // Backward of a convolution whose map is max-pooled, for one image padded to `width` columns and `channels`
 // channels (a multiple of `lanes`).
 struct SparseConvLoop {
-  int kernel, stride;  // of the convolution
+  int kernel, stride;  // the convolution's
   int width, channels, lanes;
   Window window;
   Shape pooled;  // [h, w, output channels]
