@@ -1,7 +1,7 @@
 // The order of an epoch: a permutation of 0 .. n-1 computed from (seed, epoch) one position at a time, without
 // a table or state. A Feistel network of 6 rounds permutes 0 .. N-1, N the smallest power of four from 256 on
 // that is at least n; a value from n on is permuted again until it is below n (Black and Rogaway, "Ciphers with
-// arbitrary finite domains", 2002), which takes at most four rounds of it on average for n >= 64. It is here
+// arbitrary finite domains", 2002), which takes at most four evaluations on average for n >= 64. It is here
 // with the other device functions, not in data/, because the step itself evaluates it.
 #pragma once
 
