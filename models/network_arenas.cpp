@@ -1,4 +1,4 @@
-// A network's memory: which array lies where, and how each parameter learns.
+// A network's memory: where each array is, and how each parameter learns.
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -10,12 +10,12 @@ namespace trainer {
 
 namespace {
 
-// Every tensor starts at a multiple of so many bytes as a GPU asks for.
+// Every tensor starts at an address that is aligned for a GPU.
 std::size_t aligned(std::size_t bytes) {
   return DeviceAllocator::aligned(bytes);
 }
 
-// Floats to the start of the next tensor: aligned too where the arena's copy has elements of half the size.
+// The floats up to the next tensor, which is also aligned in a copy of the arena with elements of half the size.
 std::size_t aligned_floats(std::size_t count) {
   return 2 * aligned(2 * count) / sizeof(float);
 }
