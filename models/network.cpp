@@ -25,8 +25,8 @@ Network::Network(const Plan& plan, Backend& backend, Purpose purpose,
   for (const Optimizer& optimizer : optimizers)
     slot_count_ = std::max(slot_count_, optimizer_slots(optimizer));
   prepare_ops();
-  book_parameters();
-  book_activations();
+  allocate_parameters();
+  allocate_activations();
   list_tensors();
 }
 

@@ -110,9 +110,9 @@ class Network {
   };
 
   void prepare_ops();
-  void book_parameters();
-  void book_learner(std::size_t op, std::size_t parameter, Segment segment);
-  void book_activations();
+  void allocate_parameters();
+  void allocate_learner(std::size_t op, std::size_t parameter, Segment segment);
+  void allocate_activations();
   void list_tensors();
   std::size_t map_bytes(const Shape& shape) const;  // for a whole batch
   float* value_of(const Slot& slot) const;

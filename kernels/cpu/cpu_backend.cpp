@@ -125,7 +125,7 @@ class CpuBackend final : public Backend {
  private:
   void update_all(const UpdateArgs& args) {
     const std::uint64_t step = args.state->step;
-    const std::uint64_t pass = pass_of(args.batching, step);
+    const std::uint64_t pass = epoch_of(args.batching, step);
     for (const Segment& segment : *args.segments) {
       const Optimizer& optimizer = (*args.optimizers)[segment.optimizer];
       const UpdateStep now = update_step(optimizer, args.schedule, step, pass);

@@ -25,28 +25,28 @@ struct Batching {
   LastBatch last_batch = LastBatch::mask;
 };
 
-// Steps per epoch for mask and drop; with wrap an epoch has no whole number of steps (see pass_of).
-HOST_DEVICE std::uint64_t steps_per_pass(const Batching& b) {
+// Steps per epoch for mask and drop; with wrap an epoch has no whole number of steps (see epoch_of).
+HOST_DEVICE std::uint64_t steps_per_epoch(const Batching& b) {
   return b.last_batch == LastBatch::drop ? b.images / b.batch : (b.images + b.batch - 1) / b.batch;
 }
 
 // The number of rows of step `step` that hold an image.
 HOST_DEVICE std::uint32_t valid_rows(const Batching& b, std::uint64_t step) {
   if (b.last_batch != LastBatch::mask) return b.batch;
-  const std::uint64_t start = step % steps_per_pass(b) * b.batch;
+  const std::uint64_t start = step % steps_per_epoch(b) * b.batch;
   const std::uint64_t left = b.images - start;
   return left < b.batch ? static_cast<std::uint32_t>(left) : b.batch;
 }
 
 // The number of epochs completed before the first image of step `step`.
-HOST_DEVICE std::uint64_t pass_of(const Batching& b, std::uint64_t step) {
-  return b.last_batch == LastBatch::wrap ? step * b.batch / b.images : step / steps_per_pass(b);
+HOST_DEVICE std::uint64_t epoch_of(const Batching& b, std::uint64_t step) {
+  return b.last_batch == LastBatch::wrap ? step * b.batch / b.images : step / steps_per_epoch(b);
 }
 
 // The number of images in all steps before `step`.
 HOST_DEVICE std::uint64_t images_before(const Batching& b, std::uint64_t step) {
   if (b.last_batch == LastBatch::mask) {
-    return step / steps_per_pass(b) * b.images + step % steps_per_pass(b) * b.batch;
+    return step / steps_per_epoch(b) * b.images + step % steps_per_epoch(b) * b.batch;
   }
   return step * b.batch;
 }
@@ -61,8 +61,8 @@ HOST_DEVICE std::uint32_t image_of(const Batching& b, std::uint64_t seed, std::u
     pass = global / b.images;
     position = global % b.images;
   } else {
-    pass = step / steps_per_pass(b);
-    position = step % steps_per_pass(b) * b.batch + row;
+    pass = step / steps_per_epoch(b);
+    position = step % steps_per_epoch(b) * b.batch + row;
   }
   const auto p = static_cast<std::uint32_t>(position);
   return b.first + (b.order == Order::fixed ? p : permuted(p, b.images, seed, pass));

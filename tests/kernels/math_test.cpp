@@ -57,7 +57,7 @@ TEST(Batching, AgreesWithPassesWrittenOutAsLists) {
         for (std::uint64_t s = 0; s < steps.size(); ++s) {
           const reference::StepImages& want = steps[s];
           ASSERT_EQ(valid_rows(b, s), want.images.size());
-          ASSERT_EQ(pass_of(b, s), want.epoch);
+          ASSERT_EQ(epoch_of(b, s), want.epoch);
           ASSERT_EQ(images_before(b, s), seen);
           for (std::uint32_t row = 0; row < want.images.size(); ++row) {
             ASSERT_EQ(image_of(b, 8, s, row), want.images[row]) << "step " << s << ", row " << row;

@@ -17,9 +17,9 @@ namespace {
 constexpr float kLeastContrast = 16;   // grey levels between background and ink
 constexpr float kNoiseDeviations = 5;  // ink differs from the background by more than this times its noise
 constexpr double kTrimmedInk = 0.002;  // fraction of ink cut off on each side: specks, faint fringes
-constexpr double kBoxShare = 20.0 / 28.0;  // fraction of the image that the digit's longer side takes
-constexpr double kScaleTolerance = 0.08;   // a picture counts as framed already within this error of scale
-constexpr double kCentreTolerance = 0.6;   // and this offset, in new pixels
+constexpr double kBoxFraction = 20.0 / 28.0;  // fraction of the image that the digit's longer side takes
+constexpr double kScaleTolerance = 0.08;      // a picture counts as framed already within this error of scale
+constexpr double kCentreTolerance = 0.6;      // and this offset, in new pixels
 
 void check_pixels(const data::Image& picture) {
   const auto count = static_cast<std::size_t>(picture.height) * static_cast<std::size_t>(picture.width);
@@ -147,7 +147,7 @@ std::optional<PictureWindow> window_of(const Plane& ink, int height, int width) 
     }
   const Extent rows = extent_of(row_sums);
   const Extent columns = extent_of(column_sums);
-  const double box = std::max(1.0, std::round(std::min(height, width) * kBoxShare));
+  const double box = std::max(1.0, std::round(std::min(height, width) * kBoxFraction));
   const double step = std::max(rows.end - rows.begin, columns.end - columns.begin) / box;
   const double whole = static_cast<double>(ink.height) / height;
   const bool same_shape = std::abs(static_cast<double>(ink.width) / width - whole) < 0.01 * whole;

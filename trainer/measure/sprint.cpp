@@ -22,7 +22,7 @@ Sprint::Sprint(Setup& setup, Backend& backend)
           {[this, input = data_.train_input(setup.train)] { network_.train_step(input, setup_.rule); },
            setup.total_steps},
           {[this, input = data_.test_input(setup.test)] { network_.evaluate_step(input); },
-           steps_per_pass(setup.test)},
+           steps_per_epoch(setup.test)},
       })) {}
 
 std::uint64_t Sprint::images() const {

@@ -38,7 +38,7 @@ std::string position_text(const LoopPosition& position, const StepState& state) 
   ordered_json json;
   json["step"] = position.step;
   json["passes"] = position.epochs;
-  json["pass_seconds"] = position.pass_seconds;
+  json["pass_seconds"] = position.epoch_seconds;
   json["loss_sum"] = exact(state.loss_sum);
   json["hits"] = state.correct;
   json["images"] = state.images;

@@ -40,7 +40,7 @@ class Loop {
     result_.graph_nodes = step_->nodes();
     bool trained = broken_off_before_evaluation();
     while (true) {
-      if (trained && !close_pass()) break;
+      if (trained && !close_epoch()) break;
       if (result_.position.step >= setup_.total_steps) break;
       if (!train_until(next_evaluation(setup_, result_.position.step))) break;
       trained = true;
@@ -105,7 +105,7 @@ class Loop {
 
   void settle(Clock::time_point start) {
     backend_.wait();
-    result_.position.pass_seconds += seconds_since(start);
+    result_.position.epoch_seconds += seconds_since(start);
   }
 
   // True if a loss was not finite: from that step on nothing was updated.
@@ -118,7 +118,7 @@ class Loop {
   }
 
   // Evaluates, reports and saves at the end of an epoch; false if the run is to end.
-  bool close_pass() {
+  bool close_epoch() {
     LoopPosition& at = result_.position;
     const Clock::time_point start = Clock::now();
     const std::function<bool()> stop_asked = [this] { return observer_.stop_asked(); };
@@ -142,9 +142,9 @@ class Loop {
     record.evaluation_seconds = seconds_since(start);
     record.epoch = ++at.epochs;
     record.step = at.step;
-    record.seconds = std::exchange(at.pass_seconds, 0);
+    record.seconds = std::exchange(at.epoch_seconds, 0);
     record.learning_rate =
-        learning_rate(setup_.rule.schedule, at.step - 1, pass_of(setup_.train, at.step - 1));
+        learning_rate(setup_.rule.schedule, at.step - 1, epoch_of(setup_.train, at.step - 1));
     take_training_sums(test->training, record);
     observer_.epoch_done(record);
     return go_on(record.validation ? record.validation->accuracy : record.test.accuracy);
@@ -223,7 +223,7 @@ bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,
 Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& input)
     : network_(network),
       backend_(backend),
-      steps_(steps_per_pass(input.batching)),
+      steps_(steps_per_epoch(input.batching)),
       step_(backend.record({{[&network, input] { network.evaluate_step(input); }, 1}})) {}
 
 std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& stop_asked) {

@@ -72,15 +72,15 @@ struct LoopLimits {
 struct LoopProgress {
   std::uint64_t step = 0;
   std::uint64_t total_steps = 0;
-  std::uint64_t pass_begin = 0;  // first step of this epoch, or a resumed run's first
-  std::uint64_t pass_end = 0;    // first step after this epoch
+  std::uint64_t epoch_begin = 0;  // first step of this epoch, or a resumed run's first
+  std::uint64_t epoch_end = 0;    // first step after this epoch
 };
 
 // What a checkpoint holds besides the network's own state.
 struct LoopPosition {
   std::uint64_t step = 0;    // steps done
   std::uint64_t epochs = 0;  // evaluations done
-  double pass_seconds = 0;   // of training since the last evaluation
+  double epoch_seconds = 0;  // of training since the last evaluation
 };
 
 class LoopObserver {

@@ -79,7 +79,7 @@ void cut_training_split(Setup& setup) {
 
 std::uint64_t steps_of_epochs(const Batching& train, std::uint64_t epochs) {
   return train.last_batch == LastBatch::wrap ? (epochs * train.images + train.batch - 1) / train.batch
-                                             : epochs * steps_per_pass(train);
+                                             : epochs * steps_per_epoch(train);
 }
 
 std::uint64_t run_length(const Recipe& recipe, const Batching& train) {
@@ -117,7 +117,7 @@ TrainSettings settings_from_json(const ordered_json& json, const std::string& fi
 std::uint64_t Setup::epochs() const {
   return train.last_batch == LastBatch::wrap
              ? (total_steps * train.batch + train.images - 1) / train.images
-             : (total_steps + steps_per_pass(train) - 1) / steps_per_pass(train);
+             : (total_steps + steps_per_epoch(train) - 1) / steps_per_epoch(train);
 }
 
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset) {
@@ -171,7 +171,7 @@ void require_memory(const Setup& setup, const DeviceInfo& info) {
 
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step) {
   const Batching& train = setup.train;
-  const std::uint64_t epochs = pass_of(train, step) + 1;
+  const std::uint64_t epochs = epoch_of(train, step) + 1;
   return std::min(steps_of_epochs(train, epochs), setup.total_steps);
 }
 

@@ -30,8 +30,8 @@ class Observer final : public LoopObserver {
 
   void progressed(const LoopProgress& progress) override {
     if (first_step_seconds_ == 0) first_step_seconds_ = seconds_since(run_.start);
-    const auto done = static_cast<double>(progress.step - progress.pass_begin);
-    const auto all = static_cast<double>(progress.pass_end - progress.pass_begin);
+    const auto done = static_cast<double>(progress.step - progress.epoch_begin);
+    const auto all = static_cast<double>(progress.epoch_end - progress.epoch_begin);
     console_.progress(done / all, [&] {
       return fmt::format("epoch {}/{}  step {} of {}", evaluations_ + 1, run_.setup.epochs(), progress.step,
                          progress.total_steps);

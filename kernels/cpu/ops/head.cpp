@@ -80,8 +80,8 @@ class Head final : public ProductOp {
         dz == nullptr ? valid
                       : selected_rows(head_.selection, args.state->step, args.steps, args.state->valid);
     const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
-    parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Range& fraction) {
-      for (std::size_t n = fraction.begin; n < fraction.end; ++n) {
+    parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Range& range) {
+      for (std::size_t n = range.begin; n < range.end; ++n) {
         const std::size_t at = n * static_cast<std::size_t>(head_.classes);
         float* gradient = dz == nullptr ? nullptr : dz + at;
         rows[n] = softmax_row(head_, floats(args.y) + at, args.labels[n], n < valid ? scale : 0, gradient);

@@ -50,7 +50,7 @@ __device__ inline void work_out_steps(const UpdateTerms& t, SharedStep* steps) {
   const auto i = static_cast<int>(threadIdx.x);
   if (i < t.optimizer_count) {
     const std::uint64_t step = t.state->step;
-    const UpdateStep u = update_step(t.optimizer[i], t.schedule, step, pass_of(t.batching, step));
+    const UpdateStep u = update_step(t.optimizer[i], t.schedule, step, epoch_of(t.batching, step));
     steps[i] = {u.rate, u.momentum, u.gradient_weight, u.correction1, u.correction2};
   }
   __syncthreads();
