@@ -10,7 +10,7 @@
 //   kAlongK                whether (i, k) ... (i, k + 3) are consecutive in memory, else (i, k) ... (i + 3, k) are
 //   count()                the number of lines; a tile that extends beyond them reads the last ones again
 //   line(i), k_index(k)    values worth computing once for each; k is a multiple of 4
-//   if kAlongK       at(line, k_index): the four elements of a line as a float4
+//   if kAlongK             at(line, k_index): the four elements of a line as a float4
 //   else                   at<N>(line, k_index, values): the elements below K of N consecutive lines
 #pragma once
 
