@@ -89,7 +89,7 @@ Holdings holdings();
 std::string leak_report();  // empty: nothing is held
 std::size_t allocated_bytes(int device = 0);
 
-// The latest failure in words; empty: none. The runtime returns the code that goes with it.
+// The latest failure as text; empty: none. The runtime returns the code that goes with it.
 std::string failure();
 
 // The number of floats in device memory that were not written since allocation (they hold the poison).

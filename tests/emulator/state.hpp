@@ -68,7 +68,7 @@ cudaError_t admit(std::string_view name, Rule rule);
 cudaError_t refuse_in_capture(std::string_view name);
 cudaError_t planted_fault(std::string_view name);
 cudaError_t remember(cudaError_t code);  // for cudaGetLastError
-// Records what went wrong, in words; returns `code`.
+// Records what went wrong as text; returns `code`.
 cudaError_t explain(cudaError_t code, std::string text);
 int current_device();
 // Loads `code`, if it is not loaded yet, for a launch on `stream` (null: no launch).

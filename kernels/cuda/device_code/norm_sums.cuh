@@ -152,7 +152,7 @@ struct NormGradient {
   __device__ float du(float dy, float normal) const {
     return gelu ? dy * gelu_derivative(gamma * normal + beta) : dy;
   }
-  // From the sums of du and du xh over m positions.
+  // Takes the means from the sums of du and du xh over m positions.
   __device__ void take_means(const double (&sums)[2], double m) {
     mean_du = static_cast<float>(sums[0] / m);
     mean_du_xh = static_cast<float>(sums[1] / m);

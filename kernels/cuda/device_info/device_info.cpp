@@ -111,7 +111,7 @@ cudaError_t read_compute_mode(int device, std::string* mode) {
   return code;
 }
 
-// In lower case.
+// Reads the PCI bus id in lower case.
 cudaError_t read_pci_bus_id(int device, std::string* id) {
   std::array<char, 32> text{};
   const cudaError_t code = cudaDeviceGetPCIBusId(text.data(), text.size(), device);

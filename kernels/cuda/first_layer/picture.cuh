@@ -63,7 +63,7 @@ struct Pixel {
     inside = y >= 0 && y < s.h && column >= 0 && column < s.w;
   }
 
-  // Its index in images without borders.
+  // The pixel's index in images without borders.
   __device__ unsigned place(const FirstConv& s) const {
     return (picture * static_cast<unsigned>(s.h) + static_cast<unsigned>(y)) * static_cast<unsigned>(s.w) +
            static_cast<unsigned>(column);
