@@ -57,7 +57,7 @@ struct CudaContext {
   unsigned* barrier = nullptr;
 };
 
-// Makes the engine's op for each description; the files that define these functions are named as in kernels/cpu/ops/.
+// Makes the engine's op for a description; the files that define these functions are named as in kernels/cpu/ops/.
 #define TRAINER_CUDA_OP(Name) \
   std::unique_ptr<Op> make_op(const CudaContext& context, const Name##Desc& desc, int batch, bool wants_dx);
 TRAINER_OPS(TRAINER_CUDA_OP)

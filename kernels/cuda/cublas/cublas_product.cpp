@@ -5,9 +5,9 @@
 // computes it.
 //
 // Precision: CUBLAS_COMPUTE_32F never rounds its inputs; CUBLAS_COMPUTE_32F_FAST_TF32 lets the library do it. Under
-// fp16 and bf16 the inputs are of that type, and sums and the gradient of the weights are fp32. Reproducibility: the
-// library gives the same bits every time if it has one algorithm, fixed in make(), a workspace of our own and one
-// stream.
+// fp16 and bf16 the inputs are of that type, and sums and the gradient of the weights are fp32.
+// Reproducibility: the library gives the same bits every time with one algorithm, fixed in make(), a workspace of our
+// own and one stream.
 #include <algorithm>
 #include <fmt/format.h>
 #include <vector>

@@ -1,6 +1,6 @@
 // One matrix product d = op(a) op(b) by cuBLASLt: matrices are column-major and contiguous, sums are fp32, and the
 // algorithm is the first that the library's heuristics propose. Only cublas_product.cpp, lt_matmul.cpp and
-// cublas_loading.cpp, which loads it, see cuBLASLt.
+// cublas_loading.cpp, which loads it, use cuBLASLt.
 #pragma once
 
 #include <cstdint>

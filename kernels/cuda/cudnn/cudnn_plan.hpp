@@ -154,7 +154,7 @@ std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& targe
 // Tells a plan which device it is made for.
 void set_target(Descriptor& plan, const PlanTarget& target);
 
-// What a pass reads and writes; what is a gradient there takes the place of its tensor: dx of x, dw of w, dy of y.
+// What a pass reads and writes. A gradient is passed in its tensor's place: dx as x, dw as w, dy as y.
 struct PassPointers {
   const void* x = nullptr;
   const void* w = nullptr;

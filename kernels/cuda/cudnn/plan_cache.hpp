@@ -17,7 +17,7 @@ class PlanCache {
 
   // `key` is one line.
   std::optional<std::string> find(const std::string& key) const noexcept;
-  // Written under a name of this process, then renamed: a reader sees a whole file or none.
+  // Writes the file under a name unique to this process, then renames it: a reader sees a whole file or none.
   void keep(const std::string& key, const std::string& text) const noexcept;
 
   std::filesystem::path file_of(const std::string& key) const;

@@ -83,7 +83,7 @@ static __device__ void sum_rows(const SliceThread& at, double (&own)[2]) {
   __syncthreads();
 }
 
-// Turns `own` into the sums over all blocks of the slice, by NormArgs' partial and barrier. All threads call it.
+// Turns `own` into the sums over all blocks of the slice, using NormArgs' partial and barrier. All threads call it.
 template <unsigned kThreads>
 static __device__ void sum_slice(const SliceThread& at, double* partial, unsigned* barrier,
                                  double (&own)[2]) {

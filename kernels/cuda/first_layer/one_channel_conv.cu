@@ -1,7 +1,7 @@
 // The first layer of a network on grey images: convolution of one channel + bias + max pool + ReLU in one kernel, and
 // the gradients of its filters in another. With one input channel tensor cores do not help, and the library would write
 // the whole map, four times the output of a 2x2 pool.
-//   forward   It opens the step itself, since a gather of its own would cost one more launch. A block takes an image and
+//   forward   It opens the step itself, since a separate gather would cost one more launch. A block takes an image and
 //             a band of output rows: the image lies in shared memory, a thread keeps its channel's filter in registers
 //             and computes all values of a pooling window from the same pixels.
 //   backward  A block takes some channels and some images. Only a window's argmax has a gradient, so an output adds to

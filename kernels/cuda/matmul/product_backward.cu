@@ -1,6 +1,6 @@
 // The gradients of a convolution (with its max pool) or dense layer from the gradient of its output z, in one kernel
-// whose blocks have two roles. The first blocks compute dw, and db as one more column: a tile over a part of the
-// positions (split K); the last block of a tile to arrive adds up the parts. The others compute tiles of dx: one pixel
+// whose blocks have two roles. The first blocks compute dw, and db as one more column, each a tile over a part of
+// the positions (split K); the last block of a tile to arrive adds up the parts. The others compute tiles of dx: one pixel
 // of several images, so all have the same taps on the map. The pool's gradient is never expanded (patches.cuh).
 #include "kernels/cuda/device_code/last_block.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"

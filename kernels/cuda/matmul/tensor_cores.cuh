@@ -75,7 +75,7 @@ struct Parts {
 };
 
 // sum += a b. Products in parts are first added up separately, so that the tensor cores truncate sums of few terms, not
-// the whole sum; for TF32, its own rounding is far larger than that.
+// the whole sum. With TF32 factors, their own rounding is far larger than that.
 template <Factors kFactors, unsigned kSteps>
 __device__ void multiply(float (&sum)[4], const Parts<kFactors, 4> (&a)[kSteps],
                          const Parts<kFactors, 2> (&b)[kSteps]) {

@@ -1,7 +1,7 @@
 // Batch normalisation, then GELU if the plan says so, in one kernel for each direction. A block reads its part of a
 // slice twice, before and after the sums (norm_sums.cuh), so the blocks of a slice run at the same time, at most one
-// per multiprocessor. With the gamma g and beta b of u = g xh + b before GELU, s = 1 / sqrt(var + epsilon), xh = (x -
-// mean) s, m valid positions, and du the gradient of u (Ioffe and Szegedy 2015):
+// per multiprocessor. With the gamma g and beta b of u = g xh + b before GELU, s = 1 / sqrt(var + epsilon),
+// xh = (x - mean) s, m valid positions, and du the gradient of u (Ioffe and Szegedy 2015):
 //   dx = g s (du - sum(du) / m - xh sum(du xh) / m),  dg = sum(du xh),  db = sum(du)
 #include <algorithm>
 
