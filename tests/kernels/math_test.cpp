@@ -1,6 +1,6 @@
-// The functions that every backend shares (kernels/math), which the conformance suite takes as given: random
-// bits and dropout masks against published words, images and learning rates of a step against the long way
-// round of reference/training.hpp.
+// The functions that every backend shares (kernels/math), which the conformance suite relies on: random bits and
+// dropout masks against published values, images and learning rates of a step against the naive computation in
+// tests/reference/training.hpp.
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
