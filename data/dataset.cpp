@@ -41,7 +41,7 @@ std::string last_name(const fs::path& path) {
   return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
 
-// Four tables: consecutive pixels are often equal, and one counter would have to wait for itself.
+// Uses four tables: consecutive pixels are often equal, and each increment of one counter waits for the last.
 std::array<std::uint64_t, 256> count_values(std::span<const std::uint8_t> bytes) {
   std::array<std::array<std::uint64_t, 256>, 4> tables{};
   std::size_t i = 0;

@@ -23,7 +23,7 @@ const char* noun(IdxContent content) {
   return content == IdxContent::kImages ? "images" : "labels";
 }
 
-// What a wrong magic number most likely means, for the end of the message.
+// What a wrong magic number most likely means: the end of the error message.
 const char* meaning(std::uint32_t magic) {
   if (magic == 0x00000801) return "; this is a file of labels";
   if (magic == 0x00000803 || magic == 0x00000804) return "; this is a file of images";
@@ -118,7 +118,7 @@ Split make_split(IdxArray images, const IdxArray& labels) {
   return {std::move(images.values), {labels.values.begin(), labels.values.end()}};
 }
 
-// The class count: as asked for, or from the labels, which are otherwise checked against it.
+// The number of classes: `wanted`, which the training labels must not exceed, or else taken from the labels.
 int count_classes(const IdxFiles& files, const Split& train, const std::optional<int>& wanted) {
   const auto largest = std::max_element(train.labels.begin(), train.labels.end());
   if (!wanted) return *largest + 1;

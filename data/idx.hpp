@@ -1,11 +1,11 @@
-// Data sets as four IDX files, the form MNIST, Fashion-MNIST, KMNIST and EMNIST are published in. A file may
-// be plain or gzip (.gz), its name spelled either way round; where both are there, the plain file and the
-// first spelling are read:
+// Data sets as four IDX files, the form in which MNIST, Fashion-MNIST, KMNIST and EMNIST are published. A file
+// may be plain or gzip (.gz), and its name has either spelling; if there are several, the first spelling and the
+// plain file are read:
 //   train-images-idx3-ubyte[.gz]  or  train-images.idx3-ubyte[.gz]     (idx4 for images with channels)
 //   train-labels-idx1-ubyte[.gz]  or  train-labels.idx1-ubyte[.gz]
 //   t10k-images-..., t10k-labels-...  or  test-images-..., test-labels-...
-// EMNIST keeps six sets in one folder under prefixes ("emnist-letters-train-images-idx3-ubyte.gz"): such a
-// set is named as folder/PREFIX, and a folder with a single prefix by itself.
+// EMNIST keeps six sets in one folder under prefixes ("emnist-letters-train-images-idx3-ubyte.gz"): such a set is
+// named folder/PREFIX; if a folder has only one prefix, the folder alone is enough.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@
 
 namespace trainer::data {
 
-// The head of an IDX file: two zero bytes, the element type, the number of dimensions, then each dimension as
-// a big-endian 32-bit number. Behind it come the elements, one byte each, the last dimension fastest.
+// The header of an IDX file: two zero bytes, the element type, the number of dimensions, then each dimension as
+// a big-endian 32-bit number. The elements follow it, one byte each, the last dimension varying fastest.
 //   images  00 00 08 03  count height width             or  00 00 08 04  count height width channels
 //   labels  00 00 08 01  count
 enum class IdxContent { kImages, kLabels };
@@ -29,7 +29,7 @@ constexpr std::size_t kLongestIdxHeader = 20;
 
 struct IdxHeader {
   std::uint64_t count = 0;
-  Shape shape;                   // of one element; 1x1x1 for labels
+  Shape shape;                   // one image; 1x1x1 for labels
   std::size_t header_bytes = 0;  // 8 to 20
   std::uint64_t value_bytes = 0;
 
@@ -37,13 +37,13 @@ struct IdxHeader {
   std::string sizes() const;  // "60000x28x28"
 };
 
-// Reads the header in `start`, the first kLongestIdxHeader bytes of the contents of `path` or all of them if
-// fewer. Nothing it says can overflow: edges are at most kLargestEdge. Throws DataError.
+// Parses the header in `start`, the first kLongestIdxHeader bytes of the contents of `path`, or all of them if there
+// are fewer. None of its sizes can overflow: height and width are at most kLargestSide. Throws DataError.
 IdxHeader parse_idx_header(const std::filesystem::path& path, std::span<const std::uint8_t> start,
                            IdxContent content);
 
-// The header that a set of `count` such elements is written with: three dimensions where there is one
-// channel.
+// The header of an IDX file with `count` images of `shape`, or labels; images with one channel have three
+// dimensions.
 std::vector<std::uint8_t> make_idx_header(IdxContent content, std::uint64_t count, const Shape& shape);
 
 // The four files of a data set.
@@ -54,24 +54,24 @@ struct IdxFiles {
   std::filesystem::path test_labels;
 };
 
-// Prefixes ("" or "emnist-letters-") of the IDX files in `folder`; none where it is no folder or has none.
+// Prefixes ("" or "emnist-letters-") of the IDX files in `folder`; none if it is not a folder or has no such files.
 std::set<std::string> idx_prefixes(const std::filesystem::path& folder);
 
-// The four files of the set that `path` names. Throws DataError that lists what was looked for where one of
-// them is missing, and the choices where `path` is a folder of several prefixed sets.
+// The four files of the set that `path` names. Throws a DataError that lists the names that were looked for if a file
+// is missing, or the choices if `path` is a folder of several prefixed sets.
 IdxFiles find_idx_files(const std::filesystem::path& path);
 
 // Whether `path` is a folder with at least one file of an IDX data set, or names a prefix of such files.
 bool holds_idx(const std::filesystem::path& path);
 
-// The values of one IDX file with the header taken off: [count, h, w, c] or [count].
+// The contents of one IDX file; the values, without the header, are [count, h, w, c] or [count].
 struct IdxArray {
   IdxHeader header;
   Bytes values;
 };
 
-// Reads one file; a name that ends in .gz is gzip. The length is checked against the header before the
-// values are allocated. Throws DataError.
+// Reads one file; a name ending in .gz means gzip. The length is checked against the header before the values
+// are allocated. Throws DataError.
 IdxArray read_idx(const std::filesystem::path& path, IdxContent content);
 
 // Loads the four files, each in a thread of its own. Fills everything but `fingerprint`, `name` and `path`.

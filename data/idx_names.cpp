@@ -1,4 +1,4 @@
-// Which four files an IDX data set consists of: names, spellings and prefixes as listed in data/idx.hpp.
+// Finds the four files of an IDX data set, by the names, spellings and prefixes listed in data/idx.hpp.
 #include <array>
 #include <fmt/ranges.h>
 #include <string_view>

@@ -9,11 +9,11 @@
 
 namespace {
 
-// A picture of 4096 x 4096 RGBA pixels of 16 bits takes 128 MiB. A file whose compressed data ask for far
-// more than its header said is stopped here: stb_image reports "outofmem".
+// An image of 4096 x 4096 RGBA pixels of 16 bits takes 128 MiB. This limit stops files whose compressed data need
+// far more than their header says: stb_image reports "outofmem".
 constexpr std::size_t kLargestAllocation = std::size_t{256} << 20;
 
-// Zeroed, because the decoder reads a JPEG code table that the file forgot to define.
+// The memory is zeroed because the decoder reads a JPEG code table even if the file does not define it.
 void* bounded_allocate(std::size_t bytes) {
   return bytes > kLargestAllocation ? nullptr : std::calloc(bytes, 1);
 }
@@ -30,7 +30,7 @@ void* bounded_reallocate(void* old, std::size_t bytes) {
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
-#define STBI_ASSERT(condition)  // some of its assertions fail for damaged files, which it then refuses
+#define STBI_ASSERT(condition)  // some assertions fail for damaged files, which stb_image then refuses
 #define STBI_MALLOC(bytes) bounded_allocate(bytes)
 #define STBI_REALLOC(old, bytes) bounded_reallocate(old, bytes)
 #define STBI_FREE(old) std::free(old)
@@ -123,7 +123,7 @@ std::vector<std::uint8_t> png_file(const Image& image) {
     const auto* first = static_cast<const std::uint8_t*>(bytes);
     file->insert(file->end(), first, first + count);
   };
-  // It fails for want of memory alone.
+  // This fails only if there is no memory.
   if (stbi_write_png_to_func(append, &png, image.width, image.height, image.channels, image.pixels.data(),
                              0) == 0)
     throw std::bad_alloc();

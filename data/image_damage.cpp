@@ -1,4 +1,4 @@
-// Walks the structure of PNG, JPEG and BMP files for damage that stb_image does not report.
+// Checks the structure of PNG, JPEG and BMP files for damage that stb_image does not report.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -24,7 +24,7 @@ bool starts_with(ByteSpan bytes, ByteSpan start) {
   return bytes.size() >= start.size() && std::equal(start.begin(), start.end(), bytes.begin());
 }
 
-// A PNG file is a row of chunks: length, four letters, data, checksum of letters and data; IEND is the last.
+// A PNG file is a sequence of chunks: length, four letters, data, checksum of letters and data. IEND is the last.
 std::string png_damage(ByteSpan bytes) {
   constexpr std::size_t kFrame = 12;
   for (std::size_t at = kPngStart.size();;) {
@@ -47,13 +47,13 @@ std::string png_damage(ByteSpan bytes) {
   }
 }
 
-// Code tables of a JPEG file, from `at` on: for each a number, how many codes there are of 1 to 16 bits, the
-// codes. stb_image of 2022 and 2023 writes past its table where one has more than 256 codes.
+// Checks the code tables of a JPEG file from `at` on: each has a number, the counts of codes of 1 to 16 bits, and the
+// codes. stb_image of 2022 and 2023 writes past its table if one has more than 256 codes.
 bool has_overlong_table(ByteSpan bytes, std::size_t at, std::size_t end) {
   constexpr std::size_t kCounts = 16;
   while (at < end && at + 1 < bytes.size()) {
     const ByteSpan rest = bytes.subspan(at + 1);
-    const ByteSpan counts = rest.first(std::min(kCounts, rest.size()));  // the decoder takes the others for 0
+    const ByteSpan counts = rest.first(std::min(kCounts, rest.size()));  // for the decoder, the rest are 0
     const std::size_t codes = std::accumulate(counts.begin(), counts.end(), std::size_t{0});
     if (codes > 256) return true;
     at += 1 + kCounts + codes;
@@ -61,8 +61,8 @@ bool has_overlong_table(ByteSpan bytes, std::size_t at, std::size_t end) {
   return false;
 }
 
-// Markers (ff and a kind) begin segments that give their length; the compressed image follows its segment and
-// holds no markers but restarts, so that going from marker to marker sees all that the decoder will see.
+// Markers (ff and a kind) begin segments that state their length. The compressed image follows its segment and
+// contains no markers but restarts, so that this visits every segment that the decoder will read.
 std::string jpeg_damage(ByteSpan bytes) {
   constexpr std::uint8_t kStuffing = 0x00, kTables = 0xc4, kFirstRestart = 0xd0, kStart = 0xd8, kEnd = 0xd9;
   std::size_t at = 0;
@@ -83,7 +83,7 @@ std::string jpeg_damage(ByteSpan bytes) {
   return fmt::format("cut short at {} bytes: no end-of-image marker", bytes.size());
 }
 
-// Uncompressed rows, padded to four bytes, after a header that says where they begin.
+// A BMP file has uncompressed rows, padded to four bytes, after a header that says where they begin.
 std::string bmp_damage(ByteSpan bytes) {
   constexpr std::size_t kOldHeader = 12;
   constexpr std::size_t kShortest = 30;
@@ -94,7 +94,7 @@ std::string bmp_damage(ByteSpan bytes) {
   const auto signed_height =
       static_cast<std::int32_t>(old ? little_endian(bytes, 20, 2) : little_endian(bytes, 22, 4));
   const auto height = static_cast<std::uint64_t>(std::abs(std::int64_t{signed_height}));
-  if (width > kLargestSide || height > kLargestSide) return {};  // to be refused for that
+  if (width > kLargestSide || height > kLargestSide) return {};  // read_image() refuses its size
   const std::uint64_t bits = little_endian(bytes, old ? 24 : 28, 2);
   const std::uint64_t needed = begin + (width * bits + 31) / 32 * 4 * height;
   if (needed <= bytes.size()) return {};

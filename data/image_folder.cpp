@@ -1,4 +1,4 @@
-// A folder of pictures as a data set, in the form that data/image.hpp describes.
+// Loads a folder of images as a data set, in the form that data/image.hpp describes.
 #include <algorithm>
 #include <cctype>
 #include <fmt/ranges.h>
@@ -29,7 +29,7 @@ bool is_number(const std::string& name) {
                      [](unsigned char letter) { return std::isdigit(letter) != 0; });
 }
 
-// "2" before "10", "07" beside "7"; of any length.
+// Compares numbers of any length: "2" is before "10", and "07" is next to "7".
 bool numerically_before(const std::string& a, const std::string& b) {
   const auto digits = [](std::string_view name) {
     const std::size_t zeros = name.find_first_not_of('0');
@@ -41,7 +41,7 @@ bool numerically_before(const std::string& a, const std::string& b) {
   return x != y ? x < y : a < b;
 }
 
-// Names of the label folders of one split, sorted.
+// The sorted names of the label folders of one split.
 Names find_labels(const fs::path& split) {
   if (!fs::is_directory(split)) {
     refuse(split, "no such folder; a data set of pictures has train/LABEL/ and test/LABEL/");
@@ -70,7 +70,7 @@ std::vector<fs::path> find_pictures(const fs::path& folder) {
   return pictures;
 }
 
-// Puts pictures into a data set; the first one gives all their size.
+// Adds images to a data set; all must have the size of the first one.
 class Collector {
  public:
   Collector(Dataset& loaded, const LoadOptions& options) : loaded_(loaded), options_(options) {}

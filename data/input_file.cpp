@@ -35,14 +35,13 @@ Decompressor make_decompressor() {
   return made;
 }
 
-// Offset just after the text that begins at `at` and ends with a zero; past the end of the file if none
-// does.
+// The offset after the zero-terminated text that begins at `at`; past the end of the file if no zero follows.
 std::size_t after_text(ByteSpan file, std::size_t at) {
   while (at < file.size() && file[at] != 0) ++at;
   return at + 1;
 }
 
-// Offset of the compressed data of the member that begins at `start`.
+// The offset of the compressed data in the member that begins at `start`.
 std::size_t data_offset(const std::filesystem::path& path, ByteSpan file, std::size_t start) {
   if (file.size() - start < kHeaderBytes + kFooterBytes) {
     refuse(path, "gzip data cut short: {} bytes from offset {}, and the smallest gzip member has {}",
@@ -102,7 +101,7 @@ std::uint32_t big_endian32(ByteSpan bytes, std::size_t at) {
 }
 
 InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
-  // O_NONBLOCK: opening a pipe nobody writes to would wait for ever.
+  // O_NONBLOCK: without it, opening a pipe that nobody writes to would wait forever.
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) refuse(path_, "cannot be opened: {}", system_reason());
   struct stat status {};
@@ -165,8 +164,8 @@ Unpacked gunzip(const std::filesystem::path& path, ByteSpan file, std::span<std:
 }
 
 Bytes gunzip_start(const std::filesystem::path& path, ByteSpan file, std::size_t count) {
-  // libdeflate has no "only the start". But it writes front to back and gives up at the first stored block
-  // (at most 65,535 bytes) or copy (at most 258) that does not fit, so that the first half is always there.
+  // libdeflate cannot unpack only the start. But it writes front to back and stops at the first stored block (at
+  // most 65,535 bytes) or copy (at most 258) that does not fit, so that at least the first half is written.
   constexpr std::size_t kRoom = std::size_t{128} << 10;
   Bytes start(kRoom, 0);
   const Unpacked unpacked = gunzip(path, file, start);

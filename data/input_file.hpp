@@ -1,4 +1,4 @@
-// The bytes of a file: InputFile, and what a gzip file holds.
+// The bytes of a file (InputFile), and the contents of a gzip file (gunzip).
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace trainer::data {
 
-// Throws a DataError whose message begins with the path that it is about.
+// Throws a DataError whose message begins with `path`.
 template <class... Values>
 [[noreturn]] void refuse(const std::filesystem::path& path, fmt::format_string<Values...> text,
                          Values&&... values) {
@@ -24,10 +24,10 @@ std::uint64_t little_endian(std::span<const std::uint8_t> bytes, std::size_t at,
 std::uint32_t big_endian32(std::span<const std::uint8_t> bytes, std::size_t at);
 
 // A regular file, open for reading, whose size is known before anything is read or allocated. Folders, pipes and devices
-// are refused, for they have no size to check a header against.
+// are refused because they have no size to check a header against.
 class InputFile {
  public:
-  // Throws DataError with the system's reason where the file cannot be opened or is not a regular file.
+  // Throws DataError if the file cannot be opened, with the system's reason, or is not a regular file.
   explicit InputFile(std::filesystem::path path);
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
@@ -36,10 +36,10 @@ class InputFile {
   const std::filesystem::path& path() const { return path_; }
   std::uint64_t size() const { return size_; }
 
-  // Fills `bytes` from the given offset. Throws DataError where the file ends before `bytes` is full.
+  // Fills `bytes` from the given offset. Throws DataError if the file ends before `bytes` is full.
   void read_at(std::uint64_t offset, std::span<std::uint8_t> bytes) const;
 
-  // The whole file. Throws DataError where it is larger than `most` bytes.
+  // Reads the whole file. Throws DataError if it is larger than `most` bytes.
   Bytes read_all(std::uint64_t most) const;
 
  private:
@@ -48,34 +48,34 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
-// Gzip files, unpacked by libdeflate. The wrapper (RFC 1952) is read here, not by libdeflate, because its one
-// "bad data" covers a wrong header, a wrong checksum and a file cut short, and each deserves a message of its
-// own. Several members in a row and the optional header fields are valid and load.
+// Gzip files, unpacked by libdeflate. The wrapper (RFC 1952) is read here, not by libdeflate, whose single
+// "bad data" error covers a wrong header, a wrong checksum and a truncated file; each needs a message of its own.
+// Several members in a row and the optional header fields are accepted.
 
-// Deflate makes at most 258 bytes out of two bits.
+// Deflate expands two bits to at most 258 bytes.
 constexpr std::uint64_t kMostBytesPerGzipByte = 1032;
 
-// Room to leave after the expected contents. libdeflate takes the bits after the end of its input for
-// zeros, at most 8 bytes of them, and they may unpack to some 8 KiB before it notices; with less room, a file
-// cut short would be reported as one too long.
+// Room to leave after the expected contents. libdeflate reads up to 8 bytes of zeros after the end of its input,
+// and these may unpack to some 8 KiB before it notices; with less room, a truncated file would be reported as
+// too long.
 constexpr std::size_t kGunzipMargin = std::size_t{32} << 10;
 
 struct Unpacked {
   std::size_t bytes = 0;  // written to `out`
-  bool more = false;      // the contents do not fit into `out`; what was written is then not to be used
+  bool more = false;      // the contents do not fit into `out`, and the bytes written must not be used
 };
 
-// Unpacks `file`, the whole gzip file called `path`, into `out`; never writes past its end.
-// Throws DataError (with `path`) for a wrong header, data cut short or damaged, a wrong checksum or length.
+// Unpacks `file`, the whole gzip file called `path`, into `out`; never writes past the end of `out`.
+// Throws DataError (with `path`) for a wrong header, truncated or damaged data, a wrong checksum or length.
 Unpacked gunzip(const std::filesystem::path& path, std::span<const std::uint8_t> file,
                 std::span<std::uint8_t> out);
 
-// The first `count` bytes of the contents, or all of them where they are fewer, at a bounded cost: no more
-// than 128 KiB are unpacked. count is at most 1024. Throws as gunzip does.
+// The first `count` bytes of the contents, or all of them if there are fewer, at a bounded cost: at most 128 KiB
+// are unpacked. count is at most 1024. Throws like gunzip.
 Bytes gunzip_start(const std::filesystem::path& path, std::span<const std::uint8_t> file, std::size_t count);
 
-// Length of the contents that the last four bytes of a gzip file give, modulo 2^32. `file` has at least 4
-// bytes.
+// The length of the contents modulo 2^32, as stated in the last four bytes of a gzip file. `file` has at least
+// 4 bytes.
 std::uint32_t gzip_stated_length(std::span<const std::uint8_t> file);
 
 }  // namespace trainer::data

@@ -1,4 +1,4 @@
-// Looks for the data set of a run in the places that data/dataset.hpp lists.
+// Finds the data set of a run in the places that data/dataset.hpp lists.
 #include <fmt/ranges.h>
 #include <system_error>
 
@@ -10,7 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A program in build/PRESET/trainer/ has the source tree three folders above its own.
+// For a program in build/PRESET/trainer/, the source tree is three folders above that folder.
 constexpr int kFoldersAbove = 4;
 
 fs::path must_exist(const fs::path& path, const char* origin) {

@@ -1,5 +1,5 @@
-// A backend: where a network trains. It owns the memory and the handles, makes ops ready, and records a step
-// to be launched again and again. Everything that a step calls (ops, gather, update) only launches.
+// A backend is where a network trains. It owns the memory and the handles, prepares ops, and records a step
+// that is then launched again and again. Everything that a step calls (ops, gather, update) only launches work.
 #pragma once
 
 #include <chrono>
@@ -28,8 +28,8 @@ class BackendError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A block of a backend's memory, owned. Buffers hold whole arenas (parameters, gradients, optimiser state,
-// activations), never single tensors, so there are few of them and all are gone before their backend.
+// Owns a block of a backend's memory. Buffers hold whole arenas (parameters, gradients, optimiser state,
+// activations), never single tensors, so there are few of them. They must all be released before their backend.
 class Buffer {
  public:
   using Release = std::function<void(std::byte*)>;
@@ -51,50 +51,50 @@ class Buffer {
   std::size_t bytes_ = 0;
 };
 
-// Opens a step: sets state->valid, copies the images of the step's rows, or a piece of each, and normalises
-// them: x[row] = pixel * scale + shift, labels[row]; rows from `valid` on are zero.
+// Opens a step: sets state->valid, copies the step's images (or a crop of each) and labels into the batch, and
+// normalises the pixels: x[row] = pixel * scale + shift. Rows from `valid` on are zero.
 struct GatherArgs {
   Batching batching;
-  Shape stored;  // of an image
-  Shape shape;   // of the piece of it that is x, whose corner is at [top, left]
+  Shape stored;  // a whole image of the data set
+  Shape shape;   // the crop that becomes x; its top left corner is at [top, left]
   int top = 0;
   int left = 0;
   float scale = 1;
   float shift = 0;
   const std::uint8_t* images = nullptr;         // [count, stored.h, stored.w, c], resident
   const std::uint8_t* stored_labels = nullptr;  // [count]
-  void* x = nullptr;                            // [batch, h, w, c], of Backend::element()
+  void* x = nullptr;                            // [batch, h, w, c], elements of type Backend::element()
   std::uint8_t* labels = nullptr;               // [batch]
   StepState* state = nullptr;
 };
 
-// A weight whose optimiser takes_matrices(): parameter 0 of `op`, canonically [rows, columns].
+// A weight whose optimiser takes_matrices(): parameter 0 of `op`, [rows, columns] in its canonical layout.
 struct WeightMatrix {
   Segment segment;
-  const Op* op = nullptr;  // knows how it is stored
+  const Op* op = nullptr;  // knows the weight's stored layout
   int rows = 0;
   int columns = 0;
-  float factor = 1;  // on the rate: muon_factor() of the matrix without padded channels
+  float factor = 1;  // multiplies the rate: muon_factor() of the matrix without padded channels
 };
 
-// Closes a training step: notes a loss that is not finite and from then on changes nothing; else one
-// optimiser pass over the flat parameters. Then advances state->step.
+// Closes a training step: updates the flat parameters and advances state->step. From the first loss that is
+// not finite, which it records in the state, it no longer changes any parameter.
 struct UpdateArgs {
   const std::vector<Optimizer>* optimizers = nullptr;
   Schedule schedule;
-  Batching batching;                                    // for the epoch of a step
+  Batching batching;                                    // tells which epoch a step belongs to
   const std::vector<Segment>* segments = nullptr;       // updated one element at a time
-  const std::vector<WeightMatrix>* matrices = nullptr;  // and those that are not; null: none
-  float* w = nullptr;                                   // all arenas alike, [parameters]
-  void* cast_w = nullptr;  // written beside w, of Backend::element(); null where that is fp32
+  const std::vector<WeightMatrix>* matrices = nullptr;  // updated as whole matrices; null: none
+  float* w = nullptr;                                   // [parameters], like every arena here
+  void* cast_w = nullptr;  // the update's copy of w as Backend::element(); null if that is fp32
   const float* dw = nullptr;
-  float* slot0 = nullptr;  // optimizer_slots() of them
+  float* slot0 = nullptr;  // optimiser state: optimizer_slots() slots are used
   float* slot1 = nullptr;
   StepState* state = nullptr;
-  std::byte* workspace = nullptr;  // of Backend::update_workspace_bytes()
+  std::byte* workspace = nullptr;  // Backend::update_workspace_bytes() bytes
 };
 
-// Times what a backend is given between two calls, by the clock of whoever does the work.
+// Times the work that a backend is given between start() and stop(), by the clock of the device that does it.
 class Stopwatch {
  public:
   virtual ~Stopwatch() = default;
@@ -103,7 +103,7 @@ class Stopwatch {
   virtual double seconds() = 0;  // between the last start and stop; waits until that work is done
 };
 
-// For a backend whose calls return when their work is done.
+// The stopwatch of a backend whose calls return when their work is done.
 class HostStopwatch final : public Stopwatch {
  public:
   void start() override { start_ = Clock::now(); }
@@ -115,7 +115,7 @@ class HostStopwatch final : public Stopwatch {
   Clock::time_point start_, stop_;
 };
 
-// A step that only launches, and how often in a row.
+// A step that only launches work, and how many times in a row it runs.
 struct RepeatedStep {
   std::function<void()> step;
   std::uint64_t times = 1;
@@ -127,10 +127,10 @@ class Recording {
   virtual ~Recording() = default;
   // Launches the sequence `times` times in a row; 1 to Backend::repeats_per_launch().
   virtual void launch(std::uint64_t times) = 0;
-  virtual std::size_t nodes() const = 0;  // kernels and copies of it; 0 where nothing is recorded
+  virtual std::size_t nodes() const = 0;  // its kernels and copies; 0 if the backend records none
 };
 
-// The libraries whose versions a backend reports. A library that no op has opened would have to be loaded first.
+// The libraries whose versions a backend reports; for `all` it must load those that no op has opened yet.
 enum class Libraries { all, opened };
 
 class Backend {
@@ -142,34 +142,34 @@ class Backend {
   virtual DeviceInfo info(Libraries libraries) const = 0;
   DeviceInfo info() const { return info(Libraries::all); }
 
-  // Zeroed and aligned to 64 bytes at least. `what` names the arena in an out-of-memory error.
+  // Memory that is zeroed and aligned to at least 64 bytes. `what` names the arena in an out-of-memory error.
   virtual Buffer allocate(std::size_t bytes, std::string_view what) = 0;
-  // `bytes` of host memory for steps to read: copied to a device once, on the way while the host goes on;
-  // used in place on the CPU. The host memory stays as it is for as long as the buffer lives.
+  // Lets steps read `bytes` of host memory: a device gets one asynchronous copy, the CPU reads it in place.
+  // The host memory must stay unchanged for as long as the buffer lives.
   virtual Buffer make_resident(const void* data, std::size_t bytes, std::string_view what) = 0;
-  // Copies that wait until they are done; never within an epoch.
+  // Synchronous copies, never used within an epoch.
   virtual void upload(std::byte* to, const void* from, std::size_t bytes) = 0;
   virtual void download(void* to, const std::byte* from, std::size_t bytes) = 0;
 
-  // Whether prepare() makes one op of it; if not, product and normalisation are prepared as two.
+  // Whether prepare() makes one op of the two; if not, product and normalisation are prepared separately.
   virtual bool fuses(const NormalisedDesc& /*desc*/, int /*batch*/, bool /*wants_dx*/) const { return false; }
-  // Throws BackendError with the op's description when it cannot be built. `wants_dx`: whether backward is
-  // ever asked for dx (the first op's is not).
+  // Throws BackendError with the op's description when it cannot be built. `wants_dx`: whether backward will
+  // ever be asked for dx (never for the first op).
   virtual std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) = 0;
 
-  // What maps are stored as. Where it is not fp32, ops are given a cast copy of the weights beside them.
+  // The element type of maps. If it is not fp32, ops also get a copy of the weights that is cast to it.
   virtual Element element() const { return Element::fp32; }
-  // Whether the map between the two, of which the first's dx is wanted or not, is bf16 all the same
-  // (MapContract::bf16).
+  // Whether the map between `desc` and `next` is bf16 although element() is fp32 (MapContract::bf16).
+  // `wants_dx` is that of `desc`.
   virtual bool keeps_map_in_bf16(const OpDesc& /*desc*/, bool /*wants_dx*/, const OpDesc& /*next*/) const {
     return false;
   }
-  // The number of channels of maps inside a network is a multiple of this, for the backend's fastest products.
+  // Maps inside a network get a multiple of so many channels, for the backend's fastest products.
   virtual int channel_multiple() const { return 1; }
-  // The head's gradient is that of the loss times this, and so are all that follow from it; update() takes it
-  // out again. A power of two that lifts small gradients into the range of fp16.
+  // The head multiplies its gradient by this, which scales all other gradients too; update() divides by it
+  // again. It is a power of two that lifts small gradients into the range of fp16.
   virtual float loss_scale() const { return 1; }
-  // to[i] = from[i] cast to element(); never called where that is fp32.
+  // to[i] = from[i] cast to element(); never called if that is fp32.
   virtual void cast(const float* from, void* to, std::size_t count) = 0;
 
   virtual void gather(const GatherArgs& args) = 0;
@@ -177,18 +177,17 @@ class Backend {
   virtual std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const = 0;
   virtual void advance(StepState* state) = 0;  // closes a step that does not train: ++state->step
 
-  // Nothing of the sequence runs before it is launched. What changes from launch to launch lies in the memory
-  // that its steps read: of a run, number and seed are in StepState.
+  // Nothing of the sequence runs before it is launched. Whatever changes from launch to launch is in memory
+  // that its steps read: StepState holds the step number and the run's seed.
   virtual std::unique_ptr<Recording> record(std::vector<RepeatedStep> sequence) = 0;
-  // As many repeats of a single step as are worth one launch: the host looks around between launches.
+  // How many repeats of one step a launch should hold: the host checks for signals and limits between launches.
   virtual std::uint64_t repeats_per_launch() const = 0;
-  // Whether launch() returns before its work is done, so that reading a device's numbers would mean to
-  // wait.
+  // Whether launch() returns before its work is done, so that reading numbers from the device has to wait.
   virtual bool runs_ahead() const = 0;
-  // True while so many launches are in flight that the host should look around before the next one.
+  // True while so many launches are in flight that the host should check signals and limits before the next.
   virtual bool busy() const = 0;
-  virtual void wait() = 0;  // until everything launched is done
-  // For launches that are not recorded.
+  virtual void wait() = 0;  // until all launched work is done
+  // Times launches that are not part of a recording.
   virtual std::unique_ptr<Stopwatch> stopwatch() { return std::make_unique<HostStopwatch>(); }
 
  protected:
@@ -197,9 +196,9 @@ class Backend {
 
 struct CpuOptions {
   int threads = 0;                        // 0: every core that this process may use
-  Precision precision = Precision::fp32;  // or bf16, where the processor has products of it
+  Precision precision = Precision::fp32;  // or bf16 if the processor has bf16 products
 };
-// Whether the CPU engine computes in it on this processor: fp32 always.
+// Whether the CPU engine supports `precision` on this processor; it always supports fp32.
 bool cpu_has(Precision precision);
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);  // throws BackendError with the reason
 // This machine's processor, for a backend that uses `threads` of its threads.
@@ -209,20 +208,19 @@ struct CudaOptions {
   int device = 0;
   Precision precision = Precision::fp32;
   bool deterministic = true;              // the same seed gives the same bits
-  std::filesystem::path plan_cache = {};  // folder that keeps what was slow to find out; empty: none
-  unsigned multiprocessors = 0;           // that work is cut for, at most; 0: all that the device has
-  bool libraries = false;                 // a layer that a library has as one op is the library's
+  std::filesystem::path plan_cache = {};  // folder of cuDNN plans found earlier; empty: none
+  unsigned multiprocessors = 0;           // work is divided among at most so many; 0: all of the device
+  bool libraries = false;                 // prefer a library's op wherever it has the whole layer as one
 };
-// Of GPU 0, which --device auto takes. Opens its context where that works.
+// Describes GPU 0, which --device auto takes, and opens its context if that is possible.
 GpuAvailability gpu_availability();
-// Every GPU that this process sees and that answers, by index; none where gpu_availability() says that there
-// is none.
+// Every GPU that this process sees and that answers, by index; none if gpu_availability() reports none.
 std::vector<GpuInfo> all_gpus();
-// Bytes a second from the memory of one GPU of all_gpus() to another's, the best of some copies; nothing
-// where there are no two such. Throws BackendError where a copy fails.
+// Bytes per second from the memory of one GPU of all_gpus() to another's, the best of several copies; nothing
+// if they are not two of its GPUs. Throws BackendError if a copy fails.
 std::optional<double> peer_bytes_per_second(int from, int to);
-// Whether GPU `device` of all_gpus() computes in it: fp32 and fp16 always, tf32 and bf16 from 8.0 on.
-// Throws BackendError where the device does not answer.
+// Whether GPU `device` of all_gpus() supports `precision`: fp32 and fp16 always, tf32 and bf16 from compute
+// capability 8.0 on. Throws BackendError if the device does not answer.
 bool gpu_has(int device, Precision precision);
 std::unique_ptr<Backend> make_cuda_backend(
     const CudaOptions& options);  // throws BackendError with the reason

@@ -1,5 +1,5 @@
-// A bump allocator: hands out pieces of one block of memory, one behind the other and each aligned. Without
-// memory its pieces are null and it only counts, so that what takes the pieces also tells how much it needs.
+// A bump allocator: it hands out consecutive, aligned pieces of one block of memory. Without memory the pieces
+// are null and it only counts, so that the code that takes the pieces also tells how many bytes it needs.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ class BumpAllocator {
   static constexpr std::size_t aligned(std::size_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
-  // The bytes of all that lay_out(allocator) takes.
+  // The number of bytes that lay_out(allocator) takes in all.
   template <typename Take>
   static std::size_t bytes(const Take& lay_out) {
     BumpAllocator counting(nullptr);
@@ -35,7 +35,7 @@ class BumpAllocator {
   std::size_t used_ = 0;
 };
 
-using HostAllocator = BumpAllocator<64>;     // lines of a processor's cache
-using DeviceAllocator = BumpAllocator<256>;  // what libraries and vector loads of a GPU ask for
+using HostAllocator = BumpAllocator<64>;     // a cache line
+using DeviceAllocator = BumpAllocator<256>;  // the alignment that GPU libraries and vector loads need
 
 }  // namespace trainer

@@ -1,5 +1,5 @@
-// What a machine trains on, as plain data: the program prints it as the device report, a run's record keeps
-// it.
+// The devices that a machine trains on, as plain data: the program prints it as the device report and keeps it
+// in a run's record.
 #pragma once
 
 #include <cstdint>
@@ -13,21 +13,21 @@ struct CpuInfo {
   std::string model;            // "AMD EPYC 9654 ..."
   int cores = 0;                // usable by this process (affinity and cgroup limit)
   int threads = 0;              // used by the engine
-  std::string instruction_set;  // that oneDNN picked, "AVX-512"
-  std::string loops;            // that the engine's own loops were compiled for: "x86-64-v4"
+  std::string instruction_set;  // the one that oneDNN picked: "AVX-512"
+  std::string loops;            // the one that the engine's own loops were compiled for: "x86-64-v4"
   std::uint64_t memory_bytes = 0;
   std::uint64_t available_bytes = 0;
   std::string onednn_version;
 };
 
-// Whether a GPU can be used, and the reason when it can not.
+// Whether a GPU can be used, and the reason if it cannot.
 struct GpuAvailability {
   bool usable = false;
   std::string reason;  // one sentence with the next step: "built without CUDA; ..."
 };
 
-// What NVML says of a GPU at this moment, what the GPU could do besides, and what it has suffered; empty where NVML is absent or
-// the GPU does not tell.
+// What NVML reports about a GPU: its state at this moment, its limits, and its memory errors so far. A value is empty if NVML is
+// absent or the GPU does not report it.
 struct GpuSensors {
   std::optional<double> power_watts = {};
   std::optional<double> power_limit_watts = {};
@@ -36,17 +36,17 @@ struct GpuSensors {
   std::optional<int> sm_clock_mhz = {};
   std::optional<int> memory_clock_mhz = {};
   std::optional<std::vector<std::string>> throttle_reasons =
-      {};                                          // in words; none: the clocks are at their peak
+      {};                                          // in words; empty list: the clocks are at their peak
   std::optional<double> energy_joules = {};        // since the driver was loaded
-  std::optional<double> power_default_watts = {};  // the limit that it was made with
+  std::optional<double> power_default_watts = {};  // the factory power limit
   std::optional<int> sm_clock_peak_mhz = {};
   std::optional<int> pcie_generation = {};
   std::optional<int> pcie_lanes = {};
   std::optional<int> pcie_lanes_peak = {};
-  std::optional<int> nvlinks = {};                       // that are up
-  std::optional<int> processes = {};                     // that compute on it, this one included
-  std::optional<std::uint64_t> corrected_errors = {};    // of its memory (ECC), since the driver was loaded
-  std::optional<std::uint64_t> uncorrected_errors = {};  // likewise
+  std::optional<int> nvlinks = {};                       // active links
+  std::optional<int> processes = {};                     // computing on this GPU, this one included
+  std::optional<std::uint64_t> corrected_errors = {};    // ECC memory errors since the driver was loaded
+  std::optional<std::uint64_t> uncorrected_errors = {};  // ECC memory errors since the driver was loaded
 };
 
 struct GpuInfo {
@@ -63,25 +63,25 @@ struct GpuInfo {
   std::optional<std::uint64_t> free_bytes;
   int multiprocessors = 0;
   std::uint64_t l2_bytes = 0;
-  std::uint64_t shared_bytes = 0;  // of a multiprocessor
-  int registers = 0;               // of a multiprocessor, 32 bits each
+  std::uint64_t shared_bytes = 0;  // per multiprocessor
+  int registers = 0;               // per multiprocessor, 32 bits each
   int warp_size = 0;
   bool ecc = false;
   std::string compute_mode;  // "default", "exclusive process", "prohibited"
   std::optional<bool> mig;
-  std::vector<bool> peers;  // [GPU]: whether this one can reach that one's memory; itself: true
+  std::vector<bool> peers;  // [GPU]: whether this GPU can access that GPU's memory; itself: true
   GpuSensors sensors;
 };
 
-// What drives the GPUs; empty: unknown.
+// The versions of the GPU software; empty: unknown.
 struct GpuSoftware {
   std::string driver;       // "580.65.06"
-  std::string driver_cuda;  // the newest CUDA that it serves, "13.0"
+  std::string driver_cuda;  // the newest CUDA version that the driver supports, "13.0"
   std::string runtime;      // the CUDA that this program was built with
   std::string cudnn;
   std::string cublas;
-  std::string nccl;           // as found on this machine; this program does not use it
-  std::string architectures;  // that the program holds code for, as CMake writes them
+  std::string nccl;           // found on this machine; this program does not use it
+  std::string architectures;  // the GPU architectures that the program was compiled for, in CMake's form
 };
 
 struct DeviceInfo {
@@ -89,7 +89,7 @@ struct DeviceInfo {
   std::string name;  // for one line of text
   CpuInfo cpu;
   std::optional<GpuInfo> gpu;  // the one in use
-  std::vector<GpuInfo> gpus;   // all that this process sees, the one in use among them
+  std::vector<GpuInfo> gpus;   // all that this process sees, including the one in use
   std::optional<GpuSoftware> gpu_software;
 };
 

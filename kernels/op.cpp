@@ -219,14 +219,14 @@ void require(const OpDesc& desc, const void* pointer, const char* name) {
   if (pointer == nullptr) throw std::logic_error(fmt::format("{}: {} is null", describe(desc), name));
 }
 
-// A weight or a gain.
+// Whether the op has a weight or a gamma.
 bool has_w(const OpDesc& desc) {
   const std::vector<ParameterDesc> all = parameters(desc);
   return !all.empty() &&
          (all.front().role == ParameterRole::weight || all.front().role == ParameterRole::gamma);
 }
 
-// What both directions need besides x, y and their gradients.
+// Checks what both directions need besides x, y and their gradients.
 void require_common(const Op& op, const OpArgs& args) {
   const OpDesc& desc = op.desc();
   if (has_w(desc)) require(desc, args.w, "w");

@@ -1,11 +1,11 @@
-// The op contract: what a layer of the plan is to a backend. An op maps x to y for a whole batch.
+// The op contract: how a backend sees a layer of the plan. An op maps x to y for a whole batch.
 //   describe  the *Desc structs below: pure shapes, no device
 //   prepare   Backend::prepare makes an Op: descriptors, the choice of algorithm, the size of its workspace
 //   run       forward and backward only launch: no allocation, no search, no waiting
 // forward writes every element of y and of `saved`; backward assigns (never adds to) every element of dx,
 // dw and db. All memory is the caller's, 64-byte aligned. Rows of a batch beyond StepState::valid hold zeros
-// on input and have zero gradient; ops run over them like over any other row, and only what mixes rows
-// (loss, correct answers, batch statistics) leaves them out.
+// on input and have zero gradient. Ops process them like any other row; only results that mix rows (loss,
+// correct answers, batch statistics) leave them out.
 // Names: x, y input and output; dx, dy, dw, db gradients of the loss; w, b weights and biases.
 #pragma once
 
@@ -22,7 +22,7 @@
 
 namespace trainer {
 
-// Convolution + bias, then ReLU and max pooling where asked for (the two commute).
+// Convolution + bias, then ReLU and max pooling if requested (the two commute).
 //   x [n, h, w, c], w [out, k, k, c], b [out], y [n, h', w', out]
 struct ConvDesc {
   static constexpr const char* kName = "conv";
@@ -50,8 +50,8 @@ struct DenseDesc {
 // The last layer with its loss: logits y = logit_scale (x w^T + b), softmax cross-entropy against the labels,
 // its gradient, and the number of correct answers. With label smoothing e the target in training is (1 - e) on the label
 // and e / classes on every class (Szegedy et al. 2016); in inference it is the label. forward adds to
-// StepState's loss_sum, correct answers and images; the gradient is that of the mean loss over the valid rows, or where
-// it selects, over the rows that it selects; the others have none.  x [n, in], w [classes, in], b [classes], y
+// StepState's loss_sum, correct answers and images. The gradient is that of the mean loss over the valid rows, or over
+// the selected ones if it selects; the other rows have none.  x [n, in], w [classes, in], b [classes], y
 // [n, classes]
 struct HeadDesc {
   static constexpr const char* kName = "head";
@@ -61,7 +61,7 @@ struct HeadDesc {
   MapContract x_map = {};
   float logit_scale = 1;
   float label_smoothing = 0;
-  Selection selection = {};  // in training; forward writes OpArgs::selected where it selects
+  Selection selection = {};  // for training; if it selects, forward writes OpArgs::selected
 };
 
 struct MaxPoolDesc {
@@ -103,15 +103,15 @@ struct DropoutDesc {
   std::uint32_t stream = 0;  // tells the network's dropout layers apart
 };
 
-// Batch normalisation per channel over rows, h and w, then GELU where asked for:
+// Batch normalisation per channel over rows, h and w, then GELU if requested:
 //   y = gamma (x - mean) / sqrt(var + epsilon) + beta
-// Without `gamma` it is 1, and no parameter. Training uses the batch's mean and biased variance and moves the
-// running statistics: running = (1 - momentum) running + momentum batch, the variance unbiased (n / (n - 1)).
-// Inference uses them. Where rows are selected, the statistics are still those of all valid rows, and the
-// gradient reaches the selected rows alone; it is 0 for the others:
+// Without `gamma` the factor is 1 and there is no such parameter. Training uses the batch's mean and biased variance
+// and updates the running statistics: running = (1 - momentum) running + momentum batch, with the unbiased variance
+// (n / (n - 1)). Inference uses the running statistics. If rows are selected, the statistics are still those of all
+// valid rows, and the gradient is nonzero for the selected rows only:
 //   dx = gamma / sqrt(var + epsilon) (dy - S1 / n - xh S2 / n)
-// S1 and S2 are the sums over selected rows of dy and of dy xh, xh is the normalised x, and n counts the positions
-// of all valid rows.
+// S1 and S2 are the sums over selected rows of dy and of dy xh, xh is the normalised x, and n is the number of
+// positions in all valid rows.
 struct BatchNormDesc {
   static constexpr const char* kName = "batchnorm";
   Shape in;
@@ -122,15 +122,15 @@ struct BatchNormDesc {
   MapContract x_map = {};
 };
 
-// A convolution or dense layer without bias and ReLU, and the batch normalisation after it, without gamma, as
-// one op. Only for a backend that fuses() the two.
+// A convolution or dense layer without bias and ReLU, fused with the batch normalisation after it, which has no
+// gamma. Only for a backend that fuses() the two.
 struct NormalisedDesc {
   std::variant<ConvDesc, DenseDesc> product;
   BatchNormDesc norm;
 };
 
-// The one list of ops. A row Name stands for NameDesc above, whose kName errors and tables use. Each engine and the
-// reference declare by it what they must define for every op, so that the linker names whatever a new op lacks.
+// The one list of ops. A row Name stands for NameDesc above; its kName appears in errors and tables. Each engine and the
+// reference use the list to declare what they must define for every op, so the linker reports what a new op lacks.
 // clang-format off
 #define TRAINER_OPS(OP)                                                     \
   OP(Conv) OP(Dense) OP(Head) OP(MaxPool) OP(AvgPool) OP(Relu) OP(Gelu)     \
@@ -143,7 +143,7 @@ using OneOf = std::variant<Descs...>;
 using OpDesc = OneOf<void TRAINER_OPS(TRAINER_OP_TYPE)>;
 #undef TRAINER_OP_TYPE
 
-// The contract of an op's input or output map; null where the op departs from the plain form in nothing.
+// The contract of an op's input or output map; null if the op always uses the plain form.
 MapContract* x_map(OpDesc& desc);
 MapContract* y_map(OpDesc& desc);
 
@@ -153,13 +153,13 @@ Shape out_shape(const OpDesc& desc);
 const char* op_name(const OpDesc& desc);   // "conv", "dense", ...
 std::string describe(const OpDesc& desc);  // "conv 5x5x24 on 28x28x1, maxpool 2, relu": for errors
 Shape conv_map(const ConvDesc& desc);      // [h, w, out] before pooling
-// For one image; a multiply-add counts as two. Convolutions and products only.
+// FLOP for one image; a multiply-add counts as two. Counts convolutions and products only.
 std::uint64_t forward_flops(const OpDesc& desc);
 
-// What a parameter is for. This decides how it starts and whether it decays.
+// The role of a parameter decides its initial values and whether weight decay applies to it.
 enum class ParameterRole { weight, bias, gamma, beta, running_mean, running_variance };
 const char* role_name(ParameterRole role);  // "weight", "bias", ...
-bool is_trained(ParameterRole role);        // running statistics move without a gradient
+bool is_trained(ParameterRole role);        // false for running statistics, which have no gradient
 
 // A parameter in its canonical form: the layout in which it is initialised, saved and compared.
 struct ParameterDesc {
@@ -170,8 +170,8 @@ struct ParameterDesc {
   std::size_t count() const;
 };
 
-// In the order of OpArgs: weight or gamma, bias or beta, then running mean and running variance, as far as
-// the op has them.
+// An op's parameters in the order of OpArgs: weight or gamma, bias or beta, then running mean and running
+// variance; those that the op does not have are left out.
 std::vector<ParameterDesc> parameters(const OpDesc& desc);
 
 enum class Mode { training, inference };
@@ -181,32 +181,32 @@ struct GatherArgs;  // backend.hpp
 // Everything an op touches in one call, in the backend's memory.
 struct OpArgs {
   Mode mode = Mode::training;
-  const void* x = nullptr;       // [n, in]; maps are of Backend::element(), except the head's y (fp32)
-  void* y = nullptr;             // [n, out]; and maps that are MapContract::bf16
-  const void* dy = nullptr;      // [n, out]; unused by the head, which makes its own
-  void* dx = nullptr;            // [n, in]; null where nobody needs it
+  const void* x = nullptr;       // [n, in]; maps have type Backend::element(), except the head's y (fp32)
+  void* y = nullptr;             // [n, out]; and except maps that are MapContract::bf16
+  const void* dy = nullptr;      // [n, out]; unused by the head, which computes its own
+  void* dx = nullptr;            // [n, in]; null if nobody needs it
   const float* w = nullptr;      // weight or gamma, in the op's own layout
-  const void* cast_w = nullptr;  // w cast to Backend::element(); null where that is fp32
+  const void* cast_w = nullptr;  // w cast to Backend::element(); null if that is fp32
   const float* b = nullptr;      // bias or beta
-  float* dw = nullptr;           // where the op casts_dw(), the address of elements of Backend::element()
+  float* dw = nullptr;           // if the op casts_dw(), it points to elements of type Backend::element()
   float* db = nullptr;
-  float* running_mean = nullptr;         // [c], of a batch normalisation
+  float* running_mean = nullptr;         // [c], batch normalisation only
   float* running_variance = nullptr;     // [c]
   std::byte* saved = nullptr;            // from forward to backward: argmax, masks, statistics
   std::byte* workspace = nullptr;        // scratch within one call, shared by all ops
   const std::uint8_t* labels = nullptr;  // [n], the head's
   StepState* state = nullptr;            // step number, valid rows, seed; the head's sums
-  // [n], 1 where a row is backpropagated; null: all valid rows are. Where a recipe selects, forward of the head writes
+  // [n], 1 for each row that is backpropagated; null: all valid rows are. If a recipe selects, the head's forward writes
   // it and every op's backward reads it (map_contract.hpp).
   std::uint8_t* selected = nullptr;
-  std::uint64_t steps = 0;             // of the whole run, for the selection
-  const GatherArgs* gather = nullptr;  // forward, of an op that gathers(): opens the step on its way
+  std::uint64_t steps = 0;             // length of the whole run, for the selection
+  const GatherArgs* gather = nullptr;  // makes the forward of an op that gathers() open the step
 
-  // Puts a parameter where its role says; `gradient` is null where none is wanted.
+  // Sets the pointers of a parameter by its role; `gradient` is null if it is not wanted.
   void bind(ParameterRole role, float* value, float* gradient);
 };
 
-// An op made ready by a backend for one batch size.
+// An op that a backend has prepared for one batch size.
 class Op {
  public:
   virtual ~Op() = default;
@@ -216,27 +216,27 @@ class Op {
   const OpDesc& desc() const { return desc_; }
   int batch() const { return batch_; }
 
-  // Whether forward does Backend::gather's work where OpArgs::gather asks for it: images and labels are read,
-  // x, labels and the state are written as gather would write them, in one launch less.
+  // Whether forward also does the work of Backend::gather if OpArgs::gather is set: it reads images and labels
+  // and writes x, labels and the state as gather would, which saves a launch.
   virtual bool gathers() const { return false; }
 
-  // Whether backward reads dy of the selected rows alone, so that dy may be MapContract::selected_only.
+  // Whether backward reads dy of the selected rows only, so that dy may be MapContract::selected_only.
   virtual bool reads_selected_rows() const { return false; }
 
-  // Whether backward gives dw in the backend's element type, for the optimiser to widen.
+  // Whether backward writes dw in the backend's element type, which the optimiser converts to fp32.
   virtual bool casts_dw() const { return false; }
 
   virtual std::size_t workspace_bytes() const { return 0; }  // the largest need of either direction
   virtual std::size_t saved_bytes() const { return 0; }
 
-  // Floats that parameter `index` (order of parameters(desc)) takes in the backend's own layout, and the way
-  // between that layout and the canonical one. What lies between the elements of a padded layout is zero and
-  // stays zero under every optimiser. Host pointers; called before and after training, never inside a step.
+  // The number of floats of parameter `index` (order of parameters(desc)) in the backend's own layout, and the
+  // conversions between that layout and the canonical one. The padding of a padded layout is zero and stays
+  // zero under every optimiser. Host pointers; called before and after training, never inside a step.
   virtual std::size_t stored_count(int index) const;
   virtual void store(int index, const float* canonical, float* stored) const;
   virtual void fetch(int index, const float* stored, float* canonical) const;
 
-  // Check what is null and must not be, then launch.
+  // Both check for pointers that are null but must not be, then launch.
   void forward(const OpArgs& args);
   void backward(const OpArgs& args);
 

@@ -1,7 +1,7 @@
-// The precision of products: what their inputs are rounded to. Sums are taken in fp32, and weights, optimiser
-// state, logits and the loss are fp32 in every precision ("mixed precision", Micikevicius et al. 2018). The
-// GPU engine stores all maps, and convolutions' gradients of their weights, in fp16 and bf16; the CPU engine
-// casts on the way into a product. Filters of a grey picture's convolution are never rounded.
+// The precision of products: what their inputs are rounded to. Sums are accumulated in fp32, and weights, optimiser
+// state, logits and the loss are fp32 in every precision ("mixed precision", Micikevicius et al. 2018). In fp16 and
+// bf16 the GPU engine stores all maps, and the weight gradients of convolutions, in that type; the CPU engine casts
+// the inputs of each product. The GPU engine never rounds the filters of a convolution of grey images.
 #pragma once
 
 #include <cstddef>
@@ -25,10 +25,10 @@ inline std::optional<Precision> precision_named(std::string_view name) {
   return std::nullopt;
 }
 
-// What an element of a map (a batch of images, activations or their gradients) is stored as.
+// The storage type of a map's elements (a batch of images, activations or their gradients).
 enum class Element : std::uint8_t { fp32, fp16, bf16 };
 
-// For an engine that keeps maps in the type that its products take.
+// The element type for an engine that keeps maps in the type that its products take.
 constexpr Element element_of(Precision precision) {
   if (precision == Precision::fp16) return Element::fp16;
   return precision == Precision::bf16 ? Element::bf16 : Element::fp32;

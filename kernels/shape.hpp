@@ -1,6 +1,6 @@
-// Shapes of what flows between ops. Everything is stored image by image, rows by columns by channels
-// (NHWC), so that the channels of one pixel lie side by side: the layout that tensor cores and CPU
-// vectors both want. Names: n images, h rows, w columns, c channels, k kernel size.
+// Shapes of the maps that flow between ops. Everything is stored image by image, rows by columns by channels
+// (NHWC), so that the channels of one pixel are contiguous: the layout that suits both tensor cores and CPU
+// vectors. Names: n images, h rows, w columns, c channels, k kernel size.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,7 @@ struct Border {
   bool operator==(const Border&) const = default;
 };
 
-// A pooling window over [h, w]; windows that would cross the edge are left out ("valid", floor).
+// A pooling window over [h, w]; windows that would cross the border are left out ("valid", floor).
 struct Window {
   int size = 0;  // 0: no pooling
   int stride = 0;
@@ -34,7 +34,7 @@ struct Window {
   bool operator==(const Window&) const = default;
 };
 
-// Positions of a window of `size` at `stride` along `length` elements; 0 when it does not fit once.
+// The number of positions of a window of `size` at `stride` along `length` elements; 0 if it does not fit.
 constexpr int window_positions(int length, int size, int stride) {
   return length < size ? 0 : (length - size) / stride + 1;
 }

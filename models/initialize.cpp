@@ -1,5 +1,5 @@
-// Uniform values come from 24 bits, exact in float; normal ones from 32 bits by Box and Muller's transform in
-// double, two values from each pair of words.
+// Uniform values use 24 bits, exact in float; normal ones use 32 bits and the Box-Muller transform in double,
+// which gives two values for each pair of words.
 #include "models/initialize.hpp"
 
 #include <cmath>
@@ -11,11 +11,11 @@ namespace trainer {
 namespace {
 
 constexpr double kTwoPi = 6.283185307179586476925;
-constexpr double kTruncation = 2;              // deviations
-constexpr std::uint32_t kMostAttempts = 1000;  // 4.6 % are drawn again each time
+constexpr double kTruncation = 2;              // standard deviations
+constexpr std::uint32_t kMostAttempts = 1000;  // each attempt rejects 4.6 % of the values
 constexpr std::uint32_t kInitializerStream = 1U << 31;
 
-// Randomness of one parameter, addressed by element.
+// The random numbers of one parameter, addressed by element.
 struct Source {
   std::uint64_t seed = 0;
   std::uint32_t stream = 0;
@@ -25,7 +25,7 @@ struct Source {
                       static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
   }
 
-  // In [-limit, limit).
+  // Uniform in [-limit, limit).
   float uniform(std::size_t element, double limit) const {
     const float unit = unit_float(words(element, 0).word[element % 4]);
     return static_cast<float>((2 * static_cast<double>(unit) - 1) * limit);

@@ -1,7 +1,7 @@
-// The kinds of layer, each a row of one table: its word in YAML, alone (`relu`) or with its settings
-// (`conv: {out: 24, kernel: 5}`), the op that it becomes, and how a plan's table writes it. "same" padding is
-// TensorFlow's: ceil(length / stride) positions, and where the zeros are odd in number the extra one lies at the
-// bottom and the right.
+// The kinds of layer, each a row of one table: its word in YAML, alone (`relu`) or with settings
+// (`conv: {out: 24, kernel: 5}`), the op that it becomes, and its text in a plan's table. "same" padding is
+// TensorFlow's: ceil(length / stride) positions; if the number of zeros is odd, the extra one is at the bottom or
+// right.
 #include "models/layers.hpp"
 
 #include <algorithm>
@@ -16,12 +16,12 @@ namespace trainer {
 
 namespace {
 
-constexpr std::uint64_t kMostFlops = 1'000'000'000'000'000;  // one image, one layer
+constexpr std::uint64_t kMostFlops = 1'000'000'000'000'000;  // per image and layer
 constexpr std::size_t kMostLayers = 256;
 constexpr int kMostOutputs = 1 << 16;
 constexpr int kMostExtent = 1 << 12;  // filters, windows, strides
 
-// The zeros before and after.
+// The numbers of zeros before and after.
 std::pair<int, int> same_padding(int length, int kernel, int stride) {
   const int positions = (length + stride - 1) / stride;
   const int total = std::max((positions - 1) * stride + kernel - length, 0);
@@ -29,7 +29,7 @@ std::pair<int, int> same_padding(int length, int kernel, int stride) {
 }
 
 Border border_of(const LayerSpec& layer, const Shape& in) {
-  const int sides = layer.padding.number;  // 0 where the padding is a word
+  const int sides = layer.padding.number;  // 0 if the padding is a word
   if (layer.padding.kind != Padding::Kind::same) return {sides, sides, sides, sides};
   const auto [top, bottom] = same_padding(in.h, layer.kernel, layer.stride);
   const auto [left, right] = same_padding(in.w, layer.kernel, layer.stride);
@@ -147,7 +147,7 @@ void read_outputs(const MapReader& map, LayerSpec& layer) {
 
 void read_drop(const MapReader& map, LayerSpec& layer) {
   map.read("drop", layer.drop, {.low = 0, .high = 1, .open_high = true});
-  // A float so near to 1 that 1 / (1 - drop) has no value left.
+  // As a float it may round to 1, for which 1 / (1 - drop) is not defined.
   if (static_cast<float>(layer.drop) >= 1) fail(map.place(), "dropout: drop rounds to 1");
 }
 
@@ -157,7 +157,7 @@ Setting<LayerSpec> initializer(const char* key, std::optional<Initialization> La
           }};
 }
 
-// A setting that `read` reads.
+// A setting with its own `read` function.
 Setting<LayerSpec> custom(const char* key, void (*read)(const MapReader& map, LayerSpec& layer)) {
   return {key, read};
 }
@@ -166,10 +166,10 @@ struct Kind {
   const char* word;
   Settings<LayerSpec> settings;
   OpDesc (*op)(const Checker& check);
-  std::string (*text)(const LayerSpec& layer, int classes) = nullptr;  // what follows the word
+  std::string (*text)(const LayerSpec& layer, int classes) = nullptr;  // the text after the word
 };
 
-// In the order of LayerKind.
+// The rows are in the order of LayerKind.
 const std::vector<Kind>& kinds() {
   static const WholeRange extent{1, kMostExtent};
   static const auto weights = initializer("weights", &LayerSpec::weights);

@@ -11,24 +11,24 @@
 
 namespace trainer {
 
-// The elements of any one array, so that an index fits a kernel's int.
+// The most elements of any one array, so that an index fits a kernel's int.
 inline constexpr std::uint64_t kMostElements = std::numeric_limits<std::int32_t>::max();
 
-// Where a layer stands in its network.
+// A layer's position in its network.
 struct LayerPosition {
   std::string name;  // "conv2"
-  int number = 1;    // counted among layers of its kind
+  int number = 1;    // among the layers of its kind, from 1
   Shape in;
   bool last = false;
 };
 
 [[noreturn]] void fail_layer(const LayerSpec& layer, const std::string& name, const std::string& message);
 
-// The list `layers` of a network's file.
+// Reads the list `layers` of a network's file.
 std::vector<LayerSpec> read_layers(const YamlNode& node);
 
-// The last layer becomes a HeadDesc. Throws SpecError with place and name where the layer does not fit its
-// input or is too large.
+// The last layer becomes a HeadDesc. Throws SpecError with place and name if the layer does not fit its input or
+// is too large.
 OpDesc describe_layer(const LayerSpec& layer, const LayerPosition& position, const PlanInput& input);
 
 // "conv 5x5x24 valid", "maxpool 3 stride 2", "dense 10"

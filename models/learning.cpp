@@ -1,5 +1,5 @@
-// How a network learns, from YAML to JSON and text: optimisers, their groups, schedules. Each kind is a row of a table: its
-// word, and its settings. All that reads or writes a kind goes over its row.
+// How a network learns, from YAML and to JSON and text: optimisers, their groups, schedules. Each kind is a row of a table with
+// its word and settings; all reading and writing of a kind uses its row.
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kMostGroups = kMostOptimizers - 1;  // beside the recipe's own
+constexpr std::size_t kMostGroups = kMostOptimizers - 1;  // in addition to the recipe's own optimiser
 
 // A kind of optimiser or schedule.
 template <typename T>
@@ -20,7 +20,7 @@ struct KindRow {
   Settings<T> settings;
 };
 
-// `{0: 0.1, 5: 0.9}`: values by the epoch from which they hold.
+// Reads `{0: 0.1, 5: 0.9}`: values, each with the first epoch in which it is in force.
 Pieces read_pieces(const YamlNode& node, const std::string& what, NumberRange range) {
   if (node.kind != YamlKind::map) fail(node.place, what + " must be a map of epochs, like {0: 1, 10: 0.5}");
   if (node.keys.empty() || node.keys.size() > Pieces::kMost) {
@@ -41,7 +41,7 @@ Pieces read_pieces(const YamlNode& node, const std::string& what, NumberRange ra
   return pieces;
 }
 
-// A number for all epochs, or numbers by epoch; 0 alone is none.
+// Reads one number for all epochs, or numbers by epoch; 0 alone means no momentum.
 Pieces read_momentum(const YamlNode& node, const std::string& what) {
   if (node.kind == YamlKind::map) return read_pieces(node, what, kFraction);
   Pieces pieces;
@@ -56,7 +56,7 @@ Json to_json(const Pieces& pieces) {
   return json;
 }
 
-// In the order of OptimizerKind.
+// The rows are in the order of OptimizerKind.
 const std::vector<KindRow<Optimizer>>& optimizers() {
   static const Setting<Optimizer> momentum{"momentum",
                                            [](const MapReader& map, Optimizer& to) {
@@ -77,7 +77,7 @@ const std::vector<KindRow<Optimizer>>& optimizers() {
   return kinds;
 }
 
-// In the order of ScheduleKind.
+// The rows are in the order of ScheduleKind.
 const std::vector<KindRow<Schedule>>& schedules() {
   static const NumberRange factor{0, 1};
   static const NumberRange divisor{1, 1e12};
@@ -85,7 +85,7 @@ const std::vector<KindRow<Schedule>>& schedules() {
   static const auto end = setting("end", &Schedule::end, factor);
   static const std::vector<KindRow<Schedule>> kinds{
       {"constant", {}},
-      {"steps", {}},  // its factors by epoch take the place of settings
+      {"steps", {}},  // it has factors by epoch instead of settings
       {"exponential", {required(setting("decay", &Schedule::decay, decay))}},
       {"inverse",
        {required(setting("gamma", &Schedule::gamma, NumberRange{0, 1e6})),

@@ -8,7 +8,7 @@ namespace trainer {
 
 namespace {
 
-// Pads op after op and remembers how many channels the map between them has.
+// Pads one op after the other and keeps track of the number of channels of the map between them.
 class Padder {
  public:
   Padder(int multiple, int channels) : multiple_(multiple), channels_(channels) {}
@@ -47,7 +47,7 @@ class Padder {
     d.in.c = channels_;
     return {parameters(d).size(), PaddedParameter{size(in.c), 1, 1, size(channels_), 1}};
   }
-  // No layer of a plan becomes this one: fuse_norms() makes it of two that are padded.
+  // No layer of a plan becomes this op: fuse_norms() makes it from two padded ones.
   std::vector<PaddedParameter> pad_op(NormalisedDesc& d, const Shape& /*in*/) {
     throw std::logic_error(describe(d) + " is padded before it is fused");
   }
@@ -59,10 +59,10 @@ class Padder {
   static std::size_t size(int count) { return static_cast<std::size_t>(count); }
 
   int multiple_;
-  int channels_;  // of the padded map that the next op reads
+  int channels_;  // the channels of the padded map that the next op reads
 };
 
-// The one op of the two; nothing where they are not what a NormalisedDesc is made of.
+// The two ops fused into one; nothing if they do not form a NormalisedDesc.
 std::optional<NormalisedDesc> normalised(const OpDesc& product, const OpDesc& next) {
   const auto* norm = std::get_if<BatchNormDesc>(&next);
   if (norm == nullptr || norm->gamma) return std::nullopt;
@@ -102,7 +102,7 @@ LoweredPlan fuse_norms(const LoweredPlan& padded, const Backend& backend) {
   return fused;
 }
 
-// Rows of a full batch that are backpropagated once the selection has begun; 0 where the recipe does not select.
+// How many rows of a full batch are backpropagated once the selection has begun; 0 if the recipe does not select.
 int selected_rows_of(const Plan& plan) {
   const Selection& keep = std::get<HeadDesc>(plan.ops.back().desc).selection;
   if (!keep.selects()) return 0;
@@ -110,7 +110,7 @@ int selected_rows_of(const Plan& plan) {
       selected_rows({keep.fraction, 0}, 0, 1, static_cast<std::uint32_t>(plan.input.batch)));
 }
 
-// The head has x at hand while it writes dx, so it masks for a dense layer with a ReLU.
+// The head reads x anyway while it writes dx, so it masks for a dense layer with a ReLU.
 bool masks_for(const OpDesc& op, const OpDesc& next) {
   const auto* dense = std::get_if<DenseDesc>(&op);
   return dense != nullptr && dense->relu && std::holds_alternative<HeadDesc>(next);

@@ -1,4 +1,4 @@
-// The training step and the evaluation step, and access to the values between steps. network_arenas.cpp allocates the memory.
+// The training step, the evaluation step, and access to the values between steps. network_arenas.cpp allocates the memory.
 #include "models/network.hpp"
 
 #include <algorithm>
@@ -25,8 +25,8 @@ Network::Network(const Plan& plan, Backend& backend, Purpose purpose,
   for (const Optimizer& optimizer : optimizers)
     slot_count_ = std::max(slot_count_, optimizer_slots(optimizer));
   prepare_ops();
-  book_parameters();
-  book_activations();
+  allocate_parameters();
+  allocate_activations();
   list_tensors();
 }
 
@@ -133,7 +133,7 @@ OpArgs Network::arguments(std::size_t index, const Pass& pass) const {
   return args;
 }
 
-// Opens the step and runs every op: the first one may open the step itself.
+// Opens the step, unless the first op does so itself, and runs every op.
 void Network::forward(const StepInput& input, const Pass& pass, StepObserver* observer) {
   const Shape& image = plan().input.image;
   const GatherArgs gather{input.batching,
@@ -158,7 +158,7 @@ void Network::forward(const StepInput& input, const Pass& pass, StepObserver* ob
   }
 }
 
-// From the head, which makes its own gradient, down to the first op that learns.
+// Goes from the head, which computes its own gradient, back to the first op that learns.
 void Network::backward(const Pass& pass, StepObserver* observer) {
   const void* dy = nullptr;
   for (std::size_t i = stages_.size(); i-- > 0;) {

@@ -1,6 +1,6 @@
-// A network on a backend: the plan's ops made ready, and one arena for each role (parameters, gradients, optimiser
-// state, statistics, activations, saved values) with one workspace shared by all ops. It knows how a training
-// step and an evaluation step are put together; when they run is the loop's business.
+// A network on a backend: the plan's prepared ops, one arena for each role (parameters, gradients, optimiser state,
+// statistics, activations, saved values), and one workspace shared by all ops. It knows what a training step and
+// an evaluation step consist of; the training loop decides when they run.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +20,11 @@ struct PixelScaling {
   float shift = 0;
 };
 
-// Images and labels in the backend's memory, owned by the caller; which of them a step reads, and how.
+// Images and labels in the backend's memory, owned by the caller, and which of them a step reads and how.
 struct StepInput {
   const std::uint8_t* images = nullptr;  // [count, h, w, c]
   const std::uint8_t* labels = nullptr;  // [count]
-  Batching batching;                     // batch equals the plan's
+  Batching batching;                     // its batch equals the plan's
   PixelScaling scaling;
 };
 
@@ -44,14 +44,14 @@ struct NetworkTensor {
   int arena = 0;      // 0: the value itself, 1 and 2: optimiser slots
 };
 
-// The parts of a training step, in this order; there is no gather part where the first op gathers.
+// The parts of a training step, in this order; there is no gather part if the first op gathers.
 struct StepPart {
   enum class Kind { gather, forward, backward, update } kind;
   int op = -1;  // index into Network::plan().ops; -1 in gather and update
 };
 
-// Watches a step that is launched and not recorded. A backend that runs ahead has not done a part's
-// work when after() is called: an observer that needs it done waits there.
+// Observes a step that is launched without being recorded. If the backend runs ahead, a part's work may not be
+// done when after() is called: an observer that needs it done must wait there.
 class StepObserver {
  public:
   virtual ~StepObserver() = default;
@@ -63,8 +63,8 @@ enum class Purpose { training, inference };  // inference allocates no gradients
 
 class Network {
  public:
-  // Prepares every op; throws BackendError. `optimizers` decide the state's size and its tensors' names;
-  // there are none for inference.
+  // Prepares every op; throws BackendError. `optimizers` determine the size of the optimiser state and the names
+  // of its tensors; pass none for inference.
   Network(const Plan& plan, Backend& backend, Purpose purpose, const std::vector<Optimizer>& optimizers = {});
 
   // The plan as it runs here (lower.hpp): its ops may be fewer than those of the plan that it was made from.
@@ -87,7 +87,7 @@ class Network {
   void write_evaluation_state(const StepState& state);
   std::vector<float> read_logits() const;  // the last step's, [batch, classes]
 
-  // Launch one step: to be recorded. Training uses the training state, evaluation its own.
+  // Both launch one step, and can be recorded. Training uses the training state, evaluation its own.
   void train_step(const StepInput& input, const TrainingRule& rule, StepObserver* observer = nullptr);
   void evaluate_step(const StepInput& input);
 
@@ -104,26 +104,26 @@ class Network {
   };
   struct Stage {
     std::unique_ptr<Op> op;
-    std::vector<Slot> slots;  // one a parameter
+    std::vector<Slot> slots;  // one per parameter
     std::byte* y = nullptr;
     std::byte* saved = nullptr;
   };
 
   void prepare_ops();
-  void book_parameters();
-  void book_learner(std::size_t op, std::size_t parameter, Segment segment);
-  void book_activations();
+  void allocate_parameters();
+  void allocate_learner(std::size_t op, std::size_t parameter, Segment segment);
+  void allocate_activations();
   void list_tensors();
-  std::size_t map_bytes(const Shape& shape) const;  // of a batch of them
+  std::size_t map_bytes(const Shape& shape) const;  // for a whole batch
   float* value_of(const Slot& slot) const;
-  void* cast_of(const Slot& slot) const;  // null where maps are fp32
+  void* cast_of(const Slot& slot) const;  // null if maps are fp32
   const PaddedParameter& padding_of(const NetworkTensor& tensor) const;
   float* address_of(const NetworkTensor& tensor) const;
-  // What all ops of a step are told.
+  // The arguments that all ops of a step share.
   struct Pass {
     Mode mode;
     StepState* state;
-    std::uint64_t steps = 0;  // of the whole run, in training
+    std::uint64_t steps = 0;  // length of the whole run, for training
   };
   OpArgs arguments(std::size_t index, const Pass& pass) const;
   void forward(const StepInput& input, const Pass& pass, StepObserver* observer);
@@ -141,7 +141,7 @@ class Network {
   Buffer parameters_, casts_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_,
       workspace_, labels_, selected_, states_;
   std::byte* x_ = nullptr;    // the gathered batch
-  std::byte* dmaps_[2] = {};  // gradients of activations: ops use the two in turn
+  std::byte* dmaps_[2] = {};  // gradients of activations: ops alternate between the two
 };
 
 }  // namespace trainer

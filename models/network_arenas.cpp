@@ -1,4 +1,4 @@
-// A network's memory: which array lies where, and how each parameter learns.
+// A network's memory: where each array is, and how each parameter learns.
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -10,12 +10,12 @@ namespace trainer {
 
 namespace {
 
-// Every tensor starts at a multiple of so many bytes as a GPU asks for.
+// Every tensor starts at an address that is aligned for a GPU.
 std::size_t aligned(std::size_t bytes) {
   return DeviceAllocator::aligned(bytes);
 }
 
-// Floats to the start of the next tensor: aligned too where the arena's copy has elements of half the size.
+// The floats up to the next tensor, which is also aligned in a copy of the arena with elements of half the size.
 std::size_t aligned_floats(std::size_t count) {
   return 2 * aligned(2 * count) / sizeof(float);
 }
@@ -36,7 +36,7 @@ const char* slot_name(OptimizerKind kind, int slot) {
 
 }  // namespace
 
-void Network::book_parameters() {
+void Network::allocate_parameters() {
   std::size_t trained = 0;
   std::size_t statistics = 0;
   for (std::size_t i = 0; i < stages_.size(); ++i) {
@@ -46,7 +46,7 @@ void Network::book_parameters() {
       const bool learns = is_trained(parameters[p].desc.role);
       std::size_t& end = learns ? trained : statistics;
       stages_[i].slots.push_back({end, learns});
-      if (learns) book_learner(i, p, {.offset = end, .count = count});
+      if (learns) allocate_learner(i, p, {.offset = end, .count = count});
       end += aligned_floats(count);
     }
   }
@@ -63,7 +63,7 @@ void Network::book_parameters() {
 }
 
 // Records how parameter p of op i learns.
-void Network::book_learner(std::size_t i, std::size_t p, Segment segment) {
+void Network::allocate_learner(std::size_t i, std::size_t p, Segment segment) {
   if (purpose_ == Purpose::inference) return;
   const PlannedParameter& parameter = plan().ops[i].parameters[p];
   segment.rate_factor = parameter.rate_factor;
@@ -86,7 +86,7 @@ std::size_t Network::map_bytes(const Shape& shape) const {
                  element_bytes(backend_.element()));
 }
 
-void Network::book_activations() {
+void Network::allocate_activations() {
   const auto batch = static_cast<std::size_t>(plan().input.batch);
   std::size_t maps = map_bytes(plan().shown);
   std::size_t largest = 0;

@@ -1,5 +1,5 @@
-// From layers to ops. Each layer is described on its own first, with every shape and size checked in 64 bits
-// before it becomes an int; then neighbours are fused and parameters get what the recipe says of them.
+// Turns layers into ops. First each layer is described on its own, with every shape and size checked in 64 bits
+// before it becomes an int; then neighbours are fused and parameters get their settings from the recipe.
 #include "models/plan.hpp"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace trainer {
 
 namespace {
 
-// Takes `next` into `op` where one kernel does both. A second ReLU changes nothing and goes along.
+// Fuses `next` into `op` if one op can do both. A second ReLU changes nothing and is absorbed.
 bool fuse(OpDesc& op, const OpDesc& next) {
   const bool relu = std::holds_alternative<ReluDesc>(next);
   if (auto* conv = std::get_if<ConvDesc>(&op)) {
@@ -44,7 +44,7 @@ void set_loss(OpDesc& last, const Recipe& recipe) {
   head.selection = recipe.keep;
 }
 
-// Which of optimizers_of(recipe) takes the weight of `layer`.
+// Which of optimizers_of(recipe) updates the weight of `layer`.
 std::uint32_t group_of(const std::string& layer, const Recipe& recipe) {
   for (std::size_t g = 0; g < recipe.groups.size(); ++g) {
     const std::vector<std::string>& layers = recipe.groups[g].layers;
@@ -54,7 +54,7 @@ std::uint32_t group_of(const std::string& layer, const Recipe& recipe) {
   return 0;
 }
 
-// Every layer that a group names exists and has a weight.
+// Checks that every layer that a group names exists and has a weight.
 void check_groups(const Recipe& recipe, const std::vector<PlannedOp>& ops) {
   Words weighted;
   for (const PlannedOp& op : ops) {
@@ -117,7 +117,7 @@ std::uint64_t trained_count(const OpDesc& desc) {
   return count;
 }
 
-// The layers one by one. A layer's input gradient costs as much as its forward pass, its weight gradient too.
+// Plans the layers one by one. A layer's input gradient costs as many FLOP as its forward, and so does its weight gradient.
 std::vector<OpDesc> plan_layers(const Spec& spec, Plan& plan) {
   std::vector<OpDesc> descs;
   std::map<LayerKind, int> numbers;
@@ -178,7 +178,7 @@ void check_input(const Spec& spec, const PlanInput& input) {
   }
 }
 
-// What `input: {crop: N}` leaves of an image.
+// The part of an image that `input: {crop: N}` leaves.
 Shape shown_piece(const Spec& spec, const Shape& image) {
   const int crop = spec.recipe.input.crop;
   if (crop == 0) return image;
@@ -187,7 +187,7 @@ Shape shown_piece(const Spec& spec, const Shape& image) {
       fmt::format("{}: `crop: {}` is larger than the {}x{} images", spec.name, crop, image.h, image.w));
 }
 
-// A file that promises a parameter count must keep it, on what the count was published for.
+// If a file states a parameter count, the plan must have it for the input for which the count was published.
 void check_promise(const Spec& spec, const Plan& plan) {
   const bool published_for = plan.input.image == Shape{28, 28, 1} && plan.input.classes == 10;
   if (!spec.parameters || !published_for) return;

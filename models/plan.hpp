@@ -1,4 +1,4 @@
-// The plan of a network: every shape, parameter, FLOP and byte, fixed once from spec, input and batch before
+// The plan of a network: every shape, parameter, FLOP and byte, computed once from spec, input and batch before
 // any device is touched. Layers are what the user wrote; ops are what runs, with neighbours fused
 // (convolution + ReLU + max pool; dense + ReLU; batch normalisation + GELU; last dense + softmax + loss +
 // correct answers).
@@ -15,21 +15,21 @@
 namespace trainer {
 
 struct PlanInput {
-  Shape image;  // of the data set
+  Shape image;  // one image of the data set
   int classes = 0;
   int batch = 0;
 };
 
 struct PlannedLayer {
   LayerKind kind;
-  std::string name;  // "conv1", "dense2": kind and its number among its kind
+  std::string name;  // "conv1", "dense2": its kind and its number within the kind
   std::string text;  // "conv 5x5x24 valid"
   Shape out;
   std::uint64_t parameters = 0;      // trained ones
   std::uint64_t forward_flops = 0;   // for one image
-  std::uint64_t backward_flops = 0;  // for one image; no input gradient for the first layer with weights
+  std::uint64_t backward_flops = 0;  // for one image; without the first weighted layer's input gradient
   std::uint64_t activation_bytes =
-      0;  // the output of a whole batch; 0 inside a fused op, which does not store it
+      0;  // the output for a whole batch; 0 inside a fused op, which does not store it
 };
 
 struct PlannedParameter {
@@ -42,17 +42,17 @@ struct PlannedParameter {
 };
 
 struct PlannedOp {
-  std::string name;  // that of its first layer: "conv1"
+  std::string name;  // the name of its first layer: "conv1"
   OpDesc desc;
   std::vector<int> layers;                   // indices into Plan::layers
-  std::vector<PlannedParameter> parameters;  // order of parameters(desc)
-  bool wants_dx = false;  // whether an op before it learns, so that its input gradient is needed
+  std::vector<PlannedParameter> parameters;  // in the order of parameters(desc)
+  bool wants_dx = false;  // whether an earlier op learns, so that this one's input gradient is needed
 };
 
 struct Plan {
   std::string model;
   PlanInput input;
-  Shape shown;  // what the first layer sees: the image, or its centre
+  Shape shown;  // the first layer's input: the image, or its centre
   std::vector<PlannedLayer> layers;
   std::vector<PlannedOp> ops;
   std::uint64_t parameters = 0;        // trained ones
@@ -61,12 +61,12 @@ struct Plan {
   std::uint64_t activation_bytes = 0;  // input and stored outputs, for the whole batch
 };
 
-// Throws SpecError naming file, line and layer: a pool or filter larger than its input, a last layer that is
-// not dense with one output a class, counts that overflow, a published parameter count that is not met.
+// Throws SpecError naming file, line and layer for a pool or filter larger than its input, a last layer that is
+// not dense with one output per class, counts that overflow, and a parameter count other than the published one.
 Plan make_plan(const Spec& spec, const PlanInput& input);
 
-// What `trainer models NAME` prints, at most 100 columns: layers, totals, and the recipe of `spec`, which the
-// plan was made from; it ends with a newline.
+// The output of `trainer models NAME`, at most 100 columns wide: layers, totals, and the recipe of `spec`, from
+// which the plan was made; it ends with a newline.
 std::string plan_table(const Plan& plan, const Spec& spec);
 // The same as JSON.
 nlohmann::ordered_json plan_json(const Plan& plan, const Spec& spec);

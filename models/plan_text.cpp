@@ -1,4 +1,4 @@
-// The plan for people, a table with a line a layer, and for programs as JSON, whose keys stay in the order in which they are
+// The plan as a table with one line per layer, for people, and as JSON, for programs; its keys keep the order in which they are
 // written here.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
-// The recipe from YAML and back to JSON: a table with a row a key, in the order of the JSON. Ranges keep every number
-// inside what a float holds.
+// Reads the recipe from YAML and writes it as JSON: a table with one row per key, in the order of the JSON. The ranges
+// keep every number within those of a float.
 #include "models/recipe.hpp"
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@ constexpr std::int64_t kMostSteps = 1'000'000'000'000;
 constexpr NumberRange kDecay{0, 1e6};
 constexpr WholeRange kImages{0, std::numeric_limits<std::int32_t>::max()};
 
-// In the order of their enumerations.
+// These words are in the order of their enumerations.
 const Words kInitializerWords{"zeros",          "constant", "uniform_fan_in",  "xavier_uniform",
                               "glorot_uniform", "normal",   "truncated_normal"};
 const Words kOrderWords{"fixed", "shuffled"};
@@ -62,7 +62,7 @@ const Settings<Recipe>& decay_settings() {
   return settings;
 }
 
-// A number alone is the amount.
+// A plain number is the amount.
 void read_weight_decay(const YamlNode& node, Recipe& recipe) {
   if (node.kind == YamlKind::map) {
     const MapReader map(node, "weight_decay", keys_of(decay_settings()));
@@ -118,7 +118,7 @@ Setting<Recipe> part(const char* key, Part Recipe::*member, Part (*read)(const Y
           [=](const Recipe& recipe) { return to_json(recipe.*member); }};
 }
 
-// A number that the JSON leaves out where it is the default.
+// A number that the JSON leaves out if it is the default.
 Setting<Recipe> unless_default(const char* key, double Recipe::*member, NumberRange range) {
   Setting<Recipe> row = setting(key, member, range);
   row.json = [=](const Recipe& recipe) {
@@ -127,7 +127,7 @@ Setting<Recipe> unless_default(const char* key, double Recipe::*member, NumberRa
   return row;
 }
 
-// A run's length, one of two.
+// The length of a run: `epochs` or `steps`.
 template <typename T>
 Setting<Recipe> length_setting(const char* key, std::optional<T> Recipe::*member, WholeRange range) {
   return {key,

@@ -1,5 +1,5 @@
-// The parts of a recipe, each from YAML and back to JSON and text. recipe.cpp has the table of the recipe's keys, learning.cpp
-// the tables of optimisers and schedules, recipe_text.cpp the lines for people.
+// The parts of a recipe, each read from YAML and written as JSON and text. recipe.cpp has the table of the recipe's keys,
+// learning.cpp the tables of optimisers and schedules, recipe_text.cpp the lines for people.
 #pragma once
 
 #include <string>
@@ -20,12 +20,12 @@ Recipe read_recipe(const YamlNode& node);
 Initialization read_initialization(const YamlNode& node, const std::string& what);
 nlohmann::ordered_json to_json(const Initialization& start);
 
-// The optimiser of what is in no group: it takes biases and gains too.
+// The optimiser of all parameters that are in no group, including all biases, gammas and betas.
 Optimizer read_main_optimizer(const YamlNode& node);
 nlohmann::ordered_json to_json(const Optimizer& optimizer);
 std::string optimizer_text(const Optimizer& optimizer);  // "sgd, momentum 0.9, nesterov"
 
-// `rate` is the recipe's.
+// `rate` is the recipe's learning rate.
 std::vector<OptimizerGroup> read_groups(const YamlNode& node, double rate);
 nlohmann::ordered_json to_json(const OptimizerGroup& group);
 

@@ -1,4 +1,4 @@
-// The recipe for people, a line a part.
+// The recipe for people, one line for each part.
 #include <cmath>
 #include <fmt/format.h>
 
@@ -33,7 +33,7 @@ std::string start_text(const Initialization& start) {
   return normal ? fmt::format("{} of deviation {}", word, number_text(start.deviation)) : word;
 }
 
-// The whole network's, then those of layers that start otherwise.
+// The initialisers of the whole network, then those of layers that have their own.
 std::string starts_text(const Plan& plan, const Spec& spec) {
   std::string text =
       fmt::format("weights {}, biases {}", start_text(spec.recipe.weights), start_text(spec.recipe.biases));
@@ -86,7 +86,7 @@ std::string group_text(const OptimizerGroup& group, float rate) {
                      number_text(rate * group.rate_factor));
 }
 
-// Empty: the plain loss.
+// Empty for the plain loss.
 std::string loss_text(const Recipe& recipe) {
   std::string text;
   if (recipe.label_smoothing > 0)
@@ -95,7 +95,7 @@ std::string loss_text(const Recipe& recipe) {
   return text.empty() ? "" : "cross-entropy" + text;
 }
 
-// "the hardest 35 % of a batch are backpropagated, from 25 % of the steps on"; empty: all of it.
+// "the hardest 35 % of a batch are backpropagated, from 25 % of the steps on"; empty if the whole batch is.
 std::string keep_text(const Selection& keep) {
   if (!keep.selects()) return "";
   const std::string start =
@@ -125,7 +125,7 @@ std::string length_text(const Recipe& recipe) {
   return fmt::format("{} {}", grouped(static_cast<std::uint64_t>(epochs)), epochs == 1 ? "epoch" : "epochs");
 }
 
-// "as good as fp32: on a CPU bf16, on a GPU bf16, tf32"; empty: none is.
+// "as good as fp32: on a CPU bf16, on a GPU bf16, tf32"; empty if none is.
 std::string precisions_text(const RecipePrecisions& precisions) {
   Words engines;
   const auto add = [&](const char* engine, const std::vector<Precision>& all) {
@@ -138,7 +138,7 @@ std::string precisions_text(const RecipePrecisions& precisions) {
   return engines.empty() ? "" : "as good as fp32: " + joined(engines);
 }
 
-// Empty without images.
+// Empty if there are no images.
 std::string images_text(const char* before, int images, const char* after) {
   return images == 0 ? "" : before + grouped(static_cast<std::uint64_t>(images)) + after;
 }

@@ -1,4 +1,4 @@
-// A map of YAML as a table with a row for each setting: its key, how it is read into a member of T, how it is written as JSON.
+// A YAML map as a table with a row for each setting: its key, how it is read into a member of T, how it is written as JSON.
 #pragma once
 
 #include <fmt/format.h>
@@ -15,15 +15,15 @@ namespace trainer {
 template <typename T>
 struct Setting {
   const char* key;
-  std::function<void(const MapReader& map, T& to)> read;           // called where the map has the key
-  std::function<nlohmann::ordered_json(const T& from)> json = {};  // its null: left out
+  std::function<void(const MapReader& map, T& to)> read;           // called if the map has the key
+  std::function<nlohmann::ordered_json(const T& from)> json = {};  // null leaves the key out
   bool required = false;
 };
 
 template <typename T>
 using Settings = std::vector<Setting<T>>;
 
-// A float by its shortest decimal, so that 0.01F reads 0.01 and not 0.009999999776482582.
+// The shortest decimal of a float, so that 0.01F reads 0.01 and not 0.009999999776482582.
 inline double plain(float value) {
   return std::stod(fmt::format("{}", value));
 }
@@ -38,7 +38,7 @@ Setting<T> setting(const char* key, Member T::*member, Range... range) {
           }};
 }
 
-// One of `words`, whose places are the values of an enumeration, or false and true.
+// One of `words`, whose indices are the values of an enumeration, or false and true.
 template <typename T, typename Member>
 Setting<T> word_setting(const char* key, Member T::*member, const Words& words) {
   return {key,

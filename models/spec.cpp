@@ -1,5 +1,5 @@
-// A network's file: found by name in a folder or by path, its name and what it says of itself checked. Its layers are
-// read by layers.cpp, its recipe by recipe.cpp.
+// A network's file: it is found by name in a folder or by path, and its name and descriptions are checked. layers.cpp reads
+// its layers, recipe.cpp its recipe.
 #include "models/spec.hpp"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kMostName = 64;
-constexpr std::size_t kMostText = 80;  // what fits a line of a terminal
+constexpr std::size_t kMostText = 80;  // fits on one line of a terminal
 
 void check_name(const std::string& name, const Place& place) {
   const auto is_plain = [](unsigned char c) {
@@ -43,7 +43,7 @@ void read_line(const MapReader& map, const char* key, std::string& value) {
   }
 }
 
-// The networks of a folder, by name, sorted.
+// The sorted names of the networks in a folder.
 Words names_in(const fs::path& folder) {
   std::error_code error;
   Words names;

@@ -1,5 +1,5 @@
-// A network and its recipe as data: what models/*.yaml says, checked. Reports print the text of a spec; checkpoints store
-// it and parse it back to the same plan.
+// A network and its recipe as data: the checked contents of models/*.yaml. Reports print the text of a spec; checkpoints
+// store it and parse it back to the same plan.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,13 @@
 
 namespace trainer {
 
-// A wrong spec; the message opens with file:line:column.
+// An invalid spec; the message begins with file:line:column.
 class SpecError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Where a word stands, for errors: "models/lenet.yaml:7:5".
+// The position of a word, for errors: "models/lenet.yaml:7:5".
 struct Place {
   std::string file;
   int line = 0;
@@ -34,7 +34,7 @@ struct Place {
 
 enum class LayerKind { conv, maxpool, avgpool, dense, relu, gelu, leaky_relu, dropout, batchnorm };
 
-// How a parameter starts.
+// How the initial values of a parameter are drawn.
 enum class Initializer : std::uint8_t {
   zeros,
   constant,          // value
@@ -43,7 +43,7 @@ enum class Initializer : std::uint8_t {
   xavier_uniform,    // uniform(-sqrt(3/fan_in), +sqrt(3/fan_in)) (Caffe's xavier)
   glorot_uniform,    // uniform(-sqrt(6/(fan_in+fan_out)), +...)
   normal,            // N(0, deviation)
-  truncated_normal,  // N(0, deviation), drawn again beyond two deviations
+  truncated_normal,  // N(0, deviation), redrawn beyond two deviations
 };
 
 struct Initialization {
@@ -60,40 +60,40 @@ struct Padding {
 struct LayerSpec {
   LayerKind kind = LayerKind::relu;
   Place place;
-  int out = 0;                            // conv, dense; 0 in the last dense: the data set's class count
+  int out = 0;                            // conv, dense; 0 in the last dense: the number of classes
   int kernel = 0;                         // conv
   int stride = 1;                         // conv, pools
   int size = 0;                           // pools
   Padding padding;                        // conv
   bool bias = true;                       // conv, dense
-  double slope = 0.01;                    // leaky_relu: factor on values below 0
+  double slope = 0.01;                    // leaky_relu: factor for values below 0
   double drop = 0;                        // dropout: fraction set to zero
   double epsilon = 1e-5;                  // batchnorm
-  double momentum = 0.1;                  // batchnorm: weight of the newest batch
+  double momentum = 0.1;                  // batchnorm: weight of the latest batch
   bool gain = true;                       // batchnorm: whether it learns a gamma
   std::optional<Initialization> weights;  // overrides the recipe's
   std::optional<Initialization> biases;
 };
 
-// x = (pixel * scale - mean) / deviation, scale usually 1/255; or from the training images themselves.
+// x = (pixel * scale - mean) / deviation, scale usually 1/255; mean and deviation may come from the training images.
 struct InputScaling {
   double scale = 1.0 / 255;
   double mean = 0;
   double deviation = 1;
   bool from_data =
       false;     // `normalize: data`: mean and deviation of the training images, in units of scale 1/255
-  int crop = 0;  // rows and columns of the images' centre that the network sees; 0: the whole images
+  int crop = 0;  // height and width of the central crop that the network sees; 0: the whole image
 };
 
-// The precisions beside fp32 in which a recipe keeps its accuracy (mean over 10 seeds within 0.05 points), fastest first.
+// The precisions other than fp32 in which a recipe keeps its accuracy (mean over 10 seeds within 0.05 points), fastest first.
 struct RecipePrecisions {
   std::vector<Precision> cpu, cuda;
 };
 
-// Layers whose weights learn by an optimiser of their own.
+// Layers whose weights have an optimiser of their own.
 struct OptimizerGroup {
   Place place;
-  std::vector<std::string> layers;  // "conv1", "dense2": kind and number among its kind
+  std::vector<std::string> layers;  // names of layers: "conv1", "dense2"
   Optimizer optimizer;
   double rate_factor = 1;  // times the recipe's rate
 };
@@ -102,25 +102,25 @@ struct Recipe {
   InputScaling input;
   Initialization weights{Initializer::uniform_fan_in, 0, 1};
   Initialization biases{Initializer::uniform_fan_in, 0, 1};
-  Optimizer optimizer;  // for everything that is in no group
+  Optimizer optimizer;  // for all parameters that are in no group
   std::vector<OptimizerGroup> groups;
   double label_smoothing = 0;
   double logit_scale = 1;
   Selection keep;                 // which images of a batch are backpropagated
-  Schedule schedule;              // schedule.steps is set when the length is known
-  double bias_rate_factor = 1;    // lenet's lr_mult: for biases of convolutions and dense layers
+  Schedule schedule;              // schedule.steps is set once the length is known
+  double bias_rate_factor = 1;    // for biases of convolutions and dense layers (lenet's lr_mult)
   double weight_decay = 0;        // for the weights of convolutions and dense layers,
-  bool decay_biases = true;       //   and for their biases; batch normalisation never decays
-  bool decay_dense_only = false;  // tf-convolutional
+  bool decay_biases = true;       //   and for their biases; never for batch normalisation
+  bool decay_dense_only = false;  // used by tf-convolutional
   int batch = 64;
-  std::optional<int> epochs;  // exactly one of the two
+  std::optional<int> epochs;  // exactly one of epochs and steps is set
   std::optional<std::int64_t> steps;
   Order order = Order::shuffled;
   LastBatch last_batch = LastBatch::mask;
   RecipePrecisions precisions;
-  int hold_out_first = 0;  // training images at the beginning that are set aside for validation
+  int hold_out_first = 0;  // number of training images at the beginning that are set aside for validation
   int report_test_first =
-      0;  // the first test images whose accuracy is also printed, as the sample did; 0: none
+      0;  // number of first test images whose accuracy is also printed, as the sample did; 0: none
 };
 
 struct Spec {
@@ -130,15 +130,15 @@ struct Spec {
   std::optional<std::int64_t> parameters;  // as published, for 28x28x1 and 10 classes
   std::vector<LayerSpec> layers;
   Recipe recipe;
-  std::string text;  // the YAML that it came from, whole
+  std::string text;  // the whole YAML file
 };
 
 // `file` is used in errors only. Throws SpecError.
 Spec parse_spec(const std::string& text, const std::string& file);
 Spec read_spec(const std::filesystem::path& file);
 
-// Finds `name_or_path`: a path when it ends in .yaml or holds a '/', else NAME.yaml in `folder`; an unknown
-// name is answered with the names there are and the nearest.
+// Finds `name_or_path`: a path if it ends in .yaml or contains a '/', else NAME.yaml in `folder`. The error for an
+// unknown name lists the known names and the nearest of them.
 Spec find_spec(const std::string& name_or_path, const std::filesystem::path& folder);
 std::vector<Spec> all_specs(const std::filesystem::path& folder);  // sorted by name
 
@@ -151,7 +151,7 @@ const char* initializer_word(Initializer kind);
 const char* optimizer_word(OptimizerKind kind);
 const char* order_word(Order order);
 
-// What `optimizer: WORD` alone means, or nothing for an unknown word. sgd has no momentum.
+// The optimiser that `optimizer: WORD` without settings means, or nothing for an unknown word. sgd has no momentum.
 std::optional<Optimizer> optimizer_named(std::string_view word);
 
 }  // namespace trainer

@@ -1,4 +1,4 @@
-// The nearest word is the smallest "optimal string alignment" distance: Levenshtein's with swaps.
+// The nearest word has the smallest "optimal string alignment" distance: Levenshtein's with swaps.
 #include "models/words.hpp"
 
 #include <algorithm>
@@ -50,7 +50,7 @@ std::string printable(std::string_view text) {
 
 std::string in_quotes(std::string_view word) {
   std::string text(word.substr(0, kMostQuoted));
-  // A cut never leaves half a UTF-8 character behind.
+  // The cut never leaves part of a UTF-8 character at the end.
   if (word.size() > kMostQuoted) {
     while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0U) == 0x80U) text.pop_back();
     if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xC0U) text.pop_back();

@@ -1,6 +1,5 @@
-// Words and numbers for people: how errors speak of a word that is not known, quoted safely, with the nearest known word
-// and all choices.
-// The words come from hostile files, so that nothing of them reaches a terminal unchecked.
+// Words and numbers for people: how errors report an unknown word, quoted safely, with the nearest known word and all
+// choices. The words may come from hostile files, so none of them reaches a terminal unchecked.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +11,13 @@ namespace trainer {
 
 using Words = std::vector<std::string>;
 
-std::string lower(std::string_view text);  // ASCII letters alone
+std::string lower(std::string_view text);  // changes ASCII letters only
 
-// Whether a character may move a terminal's cursor or change its colours; printable() writes '?' in its place.
+// Whether a character may move a terminal's cursor or change its colours; printable() replaces it with '?'.
 bool is_control(char c);
 std::string printable(std::string_view text);
 
-// 'word', at most 40 characters of it, control characters as '?'.
+// 'word' in quotes, at most 40 bytes of it, with control characters as '?'.
 std::string in_quotes(std::string_view word);
 
 // "conv, maxpool, dense"
@@ -26,8 +25,8 @@ std::string joined(const Words& words);
 
 std::string grouped(std::uint64_t number);  // 1234567 as "1,234,567"
 
-// The choice that is a few slips of the keyboard away (insertion, deletion, replacement, two neighbours
-// swapped; capitals do not count), or "" when none is.
+// The choice that is a few typing errors away (insertion, deletion, replacement, two neighbours swapped;
+// capitals do not count), or "" if none is.
 std::string nearest_word(std::string_view word, const Words& choices);
 
 // "unknown layer 'covn'; did you mean conv? one of conv, maxpool"

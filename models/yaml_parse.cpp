@@ -1,4 +1,4 @@
-// Built from yaml-cpp's events and not from its nodes: a node no longer shows anchors and aliases, and its depth cannot be
+// Parses YAML from yaml-cpp's events, not its nodes: a node no longer shows anchors and aliases, and its depth cannot be
 // limited while it is parsed.
 #include <algorithm>
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ Place place_of(const YAML::Mark& mark, const std::string& file) {
   return {file, std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1};
 }
 
-// Grows a tree of YamlNode from events. In a map, keys and values come in turn.
+// Builds a tree of YamlNode from events. In a map, keys and values alternate.
 class TreeBuilder final : public YAML::EventHandler {
  public:
   explicit TreeBuilder(const std::string& file) : file_(file) {}
@@ -52,7 +52,7 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnMapEnd() override { open_.pop_back(); }
 
  private:
-  // A parent's items never grow while one of them is open, so the pointer to an open node stays good.
+  // A parent's items never grow while one of them is open, so the pointer to an open node stays valid.
   YamlNode& add(YamlNode node, YAML::anchor_t anchor, const std::string& tag) {
     if (anchor != YAML::NullAnchor) fail(node.place, "anchors (&name) are not used here");
     if (!tag.empty() && tag != "?" && tag != "!") {
@@ -82,7 +82,7 @@ class TreeBuilder final : public YAML::EventHandler {
   std::vector<YamlNode*> open_;
 };
 
-// The length in bytes of the UTF-8 character that starts at `text[i]`; 0 where none starts.
+// The length in bytes of the UTF-8 character that starts at `text[i]`; 0 if none starts there.
 std::size_t utf8_length(const std::string& text, std::size_t i) {
   const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
   const unsigned char first = byte(i);
@@ -96,7 +96,7 @@ std::size_t utf8_length(const std::string& text, std::size_t i) {
   return overlong || outside ? 0 : length;
 }
 
-// yaml-cpp takes some control characters for the end of the file and guesses other encodings.
+// yaml-cpp takes some control characters for the end of the file, and guesses other encodings; so both are refused.
 void check_characters(const std::string& text, const std::string& file) {
   Place place{file, 1, 1};
   for (std::size_t i = 0; i < text.size();) {

@@ -29,7 +29,7 @@ std::string text_of(const YamlNode& node) {
   fail(node.place, fmt::format("{} must be {}, not {}", what, wanted, text_of(node)));
 }
 
-// "recipe: order" becomes "recipe: unknown order 'shufled'; ...".
+// For "recipe: order" the message is "recipe: unknown order 'shufled'; ...".
 [[noreturn]] void fail_word(const YamlNode& node, const std::string& what, const Words& choices) {
   const std::size_t colon = what.rfind(": ");
   const std::size_t start = colon == std::string::npos ? 0 : colon + 2;

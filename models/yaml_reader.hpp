@@ -1,7 +1,6 @@
-// YAML with the place of every word, and readers that check as they read: unknown and repeated keys, types,
-// ranges. A file is hostile: its size and depth are capped, and what a spec never needs (anchors, aliases,
-// tags, a second document, control characters) is refused. Errors are SpecError and open with
-// file:line:column.
+// YAML with the place of every word, and readers that check unknown and repeated keys, types and ranges. A file
+// may be hostile: its size and depth are limited, and what a spec never needs (anchors, aliases, tags, a second
+// document, control characters) is refused. Errors are SpecErrors, whose message begins with file:line:column.
 #pragma once
 
 #include <cstddef>
@@ -28,13 +27,13 @@ struct YamlNode {
   YamlKind kind = YamlKind::nothing;
   Place place;
   std::string word;             // numbers are words too
-  std::vector<YamlKey> keys;    // a map's
-  std::vector<YamlNode> items;  // a list's items, or a map's values, one a key
+  std::vector<YamlKey> keys;    // a map's keys
+  std::vector<YamlNode> items;  // a list's items, or a map's values, one per key
 };
 
 [[noreturn]] void fail(const Place& place, const std::string& message);
 
-// The one document of `text`.
+// Parses the one document of `text`.
 YamlNode parse_yaml(const std::string& text, const std::string& file);
 
 struct WholeRange {
@@ -42,7 +41,7 @@ struct WholeRange {
   std::int64_t high = 0;
 };
 
-// Finite, with both ends included unless open.
+// A range of finite numbers; both ends are included unless open.
 struct NumberRange {
   double low = 0;
   double high = 0;
@@ -50,23 +49,23 @@ struct NumberRange {
   bool open_high = false;
 };
 
-// `what` is the thing in an error: "conv: out".
+// `what` names the value in errors: "conv: out".
 std::int64_t read_whole(const YamlNode& node, const std::string& what, WholeRange range);
 double read_number(const YamlNode& node, const std::string& what, NumberRange range);  // also "1/256"
 bool read_bool(const YamlNode& node, const std::string& what);
 std::string read_text(const YamlNode& node, const std::string& what);                        // one line
 std::size_t read_word(const YamlNode& node, const std::string& what, const Words& choices);  // its index
 
-// A word alone (`relu`), or a word with its settings (`conv: {out: 24}`).
+// A word alone (`relu`) or with its settings (`conv: {out: 24}`).
 struct YamlTagged {
-  std::size_t index = 0;  // of the word in the choices
+  std::size_t index = 0;  // the word's index in the choices
   std::string word;
   Place place;
   const YamlNode* arguments = nullptr;  // null for a word alone
 };
 YamlTagged read_tagged(const YamlNode& node, const std::string& what, const Words& choices);
 
-// The keys of a map. The constructor refuses unknown and repeated ones; `read` leaves `value` alone where the
+// The keys of a map. The constructor refuses unknown and repeated keys; `read` leaves `value` unchanged if the
 // key is absent.
 class MapReader {
  public:

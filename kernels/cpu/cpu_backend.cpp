@@ -1,5 +1,5 @@
-// The CPU engine: oneDNN for convolutions and products, the project's own loops for the rest, one pool of
-// threads. A recording is the closures themselves, and a launch runs them to their end.
+// The CPU engine: oneDNN for convolutions and products, the project's own loops for the rest, one thread pool.
+// A recording is the list of closures itself, and a launch runs them to completion.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -41,7 +41,7 @@ class CpuBackend final : public Backend {
                  {engine_, dnnl::stream(engine_)},
                  threads,
                  precision == Precision::bf16 ? bf16_loops() : nullptr} {
-    // oneDNN's kernels wait for every thread that was asked for: a smaller team would wait for ever.
+    // oneDNN's kernels wait for every thread that was requested: a smaller team would wait forever.
     omp_set_dynamic(0);
     if (omp_get_max_active_levels() < 1) omp_set_max_active_levels(1);
     omp_set_num_threads(threads);
@@ -125,7 +125,7 @@ class CpuBackend final : public Backend {
  private:
   void update_all(const UpdateArgs& args) {
     const std::uint64_t step = args.state->step;
-    const std::uint64_t pass = pass_of(args.batching, step);
+    const std::uint64_t pass = epoch_of(args.batching, step);
     for (const Segment& segment : *args.segments) {
       const Optimizer& optimizer = (*args.optimizers)[segment.optimizer];
       const UpdateStep now = update_step(optimizer, args.schedule, step, pass);

@@ -23,11 +23,11 @@ constexpr double kGibibyte = 1 << 30;
 // own.
 constexpr int kChannelMultiple = 8;
 
-// Of fp16. Fixed: to watch for gradients that overflow and lower it would cost the step another kernel, and
-// one that does overflow ends the run at the next loss.
+// The loss scale of fp16. It is fixed: lowering it when gradients overflow would cost each step another kernel, and an
+// overflow ends the run at the next loss.
 constexpr float kLossScale = 256;
 
-// Throws BackendError where the device has no such products.
+// Throws BackendError if the device does not support this precision.
 void require_precision(int device, Precision precision) {
   if (gpu_has(device, precision)) return;
   cudaDeviceProp p{};
@@ -51,8 +51,8 @@ unsigned multiprocessors_of(const CudaOptions& options) {
   return options.multiprocessors > 0 ? std::min(options.multiprocessors, all) : all;
 }
 
-// Kernels count a map's elements in 31 bits. A plan's are checked, but its channels may have been padded since.
-// Throws BackendError.
+// Kernels index a map's elements with 31 bits. A plan's maps are checked, but their channels may have been padded
+// since. Throws BackendError.
 void require_countable(const OpDesc& desc, int batch) {
   const auto* fused = std::get_if<NormalisedDesc>(&desc);
   const OpDesc product = fused == nullptr ? desc : product_of(*fused);
@@ -66,9 +66,9 @@ void require_countable(const OpDesc& desc, int batch) {
 }
 
 // An op runs once when it is prepared: a capture must not be the first to launch a kernel or to call a library, since
-// both may load code then. Our kernels are only loaded (LaunchQueue::loads) and touch no memory; a library's passes
-// do run, on scratch memory.
-// first_arguments: all that `op` may be given in training, allocated from `memory`; its maps are of `element`.
+// either may load code. Our own kernels are only loaded (LaunchQueue::loads) and touch no memory; library calls do run,
+// on scratch memory.
+// first_arguments: everything that `op` may be given in training, allocated from `memory`; maps are of type `element`.
 OpArgs first_arguments(const Op& op, Element element, bool wants_dx, DeviceAllocator& memory) {
   const auto batch = static_cast<std::size_t>(op.batch());
   const auto map = [&](const Shape& shape) {
@@ -94,7 +94,7 @@ OpArgs first_arguments(const Op& op, Element element, bool wants_dx, DeviceAlloc
   return args;
 }
 
-// Forward in both modes, and backward.
+// Runs forward in both modes, and backward.
 void run_first(Op& op, OpArgs args) {
   op.forward(args);
   op.backward(args);
@@ -103,7 +103,7 @@ void run_first(Op& op, OpArgs args) {
   op.forward(args);
 }
 
-// While it lives, launches load kernels and run none.
+// While it exists, launches load kernels and run none.
 struct Loading {
   explicit Loading(LaunchQueue& to) : queue(to) { queue.loads = true; }
   ~Loading() { queue.loads = false; }

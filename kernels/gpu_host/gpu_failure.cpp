@@ -9,8 +9,8 @@ namespace trainer {
 
 namespace {
 
-// Codes of cudaError_t (driver_types.h), whose numbers have been the same since CUDA 10.1. Those have a name here for
-// which the machine must be looked at; all others are codes of rows.
+// Codes of cudaError_t (driver_types.h), whose numbers have been the same since CUDA 10.1. Only those whose cause
+// depends on the machine have a name here; all others are codes of rows.
 enum Code {
   kOutOfMemory = 2,
   kInsufficientDriver = 35,
@@ -30,7 +30,7 @@ std::string files_text(const GpuSurroundings& around) {
                                      : fmt::format("{}", fmt::join(around.device_files, " "));
 }
 
-// What decides which devices a process sees.
+// The settings that decide which devices a process sees.
 std::string visibility_text(const GpuSurroundings& around) {
   return fmt::format("CUDA_VISIBLE_DEVICES {}, NVIDIA_VISIBLE_DEVICES {}, device files: {}",
                      variable_text(around.cuda_visible_devices), variable_text(around.nvidia_visible_devices),
@@ -54,7 +54,7 @@ std::string driver_needed(int runtime_version) {
   return fmt::format("a driver for CUDA {}", cuda_version_text(runtime_version));
 }
 
-// What the rows' texts may name.
+// The values of the words that the rows' texts may contain.
 FailureWords words_of(const std::string& name, const GpuSurroundings& around) {
   return {{"name", name},
           {"seen", fmt::format("{}, {}", name, visibility_text(around))},
@@ -72,7 +72,7 @@ FailureWords words_of(const std::string& name, const GpuSurroundings& around) {
           {"driver_needed", driver_needed(around.runtime_version)}};
 }
 
-// A row, and what it says when it is found.
+// A row, and which of its findings applies.
 struct Found {
   std::string_view key;
   std::string_view when;
@@ -99,7 +99,7 @@ Found no_device(const GpuSurroundings& around) {
   return {"container-rights", ""};
 }
 
-// The row that has the code; machine-kernel stands for every code that has no row.
+// The row that has the code, or machine-kernel for a code that has no row.
 Found by_code(int code) {
   for (const KnownFailure& row : known_failures())
     if (!row.found.empty() && std::ranges::find(row.codes, code) != row.codes.end()) return {row.key, ""};

@@ -59,7 +59,7 @@ int pci_gpus(const fs::path& root) {
   }));
 }
 
-// Fills in where the loader finds the driver's library and which CUDA it says it serves.
+// Fills in where the loader finds the driver's library and which CUDA the library supports.
 void look_at_driver_library(const std::string& name, GpuSurroundings* around) {
   const LoadedLibrary driver(name.c_str());
   if (!driver) return;
@@ -73,7 +73,7 @@ void look_at_driver_library(const std::string& name, GpuSurroundings* around) {
   around->driver_library_version = library_version(around->driver_library);
 }
 
-// The code of `call`; a function that the library lacks is a failure like any other.
+// Returns the code of `call`; a function that the library lacks is a failure like any other.
 template <typename Call, typename... Arguments>
 int code_of(Call* call, Arguments... arguments) {
   constexpr int kMissingFunction = 36;  // cudaErrorCallRequiresNewerDriver
@@ -83,7 +83,7 @@ int code_of(Call* call, Arguments... arguments) {
 class DriverProbe : public GpuProbe {
  public:
   explicit DriverProbe(const GpuPlaces& places) : places_(places), driver_(places.driver_library.c_str()) {
-    constexpr int kNoDriver = 35;  // cudaErrorInsufficientDriver, which the runtime gives for it
+    constexpr int kNoDriver = 35;  // cudaErrorInsufficientDriver, the runtime's code for this case
     started_ = driver_ ? code_of(init_, 0U) : kNoDriver;
   }
 
@@ -143,7 +143,7 @@ class DriverProbe : public GpuProbe {
   int (*retain_)(void**, int) = driver_.find({"cuDevicePrimaryCtxRetain"});
   int (*release_)(int) = driver_.find({"cuDevicePrimaryCtxRelease_v2"});
   int (*error_text_)(int, const char**) = driver_.find({"cuGetErrorString"});
-  int started_ = 0;  // the code of its start
+  int started_ = 0;  // the code of cuInit
 };
 
 }  // namespace

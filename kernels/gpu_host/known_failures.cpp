@@ -1,6 +1,6 @@
-// The rows by their keys, their texts with the words filled in, and the rows for a message. Messages are compared as letters
-// alone: what a terminal adds (colours, line breaks in the middle of a word), what a program quotes or escapes, and every number
-// fall out of both sides.
+// Finds rows by their keys or for a message, and fills words into their texts. Messages are compared by their letters
+// only: what a terminal adds (colours, line breaks in the middle of a word), what a program quotes or escapes, and
+// every number are removed from both sides.
 #include "kernels/gpu_host/known_failures.hpp"
 
 #include <algorithm>
@@ -34,8 +34,8 @@ bool is_letter(char letter) {
   return std::isalpha(static_cast<unsigned char>(letter)) != 0;
 }
 
-// In lower case, without the sequences of a terminal: "ESC [ ... letter", "ESC ] ... BEL", or ESC and one character. The bounds keep
-// a hostile text from taking the stack.
+// Converts to lower case, without terminal escape sequences: "ESC [ ... letter", "ESC ] ... BEL", or ESC and one
+// character. The bounds keep a hostile text from overflowing the stack.
 std::string plain(std::string_view text) {
   static const std::regex kSequence("\x1b(\\[[^@-~]{0,64}[@-~]?|\\][^\a\x1b]{0,256}[\a\x1b]?|[^\\[\\]])?");
   std::string result = std::regex_replace(std::string(text), kSequence, "");
@@ -43,7 +43,7 @@ std::string plain(std::string_view text) {
   return result;
 }
 
-// Letters and one '#' a row of numbers: "libcudnnopsso#".
+// Keeps the letters, and one '#' for each run of digits: "libcudnnopsso#".
 std::string squeezed(std::string_view text) {
   std::string result;
   for (const char letter : plain(text)) {
@@ -58,10 +58,10 @@ constexpr std::string_view kGap = " ... ";
 struct Span {
   std::size_t begin = 0;
   std::size_t end = 0;
-  std::size_t letters = 0;  // that the pattern has
+  std::size_t letters = 0;  // letters of the pattern
 };
 
-// The first place where the parts of `pattern` follow each other.
+// The first place where the parts of `pattern` occur in sequence.
 std::optional<Span> find_pattern(const std::string& message, std::string_view pattern) {
   Span span;
   std::size_t at = 0;
@@ -78,7 +78,7 @@ std::optional<Span> find_pattern(const std::string& message, std::string_view pa
   return span;
 }
 
-// Numbers that are named a code of CUDA: "CUDA error 803", "CUDA runtime error (35)", but not "CUDA 12.9".
+// Numbers that the text calls a CUDA code: "CUDA error 803", "CUDA runtime error (35)", but not "CUDA 12.9".
 std::set<int> codes_in(std::string_view pasted) {
   static const std::regex kCode(R"(cuda[a-z _:=(#]{0,28}(\d{1,4})(?![\da-z]|\.\d))");
   const std::string text = plain(pasted);
@@ -100,8 +100,8 @@ std::string pattern_of(std::string_view found) {
 
 struct Match {
   KnownFailure failure;
-  Span span;          // its longest pattern; none: it was found by its code alone
-  bool ours = false;  // this program found it: what it quotes, as the runtime's own text, tells less
+  Span span;          // its longest pattern; empty: it was found by its code only
+  bool ours = false;  // this program's own message: text that it quotes, such as the runtime's, tells less
 };
 
 std::optional<Match> match(const KnownFailure& failure, const std::string& message,
@@ -122,7 +122,7 @@ bool comes_first(const Match& a, const Match& b) {
   return a.ours != b.ours ? a.ours : a.span.letters > b.span.letters;
 }
 
-// A row whose words are all part of another row's longer ones says nothing of its own.
+// A row whose match lies within another row's longer match adds nothing.
 bool is_part_of(const Span& span, const Span& other) {
   return span.letters > 0 && span.letters < other.letters && span.begin >= other.begin &&
          span.end <= other.end;

@@ -1,6 +1,6 @@
-// What goes wrong between a program, a GPU, and a machine elsewhere: the rows of failures/*.yaml, which the build turns into one
-// constant table (failures/README.md says what the fields are), and the one look-up that finds a row by its key, by a
-// code of CUDA or by a message. The engine's refusals, trainer doctor and the targets all speak through it.
+// The known failures of programs, GPUs and remote machines: the rows of failures/*.yaml, which the build turns into one
+// constant table (failures/README.md describes the fields), and the only functions that find a row by its key, by a
+// CUDA code or by a message. The engine's refusals, trainer doctor and the targets all take their texts from here.
 #pragma once
 
 #include <map>
@@ -11,8 +11,8 @@
 
 namespace trainer {
 
-// What kind of thing is to be mended. From 10 to 18 the numbers are trainer doctor's exit status; what is a target's matter,
-// from 20 on, ends a command with 1.
+// What needs to be fixed. The numbers from 10 to 18 are trainer doctor's exit status; problems of a target, from 20 on,
+// end a command with 1.
 enum class FailureClass {
   healthy = 0,
   failed = 1,  // the command itself, or a GPU that stands out among equal ones
@@ -33,22 +33,22 @@ enum class FailureClass {
 int exit_status(FailureClass kind);
 std::string_view meaning(FailureClass kind);  // a few words: "no GPU is visible to this process"
 
-// What the program itself says where it finds the failure; the words in braces are filled in.
+// What the program itself says when it finds the failure; the words in braces are filled in.
 struct Finding {
-  std::string_view when;  // which of the row's; empty: the usual one
+  std::string_view when;  // which of the row's findings; empty: the usual one
   std::string_view cause;
-  std::string_view fix;  // empty: the row's
+  std::string_view fix;  // empty: the row's fix
 };
 
 struct KnownFailure {
   std::string_view key;  // "driver-mismatch"
   FailureClass kind = FailureClass::failed;
   std::string_view example;
-  // Pieces of messages as they are written; " ... " stands for anything in between. Numbers may differ.
+  // Pieces of messages as programs write them; " ... " stands for anything in between. Numbers may differ.
   std::span<const std::string_view> says;
-  std::span<const int> codes;  // by the CUDA runtime or driver: "CUDA error 803"
+  std::span<const int> codes;  // of the CUDA runtime or driver: "CUDA error 803"
   std::string_view cause;
-  std::string_view sure;  // how to be sure that it is this
+  std::string_view sure;  // how to be sure that this is the failure
   std::string_view fix;
   std::span<const Finding> found;
 };
@@ -58,38 +58,38 @@ struct ClassMeaning {
   std::string_view meaning;
 };
 
-// The table, of static storage.
+// The table; it has static storage duration.
 std::span<const KnownFailure> known_failures();
-std::span<const ClassMeaning> class_meanings();  // for those from 10 on, in their order
+std::span<const ClassMeaning> class_meanings();  // for the classes from 10 on, in ascending order
 
-const KnownFailure& known_failure(std::string_view key);  // there is one, or std::logic_error
+const KnownFailure& known_failure(std::string_view key);  // throws std::logic_error if there is none
 
-// What the words in braces stand for; one that is not among them is written in capitals: "HOST".
+// The values of the words in braces; a word without a value is written in capitals: "HOST".
 using FailureWords = std::map<std::string_view, std::string>;
 std::string filled_in(std::string_view text, const FailureWords& words = {});
 
-// A failure as it is reported. The key is empty where no row is known.
+// A failure as it is reported. The key is empty if no row is known.
 struct Failure {
   std::string_view key = {};
   FailureClass kind = FailureClass::failed;
   std::string cause = {};
-  std::string fix = {};  // may be empty where no row is known
+  std::string fix = {};  // may be empty if no row is known
   std::string text(std::string_view between = "; ") const {
     return fix.empty() ? cause : cause + std::string(between) + fix;
   }
 };
 
 Failure failure_of(const KnownFailure& row, const FailureWords& words = {});
-// In the words that the row has for `when` the program finds it.
+// The failure `key` in the words of the row's finding `when`.
 Failure found_failure(std::string_view key, std::string_view when, const FailureWords& words);
 
 struct Explanation {
-  std::vector<KnownFailure> found;    // what this program says itself, then the most specific first
-  std::vector<KnownFailure> nearest;  // by their words, where none was found: three at most
+  std::vector<KnownFailure> found;    // this program's own messages first, then by how specific they are
+  std::vector<KnownFailure> nearest;  // the most similar by their words, if none was found: at most three
 };
 
-// The rows for a message as it was pasted: case, numbers, line breaks, terminal colours and what stands
-// before and after do not matter.
+// The rows for a pasted message: case, numbers, line breaks, terminal colours and the text before and after do not
+// matter.
 Explanation explain(std::string_view pasted);
 
 }  // namespace trainer

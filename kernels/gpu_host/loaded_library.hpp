@@ -1,4 +1,4 @@
-// A library that is loaded while the program runs, since a machine may lack it, and its functions.
+// A library that is loaded at run time, since a machine may lack it, and its functions.
 #pragma once
 
 #include <dlfcn.h>
@@ -6,7 +6,7 @@
 
 namespace trainer {
 
-// Becomes a pointer to a function of the type that it is assigned to; null where the library lacks the function.
+// Converts to a pointer to a function of the type that it is assigned to; null if the library lacks the function.
 struct LibraryFunction {
   void* address = nullptr;
 
@@ -16,7 +16,7 @@ struct LibraryFunction {
   }
 };
 
-// Loaded until it is destroyed. False where the loader does not find it.
+// The library stays loaded until this is destroyed. Converts to false if the loader does not find it.
 class LoadedLibrary {
  public:
   explicit LoadedLibrary(const char* name, int flags = RTLD_LAZY | RTLD_LOCAL)
@@ -30,7 +30,7 @@ class LoadedLibrary {
   explicit operator bool() const { return handle_ != nullptr; }
   void* handle() const { return handle_; }
 
-  // Takes the first of the names that the library has, since new versions of a function come under new names.
+  // Finds the first of the names that the library has, since new versions of a function have new names.
   LibraryFunction find(std::initializer_list<const char*> names) const {
     void* address = nullptr;
     for (const char* name : names)

@@ -43,7 +43,7 @@ struct NvmlCalls {
   int (*utilization)(NvmlDevice, NvmlUtilization*) = nvml.find({"nvmlDeviceGetUtilizationRates"});
   int (*clock_reasons)(NvmlDevice, unsigned long long*) =
       nvml.find({"nvmlDeviceGetCurrentClocksEventReasons",
-                 "nvmlDeviceGetCurrentClocksThrottleReasons"});  // its name until driver 535
+                 "nvmlDeviceGetCurrentClocksThrottleReasons"});  // the name until driver 535
   int (*energy)(NvmlDevice, unsigned long long*) = nvml.find({"nvmlDeviceGetTotalEnergyConsumption"});
   int (*memory)(NvmlDevice, NvmlMemory*) = nvml.find({"nvmlDeviceGetMemoryInfo"});
   int (*mig_mode)(NvmlDevice, unsigned*, unsigned*) = nvml.find({"nvmlDeviceGetMigMode"});
@@ -59,7 +59,7 @@ struct NvmlCalls {
 
 namespace {
 
-// What `call` answers for the arguments; nothing where it is missing or fails.
+// The answer of `call` for the arguments; nothing if the function is missing or fails.
 template <typename Answer, typename Call, typename... Arguments>
 std::optional<Answer> ask(Call* call, Arguments... arguments) {
   Answer answer{};
@@ -71,7 +71,7 @@ std::optional<double> thousandths(const std::optional<unsigned long long>& value
   return value ? std::optional(static_cast<double>(*value) / 1000) : std::nullopt;
 }
 
-// The links that are up among the eighteen that a GPU has at most; nothing where it has none.
+// How many of a GPU's links, at most eighteen, are up; nothing if it has none.
 std::optional<int> nvlinks_of(const NvmlCalls& calls, NvmlDevice device) {
   constexpr unsigned kMostLinks = 18;
   std::optional<int> up;
@@ -82,7 +82,7 @@ std::optional<int> nvlinks_of(const NvmlCalls& calls, NvmlDevice device) {
   return up;
 }
 
-// Asked with room for none, the call answers with their number and NVML_ERROR_INSUFFICIENT_SIZE.
+// Called with room for none, NVML returns the number of processes and NVML_ERROR_INSUFFICIENT_SIZE.
 std::optional<int> processes_of(const NvmlCalls& calls, NvmlDevice device) {
   constexpr int kInsufficientSize = 7;
   unsigned count = 0;

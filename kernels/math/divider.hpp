@@ -1,5 +1,5 @@
-// Division of indices by a number that is known before a kernel starts: a product and a shift, where a
-// processor's or a GPU's own division takes tens of instructions. (Granlund and Montgomery 1994)
+// Division of indices by a number that is known before a kernel starts: a multiplication and a shift, whereas
+// the division of a CPU or GPU takes tens of instructions. (Granlund and Montgomery 1994)
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace trainer {
 
 class Divider {
  public:
-  // By 1 to 2^31.
+  // Divides by `by`, 1 to 2^31.
   HOST_DEVICE explicit Divider(std::uint32_t by = 1) : by_(by) {
     while ((std::uint64_t{1} << (shift_ - kBits)) < by) ++shift_;
     factor_ = static_cast<std::uint32_t>(((std::uint64_t{1} << shift_) + by - 1) / by);
@@ -18,7 +18,7 @@ class Divider {
 
   HOST_DEVICE std::uint32_t by() const { return by_; }
 
-  // Of n below 2^31.
+  // n / by() for n below 2^31.
   HOST_DEVICE std::uint32_t quotient(std::uint32_t n) const {
     return static_cast<std::uint32_t>(std::uint64_t{n} * factor_ >> shift_);
   }

@@ -1,4 +1,4 @@
-// GELU by its tanh form (Hendrycks and Gimpel 2016), with s(z) = 1 / (1 + exp(-z)) in place of
+// GELU in its tanh form (Hendrycks and Gimpel 2016), with s(z) = 1 / (1 + exp(-z)) in place of
 // (1 + tanh(z / 2)) / 2:
 //   gelu(x) = x s(u),  u = 2 sqrt(2 / pi) (x + 0.044715 x^3)
 //   gelu'(x) = s(u) + x s(u) (1 - s(u)) du/dx
@@ -14,8 +14,8 @@ namespace trainer {
 constexpr float kGeluSlope = 1.5957691216057308F;  // 2 sqrt(2 / pi)
 constexpr float kGeluCube = 0.044715F;
 
-// exp to about one unit in the last place, for loops that the compiler turns into vectors: x = n log 2 + r,
-// and exp(r) by a polynomial (Cephes). A NaN stays one; results saturate at exp(-87) and exp(88).
+// exp to about one unit in the last place, for loops that the compiler vectorises: x = n log 2 + r, and exp(r)
+// is a polynomial (Cephes). A NaN stays a NaN; results saturate at exp(-87) and exp(88).
 HOST_DEVICE float exp_in_loops(float x) {
 #if defined(__CUDA_ARCH__)
   return expf(x);

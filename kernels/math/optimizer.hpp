@@ -1,7 +1,7 @@
-// The optimisers, one element at a time (Muon's is in muon.hpp). The parameters of a network are one flat
-// array cut into segments, and an update is one pass over it: `UpdateStep` holds what is the same for every
-// element of a step, computed once. g is the gradient of the mean loss; weight decay adds decay * w to it
-// (L2), except in AdamW, where it shrinks w by rate * decay beside the step (Loshchilov and Hutter 2019).
+// The optimisers, one element at a time (Muon is in muon.hpp). The parameters of a network are one flat array
+// divided into segments, and an update is one pass over it: `UpdateStep` holds the values that all elements of
+// a step share, computed once. g is the gradient of the mean loss; weight decay adds decay * w to it (L2),
+// except in AdamW, where it shrinks w by rate * decay in addition to the step (Loshchilov and Hutter 2019).
 #pragma once
 
 #include <cmath>
@@ -16,30 +16,30 @@ enum class OptimizerKind : std::uint8_t { sgd, adam, adamw, adadelta, muon };
 
 struct Optimizer {
   OptimizerKind kind = OptimizerKind::sgd;
-  Pieces momentum;         // sgd, muon, by epoch; empty: none
+  Pieces momentum;         // sgd, muon: by epoch; empty: none
   bool nesterov = false;   // sgd
   bool dampening = false;  // sgd: v = m v + (1 - m) g instead of v = m v + g (CNTK)
   float beta1 = 0.9F;      // adam, adamw
   float beta2 = 0.999F;
   float rho = 0.9F;  // adadelta
   float epsilon = 1e-8F;
-  int iterations = 5;  // muon: of the Newton-Schulz iteration (muon.hpp)
+  int iterations = 5;  // muon: Newton-Schulz iterations (muon.hpp)
 };
 
-// Whether it updates whole matrices (muon.hpp) and not one element at a time.
+// Whether the optimiser updates whole matrices (muon.hpp) rather than one element at a time.
 HOST_DEVICE bool takes_matrices(const Optimizer& o) {
   return o.kind == OptimizerKind::muon;
 }
 
-// Values per parameter that the optimiser keeps from step to step.
+// The number of values per parameter that the optimiser keeps from step to step.
 HOST_DEVICE int optimizer_slots(const Optimizer& o) {
   if (o.kind == OptimizerKind::sgd) return o.momentum.count > 0 ? 1 : 0;
   return o.kind == OptimizerKind::muon ? 1 : 2;
 }
 
-constexpr int kMostOptimizers = 4;  // of one network: a step's kernels take them as arguments
+constexpr int kMostOptimizers = 4;  // per network: a step's kernels take them as arguments
 
-// A run of parameters that learn alike.
+// Consecutive parameters with the same optimiser settings.
 struct Segment {
   std::uint64_t offset = 0;  // in floats
   std::uint64_t count = 0;
@@ -52,7 +52,7 @@ struct Segment {
 struct UpdateStep {
   float rate = 0;
   float momentum = 0;
-  float gradient_weight = 1;  // of g in sgd: 1, or 1 - momentum with dampening
+  float gradient_weight = 1;  // sgd: the factor of g: 1, or 1 - momentum with dampening
   float correction1 = 1;      // adam: 1 / (1 - beta1^t)
   float correction2 = 1;      // adam: 1 / sqrt(1 - beta2^t)
 };
@@ -73,7 +73,7 @@ HOST_DEVICE UpdateStep update_step(const Optimizer& o, const Schedule& s, std::u
   return u;
 }
 
-// v = m v + gain g; w -= rate v, or with Nesterov w -= rate (gain g + m v)
+// v = m v + a g, a = gradient_weight; w -= rate v, or with Nesterov w -= rate (a g + m v)
 HOST_DEVICE void sgd_update(const UpdateStep& u, bool nesterov, float rate, float decay, float g, float& w,
                             float& v) {
   const float dampened = u.gradient_weight * (g + decay * w);

@@ -1,8 +1,8 @@
-// The order of an epoch: a permutation of 0 .. n-1 computed one position at a time, without a table and
-// without state, from (seed, epoch). A Feistel network of 6 rounds permutes the smallest square power of four
-// that holds n, and a value outside n walks on along its cycle until it falls inside (Black and Rogaway,
-// "Ciphers with arbitrary finite domains", 2002): at most four trips on average. It stands beside the other
-// device functions, not in data/, because the step itself evaluates it.
+// The order of an epoch: a permutation of 0 .. n-1 computed from (seed, epoch) one position at a time, without
+// a table or state. A Feistel network of 6 rounds permutes 0 .. N-1, N the smallest power of four from 256 on
+// that is at least n; a value from n on is permuted again until it is below n (Black and Rogaway, "Ciphers with
+// arbitrary finite domains", 2002), which takes at most four evaluations on average for n >= 64. It is here
+// with the other device functions, not in data/, because the step itself evaluates it.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ HOST_DEVICE std::uint32_t scramble(std::uint32_t x, std::uint32_t key) {
   return x ^ (x >> 16);
 }
 
-// Where position `position` (< n) of pass `epoch` points. Any n from 1 to 2^31.
+// The image at position `position` (< n) of epoch `epoch`. n is 1 to 2^31.
 HOST_DEVICE std::uint32_t permuted(std::uint32_t position, std::uint32_t n, std::uint64_t seed,
                                    std::uint64_t epoch) {
   std::uint32_t half_bits = 4;

@@ -1,6 +1,6 @@
-// The learning rate (and momentum) of a step as a pure function of its number, so that a recorded step
-// computes it where it runs. Every schedule counts steps from 0; "epoch" is the number of full epochs behind
-// the step's first image.
+// The learning rate (and momentum) of a step as a pure function of its number, so that a recorded step can
+// compute it on the device. Every schedule counts steps from 0; "epoch" is the number of epochs completed
+// before the step's first image.
 #pragma once
 
 #include <cmath>
@@ -12,16 +12,16 @@ namespace trainer {
 
 enum class ScheduleKind : std::uint8_t {
   constant,     // rate
-  steps,        // the piece that the epoch falls into
+  steps,        // rate * the value in force at the epoch
   exponential,  // rate * decay^epoch
   inverse,      // rate * (1 + gamma * step)^-power  (Caffe's "inv")
-  one_cycle,    // cosine up from rate / start_divisor, then cosine down to that / end_divisor (Smith 2018, as
-                // in PyTorch)
+  one_cycle,    // cosine up from rate / start_divisor, then cosine down to rate / start_divisor / end_divisor
+                // (Smith 2018, as in PyTorch)
   cosine,       // rate * (end + (1 - end) * (1 + cos(pi * step / steps)) / 2)  (Loshchilov and Hutter 2017)
-  linear,       // straight up from rate * start over the warm-up, then straight down towards rate * end
+  linear,       // linearly up from rate * start over the warm-up, then linearly down towards rate * end
 };
 
-// A value that changes at given epochs: value[i] holds from epoch from[i] on; from[0] is 0.
+// A value that changes at given epochs: value[i] is in force from epoch from[i] on; from[0] is 0.
 struct Pieces {
   static constexpr int kMost = 8;
   int count = 0;
@@ -40,19 +40,19 @@ HOST_DEVICE float piece_at(const Pieces& p, std::uint64_t epoch) {
 struct Schedule {
   ScheduleKind kind = ScheduleKind::constant;
   float rate = 0.01F;   // the base; the peak of one_cycle
-  Pieces pieces;        // steps: factors on `rate`
+  Pieces pieces;        // steps: factors of `rate`
   float decay = 1;      // exponential
   float gamma = 0;      // inverse
   float power = 0;      // inverse
-  float warmup = 0.3F;  // one_cycle, linear: fraction of the steps that go up
+  float warmup = 0.3F;  // one_cycle, linear: fraction of the steps in which the rate rises
   float start_divisor = 25;
   float end_divisor = 1e4F;
   float start = 0;          // linear: first rate as a fraction of `rate`
   float end = 0;            // cosine, linear: last rate as a fraction of `rate`
-  std::uint64_t steps = 0;  // of the whole run
+  std::uint64_t steps = 0;  // length of the whole run
 };
 
-// From `start` at u = 0 to `end` at u = 1 along half a cosine.
+// Goes from `start` at u = 0 to `end` at u = 1 along half a cosine.
 HOST_DEVICE double cosine_between(double start, double end, double u) {
   return end + (start - end) / 2 * (1 + std::cos(3.14159265358979323846 * u));
 }
@@ -68,7 +68,7 @@ HOST_DEVICE double one_cycle_rate(const Schedule& s, std::uint64_t step) {
   return cosine_between(s.rate, end, last > peak_at ? (now - peak_at) / (last - peak_at) : 1);
 }
 
-// At the middle of the step, so that neither end is quite reached.
+// Evaluated at the middle of the step, so that neither end is quite reached.
 HOST_DEVICE double linear_rate(const Schedule& s, std::uint64_t step) {
   const double u = s.steps > 0 ? (static_cast<double>(step) + 0.5) / static_cast<double>(s.steps) : 0;
   const double warmup = s.warmup;

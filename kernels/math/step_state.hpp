@@ -1,4 +1,4 @@
-// The few numbers of a training run that live on the device beside the weights: a recorded step reads and
+// The few numbers of a training run that stay on the device with the weights: a recorded step reads and
 // advances them itself, so that a replay needs nothing from the host.
 #pragma once
 
@@ -10,14 +10,14 @@ constexpr std::uint64_t kNoBadStep = ~std::uint64_t{0};
 
 struct StepState {
   std::uint64_t step = 0;     // number of the step in progress, from 0
-  std::uint64_t seed = 0;     // of order and dropout
+  std::uint64_t seed = 0;     // of the run, for order and dropout
   std::uint32_t valid = 0;    // rows of the batch that hold an image
   float batch_loss = 0;       // sum over the valid rows of the step in progress
-  double loss_sum = 0;        // since the host last set it to 0: sums over images,
-  std::uint64_t correct = 0;  //   images whose largest logit is the label's,
-  std::uint64_t images = 0;   //   and images seen
+  double loss_sum = 0;        // since the host last cleared them: the sum of losses,
+  std::uint64_t correct = 0;  //   the images whose largest logit is the label's,
+  std::uint64_t images = 0;   //   and the images seen
   std::uint64_t first_bad_step =
-      kNoBadStep;  // first step with a loss that is not finite; no update from then on
+      kNoBadStep;  // first step with a loss that is not finite; parameters no longer change from then on
 };
 
 }  // namespace trainer

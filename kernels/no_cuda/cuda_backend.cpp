@@ -1,4 +1,4 @@
-// The stand-in for the GPU engine in a build without it, which says so and what to do.
+// Replaces the GPU engine in a build without it: reports this and what to do.
 #include "kernels/backend.hpp"
 #include "kernels/gpu_host/gpu_surroundings.hpp"
 

@@ -12,7 +12,7 @@ Position position;
 
 namespace {
 
-// Those of the largest cooperative grid so far; kept for their fibers.
+// The blocks of the largest cooperative grid so far, kept for their fibers.
 struct Blocks {
   std::vector<std::unique_ptr<Block>> all;
   Block* running = nullptr;
@@ -90,8 +90,7 @@ void Block::work() {
   for (;;) self.start_threads();
 }
 
-// Runs on a fiber of its own. A thread that never waits costs no switch: the next one follows on the same
-// fiber.
+// Runs on its own fiber. A thread that never waits costs no switch: the next thread runs on the same fiber.
 void Block::start_threads() {
   Fiber* mine = idle_.back();
   idle_.pop_back();
@@ -133,7 +132,7 @@ void Block::leave(Thread& self) {
   }
 }
 
-// Waits until somebody has made this thread ready.
+// Waits until something has made this thread ready.
 void Block::park(Thread& self) {
   Fiber& other = next();
   if (&other != self.fiber) Fiber::change(*self.fiber, other);
@@ -142,8 +141,7 @@ void Block::park(Thread& self) {
   position.thread = self.index;
 }
 
-// Where to go on: with a thread that has what it waited for, else with threads that have not begun, else back
-// to run().
+// The fiber to switch to: that of a ready thread, else one for threads that have not begun, else back to run().
 Fiber& Block::next() {
   if (!ready_.empty()) {
     Fiber& fiber = *ready_.front()->fiber;
@@ -166,12 +164,12 @@ Fiber& Block::idle_fiber() {
   return *idle_.back();
 }
 
-// The frames of the thread are left as they are, so nothing on them may own memory: the text is moved from.
-// The stack of a fiber that failed is left as it stands: its callers hand `text` over as their last string.
+// The stack frames of a failed thread are never unwound, so nothing on them may own memory: the text is moved from, and
+// callers pass `text` as the last string they own.
 void Block::fail(cudaError_t code, std::string text) {
   failure_ = std::make_unique<LaunchFailure>(LaunchFailure{code, std::move(text)});
   Fiber::change(*current_->fiber, main_);
-  std::abort();  // nobody comes back to a fiber that failed
+  std::abort();  // a fiber that failed is never resumed
 }
 
 bool Block::overflowed(const void* address) const {
@@ -229,7 +227,7 @@ void Block::open_barrier(const Thread* last) {
   }
 }
 
-// Nobody can go on: says who waits where.
+// No thread can continue: says which waits where.
 std::string Block::waiting_text() const {
   const Thread* in_warp = nullptr;
   for (const Thread& thread : threads_) {

@@ -1,6 +1,6 @@
-// One block of threads: runs them on fibers, in an order drawn from a seed, and brings them together at
-// barriers and warp operations. What CUDA leaves undefined ends the block with a LaunchFailure: a barrier
-// that some threads pass by, a shuffle with a lane that is gone.
+// One block of threads: runs them on fibers, in an order derived from a seed, and synchronises them at barriers and
+// warp operations. What CUDA leaves undefined ends the block with a LaunchFailure: a barrier that some threads skip, a
+// shuffle with a lane that has exited.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace emulator {
 
-// How a kernel ended that did not end well. The device is lost, as a real one would be.
+// How a kernel failed. The device is lost, as a real one would be.
 struct LaunchFailure {
   cudaError_t code = cudaErrorLaunchFailure;
   std::string text;
@@ -28,12 +28,12 @@ class Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  // Runs `thread` once for each thread of a block of `size`; position.block is set already. Where the grid is
-  // `cooperative`, returns too when all threads wait for the grid.
+  // Runs `thread` once for each thread of a block of `size`; position.block is set already. If the grid is
+  // `cooperative`, also returns when all threads wait for the grid.
   void run(const std::function<void()>& thread, dim3 size, std::uint64_t seed, bool cooperative);
   bool waits_for_grid() const { return barrier_.kind == BarrierKind::grid && barrier_.waiting == count_; }
-  void go_on();    // behind the grid's barrier
-  void abandon();  // what still waits, after another block of the grid has failed
+  void go_on();    // continues after the grid's barrier
+  void abandon();  // drops the waiting threads, after another block of the grid has failed
 
   int wait_for_block(BarrierKind kind, const char* name, int value, Place place);
   std::uint64_t wait_for_warp(const WarpCall& call);
@@ -54,17 +54,17 @@ class Block {
     State state = State::fresh;
     Fiber* fiber = nullptr;
     WarpCall call{};           // while in_warp
-    std::uint64_t answer = 0;  // of the warp operation
+    std::uint64_t answer = 0;  // result of the warp operation
   };
   struct Warp {
-    unsigned present = 0;  // lanes that have not returned
+    unsigned present = 0;  // lanes that have not exited
     unsigned waiting = 0;
   };
   struct Barrier {
     BarrierKind kind = BarrierKind::sync;
     const char* name = "";
     Place place{};
-    int first = 0;  // the thread that came first
+    int first = 0;  // the thread that arrived first
     int waiting = 0;
     int true_values = 0;
     int result = 0;
@@ -80,7 +80,7 @@ class Block {
   Fiber& idle_fiber();
   void join_barrier(Thread& self, BarrierKind kind, const char* name, Place place);
   void open_barrier(const Thread* last);
-  bool is_wrong(const Thread& self, const WarpCall& call) const;  // its mask
+  bool is_wrong(const Thread& self, const WarpCall& call) const;  // whether its mask is
   std::string mask_fault(const Thread& self, const WarpCall& call) const;
   void open_warp(const Thread& last, const Warp& warp);
   std::uint64_t answer(const Thread& thread, int first);
@@ -104,7 +104,7 @@ class Block {
   std::unique_ptr<LaunchFailure> failure_;
 };
 
-// The one block that runs at a time, and what makes the next one of a cooperative grid so.
+// The only block that runs at a time, and the function that switches to the next one of a cooperative grid.
 Block& block();
 Block& change_block(std::size_t number);
 

@@ -1,7 +1,7 @@
-// The stand-in for cuDNN: kernels/cuda/cudnn/convolution.hpp by plain loops over float, so that the emulated engine
-// runs whole networks. Sums run in one fixed order. The loops go along rows of a window, where the k pixels
-// of c channels lie side by side both in the map and in the filter; forward goes along the filters instead,
-// over a copy of the filters with the output channel innermost, which is what its workspace is for.
+// Replaces cuDNN: implements kernels/cuda/cudnn/convolution.hpp by plain loops over float, so that the emulated engine
+// runs whole networks. Sums have one fixed order. The loops run along rows of a window, whose k pixels of c channels
+// are contiguous both in the map and in the filter; forward runs along the filters instead, over a copy of the filters
+// in its workspace with the output channel innermost.
 #include "kernels/cuda/cudnn/convolution.hpp"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ using ::emulator::add_scaled;
 using ::emulator::Input;
 using ::emulator::Output;
 
-// The part of a window's row that lies on the map.
+// The part of a window's row that lies inside the map.
 struct WindowRow {
   std::size_t in;      // first element in the image
   std::size_t filter;  // first element in the filter
@@ -112,7 +112,7 @@ void run_weights(const Geometry& geometry, const void* x_given, const void* dy_g
     const float* image = x.data() + n * geometry.shape().in.size();
     const float* gradients = dy.data() + (n * geometry.pixels() + pixel) * out;
     for (std::size_t o = 0; o < out; ++o) {
-      if (gradients[o] == 0) continue;  // most are, behind a max pool
+      if (gradients[o] == 0) continue;  // most are, at a max pool's input
       for (const WindowRow& row : rows) {
         add_scaled(result.data() + o * geometry.filter() + row.filter, image + row.in, row.length,
                    gradients[o]);

@@ -1,5 +1,5 @@
-// What a test reads of the emulator's state: how often what was called, what is still held, what nobody has
-// written.
+// What a test reads from the emulator's state: how often each function was called, what is still allocated, what is
+// still unwritten.
 #include <bit>
 #include <cstring>
 #include <fmt/format.h>

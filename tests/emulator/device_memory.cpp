@@ -32,7 +32,7 @@ EMULATOR_UNCHECKED bool is_whole(const char* begin, const char* end) {
   return difference == 0;
 }
 
-// The first byte that is not as it was laid; null: all are.
+// The first byte of a band that was overwritten; null: none was.
 EMULATOR_UNCHECKED const char* first_damage(const char* begin, const char* end) {
   if (is_whole(begin, end)) return nullptr;
   while (static_cast<std::uint8_t>(*begin) == kBandByte) ++begin;
@@ -50,7 +50,7 @@ Bands bands(const char* data, const DeviceMemory::Block& block) {
   return {start - kBand, start + block.bytes, start + whole_pages(block.bytes + kBand)};
 }
 
-// All but the outermost pages, which are never accessible.
+// Protects all but the outermost pages, which are never accessible.
 void protect_one(const DeviceMemory::Block& block, int protection) {
   if (!block.pinned) mprotect(block.mapping + kPage, block.mapped - 2 * kPage, protection);
 }
@@ -70,7 +70,7 @@ void DeviceMemory::release_all() {
 
 void* DeviceMemory::allocate(std::size_t bytes, int device, bool pinned) {
   Block block{bytes, device, ++allocations_, nullptr, 0, pinned};
-  // A page before, the page that ends with the band, the data with the band behind it, a page after.
+  // A page before, the page that ends with the first band, the data with the second band, a page after.
   block.mapped = 2 * kPage + whole_pages(bytes + kBand) + kPage;
   void* mapping = mmap(nullptr, block.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) throw std::bad_alloc();

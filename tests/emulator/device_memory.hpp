@@ -1,8 +1,7 @@
-// The memory of the played devices. Each allocation is a mapping of its own:
-//   [no access][band][what was asked for, 256-byte aligned][band][no access]
-// The bands are looked at after every launch. Outside of launches and copies nobody may touch any of it, as
-// the host may not touch a GPU's memory. Fresh memory holds kPoison, which is a NaN as float, double, half
-// and bfloat16 alike.
+// The memory of the emulated devices. Each allocation is a separate mapping:
+//   [no access][band][the requested bytes, 256-byte aligned][band][no access]
+// The bands are checked after every launch. Outside of launches and copies none of it is accessible, just as the host
+// cannot access a GPU's memory. Fresh memory holds kPoison, which is a NaN as float, double, half and bfloat16.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +19,10 @@ class DeviceMemory {
   struct Block {
     std::size_t bytes = 0;
     int device = 0;
-    std::uint64_t number = 0;  // the how manieth allocation of this process
+    std::uint64_t number = 0;  // counts the process's allocations
     char* mapping = nullptr;
     std::size_t mapped = 0;
-    bool pinned = false;  // of the host: always accessible, without bands
+    bool pinned = false;  // host memory: always accessible, without bands
   };
 
   DeviceMemory() = default;
@@ -33,20 +32,20 @@ class DeviceMemory {
 
   void* allocate(std::size_t bytes, int device, bool pinned);
   bool release(void* pointer, bool pinned);  // false: no such allocation
-  // The allocation that an address lies in or right behind; null for other memory.
+  // The allocation that contains an address or ends right before it; null for other memory.
   const Block* find(const void* address) const;
-  std::ptrdiff_t offset(const void* address) const;  // within the allocation that find() gives
-  bool covers(const void* address) const;            // an allocation or what lies around it
+  std::ptrdiff_t offset(const void* address) const;  // within the allocation that find() returns
+  bool covers(const void* address) const;            // whether it is in an allocation or the pages around it
   std::string describe(const void* address) const;   // "byte 40 of allocation 3 of 40 bytes"
   std::size_t used(int device) const;
   std::size_t live(bool pinned) const;
-  // What the first band that is not whole tells.
+  // Describes the first overwritten band.
   std::optional<std::string> damage() const;
-  std::string list() const;  // one line a live allocation
+  std::string list() const;  // one line for each live allocation
 
   void open();  // for a launch; may be nested
   void close();
-  // For a copy, the allocation that an address lies in, if there is one and not all of them are open.
+  // For a copy, opens the allocation that contains an address, if there is one and not all of them are open.
   void open_at(const void* address) const;
   void close_at(const void* address) const;
   bool is_open() const { return opened_ > 0; }
@@ -56,12 +55,12 @@ class DeviceMemory {
   void protect(int protection) const;
   void protect_at(const void* address, int protection) const;
 
-  std::map<const char*, Block> blocks_;  // by the address that the program was given
+  std::map<const char*, Block> blocks_;  // by the address that the program got
   std::uint64_t allocations_ = 0;
   int opened_ = 0;
 };
 
-// For the time of its life, all device memory may be touched.
+// While it exists, all device memory is accessible.
 class DeviceAccess {
  public:
   explicit DeviceAccess(DeviceMemory& memory) : memory_(memory) { memory_.open(); }
@@ -73,8 +72,7 @@ class DeviceAccess {
   DeviceMemory& memory_;
 };
 
-// The same for the allocations of two addresses alone: a call of the system for each of all takes longer than
-// a copy.
+// The same for the allocations of two addresses only: a system call for every allocation would take longer than a copy.
 class CopyAccess {
  public:
   CopyAccess(const DeviceMemory& memory, const void* to, const void* from)

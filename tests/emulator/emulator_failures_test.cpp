@@ -1,5 +1,5 @@
-// What a GPU would punish, or let pass in silence, the emulated CUDA finds: barriers and shuffles that not
-// all come to, memory that nobody wrote or that is another's, results that depend on the order of threads.
+// The emulated CUDA finds errors that a GPU would punish or silently ignore: barriers and shuffles that not all threads
+// reach, memory that is uninitialised or out of bounds, results that depend on the order of threads.
 #include <cmath>
 #include <cooperative_groups.h>
 #include <cstddef>

@@ -1,5 +1,4 @@
-// What the tests of the emulator share: an emulator that is reset around each test, and a short way to
-// launch.
+// What the tests of the emulator share: an emulator that is reset around each test, and launch helpers.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -26,7 +25,7 @@ cudaError_t launch(cudaStream_t stream, unsigned blocks, unsigned threads, void 
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
-// The same, with blocks that can wait for one another.
+// The same with blocks that can wait for one another.
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch_cooperative(unsigned blocks, unsigned threads, void (*kernel)(Parameters...),
                                const Arguments&... arguments) {
@@ -41,12 +40,12 @@ cudaError_t launch_cooperative(unsigned blocks, unsigned threads, void (*kernel)
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
-// What several tests launch.
+// A kernel that several tests launch.
 inline __global__ void add(float* values, float amount) {
   values[blockIdx.x * blockDim.x + threadIdx.x] += amount;
 }
 
-// The lines of counts_text() that open with `kind`, "call " or "run ", as name and number.
+// The lines of counts_text() that begin with `kind`, "call " or "run ", as name and number.
 inline std::map<std::string, int> counted(const std::string& kind) {
   std::map<std::string, int> numbers;
   std::istringstream lines(counts_text());

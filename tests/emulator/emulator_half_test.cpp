@@ -1,5 +1,5 @@
-// The emulator's half precision and bfloat16: exact on what they can hold, to the nearest and ties to even on
-// the rest, and the same bits as the toolkit's own headers where there is a toolkit (TRAINER_TOOLKIT_HALF).
+// The emulator's half precision and bfloat16: exact for representable values, rounded to nearest with ties to even for
+// others, and bitwise equal to the toolkit's own headers if there is a toolkit (TRAINER_TOOLKIT_HALF).
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -26,7 +26,7 @@ unsigned short half_bits(float value) {
   return __half_as_ushort(__float2half_rn(value));
 }
 
-// The nearest of two neighbours of which `low` has the even bits.
+// Checks rounding between two neighbours, of which `low` has the even bits.
 template <typename Bits>
 void expect_ties_to_even(float low, float high, Bits bits) {
   const float middle = (low + high) / 2;
@@ -65,7 +65,7 @@ TEST(EmulatorHalf, OverflowsToInfinityAndKeepsNaN) {
   EXPECT_EQ(bfloat16_bits(std::numeric_limits<float>::max()), 0x7F80);
   EXPECT_TRUE(std::isnan(__half2float(std::nanf(""))));
   EXPECT_TRUE(std::isnan(__bfloat162float(std::nanf(""))));
-  const float payload = std::bit_cast<float>(0x7F800001U);  // rounding alone would make infinity of it
+  const float payload = std::bit_cast<float>(0x7F800001U);  // rounding alone would turn it into infinity
   EXPECT_TRUE(std::isnan(__bfloat162float(payload)));
   EXPECT_TRUE(std::isnan(__half2float(payload)));
 }
@@ -89,7 +89,7 @@ TEST(EmulatorHalf, ConvertsAsTheToolkitDoes) {
   for (std::uint32_t i = 0; i < 0x10000; ++i) {
     const auto bits = static_cast<unsigned short>(i);
     const float half = __half2float(__ushort_as_half(bits));
-    // On the ties between two neighbours, too.
+    // Also on the ties between two neighbours.
     const float above = __half2float(__ushort_as_half(static_cast<unsigned short>(bits + 1)));
     const float middle = (half + above) / 2;
     ASSERT_EQ(half_bits(middle), toolkit::to_half(middle)) << bits;

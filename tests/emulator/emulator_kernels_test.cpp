@@ -1,5 +1,4 @@
-// Kernels under the emulated CUDA compute what they would on a GPU: places, barriers, shuffles, votes,
-// atomics.
+// Kernels under the emulated CUDA compute what they would on a GPU: thread indices, barriers, shuffles, votes, atomics.
 #include <cooperative_groups.h>
 #include <cstdint>
 #include <numeric>
@@ -76,7 +75,7 @@ __global__ void vote(Votes* out) {
   out[lane] = votes;
 }
 
-// Half a warp each, with masks of their own, at places of their own.
+// Each half of a warp uses its own mask, at its own place in the code.
 __global__ void two_halves(int* out) {
   const int lane = static_cast<int>(threadIdx.x);
   if (lane < 16) {
@@ -202,7 +201,7 @@ TEST_F(EmulatorTest, TheBlockThatComesLastSeesAllOthers) {
   }
 }
 
-// Each round adds what the neighbouring block's shared memory held in the round before.
+// Each round adds what the neighbouring block's shared memory held in the previous round.
 __global__ void pass_around(int* values, int rounds) {
   __shared__ int kept[64];
   kept[threadIdx.x] = static_cast<int>(blockIdx.x);

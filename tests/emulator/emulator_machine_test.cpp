@@ -1,5 +1,5 @@
-// What tests do to the emulated CUDA: plant faults, play devices, count calls, look for what is still held;
-// and the stand-ins of the libraries.
+// How tests control the emulated CUDA: they inject faults, emulate devices, count calls and look for leaks; and the
+// stand-ins of the libraries.
 #include <cstddef>
 #include <cstdlib>
 #include <cuda_bf16.h>
@@ -140,7 +140,7 @@ TEST_F(EmulatorTest, ALibraryCallIsWorkOfItsStream) {
   EXPECT_EQ(enqueue(stream, "library twice", [] {}), cudaErrorNotSupported);
 }
 
-// 3x3 of ones over a 3x3 map with a border: each output is the sum of its neighbourhood.
+// A 3x3 filter of ones over a 3x3 map with a border: each output is the sum of its neighbourhood.
 TEST_F(EmulatorTest, TheConvolutionsStandInAddsUpWindows) {
   auto library = trainer::cuda::open_convolutions({});
   trainer::cuda::ConvolutionShape shape;

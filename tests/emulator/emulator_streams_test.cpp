@@ -1,4 +1,4 @@
-// Capture and replay, what is forbidden in a capture, and work that is in flight, under the emulated CUDA.
+// Capture and replay, calls that are forbidden in a capture, and work in flight, under the emulated CUDA.
 #include <cstddef>
 
 #include "tests/emulator/emulator_fixture.hpp"
@@ -64,7 +64,7 @@ TEST_F(EmulatorTest, AGraphTakesChildrenAndSaysHowManyNodesItHas) {
 
 class EmulatorCaptureTest : public EmulatorTest {
  protected:
-  // In a capture of its own, the call is refused and the capture is lost.
+  // Makes the call in a new capture: the call is refused, and the capture is lost.
   void expect_forbidden(const char* name, const std::function<cudaError_t()>& forbidden) {
     SCOPED_TRACE(name);
     cudaGraph_t graph = nullptr;

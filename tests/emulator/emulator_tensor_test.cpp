@@ -1,4 +1,4 @@
-// The tensor cores' instruction under the emulated CUDA, and what the products in kernels/cuda make of it.
+// The tensor-core instruction under the emulated CUDA, and the products that kernels/cuda builds on it.
 #include <cmath>
 #include <limits>
 #include <random>
@@ -33,7 +33,7 @@ __global__ void lane_7_stays_away(Operands* all) {
   if (threadIdx.x != 7) trainer::cuda::multiply_tf32(own.d, own.a, own.b);
 }
 
-// As many times as asked for, the left factors by 1 to 13 in turn.
+// Adds the products `times` times, with the left factors multiplied by 1 to 13 in turn.
 template <Factors kFactors>
 __global__ void multiply_again_and_again(Operands* all, int times) {
   Operands& own = all[threadIdx.x];
@@ -66,7 +66,7 @@ class TensorCores : public EmulatorTest {
   }
 };
 
-// Whole numbers, so that no sum is rounded.
+// The inputs are whole numbers, so that no sum is rounded.
 TEST_F(TensorCores, MultiplyAsShufflesDo) {
   std::mt19937 bits(5);
   std::vector<Operands> before(kLanes);
@@ -98,7 +98,7 @@ TEST_F(TensorCores, TakeFactorsOfFp32InParts) {
   }
 }
 
-// What the tensor cores cut off where they add would be many times as much.
+// Truncation in the tensor cores' sums would give many times this error.
 TEST_F(TensorCores, DoNotCutLongSumsOfFp32) {
   double want = 0;
   for (int i = 0; i < 2000; ++i)

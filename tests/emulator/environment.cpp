@@ -75,7 +75,7 @@ void read_environment(State& state) {
   plant(state, variable("TRAINER_EMULATOR_FAIL"));
   state.holds_work = variable("TRAINER_EMULATOR_HOLD") == "1";
   choose_devices(state, variable("TRAINER_EMULATOR_DEVICE"));
-  // As the real one: set and empty, it hides every device.
+  // As in the real runtime, an empty value hides every device.
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   if (visible != nullptr && *visible == '\0') state.machine.device_error = cudaErrorNoDevice;
   static const bool reports = !variable("TRAINER_EMULATOR_REPORT").empty() && std::atexit(&write_report) == 0;

@@ -18,7 +18,7 @@ namespace {
 
 const void* fault_address = nullptr;
 
-// Goes on here after a fault in a kernel, on the fiber of its thread.
+// Execution continues here after a fault in a kernel, on the fiber of the faulting thread.
 [[noreturn]] void fail_at_fault() {
   const char* reason = block().overflowed(fault_address) ? ": its stack is full" : "";
   std::string why = fmt::format("thread {} touched {}{}", block().thread_number(),
@@ -26,7 +26,7 @@ const void* fault_address = nullptr;
   block().fail(cudaErrorIllegalAddress, std::move(why));
 }
 
-// Whether the fault is a kernel's, and the thread was sent on to fail_at_fault().
+// If the fault is a kernel's, redirects the thread to fail_at_fault() and returns true.
 bool redirect([[maybe_unused]] void* context) {
 #if defined(__x86_64__)
   char* stack = block().stack_for_fault();
@@ -48,7 +48,7 @@ void handle(int signal, siginfo_t* info, void* context) {
         fmt::format("emulator: the host touched device memory: {}\n", state().memory.describe(info->si_addr));
     static_cast<void>(!write(STDERR_FILENO, text.data(), text.size()));
   }
-  ::signal(signal, SIG_DFL);  // the access is made again, and ends the program
+  ::signal(signal, SIG_DFL);  // the access is repeated and ends the program
 }
 
 }  // namespace

@@ -1,11 +1,10 @@
-// Faults at an address. In a kernel they end the launch, as on a GPU; of the host's own access to device
-// memory they say what it was before the program ends. Not under AddressSanitizer, which reports with a
-// stack.
+// Memory faults. In a kernel they end the launch, as on a GPU; if the host accesses device memory, a message describes
+// the access before the program ends. Disabled under AddressSanitizer, which reports a stack trace.
 #pragma once
 
 namespace emulator {
 
-// Once for each thread of the host that runs kernels.
+// Call it once for each host thread that runs kernels.
 void catch_faults();
 
 }  // namespace emulator

@@ -7,8 +7,8 @@
 #include "tests/emulator/sanitizer.hpp"
 
 #if defined(__x86_64__)
-// void emulator_change_stack(void** save, void* resume): keeps what the calling convention wants kept on the
-// old stack, and goes on where the new one was left.
+// void emulator_change_stack(void** save, void* resume): saves the callee-saved registers on the old stack and
+// continues where the new stack was left.
 extern "C" void emulator_change_stack(void** save, void* resume);
 asm(R"(
 .text
@@ -44,7 +44,7 @@ constexpr std::size_t kStack = (kAddressSanitizer ? 64 : 16) * kPage;
 constexpr std::size_t kColours = 15;
 constexpr std::size_t kColourBytes = 17 * 64;
 
-Fiber* left = nullptr;  // the fiber that the latest switch came from
+Fiber* left = nullptr;  // the fiber that the latest switch left
 
 void before_change([[maybe_unused]] void** fake_stack, [[maybe_unused]] const void* stack,
                    [[maybe_unused]] std::size_t bytes) {
@@ -76,7 +76,7 @@ Fiber::Fiber(Entry entry, unsigned number)
   constexpr int kSavedRegisters = 6;
   auto* frame =
       reinterpret_cast<std::uintptr_t*>(reinterpret_cast<std::uintptr_t>(top_) & ~std::uintptr_t{15});
-  *--frame = 0;  // where a return address would be: `entry` finds the stack as after a call
+  *--frame = 0;  // in place of a return address: `entry` finds the stack as after a call
   *--frame = reinterpret_cast<std::uintptr_t>(entry);
   for (int i = 0; i < kSavedRegisters; ++i) *--frame = 0;
   resume_ = frame;
@@ -91,7 +91,7 @@ Fiber::Fiber(Entry entry, unsigned number)
 
 Fiber::~Fiber() {
   if (mapping_ == nullptr) return;
-  allow_access(mapping_, mapped_);  // frames that were left for good
+  allow_access(mapping_, mapped_);  // frames that are never resumed
   munmap(mapping_, mapped_);
 }
 

@@ -1,6 +1,6 @@
-// A fiber: a stack of its own and the point on it from which to go on. The threads of a block run on fibers,
-// which is what lets hundreds of them wait at a barrier in one thread of the CPU. On x86-64 a switch is a
-// dozen instructions, elsewhere swapcontext; AddressSanitizer is told about each.
+// A fiber: its own stack and the point at which to continue. The threads of a block run on fibers, so that hundreds of
+// them can wait at a barrier in one CPU thread. On x86-64 a switch takes a dozen instructions, elsewhere it is
+// swapcontext; AddressSanitizer is told about each.
 #pragma once
 
 #include <cstddef>
@@ -16,17 +16,17 @@ class Fiber {
  public:
   using Entry = void (*)();
 
-  Fiber() = default;  // stands for the stack that the caller is on already
-  // A stack of its own, between pages that must not be touched. `number` moves its first frame about, or else
-  // the frames of all fibers would fall into the same few lines of the cache. `entry` never returns.
+  Fiber() = default;  // stands for the stack that the caller is already on
+  // Makes a stack between guard pages. `number` shifts its first frame, because the frames of all fibers would
+  // otherwise fall into the same few cache lines. `entry` never returns.
   Fiber(Entry entry, unsigned number);
   ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Leaves the running fiber, which must be `from`; returns when somebody switches back to it.
+  // Leaves the running fiber, which must be `from`; returns when another fiber switches back to it.
   static void change(Fiber& from, Fiber& to);
-  // The first words of `entry`.
+  // `entry` calls it first.
   static void begin();
 
   char* top() const { return top_; }
@@ -36,8 +36,8 @@ class Fiber {
   char* mapping_ = nullptr;
   std::size_t mapped_ = 0;
   char* top_ = nullptr;
-  void* resume_ = nullptr;                 // the stack pointer to go on from
-  const void* sanitizer_stack_ = nullptr;  // what AddressSanitizer wants to know of a stack
+  void* resume_ = nullptr;                 // the stack pointer to resume from
+  const void* sanitizer_stack_ = nullptr;  // the stack's bounds for AddressSanitizer
   std::size_t sanitizer_bytes_ = 0;
   void* fake_stack_ = nullptr;
 #if !defined(__x86_64__)

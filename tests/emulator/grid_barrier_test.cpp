@@ -1,5 +1,5 @@
 // The barrier of cooperative launches (kernels/cuda/device_code/grid_barrier.cuh) in the emulator, which runs its
-// counting and waits in its own way: one word serves launches of any number of blocks, one behind the other.
+// counting but waits in its own way: one word serves successive launches with any number of blocks.
 #include "kernels/cuda/device_code/grid_barrier.cuh"
 
 #include <numeric>
@@ -12,7 +12,7 @@ namespace {
 constexpr unsigned kThreads = 64;
 constexpr int kRounds = 3;
 
-// In each round a block adds its right neighbour's number of the round before to its own.
+// In each round a block adds its right neighbour's number from the previous round to its own.
 __global__ void add_neighbours(unsigned* numbers, unsigned* barrier) {
   for (int i = 0; i < kRounds; ++i) {
     const unsigned right = numbers[(blockIdx.x + 1) % gridDim.x];

@@ -1,4 +1,4 @@
-// Kernels: what cudaLaunchKernelEx checks, and the run over the blocks of a grid.
+// Kernels: the checks of cudaLaunchKernelEx, and the run over the blocks of a grid.
 #include <algorithm>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -27,13 +27,13 @@ const Device& device_in_use() {
   return state().machine.devices[static_cast<std::size_t>(current_device())];
 }
 
-// Of a multiprocessor.
+// How many blocks of `threads` threads fit on a multiprocessor.
 std::uint64_t blocks_at_once(const Device& device, std::uint64_t threads) {
   return std::min(static_cast<std::uint64_t>(device.resident_blocks),
                   static_cast<std::uint64_t>(device.resident_threads) / threads);
 }
 
-// Of a cooperative launch.
+// Whether all blocks of a cooperative launch fit on the device at once.
 bool fits_at_once(const KernelCall& kernel) {
   const Device& device = device_in_use();
   const std::uint64_t blocks = std::uint64_t{kernel.grid.x} * kernel.grid.y * kernel.grid.z;
@@ -41,7 +41,7 @@ bool fits_at_once(const KernelCall& kernel) {
   return blocks <= static_cast<std::uint64_t>(device.multiprocessors) * blocks_at_once(device, threads);
 }
 
-// Whether a GPU could not follow a pointer: it is of mapped memory that no device has.
+// Whether a GPU could not follow the pointer, because it points to mapped memory outside of all devices.
 bool points_to_host(const void* pointer) {
   constexpr std::uintptr_t kPage = 4096;
   if (pointer == nullptr || state().memory.find(pointer) != nullptr) return false;
@@ -59,7 +59,7 @@ std::uint64_t block_seed(std::uint64_t seed, std::uint64_t number) {
   return seed == 0 ? 0 : scramble(seed + number);
 }
 
-// All blocks together: each runs to the grid's barrier, then it is the next one's turn.
+// Runs all blocks together: each runs to the grid's barrier, then the next one does.
 void run_cooperative(const KernelCall& kernel, std::uint64_t blocks, std::uint64_t seed) {
   State& all = state();
   const Permutation order(blocks, seed);

@@ -1,5 +1,5 @@
-// An order of n things drawn from a seed: i -> (a i + b) mod n with a and n coprime. Threads and blocks run
-// in such orders, so that a kernel that leans on one gives other results from launch to launch.
+// An order of n things derived from a seed: i -> (a i + b) mod n with a and n coprime. Threads and blocks run in such
+// orders, so that a kernel that depends on the order gives different results from launch to launch.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,7 @@
 
 namespace emulator {
 
-// The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the seed reaches every bit of the
-// result.
+// The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the seed affects every bit of the result.
 constexpr std::uint64_t scramble(std::uint64_t value) {
   value += 0x9E3779B97F4A7C15U;
   value = (value ^ (value >> 30U)) * 0xBF58476D1CE4E5B9U;
@@ -19,7 +18,7 @@ constexpr std::uint64_t scramble(std::uint64_t value) {
 class Permutation {
  public:
   Permutation() = default;
-  // Seed 0: the natural order.
+  // Seed 0 gives the natural order.
   Permutation(std::uint64_t count, std::uint64_t seed) : count_(count) {
     if (seed == 0 || count < 2) return;
     const std::uint64_t random = scramble(seed);

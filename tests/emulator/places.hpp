@@ -1,4 +1,4 @@
-// Where in the source a thread waits, compared and told.
+// Compares and prints the place in the source at which a thread waits.
 #pragma once
 
 #include <cstring>

@@ -1,5 +1,5 @@
-// The stand-in for cuBLASLt: kernels/cuda/cublas/product.hpp by plain loops over float, in one fixed order. Forward
-// reads a copy of the weights with the output innermost, which is what its workspace is for.
+// Replaces cuBLASLt: implements kernels/cuda/cublas/product.hpp by plain loops over float, in one fixed order. Forward
+// reads a copy of the weights in its workspace, with the output innermost.
 #include "kernels/cuda/cublas/product.hpp"
 
 #include <algorithm>
@@ -29,7 +29,7 @@ struct Sizes {
   Precision precision;
 };
 
-// A bias's gradient sums what is stored, not what a product rounds it to.
+// A bias's gradient sums the stored values, not the values that a product rounds them to.
 Precision unrounded(Precision precision) {
   return precision == Precision::tf32 ? Precision::fp32 : precision;
 }

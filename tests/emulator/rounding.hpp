@@ -1,5 +1,5 @@
-// What tensor cores do: take a product's inputs in their precision (the libraries round them first, the
-// instruction cuts them off), sum in float, round what they store.
+// What tensor cores do: convert a product's inputs to their precision (the libraries round them first, the instruction
+// truncates them), sum in float, round the stored results.
 #pragma once
 
 #include <bit>
@@ -15,7 +15,7 @@
 
 namespace emulator {
 
-inline float rounded_to_tf32(float value) {  // 10 bits of mantissa are left of 23
+inline float rounded_to_tf32(float value) {  // keeps 10 of 23 mantissa bits
   const auto word = std::bit_cast<std::uint32_t>(value);
   if ((word & 0x7F800000U) == 0x7F800000U) return value;
   return std::bit_cast<float>((word + 0xFFFU + (word >> 13U & 1U)) & ~0x1FFFU);
@@ -25,15 +25,15 @@ inline double cut_to_tf32(float value) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & ~0x1FFFU);
 }
 
-// The float next to value on the side of zero.
+// Truncates value towards zero to a float.
 inline float cut_to_float(double value) {
   const auto nearest = static_cast<float>(value);
   if (!(std::abs(static_cast<double>(nearest)) > std::abs(value)) || std::isinf(value)) return nearest;
   return std::nextafter(nearest, 0.0F);
 }
 
-// An input of a product as the product sees it: floats in place for fp32, rounded for tf32, widened from the
-// 16 bits of the others.
+// An input of a product as the product sees it: floats in place for fp32, rounded for tf32, converted from 16 bits for
+// the others.
 class Input {
  public:
   Input(const void* values, std::size_t count, trainer::Precision precision)
@@ -69,14 +69,13 @@ class Input {
   const float* data_;
 };
 
-// Where a product spends its time: between an Input and an Output, or arrays that were written as a whole
-// before.
+// The inner loop of a product, between an Input and an Output or arrays that are fully initialised.
 EMULATOR_UNCHECKED inline void add_scaled(float* __restrict to, const float* __restrict from,
                                           std::size_t count, float factor) {
   for (std::size_t i = 0; i < count; ++i) to[i] += factor * from[i];
 }
 
-// The sums of a product, all 0 at first; store() rounds them into its output.
+// The sums of a product, initially 0; store() rounds them into its output.
 class Output {
  public:
   explicit Output(std::size_t count) : sums_(count, 0.0F) {}

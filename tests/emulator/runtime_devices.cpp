@@ -1,4 +1,4 @@
-// The runtime's questions about devices, answered from the machine that is played.
+// The runtime's device queries, answered from the emulated machine.
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
@@ -147,7 +147,7 @@ cudaDeviceProp describe(const Device& device) {
   return properties;
 }
 
-// Looks the device up and hands it to `body`.
+// Looks up the device and passes it to `body`.
 template <typename Body>
 cudaError_t with_device(std::string_view name, int number, Body body) {
   return call(name, Rule::device, [&]() -> cudaError_t {

@@ -15,7 +15,7 @@ using emulator::WorkKind;
 
 namespace {
 
-// The nodes in the order in which they run, children's in their place.
+// Lists the nodes in the order in which they run, with child graphs expanded in place.
 void flatten(const Work& work, std::vector<Work>& flat) {
   if (!work.parts) {
     flat.push_back(work);
@@ -53,7 +53,7 @@ cudaGraphNodeType type_of(WorkKind kind) {
   return cudaGraphNodeTypeEmpty;
 }
 
-// Why the capture of a stream cannot be ended, or cudaSuccess.
+// The reason why a stream's capture cannot be ended, or cudaSuccess.
 cudaError_t refuse_end(const CUstream_st* stream, cudaStream_t handle) {
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
   if (!stream->capture) return explain(cudaErrorIllegalState, "the stream is not captured");
@@ -84,8 +84,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   *graph = nullptr;
   std::unique_ptr<CUgraph_st> made;
-  // Ends the capture even where a fault is planted here or the device is lost; the graph is kept only if
-  // neither is.
+  // Ends the capture even if a fault is injected here or the device is lost; the graph is kept only if neither is so.
   const cudaError_t code = call("cudaStreamEndCapture", Rule::release, [&]() -> cudaError_t {
     CUstream_st* stream = state().streams.find(handle);
     if (const cudaError_t refused = refuse_end(stream, handle); refused != cudaSuccess) return refused;

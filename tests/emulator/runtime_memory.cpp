@@ -1,4 +1,4 @@
-// Memory calls of the runtime. Where a real one would read wild or wait in silence, they say what is wrong.
+// Memory calls of the runtime. If the real runtime would read out of bounds or wait silently, these report the error.
 #include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
@@ -11,7 +11,7 @@
 namespace emulator {
 namespace {
 
-// Whether `bytes` from `pointer` on lie in one allocation of a device or of pinned memory.
+// Whether `bytes` bytes from `pointer` lie in a single allocation of device or pinned memory.
 bool inside(const void* pointer, std::size_t bytes) {
   const DeviceMemory& memory = state().memory;
   const DeviceMemory::Block* block = memory.find(pointer);
@@ -100,7 +100,7 @@ cudaError_t free_any(const char* name, void* pointer, bool is_pinned) {
   return call(name, Rule::release, [&]() -> cudaError_t {
     if (pointer == nullptr) return cudaSuccess;
     if (const cudaError_t refused = refuse_in_capture(name); refused != cudaSuccess) return refused;
-    state().streams.finish_all();  // as the real one does
+    state().streams.finish_all();  // as the real call does
     if (state().memory.release(pointer, is_pinned)) return cudaSuccess;
     return explain(cudaErrorInvalidValue,
                    fmt::format("{} of a pointer that is not an allocation (any more)", name));

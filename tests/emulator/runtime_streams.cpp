@@ -13,7 +13,7 @@ using emulator::WorkKind;
 
 namespace {
 
-// A stream that is captured must be neither waited for nor asked about.
+// A stream that is being captured must not be waited for or queried.
 cudaError_t refuse_captured(CUstream_st* stream, const char* name) {
   if (stream == nullptr)
     return explain(cudaErrorInvalidResourceHandle, std::string(name) + ": no such stream");
@@ -35,11 +35,11 @@ void mark(CUevent_st& event) {
   event.time = std::chrono::steady_clock::now();
 }
 
-// Work that holds the event's place in its stream.
+// Work that marks the event's place in its stream.
 emulator::Work event_work(cudaEvent_t event) {
   return {WorkKind::event, "event",
           [event] {
-            if (!state().streams.events.has(event)) return;  // destroyed since, which is allowed
+            if (!state().streams.events.has(event)) return;  // it has been destroyed since, which is allowed
             --event->pending;
             mark(*event);
           },
@@ -72,7 +72,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return call("cudaStreamDestroy", Rule::release, [&]() -> cudaError_t {
     Streams& streams = state().streams;
     if (stream == nullptr || streams.find(stream) == nullptr) return cudaErrorInvalidResourceHandle;
-    streams.finish(*stream);  // the real one returns at once, and the work is done all the same
+    streams.finish(*stream);  // the real call returns at once, but the work is still done
     streams.streams.remove(stream);
     return cudaSuccess;
   });

@@ -1,4 +1,4 @@
-// AddressSanitizer's interface where it is on, and nothing where it is not.
+// AddressSanitizer's interface if it is enabled, else empty functions.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ inline void forbid_access(const void* begin, std::size_t bytes) {
 inline void allow_access(const void* begin, std::size_t bytes) {
   __asan_unpoison_memory_region(begin, bytes);
 }
-// Reads the first byte that nobody may touch, if there is one, for its report.
+// Reads the first poisoned byte, if there is one, so that AddressSanitizer reports it.
 inline void look_at_access(const void* begin, std::size_t bytes) {
   const void* forbidden = __asan_region_is_poisoned(const_cast<void*>(begin), bytes);
   if (forbidden != nullptr) static_cast<void>(*static_cast<const volatile char*>(forbidden));
@@ -32,8 +32,7 @@ inline void look_at_access(const void*, std::size_t) {}
 
 }  // namespace emulator
 
-// For functions that look at bands and gaps which nobody else may touch, and for loops over memory that was
-// looked at.
+// For functions that inspect bands and gaps, which are poisoned, and for loops over memory that has been checked.
 #if defined(__SANITIZE_ADDRESS__)
 #define EMULATOR_UNCHECKED __attribute__((no_sanitize("address", "undefined"), noinline))
 #else

@@ -12,9 +12,9 @@ extern std::uint32_t section_end[] asm("__stop_emulated_shared");
 namespace emulator {
 namespace {
 
-constexpr std::size_t kChunk = 16;  // words that are looked at and restored together
+constexpr std::size_t kChunk = 16;  // words that are checked and restored together
 
-// So that there is such a section, aligned, in a program without shared memory too.
+// Ensures that the section exists, aligned, even in a program without shared memory.
 __attribute__((section("emulated_shared"), used)) alignas(64) std::uint32_t anchor[kChunk] = {};
 
 std::size_t words() {
@@ -66,7 +66,7 @@ void SharedMemory::bring_back(const std::vector<std::uint32_t>& kept) {
   copy_words(kept.data(), section_begin, kept.size());
 }
 
-// Poisons all that was written, and notes what that was.
+// Poisons everything that was written, and records which chunks that was.
 void SharedMemory::restore_all(std::vector<std::size_t>& used) {
   const std::size_t end = words();
   for (std::size_t chunk = 0; chunk * kChunk < end; ++chunk) {

@@ -1,6 +1,6 @@
-// The shared memory of all kernels: the linker section that __shared__ variables lie in. A block finds it
-// poisoned, since no block may count on what another left there. Which part a kernel uses is learnt from its
-// first block, so that not all of the section need be written again for each.
+// The shared memory of all kernels: the linker section of __shared__ variables. It is poisoned before each block, since
+// no block may rely on what another left there. The first block of a kernel shows which part the kernel uses, so that
+// the rest of the section need not be rewritten for each block.
 #pragma once
 
 #include <cstddef>
@@ -14,10 +14,10 @@ class SharedMemory {
  public:
   SharedMemory();
   void begin_block(const void* kernel);
-  // `first`: of its launch; `last` too.
+  // `first` and `last`: whether the block is the first or last of its launch.
   void end_block(const void* kernel, bool first, bool last);
 
-  // For blocks that take turns: all that lies there now, and back again.
+  // For blocks that take turns: saves the contents, and restores them.
   std::vector<std::uint32_t> keep() const;
   void bring_back(const std::vector<std::uint32_t>& kept);
 

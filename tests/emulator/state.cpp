@@ -13,7 +13,7 @@ thread_local cudaError_t last_error = cudaSuccess;
 
 State::State() : shared(std::make_unique<SharedMemory>()) {}
 
-// Lives until the process ends: a program may give its streams back as late as that.
+// Exists until the process ends, since a program may release its streams as late as that.
 State& state() {
   static State* only = new State;
   static const bool environment_read = (read_environment(*only), true);
@@ -59,7 +59,7 @@ cudaError_t admit(std::string_view name, Rule rule) {
   return rule == Rule::not_capturing ? refuse_in_capture(name) : cudaSuccess;
 }
 
-// A call that a capture forbids spoils it.
+// A call that is forbidden in a capture invalidates the capture.
 cudaError_t refuse_in_capture(std::string_view name) {
   Capture* capture = state().streams.capture_in_the_way();
   if (capture == nullptr) return cudaSuccess;

@@ -1,6 +1,5 @@
-// The state behind the emulated runtime: one a process, under one lock, as the runtime itself keeps it. Every
-// call goes through `call`, which counts it, looks for planted faults, and knows what a lost device or a
-// capture forbids.
+// The state of the emulated runtime: one per process, under one lock, as in the real runtime. Every call goes through
+// `call`, which counts it, checks for injected faults, and refuses what a lost device or a capture forbids.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +28,7 @@ struct Counts {
   std::map<std::string, std::uint64_t, std::less<>> calls;
   std::map<std::string, std::uint64_t, std::less<>> kernels;
   std::map<std::string, std::uint64_t, std::less<>>
-      grids;  // launches, also recorded ones, by kernel and size
+      grids;  // launches, including recorded ones, by kernel and size
   std::uint64_t kernels_run = 0;
   std::uint64_t library_calls_run = 0;
   std::uint64_t copies_to_host = 0;
@@ -43,14 +42,14 @@ struct State {
   DeviceMemory memory;
   std::unique_ptr<SharedMemory> shared;
   Streams streams;
-  std::multimap<std::string, Fault, std::less<>> faults;  // by call; a kernel that runs is a "launch"
+  std::multimap<std::string, Fault, std::less<>> faults;  // by call; a running kernel counts as "launch"
   Counts counts;
   std::set<std::pair<const void*, std::string>> loaded;  // code, by address and name
-  cudaError_t lost = cudaSuccess;                        // an error that sticks
+  cudaError_t lost = cudaSuccess;                        // a sticky error
   std::string failure;
   bool holds_work = false;
   std::uint64_t order_seed = 1;
-  std::uint64_t launches = 0;  // never set back: each launch has an order of its own
+  std::uint64_t launches = 0;  // never reset: each launch has its own order
 
   State();
 };
@@ -61,19 +60,18 @@ enum class Rule {
   always,         // needs no device
   device,         // needs one
   not_capturing,  // and may not be made while the thread captures a stream
-  release,        // gives something back: done even where the device is lost
+  release,        // releases something: done even if the device is lost
 };
 
-// Counts a call, gives the code that a planted fault, a missing or lost device or a capture forces, or
-// cudaSuccess.
+// Counts a call; returns the code that an injected fault, a missing or lost device or a capture forces, or cudaSuccess.
 cudaError_t admit(std::string_view name, Rule rule);
 cudaError_t refuse_in_capture(std::string_view name);
 cudaError_t planted_fault(std::string_view name);
 cudaError_t remember(cudaError_t code);  // for cudaGetLastError
-// Notes what went wrong, in words; gives `code` back.
+// Records what went wrong as text; returns `code`.
 cudaError_t explain(cudaError_t code, std::string text);
 int current_device();
-// `code` is needed by a launch on `stream`, null for none: it is loaded where it is not yet.
+// Loads `code`, if it is not loaded yet, for a launch on `stream` (null: no launch).
 void note_loading(const void* code, const std::string& name, cudaStream_t stream);
 
 template <typename Body>

@@ -14,7 +14,7 @@ bool computes(const Work& work) {
   return work.kind == WorkKind::kernel || work.kind == WorkKind::library;
 }
 
-// A copy or a fill was found to stay within its allocations when it was submitted.
+// Copies and fills were checked to stay within their allocations when they were submitted.
 void run_one(const Work& work) {
   if (!computes(work)) return work.run();
   State& all = state();
@@ -50,7 +50,7 @@ cudaError_t Streams::submit(cudaStream_t handle, Work work) {
   return cudaSuccess;
 }
 
-// A failure is that of the device: whatever comes later fails with it.
+// A failure is the device's: all later work fails with it.
 cudaError_t Streams::perform(const Work& work) {
   State& all = state();
   if (all.lost != cudaSuccess) return all.lost;

@@ -1,6 +1,5 @@
-// Streams, events and graphs. A piece of work is done at once, or queued where work is held back, or becomes
-// a node of the graph that its stream is captured into. A graph's nodes run in the order in which they were
-// added.
+// Streams, events and graphs. A piece of work runs at once, is queued if work is held back, or becomes a node of the
+// graph that its stream is captured into. A graph's nodes run in the order in which they were added.
 #pragma once
 
 #include <chrono>
@@ -25,7 +24,7 @@ struct Work {
   std::shared_ptr<const std::vector<Work>> parts;  // of a graph
 };
 
-// Of one capture; streams that join it share it.
+// The state of one capture, shared by the streams that join it.
 struct Capture {
   cudaStream_t origin = nullptr;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
@@ -93,14 +92,14 @@ class Streams {
   Handles<CUgraph_st> graphs;
   Handles<CUgraphExec_st> execs;
 
-  // Null for a handle that is not alive. The null stream has an object too.
+  // Null for an invalid handle. The null stream has an object too.
   CUstream_st* find(cudaStream_t stream);
   cudaError_t submit(cudaStream_t stream, Work work);
-  cudaError_t finish(CUstream_st& stream);  // does all that is queued
+  cudaError_t finish(CUstream_st& stream);  // runs everything that is queued
   cudaError_t finish_all();
-  cudaError_t finish_blocking();             // what the null stream waits for
-  cudaError_t advance(CUstream_st& stream);  // does one piece
-  // The capture that forbids unsafe calls of this thread; null: there is none.
+  cudaError_t finish_blocking();             // runs what the null stream waits for
+  cudaError_t advance(CUstream_st& stream);  // runs one piece
+  // The capture that forbids unsafe calls in this thread; null if there is none.
   Capture* capture_in_the_way();
   void clear();
 

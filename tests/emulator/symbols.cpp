@@ -51,8 +51,8 @@ std::span<const T> table(std::span<const char> file, std::uint64_t offset, std::
   return {reinterpret_cast<const T*>(file.data() + offset), bytes / sizeof(T)};
 }
 
-// The program's file, mapped until it ends: under the sanitizers it is hundreds of megabytes, of which few
-// are read.
+// The program's own file, mapped until the program ends: with sanitizers it has hundreds of megabytes, few of which are
+// read.
 std::span<const char> own_file() {
   const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
   struct stat status {};
@@ -64,7 +64,7 @@ std::span<const char> own_file() {
   return {static_cast<const char*>(mapping), bytes};
 }
 
-// The program's own load address: what its symbols' values count from.
+// The program's load address, which its symbols' values are relative to.
 std::uintptr_t load_address() {
   std::uintptr_t address = 0;
   dl_iterate_phdr(

@@ -1,12 +1,12 @@
-// Names of kernels. They are in anonymous namespaces, so that the dynamic linker does not know them: they are
-// read from the symbol table of the program itself.
+// Names of kernels. Kernels are in anonymous namespaces, which the dynamic linker does not know, so their names are
+// read from the program's own symbol table.
 #pragma once
 
 #include <string>
 
 namespace emulator {
 
-// Without namespaces, template arguments and parameters: "softmax_kernel". "kernel" where the program was
+// The name without namespaces, template arguments and parameters: "softmax_kernel"; "kernel" if the program was
 // stripped.
 std::string kernel_name(const void* symbol);
 

@@ -1,11 +1,11 @@
-# The emulator's own tests; tests/CMakeLists.txt includes this file, the emulator's library is made before the product's.
+# The emulator's own tests. tests/CMakeLists.txt includes this file, because the emulator is made before the product.
 trainer_add_test(NAME emulator_test
                  SOURCES emulator/emulator_failures_test.cpp emulator/emulator_half_test.cpp emulator/emulator_kernels_test.cpp
                          emulator/emulator_machine_test.cpp emulator/emulator_streams_test.cpp emulator/emulator_tensor_test.cpp
                          emulator/grid_barrier_test.cpp
                  LIBRARIES kernels fmt::fmt)
 set_source_files_properties(emulator/emulator_tensor_test.cpp PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)
-# Conversions are compared with the toolkit's own, where there is one: its headers see no other source than this.
+# Conversions are compared with the toolkit's own, if there is one; only toolkit_half.cpp includes the toolkit's headers.
 find_package(CUDAToolkit QUIET)
 if(CUDAToolkit_FOUND)
   add_library(toolkit_half OBJECT emulator/toolkit_half.cpp)

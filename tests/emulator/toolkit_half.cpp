@@ -1,6 +1,6 @@
-// The toolkit's own conversions to and from half precision and bfloat16, which its headers also offer to the
-// host compiler: what emulator_half_test.cpp compares the emulator's with. Compiled with the toolkit's
-// include path, never the emulator's.
+// The toolkit's own conversions to and from half precision and bfloat16, which its headers also offer to the host
+// compiler; emulator_half_test.cpp compares the emulator's with them. This file is compiled with the toolkit's include
+// path, never the emulator's.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 

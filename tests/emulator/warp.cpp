@@ -1,5 +1,5 @@
-// Shuffles, votes and tensor operations of a block's warps (block.hpp). The lanes that a mask names wait
-// until the last of them comes, which gives each its answer.
+// Shuffles, votes and tensor operations of a block's warps (block.hpp). The lanes that a mask names wait until the last
+// of them arrives, which then gives each its result.
 #include <bit>
 #include <fmt/format.h>
 #include <utility>
@@ -32,7 +32,7 @@ bool Block::is_wrong(const Thread& self, const WarpCall& call) const {
          (call.source >= 0 && !has(call.mask, call.source));
 }
 
-// What is wrong with the mask of a call.
+// Describes what is wrong with the mask of a call.
 std::string Block::mask_fault(const Thread& self, const WarpCall& call) const {
   const Warp& warp = warps_[static_cast<std::size_t>(self.number / kWarp)];
   const int lane = self.number % kWarp;
@@ -48,7 +48,7 @@ std::string Block::mask_fault(const Thread& self, const WarpCall& call) const {
   return complaint(fmt::format("does not name lane {}, whose value is asked for", call.source));
 }
 
-// All lanes of the mask are there: gives each its answer and makes all but the last one ready.
+// All lanes of the mask have arrived: gives each its result and makes all but the last one ready.
 void Block::open_warp(const Thread& last, const Warp& warp) {
   const int first = last.number / kWarp * kWarp;
   const unsigned mask = last.call.mask;
@@ -71,8 +71,8 @@ void Block::open_warp(const Thread& last, const Warp& warp) {
   if (last.call.kind == WarpKind::tensor) multiply_tf32(first);
 }
 
-// Products of cut factors are exact in double; their sum is cut to a float. A device cuts each
-// addend off where the largest one ends, so that cancelling ones leave a little more of an error there.
+// Products of truncated factors are exact in double; their sum is truncated to a float. A device truncates each addend
+// at the last bit of the largest one, so cancelling addends leave a slightly larger error there.
 void Block::multiply_tf32(int first) const {
   const auto lane = [&](int number) {
     const Thread& thread = threads_[static_cast<std::size_t>(first + number)];

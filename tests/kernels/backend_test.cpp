@@ -1,5 +1,5 @@
-// What a backend is besides its ops: memory, recordings, its account of itself, and two of them in one
-// program. A small network of one step stands for all that a step calls.
+// What a backend offers besides its ops: memory, recordings, its description of itself, and two backends in one
+// program. A small network runs one step, which covers everything that a step calls.
 #include "kernels/backend.hpp"
 
 #include <algorithm>
@@ -35,7 +35,7 @@ TEST(Gpu, RunsEverySuiteToo) {
   GTEST_SKIP() << "no suite ran on a GPU: " << gpu.reason;
 }
 
-// gather, convolution, dense, head, backward, update: a network on random pictures.
+// gather, convolution, dense, head, backward, update: a network on random images.
 class SmallNetwork {
  public:
   explicit SmallNetwork(Backend& backend)
@@ -99,7 +99,7 @@ class SmallNetwork {
                      .state = state});
   }
 
-  // Canonical, one after the other.
+  // All weights, canonical, concatenated.
   std::vector<float> weights() {
     const std::vector<float> arena = arena_.download<float>();
     std::vector<float> all;

@@ -1,5 +1,5 @@
-// A map that the backend narrows to bf16: both ops round as they would have rounded for their products, so
-// that forward gives the same bits as with the map in fp32, and gradients are the rounded ones of before.
+// A map that the backend stores in bf16: both ops round as they would have rounded for their products, so that forward
+// gives the same bits as with the map in fp32, and the gradients are the same after rounding.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -16,7 +16,7 @@ using Floats = std::vector<float>;
 
 constexpr int kBatch = 5;
 
-// Values around 0 that repeat late, a third of them 0.
+// Values around 0 with a long period, a third of them 0.
 Floats sample(std::size_t count, unsigned seed) {
   Floats values(count);
   std::uint32_t state = seed;
@@ -111,7 +111,7 @@ TEST_F(Bf16Map, IsWrittenRoundedAndItsGradientRead) {
     const Floats x = sample(kBatch * desc.in.size(), 1);
     const Bits dy = to_bf16(sample(kBatch * out_shape(desc).size(), 2));
     const auto got = run(backend(), with_bf16(desc, false, true), x, dy, false);
-    // Its gradient has been masked by the layer behind.
+    // The layer after it has already masked its gradient.
     ConvDesc plain = desc;
     const auto wide = run(backend(), plain, x, widen(dy), false);
     EXPECT_EQ(got.y, to_bf16(wide.y));
@@ -146,7 +146,7 @@ TEST_F(Bf16Map, IsReadAndItsGradientMaskedAndRounded) {
   }
 }
 
-// Images that are not kept have a dy of zero, and get a dx of zero of their own size.
+// Images that are not selected have a dy of zero and get a dx of zeros.
 TEST_F(Bf16Map, HasNoGradientForImagesThatAreNotKept) {
   const std::vector<std::uint8_t> kept{0, 1, 0, 0, 1};
   const auto clear_rest = [&](auto values) {

@@ -1,5 +1,5 @@
-// What the tests of the GPU's bits share: how often they repeat, and the file that says which bits came out,
-// so that a plain build and one with jitter (kernels/cuda/device_code/last_block.cuh), or two processes, can be compared.
+// What the tests of the GPU's bits share: the number of repeats, and the file that records the resulting bits, so that
+// a plain build and one with jitter (kernels/cuda/device_code/last_block.cuh), or two processes, can be compared.
 #pragma once
 
 #include <algorithm>
@@ -21,21 +21,21 @@ namespace trainer::test {
 
 using Bytes = std::vector<std::uint8_t>;
 
-// Of an emulated device, whose blocks run in another order at each launch, a few are enough.
+// A few repeats are enough on an emulated device, whose blocks run in another order at each launch.
 #ifdef TRAINER_BITS_EMULATED
 constexpr bool kEmulated = true;
 #else
 constexpr bool kEmulated = false;
 #endif
 constexpr int kRepeats = kEmulated ? 3 : 200;
-constexpr int kEmulatedBatch = 72;  // its tiles are the long ones of full batches
+constexpr int kEmulatedBatch = 72;  // it gets the long tiles of full batches
 
-// Muon of sprint's dense layer takes an emulated device long, in three products for each of fp32.
+// Muon on sprint's dense layer takes long on an emulated device, where each fp32 product costs three.
 inline bool is_left_out(const std::string& network, BackendKind kind) {
   return kEmulated && network == "sprint" && kind == kGpu;
 }
 
-// Where the networks are: TRAINER_MODELS names the folder on a machine that this program was carried to.
+// The networks' folder: TRAINER_MODELS names it on a machine that this program was copied to.
 inline std::string models_folder() {
   const char* folder = std::getenv("TRAINER_MODELS");
   return folder == nullptr ? TRAINER_SOURCE_DIR "/models" : folder;
@@ -45,8 +45,8 @@ inline int batch_of(int recipe) {
   return kEmulated ? std::min(recipe, kEmulatedBatch) : recipe;
 }
 
-// Every precision that the GPU has; fp32 where there is no GPU, so that a test is there to be skipped. Under
-// AddressSanitizer, which makes an emulated device slow, TF32 stands for all.
+// Every precision that the GPU has; only fp32 without a GPU, so that there is a test to skip. Under AddressSanitizer,
+// which makes an emulated device slow, TF32 stands for all.
 inline std::vector<BackendKind> gpu_kinds() {
   if (kEmulated && emulator::kAddressSanitizer) return {BackendKind::cuda_tf32};
   std::vector<BackendKind> kinds{kGpu};
@@ -68,7 +68,7 @@ inline void note_bits(const std::string& name, const Bytes& bytes) {
   file << fmt::format("{} {:016x}\n", name, hash) << std::flush;
 }
 
-// Base of the fixtures: an emulated device has enough multiprocessors for every sum to be shared out.
+// Base of the fixtures: an emulated device has enough multiprocessors to divide every sum among blocks.
 class OnManyBlocks : public OnGpu {
  protected:
   void SetUp() override {
@@ -95,8 +95,8 @@ inline std::vector<float> uniform(std::size_t count, std::mt19937& random, doubl
   return values;
 }
 
-// Runs two inputs in turn, `run(set)` giving the bytes that set 0 or 1 leaves: between two runs of one lie
-// the other's values in all scratch memory, so that what is read too early or never written is seen.
+// Runs two inputs in turn; `run(set)` returns the bytes that set 0 or 1 leaves. Between two runs of one set, all
+// scratch memory holds the other set's values, so reads that come too early and missing writes are detected.
 template <typename Run>
 void expect_same_bits_each_time(const std::string& name, const Run& run) {
   Bytes first[2];

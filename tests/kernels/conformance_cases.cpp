@@ -286,7 +286,7 @@ std::vector<OpCase> first_layer_cases(const FirstLayer& layer) {
     desc.pool = layer.pool;
     desc.relu = channels % 3 != 0;
     const std::string name = describe(desc) + (layer.same ? ", same" : "");
-    const double zeros = channels < 8 ? 0.9 : 0;  // few filters: most may happen to lie below 0
+    const double zeros = channels < 8 ? 0.9 : 0;  // few filters: by chance most outputs may lie below 0
     all.push_back({name, desc, 4, 0, zeros});
     all.push_back({name + ", masked", desc, 5, 3, zeros});
   }

@@ -1,5 +1,5 @@
-// The table that the conformance suite runs: every op in the shapes of the shipped networks, and odd sizes on
-// purpose, where a kernel meets its edges.
+// The table that the conformance suite runs: every op in the shapes of the shipped networks, and deliberately odd
+// sizes, which exercise a kernel's edge cases.
 #pragma once
 
 #include <ostream>
@@ -17,11 +17,11 @@ struct OpCase {
   int batch = 3;
   int valid = 0;  // rows that hold an image; 0: all
   double zeros =
-      0;  // share of zeros in every reference tensor that is this shape's nature; 0: the op's usual
+      0;  // fraction of zeros that this shape causes in every reference tensor; 0: the op's default
   SampleKind kind = SampleKind::smooth;
 };
 
-void PrintTo(const OpCase& c, std::ostream* out);  // as GoogleTest finds it
+void PrintTo(const OpCase& c, std::ostream* out);  // GoogleTest looks it up
 
 // Convolutions in words: with_pool(same(conv({28, 28, 1}, 5, 32)), 3, 2).
 ConvDesc conv(const Shape& in, int kernel, int out);  // stride 1, valid, bias
@@ -33,11 +33,11 @@ ConvDesc with_border(ConvDesc desc, const Border& pad);
 ConvDesc without_bias(ConvDesc desc);
 DenseDesc dense(int in, int out);
 DenseDesc with_relu(DenseDesc desc);
-BatchNormDesc sprint_norm(const Shape& in);  // no gain, and GELU
+BatchNormDesc sprint_norm(const Shape& in);  // no gamma, with GELU
 
 std::vector<OpCase> network_cases();     // the layers of the shipped networks
-std::vector<OpCase> sprint_cases();      // those of the sprint networks, and what came with them
-std::vector<OpCase> normalised_cases();  // products with the batch normalisation behind them
+std::vector<OpCase> sprint_cases();      // those of the sprint networks, and related ones
+std::vector<OpCase> normalised_cases();  // products with the batch normalisation after them
 std::vector<OpCase> small_products();    // products that the GPU engine makes with tiles of its own
 std::vector<OpCase> conv_cases();        // odd convolutions
 std::vector<OpCase> element_cases();     // odd sizes of the ops that take one element at a time

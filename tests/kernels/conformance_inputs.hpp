@@ -1,4 +1,4 @@
-// What a case of the conformance suite starts from under a precision, and what the reference makes of it.
+// The inputs of a conformance case in some precision, and the reference's results for them.
 #pragma once
 
 #include <bit>
@@ -10,7 +10,7 @@
 
 namespace trainer {
 
-// To the digits of the maps' type: the backend is given what the reference starts from.
+// Rounds to the maps' type, so that the backend gets exactly the reference's inputs.
 inline void round_to(Element element, reference::Values& values) {
   if (element == Element::fp32) return;
   const std::uint32_t lost = element == Element::bf16 ? 0xFFFF : 0x1FFF;
@@ -28,14 +28,14 @@ inline reference::Tensors inputs_of(const OpCase& c, Precision precision) {
   return t;
 }
 
-// Whether a head's is not meant: its product is fp32 in every precision.
+// The head does not count: its product is fp32 in every precision.
 inline bool has_product(const OpDesc& desc) {
   return std::holds_alternative<ConvDesc>(desc) || std::holds_alternative<DenseDesc>(desc) ||
          std::holds_alternative<NormalisedDesc>(desc);
 }
 
-// How far from a kink a result must lie for rounding not to decide. Ops without a product round nothing
-// before theirs.
+// How far from a kink a result must lie so that rounding cannot change the decision. Ops without a product round
+// nothing before their kink.
 inline double undecided(const OpDesc& desc, Precision precision) {
   if (!has_product(desc)) return 1e-4;
   switch (precision) {
@@ -61,7 +61,7 @@ inline reference::Tensors reference_of(const OpCase& c, Mode mode, Precision pre
   return result;
 }
 
-// As the backend gets it: the running statistics from before the step.
+// What the backend gets: the running statistics are those from before the step.
 inline reference::Tensors inputs_of(const OpCase& c, Precision precision, const reference::Tensors& want) {
   reference::Tensors t = want;
   t.parameters = inputs_of(c, precision).parameters;

@@ -16,7 +16,7 @@ namespace {
 using reference::Tensors;
 using reference::Values;
 
-// How many terms an element of each result sums, and what share of it is zero by nature.
+// How many terms an element of each result sums, and what fraction of the result is expected to be zero.
 struct Expectation {
   double y_length = 1;
   double dx_length = 1;
@@ -28,7 +28,7 @@ struct Expectation {
 struct Expect {
   const Tensors& t;
 
-  // Of an op that sums nothing and makes few zeros.
+  // For an op that sums nothing and makes few zeros.
   template <typename Desc>
   Expectation operator()(const Desc& /*desc*/) const {
     return {};
@@ -42,7 +42,7 @@ struct Expect {
   Expectation operator()(const DenseDesc& d) const {
     return {d.in + 1.0, static_cast<double>(d.out), static_cast<double>(t.valid), d.relu ? 0.8 : 0.3, 0.3};
   }
-  // The gradient starts from logits that carry the error of their own sum.
+  // The gradient starts from logits, which have the error of their own sum.
   Expectation operator()(const HeadDesc& d) const {
     return {d.in + 1.0, d.in + 1.0 + d.classes, d.in + 1.0 + t.valid, 0.3, 0.3};
   }
@@ -59,7 +59,7 @@ struct Expect {
     const double zeros = std::min(0.97, d.drop + 0.2);
     return {1, 1, 1, zeros, zeros};
   }
-  // Mean and variance are sums over the batch, and everything hangs on them.
+  // Mean and variance are sums over the batch, and everything depends on them.
   Expectation operator()(const BatchNormDesc& d) const {
     const double rows = static_cast<double>(t.valid) * d.in.h * d.in.w;
     return {rows, rows, rows, 0.3, 0.3};
@@ -85,7 +85,7 @@ std::uint64_t undecided_rows(const HeadDesc& d, const Tensors& t) {
   return rows;
 }
 
-// Only the head adds to the sums, and nobody touches the rest.
+// Only the head adds to the sums, and nothing changes the rest.
 void expect_state(const OpDesc& desc, const Tensors& want, const StepState& got, const Tolerance& tolerance) {
   EXPECT_EQ(got.step, want.step);
   EXPECT_EQ(got.seed, want.seed);
@@ -147,7 +147,7 @@ void expect_backward(const OpCase& c, Precision precision, const Tensors& want, 
   EXPECT_TRUE(dx) << "dx";
   ASSERT_EQ(got.gradients.size(), want.gradients.size());
   for (std::size_t i = 0; i < got.gradients.size(); ++i) {
-    const bool of_x = i == 0 && got.gradients.size() > 1;  // a weight or a gain, and not an offset alone
+    const bool of_x = i == 0 && got.gradients.size() > 1;  // a weight or gamma, not a lone bias or beta
     const double term = of_x ? slope * largest(want.x) : slope;
     const Tolerance sums{
         .precision = precision, .length = e.dw_length, .term = term, .zeros = std::max(0.3, c.zeros)};
@@ -155,7 +155,7 @@ void expect_backward(const OpCase& c, Precision precision, const Tensors& want, 
   }
 }
 
-// A backend that has no such op says so, and refuses it.
+// A backend without such an op says so and refuses it.
 bool is_refused(Backend& backend, const OpCase& c, bool wants_dx) {
   const auto* fused = std::get_if<NormalisedDesc>(&c.desc);
   if (fused == nullptr || backend.fuses(*fused, c.batch, wants_dx)) return false;
@@ -163,7 +163,7 @@ bool is_refused(Backend& backend, const OpCase& c, bool wants_dx) {
   return true;
 }
 
-// With and without dx: a first layer may be another kernel altogether.
+// Checks with and without dx, since a first layer may use an entirely different kernel.
 void check_training(Backend& backend, const OpCase& c, Precision precision = Precision::fp32) {
   const Tensors want = reference_of(c, Mode::training, precision);
   const Tensors inputs = inputs_of(c, precision, want);
@@ -197,7 +197,7 @@ std::vector<OpCase> all_cases() {
   return all;
 }
 
-// For backends that round: no more than shows that they do no more than that. Grids are exact everywhere.
+// For backends that round: just enough cases to show that rounding is the only difference. Grids are exact everywhere.
 std::vector<OpCase> small_cases() {
   std::vector<OpCase> all = all_cases();
   std::erase_if(all, [](const OpCase& c) { return c.batch > 16 || c.kind == SampleKind::grid; });
@@ -233,7 +233,7 @@ INSTANTIATE_TEST_SUITE_P(Rounded, Conformance,
                                           testing::ValuesIn(small_cases())),
                          case_name);
 
-// Otherwise the cases above would show nothing.
+// Without this, the cases above would prove nothing.
 TEST(RoundedProducts, AreRoundedWhereThatIsAskedFor) {
   for (const BackendKind kind : rounding_backends()) {
     const auto backend = make_backend(kind);

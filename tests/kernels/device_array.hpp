@@ -1,5 +1,5 @@
-// Memory of a backend for tests: an array between two guard bands, poisoned until something is written. A
-// poisoned float is a NaN, so that what an op forgot to write shows up in every sum.
+// Backend memory for tests: an array between two guard bands, poisoned until something is written. A poisoned float is
+// a NaN, so what an op forgot to write shows up in every sum.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@ class DeviceArray {
 
   std::size_t bytes() const { return bytes_; }
 
-  // Null for an array of nothing, as an op that needs nothing is given.
+  // Null for an empty array, as an op gets that needs no memory.
   template <typename T>
   T* as() const {
     return bytes_ == 0 ? nullptr : reinterpret_cast<T*>(buffer_.data() + kGuard);
@@ -49,7 +49,7 @@ class DeviceArray {
     return values;
   }
 
-  // Whether the bands on both sides are as they were laid.
+  // Whether the bands on both sides are unchanged.
   bool guards_whole() const {
     std::vector<std::uint8_t> all(bytes_ + 2 * kGuard);
     backend_->download(all.data(), buffer_.data(), all.size());

@@ -1,4 +1,4 @@
-// A map in the memory and the element type of a backend, seen as floats by the test.
+// A map in a backend's memory and element type, which the test reads and writes as floats.
 #pragma once
 
 #include <bit>
@@ -20,10 +20,10 @@ inline float widened(std::uint16_t bits, Element element) {
 
 class DeviceMap {
  public:
-  // Poisoned.
+  // A poisoned map.
   DeviceMap(Backend& backend, std::size_t count, std::string_view what)
       : backend_(&backend), array_(backend, count * element_bytes(backend.element()), what) {}
-  // Rounded by the backend.
+  // The backend rounds the values.
   DeviceMap(Backend& backend, const std::vector<float>& values, std::string_view what)
       : DeviceMap(backend, values.size(), what) {
     if (backend.element() == Element::fp32) {

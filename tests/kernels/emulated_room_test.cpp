@@ -1,5 +1,5 @@
-// Cooperative kernels on devices with less room than their bounds tell, as under a tool that takes registers:
-// launches are cut to what runs at once, and what cannot be cut falls back or says so.
+// Cooperative kernels on devices with less room than the kernels' bounds say, as under a tool that needs registers:
+// launches are reduced to what runs at once; what cannot be reduced falls back or reports an error.
 #include "tests/emulator/emulator_fixture.hpp"
 #include "tests/kernels/conformance_inputs.hpp"
 #include "tests/kernels/matrix_trial.hpp"
@@ -40,7 +40,7 @@ OpCase dense_norm(int in, int out, int batch) {
           batch};
 }
 
-// Against the reference; `length` terms are added up into an element.
+// Compares with the reference; each element is a sum of `length` terms.
 void expect_right(const OpCase& c, double length) {
   const reference::Tensors want = reference_of(c, Mode::training);
   const OpResult got = run_op(*make_backend(kGpu), c.desc, inputs_of(c, Precision::fp32, want), true);
@@ -52,8 +52,7 @@ void expect_right(const OpCase& c, double length) {
     EXPECT_TRUE(near(got.gradients[i], want.gradients[i], tolerance)) << "gradient " << i;
 }
 
-// Eight tiles in two slices: 4 shares on a plain device's 4 multiprocessors, 2 where each has room for one
-// block.
+// Eight tiles in two slices: 4 parts on a plain device's 4 multiprocessors, 2 if each has room for only one block.
 TEST_F(EmulatedRoom, AProductsSharesAreCutToTheBlocksThatRunAtOnce) {
   for (const int resident : {32, 1}) {
     SCOPED_TRACE(resident);

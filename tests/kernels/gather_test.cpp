@@ -1,5 +1,5 @@
-// Opening a step, on every backend: which images gather shows and how it normalises them, held against passes
-// written out as lists (reference/training.hpp).
+// Opening a step, on every backend: which images gather shows and how it normalises them, compared with epochs written
+// out as lists (tests/reference/training.hpp).
 #include <gtest/gtest.h>
 #include <numeric>
 #include <random>
@@ -41,7 +41,7 @@ class Gather : public OnBackend, public testing::WithParamInterface<std::tuple<B
   void expect_pieces(const Piece& piece);
 };
 
-// Of the values of a piece in a stored picture, in their order.
+// The indices in a stored image of a piece's values, in their order.
 std::vector<std::size_t> places_of(const Piece& piece) {
   std::vector<std::size_t> places;
   for (int y = 0; y < piece.shape.h; ++y) {

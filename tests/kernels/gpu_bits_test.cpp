@@ -1,6 +1,5 @@
-// The sprint networks trained from scratch over and over in one process, on a GPU or an emulated one: the
-// same seed gives the same bits of all weights and of the losses. gpu_kernel_bits_test.cpp has the kernels
-// alone.
+// The sprint networks, trained from scratch repeatedly in one process, on a GPU or an emulated one: the same seed gives
+// the same bits in all weights and losses. gpu_kernel_bits_test.cpp tests single kernels.
 #include <gtest/gtest.h>
 
 #include "models/network.hpp"
@@ -19,7 +18,7 @@ Bytes random_bytes(std::size_t count, unsigned below) {
   return bytes;
 }
 
-// A training, and a test of one batch behind it, in one recording.
+// A training run followed by a test of one batch, in one recording.
 class RepeatedSprint {
  public:
   RepeatedSprint(const std::string& name, BackendKind kind)

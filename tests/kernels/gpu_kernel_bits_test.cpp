@@ -1,6 +1,6 @@
-// The GPU engine's kernels of several blocks at the sizes of the shipped networks, in every precision: the
-// same bits each time, whichever block comes first, and what as few blocks as possible make of the same
-// input, within the suite's tolerance.
+// The GPU engine's kernels of several blocks at the sizes of the shipped networks, in every precision. They give the
+// same bits each time, whichever block comes first, and agree, within the suite's tolerance, with the result of as few
+// blocks as possible.
 #include <gtest/gtest.h>
 
 #include "models/lower.hpp"
@@ -29,15 +29,15 @@ struct KernelCase {
   bool wants_dx;
 };
 
-// The batch of a head on an emulated device. It is larger than what the head's blocks of one multiprocessor take
-// at a time, so that a grid for 16 multiprocessors divides the work in another way than a grid for one.
+// A head's batch on an emulated device. It is larger than what the head's blocks on one multiprocessor process at a
+// time, so that a grid for 16 multiprocessors divides the work differently than a grid for one.
 constexpr int kEmulatedHeadBatch = 200;
 
 int batch_for(const OpDesc& desc, int batch) {
   return kEmulated && std::holds_alternative<HeadDesc>(desc) ? kEmulatedHeadBatch : batch;
 }
 
-// Between them the networks have every kernel of several blocks; normalise() alone is in none of them.
+// Together the networks use every kernel of several blocks except a separate normalise().
 constexpr const char* kNetworks[] = {"sprint", "sprint-lean", "quick"};
 
 std::vector<KernelCase> kernel_cases(const Backend& backend) {
@@ -65,7 +65,7 @@ class KernelBits : public OnManyBlocks, public testing::WithParamInterface<Backe
     return fmt::format("{}/{}", name, backend_name(GetParam()));
   }
 
-  // With so few multiprocessors to cut the work for that it just is the same op.
+  // The backend with the fewest multiprocessors that still makes the same op.
   std::unique_ptr<Backend> few_blocks(const KernelCase& c) const {
     for (unsigned multiprocessors = 1;; multiprocessors *= 2) {
       auto backend =
@@ -79,7 +79,7 @@ class KernelBits : public OnManyBlocks, public testing::WithParamInterface<Backe
 };
 
 void expect_near(const std::vector<Result>& got, const std::vector<Result>& want, Tolerance tolerance) {
-  tolerance.zeros = 1;  // behind a pool most of a gradient is
+  tolerance.zeros = 1;  // at a pool's input most of a gradient is zero
   ASSERT_EQ(got.size(), want.size());
   for (std::size_t i = 0; i < got.size(); ++i) {
     const std::vector<float> few = want[i].floats();
@@ -121,7 +121,7 @@ TEST_P(KernelBits, AnOpOfFewBlocksComesToTheSame) {
     OpRepeats got(*backend_, c.desc, c.batch, c.wants_dx);
     want.run(0);
     got.run(0);
-    // The sums of a gradient of weights and of a batch's statistics, one behind the other.
+    // The sums of a weight's gradient and of a batch's statistics, one after the other.
     const Shape in = in_shape(c.desc);
     const double rows = static_cast<double>(c.batch) * in.h * in.w;
     expect_near(got.results(), want.results(),

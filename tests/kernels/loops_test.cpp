@@ -1,6 +1,6 @@
-// The CPU engine's own loops for the other instruction sets that this processor has (kernels/cpu/runtime/loops.hpp):
-// the engine picks the best one, which the conformance suite holds against the reference; here the others
-// are held against that one.
+// The CPU engine's loops for the other instruction sets of this processor (kernels/cpu/runtime/loops.hpp). The engine
+// uses the best one, which the conformance suite compares with the reference; here the others are compared with that
+// one.
 #include "kernels/cpu/runtime/loops.hpp"
 
 #include <algorithm>
@@ -31,7 +31,7 @@ class OtherLoops : public testing::TestWithParam<const Loops*> {
   const Loops& best_ = best_loops();
   const Loops& other_ = *GetParam();
 
-  // `run(loops)` gives what was computed; sums may be taken in another order.
+  // `run(loops)` returns the results; sums may be computed in another order.
   template <typename Run>
   void expect_alike(const Run& run) {
     const Floats want = run(best_);
@@ -170,7 +170,7 @@ TEST_P(OtherLoops, NormaliseAlike) {
   const Floats gain = table(1, 0.01F);
   const Floats offset = table(-0.1F, 0.02F);
   const std::vector<std::uint32_t> at{0, 2, 3};
-  const NormParts parts{at.data(), at.size(), count / 4};  // of two tiles and a half
+  const NormParts parts{at.data(), at.size(), count / 4};  // two and a half tiles
   for (const bool gelu : {false, true}) {
     expect_alike([&](const Loops& loops) {
       Floats scratch(2 * tile);
@@ -204,7 +204,7 @@ TEST_P(OtherLoops, PoolAndFindTheSameArgmax) {
   });
 }
 
-// More channels than a word of the lists has bits, and a rest in every vector's width.
+// More channels than a word of the lists has bits, with a remainder for every vector width.
 TEST_P(OtherLoops, SumOverTheSameArgmax) {
   for (const int outputs : {3, 64, 83}) {
     const SparseConvLoop loop{3, 1, 10, 32, 4, {2, 2}, {4, 4, outputs}};
@@ -236,7 +236,7 @@ std::vector<const Loops*> others() {
   return all;
 }
 
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(OtherLoops);  // a processor may have one set alone
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(OtherLoops);  // a processor may have only one set
 INSTANTIATE_TEST_SUITE_P(Of, OtherLoops, testing::ValuesIn(others()), [](const auto& info) {
   std::string name = info.param->name;
   std::replace(name.begin(), name.end(), '-', '_');

@@ -1,6 +1,6 @@
-// The functions that every backend shares (kernels/math), which the conformance suite takes as given: random
-// bits and dropout masks against published words, images and learning rates of a step against the long way
-// round of reference/training.hpp.
+// The functions that every backend shares (kernels/math), which the conformance suite relies on: random bits and
+// dropout masks against published values, images and learning rates of a step against the naive computation in
+// tests/reference/training.hpp.
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
@@ -57,7 +57,7 @@ TEST(Batching, AgreesWithPassesWrittenOutAsLists) {
         for (std::uint64_t s = 0; s < steps.size(); ++s) {
           const reference::StepImages& want = steps[s];
           ASSERT_EQ(valid_rows(b, s), want.images.size());
-          ASSERT_EQ(pass_of(b, s), want.epoch);
+          ASSERT_EQ(epoch_of(b, s), want.epoch);
           ASSERT_EQ(images_before(b, s), seen);
           for (std::uint32_t row = 0; row < want.images.size(); ++row) {
             ASSERT_EQ(image_of(b, 8, s, row), want.images[row]) << "step " << s << ", row " << row;

@@ -1,5 +1,4 @@
-// The weight of one op that an optimiser takes as a matrix, in a backend's memory, with the reference's
-// beside it.
+// The weight of one op that an optimiser takes as a matrix, in a backend's memory, together with the reference's.
 #pragma once
 
 #include <cmath>
@@ -53,12 +52,12 @@ class MatrixTrial {
     schedule_.rate = 0.3F;
   }
 
-  // Gradients come in the maps' element type, where that is not fp32.
+  // Switches gradients to the maps' element type, if that is not fp32.
   void reduced_precision_gradients() {
     matrices_[0].segment.cast_gradient = backend_.element() != Element::fp32;
   }
 
-  // A step on the gradient `dw` [rows, columns], here and, where its loss is finite, in double.
+  // A step on the gradient `dw` [rows, columns], on the backend and, if its loss is finite, in double.
   void step(const Optimizer& optimizer, Values dw, float loss = 1.5F) {
     std::vector<float> scaled(dw.begin(), dw.end());
     for (float& g : scaled) g *= backend_.loss_scale();
@@ -114,7 +113,7 @@ class MatrixTrial {
     op_->store(0, values.data(), result.data());
     return result;
   }
-  // Rounds them, and packs them as they are stored; returns what they are without the loss scale.
+  // Rounds the values and packs them as they are stored; returns them without the loss scale.
   Values reduced_precision(std::vector<float>& values) const {
     const DeviceMap rounded(backend_, values, "dw");
     const std::vector<float> taken = rounded.download();

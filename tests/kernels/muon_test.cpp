@@ -1,5 +1,5 @@
-// Muon on every backend, in whatever layout an op keeps its weights: steps held against the formulas in
-// double (reference/training.hpp), and how near to orthogonal its directions are.
+// Muon on every backend, in whatever layout an op keeps its weights: steps compared with the formulas in double
+// (tests/reference/training.hpp), and how close to orthogonal its directions are.
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
@@ -58,8 +58,8 @@ class Muon : public OnBackend, public testing::WithParamInterface<std::tuple<Bac
     return values;
   }
 
-  // Each pass multiplies what rounding left by up to 3.4, and its products sum `columns` terms. Where the
-  // network's products are not fp32's, those of the passes may be TF32's.
+  // Each iteration multiplies rounding errors by up to 3.4, and its products sum `columns` terms. If the network's
+  // products are not fp32, those of the iterations may be TF32.
   void expect_as_wanted(int iterations) const {
     const double length = std::max(trial_->rows, trial_->columns) * std::pow(3.4445, 2 * iterations);
     const BackendKind kind = std::get<0>(GetParam());
@@ -172,8 +172,8 @@ double iterated(double s, int iterations) {
   return s;
 }
 
-// A pass moves each singular value on its own: three of them lift all that were above 0.1 to between 0.68 and
-// 1.14 (the polynomial's own bounds), and leave zeros alone.
+// An iteration maps each singular value independently: three of them lift all that were above 0.1 to between 0.68 and
+// 1.14 (the polynomial's own bounds), and leave zeros unchanged.
 TEST(NewtonSchulz, MovesEverySingularValueByThePolynomial) {
   constexpr int kRows = 12;
   constexpr int kColumns = 40;

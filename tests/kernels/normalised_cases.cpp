@@ -1,5 +1,5 @@
-// The rows of the conformance suite for products that the GPU engine makes with tiles of its own: those with
-// the batch normalisation behind them, and small ones with bias and ReLU.
+// Cases of the conformance suite for products that the GPU engine computes with its own tiles: those with a batch
+// normalisation after them, and small ones with bias and ReLU.
 #include "tests/kernels/conformance_cases.hpp"
 
 namespace trainer {

@@ -1,6 +1,5 @@
-// A network that blows up has to be seen: a NaN goes through every op to the loss, and is not cut off by a
-// ReLU or lost in a window on the way. Otherwise a run would go on with ruined weights and a loss that looks
-// sound.
+// A network that diverges must be detected: a NaN passes through every op to the loss and is not cut off by a ReLU or
+// lost in a pooling window. Otherwise a run would continue with ruined weights and a plausible loss.
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>

@@ -1,4 +1,4 @@
-// An op, or the update that closes a step, made ready once and run again and again on one of two inputs.
+// An op, or the update that closes a step, prepared once and run repeatedly on one of two inputs.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace trainer::test {
 
-// An array of the results, and how to read it.
+// An array of results, and how to read it.
 struct Result {
   const DeviceArray* array;
   Element element;
@@ -19,7 +19,7 @@ struct Result {
 
   std::vector<float> floats() const {
     std::vector<float> values = DeviceMap::widened_array(*array, element);
-    values.resize(count);  // a gradient in a narrow type takes half of its place
+    values.resize(count);  // a gradient in a 16-bit type takes half the space
     return values;
   }
 };
@@ -76,7 +76,7 @@ class OpRepeats {
     backend_.wait();
   }
 
-  // What run() leaves: y, dx, gradients, running statistics, and of a head the sums.
+  // The results of run(): y, dx, gradients, running statistics, and a head's sums.
   std::vector<Result> results() const {
     std::vector<Result> all{{&y_, y_element_, outputs()}};
     if (dx_.address() != nullptr) all.push_back({&dx_.array(), backend_.element(), inputs()});
@@ -128,7 +128,7 @@ class OpRepeats {
   std::unique_ptr<DeviceMap> cast_w_;
 };
 
-// The update of a network's parameters, all that one recipe has.
+// The update of all parameters of one recipe's network.
 class UpdateRepeats {
  public:
   UpdateRepeats(Backend& backend, const Plan& plan, const std::vector<OpDesc>& descs, const Recipe& recipe)

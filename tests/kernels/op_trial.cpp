@@ -21,7 +21,7 @@ bool equal_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
-// Canonical values in the op's own layout; what lies between them is zero.
+// Converts canonical values to the op's own layout; the padding between them is zero.
 std::vector<float> stored(const Op& op, int index, const std::vector<float>& canonical) {
   std::vector<float> values(op.stored_count(index), 0.0F);
   op.store(index, canonical.data(), values.data());
@@ -46,7 +46,7 @@ StepState state_before(const reference::Tensors& t) {
   return state;
 }
 
-// An array that has to come out as it went in.
+// An array that must stay unchanged.
 struct Input {
   DeviceArray array;
   std::vector<float> values;
@@ -54,7 +54,7 @@ struct Input {
       : array(backend, initial, what), values(std::move(initial)) {}
 };
 
-// The same for a map: in the backend's element type.
+// The same for a map, in the backend's element type.
 struct InputMap {
   DeviceMap map;
   std::vector<std::uint8_t> bytes;
@@ -136,13 +136,13 @@ class Trial {
     return head != nullptr && head->selection.selects();
   }
 
-  // The head is to write it.
+  // The head must write this array.
   DeviceArray selected_rows_of(Backend& backend, const OpDesc& desc) const {
     if (!selects(desc)) return DeviceArray(backend, t_.kept, "the kept rows");
     return DeviceArray(backend, static_cast<std::size_t>(t_.batch), "the kept rows");
   }
 
-  // Whether element i of an array of rows of `floats` is of a valid row that is not kept.
+  // Whether element i of an array of rows of `floats` belongs to a valid row that is not selected.
   bool is_left_out(std::size_t i, std::size_t floats) const {
     const std::size_t row = i / floats;
     return !t_.kept.empty() && row < static_cast<std::size_t>(t_.valid) && t_.kept[row] == 0;
@@ -172,7 +172,7 @@ class Trial {
       const bool cast = i == 0 && op_->casts_dw();
       std::vector<float> raw =
           DeviceMap::widened_array(gradients_[i], cast ? backend_.element() : Element::fp32);
-      raw.resize(op_->stored_count(index));  // a cast one takes half of its place
+      raw.resize(op_->stored_count(index));  // a cast gradient takes half the space
       raw = unscaled(std::move(raw));
       result.gradients.push_back(fetched(*op_, index, raw));
       if (!equal_bits(stored(*op_, index, result.gradients.back()), raw)) {
@@ -182,7 +182,7 @@ class Trial {
     }
   }
 
-  // Without the loss scale, which the head alone puts in.
+  // Removes the loss scale, which only the head applies.
   std::vector<float> unscaled(std::vector<float> gradients) const {
     const bool head = std::holds_alternative<HeadDesc>(op_->desc());
     for (float& g : gradients) g /= head ? backend_.loss_scale() : 1;

@@ -1,5 +1,5 @@
-// How the forward products of the shipped networks' normalised layers are shared out on a GPU with 132
-// multiprocessors: none is to have a tile more than it must.
+// How the forward products of the shipped networks' normalised layers are divided on a GPU with 132 multiprocessors:
+// none may get more tiles than necessary.
 #include "kernels/cuda/matmul/product_plan.hpp"
 
 #include <algorithm>
@@ -32,7 +32,7 @@ NormalisedDesc dense_of(int in, int out) {
   return {dense, norm};
 }
 
-// Tiles of every multiprocessor, where block b is on number b modulo their count.
+// The tiles of every multiprocessor, if block b runs on multiprocessor b modulo their count.
 std::vector<unsigned> tiles_of(const ProductPlan& plan) {
   std::vector<unsigned> tiles(kMultiprocessors);
   for (unsigned block = 0; block < plan.blocks(); ++block) {

@@ -1,5 +1,5 @@
-// The reference against mathematics: every gradient against central differences of its own forward, and
-// what has no gradient against small numbers worked out by hand or published.
+// Checks the reference itself: every gradient against central differences of its own forward, and what has no gradient
+// against small examples worked out by hand or published.
 #include "tests/reference/reference.hpp"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 using reference::Tensors;
 using reference::Values;
 
-// What backward differentiates: the head's mean loss, else the sum of dy y.
+// The function that backward differentiates: the head's mean loss, else the sum of dy y.
 double objective(const OpDesc& desc, Tensors t) {
   reference::forward(desc, t);
   if (std::holds_alternative<HeadDesc>(desc)) return t.loss / t.valid;
@@ -39,7 +39,7 @@ Tensors tensors_of(const DifferenceCase& c) {
   return t;
 }
 
-// `pick` names the values that are moved, within a copy of t.
+// `pick` selects the values to vary, within a copy of t.
 template <typename Pick>
 void expect_differences(const DifferenceCase& c, const Tensors& t, const Values& gradient, std::size_t moved,
                         Pick pick) {
@@ -118,14 +118,14 @@ const DifferenceCase kDifferenceCases[] = {
 INSTANTIATE_TEST_SUITE_P(Ops, Gradient, testing::ValuesIn(kDifferenceCases),
                          [](const auto& info) { return info.param.name; });
 
-// Whether backward is the gradient of forward alone: a head and the layer in front of it may share the work.
+// Whether backward is the gradient of forward alone: a head and the layer at its input may share the work.
 bool stands_alone(const OpDesc& desc) {
   const auto* dense = std::get_if<DenseDesc>(&desc);
   const auto* head = std::get_if<HeadDesc>(&desc);
   return (dense == nullptr || !dense->y_map.masked) && (head == nullptr || !head->x_map.masked);
 }
 
-// The odd sizes of the conformance suite, as far as they are small: a row there has its gradient checked too.
+// The small ones of the conformance suite's odd sizes, so that their gradients are checked too.
 std::vector<DifferenceCase> conformance_rows() {
   std::vector<OpCase> cases = element_cases();
   for (const auto& more : {sprint_cases(), conv_cases(), plain_cases()})

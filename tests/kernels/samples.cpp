@@ -11,7 +11,7 @@ class Samples {
  public:
   explicit Samples(SampleKind kind) : kind_(kind) {}
 
-  // Uniform in [-reach, reach) or, on the grid, a multiple of 1/8 from -1 to 1 whatever the reach.
+  // Uniform in [-reach, reach) or, on the grid, a multiple of 1/8 from -1 to 1 regardless of reach.
   double value(double reach) {
     if (kind_ == SampleKind::grid) return static_cast<int>(bits_() % 17) / 8.0 - 1;
     return static_cast<float>(reach * (bits_() * 0x1p-31 - 1));

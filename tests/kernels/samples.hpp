@@ -1,5 +1,5 @@
-// Inputs for an op's tests: every value is exact in float, so that a backend and the reference start from the
-// same numbers, and the same on every machine (no std::*_distribution, whose results are not specified).
+// Inputs for an op's tests. Every value is exact in float, so that a backend and the reference start from the same
+// numbers, which are also the same on every machine (no std::*_distribution, whose results are unspecified).
 #pragma once
 
 #include "tests/reference/reference.hpp"
@@ -14,8 +14,8 @@ enum class SampleKind {
 // x, dy (rows beyond `valid` zero), labels, parameters sized so that y is of order 1, step, seed.
 reference::Tensors sample_tensors(const OpDesc& desc, int batch, int valid, SampleKind kind);
 
-// Sets dy to 0 where y lies within `distance` of a kink, since there rounding may decide either way.
-// After reference::forward.
+// Sets dy to 0 where y lies within `distance` of a kink, since rounding may decide either way there. Call it after
+// reference::forward.
 void drop_undecided(double distance, reference::Tensors& t);
 
 }  // namespace trainer

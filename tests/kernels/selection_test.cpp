@@ -1,5 +1,5 @@
-// The selection of a batch's hardest images: how many and which; the reference's way back through them
-// against independent statements of it; and every op of every backend behind a head that selects.
+// The selection of a batch's hardest images: how many and which; the reference's backward through them against
+// independent formulas; and every op of every backend with a head that selects.
 #include "kernels/math/selection.hpp"
 
 #include <algorithm>
@@ -44,7 +44,7 @@ HeadDesc selecting_head(double share, double from) {
   return {.in = 6, .classes = 4, .logit_scale = 0.5F, .label_smoothing = 0.2F, .selection = {share, from}};
 }
 
-// The mean smoothed loss of some rows, each as a batch of its own.
+// The mean smoothed loss of some rows, each as a separate batch.
 double mean_loss(const HeadDesc& desc, const Tensors& t, const std::vector<std::uint8_t>& rows) {
   double sum = 0;
   int count = 0;
@@ -106,8 +106,8 @@ TEST(SelectionReference, EqualLossesAreTakenInTheOrderOfTheBatch) {
   EXPECT_EQ(t.kept, (std::vector<std::uint8_t>{1, 1, 1, 0, 0, 0}));
 }
 
-// The exact gradient of a batch normalisation is held against differences in reference_test.cpp; cut is what
-// is left of it when the rows that are not kept are struck out behind it.
+// reference_test.cpp checks the exact gradient of a batch normalisation against differences. With selected rows, dx is
+// the exact one in these rows and 0 in all others.
 TEST(SelectionReference, ANormalisationsGradientIsTheExactOneWithoutTheRowsThatAreNotKept) {
   for (const bool gain : {true, false}) {
     const BatchNormDesc desc{.in = {2, 3, 4}, .gamma = gain, .gelu = !gain};
@@ -129,7 +129,7 @@ TEST(SelectionReference, ANormalisationsGradientIsTheExactOneWithoutTheRowsThatA
   }
 }
 
-// Every third valid row; `all`: all of them, as before the selection begins.
+// Every third valid row or, with `all`, all of them, as before the selection begins.
 std::vector<std::uint8_t> kept_of(const Tensors& t, bool all) {
   std::vector<std::uint8_t> kept(static_cast<std::size_t>(t.batch), 0);
   for (std::size_t n = 0; n < static_cast<std::size_t>(t.valid); ++n) kept[n] = all || n % 3 == 1 ? 1 : 0;

@@ -2,12 +2,11 @@
 //
 //   |got - want| <= kSafety u (sqrt(length) scale + |want|)
 //
-// u is the unit roundoff of the precision, length the number of terms summed into one element, scale the
-// largest |want| of the tensor or, where that is larger, the largest single term. A sum of `length` terms
-// makes one rounding error of at most u |partial sum| for each term. The errors' signs are as good as random,
-// so they grow with the square root of their number (Higham and Mary 2019), and the partial sums of an
-// element are no larger than the tensor's largest values, however much the element itself cancels. The linear
-// worst case would pass a kernel that drops terms.
+// u is the unit roundoff of the precision, length the number of terms summed into one element, scale the largest |want|
+// of the tensor or, if larger, the largest single term. A sum of `length` terms makes one rounding error of at most u
+// |partial sum| for each term. The errors' signs are practically random, so their sum grows with the square root of
+// their number (Higham and Mary 2019), and an element's partial sums are no larger than the tensor's largest values,
+// however much cancels in the element itself. The linear worst case would accept a kernel that drops terms.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +21,7 @@
 
 namespace trainer {
 
-// Of the inputs of a product; sums are kept in fp32 everywhere.
+// The unit roundoff of a product's inputs; sums are in fp32 everywhere.
 inline double unit_roundoff(Precision precision) {
   switch (precision) {
     case Precision::fp32:
@@ -46,9 +45,9 @@ inline double largest(const std::vector<double>& values) {
 struct Tolerance {
   Precision precision = Precision::fp32;
   double length = 1;        // terms summed into one element
-  double term = 0;          // largest single term, where it is known
-  double zeros = 0.3;       // share of zeros in the reference from which a comparison means nothing
-  std::size_t counted = 0;  // elements that the share is taken of, from the first; 0: all. Masked rows are
+  double term = 0;          // largest single term, if known
+  double zeros = 0.3;       // fraction of zeros in the reference from which a comparison is meaningless
+  std::size_t counted = 0;  // the fraction is of the first `counted` elements; 0: of all. Masked rows are
                             // zero by design.
 };
 

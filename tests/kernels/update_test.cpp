@@ -1,5 +1,5 @@
-// Closing a training step, on every backend: all optimisers and schedules on segments that learn differently,
-// held against the formulas in double (reference/training.hpp), and what a loss that is not finite freezes.
+// Closing a training step, on every backend: all optimisers and schedules on segments that learn differently, compared
+// with the formulas in double (tests/reference/training.hpp), and what a loss that is not finite freezes.
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -28,8 +28,8 @@ void PrintTo(const UpdateCase& c, std::ostream* out) {
   *out << c.name;
 }
 
-// A run of steps on a few segments, with the reference beside it. The last value of every segment has no
-// weight and no gradient, as between the elements of a padded layout.
+// A run of steps on a few segments, together with the reference. The last value of every segment is padding, without a
+// weight or gradient, as in a padded layout.
 class Update : public OnBackend, public testing::WithParamInterface<std::tuple<BackendKind, UpdateCase>> {
  protected:
   void SetUp() override {
@@ -58,7 +58,7 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
     return values;
   }
 
-  // One step whose loss is `loss`, with a gradient of its own.
+  // One step with the loss `loss` and a new gradient.
   Values step(float loss) {
     Values dw = padded(0.1);
     std::vector<float> scaled(dw.begin(), dw.end());
@@ -129,7 +129,7 @@ TEST_P(Update, FollowsTheFormulaStepByStep) {
   }
 }
 
-// Where maps are stored in 16 bits: some gradients come in them, and the weights are wanted in them too.
+// If maps are stored in 16 bits, some gradients are too, and the weights are also needed in that type.
 TEST_P(Update, WidensAndUnscalesGradientsAndCastsTheWeights) {
   if (backend().element() == Element::fp32) return;
   const UpdateCase& c = std::get<1>(GetParam());

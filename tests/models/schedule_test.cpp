@@ -18,7 +18,7 @@ using Rates = std::vector<std::pair<std::uint64_t, double>>;
 // A few roundings of float around each expected rate.
 void expect_rates(const Schedule& schedule, const Batching& batching, const Rates& rates) {
   for (const auto& [step, rate] : rates) {
-    EXPECT_NEAR(learning_rate(schedule, step, pass_of(batching, step)), rate, 3e-7 * rate + 1e-13)
+    EXPECT_NEAR(learning_rate(schedule, step, epoch_of(batching, step)), rate, 3e-7 * rate + 1e-13)
         << "step " << step;
   }
 }
@@ -51,7 +51,7 @@ using Images = std::vector<std::uint32_t>;
 TEST(Schedule, OneCycleIsPytorchs) {
   const Recipe quick = shipped("quick").recipe;
   const Batching b = batching_of(quick, 60000);
-  ASSERT_EQ(steps_per_pass(b), 235U);
+  ASSERT_EQ(steps_per_epoch(b), 235U);
   Schedule two = quick.schedule;
   two.steps = 470;
   // At the very end the rate is a small difference of large numbers, in PyTorch as well.
@@ -166,9 +166,9 @@ TEST(Schedule, TheSamplesStayConstant) {
 
 TEST(Batching, ThePassesOfTheShippedNetworksAreAsPublished) {
   const auto batching = [](const char* name) { return batching_of(shipped(name).recipe, 60000); };
-  EXPECT_EQ(steps_per_pass(batching("quick")), 235U);
-  EXPECT_EQ(steps_per_pass(batching("cntk-convnet")), 469U);
-  EXPECT_EQ(steps_per_pass(batching("pytorch-example")), 938U);
+  EXPECT_EQ(steps_per_epoch(batching("quick")), 235U);
+  EXPECT_EQ(steps_per_epoch(batching("cntk-convnet")), 469U);
+  EXPECT_EQ(steps_per_epoch(batching("pytorch-example")), 938U);
   EXPECT_EQ(batching("tf-sample").images, 55000U);
   EXPECT_EQ(batching("tf-convolutional").images, 55000U);
   EXPECT_EQ(batching("lenet").images, 60000U);
@@ -183,22 +183,22 @@ TEST(Batching, ThePassesOfTheShippedNetworksAreAsPublished) {
 
 TEST(Batching, MaskStopsShort) {
   const Batching b = small(LastBatch::mask);
-  EXPECT_EQ(steps_per_pass(b), 3U);
+  EXPECT_EQ(steps_per_epoch(b), 3U);
   EXPECT_EQ(images_of(b, 0), (Images{3, 4, 5, 6}));
   EXPECT_EQ(images_of(b, 2), (Images{11, 12}));
   EXPECT_EQ(images_of(b, 3), (Images{3, 4, 5, 6}));
-  EXPECT_EQ(pass_of(b, 2), 0U);
-  EXPECT_EQ(pass_of(b, 3), 1U);
+  EXPECT_EQ(epoch_of(b, 2), 0U);
+  EXPECT_EQ(epoch_of(b, 3), 1U);
   EXPECT_EQ(images_before(b, 3), 10U);
   EXPECT_EQ(images_before(b, 5), 18U);
 }
 
 TEST(Batching, DropLeavesTheRestOut) {
   const Batching b = small(LastBatch::drop);
-  EXPECT_EQ(steps_per_pass(b), 2U);
+  EXPECT_EQ(steps_per_epoch(b), 2U);
   EXPECT_EQ(images_of(b, 1), (Images{7, 8, 9, 10}));
   EXPECT_EQ(images_of(b, 2), (Images{3, 4, 5, 6}));
-  EXPECT_EQ(pass_of(b, 2), 1U);
+  EXPECT_EQ(epoch_of(b, 2), 1U);
   EXPECT_EQ(images_before(b, 3), 12U);
 }
 
@@ -206,8 +206,8 @@ TEST(Batching, WrapGoesOnIntoTheNextPass) {
   const Batching b = small(LastBatch::wrap);
   EXPECT_EQ(images_of(b, 2), (Images{11, 12, 3, 4}));
   EXPECT_EQ(images_of(b, 3), (Images{5, 6, 7, 8}));
-  EXPECT_EQ(pass_of(b, 2), 0U);
-  EXPECT_EQ(pass_of(b, 3), 1U);
+  EXPECT_EQ(epoch_of(b, 2), 0U);
+  EXPECT_EQ(epoch_of(b, 3), 1U);
   EXPECT_EQ(images_before(b, 3), 12U);
   Batching larger_batch = b;
   larger_batch.batch = 25;

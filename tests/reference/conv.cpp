@@ -1,4 +1,4 @@
-// Convolution as seven nested loops, then max pooling and ReLU where asked for.
+// Convolution as seven nested loops, then max pooling and ReLU if the layer has them.
 #include <limits>
 
 #include "tests/reference/maps.hpp"
@@ -7,7 +7,7 @@ namespace trainer::reference {
 
 namespace {
 
-// One position of the filter that meets the input: offsets of its channels in x and in one filter of w.
+// A position of the filter that lies inside the input: offsets of its channels in x and in one filter of w.
 struct Tap {
   std::size_t x;
   std::size_t w;
@@ -59,7 +59,7 @@ Values convolve(const ConvDesc& d, const Tensors& t) {
   return map;
 }
 
-// The gradient at the map before pooling and ReLU. [batch, conv_map]
+// The gradient of the map at the input of pooling and ReLU. [batch, conv_map]
 Values gradient_at_map(const ConvDesc& d, const Tensors& t) {
   const Values map = convolve(d, t);
   Values dmap(map.size(), 0);

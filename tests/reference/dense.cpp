@@ -86,7 +86,7 @@ void run_backward(const DenseDesc& desc, Tensors& t) {
 
 namespace {
 
-// The share of the target that lies on class k.
+// The target probability of class k.
 double target(const HeadDesc& desc, const Tensors& t, int label, int k) {
   const double smoothing = t.mode == Mode::training ? desc.label_smoothing : 0;
   return smoothing / desc.classes + (k == label ? 1 - smoothing : 0);
@@ -98,7 +98,7 @@ Values logits(const HeadDesc& desc, const Tensors& t) {
   return y;
 }
 
-// One row after the other, each time the hardest of those that are left.
+// Selects row by row, each time the hardest of the remaining ones.
 std::vector<std::uint8_t> hardest_rows(const HeadDesc& desc, const Tensors& t) {
   std::vector<std::uint8_t> kept(static_cast<std::size_t>(t.batch), 0);
   Values losses;  // -1: taken

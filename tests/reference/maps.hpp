@@ -1,4 +1,4 @@
-// What the reference's files share: places in a batch of maps, and max pooling with its decisions.
+// What the reference's files share: indices in a batch of maps, and max pooling with its decisions.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ inline std::size_t at(const Shape& shape, int n, int i, int j, int c) {
 
 struct Pooled {
   Values value;                     // [batch, h', w', c]
-  Values margin;                    // to the next smaller value of the window; infinity where there is none
+  Values margin;                    // to the next smaller value of the window; infinity if there is none
   std::vector<std::size_t> argmax;  // flat index into the map: the first maximum, row by row
 };
 

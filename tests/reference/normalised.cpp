@@ -1,5 +1,4 @@
-// A convolution or dense layer and the batch normalisation behind it: the two ops of the reference, one after
-// the other.
+// A convolution or dense layer and the batch normalisation after it: runs the two ops of the reference in sequence.
 #include <algorithm>
 
 #include "tests/reference/reference.hpp"
@@ -8,7 +7,7 @@ namespace trainer::reference {
 
 namespace {
 
-// What the first op starts from, and the second one behind it.
+// The inputs of the first op, and of the second one after it.
 Tensors product_tensors(const Tensors& t) {
   Tensors product = t;
   product.parameters = {t.parameters.front()};

@@ -17,7 +17,7 @@ struct Moments {
   double count = 0;
 };
 
-// Over the valid rows' elements of channel c.
+// The moments over the valid rows' elements of channel c.
 Moments moments(const Shape& in, const Tensors& t, int c) {
   const std::size_t end = t.valid * in.size();
   const auto stride = static_cast<std::size_t>(in.c);
@@ -148,9 +148,9 @@ void run_forward(const BatchNormDesc& desc, Tensors& t) {
   }
 }
 
-// With xh = (x - mean) / deviation and g the gradient of gamma xh + beta: dx = gamma / deviation (g - mean(g)
-// - xh mean(g xh)), dgamma = sum(g xh), dbeta = sum(g), all over the valid rows  (Ioffe and Szegedy 2015).
-// Of rows that are not kept dx stays 0; they count in the means' divisor.
+// With xh = (x - mean) / deviation and g the gradient of gamma xh + beta (Ioffe and Szegedy 2015):
+//   dx = gamma / deviation (g - mean(g) - xh mean(g xh)),  dgamma = sum(g xh),  dbeta = sum(g)
+// all over the valid rows. Rows that are not selected keep a dx of 0, but count in the means' divisor.
 void run_backward(const BatchNormDesc& desc, Tensors& t) {
   const NormParameters parameters(desc, t);
   const auto channels = static_cast<std::size_t>(desc.in.c);

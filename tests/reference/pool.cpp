@@ -1,4 +1,4 @@
-// Pooling windows without padding; a window that would cross the edge is left out.
+// Pooling windows without padding; a window that would cross the edge is omitted.
 #include <algorithm>
 #include <cmath>
 #include <limits>

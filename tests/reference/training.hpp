@@ -1,6 +1,6 @@
-// What surrounds the ops in a step: which images it shows, the learning rate, the optimisers. In double and
-// by the longest way round: iterations are written out as lists, nothing comes from kernels/math/ but the
-// settings and the permutation of one pass.
+// What surrounds the ops in a step: which images it shows, the learning rate, the optimisers. All are naive and in
+// double: epochs are written out as lists, and only the settings and the permutation of one epoch come from
+// kernels/math/.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,7 @@ std::vector<StepImages> first_steps(const Batching& batching, std::uint64_t seed
 
 double learning_rate(const Schedule& schedule, std::uint64_t step, std::uint64_t epoch);
 
-// Parameters and the optimiser's memory of them, all of one length; slots that it does not use stay as they
-// are.
+// Parameters and the optimiser's state for them, all of one length; slots that it does not use stay unchanged.
 struct Learner {
   Values w;
   Values slot0;
@@ -45,7 +44,7 @@ struct Matrix {
 void update_matrix(const Optimizer& optimizer, const Schedule& schedule, const Matrix& matrix,
                    std::uint64_t step, std::uint64_t epoch, const Values& dw, Learner& learner);
 
-// What is left of u [rows, columns] after so many iterations of Newton and Schulz.
+// Returns u [rows, columns] after `iterations` Newton-Schulz iterations.
 Values newton_schulz(Values u, int rows, int columns, int iterations);
 
 }  // namespace trainer::reference

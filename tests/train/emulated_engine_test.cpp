@@ -30,8 +30,8 @@ TEST_F(EmulatedEngine, WithinAnEpochItLaunchesAndLooksAndNothingElse) {
   TrainingTrial trial(short_batches("epochs: 3"), kGpu);
   std::map<std::string, int> of_second_epoch;
   trial.on_progress = [&](const LoopProgress& at) {
-    if (at.pass_begin != 29) return;
-    if (at.step == at.pass_end) of_second_epoch = emulator::counted("call ");
+    if (at.epoch_begin != 29) return;
+    if (at.step == at.epoch_end) of_second_epoch = emulator::counted("call ");
     if (at.step == 29 + kSteps) emulator::reset_counts();
   };
   trial.run();
@@ -47,7 +47,7 @@ TEST_F(EmulatedEngine, AnEvaluationReadsBackOnce) {
     TrainingTrial trial(training, kGpu);
     std::vector<std::uint64_t> copies;
     trial.on_progress = [&](const LoopProgress& at) {
-      if (at.step == at.pass_end) copies.push_back(emulator::copies_to_host());
+      if (at.step == at.epoch_end) copies.push_back(emulator::copies_to_host());
     };
     emulator::reset_counts();
     trial.run({.checkpoint_epochs = 0});

@@ -167,11 +167,11 @@ TEST_F(EmulatedSprint, AnEpochOfEveryShippedNetworkIsOneGraph) {
     StepInput test = train;
     test.batching.images = 10000;
     const TrainingRule rule{optimizers_of(recipe), recipe.schedule};
-    const std::uint64_t epoch = steps_per_pass(train.batching);
+    const std::uint64_t epoch = steps_per_epoch(train.batching);
     const std::uint64_t steps = std::min(epoch, static_cast<std::uint64_t>(recipe.steps.value_or(epoch)));
     const auto whole =
         backend->record({{[&] { network.train_step(train, rule); }, steps},
-                         {[&] { network.evaluate_step(test); }, steps_per_pass(test.batching)}});
+                         {[&] { network.evaluate_step(test); }, steps_per_epoch(test.batching)}});
     EXPECT_EQ(emulator::calls("cudaGraphInstantiate"), 1U);
     EXPECT_EQ(emulator::kernels_in_last_graph(), whole->nodes());
     RecordProperty("nodes of " + spec.name, static_cast<int>(whole->nodes()));

@@ -41,7 +41,7 @@ TEST(Loop, ShowsEachImageOnceAnEpochWithAShortLastBatch) {
       EXPECT_EQ(counts, std::vector<int>(200, 1)) << batch;
     }
     EXPECT_EQ(trial.last.step, trial.last.total_steps);
-    EXPECT_EQ(trial.last.pass_end, 2 * steps);
+    EXPECT_EQ(trial.last.epoch_end, 2 * steps);
   }
 }
 

@@ -28,7 +28,7 @@ struct BenchArguments {
   std::vector<std::string> compare;
 };
 
-// Before two minutes of work, not after them.
+// Throws before two minutes of work, not after them, if `file` cannot be written.
 void require_writable(const fs::path& file) {
   if (file.empty()) return;
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
@@ -141,7 +141,7 @@ class Bench {
   Console console_;
   data::Dataset dataset_;
   BenchRecord record_;
-  double work_ = 1;  // trainings in all
+  double work_ = 1;  // number of trainings
 };
 
 int compare(const BenchArguments& arguments) {

@@ -1,5 +1,5 @@
-// The subcommands. Each file beside this one adds one of them, or a few of one subject, to the command line: a function that
-// declares the options, and one that does what they say. Only one command runs; its exit status is the program's.
+// The subcommands. Each file beside this one adds one of them, or a few on one subject, to the command line: one function
+// declares the options, and one carries out the command. Only one command runs; its exit status is the program's.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -22,7 +22,7 @@ std::unique_ptr<CLI::App> make_app();
 struct Command {
   CLI::App* app = nullptr;
   std::function<int()> action;
-  bool only_prints = true;  // it has failed if its output did not reach where it should
+  bool only_prints = true;  // the command fails if its output cannot be written
 };
 
 // Adds the subcommand `name` to `parent`: `declare` binds its options to an Options object, which `run` is given once the
@@ -36,8 +36,7 @@ Command add_command(CLI::App& parent, const Environment& environment, const char
   return {app, [options, run, &environment] { return run(environment, *options); }};
 }
 
-// Runs the one that was chosen and gives its exit status. Throws std::system_error where a command's output could not be
-// written.
+// Runs the chosen command and returns its exit status. Throws std::system_error if its output cannot be written.
 int run_chosen(const std::vector<Command>& all);
 
 Command add_train(CLI::App& app, const Environment& environment);
@@ -61,10 +60,10 @@ Command add_runs_attach(CLI::App& runs, const Environment& environment);
 Command add_runs_wait(CLI::App& runs, const Environment& environment);
 Command add_runs_cancel(CLI::App& runs, const Environment& environment);
 
-// The folder that RUN means: resolve_run, but a file alone is no run. Throws FileError.
+// Finds the folder of RUN as resolve_run does, but a file alone is not a run. Throws FileError.
 std::filesystem::path find_run_folder(const std::string& run, const Environment& environment);
 
-// The options that several commands have; `about` where one means something else by it.
+// Options that several commands have; `about` replaces the help text where a command needs another one.
 CLI::Option* add_device(CLI::App& app, std::string& device,
                         const std::string& about = "auto, cpu, cuda or cuda:N");
 CLI::Option* add_engine(CLI::App& app, DeviceRequest& device);
@@ -81,13 +80,13 @@ void add_target_name(CLI::App& app, std::string& target);            // -c, --ta
 // --out, --no-save, --json and --quiet.
 void add_output(CLI::App& app, OutputOptions& output, const char* about_out, const char* about_quiet);
 
-// A fraction from 0.99 and from 99 alike. Throws UsageError unless it is a fraction up to 1 or a percentage up to 100.
+// 0.99 for both 0.99 and 99. Throws UsageError unless `accuracy` is a fraction up to 1 or a percentage up to 100.
 double fraction_of(const char* option, double accuracy);
 
-// Words of a command without the program's name; for `train`, the options of its --config FILE stand in that option's place.
+// The words of a command, without the program's name; those of `train` have gone through with_config_lines.
 std::vector<std::string> with_config_file(std::vector<std::string> words);
 
-// What stands before the -- of `submit`: the rest is for the target, not for this command line.
+// For `submit`, the words before --, since the rest is for the target; for other commands, all words.
 std::vector<std::string> before_submitted(std::vector<std::string> words);
 
 class Commands {

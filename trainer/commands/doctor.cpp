@@ -1,4 +1,4 @@
-// trainer doctor: whether this machine trains, on what, and what is wrong where it does not.
+// trainer doctor: whether this machine can train, on which device, and if not, what is wrong.
 #include <fmt/format.h>
 #include <iostream>
 #include <iterator>
@@ -23,7 +23,7 @@ struct DoctorArguments {
   bool json = false;
 };
 
-// Of standard input for "-".
+// The message itself, or standard input for "-".
 std::string pasted_text(const std::string& message) {
   constexpr std::size_t kMost = 1 << 20U;
   if (message != "-") return message;
@@ -68,7 +68,7 @@ int examine_machine(const Environment& environment, const DoctorArguments& argum
   return arguments.explain->count() > 0 ? explain_message(arguments) : examine(environment, arguments);
 }
 
-// --all and those that need it.
+// Declares --all and the options that need it.
 CLI::Option* declare_all(CLI::App& app, DoctorArguments& arguments) {
   CLI::Option* all =
       app.add_flag("--all", arguments.all,

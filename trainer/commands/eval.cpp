@@ -1,4 +1,4 @@
-// trainer eval: a saved network on a test set: accuracy, loss, a row a class, confusion matrix.
+// trainer eval: a saved network on a test set: accuracy, loss, a row for each class, confusion matrix.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 

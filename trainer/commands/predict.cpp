@@ -32,7 +32,7 @@ std::vector<std::uint8_t> fitted(const std::string& picture, const Shape& shape,
   return as_digit ? fit_digit(image, shape.h, shape.w) : fit_picture(image, shape);
 }
 
-// Fits every picture that can be read and puts them one behind the other; the others get their error.
+// Fits every readable picture and concatenates the results; an unreadable one gets its error instead.
 std::vector<std::uint8_t> fit_all(const PredictArguments& arguments, const Shape& shape,
                                   std::vector<Guess>& guesses) {
   const bool as_digit = arguments.fit == "digit" || (arguments.fit == "auto" && shape.c == 1);
@@ -94,7 +94,7 @@ void print_json(const std::vector<Guess>& guesses, const TrainedNetwork& trained
   fmt::print("{}\n", json.dump(2));
 }
 
-// 1 if any picture could not be read; the others are answered all the same.
+// Returns 1 if any picture could not be read; the others are answered all the same.
 int predict(const Environment& environment, const PredictArguments& arguments) {
   const auto batch = static_cast<int>(std::min<std::size_t>(arguments.pictures.size(), 256));
   TrainedNetwork trained(environment, arguments, batch);

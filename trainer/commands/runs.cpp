@@ -1,4 +1,4 @@
-// trainer runs: what earlier runs came to. `show` is here; the others are in files beside this one.
+// trainer runs: the results of earlier runs. `show` is here; the other subcommands are in files beside this one.
 #include <fmt/format.h>
 
 #include "models/words.hpp"

@@ -33,7 +33,7 @@ std::string fields_text() {
          "  trainer runs list --where 'accuracy > 0.99 && device =~ \"H200\"' --sort seed";
 }
 
-// What a person reads where there is no row to show.
+// The message that replaces an empty table.
 std::string nothing_text(std::size_t runs, const std::string& folder) {
   if (runs == 0) return fmt::format("no runs in {} yet: 'trainer train' makes one\n", folder);
   return fmt::format("none of the {} in {} meets --where\n",

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kPageName = "report.html";
 constexpr std::size_t kMostRuns = 12;           // more lines in one plot cannot be told apart
-constexpr std::size_t kMostNetworks = 4;        // that are looked into
+constexpr std::size_t kMostNetworks = 4;        // examined on one page
 constexpr std::size_t kPictureBytes = 480'000;  // of all misclassified images on a page
 
 struct ReportArguments : InferenceOptions {
@@ -33,7 +33,7 @@ ReportPage make_page(const Environment& environment, const ReportArguments& argu
   return page;
 }
 
-// What the page lacks is said here too, where it can still be helped.
+// Also reports what the page lacks, while the user can still fix it.
 void print_missing(const ReportPage& page) {
   for (std::size_t i = 0; i < page.networks.size(); ++i) {
     const ExaminedNetwork& network = page.networks[i];

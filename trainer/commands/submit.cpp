@@ -1,5 +1,5 @@
-// Runs on other machines: trainer submit and prepare, which send them where a target says (everything behind -- is handed on as
-// it is), and trainer runs attach, wait and cancel, for those that are under way or ended while nobody looked.
+// Runs on other machines: trainer submit and prepare, which send them to a target (everything after -- is passed on unchanged),
+// and trainer runs attach, wait and cancel, for runs that are in progress or have ended unobserved.
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -62,7 +62,7 @@ void declare_prepare(CLI::App& app, PrepareArguments& arguments) {
   app.add_option("--build", arguments.build, "folder with a Dockerfile to build the image from here [none]");
 }
 
-// The folder of a run that was submitted to a target that is there.
+// The folder of a submitted run whose target still exists.
 std::filesystem::path submitted_run(const Environment& environment, const std::string& name) {
   std::filesystem::path folder = resolve_run(name, environment.runs);
   (void)target_of(environment, read_run_record(folder / kRunRecordName));

@@ -1,4 +1,4 @@
-// trainer target: the places where a run can happen, attached, listed, shown, checked, detached.
+// trainer target: attaches, lists, shows, checks and detaches the places where a run can happen.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 

@@ -13,26 +13,26 @@ namespace trainer {
 
 enum class CheckState : std::uint8_t {
   ok,
-  note,     // something to know; nothing fails for it
-  problem,  // something fails for it, or will
-  unknown,  // it could not be looked at
+  note,     // worth knowing; nothing fails because of it
+  problem,  // something fails because of it, or will
+  unknown,  // could not be examined
 };
 
-std::string_view word(CheckState state);  // as in a text and in JSON: "ok"
+std::string_view word(CheckState state);  // as text and JSON show it: "ok"
 
 struct Check {
   CheckState state = CheckState::ok;
   std::string name;        // "driver"
-  std::string finding;     // a line
-  std::string cause = {};  // where the finding does not say it
+  std::string finding;     // one line
+  std::string cause = {};  // empty if the finding says it
   std::string fix = {};
-  FailureClass kind = FailureClass::healthy;  // where it is a problem
+  FailureClass kind = FailureClass::healthy;  // of a problem
 };
 
-// The class of the first problem; healthy where there is none.
+// The class of the first problem; healthy if there is none.
 FailureClass class_of(const std::vector<Check>& checks);
 
-// The checks as lines, each ended.
+// The checks as lines, each ending in a newline.
 std::string check_text(const std::vector<Check>& checks);
 
 }  // namespace trainer

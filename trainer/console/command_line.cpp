@@ -73,8 +73,7 @@ Words config_words(const std::string& file, const CLI::App& command) {
   return words;
 }
 
-// Takes --config out of `words`; its last value, or nothing. One without a value stays, for the parser to
-// refuse.
+// Removes --config from `words` and returns its last value, or "". One without a value stays, for the parser to refuse.
 std::string take_config(std::vector<std::string>& words) {
   std::string file;
   for (auto word = words.begin(); word != words.end();) {
@@ -91,7 +90,7 @@ std::string take_config(std::vector<std::string>& words) {
   return file;
 }
 
-// The word that was left over: an option rather than the value behind it.
+// The word that the parser did not expect: an option rather than its value.
 std::string left_over(const CLI::App& app) {
   const std::vector<std::string> words = app.remaining();
   const auto option = std::ranges::find_if(words, [](const auto& word) { return word.starts_with('-'); });
@@ -104,7 +103,7 @@ std::string one_line(std::string text) {
   return text;
 }
 
-// `app` is the program, or a command that has commands of its own.
+// `app` is the program, or a command with subcommands.
 std::string without_command(const CLI::App& app) {
   const std::string word = left_over(app);
   if (word.starts_with('-')) return unknown_word("option", word, options_of(app)) + ", behind a command";

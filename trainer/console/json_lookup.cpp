@@ -1,5 +1,5 @@
-// Numbers keep the digits that the file has; an object of one object is written like a name with its
-// constants.
+// Numbers keep the digits that they have in the file. An object within an object is written as its name and, in parentheses, its
+// members.
 #include "trainer/console/json_lookup.hpp"
 
 #include <cmath>
@@ -13,11 +13,11 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr int kDeepest = 8;  // levels that are shown
+constexpr int kDeepest = 8;  // levels shown
 
 std::string text_of(const ordered_json& json, int depth);
 
-// "cores 2", and a size for people: "memory 23.54 GiB" of memory_bytes.
+// "cores 2"; bytes in readable units: "memory 23.54 GiB" for memory_bytes.
 std::string member_text(const std::string& key, const ordered_json& value, int depth) {
   constexpr std::string_view kBytes = "_bytes";
   if (key.ends_with(kBytes) && value.is_number_unsigned())

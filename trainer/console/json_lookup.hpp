@@ -1,5 +1,5 @@
-// Reading JSON that another version of this program, or another one, may have written: what is not there, or
-// is of another kind, is absent and no error.
+// Reads JSON that another program or another version of this one may have written: what is missing or has another type counts as
+// absent and is not an error.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace trainer {
 
 using JsonPath = std::initializer_list<const char*>;  // keys, from the outside in
 
-// Null where there is nothing. A number that is not finite is absent.
+// Null if there is nothing. A number that is not finite counts as absent.
 [[nodiscard]] const nlohmann::ordered_json* find_value(const nlohmann::ordered_json& json, JsonPath path);
 [[nodiscard]] std::optional<double> find_number(const nlohmann::ordered_json& json, JsonPath path);
 [[nodiscard]] std::optional<std::uint64_t> find_count(const nlohmann::ordered_json& json, JsonPath path);

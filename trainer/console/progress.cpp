@@ -1,4 +1,4 @@
-// The bar is taken away by overwriting it with blanks: '\r' is the only control that every terminal knows.
+// The bar is removed by overwriting it with blanks: '\r' is the only control character that every terminal knows.
 #include "trainer/console/progress.hpp"
 
 #include <algorithm>
@@ -123,7 +123,7 @@ void Console::progress(double fraction, const std::function<std::string()>& text
     return;
   }
   if (bar_columns_ > 0 && now - last_output_ < kRedrawInterval) return;
-  // One column less than there are, or some terminals go on to the next line.
+  // One column fewer than the terminal has, since some terminals wrap after the last one.
   const std::string bar = progress_bar(fraction, text(), screen_.columns() - 1, screen_.unicode);
   const std::size_t columns = columns_of(bar);
   const std::size_t blanks = bar_columns_ > columns ? bar_columns_ - columns : 0;

@@ -27,7 +27,7 @@ struct TerminalVariables {
   std::string locale;  // the first of LC_ALL, LC_CTYPE, LANG that is set and not empty
 };
 
-// A bar if `out` is a terminal; Unicode if that has it (TERM=dumb has none; a UTF-8 locale).
+// Has a bar if `out` is a terminal, and Unicode if that terminal can show it (a UTF-8 locale, and TERM is not dumb).
 [[nodiscard]] Screen screen_of(std::FILE* out, const TerminalVariables& variables);
 
 struct ConsoleOptions {
@@ -36,22 +36,21 @@ struct ConsoleOptions {
   std::FILE* messages = stderr;
 };
 
-// After the first write that fails (nobody reads, the disk is full) nothing more is written: a training goes on
-// and saves what it is for.
+// After the first failed write (a closed pipe, a full disk) it writes nothing more: a training goes on and saves its results.
 class Console {
  public:
   // `out` and the stream for messages stay the caller's. Without a screen the console finds out what `out` can show.
   Console(std::FILE* out, const ConsoleOptions& options);
   Console(std::FILE* out, const ConsoleOptions& options, Screen screen);
-  ~Console();  // takes the bar away
+  ~Console();  // removes the bar
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
 
   // One line for a person. Nothing with quiet or json.
   void line(std::string_view text);
-  // The same for several lines; the last one's line end may be there or not. An empty text is nothing.
+  // The same for several lines, with or without a final newline. An empty text prints nothing.
   void text(std::string_view lines);
-  // What the command was called for: a line or several, said with quiet too. Nothing with json.
+  // The result of the command, in one line or more: printed even with quiet. Nothing with json.
   void result(std::string_view lines);
   // One line for a program. Nothing without json.
   void json(const nlohmann::ordered_json& value);
@@ -59,9 +58,8 @@ class Console {
   void warning(std::string_view text);
   void error(std::string_view text);
 
-  // How far something is, 0 to 1. On a terminal the bar, at most ten times a second; elsewhere a line, the
-  // first one 10 seconds after the last line and then one every 10 seconds. `text` is called only when it is
-  // shown.
+  // Shows progress, from 0 to 1: on a terminal as a bar, redrawn at most ten times a second; elsewhere as a line whenever 10
+  // seconds have passed since the last line of any kind. `text` is called only when it is shown.
   void progress(double fraction, const std::function<std::string()>& text);
   void clear_progress();
 
@@ -73,7 +71,7 @@ class Console {
   std::FILE* out_;
   ConsoleOptions options_;
   Screen screen_;
-  std::size_t bar_columns_ = 0;  // that the bar on the screen takes; 0: there is none
+  std::size_t bar_columns_ = 0;  // width of the bar on the screen; 0: no bar
   std::chrono::steady_clock::time_point last_output_;
   bool write_failed_ = false;
 };

@@ -11,7 +11,7 @@ namespace trainer {
 
 namespace {
 
-// The first `width` characters, the last two of them dots where something is left out.
+// The first `width` characters, ending in two dots if something is left out.
 std::string cut(const std::string& text, std::size_t width) {
   if (columns_of(text) <= width) return text;
   return std::string(first_columns(text, width - 2)) + "..";

@@ -11,7 +11,7 @@ namespace trainer {
 
 struct TableColumn {
   std::string title;      // ">title": the column is aligned on the right
-  std::size_t least = 0;  // width that it may be cut to; 0: it stays whole
+  std::size_t least = 0;  // the width that it may be cut to; 0: it is never cut
 };
 
 inline constexpr std::size_t kTableWidth = 80;
@@ -21,9 +21,9 @@ class TextTable {
  public:
   explicit TextTable(std::vector<TableColumn> columns);
 
-  void add(std::vector<std::string> cells);  // one a column
+  void add(std::vector<std::string> cells);  // one per column
 
-  // Title line and rows, each ended, without spaces at the end. Columns stand `gap` apart.
+  // The title line and the rows, each ending in a newline, without trailing spaces. Columns are `gap` apart.
   [[nodiscard]] std::string text(std::size_t gap = 1) const;
   // The width of the widest line, with nothing cut.
   [[nodiscard]] std::size_t width(std::size_t gap = 1) const;
@@ -40,6 +40,6 @@ class TextTable {
   std::vector<std::vector<std::string>> rows_;  // the titles first
 };
 
-[[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for a number that is no count
+[[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for a number that is not a count
 
 }  // namespace trainer

@@ -1,5 +1,4 @@
-// --device auto|cpu|cuda|cuda:N, turned into a backend and the reason for the choice, which the program says
-// aloud.
+// Turns --device auto|cpu|cuda|cuda:N into a backend and the reason for the choice, which the program prints.
 #pragma once
 
 #include <filesystem>
@@ -20,23 +19,22 @@ struct DeviceChoice {
 
 struct DeviceRequest {
   std::string device = "auto";
-  std::optional<int> threads = {};            // that the CPU engine uses
-  std::optional<std::string> precision = {};  // of products; the device must have it
-  RecipePrecisions wanted = {};           // without one: the first of these that the device has, else fp32
-  bool deterministic = true;              // the same seed gives the same bits
+  std::optional<int> threads = {};            // of the CPU engine
+  std::optional<std::string> precision = {};  // of products; the device must support it
+  RecipePrecisions wanted = {};  // without one: the first of these that the device supports, else fp32
+  bool deterministic = true;     // the same seed gives the same bits
   std::filesystem::path plan_cache = {};  // see CudaOptions
-  std::string engine = "auto";            // or "libraries" (CudaOptions); a CPU has but one
+  std::string engine = "auto";            // or "libraries" (CudaOptions); a CPU has only one
 };
 
-// What --engine does for a network, as a line; none for auto. `opened`: which libraries it has opened.
+// A line on what --engine does for a network; empty for auto. `opened` tells which libraries the network has opened.
 std::string engine_line(const std::string& engine, const DeviceInfo& opened);
 
-// N of "cuda:N", 0 of "cuda"; nothing for another word.
+// N for "cuda:N", 0 for "cuda"; nothing for any other word.
 std::optional<int> cuda_index(const std::string& device);
 
-// Throws UsageError for a word that is none of these, an unknown engine and a number of threads below 1,
-// BackendError with the reason when cuda is asked for and cannot be used, or a precision that the device does
-// not have.
+// Throws UsageError for an unknown device, engine or precision and for a number of threads outside 1 to 1024; BackendError, with
+// the reason, if cuda is requested but unusable or if the device does not support the precision.
 DeviceChoice choose_device(const DeviceRequest& request);
 
 }  // namespace trainer

@@ -14,7 +14,7 @@ namespace trainer {
 namespace {
 
 struct ClockRate {
-  int from = 0;                // compute capability; holds up to the next row's
+  int from = 0;                // lowest compute capability; the row applies up to the next row's
   std::array<int, 4> flops{};  // by Precision: fp32, tf32, fp16, bf16
 };
 

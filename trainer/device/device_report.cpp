@@ -31,7 +31,7 @@ std::string distribution() {
   return "unknown";
 }
 
-// On a machine without a GPU in use, where the CPU is the whole story.
+// The details of a CPU that trains without a GPU.
 std::string cpu_details(const CpuInfo& cpu) {
   return report_line("CPU", cpu.model) +
          report_line("cores", fmt::format("{} usable, {} {} used", cpu.cores, cpu.threads,
@@ -61,7 +61,7 @@ std::string memory_size(const std::optional<std::uint64_t>& bytes) {
   return bytes ? fmt::format("{:.2f}GiB", gib(*bytes)) : kUnknown;
 }
 
-// GHz of kHz with six significant digits, as a default ostream prints it: 0.8235, 1.98.
+// kHz in GHz with six significant digits, as a default ostream prints it: 0.8235, 1.98.
 std::string ghz(int khz) {
   return fmt::format("{:g}", khz / 1e6);
 }
@@ -99,8 +99,8 @@ std::string mig_text(const std::optional<bool>& mig) {
   return *mig ? "on" : "off";
 }
 
-// The value labelled memoryClockRate is the SM's clock: the label is TensorFlow's mistake, kept for comparison. Several GPUs are
-// followed by which can read whose memory.
+// The value labelled memoryClockRate is the SM's clock: the label is TensorFlow's mistake, kept for comparison. With several
+// GPUs, a table follows that tells which can read whose memory.
 std::string gpu_block(const std::vector<GpuInfo>& gpus) {
   std::string text;
   for (const GpuInfo& gpu : gpus) {

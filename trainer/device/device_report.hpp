@@ -1,4 +1,4 @@
-// The device report: what this machine trains on, and why not on a GPU where it does not.
+// The device report: what this machine trains on, and why not on a GPU if it does not.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,15 +10,15 @@
 
 namespace trainer {
 
-// Lines, each ended; `gpu_reason` is empty when a GPU is used. All GPUs of `info` are described, first in the block that TensorFlow
-// 1.x printed, letter for letter, since that is what people compare with; then with what an engineer needs today. The CPU has one
-// line where it only serves a GPU. What is unknown is "n/a" in the text and null in JSON.
+// Lines, each ending in a newline; `gpu_reason` is empty when a GPU is used. All GPUs of `info` are described: first in the block
+// that TensorFlow 1.x printed, letter for letter, since people compare with it, then with what an engineer needs today. The CPU
+// has one line if it only serves a GPU. Unknown values are "n/a" in the text and null in JSON.
 std::string device_report(const DeviceInfo& info, const std::string& gpu_reason);
 nlohmann::ordered_json device_json(const DeviceInfo& info, const std::string& gpu_reason);
 
-// What NVML says of a GPU, as data; `now` ends the names of its clocks.
+// NVML's readings of a GPU; `now` is appended to the names of its clocks.
 nlohmann::ordered_json sensors_json(const GpuSensors& sensors, const std::string& now = "");
-// "idle, power limit"; "nothing" where its clocks are at their peak.
+// "idle, power limit"; "nothing" if its clocks are at their peak.
 std::string throttle_text(const std::optional<std::vector<std::string>>& reasons);
 
 // Host name, kernel, distribution, processor and memory: the machine block of a run's record.

@@ -1,4 +1,4 @@
-// Load and clocks as Linux tells them: /proc/loadavg, cpufreq, else /proc/cpuinfo.
+// Load and clocks as Linux reports them: /proc/loadavg, cpufreq, else /proc/cpuinfo.
 #include "trainer/device/machine_state.hpp"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// The mean over the cores in MHz, by cpufreq, else by the lines "cpu MHz : 2445.404" of /proc/cpuinfo.
+// The mean over the cores in MHz, from cpufreq, else from the lines "cpu MHz : 2445.404" of /proc/cpuinfo.
 std::optional<double> mean_clock(int processors) {
   std::vector<double> clocks;
   for (int i = 0; i < processors; ++i) {
@@ -91,7 +91,7 @@ EnergyMeter::EnergyMeter(const DeviceInfo& info, std::optional<double> earlier, 
 std::optional<double> EnergyMeter::used() const {
   if (!begin_) return std::nullopt;
   const std::optional<double> now = nvml_->energy_joules(bus_id_);
-  if (!now || *now < *begin_) return std::nullopt;  // smaller: the driver was loaded anew
+  if (!now || *now < *begin_) return std::nullopt;  // smaller: the driver was reloaded
   return *earlier_ + *now - *begin_;
 }
 

@@ -1,4 +1,4 @@
-// What a machine is up to at one moment, which may have made a measurement slower than it had to be, and what its GPU uses.
+// The state of a machine at one moment, which may have slowed down a measurement, and its GPU's energy consumption.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,17 +11,17 @@
 namespace trainer {
 
 struct MachineState {
-  std::optional<double> load;       // average number of running threads over the last minute, of all programs
-  int processors = 1;               // that the system has
-  std::optional<double> clock_mhz;  // the processor's, the mean over its cores
-  std::optional<GpuSensors> gpu;    // those of the GPU in use
+  std::optional<double> load;       // average number of all programs' running threads over the last minute
+  int processors = 1;               // in the system
+  std::optional<double> clock_mhz;  // mean over the processor's cores
+  std::optional<GpuSensors> gpu;    // of the GPU in use
 };
 
-// Now; `info` is the backend's, asked for just before.
+// The current state; `info` is the backend's, read just before.
 MachineState machine_state(const DeviceInfo& info);
 
-// Whether other programs kept more than an eighth of the processors busy, in a state read before one's own
-// work began. The program's own last minutes count too: the load is an average.
+// Whether other programs kept more than an eighth of the processors busy, by a state read before this program's own work began.
+// The program's own last minutes count too: the load is an average.
 bool was_busy(const MachineState& before);
 
 std::string state_text(const MachineState& state);             // one line, without its end
@@ -30,15 +30,15 @@ nlohmann::ordered_json state_json(const MachineState& state);  // null for what 
 // The most memory that this process has ever had, in bytes.
 std::uint64_t peak_process_bytes();
 
-// What a GPU uses while a run trains on it, by the counter that NVML reads (from Volta on). It counts for the whole GPU, so that
-// other programs on it count too.
+// The energy that a GPU uses while a run trains on it, from the counter that NVML reads (Volta and later). The counter covers the
+// whole GPU, including other programs on it.
 class EnergyMeter {
  public:
-  // Begins to count. `earlier` is what the run's parts have used so far: 0 for a new run, nothing where it is not known.
+  // Starts to count. `earlier` is what earlier parts of the run have used: 0 for a new run, nothing if it is unknown.
   EnergyMeter(const DeviceInfo& info, std::optional<double> earlier,
               const char* library = "libnvidia-ml.so.1");
 
-  // Joules of the whole run until now; nothing on a CPU, on an instance of a GPU (MIG), and where NVML does not tell.
+  // Joules of the whole run so far; nothing on a CPU, on an instance of a GPU (MIG), or if NVML or `earlier` does not tell.
   std::optional<double> used() const;
 
  private:

@@ -1,5 +1,5 @@
-// What trainer doctor looks at, as a table of cases: when a case applies, and what is said then. The cases of one name are one
-// check, and the first of them that applies is said.
+// The checks of trainer doctor as a table of cases: when a case applies, and what is reported then. The cases of one name form
+// one check, which reports the first of them that applies.
 #include "trainer/doctor/checks.hpp"
 
 #include <algorithm>
@@ -30,14 +30,14 @@ Check problem(const char* name, const std::string& finding, const Failure& failu
   return {CheckState::problem, name, finding, failure.cause, failure.fix, failure.kind};
 }
 
-// The row of failures/*.yaml; `cause` replaces the row's where what is seen says more.
+// A row of failures/*.yaml; `cause` replaces the row's cause if the facts say more.
 Failure row(std::string_view key, const std::string& cause = "") {
   Failure failure = failure_of(known_failure(key));
   if (!cause.empty()) failure.cause = cause;
   return failure;
 }
 
-// Whether the machine shows a GPU, whatever may be wrong with it. One that shows none is healthy without.
+// Whether the machine shows a GPU, whatever is wrong with it. A machine that shows none is healthy without one.
 bool shows_gpu(const GpuFacts& gpu) {
   return gpu.devices > 0 || gpu.around.pci_gpus > 0 || !gpu.around.device_files.empty() ||
          !gpu.around.kernel_module.empty();

@@ -1,4 +1,4 @@
-// What is asked of the driver, the libraries and the files.
+// Asks the driver, the libraries and the files for facts.
 #include "trainer/doctor/facts.hpp"
 
 #include <cerrno>
@@ -20,14 +20,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The folder itself, or the nearest one above it that is there.
+// The folder itself, or its nearest parent that exists.
 fs::path existing(fs::path folder) {
   std::error_code error;
   while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
   return folder.empty() ? fs::path(".") : folder;
 }
 
-// A file without a name, which is gone with its descriptor; where the file system has none, the rights alone.
+// Tries to create an unnamed file, which vanishes when closed; without support for these, checks the permissions alone.
 std::string write_error(const fs::path& folder) {
   std::error_code error;
   if (!fs::is_directory(folder, error)) return folder.string() + " is no folder";

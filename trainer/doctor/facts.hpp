@@ -1,4 +1,4 @@
-// What trainer doctor knows before it judges: plain data, gathered once or played by a test.
+// What trainer doctor knows before it judges: plain data, gathered once or made up by a test.
 #pragma once
 
 #include <cstdint>
@@ -15,52 +15,52 @@ namespace trainer::doctor {
 
 struct GpuFacts {
   bool engine = false;             // this build has the GPU engine
-  std::string architectures;       // that a build with the engine holds code for, as CMake writes them
-  int device = 0;                  // the one that is asked for
-  int devices = 0;                 // that this process sees
+  std::string architectures;       // that this build has code for, as CMake writes them
+  int device = 0;                  // the requested one
+  int devices = 0;                 // how many this process sees
   std::optional<Failure> failure;  // why `device` cannot be used
-  std::optional<GpuInfo> info;     // what the probe and NVML tell of `device`, where it answers
-  std::optional<int> nvml;         // Nvml::start()
+  std::optional<GpuInfo> info;     // what the probe and NVML report on `device`, if it answers
+  std::optional<int> nvml;         // the result of Nvml::start()
   GpuSurroundings around;
 };
 
-// A library that is loaded by its name at run time, so that nothing shows beforehand whether it is there.
+// A library that is loaded by name at run time, so that nothing shows beforehand whether it exists.
 struct LibraryPart {
   std::string name;     // "libcudnn_ops.so.9"
   std::string path;     // where the loader found it
-  std::string version;  // "9.10.2" where the file's name says so
-  std::string error;    // the loader's; empty where it was loaded
+  std::string version;  // "9.10.2" if the file's name tells it
+  std::string error;    // the loader's; empty if it was loaded
 };
 
 struct CudnnFacts {
   bool used = false;     // this program is linked with it
-  bool crashed = false;  // the process that loaded the parts died of it, and nothing else is known of them
-  std::string version;   // its own
+  bool crashed = false;  // loading the parts killed the child process; nothing else is known about them
+  std::string version;   // as cuDNN reports it
   std::vector<LibraryPart> parts;
-  std::vector<std::string> mixed;  // version checks of parts that say to be of another version
+  std::vector<std::string> mixed;  // version checks that found parts of another version
 };
 
 struct CublasFacts {
   std::vector<LibraryPart>
-      loaded;            // every cuBLASLt of this process; none: the program takes none, or see error
-  std::string version;   // what the first of them says it is; empty: it does not tell
-  int cuda_version = 0;  // that it was made for: 13000; 0: it does not tell
-  std::string error;     // why the one that this program takes cannot be loaded
+      loaded;            // every cuBLASLt in this process; empty: the program needs none, or see `error`
+  std::string version;   // as the first of them reports it; empty: unknown
+  int cuda_version = 0;  // the one that it was built for: 13000; 0: unknown
+  std::string error;     // why the one that this program needs cannot be loaded
 };
 
 struct FilesFacts {
   std::string data_path;
   std::string data_text;   // "60,000 + 10,000 images of 28x28, 10 classes"
-  std::string data_error;  // complete line; empty where the data set is whole
+  std::string data_error;  // a complete line; empty if the data set is whole
   std::string runs_path;
   std::string runs_error;
   std::uint64_t runs_free_bytes = 0;
 };
 
-// A measurement that takes a second: what a device does, and what it should do.
+// A measurement that takes a second: what a device achieves, and what it should achieve.
 struct SpeedFacts {
   bool gpu = false;
-  std::string precision;       // that the products were computed in
+  std::string precision;       // of the products
   double flops = 0;            // per second
   double flops_expected = 0;   // 0: unknown
   double memory_bytes = 0;     // per second, read and written
@@ -69,7 +69,7 @@ struct SpeedFacts {
   double download_bytes = 0;
   int sm_clock_peak_mhz = 0;
   GpuSensors sensors;          // under load
-  std::optional<double> load;  // how busy the processors were before, 0 to 1; measured with a CPU
+  std::optional<double> load;  // how busy the processors were before, 0 to 1; for a CPU only
   struct Peer {
     int device = 0;
     double bytes = 0;  // per second
@@ -95,33 +95,33 @@ struct Questions {
   std::string device = "auto";  // or cpu, cuda, cuda:N
   std::string data;             // --data; empty: TRAINER_DATA or the shipped MNIST
   bool require_gpu = false;
-  bool quick = false;  // without the test of a second
+  bool quick = false;  // skips the speed test
 };
 
-// The facts of this machine, each asked for once. Throws UsageError for a device that is none of these.
+// Gathers the facts of this machine, each once. Throws UsageError for an unknown device.
 Facts gather(const Environment& environment, const Questions& questions, const GpuProbe& probe,
              const Nvml& nvml);
 
-// Opens the context of the GPU where that works.
+// Opens a context on the GPU if that works.
 GpuFacts gather_gpu(const GpuProbe& probe, const Nvml& nvml, int device);
 
-// The test of a second: a product and a copy at the device's own size, measured through the ops that training uses, beside what the
-// device should do (trainer/device/device_limits.hpp). `device`: "cpu" or "cuda:N". Throws BackendError where the device fails.
+// The speed test, about a second long: a product and a copy sized for the device, measured with the ops that training uses, and
+// their limits (trainer/device/device_limits.hpp). `device`: "cpu" or "cuda:N". Throws BackendError if the device fails.
 SpeedFacts measure_speed(const std::string& device, const Nvml& nvml);
 
-// The parts of cuDNN, which are loaded by name at the first use: found out beforehand, in a child process, so that parts which do
-// not go together end that one. `used` is false in a program that is not linked with cuDNN 9.
+// Loads the parts of cuDNN, which cuDNN would load by name at its first use, in a child process, so that mismatched parts crash
+// only that process. `used` is false in a program that is not linked with cuDNN 9.
 CudnnFacts look_at_cudnn();
 
 struct LoadOrder {
-  std::vector<std::string> names;  // the libraries
-  std::string folder;              // where one is also looked for; empty: only where the loader looks
-  std::vector<std::string> version_checks;  // functions of them, "int f()", that give 0 where versions agree
+  std::vector<std::string> names;           // the libraries
+  std::string folder;                       // searched too; empty: only where the loader searches
+  std::vector<std::string> version_checks;  // their functions "int f()" that return 0 if versions agree
 };
 // Fills in parts, mixed and crashed.
 CudnnFacts load_apart(const LoadOrder& order);
 
-// What the loader finds for a program that takes cuBLASLt of CUDA `wanted` (13); 0: it takes none.
+// What the loader finds for a program that needs cuBLASLt of CUDA `wanted` (13; 0 if it needs none).
 CublasFacts look_at_cublas(int wanted);
 
 }  // namespace trainer::doctor

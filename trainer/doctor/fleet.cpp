@@ -53,7 +53,7 @@ std::string first_cause(const nlohmann::ordered_json& report) {
   return "it measured nothing";
 }
 
-// The kernel's log; nothing where this process may not read it.
+// The kernel's log; nothing if this process may not read it.
 std::optional<std::string> read_kernel_log() {
   constexpr int kReadAll = 3;  // both are actions of syslog(2)
   constexpr int kBufferSize = 10;
@@ -145,7 +145,7 @@ struct Fleet {
     return std::make_unique<Process>(call);
   }
 
-  // Waits until all have ended. One that takes ten times as long as the first, and a minute, hangs and is ended.
+  // Waits until all have ended. If one takes a minute more than ten times what the first took, it hangs and is killed.
   void wait_for(const Processes& processes, std::vector<DeviceRow>* rows) const {
     constexpr std::chrono::milliseconds kPollInterval{50};
     constexpr int kPollsBetweenReadings = 10;
@@ -163,7 +163,7 @@ struct Fleet {
     for (const auto& process : processes) process->finish();
   }
 
-  // The last line of standard error that says anything, or how it ended.
+  // The last line of its standard error that is not empty, or how it ended.
   std::string end_text(const ProcessEnd& end, const std::string& name) const {
     if (end.signal != 0) return fmt::format("it died of signal {}", end.signal);
     std::istringstream lines(contents_of(scratch.path() / (name + ".err")));

@@ -1,4 +1,4 @@
-// Who stands out among the devices, and the report.
+// Which devices stand out, and the report.
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
@@ -43,7 +43,7 @@ Check stands_out(const std::string& devices, const std::string& why) {
   return {CheckState::problem, devices, why, "", "", FailureClass::failed};
 }
 
-// One number of the measured speed; 0 where it is not known.
+// One number of the measured speed; 0 if it is unknown.
 double measured(const DeviceRow& row, const char* name) {
   const auto value = row.speed.is_object() ? row.speed.value(name, ordered_json()) : ordered_json();
   return value.is_number() ? value.get<double>() : 0;
@@ -83,8 +83,8 @@ void judge_speed(const DeviceRow& row, const std::vector<DeviceRow>& rows, std::
                               reasons.empty() ? "" : fmt::format(" ({})", fmt::join(reasons, ", ")))));
 }
 
-// Among devices of one name that agree with themselves, names those whose weights are not the majority's. Two that
-// differ are both named, since nothing tells which is right.
+// Among devices of one name whose own trainings agree, reports those whose weights are not the majority's. Without a majority it
+// reports all of them, since nothing tells which are right.
 void judge_equals(const Rows& equals, std::vector<Check>* findings) {
   std::map<std::string, Rows> by_weights;
   std::size_t steady = 0;
@@ -115,8 +115,7 @@ void judge_equals(const Rows& equals, std::vector<Check>* findings) {
   }
 }
 
-// "NVIDIA H200: 8 of 8 trainings, an epoch in 0.1234 s (1.2 % slower), weights 0a1b2c3d, ..."; what is not known is left
-// out.
+// "NVIDIA H200: 8 of 8 trainings, an epoch in 0.1234 s (1.2 % slower), weights 0a1b2c3d, ...", without what is unknown.
 std::string device_text(const DeviceRow& row, const std::vector<DeviceRow>& rows) {
   const auto good = static_cast<std::ptrdiff_t>(row.trainings.size()) - failed_trainings(row);
   std::string text = fmt::format("{}: {} of {} trainings", row.name, good, row.trainings.size());

@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// Where the loader found it, links followed.
+// Where the loader found it, with links resolved.
 std::string path_of(void* library) {
   link_map* map = nullptr;
   if (dlinfo(library, RTLD_DI_LINKMAP, &map) != 0 || map == nullptr) return "";
@@ -53,7 +53,7 @@ ordered_json loaded_part(const std::string& name, const std::string& folder) {
   _exit(whole ? 0 : 1);
 }
 
-// 91002 is 9.10.2: of cuDNN (from 9 on) and cuBLAS, major * 10000 + minor * 100 + patch.
+// 91002 is 9.10.2: cuDNN (from 9 on) and cuBLAS encode major * 10000 + minor * 100 + patch.
 std::string version_text(std::size_t number) {
   return fmt::format("{}.{}.{}", number / 10000, number % 10000 / 100, number % 100);
 }
@@ -92,12 +92,12 @@ CudnnFacts look_at_cudnn() {
   std::size_t (*const version)() = dispatcher.find({"cudnnGetVersion"});
   if (version != nullptr) cudnn.version = version_text(version());
   for (LibraryPart& part : cudnn.parts)
-    if (part.name == "libz.so.1") part.version.clear();  // its own, not cuDNN's
+    if (part.name == "libz.so.1") part.version.clear();  // zlib's version, not cuDNN's
   return cudnn;
 }
 
 CublasFacts look_at_cublas(int wanted) {
-  constexpr int kFirst = 12;  // CUDA's, whose number the file's name ends with
+  constexpr int kFirst = 12;  // major version of CUDA, with which the file's name ends
   constexpr int kLast = 19;
   CublasFacts cublas;
   for (int major = kFirst; major <= kLast; ++major) {

@@ -1,4 +1,4 @@
-// What trainer doctor says: a checklist for people, the same as JSON, and rows of known failures.
+// The output of trainer doctor: a checklist for people, the same as JSON, and rows of known failures.
 #include <fmt/format.h>
 
 #include "trainer/doctor/checks.hpp"

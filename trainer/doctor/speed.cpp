@@ -1,6 +1,5 @@
-// The test of a second, and how it is judged. Sizes grow until one launch takes long enough to be measured, so that the same code
-// serves a small device and a large one; several launches are then waited for at once, since a wait costs as much as a small
-// product.
+// The speed test, and how it is judged. Sizes grow until one launch takes long enough to be measured, so that the same code
+// serves a small device and a large one. The host waits once for several launches, since a wait costs as much as a small product.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -19,7 +18,7 @@ namespace {
 
 constexpr double kLongEnough = 5e-4;  // seconds of one launch
 constexpr double kRound = 5e-3;       // seconds of launches between waits
-constexpr double kSeconds = 0.2;      // that a measurement takes
+constexpr double kSeconds = 0.2;      // of one measurement
 
 // How often an op that takes `seconds` is launched between waits.
 int launches_of(double seconds) {
@@ -30,7 +29,7 @@ double once(Backend& backend, Microbenchmark& op) {
   return fastest_seconds(backend, 0, [&] { op.forward(); });
 }
 
-// The time of a launch in the fastest of many rows of them.
+// The time of one launch in the fastest of many series of launches.
 double seconds_in_a_row(Backend& backend, Microbenchmark& op) {
   const int launches = launches_of(once(backend, op));
   const double seconds = fastest_seconds(backend, kSeconds, [&] {
@@ -39,7 +38,7 @@ double seconds_in_a_row(Backend& backend, Microbenchmark& op) {
   return seconds / launches;
 }
 
-// The largest square product that is needed to keep the device busy for kLongEnough.
+// The first square product of growing size that keeps the device busy for kLongEnough, or the largest one allowed.
 std::unique_ptr<Microbenchmark> long_product(Backend& backend, int* size) {
   constexpr int kLargestSize = 4096;
   for (*size = 256;; *size *= 2) {
@@ -49,7 +48,7 @@ std::unique_ptr<Microbenchmark> long_product(Backend& backend, int* size) {
   }
 }
 
-// A copy through the device's memory that is as long, as a ReLU: read once, written once.
+// A ReLU that keeps it busy as long: a copy through the device's memory, with each value read once and written once.
 std::unique_ptr<Microbenchmark> long_copy(Backend& backend, int* rows) {
   constexpr int kColumns = 1 << 16;
   constexpr int kMostRows = 2048;
@@ -128,12 +127,12 @@ SpeedFacts measure_cpu() {
   return speed;
 }
 
-// Fractions of the peak that a healthy device reaches: large products in cuBLAS do 65 to 95 %, copies about 90 %.
+// Fractions of the peak that a healthy device reaches: large products in cuBLAS reach 65 to 95 %, copies about 90 %.
 constexpr double kLeastFlops = 0.55;
 constexpr double kLeastTraffic = 0.7;
 constexpr double kLeastClock = 0.85;
 
-// Three digits, or more where the number has them.
+// Three significant digits, or all digits before the decimal point if these are more.
 std::string number_text(double value) {
   return value < 100 ? fmt::format("{:.3g}", value) : fmt::format("{:.0f}", value);
 }

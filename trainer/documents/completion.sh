@@ -18,7 +18,7 @@ _trainer_value() {
   }'
 }
 
-# _trainer_choices NAME: those that the program checks.
+# _trainer_choices NAME: the choices of an option that the program checks.
 _trainer_choices() { _trainer_value "$1" | sed -n 's/.*{\(.*\)}.*/\1/p' | tr , '\n'; }
 
 _trainer_runs() {
@@ -37,7 +37,7 @@ _trainer_targets() {
   done
 }
 
-# _trainer_offer COMMAND...: offers what begins as typed of the words that the command prints, one a line; each as one word
+# _trainer_offer COMMAND...: offers those words, printed one per line by the command, that begin as typed; each as one word
 # of the shell.
 _trainer_offer() {
   local word
@@ -51,7 +51,7 @@ $("$@")
 WORDS
 }
 
-# _trainer_files -f|-d: offers files, or folders. In zsh its own completion of files does, where nothing else is offered.
+# _trainer_files -f|-d: offers files, or folders. zsh completes files by itself if nothing else is offered.
 _trainer_files() {
   local word
   [ -z "${ZSH_VERSION-}" ] || return

@@ -1,5 +1,5 @@
-// trainer_documents FOLDER DATE: writes the manual pages there. It is a part of making a package (cmake/package.cmake) and
-// is never installed.
+// trainer_documents FOLDER DATE: writes the manual pages into FOLDER. It helps to make a package (cmake/package.cmake) and is
+// never installed.
 #include <cstdio>
 #include <exception>
 #include <filesystem>

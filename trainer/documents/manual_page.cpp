@@ -86,7 +86,7 @@ std::string subcommands(const CLI::App& command) {
   return text.empty() ? "" : ".SH COMMANDS\n" + text;
 }
 
-// What holds for every command stands on the program's page alone.
+// What holds for every command is only on the program's page.
 const char* const kCommon =
     ".SH ENVIRONMENT\n"
     ".TP\n\\fBTRAINER_DATA\\fR\nfolder of the data set, instead of the installed MNIST\n"

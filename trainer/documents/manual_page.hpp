@@ -1,5 +1,5 @@
-// Manual pages in the language of man(7), one for each command: "trainer.1", "trainer-train.1", "trainer-runs-list.1".
-// They are written from the parser itself, so that they never tell of an option that is not there.
+// Manual pages in the language of man(7), one for each command: "trainer.1", "trainer-train.1", "trainer-runs-list.1". They are
+// written from the parser itself, so that they never describe an option that does not exist.
 #pragma once
 
 #include <CLI/CLI.hpp>

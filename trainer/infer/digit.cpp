@@ -16,10 +16,10 @@ namespace {
 
 constexpr float kLeastContrast = 16;   // grey levels between background and ink
 constexpr float kNoiseDeviations = 5;  // ink differs from the background by more than this times its noise
-constexpr double kTrimmedInk = 0.002;  // of all ink, on each side of the box: specks and faint fringes
-constexpr double kBoxShare = 20.0 / 28.0;  // of the image, taken by the digit's longer side
-constexpr double kScaleTolerance = 0.08;   // within which a picture counts as framed already,
-constexpr double kCentreTolerance = 0.6;   // and this, in new pixels
+constexpr double kTrimmedInk = 0.002;  // fraction of ink cut off on each side: specks, faint fringes
+constexpr double kBoxFraction = 20.0 / 28.0;  // fraction of the image that the digit's longer side takes
+constexpr double kScaleTolerance = 0.08;      // a picture counts as framed already within this error of scale
+constexpr double kCentreTolerance = 0.6;      // and this offset, in new pixels
 
 void check_pixels(const data::Image& picture) {
   const auto count = static_cast<std::size_t>(picture.height) * static_cast<std::size_t>(picture.width);
@@ -105,7 +105,7 @@ struct Extent {
   double centre_of_mass = 0;
 };
 
-// Of the ink along one side, whose sums over the other side are `profile`.
+// The extent of the ink along one axis; `profile` holds its sums over the other axis.
 Extent extent_of(const std::vector<double>& profile) {
   const double total = std::accumulate(profile.begin(), profile.end(), 0.0);
   Extent extent;
@@ -120,8 +120,8 @@ Extent extent_of(const std::vector<double>& profile) {
   return extent;
 }
 
-// Where the image begins along one side, in old pixels: such that the box begins on a whole new pixel and the
-// centre of mass falls into the middle one, as in MNIST, as long as the box stays inside.
+// Where the image begins along one axis, in old pixels, so that the box begins on a whole new pixel and the centre of mass falls
+// into the middle one, as in MNIST, provided that the box stays inside.
 double start_of(const Extent& extent, int size, double step) {
   const int middle = size / 2;
   const double mass_in_box = (extent.centre_of_mass - extent.begin) / step;
@@ -135,7 +135,7 @@ bool is_centred(const Extent& extent, int size, double step) {
   return std::abs(extent.centre_of_mass / step - (middle + 0.5)) <= 0.5 + kCentreTolerance;
 }
 
-// The window that becomes the image of height x width; nothing where the picture is framed like that already.
+// The window that becomes the image of height x width; nothing if the picture is framed like that already.
 std::optional<PictureWindow> window_of(const Plane& ink, int height, int width) {
   std::vector<double> row_sums(static_cast<std::size_t>(ink.height));
   std::vector<double> column_sums(static_cast<std::size_t>(ink.width));
@@ -147,7 +147,7 @@ std::optional<PictureWindow> window_of(const Plane& ink, int height, int width) 
     }
   const Extent rows = extent_of(row_sums);
   const Extent columns = extent_of(column_sums);
-  const double box = std::max(1.0, std::round(std::min(height, width) * kBoxShare));
+  const double box = std::max(1.0, std::round(std::min(height, width) * kBoxFraction));
   const double step = std::max(rows.end - rows.begin, columns.end - columns.begin) / box;
   const double whole = static_cast<double>(ink.height) / height;
   const bool same_shape = std::abs(static_cast<double>(ink.width) / width - whole) < 0.01 * whole;

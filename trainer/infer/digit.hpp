@@ -1,8 +1,7 @@
-// A picture of a digit, made to look like the images that the network learned from. MNIST's makers scaled
-// each digit into 20 x 20 pixels and put its centre of mass into the middle of 28 x 28; a digit that is
-// drawn, scanned or rendered needs the same, whatever its size, colours and place in the picture. A picture
-// that is framed like that already is only resized, so that images of the data set itself come out as they
-// went in.
+// Makes a picture of a digit look like the images that the network learned from. MNIST's makers scaled each digit into 20 x 20
+// pixels and put its centre of mass into the middle of 28 x 28; a digit that is drawn, scanned or rendered needs the same,
+// whatever its size, colours and place in the picture. A picture that is framed like that already is only resized, so that images
+// of the data set itself come out unchanged.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +19,9 @@ class PictureError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The digit in `picture` as [height, width] grey bytes, light on black: the digit's longer side takes 20/28
-// of the shorter of height and width. Dark on light or light on dark: the median of the picture's border is
-// taken for its background. Throws PictureError if nothing stands out from the background.
+// The digit in `picture` as [height, width] grey bytes, light on black: the digit's longer side takes 20/28 of the shorter of
+// height and width. The digit may be dark on light or light on dark: the median of the picture's border serves as its background.
+// Throws PictureError if nothing stands out from the background.
 [[nodiscard]] std::vector<std::uint8_t> fit_digit(const data::Image& picture, int height, int width);
 
 // `picture` as [height, width, channels] bytes of `shape` (1 or 3 channels), stretched to fit; for data sets

@@ -55,7 +55,7 @@ Plane plane_of(const Matrix& matrix) {
   return {matrix.height, matrix.width, {matrix.values.begin(), matrix.values.end()}};
 }
 
-// The weights of the old pixels along one side in the new ones, which divide `length` old pixels from `start` on.
+// The weights of the old pixels along one axis in the new ones, which divide `length` old pixels from `start` on.
 Matrix resampling(int new_size, int old_size, double start, double length, Outside outside) {
   Matrix weights(new_size, old_size);
   const double step = length / new_size;
@@ -80,15 +80,15 @@ Matrix resampling(int new_size, int old_size, double start, double length, Outsi
   return weights;
 }
 
-// The root of the squared differences, relative to the enlargement's own. Rounding to bytes alone makes 0.002; cubic overshoots
-// that were cut off at black and white, or some noise, make up to 0.05.
+// The root of the summed squared differences, relative to that of the enlargement. Rounding to bytes alone gives 0.002; cubic
+// overshoots that were clipped at black and white, or some noise, give up to 0.05.
 constexpr double kRoundingError = 0.01;
 constexpr double kBelievedError = 0.1;
 constexpr int kLargestEdge = 1024;  // larger images are not worth the time
 
 enum class Interpolation { kNearest, kLinear, kCubic };
 
-// The weight of an old pixel in a new one which lies `distance` old pixels beyond it. Cubic is Keys' kernel with a = -1/2.
+// The weight of an old pixel in a new one `distance` old pixels beyond it. Cubic is Keys' kernel with a = -1/2.
 double kernel(Interpolation interpolation, double distance) {
   const double t = std::abs(distance);
   switch (interpolation) {
@@ -103,7 +103,7 @@ double kernel(Interpolation interpolation, double distance) {
   return 0;
 }
 
-// The weights of the old pixels along one side in the new ones of an enlargement; the sum of each row is 1.
+// The weights of the old pixels along one axis in the new ones of an enlargement; the sum of each row is 1.
 Matrix enlargement(Interpolation interpolation, int new_size, int old_size) {
   Matrix weights(new_size, old_size);
   for (int j = 0; j < new_size; ++j) {
@@ -116,7 +116,7 @@ Matrix enlargement(Interpolation interpolation, int new_size, int old_size) {
   return weights;
 }
 
-// The x whose product u x comes closest to b: (u^T u) x = u^T b, by Gauss's elimination.
+// The x for which u x comes closest to b: (u^T u) x = u^T b, by Gaussian elimination.
 Matrix least_squares(const Matrix& u, const auto& b) {
   const Matrix ut = transposed(u);
   Matrix a = product(ut, u);

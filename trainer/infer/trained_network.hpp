@@ -25,7 +25,7 @@ struct InferenceOptions {
 
 class TrainedNetwork {
  public:
-  // Computes in the precision of the training where the device has it. Throws FileError, UsageError, BackendError.
+  // Computes in the precision of the training if the device supports it. Throws FileError, UsageError, BackendError.
   TrainedNetwork(const Environment& environment, const InferenceOptions& options, int batch);
 
   const std::filesystem::path& path() const { return path_; }
@@ -35,7 +35,7 @@ class TrainedNetwork {
   const char* precision() const { return precision_name(device_.precision); }  // "fp32"
   std::string label_name(int label) const;  // the name of the label's folder of pictures, or the number
 
-  // The softmax of each image's logits, images being [count, h, w, c]: [count, classes].
+  // The softmax of each image's logits, [count, classes]; `images` are [count, h, w, c].
   std::vector<float> probabilities(const std::vector<std::uint8_t>& images);
 
  private:
@@ -45,8 +45,7 @@ class TrainedNetwork {
   std::vector<Network> network_;  // one, made when the plan is known
 };
 
-// The test set that `options` name. Throws UsageError where its images or labels are not the network's, data::DataError,
-// FileError.
+// The test set that `options` name. Throws UsageError if its images or labels do not fit the network; data::DataError, FileError.
 data::Dataset matching_test_data(const Environment& environment, const InferenceOptions& options,
                                  const SavedNetwork& saved);
 
@@ -55,7 +54,7 @@ struct TestAnswers {
   int classes = 0;
   std::vector<std::uint64_t> confusion;   // [label, prediction]
   std::vector<std::uint8_t> predictions;  // [image]
-  std::vector<float> confidences;         // [image], of the prediction
+  std::vector<float> confidences;         // [image]: the probability of the prediction
 
   std::uint64_t at(int label, int prediction) const {
     return confusion[static_cast<std::size_t>(label) * classes + prediction];
@@ -66,7 +65,7 @@ struct TestAnswers {
 
 TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test);
 
-// part / whole; 0 of nothing is 0.
+// part / whole; 0 if whole is 0.
 double fraction(std::uint64_t part, std::uint64_t whole);
 
 }  // namespace trainer

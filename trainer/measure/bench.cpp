@@ -25,7 +25,7 @@ class TimedTraining {
             {{[this, input = data_.train_input(setup.train)] { network_.train_step(input, setup_.rule); },
               1}})) {}
 
-  // `steps` from the start on, and as many again until `least_seconds` are over.
+  // Trains `steps` steps from the start, and as many again until `least_seconds` have passed.
   BenchRepeat run(std::uint64_t steps, double least_seconds) {
     restart();
     BenchRepeat repeat;

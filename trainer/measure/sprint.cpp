@@ -22,7 +22,7 @@ Sprint::Sprint(Setup& setup, Backend& backend)
           {[this, input = data_.train_input(setup.train)] { network_.train_step(input, setup_.rule); },
            setup.total_steps},
           {[this, input = data_.test_input(setup.test)] { network_.evaluate_step(input); },
-           steps_per_pass(setup.test)},
+           steps_per_epoch(setup.test)},
       })) {}
 
 std::uint64_t Sprint::images() const {
@@ -85,7 +85,7 @@ constexpr const char* kTimed =
     "training + test: from the first step's launch to the accuracy on the host, data resident, program warm; "
     "cold: the same for the first seed; process: one seed in a process of its own, from exec to exit";
 
-// Below a tenth of a second in milliseconds.
+// In milliseconds below a tenth of a second.
 std::string time_text(double seconds) {
   return seconds < 0.1 ? fmt::format("{:.2f} ms", 1e3 * seconds) : fmt::format("{:.3f} s", seconds);
 }

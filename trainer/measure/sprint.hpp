@@ -1,7 +1,7 @@
-// `trainer sprint`: a network trained from scratch and tested, seed after seed, against the clock. What is
-// timed is training + test: from the launch of the first step to the accuracy on the host, with the data set
-// resident and everything prepared; drawing the first weights is not part of it. All of it is recorded once,
-// for every seed, and is a single launch and a single read-back. The first seed is the cold one.
+// `trainer sprint`: a network trained from scratch and tested, seed after seed, against the clock. The timed part is training +
+// test: from the launch of the first step to the accuracy on the host, with the data set resident and everything prepared;
+// drawing the initial weights is not part of it. All of it is recorded once, for all seeds; each seed is a single launch and a
+// single read-back. The first seed is the cold one.
 //   Its results are lines for people, and the same as data for run.json and --json.
 #pragma once
 
@@ -30,10 +30,10 @@ struct SprintOptions {
   std::uint64_t seeds = 30;
   std::uint64_t first_seed = 1;
   double target = 99;       // per cent
-  bool no_process = false;  // does not time a process of its own for one seed
+  bool no_process = false;  // skips timing a separate process for one seed
 };
 
-// All seeds of a sprint. The exit status: 0, or 130 or 143 after a signal. Throws for everything else that is wrong.
+// Runs all seeds of a sprint. Returns 0, or 130 or 143 after a signal. Throws on any other error.
 int run_sprint(const Environment& environment, const SprintOptions& options);
 
 struct SprintSeed {
@@ -45,12 +45,12 @@ struct SprintSeed {
   std::optional<std::uint64_t> bad_step;  // first step whose loss was not finite: no result
 };
 
-// A network and its data on a device, trained from scratch as often as is asked for.
+// A network and its data on a device, trained from scratch as often as requested.
 class Sprint {
  public:
   Sprint(Setup& setup, Backend& backend);
-  void start_anew(std::uint64_t seed);  // draws the first weights
-  SprintSeed run();                     // against the clock; once after each start
+  void start_anew(std::uint64_t seed);  // draws the initial weights
+  SprintSeed run();                     // timed; to be called once after each start_anew()
   const Network& network() const { return network_; }
   std::uint64_t images() const;  // of a training
 
@@ -62,13 +62,13 @@ class Sprint {
   std::unique_ptr<Recording> training_and_test_;
 };
 
-// Over all seeds, in per cent and seconds.
+// Statistics over all seeds, in per cent and seconds.
 struct SprintSummary {
   double mean = 0;
   double deviation = 0;       // over seeds; 0 for one
-  double standard_error = 0;  // of the mean, over seeds; for one seed that of so many test images
+  double standard_error = 0;  // of the mean over seeds; for one seed, of its test accuracy
   double least = 0, most = 0;
-  Spread seconds;   // the first seed's left out where there are more
+  Spread seconds;   // without the first seed if there are more
   double cold = 0;  // the first seed's
   double images_per_second = 0;
 };
@@ -79,7 +79,7 @@ struct SprintReport {
   std::vector<SprintSeed> seeds;          // at least one
   std::uint64_t images = 0;               // of a training
   double target = 99;                     // per cent
-  std::optional<double> process_seconds;  // of a process of its own for one seed, from exec to exit
+  std::optional<double> process_seconds;  // of a separate process for one seed, from exec to exit
 };
 
 // "seed 3     99.05 +- 0.10 %   0.212 s"
@@ -87,8 +87,8 @@ std::string seed_line(const SprintSeed& seed);
 // As a line of metrics.jsonl: a seed takes the place of an epoch.
 nlohmann::ordered_json seed_json(const Setup& setup, const SprintReport& report, std::size_t index);
 
-std::string sprint_text(const SprintReport& report);  // lines, each ended
-// "99.05 +- 0.01 %: 99 % reached": the mean is at least the target. It adds where the mean less its standard error is not.
+std::string sprint_text(const SprintReport& report);  // lines, each ending in a newline
+// "99.05 +- 0.01 %: 99 % reached" if the mean is at least the target, with a note if mean - standard error is below it.
 std::string verdict_text(const SprintReport& report);
 nlohmann::ordered_json sprint_json(const SprintReport& report);
 

@@ -1,4 +1,4 @@
-// Prepares a sprint, keeps its record and prints what comes out.
+// Prepares a sprint, keeps its record and prints its results.
 #include <fmt/format.h>
 #include <future>
 
@@ -69,7 +69,7 @@ class SprintRun {
     }
   }
 
-  // This program for one seed, as a process of its own.
+  // Times this program for one seed in a separate process.
   double time_process() {
     ProcessCall call;
     call.words = {run_.environment.executable.string(),
@@ -117,7 +117,7 @@ class SprintRun {
   }
 
   void finish(const Sprint& sprint, RecordedRun& recorded) {
-    recorded.save_model(sprint.network());  // of the last seed
+    recorded.save_model(sprint.network());  // the last seed's
     recorded.record.results["sprint"] = sprint_json(report_);
     const bool stopped = report_.seeds.size() < options_.seeds;
     recorded.close(stopped ? RunStatus::kStopped : RunStatus::kFinished,

@@ -27,7 +27,7 @@ struct ContainerRun {
   std::vector<Mount> mounts = {};
 };
 
-// docker with `words` and, behind "--", a name that is therefore never taken for an option.
+// docker with `words` and, after "--", a name, which is therefore never taken for an option.
 [[nodiscard]] std::vector<std::string> docker_words(std::vector<std::string> words, const std::string& name);
 
 // Commands that start the container and print its long id, that print its state for parse_state, and that write the run's

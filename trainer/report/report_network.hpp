@@ -28,8 +28,8 @@ struct ExaminedNetwork {
   nlohmann::ordered_json filters;        // the values of its "filters"
 };
 
-// `most_picture_bytes` bounds the misclassified images together, as PNG; `options` name device and data. Throws UsageError for a
-// device that is none, BackendError where one that was asked for cannot be used.
+// `most_picture_bytes` bounds the misclassified images together, as PNG; `options` name device and data. Throws UsageError for an
+// unknown device, BackendError if a requested one cannot be used.
 ExaminedNetwork examine_network(const Environment& environment, const KnownRun& run, InferenceOptions options,
                                 std::size_t most_picture_bytes);
 

@@ -39,7 +39,7 @@ std::string plain(double value) {
 struct Line {
   std::string name;
   std::string_view word;               // "epoch", or "seed" of a sprint
-  std::vector<double> epochs, values;  // the value is NaN where it cannot be drawn
+  std::vector<double> epochs, values;  // the value is NaN if it cannot be drawn
 };
 
 template <class Quantity>
@@ -109,7 +109,7 @@ ordered_json drawn_line(const Line& line, std::size_t index, const Axis& x, cons
           {"points", points}};
 }
 
-// Nothing is added where no line has a number.
+// Adds nothing if no line has a number.
 void add_plot(ordered_json& plots, const std::string& title, const std::vector<Line>& lines,
               const ValueText& text, const AxisOf& axis) {
   const auto is_finite = [](double value) { return std::isfinite(value); };

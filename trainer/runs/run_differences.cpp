@@ -17,8 +17,8 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// What is the state of a moment, or is said elsewhere: the report is the device as text, the settings are those of the
-// recipe, and the used one of the GPUs stands by itself.
+// Leaves out the state of a moment and what is said elsewhere: the report is the device as text, the settings are the recipe's,
+// and the GPU in use has its own member.
 bool is_left_out(std::string_view member, const ordered_json& value) {
   for (const char* name : {"available_bytes", "report", "free_bytes", "power_watts", "temperature_celsius",
                            "utilisation_percent", "sm_clock_mhz_now", "memory_clock_mhz_now",

@@ -224,7 +224,7 @@ class ConditionReader {
     return number;
   }
 
-  // As a pattern, a regular expression would mean something else than its writer thinks.
+  // Read as a pattern, a regular expression would not mean what its writer intends.
   std::string pattern(const std::string& word) const {
     if (word.find_first_of("^$|\\") != std::string::npos || word.find(".*") != std::string::npos)
       refuse(fmt::format(
@@ -235,7 +235,7 @@ class ConditionReader {
   }
 
   const std::string& text_;
-  std::size_t begin_ = 0;  // where the word begins that was taken last
+  std::size_t begin_ = 0;  // where the last word taken begins
   std::size_t at_ = 0;
 };
 

@@ -23,12 +23,12 @@ struct RunField {
 [[nodiscard]] std::span<const RunField> run_fields();
 [[nodiscard]] Words field_names();
 
-// Orders by a field, "accuracy", from the highest with "-accuracy"; runs without a value come last either
-// way, and equal ones keep their order. Throws UsageError with the choices and the nearest.
+// Sorts by a field, "accuracy", in descending order with "-accuracy". Runs without a value come last either way, and equal ones
+// keep their order. Throws UsageError with the choices and the nearest.
 void sort_runs(std::vector<KnownRun>& runs, const std::string& key);
 
 // Keeps the runs that meet the conditions of --where: FIELD OP VALUE, joined by &&. OP is one of == != < <= > >= and, for
-// texts, =~ and !~. A value stands in single or double quotes, or bare where it is one word.
+// texts, =~ and !~. A value stands in single or double quotes, or bare if it is one word.
 //   Texts are compared byte by byte, which orders dates of one time zone.
 //   =~ finds its value anywhere in the text; with * ? or [ it is a pattern of fnmatch(3) for the whole text. Capitals and
 //   small letters are alike.

@@ -94,7 +94,7 @@ fs::path make_named_folder(const std::string& name, const RunEnvironment& enviro
   refuse_folder(runs, fmt::format("{} runs are named {} already", kMostOfOneName, name));
 }
 
-// Writes and removes a file large enough to meet a full disk.
+// Writes and removes a file large enough to reveal a full disk.
 void prove_writable(const fs::path& folder) {
   const fs::path probe = folder / ".probe";
   const int file = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -190,8 +190,7 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   prove_writable(path_);
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (lock_ < 0) refuse_folder(path_, std::generic_category().message(errno));
-  // A file system without locks (an old NFS) has none to hold; only a lock that another process holds is an
-  // answer.
+  // A file system without locks (an old NFS) is accepted; only a lock that another process holds is an error.
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     ::close(lock_);
     throw FileError(fmt::format(

@@ -18,11 +18,11 @@ inline constexpr std::string_view kMetricsName = "metrics.jsonl";
 inline constexpr std::string_view kModelName = "model.safetensors";
 inline constexpr std::string_view kCheckpointName = "checkpoint.safetensors";
 
-// What the outside says about places. Read once, by main.
+// Where folders are, as the environment says. Read once, by main.
 struct RunEnvironment {
   std::filesystem::path working_folder;     // relative paths start here
   std::optional<std::string> trainer_runs;  // $TRAINER_RUNS; an empty value counts as none
-  bool inside_container = false;            // where a folder of the host can be had
+  bool inside_container = false;            // errors then advise mounting a folder of the host
 };
 
 // $TRAINER_RUNS, or runs/ in the working folder.
@@ -31,11 +31,11 @@ struct RunEnvironment {
 struct NewRun {
   std::string model;  // characters other than A-Z a-z 0-9 . _ - become '-'
   std::uint64_t seed = 0;
-  std::time_t started = 0;                   // named in local time
+  std::time_t started = 0;                   // the folder is named after it, in local time
   std::optional<std::filesystem::path> out;  // --out: exactly this folder
 };
 
-// A folder that this process may write, and alone. Move-only.
+// A folder that only this process may write. Move-only.
 class RunFolder {
  public:
   // Makes the folder: `out`, which must be new or empty, or a new one in the runs folder (-2, -3 ... is
@@ -60,19 +60,18 @@ class RunFolder {
   int lock_ = -1;
 };
 
-// Whether a process holds the folder's lock: a run is being written. A folder whose file system has no locks
-// counts as held, since nothing says otherwise. It tries the lock and gives it back at once; a process that
-// wants the folder at that very moment is refused.
+// Whether a process holds the folder's lock, that is, whether a run is being written. A folder on a file system without locks
+// counts as held, since nothing says otherwise. This takes the lock for a moment; a process that wants the folder just then is
+// refused.
 [[nodiscard]] bool is_being_written(const std::filesystem::path& folder);
 
-// What RUN_OR_FILE means: an existing file; an existing run folder; `last`, the run that was written last;
-// the name of a run in the runs folder, or a beginning that only one has. Gives a file or a run folder.
-// Throws FileError, which lists the candidates. (A file or folder that is itself called last: ./last.)
+// Resolves RUN_OR_FILE: an existing file; an existing run folder; `last`, the run that was written last; the name of a run in the
+// runs folder, or a prefix that only one has. Returns a file or a run folder. Throws FileError, which lists the candidates. (For
+// a file or folder that is itself called last, write ./last.)
 [[nodiscard]] std::filesystem::path resolve_run(const std::string& run_or_file,
                                                 const RunEnvironment& environment);
 
-// The file to take a network from: a file itself; a run's model.safetensors, or its checkpoint if it has none
-// yet.
+// The file to load a network from: the file itself; a run's model.safetensors, or its checkpoint if it has none yet.
 [[nodiscard]] std::filesystem::path model_file(const std::filesystem::path& run_or_file);
 
 }  // namespace trainer

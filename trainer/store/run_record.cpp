@@ -1,5 +1,5 @@
-// The order of the fields in run.json is the order of a reader's questions: what came out, of what, on what.
-// JSON has no NaN: a loss that is not finite is null.
+// The fields of run.json are in the order of a reader's questions: what came out, of which training, on what machine. JSON has no
+// NaN: a loss that is not finite is null.
 #include "trainer/store/run_record.hpp"
 
 #include <array>
@@ -28,7 +28,7 @@ constexpr std::array<std::pair<RunStatus, std::string_view>, 4> kStatusNames{
      {RunStatus::kStopped, "stopped"},
      {RunStatus::kFailed, "failed"}}};
 
-// Status and format stand before them.
+// Status and format come before them.
 template <class Fields, class Record>
 void record_fields(Fields& fields, Record& record) {
   fields("reason", record.reason);
@@ -162,7 +162,7 @@ void write_run_record(const std::filesystem::path& path, const RunRecord& record
 nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path) {
   const std::vector<std::byte> bytes = read_file(path, kMostRecordBytes);
   const std::string name = name_in_errors(path);
-  // Copying and writing JSON descends into it, so that a hostile depth would end the program.
+  // Copying and writing JSON recurses into it, so a hostile depth would crash the program.
   const auto limit_depth = [&name](int depth, Json::parse_event_t /*event*/, const Json& /*value*/) {
     constexpr int kDeepest = 64;
     if (depth > kDeepest)

@@ -2,8 +2,8 @@
 // run.json says what a run was, on what it ran, and how it ended. It is rewritten, whole and durably, when the run starts, when
 // it ends, and whenever its status changes, so that it is right after a kill too (then it says "running"). Parts that other
 // modules own (spec, recipe, device, machine, results) are JSON that this one only carries.
-// metrics.jsonl has a line for each evaluation: its scores, and the training since the one before. `train` writes it and reads
-// it again where a run goes on; `runs` and its report read it. In a sprint's file each line is a training from scratch, with a
+// metrics.jsonl has a line for each evaluation: its scores, and the training since the one before. `train` writes it and reads it
+// again when it resumes a run; `runs` and its report read it. In a sprint's file each line is a training from scratch, with a
 // seed of its own, and has fewer fields.
 #pragma once
 
@@ -33,13 +33,13 @@ enum class RunStatus {
 struct RunRecord {
   RunStatus status = RunStatus::kRunning;
   std::string reason;
-  std::vector<std::string> command;  // argv, of the run's beginning
+  std::vector<std::string> command;  // argv with which the run started
   struct Resumption {
     std::vector<std::string> command;
     std::string started;     // iso_time
-    std::uint64_t step = 0;  // done when it went on
+    std::uint64_t step = 0;  // steps done before it resumed
   };
-  std::vector<Resumption> resumed;  // each time that it went on, the first one first
+  std::vector<Resumption> resumed;  // in chronological order
   std::string model;
   std::string spec_text;  // the model's YAML as it was read
   nlohmann::ordered_json recipe;
@@ -64,28 +64,27 @@ struct RunRecord {
   nlohmann::ordered_json target;  // where `trainer submit` had it run; null: not submitted
 };
 
-// Where it ran: the name of the target, "local" of a run that was not submitted.
+// Where it ran: the name of the target, or "local" for a run that was not submitted.
 [[nodiscard]] std::string target_name(const RunRecord& record);
 
-// Whether the record holds only what was known when the run was submitted: the run's own has not come yet.
+// Whether the record holds only what was known when the run was submitted: the run's own has not arrived yet.
 [[nodiscard]] bool is_submission(const RunRecord& record);
 
 // "2026-01-01T09:30:00+01:00", local time with its zone.
 [[nodiscard]] std::string iso_time(std::time_t time);
 
-// Makes `record`, that of a run which goes on after `step` steps, continue `earlier`: command and start are
-// those of the beginning, its own join the list of resumptions.
+// Makes `record`, of a run that resumes after `step` steps, continue `earlier`: command and start become those of `earlier`, and
+// its own are added to the list of resumptions.
 void continue_record(RunRecord& record, const RunRecord& earlier, std::uint64_t step);
 
 // Writes `record` durably. Throws FileError.
 void write_run_record(const std::filesystem::path& path, const RunRecord& record);
 
-// Reads a record back. Throws FileError with the path and the field: not JSON, a newer format, a field that
-// is missing or of another kind, an unknown status.
+// Reads a record back. Throws FileError with the path and the field: not JSON, a newer format, a field that is missing or of
+// another type, an unknown status.
 [[nodiscard]] RunRecord read_run_record(const std::filesystem::path& path);
 
-// The record as the file has it, fields that this program does not know included. Throws FileError: not JSON,
-// a newer format.
+// The record as it is in the file, including fields that this program does not know. Throws FileError: not JSON, a newer format.
 [[nodiscard]] nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path);
 
 // Mean loss and fraction of correct answers over some images. A loss that was not finite is NaN.
@@ -94,8 +93,8 @@ struct Score {
   double loss = 0;
   double accuracy = 0;
 
-  // The accuracy's, which comes from the finite number of test images: sqrt(p (1 - p) / n). The deviation over seeds is
-  // another thing, and larger.
+  // The accuracy's standard error for this finite number of images: sqrt(p (1 - p) / n). The deviation over seeds is a different
+  // quantity, and larger.
   [[nodiscard]] double standard_error() const;
 };
 
@@ -108,7 +107,7 @@ struct EpochRecord {
   Score test = {};
   std::optional<Score> validation = {};
   double learning_rate = 0;  // of the last step
-  double seconds = 0;        // of training since the last evaluation, evaluation left out
+  double seconds = 0;        // of training since the last evaluation, without evaluations
   double evaluation_seconds = 0;
 
   [[nodiscard]] double images_per_second() const {
@@ -118,13 +117,13 @@ struct EpochRecord {
 
 nlohmann::ordered_json epoch_json(const EpochRecord& record);
 
-// The number of images behind the scores of a file, which does not say it itself.
+// The numbers of images behind the scores of a file, which the file itself does not say.
 struct ScoredImages {
   std::uint64_t test = 0;
   std::uint64_t validation = 0;
 };
 
-// The records of a metrics.jsonl; none where there is no file. Throws FileError with the line and the field.
+// The records of a metrics.jsonl; none if there is no file. Throws FileError with the line and the field.
 std::vector<EpochRecord> read_epochs(const std::filesystem::path& metrics, const ScoredImages& images);
 
 }  // namespace trainer

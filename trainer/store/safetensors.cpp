@@ -1,5 +1,5 @@
-// A file that is read may be damaged, cut off, foreign or made to harm. Checks run from the outside in: lengths, JSON, the
-// table of tensors, the hash. Nothing is allocated that the file's own size does not bound.
+// An input file may be damaged, cut off, foreign or malicious. Checks run from the outside in: lengths, JSON, the table of
+// tensors, the hash. The file's own size bounds every allocation.
 #include "trainer/store/safetensors.hpp"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ using HeaderJson = nlohmann::json;
 using Bytes = std::span<const std::byte>;
 
 constexpr std::string_view kMetadataKey = "__metadata__";
-constexpr std::size_t kLengthBytes = 8;  // the header's length, before the header
+constexpr std::size_t kLengthBytes = 8;  // of the length that precedes the header
 constexpr std::size_t kHashDigits = 64;
 constexpr std::uint64_t kMostFileBytes = std::uint64_t{1} << 33;    // 8 GiB, far above any network of ours
 constexpr std::uint64_t kMostHeaderBytes = std::uint64_t{1} << 22;  // 4 MiB, thousands of tensors
@@ -96,7 +96,7 @@ std::pair<Bytes, Bytes> divide(Bytes file, const Complaint& complain) {
   if (file.size() < kLengthBytes)
     complain("not a safetensors file: it has {} bytes, fewer than the {} of a header length", file.size(),
              kLengthBytes);
-  std::uint64_t length = 0;  // little-endian, as this machine's numbers and the tensors'
+  std::uint64_t length = 0;  // little-endian, like this machine's numbers and the tensors
   std::memcpy(&length, file.data(), kLengthBytes);
   const Bytes rest = file.subspan(kLengthBytes);
   if (length > rest.size())
@@ -107,11 +107,11 @@ std::pair<Bytes, Bytes> divide(Bytes file, const Complaint& complain) {
   return {rest.first(length), rest.subspan(length)};
 }
 
-// Refuses deep nesting and a key that comes twice, both of which the parser would let pass.
+// Refuses deep nesting and duplicate keys, both of which the parser would accept.
 HeaderJson parse_header(Bytes header, const Complaint& complain) {
   using Event = HeaderJson::parse_event_t;
   const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
-  std::vector<std::set<std::string>> keys;  // one set an open bracket
+  std::vector<std::set<std::string>> keys;  // one set per open bracket
   const auto watch = [&](int /*depth*/, Event event, HeaderJson& value) {
     if (event == Event::object_start || event == Event::array_start) keys.emplace_back();
     if (event == Event::object_end || event == Event::array_end) keys.pop_back();
@@ -184,7 +184,7 @@ Tensor tensor_of(const std::string& name, const HeaderJson& entry, Bytes payload
   return {name, shape, payload.subspan(begin, *bytes)};
 }
 
-// The tensors in the order of their bytes, which they must cover without overlap or hole.
+// The tensors in the order of their bytes, which they must cover without overlaps or gaps.
 std::vector<Tensor> tensors_of(const HeaderJson& header, Bytes payload, const Complaint& complain) {
   std::vector<Tensor> tensors;
   for (const auto& [name, entry] : header.items())

@@ -1,6 +1,6 @@
-// The safetensors format (github.com/huggingface/safetensors): 8 bytes little-endian header length, a JSON
-// header, the tensors' bytes without holes. Any tool that knows the format opens our files; ours refuses what
-// others only trust: every offset, every shape, and a hash of the contents.
+// The safetensors format (github.com/huggingface/safetensors): the header's length as 8 little-endian bytes, a JSON header, and
+// the tensors' bytes without gaps. Any tool that knows the format opens our files; this reader also checks what others only
+// trust: every offset, every shape, and a hash of the contents.
 //
 // The hash: metadata["content_sha256"] is the SHA-256 of the whole file with those 64 hexadecimal digits
 // replaced by 64 times '0' (their first occurrence in the file). In Python:
@@ -37,11 +37,11 @@ inline constexpr std::string_view kContentHashKey = "content_sha256";
 // fails.
 void write_safetensors(const std::filesystem::path& path, std::span<const Tensor> tensors, Metadata metadata);
 
-// A file that was read and found whole. Move-only; the tensors' bytes lie in the object.
+// A file that was read and found intact. Move-only; the object owns the tensors' bytes.
 class SafetensorsFile {
  public:
-  // Reads and checks everything, the hash included. Memory in proportion to the file's size at the most.
-  // Throws FileError with the path, what is wrong, and the numbers.
+  // Reads and checks everything, including the hash. Memory is at most proportional to the file's size. Throws FileError with the
+  // path, what is wrong, and the numbers.
   [[nodiscard]] static SafetensorsFile read(const std::filesystem::path& path);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }

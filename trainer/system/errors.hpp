@@ -6,7 +6,7 @@
 
 namespace trainer {
 
-// What was asked for is wrong, or cannot be here.
+// The request is wrong, or impossible here.
 class UsageError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -42,7 +42,7 @@ int write_all(int descriptor, std::span<const std::byte> bytes) {
   return 0;
 }
 
-// 0, or the errno value. A file system that knows no flushing (EINVAL) has nothing to flush.
+// 0, or the errno value. A file system that does not support flushing (EINVAL) has nothing to flush.
 int flush_to_device(int descriptor) {
   while (::fsync(descriptor) != 0) {
     if (errno == EINTR) continue;
@@ -51,7 +51,7 @@ int flush_to_device(int descriptor) {
   return 0;
 }
 
-// Reads until the end of the file or of `bytes`; returns how much there was.
+// Reads until the end of the file or of `bytes`; returns the number of bytes read.
 std::size_t read_up_to(int descriptor, std::span<std::byte> bytes, const fs::path& path) {
   std::size_t filled = 0;
   while (filled < bytes.size()) {
@@ -64,8 +64,8 @@ std::size_t read_up_to(int descriptor, std::span<std::byte> bytes, const fs::pat
   return filled;
 }
 
-// Length of the file up to and with its last line end. Looks at no more than the last `kLongestTail` bytes: a
-// longer "unfinished line" is no line of ours, and stays.
+// Length of the file up to and including its last newline. Looks at no more than the last `kLongestTail` bytes: a longer
+// "unfinished line" is not one of ours, and stays.
 off_t whole_lines(int descriptor, off_t size) {
   constexpr off_t kLongestTail = 1 << 20;
   std::vector<char> tail(static_cast<std::size_t>(std::min(size, kLongestTail)));

@@ -1,7 +1,7 @@
-// Files that matter are written such that a reader finds the old contents or the new ones, never a part of them.
-// write_file_durably writes under a temporary name in the same folder, flushes to the device, renames, and flushes the
-// folder. JsonLinesFile appends a line with one write, so that a killed process leaves whole lines.
-// Errors are one line: path, what failed, the system's reason, the next step.
+// Important files are written such that a reader finds the old contents or the new ones, never only a part. write_file_durably
+// writes under a temporary name in the same folder, flushes to the device, renames, and flushes the folder. JsonLinesFile appends
+// a line with one write, so that a killed process leaves whole lines. An error is one line: path, what failed, the system's
+// reason, the next step.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +32,7 @@ class Descriptor {
 
   [[nodiscard]] int number() const { return number_; }
   [[nodiscard]] bool is_open() const { return number_ >= 0; }
-  // False, with errno set, for a late error of a write, as network file systems have them.
+  // False, with errno set, on a late write error, which network file systems may report here.
   bool close();
 
  private:
@@ -43,11 +43,10 @@ class Descriptor {
 // `error_number` (an errno value) and what to do about it.
 [[nodiscard]] std::string reason_and_next_step(int error_number);
 
-// Replaces `path` by a file of `parts`, one after the other. The folder must exist. On failure the old file
-// is as it was, the temporary one is gone, and FileError is thrown. (Only where the rename succeeded and the
-// folder's own flush failed is the new file in place already.) After a kill, `.NAME.partial` may stay behind;
-// the next write of the same file takes its place. One writer a file at a time: RunFolder holds a lock for
-// its files.
+// Replaces `path` by a file of the concatenated `parts`. The folder must exist. On failure the old file is as it was, the
+// temporary one is gone, and FileError is thrown. (Only if the rename succeeded and the folder's own flush failed is the new file
+// already in place.) After a kill, `.NAME.partial` may stay behind; the next write of the same file replaces it. Each file may
+// have one writer at a time: RunFolder holds a lock for its files.
 void write_file_durably(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts);
 void write_file_durably(const std::filesystem::path& path, std::string_view text);
 
@@ -55,18 +54,18 @@ void write_file_durably(const std::filesystem::path& path, std::string_view text
 // (checked before anything is allocated).
 [[nodiscard]] std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t max_bytes);
 
-// A file of one JSON value a line, appended to.
+// An append-only file with one JSON value per line.
 class JsonLinesFile {
  public:
-  // Opens or creates `path` for appending. An unfinished last line, as a crash of the machine leaves it, is
-  // cut off. Throws FileError.
+  // Opens or creates `path` for appending. An unfinished last line, which a crash of the machine can leave, is cut off. Throws
+  // FileError.
   explicit JsonLinesFile(std::filesystem::path path);
 
-  // Appends `value` as one line, in the kernel's hands on return (it survives this process, not a power cut).
-  // Throws FileError; the file then has the lines that it had before.
+  // Appends `value` as one line, which the kernel has on return (it survives this process, not a power cut). Throws FileError;
+  // the file then has the lines that it had before.
   void write(const nlohmann::ordered_json& value);
 
-  // Has the lines on the disk on return. Throws FileError.
+  // Flushes the lines to the disk. Throws FileError.
   void flush();
 
  private:
@@ -74,12 +73,11 @@ class JsonLinesFile {
   Descriptor file_;
 };
 
-// The values of a file of JSON lines, an unfinished last line left out. Throws FileError, with the line's
-// number.
+// The values of a file of JSON lines, without an unfinished last line. Throws FileError with the line's number.
 [[nodiscard]] std::vector<nlohmann::ordered_json> read_json_lines(const std::filesystem::path& path,
                                                                   std::uint64_t max_bytes);
 
-// A new folder among the temporary files, which is gone with the object.
+// A new temporary folder, which is removed with the object.
 class ScratchFolder {
  public:
   ScratchFolder();  // throws std::system_error

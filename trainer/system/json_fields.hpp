@@ -21,7 +21,7 @@
 
 namespace trainer {
 
-enum class NumbersFrom { least, zero, above_zero };  // what a field may hold: all that its type does, or less
+enum class NumbersFrom { least, zero, above_zero };  // numbers that a field may hold; least: all of its type
 
 class JsonWriter {
  public:
@@ -42,7 +42,7 @@ class JsonWriter {
   void later(const char* key, const T& value) {
     if (const Json& json = value; !json.is_null()) json_[key] = json;
   }
-  // Worked out of the others: for readers of the file, not read back.
+  // A field derived from the others: for readers of the file, not read back.
   template <class Value>
   void derived(const char* key, Value value) {
     json_[key] = value();
@@ -69,8 +69,8 @@ class JsonReader {
  public:
   using Json = nlohmann::ordered_json;
 
-  // `file` is what an error calls it, "the run record runs/1/run.json"; `next_step` ends it. Throws FileError where `json` is
-  // no object.
+  // `file` names the file in errors, "the run record runs/1/run.json"; `next_step` ends them. Throws FileError if `json` is not
+  // an object.
   JsonReader(const Json& json, std::string file, std::string next_step = "")
       : json_(json), file_(std::move(file)), next_step_(std::move(next_step)) {
     if (!json.is_object()) refuse("it is not a JSON object");

@@ -122,11 +122,11 @@ Process::Process(const ProcessCall& call, const Plumbing& plumbing)
                                  std::generic_category().message(error)));
 }
 
-// Delivers one piece of each source that has one, after waiting for the first up to `milliseconds`. False if there was none.
+// Delivers one piece from each source that has one, after waiting up to `milliseconds` for the first. False if there was none.
 bool Process::read_pieces(int milliseconds) {
   std::array<pollfd, 2> waiting{};
   for (std::size_t i = 0; i < sources_.size(); ++i)
-    waiting[i] = {sources_[i].descriptor.number(), POLLIN, 0};  // poll passes over -1
+    waiting[i] = {sources_[i].descriptor.number(), POLLIN, 0};  // poll skips -1
   if (::poll(waiting.data(), waiting.size(), milliseconds) <= 0) return false;
   bool any = false;
   std::array<char, 16384> buffer{};

@@ -1,5 +1,5 @@
-// Programs that are started with an argument vector, without a shell in between, and this program started anew.
-// run_process and capture_process wait for the end; a Process runs beside this program:
+// Starts programs with an argument vector, without a shell in between, and restarts this program. run_process and capture_process
+// wait for the end; a Process runs beside this program:
 //   Process process({.words = {"docker", "logs", "--follow", "--", id}, .out = show});
 //   while (process.pump()) process.send(signal_to_send());
 #pragma once
@@ -17,7 +17,7 @@
 
 namespace trainer {
 
-// The program could not be started: it is not there, or may not be run.
+// The program could not be started: it does not exist, or may not be run.
 class ProcessError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -28,8 +28,8 @@ using Output = std::function<void(std::string_view)>;
 struct ProcessCall {
   std::vector<std::string> words;           // the program, found in PATH, and its arguments
   std::vector<std::string> variables = {};  // "NAME=value", added to this program's environment
-  // Called with each piece of standard output and standard error. A stream without a function goes to the file, which is
-  // made anew and remains however the program ends, or without a file to this program's own stream.
+  // Called with each piece of standard output and standard error. A stream without a function goes to its file, which is created
+  // anew and stays however the program ends; without a file, it goes to this program's own stream.
   Output out = {};
   Output err = {};
   std::filesystem::path out_file = {};
@@ -39,11 +39,11 @@ struct ProcessCall {
 };
 
 struct ProcessEnd {
-  int code = -1;   // exit status; 128 + signal for a death by signal, as a shell has it
-  int signal = 0;  // that it died by
+  int code = -1;   // exit status; 128 + signal if a signal ended it, as in a shell
+  int signal = 0;  // that ended it; 0: none
 };
 
-// A running program. It is killed if it has not ended when the object goes, for instance by an exception of `out` or `err`.
+// A running program, which is killed if it still runs when the object is destroyed, for instance by an exception from `out`.
 class Process {
  public:
   // Descriptors that replace its standard input and output; -1: none.
@@ -83,7 +83,7 @@ class Process {
 // Runs a program to its end. Throws ProcessError, and what `out` and `err` throw.
 ProcessEnd run_process(const ProcessCall& call);
 
-inline constexpr int kProgramNotFound = 127;  // what a shell says of a program that is not there
+inline constexpr int kProgramNotFound = 127;  // a shell's status for a program that does not exist
 
 struct ProcessOutput {
   int code = -1;
@@ -91,10 +91,10 @@ struct ProcessOutput {
   std::string err;
 };
 
-// The same with all of its output. More than 16 MiB of it are an error (ProcessError).
+// The same, with all of its output. Throws ProcessError if that is more than 16 MiB.
 [[nodiscard]] ProcessOutput capture_process(std::vector<std::string> words, bool own_group = false);
 
-// `from | to`, as a shell has it: the output of `from` is what `to` reads.
+// `from | to`, as in a shell: `to` reads the output of `from`.
 struct PipeOutput {
   ProcessOutput from;  // its standard error alone
   ProcessOutput to;
@@ -102,11 +102,11 @@ struct PipeOutput {
 [[nodiscard]] PipeOutput capture_pipe(std::vector<std::string> from, std::vector<std::string> to,
                                       bool own_group = false);
 
-// Restarts this program in the same process with GOMP_SPINCOUNT set, since OpenMP reads its environment before main. It is how
-// long a thread of the pool spins for work before it sleeps. GNU OpenMP's default, about a millisecond, is disastrous on a busy
-// machine: a thread spins through its time slice while the thread that it waits for is not running, and a training takes a
-// hundred times as long. A short spin costs nothing on a quiet machine (benchmarks/NOTES.md). Does nothing if the user
-// has chosen (GOMP_SPINCOUNT or OMP_WAIT_POLICY is set) or the program cannot be restarted.
+// Restarts this program in the same process with GOMP_SPINCOUNT set, since OpenMP reads its environment before main. The variable
+// says how long an idle thread of the pool spins before it sleeps. GNU OpenMP's default, about a millisecond, is disastrous on a
+// busy machine: a thread spins through its time slice while the thread that it waits for is not running, and a training takes a
+// hundred times as long. A short spin costs nothing on a quiet machine (benchmarks/NOTES.md). Does nothing if the user has chosen
+// (GOMP_SPINCOUNT or OMP_WAIT_POLICY is set) or the program cannot be restarted.
 void restart_with_short_spins(char** argv);
 
 }  // namespace trainer

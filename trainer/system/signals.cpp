@@ -9,13 +9,13 @@
 namespace trainer {
 namespace {
 
-// The only variables of the program outside any object: a signal handler is a plain function that is handed
-// nothing but a number, so there is no object that it could reach. Lock-free, as a handler needs.
+// The only variables of the program outside any object: a signal handler is a plain function that receives only a number, so it
+// can reach no object. They are lock-free, as a handler requires.
 std::atomic<int> requested_stop{0};
 std::atomic<std::int64_t> requested_at{0};  // milliseconds
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);
 
-// timeout(1) signals its child and then the child's process group: one request, which arrives twice.
+// timeout(1) signals its child and then the process group of that child: one request that arrives twice.
 constexpr std::int64_t kSameRequest = 50;  // milliseconds
 
 std::int64_t milliseconds_now() {
@@ -59,7 +59,7 @@ SignalGuard::SignalGuard() {
   for (std::size_t i = 0; i < kGuarded.size(); ++i) {
     const bool is_request = kGuarded[i] != SIGPIPE && kGuarded[i] != SIGXFSZ;
     handle(kGuarded[i], is_request ? request_stop : SIG_IGN, SA_RESTART, &former_[i]);
-    // Under nohup a closed terminal is to be ignored, and stays so.
+    // Under nohup SIGHUP is ignored, and stays so.
     if (kGuarded[i] == SIGHUP && former_[i].sa_handler == SIG_IGN) sigaction(SIGHUP, &former_[i], nullptr);
   }
 }

@@ -1,7 +1,6 @@
-// Stopping on request: the first SIGINT, SIGTERM or SIGHUP sets a flag that the training loop looks at, so
-// that it can finish its step and save; the second ends the process at once. Output into a closed pipe or
-// past a file-size limit becomes an error of the write instead of a death of the process.
-// Outside a training signals do what they do by default, in a container's first process too.
+// Stopping on request: the first SIGINT, SIGTERM or SIGHUP sets a flag that the training loop polls, so that it can finish its
+// step and save; the second ends the process at once. Output into a closed pipe or past a file-size limit becomes a write error
+// instead of killing the process. Outside a training, signals have their default effects, even in a container's first process.
 #pragma once
 
 #include <array>
@@ -9,12 +8,12 @@
 
 namespace trainer {
 
-// A container's first process (number 1) gets no signal that it has no handler for, so Ctrl-C and `docker
-// stop` would do nothing. There, SIGINT, SIGTERM and SIGHUP get one that ends the program with 128 + signal,
-// as their default would; elsewhere nothing changes.
+// A container's first process (number 1) gets no signal for which it has no handler, so Ctrl-C and `docker stop` would do
+// nothing. There, SIGINT, SIGTERM and SIGHUP get a handler that ends the program with 128 + signal, as the default action would;
+// elsewhere nothing changes.
 void end_on_signals_as_first_process();
 
-// The handlers are in place while the object lives; then the former ones return. One object at a time.
+// The handlers are in place while the object lives; then the former ones are restored. Only one object may live at a time.
 class SignalGuard {
  public:
   SignalGuard();

@@ -1,4 +1,4 @@
-// The middle and the ends of a few measurements.
+// The median and the range of a few measurements.
 #pragma once
 
 #include <algorithm>

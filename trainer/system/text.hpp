@@ -24,7 +24,7 @@ nlohmann::ordered_json json_of(const std::optional<Value>& value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
 }
 
-// JSON as text, indented by `indent` spaces, or in one line without it. Bytes that are not UTF-8 are replaced.
+// JSON as text, indented by `indent` spaces, or on one line if that is -1. Bytes that are not UTF-8 are replaced.
 [[nodiscard]] std::string to_text(const nlohmann::ordered_json& json, int indent = -1);
 
 inline double gib(std::uint64_t bytes) {
@@ -33,13 +33,13 @@ inline double gib(std::uint64_t bytes) {
 
 [[nodiscard]] std::string size_text(std::uint64_t bytes);  // "2.47 MiB"
 
-// The key in a column of `width` characters, the value, the line's end.
+// The key in a column of `width` characters, the value, and a newline.
 [[nodiscard]] std::string report_line(std::string_view key, std::string_view value, int width = 14);
 
 // The name of one of several runs or records that stand side by side: "A" for 0, to "Z", then "#27".
 [[nodiscard]] std::string letter_of(std::size_t index);
 
-// The number of characters in a UTF-8 text, each taken to be one column wide; and its first ones.
+// The number of characters in a UTF-8 text, each taken to be one column wide; and its first `columns` ones.
 [[nodiscard]] std::size_t columns_of(std::string_view text);
 [[nodiscard]] std::string_view first_columns(std::string_view text, std::size_t columns);
 

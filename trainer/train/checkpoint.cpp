@@ -1,6 +1,5 @@
-// Metadata keys: format, version, model, spec, settings, image, classes, label_names, scaling, data, and in a
-// checkpoint also position, threads and engine. Floating-point numbers that must come back to the bit are
-// written in hexadecimal.
+// Metadata keys: format, version, model, spec, settings, image, classes, label_names, scaling, data, and in a checkpoint also
+// position, threads and engine. Floating-point numbers that must be restored bit for bit are written in hexadecimal.
 #include "trainer/train/checkpoint.hpp"
 
 #include <algorithm>
@@ -39,7 +38,7 @@ std::string position_text(const LoopPosition& position, const StepState& state) 
   ordered_json json;
   json["step"] = position.step;
   json["passes"] = position.epochs;
-  json["pass_seconds"] = position.pass_seconds;
+  json["pass_seconds"] = position.epoch_seconds;
   json["loss_sum"] = exact(state.loss_sum);
   json["hits"] = state.correct;
   json["images"] = state.images;
@@ -109,7 +108,7 @@ void require_our_format(const SafetensorsFile& file) {
   }
 }
 
-// A weight may overflow in a step with a finite loss, in fp16 above all: then the file on disk is the better one.
+// A weight may overflow in a step with a finite loss, above all in fp16: then the file that is on disk already is the better one.
 void require_finite(const NetworkTensor& tensor, const std::vector<float>& values) {
   if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return;
   throw BackendError(fmt::format(

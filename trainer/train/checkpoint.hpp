@@ -1,8 +1,7 @@
-// A run's state in one file, in the safetensors format: parameters, running statistics and the optimiser's
-// values as named tensors in their canonical layout, and beside them, as metadata strings, all that a
-// stranger needs to go on: the network's YAML, the settings, the input scaling, the position, the sums of the
-// pass in progress. A model file is the same without the optimiser and the position. Written whole or not at
-// all.
+// A run's state in one file, in the safetensors format: parameters, running statistics and the optimiser's values as named
+// tensors in their canonical layout, and, as metadata strings, all else that is needed to resume: the network's YAML, the
+// settings, the input scaling, the position, and the sums of the epoch in progress. A model file is the same without the
+// optimiser and the position. A file is written whole or not at all.
 #pragma once
 
 #include <filesystem>
@@ -39,16 +38,16 @@ RecipePrecisions trained_precision(const SavedNetwork& saved);
 // What decides the last bits of a training beside the number of threads: libraries and instruction sets.
 std::string engine_text(const DeviceInfo& info);
 
-// Writes the network's tensors; with `position` a checkpoint, without a model. Throws FileError, and
-// BackendError for values that are not finite; a file that is there stays as it is then.
+// Writes the network's tensors: a checkpoint if `position` is given, else a model. Throws FileError, and BackendError for values
+// that are not finite; an existing file then stays as it is.
 void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network,
                   const DeviceInfo& info, const LoopPosition* position);
 
 // Reads the metadata of a file that save_network wrote; FileError with the reason for any other.
 SavedNetwork read_saved_network(const SafetensorsFile& file);
 
-// Puts the file's tensors into the network; FileError naming a tensor that is missing or has another shape.
-// Before it throws, nothing of the network has changed.
+// Loads the file's tensors into the network. Throws FileError with the name of a tensor that is missing or has another shape,
+// before anything in the network has changed.
 void load_tensors(const SafetensorsFile& file, Network& network);
 
 }  // namespace trainer

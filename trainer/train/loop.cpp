@@ -14,7 +14,7 @@ namespace trainer {
 
 namespace {
 
-constexpr std::chrono::microseconds kPollInterval{20};  // between looks at a device that is busy
+constexpr std::chrono::microseconds kPollInterval{20};  // between polls of a busy device
 
 Buffer make_resident(Backend& backend, const auto& values, const char* what) {
   return backend.make_resident(values.data(), values.size(), what);
@@ -40,7 +40,7 @@ class Loop {
     result_.graph_nodes = step_->nodes();
     bool trained = broken_off_before_evaluation();
     while (true) {
-      if (trained && !close_pass()) break;
+      if (trained && !close_epoch()) break;
       if (result_.position.step >= setup_.total_steps) break;
       if (!train_until(next_evaluation(setup_, result_.position.step))) break;
       trained = true;
@@ -49,13 +49,13 @@ class Loop {
   }
 
  private:
-  // A resumed run may have been stopped between the last step of a pass and its evaluation.
+  // A resumed run may have been stopped between the last step of an epoch and its evaluation.
   bool broken_off_before_evaluation() const {
     const std::uint64_t step = result_.position.step;
     return step > 0 && next_evaluation(setup_, step - 1) == step && network_.read_training_state().images > 0;
   }
 
-  // False when the run stops inside the pass; the position then counts the steps done.
+  // False if the run stops within the epoch; the position then counts the steps done.
   bool train_until(std::uint64_t end) {
     LoopPosition& at = result_.position;
     const std::uint64_t begin = at.step;
@@ -82,7 +82,7 @@ class Loop {
     return true;
   }
 
-  // Up to the end of the pass or the next checkpoint within it.
+  // As many as one launch takes, up to the end of the epoch or the next checkpoint within it.
   std::uint64_t steps_of_launch(std::uint64_t end) const {
     const std::uint64_t step = result_.position.step;
     std::uint64_t stop = end;
@@ -105,10 +105,10 @@ class Loop {
 
   void settle(Clock::time_point start) {
     backend_.wait();
-    result_.position.pass_seconds += seconds_since(start);
+    result_.position.epoch_seconds += seconds_since(start);
   }
 
-  // True where a loss was not finite: from that step on nothing was updated.
+  // True if a loss was not finite: from that step on nothing was updated.
   bool note_bad_step(const StepState& state) {
     if (state.first_bad_step == kNoBadStep) return false;
     result_.reason = StopReason::bad_loss;
@@ -117,8 +117,8 @@ class Loop {
     return true;
   }
 
-  // Evaluates, reports, saves; false when the run is to end.
-  bool close_pass() {
+  // Evaluates, reports and saves at the end of an epoch; false if the run is to end.
+  bool close_epoch() {
     LoopPosition& at = result_.position;
     const Clock::time_point start = Clock::now();
     const std::function<bool()> stop_asked = [this] { return observer_.stop_asked(); };
@@ -131,7 +131,7 @@ class Loop {
       return false;
     }
     if (!std::isfinite(test->score.loss) || (validation && !std::isfinite(validation->score.loss))) {
-      // The last update spoilt the weights before a training loss could tell.
+      // The last update ruined the weights, and no training loss has shown it yet.
       result_.reason = StopReason::bad_loss;
       result_.bad_step = at.step - 1;
       return false;
@@ -142,9 +142,9 @@ class Loop {
     record.evaluation_seconds = seconds_since(start);
     record.epoch = ++at.epochs;
     record.step = at.step;
-    record.seconds = std::exchange(at.pass_seconds, 0);
+    record.seconds = std::exchange(at.epoch_seconds, 0);
     record.learning_rate =
-        learning_rate(setup_.rule.schedule, at.step - 1, pass_of(setup_.train, at.step - 1));
+        learning_rate(setup_.rule.schedule, at.step - 1, epoch_of(setup_.train, at.step - 1));
     take_training_sums(test->training, record);
     observer_.epoch_done(record);
     return go_on(record.validation ? record.validation->accuracy : record.test.accuracy);
@@ -223,7 +223,7 @@ bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,
 Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& input)
     : network_(network),
       backend_(backend),
-      steps_(steps_per_pass(input.batching)),
+      steps_(steps_per_epoch(input.batching)),
       step_(backend.record({{[&network, input] { network.evaluate_step(input); }, 1}})) {}
 
 std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& stop_asked) {

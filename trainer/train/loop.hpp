@@ -1,7 +1,6 @@
-// The training loop: launches recorded steps, keeps control between launches (signals, time limits, progress,
-// checkpoints), evaluates after every full pass, and stops for the first of: end of the recipe, target
-// accuracy, time limit, signal, or a loss that is not finite. It prints nothing and writes nothing: it tells
-// its observer.
+// The training loop: launches recorded steps, keeps control between launches (signals, time limits, progress, checkpoints),
+// evaluates at the end of each epoch and of the run, and stops at the first of: end of the recipe, target accuracy, time limit,
+// signal, or a loss that is not finite. It neither prints nor writes anything: it notifies its observer.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +30,8 @@ class ResidentData {
 // The mean loss and accuracy over the images that a state has summed up.
 Score score_of(const StepState& sums);
 
-// Launches `steps` replays of a recorded step, as many in a row as the backend takes, and waits whenever it
-// is busy; false once `stop_asked` said so. The last launches may still run.
+// Launches `steps` replays of a recorded step, as many at once as the backend takes, and waits whenever it is busy; false if
+// `stop_asked` returned true. The last launches may still be running.
 bool launch_steps(
     Recording& step, Backend& backend, std::uint64_t steps,
     const std::function<bool()>& stop_asked = [] { return false; });
@@ -42,8 +41,7 @@ class Evaluation {
  public:
   Evaluation(Network& network, Backend& backend, const StepInput& input);
 
-  // Waits for the result and reads it back with the state of the training, in one copy. Nothing when
-  // `stop_asked` said so midway.
+  // Waits for the result and reads it back with the state of the training, in one copy. Nothing if `stop_asked` ended it early.
   struct Result {
     Score score;
     StepState training;
@@ -57,40 +55,40 @@ class Evaluation {
   std::unique_ptr<Recording> step_;
 };
 
-// One evaluation.
+// A single evaluation; nothing if `stop_asked` ended it early.
 std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
                               const std::function<bool()>& stop_asked);
 
 enum class StopReason { finished, target, time_limit, signal, bad_loss };
 
 struct LoopLimits {
-  // A fraction of the validation images if there are any, else of the test images.
+  // Accuracy, 0 to 1, on the validation images if there are any, else on the test images.
   std::optional<double> target_accuracy = {};
-  std::optional<double> max_seconds = {};  // that this call may take
+  std::optional<double> max_seconds = {};  // limit of this call
   std::uint64_t checkpoint_epochs = 1;     // 0: only at the end
-  std::uint64_t checkpoint_steps = 0;      // instead of passes, if not 0
+  std::uint64_t checkpoint_steps = 0;      // instead of epochs, if not 0
 };
 
 struct LoopProgress {
   std::uint64_t step = 0;
   std::uint64_t total_steps = 0;
-  std::uint64_t pass_begin = 0;  // the first step of this epoch, and of the next one
-  std::uint64_t pass_end = 0;
+  std::uint64_t epoch_begin = 0;  // first step of this epoch, or a resumed run's first
+  std::uint64_t epoch_end = 0;    // first step after this epoch
 };
 
-// What a checkpoint holds beside the network's own state.
+// What a checkpoint holds besides the network's own state.
 struct LoopPosition {
   std::uint64_t step = 0;    // steps done
   std::uint64_t epochs = 0;  // evaluations done
-  double pass_seconds = 0;   // of training since the last of them
+  double epoch_seconds = 0;  // of training since the last evaluation
 };
 
 class LoopObserver {
  public:
   virtual ~LoopObserver() = default;
-  virtual void progressed(const LoopProgress& progress) = 0;  // between launches: return at once
+  virtual void progressed(const LoopProgress& progress) = 0;  // between launches: must return at once
   virtual void epoch_done(const EpochRecord& record) = 0;
-  virtual void checkpoint_due(const LoopPosition& position) = 0;  // the network is at rest
+  virtual void checkpoint_due(const LoopPosition& position) = 0;  // no launch is running
   virtual bool stop_asked() const = 0;                            // a signal
 };
 
@@ -98,12 +96,12 @@ struct LoopResult {
   StopReason reason = StopReason::finished;
   LoopPosition position;
   std::uint64_t bad_step = 0;   // with bad_loss: the first step with a loss that was not finite
-  std::size_t graph_nodes = 0;  // in the graph of a training step; 0 where it is none
+  std::size_t graph_nodes = 0;  // in the graph of a training step; 0 if it is not a graph
 };
 
-// Trains from the network's present training state (step 0, or a checkpoint's) on; `start` is that
-// checkpoint's position. On return the network is at rest and its weights are those of position.step finished
-// steps. A signal during an evaluation leaves that evaluation to the resumed run.
+// Trains from the network's current training state (step 0, or a checkpoint's); `start` is that checkpoint's position. On return
+// no launch is running, and the weights are those after position.step steps. An evaluation that a signal interrupts is left to
+// the resumed run.
 LoopResult run_loop(const Setup& setup, Network& network, Backend& backend, const ResidentData& data,
                     const LoopLimits& limits, const LoopPosition& start, LoopObserver& observer);
 

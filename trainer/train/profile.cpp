@@ -1,4 +1,4 @@
-// Times the parts of a step and counts what each of them moves and computes; then a table, data and a trace.
+// Times the parts of a step, counts what each of them moves and computes, and gives a table, data and a trace.
 #include "trainer/train/profile.hpp"
 
 #include <algorithm>
@@ -18,8 +18,8 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// Named ranges for NVIDIA's profilers (nsys), where NVIDIA's library is found at run time: libnvToolsExt came with toolkits
-// up to 12, libnvtx3interop comes with 13, and both know these two functions.
+// Named ranges for NVIDIA's profilers (nsys) if NVIDIA's library is found at run time: libnvToolsExt came with toolkits up to 12,
+// libnvtx3interop comes with 13, and both have these two functions.
 struct NvtxRanges {
   int (*push)(const char*) = nullptr;
   int (*pop)() = nullptr;
@@ -38,10 +38,10 @@ struct NvtxRanges {
 constexpr std::uint64_t kWarmupLaunches = 5;
 constexpr std::uint64_t kPlainLaunches = 10;  // as in training
 constexpr std::uint64_t kTimedSteps = 20;
-constexpr double kMostSeconds = 3;  // for each of the three
+constexpr double kMostSeconds = 3;  // for each of: warm-up, plain launches, timed steps
 constexpr std::uint64_t kTracedSteps = 5;
 
-// Every element read or written once: maps of `element` bytes, parameters and their gradients of fp32.
+// Bytes if each element is read or written once: maps have `element` bytes each, parameters and their gradients are fp32.
 std::uint64_t op_bytes(const PlannedOp& op, std::uint64_t batch, bool forward, std::uint64_t element) {
   const std::uint64_t x = element * batch * in_shape(op.desc).size();
   const std::uint64_t y = element * batch * out_shape(op.desc).size();
@@ -130,7 +130,7 @@ class PartClock final : public StepObserver {
   Profile& profile_;
   std::vector<std::unique_ptr<Stopwatch>> watches_;
   NvtxRanges ranges_;
-  std::size_t next_ = 0;  // part of the step
+  std::size_t next_ = 0;  // index of the step's next part
   Clock::time_point started_ = Clock::now();
   Clock::time_point opened_;
 };
@@ -141,7 +141,7 @@ void take_medians(Profile& profile) {
   for (std::size_t i = 0; i < seconds.size(); ++i) profile.parts[i].seconds = median(seconds[i]);
 }
 
-// The mean seconds of a step in each of `launches` launches; fewer launches when `go_on` says so, but at least one.
+// The mean seconds of a step in each of `launches` launches; fewer launches if `go_on` returns false, but at least one.
 std::vector<double> step_seconds(Backend& backend, Recording& step, std::uint64_t launches,
                                  const std::function<bool()>& go_on) {
   std::vector<double> seconds;
@@ -159,7 +159,7 @@ double rate(std::uint64_t amount, double seconds) {
   return seconds > 0 ? static_cast<double>(amount) / seconds : 0;
 }
 
-// "152.3  56 %"; of what the device can do, where that is known.
+// "152.3  56 %": the rate, and its fraction of what the device can do if that is known.
 std::string rate_text(std::uint64_t amount, double seconds, const DeviceLimit& limit) {
   if (amount == 0) return "-";
   const double value = rate(amount, seconds);
@@ -194,7 +194,7 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
 
   Network network(setup.plan, backend, Purpose::training, setup.rule.optimizers);
   network.initialize(setup.settings.seed);
-  StepState middle;  // of the run: where a recipe selects images, most steps do
+  StepState middle;  // of the run: if a recipe selects images, it does so in most steps
   middle.seed = setup.settings.seed;
   middle.step = setup.total_steps / 2;
   network.write_training_state(middle);

@@ -1,7 +1,7 @@
-// `train --profile FILE`: the time of each part of a training step, held against what the device can do.
-// Some steps of a second network, seeded as the training's, run before the training begins and leave it alone: it ends with the
-// same bits. A stopwatch of the backend (a GPU's events, a CPU's clock) stands around each part, so that the parts sum up to
-// more than a step takes in training.
+// `train --profile FILE`: the time of each part of a training step, compared with what the device can do. A second network with
+// the training's seed runs some steps before the training begins and leaves it alone: it ends with the same bits. A stopwatch of
+// the backend (a GPU's events, a CPU's clock) surrounds each part, so that the parts add up to more than a step takes in
+// training.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ namespace trainer {
 class Console;
 
 struct ProfiledPart {
-  std::string name;         // of the op, "conv1"; "gather", "update"
+  std::string name;         // of the op ("conv1"), or "gather", "update"
   std::string direction;    // "forward", "backward"; empty for gather and update
   std::string text;         // "conv 5x5x24 on 28x28x1, maxpool 2, relu"
   double seconds = 0;       // median over the steps
@@ -55,7 +55,7 @@ struct Profile {
   }
 };
 
-// About 10 seconds at most, unless one step takes longer; ends early once `stop_asked` says so.
+// Takes at most about 10 seconds, unless one step takes longer; ends early once `stop_asked` returns true.
 Profile profile_training(const Setup& setup, Backend& backend, const ResidentData& data,
                          const std::function<bool()>& stop_asked);
 

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The part of the record that depends on the libraries which are open.
+// The part of the record that depends on which libraries are open.
 void describe_device(RunRecord& record, const PreparedRun& run) {
   const DeviceInfo& info = run.info;
   record.threads = info.cpu.threads;
@@ -24,7 +24,7 @@ void describe_device(RunRecord& record, const PreparedRun& run) {
   record.machine = machine_json(info);
 }
 
-// Command, network, recipe, data, machine: all that a reader needs to do the run again. Status running, started now.
+// Command, network, recipe, data, machine: all that a reader needs to repeat the run. Its status is running, its start now.
 RunRecord describe_run(const PreparedRun& run) {
   const Setup& setup = run.setup;
   RunRecord record;
@@ -60,7 +60,7 @@ void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
   }
 }
 
-// The evaluations of the run's metrics.jsonl that its checkpoint knows of; the file is cut to them.
+// The evaluations in the run's metrics.jsonl that its checkpoint includes; the others are cut off the file.
 std::vector<EpochRecord> cut_to_checkpoint(const Resumed& resumed, const Setup& setup) {
   const fs::path path = resumed.folder / kMetricsName;
   if (!fs::exists(path)) return {};
@@ -168,7 +168,7 @@ RecordedRun::RecordedRun(PreparedRun& run, const OutputOptions& output, const st
   write_run_record(file(kRunRecordName), record);
 }
 
-// The model goes: it would be older than the checkpoints to come, which hold the same and more.
+// Removes the model: it would be older than the checkpoints to come, which hold the same and more.
 void RecordedRun::reopen(Resumed& resumed) {
   folder_.emplace(std::move(*resumed.writable));
   epochs = cut_to_checkpoint(resumed, run_.setup);
@@ -235,7 +235,7 @@ std::string RecordedRun::last_checkpoint_text() const {
   return fmt::format("; the last good checkpoint is {}", file(kCheckpointName).string());
 }
 
-// An error is on its way and matters more than one of writing it down, which is a warning.
+// Another error is being handled and matters more than a failure to record it, which is only a warning.
 void RecordedRun::close_failed(const std::string& reason, Console& console) {
   try {
     close(RunStatus::kFailed, reason);

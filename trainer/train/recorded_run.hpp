@@ -1,6 +1,6 @@
-// A run as its folder keeps it: run.json, which says "running" until the run is closed, and metrics.jsonl. It is opened anew,
-// or goes on from its checkpoint; with --no-save nothing is kept. `train` and `sprint` share all of this, and differ in what
-// they do between opening and closing.
+// A run as its folder keeps it: run.json, which says "running" until the run is closed, and metrics.jsonl. It starts anew or
+// resumes from its checkpoint; with --no-save nothing is kept. `train` and `sprint` share all of this, and differ in what they do
+// between opening and closing.
 #pragma once
 
 #include <filesystem>
@@ -39,19 +39,19 @@ struct PreparedRun {
   DeviceInfo info = {};         // names the libraries that are open
   std::string engine = "auto";  // --engine
 
-  // Opens the device of `wish`, whose plan cache is the environment's.
+  // Opens the device of `request`, with the environment's plan cache.
   void open_device(DeviceRequest request);
-  // The network on that device, in its precision and with its engine. Throws as make_setup and require_memory.
+  // Makes the setup for that device, in its precision and with its engine. Throws as make_setup and require_memory do.
   void settle(Spec spec, TrainSettings settings, data::Dataset dataset);
 };
 
-// A run that goes on, with its checkpoint.
+// A run to resume, with its checkpoint.
 struct Resumed {
   std::filesystem::path folder;       // the run's
-  std::optional<RunFolder> writable;  // the same, locked since before the checkpoint was read; or only read
+  std::optional<RunFolder> writable;  // the same, locked before the checkpoint was read; none: a reader
   SafetensorsFile file;
   SavedNetwork saved;
-  std::optional<RunRecord> record;  // as the run left it; none: it has none
+  std::optional<RunRecord> record;  // as the run left it; none if it is missing
 };
 
 enum class ResumeAs { writer, reader };
@@ -60,20 +60,20 @@ enum class ResumeAs { writer, reader };
 // Throws FileError: not found, damaged, no checkpoint, written by another process.
 Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as);
 
-// The data set of a run that goes on: `given` (--data), where the run had it, or where data_folder finds one.
-// It must hold the very images that the run was trained on; otherwise UsageError with both fingerprints.
+// The data set of a run to resume: `given` (--data), where the run had it, or where data_folder finds one. It must hold the very
+// images that the run was trained on; otherwise UsageError with both fingerprints.
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given);
 
-// A sentence on what decides the last bits (precision, engine, threads) and has changed since the run's checkpoint; empty where
-// nothing has.
+// A sentence on what has changed since the run's checkpoint and decides the last bits (precision, engine, threads); empty if
+// nothing has changed.
 std::string changed_engine(const Resumed& resumed, const PreparedRun& run);
 
 class RecordedRun {
  public:
-  // Makes a new folder for `run` with a record of it, named after `model` and the settings' seed. With `resumed` it goes on in
-  // that run's folder, whose evaluations after the checkpoint are taken out: a kill may fall between the two, and they will be
-  // made again. `run` outlives it. Throws FileError.
+  // Makes a new folder for `run` with a record of it, named after `model` and the settings' seed. With `resumed` it continues in
+  // that run's folder and removes evaluations after the checkpoint: a kill may fall between the two, and they will be made again.
+  // `run` outlives it. Throws FileError.
   RecordedRun(PreparedRun& run, const OutputOptions& output, const std::string& model,
               Resumed* resumed = nullptr);
 
@@ -81,22 +81,21 @@ class RecordedRun {
   [[nodiscard]] std::string path() const { return folder_ ? folder_->path().string() : ""; }
   [[nodiscard]] double seconds() const;  // of all parts of the run
 
-  // Reads again which libraries are open, which the network opened, and records them.
+  // Records again which libraries are open, after the network has opened some.
   void note_libraries();
   void add_epoch(const EpochRecord& epoch);
   void add_metrics(const nlohmann::ordered_json& line);
-  // What was added is on the disk before the checkpoint is. Nothing is written of a run that is not kept.
+  // Flushes what was added to the disk before it writes the checkpoint. Does nothing for a run that is not kept.
   void save_checkpoint(const Network& network, const LoopPosition& position);
   void save_model(const Network& network) const;
   void close(RunStatus status, const std::string& reason);
 
-  // Calls `action` and gives its result. Where it throws, closes the record as failed; an error of the device names the last
-  // good checkpoint.
+  // Returns the result of `action`. If it throws, closes the record as failed; a device's error names the last good checkpoint.
   int guard(Console& console, const std::function<int()>& action);
   [[nodiscard]] std::string last_checkpoint_text() const;  // "; the last good checkpoint is ...", or empty
 
   RunRecord record;
-  std::vector<EpochRecord> epochs;  // those of earlier parts too
+  std::vector<EpochRecord> epochs;  // including those of earlier parts
 
  private:
   [[nodiscard]] std::filesystem::path file(std::string_view name) const { return folder_->file(name); }
@@ -104,7 +103,7 @@ class RecordedRun {
   void close_failed(const std::string& reason, Console& console);
 
   PreparedRun& run_;
-  bool unseen_;  // nothing shows or keeps what the device's report says
+  bool unseen_;  // the device report is neither shown nor kept
   std::optional<RunFolder> folder_;
   std::optional<JsonLinesFile> metrics_;
   double earlier_seconds_ = 0;

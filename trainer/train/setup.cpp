@@ -57,8 +57,7 @@ Recipe changed_recipe(Recipe recipe, const TrainSettings& settings) {
   return recipe;
 }
 
-// Which training images are trained on and which are held out: the recipe's first ones, or the last
-// `--validation`.
+// Splits the training images into those to train on and those held out: the recipe's first ones, or the last `--validation` ones.
 void cut_training_split(Setup& setup) {
   const TrainSettings& settings = setup.settings;
   const auto stored = static_cast<std::uint32_t>(setup.dataset.train.count());
@@ -80,7 +79,7 @@ void cut_training_split(Setup& setup) {
 
 std::uint64_t steps_of_epochs(const Batching& train, std::uint64_t epochs) {
   return train.last_batch == LastBatch::wrap ? (epochs * train.images + train.batch - 1) / train.batch
-                                             : epochs * steps_per_pass(train);
+                                             : epochs * steps_per_epoch(train);
 }
 
 std::uint64_t run_length(const Recipe& recipe, const Batching& train) {
@@ -88,8 +87,7 @@ std::uint64_t run_length(const Recipe& recipe, const Batching& train) {
                       : steps_of_epochs(train, static_cast<std::uint64_t>(recipe.epochs.value_or(1)));
 }
 
-// `normalize: data` takes mean and deviation from `train_pixels`: those of the images that are trained on,
-// without what is held out.
+// `normalize: data` takes mean and deviation from `train_pixels`: those of the images to train on, without the held-out ones.
 PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8_t> train_pixels) {
   InputScaling scaling = input;
   if (input.from_data) {
@@ -119,7 +117,7 @@ TrainSettings settings_from_json(const ordered_json& json, const std::string& fi
 std::uint64_t Setup::epochs() const {
   return train.last_batch == LastBatch::wrap
              ? (total_steps * train.batch + train.images - 1) / train.images
-             : (total_steps + steps_per_pass(train) - 1) / steps_per_pass(train);
+             : (total_steps + steps_per_epoch(train) - 1) / steps_per_epoch(train);
 }
 
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset) {
@@ -157,7 +155,7 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
 
 void require_memory(const Setup& setup, const DeviceInfo& info) {
   const Plan& plan = setup.plan;
-  // Activations and their gradients; parameters, theirs, and what the optimiser keeps of each.
+  // Activations and their gradients; parameters, their gradients, and what the optimiser stores for each.
   std::uint64_t copies = 2;
   for (const Optimizer& optimizer : setup.rule.optimizers)
     copies = std::max(copies, 2 + static_cast<std::uint64_t>(optimizer_slots(optimizer)));
@@ -173,7 +171,7 @@ void require_memory(const Setup& setup, const DeviceInfo& info) {
 
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step) {
   const Batching& train = setup.train;
-  const std::uint64_t epochs = pass_of(train, step) + 1;
+  const std::uint64_t epochs = epoch_of(train, step) + 1;
   return std::min(steps_of_epochs(train, epochs), setup.total_steps);
 }
 

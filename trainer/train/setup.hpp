@@ -1,5 +1,5 @@
-// Everything that a training or a test needs before a device is touched: the settings, the data set and which of its images
-// are for what, the network's plan, the input scaling and the length of the run.
+// Everything that a training or a test needs before a device is touched: the settings, the data set and the use of its images,
+// the network's plan, the input scaling and the length of the run.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace trainer {
 
-// The options that decide, with the network and its recipe, which weights a training ends with. Kept apart from those that do
-// not (folders, output), because every checkpoint stores them and a resumed run takes them from there.
+// The options that decide, with the network and its recipe, which weights a training ends with. They are separate from those that
+// do not (folders, output), because every checkpoint stores them and a resumed run takes them from there.
 struct TrainSettings {
   std::uint64_t seed = 1;
   std::optional<int> epochs;
@@ -24,14 +24,14 @@ struct TrainSettings {
   std::optional<std::uint32_t> limit_train;
   std::optional<std::uint32_t> validation;
   std::optional<std::string> precision;  // of products [the recipe's fastest, else fp32]
-  std::string engine = "auto";           // whose layers a GPU's are: --engine
+  std::string engine = "auto";           // --engine: whose layers a GPU runs
   std::optional<int> classes;
   int channels = 1;
   bool skip_bad_images = false;
 };
 
 nlohmann::ordered_json to_json(const TrainSettings& settings);
-// `file` is what an error calls the place of the settings. Throws FileError with the field.
+// `file` names the source of the settings in errors. Throws FileError with the field.
 TrainSettings settings_from_json(const nlohmann::ordered_json& json, const std::string& file);
 
 struct Setup {
@@ -50,12 +50,11 @@ struct Setup {
   std::uint64_t epochs() const;  // epochs that the run makes, rounded up
 };
 
-// Cuts the data set, plans the network, works out the length. Throws UsageError, SpecError or
-// data::DataError.
+// Splits the data set, plans the network, computes the length. Throws UsageError, SpecError or data::DataError.
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset);
 
-// A host gives memory out before it is there: a batch that is too large would end the program without a word.
-// Throws UsageError; a GPU says so itself.
+// Throws UsageError if a batch is too large for the host: an operating system grants memory before it exists, so that the program
+// would be killed without a word. A GPU reports this itself.
 void require_memory(const Setup& setup, const DeviceInfo& info);
 
 // The first step after `step` at which an evaluation is due: the end of the epoch that `step` lies in, or of the run.

@@ -1,4 +1,4 @@
-// What a training says while it runs: lines for people, or one JSON value a line for machines.
+// What a training says while it runs: lines for people, or one JSON value per line for machines.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -15,11 +15,11 @@ namespace trainer {
 std::string accuracy_text(const Score& score);
 nlohmann::ordered_json score_json(const Score& score);
 
-// With --json a line of `fields` after the event's name: {"event": "epoch", ...}.
+// With --json, prints a line with the event's name and `fields`: {"event": "epoch", ...}.
 void print_event(Console& console, const char* event, const nlohmann::ordered_json& fields);
 
-// What stands before the first step of a training or a sprint: device, data, model, recipe, engine, and where the results go
-// (`folder`; empty: nowhere). Lines, each ended.
+// What is printed before the first step of a training or a sprint: device, data, model, recipe, engine, and where the results go
+// (`folder`; empty: nowhere). Lines, each ending in a newline.
 std::string run_head(const PreparedRun& run, const std::string& folder);
 // "epoch 1/2   train loss 0.2443   test 99.10 +- 0.09 %   1.83 s   32,800 images/s"
 std::string epoch_line(const Setup& setup, const EpochRecord& record);
@@ -34,7 +34,7 @@ struct RunSummary {
   std::optional<double> target;
   std::optional<double> energy_joules;  // of the GPU, of the whole run
 };
-std::string summary_text(const Setup& setup, const RunSummary& summary);  // lines, each ended
+std::string summary_text(const Setup& setup, const RunSummary& summary);  // lines, each ending in a newline
 nlohmann::ordered_json summary_json(const Setup& setup, const RunSummary& summary);
 
 // How the record of a run that ended for `reason` names its end.

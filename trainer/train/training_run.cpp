@@ -1,5 +1,5 @@
-// The order of things: what is wrong with the command, the data or the network shows before a folder is made,
-// what is wrong with the folder before anything is trained.
+// The order matters: errors in the command, the data or the network show before a folder is made, and errors of the folder before
+// anything is trained.
 #include "trainer/train/training_run.hpp"
 
 #include <fmt/format.h>
@@ -16,7 +16,7 @@ namespace trainer {
 
 namespace {
 
-// Shows and keeps what the loop tells.
+// Shows and records what the loop reports.
 class Observer final : public LoopObserver {
  public:
   Observer(const PreparedRun& run, const Network& network, RecordedRun& recorded, Console& console,
@@ -30,8 +30,8 @@ class Observer final : public LoopObserver {
 
   void progressed(const LoopProgress& progress) override {
     if (first_step_seconds_ == 0) first_step_seconds_ = seconds_since(run_.start);
-    const auto done = static_cast<double>(progress.step - progress.pass_begin);
-    const auto all = static_cast<double>(progress.pass_end - progress.pass_begin);
+    const auto done = static_cast<double>(progress.step - progress.epoch_begin);
+    const auto all = static_cast<double>(progress.epoch_end - progress.epoch_begin);
     console_.progress(done / all, [&] {
       return fmt::format("epoch {}/{}  step {} of {}", evaluations_ + 1, run_.setup.epochs(), progress.step,
                          progress.total_steps);
@@ -81,7 +81,7 @@ class TrainingRun {
     const TrainSettings& settings = resumed_ ? resumed_->saved.settings : options.settings;
     DeviceRequest device = options.device;
     device.wanted = spec.recipe.precisions;
-    if (resumed_) {  // it keeps its precision where the device has it
+    if (resumed_) {  // it keeps its precision if the device supports it
       device.engine = settings.engine;
       if (!device.threads) device.threads = resumed_->saved.threads;
       device.wanted = trained_precision(resumed_->saved);
@@ -120,7 +120,7 @@ class TrainingRun {
     summary.energy_joules = energy.used();
     summary.seconds_to_first_step = observer.first_step_seconds();
     const bool good = summary.result.reason != StopReason::bad_loss;
-    // The samples that a network comes from printed their accuracy on some of the test images only.
+    // The sample programs that some networks come from printed their accuracy on only some of the test images.
     Batching first = setup_.test;
     first.images = static_cast<std::uint32_t>(setup_.spec.recipe.report_test_first);
     if (good && first.images > 0 && first.images <= setup_.test.images)
@@ -132,13 +132,13 @@ class TrainingRun {
     return finish(recorded, summary, signals.stop_signal());
   }
 
-  // Joules that the GPU used for earlier parts of the run; nothing where they are not known.
+  // Joules that the GPU used for earlier parts of the run; nothing if unknown.
   std::optional<double> earlier_energy() const {
     if (!resumed_) return 0;
     return resumed_->record ? find_number(resumed_->record->results, {"energy_joules"}) : std::nullopt;
   }
 
-  // Gives the network the weights of the start, or of the checkpoint whose position is returned.
+  // Gives the network its initial weights, or those of the checkpoint, and returns the position to start from.
   LoopPosition load_start(Network& network) const {
     StepState state;
     state.seed = setup_.settings.seed;
@@ -170,7 +170,7 @@ class TrainingRun {
                  {"plan", plan_json(setup_.plan, setup_.spec)}});
   }
 
-  // Closes the record, prints the end and gives the exit status.
+  // Closes the record, prints the end and returns the exit status.
   int finish(RecordedRun& recorded, RunSummary& summary, int stop_signal) {
     const StopReason reason = summary.result.reason;
     const bool good = reason != StopReason::bad_loss;

@@ -1,5 +1,5 @@
-// One training from command to result: chooses the device, makes or resumes the run's folder, trains, saves,
-// and keeps the run's record right whatever happens.
+// One training from command to result: chooses the device, creates or resumes the run's folder, trains, saves, and keeps the
+// run's record right whatever happens.
 #pragma once
 
 #include <string>
@@ -20,8 +20,8 @@ struct RunOptions {
   std::string profile;  // file for a trace; empty: no profile
 };
 
-// The exit status: 0, 1 for a loss that is not finite, 130 or 143 after a signal. Throws for everything that
-// is wrong before or around the training.
+// Returns the exit status: 0, 1 for a loss that is not finite, 130 or 143 after a signal. Throws on any error before or around
+// the training.
 int run_training(const Environment& environment, const RunOptions& options);
 
 }  // namespace trainer

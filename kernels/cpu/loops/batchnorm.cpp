@@ -1,4 +1,4 @@
-// Batch normalisation, a tile at a time: the inner loops have no remainder but in the last tile. Sums are
+// Batch normalisation, a tile at a time: the inner loops have a remainder only in the last tile. Sums are
 // floats over a few tiles, and are then added to doubles.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/math/gelu.hpp"
@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kTilesOfAFloat = 32;
 
-// The tables of a loop, which nothing that it writes overlaps.
+// The tables of a loop; none of its outputs overlaps them.
 struct Tables {
   const float* __restrict mean;
   const float* __restrict inv_std;
@@ -19,7 +19,7 @@ struct Tables {
       : mean(loop.mean), inv_std(loop.inv_std), gamma(loop.gamma), beta(loop.beta) {}
 };
 
-// Adds the tile's two rows of sums to the channels', and clears them.
+// Adds the two rows of sums of the tile to `sums` [2, channels] and clears them.
 void fold(const NormLoop& loop, double* sums) {
   for (std::size_t first = 0; first < loop.tile; first += loop.channels) {
     for (std::size_t c = 0; c < loop.channels; ++c) {
@@ -30,7 +30,7 @@ void fold(const NormLoop& loop, double* sums) {
   for (std::size_t i = 0; i < 2 * loop.tile; ++i) loop.sums[i] = 0;
 }
 
-// Calls body(first element, number of elements) for each tile; each part begins with a tile of its own.
+// Calls body(first element, number of elements) for each tile; each part begins a new tile.
 template <typename Body>
 HOST_DEVICE void for_tiles(const NormLoop& loop, const NormParts& parts, const Body& body) {
   for (std::size_t part = 0; part < parts.count; ++part) {
@@ -40,7 +40,7 @@ HOST_DEVICE void for_tiles(const NormLoop& loop, const NormParts& parts, const B
   }
 }
 
-// As for_tiles(); folds the sums that body leaves in loop.sums.
+// Like for_tiles(), and folds the sums that body leaves in loop.sums.
 template <typename Body>
 HOST_DEVICE void sum_tiles(const NormLoop& loop, const NormParts& parts, double* sums, const Body& body) {
   for (std::size_t i = 0; i < 2 * loop.tile; ++i) loop.sums[i] = 0;
@@ -90,7 +90,7 @@ void normalize(const NormLoop& loop, const float* x, float* y, const NormParts& 
 }  // namespace
 
 void norm_sums(const NormLoop& loop, const float* x, std::size_t count, double* sums) {
-  static constexpr std::uint32_t kFirst = 0;  // one part, and known as one: a quarter faster
+  static constexpr std::uint32_t kFirst = 0;  // a compile-time count of one part makes it a quarter faster
   const float* __restrict mean = loop.mean;
   sum_tiles(loop, {&kFirst, 1, count}, sums, [&](std::size_t at, std::size_t length) {
     const float* __restrict from = x + at;

@@ -1,9 +1,9 @@
-// Convolution of an image of few channels, or one, with max pooling in windows that lie side by side, in one
-// go: the outputs of a window stay in registers, and only the largest are written. The filters are [k, k, in,
-// out], so that the vectors run over output channels and each input is loaded once and broadcast. With
-// several input channels, the outputs of two windows for two vectors of output channels are summed at a time.
-// For one input channel, whose dx nobody wants, backward is here too: it needs the gradients of the largest
-// outputs alone, and keeps the sums of all taps in registers.
+// Convolution of an image with one or a few channels, fused with max pooling in windows that do not overlap: the
+// outputs of a window stay in registers, and only the largest are written. The filters are [k, k, in, out], so
+// that vectors run over output channels and each input is loaded once and broadcast. With several input
+// channels, the outputs of two windows and two vectors of output channels are accumulated at a time. Backward
+// for one input channel, which needs no dx, is here too: it reads only the gradients of the largest outputs, and
+// keeps the sums of all taps in registers.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/pool_argmax.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
@@ -12,7 +12,7 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-// The windows at [py, px] to [py, px + kWindows - 1], kVectors vectors of output channels from c on.
+// Computes the windows at [py, px] to [py, px + kWindows - 1] for kVectors vectors of output channels from c on.
 template <int kLanes, int kIn, int kKernel, int kWindow, int kWindows, int kVectors>
 HOST_DEVICE void windows(const ConvLoop& loop, const float* image, const float* w, const float* b, int py,
                          int px, int c, float* y, std::uint8_t* argmax) {
@@ -47,7 +47,7 @@ HOST_DEVICE void windows(const ConvLoop& loop, const float* image, const float* 
       const auto best = window_maximum<kLanes>(
           kWindow, loop.relu, [&](int row, int column) { return sum[row][kWindow * n + column][v]; });
       const int to = (py * loop.pooled.w + px + n) * loop.pooled.c + c + v * kLanes;
-      const int there = loop.pooled.c - c - v * kLanes;  // channels, which may be fewer than lanes
+      const int there = loop.pooled.c - c - v * kLanes;  // channels left, perhaps fewer than lanes
       store_some(y + to, best.value, there);
       if (argmax != nullptr) store_some(argmax + to, convert<Byte>(best.argmax), there);
     }
@@ -57,7 +57,7 @@ HOST_DEVICE void windows(const ConvLoop& loop, const float* image, const float* 
 template <int kLanes, int kIn, int kKernel, int kWindow>
 void forward(const ConvLoop& loop, const float* image, const float* w, const float* b, float* y,
              std::uint8_t* argmax) {
-  constexpr int kMost = kIn == 1 ? 1 : 2;  // windows at a time, and vectors
+  constexpr int kMost = kIn == 1 ? 1 : 2;  // windows and vectors at a time
   for_vectors<kLanes, kMost>(loop.channels, [&]<int kVectors>(int c) {
     for (int py = 0; py < loop.pooled.h; ++py) {
       int px = 0;
@@ -69,9 +69,9 @@ void forward(const ConvLoop& loop, const float* image, const float* w, const flo
   });
 }
 
-// Calls body(ky, kx) for each tap of a filter. Two loops are unrolled, so that an array of sums is in
-// registers; AVX2 has too few for the sums of 5 x 5, and is 5 % faster where one loop, which GCC does not
-// unroll, leaves them in memory.
+// Calls body(ky, kx) for each tap of a filter. GCC unrolls two nested loops, which keeps an array of sums in
+// registers. AVX2 has too few registers for the sums of 5 x 5: a single loop, which GCC does not unroll and
+// which leaves them in memory, is 5 % faster.
 template <int kKernel, typename Body>
 HOST_DEVICE void for_taps_of(const Body& body) {
   if constexpr (TRAINER_LOOPS_LANES == 8) {
@@ -119,7 +119,7 @@ void weights(const ConvLoop& loop, const float* padded, const float* dy, const s
   }
 }
 
-// Calls body<lanes, kernel, window>() for the sizes that has_conv_pool() has for one channel.
+// Calls body<lanes, kernel, window>() for the sizes that has_conv_pool() accepts for one channel.
 template <typename Body>
 HOST_DEVICE void with_sizes(const ConvLoop& loop, const Body& body) {
   with_lanes(loop.lanes, [&]<int kLanes>() {

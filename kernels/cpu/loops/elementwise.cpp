@@ -1,5 +1,5 @@
-// Loops in which every element stands alone: gathering, ReLU, dropout and the optimisers. They are written so
-// that the compiler turns them into vectors of whatever width this copy is compiled for.
+// Loops in which every element is independent: gathering, ReLU, dropout and the optimisers. They are written so
+// that the compiler vectorises them at the width that this copy is compiled for.
 #include <utility>
 
 #include "kernels/backend.hpp"
@@ -13,7 +13,7 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-// The next image lies anywhere in the data set: its lines are asked for while this one is read.
+// The next image can be anywhere in the data set: it is prefetched while the current one is read.
 HOST_DEVICE void fetch_ahead(const std::uint8_t* image, std::size_t bytes) {
   constexpr std::size_t kLine = 64;
   for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(image + at);
@@ -52,7 +52,7 @@ void gather(const GatherArgs& args, std::size_t begin, std::size_t end) {
 
 void relu(const float* x, float* y, std::size_t begin, std::size_t end) {
 #pragma GCC ivdep                                                        // x may be y, element by element
-  for (std::size_t i = begin; i < end; ++i) y[i] = x[i] < 0 ? 0 : x[i];  // a NaN stays one
+  for (std::size_t i = begin; i < end; ++i) y[i] = x[i] < 0 ? 0 : x[i];  // a NaN stays a NaN
 }
 
 void relu_backward(const float* __restrict y, const float* __restrict dy, float* __restrict dx,
@@ -85,8 +85,8 @@ void add(const float* __restrict x, float* __restrict sum, std::size_t begin, st
 
 namespace {
 
-// Philox counters drawn side by side: two vectors with a counter in each lane of 64 bits, where a product of
-// 32 bits by 32 has its place.
+// The Philox counters drawn at a time: two vectors with one counter in each 64-bit lane, which has room for a
+// product of two 32-bit words.
 constexpr int kLanes = TRAINER_LOOPS_LANES / 2;
 constexpr int kVectors = 2;
 constexpr int kWords = 4 * kLanes * kVectors;
@@ -100,7 +100,7 @@ HOST_DEVICE void store_in_turn(Lanes a, Lanes b, std::uint32_t* words,
   store(words + 2 * kLanes, __builtin_shufflevector(a, b, (kLanes / 2 + j / 2 + j % 2 * kLanes)...));
 }
 
-// philox4x32 of as many counters, from `first` on, in the order of the elements that they belong to.
+// Evaluates philox4x32 for kLanes * kVectors counters from `first` on; words come in the order of their elements.
 HOST_DEVICE void draw(const DropoutDesc& desc, const StepState& state, std::uint32_t first,
                       std::uint32_t* __restrict words) {
   constexpr std::uint64_t kLow = 0xFFFFFFFFU;
@@ -127,7 +127,7 @@ HOST_DEVICE void draw(const DropoutDesc& desc, const StepState& state, std::uint
     key0 += kPhiloxKeyStep0;
     key1 += kPhiloxKeyStep1;
   }
-  // A counter's words lie one behind the other: two words to a lane of 64 bits.
+  // The words of a counter are consecutive: two words per 64-bit lane.
   for (int v = 0; v < kVectors; ++v) {
     store_in_turn(c0[v] | c1[v] << 32, c2[v] | c3[v] << 32, words + 4 * v * kLanes,
                   std::make_integer_sequence<int, kLanes>());
@@ -177,7 +177,7 @@ void update(const UpdateArgs& args, const Segment& segment, const Optimizer& opt
   float* __restrict w = args.w + at;
   float* __restrict slot0 = args.slot0 == nullptr ? nullptr : args.slot0 + at;
   float* __restrict slot1 = args.slot1 == nullptr ? nullptr : args.slot1 + at;
-  const Optimizer o = optimizer;  // copies: nothing that is written can change them
+  const Optimizer o = optimizer;  // copies, so that the compiler knows that no store changes them
   const UpdateStep u = step;
   const float rate = u.rate * segment.rate_factor;
   const float decay = segment.decay;

@@ -1,6 +1,6 @@
-// The loops of one instruction set: every source beside this file is compiled once for each set, inside a
+// The loops of one instruction set: every source in this folder is compiled once for each set, inside a
 // namespace of its own (TRAINER_LOOPS: v2, v3, v4, v4bf16, base), so that the linker never mixes them.
-// Nothing here may call a function that is not always inlined, except memcpy and the mathematical library.
+// Nothing here may call a function that is not always inlined, except memcpy and the math library.
 #pragma once
 
 #include "kernels/cpu/runtime/loops.hpp"

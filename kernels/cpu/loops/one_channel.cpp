@@ -1,7 +1,7 @@
-// Convolution of a one-channel image, which a general library does badly: the sum has only k * k terms, so
-// the work is bound by loads unless the outputs stay in registers. The vectors run over output channels. The
-// sums of a tile of kRows x kColumns map positions times kVectors channel vectors stay in registers while the
-// filter is walked, and each pixel is loaded once and broadcast. The gradient of the weights keeps kTaps x
+// Convolution of a one-channel image, for which a general library is slow: each sum has only k * k terms, so
+// loads limit the speed unless the outputs stay in registers. Vectors run over output channels. The sums of a
+// tile of kRows x kColumns map positions and kVectors channel vectors stay in registers while the loop goes over
+// the filter's taps, and each pixel is loaded once and broadcast. The gradient of the weights keeps kTaps x
 // kVectors sums in registers along a row of the map. conv_pool.cpp has the loops with a pool.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
@@ -10,7 +10,7 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-// One image's arrays, the first channel of the block in hand.
+// The arrays of one image; the pointers are at the first channel of the current block.
 struct Operands {
   const float* padded;
   const float* w;
@@ -45,7 +45,7 @@ HOST_DEVICE void tile(const ConvLoop& loop, const Operands& at, int y, int x) {
     for (int c = 0; c < kColumns; ++c) {
       for (int v = 0; v < kVectors; ++v) {
         Vector value = sum[r][c][v];
-        if (loop.relu) value = value < 0 ? Vector{} : value;  // a NaN stays one
+        if (loop.relu) value = value < 0 ? Vector{} : value;  // a NaN stays a NaN
         float* out =
             at.map + (static_cast<std::ptrdiff_t>(y + r) * loop.w + x + c) * loop.channels + v * kLanes;
         store(out, value);
@@ -54,7 +54,7 @@ HOST_DEVICE void tile(const ConvLoop& loop, const Operands& at, int y, int x) {
   }
 }
 
-// Covers the map with tiles; the last ones of a row or column reach back over what is already done.
+// Covers the map with tiles; the last ones of a row or column overlap those before them.
 template <int kLanes, int kVectors, int kRows, int kColumns>
 void tiles(const ConvLoop& loop, const Operands& at) {
   for (int y = 0; y < loop.h; y += kRows) {
@@ -75,7 +75,7 @@ void forward_block(const ConvLoop& loop, const Operands& at) {
   }
 }
 
-// dw of taps kx .. kx + kTaps - 1 of filter row ky, over one row of the map.
+// Adds to dw of kTaps taps of a filter row the terms of one row of the map.
 template <int kLanes, int kVectors, int kTaps>
 HOST_DEVICE void weights_row(const ConvLoop& loop, const float* pixels, const float* dmap, float* dw) {
   using Vector = typename VectorOf<kLanes>::Float;

@@ -1,9 +1,9 @@
 // The loops of conv_pool.cpp for one channel and windows of 2 x 2, for processors that multiply bf16
-// (VDPBF16PS, two products to a lane). Each pixel lies beside the one below it, so that two rows of a filter
+// (VDPBF16PS, two products per lane). Each pixel is stored next to the one below it, so that two rows of a filter
 // are multiplied at a time.
 //
-// Backward multiplies two windows at a time, and of each the position of its argmax alone: four pixels of two
-// rows are what a tap may want of both windows, and each channel picks its own two by a shuffle.
+// Backward multiplies the gradients of two windows at a time, each with the pixel at its argmax: for a given
+// tap these are among four pixels in two rows, and each channel picks its own two by a shuffle.
 #include <immintrin.h>
 
 #include "kernels/cpu/loops/loops.hpp"
@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kLanes = 16;
 constexpr int kWindow = 2;
-constexpr int kPair = 2;  // values of a pair
+constexpr int kPair = 2;  // values per pair
 
 // A bit for each channel of the vector that begins at c.
 HOST_DEVICE __mmask16 channels_at(const ConvLoop& loop, int c) {
@@ -24,7 +24,7 @@ HOST_DEVICE __mmask16 channels_at(const ConvLoop& loop, int c) {
   return static_cast<__mmask16>(left < kLanes ? (1U << static_cast<unsigned>(left)) - 1 : 0xFFFFU);
 }
 
-// The pair at this place, in every lane.
+// Broadcasts the pair at this address to every lane.
 HOST_DEVICE __m512bh spread(const std::uint16_t* pair) {
   std::int32_t both = 0;
   __builtin_memcpy(&both, pair, sizeof(both));
@@ -72,7 +72,7 @@ HOST_DEVICE void forward(const ConvLoop& loop, const std::uint16_t* image, const
   }
 }
 
-// The gradients of one window's channels, zero where ReLU stopped them, and the positions that they go to.
+// The gradients of one window's channels, zero where the ReLU made them so, and their argmax.
 struct Window {
   __m512 gradient;
   __m512i argmax;
@@ -86,15 +86,15 @@ HOST_DEVICE Window window_at(const float* dy, const std::uint8_t* argmax, __mmas
   return window;
 }
 
-// The gradients of two windows in turn, rounded.
+// The gradients of two windows, rounded and interleaved.
 HOST_DEVICE __m512bh in_turn(const Window& left, const Window& right) {
   const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(left.gradient));
   const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(right.gradient));
   return (__m512bh)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
-// The places of each lane's two pixels, in bytes, among four pixels of two rows: those of the right window
-// begin two pixels further. Where ReLU stopped the gradient, it is a place for which the shuffle gives 0.
+// The byte offsets of each lane's two pixels among four pixels in two rows; those of the right window begin two
+// pixels further. If the ReLU made the gradient zero, the offset is one for which the shuffle gives 0.
 HOST_DEVICE __m512i places_of(const Window& left, const Window& right) {
   constexpr int kNone = 0x8080;
   const __m512i first = _mm512_setr_epi32(0x0100, 0x0504, 0x0302, 0x0706, kNone, kNone, kNone, kNone, kNone,
@@ -110,7 +110,7 @@ HOST_DEVICE void backward(const ConvLoop& loop, const std::uint16_t* image, cons
   const int width = loop.w + kKernel - 1;
   const __mmask16 channels = channels_at(loop, c);
   __m512 sum[kKernel][kKernel];
-  for (int ky = 0; ky < kKernel; ++ky) {  // loops that are unrolled: else the sums lie in memory
+  for (int ky = 0; ky < kKernel; ++ky) {  // must be unrolled to keep the sums in registers
     for (int kx = 0; kx < kKernel; ++kx)
       sum[ky][kx] = _mm512_loadu_ps(dw + (ky * kKernel + kx) * loop.channels + c);
   }
@@ -122,7 +122,7 @@ HOST_DEVICE void backward(const ConvLoop& loop, const std::uint16_t* image, cons
       const int at = (py * loop.pooled.w + px) * loop.pooled.c + c;
       const Window left = window_at(dy + at, argmax + at, channels);
       const int next = at + loop.pooled.c;
-      for (const int of : {at, next}) {  // of the next image: waiting for them took longer than the products
+      for (const int of : {at, next}) {  // for the next image: these loads took longer than the products
         __builtin_prefetch(dy + of + image_values);
         __builtin_prefetch(argmax + of + image_values);
       }

@@ -1,5 +1,5 @@
-// Pooling. Channels are the vectors: a window is walked position by position for a block of 16 channels at a
-// time, with the running maximum and its index in registers. Forward also notes the argmax, so that backward
+// Pooling. Vectors run over channels: a window is processed position by position for up to 16 channels at a
+// time, with the running maximum and its index in registers. Forward also stores the argmax, so that backward
 // needs neither the map nor a second comparison.
 #include <cstring>
 
@@ -11,13 +11,13 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-// Where a window's upper left corner lies in a map, and how to walk from there.
+// The position of a window's upper left corner in a map, and the strides from there.
 struct Corner {
-  std::size_t at;           // of its first channel
+  std::size_t at;           // the offset of its first channel
   std::size_t row, column;  // strides in floats
 };
 
-// kLanes channels of one window.
+// Pools kLanes channels of one window.
 template <int kLanes>
 HOST_DEVICE void pool_window(const PoolLoop& loop, const float* first, const Corner& corner, float* y,
                              std::uint8_t* argmax) {
@@ -28,7 +28,7 @@ HOST_DEVICE void pool_window(const PoolLoop& loop, const float* first, const Cor
   if (argmax != nullptr) store(argmax, convert<typename VectorOf<kLanes>::Byte>(best.argmax));
 }
 
-// The gradient of kLanes channels of one window that shares no position with another.
+// Writes the gradient of kLanes channels of one window that overlaps no other.
 template <int kLanes>
 HOST_DEVICE void spread_window(const PoolLoop& loop, const float* dy, const std::uint8_t* argmax,
                                float* first, const Corner& corner) {
@@ -44,7 +44,7 @@ HOST_DEVICE void spread_window(const PoolLoop& loop, const float* dy, const std:
   }
 }
 
-// Calls body(c, lanes as a constant) over all channels: the widest vectors first, single channels last.
+// Calls body<lanes>(c) to cover all channels: the widest vectors first, single channels last.
 template <typename Body>
 HOST_DEVICE void channel_blocks(int channels, const Body& body) {
   int c = 0;
@@ -62,8 +62,8 @@ std::size_t map_floats(const PoolLoop& loop) {
   return static_cast<std::size_t>(loop.map.h) * loop.map.w * loop.stride_c;
 }
 
-// Calls body(corner in the maps, place in the outputs) for each window of `images` images, in order. What it
-// needs of the loop is read once: no store of body's can change it.
+// Calls body(corner in the maps, index in the outputs) for each window of `images` images, in order. It copies
+// what it needs of the loop, so that the compiler knows that no store in body changes it.
 template <typename Body>
 HOST_DEVICE void for_windows(const PoolLoop& loop, std::size_t images, const Body& body) {
   const auto column = static_cast<std::size_t>(loop.stride_c);
@@ -86,7 +86,7 @@ bool covers(const PoolLoop& loop) {
          loop.out.w * loop.window.size == loop.map.w && loop.stride_c == loop.out.c;
 }
 
-// Windows that overlap add up, in the order in which they are walked.
+// Gradients of overlapping windows add up, in the order of the windows.
 HOST_DEVICE void add_at_argmax(const PoolLoop& loop, const float* __restrict dy,
                                const std::uint8_t* __restrict argmax, float* __restrict dmap,
                                const Corner& corner) {
@@ -98,7 +98,7 @@ HOST_DEVICE void add_at_argmax(const PoolLoop& loop, const float* __restrict dy,
   }
 }
 
-// Calls body(place in the map of its first channel) for each position of a window.
+// Calls body(index of its first channel in the map) for each position of a window.
 template <typename Body>
 HOST_DEVICE void for_positions(const PoolLoop& loop, const Corner& corner, const Body& body) {
   for (int row = 0; row < loop.window.size; ++row) {

@@ -1,5 +1,5 @@
-// Products of small matrices, row by row: a block of sums stays in registers while the inner dimension is
-// walked. Of a matrix times its own transpose one of two blocks that mirror each other is worked out.
+// Products of small row-major matrices: a block of sums stays in registers during the loop over the inner
+// dimension. For a matrix times its own transpose only one of two mirrored blocks is computed.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
@@ -29,7 +29,7 @@ HOST_DEVICE void block(const ProductLoop& p, const float* a, const float* b, flo
   }
 }
 
-// kVectors vectors of columns from `column` on, of rows begin .. end - 1.
+// Computes kVectors vectors of columns from `column` on for rows begin .. end - 1.
 template <int kLanes, int kVectors>
 HOST_DEVICE void columns(const ProductLoop& p, int begin, int end, int column) {
   constexpr int kRows = TRAINER_LOOPS_LANES == 16 ? 8 : 4;
@@ -44,7 +44,7 @@ HOST_DEVICE void columns(const ProductLoop& p, int begin, int end, int column) {
 
 constexpr int kGramRows = 4;
 
-// a[i + r][j + s] and its mirror, r and s below kRows: rows of x times rows of x.
+// Computes a[i + r][j + s] and its mirror, r and s below kRows: products of rows of x with rows of x.
 template <int kRows>
 HOST_DEVICE void gram_block(const GramLoop& g, int i, int j) {
   using Vector = typename VectorOf<TRAINER_LOOPS_LANES>::Float;

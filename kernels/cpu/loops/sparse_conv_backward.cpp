@@ -1,9 +1,8 @@
-// Backward of a convolution that a max pool follows. Of each window one position carries a gradient, its
-// argmax, and with a ReLU often none: at most a quarter of the map's gradient is not zero for windows of 2 x
-// 2. A general convolution multiplies all those zeros; these loops walk lists of the gradients that are not
-// zero and add up the same products without them. The vectors run over input channels, [k, channels] of a
-// filter row against the same of the image: kRows x kTaps x kVectors sums stay in registers while a list is
-// walked.
+// Backward of a convolution with a max pool after it. In each window only the argmax has a gradient, and with a
+// ReLU often not even that: for windows of 2 x 2 at most a quarter of the map's gradient is nonzero. A general
+// convolution multiplies all those zeros; these loops traverse lists of the nonzero gradients and add up the
+// same products without them. Vectors run over input channels, [k, channels] of a filter row against the same of
+// the image; kRows x kTaps x kVectors sums stay in registers during a list.
 #include "kernels/cpu/loops/sparse_conv_backward.hpp"
 
 #include "kernels/cpu/loops/loops.hpp"
@@ -17,13 +16,13 @@ template <int kLanes>
 struct Fp32Sums {
   static constexpr int kChannels = kLanes;
 
-  // sum[r, t, v] += gradient * values[at + ...] over a list, [r, t] the taps of a filter; a filter's rows lie
+  // sum[r, t, v] += gradient * values[at + ...] over a list, [r, t] the taps of a filter; a filter's rows are
   // `row` floats apart in `values` and `sum_row` floats apart in `sums`.
   template <int kVectors, int kTaps, int kRows>
   HOST_DEVICE static void add(const GradientEntry* entries, int count, const float* values, int row,
                               int all_channels, float* sums, int sum_row) {
     using Vector = typename VectorOf<kLanes>::Float;
-    const int channels = kRows > 1 ? kLanes : all_channels;  // a constant where it is known
+    const int channels = kRows > 1 ? kLanes : all_channels;  // a constant if kRows > 1
     const float* rows[kRows];
     for (int r = 0; r < kRows; ++r) rows[r] = values + r * row;
     Vector sum[kRows][kTaps][kVectors];

@@ -1,6 +1,6 @@
 // What the loops of sparse_conv_backward.cpp and sparse_conv_backward_bf16.cpp share: the lists of a pool's
-// gradients that they walk, and the order in which they take the taps of a filter. A gradient is live where
-// the ReLU lets it through and it is not zero: behind a dropout, many are.
+// gradients that they traverse, and the order in which they take the taps of a filter. A gradient is live if the
+// ReLU lets it through and it is not zero; if a dropout layer follows the pool, many are zero.
 #pragma once
 
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -12,14 +12,14 @@
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
-// Where in the padded image, in floats, the filter lies whose output is at `position` of window (py, px).
+// The offset in the padded image, in floats, of the input patch for the output at `position` of window (py, px).
 HOST_DEVICE std::int32_t filter_corner(const SparseConvLoop& loop, int py, int px, int position) {
   const int row = (py * loop.window.stride + position / loop.window.size) * loop.stride;
   const int column = (px * loop.window.stride + position % loop.window.size) * loop.stride;
   return (row * loop.width + column) * loop.channels;
 }
 
-// A bit for each of up to 64 channels: whether it has a live gradient in a window.
+// A bit for each of up to 64 channels: whether it has a live gradient in the window.
 HOST_DEVICE std::uint64_t live_channels(const float* dy, const std::uint8_t* argmax, int channels) {
   std::uint64_t live = 0;
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -40,13 +40,13 @@ HOST_DEVICE std::uint64_t live_channels(const float* dy, const std::uint8_t* arg
   return live;
 }
 
-// Lists the live gradients of one image by output channel, those of channel k from entry k * windows on, and
-// adds them to db.
+// Lists the live gradients of one image by output channel, with those of channel k from entry k * windows on,
+// and adds them to db.
 HOST_DEVICE void list_by_channel(const SparseConvLoop& loop, const float* dy, const std::uint8_t* argmax,
                                  GradientLists& lists, float* db) {
   const int windows = loop.pooled.h * loop.pooled.w;
   for (int k = 0; k < loop.pooled.c; ++k) lists.count[k] = 0;
-  std::int32_t corners[256] = {};  // of the positions of a window
+  std::int32_t corners[256] = {};  // filter_corner() of each position of the window
   const int positions = loop.window.size * loop.window.size;
   for (int py = 0; py < loop.pooled.h; ++py) {
     for (int px = 0; px < loop.pooled.w; ++px, dy += loop.pooled.c, argmax += loop.pooled.c) {
@@ -65,8 +65,8 @@ HOST_DEVICE void list_by_channel(const SparseConvLoop& loop, const float* dy, co
 }
 
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
-// Appends the live gradients of one window whose argmax is `position`, by compressing vectors of eight
-// entries: of 16 channels, the channels 0 1 4 5 8 9 12 13 and the others.
+// Appends the live gradients of one window whose argmax is `position`, by compressing vectors of eight entries:
+// for 16 channels, first the channels 0 1 4 5 8 9 12 13, then the others.
 HOST_DEVICE GradientEntry* append(const SparseConvLoop& loop, const float* dy, const std::uint8_t* argmax,
                                   int position, GradientEntry* next) {
   const int filter = loop.kernel * loop.kernel * loop.channels;
@@ -97,13 +97,13 @@ HOST_DEVICE GradientEntry* append(const SparseConvLoop& loop, const float* dy, c
   for (int k = 0; k < loop.pooled.c; ++k) {
     *next = {k * filter, dy[k]};
     const bool live = (argmax[k] == position) & (dy[k] != 0);
-    next += live ? 1 : 0;  // no branch: it would be a guess
+    next += live ? 1 : 0;  // no branch: it would be unpredictable
   }
   return next;
 }
 #endif
 
-// Lists the live gradients of one image by their place in it: a group for each position of a window that has
+// Lists the live gradients of one image by their position: one group for each position of each window that has
 // any.
 HOST_DEVICE void list_by_place(const SparseConvLoop& loop, const float* dy, const std::uint8_t* argmax,
                                GradientLists& lists) {
@@ -123,11 +123,11 @@ HOST_DEVICE void list_by_place(const SparseConvLoop& loop, const float* dy, cons
   }
 }
 
-// Both loops add up products of gradients and rows of values, [k, channels] of a filter's row:
-// Sums::add<vectors, taps, rows>() takes `rows` rows of `taps` taps for `vectors` vectors of channels over
-// one list.
-//   weights  sums are a filter's gradient, values are the image's
-//   data     sums are the gradient of the image where the filter lies, values are the filter's
+// Both functions add up products of gradients and rows of values, [k, channels] for a filter row:
+// Sums::add<vectors, taps, rows>() processes one list for `rows` rows of `taps` taps and `vectors` vectors of
+// channels.
+//   weights  the sums are a filter's gradient, the values are the image's
+//   data     the sums are the gradient of the image under the filter, the values are the filter's
 template <typename Sums, int kVectors, int kTaps, int kRows, typename T>
 void weights_taps(const SparseConvLoop& loop, const GradientLists& lists, const T* image, float* dw, int ky,
                   int kx, int c) {
@@ -158,8 +158,8 @@ void data_taps(const SparseConvLoop& loop, const GradientLists& lists, const T* 
 }
 
 // Calls body<vectors, taps, rows>(ky, kx, c) so that every tap and channel is covered once, filter rows
-// outermost. A filter of 3 x 3 on one vector of channels is walked at once: its sums fit into registers, and
-// lists are read once.
+// outermost. A 3 x 3 filter on one vector of channels is done in one call: its sums fit into registers, and the
+// lists are read only once.
 template <int kLanes, typename Body>
 HOST_DEVICE void cover(const SparseConvLoop& loop, const Body& body) {
   if (loop.kernel == 3 && loop.channels == kLanes) return body.template operator()<1, 3, 3>(0, 0, 0);

@@ -1,10 +1,10 @@
-// sparse_conv_backward.cpp for processors that multiply bf16: an instruction (VDPBF16PS) takes two products
-// to a lane, so two gradients of a list are taken at a time, the channels of the one between those of the
-// other. Sums are fp32. This file is compiled for those processors alone.
+// sparse_conv_backward.cpp for processors that multiply bf16: one instruction (VDPBF16PS) adds two products per
+// lane, so two gradients of a list are processed at a time, with the channels of their values interleaved. Sums
+// are fp32. This file is compiled only for those processors.
 //
-// The cheapest way to interleave two vectors works on quarters of them, four channels at a time: of every 32
-// channels, the sums that come out are those of the first four of each quarter, then those of the others.
-// Gradients of the weights are put in order at the end; filters are cast into such an order that the image's
+// The cheapest way to interleave two vectors works on their quarters, eight channels each: for every 32
+// channels, it gives the sums of the first four channels of each quarter, then those of the other four. The
+// gradients of the weights are reordered at the end; the filters are cast into an order for which the image's
 // gradient comes out in its own.
 #include <immintrin.h>
 
@@ -15,10 +15,10 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-constexpr int kLanes = 16;         // sums in a vector
-constexpr int kCast = 2 * kLanes;  // cast channels in a vector
+constexpr int kLanes = 16;         // sums per vector
+constexpr int kCast = 2 * kLanes;  // bf16 channels per vector
 
-// The gradients of two entries, rounded to bf16, in every lane.
+// The gradients of two entries, rounded to bf16 and broadcast to every lane.
 HOST_DEVICE __m512bh gradients_of(const GradientEntry* pair) {
   const __m128 entries = _mm_loadu_ps(reinterpret_cast<const float*>(pair));  // place, gradient, twice
   const __m128i rounded = (__m128i)_mm_cvtneps_pbh(entries);
@@ -28,11 +28,11 @@ HOST_DEVICE __m512bh gradients_of(const GradientEntry* pair) {
 struct Bf16Sums {
   static constexpr int kChannels = kCast;
 
-  // As Fp32Sums::add() in sparse_conv_backward.cpp.
+  // Like Fp32Sums::add() in sparse_conv_backward.cpp.
   template <int kVectors, int kTaps, int kRows>
   HOST_DEVICE static void add(const GradientEntry* entries, int count, const std::uint16_t* values, int row,
                               int all_channels, float* sums, int sum_row) {
-    const int channels = kRows > 1 ? kCast : all_channels;  // a constant where it is known
+    const int channels = kRows > 1 ? kCast : all_channels;  // a constant if kRows > 1
     __m512 sum[kRows][kTaps][2 * kVectors];
     for (int r = 0; r < kRows; ++r) {
       for (int t = 0; t < kTaps; ++t) {
@@ -70,14 +70,14 @@ struct Bf16Sums {
   }
 };
 
-// A bit for each of the next kCast values that is there.
+// A mask of the next kCast values: the bits of the first `left` of them are set.
 HOST_DEVICE std::uint32_t present(std::size_t left) {
   return left >= kCast ? ~0U : (1U << left) - 1;
 }
 
 template <bool kOrders>
 HOST_DEVICE void cast_channels(const float* from, std::uint16_t* to, int channels, std::size_t pixels) {
-  const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);  // of four channels each
+  const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);  // groups of four channels
   for (; pixels > 0; --pixels, from += channels) {
     for (int c = 0; c < channels; c += kCast, to += kCast) {
       const std::uint32_t all = present(static_cast<std::size_t>(channels - c));
@@ -110,7 +110,7 @@ void relu_backward(const std::uint16_t* y, const float* dx, std::uint16_t* to, s
   const __m512i infinity = _mm512_set1_epi16(0x7F80);
   for (std::size_t i = 0; i < count; i += kCast) {
     const std::uint32_t there = present(count - i);
-    // Bits from 1 to infinity's: above 0 and no NaN.
+    // A value is above 0 and not a NaN if its bits are from 1 to those of infinity.
     const __m512i bits = _mm512_sub_epi16(_mm512_maskz_loadu_epi16(there, y + i), one);
     const __mmask32 passes = _mm512_cmplt_epu16_mask(bits, infinity);
     const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), dx + i);
@@ -129,7 +129,7 @@ void sparse_conv_filters(const float* from, std::uint16_t* to, int channels, std
 }
 
 void sparse_conv_gradients(const float* from, float* to, int channels, std::size_t pixels) {
-  const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);  // of two channels each
+  const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);  // groups of two channels
   const __m512i high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
   for (; pixels > 0; --pixels, to += channels) {
     for (int c = 0; c < channels; c += kCast, from += kCast) {

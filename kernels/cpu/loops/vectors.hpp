@@ -1,7 +1,6 @@
-// Vectors of kLanes floats, and integers and bytes of as many lanes, in the compilers' own vector extension:
-// operators work lane by lane, comparisons give masks that the conditional operator takes, and every width
-// compiles for every instruction set. One lane is a plain scalar; it serves the elements that do not fill a
-// vector.
+// Vectors of kLanes floats, and integers and bytes of as many lanes, in the compilers' vector extension:
+// operators work lane by lane, comparisons give masks for the conditional operator, and every width compiles
+// for every instruction set. One lane is a plain scalar, for the elements that do not fill a vector.
 #pragma once
 
 #include <cstddef>
@@ -35,8 +34,7 @@ HOST_DEVICE To convert(const From& from) {
   }
 }
 
-// Calls body<lanes>() for lanes of 4, 8 or 16, of which only those are compiled that this instruction set
-// has.
+// Calls body<lanes>() for 4, 8 or 16 lanes; only the widths that this instruction set has are compiled.
 template <typename Body>
 HOST_DEVICE void with_lanes(int lanes, const Body& body) {
   if constexpr (TRAINER_LOOPS_LANES >= 16) {
@@ -56,7 +54,7 @@ HOST_DEVICE void for_vectors(int channels, const Body& body, int c = 0) {
   if constexpr (kMost > 1) for_vectors<kLanes, kMost - 1>(channels, body, c);
 }
 
-// Calls body<taps>(k) for blocks of 5, 3 and 1 taps of a filter's row that cover `kernel` of them.
+// Calls body<taps>(k) for blocks of 5, 3 and 1 taps that cover the `kernel` taps of a filter row.
 template <typename Body>
 HOST_DEVICE void for_taps(int kernel, const Body& body) {
   int k = 0;
@@ -65,7 +63,7 @@ HOST_DEVICE void for_taps(int kernel, const Body& body) {
   for (; k < kernel; ++k) body.template operator()<1>(k);
 }
 
-// Loads and stores take any address.
+// Loads and stores need no alignment.
 template <typename Vector, typename Element>
 HOST_DEVICE Vector load(const Element* at) {
   Vector value;
@@ -78,7 +76,7 @@ HOST_DEVICE void store(Element* at, const Vector& value) {
   __builtin_memcpy(at, &value, sizeof(value));
 }
 
-// Stores and loads the first `count` lanes, or all where there are fewer; the other lanes of a load are zero.
+// Stores and loads the first `count` lanes, or all lanes if there are fewer; a load sets the other lanes to 0.
 template <typename Vector, typename Element>
 HOST_DEVICE void store_some(Element* at, const Vector& value, int count) {
   if (static_cast<std::size_t>(count) * sizeof(Element) >= sizeof(Vector)) {

@@ -1,13 +1,13 @@
-// oneDNN's direct convolution in its three directions, and how a batch is cut into slices.
+// oneDNN's direct convolution in its three directions, and how a batch is divided into slices.
 #include "kernels/cpu/onednn/conv_primitives.hpp"
 
 namespace trainer::cpu {
 
 namespace {
 
-constexpr std::size_t kSliceBytes = 1 << 20;  // input and map of a slice, a thread: a core's L2 cache
+constexpr std::size_t kSliceBytes = 1 << 20;  // a slice's input and map, per thread: a core's L2 cache
 
-// Images to a slice: a multiple of the threads, and if possible a divisor of the batch.
+// The images per slice: a multiple of the threads and, if possible, a divisor of the batch.
 int slice_images(const ConvDesc& desc, int batch, int threads) {
   const std::size_t image = (desc.in.size() + conv_map(desc).size()) * sizeof(float);
   const auto fitting = static_cast<int>(kSliceBytes * static_cast<std::size_t>(threads) / image);

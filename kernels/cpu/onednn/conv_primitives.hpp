@@ -1,6 +1,6 @@
-// The three convolutions of a layer by oneDNN, for a batch that is cut into slices: the arrays of a slice
-// stay in the cache between a convolution and what stands before or behind it. Maps are NHWC; each of the
-// three wants the weights in a layout of its own, which the layer's op brings about.
+// The three convolutions of a layer by oneDNN, for a batch that is divided into slices: the arrays of a slice
+// stay in the cache between the convolution and the operations before and after it. Maps are NHWC; each of the
+// three needs the weights in a layout of its own, to which the layer's op converts them.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +15,14 @@ inline Desc canonical_weights(const ConvDesc& desc) {
   return float_desc({desc.out, desc.in.c, desc.kernel, desc.kernel}, Tag::acdb);
 }
 
-// Which of the three are made.
+// Which of the three convolutions are made.
 enum class Directions { forward, forward_and_weights, all };
 
-// For a fixed number of images: x [images, h, w, c], y and dy the map [images, h', w', out] before a pool.
+// The convolutions for a fixed number of images: x [images, h, w, c]; y and dy [images, h', w', out], before any pool.
 class ConvPrimitives : public Products<dnnl::convolution_forward, dnnl::convolution_backward_data,
                                        dnnl::convolution_backward_weights> {
  public:
-  // `like`, if given, is the same layer for another number of images, whose weight layouts are to be kept.
+  // `like`, if given, is the same layer for another number of images, whose weight layouts are reused.
   ConvPrimitives(const CpuContext& context, const ConvDesc& desc, int images, Directions directions,
                  const ConvPrimitives* like);
 
@@ -32,22 +32,22 @@ class ConvPrimitives : public Products<dnnl::convolution_forward, dnnl::convolut
   std::size_t images_;
 };
 
-// A batch cut into slices of equal size, and a smaller one for the rest.
+// A batch divided into slices of equal size, and a smaller one for the rest.
 class ConvSlices {
  public:
   ConvSlices(const CpuContext& context, const ConvDesc& desc, int batch, Directions directions);
 
   const ConvPrimitives& first() const { return slice_; }
-  std::size_t map_floats() const { return map_floats_; }  // of one image
+  std::size_t map_floats() const { return map_floats_; }  // per image
 
-  // What all directions take of the workspace.
+  // The part of the workspace that all directions use.
   struct Layout {
     std::byte* scratch;
-    std::byte *w, *x;  // operands
+    std::byte *w, *x;  // copies of the operands
   };
   Layout lay_out(HostAllocator& memory, const Desc& stored) const;
 
-  // The images of a slice as its convolution reads them, cast into `copy` where need be.
+  // The images of a slice as its convolution reads them, cast into `copy` if necessary.
   const void* x_operand(const void* x, const ConvPrimitives& slice, std::size_t first, std::byte* copy) const;
 
   // Calls body(primitives, first image) for each slice.

@@ -1,5 +1,5 @@
-// oneDNN's inner product, made once and run on whatever memory a step brings. In fp32 all three products
-// share one layout of the weights.
+// oneDNN's inner product, made once and run on the memory of each step. In fp32 all three products share one
+// layout of the weights.
 #include "kernels/cpu/onednn/inner_product.hpp"
 
 namespace trainer::cpu {

@@ -1,5 +1,5 @@
-// The three products of a dense layer, by oneDNN: y = x w^T + b, dx = dy w, dw = dy^T x and db. The weights
-// are stored in the layout that oneDNN asks for, from step to step.
+// The three products of a dense layer by oneDNN: y = x w^T + b, dx = dy w, dw = dy^T x with db. Between steps
+// the weights stay in the layout that oneDNN chooses.
 #pragma once
 
 #include <cstddef>
@@ -16,15 +16,15 @@ inline Desc canonical_weights(const DenseDesc& desc) {
 class InnerProduct : Products<dnnl::inner_product_forward, dnnl::inner_product_backward_data,
                               dnnl::inner_product_backward_weights> {
  public:
-  // Its weights are stored as those of `like`, if it is given.
+  // Its weights have the layout of those of `like`, if given.
   InnerProduct(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx,
                const InnerProduct* like = nullptr);
 
-  std::size_t workspace_bytes() const;  // of either direction
+  std::size_t workspace_bytes() const;  // enough for either direction
   std::size_t saved_bytes() const;      // from forward to backward: x and w as the products read them
   Desc stored_weights() const { return gradient_weights(); }
 
-  // `saved`, saved_bytes(): null in inference, and in both directions where there are none.
+  // `saved` has saved_bytes(); null in inference, and in both directions if that is 0.
   void forward(const float* x, const float* w, const float* b, float* y, std::byte* workspace,
                std::byte* saved = nullptr) const;
   // dx may be null.
@@ -36,12 +36,12 @@ class InnerProduct : Products<dnnl::inner_product_forward, dnnl::inner_product_b
 
  private:
   struct Copies {
-    std::byte *x, *w;  // operands
+    std::byte *x, *w;  // copies of the operands
   };
   Copies take_copies(HostAllocator& memory) const;
   struct Layout {
-    std::byte *scratch, *dy, *w;  // operands: dy, and w where backward wants another layout
-    Copies copies;                // of forward in inference
+    std::byte *scratch, *dy, *w;  // copies of dy, and of w if backward needs another layout
+    Copies copies;                // for forward in inference
   };
   Layout lay_out(HostAllocator& memory) const;
 

@@ -1,5 +1,5 @@
-// What convolutions and dense layers by oneDNN share: their operands under a precision, the three products of
-// a layer, and an op whose weight stays in the layout that these ask for.
+// What oneDNN's convolutions and dense layers share: operands cast to the precision, the three products of a
+// layer, and an op whose weight stays in the layout that these products choose.
 #pragma once
 
 #include <algorithm>
@@ -11,12 +11,12 @@
 
 namespace trainer::cpu {
 
-// Bytes of operand()'s copy of `count` floats.
+// The size of operand()'s copy of `count` floats.
 inline std::size_t operand_bytes(const CpuContext& context, std::size_t count) {
   return context.bf16 != nullptr ? count * sizeof(std::uint16_t) : 0;
 }
 
-// `count` floats of a map as a product reads them: in place in fp32, cast into `copy` in bf16.
+// `count` floats of a map as a product reads them: in place for fp32, cast into `copy` for bf16.
 inline const void* operand(const CpuContext& context, const float* map, std::size_t count, std::byte* copy) {
   if (context.bf16 == nullptr) return map;
   auto* cast = reinterpret_cast<std::uint16_t*>(copy);
@@ -26,12 +26,12 @@ inline const void* operand(const CpuContext& context, const float* map, std::siz
   return cast;
 }
 
-// Bytes of weights_as()'s copy.
+// The size of weights_as()'s copy.
 inline std::size_t weights_bytes(const Desc& stored, const Desc& wanted) {
   return wanted == stored ? 0 : wanted.get_size();
 }
 
-// Weights that are stored as `stored` in the layout and type `wanted`: in place, or reordered into `copy`.
+// Weights in layout and type `stored`, converted to `wanted`: in place if the two agree, else reordered into `copy`.
 inline const void* weights_as(const CpuContext& context, const Desc& stored, const void* w,
                               const Desc& wanted, void* copy) {
   if (wanted == stored) return w;
@@ -40,8 +40,8 @@ inline const void* weights_as(const CpuContext& context, const Desc& stored, con
 }
 
 // The three products of a layer: forward y = x * w + b, and the gradients dx = dy * w and dw = x * dy with
-// db. x, dy and w are of input_type(context), w in the layout of the call's *_weights(); what is written is
-// fp32. A backward product is there where the layer has made it.
+// db. x, dy and w have input_type(context), w in the layout of the call's *_weights(); outputs are fp32. Only
+// the backward products that the layer has made may be called.
 template <typename Forward, typename BackwardData, typename BackwardWeights>
 class Products {
  public:
@@ -74,7 +74,7 @@ class Products {
   Ready<BackwardWeights> weights_;
 };
 
-// An op whose parameter 0 is stored in a layout of oneDNN's.
+// An op whose parameter 0 is stored in a layout that oneDNN chooses.
 class ProductOp : public Op {
  public:
   std::size_t stored_count(int index) const override {
@@ -95,7 +95,7 @@ class ProductOp : public Op {
 
   const CpuContext& context_;
   const Desc canonical_;
-  Desc stored_;  // fp32; canonical unless the op's constructor says otherwise
+  Desc stored_;  // fp32; canonical unless the op's constructor changes it
 };
 
 }  // namespace trainer::cpu

@@ -1,4 +1,4 @@
-// ReLU, GELU, leaky ReLU and dropout layers that stand on their own.
+// ReLU, GELU, leaky ReLU and dropout as layers of their own.
 #include <cstring>
 #include <functional>
 #include <utility>
@@ -9,12 +9,12 @@ namespace trainer::cpu {
 
 namespace {
 
-// A function of one element, forward and backward over a range of the elements of a batch.
+// An element-wise function, forward and backward, over ranges of a batch's elements.
 class Elementwise final : public Op {
  public:
   using Loop = std::function<void(const OpArgs& args, const Range& s)>;
 
-  // `saved_bytes` of an element.
+  // `saved_bytes` is per element.
   Elementwise(const CpuContext& context, const OpDesc& desc, int batch, Loop forward, Loop backward,
               std::size_t saved_bytes = 0)
       : Op(desc, batch),

@@ -1,7 +1,7 @@
-// Batch normalisation, with GELU behind it where the plan says so. Sums over the batch are added up in the
-// order of the threads. With u = g xh + b in front of GELU, s = 1 / sqrt(var + epsilon), xh = (x - mean) s, m
-// valid positions, and dy the gradient of u (op.hpp says what a selection of rows leaves of it):
-//   dx = g s (dy - sum(dy) / m - xh sum(dy xh) / m),  dg = sum(dy xh),  db = sum(dy)
+// Batch normalisation, followed by GELU if the plan says so. Sums over the batch are added up in thread order.
+// With s = 1 / sqrt(var + epsilon), xh = (x - mean) s, u = gamma xh + beta (the input of GELU), m valid
+// positions, and dy the gradient of u (op.hpp says how a selection of rows changes it):
+//   dx = gamma s (dy - sum(dy) / m - xh sum(dy xh) / m),  dgamma = sum(dy xh),  dbeta = sum(dy)
 // (Ioffe and Szegedy 2015)
 #include <algorithm>
 #include <cmath>
@@ -14,8 +14,8 @@ namespace trainer::cpu {
 
 namespace {
 
-constexpr std::size_t kTile = 256;      // floats of a tile, if as many channels fit
-constexpr std::size_t kPositions = 64;  // that are worth a thread
+constexpr std::size_t kTile = 256;      // most floats per tile, unless there are more channels
+constexpr std::size_t kPositions = 64;  // fewest positions per thread
 
 class BatchNorm final : public Op {
  public:
@@ -39,7 +39,7 @@ class BatchNorm final : public Op {
     double* sums;                                             // [threads, 2, c]
     float* tile_sums;                                         // [threads, 2, tile]
     float *mean, *inv_std, *gamma, *beta, *mean_g, *mean_gx;  // tables [tile]
-    float* statistics;  // [2, c], of inference, or the means of backward
+    float* statistics;  // [2, c]: mean and s in inference, mean_g and mean_gx in backward
   };
 
   Layout lay_out(HostAllocator& memory) const {
@@ -59,7 +59,7 @@ class BatchNorm final : public Op {
     for (std::size_t i = 0; i < tile_; i += channels_) std::copy_n(values, channels_, table + i);
   }
 
-  // The loop of thread `thread`, its tables filled by fill_tables().
+  // The loop of thread `thread`; fill_tables() fills its tables.
   NormLoop loop_of(const Layout& p, int thread) const {
     return {channels_, tile_,   norm_.gelu, p.mean,
             p.inv_std, p.gamma, p.beta,     p.tile_sums + 2 * tile_ * static_cast<std::size_t>(thread)};
@@ -76,8 +76,8 @@ class BatchNorm final : public Op {
     }
   }
 
-  // What is gone over, and how it is cut into ranges for the threads: positions side by side where all valid
-  // rows are selected, else whole images.
+  // What a pass covers and how it is divided among the threads: consecutive positions if all valid rows are
+  // selected, else whole images.
   struct Cut {
     std::size_t count, grain;
     bool positions;
@@ -101,7 +101,7 @@ class BatchNorm final : public Op {
     });
   }
 
-  // Two sums for each channel into p.sums [2, c]; add(loop, first float, parts from there, sums) adds those
+  // Computes two sums per channel in p.sums [2, c]; add(loop, first float, parts from there, sums) adds those
   // of a range.
   template <typename Add>
   void sum(const Layout& p, const Cut& cut, const Add& add) const {
@@ -115,7 +115,7 @@ class BatchNorm final : public Op {
     }
   }
 
-  // The channels' mean over a tile: the sums count from there, so that they stay small.
+  // The channels' mean over the first tile. It is subtracted before summing, so that the sums stay small.
   void first_mean(const OpArgs& args, std::size_t rows, float* mean) const {
     const std::size_t some = std::min(rows, tile_ / channels_);
     for (std::size_t c = 0; c < channels_; ++c) {
@@ -168,7 +168,7 @@ class BatchNorm final : public Op {
     });
   }
 
-  // Makes the gradients of gamma and beta of the sums, and the tables of their means.
+  // Turns the sums into the gradients of gamma and beta and into the tables of their means.
   void finish_sums(const OpArgs& args, const Layout& p) const {
     const double inverse_count = 1 / static_cast<double>(valid_positions(args));
     float* mean_g = p.statistics;

@@ -1,6 +1,6 @@
-// Convolution + bias + ReLU + max pool: which code serves one, and the one without a pool, by oneDNN. It
-// convolves slice by slice; the ReLU forward and its mask backward are done while the slice's map is in the
-// cache.
+// Convolution + bias + ReLU + max pool: which implementation serves a layer, and the one without a pool, which
+// uses oneDNN slice by slice: the ReLU in forward and its mask in backward are applied while the slice's map is
+// in the cache.
 #include <algorithm>
 
 #include "kernels/cpu/onednn/conv_primitives.hpp"
@@ -9,8 +9,8 @@ namespace trainer::cpu {
 
 namespace {
 
-// Backward takes both gradients of a slice from its masked map; the gradients of the slices' weights are
-// added up in order.
+// Backward computes both gradients of a slice from the masked gradient of its map; the weight gradients of the
+// slices are added up in order.
 class Conv final : public ProductOp {
  public:
   Conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx)
@@ -26,12 +26,12 @@ class Conv final : public ProductOp {
   }
 
  private:
-  // The pieces of the workspace, in either direction.
+  // The layout of the workspace, for both directions.
   struct Layout {
     ConvSlices::Layout slice;
     float* map;       // [slice, h, w, out]: the masked gradient
-    std::byte* dmap;  // operand
-    float *sum, *dw;  // gradient of the weights so far, and of one slice
+    std::byte* dmap;  // copy of the gradient that the products read
+    float *sum, *dw;  // gradient of the weights: the sum so far, and one slice's
     float *bias_sum, *db;
   };
 
@@ -97,14 +97,14 @@ class Conv final : public ProductOp {
 
   ConvDesc conv_;
   ConvSlices slices_;
-  Desc gradient_;  // the layout in which the gradient of the weights comes, and under bf16 `stored_`
+  Desc gradient_;  // layout of the weight gradient that oneDNN computes; with bf16 also `stored_`
 };
 
-// What serves a convolution.
+// The implementations of a convolution.
 enum class ConvPath {
-  one_channel,   // our own loops for a grey image, for every pool and precision; they give no dx
-  few_channels,  // our own loops forward for 8 or 16 channels, pooled at once; backward as `pooled`
-  pooled,        // oneDNN forward, slice by slice; backward by our own loops (pooled_conv.cpp)
+  one_channel,   // our own loops for a grey image, any pool and precision; they compute no dx
+  few_channels,  // forward: our own loops for 8 or 16 channels, fused with the pool; backward: like `pooled`
+  pooled,        // forward: oneDNN, slice by slice; backward: our own loops (pooled_conv.cpp)
   plain,         // oneDNN in all directions
 };
 

@@ -1,6 +1,6 @@
-// Dense layer and its ReLU: after the product forward, as a mask before the two products backward. The ReLU
-// is our own loop because oneDNN's turns a NaN into 0, and a network that has broken must not look whole.
-// Where rows are selected, backward packs those and multiplies no others.
+// Dense layer and its ReLU, which is applied after the product in forward, and as a mask before the two products
+// in backward. The ReLU is our own loop because oneDNN's turns a NaN into 0, which would hide that training has
+// diverged. If rows are selected, backward packs those and multiplies no others.
 #include <algorithm>
 #include <optional>
 
@@ -21,7 +21,7 @@ class Dense final : public ProductOp {
         product_(context, desc, batch, wants_dx),
         rows_(batch) {
     stored_ = product_.stored_weights();
-    // What bf16 saves of forward is of all rows.
+    // Not for bf16: its products read the copies that forward saves, and those hold all rows.
     if (desc.y_map.selected_rows > 0 && context.bf16 == nullptr)
       few_.emplace(context, desc, desc.y_map.selected_rows, wants_dx, &product_);
   }
@@ -35,7 +35,7 @@ class Dense final : public ProductOp {
   bool reads_selected_rows() const override { return few_.has_value() && !masks_dy_; }
 
  private:
-  // The selected rows of each, and what their products need.
+  // The packed selected rows of each map, and the workspace of their products.
   struct Few {
     std::byte* workspace;
     float *x, *dy, *dx;
@@ -73,7 +73,7 @@ class Dense final : public ProductOp {
                       memory.take<std::byte>(0), args.saved);
   }
 
-  // Row i of the kept ones, or zeros where there are fewer.
+  // Copies the i-th selected row into row i of `to`, or zeros if fewer rows are selected.
   void take_row(const float* from, std::size_t i, std::size_t length, float* to) const {
     if (i < rows_.count()) {
       std::copy_n(from + rows_[i] * length, length, to + i * length);
@@ -106,7 +106,7 @@ class Dense final : public ProductOp {
   bool masks_dy_;
   std::size_t outputs_;
   InnerProduct product_;
-  std::optional<InnerProduct> few_;  // of the selected rows of a whole batch
+  std::optional<InnerProduct> few_;  // for the selected rows of a full batch
   SelectedRows rows_;
 };
 

@@ -1,7 +1,7 @@
 // The last layer and its loss: a dense layer's products, then softmax, cross-entropy, gradient and correct answers in
 // one pass over the rows of logits y = s z, z the product, with the target t (op.hpp):
 //   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
-// Where it selects, the rows with the largest losses are kept and count for `valid`; the others' dz is 0.
+// If it selects, only the rows with the largest losses have a nonzero dz, and `valid` is their number.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -12,14 +12,14 @@ namespace trainer::cpu {
 
 namespace {
 
-// What one row of logits says; summed row by row in order, so that the sum does not depend on the threads.
+// The results of one row of logits. They are summed in row order, so that the sum does not depend on the threads.
 struct RowResult {
   float loss;
   float plain;  // the loss without label smoothing
   bool hit;
 };
 
-// Makes the row of logits of a row of z, in place. dz is null in inference.
+// Turns a row of z into logits, in place, and computes its loss and gradient. dz is null in inference.
 RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, float* dz) {
   const int classes = head.classes;
   int best = 0;
@@ -31,7 +31,7 @@ RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, fl
   const float smoothing = dz == nullptr ? 0 : head.label_smoothing;
   const float fraction = smoothing / static_cast<float>(classes);
   float sum = 0;
-  float below = 0;  // of the logits under the largest
+  float below = 0;  // the sum of the logits relative to the largest
   for (int j = 0; j < classes; ++j) {
     const float e = std::exp(y[j] - most);
     if (dz != nullptr) dz[j] = e;
@@ -80,8 +80,8 @@ class Head final : public ProductOp {
         dz == nullptr ? valid
                       : selected_rows(head_.selection, args.state->step, args.steps, args.state->valid);
     const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
-    parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Range& fraction) {
-      for (std::size_t n = fraction.begin; n < fraction.end; ++n) {
+    parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Range& range) {
+      for (std::size_t n = range.begin; n < range.end; ++n) {
         const std::size_t at = n * static_cast<std::size_t>(head_.classes);
         float* gradient = dz == nullptr ? nullptr : dz + at;
         rows[n] = softmax_row(head_, floats(args.y) + at, args.labels[n], n < valid ? scale : 0, gradient);
@@ -91,7 +91,7 @@ class Head final : public ProductOp {
     if (dz != nullptr && head_.selection.selects()) select_hardest(args, rows, kept, dz);
   }
 
-  // Writes which rows are kept and clears the gradient of the others.
+  // Writes which rows are selected and clears the gradient of the others.
   void select_hardest(const OpArgs& args, const RowResult* rows, std::size_t kept, float* dz) {
     const std::size_t valid = args.state->valid;
     for (std::size_t n = 0; n < valid; ++n)
@@ -106,7 +106,7 @@ class Head final : public ProductOp {
     }
   }
 
-  // A row whose loss is not finite makes the batch's loss so.
+  // One row whose loss is not finite makes the batch's loss not finite.
   static void add_up(const RowResult* rows, StepState& state) {
     double loss = 0;
     for (std::size_t n = 0; n < state.valid; ++n) {
@@ -134,11 +134,11 @@ class Head final : public ProductOp {
     return {.in = desc.in, .out = desc.classes, .bias = desc.bias};
   }
 
-  CpuContext fp32_;  // of its products, in every precision
+  CpuContext fp32_;  // the products of the head use fp32 in every precision
   HeadDesc head_;
   std::size_t inputs_;
   std::size_t logits_;
-  std::vector<std::uint64_t> hardness_;  // of the rows, for selection
+  std::vector<std::uint64_t> hardness_;  // hardness_key() of each row, for selection
   InnerProduct product_;
 };
 

@@ -1,4 +1,4 @@
-// Muon. The matrix is brought from the op's layout into rows and columns and back; a tall one is transposed.
+// Muon. The matrix is converted from the op's layout to a row-major one and back; a tall one is transposed.
 #include "kernels/math/muon.hpp"
 
 #include <algorithm>
@@ -11,12 +11,12 @@ namespace trainer::cpu {
 
 namespace {
 
-constexpr std::size_t kRowGrain = 32;  // rows of a product that are worth a thread; a multiple of its blocks
+constexpr std::size_t kRowGrain = 32;  // fewest rows of a product per thread; a multiple of its row blocks
 
 struct Layout {
   float* stored;    // [count], in the op's layout
   float *x, *next;  // [rows, columns]
-  float *a, *b;     // [r, r], r the smaller of the two
+  float *a, *b;     // [r, r], r = min(rows, columns)
 };
 
 Layout lay_out(HostAllocator& memory, const WeightMatrix& m) {
@@ -31,7 +31,7 @@ Layout lay_out(HostAllocator& memory, const WeightMatrix& m) {
   return p;
 }
 
-// x / (|x| + epsilon). In double: the squares of a float's largest values have room.
+// x / (|x| + epsilon), computed in double, so that the squares of large floats do not overflow.
 void normalize(float* x, std::size_t count) {
   constexpr std::size_t kSums = 8;
   double sums[kSums] = {};
@@ -52,7 +52,7 @@ void transpose(const float* from, int rows, int columns, float* to) {
   }
 }
 
-// One pass of Newton and Schulz on p.x [rows, columns], rows <= columns; the result is in p.next.
+// One Newton-Schulz iteration on p.x [rows, columns], rows <= columns; the result is in p.next.
 void pass(const CpuContext& context, const Layout& p, int rows, int columns) {
   const auto product = [&](const ProductLoop& loop) {
     parallel(static_cast<std::size_t>(rows), kRowGrain, context.threads, [&](const Range& range) {

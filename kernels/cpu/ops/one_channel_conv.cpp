@@ -1,6 +1,6 @@
-// The first convolution of a grey image: one input channel, stride 1, nobody asks for its dx. Image by image,
-// each thread convolves into a map of its own that stays in its cache, then pools it, or does both at once
-// where the loops have that. The filters are kept as [k, k, channels], channels padded to whole vectors.
+// The first convolution of grey images: one input channel, stride 1, no dx. Each thread goes through its images
+// one by one and convolves into a map of its own that stays in its cache, then pools it, or does both at once if
+// the loops support that. The filters are stored as [k, k, channels], with channels padded to whole vectors.
 #include <algorithm>
 #include <cstring>
 
@@ -44,10 +44,10 @@ class OneChannelConv final : public Op {
  private:
   struct Layout {
     float *w, *b;            // [k, k, channels], [channels]: shared by the threads
-    std::uint16_t* w_pairs;  // of w, where bf16 multiplies
-    float *dw, *db;          // this thread's, db behind dw
+    std::uint16_t* w_pairs;  // the pairs of w, for bf16 products
+    float *dw, *db;          // this thread's; db follows dw
     float *padded, *map;     // this thread's
-    std::uint16_t* pairs;    // of this thread's image, where bf16 multiplies
+    std::uint16_t* pairs;    // the pairs of this thread's image, for bf16 products
   };
 
   Layout lay_out(HostAllocator& memory, int thread) const {
@@ -74,7 +74,7 @@ class OneChannelConv final : public Op {
     return lay_out(memory, thread);
   }
 
-  // Copies one image into the middle of its border of zeros.
+  // Copies one image into a border of zeros.
   const float* pad(const float* x, float* padded) const {
     const Border& pad = conv_.pad;
     if (pad == Border{}) return x;
@@ -117,8 +117,8 @@ class OneChannelConv final : public Op {
     });
   }
 
-  // Calls body(loop, first row's place in the padded image and in the map) for strips of rows whose maps stay
-  // in the innermost cache.
+  // Calls body(loop, offset of the first row in the padded image, its offset in the map) for strips of rows
+  // whose maps stay in the L1 cache.
   template <typename Body>
   void for_each_strip(const Body& body) const {
     constexpr int kRows = 4;
@@ -145,7 +145,7 @@ class OneChannelConv final : public Op {
     });
   }
 
-  // Calls body(place in y, place in the map) for each pixel: channels as they are, and as stored.
+  // Calls body(offset in y, offset in the map) for each pixel; y has the true channels, the map the padded ones.
   template <typename Body>
   void for_pixels(const Body& body) const {
     std::size_t map = 0;
@@ -219,10 +219,10 @@ class OneChannelConv final : public Op {
   SelectedRows rows_;
   ConvLoop loop_{};
   PoolLoop pool_{};
-  std::size_t padded_floats_ = 0, map_floats_ = 0;  // of one image
+  std::size_t padded_floats_ = 0, map_floats_ = 0;  // per image
   bool direct_ = false;                             // the map is y
   bool pools_at_once_ = false;
-  bool pairs_ = false;  // at once in bf16
+  bool pairs_ = false;  // convolution and pool at once in bf16
 };
 
 }  // namespace

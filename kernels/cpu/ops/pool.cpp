@@ -1,4 +1,4 @@
-// Pooling layers that stand on their own, image by image over the same loops as the fused ones.
+// Pooling as layers of their own, image by image, with the same loops as the fused ones.
 #include <fmt/format.h>
 
 #include "kernels/cpu/runtime/context.hpp"
@@ -22,7 +22,7 @@ class Pool final : public Op {
   }
 
  private:
-  // Calls body(place in the maps, place in the outputs, images) for each share of the batch.
+  // Calls body(offset in the maps, offset in the outputs, images) for each range of the batch.
   template <typename Body>
   void for_images(const Body& body) const {
     parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {

@@ -1,9 +1,8 @@
-// Convolution + bias + ReLU + max pool. Forward comes in two kinds: by oneDNN, slice by slice, so that the
-// map between convolution and pool, the largest array of the shipped networks, never reaches memory; and by
-// our own loops for few channels, which leave the blocks of a general library half empty. Backward walks the
-// gradients at the pool's argmax alone (loops/sparse_conv_backward.cpp says why). Image by image, on as many
-// threads as there are, each sums its images' gradients of the weights into an array of its own; these are
-// added up in the order of the threads.
+// Convolution + bias + ReLU + max pool. Forward has two implementations: oneDNN slice by slice, so that the map
+// between convolution and pool, the largest array of the shipped networks, never reaches memory; and our own
+// loops for few channels, which would leave the blocks of a general library half empty. Backward uses only the
+// gradients at the pool's argmax (kernels/cpu/loops/sparse_conv_backward.cpp says why). Each thread goes through
+// its images one by one and sums their weight gradients in an array of its own; these are added up in thread order.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -22,13 +21,13 @@ void copy_rows(const float* from, std::size_t from_stride, float* to, std::size_
     std::memcpy(to + r * to_stride, from + r * from_stride, count * sizeof(float));
 }
 
-// Everything but forward.
+// Everything except forward.
 class PooledConv : public ProductOp {
  public:
   PooledConv(const CpuContext& context, const ConvDesc& desc, int batch)
       : ProductOp(context, desc, batch, canonical_weights(desc)), conv_(desc), rows_(batch) {
     const int widest = context.loops.widest_lanes;
-    if (desc.in.c > widest) bf16_ = context.bf16;  // fewer channels would fill half of its vectors
+    if (desc.in.c > widest) bf16_ = context.bf16;  // fewer channels would fill half a vector or less
     const int lanes = bf16_ != nullptr ? bf16_->lanes : best_lanes(desc.in.c, widest);
     const int channels = (desc.in.c + lanes - 1) / lanes * lanes;
     const int width = desc.in.w + desc.pad.left + desc.pad.right;
@@ -37,7 +36,7 @@ class PooledConv : public ProductOp {
     filter_floats_ = static_cast<std::size_t>(desc.out) * desc.kernel * desc.kernel * channels;
     image_floats_ = static_cast<std::size_t>(height) * width * channels;
     plain_ = image_floats_ == desc.in.size();
-    constexpr std::size_t kMost = std::numeric_limits<std::int32_t>::max();  // places are 32-bit numbers
+    constexpr std::size_t kMost = std::numeric_limits<std::int32_t>::max();  // offsets are 32-bit numbers
     if (filter_floats_ > kMost || image_floats_ > kMost) {
       throw BackendError(
           describe(desc) +
@@ -57,12 +56,12 @@ class PooledConv : public ProductOp {
   const ConvDesc conv_;
 
  private:
-  virtual std::size_t forward_bytes() const = 0;  // of the workspace
+  virtual std::size_t forward_bytes() const = 0;  // the workspace of forward
 
   struct Layout {
-    float *plain_w, *plain_dw;  // canonical, where the weights are stored otherwise
-    float* w;                   // [out, k, k, channels] of the loops; bf16 where its loops are used
-    float* dw;                  // like w, then [out] of db: this thread's
+    float *plain_w, *plain_dw;  // canonical, if the weights are stored in another layout
+    float* w;                   // [out, k, k, channels] for the loops; bf16 if bf16_ is used
+    float* dw;                  // this thread's, like w; then db [out]
     float* image;               // this thread's, padded [h, w, channels]: x, which may be bf16, then dx
     GradientLists lists;        // this thread's
   };
@@ -93,7 +92,7 @@ class PooledConv : public ProductOp {
     return lay_out(memory, thread);
   }
 
-  // Calls body(place in the padded image, place in the plain one) for each row.
+  // Calls body(offset in the padded image, offset in the plain one) for each row.
   template <typename Body>
   void for_rows(const Body& body) const {
     const auto width = static_cast<std::size_t>(loop_.width);
@@ -120,7 +119,7 @@ class PooledConv : public ProductOp {
     return p.image;
   }
 
-  // Adds the gradients of image n to the thread's dw and db, and writes its dx where that is wanted.
+  // Adds the gradients of image n to the thread's dw and db, and writes its dx if that is wanted.
   void backward(const OpArgs& args, std::size_t n, const Layout& p) const {
     GradientLists lists = p.lists;
     const float* dy = floats(args.dy) + n * loop_.pooled.size();
@@ -188,7 +187,7 @@ class PooledConv : public ProductOp {
 
   const Bf16Loops* bf16_ = nullptr;  // null: the loops for fp32
   SparseConvLoop loop_{};
-  std::size_t filter_floats_, image_floats_;  // of all filters, of one padded image
+  std::size_t filter_floats_, image_floats_;  // all filters, one padded image
   bool plain_;                                // an image needs no padding
   SelectedRows rows_;
 };
@@ -233,7 +232,7 @@ class SlicedPooledConv final : public PooledConv {
   PoolLoop pool_;
 };
 
-// The width of the vectors that are the fewest for so many channels; of equals the narrowest.
+// The vector width that covers so many channels with the fewest vectors; among equals the narrowest.
 int fewest_vectors(int channels, int widest) {
   int best = widest;
   for (int lanes = widest / 2; lanes >= 4; lanes /= 2) {

@@ -1,5 +1,5 @@
-// What every op of the CPU engine shares, and how an op is made; the backend owns the context and outlives
-// its ops.
+// The state that all ops of the CPU engine share, and the functions that make them. The backend owns the
+// context and outlives its ops.
 #pragma once
 
 #include <algorithm>
@@ -19,17 +19,17 @@ struct CpuContext {
   const Loops& loops;
   OneDnn dnn;
   int threads;
-  // Where it is set, convolutions and dense layers round what they multiply. Maps are fp32 all the same, but
-  // for one that Backend::keeps_map_in_bf16().
+  // If set, convolutions and dense layers round their inputs to bf16. Maps stay fp32 except those that
+  // Backend::keeps_map_in_bf16().
   const Bf16Loops* bf16 = nullptr;
 };
 
-// The type of what products read.
+// The type of the inputs of products.
 inline Type input_type(const CpuContext& context) {
   return context.bf16 != nullptr ? Type::bf16 : Type::f32;
 }
 
-// The CPU engine stores maps in fp32, or in bf16 where a ConvDesc says so.
+// The CPU engine stores maps in fp32, or in bf16 if a ConvDesc says so.
 inline const float* floats(const void* map) {
   return static_cast<const float*>(map);
 }
@@ -43,13 +43,13 @@ inline std::uint16_t* halves(void* map) {
   return static_cast<std::uint16_t*>(map);
 }
 
-// Where a max pool notes the argmax of output `at` and those that follow, [n, h, w, c] in all; null in
-// inference, since backward alone reads it.
+// The address for the argmax of a max pool's output `at`, in an array [n, h, w, c]; null in inference, since
+// only backward reads it.
 inline std::uint8_t* argmax_of(const OpArgs& args, std::size_t at) {
   return args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) + at : nullptr;
 }
 
-// The width of the vectors, `widest` lanes at most, that wastes the fewest lanes on `channels`.
+// The vector width in lanes, at most `widest`, that wastes the fewest lanes on `channels`.
 constexpr int best_lanes(int channels, int widest) {
   const auto padded = [channels](int lanes) { return (channels + lanes - 1) / lanes * lanes; };
   int best = widest;
@@ -59,9 +59,8 @@ constexpr int best_lanes(int channels, int widest) {
   return best;
 }
 
-// Calls body(Share) for the shares of 0 .. count - 1, whose thread adds to the `length` floats at
-// sums_of(thread). They start at 0; those of thread 0 are the sums in the end, added up in the order of the
-// threads.
+// Calls body(Range) for each thread's range of 0 .. count - 1; the body adds to the `length` floats at
+// sums_of(thread), which start at 0. In the end those of thread 0 hold the totals, added up in thread order.
 template <typename SumsOf, typename Body>
 void sum_over_threads(const CpuContext& context, std::size_t count, std::size_t length, const SumsOf& sums_of,
                       const Body& body) {
@@ -70,7 +69,7 @@ void sum_over_threads(const CpuContext& context, std::size_t count, std::size_t 
   for (int t = 1; t < context.threads; ++t) context.loops.add(sums_of(t), sums_of(0), 0, length);
 }
 
-constexpr std::size_t kElementGrain = 4096;  // elements that are worth a thread; a multiple of 64 for dropout
+constexpr std::size_t kElementGrain = 4096;  // fewest elements per thread; a multiple of 64 for dropout
 
 // y = relu(y), [count].
 inline void relu(const CpuContext& context, float* y, std::size_t count) {
@@ -78,7 +77,7 @@ inline void relu(const CpuContext& context, float* y, std::size_t count) {
            [&](const Range& range) { context.loops.relu(y, y, range.begin, range.end); });
 }
 
-// The gradient in front of a ReLU: dx = dy where y is above 0, else 0, [count]. dx may be dy.
+// The gradient at the input of a ReLU: dx = dy where y is above 0, else 0, [count]. dx may be dy.
 inline void relu_backward(const CpuContext& context, const float* y, const float* dy, float* dx,
                           std::size_t count) {
   parallel(count, kElementGrain, context.threads,
@@ -91,22 +90,22 @@ inline void relu_backward(const CpuContext& context, const float* y, const float
 TRAINER_OPS(TRAINER_CPU_OP)
 #undef TRAINER_CPU_OP
 
-// The paths of a convolution, among which conv.cpp decides.
+// The implementations of a convolution, from which conv.cpp chooses.
 std::unique_ptr<Op> make_one_channel_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_few_channels_conv(const CpuContext& context, const ConvDesc& desc, int batch);
 std::unique_ptr<Op> make_pooled_conv(const CpuContext& context, const ConvDesc& desc, int batch);
-// Brings weight and bias of OpArgs into the form of our own loops: w [k, k, in, channels] and b [channels],
+// Converts weight and bias of OpArgs to the layout of our own loops: w [k, k, in, channels] and b [channels],
 // zero beyond `out`.
 void transpose_filters(const ConvDesc& desc, int channels, const OpArgs& args, float* w, float* b);
-// Whether the map between two convolutions can be bf16, as MapContract::bf16 of the first's y, whose dx is wanted
-// or not, and of the next one's x.
+// Whether the map between two convolutions, y of `first` and x of `next`, can be stored as bf16 (MapContract::bf16).
+// `wants_dx` is that of `first`.
 bool has_bf16_map_between(const CpuContext& context, const ConvDesc& first, bool wants_dx,
                           const ConvDesc& next);
-// Throws BackendError where a max pool's windows are too large for the engine.
+// Throws BackendError if a max pool's windows are too large for the engine.
 void require_poolable(const OpDesc& desc, const Window& window);
 
-// Muon (kernels/math/muon.hpp): the update of a weight that is taken as a matrix, and its scratch for the
-// largest of `matrices`.
+// Muon (kernels/math/muon.hpp): the update of one weight matrix, and the bytes of its workspace for the largest
+// of `matrices`.
 void update_matrix(const CpuContext& context, const UpdateArgs& args, const Optimizer& optimizer,
                    const UpdateStep& step, const WeightMatrix& matrix);
 std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices);

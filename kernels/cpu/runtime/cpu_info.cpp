@@ -1,5 +1,5 @@
-// What this machine's processor is, what it computes in, and how much of it this process may use: read from
-// the kernel's files (/proc, the cgroup's cpu.max and memory.max) and from oneDNN; what cannot be read stays
+// This machine's processor, its instruction set, and how much of it this process may use: read from the
+// kernel's files (/proc, the cgroup's cpu.max and memory.max) and from oneDNN. Values that cannot be read stay
 // empty.
 #include <algorithm>
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ namespace cpu {
 
 namespace {
 
-// The text after "key<spaces>:" in a file of such lines; empty if there is none.
+// The text after "key<spaces>:" in a file of such lines; empty if the key is missing.
 std::string value_of(const char* file, const std::string& key) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);) {
@@ -38,7 +38,7 @@ std::uint64_t memory_of(const std::string& key) {
   return text.empty() ? 0 : std::stoull(text) * 1024;
 }
 
-// Cores' worth of time that the container may use, from cgroup v2; 0: no limit.
+// The container's CPU limit in cores, from cgroup v2; 0: no limit.
 double quota() {
   std::ifstream in("/sys/fs/cgroup/cpu.max");  // "200000 100000" or "max 100000"
   std::string most;
@@ -47,14 +47,14 @@ double quota() {
   return std::stod(most) / period;
 }
 
-// A number in a file of one; nothing for "max" or where there is no such file.
+// The number that a file holds; nothing if it says "max" or does not exist.
 std::optional<std::uint64_t> number_in(const char* file) {
   std::ifstream in(file);
   std::uint64_t number = 0;
   return in >> number ? std::optional(number) : std::nullopt;
 }
 
-// What is free on the machine, or less where the container (cgroup v2) may not have so much.
+// The free memory of the machine, or less if the limit of the container (cgroup v2) is lower.
 std::uint64_t available_memory() {
   const std::uint64_t free = memory_of("MemAvailable");
   const auto most = number_in("/sys/fs/cgroup/memory.max");
@@ -108,7 +108,7 @@ CpuInfo describe_cpu(int threads) {
 
 bool cpu_has(Precision precision) {
   if (precision != Precision::bf16) return precision == Precision::fp32;
-  // The library's names of instruction sets are masks: a newer set contains the older one's bits.
+  // oneDNN's instruction sets are bit masks: a newer set contains the bits of an older one.
   const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
   const unsigned bf16 = bits(dnnl::cpu_isa::avx512_core_bf16);
   return cpu::bf16_loops() != nullptr && (bits(dnnl::get_effective_cpu_isa()) & bf16) == bf16;

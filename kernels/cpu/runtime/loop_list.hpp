@@ -1,6 +1,6 @@
 // The one list of the CPU engine's loops: a row here and a definition in kernels/cpu/loops/ are all that a
-// loop needs. It is included several times: LOOP and BF16_LOOP make a row into a pointer of the table, a
-// declaration or the table's entry; a list whose macro is not defined is left out.
+// loop needs. The file is included several times: LOOP and BF16_LOOP turn a row into a pointer in the table, a
+// declaration or the table's entry; rows whose macro is not defined expand to nothing.
 #ifndef LOOP
 #define LOOP(name, ...)
 #endif
@@ -8,7 +8,7 @@
 #define BF16_LOOP(name, ...)
 #endif
 
-// Over rows of the batch; the state has the number of valid ones.
+// Covers rows of the batch; StepState::valid is the number of valid ones.
 LOOP(gather, const GatherArgs& args, std::size_t begin, std::size_t end)
 
 LOOP(maxpool, const PoolLoop& loop, const float* map, float* y, std::uint8_t* argmax, std::size_t images)
@@ -22,18 +22,18 @@ LOOP(one_channel, const ConvLoop& loop, const float* padded, const float* w, con
 // dw [k, k, channels] += padded * dmap, db [channels] += dmap
 LOOP(one_channel_weights, const ConvLoop& loop, const float* padded, const float* dmap, float* dw, float* db)
 
-// With the pool, for the sizes of has_conv_pool(): padded [h + k - 1, w + k - 1, in], w [k, k, in, channels],
-// y and argmax [pooled]; argmax is null in inference.
+// Convolution and max pooling, for the sizes of has_conv_pool(): padded [h + k - 1, w + k - 1, in],
+// w [k, k, in, channels], y and argmax [pooled]; argmax is null in inference.
 LOOP(conv_pool, const ConvLoop& loop, const float* padded, const float* w, const float* b, float* y,
      std::uint8_t* argmax)
-// Of one input channel: dw [k, k, channels] and db [channels] +=, from dy [pooled].
+// For one input channel: adds to dw [k, k, channels] and db [channels], from dy [pooled].
 LOOP(one_channel_pool_weights, const ConvLoop& loop, const float* padded, const float* dy,
      const std::uint8_t* argmax, float* dw, float* db)
 
-// dw [out, k, k, channels] += , db [out] += of one image [h, w, channels]
+// Adds the gradients of one image [h, w, channels] to dw [out, k, k, channels] and db [out].
 LOOP(sparse_conv_weights, const SparseConvLoop& loop, GradientLists& lists, const float* image,
      const float* dy, const std::uint8_t* argmax, float* dw, float* db)
-// dx [h, w, channels] += of one image, w [out, k, k, channels]
+// Adds to dx [h, w, channels] of one image; w [out, k, k, channels].
 LOOP(sparse_conv_data, const SparseConvLoop& loop, GradientLists& lists, const float* w, const float* dy,
      const std::uint8_t* argmax, float* dx)
 
@@ -50,14 +50,14 @@ LOOP(dropout, const DropoutDesc& desc, const StepState& state, const float* x, f
      std::size_t begin, std::size_t end)  // begin is a multiple of 4
 LOOP(dropout_backward, float drop, const std::uint8_t* kept, const float* dy, float* dx, std::size_t begin,
      std::size_t end)
-// Over `count` elements, or parts, of whole rows. Two sums of each channel are added to sums [2, channels]:
-// norm_sums' of x - mean and of its square, norm_gradient's of the gradient g behind GELU and of g (x - mean)
-// scale. The latter writes g to dx unless that is null.
+// Cover `count` elements of whole rows, or parts. norm_sums and norm_gradient add two sums per channel to
+// sums [2, channels]: the former those of x - mean and of its square, the latter those of g and of g (x - mean)
+// inv_std, where g is the gradient at the input of GELU; it writes g to dx unless dx is null.
 LOOP(norm_sums, const NormLoop& loop, const float* x, std::size_t count, double* sums)
 LOOP(norm, const NormLoop& loop, const float* x, float* y, const NormParts& parts)
 LOOP(norm_gradient, const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,
      double* sums)
-// dx = gamma scale (dx - mean_g - mean_gx (x - mean) scale), tables [tile]
+// dx = gamma inv_std (dx - mean_g - mean_gx (x - mean) inv_std), tables [tile]
 LOOP(norm_backward, const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x,
      float* dx, const NormParts& parts)
 LOOP(product, const ProductLoop& loop, int begin, int end)  // rows
@@ -71,22 +71,22 @@ BF16_LOOP(to_fp32, const std::uint16_t* from, float* to, std::size_t count)
 // to = dx where y is above 0, else 0
 BF16_LOOP(relu_backward, const std::uint16_t* y, const float* dx, std::uint16_t* to, std::size_t count)
 
-// Each of `count` rows beside the one below it, value by value, the last one beside zeros.
+// Interleaves each of `count` rows with the row below it, value by value, and the last row with zeros.
 BF16_LOOP(one_channel_pairs, const float* rows, int count, int width, std::uint16_t* pairs)
-// As those of Loops, but the rows of image and w (channels by columns) come as pairs. dy is rounded, sums
-// are fp32.
+// Like those of Loops, but image and w come from one_channel_pairs(), a row of w being its k x channels values.
+// dy is rounded; sums are fp32.
 BF16_LOOP(conv_pool, const ConvLoop& loop, const std::uint16_t* image, const std::uint16_t* w, const float* b,
           float* y, std::uint8_t* argmax)
 BF16_LOOP(one_channel_pool_weights, const ConvLoop& loop, const std::uint16_t* image, const float* dy,
           const std::uint8_t* argmax, float* dw, float* db)
 
-// `channels` floats of each pixel to as many as fill vectors of `lanes`; the filters in the order that
-// sparse_conv_data wants.
+// Cast the `channels` floats of each pixel and pad them to whole vectors of `lanes`; the filters come in the
+// order that sparse_conv_data needs.
 BF16_LOOP(sparse_conv_image, const float* from, std::uint16_t* to, int channels, std::size_t pixels)
 BF16_LOOP(sparse_conv_filters, const float* from, std::uint16_t* to, int channels, std::size_t pixels)
-// And back, from the order in which sparse_conv_weights leaves its sums.
+// The reverse, from the order in which sparse_conv_weights leaves its sums.
 BF16_LOOP(sparse_conv_gradients, const float* from, float* to, int channels, std::size_t pixels)
-// As those of Loops, but for the order of dw; gradients are rounded on the way, sums are fp32.
+// Like those of Loops except for the order of dw. Gradients are rounded to bf16; sums are fp32.
 BF16_LOOP(sparse_conv_weights, const SparseConvLoop& loop, GradientLists& lists, const std::uint16_t* image,
           const float* dy, const std::uint8_t* argmax, float* dw, float* db)
 BF16_LOOP(sparse_conv_data, const SparseConvLoop& loop, GradientLists& lists, const std::uint16_t* w,

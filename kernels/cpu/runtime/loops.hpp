@@ -1,7 +1,7 @@
-// The engine's own inner loops. Each works on a range, on one thread. They are compiled several times, once
-// for each instruction set (kernels/cpu/loops/*.cpp with different -march), and reached through a table that
-// the backend picks at start-up, so that one binary runs on any x86-64 and uses AVX-512 where it is. All maps
-// are [n, h, w, c]; `begin` and `end` count images unless said otherwise.
+// The engine's own inner loops. Each processes a range on one thread. They are compiled once for each
+// instruction set (kernels/cpu/loops/*.cpp with different -march) and called through a table that the backend
+// picks at start-up, so that one binary runs on any x86-64 and uses AVX-512 if the processor has it. All maps
+// are [n, h, w, c]; `begin` and `end` count images unless noted otherwise.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +20,10 @@ struct UpdateArgs;
 
 namespace cpu {
 
-constexpr std::uint8_t kNoArgmax = 255;  // ReLU stopped the gradient of this window
+constexpr std::uint8_t kNoArgmax = 255;  // the window's gradient is zero because of the ReLU
 
-// Max pooling of `map` [n, map.h, map.w, channels of `stride_c`], the first c of which are pooled. `argmax`
-// holds the row-major index of each window's first maximum, or kNoArgmax where `relu` cut it off; size * size
+// Max pooling of `map` [n, map.h, map.w, stride_c], of which the first out.c channels are pooled. `argmax`
+// holds the row-major index of each window's first maximum, or kNoArgmax if `relu` made it 0; size * size
 // <= 255.
 struct PoolLoop {
   Shape map;
@@ -33,19 +33,19 @@ struct PoolLoop {
   bool relu;
 };
 
-// Convolution at stride 1 of one image of `in` channels, which is already padded to [h + k - 1, w + k - 1].
+// Convolution at stride 1 of one image with `in` channels that is already padded to [h + k - 1, w + k - 1].
 struct ConvLoop {
-  int h, w;  // of the map
+  int h, w;  // the map's
   int kernel;
   int in;
-  int channels;  // out, as stored: a multiple of `lanes`
-  int lanes;     // 4, 8 or 16 channels to a vector
+  int channels;  // output channels as stored: a multiple of `lanes`
+  int lanes;     // channels per vector: 4, 8 or 16
   bool relu;
-  Window window;  // of the pool behind it, for the loops that have one
-  Shape pooled;   // channels as they are
+  Window window;  // the pool after it, for the loops that have one
+  Shape pooled;   // with the true number of channels
 };
 
-// The sizes that conv_pool is compiled for; its windows lie side by side.
+// The sizes that conv_pool is compiled for; its windows are adjacent and do not overlap.
 constexpr bool has_conv_pool(int in, int kernel, const Window& window) {
   if (window.stride != window.size) return false;
   if (in == 8 || in == 16) return kernel == 3 && window.size == 2;
@@ -59,17 +59,16 @@ constexpr bool has_bf16_conv_pool(const ConvLoop& loop) {
          loop.lanes == 16;
 }
 
-// Backward of a convolution whose map is max-pooled, on one image padded to `width` columns and `channels`
+// Backward of a convolution whose map is max-pooled, for one image padded to `width` columns and `channels`
 // channels (a multiple of `lanes`).
 struct SparseConvLoop {
-  int kernel, stride;  // of the convolution
+  int kernel, stride;  // the convolution's
   int width, channels, lanes;
   Window window;
   Shape pooled;  // [h, w, output channels]
 };
 
-// A gradient that is not zero: `at` is the place of its filter in the image, or of its filter among the
-// weights.
+// A nonzero gradient; `at` is the offset of its filter's position in the image, or of its filter in the weights.
 struct GradientEntry {
   std::int32_t at;
   float gradient;
@@ -77,16 +76,16 @@ struct GradientEntry {
 
 constexpr std::size_t kSpareEntries = 8;
 
-// Scratch of one thread, the caller's.
+// Scratch memory of one thread, owned by the caller.
 struct GradientLists {
-  GradientEntry* entries;  // [pooled.size() + kSpareEntries]: whole vectors of them are written
-  std::int32_t* count;     // [max(pooled.c, groups)]: of each group
+  GradientEntry* entries;  // [pooled.size() + kSpareEntries]: they are written in whole vectors
+  std::int32_t* count;     // [max(pooled.c, groups)]: entries in each group
   std::int32_t* place;     // [groups], where groups <= windows * min(positions of a window, pooled.c)
   int groups;
 };
 
-// Batch normalisation, and GELU behind it, of rows of `channels`. One inner loop goes over a tile of rows:
-// tables of `tile` floats repeat the channels' values, so that few channels fill whole vectors too.
+// Batch normalisation of rows of `channels`, then GELU if `gelu`. One inner loop covers a tile of rows: tables
+// of `tile` floats repeat the channels' values, so that whole vectors are filled even with few channels.
 struct NormLoop {
   std::size_t channels, tile;  // tile is a multiple of channels
   bool gelu;
@@ -94,15 +93,15 @@ struct NormLoop {
   float* sums;                                 // scratch [2, tile]
 };
 
-// The parts of maps that a loop of batch normalisation goes over: `count` of them, of `floats` each, which
-// are whole rows of channels; they lie at the multiples of `floats` that `at` lists.
+// The parts of maps that a batch normalisation loop covers: `count` parts of `floats` floats each, which are
+// whole rows of channels; part i begins at float at[i] * floats.
 struct NormParts {
   const std::uint32_t* at;
   std::size_t count, floats;
 };
 
-// c = alpha a b + beta add, row by row and without gaps: a [rows, inner], b [inner, columns], add (or null)
-// and c [rows, columns].
+// c = alpha a b + beta add, all row-major and contiguous: a [rows, inner], b [inner, columns], add (or null) and
+// c [rows, columns].
 struct ProductLoop {
   int inner, columns;
   float alpha, beta;
@@ -110,7 +109,7 @@ struct ProductLoop {
   float* c;
 };
 
-// a = x x^T, x [rows, columns], in blocks of which gram_blocks() are worked out.
+// a = x x^T, x [rows, columns]; a is symmetric, so only gram_blocks() of its blocks are computed.
 struct GramLoop {
   int rows, columns;
   const float* x;
@@ -131,20 +130,19 @@ struct Loops {
 #include "kernels/cpu/runtime/loop_list.hpp"
 };
 
-// The tables for the instruction sets that this processor has and the binary was compiled for, the best one
-// first.
+// The tables for the instruction sets that this processor has and the binary was compiled for, best first.
 std::vector<const Loops*> usable_loops();
 const Loops& best_loops();
 
-// The loops that go with products of bf16, whose values are the upper half of a float's bits.
+// The loops for bf16 products. A bf16 value is the upper half of a float's bits.
 struct Bf16Loops {
-  int lanes;  // channels of SparseConvLoop are a multiple
+  int lanes;  // SparseConvLoop::channels is a multiple of it
 
 #define BF16_LOOP(name, ...) void (*name)(__VA_ARGS__);
 #include "kernels/cpu/runtime/loop_list.hpp"
 };
 
-// Null where this processor has no products of bf16.
+// Null if this processor has no bf16 products.
 const Bf16Loops* bf16_loops();
 
 }  // namespace cpu

@@ -1,6 +1,6 @@
-// The one place that knows the difference between oneDNN's 2.x and 3.x C++ interfaces, and the few types that
-// ops made of its primitives share. 2.x wraps an operation descriptor into a primitive descriptor; 3.x takes
-// the same arguments without the wrapper.
+// The one place that knows the difference between oneDNN's 2.x and 3.x C++ interfaces, and the few types shared
+// by ops that use its primitives. 2.x wraps an operation descriptor in a primitive descriptor; 3.x takes the
+// same arguments without the wrapper.
 #pragma once
 
 #include <cstddef>
@@ -23,15 +23,14 @@ inline Desc float_desc(const Dims& dims, Tag tag) {
   return {dims, Type::f32, tag};
 }
 
-// Scratch memory is the caller's.
+// The caller provides the scratch memory.
 inline dnnl::primitive_attr user_scratch() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   return attr;
 }
 
-// Builds the primitive descriptor of Primitive; `head` are the arguments that come before the memory
-// descriptors.
+// Builds the primitive descriptor of Primitive; `args` are its arguments in the order of oneDNN.
 template <typename Primitive, typename... Args>
 typename Primitive::primitive_desc describe_primitive(const dnnl::engine& engine,
                                                       const dnnl::primitive_attr& attr, Args&&... args) {
@@ -56,7 +55,7 @@ typename Primitive::primitive_desc describe_backward(const dnnl::engine& engine,
 #endif
 }
 
-// What an op needs of its backend to make and run primitives.
+// What an op needs from its backend to make and run primitives.
 struct OneDnn {
   dnnl::engine engine;
   dnnl::stream stream;
@@ -64,7 +63,7 @@ struct OneDnn {
   dnnl::memory view(const Desc& desc, const void* data) const {
     return {desc, engine, const_cast<void*>(data)};  // NOLINT: oneDNN has no memory of constants
   }
-  // Copies weights from one layout, and type, into another.
+  // Copies weights into another layout and type.
   void reorder(const Desc& from, const void* source, const Desc& to, void* target) const {
     dnnl::memory a = view(from, source);
     dnnl::memory b = view(to, target);
@@ -72,7 +71,7 @@ struct OneDnn {
   }
 };
 
-// A primitive beside its descriptor; empty until made.
+// A primitive with its descriptor; empty until make().
 template <typename Primitive>
 struct Ready {
   typename Primitive::primitive_desc desc;
@@ -85,7 +84,7 @@ struct Ready {
   std::size_t scratch_bytes() const {
     return run.get(true) == nullptr ? 0 : desc.scratchpad_desc().get_size();
   }
-  // Runs it on memory that lies as the descriptor says; an operand is oneDNN's DNNL_ARG_* and its memory.
+  // Runs it on memory in the descriptor's layouts; an operand is a DNNL_ARG_* of oneDNN and its memory.
   void execute(const OneDnn& dnn, std::byte* scratch,
                std::initializer_list<std::pair<int, const void*>> operands) const {
     std::unordered_map<int, dnnl::memory> memory{

@@ -1,6 +1,6 @@
-// The one way in which the CPU engine uses its threads: a range is cut into one contiguous range a thread,
-// always in the same way, so that a result depends on the number of threads alone. OpenMP's pool is oneDNN's
-// as well: no second one is ever started.
+// The one way in which the CPU engine uses its threads: it divides 0 .. count - 1 into one contiguous range per
+// thread, always in the same way, so that a result depends only on the number of threads. oneDNN uses the same
+// OpenMP pool: no second one is ever started.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace trainer::cpu {
 
-// Cores that this process may run on: the affinity mask, cut by a container's CPU quota. At least 1.
+// The number of cores that this process may use: the affinity mask, limited by a container's CPU quota. At least 1.
 int usable_cores();
 
 struct Range {
@@ -17,7 +17,7 @@ struct Range {
   int thread;
 };
 
-// Range `thread` of `threads` of 0 .. count - 1, cut at multiples of `grain`.
+// The range of `thread` when `threads` of them divide 0 .. count - 1 at multiples of `grain`.
 inline Range range_of(std::size_t count, std::size_t grain, int thread, int threads) {
   const std::size_t grains = (count + grain - 1) / grain;
   const auto cut = [&](int t) {
@@ -27,7 +27,7 @@ inline Range range_of(std::size_t count, std::size_t grain, int thread, int thre
   return {cut(thread), cut(thread + 1), thread};
 }
 
-// Calls body(Range) once for each range that has work, each on a thread of its own.
+// Calls body(Range) once for each range that is not empty, each on a thread of its own.
 template <typename Body>
 void parallel(std::size_t count, std::size_t grain, int threads, const Body& body) {
   if (threads == 1 || count <= grain) {
@@ -36,7 +36,7 @@ void parallel(std::size_t count, std::size_t grain, int threads, const Body& bod
   }
 #pragma omp parallel num_threads(threads)
   {
-    // Every range is done by somebody even where the team is smaller than was asked for.
+    // Every range is processed even if the team is smaller than requested.
     for (int t = omp_get_thread_num(); t < threads; t += omp_get_num_threads()) {
       const Range range = range_of(count, grain, t, threads);
       if (range.begin < range.end) body(range);

@@ -1,5 +1,5 @@
-// The rows of a batch that backward goes over, as a list: those that the head has kept, or all of them where
-// the recipe does not select.
+// The list of batch rows that backward covers: those that the head has selected, or all of them if the recipe
+// does not select.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,7 @@ class SelectedRows {
   std::size_t operator[](std::size_t i) const { return rows_[i]; }
   const std::uint32_t* data() const { return rows_.data(); }
 
-  // Clears the rows of dx, `row_bytes` each, that are not selected; valid ones only where somebody reads them.
+  // Clears the unselected rows of dx, `row_bytes` each; valid ones only if the op before reads them.
   void clear_rest(const OpArgs& args, const MapContract& x_map, std::size_t row_bytes) const {
     if (args.selected == nullptr || args.dx == nullptr) return;
     auto* dx = static_cast<std::byte*>(args.dx);

@@ -1,7 +1,6 @@
-// cuBLASLt's functions, loaded by the first one that is called: the program is not linked with the library.
-// Half a gigabyte, it has 390,000 addresses to set and thousands of initialisers to run, which every start of
-// the program would wait for (benchmarks/NOTES.md); most commands and some networks never call it. It stays
-// until the program ends.
+// cuBLASLt's functions. The first call loads the library; the program is not linked with it. It has half a gigabyte,
+// 390,000 relocations and thousands of initialisers, which every start of the program would wait for
+// (benchmarks/NOTES.md); most commands and some networks never call it. Once loaded, it stays until the program ends.
 #include <cublasLt.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
@@ -11,7 +10,7 @@
 
 namespace {
 
-// Throws BackendError where the library is not found.
+// Throws BackendError if the library is not found.
 void* cublas_library() {
   static void* const library = [] {
     const std::string name = fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR);
@@ -37,7 +36,7 @@ Call* loaded(const char* name) {
 
 }  // namespace
 
-// The library's functions, defined here as calls of those that are loaded.
+// Defines the library's functions as calls of the loaded ones.
 #define LOADED(type, function, parameters, arguments)                  \
   type function parameters {                                           \
     static auto* const call = loaded<decltype(::function)>(#function); \

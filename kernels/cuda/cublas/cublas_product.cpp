@@ -1,13 +1,13 @@
-// Dense products by cuBLASLt. The library counts column by column, where x [n, in] is x' [in, n], so that
+// Dense products by cuBLASLt. The library's matrices are column-major, so x [n, in] is its x' [in, n], and
 //   y' [out, n] = w'^T x'      dw' [in, out] = x' dy'^T      dx' [in, n] = w' dy'
-// and the sum of dy over its rows, a bias's gradient, is one over the columns of dy', which rides on the
-// product for dw' as an epilogue. Where the library has none for a shape, it is a product of its own with a
-// vector of ones.
+// The gradient of a bias, the sum of dy over its rows, is a sum over the columns of dy', computed in the epilogue of
+// the product for dw'. If the library has no such epilogue for a shape, a separate product with a vector of ones
+// computes it.
 //
-// Precision: CUBLAS_COMPUTE_32F never rounds its inputs; CUBLAS_COMPUTE_32F_FAST_TF32 lets the library do it.
-// Under fp16 and bf16 the inputs are of that type, and sums and the gradient of the weights are fp32.
-// Bits: one algorithm fixed in make(), a workspace of our own, one stream, which is what the library asks for
-// to give the same bits every time.
+// Precision: CUBLAS_COMPUTE_32F never rounds its inputs; CUBLAS_COMPUTE_32F_FAST_TF32 lets the library do it. Under
+// fp16 and bf16 the inputs are of that type, and sums and the gradient of the weights are fp32.
+// Reproducibility: the library gives the same bits every time with one algorithm, fixed in make(), a workspace of our
+// own and one stream.
 #include <algorithm>
 #include <fmt/format.h>
 #include <vector>
@@ -61,7 +61,7 @@ Matmul require(const Library& library, const ProductShape& s, const MatmulShape&
       fmt::format("{}: cuBLASLt {} has no algorithm; try --device cpu", describe(s, pass), lt_version()));
 }
 
-// `count` ones on the device, as elements of `element`, there for all that `stream` does later.
+// `count` ones on the device, of type `element`, ready for all later work on `stream`.
 Handle<std::byte, cudaFree> ones(cudaStream_t stream, Element element, int count) {
   return visit_element(element, [&](auto of) {
     using T = typename decltype(of)::Type;
@@ -126,7 +126,7 @@ class LtProduct final : public Product {
     return s;
   }
 
-  // dw' = x' dy'^T with db from the same pass over dy', or db = dy' 1 on its own.
+  // dw' = x' dy'^T with db in its epilogue, or db = dy' 1 as a separate product.
   void make_backward_weights() {
     MatmulShape dw = matmul(shape_.in, shape_.out, shape_.batch);
     dw.transpose_b = true;
@@ -153,11 +153,11 @@ class LtProduct final : public Product {
   const Library& library_;
   ProductShape shape_;
   std::optional<Matmul> forward_, backward_weights_, backward_data_;
-  std::optional<Matmul> sum_bias_;    // where the library has no epilogue
-  Handle<std::byte, cudaFree> ones_;  // [batch], for that
+  std::optional<Matmul> sum_bias_;    // if the library has no epilogue
+  Handle<std::byte, cudaFree> ones_;  // [batch], for sum_bias_
 };
 
-// What cuBLAS' guide recommends for each architecture.
+// The workspace that the cuBLAS guide recommends for each architecture.
 std::size_t recommended_workspace() {
   constexpr std::size_t kMiB = std::size_t{1} << 20U;
   int device = 0;
@@ -202,7 +202,7 @@ std::string products_version() {
   try {
     return lt_version();
   } catch (const BackendError&) {
-    return "";  // who needs it is told why
+    return "";  // an op that needs the library reports why
   }
 }
 

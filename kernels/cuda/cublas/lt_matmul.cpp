@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint32_t kLtAlignment = 16;  // of every pointer
 
-// The epilogues that read or write a bias are made of these.
+// The bits of the epilogues that read or write a bias.
 constexpr unsigned kWithBias = CUBLASLT_EPILOGUE_BIAS | CUBLASLT_EPILOGUE_BGRADA | CUBLASLT_EPILOGUE_BGRADB;
 
 using Layout = Handle<cublasLtMatrixLayoutOpaque_t, cublasLtMatrixLayoutDestroy>;
@@ -31,7 +31,7 @@ void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t name, co
 
 using Preference = Handle<cublasLtMatmulPreferenceOpaque_t, cublasLtMatmulPreferenceDestroy>;
 
-// Partial sums are added in fp32: in the output only where that is fp32.
+// Partial sums are added in fp32, so they may be reduced in the output only if the output is fp32.
 Preference preference(const MatmulShape& shape, std::size_t workspace_limit) {
   auto preference = made<Preference>([](cublasLtMatmulPreference_t* out) {
     check(cublasLtMatmulPreferenceCreate(out), "cublasLtMatmulPreferenceCreate");
@@ -85,7 +85,7 @@ std::optional<Matmul> Matmul::find(cublasLtHandle_t lt, const MatmulShape& shape
       cublasLtMatmulAlgoGetHeuristic(lt, matmul.operation_.get(), matmul.a_.get(), matmul.b_.get(),
                                      matmul.d_.get(), matmul.d_.get(), preferences.get(), 1, &result, &found);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
-  // Some versions call an epilogue that they lack for these types a wrong value.
+  // Some versions report an epilogue that they lack for these types as an invalid value.
   if (status == CUBLAS_STATUS_INVALID_VALUE && shape.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
     return std::nullopt;
   check(status, "cublasLtMatmulAlgoGetHeuristic");

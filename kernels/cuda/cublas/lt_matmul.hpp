@@ -1,6 +1,6 @@
-// One matrix product as cuBLASLt runs it: column by column, d = op(a) op(b), every matrix dense (its
-// columns one after the other), sums in fp32, with the algorithm that the library's heuristics name first.
-// Only cublas_product.cpp and lt_matmul.cpp see cuBLASLt, and cublas_loading.cpp, which loads it.
+// One matrix product d = op(a) op(b) by cuBLASLt: matrices are column-major and contiguous, sums are fp32, and the
+// algorithm is the first that the library's heuristics propose. Only cublas_product.cpp, lt_matmul.cpp and
+// cublas_loading.cpp, which loads it, use cuBLASLt.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,7 @@ struct MatmulArgs {
 
 class Matmul {
  public:
-  // Nothing where the library has no algorithm that needs at most `workspace_limit` bytes.
+  // Nothing if the library has no algorithm that needs at most `workspace_limit` bytes.
   static std::optional<Matmul> find(cublasLtHandle_t lt, const MatmulShape& shape,
                                     std::size_t workspace_limit);
 

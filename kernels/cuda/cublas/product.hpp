@@ -1,6 +1,6 @@
-// Dense products as the library does them: the one door to cuBLASLt (cublas_product.cpp; in the emulated
-// build tests/emulator/product.cpp). x [n, in], w [out, in] and y [n, out] row by row, of
-// element_of(precision); the gradients of weights and bias, and all sums, are fp32.
+// Dense products by the library: the only interface to cuBLASLt (cublas_product.cpp; in the emulated build
+// tests/emulator/product.cpp). x [n, in], w [out, in] and y [n, out] are row-major and of element_of(precision); the
+// gradients of weights and bias, and all sums, are fp32.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ struct ProductShape {
   Precision precision = Precision::fp32;
 };
 
-// One layer's three products made ready. They only launch, on the library's stream.
+// The three products of one layer, prepared. Its functions only launch, on the library's stream.
 class Product {
  public:
   virtual ~Product() = default;
@@ -43,6 +43,6 @@ class Products {
 };
 
 std::unique_ptr<Products> open_products(cudaStream_t stream);
-std::string products_version();  // "12.4.3"; loads it; empty where it is not there
+std::string products_version();  // "12.4.3"; loads the library; empty if it is missing
 
 }  // namespace trainer::cuda

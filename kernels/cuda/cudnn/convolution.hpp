@@ -1,6 +1,6 @@
-// Convolutions as the library does them: the one door to cuDNN (cudnn_convolution.cpp; in the emulated build
-// tests/emulator/convolution.cpp). Maps are [n, h, w, c], filters [out, k, k, c], all of
-// element_of(precision); sums are fp32; no bias, no activation.
+// Convolutions by the library: the only interface to cuDNN (cudnn_convolution.cpp; in the emulated build
+// tests/emulator/convolution.cpp). Maps are [n, h, w, c], filters [out, k, k, c], all of element_of(precision); sums
+// are fp32; no bias, no activation.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@ struct ConvolutionShape {
   bool wants_dx = true;  // whether backward_data is ever called
 };
 
-// One convolution made ready: a plan for each of its passes. The passes only launch, on the library's stream.
+// One prepared convolution, with a plan for each of its passes. The passes only launch, on the library's stream.
 class Convolution {
  public:
   virtual ~Convolution() = default;
@@ -38,15 +38,15 @@ class Convolution {
 
 struct ConvolutionOptions {
   cudaStream_t stream = nullptr;
-  bool deterministic = true;              // engines that may give other bits each time are left out
-  std::filesystem::path plan_cache = {};  // folder of plans that were found before; empty: none
+  bool deterministic = true;              // excludes engines whose bits may differ from run to run
+  std::filesystem::path plan_cache = {};  // folder of plans from earlier runs; empty: none
 };
 
 // The library's handle; outlives the convolutions made with it.
 class Convolutions {
  public:
   virtual ~Convolutions() = default;
-  // Throws BackendError where the library has no engine for the shape.
+  // Throws BackendError if the library has no engine for the shape.
   virtual std::unique_ptr<Convolution> make(const ConvolutionShape& shape) = 0;
 };
 

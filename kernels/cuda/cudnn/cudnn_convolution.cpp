@@ -1,6 +1,6 @@
-// Convolutions by cuDNN: one plan a pass, made in make(), run with the caller's pointers. Plans come from the
-// heuristics; those of engines that are compiled at run time (a second or two each) are kept in the plan
-// cache and looked for there first. Pointers are aligned to 16 bytes.
+// Convolutions by cuDNN: make() makes one plan for each pass, which runs with the caller's pointers. Plans come from
+// the heuristics; those of engines that are compiled at run time (a second or two each) are stored in the plan cache
+// and looked up there first. Pointers are aligned to 16 bytes.
 #include <algorithm>
 #include <fmt/format.h>
 #include <optional>
@@ -66,7 +66,7 @@ class CudnnConvolution final : public Convolution {
   Plans plans_;
 };
 
-// What a kept plan depends on beside its pass: the device it was compiled for and the library that did it.
+// What a cached plan depends on besides its pass: the device it was compiled for and the library that compiled it.
 std::string device_key() {
   int device = 0;
   cudaDeviceProp properties{};
@@ -123,7 +123,7 @@ class CudnnConvolutions final : public Convolutions {
     try {
       cache_.keep(key, plan_text(plan));
     } catch (const BackendError&) {
-      return;  // it is made again next time
+      return;  // the plan is made again next time
     }
   }
 

@@ -1,5 +1,5 @@
 // cuDNN's descriptors, the graph of a pass, a plan as text for the cache, and the launch of a plan. The text is a line
-// with what cuDNN's own does not tell, "engine deterministic tensor_core", and then cuDNN's JSON of the plan, which
+// with what cuDNN's own text lacks, "engine deterministic tensor_core", followed by cuDNN's JSON of the plan, which
 // holds the machine code of an engine that was compiled at run time.
 #include <array>
 #include <cstdio>
@@ -123,7 +123,7 @@ Descriptor convolution(const ConvolutionShape& s) {
   return convolution;
 }
 
-// The three operations are alike but for the names of their attributes.
+// The three operations differ only in the names of their attributes.
 struct OperationNames {
   cudnnBackendDescriptorType_t type;
   cudnnBackendAttributeName_t x, w, y, convolution, alpha, beta;
@@ -218,7 +218,7 @@ std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& targe
 }
 
 cudnnStatus_t execute(cudnnHandle_t handle, const PassPlan& plan, const PassPointers& p) {
-  // The library takes every pointer as writable; it writes the pass's output alone.
+  // The library takes only writable pointers, but writes nothing except the pass's output.
   const std::array<void*, 3> pointers = {const_cast<void*>(p.x), const_cast<void*>(p.w),
                                          const_cast<void*>(p.y)};
   const std::array<std::int64_t, 3> identifiers = {kTensorX, kTensorW, kTensorY};

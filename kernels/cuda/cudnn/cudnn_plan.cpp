@@ -1,12 +1,12 @@
-// Which engine a pass gets: the first in the order of cuDNN's heuristics that the rules allow and that takes
-// the pass.
+// Chooses the engine of a pass: the first in the order of cuDNN's heuristics that the rules allow and that accepts the
+// pass.
 //
-// Precision. Sums are float in every one. Under fp16 and bf16 the tensors are of that type, and engines that
-// sum in less than float are left out. Under fp32 and tf32 the tensors are float, and an engine says in its
-// numerical notes what it does to them: TENSOR_CORE on float inputs means TF32 products with fp32 sums,
-// DOWN_CONVERT_INPUTS products of fp16 or bf16. There is no other switch, so fp32 forbids both notes and tf32
-// the second alone. (NVIDIA_TF32_OVERRIDE=0 in the environment takes the TF32 engines away; tf32 then runs in
-// fp32.) Winograd's larger tiles lose digits to their transforms and are left out in all.
+// Precision. Sums are float in every precision. Under fp16 and bf16 the tensors are of that type, and engines that sum
+// in less than float are excluded. Under fp32 and tf32 the tensors are float, and an engine says in its numerical notes
+// what it does to them: TENSOR_CORE on float inputs means TF32 products with fp32 sums, DOWN_CONVERT_INPUTS products of
+// fp16 or bf16. There is no other switch, so fp32 forbids both notes and tf32 only the second. (NVIDIA_TF32_OVERRIDE=0
+// in the environment removes the TF32 engines; tf32 then runs in fp32.) Winograd's larger tiles lose accuracy in their
+// transforms and are excluded in every precision.
 #include "kernels/cuda/cudnn/cudnn_plan.hpp"
 
 #include <algorithm>
@@ -67,7 +67,7 @@ bool allowed(const Numbers& notes, Precision precision, const PlanRules& rules) 
   return true;
 }
 
-// The engine behind a configuration; nothing where it is not allowed.
+// The engine of a configuration; nothing if it is not allowed.
 std::optional<PlanChoice> judge(const Descriptor& configuration, Precision precision,
                                 const PlanRules& rules) {
   Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
@@ -102,7 +102,7 @@ class Search {
   Search(Precision precision, const PlanRules& rules, const PlanTarget& target)
       : precision_(precision), rules_(rules), target_(target) {}
 
-  // The first plan within the bound, else the one that needs least, else nothing.
+  // The first plan within the bound, else the one with the smallest workspace, else nothing.
   std::optional<PassPlan> run(const Descriptor& graph) {
     std::optional<PassPlan> least;
     for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
@@ -121,7 +121,7 @@ class Search {
   const std::string& complaint() const { return complaint_; }
 
  private:
-  // Nothing where the engine does not take the pass after all.
+  // Nothing if the engine does not accept the pass after all.
   std::optional<PassPlan> build(const Descriptor& configuration, const PlanChoice& choice) {
     PassPlan plan{Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR), choice};
     set_target(plan.descriptor, target_);

@@ -1,7 +1,6 @@
-// A convolution's pass as cuDNN runs it: its graph, the plan chosen for it, that plan as text, and the launch.
-// cuDNN's graph interface is made of descriptors, which are objects with numbered attributes; a Descriptor owns one
-// and sets and reads its attributes by type. Only cudnn_* and the test that plans for GPUs that are not there include
-// this file.
+// A pass of a convolution by cuDNN: its graph, the plan chosen for it, that plan as text, and the launch. cuDNN's graph
+// interface consists of descriptors, which are objects with numbered attributes; a Descriptor owns one and sets and
+// reads its attributes by type. Only cudnn_* and the test that plans for absent GPUs include this file.
 #pragma once
 
 #include <cstdint>
@@ -101,20 +100,20 @@ class Descriptor {
 
 enum class Pass : std::uint8_t { forward, filter_gradient, data_gradient };
 
-// "filter gradient of convolution 5x5x24 on 256 x 28x28x1, fp32": for errors and for the names of kept plans.
-// Two passes have the same text only if one plan serves both.
+// "filter gradient of convolution 5x5x24 on 256 x 28x28x1, fp32": for errors and for the names of cached plans. Two
+// passes have the same text only if one plan serves both.
 std::string describe(const ConvolutionShape& shape, Pass pass);
 
 constexpr std::size_t kWorkspaceBound = std::size_t{256} << 20U;
 
 struct PlanRules {
-  bool deterministic = true;  // no engine that may give other bits each time
-  // The first plan within the bound is taken; if there is none, the one that needs the least.
+  bool deterministic = true;  // excludes engines whose bits may differ from run to run
+  // The first plan within the bound is taken; if there is none, the one with the smallest workspace.
   std::size_t workspace_bound = kWorkspaceBound;
 };
 
 struct PlanChoice {
-  int engine = -1;  // cuDNN's number of it, within the kind of pass
+  int engine = -1;  // cuDNN's number of the engine, for this kind of pass
   bool deterministic = false;
   bool tensor_core = false;
   bool runtime_compiled = false;
@@ -123,7 +122,7 @@ struct PlanChoice {
 
 std::string cudnn_version();  // of the library in use: "9.14.0"
 
-// What a plan is made for: the device of a handle, or a described one. Exactly one is set.
+// The device that a plan is made for: that of a handle, or a described one. Exactly one is set.
 struct PlanTarget {
   cudnnHandle_t handle = nullptr;
   const Descriptor* properties = nullptr;
@@ -134,30 +133,28 @@ struct PassPlan {
   PlanChoice choice;
 };
 
-// The tensors' names between a graph and the pointers that it is run with.
+// Identify the tensors of a graph among the pointers that it runs with.
 constexpr std::int64_t kTensorX = 1;
 constexpr std::int64_t kTensorW = 2;
 constexpr std::int64_t kTensorY = 3;
 
-// The graph of one operation: `pass` of the convolution. Dimensions are [n, c, h, w] with c innermost in
-// memory; pointers are aligned to 16 bytes. Throws BackendError.
+// The graph of a single operation, `pass` of the convolution. Dimensions are [n, c, h, w] with c innermost in memory;
+// pointers are aligned to 16 bytes. Throws BackendError.
 Descriptor graph_of(const ConvolutionShape& shape, Pass pass, const PlanTarget& target);
 
-// Takes the first engine that the rules and the precision allow and that accepts the pass, in the order of
-// cuDNN's heuristics; nothing is timed, so that the choice is the same every time. Throws BackendError naming
-// pass and shape.
+// Chooses the first engine, in the order of cuDNN's heuristics, that the rules and the precision allow and that accepts
+// the pass. Nothing is timed, so the choice is always the same. Throws BackendError naming pass and shape.
 PassPlan choose_plan(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
                      const PlanTarget& target);
 
-// A plan as text, and back without heuristics or compilation; nothing where the library does not take the
-// text.
+// Converts a plan to text, and back without heuristics or compilation; nothing if the library rejects the text.
 std::string plan_text(const PassPlan& plan);
 std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& target);
 
-// Gives a plan the device it is made for.
+// Tells a plan which device it is made for.
 void set_target(Descriptor& plan, const PlanTarget& target);
 
-// What a pass reads and writes; in the gradients, dx stands for x, dw for w, dy for y.
+// What a pass reads and writes. A gradient is passed in its tensor's place: dx as x, dw as w, dy as y.
 struct PassPointers {
   const void* x = nullptr;
   const void* w = nullptr;

@@ -12,9 +12,9 @@ namespace trainer::cuda {
 
 namespace {
 
-constexpr std::uintmax_t kMostBytes = 64U << 20U;  // a plan with its machine code has some hundred thousand
+constexpr std::uintmax_t kMostBytes = 64U << 20U;  // a plan with its machine code has a few hundred thousand
 
-// FNV-1a, 64 bits: tells damage and other keys apart; no defence against forgery.
+// FNV-1a, 64 bits: detects damage and other keys; it is no defence against forgery.
 std::uint64_t checksum(std::string_view text) {
   std::uint64_t hash = 0xcbf29ce484222325U;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;

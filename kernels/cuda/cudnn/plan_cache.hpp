@@ -1,8 +1,7 @@
-// A folder of texts that are dear to make again: the plans of engines that the library compiles at run time.
-// A file is
+// A folder of texts that are expensive to make again: plans of engines that the library compiles at run time. A file is
 //   key \n checksum of the text \n text
-// under a name made from the key. The folder is a convenience and never a reason to fail: what cannot be
-// read, belongs to another key, or is damaged counts as absent, and what cannot be written is not kept.
+// under a name made from the key. The cache never causes a failure: a file that cannot be read, belongs to another key
+// or is damaged counts as absent, and a text that cannot be written is not stored.
 #pragma once
 
 #include <filesystem>
@@ -13,12 +12,12 @@ namespace trainer::cuda {
 
 class PlanCache {
  public:
-  // An empty path: nothing is ever found or kept. The folder is made when the first text is kept.
+  // With an empty path nothing is ever found or stored. The folder is made when the first text is stored.
   explicit PlanCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   // `key` is one line.
   std::optional<std::string> find(const std::string& key) const noexcept;
-  // Written under a name of this process, then renamed: a reader sees a whole file or none.
+  // Writes the file under a name unique to this process, then renames it: a reader sees a whole file or none.
   void keep(const std::string& key, const std::string& text) const noexcept;
 
   std::filesystem::path file_of(const std::string& key) const;

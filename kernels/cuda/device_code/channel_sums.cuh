@@ -1,6 +1,6 @@
-// Sums over all positions of a map for each of its channels, such as bias gradients. A block takes every gridDim-th group
-// of positions, adjacent threads read adjacent channels, and the last block adds up the blocks' partial sums in their
-// order.
+// Sums over all positions of a map for each of its channels, such as bias gradients. A block takes every gridDim-th
+// group of positions, adjacent threads read adjacent channels, and the last block to arrive adds up all partial sums in
+// block order.
 #pragma once
 
 #include "kernels/cuda/device_code/last_block.cuh"
@@ -27,7 +27,7 @@ inline LaunchShape channel_sums_shape(const ChannelSums& s) {
   return {blocks_for(terms, kSumThreads * kTermsAThread, kSumBlocks), kSumThreads};
 }
 
-// A thread's part of its block: channel `lane` of the first `width`, in one of the groups of `width` adjacent threads.
+// A thread's place in its block: channel `lane` of the first `width`, in one of the groups of `width` adjacent threads.
 struct ChannelThreads {
   unsigned width, groups, group, lane;
 };
@@ -37,8 +37,8 @@ __device__ inline ChannelThreads channel_threads(unsigned channels) {
   return {width, kSumThreads / width, threadIdx.x / width, threadIdx.x % width};
 }
 
-// For each channel the sum of term(item, channel) over items first, first + stride ... below `items`, divided
-// among the groups of this block's threads; then store(channel, sum) by one thread. All threads call it.
+// Sums term(item, channel) for each channel over items first, first + stride ... below `items`, divided among the
+// groups of this block's threads; then one thread calls store(channel, sum). All threads call it.
 template <typename Term, typename Store>
 __device__ void sum_by_channel(unsigned channels, unsigned first, unsigned stride, unsigned items,
                                const Term& term, const Store& store) {
@@ -71,7 +71,7 @@ __device__ void write_partial_sums(const ChannelSums& s, float* partial, const T
                  [&](unsigned c, float sum) { own[c] = sum; });
 }
 
-// store(channel, sum) of the whole sums, from what every block has written. In the last block only.
+// Calls store(channel, sum) with the sums over all blocks' parts. Only the last block calls it.
 template <typename Store>
 __device__ void finish_sums(const ChannelSums& s, const float* partial, const Store& store) {
   const auto term = [&](unsigned block, unsigned c) { return __ldcg(partial + block * s.channels + c); };

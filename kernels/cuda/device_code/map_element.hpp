@@ -14,7 +14,7 @@ struct ElementType {
   using Type = T;
 };
 
-// Calls visit(ElementType<T>{}) with the type that stands for `element`.
+// Calls visit(ElementType<T>{}) with the type of `element`.
 template <typename Visit>
 decltype(auto) visit_element(Element element, const Visit& visit) {
   switch (element) {

@@ -1,7 +1,7 @@
-// Two sums over a batch's positions for each channel, in kernels that go on with the result: a block takes a slice of the
-// channels and a share of the positions, a thread one channel; the blocks of a slice wait for one another, and each adds up
-// the sums of all (in one order, so that each gets the same bits). And what batch normalisation computes from the sums of x
-// and x^2. They are in double, because the variance is the difference of two of them.
+// Two per-channel sums over a batch's positions, in kernels that then use them: a block takes a slice of the channels
+// and a part of the positions, a thread one channel; the blocks of a slice wait for one another, and each adds up the
+// sums of all (in the same order, so each gets the same bits). Also, what batch normalisation computes from the sums of
+// x and x^2, which are in double because the variance is a difference of two of them.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -13,16 +13,16 @@
 
 namespace trainer::cuda {
 
-// The bytes of partial sums: two for each channel and block.
+// Bytes of the partial sums, two for each channel and block.
 constexpr std::size_t slice_sums_bytes(unsigned blocks, unsigned width) {
   return 2 * sizeof(double) * blocks * width;
 }
 
-// What a kernel with a batch normalisation in it is given.
+// Arguments of a kernel that contains a batch normalisation.
 struct NormArgs {
   float epsilon = 0;
   float momentum = 0;
-  const float* beta = nullptr;  // [c], as the following
+  const float* beta = nullptr;  // [c], like the next four
   float* running_mean = nullptr;
   float* running_variance = nullptr;
   float* mean = nullptr;        // of the batch; null in inference
@@ -52,11 +52,11 @@ inline NormArgs norm_args(const BatchNormDesc& desc, const OpArgs& args, std::by
           args.state};
 }
 
-// A thread's part of its block: channel `lane` of the slice, and one of the rows of `width` adjacent threads, of which
-// there are at least two. Threads from row `rows` on have nothing to do.
+// A thread's place in its block: channel `lane` of the slice, in one of at least two rows of `width` adjacent threads.
+// Threads from row `rows` on have nothing to do.
 struct SliceThread {
   unsigned width, lane, row, rows;
-  unsigned part, parts;  // the block's, of those that have its slice; they follow one another
+  unsigned part, parts;  // the block's number among the blocks of its slice, which are adjacent
 };
 
 template <unsigned kThreads>
@@ -64,7 +64,7 @@ __device__ SliceThread slice_thread(unsigned width, unsigned parts) {
   return {width, threadIdx.x % width, threadIdx.x / width, kThreads / width, blockIdx.x % parts, parts};
 }
 
-// Makes `own` the sums over all rows of the block. All threads call it.
+// Turns `own` into the sums over all rows of the block. All threads call it.
 template <unsigned kThreads>
 static __device__ void sum_rows(const SliceThread& at, double (&own)[2]) {
   __shared__ double sums[2][kThreads];
@@ -83,7 +83,7 @@ static __device__ void sum_rows(const SliceThread& at, double (&own)[2]) {
   __syncthreads();
 }
 
-// Makes `own` the sums over all blocks of the slice, from NormArgs' partial and barrier. All threads call it.
+// Turns `own` into the sums over all blocks of the slice, using NormArgs' partial and barrier. All threads call it.
 template <unsigned kThreads>
 static __device__ void sum_slice(const SliceThread& at, double* partial, unsigned* barrier,
                                  double (&own)[2]) {
@@ -112,7 +112,7 @@ struct Centring {
   float mean, inv_std;
 };
 
-// Of channel c, from the sums of x and x^2 over m positions; by one thread that `writes` them down too.
+// Centring of channel c, from the sums of x and x^2 over m positions; the thread that `writes` stores the statistics.
 __device__ inline Centring batch_centring(const NormArgs& s, unsigned c, const double (&sums)[2], double m,
                                           bool writes) {
   const double mean = sums[0] / m;
@@ -134,13 +134,13 @@ __device__ inline Centring running_centring(const NormArgs& s, unsigned c) {
   return {s.running_mean[c], 1 / sqrtf(s.running_variance[c] + s.epsilon)};
 }
 
-// u = gamma xh + beta, then GELU where asked for.
+// u = gamma xh + beta, then GELU if with_gelu.
 __device__ inline float normalised(float z, const Centring& to, float beta, bool with_gelu, float gamma = 1) {
   const float u = (z - to.mean) * to.inv_std * gamma + beta;
   return with_gelu ? gelu(u) : u;
 }
 
-// Its gradient, for one channel; batchnorm.cu has the formula.
+// The gradient of the normalisation, for one channel; batchnorm.cu has the formula.
 struct NormGradient {
   Centring to;
   float beta;
@@ -152,7 +152,7 @@ struct NormGradient {
   __device__ float du(float dy, float normal) const {
     return gelu ? dy * gelu_derivative(gamma * normal + beta) : dy;
   }
-  // From the sums of du and du xh over m positions.
+  // Takes the means from the sums of du and du xh over m positions.
   __device__ void take_means(const double (&sums)[2], double m) {
     mean_du = static_cast<float>(sums[0] / m);
     mean_du_xh = static_cast<float>(sums[1] / m);

@@ -1,6 +1,6 @@
-// The GPUs of this process: attributes from the CUDA runtime, the rest from NVML. Only what CUDA 12 and 13 both have:
-// 13 took clocks and compute mode out of cudaDeviceProp, the attributes stayed. Whether a GPU can be used is asked of
-// the runtime, and the machine is looked at (gpu_surroundings.hpp) only once something failed.
+// The GPUs of this process: attributes from the CUDA runtime, the rest from NVML. This uses only what CUDA 12 and 13
+// both have: 13 removed clocks and compute mode from cudaDeviceProp but kept the attributes. The runtime says whether a
+// GPU can be used; the machine is examined (gpu_surroundings.hpp) only after a failure.
 #include "kernels/cuda/device_info/device_info.hpp"
 
 #include <algorithm>
@@ -111,7 +111,7 @@ cudaError_t read_compute_mode(int device, std::string* mode) {
   return code;
 }
 
-// In lower case.
+// Reads the PCI bus id in lower case.
 cudaError_t read_pci_bus_id(int device, std::string* id) {
   std::array<char, 32> text{};
   const cudaError_t code = cudaDeviceGetPCIBusId(text.data(), text.size(), device);
@@ -121,8 +121,8 @@ cudaError_t read_pci_bus_id(int device, std::string* id) {
   return code;
 }
 
-// Throws CudaError. `in_use`: this is the current device, and the runtime tells its free memory. For any other one
-// NVML does, since the runtime would first make a context there, which takes hundreds of megabytes.
+// Throws CudaError. `in_use`: this is the current device, whose free memory the runtime reports. For any other device
+// NVML does, since the runtime would first create a context there, which takes hundreds of megabytes.
 GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use) {
   GpuInfo gpu;
   gpu.index = device;

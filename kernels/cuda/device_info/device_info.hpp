@@ -7,11 +7,11 @@
 
 namespace trainer::cuda {
 
-// Throws BackendError "--device cuda:N: cause; next step" where this device cannot be used. Opens its context.
+// Opens the device's context. Throws BackendError "--device cuda:N: cause; next step" if the device cannot be used.
 void require_device(int device);
 
-// The backend's account of itself: its device, every other one that the process sees, the software, the CPU. `cudnn`
-// and `cublas` are the libraries' own versions, empty where they are not told. Throws CudaError.
+// Describes the backend: its device, every other one that the process sees, the software, the CPU. `cudnn` and `cublas`
+// are the versions that the libraries report, empty if unknown. Throws CudaError.
 DeviceInfo describe_device(int device, const std::string& cudnn, const std::string& cublas);
 
 }  // namespace trainer::cuda

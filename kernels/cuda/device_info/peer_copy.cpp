@@ -1,4 +1,4 @@
-// Directly, over NVLink or PCIe, where the two can reach each other, else through the host.
+// Copies between two GPUs directly, over NVLink or PCIe, if they can reach each other, else through the host.
 #include <algorithm>
 #include <chrono>
 #include <cuda_runtime.h>
@@ -19,7 +19,7 @@ using DeviceMemory = Handle<void, cudaFree>;
 constexpr std::size_t kBytes = 64ULL << 20U;
 constexpr int kRounds = 8;
 
-// Of `device`, which is the current one then.
+// The memory of `device`, which becomes the current device.
 DeviceMemory memory_of(int device) {
   check(cudaSetDevice(device), "cudaSetDevice");
   return made<DeviceMemory>([](void** memory) { check(cudaMalloc(memory, kBytes), "cudaMalloc"); });

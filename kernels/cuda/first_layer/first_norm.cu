@@ -1,6 +1,6 @@
-// A first layer on grey images with the batch normalisation after it, in one kernel a direction. Forward opens the
-// step, makes convolution, pool and the sums over the batch; the blocks wait for one another; normalisation and GELU
-// follow. one_channel_conv.cu has the layer without a normalisation.
+// A first layer on grey images and the batch normalisation after it, in one kernel for each direction. Forward opens
+// the step and computes convolution, pool and the sums over the batch; the blocks wait for one another; normalisation
+// and GELU follow. one_channel_conv.cu has the layer without a normalisation.
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/first_layer/first_norm_backward.cuh"
@@ -88,7 +88,7 @@ class FirstNormOp final : public Op {
   }
 
  private:
-  // A block takes a run of the batch's images, and as many of them at a time as shared memory has room for.
+  // A block takes a range of the batch's images, as many at a time as fit into shared memory.
   static FirstNorm shape_of(const CudaContext& context, const ConvDesc& conv, bool gelu, int batch) {
     FirstNorm s{.conv = FirstConv(conv, batch), .gelu = gelu};
     s.run = (s.conv.batch + context.multiprocessors - 1) / context.multiprocessors;

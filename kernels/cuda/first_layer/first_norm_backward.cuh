@@ -1,6 +1,6 @@
-// Backward of a first layer on grey images with the batch normalisation after it, in one kernel, for first_norm.cu: the
-// sums of normalisation's gradient; the blocks wait for one another; then the gradient of each output of the pool goes
-// straight into the k x k terms of dw at its window's argmax. And the arguments of both directions.
+// Backward of a first layer on grey images and the batch normalisation after it, in one kernel, for first_norm.cu. It
+// computes the sums of normalisation's gradient; the blocks wait for one another; then the gradient of each output of
+// the pool goes straight into the k x k terms of dw at its window's argmax. The arguments of both directions are here.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@ namespace {
 constexpr unsigned kFirstNormThreads = 512;
 constexpr unsigned kPictureMemory = 2 * kMostPixels;  // floats of shared memory: images, then sums
 
-// A block takes a run of the batch's images, `together` of them in shared memory at a time, a thread one channel of
-// every few windows.
+// A block takes `run` of the batch's images, `together` of them in shared memory at a time; a thread takes one channel
+// of every few windows.
 struct FirstNorm {
   FirstConv conv;
   unsigned run = 1;
@@ -41,7 +41,7 @@ struct Window {
 template <typename T>
 struct FirstNormArgs {
   NormArgs norm;
-  GatherArgs gather;  // where `gathers`: forward writes x and the rest as Backend::gather would
+  GatherArgs gather;  // if `gathers`, forward writes x and the rest as Backend::gather would
   bool gathers = false;
   bool training = false;
   const T* x = nullptr;
@@ -60,8 +60,8 @@ struct FirstNormArgs {
   }
 };
 
-// Every thread's k x k sums over its windows become dw: those of a block through shared memory, those of the
-// blocks in the one that comes last.
+// Adds up every thread's k x k sums over its windows to dw: within a block through shared memory, then across blocks in
+// the last one to arrive.
 template <unsigned kTaps>
 static __device__ void add_up_taps(const SliceThread& at, const float (&own)[kTaps], float* memory,
                                    float* partial, float* dw, unsigned* ticket) {

@@ -1,7 +1,7 @@
 // The first layer of a network on grey images: convolution of one channel + bias + max pool + ReLU in one kernel, and
-// the gradients of its filters in another. With one input channel there is nothing for tensor cores, and the library
-// would write the whole map, four times what a 2x2 pool leaves of it.
-//   forward   It opens the step itself, since a gather of its own would cost one more launch. A block takes an image and
+// the gradients of its filters in another. With one input channel tensor cores do not help, and the library would write
+// the whole map, four times the output of a 2x2 pool.
+//   forward   It opens the step itself, since a separate gather would cost one more launch. A block takes an image and
 //             a band of output rows: the image lies in shared memory, a thread keeps its channel's filter in registers
 //             and computes all values of a pooling window from the same pixels.
 //   backward  A block takes some channels and some images. Only a window's argmax has a gradient, so an output adds to
@@ -21,14 +21,14 @@ namespace {
 constexpr unsigned kThreads = 256;
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWarps = kThreads / kWarp;
-constexpr unsigned kBlocksAProcessor = 4;  // that a multiprocessor runs at once, at least
+constexpr unsigned kBlocksAProcessor = 4;  // at least so many run on a multiprocessor at once
 constexpr unsigned kBackwardBlocks = 2;    // the same in backward
-constexpr unsigned kBands = 2;             // of output rows, one for each block
-constexpr unsigned kChannels = 8;          // of a block in backward
+constexpr unsigned kBands = 2;             // bands of output rows, one for each block
+constexpr unsigned kChannels = 8;          // channels of a block in backward
 
 template <typename T>
 struct FirstConvArgs {
-  GatherArgs gather;  // where `gathers`: forward writes x and the rest as Backend::gather would
+  GatherArgs gather;  // if `gathers`, forward writes x and the rest as Backend::gather would
   bool gathers = false;
   const T* x = nullptr;
   const float* w = nullptr;        // [channels, k, k]
@@ -38,7 +38,7 @@ struct FirstConvArgs {
   const T* dy = nullptr;
   float* dw = nullptr;
   float* db = nullptr;       // may be null
-  float* partial = nullptr;  // of backward: [channel groups, shares, kChannels, k * k + 1]
+  float* partial = nullptr;  // backward's: [channel groups, parts, kChannels, k * k + 1]
 };
 
 template <typename T, int kKernel, int kPool>
@@ -79,7 +79,7 @@ struct WindowGradient {
   int argmax;
 };
 
-// Adds the gradients of the outputs of `count` images, from the batch's `first` on, to `sums`: k x k filter taps, then the
+// Adds the gradients from `count` images, beginning with the batch's `first`, to `sums`: k x k filter taps, then the
 // bias.
 template <typename T, int kKernel, int kPool>
 __device__ void add_pictures(const FirstConv& s, const FirstConvArgs<T>& a, const float* pictures,
@@ -173,8 +173,8 @@ class OneChannelConv final : public Op {
   }
 
  private:
-  // Into how many shares backward divides the images: kBackwardBlocks blocks for each multiprocessor take as many images
-  // each, and the last one may take fewer.
+  // How many parts backward divides the images into: kBackwardBlocks blocks for each multiprocessor take equally many
+  // images, and the last one may take fewer.
   static unsigned parts_of(const CudaContext& context, unsigned batch, unsigned groups) {
     const unsigned most = std::max(kBackwardBlocks * context.multiprocessors / groups, 1U);
     const unsigned run = (batch + most - 1) / most;

@@ -1,6 +1,6 @@
-// What kernels of the first layer on grey images share: images of the batch in shared memory, each with a border of
-// zeros, from the gathered x or, where the kernel opens the step itself, from the data set's bytes; and the values of a
-// pooling window.
+// What the kernels of a first layer on grey images share: they load images of the batch into shared memory, each with a
+// border of zeros, from the gathered x or, if the kernel opens the step itself, from the data set's bytes, and compute
+// the values of a pooling window.
 #pragma once
 
 #include <type_traits>
@@ -12,7 +12,7 @@
 
 namespace trainer::cuda {
 
-constexpr unsigned kMostPixels = 4096;  // of an image with its border
+constexpr unsigned kMostPixels = 4096;  // pixels of an image with its border
 constexpr unsigned kMostTogether = 16;  // images that a block has in shared memory at a time
 
 // A convolution that is_one_channel_conv() accepts.
@@ -36,10 +36,10 @@ struct FirstConv {
   int h, w;         // of the image
   int top, left;    // its border
   int pw;           // its width with the border
-  unsigned stride;  // of the pool; 1 without one
+  unsigned stride;  // of the pool; 1 without a pool
   unsigned channels;
   bool relu;
-  Divider by_pixels;  // of an image with its border
+  Divider by_pixels;  // pixels of an image with its border
   Divider by_pw;
   Divider by_outputs, by_columns;  // of y
 
@@ -47,7 +47,7 @@ struct FirstConv {
   HOST_DEVICE unsigned outputs() const { return by_outputs.by(); }
 };
 
-constexpr unsigned kPixelsAtOnce = 4;  // of a thread
+constexpr unsigned kPixelsAtOnce = 4;  // for each thread
 
 // Pixel i of images with their borders.
 struct Pixel {
@@ -63,14 +63,14 @@ struct Pixel {
     inside = y >= 0 && y < s.h && column >= 0 && column < s.w;
   }
 
-  // Its index in images without borders.
+  // The pixel's index in images without borders.
   __device__ unsigned place(const FirstConv& s) const {
     return (picture * static_cast<unsigned>(s.h) + static_cast<unsigned>(y)) * static_cast<unsigned>(s.w) +
            static_cast<unsigned>(column);
   }
 };
 
-// Loads `count` images from x on.
+// Loads `count` images, beginning at x.
 template <unsigned kThreads, typename T>
 __device__ void load_pictures(const FirstConv& s, unsigned count, const T* x, float* pictures) {
   const auto load = [&](unsigned i) {
@@ -87,8 +87,8 @@ struct OpenedPixel {
   unsigned place;
 };
 
-// Loads the images of rows first ... first + count of the step, at most kMostTogether, and where the block `writes`,
-// stores them in x too. All threads call it.
+// Loads the images of rows first ... first + count of the step, at most kMostTogether; a block that `writes` also
+// stores them in x. All threads call it.
 template <unsigned kThreads, typename T>
 static __device__ void gather_pictures(const FirstConv& s, const GatherArgs& g, unsigned first,
                                        unsigned count, bool writes, float* pictures) {
@@ -97,7 +97,7 @@ static __device__ void gather_pictures(const FirstConv& s, const GatherArgs& g, 
   __syncthreads();
   T* x = static_cast<T*>(g.x) + std::size_t{first} * static_cast<unsigned>(s.h * s.w);
   const auto load = [&](unsigned i) {
-    const Pixel pixel(s, i);  // outside, the first one is read in its place: no branch stands between loads
+    const Pixel pixel(s, i);  // outside, the first pixel is read instead: no branch separates the loads
     const OpenedRow& row = rows[pixel.picture];
     const std::uint8_t stored = row.stored(g, pixel.inside ? pixel.y : 0, pixel.inside ? pixel.column : 0);
     return OpenedPixel{stored, pixel.inside && row.shown, pixel.inside && writes, pixel.place(s)};
@@ -143,7 +143,7 @@ __device__ void window_values(const float* pixel, int pitch, const float (&filte
   }
 }
 
-// The largest value of a window and its place, the first of equals; NaN is larger than all.
+// The largest value of a window and its place, the first of equal ones; NaN counts as the largest.
 struct Largest {
   float value;
   int place;
@@ -160,7 +160,7 @@ __device__ Largest largest_of(const float (&values)[kCount]) {
   return best;
 }
 
-// Calls visit(kernel size, pool size) with the two as constants. There are kernels for these sizes alone.
+// Calls visit(kernel size, pool size) with both as constants. Only these sizes have kernels.
 inline bool has_window(const ConvDesc& conv) {
   return (conv.kernel == 3 || conv.kernel == 5) && conv.pool.size <= 3;
 }

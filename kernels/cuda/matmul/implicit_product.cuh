@@ -1,17 +1,17 @@
-// A tile of a matrix product C = A B by one block, on tensor cores (an implicit GEMM): neither operand need lie in memory
-// as a matrix, since an operand loads its elements from where it will. A warp has 16 kRowTiles x 8 kColumnTiles of the
-// tile's outputs and loads its operands' elements from memory as its tensor cores want them: nothing is staged, and warps
-// wait for one another only at the end. Warps of the same outputs are groups: they take the chunks of K in turn, and the
-// groups' sums are added up in their order.
+// A tile of a matrix product C = A B by one block, on tensor cores (an implicit GEMM): an operand need not be stored as
+// a matrix, since it may load its elements from anywhere. A warp has 16 kRowTiles x 8 kColumnTiles of the tile's
+// outputs and loads its operands' elements from memory in the layout that its tensor cores need: nothing is staged, and
+// warps wait for one another only at the end. Warps with the same outputs belong to different groups, which take the
+// chunks of K in turn; the groups' sums are added up in group order.
 //
-// A chunk is 16 K indices. Which of them an instruction calls its first does not matter, as long as both operands mean
-// the same; so lane 4 g + t takes four consecutive ones, 4 t to 4 t + 3, and loads four at once. An operand has elements
-// (line, k), where a line is a row of A or a column of B. It has
+// A chunk is 16 K indices. Their order within an instruction does not matter as long as both operands use the same, so
+// lane 4 g + t takes four consecutive ones, 4 t to 4 t + 3, with one load. An operand has elements (line, k), where a
+// line is a row of A or a column of B. It provides
 //   kAlongK                whether (i, k) ... (i, k + 3) are consecutive in memory, else (i, k) ... (i + 3, k) are
-//   count()                the number of lines; a tile that extends beyond reads the last ones again
-//   line(i), k_index(k)    what is worth computing once for each, k a multiple of 4
-//   and with kAlongK       at(line, k_index): the four elements of a line as a float4
-//   else                   at<N>(line, k_index, values): of N consecutive lines, the elements that are below K
+//   count()                the number of lines; a tile that extends beyond them reads the last ones again
+//   line(i), k_index(k)    values worth computing once for each; k is a multiple of 4
+//   if kAlongK             at(line, k_index): the four elements of a line as a float4
+//   else                   at<N>(line, k_index, values): the elements below K of N consecutive lines
 #pragma once
 
 #include <cuda_runtime.h>
@@ -26,8 +26,8 @@ template <unsigned kThreadCount, unsigned kRowTileCount, unsigned kColumnTileCou
           unsigned kWarpsAcross>
 struct ProductTile {
   static constexpr unsigned kThreads = kThreadCount;
-  static constexpr unsigned kRowTiles = kRowTileCount;        // of a warp, of 16
-  static constexpr unsigned kColumnTiles = kColumnTileCount;  //   of 8
+  static constexpr unsigned kRowTiles = kRowTileCount;        // of a warp, of 16 rows
+  static constexpr unsigned kColumnTiles = kColumnTileCount;  // of 8 columns
   static constexpr unsigned kDown = kWarpsDown;
   static constexpr unsigned kAcross = kWarpsAcross;
   static constexpr unsigned kRows = 16 * kRowTiles * kDown;
@@ -42,7 +42,7 @@ inline __host__ __device__ unsigned divided_up(unsigned extent, unsigned piece) 
   return (extent + piece - 1) / piece;
 }
 
-// A lane's part of one operand: kOwn of 8 kOwn lines, four K indices of a chunk.
+// A lane's fragment of one operand: kOwn of 8 kOwn lines, at four K indices of a chunk.
 template <typename Operand, unsigned kOwn>
 class Fragment {
  public:
@@ -52,12 +52,12 @@ class Fragment {
       lines_[n] = operand.line(min(first + index(n, lane() / 4), operand.count() - kSideBySide));
   }
 
-  // Which of the 8 kOwn is number n of the lanes 4 g to 4 g + 3.
+  // Which of the 8 kOwn lines is line number n of lanes 4 g to 4 g + 3.
   __device__ static unsigned index(unsigned n, unsigned g) {
     return Operand::kAlongK ? 8 * n + g : kOwn * g + n;
   }
 
-  // The elements of the chunk from k0 on, zero from `end`.
+  // Loads the elements of the chunk that begins at k0; from `end` on they are zero.
   __device__ void load(unsigned k0, unsigned end, float (&values)[kOwn][4]) const {
     const unsigned k = k0 + lane() % 4 * 4;
 #pragma unroll
@@ -89,7 +89,7 @@ class Fragment {
   typename Operand::Line lines_[kLines];
 };
 
-// Adds the products of a chunk to a warp's outputs: the first two of each lane's four K indices, then the others.
+// Adds the products of a chunk to a warp's outputs: first for two of each lane's four K indices, then for the others.
 template <Factors kFactors, typename Tile>
 __device__ void multiply_chunk(const float (&left)[2 * Tile::kRowTiles][4],
                                const float (&right)[Tile::kColumnTiles][4],
@@ -109,8 +109,8 @@ __device__ void multiply_chunk(const float (&left)[2 * Tile::kRowTiles][4],
   }
 }
 
-// The sums over K indices begin ... end (begin a multiple of 4) for the tile whose first output is (row, column),
-// into `memory` (Tile::kMemory), from where product_at() takes them. All threads of a block call it.
+// Sums over K indices begin ... end (begin is a multiple of 4) for the tile whose first output is (row, column), and
+// writes to `memory` (Tile::kMemory), which product_at() reads. All threads of a block call it.
 template <Factors kFactors, typename Tile, typename Left, typename Right>
 __device__ void implicit_product(const Left& left, unsigned row, const Right& right, unsigned column,
                                  unsigned begin, unsigned end, float* memory) {
@@ -147,7 +147,7 @@ __device__ void implicit_product(const Left& left, unsigned row, const Right& ri
   __syncthreads();
 }
 
-// Output number i of the tile, row by row: the groups' sums in their order.
+// Output number i of the tile, row by row: the groups' sums added up in group order.
 template <typename Tile>
 __device__ float product_at(const float* memory, unsigned i) {
   float total = memory[i];

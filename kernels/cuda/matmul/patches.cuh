@@ -1,12 +1,12 @@
-// The operands of a convolution's three products as implicit GEMMs, and of a dense layer's, which is a convolution of maps
-// of one pixel: the patches of x (im2col), the gradient of the map before the pool, the weights. Patches and that gradient
-// are never materialised: their elements are loaded from x and from the upstream gradient. Stride 1, no border; channels
-// are multiples of 4.
+// The operands of the three implicit GEMMs of a convolution, or of a dense layer, which is a convolution on maps of one
+// pixel: the patches of x (im2col), the gradient of the map at the pool's input, the weights. Patches and that gradient
+// are never materialised: their elements are loaded from x and from the upstream gradient. Stride 1, no border;
+// channels are multiples of 4.
 //   product   C                     operand A                     operand B
 //   forward   map [position, out] = patches [position, tap, c]  x w [out, tap, c]
 //   dw        [out, tap, c]       = dmap [position, out]        x patches [position, tap, c]
 //   dx        [image, c]          = dmap [image, tap, out]      x w [tap, out, c]              for each pixel
-// A position is an output of the pool and, numbered before the others of the map, the pixels of its window row by row.
+// Positions number the pixels of the map window by window of the pool, and row by row within a window.
 #pragma once
 
 #include <cstdint>
@@ -39,14 +39,14 @@ __device__ void load_column(const T* from, unsigned j, float (&values)[N][4]) {
   for (unsigned n = 0; n < N; ++n) values[n][j] = static_cast<float>(loaded.value[n]);
 }
 
-// Where element k of a patch lies in x, counted from the patch's corner: channel k % c under the filter's tap k / c.
+// Offset in x of element k of a patch, from the patch's corner: channel k % c at the filter's tap k / c.
 __device__ inline unsigned tap_offset(const PatchShape& s, unsigned k) {
   const unsigned tap = s.by_c.quotient(k);
   const unsigned y = s.by_kernel.quotient(tap);
   return (y * s.w + tap - y * s.kernel) * s.c + k - tap * s.c;
 }
 
-// Where the corner of the patch of a pixel of the map before the pool lies in x.
+// Offset in x of the corner of the patch of a pixel of the map at the pool's input.
 __device__ inline unsigned patch_offset(const PatchShape& s, unsigned position) {
   const unsigned output = position >> s.area_bits();
   const unsigned in_window = position & (s.area() - 1);
@@ -58,7 +58,7 @@ __device__ inline unsigned patch_offset(const PatchShape& s, unsigned position) 
   return ((image * s.h + y) * s.w + x) * s.c;
 }
 
-// Operand A of forward: the patches, a row for each position, K along a patch.
+// Operand A of forward: the patches, one row for each position; K runs along a patch.
 template <typename T>
 struct ForwardPatches {
   static constexpr bool kAlongK = true;
@@ -72,8 +72,8 @@ struct ForwardPatches {
   __device__ float4 at(Line patch, KIndex tap) const { return load_four(patch + tap); }
 };
 
-// Operand B of dw: the patches, K along the positions. With a pool, four positions are a window. A null column is one of
-// ones.
+// Operand B of dw: the patches; K runs along the positions. With a pool, four positions form a window. A null column
+// stands for a column of ones.
 template <typename T>
 struct DwPatches {
   static constexpr bool kAlongK = false;
@@ -104,7 +104,7 @@ struct DwPatches {
   }
 };
 
-// Operand B of forward: w, a column for each filter.
+// Operand B of forward: w, one column for each filter.
 struct ForwardFilters {
   static constexpr bool kAlongK = true;
   using Line = const float*;
@@ -117,17 +117,17 @@ struct ForwardFilters {
   __device__ float4 at(Line filter, KIndex k) const { return load_four(filter + k); }
 };
 
-// In place of an argmax where the ReLU after the pool has stopped a window.
+// Replaces the argmax of a window whose output is cut off by the ReLU after the pool.
 constexpr std::uint8_t kNoArgmax = 4;
 
-// The upstream gradient, which is that of the pool's output. The map's is the same at each window's argmax, else 0.
+// The upstream gradient, that of the pool's output. The map's equals it at each window's argmax and is 0 elsewhere.
 template <typename T>
 struct UpstreamGradient {
   const T* dz;                 // [n, rows, columns, out]
-  const std::uint8_t* argmax;  // of the same shape; null without a pool
+  const std::uint8_t* argmax;  // the same shape; null without a pool
 };
 
-// Operand A of dw: the map's gradient, a row for each filter, K along the positions.
+// Operand A of dw: the map's gradient, one row for each filter; K runs along the positions.
 template <typename T>
 struct DwGradient {
   static constexpr bool kAlongK = false;
@@ -151,7 +151,7 @@ struct DwGradient {
   }
 
  private:
-  // The four pixels of a window, of which one has a gradient.
+  // The four pixels of a window, only one of which has a gradient.
   template <unsigned N>
   __device__ void at_window(unsigned i, float (&values)[N][4]) const {
     const auto dz = Vector<T, N>::load(d.dz + i);
@@ -165,12 +165,12 @@ struct DwGradient {
   }
 };
 
-// The taps under which one pixel of x contributes to the part of the map that windows cover. They and the map's channels
-// are the K index of dx.
+// The taps through which one pixel of x contributes to the part of the map that windows cover. The K index of dx runs
+// over these taps and the map's channels.
 struct PixelTaps {
   unsigned y, x;  // of the pixel
   unsigned first_y, first_x;
-  Divider by_across;  // taps beside one another
+  Divider by_across;  // taps side by side
   unsigned depth;     // taps x channels of the map
 
   struct Tap {
@@ -198,7 +198,7 @@ __device__ inline PixelTaps taps_over(const PatchShape& s, unsigned pixel) {
   return {y, x, first_y, first_x, Divider(max(across, 1U)), down * across * s.out};
 }
 
-// Operand A of dx at one pixel: the map's gradient, a row for each image.
+// Operand A of dx at one pixel: the map's gradient, one row for each image.
 template <typename T>
 struct DxGradient {
   static constexpr bool kAlongK = true;
@@ -230,7 +230,7 @@ struct DxGradient {
   }
 };
 
-// Operand B of dx at one pixel: w, a column for each channel of x. Four K indices are channels of the map, of one tap.
+// Operand B of dx at one pixel: w, one column for each channel of x. Four K indices are map channels at the same tap.
 struct DxFilters {
   static constexpr bool kAlongK = false;
   using Line = unsigned;

@@ -1,7 +1,7 @@
-// The gradients of a convolution (with its max pool) or dense layer from the gradient of its output z, in one kernel of
-// blocks with two roles. The first blocks make dw, and db as one more column: a tile of it over a share of the
-// positions, and the block of a tile that comes last adds up the shares. Each of the others makes a tile of dx: images of
-// one pixel, so that all have the same taps on the map. The pool's gradient is never expanded (patches.cuh).
+// The gradients of a convolution (with its max pool) or dense layer from the gradient of its output z, in one kernel
+// whose blocks have two roles. The first blocks compute dw, and db as one more column, each a tile over a part of
+// the positions (split K); the last block of a tile to arrive adds up the parts. The others compute tiles of dx: one pixel
+// of several images, so all have the same taps on the map. The pool's gradient is never expanded (patches.cuh).
 #include "kernels/cuda/device_code/last_block.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/matmul/patches.cuh"
@@ -20,7 +20,7 @@ struct BackwardArgs {
   float* dw = nullptr;
   float* db = nullptr;  // null without a bias
   T* dx = nullptr;
-  float* partial = nullptr;  // [tiles, shares, outputs of a tile]
+  float* partial = nullptr;  // [tiles, parts, outputs of a tile]
   unsigned weight_tiles = 1;
   unsigned weight_parts = 1;
 };

@@ -1,8 +1,8 @@
-// A convolution (with its max pool) or dense layer with the batch normalisation after it. Forward is one kernel: a block
+// A convolution (with its max pool) or dense layer and the batch normalisation after it. Forward is one kernel: a block
 // takes a slice of the channels, as wide as a tile, and every few tiles of the positions; it writes z, the pool's
-// output, and its sums; the blocks wait for one another; then it goes over its share of z again. In inference it
-// normalises at once and no block waits. On the way back normalisation has its own kernel, as after any other layer, and
-// the products' gradients follow.
+// output, and its sums; the blocks wait for one another; then it normalises its part of z. In inference it normalises
+// at once and no block waits. In backward, normalisation has its own kernel, as after any other layer, and the
+// products' gradients follow.
 #include <algorithm>
 
 #include "kernels/bump_allocator.hpp"
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   }
 }
 
-// A dense layer is a convolution of maps of one pixel.
+// A dense layer is a convolution on maps of one pixel.
 ConvDesc as_conv(const OpDesc& product) {
   const auto* dense = std::get_if<DenseDesc>(&product);
   if (dense == nullptr) return std::get<ConvDesc>(product);
@@ -116,7 +116,7 @@ PatchShape patch_shape(const ConvDesc& conv, int batch) {
   return s;
 }
 
-// How many blocks a multiprocessor runs at the same time, kProductBlocks at most.
+// How many blocks a multiprocessor runs at the same time, at most kProductBlocks.
 template <typename Tile>
 unsigned forward_blocks(const CudaContext& context) {
   unsigned most = 0;
@@ -218,7 +218,7 @@ bool has_patches(const OpDesc& product) {
 }
 
 ProductPlan plan_product(const CudaContext& context, const OpDesc& product, int batch) {
-  constexpr unsigned kLeastTerms = 512;  // of a share of dw
+  constexpr unsigned kLeastTerms = 512;  // of a part of dw
   constexpr int kSmallBatch = 64;        // a quarter of a long tile
   ProductPlan plan;
   plan.shape = patch_shape(as_conv(product), batch);

@@ -1,6 +1,5 @@
-// How the products of a convolution or dense layer as implicit GEMMs (patches.cuh) are divided into blocks, and the
-// launch of their gradients, which serve layers with a batch normalisation (product_norm.cu) and small ones
-// (small_product.cu) alike.
+// How the implicit GEMMs (patches.cuh) of a convolution or dense layer are divided into blocks, and the launch of their
+// gradients. Both serve layers with a batch normalisation (product_norm.cu) and small layers (small_product.cu).
 #pragma once
 
 #include "kernels/cuda/context.hpp"
@@ -8,7 +7,7 @@
 
 namespace trainer::cuda {
 
-// A convolution with stride 1 and no border. A dense layer is one whose maps have one pixel.
+// A convolution with stride 1 and no border. A dense layer is a convolution on maps of one pixel.
 struct PatchShape {
   unsigned batch = 1;
   unsigned h = 1, w = 1, c = 1;  // of x
@@ -18,23 +17,23 @@ struct PatchShape {
   unsigned out = 1;
   unsigned taps = 1;     // of the filter: kernel x kernel
   unsigned outputs = 1;  // of an image and channel: rows x columns
-  unsigned ones = 0;     // columns that dw has after the taps': patches of ones, so that the first is db
+  unsigned ones = 0;     // columns of dw after the taps': their patches are ones, so the first is db
   Divider by_c, by_kernel, by_outputs, by_columns, by_out;
 
   HOST_DEVICE unsigned area_bits() const { return 2 * pool_bit; }
   HOST_DEVICE unsigned area() const { return 1U << area_bits(); }  // of a window
   HOST_DEVICE unsigned positions() const { return batch * outputs * area(); }
-  HOST_DEVICE unsigned depth() const { return taps * c; }  // of forward's sums: the extent of the K index
+  HOST_DEVICE unsigned depth() const { return taps * c; }  // extent of forward's K index
 };
 
-constexpr unsigned kOnes = 4;  // where there is a bias: up to four columns are read at once
+constexpr unsigned kOnes = 4;  // with a bias: up to four columns are read at once
 
-// The blocks for a multiprocessor that the kernels leave registers for, and that the plan asks for.
+// Blocks per multiprocessor, which the kernels leave registers for and the plan aims at.
 constexpr unsigned kProductBlocks = 2;
 
 struct ProductPlan {
   PatchShape shape;
-  bool square = false;  // which tiles
+  bool square = false;  // which kind of tile
   unsigned slices = 1;  // forward with a normalisation: of the channels
   unsigned tiles = 1;   //   of the positions
   unsigned parts = 1;   //   blocks that share a slice
@@ -43,29 +42,29 @@ struct ProductPlan {
   unsigned weight_parts = 1;  //   of the positions, for each
   unsigned map_tiles = 1;     //   of dx
 
-  // Of forward: so many that every multiprocessor has two, or each tile has one.
+  // Blocks of forward: enough for two on every multiprocessor, or one for each tile.
   unsigned blocks() const { return slices * parts; }
   std::size_t slice_bytes() const;           // for forward's partial sums
   std::size_t weight_partial_bytes() const;  // for the partial sums of dw
 };
 
-// The first tile of a share of a slice; the next ones follow every `shares`. Tiles are dealt like cards: a slice goes on
-// where the one before it ended. So a multiprocessor whose block of one slice has a tile more than others has no such
-// block of another slice.
+// The first tile of block `part` of a slice; it also takes every `parts`-th tile after that. Tiles are dealt like
+// cards: a slice continues where the previous one ended, so no multiprocessor gets the blocks with an extra tile of
+// several slices.
 HOST_DEVICE unsigned first_tile_of(unsigned part, unsigned parts, unsigned slice, unsigned tiles) {
   const unsigned dealt = slice * tiles % parts;
   return part < dealt ? part + parts - dealt : part - dealt;
 }
 
-// Whether a ConvDesc or DenseDesc has such operands: channels in fours, no border, windows side by side.
+// Whether these kernels can compute a ConvDesc or DenseDesc: channels are multiples of 4, no border, adjacent windows.
 bool has_patches(const OpDesc& product);
 ProductPlan plan_product(const CudaContext& context, const OpDesc& product, int batch);
 
-// dw, db and, where it is wanted, dx from the gradient of the product after its pool.
+// Computes dw, db and, if wanted, dx from the gradient of the pooled product.
 struct ProductBackward {
   const void* dz = nullptr;
   const std::uint8_t* argmax =
-      nullptr;               // null without a pool. A window has no gradient where it is kNoArgmax
+      nullptr;               // null without a pool; a window whose argmax is kNoArgmax has no gradient
   float* db = nullptr;       // of a layer with a bias
   float* partial = nullptr;  // weight_partial_bytes()
 };

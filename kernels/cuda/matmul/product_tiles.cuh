@@ -1,6 +1,6 @@
-// Which kernel computes a product in the engine's precision, the tiles of a layer's products, and the max pool of one. A
-// convolution's maps are long and narrow, a dense layer's square; the sums of dw are over all positions, so its blocks
-// share the terms.
+// Which kernel computes a product in the engine's precision, the tile sizes of a layer's products, and the max pool of
+// a tile. A convolution's maps are long and narrow, a dense layer's square; dw sums over all positions, so its blocks
+// split the K index.
 #pragma once
 
 #include <type_traits>
@@ -41,7 +41,7 @@ decltype(auto) visit_tiles(bool square, const Visit& visit) {
   return square ? visit(SquareTiles{}) : visit(LongTiles{});
 }
 
-// The largest of a window's sums in a tile, which lie below one another, and its place in the window.
+// The largest of a window's sums, which are consecutive rows of a tile, and its place in the window.
 template <typename Tile>
 __device__ float pooled(const float* memory, unsigned output, unsigned lane, unsigned area,
                         unsigned& argmax) {

@@ -1,6 +1,6 @@
-// A convolution (with its max pool) or dense layer that is small enough for tiles of our own, with bias and ReLU: forward
-// is one plain kernel, and product_backward makes the gradients of weights, bias and x. Where the ReLU stops a window of
-// the pool, forward writes kNoArgmax, so that backward reads no y and needs no kernel for a mask.
+// A convolution (with its max pool) or dense layer that is small enough for tiles of our own, with bias and ReLU:
+// forward is one plain kernel, and product_backward computes the gradients of weights, bias and x. If the ReLU cuts off
+// a window of the pool, forward writes kNoArgmax, so backward reads no y and needs no masking kernel.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
@@ -98,14 +98,14 @@ class SmallProduct final : public Op {
 };
 
 // A library's tiles are 64 to 256 outputs wide and long. 32 filters leave most of one idle, and a dense layer with few
-// rows and outputs has fewer tiles than a GPU has multiprocessors. A block of ours goes through all terms of a sum, which
-// pays while they are few.
+// rows and outputs has fewer tiles than a GPU has multiprocessors. Our block runs through the whole K index, which pays
+// off while that is short.
 constexpr int kMostFilters = 32;
 constexpr int kMostFeatures = 256;
 constexpr int kMostRows = 1024;
 constexpr int kMostTerms = 1024;
 
-// On the way back a ReLU is in the pool's argmax (see above), or the head has taken it in.
+// In backward the ReLU's mask is in the pool's argmax (see above), or the head has applied it to dy.
 bool is_small(const ConvDesc& d, int /*batch*/) {
   return d.out <= kMostFilters && d.kernel * d.kernel * d.in.c <= kMostTerms && (d.pool || !d.relu);
 }

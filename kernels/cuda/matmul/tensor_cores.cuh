@@ -1,19 +1,19 @@
-// The instruction that a warp's tensor cores have for fp32 in memory, and products of fp32 and of TF32 made
-// of it. It adds to 16 x 8 outputs, each, 8 products of TF32 factors: fp32 with the last 13 of 23 bits behind
-// the point cut off. Lane 4 g + t of the warp holds (PTX ISA, mma.m16n8k8 with .tf32)
+// The tensor-core instruction for fp32 data, and fp32 and TF32 products built on it. It adds 8 products of TF32 factors
+// to each of 16 x 8 outputs; TF32 is fp32 with the last 13 of its 23 mantissa bits cut off. Lane 4 g + t of the warp
+// holds (PTX ISA, mma.m16n8k8 with .tf32)
 //   a[4]  of row g term t, of row g + 8 term t, of row g term t + 4, of row g + 8 term t + 4
 //   b[2]  of column g term t, of column g term t + 4
 //   d[4]  of row g columns 2 t and 2 t + 1, of row g + 8 the same
-// From compute capability 8.0 on; before, the lanes show each other their factors and multiply in fp32.
+// It needs compute capability 8.0; on older GPUs the lanes exchange their factors by shuffles and multiply in fp32.
 #pragma once
 
 #include <cuda_runtime.h>
 
 namespace trainer::cuda {
 
-// What a product takes of its factors. fp32: two TF32 numbers each, the nearest one and what is left, and
-// three of their four products; what that loses is 2^-21 of a product at most and 2^-24 as a rule. Infinity
-// becomes NaN. tf32: where the precision is TF32 or less. bf16 and fp16 are TF32 numbers as they are.
+// How factors are given to the tensor cores. fp32: as two TF32 numbers each, the nearest one and the remainder, with
+// three of their four products; this loses at most 2^-21 of a product and typically 2^-24. Infinity becomes NaN. tf32:
+// for TF32 and lower precisions; bf16 and fp16 are TF32 numbers as they are.
 enum class Factors { fp32, tf32 };
 
 #if defined(TRAINER_EMULATED_CUDA) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800)
@@ -22,7 +22,7 @@ constexpr bool kTensorCores = true;
 constexpr bool kTensorCores = false;
 #endif
 
-// d += a b in fp32 by any GPU. A loop of few registers, since whole tiles of it are unrolled.
+// d += a b in fp32 on any GPU. The loop uses few registers, since whole tiles of it are unrolled.
 __device__ inline void multiply_by_shuffles(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
   const int row = static_cast<int>(threadIdx.x % 32) / 4 * 4;
   const int column = static_cast<int>(threadIdx.x % 4) * 8;
@@ -42,7 +42,7 @@ __device__ inline void multiply_by_shuffles(float (&d)[4], const float (&a)[4], 
   }
 }
 
-// d += a b: the instruction. It may cut off where it adds, too.
+// d += a b by the instruction, which may truncate its sums, too.
 __device__ inline void multiply_tf32(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
 #if defined(TRAINER_EMULATED_CUDA)
   emulated_multiply_tf32(d, a, b);
@@ -58,7 +58,7 @@ __device__ inline void multiply_tf32(float (&d)[4], const float (&a)[4], const f
 #endif
 }
 
-// Factors as the instruction is given them. In two parts, NaN may be lost from the big one, never from both.
+// Factors in the instruction's format. With two parts, NaN may be lost from the big one, but never from both.
 template <Factors kFactors, unsigned kCount>
 struct Parts {
   float big[kCount], small[kCount];
@@ -74,8 +74,8 @@ struct Parts {
   }
 };
 
-// sum += a b. Products in parts are added up by themselves first, so that what the tensor cores cut off is of
-// few terms, not of the whole sum; TF32's own rounding is far larger than that.
+// sum += a b. Products in parts are first added up separately, so that the tensor cores truncate sums of few terms, not
+// the whole sum. With TF32 factors, their own rounding is far larger than that.
 template <Factors kFactors, unsigned kSteps>
 __device__ void multiply(float (&sum)[4], const Parts<kFactors, 4> (&a)[kSteps],
                          const Parts<kFactors, 2> (&b)[kSteps]) {

@@ -1,5 +1,5 @@
-// ReLU, GELU, leaky ReLU and dropout as layers of their own. Backward computes the dropout mask again, which costs less
-// than reading it.
+// ReLU, GELU, leaky ReLU and dropout as separate layers. Backward recomputes the dropout mask, which costs less than
+// reading it.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
@@ -13,7 +13,7 @@ namespace {
 constexpr unsigned kThreads = 256;
 constexpr unsigned kMostBlocks = 4096;
 
-// Functions of element number i, and the gradient dx that they make of dy and of what they keep, which is x or y.
+// Functions of element number i, and their gradient dx from dy and what they keep, which is x or y.
 struct ReluFunction {
   static constexpr bool kKeepsY = true;
   __device__ float operator()(float x, unsigned /*i*/) const { return relu(x); }

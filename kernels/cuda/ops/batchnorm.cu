@@ -1,6 +1,6 @@
-// Batch normalisation, then GELU where the plan says so, in one kernel a direction. A block goes over its share of a slice
-// twice, before and after the sums (norm_sums.cuh), so blocks that share a slice run at the same time, at most one a
-// multiprocessor. With the gamma g and beta b of u = g xh + b before GELU, s = 1 / sqrt(var + epsilon),
+// Batch normalisation, then GELU if the plan says so, in one kernel for each direction. A block reads its part of a
+// slice twice, before and after the sums (norm_sums.cuh), so the blocks of a slice run at the same time, at most one
+// per multiprocessor. With the gamma g and beta b of u = g xh + b before GELU, s = 1 / sqrt(var + epsilon),
 // xh = (x - mean) s, m valid positions, and du the gradient of u (Ioffe and Szegedy 2015):
 //   dx = g s (du - sum(du) / m - xh sum(du xh) / m),  dg = sum(du xh),  db = sum(du)
 #include <algorithm>
@@ -17,15 +17,15 @@ namespace trainer::cuda {
 namespace {
 
 constexpr unsigned kThreads = 512;
-constexpr unsigned kSlice = 16;        // channels of a block, at most
-constexpr unsigned kLeastAThread = 8;  // positions, before others share the slice
+constexpr unsigned kSlice = 16;        // at most so many channels of a block
+constexpr unsigned kLeastAThread = 8;  // positions, before a slice is divided among blocks
 
 struct NormShape {
   unsigned batch = 1;
   Divider positions;  // of an image
   unsigned channels = 1;
   unsigned width = 1;  // of a slice
-  unsigned parts = 1;  // of the positions
+  unsigned parts = 1;  // parts of the positions
   bool gelu = false;
 };
 
@@ -42,7 +42,7 @@ struct BatchNormArgs {
   const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 };
 
-// A thread's channel, and its positions: first, first + stride ...
+// A thread's channel and positions: first, first + stride ...
 struct Stand {
   SliceThread at;
   unsigned channel;
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, BatchNormA
 struct Element {
   float x, dy;
 };
-// And whether it has a gradient.
+// An element, and whether it has a gradient.
 struct ReachedElement {
   Element element;
   bool reached;

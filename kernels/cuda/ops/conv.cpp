@@ -1,7 +1,7 @@
-// Which op makes a convolution, or a product with a batch normalisation after it. And convolutions by the library: its three
-// passes, and kernels of our own for bias, ReLU and max pool. With a pool the map itself is scratch in both directions:
-// forward saves the pool's argmax, and backward computes the map's gradient from it. The library takes weights of the maps'
-// element type, and gives their gradient in it.
+// Chooses the op for a convolution, or for a product with a batch normalisation after it. Also, convolutions by the
+// library: its three passes, and kernels of our own for bias, ReLU and max pool. With a pool the map itself is scratch
+// in both directions: forward saves the pool's argmax, and backward computes the map's gradient from it. The library's
+// weights and their gradient have the maps' element type.
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/ops/pool.hpp"
@@ -39,8 +39,8 @@ class Conv final : public Op {
   const void* weights(const OpArgs& args) const { return casts_dw() ? args.cast_w : args.w; }
 
   struct Layout {
-    void* map;       // forward: before bias and pool; backward: its gradient
-    float* partial;  // of the bias gradient
+    void* map;       // forward: input of bias and pool; backward: its gradient
+    float* partial;  // partial sums of the bias gradient
     std::byte* library;
   };
   Layout lay_out(DeviceAllocator& memory) const {

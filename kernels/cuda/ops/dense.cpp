@@ -2,8 +2,8 @@
 // NaN into 0, which would hide a network that diverges.
 //   forward   y = relu(x w^T + b)
 //   backward  dz = dy where y > 0;  dw = dz^T x,  db = sum dz,  dx = dz w
-// Where the head after it has masked dy already, the product for dw also gives db. The library takes weights of the maps'
-// element type; their gradient is fp32.
+// If the head after the layer has masked dy already, the product for dw also gives db. The library takes weights of the
+// maps' element type; their gradient is fp32.
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/ops/pool.hpp"
@@ -42,7 +42,7 @@ class Dense final : public Op {
 
   struct Layout {
     void* dz;
-    float* partial;  // of the bias gradient
+    float* partial;  // partial sums of the bias gradient
     std::byte* library;
   };
   Layout lay_out(DeviceAllocator& memory) const {

@@ -1,4 +1,4 @@
-// Opens a step: a block an image.
+// Opens a step, with one block for each image.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"

@@ -1,6 +1,5 @@
-// The selection of a batch's hardest images, by the one block that ends last: a row is selected if few enough come
-// before it in the order of hardness_key(). Every row is compared with every other, in tiles that lie in shared
-// memory: there are as many comparisons as rows squared, and no sorting.
+// Selects a batch's hardest images, in the last block to arrive: a row is selected if few enough come before it in the
+// order of hardness_key(). Instead of sorting, every row is compared with every other, in tiles in shared memory.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -13,17 +12,17 @@ namespace trainer::cuda {
 struct HardestRows {
   Selection selection;
   std::uint64_t steps = 0;            // of the whole run
-  std::uint64_t* hardness = nullptr;  // [batch], the rows' keys; null: all valid rows are kept
+  std::uint64_t* hardness = nullptr;  // [batch], the rows' keys; null: all valid rows are selected
   std::uint8_t* kept = nullptr;       // [batch]
 
-  // How many rows a step's gradient is the mean of.
+  // The number of rows that a step's gradient is the mean of.
   __device__ unsigned count(const StepState& state) const {
     return hardness == nullptr ? state.valid : selected_rows(selection, state.step, steps, state.valid);
   }
 };
 
-// Writes `kept` and clears the rows of dz [batch, classes] that are not. All kThreads threads call it; the
-// keys come from other blocks.
+// Writes `kept` and clears the unselected rows of dz [batch, classes]. All kThreads threads call it; the keys come from
+// other blocks.
 template <unsigned kThreads>
 static __device__ void select_hardest(const HardestRows& rows, const StepState& state, unsigned batch,
                                       unsigned classes, float* dz) {

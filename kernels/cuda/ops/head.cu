@@ -1,8 +1,8 @@
-// The last layer and its loss in two kernels; head_backward.cuh has the second. In forward a warp takes an image: logits,
-// softmax, loss, whether it is correct, and the gradient of the products, which only backward needs; the block that ends
-// last adds up the images. With the logits y = s z, the products z and the target t (op.hpp):
+// The last layer and its loss in two kernels; head_backward.cuh has the second. In forward a warp computes an image's
+// logits, softmax, loss, whether it is correct, and the gradient of the products, which only backward needs; the last
+// block to arrive adds up the images. With the logits y = s z, the products z and the target t (op.hpp):
 //   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
-// If the recipe selects rows, the block that ends last chooses them too, and clears the dz of the others.
+// If the recipe selects rows, the last block also chooses them and clears the dz of the others.
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
@@ -16,7 +16,7 @@ namespace trainer::cuda {
 namespace {
 
 constexpr int kMostClasses = 256;
-// The most blocks that a multiprocessor is given: by forward, for dw and for dx.
+// The most blocks per multiprocessor in forward, for dw and for dx.
 constexpr unsigned kForwardBlocks = 8;
 constexpr unsigned kDwBlocks = 4;
 constexpr unsigned kDxBlocks = 16;
@@ -41,7 +41,7 @@ __device__ float warp_sum(float value) {
   return value;
 }
 
-// The largest value of the warp and its index, the first of equals.
+// The largest value of the warp and its index, the first of equal ones.
 __device__ void warp_largest(float& value, int& index) {
   for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) {
     const float other = __shfl_xor_sync(~0U, value, static_cast<int>(lane));
@@ -53,7 +53,7 @@ __device__ void warp_largest(float& value, int& index) {
   }
 }
 
-// Logits of one row into `z`, by one warp.
+// Writes the logits of one row to `z`, by one warp.
 template <typename T>
 __device__ void logits_of_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned lane,
                               float* z) {
@@ -69,7 +69,7 @@ __device__ void logits_of_row(const HeadShape& s, const HeadForward<T>& a, unsig
   __syncwarp();
 }
 
-// Adds all rows' losses and correct to the step's sums, in an order that does not depend on the blocks.
+// Adds all rows' losses and correct answers to the step's sums, in an order that does not depend on the blocks.
 template <typename T>
 __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   __shared__ double losses[kThreads];
@@ -95,7 +95,7 @@ __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
   a.state->images += valid;
 }
 
-// From the logits z of one row, by one warp: y, the gradient of the products, the loss, and whether it is correct.
+// From the logits z of one row, one warp computes y, the gradient of the products, the loss, and whether it is correct.
 template <typename T>
 __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned valid,
                            unsigned lane, const float* z) {
@@ -109,7 +109,7 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   }
   warp_largest(most, best);
   float sum = 0;
-  float below = 0;  // the sum of what the logits are below the largest
+  float below = 0;  // the sum of the logits' differences from the largest
   for (unsigned j = lane; j < s.classes; j += kWarp) {
     sum += expf(z[j] - most);
     below += z[j] - most;
@@ -220,8 +220,8 @@ class Head final : public Op {
   const CudaContext& context_;
   HeadShape shape_;
   Selection selection_;
-  unsigned strips_;      // of inputs, in dw
-  unsigned groups_ = 1;  // of images
+  unsigned strips_;      // strips of inputs, in dw
+  unsigned groups_ = 1;  // groups of images
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Backward of the last layer in one kernel, for head.cu. The first blocks make dw and db, each for a strip of inputs from
-// a group of the images; the block of a strip that ends last adds up its groups in their order. The other blocks make dx.
+// Backward of the last layer in one kernel, for head.cu. The first blocks compute dw and db, each for a strip of inputs
+// and a group of images; the last block of a strip to arrive adds up its groups in order. The others compute dx.
 #pragma once
 
 #include "kernels/cuda/device_code/last_block.cuh"
@@ -12,10 +12,10 @@ namespace {
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kThreads = 256;
-constexpr unsigned kRows = kThreads / kWarp;  // images of a block in forward; shares of the images in dw
+constexpr unsigned kRows = kThreads / kWarp;  // images of a block in forward; parts of the images in dw
 constexpr unsigned kStrip = kWarp;            // inputs of a block in dw
 constexpr unsigned kDwRows = 8 * kRows;       // images of a block at a time in dw
-constexpr unsigned kMostGroups = 32;          // of images in dw
+constexpr unsigned kMostGroups = 32;          // groups of images in dw
 constexpr unsigned kTile = 16;                // classes whose dw a thread sums at a time
 
 struct HeadShape {
@@ -38,11 +38,11 @@ struct HeadBackward {
   float* db = nullptr;       // may be null
   T* dx = nullptr;           // may be null
   float* partial = nullptr;  // [strips, groups, classes, kStrip]
-  unsigned groups = 1;       // of images
+  unsigned groups = 1;       // groups of images
 };
 
-// Adds the products of dz and x over kDwRows images from `begin` on (not beyond the batch) to the sums of a tile of classes
-// from `first` on, for input i. An input after the last one stands for the bias, as if it were 1 in every image. All
+// Adds the products of dz and x over kDwRows images from `begin` (not beyond the batch) to the sums of a tile of
+// classes from `first`, for input i. The input after the last one stands for the bias and is 1 in every image. All
 // threads call it.
 template <typename T>
 static __device__ void add_rows(const HeadShape& s, const HeadBackward<T>& a, unsigned i, unsigned begin,
@@ -68,7 +68,7 @@ static __device__ void add_rows(const HeadShape& s, const HeadBackward<T>& a, un
   for_strided<kDwRows / kRows>(from, rows, kRows, load, use);  // loads in a row: 8
 }
 
-// Adds up the shares of the groups of images for a strip of inputs, by the block of the strip that ends last.
+// Adds up the sums of all groups of images for a strip of inputs. Only the last block of the strip calls it.
 template <typename T>
 static __device__ void finish_strip(const HeadShape& s, const HeadBackward<T>& a, unsigned strip,
                                     const float* partial) {
@@ -86,7 +86,7 @@ static __device__ void finish_strip(const HeadShape& s, const HeadBackward<T>& a
   }
 }
 
-// dw and db of a strip of inputs from a group of the images.
+// Computes dw and db of a strip of inputs from a group of the images.
 template <typename T>
 static __device__ void weight_gradients(const HeadShape& s, const HeadBackward<T>& a, unsigned strip,
                                         unsigned group, unsigned* ticket) {
@@ -110,7 +110,7 @@ static __device__ void weight_gradients(const HeadShape& s, const HeadBackward<T
   }
   bool last = true;
   if (a.groups > 1)
-    last = is_last_block(ticket, a.groups);  // else there may be no ticket for the strip
+    last = is_last_block(ticket, a.groups);  // with one group there may be no ticket for the strip
   else
     __syncthreads();
   if (last) finish_strip(s, a, strip, strip_sums);

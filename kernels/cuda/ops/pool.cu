@@ -1,6 +1,6 @@
-// Pooling, bias and ReLU. Forward: a thread computes one output. Backward: a thread computes one element of the
-// map from the windows that contain it, so that every element is written once and overlapping windows need no
-// atomics; the same kernel sums the bias gradient.
+// Pooling, bias and ReLU. In forward, a thread computes one output. In backward, a thread computes one element of the
+// map from the windows that contain it, so that every element is written once and overlapping windows need no atomics;
+// the same kernel sums the bias gradient.
 #include <string>
 
 #include "kernels/cuda/device_code/channel_sums.cuh"
@@ -30,8 +30,8 @@ __device__ Range windows_over(const PoolShape& s, unsigned at, unsigned windows)
   return {at < s.size ? 0 : s.stride.quotient(at - s.size) + 1, min(s.stride.quotient(at), windows - 1)};
 }
 
-// visit(output, place) for each window that contains an element of the map: the output's index and the element's
-// place in the window.
+// Calls visit(output, place) for each window that contains an element of the map, with the output's index and the
+// element's place in the window.
 template <typename Visit>
 __device__ void for_windows_over(const PoolShape& s, const Position& at, const Visit& visit) {
   const Range rows = windows_over(s, at.y, s.out.h.by());
@@ -76,7 +76,7 @@ __global__ void bias_relu(const float* bias, bool with_relu, T* y, unsigned coun
   for_strided<4>(grid_index(), count, grid_stride(), load, use);  // loads in a row: 4
 }
 
-// db from the gradients that pass the ReLU, by all blocks; the last one finishes the sums.
+// Sums db from the gradients that pass the ReLU, in all blocks; the last one finishes the sums.
 template <typename T>
 __device__ void sum_bias_gradient(const MapBackward& a, const ChannelSums& sums, unsigned* ticket) {
   if (a.db == nullptr) return;
@@ -143,7 +143,7 @@ unsigned count_of(const PoolShape& s, const MapIndex& map) {
   return s.batch * map.h.by() * map.w.by() * map.c.by();
 }
 
-// The layers of that name.
+// Max pooling as a separate layer.
 class MaxPool final : public Op {
  public:
   MaxPool(const CudaContext& context, const MaxPoolDesc& desc, int batch)

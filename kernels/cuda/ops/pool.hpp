@@ -1,6 +1,5 @@
-// Max pooling, bias and ReLU, and their gradients: what follows a library's convolution or product, and the
-// pooling layers. Maps are of the context's element type, and the backend refuses those with more elements than
-// 31 bits count.
+// Max pooling, bias and ReLU, and their gradients, for the pooling layers and after a library's convolution or product.
+// Maps are of the context's element type, and the backend refuses those with more than 2^31 - 1 elements.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +14,7 @@ struct Position {
   unsigned n, y, x, c;
 };
 
-// The elements of maps [n, h, w, c] of one shape.
+// Indexes the elements of maps [n, h, w, c] of one shape.
 struct MapIndex {
   explicit MapIndex(const Shape& s) : h(divider(s.h)), w(divider(s.w)), c(divider(s.c)) {}
   static Divider divider(int extent) { return Divider(static_cast<unsigned>(std::max(extent, 1))); }
@@ -42,7 +41,7 @@ struct PoolShape {
         stride(MapIndex::divider(window.stride)) {}
 
   unsigned batch;
-  MapIndex map, out;  // before and after the pool
+  MapIndex map, out;  // input and output of the pool
   unsigned size;      // of the window
   Divider stride;
 };
@@ -50,8 +49,8 @@ struct PoolShape {
 // Refuses windows whose argmax does not fit into a byte. Throws BackendError with the op's description.
 void require_poolable(const OpDesc& desc, const Window& window);
 
-// y = the largest of map + bias in each window, then ReLU where `relu`; argmax: its place in the window, row by
-// row, the first of equals.
+// y = the largest of map + bias in each window, then ReLU if `relu`; argmax: its place in the window, row by row, the
+// first of equal ones.
 struct MapForward {
   const void* map = nullptr;    // [n, h, w, c]
   const float* bias = nullptr;  // [c], may be null
@@ -65,19 +64,19 @@ void launch_maxpool(const CudaContext& context, const PoolShape& shape, const Ma
 void launch_bias_relu(const CudaContext& context, const float* bias, bool relu, void* y, unsigned positions,
                       unsigned c);
 
-// dmap: dy at the argmax of each window, summed over the windows that share it, else 0; with ReLU only where
-// y > 0. db: the sum of those dy for each channel.
+// dmap: dy at the argmax of each window, summed over the windows that share it, else 0; with ReLU only where y > 0. db:
+// the sum of the same dy for each channel.
 struct MapBackward {
   const void* dy = nullptr;
   const void* y = nullptr;
   bool relu = false;
   const std::uint8_t* argmax = nullptr;  // null without a pool
-  void* dmap = nullptr;                  // without a pool it may be null: not wanted
+  void* dmap = nullptr;                  // may be null without a pool: not wanted
   float* db = nullptr;                   // [c]; null: not wanted, and then partial is not used
   float* partial = nullptr;              // db_partial_bytes(c)
 };
 void launch_maxpool_backward(const CudaContext& context, const PoolShape& shape, const MapBackward& args);
-// Without a pool: maps are [positions, c].
+// The same without a pool: maps are [positions, c].
 void launch_bias_relu_backward(const CudaContext& context, unsigned positions, unsigned c,
                                const MapBackward& args);
 std::size_t db_partial_bytes(unsigned c);

@@ -1,13 +1,13 @@
-// Muon (kernels/math/muon.hpp): all weights of a network that are taken as matrices, and all other parameters, in one
-// launch that ends the step. Its blocks run at the same time, at most one a multiprocessor, and wait for one another
-// between the phases:
-//   directions  momentum and U, and each block's share of |U|^2
+// Muon (kernels/math/muon.hpp): updates all weights of a network that are taken as matrices, and all other parameters,
+// in one launch that ends the step. Its blocks run at the same time, at most one per multiprocessor, and wait for one
+// another between the phases:
+//   directions  momentum and U, and each block's partial sum of |U|^2
 //   gram        A = X X^T
 //   polynomial  B = b A + c A A
-//   turn        X = a X + B X; in the last pass, w
-// The blocks share the tiles of a phase, of all matrices. muon_matrix.cuh says how a matrix lies in the workspace; the
-// first pass divides by |U| as it reads. A and B are symmetric, so that their lines are read as columns. Products are in
-// fp32 where the network's are, else in TF32.
+//   turn        X = a X + B X; in the last iteration, w
+// The tiles of all matrices in a phase are divided among the blocks. muon_matrix.cuh describes a matrix's layout in the
+// workspace; the first iteration divides by |U| as it reads. A and B are symmetric, so their rows are read as columns.
+// Products are in fp32 if the network's are, else in TF32.
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
@@ -26,7 +26,7 @@ namespace {
 constexpr unsigned kThreads = kTileThreads;
 constexpr unsigned kWarp = 32;
 constexpr unsigned kWarps = kThreads / kWarp;
-constexpr unsigned kMostMatrices = 16;  // of one launch: they travel in its arguments
+constexpr unsigned kMostMatrices = 16;  // of one launch: they are passed in its arguments
 
 struct MuonParameters {
   UpdateTerms terms;
@@ -43,8 +43,8 @@ __device__ double warp_sum(double value) {
   return value;
 }
 
-// Moves the momentum and writes U to x[0]. Returns this thread's share of |U|^2, in double: the squares of a
-// float's largest values have room.
+// Updates the momentum and writes U to x[0]. Returns this thread's part of |U|^2, in double, which the squares of large
+// floats do not overflow.
 template <typename T>
 __device__ double direction(const UpdateTerms& t, const Matrix& m, float momentum) {
   double squares = 0;
@@ -64,7 +64,7 @@ __device__ double direction(const UpdateTerms& t, const Matrix& m, float momentu
   return squares;
 }
 
-// What x[0] has beyond its columns.
+// Clears the padding of x[0], beyond its columns.
 __device__ void pad_lines(const Matrix& m) {
   for (unsigned r = blockIdx.x * kThreads + threadIdx.x; r < m.r; r += gridDim.x * kThreads) {
     for (unsigned c = m.c; c < m.c_pitch; ++c) m.x[0][r * m.c_pitch + c] = 0;
@@ -87,7 +87,7 @@ __device__ void directions(const MuonParameters& p, const SharedStep* steps) {
   p.squares[threadIdx.x * gridDim.x + blockIdx.x] = sum;
 }
 
-// 1 / (|U| + epsilon) of every matrix: a warp one.
+// Computes 1 / (|U| + epsilon) of every matrix, each in one warp.
 __device__ void invert_norms(const MuonParameters& p, float* inverse) {
   const unsigned lane = threadIdx.x % kWarp;
   for (unsigned m = threadIdx.x / kWarp; m < p.count; m += kWarps) {
@@ -101,8 +101,8 @@ __device__ void invert_norms(const MuonParameters& p, float* inverse) {
   __syncthreads();
 }
 
-// visit(matrix number, tile) for this block's share of the [r, r] or [r, c] tiles of all matrices that take
-// part in `pass`.
+// Calls visit(matrix number, tile) for this block's part of the [r, r] or [r, c] tiles of all matrices that take part
+// in `pass`.
 template <typename Visit>
 __device__ void for_own_tiles(const MuonParameters& p, int pass, bool square, const Visit& visit) {
   unsigned before = 0;
@@ -116,7 +116,7 @@ __device__ void for_own_tiles(const MuonParameters& p, int pass, bool square, co
   }
 }
 
-// Weight (i, j) of the [r, c] matrix moves along x.
+// Updates weight (i, j) of the [r, c] matrix along x.
 template <typename T>
 __device__ void move_weight(const UpdateTerms& t, const Matrix& m, float rate, unsigned i, unsigned j,
                             float x) {
@@ -127,7 +127,7 @@ __device__ void move_weight(const UpdateTerms& t, const Matrix& m, float rate, u
   if (t.cast_w != nullptr) static_cast<T*>(t.cast_w)[at] = static_cast<T>(w);
 }
 
-// The three products of a pass, a tile of each.
+// The three products of an iteration, one tile each.
 template <Factors kFactors>
 __device__ void gram_tile(const Matrix& m, const float* x, float scale, unsigned tile, float* memory) {
   const LinesAlongK lines{{x, m.r, m.c_pitch, scale}};
@@ -146,7 +146,7 @@ __device__ void polynomial_tile(const Matrix& m, unsigned tile, float* memory) {
                         });
 }
 
-// store(i, j, x): an element of the next X.
+// Calls store(i, j, x) with an element of the next X.
 template <Factors kFactors, typename Store>
 __device__ void turn_tile(const Matrix& m, const float* x, float scale, unsigned tile, float* memory,
                           const Store& store) {
@@ -157,7 +157,7 @@ __device__ void turn_tile(const Matrix& m, const float* x, float scale, unsigned
   });
 }
 
-// The phases behind the directions.
+// The phases after the directions.
 template <Factors kFactors, typename T>
 __device__ void update_matrices(const MuonParameters& p, const SharedStep* steps, float* inverse,
                                 float* memory) {
@@ -203,7 +203,7 @@ __global__ void __launch_bounds__(kThreads, 1) muon(const __grid_constant__ Muon
   close_step(p.terms);
 }
 
-// As many as there are tiles to turn, at most one a multiprocessor: so they fit all at once.
+// One block for each tile to turn, at most one per multiprocessor, so that all fit at once.
 unsigned block_count(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
   unsigned tiles = 0;
   for (const WeightMatrix& m : matrices) tiles += tiles_of(extents(m).r, extents(m).c_pitch);

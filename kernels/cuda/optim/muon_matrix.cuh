@@ -1,6 +1,6 @@
-// A weight that Muon takes as a matrix, as it lies in the workspace: [r, c] with r <= c, transposed where it has more
-// rows than columns, its lines padded with zeros to a multiple of four. And the products of such matrices, which lie in
-// the second-level cache, tile by tile.
+// The workspace layout of a weight that Muon takes as a matrix: [r, c] with r <= c, transposed if it has more rows than
+// columns, its rows padded with zeros to a multiple of four. And the products of such matrices, which fit into the L2
+// cache, tile by tile.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace trainer::cuda {
 
 struct Extents {
   unsigned r = 1, c = 1;
-  unsigned r_pitch = 4, c_pitch = 4;  // elements of a line with so many columns
+  unsigned r_pitch = 4, c_pitch = 4;  // padded lengths of rows of r and c elements
 };
 
 inline Extents extents(const WeightMatrix& m) {
@@ -29,7 +29,7 @@ struct Matrix : Extents {
   bool transposed = false;
   int iterations = 0;
   float factor = 1;
-  float* x[2] = {};  // [r, c_pitch], in turn
+  float* x[2] = {};  // [r, c_pitch], used alternately
   float* a = nullptr;
   float* b = nullptr;  // [r, r_pitch]
 };
@@ -47,8 +47,8 @@ inline Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, Devic
 constexpr unsigned kTileThreads = 512;
 using MatrixTile = ProductTile<kTileThreads, 2, 2, 1, 2>;  // 32 x 32, 8 groups
 
-// A matrix [lines, pitch], pitch a multiple of 4 and what it has beyond its columns zero; every element is
-// multiplied by `scale` as it is read.
+// A matrix [lines, pitch] whose pitch is a multiple of 4 and whose padding is zero; every element is multiplied by
+// `scale` as it is read.
 struct MatrixLines {
   const float* data;
   unsigned lines, pitch;
@@ -60,7 +60,7 @@ struct MatrixLines {
   }
 };
 
-// Its lines as rows or columns of a product, K along a line.
+// Its lines are rows or columns of a product; K runs along a line.
 struct LinesAlongK : MatrixLines {
   static constexpr bool kAlongK = true;
   using Line = std::size_t;
@@ -96,8 +96,8 @@ inline __host__ __device__ unsigned tiles_of(unsigned rows, unsigned columns) {
   return divided_up(rows, MatrixTile::kRows) * divided_up(columns, MatrixTile::kColumns);
 }
 
-// store(i, j, sum) for every output of tile number `tile` of rows x columns, each the sum of `depth`
-// products. All threads of a block call it.
+// Calls store(i, j, sum) for every output of tile number `tile` of rows x columns, each a sum of `depth` products. All
+// threads of a block call it.
 template <Factors kFactors, typename Right, typename Store>
 __device__ void matrix_tile(const LinesAlongK& left, const Right& right, unsigned rows, unsigned columns,
                             unsigned depth, unsigned tile, float* memory, const Store& store) {

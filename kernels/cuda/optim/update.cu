@@ -1,6 +1,6 @@
-// The end of a training step: one pass of the optimisers over the flat parameters. Rates, momentum and Adam's corrections
-// follow from the step's number on the device; every block computes them once for itself. If some weights are taken as
-// matrices, their kernel does this too (muon.cu).
+// The end of a training step: one pass of the optimisers over the flat parameters. Every block computes rates, momentum
+// and Adam's corrections once from the step's number on the device. If some weights are taken as matrices, their kernel
+// does all this instead (muon.cu).
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"

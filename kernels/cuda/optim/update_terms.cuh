@@ -1,5 +1,5 @@
-// What the two kernels that end a training step share: whether it changes anything, its rates, a gradient as it is stored,
-// the loop over the segments that are updated one element at a time, and the end itself.
+// What the two kernels that end a training step share: whether the step changes anything, its rates, how gradients are
+// stored, the loop over the segments that are updated element by element, and the end itself.
 #pragma once
 
 #include <algorithm>
@@ -10,20 +10,20 @@
 
 namespace trainer::cuda {
 
-constexpr int kMostSegments = 32;  // of one launch: they travel in its arguments
+constexpr int kMostSegments = 32;  // of one launch: they are passed in its arguments
 
-// A launch's arguments: those of the update, what its vectors hold, and the segments of the launch.
+// A launch's arguments: those of the update, the contents of its vectors, and the segments of the launch.
 struct UpdateTerms : UpdateArgs {
   Optimizer optimizer[kMostOptimizers];
   int optimizer_count = 0;
   Segment segment[kMostSegments];
   int segment_count = 0;
-  float inverse_scale = 1;  // that gradients are multiplied by
+  float inverse_scale = 1;  // factor of the gradients
   bool closes_step = false;
   unsigned* ticket = nullptr;
 };
 
-// Without segments.
+// Fills in all but the segments.
 inline UpdateTerms update_terms(const CudaContext& context, const UpdateArgs& args) {
   UpdateTerms t;
   static_cast<UpdateArgs&>(t) = args;
@@ -45,18 +45,18 @@ struct SharedStep {
   __device__ UpdateStep get() const { return {rate, momentum, gradient_weight, correction1, correction2}; }
 };
 
-// What each optimiser does in this step, by one thread each. All threads call it.
+// Works out what each optimiser does in this step, one thread for each. All threads call it.
 __device__ inline void work_out_steps(const UpdateTerms& t, SharedStep* steps) {
   const auto i = static_cast<int>(threadIdx.x);
   if (i < t.optimizer_count) {
     const std::uint64_t step = t.state->step;
-    const UpdateStep u = update_step(t.optimizer[i], t.schedule, step, pass_of(t.batching, step));
+    const UpdateStep u = update_step(t.optimizer[i], t.schedule, step, epoch_of(t.batching, step));
     steps[i] = {u.rate, u.momentum, u.gradient_weight, u.correction1, u.correction2};
   }
   __syncthreads();
 }
 
-// Gradient of element i, counted from the segment's start.
+// The gradient of element i, counted from the segment's start.
 template <typename T>
 __device__ float stored_gradient(const UpdateTerms& t, const Segment& segment, std::uint64_t i) {
   const float* dw = t.dw + segment.offset;
@@ -64,7 +64,7 @@ __device__ float stored_gradient(const UpdateTerms& t, const Segment& segment, s
   return g * t.inverse_scale;
 }
 
-// Reads all that it needs before it writes: they might be the same memory, as far as a compiler knows.
+// Reads everything it needs before it writes, since the compiler must assume that the pointers alias.
 template <typename T>
 __device__ void update_element(const UpdateTerms& t, const UpdateStep& u, const Segment& segment,
                                std::uint64_t i, float g) {
@@ -106,8 +106,8 @@ __device__ void update_segments(const UpdateTerms& t, const SharedStep* steps) {
   }
 }
 
-// At the end of the kernel that closes the step. The block that ends last notes a loss that is not finite and
-// moves the step on, when nobody reads it any more. All threads call it.
+// Called by all threads at the end of the kernel that closes the step. The last block to arrive notes a loss that is
+// not finite and advances the step, when nobody reads it any more.
 [[maybe_unused]] static __device__ void close_step(const UpdateTerms& t) {
   if (!t.closes_step || !is_last_block(t.ticket, gridDim.x) || threadIdx.x != 0) return;
   StepState& state = *t.state;

@@ -1,5 +1,5 @@
-// The CUDA engine's one way of failing: what was asked for, the code's name and number, the library's own
-// text, the place in this program.
+// The CUDA engine's only kind of error message: what was asked for, the code's name and number, the library's own text,
+// the place in this program.
 //   cudaMalloc of 37.00 GiB for the activations: cudaErrorMemoryAllocation (2): out of memory
 //   (cuda_backend.cpp:81)
 #pragma once
@@ -16,7 +16,7 @@ class CudaError : public BackendError {
   CudaError(std::string_view what, cudaError_t code, const char* file, int line);
 };
 
-// `what`: the call, as a reader would look it up. The place is the caller's; clang 14 has no
+// `what` names the call as a reader would look it up. `file` and `line` are the caller's; clang 14 has no
 // std::source_location.
 inline void check(cudaError_t code, std::string_view what, const char* file = __builtin_FILE(),
                   int line = __builtin_LINE()) {

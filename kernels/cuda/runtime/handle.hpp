@@ -18,7 +18,7 @@ struct Destroyer {
 template <typename T, auto destroy>
 using Handle = std::unique_ptr<T, Destroyer<T, destroy>>;
 
-// `create` gets the address to write the pointer to, and throws where it fails.
+// `create` gets the address to write the pointer to, and throws if it fails.
 template <typename H, typename Create>
 H made(const Create& create) {
   typename H::pointer object = nullptr;

@@ -9,9 +9,9 @@
 
 namespace trainer::cuda {
 
-// Where launches go. While it `loads`, an op or the backend is being prepared, and a launch does all but run the kernel
-// (load_kernel()). A capture must not be the first to ask for a kernel, since drivers load its code at the first launch,
-// and those before CUDA 12.3 cannot do this while a stream is captured.
+// Where launches go. While it `loads`, an op or the backend is being prepared, and a launch does everything except run
+// the kernel (load_kernel()). A capture must not be the first to use a kernel, since drivers load its code at the first
+// launch, and those before CUDA 12.3 cannot do this while a stream is captured.
 struct LaunchQueue {
   cudaStream_t stream = nullptr;
   bool loads = false;
@@ -20,17 +20,16 @@ struct LaunchQueue {
 struct LaunchShape {
   unsigned blocks = 1;
   unsigned threads = 256;
-  bool cooperative = false;  // all blocks at once, so that they can wait for one another
+  bool cooperative = false;  // all blocks run at once, so that they can wait for one another
 };
 
-// How many blocks of `kernel` a multiprocessor has room for at a time, as the driver counts them: a tool or a debug build
-// may need more registers than the kernel's bounds say. Loads its code.
+// How many blocks of `kernel` fit on a multiprocessor at a time, according to the driver: a tool or a debug build may
+// need more registers than the kernel's bounds say. Loads the kernel's code.
 unsigned blocks_at_once(const void* kernel, unsigned threads, std::string_view name);
-// Loads the code of `kernel`. Throws BackendError where the launch is cooperative and its blocks do not fit
-// all at once.
+// Loads the code of `kernel`. Throws BackendError if the launch is cooperative and its blocks do not all fit at once.
 void load_kernel(const void* kernel, const LaunchShape& shape, std::string_view name);
 
-// Queues `kernel` and returns. `name` is the kernel's, for the error.
+// Queues `kernel` and returns. `name` is the kernel's, for error messages.
 template <typename... Parameters>
 void launch(const LaunchQueue& queue, const LaunchShape& shape, std::string_view name,
             void (*kernel)(Parameters...), const std::type_identity_t<Parameters>&... arguments) {
@@ -47,13 +46,13 @@ void launch(const LaunchQueue& queue, const LaunchShape& shape, std::string_view
   check(cudaLaunchKernelEx(&config, kernel, arguments...), name);
 }
 
-// Blocks that take `each` of `count` elements, at most `most` of them: the kernel strides over the rest.
+// The number of blocks for `count` elements with `each` per block, at most `most`: the kernel strides over the rest.
 inline unsigned blocks_for(std::size_t count, unsigned each, unsigned most) {
   const std::size_t blocks = (count + each - 1) / each;
   return blocks == 0 ? 1 : static_cast<unsigned>(blocks < most ? blocks : most);
 }
 
-// The same where each thread takes one element.
+// The same with one element for each thread.
 inline LaunchShape cover(std::size_t count, unsigned threads, unsigned most) {
   return {blocks_for(count, threads, most), threads};
 }

@@ -39,7 +39,7 @@ Event new_event(unsigned flags) {
       [&](cudaEvent_t* out) { check(cudaEventCreateWithFlags(out, flags), "cudaEventCreateWithFlags"); });
 }
 
-// Uploaded to the device at once; otherwise the first launch would have to do it.
+// The graph is uploaded to the device at once; otherwise the first launch would have to do it.
 GraphExec instantiate(const Graph& graph, cudaStream_t stream) {
   auto exec = made<GraphExec>([&](cudaGraphExec_t* out) {
     check(cudaGraphInstantiate(out, graph.get(), 0), "cudaGraphInstantiate");
@@ -54,7 +54,7 @@ InFlight::InFlight() {
   for (Event& event : events_) event = new_event(cudaEventDisableTiming);
 }
 
-// Where nobody asked whether it is busy, the oldest launch is forgotten: the stream keeps the order anyway.
+// If the queue is full because nobody called busy(), the oldest launch is dropped: the stream keeps the order anyway.
 void InFlight::add(cudaStream_t stream) {
   if (count_ == kMost) {
     oldest_ = (oldest_ + 1) % kMost;
@@ -82,7 +82,7 @@ CudaRecording::CudaRecording(cudaStream_t stream, InFlight& in_flight,
                              const std::vector<RepeatedStep>& sequence)
     : stream_(stream), in_flight_(in_flight) {
   std::uint64_t steps = 0;
-  std::vector<std::size_t> nodes;  // of one step of each part
+  std::vector<std::size_t> nodes;  // nodes in one step of each part
   for (const RepeatedStep& part : sequence) {
     nodes.push_back(nodes_of(capture(stream, {{part.step, 1}}, 1)));
     nodes_ += nodes.back() * part.times;
@@ -101,7 +101,7 @@ void CudaRecording::add(const std::vector<RepeatedStep>& steps, std::uint64_t ti
   once_.push_back({instantiate(capture(stream_, steps, 1), stream_), times});
 }
 
-// Graphs of as many steps as one may have, and one of those that are left over.
+// Adds graphs of as many steps as one may have, and one of the steps that are left over.
 void CudaRecording::add_in_pieces(const RepeatedStep& part, std::size_t nodes_of_step) {
   const std::uint64_t most = std::max<std::uint64_t>(1, kMostNodes / std::max<std::size_t>(1, nodes_of_step));
   if (part.times >= most) add({{part.step, most}}, part.times / most);

@@ -1,6 +1,6 @@
-// Sequences of steps captured once and replayed: as one graph and, if the sequence is short, as one of many repeats too,
-// since a launch costs the host and the device a few microseconds however much it contains. A step's number lives on the
-// device, so all copies in a graph are alike.
+// Sequences of steps, captured once and replayed: as one graph and, if the sequence is short, also as a graph of many
+// repeats, since a launch costs the host and the device a few microseconds however much it contains. The step's number
+// is stored on the device, so all copies in a graph are identical.
 #pragma once
 
 #include <array>
@@ -12,19 +12,19 @@
 
 namespace trainer::cuda {
 
-// The steps of the long graph: enough to hide the next launch, and few enough for the host to react between launches.
+// The steps of the long graph: enough to hide the next launch, but few enough for the host to react between launches.
 constexpr std::uint64_t kStepsALaunch = 16;
 
 // The most nodes of one graph. Making a graph costs the host microseconds and the device about a kilobyte for each node,
 // so a longer sequence is cut into several; one epoch of any shipped network has fewer.
 constexpr std::size_t kMostNodes = 32768;
 
-// Launches whose end nobody has seen yet. The events are made once: a launch makes nothing.
+// Launches that are not known to have ended. The events are created once, so a launch creates nothing.
 class InFlight {
  public:
   InFlight();
   void add(cudaStream_t stream);
-  bool busy();  // true while kMost are in the air
+  bool busy();  // true while kMost launches are in flight
   void clear() { count_ = 0; }
 
  private:
@@ -36,13 +36,13 @@ class InFlight {
 
 class CudaRecording final : public Recording {
  public:
-  // Captures `sequence` on `stream`; nothing of it runs. Throws CudaError.
+  // Captures `sequence` on `stream` without running it. Throws CudaError.
   CudaRecording(cudaStream_t stream, InFlight& in_flight, const std::vector<RepeatedStep>& sequence);
   void launch(std::uint64_t times) override;
   std::size_t nodes() const override { return nodes_; }
 
  private:
-  // A graph, launched so often in a row.
+  // A graph and how often it is launched in a row.
   struct Interval {
     GraphExec graph;
     std::uint64_t times = 1;
@@ -53,12 +53,12 @@ class CudaRecording final : public Recording {
   cudaStream_t stream_;
   InFlight& in_flight_;
   std::size_t nodes_ = 0;
-  std::vector<Interval> once_;  // one after the other they are the sequence
-  GraphExec many_;              // repeats_ of the sequence; null where those are less than two
+  std::vector<Interval> once_;  // in order, they make up the sequence
+  GraphExec many_;              // repeats_ of the sequence; null if repeats_ is less than two
   std::uint64_t repeats_ = 1;
 };
 
-// The device's own clock: an event before and one after what is launched, which nobody waits for.
+// The device's own clock: one event before and one after the launched work, which nobody waits for.
 class EventStopwatch final : public Stopwatch {
  public:
   explicit EventStopwatch(cudaStream_t stream);

@@ -1,4 +1,4 @@
-// The engine's error texts, and what is asked of the driver about a kernel before it is launched.
+// The engine's error texts, and the queries about a kernel before it is launched.
 #include <filesystem>
 #include <fmt/format.h>
 

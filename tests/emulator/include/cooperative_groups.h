@@ -1,5 +1,4 @@
-// Of the emulated CUDA's cooperative groups there is the grid alone, for launches with
-// cudaLaunchAttributeCooperative.
+// The emulated CUDA has only one cooperative group, the grid, for launches with cudaLaunchAttributeCooperative.
 #pragma once
 
 #include <emulated/collectives.hpp>

@@ -1,5 +1,5 @@
-// bfloat16 of the emulated CUDA: the upper half of a float. Conversions round to the nearest, ties to even,
-// as the toolkit's do; arithmetic is done in float and rounded once.
+// bfloat16 of the emulated CUDA: the upper half of a float. Conversions round to nearest, ties to even, like the
+// toolkit's; arithmetic is done in float and rounded once.
 #pragma once
 
 #include <bit>

@@ -1,6 +1,5 @@
-// Half precision of the emulated CUDA: 1 sign, 5 exponent, 10 mantissa bits. Conversions round to the
-// nearest, ties to even, and keep subnormal numbers, as the toolkit's do; arithmetic is done in float and
-// rounded once.
+// Half precision of the emulated CUDA: 1 sign, 5 exponent, 10 mantissa bits. Conversions round to nearest, ties to
+// even, and keep subnormal numbers, like the toolkit's; arithmetic is done in float and rounded once.
 #pragma once
 
 #include <bit>
@@ -17,7 +16,7 @@ inline unsigned short half_bits(float value) {
   if (magnitude >= 0x477FF000U)
     return static_cast<unsigned short>(sign | 0x7C00U);  // from 65520 on: infinity
   if (magnitude < 0x38800000U) {
-    // Below 2^-14 the spacing is 2^-24: adding 0.5, whose spacing is that, rounds to it.
+    // Below 2^-14 the spacing is 2^-24. Adding 0.5 rounds to it, since floats from 0.5 have just that spacing.
     const float rounded = std::bit_cast<float>(magnitude) + 0.5F;
     return static_cast<unsigned short>(sign | (std::bit_cast<std::uint32_t>(rounded) - 0x3F000000U));
   }

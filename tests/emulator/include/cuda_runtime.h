@@ -1,7 +1,6 @@
-// The emulated CUDA: stands where the toolkit's header of this name would, so that the sources of
-// kernels/cuda/ are compiled by the host compiler and run on a CPU (tests/emulator/README.md). Names, numbers
-// and signatures are those of CUDA 12.4 to 13; what is missing here does not exist for the project's kernels
-// either.
+// The emulated CUDA: replaces the toolkit's header of this name, so that the host compiler compiles the sources of
+// kernels/cuda/, and they run on a CPU (tests/emulator/README.md). Names, numbers and signatures are those of CUDA 12.4
+// to 13; the project's kernels can use nothing that is missing here.
 #pragma once
 
 #include <cmath>

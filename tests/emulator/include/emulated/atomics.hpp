@@ -1,6 +1,6 @@
-// Atomic operations and fences. Threads take turns and are switched at barriers and warp operations only, so
-// plain reads and writes will do. There is none for float or double: their sums would depend on the order,
-// and the project promises the same bits each time.
+// Atomic operations and fences. Threads take turns and switch only at barriers and warp operations, so plain reads and
+// writes suffice. None takes float or double: such sums would depend on the order, and the project promises the same
+// bits each time.
 #pragma once
 
 namespace emulator {
@@ -57,7 +57,7 @@ inline unsigned atomicSub(unsigned* address, unsigned value) {
   return atomicAdd(address, 0U - value);
 }
 
-// Counts up to `limit`, then from 0 again.
+// Counts up to `limit`, then starts again at 0.
 inline unsigned atomicInc(unsigned* address, unsigned limit) {
   return emulator::exchange(address, [&](unsigned old) { return old >= limit ? 0U : old + 1; });
 }

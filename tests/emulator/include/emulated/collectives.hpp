@@ -1,5 +1,5 @@
-// What threads of a block or a warp do together: barriers, shuffles, votes. Each call carries its place in
-// the source, so that threads which wait at different places are found out (block.cpp).
+// Collective operations of a block or a warp: barriers, shuffles, votes. Each call carries its place in the source, so
+// that threads waiting at different places are detected (block.cpp).
 #pragma once
 
 #include <cstdint>
@@ -20,17 +20,17 @@ struct WarpCall {
   WarpKind kind;
   const char* name;
   unsigned mask;
-  std::uint64_t value;  // what this lane gives
-  int source;           // the lane whose value it takes; -1: its own
+  std::uint64_t value;  // what this lane contributes
+  int source;           // the lane whose value it reads; -1: its own
   Place place;
 };
 
-// Both return when all have come. The result of a shuffle is the source's value, of a ballot the lanes' bits;
-// a tensor operation (tensor_cores.hpp) leaves it in memory.
+// Both return when all threads have arrived. A shuffle returns the source's value, a ballot the lanes' bits; a tensor
+// operation (tensor_cores.hpp) leaves its result in memory.
 int wait_for_block(BarrierKind kind, const char* name, int value, Place place);
 std::uint64_t wait_for_warp(const WarpCall& call);
 int lane_of_thread();
-// Ends the launch with an error that sticks; never returns to the thread.
+// Ends the launch with a sticky error; never returns to the thread.
 [[noreturn]] void trap(const char* what, Place place);
 
 template <typename T>
@@ -43,7 +43,7 @@ T shuffle(const char* name, unsigned mask, T value, int source, Place place) {
   return value;
 }
 
-// The lane to read, in segments of `width` lanes; its own (-1) where `offset` leads out of the segment.
+// The lane to read, in segments of `width` lanes; its own (-1) if `offset` leads out of the segment.
 inline int within(int lane, int offset, int width) {
   const int first = lane / width * width;
   const int source = lane + offset;
@@ -86,7 +86,7 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, EMULA
   const int source = emulator::within(emulator::lane_of_thread(), static_cast<int>(delta), width);
   return emulator::shuffle("__shfl_down_sync", mask, value, source, place);
 }
-// A partner in a later segment is not read, one in an earlier segment is.
+// A partner in a later segment is not read, but one in an earlier segment is.
 template <typename T>
 T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32, EMULATED_PLACE) {
   const int lane = emulator::lane_of_thread();
@@ -108,7 +108,7 @@ inline int __all_sync(unsigned mask, int predicate, EMULATED_PLACE) {
   const std::uint64_t vote = predicate != 0 ? 1 : 0;
   return emulator::wait_for_warp({emulator::WarpKind::ballot, "__all_sync", mask, vote, -1, place}) == mask;
 }
-// The lanes that give the same value as the caller.
+// The lanes that contribute the same value as the caller.
 template <typename T>
 unsigned __match_any_sync(unsigned mask, T value, EMULATED_PLACE) {
   std::uint64_t bits = 0;

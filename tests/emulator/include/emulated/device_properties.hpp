@@ -1,5 +1,5 @@
-// What a program can ask about a device. cudaDeviceProp has the fields that exist both in CUDA 12 and in 13;
-// the clock rates and the compute mode are gone from it in 13 and come from cudaDeviceGetAttribute.
+// What a program can query about a device. cudaDeviceProp has the fields that both CUDA 12 and 13 have; 13 removed the
+// clock rates and the compute mode, which cudaDeviceGetAttribute returns.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Capture of a stream into a graph, and graphs: made ready, launched, looked at.
+// Captures a stream into a graph; instantiates, launches and inspects graphs.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@ cudaError_t cudaGraphClone(cudaGraph_t* clone, cudaGraph_t original);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count);
 cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType* type);
-// The child's nodes as they are now; nodes run in the order in which they were added.
+// Copies the child's nodes as they are now; nodes run in the order in which they were added.
 cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph,
                                        const cudaGraphNode_t* dependencies, std::size_t dependency_count,
                                        cudaGraph_t child);

@@ -1,5 +1,5 @@
-// Functions that CUDA offers to kernels beside <cmath>: bit casts, bit counts, the quick forms of division,
-// exponential and friends (here as exact as the C library makes them), loads with a cache hint.
+// Functions that CUDA offers to kernels besides <cmath>: bit casts, bit counts, fast division, exponential and the like
+// (here as exact as in the C library), loads with a cache hint.
 #pragma once
 
 #include <bit>
@@ -103,7 +103,7 @@ inline double rsqrt(double x) {
 }
 inline float __saturatef(float x) {
   return x > 0 ? (x < 1 ? x : 1.0F) : 0.0F;
-}  // NaN gives 0, as on a device
+}  // NaN becomes 0, as on a device
 inline float sinpif(float x) {
   return static_cast<float>(std::sin(x * 3.14159265358979323846));
 }
@@ -147,7 +147,7 @@ constexpr std::common_type_t<A, B> max(A a, B b) {
   return static_cast<T>(a) < static_cast<T>(b) ? static_cast<T>(b) : static_cast<T>(a);
 }
 
-// A thread sleeps and looks at the clock for the sake of other blocks, which run at other times here.
+// A thread sleeps and reads the clock only because of other blocks, which run at other times here.
 inline void __nanosleep(unsigned /*nanoseconds*/) {}
 inline long long clock64() {
   return 0;

@@ -1,5 +1,5 @@
-// Launching a kernel: its arguments are copied into a closure that the emulator calls once a thread. There is
-// no kernel<<<grid, block>>>, which only nvcc can read; kernels/cuda/runtime/launch.hpp does without it.
+// Launches a kernel: its arguments are copied into a closure that the emulator calls once for each thread. There is no
+// kernel<<<grid, block>>>, which only nvcc can parse; kernels/cuda/runtime/launch.hpp does not use it.
 #pragma once
 
 #include <cstddef>
@@ -53,13 +53,13 @@ enum cudaFuncAttribute {
 namespace emulator {
 
 struct KernelCall {
-  const void* symbol = nullptr;  // the kernel's address, by which it is named
+  const void* symbol = nullptr;  // the kernel's address, from which its name is found
   dim3 grid;
   dim3 block;
   bool cooperative = false;  // its blocks run at the same time
   std::size_t dynamic_shared_bytes = 0;
-  std::vector<const void*> pointers;  // its pointer arguments; those within structs are not looked at
-  std::function<void()> thread;       // one thread of it
+  std::vector<const void*> pointers;  // its pointer arguments, except those within structs
+  std::function<void()> thread;       // runs one thread of it
 };
 
 cudaError_t launch_kernel(KernelCall call, cudaStream_t stream);

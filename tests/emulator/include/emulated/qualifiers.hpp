@@ -1,5 +1,5 @@
-// CUDA's words for functions and variables. Shared memory of all kernels lies in one linker section, so that
-// the emulator finds it between the linker's symbols and can spoil it before each block.
+// CUDA's qualifiers of functions and variables. The shared memory of all kernels lies in one linker section, so that
+// the emulator finds it between the linker's symbols and can poison it before each block.
 #pragma once
 
 #define __global__

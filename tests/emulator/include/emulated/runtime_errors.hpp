@@ -1,5 +1,5 @@
-// The errors of the CUDA runtime that a program can meet here or asks about: name, number and text as
-// cudaGetErrorName and cudaGetErrorString give them.
+// The errors of the CUDA runtime that can occur here or that a program checks for: name, number and text as
+// cudaGetErrorName and cudaGetErrorString return them.
 #pragma once
 
 #define EMULATED_ERRORS(X)                                                                                   \

@@ -1,6 +1,5 @@
-// The instruction of the tensor cores that the project's kernels use, mma.sync.m16n8k8 on TF32: what it adds
-// to d, for all lanes of a warp, once the last of them comes (warp.cpp). Which elements a lane holds is told
-// in kernels/cuda/matmul/tensor_cores.cuh.
+// The tensor-core instruction that the project's kernels use, mma.sync.m16n8k8 on TF32. It adds to d for all lanes of a
+// warp once the last of them arrives (warp.cpp). kernels/cuda/matmul/tensor_cores.cuh says which elements a lane holds.
 #pragma once
 
 #include <emulated/collectives.hpp>

@@ -1,5 +1,5 @@
-// CUDA's vector types, aligned as on a device (so that the sanitizers see a misaligned load), and where a
-// thread finds itself: threadIdx, blockIdx, blockDim, gridDim.
+// CUDA's vector types, aligned as on a device (so that the sanitizers see a misaligned load), and a thread's position:
+// threadIdx, blockIdx, blockDim, gridDim.
 #pragma once
 
 #define EMULATED_VECTOR2(name, type)        \
@@ -18,7 +18,7 @@
     return {x, y, z};                               \
   }
 
-// 16 bytes are the most that a device loads at once, and so the largest alignment.
+// A device loads at most 16 bytes at once, so this is the largest alignment.
 #define EMULATED_VECTOR4(name, type)                              \
   struct alignas(sizeof(type) < 4 ? 4 * sizeof(type) : 16) name { \
     type x, y, z, w;                                              \
@@ -55,7 +55,7 @@ struct dim3 {
 
 namespace emulator {
 
-// Of the thread that runs right now; set by the scheduler (block.cpp) at every switch.
+// The position of the running thread, set by the scheduler (block.cpp) at every switch.
 struct Position {
   uint3 thread;
   uint3 block;
