@@ -96,7 +96,7 @@ LoweredPlan fuse_norms(const LoweredPlan& padded, const Backend& backend) {
       runs = *both;
     }
     fused.plan.ops.push_back(std::move(op));
-    fused.ops.push_back(std::move(runs));
+    fused.ops.push_back(runs);
     fused.parameters.push_back(std::move(parameters));
   }
   return fused;

@@ -47,7 +47,7 @@ std::string starts_text(const Plan& plan, const Spec& spec) {
 }
 
 std::string schedule_text(const Schedule& s) {
-  const std::string rate = number_text(s.rate);
+  std::string rate = number_text(s.rate);
   const std::string end = number_text(s.rate * s.end);
   const auto up_and_down = [&](const char* name, float from, const std::string& to) {
     return fmt::format("{}: {} up to {} in {} % of the steps, then down to {}", name, number_text(from), rate,

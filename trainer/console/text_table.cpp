@@ -31,7 +31,7 @@ std::string count_text(double number) {
   return counts ? grouped(static_cast<std::uint64_t>(std::llround(number))) : "-";
 }
 
-TextTable::TextTable(std::vector<TableColumn> columns) {
+TextTable::TextTable(const std::vector<TableColumn>& columns) {
   std::vector<std::string>& titles = rows_.emplace_back();
   for (const auto& [title, least] : columns) {
     columns_.push_back({title.starts_with('>'), least});

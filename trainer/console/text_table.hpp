@@ -19,7 +19,7 @@ inline constexpr std::size_t kWideGap = 2;  // between columns whose cells hold 
 
 class TextTable {
  public:
-  explicit TextTable(std::vector<TableColumn> columns);
+  explicit TextTable(const std::vector<TableColumn>& columns);
 
   void add(std::vector<std::string> cells);  // one per column
 

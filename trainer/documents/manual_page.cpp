@@ -36,7 +36,7 @@ std::string italic(const std::string& text) {
 // says INT twice.
 std::string value_of(const CLI::Option& option) {
   if (option.get_items_expected_max() == 0) return "";
-  const std::string type = option.get_type_name();
+  std::string type = option.get_type_name();
   const std::size_t colon = type.find(':');
   if (colon == std::string::npos) return type;
   const std::string name = type.substr(0, colon);

@@ -97,7 +97,8 @@ Strings run_words(const Target& target, const ContainerRun& run) {
       "--pull", "never", "--network", "none"};
   if (const std::string gpus = gpus_argument(target.gpus); !gpus.empty())
     words.insert(words.end(), {"--gpus", gpus});
-  for (const auto& [name, value] : target.variables) words.insert(words.end(), {"--env", name + "=" + value});
+  for (const auto& [name, value] : target.variables)
+    words.insert(words.end(), {"--env", fmt::format("{}={}", name, value)});
   for (const Mount& mount : run.mounts) words.insert(words.end(), {"--mount", mount_argument(mount)});
   words.insert(words.end(), {"--", target.image});
   words.insert(words.end(), run.arguments.begin(), run.arguments.end());

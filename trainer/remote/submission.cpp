@@ -94,7 +94,8 @@ int submit_process(const Environment& environment, const Submission& submission)
     throw UsageError("--detach needs a container to go on in: choose a docker target, or leave it out");
   SignalGuard signals;
   ProcessCall call{.words = {environment.executable.string()}, .keeps_input = true};
-  for (const auto& [name, value] : target.variables) call.variables.push_back(name + "=" + value);
+  for (const auto& [name, value] : target.variables)
+    call.variables.push_back(fmt::format("{}={}", name, value));
   call.words.insert(call.words.end(), target.arguments.begin(), target.arguments.end());
   fs::path folder;
   if (is_tracked(target)) {

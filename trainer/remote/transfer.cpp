@@ -131,8 +131,7 @@ Digest digest_of(const SentFiles& files) {
 std::string folder_with(const Connection& connection, const SentFiles& files) {
   const Target& target = connection.target();
   const Digest digest = digest_of(files);
-  const std::string there =
-      first_line(connection.require({"/bin/sh", "-c", kWhereScript, "sh", digest.hex}).out);
+  std::string there = first_line(connection.require({"/bin/sh", "-c", kWhereScript, "sh", digest.hex}).out);
   if (!there.empty()) return there;
   notice(fmt::format("{:<14}{} ({:.1f} MiB) to {}", "sending", files.given.string(),
                      static_cast<double>(digest.bytes) / (1 << 20), target.name));

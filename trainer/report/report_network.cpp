@@ -256,7 +256,7 @@ data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape
     std::size_t sum = 0, count = 0;
     for (int row = y * shape.h / image.height; row < bottom; ++row) {
       for (int column = x * shape.w / image.width; column < right; ++column, ++count)
-        sum += pixels[static_cast<std::size_t>((row * shape.w + column) * shape.c + channel)];
+        sum += pixels[(static_cast<std::size_t>(row) * shape.w + column) * shape.c + channel];
     }
     return static_cast<std::uint8_t>((sum + count / 2) / count);
   };

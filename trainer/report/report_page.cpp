@@ -123,6 +123,7 @@ using ValuesOf = ordered_json (*)(const KnownRun&);
 
 ordered_json rows_of(const std::vector<KnownRun>& runs, ValuesOf values_of_run) {
   std::vector<ordered_json> values;
+  values.reserve(runs.size());
   for (const KnownRun& run : runs) values.push_back(values_of(values_of_run(run)));
   return side_by_side(values);
 }

@@ -123,6 +123,7 @@ ordered_json different_rows(const ordered_json& rows) {
 
 ordered_json differences(const std::vector<KnownRun>& runs) {
   std::vector<ordered_json> values;
+  values.reserve(runs.size());
   for (const KnownRun& run : runs) values.push_back(compared_values(run));
   return different_rows(side_by_side(values));
 }

@@ -1,6 +1,7 @@
 // mkdir(2) decides who gets a name, so that two runs started in one second do not share a folder.
 #include "trainer/store/run_folder.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
@@ -8,7 +9,6 @@
 #include <fmt/format.h>
 #include <functional>
 #include <optional>
-#include <ranges>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -140,8 +140,8 @@ std::vector<EarlierRun> runs_in(const fs::path& runs) {
 std::string names_of(const std::vector<EarlierRun>& runs) {
   constexpr std::size_t kMostListed = 8;
   std::string text;
-  for (const EarlierRun& run : runs | std::views::take(kMostListed))
-    text += (text.empty() ? "" : ", ") + run.name;
+  for (std::size_t i = 0; i < std::min(runs.size(), kMostListed); ++i)
+    text += (i == 0 ? "" : ", ") + runs[i].name;
   if (runs.size() > kMostListed) text += fmt::format(" and {} more", runs.size() - kMostListed);
   return text;
 }

@@ -73,7 +73,7 @@ ProfiledPart describe_part(const StepPart& part, const Setup& setup, const Plan&
       text += (text.empty() ? "" : ", ") + std::string(optimizer_word(optimizer.kind));
       slots = std::max(slots, optimizer_slots(optimizer));
     }
-    const auto values = static_cast<std::uint64_t>(3 + 2 * slots);
+    const auto values = 3 + 2 * static_cast<std::uint64_t>(slots);
     return {"update", "", text, 0, 0, sizeof(float) * plan.parameters * values};
   }
   const PlannedOp& op = plan.ops[static_cast<std::size_t>(part.op)];

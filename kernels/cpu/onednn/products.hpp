@@ -90,8 +90,8 @@ class ProductOp : public Op {
   }
 
  protected:
-  ProductOp(const CpuContext& context, const OpDesc& desc, int batch, Desc canonical)
-      : Op(desc, batch), context_(context), canonical_(std::move(canonical)), stored_(canonical_) {}
+  ProductOp(const CpuContext& context, const OpDesc& desc, int batch, const Desc& canonical)
+      : Op(desc, batch), context_(context), canonical_(canonical), stored_(canonical_) {}
 
   const CpuContext& context_;
   const Desc canonical_;
