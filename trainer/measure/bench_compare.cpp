@@ -125,7 +125,7 @@ std::string comparison_table(const std::vector<NamedRecord>& records) {
   std::vector<TableColumn> columns{{"network"}, {">batch"}, {"precision"}};
   for (std::size_t i = 0; i < records.size(); ++i)
     columns.push_back({fmt::format(">{}: epoch{}", letter_of(i), i > 0 ? ", speed" : "")});
-  TextTable table(std::move(columns));
+  TextTable table(columns);
   const ordered_json json = comparison_json(records);
   for (const ordered_json& row : json["rows"]) {
     std::vector<std::string> cells{row["model"], row["batch"].dump(), row["precision"]};

@@ -121,7 +121,7 @@ std::string results_text(const std::vector<KnownRun>& runs, const ordered_json& 
   std::vector<TableColumn> columns{{"run"}, {">accuracy"}, {">to " + goal}, {">whole run"}};
   if (with_energy) columns.push_back({">energy"});
   if (priced) columns.insert(columns.end(), {{">price"}, {">cost"}, {">cost to " + goal}});
-  TextTable table(std::move(columns));
+  TextTable table(columns);
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const auto accuracy = runs[i].accuracy();
     std::vector<std::string> cells{

@@ -133,7 +133,7 @@ std::string differences_text(const ordered_json& differences) {
   std::vector<TableColumn> columns{{"what differs"}};
   const std::size_t runs = differences[0]["values"].size();
   for (std::size_t i = 0; i < runs; ++i) columns.push_back({letter_of(i)});
-  TextTable table(std::move(columns));
+  TextTable table(columns);
   std::string blocks;
   const std::size_t widest = widest_cell(differences, runs);
   for (const ordered_json& row : differences) {

@@ -144,7 +144,7 @@ std::string epochs_table(const KnownRun& run) {
   std::vector<TableColumn> columns{{">epoch"}, {">step"},    {">train loss"}, {">test"},    {">test loss"},
                                    {">rate"},  {">seconds"}, {">tests s"},    {">images/s"}};
   if (validates) columns.push_back({">validation"});
-  TextTable table(std::move(columns));
+  TextTable table(columns);
   for (const EpochRecord& e : run.epochs) {
     table.add({fmt::format("{}", e.epoch), fmt::format("{}", e.step), fmt::format("{:.4f}", e.train_loss),
                fmt::format("{:.2f} %", 100 * e.test.accuracy), fmt::format("{:.4f}", e.test.loss),
