@@ -46,7 +46,7 @@ struct KnownFailure {
   std::string_view example;
   // Pieces of messages as programs write them; " ... " stands for anything in between. Numbers may differ.
   std::span<const std::string_view> says;
-  std::span<const int> codes;  // of the CUDA runtime or driver: "CUDA error 803"
+  std::span<const int> codes;  // the CUDA runtime's or driver's: "CUDA error 803"
   std::string_view cause;
   std::string_view sure;  // how to be sure that this is the failure
   std::string_view fix;

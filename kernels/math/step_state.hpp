@@ -10,7 +10,7 @@ constexpr std::uint64_t kNoBadStep = ~std::uint64_t{0};
 
 struct StepState {
   std::uint64_t step = 0;     // number of the step in progress, from 0
-  std::uint64_t seed = 0;     // of the run, for order and dropout
+  std::uint64_t seed = 0;     // the run's, for order and dropout
   std::uint32_t valid = 0;    // rows of the batch that hold an image
   float batch_loss = 0;       // sum over the valid rows of the step in progress
   double loss_sum = 0;        // since the host last cleared them: the sum of losses,

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 constexpr const char* kPageName = "report.html";
 constexpr std::size_t kMostRuns = 12;           // more lines in one plot cannot be told apart
 constexpr std::size_t kMostNetworks = 4;        // examined on one page
-constexpr std::size_t kPictureBytes = 480'000;  // of all misclassified images on a page
+constexpr std::size_t kPictureBytes = 480'000;  // for all misclassified images on a page
 
 struct ReportArguments : InferenceOptions {
   std::vector<std::string> runs;

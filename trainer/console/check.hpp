@@ -26,7 +26,7 @@ struct Check {
   std::string finding;     // one line
   std::string cause = {};  // empty if the finding says it
   std::string fix = {};
-  FailureClass kind = FailureClass::healthy;  // of a problem
+  FailureClass kind = FailureClass::healthy;  // for a problem
 };
 
 // The class of the first problem; healthy if there is none.

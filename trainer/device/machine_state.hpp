@@ -14,7 +14,7 @@ struct MachineState {
   std::optional<double> load;       // average number of all programs' running threads over the last minute
   int processors = 1;               // in the system
   std::optional<double> clock_mhz;  // mean over the processor's cores
-  std::optional<GpuSensors> gpu;    // of the GPU in use
+  std::optional<GpuSensors> gpu;    // the GPU in use
 };
 
 // The current state; `info` is the backend's, read just before.

@@ -60,7 +60,7 @@ struct FilesFacts {
 // A measurement that takes a second: what a device achieves, and what it should achieve.
 struct SpeedFacts {
   bool gpu = false;
-  std::string precision;       // of the products
+  std::string precision;       // in which the products were measured
   double flops = 0;            // per second
   double flops_expected = 0;   // 0: unknown
   double memory_bytes = 0;     // per second, read and written

@@ -57,7 +57,7 @@ struct BenchResult {
   std::string precision;
   std::uint64_t parameters = 0;
   std::uint64_t training_flops = 0;  // forward and backward of one image, as the plan counts them
-  std::uint64_t memory_bytes = 0;    // of the network on the device, without the data set
+  std::uint64_t memory_bytes = 0;    // what the network takes on the device, without the data set
   DeviceLimit peak;                  // FLOP a second
   std::vector<BenchRepeat> repeats;
 };

@@ -52,7 +52,7 @@ class Sprint {
   void start_anew(std::uint64_t seed);  // draws the initial weights
   SprintSeed run();                     // timed; to be called once after each start_anew()
   const Network& network() const { return network_; }
-  std::uint64_t images() const;  // of a training
+  std::uint64_t images() const;  // for each training
 
  private:
   Setup& setup_;
@@ -66,7 +66,7 @@ class Sprint {
 struct SprintSummary {
   double mean = 0;
   double deviation = 0;       // over seeds; 0 for one
-  double standard_error = 0;  // of the mean over seeds; for one seed, of its test accuracy
+  double standard_error = 0;  // the mean's over seeds; for one seed, its test accuracy's
   double least = 0, most = 0;
   Spread seconds;   // without the first seed if there are more
   double cold = 0;  // the first seed's
@@ -77,9 +77,9 @@ SprintSummary summarize(const std::vector<SprintSeed>& seeds, std::uint64_t imag
 // What is known at the end of a sprint.
 struct SprintReport {
   std::vector<SprintSeed> seeds;          // at least one
-  std::uint64_t images = 0;               // of a training
+  std::uint64_t images = 0;               // for each training
   double target = 99;                     // per cent
-  std::optional<double> process_seconds;  // of a separate process for one seed, from exec to exit
+  std::optional<double> process_seconds;  // a separate process for one seed takes, from exec to exit
 };
 
 // "seed 3     99.05 +- 0.10 %   0.212 s"

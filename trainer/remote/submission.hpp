@@ -101,7 +101,7 @@ class TargetRun {
   void pause(double seconds);
   int act_on_signals();  // returns a signal for the program that runs, or 0
   bool is_to_leave() const;
-  RunEnd end();  // of the container
+  RunEnd end();  // how the container ended
   bool merge_fetched(const RunEnd& end);
   void remove_container() const;
   [[noreturn]] void fail(const ProcessOutput& output);              // explains a command's output

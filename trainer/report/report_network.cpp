@@ -251,7 +251,7 @@ data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape
   const int longest = std::max({shape.h, shape.w, kLargestShownEdge});
   const auto shrunk = [&](int size) { return std::max(1, size * kLargestShownEdge / longest); };
   data::Image image{shrunk(shape.h), shrunk(shape.w), shape.c >= 3 ? 3 : 1, {}};
-  const auto mean = [&](int y, int x, int channel) {  // of the pixels that become this one
+  const auto mean = [&](int y, int x, int channel) {  // over the pixels that become this one
     const int bottom = (y + 1) * shape.h / image.height, right = (x + 1) * shape.w / image.width;
     std::size_t sum = 0, count = 0;
     for (int row = y * shape.h / image.height; row < bottom; ++row) {

@@ -13,7 +13,7 @@ namespace trainer {
 
 struct ReportPage {
   std::vector<KnownRun> runs;             // at least one
-  std::vector<ExaminedNetwork> networks;  // of the first runs
+  std::vector<ExaminedNetwork> networks;  // for the first runs
 };
 
 std::string report_html(const ReportPage& page);

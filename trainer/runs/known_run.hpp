@@ -13,9 +13,9 @@ namespace trainer {
 
 // What `trainer sprint` found: every "epoch" of such a run is a training from scratch, with a seed of its own.
 struct SprintFound {
-  double mean = 0;            // of the seeds' accuracies, 0 to 1
+  double mean = 0;            // the seeds' mean accuracy, 0 to 1
   double standard_error = 0;  // of that mean
-  double seconds = 0;         // of a training and its test, median
+  double seconds = 0;         // median of a training with its test
 };
 
 struct KnownRun {

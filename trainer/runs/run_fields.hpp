@@ -14,7 +14,7 @@ namespace trainer {
 
 struct RunField {
   std::string_view name;
-  std::string_view kind;  // of its values: "number" or "text"
+  std::string_view kind;  // what its values are: "number" or "text"
   std::string_view about;
   // Null if the run does not say, or if a loss was not finite.
   nlohmann::ordered_json (*value)(const KnownRun&);

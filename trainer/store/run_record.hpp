@@ -106,7 +106,7 @@ struct EpochRecord {
   double train_accuracy = 0;
   Score test = {};
   std::optional<Score> validation = {};
-  double learning_rate = 0;  // of the last step
+  double learning_rate = 0;  // at the last step
   double seconds = 0;        // of training since the last evaluation, without evaluations
   double evaluation_seconds = 0;
 

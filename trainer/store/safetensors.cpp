@@ -23,7 +23,7 @@ using HeaderJson = nlohmann::json;
 using Bytes = std::span<const std::byte>;
 
 constexpr std::string_view kMetadataKey = "__metadata__";
-constexpr std::size_t kLengthBytes = 8;  // of the length that precedes the header
+constexpr std::size_t kLengthBytes = 8;  // the length that precedes the header
 constexpr std::size_t kHashDigits = 64;
 constexpr std::uint64_t kMostFileBytes = std::uint64_t{1} << 33;    // 8 GiB, far above any network of ours
 constexpr std::uint64_t kMostHeaderBytes = std::uint64_t{1} << 22;  // 4 MiB, thousands of tensors
@@ -238,8 +238,8 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   hash.update(std::as_bytes(std::span(&length, 1)));
   hash.update(header);
   for (const Tensor& tensor : tensors) hash.update(tensor.bytes);
-  const std::string placeholder = hash_entry(zeros);
-  header.replace(header.find(placeholder), placeholder.size(), hash_entry(hash.hex()));
+  const std::string zero_entry = hash_entry(zeros);
+  header.replace(header.find(zero_entry), zero_entry.size(), hash_entry(hash.hex()));
 
   std::vector<std::span<const std::byte>> parts{std::as_bytes(std::span(&length, 1)),
                                                 std::as_bytes(std::span(header))};

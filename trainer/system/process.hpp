@@ -68,7 +68,7 @@ class Process {
 
  private:
   struct Source {
-    Descriptor descriptor;  // of a pipe that is read; closed at its end
+    Descriptor descriptor;  // the read end of a pipe; closed when the pipe ends
     Output sink;
   };
 

@@ -24,7 +24,7 @@ struct SavedNetwork {
   int classes = 0;
   std::vector<std::string> label_names;
   PixelScaling scaling;
-  std::string fingerprint;  // of the data set
+  std::string fingerprint;  // the data set's
   bool resumable = false;   // a checkpoint, not only a model
   LoopPosition position;
   StepState state;

@@ -19,7 +19,7 @@ namespace trainer {
 class ResidentData {
  public:
   ResidentData(Backend& backend, const Setup& setup);
-  StepInput train_input(const Batching& batching) const;  // of the training split: training or validation
+  StepInput train_input(const Batching& batching) const;  // from the training split: training or validation
   StepInput test_input(const Batching& batching) const;
 
  private:

@@ -194,7 +194,7 @@ Profile profile_training(const Setup& setup, Backend& backend, const ResidentDat
 
   Network network(setup.plan, backend, Purpose::training, setup.rule.optimizers);
   network.initialize(setup.settings.seed);
-  StepState middle;  // of the run: if a recipe selects images, it does so in most steps
+  StepState middle;  // a state halfway through the run: if a recipe selects images, it does so in most steps
   middle.seed = setup.settings.seed;
   middle.step = setup.total_steps / 2;
   network.write_training_state(middle);

@@ -20,11 +20,11 @@ namespace trainer {
 class Console;
 
 struct ProfiledPart {
-  std::string name;         // of the op ("conv1"), or "gather", "update"
+  std::string name;         // the op's ("conv1"), or "gather", "update"
   std::string direction;    // "forward", "backward"; empty for gather and update
   std::string text;         // "conv 5x5x24 on 28x28x1, maxpool 2, relu"
   double seconds = 0;       // median over the steps
-  std::uint64_t flops = 0;  // of the batch, as the plan counts them
+  std::uint64_t flops = 0;  // for the batch, as the plan counts them
   std::uint64_t bytes = 0;  // inputs, outputs, parameters, gradients, each once, as if without caches
 };
 

@@ -79,7 +79,7 @@ class RecordedRun {
 
   [[nodiscard]] bool is_kept() const { return folder_.has_value(); }
   [[nodiscard]] std::string path() const { return folder_ ? folder_->path().string() : ""; }
-  [[nodiscard]] double seconds() const;  // of all parts of the run
+  [[nodiscard]] double seconds() const;  // all parts of the run together
 
   // Records again which libraries are open, after the network has opened some.
   void note_libraries();

@@ -27,12 +27,12 @@ std::string epoch_line(const Setup& setup, const EpochRecord& record);
 // The results of the whole run.
 struct RunSummary {
   LoopResult result;
-  std::vector<EpochRecord> epochs;    // of the whole run, earlier parts included
+  std::vector<EpochRecord> epochs;    // the whole run's, earlier parts included
   std::optional<Score> first_images;  // on Recipe::report_test_first images
-  double seconds = 0;                 // of the whole run, earlier parts included
+  double seconds = 0;                 // the whole run's, earlier parts included
   double seconds_to_first_step = 0;   // from the program's start
   std::optional<double> target;
-  std::optional<double> energy_joules;  // of the GPU, of the whole run
+  std::optional<double> energy_joules;  // what the GPU used in the whole run
 };
 std::string summary_text(const Setup& setup, const RunSummary& summary);  // lines, each ending in a newline
 nlohmann::ordered_json summary_json(const Setup& setup, const RunSummary& summary);

@@ -120,7 +120,7 @@ struct PlanChoice {
   std::size_t workspace = 0;  // bytes
 };
 
-std::string cudnn_version();  // of the library in use: "9.14.0"
+std::string cudnn_version();  // the library in use: "9.14.0"
 
 // The device that a plan is made for: that of a handle, or a described one. Exactly one is set.
 struct PlanTarget {

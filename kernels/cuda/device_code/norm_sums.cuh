@@ -25,7 +25,7 @@ struct NormArgs {
   const float* beta = nullptr;  // [c], like the next four
   float* running_mean = nullptr;
   float* running_variance = nullptr;
-  float* mean = nullptr;        // of the batch; null in inference
+  float* mean = nullptr;        // the batch's; null in inference
   float* inv_std = nullptr;     // the same; 1 / sqrt(var + epsilon)
   double* partial = nullptr;    // slice_sums_bytes()
   unsigned* barrier = nullptr;  // the context's

@@ -33,10 +33,10 @@ struct FirstConv {
         by_columns(static_cast<unsigned>(out_shape(d).w)) {}
 
   unsigned batch;
-  int h, w;         // of the image
+  int h, w;         // the image's
   int top, left;    // its border
   int pw;           // its width with the border
-  unsigned stride;  // of the pool; 1 without a pool
+  unsigned stride;  // the pool's; 1 without a pool
   unsigned channels;
   bool relu;
   Divider by_pixels;  // pixels of an image with its border

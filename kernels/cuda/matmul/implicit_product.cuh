@@ -26,7 +26,7 @@ template <unsigned kThreadCount, unsigned kRowTileCount, unsigned kColumnTileCou
           unsigned kWarpsAcross>
 struct ProductTile {
   static constexpr unsigned kThreads = kThreadCount;
-  static constexpr unsigned kRowTiles = kRowTileCount;        // of a warp, of 16 rows
+  static constexpr unsigned kRowTiles = kRowTileCount;        // a warp's, 16 rows each
   static constexpr unsigned kColumnTiles = kColumnTileCount;  // of 8 columns
   static constexpr unsigned kDown = kWarpsDown;
   static constexpr unsigned kAcross = kWarpsAcross;

@@ -168,14 +168,14 @@ struct DwGradient {
 // The taps through which one pixel of x contributes to the part of the map that windows cover. The K index of dx runs
 // over these taps and the map's channels.
 struct PixelTaps {
-  unsigned y, x;  // of the pixel
+  unsigned y, x;  // the pixel's
   unsigned first_y, first_x;
   Divider by_across;  // taps side by side
   unsigned depth;     // taps x channels of the map
 
   struct Tap {
     unsigned y, x;
-    unsigned channel;  // of the map
+    unsigned channel;  // the map's
   };
   __device__ Tap tap(const PatchShape& s, unsigned k) const {
     const unsigned number = s.by_out.quotient(k);
@@ -187,7 +187,7 @@ struct PixelTaps {
 __device__ inline PixelTaps taps_over(const PatchShape& s, unsigned pixel) {
   const unsigned y = pixel / s.w;
   const unsigned x = pixel - y * s.w;
-  const unsigned height = s.rows << s.pool_bit;  // of the part of the map that windows cover
+  const unsigned height = s.rows << s.pool_bit;  // the part of the map that windows cover
   const unsigned width = s.columns << s.pool_bit;
   const unsigned first_y = y < height ? 0 : y - height + 1;
   const unsigned first_x = x < width ? 0 : x - width + 1;

@@ -218,7 +218,7 @@ bool has_patches(const OpDesc& product) {
 }
 
 ProductPlan plan_product(const CudaContext& context, const OpDesc& product, int batch) {
-  constexpr unsigned kLeastTerms = 512;  // of a part of dw
+  constexpr unsigned kLeastTerms = 512;  // for each part of dw
   constexpr int kSmallBatch = 64;        // a quarter of a long tile
   ProductPlan plan;
   plan.shape = patch_shape(as_conv(product), batch);

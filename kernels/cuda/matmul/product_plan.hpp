@@ -15,13 +15,13 @@ struct PatchShape {
   unsigned rows = 1, columns = 1;  // of y, after the pool
   unsigned pool_bit = 0;           // 1: windows of 2 x 2, side by side; 0: no pool
   unsigned out = 1;
-  unsigned taps = 1;     // of the filter: kernel x kernel
+  unsigned taps = 1;     // the filter's: kernel x kernel
   unsigned outputs = 1;  // of an image and channel: rows x columns
   unsigned ones = 0;     // columns of dw after the taps': their patches are ones, so the first is db
   Divider by_c, by_kernel, by_outputs, by_columns, by_out;
 
   HOST_DEVICE unsigned area_bits() const { return 2 * pool_bit; }
-  HOST_DEVICE unsigned area() const { return 1U << area_bits(); }  // of a window
+  HOST_DEVICE unsigned area() const { return 1U << area_bits(); }  // a window's
   HOST_DEVICE unsigned positions() const { return batch * outputs * area(); }
   HOST_DEVICE unsigned depth() const { return taps * c; }  // extent of forward's K index
 };
@@ -65,7 +65,7 @@ struct ProductBackward {
   const void* dz = nullptr;
   const std::uint8_t* argmax =
       nullptr;               // null without a pool; a window whose argmax is kNoArgmax has no gradient
-  float* db = nullptr;       // of a layer with a bias
+  float* db = nullptr;       // for a layer with a bias
   float* partial = nullptr;  // weight_partial_bytes()
 };
 void launch_product_backward(const CudaContext& context, const ProductPlan& plan, const OpArgs& args,

@@ -24,7 +24,7 @@ struct NormShape {
   unsigned batch = 1;
   Divider positions;  // of an image
   unsigned channels = 1;
-  unsigned width = 1;  // of a slice
+  unsigned width = 1;  // a slice's
   unsigned parts = 1;  // parts of the positions
   bool gelu = false;
 };

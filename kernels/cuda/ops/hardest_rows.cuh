@@ -11,7 +11,7 @@ namespace trainer::cuda {
 
 struct HardestRows {
   Selection selection;
-  std::uint64_t steps = 0;            // of the whole run
+  std::uint64_t steps = 0;            // the whole run's
   std::uint64_t* hardness = nullptr;  // [batch], the rows' keys; null: all valid rows are selected
   std::uint8_t* kept = nullptr;       // [batch]
 

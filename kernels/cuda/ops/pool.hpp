@@ -42,7 +42,7 @@ struct PoolShape {
 
   unsigned batch;
   MapIndex map, out;  // input and output of the pool
-  unsigned size;      // of the window
+  unsigned size;      // the window's
   Divider stride;
 };
 

@@ -25,7 +25,7 @@ inline Extents extents(const WeightMatrix& m) {
 
 struct Matrix : Extents {
   Segment segment;
-  Divider by_columns;  // of the weight
+  Divider by_columns;  // the weight's
   bool transposed = false;
   int iterations = 0;
   float factor = 1;
