@@ -13,6 +13,9 @@ namespace {
 void add_reconnect(CLI::App& app, double& seconds) {
   app.add_option("--reconnect", seconds, "for how many seconds a lost connection is tried again")
       ->check(CLI::Range(0.0, 1e6))
+      ->check([](const std::string& text) {  // CLI::Range lets NaN through
+        return std::string(text.find_first_of("nN") == text.npos ? "" : "a time in seconds is a number");
+      })
       ->capture_default_str();
 }
 
