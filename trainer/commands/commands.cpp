@@ -92,7 +92,8 @@ void add_output(CLI::App& app, OutputOptions& output, const char* about_out, con
 
 double fraction_of(const char* option, double accuracy) {
   if (!(accuracy > 0 && accuracy <= 100))
-    throw UsageError(fmt::format("{} {}: a share up to 1 or a percentage up to 100", option, accuracy));
+    throw UsageError(
+        fmt::format("{} {}: an accuracy is a fraction up to 1 or a percentage up to 100", option, accuracy));
   return accuracy > 1 ? accuracy / 100 : accuracy;
 }
 

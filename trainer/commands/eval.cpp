@@ -14,7 +14,7 @@ struct EvalArguments : InferenceOptions {
 };
 
 void print_classes(const TestAnswers& e, const TrainedNetwork& trained) {
-  fmt::print("\n{:>12} {:>8} {:>8} {:>10} {:>10}\n", "class", "images", "hits", "recall %", "precision %");
+  fmt::print("\n{:>12} {:>8} {:>8} {:>10} {:>10}\n", "class", "images", "correct", "recall %", "precision %");
   for (int c = 0; c < e.classes; ++c) {
     fmt::print("{:>12} {:>8} {:>8} {:>10.2f} {:>10.2f}\n", trained.label_name(c), e.labelled(c), e.at(c, c),
                100 * fraction(e.at(c, c), e.labelled(c)), 100 * fraction(e.at(c, c), e.predicted(c)));

@@ -48,8 +48,9 @@ int train(const Environment& environment, const TrainArguments& arguments) {
     throw UsageError(fmt::format("--max-seconds {}: a time in seconds is a number", *limits.max_seconds));
   for (const char* name : kFixedByRun)
     if (!run.resume.empty() && arguments.app->count(name) > 0)
-      throw UsageError(
-          fmt::format("{} does not go with --resume: the run goes on with what it was begun with", name));
+      throw UsageError(fmt::format(
+          "{} cannot be combined with --resume: the run continues with the settings that it was begun with",
+          name));
   if (run.output.no_save && !run.output.out.empty())
     throw UsageError("--no-save and --out exclude each other");
   return run_training(environment, run);

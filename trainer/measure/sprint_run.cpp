@@ -109,7 +109,7 @@ class SprintRun {
     print_event(console_, "seed", json);
     if (seed.bad_step) {
       throw std::runtime_error(
-          fmt::format("sprint: seed {}, step {}: the loss is not finite, and what follows it is no training",
+          fmt::format("sprint: seed {}, step {}: the loss is not finite, so the steps after it train nothing",
                       seed.seed, *seed.bad_step + 1));
     }
     console_.progress(static_cast<double>(index + 1) / static_cast<double>(options_.seeds),

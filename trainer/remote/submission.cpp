@@ -27,7 +27,8 @@ void check_arguments(const Arguments& arguments) {
     if (argument.find('\0') != std::string::npos) throw UsageError("an argument holds a zero byte");
   if (arguments[0] != "train") return;
   if (has_option(arguments, "--out"))
-    throw UsageError("--out does not go with submit, which names the run's folder; TRAINER_RUNS moves it");
+    throw UsageError(
+        "--out cannot be combined with submit, which names the run's folder; TRAINER_RUNS moves it");
   if (has_option(arguments, "--resume"))
     throw UsageError("--resume does not go with submit: the run to go on with is not on the target");
 }

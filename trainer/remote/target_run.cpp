@@ -30,7 +30,7 @@ void write_out(int descriptor, std::string_view text) {
     if (written < 0 && errno == EINTR) continue;
     if (written < 0)
       throw std::system_error(errno, std::generic_category(),
-                              "the output cannot be written (the run goes on: trainer runs attach)");
+                              "the output cannot be written (the run continues: trainer runs attach)");
     text.remove_prefix(static_cast<std::size_t>(written));
   }
 }
@@ -132,7 +132,7 @@ void TargetRun::pause(double seconds) {
 
 void TargetRun::reconnect() {
   const std::vector<double> pauses = reconnection_pauses(options_.reconnect_seconds);
-  ProcessOutput answer{kSshFailed, "", "it was lost while the run went on"};
+  ProcessOutput answer{kSshFailed, "", "it was lost while the run continued"};
   while (attempts_ < pauses.size()) {
     const double seconds = pauses[attempts_++];
     notice(fmt::format("lost the connection to {}; trying again in {:.2g} s ({} of {})",

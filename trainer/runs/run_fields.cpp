@@ -74,13 +74,14 @@ constexpr std::array kFields{
              [](const KnownRun& r) { return text_at(r.record.machine, {"host"}); }},
     RunField{"precision", kText, "of products: fp32, bf16 ...",
              [](const KnownRun& r) { return text(is_submission(r.record) ? "" : r.precision()); }},
-    RunField{"accuracy", kNumber,
-             "share of the test images, 0 to 1, at the last evaluation; of a sprint the mean over its seeds",
-             [](const KnownRun& r) { return number(r.accuracy()); }},
+    RunField{
+        "accuracy", kNumber,
+        "fraction of the test images, 0 to 1, at the last evaluation; of a sprint the mean over its seeds",
+        [](const KnownRun& r) { return number(r.accuracy()); }},
     RunField{
         "loss", kNumber, "of the test images, at the last evaluation",
         [](const KnownRun& r) { return r.epochs.empty() ? nullptr : number(r.epochs.back().test.loss); }},
-    RunField{"validation_accuracy", kNumber, "share of the validation images, at the last evaluation",
+    RunField{"validation_accuracy", kNumber, "fraction of the validation images, at the last evaluation",
              validation_accuracy},
     RunField{"epochs", kNumber, "evaluations done", [](const KnownRun& r) { return Json(r.epochs.size()); }},
     RunField{"epoch_seconds", kNumber, "median time of an epoch's steps", epoch_seconds},

@@ -109,7 +109,7 @@ Resumed open_resumed(const Environment& environment, const std::string& run, Res
                     file.path().string(), kCheckpointName));
   }
   if (!is_folder && found.filename() != kCheckpointName) {
-    throw FileError(fmt::format("--resume {}: a run goes on in its own folder; name the folder, or its {}",
+    throw FileError(fmt::format("--resume {}: a run continues in its own folder; name the folder, or its {}",
                                 found.string(), kCheckpointName));
   }
   Resumed resumed{folder, std::move(writable), std::move(file), std::move(saved), std::nullopt};
@@ -143,11 +143,11 @@ std::string changed_engine(const Resumed& resumed, const PreparedRun& run) {
   const int threads = run.info.cpu.threads;
   std::string change;
   if (before != now) {
-    change = fmt::format("this run was begun in {} and goes on in {}, which this device has", before, now);
+    change = fmt::format("this run was begun in {} and continues in {}, which this device has", before, now);
   } else if (saved.engine != engine) {
-    change = fmt::format("this run was begun on {}; it goes on with {}", saved.engine, engine);
+    change = fmt::format("this run was begun on {}; it continues on {}", saved.engine, engine);
   } else if (run.info.kind == "cpu" && saved.threads != threads) {
-    change = fmt::format("this run was begun with {} threads and goes on with {}", saved.threads, threads);
+    change = fmt::format("this run was begun with {} threads and continues with {}", saved.threads, threads);
   }
   return change.empty() ? "" : change + ": its last bits will differ from those of an unbroken run";
 }
