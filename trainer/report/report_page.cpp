@@ -45,6 +45,7 @@ ordered_json result_values(const KnownRun& run) {
   const RunRecord& record = run.record;
   ordered_json values{{"status", run.status()}};
   if (!record.reason.empty()) values["reason"] = record.reason;
+  if (const std::string note = run.disagreement(); !note.empty()) values["note"] = note;
   values["started"] = time_text(record.started);
   values["ended"] = record.ended.empty() ? "-" : time_text(record.ended);
   if (!record.resumed.empty()) values["resumed"] = fmt::format("{} times", record.resumed.size());
