@@ -42,7 +42,8 @@ TEST_F(Submission, ARemoteContainerGivesTheSameRunAndIsRemoved) {
   EXPECT_EQ(record(run).status, RunStatus::kFinished);
   EXPECT_EQ(target_of(record(run))["address"], "vm.example.com");
   EXPECT_EQ(target_of(record(run))["container"], runs()[0]);
-  EXPECT_EQ(target_of(record(run))["sha256"].size(), 4U);
+  EXPECT_EQ(target_of(record(run))["sha256"].size(), 5U);
+  EXPECT_PRED2(contains, outcome.out, read_text(folder_ / run / "output.log"));
   EXPECT_EQ(metrics(run).size(), 2U);
   expect_same_tensors(folder_ / run / "model.safetensors", folder_ / "whole/model.safetensors");
   EXPECT_FALSE(fs::exists(folder_ / run / ".fetched"));

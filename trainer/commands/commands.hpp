@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "trainer/console/check.hpp"
 #include "trainer/device/device_choice.hpp"
+#include "trainer/doctor/facts.hpp"
 #include "trainer/infer/trained_network.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/train/recorded_run.hpp"
@@ -56,9 +58,22 @@ Command add_submit(CLI::App& app, const Environment& environment);
 Command add_runs_list(CLI::App& runs, const Environment& environment);
 Command add_runs_compare(CLI::App& runs, const Environment& environment);
 Command add_runs_report(CLI::App& runs, const Environment& environment);
+Command add_runs_bundle(CLI::App& runs, const Environment& environment);
 Command add_runs_attach(CLI::App& runs, const Environment& environment);
 Command add_runs_wait(CLI::App& runs, const Environment& environment);
 Command add_runs_cancel(CLI::App& runs, const Environment& environment);
+
+// What to attach to a bug report: a .tar.gz of the doctor's report and of a run.
+struct BundleOptions {
+  std::string out;           // the file
+  std::string run = "last";  // no run at all is an error only for `runs bundle`
+  bool weights = false;
+  bool anonymous = false;
+};
+std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& options);
+// Replaces the file, whole; an old one that is not compressed stays. Returns its path. Throws FileError.
+std::string write_bundle(const Environment& environment, const BundleOptions& options,
+                         const doctor::Facts& facts, const std::vector<Check>& checks);
 
 // Finds the folder of RUN as resolve_run does, but a file alone is not a run. Throws FileError.
 std::filesystem::path find_run_folder(const std::string& run, const Environment& environment);

@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "trainer/system/files.hpp"
+
 namespace trainer {
 
 // What can be shown where the output goes.
@@ -58,6 +60,11 @@ class Console {
   void warning(std::string_view text);
   void error(std::string_view text);
 
+  // From now on everything for a person, even what quiet or json silence, is also appended to `file`, without the bar. If that fails,
+  // nothing more is kept: a training goes on.
+  void keep_in(const std::filesystem::path& file);
+  void keep(std::string_view text);  // only there
+
   // Shows progress, from 0 to 1: on a terminal as a bar, redrawn at most ten times a second; elsewhere as a line whenever 10
   // seconds have passed since the last line of any kind. `text` is called only when it is shown.
   void progress(double fraction, const std::function<std::string()>& text);
@@ -65,6 +72,7 @@ class Console {
 
  private:
   void write(std::string_view text);
+  void write_for_people(std::string_view lines, bool shown);
   void write_lines(std::string_view lines);
   void write_message(std::string_view kind, std::string_view text);
 
@@ -74,6 +82,7 @@ class Console {
   std::size_t bar_columns_ = 0;  // width of the bar on the screen; 0: no bar
   std::chrono::steady_clock::time_point last_output_;
   bool write_failed_ = false;
+  Descriptor kept_;
 };
 
 // "━━━━━━━━────  63 %  text", at most `columns` wide, with '#' and '-' without `unicode`.

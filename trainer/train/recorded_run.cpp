@@ -165,6 +165,7 @@ RecordedRun::RecordedRun(PreparedRun& run, const OutputOptions& output, const st
         RunFolder::create({model, run.setup.settings.seed, std::time(nullptr), out}, run.environment.runs));
   }
   metrics_.emplace(file(kMetricsName));
+  record.process = process_json(folder_->path());
   write_run_record(file(kRunRecordName), record);
 }
 
@@ -219,6 +220,7 @@ void RecordedRun::close(RunStatus status, const std::string& reason) {
 
 int RecordedRun::guard(Console& console, const std::function<int()>& action) {
   try {
+    if (folder_) console.keep_in(file(kOutputName));
     return action();
   } catch (const BackendError& error) {
     const std::string reason = error.what() + last_checkpoint_text();
@@ -237,6 +239,7 @@ std::string RecordedRun::last_checkpoint_text() const {
 
 // Another error is being handled and matters more than a failure to record it, which is only a warning.
 void RecordedRun::close_failed(const std::string& reason, Console& console) {
+  console.keep(fmt::format("error: {}\n", reason));
   try {
     close(RunStatus::kFailed, reason);
   } catch (const std::exception& error) {

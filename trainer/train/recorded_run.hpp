@@ -90,7 +90,7 @@ class RecordedRun {
   void save_model(const Network& network) const;
   void close(RunStatus status, const std::string& reason);
 
-  // Returns the result of `action`. If it throws, closes the record as failed; a device's error names the last good checkpoint.
+  // Returns the result of `action`, whose output is kept in the folder. If it throws, closes the record as failed; a device's error names the last good checkpoint.
   int guard(Console& console, const std::function<int()>& action);
   [[nodiscard]] std::string last_checkpoint_text() const;  // "; the last good checkpoint is ...", or empty
 

@@ -35,6 +35,11 @@ std::string precision_text(const Setup& setup) {
   return precision + ": what products read is rounded; weights, sums and the last layer are fp32";
 }
 
+// Whether the last evaluation is among the epochs: a run that resumed without its metrics knows only later ones.
+bool tells_result(const RunSummary& summary) {
+  return !summary.epochs.empty() && summary.epochs.back().epoch == summary.result.position.epochs;
+}
+
 Spread epoch_seconds(const RunSummary& summary) {
   std::vector<double> seconds;
   for (const EpochRecord& epoch : summary.epochs) seconds.push_back(epoch.seconds);
@@ -126,7 +131,7 @@ Ending ending_of(StopReason reason) {
 
 std::string summary_text(const Setup& setup, const RunSummary& summary) {
   std::string text;
-  if (!summary.epochs.empty()) {
+  if (tells_result(summary)) {
     const EpochRecord& last = summary.epochs.back();
     text += report_line(
         "accuracy", fmt::format("{} on {} test images, loss {:.4f} (+-: standard error of so many images; "
@@ -169,7 +174,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   json["step"] = summary.result.position.step;
   json["total_steps"] = setup.total_steps;
   json["epochs"] = summary.result.position.epochs;
-  if (!summary.epochs.empty()) {
+  if (tells_result(summary)) {
     const EpochRecord& last = summary.epochs.back();
     json["test"] = score_json(last.test);
     if (last.validation) json["validation"] = score_json(*last.validation);
