@@ -99,6 +99,7 @@ std::set<std::string> idx_prefixes(const fs::path& folder) {
   std::error_code unreadable;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, unreadable)) {
     const std::string file = entry.path().filename().string();
+    if (file.starts_with('.')) continue;  // "._emnist-...", as archivers of macOS leave it
     for (const FileKind& kind : kinds) {
       for (const std::string& name : kind.names) {
         if (!file.ends_with(name)) continue;

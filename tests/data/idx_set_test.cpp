@@ -74,6 +74,7 @@ TEST_F(IdxDataset, FolderOfTheSameNameAsAFileIsPassedOver) {
 
 TEST_F(IdxDataset, PrefixNamesOneOfSeveralSets) {
   set.write(folder, "emnist-digits-");
+  set.write(folder, "._emnist-digits-");
   EXPECT_EQ(load_dataset(folder.path()).train.labels, set.train_labels);
   IdxSet letters = set;
   letters.train_labels = {1, 26};
