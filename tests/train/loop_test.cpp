@@ -152,7 +152,7 @@ TEST(Loop, ChosenImagesHaveEveryLabelInProportion) {
         SmallTraining{.network = {.more_recipe = recipe}, .settings = settings});
   };
   const auto one = setup_of(1), again = setup_of(1), other = setup_of(2);
-  const Setup& setup = one->setup();
+  const auto& setup = one->setup();
   for (const int count : labels_of(setup, setup.train)) EXPECT_NEAR(count, 20, 1);
   for (const int count : labels_of(setup, setup.validation)) EXPECT_NEAR(count, 10.5, 1);
   EXPECT_EQ(setup.validation.first, 80U);
