@@ -34,18 +34,27 @@ std::vector<std::uint8_t> png_file(const Image& image);
 std::string find_image_damage(std::span<const std::uint8_t> bytes);
 
 // The form of a data set that is a folder of images:
-//   FOLDER/train/LABEL/*.png       png, jpg, jpeg, bmp, in small letters or capitals
-//   FOLDER/test/LABEL/*.png
+//   FOLDER/train/LABEL/*.png       png, jpg, jpeg, bmp, in small letters or capitals; or training/
+//   FOLDER/test/LABEL/*.png        or testing/
+//   FOLDER/val/LABEL/*.png         the images to validate on, if there are any; or valid/, validation/
 // The folders in train/ are the labels: in numerical order if all are numbers, else in byte order.
 // Images are sorted by label, then by file name, so that a data set is the same on every machine.
-// Hidden files and files of other kinds are ignored.
+// Hidden files, files of other kinds and what archivers and network disks leave behind are ignored.
 
-// Whether `path` is a folder with a folder train or test in it.
-bool holds_pictures(const std::filesystem::path& path);
+// The folders of a data set; empty: there is none.
+struct PictureFolders {
+  std::filesystem::path train, validation, test;
+
+  bool any() const { return !train.empty() || !test.empty(); }
+};
+
+// Throws DataError if `path` holds two for the same images, such as train/ and training/.
+PictureFolders find_picture_folders(const std::filesystem::path& path);
 
 // Loads the images, grey or RGB according to options.channels. Fills everything but `fingerprint`, `name` and
-// `path`. Throws DataError for a label without images, a test label that has no training images, more than
-// kMostClasses labels, an image of another size than the first, and, unless they are skipped, broken images.
+// `path`. Throws DataError for a label without images, a test label that has no training images (but see
+// LoadOptions::label_names), more than kMostClasses labels, images of several sizes, and, unless they are skipped, broken
+// images.
 Dataset load_image_folder(const std::filesystem::path& path, const LoadOptions& options);
 
 }  // namespace trainer::data

@@ -60,6 +60,13 @@ CLI::Option* add_data(CLI::App& app, std::string& data, const std::string& about
   return app.add_option("--data", data, about);
 }
 
+void add_transpose(CLI::App& app, bool& transpose) {
+  app.add_flag(
+      "--transpose", transpose,
+      "exchange rows and columns of every image, as EMNIST's files need; a run keeps this for its own "
+      "data [off]");
+}
+
 void add_skip_bad_images(CLI::App& app, bool& skip, const std::string& about) {
   app.add_flag("--skip-bad-images", skip, about);
 }

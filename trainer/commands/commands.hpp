@@ -86,6 +86,7 @@ CLI::Option* add_threads(CLI::App& app, DeviceRequest& device);
 CLI::Option* add_data(
     CLI::App& app, std::string& data,
     const std::string& about = "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
+void add_transpose(CLI::App& app, bool& transpose);
 void add_skip_bad_images(CLI::App& app, bool& skip,
                          const std::string& about = "leave broken pictures out [off]");
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about = "as JSON [off]");

@@ -7,6 +7,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/infer/digit.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -91,7 +92,7 @@ void print_json(const std::vector<Guess>& guesses, const TrainedNetwork& trained
                     {"second_label", trained.label_name(guess.second)},
                     {"second_confidence", guess.second_confidence}});
   }
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", to_text(json, 2));
 }
 
 // Returns 1 if any picture could not be read; the others are answered all the same.

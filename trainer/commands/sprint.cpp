@@ -32,6 +32,7 @@ void declare_sprint(CLI::App& app, SprintOptions& options) {
   add_engine(app, options.device);
   add_threads(app, options.device);
   add_data(app, options.data);
+  add_transpose(app, options.transpose);
   app.add_flag("--no-process", options.no_process,
                "do not time a process of its own for one seed first [off]");
   add_output(

@@ -15,8 +15,8 @@ namespace {
 // The options that decide a run's weights: a resumed run takes them from its checkpoint.
 constexpr std::initializer_list<const char*> kFixedByRun{
     "--model",       "--epochs",     "--batch",   "--lr",       "--optimizer",       "--seed",
-    "--limit-train", "--validation", "--classes", "--channels", "--skip-bad-images", "--precision",
-    "--engine",      "--out"};
+    "--limit-train", "--validation", "--classes", "--channels", "--skip-bad-images", "--transpose",
+    "--precision",   "--engine",     "--out"};
 
 struct TrainArguments : RunOptions {
   const CLI::App* app = nullptr;
@@ -39,6 +39,7 @@ void read_checkpoint_every(const std::string& text, LoopLimits& limits) {
 
 int train(const Environment& environment, const TrainArguments& arguments) {
   RunOptions run = arguments;
+  if (run.settings.limit_train || run.settings.validation) run.settings.subset = kSpread;
   run.device.deterministic = !arguments.nondeterministic;
   LoopLimits& limits = run.limits;
   if (limits.target_accuracy)
@@ -58,10 +59,13 @@ int train(const Environment& environment, const TrainArguments& arguments) {
 
 void declare_data(CLI::App& app, RunOptions& run) {
   add_data(app, run.data);
-  app.add_option("--limit-train", run.settings.limit_train, "train on the first N images only [all]")
+  app.add_option("--limit-train", run.settings.limit_train,
+                 "train on N images only, spread evenly over the labels by --seed [all]")
       ->check(CLI::PositiveNumber);
-  app.add_option("--validation", run.settings.validation,
-                 "hold the last N training images out [the recipe's]");
+  app.add_option(
+      "--validation", run.settings.validation,
+      "hold N training images out, spread evenly over the labels by --seed [the data set's val/, or "
+      "the recipe's]");
   app.add_option("--classes", run.settings.classes, "width of the last layer [largest training label + 1]")
       ->check(CLI::Range(2, 256));
   app.add_option("--channels", run.settings.channels, "of pictures: 1 grey, 3 colour")
@@ -69,6 +73,7 @@ void declare_data(CLI::App& app, RunOptions& run) {
       ->capture_default_str();
   add_skip_bad_images(app, run.settings.skip_bad_images,
                       "leave broken pictures out instead of stopping [off]");
+  add_transpose(app, run.settings.transpose);
 }
 
 void declare_recipe(CLI::App& app, TrainSettings& settings) {

@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <set>
+#include <system_error>
+#include <utility>
 
+#include "data/idx.hpp"
 #include "models/words.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/errors.hpp"
@@ -67,37 +71,56 @@ std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>
 
 namespace {
 
-// --data, else the data that the run was trained on, else what a training without --data would take.
-fs::path test_data_folder(const Environment& environment, const InferenceOptions& options) {
+// Where the run had its data; empty if that is not known. A file alone has no record.
+std::string recorded_data(const Environment& environment, const InferenceOptions& options) {
   const fs::path run = resolve_run(options.run, environment.runs);
   const fs::path record = (fs::is_directory(run) ? run : run.parent_path()) / kRunRecordName;
-  const bool named = !options.data.empty() || environment.data || !fs::exists(record);
-  return data_folder(environment, named ? options.data : read_run_record(record).data.path);
+  return fs::exists(record) ? read_run_record(record).data.path : "";
+}
+
+// Transposes what the network's own images were transposed from, and other sets of EMNIST.
+void transpose_as_trained(data::Dataset& dataset, const SavedNetwork& saved, bool is_own) {
+  data::transpose(dataset);
+  if (!is_own && !dataset.is_transposed && dataset.fingerprint != saved.fingerprint) data::transpose(dataset);
+}
+
+void require_known_labels(const data::Dataset& dataset, const SavedNetwork& saved,
+                          const std::vector<std::string>& names) {
+  std::set<std::string> unknown;
+  for (const std::uint8_t label : dataset.test.labels)
+    if (label >= saved.classes) unknown.insert(dataset.label_names[label]);
+  if (unknown.empty()) return;
+  throw UsageError(fmt::format("{}: the network does not know its labels {}; it knows {}",
+                               dataset.path.string(), joined({unknown.begin(), unknown.end()}),
+                               joined(names)));
 }
 
 }  // namespace
 
 data::Dataset matching_test_data(const Environment& environment, const InferenceOptions& options,
                                  const SavedNetwork& saved) {
-  data::Dataset dataset = data::load_dataset(test_data_folder(environment, options),
-                                             {.classes = saved.classes,
-                                              .channels = saved.settings.channels,
-                                              .skip_bad_images = options.skip_bad_images});
+  const std::string own = options.data.empty() ? recorded_data(environment, options) : "";
+  std::error_code ignored;
+  const bool moved = !own.empty() && !fs::exists(own, ignored) && !data::holds_idx(own);
+  const fs::path place = data_folder(environment, moved || own.empty() ? options.data : own);
+  std::vector<std::string> names = saved.label_names;
+  for (auto label = names.size(); std::cmp_less(label, saved.classes); ++label)
+    names.push_back(std::to_string(label));
+  data::Dataset dataset = data::load_dataset(place, {.classes = saved.classes,
+                                                     .channels = saved.settings.channels,
+                                                     .skip_bad_images = options.skip_bad_images,
+                                                     .transpose = options.transpose,
+                                                     .label_names = names});
+  if (saved.settings.transpose && !options.transpose) transpose_as_trained(dataset, saved, !own.empty());
+  if (moved && dataset.fingerprint != saved.fingerprint)
+    throw UsageError(fmt::format("{}: the run's data set is not there any more; name it with --data", own));
   const Shape& s = dataset.shape;
   if (s != saved.image) {
     throw UsageError(fmt::format("{}: images of {}x{}x{}, but the network takes {}x{}x{}",
                                  dataset.path.string(), s.h, s.w, s.c, saved.image.h, saved.image.w,
                                  saved.image.c));
   }
-  if (dataset.classes > saved.classes) {
-    throw UsageError(fmt::format("{}: {} classes, but the network tells {} apart", dataset.path.string(),
-                                 dataset.classes, saved.classes));
-  }
-  const std::vector<std::string>& names = saved.label_names;
-  if (!names.empty() && !dataset.label_names.empty() && names != dataset.label_names) {
-    throw UsageError(fmt::format("{}: its labels are {}, but the network's are {}", dataset.path.string(),
-                                 joined(dataset.label_names), joined(names)));
-  }
+  require_known_labels(dataset, saved, names);
   return dataset;
 }
 

@@ -76,23 +76,23 @@ void add_model(const std::string& word, const fs::path& working_folder, std::vec
   files.push_back({"--model", path, path.parent_path(), {name}, "/sent/model", "/sent/model/" + name});
 }
 
-// The files of an IDX data set, or the folders of a data set of pictures.
-Strings data_names(const fs::path& path) {
+// The files of an IDX data set, or the folders of a data set of pictures, as seen from `folder`.
+Strings data_names(const fs::path& path, const fs::path& folder) {
   Strings names;
   if (data::holds_idx(path)) {
     const data::IdxFiles idx = data::find_idx_files(path);
     for (const fs::path& file : {idx.train_images, idx.train_labels, idx.test_images, idx.test_labels})
-      names.push_back(file.filename().string());
+      names.push_back(file.lexically_relative(folder).string());
     return names;
   }
-  if (!data::holds_pictures(path))
+  const data::PictureFolders folders = data::find_picture_folders(path);
+  if (!folders.any())
     throw data::DataError(fmt::format(
         "{}: no data set here; looked for IDX files and for folders of pictures (train/LABEL/*.png, "
         "test/LABEL/*.png)",
         path.string()));
-  std::error_code ignored;
-  for (const char* name : {"train", "test"})
-    if (fs::is_directory(path / name, ignored)) names.emplace_back(name);
+  for (const fs::path& split : {folders.train, folders.test, folders.validation})
+    if (!split.empty()) names.push_back(split.filename().string());
   return names;
 }
 
@@ -104,7 +104,7 @@ void add_data(const std::string& word, const fs::path& working_folder, std::vect
   const bool is_folder = fs::is_directory(path, ignored);
   const fs::path folder = is_folder ? path : path.parent_path();
   const fs::path inside = fs::path("/sent/data") / folder.filename();
-  files.push_back({"--data", path, folder, data_names(path), inside,
+  files.push_back({"--data", path, folder, data_names(path, folder), inside,
                    (is_folder ? inside : inside / path.filename()).string()});
 }
 

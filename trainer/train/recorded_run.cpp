@@ -120,7 +120,6 @@ Resumed open_resumed(const Environment& environment, const std::string& run, Res
 
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given) {
-  const TrainSettings& settings = resumed.saved.settings;
   fs::path place;
   try {
     const std::string recorded = resumed.record ? resumed.record->data.path : "";
@@ -129,8 +128,7 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
     if (!given.empty()) throw;
     place = data_folder(environment, "");
   }
-  data::Dataset dataset =
-      data::load_dataset(place, {settings.classes, settings.channels, settings.skip_bad_images});
+  data::Dataset dataset = data::load_dataset(place, load_options(resumed.saved.settings));
   require_same_data(resumed, dataset);
   return dataset;
 }

@@ -29,6 +29,8 @@ void settings_fields(Fields& fields, Settings& settings) {
   fields.later("engine", settings.engine);
   fields("channels", settings.channels);
   fields("skip_bad_images", settings.skip_bad_images);
+  fields.later("transpose", settings.transpose);
+  fields("subset", settings.subset);
 }
 
 // The recipe with the settings' changes.
@@ -57,13 +59,15 @@ Recipe changed_recipe(Recipe recipe, const TrainSettings& settings) {
   return recipe;
 }
 
-// Splits the training images into those to train on and those held out: the recipe's first ones, or the last `--validation` ones.
+// Divides the training images into those to train on and those held out: the data set's own and --validation's, else the
+// recipe's first ones.
 void cut_training_split(Setup& setup) {
   const TrainSettings& settings = setup.settings;
   const auto stored = static_cast<std::uint32_t>(setup.dataset.train.count());
-  const std::uint32_t last = settings.validation.value_or(0);
+  const auto own = static_cast<std::uint32_t>(setup.dataset.validation_images);
+  const std::uint32_t last = own + settings.validation.value_or(0);
   const std::uint32_t first =
-      settings.validation ? 0 : static_cast<std::uint32_t>(setup.spec.recipe.hold_out_first);
+      own > 0 || settings.validation ? 0 : static_cast<std::uint32_t>(setup.spec.recipe.hold_out_first);
   const std::uint32_t held_out = last + first;
   if (last >= stored || held_out >= stored) {
     const char* who = settings.validation ? "--validation" : "the recipe's hold_out_first";
@@ -72,8 +76,9 @@ void cut_training_split(Setup& setup) {
   }
   setup.train.first = first;
   setup.train.images = std::min(stored - held_out, settings.limit_train.value_or(stored));
-  setup.validation.first = settings.validation ? stored - last : 0;
+  setup.validation.first = last > 0 ? stored - last : 0;
   setup.validation.images = held_out;
+  if (settings.subset == kSpread) choose_images(setup);
   setup.test.images = static_cast<std::uint32_t>(setup.dataset.test.count());
 }
 
@@ -99,6 +104,13 @@ PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8
 }
 
 }  // namespace
+
+data::LoadOptions load_options(const TrainSettings& settings) {
+  return {.classes = settings.classes,
+          .channels = settings.channels,
+          .skip_bad_images = settings.skip_bad_images,
+          .transpose = settings.transpose};
+}
 
 ordered_json to_json(const TrainSettings& settings) {
   ordered_json json;

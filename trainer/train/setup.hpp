@@ -28,8 +28,13 @@ struct TrainSettings {
   std::optional<int> classes;
   int channels = 1;
   bool skip_bad_images = false;
+  bool transpose = false;
+  std::optional<std::string>
+      subset;  // how limit_train and validation choose: kSpread; empty: the first, the last
 };
+inline constexpr const char* kSpread = "spread evenly over the labels, by the seed";
 
+data::LoadOptions load_options(const TrainSettings& settings);
 nlohmann::ordered_json to_json(const TrainSettings& settings);
 // `file` names the source of the settings in errors. Throws FileError with the field.
 TrainSettings settings_from_json(const nlohmann::ordered_json& json, const std::string& file);
@@ -42,7 +47,8 @@ struct Setup {
   PixelScaling scaling;
   TrainingRule rule;
   Batching train;
-  Batching validation;  // images of the training split; images = 0: none
+  Batching
+      validation;  // images of the training split, by --validation, the data set's val/ or the recipe; images = 0: none
   Batching test;
   std::uint64_t total_steps = 0;
 
@@ -50,8 +56,11 @@ struct Setup {
   std::uint64_t epochs() const;  // epochs that the run makes, rounded up
 };
 
-// Splits the data set, plans the network, computes the length. Throws UsageError, SpecError or data::DataError.
+// Divides the data set, plans the network, computes the length. Throws UsageError, SpecError or data::DataError.
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset);
+
+// Puts the images to train on, then those to validate on, behind the recipe's hold_out_first; takes the others out.
+void choose_images(Setup& setup);
 
 // Throws UsageError if a batch is too large for the host: an operating system grants memory before it exists, so that the program
 // would be killed without a word. A GPU reports this itself.

@@ -23,6 +23,8 @@ std::string data_text(const Setup& setup) {
                                  shape.h, shape.w, shape.c, setup.dataset.classes);
   if (setup.validates())
     text += fmt::format(", {} held out for validation", grouped(setup.validation.images));
+  if (setup.settings.subset) text += fmt::format(", {}", *setup.settings.subset);
+  if (setup.settings.transpose) text += ", transposed";
   if (setup.dataset.skipped_images > 0) {
     text += fmt::format(" ({} broken pictures left out)", grouped(setup.dataset.skipped_images));
   }
@@ -94,6 +96,30 @@ std::string run_head(const PreparedRun& run, const std::string& folder) {
   text += report_line("precision", precision_text(setup));
   text += report_line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
   return text + engine_line(run.engine, run.info);
+}
+
+Words labels_without_images(const Setup& setup) {
+  const data::Dataset& dataset = setup.dataset;
+  std::vector<bool> seen(static_cast<std::size_t>(dataset.classes));
+  for (std::uint32_t i = 0; i < setup.train.images; ++i)
+    seen[dataset.train.labels[setup.train.first + i]] = true;
+  Words names;
+  for (std::size_t label = 0; label < seen.size(); ++label)
+    if (!seen[label])
+      names.push_back(dataset.label_names.empty() ? std::to_string(label) : dataset.label_names[label]);
+  return names;
+}
+
+void warn_of_data(Console& console, const Setup& setup) {
+  const data::Dataset& dataset = setup.dataset;
+  if (dataset.is_transposed && !setup.settings.transpose) console.warning(kTransposedNote);
+  const Words missing = labels_without_images(setup);
+  if (missing.empty()) return;
+  const auto classes = static_cast<std::size_t>(dataset.classes);
+  console.warning(fmt::format(
+      "{}: {} of {} classes have no training image: {}{}", dataset.path.string(), missing.size(), classes,
+      joined(missing),
+      missing.size() + 1 == classes ? "; ONLY ONE LABEL IS LEFT, and there is nothing to tell apart" : ""));
 }
 
 std::string epoch_line(const Setup& setup, const EpochRecord& record) {

@@ -90,8 +90,7 @@ class TrainingRun {
     run_.settle(std::move(spec), settings,
                 resumed_
                     ? load_resumed_data(environment, *resumed_, options.data)
-                    : data::load_dataset(data_folder(environment, options.data),
-                                         {settings.classes, settings.channels, settings.skip_bad_images}));
+                    : data::load_dataset(data_folder(environment, options.data), load_options(settings)));
   }
 
   int run() {
@@ -160,12 +159,14 @@ class TrainingRun {
       if (const std::string change = changed_engine(*resumed_, run_); !change.empty())
         console_.warning(change);
     }
+    warn_of_data(console_, setup_);
     print_event(console_, "run",
                 {{"model", setup_.spec.name},
                  {"seed", setup_.settings.seed},
                  {"folder", folder},
                  {"precision", precision_name(run_.device.precision)},
                  {"engine", setup_.settings.engine},
+                 {"labels_without_images", labels_without_images(setup_)},
                  {"device", device_json(run_.info, run_.device.gpu_reason)},
                  {"plan", plan_json(setup_.plan, setup_.spec)}});
   }
