@@ -28,6 +28,9 @@ struct TrainSettings {
   std::optional<int> classes;
   int channels = 1;
   bool skip_bad_images = false;
+  std::optional<std::string> from;         // --from: the file that the first weights were read from
+  std::optional<std::string> from_sha256;  // its content hash
+  std::optional<bool> new_head;            // without its last layer
 };
 
 nlohmann::ordered_json to_json(const TrainSettings& settings);
@@ -47,15 +50,13 @@ struct Setup {
   std::uint64_t total_steps = 0;
 
   bool validates() const { return validation.images > 0; }
-  std::uint64_t epochs() const;  // epochs that the run makes, rounded up
+  // Epochs that the run makes, begun ones included, each with an evaluation. A step that takes several epochs of few images
+  // (LastBatch::wrap) counts as one.
+  std::uint64_t epochs() const;
 };
 
 // Splits the data set, plans the network, computes the length. Throws UsageError, SpecError or data::DataError.
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset);
-
-// Throws UsageError if a batch is too large for the host: an operating system grants memory before it exists, so that the program
-// would be killed without a word. A GPU reports this itself.
-void require_memory(const Setup& setup, const DeviceInfo& info);
 
 // The first step after `step` at which an evaluation is due: the end of the epoch that `step` lies in, or of the run.
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step);
