@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <memory>
 #include <new>
+#include <sstream>
 #include <unistd.h>
 
 #include "models/spec.hpp"
@@ -30,7 +31,10 @@ int run(int argc, char** argv) {
     app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) throw trainer::UsageError(trainer::usage_message(app, error));
-    return app.exit(error);  // --help, --version
+    std::ostringstream text;  // --help, --version
+    const int status = app.exit(error, text);
+    std::fputs(text.str().c_str(), stdout);
+    return status;
   }
   return commands.run();
 }

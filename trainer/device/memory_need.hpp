@@ -14,6 +14,10 @@ namespace trainer {
 // 64 MiB. For main, before any thread is started.
 void save_address_space();
 
+// For what precedes the plan: a data set of MNIST's size, read by four threads.
+inline constexpr std::uint64_t kUsualDataBytes = std::uint64_t{64} << 20;
+inline constexpr int kReadingThreads = 4;
+
 // Throws BackendError with both figures if `bytes` more than this process has, and what oneDNN and `threads` threads take,
 // exceed the limit of the address space. Does nothing without a limit.
 void require_address_space(std::string_view who, std::uint64_t bytes, int threads);

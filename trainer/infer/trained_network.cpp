@@ -99,6 +99,7 @@ fs::path test_data_folder(const Environment& environment, const InferenceOptions
 
 data::Dataset matching_test_data(const Environment& environment, const InferenceOptions& options,
                                  const SavedNetwork& saved) {
+  require_address_space("reading a test set", kUsualDataBytes, kReadingThreads);
   data::Dataset dataset = data::load_dataset(test_data_folder(environment, options),
                                              {.classes = saved.classes,
                                               .channels = saved.settings.channels,

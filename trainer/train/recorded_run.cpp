@@ -90,7 +90,7 @@ void PreparedRun::open_device(DeviceRequest request) {
   device = choose_device(request);
   engine = request.engine;
   info = device.backend->info(Libraries::opened);
-  if (info.kind == "cpu") require_address_space("a training", 0, info.cpu.threads);
+  if (info.kind == "cpu") require_address_space("a training", kUsualDataBytes, info.cpu.threads);
 }
 
 void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset dataset) {
