@@ -50,9 +50,7 @@ struct Setup {
   std::uint64_t total_steps = 0;
 
   bool validates() const { return validation.images > 0; }
-  // Epochs that the run makes, begun ones included, each with an evaluation. A step that takes several epochs of few images
-  // (LastBatch::wrap) counts as one.
-  std::uint64_t epochs() const;
+  std::uint64_t epochs() const;  // that the run makes, begun ones included: one for each evaluation
 };
 
 // Splits the data set, plans the network, computes the length. Throws UsageError, SpecError or data::DataError.

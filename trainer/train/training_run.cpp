@@ -134,9 +134,8 @@ class TrainingRun {
   void print_new_schedule(std::uint64_t step) {
     if (!options_.settings.epochs || step == 0) return;
     Schedule before = setup_.rule.schedule;
-    const auto& record = resumed_->record;
     const std::optional<double> recorded =
-        record ? find_number(record->results, {"total_steps"}) : std::nullopt;
+        resumed_->record ? find_number(resumed_->record->results, {"total_steps"}) : std::nullopt;
     before.steps = std::max(step, static_cast<std::uint64_t>(recorded.value_or(0)));
     const float was = learning_rate(before, step - 1, epoch_of(setup_.train, step - 1));
     const float is = learning_rate(setup_.rule.schedule, step, epoch_of(setup_.train, step));
