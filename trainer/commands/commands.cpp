@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fmt/format.h>
+#include <stdexcept>
 #include <system_error>
 
 #include "trainer/system/errors.hpp"
@@ -29,13 +30,16 @@ std::unique_ptr<CLI::App> make_app() {
   return app;
 }
 
+int require_output(int status) {
+  if (std::fflush(stdout) != 0)
+    throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
+  if (std::ferror(stdout) != 0) throw std::runtime_error("some of the output could not be written");
+  return status;
+}
+
 int run_chosen(const std::vector<Command>& all) {
   for (const Command& command : all) {
-    if (!command.app->parsed()) continue;
-    const int status = command.action();
-    if (command.only_prints && std::fflush(stdout) != 0)
-      throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
-    return status;
+    if (command.app->parsed()) return command.action();
   }
   return 2;
 }

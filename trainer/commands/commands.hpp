@@ -24,7 +24,6 @@ std::unique_ptr<CLI::App> make_app();
 struct Command {
   CLI::App* app = nullptr;
   std::function<int()> action;
-  bool only_prints = true;  // the command fails if its output cannot be written
 };
 
 // Adds the subcommand `name` to `parent`: `declare` binds its options to an Options object, which `run` is given once the
@@ -38,7 +37,10 @@ Command add_command(CLI::App& parent, const Environment& environment, const char
   return {app, [options, run, &environment] { return run(environment, *options); }};
 }
 
-// Runs the chosen command and returns its exit status. Throws std::system_error if its output cannot be written.
+// Returns `status`. Throws std::system_error if something that was printed is lost: standard output cannot be written.
+int require_output(int status);
+
+// Runs the chosen command and returns its exit status.
 int run_chosen(const std::vector<Command>& all);
 
 Command add_train(CLI::App& app, const Environment& environment);

@@ -57,7 +57,7 @@ Command add_runs(CLI::App& app, const Environment& environment) {
       add_runs_wait(*runs, environment),
       add_runs_cancel(*runs, environment),
   };
-  return {runs, [all] { return run_chosen(all); }, false};
+  return {runs, [all] { return run_chosen(all); }};
 }
 
 }  // namespace trainer

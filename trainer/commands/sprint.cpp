@@ -44,11 +44,8 @@ void declare_sprint(CLI::App& app, SprintOptions& options) {
 }  // namespace
 
 Command add_sprint(CLI::App& app, const Environment& environment) {
-  Command command =
-      add_command(app, environment, "sprint", "train from scratch to 99 % against the clock, seed after seed",
-                  declare_sprint, sprint);
-  command.only_prints = false;
-  return command;
+  return add_command(app, environment, "sprint",
+                     "train from scratch to 99 % against the clock, seed after seed", declare_sprint, sprint);
 }
 
 }  // namespace trainer

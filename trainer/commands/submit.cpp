@@ -100,11 +100,6 @@ void declare_wait(CLI::App& app, FollowArguments& arguments) {
   arguments.options.output = false;
 }
 
-Command followed(Command command) {
-  command.only_prints = false;
-  return command;
-}
-
 }  // namespace
 
 std::vector<std::string> before_submitted(std::vector<std::string> words) {
@@ -113,8 +108,8 @@ std::vector<std::string> before_submitted(std::vector<std::string> words) {
 }
 
 Command add_submit(CLI::App& app, const Environment& environment) {
-  return followed(add_command(app, environment, "submit", "run a training where a target says",
-                              declare_submit, submit_to));
+  return add_command(app, environment, "submit", "run a training where a target says", declare_submit,
+                     submit_to);
 }
 
 Command add_prepare(CLI::App& app, const Environment& environment) {
@@ -123,21 +118,19 @@ Command add_prepare(CLI::App& app, const Environment& environment) {
 }
 
 Command add_runs_attach(CLI::App& runs, const Environment& environment) {
-  return followed(add_command(runs, environment, "attach",
-                              "show a submitted run's output from its beginning, and bring its folder back",
-                              declare_attach, follow));
+  return add_command(runs, environment, "attach",
+                     "show a submitted run's output from its beginning, and bring its folder back",
+                     declare_attach, follow);
 }
 
 Command add_runs_wait(CLI::App& runs, const Environment& environment) {
-  return followed(add_command(runs, environment, "wait",
-                              "wait for a submitted run's end, and bring its folder back", declare_wait,
-                              follow));
+  return add_command(runs, environment, "wait", "wait for a submitted run's end, and bring its folder back",
+                     declare_wait, follow);
 }
 
 Command add_runs_cancel(CLI::App& runs, const Environment& environment) {
-  return followed(add_command(runs, environment, "cancel",
-                              "have a submitted run stop and save, and bring its folder back", declare_cancel,
-                              cancel));
+  return add_command(runs, environment, "cancel",
+                     "have a submitted run stop and save, and bring its folder back", declare_cancel, cancel);
 }
 
 }  // namespace trainer

@@ -167,7 +167,7 @@ Command add_target(CLI::App& app, const Environment& environment) {
                   "see whether a training can run on a target, and what to mend", declare_named, print_check),
       add_command(*target, environment, "detach", "remove the two files of a target", declare_name,
                   detach_target)};
-  return {target, [all] { return run_chosen(all); }, false};
+  return {target, [all] { return run_chosen(all); }};
 }
 
 }  // namespace trainer

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -171,6 +173,10 @@ void Console::write(std::string_view text) {
   if (write_failed_) return;
   const bool written = std::fwrite(text.data(), 1, text.size(), out_) == text.size();
   write_failed_ = !written || std::fflush(out_) != 0;
+  if (!write_failed_) return;
+  if (errno == EPIPE) return std::clearerr(out_);
+  bar_columns_ = 0;
+  warning(fmt::format("standard output cannot be written: {}", std::generic_category().message(errno)));
 }
 
 }  // namespace trainer

@@ -38,7 +38,8 @@ struct ConsoleOptions {
   std::FILE* messages = stderr;
 };
 
-// After the first failed write (a closed pipe, a full disk) it writes nothing more: a training goes on and saves its results.
+// After the first failed write it writes nothing more: a training goes on and saves its results. A reader that closed its pipe has
+// read what it wanted; any other reason (a full disk) is a warning at once, and the stream keeps its error for the exit status.
 class Console {
  public:
   // `out` and the stream for messages stay the caller's. Without a screen the console finds out what `out` can show.

@@ -4,17 +4,31 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <set>
+#include <span>
 #include <system_error>
 #include <utility>
 
 #include "data/idx.hpp"
 #include "models/words.hpp"
+#include "trainer/device/memory_need.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+// log(sum exp(y_j)), the logarithm of softmax's denominator: the loss is this less the label's logit, whatever its size.
+double log_sum_exp(std::span<const float> logits) {
+  const double most = *std::ranges::max_element(logits);
+  double sum = 0;
+  for (const float y : logits) sum += std::exp(y - most);
+  return most + std::log(sum);
+}
+
+}  // namespace
 
 TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOptions& options, int batch)
     : path_(model_file(resolve_run(options.run, environment.runs))) {
@@ -25,8 +39,9 @@ TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOp
   device.wanted = trained_precision(saved_);
   device.engine = saved_.settings.engine;
   device_ = choose_device(device);
-  network_.emplace_back(make_plan(saved_.spec, {saved_.image, saved_.classes, batch}), *device_.backend,
-                        Purpose::inference);
+  const Plan plan = make_plan(saved_.spec, {saved_.image, saved_.classes, batch});
+  require_memory(plan, 1, device_.backend->info(Libraries::opened));
+  network_.emplace_back(plan, *device_.backend, Purpose::inference);
   load_tensors(file, network());
 }
 
@@ -39,7 +54,9 @@ std::string TrainedNetwork::label_name(int label) const {
   return index < saved_.label_names.size() ? saved_.label_names[index] : std::to_string(label);
 }
 
-std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>& images) {
+std::vector<float> TrainedNetwork::logits(const std::vector<std::uint8_t>& images) {
+  const DeviceInfo info = device_.backend->info(Libraries::opened);
+  if (info.kind == "cpu") require_address_space("an evaluation", 0, info.cpu.threads);
   const auto classes = static_cast<std::size_t>(saved_.classes);
   const auto batch = static_cast<std::uint32_t>(network().plan().input.batch);
   const std::size_t count = images.size() / saved_.image.size();
@@ -55,16 +72,19 @@ std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>
   while (all.size() < count * classes) {
     network().evaluate_step(input);
     device_.backend->wait();
-    const std::vector<float> logits = network().read_logits();
+    const std::vector<float> some = network().read_logits();
     const std::size_t rows = std::min<std::size_t>(batch, count - all.size() / classes);
-    all.insert(all.end(), logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(rows * classes));
+    all.insert(all.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(rows * classes));
   }
-  for (std::size_t n = 0; n < count; ++n) {
-    float* row = all.data() + n * classes;
-    const float most = *std::max_element(row, row + classes);
-    float sum = 0;
-    for (std::size_t j = 0; j < classes; ++j) sum += row[j] = std::exp(row[j] - most);
-    for (std::size_t j = 0; j < classes; ++j) row[j] /= sum;
+  return all;
+}
+
+std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>& images) {
+  std::vector<float> all = logits(images);
+  const auto classes = static_cast<std::size_t>(saved_.classes);
+  for (auto row = all.begin(); row != all.end(); row += static_cast<std::ptrdiff_t>(classes)) {
+    const double whole = log_sum_exp({row, classes});
+    for (float& value : std::span(row, classes)) value = static_cast<float>(std::exp(value - whole));
   }
   return all;
 }
@@ -99,6 +119,7 @@ void require_known_labels(const data::Dataset& dataset, const SavedNetwork& save
 
 data::Dataset matching_test_data(const Environment& environment, const InferenceOptions& options,
                                  const SavedNetwork& saved) {
+  require_address_space("reading a test set", kUsualDataBytes, kReadingThreads);
   const std::string own = options.data.empty() ? recorded_data(environment, options) : "";
   std::error_code ignored;
   const bool moved = !own.empty() && !fs::exists(own, ignored) && !data::holds_idx(own);
@@ -142,18 +163,19 @@ TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test) {
   const auto classes = static_cast<std::size_t>(answers.classes);
   answers.confusion.assign(classes * classes, 0);
   const std::vector<std::uint8_t> images(test.images.begin(), test.images.end());
-  const std::vector<float> probabilities = trained.probabilities(images);
+  const std::vector<float> logits = trained.logits(images);
   double loss = 0;
   std::uint64_t correct = 0;
   for (std::size_t n = 0; n < test.count(); ++n) {
-    const float* row = probabilities.data() + n * classes;
+    const float* row = logits.data() + n * classes;
+    const double whole = log_sum_exp({row, classes});
     const auto predicted = static_cast<std::size_t>(std::max_element(row, row + classes) - row);
     const std::size_t label = test.labels[n];
-    loss -= std::log(std::max(static_cast<double>(row[label]), 1e-38));
+    loss += whole - row[label];
     correct += predicted == label ? 1 : 0;
     ++answers.confusion[label * classes + predicted];
     answers.predictions.push_back(static_cast<std::uint8_t>(predicted));
-    answers.confidences.push_back(row[predicted]);
+    answers.confidences.push_back(static_cast<float>(std::exp(row[predicted] - whole)));
   }
   const auto count = static_cast<double>(test.count());
   answers.score = {test.count(), loss / count, static_cast<double>(correct) / count};

@@ -119,7 +119,8 @@ std::string configuration_lines(const KnownRun& run) {
   Lines lines{{"model", record.model},
               {"seed", fmt::format("{}", record.seed)},
               {"precision", run.precision()},
-              {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")}};
+              {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
+              {"from", find_text(record.recipe, {"settings", "from"}).value_or("")}};
   if (record.recipe.is_object())
     for (const auto& [key, value] : record.recipe.items())
       if (key != "settings") lines.emplace_back(key, value_text(value));

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <cstring>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "trainer/system/errors.hpp"
 
@@ -30,8 +32,8 @@ double from_exact(const std::string& text) {
   return value;
 }
 
-std::vector<std::uint64_t> shape_of(const NetworkTensor& tensor) {
-  return {tensor.shape.begin(), tensor.shape.end()};
+std::vector<std::uint64_t> shape_of(const std::vector<int>& shape) {
+  return {shape.begin(), shape.end()};
 }
 
 std::string position_text(const LoopPosition& position, const StepState& state) {
@@ -108,12 +110,27 @@ void require_our_format(const SafetensorsFile& file) {
   }
 }
 
+bool all_finite(const std::vector<float>& values) {
+  return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
+}
+
 // A weight may overflow in a step with a finite loss, above all in fp16: then the file that is on disk already is the better one.
 void require_finite(const NetworkTensor& tensor, const std::vector<float>& values) {
-  if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return;
+  if (all_finite(values)) return;
   throw BackendError(fmt::format(
       "{} holds values that are not finite and is not saved; try a lower --lr, or --precision bf16 or fp32",
       tensor.name));
+}
+
+std::vector<float> values_of(const SafetensorsFile& file, const std::string& name,
+                             const std::vector<int>& shape) {
+  const auto bytes = file.require(name, shape_of(shape));
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  if (!all_finite(values))
+    throw FileError(fmt::format("{}: tensor '{}' holds a number that is not finite (NaN or infinity)",
+                                file.path().string(), name));
+  return values;
 }
 
 }  // namespace
@@ -148,7 +165,7 @@ void save_network(const std::filesystem::path& path, const Setup& setup, const N
     if (position == nullptr && tensor.arena > 0) continue;
     values.push_back(network.read(tensor));
     require_finite(tensor, values.back());
-    tensors.push_back({tensor.name, shape_of(tensor), std::as_bytes(std::span(values.back()))});
+    tensors.push_back({tensor.name, shape_of(tensor.shape), std::as_bytes(std::span(values.back()))});
   }
   write_safetensors(path, tensors, std::move(metadata));
 }
@@ -185,13 +202,50 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
 
 void load_tensors(const SafetensorsFile& file, Network& network) {
   for (const NetworkTensor& tensor : network.tensors())
-    static_cast<void>(file.require(tensor.name, shape_of(tensor)));
-  for (const NetworkTensor& tensor : network.tensors()) {
-    const auto bytes = file.require(tensor.name, shape_of(tensor));
-    std::vector<float> values(tensor.count);
-    std::memcpy(values.data(), bytes.data(), bytes.size());
-    network.write(tensor, values);
+    static_cast<void>(values_of(file, tensor.name, tensor.shape));
+  for (const NetworkTensor& tensor : network.tensors())
+    network.write(tensor, values_of(file, tensor.name, tensor.shape));
+}
+
+void require_weights(const SafetensorsFile& file, const Plan& plan, bool new_head) {
+  std::string differences;
+  const auto note = [&](const std::string& what) { differences += (differences.empty() ? "" : "; ") + what; };
+  std::set<std::string> known;
+  for (const PlannedOp& op : plan.ops) {
+    for (const PlannedParameter& parameter : op.parameters) {
+      known.insert(parameter.name);
+      if (new_head && &op == &plan.ops.back()) continue;
+      const auto found = std::ranges::find(file.tensors(), parameter.name, &Tensor::name);
+      const std::vector<int>& shape = parameter.desc.shape;
+      if (found == file.tensors().end()) {
+        note(fmt::format("'{}' is missing", parameter.name));
+      } else if (!std::ranges::equal(found->shape, shape_of(shape))) {
+        note(fmt::format("'{}' is [{}], not [{}]", parameter.name, fmt::join(found->shape, ", "),
+                         fmt::join(shape, ", ")));
+      } else {
+        static_cast<void>(values_of(file, parameter.name, shape));
+      }
+    }
   }
+  for (const Tensor& tensor : file.tensors()) {
+    const bool of_optimizer = known.contains(tensor.name.substr(0, tensor.name.rfind('.')));
+    if (!of_optimizer && !known.contains(tensor.name))
+      note(fmt::format("'{}' is not in the network", tensor.name));
+  }
+  if (differences.empty()) return;
+  throw FileError(fmt::format(
+      "--from {}: its tensors do not fit the network '{}': {}; {}", file.path().string(), plan.model,
+      differences,
+      new_head
+          ? "name a network with the same layers below the last with --model"
+          : "name the network that it holds with --model, or keep all but the last layer with --new-head"));
+}
+
+void load_weights(const SafetensorsFile& file, Network& network, bool new_head) {
+  const int head = static_cast<int>(network.plan().ops.size()) - 1;
+  for (const NetworkTensor& tensor : network.tensors())
+    if (tensor.arena == 0 && !(new_head && tensor.op == head))
+      network.write(tensor, values_of(file, tensor.name, tensor.shape));
 }
 
 }  // namespace trainer

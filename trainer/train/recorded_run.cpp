@@ -1,10 +1,12 @@
 #include "trainer/train/recorded_run.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <fmt/format.h>
 #include <utility>
 
 #include "trainer/device/device_report.hpp"
+#include "trainer/device/memory_need.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
 
@@ -48,8 +50,11 @@ void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
   const Shape& s = dataset.shape;
   if (saved.fingerprint != dataset.fingerprint) {
     throw UsageError(
-        fmt::format("--resume {}: it was trained on other data ({}) than {} ({}); name its data with --data",
-                    resumed.folder.string(), saved.fingerprint, dataset.path.string(), dataset.fingerprint));
+        fmt::format("--resume {}: it was trained on other data ({}{}) than {} ({}); name its data with "
+                    "--data, wherever it is now",
+                    resumed.folder.string(), saved.fingerprint,
+                    resumed.record ? ", then in " + resumed.record->data.path : "", dataset.path.string(),
+                    dataset.fingerprint));
   }
   if (s != saved.image || dataset.classes != saved.classes) {
     throw FileError(
@@ -85,13 +90,17 @@ void PreparedRun::open_device(DeviceRequest request) {
   device = choose_device(request);
   engine = request.engine;
   info = device.backend->info(Libraries::opened);
+  if (info.kind == "cpu") require_address_space("a training", kUsualDataBytes, info.cpu.threads);
 }
 
 void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset dataset) {
   settings.precision = precision_name(device.precision);
   settings.engine = engine;
   setup = make_setup(std::move(spec), settings, std::move(dataset));
-  require_memory(setup, info);
+  int slots = 0;
+  for (const Optimizer& optimizer : setup.rule.optimizers)
+    slots = std::max(slots, optimizer_slots(optimizer));
+  require_memory(setup.plan, 2 + static_cast<std::uint64_t>(slots), info);
 }
 
 Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as) {

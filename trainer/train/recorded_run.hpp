@@ -61,7 +61,7 @@ enum class ResumeAs { writer, reader };
 Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as);
 
 // The data set of a run to resume: `given` (--data), where the run had it, or where data_folder finds one. It must hold the very
-// images that the run was trained on; otherwise UsageError with both fingerprints.
+// images that the run was trained on; otherwise UsageError with both fingerprints and where it was.
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given);
 

@@ -31,6 +31,9 @@ void settings_fields(Fields& fields, Settings& settings) {
   fields("skip_bad_images", settings.skip_bad_images);
   fields.later("transpose", settings.transpose);
   fields("subset", settings.subset);
+  fields("from", settings.from);
+  fields("from_sha256", settings.from_sha256);
+  fields("new_head", settings.new_head);
 }
 
 // The recipe with the settings' changes.
@@ -127,9 +130,7 @@ TrainSettings settings_from_json(const ordered_json& json, const std::string& fi
 }
 
 std::uint64_t Setup::epochs() const {
-  return train.last_batch == LastBatch::wrap
-             ? (total_steps * train.batch + train.images - 1) / train.images
-             : (total_steps + steps_per_epoch(train) - 1) / steps_per_epoch(train);
+  return total_steps == 0 ? 0 : std::min(epoch_of(train, total_steps - 1) + 1, total_steps);
 }
 
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset) {
@@ -163,22 +164,6 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
   recipe.schedule.steps = setup.total_steps;
   setup.rule = {optimizers_of(recipe), recipe.schedule};
   return setup;
-}
-
-void require_memory(const Setup& setup, const DeviceInfo& info) {
-  const Plan& plan = setup.plan;
-  // Activations and their gradients; parameters, their gradients, and what the optimiser stores for each.
-  std::uint64_t copies = 2;
-  for (const Optimizer& optimizer : setup.rule.optimizers)
-    copies = std::max(copies, 2 + static_cast<std::uint64_t>(optimizer_slots(optimizer)));
-  const std::uint64_t needed = 2 * plan.activation_bytes + copies * plan.parameters * sizeof(float);
-  const std::uint64_t available = info.cpu.available_bytes;
-  if (info.kind != "cpu" || available == 0 || needed <= available) return;
-  constexpr double kGibibyte = 1 << 30;
-  throw UsageError(fmt::format(
-      "--batch {}: '{}' needs at least {:.1f} GiB, and {:.1f} GiB are available; use a smaller batch",
-      plan.input.batch, plan.model, static_cast<double>(needed) / kGibibyte,
-      static_cast<double>(available) / kGibibyte));
 }
 
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step) {

@@ -53,8 +53,9 @@ std::string length_text(const Setup& setup) {
   const std::uint64_t shown = images_before(setup.train, setup.total_steps);
   if (shown < setup.train.images)
     return fmt::format("{} of {}, each once", grouped(shown), grouped(setup.train.images));
-  return fmt::format("{} {} of {}", setup.epochs(), setup.epochs() == 1 ? "epoch" : "epochs",
-                     grouped(setup.train.images));
+  const bool repeats = setup.train.last_batch == LastBatch::wrap && setup.train.images < setup.train.batch;
+  return fmt::format("{} {} of {}{}", setup.epochs(), setup.epochs() == 1 ? "epoch" : "epochs",
+                     grouped(setup.train.images), repeats ? ", repeated until a batch is full" : "");
 }
 
 // "muon and adam": the groups' optimisers, then that of the other parameters.
