@@ -1,7 +1,7 @@
 // The need is the process's address space at that moment, the plan's arrays, the threads' stacks, and an allowance for what libraries
-// take beside them (oneDNN's code and reordered weights). Without the allowance the sum is within 10 MiB of the peak (VmPeak) of
-// trainings of `quick`, `lenet` and `pytorch-example`, of 64 to 1024 images a step, in fp32 and bf16, with 1 and 4 threads (glibc
-// 2.36, oneDNN 2.6); the allowance is several times that, since a call of oneDNN that is granted no memory crashes.
+// take beside them (oneDNN's code and reordered weights). Without the allowance the sum was within 10 MiB of the peak (VmPeak) in
+// seven trainings of `quick`, `lenet` and `pytorch-example` with one thread (glibc 2.36, oneDNN 2.6); the allowance is several
+// times that, since a call of oneDNN that is granted no memory crashes.
 #include "trainer/device/memory_need.hpp"
 
 #include <algorithm>
