@@ -35,8 +35,8 @@ struct GpuSensors {
   std::optional<int> utilisation_percent = {};
   std::optional<int> sm_clock_mhz = {};
   std::optional<int> memory_clock_mhz = {};
-  std::optional<std::vector<std::string>> throttle_reasons =
-      {};                                          // in words; empty list: the clocks are at their peak
+  // In words; an empty list: the clocks are at their peak.
+  std::optional<std::vector<std::string>> throttle_reasons = {};
   std::optional<double> energy_joules = {};        // since the driver was loaded
   std::optional<double> power_default_watts = {};  // the factory power limit
   std::optional<int> sm_clock_peak_mhz = {};

@@ -1,10 +1,9 @@
-// Uniform values use 24 bits, exact in float; normal ones use 32 bits and the Box-Muller transform in double,
-// which gives two values for each pair of words.
-#include "models/initialize.hpp"
-
+// Initial values of parameters. Uniform values use 24 bits, exact in float; normal ones use 32 bits and the Box-Muller
+// transform in double, which gives two values for each pair of words.
 #include <cmath>
 
 #include "kernels/math/philox.hpp"
+#include "models/plan.hpp"
 
 namespace trainer {
 
@@ -73,9 +72,8 @@ struct Source {
 std::vector<float> initial_values(const PlannedParameter& parameter, std::uint64_t seed, int index) {
   const Source source{seed, kInitializerStream | static_cast<std::uint32_t>(index)};
   std::vector<float> values(parameter.desc.count());
-  for (std::size_t i = 0; i < values.size(); ++i) {
+  for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = source.draw(parameter.initialization, parameter.desc, i);
-  }
   return values;
 }
 

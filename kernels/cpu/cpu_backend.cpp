@@ -68,8 +68,7 @@ class CpuBackend final : public Backend {
   }
 
   Buffer make_resident(const void* data, std::size_t bytes, std::string_view /*what*/) override {
-    auto* in_place =
-        static_cast<std::byte*>(const_cast<void*>(data));  // NOLINT: a Buffer is read here, never written
+    auto* in_place = static_cast<std::byte*>(const_cast<void*>(data));  // NOLINT: it is only read
     return {in_place, bytes, [](std::byte*) {}};
   }
 

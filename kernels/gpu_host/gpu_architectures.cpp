@@ -73,9 +73,8 @@ GpuCode code_for(const GpuArchitectures& built, int major, int minor) {
   }
   for (const GpuArchitecture& code : built.machine_code) {
     if (!machine_code_runs(code, device)) continue;
-    if (best.kind != GpuCode::Kind::machine_code || code.number >= best.from.number) {
+    if (best.kind != GpuCode::Kind::machine_code || code.number >= best.from.number)
       best = {GpuCode::Kind::machine_code, code};
-    }
   }
   return best;
 }

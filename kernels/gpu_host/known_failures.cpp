@@ -148,8 +148,7 @@ std::size_t likeness(const KnownFailure& failure, const std::set<std::string>& w
   std::string all(failure.cause);
   for (const std::string_view pattern : failure.says) all.append(" ").append(pattern);
   const std::set<std::string> own = words_of(all);
-  return static_cast<std::size_t>(
-      std::ranges::count_if(words, [&](const std::string& word) { return own.contains(word); }));
+  return std::ranges::count_if(words, [&](const std::string& word) { return own.contains(word); });
 }
 
 std::vector<KnownFailure> nearest_rows(std::string_view pasted) {
