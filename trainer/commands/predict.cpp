@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "data/digit_form.hpp"
 #include "data/image.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/infer/digit.hpp"
@@ -28,23 +29,37 @@ struct Guess {
   float second_confidence = 0;
 };
 
+// Whether pictures become digits as MNIST's makers framed them, as the training images were, unless --fit says otherwise.
+bool fits_digits(const PredictArguments& arguments, const SavedNetwork& saved) {
+  const std::string& fit = arguments.fit == "auto" ? saved.fit : arguments.fit;
+  if (fit.empty())
+    throw UsageError(
+        "--fit: this network's file does not say what its training images are like; give digit if they are "
+        "framed as MNIST's (one light digit on black, centred), else picture");
+  if (fit == "digit" && saved.image.c != 1)
+    throw UsageError("--fit digit: this network takes colour pictures; use --fit picture");
+  return fit == "digit";
+}
+
+// An image of the data set comes out as training read it.
 std::vector<std::uint8_t> fitted(const std::string& picture, const Shape& shape, bool as_digit) {
-  const data::Image image = data::read_image(picture);
-  return as_digit ? fit_digit(image, shape.h, shape.w) : fit_picture(image, shape);
+  if (!as_digit) return fit_picture(data::read_image(picture, shape.c, data::kAnySide), shape);
+  const data::Image image = data::read_image(picture, 1, data::kAnySide);
+  const bool framed =
+      image.height == shape.h && image.width == shape.w && data::have_digit_form(image.pixels, shape);
+  return framed ? image.pixels : fit_digit(image, shape.h, shape.w);
 }
 
 // Fits every readable picture and concatenates the results; an unreadable one gets its error instead.
-std::vector<std::uint8_t> fit_all(const PredictArguments& arguments, const Shape& shape,
+std::vector<std::uint8_t> fit_all(const PredictArguments& arguments, const SavedNetwork& saved,
                                   std::vector<Guess>& guesses) {
-  const bool as_digit = arguments.fit == "digit" || (arguments.fit == "auto" && shape.c == 1);
-  if (as_digit && shape.c != 1)
-    throw UsageError("--fit digit: this network takes colour pictures; use --fit picture");
+  const bool as_digit = fits_digits(arguments, saved);
   std::vector<std::uint8_t> images;
   for (const std::string& picture : arguments.pictures) {
     Guess guess;
     guess.picture = picture;
     try {
-      const std::vector<std::uint8_t> image = fitted(picture, shape, as_digit);
+      const std::vector<std::uint8_t> image = fitted(picture, saved.image, as_digit);
       images.insert(images.end(), image.begin(), image.end());
     } catch (const data::DataError& error) {
       guess.error = error.what();
@@ -100,7 +115,7 @@ int predict(const Environment& environment, const PredictArguments& arguments) {
   const auto batch = static_cast<int>(std::min<std::size_t>(arguments.pictures.size(), 256));
   TrainedNetwork trained(environment, arguments, batch);
   std::vector<Guess> guesses;
-  const std::vector<std::uint8_t> images = fit_all(arguments, trained.saved().image, guesses);
+  const std::vector<std::uint8_t> images = fit_all(arguments, trained.saved(), guesses);
   const std::vector<float> probabilities =
       images.empty() ? std::vector<float>() : trained.probabilities(images);
   const float* row = probabilities.data();
@@ -119,8 +134,8 @@ void declare_predict(CLI::App& app, PredictArguments& arguments) {
   add_trained_network(app, arguments);
   app.add_option("IMAGE", arguments.pictures, "PNG, JPEG or BMP files")->required();
   app.add_option("--fit", arguments.fit,
-                 "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: digit "
-                 "for grey networks")
+                 "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: what the "
+                 "network's training images were")
       ->check(CLI::IsMember({"auto", "digit", "picture"}))
       ->capture_default_str();
   add_json(app, arguments.json);

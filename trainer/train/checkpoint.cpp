@@ -1,5 +1,5 @@
-// Metadata keys: format, version, model, spec, settings, image, classes, label_names, scaling, data, and in a checkpoint also
-// position, threads and engine. Floating-point numbers that must be restored bit for bit are written in hexadecimal.
+// Metadata keys: format, version, model, spec, settings, image, classes, label_names, scaling, data, fit, and in a checkpoint
+// also position, threads and engine. Floating-point numbers that must be restored bit for bit are written in hexadecimal.
 #include "trainer/train/checkpoint.hpp"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "data/digit_form.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {
@@ -72,7 +73,16 @@ Metadata describe_network(const Setup& setup) {
           {"classes", std::to_string(setup.plan.input.classes)},
           {"label_names", ordered_json(setup.dataset.label_names).dump()},
           {"scaling", scaling.dump()},
-          {"data", setup.dataset.fingerprint}};
+          {"data", setup.dataset.fingerprint},
+          {"fit", data::have_digit_form(setup.dataset.train.images, image) ? "digit" : "picture"}};
+}
+
+// Files of version 0.1.0 have no 'fit'.
+std::string fit_of(const SafetensorsFile& file, const SavedNetwork& saved) {
+  const auto found = file.metadata().find("fit");
+  if (found != file.metadata().end()) return found->second;
+  if (saved.image.c != 1) return "picture";
+  return saved.fingerprint == data::kMnistFingerprint ? "digit" : "";
 }
 
 // The hash says that a file is whole, not that its numbers make sense.
@@ -93,6 +103,8 @@ void require_sense(const SavedNetwork& saved) {
   if (!std::isfinite(saved.scaling.scale) || !std::isfinite(saved.scaling.shift) ||
       !std::isfinite(saved.state.loss_sum))
     throw std::out_of_range("a number that is not finite");
+  if (!saved.fit.empty() && saved.fit != "digit" && saved.fit != "picture")
+    throw std::out_of_range(fmt::format("'fit' is '{}', not 'digit' or 'picture'", saved.fit));
 }
 
 void require_our_format(const SafetensorsFile& file) {
@@ -185,6 +197,7 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
     saved.scaling.scale = static_cast<float>(from_exact(scaling.at("scale").get<std::string>()));
     saved.scaling.shift = static_cast<float>(from_exact(scaling.at("shift").get<std::string>()));
     saved.fingerprint = file.text("data");
+    saved.fit = fit_of(file, saved);
     saved.resumable = file.metadata().contains("position");
     if (saved.resumable) {
       read_position(file.text("position"), saved);

@@ -25,6 +25,7 @@ struct SavedNetwork {
   std::vector<std::string> label_names;
   PixelScaling scaling;
   std::string fingerprint;  // the data set's
+  std::string fit;          // "digit" or "picture", as its images are (data/digit_form.hpp); empty: not known
   bool resumable = false;   // a checkpoint, not only a model
   LoopPosition position;
   StepState state;
