@@ -58,6 +58,15 @@ std::string finding(const YAML::Node& found) {
   return "{" + literal(found["when"]) + ", " + literal(found["cause"]) + ", " + literal(found["fix"]) + "}";
 }
 
+// A text of `says`: a * stands at the end of a part between two gaps only.
+std::string text_to_find(const YAML::Node& said) {
+  const auto text = said.as<std::string>();
+  for (std::size_t star = text.find('*'); star != std::string::npos; star = text.find('*', star + 1))
+    if (star + 1 < text.size() && text.compare(star + 1, 5, " ... ") != 0)
+      throw fault(said, "a * is followed by the end or by ' ... '");
+  return literal(said);
+}
+
 struct Table {
   std::ostringstream parts;    // what the rows refer to
   std::ostringstream rows;     //
@@ -77,10 +86,10 @@ struct Table {
     for (const YAML::Node& each : row["xids"])
       codes.push_back("kFirstXid + " + std::to_string(each.as<int>()));
     rows << "    {" << literal(row["key"]) << ", FailureClass::" << kind << ", " << literal(row["example"])
-         << ",\n     " << declared(parts, "std::string_view", "kSays" + number, row["says"], literal) << ", "
-         << declared(parts, "int", "kCodes" + number, codes, code) << ",\n     " << literal(row["cause"])
-         << ",\n     " << literal(row["sure"]) << ",\n     " << literal(row["fix"]) << ",\n     "
-         << declared(parts, "Finding", "kFound" + number, row["found"], finding) << "},\n";
+         << ",\n     " << declared(parts, "std::string_view", "kSays" + number, row["says"], text_to_find)
+         << ", " << declared(parts, "int", "kCodes" + number, codes, code) << ",\n     "
+         << literal(row["cause"]) << ",\n     " << literal(row["sure"]) << ",\n     " << literal(row["fix"])
+         << ",\n     " << declared(parts, "Finding", "kFound" + number, row["found"], finding) << "},\n";
   }
 
   void add_file(const std::filesystem::path& path) {
