@@ -77,10 +77,8 @@ bool in_word(const std::string& text, std::size_t at) {
 }
 
 std::ptrdiff_t line_breaks(const Letters& message, std::size_t from, std::size_t to) {
-  const auto place = [&](std::size_t i) {
-    return message.whole.begin() + static_cast<std::ptrdiff_t>(message.at[i]);
-  };
-  return std::count(place(from), place(to), '\n');
+  const std::string_view between(&message.whole[message.at[from]], message.at[to] - message.at[from]);
+  return std::ranges::count(between, '\n');
 }
 
 // Whether the letters from `begin` to `end` are whole words (the last may go on if `open`) without an empty line in
@@ -118,26 +116,23 @@ std::optional<Span> find_pattern(const Letters& message, std::string_view patter
 // Numbers that the text calls a CUDA code, "CUDA error 803", "cudaMalloc(p, 8) returned 2" or this program's own
 // "CUDA 719, ", but not "CUDA 12.9"; those of an Xid, "NVRM: Xid (PCI:0000:c1:00): 79", count from kFirstXid.
 std::map<int, Span> codes_in(const Letters& message) {
-  static const std::regex kCuda(
+  static const std::regex kCode(
       R"(\bcu(?:da (?=\d{3}, )|(?:da|init|ctx|device)\w{0,40}(?:\([^()\n]{0,40}\))?[ _:=(#-]{0,4})"
       R"((?:(?:runtime|driver|api|call)[ _:]{1,2}){0,2})"
       R"((?:(?:error|err|failed|failure|returned|with|status|result|code)[ _:=(#-]{1,4}){1,4}))"
-      R"((\d{1,4})(?![\da-z]|\.\d))");
-  static const std::regex kXid(R"(\b(?:nvrm: )?xid(?: \([0-9a-z:. -]{4,32}\))?[ :=#(]{1,4})"
-                               R"((?:(?:errors?|code|event)[ :=#]{1,3})?(\d{1,3})(?![\da-z]|\.\d))");
+      R"((\d{1,4})(?![\da-z]|\.\d)|\b(?:nvrm: )?xid(?: \([0-9a-z:. -]{4,32}\))?[ :=#(]{1,4})"
+      R"((?:(?:errors?|code|event)[ :=#]{1,3})?(\d{1,3})(?![\da-z]|\.\d))");
   std::map<int, Span> codes;
   const auto letter = [&](std::ptrdiff_t at) {
     const auto found = std::ranges::lower_bound(message.at, static_cast<std::size_t>(at));
     return static_cast<std::size_t>(found - message.at.begin());
   };
-  for (const bool xid : {false, true}) {
-    const std::sregex_iterator end;
-    for (std::sregex_iterator match(message.whole.begin(), message.whole.end(), xid ? kXid : kCuda);
-         match != end; ++match) {
-      Span span{letter(match->position()), letter(match->position() + match->length()), 0};
-      if (xid) span.letters = span.end - span.begin;
-      codes.emplace((xid ? kFirstXid : 0) + std::stoi((*match)[1]), span);
-    }
+  for (std::sregex_iterator match(message.whole.begin(), message.whole.end(), kCode), end; match != end;
+       ++match) {
+    Span span{letter(match->position()), letter(match->position() + match->length()), 0};
+    const bool xid = (*match)[2].matched;
+    if (xid) span.letters = span.end - span.begin;
+    codes.emplace(xid ? kFirstXid + std::stoi((*match)[2]) : std::stoi((*match)[1]), span);
   }
   return codes;
 }
