@@ -44,7 +44,8 @@ std::vector<std::string> device_files(const fs::path& root) {
   for (const fs::directory_entry& entry : entries_of(root / "dev")) {
     const std::string name = entry.path().filename().string();
     std::error_code ignored;
-    if (name.starts_with("nvidia") && !entry.is_directory(ignored)) files.push_back("/dev/" + name);
+    if ((name.starts_with("nvidia") || name == "dxg") && !entry.is_directory(ignored))
+      files.push_back("/dev/" + name);
   }
   std::sort(files.begin(), files.end());
   return files;

@@ -58,6 +58,7 @@ std::string missing_files(const std::vector<std::string>& files) {
     constexpr std::string_view kStart = "/dev/nvidia";
     return file.size() > kStart.size() && file[kStart.size()] >= '0' && file[kStart.size()] <= '9';
   });
+  if (std::ranges::find(files, "/dev/dxg") != files.end()) return "";  // all that WSL 2 has
   std::vector<std::string> missing;
   if (!numbered) missing.emplace_back("/dev/nvidia0");
   for (const char* name : {"/dev/nvidiactl", "/dev/nvidia-uvm"})
