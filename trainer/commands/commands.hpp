@@ -59,6 +59,7 @@ Command add_runs_report(CLI::App& runs, const Environment& environment);
 Command add_runs_attach(CLI::App& runs, const Environment& environment);
 Command add_runs_wait(CLI::App& runs, const Environment& environment);
 Command add_runs_cancel(CLI::App& runs, const Environment& environment);
+Command add_runs_close(CLI::App& runs, const Environment& environment);
 
 // Finds the folder of RUN as resolve_run does, but a file alone is not a run. Throws FileError.
 std::filesystem::path find_run_folder(const std::string& run, const Environment& environment);
