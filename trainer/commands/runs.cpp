@@ -43,7 +43,8 @@ std::filesystem::path find_run_folder(const std::string& run, const Environment&
 
 Command add_runs(CLI::App& app, const Environment& environment) {
   CLI::App* runs = app.add_subcommand(
-      "runs", "earlier runs, and those on other machines: list, show, compare, report; attach, wait, cancel, close");
+      "runs",
+      "earlier runs, and those on other machines: list, show, compare, report; attach, wait, cancel, close");
   runs->require_subcommand(1);
   const std::vector<Command> all{
       add_runs_list(*runs, environment),

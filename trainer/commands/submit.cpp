@@ -31,7 +31,8 @@ int submit_to(const Environment& environment, const SubmitArguments& arguments) 
   std::string name = arguments.target;
   if (!arguments.resume.empty()) {
     submission.resumed = find_run_folder(arguments.resume, environment);
-    if (name.empty()) name = target_of(environment, read_run_record(submission.resumed / kRunRecordName)).name;
+    if (name.empty())
+      name = target_of(environment, read_run_record(submission.resumed / kRunRecordName)).name;
   }
   if (name.empty()) throw UsageError("-c,--target is missing: the target to run on (trainer target list)");
   submission.target = TargetFolder(environment.runs.working_folder).find(name);
@@ -47,8 +48,10 @@ int submit_to(const Environment& environment, const SubmitArguments& arguments) 
 }
 
 void declare_submit(CLI::App& app, SubmitArguments& arguments) {
-  app.add_option("-c,--target", arguments.target, "a target (trainer target list) [with --resume: the run's own]");
-  app.add_option("--resume", arguments.resume, "a run to go on with from its checkpoint: a folder or id, or 'last'");
+  app.add_option("-c,--target", arguments.target,
+                 "a target (trainer target list) [with --resume: the run's own]");
+  app.add_option("--resume", arguments.resume,
+                 "a run to go on with from its checkpoint: a folder or id, or 'last'");
   app.add_flag("--detach", arguments.detach,
                "come back as soon as it runs; trainer runs attach picks it up [off]");
   add_reconnect(app, arguments.reconnect);
@@ -155,8 +158,9 @@ Command add_runs_cancel(CLI::App& runs, const Environment& environment) {
 }
 
 Command add_runs_close(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "close", "end the record of a submitted run whose machine is gone for good",
-                     declare_cancel, close_record_of);
+  return add_command(runs, environment, "close",
+                     "end the record of a submitted run whose machine is gone for good", declare_cancel,
+                     close_record_of);
 }
 
 }  // namespace trainer

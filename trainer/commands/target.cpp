@@ -28,7 +28,8 @@ Target target_of(const AttachArguments& arguments) {
   if (target.is_remote()) {
     if (target.address.empty())
       throw UsageError(fmt::format(
-          "a remotedocker needs --address: trainer target attach {} --address HOST --username USER", target.name));
+          "a remotedocker needs --address: trainer target attach {} --address HOST --username USER",
+          target.name));
   } else if (!target.address.empty() || !target.username.empty()) {
     throw UsageError(
         fmt::format("--address and --username are for remotedocker, not {}", target_type_word(target.type)));
@@ -153,14 +154,16 @@ void declare_target_attach(CLI::App& app, AttachArguments& arguments) {
       ->check(CLI::IsMember({"local", "localdocker", "remotedocker"}))
       ->capture_default_str();
   app.add_option("--address", target.address, "host name or IP address; a name survives a new address");
-  app.add_option("--username", target.username, "who to log in as, with a key; no password is ever taken [ssh's configuration]");
-  app.add_option("--port", target.port, "of its ssh server [ssh's configuration, 22]")->check(CLI::Range(1, 65535));
-  app.add_option("--identity-file", target.identity_file,
-                 "private key [ssh's configuration, and the agent]");
+  app.add_option("--username", target.username,
+                 "who to log in as, with a key; no password is ever taken [ssh's configuration]");
+  app.add_option("--port", target.port, "of its ssh server [ssh's configuration, 22]")
+      ->check(CLI::Range(1, 65535));
+  app.add_option("--identity-file", target.identity_file, "private key [ssh's configuration, and the agent]");
   app.add_option("--ssh-config", target.ssh_config, "read instead of ~/.ssh/config [none]");
   app.add_option("--image", target.image, "Docker image of this program")->capture_default_str();
-  app.add_option("--gpus", arguments.gpus,
-                 "all, none, or GPUs: indices, UUIDs, MIG instances [all of a remotedocker, none of a localdocker]");
+  app.add_option(
+      "--gpus", arguments.gpus,
+      "all, none, or GPUs: indices, UUIDs, MIG instances [all of a remotedocker, none of a localdocker]");
 }
 
 }  // namespace

@@ -43,6 +43,19 @@ class AnswerStream {
   std::string held_;
 };
 
+// Passes on the pieces of a training's output. A line that says how to go on names the run's folder in the container, which ends
+// with it; here it names `folder`, unless that is empty.
+class ResumeLine {
+ public:
+  explicit ResumeLine(const std::filesystem::path& folder) : folder_(folder.string()) {}
+  std::string operator()(std::string_view piece);
+
+ private:
+  std::string folder_;
+  std::string held_;  // the beginning of a line that may be such a one
+  bool passes_ = false;
+};
+
 // The path with the user's home folder for a "~/" at its beginning.
 [[nodiscard]] std::string without_tilde(const std::string& path);
 
@@ -110,6 +123,6 @@ inline constexpr int kTurnedAway = -2;  // the login ended without running the c
 
 [[nodiscard]] std::string first_line(const std::string& output);
 [[nodiscard]] std::string place_of(const Target& target);  // "me@vm.example.com"
-void notice(const std::string& line);  // prints it on standard error
+void notice(const std::string& line);                      // prints it on standard error
 
 }  // namespace trainer

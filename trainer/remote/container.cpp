@@ -93,10 +93,6 @@ Strings fingerprint_words(const std::string& image) {
   return docker_words({"image", "inspect", "--format", format}, image);
 }
 
-std::string platform_of(const std::string& fingerprint) {
-  return fingerprint.substr(fingerprint.find_last_of(' ') + 1);
-}
-
 // Podman behind the name docker has other words for the same. Some versions of docker info succeed without an engine and print
 // nothing between the bars.
 std::optional<Engine> find_engine(const Connection& connection, ProcessOutput& answer) {
@@ -107,10 +103,13 @@ std::optional<Engine> find_engine(const Connection& connection, ProcessOutput& a
     for (std::string part; std::getline(line, part, '|');) parts.push_back(part);
     return parts;
   };
-  Strings parts = ask("{{.ServerVersion}}|{{.OSType}}/{{.Architecture}}|{{.DockerRootDir}}|{{.SecurityOptions}}");
+  Strings parts =
+      ask("{{.ServerVersion}}|{{.OSType}}/{{.Architecture}}|{{.DockerRootDir}}|{{.SecurityOptions}}");
   const bool is_podman = answer.code != 0 && answer.err.find("field ServerVersion") != std::string::npos;
   if (is_podman)
-    parts = ask("Podman {{.Version.Version}}|{{.Host.OS}}/{{.Host.Arch}}|{{.Store.GraphRoot}}|rootless={{.Host.Security.Rootless}}");
+    parts =
+        ask("Podman {{.Version.Version}}|{{.Host.OS}}/{{.Host.Arch}}|{{.Store.GraphRoot}}|"
+            "rootless={{.Host.Security.Rootless}}");
   if (answer.code != 0 || parts.size() < 3 || parts[0].empty()) return std::nullopt;
   parts.resize(4);
   static const std::map<std::string, std::string> kNames{
@@ -120,9 +119,13 @@ std::optional<Engine> find_engine(const Connection& connection, ProcessOutput& a
                 parts[3].find("name=rootless") != std::string::npos || parts[3] == "rootless=true"};
 }
 
-Failure wrong_platform(const Target& target, const std::string& image, const std::string& engine) {
-  Failure failure = target_failure(target, "docker-platform");
-  failure.cause = fmt::format("the image {} is for {}, the engine of {} for {}", target.image, image, target.name, engine);
+std::optional<Failure> wrong_platform(const Target& target, const std::string& fingerprint,
+                                      const Engine& engine) {
+  const std::string image = fingerprint.substr(fingerprint.find_last_of(' ') + 1);
+  if (image.find('/') == std::string::npos || image == engine.platform) return std::nullopt;
+  Failure failure = target_failure(target, "docker-architecture");
+  failure.cause = fmt::format("the image {} is for {}, the engine of {} for {}", target.image, image,
+                              target.name, engine.platform);
   return failure;
 }
 
@@ -130,8 +133,8 @@ Failure wrong_platform(const Target& target, const std::string& image, const std
 Strings run_words(const Target& target, const ContainerRun& run) {
   Strings words{"docker", "run", "--detach"};
   if (!run.resumed.empty()) words = {"docker", "create"};
-  words.insert(words.end(), {"--name", run.id, "--label", "org.mnist-trainer.run=" + run.id, "--pull", "never",
-                             "--network", "none"});
+  words.insert(words.end(), {"--name", run.id, "--label", "org.mnist-trainer.run=" + run.id, "--pull",
+                             "never", "--network", "none"});
   if (const std::string gpus = gpus_argument(target.gpus); !gpus.empty())
     words.insert(words.end(), {"--gpus", gpus});
   for (const auto& [name, value] : target.variables)
@@ -190,8 +193,8 @@ bool prepare_target(const Connection& connection, const std::string& build_folde
     ProcessOutput answer;
     const std::optional<Engine> engine = find_engine(connection, answer);
     if (!engine) connection.fail(answer);
-    if (const std::string platform = platform_of(first_line(own.out)); platform != engine->platform)
-      throw TargetError(target, wrong_platform(target, platform, engine->platform));
+    if (const auto wrong = wrong_platform(target, first_line(own.out), *engine))
+      throw TargetError(target, *wrong);
     send_image(connection);
   } else {
     pull_image(connection);

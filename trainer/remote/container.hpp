@@ -26,7 +26,8 @@ struct ContainerRun {
   std::string id;                      // the run's and the container's name
   std::vector<std::string> arguments;  // of this program in the image
   std::vector<Mount> mounts = {};
-  std::filesystem::path resumed = {};  // the run's folder on this machine, if the run goes on; then its name is `id`
+  std::filesystem::path resumed =
+      {};  // the run's folder on this machine, if the run goes on; then its name is `id`
 };
 
 // docker with `words` and, after "--", a name, which is therefore never taken for an option.
@@ -40,8 +41,6 @@ struct ContainerRun {
 // Prints layers, date and platform, which are the same exactly where the images are. The Id of an image would not do:
 // it differs between the stores that an engine may keep its images in.
 [[nodiscard]] std::vector<std::string> fingerprint_words(const std::string& image);
-// The platform of an image ("linux/amd64"), the end of its fingerprint; "" for an empty fingerprint.
-[[nodiscard]] std::string platform_of(const std::string& fingerprint);
 
 // What an engine says of itself.
 struct Engine {
@@ -54,8 +53,9 @@ struct Engine {
 // Asks the target's engine; nothing, and `answer` says why, if there is none.
 [[nodiscard]] std::optional<Engine> find_engine(const Connection& connection, ProcessOutput& answer);
 
-// An image of another processor architecture than the engine's: what is said of it.
-[[nodiscard]] Failure wrong_platform(const Target& target, const std::string& image, const std::string& engine);
+// What is said of an image with this fingerprint if it is for another platform than the engine's.
+[[nodiscard]] std::optional<Failure> wrong_platform(const Target& target, const std::string& fingerprint,
+                                                    const Engine& engine);
 
 // The value of --gpus, empty for no GPU. It consists of comma-separated fields, so indices are quoted: "device=0,1".
 [[nodiscard]] std::string gpus_argument(const std::string& gpus);

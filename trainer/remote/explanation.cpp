@@ -1,14 +1,14 @@
 // What ssh and docker say about a failure: the row of failures/*.yaml that fits, filled in with a target's words, and the words
 // of the program itself.
 #include <algorithm>
-#include <cstdlib>
+#include <filesystem>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <regex>
 #include <sstream>
 
 #include "models/words.hpp"
 #include "trainer/remote/connection.hpp"
-#include "trainer/system/files.hpp"
 
 namespace trainer {
 
@@ -22,7 +22,7 @@ bool is_of_ssh(FailureClass kind) {
 
 // The lines that say something, without control characters, which a terminal would obey. docker's pointer to its help says nothing.
 Strings lines_of(const std::string& text) {
-  static const std::regex kHelp("(Run|See) 'docker .*--help'.*|time=\".*level=warning.*");
+  static const std::regex kHelp("(Run|See) '(docker|podman) .*--help'.*|time=\".*level=warning.*");
   Strings lines;
   std::istringstream stream(text);
   for (std::string line; std::getline(stream, line);) {
@@ -37,9 +37,8 @@ Strings lines_of(const std::string& text) {
 
 std::string joined_from(const Strings& lines, std::size_t first) {
   constexpr std::size_t kLongest = 2000;
-  std::string text;
-  for (std::size_t i = first; i < lines.size(); ++i) text += (text.empty() ? "" : " ") + lines[i];
-  return text.substr(0, kLongest);
+  const auto begin = lines.begin() + static_cast<std::ptrdiff_t>(first);
+  return fmt::format("{}", fmt::join(begin, lines.end(), " ")).substr(0, kLongest);
 }
 
 // The words that a person would search for: an engine's error to its end; else the last line that finds the row `key`; else the
@@ -59,14 +58,15 @@ std::string own_words(const ProcessOutput& output, std::string_view key) {
     });
   };
   const auto found = std::find_if(lines.rbegin(), lines.rend(), tells);
-  if (found != lines.rend()) return found->substr(0, 2000);
-  return lines.empty() ? "" : joined_from(lines, lines.size() - 1);
+  if (found != lines.rend()) return joined_from({*found}, 0);
+  return lines.empty() ? "" : joined_from({lines.back()}, 0);
 }
 
-// The first group of `pattern` in `text`, or "".
+// The first group of `pattern` in the beginning of `text`, or "". A longer text could overflow the stack.
 std::string found_in(const std::string& text, const char* pattern) {
   std::smatch match;
-  return std::regex_search(text, match, std::regex(pattern)) ? match[1].str() : "";
+  const std::string beginning = text.substr(0, 8192);
+  return std::regex_search(beginning, match, std::regex(pattern)) ? match[1].str() : "";
 }
 
 // How ssh-keygen names the host whose key ssh refuses: "[vm.example.com]:2222", with the file that it stands in.
@@ -98,21 +98,16 @@ FailureWords failure_words(const Target& target, const std::string& said = "") {
 
 // The row for what was said, or null. A jump host's own trouble comes with that of the connection through it.
 const KnownFailure* row_of(const ProcessOutput& output, bool is_ssh) {
-  const Explanation explanation = explain(output.err + "\n" + output.out);
+  const std::string said = output.err + "\n" + output.out;
   const KnownFailure* found = nullptr;
-  for (const KnownFailure& row : explanation.found) {
-    if (is_of_ssh(row.kind) != is_ssh) continue;
-    if (found == nullptr || row.key == "target-jump") found = &known_failure(row.key);
-  }
-  return found;
-}
-
-const KnownFailure* usual_row(const ProcessOutput& output, bool is_ssh) {
-  if (output.code == kTurnedAway) return &known_failure("target-turned-away");
-  if (is_ssh) return &known_failure("target-lost");
-  const bool started = output.err.find("Error response from daemon") != std::string::npos ||
-                       output.err.find("OCI runtime") != std::string::npos;
-  return output.code == kProgramNotFound && !started ? &known_failure("docker-absent") : nullptr;
+  for (const KnownFailure& row : explain(said).found)
+    if (is_of_ssh(row.kind) == is_ssh && (found == nullptr || row.key == "target-jump"))
+      found = &known_failure(row.key);
+  if (found != nullptr) return found;
+  if (is_ssh) return &known_failure(output.code == kTurnedAway ? "target-turned-away" : "target-lost");
+  const bool is_engine =
+      said.find("Error response from daemon") != said.npos || said.find("OCI runtime") != said.npos;
+  return output.code == kProgramNotFound && !is_engine ? &known_failure("docker-absent") : nullptr;
 }
 
 // What ssh would do: the values of `key` in its configuration for the target.
@@ -125,14 +120,8 @@ Strings ssh_settings(Strings ssh, std::string_view key) {
   return values;
 }
 
-bool agent_has(const std::string& key_file) {
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(key_file + ".pub", ignored)) return false;
-  const std::string key = found_in(capture_process({"cat", "--", key_file + ".pub"}).out, "^\\S+ (\\S+)");
-  return !key.empty() && capture_process({"ssh-add", "-L"}).out.find(key) != std::string::npos;
-}
-
-// Why ssh cannot use one of the private keys that it would, in the words of ssh-keygen; "" if it can.
+// Why ssh cannot use one of the private keys that it would, in the words of ssh-keygen; "" if it can, or the agent
+// can.
 std::string key_trouble(const Strings& key_files) {
   for (const std::string& named : key_files) {
     const std::string file = without_tilde(named);
@@ -140,7 +129,7 @@ std::string key_trouble(const Strings& key_files) {
     if (!std::filesystem::is_regular_file(file, ignored)) continue;
     if (file.ends_with(".pub")) return fmt::format("Load key \"{}\": this is a public key", file);
     const ProcessOutput read = capture_process({"ssh-keygen", "-y", "-P", "", "-f", file});
-    if (read.code != 0 && !agent_has(file)) return read.err;
+    if (read.code != 0 && capture_process({"ssh-add", "-T", file + ".pub"}).code != 0) return read.err;
   }
   return "";
 }
@@ -154,7 +143,6 @@ Failure target_failure(const Target& target, std::string_view key) {
 Failure explain_failure(const Target& target, const ProcessOutput& output) {
   const bool is_ssh = target.is_remote() && (output.code == kSshFailed || output.code == kTurnedAway);
   const KnownFailure* row = row_of(output, is_ssh);
-  if (row == nullptr) row = usual_row(output, is_ssh);
   const std::string words = own_words(output, row == nullptr ? "" : row->key);
   if (row == nullptr)
     return {.cause = words.empty() ? fmt::format("a command failed with status {}", output.code) : words};

@@ -56,20 +56,17 @@ void require_image(const Connection& connection) {
   prepare_target(connection);
 }
 
-// The record of a run to go on with. Its data set is sent again where it was sent before, and its place is known inside.
-RunRecord resumable_record(const fs::path& folder, Arguments& arguments) {
-  RunRecord record = read_run_record(folder / kRunRecordName);
+// Checks a run to go on with. Its data set is sent again if it is of this machine.
+void require_resumable(const fs::path& folder, Arguments& arguments) {
+  const RunRecord record = read_run_record(folder / kRunRecordName);
   const std::string name = folder.filename().string();
   if (record.status == RunStatus::kRunning && record.target.is_object())
     throw UsageError(fmt::format("{} has not ended: trainer runs attach {}", name, name));
-  std::error_code ignored;
-  if (!fs::exists(folder / kCheckpointName, ignored))
+  if (std::error_code ignored; !fs::exists(folder / kCheckpointName, ignored))
     throw UsageError(fmt::format("{} has no {} to go on from", folder.string(), kCheckpointName));
-  const auto data = find_text(record.target, {"sent", "data"});
-  if (data && !has_option(arguments, "--data")) arguments.insert(arguments.end(), {"--data", *data});
-  record.status = RunStatus::kRunning;
-  record.reason = record.ended = "";
-  return record;
+  const std::string data =
+      record.target.is_object() ? find_text(record.target, {"sent", "data"}).value_or("") : record.data.path;
+  if (!data.empty() && !has_option(arguments, "--data")) arguments.insert(arguments.end(), {"--data", data});
 }
 
 struct Prepared {
@@ -81,22 +78,26 @@ struct Prepared {
 
 // The run's folder, whose record says that it runs.
 Prepared prepare_folder(const Environment& environment, const Submission& submission,
-                        const std::vector<SentFiles>& files, const std::optional<RunRecord>& resumed) {
+                        const std::vector<SentFiles>& files) {
   const Target& target = submission.target;
+  const bool resumes = !submission.resumed.empty();
   Prepared run{{name_without_folder(), arguments_inside(target.arguments, files)}, {}, {}, {}};
   if (!is_tracked(target)) return run;
-  run.folder.emplace(resumed ? RunFolder::reopen(submission.resumed)
+  run.folder.emplace(resumes ? RunFolder::reopen(submission.resumed)
                              : RunFolder::create(new_run(target.arguments), environment.runs));
-  const fs::path path = run.folder->path();
-  run.container.id = path.filename().string();
-  run.container.arguments.push_back(fmt::format("{}={}/{}", resumed ? "--resume" : "--out", kContainerRuns, run.container.id));
-  run.record = submitted_record(environment, target, run.container.id);
+  const std::string id = run.folder->path().filename().string();
+  run.container.id = id;
+  run.container.arguments.push_back(
+      fmt::format("{}={}/{}", resumes ? "--resume" : "--out", kContainerRuns, id));
+  run.record = submitted_record(environment, target, id);
   for (const SentFiles& each : files) run.record.target["sent"][each.option.substr(2)] = each.given.string();
-  if (resumed) {
-    run.before = read_run_record(path / kRunRecordName);
-    run.container.resumed = path;
-    const auto where = std::exchange(run.record, *resumed).target;
+  if (resumes) {
+    run.container.resumed = run.folder->path();
+    run.before = read_run_record(run.folder->file(kRunRecordName));
+    const auto where = std::exchange(run.record, *run.before).target;
     run.record.target = where;
+    run.record.status = RunStatus::kRunning;
+    run.record.reason = run.record.ended = "";
   }
   write_run_record(run.folder->file(kRunRecordName), run.record);
   return run;
@@ -105,15 +106,13 @@ Prepared prepare_folder(const Environment& environment, const Submission& submis
 int submit_container(const Environment& environment, Submission submission) {
   const bool resumes = !submission.resumed.empty();
   Target& target = submission.target;
-  const bool tracked = is_tracked(target);
-  if ((submission.detach || resumes) && !tracked)
+  if ((submission.detach || resumes) && !is_tracked(target))
     throw UsageError(fmt::format("{} needs a run that is brought back later: train, with TrackedRun: true",
                                  resumes ? "--resume" : "--detach"));
   const Connection connection(target, environment.runtime);
-  std::optional<RunRecord> resumed;
-  if (resumes) resumed = resumable_record(submission.resumed, target.arguments);
+  if (resumes) require_resumable(submission.resumed, target.arguments);
   const std::vector<SentFiles> files = files_of_training(target.arguments, environment.runs.working_folder);
-  Prepared prepared = prepare_folder(environment, submission, files, resumed);
+  Prepared prepared = prepare_folder(environment, submission, files);
   ContainerRun& container = prepared.container;
   TargetRun run(connection, container.id, std::move(prepared.folder), prepared.record, prepared.before);
   try {
@@ -134,7 +133,8 @@ int submit_container(const Environment& environment, Submission submission) {
 int submit_process(const Environment& environment, const Submission& submission) {
   const Target& target = submission.target;
   if (!submission.resumed.empty())
-    throw UsageError(fmt::format("{} is no container: trainer train --resume {}", target.name, submission.resumed.string()));
+    throw UsageError(fmt::format("{} is no container: trainer train --resume {}", target.name,
+                                 submission.resumed.string()));
   if (submission.detach)
     throw UsageError("--detach needs a container to go on in: choose a docker target, or leave it out");
   SignalGuard signals;
@@ -202,7 +202,8 @@ void cancel_submitted(const Environment& environment, const fs::path& folder) {
       connection.capture(docker_words({"stop", "-t", "60"}, container_of(folder, record)));
   if (output.code != 0) {
     Failure failure = connection.explain(output);
-    if (failure.kind == FailureClass::unreachable || failure.kind == FailureClass::login) failure.fix += "; " + ways_on(id);
+    if (failure.kind == FailureClass::unreachable || failure.kind == FailureClass::login)
+      failure.fix += "; " + ways_on(id);
     if (failure.key != "docker-no-container") throw TargetError(connection.target(), failure);
   }
   notice(fmt::format("{:<14}{}", "cancelled", id));
@@ -222,7 +223,8 @@ void close_submitted(const fs::path& folder) {
   if (record.status != RunStatus::kRunning)
     throw UsageError(fmt::format("{} has ended already; there is nothing to close", id));
   close_as_failed(folder, record, "closed here without its results, which its machine was not asked for");
-  notice(fmt::format("{:<14}{}; if its machine comes back, the container {} is still there", "closed", folder.string(), id));
+  notice(fmt::format("{:<14}{}; if its machine comes back, the container {} is still there", "closed",
+                     folder.string(), id));
 }
 
 }  // namespace trainer

@@ -111,7 +111,7 @@ class TargetRun {
   void pause(double seconds);
   int act_on_signals();  // returns a signal for the program that runs, or 0
   bool is_to_leave() const;
-  RunEnd end();  // how the container ended
+  RunEnd end();                     // how the container ended
   bool merge_fetched(RunEnd& end);  // adds the last words of a container that has left nothing else
   Failure last_words() const;
   void remove_container() const;

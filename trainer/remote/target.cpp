@@ -48,17 +48,10 @@ std::string fault_of_image(std::string_view image) {
 
 // Indices (0), MIG instances of one (1:0), and UUIDs as nvidia-smi -L prints them (GPU-..., MIG-...).
 std::string fault_of_gpus(std::string_view gpus) {
-  static const std::regex kDevice("([0-9]{1,3}(:[0-9]{1,3})?|(GPU|MIG)-[0-9A-Za-z/-]{1,64})");
-  if (gpus == "all" || gpus == "none") return "";
-  bool good = gpus.size() <= 1024;
-  std::size_t begin = 0;
-  while (good && begin != std::string_view::npos) {
-    const std::size_t comma = std::min(gpus.find(',', begin), gpus.size());
-    good = std::regex_match(std::string(gpus.substr(begin, comma - begin)), kDevice);
-    begin = comma == gpus.size() ? std::string_view::npos : comma + 1;
-  }
-  return good ? ""
-              : fault(gpus, "all, none, or GPUs like 0,1, GPU-UUID, 0:1 and MIG-UUID ('nvidia-smi -L' lists them)");
+  const std::string device = "([0-9]{1,3}(:[0-9]{1,3})?|(GPU|MIG)-[0-9A-Za-z/-]{1,64})";
+  static const std::regex kGpus("all|none|" + device + "(," + device + ")*");
+  if (gpus.size() <= 1024 && std::regex_match(std::string(gpus), kGpus)) return "";
+  return fault(gpus, "all, none, or GPUs like 0,1, GPU-UUID, 0:1 and MIG-UUID ('nvidia-smi -L' lists them)");
 }
 
 std::string fault_of_path(std::string_view path) {
@@ -237,7 +230,8 @@ std::string target_text(const Target& target, TargetFile which) {
     if (field.file != which || !has(target, field)) continue;
     const auto* words = std::get_if<std::string Target::*>(&field.member);
     if (words != nullptr && !field.required && (target.**words).empty()) continue;
-    if (const auto* port = std::get_if<int Target::*>(&field.member); port != nullptr && target.**port == 0) continue;
+    if (const auto* port = std::get_if<int Target::*>(&field.member); port != nullptr && target.**port == 0)
+      continue;
     const std::string value =
         std::visit([&](const auto member) { return yaml_value(target.*member); }, field.member);
     const std::string pair = fmt::format("{}: {}", field.key, value);

@@ -27,7 +27,7 @@ struct Target {
   // NAME.compute
   TargetType type = TargetType::remotedocker;
   // Only for remotedocker:
-  std::string address;  // host name or IP address
+  std::string address;        // host name or IP address
   std::string username;       // empty: as ssh's configuration says
   int port = 0;               // 0: as ssh's configuration says, else 22
   std::string identity_file;  // private key; empty: what ssh chooses, and the agent

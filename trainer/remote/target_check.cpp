@@ -68,8 +68,8 @@ Check engine_check(Answers& answers) {
   answers.engine = find_engine(answers.connection, output);
   if (!answers.engine) return problem(answers.connection.explain(output));
   const Engine& engine = *answers.engine;
-  const std::string user = !target.is_remote() ? "you" : target.username.empty() ? "the user" : target.username;
-  const std::string found = fmt::format("{}, {}, open to {}", engine.version, engine.platform, user);
+  const std::string found = fmt::format("{}, {}, open to {}", engine.version, engine.platform,
+                                        target.is_remote() ? place_of(target) : "you");
   if (engine.is_rootless && target.is_remote())
     return note(found + ", rootless: its containers may end with the login",
                 "there: 'loginctl enable-linger' lets them go on");
@@ -95,9 +95,9 @@ Check disk_check(Answers& answers, const ProcessOutput& output) {
 
 Check image_check(Answers& answers, const ProcessOutput& output) {
   answers.image = output.code == 0;
-  const std::string platform = platform_of(first_line(output.out));
-  if (answers.image && platform != answers.engine->platform)
-    return problem(wrong_platform(answers.target, platform, answers.engine->platform));
+  if (const auto wrong = wrong_platform(answers.target, first_line(output.out), *answers.engine);
+      answers.image && wrong)
+    return problem(*wrong);
   if (answers.image) return good(answers.target.image);
   // submit fetches it by itself, unless told not to.
   const Failure failure = answers.connection.explain(output);
@@ -107,9 +107,9 @@ Check image_check(Answers& answers, const ProcessOutput& output) {
 // Drivers before 510 have no compute_cap to ask for. Status 14 warns of a GPU that works.
 Check driver_check(Answers& answers, const ProcessOutput& first) {
   ProcessOutput output = first;
-  const auto asked = [&](const char* fields) { return std::vector<std::string>{"nvidia-smi", fields, "--format=csv,noheader"}; };
   if (output.code != 0 && output.out.find("compute_cap") != std::string::npos)
-    output = answers.connection.capture(asked("--query-gpu=name,driver_version"));
+    output = answers.connection.capture(
+        {"nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"});
   constexpr int kCorruptInforom = 14;
   std::string gpus;
   std::string warning;

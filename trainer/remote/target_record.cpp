@@ -59,7 +59,8 @@ Target target_of(const Environment& environment, const RunRecord& record) {
   try {
     return TargetFolder(environment.runs.working_folder).find(*name);
   } catch (const UsageError& error) {
-    throw UsageError(fmt::format("{}; {}", error.what(), ways_on(find_text(record.target, {"container"}).value_or("RUN"))));
+    throw UsageError(fmt::format("{}; {}", error.what(),
+                                 ways_on(find_text(record.target, {"container"}).value_or("RUN"))));
   }
 }
 

@@ -9,7 +9,6 @@
 #include <thread>
 #include <unistd.h>
 
-#include "trainer/remote/resumption.hpp"
 #include "trainer/remote/submission.hpp"
 #include "trainer/remote/transfer.hpp"
 #include "trainer/system/clock.hpp"
@@ -97,14 +96,8 @@ void TargetRun::fail(const ProcessOutput& output) {
 void TargetRun::start(const ContainerRun& run) {
   ProcessOutput output = connection_.capture(run_words(connection_.target(), run));
   if (output.code == 0 && !run.resumed.empty()) {
-    try {
-      put_run(connection_, id_, run.resumed);
-    } catch (const std::runtime_error& error) {
-      remove_container();
-      record_failure(error.what());
-      throw;
-    }
-    output = connection_.capture(docker_words({"start"}, id_));
+    output = put_run(connection_, id_, run.resumed);
+    if (output.code == 0) output = connection_.capture(docker_words({"start"}, id_));
   }
   if (output.code == 0) {
     record_.target["started"] = iso_time(std::time(nullptr));
@@ -254,7 +247,8 @@ bool TargetRun::merge_fetched(RunEnd& end) {
   RunEnd said = end;
   const Failure words = fetched || !end.text.empty() ? Failure{} : last_words();
   if (!words.cause.empty()) {
-    said.text = fmt::format("the program ended with status {} before the run began: {}", end.exit_code, words.text(": "));
+    said.text = fmt::format("the program ended with status {} before the run began: {}", end.exit_code,
+                            words.text(": "));
     if (!words.key.empty()) end = said;
   }
   if (fetched) {
@@ -284,7 +278,8 @@ int TargetRun::finish() {
   if (taken) {
     notice(fmt::format("{:<14}{}", record_.target.contains("sha256") ? "fetched" : "record", path.string()));
     if (read_run_record(folder_->file(kRunRecordName)).status == RunStatus::kStopped)
-      notice(fmt::format("{:<14}trainer submit -c {} --resume {}", "or there with", connection_.target().name, path.string()));
+      notice(fmt::format("{:<14}trainer submit -c {} --resume {}", "or there with", connection_.target().name,
+                         path.string()));
   } else if (std::error_code ignored; !fs::exists(folder_->file(kCheckpointName), ignored)) {
     folder_.reset();
     fs::remove_all(path, ignored);

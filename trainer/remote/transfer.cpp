@@ -6,6 +6,7 @@
 #include "data/idx.hpp"
 #include "data/image.hpp"
 #include "models/spec.hpp"
+#include "trainer/store/run_folder.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/sha256.hpp"
 
@@ -233,10 +234,10 @@ std::optional<Fetched> fetch_run(const Connection& connection, const std::string
   std::error_code ignored;
   fs::remove_all(staging, ignored);
   const std::string expected = digest_at_target(connection, id);
-  auto [from, to] =
-      capture_pipe(connection.words(copy_words(id)),
-                   receive_words(expected, fs::absolute(staging) / "files", connection.is_marked() ? kAnswerMark : ""),
-                   true);
+  auto [from, to] = capture_pipe(
+      connection.words(copy_words(id)),
+      receive_words(expected, fs::absolute(staging) / "files", connection.is_marked() ? kAnswerMark : ""),
+      true);
   from = connection.answer(std::move(from));
   if (from.err.find("Could not find the file") != std::string::npos ||
       from.err.find("no such file or directory") != std::string::npos)
@@ -262,6 +263,24 @@ std::optional<Fetched> fetch_run(const Connection& connection, const std::string
   if (!fs::is_directory(fs::symlink_status(folder)))
     throw FileError(fmt::format("the run came with {}, which is not a folder: nothing of it was taken", id));
   return Fetched{folder, digests_of(folder)};
+}
+
+// The container's user is not known here, and docker cp keeps the modes but no owner.
+ProcessOutput put_run(const Connection& connection, const std::string& id, const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  Strings tar{"tar",          "--create",
+              "--file=-",     "--format=gnu",
+              "--owner=0",    "--group=0",
+              "--mode=a+rwX", "--no-recursion",
+              "--directory",  folder.parent_path().string(),
+              "--",           name};
+  for (const std::string_view file : {kRunRecordName, kMetricsName, kCheckpointName, kModelName})
+    if (std::error_code ignored; fs::exists(folder / file, ignored))
+      tar.push_back(fmt::format("{}/{}", name, file));
+  auto [sent, put] = capture_pipe(
+      tar, connection.words({"docker", "cp", "--", "-", fmt::format("{}:{}", id, kContainerRuns)}));
+  put = connection.answer(std::move(put));
+  return {put.code != 0 ? put.code : sent.code, put.out, sent.err + put.err};
 }
 
 }  // namespace trainer
