@@ -182,7 +182,7 @@ prove_resumption() {
     "$trainer" submit -c vm -- "${training[@]}" --epochs 12 --max-seconds 0.000001
   run=$(newest)
   expect "its record says so" record_says "$run" '"status": "stopped"'
-  check "it goes on there" 0 "epoch 12/12" "$trainer" submit --resume "$run"
+  check "it goes on there" 0 "epoch 12/12" "$trainer" submit --resume "$run" -- train --threads 1 --device cpu
   expect "same weights as without a stop" same_weights "runs/$run" long
 }
 

@@ -1,5 +1,5 @@
 // Runs on other machines: trainer submit and prepare, which send them to a target (everything after -- is passed on unchanged),
-// and trainer runs attach, wait and cancel, for runs that are in progress or have ended unobserved.
+// and trainer runs attach, wait, cancel and close, for runs that are in progress or have ended unobserved.
 #include <algorithm>
 #include <fmt/format.h>
 
