@@ -64,6 +64,7 @@ Command add_runs_bundle(CLI::App& runs, const Environment& environment);
 Command add_runs_attach(CLI::App& runs, const Environment& environment);
 Command add_runs_wait(CLI::App& runs, const Environment& environment);
 Command add_runs_cancel(CLI::App& runs, const Environment& environment);
+Command add_runs_close(CLI::App& runs, const Environment& environment);
 
 // What to attach to a bug report: a .tar.gz of the doctor's report and of a run.
 struct BundleOptions {

@@ -1,5 +1,5 @@
 // Runs on other machines: trainer submit and prepare, which send them to a target (everything after -- is passed on unchanged),
-// and trainer runs attach, wait and cancel, for runs that are in progress or have ended unobserved.
+// and trainer runs attach, wait, cancel and close, for runs that are in progress or have ended unobserved.
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -21,25 +21,37 @@ void add_reconnect(CLI::App& app, double& seconds) {
 
 struct SubmitArguments {
   std::string target;
+  std::string resume;
   bool detach = false;
   double reconnect = kReconnectSeconds;
 };
 
 int submit_to(const Environment& environment, const SubmitArguments& arguments) {
   Submission submission;
-  submission.target = TargetFolder(environment.runs.working_folder).find(arguments.target);
+  std::string name = arguments.target;
+  if (!arguments.resume.empty()) {
+    submission.resumed = find_run_folder(arguments.resume, environment);
+    if (name.empty())
+      name = target_of(environment, read_run_record(submission.resumed / kRunRecordName)).name;
+  }
+  if (name.empty()) throw UsageError("-c,--target is missing: the target to run on (trainer target list)");
+  submission.target = TargetFolder(environment.runs.working_folder).find(name);
   submission.detach = arguments.detach;
   submission.reconnect_seconds = arguments.reconnect;
   const auto& words = environment.arguments;
   const auto mark = std::ranges::find(words, "--");
   std::vector<std::string>& command = submission.target.arguments;
   if (mark != words.end()) command.assign(mark + 1, words.end());
+  if (mark == words.end() && !arguments.resume.empty()) command = {"train"};
   command = with_config_file(std::move(command));
   return submit(environment, submission);
 }
 
 void declare_submit(CLI::App& app, SubmitArguments& arguments) {
-  add_target_name(app, arguments.target);
+  app.add_option("-c,--target", arguments.target,
+                 "a target (trainer target list) [with --resume: the run's own]");
+  app.add_option("--resume", arguments.resume,
+                 "a run to go on with from its checkpoint: a folder or id, or 'last'");
   app.add_flag("--detach", arguments.detach,
                "come back as soon as it runs; trainer runs attach picks it up [off]");
   add_reconnect(app, arguments.reconnect);
@@ -83,6 +95,11 @@ int follow(const Environment& environment, const FollowArguments& arguments) {
 
 int cancel(const Environment& environment, const std::string& name) {
   cancel_submitted(environment, submitted_run(environment, name));
+  return 0;
+}
+
+int close_record_of(const Environment& environment, const std::string& name) {
+  close_submitted(find_run_folder(name, environment));
   return 0;
 }
 
@@ -131,6 +148,12 @@ Command add_runs_wait(CLI::App& runs, const Environment& environment) {
 Command add_runs_cancel(CLI::App& runs, const Environment& environment) {
   return add_command(runs, environment, "cancel",
                      "have a submitted run stop and save, and bring its folder back", declare_cancel, cancel);
+}
+
+Command add_runs_close(CLI::App& runs, const Environment& environment) {
+  return add_command(runs, environment, "close",
+                     "end the record of a submitted run whose machine is gone for good", declare_cancel,
+                     close_record_of);
 }
 
 }  // namespace trainer
