@@ -18,6 +18,13 @@ namespace {
 constexpr int kEdge = 28;
 using Bytes = std::vector<std::uint8_t>;
 
+// The image of a picture of one digit.
+Bytes fit_digit(const data::Image& picture, int height, int width) {
+  const std::vector<FittedDigit> digits = fit_digits(picture, height, width);
+  EXPECT_EQ(digits.size(), 1U);
+  return digits.empty() ? Bytes() : digits.front().image;
+}
+
 data::Image grey_image(int height, int width, std::uint8_t value) {
   return {height, width, 1, Bytes(static_cast<std::size_t>(height) * static_cast<std::size_t>(width), value)};
 }
