@@ -183,13 +183,15 @@ std::vector<std::uint8_t> bytes_of(const Plane& plane, float scale) {
   return bytes;
 }
 
-// The image of a picture that is framed like the training images: of their size with an even background, or an enlargement of
-// one. Nothing if it is another picture.
+// The image of a picture of the training images' size, or of an enlargement of one that is framed like them. Nothing if it is another
+// picture, or nothing stands out from its border.
 std::optional<Plane> framed_image(const Plane& grey, int height, int width) {
   const std::optional<Plane> ink = flat_ink(grey);
   if (!ink) return std::nullopt;
   const std::optional<PictureWindow> window = window_of(*ink, height, width);
-  return window ? std::nullopt : undo_enlargement(*ink, height, width);
+  if (!window) return undo_enlargement(*ink, height, width);
+  if (grey.height != height || grey.width != width) return std::nullopt;
+  return resample(*ink, *window, height, width, Outside::kZero);
 }
 
 std::vector<DigitInk> digits_in(const Plane& grey) {

@@ -12,13 +12,12 @@ namespace trainer {
 namespace {
 
 constexpr int kCells = 16;              // cells along the longer side: shadows are wider than one
-constexpr int kReach = 2;               // cells: a stroke may be twice as wide and is still bridged
+constexpr int kReach = 3;               // cells: a stroke may be twice as wide and is still bridged
 constexpr double kPaperQuantile = 0.8;  // a cell shows its paper if strokes cover less than this of it
-constexpr float kQuantileBias =
-    0.84F;  // that quantile of normal noise, in standard deviations above the paper
-constexpr float kNoiseDeviations = 5;  // ink differs from the paper by more than this times the noise
-constexpr float kDarkest = 40;         // paper darker than this is not rescaled as if it were in a shadow
-constexpr float kMostGain = 3;         // nor by more than this
+constexpr float kQuantileBias = 0.84F;  // that quantile of normal noise, in standard deviations
+constexpr float kNoiseDeviations = 5;   // ink differs from the paper by more than this times the noise
+constexpr float kDarkest = 40;          // paper darker than this is not rescaled as if it were in a shadow
+constexpr float kMostGain = 3;          // nor by more than this
 
 float quantile_of(std::vector<float>& values, double quantile) {
   const auto at = static_cast<std::ptrdiff_t>(quantile * static_cast<double>(values.size() - 1) + 0.5);

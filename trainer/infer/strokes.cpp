@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 
 namespace trainer {
@@ -11,10 +12,12 @@ namespace {
 constexpr float kLeastStrength = 12;  // grey levels: weaker is never ink
 constexpr float kHysteresis =
     0.6F;  // a part is what exceeds this of the threshold and somewhere the threshold itself
-constexpr double kLeastShare = 0.08;  // of the largest part's area: smaller ones are dust and dots
+constexpr double kLeastShare = 0.08;     // of the largest part's area: smaller ones are dust and dots
+constexpr double kLeastFragment = 0.03;  // of it: what a broken stroke beside a larger part has
 constexpr double kLeastHeight =
     0.35;  // of the tallest digit's height: lower ones are dots, dashes and underlines
 constexpr float kLeastMean = 0.45F;  // of the strongest part's mean: weaker ones are stains
+constexpr int kThickestLine = 6;     // pixels: a line printed on paper is thinner than this
 constexpr int kRounds = 4;           // of removing edges and choosing the threshold again
 
 struct Part {
@@ -83,22 +86,60 @@ bool is_edge(const Part& part, const Plane& plane) {
          (wide || high || part.contact > 0.5 * std::max(part.box.height(), part.box.width()));
 }
 
-// Erases the edges among the parts, with what is blurred around them. Whether there were any.
+// For each pixel of the parts, how wide its part is there: the length of the run of the part's pixels through it, across or down,
+// whichever is shorter. 0 elsewhere.
+std::vector<int> widths_in(const Plane& plane, const std::vector<int>& labels) {
+  std::vector<int> widths(labels.size());
+  const auto measure = [&](int start, int step, int count) {
+    for (int i = 0; i < count;) {
+      const auto label_at = [&](int n) { return labels[static_cast<std::size_t>(start + n * step)]; };
+      int end = i + 1;
+      while (end < count && label_at(end) == label_at(i)) ++end;
+      for (int n = i; n < end; ++n) {
+        int& width = widths[static_cast<std::size_t>(start + n * step)];
+        if (label_at(i) >= 0) width = width == 0 ? end - i : std::min(width, end - i);
+      }
+      i = end;
+    }
+  };
+  for (int y = 0; y < plane.height; ++y) measure(y * plane.width, 1, plane.width);
+  for (int x = 0; x < plane.width; ++x) measure(x, plane.width, plane.height);
+  return widths;
+}
+
+// The width up to which a part's pixels are erased: all of an edge's; of a line, and of a digit that it crosses, the line's.
+int erased_width(const std::vector<int>& widths, const std::vector<int>& labels, int label) {
+  std::vector<int> own;
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    if (labels[i] == label) own.push_back(widths[i]);
+  const auto narrow = own.begin() + static_cast<std::ptrdiff_t>(own.size() / 8);
+  std::nth_element(own.begin(), narrow, own.end());
+  return *narrow <= kThickestLine ? *narrow + (*narrow + 1) / 2 : std::numeric_limits<int>::max();
+}
+
+// Erases the edges and lines among the parts, an edge with what is blurred around it. Whether there were any.
 bool erase_edges(Plane& plane, const Parts& found, float threshold) {
+  std::vector<int> limits(found.parts.size());
+  std::vector<int> widths;
+  for (std::size_t label = 0; label < limits.size(); ++label)
+    if (found.parts[label].peak >= threshold && is_edge(found.parts[label], plane)) {
+      if (widths.empty()) widths = widths_in(plane, found.labels);
+      limits[label] = erased_width(widths, found.labels, static_cast<int>(label));
+    }
+  if (widths.empty()) return false;
   std::vector<std::uint8_t> erased(plane.values.size());
-  bool any = false;
   for (int y = 0; y < plane.height; ++y)
     for (int x = 0; x < plane.width; ++x) {
-      const int label = found.labels[static_cast<std::size_t>(y * plane.width + x)];
-      if (label < 0) continue;
-      const Part& part = found.parts[static_cast<std::size_t>(label)];
-      if (part.peak < threshold || !is_edge(part, plane)) continue;
-      any = true;
-      for_neighbours(plane, y, x, 2, [&](int i) { erased[static_cast<std::size_t>(i)] = 1; });
+      const auto i = static_cast<std::size_t>(y * plane.width + x);
+      if (found.labels[i] < 0) continue;
+      const int limit = limits[static_cast<std::size_t>(found.labels[i])];
+      const int blur = limit == std::numeric_limits<int>::max() ? 2 : 0;
+      if (widths[i] <= limit)
+        for_neighbours(plane, y, x, blur, [&](int near) { erased[static_cast<std::size_t>(near)] = 1; });
     }
   for (std::size_t i = 0; i < erased.size(); ++i)
     if (erased[i] != 0) plane.values[i] = 0;
-  return any;
+  return true;
 }
 
 // Whether two parts belong to one digit: they lie inside one another, one above the other with a gap too small for two rows, or one is
@@ -109,7 +150,9 @@ bool belong_together(const PixelBox& a, const PixelBox& b) {
   const double height = std::max(a.height(), b.height());
   const bool beside = across < 0.5 * std::min(a.width(), b.width());
   const bool stacked = down < 0.5 * std::min(a.height(), b.height());
-  const bool small = std::min(a.height(), b.height()) < 0.5 * height;
+  const bool small = std::min(a.height(), b.height()) < 0.6 * height;
+  const PixelBox& lower = a.top < b.top ? b : a;
+  if (down <= 0 && lower.width() > 4 * lower.height()) return false;  // it is underlined
   if (!beside && !stacked) return true;
   if (!beside) return -down < (small ? 0.3 : 0.1) * height;
   return small && -across < 0.15 * height && -down < 0.15 * height;
@@ -144,19 +187,25 @@ std::vector<Digit> put_together(const Parts& found, const std::vector<int>& kept
   return digits;
 }
 
-// The parts that may be strokes of digits, the largest first.
+// The parts that may be strokes of digits, the largest first: large enough, or a fragment beside such a one.
 std::vector<int> strokes_among(const std::vector<Part>& parts, float threshold) {
-  std::vector<int> kept(parts.size());
-  std::iota(kept.begin(), kept.end(), 0);
+  std::vector<int> order(parts.size());
+  std::iota(order.begin(), order.end(), 0);
   const auto part = [&](int label) -> const Part& { return parts[static_cast<std::size_t>(label)]; };
-  std::erase_if(kept, [&](int label) { return part(label).peak < threshold; });
-  std::ranges::stable_sort(kept, [&](int a, int b) { return part(a).area > part(b).area; });
-  if (kept.empty()) return kept;
-  const double least_area = kLeastShare * part(kept.front()).area;
-  std::erase_if(kept, [&](int label) { return part(label).area < least_area; });
+  const auto mean = [&](int label) { return part(label).sum / part(label).area; };
+  std::erase_if(order, [&](int label) { return part(label).peak < threshold; });
+  std::ranges::stable_sort(order, [&](int a, int b) { return part(a).area > part(b).area; });
+  std::vector<int> kept;
   double strongest = 0;
-  for (const int label : kept) strongest = std::max(strongest, part(label).sum / part(label).area);
-  std::erase_if(kept, [&](int label) { return part(label).sum / part(label).area < kLeastMean * strongest; });
+  for (const int label : order) {
+    if (part(label).area < kLeastFragment * part(order.front()).area) break;
+    const bool large = part(label).area >= kLeastShare * part(order.front()).area;
+    const auto beside = [&](int other) { return belong_together(part(other).box, part(label).box); };
+    if (!large && std::ranges::none_of(kept, beside)) continue;
+    kept.push_back(label);
+    if (large) strongest = std::max(strongest, mean(label));
+  }
+  std::erase_if(kept, [&](int label) { return mean(label) < kLeastMean * strongest; });
   return kept;
 }
 
