@@ -18,11 +18,8 @@ namespace {
 constexpr int kEdge = 28;
 using Bytes = std::vector<std::uint8_t>;
 
-// The image of a picture of one digit.
 Bytes fit_digit(const data::Image& picture, int height, int width) {
-  const std::vector<FittedDigit> digits = fit_digits(picture, height, width);
-  EXPECT_EQ(digits.size(), 1U);
-  return digits.empty() ? Bytes() : digits.front().image;
+  return fit_digits(picture, height, width).at(0).image;
 }
 
 data::Image grey_image(int height, int width, std::uint8_t value) {
@@ -208,10 +205,7 @@ TEST(FitDigit, TellsTransparentPartsFromInk) {
 TEST(FitDigit, SeesColourByItsLightness) {
   data::Image image{100, 100, 3, Bytes(30'000, 255)};
   for (int y = 30; y < 70; ++y)
-    for (int x = 40; x < 50; ++x) {
-      pixel(image, y, x, 1) = 0;
-      pixel(image, y, x, 2) = 0;
-    }
+    for (int x = 40; x < 50; ++x) pixel(image, y, x, 1) = pixel(image, y, x, 2) = 0;
   const Box box = box_of(fit_digit(image, kEdge, kEdge));
   EXPECT_EQ(box.bottom - box.top + 1, 20);
 }

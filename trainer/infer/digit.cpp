@@ -199,14 +199,15 @@ std::vector<DigitInk> digits_in(const Plane& grey) {
   const InkMap map = ink_map(grey, pen);
   std::vector<DigitInk> digits = find_digits(map);
   if (digits.empty()) digits = find_digits(ink_map(grey, pen == Pen::kDark ? Pen::kLight : Pen::kDark));
-  if (digits.empty() && map.strongest < kLeastContrast)
-    throw PictureError(
-        fmt::format("no digit: nothing differs from the paper around it by more than {:.0f} grey levels (its "
-                    "noise is {:.1f}); "
-                    "too faint, or an empty page",
-                    map.strongest, map.noise));
-  if (digits.empty()) throw PictureError("no digit: what stands out are edges, lines or specks");
-  return digits;
+  if (!digits.empty()) return digits;
+  if (map.strongest == 0)
+    throw PictureError(fmt::format(
+        "no digit: nothing differs from the paper by more than its noise of {:.1f} grey levels", map.noise));
+  if (map.strongest < kLeastContrast)
+    throw PictureError(fmt::format(
+        "too faint: nothing differs from the paper by more than {:.0f} grey levels; {:.0f} are needed",
+        map.strongest, kLeastContrast));
+  throw PictureError("no digit: what stands out are edges, lines or specks");
 }
 
 }  // namespace

@@ -25,12 +25,7 @@ float quantile_of(std::vector<float>& values, double quantile) {
   return values[static_cast<std::size_t>(at)];
 }
 
-float& at(Plane& plane, int y, int x) {
-  return plane.values[static_cast<std::size_t>(y) * static_cast<std::size_t>(plane.width) +
-                      static_cast<std::size_t>(x)];
-}
-
-float at(const Plane& plane, int y, int x) {
+auto& at(auto& plane, int y, int x) {
   return plane.values[static_cast<std::size_t>(y) * static_cast<std::size_t>(plane.width) +
                       static_cast<std::size_t>(x)];
 }
@@ -174,19 +169,19 @@ float otsu_threshold(const Plane& plane, float least) {
   double below = 0;
   double sum_below = 0;
   double best = -1;
-  float threshold = least;
+  std::size_t first = 0;
+  std::size_t last = 0;
   for (std::size_t level = 0; level < counts.size(); ++level) {
     below += counts[level];
     sum_below += counts[level] * static_cast<double>(level);
     if (below == 0 || below == count) continue;
     const double apart = sum_below / below - (sum - sum_below) / (count - below);
     const double variance = below * (count - below) * apart * apart;
-    if (variance > best) {
-      best = variance;
-      threshold = std::max(least, static_cast<float>(level + 1));
-    }
+    if (variance > best) first = level;
+    if (variance >= best) last = level;  // the same where no value lies between
+    best = std::max(best, variance);
   }
-  return threshold;
+  return best < 0 ? least : std::max(least, static_cast<float>(first + last + 2) / 2);
 }
 
 }  // namespace trainer

@@ -2,33 +2,30 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <limits>
-#include <numeric>
+#include <utility>
 
 namespace trainer {
 namespace {
 
 constexpr float kLeastStrength = 12;  // grey levels: weaker is never ink
 constexpr float kHysteresis =
-    0.6F;  // a part is what exceeds this of the threshold and somewhere the threshold itself
+    0.6F;  // of the threshold: a part is what exceeds this, and somewhere the threshold
 constexpr double kLeastShare = 0.08;     // of the largest part's area: smaller ones are dust and dots
 constexpr double kLeastFragment = 0.03;  // of it: what a broken stroke beside a larger part has
-constexpr double kLeastHeight =
-    0.35;  // of the tallest digit's height: lower ones are dots, dashes and underlines
-constexpr float kLeastMean = 0.45F;  // of the strongest part's mean: weaker ones are stains
-constexpr int kThickestLine = 6;     // pixels: a line printed on paper is thinner than this
-constexpr int kRounds = 4;           // of removing edges and choosing the threshold again
+constexpr double kLeastHeight = 0.35;  // of the tallest digit's height: lower ones are dashes and underlines
+constexpr int kThickestLine = 6;       // pixels: a line printed on paper is not thicker
+constexpr int kRounds = 4;             // of erasing edges and choosing the threshold again
 
+// A connected part of the ink, or several that were put together.
 struct Part {
   PixelBox box;
-  int area = 0;     // pixels
-  int contact = 0;  // those on the picture's border
-  double sum = 0;   // of strength
-  float peak = 0;
+  std::vector<int> labels;  // its own label, and those of the parts put to it
+  int area = 0;             // pixels
+  int contact = 0;          // those on the picture's border
+  float peak = 0;           // its greatest strength
 };
 
-// Connected parts (8 neighbours) of what exceeds `low`. labels[pixel] is a part's index, or -1.
+// labels[pixel] is the index of the part that it belongs to, or -1.
 struct Parts {
   std::vector<Part> parts;
   std::vector<int> labels;
@@ -41,8 +38,9 @@ void for_neighbours(const Plane& plane, int y, int x, int reach, const Visit& vi
       visit(row * plane.width + column);
 }
 
+// The part (8 neighbours) of what exceeds `low` that the pixel `start` belongs to.
 Part collect(const Plane& plane, float low, int start, int index, std::vector<int>& labels) {
-  Part part{{plane.height, plane.width, 0, 0}};
+  Part part{{plane.height, plane.width, 0, 0}, {index}};
   std::vector<int> open{start};
   labels[static_cast<std::size_t>(start)] = index;
   while (!open.empty()) {
@@ -55,7 +53,6 @@ Part collect(const Plane& plane, float low, int start, int index, std::vector<in
                 std::max(part.box.right, x + 1)};
     part.area += 1;
     part.contact += y == 0 || x == 0 || y == plane.height - 1 || x == plane.width - 1 ? 1 : 0;
-    part.sum += value;
     part.peak = std::max(part.peak, value);
     for_neighbours(plane, y, x, 1, [&](int next) {
       const auto i = static_cast<std::size_t>(next);
@@ -86,60 +83,32 @@ bool is_edge(const Part& part, const Plane& plane) {
          (wide || high || part.contact > 0.5 * std::max(part.box.height(), part.box.width()));
 }
 
-// For each pixel of the parts, how wide its part is there: the length of the run of the part's pixels through it, across or down,
-// whichever is shorter. 0 elsewhere.
-std::vector<int> widths_in(const Plane& plane, const std::vector<int>& labels) {
-  std::vector<int> widths(labels.size());
-  const auto measure = [&](int start, int step, int count) {
-    for (int i = 0; i < count;) {
-      const auto label_at = [&](int n) { return labels[static_cast<std::size_t>(start + n * step)]; };
-      int end = i + 1;
-      while (end < count && label_at(end) == label_at(i)) ++end;
-      for (int n = i; n < end; ++n) {
-        int& width = widths[static_cast<std::size_t>(start + n * step)];
-        if (label_at(i) >= 0) width = width == 0 ? end - i : std::min(width, end - i);
-      }
-      i = end;
+// The length of the run of its part's pixels through a pixel, across or down, whichever is shorter.
+int width_at(const Plane& plane, const std::vector<int>& labels, int y, int x) {
+  const auto run = [&](int down, int right) {
+    int length = 0;
+    for (int i = y, j = x; i >= 0 && j >= 0 && i < plane.height && j < plane.width; i += down, j += right) {
+      if (labels[static_cast<std::size_t>(i * plane.width + j)] !=
+          labels[static_cast<std::size_t>(y * plane.width + x)])
+        break;
+      ++length;
     }
+    return length;
   };
-  for (int y = 0; y < plane.height; ++y) measure(y * plane.width, 1, plane.width);
-  for (int x = 0; x < plane.width; ++x) measure(x, plane.width, plane.height);
-  return widths;
+  return std::min(run(0, 1) + run(0, -1), run(1, 0) + run(-1, 0)) - 1;
 }
 
-// The width up to which a part's pixels are erased: all of an edge's; of a line, and of a digit that it crosses, the line's.
-int erased_width(const std::vector<int>& widths, const std::vector<int>& labels, int label) {
-  std::vector<int> own;
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    if (labels[i] == label) own.push_back(widths[i]);
-  const auto narrow = own.begin() + static_cast<std::ptrdiff_t>(own.size() / 8);
-  std::nth_element(own.begin(), narrow, own.end());
-  return *narrow <= kThickestLine ? *narrow + (*narrow + 1) / 2 : std::numeric_limits<int>::max();
-}
-
-// Erases the edges and lines among the parts, an edge with what is blurred around it. Whether there were any.
-bool erase_edges(Plane& plane, const Parts& found, float threshold) {
-  std::vector<int> limits(found.parts.size());
-  std::vector<int> widths;
-  for (std::size_t label = 0; label < limits.size(); ++label)
-    if (found.parts[label].peak >= threshold && is_edge(found.parts[label], plane)) {
-      if (widths.empty()) widths = widths_in(plane, found.labels);
-      limits[label] = erased_width(widths, found.labels, static_cast<int>(label));
-    }
-  if (widths.empty()) return false;
-  std::vector<std::uint8_t> erased(plane.values.size());
-  for (int y = 0; y < plane.height; ++y)
-    for (int x = 0; x < plane.width; ++x) {
-      const auto i = static_cast<std::size_t>(y * plane.width + x);
-      if (found.labels[i] < 0) continue;
-      const int limit = limits[static_cast<std::size_t>(found.labels[i])];
-      const int blur = limit == std::numeric_limits<int>::max() ? 2 : 0;
-      if (widths[i] <= limit)
-        for_neighbours(plane, y, x, blur, [&](int near) { erased[static_cast<std::size_t>(near)] = 1; });
-    }
-  for (std::size_t i = 0; i < erased.size(); ++i)
-    if (erased[i] != 0) plane.values[i] = 0;
-  return true;
+// Erases an edge; of a line, and of a digit that it crosses, only what is as narrow as the line.
+void erase(Plane& plane, const std::vector<int>& labels, const Part& part) {
+  std::vector<std::pair<int, std::size_t>> pixels;  // width, index
+  for (int y = part.box.top; y < part.box.bottom; ++y)
+    for (int x = part.box.left; x < part.box.right; ++x)
+      if (const auto i = static_cast<std::size_t>(y * plane.width + x); labels[i] == part.labels.front())
+        pixels.emplace_back(width_at(plane, labels, y, x), i);
+  std::ranges::sort(pixels);
+  const int narrow = pixels[pixels.size() / 8].first;
+  for (const auto& [width, i] : pixels)
+    if (narrow > kThickestLine || width <= narrow + (narrow + 1) / 2) plane.values[i] = 0;
 }
 
 // Whether two parts belong to one digit: they lie inside one another, one above the other with a gap too small for two rows, or one is
@@ -154,77 +123,52 @@ bool belong_together(const PixelBox& a, const PixelBox& b) {
   const PixelBox& lower = a.top < b.top ? b : a;
   if (down <= 0 && lower.width() > 4 * lower.height()) return false;  // it is underlined
   if (!beside && !stacked) return true;
-  if (!beside) return -down < (small ? 0.3 : 0.1) * height;
+  if (!beside) return -down < (small ? 0.3 * height : 0.1 * (a.height() + b.height()));
   return small && -across < 0.15 * height && -down < 0.15 * height;
 }
 
-struct Digit {
-  PixelBox box;
-  std::vector<int> labels;
-};
-
-PixelBox around(const PixelBox& a, const PixelBox& b) {
-  return {std::min(a.top, b.top), std::min(a.left, b.left), std::max(a.bottom, b.bottom),
-          std::max(a.right, b.right)};
+void unite(Part& part, const Part& other) {
+  part.box = {std::min(part.box.top, other.box.top), std::min(part.box.left, other.box.left),
+              std::max(part.box.bottom, other.box.bottom), std::max(part.box.right, other.box.right)};
+  part.labels.insert(part.labels.end(), other.labels.begin(), other.labels.end());
 }
 
-std::vector<Digit> put_together(const Parts& found, const std::vector<int>& kept) {
-  std::vector<Digit> digits;
-  for (const int label : kept) {
-    Digit digit{found.parts[static_cast<std::size_t>(label)].box, {label}};
-    for (std::size_t i = 0; i < digits.size();) {
-      if (!belong_together(digits[i].box, digit.box)) {
-        ++i;
-        continue;
-      }
-      digit.box = around(digit.box, digits[i].box);
-      digit.labels.insert(digit.labels.end(), digits[i].labels.begin(), digits[i].labels.end());
-      digits.erase(digits.begin() + static_cast<std::ptrdiff_t>(i));
-      i = 0;
-    }
-    digits.push_back(digit);
+// The digits that the parts make: a part that is large enough, or a fragment beside such a one.
+std::vector<Part> put_together(std::vector<Part> parts, float threshold) {
+  std::erase_if(parts, [&](const Part& part) { return part.peak < threshold; });
+  std::ranges::stable_sort(parts, [](const Part& a, const Part& b) { return a.area > b.area; });
+  std::vector<Part> digits;
+  int tallest = 0;
+  for (Part& part : parts) {
+    const double share = static_cast<double>(part.area) / parts.front().area;
+    const auto own = std::partition(digits.begin(), digits.end(),
+                                    [&](const Part& digit) { return !belong_together(digit.box, part.box); });
+    if (share < (own == digits.end() ? kLeastShare : kLeastFragment)) continue;
+    std::for_each(own, digits.end(), [&](const Part& digit) { unite(part, digit); });
+    digits.erase(own, digits.end());
+    digits.push_back(part);
+    tallest = std::max(tallest, part.box.height());
   }
+  std::erase_if(digits, [&](const Part& digit) { return digit.box.height() < kLeastHeight * tallest; });
   return digits;
 }
 
-// The parts that may be strokes of digits, the largest first: large enough, or a fragment beside such a one.
-std::vector<int> strokes_among(const std::vector<Part>& parts, float threshold) {
-  std::vector<int> order(parts.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto part = [&](int label) -> const Part& { return parts[static_cast<std::size_t>(label)]; };
-  const auto mean = [&](int label) { return part(label).sum / part(label).area; };
-  std::erase_if(order, [&](int label) { return part(label).peak < threshold; });
-  std::ranges::stable_sort(order, [&](int a, int b) { return part(a).area > part(b).area; });
-  std::vector<int> kept;
-  double strongest = 0;
-  for (const int label : order) {
-    if (part(label).area < kLeastFragment * part(order.front()).area) break;
-    const bool large = part(label).area >= kLeastShare * part(order.front()).area;
-    const auto beside = [&](int other) { return belong_together(part(other).box, part(label).box); };
-    if (!large && std::ranges::none_of(kept, beside)) continue;
-    kept.push_back(label);
-    if (large) strongest = std::max(strongest, mean(label));
-  }
-  std::erase_if(kept, [&](int label) { return mean(label) < kLeastMean * strongest; });
-  return kept;
-}
-
 // Row by row, left to right: a digit belongs to the row of the topmost one left if that one's middle is beside it.
-void sort_for_reading(std::vector<Digit>& digits) {
+void sort_for_reading(std::vector<Part>& digits) {
   auto row = digits.begin();
   while (row != digits.end()) {
-    std::sort(row, digits.end(), [](const Digit& a, const Digit& b) { return a.box.top < b.box.top; });
+    std::sort(row, digits.end(), [](const Part& a, const Part& b) { return a.box.top < b.box.top; });
     const PixelBox first = row->box;
-    const auto end = std::stable_partition(row, digits.end(), [&](const Digit& digit) {
+    const auto end = std::stable_partition(row, digits.end(), [&](const Part& digit) {
       return (digit.box.top + digit.box.bottom) / 2 < first.bottom;
     });
-    std::sort(row, end, [](const Digit& a, const Digit& b) { return a.box.left < b.box.left; });
+    std::sort(row, end, [](const Part& a, const Part& b) { return a.box.left < b.box.left; });
     row = end;
   }
 }
 
 // The digit's own pixels, and those around them that belong to no other part: the blurred edges of its strokes.
-DigitInk ink_of_digit(const Plane& strength, const Parts& found, const Digit& digit) {
+DigitInk ink_of_digit(const Plane& strength, const Parts& found, const Part& digit) {
   constexpr int kMargin = 2;
   const auto own = [&](int label) { return std::ranges::find(digit.labels, label) != digit.labels.end(); };
   const PixelBox& box = digit.box;
@@ -243,7 +187,7 @@ DigitInk ink_of_digit(const Plane& strength, const Parts& found, const Digit& di
                        [&](int next) { near = near || own(found.labels[static_cast<std::size_t>(next)]); });
       result.ink.values.push_back(near ? strength.values[i] : 0);
     }
-  // Large digits are clipped where four fifths of their ink is stronger... a small one's pixels keep their values.
+  // Large strokes are equally dark but for noise and blur; the pixels of a small digit differ because strokes cover parts of them.
   const bool large = std::max(box.height(), box.width()) >= 40;
   const auto nth = strokes.begin() +
                    static_cast<std::ptrdiff_t>((large ? 0.6 : 1.0) * static_cast<double>(strokes.size() - 1));
@@ -258,18 +202,21 @@ std::vector<DigitInk> find_digits(const InkMap& map) {
   Plane strength = map.strength;
   Parts found;
   float threshold = 0;
-  for (int round = 0; round < kRounds; ++round) {
+  bool erased = true;
+  for (int round = 0; round < kRounds && erased; ++round) {
     threshold = otsu_threshold(strength, kLeastStrength);
     found = connected_parts(strength, std::max(kLeastStrength, kHysteresis * threshold));
-    if (!erase_edges(strength, found, threshold)) break;
+    erased = false;
+    for (const Part& part : found.parts) {
+      if (part.peak < threshold || !is_edge(part, strength)) continue;
+      erase(strength, found.labels, part);
+      erased = true;
+    }
   }
-  std::vector<Digit> digits = put_together(found, strokes_among(found.parts, threshold));
-  int tallest = 0;
-  for (const Digit& digit : digits) tallest = std::max(tallest, digit.box.height());
-  std::erase_if(digits, [&](const Digit& digit) { return digit.box.height() < kLeastHeight * tallest; });
+  std::vector<Part> digits = put_together(found.parts, threshold);
   sort_for_reading(digits);
   std::vector<DigitInk> result;
-  for (const Digit& digit : digits) result.push_back(ink_of_digit(strength, found, digit));
+  for (const Part& digit : digits) result.push_back(ink_of_digit(strength, found, digit));
   return result;
 }
 
