@@ -63,6 +63,23 @@ TEST_F(Predict, AnswersTheRestWhenOnePictureCannotBeRead) {
   EXPECT_TRUE(answers[1].contains("label"));
 }
 
+TEST_F(Predict, AnswersEachOfSeveralDigitsWithItsBox) {
+  data::Image page{60, 100, 1, std::vector<std::uint8_t>(6000, 230)};
+  for (const int left : {20, 60})
+    for (int y = 20; y < 44; ++y)
+      for (int x = left; x < left + 5; ++x) page.pixels[static_cast<std::size_t>(y * 100 + x)] = 20;
+  folder_.write("two.png", encode_png(page));
+  const Outcome text = predict({"two.png"});
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_PRED2(contains, text.out, "several digits: ");
+  const Json answers = Json::parse(predict({"two.png", "0.png", "--json"}).out);
+  ASSERT_EQ(answers[0]["digits"].size(), 2U);
+  EXPECT_EQ(answers[0]["digits"][0]["box"], (Json{20, 20, 5, 24}));
+  EXPECT_EQ(answers[0]["digits"][1]["box"], (Json{60, 20, 5, 24}));
+  EXPECT_GT(answers[0]["digits"][1]["probability"], 0);
+  EXPECT_EQ(answers[1]["digits"][0]["label"], answers[1]["label"]);
+}
+
 TEST_F(Predict, TakesACheckpointAndARunById) {
   EXPECT_EQ(trainer({"predict", "run/checkpoint.safetensors", "0.png", "--threads", "1"}).code, 0);
   EXPECT_EQ(trainer({"predict", "ru", "0.png"}, {"TRAINER_RUNS=."}).code, 0);
