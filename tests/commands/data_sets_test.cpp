@@ -214,7 +214,7 @@ TEST_F(DataSets, TranspositionIsKeptWithTheRun) {
   for (const char* data : {"e", "data", ""}) EXPECT_EQ(evaluated(data)["accuracy"], accuracy) << data;
   EXPECT_EQ(trainer({"train", "--resume", "run"}).code, 0);
   EXPECT_PRED2(contains, trainer({"train", "--resume", "run", "--transpose"}).err,
-               "--transpose does not go with");
+               "--transpose cannot be combined with --resume");
 
   const Outcome told =
       trainer({"train", "--model", "learns.yaml", "--threads", "1", "--data", "e", "--no-save"});

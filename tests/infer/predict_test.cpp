@@ -69,10 +69,10 @@ TEST_F(Predict, AnswersEachOfSeveralDigitsWithItsBox) {
     for (int y = 20; y < 44; ++y)
       for (int x = left; x < left + 5; ++x) page.pixels[static_cast<std::size_t>(y * 100 + x)] = 20;
   folder_.write("two.png", encode_png(page));
-  const Outcome text = predict({"two.png"});
+  const Outcome text = predict({"--fit", "digit", "two.png"});
   EXPECT_EQ(text.code, 0) << text.err;
   EXPECT_PRED2(contains, text.out, "several digits: ");
-  const Json answers = Json::parse(predict({"two.png", "0.png", "--json"}).out);
+  const Json answers = Json::parse(predict({"--fit", "digit", "two.png", "0.png", "--json"}).out);
   ASSERT_EQ(answers[0]["digits"].size(), 2U);
   EXPECT_EQ(answers[0]["digits"][0]["box"], (Json{20, 20, 5, 24}));
   EXPECT_EQ(answers[0]["digits"][1]["box"], (Json{60, 20, 5, 24}));

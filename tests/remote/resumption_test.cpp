@@ -46,7 +46,7 @@ TEST_F(Resumption, ARunThatCannotGoOnStaysAsItWas) {
   EXPECT_EQ(run({"submit", "--resume", id}).code, 1);
   EXPECT_EQ(record("runs/" + id).status, RunStatus::kStopped);
   stop_playing("ssh-fails");
-  EXPECT_EQ(run({"submit", "--resume", id, "--", "train", "--epochs", "5"}).code, 2);
+  EXPECT_EQ(run({"submit", "--resume", id, "--", "train", "--batch", "5"}).code, 2);
   EXPECT_EQ(record("runs/" + id).status, RunStatus::kStopped);
   expect_one_line(run({"submit", "-c", "local", "--resume", id}), 2);
   expect_one_line(run({"submit"}), 2);
