@@ -183,7 +183,7 @@ TEST(GpuAvailability, ADeviceWithoutCodeIsShownBesideTheBuiltArchitectures) {
   expect_words(reason(gpus),
                {"Tesla V100", "7.0", "75 80 90 120 + PTX 120", "-DCMAKE_CUDA_ARCHITECTURES=70", "CUDA 12.9"});
   gpus.gpu = test::played_gpu("Tesla K80", 3, 7);
-  expect_words(reason(gpus), {"Tesla K80", "CUDA 11.8 was the last", "--device cpu"});
+  expect_words(reason(gpus), {"Tesla K80", "cannot be built for less than 7.0", "--device cpu"});
   gpus.built = "90-real";
   gpus.gpu = test::played_gpu("NVIDIA T4", 7, 5);
   expect_words(reason(gpus), {"built for 90;", "-DCMAKE_CUDA_ARCHITECTURES=75"});

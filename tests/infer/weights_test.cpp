@@ -103,6 +103,7 @@ TEST_F(Weights, TheDocumentsWriterMakesAFileToEvaluateAndTrainFrom) {
   const Outcome written = shell(interpreter + "write.py data means.safetensors");
   ASSERT_EQ(written.code, 0) << written.err;
   EXPECT_GT(eval("means.safetensors")["accuracy"].get<double>(), 0.3) << "of 4 classes at random places";
+  EXPECT_EQ(SafetensorsFile::read(folder_ / "means.safetensors").text("fit"), "digit");
   const Outcome on = trainer({"train", "--from", "means.safetensors", "--data", "data", "--threads", "1",
                               "--epochs", "30", "--lr", "1", "--out", "on"});
   ASSERT_EQ(on.code, 0) << on.err;
