@@ -172,7 +172,8 @@ TEST_F(Picture, JpegWithMoreCodesThanATableHoldsIsRefused) {
   ASSERT_EQ(jpeg[tables - 3], 0xc4);
   jpeg[tables + 1] = 200;
   jpeg[tables + 2] = 57;
-  EXPECT_EQ(refusal(jpeg), "broken picture, damaged: the code table at offset 102 has more than 256 codes");
+  EXPECT_EQ(refusal(jpeg),
+            "broken picture, damaged: the Huffman table at offset 102 has more than 256 codes");
 }
 
 TEST_F(Picture, DamagedPngIsFoundByItsChecksums) {
