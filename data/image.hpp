@@ -41,7 +41,7 @@ std::vector<std::uint8_t> png_file(const Image& image);
 int check_image_file(const std::filesystem::path& path, Bytes& bytes);
 
 // The form of a data set that is a folder of images:
-//   FOLDER/train/LABEL/*.png       png, jpg, jpeg, bmp, in small letters or capitals; or training/
+//   FOLDER/train/LABEL/*.png       png, jpg, jpeg, bmp, in lower or upper case; or training/
 //   FOLDER/test/LABEL/*.png        or testing/
 //   FOLDER/val/LABEL/*.png         the images to validate on, if there are any; or valid/, validation/
 // The folders in train/ are the labels: in numerical order if all are numbers, else in byte order.
