@@ -175,7 +175,7 @@ void check_bmp(const Path& path, Bytes& bytes) {
   if (width * height > kMostPixels) return;  // read_image() refuses its size
   const std::uint64_t needed = begin + (width * bits + 31) / 32 * 4 * height;
   if (needed > bytes.size())
-    refuse(path, "broken picture, cut short: {} bytes, and its header makes {}", bytes.size(), needed);
+    refuse(path, "broken picture, cut short: {} bytes, but its header requires {}", bytes.size(), needed);
   simplify_bmp(bytes, begin, little_endian(bytes, 14, 4), bits, compression == kMasks);
 }
 

@@ -154,7 +154,7 @@ TEST_F(Picture, CutShortAtEveryByteIsRefused) {
 TEST_F(Picture, CutShortIsSaidWithBothNumbers) {
   const Values bmp = encode_bmp(picture(4, 3, 3));
   EXPECT_EQ(refusal({bmp.begin(), bmp.end() - 5}),
-            fmt::format("broken picture, cut short: {} bytes, and its header makes {}", bmp.size() - 5,
+            fmt::format("broken picture, cut short: {} bytes, but its header requires {}", bmp.size() - 5,
                         bmp.size()));
   EXPECT_EQ(refusal({kJpeg.begin(), kJpeg.end() - 2}),
             "broken picture, cut short at 161 bytes: no end-of-image marker");

@@ -28,7 +28,7 @@ using nlohmann::ordered_json;
 
 constexpr auto kRegexFlags = std::regex::ECMAScript | std::regex::icase | std::regex::optimize;
 
-// What a match is by its form; "" for a name, or nothing.
+// The kind of a match, by its form; "" for a name, or nothing.
 std::string kind_of(const std::smatch& match) {
   std::array<unsigned char, sizeof(in6_addr)> parsed{};
   const std::string text = match.str();
@@ -38,16 +38,16 @@ std::string kind_of(const std::smatch& match) {
   return inet_pton(AF_INET, text.c_str(), parsed.data()) == 1 ? "ipv4" : "";
 }
 
-// Stand-ins for what tells people and machines apart: "user-1", "host-1", "ipv4-1", "ipv6-1", "mac-1", and "id-1" for a UUID or a
+// Stand-ins for what identifies people and machines: "user-1", "host-1", "ipv4-1", "ipv6-1", "mac-1", and "id-1" for a UUID or a
 // serial number. The same name always has the same one. All patterns are bounded: std::regex recurses into what it matches.
 class Anonymiser {
  public:
-  // A name that says nothing ("root", "localhost", a number, one letter) stays.
+  // A name that identifies nobody ("root", "localhost", a number, one letter) stays.
   void learn_name(const std::string& kind, const std::string& name) {
-    static const std::regex says_nothing("root|localhost|[^a-z\x80-\xff]*|.", kRegexFlags);
-    if (kind != "id" && std::regex_match(name, says_nothing)) return;
+    static const std::regex is_common("root|localhost|[^a-z\x80-\xff]*|.", kRegexFlags);
+    if (kind != "id" && std::regex_match(name, is_common)) return;
     const std::string own = stand_in(kind, name), label = name.substr(0, name.find('.'));
-    if (kind == "host" && !std::regex_match(label, says_nothing)) known_.try_emplace(lower(label), own);
+    if (kind == "host" && !std::regex_match(label, is_common)) known_.try_emplace(lower(label), own);
   }
 
   // Names that a text reveals by what stands beside them: /home/NAME, USER@HOST, ssh://HOST, "host": "NAME" ...

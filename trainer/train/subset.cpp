@@ -35,7 +35,7 @@ void choose_images(Setup& setup) {
   const std::size_t first = setup.train.first, end = split.count() - setup.dataset.validation_images;
   const std::size_t held_out = setup.settings.validation.value_or(0), images = setup.train.images;
   if (held_out == 0 && first + images == end) return;
-  std::vector<Role> roles(split.count(), Role::validation);  // the data set's own val/, at the end, stays that
+  std::vector<Role> roles(split.count(), Role::validation);  // the set's own val/, at the end, stays that
   std::fill_n(roles.begin(), first, Role::held_out_by_recipe);
   const std::vector<std::uint32_t> order =
       spread_over_labels(std::span(split.labels).subspan(first, end - first), setup.settings.seed);
