@@ -68,7 +68,7 @@ struct Dataset {
   Split test;
   // [classes], or empty if labels are only numbers (IDX). Bytes that are not UTF-8 are written as \xfc.
   std::vector<std::string> label_names;
-  bool is_transposed = false;      // rows and columns are exchanged in the files, by their name: EMNIST
+  bool is_transposed = false;      // the files hold rows and columns exchanged, judging by their name: EMNIST
   std::size_t skipped_images = 0;  // broken image files left out by LoadOptions::skip_bad_images
   std::string fingerprint;         // identity of the contents: fingerprint()
 };

@@ -15,7 +15,7 @@ namespace {
 // "outofmem".
 thread_local std::size_t largest_allocation = 0;
 
-// The memory is zeroed because the decoder reads a JPEG code table even if the file does not define it.
+// The memory is zeroed because the decoder reads a JPEG Huffman table even if the file does not define it.
 void* bounded_allocate(std::size_t bytes) {
   return bytes > largest_allocation ? nullptr : std::calloc(bytes, 1);
 }

@@ -34,14 +34,14 @@ Image read_image(const std::filesystem::path& path, int channels = 0, int longes
 // The bytes of a PNG file of `image`, for pages that embed their images: 8 bits per channel. Neither side may be 0.
 std::vector<std::uint8_t> png_file(const Image& image);
 
-// Looks through the image file in `bytes` before it is decoded. stb_image ignores the checksums of a PNG file, and reads zeros
+// Checks the image file in `bytes` before it is decoded. stb_image ignores the checksums of a PNG file, and reads zeros
 // after the end of a truncated BMP or JPEG file, which would put half-black images into a data set. Anything but a PNG, JPEG or
-// BMP file is wrong, so that no unchecked bytes reach the decoder. Rewrites a BMP header that stb_image would not understand.
+// BMP file is refused, so that no unchecked bytes reach the decoder. Rewrites a BMP header that stb_image would not understand.
 // Returns the EXIF orientation, 1 to 8. Throws a DataError with what is wrong, in numbers, or with the name of the format.
 int check_image_file(const std::filesystem::path& path, Bytes& bytes);
 
 // The form of a data set that is a folder of images:
-//   FOLDER/train/LABEL/*.png       png, jpg, jpeg, bmp, in small letters or capitals; or training/
+//   FOLDER/train/LABEL/*.png       png, jpg, jpeg, bmp, in lower or upper case; or training/
 //   FOLDER/test/LABEL/*.png        or testing/
 //   FOLDER/val/LABEL/*.png         the images to validate on, if there are any; or valid/, validation/
 // The folders in train/ are the labels: in numerical order if all are numbers, else in byte order.

@@ -1,5 +1,5 @@
-// Looks through PNG, JPEG and BMP files: damage that stb_image does not report, forms that it misreads, the orientation; and
-// names the formats that are not read.
+// Looks through PNG, JPEG and BMP files for damage that stb_image does not report, for variants that it misreads and for the
+// orientation; recognises the formats that are not read.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -21,28 +21,29 @@ using Path = std::filesystem::path;
 constexpr std::string_view kPngStart = "\x89PNG\r\n\x1a\n";
 constexpr std::string_view kJpegStart = "\xff\xd8";
 
-// Where a file of another format has which letters.
-constexpr std::array<std::tuple<std::size_t, std::string_view, const char*>, 11> kOtherFormats{
+// The magic bytes of other formats: offset, signature, name. A HEIC or AVIF file may have the brand mif1 or msf1.
+constexpr std::array<std::tuple<std::size_t, std::string_view, const char*>, 12> kOtherFormats{
     {{0, "GIF8", "GIF"},
      {0, "II*\0"sv, "TIFF"},
      {0, "MM\0*"sv, "TIFF"},
      {8, "WEBP", "WebP"},
      {4, "ftypavi", "AVIF"},
      {4, "ftyphe", "HEIC"},
-     {4, "ftypm", "HEIC or AVIF"},
+     {4, "ftypmif1", "HEIC or AVIF"},
+     {4, "ftypmsf1", "HEIC or AVIF"},
      {4, "jP  ", "JPEG 2000"},
      {4, "JXL ", "JPEG XL"},
      {0, "\xff\x0a", "JPEG XL"},
      {0, "%PDF", "PDF"}}};
 
-bool has_at(ByteSpan bytes, std::size_t at, std::string_view letters) {
-  return bytes.size() >= at + letters.size() &&
-         std::equal(letters.begin(), letters.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at),
+bool has_at(ByteSpan bytes, std::size_t at, std::string_view signature) {
+  return bytes.size() >= at + signature.size() &&
+         std::equal(signature.begin(), signature.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at),
                     [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
 }
 
 // The orientation in EXIF data, which have the structure of a TIFF file: its first directory has entries of tag, type, count and
-// value. 1, upright, if it is not there.
+// value. 1 (upright) if there is no such entry.
 int exif_orientation(ByteSpan tiff) {
   constexpr std::size_t kOrientation = 0x0112, kEntry = 12;
   const bool big_endian = has_at(tiff, 0, "MM");
@@ -62,7 +63,7 @@ int exif_orientation(ByteSpan tiff) {
   return 1;
 }
 
-// A PNG file is a sequence of chunks: length, four letters, data, checksum of letters and data. IEND is the last.
+// A PNG file is a sequence of chunks: length, type (four letters), data, checksum of type and data. IEND is the last.
 int check_png(const Path& path, ByteSpan bytes) {
   constexpr std::size_t kFrame = 12;
   int orientation = 1;
@@ -70,10 +71,10 @@ int check_png(const Path& path, ByteSpan bytes) {
     const std::size_t left = bytes.size() - at;
     if (left < kFrame) refuse(path, "broken picture, cut short at {} bytes: no IEND chunk", bytes.size());
     const std::size_t length = big_endian32(bytes, at);
-    const std::string_view letters(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
+    const std::string_view chunk_type(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
     if (length > left - kFrame) {
-      refuse(path, "broken picture, cut short: chunk {} at offset {} has {} bytes, but {} are left", letters,
-             at, length, left - kFrame);
+      refuse(path, "broken picture, cut short: chunk {} at offset {} has {} bytes, but {} are left",
+             chunk_type, at, length, left - kFrame);
     }
     const std::uint32_t checksum = libdeflate_crc32(0, &bytes[at + 4], length + 4);
     const std::uint32_t stated = big_endian32(bytes, at + 8 + length);
@@ -82,15 +83,16 @@ int check_png(const Path& path, ByteSpan bytes) {
              "broken picture, damaged: chunk at offset {} has checksum 0x{:08x}, and the file says 0x{:08x}",
              at, checksum, stated);
     }
-    if (letters == "CgBI") refuse(path, "a PNG picture in Apple's own form; convert it to a usual PNG");
-    if (letters == "eXIf") orientation = exif_orientation(bytes.subspan(at + 8, length));
-    if (letters == "IEND") return orientation;
+    if (chunk_type == "CgBI")
+      refuse(path, "a PNG picture in Apple's CgBI variant; convert it to a standard PNG");
+    if (chunk_type == "eXIf") orientation = exif_orientation(bytes.subspan(at + 8, length));
+    if (chunk_type == "IEND") return orientation;
     at += kFrame + length;
   }
 }
 
-// Checks the code tables of a JPEG file from `at` on: each has a number, the counts of codes of 1 to 16 bits, and the
-// codes. stb_image of 2022 and 2023 writes past its table if one has more than 256 codes.
+// Checks the Huffman tables of a JPEG segment, from `at` to `end`: each has a number, the counts of codes of 1 to 16 bits, and the
+// codes. stb_image of 2022 and 2023 writes past its own table if one has more than 256 codes.
 bool has_overlong_table(ByteSpan bytes, std::size_t at, std::size_t end) {
   constexpr std::size_t kCounts = 16;
   while (at < end && at + 1 < bytes.size()) {
@@ -106,7 +108,7 @@ bool has_overlong_table(ByteSpan bytes, std::size_t at, std::size_t end) {
 // Markers (ff and a kind) begin segments that state their length. The compressed image follows its segment and
 // contains no markers but restarts, so that this visits every segment that the decoder will read.
 int check_jpeg(const Path& path, ByteSpan bytes) {
-  constexpr std::uint8_t kStuffing = 0x00, kFirstFrame = 0xc0, kLastFrame = 0xc2, kTables = 0xc4,
+  constexpr std::uint8_t kStuffing = 0x00, kFirstFrame = 0xc0, kLastFrame = 0xc2, kHuffmanTables = 0xc4,
                          kFirstRestart = 0xd0, kStart = 0xd8, kEnd = 0xd9, kExif = 0xe1, kAdobe = 0xee;
   int orientation = 1;
   bool adobe = false;
@@ -121,8 +123,8 @@ int check_jpeg(const Path& path, ByteSpan bytes) {
     if (at + 2 > bytes.size()) break;
     const std::size_t length = std::max<std::size_t>(std::size_t{bytes[at]} << 8 | bytes[at + 1], 2);
     const ByteSpan segment = bytes.subspan(at, std::min(length, bytes.size() - at));
-    if (kind == kTables && has_overlong_table(bytes, at + 2, at + length)) {
-      refuse(path, "broken picture, damaged: the code table at offset {} has more than 256 codes", at - 2);
+    if (kind == kHuffmanTables && has_overlong_table(bytes, at + 2, at + length)) {
+      refuse(path, "broken picture, damaged: the Huffman table at offset {} has more than 256 codes", at - 2);
     }
     if (kind == kExif && has_at(segment, 2, "Exif\0\0"sv)) orientation = exif_orientation(segment.subspan(8));
     adobe = adobe || (kind == kAdobe && has_at(segment, 2, "Adobe"));
@@ -133,20 +135,21 @@ int check_jpeg(const Path& path, ByteSpan bytes) {
   refuse(path, "broken picture, cut short at {} bytes: no end-of-image marker", bytes.size());
 }
 
-// stb_image of 2021 reads colours beyond a short palette, refuses room before the rows, and looks for the masks of a header of
-// middle size behind it, but they always follow the fields of the first header. `begin` is where the rows begin.
+// stb_image of 2021 reads colours beyond a short palette, refuses a gap before the pixel array, and looks for the masks of a
+// BITMAPV2INFOHEADER or BITMAPV3INFOHEADER behind it, but they always follow the fields of a BITMAPINFOHEADER. The pixel array
+// starts at `begin`.
 void simplify_bmp(Bytes& bytes, std::size_t begin, std::size_t header, std::size_t bits, bool masks) {
-  constexpr std::size_t kFileHeader = 14, kOldHeader = 12, kFirstHeader = 40, kFourthHeader = 108;
+  constexpr std::size_t kFileHeader = 14, kCoreHeader = 12, kInfoHeader = 40, kV4Header = 108;
   const auto write = [&](std::size_t at, std::size_t value) {
     for (std::size_t i = 0; i < 4; ++i) bytes[at + i] = static_cast<std::uint8_t>(value >> (8 * i));
   };
   const std::size_t palette = kFileHeader + header;
   std::size_t wanted = palette;
   if (bits <= 8) {
-    wanted += (std::size_t{1} << bits) * (header == kOldHeader ? 3 : 4);
-  } else if (header > kOldHeader && header < kFourthHeader) {
-    write(kFileHeader, kFirstHeader);
-    wanted = kFileHeader + kFirstHeader + (masks ? 12 : 0);
+    wanted += (std::size_t{1} << bits) * (header == kCoreHeader ? 3 : 4);
+  } else if (header > kCoreHeader && header < kV4Header) {
+    write(kFileHeader, kInfoHeader);
+    wanted = kFileHeader + kInfoHeader + (masks ? 12 : 0);
   }
   const auto rows = bytes.begin() + static_cast<std::ptrdiff_t>(begin);
   if (begin > wanted) bytes.erase(bytes.begin() + static_cast<std::ptrdiff_t>(wanted), rows);
@@ -172,7 +175,7 @@ void check_bmp(const Path& path, Bytes& bytes) {
   if (width * height > kMostPixels) return;  // read_image() refuses its size
   const std::uint64_t needed = begin + (width * bits + 31) / 32 * 4 * height;
   if (needed > bytes.size())
-    refuse(path, "broken picture, cut short: {} bytes, and its header makes {}", bytes.size(), needed);
+    refuse(path, "broken picture, cut short: {} bytes, but its header requires {}", bytes.size(), needed);
   simplify_bmp(bytes, begin, little_endian(bytes, 14, 4), bits, compression == kMasks);
 }
 
@@ -181,8 +184,8 @@ void check_bmp(const Path& path, Bytes& bytes) {
 int check_image_file(const Path& path, Bytes& bytes) {
   if (has_at(bytes, 0, kPngStart)) return check_png(path, bytes);
   if (has_at(bytes, 0, kJpegStart)) return check_jpeg(path, bytes);
-  for (const auto& [at, letters, name] : kOtherFormats)
-    if (has_at(bytes, at, letters))
+  for (const auto& [at, signature, name] : kOtherFormats)
+    if (has_at(bytes, at, signature))
       refuse(path, "a {} picture, which is not read; convert it to PNG or JPEG", name);
   if (!has_at(bytes, 0, "BM")) refuse(path, "not a PNG, JPEG or BMP picture ({} bytes)", bytes.size());
   check_bmp(path, bytes);

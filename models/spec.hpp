@@ -116,8 +116,8 @@ struct Recipe {
   Order order = Order::shuffled;
   LastBatch last_batch = LastBatch::mask;
   RecipePrecisions precisions;
-  int hold_out_first = 0;     // so many first training images are set aside for validation
-  int report_test_first = 0;  // the accuracy on so many first test images is also printed, as the sample did
+  int hold_out_first = 0;     // number of first training images set aside for validation
+  int report_test_first = 0;  // number of first test images whose accuracy is also printed, as the sample did
 };
 
 struct Spec {

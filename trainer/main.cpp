@@ -47,7 +47,7 @@ int report(const std::exception& error, int status) {
 
 int main(int argc, char** argv) {
   trainer::restart_with_short_spins(argv);
-  trainer::save_address_space();
+  trainer::limit_malloc_arenas();
   trainer::end_on_signals_as_first_process();
   // A stream that was closed must not become the number of the next file that is opened.
   int file = 0;

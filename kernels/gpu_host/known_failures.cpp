@@ -81,7 +81,7 @@ std::ptrdiff_t line_breaks(const Letters& message, std::size_t from, std::size_t
   return std::ranges::count(between, '\n');
 }
 
-// Whether the letters from `begin` to `end` are whole words (the last may go on if `open`) without an empty line in
+// Whether the letters from `begin` to `end` are whole words (the last may continue if `open`) without an empty line in
 // between, and begin on the line where the letter before `after` ended.
 bool is_place(const Letters& message, std::size_t begin, std::size_t end, bool open, std::size_t after) {
   std::size_t first = message.at[begin];

@@ -172,7 +172,7 @@ TEST_F(PictureForms, BmpOf16Bits) {
   EXPECT_NEAR(half.pixels[8], 255 * 16 / 31, 1);
 }
 
-TEST_F(PictureForms, BmpWithRoomBeforeItsRowsOrAShortPalette) {
+TEST_F(PictureForms, BmpWithAGapBeforeItsPixelArrayOrAShortPalette) {
   const Values rows{255, 0, 0, 255, 255, 255, 0, 0, 0, 0, 255, 0, 255, 0, 0, 0};
   EXPECT_EQ(read(bmp_file({.behind = Values(10, 7), .rows = rows})).pixels, kColours);
   EXPECT_EQ(read(bmp_file({.header = 124, .behind = Values(10, 7), .rows = rows})).pixels, kColours);
@@ -199,6 +199,7 @@ TEST_F(PictureForms, OtherFormatsAreRefusedByName) {
       {"\0\0\0\x1c"s + "ftypheic", "HEIC"},
       {"\0\0\0\x1c"s + "ftypheix", "HEIC"},
       {"\0\0\0\x1c"s + "ftypmif1", "HEIC or AVIF"},
+      {"\0\0\0\x1c"s + "ftypmsf1", "HEIC or AVIF"},
       {"\0\0\0\x0cjP  \r\n"s, "JPEG 2000"},
       {"\0\0\0\x0cJXL \r\n"s, "JPEG XL"},
       {"\xff\x0a\x01"s, "JPEG XL"},
@@ -207,6 +208,13 @@ TEST_F(PictureForms, OtherFormatsAreRefusedByName) {
   for (const auto& [start, name] : formats) {
     EXPECT_EQ(refusal(start + std::string(40, '\0')),
               fmt::format("a {} picture, which is not read; convert it to PNG or JPEG", name));
+  }
+}
+
+TEST_F(PictureForms, AVideoIsRefusedWithoutTheNameOfAPicture) {
+  for (const char* brand : {"mp41", "mp42", "isom"}) {
+    EXPECT_EQ(refusal(std::string(3, '\0') + "\x1c" + "ftyp" + brand + std::string(40, '\0')),
+              "not a PNG, JPEG or BMP picture (52 bytes)");
   }
 }
 
@@ -227,7 +235,7 @@ TEST_F(PictureForms, ApplesOwnPngIsRefused) {
   Values chunk;
   test::append_png_chunk(chunk, "CgBI", Values(4, 0));
   png.insert(png.begin() + 8, chunk.begin(), chunk.end());
-  EXPECT_EQ(refusal(png), "a PNG picture in Apple's own form; convert it to a usual PNG");
+  EXPECT_EQ(refusal(png), "a PNG picture in Apple's CgBI variant; convert it to a standard PNG");
 }
 
 }  // namespace

@@ -154,7 +154,7 @@ TEST_F(Picture, CutShortAtEveryByteIsRefused) {
 TEST_F(Picture, CutShortIsSaidWithBothNumbers) {
   const Values bmp = encode_bmp(picture(4, 3, 3));
   EXPECT_EQ(refusal({bmp.begin(), bmp.end() - 5}),
-            fmt::format("broken picture, cut short: {} bytes, and its header makes {}", bmp.size() - 5,
+            fmt::format("broken picture, cut short: {} bytes, but its header requires {}", bmp.size() - 5,
                         bmp.size()));
   EXPECT_EQ(refusal({kJpeg.begin(), kJpeg.end() - 2}),
             "broken picture, cut short at 161 bytes: no end-of-image marker");
@@ -172,7 +172,8 @@ TEST_F(Picture, JpegWithMoreCodesThanATableHoldsIsRefused) {
   ASSERT_EQ(jpeg[tables - 3], 0xc4);
   jpeg[tables + 1] = 200;
   jpeg[tables + 2] = 57;
-  EXPECT_EQ(refusal(jpeg), "broken picture, damaged: the code table at offset 102 has more than 256 codes");
+  EXPECT_EQ(refusal(jpeg),
+            "broken picture, damaged: the Huffman table at offset 102 has more than 256 codes");
 }
 
 TEST_F(Picture, DamagedPngIsFoundByItsChecksums) {

@@ -150,7 +150,7 @@ TEST_F(CopiedRun, IsToldByItsFolder) {
   const KnownRun copy = read_known_run(folder_ / "elsewhere/copy");
   EXPECT_EQ(copy.status(), "copied");
   EXPECT_NE(run_text(copy).find(
-                "status            copied: this folder was copied while the run went on; how it ended "
+                "status            copied: this folder was copied while the run continued; how it ended "
                 "is known at " +
                 run_.record.process["host"].get<std::string>() + ":" + fs::canonical(path_).string() + "\n"),
             std::string::npos)

@@ -11,7 +11,7 @@ TEST_F(GoingOn, AFinishedRunOverMoreEpochsEqualsAnUnbrokenOne) {
   ASSERT_EQ(trainer(small_training({"--epochs", "2", "--out", "run"})).code, 0);
   const Outcome more = trainer({"train", "--resume", "run", "--epochs", "5", "--threads", "1"});
   ASSERT_EQ(more.code, 0) << more.err;
-  EXPECT_PRED2(contains, more.out, "made anew over all 5 epochs");
+  EXPECT_PRED2(contains, more.out, "recomputed over all 5 epochs");
   EXPECT_PRED2(contains, more.out, "epoch 5/5");
   ASSERT_EQ(trainer(small_training({"--epochs", "5", "--out", "whole"})).code, 0);
   expect_same_tensors(folder_ / "run/model.safetensors", folder_ / "whole/model.safetensors");
@@ -29,7 +29,7 @@ TEST_F(GoingOn, AScheduleThatHadEndedAtZeroIsSaid) {
   const Outcome more = trainer({"train", "--resume", "run", "--epochs", "4", "--threads", "1"});
   ASSERT_EQ(more.code, 0) << more.err;
   EXPECT_PRED2(contains, more.err, "nearly 0");
-  EXPECT_PRED2(contains, more.err, "goes on at 0.01");
+  EXPECT_PRED2(contains, more.err, "continues at 0.01");
   EXPECT_LT(metrics("run").back()["learning_rate"], 0.001) << "at the end of the new schedule";
 }
 
@@ -54,7 +54,7 @@ TEST_F(GoingOn, FewerEpochsThanDoneAreRefused) {
   }
   EXPECT_EQ(read_text(folder_ / "run/model.safetensors"), before);
   EXPECT_PRED2(contains, trainer({"train", "--resume", "run", "--threads", "1"}).out,
-               "--epochs N trains it on");
+               "--epochs N trains it further");
 }
 
 TEST_F(GoingOn, ARunFromGivenWeightsBeginsWithThemAndRecordsThem) {

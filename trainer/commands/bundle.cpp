@@ -26,9 +26,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-constexpr auto kRules = std::regex::ECMAScript | std::regex::icase | std::regex::optimize;
+constexpr auto kRegexFlags = std::regex::ECMAScript | std::regex::icase | std::regex::optimize;
 
-// What a match is by its form; "" for a name, or nothing.
+// The kind of a match, by its form; "" for a name, or nothing.
 std::string kind_of(const std::smatch& match) {
   std::array<unsigned char, sizeof(in6_addr)> parsed{};
   const std::string text = match.str();
@@ -38,32 +38,32 @@ std::string kind_of(const std::smatch& match) {
   return inet_pton(AF_INET, text.c_str(), parsed.data()) == 1 ? "ipv4" : "";
 }
 
-// Stand-ins for what tells people and machines apart: "user-1", "host-1", "ipv4-1", "ipv6-1", "mac-1", and "id-1" for a UUID or a
+// Stand-ins for what identifies people and machines: "user-1", "host-1", "ipv4-1", "ipv6-1", "mac-1", and "id-1" for a UUID or a
 // serial number. The same name always has the same one. All patterns are bounded: std::regex recurses into what it matches.
 class Anonymiser {
  public:
-  // A name that says nothing ("root", "localhost", a number, one letter) stays.
+  // A name that identifies nobody ("root", "localhost", a number, one letter) stays.
   void learn_name(const std::string& kind, const std::string& name) {
-    static const std::regex says_nothing("root|localhost|[^a-z\x80-\xff]*|.", kRules);
-    if (kind != "id" && std::regex_match(name, says_nothing)) return;
+    static const std::regex is_common("root|localhost|[^a-z\x80-\xff]*|.", kRegexFlags);
+    if (kind != "id" && std::regex_match(name, is_common)) return;
     const std::string own = stand_in(kind, name), label = name.substr(0, name.find('.'));
-    if (kind == "host" && !std::regex_match(label, says_nothing)) known_.try_emplace(lower(label), own);
+    if (kind == "host" && !std::regex_match(label, is_common)) known_.try_emplace(lower(label), own);
   }
 
-  // Names that a text gives away by what stands beside them: /home/NAME, USER@HOST, ssh://HOST, "host": "NAME" ...
+  // Names that a text reveals by what stands beside them: /home/NAME, USER@HOST, ssh://HOST, "host": "NAME" ...
   void learn(const std::string& text) {
     for (const auto& [kind, pattern] :
          {std::pair("user", R"((?:/home/|/Users/|"username": ?")([^/\s"',;:@]{1,64}))"),
           {"user", R"(([\w.-]{1,64})@\w)"},
           {"host", R"re((?:\w@|ssh://|tcp://|"host": ?"|"address": ?")([\w.-]{0,254}\w)(?![\w.-]{0,64}@))re"},
           {"id", R"(serial(?:.?number)?"?\s{0,40}:\s{0,9}"?(\w{6,40}))"}}) {
-      const std::regex names(pattern, kRules);
+      const std::regex names(pattern, kRegexFlags);
       for (std::sregex_iterator match(text.begin(), text.end(), names), end; match != end; ++match)
         learn_name(kind, (*match)[1]);
     }
   }
 
-  // A version of four numbers behind its library's name is no address, and a name before a colon is a key of ours.
+  // A version of four numbers behind its library's name is no address, and a name before a colon is a JSON key of the report.
   [[nodiscard]] std::string replaced(const std::string& text) {
     std::vector<std::string> names;
     for (const auto& [name, stand_in] : known_)
@@ -78,7 +78,7 @@ class Anonymiser {
             R"([\da-f]{{1,4}}(?::[\da-f]{{0,4}}){{1,7}}:(?:[\da-f]{{1,4}}(?:\.\d{{1,3}}){{0,3}}|:)|)"
             R"(\d{{1,9}}(?:\.\d{{1,9}}){{3,9}}|({}))(?!\w|":))",
             names.empty() ? R"(\b\B)" : fmt::format("{}", fmt::join(names, "|"))),
-        kRules);
+        kRegexFlags);
     std::string out;
     auto rest = text.cbegin();
     for (std::sregex_iterator match(text.begin(), text.end(), pattern), end; match != end; ++match) {
@@ -100,7 +100,7 @@ class Anonymiser {
     return place->second;
   }
 
-  std::map<std::string, std::string> known_;  // by the name in small letters
+  std::map<std::string, std::string> known_;  // by the name in lower case
   std::map<std::string, int> counts_;         // stand-ins of each kind
 };
 
@@ -109,7 +109,7 @@ struct BundledFile {
   std::string contents;
 };
 
-// A damaged record is taken in too: it is just what a bug report is about.
+// A damaged record is included too: it is just what a bug report is about.
 void add_run(std::vector<BundledFile>& files, const fs::path& run, bool weights) {
   constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
   std::vector<std::string_view> names{kRunRecordName, kMetricsName, kOutputName};
@@ -162,7 +162,7 @@ int bundle(const Environment& environment, const BundleOptions& options) {
 
 void declare_bundle(CLI::App& app, BundleOptions& options) {
   app.add_option("RUN", options.run, "a run's id or the beginning of one, its folder, or 'last'")->required();
-  app.add_option("-o,--out", options.out, "the .tar.gz file; a bundle that is there is replaced")->required();
+  app.add_option("-o,--out", options.out, "the .tar.gz file; an existing bundle is overwritten")->required();
   add_bundle_contents(app, options);
 }
 

@@ -98,7 +98,7 @@ CLI::Option* declare_bundle_file(CLI::App& app, BundleOptions& options) {
   CLI::Option* file = app.add_option("--bundle", options.out,
                                      "a .tar.gz to attach to a bug report: this report, and a run's record, "
                                      "metrics and output [none]");
-  app.add_option("--run", options.run, "that --bundle takes in")->capture_default_str()->needs(file);
+  app.add_option("--run", options.run, "the run that --bundle includes")->capture_default_str()->needs(file);
   for (CLI::Option* option : add_bundle_contents(app, options)) option->needs(file);
   return file;
 }

@@ -51,7 +51,7 @@ void declare_submit(CLI::App& app, SubmitArguments& arguments) {
   app.add_option("-c,--target", arguments.target,
                  "a target (trainer target list) [with --resume: the run's own]");
   app.add_option("--resume", arguments.resume,
-                 "a run to go on with from its checkpoint: a folder or id, or 'last'");
+                 "a run to continue from its checkpoint: a folder or id, or 'last'");
   app.add_flag("--detach", arguments.detach,
                "come back as soon as it runs; trainer runs attach picks it up [off]");
   add_reconnect(app, arguments.reconnect);

@@ -38,7 +38,7 @@ struct ConsoleOptions {
   std::FILE* messages = stderr;
 };
 
-// After the first failed write it writes nothing more: a training goes on and saves its results. A reader that closed its pipe has
+// After the first failed write it writes nothing more: a training continues and saves its results. A reader that closed its pipe has
 // read what it wanted; any other reason (a full disk) is a warning at once, and the stream keeps its error for the exit status.
 class Console {
  public:
@@ -62,7 +62,7 @@ class Console {
   void error(std::string_view text);
 
   // From now on everything for a person, even what quiet or json silence, is also appended to `file`, without the bar. If that fails,
-  // nothing more is kept: a training goes on.
+  // nothing more is kept: a training continues.
   void keep_in(const std::filesystem::path& file);
   void keep(std::string_view text);  // only there
 

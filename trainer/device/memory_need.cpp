@@ -1,7 +1,7 @@
-// The need is the process's address space at that moment, the plan's arrays, the threads' stacks, and an allowance for what libraries
-// take beside them (oneDNN's code and reordered weights). Without the allowance the sum was within 10 MiB of the peak (VmPeak) in
-// seven trainings of `quick`, `lenet` and `pytorch-example` with one thread (glibc 2.36, oneDNN 2.6); the allowance is several
-// times that, since a call of oneDNN that is granted no memory crashes.
+// The need is the address space of the process when the check runs, the plan's arrays, the threads' stacks, and an allowance for
+// what libraries take beside them (oneDNN's code and reordered weights). Without the allowance the sum was within 10 MiB of the peak
+// (VmPeak) in seven trainings of `quick`, `lenet` and `pytorch-example` with one thread (glibc 2.36, oneDNN 2.6); the allowance is
+// several times that, since a call of oneDNN that gets no memory crashes.
 #include "trainer/device/memory_need.hpp"
 
 #include <algorithm>
@@ -36,7 +36,7 @@ std::uint64_t address_space_bytes() {
 
 }  // namespace
 
-void save_address_space() {
+void limit_malloc_arenas() {
   if (limit_of(RLIMIT_AS) != RLIM_INFINITY) mallopt(M_ARENA_MAX, 1);
 }
 

@@ -1,5 +1,5 @@
-// Whether the host has the memory that a network needs. It is asked before the first call of oneDNN, which crashes when it is
-// granted none, and before an operating system that grants memory before it exists kills the program without a word.
+// Whether the host has the memory that a network needs. This is checked before the first call of oneDNN, which crashes if it gets
+// no memory. If the system overcommits memory, its OOM killer would end the program without a message.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,9 @@
 
 namespace trainer {
 
-// Under a limit of the address space (ulimit -v): one pool for the memory of all threads, since each of its own would reserve
-// 64 MiB. For main, before any thread is started.
-void save_address_space();
+// Under a limit of the address space (ulimit -v): one malloc arena for all threads, since an arena for each would reserve 64 MiB.
+// For main, before any thread is started.
+void limit_malloc_arenas();
 
 // For what precedes the plan: a data set of MNIST's size, read by four threads.
 inline constexpr std::uint64_t kUsualDataBytes = std::uint64_t{64} << 20;

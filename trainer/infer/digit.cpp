@@ -75,7 +75,7 @@ std::vector<float> border_of(const Plane& plane) {
 }
 
 // How far each pixel is from the median of the picture's border, towards the side (lighter or darker) on which the strokes are,
-// as a fraction of the strongest; nothing if that is little.
+// as a fraction of the strongest; nothing if even that is weak.
 std::optional<Plane> flat_ink(Plane plane) {
   std::vector<float> border = border_of(plane);
   const float background = median(border);

@@ -1,5 +1,5 @@
-// The paper is estimated on a coarse grid: in each cell a quantile of its pixels, then, for the cells that ink fills, the greatest value
-// in the neighbourhood (a morphological closing, which leaves a shadow's slope as it is).
+// The paper is estimated on a coarse grid: in each cell a quantile of its pixels, then a grey-scale closing (7x7 maximum, then
+// minimum), which fills in cells that ink covers and leaves the slope of a shadow as it is.
 #include "trainer/infer/ink.hpp"
 
 #include <algorithm>
@@ -143,7 +143,7 @@ InkMap ink_map(const Plane& grey, Pen pen) {
     if (map.noise >= one.from) smoothing = &one;
   for (int pass = 0; pass < smoothing->passes; ++pass) smooth(dark);
   for (std::size_t i = 0; i < dark.values.size(); ++i) {
-    // A shadow takes the same share of the light from pen and paper.
+    // A shadow takes the same fraction of the light from pen and paper.
     const float gain = pen == Pen::kLight || paper.values[i] < kDarkest
                            ? 1.0F
                            : std::min(kMostGain, best_light / paper.values[i]);

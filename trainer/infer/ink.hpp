@@ -15,7 +15,7 @@ struct InkMap {
 
 enum class Pen { kDark, kLight };  // darker or lighter than the paper
 
-// On which side of the paper's brightness most of what stands out in `grey` is.
+// Whether most of what stands out in `grey` is darker or lighter than the paper.
 [[nodiscard]] Pen pen_of(const Plane& grey);
 
 // `grey` has values of 0 to 255, and its longer side should have at most about 1000 pixels.

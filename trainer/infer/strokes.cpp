@@ -8,18 +8,18 @@ namespace trainer {
 namespace {
 
 constexpr float kLeastStrength = 12;  // grey levels: weaker is never ink
-constexpr float kHysteresis =
-    0.6F;  // of the threshold: a part is what exceeds this, and somewhere the threshold
+// The low threshold, as a fraction of the high one: a part is what exceeds the low one, and in some pixel the high one.
+constexpr float kHysteresis = 0.6F;
 constexpr double kLeastShare = 0.08;     // of the largest part's area: smaller ones are dust and dots
-constexpr double kLeastFragment = 0.03;  // of it: what a broken stroke beside a larger part has
+constexpr double kLeastFragment = 0.03;  // of the same: the smallest fragment joined to a digit
 constexpr double kLeastHeight = 0.35;  // of the tallest digit's height: lower ones are dashes and underlines
 constexpr int kThickestLine = 6;       // pixels: a line printed on paper is not thicker
 constexpr int kRounds = 4;             // of erasing edges and choosing the threshold again
 
-// A connected part of the ink, or several that were put together.
+// A connected part of the ink, or several that were joined.
 struct Part {
   PixelBox box;
-  std::vector<int> labels;  // its own label, and those of the parts put to it
+  std::vector<int> labels;  // its own, and those of the parts joined to it
   int area = 0;             // pixels
   int contact = 0;          // those on the picture's border
   float peak = 0;           // its greatest strength
@@ -111,8 +111,8 @@ void erase(Plane& plane, const std::vector<int>& labels, const Part& part) {
     if (narrow > kThickestLine || width <= narrow + (narrow + 1) / 2) plane.values[i] = 0;
 }
 
-// Whether two parts belong to one digit: they lie inside one another, one above the other with a gap too small for two rows, or one is
-// a small stroke (the bar of a 5) close to the other.
+// Whether two parts belong to one digit: they overlap by at least half of the smaller one each way, or one is above the other with a
+// gap too small for two rows, or one is a small stroke (the bar of a 5) close to the other.
 bool belong_together(const PixelBox& a, const PixelBox& b) {
   const int across = std::min(a.right, b.right) - std::max(a.left, b.left);
   const int down = std::min(a.bottom, b.bottom) - std::max(a.top, b.top);
@@ -127,6 +127,7 @@ bool belong_together(const PixelBox& a, const PixelBox& b) {
   return small && -across < 0.15 * height && -down < 0.15 * height;
 }
 
+// Area, contact and peak stay those of the first part.
 void unite(Part& part, const Part& other) {
   part.box = {std::min(part.box.top, other.box.top), std::min(part.box.left, other.box.left),
               std::max(part.box.bottom, other.box.bottom), std::max(part.box.right, other.box.right)};
@@ -153,7 +154,7 @@ std::vector<Part> put_together(std::vector<Part> parts, float threshold) {
   return digits;
 }
 
-// Row by row, left to right: a digit belongs to the row of the topmost one left if that one's middle is beside it.
+// Row by row, left to right: a digit belongs to the row if its middle lies above the bottom of the topmost remaining digit.
 void sort_for_reading(std::vector<Part>& digits) {
   auto row = digits.begin();
   while (row != digits.end()) {

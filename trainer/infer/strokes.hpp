@@ -1,5 +1,5 @@
-// Finds digits in a map of ink: connected parts, without what is no writing (desk edges, lines of the paper, dust), put together to
-// digits in reading order.
+// Finds digits in a map of ink: connected parts that are writing (not desk edges, lines of the paper or dust), joined to digits in
+// reading order.
 #pragma once
 
 #include <vector>

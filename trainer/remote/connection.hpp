@@ -2,7 +2,7 @@
 // (ControlMaster), which stays open for a minute after the last command, so that only the first pays for the handshake.
 // Keepalives notice a lost connection within 15 seconds. The connection's socket is in a folder that belongs to the user alone.
 // Port, user, keys and jump hosts come from the user's ssh configuration unless the target says otherwise; its commands, forwards
-// and terminals are switched off. Login shells may be any: they see a safe alphabet only, and what they print is passed over.
+// and terminals are switched off. Any login shell will do: it sees only characters of a safe alphabet, and its own output is skipped.
 #pragma once
 
 #include <filesystem>
@@ -25,7 +25,7 @@ namespace trainer {
 
 // ssh passes its command to the user's login shell as one text. This one has /bin/sh run `text`, whichever shell that is: between
 // its single quotes are harmless characters and octal numbers (\0041) alone, which sh, csh, fish and zsh read alike, in words of
-// at most 900 characters, since an old csh takes no longer ones.
+// at most 900 characters, since an old csh accepts no longer words.
 [[nodiscard]] std::string login_shell_command(std::string_view text);
 
 // The line that goes before the answer of a command on another machine, on standard output and standard error. What comes before it
@@ -43,7 +43,7 @@ class AnswerStream {
   std::string held_;
 };
 
-// Passes on the pieces of a training's output. A line that says how to go on names the run's folder in the container, which ends
+// Passes on the pieces of a training's output. A line that says how to continue names the run's folder in the container, which ends
 // with it; here it names `folder`, unless that is empty.
 class ResumeLine {
  public:

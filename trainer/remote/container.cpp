@@ -93,8 +93,8 @@ Strings fingerprint_words(const std::string& image) {
   return docker_words({"image", "inspect", "--format", format}, image);
 }
 
-// Podman behind the name docker has other words for the same. Some versions of docker info succeed without an engine and print
-// nothing between the bars.
+// Podman, if it is installed as docker, has other names for the same fields. Some versions of docker info succeed without an
+// engine and print nothing between the bars.
 std::optional<Engine> find_engine(const Connection& connection, ProcessOutput& answer) {
   const auto ask = [&](const char* format) {
     answer = connection.capture({"docker", "info", "--format", format});

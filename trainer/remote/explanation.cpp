@@ -1,5 +1,5 @@
-// What ssh and docker say about a failure: the row of failures/*.yaml that fits, filled in with a target's words, and the words
-// of the program itself.
+// What ssh and docker say about a failure: the row of failures/*.yaml that matches, filled in with the values of a target, and
+// the words of the program itself.
 #include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
@@ -41,8 +41,8 @@ std::string joined_from(const Strings& lines, std::size_t first) {
   return fmt::format("{}", fmt::join(begin, lines.end(), " ")).substr(0, kLongest);
 }
 
-// The words that a person would search for: an engine's error to its end; else the last line that finds the row `key`; else the
-// last line. All of it if the login was turned away.
+// The words that a person would search for: the container engine's error to its end; else the last line that matches the row
+// `key`; else the last line. All of it if the login was turned away.
 std::string own_words(const ProcessOutput& output, std::string_view key) {
   const Strings said = lines_of(output.err);
   if (output.code == kTurnedAway) return joined_from(lines_of(output.out + "\n" + output.err), 0);
@@ -51,13 +51,13 @@ std::string own_words(const ProcessOutput& output, std::string_view key) {
     if (lines[i].find("Error response from daemon") != std::string::npos || lines[i].starts_with("Error: ") ||
         lines[i].starts_with("ERROR: "))
       return joined_from(lines, i);
-  const auto tells = [&](const std::string& line) {
+  const auto matches = [&](const std::string& line) {
     const auto rows = explain(line).found;
     return std::ranges::any_of(rows, [&](const KnownFailure& row) {
       return key == "target-jump" ? is_of_ssh(row.kind) && row.key != key : row.key == key;
     });
   };
-  const auto found = std::find_if(lines.rbegin(), lines.rend(), tells);
+  const auto found = std::find_if(lines.rbegin(), lines.rend(), matches);
   if (found != lines.rend()) return joined_from({*found}, 0);
   return lines.empty() ? "" : joined_from({lines.back()}, 0);
 }
@@ -96,7 +96,7 @@ FailureWords failure_words(const Target& target, const std::string& said = "") {
           {"there", target.is_remote() ? "there: " : ""}};
 }
 
-// The row for what was said, or null. A jump host's own trouble comes with that of the connection through it.
+// The row that matches the output, or null. A jump host's own trouble comes with that of the connection through it.
 const KnownFailure* row_of(const ProcessOutput& output, bool is_ssh) {
   const std::string said = output.err + "\n" + output.out;
   const KnownFailure* found = nullptr;
@@ -105,9 +105,10 @@ const KnownFailure* row_of(const ProcessOutput& output, bool is_ssh) {
       found = &known_failure(row.key);
   if (found != nullptr) return found;
   if (is_ssh) return &known_failure(output.code == kTurnedAway ? "target-turned-away" : "target-lost");
-  const bool is_engine =
+  const bool is_from_container_engine =
       said.find("Error response from daemon") != said.npos || said.find("OCI runtime") != said.npos;
-  return output.code == kProgramNotFound && !is_engine ? &known_failure("docker-absent") : nullptr;
+  return output.code == kProgramNotFound && !is_from_container_engine ? &known_failure("docker-absent")
+                                                                      : nullptr;
 }
 
 // What ssh would do: the values of `key` in its configuration for the target.
@@ -120,8 +121,8 @@ Strings ssh_settings(Strings ssh, std::string_view key) {
   return values;
 }
 
-// Why ssh cannot use one of the private keys that it would, in the words of ssh-keygen; "" if it can, or the agent
-// can.
+// Why ssh cannot use one of the private keys that it would try, in the words of ssh-keygen; "" if it can, or the
+// agent can.
 std::string key_trouble(const Strings& key_files) {
   for (const std::string& named : key_files) {
     const std::string file = without_tilde(named);
@@ -162,7 +163,7 @@ Failure Connection::explain(const ProcessOutput& answer) const {
   }
   if (target.username.empty())
     for (const std::string& user : ssh_settings(ssh_, "user")) target.username = user;
-  if (failure.key == "docker-rights") {
+  if (failure.key == "docker-rights") {  // the sessions of the shared connection keep the groups of its login
     Strings close = ssh_;
     close.insert(close.begin() + 1, {"-O", "exit"});
     (void)capture_process(close);

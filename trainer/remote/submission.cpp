@@ -57,14 +57,14 @@ void require_image(const Connection& connection) {
   prepare_target(connection);
 }
 
-// Checks a run to go on with. Its data set is sent again if it is of this machine.
+// Checks a run to continue. Its data set is sent again if it is of this machine.
 void require_resumable(const fs::path& folder, Arguments& arguments) {
   const RunRecord record = read_run_record(folder / kRunRecordName);
   const std::string name = folder.filename().string();
   if (record.status == RunStatus::kRunning && record.target.is_object())
     throw UsageError(fmt::format("{} has not ended: trainer runs attach {}", name, name));
   if (std::error_code ignored; !fs::exists(folder / kCheckpointName, ignored))
-    throw UsageError(fmt::format("{} has no {} to go on from", folder.string(), kCheckpointName));
+    throw UsageError(fmt::format("{} has no {} to continue from", folder.string(), kCheckpointName));
   const std::string data =
       record.target.is_object() ? find_text(record.target, {"sent", "data"}).value_or("") : record.data.path;
   if (!data.empty() && !has_option(arguments, "--data")) arguments.insert(arguments.end(), {"--data", data});
@@ -223,7 +223,8 @@ void close_submitted(const fs::path& folder) {
     throw UsageError(fmt::format("{} was not submitted to a target: only such records are closed", id));
   if (record.status != RunStatus::kRunning)
     throw UsageError(fmt::format("{} has ended already; there is nothing to close", id));
-  close_as_failed(folder, record, "closed here without its results, which its machine was not asked for");
+  close_as_failed(folder, record,
+                  "closed here without its results, which were not requested from its machine");
   notice(fmt::format("{:<14}{}; if its machine comes back, the container {} is still there", "closed",
                      folder.string(), id));
 }

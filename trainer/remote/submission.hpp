@@ -25,7 +25,7 @@ struct Submission {
   Target target;        // its arguments are those of this submission
   bool detach = false;  // return as soon as the container runs
   double reconnect_seconds = kReconnectSeconds;
-  std::filesystem::path resumed = {};  // the folder of a run to go on with
+  std::filesystem::path resumed = {};  // the folder of a run to continue
 };
 
 // Returns the run's exit status, 0 for a detached run. Throws UsageError, TargetError, FileError; the run's record holds the
@@ -86,7 +86,7 @@ void close_as_failed(const std::filesystem::path& folder, RunRecord record, cons
 class TargetRun {
  public:
   // `folder` is the run's folder, locked by this process; nothing for a run without a record. `before` is the earlier record of a
-  // run that goes on, which it keeps if it does not begin.
+  // run that continues, which it keeps if it does not begin.
   TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record,
             std::optional<RunRecord> before = std::nullopt);
 

@@ -72,7 +72,7 @@ Check engine_check(Answers& answers) {
                                         target.is_remote() ? place_of(target) : "you");
   if (engine.is_rootless && target.is_remote())
     return note(found + ", rootless: its containers may end with the login",
-                "there: 'loginctl enable-linger' lets them go on");
+                "there: 'loginctl enable-linger' lets them continue");
   return good(found);
 }
 

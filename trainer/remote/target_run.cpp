@@ -88,7 +88,7 @@ void TargetRun::fail(const ProcessOutput& output) {
   Failure failure = connection_.explain(output);
   const bool may_go_on = failure.key != "docker-no-container";
   if (may_go_on)
-    failure.fix += fmt::format("{}the run may go on there, pick it up with: trainer runs attach {}; {}",
+    failure.fix += fmt::format("{}the run may continue there; follow it with: trainer runs attach {}; {}",
                                failure.fix.empty() ? "" : "; ", id_, ways_on(id_));
   give_up(failure, !may_go_on);
 }

@@ -27,12 +27,12 @@ struct KnownRun {
   bool killed = false;  // its record says "running", but no process of this machine writes it any more
   bool copied = false;  // the same, but that process was another machine's, or wrote another folder
 
-  // On the images of `split` ("test" or "validation") at the end: as the record's results say or, in a run that did not come to
-  // them, at the last evaluation in its metrics. Absent if neither tells.
+  // On the images of `split` ("test" or "validation") at the end: from the record's results or, in a run that did not reach
+  // its end, at the last evaluation in its metrics. Absent if neither has it.
   [[nodiscard]] std::optional<Score> score(const char* split) const;
   // On the test images at the end, 0 to 1; a sprint's is the mean over its seeds.
   [[nodiscard]] std::optional<double> accuracy() const;
-  // How many the record's results tell of; without results, how many its metrics hold.
+  // The number in the record's results; without results, the number in its metrics.
   [[nodiscard]] std::uint64_t evaluations() const;
   // In which of these metrics.jsonl differs from the record's results, "metrics.jsonl holds 1 of 2 epochs"; empty: in none.
   [[nodiscard]] std::string disagreement() const;

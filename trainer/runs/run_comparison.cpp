@@ -32,7 +32,7 @@ ordered_json reached_json(const KnownRun& run, double accuracy) {
   double seconds = 0;
   for (std::size_t i = 0; i < run.epochs.size(); ++i) {
     const EpochRecord& epoch = run.epochs[i];
-    if (epoch.epoch != i + 1) return nullptr;  // those in between did not come over
+    if (epoch.epoch != i + 1) return nullptr;  // those in between were not copied
     seconds += epoch.seconds + epoch.evaluation_seconds;
     if (epoch.test.accuracy >= accuracy) return {{"epoch", epoch.epoch}, {"seconds", seconds}};
   }

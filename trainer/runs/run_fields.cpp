@@ -65,8 +65,8 @@ constexpr std::array kFields{
     RunField{"target", kText, "where it ran: local, or another machine",
              [](const KnownRun& r) { return text(target_name(r.record)); }},
     RunField{"status", kText,
-             "submitted, running, finished, stopped, failed, killed: ended without a word, or copied: from "
-             "elsewhere, while it ran",
+             "submitted, running, finished, stopped, failed, killed: ended without closing its record, or "
+             "copied: from elsewhere, while it ran",
              [](const KnownRun& r) { return text(r.status()); }},
     RunField{"reason", kText, "why it ended", [](const KnownRun& r) { return text(r.record.reason); }},
     RunField{"started", kTime, "2026-01-31T09:30:00+01:00; to compare, 2026-01 or 2026-01-31T09:30 do too",

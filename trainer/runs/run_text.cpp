@@ -46,9 +46,9 @@ std::string told(const std::optional<Value>& value, const char* format) {
   return value ? text_of(value, format) : "";
 }
 
-// Where a run went on after its folder was copied.
+// Where a run continued after its folder was copied.
 std::string copied_text(const RunRecord& record) {
-  return fmt::format(": this folder was copied while the run went on; how it ended is known at {}:{}",
+  return fmt::format(": this folder was copied while the run continued; how it ended is known at {}:{}",
                      find_text(record.machine, {"host"}).value_or("another machine"),
                      find_text(record.process, {"folder"}).value_or("its own folder"));
 }

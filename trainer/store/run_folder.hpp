@@ -15,7 +15,7 @@ namespace trainer {
 
 inline constexpr std::string_view kRunRecordName = "run.json";
 inline constexpr std::string_view kMetricsName = "metrics.jsonl";
-inline constexpr std::string_view kOutputName = "output.log";  // what the run told people
+inline constexpr std::string_view kOutputName = "output.log";  // the messages of the run
 inline constexpr std::string_view kModelName = "model.safetensors";
 inline constexpr std::string_view kCheckpointName = "checkpoint.safetensors";
 

@@ -82,7 +82,7 @@ struct RunRecord {
 [[nodiscard]] nlohmann::ordered_json process_json(const std::filesystem::path& folder);
 
 // Whether `record` was written in this very `folder`, by a process of this machine. If not, the folder is a copy, and nothing here
-// tells whether its run goes on. A record without `process` tells it by the name of its machine alone.
+// tells whether its run continues. For a record without `process`, only the name of its machine is compared.
 [[nodiscard]] bool was_written_here(const RunRecord& record, const std::filesystem::path& folder);
 
 // Makes `record`, of a run that resumes after `step` steps, continue `earlier`: command and start become those of `earlier`, and

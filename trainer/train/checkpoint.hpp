@@ -52,7 +52,7 @@ SavedNetwork read_saved_network(const SafetensorsFile& file);
 void load_tensors(const SafetensorsFile& file, Network& network);
 
 // Throws FileError unless the file's weights and running statistics fit the plan as a start of its training (--from); with
-// `new_head` the last layer's are left aside. The message names every tensor that is missing, has another shape or is left over.
+// `new_head` the last layer's are ignored. The message names every tensor that is missing, has another shape or is left over.
 void require_weights(const SafetensorsFile& file, const Plan& plan, bool new_head);
 
 // Loads those weights, without an optimiser's state.

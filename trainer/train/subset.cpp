@@ -10,7 +10,7 @@ namespace trainer {
 
 namespace {
 
-// All positions in `labels`, in an order of which any first part has each label in the proportion of the whole, to an image: the
+// All positions in `labels` in a stratified order: every prefix has each label's fraction of the whole, to about one image. The
 // k-th of the n images with one label, in random order, is at (k + 1/2) / n of the whole.
 std::vector<std::uint32_t> spread_over_labels(std::span<const std::uint8_t> labels, std::uint64_t seed) {
   constexpr std::uint64_t kNoEpoch = UINT32_MAX;  // an order that no epoch has
@@ -30,13 +30,13 @@ std::vector<std::uint32_t> spread_over_labels(std::span<const std::uint8_t> labe
 }  // namespace
 
 void choose_images(Setup& setup) {
-  enum class Role { left_over, recipes, training, validation };
+  enum class Role { left_over, held_out_by_recipe, training, validation };
   data::Split& split = setup.dataset.train;
   const std::size_t first = setup.train.first, end = split.count() - setup.dataset.validation_images;
   const std::size_t held_out = setup.settings.validation.value_or(0), images = setup.train.images;
   if (held_out == 0 && first + images == end) return;
-  std::vector<Role> roles(split.count(), Role::validation);
-  std::fill_n(roles.begin(), first, Role::recipes);
+  std::vector<Role> roles(split.count(), Role::validation);  // the set's own val/, at the end, stays that
+  std::fill_n(roles.begin(), first, Role::held_out_by_recipe);
   const std::vector<std::uint32_t> order =
       spread_over_labels(std::span(split.labels).subspan(first, end - first), setup.settings.seed);
   for (std::size_t i = 0; i < order.size(); ++i)
@@ -45,7 +45,7 @@ void choose_images(Setup& setup) {
                                                       : Role::left_over;
   data::Split chosen;
   const auto size = static_cast<std::ptrdiff_t>(setup.dataset.shape.size());
-  for (const Role role : {Role::recipes, Role::training, Role::validation}) {
+  for (const Role role : {Role::held_out_by_recipe, Role::training, Role::validation}) {
     for (std::size_t i = 0; i < roles.size(); ++i) {
       if (roles[i] != role) continue;
       const auto image = split.images.begin() + static_cast<std::ptrdiff_t>(i) * size;

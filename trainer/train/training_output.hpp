@@ -21,9 +21,9 @@ void print_event(Console& console, const char* event, const nlohmann::ordered_js
 // What is printed before the first step of a training or a sprint: device, data, model, recipe, engine, and where the results go
 // (`folder`; empty: nowhere). Lines, each ending in a newline.
 std::string run_head(const PreparedRun& run, const std::string& folder);
-// Of which there is no image to train on.
+// The labels of which there is no image to train on.
 std::vector<std::string> labels_without_images(const Setup& setup);
-// Warns of what lets a network learn less than its reader expects.
+// Warns of what lets a network learn less than its user expects.
 void warn_of_data(Console& console, const Setup& setup);
 inline constexpr const char* kTransposedNote =
     "EMNIST's files have rows and columns of every image exchanged, and a network trained on them misreads "

@@ -117,7 +117,7 @@ class TrainingRun {
  private:
   bool new_head() const { return setup_.settings.new_head.value_or(false); }
 
-  // With --resume and --epochs. An evaluation within an epoch, where the run had ended, gives way to that of the whole epoch.
+  // With --resume and --epochs. An evaluation within an epoch, where the run had ended, is replaced by that of the whole epoch.
   void require_more_epochs() {
     LoopPosition& at = resumed_->saved.position;
     if (setup_.total_steps <= at.step) {
@@ -129,7 +129,7 @@ class TrainingRun {
     at.epochs = std::min(at.epochs, epoch_of(setup_.train, at.step));
   }
 
-  // Says how the learning rate goes on after --epochs has changed the run's length.
+  // Reports how the learning rate continues after --epochs has changed the run's length.
   void print_new_schedule(std::uint64_t step) {
     if (!options_.settings.epochs || step == 0) return;
     Schedule before = setup_.rule.schedule;
@@ -139,7 +139,7 @@ class TrainingRun {
     const float was = learning_rate(before, step - 1, epoch_of(setup_.train, step - 1));
     const float is = learning_rate(setup_.rule.schedule, step, epoch_of(setup_.train, step));
     const std::string text =
-        fmt::format("made anew over all {} epochs: the learning rate was {:g} and goes on at {:g}",
+        fmt::format("recomputed over all {} epochs: the learning rate was {:g} and continues at {:g}",
                     setup_.epochs(), was, is);
     constexpr float kNearlyZero = 0.01F;  // of the peak
     if (was < kNearlyZero * setup_.rule.schedule.rate)
@@ -207,7 +207,7 @@ class TrainingRun {
       console_.line(fmt::format("resumed       after step {} of {}, evaluations so far: {}", start.step,
                                 setup_.total_steps, start.epochs));
       if (start.step >= setup_.total_steps)
-        console_.line("              it has ended: nothing is left to train; --epochs N trains it on");
+        console_.line("              it has ended: nothing is left to train; --epochs N trains it further");
       print_new_schedule(start.step);
       if (const std::string change = changed_engine(*resumed_, run_); !change.empty())
         console_.warning(change);
