@@ -13,7 +13,8 @@ bool is_framed_digit(std::span<const std::uint8_t> image, const Shape& shape) {
   double mass = 0, mass_y = 0, mass_x = 0;
   for (int y = 0; y < shape.h; ++y) {
     for (int x = 0; x < shape.w; ++x) {
-      const int value = image[static_cast<std::size_t>(y * shape.w + x)];
+      const int value = image[static_cast<std::size_t>(y) * static_cast<std::size_t>(shape.w) +
+                              static_cast<std::size_t>(x)];
       mass += value;
       mass_y += value * (y + 0.5);
       mass_x += value * (x + 0.5);

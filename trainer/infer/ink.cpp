@@ -20,14 +20,13 @@ constexpr float kDarkest = 40;          // paper darker than this is not rescale
 constexpr float kMostGain = 3;          // nor by more than this
 
 float quantile_of(std::vector<float>& values, double quantile) {
-  const auto at = static_cast<std::ptrdiff_t>(quantile * static_cast<double>(values.size() - 1) + 0.5);
+  const auto at = std::lround(quantile * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), values.begin() + at, values.end());
   return values[static_cast<std::size_t>(at)];
 }
 
 auto& at(auto& plane, int y, int x) {
-  return plane.values[static_cast<std::size_t>(y) * static_cast<std::size_t>(plane.width) +
-                      static_cast<std::size_t>(x)];
+  return plane.values[plane.index(y, x)];
 }
 
 // A quantile of the values in rows [y, y + height) and columns [x, x + width), as far as they are in the plane.

@@ -88,9 +88,7 @@ int width_at(const Plane& plane, const std::vector<int>& labels, int y, int x) {
   const auto run = [&](int down, int right) {
     int length = 0;
     for (int i = y, j = x; i >= 0 && j >= 0 && i < plane.height && j < plane.width; i += down, j += right) {
-      if (labels[static_cast<std::size_t>(i * plane.width + j)] !=
-          labels[static_cast<std::size_t>(y * plane.width + x)])
-        break;
+      if (labels[plane.index(i, j)] != labels[plane.index(y, x)]) break;
       ++length;
     }
     return length;
@@ -103,7 +101,7 @@ void erase(Plane& plane, const std::vector<int>& labels, const Part& part) {
   std::vector<std::pair<int, std::size_t>> pixels;  // width, index
   for (int y = part.box.top; y < part.box.bottom; ++y)
     for (int x = part.box.left; x < part.box.right; ++x)
-      if (const auto i = static_cast<std::size_t>(y * plane.width + x); labels[i] == part.labels.front())
+      if (const auto i = plane.index(y, x); labels[i] == part.labels.front())
         pixels.emplace_back(width_at(plane, labels, y, x), i);
   std::ranges::sort(pixels);
   const int narrow = pixels[pixels.size() / 8].first;
@@ -180,7 +178,7 @@ DigitInk ink_of_digit(const Plane& strength, const Parts& found, const Part& dig
   std::vector<float> strokes;
   for (int y = crop.top; y < crop.bottom; ++y)
     for (int x = crop.left; x < crop.right; ++x) {
-      const auto i = static_cast<std::size_t>(y * strength.width + x);
+      const auto i = strength.index(y, x);
       bool near = own(found.labels[i]);
       if (near) strokes.push_back(strength.values[i]);
       if (found.labels[i] < 0)
@@ -217,6 +215,7 @@ std::vector<DigitInk> find_digits(const InkMap& map) {
   std::vector<Part> digits = put_together(found.parts, threshold);
   sort_for_reading(digits);
   std::vector<DigitInk> result;
+  result.reserve(digits.size());
   for (const Part& digit : digits) result.push_back(ink_of_digit(strength, found, digit));
   return result;
 }

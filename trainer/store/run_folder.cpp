@@ -158,7 +158,7 @@ fs::path run_named(const std::string& argument, const fs::path& runs) {
   // Most runs are given by their whole name; only an error and `last` need to look at all of them.
   std::vector<EarlierRun> candidates;
   if (argument != "last") {
-    const fs::path named = runs / argument;
+    fs::path named = runs / argument;
     if (named.parent_path() == runs && last_written(named)) return named;
     candidates = runs_in(runs, argument);
     if (candidates.size() == 1) return candidates.front().folder;
