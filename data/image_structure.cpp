@@ -186,7 +186,7 @@ int check_image_file(const Path& path, Bytes& bytes) {
   if (has_at(bytes, 0, kJpegStart)) return check_jpeg(path, bytes);
   for (const auto& [at, signature, name] : kOtherFormats)
     if (has_at(bytes, at, signature))
-      refuse(path, "a {} picture, which is not read; convert it to PNG or JPEG", name);
+      refuse(path, "a picture in the format {}, which is not read; convert it to PNG or JPEG", name);
   if (!has_at(bytes, 0, "BM")) refuse(path, "not a PNG, JPEG or BMP picture ({} bytes)", bytes.size());
   check_bmp(path, bytes);
   return 1;

@@ -207,7 +207,7 @@ TEST_F(PictureForms, OtherFormatsAreRefusedByName) {
   };
   for (const auto& [start, name] : formats) {
     EXPECT_EQ(refusal(start + std::string(40, '\0')),
-              fmt::format("a {} picture, which is not read; convert it to PNG or JPEG", name));
+              fmt::format("a picture in the format {}, which is not read; convert it to PNG or JPEG", name));
   }
 }
 
