@@ -168,6 +168,9 @@ void check_bmp(const Path& path, Bytes& bytes) {
   const std::uint64_t width = little_endian(bytes, 18, old ? 2 : 4);
   const auto signed_height = static_cast<std::int32_t>(little_endian(bytes, old ? 20 : 22, old ? 2 : 4));
   const auto height = static_cast<std::uint64_t>(std::abs(std::int64_t{signed_height}));
+  const auto signed_width = static_cast<std::int32_t>(width);
+  if (signed_width < 1 || height == 0)
+    refuse(path, "broken picture: its header says {}x{} pixels (height x width)", height, signed_width);
   const std::uint64_t bits = little_endian(bytes, old ? 24 : 28, 2);
   const std::uint64_t compression = old ? 0 : little_endian(bytes, 30, 4);
   if (compression == kRle8 || compression == kRle4)

@@ -181,6 +181,14 @@ TEST_F(PictureForms, BmpWithAGapBeforeItsPixelArrayOrAShortPalette) {
             (Values{255, 0, 0, 255}));
 }
 
+TEST_F(PictureForms, BmpOfNegativeWidthOrNoHeightIsBroken) {
+  Values bmp = bmp_file({.rows = Values(16, 0)});
+  for (std::size_t i = 18; i < 22; ++i) bmp[i] = i == 18 ? 0xfe : 0xff;
+  EXPECT_EQ(refusal(bmp), "broken picture: its header says 2x-2 pixels (height x width)");
+  EXPECT_EQ(refusal(bmp_file({.height = 0, .rows = Values(16, 0)})),
+            "broken picture: its header says 0x2 pixels (height x width)");
+}
+
 TEST_F(PictureForms, BmpWithRunLengthsIsRefusedByName) {
   for (const std::size_t compression : {1U, 2U}) {
     EXPECT_EQ(refusal(bmp_file({.bits = 8, .compression = compression, .rows = {2, 0, 0, 1}})),
