@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <libdeflate.h>
 #include <numeric>
+#include <string>
 #include <string_view>
 #include <tuple>
 
@@ -63,15 +64,31 @@ int exif_orientation(ByteSpan tiff) {
   return 1;
 }
 
+// Fills up the palette in the chunk at `at` with black, since stb_image reads uninitialised colours beyond a short one. The bits of
+// an index and the colour type are in the first chunk, IHDR. Returns the new length.
+std::size_t complete_palette(Bytes& bytes, std::size_t at, std::size_t length) {
+  constexpr std::size_t kBits = 24, kColourType = 25, kIndexed = 3;
+  if (at <= kColourType || bytes[kColourType] != kIndexed || bytes[kBits] > 8) return length;
+  const std::size_t wanted = std::size_t{3} << bytes[kBits];
+  if (length == 0 || length % 3 != 0 || length >= wanted) return length;  // the decoder refuses the first two
+  bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(at + 8 + length), wanted - length, 0);
+  const auto write = [&](std::size_t to, std::size_t value) {
+    for (std::size_t i = 0; i < 4; ++i) bytes[to + i] = static_cast<std::uint8_t>(value >> (24 - 8 * i));
+  };
+  write(at, wanted);
+  write(at + 8 + wanted, libdeflate_crc32(0, &bytes[at + 4], wanted + 4));
+  return wanted;
+}
+
 // A PNG file is a sequence of chunks: length, type (four letters), data, checksum of type and data. IEND is the last.
-int check_png(const Path& path, ByteSpan bytes) {
+int check_png(const Path& path, Bytes& bytes) {
   constexpr std::size_t kFrame = 12;
   int orientation = 1;
   for (std::size_t at = kPngStart.size();;) {
     const std::size_t left = bytes.size() - at;
     if (left < kFrame) refuse(path, "broken picture, cut short at {} bytes: no IEND chunk", bytes.size());
-    const std::size_t length = big_endian32(bytes, at);
-    const std::string_view chunk_type(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
+    std::size_t length = big_endian32(bytes, at);
+    const std::string chunk_type(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
     if (length > left - kFrame) {
       refuse(path, "broken picture, cut short: chunk {} at offset {} has {} bytes, but {} are left",
              chunk_type, at, length, left - kFrame);
@@ -85,7 +102,8 @@ int check_png(const Path& path, ByteSpan bytes) {
     }
     if (chunk_type == "CgBI")
       refuse(path, "a PNG picture in Apple's CgBI variant; convert it to a standard PNG");
-    if (chunk_type == "eXIf") orientation = exif_orientation(bytes.subspan(at + 8, length));
+    if (chunk_type == "eXIf") orientation = exif_orientation(ByteSpan(bytes).subspan(at + 8, length));
+    if (chunk_type == "PLTE") length = complete_palette(bytes, at, length);
     if (chunk_type == "IEND") return orientation;
     at += kFrame + length;
   }

@@ -238,6 +238,15 @@ TEST_F(PictureForms, JpegOfFourInksIsReadOnlyIfItSaysHow) {
             std::string::npos);  // its one channel does not make four, but that is another fault
 }
 
+TEST_F(PictureForms, PngColoursBeyondAShortPaletteAreBlack) {
+  Values png{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+  test::append_png_chunk(png, "IHDR", Values{0, 0, 0, 3, 0, 0, 0, 1, 8, 3, 0, 0, 0});
+  test::append_png_chunk(png, "PLTE", Values{10, 20, 30, 40, 50, 60});
+  test::append_png_chunk(png, "IDAT", test::zlib_stored(Values{0, 0, 1, 200}));
+  test::append_png_chunk(png, "IEND", {});
+  EXPECT_EQ(read(png).pixels, (Values{10, 20, 30, 40, 50, 60, 0, 0, 0}));
+}
+
 TEST_F(PictureForms, ApplesOwnPngIsRefused) {
   Values png = test::encode_png({2, 3, 1, Values(6, 9)});
   Values chunk;
