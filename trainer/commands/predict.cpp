@@ -145,7 +145,8 @@ nlohmann::ordered_json json_of(const Answer& answer, const TrainedNetwork& train
 
 // Returns 1 if any picture could not be read; the others are answered all the same.
 int predict(const Environment& environment, const PredictArguments& arguments) {
-  const auto batch = static_cast<int>(std::min<std::size_t>(arguments.pictures.size(), 256));
+  // How many digits the pictures hold is known later, by the form that the network's file names: one may hold many.
+  const auto batch = static_cast<int>(std::clamp<std::size_t>(arguments.pictures.size(), 16, 256));
   TrainedNetwork trained(environment, arguments, batch);
   std::vector<Answer> answers = fit_all(arguments, trained.saved());
   take_guesses(trained, answers);
