@@ -76,6 +76,10 @@ std::vector<float> TrainedNetwork::logits(const std::vector<std::uint8_t>& image
     const std::size_t rows = std::min<std::size_t>(batch, count - all.size() / classes);
     all.insert(all.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(rows * classes));
   }
+  if (!std::ranges::all_of(all, [](float y) { return std::isfinite(y); }))
+    throw FileError(
+        fmt::format("{}: the network's output is not finite: its weights are so large that sums overflow",
+                    path_.string()));
   return all;
 }
 
