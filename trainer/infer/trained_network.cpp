@@ -51,7 +51,7 @@ const char* TrainedNetwork::device_name() const {
 
 std::string TrainedNetwork::label_name(int label) const {
   const auto index = static_cast<std::size_t>(label);
-  return index < saved_.label_names.size() ? saved_.label_names[index] : std::to_string(label);
+  return index < saved_.label_names.size() ? printable(saved_.label_names[index]) : std::to_string(label);
 }
 
 std::vector<float> TrainedNetwork::logits(const std::vector<std::uint8_t>& images) {
