@@ -220,5 +220,15 @@ TEST_F(AnonymousLog, MayHaveThousandsOfNames) {
   EXPECT_FALSE(contains(log, "box"));
 }
 
+TEST_F(Bundle, HasTheEndOfALogThatIsLong) {
+  const std::uintmax_t size = std::uintmax_t{5} << 30;  // a sparse file
+  fs::resize_file(folder_ / "runs/mine/output.log", size);
+  ASSERT_EQ(shell("printf '\\nthe end\\n' >> runs/mine/output.log").code, 0);
+  EXPECT_EQ(trainer({"runs", "bundle", "mine", "-o", "b.tar.gz"}).code, 0);
+  EXPECT_EQ(names("b.tar.gz"), kNames);
+  EXPECT_EQ(text("b.tar.gz", "bundle/runs/mine/output.log"),
+            "[the last 16 MiB of " + std::to_string(size + 9) + " bytes]\nthe end\n");
+}
+
 }  // namespace
 }  // namespace trainer::test

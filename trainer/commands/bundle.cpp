@@ -27,17 +27,29 @@ struct BundledFile {
   std::string contents;
 };
 
+// The whole file, or the end of a long log.
+std::string contents_of(const fs::path& path) {
+  constexpr std::uintmax_t kMostBytes = std::uintmax_t{4} << 30, kMostOfLog = std::uintmax_t{16} << 20;
+  const std::uintmax_t size = fs::file_size(path);
+  if (path.filename() != kOutputName || size <= kMostOfLog) {
+    const std::vector<std::byte> bytes = read_file(path, kMostBytes);
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+  std::ifstream file(path);
+  std::string end(kMostOfLog, '\0');
+  if (!file.seekg(static_cast<std::streamoff>(size - kMostOfLog)).read(end.data(), kMostOfLog))
+    throw FileError(fmt::format("cannot read {}", path.string()));
+  return fmt::format("[the last 16 MiB of {} bytes]\n", size) + end.substr(end.find('\n') + 1);
+}
+
 // A damaged record is included too: it is just what a bug report is about.
 void add_run(std::vector<BundledFile>& files, const fs::path& run, bool weights) {
-  constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
   std::vector<std::string_view> names{kRunRecordName, kMetricsName, kOutputName};
   if (weights) names.insert(names.end(), {kModelName, kCheckpointName});
-  for (const std::string_view name : names) {
-    if (!fs::is_regular_file(run / name)) continue;
-    const std::vector<std::byte> bytes = read_file(run / name, kMostBytes);
-    files.push_back({fs::path("bundle/runs") / fs::canonical(run).filename() / name,
-                     std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
-  }
+  for (const std::string_view name : names)
+    if (fs::is_regular_file(run / name))
+      files.push_back(
+          {fs::path("bundle/runs") / fs::canonical(run).filename() / name, contents_of(run / name)});
 }
 
 void anonymise(std::vector<BundledFile>& files, const fs::path& run) {
