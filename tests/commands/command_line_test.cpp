@@ -69,9 +69,10 @@ TEST_F(CommandLine, RefusesValuesWithTheOptionAndTheChoices) {
   expect_training_refused({"--target-accuracy", "nan"}, {"--target-accuracy"});
   expect_training_refused({"--max-seconds", "nan"}, {"--max-seconds"});
   expect_training_refused({"--max-seconds", "0"}, {"--max-seconds"});
-  expect_training_refused({"--limit-train", "0"}, {"--limit-train"});
+  expect_training_refused({"--limit-train", "0"}, {"--limit-train", "0 not in range", "1 to 2147483647"});
   expect_training_refused({"--validation", "200"}, {"--validation", "200 training images"});
-  expect_training_refused({"--validation", "4294967295"}, {"--validation", "200 training images"});
+  expect_training_refused({"--validation", "2147483647"}, {"--validation", "200 training images"});
+  expect_training_refused({"--validation", "4294967296"}, {"--validation", "4294967296", "0 to 2147483647"});
   expect_training_refused({"--classes", "1"}, {"--classes"});
   expect_training_refused({"--channels", "2"}, {"--channels", "1", "3"});
   expect_training_refused({"--checkpoint-every", "5x"}, {"--checkpoint-every 5x", "500steps"});
