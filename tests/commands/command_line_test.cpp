@@ -81,6 +81,16 @@ TEST_F(CommandLine, RefusesValuesWithTheOptionAndTheChoices) {
   expect_training_refused({"--no-save", "--out", "x"}, {"--no-save", "--out"});
 }
 
+TEST_F(CommandLine, ADamagedTargetHidesNoOther) {
+  ASSERT_EQ(trainer({"target", "attach", "good", "--address", "host"}).code, 0);
+  folder_.write("targets/bad.compute", "type: [\n");
+  const Outcome table = trainer({"target", "list"});
+  EXPECT_EQ(table.code, 0) << "like runs list with a damaged record";
+  for (const char* name : {"local ", "docker ", "good "}) EXPECT_PRED2(contains, table.out, name);
+  EXPECT_PRED2(contains, table.err, "note: bad is not listed: " + at("targets/bad.compute") + ":");
+  EXPECT_EQ(Json::parse(trainer({"target", "list", "--json"}).out).size(), 3U);
+}
+
 TEST_F(CommandLine, RefusesNetworksAndDataByName) {
   expect_refused({{"train", "--model", "quik", "--no-save"}, {"'quik'", "did you mean quick?", "lenet"}});
   expect_refused({{"train", "--model", "none.yaml", "--data", "data"}, {"none.yaml"}});
