@@ -121,6 +121,38 @@ TEST_F(Bundle, LosesNothing) {
   expect_one_line(trainer({"runs", "bundle", "mine", "-o", "b", "--weights", "--anonymous"}), 2);
 }
 
+TEST_F(Bundle, RefusesAnEmptyNameAndAFolderAtOnce) {
+  fs::create_directories(folder_ / "folder");
+  fs::create_symlink("folder", folder_ / "link");
+  const std::pair<Words, std::string> commands[] = {{{"doctor", "--quick", "--bundle"}, "--bundle"},
+                                                    {{"runs", "bundle", "mine", "-o"}, "--out"}};
+  for (const auto& [command, option] : commands) {
+    const auto with = [&](const std::string& out) {
+      Words words = command;
+      words.push_back(out);
+      return trainer(words);
+    };
+    const Outcome unnamed = with("");
+    expect_one_line(unnamed, 2);
+    EXPECT_PRED2(contains, unnamed.err, option + ": the file has no name");
+    for (const char* out : {"folder", "link"}) {
+      const Outcome outcome = with(out);
+      expect_one_line(outcome, 1);
+      EXPECT_PRED2(contains, outcome.err, "cannot write " + at(out) + ": it is a folder: name a file in it");
+    }
+    const Outcome nowhere = with("none/b.tar.gz");
+    expect_one_line(nowhere, 1);
+    EXPECT_EQ(nowhere.err.find("with --out"), std::string::npos) << nowhere.err;
+  }
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+}
+
+TEST_F(Bundle, NamesATemporaryFolderThatIsNotThere) {
+  const Outcome outcome = trainer({"runs", "bundle", "mine", "-o", "b.tar.gz"}, {"TMPDIR=/nonexist"});
+  expect_one_line(outcome, 1);
+  EXPECT_PRED2(contains, outcome.err, "TMPDIR, /nonexist: No such file or directory");
+}
+
 TEST_F(Bundle, NamesNobodyIfItIsToBeAnonymous) {
   KnownRun run = known_run("of-jane", {1});
   run.record.command = {"trainer", "train", "--data", "/home/jane/digits/Jane", "alpha.json"};

@@ -92,6 +92,7 @@ std::string packed(const std::vector<BundledFile>& files) {
 
 int bundle(const Environment& environment, const BundleOptions& options) {
   (void)find_run_folder(options.run, environment);
+  (void)bundle_path(environment, options);
   const std::unique_ptr<GpuProbe> probe = open_gpu_probe();
   const Nvml nvml;
   doctor::Questions questions;
@@ -103,13 +104,15 @@ int bundle(const Environment& environment, const BundleOptions& options) {
 
 void declare_bundle(CLI::App& app, BundleOptions& options) {
   app.add_option("RUN", options.run, "a run's id or the beginning of one, its folder, or 'last'")->required();
-  app.add_option("-o,--out", options.out, "the .tar.gz file; an existing bundle is overwritten")->required();
-  add_bundle_contents(app, options);
+  CLI::Option* file =
+      app.add_option("-o,--out", options.out, "the .tar.gz file; an existing bundle is overwritten");
+  add_bundle_contents(app, options, file->required());
 }
 
 }  // namespace
 
-std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& options) {
+std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& options, CLI::Option* file) {
+  file->check([](const std::string& name) { return name.empty() ? "the file has no name" : std::string(); });
   CLI::Option* weights = app.add_flag("--weights", options.weights, "with model and checkpoint [off]");
   CLI::Option* anonymous =
       app.add_flag("--anonymous", options.anonymous,
@@ -117,12 +120,19 @@ std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& opti
   return {weights->excludes(anonymous), anonymous};
 }
 
-std::string write_bundle(const Environment& environment, const BundleOptions& options,
-                         const doctor::Facts& facts, const std::vector<Check>& checks) {
+std::filesystem::path bundle_path(const Environment& environment, const BundleOptions& options) {
   const fs::path path = environment.runs.working_folder / options.out;
+  if (fs::is_directory(path))
+    throw FileError(fmt::format("cannot write {}: it is a folder: name a file in it", path.string()));
   if (fs::is_regular_file(path) && fs::file_size(path) > 0 && std::ifstream(path).get() != 0x1f)
     throw FileError(
         fmt::format("cannot write {}: it is a file, and no .tar.gz: name another path", path.string()));
+  return path;
+}
+
+std::string write_bundle(const Environment& environment, const BundleOptions& options,
+                         const doctor::Facts& facts, const std::vector<Check>& checks) {
+  const fs::path path = bundle_path(environment, options);
   DeviceInfo info;
   info.cpu = facts.cpu;
   info.gpu = facts.gpu.info;

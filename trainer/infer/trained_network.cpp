@@ -135,6 +135,7 @@ data::Dataset matching_test_data(const Environment& environment, const Inference
                                                      .channels = saved.settings.channels,
                                                      .skip_bad_images = options.skip_bad_images,
                                                      .transpose = options.transpose,
+                                                     .validation = saved.settings.validation != 0U,
                                                      .label_names = names});
   if (saved.settings.transpose && !options.transpose) transpose_as_trained(dataset, saved, !own.empty());
   if (moved && dataset.fingerprint != saved.fingerprint)
