@@ -1,30 +1,17 @@
-// Finds rows by their keys or for a message, and fills words into their texts. Messages are compared by their letters
-// only: what a terminal adds (colours, line breaks in the middle of a word), what a program quotes or escapes, and
-// every number are removed from both sides.
+// Finds the rows for a message. Messages are compared by their letters only: what a terminal adds (colours, line breaks
+// in the middle of a word), what a program quotes or escapes, and every number are removed from both sides.
 #include "kernels/gpu_host/known_failures.hpp"
 
 #include <algorithm>
 #include <cctype>
+#include <cstring>
 #include <optional>
 #include <regex>
 #include <set>
-#include <stdexcept>
 
 namespace trainer {
 
 namespace {
-
-std::string word_for(std::string_view name, const FailureWords& words) {
-  static const FailureWords kAlways{
-      {"gpus_flag", "'docker run --gpus all' (Podman and CDI: --device nvidia.com/gpu=all)"},
-      {"ssh", "ssh USER@HOST"},
-      {"there", ""}};
-  for (const FailureWords* known : {&words, &kAlways})
-    if (const auto found = known->find(name); found != known->end()) return found->second;
-  std::string capitals(name);
-  for (char& letter : capitals) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
-  return capitals;
-}
 
 bool is_digit(char letter) {
   return std::isdigit(static_cast<unsigned char>(letter)) != 0;
@@ -45,26 +32,48 @@ std::string plain(std::string_view text) {
   return result;
 }
 
-// The letters, and one '#' for each run of digits ("libcudnnopsso#"), with the place of each in the plain text.
+// The letters, and one '#' for each run of digits ("libcudnnopsso#"), with the place and line of each in the plain text.
 struct Letters {
   std::string whole;  // the plain text
   std::string text;
   std::vector<std::size_t> at;
+  std::vector<std::size_t> line;
 };
 
 Letters squeezed(std::string_view pasted) {
-  Letters letters{plain(pasted), "", {}};
+  Letters letters{plain(pasted), "", {}, {}};
+  std::size_t line = 0;
   for (std::size_t i = 0; i < letters.whole.size(); ++i) {
     const char letter = letters.whole[i];
+    if (letter == '\n') ++line;
     if (!is_letter(letter) && !is_digit(letter)) continue;
     if (is_digit(letter) && letters.text.ends_with('#')) continue;
     letters.text += is_digit(letter) ? '#' : letter;
     letters.at.push_back(i);
+    letters.line.push_back(line);
   }
   return letters;
 }
 
 constexpr std::string_view kGap = " ... ";
+
+struct Part {
+  std::string text;  // letters
+  bool open;         // its last word may continue
+};
+
+// What a pattern has between its gaps; parts without letters at its end are left out.
+std::vector<Part> parts_of(std::string_view pattern) {
+  std::vector<Part> parts;
+  for (std::size_t gap = 0; gap != std::string_view::npos;) {
+    gap = pattern.find(kGap);
+    const std::string_view part = pattern.substr(0, gap);
+    parts.push_back({squeezed(part).text, part.ends_with('*')});
+    if (gap != std::string_view::npos) pattern.remove_prefix(gap + kGap.size());
+  }
+  while (!parts.empty() && parts.back().text.empty()) parts.pop_back();
+  return parts;
+}
 
 struct Span {
   std::size_t begin = 0;
@@ -76,41 +85,52 @@ bool in_word(const std::string& text, std::size_t at) {
   return at < text.size() && (is_letter(text[at]) || is_digit(text[at]) || text[at] == '_');
 }
 
-std::ptrdiff_t line_breaks(const Letters& message, std::size_t from, std::size_t to) {
-  const std::string_view between(&message.whole[message.at[from]], message.at[to] - message.at[from]);
-  return std::ranges::count(between, '\n');
-}
-
 // Whether the letters from `begin` to `end` are whole words (the last may continue if `open`) without an empty line in
-// between, and begin on the line where the letter before `after` ended.
-bool is_place(const Letters& message, std::size_t begin, std::size_t end, bool open, std::size_t after) {
+// between.
+bool is_place(const Letters& message, std::size_t begin, std::size_t end, bool open) {
   std::size_t first = message.at[begin];
   while (first > 0 && message.whole[first - 1] == '_') --first;
   if (first > 0 && in_word(message.whole, first - 1)) return false;
   const std::size_t last = message.at[end - 1];
   if (!open && message.text[end - 1] != '#' && in_word(message.whole, last + 1)) return false;
   for (std::size_t i = begin + 1; i < end; ++i)
-    if (line_breaks(message, i - 1, i) > 1) return false;
-  return after == 0 || line_breaks(message, after - 1, begin) == 0;
+    if (message.line[i] > message.line[i - 1] + 1) return false;
+  return true;
 }
 
-// The first place from `from` on where the parts of `pattern` occur in sequence; those after a gap on the same line.
-std::optional<Span> find_pattern(const Letters& message, std::string_view pattern, std::size_t from = 0,
-                                 std::size_t after = 0) {
-  const std::size_t gap = std::min(pattern.find(kGap), pattern.size());
-  const std::string part = squeezed(pattern.substr(0, gap)).text;
-  const bool open = pattern.substr(0, gap).ends_with('*');
-  const std::string_view rest = pattern.substr(std::min(gap + kGap.size(), pattern.size()));
-  if (part.empty()) return std::nullopt;
-  for (std::size_t begin = from; (begin = message.text.find(part, begin)) != std::string::npos; ++begin) {
+// The first letter after the line of the letter at `at`.
+std::size_t end_of_line(const Letters& message, std::size_t at) {
+  const auto from = message.line.begin() + static_cast<std::ptrdiff_t>(at);
+  const auto next = std::upper_bound(from, message.line.end(), message.line[at]);
+  return static_cast<std::size_t>(next - message.line.begin());
+}
+
+// The first place from `from` on where `parts` occur in sequence, the first before `bound` and each other one on the
+// line where the one before it ends. A line is searched once: what does not follow the first of its places follows no
+// later one.
+std::optional<Span> find_parts(const Letters& message, std::span<const Part> parts, std::size_t from,
+                               std::size_t bound) {
+  if (parts.empty() || parts.front().text.empty()) return std::nullopt;
+  const std::string& part = parts.front().text;
+  const char* const text = message.text.data();
+  const std::size_t last = std::min(bound + part.size() - 1, message.text.size());
+  for (std::size_t begin = from; begin < last; ++begin) {
+    const void* const found = memmem(text + begin, last - begin, part.data(), part.size());
+    if (found == nullptr) break;
+    begin = static_cast<std::size_t>(static_cast<const char*>(found) - text);
     const std::size_t end = begin + part.size();
-    if (!is_place(message, begin, end, open, after)) continue;
-    Span span{begin, end, part.size()};
-    if (squeezed(rest).text.empty()) return span;
-    if (const auto more = find_pattern(message, rest, end, end))
+    if (!is_place(message, begin, end, parts.front().open)) continue;
+    if (parts.size() == 1) return Span{begin, end, part.size()};
+    const std::size_t line_end = end_of_line(message, end - 1);
+    if (const auto more = find_parts(message, parts.subspan(1), end, line_end))
       return Span{begin, more->end, part.size() + more->letters};
+    begin = line_end - part.size();
   }
   return std::nullopt;
+}
+
+std::optional<Span> find_pattern(const Letters& message, std::string_view pattern) {
+  return find_parts(message, parts_of(pattern), 0, message.text.size());
 }
 
 // Numbers that the text calls a CUDA code, "CUDA error 803", "cudaMalloc(p, 8) returned 2" or this program's own
@@ -203,7 +223,7 @@ std::size_t likeness(const KnownFailure& failure, const std::set<std::string>& w
   std::string all(failure.cause);
   for (const std::string_view pattern : failure.says) all.append(" ").append(pattern);
   const std::set<std::string> own = words_of(all);
-  return std::ranges::count_if(words, [&](const std::string& word) { return own.contains(word); });
+  return std::ranges::count_if(own, [&](const std::string& word) { return words.contains(word); });
 }
 
 std::vector<KnownFailure> nearest_rows(std::string_view pasted) {
@@ -219,49 +239,6 @@ std::vector<KnownFailure> nearest_rows(std::string_view pasted) {
 }
 
 }  // namespace
-
-int exit_status(FailureClass kind) {
-  return kind > FailureClass::files ? 1 : static_cast<int>(kind);
-}
-
-std::string_view meaning(FailureClass kind) {
-  if (kind == FailureClass::healthy) return "healthy";
-  const std::span<const ClassMeaning> all = class_meanings();
-  const auto found = std::ranges::find(all, kind, &ClassMeaning::kind);
-  return found == all.end() ? "the command failed, or a device stands out among equal ones" : found->meaning;
-}
-
-const KnownFailure& known_failure(std::string_view key) {
-  const std::span<const KnownFailure> rows = known_failures();
-  const auto found = std::ranges::find(rows, key, &KnownFailure::key);
-  if (found == rows.end()) throw std::logic_error("no known failure is called " + std::string(key));
-  return *found;
-}
-
-std::string filled_in(std::string_view text, const FailureWords& words) {
-  std::string result;
-  for (std::size_t open = text.find('{'); open != std::string_view::npos; open = text.find('{')) {
-    const std::size_t close = text.find('}', open);
-    if (close == std::string_view::npos) break;
-    result += text.substr(0, open);
-    result += word_for(text.substr(open + 1, close - open - 1), words);
-    text.remove_prefix(close + 1);
-  }
-  return result.append(text);
-}
-
-Failure failure_of(const KnownFailure& row, const FailureWords& words) {
-  return {row.key, row.kind, filled_in(row.cause, words), filled_in(row.fix, words)};
-}
-
-Failure found_failure(std::string_view key, std::string_view when, const FailureWords& words) {
-  const KnownFailure& row = known_failure(key);
-  const auto found = std::ranges::find(row.found, when, &Finding::when);
-  if (found == row.found.end())
-    throw std::logic_error(std::string(key) + " is not found " + std::string(when));
-  return {key, row.kind, filled_in(found->cause, words),
-          filled_in(found->fix.empty() ? row.fix : found->fix, words)};
-}
 
 Explanation explain(std::string_view pasted) {
   const Letters message = squeezed(pasted);

@@ -113,5 +113,22 @@ TEST(Messages, AreExplainedInMilliseconds) {
   EXPECT_LT(took.count() / static_cast<double>(all.size()), 200);
 }
 
+// A log of a megabyte, with many beginnings of texts whose rest follows on another line or not at all.
+TEST(Messages, ALogOfAMegabyteIsExplained) {
+  const auto first_key = [](const std::string& message) {
+    const Explanation explanation = explain(message);
+    return explanation.found.empty() ? "" : std::string(explanation.found.front().key);
+  };
+  std::string line;
+  std::string lines;
+  while (line.size() < 1'000'000) line += "CUDA error ";
+  while (lines.size() < 1'000'000) lines += "RuntimeError: CUDA error on rank 1\nconnect to host\n";
+  EXPECT_EQ(first_key(line), "");
+  EXPECT_EQ(first_key(lines + "connection refused"), "");
+  EXPECT_EQ(first_key(line + "\n" + lines + "ssh: connect to host vm port 22: Connection refused"),
+            "target-refuses");
+  EXPECT_EQ(first_key("connect to host a, connect to host vm port 22: Connection refused"), "target-refuses");
+}
+
 }  // namespace
 }  // namespace trainer
