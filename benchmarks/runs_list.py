@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Measures `trainer runs list` with many runs: copies of real, short trainings, whole folders except for the
-weights, which the list does not read.
+"""Measures `trainer runs list`, and `compare` of 100 of them, with many runs: copies of real, short trainings, whole folders
+except for the weights, which neither reads.
 
     benchmarks/runs_list.py --trainer build/cpu/trainer/trainer --runs 1000
 """
@@ -86,6 +86,9 @@ def main():
         seconds = {"table of no runs": record.spread(seconds_of(command, empty, options.repeats))}
         for name, arguments in LISTINGS.items():
             seconds[name] = record.spread(seconds_of([*command, *arguments], environment, options.repeats))
+        compared = sorted(os.listdir(runs_folder))[::max(1, options.runs // 100)][:100]
+        command = [options.trainer, "runs", "compare", *compared]
+        seconds[f"compare, {len(compared)} runs"] = record.spread(seconds_of(command, environment, options.repeats))
     for name, spread in seconds.items():
         print(f"{name:<18} median {1000 * spread['median']:7.1f} ms  {1000 * spread['min']:.1f} to {1000 * spread['max']:.1f}")
     result.update({"kind": "runs list", "runs": options.runs, "epochs_of_a_run": options.epochs, "bytes": size,

@@ -157,7 +157,23 @@ def bench_table():
     return "\n\n".join(parts)
 
 
-TABLES = {"bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
+def photographs_table():
+    """`trainer predict` on photographed digits beside a plain pipeline that feeds the same network, kind by kind."""
+    def cells(side):
+        claims = [f"{100 * side[key]:.0f} %" if side[key] is not None else "-" for key in ("mean_claim_right", "mean_claim_wrong")]
+        return [f"{side['accuracy_percent']:.1f} %", str(side["refused"]), *claims]
+
+    parts = []
+    for value in newest("photographs"):
+        lines = ["| page | trainer reads | refuses | mean claim when right | when wrong | plain pipeline reads |", "|---|---|---|---|---|---|"]
+        for case in value["cases"]:
+            lines.append(f"| {case['what']} | {' | '.join(cells(case['trainer']))} | {case['plain']['accuracy_percent']:.1f} % |")
+        parts.append("\n".join([*lines, "", f"{value['count']} pages of each kind; the network reads {value['network']['accuracy_percent']:.2f} % of "
+                                f"MNIST's test set. {origin(value)}"]))
+    return "\n\n".join(parts)
+
+
+TABLES = {"photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):

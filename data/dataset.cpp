@@ -26,7 +26,7 @@ void check_options(const LoadOptions& options) {
 
 Dataset load_either(const fs::path& path, const LoadOptions& options) {
   if (holds_idx(path)) return load_idx(path, options);
-  if (holds_pictures(path)) return load_image_folder(path, options);
+  if (find_picture_folders(path).any()) return load_image_folder(path, options);
   if (!fs::exists(path)) refuse(path, "does not exist; a data set is a folder of IDX files or of pictures");
   if (!fs::is_directory(path))
     refuse(path, "is not a folder; name the folder that holds the data set's files");
@@ -68,9 +68,38 @@ std::string checksums(const Split& split, const Shape& shape) {
 
 }  // namespace
 
+std::vector<std::uint8_t> make_idx_header(IdxContent content, std::uint64_t count, const Shape& shape) {
+  std::vector<std::uint64_t> sizes{count};
+  if (content == IdxContent::kImages) {
+    sizes.push_back(static_cast<std::uint64_t>(shape.h));
+    sizes.push_back(static_cast<std::uint64_t>(shape.w));
+    if (shape.c != 1) sizes.push_back(static_cast<std::uint64_t>(shape.c));
+  }
+  std::vector<std::uint8_t> bytes{0, 0, 0x08, static_cast<std::uint8_t>(sizes.size())};
+  for (const std::uint64_t size : sizes) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<std::uint8_t>(size >> shift));
+  }
+  return bytes;
+}
+
 std::string fingerprint(const Dataset& dataset) {
-  return fmt::format("crc32:{}-{}", checksums(dataset.train, dataset.shape),
-                     checksums(dataset.test, dataset.shape));
+  return fmt::format("crc32:{}-{}{}", checksums(dataset.train, dataset.shape),
+                     checksums(dataset.test, dataset.shape),
+                     dataset.validation_images > 0 ? fmt::format("-{}", dataset.validation_images) : "");
+}
+
+void transpose(Dataset& dataset) {
+  const auto [h, w, c] = dataset.shape;
+  for (Bytes* images : {&dataset.train.images, &dataset.test.images}) {
+    const Bytes before = *images;
+    auto out = images->begin();
+    for (std::size_t image = 0; image < before.size(); image += dataset.shape.size())
+      for (int x = 0; x < w; ++x)
+        for (int y = 0; y < h; ++y)
+          out = std::copy_n(before.begin() + static_cast<std::ptrdiff_t>(image) + (y * w + x) * c, c, out);
+  }
+  dataset.shape = {w, h, c};
+  dataset.fingerprint = fingerprint(dataset);
 }
 
 Dataset load_dataset(const fs::path& path, const LoadOptions& options) {
@@ -80,6 +109,7 @@ Dataset load_dataset(const fs::path& path, const LoadOptions& options) {
     loaded.name = last_name(path);
     loaded.path = path;
     loaded.fingerprint = fingerprint(loaded);
+    if (options.transpose) transpose(loaded);
     return loaded;
   } catch (const fs::filesystem_error& error) {
     refuse(path, "cannot be searched: {}: {}", error.path1().string(), error.code().message());

@@ -63,25 +63,36 @@ struct Dataset {
   std::filesystem::path path;
   Shape shape;
   int classes = 0;
-  Split train;
+  Split train;                        // ends with the validation images
+  std::size_t validation_images = 0;  // of a folder val/
   Split test;
-  std::vector<std::string> label_names;  // [classes], or empty if labels are only numbers (IDX)
-  std::size_t skipped_images = 0;        // broken image files left out by LoadOptions::skip_bad_images
-  std::string fingerprint;               // identity of the contents: fingerprint()
+  // [classes], or empty if labels are only numbers (IDX). Bytes that are not UTF-8 are written as \xfc.
+  std::vector<std::string> label_names;
+  bool is_transposed = false;      // the files hold rows and columns exchanged, judging by their name: EMNIST
+  std::size_t skipped_images = 0;  // broken image files left out by LoadOptions::skip_bad_images
+  std::string fingerprint;         // identity of the contents: fingerprint()
 };
 
 struct LoadOptions {
   std::optional<int> classes = {};  // outputs of the head; empty: the largest training label + 1
   int channels = 1;                 // for a folder of images: 1 grey, 3 colour; IDX files have their own
   bool skip_bad_images = false;     // count broken image files instead of stopping at the first
+  bool transpose = false;           // exchange rows and columns of every image
+  // The labels of a network to test: a folder's labels are found among them by name, others are appended, and training
+  // images may be missing.
+  std::vector<std::string> label_names = {};
 };
 
 // Loads the data set at `path`, which is one of
 //   a folder of four IDX files (data/idx.hpp); if several sets share a folder, folder/PREFIX names one;
 //   a folder of images, train/LABEL/*.png and test/LABEL/*.png (data/image.hpp).
-// IDX files are looked for first. Every label is below `classes`, every image has `shape`, no split is empty.
+// IDX files are looked for first. Every label is below `classes`, every image has `shape`, no split is empty, but for
+// train in a set to test a network with.
 // Throws DataError.
 Dataset load_dataset(const std::filesystem::path& path, const LoadOptions& options = {});
+
+// Exchanges rows and columns of every image, and renews the fingerprint.
+void transpose(Dataset& dataset);
 
 // Mean and (population) standard deviation of pixel values x / 255.
 struct PixelStatistics {
@@ -97,7 +108,7 @@ PixelStatistics pixel_statistics(std::span<const std::uint8_t> values);
 // header (so that shape and count are covered). For IDX files it is therefore the checksum that `gzip -lv`
 // shows. It does not depend on names or compression: the same images in the same order give the same text,
 // whether they come from gzip IDX, plain IDX or image files. CRC-32 detects accidents and other versions in
-// 4 ms; it does not protect against forgery.
+// 4 ms; it does not protect against forgery. The number of validation images follows if there are any.
 std::string fingerprint(const Dataset& dataset);
 
 // The places to look for the data set of a run, from any working directory. The first of these is used:

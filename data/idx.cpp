@@ -1,8 +1,9 @@
 #include "data/idx.hpp"
 
 #include <algorithm>
+#include <array>
 #include <future>
-#include <system_error>
+#include <utility>
 
 #include "data/input_file.hpp"
 
@@ -13,7 +14,9 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kLargestGzipFile = std::uint64_t{4} << 30;
 
-constexpr unsigned kUnsignedByte = 0x08;
+constexpr unsigned kUnsignedByte = 0x08, kInt32 = 0x0c;
+
+constexpr std::size_t kMostLabelBytes = 256;
 
 std::uint32_t expected_magic(IdxContent content) {
   return content == IdxContent::kImages ? 0x00000803 : 0x00000801;
@@ -27,13 +30,15 @@ const char* noun(IdxContent content) {
 const char* meaning(std::uint32_t magic) {
   if (magic == 0x00000801) return "; this is a file of labels";
   if (magic == 0x00000803 || magic == 0x00000804) return "; this is a file of images";
-  if (magic >> 16 == 0x1f8b) return "; this is gzip data: its name must end in .gz";
+  if (magic >> 16 == 0x1f8b) return "; this file is packed by gzip more than twice: unpack it";
   return "";
 }
 
 void check_magic(const fs::path& path, std::uint32_t magic, IdxContent content) {
   const std::uint32_t wanted = expected_magic(content);
-  if (magic == wanted || (content == IdxContent::kImages && magic == 0x00000804)) return;
+  if (magic == wanted) return;
+  if (content == IdxContent::kImages ? magic == 0x00000804 : magic == 0x00000c01 || magic == 0x00000c02)
+    return;
   const std::uint32_t type = magic >> 8;
   const bool other_type = type != kUnsignedByte && (type == 0x09 || (type >= 0x0b && type <= 0x0e));
   if (other_type) {
@@ -55,6 +60,20 @@ void check_shape(const fs::path& path, const std::vector<std::uint32_t>& sizes) 
     refuse(path, "images of {} channels (sizes {}x{}x{}x{}); 1 and 3 are read", channels, sizes[0], height,
            width, channels);
   }
+}
+
+// Reduces labels of 32-bit numbers to a byte each: the first number is the class.
+void keep_classes(const fs::path& path, IdxArray& array) {
+  const std::size_t stride = std::exchange(array.header.label_bytes, 1);
+  if (stride == 1) return;
+  for (std::size_t i = 0; i < array.header.count; ++i) {
+    const std::uint32_t label = big_endian32(array.values, i * stride);
+    if (label >= kMostClasses)
+      refuse(path, "label {} at position {}; labels from 0 to {} are read", static_cast<std::int32_t>(label),
+             i, kMostClasses - 1);
+    array.values[i] = static_cast<std::uint8_t>(label);
+  }
+  array.values.resize(array.header.value_bytes = array.header.count);
 }
 
 [[noreturn]] void refuse_length(const fs::path& path, const IdxHeader& header, const char* verdict,
@@ -80,10 +99,15 @@ IdxArray read_plain(const InputFile& file, IdxContent content) {
 }
 
 IdxArray read_gzip(const InputFile& file, IdxContent content) {
-  const Bytes packed = file.read_all(kLargestGzipFile);
+  Bytes packed = file.read_all(kLargestGzipFile);
   const fs::path& path = file.path();
   IdxArray array;
-  array.header = parse_idx_header(path, gunzip_start(path, packed, kLongestIdxHeader), content);
+  Bytes start = gunzip_start(path, packed, kLongestIdxHeader);
+  if (is_gzip(start)) {  // packed twice
+    packed = gunzip_outer(path, packed);
+    start = gunzip_start(path, packed, kLongestIdxHeader);
+  }
+  array.header = parse_idx_header(path, start, content);
   const std::uint64_t stated = array.header.file_bytes();
   if (stated > packed.size() * kMostBytesPerGzipByte) {
     refuse_length(path, array.header, "too short",
@@ -148,6 +172,7 @@ void check_test(const IdxFiles& files, const Shape& test_shape, const Dataset& l
 
 std::string IdxHeader::sizes() const {
   if (header_bytes == 8) return fmt::format("{}", count);
+  if (header_bytes == 12) return fmt::format("{}x{}", count, label_bytes / 4);
   const std::string three = fmt::format("{}x{}x{}", count, shape.h, shape.w);
   return header_bytes == 16 ? three : fmt::format("{}x{}", three, shape.c);
 }
@@ -175,34 +200,23 @@ IdxHeader parse_idx_header(const fs::path& path, std::span<const std::uint8_t> s
                     dimensions == 4 ? static_cast<int>(sizes[3]) : 1};
   }
   if (header.count == 0) refuse(path, "holds 0 {}; at least 1 is needed", noun(content));
-  header.value_bytes = header.count * header.shape.size();
+  if (start[2] == kInt32) header.label_bytes = 4 * std::size_t{dimensions == 2 ? sizes[1] : 1};
+  if (header.label_bytes == 0 || header.label_bytes > kMostLabelBytes) {
+    refuse(path, "labels of {} numbers each; 1 to {} are read", header.label_bytes / 4, kMostLabelBytes / 4);
+  }
+  header.value_bytes = header.count * header.shape.size() * header.label_bytes;
   return header;
-}
-
-std::vector<std::uint8_t> make_idx_header(IdxContent content, std::uint64_t count, const Shape& shape) {
-  std::vector<std::uint64_t> sizes{count};
-  if (content == IdxContent::kImages) {
-    sizes.push_back(static_cast<std::uint64_t>(shape.h));
-    sizes.push_back(static_cast<std::uint64_t>(shape.w));
-    if (shape.c != 1) sizes.push_back(static_cast<std::uint64_t>(shape.c));
-  }
-  std::vector<std::uint8_t> bytes{0, 0, kUnsignedByte, static_cast<std::uint8_t>(sizes.size())};
-  for (const std::uint64_t size : sizes) {
-    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<std::uint8_t>(size >> shift));
-  }
-  return bytes;
-}
-
-bool holds_idx(const fs::path& path) {
-  std::error_code unreadable;
-  if (fs::is_directory(path, unreadable)) return !idx_prefixes(path).empty();
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  return idx_prefixes(folder).contains(path.filename().string() + "-");
 }
 
 IdxArray read_idx(const fs::path& path, IdxContent content) {
   const InputFile file(path);
-  return path.extension() == ".gz" ? read_gzip(file, content) : read_plain(file, content);
+  std::array<std::uint8_t, 2> start{1, 1};
+  if (file.size() >= start.size()) file.read_at(0, start);
+  const bool packed =  // an IDX file begins with zeros
+      is_gzip(start) || (path.extension() == ".gz" && start != std::array<std::uint8_t, 2>{});
+  IdxArray array = packed ? read_gzip(file, content) : read_plain(file, content);
+  keep_classes(path, array);
+  return array;
 }
 
 Dataset load_idx(const fs::path& path, const LoadOptions& options) {
@@ -224,6 +238,7 @@ Dataset load_idx(const fs::path& path, const LoadOptions& options) {
   Dataset loaded;
   loaded.shape = images.header.shape;
   const Shape test_shape = other_images.header.shape;
+  loaded.is_transposed = files.test_images.filename().string().starts_with("emnist-");
   if (options.channels == 3 && loaded.shape.c == 1) {
     refuse(files.train_images,
            "images of 1 channel, but --channels 3 was asked for; it is for folders of pictures");

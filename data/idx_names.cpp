@@ -1,4 +1,5 @@
 // Finds the four files of an IDX data set, by the names, spellings and prefixes listed in data/idx.hpp.
+#include <algorithm>
 #include <array>
 #include <fmt/ranges.h>
 #include <string_view>
@@ -20,7 +21,7 @@ Names spellings(const Names& stems, const Names& types) {
   for (const std::string& stem : stems) {
     for (const std::string& type : types) {
       for (const char* separator : {"-", "."}) {
-        for (const char* ending : {"-ubyte", "-ubyte.gz"}) {
+        for (const char* ending : {"", ".gz"}) {
           names.push_back(fmt::format("{}{}{}{}", stem, separator, type, ending));
         }
       }
@@ -36,11 +37,11 @@ struct FileKind {
 
 // The four files of a set.
 std::array<FileKind, 4> file_kinds() {
-  const Names images{"idx3", "idx4"};
+  const Names images{"idx3-ubyte", "idx4-ubyte"}, labels{"idx1-ubyte", "idx2-int"};
   return {{{"training images", spellings({"train-images"}, images)},
-           {"training labels", spellings({"train-labels"}, {"idx1"})},
+           {"training labels", spellings({"train-labels"}, labels)},
            {"test images", spellings({"t10k-images", "test-images"}, images)},
-           {"test labels", spellings({"t10k-labels", "test-labels"}, {"idx1"})}}};
+           {"test labels", spellings({"t10k-labels", "test-labels"}, labels)}}};
 }
 
 struct Place {
@@ -48,17 +49,36 @@ struct Place {
   std::string prefix;
 };
 
+// The sets in the folder `path`, or if there are none, in raw/ and NAME/raw/ below it. One without a prefix hides the others.
+std::vector<Place> places_in(const fs::path& path) {
+  std::vector<fs::path> folders{path};
+  if (idx_prefixes(path).empty()) {
+    folders = {path / "raw"};
+    std::error_code unreadable;
+    for (const fs::directory_entry& entry : fs::directory_iterator(path, unreadable))
+      folders.push_back(entry.path() / "raw");
+    std::sort(folders.begin(), folders.end());
+  }
+  std::vector<Place> places;
+  for (const fs::path& folder : folders) {
+    for (const std::string& prefix : idx_prefixes(folder)) {
+      places.push_back({folder, prefix});
+      if (prefix.empty()) break;
+    }
+  }
+  return places;
+}
+
 Place find_place(const fs::path& path) {
   if (!fs::is_directory(path)) {
     return {path.has_parent_path() ? path.parent_path() : ".", path.filename().string() + "-"};
   }
-  const std::set<std::string> prefixes = idx_prefixes(path);
-  if (prefixes.empty() || prefixes.contains("")) return {path, ""};
-  if (prefixes.size() == 1) return {path, *prefixes.begin()};
+  const std::vector<Place> places = places_in(path);
+  if (places.empty()) return {path, ""};
+  if (places.size() == 1) return places.front();
   Names choices;
-  for (const std::string& prefix : prefixes) {
-    choices.push_back((path / prefix.substr(0, prefix.size() - 1)).string());
-  }
+  for (const auto& [folder, prefix] : places)
+    choices.push_back((prefix.empty() ? folder : folder / prefix.substr(0, prefix.size() - 1)).string());
   refuse(path, "holds {} data sets; name one of them: {}", choices.size(), fmt::join(choices, ", "));
 }
 
@@ -79,6 +99,7 @@ std::set<std::string> idx_prefixes(const fs::path& folder) {
   std::error_code unreadable;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, unreadable)) {
     const std::string file = entry.path().filename().string();
+    if (file.starts_with('.')) continue;  // "._emnist-...", as archivers of macOS leave it
     for (const FileKind& kind : kinds) {
       for (const std::string& name : kind.names) {
         if (!file.ends_with(name)) continue;
@@ -88,6 +109,13 @@ std::set<std::string> idx_prefixes(const fs::path& folder) {
     }
   }
   return prefixes;
+}
+
+bool holds_idx(const fs::path& path) {
+  std::error_code unreadable;
+  if (fs::is_directory(path, unreadable)) return !places_in(path).empty();
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  return idx_prefixes(folder).contains(path.filename().string() + "-");
 }
 
 IdxFiles find_idx_files(const fs::path& path) {

@@ -1,6 +1,8 @@
 #include "data/image.hpp"
 
 #include <algorithm>
+#include <array>
+#include <climits>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -9,17 +11,17 @@
 
 namespace {
 
-// An image of 4096 x 4096 RGBA pixels of 16 bits takes 128 MiB. This limit stops files whose compressed data need
-// far more than their header says: stb_image reports "outofmem".
-constexpr std::size_t kLargestAllocation = std::size_t{256} << 20;
+// This limit, set for each picture, stops files whose compressed data need far more than their header says: stb_image reports
+// "outofmem".
+thread_local std::size_t largest_allocation = 0;
 
-// The memory is zeroed because the decoder reads a JPEG code table even if the file does not define it.
+// The memory is zeroed because the decoder reads a JPEG Huffman table even if the file does not define it.
 void* bounded_allocate(std::size_t bytes) {
-  return bytes > kLargestAllocation ? nullptr : std::calloc(bytes, 1);
+  return bytes > largest_allocation ? nullptr : std::calloc(bytes, 1);
 }
 
 void* bounded_reallocate(void* old, std::size_t bytes) {
-  return bytes > kLargestAllocation ? nullptr : std::realloc(old, bytes);
+  return bytes > largest_allocation ? nullptr : std::realloc(old, bytes);
 }
 
 }  // namespace
@@ -44,76 +46,114 @@ namespace trainer::data {
 namespace {
 
 constexpr std::uint64_t kLargestFile = std::uint64_t{256} << 20;
+constexpr std::size_t kMostMemory = std::size_t{512} << 20;
+constexpr std::size_t kMargin = std::size_t{16} << 20;  // for rows padded to whole blocks, and tables
 
 struct FreePixels {
   void operator()(stbi_uc* pixels) const { stbi_image_free(pixels); }
 };
 
-struct Pixel {
-  int red, green, blue, alpha;
+// A picture as stb_image leaves it.
+struct Stored {
+  int height = 0, width = 0, channels = 0, orientation = 1;
+  std::unique_ptr<stbi_uc, FreePixels> pixels;
+
+  std::size_t count() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
 };
 
-Pixel stored_pixel(const std::uint8_t* from, int channels) {
-  if (channels <= 2) return {from[0], from[0], from[0], channels == 2 ? from[1] : 255};
-  return {from[0], from[1], from[2], channels == 4 ? from[3] : 255};
+using Pixel = std::array<int, 4>;  // red, green, blue, alpha
+
+int luma(const Pixel& pixel) {
+  return (77 * pixel[0] + 150 * pixel[1] + 29 * pixel[2]) >> 8;
 }
 
-int over_white(int value, int alpha) {
-  return (value * alpha + 255 * (255 - alpha) + 127) / 255;
+Pixel stored_pixel(const Stored& stored, std::size_t index) {
+  const std::uint8_t* from = stored.pixels.get() + index * static_cast<std::size_t>(stored.channels);
+  if (stored.channels <= 2) return {from[0], from[0], from[0], stored.channels == 2 ? from[1] : 255};
+  return {from[0], from[1], from[2], stored.channels == 4 ? from[3] : 255};
 }
 
-void append(std::vector<std::uint8_t>& pixels, const Pixel& pixel, int channels) {
-  if (channels == 4) {
-    for (const int value : {pixel.red, pixel.green, pixel.blue, pixel.alpha}) {
-      pixels.push_back(static_cast<std::uint8_t>(value));
+// The brightness to lay a transparent picture on: white, unless what is visible is nearly white itself.
+int ground_of(const Stored& stored) {
+  constexpr std::int64_t kNearlyWhite = 192;
+  std::int64_t light = 0, opacity = 0;
+  for (std::size_t i = 0; stored.channels % 2 == 0 && i < stored.count(); ++i) {
+    const Pixel pixel = stored_pixel(stored, i);
+    light += std::int64_t{luma(pixel)} * pixel[3];
+    opacity += pixel[3];
+  }
+  return opacity > 0 && light >= kNearlyWhite * opacity ? 0 : 255;
+}
+
+// Appends a pixel; if `channels` have no alpha, it is laid on `ground`.
+void append(std::vector<std::uint8_t>& pixels, Pixel pixel, int channels, int ground) {
+  const int alpha = channels % 2 == 0 ? 255 : pixel[3];
+  for (std::size_t c = 0; c < 3; ++c) pixel[c] = (pixel[c] * alpha + ground * (255 - alpha) + 127) / 255;
+  if (channels <= 2) pixel = {luma(pixel), pixel[3]};
+  for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c)
+    pixels.push_back(static_cast<std::uint8_t>(pixel[c]));
+}
+
+// The picture upright, with `channels`. Orientations from 5 on exchange rows and columns.
+Image converted(const Stored& stored, int channels) {
+  const int orientation = stored.orientation;
+  const bool turned = orientation >= 5;
+  const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  Image image{turned ? stored.width : stored.height, turned ? stored.height : stored.width, channels, {}};
+  image.pixels.reserve(stored.count() * static_cast<std::size_t>(channels));
+  const int ground = ground_of(stored);
+  for (int y = 0; y < image.height; ++y) {
+    for (int x = 0; x < image.width; ++x) {
+      int row = turned ? x : y;
+      int column = turned ? y : x;
+      if (from_bottom) row = stored.height - 1 - row;
+      if (from_right) column = stored.width - 1 - column;
+      const auto index = static_cast<std::size_t>(row) * static_cast<std::size_t>(stored.width) +
+                         static_cast<std::size_t>(column);
+      append(image.pixels, stored_pixel(stored, index), channels, ground);
     }
-    return;
   }
-  const int red = over_white(pixel.red, pixel.alpha);
-  const int green = over_white(pixel.green, pixel.alpha);
-  const int blue = over_white(pixel.blue, pixel.alpha);
-  if (channels == 1) {
-    pixels.push_back(static_cast<std::uint8_t>((77 * red + 150 * green + 29 * blue) >> 8));
-  } else {
-    for (const int value : {red, green, blue}) pixels.push_back(static_cast<std::uint8_t>(value));
-  }
+  return image;
 }
 
-Image with_channels(Image image, int channels) {
-  if (channels == 0 || channels == image.channels) return image;
-  Image changed{image.height, image.width, channels, {}};
-  const std::size_t count = image.pixels.size() / static_cast<std::size_t>(image.channels);
-  changed.pixels.reserve(count * static_cast<std::size_t>(channels));
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint8_t* from = &image.pixels[i * static_cast<std::size_t>(image.channels)];
-    append(changed.pixels, stored_pixel(from, image.channels), channels);
-  }
-  return changed;
+// Throws a DataError if the picture is too large.
+void check_size(const std::filesystem::path& path, const Stored& stored, int longest) {
+  const int height = stored.height, width = stored.width;
+  if (height >= 1 && width >= 1 && std::max(height, width) <= longest && height <= kMostPixels / width)
+    return;
+  refuse(path, "a picture of {}x{} pixels (height x width); at most {} are read", height, width,
+         longest == kLargestSide ? fmt::format("{0}x{0}", longest) : "50 million");
 }
 
 }  // namespace
 
-Image read_image(const std::filesystem::path& path, int channels) {
-  const Bytes bytes = InputFile(path).read_all(kLargestFile);
+Image read_image(const std::filesystem::path& path, int channels, int longest) {
+  Bytes bytes = InputFile(path).read_all(kLargestFile);
+  Stored stored;
+  stored.orientation = check_image_file(path, bytes);
   const int length = static_cast<int>(bytes.size());
-  if (const std::string damage = find_image_damage(bytes); !damage.empty()) {
-    refuse(path, "{}", damage);
-  }
-  Image image;
-  if (stbi_info_from_memory(bytes.data(), length, &image.width, &image.height, &image.channels) == 0) {
+  const auto refuse_broken = [&] {
     refuse(path, "broken picture of {} bytes: {}", bytes.size(), stbi_failure_reason());
-  }
-  const auto fits = [](int side) { return side >= 1 && side <= kLargestSide; };
-  if (!fits(image.width) || !fits(image.height)) {
-    refuse(path, "a picture of {}x{} pixels (height x width); at most {}x{} are read", image.height,
-           image.width, kLargestSide, kLargestSide);
-  }
-  const std::unique_ptr<stbi_uc, FreePixels> decoded(
-      stbi_load_from_memory(bytes.data(), length, &image.width, &image.height, &image.channels, 0));
-  if (!decoded) refuse(path, "broken picture of {} bytes: {}", bytes.size(), stbi_failure_reason());
-  const auto count = static_cast<std::size_t>(image.height) * static_cast<std::size_t>(image.width);
-  image.pixels.assign(decoded.get(), decoded.get() + count * static_cast<std::size_t>(image.channels));
-  return with_channels(std::move(image), channels);
+  };
+  largest_allocation = kMargin;
+  if (stbi_info_from_memory(bytes.data(), length, &stored.width, &stored.height, &stored.channels) == 0)
+    refuse_broken();
+  stored.height = std::abs(std::max(stored.height, -INT_MAX));  // below 0: a BMP from the top down
+  check_size(path, stored, longest);
+  const std::size_t bits = static_cast<std::size_t>(stored.channels) *
+                           (stbi_is_16_bit_from_memory(bytes.data(), length) != 0 ? 16 : 8);
+  // The unpacked data of a PNG file are held beside the file, then beside the pixels.
+  const std::size_t needed = stored.count() * bits / 4 + bytes.size();
+  if (needed > kMostMemory)
+    refuse(path,
+           "a picture of {}x{} pixels (height x width) of {} bits takes {} MiB to read; at most {} are used",
+           stored.height, stored.width, bits, needed >> 20, kMostMemory >> 20);
+  largest_allocation = kMargin + needed + bytes.size();
+  stored.pixels.reset(
+      stbi_load_from_memory(bytes.data(), length, &stored.width, &stored.height, &stored.channels, 0));
+  if (!stored.pixels) refuse_broken();
+  return converted(stored, channels == 0 ? stored.channels : channels);
 }
 
 std::vector<std::uint8_t> png_file(const Image& image) {

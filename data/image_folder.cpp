@@ -1,8 +1,11 @@
 // Loads a folder of images as a data set, in the form that data/image.hpp describes.
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <fmt/ranges.h>
+#include <map>
 #include <string_view>
+#include <tuple>
 
 #include "data/image.hpp"
 #include "data/input_file.hpp"
@@ -13,15 +16,33 @@ namespace {
 namespace fs = std::filesystem;
 using Names = std::vector<std::string>;
 
-bool is_hidden(const fs::path& path) {
-  return path.filename().string().starts_with('.');
+// Hidden, or left behind by an archiver, a desktop or a network disk.
+bool is_no_data(const fs::path& path) {
+  static constexpr std::array<std::string_view, 8> kLeftBehind{
+      "__MACOSX", "@eaDir",     "#recycle",     "@Recycle",
+      "@tmp",     "lost+found", "$RECYCLE.BIN", "System Volume Information"};
+  const std::string name = path.filename().string();
+  return name.starts_with('.') || std::ranges::find(kLeftBehind, name) != kLeftBehind.end();
+}
+
+std::string in_small_letters(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  return text;
 }
 
 bool is_picture(const fs::path& path) {
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  const std::string extension = in_small_letters(path.extension().string());
   return extension == ".png" || extension == ".jpg" || extension == ".jpeg" || extension == ".bmp";
+}
+
+// The name of a label's folder as text that can be shown and saved: if it has bytes that are not UTF-8 or control characters,
+// these are written as \xfc, \n. No two names become the same.
+std::string label_of(const std::string& name) {
+  const std::string quoted = fmt::format("{:?}", name);
+  for (const char* escape : {"\\x", "\\n", "\\r", "\\t"})
+    if (quoted.find(escape) != std::string::npos) return quoted.substr(1, quoted.size() - 2);
+  return name;
 }
 
 bool is_number(const std::string& name) {
@@ -41,14 +62,14 @@ bool numerically_before(const std::string& a, const std::string& b) {
   return x != y ? x < y : a < b;
 }
 
-// The sorted names of the label folders of one split.
+// The sorted names of the label folders of one split, as they are on the disk.
 Names find_labels(const fs::path& split) {
   if (!fs::is_directory(split)) {
     refuse(split, "no such folder; a data set of pictures has train/LABEL/ and test/LABEL/");
   }
   Names labels;
   for (const fs::directory_entry& entry : fs::directory_iterator(split)) {
-    if (entry.is_directory() && !is_hidden(entry)) labels.push_back(entry.path().filename().string());
+    if (entry.is_directory() && !is_no_data(entry)) labels.push_back(entry.path().filename().string());
   }
   if (labels.empty()) refuse(split, "holds no folders; each label is a folder of pictures");
   const bool numbers = std::all_of(labels.begin(), labels.end(), is_number);
@@ -63,34 +84,54 @@ Names find_labels(const fs::path& split) {
 std::vector<fs::path> find_pictures(const fs::path& folder) {
   std::vector<fs::path> pictures;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (!entry.is_directory() && !is_hidden(entry) && is_picture(entry)) pictures.push_back(entry);
+    if (!entry.is_directory() && !is_no_data(entry) && is_picture(entry)) pictures.push_back(entry);
   }
   if (pictures.empty()) refuse(folder, "holds no pictures; looked for *.png, *.jpg, *.jpeg and *.bmp");
   std::sort(pictures.begin(), pictures.end());
   return pictures;
 }
 
-// Adds images to a data set; all must have the size of the first one.
+// Adds images to a data set; all must have one size.
 class Collector {
  public:
   Collector(Dataset& loaded, const LoadOptions& options) : loaded_(loaded), options_(options) {}
 
-  void add_split(const fs::path& folder, const Names& labels, Split& split) {
-    for (const std::string& label : labels) {
-      const auto at = std::find(loaded_.label_names.begin(), loaded_.label_names.end(), label);
-      if (at == loaded_.label_names.end()) {
-        refuse(folder / label, "label {} has no training pictures; the labels are {}", label,
-               fmt::join(loaded_.label_names, ", "));
-      }
-      const auto number = static_cast<std::uint8_t>(at - loaded_.label_names.begin());
-      for (const fs::path& picture : find_pictures(folder / label)) add_picture(picture, number, split);
+  void add_split(const fs::path& folder, Split& split) {
+    for (const std::string& name : find_labels(folder)) {
+      const std::uint8_t label = number_of(folder / name);
+      for (const fs::path& picture : find_pictures(folder / name)) add_picture(picture, label, split);
     }
+    require_one_size();
     if (split.count() == 0) {
       refuse(folder, "no picture could be read; all {} were skipped as broken", loaded_.skipped_images);
     }
   }
 
  private:
+  std::uint8_t number_of(const fs::path& folder) {
+    Names& names = loaded_.label_names;
+    const std::string label = label_of(folder.filename().string());
+    const auto at = static_cast<std::size_t>(std::ranges::find(names, label) - names.begin());
+    if (at == names.size()) {
+      if (options_.label_names.empty() || at == kMostClasses)
+        refuse(folder, "label {} has no training pictures; the labels are {}", label, fmt::join(names, ", "));
+      names.push_back(label);
+    }
+    return static_cast<std::uint8_t>(at);
+  }
+
+  // Names the first picture of the rarest size.
+  void require_one_size() const {
+    if (sizes_.size() < 2) return;
+    const auto rarer = [](const auto& a, const auto& b) {  // of two that are as rare, the later one
+      return std::tuple(a.second.count, b.second.order) < std::tuple(b.second.count, a.second.order);
+    };
+    const auto& [odd, odd_ones] = *std::ranges::min_element(sizes_, rarer);
+    const auto& [usual, usual_ones] = *std::ranges::max_element(sizes_, rarer);
+    refuse(odd_ones.first, "a picture of {}x{} pixels, but {} has {}x{}; all must have one size", odd.first,
+           odd.second, usual_ones.first.string(), usual.first, usual.second);
+  }
+
   void add_picture(const fs::path& path, std::uint8_t label, Split& split) {
     Image image;
     try {
@@ -100,45 +141,75 @@ class Collector {
       ++loaded_.skipped_images;
       return;
     }
-    if (first_.empty()) {
-      first_ = path;
-      loaded_.shape = {image.height, image.width, image.channels};
-    }
-    if (image.height != loaded_.shape.h || image.width != loaded_.shape.w) {
-      refuse(path, "a picture of {}x{} pixels, but {} has {}x{}; all must have one size", image.height,
-             image.width, first_.string(), loaded_.shape.h, loaded_.shape.w);
-    }
+    const std::size_t order = sizes_.size();
+    ++sizes_.try_emplace({image.height, image.width}, OfOneSize{0, order, path}).first->second.count;
+    if (sizes_.size() > 1) return;  // refused when all sizes are known
+    loaded_.shape = {image.height, image.width, image.channels};
     split.images.insert(split.images.end(), image.pixels.begin(), image.pixels.end());
     split.labels.push_back(label);
   }
 
   Dataset& loaded_;
   const LoadOptions& options_;
-  fs::path first_;
+  struct OfOneSize {
+    std::size_t count, order;
+    fs::path first;
+  };
+  std::map<std::pair<int, int>, OfOneSize> sizes_;  // height and width
 };
 
 }  // namespace
 
-bool holds_pictures(const fs::path& path) {
-  return fs::is_directory(path / "train") || fs::is_directory(path / "test");
+PictureFolders find_picture_folders(const fs::path& path) {
+  static const std::map<std::string, fs::path PictureFolders::*> kNames{
+      {"train", &PictureFolders::train},    {"training", &PictureFolders::train},
+      {"val", &PictureFolders::validation}, {"valid", &PictureFolders::validation},
+      {"test", &PictureFolders::test},      {"validation", &PictureFolders::validation},
+      {"testing", &PictureFolders::test}};
+  PictureFolders found;
+  if (!fs::is_directory(path)) return found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
+    const auto name = kNames.find(in_small_letters(entry.path().filename().string()));
+    if (name == kNames.end() || !entry.is_directory()) continue;
+    fs::path& place = found.*name->second;
+    if (!place.empty()) {
+      const auto [first, second] = std::minmax(place, entry.path());
+      refuse(path, "holds both {}/ and {}/; keep one of them", first.filename().string(),
+             second.filename().string());
+    }
+    place = entry.path();
+  }
+  return found;
 }
 
 Dataset load_image_folder(const fs::path& path, const LoadOptions& options) {
-  const Names train_labels = find_labels(path / "train");
-  const Names test_labels = find_labels(path / "test");
-  const int count = static_cast<int>(train_labels.size());
+  PictureFolders folders = find_picture_folders(path);
+  const bool to_test = !options.label_names.empty();
+  if (folders.train.empty()) folders.train = path / "train";
+  if (folders.test.empty()) folders.test = path / "test";
+  Dataset loaded;
+  loaded.label_names = options.label_names;
+  if (!to_test) {
+    loaded.label_names = find_labels(folders.train);
+    std::ranges::transform(loaded.label_names, loaded.label_names.begin(), label_of);
+  }
+  const auto count = static_cast<int>(loaded.label_names.size());
   const int most = options.classes.value_or(kMostClasses);
   if (count > most) {
-    refuse(path / "train", "holds {} labels, but {} {}", count,
+    refuse(folders.train, "holds {} labels, but {} {}", count,
            options.classes ? "--classes allows" : "a data set can have", most);
   }
-  Dataset loaded;
-  loaded.label_names = train_labels;
-  loaded.classes = options.classes.value_or(count);
+  static_cast<void>(find_labels(folders.test));  // before many pictures are read
   Collector collector(loaded, options);
-  collector.add_split(path / "train", train_labels, loaded.train);
-  collector.add_split(path / "test", test_labels, loaded.test);
-  for (int extra = count; extra < loaded.classes; ++extra)
+  if (!to_test || fs::is_directory(folders.train)) {
+    collector.add_split(folders.train, loaded.train);
+    const std::size_t training_images = loaded.train.count();
+    if (!folders.validation.empty()) collector.add_split(folders.validation, loaded.train);
+    loaded.validation_images = loaded.train.count() - training_images;
+  }
+  collector.add_split(folders.test, loaded.test);
+  loaded.classes = std::max(options.classes.value_or(0), static_cast<int>(loaded.label_names.size()));
+  for (auto extra = loaded.label_names.size(); std::cmp_less(extra, loaded.classes); ++extra)
     loaded.label_names.push_back(std::to_string(extra));
   return loaded;
 }

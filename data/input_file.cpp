@@ -173,6 +173,22 @@ Bytes gunzip_start(const std::filesystem::path& path, ByteSpan file, std::size_t
   return start;
 }
 
+bool is_gzip(ByteSpan start) {
+  return start.size() >= 2 && start[0] == 0x1f && start[1] == 0x8b;
+}
+
+Bytes gunzip_outer(const std::filesystem::path& path, ByteSpan file) {
+  constexpr std::size_t kMostTimes = 16, kRoom = std::size_t{64} << 10;
+  Bytes inner;
+  inner.resize(std::min<std::size_t>(gzip_stated_length(file), kMostTimes * file.size() + kRoom) +
+               kGunzipMargin);
+  const Unpacked unpacked = gunzip(path, file, inner);
+  if (unpacked.more)
+    refuse(path, "gzip data within gzip data that is {} times longer; unpack it", kMostTimes);
+  inner.resize(unpacked.bytes);
+  return inner;
+}
+
 std::uint32_t gzip_stated_length(ByteSpan file) {
   return static_cast<std::uint32_t>(little_endian(file.last(4), 0, 4));
 }

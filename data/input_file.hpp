@@ -74,6 +74,11 @@ Unpacked gunzip(const std::filesystem::path& path, std::span<const std::uint8_t>
 // are unpacked. count is at most 1024. Throws like gunzip.
 Bytes gunzip_start(const std::filesystem::path& path, std::span<const std::uint8_t> file, std::size_t count);
 
+bool is_gzip(std::span<const std::uint8_t> start);  // whether gzip data begins with these bytes
+
+// The contents of a file that was packed twice: gzip data again, hardly longer than the file. Throws like gunzip.
+Bytes gunzip_outer(const std::filesystem::path& path, std::span<const std::uint8_t> file);
+
 // The length of the contents modulo 2^32, as stated in the last four bytes of a gzip file. `file` has at least
 // 4 bytes.
 std::uint32_t gzip_stated_length(std::span<const std::uint8_t> file);

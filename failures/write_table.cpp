@@ -58,6 +58,15 @@ std::string finding(const YAML::Node& found) {
   return "{" + literal(found["when"]) + ", " + literal(found["cause"]) + ", " + literal(found["fix"]) + "}";
 }
 
+// A text of `says`: a * stands at the end of a part between two gaps only.
+std::string text_to_find(const YAML::Node& said) {
+  const auto text = said.as<std::string>();
+  for (std::size_t star = text.find('*'); star != std::string::npos; star = text.find('*', star + 1))
+    if (star + 1 < text.size() && text.compare(star + 1, 5, " ... ") != 0)
+      throw fault(said, "a * is followed by the end or by ' ... '");
+  return literal(said);
+}
+
 struct Table {
   std::ostringstream parts;    // what the rows refer to
   std::ostringstream rows;     //
@@ -65,15 +74,20 @@ struct Table {
   Names keys;
 
   void add_row(const std::string& kind, const YAML::Node& row) {
-    require_fields(row, {"key", "example", "cause", "sure", "fix"}, {"says", "codes", "found"});
-    if (!row["says"] && !row["found"]) throw fault(row, "no message finds this row: neither says nor found");
+    require_fields(row, {"key", "example", "cause", "sure", "fix"}, {"says", "codes", "xids", "found"});
+    if (!row["says"] && !row["found"] && !row["xids"])
+      throw fault(row, "no message finds this row: neither says nor found");
     if (!keys.insert(row["key"].as<std::string>()).second)
       throw fault(row, literal(row["key"]) + " is another row's key");
     const std::string number = std::to_string(keys.size());
-    const auto code = [](const YAML::Node& each) { return std::to_string(each.as<int>()); };
+    const auto code = [](const YAML::Node& each) { return each.as<std::string>(); };
+    YAML::Node codes;  // with the Xid numbers after the others
+    for (const YAML::Node& each : row["codes"]) codes.push_back(std::to_string(each.as<int>()));
+    for (const YAML::Node& each : row["xids"])
+      codes.push_back("kFirstXid + " + std::to_string(each.as<int>()));
     rows << "    {" << literal(row["key"]) << ", FailureClass::" << kind << ", " << literal(row["example"])
-         << ",\n     " << declared(parts, "std::string_view", "kSays" + number, row["says"], literal) << ", "
-         << declared(parts, "int", "kCodes" + number, row["codes"], code) << ",\n     "
+         << ",\n     " << declared(parts, "std::string_view", "kSays" + number, row["says"], text_to_find)
+         << ", " << declared(parts, "int", "kCodes" + number, codes, code) << ",\n     "
          << literal(row["cause"]) << ",\n     " << literal(row["sure"]) << ",\n     " << literal(row["fix"])
          << ",\n     " << declared(parts, "Finding", "kFound" + number, row["found"], finding) << "},\n";
   }

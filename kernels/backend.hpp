@@ -28,6 +28,9 @@ class BackendError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Throws BackendError if the argmax of a max pool's window does not fit into the byte that both engines store it in.
+void require_poolable(const OpDesc& desc, const Window& window, const char* engine);
+
 // Owns a block of a backend's memory. Buffers hold whole arenas (parameters, gradients, optimiser state,
 // activations), never single tensors, so there are few of them. They must all be released before their backend.
 class Buffer {
@@ -226,7 +229,6 @@ std::optional<double> peer_bytes_per_second(int from, int to);
 // Whether GPU `device` of all_gpus() supports `precision`: fp32 and fp16 always, tf32 and bf16 from compute
 // capability 8.0 on. Throws BackendError if the device does not answer.
 bool gpu_has(int device, Precision precision);
-std::unique_ptr<Backend> make_cuda_backend(
-    const CudaOptions& options);  // throws BackendError with the reason
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);  // throws BackendError
 
 }  // namespace trainer

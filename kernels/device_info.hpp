@@ -35,14 +35,15 @@ struct GpuSensors {
   std::optional<int> utilisation_percent = {};
   std::optional<int> sm_clock_mhz = {};
   std::optional<int> memory_clock_mhz = {};
-  std::optional<std::vector<std::string>> throttle_reasons =
-      {};                                          // in words; empty list: the clocks are at their peak
+  // In words; an empty list: the clocks are at their peak.
+  std::optional<std::vector<std::string>> throttle_reasons = {};
   std::optional<double> energy_joules = {};        // since the driver was loaded
   std::optional<double> power_default_watts = {};  // the factory power limit
   std::optional<int> sm_clock_peak_mhz = {};
   std::optional<int> pcie_generation = {};
   std::optional<int> pcie_lanes = {};
   std::optional<int> pcie_lanes_peak = {};
+  std::optional<int> pcie_generation_peak = {};          // of the GPU and the slot together
   std::optional<int> nvlinks = {};                       // active links
   std::optional<int> processes = {};                     // computing on this GPU, this one included
   std::optional<std::uint64_t> corrected_errors = {};    // ECC memory errors since the driver was loaded

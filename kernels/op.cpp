@@ -1,9 +1,12 @@
 // Shapes, parameters and arithmetic of every op, worked out from its description alone.
 #include "kernels/op.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <stdexcept>
 #include <utility>
+
+#include "kernels/backend.hpp"
 
 namespace trainer {
 
@@ -34,24 +37,23 @@ std::string map_text(const Shape& s) {
   return fmt::format("{}x{}x{}", s.h, s.w, s.c);
 }
 
+template <typename Side>
+MapContract* map_of(OpDesc& desc, const Side& side) {
+  const auto find = [&](auto& d) -> MapContract* {
+    if constexpr (requires { side(d); }) return side(d);
+    return nullptr;
+  };
+  return std::visit(find, desc);
+}
+
 }  // namespace
 
 MapContract* x_map(OpDesc& desc) {
-  return std::visit(
-      [](auto& d) -> MapContract* {
-        if constexpr (requires { d.x_map; }) return &d.x_map;
-        return nullptr;
-      },
-      desc);
+  return map_of(desc, [](auto& d) -> decltype(&d.x_map) { return &d.x_map; });
 }
 
 MapContract* y_map(OpDesc& desc) {
-  return std::visit(
-      [](auto& d) -> MapContract* {
-        if constexpr (requires { d.y_map; }) return &d.y_map;
-        return nullptr;
-      },
-      desc);
+  return map_of(desc, [](auto& d) -> decltype(&d.y_map) { return &d.y_map; });
 }
 
 OpDesc product_of(const NormalisedDesc& desc) {
@@ -82,12 +84,6 @@ Shape out_shape(const OpDesc& desc) {
                  [](const AvgPoolDesc& d) { return pooled(d.in, d.window); },
                  [](const NormalisedDesc& d) { return d.norm.in; }, [](const auto& d) { return d.in; }},
       desc);
-}
-
-const char* op_name(const OpDesc& desc) {
-  return std::visit(Overloaded{[](const NormalisedDesc& d) { return op_name(product_of(d)); },
-                               [](const auto& d) { return d.kName; }},
-                    desc);
 }
 
 std::string describe(const OpDesc& desc) {
@@ -126,6 +122,14 @@ std::uint64_t forward_flops(const OpDesc& desc) {
                                [](const NormalisedDesc& d) { return forward_flops(product_of(d)); },
                                [](const auto&) { return std::uint64_t{0}; }},
                     desc);
+}
+
+void require_poolable(const OpDesc& desc, const Window& window, const char* engine) {
+  constexpr int kLargest = 15;
+  if (window.size <= kLargest) return;
+  throw BackendError(fmt::format(
+      "{0}: the {1} engine pools windows of at most {2} by {2}; use avgpool, or pool in two steps",
+      describe(desc), engine, kLargest));
 }
 
 const char* role_name(ParameterRole role) {
@@ -204,13 +208,11 @@ std::size_t Op::stored_count(int index) const {
 }
 
 void Op::store(int index, const float* canonical, float* stored) const {
-  const std::size_t count = stored_count(index);
-  for (std::size_t i = 0; i < count; ++i) stored[i] = canonical[i];
+  std::copy_n(canonical, stored_count(index), stored);
 }
 
 void Op::fetch(int index, const float* stored, float* canonical) const {
-  const std::size_t count = stored_count(index);
-  for (std::size_t i = 0; i < count; ++i) canonical[i] = stored[i];
+  std::copy_n(stored, stored_count(index), canonical);
 }
 
 namespace {

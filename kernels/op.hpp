@@ -25,7 +25,6 @@ namespace trainer {
 // Convolution + bias, then ReLU and max pooling if requested (the two commute).
 //   x [n, h, w, c], w [out, k, k, c], b [out], y [n, h', w', out]
 struct ConvDesc {
-  static constexpr const char* kName = "conv";
   Shape in;
   int out = 0;
   int kernel = 1;
@@ -39,7 +38,6 @@ struct ConvDesc {
 
 // y = relu(x w^T + b): x [n, in], w [out, in], b [out], y [n, out]
 struct DenseDesc {
-  static constexpr const char* kName = "dense";
   int in = 0;
   int out = 0;
   bool bias = true;
@@ -51,10 +49,10 @@ struct DenseDesc {
 // its gradient, and the number of correct answers. With label smoothing e the target in training is (1 - e) on the label
 // and e / classes on every class (Szegedy et al. 2016); in inference it is the label. forward adds to
 // StepState's loss_sum, correct answers and images. The gradient is that of the mean loss over the valid rows, or over
-// the selected ones if it selects; the other rows have none.  x [n, in], w [classes, in], b [classes], y
-// [n, classes]
+// the selected ones if it selects; the other rows have none. With the products z = x w^T + b and the target t:
+//   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = logit_scale (softmax_j - t_j) / rows
+//   x [n, in], w [classes, in], b [classes], y [n, classes]
 struct HeadDesc {
-  static constexpr const char* kName = "head";
   int in = 0;
   int classes = 0;
   bool bias = true;
@@ -65,13 +63,11 @@ struct HeadDesc {
 };
 
 struct MaxPoolDesc {
-  static constexpr const char* kName = "maxpool";
   Shape in;
   Window window;
 };
 
 struct AvgPoolDesc {
-  static constexpr const char* kName = "avgpool";
   Shape in;
   Window window;
 };
@@ -97,7 +93,6 @@ struct LeakyReluDesc {
 // Inverted dropout: in training y = x / (1 - drop) or, with probability drop, 0; in inference y = x. The mask is a pure
 // function of (seed, stream, step, element).
 struct DropoutDesc {
-  static constexpr const char* kName = "dropout";
   Shape in;
   float drop = 0.5F;
   std::uint32_t stream = 0;  // tells the network's dropout layers apart
@@ -109,11 +104,10 @@ struct DropoutDesc {
 // and updates the running statistics: running = (1 - momentum) running + momentum batch, with the unbiased variance
 // (n / (n - 1)). Inference uses the running statistics. If rows are selected, the statistics are still those of all
 // valid rows, and the gradient is nonzero for the selected rows only:
-//   dx = gamma / sqrt(var + epsilon) (dy - S1 / n - xh S2 / n)
-// S1 and S2 are the sums over selected rows of dy and of dy xh, xh is the normalised x, and n is the number of
-// positions in all valid rows.
+//   dx = gamma / sqrt(var + epsilon) (dy - S1 / n - xh S2 / n),  dgamma = S2,  dbeta = S1  (Ioffe and Szegedy 2015)
+// dy is the gradient before GELU, S1 and S2 are the sums over selected rows of dy and of dy xh, xh is the normalised x,
+// and n is the number of positions in all valid rows.
 struct BatchNormDesc {
-  static constexpr const char* kName = "batchnorm";
   Shape in;
   float epsilon = 1e-5F;
   float momentum = 0.1F;
@@ -129,8 +123,8 @@ struct NormalisedDesc {
   BatchNormDesc norm;
 };
 
-// The one list of ops. A row Name stands for NameDesc above; its kName appears in errors and tables. Each engine and the
-// reference use the list to declare what they must define for every op, so the linker reports what a new op lacks.
+// The one list of ops. A row Name stands for NameDesc above. Each engine and the reference use the list to declare what
+// they must define for every op, so the linker reports what a new op lacks.
 // clang-format off
 #define TRAINER_OPS(OP)                                                     \
   OP(Conv) OP(Dense) OP(Head) OP(MaxPool) OP(AvgPool) OP(Relu) OP(Gelu)     \
@@ -150,7 +144,6 @@ MapContract* y_map(OpDesc& desc);
 OpDesc product_of(const NormalisedDesc& desc);
 Shape in_shape(const OpDesc& desc);
 Shape out_shape(const OpDesc& desc);
-const char* op_name(const OpDesc& desc);   // "conv", "dense", ...
 std::string describe(const OpDesc& desc);  // "conv 5x5x24 on 28x28x1, maxpool 2, relu": for errors
 Shape conv_map(const ConvDesc& desc);      // [h, w, out] before pooling
 // FLOP for one image; a multiply-add counts as two. Counts convolutions and products only.

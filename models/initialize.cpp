@@ -1,11 +1,10 @@
-// Uniform values use 24 bits, exact in float; normal ones use 32 bits and the Box-Muller transform in double,
-// which gives two values for each pair of words.
-#include "models/initialize.hpp"
-
+// Initial values of parameters. Uniform values use 24 bits, exact in float; normal ones use 32 bits and the Box-Muller
+// transform in double, which gives two values for each pair of words.
 #include <cmath>
 
 #include "kernels/math/functions.hpp"
 #include "kernels/math/philox.hpp"
+#include "models/plan.hpp"
 
 namespace trainer {
 
@@ -34,7 +33,7 @@ struct Source {
   double normal(std::size_t element, std::uint32_t attempt) const {
     const Philox4 random = words(element, attempt);
     const std::size_t pair = element % 4 / 2 * 2;
-    const double u = (static_cast<double>(random.word[pair]) + 1) * 0x1p-32;  // (0, 1]
+    const double u = (static_cast<double>(random.word[pair]) + 1) * 0x1p-32;         // (0, 1]
     const double half_turns = static_cast<double>(random.word[pair + 1]) * 0x1p-31;  // [0, 2)
     const double shift = element % 2 == 0 ? 0.0 : 0.5;  // sin(a) = cos(a - pi / 2)
     return std::sqrt(-2 * logarithm_of(u)) * cosine_of_pi(half_turns - shift);
@@ -74,9 +73,8 @@ struct Source {
 std::vector<float> initial_values(const PlannedParameter& parameter, std::uint64_t seed, int index) {
   const Source source{seed, kInitializerStream | static_cast<std::uint32_t>(index)};
   std::vector<float> values(parameter.desc.count());
-  for (std::size_t i = 0; i < values.size(); ++i) {
+  for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = source.draw(parameter.initialization, parameter.desc, i);
-  }
   return values;
 }
 

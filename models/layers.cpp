@@ -66,8 +66,7 @@ OpDesc describe_conv(const Checker& check) {
   const std::uint64_t inputs = kernel_size * kernel_size * static_cast<std::uint64_t>(in.c);
   check.at_most(std::max(inputs, kernel_size * kernel_size * out), kMostElements, "weights to one output");
   check.at_most(inputs * out, kMostElements, "weights");
-  check.at_most(static_cast<std::uint64_t>(check.input.batch) * conv_map(desc).size(), kMostElements,
-                "outputs of a batch");
+  check.at_most(check.input.batch * conv_map(desc).size(), kMostElements, "outputs of a batch");
   check.at_most(forward_flops(desc), kMostFlops, "FLOP an image");
   return desc;
 }
@@ -78,8 +77,7 @@ OpDesc describe_dense(const Checker& check) {
   const std::uint64_t in = check.position.in.size();
   const int out = layer.out > 0 ? layer.out : input.classes;
   check.at_most(in * static_cast<std::uint64_t>(out), kMostElements, "weights");
-  check.at_most(static_cast<std::uint64_t>(input.batch) * static_cast<std::uint64_t>(out), kMostElements,
-                "outputs of a batch");
+  check.at_most(static_cast<std::uint64_t>(input.batch) * out, kMostElements, "outputs of a batch");
   if (!check.position.last) return DenseDesc{static_cast<int>(in), out, layer.bias, false};
   if (out != input.classes) {
     check.fail_with(
@@ -246,9 +244,8 @@ const char* layer_word(LayerKind kind) {
 }
 
 std::vector<LayerSpec> read_layers(const YamlNode& node) {
-  if (node.kind != YamlKind::list || node.items.empty()) {
+  if (node.kind != YamlKind::list || node.items.empty())
     fail(node.place, "layers must be a list with a layer a line, each after a dash");
-  }
   if (node.items.size() > kMostLayers) {
     fail(node.items[kMostLayers].place,
          fmt::format("{} layers; a network has at most {}", node.items.size(), kMostLayers));
@@ -264,9 +261,8 @@ void fail_layer(const LayerSpec& layer, const std::string& name, const std::stri
 
 OpDesc describe_layer(const LayerSpec& layer, const LayerPosition& position, const PlanInput& input) {
   const Checker check{layer, position, input};
-  if (position.last && layer.kind != LayerKind::dense) {
+  if (position.last && layer.kind != LayerKind::dense)
     check.fail_with("the last layer must be dense with `out: classes`");
-  }
   return kind_of(layer).op(check);
 }
 

@@ -33,8 +33,7 @@ Pieces read_pieces(const YamlNode& node, const std::string& what, NumberRange ra
     const YamlNode key{YamlKind::word, node.keys[i].place, node.keys[i].word, {}, {}};
     const std::int64_t from = read_whole(key, what + ": an epoch", {earliest, i == 0 ? 0 : kMostEpochs});
     pieces.from[i] = static_cast<std::uint32_t>(from);
-    pieces.value[i] =
-        static_cast<float>(read_number(node.items[i], fmt::format("{} from epoch {}", what, from), range));
+    pieces.value[i] = read_number(node.items[i], fmt::format("{} from epoch {}", what, from), range);
     earliest = from + 1;
   }
   pieces.count = static_cast<int>(node.keys.size());

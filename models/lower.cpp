@@ -106,8 +106,7 @@ LoweredPlan fuse_norms(const LoweredPlan& padded, const Backend& backend) {
 int selected_rows_of(const Plan& plan) {
   const Selection& keep = std::get<HeadDesc>(plan.ops.back().desc).selection;
   if (!keep.selects()) return 0;
-  return static_cast<int>(
-      selected_rows({keep.fraction, 0}, 0, 1, static_cast<std::uint32_t>(plan.input.batch)));
+  return selected_rows({keep.fraction, 0}, 0, 1, plan.input.batch);
 }
 
 // The head reads x anyway while it writes dx, so it masks for a dense layer with a ReLU.

@@ -5,8 +5,6 @@
 #include <fmt/format.h>
 #include <stdexcept>
 
-#include "models/initialize.hpp"
-
 namespace trainer {
 
 namespace {
@@ -70,9 +68,8 @@ std::vector<float> Network::read(const NetworkTensor& tensor) const {
 }
 
 void Network::write(const NetworkTensor& tensor, const std::vector<float>& values) {
-  if (values.size() != tensor.count) {
+  if (values.size() != tensor.count)
     throw std::logic_error(fmt::format("{}: {} values for {}", tensor.name, values.size(), tensor.count));
-  }
   const Op& op = *stages_[tensor.op].op;
   std::vector<float> stored(op.stored_count(tensor.parameter));
   op.store(tensor.parameter, padding_of(tensor).pad(values).data(), stored.data());

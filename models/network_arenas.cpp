@@ -52,14 +52,12 @@ void Network::allocate_parameters() {
   }
   parameters_ = backend_.allocate(trained * sizeof(float), "the parameters");
   statistics_ = backend_.allocate(statistics * sizeof(float), "the running statistics");
-  if (backend_.element() != Element::fp32) {
+  if (backend_.element() != Element::fp32)
     casts_ = backend_.allocate(trained * element_bytes(backend_.element()), "the cast weights");
-  }
   if (purpose_ == Purpose::inference) return;
   gradients_ = backend_.allocate(trained * sizeof(float), "the gradients");
-  for (int s = 0; s < slot_count_; ++s) {
+  for (int s = 0; s < slot_count_; ++s)
     slots_[s] = backend_.allocate(trained * sizeof(float), "the optimiser's state");
-  }
 }
 
 // Records how parameter p of op i learns.
@@ -82,8 +80,7 @@ void Network::allocate_learner(std::size_t i, std::size_t p, Segment segment) {
 }
 
 std::size_t Network::map_bytes(const Shape& shape) const {
-  return aligned(static_cast<std::size_t>(plan().input.batch) * shape.size() *
-                 element_bytes(backend_.element()));
+  return aligned(plan().input.batch * shape.size() * element_bytes(backend_.element()));
 }
 
 void Network::allocate_activations() {

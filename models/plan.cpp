@@ -48,8 +48,7 @@ void set_loss(OpDesc& last, const Recipe& recipe) {
 std::uint32_t group_of(const std::string& layer, const Recipe& recipe) {
   for (std::size_t g = 0; g < recipe.groups.size(); ++g) {
     const std::vector<std::string>& layers = recipe.groups[g].layers;
-    if (std::find(layers.begin(), layers.end(), layer) != layers.end())
-      return static_cast<std::uint32_t>(g + 1);
+    if (std::find(layers.begin(), layers.end(), layer) != layers.end()) return g + 1;
   }
   return 0;
 }
@@ -71,19 +70,10 @@ void check_groups(const Recipe& recipe, const std::vector<PlannedOp>& ops) {
 }
 
 Initialization start_of(const ParameterDesc& desc, const LayerSpec& layer, const Recipe& recipe) {
-  switch (desc.role) {
-    case ParameterRole::weight:
-      return layer.weights.value_or(recipe.weights);
-    case ParameterRole::bias:
-      return layer.biases.value_or(recipe.biases);
-    case ParameterRole::gamma:
-    case ParameterRole::running_variance:
-      return {Initializer::constant, 1, 0};
-    case ParameterRole::beta:
-    case ParameterRole::running_mean:
-      return {Initializer::zeros, 0, 0};
-  }
-  return {};
+  if (desc.role == ParameterRole::weight) return layer.weights.value_or(recipe.weights);
+  if (desc.role == ParameterRole::bias) return layer.biases.value_or(recipe.biases);
+  const bool factor = desc.role == ParameterRole::gamma || desc.role == ParameterRole::running_variance;
+  return factor ? Initialization{Initializer::constant, 1, 0} : Initialization{Initializer::zeros, 0, 0};
 }
 
 bool decays(ParameterRole role, LayerKind kind, const Recipe& recipe) {
@@ -97,13 +87,10 @@ std::vector<PlannedParameter> plan_parameters(const std::string& op, const OpDes
   for (const ParameterDesc& parameter : parameters(desc)) {
     PlannedParameter next{fmt::format("{}.{}", op, role_name(parameter.role)), parameter, 1, 0,
                           start_of(parameter, layer, recipe)};
-    if (parameter.role == ParameterRole::bias) {
-      next.rate_factor = static_cast<float>(recipe.bias_rate_factor);
-    }
+    if (parameter.role == ParameterRole::bias) next.rate_factor = static_cast<float>(recipe.bias_rate_factor);
     if (decays(parameter.role, layer.kind, recipe)) next.decay = static_cast<float>(recipe.weight_decay);
     if (parameter.role == ParameterRole::weight) next.optimizer = group_of(op, recipe);
-    if (next.optimizer > 0)
-      next.rate_factor = static_cast<float>(recipe.groups[next.optimizer - 1].rate_factor);
+    if (next.optimizer > 0) next.rate_factor = recipe.groups[next.optimizer - 1].rate_factor;
     planned.push_back(std::move(next));
   }
   return planned;
@@ -149,8 +136,7 @@ void plan_ops(const Spec& spec, const std::vector<OpDesc>& descs, Plan& plan) {
   for (std::size_t first = 0; first < descs.size();) {
     PlannedOp op{plan.layers[first].name, descs[first], {static_cast<int>(first)}, {}, learns_before};
     std::size_t next = first + 1;
-    for (; next < descs.size() && fuse(op.desc, descs[next]); ++next)
-      op.layers.push_back(static_cast<int>(next));
+    for (; next < descs.size() && fuse(op.desc, descs[next]); ++next) op.layers.push_back(next);
     op.parameters = plan_parameters(op.name, op.desc, spec.layers[first], spec.recipe);
     learns_before = learns_before || !op.parameters.empty();
     plan.layers[next - 1].activation_bytes =

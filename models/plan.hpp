@@ -25,11 +25,10 @@ struct PlannedLayer {
   std::string name;  // "conv1", "dense2": its kind and its number within the kind
   std::string text;  // "conv 5x5x24 valid"
   Shape out;
-  std::uint64_t parameters = 0;      // trained ones
-  std::uint64_t forward_flops = 0;   // for one image
-  std::uint64_t backward_flops = 0;  // for one image; without the first weighted layer's input gradient
-  std::uint64_t activation_bytes =
-      0;  // the output for a whole batch; 0 inside a fused op, which does not store it
+  std::uint64_t parameters = 0;        // trained ones
+  std::uint64_t forward_flops = 0;     // for one image
+  std::uint64_t backward_flops = 0;    // for one image; without the first weighted layer's input gradient
+  std::uint64_t activation_bytes = 0;  // of the output for a whole batch; 0 if a fused op does not store it
 };
 
 struct PlannedParameter {
@@ -64,6 +63,12 @@ struct Plan {
 // Throws SpecError naming file, line and layer for a pool or filter larger than its input, a last layer that is
 // not dense with one output per class, counts that overflow, and a parameter count other than the published one.
 Plan make_plan(const Spec& spec, const PlanInput& input);
+
+// Draws the desc.count() initial values of a parameter on the host, in the canonical layout: they are the same on every
+// backend. Value i is a pure function of (seed, index, i), where `index` numbers the network's parameters: word i % 4 of
+// Philox4x32-10 with the key `seed` and the counter (i / 4, attempt, 0, 2^31 + index). The last word cannot collide with
+// dropout, which numbers its streams from 1 under the same key.
+std::vector<float> initial_values(const PlannedParameter& parameter, std::uint64_t seed, int index);
 
 // The output of `trainer models NAME`, at most 100 columns wide: layers, totals, and the recipe of `spec`, from
 // which the plan was made; it ends with a newline.

@@ -180,12 +180,10 @@ const Settings<Recipe>& recipe_settings() {
 
 void check_length(const MapReader& map) {
   const YamlNode* steps = map.find("steps");
-  if (map.find("epochs") != nullptr && steps != nullptr) {
+  if (map.find("epochs") != nullptr && steps != nullptr)
     fail(steps->place, "recipe: both 'epochs' and 'steps'; a run's length is one of them");
-  }
-  if (map.find("epochs") == nullptr && steps == nullptr) {
+  if (map.find("epochs") == nullptr && steps == nullptr)
     fail(map.place(), "recipe needs its length: 'epochs' or 'steps'");
-  }
 }
 
 }  // namespace

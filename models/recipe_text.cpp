@@ -114,7 +114,7 @@ std::string decay_text(const Recipe& recipe) {
 std::string batch_text(const Recipe& recipe, int batch) {
   const char* end = recipe.last_batch == LastBatch::mask   ? "a short last batch is masked"
                     : recipe.last_batch == LastBatch::drop ? "a short last batch is dropped"
-                                                           : "a last batch goes on into the next pass";
+                                                           : "a last batch wraps into the next epoch";
   const std::string own = batch == recipe.batch ? "" : fmt::format(" (the recipe's own: {})", recipe.batch);
   return fmt::format("{}{}, order {}, {}", batch, own, order_word(recipe.order), end);
 }

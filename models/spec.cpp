@@ -73,9 +73,8 @@ Spec parse_spec(const std::string& text, const std::string& file) {
   check_name(spec.name, map.require("name").place);
   read_line(map, "about", spec.about);
   read_line(map, "source", spec.source);
-  if (const YamlNode* node = map.find("parameters")) {
+  if (const YamlNode* node = map.find("parameters"))
     spec.parameters = read_whole(*node, "parameters", {1, std::numeric_limits<std::int32_t>::max()});
-  }
   spec.layers = read_layers(map.require("layers"));
   spec.recipe = read_recipe(map.require("recipe"));
   return spec;
@@ -100,13 +99,11 @@ Spec read_spec(const fs::path& file) {
 }
 
 Spec find_spec(const std::string& name_or_path, const fs::path& folder) {
-  if (name_or_path.find('/') != std::string::npos || name_or_path.ends_with(".yaml")) {
+  if (name_or_path.find('/') != std::string::npos || name_or_path.ends_with(".yaml"))
     return read_spec(name_or_path);
-  }
   const Words names = names_in(folder);
-  if (std::find(names.begin(), names.end(), name_or_path) == names.end()) {
+  if (std::find(names.begin(), names.end(), name_or_path) == names.end())
     throw SpecError(unknown_word("network", name_or_path, names) + ", or the path of a .yaml file");
-  }
   return read_spec(folder / (name_or_path + ".yaml"));
 }
 

@@ -38,8 +38,7 @@ enum class LayerKind { conv, maxpool, avgpool, dense, relu, gelu, leaky_relu, dr
 enum class Initializer : std::uint8_t {
   zeros,
   constant,          // value
-  uniform_fan_in,    // uniform(-1/sqrt(fan_in), +1/sqrt(fan_in)); a bias takes its weight's fan_in (PyTorch's
-                     // default)
+  uniform_fan_in,    // uniform(-1/sqrt(fan_in), +...), a bias with its weight's fan_in (PyTorch's default)
   xavier_uniform,    // uniform(-sqrt(3/fan_in), +sqrt(3/fan_in)) (Caffe's xavier)
   glorot_uniform,    // uniform(-sqrt(6/(fan_in+fan_out)), +...)
   normal,            // N(0, deviation)
@@ -80,9 +79,8 @@ struct InputScaling {
   double scale = 1.0 / 255;
   double mean = 0;
   double deviation = 1;
-  bool from_data =
-      false;     // `normalize: data`: mean and deviation of the training images, in units of scale 1/255
-  int crop = 0;  // height and width of the central crop that the network sees; 0: the whole image
+  bool from_data = false;  // `normalize: data`: those of the training images, in units of scale 1/255
+  int crop = 0;            // height and width of the central crop that the network sees; 0: the whole image
 };
 
 // The precisions other than fp32 in which a recipe keeps its accuracy (mean over 10 seeds within 0.05 points), fastest first.
@@ -118,9 +116,8 @@ struct Recipe {
   Order order = Order::shuffled;
   LastBatch last_batch = LastBatch::mask;
   RecipePrecisions precisions;
-  int hold_out_first = 0;  // number of training images at the beginning that are set aside for validation
-  int report_test_first =
-      0;  // number of first test images whose accuracy is also printed, as the sample did; 0: none
+  int hold_out_first = 0;     // number of first training images set aside for validation
+  int report_test_first = 0;  // number of first test images whose accuracy is also printed, as the sample did
 };
 
 struct Spec {

@@ -55,25 +55,20 @@ class TreeBuilder final : public YAML::EventHandler {
   // A parent's items never grow while one of them is open, so the pointer to an open node stays valid.
   YamlNode& add(YamlNode node, YAML::anchor_t anchor, const std::string& tag) {
     if (anchor != YAML::NullAnchor) fail(node.place, "anchors (&name) are not used here");
-    if (!tag.empty() && tag != "?" && tag != "!") {
+    if (!tag.empty() && tag != "?" && tag != "!")
       fail(node.place, fmt::format("tags ({}) are not used here", in_quotes(tag)));
-    }
     if (open_.empty()) return root_ = std::move(node);
     YamlNode& parent = *open_.back();
     const bool is_value = parent.kind == YamlKind::map && parent.keys.size() > parent.items.size();
     if (is_value && node.kind == YamlKind::nothing) node.place = parent.keys.back().place;
-    if (parent.kind == YamlKind::list || is_value) {
-      return parent.items.emplace_back(std::move(node));
-    }
+    if (parent.kind == YamlKind::list || is_value) return parent.items.emplace_back(std::move(node));
     if (node.kind != YamlKind::word) fail(node.place, "a key must be a word");
     parent.keys.push_back({node.word, node.place});
     return parent;
   }
 
   void open(YamlNode& node) {
-    if (open_.size() >= kMostDepth) {
-      fail(node.place, fmt::format("nested deeper than {} levels", kMostDepth));
-    }
+    if (open_.size() >= kMostDepth) fail(node.place, fmt::format("nested deeper than {} levels", kMostDepth));
     open_.push_back(&node);
   }
 
@@ -114,9 +109,8 @@ void check_characters(const std::string& text, const std::string& file) {
 }  // namespace
 
 YamlNode parse_yaml(const std::string& text, const std::string& file) {
-  if (text.size() > kMostSpecBytes) {
+  if (text.size() > kMostSpecBytes)
     fail({file, 1, 1}, fmt::format("{} bytes; a network's file has at most {}", text.size(), kMostSpecBytes));
-  }
   check_characters(text, file);
   try {
     std::istringstream stream(text);
@@ -124,9 +118,7 @@ YamlNode parse_yaml(const std::string& text, const std::string& file) {
     TreeBuilder builder(file);
     if (!parser.HandleNextDocument(builder)) fail({file, 1, 1}, "the file is empty");
     TreeBuilder second(file);
-    if (parser.HandleNextDocument(second)) {
-      fail(second.take().place, "a second document; a file holds one");
-    }
+    if (parser.HandleNextDocument(second)) fail(second.take().place, "a second document; a file holds one");
     return builder.take();
   } catch (const YAML::Exception& error) {
     fail(place_of(error.mark, file), fmt::format("not YAML: {}", error.msg));

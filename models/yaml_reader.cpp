@@ -12,17 +12,9 @@ namespace trainer {
 namespace {
 
 std::string text_of(const YamlNode& node) {
-  switch (node.kind) {
-    case YamlKind::nothing:
-      return "empty";
-    case YamlKind::word:
-      return in_quotes(node.word);
-    case YamlKind::list:
-      return "a list";
-    case YamlKind::map:
-      return "a map";
-  }
-  return "";
+  if (node.kind == YamlKind::word) return in_quotes(node.word);
+  if (node.kind == YamlKind::nothing) return "empty";
+  return node.kind == YamlKind::list ? "a list" : "a map";
 }
 
 [[noreturn]] void fail_type(const YamlNode& node, const std::string& what, const std::string& wanted) {
@@ -72,17 +64,15 @@ void fail(const Place& place, const std::string& message) {
 std::int64_t read_whole(const YamlNode& node, const std::string& what, WholeRange range) {
   const auto value =
       node.kind == YamlKind::word ? parsed<std::int64_t>(node.word) : std::optional<std::int64_t>{};
-  if (!value || *value < range.low || *value > range.high) {
+  if (!value || *value < range.low || *value > range.high)
     fail_type(node, what, fmt::format("a whole number from {} to {}", range.low, range.high));
-  }
   return *value;
 }
 
 double read_number(const YamlNode& node, const std::string& what, NumberRange range) {
   const auto value = node.kind == YamlKind::word ? parsed_number(node.word) : std::optional<double>{};
-  if (!value || !contains(range, *value)) {
+  if (!value || !contains(range, *value))
     fail_type(node, what, fmt::format("a number {}", range_text(range)));
-  }
   return *value;
 }
 
@@ -95,9 +85,8 @@ bool read_bool(const YamlNode& node, const std::string& what) {
 
 std::string read_text(const YamlNode& node, const std::string& what) {
   if (node.kind != YamlKind::word) fail_type(node, what, "a line of text");
-  if (std::any_of(node.word.begin(), node.word.end(), is_control)) {
+  if (std::any_of(node.word.begin(), node.word.end(), is_control))
     fail_type(node, what, "one line without control characters");
-  }
   return node.word;
 }
 
@@ -134,15 +123,13 @@ MapReader::MapReader(const YamlTagged& tagged, const Words& known)
 }
 
 void MapReader::check_keys(const Words& known) const {
-  if (node_->kind != YamlKind::map) {
+  if (node_->kind != YamlKind::map)
     fail_type(*node_, what_, known.empty() ? "alone; it has no settings" : "a map of " + joined(known));
-  }
   for (std::size_t i = 0; i < node_->keys.size(); ++i) {
     const auto& [word, place] = node_->keys[i];
     if (known.empty()) fail(place, fmt::format("{} has no settings, not {}", what_, in_quotes(word)));
-    if (std::find(known.begin(), known.end(), word) == known.end()) {
+    if (std::find(known.begin(), known.end(), word) == known.end())
       fail(place, fmt::format("{}: {}", what_, unknown_word("key", word, known)));
-    }
     for (std::size_t j = 0; j < i; ++j) {
       if (node_->keys[j].word == word) {
         fail(place, fmt::format("{}: a second {}; the first is in line {}", what_, in_quotes(word),

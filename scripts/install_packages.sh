@@ -9,7 +9,7 @@ set -euo pipefail
 build_packages=(g++ cmake ninja-build pkg-config libcli11-dev libstb-dev libdnnl-dev libdeflate-dev
                 libyaml-cpp-dev nlohmann-json3-dev libfmt-dev libssl-dev)
 test_packages=(libgtest-dev)
-optional_test_packages=(dataset-fashion-mnist) # a test that does not find it is skipped
+optional_test_packages=(dataset-fashion-mnist tcsh fish zsh) # a test that does not find one is skipped
 package_packages=(dpkg-dev file)
 check_packages=(ccache clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
 image_packages=(docker.io debootstrap openssh-client openssh-server)
@@ -24,6 +24,8 @@ declare -A reasons=(
   [libssl-dev]="SHA-256"
   [libfmt-dev]="formats text"           [libgtest-dev]="GoogleTest"
   [dataset-fashion-mnist]="a second real data set, for the tests"
+  [tcsh]="a login shell of targets"      [fish]="a login shell of targets"
+  [zsh]="a login shell of targets"
   [ccache]="compiles once what several builds share"
   [clang-format]="checks the layout"    [clang-tidy]="checks the code"
   [libomp-dev]="omp.h for clang-tidy"   [gcovr]="counts covered lines"

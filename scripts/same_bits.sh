@@ -144,7 +144,7 @@ on_the_cpu() {
       for network in $(networks); do
         for threads in "${numbers_of_threads[@]}"; do
           both "$network, $precision, x86-64-$level, threads: $threads" "$level" --model "$network" --data "$work/few" --epochs 1 \
-            --batch 32 --validation 10 --device cpu --precision "$precision" --threads "$threads"
+            --batch 32 --validation 0 --device cpu --precision "$precision" --threads "$threads"
         done
       done
     done
@@ -156,8 +156,8 @@ on_the_gpu() {
   local network precision
   for network in $(networks); do
     for precision in fp32 bf16; do
-      both "$network, $precision, emulated GPU" v4 --model "$network" --data "$work/few" --limit-train 10 --epochs 1 --batch 4 \
-        --validation 2 --device cuda --precision "$precision"
+      both "$network, $precision, emulated GPU" v4 --model "$network" --data "$work/tiny" --epochs 1 --batch 4 \
+        --validation 0 --device cuda --precision "$precision"
     done
   done
 }
@@ -167,7 +167,7 @@ after_a_resume() {
   local device begun=$work/begun options=(--model quick --data "$work/more" --epochs 2 --batch 32 --threads 2)
   for device in cpu cuda; do
     rm -rf "$begun"
-    [[ $device == cpu ]] || options=(--model quick --data "$work/few" --epochs 2 --batch 8 --limit-train 20)
+    [[ $device == cpu ]] || options=(--model quick --data "$work/tiny" --epochs 2 --batch 8)
     "$base" train --quiet --out "$begun" --device "$device" "${options[@]}" --max-seconds 0.001 "${other[@]}" >"$work/log" 2>&1 ||
       { row "resume on $device" "failed: $(tail -n 1 "$work/log")" - && continue; }
     row "quick, resumed on $device" "$(resumed "$base" "$begun" "$device")" "$(resumed "$head" "$begun" "$device")"
@@ -189,7 +189,8 @@ main() {
   base=$(program_of "$base_revision")
   head=$(program_of "$head_revision")
   mkdir -p "$work"
-  write_data "$work/few" 100 50
+  write_data "$work/tiny" 10 50
+  write_data "$work/few" 90 50
   write_data "$work/more" 1500 100
   mapfile -t levels < <(usable_levels "$head")
   [[ $brief == no ]] || levels=("${levels[0]}")

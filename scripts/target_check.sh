@@ -176,6 +176,16 @@ prove_lost_connection() {
   expect "and its container is gone" test -z "$(there ps -aq)"
 }
 
+prove_resumption() {
+  local run
+  check "a training that its time limit stops" 0 "or there with" \
+    "$trainer" submit -c vm -- "${training[@]}" --epochs 12 --max-seconds 0.000001
+  run=$(newest)
+  expect "its record says so" record_says "$run" '"status": "stopped"'
+  check "it goes on there" 0 "epoch 12/12" "$trainer" submit --resume "$run" -- train --threads 1 --device cpu
+  expect "same weights as without a stop" same_weights "runs/$run" long
+}
+
 prove_failures() {
   local client run
   attach stranger stranger config >/dev/null
@@ -221,6 +231,7 @@ main() {
   prove_submission
   prove_sent_files
   prove_lost_connection
+  prove_resumption
   prove_failures
   say "targets: $failures of the checks failed"
   ((failures == 0))

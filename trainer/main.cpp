@@ -5,11 +5,14 @@
 #include <exception>
 #include <fcntl.h>
 #include <memory>
+#include <new>
+#include <sstream>
 #include <unistd.h>
 
 #include "models/spec.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/command_line.hpp"
+#include "trainer/device/memory_need.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/process.hpp"
@@ -28,7 +31,10 @@ int run(int argc, char** argv) {
     app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) throw trainer::UsageError(trainer::usage_message(app, error));
-    return app.exit(error);  // --help, --version
+    std::ostringstream text;  // --help, --version
+    const int status = app.exit(error, text);
+    std::fputs(text.str().c_str(), stdout);
+    return status;
   }
   return commands.run();
 }
@@ -41,17 +47,20 @@ int report(const std::exception& error, int status) {
 
 int main(int argc, char** argv) {
   trainer::restart_with_short_spins(argv);
+  trainer::limit_malloc_arenas();
   trainer::end_on_signals_as_first_process();
   // A stream that was closed must not become the number of the next file that is opened.
   int file = 0;
   while (file >= 0 && file <= 2) file = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (file > 2) close(file);
   try {
-    return run(argc, argv);
+    return trainer::require_output(run(argc, argv));
   } catch (const trainer::UsageError& error) {
     return report(error, 2);
   } catch (const trainer::SpecError& error) {
     return report(error, 2);
+  } catch (const std::bad_alloc&) {
+    return std::fputs("error: out of memory: the system or a limit (ulimit -v) grants no more\n", stderr), 1;
   } catch (const std::exception& error) {
     return report(error, 1);
   }

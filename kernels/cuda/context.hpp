@@ -73,9 +73,8 @@ std::unique_ptr<Op> make_first_norm(const CudaContext& context, const Normalised
 // Implicit GEMMs (has_patches) with a normalisation, if all blocks of forward can run at the same time.
 bool is_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch);
 std::unique_ptr<Op> make_product_norm(const CudaContext& context, const NormalisedDesc& desc, int batch);
-// Null if the layer is not small, has no such operands, or is left to a library.
-std::unique_ptr<Op> make_small_product(const CudaContext& context, const ConvDesc& desc, int batch);
-std::unique_ptr<Op> make_small_product(const CudaContext& context, const DenseDesc& desc, int batch);
+// Null if the convolution or dense layer is not small, has no such operands, or is left to a library.
+std::unique_ptr<Op> make_small_product(const CudaContext& context, const OpDesc& product, int batch);
 // Whether make_op has kernels for it (Backend::fuses).
 bool fuses_norm(const CudaContext& context, const NormalisedDesc& desc, int batch, bool wants_dx);
 

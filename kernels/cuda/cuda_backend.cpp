@@ -37,17 +37,14 @@ void require_precision(int device, Precision precision) {
                   device, p.name, p.major, p.minor, precision_name(precision)));
 }
 
-cudaStream_t new_stream() {
-  cudaStream_t stream = nullptr;
-  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  return stream;
+Stream new_stream() {
+  return made<Stream>([](cudaStream_t* out) {
+    check(cudaStreamCreateWithFlags(out, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  });
 }
 
 unsigned multiprocessors_of(const CudaOptions& options) {
-  int count = 0;
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, options.device),
-        "cudaDeviceGetAttribute");
-  const auto all = static_cast<unsigned>(count);
+  const unsigned all = device_attribute(cudaDevAttrMultiProcessorCount, options.device);
   return options.multiprocessors > 0 ? std::min(options.multiprocessors, all) : all;
 }
 
@@ -264,10 +261,7 @@ class CudaBackend final : public Backend {
 }  // namespace cuda
 
 bool gpu_has(int device, Precision precision) {
-  int major = 0;
-  cuda::check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-              "cudaDeviceGetAttribute");
-  return capability_has(major, precision);
+  return capability_has(cuda::device_attribute(cudaDevAttrComputeCapabilityMajor, device), precision);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

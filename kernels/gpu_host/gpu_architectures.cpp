@@ -73,9 +73,8 @@ GpuCode code_for(const GpuArchitectures& built, int major, int minor) {
   }
   for (const GpuArchitecture& code : built.machine_code) {
     if (!machine_code_runs(code, device)) continue;
-    if (best.kind != GpuCode::Kind::machine_code || code.number >= best.from.number) {
+    if (best.kind != GpuCode::Kind::machine_code || code.number >= best.from.number)
       best = {GpuCode::Kind::machine_code, code};
-    }
   }
   return best;
 }
@@ -96,7 +95,7 @@ std::string code_text(const GpuArchitectures& built, int major, int minor) {
 
 std::string rebuild_advice(int major, int minor) {
   const int device = capability_number(major, minor);
-  if (device < 50) return "take a newer GPU, since CUDA 11.8 was the last for this one, or use --device cpu";
+  if (device < 70) return "use --device cpu or a newer GPU; the GPU engine cannot be built for less than 7.0";
   const std::string option = fmt::format("-DCMAKE_CUDA_ARCHITECTURES={}", device);
   if (device < 75) return "rebuild with CUDA 12.9, cuDNN 9.10.2 and " + option;
   return "rebuild with " + option;

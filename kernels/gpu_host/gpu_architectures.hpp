@@ -47,7 +47,8 @@ GpuCode code_for(const GpuArchitectures& built, int major, int minor);
 // One line: "runs the machine code of 90", or what is wrong and what to do about it.
 std::string code_text(const GpuArchitectures& built, int major, int minor);
 
-// How to get a program with code for this device: a rebuild, an older toolkit, or another GPU.
+// How to get a program with code for this device: a rebuild, an older toolkit, or another GPU. The kernels' barriers
+// (kernels/cuda/device_code/grid_barrier.cuh) use PTX that no toolkit translates for less than 7.0.
 std::string rebuild_advice(int major, int minor);
 
 }  // namespace trainer

@@ -80,6 +80,8 @@ struct Found {
 
 Found no_driver_library(const GpuSurroundings& around) {
   const bool files = !around.device_files.empty();
+  if (std::ranges::find(around.device_files, "/dev/dxg") != around.device_files.end())
+    return {"container-wsl", "no-library"};
   if (around.inside_container) return {"container-no-gpu", files ? "files-alone" : "nothing-given"};
   if (!around.kernel_module.empty()) return {"driver-library", ""};
   return {around.pci_gpus > 0 || files ? "driver-not-loaded" : "no-gpu", ""};
@@ -89,20 +91,31 @@ bool hides_every_gpu(const std::string& value) {
   return value.empty() || value == "none" || value == "void";
 }
 
-Found no_device(const GpuSurroundings& around) {
-  if (around.cuda_visible_devices)
-    return {"device-hidden", around.cuda_visible_devices->empty() ? "empty-variable" : "wrong-variable"};
-  if (!around.inside_container) return {"device-hidden", "on-host"};
-  if (around.nvidia_visible_devices && hides_every_gpu(*around.nvidia_visible_devices))
-    return {"container-no-gpu", "hidden"};
-  if (around.device_files.empty()) return {"container-no-gpu", "no-files"};
-  return {"container-rights", ""};
+// Whether CUDA_VISIBLE_DEVICES begins with what is certainly no GPU here: neither a UUID nor a number on the bus.
+bool names_none(const std::string& visible, int pci_gpus) {
+  if (visible.starts_with("GPU-") || visible.starts_with("MIG-")) return false;
+  const std::string number = visible.substr(0, visible.find(','));
+  const bool digits = number.find_first_not_of("0123456789") == std::string::npos && number.size() < 6;
+  return !digits || (pci_gpus > 0 && std::stoi("0" + number) >= pci_gpus);
 }
 
-// The row that has the code, or machine-kernel for a code that has no row.
+Found no_device(const GpuSurroundings& around) {
+  const std::string visible = around.cuda_visible_devices.value_or("0");
+  if (visible.empty()) return {"device-hidden", "empty-variable"};
+  if (visible == "NoDevFiles") return {"device-slurm", ""};
+  if (around.inside_container && hides_every_gpu(around.nvidia_visible_devices.value_or("all")))
+    return {"container-no-gpu", "hidden"};
+  if (around.inside_container && around.device_files.empty()) return {"container-no-gpu", "no-files"};
+  if (names_none(visible, around.pci_gpus)) return {"device-hidden", "wrong-variable"};
+  return around.inside_container ? Found{"container-rights", ""} : Found{"device-hidden", "on-host"};
+}
+
+// The row that has the code and words of its own for it, or machine-kernel.
 Found by_code(int code) {
   for (const KnownFailure& row : known_failures())
-    if (!row.found.empty() && std::ranges::find(row.codes, code) != row.codes.end()) return {row.key, ""};
+    if (std::ranges::find(row.codes, code) != row.codes.end() &&
+        (row.found.empty() || std::ranges::find(row.found, "", &Finding::when) != row.found.end()))
+      return {row.key, ""};
   return {"machine-kernel", ""};
 }
 
@@ -137,7 +150,11 @@ std::optional<Failure> find_gpu_failure(const GpuProbe& probe, int device) {
   const auto explained = [&](int code) {
     const GpuSurroundings around = probe.surroundings();
     const auto [key, when] = what_code_means(code, around);
-    return found_failure(key, when, words_of(probe.code_name(code), around));
+    const FailureWords words = words_of(probe.code_name(code), around);
+    if (!known_failure(key).found.empty()) return found_failure(key, when, words);
+    Failure failure = failure_of(known_failure(key), words);
+    failure.cause += " (" + probe.code_name(code) + ")";
+    return failure;
   };
   const GpuProbe::Count count = probe.count();
   if (count.code != 0 || count.devices == 0) return explained(count.code != 0 ? count.code : kNoDevice);

@@ -44,7 +44,8 @@ std::vector<std::string> device_files(const fs::path& root) {
   for (const fs::directory_entry& entry : entries_of(root / "dev")) {
     const std::string name = entry.path().filename().string();
     std::error_code ignored;
-    if (name.starts_with("nvidia") && !entry.is_directory(ignored)) files.push_back("/dev/" + name);
+    if ((name.starts_with("nvidia") || name == "dxg") && !entry.is_directory(ignored))
+      files.push_back("/dev/" + name);
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -100,10 +101,10 @@ class DriverProbe : public GpuProbe {
     constexpr int kMinor = 76;
     std::array<char, 256> text{};
     int mode = 0;
-    const std::array codes{code_of(name_, text.data(), static_cast<int>(text.size()) - 1, device),
-                           code_of(attribute_, &gpu->major, kMajor, device),
-                           code_of(attribute_, &gpu->minor, kMinor, device),
-                           code_of(attribute_, &mode, kComputeMode, device)};
+    int code = code_of(name_, text.data(), static_cast<int>(text.size()) - 1, device);
+    if (code == 0) code = code_of(attribute_, &gpu->major, kMajor, device);
+    if (code == 0) code = code_of(attribute_, &gpu->minor, kMinor, device);
+    if (code == 0) code = code_of(attribute_, &mode, kComputeMode, device);
     gpu->name = text.data();
     gpu->compute_mode = compute_mode_name(mode);
     std::array<char, 32> bus_id{};
@@ -111,8 +112,7 @@ class DriverProbe : public GpuProbe {
       for (const char* letter = bus_id.data(); *letter != '\0'; ++letter)
         gpu->pci_bus_id += static_cast<char>(std::tolower(static_cast<unsigned char>(*letter)));
     }
-    const auto* failed = std::find_if(codes.begin(), codes.end(), [](int code) { return code != 0; });
-    return failed == codes.end() ? 0 : *failed;
+    return code;
   }
 
   int open(int device) const override {

@@ -40,13 +40,17 @@ struct Finding {
   std::string_view fix;  // empty: the row's fix
 };
 
+constexpr int kFirstXid = 10000;
+
 struct KnownFailure {
   std::string_view key;  // "driver-mismatch"
   FailureClass kind = FailureClass::failed;
   std::string_view example;
-  // Pieces of messages as programs write them; " ... " stands for anything in between. Numbers may differ.
+  // Pieces of messages as programs write them, in whole words; " ... " stands for anything in between on one line, a
+  // final * for the rest of a word. Numbers may differ.
   std::span<const std::string_view> says;
-  std::span<const int> codes;  // the CUDA runtime's or driver's: "CUDA error 803"
+  std::span<const int>
+      codes;  // the CUDA runtime's or driver's: "CUDA error 803"; the driver's Xid 79 is kFirstXid + 79
   std::string_view cause;
   std::string_view sure;  // how to be sure that this is the failure
   std::string_view fix;

@@ -48,6 +48,7 @@ struct NvmlCalls {
   int (*memory)(NvmlDevice, NvmlMemory*) = nvml.find({"nvmlDeviceGetMemoryInfo"});
   int (*mig_mode)(NvmlDevice, unsigned*, unsigned*) = nvml.find({"nvmlDeviceGetMigMode"});
   int (*pcie_generation)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetCurrPcieLinkGeneration"});
+  int (*pcie_generation_peak)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetMaxPcieLinkGeneration"});
   int (*pcie_lanes)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetCurrPcieLinkWidth"});
   int (*pcie_lanes_peak)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetMaxPcieLinkWidth"});
   int (*nvlink_state)(NvmlDevice, unsigned, int*) = nvml.find({"nvmlDeviceGetNvLinkState"});
@@ -112,6 +113,7 @@ GpuSensors read_sensors(const NvmlCalls& calls, NvmlDevice device) {
   if (const auto reasons = ask<unsigned long long>(calls.clock_reasons, device))
     sensors.throttle_reasons = throttle_reasons(*reasons);
   sensors.pcie_generation = ask<unsigned>(calls.pcie_generation, device);
+  sensors.pcie_generation_peak = ask<unsigned>(calls.pcie_generation_peak, device);
   sensors.pcie_lanes = ask<unsigned>(calls.pcie_lanes, device);
   sensors.pcie_lanes_peak = ask<unsigned>(calls.pcie_lanes_peak, device);
   sensors.nvlinks = nvlinks_of(calls, device);

@@ -45,9 +45,8 @@ HOST_DEVICE std::uint64_t epoch_of(const Batching& b, std::uint64_t step) {
 
 // The number of images in all steps before `step`.
 HOST_DEVICE std::uint64_t images_before(const Batching& b, std::uint64_t step) {
-  if (b.last_batch == LastBatch::mask) {
+  if (b.last_batch == LastBatch::mask)
     return step / steps_per_epoch(b) * b.images + step % steps_per_epoch(b) * b.batch;
-  }
   return step * b.batch;
 }
 

@@ -19,9 +19,7 @@ class Divider {
   HOST_DEVICE std::uint32_t by() const { return by_; }
 
   // n / by() for n below 2^31.
-  HOST_DEVICE std::uint32_t quotient(std::uint32_t n) const {
-    return static_cast<std::uint32_t>(std::uint64_t{n} * factor_ >> shift_);
-  }
+  HOST_DEVICE std::uint32_t quotient(std::uint32_t n) const { return std::uint64_t{n} * factor_ >> shift_; }
 
  private:
   static constexpr std::uint32_t kBits = 31;

@@ -10,15 +10,18 @@ namespace trainer {
 
 // e^x; 0 below x = -700, infinity above 700. x = n log 2 + r, |r| <= 0.35, and the Taylor series of e^r.
 HOST_DEVICE double exponential_of(double x) {
-  constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding it leaves the nearest whole number in the low bits
+  constexpr double kRound =
+      6755399441055744.0;  // 1.5 * 2^52: adding it leaves the nearest whole number in the low bits
   if (x < -700.0) return 0.0;
   if (x > 700.0) return __builtin_inf();
   const double shifted = x * 1.4426950408889634 + kRound;
   const double n = shifted - kRound;
-  const double r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;  // log 2 in two parts (fdlibm)
+  const double r =
+      (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;  // log 2 in two parts (fdlibm)
   double sum = 1.0;
   for (int k = 13; k >= 1; --k) sum = 1.0 + r * sum / static_cast<double>(k);
-  return __builtin_bit_cast(double, __builtin_bit_cast(std::uint64_t, sum) + (__builtin_bit_cast(std::uint64_t, shifted) << 52U));
+  return __builtin_bit_cast(
+      double, __builtin_bit_cast(std::uint64_t, sum) + (__builtin_bit_cast(std::uint64_t, shifted) << 52U));
 }
 
 // The natural logarithm of a positive normal x = 2^e m, m in [sqrt(1/2), sqrt(2)): with s = (m - 1) / (m + 1), log m =

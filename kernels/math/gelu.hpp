@@ -20,8 +20,7 @@ HOST_DEVICE float exp_in_loops(float x) {
 #if defined(__CUDA_ARCH__)
   return expf(x);
 #else
-  constexpr float kRound =
-      12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: the low bits of a sum with it are the nearest integer
   x = x > 88.0F ? 88.0F : x;
   x = x < -87.0F ? -87.0F : x;
   const float shifted = x * 1.44269504088896341F + kRound;

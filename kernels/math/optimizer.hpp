@@ -91,8 +91,8 @@ HOST_DEVICE void adam_update(const Optimizer& o, const UpdateStep& u, float rate
   w -= quotient_in_loops(rate * u.correction1 * m, std::sqrt(v) * u.correction2 + o.epsilon);
 }
 
-// a = rho a + (1 - rho) g^2; d = sqrt(e + epsilon) / sqrt(a + epsilon) g; e = rho e + (1 - rho) d^2; w -=
-// rate d (Zeiler 2012)
+// a = rho a + (1 - rho) g^2; d = sqrt(e + epsilon) / sqrt(a + epsilon) g; e = rho e + (1 - rho) d^2; w -= rate d
+// (Zeiler 2012)
 HOST_DEVICE void adadelta_update(const Optimizer& o, float rate, float decay, float g, float& w, float& a,
                                  float& e) {
   const float full = g + decay * w;

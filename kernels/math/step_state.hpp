@@ -9,15 +9,14 @@ namespace trainer {
 constexpr std::uint64_t kNoBadStep = ~std::uint64_t{0};
 
 struct StepState {
-  std::uint64_t step = 0;     // number of the step in progress, from 0
-  std::uint64_t seed = 0;     // the run's, for order and dropout
-  std::uint32_t valid = 0;    // rows of the batch that hold an image
-  float batch_loss = 0;       // sum over the valid rows of the step in progress
-  double loss_sum = 0;        // since the host last cleared them: the sum of losses,
-  std::uint64_t correct = 0;  //   the images whose largest logit is the label's,
-  std::uint64_t images = 0;   //   and the images seen
-  std::uint64_t first_bad_step =
-      kNoBadStep;  // first step with a loss that is not finite; parameters no longer change from then on
+  std::uint64_t step = 0;                     // number of the step in progress, from 0
+  std::uint64_t seed = 0;                     // the run's, for order and dropout
+  std::uint32_t valid = 0;                    // rows of the batch that hold an image
+  float batch_loss = 0;                       // sum over the valid rows of the step in progress
+  double loss_sum = 0;                        // since the host last cleared them: the sum of losses,
+  std::uint64_t correct = 0;                  //   the images whose largest logit is the label's,
+  std::uint64_t images = 0;                   //   and the images seen
+  std::uint64_t first_bad_step = kNoBadStep;  // its loss is not finite: parameters change no longer
 };
 
 }  // namespace trainer

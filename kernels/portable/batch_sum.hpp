@@ -23,7 +23,8 @@ struct Rows {
     return listed == nullptr ? position : listed[position];
   }
   HOST_DEVICE std::uint32_t begin(std::uint32_t shard) const {
-    return first == nullptr ? static_cast<std::uint32_t>(std::uint64_t{shard} * batch / kShards) : first[shard];
+    return first == nullptr ? static_cast<std::uint32_t>(std::uint64_t{shard} * batch / kShards)
+                            : first[shard];
   }
   HOST_DEVICE std::uint32_t count() const { return begin(kShards); }
 };

@@ -20,7 +20,9 @@ struct ConvShape {
   int stride = 1;
   Window window = {1, 1};
 
-  HOST_DEVICE int row_taps() const { return kernel * in.c; }  // the taps of a filter's row lie side by side, in x as in w
+  HOST_DEVICE int row_taps() const {
+    return kernel * in.c;
+  }  // the taps of a filter's row lie side by side, in x as in w
   HOST_DEVICE int taps() const { return kernel * row_taps(); }
   // Where the filter meets x for position `at` of the map, counted from the window's corner, row by row.
   HOST_DEVICE int offset(int at) const {
@@ -41,7 +43,9 @@ struct AddBorder {
   float* to = nullptr;
 
   HOST_DEVICE std::uint32_t outer() const { return batch; }
-  HOST_DEVICE std::uint32_t inner() const { return static_cast<std::uint32_t>(in.h + border.top + border.bottom); }
+  HOST_DEVICE std::uint32_t inner() const {
+    return static_cast<std::uint32_t>(in.h + border.top + border.bottom);
+  }
   template <int L>
   HOST_DEVICE void unit(std::uint32_t n, std::uint32_t i) const {
     const int width = (in.w + border.left + border.right) * in.c;
@@ -50,7 +54,8 @@ struct AddBorder {
     float* line = to + (std::size_t{n} * inner() + i) * width;
     const float* source = from + (static_cast<std::ptrdiff_t>(n) * in.h + row) * in.w * in.c - left;
     const bool inside = row >= 0 && row < in.h;
-    for (int j = 0; j < width; ++j) line[j] = inside && j >= left && j < left + in.w * in.c ? source[j] : 0.0F;
+    for (int j = 0; j < width; ++j)
+      line[j] = inside && j >= left && j < left + in.w * in.c ? source[j] : 0.0F;
   }
 };
 
@@ -68,7 +73,8 @@ struct CutBorder {
   HOST_DEVICE void unit(std::uint32_t n, std::uint32_t i) const {
     const std::size_t width = static_cast<std::size_t>(in.w + border.left + border.right) * in.c;
     const std::size_t height = static_cast<std::size_t>(in.h) + border.top + border.bottom;
-    const float* line = from + (n * height + i + border.top) * width + static_cast<std::size_t>(border.left) * in.c;
+    const float* line =
+        from + (n * height + i + border.top) * width + static_cast<std::size_t>(border.left) * in.c;
     float* target = to + (std::size_t{n} * in.h + i) * in.w * in.c;
     for (int j = 0; j < in.w * in.c; ++j) target[j] = line[j];
   }
@@ -111,14 +117,16 @@ struct ConvForward {
     const float* corner = image + shape.corner(static_cast<int>(row), column);
     Floats<L> best{};
     Words<L> at{};
-    shape.window.size == 3 ? window_maximum<L, 9>(corner, o, best, at) : window_maximum<L, 4>(corner, o, best, at);
+    shape.window.size == 3 ? window_maximum<L, 9>(corner, o, best, at)
+                           : window_maximum<L, 4>(corner, o, best, at);
     finish<L>((line + column) * shape.out.c, o, best, at);
   }
 
  private:
   // sums[q] = the filters' sums at x + offset[q].
   template <int L, int kSums>
-  HOST_DEVICE void filter_sums(const float* corner, int o, const int (&offset)[kSums], Floats<L> (&sums)[kSums]) const {
+  HOST_DEVICE void filter_sums(const float* corner, int o, const int (&offset)[kSums],
+                               Floats<L> (&sums)[kSums]) const {
     for (int q = 0; q < kSums; ++q) sums[q] = Floats<L>{};
     const float* filter = w + o;
     const int row_taps = shape.row_taps();
@@ -233,7 +241,8 @@ struct ConvWeights {
 
   // The tiles of unit `inner`, the last one again and again where there are no more.
   template <int L>
-  HOST_DEVICE void place_tiles(std::uint32_t inner, int (&in_x)[kTiles], int (&in_w)[kTiles], int (&width)[kTiles]) const {
+  HOST_DEVICE void place_tiles(std::uint32_t inner, int (&in_x)[kTiles], int (&in_w)[kTiles],
+                               int (&width)[kTiles]) const {
     for (int t = 0; t < kTiles; ++t) {
       const std::uint32_t wanted = inner * kTiles + static_cast<std::uint32_t>(t);
       const std::uint32_t tile = wanted < tiles() ? wanted : tiles() - 1;
@@ -246,7 +255,8 @@ struct ConvWeights {
   }
 
   template <int L>
-  HOST_DEVICE void add_image(std::uint32_t n, std::uint32_t o, const int (&in_x)[kTiles], Floats<L> (&sum)[kTiles]) const {
+  HOST_DEVICE void add_image(std::uint32_t n, std::uint32_t o, const int (&in_x)[kTiles],
+                             Floats<L> (&sum)[kTiles]) const {
     const float* image = x + std::size_t{n} * shape.in.h * shape.in.w * shape.in.c;
     std::size_t at = std::size_t{n} * shape.out.h * shape.out.w * shape.out.c + o;
     Floats<L> own[kTiles] = {};
@@ -282,14 +292,17 @@ struct ConvInput {
     const int c = static_cast<int>(inner) * L;
     const int count = shape.in.c - c;
     float* image = dx + n * shape.in.h * shape.in.w * shape.in.c + c;
-    for (int i = 0; i < shape.in.h * shape.in.w; ++i) store<L>(image + static_cast<std::size_t>(i) * shape.in.c, Floats<L>{}, count);
+    for (int i = 0; i < shape.in.h * shape.in.w; ++i)
+      store<L>(image + static_cast<std::size_t>(i) * shape.in.c, Floats<L>{}, count);
     if (position >= rows.count()) return;
     std::size_t at = n * shape.out.h * shape.out.w * shape.out.c;
     for (int row = 0; row < shape.out.h; ++row) {
       for (int column = 0; column < shape.out.w; ++column) {
         float* corner = image + shape.corner(row, column);
         for (int o = 0; o < shape.out.c; ++o, ++at) {
-          if (argmax[at] != kNoArgmax) add_filter<L>(corner + shape.offset(argmax[at]), w + static_cast<std::size_t>(o) * shape.taps() + c, g[at], count);
+          if (argmax[at] != kNoArgmax)
+            add_filter<L>(corner + shape.offset(argmax[at]),
+                          w + static_cast<std::size_t>(o) * shape.taps() + c, g[at], count);
         }
       }
     }

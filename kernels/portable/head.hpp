@@ -59,7 +59,8 @@ struct HeadLoss {
   }
 
  private:
-  HOST_DEVICE void write_gradient(std::uint32_t n, const float* y, float most, float sum, float fraction) const {
+  HOST_DEVICE void write_gradient(std::uint32_t n, const float* y, float most, float sum,
+                                  float fraction) const {
     float* row = g + std::size_t{n} * classes;
     const std::uint32_t selected = selected_rows(selection, state->step, steps, state->valid);
     const float scale = portable_div(logit_scale, static_cast<float>(selected > 0 ? selected : 1U));

@@ -13,7 +13,7 @@ constexpr int kMostLanes = 16;
 #if !defined(__CUDACC__)
 template <int L>
 struct LaneTypes {
-  typedef float Floats __attribute__((vector_size(4 * L)));           // NOLINT: an alias cannot have this attribute
+  typedef float Floats __attribute__((vector_size(4 * L)));  // NOLINT: an alias cannot have this attribute
   typedef std::uint32_t Words __attribute__((vector_size(4 * L)));  // NOLINT
 };
 #else

@@ -56,7 +56,8 @@ class Conv final : public PortableOp {
  public:
   Conv(Executor& executor, const ConvDesc& desc, int batch)
       : PortableOp(executor, desc, batch), conv_(desc), lanes_(executor.lanes(desc.out)) {
-    shape_.in = {desc.in.h + desc.pad.top + desc.pad.bottom, desc.in.w + desc.pad.left + desc.pad.right, desc.in.c};
+    shape_.in = {desc.in.h + desc.pad.top + desc.pad.bottom, desc.in.w + desc.pad.left + desc.pad.right,
+                 desc.in.c};
     shape_.out = out_shape(desc);
     shape_.kernel = desc.kernel;
     shape_.stride = desc.stride;
@@ -70,10 +71,10 @@ class Conv final : public PortableOp {
 
  private:
   struct Layout {
-    float *x, *dx;     // [batch, in] with its border, if there is one
-    float *w, *b;      // filters side by side
-    float *g, *sums;   // [batch, out], [batch, out.c]
-    float* partial;    // [kShards, out.c, taps]
+    float *x, *dx;    // [batch, in] with its border, if there is one
+    float *w, *b;     // filters side by side
+    float *g, *sums;  // [batch, out], [batch, out.c]
+    float* partial;   // [kShards, out.c, taps]
     RowMemory rows;
   };
   Layout lay_out(Memory& memory) const {
@@ -137,11 +138,13 @@ class Conv final : public PortableOp {
     }
     const int taps = executor_.lanes(shape_.row_taps());
     executor_.run(ConvWeights{shape_, rows, input(args, p), g, argmax(args), p.partial, taps});
-    executor_.run(AddShards{p.partial, count32(static_cast<std::size_t>(shape_.out.c) * shape_.taps()), args.dw});
+    executor_.run(
+        AddShards{p.partial, count32(static_cast<std::size_t>(shape_.out.c) * shape_.taps()), args.dw});
     if (args.dx == nullptr) return;
     float* dx = has_border() ? p.dx : floats(args.dx);
     executor_.run(ConvInput{shape_, rows, args.w, g, argmax(args), dx, executor_.lanes(shape_.in.c)});
-    if (has_border()) executor_.run(CutBorder{p.dx, count32(this->rows()), conv_.in, conv_.pad, floats(args.dx)});
+    if (has_border())
+      executor_.run(CutBorder{p.dx, count32(this->rows()), conv_.in, conv_.pad, floats(args.dx)});
   }
 
   static std::uint8_t* argmax(const OpArgs& args) { return reinterpret_cast<std::uint8_t*>(args.saved); }
@@ -154,13 +157,15 @@ class Conv final : public PortableOp {
 // y = alpha (x w^T + b), then ReLU: what a dense layer and the head share.
 class DenseProduct {
  public:
-  DenseProduct(Executor& executor, int in, int out) : executor_(executor), in_(in), out_(out), lanes_(executor.lanes(out)) {}
+  DenseProduct(Executor& executor, int in, int out)
+      : executor_(executor), in_(in), out_(out), lanes_(executor.lanes(out)) {}
 
   struct Layout {
     float* w;  // w^T, its columns padded to whole lanes
   };
   Layout lay_out(Memory& memory) const {
-    return {memory.take<float>(static_cast<std::size_t>(in_) * static_cast<std::size_t>(padded(out_, kMostLanes)))};
+    return {memory.take<float>(static_cast<std::size_t>(in_) *
+                               static_cast<std::size_t>(padded(out_, kMostLanes)))};
   }
 
   void forward(const OpArgs& args, const Layout& p, const Rows& all, float alpha, bool relu) const {
@@ -292,8 +297,8 @@ class Head final : public PortableOp {
                            .rows = p.losses});
     executor_.run(HeadSums{count32(rows()), p.losses, args.state});
     if (!training || !head_.selection.selects()) return;
-    executor_.run(HeadSelect{count32(rows()), head_.classes, head_.selection, args.steps, args.state, p.losses,
-                             args.selected, gradient(args)});
+    executor_.run(HeadSelect{count32(rows()), head_.classes, head_.selection, args.steps, args.state,
+                             p.losses, args.selected, gradient(args)});
   }
   void run_backward(const OpArgs& args) override {
     Memory memory(args.workspace);
@@ -324,14 +329,15 @@ class BatchNorm final : public PortableOp {
 
  private:
   struct Layout {
-    float *g, *sums, *products;   // [batch, in], [batch, channels] each
-    float *s1, *s2, *inverse;     // [channels]
+    float *g, *sums, *products;  // [batch, in], [batch, channels] each
+    float *s1, *s2, *inverse;    // [channels]
     RowMemory rows;
   };
   Layout lay_out(Memory& memory) const {
     Layout p{};
     p.g = memory.take<float>(rows() * norm_.in.size() + kMostLanes);
-    for (float** sums : {&p.sums, &p.products}) *sums = memory.take<float>(rows() * static_cast<std::size_t>(norm_.in.c) + kMostLanes);
+    for (float** sums : {&p.sums, &p.products})
+      *sums = memory.take<float>(rows() * static_cast<std::size_t>(norm_.in.c) + kMostLanes);
     for (float** sums : {&p.s1, &p.s2, &p.inverse}) *sums = memory.take<float>(table());
     p.rows = row_memory(memory);
     return p;
@@ -350,8 +356,10 @@ class BatchNorm final : public PortableOp {
     Memory memory(args.workspace);
     const Layout p = lay_out(memory);
     if (args.mode == Mode::inference) {
-      executor_.run(NormVariance{.shape = shape_, .running_variance = args.running_variance, .inverse = p.inverse});
-      executor_.run(Normalise{shape_, tables(args, args.running_mean, p.inverse), floats(args.x), floats(args.y)});
+      executor_.run(
+          NormVariance{.shape = shape_, .running_variance = args.running_variance, .inverse = p.inverse});
+      executor_.run(
+          Normalise{shape_, tables(args, args.running_mean, p.inverse), floats(args.x), floats(args.y)});
       return;
     }
     auto* mean = reinterpret_cast<float*>(args.saved);
@@ -377,7 +385,8 @@ class BatchNorm final : public PortableOp {
     copy(p.s1, args.db);
     if (norm_.gamma) copy(p.s2, args.dw);
     if (args.dx == nullptr) return;
-    executor_.run(NormInput{shape_, rows, tables, args.state, floats(args.x), p.g, p.s1, p.s2, floats(args.dx)});
+    executor_.run(
+        NormInput{shape_, rows, tables, args.state, floats(args.x), p.g, p.s1, p.s2, floats(args.dx)});
   }
 
   BatchNormDesc norm_;
@@ -401,7 +410,12 @@ class Elementwise final : public Op {
 class Pooling final : public Op {
  public:
   Pooling(Executor& executor, const OpDesc& desc, const Window& window, int batch, bool maximum)
-      : Op(desc, batch), executor_(executor), window_(window), in_(in_shape(desc)), out_(out_shape(desc)), maximum_(maximum) {}
+      : Op(desc, batch),
+        executor_(executor),
+        window_(window),
+        in_(in_shape(desc)),
+        out_(out_shape(desc)),
+        maximum_(maximum) {}
   std::size_t saved_bytes() const override {
     return maximum_ ? static_cast<std::size_t>(batch()) * out_.size() : 0;
   }
@@ -411,13 +425,13 @@ class Pooling final : public Op {
     return maximum_ && args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
   }
   void run_forward(const OpArgs& args) override {
-    executor_.run(Pool{in_, out_, window_, static_cast<std::uint32_t>(batch()), floats(args.x), floats(args.y), maximum_,
-                       argmax(args)});
+    executor_.run(Pool{in_, out_, window_, static_cast<std::uint32_t>(batch()), floats(args.x),
+                       floats(args.y), maximum_, argmax(args)});
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    executor_.run(PoolInput{in_, out_, window_, static_cast<std::uint32_t>(batch()), floats(args.dy), argmax(args),
-                            floats(args.dx)});
+    executor_.run(PoolInput{in_, out_, window_, static_cast<std::uint32_t>(batch()), floats(args.dy),
+                            argmax(args), floats(args.dx)});
   }
 
   Executor& executor_;
@@ -428,7 +442,8 @@ class Pooling final : public Op {
 
 void require_byte(const OpDesc& desc, const Window& window) {
   if (window.size * window.size > 255)
-    throw BackendError(fmt::format("{}: the portable engine pools windows of at most 255 positions", describe(desc)));
+    throw BackendError(
+        fmt::format("{}: the portable engine pools windows of at most 255 positions", describe(desc)));
 }
 
 struct Maker {
@@ -439,8 +454,12 @@ struct Maker {
     require_byte(d, d.pool);
     return std::make_unique<Conv>(executor, d, batch);
   }
-  std::unique_ptr<Op> operator()(const DenseDesc& d) const { return std::make_unique<Dense>(executor, d, batch); }
-  std::unique_ptr<Op> operator()(const HeadDesc& d) const { return std::make_unique<Head>(executor, d, batch); }
+  std::unique_ptr<Op> operator()(const DenseDesc& d) const {
+    return std::make_unique<Dense>(executor, d, batch);
+  }
+  std::unique_ptr<Op> operator()(const HeadDesc& d) const {
+    return std::make_unique<Head>(executor, d, batch);
+  }
   std::unique_ptr<Op> operator()(const MaxPoolDesc& d) const {
     require_byte(d, d.window);
     return std::make_unique<Pooling>(executor, d, d.window, batch, true);
@@ -448,7 +467,9 @@ struct Maker {
   std::unique_ptr<Op> operator()(const AvgPoolDesc& d) const {
     return std::make_unique<Pooling>(executor, d, d.window, batch, false);
   }
-  std::unique_ptr<Op> operator()(const ReluDesc& d) const { return activation(d, Activation::Kind::leaky_relu, 0); }
+  std::unique_ptr<Op> operator()(const ReluDesc& d) const {
+    return activation(d, Activation::Kind::leaky_relu, 0);
+  }
   std::unique_ptr<Op> operator()(const LeakyReluDesc& d) const {
     return activation(d, Activation::Kind::leaky_relu, d.slope);
   }
@@ -466,11 +487,14 @@ struct Maker {
     return std::make_unique<BatchNorm>(executor, d, batch);
   }
   std::unique_ptr<Op> operator()(const NormalisedDesc& d) const {
-    throw BackendError(describe(d) + ": the portable engine runs product and normalisation one after the other");
+    throw BackendError(describe(d) +
+                       ": the portable engine runs product and normalisation one after the other");
   }
 
  private:
-  std::uint32_t elements(const Shape& shape) const { return count32(static_cast<std::size_t>(batch) * shape.size()); }
+  std::uint32_t elements(const Shape& shape) const {
+    return count32(static_cast<std::size_t>(batch) * shape.size());
+  }
   std::unique_ptr<Op> activation(const auto& d, Activation::Kind kind, float slope) const {
     const Activation kernel{.kind = kind, .slope = slope, .count = elements(d.in)};
     return std::make_unique<Elementwise>(
@@ -499,7 +523,8 @@ MuonLayout lay_out(Memory& memory, const WeightMatrix& m) {
   p.rows = m.rows < m.columns ? m.rows : m.columns;
   p.columns = m.rows < m.columns ? m.columns : m.rows;
   const auto r = static_cast<std::size_t>(p.rows);
-  for (float** matrix : {&p.u, &p.x, &p.next, &p.transposed}) *matrix = memory.take<float>(elements + kMostLanes);
+  for (float** matrix : {&p.u, &p.x, &p.next, &p.transposed})
+    *matrix = memory.take<float>(elements + kMostLanes);
   for (float** square : {&p.a, &p.b}) *square = memory.take<float>(r * r + kMostLanes);
   p.squares = memory.take<double>(static_cast<std::size_t>(m.rows));
   return p;
@@ -510,12 +535,35 @@ void iterate(Executor& executor, const MuonLayout& p) {
   const Rows rows{.batch = count32(static_cast<std::size_t>(p.rows))};
   const int square = executor.lanes(p.rows);
   executor.run(Transpose{p.x, p.rows, p.columns, p.transposed, p.rows});
-  executor.run(Product{.rows = rows, .inner_count = p.columns, .columns = p.rows, .a = p.x, .b = p.transposed,
-                       .ldb = p.rows, .y = p.a, .lanes = square});
-  executor.run(Product{.rows = rows, .inner_count = p.rows, .columns = p.rows, .a = p.a, .b = p.a, .ldb = p.rows,
-                       .y = p.b, .alpha = kMuonC, .beta = kMuonB, .add = p.a, .lanes = square});
-  executor.run(Product{.rows = rows, .inner_count = p.rows, .columns = p.columns, .a = p.b, .b = p.x, .ldb = p.columns,
-                       .y = p.next, .beta = kMuonA, .add = p.x, .lanes = executor.lanes(p.columns)});
+  executor.run(Product{.rows = rows,
+                       .inner_count = p.columns,
+                       .columns = p.rows,
+                       .a = p.x,
+                       .b = p.transposed,
+                       .ldb = p.rows,
+                       .y = p.a,
+                       .lanes = square});
+  executor.run(Product{.rows = rows,
+                       .inner_count = p.rows,
+                       .columns = p.rows,
+                       .a = p.a,
+                       .b = p.a,
+                       .ldb = p.rows,
+                       .y = p.b,
+                       .alpha = kMuonC,
+                       .beta = kMuonB,
+                       .add = p.a,
+                       .lanes = square});
+  executor.run(Product{.rows = rows,
+                       .inner_count = p.rows,
+                       .columns = p.columns,
+                       .a = p.b,
+                       .b = p.x,
+                       .ldb = p.columns,
+                       .y = p.next,
+                       .beta = kMuonA,
+                       .add = p.x,
+                       .lanes = executor.lanes(p.columns)});
 }
 
 void update_matrix(Executor& executor, const UpdateArgs& args, const WeightMatrix& m, const UpdateStep* now) {
@@ -547,8 +595,8 @@ std::unique_ptr<Op> make_op(Executor& executor, const OpDesc& desc, int batch) {
 
 void gather(Executor& executor, const GatherArgs& args) {
   executor.run(OpenStep{args.batching, args.state});
-  executor.run(Gather{args.batching, args.stored, args.shape, args.top, args.left, args.scale, args.shift, args.images,
-                      args.stored_labels, floats(args.x), args.labels, args.state});
+  executor.run(Gather{args.batching, args.stored, args.shape, args.top, args.left, args.scale, args.shift,
+                      args.images, args.stored_labels, floats(args.x), args.labels, args.state});
 }
 
 std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) {

@@ -32,7 +32,8 @@ struct Activation {
     const std::uint32_t i = outer * kElementsAtOnce + inner;
     if (i >= count) return;
     if (kind == Kind::gelu) {
-      to[i] = dy == nullptr ? gelu<float, std::uint32_t>(x[i]) : dy[i] * gelu_derivative<float, std::uint32_t>(x[i]);
+      to[i] = dy == nullptr ? gelu<float, std::uint32_t>(x[i])
+                            : dy[i] * gelu_derivative<float, std::uint32_t>(x[i]);
     } else if (dy == nullptr) {
       to[i] = x[i] > 0 || x[i] != x[i] ? x[i] : slope * x[i];
     } else {

@@ -8,7 +8,8 @@
 
 namespace trainer::portable {
 
-constexpr std::uint32_t kRowsAtOnce = 4;  // rows of a product that one unit computes: each value of b is read once for all
+constexpr std::uint32_t kRowsAtOnce =
+    4;  // rows of a product that one unit computes: each value of b is read once for all
 
 constexpr std::uint32_t pieces(std::uint32_t count, std::uint32_t size) {
   return (count + size - 1) / size;
@@ -26,9 +27,9 @@ struct Product {
   float* y = nullptr;
   float alpha = 1;
   float beta = 0;
-  const float* bias = nullptr;    // [columns], or null
-  const float* add = nullptr;     // or null
-  const float* masks = nullptr;   // if set, y is zero where this is not above 0
+  const float* bias = nullptr;   // [columns], or null
+  const float* add = nullptr;    // or null
+  const float* masks = nullptr;  // if set, y is zero where this is not above 0
   bool relu = false;
   int lanes = 1;
 
@@ -45,7 +46,8 @@ struct Product {
     Floats<L> sum[kRowsAtOnce];
     for (std::uint32_t r = 0; r < kRowsAtOnce; ++r) {
       const std::uint32_t position = outer * kRowsAtOnce + r;
-      from[r] = a + static_cast<std::size_t>(rows.row(position < rows.batch ? position : rows.batch - 1)) * inner_count;
+      from[r] = a + static_cast<std::size_t>(rows.row(position < rows.batch ? position : rows.batch - 1)) *
+                        inner_count;
       sum[r] = Floats<L>{};
     }
     if (outer * kRowsAtOnce < count) {
@@ -126,7 +128,9 @@ struct SumImages {
   float* y = nullptr;
   int lanes = 1;
 
-  HOST_DEVICE std::uint32_t outer() const { return pieces(static_cast<std::uint32_t>(columns), static_cast<std::uint32_t>(lanes)); }
+  HOST_DEVICE std::uint32_t outer() const {
+    return pieces(static_cast<std::uint32_t>(columns), static_cast<std::uint32_t>(lanes));
+  }
   HOST_DEVICE std::uint32_t inner() const { return 1; }
   template <int L>
   HOST_DEVICE void unit(std::uint32_t outer, std::uint32_t /*inner*/) const {

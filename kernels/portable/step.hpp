@@ -55,7 +55,8 @@ struct Gather {
     for (int row = 0; row < shape.h; ++row, to += line) {
       const std::size_t at = (image * stored.h + top + row) * stored.w + left;
       const std::uint8_t* pixels = images + at * stored.c;
-      for (std::size_t i = 0; i < line; ++i) to[i] = valid ? static_cast<float>(pixels[i]) * scale + shift : 0.0F;
+      for (std::size_t i = 0; i < line; ++i)
+        to[i] = valid ? static_cast<float>(pixels[i]) * scale + shift : 0.0F;
     }
   }
 };
@@ -112,7 +113,8 @@ struct Update {
     float none = 0;
     switch (optimizer.kind) {
       case OptimizerKind::sgd:
-        return sgd_update(u, optimizer.nesterov, rate, decay, dw[i], w[i], slot0 == nullptr ? none : slot0[i]);
+        return sgd_update(u, optimizer.nesterov, rate, decay, dw[i], w[i],
+                          slot0 == nullptr ? none : slot0[i]);
       case OptimizerKind::adam:
         return adam_update(optimizer, u, rate, decay, 0, dw[i], w[i], slot0[i], slot1[i]);
       case OptimizerKind::adamw:

@@ -4,6 +4,6 @@
 {
   count = split($0, piece, "`")
   for (i = 2; i <= count; i += 2)
-    if (piece[i] ~ /^(trainer|kernels|models|data|tests|scripts|benchmarks|cmake|checks)\/[a-z0-9_.\/-]*$/)
+    if (piece[i] ~ /^(trainer|kernels|models|data|docs|tests|scripts|benchmarks|cmake|checks)\/[a-z0-9_.\/-]*$/)
       printf "%s:%d:%s\n", FILENAME, FNR, piece[i]
 }

@@ -117,9 +117,8 @@ TEST_F(CommandLine, SaysWhyThereIsNoGpu) {
 
 TEST_F(CommandLine, ResumeRefusesWhatWouldMakeItAnotherRun) {
   ASSERT_EQ(trainer(small_training({"--out", "run"})).code, 0);
-  for (const Words& more :
-       {Words{"--seed", "2"}, Words{"--model", "lenet"}, Words{"--epochs", "9"}, Words{"--batch", "8"},
-        Words{"--lr", "1"}, Words{"--engine", "auto"}, Words{"--out", "elsewhere"}}) {
+  for (const Words& more : {Words{"--seed", "2"}, Words{"--model", "lenet"}, Words{"--batch", "8"},
+                            Words{"--lr", "1"}, Words{"--engine", "auto"}, Words{"--out", "elsewhere"}}) {
     Words arguments{"train", "--resume", "run"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     expect_refused({arguments, {more[0], "--resume"}});

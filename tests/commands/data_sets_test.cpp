@@ -138,6 +138,133 @@ TEST_F(DataSets, EvaluationLooksAtTheRunsOwnData) {
   EXPECT_EQ(report["images"], 100);
 }
 
+TEST_F(DataSets, TheVariableDoesNotTakeARunsOwnDataAway) {
+  write_small_data(folder_, {.seed = 99});
+  fs::rename(folder_ / "data", folder_ / "elsewhere");
+  write_small_data(folder_);
+  ASSERT_EQ(train_on("elsewhere", {}).code, 0);
+  const Outcome own = trainer({"eval", "run", "--threads", "1", "--json"}, {"TRAINER_DATA=data"});
+  ASSERT_EQ(own.code, 0) << own.err;
+  const Json report = Json::parse(own.out, nullptr, false);
+  EXPECT_EQ(report["data"]["path"], (folder_ / "elsewhere").string());
+  EXPECT_EQ(report["data"]["trained_on"], true);
+  EXPECT_PRED2(contains, trainer({"eval", "run", "--threads", "1"}).out, (folder_ / "elsewhere").string());
+  // Moved data is found where the variable says, and nothing else is taken for it.
+  fs::rename(folder_ / "elsewhere", folder_ / "moved");
+  EXPECT_EQ(trainer({"eval", "run", "--threads", "1"}, {"TRAINER_DATA=moved"}).code, 0);
+  const Outcome other = trainer({"eval", "run", "--threads", "1"}, {"TRAINER_DATA=data"});
+  expect_one_line(other, 2);
+  EXPECT_PRED2(contains, other.err, "elsewhere: the run's data set is not there any more");
+}
+
+TEST_F(DataSets, SomeOfTheLabelsAreTestedByName) {
+  write_pictures("pictures", {"bar", "beam", "slope", "square"}, 1);
+  ASSERT_EQ(train_on("pictures", {}).code, 0);
+  fs::create_directories(folder_ / "some/test");
+  for (const char* label : {"beam", "square"})
+    fs::copy(folder_ / "pictures/test" / label, folder_ / "some/test" / label);
+  const Json report = evaluated("some");
+  EXPECT_GT(report["accuracy"], 0.8);
+  EXPECT_EQ(report["classes"][0]["images"], 0);
+  EXPECT_EQ(report["classes"][1]["images"], 20);
+  EXPECT_EQ(report["classes"][3]["images"], 20);
+  fs::rename(folder_ / "some/test/beam", folder_ / "some/test/curve");
+  const Outcome other = trainer({"eval", "run", "--data", "some"});
+  expect_one_line(other, 2);
+  EXPECT_PRED2(contains, other.err, "does not know its labels curve; it knows bar, beam, slope, square");
+}
+
+TEST_F(DataSets, ANetworkOfNumbersTakesFoldersByNumber) {
+  ASSERT_EQ(train_on("data", {}).code, 0);
+  write_pictures("all", {"0", "1", "2", "3"}, 1);
+  for (const char* label : {"0", "1"}) fs::remove_all(folder_ / "all/test" / label);
+  EXPECT_GT(evaluated("all")["accuracy"], 0.8);
+}
+
+TEST_F(DataSets, ALabelOfOtherBytesIsTrainedSavedAndTested) {
+  write_pictures("pictures", {"0", "f\xfcnf", "2", "3"}, 1);
+  const Outcome outcome = train_on("pictures", {"--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(evaluated("pictures")["classes"][3]["name"], "f\\xfcnf");
+  EXPECT_EQ(trainer({"predict", "run", "pictures/test/3/1.png", "--threads", "1", "--json"}).code, 0);
+}
+
+TEST_F(DataSets, TranspositionIsKeptWithTheRun) {
+  for (const char* part : {"train", "t10k"}) {  // rows and columns exchanged, under the names of EMNIST
+    std::vector<std::uint8_t> images =
+        read_bytes(folder_ / ("data/" + std::string(part) + "-images-idx3-ubyte"));
+    constexpr std::size_t kEdge = kSmallEdge;
+    for (std::size_t image = 16; image < images.size(); image += kEdge * kEdge)
+      for (std::size_t y = 0; y < kEdge; ++y)
+        for (std::size_t x = 0; x < y; ++x)
+          std::swap(images[image + y * kEdge + x], images[image + x * kEdge + y]);
+    folder_.write("e/emnist-x-" + std::string(part) + "-images-idx3-ubyte", images);
+    fs::copy(folder_ / ("data/" + std::string(part) + "-labels-idx1-ubyte"),
+             folder_ / ("e/emnist-x-" + std::string(part) + "-labels-idx1-ubyte"));
+  }
+  ASSERT_EQ(
+      trainer({"train", "--model", "learns.yaml", "--threads", "1", "--data", "data", "--out", "upright"})
+          .code,
+      0);
+  const Outcome outcome = train_on("e", {"--transpose"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  expect_same_tensors(folder_ / "run/model.safetensors", folder_ / "upright/model.safetensors");
+  const Json accuracy = record("run").results["test"]["accuracy"];
+  for (const char* data : {"e", "data", ""}) EXPECT_EQ(evaluated(data)["accuracy"], accuracy) << data;
+  EXPECT_EQ(trainer({"train", "--resume", "run"}).code, 0);
+  EXPECT_PRED2(contains, trainer({"train", "--resume", "run", "--transpose"}).err,
+               "--transpose cannot be combined with --resume");
+
+  const Outcome told =
+      trainer({"train", "--model", "learns.yaml", "--threads", "1", "--data", "e", "--no-save"});
+  ASSERT_EQ(told.code, 0);
+  EXPECT_PRED2(contains, told.err, "warning: EMNIST's files have rows and columns of every image exchanged");
+  EXPECT_PRED2(contains, trainer({"eval", "upright", "--data", "e", "--threads", "1"}).out, "--transpose");
+}
+
+TEST_F(DataSets, ValidationPicturesOfTheDataSetAreHeldOut) {
+  write_pictures("pictures", {"0", "1", "2", "3"}, 1);
+  fs::copy(folder_ / "pictures/test", folder_ / "pictures/valid", fs::copy_options::recursive);
+  ASSERT_EQ(train_on("pictures", {}).code, 0);
+  const RunRecord whole = record("run");
+  EXPECT_EQ(whole.data.train_images, 80U);
+  EXPECT_EQ(whole.data.validation_images, 80U);
+  EXPECT_EQ(whole.results["validation"]["accuracy"], whole.results["test"]["accuracy"]);
+  fs::remove_all(folder_ / "run");
+  ASSERT_EQ(train_on("pictures", {"--limit-train", "40", "--validation", "8"}).code, 0);
+  EXPECT_EQ(record("run").data.train_images, 40U);
+  EXPECT_EQ(record("run").data.validation_images, 88U);
+}
+
+TEST_F(DataSets, ChosenImagesAreSpreadOverTheLabels) {
+  write_pictures("pictures", {"0", "1", "2", "3"}, 1);
+  ASSERT_EQ(train_on("pictures", {"--validation", "20", "--limit-train", "40"}).code, 0);
+  const RunRecord whole = record("run");
+  EXPECT_EQ(whole.recipe["settings"]["subset"], "spread evenly over the labels, by the seed");
+  EXPECT_GT(whole.results["validation"]["accuracy"], 0.7);
+  EXPECT_GT(whole.results["test"]["accuracy"], 0.7);
+}
+
+TEST_F(DataSets, LabelsWithoutTrainingImagesAreNamed) {
+  const std::vector<std::uint8_t> images =
+      idx_bytes({8, kSmallEdge, kSmallEdge}, std::vector<std::uint8_t>(8 * 144, 9));
+  for (const char* part : {"train", "t10k"}) {
+    folder_.write("one/" + std::string(part) + "-images-idx3-ubyte", images);
+    folder_.write("one/" + std::string(part) + "-labels-idx1-ubyte",
+                  idx_bytes({8}, std::vector<std::uint8_t>(8, 3)));
+  }
+  const Outcome outcome = train_on("one", {"--json", "--epochs", "1"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_PRED2(contains, outcome.err,
+               "3 of 4 classes have no training image: 0, 1, 2; ONLY ONE LABEL IS LEFT");
+  EXPECT_PRED2(contains, outcome.out, R"("labels_without_images":["0","1","2"])");
+  EXPECT_EQ(
+      trainer({"train", "--model", "learns.yaml", "--data", "data", "--no-save", "--epochs", "1", "--quiet"})
+          .err,
+      "warning: NOTHING IS SAVED (--no-save): no checkpoint, no model, no record of this run\n");
+}
+
 TEST_F(DataSets, OneClassIsNothingToLearn) {
   write_pictures("one", {"only"}, 1);
   const Outcome outcome = train_on("one", {});
@@ -147,18 +274,20 @@ TEST_F(DataSets, OneClassIsNothingToLearn) {
 }
 
 TEST_F(DataSets, NormalisesByTheImagesThatAreTrainedOnWhereTheRecipeAsksForIt) {
-  folder_.write("learns.yaml", small_network({.more_recipe = "  input: {normalize: data}\n"}));
-  ASSERT_EQ(train_on("data", {"--validation", "120"}).code, 0);
+  folder_.write("learns.yaml",
+                small_network({.more_recipe = "  hold_out_first: 120\n  input: {normalize: data}\n"}));
+  ASSERT_EQ(train_on("data", {}).code, 0);
   const SafetensorsFile file = SafetensorsFile::read(folder_ / "run/model.safetensors");
   const std::vector<std::uint8_t> images = read_bytes(folder_ / "data/train-images-idx3-ubyte");
   double sum = 0;
   double squares = 0;
-  const std::size_t end = 16 + 80 * kSmallEdge * kSmallEdge;  // of 200, without the 120 that are held out
-  for (std::size_t at = 16; at < end; ++at) {
+  const std::size_t begin = 16 + 120 * kSmallEdge * kSmallEdge;  // of 200, without those that are held out
+  const std::size_t end = images.size();
+  for (std::size_t at = begin; at < end; ++at) {
     sum += images[at];
     squares += static_cast<double>(images[at]) * images[at];
   }
-  const auto count = static_cast<double>(end - 16);
+  const auto count = static_cast<double>(end - begin);
   const double deviation = std::sqrt(squares / count - sum / count * sum / count);
   const Json scaling = Json::parse(file.text("scaling"));
   EXPECT_NEAR(std::stod(scaling["scale"].get<std::string>()), 1 / deviation, 1e-6);

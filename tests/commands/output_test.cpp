@@ -80,10 +80,26 @@ TEST_F(Output, SurvivesStreamsThatAreNotThere) {
   const Outcome closed = shell("\"$T\" train --model small.yaml --data data --threads 1 --out run >&- 2>&-");
   EXPECT_EQ(closed.code, 0);
   EXPECT_EQ(metrics("run").size(), 2U);
-  const Outcome full = shell("\"$T\" models > /dev/full");
-  expect_one_line(full, 1);
-  EXPECT_PRED2(contains, full.err, "No space left");
   EXPECT_EQ(shell("mkdir gone && cd gone && rmdir ../gone && \"$T\" models").code, 1);
+}
+
+TEST_F(Output, AFullDiskIsAFailureOfEveryCommand) {
+  ASSERT_EQ(trainer(small_training({"--out", "run"})).code, 0);
+  for (const char* words : {"--help", "--version", "train --help", "models", "models lenet --json", "devices",
+                            "doctor", "runs list", "runs show run", "eval run --data data --threads 1"}) {
+    const Outcome full = shell(std::string("\"$T\" ") + words + " > /dev/full");
+    expect_one_line(full, 1);
+    EXPECT_PRED2(contains, full.err, "No space left") << words;
+  }
+  const std::string training = "\"$T\" train --model small.yaml --data data --threads 1 ";
+  for (const char* more : {"--out full", "--no-save --json"}) {
+    const Outcome full = shell(training + more + " > /dev/full");
+    EXPECT_EQ(full.code, 1);
+    EXPECT_PRED2(contains, full.err, "warning: standard output cannot be written: No space left");
+    EXPECT_PRED2(contains, full.err, "error: ");
+  }
+  EXPECT_EQ(record("full").status, RunStatus::kFinished) << "the training itself went on";
+  EXPECT_TRUE(fs::exists(folder_ / "full/model.safetensors"));
 }
 
 TEST_F(Output, FindsDataAndRunsFromAnyFolder) {

@@ -2,6 +2,7 @@
 // target is read (tests/golden/version_0.1.0).
 #include <cstring>
 
+#include "tests/data/png_writer.hpp"
 #include "tests/support/program.hpp"
 
 namespace trainer::test {
@@ -97,6 +98,14 @@ TEST_F(VersionZeroOneZero, ItsModelIsTested) {
   const Json tested = json({"eval", "finished", "--data", "data", "--threads", "1"});
   EXPECT_EQ(tested["model"], "small");
   EXPECT_NEAR(tested["accuracy"].get<double>(), 0.96, 0.011);
+}
+
+TEST_F(VersionZeroOneZero, ItsModelDoesNotSayHowItsImagesAreFramed) {
+  folder_.write("blank.png", encode_png({12, 12, 1, std::vector<std::uint8_t>(144, 255)}));
+  const Outcome asked = trainer({"predict", "finished", "blank.png", "--threads", "1"});
+  expect_one_line(asked, 2);
+  EXPECT_PRED2(contains, asked.err, "--fit");
+  EXPECT_EQ(trainer({"predict", "finished", "blank.png", "--threads", "1", "--fit", "picture"}).code, 0);
 }
 
 TEST_F(VersionZeroOneZero, ItsCheckpointGoesOnToWhereItsOwnProgramWent) {

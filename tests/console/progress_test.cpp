@@ -12,6 +12,8 @@
 #include <string>
 #include <unistd.h>
 
+#include "tests/support/temporary_folder.hpp"
+
 namespace trainer {
 namespace {
 
@@ -98,6 +100,33 @@ TEST_F(ConsoleTest, JsonLeavesOnlyJsonLines) {
   console.result("two");
   console.json({{"path", "a\nb\xff"}});
   EXPECT_EQ(written(), "{\"path\":\"a\\nb\xef\xbf\xbd\"}\n");
+}
+
+TEST_F(ConsoleTest, KeepsWhatIsForPeopleWhateverIsShown) {
+  const test::TemporaryFolder folder;
+  folder.write("output.log", "before\n");
+  for (const bool json : {false, true}) {
+    options.json = json;
+    options.quiet = !json;
+    screen.terminal = true;
+    Console console(file, options, screen);
+    console.line("unseen");
+    console.keep_in(folder / "output.log");
+    console.line("one");
+    console.progress(0.5, saying("bar"));
+    console.text("two\nthree");
+    console.json({{"a", 1}});
+    console.warning("careful");
+    console.result("four");
+    console.keep("kept\n");
+  }
+  const std::string once = "one\ntwo\nthree\nwarning: careful\nfour\nkept\n";
+  EXPECT_EQ(test::read_text(folder / "output.log"), "before\n" + once + once);
+  EXPECT_EQ(written(), "four\n{\"a\":1}\n");
+  Console console(file, options, screen);
+  console.keep_in(folder / "none/output.log");
+  console.keep_in("/dev/full");
+  console.line("it goes on");
 }
 
 TEST_F(ConsoleTest, APipeGetsALineEveryTenSecondsAtTheMost) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "data/dataset.hpp"
+#include "data/idx.hpp"
 #include "tests/data/data_errors.hpp"
 #include "tests/data/gzip_writer.hpp"
 #include "tests/data/idx_files.hpp"
@@ -73,6 +74,7 @@ TEST_F(IdxDataset, FolderOfTheSameNameAsAFileIsPassedOver) {
 
 TEST_F(IdxDataset, PrefixNamesOneOfSeveralSets) {
   set.write(folder, "emnist-digits-");
+  set.write(folder, "._emnist-digits-");
   EXPECT_EQ(load_dataset(folder.path()).train.labels, set.train_labels);
   IdxSet letters = set;
   letters.train_labels = {1, 26};
@@ -82,6 +84,66 @@ TEST_F(IdxDataset, PrefixNamesOneOfSeveralSets) {
   EXPECT_EQ(loaded.classes, 27);
   EXPECT_EQ(refusal(), folder.path().string() + ": holds 2 data sets; name one of them: " +
                            at("emnist-digits") + ", " + at("emnist-letters"));
+}
+
+TEST_F(IdxDataset, QmnistAsItIsPublished) {
+  set.write(folder, "qmnist-");
+  const auto wide = [](const Values& labels) {
+    Values bytes = idx_bytes({static_cast<std::uint32_t>(labels.size()), 2}, {});
+    bytes[2] = 0x0c;
+    for (const std::uint8_t label : labels) bytes.insert(bytes.end(), {0, 0, 0, label, 0, 0, 8, 52});
+    return gzip(bytes);
+  };
+  folder.write("qmnist-train-labels-idx2-int.gz", wide(set.train_labels));
+  folder.write("qmnist-test-labels-idx2-int.gz", wide(set.test_labels));
+  for (const char* part : {"train", "t10k"})
+    fs::remove(folder / ("qmnist-" + std::string(part) + "-labels-idx1-ubyte"));
+  fs::rename(folder / "qmnist-t10k-images-idx3-ubyte", folder / "qmnist-test-images-idx3-ubyte");
+  const Dataset loaded = load_dataset(folder.path());
+  EXPECT_EQ(loaded.train.labels, set.train_labels);
+  set.write(folder, "plain/");
+  EXPECT_EQ(load_dataset(folder / "plain").fingerprint, loaded.fingerprint);
+}
+
+TEST_F(IdxDataset, RootOfTorchvisionIsEnoughForOneSet) {
+  set.write(folder, "root/MNIST/raw/");
+  for (const char* path : {"root", "root/MNIST", "root/MNIST/raw"}) {
+    EXPECT_TRUE(holds_idx(folder / path)) << path;
+    EXPECT_EQ(load_dataset(folder / path).train.labels, set.train_labels) << path;
+  }
+  set.write(folder, "root/KMNIST/raw/");
+  set.write(folder, "root/EMNIST/raw/emnist-digits-");
+  EXPECT_EQ(refusal(folder / "root"),
+            at("root") + ": holds 3 data sets; name one of them: " + at("root/EMNIST/raw/emnist-digits") +
+                ", " + at("root/KMNIST/raw") + ", " + at("root/MNIST/raw"));
+}
+
+TEST_F(IdxDataset, EmnistIsTransposedAndMayBePutUpright) {
+  set.write(folder, "emnist-digits-");
+  const Dataset as_stored = load_dataset(folder.path());
+  EXPECT_TRUE(as_stored.is_transposed);
+  Dataset upright = load_dataset(folder.path(), {.transpose = true});
+  EXPECT_EQ(upright.shape, (Shape{2, 3, 1}));
+  EXPECT_EQ(Values(upright.test.images.begin(), upright.test.images.end()),
+            (Values{0, 2, 4, 1, 3, 5, 1, 3, 5, 2, 4, 6}));
+  EXPECT_NE(upright.fingerprint, as_stored.fingerprint);
+  transpose(upright);
+  EXPECT_EQ(upright.train.images, as_stored.train.images);
+  EXPECT_EQ(upright.fingerprint, as_stored.fingerprint);
+  set.write(folder, "mnist/");
+  EXPECT_FALSE(load_dataset(folder / "mnist").is_transposed);
+}
+
+TEST_F(IdxDataset, TransposingKeepsTheChannelsOfAPixelTogether) {
+  set.write(folder);
+  fs::remove(folder / "t10k-images-idx3-ubyte");
+  fs::remove(folder / "train-images-idx3-ubyte");
+  folder.write("train-images-idx4-ubyte", idx_bytes({4, 2, 1, 3}, Values(24)));
+  folder.write("t10k-images-idx4-ubyte", idx_bytes({2, 2, 1, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}));
+  const Dataset loaded = load_dataset(folder.path(), {.transpose = true});
+  EXPECT_EQ(loaded.shape, (Shape{1, 2, 3}));
+  EXPECT_EQ(Values(loaded.test.images.begin(), loaded.test.images.end()),
+            (Values{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}));
 }
 
 TEST_F(IdxDataset, RelativePathOfTheWorkingFolder) {
@@ -157,7 +219,9 @@ TEST_F(IdxDataset, MissingFileListsTheNamesThatWereLookedFor) {
   fs::remove(folder / "train-labels-idx1-ubyte");
   EXPECT_EQ(refusal(), folder.path().string() +
                            ": no file of training labels; looked for train-labels-idx1-ubyte, "
-                           "train-labels-idx1-ubyte.gz, train-labels.idx1-ubyte, train-labels.idx1-ubyte.gz");
+                           "train-labels-idx1-ubyte.gz, train-labels.idx1-ubyte, train-labels.idx1-ubyte.gz, "
+                           "train-labels-idx2-int, train-labels-idx2-int.gz, train-labels.idx2-int, "
+                           "train-labels.idx2-int.gz");
 }
 
 TEST_F(IdxDataset, DamageIsReportedWithTheFile) {

@@ -132,8 +132,9 @@ TEST_F(IdxFile, WrongMagicNumber) {
   EXPECT_EQ(refusal(whole, IdxContent::kLabels),
             "magic number 0x00000803, not 0x00000801 (IDX labels); this is a file of images");
   EXPECT_EQ(
-      refusal(gzip(whole)),
-      "magic number 0x1f8b0800, not 0x00000803 (IDX images); this is gzip data: its name must end in .gz");
+      packed_refusal(gzip(gzip(gzip(whole)))),
+      "magic number 0x1f8b0800, not 0x00000803 (IDX images); this file is packed by gzip more than twice: "
+      "unpack it");
   Values other = whole;
   other[0] = 'P';
   EXPECT_EQ(refusal(other), "magic number 0x50000803, not 0x00000803 (IDX images)");
@@ -195,7 +196,9 @@ TEST_F(IdxFile, GzipBombIsStoppedAtTheSizeOfItsHeader) {
 }
 
 TEST_F(IdxFile, BadGzipHeader) {
-  EXPECT_EQ(packed_refusal(whole), "not gzip data: bytes 00 00 at offset 0, not 1f 8b");
+  EXPECT_EQ(packed_refusal({'P', 'K', 3, 4}),
+            "gzip data cut short: 4 bytes from offset 0, and the smallest gzip member has 18");
+  EXPECT_EQ(packed_refusal(Values(20, 'x')), "not gzip data: bytes 78 78 at offset 0, not 1f 8b");
   EXPECT_EQ(packed_refusal({}),
             "gzip data cut short: 0 bytes from offset 0, and the smallest gzip member has 18");
   Values packed = gzip(whole);

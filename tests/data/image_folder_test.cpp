@@ -127,6 +127,79 @@ TEST_F(PictureFolder, AllPicturesMustHaveOneSize) {
                            " has 2x3; all must have one size");
 }
 
+TEST_F(PictureFolder, TheRarestSizeIsNamedThoughItIsReadFirst) {
+  write_cats_and_dogs();
+  folder.write("train/cat/0.png", grey(1, 3, 2));
+  EXPECT_EQ(refusal(), at("train/cat/0.png") + ": a picture of 3x2 pixels, but " + at("train/cat/1.png") +
+                           " has 2x3; all must have one size");
+}
+
+TEST_F(PictureFolder, WhatArchiversAndDisksLeaveBehindIsNoLabel) {
+  write_cats_and_dogs();
+  const std::string before = load_dataset(folder.path()).fingerprint;
+  for (const char* left :
+       {"__MACOSX/train/cat/._1.png", "train/__MACOSX/cat/1.png", "train/@eaDir/1.png/thumb.png",
+        "test/@eaDir/1.png", "train/.ipynb_checkpoints/1.png", "train/$RECYCLE.BIN/1.png",
+        "train/cat/@eaDir/1.png", "train/cat/Thumbs.db", "train/.DS_Store", "test/desktop.ini"})
+    folder.write(left, "junk");
+  fs::create_directories(folder / "train/lost+found");
+  EXPECT_EQ(load_dataset(folder.path()).fingerprint, before);
+}
+
+TEST_F(PictureFolder, SplitsHaveSeveralUsualNames) {
+  write_cats_and_dogs();
+  const std::string before = load_dataset(folder.path()).fingerprint;
+  fs::rename(folder / "train", folder / "Training");
+  fs::rename(folder / "test", folder / "testing");
+  EXPECT_EQ(load_dataset(folder.path()).fingerprint, before);
+  folder.write("train/cat/1.png", grey(1));
+  EXPECT_EQ(refusal(), folder.path().string() + ": holds both Training/ and train/; keep one of them");
+}
+
+TEST_F(PictureFolder, ValidationIsAtTheEndOfTraining) {
+  for (const char* name : {"val", "valid", "Validation"}) {
+    fs::remove_all(folder.path());
+    write_cats_and_dogs();
+    const std::string before = load_dataset(folder.path()).fingerprint;
+    folder.write(fs::path(name) / "cat/1.png", grey(8));
+    folder.write(fs::path(name) / "dog/1.png", grey(9));
+    const Dataset loaded = load_dataset(folder.path());
+    EXPECT_EQ(loaded.validation_images, 2U) << name;
+    EXPECT_EQ(brightness(loaded.train), (Values{1, 2, 3, 8, 9})) << name;
+    EXPECT_EQ(loaded.train.labels, (Values{0, 0, 1, 0, 1})) << name;
+    EXPECT_EQ(brightness(loaded.test), (Values{4})) << name;
+    EXPECT_TRUE(loaded.fingerprint.ends_with("-2")) << "not that of a set which trains on all five";
+    EXPECT_NE(loaded.fingerprint.substr(0, 20), before.substr(0, 20));
+  }
+}
+
+TEST_F(PictureFolder, LabelsOfANetworkGoByName) {
+  folder.write("test/dog/1.png", grey(4));
+  const LoadOptions network{.classes = 3, .label_names = {"cat", "dog", "emu"}};
+  const Dataset alone = load_dataset(folder.path(), network);
+  EXPECT_EQ(alone.test.labels, (Values{1}));
+  EXPECT_EQ(alone.train.count(), 0U);
+  EXPECT_EQ(alone.classes, 3);
+  write_cats_and_dogs();
+  folder.write("test/ape/1.png", grey(5));
+  const Dataset with_another = load_dataset(folder.path(), network);
+  EXPECT_EQ(with_another.label_names, (Names{"cat", "dog", "emu", "ape"}));
+  EXPECT_EQ(with_another.train.labels, (Values{0, 0, 1}));
+  EXPECT_EQ(with_another.test.labels, (Values{3, 1}));
+  EXPECT_EQ(with_another.classes, 4);
+}
+
+TEST_F(PictureFolder, LabelThatIsNotUtf8IsShownEscaped) {
+  write_cats_and_dogs();
+  for (const char* split : {"train", "test"}) {
+    for (const char* name : {"f\xfcnf", "f\\xfcnf", "\x1b[1m", "fünf"})
+      folder.write(fs::path(split) / name / "1.png", grey(7));
+  }
+  const Dataset loaded = load_dataset(folder.path());
+  EXPECT_EQ(loaded.label_names, (Names{"\\x1b[1m", "cat", "dog", "f\\\\xfcnf", "fünf", "f\\xfcnf"}));
+  EXPECT_EQ(loaded.test.labels, (Values{0, 2, 3, 4, 5}));
+}
+
 TEST_F(PictureFolder, BrokenPictureIsAnErrorUnlessSkippedAndCounted) {
   write_cats_and_dogs();
   folder.write("train/cat/0.png", "not a picture");

@@ -8,6 +8,7 @@
 #include "tests/data/bmp_writer.hpp"
 #include "tests/data/data_errors.hpp"
 #include "tests/data/gzip_writer.hpp"
+#include "tests/data/jpeg_bytes.hpp"
 #include "tests/data/png_writer.hpp"
 #include "tests/support/temporary_folder.hpp"
 
@@ -17,6 +18,7 @@ namespace {
 using test::encode_bmp;
 using test::encode_png;
 using test::error_of;
+using test::kJpeg;
 using test::TemporaryFolder;
 using Values = std::vector<std::uint8_t>;
 
@@ -26,19 +28,6 @@ Image picture(int height, int width, int channels) {
     image.pixels.push_back(static_cast<std::uint8_t>(i * 37 + 5));
   return image;
 }
-
-// 8 x 8 grey pixels, each row of one brightness, from 0 at the top to about 210 at the bottom.
-const Values kJpeg{0xff, 0xd8, 0xff, 0xe0, 0x00, 0x10, 0x4a, 0x46, 0x49, 0x46, 0x00, 0x01, 0x01, 0x00, 0x00,
-                   0x01, 0x00, 0x01, 0x00, 0x00, 0xff, 0xdb, 0x00, 0x43, 0x00, 0x28, 0x1c, 0x1e, 0x23, 0x1e,
-                   0x19, 0x28, 0x23, 0x21, 0x23, 0x2d, 0x2b, 0x28, 0x30, 0x3c, 0x64, 0x41, 0x3c, 0x37, 0x37,
-                   0x3c, 0x7b, 0x58, 0x5d, 0x49, 0x64, 0x91, 0x80, 0x99, 0x96, 0x8f, 0x80, 0x8c, 0x8a, 0xa0,
-                   0xb4, 0xe6, 0xc3, 0xa0, 0xaa, 0xda, 0xad, 0x8a, 0x8c, 0xc8, 0xff, 0xcb, 0xda, 0xee, 0xf5,
-                   0xff, 0xff, 0xff, 0x9b, 0xc1, 0xff, 0xff, 0xff, 0xfa, 0xff, 0xe6, 0xfd, 0xff, 0xf8, 0xff,
-                   0xc0, 0x00, 0x0b, 0x08, 0x00, 0x08, 0x00, 0x08, 0x01, 0x01, 0x11, 0x00, 0xff, 0xc4, 0x00,
-                   0x14, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
-                   0x00, 0x00, 0x00, 0x03, 0xff, 0xc4, 0x00, 0x16, 0x10, 0x00, 0x03, 0x00, 0x00, 0x00, 0x00,
-                   0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x15, 0x62, 0xff, 0xda,
-                   0x00, 0x08, 0x01, 0x01, 0x00, 0x00, 0x3f, 0x00, 0x25, 0xb2, 0x7f, 0xff, 0xd9};
 
 class Picture : public ::testing::Test {
  protected:
@@ -102,6 +91,15 @@ TEST_F(Picture, TransparentPictureIsLaidOnWhite) {
   EXPECT_EQ(read(encode_png(ink), 3).pixels, (Values{255, 255, 255, 0, 0, 0, 204, 204, 204}));
   const Image grey{1, 2, 2, {10, 0, 10, 255}};
   EXPECT_EQ(read(encode_png(grey), 1).pixels, (Values{255, 10}));
+  EXPECT_EQ(read(encode_png({1, 2, 4, Values(8, 0)}), 1).pixels, (Values{255, 255}));
+}
+
+TEST_F(Picture, LightInkOnATransparentGroundIsLaidOnBlack) {
+  const Image ink{1, 3, 4, {255, 255, 255, 0, 255, 255, 255, 255, 255, 255, 255, 51}};
+  EXPECT_EQ(read(encode_png(ink), 1).pixels, (Values{0, 255, 51}));
+  EXPECT_EQ(read(encode_png(ink), 3).pixels, (Values{0, 0, 0, 255, 255, 255, 51, 51, 51}));
+  EXPECT_EQ(read(encode_png({1, 2, 2, {0, 0, 200, 255}}), 1).pixels, (Values{0, 200}));
+  EXPECT_EQ(read(encode_png({1, 2, 2, {0, 0, 150, 255}}), 1).pixels, (Values{255, 150}));
 }
 
 TEST_F(Picture, SizeIsCheckedInTheHeaderBeforeDecoding) {
@@ -116,6 +114,21 @@ TEST_F(Picture, SizeIsCheckedInTheHeaderBeforeDecoding) {
   EXPECT_HAS(refusal(bmp), "at most 4096x4096 are read");
 }
 
+TEST_F(Picture, PhotosMayHave50Megapixels) {
+  const Values whole = encode_png({5000, 1, 1, Values(5000, 9)});
+  path = folder.write("picture", whole);
+  EXPECT_EQ(read_image(path, 1, kAnySide).pixels, Values(5000, 9));
+  for (const Image& claimed : {Image{8160, 6200, 1, {}}, Image{300, 200000, 1, {}}}) {
+    path = folder.write("picture", test::png_around(claimed, {}));
+    EXPECT_EQ(error_of([&] { read_image(path, 1, kAnySide); }),
+              fmt::format("{}: a picture of {}x{} pixels (height x width); at most 50 million are read",
+                          path.string(), claimed.height, claimed.width));
+  }
+  path = folder.write("picture", test::png_around({8160, 6120, 4, {}}, {}, 16));
+  EXPECT_HAS(error_of([&] { read_image(path, 1, kAnySide); }),
+             "8160x6120 pixels (height x width) of 64 bits takes 762 MiB to read; at most 512");
+}
+
 TEST_F(Picture, LargestSizeIsRead) {
   const Image wide{1, 4096, 1, Values(4096, 9)};
   EXPECT_EQ(read(encode_png(wide)).pixels, wide.pixels);
@@ -123,8 +136,7 @@ TEST_F(Picture, LargestSizeIsRead) {
 
 TEST_F(Picture, NoPictureAtAll) {
   EXPECT_EQ(refusal({}), "not a PNG, JPEG or BMP picture (0 bytes)");
-  EXPECT_EQ(refusal({'G', 'I', 'F', '8', '9', 'a', 1, 0, 1, 0, 0, 0, 0}),
-            "not a PNG, JPEG or BMP picture (13 bytes)");
+  EXPECT_EQ(refusal(Values(13, 7)), "not a PNG, JPEG or BMP picture (13 bytes)");
   path = folder / "absent.png";
   EXPECT_EQ(error_of([&] { read_image(path); }),
             path.string() + ": cannot be opened: No such file or directory");
@@ -142,7 +154,7 @@ TEST_F(Picture, CutShortAtEveryByteIsRefused) {
 TEST_F(Picture, CutShortIsSaidWithBothNumbers) {
   const Values bmp = encode_bmp(picture(4, 3, 3));
   EXPECT_EQ(refusal({bmp.begin(), bmp.end() - 5}),
-            fmt::format("broken picture, cut short: {} bytes, and its header makes {}", bmp.size() - 5,
+            fmt::format("broken picture, cut short: {} bytes, but its header requires {}", bmp.size() - 5,
                         bmp.size()));
   EXPECT_EQ(refusal({kJpeg.begin(), kJpeg.end() - 2}),
             "broken picture, cut short at 161 bytes: no end-of-image marker");
@@ -160,7 +172,8 @@ TEST_F(Picture, JpegWithMoreCodesThanATableHoldsIsRefused) {
   ASSERT_EQ(jpeg[tables - 3], 0xc4);
   jpeg[tables + 1] = 200;
   jpeg[tables + 2] = 57;
-  EXPECT_EQ(refusal(jpeg), "broken picture, damaged: the code table at offset 102 has more than 256 codes");
+  EXPECT_EQ(refusal(jpeg),
+            "broken picture, damaged: the Huffman table at offset 102 has more than 256 codes");
 }
 
 TEST_F(Picture, DamagedPngIsFoundByItsChecksums) {

@@ -59,6 +59,12 @@ TEST(DoctorSpeed, ANarrowLinkIsNotedThoughTheRestIsGood) {
   speed.sensors.pcie_lanes_peak = 16;
   expect_words(check_speed(speed).finding, {"PCIe with 4 of 16 lanes"});
   EXPECT_EQ(check_speed(speed).state, CheckState::note);
+  speed.sensors.pcie_lanes = 16;
+  speed.sensors.pcie_generation = 1;
+  EXPECT_EQ(check_speed(speed).state, CheckState::ok) << "its peak is not told";
+  speed.sensors.pcie_generation_peak = 5;
+  EXPECT_EQ(check_speed(speed).state, CheckState::note);
+  expect_words(check_speed(speed).finding, {"PCIe generation 1 of 5"});
 }
 
 TEST(DoctorSpeed, AProcessorIsMeasuredAndNotJudged) {

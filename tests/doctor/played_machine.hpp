@@ -40,6 +40,7 @@ mount() {
 }
 missing() { echo "Error response from daemon: No such $1: $last" >&2; exit 1; }
 case $1 in
+  info) echo "28.2.2|linux/x86_64|/tmp|[]" ;;
   image) [ -e "$engine/image" ] || missing image; cat "$engine/image" ;;
   save) cat "$engine/image" ;;
   load) cat >"$engine/image" ;;
@@ -57,7 +58,7 @@ case $1 in
     for word in "$@"; do
       shift
       case $word in
-        --out=/runs/*) word=--out=$engine${word#--out=} ;;
+        --out=/runs/* | --resume=/runs/*) word=${word%%=*}=$engine${word#*=} ;;
         /sent/*) word=$engine/root/$id$word ;;
         --*=/sent/*) word=${word%%=*}=$engine/root/$id${word#*=} ;;
       esac
@@ -66,6 +67,10 @@ case $1 in
     "$TRAINER" "$@" >"$engine/$id.out" 2>"$engine/$id.err"
     echo $? >"$engine/$id.code"
     echo "$id" ;;
+  create)
+    while [ "$1" != --name ]; do shift; done
+    printf '%s\0' "$@" >"$engine/$2.create" ;;
+  start) xargs -0 "$0" run <"$engine/$last.create" ;;
   logs | wait)
     [ ! -e "$PLAY/cut" ] || exit 255
     [ -e "$engine/$last.code" ] || missing container
@@ -81,6 +86,7 @@ case $1 in
     [ -e "$engine/$last.code" ] || missing container
     echo "{\"Status\":\"exited\",\"ExitCode\":$(cat "$engine/$last.code"),\"OOMKilled\":false,\"Error\":\"\"}" ;;
   cp)
+    if [ "$3" = - ]; then mkdir -p "$engine/runs" && exec tar -x -C "$engine/runs"; fi
     id=${3%%:*}
     [ -d "$engine/runs/$id" ] || { echo "Could not find the file /runs/$id in container $id" >&2; exit 1; }
     tar -C "$engine/runs" -c "$id" | head -c "$(cat "$PLAY/copied" 2>/dev/null || echo -0)"

@@ -97,6 +97,52 @@ TEST(GpuAvailability, VariablesThatHideEveryGpuAreNamedWithTheDeviceFiles) {
   expect_words(reason(gpus), {"CUDA_VISIBLE_DEVICES='7'", "NVIDIA_VISIBLE_DEVICES 'all'", "nvidia-smi -L"});
 }
 
+// A scheduler sets the variable to a number that is here: then something else hides the GPU.
+TEST(GpuAvailability, AVariableThatMayNameAGpuIsNotCalledTheCause) {
+  PlayedGpus gpus;
+  gpus.fail(100);
+  for (const char* may : {"0", "1", "1,0", "GPU-8f2c", "MIG-8f2c"}) {
+    gpus.around.cuda_visible_devices = may;
+    EXPECT_EQ(reason(gpus).find("names no GPU"), std::string::npos) << may;
+    expect_words(reason(gpus), {"finds no GPU", "mig -cgi", may});
+  }
+  for (const char* none : {"2", "9,0", "-1", "cuda", "99999999999999999999"}) {
+    gpus.around.cuda_visible_devices = none;
+    expect_words(reason(gpus), {"names no GPU that is here", none});
+  }
+  gpus.around.cuda_visible_devices = "NoDevFiles";
+  expect_words(reason(gpus), {"Slurm gave this job no GPU", "--gpus=1"});
+  gpus.around.cuda_visible_devices = "2";
+  gpus.around.pci_gpus = 0;
+  expect_words(reason(gpus), {"finds no GPU"});
+}
+
+TEST(GpuAvailability, InAContainerTheRightsComeFirst) {
+  PlayedGpus gpus;
+  gpus.fail(100);
+  gpus.around.inside_container = true;
+  gpus.around.cuda_visible_devices = "0";
+  expect_words(reason(gpus), {"may not use", "daemon-reload"});
+  gpus.around.cuda_visible_devices = "";
+  expect_words(reason(gpus), {"CUDA_VISIBLE_DEVICES is empty"});
+}
+
+TEST(GpuAvailability, Wsl2WithoutTheDriversLibraryIsToldToUpdateWindows) {
+  PlayedGpus gpus;
+  gpus.take_driver_away();
+  gpus.around.device_files = {"/dev/dxg"};
+  expect_words(reason(gpus), {"/dev/dxg", "/usr/lib/wsl/lib", "wsl --update"});
+}
+
+// Rows without words of the program's own give their cause and the code.
+TEST(GpuAvailability, ACodeWithARowOfItsOwnIsToldByIt) {
+  PlayedGpus gpus;
+  gpus.fail(805);
+  expect_words(reason(gpus), {"MPS", "CUDA 805"});
+  gpus.fail(214);
+  expect_words(reason(gpus), {"CUDA 214"});
+}
+
 TEST(GpuAvailability, ACountOfZeroIsNoDeviceToo) {
   PlayedGpus gpus;
   gpus.counted = {0, 0};
@@ -137,7 +183,7 @@ TEST(GpuAvailability, ADeviceWithoutCodeIsShownBesideTheBuiltArchitectures) {
   expect_words(reason(gpus),
                {"Tesla V100", "7.0", "75 80 90 120 + PTX 120", "-DCMAKE_CUDA_ARCHITECTURES=70", "CUDA 12.9"});
   gpus.gpu = test::played_gpu("Tesla K80", 3, 7);
-  expect_words(reason(gpus), {"Tesla K80", "CUDA 11.8 was the last", "--device cpu"});
+  expect_words(reason(gpus), {"Tesla K80", "cannot be built for less than 7.0", "--device cpu"});
   gpus.built = "90-real";
   gpus.gpu = test::played_gpu("NVIDIA T4", 7, 5);
   expect_words(reason(gpus), {"built for 90;", "-DCMAKE_CUDA_ARCHITECTURES=75"});

@@ -88,6 +88,47 @@ TEST(Explain, KnowsCodesByTheirNumber) {
   EXPECT_EQ(first_key("exit code 35"), "");
 }
 
+TEST(Explain, AGapStaysOnItsLineAndOneLineBreakWithinATextDoesNot) {
+  EXPECT_EQ(first_key("ssh: connect to host vm port 22: Connection refused"), "target-refuses");
+  EXPECT_EQ(first_key("connect to host vm\nfine\nconnection refused"), "");
+  EXPECT_EQ(first_key("no CUDA-capable\ndevice is detected"), "device-hidden");
+  EXPECT_EQ(first_key("no CUDA-capable\n\ndevice is detected"), "")
+      << "an empty line ends what belongs together";
+  EXPECT_EQ(first_key("said 'no CUDA-capable device is detected\\n'"), "device-hidden")
+      << "a written line break";
+}
+
+TEST(Explain, TextsAreWholeWords) {
+  EXPECT_EQ(first_key("CUDA_ERROR_NO_DEVICES_LEFT"), "");
+  EXPECT_EQ(first_key("wrapped_CUDA_ERROR_NO_DEVICE"), "");
+  EXPECT_EQ(first_key("Could not load library libcublasLt.so.12"), "libraries-cublas")
+      << "a final * is the rest of the word";
+}
+
+TEST(Explain, OnlyANumberThatIsCalledACodeIsOne) {
+  EXPECT_EQ(first_key("cuInit returned 999"), "machine-uvm");
+  EXPECT_EQ(first_key("CUDA driver error 719"), "machine-kernel");
+  for (const char* none : {"CUDA_ARCHITECTURES=100", "CUDA 100", "cudaMalloc(719)",
+                           "cuda 12.9, error rate 35 %", "failed call to cuInit", "100"})
+    EXPECT_EQ(first_key(none), "") << none;
+  EXPECT_EQ(first_key("failed call to cuInit: CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected"),
+            "device-hidden");
+  EXPECT_EQ(first_key("failed call to cuInit: UNKNOWN ERROR (100)"), "");
+}
+
+TEST(Explain, XidNumbersHaveTheirClasses) {
+  EXPECT_EQ(first_key("NVRM: Xid (PCI:0000:c1:00): 79, pid=1, something"), "machine-lost");
+  EXPECT_EQ(first_key("NVRM: Xid (PCI:0000:c1:00): 94, pid=1, something"), "machine-xid-memory");
+  EXPECT_EQ(first_key("NVRM: Xid (PCI:0000:c1:00): 999, something"), "machine-xid") << "one without a class";
+}
+
+TEST(Explain, TheMemoryOfTheMachineIsNotThatOfTheGpu) {
+  EXPECT_EQ(first_key("Out of memory: Killed process 71 (trainer) total-vm:9kB, anon-rss:8kB"),
+            "machine-oom");
+  EXPECT_EQ(first_key("Memory cgroup out of memory: Killed process 71 (trainer)"), "machine-oom-container");
+  EXPECT_EQ(first_key("CUDA out of memory. Tried to allocate 2.00 GiB"), "device-memory");
+}
+
 TEST(Explain, PutsTheMoreSpecificRowFirstAndDropsWhatIsPartOfIt) {
   const Explanation both = explain(
       "nvidia-smi: Failed to initialize NVML: Unknown Error\nCUDA-capable device(s) is/are busy or "
@@ -226,6 +267,8 @@ TEST(KnownFailures, ARowThatIsNotWholeEndsTheBuild) {
       {head + "    says: [b]\n    hint: x\n" + rest, "line 7: unknown field hint"},
       {head + "    says: [b]\n    cause: x\n" + rest, "cause is given twice"},
       {head + rest, "line 4: no message finds this row"},
+      {head + "    says: [a* b]\n" + rest, "*"},
+      {head + "    xids: [79]\n" + rest, ""},
       {"class: idle\nmeaning: taken\nfailures: []\n", "the class is not the file's name"},
       {"class: [", "error"}};
   test::TemporaryFolder folder;

@@ -31,7 +31,8 @@ TEST(PortableFunctions, AreWithinAUnitInTheLastPlace) {
     logarithm = std::max(logarithm, ulps(portable::logarithm(x), std::log(static_cast<double>(x))));
     for (const float signed_x : {x, -x}) {
       if (std::abs(x) < 87)
-        exponential = std::max(exponential, ulps(portable::exponential(signed_x), std::exp(static_cast<double>(signed_x))));
+        exponential = std::max(
+            exponential, ulps(portable::exponential(signed_x), std::exp(static_cast<double>(signed_x))));
     }
   }
   EXPECT_LT(exponential, 1.01);
@@ -46,7 +47,9 @@ TEST(PortableFunctions, SaturateAndKeepNan) {
 
 TEST(DoubleFunctions, AgreeWithTheMathLibrary) {
   std::mt19937_64 random(1);
-  const auto between = [&](double low, double high) { return std::uniform_real_distribution<double>(low, high)(random); };
+  const auto between = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
   for (int i = 0; i < 100000; ++i) {
     const double x = between(-690, 690);
     EXPECT_NEAR(exponential_of(x) / std::exp(x), 1, 4e-16) << x;
@@ -56,7 +59,9 @@ TEST(DoubleFunctions, AgreeWithTheMathLibrary) {
     EXPECT_NEAR(cosine_of_pi(u), std::cos(M_PI * u), 1e-15) << u;
     const double base = between(0, 1);
     const double exponent = std::floor(between(1, 5000));
-    EXPECT_NEAR(static_cast<float>(power_of(base, exponent)), static_cast<float>(std::pow(base, exponent)), 1e-37) << base << " " << exponent;
+    EXPECT_NEAR(static_cast<float>(power_of(base, exponent)), static_cast<float>(std::pow(base, exponent)),
+                1e-37)
+        << base << " " << exponent;
   }
   EXPECT_EQ(power_of(0, 3), 0);
   EXPECT_EQ(cosine_of_pi(0), 1);
@@ -80,10 +85,11 @@ std::vector<float> trained(const std::string& name, Backend& backend) {
   StepState state;
   state.seed = 1;
   network.write_training_state(state);
-  const StepInput input{resident_images.as<std::uint8_t>(),
-                        resident_labels.as<std::uint8_t>(),
-                        {.images = kImages, .batch = kBatch, .order = Order::shuffled, .last_batch = LastBatch::mask},
-                        {}};
+  const StepInput input{
+      resident_images.as<std::uint8_t>(),
+      resident_labels.as<std::uint8_t>(),
+      {.images = kImages, .batch = kBatch, .order = Order::shuffled, .last_batch = LastBatch::mask},
+      {}};
   for (int step = 0; step < 3; ++step) network.train_step(input, rule);  // the third batch is a short one
   EXPECT_EQ(network.read_training_state().first_bad_step, kNoBadStep) << name;
   std::vector<float> values{static_cast<float>(network.read_training_state().loss_sum)};
@@ -111,8 +117,8 @@ TEST_P(PortableBits, AreTheSameWithEveryInstructionSetAndNumberOfThreads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, PortableBits,
-                         testing::Values("quick", "lenet", "tf-sample", "cntk-sample", "cntk-convnet", "tf-convolutional",
-                                         "pytorch-example", "sprint", "sprint-lean"),
+                         testing::Values("quick", "lenet", "tf-sample", "cntk-sample", "cntk-convnet",
+                                         "tf-convolutional", "pytorch-example", "sprint", "sprint-lean"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -1,13 +1,12 @@
 // Starting values: the generator's published answers, bounds and moments of each rule, independence, and a
 // few pinned values so that a seed means the same in every version.
-#include "models/initialize.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <gtest/gtest.h>
 
 #include "kernels/math/philox.hpp"
+#include "models/plan.hpp"
 
 namespace trainer::test {
 

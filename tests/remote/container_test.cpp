@@ -50,6 +50,11 @@ TEST(Docker, RunIsOneArgumentVector) {
                      "--data",
                      "it's \"x\"",
                      "--out=/runs/20260101-093000-quick-1"}));
+  ContainerRun resumed = run;
+  resumed.resumed = "/here/20260101-093000-quick-1";
+  const Strings words = run_words(target, resumed);
+  EXPECT_EQ(words[1], "create");
+  EXPECT_EQ(words[2], "--name");
 }
 
 TEST(Docker, TheOtherCommandsPutTheNameBehindTheDashes) {
@@ -81,41 +86,61 @@ struct Complaint {
   const char* fix;
 };
 
+constexpr Complaint kComplaints[] = {
+    {"No ED25519 host key is known for vm.example.com and you have requested strict checking.\r\nHost key "
+     "verification failed.\r\n",
+     255, "target-host-key", "the host key of vm.example.com is not known", "compare the fingerprint"},
+    {"@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n", 255,
+     "target-host-key-changed", "the host key of vm.example.com has changed", "ssh-keygen -R vm.example.com"},
+    {"me@vm.example.com: Permission denied (publickey).\r\n", 255, "target-key-refused",
+     "does not take the key for user me", "authorized_keys"},
+    {"ssh: connect to host vm.example.com port 22: Connection refused\r\n", 255, "target-refuses",
+     "vm.example.com refuses the connection", "ssh -p 2222 me@vm.example.com"},
+    {"ssh: Could not resolve hostname vm.example.com: Name or service not known\r\n", 255, "target-name",
+     "no address is known", "see that the machine runs"},
+    {"", 255, "target-lost", "the connection to vm.example.com failed", "see that the machine runs"},
+    {"sh: 1: docker: not found\n", 127, "docker-absent", "it has no docker program", "install Docker"},
+    {"permission denied while trying to connect to the Docker daemon socket at "
+     "unix:///var/run/docker.sock: dial "
+     "unix /var/run/docker.sock: connect: permission denied\n",
+     1, "docker-rights", "user me may not use Docker's socket", "sudo usermod -aG docker me"},
+    {"Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n", 1,
+     "docker-stopped", "its Docker engine does not run", "systemctl start docker"},
+    {"docker: Error response from daemon: No such image: trainer:1.\n", 125, "docker-no-image",
+     "it has no image trainer:1", "trainer prepare -c vm"},
+    {"write /blobs/x: no space left on device\n", 1, "docker-disk", "its disk is full", "free space"},
+    {"docker: Error response from daemon: could not select device driver \"\" with capabilities: "
+     "[[gpu]].\n",
+     125, "container-toolkit", "the NVIDIA Container Toolkit is not set up", "nvidia-ctk runtime configure"},
+    {"Error response from daemon: No such container: r\n", 1, "docker-no-container",
+     "the run's container is not there any more", "start the run again"},
+    {"docker: Error response from daemon: failed to initialize logging driver: dial tcp 127.0.0.1:24224: "
+     "connect: "
+     "connection refused.\n\nRun 'docker run --help' for more information\n",
+     125, "docker-log-driver", "connect: connection refused.)", "daemon.json"},
+    {"docker: Error response from daemon: something new\nand more\n\nRun 'docker run --help' for more "
+     "information\n",
+     125, "", "docker: Error response from daemon: something new and more", ""},
+    {"docker: Error response from daemon: failed to create task for container: OCI runtime create failed: "
+     "runc "
+     "create failed: unable to start container process: exec: \"trainer\": executable file not found in "
+     "$PATH: "
+     "unknown\n\nRun 'docker run --help' for more information\n",
+     127, "docker-no-program", "executable file not found in $PATH", ""},
+    {"@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nOffending ED25519 key in "
+     "/k/known:1\nHost key "
+     "for [vm.example.com]:2222 has changed and you have requested strict checking.\nHost key verification "
+     "failed.\n",
+     255, "target-host-key-changed", "the host key of vm.example.com has changed",
+     "ssh-keygen -R \"[vm.example.com]:2222\" -f /k/known"},
+    {"me@jump: Permission denied (publickey).\nConnection closed by UNKNOWN port 65535\n", 255, "target-jump",
+     "(me@jump: Permission denied (publickey).)", ""},
+    {"first\nsomething\x1b[31m else\n\n", 3, "", "something [31m else", ""},
+    {"", 3, "", "a command failed with status 3", ""},
+};
+
 TEST(FailureText, LeadsFromWhatWasSaidToWhatToDo) {
-  const Complaint complaints[] = {
-      {"No ED25519 host key is known for vm.example.com and you have requested strict checking.\r\nHost key "
-       "verification failed.\r\n",
-       255, "target-host-key", "the host key of vm.example.com is not known", "compare the fingerprint"},
-      {"@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n", 255,
-       "target-host-key-changed", "the host key of vm.example.com has changed",
-       "ssh-keygen -R vm.example.com"},
-      {"me@vm.example.com: Permission denied (publickey).\r\n", 255, "target-key-refused",
-       "does not take the key for user me", "authorized_keys"},
-      {"ssh: connect to host vm.example.com port 22: Connection refused\r\n", 255, "target-refuses",
-       "vm.example.com refuses the connection", "ssh -p 2222 me@vm.example.com"},
-      {"ssh: Could not resolve hostname vm.example.com: Name or service not known\r\n", 255, "target-name",
-       "no address is known", "see that the machine runs"},
-      {"", 255, "target-lost", "the connection to vm.example.com failed", "see that the machine runs"},
-      {"sh: 1: docker: not found\n", 127, "docker-absent", "it has no docker program", "install Docker"},
-      {"permission denied while trying to connect to the Docker daemon socket at "
-       "unix:///var/run/docker.sock: dial "
-       "unix /var/run/docker.sock: connect: permission denied\n",
-       1, "docker-rights", "user me may not use Docker's socket", "sudo usermod -aG docker me"},
-      {"Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n",
-       1, "docker-stopped", "its Docker engine does not run", "systemctl start docker"},
-      {"docker: Error response from daemon: No such image: trainer:1.\n", 125, "docker-no-image",
-       "it has no image trainer:1", "trainer prepare -c vm"},
-      {"write /blobs/x: no space left on device\n", 1, "docker-disk", "its disk is full", "free space"},
-      {"docker: Error response from daemon: could not select device driver \"\" with capabilities: "
-       "[[gpu]].\n",
-       125, "container-toolkit", "the NVIDIA Container Toolkit is not set up",
-       "nvidia-ctk runtime configure"},
-      {"Error response from daemon: No such container: r\n", 1, "docker-no-container",
-       "the run's container is not there any more", "start the run again"},
-      {"first\nsomething\x1b[31m else\n\n", 3, "", "something [31m else", ""},
-      {"", 3, "", "a command failed with status 3", ""},
-  };
-  for (const Complaint& complaint : complaints) {
+  for (const Complaint& complaint : kComplaints) {
     const Failure failure = explain_failure(vm(), {complaint.code, "", complaint.said});
     EXPECT_EQ(failure.key, complaint.key) << complaint.said;
     EXPECT_NE(failure.cause.find(complaint.cause), std::string::npos) << failure.cause;
@@ -129,8 +154,24 @@ TEST(FailureText, SpeaksOfThisMachineWhereTheEngineIsHere) {
   here.type = TargetType::localdocker;
   EXPECT_EQ(
       explain_failure(here, {1, "", "Cannot connect to the Docker daemon at unix:///x."}).text(": "),
-      "its Docker engine does not run: 'sudo systemctl start docker', and 'systemctl status docker' for the "
-      "reason");
+      "its Docker engine does not run (Cannot connect to the Docker daemon at unix:///x.): 'sudo systemctl "
+      "start docker', and 'systemctl status docker' for the reason");
+  EXPECT_EQ(explain_failure(here, {255, "", "connect: connection refused"}).key, "") << "no ssh is asked";
+}
+
+// What it ends with has changed with its versions.
+TEST(FailureText, OfARealDockerIsItsReason) {
+  Target here = vm();
+  here.type = TargetType::localdocker;
+  const test::TemporaryFolder folder;
+  const std::string socket = "unix://" + (folder / "none.sock").string();
+  const ProcessOutput output =
+      Connection(here, {}).capture({"docker", "--host", socket, "run", "--rm", "--", "x"});
+  if (output.code == kProgramNotFound) GTEST_SKIP() << "docker is not installed";
+  const Failure failure = explain_failure(here, output);
+  EXPECT_EQ(failure.key, "docker-stopped") << output.err;
+  EXPECT_EQ(failure.cause.find("--help"), std::string::npos) << failure.cause;
+  EXPECT_NE(failure.cause.find("none.sock"), std::string::npos) << failure.cause;
 }
 
 TEST(NewRun, ComesFromTheArguments) {

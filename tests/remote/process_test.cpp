@@ -2,8 +2,10 @@
 // and onto the command lines of ssh.
 #include "trainer/system/process.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -150,21 +152,35 @@ TEST(Process, APipeHasBothEnds) {
   EXPECT_EQ(std::filesystem::file_size(file), 1000000U);
 }
 
+// The path of the shared connection's socket on a command line of ssh.
+std::string control_path(const Strings& words) {
+  const auto word =
+      std::ranges::find_if(words, [](const std::string& w) { return w.starts_with("ControlPath="); });
+  return word == words.end() ? "" : *word;
+}
+
 TEST(Ssh, CommandLineIsAsItShouldBe) {
   Target target = vm();
   target.identity_file = "/keys/my key%h";
   target.ssh_config = "/etc/my config";
   Strings words = ssh_words(target, "/run/user/1/mnist-trainer");
-  ASSERT_EQ(words.size(), 26U);
-  EXPECT_TRUE(words[15].starts_with("ControlPath=/run/user/1/mnist-trainer/ssh-")) << words[15];
-  EXPECT_EQ(words[15].size(), std::string("ControlPath=/run/user/1/mnist-trainer/ssh-").size() + 16);
-  words[15] = "";
+  const std::string path = control_path(words);
+  EXPECT_TRUE(path.starts_with("ControlPath=/run/user/1/mnist-trainer/ssh-")) << path;
+  EXPECT_EQ(path.size(), std::string("ControlPath=/run/user/1/mnist-trainer/ssh-").size() + 16);
+  std::ranges::replace(words, path, "");
   EXPECT_EQ(words, (Strings{"ssh", "-T",
                             "-F",  "/etc/my config",
                             "-o",  "BatchMode=yes",
                             "-o",  "ConnectTimeout=10",
                             "-o",  "ServerAliveInterval=5",
                             "-o",  "ServerAliveCountMax=3",
+                            "-o",  "LogLevel=INFO",
+                            "-o",  "RemoteCommand=none",
+                            "-o",  "ClearAllForwardings=yes",
+                            "-o",  "ExitOnForwardFailure=no",
+                            "-o",  "ForwardX11=no",
+                            "-o",  "ForwardAgent=no",
+                            "-o",  "PermitLocalCommand=no",
                             "-o",  "ControlMaster=auto",
                             "-o",  "",
                             "-o",  "ControlPersist=60",
@@ -174,26 +190,50 @@ TEST(Ssh, CommandLineIsAsItShouldBe) {
                             "--",  "me@vm.example.com"}));
 }
 
+TEST(Ssh, ItsConfigurationDecidesWhatTheTargetLeavesOpen) {
+  Target target = vm();
+  target.port = 0;
+  target.username = "";
+  const Strings words = ssh_words(target, "/c");
+  EXPECT_EQ(std::ranges::count(words, "-p"), 0);
+  EXPECT_EQ(std::ranges::count(words, "-i"), 0);
+  EXPECT_EQ(words.back(), "vm.example.com");
+}
+
+TEST(Ssh, ATildeIsTheHomeFolder) {
+  const std::string home = std::getenv("HOME") == nullptr ? "~" : std::getenv("HOME");
+  Target target = vm();
+  target.identity_file = "~/.ssh/lab";
+  const Strings words = ssh_words(target, "/c");
+  EXPECT_EQ(std::ranges::count(words, home + "/.ssh/lab"), 1);
+  EXPECT_EQ(without_tilde("~"), "~");
+  EXPECT_EQ(without_tilde("a/~/b"), "a/~/b");
+}
+
 TEST(Ssh, TargetsThatDifferShareNoConnection) {
-  const auto path = [](const Target& target) { return ssh_words(target, "/c")[13]; };
+  const auto path = [](const Target& target) { return control_path(ssh_words(target, "/c")); };
   Target other = vm();
   other.name = "another name";
   EXPECT_EQ(path(vm()), path(other));
   other.identity_file = "key";
-  EXPECT_NE(ssh_words(vm(), "/c")[13], ssh_words(other, "/c")[13]);
+  EXPECT_NE(path(vm()), path(other));
   other = vm();
   other.port = 22;
   EXPECT_NE(path(vm()), path(other));
 }
 
-TEST(Ssh, TheCommandIsOneQuotedWord) {
+TEST(Ssh, TheCommandIsOneWordOfHarmlessCharacters) {
   const TemporaryFolder folder;
   const Connection connection(vm(), folder.path());
   const Strings words = connection.words({"docker", "run", "--env", "A=b c\n$(id)"});
-  EXPECT_EQ(words.back(), "docker run --env 'A=b c\n$(id)'");
+  EXPECT_EQ(words.back(),
+            "/bin/sh -c 'eval \"$(printf %b \"$@\")\"' sh 'echo mnist-trainer-answers:\\0073 echo "
+            "mnist-trainer-answers: \\0076\\00462\\0073 docker run --env "
+            "\\0047A=b c\\0012\\0044\\0050id\\0051\\0047'");
   EXPECT_EQ(words[words.size() - 2], "me@vm.example.com");
   EXPECT_EQ(words[words.size() - 3], "--");
-  EXPECT_EQ(connection.piped_words({"docker", "cp"}, {"sha256sum"}).back(), "docker cp | sha256sum");
+  const std::string piped = connection.piped_words({"docker", "cp"}, {"sha256sum"}).back();
+  EXPECT_TRUE(piped.ends_with("docker cp \\0174 sha256sum'")) << piped;
   Target here;
   here.type = TargetType::localdocker;
   EXPECT_EQ(Connection(here, folder.path()).words({"docker", "ps"}), (Strings{"docker", "ps"}));
@@ -210,6 +250,7 @@ TEST(Ssh, TheSocketsFolderIsTheUsersOwn) {
   EXPECT_EQ(control_folder(""), fallback);
   EXPECT_EQ(control_folder(folder / std::string(100, 'x')), fallback);
   EXPECT_EQ(control_folder("/run/a b"), fallback);
+  EXPECT_EQ(control_folder(folder / "not/there"), fallback);
 }
 
 }  // namespace

@@ -49,6 +49,21 @@ TEST_F(FilesOfTraining, OfADataSetWithAPrefixAreItsOwn) {
   EXPECT_THROW((void)files({"train", "--data", "set"}), data::DataError) << "two sets";
 }
 
+TEST_F(FilesOfTraining, BelowARootOfTorchvisionKeepTheirPlace) {
+  fs::create_directories(folder_ / "root/MNIST");
+  fs::rename(folder_ / "data", folder_ / "root/MNIST/raw");
+  const std::vector<SentFiles> sent = files({"train", "--data", "root"});
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].names[0], "MNIST/raw/train-images-idx3-ubyte");
+  EXPECT_EQ(sent[0].word, "/sent/data/root");
+}
+
+TEST_F(FilesOfTraining, OfPicturesIncludeThoseToValidateOn) {
+  for (const char* split : {"training", "testing", "val"})
+    folder_.write(fs::path("photos") / split / "a/1.png", "");
+  EXPECT_EQ(files({"train", "--data", "photos"})[0].names, (Words{"training", "testing", "val"}));
+}
+
 TEST_F(FilesOfTraining, OfPicturesAreTheirTwoFolders) {
   folder_.write("photos/train/a/1.png", "");
   folder_.write("photos/test/a/1.png", "");

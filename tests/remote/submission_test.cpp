@@ -42,7 +42,8 @@ TEST_F(Submission, ARemoteContainerGivesTheSameRunAndIsRemoved) {
   EXPECT_EQ(record(run).status, RunStatus::kFinished);
   EXPECT_EQ(target_of(record(run))["address"], "vm.example.com");
   EXPECT_EQ(target_of(record(run))["container"], runs()[0]);
-  EXPECT_EQ(target_of(record(run))["sha256"].size(), 4U);
+  EXPECT_EQ(target_of(record(run))["sha256"].size(), 5U);
+  EXPECT_PRED2(contains, outcome.out, read_text(folder_ / run / "output.log"));
   EXPECT_EQ(metrics(run).size(), 2U);
   expect_same_tensors(folder_ / run / "model.safetensors", folder_ / "whole/model.safetensors");
   EXPECT_FALSE(fs::exists(folder_ / run / ".fetched"));
@@ -162,6 +163,18 @@ TEST_F(Submission, PrepareSendsOnceAndWhatHasChanged) {
   EXPECT_EQ(run({"prepare", "-c", "local"}).code, 2);
 }
 
+TEST_F(Submission, AnImageOfAnotherArchitectureIsNotSent) {
+  play("here/image", "layers linux/arm64\n");
+  const Outcome refused = run({"prepare", "-c", "vm"});
+  expect_one_line(refused, 1);
+  EXPECT_PRED2(contains, refused.err, "trainer:1 is for linux/arm64, the engine of vm for linux/amd64");
+  EXPECT_EQ(read_text(folder_ / "play/there/image"), "layers of one\n");
+  play("there/image", "layers linux/arm64\n");
+  const Outcome check = run({"target", "check", "vm"});
+  EXPECT_EQ(check.code, 1);
+  EXPECT_PRED2(contains, check.out, "image              FAILED   the image trainer:1 is for linux/arm64");
+}
+
 TEST_F(Submission, ADetachedRunIsPickedUpOnce) {
   const Outcome outcome = submit("vm", {}, {"--detach"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -265,8 +278,9 @@ TEST_F(Submission, CheckShowsWhatIsMissing) {
   play("docker-fails", "permission denied while trying to connect to the Docker daemon socket\n");
   const Outcome outcome = run({"target", "check", "vm"});
   EXPECT_EQ(outcome.code, 1);
-  EXPECT_PRED2(contains, outcome.out, "ok       SSH           me@vm.example.com, host key known");
-  EXPECT_PRED2(contains, outcome.out, "problem  Docker        user me may not use Docker's socket");
+  EXPECT_PRED2(contains, outcome.out, "SSH                good     me@vm.example.com, host key known");
+  EXPECT_PRED2(contains, outcome.out,
+               "Docker             FAILED   user me may not use Docker's socket (permission denied");
   EXPECT_PRED2(contains, outcome.out, "sudo usermod -aG docker me");
   const Json json = Json::parse(run({"target", "check", "vm", "--json"}).out);
   EXPECT_EQ(json["fit"], false);

@@ -77,7 +77,6 @@ TEST(TargetFiles, AreWrittenByteForByte) {
             "type: remotedocker            # local | localdocker | remotedocker\n"
             "address: my-vm.southcentralus.cloudapp.azure.com\n"
             "username: my_name\n"
-            "port: 22\n"
             "baseDockerImage: mnist-trainer:1.0-cuda13.0\n"
             "gpus: all                     # all, none (the CPU) or indices: \"0,1\"\n");
   Target config = sample();
@@ -119,6 +118,15 @@ TEST(TargetFiles, ComeBackAsTheyWereWritten) {
   EXPECT_FALSE(again.prepare);
   EXPECT_FALSE(again.tracked);
   EXPECT_EQ(runconfig_text(again), run);
+}
+
+TEST(TargetFiles, LeaveToSshWhatTheyDoNotSay) {
+  const Target target = parse_compute("type: remotedocker\naddress: alias\nbaseDockerImage: i\n");
+  EXPECT_EQ(target.port, 0);
+  EXPECT_EQ(target.username, "");
+  EXPECT_EQ(compute_text(target).find("port"), std::string::npos);
+  EXPECT_EQ(target_json(target)["port"], nullptr);
+  EXPECT_EQ(parse_compute("type: remotedocker\naddress: a\nport: 22\nbaseDockerImage: i\n").port, 22);
 }
 
 TEST(TargetFiles, NvidiaDockerIsTheFormerWordForGpus) {
@@ -178,20 +186,24 @@ TEST(TargetFiles, NothingThatAProgramTakesForAnOptionPasses) {
   for (const char* bad :
        {"", "-oProxyCommand=x", "a b", "a\nb", "$(id)", "`id`", "a;b", "a'b", "u@h", "a/b", ".."})
     EXPECT_NE(fault_of_target_name(bad), "") << bad;
-  for (const char* bad : {"", "-oProxyCommand=x", "a b", "a\nb", "$(id)", "a;b", "a'b", "u@h", "a/b", "%a"})
+  for (const char* bad :
+       {"", "-oProxyCommand=x", "a b", "a\nb", "$(id)", "a;b", "a'b", "u@h", "a/b", "%a", "a:22"})
     EXPECT_NE(fault_with(&Target::address, bad), "") << bad;
-  for (const char* bad : {"", "-l", "a b", "a\nb", "$(id)", "a;b", "u@h", "a/b", "a\\b"})
+  for (const char* bad : {"-l", "a b", "a\nb", "$(id)", "a;b", "u@h", "a/b", "a\\b"})
     EXPECT_NE(fault_with(&Target::username, bad), "") << bad;
   for (const char* bad : {"", "--privileged", "a b", "a\n", "$(id)", "a:"})
     EXPECT_NE(fault_with(&Target::image, bad), "") << bad;
   EXPECT_NE(fault_of_compute("type: localdocker\nbaseDockerImage: a\ngpus: \"\"\n"), "accepted");
-  for (const char* bad : {"0,", ",0", "-1", "0;1", "some", "0 1", "1234"})
+  for (const char* bad : {"0,", ",0", "-1", "0;1", "some", "0 1", "1234", "GPU-", "GPU-0;x", "0:", "1:2:3"})
     EXPECT_NE(fault_with(&Target::gpus, bad), "") << bad;
   for (const char* good : {"a", "10.0.0.4", "my-vm.example.com", "::1", "fe80::1%eth0"})
     EXPECT_EQ(fault_with(&Target::address, good), "") << good;
   for (const char* good : {"a", "a:1", "ghcr.io/o/mnist-trainer:1.0-cuda13.0", "a@sha256:0123"})
     EXPECT_EQ(fault_with(&Target::image, good), "") << good;
-  for (const char* good : {"all", "none", "0", "0,1,12"})
+  for (const char* good :
+       {"all", "none", "0", "0,1,12", "0:1",
+        "GPU-5a1d4cf1-0c9b-2c1e-7b5e-0123456789ab,MIG-5a1d4cf1-0c9b-2c1e-7b5e-0123456789ab",
+        "MIG-GPU-5a1d4cf1-0c9b-2c1e-7b5e-0123456789ab/1/0"})
     EXPECT_EQ(fault_with(&Target::gpus, good), "") << good;
 }
 

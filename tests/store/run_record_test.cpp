@@ -73,6 +73,18 @@ TEST(RunRecord, TimesCarryTheZone) {
   tzset();
 }
 
+TEST(RunRecord, InstantsAreReadInAnyZone) {
+  EXPECT_EQ(instant_of("1970-01-01T01:00:00+01:00"), 0);
+  EXPECT_EQ(instant_of("1969-12-31T20:30:00-03:30"), 0);
+  EXPECT_EQ(instant_of("2026-11-29T08:00:00Z"), instant_of("2026-11-29 17:00+0900"));
+  EXPECT_EQ(instant_of(iso_time(1'700'000'000)), 1'700'000'000);
+  EXPECT_EQ(instant_of("2026"), instant_of("2026-01-01T00:00:00")) << "local time";
+  EXPECT_LT(instant_of("2026-02"), instant_of("2026-02-02"));
+  for (const char* wrong : {"", "now", "2026-", "2026-13", "2026-02-31", "2026-01-01T", "2026-01-01T25:00",
+                            "2026-01-01+01:00", "2026-01-01T09:30:00+01:00x", "20260101"})
+    EXPECT_EQ(instant_of(wrong), std::nullopt) << wrong;
+}
+
 TEST(RunRecord, RefusesWhatIsNotARecordAndNamesTheField) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.json";

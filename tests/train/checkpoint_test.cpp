@@ -134,6 +134,7 @@ TEST_F(SavedFile, NumbersThatMakeNoSenseAreRefused) {
   expect_changed_refused("image", "[0,12,1]", "height");
   expect_changed_refused("image", "[12,2000000000,1]", "width");
   expect_changed_refused("image", "{}", "metadata");
+  expect_changed_refused("fit", "sketch", "'fit' is 'sketch'");
   expect_changed_refused("scaling", R"({"scale":"nan","shift":"0x0p+0"})", "finite");
   expect_changed_refused("settings", R"({"seed":1,"batch":0,"channels":1,"skip_bad_images":false})", "batch");
   expect_changed_refused("settings", R"({"seed":1,"channels":9,"skip_bad_images":false})", "channels");

@@ -33,7 +33,7 @@ class Interruption : public ProgramTest {
     std::set<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder_ / run)) names.insert(entry.path().filename());
     EXPECT_EQ(names, (std::set<std::string>{"checkpoint.safetensors", "metrics.jsonl", "model.safetensors",
-                                            "run.json"}));
+                                            "output.log", "run.json"}));
   }
 
   std::mt19937 random_{20};

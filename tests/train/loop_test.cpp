@@ -134,6 +134,41 @@ TEST(Loop, TheTargetLooksAtHeldOutImages) {
     EXPECT_LT(trial.epochs[i].validation->accuracy, 0.9);
 }
 
+// How often each label is among `count` images from `first` on.
+std::vector<int> labels_of(const Setup& setup, const Batching& part) {
+  std::vector<int> counts(kSmallClasses);
+  for (std::uint32_t i = 0; i < part.images; ++i) ++counts[setup.dataset.train.labels[part.first + i]];
+  return counts;
+}
+
+TEST(Loop, ChosenImagesHaveEveryLabelInProportion) {
+  TrainSettings settings;
+  settings.subset = kSpread;
+  settings.validation = 42;
+  settings.limit_train = 80;
+  const auto setup_of = [&](std::uint64_t seed, const std::string& recipe = "") {
+    settings.seed = seed;
+    return std::make_unique<TrainingTrial>(
+        SmallTraining{.network = {.more_recipe = recipe}, .settings = settings});
+  };
+  const auto one = setup_of(1), again = setup_of(1), other = setup_of(2);
+  const auto& setup = one->setup();
+  for (const int count : labels_of(setup, setup.train)) EXPECT_NEAR(count, 20, 1);
+  for (const int count : labels_of(setup, setup.validation)) EXPECT_NEAR(count, 10.5, 1);
+  EXPECT_EQ(setup.validation.first, 80U);
+  EXPECT_EQ(setup.dataset.train.count(), 122U);
+  EXPECT_EQ(setup.dataset.train.images, again->setup().dataset.train.images);
+  EXPECT_NE(setup.dataset.train.images, other->setup().dataset.train.images);
+
+  settings.validation.reset();
+  const auto behind = setup_of(1, "  hold_out_first: 30\n");
+  EXPECT_EQ(behind->setup().train.first, 30U);
+  EXPECT_EQ(behind->setup().validation.images, 30U);
+  for (const int count : labels_of(behind->setup(), behind->setup().train)) EXPECT_NEAR(count, 20, 1);
+  settings.limit_train = 200;
+  EXPECT_EQ(setup_of(1)->setup().dataset.train.count(), 200U) << "nothing is left to choose";
+}
+
 TEST(Loop, TheRecipeHoldsTheFirstImagesOut) {
   TrainingTrial trial({.network = {.more_recipe = "  hold_out_first: 30\n"}});
   const std::vector<int> counts = shown(trial.setup(), 0, trial.setup().total_steps / 2);

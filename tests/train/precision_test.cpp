@@ -71,7 +71,7 @@ TEST_F(ProgramPrecision, ARunGoesOnWithoutItAndSaysSo) {
   EXPECT_EQ(precision_of("run", small_training({"--precision", "bf16", "--max-seconds", "0.001"})), "bf16");
   const Outcome rest = trainer({"train", "--resume", "run", "--data", "data"}, kWithoutBf16);
   ASSERT_EQ(rest.code, 0) << rest.err;
-  EXPECT_PRED2(contains, rest.out + rest.err, "this run was begun in bf16 and goes on in fp32");
+  EXPECT_PRED2(contains, rest.out + rest.err, "this run was begun in bf16 and continues in fp32");
   EXPECT_EQ(record("run").recipe["settings"]["precision"], "fp32");
 }
 

@@ -8,6 +8,7 @@
 #include "trainer/device/device_choice.hpp"
 #include "trainer/device/device_report.hpp"
 #include "trainer/device/machine_state.hpp"
+#include "trainer/device/memory_need.hpp"
 #include "trainer/measure/bench_record.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/files.hpp"
@@ -83,6 +84,9 @@ class Bench {
 
   void begin(const DeviceChoice& device) {
     const DeviceInfo info = device.backend->info();
+    constexpr std::uint64_t kMost = std::uint64_t{256}
+                                    << 20;  // the measurement of the memory's rate has most
+    if (!info.gpu) require_address_space("a benchmark", kMost, info.cpu.threads);
     record_.device_name = info.name;
     record_.device = device_json(info, device.gpu_reason);
     record_.machine = machine_json(info);

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fmt/format.h>
+#include <stdexcept>
 #include <system_error>
 
 #include "trainer/system/errors.hpp"
@@ -29,13 +30,16 @@ std::unique_ptr<CLI::App> make_app() {
   return app;
 }
 
+int require_output(int status) {
+  if (std::fflush(stdout) != 0)
+    throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
+  if (std::ferror(stdout) != 0) throw std::runtime_error("some of the output could not be written");
+  return status;
+}
+
 int run_chosen(const std::vector<Command>& all) {
   for (const Command& command : all) {
-    if (!command.app->parsed()) continue;
-    const int status = command.action();
-    if (command.only_prints && std::fflush(stdout) != 0)
-      throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
-    return status;
+    if (command.app->parsed()) return command.action();
   }
   return 2;
 }
@@ -58,6 +62,13 @@ CLI::Option* add_threads(CLI::App& app, DeviceRequest& device) {
 
 CLI::Option* add_data(CLI::App& app, std::string& data, const std::string& about) {
   return app.add_option("--data", data, about);
+}
+
+void add_transpose(CLI::App& app, bool& transpose) {
+  app.add_flag(
+      "--transpose", transpose,
+      "exchange rows and columns of every image, as EMNIST's files need; a run keeps this for its own "
+      "data [off]");
 }
 
 void add_skip_bad_images(CLI::App& app, bool& skip, const std::string& about) {
@@ -92,7 +103,8 @@ void add_output(CLI::App& app, OutputOptions& output, const char* about_out, con
 
 double fraction_of(const char* option, double accuracy) {
   if (!(accuracy > 0 && accuracy <= 100))
-    throw UsageError(fmt::format("{} {}: a share up to 1 or a percentage up to 100", option, accuracy));
+    throw UsageError(
+        fmt::format("{} {}: an accuracy is a fraction up to 1 or a percentage up to 100", option, accuracy));
   return accuracy > 1 ? accuracy / 100 : accuracy;
 }
 

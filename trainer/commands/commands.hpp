@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "trainer/console/check.hpp"
 #include "trainer/device/device_choice.hpp"
+#include "trainer/doctor/facts.hpp"
 #include "trainer/infer/trained_network.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/train/recorded_run.hpp"
@@ -22,7 +24,6 @@ std::unique_ptr<CLI::App> make_app();
 struct Command {
   CLI::App* app = nullptr;
   std::function<int()> action;
-  bool only_prints = true;  // the command fails if its output cannot be written
 };
 
 // Adds the subcommand `name` to `parent`: `declare` binds its options to an Options object, which `run` is given once the
@@ -36,7 +37,10 @@ Command add_command(CLI::App& parent, const Environment& environment, const char
   return {app, [options, run, &environment] { return run(environment, *options); }};
 }
 
-// Runs the chosen command and returns its exit status. Throws std::system_error if its output cannot be written.
+// Returns `status`. Throws std::system_error if something that was printed is lost: standard output cannot be written.
+int require_output(int status);
+
+// Runs the chosen command and returns its exit status.
 int run_chosen(const std::vector<Command>& all);
 
 Command add_train(CLI::App& app, const Environment& environment);
@@ -56,9 +60,23 @@ Command add_submit(CLI::App& app, const Environment& environment);
 Command add_runs_list(CLI::App& runs, const Environment& environment);
 Command add_runs_compare(CLI::App& runs, const Environment& environment);
 Command add_runs_report(CLI::App& runs, const Environment& environment);
+Command add_runs_bundle(CLI::App& runs, const Environment& environment);
 Command add_runs_attach(CLI::App& runs, const Environment& environment);
 Command add_runs_wait(CLI::App& runs, const Environment& environment);
 Command add_runs_cancel(CLI::App& runs, const Environment& environment);
+Command add_runs_close(CLI::App& runs, const Environment& environment);
+
+// What to attach to a bug report: a .tar.gz of the doctor's report and of a run.
+struct BundleOptions {
+  std::string out;           // the file
+  std::string run = "last";  // no run at all is an error only for `runs bundle`
+  bool weights = false;
+  bool anonymous = false;
+};
+std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& options);
+// Replaces the file, whole; an old one that is not compressed stays. Returns its path. Throws FileError.
+std::string write_bundle(const Environment& environment, const BundleOptions& options,
+                         const doctor::Facts& facts, const std::vector<Check>& checks);
 
 // Finds the folder of RUN as resolve_run does, but a file alone is not a run. Throws FileError.
 std::filesystem::path find_run_folder(const std::string& run, const Environment& environment);
@@ -71,6 +89,7 @@ CLI::Option* add_threads(CLI::App& app, DeviceRequest& device);
 CLI::Option* add_data(
     CLI::App& app, std::string& data,
     const std::string& about = "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
+void add_transpose(CLI::App& app, bool& transpose);
 void add_skip_bad_images(CLI::App& app, bool& skip,
                          const std::string& about = "leave broken pictures out [off]");
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about = "as JSON [off]");

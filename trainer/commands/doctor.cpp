@@ -9,6 +9,7 @@
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/fleet.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -17,6 +18,7 @@ namespace {
 struct DoctorArguments {
   doctor::Questions questions;
   doctor::FleetOptions fleet;
+  BundleOptions bundle;
   std::string message;
   const CLI::Option* explain = nullptr;  // --explain
   bool all = false;
@@ -48,8 +50,11 @@ int examine(const Environment& environment, const DoctorArguments& arguments) {
   const Nvml nvml;
   const doctor::Facts facts = doctor::gather(environment, arguments.questions, *probe, nvml);
   const std::vector<Check> checks = doctor::check_all(facts);
+  std::string bundle;
+  if (!arguments.bundle.out.empty()) bundle = write_bundle(environment, arguments.bundle, facts, checks);
   fmt::print("{}", arguments.json ? doctor::report_json(facts, checks).dump(2) + "\n"
                                   : doctor::report_text(facts, checks));
+  if (!bundle.empty() && !arguments.json) fmt::print("{}", report_line("bundle", bundle));
   return exit_status(class_of(checks));
 }
 
@@ -88,6 +93,16 @@ CLI::Option* declare_all(CLI::App& app, DoctorArguments& arguments) {
   return all;
 }
 
+// Declares --bundle and the options that need it.
+CLI::Option* declare_bundle_file(CLI::App& app, BundleOptions& options) {
+  CLI::Option* file = app.add_option("--bundle", options.out,
+                                     "a .tar.gz to attach to a bug report: this report, and a run's record, "
+                                     "metrics and output [none]");
+  app.add_option("--run", options.run, "the run that --bundle includes")->capture_default_str()->needs(file);
+  for (CLI::Option* option : add_bundle_contents(app, options)) option->needs(file);
+  return file;
+}
+
 void declare_doctor(CLI::App& app, DoctorArguments& arguments) {
   doctor::Questions& questions = arguments.questions;
   CLI::Option* explain = app.add_option("--explain", arguments.message,
@@ -98,7 +113,8 @@ void declare_doctor(CLI::App& app, DoctorArguments& arguments) {
         app.add_flag("--require-gpu", questions.require_gpu, "a machine without a GPU is a problem [off]"),
         app.add_flag("--quick", questions.quick, "without the test of a second [off]")})
     option->excludes(explain);
-  explain->excludes(declare_all(app, arguments));
+  CLI::Option* all = declare_all(app, arguments);
+  explain->excludes(all)->excludes(declare_bundle_file(app, arguments.bundle)->excludes(all));
   arguments.explain = explain;
   add_json(app, arguments.json);
   app.footer(doctor::exit_classes_text());

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
+#include "trainer/system/text.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
@@ -14,7 +15,7 @@ struct EvalArguments : InferenceOptions {
 };
 
 void print_classes(const TestAnswers& e, const TrainedNetwork& trained) {
-  fmt::print("\n{:>12} {:>8} {:>8} {:>10} {:>10}\n", "class", "images", "hits", "recall %", "precision %");
+  fmt::print("\n{:>12} {:>8} {:>8} {:>10} {:>10}\n", "class", "images", "correct", "recall %", "precision %");
   for (int c = 0; c < e.classes; ++c) {
     fmt::print("{:>12} {:>8} {:>8} {:>10.2f} {:>10.2f}\n", trained.label_name(c), e.labelled(c), e.at(c, c),
                100 * fraction(e.at(c, c), e.labelled(c)), 100 * fraction(e.at(c, c), e.predicted(c)));
@@ -45,7 +46,9 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
   json["file"] = trained.path().string();
   json["device"] = trained.device_name() == std::string_view("GPU") ? "cuda" : "cpu";
   json["precision"] = trained.precision();
-  json["data"] = {{"path", dataset.path.string()}, {"fingerprint", dataset.fingerprint}};
+  json["data"] = {{"path", dataset.path.string()},
+                  {"fingerprint", dataset.fingerprint},
+                  {"trained_on", dataset.fingerprint == trained.saved().fingerprint}};
   json.update(score_json(e.score));
   json["classes"] = nlohmann::ordered_json::array();
   for (int c = 0; c < e.classes; ++c) {
@@ -60,7 +63,7 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
     const auto row = e.confusion.begin() + static_cast<std::ptrdiff_t>(l) * e.classes;
     json["confusion"].push_back(std::vector<std::uint64_t>(row, row + e.classes));
   }
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", to_text(json, 2));
 }
 
 int eval(const Environment& environment, const EvalArguments& arguments) {
@@ -72,12 +75,14 @@ int eval(const Environment& environment, const EvalArguments& arguments) {
     print_json(answers, trained, dataset);
     return 0;
   }
-  fmt::print("{:<14}{} ({})\n{:<14}{}: {} test images\n{:<14}{} on the {}\n", "model",
+  fmt::print("{:<14}{} ({})\n{:<14}{}: {} test images ({})\n{:<14}{} on the {}\n", "model",
              trained.saved().spec.name, trained.path().string(), "data", dataset.name, dataset.test.count(),
-             "precision", trained.precision(), trained.device_name());
+             dataset.path.string(), "precision", trained.precision(), trained.device_name());
   if (dataset.fingerprint != trained.saved().fingerprint) {
     fmt::print("{:<14}other data than the network was trained on\n", "note");
   }
+  if (dataset.is_transposed && !trained.saved().settings.transpose && !arguments.transpose)
+    fmt::print("{:<14}{}\n", "note", kTransposedNote);
   fmt::print("{:<14}{}, loss {:.4f}\n", "accuracy", accuracy_text(answers.score), answers.score.loss);
   print_classes(answers, trained);
   print_confusion(answers, trained);
@@ -86,7 +91,8 @@ int eval(const Environment& environment, const EvalArguments& arguments) {
 
 void declare_eval(CLI::App& app, EvalArguments& arguments) {
   add_trained_network(app, arguments);
-  add_data(app, arguments.data);
+  add_data(app, arguments.data, "IDX files or folder of pictures [what the run was trained on]");
+  add_transpose(app, arguments.transpose);
   add_skip_bad_images(app, arguments.skip_bad_images);
   add_json(app, arguments.json);
 }

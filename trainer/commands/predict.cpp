@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "data/digit_form.hpp"
 #include "data/image.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/infer/digit.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -19,40 +21,58 @@ struct PredictArguments : InferenceOptions {
 };
 
 struct Guess {
-  std::string picture;
-  std::string error;  // instead of a guess
+  FittedDigit digit;
   int label = 0;
   float confidence = 0;
   int second = 0;
   float second_confidence = 0;
 };
 
-std::vector<std::uint8_t> fitted(const std::string& picture, const Shape& shape, bool as_digit) {
-  const data::Image image = data::read_image(picture);
-  return as_digit ? fit_digit(image, shape.h, shape.w) : fit_picture(image, shape);
+// Whether pictures become digits as MNIST's makers framed them, as the training images were, unless --fit says otherwise.
+bool fits_digits(const PredictArguments& arguments, const SavedNetwork& saved) {
+  const std::string& fit = arguments.fit == "auto" ? saved.fit : arguments.fit;
+  if (fit.empty())
+    throw UsageError(
+        "--fit: this network's file does not say what its training images are like; give digit if they are "
+        "framed as MNIST's (one light digit on black, centred), else picture");
+  if (fit == "digit" && saved.image.c != 1)
+    throw UsageError("--fit digit: this network takes colour pictures; use --fit picture");
+  return fit == "digit";
 }
 
-// Fits every readable picture and concatenates the results; an unreadable one gets its error instead.
-std::vector<std::uint8_t> fit_all(const PredictArguments& arguments, const Shape& shape,
-                                  std::vector<Guess>& guesses) {
-  const bool as_digit = arguments.fit == "digit" || (arguments.fit == "auto" && shape.c == 1);
-  if (as_digit && shape.c != 1)
-    throw UsageError("--fit digit: this network takes colour pictures; use --fit picture");
-  std::vector<std::uint8_t> images;
+struct Answer {
+  std::string picture;
+  std::string error;           // instead of guesses
+  std::vector<Guess> guesses;  // one for each digit, in reading order
+};
+
+// An image of the data set comes out as training read it.
+std::vector<FittedDigit> fitted(const std::string& picture, const Shape& shape, bool as_digit) {
+  const data::Image image = data::read_image(picture, as_digit ? 1 : shape.c, data::kAnySide);
+  if (!as_digit) return {{0, 0, image.width, image.height, fit_picture(image, shape)}};
+  const bool framed =
+      image.height == shape.h && image.width == shape.w && data::have_digit_form(image.pixels, shape);
+  if (framed) return {{0, 0, image.width, image.height, image.pixels}};
+  return fit_digits(image, shape.h, shape.w);
+}
+
+// Fits every readable picture; an unreadable one gets its error instead.
+std::vector<Answer> fit_all(const PredictArguments& arguments, const SavedNetwork& saved) {
+  const bool as_digit = fits_digits(arguments, saved);
+  std::vector<Answer> answers;
   for (const std::string& picture : arguments.pictures) {
-    Guess guess;
-    guess.picture = picture;
+    Answer answer{picture, {}, {}};
     try {
-      const std::vector<std::uint8_t> image = fitted(picture, shape, as_digit);
-      images.insert(images.end(), image.begin(), image.end());
+      for (FittedDigit& digit : fitted(picture, saved.image, as_digit))
+        answer.guesses.push_back({std::move(digit)});
     } catch (const data::DataError& error) {
-      guess.error = error.what();
+      answer.error = error.what();
     } catch (const PictureError& error) {
-      guess.error = picture + ": " + error.what();
+      answer.error = picture + ": " + error.what();
     }
-    guesses.push_back(guess);
+    answers.push_back(std::move(answer));
   }
-  return images;
+  return answers;
 }
 
 void take_guess(const float* row, int classes, Guess& guess) {
@@ -67,59 +87,84 @@ void take_guess(const float* row, int classes, Guess& guess) {
   guess.second_confidence = row[guess.second];
 }
 
-void print_guesses(const std::vector<Guess>& guesses, const TrainedNetwork& trained) {
-  for (const Guess& guess : guesses) {
-    if (!guess.error.empty()) {
-      fmt::print(stderr, "error: {}\n", guess.error);
+void take_guesses(TrainedNetwork& trained, std::vector<Answer>& answers) {
+  std::vector<std::uint8_t> images;
+  for (const Answer& answer : answers)
+    for (const Guess& guess : answer.guesses)
+      images.insert(images.end(), guess.digit.image.begin(), guess.digit.image.end());
+  if (images.empty()) return;
+  const std::vector<float> probabilities = trained.probabilities(images);
+  const float* row = probabilities.data();
+  for (Answer& answer : answers)
+    for (Guess& guess : answer.guesses) {
+      take_guess(row, trained.saved().classes, guess);
+      row += trained.saved().classes;
+    }
+}
+
+void print_answers(const std::vector<Answer>& answers, const TrainedNetwork& trained) {
+  for (const Answer& answer : answers) {
+    if (!answer.error.empty()) {
+      fmt::print(stderr, "error: {}\n", answer.error);
       continue;
     }
-    fmt::print("{}: {}  {:.2f} %  (then {}, {:.2f} %)\n", guess.picture, trained.label_name(guess.label),
-               100 * guess.confidence, trained.label_name(guess.second), 100 * guess.second_confidence);
+    const Guess& first = answer.guesses.front();
+    if (answer.guesses.size() == 1) {
+      fmt::print("{}: {}  {:.2f} %  (then {}, {:.2f} %)\n", answer.picture, trained.label_name(first.label),
+                 100 * first.confidence, trained.label_name(first.second), 100 * first.second_confidence);
+      continue;
+    }
+    std::vector<std::string> labels, claims;
+    for (const Guess& guess : answer.guesses) {
+      labels.push_back(trained.label_name(guess.label));
+      claims.push_back(fmt::format("{:.2f} %", 100 * guess.confidence));
+    }
+    fmt::print("{}: {}  (several digits: {})\n", answer.picture, fmt::join(labels, " "),
+               fmt::join(claims, ", "));
   }
 }
 
-void print_json(const std::vector<Guess>& guesses, const TrainedNetwork& trained) {
-  auto json = nlohmann::ordered_json::array();
-  for (const Guess& guess : guesses) {
-    if (!guess.error.empty()) {
-      json.push_back({{"picture", guess.picture}, {"error", guess.error}});
-      continue;
-    }
-    json.push_back({{"picture", guess.picture},
-                    {"label", trained.label_name(guess.label)},
-                    {"confidence", guess.confidence},
-                    {"second_label", trained.label_name(guess.second)},
-                    {"second_confidence", guess.second_confidence}});
+nlohmann::ordered_json json_of(const Answer& answer, const TrainedNetwork& trained) {
+  if (!answer.error.empty()) return {{"picture", answer.picture}, {"error", answer.error}};
+  nlohmann::ordered_json json = {{"picture", answer.picture}};
+  if (answer.guesses.size() == 1) {
+    const Guess& guess = answer.guesses.front();
+    json["label"] = trained.label_name(guess.label);
+    json["confidence"] = guess.confidence;
+    json["second_label"] = trained.label_name(guess.second);
+    json["second_confidence"] = guess.second_confidence;
   }
-  fmt::print("{}\n", json.dump(2));
+  for (const Guess& guess : answer.guesses) {
+    const FittedDigit& digit = guess.digit;
+    json["digits"].push_back({{"box", {digit.x, digit.y, digit.width, digit.height}},
+                              {"label", trained.label_name(guess.label)},
+                              {"probability", guess.confidence}});
+  }
+  return json;
 }
 
 // Returns 1 if any picture could not be read; the others are answered all the same.
 int predict(const Environment& environment, const PredictArguments& arguments) {
   const auto batch = static_cast<int>(std::min<std::size_t>(arguments.pictures.size(), 256));
   TrainedNetwork trained(environment, arguments, batch);
-  std::vector<Guess> guesses;
-  const std::vector<std::uint8_t> images = fit_all(arguments, trained.saved().image, guesses);
-  const std::vector<float> probabilities =
-      images.empty() ? std::vector<float>() : trained.probabilities(images);
-  const float* row = probabilities.data();
-  bool all_read = true;
-  for (Guess& guess : guesses) {
-    all_read = all_read && guess.error.empty();
-    if (!guess.error.empty()) continue;
-    take_guess(row, trained.saved().classes, guess);
-    row += trained.saved().classes;
+  std::vector<Answer> answers = fit_all(arguments, trained.saved());
+  take_guesses(trained, answers);
+  if (arguments.json) {
+    auto json = nlohmann::ordered_json::array();
+    for (const Answer& answer : answers) json.push_back(json_of(answer, trained));
+    fmt::print("{}\n", to_text(json, 2));
+  } else {
+    print_answers(answers, trained);
   }
-  arguments.json ? print_json(guesses, trained) : print_guesses(guesses, trained);
-  return all_read ? 0 : 1;
+  return std::ranges::all_of(answers, [](const Answer& answer) { return answer.error.empty(); }) ? 0 : 1;
 }
 
 void declare_predict(CLI::App& app, PredictArguments& arguments) {
   add_trained_network(app, arguments);
   app.add_option("IMAGE", arguments.pictures, "PNG, JPEG or BMP files")->required();
   app.add_option("--fit", arguments.fit,
-                 "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: digit "
-                 "for grey networks")
+                 "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: what the "
+                 "network's training images were")
       ->check(CLI::IsMember({"auto", "digit", "picture"}))
       ->capture_default_str();
   add_json(app, arguments.json);

@@ -54,7 +54,8 @@ int print_runs(const Environment& environment, const ListArguments& arguments) {
   } else {
     fmt::print("{}", list.runs.empty() ? nothing_text(runs, folder.string()) : runs_table(list.runs));
   }
-  if (const std::string note = unreadable_note(list, folder); !note.empty()) fmt::print(stderr, "{}\n", note);
+  for (const std::string& note : {unreadable_note(list, folder), disagreement_note(list.runs)})
+    if (!note.empty()) fmt::print(stderr, "{}\n", note);
   return 0;
 }
 

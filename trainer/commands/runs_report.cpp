@@ -64,8 +64,8 @@ void declare_report(CLI::App& app, ReportArguments& arguments) {
       ->required();
   app.add_option("-o,--out", arguments.out,
                  "the page, one HTML file; replaced if it is there [report.html in the first run's folder]");
-  add_data(app, arguments.data,
-           "IDX files or folder of pictures to test on [TRAINER_DATA, or what the run was trained on]");
+  add_data(app, arguments.data, "IDX files or folder of pictures to test on [what the run was trained on]");
+  add_transpose(app, arguments.transpose);
   add_device(app, arguments.device.device, "to test on: auto, cpu, cuda or cuda:N");
   add_threads(app, arguments.device);
   add_skip_bad_images(app, arguments.skip_bad_images);

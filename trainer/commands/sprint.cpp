@@ -32,6 +32,7 @@ void declare_sprint(CLI::App& app, SprintOptions& options) {
   add_engine(app, options.device);
   add_threads(app, options.device);
   add_data(app, options.data);
+  add_transpose(app, options.transpose);
   app.add_flag("--no-process", options.no_process,
                "do not time a process of its own for one seed first [off]");
   add_output(
@@ -43,11 +44,8 @@ void declare_sprint(CLI::App& app, SprintOptions& options) {
 }  // namespace
 
 Command add_sprint(CLI::App& app, const Environment& environment) {
-  Command command =
-      add_command(app, environment, "sprint", "train from scratch to 99 % against the clock, seed after seed",
-                  declare_sprint, sprint);
-  command.only_prints = false;
-  return command;
+  return add_command(app, environment, "sprint",
+                     "train from scratch to 99 % against the clock, seed after seed", declare_sprint, sprint);
 }
 
 }  // namespace trainer

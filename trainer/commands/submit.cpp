@@ -1,5 +1,5 @@
 // Runs on other machines: trainer submit and prepare, which send them to a target (everything after -- is passed on unchanged),
-// and trainer runs attach, wait and cancel, for runs that are in progress or have ended unobserved.
+// and trainer runs attach, wait, cancel and close, for runs that are in progress or have ended unobserved.
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -21,25 +21,37 @@ void add_reconnect(CLI::App& app, double& seconds) {
 
 struct SubmitArguments {
   std::string target;
+  std::string resume;
   bool detach = false;
   double reconnect = kReconnectSeconds;
 };
 
 int submit_to(const Environment& environment, const SubmitArguments& arguments) {
   Submission submission;
-  submission.target = TargetFolder(environment.runs.working_folder).find(arguments.target);
+  std::string name = arguments.target;
+  if (!arguments.resume.empty()) {
+    submission.resumed = find_run_folder(arguments.resume, environment);
+    if (name.empty())
+      name = target_of(environment, read_run_record(submission.resumed / kRunRecordName)).name;
+  }
+  if (name.empty()) throw UsageError("-c,--target is missing: the target to run on (trainer target list)");
+  submission.target = TargetFolder(environment.runs.working_folder).find(name);
   submission.detach = arguments.detach;
   submission.reconnect_seconds = arguments.reconnect;
   const auto& words = environment.arguments;
   const auto mark = std::ranges::find(words, "--");
   std::vector<std::string>& command = submission.target.arguments;
   if (mark != words.end()) command.assign(mark + 1, words.end());
+  if (mark == words.end() && !arguments.resume.empty()) command = {"train"};
   command = with_config_file(std::move(command));
   return submit(environment, submission);
 }
 
 void declare_submit(CLI::App& app, SubmitArguments& arguments) {
-  add_target_name(app, arguments.target);
+  app.add_option("-c,--target", arguments.target,
+                 "a target (trainer target list) [with --resume: the run's own]");
+  app.add_option("--resume", arguments.resume,
+                 "a run to continue from its checkpoint: a folder or id, or 'last'");
   app.add_flag("--detach", arguments.detach,
                "come back as soon as it runs; trainer runs attach picks it up [off]");
   add_reconnect(app, arguments.reconnect);
@@ -86,6 +98,11 @@ int cancel(const Environment& environment, const std::string& name) {
   return 0;
 }
 
+int close_record_of(const Environment& environment, const std::string& name) {
+  close_submitted(find_run_folder(name, environment));
+  return 0;
+}
+
 void declare_cancel(CLI::App& app, std::string& run) {
   app.add_option("RUN", run, "a submitted run's folder or id, or 'last'")->required();
 }
@@ -100,11 +117,6 @@ void declare_wait(CLI::App& app, FollowArguments& arguments) {
   arguments.options.output = false;
 }
 
-Command followed(Command command) {
-  command.only_prints = false;
-  return command;
-}
-
 }  // namespace
 
 std::vector<std::string> before_submitted(std::vector<std::string> words) {
@@ -113,8 +125,8 @@ std::vector<std::string> before_submitted(std::vector<std::string> words) {
 }
 
 Command add_submit(CLI::App& app, const Environment& environment) {
-  return followed(add_command(app, environment, "submit", "run a training where a target says",
-                              declare_submit, submit_to));
+  return add_command(app, environment, "submit", "run a training where a target says", declare_submit,
+                     submit_to);
 }
 
 Command add_prepare(CLI::App& app, const Environment& environment) {
@@ -123,21 +135,25 @@ Command add_prepare(CLI::App& app, const Environment& environment) {
 }
 
 Command add_runs_attach(CLI::App& runs, const Environment& environment) {
-  return followed(add_command(runs, environment, "attach",
-                              "show a submitted run's output from its beginning, and bring its folder back",
-                              declare_attach, follow));
+  return add_command(runs, environment, "attach",
+                     "show a submitted run's output from its beginning, and bring its folder back",
+                     declare_attach, follow);
 }
 
 Command add_runs_wait(CLI::App& runs, const Environment& environment) {
-  return followed(add_command(runs, environment, "wait",
-                              "wait for a submitted run's end, and bring its folder back", declare_wait,
-                              follow));
+  return add_command(runs, environment, "wait", "wait for a submitted run's end, and bring its folder back",
+                     declare_wait, follow);
 }
 
 Command add_runs_cancel(CLI::App& runs, const Environment& environment) {
-  return followed(add_command(runs, environment, "cancel",
-                              "have a submitted run stop and save, and bring its folder back", declare_cancel,
-                              cancel));
+  return add_command(runs, environment, "cancel",
+                     "have a submitted run stop and save, and bring its folder back", declare_cancel, cancel);
+}
+
+Command add_runs_close(CLI::App& runs, const Environment& environment) {
+  return add_command(runs, environment, "close",
+                     "end the record of a submitted run whose machine is gone for good", declare_cancel,
+                     close_record_of);
 }
 
 }  // namespace trainer

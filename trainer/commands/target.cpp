@@ -26,11 +26,10 @@ Target target_of(const AttachArguments& arguments) {
   Target target = arguments.target;
   target.type = type_named(arguments.type);
   if (target.is_remote()) {
-    if (target.address.empty() || target.username.empty())
-      throw UsageError(
-          fmt::format("a remotedocker needs --address and --username: trainer target attach {} "
-                      "--address HOST --username USER",
-                      target.name));
+    if (target.address.empty())
+      throw UsageError(fmt::format(
+          "a remotedocker needs --address: trainer target attach {} --address HOST --username USER",
+          target.name));
   } else if (!target.address.empty() || !target.username.empty()) {
     throw UsageError(
         fmt::format("--address and --username are for remotedocker, not {}", target_type_word(target.type)));
@@ -50,10 +49,10 @@ int attach_target(const Environment& environment, const AttachArguments& argumen
   return 0;
 }
 
-std::string place_of(const Target& target) {
+std::string place_text(const Target& target) {
   if (!target.is_remote()) return "this machine";
-  return fmt::format("{}@{}{}", target.username, target.address,
-                     target.port == 22 ? "" : fmt::format(" port {}", target.port));
+  const bool usual = target.port == 0 || target.port == 22;
+  return place_of(target) + (usual ? "" : fmt::format(" port {}", target.port));
 }
 
 std::string dumped(const nlohmann::ordered_json& json) {
@@ -68,7 +67,7 @@ int list_targets(const Environment& environment, const bool& as_json) {
     json.push_back(target_json(target));
     text += fmt::format("{:<16} {:<13} {:<6} {:<28} {}\n", target.name, target_type_word(target.type),
                         target.uses_docker() ? target.gpus : "-", target.uses_docker() ? target.image : "-",
-                        place_of(target));
+                        place_text(target));
   }
   fmt::print("{}", as_json ? dumped(json) : text);
   return 0;
@@ -93,6 +92,21 @@ int show_target(const Environment& environment, const NamedArguments& arguments)
   return 0;
 }
 
+// A row for each check: its name, how it is, what was found; the fix is below it.
+std::string table_of(const std::vector<Check>& checks) {
+  constexpr std::string_view kWords[] = {"good", "WARNING", "FAILED", "unknown"};
+  std::string text;
+  const auto add = [&](std::string_view name, std::string_view state, std::string_view value) {
+    text += fmt::format("{:<18} {:<8} {}\n", name, state, value);
+  };
+  for (const Check& check : checks) {
+    add(check.name, kWords[static_cast<std::size_t>(check.state)],
+        check.cause.empty() ? check.finding : check.finding + ": " + check.cause);
+    if (!check.fix.empty()) add("", "fix:", check.fix);
+  }
+  return text;
+}
+
 int print_check(const Environment& environment, const NamedArguments& arguments) {
   const std::string& name = arguments.name;
   const Target target = TargetFolder(environment.runs.working_folder).find(name);
@@ -108,7 +122,7 @@ int print_check(const Environment& environment, const NamedArguments& arguments)
                                 {"fix", check.fix}});
     fmt::print("{}", dumped(json));
   } else {
-    fmt::print("{}", check_text(checks));
+    fmt::print("{}", table_of(checks));
   }
   return fit ? 0 : 1;
 }
@@ -140,15 +154,16 @@ void declare_target_attach(CLI::App& app, AttachArguments& arguments) {
       ->check(CLI::IsMember({"local", "localdocker", "remotedocker"}))
       ->capture_default_str();
   app.add_option("--address", target.address, "host name or IP address; a name survives a new address");
-  app.add_option("--username", target.username, "who to log in as, with a key; no password is ever taken");
-  app.add_option("--port", target.port, "of its ssh server")
-      ->check(CLI::Range(1, 65535))
-      ->capture_default_str();
-  app.add_option("--identity-file", target.identity_file, "private key [ssh's own choice, and the agent]");
+  app.add_option("--username", target.username,
+                 "who to log in as, with a key; no password is ever taken [ssh's configuration]");
+  app.add_option("--port", target.port, "of its ssh server [ssh's configuration, 22]")
+      ->check(CLI::Range(1, 65535));
+  app.add_option("--identity-file", target.identity_file, "private key [ssh's configuration, and the agent]");
   app.add_option("--ssh-config", target.ssh_config, "read instead of ~/.ssh/config [none]");
   app.add_option("--image", target.image, "Docker image of this program")->capture_default_str();
-  app.add_option("--gpus", arguments.gpus,
-                 "all, none, or indices like 0,1 [all of a remotedocker, none of a localdocker]");
+  app.add_option(
+      "--gpus", arguments.gpus,
+      "all, none, or GPUs: indices, UUIDs, MIG instances [all of a remotedocker, none of a localdocker]");
 }
 
 }  // namespace
@@ -167,7 +182,7 @@ Command add_target(CLI::App& app, const Environment& environment) {
                   "see whether a training can run on a target, and what to mend", declare_named, print_check),
       add_command(*target, environment, "detach", "remove the two files of a target", declare_name,
                   detach_target)};
-  return {target, [all] { return run_chosen(all); }, false};
+  return {target, [all] { return run_chosen(all); }};
 }
 
 }  // namespace trainer

@@ -14,15 +14,16 @@ namespace {
 
 // The options that decide a run's weights: a resumed run takes them from its checkpoint.
 constexpr std::initializer_list<const char*> kFixedByRun{
-    "--model",       "--epochs",     "--batch",   "--lr",       "--optimizer",       "--seed",
-    "--limit-train", "--validation", "--classes", "--channels", "--skip-bad-images", "--precision",
-    "--engine",      "--out"};
+    "--model",      "--batch",   "--lr",       "--optimizer",       "--seed",      "--limit-train",
+    "--validation", "--classes", "--channels", "--skip-bad-images", "--transpose", "--precision",
+    "--engine",     "--out",     "--from",     "--new-head"};
 
 struct TrainArguments : RunOptions {
   const CLI::App* app = nullptr;
   std::string checkpoint_every = "1";
   std::string config;  // taken out of the words before they are parsed
   bool nondeterministic = false;
+  bool new_head = false;
 };
 
 void read_checkpoint_every(const std::string& text, LoopLimits& limits) {
@@ -39,6 +40,7 @@ void read_checkpoint_every(const std::string& text, LoopLimits& limits) {
 
 int train(const Environment& environment, const TrainArguments& arguments) {
   RunOptions run = arguments;
+  if (run.settings.limit_train || run.settings.validation) run.settings.subset = kSpread;
   run.device.deterministic = !arguments.nondeterministic;
   LoopLimits& limits = run.limits;
   if (limits.target_accuracy)
@@ -48,8 +50,14 @@ int train(const Environment& environment, const TrainArguments& arguments) {
     throw UsageError(fmt::format("--max-seconds {}: a time in seconds is a number", *limits.max_seconds));
   for (const char* name : kFixedByRun)
     if (!run.resume.empty() && arguments.app->count(name) > 0)
-      throw UsageError(
-          fmt::format("{} does not go with --resume: the run goes on with what it was begun with", name));
+      throw UsageError(fmt::format(
+          "{} cannot be combined with --resume: the run continues with the settings that it was begun with, "
+          "except for --epochs; a new run from its weights is train --from RUN",
+          name));
+  if (arguments.new_head && run.from.empty())
+    throw UsageError("--new-head goes with --from RUN_OR_FILE, whose other layers it keeps");
+  if (arguments.new_head) run.settings.new_head = true;
+  if (!run.from.empty() && arguments.app->count("--model") == 0) run.model.clear();
   if (run.output.no_save && !run.output.out.empty())
     throw UsageError("--no-save and --out exclude each other");
   return run_training(environment, run);
@@ -57,10 +65,13 @@ int train(const Environment& environment, const TrainArguments& arguments) {
 
 void declare_data(CLI::App& app, RunOptions& run) {
   add_data(app, run.data);
-  app.add_option("--limit-train", run.settings.limit_train, "train on the first N images only [all]")
+  app.add_option("--limit-train", run.settings.limit_train,
+                 "train on N images only, spread evenly over the labels by --seed [all]")
       ->check(CLI::PositiveNumber);
-  app.add_option("--validation", run.settings.validation,
-                 "hold the last N training images out [the recipe's]");
+  app.add_option(
+      "--validation", run.settings.validation,
+      "hold N training images out, spread evenly over the labels by --seed [the data set's val/, or "
+      "the recipe's]");
   app.add_option("--classes", run.settings.classes, "width of the last layer [largest training label + 1]")
       ->check(CLI::Range(2, 256));
   app.add_option("--channels", run.settings.channels, "of pictures: 1 grey, 3 colour")
@@ -68,10 +79,12 @@ void declare_data(CLI::App& app, RunOptions& run) {
       ->capture_default_str();
   add_skip_bad_images(app, run.settings.skip_bad_images,
                       "leave broken pictures out instead of stopping [off]");
+  add_transpose(app, run.settings.transpose);
 }
 
 void declare_recipe(CLI::App& app, TrainSettings& settings) {
-  app.add_option("--epochs", settings.epochs, "passes over the training images [the recipe's]")
+  app.add_option("--epochs", settings.epochs,
+                 "passes over the training images, earlier ones of a resumed run included [the recipe's]")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--batch", settings.batch, "images of a step [the recipe's]")->check(CLI::Range(1, 65536));
   app.add_option("--lr", settings.rate, "learning rate; the peak where the schedule has one [the recipe's]");
@@ -108,6 +121,10 @@ void declare_train(CLI::App& app, TrainArguments& arguments) {
       ->check(CLI::PositiveNumber);
   app.add_option("--resume", arguments.resume,
                  "go on with a run: its folder, id or checkpoint, or 'last' [none]");
+  app.add_option("--from", arguments.from,
+                 "start a new run from the weights of a run or a .safetensors file, with its network unless "
+                 "--model names another [none]");
+  app.add_flag("--new-head", arguments.new_head, "of --from, keep all layers but the last one [off]");
   app.add_option("--checkpoint-every", arguments.checkpoint_every,
                  "epochs, or steps with the suffix: 500steps")
       ->capture_default_str();
@@ -124,9 +141,7 @@ void declare_train(CLI::App& app, TrainArguments& arguments) {
 }  // namespace
 
 Command add_train(CLI::App& app, const Environment& environment) {
-  Command command = add_command(app, environment, "train", "train a network", declare_train, train);
-  command.only_prints = false;  // a closed pipe does not end a training
-  return command;
+  return add_command(app, environment, "train", "train a network", declare_train, train);
 }
 
 std::vector<std::string> with_config_file(std::vector<std::string> words) {

@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -90,16 +93,31 @@ Console::~Console() {
 }
 
 void Console::line(std::string_view text) {
-  if (!options_.quiet && !options_.json) write_lines(fmt::format("{}\n", text));
+  this->text(fmt::format("{}\n", text));
 }
 
 void Console::text(std::string_view lines) {
-  if (!options_.quiet) result(lines);
+  write_for_people(lines, !options_.quiet);
 }
 
 void Console::result(std::string_view lines) {
-  if (!options_.json && !lines.empty())
-    write_lines(fmt::format("{}{}", lines, lines.back() == '\n' ? "" : "\n"));
+  write_for_people(lines, true);
+}
+
+void Console::write_for_people(std::string_view lines, bool shown) {
+  if (lines.empty()) return;
+  const std::string whole = fmt::format("{}{}", lines, lines.back() == '\n' ? "" : "\n");
+  keep(whole);
+  if (shown && !options_.json) write_lines(whole);
+}
+
+void Console::keep_in(const std::filesystem::path& file) {
+  kept_ = Descriptor(::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+}
+
+void Console::keep(std::string_view text) {
+  if (kept_.is_open() && ::write(kept_.number(), text.data(), text.size()) != std::ssize(text))
+    kept_ = Descriptor();
 }
 
 void Console::json(const nlohmann::ordered_json& value) {
@@ -146,6 +164,7 @@ void Console::write_lines(std::string_view lines) {
 void Console::write_message(std::string_view kind, std::string_view text) {
   clear_progress();
   const std::string message = fmt::format("{}: {}\n", kind, text);
+  keep(message);
   std::fwrite(message.data(), 1, message.size(), options_.messages);
   std::fflush(options_.messages);
 }
@@ -154,6 +173,10 @@ void Console::write(std::string_view text) {
   if (write_failed_) return;
   const bool written = std::fwrite(text.data(), 1, text.size(), out_) == text.size();
   write_failed_ = !written || std::fflush(out_) != 0;
+  if (!write_failed_) return;
+  if (errno == EPIPE) return std::clearerr(out_);
+  bar_columns_ = 0;
+  warning(fmt::format("standard output cannot be written: {}", std::generic_category().message(errno)));
 }
 
 }  // namespace trainer

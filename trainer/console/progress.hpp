@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "trainer/system/files.hpp"
+
 namespace trainer {
 
 // What can be shown where the output goes.
@@ -36,7 +38,8 @@ struct ConsoleOptions {
   std::FILE* messages = stderr;
 };
 
-// After the first failed write (a closed pipe, a full disk) it writes nothing more: a training goes on and saves its results.
+// After the first failed write it writes nothing more: a training continues and saves its results. A reader that closed its pipe has
+// read what it wanted; any other reason (a full disk) is a warning at once, and the stream keeps its error for the exit status.
 class Console {
  public:
   // `out` and the stream for messages stay the caller's. Without a screen the console finds out what `out` can show.
@@ -58,6 +61,11 @@ class Console {
   void warning(std::string_view text);
   void error(std::string_view text);
 
+  // From now on everything for a person, even what quiet or json silence, is also appended to `file`, without the bar. If that fails,
+  // nothing more is kept: a training continues.
+  void keep_in(const std::filesystem::path& file);
+  void keep(std::string_view text);  // only there
+
   // Shows progress, from 0 to 1: on a terminal as a bar, redrawn at most ten times a second; elsewhere as a line whenever 10
   // seconds have passed since the last line of any kind. `text` is called only when it is shown.
   void progress(double fraction, const std::function<std::string()>& text);
@@ -65,6 +73,7 @@ class Console {
 
  private:
   void write(std::string_view text);
+  void write_for_people(std::string_view lines, bool shown);
   void write_lines(std::string_view lines);
   void write_message(std::string_view kind, std::string_view text);
 
@@ -74,6 +83,7 @@ class Console {
   std::size_t bar_columns_ = 0;  // width of the bar on the screen; 0: no bar
   std::chrono::steady_clock::time_point last_output_;
   bool write_failed_ = false;
+  Descriptor kept_;
 };
 
 // "━━━━━━━━────  63 %  text", at most `columns` wide, with '#' and '-' without `unicode`.

@@ -55,9 +55,9 @@ std::string driver_text(const GpuSurroundings& around) {
 
 std::string missing_files(const std::vector<std::string>& files) {
   const bool numbered = std::ranges::any_of(files, [](const std::string& file) {
-    constexpr std::string_view kStart = "/dev/nvidia";
-    return file.size() > kStart.size() && file[kStart.size()] >= '0' && file[kStart.size()] <= '9';
+    return file.size() > 11 && file.starts_with("/dev/nvidia") && file[11] >= '0' && file[11] <= '9';
   });
+  if (std::ranges::find(files, "/dev/dxg") != files.end()) return "";  // all that WSL 2 has
   std::vector<std::string> missing;
   if (!numbered) missing.emplace_back("/dev/nvidia0");
   for (const char* name : {"/dev/nvidiactl", "/dev/nvidia-uvm"})

@@ -142,8 +142,13 @@ std::string rate_text(double measured, double expected, double unit, const char*
   return expected > 0 ? text + " of " + number_text(expected / unit) : text;
 }
 
+bool is_below(const std::optional<int>& now, const std::optional<int>& peak) {
+  return now && peak && *now < *peak;
+}
+
 bool has_narrow_link(const GpuSensors& sensors) {
-  return sensors.pcie_lanes && sensors.pcie_lanes_peak && *sensors.pcie_lanes < *sensors.pcie_lanes_peak;
+  return is_below(sensors.pcie_lanes, sensors.pcie_lanes_peak) ||
+         is_below(sensors.pcie_generation, sensors.pcie_generation_peak);
 }
 
 double fraction(double measured, double expected) {
@@ -168,8 +173,11 @@ std::vector<std::string> reasons_for_slowness(const SpeedFacts& speed) {
   const int peak = sensors.sm_clock_peak_mhz.value_or(speed.sm_clock_peak_mhz);
   if (clock > 0 && clock < kLeastClock * peak)
     reasons.push_back(fmt::format("SM clock {} of {} MHz", clock, peak));
-  if (has_narrow_link(sensors))
+  if (is_below(sensors.pcie_lanes, sensors.pcie_lanes_peak))
     reasons.push_back(fmt::format("PCIe with {} of {} lanes", *sensors.pcie_lanes, *sensors.pcie_lanes_peak));
+  if (is_below(sensors.pcie_generation, sensors.pcie_generation_peak))
+    reasons.push_back(
+        fmt::format("PCIe generation {} of {}", *sensors.pcie_generation, *sensors.pcie_generation_peak));
   for (const std::string& reason : sensors.throttle_reasons.value_or(std::vector<std::string>{}))
     if (reason != "idle") reasons.push_back("held back by: " + reason);
   if (sensors.processes.value_or(0) > 1)

@@ -1,14 +1,16 @@
-// The steps of fit_digit: grey values -> ink (0 background, 1 the strongest stroke) -> box around the ink ->
-// window of the picture that becomes the image -> resampled bytes.
+// The steps of fit_digits: grey values -> ink (trainer/infer/ink.hpp) -> digits (trainer/infer/strokes.hpp) -> for each the
+// window that becomes the image -> resampled bytes. A picture that is framed already takes a shorter way.
 #include "trainer/infer/digit.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <fmt/format.h>
 #include <numeric>
 #include <optional>
 
 #include "trainer/infer/resample.hpp"
+#include "trainer/infer/strokes.hpp"
 #include "trainer/system/statistics.hpp"
 
 namespace trainer {
@@ -16,54 +18,49 @@ namespace {
 
 constexpr float kLeastContrast = 16;   // grey levels between background and ink
 constexpr float kNoiseDeviations = 5;  // ink differs from the background by more than this times its noise
-constexpr double kTrimmedInk = 0.002;  // fraction of ink cut off on each side: specks, faint fringes
+constexpr int kLongestSide = 1000;  // pixels in which digits are looked for; larger pictures are shrunk to it
+constexpr double kWidestDigit = 2.2;          // times its height: wider ones are several that touch
+constexpr double kTrimmedInk = 0.002;         // fraction of ink cut off on each side: specks, faint fringes
 constexpr double kBoxFraction = 20.0 / 28.0;  // fraction of the image that the digit's longer side takes
 constexpr double kScaleTolerance = 0.08;      // a picture counts as framed already within this error of scale
 constexpr double kCentreTolerance = 0.6;      // and this offset, in new pixels
 
 void check_pixels(const data::Image& picture) {
   const auto count = static_cast<std::size_t>(picture.height) * static_cast<std::size_t>(picture.width);
-  if (picture.height < 1 || picture.width < 1 || picture.channels < 1 || picture.channels > 4 ||
+  if (picture.height < 1 || picture.width < 1 || (picture.channels != 1 && picture.channels != 3) ||
       picture.pixels.size() != count * static_cast<std::size_t>(picture.channels))
     throw PictureError("it has no pixels, or not as many as its size says");
 }
 
-bool has_alpha(const data::Image& picture) {
-  return picture.channels == 2 || picture.channels == 4;
-}
-
 float luma(const std::uint8_t* pixel, int channels) {
-  if (channels < 3) return pixel[0];
+  if (channels == 1) return pixel[0];
   return 0.299F * pixel[0] + 0.587F * pixel[1] + 0.114F * pixel[2];
-}
-
-// White, unless the visible part is light: then black, so that it stands out.
-float background_for_transparent(const data::Image& picture) {
-  double sum = 0;
-  double weight = 0;
-  for (std::size_t i = 0; i < picture.pixels.size(); i += static_cast<std::size_t>(picture.channels)) {
-    const std::uint8_t* pixel = picture.pixels.data() + i;
-    const double alpha = pixel[picture.channels - 1];
-    sum += alpha * luma(pixel, picture.channels);
-    weight += alpha;
-  }
-  return weight > 0 && sum / weight > 127.5 ? 0.0F : 255.0F;
 }
 
 constexpr int kGrey = -1;  // in place of a channel
 
-// A channel of a picture, or its grey values, which stand for every channel of a picture without colours. Transparent parts lie
-// on `background`.
-Plane channel_of(const data::Image& picture, int channel, float background) {
-  Plane plane{picture.height, picture.width, {}};
-  plane.values.reserve(static_cast<std::size_t>(picture.height) * static_cast<std::size_t>(picture.width));
-  const int channels = picture.channels;
-  for (std::size_t i = 0; i < picture.pixels.size(); i += static_cast<std::size_t>(channels)) {
-    const std::uint8_t* pixel = picture.pixels.data() + i;
-    const float value =
-        channel != kGrey && channels >= 3 ? static_cast<float>(pixel[channel]) : luma(pixel, channels);
-    const float opacity = has_alpha(picture) ? static_cast<float>(pixel[channels - 1]) / 255.0F : 1.0F;
-    plane.values.push_back(opacity * value + (1 - opacity) * background);
+// A channel's value at a pixel, or its grey value, which stands for every channel of a picture without colours.
+float value_at(const data::Image& picture, std::size_t index, int channel) {
+  const std::uint8_t* pixel = picture.pixels.data() + index * static_cast<std::size_t>(picture.channels);
+  return channel != kGrey && picture.channels == 3 ? static_cast<float>(pixel[channel])
+                                                   : luma(pixel, picture.channels);
+}
+
+// One channel of a picture; each new pixel is the mean of a block of `block` x `block`, so that a large picture never
+// needs memory for as many floats as it has pixels.
+Plane plane_of(const data::Image& picture, int channel, int block) {
+  Plane plane{(picture.height + block - 1) / block, (picture.width + block - 1) / block, {}};
+  std::vector<float> sums;
+  for (int top = 0; top < picture.height; top += block) {
+    sums.assign(static_cast<std::size_t>(plane.width), 0);
+    const int rows = std::min(block, picture.height - top);
+    auto index = static_cast<std::size_t>(top) * static_cast<std::size_t>(picture.width);
+    for (int y = 0; y < rows; ++y)
+      for (int x = 0; x < picture.width; ++x)
+        sums[static_cast<std::size_t>(x / block)] += value_at(picture, index++, channel);
+    for (int x = 0; x < plane.width; ++x)
+      plane.values.push_back(sums[static_cast<std::size_t>(x)] /
+                             static_cast<float>(rows * std::min(block, picture.width - x * block)));
   }
   return plane;
 }
@@ -77,8 +74,9 @@ std::vector<float> border_of(const Plane& plane) {
   return border;
 }
 
-// How far each pixel is from the background, towards the side (lighter or darker) on which the strokes are.
-Plane ink_of(Plane plane) {
+// How far each pixel is from the median of the picture's border, towards the side (lighter or darker) on which the strokes are,
+// as a fraction of the strongest; nothing if even that is weak.
+std::optional<Plane> flat_ink(Plane plane) {
   std::vector<float> border = border_of(plane);
   const float background = median(border);
   for (float& value : border) value = std::abs(value - background);
@@ -92,9 +90,7 @@ Plane ink_of(Plane plane) {
   const float sign = balance < 0 ? -1.0F : 1.0F;
   for (float& value : plane.values) value = std::max(0.0F, sign * value);
   const float strongest = *std::ranges::max_element(plane.values);
-  if (strongest < kLeastContrast)
-    throw PictureError(
-        "nothing stands out from its background: a digit must be darker or lighter than what surrounds it");
+  if (strongest < kLeastContrast) return std::nullopt;
   for (float& value : plane.values) value /= strongest;
   return plane;
 }
@@ -166,24 +162,66 @@ std::vector<std::uint8_t> bytes_of(const Plane& plane, float scale) {
   return bytes;
 }
 
+// The image of a picture of the training images' size, or of an enlargement of one that is framed like them. Nothing if it is another
+// picture, or nothing stands out from its border.
+std::optional<Plane> framed_image(const Plane& grey, int height, int width) {
+  const std::optional<Plane> ink = flat_ink(grey);
+  if (!ink) return std::nullopt;
+  const std::optional<PictureWindow> window = window_of(*ink, height, width);
+  if (!window) return undo_enlargement(*ink, height, width);
+  if (grey.height != height || grey.width != width) return std::nullopt;
+  return resample(*ink, *window, height, width, Outside::kZero);
+}
+
+std::vector<DigitInk> digits_in(const Plane& grey) {
+  const Pen pen = pen_of(grey);
+  const InkMap map = ink_map(grey, pen);
+  std::vector<DigitInk> digits = find_digits(map);
+  if (digits.empty()) digits = find_digits(ink_map(grey, pen == Pen::kDark ? Pen::kLight : Pen::kDark));
+  if (!digits.empty()) return digits;
+  if (map.strongest == 0)
+    throw PictureError(fmt::format(
+        "no digit: nothing differs from the paper by more than its noise of {:.1f} grey levels", map.noise));
+  if (map.strongest < kLeastContrast)
+    throw PictureError(fmt::format(
+        "too faint: nothing differs from the paper by more than {:.0f} grey levels; {:.0f} are needed",
+        map.strongest, kLeastContrast));
+  throw PictureError("no digit: what stands out are edges, lines or specks");
+}
+
 }  // namespace
 
-std::vector<std::uint8_t> fit_digit(const data::Image& picture, int height, int width) {
+std::vector<FittedDigit> fit_digits(const data::Image& picture, int height, int width) {
   check_pixels(picture);
-  const float background = has_alpha(picture) ? background_for_transparent(picture) : 0.0F;
-  const Plane ink = ink_of(channel_of(picture, kGrey, background));
-  const std::optional<PictureWindow> window = window_of(ink, height, width);
-  std::optional<Plane> image;
-  if (!window) image = undo_enlargement(ink, height, width);
-  if (!image) image = resample(ink, window.value_or(whole_window(ink)), height, width, Outside::kZero);
-  return bytes_of(*image, 255.0F / *std::ranges::max_element(image->values));
+  const int longer = std::max(picture.height, picture.width);
+  const int block = (longer + kLongestSide - 1) / kLongestSide;
+  const Plane grey = plane_of(picture, kGrey, block);
+  const auto bytes = [](const Plane& image) {
+    return bytes_of(image, 255.0F / *std::ranges::max_element(image.values));
+  };
+  if (const std::optional<Plane> image = block == 1 ? framed_image(grey, height, width) : std::nullopt)
+    return {{0, 0, picture.width, picture.height, bytes(*image)}};
+  std::vector<FittedDigit> fitted;
+  for (const DigitInk& digit : digits_in(grey)) {
+    const PixelBox& box = digit.box;
+    if (box.width() > kWidestDigit * box.height())
+      throw PictureError(
+          "several digits that touch each other: leave a gap between them, or cut the picture");
+    const PictureWindow window = window_of(digit.ink, height, width).value_or(whole_window(digit.ink));
+    const Plane image = resample(digit.ink, window, height, width, Outside::kZero);
+    const int right = std::min(picture.width, box.right * block);
+    const int bottom = std::min(picture.height, box.bottom * block);
+    fitted.push_back({box.left * block, box.top * block, right - box.left * block, bottom - box.top * block,
+                      bytes(image)});
+  }
+  return fitted;
 }
 
 std::vector<std::uint8_t> fit_picture(const data::Image& picture, const Shape& shape) {
   check_pixels(picture);
   std::vector<std::uint8_t> bytes(shape.size());
   for (int channel = 0; channel < shape.c; ++channel) {
-    const Plane plane = channel_of(picture, shape.c == 1 ? kGrey : channel, 255);
+    const Plane plane = plane_of(picture, shape.c == 1 ? kGrey : channel, 1);
     const Plane fitted = resample(plane, whole_window(plane), shape.h, shape.w, Outside::kNearestEdge);
     const std::vector<std::uint8_t> values = bytes_of(fitted, 1);
     for (std::size_t i = 0; i < values.size(); ++i)

@@ -19,13 +19,22 @@ class PictureError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The digit in `picture` as [height, width] grey bytes, light on black: the digit's longer side takes 20/28 of the shorter of
-// height and width. The digit may be dark on light or light on dark: the median of the picture's border serves as its background.
-// Throws PictureError if nothing stands out from the background.
-[[nodiscard]] std::vector<std::uint8_t> fit_digit(const data::Image& picture, int height, int width);
+// A digit of a picture, framed like the training images.
+struct FittedDigit {
+  int x = 0;  // its box in the picture, in pixels
+  int y = 0;
+  int width = 0;
+  int height = 0;
+  std::vector<std::uint8_t> image;  // [height, width] of the training images, grey, light on black
+};
+
+// The digits in `picture`, row by row and from left to right, each as [height, width] grey bytes: its longer side takes 20/28 of the
+// shorter of height and width. They may be dark on light or light on dark, in uneven light, on ruled paper. A picture that is framed
+// like a training image is one digit. Throws PictureError if there is no digit, or if several cannot be separated.
+[[nodiscard]] std::vector<FittedDigit> fit_digits(const data::Image& picture, int height, int width);
 
 // `picture` as [height, width, channels] bytes of `shape` (1 or 3 channels), stretched to fit; for data sets
-// whose images are not single digits. Transparent parts are laid on white.
+// whose images are not single digits.
 [[nodiscard]] std::vector<std::uint8_t> fit_picture(const data::Image& picture, const Shape& shape);
 
 }  // namespace trainer

@@ -4,6 +4,7 @@
 // a quarter of a percent of accuracy.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <vector>
 
@@ -13,6 +14,10 @@ struct Plane {
   int height = 0;
   int width = 0;
   std::vector<float> values;  // [height, width]
+
+  std::size_t index(int y, int x) const {
+    return static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x);
+  }
 };
 
 // A rectangle in a plane, in pixels; pixel (y, x) covers [y, y + 1) x [x, x + 1). It may reach outside.

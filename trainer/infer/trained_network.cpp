@@ -3,14 +3,32 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <set>
+#include <span>
+#include <system_error>
+#include <utility>
 
+#include "data/idx.hpp"
 #include "models/words.hpp"
+#include "trainer/device/memory_need.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+// log(sum exp(y_j)), the logarithm of softmax's denominator: the loss is this less the label's logit, whatever its size.
+double log_sum_exp(std::span<const float> logits) {
+  const double most = *std::ranges::max_element(logits);
+  double sum = 0;
+  for (const float y : logits) sum += std::exp(y - most);
+  return most + std::log(sum);
+}
+
+}  // namespace
 
 TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOptions& options, int batch)
     : path_(model_file(resolve_run(options.run, environment.runs))) {
@@ -21,8 +39,9 @@ TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOp
   device.wanted = trained_precision(saved_);
   device.engine = saved_.settings.engine;
   device_ = choose_device(device);
-  network_.emplace_back(make_plan(saved_.spec, {saved_.image, saved_.classes, batch}), *device_.backend,
-                        Purpose::inference);
+  const Plan plan = make_plan(saved_.spec, {saved_.image, saved_.classes, batch});
+  require_memory(plan, 1, device_.backend->info(Libraries::opened));
+  network_.emplace_back(plan, *device_.backend, Purpose::inference);
   load_tensors(file, network());
 }
 
@@ -35,7 +54,9 @@ std::string TrainedNetwork::label_name(int label) const {
   return index < saved_.label_names.size() ? saved_.label_names[index] : std::to_string(label);
 }
 
-std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>& images) {
+std::vector<float> TrainedNetwork::logits(const std::vector<std::uint8_t>& images) {
+  const DeviceInfo info = device_.backend->info(Libraries::opened);
+  if (info.kind == "cpu") require_address_space("an evaluation", 0, info.cpu.threads);
   const auto classes = static_cast<std::size_t>(saved_.classes);
   const auto batch = static_cast<std::uint32_t>(network().plan().input.batch);
   const std::size_t count = images.size() / saved_.image.size();
@@ -51,53 +72,76 @@ std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>
   while (all.size() < count * classes) {
     network().evaluate_step(input);
     device_.backend->wait();
-    const std::vector<float> logits = network().read_logits();
+    const std::vector<float> some = network().read_logits();
     const std::size_t rows = std::min<std::size_t>(batch, count - all.size() / classes);
-    all.insert(all.end(), logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(rows * classes));
+    all.insert(all.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(rows * classes));
   }
-  for (std::size_t n = 0; n < count; ++n) {
-    float* row = all.data() + n * classes;
-    const float most = *std::max_element(row, row + classes);
-    float sum = 0;
-    for (std::size_t j = 0; j < classes; ++j) sum += row[j] = std::exp(row[j] - most);
-    for (std::size_t j = 0; j < classes; ++j) row[j] /= sum;
+  return all;
+}
+
+std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>& images) {
+  std::vector<float> all = logits(images);
+  const auto classes = static_cast<std::size_t>(saved_.classes);
+  for (auto row = all.begin(); row != all.end(); row += static_cast<std::ptrdiff_t>(classes)) {
+    const double whole = log_sum_exp({row, classes});
+    for (float& value : std::span(row, classes)) value = static_cast<float>(std::exp(value - whole));
   }
   return all;
 }
 
 namespace {
 
-// --data, else the data that the run was trained on, else what a training without --data would take.
-fs::path test_data_folder(const Environment& environment, const InferenceOptions& options) {
+// Where the run had its data; empty if that is not known. A file alone has no record.
+std::string recorded_data(const Environment& environment, const InferenceOptions& options) {
   const fs::path run = resolve_run(options.run, environment.runs);
   const fs::path record = (fs::is_directory(run) ? run : run.parent_path()) / kRunRecordName;
-  const bool named = !options.data.empty() || environment.data || !fs::exists(record);
-  return data_folder(environment, named ? options.data : read_run_record(record).data.path);
+  return fs::exists(record) ? read_run_record(record).data.path : "";
+}
+
+// Transposes what the network's own images were transposed from, and other sets of EMNIST.
+void transpose_as_trained(data::Dataset& dataset, const SavedNetwork& saved, bool is_own) {
+  data::transpose(dataset);
+  if (!is_own && !dataset.is_transposed && dataset.fingerprint != saved.fingerprint) data::transpose(dataset);
+}
+
+void require_known_labels(const data::Dataset& dataset, const SavedNetwork& saved,
+                          const std::vector<std::string>& names) {
+  std::set<std::string> unknown;
+  for (const std::uint8_t label : dataset.test.labels)
+    if (label >= saved.classes) unknown.insert(dataset.label_names[label]);
+  if (unknown.empty()) return;
+  throw UsageError(fmt::format("{}: the network does not know its labels {}; it knows {}",
+                               dataset.path.string(), joined({unknown.begin(), unknown.end()}),
+                               joined(names)));
 }
 
 }  // namespace
 
 data::Dataset matching_test_data(const Environment& environment, const InferenceOptions& options,
                                  const SavedNetwork& saved) {
-  data::Dataset dataset = data::load_dataset(test_data_folder(environment, options),
-                                             {.classes = saved.classes,
-                                              .channels = saved.settings.channels,
-                                              .skip_bad_images = options.skip_bad_images});
+  require_address_space("reading a test set", kUsualDataBytes, kReadingThreads);
+  const std::string own = options.data.empty() ? recorded_data(environment, options) : "";
+  std::error_code ignored;
+  const bool moved = !own.empty() && !fs::exists(own, ignored) && !data::holds_idx(own);
+  const fs::path place = data_folder(environment, moved || own.empty() ? options.data : own);
+  std::vector<std::string> names = saved.label_names;
+  for (auto label = names.size(); std::cmp_less(label, saved.classes); ++label)
+    names.push_back(std::to_string(label));
+  data::Dataset dataset = data::load_dataset(place, {.classes = saved.classes,
+                                                     .channels = saved.settings.channels,
+                                                     .skip_bad_images = options.skip_bad_images,
+                                                     .transpose = options.transpose,
+                                                     .label_names = names});
+  if (saved.settings.transpose && !options.transpose) transpose_as_trained(dataset, saved, !own.empty());
+  if (moved && dataset.fingerprint != saved.fingerprint)
+    throw UsageError(fmt::format("{}: the run's data set is not there any more; name it with --data", own));
   const Shape& s = dataset.shape;
   if (s != saved.image) {
     throw UsageError(fmt::format("{}: images of {}x{}x{}, but the network takes {}x{}x{}",
                                  dataset.path.string(), s.h, s.w, s.c, saved.image.h, saved.image.w,
                                  saved.image.c));
   }
-  if (dataset.classes > saved.classes) {
-    throw UsageError(fmt::format("{}: {} classes, but the network tells {} apart", dataset.path.string(),
-                                 dataset.classes, saved.classes));
-  }
-  const std::vector<std::string>& names = saved.label_names;
-  if (!names.empty() && !dataset.label_names.empty() && names != dataset.label_names) {
-    throw UsageError(fmt::format("{}: its labels are {}, but the network's are {}", dataset.path.string(),
-                                 joined(dataset.label_names), joined(names)));
-  }
+  require_known_labels(dataset, saved, names);
   return dataset;
 }
 
@@ -119,18 +163,19 @@ TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test) {
   const auto classes = static_cast<std::size_t>(answers.classes);
   answers.confusion.assign(classes * classes, 0);
   const std::vector<std::uint8_t> images(test.images.begin(), test.images.end());
-  const std::vector<float> probabilities = trained.probabilities(images);
+  const std::vector<float> logits = trained.logits(images);
   double loss = 0;
   std::uint64_t correct = 0;
   for (std::size_t n = 0; n < test.count(); ++n) {
-    const float* row = probabilities.data() + n * classes;
+    const float* row = logits.data() + n * classes;
+    const double whole = log_sum_exp({row, classes});
     const auto predicted = static_cast<std::size_t>(std::max_element(row, row + classes) - row);
     const std::size_t label = test.labels[n];
-    loss -= std::log(std::max(static_cast<double>(row[label]), 1e-38));
+    loss += whole - row[label];
     correct += predicted == label ? 1 : 0;
     ++answers.confusion[label * classes + predicted];
     answers.predictions.push_back(static_cast<std::uint8_t>(predicted));
-    answers.confidences.push_back(row[predicted]);
+    answers.confidences.push_back(static_cast<float>(std::exp(row[predicted] - whole)));
   }
   const auto count = static_cast<double>(test.count());
   answers.score = {test.count(), loss / count, static_cast<double>(correct) / count};

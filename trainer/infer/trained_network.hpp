@@ -19,8 +19,9 @@ namespace trainer {
 struct InferenceOptions {
   std::string run;  // as in resolve_run
   DeviceRequest device;
-  std::string data;  // --data; empty: $TRAINER_DATA, else the data that the run itself was trained on
+  std::string data;  // --data; empty: the data that the run itself was trained on
   bool skip_bad_images = false;
+  bool transpose = false;  // as the run's settings say for its own data
 };
 
 class TrainedNetwork {
@@ -35,7 +36,9 @@ class TrainedNetwork {
   const char* precision() const { return precision_name(device_.precision); }  // "fp32"
   std::string label_name(int label) const;  // the name of the label's folder of pictures, or the number
 
-  // The softmax of each image's logits, [count, classes]; `images` are [count, h, w, c].
+  // Each image's logits, [count, classes]; `images` are [count, h, w, c].
+  std::vector<float> logits(const std::vector<std::uint8_t>& images);
+  // Their softmax.
   std::vector<float> probabilities(const std::vector<std::uint8_t>& images);
 
  private:
@@ -45,7 +48,8 @@ class TrainedNetwork {
   std::vector<Network> network_;  // one, made when the plan is known
 };
 
-// The test set that `options` name. Throws UsageError if its images or labels do not fit the network; data::DataError, FileError.
+// The test set that `options` name, its labels numbered as the network's of the same name; it may have only some of them, and no
+// training images. Throws UsageError if its images or labels do not fit the network; data::DataError, FileError.
 data::Dataset matching_test_data(const Environment& environment, const InferenceOptions& options,
                                  const SavedNetwork& saved);
 

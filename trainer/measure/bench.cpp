@@ -58,8 +58,8 @@ class TimedTraining {
     const std::uint64_t bad = network_.read_training_state().first_bad_step;
     if (bad == kNoBadStep) return;
     throw std::runtime_error(
-        fmt::format("bench: {}, batch {}: the loss of step {} is not finite, and what follows it is no "
-                    "training; check the device with scripts/test.sh",
+        fmt::format("bench: {}, batch {}: the loss of step {} is not finite, so the steps after it train "
+                    "nothing; check the device with scripts/test.sh",
                     setup_.spec.name, setup_.plan.input.batch, bad + 1));
   }
 

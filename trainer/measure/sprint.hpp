@@ -25,6 +25,7 @@ inline constexpr const char* kModelOfGpu = "sprint";
 struct SprintOptions {
   std::string model;  // empty: kModelOfCpu or kModelOfGpu
   std::string data;   // empty: TRAINER_DATA or the shipped MNIST
+  bool transpose = false;
   DeviceRequest device;
   OutputOptions output;
   std::uint64_t seeds = 30;

@@ -28,13 +28,14 @@ class SprintRun {
     if (!options.model.empty()) spec = model(options.model);
     if (spec) device.wanted = spec->recipe.precisions;
     // The data set is unpacked while the device is made ready.
-    auto dataset = std::async(std::launch::async, [&environment, data = options.data] {
-      return data::load_dataset(data_folder(environment, data));
+    auto dataset = std::async(std::launch::async, [&environment, &options] {
+      return data::load_dataset(data_folder(environment, options.data), {.transpose = options.transpose});
     });
     run_.open_device(device);
     if (!spec) spec = model(run_.info.gpu ? kModelOfGpu : kModelOfCpu);
     TrainSettings settings;
     settings.seed = options.first_seed;
+    settings.transpose = options.transpose;
     if (spec->recipe.epochs) settings.epochs = 1;
     run_.settle(std::move(*spec), settings, dataset.get());
   }
@@ -63,6 +64,7 @@ class SprintRun {
 
   void print_head(const std::string& folder) {
     console_.text(run_head(run_, folder));
+    warn_of_data(console_, setup_);
     if (options_.model.empty()) {
       console_.line(fmt::format("{:<14}'{}', the faster of the two networks on a {} (--model)", "network",
                                 setup_.spec.name, run_.info.gpu ? "GPU" : "CPU"));
@@ -89,6 +91,7 @@ class SprintRun {
     add("--first-seed", std::to_string(options_.first_seed));
     if (options_.device.threads) add("--threads", std::to_string(*options_.device.threads));
     if (!options_.data.empty()) add("--data", options_.data);
+    if (options_.transpose) call.words.emplace_back("--transpose");
     call.out = call.err = [](std::string_view) {};
     const Clock::time_point start = Clock::now();
     const ProcessEnd end = run_process(call);
@@ -109,7 +112,7 @@ class SprintRun {
     print_event(console_, "seed", json);
     if (seed.bad_step) {
       throw std::runtime_error(
-          fmt::format("sprint: seed {}, step {}: the loss is not finite, and what follows it is no training",
+          fmt::format("sprint: seed {}, step {}: the loss is not finite, so the steps after it train nothing",
                       seed.seed, *seed.bad_step + 1));
     }
     console_.progress(static_cast<double>(index + 1) / static_cast<double>(options_.seeds),

@@ -1,16 +1,15 @@
-// The command lines of ssh, and the rows of failures/*.yaml filled in with a target's words.
+// The command lines of ssh, and what goes to the shell on the other side.
 #include "trainer/remote/connection.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <fmt/format.h>
-#include <sstream>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
-#include "models/words.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/sha256.hpp"
@@ -27,15 +26,16 @@ constexpr std::size_t kLongestFolder = 64;
 // Another user who could write there could answer in the target's place.
 void require_own(const fs::path& folder) {
   struct stat status {};
-  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-    throw FileError(fmt::format("cannot make the folder {} for ssh's connections: {}", folder.string(),
-                                std::generic_category().message(errno)));
   const bool known = ::lstat(folder.c_str(), &status) == 0;
   if (!known || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & 077U) != 0)
     throw FileError(
         fmt::format("the folder {} for ssh's connections is not yours alone: remove it, or set "
                     "XDG_RUNTIME_DIR to a folder of yours",
                     folder.string()));
+}
+
+bool can_make(const fs::path& folder) {
+  return ::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST;
 }
 
 // Two targets share a connection only if ssh is told the same about both.
@@ -50,32 +50,6 @@ std::string without_tokens(const std::string& path) {
   std::string text;
   for (const char c : path) text += c == '%' ? "%%" : std::string(1, c);
   return text;
-}
-
-// The values of a row's words in braces.
-FailureWords failure_words(const Target& target) {
-  std::string ssh = fmt::format("ssh -p {} {}@{}", target.port, target.username, target.address);
-  if (!target.identity_file.empty()) ssh.insert(3, " -i " + shell_word(target.identity_file));
-  if (!target.ssh_config.empty()) ssh.insert(3, " -F " + shell_word(target.ssh_config));
-  return {{"host", target.is_remote() ? target.address : "this machine"},
-          {"user", target.is_remote() ? target.username : "you"},
-          {"ssh", ssh},
-          {"image", target.image},
-          {"name", target.name},
-          {"there", target.is_remote() ? "there: " : ""}};
-}
-
-// The last line that is not blank, without control characters, which a terminal would obey.
-std::string last_line(const std::string& text) {
-  constexpr std::size_t kLongest = 300;
-  std::istringstream lines(text);
-  std::string last;
-  for (std::string line; std::getline(lines, line);) {
-    std::ranges::replace_if(line, is_control, ' ');
-    const std::size_t first = line.find_first_not_of(' ');
-    if (first != std::string::npos) last = line.substr(first, line.find_last_not_of(' ') + 1 - first);
-  }
-  return last.substr(0, kLongest);
 }
 
 }  // namespace
@@ -94,6 +68,53 @@ std::string shell_command(const std::vector<std::string>& words) {
   return command;
 }
 
+std::string login_shell_command(std::string_view text) {
+  constexpr std::size_t kLongestWord = 900;
+  std::string command = "/bin/sh -c 'eval \"$(printf %b \"$@\")\"' sh";
+  std::string word;
+  const auto end_word = [&] {
+    command.append(" '").append(word).append("'");
+    word.clear();
+  };
+  for (const char c : text) {
+    if (is_spelled({&c, 1}, " _-./:,@+="))
+      word += c;
+    else
+      word += fmt::format("\\0{:03o}", static_cast<unsigned char>(c));
+    if (word.size() >= kLongestWord) end_word();
+  }
+  end_word();
+  return command;
+}
+
+// A view without data as long as the mark has not come.
+std::string_view AnswerStream::operator()(std::string_view piece) {
+  if (!waits_) return piece;
+  held_ += piece;
+  const std::size_t mark = held_.find(fmt::format("{}\n", kAnswerMark));
+  if (mark == std::string::npos) return {};
+  waits_ = false;
+  return std::string_view(held_).substr(mark + kAnswerMark.size() + 1);
+}
+
+std::string ResumeLine::operator()(std::string_view piece) {
+  static const std::string kGoOn = fmt::format("{:<14}trainer train --resume ", "go on with");
+  std::string text;
+  for (const char c : piece) {
+    if (passes_) {
+      text += c;
+      passes_ = c != '\n';
+      continue;
+    }
+    held_ += c;
+    if (held_.starts_with(kGoOn) ? c != '\n' : kGoOn.starts_with(held_)) continue;
+    text += held_.starts_with(kGoOn) && !folder_.empty() ? fmt::format("{}{}\n", kGoOn, folder_) : held_;
+    passes_ = c != '\n';
+    held_.clear();
+  }
+  return text;
+}
+
 std::string first_line(const std::string& output) {
   return output.substr(0, output.find('\n'));
 }
@@ -102,43 +123,44 @@ void notice(const std::string& line) {
   fmt::print(stderr, "{}\n", line);
 }
 
-Failure target_failure(const Target& target, std::string_view key) {
-  return failure_of(known_failure(key), failure_words(target));
-}
-
-Failure explain_failure(const Target& target, const ProcessOutput& output) {
-  const Explanation explanation = explain(output.err + "\n" + output.out);
-  if (!explanation.found.empty()) return failure_of(explanation.found.front(), failure_words(target));
-  const std::string line = last_line(output.err);
-  if (output.code == kProgramNotFound) return target_failure(target, "docker-absent");
-  if (target.is_remote() && output.code == kSshFailed) {
-    Failure lost = target_failure(target, "target-lost");
-    if (!line.empty()) lost.cause += ": " + line;
-    return lost;
-  }
-  return {.cause = line.empty() ? fmt::format("a command failed with status {}", output.code) : line};
-}
-
 fs::path control_folder(const fs::path& runtime_folder) {
   fs::path folder = runtime_folder / "mnist-trainer";
   const std::string& path = folder.native();
-  if (!path.starts_with('/') || path.size() > kLongestFolder || !is_spelled(path, "/._-"))
+  if (!path.starts_with('/') || path.size() > kLongestFolder || !is_spelled(path, "/._-") ||
+      !can_make(folder)) {
     folder = fmt::format("/tmp/mnist-trainer-{}", ::geteuid());
+    (void)can_make(folder);
+  }
   require_own(folder);
   return folder;
 }
 
+std::string without_tilde(const std::string& path) {
+  const char* home = std::getenv("HOME");
+  return path.starts_with("~/") && home != nullptr ? home + path.substr(1) : path;
+}
+
+std::string place_of(const Target& target) {
+  return target.username.empty() ? target.address : target.username + "@" + target.address;
+}
+
 std::vector<std::string> ssh_words(const Target& target, const fs::path& control_folder) {
   std::vector<std::string> words{"ssh", "-T"};
-  if (!target.ssh_config.empty()) words.insert(words.end(), {"-F", target.ssh_config});
+  if (!target.ssh_config.empty()) words.insert(words.end(), {"-F", without_tilde(target.ssh_config)});
   const std::string control_path = (control_folder / ("ssh-" + connection_name(target))).string();
-  words.insert(words.end(), {"-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5",
-                             "-o", "ServerAliveCountMax=3", "-o", "ControlMaster=auto", "-o",
-                             "ControlPath=" + control_path, "-o", "ControlPersist=60"});
+  // The connection is for commands alone: it runs nothing else and takes no port, display or agent of the user.
+  for (const std::string& option :
+       {std::string("BatchMode=yes"), std::string("ConnectTimeout=10"), std::string("ServerAliveInterval=5"),
+        std::string("ServerAliveCountMax=3"), std::string("LogLevel=INFO"), std::string("RemoteCommand=none"),
+        std::string("ClearAllForwardings=yes"), std::string("ExitOnForwardFailure=no"),
+        std::string("ForwardX11=no"), std::string("ForwardAgent=no"), std::string("PermitLocalCommand=no"),
+        std::string("ControlMaster=auto"), "ControlPath=" + control_path, std::string("ControlPersist=60")})
+    words.insert(words.end(), {"-o", option});
   if (!target.identity_file.empty())
-    words.insert(words.end(), {"-o", "IdentitiesOnly=yes", "-i", without_tokens(target.identity_file)});
-  words.insert(words.end(),
-               {"-p", std::to_string(target.port), "--", target.username + "@" + target.address});
+    words.insert(words.end(),
+                 {"-o", "IdentitiesOnly=yes", "-i", without_tokens(without_tilde(target.identity_file))});
+  if (target.port != 0) words.insert(words.end(), {"-p", std::to_string(target.port)});
+  words.insert(words.end(), {"--", place_of(target)});
   return words;
 }
 
@@ -147,8 +169,9 @@ Connection::Connection(Target target, const fs::path& runtime_folder) : target_(
 }
 
 std::vector<std::string> Connection::shell(const std::string& text) const {
-  std::vector<std::string> words = ssh_.empty() ? std::vector<std::string>{"/bin/sh", "-c"} : ssh_;
-  words.push_back(text);
+  if (ssh_.empty()) return {"/bin/sh", "-c", text};
+  std::vector<std::string> words = ssh_;
+  words.push_back(login_shell_command(fmt::format("echo {0}; echo {0} >&2; {1}", kAnswerMark, text)));
   return words;
 }
 
@@ -164,9 +187,23 @@ std::vector<std::string> Connection::piped_words(const std::vector<std::string>&
   return shell(shell_command(first) + " | " + shell_command(second));
 }
 
+ProcessOutput Connection::answer(ProcessOutput output) const {
+  if (!is_marked()) return output;
+  bool answered = false;
+  for (std::string* text : {&output.out, &output.err}) {
+    AnswerStream stream(true);
+    const std::string_view rest = stream(*text);
+    if (rest.data() == nullptr) continue;
+    answered = true;
+    *text = std::string(rest);
+  }
+  if (!answered && output.code != kSshFailed) output.code = kTurnedAway;
+  return output;
+}
+
 ProcessOutput Connection::capture(const std::vector<std::string>& words) const {
   try {
-    return capture_process(this->words(words));
+    return answer(capture_process(this->words(words)));
   } catch (const ProcessError& error) {
     if (target_.is_remote()) throw;
     return {kProgramNotFound, "", error.what()};
@@ -179,8 +216,8 @@ ProcessOutput Connection::require(const std::vector<std::string>& words) const {
   return output;
 }
 
-void Connection::fail(const ProcessOutput& output) const {
-  throw TargetError(target_, explain_failure(target_, output));
+void Connection::fail(const ProcessOutput& answer) const {
+  throw TargetError(target_, explain(answer));
 }
 
 }  // namespace trainer

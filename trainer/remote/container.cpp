@@ -2,7 +2,9 @@
 
 #include <csignal>
 #include <fmt/format.h>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "trainer/system/errors.hpp"
 
@@ -47,8 +49,9 @@ void build(const Connection& here, const std::string& folder) {
 void send_image(const Connection& connection) {
   const Target& target = connection.target();
   notice(fmt::format("sending {} to {}", target.image, target.name));
-  const auto [from, to] =
+  auto [from, to] =
       capture_pipe(docker_words({"save"}, target.image), connection.words({"docker", "load", "--quiet"}));
+  to = connection.answer(std::move(to));
   const int code = to.code != 0 ? to.code : from.code;
   if (code != 0) connection.fail({code, to.out, from.err + to.err});
 }
@@ -62,7 +65,7 @@ void pull_image(const Connection& connection) {
   throw TargetError(
       target, {.cause = fmt::format(
                    "the image {} is neither on this machine nor there, and no registry gives it ({})",
-                   target.image, explain_failure(target, output).cause),
+                   target.image, connection.explain(output).cause),
                .fix = fmt::format("build it from this program's source: trainer prepare -c {} --build FOLDER",
                                   target.name)});
 }
@@ -86,15 +89,52 @@ Strings copy_words(const std::string& id) {
 }
 
 Strings fingerprint_words(const std::string& image) {
-  const char* format = "{{json .RootFS.Layers}} {{.Created}} {{.Os}}/{{.Architecture}}";
+  const char* format = "{{json .RootFS.Layers}} {{json .Created}} {{.Os}}/{{.Architecture}}";
   return docker_words({"image", "inspect", "--format", format}, image);
+}
+
+// Podman, if it is installed as docker, has other names for the same fields. Some versions of docker info succeed without an
+// engine and print nothing between the bars.
+std::optional<Engine> find_engine(const Connection& connection, ProcessOutput& answer) {
+  const auto ask = [&](const char* format) {
+    answer = connection.capture({"docker", "info", "--format", format});
+    std::istringstream line(first_line(answer.out));
+    Strings parts;
+    for (std::string part; std::getline(line, part, '|');) parts.push_back(part);
+    return parts;
+  };
+  Strings parts =
+      ask("{{.ServerVersion}}|{{.OSType}}/{{.Architecture}}|{{.DockerRootDir}}|{{.SecurityOptions}}");
+  const bool is_podman = answer.code != 0 && answer.err.find("field ServerVersion") != std::string::npos;
+  if (is_podman)
+    parts =
+        ask("Podman {{.Version.Version}}|{{.Host.OS}}/{{.Host.Arch}}|{{.Store.GraphRoot}}|"
+            "rootless={{.Host.Security.Rootless}}");
+  if (answer.code != 0 || parts.size() < 3 || parts[0].empty()) return std::nullopt;
+  parts.resize(4);
+  static const std::map<std::string, std::string> kNames{
+      {"linux/x86_64", "linux/amd64"}, {"linux/aarch64", "linux/arm64"}, {"linux/armv7l", "linux/arm"}};
+  const auto name = kNames.find(parts[1]);
+  return Engine{parts[0], name == kNames.end() ? parts[1] : name->second, parts[2],
+                parts[3].find("name=rootless") != std::string::npos || parts[3] == "rootless=true"};
+}
+
+std::optional<Failure> wrong_platform(const Target& target, const std::string& fingerprint,
+                                      const Engine& engine) {
+  const std::string image = fingerprint.substr(fingerprint.find_last_of(' ') + 1);
+  if (image.find('/') == std::string::npos || image == engine.platform) return std::nullopt;
+  Failure failure = target_failure(target, "docker-architecture");
+  failure.cause = fmt::format("the image {} is for {}, the engine of {} for {}", target.image, image,
+                              target.name, engine.platform);
+  return failure;
 }
 
 // --pull never: an image that is missing is an error to be answered with `trainer prepare`, not a download.
 Strings run_words(const Target& target, const ContainerRun& run) {
-  Strings words{
-      "docker", "run",   "--detach",  "--name", run.id, "--label", "org.mnist-trainer.run=" + run.id,
-      "--pull", "never", "--network", "none"};
+  Strings words{"docker", "run", "--detach"};
+  if (!run.resumed.empty()) words = {"docker", "create"};
+  words.insert(words.end(), {"--name", run.id, "--label", "org.mnist-trainer.run=" + run.id, "--pull",
+                             "never", "--network", "none"});
   if (const std::string gpus = gpus_argument(target.gpus); !gpus.empty())
     words.insert(words.end(), {"--gpus", gpus});
   for (const auto& [name, value] : target.variables)
@@ -128,7 +168,7 @@ std::optional<RunEnd> parse_state(const std::string& text) {
 std::string image_fingerprint(const Connection& connection) {
   const ProcessOutput output = connection.capture(fingerprint_words(connection.target().image));
   if (output.code == 0) return first_line(output.out);
-  const Failure failure = explain_failure(connection.target(), output);
+  const Failure failure = connection.explain(output);
   if (failure.key == "docker-no-image") return "";
   throw TargetError(connection.target(), failure);
 }
@@ -149,10 +189,16 @@ bool prepare_target(const Connection& connection, const std::string& build_folde
   const ProcessOutput own = here.capture(fingerprint_words(target.image));
   const bool has_own = own.code == 0;
   if (has_own ? first_line(own.out) == there : !there.empty()) return false;
-  if (has_own)
+  if (has_own) {
+    ProcessOutput answer;
+    const std::optional<Engine> engine = find_engine(connection, answer);
+    if (!engine) connection.fail(answer);
+    if (const auto wrong = wrong_platform(target, first_line(own.out), *engine))
+      throw TargetError(target, *wrong);
     send_image(connection);
-  else
+  } else {
     pull_image(connection);
+  }
   return true;
 }
 

@@ -3,6 +3,7 @@
 // end until its folder is fetched. It has no network, because a training needs none.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,19 +26,36 @@ struct ContainerRun {
   std::string id;                      // the run's and the container's name
   std::vector<std::string> arguments;  // of this program in the image
   std::vector<Mount> mounts = {};
+  std::filesystem::path resumed =
+      {};  // the run's folder on this machine, if the run continues; then its name is `id`
 };
 
 // docker with `words` and, after "--", a name, which is therefore never taken for an option.
 [[nodiscard]] std::vector<std::string> docker_words(std::vector<std::string> words, const std::string& name);
 
-// Commands that start the container and print its long id, that print its state for parse_state, and that write the run's
-// folder as a tar stream.
+// Commands that start the container (or only create it, if a run continues) and print its long id, that print its state for
+// parse_state, and that write the run's folder as a tar stream.
 [[nodiscard]] std::vector<std::string> run_words(const Target& target, const ContainerRun& run);
 [[nodiscard]] std::vector<std::string> state_words(const std::string& id);
 [[nodiscard]] std::vector<std::string> copy_words(const std::string& id);
-// Prints layers, date and architecture, which are the same exactly where the images are. The Id of an image would not do:
+// Prints layers, date and platform, which are the same exactly where the images are. The Id of an image would not do:
 // it differs between the stores that an engine may keep its images in.
 [[nodiscard]] std::vector<std::string> fingerprint_words(const std::string& image);
+
+// What a container engine reports about itself.
+struct Engine {
+  std::string version;   // "28.2.2" or "Podman 4.3.1"
+  std::string platform;  // "linux/amd64"; an engine's other names (x86_64) are replaced by those of images
+  std::string folder;    // where it keeps images
+  bool is_rootless = false;
+};
+
+// Asks the target's engine; nothing, and `answer` says why, if there is none.
+[[nodiscard]] std::optional<Engine> find_engine(const Connection& connection, ProcessOutput& answer);
+
+// The failure for an image with this fingerprint if it is for another platform than the engine's.
+[[nodiscard]] std::optional<Failure> wrong_platform(const Target& target, const std::string& fingerprint,
+                                                    const Engine& engine);
 
 // The value of --gpus, empty for no GPU. It consists of comma-separated fields, so indices are quoted: "device=0,1".
 [[nodiscard]] std::string gpus_argument(const std::string& gpus);

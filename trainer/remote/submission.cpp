@@ -6,7 +6,9 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <utility>
 
+#include "trainer/console/json_lookup.hpp"
 #include "trainer/remote/transfer.hpp"
 #include "trainer/system/errors.hpp"
 
@@ -27,9 +29,10 @@ void check_arguments(const Arguments& arguments) {
     if (argument.find('\0') != std::string::npos) throw UsageError("an argument holds a zero byte");
   if (arguments[0] != "train") return;
   if (has_option(arguments, "--out"))
-    throw UsageError("--out does not go with submit, which names the run's folder; TRAINER_RUNS moves it");
+    throw UsageError(
+        "--out cannot be combined with submit, which names the run's folder; TRAINER_RUNS moves it");
   if (has_option(arguments, "--resume"))
-    throw UsageError("--resume does not go with submit: the run to go on with is not on the target");
+    throw UsageError("--resume RUN goes before the --: trainer submit -c NAME --resume RUN");
 }
 
 // Only a training that saves has a folder to bring back.
@@ -54,25 +57,65 @@ void require_image(const Connection& connection) {
   prepare_target(connection);
 }
 
-int submit_container(const Environment& environment, const Submission& submission) {
-  const Target& target = submission.target;
-  const bool tracked = is_tracked(target);
-  if (submission.detach && !tracked)
-    throw UsageError("--detach needs a run that is brought back later: train, with TrackedRun: true");
-  const Connection connection(target, environment.runtime);
-  const std::vector<SentFiles> files = files_of_training(target.arguments, environment.runs.working_folder);
+// Checks a run to continue. Its data set is sent again if it is of this machine.
+void require_resumable(const fs::path& folder, Arguments& arguments) {
+  const RunRecord record = read_run_record(folder / kRunRecordName);
+  const std::string name = folder.filename().string();
+  if (record.status == RunStatus::kRunning && record.target.is_object())
+    throw UsageError(fmt::format("{} has not ended: trainer runs attach {}", name, name));
+  if (std::error_code ignored; !fs::exists(folder / kCheckpointName, ignored))
+    throw UsageError(fmt::format("{} has no {} to continue from", folder.string(), kCheckpointName));
+  const std::string data =
+      record.target.is_object() ? find_text(record.target, {"sent", "data"}).value_or("") : record.data.path;
+  if (!data.empty() && !has_option(arguments, "--data")) arguments.insert(arguments.end(), {"--data", data});
+}
+
+struct Prepared {
+  ContainerRun container;
   std::optional<RunFolder> folder;
-  ContainerRun container{name_without_folder(), arguments_inside(target.arguments, files)};
   RunRecord record;
-  if (tracked) {
-    folder.emplace(RunFolder::create(new_run(target.arguments), environment.runs));
-    container.id = folder->path().filename().string();
-    container.arguments.push_back(fmt::format("--out={}/{}", kContainerRuns, container.id));
-    record = submitted_record(environment, target, container.id);
-    for (const SentFiles& each : files) record.target["sent"][each.option.substr(2)] = each.given.string();
-    write_run_record(folder->file(kRunRecordName), record);
+  std::optional<RunRecord> before;
+};
+
+// The run's folder, whose record says that it runs.
+Prepared prepare_folder(const Environment& environment, const Submission& submission,
+                        const std::vector<SentFiles>& files) {
+  const Target& target = submission.target;
+  const bool resumes = !submission.resumed.empty();
+  Prepared run{{name_without_folder(), arguments_inside(target.arguments, files)}, {}, {}, {}};
+  if (!is_tracked(target)) return run;
+  run.folder.emplace(resumes ? RunFolder::reopen(submission.resumed)
+                             : RunFolder::create(new_run(target.arguments), environment.runs));
+  const std::string id = run.folder->path().filename().string();
+  run.container.id = id;
+  run.container.arguments.push_back(
+      fmt::format("{}={}/{}", resumes ? "--resume" : "--out", kContainerRuns, id));
+  run.record = submitted_record(environment, target, id);
+  for (const SentFiles& each : files) run.record.target["sent"][each.option.substr(2)] = each.given.string();
+  if (resumes) {
+    run.container.resumed = run.folder->path();
+    run.before = read_run_record(run.folder->file(kRunRecordName));
+    const auto where = std::exchange(run.record, *run.before).target;
+    run.record.target = where;
+    run.record.status = RunStatus::kRunning;
+    run.record.reason = run.record.ended = "";
   }
-  TargetRun run(connection, container.id, std::move(folder), record);
+  write_run_record(run.folder->file(kRunRecordName), run.record);
+  return run;
+}
+
+int submit_container(const Environment& environment, Submission submission) {
+  const bool resumes = !submission.resumed.empty();
+  Target& target = submission.target;
+  if ((submission.detach || resumes) && !is_tracked(target))
+    throw UsageError(fmt::format("{} needs a run that is brought back later: train, with TrackedRun: true",
+                                 resumes ? "--resume" : "--detach"));
+  const Connection connection(target, environment.runtime);
+  if (resumes) require_resumable(submission.resumed, target.arguments);
+  const std::vector<SentFiles> files = files_of_training(target.arguments, environment.runs.working_folder);
+  Prepared prepared = prepare_folder(environment, submission, files);
+  ContainerRun& container = prepared.container;
+  TargetRun run(connection, container.id, std::move(prepared.folder), prepared.record, prepared.before);
   try {
     require_image(connection);
     container.mounts = bring_files(connection, files);
@@ -90,6 +133,9 @@ int submit_container(const Environment& environment, const Submission& submissio
 
 int submit_process(const Environment& environment, const Submission& submission) {
   const Target& target = submission.target;
+  if (!submission.resumed.empty())
+    throw UsageError(fmt::format("{} is no container: trainer train --resume {}", target.name,
+                                 submission.resumed.string()));
   if (submission.detach)
     throw UsageError("--detach needs a container to go on in: choose a docker target, or leave it out");
   SignalGuard signals;
@@ -155,14 +201,32 @@ void cancel_submitted(const Environment& environment, const fs::path& folder) {
   const Connection connection(target_of(environment, record), environment.runtime);
   const ProcessOutput output =
       connection.capture(docker_words({"stop", "-t", "60"}, container_of(folder, record)));
-  const bool is_gone = explain_failure(connection.target(), output).key == "docker-no-container";
-  if (output.code != 0 && !is_gone) connection.fail(output);
+  if (output.code != 0) {
+    Failure failure = connection.explain(output);
+    if (failure.kind == FailureClass::unreachable || failure.kind == FailureClass::login)
+      failure.fix += "; " + ways_on(id);
+    if (failure.key != "docker-no-container") throw TargetError(connection.target(), failure);
+  }
   notice(fmt::format("{:<14}{}", "cancelled", id));
   try {
     (void)follow_submitted(environment, folder, {.output = false});
   } catch (const FileError& error) {
     notice(fmt::format("its results are not here yet: {}", error.what()));
   }
+}
+
+void close_submitted(const fs::path& folder) {
+  const RunFolder held = RunFolder::reopen(folder);
+  const RunRecord record = read_run_record(folder / kRunRecordName);
+  const std::string id = folder.filename().string();
+  if (!find_text(record.target, {"name"}))
+    throw UsageError(fmt::format("{} was not submitted to a target: only such records are closed", id));
+  if (record.status != RunStatus::kRunning)
+    throw UsageError(fmt::format("{} has ended already; there is nothing to close", id));
+  close_as_failed(folder, record,
+                  "closed here without its results, which were not requested from its machine");
+  notice(fmt::format("{:<14}{}; if its machine comes back, the container {} is still there", "closed",
+                     folder.string(), id));
 }
 
 }  // namespace trainer

@@ -25,6 +25,7 @@ struct Submission {
   Target target;        // its arguments are those of this submission
   bool detach = false;  // return as soon as the container runs
   double reconnect_seconds = kReconnectSeconds;
+  std::filesystem::path resumed = {};  // the folder of a run to continue
 };
 
 // Returns the run's exit status, 0 for a detached run. Throws UsageError, TargetError, FileError; the run's record holds the
@@ -39,7 +40,7 @@ struct FollowOptions {
 };
 
 // The target that the record names, read from its files, since an address may have changed. Throws UsageError if the run was
-// not submitted, or was submitted to a process of this machine.
+// not submitted, or was submitted to a process of this machine, or if there is no such target any more.
 [[nodiscard]] Target target_of(const Environment& environment, const RunRecord& record);
 
 // Follows the submitted run in `folder` until it ends and returns its exit status, at once if it has ended already.
@@ -51,6 +52,10 @@ int follow_submitted(const Environment& environment, const std::filesystem::path
 // run has ended.
 void cancel_submitted(const Environment& environment, const std::filesystem::path& folder);
 
+// Closes the record of a submitted run whose machine is gone for good. Throws UsageError if the run was not submitted or has
+// ended, FileError if another process follows it.
+void close_submitted(const std::filesystem::path& folder);
+
 // A record is made here before the run begins, so that every failure is written down. The run's own record replaces it when
 // it has been fetched.
 
@@ -60,6 +65,9 @@ void cancel_submitted(const Environment& environment, const std::filesystem::pat
 // The record of a run that begins now; `id` is the name of the run and of its container.
 [[nodiscard]] RunRecord submitted_record(const Environment& environment, const Target& target,
                                          const std::string& id);
+
+// What can be done about a run whose target fails, as a part of a fix.
+[[nodiscard]] std::string ways_on(const std::string& id);
 
 // The name of the container of the run in `folder`. Throws FileError if its record holds no valid name.
 [[nodiscard]] std::string container_of(const std::filesystem::path& folder, const RunRecord& record);
@@ -77,8 +85,10 @@ void close_as_failed(const std::filesystem::path& folder, RunRecord record, cons
 // One run in a container, from its start until its folder has been fetched.
 class TargetRun {
  public:
-  // `folder` is the run's folder, locked by this process; nothing for a run without a record.
-  TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record);
+  // `folder` is the run's folder, locked by this process; nothing for a run without a record. `before` is the earlier record of a
+  // run that continues, which it keeps if it does not begin.
+  TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record,
+            std::optional<RunRecord> before = std::nullopt);
 
   // Starts the container. Throws TargetError, whose text is in the record too.
   void start(const ContainerRun& run);
@@ -101,8 +111,9 @@ class TargetRun {
   void pause(double seconds);
   int act_on_signals();  // returns a signal for the program that runs, or 0
   bool is_to_leave() const;
-  RunEnd end();  // how the container ended
-  bool merge_fetched(const RunEnd& end);
+  RunEnd end();                     // how the container ended
+  bool merge_fetched(RunEnd& end);  // adds the last words of a container that has left nothing else
+  Failure last_words() const;
   void remove_container() const;
   [[noreturn]] void fail(const ProcessOutput& output);              // explains a command's output
   [[noreturn]] void give_up(const Failure& failure, bool is_over);  // throws TargetError; the record says so
@@ -112,6 +123,7 @@ class TargetRun {
   std::string id_;
   std::optional<RunFolder> folder_;
   RunRecord record_;
+  std::optional<RunRecord> before_;
   FollowOptions options_;
   bool stop_sent_ = false;
   std::uint64_t shown_out_ = 0;  // bytes of its standard output and standard error that have been shown

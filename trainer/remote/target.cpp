@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <regex>
 #include <variant>
 
 #include "models/yaml_reader.hpp"
@@ -24,8 +25,11 @@ std::string fault(std::string_view text, std::string_view wanted) {
 // Each returns what is wrong with a value, as a text that follows the value's name, or "":
 // "'-oProxyCommand=x': a host name or an IP address, not beginning with '-'".
 
-// A colon is for IPv6, a percent sign for its zone.
+// Colons are for IPv6, which has two or more, a percent sign for its zone.
 std::string fault_of_address(std::string_view address) {
+  const std::size_t colon = address.find(':');
+  if (colon != std::string_view::npos && colon == address.rfind(':'))
+    return fault(address, "a host name or an IP address; the port after the colon goes to --port, or 'port'");
   if (is_spelled(address, ":", ".-_%") && address.size() <= 253) return "";
   return fault(address,
                "a host name or an IP address, without user, port and brackets, not beginning with '-'");
@@ -42,15 +46,12 @@ std::string fault_of_image(std::string_view image) {
                "an image is named like mnist-trainer:1.0 or registry/name:tag, not beginning with '-'");
 }
 
+// Indices (0), MIG instances of one (1:0), and UUIDs as nvidia-smi -L prints them (GPU-..., MIG-...).
 std::string fault_of_gpus(std::string_view gpus) {
-  if (gpus == "all" || gpus == "none") return "";
-  std::size_t digits = 0;  // in the current index
-  bool good = gpus.size() <= 64;
-  for (const char c : gpus) {
-    good = good && (c == ',' ? digits > 0 : c >= '0' && c <= '9' && digits < 3);
-    digits = c == ',' ? 0 : digits + 1;
-  }
-  return good && digits > 0 ? "" : fault(gpus, "all, none, or the indices of GPUs like 0 or 0,1");
+  const std::string device = "([0-9]{1,3}(:[0-9]{1,3})?|(GPU|MIG)-[0-9A-Za-z/-]{1,64})";
+  static const std::regex kGpus("all|none|" + device + "(," + device + ")*");
+  if (gpus.size() <= 1024 && std::regex_match(std::string(gpus), kGpus)) return "";
+  return fault(gpus, "all, none, or GPUs like 0,1, GPU-UUID, 0:1 and MIG-UUID ('nvidia-smi -L' lists them)");
 }
 
 std::string fault_of_path(std::string_view path) {
@@ -80,7 +81,7 @@ constexpr Field kFields[] = {
     {kCompute, Has::every_type, "type", "type", &Target::type, nullptr, true,
      "local | localdocker | remotedocker"},
     {kCompute, Has::remote_type, "address", "address", &Target::address, fault_of_address, true},
-    {kCompute, Has::remote_type, "username", "username", &Target::username, fault_of_username, true},
+    {kCompute, Has::remote_type, "username", "username", &Target::username, fault_of_username},
     {kCompute, Has::remote_type, "port", "port", &Target::port},
     {kCompute, Has::remote_type, "identityFile", "identity_file", &Target::identity_file, fault_of_path},
     {kCompute, Has::remote_type, "sshConfig", "ssh_config", &Target::ssh_config, fault_of_path},
@@ -229,6 +230,8 @@ std::string target_text(const Target& target, TargetFile which) {
     if (field.file != which || !has(target, field)) continue;
     const auto* words = std::get_if<std::string Target::*>(&field.member);
     if (words != nullptr && !field.required && (target.**words).empty()) continue;
+    if (const auto* port = std::get_if<int Target::*>(&field.member); port != nullptr && target.**port == 0)
+      continue;
     const std::string value =
         std::visit([&](const auto member) { return yaml_value(target.*member); }, field.member);
     const std::string pair = fmt::format("{}: {}", field.key, value);
@@ -265,6 +268,7 @@ ordered_json target_json(const Target& target) {
   for (const Field& field : kFields)
     if (field.json != nullptr && has(target, field))
       std::visit([&](const auto member) { json[field.json] = target.*member; }, field.member);
+  if (target.is_remote() && target.port == 0) json["port"] = nullptr;
   return json;
 }
 

@@ -27,14 +27,14 @@ struct Target {
   // NAME.compute
   TargetType type = TargetType::remotedocker;
   // Only for remotedocker:
-  std::string address;  // host name or IP address
-  std::string username;
-  int port = 22;
+  std::string address;        // host name or IP address
+  std::string username;       // empty: as ssh's configuration says
+  int port = 0;               // 0: as ssh's configuration says, else 22
   std::string identity_file;  // private key; empty: what ssh chooses, and the agent
   std::string ssh_config;     // replaces the user's ssh configuration; empty: it does not
   // For both docker types:
   std::string image;
-  std::string gpus = "none";  // all, none, or indices: "0,1"
+  std::string gpus = "none";  // all, none, or indices, UUIDs and MIG instances: "0,1", "GPU-4f1e...", "1:0"
   // NAME.runconfig
   std::vector<std::string> arguments{"train"};                // for this program, without its name
   nlohmann::ordered_map<std::string, std::string> variables;  // environment variables

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <fmt/format.h>
+#include <optional>
 #include <sstream>
 
 #include "trainer/remote/container.hpp"
@@ -16,11 +17,11 @@ namespace {
 using nlohmann::ordered_json;
 
 struct Answers {
+  const Connection& connection;
   const Target& target;
   bool connected = false;
-  bool engine = false;
+  std::optional<Engine> engine = {};
   bool image = false;
-  std::string engine_folder = {};
 };
 
 // These leave the name out, which check_target knows.
@@ -44,10 +45,9 @@ Check note(const std::string& found, const std::string& fix) {
 }
 
 Check connection_check(Answers& answers, const ProcessOutput& output) {
-  const Target& target = answers.target;
   answers.connected = output.code == 0;
-  if (!answers.connected) return problem(explain_failure(target, output));
-  return good(fmt::format("{}@{}, host key known, key accepted", target.username, target.address));
+  if (!answers.connected) return problem(answers.connection.explain(output));
+  return good(place_of(answers.target) + ", host key known, key accepted");
 }
 
 // A wrong clock makes the record's times wrong and a registry's certificates invalid.
@@ -62,18 +62,18 @@ Check clock_check(Answers& /*answers*/, const ProcessOutput& output) {
               "there: 'sudo timedatectl set-ntp true'");
 }
 
-// Some versions of docker info succeed without an engine and print nothing between the bars.
-Check engine_check(Answers& answers, const ProcessOutput& output) {
+Check engine_check(Answers& answers) {
   const Target& target = answers.target;
-  const std::string line = first_line(output.out);
-  const std::size_t first = line.find('|');
-  const std::size_t second = line.find('|', first + 1);
-  answers.engine = output.code == 0 && first != 0 && second != std::string::npos;
-  if (!answers.engine) return problem(explain_failure(target, output));
-  answers.engine_folder = line.substr(second + 1);
-  return good(fmt::format("{}, {}, open to {}", line.substr(0, first),
-                          line.substr(first + 1, second - first - 1),
-                          target.is_remote() ? target.username : "you"));
+  ProcessOutput output;
+  answers.engine = find_engine(answers.connection, output);
+  if (!answers.engine) return problem(answers.connection.explain(output));
+  const Engine& engine = *answers.engine;
+  const std::string found = fmt::format("{}, {}, open to {}", engine.version, engine.platform,
+                                        target.is_remote() ? place_of(target) : "you");
+  if (engine.is_rootless && target.is_remote())
+    return note(found + ", rootless: its containers may end with the login",
+                "there: 'loginctl enable-linger' lets them continue");
+  return good(found);
 }
 
 Check disk_check(Answers& answers, const ProcessOutput& output) {
@@ -85,9 +85,9 @@ Check disk_check(Answers& answers, const ProcessOutput& output) {
   std::int64_t used = 0;
   std::int64_t free = -1;
   lines >> file_system >> size >> used >> free;
-  if (output.code != 0 || !lines) return unknown(answers.engine_folder + " cannot be looked at");
+  if (output.code != 0 || !lines) return unknown(answers.engine->folder + " cannot be looked at");
   const std::string found =
-      fmt::format("{:.1f} GiB free in {}", static_cast<double>(free) / (1 << 20), answers.engine_folder);
+      fmt::format("{:.1f} GiB free in {}", static_cast<double>(free) / (1 << 20), answers.engine->folder);
   if (free >= kLeastKib) return good(found);
   return note(found,
               "an image with CUDA takes about 10 GiB: 'docker image prune' there frees what nobody uses");
@@ -95,22 +95,35 @@ Check disk_check(Answers& answers, const ProcessOutput& output) {
 
 Check image_check(Answers& answers, const ProcessOutput& output) {
   answers.image = output.code == 0;
+  if (const auto wrong = wrong_platform(answers.target, first_line(output.out), *answers.engine);
+      answers.image && wrong)
+    return problem(*wrong);
   if (answers.image) return good(answers.target.image);
   // submit fetches it by itself, unless told not to.
-  const Failure failure = explain_failure(answers.target, output);
+  const Failure failure = answers.connection.explain(output);
   return note(failure.cause, failure.fix);
 }
 
-Check driver_check(Answers& answers, const ProcessOutput& output) {
-  if (output.code == 0 && !output.out.empty()) {
-    std::string gpus;
-    std::istringstream lines(output.out);
-    for (std::string line; std::getline(lines, line);) gpus += (gpus.empty() ? "" : "; ") + line;
-    return good(gpus + " (GPU, driver, compute capability)");
+// Drivers before 510 have no compute_cap to ask for. Status 14 warns of a GPU that works.
+Check driver_check(Answers& answers, const ProcessOutput& first) {
+  ProcessOutput output = first;
+  if (output.code != 0 && output.out.find("compute_cap") != std::string::npos)
+    output = answers.connection.capture(
+        {"nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"});
+  constexpr int kCorruptInforom = 14;
+  std::string gpus;
+  std::string warning;
+  std::istringstream lines(output.out);
+  for (std::string line; std::getline(lines, line);) {
+    std::string& text = line.starts_with("WARNING") ? warning : gpus;
+    text += (text.empty() ? "" : "; ") + line;
   }
+  const bool works = (output.code == 0 || output.code == kCorruptInforom) && !gpus.empty();
+  if (works && output.code == 0 && warning.empty()) return good(gpus + " (GPU, driver, compute capability)");
+  const Failure said = answers.connection.explain(output);
+  if (works) return note(gpus + "; " + (warning.empty() ? said.cause : warning), said.fix);
   const Failure failure = target_failure(answers.target, "driver-not-loaded");
   if (output.code == kProgramNotFound) return problem(failure, "no nvidia-smi: no driver");
-  const Failure said = explain_failure(answers.target, output);
   return problem(said.key.empty() ? failure : said, "nvidia-smi: " + first_line(output.out + output.err));
 }
 
@@ -122,7 +135,7 @@ Check toolkit_check(Answers& answers, const ProcessOutput& output) {
 // The program in the image reports whether it can train on the GPUs of its container: it knows the architectures that it
 // was built for.
 Check training_device_check(Answers& answers, const ProcessOutput& output) {
-  if (output.code != 0) return problem(explain_failure(answers.target, output));
+  if (output.code != 0) return problem(answers.connection.explain(output));
   const auto json = ordered_json::parse(output.out, nullptr, false);
   const auto gpu = json.is_object() ? json.value("gpu", ordered_json()) : ordered_json();
   if (!gpu.is_object() || !gpu.contains("used")) return unknown("its report is not understood");
@@ -140,7 +153,7 @@ std::vector<Check> check_target(const Connection& connection) {
   if (!target.uses_docker())
     return {{CheckState::ok, "process", "this program itself; trainer devices says what it trains on"}};
   std::vector<Check> checks;
-  Answers answers{target, !target.is_remote()};
+  Answers answers{connection, target, !target.is_remote()};
   using Words = std::vector<std::string>;
   // `missing` says which need is not met; it is empty if all are.
   const auto ask = [&](const char* name, const char* missing, const Words& words,
@@ -151,11 +164,10 @@ std::vector<Check> check_target(const Connection& connection) {
   if (target.is_remote()) ask("SSH", "", {"true"}, connection_check);
   const char* connected = answers.connected ? "" : "no connection";
   if (target.is_remote() && answers.connected) ask("clock", "", {"date", "+%s"}, clock_check);
-  ask("Docker", connected,
-      {"docker", "info", "--format", "{{.ServerVersion}}|{{.OSType}}/{{.Architecture}}|{{.DockerRootDir}}"},
-      engine_check);
+  checks.push_back(answers.connected ? engine_check(answers) : unknown(connected));
+  checks.back().name = "Docker";
   const char* engine = answers.engine ? "" : "no Docker engine";
-  ask("disk", engine, {"df", "-Pk", "--", answers.engine_folder}, disk_check);
+  ask("disk", engine, {"df", "-Pk", "--", answers.engine.value_or(Engine{}).folder}, disk_check);
   ask("image", engine, fingerprint_words(target.image), image_check);
   if (target.gpus == "none") return checks;
   ask("NVIDIA driver", connected,

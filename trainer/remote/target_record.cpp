@@ -56,7 +56,16 @@ Target target_of(const Environment& environment, const RunRecord& record) {
   if (!name) throw UsageError("this run was not submitted to a target: there is nothing to attach to");
   if (find_text(record.target, {"type"}) == "local")
     throw UsageError("this run is a process of this machine: it ends with the terminal that submitted it");
-  return TargetFolder(environment.runs.working_folder).find(*name);
+  try {
+    return TargetFolder(environment.runs.working_folder).find(*name);
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("{}; {}", error.what(),
+                                 ways_on(find_text(record.target, {"container"}).value_or("RUN"))));
+  }
+}
+
+std::string ways_on(const std::string& id) {
+  return fmt::format("if the machine is gone for good, close the record here: trainer runs close {}", id);
 }
 
 void close_as_failed(const fs::path& folder, RunRecord record, const std::string& reason) {

@@ -30,7 +30,7 @@ void write_out(int descriptor, std::string_view text) {
     if (written < 0 && errno == EINTR) continue;
     if (written < 0)
       throw std::system_error(errno, std::generic_category(),
-                              "the output cannot be written (the run goes on: trainer runs attach)");
+                              "the output cannot be written (the run continues: trainer runs attach)");
     text.remove_prefix(static_cast<std::size_t>(written));
   }
 }
@@ -54,14 +54,19 @@ std::vector<double> reconnection_pauses(double seconds) {
   return pauses;
 }
 
-TargetRun::TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record)
+TargetRun::TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record,
+                     std::optional<RunRecord> before)
     : connection_(std::move(connection)),
       id_(std::move(id)),
       folder_(std::move(folder)),
-      record_(std::move(record)) {}
+      record_(std::move(record)),
+      before_(std::move(before)) {}
 
 void TargetRun::record_failure(const std::string& reason) {
-  if (folder_) close_as_failed(folder_->path(), record_, reason);
+  if (before_)
+    write_run_record(folder_->file(kRunRecordName), *before_);
+  else if (folder_)
+    close_as_failed(folder_->path(), record_, reason);
 }
 
 void TargetRun::note(const std::string& reason) {
@@ -80,21 +85,25 @@ void TargetRun::give_up(const Failure& failure, bool is_over) {
 
 // A lost connection says nothing about the run, whose record therefore stays open, with the reason.
 void TargetRun::fail(const ProcessOutput& output) {
-  Failure failure = explain_failure(connection_.target(), output);
+  Failure failure = connection_.explain(output);
   const bool may_go_on = failure.key != "docker-no-container";
   if (may_go_on)
-    failure.fix += fmt::format("{}the run may go on there, pick it up with: trainer runs attach {}",
-                               failure.fix.empty() ? "" : "; ", id_);
+    failure.fix += fmt::format("{}the run may continue there; follow it with: trainer runs attach {}; {}",
+                               failure.fix.empty() ? "" : "; ", id_, ways_on(id_));
   give_up(failure, !may_go_on);
 }
 
 void TargetRun::start(const ContainerRun& run) {
-  const ProcessOutput output = connection_.capture(run_words(connection_.target(), run));
+  ProcessOutput output = connection_.capture(run_words(connection_.target(), run));
+  if (output.code == 0 && !run.resumed.empty()) {
+    output = put_run(connection_, id_, run.resumed);
+    if (output.code == 0) output = connection_.capture(docker_words({"start"}, id_));
+  }
   if (output.code == 0) {
     record_.target["started"] = iso_time(std::time(nullptr));
     return note("");
   }
-  const Failure failure = explain_failure(connection_.target(), output);
+  const Failure failure = connection_.explain(output);
   if (failure.kind == FailureClass::unreachable) fail(output);
   // A container that was made but could not be started remains and is removed, unless the name is another run's.
   if (failure.key != "docker-name-taken") remove_container();
@@ -132,7 +141,7 @@ void TargetRun::pause(double seconds) {
 
 void TargetRun::reconnect() {
   const std::vector<double> pauses = reconnection_pauses(options_.reconnect_seconds);
-  ProcessOutput answer{kSshFailed, "", "it was lost while the run went on"};
+  ProcessOutput answer{kSshFailed, "", "it was lost while the run continued"};
   while (attempts_ < pauses.size()) {
     const double seconds = pauses[attempts_++];
     notice(fmt::format("lost the connection to {}; trying again in {:.2g} s ({} of {})",
@@ -141,7 +150,7 @@ void TargetRun::reconnect() {
     if (is_to_leave()) return;
     answer = connection_.capture(state_words(id_));
     if (!is_lost(answer.code)) return;
-    if (explain_failure(connection_.target(), answer).kind != FailureClass::unreachable) break;
+    if (connection_.explain(answer).kind != FailureClass::unreachable) break;
   }
   if (!is_to_leave()) fail(answer);
 }
@@ -164,20 +173,25 @@ int TargetRun::until_answered(const std::function<ProcessCall()>& call) {
 
 // docker logs begins with the first line each time, so what has been shown already is skipped.
 void TargetRun::stream() {
-  const auto show = [](int descriptor, std::uint64_t* shown) {
-    return [descriptor, shown, known = *shown](std::string_view text) mutable {
+  const fs::path folder = folder_ ? folder_->path() : fs::path();
+  ResumeLine out_line(folder);
+  ResumeLine err_line(folder);
+  const auto show = [&](int descriptor, std::uint64_t* shown, ResumeLine* line) {
+    return [descriptor, shown, line, known = *shown,
+            answer = AnswerStream(connection_.is_marked())](std::string_view piece) mutable {
+      std::string_view text = answer(piece);
       const std::size_t passed = std::min<std::uint64_t>(known, text.size());
       known -= passed;
       text.remove_prefix(passed);
-      write_out(descriptor, text);
       *shown += text.size();
+      write_out(descriptor, (*line)(text));
     };
   };
   // The exit status does not matter: wait_for_end asks for that of the container.
   (void)until_answered([&] {
     return ProcessCall{.words = connection_.words(docker_words({"logs", "--follow"}, id_), true),
-                       .out = show(STDOUT_FILENO, &shown_out_),
-                       .err = show(STDERR_FILENO, &shown_err_),
+                       .out = show(STDOUT_FILENO, &shown_out_, &out_line),
+                       .err = show(STDERR_FILENO, &shown_err_, &err_line),
                        .own_group = true};
   });
 }
@@ -191,6 +205,7 @@ void TargetRun::wait_for_end() {
     return ProcessCall{
         .words = connection_.words(docker_words({"wait"}, id_)), .out = skip, .err = keep, .own_group = true};
   });
+  output = connection_.answer(std::move(output));
   if (output.code != 0 && !is_to_leave()) fail(output);
 }
 
@@ -212,7 +227,7 @@ RunEnd TargetRun::end() {
 
 // Moves what was fetched into the run's folder and closes the record. Returns false, and does nothing, if there is nothing to
 // fetch because the command line was wrong: the container's output says so, and such a run leaves nothing here.
-bool TargetRun::merge_fetched(const RunEnd& end) {
+bool TargetRun::merge_fetched(RunEnd& end) {
   const fs::path staging = folder_->file(".fetched");
   std::error_code ignored;
   std::optional<Fetched> fetched;
@@ -223,20 +238,38 @@ bool TargetRun::merge_fetched(const RunEnd& end) {
     note(error.what());
     throw;
   }
+  if (end.exit_code == 2 && before_) {
+    fs::remove_all(staging, ignored);
+    record_failure("");
+    return true;
+  }
   if (!fetched && end.exit_code == 2) return false;
+  RunEnd said = end;
+  const Failure words = fetched || !end.text.empty() ? Failure{} : last_words();
+  if (!words.cause.empty()) {
+    said.text = fmt::format("the program ended with status {} before the run began: {}", end.exit_code,
+                            words.text(": "));
+    if (!words.key.empty()) end = said;
+  }
   if (fetched) {
     record_.target["sha256"] = fetched->digests;
     for (const auto& [name, digest] : fetched->digests)
       if (name != kRunRecordName) move_into(fetched->folder / name, folder_->file(name));
   }
   const fs::path own = fetched ? fetched->folder / kRunRecordName : fs::path();
-  close_record(folder_->path(), record_, own, end);
+  close_record(folder_->path(), record_, own, said);
   fs::remove_all(staging, ignored);
   return true;
 }
 
+// A container that left no folder has said why it did not begin, unless it was killed.
+Failure TargetRun::last_words() const {
+  const ProcessOutput logs = connection_.capture(docker_words({"logs", "--tail", "3"}, id_));
+  return logs.err.empty() ? Failure{} : connection_.explain(logs);
+}
+
 int TargetRun::finish() {
-  const RunEnd end = this->end();
+  RunEnd end = this->end();
   const bool taken = folder_ && merge_fetched(end);
   remove_container();
   if (!end.text.empty()) notice("error: " + end.text);
@@ -244,9 +277,11 @@ int TargetRun::finish() {
   const fs::path path = folder_->path();
   if (taken) {
     notice(fmt::format("{:<14}{}", record_.target.contains("sha256") ? "fetched" : "record", path.string()));
-  } else {
+    if (read_run_record(folder_->file(kRunRecordName)).status == RunStatus::kStopped)
+      notice(fmt::format("{:<14}trainer submit -c {} --resume {}", "or there with", connection_.target().name,
+                         path.string()));
+  } else if (std::error_code ignored; !fs::exists(folder_->file(kCheckpointName), ignored)) {
     folder_.reset();
-    std::error_code ignored;
     fs::remove_all(path, ignored);
   }
   return end.exit_code;

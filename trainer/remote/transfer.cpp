@@ -6,6 +6,7 @@
 #include "data/idx.hpp"
 #include "data/image.hpp"
 #include "models/spec.hpp"
+#include "trainer/store/run_folder.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/sha256.hpp"
 
@@ -25,7 +26,8 @@ if [ -d "$folder" ]; then cd "$folder" && pwd -P; fi
 
 // Unpacks the tar stream with the digest $1 into the folder $2 (by default the one that kWhereScript looks for) and prints that
 // folder, which is complete or absent: the stream is unpacked beside it, then renamed. It ends with 7 if the stream cannot be
-// unpacked, with 8 if it is empty, and with 9 after printing its digest if that is another one.
+// unpacked, with 8 if it is empty, and with 9 after printing its digest if that is another one. If the stream is another machine's
+// answer, it begins after the mark $3.
 constexpr const char* kReceiveScript = R"sh(
 set -e
 [ -n "$2" ] || umask 022
@@ -36,6 +38,9 @@ part=$(mktemp -d "$store/.arriving-XXXXXX")
 trap 'rm -rf "$part"' EXIT
 trap 'exit 1' HUP INT TERM
 mkdir "$part/files"
+while [ -n "$3" ] && IFS= read -r line; do
+  case $line in *"$3") break ;; esac
+done
 cat >"$part/stream"
 [ -s "$part/stream" ] || exit 8
 arrived=$(sha256sum <"$part/stream")
@@ -46,8 +51,8 @@ cd "$folder" && pwd -P
 )sh";
 constexpr int kCannotUnpack = 7, kEmpty = 8, kOtherDigest = 9;
 
-Strings receive_words(const std::string& digest, const fs::path& folder = {}) {
-  return {"/bin/sh", "-c", kReceiveScript, "sh", digest, folder.string()};
+Strings receive_words(const std::string& digest, const fs::path& folder = {}, std::string_view mark = "") {
+  return {"/bin/sh", "-c", kReceiveScript, "sh", digest, folder.string(), std::string(mark)};
 }
 
 // The stream does not depend on owner, times and order of the files; links are followed.
@@ -76,23 +81,23 @@ void add_model(const std::string& word, const fs::path& working_folder, std::vec
   files.push_back({"--model", path, path.parent_path(), {name}, "/sent/model", "/sent/model/" + name});
 }
 
-// The files of an IDX data set, or the folders of a data set of pictures.
-Strings data_names(const fs::path& path) {
+// The files of an IDX data set, or the folders of a data set of pictures, as seen from `folder`.
+Strings data_names(const fs::path& path, const fs::path& folder) {
   Strings names;
   if (data::holds_idx(path)) {
     const data::IdxFiles idx = data::find_idx_files(path);
     for (const fs::path& file : {idx.train_images, idx.train_labels, idx.test_images, idx.test_labels})
-      names.push_back(file.filename().string());
+      names.push_back(file.lexically_relative(folder).string());
     return names;
   }
-  if (!data::holds_pictures(path))
+  const data::PictureFolders folders = data::find_picture_folders(path);
+  if (!folders.any())
     throw data::DataError(fmt::format(
         "{}: no data set here; looked for IDX files and for folders of pictures (train/LABEL/*.png, "
         "test/LABEL/*.png)",
         path.string()));
-  std::error_code ignored;
-  for (const char* name : {"train", "test"})
-    if (fs::is_directory(path / name, ignored)) names.emplace_back(name);
+  for (const fs::path& split : {folders.train, folders.test, folders.validation})
+    if (!split.empty()) names.push_back(split.filename().string());
   return names;
 }
 
@@ -104,7 +109,7 @@ void add_data(const std::string& word, const fs::path& working_folder, std::vect
   const bool is_folder = fs::is_directory(path, ignored);
   const fs::path folder = is_folder ? path : path.parent_path();
   const fs::path inside = fs::path("/sent/data") / folder.filename();
-  files.push_back({"--data", path, folder, data_names(path), inside,
+  files.push_back({"--data", path, folder, data_names(path, folder), inside,
                    (is_folder ? inside : inside / path.filename()).string()});
 }
 
@@ -135,7 +140,8 @@ std::string folder_with(const Connection& connection, const SentFiles& files) {
   if (!there.empty()) return there;
   notice(fmt::format("{:<14}{} ({:.1f} MiB) to {}", "sending", files.given.string(),
                      static_cast<double>(digest.bytes) / (1 << 20), target.name));
-  const auto [from, to] = capture_pipe(tar_words(files), connection.words(receive_words(digest.hex)));
+  auto [from, to] = capture_pipe(tar_words(files), connection.words(receive_words(digest.hex)));
+  to = connection.answer(std::move(to));
   if (to.code == kEmpty || to.code == kOtherDigest)
     throw FileError(fmt::format(
         "{} arrived on {} otherwise than it was: it has changed meanwhile, or the line was cut: submit again",
@@ -146,7 +152,8 @@ std::string folder_with(const Connection& connection, const SentFiles& files) {
 
 // Computed where the container is; 64 hexadecimal digits.
 std::string digest_at_target(const Connection& connection, const std::string& id) {
-  const ProcessOutput output = capture_process(connection.piped_words(copy_words(id), {"sha256sum"}));
+  const ProcessOutput output =
+      connection.answer(capture_process(connection.piped_words(copy_words(id), {"sha256sum"})));
   if (output.code != 0 || output.out.size() < 64) connection.fail(output);
   return output.out.substr(0, 64);
 }
@@ -227,8 +234,11 @@ std::optional<Fetched> fetch_run(const Connection& connection, const std::string
   std::error_code ignored;
   fs::remove_all(staging, ignored);
   const std::string expected = digest_at_target(connection, id);
-  const auto [from, to] = capture_pipe(connection.words(copy_words(id)),
-                                       receive_words(expected, fs::absolute(staging) / "files"), true);
+  auto [from, to] = capture_pipe(
+      connection.words(copy_words(id)),
+      receive_words(expected, fs::absolute(staging) / "files", connection.is_marked() ? kAnswerMark : ""),
+      true);
+  from = connection.answer(std::move(from));
   if (from.err.find("Could not find the file") != std::string::npos ||
       from.err.find("no such file or directory") != std::string::npos)
     return std::nullopt;
@@ -253,6 +263,24 @@ std::optional<Fetched> fetch_run(const Connection& connection, const std::string
   if (!fs::is_directory(fs::symlink_status(folder)))
     throw FileError(fmt::format("the run came with {}, which is not a folder: nothing of it was taken", id));
   return Fetched{folder, digests_of(folder)};
+}
+
+// The container's user is not known here, and docker cp keeps the modes but no owner.
+ProcessOutput put_run(const Connection& connection, const std::string& id, const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  Strings tar{"tar",          "--create",
+              "--file=-",     "--format=gnu",
+              "--owner=0",    "--group=0",
+              "--mode=a+rwX", "--no-recursion",
+              "--directory",  folder.parent_path().string(),
+              "--",           name};
+  for (const std::string_view file : {kRunRecordName, kMetricsName, kCheckpointName, kModelName})
+    if (std::error_code ignored; fs::exists(folder / file, ignored))
+      tar.push_back(fmt::format("{}/{}", name, file));
+  auto [sent, put] = capture_pipe(
+      tar, connection.words({"docker", "cp", "--", "-", fmt::format("{}:{}", id, kContainerRuns)}));
+  put = connection.answer(std::move(put));
+  return {put.code != 0 ? put.code : sent.code, put.out, sent.err + put.err};
 }
 
 }  // namespace trainer

@@ -1,6 +1,6 @@
 // Transfers between this machine and a target: the files that a training's arguments name (its network's YAML file and its
-// data set) are sent, and the run's folder is fetched. Both are tar streams that the same shell script receives; it unpacks
-// a stream only if its SHA-256 is the one computed at the source, so that a folder is complete or absent.
+// data set) are sent, and the run's folder is fetched, or sent to continue it. Both are tar streams that the same shell script
+// receives; it unpacks a stream only if its SHA-256 is the one computed at the source, so that a folder is complete or absent.
 #pragma once
 
 #include <cstdint>
@@ -56,5 +56,10 @@ struct Fetched {
 // the source, or holds anything but files.
 [[nodiscard]] std::optional<Fetched> fetch_run(const Connection& connection, const std::string& id,
                                                const std::filesystem::path& staging);
+
+// Copies the files that a training continues from, out of the run's `folder`, into the container `id`, which has not been started, as
+// a folder that any user may write. Returns how that ended.
+[[nodiscard]] ProcessOutput put_run(const Connection& connection, const std::string& id,
+                                    const std::filesystem::path& folder);
 
 }  // namespace trainer

@@ -45,6 +45,7 @@ ordered_json result_values(const KnownRun& run) {
   const RunRecord& record = run.record;
   ordered_json values{{"status", run.status()}};
   if (!record.reason.empty()) values["reason"] = record.reason;
+  if (const std::string note = run.disagreement(); !note.empty()) values["note"] = note;
   values["started"] = time_text(record.started);
   values["ended"] = record.ended.empty() ? "-" : time_text(record.ended);
   if (!record.resumed.empty()) values["resumed"] = fmt::format("{} times", record.resumed.size());
@@ -71,8 +72,7 @@ std::string loss_text(double loss) {
   return fmt::format(fmt::runtime(std::abs(loss) < 1e6 ? "{:.4f}" : "{:g}"), loss);
 }
 
-void add_scores(ordered_json& head, const KnownRun& run) {
-  Score test = run.epochs.back().test;
+void add_scores(ordered_json& head, const KnownRun& run, Score test) {
   test.accuracy = std::clamp(test.accuracy, 0.0, 1.0);
   const double wrong = (1 - test.accuracy) * static_cast<double>(test.images);
   head["score"] = score_text(test);
@@ -80,13 +80,14 @@ void add_scores(ordered_json& head, const KnownRun& run) {
                                count_text(wrong), grouped(test.images));
   if (const auto& sprint = run.sprint) {
     head["score"] = fmt::format("{:.3f} ± {:.3f} %", 100 * sprint->mean, 100 * sprint->standard_error);
-    head["errors"] = fmt::format("mean of {} seeds ± {:.3f}; {:.4g} s each", run.epochs.size(),
+    head["errors"] = fmt::format("mean of {} seeds ± {:.3f}; {:.4g} s each", run.evaluations(),
                                  100 * sprint->standard_error, sprint->seconds);
   }
   head["loss"] = loss_text(test.loss);
-  head["length"] = fmt::format("{} {}{}, {} steps{}", grouped(run.epochs.size()), run.epoch_word(),
-                               run.epochs.size() == 1 ? "" : "s", grouped(run.epochs.back().step),
-                               run.sprint ? " each" : "");
+  const std::uint64_t last = run.epochs.empty() ? 0 : run.epochs.back().step;
+  head["length"] = fmt::format(
+      "{} {}{}, {} steps{}", grouped(run.evaluations()), run.epoch_word(), run.evaluations() == 1 ? "" : "s",
+      grouped(find_count(run.record.results, {"step"}).value_or(last)), run.sprint ? " each" : "");
 }
 
 // What the page's head says about a run: tiles if there is one run, else a column of a table.
@@ -114,7 +115,7 @@ ordered_json head_of(const KnownRun& run, std::size_t index) {
     head["speed"] =
         count_text(static_cast<double>(record.data.train_images) / median(epochs)) + " images a second";
   if (record.status == RunStatus::kFailed) head["failure"] = {{"reason", record.reason}};
-  if (!run.epochs.empty()) add_scores(head, run);
+  if (const auto test = run.score("test")) add_scores(head, run, *test);
   return head;
 }
 

@@ -1,8 +1,10 @@
 #include "trainer/runs/known_run.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <functional>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -14,6 +16,7 @@
 namespace trainer {
 
 namespace fs = std::filesystem;
+using nlohmann::ordered_json;
 
 namespace {
 
@@ -29,6 +32,14 @@ std::optional<SprintFound> sprint_of(const RunRecord& record) {
 // The process of another machine's run cannot be looked for: only its record tells.
 bool says_running(const RunRecord& record) {
   return record.status == RunStatus::kRunning && target_name(record) == "local";
+}
+
+// "a, b and 4 more"
+std::string first_of(std::vector<std::string> names) {
+  constexpr std::size_t kMostNamed = 8;
+  const std::size_t more = names.size() - std::min(names.size(), kMostNamed);
+  names.resize(names.size() - more);
+  return joined(names) + (more > 0 ? fmt::format(" and {} more", more) : "");
 }
 
 void add_run(RunList& list, const fs::path& folder) {
@@ -58,9 +69,38 @@ bool is_warm_up(const KnownRun& run, std::size_t epoch) {
 
 }  // namespace
 
+std::optional<Score> KnownRun::score(const char* split) const {
+  const ordered_json& results = record.results;
+  if (const auto accuracy = find_number(results, {split, "accuracy"}))
+    return Score{find_count(results, {split, "images"}).value_or(0),
+                 find_number(results, {split, "loss"}).value_or(std::numeric_limits<double>::quiet_NaN()),
+                 *accuracy};
+  if (epochs.empty() || epochs.size() != evaluations()) return std::nullopt;
+  return split == std::string_view("test") ? epochs.back().test : epochs.back().validation;
+}
+
 std::optional<double> KnownRun::accuracy() const {
   if (sprint) return sprint->mean;
-  return epochs.empty() ? std::nullopt : std::optional(epochs.back().test.accuracy);
+  const std::optional<Score> test = score("test");
+  return test ? std::optional(test->accuracy) : std::nullopt;
+}
+
+std::uint64_t KnownRun::evaluations() const {
+  const ordered_json* seeds = find_value(record.results, {"sprint", "seeds"});
+  if (seeds != nullptr && seeds->is_array()) return seeds->size();
+  return find_count(record.results, {"epochs"}).value_or(epochs.size());
+}
+
+std::string KnownRun::disagreement() const {
+  const std::uint64_t told = evaluations();
+  if (told != epochs.size())
+    return fmt::format("{} holds {} of {} {}s", kMetricsName, epochs.size(), told, epoch_word());
+  const std::optional<double> result = accuracy();
+  if (!result || epochs.empty() || sprint) return "";
+  const double own = epochs.back().test.accuracy;
+  if (std::abs(own - *result) < 1e-6) return "";
+  return fmt::format("its accuracy is {:.4g} % in {} and {:.4g} % in {}", 100 * *result, kRunRecordName,
+                     100 * own, kMetricsName);
 }
 
 double KnownRun::seconds() const {
@@ -71,7 +111,7 @@ double KnownRun::seconds() const {
 }
 
 std::string KnownRun::status() const {
-  if (killed) return "killed";
+  if (killed || copied) return killed ? "killed" : "copied";
   const bool waits = record.status == RunStatus::kRunning && is_submission(record);
   if (waits && !record.target.contains("started")) return "submitted";
   return std::string(name_of(record.status));
@@ -90,7 +130,9 @@ KnownRun read_known_run(const fs::path& folder) {
   run.record = read_run_record(folder / kRunRecordName);
   if (says_running(run.record) && !is_being_written(folder)) {
     run.record = read_run_record(folder / kRunRecordName);
-    run.killed = says_running(run.record);
+    const bool left_open = says_running(run.record);
+    run.killed = left_open && was_written_here(run.record, folder);
+    run.copied = left_open && !run.killed;
   }
   const RunRecord::DataSet& data = run.record.data;
   run.epochs = read_epochs(folder / kMetricsName, {data.test_images, data.validation_images});
@@ -110,21 +152,27 @@ RunList list_runs(const fs::path& folder) {
   if (error)
     throw FileError(fmt::format("cannot read the runs folder {}: {}", folder.string(), error.message()));
   std::ranges::sort(list.runs, std::greater(),
-                    [](const KnownRun& run) { return std::pair(run.record.started, run.id); });
+                    [](const KnownRun& run) { return std::pair(instant_of(run.record.started), run.id); });
   std::ranges::sort(list.unreadable);
   return list;
 }
 
 std::string unreadable_note(const RunList& list, const fs::path& folder) {
-  constexpr std::size_t kMostNamed = 8;
   const std::size_t count = list.unreadable.size();
   if (count == 0) return "";
-  const std::size_t named = std::min(count, kMostNamed);
-  return printable(fmt::format(
-      "note: {} in {} {} not listed: {}{}", count == 1 ? "1 folder" : fmt::format("{} folders", count),
-      folder.string(), count == 1 ? "is" : "are",
-      fmt::join(list.unreadable.begin(), list.unreadable.begin() + static_cast<std::ptrdiff_t>(named), ", "),
-      count > named ? fmt::format(" and {} more", count - named) : ""));
+  return printable(fmt::format("note: {} in {} {} not listed: {}",
+                               count == 1 ? "1 folder" : fmt::format("{} folders", count), folder.string(),
+                               count == 1 ? "is" : "are", first_of(list.unreadable)));
+}
+
+std::string disagreement_note(const std::vector<KnownRun>& runs) {
+  std::vector<std::string> names;
+  for (const KnownRun& run : runs)
+    if (const std::string text = run.disagreement(); !text.empty())
+      names.push_back(fmt::format("{} ({})", run.id, text));
+  if (names.empty()) return "";
+  return printable(fmt::format("note: {} and {} disagree, and the former is believed: {}", kRunRecordName,
+                               kMetricsName, first_of(names)));
 }
 
 EpochTimes epoch_times(const KnownRun& run) {

@@ -25,12 +25,20 @@ struct KnownRun {
   std::vector<EpochRecord> epochs;  // none where the run wrote no metrics yet
   std::optional<SprintFound> sprint;
   bool killed = false;  // its record says "running", but no process of this machine writes it any more
+  bool copied = false;  // the same, but that process was another machine's, or wrote another folder
 
-  // On the test images at the last evaluation, 0 to 1; a sprint's is the mean over its seeds. Absent without an evaluation.
+  // On the images of `split` ("test" or "validation") at the end: from the record's results or, in a run that did not reach
+  // its end, at the last evaluation in its metrics. Absent if neither has it.
+  [[nodiscard]] std::optional<Score> score(const char* split) const;
+  // On the test images at the end, 0 to 1; a sprint's is the mean over its seeds.
   [[nodiscard]] std::optional<double> accuracy() const;
+  // The number in the record's results; without results, the number in its metrics.
+  [[nodiscard]] std::uint64_t evaluations() const;
+  // In which of these metrics.jsonl differs from the record's results, "metrics.jsonl holds 1 of 2 epochs"; empty: in none.
+  [[nodiscard]] std::string disagreement() const;
   // Over all its parts; if the run never closed its record, the sum over the epochs that it wrote down.
   [[nodiscard]] double seconds() const;
-  // "running", "finished", "stopped", "failed", "killed", or "submitted": its container was not started yet.
+  // "running", "finished", "stopped", "failed", "killed", "copied", or "submitted": its container was not started yet.
   [[nodiscard]] std::string status() const;
   [[nodiscard]] std::string precision() const;  // "fp32" where a run of an earlier program does not say
   // What one of its `epochs` is: "epoch", or a sprint's "seed".
@@ -41,7 +49,7 @@ struct KnownRun {
 [[nodiscard]] KnownRun read_known_run(const std::filesystem::path& folder);
 
 struct RunList {
-  std::vector<KnownRun> runs;           // the one started last comes first
+  std::vector<KnownRun> runs;           // the one started last comes first, one without a time last
   std::vector<std::string> unreadable;  // "NAME (REASON)", sorted
 };
 
@@ -51,6 +59,9 @@ struct RunList {
 
 // "note: 2 folders in runs are not listed: a (...), b (...)", one line without a line break; "" if there are none.
 [[nodiscard]] std::string unreadable_note(const RunList& list, const std::filesystem::path& folder);
+
+// "note: run.json and metrics.jsonl disagree, and the former is believed: a (...)", likewise.
+[[nodiscard]] std::string disagreement_note(const std::vector<KnownRun>& runs);
 
 // An epoch counts as timed when it went over all training images and is not a warm-up: the first one of a run, and the first
 // one after each resumption, in which libraries choose their algorithms, caches fill and clocks rise.

@@ -18,9 +18,9 @@ using nlohmann::ordered_json;
 namespace {
 
 std::optional<double> best_accuracy(const KnownRun& run) {
-  if (run.epochs.empty() || run.sprint) return run.accuracy();
-  double best = 0;
-  for (const EpochRecord& epoch : run.epochs) best = std::max(best, epoch.test.accuracy);
+  std::optional<double> best = run.accuracy();
+  if (!run.sprint)
+    for (const EpochRecord& epoch : run.epochs) best = std::max(best, std::optional(epoch.test.accuracy));
   return best;
 }
 
@@ -30,7 +30,9 @@ ordered_json reached_json(const KnownRun& run, double accuracy) {
     return {{"epoch", 0}, {"seconds", run.sprint->seconds}};
   }
   double seconds = 0;
-  for (const EpochRecord& epoch : run.epochs) {
+  for (std::size_t i = 0; i < run.epochs.size(); ++i) {
+    const EpochRecord& epoch = run.epochs[i];
+    if (epoch.epoch != i + 1) return nullptr;  // those in between were not copied
     seconds += epoch.seconds + epoch.evaluation_seconds;
     if (epoch.test.accuracy >= accuracy) return {{"epoch", epoch.epoch}, {"seconds", seconds}};
   }
@@ -103,12 +105,14 @@ std::string times_text(const ordered_json& compared) {
          (lacks_interval ? "n/a: too few epochs for a 95 % interval; 4 of each give one\n" : "");
 }
 
-std::string reached_text(const KnownRun& run, const ordered_json& compared) {
+std::string reached_text(const KnownRun& run, const ordered_json& compared, double accuracy) {
   if (const auto seconds = find_number(compared, {"reached", "seconds"})) {
-    if (run.sprint) return fmt::format("{:.3f} s, {} seeds", *seconds, run.epochs.size());
+    if (run.sprint) return fmt::format("{:.3f} s, {} seeds", *seconds, run.evaluations());
     return fmt::format("{:.2f} s, epoch {}", *seconds, compared["reached"]["epoch"].get<std::uint64_t>());
   }
   const auto best = find_number(compared, {"best_accuracy"});
+  if (best && (*best >= accuracy || run.epochs.size() < run.evaluations()))
+    return fmt::format("n/a: {} of {} epochs", run.epochs.size(), run.evaluations());
   return best ? fmt::format("not reached: {:.2f} %", 100 * *best) : "n/a: no evaluation";
 }
 
@@ -126,7 +130,7 @@ std::string results_text(const std::vector<KnownRun>& runs, const ordered_json& 
     const auto accuracy = runs[i].accuracy();
     std::vector<std::string> cells{
         letter_of(i), accuracy ? fmt::format("{:.2f} %", 100 * *accuracy) : kUnknown,
-        reached_text(runs[i], compared[i]), fmt::format("{:.2f} s", runs[i].seconds())};
+        reached_text(runs[i], compared[i], options.accuracy), fmt::format("{:.2f} s", runs[i].seconds())};
     if (with_energy) cells.push_back(text_of(find_number(compared[i], {"energy_joules"}), "{:.1f} J"));
     if (priced)
       for (const char* amount : {"price_per_hour", "cost", "cost_to_accuracy"})
@@ -187,7 +191,8 @@ std::string comparison_legend(const std::vector<KnownRun>& runs) {
                                   run.precision(), short_device(device), run.status())) +
             "\n";
   }
-  return text;
+  const std::string note = disagreement_note(runs);
+  return note.empty() ? text : text + note + "\n";
 }
 
 std::string comparison_text(const std::vector<KnownRun>& runs, const ordered_json& compared,

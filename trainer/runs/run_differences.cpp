@@ -52,6 +52,8 @@ ordered_json compared_values(const KnownRun& run) {
                     {"seed", record.seed},
                     {"precision", run.precision()},
                     {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
+                    {"from", setting("from")},
+                    {"new_head", setting("new_head")},
                     {"classes", setting("classes")},
                     {"channels", setting("channels")},
                     {"skip_bad_images", setting("skip_bad_images")},

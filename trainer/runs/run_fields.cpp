@@ -50,12 +50,12 @@ Json epoch_seconds(const KnownRun& run) {
   return number(recorded ? recorded : median_of(run, &EpochRecord::seconds));
 }
 
-Json validation_accuracy(const KnownRun& run) {
-  const bool validated = !run.epochs.empty() && run.epochs.back().validation;
-  return validated ? number(run.epochs.back().validation->accuracy) : nullptr;
+Json of_score(const KnownRun& run, const char* split, double Score::*part) {
+  const std::optional<Score> score = run.score(split);
+  return score ? number(*score.*part) : nullptr;
 }
 
-constexpr std::string_view kNumber = "number", kText = "text";
+constexpr std::string_view kNumber = "number", kText = "text", kTime = "time";
 
 constexpr std::array kFields{
     RunField{"id", kText, "name of the run's folder", [](const KnownRun& r) { return text(r.id); }},
@@ -65,24 +65,25 @@ constexpr std::array kFields{
     RunField{"target", kText, "where it ran: local, or another machine",
              [](const KnownRun& r) { return text(target_name(r.record)); }},
     RunField{"status", kText,
-             "submitted, running, finished, stopped, failed, or killed: ended without a word",
+             "submitted, running, finished, stopped, failed, killed: ended without closing its record, or "
+             "copied: from elsewhere, while it ran",
              [](const KnownRun& r) { return text(r.status()); }},
     RunField{"reason", kText, "why it ended", [](const KnownRun& r) { return text(r.record.reason); }},
-    RunField{"started", kText, "2026-01-31T09:30:00+01:00, local time with its zone",
+    RunField{"started", kTime, "2026-01-31T09:30:00+01:00; to compare, 2026-01 or 2026-01-31T09:30 do too",
              [](const KnownRun& r) { return text(r.record.started); }},
     RunField{"host", kText, "name of the machine",
              [](const KnownRun& r) { return text_at(r.record.machine, {"host"}); }},
     RunField{"precision", kText, "of products: fp32, bf16 ...",
              [](const KnownRun& r) { return text(is_submission(r.record) ? "" : r.precision()); }},
-    RunField{"accuracy", kNumber,
-             "share of the test images, 0 to 1, at the last evaluation; of a sprint the mean over its seeds",
-             [](const KnownRun& r) { return number(r.accuracy()); }},
     RunField{
-        "loss", kNumber, "of the test images, at the last evaluation",
-        [](const KnownRun& r) { return r.epochs.empty() ? nullptr : number(r.epochs.back().test.loss); }},
-    RunField{"validation_accuracy", kNumber, "share of the validation images, at the last evaluation",
-             validation_accuracy},
-    RunField{"epochs", kNumber, "evaluations done", [](const KnownRun& r) { return Json(r.epochs.size()); }},
+        "accuracy", kNumber,
+        "fraction of the test images, 0 to 1, at the last evaluation; of a sprint the mean over its seeds",
+        [](const KnownRun& r) { return number(r.accuracy()); }},
+    RunField{"loss", kNumber, "of the test images, at the last evaluation",
+             [](const KnownRun& r) { return of_score(r, "test", &Score::loss); }},
+    RunField{"validation_accuracy", kNumber, "fraction of the validation images, at the last evaluation",
+             [](const KnownRun& r) { return of_score(r, "validation", &Score::accuracy); }},
+    RunField{"epochs", kNumber, "evaluations done", [](const KnownRun& r) { return Json(r.evaluations()); }},
     RunField{"epoch_seconds", kNumber, "median time of an epoch's steps", epoch_seconds},
     RunField{"images_per_second", kNumber, "median over the epochs",
              [](const KnownRun& r) { return number(median_of(r, &EpochRecord::images_per_second)); }},
@@ -96,11 +97,18 @@ constexpr std::array kFields{
              [](const KnownRun& r) { return Json(r.record.threads); }},
     RunField{"energy_joules", kNumber, "of the GPU, where the run recorded it",
              [](const KnownRun& r) { return number(find_number(r.record.results, {"energy_joules"})); }},
+    RunField{"note", kText, "where run.json, which is believed, and metrics.jsonl disagree",
+             [](const KnownRun& r) { return text(r.disagreement()); }},
 };
 
 const RunField* find_field(std::string_view name) {
   const auto found = std::ranges::find(kFields, name, &RunField::name);
   return found == kFields.end() ? nullptr : &*found;
+}
+
+// What orders the values of a field.
+Json comparable(const RunField& field, const Json& value) {
+  return field.kind == kTime && value.is_string() ? number(instant_of(value)) : value;
 }
 
 template <class Compare>
@@ -180,11 +188,13 @@ class ConditionReader {
     if (field == nullptr) refuse(unknown_word("field", name, field_names()));
     const Operation& operation = this->operation(*field);
     const std::string word = value(*field);
-    const Json wanted = field->kind == kNumber ? Json(finite_number(*field, word))
-                                               : Json(operation.of_patterns ? pattern(word) : word);
-    return [field, holds = operation.holds, wanted](const KnownRun& run) {
-      const Json value = field->value(run);
-      return !value.is_null() && holds(value, wanted);
+    const Json wanted = operation.of_patterns    ? Json(pattern(word))
+                        : field->kind == kNumber ? Json(finite_number(*field, word))
+                                                 : comparable(*field, Json(word));
+    if (wanted.is_null()) refuse_value(*field, in_quotes(word));
+    return [field, &operation, wanted](const KnownRun& run) {
+      const Json value = operation.of_patterns ? field->value(run) : comparable(*field, field->value(run));
+      return !value.is_null() && operation.holds(value, wanted);
     };
   }
 
@@ -257,7 +267,7 @@ void sort_runs(std::vector<KnownRun>& runs, const std::string& key) {
   const RunField* field = find_field(name);
   if (field == nullptr) throw UsageError("--sort: " + unknown_word("field", name, field_names()));
   std::ranges::stable_sort(runs, [&](const KnownRun& a, const KnownRun& b) {
-    const Json x = field->value(a), y = field->value(b);
+    const Json x = comparable(*field, field->value(a)), y = comparable(*field, field->value(b));
     if (x.is_null() || y.is_null()) return !x.is_null() && y.is_null();
     return descending ? y < x : x < y;
   });

@@ -14,7 +14,7 @@ namespace trainer {
 
 struct RunField {
   std::string_view name;
-  std::string_view kind;  // what its values are: "number" or "text"
+  std::string_view kind;  // what its values are: "number", "text", or "time", a text
   std::string_view about;
   // Null if the run does not say, or if a loss was not finite.
   nlohmann::ordered_json (*value)(const KnownRun&);
@@ -29,7 +29,7 @@ void sort_runs(std::vector<KnownRun>& runs, const std::string& key);
 
 // Keeps the runs that meet the conditions of --where: FIELD OP VALUE, joined by &&. OP is one of == != < <= > >= and, for
 // texts, =~ and !~. A value stands in single or double quotes, or bare if it is one word.
-//   Texts are compared byte by byte, which orders dates of one time zone.
+//   Texts are compared byte by byte, times as instants: in any zone, or in local time if they name none.
 //   =~ finds its value anywhere in the text; with * ? or [ it is a pattern of fnmatch(3) for the whole text. Capitals and
 //   small letters are alike.
 // Every condition on a value that a run does not have is false. Throws UsageError with the column, what stands

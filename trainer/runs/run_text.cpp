@@ -46,6 +46,13 @@ std::string told(const std::optional<Value>& value, const char* format) {
   return value ? text_of(value, format) : "";
 }
 
+// Where a run continued after its folder was copied.
+std::string copied_text(const RunRecord& record) {
+  return fmt::format(": this folder was copied while the run continued; how it ended is known at {}:{}",
+                     find_text(record.machine, {"host"}).value_or("another machine"),
+                     find_text(record.process, {"folder"}).value_or("its own folder"));
+}
+
 std::string status_lines(const KnownRun& run) {
   const RunRecord& record = run.record;
   const bool goes_on = run.killed || record.status == RunStatus::kStopped;
@@ -53,7 +60,9 @@ std::string status_lines(const KnownRun& run) {
   Lines lines{{"run", run.id},
               {"folder", run.folder.string()},
               {"status", run.status() + (record.reason.empty() ? "" : ": " + record.reason) +
-                             (run.killed ? ": its process ended without closing the record" : "")},
+                             (run.killed ? ": its process ended without closing the record" : "") +
+                             (run.copied ? copied_text(record) : "")},
+              {"note", run.disagreement()},
               {"go on with", goes_on ? "trainer train --resume " + run.folder.string() : ""},
               {"started", record.started},
               {"ended", record.ended},
@@ -79,24 +88,26 @@ std::string submission_lines(const KnownRun& run) {
 }
 
 std::string result_lines(const KnownRun& run) {
-  if (run.epochs.empty()) return lines_text({{"accuracy", "none: no evaluation was made"}});
+  const std::optional<Score> test = run.score("test"), validation = run.score("validation");
+  const std::uint64_t evaluations = run.evaluations();
+  if (!test && !run.sprint)
+    return lines_text({{"accuracy", evaluations > 0 ? "unknown" : "none: no evaluation is written down"}});
   const auto score_text = [](const Score& score, const char* images) {
     return fmt::format("{:.2f} % of {} {} images", 100 * score.accuracy, grouped(score.images), images);
   };
-  const EpochRecord& last = run.epochs.back();
   const ordered_json& results = run.record.results;
   const auto peak = find_count(results, {"peak_memory_bytes"});
   Lines lines;
   if (run.sprint)
     lines.emplace_back(
         "sprint",
-        fmt::format("{} seeds: mean {:.3f} +- {:.3f} %, training + test {:.4g} s (median)", run.epochs.size(),
+        fmt::format("{} seeds: mean {:.3f} +- {:.3f} %, training + test {:.4g} s (median)", evaluations,
                     100 * run.sprint->mean, 100 * run.sprint->standard_error, run.sprint->seconds));
   lines.insert(
       lines.end(),
       {{run.sprint ? "last seed" : "accuracy",
-        fmt::format("{}, loss {:.4f}", score_text(last.test, "test"), last.test.loss)},
-       {"", last.validation ? score_text(*last.validation, "validation") : ""},
+        test ? fmt::format("{}, loss {:.4f}", score_text(*test, "test"), test->loss) : ""},
+       {"", validation ? score_text(*validation, "validation") : ""},
        {"first step", told(find_number(results, {"seconds_to_first_step"}), "{:.2f} s after the start")},
        {"peak memory", peak ? size_text(*peak) + " of the process" : ""},
        {"energy", told(find_number(results, {"energy_joules"}), "{:.1f} J of the GPU")}});
@@ -108,7 +119,8 @@ std::string configuration_lines(const KnownRun& run) {
   Lines lines{{"model", record.model},
               {"seed", fmt::format("{}", record.seed)},
               {"precision", run.precision()},
-              {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")}};
+              {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
+              {"from", find_text(record.recipe, {"settings", "from"}).value_or("")}};
   if (record.recipe.is_object())
     for (const auto& [key, value] : record.recipe.items())
       if (key != "settings") lines.emplace_back(key, value_text(value));
@@ -236,9 +248,8 @@ ordered_json run_json(const KnownRun& run) {
                     {"target", target_name(run.record)},
                     {"seconds", run.seconds()},
                     {"record", read_run_record_json(run.folder / kRunRecordName)},
-                    {"epochs", ordered_json::array()},
+                    {"epochs", read_metrics(run.folder / kMetricsName)},
                     {"files", ordered_json::array()}};
-  for (const EpochRecord& epoch : run.epochs) json["epochs"].push_back(epoch_json(epoch));
   for (const auto& [name, bytes] : file_sizes(run.folder))
     json["files"].push_back({{"name", name}, {"bytes", bytes}});
   return json;

@@ -21,7 +21,7 @@ namespace trainer {
 // How the run ended, what was trained, on what, a row for each evaluation, and its files.
 [[nodiscard]] std::string run_text(const KnownRun& run);
 
-// id, folder, status (also "killed"), target; "record": run.json as it is; "epochs": the
+// id, folder, status (also "killed" and "copied"), target; "record": run.json as it is; "epochs": the
 // lines of metrics.jsonl; "files" with their sizes. Throws FileError.
 [[nodiscard]] nlohmann::ordered_json run_json(const KnownRun& run);
 

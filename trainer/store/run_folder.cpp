@@ -125,13 +125,17 @@ std::optional<fs::file_time_type> last_written(const fs::path& folder) {
   return latest;
 }
 
-// The runs in a folder, the one written last first. A folder that does not exist has none.
-std::vector<EarlierRun> runs_in(const fs::path& runs) {
+// The runs in a folder whose names begin with `prefix`, the one written last first. A folder that does not exist has none.
+std::vector<EarlierRun> runs_in(const fs::path& runs, std::string_view prefix = "") {
   std::vector<EarlierRun> found;
   std::error_code error;
-  for (fs::directory_iterator entry(runs, error), end; !error && entry != end; entry.increment(error))
+  for (fs::directory_iterator entry(runs, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string& path = entry->path().native();
+    std::string name = path.substr(path.rfind('/') + 1);
+    if (!name.starts_with(prefix)) continue;
     if (const auto written = last_written(entry->path()))
-      found.push_back({entry->path(), entry->path().filename().string(), *written});
+      found.push_back({entry->path(), std::move(name), *written});
+  }
   std::ranges::sort(found, std::greater(),
                     [](const EarlierRun& run) { return std::pair(run.written, run.name); });
   return found;
@@ -151,6 +155,14 @@ std::string names_of(const std::vector<EarlierRun>& runs) {
 }
 
 fs::path run_named(const std::string& argument, const fs::path& runs) {
+  // Most runs are given by their whole name; only an error and `last` need to look at all of them.
+  std::vector<EarlierRun> candidates;
+  if (argument != "last") {
+    fs::path named = runs / argument;
+    if (named.parent_path() == runs && last_written(named)) return named;
+    candidates = runs_in(runs, argument);
+    if (candidates.size() == 1) return candidates.front().folder;
+  }
   const std::vector<EarlierRun> known = runs_in(runs);
   if (known.empty())
     refuse(argument,
@@ -158,12 +170,6 @@ fs::path run_named(const std::string& argument, const fs::path& runs) {
                        "TRAINER_RUNS",
                        runs.string()));
   if (argument == "last") return known.front().folder;
-  std::vector<EarlierRun> candidates;
-  for (const EarlierRun& run : known) {
-    if (run.name == argument) return run.folder;
-    if (run.name.starts_with(argument)) candidates.push_back(run);
-  }
-  if (candidates.size() == 1) return candidates.front().folder;
   if (candidates.empty())
     refuse(argument, fmt::format("there is no such path, and no run in {} begins so; there are: {}",
                                  runs.string(), names_of(known)));

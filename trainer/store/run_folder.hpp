@@ -1,5 +1,5 @@
 // Where a run's results go, and how a later command finds them again.
-//   runs/20260101-093000-quick-1/   run.json  metrics.jsonl  model.safetensors  checkpoint.safetensors
+//   runs/20260101-093000-quick-1/   run.json  metrics.jsonl  output.log  model.safetensors  checkpoint.safetensors
 // A folder is made and proved writable before training starts, and locked while a process writes in it. The
 // lock is the kernel's (flock): it ends with the process, however that ends.
 #pragma once
@@ -15,6 +15,7 @@ namespace trainer {
 
 inline constexpr std::string_view kRunRecordName = "run.json";
 inline constexpr std::string_view kMetricsName = "metrics.jsonl";
+inline constexpr std::string_view kOutputName = "output.log";  // the messages of the run
 inline constexpr std::string_view kModelName = "model.safetensors";
 inline constexpr std::string_view kCheckpointName = "checkpoint.safetensors";
 

@@ -6,8 +6,12 @@
 #include <cmath>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fstream>
 #include <limits>
 #include <string_view>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 #include <utility>
 
 #include "trainer/system/files.hpp"
@@ -62,6 +66,7 @@ void record_fields(Fields& fields, Record& record) {
   fields("recipe", record.recipe);
   fields("spec_text", record.spec_text);
   fields.later("target", record.target);
+  fields.later("process", record.process);
 }
 
 std::string name_in_errors(const std::filesystem::path& path) {
@@ -144,6 +149,48 @@ std::string iso_time(std::time_t time) {
                      size % 60);
 }
 
+std::optional<std::time_t> instant_of(std::string text) {
+  if (text.size() > 10 && text[10] == ' ') text[10] = 'T';
+  for (const std::string_view format : {"%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S",
+                                        "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y-%m", "%Y"}) {
+    std::tm time{};
+    time.tm_mday = 1;
+    time.tm_isdst = -1;
+    const char* end = strptime(text.c_str(), format.data(), &time);
+    if (end == nullptr || *end != '\0') continue;
+    std::tm utc = time;
+    const std::time_t seconds = timegm(&utc);
+    if (utc.tm_mday != time.tm_mday) break;  // 31 February
+    return format.ends_with("%z") ? seconds - time.tm_gmtoff : std::mktime(&time);
+  }
+  return std::nullopt;
+}
+
+nlohmann::ordered_json process_json(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  struct stat status {};
+  (void)::stat(folder.c_str(), &status);
+  utsname machine{};
+  uname(&machine);
+  std::string boot;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+  return {{"pid", ::getpid()},
+          {"host", machine.nodename},
+          {"boot_id", boot},
+          {"folder", std::filesystem::canonical(folder, ignored).string()},
+          {"inode", status.st_ino}};
+}
+
+// A container has a name and paths of its own, but its machine's boot_id, and a mounted folder's inode.
+bool was_written_here(const RunRecord& record, const std::filesystem::path& folder) {
+  const bool told = record.process.is_object();
+  const Json& there = told ? record.process : record.machine;
+  const Json here = process_json(folder);
+  const auto same = [&](const char* key) { return there.contains(key) && there[key] == here[key]; };
+  if (!told) return !there.contains("host") || same("host");
+  return same("inode") && (same("boot_id") || same("host"));
+}
+
 void continue_record(RunRecord& record, const RunRecord& earlier, std::uint64_t step) {
   RunRecord::Resumption part{std::move(record.command), std::move(record.started), step};
   record.command = earlier.command;
@@ -196,11 +243,15 @@ nlohmann::ordered_json epoch_json(const EpochRecord& record) {
   return json;
 }
 
+std::vector<Json> read_metrics(const std::filesystem::path& metrics) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(metrics, ignored)) return {};
+  return read_json_lines(metrics, kMostMetricsBytes);
+}
+
 std::vector<EpochRecord> read_epochs(const std::filesystem::path& metrics, const ScoredImages& images) {
   std::vector<EpochRecord> records;
-  std::error_code ignored;
-  if (!std::filesystem::exists(metrics, ignored)) return records;
-  for (const Json& line : read_json_lines(metrics, kMostMetricsBytes)) {
+  for (const Json& line : read_metrics(metrics)) {
     const JsonReader fields(line, fmt::format("{}:{}", metrics.string(), records.size() + 1));
     EpochRecord& record = records.emplace_back();
     if (fields.has("validation_accuracy")) record.validation.emplace().images = images.validation;

@@ -61,7 +61,8 @@ struct RunRecord {
   std::string ended;    // empty while it runs
   double seconds = 0;   // total, over all parts of a run that was continued
   nlohmann::ordered_json results;
-  nlohmann::ordered_json target;  // where `trainer submit` had it run; null: not submitted
+  nlohmann::ordered_json target;   // where `trainer submit` had it run; null: not submitted
+  nlohmann::ordered_json process;  // process_json() of the part that began last; null in older records
 };
 
 // Where it ran: the name of the target, or "local" for a run that was not submitted.
@@ -72,6 +73,17 @@ struct RunRecord {
 
 // "2026-01-01T09:30:00+01:00", local time with its zone.
 [[nodiscard]] std::string iso_time(std::time_t time);
+
+// The time that such a text names, in seconds since 1970 in UTC; its end may be missing, as in "2026-01". Without a zone it is local
+// time. Nothing if the text is not a time.
+[[nodiscard]] std::optional<std::time_t> instant_of(std::string text);
+
+// This process, its machine since it was started (boot_id), and `folder`, which it writes: path and inode.
+[[nodiscard]] nlohmann::ordered_json process_json(const std::filesystem::path& folder);
+
+// Whether `record` was written in this very `folder`, by a process of this machine. If not, the folder is a copy, and nothing here
+// tells whether its run continues. For a record without `process`, only the name of its machine is compared.
+[[nodiscard]] bool was_written_here(const RunRecord& record, const std::filesystem::path& folder);
 
 // Makes `record`, of a run that resumes after `step` steps, continue `earlier`: command and start become those of `earlier`, and
 // its own are added to the list of resumptions.
@@ -123,7 +135,10 @@ struct ScoredImages {
   std::uint64_t validation = 0;
 };
 
-// The records of a metrics.jsonl; none if there is no file. Throws FileError with the line and the field.
+// The lines of a metrics.jsonl as they are in the file; none if there is no file. Throws FileError with the line.
+std::vector<nlohmann::ordered_json> read_metrics(const std::filesystem::path& metrics);
+
+// The same as records. Throws FileError with the line and the field.
 std::vector<EpochRecord> read_epochs(const std::filesystem::path& metrics, const ScoredImages& images);
 
 }  // namespace trainer

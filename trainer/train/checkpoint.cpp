@@ -1,5 +1,5 @@
-// Metadata keys: format, version, model, spec, settings, image, classes, label_names, scaling, data, and in a checkpoint also
-// position, threads and engine. Floating-point numbers that must be restored bit for bit are written in hexadecimal.
+// Metadata keys: format, version, model, spec, settings, image, classes, label_names, scaling, data, fit, and in a checkpoint
+// also position, threads and engine. Floating-point numbers that must be restored bit for bit are written in hexadecimal.
 #include "trainer/train/checkpoint.hpp"
 
 #include <algorithm>
@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <cstring>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "data/digit_form.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {
@@ -30,8 +33,8 @@ double from_exact(const std::string& text) {
   return value;
 }
 
-std::vector<std::uint64_t> shape_of(const NetworkTensor& tensor) {
-  return {tensor.shape.begin(), tensor.shape.end()};
+std::vector<std::uint64_t> shape_of(const std::vector<int>& shape) {
+  return {shape.begin(), shape.end()};
 }
 
 std::string position_text(const LoopPosition& position, const StepState& state) {
@@ -70,7 +73,16 @@ Metadata describe_network(const Setup& setup) {
           {"classes", std::to_string(setup.plan.input.classes)},
           {"label_names", ordered_json(setup.dataset.label_names).dump()},
           {"scaling", scaling.dump()},
-          {"data", setup.dataset.fingerprint}};
+          {"data", setup.dataset.fingerprint},
+          {"fit", data::have_digit_form(setup.dataset.train.images, image) ? "digit" : "picture"}};
+}
+
+// Files of version 0.1.0 have no 'fit'.
+std::string fit_of(const SafetensorsFile& file, const SavedNetwork& saved) {
+  const auto found = file.metadata().find("fit");
+  if (found != file.metadata().end()) return found->second;
+  if (saved.image.c != 1) return "picture";
+  return saved.fingerprint == data::kMnistFingerprint ? "digit" : "";
 }
 
 // The hash says that a file is whole, not that its numbers make sense.
@@ -91,6 +103,8 @@ void require_sense(const SavedNetwork& saved) {
   if (!std::isfinite(saved.scaling.scale) || !std::isfinite(saved.scaling.shift) ||
       !std::isfinite(saved.state.loss_sum))
     throw std::out_of_range("a number that is not finite");
+  if (!saved.fit.empty() && saved.fit != "digit" && saved.fit != "picture")
+    throw std::out_of_range(fmt::format("'fit' is '{}', not 'digit' or 'picture'", saved.fit));
 }
 
 void require_our_format(const SafetensorsFile& file) {
@@ -108,12 +122,27 @@ void require_our_format(const SafetensorsFile& file) {
   }
 }
 
+bool all_finite(const std::vector<float>& values) {
+  return std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
+}
+
 // A weight may overflow in a step with a finite loss, above all in fp16: then the file that is on disk already is the better one.
 void require_finite(const NetworkTensor& tensor, const std::vector<float>& values) {
-  if (std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) return;
+  if (all_finite(values)) return;
   throw BackendError(fmt::format(
       "{} holds values that are not finite and is not saved; try a lower --lr, or --precision bf16 or fp32",
       tensor.name));
+}
+
+std::vector<float> values_of(const SafetensorsFile& file, const std::string& name,
+                             const std::vector<int>& shape) {
+  const auto bytes = file.require(name, shape_of(shape));
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  if (!all_finite(values))
+    throw FileError(fmt::format("{}: tensor '{}' holds a number that is not finite (NaN or infinity)",
+                                file.path().string(), name));
+  return values;
 }
 
 }  // namespace
@@ -148,7 +177,7 @@ void save_network(const std::filesystem::path& path, const Setup& setup, const N
     if (position == nullptr && tensor.arena > 0) continue;
     values.push_back(network.read(tensor));
     require_finite(tensor, values.back());
-    tensors.push_back({tensor.name, shape_of(tensor), std::as_bytes(std::span(values.back()))});
+    tensors.push_back({tensor.name, shape_of(tensor.shape), std::as_bytes(std::span(values.back()))});
   }
   write_safetensors(path, tensors, std::move(metadata));
 }
@@ -168,6 +197,7 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
     saved.scaling.scale = static_cast<float>(from_exact(scaling.at("scale").get<std::string>()));
     saved.scaling.shift = static_cast<float>(from_exact(scaling.at("shift").get<std::string>()));
     saved.fingerprint = file.text("data");
+    saved.fit = fit_of(file, saved);
     saved.resumable = file.metadata().contains("position");
     if (saved.resumable) {
       read_position(file.text("position"), saved);
@@ -185,13 +215,50 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
 
 void load_tensors(const SafetensorsFile& file, Network& network) {
   for (const NetworkTensor& tensor : network.tensors())
-    static_cast<void>(file.require(tensor.name, shape_of(tensor)));
-  for (const NetworkTensor& tensor : network.tensors()) {
-    const auto bytes = file.require(tensor.name, shape_of(tensor));
-    std::vector<float> values(tensor.count);
-    std::memcpy(values.data(), bytes.data(), bytes.size());
-    network.write(tensor, values);
+    static_cast<void>(values_of(file, tensor.name, tensor.shape));
+  for (const NetworkTensor& tensor : network.tensors())
+    network.write(tensor, values_of(file, tensor.name, tensor.shape));
+}
+
+void require_weights(const SafetensorsFile& file, const Plan& plan, bool new_head) {
+  std::string differences;
+  const auto note = [&](const std::string& what) { differences += (differences.empty() ? "" : "; ") + what; };
+  std::set<std::string> known;
+  for (const PlannedOp& op : plan.ops) {
+    for (const PlannedParameter& parameter : op.parameters) {
+      known.insert(parameter.name);
+      if (new_head && &op == &plan.ops.back()) continue;
+      const auto found = std::ranges::find(file.tensors(), parameter.name, &Tensor::name);
+      const std::vector<int>& shape = parameter.desc.shape;
+      if (found == file.tensors().end()) {
+        note(fmt::format("'{}' is missing", parameter.name));
+      } else if (!std::ranges::equal(found->shape, shape_of(shape))) {
+        note(fmt::format("'{}' is [{}], not [{}]", parameter.name, fmt::join(found->shape, ", "),
+                         fmt::join(shape, ", ")));
+      } else {
+        static_cast<void>(values_of(file, parameter.name, shape));
+      }
+    }
   }
+  for (const Tensor& tensor : file.tensors()) {
+    const bool of_optimizer = known.contains(tensor.name.substr(0, tensor.name.rfind('.')));
+    if (!of_optimizer && !known.contains(tensor.name))
+      note(fmt::format("'{}' is not in the network", tensor.name));
+  }
+  if (differences.empty()) return;
+  throw FileError(fmt::format(
+      "--from {}: its tensors do not fit the network '{}': {}; {}", file.path().string(), plan.model,
+      differences,
+      new_head
+          ? "name a network with the same layers below the last with --model"
+          : "name the network that it holds with --model, or keep all but the last layer with --new-head"));
+}
+
+void load_weights(const SafetensorsFile& file, Network& network, bool new_head) {
+  const int head = static_cast<int>(network.plan().ops.size()) - 1;
+  for (const NetworkTensor& tensor : network.tensors())
+    if (tensor.arena == 0 && !(new_head && tensor.op == head))
+      network.write(tensor, values_of(file, tensor.name, tensor.shape));
 }
 
 }  // namespace trainer

@@ -25,6 +25,7 @@ struct SavedNetwork {
   std::vector<std::string> label_names;
   PixelScaling scaling;
   std::string fingerprint;  // the data set's
+  std::string fit;          // "digit" or "picture", as its images are (data/digit_form.hpp); empty: not known
   bool resumable = false;   // a checkpoint, not only a model
   LoopPosition position;
   StepState state;
@@ -46,8 +47,15 @@ void save_network(const std::filesystem::path& path, const Setup& setup, const N
 // Reads the metadata of a file that save_network wrote; FileError with the reason for any other.
 SavedNetwork read_saved_network(const SafetensorsFile& file);
 
-// Loads the file's tensors into the network. Throws FileError with the name of a tensor that is missing or has another shape,
-// before anything in the network has changed.
+// Loads the file's tensors into the network. Throws FileError with the name of a tensor that is missing, has another shape or
+// holds a number that is not finite, before anything in the network has changed.
 void load_tensors(const SafetensorsFile& file, Network& network);
+
+// Throws FileError unless the file's weights and running statistics fit the plan as a start of its training (--from); with
+// `new_head` the last layer's are ignored. The message names every tensor that is missing, has another shape or is left over.
+void require_weights(const SafetensorsFile& file, const Plan& plan, bool new_head);
+
+// Loads those weights, without an optimiser's state.
+void load_weights(const SafetensorsFile& file, Network& network, bool new_head);
 
 }  // namespace trainer

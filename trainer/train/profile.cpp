@@ -221,8 +221,8 @@ std::string profile_table(const Profile& profile) {
       report_line("profile", fmt::format("{}, batch {}, {}, engine {}, median of {} {}", profile.model,
                                          profile.batch, profile.precision, profile.engine, profile.steps,
                                          profile.steps == 1 ? "step" : "steps"));
-  text += fmt::format("{:<10} {:<8} {:>9} {:>8} {:>15} {:>15}\n", "op", "", "ms", "share", "GFLOP/s of peak",
-                      "GB/s  of peak");
+  text += fmt::format("{:<10} {:<8} {:>9} {:>8} {:>15} {:>15}\n", "op", "", "ms", "of step",
+                      "GFLOP/s of peak", "GB/s  of peak");
   for (const ProfiledPart& part : profile.parts)
     text += fmt::format("{:<10} {:<8} {:>9.3f} {:>6.1f} % {:>15} {:>15}  {}\n", part.name, part.direction,
                         part.seconds * 1e3, 100 * part.seconds / profile.parts_seconds(),

@@ -1,10 +1,12 @@
 #include "trainer/train/recorded_run.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <fmt/format.h>
 #include <utility>
 
 #include "trainer/device/device_report.hpp"
+#include "trainer/device/memory_need.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
 
@@ -48,8 +50,11 @@ void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
   const Shape& s = dataset.shape;
   if (saved.fingerprint != dataset.fingerprint) {
     throw UsageError(
-        fmt::format("--resume {}: it was trained on other data ({}) than {} ({}); name its data with --data",
-                    resumed.folder.string(), saved.fingerprint, dataset.path.string(), dataset.fingerprint));
+        fmt::format("--resume {}: it was trained on other data ({}{}) than {} ({}); name its data with "
+                    "--data, wherever it is now",
+                    resumed.folder.string(), saved.fingerprint,
+                    resumed.record ? ", then in " + resumed.record->data.path : "", dataset.path.string(),
+                    dataset.fingerprint));
   }
   if (s != saved.image || dataset.classes != saved.classes) {
     throw FileError(
@@ -85,13 +90,17 @@ void PreparedRun::open_device(DeviceRequest request) {
   device = choose_device(request);
   engine = request.engine;
   info = device.backend->info(Libraries::opened);
+  if (info.kind == "cpu") require_address_space("a training", kUsualDataBytes, info.cpu.threads);
 }
 
 void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset dataset) {
   settings.precision = precision_name(device.precision);
   settings.engine = engine;
   setup = make_setup(std::move(spec), settings, std::move(dataset));
-  require_memory(setup, info);
+  int slots = 0;
+  for (const Optimizer& optimizer : setup.rule.optimizers)
+    slots = std::max(slots, optimizer_slots(optimizer));
+  require_memory(setup.plan, 2 + static_cast<std::uint64_t>(slots), info);
 }
 
 Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as) {
@@ -109,7 +118,7 @@ Resumed open_resumed(const Environment& environment, const std::string& run, Res
                     file.path().string(), kCheckpointName));
   }
   if (!is_folder && found.filename() != kCheckpointName) {
-    throw FileError(fmt::format("--resume {}: a run goes on in its own folder; name the folder, or its {}",
+    throw FileError(fmt::format("--resume {}: a run continues in its own folder; name the folder, or its {}",
                                 found.string(), kCheckpointName));
   }
   Resumed resumed{folder, std::move(writable), std::move(file), std::move(saved), std::nullopt};
@@ -120,7 +129,6 @@ Resumed open_resumed(const Environment& environment, const std::string& run, Res
 
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given) {
-  const TrainSettings& settings = resumed.saved.settings;
   fs::path place;
   try {
     const std::string recorded = resumed.record ? resumed.record->data.path : "";
@@ -129,8 +137,7 @@ data::Dataset load_resumed_data(const Environment& environment, const Resumed& r
     if (!given.empty()) throw;
     place = data_folder(environment, "");
   }
-  data::Dataset dataset =
-      data::load_dataset(place, {settings.classes, settings.channels, settings.skip_bad_images});
+  data::Dataset dataset = data::load_dataset(place, load_options(resumed.saved.settings));
   require_same_data(resumed, dataset);
   return dataset;
 }
@@ -143,11 +150,11 @@ std::string changed_engine(const Resumed& resumed, const PreparedRun& run) {
   const int threads = run.info.cpu.threads;
   std::string change;
   if (before != now) {
-    change = fmt::format("this run was begun in {} and goes on in {}, which this device has", before, now);
+    change = fmt::format("this run was begun in {} and continues in {}, which this device has", before, now);
   } else if (saved.engine != engine) {
-    change = fmt::format("this run was begun on {}; it goes on with {}", saved.engine, engine);
+    change = fmt::format("this run was begun on {}; it continues on {}", saved.engine, engine);
   } else if (run.info.kind == "cpu" && saved.threads != threads) {
-    change = fmt::format("this run was begun with {} threads and goes on with {}", saved.threads, threads);
+    change = fmt::format("this run was begun with {} threads and continues with {}", saved.threads, threads);
   }
   return change.empty() ? "" : change + ": its last bits will differ from those of an unbroken run";
 }
@@ -165,6 +172,7 @@ RecordedRun::RecordedRun(PreparedRun& run, const OutputOptions& output, const st
         RunFolder::create({model, run.setup.settings.seed, std::time(nullptr), out}, run.environment.runs));
   }
   metrics_.emplace(file(kMetricsName));
+  record.process = process_json(folder_->path());
   write_run_record(file(kRunRecordName), record);
 }
 
@@ -219,6 +227,7 @@ void RecordedRun::close(RunStatus status, const std::string& reason) {
 
 int RecordedRun::guard(Console& console, const std::function<int()>& action) {
   try {
+    if (folder_) console.keep_in(file(kOutputName));
     return action();
   } catch (const BackendError& error) {
     const std::string reason = error.what() + last_checkpoint_text();
@@ -237,6 +246,7 @@ std::string RecordedRun::last_checkpoint_text() const {
 
 // Another error is being handled and matters more than a failure to record it, which is only a warning.
 void RecordedRun::close_failed(const std::string& reason, Console& console) {
+  console.keep(fmt::format("error: {}\n", reason));
   try {
     close(RunStatus::kFailed, reason);
   } catch (const std::exception& error) {

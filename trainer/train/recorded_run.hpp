@@ -61,7 +61,7 @@ enum class ResumeAs { writer, reader };
 Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as);
 
 // The data set of a run to resume: `given` (--data), where the run had it, or where data_folder finds one. It must hold the very
-// images that the run was trained on; otherwise UsageError with both fingerprints.
+// images that the run was trained on; otherwise UsageError with both fingerprints and where it was.
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given);
 
@@ -90,7 +90,7 @@ class RecordedRun {
   void save_model(const Network& network) const;
   void close(RunStatus status, const std::string& reason);
 
-  // Returns the result of `action`. If it throws, closes the record as failed; a device's error names the last good checkpoint.
+  // Returns the result of `action`, whose output is kept in the folder. If it throws, closes the record as failed; a device's error names the last good checkpoint.
   int guard(Console& console, const std::function<int()>& action);
   [[nodiscard]] std::string last_checkpoint_text() const;  // "; the last good checkpoint is ...", or empty
 

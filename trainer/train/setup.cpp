@@ -29,6 +29,11 @@ void settings_fields(Fields& fields, Settings& settings) {
   fields.later("engine", settings.engine);
   fields("channels", settings.channels);
   fields("skip_bad_images", settings.skip_bad_images);
+  fields.later("transpose", settings.transpose);
+  fields("subset", settings.subset);
+  fields("from", settings.from);
+  fields("from_sha256", settings.from_sha256);
+  fields("new_head", settings.new_head);
 }
 
 // The recipe with the settings' changes.
@@ -57,13 +62,15 @@ Recipe changed_recipe(Recipe recipe, const TrainSettings& settings) {
   return recipe;
 }
 
-// Splits the training images into those to train on and those held out: the recipe's first ones, or the last `--validation` ones.
+// Divides the training images into those to train on and those held out: the data set's own and --validation's, else the
+// recipe's first ones.
 void cut_training_split(Setup& setup) {
   const TrainSettings& settings = setup.settings;
   const auto stored = static_cast<std::uint32_t>(setup.dataset.train.count());
-  const std::uint32_t last = settings.validation.value_or(0);
+  const auto own = static_cast<std::uint32_t>(setup.dataset.validation_images);
+  const std::uint32_t last = own + settings.validation.value_or(0);
   const std::uint32_t first =
-      settings.validation ? 0 : static_cast<std::uint32_t>(setup.spec.recipe.hold_out_first);
+      own > 0 || settings.validation ? 0 : static_cast<std::uint32_t>(setup.spec.recipe.hold_out_first);
   const std::uint32_t held_out = last + first;
   if (last >= stored || held_out >= stored) {
     const char* who = settings.validation ? "--validation" : "the recipe's hold_out_first";
@@ -72,8 +79,9 @@ void cut_training_split(Setup& setup) {
   }
   setup.train.first = first;
   setup.train.images = std::min(stored - held_out, settings.limit_train.value_or(stored));
-  setup.validation.first = settings.validation ? stored - last : 0;
+  setup.validation.first = last > 0 ? stored - last : 0;
   setup.validation.images = held_out;
+  if (settings.subset == kSpread) choose_images(setup);
   setup.test.images = static_cast<std::uint32_t>(setup.dataset.test.count());
 }
 
@@ -100,6 +108,13 @@ PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8
 
 }  // namespace
 
+data::LoadOptions load_options(const TrainSettings& settings) {
+  return {.classes = settings.classes,
+          .channels = settings.channels,
+          .skip_bad_images = settings.skip_bad_images,
+          .transpose = settings.transpose};
+}
+
 ordered_json to_json(const TrainSettings& settings) {
   ordered_json json;
   JsonWriter fields(json);
@@ -115,9 +130,7 @@ TrainSettings settings_from_json(const ordered_json& json, const std::string& fi
 }
 
 std::uint64_t Setup::epochs() const {
-  return train.last_batch == LastBatch::wrap
-             ? (total_steps * train.batch + train.images - 1) / train.images
-             : (total_steps + steps_per_epoch(train) - 1) / steps_per_epoch(train);
+  return total_steps == 0 ? 0 : std::min(epoch_of(train, total_steps - 1) + 1, total_steps);
 }
 
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset) {
@@ -151,22 +164,6 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
   recipe.schedule.steps = setup.total_steps;
   setup.rule = {optimizers_of(recipe), recipe.schedule};
   return setup;
-}
-
-void require_memory(const Setup& setup, const DeviceInfo& info) {
-  const Plan& plan = setup.plan;
-  // Activations and their gradients; parameters, their gradients, and what the optimiser stores for each.
-  std::uint64_t copies = 2;
-  for (const Optimizer& optimizer : setup.rule.optimizers)
-    copies = std::max(copies, 2 + static_cast<std::uint64_t>(optimizer_slots(optimizer)));
-  const std::uint64_t needed = 2 * plan.activation_bytes + copies * plan.parameters * sizeof(float);
-  const std::uint64_t available = info.cpu.available_bytes;
-  if (info.kind != "cpu" || available == 0 || needed <= available) return;
-  constexpr double kGibibyte = 1 << 30;
-  throw UsageError(fmt::format(
-      "--batch {}: '{}' needs at least {:.1f} GiB, and {:.1f} GiB are available; use a smaller batch",
-      plan.input.batch, plan.model, static_cast<double>(needed) / kGibibyte,
-      static_cast<double>(available) / kGibibyte));
 }
 
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step) {

@@ -28,8 +28,16 @@ struct TrainSettings {
   std::optional<int> classes;
   int channels = 1;
   bool skip_bad_images = false;
+  bool transpose = false;
+  std::optional<std::string>
+      subset;  // how limit_train and validation choose: kSpread; empty: the first, the last
+  std::optional<std::string> from;         // --from: the file that the first weights were read from
+  std::optional<std::string> from_sha256;  // its content hash
+  std::optional<bool> new_head;            // without its last layer
 };
+inline constexpr const char* kSpread = "spread evenly over the labels, by the seed";
 
+data::LoadOptions load_options(const TrainSettings& settings);
 nlohmann::ordered_json to_json(const TrainSettings& settings);
 // `file` names the source of the settings in errors. Throws FileError with the field.
 TrainSettings settings_from_json(const nlohmann::ordered_json& json, const std::string& file);
@@ -42,20 +50,20 @@ struct Setup {
   PixelScaling scaling;
   TrainingRule rule;
   Batching train;
-  Batching validation;  // images of the training split; images = 0: none
+  Batching
+      validation;  // images of the training split, by --validation, the data set's val/ or the recipe; images = 0: none
   Batching test;
   std::uint64_t total_steps = 0;
 
   bool validates() const { return validation.images > 0; }
-  std::uint64_t epochs() const;  // epochs that the run makes, rounded up
+  std::uint64_t epochs() const;  // that the run makes, begun ones included: one for each evaluation
 };
 
-// Splits the data set, plans the network, computes the length. Throws UsageError, SpecError or data::DataError.
+// Divides the data set, plans the network, computes the length. Throws UsageError, SpecError or data::DataError.
 Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset);
 
-// Throws UsageError if a batch is too large for the host: an operating system grants memory before it exists, so that the program
-// would be killed without a word. A GPU reports this itself.
-void require_memory(const Setup& setup, const DeviceInfo& info);
+// Puts the images to train on, then those to validate on, behind the recipe's hold_out_first; takes the others out.
+void choose_images(Setup& setup);
 
 // The first step after `step` at which an evaluation is due: the end of the epoch that `step` lies in, or of the run.
 std::uint64_t next_evaluation(const Setup& setup, std::uint64_t step);

@@ -23,6 +23,8 @@ std::string data_text(const Setup& setup) {
                                  shape.h, shape.w, shape.c, setup.dataset.classes);
   if (setup.validates())
     text += fmt::format(", {} held out for validation", grouped(setup.validation.images));
+  if (setup.settings.subset) text += fmt::format(", {}", *setup.settings.subset);
+  if (setup.settings.transpose) text += ", transposed";
   if (setup.dataset.skipped_images > 0) {
     text += fmt::format(" ({} broken pictures left out)", grouped(setup.dataset.skipped_images));
   }
@@ -33,6 +35,11 @@ std::string precision_text(const Setup& setup) {
   std::string precision = setup.settings.precision.value_or("fp32");
   if (precision == "fp32") return precision;
   return precision + ": what products read is rounded; weights, sums and the last layer are fp32";
+}
+
+// Whether the last evaluation is among the epochs: a run that resumed without its metrics knows only later ones.
+bool tells_result(const RunSummary& summary) {
+  return !summary.epochs.empty() && summary.epochs.back().epoch == summary.result.position.epochs;
 }
 
 Spread epoch_seconds(const RunSummary& summary) {
@@ -46,8 +53,9 @@ std::string length_text(const Setup& setup) {
   const std::uint64_t shown = images_before(setup.train, setup.total_steps);
   if (shown < setup.train.images)
     return fmt::format("{} of {}, each once", grouped(shown), grouped(setup.train.images));
-  return fmt::format("{} {} of {}", setup.epochs(), setup.epochs() == 1 ? "epoch" : "epochs",
-                     grouped(setup.train.images));
+  const bool repeats = setup.train.last_batch == LastBatch::wrap && setup.train.images < setup.train.batch;
+  return fmt::format("{} {} of {}{}", setup.epochs(), setup.epochs() == 1 ? "epoch" : "epochs",
+                     grouped(setup.train.images), repeats ? ", repeated until a batch is full" : "");
 }
 
 // "muon and adam": the groups' optimisers, then that of the other parameters.
@@ -91,6 +99,30 @@ std::string run_head(const PreparedRun& run, const std::string& folder) {
   return text + engine_line(run.engine, run.info);
 }
 
+Words labels_without_images(const Setup& setup) {
+  const data::Dataset& dataset = setup.dataset;
+  std::vector<bool> seen(static_cast<std::size_t>(dataset.classes));
+  for (std::uint32_t i = 0; i < setup.train.images; ++i)
+    seen[dataset.train.labels[setup.train.first + i]] = true;
+  Words names;
+  for (std::size_t label = 0; label < seen.size(); ++label)
+    if (!seen[label])
+      names.push_back(dataset.label_names.empty() ? std::to_string(label) : dataset.label_names[label]);
+  return names;
+}
+
+void warn_of_data(Console& console, const Setup& setup) {
+  const data::Dataset& dataset = setup.dataset;
+  if (dataset.is_transposed && !setup.settings.transpose) console.warning(kTransposedNote);
+  const Words missing = labels_without_images(setup);
+  if (missing.empty()) return;
+  const auto classes = static_cast<std::size_t>(dataset.classes);
+  console.warning(fmt::format(
+      "{}: {} of {} classes have no training image: {}{}", dataset.path.string(), missing.size(), classes,
+      joined(missing),
+      missing.size() + 1 == classes ? "; ONLY ONE LABEL IS LEFT, and there is nothing to tell apart" : ""));
+}
+
 std::string epoch_line(const Setup& setup, const EpochRecord& record) {
   std::string text =
       fmt::format("epoch {}/{}  train loss {:.4f}  ", record.epoch, setup.epochs(), record.train_loss);
@@ -126,7 +158,7 @@ Ending ending_of(StopReason reason) {
 
 std::string summary_text(const Setup& setup, const RunSummary& summary) {
   std::string text;
-  if (!summary.epochs.empty()) {
+  if (tells_result(summary)) {
     const EpochRecord& last = summary.epochs.back();
     text += report_line(
         "accuracy", fmt::format("{} on {} test images, loss {:.4f} (+-: standard error of so many images; "
@@ -169,7 +201,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   json["step"] = summary.result.position.step;
   json["total_steps"] = setup.total_steps;
   json["epochs"] = summary.result.position.epochs;
-  if (!summary.epochs.empty()) {
+  if (tells_result(summary)) {
     const EpochRecord& last = summary.epochs.back();
     json["test"] = score_json(last.test);
     if (last.validation) json["validation"] = score_json(*last.validation);

@@ -21,6 +21,14 @@ void print_event(Console& console, const char* event, const nlohmann::ordered_js
 // What is printed before the first step of a training or a sprint: device, data, model, recipe, engine, and where the results go
 // (`folder`; empty: nowhere). Lines, each ending in a newline.
 std::string run_head(const PreparedRun& run, const std::string& folder);
+// The labels of which there is no image to train on.
+std::vector<std::string> labels_without_images(const Setup& setup);
+// Warns of what lets a network learn less than its user expects.
+void warn_of_data(Console& console, const Setup& setup);
+inline constexpr const char* kTransposedNote =
+    "EMNIST's files have rows and columns of every image exchanged, and a network trained on them misreads "
+    "upright "
+    "pictures; --transpose puts them upright";
 // "epoch 1/2   train loss 0.2443   test 99.10 +- 0.09 %   1.83 s   32,800 images/s"
 std::string epoch_line(const Setup& setup, const EpochRecord& record);
 

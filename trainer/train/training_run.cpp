@@ -2,6 +2,7 @@
 // anything is trained.
 #include "trainer/train/training_run.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "trainer/console/json_lookup.hpp"
@@ -77,8 +78,18 @@ class TrainingRun {
         setup_(run_.setup),
         console_(stdout, {.quiet = options.output.quiet, .json = options.output.json}),
         resumed_(open_if_asked(environment, options)) {
-    Spec spec = resumed_ ? resumed_->saved.spec : find_spec(options.model, models_folder(environment));
-    const TrainSettings& settings = resumed_ ? resumed_->saved.settings : options.settings;
+    TrainSettings settings = resumed_ ? resumed_->saved.settings : options.settings;
+    std::optional<SavedNetwork> start;
+    if (!options.from.empty()) {
+      from_ = SafetensorsFile::read(model_file(resolve_run(options.from, environment.runs)));
+      start = read_saved_network(*from_);
+      settings.from = std::filesystem::absolute(from_->path()).string();
+      settings.from_sha256 = from_->text(std::string(kContentHashKey));
+    }
+    if (resumed_ && options.settings.epochs) settings.epochs = options.settings.epochs;
+    Spec spec = resumed_                ? resumed_->saved.spec
+                : options.model.empty() ? start->spec
+                                        : find_spec(options.model, models_folder(environment));
     DeviceRequest device = options.device;
     device.wanted = spec.recipe.precisions;
     if (resumed_) {  // it keeps its precision if the device supports it
@@ -90,8 +101,9 @@ class TrainingRun {
     run_.settle(std::move(spec), settings,
                 resumed_
                     ? load_resumed_data(environment, *resumed_, options.data)
-                    : data::load_dataset(data_folder(environment, options.data),
-                                         {settings.classes, settings.channels, settings.skip_bad_images}));
+                    : data::load_dataset(data_folder(environment, options.data), load_options(settings)));
+    if (from_) require_weights(*from_, setup_.plan, new_head());
+    if (resumed_ && options.settings.epochs) require_more_epochs();
   }
 
   int run() {
@@ -103,6 +115,39 @@ class TrainingRun {
   }
 
  private:
+  bool new_head() const { return setup_.settings.new_head.value_or(false); }
+
+  // With --resume and --epochs. An evaluation within an epoch, where the run had ended, is replaced by that of the whole epoch.
+  void require_more_epochs() {
+    LoopPosition& at = resumed_->saved.position;
+    if (setup_.total_steps <= at.step) {
+      throw UsageError(fmt::format(
+          "--epochs {}: these are {} steps, and the run {} has done {} already; give the number of all its "
+          "epochs, earlier ones included",
+          *setup_.settings.epochs, setup_.total_steps, resumed_->folder.string(), at.step));
+    }
+    at.epochs = std::min(at.epochs, epoch_of(setup_.train, at.step));
+  }
+
+  // Reports how the learning rate continues after --epochs has changed the run's length.
+  void print_new_schedule(std::uint64_t step) {
+    if (!options_.settings.epochs || step == 0) return;
+    Schedule before = setup_.rule.schedule;
+    const std::optional<double> recorded =
+        resumed_->record ? find_number(resumed_->record->results, {"total_steps"}) : std::nullopt;
+    before.steps = std::max(step, static_cast<std::uint64_t>(recorded.value_or(0)));
+    const float was = learning_rate(before, step - 1, epoch_of(setup_.train, step - 1));
+    const float is = learning_rate(setup_.rule.schedule, step, epoch_of(setup_.train, step));
+    const std::string text =
+        fmt::format("recomputed over all {} epochs: the learning rate was {:g} and continues at {:g}",
+                    setup_.epochs(), was, is);
+    constexpr float kNearlyZero = 0.01F;  // of the peak
+    if (was < kNearlyZero * setup_.rule.schedule.rate)
+      console_.warning("the run's schedule had ended at a learning rate of nearly 0; it is " + text);
+    else
+      console_.text(report_line("schedule", text));
+  }
+
   int train(RecordedRun& recorded, const SignalGuard& signals) {
     Backend& backend = *run_.device.backend;
     Network network(setup_.plan, backend, Purpose::training, setup_.rule.optimizers);
@@ -147,6 +192,7 @@ class TrainingRun {
       state = resumed_->saved.state;
     } else {
       network.initialize(setup_.settings.seed);
+      if (from_) load_weights(*from_, network, new_head());
     }
     network.write_training_state(state);
     return resumed_ ? resumed_->saved.position : LoopPosition{};
@@ -154,18 +200,26 @@ class TrainingRun {
 
   void print_head(const std::string& folder, const LoopPosition& start) {
     console_.text(run_head(run_, folder));
+    if (from_)
+      console_.text(report_line("start", fmt::format("weights of {}{}", *setup_.settings.from,
+                                                     new_head() ? ", with a new last layer" : "")));
     if (resumed_) {
       console_.line(fmt::format("resumed       after step {} of {}, evaluations so far: {}", start.step,
                                 setup_.total_steps, start.epochs));
+      if (start.step >= setup_.total_steps)
+        console_.line("              it has ended: nothing is left to train; --epochs N trains it further");
+      print_new_schedule(start.step);
       if (const std::string change = changed_engine(*resumed_, run_); !change.empty())
         console_.warning(change);
     }
+    warn_of_data(console_, setup_);
     print_event(console_, "run",
                 {{"model", setup_.spec.name},
                  {"seed", setup_.settings.seed},
                  {"folder", folder},
                  {"precision", precision_name(run_.device.precision)},
                  {"engine", setup_.settings.engine},
+                 {"labels_without_images", labels_without_images(setup_)},
                  {"device", device_json(run_.info, run_.device.gpu_reason)},
                  {"plan", plan_json(setup_.plan, setup_.spec)}});
   }
@@ -208,6 +262,7 @@ class TrainingRun {
   const Setup& setup_;
   Console console_;
   std::optional<Resumed> resumed_;
+  std::optional<SafetensorsFile> from_;  // --from
 };
 
 }  // namespace

@@ -10,13 +10,14 @@
 namespace trainer {
 
 struct RunOptions {
-  std::string model = "quick";
-  std::string data;        // empty: TRAINER_DATA or the shipped MNIST
-  DeviceRequest device;    // its precision and engine become the settings'
-  TrainSettings settings;  // a resumed run has its own
+  std::string model = "quick";  // empty, with `from`: the network of that file
+  std::string data;             // empty: TRAINER_DATA or the shipped MNIST
+  DeviceRequest device;         // its precision and engine become the settings'
+  TrainSettings settings;       // a resumed run has its own
   LoopLimits limits;
   OutputOptions output;
-  std::string resume;   // RUN_OR_FILE
+  std::string resume;   // RUN_OR_FILE; settings.epochs then replaces the run's
+  std::string from;     // RUN_OR_FILE with the first weights; empty: drawn from the seed
   std::string profile;  // file for a trace; empty: no profile
 };
 

@@ -52,24 +52,23 @@ HOST_DEVICE void sum_tiles(const NormLoop& loop, const NormParts& parts, double*
   fold(loop, sums);
 }
 
-template <bool kGelu, bool kKeep>
+template <bool kGelu>
 void gradient_sums(const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,
                    double* sums) {
   const Tables t(loop);
   sum_tiles(loop, parts, sums, [&](std::size_t at, std::size_t length) {
     const float* __restrict from = x + at;
     const float* __restrict above = dy + at;
-    float* __restrict to = dx + (kKeep ? at : 0);
+    float* __restrict to = dx == nullptr ? nullptr : dx + at;
     float* __restrict first = loop.sums;
     float* __restrict second = loop.sums + loop.tile;
 #pragma GCC ivdep
     for (std::size_t i = 0; i < length; ++i) {
       const float xh = (from[i] - t.mean[i]) * t.inv_std[i];
-      float g = above[i];
-      if constexpr (kGelu) g *= gelu_derivative(xh * t.gamma[i] + t.beta[i]);
+      const float g = kGelu ? above[i] * gelu_derivative(xh * t.gamma[i] + t.beta[i]) : above[i];
       first[i] += g;
       second[i] += g * xh;
-      if constexpr (kKeep) to[i] = g;
+      if (to != nullptr) to[i] = g;
     }
   });
 }
@@ -110,13 +109,8 @@ void norm(const NormLoop& loop, const float* x, float* y, const NormParts& parts
 
 void norm_gradient(const NormLoop& loop, const float* x, const float* dy, float* dx, const NormParts& parts,
                    double* sums) {
-  if (loop.gelu) {
-    dx != nullptr ? gradient_sums<true, true>(loop, x, dy, dx, parts, sums)
-                  : gradient_sums<true, false>(loop, x, dy, dx, parts, sums);
-  } else {
-    dx != nullptr ? gradient_sums<false, true>(loop, x, dy, dx, parts, sums)
-                  : gradient_sums<false, false>(loop, x, dy, dx, parts, sums);
-  }
+  loop.gelu ? gradient_sums<true>(loop, x, dy, dx, parts, sums)
+            : gradient_sums<false>(loop, x, dy, dx, parts, sums);
 }
 
 void norm_backward(const NormLoop& loop, const float* mean_g, const float* mean_gx, const float* x, float* dx,

@@ -1,10 +1,7 @@
 // Loops in which every element is independent: gathering, ReLU, dropout and the optimisers. They are written so
 // that the compiler vectorises them at the width that this copy is compiled for.
-#include <utility>
-
 #include "kernels/backend.hpp"
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/vectors.hpp"
 #include "kernels/math/gelu.hpp"
 #include "kernels/math/muon.hpp"
 #include "kernels/math/philox.hpp"
@@ -30,9 +27,7 @@ void gather(const GatherArgs& args, std::size_t begin, std::size_t end) {
   const std::size_t length = args.shape.size() / lines;
   const std::size_t bytes = args.stored.size();
   const StepState state = *args.state;
-  const auto image_at = [&](std::size_t row) {
-    return image_of(args.batching, state.seed, state.step, static_cast<std::uint32_t>(row));
-  };
+  const auto image_at = [&](std::size_t row) { return image_of(args.batching, state.seed, state.step, row); };
   for (std::size_t row = begin; row < end; ++row) {
     float* __restrict x = static_cast<float*>(args.x) + row * args.shape.size();
     if (row >= state.valid) {
@@ -85,52 +80,28 @@ void add(const float* __restrict x, float* __restrict sum, std::size_t begin, st
 
 namespace {
 
-// The Philox counters drawn at a time: two vectors with one counter in each 64-bit lane, which has room for a
-// product of two 32-bit words.
-constexpr int kLanes = TRAINER_LOOPS_LANES / 2;
-constexpr int kVectors = 2;
-constexpr int kWords = 4 * kLanes * kVectors;
-typedef std::uint64_t Lanes __attribute__((vector_size(8 * kLanes)));
+constexpr int kCounters = TRAINER_LOOPS_LANES;  // Philox counters drawn at a time
+constexpr int kWords = 4 * kCounters;
 
-// a0 b0 a1 b1 ...
-template <int... j>
-HOST_DEVICE void store_in_turn(Lanes a, Lanes b, std::uint32_t* words,
-                               std::integer_sequence<int, j...> /*lanes*/) {
-  store(words, __builtin_shufflevector(a, b, (j / 2 + j % 2 * kLanes)...));
-  store(words + 2 * kLanes, __builtin_shufflevector(a, b, (kLanes / 2 + j / 2 + j % 2 * kLanes)...));
-}
-
-// Evaluates philox4x32 for kLanes * kVectors counters from `first` on; words come in the order of their elements.
+// Evaluates philox4x32 for kCounters counters from `first` on; words come in the order of their elements.
 HOST_DEVICE void draw(const DropoutDesc& desc, const StepState& state, std::uint32_t first,
                       std::uint32_t* __restrict words) {
-  constexpr std::uint64_t kLow = 0xFFFFFFFFU;
-  Lanes ahead{};  // 0 1 2 ...
-  for (int j = 0; j < kLanes; ++j) ahead[j] = static_cast<std::uint64_t>(j);
-  Lanes c0[kVectors], c1[kVectors], c2[kVectors], c3[kVectors];
-  for (int v = 0; v < kVectors; ++v) {
-    c0[v] = (ahead + (std::uint64_t{first} + v * kLanes)) & kLow;
-    c1[v] = Lanes{} + (state.step & kLow);
-    c2[v] = Lanes{} + (state.step >> 32);
-    c3[v] = Lanes{} + std::uint64_t{desc.stream};
+  std::uint32_t c[4][kCounters];
+  for (int j = 0; j < kCounters; ++j) {
+    c[0][j] = first + static_cast<std::uint32_t>(j);
+    c[1][j] = static_cast<std::uint32_t>(state.step);
+    c[2][j] = static_cast<std::uint32_t>(state.step >> 32);
+    c[3][j] = desc.stream;
   }
   auto key0 = static_cast<std::uint32_t>(state.seed);
   auto key1 = static_cast<std::uint32_t>(state.seed >> 32);
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    for (int v = 0; v < kVectors; ++v) {
-      const Lanes p0 = kPhiloxFactor0 * c0[v];
-      const Lanes p1 = kPhiloxFactor1 * c2[v];
-      c0[v] = p1 >> 32 ^ c1[v] ^ std::uint64_t{key0};
-      c2[v] = p0 >> 32 ^ c3[v] ^ std::uint64_t{key1};
-      c1[v] = p1 & kLow;
-      c3[v] = p0 & kLow;
-    }
+    for (int j = 0; j < kCounters; ++j) philox_round(c[0][j], c[1][j], c[2][j], c[3][j], key0, key1);
     key0 += kPhiloxKeyStep0;
     key1 += kPhiloxKeyStep1;
   }
-  // The words of a counter are consecutive: two words per 64-bit lane.
-  for (int v = 0; v < kVectors; ++v) {
-    store_in_turn(c0[v] | c1[v] << 32, c2[v] | c3[v] << 32, words + 4 * v * kLanes,
-                  std::make_integer_sequence<int, kLanes>());
+  for (int j = 0; j < kCounters; ++j) {
+    for (int k = 0; k < 4; ++k) words[4 * j + k] = c[k][j];
   }
 }
 

@@ -4,10 +4,7 @@
 //
 // Backward multiplies the gradients of two windows at a time, each with the pixel at its argmax: for a given
 // tap these are among four pixels in two rows, and each channel picks its own two by a shuffle.
-#include <immintrin.h>
-
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/pool_argmax.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
@@ -17,12 +14,6 @@ namespace {
 constexpr int kLanes = 16;
 constexpr int kWindow = 2;
 constexpr int kPair = 2;  // values per pair
-
-// A bit for each channel of the vector that begins at c.
-HOST_DEVICE __mmask16 channels_at(const ConvLoop& loop, int c) {
-  const int left = loop.pooled.c - c;
-  return static_cast<__mmask16>(left < kLanes ? (1U << static_cast<unsigned>(left)) - 1 : 0xFFFFU);
-}
 
 // Broadcasts the pair at this address to every lane.
 HOST_DEVICE __m512bh spread(const std::uint16_t* pair) {
@@ -60,7 +51,7 @@ HOST_DEVICE void forward(const ConvLoop& loop, const std::uint16_t* image, const
       }
     }
     for (int v = 0; v < kVectors; ++v) {
-      const __mmask16 channels = channels_at(loop, c + v * kLanes);
+      const __mmask16 channels = first_lanes(loop.pooled.c - c - v * kLanes);
       const int at = window * loop.pooled.c + c + v * kLanes;
       using Float = VectorOf<kLanes>::Float;
       const auto best = window_maximum<kLanes>(
@@ -108,7 +99,7 @@ template <int kKernel>
 HOST_DEVICE void backward(const ConvLoop& loop, const std::uint16_t* image, const float* dy,
                           const std::uint8_t* argmax, float* dw, float* db, int c) {
   const int width = loop.w + kKernel - 1;
-  const __mmask16 channels = channels_at(loop, c);
+  const __mmask16 channels = first_lanes(loop.pooled.c - c);
   __m512 sum[kKernel][kKernel];
   for (int ky = 0; ky < kKernel; ++ky) {  // must be unrolled to keep the sums in registers
     for (int kx = 0; kx < kKernel; ++kx)
@@ -153,14 +144,9 @@ HOST_DEVICE void backward(const ConvLoop& loop, const std::uint16_t* image, cons
 void one_channel_pairs(const float* rows, int count, int width, std::uint16_t* pairs) {
   const int last = (count - 1) * width;
   for (int i = 0; i < count * width; i += kLanes) {
-    const auto here = [&](int end) {
-      return static_cast<__mmask16>(end - i >= kLanes ? 0xFFFFU
-                                    : end > i         ? (1U << static_cast<unsigned>(end - i)) - 1
-                                                      : 0U);
-    };
-    const __mmask16 all = here(count * width);
+    const __mmask16 all = first_lanes(count * width - i);
     const __m512 upper = _mm512_maskz_loadu_ps(all, rows + i);
-    const __m512 lower = _mm512_maskz_loadu_ps(here(last), rows + i + width);
+    const __m512 lower = _mm512_maskz_loadu_ps(first_lanes(last - i), rows + i + width);
     const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(upper));
     const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(lower));
     _mm512_mask_storeu_epi32(pairs + i * kPair, all, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));

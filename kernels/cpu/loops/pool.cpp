@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/pool_argmax.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
@@ -26,22 +25,6 @@ HOST_DEVICE void pool_window(const PoolLoop& loop, const float* first, const Cor
   });
   store(y, best.value);
   if (argmax != nullptr) store(argmax, convert<typename VectorOf<kLanes>::Byte>(best.argmax));
-}
-
-// Writes the gradient of kLanes channels of one window that overlaps no other.
-template <int kLanes>
-HOST_DEVICE void spread_window(const PoolLoop& loop, const float* dy, const std::uint8_t* argmax,
-                               float* first, const Corner& corner) {
-  using Vector = VectorOf<kLanes>;
-  using Float = typename Vector::Float;
-  const auto index = convert<typename Vector::Int>(load<typename Vector::Byte>(argmax));
-  const auto gradient = load<Float>(dy);
-  for (int ky = 0, k = 0; ky < loop.window.size; ++ky) {
-    for (int kx = 0; kx < loop.window.size; ++kx, ++k) {
-      const Float there = index == k ? gradient : Float{};
-      store(first + ky * corner.row + kx * corner.column, there);
-    }
-  }
 }
 
 // Calls body<lanes>(c) to cover all channels: the widest vectors first, single channels last.
@@ -80,24 +63,6 @@ HOST_DEVICE void for_windows(const PoolLoop& loop, std::size_t images, const Bod
   }
 }
 
-// Whether every position of the map lies in exactly one window.
-bool covers(const PoolLoop& loop) {
-  return loop.window.size == loop.window.stride && loop.out.h * loop.window.size == loop.map.h &&
-         loop.out.w * loop.window.size == loop.map.w && loop.stride_c == loop.out.c;
-}
-
-// Gradients of overlapping windows add up, in the order of the windows.
-HOST_DEVICE void add_at_argmax(const PoolLoop& loop, const float* __restrict dy,
-                               const std::uint8_t* __restrict argmax, float* __restrict dmap,
-                               const Corner& corner) {
-  for (int c = 0; c < loop.out.c; ++c) {
-    if (argmax[c] == kNoArgmax) continue;
-    const std::size_t row = argmax[c] / static_cast<std::size_t>(loop.window.size);
-    const std::size_t column = argmax[c] % static_cast<std::size_t>(loop.window.size);
-    dmap[corner.at + row * corner.row + column * corner.column + c] += dy[c];
-  }
-}
-
 // Calls body(index of its first channel in the map) for each position of a window.
 template <typename Body>
 HOST_DEVICE void for_positions(const PoolLoop& loop, const Corner& corner, const Body& body) {
@@ -123,16 +88,17 @@ void maxpool(const PoolLoop& loop, const float* map, float* y, std::uint8_t* arg
   });
 }
 
-void maxpool_backward(const PoolLoop& loop, const float* dy, const std::uint8_t* argmax, float* dmap,
-                      std::size_t images) {
-  const bool apart = loop.window.stride >= loop.window.size;
-  if (!covers(loop)) std::memset(dmap, 0, map_floats(loop) * images * sizeof(float));
+// Gradients of overlapping windows add up, in the order of the windows.
+void maxpool_backward(const PoolLoop& loop, const float* __restrict dy, const std::uint8_t* __restrict argmax,
+                      float* __restrict dmap, std::size_t images) {
+  const auto size = static_cast<unsigned>(loop.window.size);
+  std::memset(dmap, 0, map_floats(loop) * images * sizeof(float));
   for_windows(loop, images, [&](const Corner& corner, std::size_t out) {
-    if (!apart) return add_at_argmax(loop, dy + out, argmax + out, dmap, corner);
-    channel_blocks(
-        loop.out.c, [&]<int kLanes>(int c) __attribute__((always_inline)) {
-          spread_window<kLanes>(loop, dy + out + c, argmax + out + c, dmap + corner.at + c, corner);
-        });
+    for (int c = 0; c < loop.out.c; ++c) {
+      const unsigned at = argmax[out + c];
+      if (at != kNoArgmax)
+        dmap[corner.at + at / size * corner.row + at % size * corner.column + c] += dy[out + c];
+    }
   });
 }
 

@@ -1,5 +1,6 @@
 // Products of small row-major matrices: a block of sums stays in registers during the loop over the inner
-// dimension. For a matrix times its own transpose only one of two mirrored blocks is computed.
+// dimension; no matrix has 2^31 elements. For a matrix times its own transpose only one of two mirrored blocks is
+// computed.
 #include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/vectors.hpp"
 
@@ -13,15 +14,14 @@ HOST_DEVICE void block(const ProductLoop& p, const float* a, const float* b, flo
   Vector sum[kRows][kVectors] = {};
   for (int k = 0; k < p.inner; ++k) {
     Vector right[kVectors];
-    for (int v = 0; v < kVectors; ++v)
-      right[v] = load<Vector>(b + static_cast<std::ptrdiff_t>(k) * p.columns + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) right[v] = load<Vector>(b + k * p.columns + v * kLanes);
     for (int r = 0; r < kRows; ++r) {
       for (int v = 0; v < kVectors; ++v) sum[r][v] += right[v] * a[r * p.inner + k];
     }
   }
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
-      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(r) * p.columns + v * kLanes;
+      const std::ptrdiff_t at = r * p.columns + v * kLanes;
       Vector value = sum[r][v] * p.alpha;
       if (p.add != nullptr) value += load<Vector>(p.add + (c - p.c) + at) * p.beta;
       store(c + at, value);
@@ -34,12 +34,10 @@ template <int kLanes, int kVectors>
 HOST_DEVICE void columns(const ProductLoop& p, int begin, int end, int column) {
   constexpr int kRows = TRAINER_LOOPS_LANES == 16 ? 8 : 4;
   int row = begin;
-  const auto at = [&](int r) { return p.c + static_cast<std::ptrdiff_t>(r) * p.columns + column; };
+  const auto at = [&](int r) { return p.c + r * p.columns + column; };
   for (; row + kRows <= end; row += kRows)
-    block<kLanes, kRows, kVectors>(p, p.a + static_cast<std::ptrdiff_t>(row) * p.inner, p.b + column,
-                                   at(row));
-  for (; row < end; ++row)
-    block<kLanes, 1, kVectors>(p, p.a + static_cast<std::ptrdiff_t>(row) * p.inner, p.b + column, at(row));
+    block<kLanes, kRows, kVectors>(p, p.a + row * p.inner, p.b + column, at(row));
+  for (; row < end; ++row) block<kLanes, 1, kVectors>(p, p.a + row * p.inner, p.b + column, at(row));
 }
 
 constexpr int kGramRows = 4;
@@ -49,16 +47,15 @@ template <int kRows>
 HOST_DEVICE void gram_block(const GramLoop& g, int i, int j) {
   using Vector = typename VectorOf<TRAINER_LOOPS_LANES>::Float;
   constexpr int kLanes = TRAINER_LOOPS_LANES;
-  const float* left = g.x + static_cast<std::ptrdiff_t>(i) * g.columns;
-  const float* right = g.x + static_cast<std::ptrdiff_t>(j) * g.columns;
+  const float* left = g.x + i * g.columns;
+  const float* right = g.x + j * g.columns;
   Vector sum[kRows][kRows] = {};
   int k = 0;
   for (; k + kLanes <= g.columns; k += kLanes) {
     Vector other[kRows];
-    for (int s = 0; s < kRows; ++s)
-      other[s] = load<Vector>(right + static_cast<std::ptrdiff_t>(s) * g.columns + k);
+    for (int s = 0; s < kRows; ++s) other[s] = load<Vector>(right + s * g.columns + k);
     for (int r = 0; r < kRows; ++r) {
-      const auto own = load<Vector>(left + static_cast<std::ptrdiff_t>(r) * g.columns + k);
+      const auto own = load<Vector>(left + r * g.columns + k);
       for (int s = 0; s < kRows; ++s) sum[r][s] += own * other[s];
     }
   }
@@ -67,8 +64,7 @@ HOST_DEVICE void gram_block(const GramLoop& g, int i, int j) {
       float total = 0;
       for (int lane = 0; lane < kLanes; ++lane) total += sum[r][s][lane];
       for (int rest = k; rest < g.columns; ++rest)
-        total += left[static_cast<std::ptrdiff_t>(r) * g.columns + rest] *
-                 right[static_cast<std::ptrdiff_t>(s) * g.columns + rest];
+        total += left[r * g.columns + rest] * right[s * g.columns + rest];
       g.a[(i + r) * g.rows + j + s] = total;
       g.a[(j + s) * g.rows + i + r] = total;
     }

@@ -3,10 +3,6 @@
 // ReLU lets it through and it is not zero; if a dropout layer follows the pool, many are zero.
 #pragma once
 
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
-#include <immintrin.h>
-#endif
-
 #include "kernels/cpu/loops/vectors.hpp"
 #include "kernels/cpu/runtime/loops.hpp"
 
@@ -22,9 +18,9 @@ HOST_DEVICE std::int32_t filter_corner(const SparseConvLoop& loop, int py, int p
 // A bit for each of up to 64 channels: whether it has a live gradient in the window.
 HOST_DEVICE std::uint64_t live_channels(const float* dy, const std::uint8_t* argmax, int channels) {
   std::uint64_t live = 0;
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
+#ifdef TRAINER_LOOPS_MASKS
   for (int k = 0; k < channels; k += 16) {
-    const auto there = static_cast<__mmask16>(channels - k >= 16 ? 0xFFFFU : (1U << (channels - k)) - 1);
+    const __mmask16 there = first_lanes(channels - k);
     const __m128i indices = _mm_maskz_loadu_epi8(there, argmax + k);
     const __m512 gradients = _mm512_maskz_loadu_ps(there, dy + k);
     const __mmask16 won =
@@ -64,7 +60,7 @@ HOST_DEVICE void list_by_channel(const SparseConvLoop& loop, const float* dy, co
   }
 }
 
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
+#ifdef TRAINER_LOOPS_MASKS
 // Appends the live gradients of one window whose argmax is `position`, by compressing vectors of eight entries:
 // for 16 channels, first the channels 0 1 4 5 8 9 12 13, then the others.
 HOST_DEVICE GradientEntry* append(const SparseConvLoop& loop, const float* dy, const std::uint8_t* argmax,
@@ -74,8 +70,7 @@ HOST_DEVICE GradientEntry* append(const SparseConvLoop& loop, const float* dy, c
   __m512i at = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                                   _mm512_set1_epi32(filter));
   for (int k = 0; k < loop.pooled.c; k += 16, at = _mm512_add_epi32(at, step)) {
-    const int left = loop.pooled.c - k;
-    const auto there = static_cast<__mmask16>(left >= 16 ? 0xFFFFU : (1U << static_cast<unsigned>(left)) - 1);
+    const __mmask16 there = first_lanes(loop.pooled.c - k);
     const __m128i indices = _mm_maskz_loadu_epi8(there, argmax + k);
     const __m512 gradient = _mm512_maskz_loadu_ps(there, dy + k);
     const __mmask16 live = _mm512_mask_cmp_ps_mask(there, gradient, _mm512_setzero_ps(), _CMP_NEQ_UQ);

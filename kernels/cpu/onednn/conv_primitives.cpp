@@ -39,17 +39,16 @@ ConvPrimitives::ConvPrimitives(const CpuContext& context, const ConvDesc& desc, 
   const auto direct = dnnl::algorithm::convolution_direct;
 
   forward_.make(describe_primitive<dnnl::convolution_forward>(
-      engine, user_scratch(), dnnl::prop_kind::forward_training, direct, x,
-      like != nullptr ? like->forward_weights() : any, bias, float_desc(images_out, Tag::nhwc), stride, begin,
-      end));
+      engine, dnnl::prop_kind::forward_training, direct, x, like != nullptr ? like->forward_weights() : any,
+      bias, float_desc(images_out, Tag::nhwc), stride, begin, end));
   if (directions == Directions::forward) return;
   weights_.make(describe_backward<dnnl::convolution_backward_weights>(
-      engine, user_scratch(), forward_.desc, direct, x,
+      engine, forward_.desc, direct, x,
       like != nullptr ? like->gradient_weights() : float_desc(filters, Tag::any), bias, dmap, stride, begin,
       end));
   if (directions != Directions::all) return;
   data_.make(describe_backward<dnnl::convolution_backward_data>(
-      engine, user_scratch(), forward_.desc, direct, float_desc(images_in, Tag::nhwc),
+      engine, forward_.desc, direct, float_desc(images_in, Tag::nhwc),
       like != nullptr ? like->data_weights() : any, dmap, stride, begin, end));
 }
 

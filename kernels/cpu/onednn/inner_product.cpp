@@ -20,16 +20,15 @@ InnerProduct::InnerProduct(const CpuContext& context, const DenseDesc& desc, int
   const Desc dy(out, input, Tag::nc);
   const Desc bias = desc.bias ? float_desc({desc.out}, Tag::x) : Desc();
   forward_.make(describe_primitive<dnnl::inner_product_forward>(
-      engine, user_scratch(), dnnl::prop_kind::forward_training, x,
+      engine, dnnl::prop_kind::forward_training, x,
       like != nullptr ? like->forward_weights() : Desc(weights, input, Tag::any), bias,
       float_desc(out, Tag::nc)));
   const bool same = input == Type::f32;
   weights_.make(describe_backward<dnnl::inner_product_backward_weights>(
-      engine, user_scratch(), forward_.desc, x, same ? forward_weights() : float_desc(weights, Tag::any),
-      bias, dy));
+      engine, forward_.desc, x, same ? forward_weights() : float_desc(weights, Tag::any), bias, dy));
   if (!wants_dx) return;
   data_.make(describe_backward<dnnl::inner_product_backward_data>(
-      engine, user_scratch(), forward_.desc, float_desc(in, Tag::nc),
+      engine, forward_.desc, float_desc(in, Tag::nc),
       same ? forward_weights() : Desc(weights, input, Tag::any), dy));
 }
 

@@ -12,13 +12,13 @@ namespace {
 // An element-wise function, forward and backward, over ranges of a batch's elements.
 class Elementwise final : public Op {
  public:
-  using Loop = std::function<void(const OpArgs& args, const Range& s)>;
+  using Loop = std::function<void(const Loops& loops, const OpArgs& args, const Range& s)>;
 
   // `saved_bytes` is per element.
   Elementwise(const CpuContext& context, const OpDesc& desc, int batch, Loop forward, Loop backward,
               std::size_t saved_bytes = 0)
       : Op(desc, batch),
-        threads_(context.threads),
+        context_(context),
         forward_(std::move(forward)),
         backward_(std::move(backward)),
         count_(static_cast<std::size_t>(batch) * in_shape(desc).size()),
@@ -28,14 +28,14 @@ class Elementwise final : public Op {
 
  private:
   void run(const Loop& loop, const OpArgs& args) const {
-    parallel(count_, kElementGrain, threads_, [&](const Range& s) { loop(args, s); });
+    parallel(count_, kElementGrain, context_.threads, [&](const Range& s) { loop(context_.loops, args, s); });
   }
   void run_forward(const OpArgs& args) override { run(forward_, args); }
   void run_backward(const OpArgs& args) override {
     if (args.dx != nullptr) run(backward_, args);
   }
 
-  int threads_;
+  const CpuContext& context_;
   Loop forward_, backward_;
   std::size_t count_, saved_bytes_;
 };
@@ -43,50 +43,50 @@ class Elementwise final : public Op {
 }  // namespace
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const ReluDesc& desc, int batch, bool /*wants_dx*/) {
-  const Loops& loops = context.loops;
   return std::make_unique<Elementwise>(
       context, desc, batch,
-      [&loops](const OpArgs& a, const Range& s) { loops.relu(floats(a.x), floats(a.y), s.begin, s.end); },
-      [&loops](const OpArgs& a, const Range& s) {
+      [](const Loops& loops, const OpArgs& a, const Range& s) {
+        loops.relu(floats(a.x), floats(a.y), s.begin, s.end);
+      },
+      [](const Loops& loops, const OpArgs& a, const Range& s) {
         loops.relu_backward(floats(a.y), floats(a.dy), floats(a.dx), s.begin, s.end);
       });
 }
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const GeluDesc& desc, int batch, bool /*wants_dx*/) {
-  const Loops& loops = context.loops;
   return std::make_unique<Elementwise>(
       context, desc, batch,
-      [&loops](const OpArgs& a, const Range& s) { loops.gelu(floats(a.x), floats(a.y), s.begin, s.end); },
-      [&loops](const OpArgs& a, const Range& s) {
+      [](const Loops& loops, const OpArgs& a, const Range& s) {
+        loops.gelu(floats(a.x), floats(a.y), s.begin, s.end);
+      },
+      [](const Loops& loops, const OpArgs& a, const Range& s) {
         loops.gelu_backward(floats(a.x), floats(a.dy), floats(a.dx), s.begin, s.end);
       });
 }
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const LeakyReluDesc& desc, int batch,
                             bool /*wants_dx*/) {
-  const Loops& loops = context.loops;
   return std::make_unique<Elementwise>(
       context, desc, batch,
-      [&loops, slope = desc.slope](const OpArgs& a, const Range& s) {
+      [slope = desc.slope](const Loops& loops, const OpArgs& a, const Range& s) {
         loops.leaky_relu(slope, floats(a.x), floats(a.y), s.begin, s.end);
       },
-      [&loops, slope = desc.slope](const OpArgs& a, const Range& s) {
+      [slope = desc.slope](const Loops& loops, const OpArgs& a, const Range& s) {
         loops.leaky_relu_backward(slope, floats(a.x), floats(a.dy), floats(a.dx), s.begin, s.end);
       });
 }
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const DropoutDesc& desc, int batch,
                             bool /*wants_dx*/) {
-  const Loops& loops = context.loops;
   const auto mask = [](const OpArgs& a) { return reinterpret_cast<std::uint8_t*>(a.saved); };
   return std::make_unique<Elementwise>(
       context, desc, batch,
-      [&loops, mask, desc](const OpArgs& a, const Range& s) {
+      [mask, desc](const Loops& loops, const OpArgs& a, const Range& s) {
         if (a.mode == Mode::training)
           return loops.dropout(desc, *a.state, floats(a.x), floats(a.y), mask(a), s.begin, s.end);
         std::memcpy(floats(a.y) + s.begin, floats(a.x) + s.begin, (s.end - s.begin) * sizeof(float));
       },
-      [&loops, mask, desc](const OpArgs& a, const Range& s) {
+      [mask, desc](const Loops& loops, const OpArgs& a, const Range& s) {
         loops.dropout_backward(desc.drop, mask(a), floats(a.dy), floats(a.dx), s.begin, s.end);
       },
       1);

@@ -1,8 +1,5 @@
-// Batch normalisation, followed by GELU if the plan says so. Sums over the batch are added up in thread order.
-// With s = 1 / sqrt(var + epsilon), xh = (x - mean) s, u = gamma xh + beta (the input of GELU), m valid
-// positions, and dy the gradient of u (op.hpp says how a selection of rows changes it):
-//   dx = gamma s (dy - sum(dy) / m - xh sum(dy xh) / m),  dgamma = sum(dy xh),  dbeta = sum(dy)
-// (Ioffe and Szegedy 2015)
+// Batch normalisation, followed by GELU if the plan says so; op.hpp has the formulas. Sums over the batch are added up in
+// thread order.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -102,14 +102,15 @@ class Conv final : public ProductOp {
 
 // The implementations of a convolution.
 enum class ConvPath {
-  one_channel,   // our own loops for a grey image, any pool and precision; they compute no dx
+  one_channel,  // our own loops for a grey image in any precision, with a pool or whole vectors of outputs; no dx
   few_channels,  // forward: our own loops for 8 or 16 channels, fused with the pool; backward: like `pooled`
   pooled,        // forward: oneDNN, slice by slice; backward: our own loops (pooled_conv.cpp)
   plain,         // oneDNN in all directions
 };
 
 ConvPath conv_path(const CpuContext& context, const ConvDesc& desc, bool wants_dx) {
-  if (desc.in.c == 1 && desc.stride == 1 && !wants_dx) return ConvPath::one_channel;
+  if (desc.in.c == 1 && desc.stride == 1 && !wants_dx && (desc.pool || desc.out % kFewestLanes == 0))
+    return ConvPath::one_channel;
   const bool fits_few_channels = desc.in.c > 1 && desc.stride == 1 && desc.pad == Border{} &&
                                  has_conv_pool(desc.in.c, desc.kernel, desc.pool);
   if (context.bf16 == nullptr && fits_few_channels) return ConvPath::few_channels;
@@ -130,17 +131,11 @@ bool has_bf16_map_between(const CpuContext& context, const ConvDesc& first, bool
 }
 
 std::unique_ptr<Op> make_op(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
-  require_poolable(desc, desc.pool);
-  switch (conv_path(context, desc, wants_dx)) {
-    case ConvPath::one_channel:
-      return make_one_channel_conv(context, desc, batch);
-    case ConvPath::few_channels:
-      return make_few_channels_conv(context, desc, batch);
-    case ConvPath::pooled:
-      return make_pooled_conv(context, desc, batch);
-    case ConvPath::plain:
-      break;
-  }
+  require_poolable(desc, desc.pool, "CPU");
+  const ConvPath path = conv_path(context, desc, wants_dx);
+  if (path == ConvPath::one_channel) return make_one_channel_conv(context, desc, batch);
+  if (path == ConvPath::few_channels) return make_few_channels_conv(context, desc, batch);
+  if (path == ConvPath::pooled) return make_pooled_conv(context, desc, batch);
   return std::make_unique<Conv>(context, desc, batch, wants_dx);
 }
 

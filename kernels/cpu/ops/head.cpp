@@ -1,7 +1,5 @@
 // The last layer and its loss: a dense layer's products, then softmax, cross-entropy, gradient and correct answers in
-// one pass over the rows of logits y = s z, z the product, with the target t (op.hpp):
-//   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
-// If it selects, only the rows with the largest losses have a nonzero dz, and `valid` is their number.
+// one pass over the rows of logits.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -94,8 +92,7 @@ class Head final : public ProductOp {
   // Writes which rows are selected and clears the gradient of the others.
   void select_hardest(const OpArgs& args, const RowResult* rows, std::size_t kept, float* dz) {
     const std::size_t valid = args.state->valid;
-    for (std::size_t n = 0; n < valid; ++n)
-      hardness_[n] = hardness_key(rows[n].plain, static_cast<std::uint32_t>(n));
+    for (std::size_t n = 0; n < valid; ++n) hardness_[n] = hardness_key(rows[n].plain, n);
     const auto key = [this](std::size_t at) { return hardness_.begin() + static_cast<std::ptrdiff_t>(at); };
     if (kept < valid) std::nth_element(key(0), key(kept), key(valid));
     std::fill_n(args.selected, batch(), std::uint8_t{0});

@@ -71,9 +71,8 @@ void pass(const CpuContext& context, const Layout& p, int rows, int columns) {
 
 std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
   std::size_t most = 0;
-  for (const WeightMatrix& matrix : matrices) {
+  for (const WeightMatrix& matrix : matrices)
     most = std::max(most, HostAllocator::bytes([&](auto& memory) { lay_out(memory, matrix); }));
-  }
   return most;
 }
 

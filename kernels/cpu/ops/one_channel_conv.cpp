@@ -29,7 +29,6 @@ class OneChannelConv final : public Op {
     pool_ = {map, channels, desc.pool, out_, desc.relu};
     padded_floats_ = static_cast<std::size_t>(map.h + desc.kernel - 1) * (map.w + desc.kernel - 1);
     map_floats_ = static_cast<std::size_t>(map.h) * map.w * channels;
-    direct_ = !desc.pool && channels == desc.out && !desc.y_map.bf16;
     pairs_ = context.bf16 != nullptr && has_bf16_conv_pool(loop_);
   }
 
@@ -100,10 +99,8 @@ class OneChannelConv final : public Op {
     std::uint8_t* argmax = conv_.pool ? argmax_of(args, at) : nullptr;
     if (pairs_) return context_.bf16->conv_pool(loop_, image_pairs(image, p), p.w_pairs, p.b, y, argmax);
     if (pools_at_once_) return context_.loops.conv_pool(loop_, image, p.w, p.b, y, argmax);
-    context_.loops.one_channel(loop_, image, p.w, p.b, direct_ ? y : p.map);
-    if (conv_.pool) return context_.loops.maxpool(pool_, p.map, y, argmax, 1);
-    if (direct_) return;
-    for_pixels([&](std::size_t out, std::size_t map) { std::copy_n(p.map + map, conv_.out, y + out); });
+    context_.loops.one_channel(loop_, image, p.w, p.b, conv_.pool ? p.map : y);
+    if (conv_.pool) context_.loops.maxpool(pool_, p.map, y, argmax, 1);
   }
 
   void run_forward(const OpArgs& args) override {
@@ -125,13 +122,10 @@ class OneChannelConv final : public Op {
     ConvLoop strip = loop_;
     for (int y = 0; y < loop_.h; y += strip.h) {
       strip.h = std::min(kRows, loop_.h - y);
-      body(strip, static_cast<std::size_t>(y) * (loop_.w + loop_.kernel - 1),
-           static_cast<std::size_t>(y) * loop_.w * loop_.channels);
+      body(strip, y * (loop_.w + loop_.kernel - 1), y * loop_.w * loop_.channels);
     }
   }
-  std::size_t floats_of(const ConvLoop& strip) const {
-    return static_cast<std::size_t>(strip.h) * strip.w * strip.channels;
-  }
+  std::size_t floats_of(const ConvLoop& strip) const { return strip.h * strip.w * strip.channels; }
   void bf16_forward(const float* image, const Layout& p, std::uint16_t* y) const {
     for_each_strip([&](const ConvLoop& strip, std::size_t pixel, std::size_t at) {
       context_.loops.one_channel(strip, image + pixel, p.w, p.b, p.map);
@@ -145,38 +139,17 @@ class OneChannelConv final : public Op {
     });
   }
 
-  // Calls body(offset in y, offset in the map) for each pixel; y has the true channels, the map the padded ones.
-  template <typename Body>
-  void for_pixels(const Body& body) const {
-    std::size_t map = 0;
-    for (std::size_t out = 0; out < out_.size(); out += static_cast<std::size_t>(conv_.out)) {
-      body(out, map);
-      map += static_cast<std::size_t>(loop_.channels);
-    }
-  }
-
   // The gradient of one image's map [h, w, channels].
   const float* map_gradient(const OpArgs& args, const Layout& p, std::size_t n) const {
     const std::size_t at = n * out_.size();
     const float* dy = floats(args.dy) + at;
     if (conv_.pool) {
       context_.loops.maxpool_backward(pool_, dy, argmax_of(args, at), p.map, 1);
-      return p.map;
+    } else if (conv_.relu) {
+      context_.loops.relu_backward(floats(args.y) + at, dy, p.map, 0, out_.size());
+    } else {
+      return dy;
     }
-    if (direct_ && !conv_.relu) return dy;
-    const float* y = floats(args.y) + at;
-    if (direct_) {
-      context_.loops.relu_backward(y, dy, p.map, 0, out_.size());
-      return p.map;
-    }
-    std::memset(p.map, 0, map_floats_ * sizeof(float));
-    for_pixels([&](std::size_t out, std::size_t map) {
-      if (conv_.relu) {
-        context_.loops.relu_backward(y + out, dy + out, p.map + map, 0, static_cast<std::size_t>(conv_.out));
-      } else {
-        std::copy_n(dy + out, conv_.out, p.map + map);
-      }
-    });
     return p.map;
   }
 
@@ -220,7 +193,6 @@ class OneChannelConv final : public Op {
   ConvLoop loop_{};
   PoolLoop pool_{};
   std::size_t padded_floats_ = 0, map_floats_ = 0;  // per image
-  bool direct_ = false;                             // the map is y
   bool pools_at_once_ = false;
   bool pairs_ = false;  // convolution and pool at once in bf16
 };

@@ -1,13 +1,9 @@
 // Pooling as layers of their own, image by image, with the same loops as the fused ones.
-#include <fmt/format.h>
-
 #include "kernels/cpu/runtime/context.hpp"
 
 namespace trainer::cpu {
 
 namespace {
-
-constexpr int kLargestMaxPool = 15;  // an argmax is stored in one byte
 
 class Pool final : public Op {
  public:
@@ -56,16 +52,9 @@ class Pool final : public Op {
 
 }  // namespace
 
-void require_poolable(const OpDesc& desc, const Window& window) {
-  if (window.size <= kLargestMaxPool) return;
-  throw BackendError(
-      fmt::format("{}: the CPU engine pools windows of at most {} by {}; use avgpool, or pool in two steps",
-                  describe(desc), kLargestMaxPool, kLargestMaxPool));
-}
-
 std::unique_ptr<Op> make_op(const CpuContext& context, const MaxPoolDesc& desc, int batch,
                             bool /*wants_dx*/) {
-  require_poolable(desc, desc.window);
+  require_poolable(desc, desc.window, "CPU");
   return std::make_unique<Pool>(context, desc, desc.window, batch);
 }
 

@@ -235,7 +235,7 @@ class SlicedPooledConv final : public PooledConv {
 // The vector width that covers so many channels with the fewest vectors; among equals the narrowest.
 int fewest_vectors(int channels, int widest) {
   int best = widest;
-  for (int lanes = widest / 2; lanes >= 4; lanes /= 2) {
+  for (int lanes = widest / 2; lanes >= kFewestLanes; lanes /= 2) {
     if ((channels + lanes - 1) / lanes <= (channels + best - 1) / best) best = lanes;
   }
   return best;
@@ -244,8 +244,7 @@ int fewest_vectors(int channels, int widest) {
 class FewChannelsConv final : public PooledConv {
  public:
   FewChannelsConv(const CpuContext& context, const ConvDesc& desc, int batch)
-      : PooledConv(context, desc, batch),
-        taps_(static_cast<std::size_t>(desc.kernel) * desc.kernel * desc.in.c) {
+      : PooledConv(context, desc, batch), taps_(desc.kernel * desc.kernel * desc.in.c) {
     const int lanes = fewest_vectors(desc.out, context.loops.widest_lanes);
     const int channels = (desc.out + lanes - 1) / lanes * lanes;
     const Shape map = conv_map(desc);

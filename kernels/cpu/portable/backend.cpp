@@ -10,9 +10,9 @@
 namespace trainer::cpu {
 
 // The tables of kernels.cpp, in the namespace of their instruction set.
-#define TRAINER_TABLE(space)                  \
-  namespace space {                           \
-  const PortableKernels& portable_kernels();  \
+#define TRAINER_TABLE(space)                 \
+  namespace space {                          \
+  const PortableKernels& portable_kernels(); \
   }
 #if defined(__x86_64__)
 TRAINER_TABLE(portable_v2)
@@ -43,16 +43,18 @@ class CpuExecutor final : public portable::Executor {
 
   int lanes(int count) const override { return best_lanes(count, kernels_.widest_lanes); }
 
-#define KERNEL(Name)                                                                                 \
-  void run(const portable::Name& kernel) override {                                                  \
-    parallel(kernel.outer(), grain(kernel.outer()), threads_, [&](const Range& range) {              \
+#define KERNEL(Name)                                                                                         \
+  void run(const portable::Name& kernel) override {                                                          \
+    parallel(kernel.outer(), grain(kernel.outer()), threads_, [&](const Range& range) {                      \
       kernels_.Name(kernel, static_cast<std::uint32_t>(range.begin), static_cast<std::uint32_t>(range.end)); \
-    });                                                                                              \
+    });                                                                                                      \
   }
 #include "kernels/portable/kernel_list.hpp"
 
  private:
-  static std::size_t grain(std::uint32_t outer) { return outer < 1024 ? 1 : 256; }
+  static std::size_t grain(std::uint32_t outer) {
+    return outer < 1024 ? 1 : 256;
+  }
 
   const PortableKernels& kernels_;
   int threads_;
@@ -60,7 +62,8 @@ class CpuExecutor final : public portable::Executor {
 
 class PortableBackend final : public HostBackend {
  public:
-  PortableBackend(int threads, const PortableKernels& kernels) : threads_(threads), executor_(kernels, threads) {}
+  PortableBackend(int threads, const PortableKernels& kernels)
+      : threads_(threads), executor_(kernels, threads) {}
 
   DeviceInfo info(Libraries /*libraries*/) const override { return host_info(threads_); }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool /*wants_dx*/) override {

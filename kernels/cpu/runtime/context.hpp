@@ -49,11 +49,13 @@ inline std::uint8_t* argmax_of(const OpArgs& args, std::size_t at) {
   return args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) + at : nullptr;
 }
 
+constexpr int kFewestLanes = 4;
+
 // The vector width in lanes, at most `widest`, that wastes the fewest lanes on `channels`.
 constexpr int best_lanes(int channels, int widest) {
   const auto padded = [channels](int lanes) { return (channels + lanes - 1) / lanes * lanes; };
   int best = widest;
-  for (int lanes = widest / 2; lanes >= 4; lanes /= 2) {
+  for (int lanes = widest / 2; lanes >= kFewestLanes; lanes /= 2) {
     if (padded(lanes) < padded(best)) best = lanes;
   }
   return best;
@@ -101,8 +103,6 @@ void transpose_filters(const ConvDesc& desc, int channels, const OpArgs& args, f
 // `wants_dx` is that of `first`.
 bool has_bf16_map_between(const CpuContext& context, const ConvDesc& first, bool wants_dx,
                           const ConvDesc& next);
-// Throws BackendError if a max pool's windows are too large for the engine.
-void require_poolable(const OpDesc& desc, const Window& window);
 
 // Muon (kernels/math/muon.hpp): the update of one weight matrix, and the bytes of its workspace for the largest
 // of `matrices`.

@@ -60,7 +60,8 @@ class HostBackend : public Backend {
   void wait() override {}
 
  protected:
-  static constexpr std::size_t kSpareBytes = 64;  // after every buffer, for loads of whole vectors (kernels/portable/lanes.hpp)
+  static constexpr std::size_t kSpareBytes =
+      64;  // after every buffer, for loads of whole vectors (kernels/portable/lanes.hpp)
 
   static DeviceInfo host_info(int threads) {
     DeviceInfo info;

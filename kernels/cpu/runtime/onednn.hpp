@@ -32,26 +32,22 @@ inline dnnl::primitive_attr user_scratch() {
 
 // Builds the primitive descriptor of Primitive; `args` are its arguments in the order of oneDNN.
 template <typename Primitive, typename... Args>
-typename Primitive::primitive_desc describe_primitive(const dnnl::engine& engine,
-                                                      const dnnl::primitive_attr& attr, Args&&... args) {
+typename Primitive::primitive_desc describe_primitive(const dnnl::engine& engine, const Args&... args) {
 #if DNNL_VERSION_MAJOR >= 3
-  return typename Primitive::primitive_desc(engine, std::forward<Args>(args)..., attr);
+  return typename Primitive::primitive_desc(engine, args..., user_scratch());
 #else
-  return
-      typename Primitive::primitive_desc(typename Primitive::desc(std::forward<Args>(args)...), attr, engine);
+  return typename Primitive::primitive_desc(typename Primitive::desc(args...), user_scratch(), engine);
 #endif
 }
 
 // The same for a backward primitive, which takes the forward one as a hint.
 template <typename Primitive, typename Hint, typename... Args>
-typename Primitive::primitive_desc describe_backward(const dnnl::engine& engine,
-                                                     const dnnl::primitive_attr& attr, const Hint& hint,
-                                                     Args&&... args) {
+typename Primitive::primitive_desc describe_backward(const dnnl::engine& engine, const Hint& hint,
+                                                     const Args&... args) {
 #if DNNL_VERSION_MAJOR >= 3
-  return typename Primitive::primitive_desc(engine, std::forward<Args>(args)..., hint, attr);
+  return typename Primitive::primitive_desc(engine, args..., hint, user_scratch());
 #else
-  return typename Primitive::primitive_desc(typename Primitive::desc(std::forward<Args>(args)...), attr,
-                                            engine, hint);
+  return typename Primitive::primitive_desc(typename Primitive::desc(args...), user_scratch(), engine, hint);
 #endif
 }
 

@@ -43,15 +43,8 @@ cublasComputeType_t compute_type(Precision precision) {
 }
 
 cudaDataType_t data_type(Element element) {
-  switch (element) {
-    case Element::fp16:
-      return CUDA_R_16F;
-    case Element::bf16:
-      return CUDA_R_16BF;
-    case Element::fp32:
-      break;
-  }
-  return CUDA_R_32F;
+  if (element == Element::fp16) return CUDA_R_16F;
+  return element == Element::bf16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
 Matmul require(const Library& library, const ProductShape& s, const MatmulShape& matmul, const char* pass) {
@@ -161,9 +154,8 @@ class LtProduct final : public Product {
 std::size_t recommended_workspace() {
   constexpr std::size_t kMiB = std::size_t{1} << 20U;
   int device = 0;
-  int major = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
+  const int major = device_attribute(cudaDevAttrComputeCapabilityMajor, device);
   if (major == 9 || major == 10) return 32 * kMiB;
   return major == 12 ? 12 * kMiB : 4 * kMiB;
 }

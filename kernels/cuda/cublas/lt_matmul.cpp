@@ -17,9 +17,7 @@ using Layout = Handle<cublasLtMatrixLayoutOpaque_t, cublasLtMatrixLayoutDestroy>
 
 Layout layout(cudaDataType_t type, int rows, int columns) {
   return made<Layout>([&](cublasLtMatrixLayout_t* out) {
-    check(cublasLtMatrixLayoutCreate(out, type, static_cast<std::uint64_t>(rows),
-                                     static_cast<std::uint64_t>(columns), rows),
-          "cublasLtMatrixLayoutCreate");
+    check(cublasLtMatrixLayoutCreate(out, type, rows, columns, rows), "cublasLtMatrixLayoutCreate");
   });
 }
 

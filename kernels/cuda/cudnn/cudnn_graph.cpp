@@ -30,32 +30,18 @@ Descriptor::Descriptor(cudnnBackendDescriptorType_t type) {
   check(cudnnBackendCreateDescriptor(type, &raw_), "cudnnBackendCreateDescriptor");
 }
 
-void Descriptor::finalize() {
-  check(try_finalize(), "cudnnBackendFinalize");
-}
-
 void Descriptor::set_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                          std::size_t count, const void* values) {
-  const cudnnStatus_t status =
-      cudnnBackendSetAttribute(raw_, name, type, static_cast<std::int64_t>(count), values);
-  if (status != CUDNN_STATUS_SUCCESS) {
-    check(status, fmt::format("cudnnBackendSetAttribute {}", static_cast<int>(name)));
-  }
+  check(cudnnBackendSetAttribute(raw_, name, type, count, values),
+        fmt::format("cudnnBackendSetAttribute {}", static_cast<int>(name)));
 }
 
 std::size_t Descriptor::get_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                                 std::size_t count, void* values) const {
   std::int64_t got = 0;
-  const cudnnStatus_t status =
-      cudnnBackendGetAttribute(raw_, name, type, static_cast<std::int64_t>(count), &got, values);
-  if (status != CUDNN_STATUS_SUCCESS) {
-    check(status, fmt::format("cudnnBackendGetAttribute {}", static_cast<int>(name)));
-  }
+  check(cudnnBackendGetAttribute(raw_, name, type, count, &got, values),
+        fmt::format("cudnnBackendGetAttribute {}", static_cast<int>(name)));
   return static_cast<std::size_t>(got);
-}
-
-std::size_t Descriptor::count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const {
-  return get_raw(name, type, 0, nullptr);
 }
 
 std::int64_t Descriptor::get_number(cudnnBackendAttributeName_t name) const {
@@ -70,7 +56,7 @@ void Descriptor::get_descriptor(cudnnBackendAttributeName_t name, Descriptor& in
 
 std::vector<Descriptor> Descriptor::get_descriptors(cudnnBackendAttributeName_t name,
                                                     cudnnBackendDescriptorType_t type) const {
-  const std::size_t most = count(name, CUDNN_TYPE_BACKEND_DESCRIPTOR);
+  const std::size_t most = get_raw(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr);
   std::vector<Descriptor> all;
   std::vector<cudnnBackendDescriptor_t> raw;
   for (std::size_t i = 0; i < most; ++i) raw.push_back(all.emplace_back(type).raw());
@@ -86,15 +72,8 @@ constexpr std::int64_t kAlignment = 16;
 using Dimensions = std::array<std::int64_t, 4>;  // n, c, h, w
 
 cudnnDataType_t cudnn_type(Element element) {
-  switch (element) {
-    case Element::fp16:
-      return CUDNN_DATA_HALF;
-    case Element::bf16:
-      return CUDNN_DATA_BFLOAT16;
-    case Element::fp32:
-      break;
-  }
-  return CUDNN_DATA_FLOAT;
+  if (element == Element::fp16) return CUDNN_DATA_HALF;
+  return element == Element::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
 }
 
 Descriptor tensor(const Dimensions& d, cudnnDataType_t type, std::int64_t identifier) {
@@ -130,33 +109,17 @@ struct OperationNames {
 };
 
 OperationNames names_of(Pass pass) {
-  switch (pass) {
-    case Pass::forward:
-      return {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA};
-    case Pass::filter_gradient:
-      return {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
-              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA};
-    case Pass::data_gradient:
-      break;
+#define ATTRIBUTE(name) CUDNN_ATTR_OPERATION_CONVOLUTION_##name
+#define NAMES(TYPE, NAME, X, W, Y)                                                                          \
+  OperationNames {                                                                                          \
+    CUDNN_BACKEND_OPERATION_CONVOLUTION_##TYPE##_DESCRIPTOR, ATTRIBUTE(NAME##_##X), ATTRIBUTE(NAME##_##W),  \
+        ATTRIBUTE(NAME##_##Y), ATTRIBUTE(NAME##_CONV_DESC), ATTRIBUTE(NAME##_ALPHA), ATTRIBUTE(NAME##_BETA) \
   }
-  return {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
-          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
-          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
-          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA};
+  if (pass == Pass::forward) return NAMES(FORWARD, FORWARD, X, W, Y);
+  if (pass == Pass::filter_gradient) return NAMES(BACKWARD_FILTER, BWD_FILTER, X, DW, DY);
+  return NAMES(BACKWARD_DATA, BWD_DATA, DX, W, DY);
+#undef NAMES
+#undef ATTRIBUTE
 }
 
 }  // namespace
@@ -210,8 +173,7 @@ std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& targe
   plan.descriptor.set_all<char>(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
                                 std::span(text).subspan(end + 1));
   if (plan.descriptor.try_finalize() != CUDNN_STATUS_SUCCESS) return std::nullopt;
-  const std::int64_t workspace = plan.descriptor.get_number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
-  plan.choice.workspace = static_cast<std::size_t>(workspace);
+  plan.choice.workspace = plan.descriptor.get_number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
   return plan;
 } catch (const BackendError&) {
   return std::nullopt;

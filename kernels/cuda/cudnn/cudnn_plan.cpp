@@ -19,15 +19,8 @@ namespace trainer::cuda {
 namespace {
 
 const char* words(Pass pass) {
-  switch (pass) {
-    case Pass::forward:
-      return "forward";
-    case Pass::filter_gradient:
-      return "filter gradient";
-    case Pass::data_gradient:
-      break;
-  }
-  return "data gradient";
+  if (pass == Pass::forward) return "forward";
+  return pass == Pass::filter_gradient ? "filter gradient" : "data gradient";
 }
 
 }  // namespace
@@ -36,9 +29,8 @@ std::string describe(const ConvolutionShape& s, Pass pass) {
   std::string text = fmt::format("{} of convolution {}x{}x{} on {} x {}x{}x{}", words(pass), s.kernel,
                                  s.kernel, s.out, s.batch, s.in.h, s.in.w, s.in.c);
   if (s.stride != 1) text += fmt::format(", stride {}", s.stride);
-  if (s.pad != Border{}) {
+  if (s.pad != Border{})
     text += fmt::format(", border {} {} {} {}", s.pad.top, s.pad.bottom, s.pad.left, s.pad.right);
-  }
   return text + ", " + precision_name(s.precision);
 }
 
@@ -97,61 +89,46 @@ std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeur
   return heuristics.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
 }
 
-class Search {
- public:
-  Search(Precision precision, const PlanRules& rules, const PlanTarget& target)
-      : precision_(precision), rules_(rules), target_(target) {}
-
-  // The first plan within the bound, else the one with the smallest workspace, else nothing.
-  std::optional<PassPlan> run(const Descriptor& graph) {
-    std::optional<PassPlan> least;
-    for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-      for (const Descriptor& configuration : configurations(graph, mode, target_)) {
-        const std::optional<PlanChoice> choice = judge(configuration, precision_, rules_);
-        if (!choice) continue;
-        std::optional<PassPlan> plan = build(configuration, *choice);
-        if (!plan) continue;
-        if (plan->choice.workspace <= rules_.workspace_bound) return plan;
-        if (!least || plan->choice.workspace < least->choice.workspace) least = std::move(plan);
-      }
-    }
-    return least;
+// Nothing if the engine does not accept the pass after all; `complaint` then says why.
+std::optional<PassPlan> build(const Descriptor& configuration, const PlanChoice& choice,
+                              const PlanTarget& target, std::string& complaint) {
+  PassPlan plan{Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR), choice};
+  set_target(plan.descriptor, target);
+  plan.descriptor.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
+  const cudnnStatus_t status = plan.descriptor.try_finalize();
+  if (status != CUDNN_STATUS_SUCCESS) {
+    complaint = fmt::format("engine {}: {}", choice.engine, status_text(status));
+    return std::nullopt;
   }
+  plan.choice.workspace = plan.descriptor.get_number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
+  return plan;
+}
 
-  const std::string& complaint() const { return complaint_; }
-
- private:
-  // Nothing if the engine does not accept the pass after all.
-  std::optional<PassPlan> build(const Descriptor& configuration, const PlanChoice& choice) {
-    PassPlan plan{Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR), choice};
-    set_target(plan.descriptor, target_);
-    plan.descriptor.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
-    const cudnnStatus_t status = plan.descriptor.try_finalize();
-    if (status != CUDNN_STATUS_SUCCESS) {
-      complaint_ = fmt::format("engine {}: {}", choice.engine, status_text(status));
-      return std::nullopt;
+// The first plan within the bound, else the one with the smallest workspace, else nothing.
+std::optional<PassPlan> first_plan(const Descriptor& graph, Precision precision, const PlanRules& rules,
+                                   const PlanTarget& target, std::string& complaint) {
+  std::optional<PassPlan> least;
+  for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+    for (const Descriptor& configuration : configurations(graph, mode, target)) {
+      const std::optional<PlanChoice> choice = judge(configuration, precision, rules);
+      if (!choice) continue;
+      std::optional<PassPlan> plan = build(configuration, *choice, target, complaint);
+      if (!plan) continue;
+      if (plan->choice.workspace <= rules.workspace_bound) return plan;
+      if (!least || plan->choice.workspace < least->choice.workspace) least = std::move(plan);
     }
-    const std::int64_t workspace = plan.descriptor.get_number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
-    plan.choice.workspace = static_cast<std::size_t>(workspace);
-    return plan;
   }
-
-  Precision precision_;
-  const PlanRules& rules_;
-  const PlanTarget& target_;
-  std::string complaint_ = "no engine was offered that keeps the precision and gives the same bits each time";
-};
+  return least;
+}
 
 }  // namespace
 
 PassPlan choose_plan(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
                      const PlanTarget& target) {
-  Search search(shape.precision, rules, target);
-  std::string complaint;
+  std::string complaint = "no engine was offered that keeps the precision and gives the same bits each time";
   try {
-    std::optional<PassPlan> plan = search.run(graph_of(shape, pass, target));
-    if (plan) return std::move(*plan);
-    complaint = search.complaint();
+    const Descriptor graph = graph_of(shape, pass, target);
+    if (auto plan = first_plan(graph, shape.precision, rules, target, complaint)) return std::move(*plan);
   } catch (const BackendError& error) {
     complaint = error.what();
   }

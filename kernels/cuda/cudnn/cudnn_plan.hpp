@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -22,31 +23,20 @@ std::string status_text(cudnnStatus_t status);
 // Throws BackendError "what: status_text".
 void check(cudnnStatus_t status, std::string_view what);
 
+// cuDNN's name of an attribute's type.
 template <typename T>
-inline constexpr cudnnBackendAttributeType_t kAttributeType = CUDNN_TYPE_INT64;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<bool> = CUDNN_TYPE_BOOLEAN;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<float> = CUDNN_TYPE_FLOAT;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<char> = CUDNN_TYPE_CHAR;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<void*> = CUDNN_TYPE_VOID_PTR;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnHandle_t> = CUDNN_TYPE_HANDLE;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnDataType_t> = CUDNN_TYPE_DATA_TYPE;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnConvolutionMode_t> =
-    CUDNN_TYPE_CONVOLUTION_MODE;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnBackendHeurMode_t> = CUDNN_TYPE_HEUR_MODE;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnBackendNumericalNote_t> =
-    CUDNN_TYPE_NUMERICAL_NOTE;
-template <>
-inline constexpr cudnnBackendAttributeType_t kAttributeType<cudnnBackendBehaviorNote_t> =
-    CUDNN_TYPE_BEHAVIOR_NOTE;
+constexpr cudnnBackendAttributeType_t attribute_type() {
+  if constexpr (std::is_same_v<T, float>) return CUDNN_TYPE_FLOAT;
+  if constexpr (std::is_same_v<T, char>) return CUDNN_TYPE_CHAR;
+  if constexpr (std::is_same_v<T, void*>) return CUDNN_TYPE_VOID_PTR;
+  if constexpr (std::is_same_v<T, cudnnHandle_t>) return CUDNN_TYPE_HANDLE;
+  if constexpr (std::is_same_v<T, cudnnDataType_t>) return CUDNN_TYPE_DATA_TYPE;
+  if constexpr (std::is_same_v<T, cudnnConvolutionMode_t>) return CUDNN_TYPE_CONVOLUTION_MODE;
+  if constexpr (std::is_same_v<T, cudnnBackendHeurMode_t>) return CUDNN_TYPE_HEUR_MODE;
+  if constexpr (std::is_same_v<T, cudnnBackendNumericalNote_t>) return CUDNN_TYPE_NUMERICAL_NOTE;
+  if constexpr (std::is_same_v<T, cudnnBackendBehaviorNote_t>) return CUDNN_TYPE_BEHAVIOR_NOTE;
+  return CUDNN_TYPE_INT64;
+}
 
 class Descriptor {
  public:
@@ -64,7 +54,7 @@ class Descriptor {
 
   template <typename T>
   void set_all(cudnnBackendAttributeName_t name, std::span<const T> values) {
-    set_raw(name, kAttributeType<T>, values.size(), values.data());
+    set_raw(name, attribute_type<T>(), values.size(), values.data());
   }
   template <typename T>
   void set(cudnnBackendAttributeName_t name, const T& value) {
@@ -73,13 +63,13 @@ class Descriptor {
   void set(cudnnBackendAttributeName_t name, const Descriptor& other) {
     set_raw(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &other.raw_);
   }
-  void finalize();
+  void finalize() { check(try_finalize(), "cudnnBackendFinalize"); }
   cudnnStatus_t try_finalize() { return cudnnBackendFinalize(raw_); }
 
   template <typename T>
   std::vector<T> get_all(cudnnBackendAttributeName_t name) const {
-    std::vector<T> values(count(name, kAttributeType<T>));
-    get_raw(name, kAttributeType<T>, values.size(), values.data());
+    std::vector<T> values(get_raw(name, attribute_type<T>(), 0, nullptr));
+    get_raw(name, attribute_type<T>(), values.size(), values.data());
     return values;
   }
   std::int64_t get_number(cudnnBackendAttributeName_t name) const;
@@ -91,7 +81,7 @@ class Descriptor {
  private:
   void set_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::size_t count,
                const void* values);
-  std::size_t count(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const;
+  // Returns how many values the attribute has.
   std::size_t get_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::size_t count,
                       void* values) const;
 
@@ -142,8 +132,7 @@ constexpr std::int64_t kTensorY = 3;
 // pointers are aligned to 16 bytes. Throws BackendError.
 Descriptor graph_of(const ConvolutionShape& shape, Pass pass, const PlanTarget& target);
 
-// Chooses the first engine, in the order of cuDNN's heuristics, that the rules and the precision allow and that accepts
-// the pass. Nothing is timed, so the choice is always the same. Throws BackendError naming pass and shape.
+// Nothing is timed, so the choice is always the same. Throws BackendError naming pass and shape.
 PassPlan choose_plan(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
                      const PlanTarget& target);
 

@@ -140,7 +140,7 @@ __device__ inline float normalised(float z, const Centring& to, float beta, bool
   return with_gelu ? gelu(u) : u;
 }
 
-// The gradient of the normalisation, for one channel; batchnorm.cu has the formula.
+// The gradient of the normalisation, for one channel: dz from dy, through the gradient du of u (op.hpp).
 struct NormGradient {
   Centring to;
   float beta;

@@ -19,12 +19,6 @@ namespace trainer::cuda {
 
 namespace {
 
-int attribute(cudaDeviceAttr which, int device) {
-  int value = 0;
-  check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
-  return value;
-}
-
 int device_count() {
   int count = 0;
   check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
@@ -52,18 +46,17 @@ std::vector<bool> peers_of(int device) {
 }
 
 void read_attributes(int device, GpuInfo* gpu) {
-  gpu->major = attribute(cudaDevAttrComputeCapabilityMajor, device);
-  gpu->minor = attribute(cudaDevAttrComputeCapabilityMinor, device);
-  gpu->sm_clock_khz = attribute(cudaDevAttrClockRate, device);
-  gpu->memory_clock_khz = attribute(cudaDevAttrMemoryClockRate, device);
-  gpu->bus_width_bits = attribute(cudaDevAttrGlobalMemoryBusWidth, device);
-  gpu->multiprocessors = attribute(cudaDevAttrMultiProcessorCount, device);
-  gpu->l2_bytes = static_cast<std::uint64_t>(attribute(cudaDevAttrL2CacheSize, device));
-  gpu->shared_bytes =
-      static_cast<std::uint64_t>(attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device));
-  gpu->registers = attribute(cudaDevAttrMaxRegistersPerMultiprocessor, device);
-  gpu->warp_size = attribute(cudaDevAttrWarpSize, device);
-  gpu->ecc = attribute(cudaDevAttrEccEnabled, device) != 0;
+  gpu->major = device_attribute(cudaDevAttrComputeCapabilityMajor, device);
+  gpu->minor = device_attribute(cudaDevAttrComputeCapabilityMinor, device);
+  gpu->sm_clock_khz = device_attribute(cudaDevAttrClockRate, device);
+  gpu->memory_clock_khz = device_attribute(cudaDevAttrMemoryClockRate, device);
+  gpu->bus_width_bits = device_attribute(cudaDevAttrGlobalMemoryBusWidth, device);
+  gpu->multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount, device);
+  gpu->l2_bytes = device_attribute(cudaDevAttrL2CacheSize, device);
+  gpu->shared_bytes = device_attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
+  gpu->registers = device_attribute(cudaDevAttrMaxRegistersPerMultiprocessor, device);
+  gpu->warp_size = device_attribute(cudaDevAttrWarpSize, device);
+  gpu->ecc = device_attribute(cudaDevAttrEccEnabled, device) != 0;
 }
 
 void read_own_memory(GpuInfo* gpu) {
@@ -186,9 +179,8 @@ class RuntimeProbe : public GpuProbe {
 }  // namespace
 
 void require_device(int device) {
-  if (const std::optional<Failure> failure = find_gpu_failure(RuntimeProbe(), device)) {
+  if (const std::optional<Failure> failure = find_gpu_failure(RuntimeProbe(), device))
     throw BackendError(fmt::format("--device cuda:{}: {}", device, failure->text()));
-  }
 }
 
 DeviceInfo describe_device(int device, const std::string& cudnn, const std::string& cublas) {

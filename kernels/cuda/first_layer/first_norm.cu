@@ -18,9 +18,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
   const SliceThread at = slice_thread<kFirstNormThreads>(conv.channels, gridDim.x);
   const unsigned c = at.lane;
   float filter[kKernel * kKernel];
-#pragma unroll
-  for (int k = 0; k < kKernel * kKernel; ++k)
-    filter[k] = a.w[c * (kKernel * kKernel) + static_cast<unsigned>(k)];
+  load_filter<kKernel>(a.w, c, filter);
   const float beta = a.norm.beta[c];
   const unsigned outputs = conv.outputs();
   const unsigned valid =
@@ -33,12 +31,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1) first_norm(FirstNorm s, 
   for (unsigned first = begin; first < end; first += s.together) {
     const unsigned count = min(s.together, end - first);
     __syncthreads();
-    if (a.gathers) {
-      gather_pictures<kFirstNormThreads, T>(conv, a.gather, first, count, true, pictures);
-    } else {
-      load_pictures<kFirstNormThreads>(
-          conv, count, a.x + std::size_t{first} * static_cast<unsigned>(conv.h * conv.w), pictures);
-    }
+    open_pictures<kFirstNormThreads>(conv, a, first, count, true, pictures);
     __syncthreads();
     for (unsigned p = at.row < at.rows ? at.row : count * outputs; p < count * outputs; p += at.rows) {
       float values[kPool * kPool];
@@ -120,17 +113,7 @@ class FirstNormOp final : public Op {
   }
 
   FirstNormArgs<T> arguments(const OpArgs& args) const {
-    FirstNormArgs<T> a;
-    a.training = args.mode == Mode::training;
-    a.gathers = args.gather != nullptr;
-    if (a.gathers) a.gather = *args.gather;
-    a.x = static_cast<const T*>(args.x);
-    a.w = args.w;
-    a.y = static_cast<T*>(args.y);
-    a.dy = static_cast<const T*>(args.dy);
-    a.dw = args.dw;
-    a.dbeta = args.db;
-    a.kept = args.selected;
+    FirstNormArgs<T> a(args);
     DeviceAllocator scratch(args.workspace);
     const Scratch own = take_scratch(scratch);
     a.taps = own.taps;

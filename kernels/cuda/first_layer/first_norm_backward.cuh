@@ -31,32 +31,21 @@ struct Output {
   float z, dy;
 };
 
-// An output, the argmax of its window, and whether its image is selected.
 struct Window {
   Output output;
   int argmax;
-  bool kept;
+  bool selected;  // its image
 };
 
 template <typename T>
-struct FirstNormArgs {
+struct FirstNormArgs : FirstLayerArgs<T> {
+  using FirstLayerArgs<T>::FirstLayerArgs;
   NormArgs norm;
-  GatherArgs gather;  // if `gathers`, forward writes x and the rest as Backend::gather would
-  bool gathers = false;
-  bool training = false;
-  const T* x = nullptr;
-  const float* w = nullptr;        // [channels, k, k]
-  T* z = nullptr;                  // [n, rows, columns, channels]: the pool's output
-  T* y = nullptr;                  // the same shape
-  std::uint8_t* argmax = nullptr;  // the same shape
-  const T* dy = nullptr;
-  float* dw = nullptr;  // [channels, k, k]
-  float* dbeta = nullptr;
-  float* taps = nullptr;               // [blocks, channels, k * k]
-  const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
+  T* z = nullptr;         // the pool's output, of y's shape
+  float* taps = nullptr;  // [blocks, channels, k * k]
 
   __device__ Output output(std::size_t i) const {
-    return {static_cast<float>(z[i]), static_cast<float>(dy[i])};
+    return {static_cast<float>(z[i]), static_cast<float>(this->dy[i])};
   }
 };
 
@@ -125,7 +114,7 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
   const unsigned own = at.row < at.rows ? begin * outputs + at.row : end * outputs;
   for_strided<4>(own, end * outputs, at.rows, load, sum_up);  // loads in a row: 8
   sum_slice<kFirstNormThreads>(at, a.norm.partial, a.norm.barrier, sums);
-  if (blockIdx.x == 0 && at.row == 0) a.dbeta[c] = static_cast<float>(sums[0]);
+  if (blockIdx.x == 0 && at.row == 0) a.db[c] = static_cast<float>(sums[0]);
   norm.take_means(sums, static_cast<double>(valid * outputs));
   float taps[kKernel * kKernel] = {};
   for (unsigned first = begin; first < end; first += s.together) {
@@ -136,11 +125,11 @@ __global__ void __launch_bounds__(kFirstNormThreads, 1)
     __syncthreads();
     const auto load_window = [&](unsigned p) {
       const std::size_t i = (std::size_t{first} * outputs + p) * conv.channels + c;
-      const bool kept = a.kept == nullptr || a.kept[first + conv.by_outputs.quotient(p)] != 0;
-      return Window{a.output(i), a.argmax[i], kept};
+      const bool selected = a.selected == nullptr || a.selected[first + conv.by_outputs.quotient(p)] != 0;
+      return Window{a.output(i), a.argmax[i], selected};
     };
     const auto add_taps = [&](unsigned p, const Window& window) {
-      if (!window.kept) return;
+      if (!window.selected) return;
       const float dz = norm.dz(window.output.dy, window.output.z);
       const float* pixel =
           window_corner(conv, pictures, p) + window.argmax / kPool * conv.pw + window.argmax % kPool;

@@ -27,17 +27,8 @@ constexpr unsigned kBands = 2;             // bands of output rows, one for each
 constexpr unsigned kChannels = 8;          // channels of a block in backward
 
 template <typename T>
-struct FirstConvArgs {
-  GatherArgs gather;  // if `gathers`, forward writes x and the rest as Backend::gather would
-  bool gathers = false;
-  const T* x = nullptr;
-  const float* w = nullptr;        // [channels, k, k]
-  const float* b = nullptr;        // may be null
-  T* y = nullptr;                  // [n, rows, columns, channels]
-  std::uint8_t* argmax = nullptr;  // the same shape; null without a pool and in inference
-  const T* dy = nullptr;
-  float* dw = nullptr;
-  float* db = nullptr;       // may be null
+struct FirstConvArgs : FirstLayerArgs<T> {
+  using FirstLayerArgs<T>::FirstLayerArgs;
   float* partial = nullptr;  // backward's: [channel groups, parts, kChannels, k * k + 1]
 };
 
@@ -45,20 +36,14 @@ template <typename T, int kKernel, int kPool>
 __global__ void __launch_bounds__(kThreads, kBlocksAProcessor) first_conv(FirstConv s, FirstConvArgs<T> a) {
   __shared__ float picture[kMostPixels];
   const unsigned image = blockIdx.x / kBands;
-  if (a.gathers) {
-    gather_pictures<kThreads, T>(s, a.gather, image, 1, blockIdx.x % kBands == 0, picture);
-  } else {
-    load_pictures<kThreads>(s, 1, a.x + std::size_t{image} * static_cast<unsigned>(s.h * s.w), picture);
-  }
+  open_pictures<kThreads>(s, a, image, 1, blockIdx.x % kBands == 0, picture);
   __syncthreads();
   const unsigned c = threadIdx.x % s.channels;
   const unsigned groups = kThreads / s.channels;
   const unsigned group = threadIdx.x / s.channels;
   if (group >= groups) return;
   float filter[kKernel * kKernel];
-#pragma unroll
-  for (int k = 0; k < kKernel * kKernel; ++k)
-    filter[k] = a.w[c * (kKernel * kKernel) + static_cast<unsigned>(k)];
+  load_filter<kKernel>(a.w, c, filter);
   const float bias = a.b == nullptr ? 0.0F : a.b[c];
   const unsigned outputs = s.outputs();
   const unsigned band = (outputs + kBands - 1) / kBands;
@@ -126,8 +111,7 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks)
 #pragma unroll
   for (unsigned k = 0; k < kTerms; ++k) {
     float sum = sums[k];
-    for (unsigned step = kChannels; step < kWarp; step *= 2)
-      sum += __shfl_xor_sync(~0U, sum, static_cast<int>(step));
+    for (unsigned step = kChannels; step < kWarp; step *= 2) sum += __shfl_xor_sync(~0U, sum, step);
     if (threadIdx.x % kWarp < kChannels) of_warp[threadIdx.x / kWarp][lane][k] = sum;
   }
   __syncthreads();
@@ -182,17 +166,8 @@ class OneChannelConv final : public Op {
   }
 
   FirstConvArgs<T> arguments(const OpArgs& args) const {
-    FirstConvArgs<T> a;
-    a.gathers = args.gather != nullptr;
-    if (a.gathers) a.gather = *args.gather;
-    a.x = static_cast<const T*>(args.x);
-    a.w = args.w;
-    a.b = args.b;
-    a.y = static_cast<T*>(args.y);
-    if (pooled_ && args.mode == Mode::training) a.argmax = reinterpret_cast<std::uint8_t*>(args.saved);
-    a.dy = static_cast<const T*>(args.dy);
-    a.dw = args.dw;
-    a.db = args.db;
+    FirstConvArgs<T> a(args);
+    if (pooled_ && a.training) a.argmax = reinterpret_cast<std::uint8_t*>(args.saved);
     a.partial = reinterpret_cast<float*>(args.workspace);
     return a;
   }

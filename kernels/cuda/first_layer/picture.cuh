@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/device_code/loops.cuh"
+#include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/device_code/step_opening.cuh"
 #include "kernels/math/divider.hpp"
 #include "kernels/op.hpp"
@@ -45,6 +46,17 @@ struct FirstConv {
 
   HOST_DEVICE unsigned pixels() const { return by_pixels.by(); }
   HOST_DEVICE unsigned outputs() const { return by_outputs.by(); }
+};
+
+// w and dw are [channels, k, k]; y, argmax and dy are [n, rows, columns, channels].
+template <typename T>
+struct FirstLayerArgs : MapArgs<T> {
+  explicit FirstLayerArgs(const OpArgs& args) : MapArgs<T>(args), gathers(args.gather != nullptr) {
+    if (gathers) gather = *args.gather;
+  }
+  GatherArgs gather;  // if `gathers`, forward writes x and the rest as Backend::gather would
+  bool gathers;
+  std::uint8_t* argmax = nullptr;
 };
 
 constexpr unsigned kPixelsAtOnce = 4;  // for each thread
@@ -108,6 +120,24 @@ static __device__ void gather_pictures(const FirstConv& s, const GatherArgs& g, 
     if (pixel.written) x[pixel.place] = value;
   };
   for_strided<kPixelsAtOnce>(threadIdx.x, count * s.pixels(), kThreads, load, use);  // loads in a row: 4
+}
+
+// Loads `count` images of the batch from number `first` on, in forward.
+template <unsigned kThreads, typename T>
+__device__ void open_pictures(const FirstConv& s, const FirstLayerArgs<T>& a, unsigned first, unsigned count,
+                              bool writes, float* pictures) {
+  if (a.gathers) {
+    gather_pictures<kThreads, T>(s, a.gather, first, count, writes, pictures);
+  } else {
+    load_pictures<kThreads>(s, count, a.x + std::size_t{first} * static_cast<unsigned>(s.h * s.w), pictures);
+  }
+}
+
+// The filter of channel c.
+template <int kKernel>
+__device__ void load_filter(const float* w, unsigned c, float (&filter)[kKernel * kKernel]) {
+#pragma unroll
+  for (unsigned k = 0; k < kKernel * kKernel; ++k) filter[k] = w[c * (kKernel * kKernel) + k];
 }
 
 // The upper left pixel of window p, counted through the images in shared memory.

@@ -13,13 +13,9 @@ namespace trainer::cuda {
 namespace {
 
 template <typename T>
-struct BackwardArgs {
-  const T* x = nullptr;
-  const float* w = nullptr;  // [out, taps, c]
+struct BackwardArgs : MapArgs<T> {  // w [out, taps, c]
+  using MapArgs<T>::MapArgs;
   UpstreamGradient<T> d;
-  float* dw = nullptr;
-  float* db = nullptr;  // null without a bias
-  T* dx = nullptr;
   float* partial = nullptr;  // [tiles, parts, outputs of a tile]
   unsigned weight_tiles = 1;
   unsigned weight_parts = 1;
@@ -94,13 +90,9 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
 void launch_product_backward(const CudaContext& context, const ProductPlan& plan, const OpArgs& args,
                              const ProductBackward& given) {
   visit_product(context, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
-    BackwardArgs<T> a;
-    a.x = static_cast<const T*>(args.x);
-    a.w = args.w;
+    BackwardArgs<T> a(args);
     a.d = {static_cast<const T*>(given.dz), given.argmax};
-    a.dw = args.dw;
     a.db = given.db;
-    a.dx = static_cast<T*>(args.dx);
     a.partial = given.partial;
     a.weight_tiles = plan.weight_tiles;
     a.weight_parts = plan.weight_parts;

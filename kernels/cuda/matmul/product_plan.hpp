@@ -63,10 +63,9 @@ ProductPlan plan_product(const CudaContext& context, const OpDesc& product, int 
 // Computes dw, db and, if wanted, dx from the gradient of the pooled product.
 struct ProductBackward {
   const void* dz = nullptr;
-  const std::uint8_t* argmax =
-      nullptr;               // null without a pool; a window whose argmax is kNoArgmax has no gradient
-  float* db = nullptr;       // for a layer with a bias
-  float* partial = nullptr;  // weight_partial_bytes()
+  const std::uint8_t* argmax = nullptr;  // null without a pool; kNoArgmax: the window has no gradient
+  float* db = nullptr;                   // for a layer with a bias
+  float* partial = nullptr;              // weight_partial_bytes()
 };
 void launch_product_backward(const CudaContext& context, const ProductPlan& plan, const OpArgs& args,
                              const ProductBackward& given);

@@ -13,11 +13,8 @@ namespace trainer::cuda {
 namespace {
 
 template <typename T>
-struct SmallForward {
-  const T* x = nullptr;
-  const float* w = nullptr;  // [out, taps, c]
-  const float* b = nullptr;  // may be null
-  T* y = nullptr;
+struct SmallForward : MapArgs<T> {  // w [out, taps, c]
+  using MapArgs<T>::MapArgs;
   std::uint8_t* argmax = nullptr;  // null: not wanted
   bool relu = false;
 };
@@ -52,14 +49,19 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   }
 }
 
+bool has_relu(const OpDesc& product) {
+  const auto* conv = std::get_if<ConvDesc>(&product);
+  return conv != nullptr ? conv->relu : std::get<DenseDesc>(product).relu;
+}
+
 class SmallProduct final : public Op {
  public:
-  SmallProduct(const CudaContext& context, const OpDesc& desc, int batch, bool relu)
+  SmallProduct(const CudaContext& context, const OpDesc& desc, int batch)
       : Op(desc, batch),
         context_(context),
         plan_(plan_product(context, desc, batch)),
         pools_(plan_.shape.pool_bit > 0),
-        relu_(relu) {}
+        relu_(has_relu(desc)) {}
 
   std::size_t saved_bytes() const override {
     return pools_ ? std::size_t{plan_.shape.batch} * plan_.shape.outputs * plan_.shape.out : 0;
@@ -69,12 +71,8 @@ class SmallProduct final : public Op {
  private:
   void run_forward(const OpArgs& args) override {
     visit_product(context_, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
-      SmallForward<T> a;
-      a.x = static_cast<const T*>(args.x);
-      a.w = args.w;
-      a.b = args.b;
-      a.y = static_cast<T*>(args.y);
-      if (pools_ && args.mode == Mode::training) a.argmax = reinterpret_cast<std::uint8_t*>(args.saved);
+      SmallForward<T> a(args);
+      if (pools_ && a.training) a.argmax = reinterpret_cast<std::uint8_t*>(args.saved);
       a.relu = relu_;
       visit_tiles(plan_.square, [&](auto tiles) {
         using Tile = typename decltype(tiles)::SmallForward;
@@ -106,27 +104,18 @@ constexpr int kMostRows = 1024;
 constexpr int kMostTerms = 1024;
 
 // In backward the ReLU's mask is in the pool's argmax (see above), or the head has applied it to dy.
-bool is_small(const ConvDesc& d, int /*batch*/) {
-  return d.out <= kMostFilters && d.kernel * d.kernel * d.in.c <= kMostTerms && (d.pool || !d.relu);
-}
-bool is_small(const DenseDesc& d, int batch) {
+bool is_small(const OpDesc& desc, int batch) {
+  if (const auto* d = std::get_if<ConvDesc>(&desc))
+    return d->out <= kMostFilters && d->kernel * d->kernel * d->in.c <= kMostTerms && (d->pool || !d->relu);
+  const auto& d = std::get<DenseDesc>(desc);
   return d.out <= kMostFeatures && batch <= kMostRows && d.in <= kMostTerms && (d.y_map.masked || !d.relu);
-}
-
-template <typename Desc>
-std::unique_ptr<Op> make_where_small(const CudaContext& context, const Desc& desc, int batch) {
-  if (context.libraries || !has_patches(desc) || !is_small(desc, batch)) return nullptr;
-  return std::make_unique<SmallProduct>(context, desc, batch, desc.relu);
 }
 
 }  // namespace
 
-std::unique_ptr<Op> make_small_product(const CudaContext& context, const ConvDesc& desc, int batch) {
-  return make_where_small(context, desc, batch);
-}
-
-std::unique_ptr<Op> make_small_product(const CudaContext& context, const DenseDesc& desc, int batch) {
-  return make_where_small(context, desc, batch);
+std::unique_ptr<Op> make_small_product(const CudaContext& context, const OpDesc& desc, int batch) {
+  if (context.libraries || !has_patches(desc) || !is_small(desc, batch)) return nullptr;
+  return std::make_unique<SmallProduct>(context, desc, batch);
 }
 
 }  // namespace trainer::cuda

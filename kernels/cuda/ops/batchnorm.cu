@@ -1,8 +1,6 @@
 // Batch normalisation, then GELU if the plan says so, in one kernel for each direction. A block reads its part of a
 // slice twice, before and after the sums (norm_sums.cuh), so the blocks of a slice run at the same time, at most one
-// per multiprocessor. With the gamma g and beta b of u = g xh + b before GELU, s = 1 / sqrt(var + epsilon),
-// xh = (x - mean) s, m valid positions, and du the gradient of u (Ioffe and Szegedy 2015):
-//   dx = g s (du - sum(du) / m - xh sum(du xh) / m),  dg = sum(du xh),  db = sum(du)
+// per multiprocessor. op.hpp has the formulas.
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
@@ -29,17 +27,11 @@ struct NormShape {
   bool gelu = false;
 };
 
+// w is gamma, and null if that is 1.
 template <typename T>
-struct BatchNormArgs {
+struct BatchNormArgs : MapArgs<T> {
+  using MapArgs<T>::MapArgs;
   NormArgs norm;
-  const T* x = nullptr;
-  T* y = nullptr;
-  const T* dy = nullptr;
-  T* dx = nullptr;
-  const float* gamma = nullptr;  // null: 1
-  float* dgamma = nullptr;       // may be null
-  float* dbeta = nullptr;
-  const std::uint8_t* kept = nullptr;  // null: all valid rows; the dy of others is 0
 };
 
 // A thread's channel and positions: first, first + stride ...
@@ -59,16 +51,16 @@ __device__ Stand stand_of(const NormShape& s) {
 
 template <typename T>
 __device__ float gamma_of(const BatchNormArgs<T>& a, std::size_t c) {
-  return a.gamma == nullptr ? 1.0F : a.gamma[c];
+  return a.w == nullptr ? 1.0F : a.w[c];
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, BatchNormArgs<T> a, bool training) {
+__global__ void __launch_bounds__(kThreads, 1) normalise(NormShape s, BatchNormArgs<T> a) {
   const Stand own = stand_of(s);
   const T* x = a.x + own.channel;
   const auto load = [&](unsigned p) { return static_cast<float>(x[std::size_t{p} * s.channels]); };
   Centring to{};
-  if (training) {
+  if (a.training) {
     const unsigned valid = a.norm.state->valid * s.positions.by();
     double sums[2] = {};
     const auto sum_up = [&](unsigned, float single) {
@@ -123,13 +115,14 @@ __global__ void __launch_bounds__(kThreads, 1) normalise_backward(NormShape s, B
   sum_slice<kThreads>(own.at, a.norm.partial, a.norm.barrier, sums);
   if (!own.used) return;
   if (own.at.part == 0 && own.at.row == 0) {
-    a.dbeta[c] = static_cast<float>(sums[0]);
-    if (a.dgamma != nullptr) a.dgamma[c] = static_cast<float>(sums[1]);
+    a.db[c] = static_cast<float>(sums[0]);
+    if (a.dw != nullptr) a.dw[c] = static_cast<float>(sums[1]);
   }
   if (a.dx == nullptr) return;
   norm.take_means(sums, static_cast<double>(valid));
   const auto load_reached = [&](unsigned p) {
-    return ReachedElement{load(p), p < valid && (a.kept == nullptr || a.kept[s.positions.quotient(p)] != 0)};
+    return ReachedElement{load(p),
+                          p < valid && (a.selected == nullptr || a.selected[s.positions.quotient(p)] != 0)};
   };
   const auto use = [&](unsigned p, const ReachedElement& r) {
     const float dx = norm.dz(r.element.dy, r.element.x);
@@ -168,23 +161,15 @@ class BatchNorm final : public Op {
 
  private:
   BatchNormArgs<T> arguments(const OpArgs& args) const {
-    BatchNormArgs<T> a;
+    BatchNormArgs<T> a(args);
     a.norm = norm_args(norm_, args, args.saved, reinterpret_cast<double*>(args.workspace), context_.barrier);
-    a.x = static_cast<const T*>(args.x);
-    a.y = static_cast<T*>(args.y);
-    a.dy = static_cast<const T*>(args.dy);
-    a.dx = static_cast<T*>(args.dx);
-    a.gamma = args.w;
-    a.dgamma = args.dw;
-    a.dbeta = args.db;
-    a.kept = args.selected;
     return a;
   }
 
   void run_forward(const OpArgs& args) override {
-    const bool training = args.mode == Mode::training;
-    launch(context_.stream, {blocks_, kThreads, training && shape_.parts > 1}, "normalise", normalise<T>,
-           shape_, arguments(args), training);
+    const BatchNormArgs<T> a = arguments(args);
+    launch(context_.stream, {blocks_, kThreads, a.training && shape_.parts > 1}, "normalise", normalise<T>,
+           shape_, a);
   }
 
   void run_backward(const OpArgs& args) override {

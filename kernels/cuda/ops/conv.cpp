@@ -27,9 +27,7 @@ class Conv final : public Op {
         library_(context.convolutions->make(library_shape(context, desc, batch, wants_dx))) {}
 
   bool casts_dw() const override { return context_.element != Element::fp32; }
-  std::size_t saved_bytes() const override {
-    return conv_.pool ? static_cast<std::size_t>(batch()) * out_shape(conv_).size() : 0;
-  }
+  std::size_t saved_bytes() const override { return conv_.pool ? batch() * out_shape(conv_).size() : 0; }
   std::size_t workspace_bytes() const override {
     return DeviceAllocator::bytes([&](auto& memory) { lay_out(memory); });
   }
@@ -97,7 +95,7 @@ class Conv final : public Op {
 std::unique_ptr<Op> make_op(const CudaContext& context, const ConvDesc& desc, int batch, bool wants_dx) {
   if (is_one_channel_conv(desc, wants_dx)) return make_one_channel_conv(context, desc, batch);
   if (auto ours = make_small_product(context, desc, batch)) return ours;
-  if (desc.pool) require_poolable(desc, desc.pool);
+  if (desc.pool) require_poolable(desc, desc.pool, "GPU");
   return std::make_unique<Conv>(context, desc, batch, wants_dx);
 }
 

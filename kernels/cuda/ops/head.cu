@@ -1,8 +1,6 @@
 // The last layer and its loss in two kernels; head_backward.cuh has the second. In forward a warp computes an image's
 // logits, softmax, loss, whether it is correct, and the gradient of the products, which only backward needs; the last
-// block to arrive adds up the images. With the logits y = s z, the products z and the target t (op.hpp):
-//   loss = log(sum exp(y_j - max)) - sum t_j (y_j - max),  dz_j = s (softmax_j - t_j) / valid
-// If the recipe selects rows, the last block also chooses them and clears the dz of the others.
+// block to arrive adds up the images. If the recipe selects rows, it also chooses them and clears the dz of the others.
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
@@ -22,12 +20,10 @@ constexpr unsigned kDwBlocks = 4;
 constexpr unsigned kDxBlocks = 16;
 
 template <typename T>
-struct HeadForward {
-  const T* x = nullptr;
-  const float* w = nullptr;
-  const float* b = nullptr;  // may be null
-  float* y = nullptr;
-  float* dz = nullptr;  // [n, classes], null in inference
+struct HeadForward : MapArgs<T> {
+  using MapArgs<T>::MapArgs;
+  float* logits = nullptr;  // the head's y, which is fp32
+  float* dz = nullptr;      // [n, classes], null in inference
   const std::uint8_t* labels = nullptr;
   float* losses = nullptr;          // [n]
   std::uint8_t* correct = nullptr;  // [n]
@@ -36,15 +32,14 @@ struct HeadForward {
 };
 
 __device__ float warp_sum(float value) {
-  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2)
-    value += __shfl_xor_sync(~0U, value, static_cast<int>(lane));
+  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) value += __shfl_xor_sync(~0U, value, lane);
   return value;
 }
 
 // The largest value of the warp and its index, the first of equal ones.
 __device__ void warp_largest(float& value, int& index) {
   for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) {
-    const float other = __shfl_xor_sync(~0U, value, static_cast<int>(lane));
+    const float other = __shfl_xor_sync(~0U, value, lane);
     const int other_index = __shfl_xor_sync(~0U, index, static_cast<int>(lane));
     if (other > value || (other == value && other_index < index)) {
       value = other;
@@ -119,11 +114,10 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   const float part = smoothing / static_cast<float>(s.classes);
   below = smoothing > 0 ? warp_sum(below) : 0;
   const unsigned label = a.labels[row];
-  const float scale =
-      row < valid ? s.loss_scale * s.logit_scale / static_cast<float>(a.rows.count(*a.state)) : 0.0F;
+  const float scale = row < valid ? s.loss_scale * s.logit_scale / a.rows.count(*a.state) : 0.0F;
   for (unsigned j = lane; j < s.classes; j += kWarp) {
     const std::size_t at = std::size_t{row} * s.classes + j;
-    a.y[at] = z[j];
+    a.logits[at] = z[j];
     const float target = part + (j == label ? 1 - smoothing : 0.0F);
     if (a.dz != nullptr) a.dz[at] = row < valid ? (expf(z[j] - most) / sum - target) * scale : 0.0F;
   }
@@ -182,15 +176,12 @@ class Head final : public Op {
 
  private:
   void run_forward(const OpArgs& args) override {
-    HeadForward<T> a;
-    a.x = static_cast<const T*>(args.x);
-    a.w = args.w;
-    a.b = args.b;
-    a.y = static_cast<float*>(args.y);
+    HeadForward<T> a(args);
+    a.logits = static_cast<float*>(args.y);
     a.labels = args.labels;
     a.state = args.state;
     auto* hardness = reinterpret_cast<std::uint64_t*>(args.workspace);
-    if (args.mode == Mode::training) {
+    if (a.training) {
       a.dz = reinterpret_cast<float*>(args.saved);
       a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.selected};
     }
@@ -201,15 +192,10 @@ class Head final : public Op {
   }
 
   void run_backward(const OpArgs& args) override {
-    const auto* dz = reinterpret_cast<const float*>(args.saved);
-    const HeadBackward<T> a{static_cast<const T*>(args.x),
-                            args.w,
-                            dz,
-                            args.dw,
-                            args.db,
-                            static_cast<T*>(args.dx),
-                            reinterpret_cast<float*>(args.workspace),
-                            groups_};
+    HeadBackward<T> a(args);
+    a.dz = reinterpret_cast<const float*>(args.saved);
+    a.partial = reinterpret_cast<float*>(args.workspace);
+    a.groups = groups_;
     const std::size_t elements = args.dx == nullptr ? 0 : std::size_t{shape_.batch} * shape_.in;
     const unsigned most = kDxBlocks * context_.multiprocessors;
     const unsigned dx_blocks = elements == 0 ? 0 : blocks_for(elements, kThreads, most);

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/device_code/last_block.cuh"
 #include "kernels/cuda/device_code/loops.cuh"
+#include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/math/divider.hpp"
 
 namespace trainer::cuda {
@@ -30,13 +31,9 @@ struct HeadShape {
 };
 
 template <typename T>
-struct HeadBackward {
-  const T* x = nullptr;
-  const float* w = nullptr;
+struct HeadBackward : MapArgs<T> {
+  using MapArgs<T>::MapArgs;
   const float* dz = nullptr;
-  float* dw = nullptr;
-  float* db = nullptr;       // may be null
-  T* dx = nullptr;           // may be null
   float* partial = nullptr;  // [strips, groups, classes, kStrip]
   unsigned groups = 1;       // groups of images
 };

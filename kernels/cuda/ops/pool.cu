@@ -1,8 +1,6 @@
 // Pooling, bias and ReLU. In forward, a thread computes one output. In backward, a thread computes one element of the
 // map from the windows that contain it, so that every element is written once and overlapping windows need no atomics;
 // the same kernel sums the bias gradient.
-#include <string>
-
 #include "kernels/cuda/device_code/channel_sums.cuh"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
@@ -14,7 +12,6 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 constexpr unsigned kMostBlocks = 8192;
-constexpr int kLargestWindow = 15;
 
 // The index in the map of a window's first element.
 __device__ unsigned window_start(const PoolShape& s, const Position& out) {
@@ -191,13 +188,6 @@ class AvgPool final : public Op {
 
 }  // namespace
 
-void require_poolable(const OpDesc& desc, const Window& window) {
-  if (window.size <= kLargestWindow) return;
-  const std::string most = std::to_string(kLargestWindow);
-  throw BackendError(describe(desc) + ": the GPU engine pools windows of at most " + most + " by " + most +
-                     "; use avgpool, or pool in two steps");
-}
-
 void launch_maxpool(const CudaContext& context, const PoolShape& shape, const MapForward& args) {
   const unsigned count = count_of(shape, shape.out);
   visit_element(context.element, [&]<typename T>(ElementType<T>) {
@@ -241,7 +231,7 @@ std::size_t db_partial_bytes(unsigned c) {
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const MaxPoolDesc& desc, int batch,
                             bool /*wants_dx*/) {
-  require_poolable(desc, desc.window);
+  require_poolable(desc, desc.window, "GPU");
   return std::make_unique<MaxPool>(context, desc, batch);
 }
 

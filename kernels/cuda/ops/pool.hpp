@@ -46,9 +46,6 @@ struct PoolShape {
   Divider stride;
 };
 
-// Refuses windows whose argmax does not fit into a byte. Throws BackendError with the op's description.
-void require_poolable(const OpDesc& desc, const Window& window);
-
 // y = the largest of map + bias in each window, then ReLU if `relu`; argmax: its place in the window, row by row, the
 // first of equal ones.
 struct MapForward {

@@ -38,8 +38,7 @@ struct MuonParameters {
 };
 
 __device__ double warp_sum(double value) {
-  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2)
-    value += __shfl_xor_sync(~0U, value, static_cast<int>(lane));
+  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) value += __shfl_xor_sync(~0U, value, lane);
   return value;
 }
 

@@ -35,9 +35,8 @@ struct Matrix : Extents {
 };
 
 inline Matrix matrix_of(const WeightMatrix& m, const Optimizer& optimizer, DeviceAllocator& memory) {
-  Matrix matrix{
-      extents(m),           m.segment, Divider(static_cast<unsigned>(m.columns)), m.rows > m.columns,
-      optimizer.iterations, m.factor};
+  Matrix matrix{extents(m),           m.segment, Divider(m.columns), m.rows > m.columns,
+                optimizer.iterations, m.factor};
   for (float*& x : matrix.x) x = memory.take<float>(std::size_t{matrix.r} * matrix.c_pitch);
   matrix.a = memory.take<float>(std::size_t{matrix.r} * matrix.r_pitch);
   matrix.b = memory.take<float>(std::size_t{matrix.r} * matrix.r_pitch);

@@ -23,4 +23,6 @@ inline void check(cudaError_t code, std::string_view what, const char* file = __
   if (code != cudaSuccess) throw CudaError(what, code, file, line);
 }
 
+int device_attribute(cudaDeviceAttr which, int device);  // throws CudaError
+
 }  // namespace trainer::cuda

@@ -11,6 +11,12 @@ CudaError::CudaError(std::string_view what, cudaError_t code, const char* file, 
                                static_cast<int>(code), cudaGetErrorString(code),
                                std::filesystem::path(file).filename().string(), line)) {}
 
+int device_attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
 unsigned blocks_at_once(const void* kernel, unsigned threads, std::string_view name) {
   int blocks = 0;
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, static_cast<int>(threads), 0),
@@ -23,12 +29,10 @@ void load_kernel(const void* kernel, const LaunchShape& shape, std::string_view 
   check(cudaFuncGetAttributes(&attributes, kernel), fmt::format("the code of {}", name));
   if (!shape.cooperative) return;
   int device = 0;
-  int multiprocessors = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device),
-        "cudaDeviceGetAttribute");
+  const int multiprocessors = device_attribute(cudaDevAttrMultiProcessorCount, device);
   const unsigned each = blocks_at_once(kernel, shape.threads, name);
-  if (shape.blocks <= each * static_cast<unsigned>(multiprocessors)) return;
+  if (shape.blocks <= each * multiprocessors) return;
   throw BackendError(fmt::format(
       "{}: its {} blocks of {} threads wait for one another, but GPU {} runs no more than {} on each of {} "
       "multiprocessors at once; run without a profiler, sanitizer or debug build, or choose --device cpu",

@@ -1,0 +1,75 @@
+// Submitted runs that were stopped and go on, and records that are closed because their machine is gone.
+#include "tests/doctor/played_machine.hpp"
+#include "trainer/remote/connection.hpp"
+
+namespace trainer::test {
+namespace {
+
+using Resumption = PlayedMachine;
+
+TEST(ResumeLine, NamesTheFolderHere) {
+  const std::string text =
+      "go there\ngo on with\nstopped\ngo on with    trainer train --resume /runs/x\ngo on with    "
+      "nothing\nend";
+  const std::string expected =
+      "go there\ngo on with\nstopped\ngo on with    trainer train --resume /here/x\ngo on with    "
+      "nothing\nend";
+  EXPECT_EQ(ResumeLine("/here/x")(text), expected);
+  ResumeLine line("/here/x");
+  std::string shown;
+  for (const char c : text) shown += line({&c, 1});
+  EXPECT_EQ(shown, expected);
+  EXPECT_EQ(ResumeLine("")(text), text);
+}
+
+TEST_F(Resumption, AStoppedRunGoesOnAsIfItHadNotStopped) {
+  ASSERT_EQ(trainer(small_training({"--out", "whole", "--epochs", "4"})).code, 0);
+  const Outcome stopped = submit("vm", {"--epochs", "4", "--max-seconds", "0.000001"});
+  const std::string id = runs()[0];
+  const std::string folder = at("runs/" + id);
+  ASSERT_EQ(record("runs/" + id).status, RunStatus::kStopped) << stopped.err;
+  EXPECT_PRED2(contains, stopped.out, "trainer train --resume " + folder + "\n");
+  EXPECT_PRED2(contains, stopped.err, "trainer submit -c vm --resume " + folder + "\n");
+  const Outcome outcome = run({"submit", "--resume", id});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(runs(), Words{id}) << "it goes on in its own folder";
+  EXPECT_EQ(record("runs/" + id).status, RunStatus::kFinished);
+  EXPECT_EQ(record("runs/" + id).resumed.size(), 1U);
+  EXPECT_EQ(record("runs/" + id).target["name"], "vm");
+  expect_same_tensors(folder_ / "runs" / id / "model.safetensors", folder_ / "whole/model.safetensors");
+}
+
+TEST_F(Resumption, ARunThatCannotGoOnStaysAsItWas) {
+  (void)submit("vm", {"--epochs", "4", "--max-seconds", "0.000001"});
+  const std::string id = runs()[0];
+  play("ssh-fails", "ssh: connect to host x port 22: Connection refused\r\n");
+  EXPECT_EQ(run({"submit", "--resume", id}).code, 1);
+  EXPECT_EQ(record("runs/" + id).status, RunStatus::kStopped);
+  stop_playing("ssh-fails");
+  EXPECT_EQ(run({"submit", "--resume", id, "--", "train", "--batch", "5"}).code, 2);
+  EXPECT_EQ(record("runs/" + id).status, RunStatus::kStopped);
+  expect_one_line(run({"submit", "-c", "local", "--resume", id}), 2);
+  expect_one_line(run({"submit"}), 2);
+  EXPECT_TRUE(fs::exists(folder_ / "runs" / id / "checkpoint.safetensors"));
+}
+
+TEST_F(Resumption, TheRecordOfAMachineThatIsGoneIsClosed) {
+  ASSERT_EQ(submit("vm", {}, {"--detach"}).code, 0);
+  const std::string id = runs()[0];
+  play("ssh-fails", "ssh: connect to host x port 22: Connection timed out\r\n");
+  const Outcome cancelled = run({"runs", "cancel", id});
+  EXPECT_EQ(cancelled.code, 1);
+  EXPECT_PRED2(contains, cancelled.err, "trainer runs close " + id);
+  EXPECT_PRED2(contains, run({"runs", "wait", id, "--reconnect", "0"}).err, "trainer runs close " + id);
+  EXPECT_EQ(record("runs/" + id).status, RunStatus::kRunning);
+  ASSERT_EQ(run({"target", "detach", "vm"}).code, 0);
+  EXPECT_PRED2(contains, run({"runs", "attach", id}).err, "trainer runs close " + id);
+  EXPECT_EQ(run({"runs", "close", id}).code, 0);
+  EXPECT_EQ(record("runs/" + id).status, RunStatus::kFailed);
+  EXPECT_EQ(run({"runs", "close", id}).code, 2);
+  ASSERT_EQ(trainer(small_training({"--out", "whole"})).code, 0);
+  EXPECT_EQ(run({"runs", "close", "whole"}).code, 2) << "a training of this machine";
+}
+
+}  // namespace
+}  // namespace trainer::test
