@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/portable/batchnorm.hpp"
+#include "kernels/portable/border.hpp"
 #include "kernels/portable/conv.hpp"
 #include "kernels/portable/head.hpp"
 #include "kernels/portable/pointwise.hpp"
