@@ -14,6 +14,7 @@ struct PortableKernels {
   int widest_lanes;
 
   // Run the units of outer index begin .. end - 1.
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a type
 #define KERNEL(Name) void (*Name)(const portable::Name& kernel, std::uint32_t begin, std::uint32_t end);
 #include "kernels/portable/kernel_list.hpp"
 };
