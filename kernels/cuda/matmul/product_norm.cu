@@ -17,14 +17,17 @@ namespace trainer::cuda {
 namespace {
 
 template <typename T>
-struct ProductForward : MapArgs<T> {  // w [out, taps, c]
-  using MapArgs<T>::MapArgs;
+struct ProductForward {
   NormArgs norm;
+  const T* x = nullptr;
+  const float* w = nullptr;  // [out, taps, c]
   T* z = nullptr;
+  T* y = nullptr;
   std::uint8_t* argmax = nullptr;  // null without a pool
   unsigned tiles = 1;
   unsigned parts = 1;
   bool gelu = false;
+  bool training = false;
 };
 
 template <Factors kFactors, typename T, typename Tile>
@@ -158,19 +161,24 @@ class ProductNormOp final : public Op {
   }
 
   void run_forward(const OpArgs& args) override {
-    DeviceAllocator memory(args.mode == Mode::training ? args.saved : nullptr);
+    const bool training = args.mode == Mode::training;
+    DeviceAllocator memory(training ? args.saved : nullptr);
     const Saved saved = take_saved(memory);
     visit_product(context_, [&]<Factors kFactors, typename T>(FactorsOf<kFactors>, ElementType<T>) {
-      ProductForward<T> a(args);
+      ProductForward<T> a;
+      a.x = static_cast<const T*>(args.x);
+      a.w = args.w;
       a.z = reinterpret_cast<T*>(saved.z);
+      a.y = static_cast<T*>(args.y);
       a.argmax = saved.argmax;
       a.norm = norm_args(desc_, args, saved.statistics, reinterpret_cast<double*>(args.workspace),
                          context_.barrier);
       a.tiles = plan_.tiles;
-      a.parts = a.training ? plan_.parts : plan_.tiles;
+      a.parts = training ? plan_.parts : plan_.tiles;
       a.gelu = desc_.gelu;
+      a.training = training;
       visit_tiles(plan_.square, [&](auto tiles) {
-        launch(context_.stream, {plan_.slices * a.parts, kProductThreads, a.training}, "product_norm",
+        launch(context_.stream, {plan_.slices * a.parts, kProductThreads, training}, "product_norm",
                product_norm<kFactors, T, typename decltype(tiles)::Forward>, plan_.shape, a);
       });
     });
