@@ -78,6 +78,7 @@ struct LoadOptions {
   int channels = 1;                 // for a folder of images: 1 grey, 3 colour; IDX files have their own
   bool skip_bad_images = false;     // count broken image files instead of stopping at the first
   bool transpose = false;           // exchange rows and columns of every image
+  bool validation = true;           // false: leave a folder's val/ out
   // The labels of a network to test: a folder's labels are found among them by name, others are appended, and training
   // images may be missing.
   std::vector<std::string> label_names = {};

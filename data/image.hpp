@@ -43,7 +43,7 @@ int check_image_file(const std::filesystem::path& path, Bytes& bytes);
 // The form of a data set that is a folder of images:
 //   FOLDER/train/LABEL/*.png       png, jpg, jpeg, bmp, in lower or upper case; or training/
 //   FOLDER/test/LABEL/*.png        or testing/
-//   FOLDER/val/LABEL/*.png         the images to validate on, if there are any; or valid/, validation/
+//   FOLDER/val/LABEL/*.png         the images to validate on, if it has any; or valid/, validation/
 // The folders in train/ are the labels: in numerical order if all are numbers, else in byte order.
 // Images are sorted by label, then by file name, so that a data set is the same on every machine.
 // Hidden files, files of other kinds and what archivers and network disks leave behind are ignored.

@@ -81,11 +81,24 @@ Names find_labels(const fs::path& split) {
   return labels;
 }
 
-std::vector<fs::path> find_pictures(const fs::path& folder) {
+std::vector<fs::path> pictures_in(const fs::path& folder) {
   std::vector<fs::path> pictures;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (!entry.is_directory() && !is_no_data(entry) && is_picture(entry)) pictures.push_back(entry);
   }
+  return pictures;
+}
+
+// Whether a split has pictures, in its labels' folders or beside them.
+bool has_pictures(const fs::path& split) {
+  return !pictures_in(split).empty() ||
+         std::ranges::any_of(fs::directory_iterator(split), [](const fs::directory_entry& entry) {
+           return entry.is_directory() && !is_no_data(entry) && !pictures_in(entry).empty();
+         });
+}
+
+std::vector<fs::path> find_pictures(const fs::path& folder) {
+  std::vector<fs::path> pictures = pictures_in(folder);
   if (pictures.empty()) refuse(folder, "holds no pictures; looked for *.png, *.jpg, *.jpeg and *.bmp");
   std::sort(pictures.begin(), pictures.end());
   return pictures;
@@ -96,7 +109,8 @@ class Collector {
  public:
   Collector(Dataset& loaded, const LoadOptions& options) : loaded_(loaded), options_(options) {}
 
-  void add_split(const fs::path& folder, Split& split) {
+  void add_split(const fs::path& folder, Split& split, const char* way_out = "") {
+    way_out_ = way_out;
     for (const std::string& name : find_labels(folder)) {
       const std::uint8_t label = number_of(folder / name);
       for (const fs::path& picture : find_pictures(folder / name)) add_picture(picture, label, split);
@@ -114,7 +128,8 @@ class Collector {
     const auto at = static_cast<std::size_t>(std::ranges::find(names, label) - names.begin());
     if (at == names.size()) {
       if (options_.label_names.empty() || at == kMostClasses)
-        refuse(folder, "label {} has no training pictures; the labels are {}", label, fmt::join(names, ", "));
+        refuse(folder, "label {} has no training pictures; the labels are {}{}", label,
+               fmt::join(names, ", "), way_out_);
       names.push_back(label);
     }
     return static_cast<std::uint8_t>(at);
@@ -151,6 +166,7 @@ class Collector {
 
   Dataset& loaded_;
   const LoadOptions& options_;
+  const char* way_out_ = "";
   struct OfOneSize {
     std::size_t count, order;
     fs::path first;
@@ -204,7 +220,8 @@ Dataset load_image_folder(const fs::path& path, const LoadOptions& options) {
   if (!to_test || fs::is_directory(folders.train)) {
     collector.add_split(folders.train, loaded.train);
     const std::size_t training_images = loaded.train.count();
-    if (!folders.validation.empty()) collector.add_split(folders.validation, loaded.train);
+    if (options.validation && !folders.validation.empty() && has_pictures(folders.validation))
+      collector.add_split(folders.validation, loaded.train, "; trainer train --validation 0 ignores it");
     loaded.validation_images = loaded.train.count() - training_images;
   }
   collector.add_split(folders.test, loaded.test);

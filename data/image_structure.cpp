@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <libdeflate.h>
 #include <numeric>
+#include <string>
 #include <string_view>
 #include <tuple>
 
@@ -63,15 +64,31 @@ int exif_orientation(ByteSpan tiff) {
   return 1;
 }
 
+// Fills up the palette in the chunk at `at` with black, since stb_image reads uninitialised colours beyond a short one. The bits of
+// an index and the colour type are in the first chunk, IHDR. Returns the new length.
+std::size_t complete_palette(Bytes& bytes, std::size_t at, std::size_t length) {
+  constexpr std::size_t kBits = 24, kColourType = 25, kIndexed = 3;
+  if (at <= kColourType || bytes[kColourType] != kIndexed || bytes[kBits] > 8) return length;
+  const std::size_t wanted = std::size_t{3} << bytes[kBits];
+  if (length == 0 || length % 3 != 0 || length >= wanted) return length;  // the decoder refuses the first two
+  bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(at + 8 + length), wanted - length, 0);
+  const auto write = [&](std::size_t to, std::size_t value) {
+    for (std::size_t i = 0; i < 4; ++i) bytes[to + i] = static_cast<std::uint8_t>(value >> (24 - 8 * i));
+  };
+  write(at, wanted);
+  write(at + 8 + wanted, libdeflate_crc32(0, &bytes[at + 4], wanted + 4));
+  return wanted;
+}
+
 // A PNG file is a sequence of chunks: length, type (four letters), data, checksum of type and data. IEND is the last.
-int check_png(const Path& path, ByteSpan bytes) {
+int check_png(const Path& path, Bytes& bytes) {
   constexpr std::size_t kFrame = 12;
   int orientation = 1;
   for (std::size_t at = kPngStart.size();;) {
     const std::size_t left = bytes.size() - at;
     if (left < kFrame) refuse(path, "broken picture, cut short at {} bytes: no IEND chunk", bytes.size());
-    const std::size_t length = big_endian32(bytes, at);
-    const std::string_view chunk_type(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
+    std::size_t length = big_endian32(bytes, at);
+    const std::string chunk_type(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
     if (length > left - kFrame) {
       refuse(path, "broken picture, cut short: chunk {} at offset {} has {} bytes, but {} are left",
              chunk_type, at, length, left - kFrame);
@@ -85,7 +102,8 @@ int check_png(const Path& path, ByteSpan bytes) {
     }
     if (chunk_type == "CgBI")
       refuse(path, "a PNG picture in Apple's CgBI variant; convert it to a standard PNG");
-    if (chunk_type == "eXIf") orientation = exif_orientation(bytes.subspan(at + 8, length));
+    if (chunk_type == "eXIf") orientation = exif_orientation(ByteSpan(bytes).subspan(at + 8, length));
+    if (chunk_type == "PLTE") length = complete_palette(bytes, at, length);
     if (chunk_type == "IEND") return orientation;
     at += kFrame + length;
   }
@@ -168,6 +186,9 @@ void check_bmp(const Path& path, Bytes& bytes) {
   const std::uint64_t width = little_endian(bytes, 18, old ? 2 : 4);
   const auto signed_height = static_cast<std::int32_t>(little_endian(bytes, old ? 20 : 22, old ? 2 : 4));
   const auto height = static_cast<std::uint64_t>(std::abs(std::int64_t{signed_height}));
+  const auto signed_width = static_cast<std::int32_t>(width);
+  if (signed_width < 1 || height == 0)
+    refuse(path, "broken picture: its header says {}x{} pixels (height x width)", height, signed_width);
   const std::uint64_t bits = little_endian(bytes, old ? 24 : 28, 2);
   const std::uint64_t compression = old ? 0 : little_endian(bytes, 30, 4);
   if (compression == kRle8 || compression == kRle4)
@@ -186,7 +207,7 @@ int check_image_file(const Path& path, Bytes& bytes) {
   if (has_at(bytes, 0, kJpegStart)) return check_jpeg(path, bytes);
   for (const auto& [at, signature, name] : kOtherFormats)
     if (has_at(bytes, at, signature))
-      refuse(path, "a {} picture, which is not read; convert it to PNG or JPEG", name);
+      refuse(path, "a picture in the format {}, which is not read; convert it to PNG or JPEG", name);
   if (!has_at(bytes, 0, "BM")) refuse(path, "not a PNG, JPEG or BMP picture ({} bytes)", bytes.size());
   check_bmp(path, bytes);
   return 1;

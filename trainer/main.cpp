@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "models/spec.hpp"
+#include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/command_line.hpp"
 #include "trainer/device/memory_need.hpp"
@@ -40,7 +41,7 @@ int run(int argc, char** argv) {
 }
 
 int report(const std::exception& error, int status) {
-  std::fputs(("error: " + std::string(error.what()) + "\n").c_str(), stderr);
+  std::fputs(("error: " + trainer::printable(error.what()) + "\n").c_str(), stderr);
   return status;
 }
 }  // namespace

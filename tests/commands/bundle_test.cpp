@@ -1,4 +1,5 @@
 // What a run printed stays in its folder, and one file takes it, the record and the doctor's report to a bug report.
+#include <algorithm>
 #include <array>
 #include <map>
 #include <unistd.h>
@@ -120,6 +121,38 @@ TEST_F(Bundle, LosesNothing) {
   expect_one_line(trainer({"runs", "bundle", "mine", "-o", "b", "--weights", "--anonymous"}), 2);
 }
 
+TEST_F(Bundle, RefusesAnEmptyNameAndAFolderAtOnce) {
+  fs::create_directories(folder_ / "folder");
+  fs::create_symlink("folder", folder_ / "link");
+  const std::pair<Words, std::string> commands[] = {{{"doctor", "--quick", "--bundle"}, "--bundle"},
+                                                    {{"runs", "bundle", "mine", "-o"}, "--out"}};
+  for (const auto& [command, option] : commands) {
+    const auto with = [&](const std::string& out) {
+      Words words = command;
+      words.push_back(out);
+      return trainer(words);
+    };
+    const Outcome unnamed = with("");
+    expect_one_line(unnamed, 2);
+    EXPECT_PRED2(contains, unnamed.err, option + ": the file has no name");
+    for (const char* out : {"folder", "link"}) {
+      const Outcome outcome = with(out);
+      expect_one_line(outcome, 1);
+      EXPECT_PRED2(contains, outcome.err, "cannot write " + at(out) + ": it is a folder: name a file in it");
+    }
+    const Outcome nowhere = with("none/b.tar.gz");
+    expect_one_line(nowhere, 1);
+    EXPECT_EQ(nowhere.err.find("with --out"), std::string::npos) << nowhere.err;
+  }
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+}
+
+TEST_F(Bundle, NamesATemporaryFolderThatIsNotThere) {
+  const Outcome outcome = trainer({"runs", "bundle", "mine", "-o", "b.tar.gz"}, {"TMPDIR=/nonexist"});
+  expect_one_line(outcome, 1);
+  EXPECT_PRED2(contains, outcome.err, "TMPDIR, /nonexist: No such file or directory");
+}
+
 TEST_F(Bundle, NamesNobodyIfItIsToBeAnonymous) {
   KnownRun run = known_run("of-jane", {1});
   run.record.command = {"trainer", "train", "--data", "/home/jane/digits/Jane", "alpha.json"};
@@ -136,7 +169,7 @@ TEST_F(Bundle, NamesNobodyIfItIsToBeAnonymous) {
   folder_.write("runs/of-jane/output.log",
                 "09:30:00 on alphabet, beta; jane's pattern, std::vector, 60,000 images, 0.5.1.2.3.4\nSerial "
                 "Number     : 1654321098765\n");
-  EXPECT_EQ(trainer({"runs", "bundle", "of-jane", "-o", "b.tar.gz", "--anonymous"}).code, 0);
+  EXPECT_EQ(trainer({"runs", "bundle", "of-jane", "-o", "b.tar.gz", "--anonymous"}, {"USER=jane"}).code, 0);
   std::string all = text("b.tar.gz") + names("b.tar.gz");
   std::array<char, 256> host{};
   ASSERT_EQ(gethostname(host.data(), host.size() - 1), 0);
@@ -162,6 +195,71 @@ TEST_F(Bundle, NamesNobodyIfItIsToBeAnonymous) {
   EXPECT_TRUE(log.starts_with("09:30:00 on alphabet, host-")) << log;
   EXPECT_PRED2(contains, log,
                "; " + jane + "'s pattern, std::vector, 60,000 images, 0.5.1.2.3.4\nSerial Number     : id-");
+}
+
+class AnonymousLog : public Bundle {
+ protected:
+  // The output of a run, as an anonymous bundle has it.
+  std::string bundled(const std::string& log, const Words& environment) const {
+    folder_.write("runs/mine/output.log", log);
+    const Outcome outcome = trainer({"runs", "bundle", "mine", "-o", "b.tar.gz", "--anonymous"}, environment);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return text("b.tar.gz", "bundle/runs/mine/output.log");
+  }
+};
+
+TEST_F(AnonymousLog, HasNoNameThatTheEnvironmentKnows) {
+  const std::string log =
+      bundled("/scratch/jozsef/digits of-jozsef jozsef_2 JOZSEF's /scratch/jozsefina bela (cecil)\n",
+              {"HOME=/scratch/jozsef", "USER=bela", "LOGNAME=cecil"});
+  EXPECT_TRUE(log.starts_with("/home/user-")) << log;
+  EXPECT_PRED2(contains, log, "/scratch/jozsefina user-") << "another name";
+  for (const char* name : {"jozsef/", "of-jozsef", "jozsef_", "JOZSEF", "bela", "cecil"})
+    EXPECT_FALSE(contains(log, name)) << name << "\n" << log;
+}
+
+TEST_F(AnonymousLog, HasNoNameThatStandsAsOne) {
+  const std::string log = bundled(
+      "C:\\Users\\geza ~imre /nfs/home2/jozef/x user=dani http://secret.corp.example.com:5000 "
+      "registry.lab.example.com/image host=box7 hostname box8; serial=1654321 0011.2233.4455 "
+      "0123456789abcdef0123456789abcdef tcp://box9:2376 box9\n",
+      {});
+  for (const char* name : {"geza", "imre", "jozef", "dani", "secret", "corp", "registry", "lab", "box",
+                           "1654321", "2233", "89abcdef"})
+    EXPECT_FALSE(contains(log, name)) << name << "\n" << log;
+  EXPECT_PRED2(contains, log, ":5000 host-");
+  EXPECT_PRED2(contains, log, "/image host=host-");
+}
+
+TEST_F(AnonymousLog, KeepsWordsThatUsersAreCalledLike) {
+  const std::string kept =
+      "Ubuntu 22.04, --limit-train 5, ~5 minutes, data from https://docs.nvidia.com/cuda, hostname lookup "
+      "failed, "
+      "git@github.com, cudnn 9.10.2.21, main.cc:12, 09:30:00\n";
+  const std::string log =
+      bundled(kept + "/home/ubuntu/x /home/train/x\n", {"HOME=/home/ubuntu", "USER=train", "LOGNAME=data"});
+  EXPECT_TRUE(log.starts_with(kept)) << log;
+  EXPECT_PRED2(contains, log, "\n/home/user-");
+  EXPECT_FALSE(contains(log, "/train/")) << log;
+}
+
+TEST_F(AnonymousLog, MayHaveThousandsOfNames) {
+  std::string log;
+  for (int i = 0; i < 6000; ++i) log += "name" + std::to_string(i) + "@box" + std::to_string(i) + " failed\n";
+  log = bundled(log, {});
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 6000);
+  EXPECT_FALSE(contains(log, "name"));
+  EXPECT_FALSE(contains(log, "box"));
+}
+
+TEST_F(Bundle, HasTheEndOfALogThatIsLong) {
+  const std::uintmax_t size = std::uintmax_t{5} << 30;  // a sparse file
+  fs::resize_file(folder_ / "runs/mine/output.log", size);
+  ASSERT_EQ(shell("printf '\\nthe end\\n' >> runs/mine/output.log").code, 0);
+  EXPECT_EQ(trainer({"runs", "bundle", "mine", "-o", "b.tar.gz"}).code, 0);
+  EXPECT_EQ(names("b.tar.gz"), kNames);
+  EXPECT_EQ(text("b.tar.gz", "bundle/runs/mine/output.log"),
+            "[the last 16 MiB of " + std::to_string(size + 9) + " bytes]\nthe end\n");
 }
 
 }  // namespace

@@ -69,15 +69,26 @@ TEST_F(CommandLine, RefusesValuesWithTheOptionAndTheChoices) {
   expect_training_refused({"--target-accuracy", "nan"}, {"--target-accuracy"});
   expect_training_refused({"--max-seconds", "nan"}, {"--max-seconds"});
   expect_training_refused({"--max-seconds", "0"}, {"--max-seconds"});
-  expect_training_refused({"--limit-train", "0"}, {"--limit-train"});
+  expect_training_refused({"--limit-train", "0"}, {"--limit-train", "0 not in range", "1 to 2147483647"});
   expect_training_refused({"--validation", "200"}, {"--validation", "200 training images"});
-  expect_training_refused({"--validation", "4294967295"}, {"--validation", "200 training images"});
+  expect_training_refused({"--validation", "2147483647"}, {"--validation", "200 training images"});
+  expect_training_refused({"--validation", "4294967296"}, {"--validation", "4294967296", "0 to 2147483647"});
   expect_training_refused({"--classes", "1"}, {"--classes"});
   expect_training_refused({"--channels", "2"}, {"--channels", "1", "3"});
   expect_training_refused({"--checkpoint-every", "5x"}, {"--checkpoint-every 5x", "500steps"});
   expect_training_refused({"--checkpoint-every", "0steps"}, {"--checkpoint-every 0steps"});
   expect_training_refused({"--checkpoint-every", "-1"}, {"--checkpoint-every -1"});
   expect_training_refused({"--no-save", "--out", "x"}, {"--no-save", "--out"});
+}
+
+TEST_F(CommandLine, ADamagedTargetHidesNoOther) {
+  ASSERT_EQ(trainer({"target", "attach", "good", "--address", "host"}).code, 0);
+  folder_.write("targets/bad.compute", "type: [\n");
+  const Outcome table = trainer({"target", "list"});
+  EXPECT_EQ(table.code, 0) << "like runs list with a damaged record";
+  for (const char* name : {"local ", "docker ", "good "}) EXPECT_PRED2(contains, table.out, name);
+  EXPECT_PRED2(contains, table.err, "note: bad is not listed: " + at("targets/bad.compute") + ":");
+  EXPECT_EQ(Json::parse(trainer({"target", "list", "--json"}).out).size(), 3U);
 }
 
 TEST_F(CommandLine, RefusesNetworksAndDataByName) {

@@ -235,6 +235,8 @@ TEST_F(DataSets, ValidationPicturesOfTheDataSetAreHeldOut) {
   ASSERT_EQ(train_on("pictures", {"--limit-train", "40", "--validation", "8"}).code, 0);
   EXPECT_EQ(record("run").data.train_images, 40U);
   EXPECT_EQ(record("run").data.validation_images, 88U);
+  ASSERT_EQ(train_on("pictures", {"--validation", "0", "--out", "all"}).code, 0);
+  EXPECT_EQ(record("all").data.validation_images, 0U);
 }
 
 TEST_F(DataSets, ChosenImagesAreSpreadOverTheLabels) {

@@ -173,6 +173,29 @@ TEST_F(PictureFolder, ValidationIsAtTheEndOfTraining) {
   }
 }
 
+TEST_F(PictureFolder, ValidationWithoutPicturesIsNone) {
+  write_cats_and_dogs();
+  const std::string before = load_dataset(folder.path()).fingerprint;
+  fs::create_directories(folder / "val");
+  EXPECT_EQ(load_dataset(folder.path()).fingerprint, before);
+  fs::create_directories(folder / "val/cat");
+  folder.write("val/@eaDir/1.png", "junk");
+  folder.write("val/notes.txt", "none yet");
+  EXPECT_EQ(load_dataset(folder.path()).fingerprint, before);
+  folder.write("val/1.png", grey(8));
+  EXPECT_TRUE(refusal().starts_with(at("val"))) << "a picture without a label: " << refusal();
+}
+
+TEST_F(PictureFolder, ValidationCanBeLeftOut) {
+  write_cats_and_dogs();
+  const std::string before = load_dataset(folder.path()).fingerprint;
+  folder.write("val/emu/1.png", grey(8));
+  EXPECT_EQ(refusal(), at("val/emu") +
+                           ": label emu has no training pictures; the labels are cat, dog; trainer "
+                           "train --validation 0 ignores it");
+  EXPECT_EQ(load_dataset(folder.path(), {.validation = false}).fingerprint, before);
+}
+
 TEST_F(PictureFolder, LabelsOfANetworkGoByName) {
   folder.write("test/dog/1.png", grey(4));
   const LoadOptions network{.classes = 3, .label_names = {"cat", "dog", "emu"}};

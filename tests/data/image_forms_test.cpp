@@ -181,6 +181,14 @@ TEST_F(PictureForms, BmpWithAGapBeforeItsPixelArrayOrAShortPalette) {
             (Values{255, 0, 0, 255}));
 }
 
+TEST_F(PictureForms, BmpOfNegativeWidthOrNoHeightIsBroken) {
+  Values bmp = bmp_file({.rows = Values(16, 0)});
+  for (std::size_t i = 18; i < 22; ++i) bmp[i] = i == 18 ? 0xfe : 0xff;
+  EXPECT_EQ(refusal(bmp), "broken picture: its header says 2x-2 pixels (height x width)");
+  EXPECT_EQ(refusal(bmp_file({.height = 0, .rows = Values(16, 0)})),
+            "broken picture: its header says 0x2 pixels (height x width)");
+}
+
 TEST_F(PictureForms, BmpWithRunLengthsIsRefusedByName) {
   for (const std::size_t compression : {1U, 2U}) {
     EXPECT_EQ(refusal(bmp_file({.bits = 8, .compression = compression, .rows = {2, 0, 0, 1}})),
@@ -207,7 +215,7 @@ TEST_F(PictureForms, OtherFormatsAreRefusedByName) {
   };
   for (const auto& [start, name] : formats) {
     EXPECT_EQ(refusal(start + std::string(40, '\0')),
-              fmt::format("a {} picture, which is not read; convert it to PNG or JPEG", name));
+              fmt::format("a picture in the format {}, which is not read; convert it to PNG or JPEG", name));
   }
 }
 
@@ -228,6 +236,15 @@ TEST_F(PictureForms, JpegOfFourInksIsReadOnlyIfItSaysHow) {
   jpeg.insert(jpeg.begin() + 2, adobe.begin(), adobe.end());
   EXPECT_EQ(refusal(jpeg).find("CMYK"),
             std::string::npos);  // its one channel does not make four, but that is another fault
+}
+
+TEST_F(PictureForms, PngColoursBeyondAShortPaletteAreBlack) {
+  Values png{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+  test::append_png_chunk(png, "IHDR", Values{0, 0, 0, 3, 0, 0, 0, 1, 8, 3, 0, 0, 0});
+  test::append_png_chunk(png, "PLTE", Values{10, 20, 30, 40, 50, 60});
+  test::append_png_chunk(png, "IDAT", test::zlib_stored(Values{0, 0, 1, 200}));
+  test::append_png_chunk(png, "IEND", {});
+  EXPECT_EQ(read(png).pixels, (Values{10, 20, 30, 40, 50, 60, 0, 0, 0}));
 }
 
 TEST_F(PictureForms, ApplesOwnPngIsRefused) {

@@ -111,7 +111,7 @@ TEST_F(Picture, SizeIsCheckedInTheHeaderBeforeDecoding) {
             "a picture of 1x2000000 pixels (height x width); at most 4096x4096 are read");
   Values bmp = encode_bmp(picture(2, 2, 3));
   bmp[18 + 3] = 0x80;  // a width below zero
-  EXPECT_HAS(refusal(bmp), "at most 4096x4096 are read");
+  EXPECT_EQ(refusal(bmp), "broken picture: its header says 2x-2147483646 pixels (height x width)");
 }
 
 TEST_F(Picture, PhotosMayHave50Megapixels) {

@@ -81,13 +81,17 @@ void expect_seven(const Page& page) {
   EXPECT_LT(difference / static_cast<double>(wanted.size()), 12);
 }
 
-std::string refusal(const Page& page) {
+std::string refusal(const data::Image& picture) {
   try {
-    (void)fit_digits(page.image(), 28, 28);
+    (void)fit_digits(picture, 28, 28);
   } catch (const PictureError& error) {
     return error.what();
   }
   return "read";
+}
+
+std::string refusal(const Page& page) {
+  return refusal(page.image());
 }
 
 bool says(const std::string& text, const char* part) {
@@ -182,6 +186,34 @@ TEST(Photograph, GivesBoxesInPixelsOfALargePicture) {
   const std::vector<FittedDigit> digits = fit_digits(large, 28, 28);
   ASSERT_EQ(digits.size(), 1U);
   expect_box(digits[0], {1000, 600, 100, 600}, 6);
+}
+
+// A picture of 1000 x 1000, dark where `is_dark`.
+data::Image large_picture(const std::function<bool(int y, int x)>& is_dark) {
+  data::Image large{1000, 1000, 1, {}};
+  for (int y = 0; y < 1000; ++y)
+    for (int x = 0; x < 1000; ++x) large.pixels.push_back(is_dark(y, x) ? 20 : 230);
+  return large;
+}
+
+TEST(Photograph, SpecksAreNoDigitsHoweverMany) {
+  const auto dots = [](int step, int size) {
+    const int first = step / 2;  // none lies on the border, as edges do
+    return large_picture(
+        [=](int y, int x) { return (y + first) % step < size && (x + first) % step < size; });
+  };
+  EXPECT_PRED2(says, refusal(dots(4, 1)), "specks");
+  EXPECT_PRED2(says, refusal(dots(100, 4)), "specks");
+  EXPECT_PRED2(says, refusal(dots(40, 16)), "more than 500 specks");
+  EXPECT_EQ(fit_digits(dots(50, 20), 28, 28).size(), 400U);
+  for (const unsigned rarity : {100U, 10000U}) {
+    unsigned state = 1;
+    const data::Image pepper = large_picture([&](int, int) {
+      state = state * 1664525U + 1013904223U;
+      return (state >> 8U) % rarity == 0;
+    });
+    EXPECT_PRED2(says, refusal(pepper), "specks") << rarity;
+  }
 }
 
 TEST(Photograph, SaysWhyItCannotBeRead) {

@@ -80,6 +80,27 @@ TEST_F(Predict, AnswersEachOfSeveralDigitsWithItsBox) {
   EXPECT_EQ(answers[1]["digits"][0]["label"], answers[1]["label"]);
 }
 
+TEST_F(Predict, NoControlCharacterReachesTheTerminal) {
+  const std::string picture = "\x1b[2J.png";
+  fs::copy_file(folder_ / "0.png", folder_ / picture);
+  std::vector<std::uint8_t> strange{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n',
+                                    0,    0,   1,   0,   0x1b, '[',  '2',  'J'};
+  strange.resize(40);
+  folder_.write("strange.png", strange);
+  const SafetensorsFile file = SafetensorsFile::read(folder_ / "run/model.safetensors");
+  Metadata metadata = file.metadata();
+  metadata.erase(std::string(kContentHashKey));
+  metadata["label_names"] = Json{"\x1b[1m0", "\x1b[1m1", "\x1b[1m2", "\x1b[1m3"}.dump();
+  write_safetensors(folder_ / "labels.safetensors", file.tensors(), metadata);
+  for (const Words& words :
+       {Words{"predict", "labels.safetensors", picture, "strange.png", "\x1b[3J.png"},
+        Words{"eval", "labels.safetensors", "--data", "data"}, Words{"eval", "run", "--data", "\x1b[4J"}}) {
+    const Outcome outcome = trainer(words);
+    EXPECT_EQ((outcome.out + outcome.err).find('\x1b'), std::string::npos) << outcome.out << outcome.err;
+    EXPECT_PRED2(contains, outcome.out + outcome.err, "?[") << words[0];
+  }
+}
+
 TEST_F(Predict, TakesACheckpointAndARunById) {
   EXPECT_EQ(trainer({"predict", "run/checkpoint.safetensors", "0.png", "--threads", "1"}).code, 0);
   EXPECT_EQ(trainer({"predict", "ru", "0.png"}, {"TRAINER_RUNS=."}).code, 0);

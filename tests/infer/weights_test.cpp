@@ -5,6 +5,8 @@
 #include <cstring>
 #include <limits>
 
+#include "data/dataset.hpp"
+#include "tests/data/png_writer.hpp"
 #include "tests/support/program.hpp"
 
 namespace trainer::test {
@@ -78,6 +80,29 @@ TEST_F(Weights, NumbersThatAreNotFiniteAreRefusedByTheTensorsName) {
       EXPECT_PRED2(contains, outcome.err, "conv1.bias");
       EXPECT_PRED2(contains, outcome.err, "not finite");
     }
+  }
+}
+
+TEST_F(Weights, FiniteNumbersWhoseSumsOverflowAreAnError) {
+  ASSERT_EQ(trainer(small_training({"--out", "run"})).code, 0);
+  rewrite("run/model.safetensors", "high.safetensors", "dense1.bias",
+          [](auto& values) { std::ranges::fill(values, 10.0F); });
+  rewrite("high.safetensors", "huge.safetensors", "dense2.weight",
+          [](auto& values) { std::ranges::for_each(values, [](float& v) { v = std::copysign(3e38F, v); }); });
+  const data::Dataset small = data::load_dataset(folder_ / "data");
+  const Shape& shape = small.shape;
+  folder_.write("a.png",
+                encode_png({shape.h,
+                            shape.w,
+                            shape.c,
+                            {small.test.images.begin(),
+                             small.test.images.begin() + static_cast<std::ptrdiff_t>(shape.size())}}));
+  for (const Words& words : {Words{"eval", "huge.safetensors", "--data", "data"},
+                             Words{"predict", "huge.safetensors", "a.png", "--fit", "picture"}}) {
+    const Outcome outcome = trainer(words);
+    expect_one_line(outcome, 1);
+    EXPECT_PRED2(contains, outcome.err, "output is not finite");
+    EXPECT_EQ(outcome.out, "");
   }
 }
 

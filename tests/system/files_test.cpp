@@ -4,6 +4,8 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <functional>
 #include <gtest/gtest.h>
@@ -101,6 +103,37 @@ TEST(WriteFileDurably, LeavesWhatIsNoFileAlone) {
   EXPECT_EQ(entries(folder), 1U);
 }
 
+TEST(WriteFileDurably, WritesToWhatALinkNames) {
+  const TemporaryFolder folder;
+  const fs::path file = folder.write("below/file", "old");
+  fs::create_symlink("below/file", folder / "link");
+  fs::create_symlink("link", folder / "second");
+  fs::create_symlink("below/new", folder / "ahead");
+  write_file_durably(folder / "second", "new");
+  write_file_durably(folder / "ahead", "newest");
+  EXPECT_EQ(read_text(file), "new");
+  EXPECT_EQ(read_text(folder / "below/new"), "newest");
+  for (const char* link : {"link", "second", "ahead"}) EXPECT_TRUE(fs::is_symlink(folder / link)) << link;
+  EXPECT_EQ(entries(folder), 4U);
+}
+
+TEST(WriteFileDurably, LeavesLinksToOpenFilesAndDevicesAlone) {
+  const TemporaryFolder folder;
+  const fs::path file = folder.write("file", "redirected");
+  const Descriptor open_file(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  fs::create_symlink("/proc/self/fd/" + std::to_string(open_file.number()), folder / "open");
+  fs::create_symlink("open", folder / "second");
+  fs::create_symlink("/dev/no-such-device-of-a-test", folder / "device");
+  fs::create_symlink("circle", folder / "circle");
+  for (const char* link : {"open", "second", "device", "circle"}) {
+    expect_contains(message_of([&] { write_file_durably(folder / link, "x"); }),
+                    "cannot write " + (folder / link).string() + ": it is a link into /dev, /proc or itself");
+    EXPECT_TRUE(fs::is_symlink(folder / link)) << link;
+  }
+  EXPECT_EQ(read_text(file), "redirected");
+  EXPECT_EQ(entries(folder), 5U);
+}
+
 TEST(WriteFileDurably, WritesInTheWorkingFolderWithoutAParentPath) {
   const TemporaryFolder folder;
   const fs::path before = fs::current_path();
@@ -111,9 +144,8 @@ TEST(WriteFileDurably, WritesInTheWorkingFolderWithoutAParentPath) {
 }
 
 TEST(ReasonAndNextStep, NamesWhatToDo) {
-  EXPECT_EQ(reason_and_next_step(ENOSPC),
-            "No space left on device: free space or choose another folder with --out");
-  EXPECT_EQ(reason_and_next_step(EACCES), "Permission denied: choose a folder that you may write with --out");
+  EXPECT_EQ(reason_and_next_step(ENOSPC), "No space left on device: free space or choose another folder");
+  EXPECT_EQ(reason_and_next_step(EACCES), "Permission denied: choose a folder that you may write");
   expect_contains(reason_and_next_step(EIO), "--out");
 }
 
@@ -153,7 +185,7 @@ TEST(JsonLinesFile, ReportsAFullDisk) {
   EXPECT_EQ(message,
             "cannot write /dev/full: appending a line failed: No space left on device: free space or choose "
             "another "
-            "folder with --out");
+            "folder");
 }
 
 TEST(JsonLinesFile, TakesTheBeginningOfALineBackThatDidNotFit) {

@@ -100,6 +100,8 @@ TEST_F(GoingOn, ShapesThatDifferAreNamedAndANewHeadKeepsTheRest) {
   write_network({.layers = "  - dense: {out: 16}\n  - relu\n"});
   const Outcome other = trainer(small_training({"--from", "first", "--no-save"}));
   EXPECT_EQ(other.code, 1);
+  EXPECT_EQ(other.err.find("--new-head"), std::string::npos)
+      << "which leaves other layers too: " << other.err;
   EXPECT_PRED2(contains, other.err, "'conv1.weight' is not in the network");
 }
 

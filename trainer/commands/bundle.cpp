@@ -1,16 +1,12 @@
 // trainer runs bundle, and the file that trainer doctor --bundle writes too.
-#include <algorithm>
-#include <arpa/inet.h>
-#include <array>
 #include <fmt/format.h>
 #include <fstream>
-#include <functional>
-#include <map>
 #include <pwd.h>
-#include <regex>
+#include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
-#include "models/words.hpp"
+#include "trainer/commands/anonymiser.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/device/device_report.hpp"
 #include "trainer/doctor/checks.hpp"
@@ -26,109 +22,54 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-constexpr auto kRegexFlags = std::regex::ECMAScript | std::regex::icase | std::regex::optimize;
-
-// The kind of a match, by its form; "" for a name, or nothing.
-std::string kind_of(const std::smatch& match) {
-  std::array<unsigned char, sizeof(in6_addr)> parsed{};
-  const std::string text = match.str();
-  if (match[1].matched) return "id";
-  if (match[2].matched) return "mac";
-  if (inet_pton(AF_INET6, text.c_str(), parsed.data()) == 1) return "ipv6";
-  return inet_pton(AF_INET, text.c_str(), parsed.data()) == 1 ? "ipv4" : "";
-}
-
-// Stand-ins for what identifies people and machines: "user-1", "host-1", "ipv4-1", "ipv6-1", "mac-1", and "id-1" for a UUID or a
-// serial number. The same name always has the same one. All patterns are bounded: std::regex recurses into what it matches.
-class Anonymiser {
- public:
-  // A name that identifies nobody ("root", "localhost", a number, one letter) stays.
-  void learn_name(const std::string& kind, const std::string& name) {
-    static const std::regex is_common("root|localhost|[^a-z\x80-\xff]*|.", kRegexFlags);
-    if (kind != "id" && std::regex_match(name, is_common)) return;
-    const std::string own = stand_in(kind, name), label = name.substr(0, name.find('.'));
-    if (kind == "host" && !std::regex_match(label, is_common)) known_.try_emplace(lower(label), own);
-  }
-
-  // Names that a text reveals by what stands beside them: /home/NAME, USER@HOST, ssh://HOST, "host": "NAME" ...
-  void learn(const std::string& text) {
-    for (const auto& [kind, pattern] :
-         {std::pair("user", R"((?:/home/|/Users/|"username": ?")([^/\s"',;:@]{1,64}))"),
-          {"user", R"(([\w.-]{1,64})@\w)"},
-          {"host", R"re((?:\w@|ssh://|tcp://|"host": ?"|"address": ?")([\w.-]{0,254}\w)(?![\w.-]{0,64}@))re"},
-          {"id", R"(serial(?:.?number)?"?\s{0,40}:\s{0,9}"?(\w{6,40}))"}}) {
-      const std::regex names(pattern, kRegexFlags);
-      for (std::sregex_iterator match(text.begin(), text.end(), names), end; match != end; ++match)
-        learn_name(kind, (*match)[1]);
-    }
-  }
-
-  // A version of four numbers behind its library's name is no address, and a name before a colon is a JSON key of the report.
-  [[nodiscard]] std::string replaced(const std::string& text) {
-    std::vector<std::string> names;
-    for (const auto& [name, stand_in] : known_)
-      names.push_back(std::regex_replace(name, std::regex(R"(\W)"), R"(\$&)") +
-                      (stand_in.starts_with("host") ? R"((?:\.[a-z][\w-]{0,62}){0,9})" : ""));
-    std::ranges::sort(names, std::greater(), &std::string::size);
-    const std::regex pattern(
-        fmt::format(
-            R"(\b(?:(?:cublas|cudnn|version)\w{{0,9}}\W{{1,9}}[\d.]{{1,40}}|)"
-            R"(((?:GPU-|MIG-)?[\da-f]{{8}}(?:-[\da-f]{{4}}){{3}}-[\da-f]{{12}}|GPU-[\da-f-]{{4,40}})|)"
-            R"(([\da-f]{{2}}(?:[:-][\da-f]{{2}}){{5}})|)"
-            R"([\da-f]{{1,4}}(?::[\da-f]{{0,4}}){{1,7}}:(?:[\da-f]{{1,4}}(?:\.\d{{1,3}}){{0,3}}|:)|)"
-            R"(\d{{1,9}}(?:\.\d{{1,9}}){{3,9}}|({}))(?!\w|":))",
-            names.empty() ? R"(\b\B)" : fmt::format("{}", fmt::join(names, "|"))),
-        kRegexFlags);
-    std::string out;
-    auto rest = text.cbegin();
-    for (std::sregex_iterator match(text.begin(), text.end(), pattern), end; match != end; ++match) {
-      const std::smatch& found = *match;
-      out.append(rest, found[0].first);
-      rest = found[0].second;
-      std::string name = lower(found.str());
-      while (found[3].matched && !known_.contains(name)) name.resize(name.rfind('.'));  // a host's domain
-      const std::string kind = kind_of(found);
-      out += kind.empty() && !found[3].matched ? found.str() : stand_in(kind, name);
-    }
-    return out.append(rest, text.cend());
-  }
-
- private:
-  std::string stand_in(const std::string& kind, const std::string& name) {
-    const auto [place, is_first] = known_.try_emplace(lower(name));
-    if (is_first) place->second = fmt::format("{}-{}", kind, ++counts_[kind]);
-    return place->second;
-  }
-
-  std::map<std::string, std::string> known_;  // by the name in lower case
-  std::map<std::string, int> counts_;         // stand-ins of each kind
-};
-
 struct BundledFile {
   fs::path path;  // in the bundle
   std::string contents;
 };
 
-// A damaged record is included too: it is just what a bug report is about.
-void add_run(std::vector<BundledFile>& files, const fs::path& run, bool weights) {
-  constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
-  std::vector<std::string_view> names{kRunRecordName, kMetricsName, kOutputName};
-  if (weights) names.insert(names.end(), {kModelName, kCheckpointName});
-  for (const std::string_view name : names) {
-    if (!fs::is_regular_file(run / name)) continue;
-    const std::vector<std::byte> bytes = read_file(run / name, kMostBytes);
-    files.push_back({fs::path("bundle/runs") / fs::canonical(run).filename() / name,
-                     std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size())});
+// The whole file, or the end of a long log.
+std::string contents_of(const fs::path& path) {
+  constexpr std::uintmax_t kMostBytes = std::uintmax_t{4} << 30, kMostOfLog = std::uintmax_t{16} << 20;
+  const std::uintmax_t size = fs::file_size(path);
+  if (path.filename() != kOutputName || size <= kMostOfLog) {
+    const std::vector<std::byte> bytes = read_file(path, kMostBytes);
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
+  std::ifstream file(path);
+  std::string end(kMostOfLog, '\0');
+  if (!file.seekg(static_cast<std::streamoff>(size - kMostOfLog)).read(end.data(), kMostOfLog))
+    throw FileError(fmt::format("cannot read {}", path.string()));
+  return fmt::format("[the last 16 MiB of {} bytes]\n", size) + end.substr(end.find('\n') + 1);
 }
 
-void anonymise(std::vector<BundledFile>& files) {
+// A damaged record is included too: it is just what a bug report is about.
+void add_run(std::vector<BundledFile>& files, const fs::path& run, bool weights) {
+  std::vector<std::string_view> names{kRunRecordName, kMetricsName, kOutputName};
+  if (weights) names.insert(names.end(), {kModelName, kCheckpointName});
+  for (const std::string_view name : names)
+    if (fs::is_regular_file(run / name))
+      files.push_back(
+          {fs::path("bundle/runs") / fs::canonical(run).filename() / name, contents_of(run / name)});
+}
+
+void anonymise(std::vector<BundledFile>& files, const fs::path& run) {
   Anonymiser names;
-  if (const passwd* user = getpwuid(getuid())) {
-    names.learn_name("user", user->pw_name);
-    names.learn_name("user", fs::path(user->pw_dir).filename());
-  }
-  for (const BundledFile& file : files) names.learn(file.contents);
+  struct stat owner {};
+  if (stat(run.c_str(), &owner) != 0) owner.st_uid = getuid();
+  for (const uid_t id : {getuid(), owner.st_uid})
+    if (const passwd* user = getpwuid(id)) {
+      names.learn("user", user->pw_name, true);
+      names.learn_home(user->pw_dir);
+    }
+  for (const char* variable : {"USER", "LOGNAME", "SUDO_USER"})
+    if (const char* name = std::getenv(variable)) names.learn("user", name, true);
+  if (const char* home = std::getenv("HOME")) names.learn_home(home);
+  utsname machine{};
+  uname(&machine);
+  std::string host;
+  std::ifstream("/etc/hostname") >> host;
+  for (const std::string& name : {std::string(machine.nodename), host}) names.learn("host", name, true);
+  for (const BundledFile& file : files) (void)names.replaced(file.contents);
   for (BundledFile& file : files) file = {names.replaced(file.path.string()), names.replaced(file.contents)};
 }
 
@@ -151,6 +92,7 @@ std::string packed(const std::vector<BundledFile>& files) {
 
 int bundle(const Environment& environment, const BundleOptions& options) {
   (void)find_run_folder(options.run, environment);
+  (void)bundle_path(environment, options);
   const std::unique_ptr<GpuProbe> probe = open_gpu_probe();
   const Nvml nvml;
   doctor::Questions questions;
@@ -162,13 +104,15 @@ int bundle(const Environment& environment, const BundleOptions& options) {
 
 void declare_bundle(CLI::App& app, BundleOptions& options) {
   app.add_option("RUN", options.run, "a run's id or the beginning of one, its folder, or 'last'")->required();
-  app.add_option("-o,--out", options.out, "the .tar.gz file; an existing bundle is overwritten")->required();
-  add_bundle_contents(app, options);
+  CLI::Option* file =
+      app.add_option("-o,--out", options.out, "the .tar.gz file; an existing bundle is overwritten");
+  add_bundle_contents(app, options, file->required());
 }
 
 }  // namespace
 
-std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& options) {
+std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& options, CLI::Option* file) {
+  file->check([](const std::string& name) { return name.empty() ? "the file has no name" : std::string(); });
   CLI::Option* weights = app.add_flag("--weights", options.weights, "with model and checkpoint [off]");
   CLI::Option* anonymous =
       app.add_flag("--anonymous", options.anonymous,
@@ -176,12 +120,19 @@ std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& opti
   return {weights->excludes(anonymous), anonymous};
 }
 
-std::string write_bundle(const Environment& environment, const BundleOptions& options,
-                         const doctor::Facts& facts, const std::vector<Check>& checks) {
+std::filesystem::path bundle_path(const Environment& environment, const BundleOptions& options) {
   const fs::path path = environment.runs.working_folder / options.out;
+  if (fs::is_directory(path))
+    throw FileError(fmt::format("cannot write {}: it is a folder: name a file in it", path.string()));
   if (fs::is_regular_file(path) && fs::file_size(path) > 0 && std::ifstream(path).get() != 0x1f)
     throw FileError(
         fmt::format("cannot write {}: it is a file, and no .tar.gz: name another path", path.string()));
+  return path;
+}
+
+std::string write_bundle(const Environment& environment, const BundleOptions& options,
+                         const doctor::Facts& facts, const std::vector<Check>& checks) {
+  const fs::path path = bundle_path(environment, options);
   DeviceInfo info;
   info.cpu = facts.cpu;
   info.gpu = facts.gpu.info;
@@ -198,7 +149,7 @@ std::string write_bundle(const Environment& environment, const BundleOptions& op
     if (options.run != "last") throw;
   }
   if (!run.empty()) add_run(files, run, options.weights);
-  if (options.anonymous) anonymise(files);
+  if (options.anonymous) anonymise(files, run);
   write_file_durably(path, packed(files));
   return path.string();
 }

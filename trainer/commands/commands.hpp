@@ -73,7 +73,9 @@ struct BundleOptions {
   bool weights = false;
   bool anonymous = false;
 };
-std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& options);
+std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& options, CLI::Option* file);
+// Where it is written. Throws FileError, before the doctor's work, for a folder or a file that is no bundle.
+std::filesystem::path bundle_path(const Environment& environment, const BundleOptions& options);
 // Replaces the file, whole; an old one that is not compressed stays. Returns its path. Throws FileError.
 std::string write_bundle(const Environment& environment, const BundleOptions& options,
                          const doctor::Facts& facts, const std::vector<Check>& checks);

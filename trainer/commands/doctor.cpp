@@ -46,6 +46,7 @@ int explain_message(const DoctorArguments& arguments) {
 }
 
 int examine(const Environment& environment, const DoctorArguments& arguments) {
+  if (!arguments.bundle.out.empty()) (void)bundle_path(environment, arguments.bundle);
   const std::unique_ptr<GpuProbe> probe = open_gpu_probe();
   const Nvml nvml;
   const doctor::Facts facts = doctor::gather(environment, arguments.questions, *probe, nvml);
@@ -99,7 +100,7 @@ CLI::Option* declare_bundle_file(CLI::App& app, BundleOptions& options) {
                                      "a .tar.gz to attach to a bug report: this report, and a run's record, "
                                      "metrics and output [none]");
   app.add_option("--run", options.run, "the run that --bundle includes")->capture_default_str()->needs(file);
-  for (CLI::Option* option : add_bundle_contents(app, options)) option->needs(file);
+  for (CLI::Option* option : add_bundle_contents(app, options, file)) option->needs(file);
   return file;
 }
 

@@ -5,6 +5,7 @@
 
 #include "data/digit_form.hpp"
 #include "data/image.hpp"
+#include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/infer/digit.hpp"
 #include "trainer/system/errors.hpp"
@@ -105,12 +106,13 @@ void take_guesses(TrainedNetwork& trained, std::vector<Answer>& answers) {
 void print_answers(const std::vector<Answer>& answers, const TrainedNetwork& trained) {
   for (const Answer& answer : answers) {
     if (!answer.error.empty()) {
-      fmt::print(stderr, "error: {}\n", answer.error);
+      fmt::print(stderr, "error: {}\n", printable(answer.error));
       continue;
     }
+    const std::string picture = printable(answer.picture);
     const Guess& first = answer.guesses.front();
     if (answer.guesses.size() == 1) {
-      fmt::print("{}: {}  {:.2f} %  (then {}, {:.2f} %)\n", answer.picture, trained.label_name(first.label),
+      fmt::print("{}: {}  {:.2f} %  (then {}, {:.2f} %)\n", picture, trained.label_name(first.label),
                  100 * first.confidence, trained.label_name(first.second), 100 * first.second_confidence);
       continue;
     }
@@ -119,8 +121,7 @@ void print_answers(const std::vector<Answer>& answers, const TrainedNetwork& tra
       labels.push_back(trained.label_name(guess.label));
       claims.push_back(fmt::format("{:.2f} %", 100 * guess.confidence));
     }
-    fmt::print("{}: {}  (several digits: {})\n", answer.picture, fmt::join(labels, " "),
-               fmt::join(claims, ", "));
+    fmt::print("{}: {}  (several digits: {})\n", picture, fmt::join(labels, " "), fmt::join(claims, ", "));
   }
 }
 
@@ -145,7 +146,8 @@ nlohmann::ordered_json json_of(const Answer& answer, const TrainedNetwork& train
 
 // Returns 1 if any picture could not be read; the others are answered all the same.
 int predict(const Environment& environment, const PredictArguments& arguments) {
-  const auto batch = static_cast<int>(std::min<std::size_t>(arguments.pictures.size(), 256));
+  // How many digits the pictures hold is known later, by the form that the network's file names: one may hold many.
+  const auto batch = static_cast<int>(std::clamp<std::size_t>(arguments.pictures.size(), 16, 256));
   TrainedNetwork trained(environment, arguments, batch);
   std::vector<Answer> answers = fit_all(arguments, trained.saved());
   take_guesses(trained, answers);

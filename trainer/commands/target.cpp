@@ -60,10 +60,17 @@ std::string dumped(const nlohmann::ordered_json& json) {
 }
 
 int list_targets(const Environment& environment, const bool& as_json) {
-  const std::vector<Target> targets = TargetFolder(environment.runs.working_folder).all();
+  const TargetFolder folder(environment.runs.working_folder);
   auto json = nlohmann::ordered_json::array();
   std::string text = fmt::format("{:<16} {:<13} {:<6} {:<28} {}\n", "name", "type", "GPUs", "image", "place");
-  for (const Target& target : targets) {
+  for (const std::string& name : folder.names()) {
+    Target target;
+    try {
+      target = folder.find(name);
+    } catch (const std::runtime_error& error) {  // a damaged file hides no other target
+      fmt::print(stderr, "note: {} is not listed: {}\n", name, error.what());
+      continue;
+    }
     json.push_back(target_json(target));
     text += fmt::format("{:<16} {:<13} {:<6} {:<28} {}\n", target.name, target_type_word(target.type),
                         target.uses_docker() ? target.gpus : "-", target.uses_docker() ? target.image : "-",

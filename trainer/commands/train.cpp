@@ -1,5 +1,6 @@
 // trainer train: the options, and --config, whose lines become arguments.
 #include <charconv>
+#include <climits>
 #include <cmath>
 #include <fmt/format.h>
 
@@ -67,11 +68,11 @@ void declare_data(CLI::App& app, RunOptions& run) {
   add_data(app, run.data);
   app.add_option("--limit-train", run.settings.limit_train,
                  "train on N images only, spread evenly over the labels by --seed [all]")
-      ->check(CLI::PositiveNumber);
-  app.add_option(
-      "--validation", run.settings.validation,
-      "hold N training images out, spread evenly over the labels by --seed [the data set's val/, or "
-      "the recipe's]");
+      ->check(CLI::Range(1, INT_MAX));
+  app.add_option("--validation", run.settings.validation,
+                 "hold N training images out, spread evenly over the labels by --seed; 0: not even the data "
+                 "set's val/ [val/, or the recipe's]")
+      ->check(CLI::Range(0, INT_MAX));
   app.add_option("--classes", run.settings.classes, "width of the last layer [largest training label + 1]")
       ->check(CLI::Range(2, 256));
   app.add_option("--channels", run.settings.channels, "of pictures: 1 grey, 3 colour")

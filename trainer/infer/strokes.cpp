@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <fmt/format.h>
 #include <utility>
+
+#include "trainer/infer/digit.hpp"
 
 namespace trainer {
 namespace {
@@ -13,8 +16,12 @@ constexpr float kHysteresis = 0.6F;
 constexpr double kLeastShare = 0.08;     // of the largest part's area: smaller ones are dust and dots
 constexpr double kLeastFragment = 0.03;  // of the same: the smallest fragment joined to a digit
 constexpr double kLeastHeight = 0.35;  // of the tallest digit's height: lower ones are dashes and underlines
-constexpr int kThickestLine = 6;       // pixels: a line printed on paper is not thicker
-constexpr int kRounds = 4;             // of erasing edges and choosing the threshold again
+// Of a digit's height: what is lower is a speck. Narrow fonts have 5 rows; on a whole page, 0.8 % are 2 mm.
+constexpr int kLeastRows = 5;
+constexpr double kLeastPageShare = 0.008;  // of the longer side
+constexpr std::size_t kMostDigits = 500;   // more are a pattern, or noise; each costs time with every other
+constexpr int kThickestLine = 6;           // pixels: a line printed on paper is not thicker
+constexpr int kRounds = 4;                 // of erasing edges and choosing the threshold again
 
 // A connected part of the ink, or several that were joined.
 struct Part {
@@ -133,22 +140,29 @@ void unite(Part& part, const Part& other) {
 }
 
 // The digits that the parts make: a part that is large enough, or a fragment beside such a one.
-std::vector<Part> put_together(std::vector<Part> parts, float threshold) {
+std::vector<Part> put_together(std::vector<Part> parts, float threshold, int longer_side) {
   std::erase_if(parts, [&](const Part& part) { return part.peak < threshold; });
   std::ranges::stable_sort(parts, [](const Part& a, const Part& b) { return a.area > b.area; });
   std::vector<Part> digits;
   int tallest = 0;
   for (Part& part : parts) {
     const double share = static_cast<double>(part.area) / parts.front().area;
+    if (share < kLeastFragment) break;
     const auto own = std::partition(digits.begin(), digits.end(),
                                     [&](const Part& digit) { return !belong_together(digit.box, part.box); });
-    if (share < (own == digits.end() ? kLeastShare : kLeastFragment)) continue;
+    if (share < kLeastShare && own == digits.end()) continue;
     std::for_each(own, digits.end(), [&](const Part& digit) { unite(part, digit); });
     digits.erase(own, digits.end());
     digits.push_back(part);
     tallest = std::max(tallest, part.box.height());
+    if (digits.size() > kMostDigits)
+      throw PictureError(fmt::format(
+          "no digit: what stands out are more than {} specks; if they are digits, cut the picture",
+          kMostDigits));
   }
-  std::erase_if(digits, [&](const Part& digit) { return digit.box.height() < kLeastHeight * tallest; });
+  const double least =
+      std::max({kLeastHeight * tallest, static_cast<double>(kLeastRows), kLeastPageShare * longer_side});
+  std::erase_if(digits, [&](const Part& digit) { return digit.box.height() < least; });
   return digits;
 }
 
@@ -212,7 +226,7 @@ std::vector<DigitInk> find_digits(const InkMap& map) {
       erased = true;
     }
   }
-  std::vector<Part> digits = put_together(found.parts, threshold);
+  std::vector<Part> digits = put_together(found.parts, threshold, std::max(strength.height, strength.width));
   sort_for_reading(digits);
   std::vector<DigitInk> result;
   result.reserve(digits.size());

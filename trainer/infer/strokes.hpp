@@ -24,7 +24,7 @@ struct DigitInk {
   Plane ink;     // the digit and a margin: 0 paper, 1 full strength; other digits are left out
 };
 
-// The digits, row by row from the top, and from left to right. Empty if there are none.
+// The digits, row by row from the top, and from left to right. Empty if there are none. Throws PictureError if there are too many.
 [[nodiscard]] std::vector<DigitInk> find_digits(const InkMap& map);
 
 }  // namespace trainer

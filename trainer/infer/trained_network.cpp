@@ -51,7 +51,7 @@ const char* TrainedNetwork::device_name() const {
 
 std::string TrainedNetwork::label_name(int label) const {
   const auto index = static_cast<std::size_t>(label);
-  return index < saved_.label_names.size() ? saved_.label_names[index] : std::to_string(label);
+  return index < saved_.label_names.size() ? printable(saved_.label_names[index]) : std::to_string(label);
 }
 
 std::vector<float> TrainedNetwork::logits(const std::vector<std::uint8_t>& images) {
@@ -76,6 +76,10 @@ std::vector<float> TrainedNetwork::logits(const std::vector<std::uint8_t>& image
     const std::size_t rows = std::min<std::size_t>(batch, count - all.size() / classes);
     all.insert(all.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(rows * classes));
   }
+  if (!std::ranges::all_of(all, [](float y) { return std::isfinite(y); }))
+    throw FileError(
+        fmt::format("{}: the network's output is not finite: its weights are so large that sums overflow",
+                    path_.string()));
   return all;
 }
 
@@ -131,6 +135,7 @@ data::Dataset matching_test_data(const Environment& environment, const Inference
                                                      .channels = saved.settings.channels,
                                                      .skip_bad_images = options.skip_bad_images,
                                                      .transpose = options.transpose,
+                                                     .validation = saved.settings.validation != 0U,
                                                      .label_names = names});
   if (saved.settings.transpose && !options.transpose) transpose_as_trained(dataset, saved, !own.empty());
   if (moved && dataset.fingerprint != saved.fingerprint)

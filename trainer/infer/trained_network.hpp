@@ -36,7 +36,7 @@ class TrainedNetwork {
   const char* precision() const { return precision_name(device_.precision); }  // "fp32"
   std::string label_name(int label) const;  // the name of the label's folder of pictures, or the number
 
-  // Each image's logits, [count, classes]; `images` are [count, h, w, c].
+  // Each image's logits, [count, classes]; `images` are [count, h, w, c]. Throws FileError if one is not finite.
   std::vector<float> logits(const std::vector<std::uint8_t>& images);
   // Their softmax.
   std::vector<float> probabilities(const std::vector<std::uint8_t>& images);

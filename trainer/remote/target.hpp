@@ -74,8 +74,8 @@ class TargetFolder {
   // Throws UsageError for an unknown name, with the known ones, and SpecError for a wrong file. Without a runconfig file
   // the target has the default one.
   [[nodiscard]] Target find(const std::string& name) const;
-  // All targets, the built-in ones first, the others sorted by name. Throws as find does.
-  [[nodiscard]] std::vector<Target> all() const;
+  // All names, the built-in ones first, the others sorted.
+  [[nodiscard]] std::vector<std::string> names() const;
 
   // Writes both files. Throws UsageError if one exists already or the name is not free, FileError.
   void attach(const Target& target) const;
@@ -85,7 +85,6 @@ class TargetFolder {
   [[nodiscard]] std::filesystem::path file(const std::string& name, TargetFile which) const;
 
  private:
-  [[nodiscard]] std::vector<std::string> names() const;
   [[noreturn]] void refuse_unknown(const std::string& name) const;
 
   std::filesystem::path path_;

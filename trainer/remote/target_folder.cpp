@@ -73,12 +73,6 @@ Target TargetFolder::find(const std::string& name) const {
   return target;
 }
 
-std::vector<Target> TargetFolder::all() const {
-  std::vector<Target> targets;
-  for (const std::string& name : names()) targets.push_back(find(name));
-  return targets;
-}
-
 void TargetFolder::attach(const Target& target) const {
   require_name(target.name);
   if (built_in_type(target.name).value_or(target.type) != target.type)

@@ -76,6 +76,22 @@ off_t whole_lines(int descriptor, off_t size) {
   return start + (end - tail.begin());
 }
 
+// The file that `path` names through symbolic links. A link in /proc stands for an open file, which a rename cannot replace.
+fs::path through_links(const fs::path& path) {
+  std::error_code error;
+  fs::path file = path;
+  for (int links = 0; fs::is_symlink(file, error); ++links) {
+    const auto in = [&](const char* top) {
+      return (fs::weakly_canonical(fs::absolute(file).parent_path(), error) / "").string().starts_with(top);
+    };
+    if (!in("/proc/")) file = file.parent_path() / fs::read_symlink(file, error);
+    if (links == 40 || in("/proc/") || (in("/dev/") && !in("/dev/shm/")))
+      throw FileError(fmt::format(
+          "cannot write {}: it is a link into /dev, /proc or itself: name another path", path.string()));
+  }
+  return file;
+}
+
 }  // namespace
 
 bool Descriptor::close() {
@@ -88,17 +104,17 @@ std::string reason_and_next_step(int error_number) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-      return reason + ": free space or choose another folder with --out";
+      return reason + ": free space or choose another folder";
     case EACCES:
     case EPERM:
     case EROFS:
-      return reason + ": choose a folder that you may write with --out";
+      return reason + ": choose a folder that you may write";
     case ENOENT:
     case ENOTDIR:
     case EISDIR:
       return reason + ": check the path";
     default:
-      return reason + ": check the disk or choose another folder with --out";
+      return reason + ": check the disk or choose another folder";
   }
 }
 
@@ -108,8 +124,9 @@ void write_file_durably(const fs::path& path, std::span<const std::span<const st
   if (fs::exists(before) && !fs::is_regular_file(before) && !fs::is_directory(before))
     throw FileError(
         fmt::format("cannot write {}: it is not a regular file: name another path", path.string()));
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  const fs::path temporary = folder / ("." + path.filename().string() + ".partial");
+  const fs::path target = through_links(path);
+  const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
+  const fs::path temporary = folder / ("." + target.filename().string() + ".partial");
   const auto require = [&](int error, std::string_view what) {
     if (error == 0) return;
     ::unlink(temporary.c_str());
@@ -121,7 +138,7 @@ void write_file_durably(const fs::path& path, std::span<const std::span<const st
     require(write_all(file.number(), part), "writing failed");
   require(flush_to_device(file.number()), "flushing to disk failed");
   require(file.close() ? 0 : errno, "closing failed");
-  require(::rename(temporary.c_str(), path.c_str()) == 0 ? 0 : errno,
+  require(::rename(temporary.c_str(), target.c_str()) == 0 ? 0 : errno,
           "renaming the finished temporary file failed");
   const Descriptor opened_folder(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   require(opened_folder.is_open() ? 0 : errno, "opening its folder to flush it failed");
@@ -192,9 +209,12 @@ std::vector<nlohmann::ordered_json> read_json_lines(const fs::path& path, std::u
 }
 
 ScratchFolder::ScratchFolder() {
-  std::string name = (fs::temp_directory_path() / "trainer-XXXXXX").string();
+  const char* given = std::getenv("TMPDIR");
+  const std::string place = given != nullptr && *given != '\0' ? given : "/tmp";
+  std::string name = (fs::path(place) / "trainer-XXXXXX").string();
   if (::mkdtemp(name.data()) == nullptr)
-    throw std::system_error(errno, std::generic_category(), "cannot make the folder " + name);
+    throw FileError(
+        fmt::format("cannot make a folder in TMPDIR, {}: {}", place, reason_and_next_step(errno)));
   path_ = name;
 }
 

@@ -39,11 +39,11 @@ class Descriptor {
   int number_ = -1;
 };
 
-// "No space left on device: free space or choose another folder with --out": the system's text for
+// "No space left on device: free space or choose another folder": the system's text for
 // `error_number` (an errno value) and what to do about it.
 [[nodiscard]] std::string reason_and_next_step(int error_number);
 
-// Replaces `path` by a file of the concatenated `parts`. The folder must exist. On failure the old file is as it was, the
+// Replaces `path`, or the file that it links to, by the concatenated `parts`. The folder must exist. On failure the old file is as it was, the
 // temporary one is gone, and FileError is thrown. (Only if the rename succeeded and the folder's own flush failed is the new file
 // already in place.) After a kill, `.NAME.partial` may stay behind; the next write of the same file replaces it. Each file may
 // have one writer at a time: RunFolder holds a lock for its files.
@@ -80,7 +80,7 @@ class JsonLinesFile {
 // A new temporary folder, which is removed with the object.
 class ScratchFolder {
  public:
-  ScratchFolder();  // throws std::system_error
+  ScratchFolder();  // throws FileError
   ~ScratchFolder();
   ScratchFolder(const ScratchFolder&) = delete;
   ScratchFolder& operator=(const ScratchFolder&) = delete;

@@ -220,7 +220,7 @@ void load_tensors(const SafetensorsFile& file, Network& network) {
     network.write(tensor, values_of(file, tensor.name, tensor.shape));
 }
 
-void require_weights(const SafetensorsFile& file, const Plan& plan, bool new_head) {
+static std::string differences_of(const SafetensorsFile& file, const Plan& plan, bool new_head) {
   std::string differences;
   const auto note = [&](const std::string& what) { differences += (differences.empty() ? "" : "; ") + what; };
   std::set<std::string> known;
@@ -245,13 +245,19 @@ void require_weights(const SafetensorsFile& file, const Plan& plan, bool new_hea
     if (!of_optimizer && !known.contains(tensor.name))
       note(fmt::format("'{}' is not in the network", tensor.name));
   }
+  return differences;
+}
+
+void require_weights(const SafetensorsFile& file, const Plan& plan, bool new_head) {
+  const std::string differences = differences_of(file, plan, new_head);
   if (differences.empty()) return;
   throw FileError(fmt::format(
       "--from {}: its tensors do not fit the network '{}': {}; {}", file.path().string(), plan.model,
       differences,
-      new_head
-          ? "name a network with the same layers below the last with --model"
-          : "name the network that it holds with --model, or keep all but the last layer with --new-head"));
+      new_head ? "name a network with the same layers below the last with --model"
+      : differences_of(file, plan, true).empty()
+          ? "name the network that it holds with --model, or keep all but the last layer with --new-head"
+          : "name the network that it holds with --model, and images of its size with --data"));
 }
 
 void load_weights(const SafetensorsFile& file, Network& network, bool new_head) {

@@ -112,7 +112,8 @@ data::LoadOptions load_options(const TrainSettings& settings) {
   return {.classes = settings.classes,
           .channels = settings.channels,
           .skip_bad_images = settings.skip_bad_images,
-          .transpose = settings.transpose};
+          .transpose = settings.transpose,
+          .validation = settings.validation != 0U};
 }
 
 ordered_json to_json(const TrainSettings& settings) {
