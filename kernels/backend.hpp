@@ -197,9 +197,13 @@ class Backend {
   Backend() = default;
 };
 
+// How an engine computes: as fast as it can, or with the same bits on every machine (kernels/portable/).
+enum class Bits { fast, portable };
+
 struct CpuOptions {
   int threads = 0;                        // 0: every core that this process may use
   Precision precision = Precision::fp32;  // or bf16 if the processor has bf16 products
+  Bits bits = Bits::fast;                 // portable: fp32 only
 };
 // Whether the CPU engine supports `precision` on this processor; it always supports fp32.
 bool cpu_has(Precision precision);

@@ -2,6 +2,7 @@
 // transform in double, which gives two values for each pair of words.
 #include <cmath>
 
+#include "kernels/math/functions.hpp"
 #include "kernels/math/philox.hpp"
 #include "models/plan.hpp"
 
@@ -9,7 +10,6 @@ namespace trainer {
 
 namespace {
 
-constexpr double kTwoPi = 6.283185307179586476925;
 constexpr double kTruncation = 2;              // standard deviations
 constexpr std::uint32_t kMostAttempts = 1000;  // each attempt rejects 4.6 % of the values
 constexpr std::uint32_t kInitializerStream = 1U << 31;
@@ -33,9 +33,10 @@ struct Source {
   double normal(std::size_t element, std::uint32_t attempt) const {
     const Philox4 random = words(element, attempt);
     const std::size_t pair = element % 4 / 2 * 2;
-    const double u = (static_cast<double>(random.word[pair]) + 1) * 0x1p-32;  // (0, 1]
-    const double angle = kTwoPi * static_cast<double>(random.word[pair + 1]) * 0x1p-32;
-    return std::sqrt(-2 * std::log(u)) * (element % 2 == 0 ? std::cos(angle) : std::sin(angle));
+    const double u = (static_cast<double>(random.word[pair]) + 1) * 0x1p-32;         // (0, 1]
+    const double half_turns = static_cast<double>(random.word[pair + 1]) * 0x1p-31;  // [0, 2)
+    const double shift = element % 2 == 0 ? 0.0 : 0.5;  // sin(a) = cos(a - pi / 2)
+    return std::sqrt(-2 * logarithm_of(u)) * cosine_of_pi(half_turns - shift);
   }
 
   double truncated_normal(std::size_t element) const {

@@ -1,5 +1,4 @@
 // The CPU engine: oneDNN for convolutions and products, the project's own loops for the rest, one thread pool.
-// A recording is the list of closures itself, and a launch runs them to completion.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -8,8 +7,9 @@
 #include <new>
 #include <omp.h>
 
-#include "kernels/backend.hpp"
+#include "kernels/cpu/portable/backend.hpp"
 #include "kernels/cpu/runtime/context.hpp"
+#include "kernels/cpu/runtime/host_backend.hpp"
 
 namespace trainer {
 
@@ -17,23 +17,7 @@ namespace cpu {
 
 namespace {
 
-class CpuRecording final : public Recording {
- public:
-  explicit CpuRecording(std::vector<RepeatedStep> sequence) : sequence_(std::move(sequence)) {}
-  void launch(std::uint64_t times) override {
-    for (; times > 0; --times) {
-      for (const RepeatedStep& part : sequence_) {
-        for (std::uint64_t s = 0; s < part.times; ++s) part.step();
-      }
-    }
-  }
-  std::size_t nodes() const override { return 0; }
-
- private:
-  std::vector<RepeatedStep> sequence_;
-};
-
-class CpuBackend final : public Backend {
+class CpuBackend final : public HostBackend {
  public:
   CpuBackend(int threads, Precision precision)
       : engine_(dnnl::engine::kind::cpu, 0),
@@ -47,33 +31,7 @@ class CpuBackend final : public Backend {
     omp_set_num_threads(threads);
   }
 
-  DeviceInfo info(Libraries /*libraries*/) const override {
-    DeviceInfo info;
-    info.kind = "cpu";
-    info.cpu = describe_cpu(context_.threads);
-    info.name = fmt::format("CPU: {}, {} {}", info.cpu.model, context_.threads,
-                            context_.threads == 1 ? "thread" : "threads");
-    return info;
-  }
-
-  Buffer allocate(std::size_t bytes, std::string_view what) override {
-    const std::size_t whole = HostAllocator::aligned(bytes > 0 ? bytes : 1);
-    void* data = std::aligned_alloc(HostAllocator::aligned(1), whole);
-    if (data == nullptr) {
-      throw BackendError(
-          fmt::format("out of memory: {} bytes for {}; a smaller --batch needs less", bytes, what));
-    }
-    std::memset(data, 0, whole);
-    return {static_cast<std::byte*>(data), bytes, [](std::byte* memory) { std::free(memory); }};
-  }
-
-  Buffer make_resident(const void* data, std::size_t bytes, std::string_view /*what*/) override {
-    auto* in_place = static_cast<std::byte*>(const_cast<void*>(data));  // NOLINT: it is only read
-    return {in_place, bytes, [](std::byte*) {}};
-  }
-
-  void upload(std::byte* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-  void download(void* to, const std::byte* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  DeviceInfo info(Libraries /*libraries*/) const override { return host_info(context_.threads); }
 
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
     omp_set_num_threads(context_.threads);
@@ -109,17 +67,6 @@ class CpuBackend final : public Backend {
   std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
     return muon_workspace_bytes(matrices);
   }
-
-  void advance(StepState* state) override { ++state->step; }
-  void cast(const float* /*from*/, void* /*to*/, std::size_t /*count*/) override {}  // maps are fp32
-
-  std::unique_ptr<Recording> record(std::vector<RepeatedStep> sequence) override {
-    return std::make_unique<CpuRecording>(std::move(sequence));
-  }
-  std::uint64_t repeats_per_launch() const override { return 1; }
-  bool runs_ahead() const override { return false; }
-  bool busy() const override { return false; }
-  void wait() override {}
 
  private:
   void update_all(const UpdateArgs& args) {
@@ -158,7 +105,9 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
                           precision_name(options.precision)));
   }
   const int wanted = options.threads > 0 ? options.threads : cpu::usable_cores();
-  return std::make_unique<cpu::CpuBackend>(std::min(wanted, omp_get_thread_limit()), options.precision);
+  const int threads = std::min(wanted, omp_get_thread_limit());
+  if (options.bits == Bits::portable) return cpu::make_portable_backend(threads, options.precision);
+  return std::make_unique<cpu::CpuBackend>(threads, options.precision);
 }
 
 }  // namespace trainer

@@ -67,8 +67,8 @@ HOST_DEVICE UpdateStep update_step(const Optimizer& o, const Schedule& s, std::u
   }
   if (o.kind == OptimizerKind::adam || o.kind == OptimizerKind::adamw) {
     const auto t = static_cast<double>(step + 1);
-    u.correction1 = static_cast<float>(1 / (1 - std::pow(static_cast<double>(o.beta1), t)));
-    u.correction2 = static_cast<float>(1 / std::sqrt(1 - std::pow(static_cast<double>(o.beta2), t)));
+    u.correction1 = static_cast<float>(1 / (1 - power_of(static_cast<double>(o.beta1), t)));
+    u.correction2 = static_cast<float>(1 / std::sqrt(1 - power_of(static_cast<double>(o.beta2), t)));
   }
   return u;
 }

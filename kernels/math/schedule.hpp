@@ -3,10 +3,9 @@
 // before the step's first image.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
-#include "kernels/math/host_device.hpp"
+#include "kernels/math/functions.hpp"
 
 namespace trainer {
 
@@ -54,7 +53,7 @@ struct Schedule {
 
 // Goes from `start` at u = 0 to `end` at u = 1 along half a cosine.
 HOST_DEVICE double cosine_between(double start, double end, double u) {
-  return end + (start - end) / 2 * (1 + std::cos(3.14159265358979323846 * u));
+  return end + (start - end) / 2 * (1 + cosine_of_pi(u));
 }
 
 // PyTorch's OneCycleLR: the peak is reached at step warmup * steps - 1, the end at step steps - 1.
@@ -85,9 +84,9 @@ HOST_DEVICE float learning_rate(const Schedule& s, std::uint64_t step, std::uint
     case ScheduleKind::steps:
       return static_cast<float>(rate * piece_at(s.pieces, epoch));
     case ScheduleKind::exponential:
-      return static_cast<float>(rate * std::pow(static_cast<double>(s.decay), static_cast<double>(epoch)));
+      return static_cast<float>(rate * power_of(static_cast<double>(s.decay), static_cast<double>(epoch)));
     case ScheduleKind::inverse:
-      return static_cast<float>(rate * std::pow(1 + static_cast<double>(s.gamma) * static_cast<double>(step),
+      return static_cast<float>(rate * power_of(1 + static_cast<double>(s.gamma) * static_cast<double>(step),
                                                 -static_cast<double>(s.power)));
     case ScheduleKind::one_cycle:
       return static_cast<float>(one_cycle_rate(s, step));

@@ -14,7 +14,7 @@
 
 namespace trainer {
 
-enum class BackendKind { cpu, cpu_bf16, cuda, cuda_tf32, cuda_fp16, cuda_bf16 };
+enum class BackendKind { cpu, cpu_portable, cpu_bf16, cuda, cuda_tf32, cuda_fp16, cuda_bf16 };
 
 inline constexpr BackendKind kGpu = BackendKind::cuda;
 
@@ -23,6 +23,8 @@ inline std::string backend_name(BackendKind kind) {
   switch (kind) {
     case BackendKind::cpu:
       return "cpu";
+    case BackendKind::cpu_portable:
+      return "cpu_portable";
     case BackendKind::cpu_bf16:
       return "cpu_bf16";
     case BackendKind::cuda:
@@ -47,6 +49,7 @@ inline Precision precision_of(BackendKind kind) {
     case BackendKind::cpu_bf16:
       return Precision::bf16;
     case BackendKind::cpu:
+    case BackendKind::cpu_portable:
     case BackendKind::cuda:
       break;
   }
@@ -63,8 +66,9 @@ inline bool gpu_required() {
 }
 
 inline std::vector<BackendKind> tested_backends() {
-  if (gpu_availability().usable || gpu_required()) return {BackendKind::cpu, BackendKind::cuda};
-  return {BackendKind::cpu};
+  if (gpu_availability().usable || gpu_required())
+    return {BackendKind::cpu, BackendKind::cpu_portable, BackendKind::cuda};
+  return {BackendKind::cpu, BackendKind::cpu_portable};
 }
 
 // Those that round the inputs of products, as far as this machine has them.
@@ -86,9 +90,10 @@ inline std::vector<BackendKind> all_backends() {
 
 inline std::unique_ptr<Backend> make_backend(BackendKind kind, int threads = 2) {
   const Precision precision = precision_of(kind);
-  const bool cpu = kind == BackendKind::cpu || kind == BackendKind::cpu_bf16;
-  return cpu ? make_cpu_backend(CpuOptions{.threads = threads, .precision = precision})
-             : make_cuda_backend(CudaOptions{.precision = precision});
+  const bool gpu = kind >= BackendKind::cuda;
+  const Bits bits = kind == BackendKind::cpu_portable ? Bits::portable : Bits::fast;
+  return gpu ? make_cuda_backend(CudaOptions{.precision = precision})
+             : make_cpu_backend(CpuOptions{.threads = threads, .precision = precision, .bits = bits});
 }
 
 // Base of a fixture. A backend that cannot be made fails the test with its reason.

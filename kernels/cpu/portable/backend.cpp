@@ -1,0 +1,96 @@
+#include "kernels/cpu/portable/backend.hpp"
+
+#include <array>
+
+#include "kernels/cpu/portable/kernels.hpp"
+#include "kernels/cpu/runtime/context.hpp"
+#include "kernels/cpu/runtime/host_backend.hpp"
+#include "kernels/portable/ops.hpp"
+
+namespace trainer::cpu {
+
+// The tables of kernels.cpp, in the namespace of their instruction set.
+#define TRAINER_TABLE(space)                 \
+  namespace space {                          \
+  const PortableKernels& portable_kernels(); \
+  }
+#if defined(__x86_64__)
+TRAINER_TABLE(portable_v2)
+TRAINER_TABLE(portable_v3)
+TRAINER_TABLE(portable_v4)
+#else
+TRAINER_TABLE(portable_base)
+#endif
+#undef TRAINER_TABLE
+
+std::vector<const PortableKernels*> usable_portable_kernels() {
+#if defined(__x86_64__)
+  std::vector<const PortableKernels*> usable{&portable_v2::portable_kernels()};
+  const std::size_t levels = usable_loops().size();
+  if (levels > 1) usable.insert(usable.begin(), &portable_v3::portable_kernels());
+  if (levels > 2) usable.insert(usable.begin(), &portable_v4::portable_kernels());
+  return usable;
+#else
+  return {&portable_base::portable_kernels()};
+#endif
+}
+
+namespace {
+
+class CpuExecutor final : public portable::Executor {
+ public:
+  CpuExecutor(const PortableKernels& kernels, int threads) : kernels_(kernels), threads_(threads) {}
+
+  int lanes(int count) const override { return best_lanes(count, kernels_.widest_lanes); }
+
+#define KERNEL(Name)                                                                                         \
+  void run(const portable::Name& kernel) override {                                                          \
+    parallel(kernel.outer(), grain(kernel.outer()), threads_, [&](const Range& range) {                      \
+      kernels_.Name(kernel, static_cast<std::uint32_t>(range.begin), static_cast<std::uint32_t>(range.end)); \
+    });                                                                                                      \
+  }
+#include "kernels/portable/kernel_list.hpp"
+
+ private:
+  static std::size_t grain(std::uint32_t outer) {
+    return outer < 1024 ? 1 : 256;
+  }
+
+  const PortableKernels& kernels_;
+  int threads_;
+};
+
+class PortableBackend final : public HostBackend {
+ public:
+  PortableBackend(int threads, const PortableKernels& kernels)
+      : threads_(threads), executor_(kernels, threads) {}
+
+  DeviceInfo info(Libraries /*libraries*/) const override { return host_info(threads_); }
+  std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool /*wants_dx*/) override {
+    return portable::make_op(executor_, desc, batch);
+  }
+  void gather(const GatherArgs& args) override { portable::gather(executor_, args); }
+  void update(const UpdateArgs& args) override { portable::update(executor_, args, now_.data()); }
+  std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
+    return portable::update_workspace_bytes(matrices);
+  }
+
+ private:
+  int threads_;
+  CpuExecutor executor_;
+  std::array<UpdateStep, kMostOptimizers> now_{};
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_portable_backend(int threads, Precision precision) {
+  if (precision != Precision::fp32)
+    throw BackendError(fmt::format("portable bits are fp32, not {}", precision_name(precision)));
+  return make_portable_backend(threads, *usable_portable_kernels().front());
+}
+
+std::unique_ptr<Backend> make_portable_backend(int threads, const PortableKernels& kernels) {
+  return std::make_unique<PortableBackend>(threads, kernels);
+}
+
+}  // namespace trainer::cpu

@@ -1,0 +1,17 @@
+// The portable engine on a CPU: the same bits on every processor, with any number of threads.
+#pragma once
+
+#include <memory>
+
+#include "kernels/backend.hpp"
+
+namespace trainer::cpu {
+
+struct PortableKernels;
+
+// With the best kernels for this processor. Throws BackendError unless `precision` is fp32.
+std::unique_ptr<Backend> make_portable_backend(int threads, Precision precision);
+// With other kernels of usable_portable_kernels() (kernels.hpp), for tests.
+std::unique_ptr<Backend> make_portable_backend(int threads, const PortableKernels& kernels);
+
+}  // namespace trainer::cpu

@@ -1,0 +1,62 @@
+// Several outputs that lie side by side in memory and are computed at once: a vector of L floats on a CPU, one float on a GPU.
+// No function adds lanes to one another, so the number of lanes never changes a bit of a result.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/math/host_device.hpp"
+
+namespace trainer::portable {
+
+constexpr int kMostLanes = 16;
+
+#if !defined(__CUDACC__)
+template <int L>
+struct LaneTypes {
+  typedef float Floats __attribute__((vector_size(4 * L)));  // NOLINT: an alias cannot have this attribute
+  typedef std::uint32_t Words __attribute__((vector_size(4 * L)));  // NOLINT
+};
+#else
+template <int L>
+struct LaneTypes;
+#endif
+template <>
+struct LaneTypes<1> {
+  using Floats = float;
+  using Words = std::uint32_t;
+};
+template <int L>
+using Floats = typename LaneTypes<L>::Floats;
+template <int L>
+using Words = typename LaneTypes<L>::Words;
+
+// Reads L floats; the caller may use fewer of them. Every buffer of a portable backend has kMostLanes floats to spare at its end.
+template <int L>
+HOST_DEVICE Floats<L> load(const float* from) {
+  Floats<L> lanes;
+  __builtin_memcpy(&lanes, from, sizeof lanes);
+  return lanes;
+}
+
+// Writes the first `count` lanes, at most L.
+template <int L>
+HOST_DEVICE void store(float* to, const Floats<L>& lanes, int count) {
+  if constexpr (L == 1) {
+    *to = lanes;
+  } else if (count >= L) {
+    __builtin_memcpy(to, &lanes, sizeof lanes);
+  } else {
+    for (int i = 0; i < count; ++i) to[i] = lanes[i];
+  }
+}
+
+template <int L>
+HOST_DEVICE void store(std::uint8_t* to, const Words<L>& lanes, int count) {
+  if constexpr (L == 1) {
+    *to = static_cast<std::uint8_t>(lanes);
+  } else {
+    for (int i = 0; i < L && i < count; ++i) to[i] = static_cast<std::uint8_t>(lanes[i]);
+  }
+}
+
+}  // namespace trainer::portable

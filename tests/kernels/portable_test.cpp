@@ -1,0 +1,129 @@
+// The portable engine gives the same bits with every instruction set and number of threads, and its elementary functions are as
+// exact as they say.
+#include <cmath>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <random>
+
+#include "kernels/cpu/portable/backend.hpp"
+#include "kernels/cpu/portable/kernels.hpp"
+#include "kernels/math/functions.hpp"
+#include "models/network.hpp"
+#include "models/spec.hpp"
+
+namespace trainer {
+namespace {
+
+constexpr std::uint32_t kImages = 40;
+constexpr int kBatch = 16;
+
+// Distance in units in the last place of the float nearest to `want`.
+double ulps(double got, double want) {
+  const auto nearest = std::abs(static_cast<float>(want));
+  return std::abs(got - want) / (std::nextafter(nearest, INFINITY) - nearest);
+}
+
+TEST(PortableFunctions, AreWithinAUnitInTheLastPlace) {
+  double exponential = 0;
+  double logarithm = 0;
+  for (std::uint32_t bits = 0x00800000; bits < 0x7F800000; bits += 977) {
+    const auto x = __builtin_bit_cast(float, bits);
+    logarithm = std::max(logarithm, ulps(portable::logarithm(x), std::log(static_cast<double>(x))));
+    for (const float signed_x : {x, -x}) {
+      if (std::abs(x) < 87)
+        exponential = std::max(
+            exponential, ulps(portable::exponential(signed_x), std::exp(static_cast<double>(signed_x))));
+    }
+  }
+  EXPECT_LT(exponential, 1.01);
+  EXPECT_LT(logarithm, 1.01);
+}
+
+TEST(PortableFunctions, SaturateAndKeepNan) {
+  EXPECT_EQ(portable::exponential(1000.0F), portable::exponential(88.0F));
+  EXPECT_EQ(portable::exponential(-INFINITY), portable::exponential(-87.0F));
+  EXPECT_TRUE(std::isnan(portable::exponential(NAN)));
+}
+
+TEST(DoubleFunctions, AgreeWithTheMathLibrary) {
+  std::mt19937_64 random(1);
+  const auto between = [&](double low, double high) {
+    return std::uniform_real_distribution<double>(low, high)(random);
+  };
+  for (int i = 0; i < 100000; ++i) {
+    const double x = between(-690, 690);
+    EXPECT_NEAR(exponential_of(x) / std::exp(x), 1, 4e-16) << x;
+    const double y = std::exp(x);
+    EXPECT_NEAR(logarithm_of(y), std::log(y), 4e-16 * std::max(1.0, std::abs(x))) << y;
+    const double u = between(-1, 2);
+    EXPECT_NEAR(cosine_of_pi(u), std::cos(M_PI * u), 1e-15) << u;
+    const double base = between(0, 1);
+    const double exponent = std::floor(between(1, 5000));
+    EXPECT_NEAR(static_cast<float>(power_of(base, exponent)), static_cast<float>(std::pow(base, exponent)),
+                1e-37)
+        << base << " " << exponent;
+  }
+  EXPECT_EQ(power_of(0, 3), 0);
+  EXPECT_EQ(cosine_of_pi(0), 1);
+  EXPECT_EQ(cosine_of_pi(1), -1);
+}
+
+// All tensors of the network after two steps and the evaluation of a batch.
+std::vector<float> trained(const std::string& name, Backend& backend) {
+  const Spec spec = find_spec(name, TRAINER_SOURCE_DIR "/models");
+  std::mt19937 random(5);
+  std::vector<std::uint8_t> images(std::size_t{kImages} * 28 * 28);
+  std::vector<std::uint8_t> labels(kImages);
+  for (std::uint8_t& pixel : images) pixel = static_cast<std::uint8_t>(random() % 256);
+  for (std::uint8_t& label : labels) label = static_cast<std::uint8_t>(random() % 10);
+  const Buffer resident_images = backend.make_resident(images.data(), images.size(), "the images");
+  const Buffer resident_labels = backend.make_resident(labels.data(), labels.size(), "the labels");
+  TrainingRule rule{optimizers_of(spec.recipe), spec.recipe.schedule};
+  rule.schedule.steps = 4;
+  Network network(make_plan(spec, {{28, 28, 1}, 10, kBatch}), backend, Purpose::training, rule.optimizers);
+  network.initialize(1);
+  StepState state;
+  state.seed = 1;
+  network.write_training_state(state);
+  const StepInput input{
+      resident_images.as<std::uint8_t>(),
+      resident_labels.as<std::uint8_t>(),
+      {.images = kImages, .batch = kBatch, .order = Order::shuffled, .last_batch = LastBatch::mask},
+      {}};
+  for (int step = 0; step < 3; ++step) network.train_step(input, rule);  // the third batch is a short one
+  EXPECT_EQ(network.read_training_state().first_bad_step, kNoBadStep) << name;
+  std::vector<float> values{static_cast<float>(network.read_training_state().loss_sum)};
+  for (const NetworkTensor& tensor : network.tensors()) {
+    const std::vector<float> more = network.read(tensor);
+    values.insert(values.end(), more.begin(), more.end());
+  }
+  return values;
+}
+
+class PortableBits : public testing::TestWithParam<const char*> {};
+
+TEST_P(PortableBits, AreTheSameWithEveryInstructionSetAndNumberOfThreads) {
+  std::vector<float> first;
+  for (const cpu::PortableKernels* kernels : cpu::usable_portable_kernels()) {
+    for (const int threads : {1, 2, 3}) {
+      const auto backend = cpu::make_portable_backend(threads, *kernels);
+      const std::vector<float> values = trained(GetParam(), *backend);
+      if (first.empty()) first = values;
+      ASSERT_EQ(values.size(), first.size());
+      EXPECT_EQ(std::memcmp(values.data(), first.data(), first.size() * sizeof(float)), 0)
+          << kernels->name << ", " << threads << " threads";
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, PortableBits,
+                         testing::Values("quick", "lenet", "tf-sample", "cntk-sample", "cntk-convnet",
+                                         "tf-convolutional", "pytorch-example", "sprint", "sprint-lean"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace trainer
