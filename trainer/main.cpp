@@ -7,6 +7,8 @@
 #include <memory>
 #include <new>
 #include <sstream>
+#include <stdexcept>
+#include <system_error>
 #include <unistd.h>
 
 #include "models/spec.hpp"
@@ -44,6 +46,14 @@ int report(const std::exception& error, int status) {
   std::fputs(("error: " + trainer::printable(error.what()) + "\n").c_str(), stderr);
   return status;
 }
+
+int report_refusal(const char* what) {
+  try {
+    return report(std::runtime_error(trainer::memory_refusal(what)), 1);
+  } catch (const std::bad_alloc&) {
+    return std::fputs("error: out of memory\n", stderr), 1;
+  }
+}
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -61,7 +71,10 @@ int main(int argc, char** argv) {
   } catch (const trainer::SpecError& error) {
     return report(error, 2);
   } catch (const std::bad_alloc&) {
-    return std::fputs("error: out of memory: the system or a limit (ulimit -v) grants no more\n", stderr), 1;
+    return report_refusal("out of memory");
+  } catch (const std::system_error& error) {  // by std::async, for one
+    if (error.code() != std::errc::resource_unavailable_try_again) return report(error, 1);
+    return report_refusal("a thread cannot be started");
   } catch (const std::exception& error) {
     return report(error, 1);
   }

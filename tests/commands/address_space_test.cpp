@@ -28,6 +28,14 @@ TEST_F(AddressSpace, TooLittleIsRefusedWithBothFigures) {
   EXPECT_PRED2(contains, batch.err, "'quick' with 1 thread needs");
 }
 
+TEST_F(AddressSpace, AThreadThatCannotBeStartedIsRefusedWithTheLimit) {
+  for (const char* words : {"doctor", "sprint --seeds 1", "bench --quick"}) {
+    const Outcome outcome = limited(64, words);
+    expect_one_line(outcome, 1);
+    EXPECT_PRED2(contains, outcome.err, "the limit is 64 MiB: raise it (ulimit -v)");
+  }
+}
+
 TEST_F(AddressSpace, NoLimitMakesItCrash) {
   ASSERT_EQ(
       trainer({"train", "--threads", "1", "--model", "small.yaml", "--data", "data", "--out", "run"}).code,

@@ -210,7 +210,7 @@ TEST(TargetFiles, NothingThatAProgramTakesForAnOptionPasses) {
 TEST(TargetFolder, HasTwoTargetsFromTheStart) {
   const TemporaryFolder folder;
   const TargetFolder targets(folder.path());
-  ASSERT_EQ(targets.all().size(), 2U);
+  ASSERT_EQ(targets.names().size(), 2U);
   EXPECT_EQ(targets.find("local").type, TargetType::local);
   EXPECT_EQ(targets.find("docker").type, TargetType::localdocker);
   EXPECT_TRUE(targets.find("docker").built_in);

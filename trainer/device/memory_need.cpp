@@ -40,6 +40,14 @@ void limit_malloc_arenas() {
   if (limit_of(RLIMIT_AS) != RLIM_INFINITY) mallopt(M_ARENA_MAX, 1);
 }
 
+std::string memory_refusal(std::string_view what) {
+  const std::uint64_t limit = limit_of(RLIMIT_AS);
+  if (limit == RLIM_INFINITY)
+    return fmt::format("{}: the system or a limit (ulimit -a) grants no more", what);
+  return fmt::format("{}: {} MiB of address space are in use, and the limit is {} MiB: raise it (ulimit -v)",
+                     what, address_space_bytes() / kMebibyte, limit / kMebibyte);
+}
+
 void require_address_space(std::string_view who, std::uint64_t bytes, int threads) {
   const std::uint64_t limit = limit_of(RLIMIT_AS);
   if (limit == RLIM_INFINITY) return;
