@@ -146,7 +146,7 @@ TEST(WriteFileDurably, WritesInTheWorkingFolderWithoutAParentPath) {
 TEST(ReasonAndNextStep, NamesWhatToDo) {
   EXPECT_EQ(reason_and_next_step(ENOSPC), "No space left on device: free space or choose another folder");
   EXPECT_EQ(reason_and_next_step(EACCES), "Permission denied: choose a folder that you may write");
-  expect_contains(reason_and_next_step(EIO), "--out");
+  expect_contains(reason_and_next_step(EIO), "check the disk or choose another folder");
 }
 
 TEST(ReadFile, ReturnsTheBytesAndRefusesWhatIsNotAFileOrTooLarge) {

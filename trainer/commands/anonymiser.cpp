@@ -110,7 +110,7 @@ std::string Anonymiser::learn(const std::string& kind, const std::string& name, 
   const std::string label = kind == "host" ? name.substr(0, name.find('.')) : name;
   if (kind != "id" && is(name, kNobody)) return name;
   const auto known = everywhere_.find(lower(label));
-  const std::string own = known != everywhere_.end() ? known->second : stand_in(kind, name);
+  std::string own = known != everywhere_.end() ? known->second : stand_in(kind, name);
   const bool is_typical = is_own || label == name || is(label, R"(.*[\d-].*)");
   for (const std::string& word : {name, label})
     if ((is_own || kind != "user") && (word == name || is_typical) && !is(word, kOrdinary))

@@ -121,7 +121,7 @@ std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& opti
 }
 
 std::filesystem::path bundle_path(const Environment& environment, const BundleOptions& options) {
-  const fs::path path = environment.runs.working_folder / options.out;
+  fs::path path = environment.runs.working_folder / options.out;
   if (fs::is_directory(path))
     throw FileError(fmt::format("cannot write {}: it is a folder: name a file in it", path.string()));
   if (fs::is_regular_file(path) && fs::file_size(path) > 0 && std::ifstream(path).get() != 0x1f)
