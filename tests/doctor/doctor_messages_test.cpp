@@ -71,7 +71,8 @@ TEST(Messages, AreManyEachOnceAndWithTheirSource) {
     EXPECT_TRUE(messages.insert(one.message).second) << one.message;
     EXPECT_TRUE(one.source.starts_with("http")) << one.message;
     EXPECT_TRUE(one.half == "writing" || one.half == "test") << one.message;
-    if (!one.key.empty()) EXPECT_NO_THROW((void)known_failure(one.key)) << one.message;
+    if (one.key.empty()) continue;
+    EXPECT_NO_THROW((void)known_failure(one.key)) << one.message;
   }
   EXPECT_GE(all.size(), 200U);
   EXPECT_GE(std::ranges::count(all, "", &Collected::key), 30);
