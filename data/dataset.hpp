@@ -64,7 +64,7 @@ struct Dataset {
   Shape shape;
   int classes = 0;
   Split train;                        // ends with the validation images
-  std::size_t validation_images = 0;  // of a folder val/
+  std::size_t validation_images = 0;  // how many a folder val/ holds
   Split test;
   // [classes], or empty if labels are only numbers (IDX). Bytes that are not UTF-8 are written as \xfc.
   std::vector<std::string> label_names;

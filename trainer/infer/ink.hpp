@@ -10,7 +10,7 @@ namespace trainer {
 struct InkMap {
   Plane strength;       // grey levels, as in the best light of the picture; 0 where it is not above the noise
   float strongest = 0;  // of `strength`
-  float noise = 0;      // of the paper, standard deviation in grey levels, the median over the picture
+  float noise = 0;      // the paper's, as a standard deviation in grey levels: the median over the picture
 };
 
 enum class Pen { kDark, kLight };  // darker or lighter than the paper

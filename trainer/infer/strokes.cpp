@@ -13,12 +13,14 @@ namespace {
 constexpr float kLeastStrength = 12;  // grey levels: weaker is never ink
 // The low threshold, as a fraction of the high one: a part is what exceeds the low one, and in some pixel the high one.
 constexpr float kHysteresis = 0.6F;
-constexpr double kLeastShare = 0.08;     // of the largest part's area: smaller ones are dust and dots
-constexpr double kLeastFragment = 0.03;  // of the same: the smallest fragment joined to a digit
-constexpr double kLeastHeight = 0.35;  // of the tallest digit's height: lower ones are dashes and underlines
+constexpr double kLeastShare =
+    0.08;  // a fraction of the largest part's area: smaller parts are dust and dots
+constexpr double kLeastFragment = 0.03;  // likewise: the smallest fragment that is joined to a digit
+constexpr double kLeastHeight =
+    0.35;  // a fraction of the tallest digit's height: lower parts are dashes and underlines
 // Of a digit's height: what is lower is a speck. Narrow fonts have 5 rows; on a whole page, 0.8 % are 2 mm.
 constexpr int kLeastRows = 5;
-constexpr double kLeastPageShare = 0.008;  // of the longer side
+constexpr double kLeastPageShare = 0.008;  // a fraction of the picture's longer side
 constexpr std::size_t kMostDigits = 500;   // more are a pattern, or noise; each costs time with every other
 constexpr int kThickestLine = 6;           // pixels: a line printed on paper is not thicker
 constexpr int kRounds = 4;                 // of erasing edges and choosing the threshold again

@@ -20,7 +20,7 @@ struct PixelBox {
 };
 
 struct DigitInk {
-  PixelBox box;  // of the digit, in the map
+  PixelBox box;  // where the digit is in the map
   Plane ink;     // the digit and a margin: 0 paper, 1 full strength; other digits are left out
 };
 

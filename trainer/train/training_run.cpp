@@ -141,7 +141,7 @@ class TrainingRun {
     const std::string text =
         fmt::format("recomputed over all {} epochs: the learning rate was {:g} and continues at {:g}",
                     setup_.epochs(), was, is);
-    constexpr float kNearlyZero = 0.01F;  // of the peak
+    constexpr float kNearlyZero = 0.01F;  // a fraction of the peak rate
     if (was < kNearlyZero * setup_.rule.schedule.rate)
       console_.warning("the run's schedule had ended at a learning rate of nearly 0; it is " + text);
     else
