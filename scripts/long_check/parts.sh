@@ -46,17 +46,14 @@ part_dev() {
   step "configure" env TRAINER_CUDA=$engine TRAINER_TESTS=ON "$root/scripts/build.sh" dev --configure || return
   if [[ $short == yes ]]; then
     step "the program" "$root/scripts/build.sh" dev trainer || return
-    step "two rooms' tests" in_shell tests_of dev runs_test data_test || return
+    step "two rooms' tests" tests_of dev runs_test data_test || return
   else
     step "everything" "$root/scripts/build.sh" dev || return
     step "the tests" ctest --test-dir "$root/build/dev" --parallel 2 --label-exclude '^slow$' --output-on-failure || return
   fi
-  step "headers by themselves" in_shell headers_alone 'data/*.hpp' 'kernels/*.hpp' 'models/*.hpp' 'trainer/*.hpp' || return
-  step "one leaf header to one test" in_shell leaf_header
+  step "headers by themselves" headers_alone 'data/*.hpp' 'kernels/*.hpp' 'models/*.hpp' 'trainer/*.hpp' || return
+  step "one leaf header to one test" leaf_header
 }
-
-# in_shell FUNCTION ARGS: runs a function of this file as a program, which can be timed and cut off.
-in_shell() { root=$root bash -euo pipefail -c '. "$root/scripts/long_check/parts.sh" && "$@"' in_shell "$@"; }
 
 # base_revision: prints the revision to compare with, or nothing in a clone without it.
 base_revision() {
@@ -110,7 +107,7 @@ one_slow_case() {
 part_sanitizer_slow() {
   if [[ $short == yes ]]; then
     step "build" env TRAINER_TESTS=ON "$root/scripts/build.sh" asan mnist_test || return
-    step "a slow test" in_shell one_slow_case
+    step "a slow test" one_slow_case
     return
   fi
   step "build" "$root/scripts/build.sh" asan || return
@@ -152,11 +149,11 @@ part_package() {
   command -v dpkg-shlibdeps >/dev/null || skip "there is no dpkg-shlibdeps (apt-get install dpkg-dev)" || return
   step "the package" "$root/scripts/build_package.sh" --no-install || return
   packages=("$root"/build/package/*.deb)
-  step "what it holds" in_shell package_holds "${packages[0]}" || return
+  step "what it holds" package_holds "${packages[0]}" || return
   [[ $short == no ]] || return 0
   reason=$(why_no_chroot)
   [[ -z $reason ]] || skip "the package holds what it should, and was not installed: $reason" || return
-  step "a fresh tree" in_shell fresh_tree "$tree" || return
+  step "a fresh tree" fresh_tree "$tree" || return
   step "installed, used and removed" "$root/scripts/package_check.sh" "${packages[0]}" "$tree"
 }
 
@@ -179,10 +176,10 @@ part_chroot() {
   local reason tree=$root/build/long_check/chroot status=0 short_training=''
   reason=$(why_no_chroot)
   [[ -z $reason ]] || skip "$reason" || return
-  step "a fresh tree" in_shell tree_with_sources "$tree" || return
+  step "a fresh tree" tree_with_sources "$tree" || return
   [[ $short == no ]] || short_training='--epochs 1 --limit-train 6000'
-  step "train.sh" in_shell in_tree "$tree" "apt-get -q=2 update && ./scripts/train.sh $short_training" || status=1
-  [[ $short == yes || $status == 1 ]] || step "test.sh" in_shell in_tree "$tree" ./scripts/test.sh || status=1
+  step "train.sh" in_tree "$tree" "apt-get -q=2 update && ./scripts/train.sh $short_training" || status=1
+  [[ $short == yes || $status == 1 ]] || step "test.sh" in_tree "$tree" ./scripts/test.sh || status=1
   umount "$tree/proc" 2>/dev/null || true
   return "$status"
 }
