@@ -217,6 +217,7 @@ struct CudaOptions {
   bool deterministic = true;              // the same seed gives the same bits
   std::filesystem::path plan_cache = {};  // folder of cuDNN plans found earlier; empty: none
   unsigned multiprocessors = 0;           // work is divided among at most so many; 0: all of the device
+  Bits bits = Bits::fast;                 // portable: fp32 only, deterministic, without libraries
   bool libraries = false;                 // prefer a library's op wherever it has the whole layer as one
 };
 // Describes GPU 0, which --device auto takes, and opens its context if that is possible.

@@ -53,6 +53,7 @@ class Bench {
     record_.command = environment_.arguments;
     record_.settings = bench_settings(arguments_.quick);
     record_.settings.engine = arguments_.device.engine;
+    record_.settings.bits = arguments_.device.bits.value_or("fast");
     Environment shipped = environment_;
     shipped.data.reset();
     dataset_ = data::load_dataset(data_folder(shipped, ""));
@@ -60,7 +61,8 @@ class Bench {
     DeviceChoice device = open("fp32");
     begin(device);
     const DeviceInfo info = device.backend->info();
-    const std::vector<std::string> precisions = bench_precisions(info);
+    const std::vector<std::string> precisions =
+        device.bits == Bits::portable ? std::vector<std::string>{"fp32"} : bench_precisions(info);
     work_ = static_cast<double>(precisions.size() * record_.settings.subjects.size());
     for (const std::string& precision : precisions) {
       if (precision != precisions.front()) device = open(precision);
@@ -173,7 +175,7 @@ void declare_bench(CLI::App& app, BenchArguments& arguments) {
   for (CLI::Option* option :
        {app.add_flag("--quick", arguments.quick, "fewer steps and repeats: a first look [off]"),
         add_device(app, arguments.device.device), add_engine(app, arguments.device),
-        add_threads(app, arguments.device),
+        add_bits(app, arguments.device), add_threads(app, arguments.device),
         app.add_option("--out", arguments.out, "file for the record [none]")})
     option->excludes(compare_option);
   add_json(app, arguments.json, "the record, or the comparison, as one line of JSON [off]");

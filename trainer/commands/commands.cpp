@@ -56,6 +56,12 @@ CLI::Option* add_engine(CLI::App& app, DeviceRequest& device) {
       ->capture_default_str();
 }
 
+CLI::Option* add_bits(CLI::App& app, DeviceRequest& device) {
+  return app.add_option("--bits", device.bits,
+                        "fast, or portable: the same weights, to the bit, on every CPU and GPU, with any "
+                        "number of threads [as the run was trained, else fast]");
+}
+
 CLI::Option* add_threads(CLI::App& app, DeviceRequest& device) {
   return app.add_option("--threads", device.threads, "of the CPU engine [every usable core]");
 }
@@ -87,6 +93,7 @@ void add_trained_network(CLI::App& app, InferenceOptions& options) {
   app.add_option("RUN_OR_FILE", options.run, "a run's folder or id, 'last', or a .safetensors file")
       ->required();
   add_device(app, options.device.device);
+  add_bits(app, options.device);
   add_threads(app, options.device);
 }
 

@@ -87,6 +87,7 @@ std::filesystem::path find_run_folder(const std::string& run, const Environment&
 CLI::Option* add_device(CLI::App& app, std::string& device,
                         const std::string& about = "auto, cpu, cuda or cuda:N");
 CLI::Option* add_engine(CLI::App& app, DeviceRequest& device);
+CLI::Option* add_bits(CLI::App& app, DeviceRequest& device);
 CLI::Option* add_threads(CLI::App& app, DeviceRequest& device);
 CLI::Option* add_data(
     CLI::App& app, std::string& data,

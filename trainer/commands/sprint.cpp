@@ -30,6 +30,7 @@ void declare_sprint(CLI::App& app, SprintOptions& options) {
   add_device(app, options.device.device);
   app.add_option("--precision", options.device.precision, "of products, as for train [as for train]");
   add_engine(app, options.device);
+  add_bits(app, options.device);
   add_threads(app, options.device);
   add_data(app, options.data);
   add_transpose(app, options.transpose);

@@ -15,9 +15,10 @@ namespace {
 
 // The options that decide a run's weights: a resumed run takes them from its checkpoint.
 constexpr std::initializer_list<const char*> kFixedByRun{
-    "--model",      "--batch",   "--lr",       "--optimizer",       "--seed",      "--limit-train",
-    "--validation", "--classes", "--channels", "--skip-bad-images", "--transpose", "--precision",
-    "--engine",     "--out",     "--from",     "--new-head"};
+    "--model",       "--batch",      "--lr",      "--optimizer", "--seed",
+    "--limit-train", "--validation", "--classes", "--channels",  "--skip-bad-images",
+    "--transpose",   "--precision",  "--engine",  "--bits",      "--out",
+    "--from",        "--new-head"};
 
 struct TrainArguments : RunOptions {
   const CLI::App* app = nullptr;
@@ -103,6 +104,10 @@ void declare_device(CLI::App& app, TrainArguments& arguments) {
   add_engine(app, device);
   app.add_flag("--nondeterministic", arguments.nondeterministic,
                "allow GPU algorithms whose last bits differ from run to run [off]");
+  add_bits(app, device);
+  app.add_option("--digest-every", arguments.limits.digest_steps,
+                 "with --bits portable, keep a digest of weights and optimiser after every N steps [none]")
+      ->check(CLI::PositiveNumber);
   add_threads(app, device);
 }
 

@@ -14,6 +14,7 @@ namespace trainer {
 struct DeviceChoice {
   std::unique_ptr<Backend> backend;
   Precision precision = Precision::fp32;
+  Bits bits = Bits::fast;
   std::string gpu_reason;  // why no GPU is used; empty when one is
 };
 
@@ -25,6 +26,7 @@ struct DeviceRequest {
   bool deterministic = true;     // the same seed gives the same bits
   std::filesystem::path plan_cache = {};  // see CudaOptions
   std::string engine = "auto";            // or "libraries" (CudaOptions); a CPU has only one
+  std::optional<std::string> bits = {};   // "fast", as without one, or "portable": the same on every machine
 };
 
 // A line on what --engine does for a network; empty for auto. `opened` tells which libraries the network has opened.
@@ -33,8 +35,9 @@ std::string engine_line(const std::string& engine, const DeviceInfo& opened);
 // N for "cuda:N", 0 for "cuda"; nothing for any other word.
 std::optional<int> cuda_index(const std::string& device);
 
-// Throws UsageError for an unknown device, engine or precision and for a number of threads outside 1 to 1024; BackendError, with
-// the reason, if cuda is requested but unusable or if the device does not support the precision.
+// Throws UsageError for an unknown device, engine, precision or bits, for portable bits with a precision, an engine or algorithms
+// that have none, and for a number of threads outside 1 to 1024; BackendError, with the reason, if cuda is requested but unusable
+// or if the device does not support the precision.
 DeviceChoice choose_device(const DeviceRequest& request);
 
 }  // namespace trainer

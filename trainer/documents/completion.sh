@@ -67,6 +67,7 @@ _trainer_offer_values() {
     */--device) _trainer_offer printf '%s\n' auto cpu cuda ;;
     */--precision) _trainer_offer printf '%s\n' fp32 tf32 fp16 bf16 ;;
     */--engine) _trainer_offer printf '%s\n' auto libraries ;;
+    */--bits) _trainer_offer printf '%s\n' fast portable ;;
     */--optimizer) _trainer_offer printf '%s\n' sgd adam adamw adadelta ;;
     */--model | ' models/NAME') _trainer_offer _trainer_networks && _trainer_files -f ;;
     */--resume | */RUN | */RUN_OR_FILE) _trainer_offer _trainer_runs && _trainer_files -f ;;

@@ -37,7 +37,8 @@ TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOp
   DeviceRequest device = options.device;
   device.plan_cache = environment.cache;
   device.wanted = trained_precision(saved_);
-  device.engine = saved_.settings.engine;
+  if (!device.bits) device.bits = saved_.settings.bits;
+  if (device.bits != "portable") device.engine = saved_.settings.engine;
   device_ = choose_device(device);
   const Plan plan = make_plan(saved_.spec, {saved_.image, saved_.classes, batch});
   require_memory(plan, 1, device_.backend->info(Libraries::opened));

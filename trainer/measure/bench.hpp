@@ -35,7 +35,8 @@ struct BenchSettings {
   std::uint64_t epoch_images = 60'000;
   std::uint64_t seed = 1;
   std::string data;             // the data set's fingerprint
-  std::string engine = "auto";  // --engine: records of both can be compared
+  std::string engine = "auto";  // --engine and --bits: records of both can be compared
+  std::string bits = "fast";
   std::vector<BenchSubject> subjects;
 };
 

@@ -75,8 +75,10 @@ std::string legend(const std::vector<NamedRecord>& records) {
   for (std::size_t i = 0; i < records.size(); ++i) {
     const BenchRecord& record = records[i].record;
     const std::string& engine = record.settings.engine;
-    text += fmt::format("{}  {} ({}, {}{}{})\n", letter_of(i), record.device_name, records[i].name,
+    const std::string& bits = record.settings.bits;
+    text += fmt::format("{}  {} ({}, {}{}{}{})\n", letter_of(i), record.device_name, records[i].name,
                         record.date.substr(0, 10), engine == "auto" ? "" : ", engine " + engine,
+                        bits == "fast" ? "" : ", bits " + bits,
                         record.was_busy ? ", OTHER PROGRAMS RAN when it was started" : "");
   }
   return text;
@@ -96,6 +98,7 @@ ordered_json comparison_json(const std::vector<NamedRecord>& records) {
                                {"device_name", record.device_name},
                                {"date", record.date},
                                {"engine", record.settings.engine},
+                               {"bits", record.settings.bits},
                                {"was_busy", record.was_busy}});
     for (const BenchResult& result : record.results)
       if (std::ranges::none_of(rows, [&](const BenchResult* row) { return is_alike(*row, result); }))

@@ -34,6 +34,7 @@ void settings_fields(Fields& fields, Settings& settings) {
   fields("seed", settings.seed);
   fields("data", settings.data);
   fields.later("engine", settings.engine);
+  fields.later("bits", settings.bits);
   fields.list(
       "subjects", settings.subjects, [](auto& inner, auto& subject) { subject_fields(inner, subject); }, 1);
 }

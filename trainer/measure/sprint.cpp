@@ -47,7 +47,7 @@ SprintSeed Sprint::run() {
 
   const Score trained = score_of(states.training);
   SprintSeed result{
-      setup_.settings.seed, score_of(states.evaluation), trained.loss, trained.accuracy, seconds,
+      setup_.settings.seed, score_of(states.evaluation), trained.loss, trained.accuracy, seconds, "",
       std::nullopt};
   if (states.training.first_bad_step != kNoBadStep) result.bad_step = states.training.first_bad_step;
   return result;
@@ -103,20 +103,23 @@ bool is_beyond_doubt(const SprintSummary& summary, double target) {
 std::string seed_line(const SprintSeed& seed) {
   if (seed.bad_step)
     return fmt::format("seed {:<9}step {}: the loss is not finite", seed.seed, *seed.bad_step + 1);
-  return fmt::format("seed {:<9}{}   {}", seed.seed, accuracy_text(seed.test), time_text(seed.seconds));
+  return fmt::format("seed {:<9}{}   {}", seed.seed, accuracy_text(seed.test), time_text(seed.seconds)) +
+         (seed.digest.empty() ? "" : "   digest " + seed.digest);
 }
 
 ordered_json seed_json(const Setup& setup, const SprintReport& report, std::size_t index) {
   const SprintSeed& seed = report.seeds[index];
-  return {{"epoch", index + 1},
-          {"seed", seed.seed},
-          {"step", setup.total_steps},
-          {"images", report.images},
-          {"train_loss", seed.train_loss},
-          {"train_accuracy", seed.train_accuracy},
-          {"test_loss", seed.test.loss},
-          {"test_accuracy", seed.test.accuracy},
-          {"seconds", seed.seconds}};
+  ordered_json json{{"epoch", index + 1},
+                    {"seed", seed.seed},
+                    {"step", setup.total_steps},
+                    {"images", report.images},
+                    {"train_loss", seed.train_loss},
+                    {"train_accuracy", seed.train_accuracy},
+                    {"test_loss", seed.test.loss},
+                    {"test_accuracy", seed.test.accuracy},
+                    {"seconds", seed.seconds}};
+  if (!seed.digest.empty()) json["digest"] = seed.digest;
+  return json;
 }
 
 std::string verdict_text(const SprintReport& report) {
@@ -156,6 +159,7 @@ ordered_json sprint_json(const SprintReport& report) {
   for (const SprintSeed& seed : report.seeds) {
     seeds.push_back(
         {{"seed", seed.seed}, {"accuracy_percent", 100 * seed.test.accuracy}, {"seconds", seed.seconds}});
+    if (!seed.digest.empty()) seeds.back()["digest"] = seed.digest;
   }
   ordered_json json{{"timed", kTimed},
                     {"target_percent", report.target},

@@ -43,6 +43,7 @@ struct SprintSeed {
   double train_loss = 0;
   double train_accuracy = 0;
   double seconds = 0;                     // of training + test
+  std::string digest;                     // of the weights (trainer/train/digest.hpp), with portable bits
   std::optional<std::uint64_t> bad_step;  // first step whose loss was not finite: no result
 };
 

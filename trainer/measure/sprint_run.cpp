@@ -8,6 +8,7 @@
 #include "trainer/system/process.hpp"
 #include "trainer/system/signals.hpp"
 #include "trainer/system/text.hpp"
+#include "trainer/train/digest.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
@@ -55,7 +56,9 @@ class SprintRun {
     const SignalGuard signals;
     for (std::uint64_t i = 0; i < options_.seeds && signals.stop_signal() == 0; ++i) {
       sprint.start_anew(options_.first_seed + i);
-      take(sprint.run(), i, recorded);
+      SprintSeed seed = sprint.run();
+      if (run_.device.bits == Bits::portable && !seed.bad_step) seed.digest = digest_of(sprint.network());
+      take(seed, i, recorded);
     }
     console_.clear_progress();
     if (!report_.seeds.empty()) finish(sprint, recorded);
@@ -88,6 +91,7 @@ class SprintRun {
     add("--device", options_.device.device);
     add("--precision", *setup_.settings.precision);
     add("--engine", run_.engine);
+    add("--bits", setup_.settings.bits.value_or("fast"));
     add("--first-seed", std::to_string(options_.first_seed));
     if (options_.device.threads) add("--threads", std::to_string(*options_.device.threads));
     if (!options_.data.empty()) add("--data", options_.data);

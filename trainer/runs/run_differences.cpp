@@ -52,6 +52,7 @@ ordered_json compared_values(const KnownRun& run) {
                     {"seed", record.seed},
                     {"precision", run.precision()},
                     {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
+                    {"bits", find_text(record.recipe, {"settings", "bits"}).value_or("fast")},
                     {"from", setting("from")},
                     {"new_head", setting("new_head")},
                     {"classes", setting("classes")},

@@ -120,6 +120,7 @@ std::string configuration_lines(const KnownRun& run) {
               {"seed", fmt::format("{}", record.seed)},
               {"precision", run.precision()},
               {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
+              {"bits", find_text(record.recipe, {"settings", "bits"}).value_or("")},
               {"from", find_text(record.recipe, {"settings", "from"}).value_or("")}};
   if (record.recipe.is_object())
     for (const auto& [key, value] : record.recipe.items())

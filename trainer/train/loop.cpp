@@ -71,23 +71,28 @@ class Loop {
       at.step += steps;
       observer_.progressed({at.step, setup_.total_steps, begin, end});
       if (!backend_.runs_ahead() && note_bad_step(network_.read_training_state())) return false;
-      if (at.step < end && limits_.checkpoint_steps > 0 && at.step % limits_.checkpoint_steps == 0) {
-        settle(start);
-        if (note_bad_step(network_.read_training_state())) return false;
-        observer_.checkpoint_due(at);
-        start = Clock::now();
-      }
+      const bool checkpoint = at.step < end && is_due(limits_.checkpoint_steps);
+      const bool digest = is_due(limits_.digest_steps);
+      if (!checkpoint && !digest) continue;
+      settle(start);
+      if (note_bad_step(network_.read_training_state())) return false;
+      if (digest) observer_.digest_due(at.step);
+      if (checkpoint) observer_.checkpoint_due(at);
+      start = Clock::now();
     }
     settle(start);
     return true;
   }
 
-  // As many as one launch takes, up to the end of the epoch or the next checkpoint within it.
+  // Whether something is done after every `steps` steps, and this is one of them.
+  bool is_due(std::uint64_t steps) const { return steps > 0 && result_.position.step % steps == 0; }
+
+  // As many as one launch takes, up to the end of the epoch, or the next checkpoint or digest within it.
   std::uint64_t steps_of_launch(std::uint64_t end) const {
     const std::uint64_t step = result_.position.step;
     std::uint64_t stop = end;
-    if (const std::uint64_t every = limits_.checkpoint_steps; every > 0)
-      stop = std::min(stop, (step / every + 1) * every);
+    for (const std::uint64_t every : {limits_.checkpoint_steps, limits_.digest_steps})
+      if (every > 0) stop = std::min(stop, (step / every + 1) * every);
     return std::min(stop - step, backend_.repeats_per_launch());
   }
 
@@ -168,7 +173,7 @@ class Loop {
       return false;
     }
     const bool due = limits_.checkpoint_steps > 0
-                         ? at.step % limits_.checkpoint_steps == 0
+                         ? is_due(limits_.checkpoint_steps)
                          : limits_.checkpoint_epochs > 0 && at.epochs % limits_.checkpoint_epochs == 0;
     if (due && at.step < setup_.total_steps) observer_.checkpoint_due(at);
     return true;

@@ -67,6 +67,7 @@ struct LoopLimits {
   std::optional<double> max_seconds = {};  // limit of this call
   std::uint64_t checkpoint_epochs = 1;     // 0: only at the end
   std::uint64_t checkpoint_steps = 0;      // instead of epochs, if not 0
+  std::uint64_t digest_steps = 0;          // 0: no digests of steps
 };
 
 struct LoopProgress {
@@ -89,6 +90,7 @@ class LoopObserver {
   virtual void progressed(const LoopProgress& progress) = 0;  // between launches: must return at once
   virtual void epoch_done(const EpochRecord& record) = 0;
   virtual void checkpoint_due(const LoopPosition& position) = 0;  // no launch is running
+  virtual void digest_due(std::uint64_t step) = 0;                // nor here
   virtual bool stop_asked() const = 0;                            // a signal
 };
 

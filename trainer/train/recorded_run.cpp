@@ -96,6 +96,7 @@ void PreparedRun::open_device(DeviceRequest request) {
 void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset dataset) {
   settings.precision = precision_name(device.precision);
   settings.engine = engine;
+  if (device.bits == Bits::portable) settings.bits = "portable";
   setup = make_setup(std::move(spec), settings, std::move(dataset));
   int slots = 0;
   for (const Optimizer& optimizer : setup.rule.optimizers)
@@ -149,7 +150,9 @@ std::string changed_engine(const Resumed& resumed, const PreparedRun& run) {
   const std::string engine = engine_text(run.info);
   const int threads = run.info.cpu.threads;
   std::string change;
-  if (before != now) {
+  if (saved.settings.bits) {
+    // They are the same on every machine.
+  } else if (before != now) {
     change = fmt::format("this run was begun in {} and continues in {}, which this device has", before, now);
   } else if (saved.engine != engine) {
     change = fmt::format("this run was begun on {}; it continues on {}", saved.engine, engine);

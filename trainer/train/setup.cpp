@@ -27,6 +27,7 @@ void settings_fields(Fields& fields, Settings& settings) {
   fields("classes", settings.classes);
   fields("precision", settings.precision);
   fields.later("engine", settings.engine);
+  fields("bits", settings.bits);
   fields("channels", settings.channels);
   fields("skip_bad_images", settings.skip_bad_images);
   fields.later("transpose", settings.transpose);

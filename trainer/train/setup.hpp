@@ -25,6 +25,7 @@ struct TrainSettings {
   std::optional<std::uint32_t> validation;
   std::optional<std::string> precision;  // of products [the recipe's fastest, else fp32]
   std::string engine = "auto";           // --engine: whose layers a GPU runs
+  std::optional<std::string> bits;       // "portable": the same on every machine
   std::optional<int> classes;
   int channels = 1;
   bool skip_bad_images = false;

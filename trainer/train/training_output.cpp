@@ -33,6 +33,7 @@ std::string data_text(const Setup& setup) {
 
 std::string precision_text(const Setup& setup) {
   std::string precision = setup.settings.precision.value_or("fp32");
+  if (setup.settings.bits) return precision + ", with portable bits: the same on every CPU and GPU";
   if (precision == "fp32") return precision;
   return precision + ": what products read is rounded; weights, sums and the last layer are fp32";
 }
@@ -192,6 +193,7 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
   if (summary.energy_joules)
     text += report_line("energy", fmt::format("{:.1f} J of the GPU, from the first step to the last",
                                               *summary.energy_joules));
+  if (!summary.digest.empty()) text += report_line("digest", summary.digest);
   return text;
 }
 
@@ -223,6 +225,8 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
   json["peak_memory_bytes"] = peak_process_bytes();
   if (summary.energy_joules) json["energy_joules"] = *summary.energy_joules;
+  if (!summary.digest.empty()) json["digest"] = summary.digest;
+  if (summary.digests_by_step) json["digests_by_step"] = *summary.digests_by_step;
   return json;
 }
 

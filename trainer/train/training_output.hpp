@@ -40,7 +40,9 @@ struct RunSummary {
   double seconds = 0;                 // the whole run's, earlier parts included
   double seconds_to_first_step = 0;   // from the program's start
   std::optional<double> target;
-  std::optional<double> energy_joules;  // what the GPU used in the whole run
+  std::optional<double> energy_joules;                    // what the GPU used in the whole run
+  std::string digest;                                     // of the weights (digest.hpp), with portable bits
+  std::optional<nlohmann::ordered_json> digests_by_step;  // [{"step", "digest"}]
 };
 std::string summary_text(const Setup& setup, const RunSummary& summary);  // lines, each ending in a newline
 nlohmann::ordered_json summary_json(const Setup& setup, const RunSummary& summary);

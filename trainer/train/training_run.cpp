@@ -10,6 +10,7 @@
 #include "trainer/device/machine_state.hpp"
 #include "trainer/system/signals.hpp"
 #include "trainer/system/text.hpp"
+#include "trainer/train/digest.hpp"
 #include "trainer/train/profile.hpp"
 #include "trainer/train/training_output.hpp"
 
@@ -50,9 +51,14 @@ class Observer final : public LoopObserver {
     recorded_.save_checkpoint(network_, position);
   }
 
+  void digest_due(std::uint64_t step) override {
+    digests_by_step_.push_back({{"step", step}, {"digest", digest_with_optimizer(network_)}});
+  }
+
   bool stop_asked() const override { return signals_.stop_signal() != 0; }
 
   double first_step_seconds() const { return first_step_seconds_; }  // since the program's start
+  const nlohmann::ordered_json& digests_by_step() const { return digests_by_step_; }
 
  private:
   const PreparedRun& run_;
@@ -62,6 +68,7 @@ class Observer final : public LoopObserver {
   const SignalGuard& signals_;
   std::uint64_t evaluations_;  // so far
   double first_step_seconds_ = 0;
+  nlohmann::ordered_json digests_by_step_ = nlohmann::ordered_json::array();
 };
 
 std::optional<Resumed> open_if_asked(const Environment& environment, const RunOptions& options) {
@@ -94,10 +101,13 @@ class TrainingRun {
     device.wanted = spec.recipe.precisions;
     if (resumed_) {  // it keeps its precision if the device supports it
       device.engine = settings.engine;
+      device.bits = settings.bits;
       if (!device.threads) device.threads = resumed_->saved.threads;
       device.wanted = trained_precision(resumed_->saved);
     }
     run_.open_device(device);
+    if (options.limits.digest_steps > 0 && run_.device.bits != Bits::portable)
+      throw UsageError("--digest-every goes with --bits portable: other bits differ between machines");
     run_.settle(std::move(spec), settings,
                 resumed_
                     ? load_resumed_data(environment, *resumed_, options.data)
@@ -165,6 +175,8 @@ class TrainingRun {
     summary.energy_joules = energy.used();
     summary.seconds_to_first_step = observer.first_step_seconds();
     const bool good = summary.result.reason != StopReason::bad_loss;
+    if (good && run_.device.bits == Bits::portable) summary.digest = digest_of(network);
+    if (options_.limits.digest_steps > 0) summary.digests_by_step = with_earlier(observer.digests_by_step());
     // The sample programs that some networks come from printed their accuracy on only some of the test images.
     Batching first = setup_.test;
     first.images = static_cast<std::uint32_t>(setup_.spec.recipe.report_test_first);
@@ -175,6 +187,17 @@ class TrainingRun {
       recorded.save_model(network);
     }
     return finish(recorded, summary, signals.stop_signal());
+  }
+
+  // The digests of steps, behind those of earlier parts of the run.
+  nlohmann::ordered_json with_earlier(const nlohmann::ordered_json& digests) const {
+    nlohmann::ordered_json all = nlohmann::ordered_json::array();
+    if (resumed_ && resumed_->record) {
+      const nlohmann::ordered_json* earlier = find_value(resumed_->record->results, {"digests_by_step"});
+      if (earlier != nullptr) all = *earlier;
+    }
+    all.insert(all.end(), digests.begin(), digests.end());
+    return all;
   }
 
   // Joules that the GPU used for earlier parts of the run; nothing if unknown.
@@ -219,6 +242,7 @@ class TrainingRun {
                  {"folder", folder},
                  {"precision", precision_name(run_.device.precision)},
                  {"engine", setup_.settings.engine},
+                 {"bits", setup_.settings.bits.value_or("fast")},
                  {"labels_without_images", labels_without_images(setup_)},
                  {"device", device_json(run_.info, run_.device.gpu_reason)},
                  {"plan", plan_json(setup_.plan, setup_.spec)}});

@@ -1,0 +1,19 @@
+// The digest of a network: SHA-256 of its values alone, each as the four bytes of its fp32 form from the lowest on, in the order of
+// Network::tensors(). With portable bits (kernels/portable/) every machine that trains the same recipe on the same data must
+// meet it. The content hash that guards a file of weights (trainer/store/safetensors.hpp) is another thing: it covers names and
+// metadata too.
+#pragma once
+
+#include <string>
+
+#include "models/network.hpp"
+
+namespace trainer {
+
+// Parameters and running statistics: the digest of a run.
+std::string digest_of(const Network& network);
+
+// The optimiser's values too: the digest of a step. Without them a fault in these would show only one step later.
+std::string digest_with_optimizer(const Network& network);
+
+}  // namespace trainer
