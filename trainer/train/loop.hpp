@@ -90,7 +90,7 @@ class LoopObserver {
   virtual void progressed(const LoopProgress& progress) = 0;  // between launches: must return at once
   virtual void epoch_done(const EpochRecord& record) = 0;
   virtual void checkpoint_due(const LoopPosition& position) = 0;  // no launch is running
-  virtual void digest_due(std::uint64_t step) = 0;                // nor here
+  virtual void digest_due(std::uint64_t /*step*/) {}              // nor here
   virtual bool stop_asked() const = 0;                            // a signal
 };
 
