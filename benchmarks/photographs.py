@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well `trainer predict` reads digits as people photograph them, beside a plain pipeline that feeds the same network.
 
-    benchmarks/photographs.py --trainer build/cpu/trainer/trainer --model runs/quick [--count 200] [--kinds shadow,jpeg] [--pages FOLDER]
+    benchmarks/photographs.py --trainer build/cpu/trainer/trainer --model runs/quick [--count 200] [--first 1000] [--kinds shadow,jpeg] [--pages FOLDER]
 
 Every page is drawn from digits of MNIST's test set with a fixed seed, kind by kind (benchmarks/pages.py). The plain pipeline
 (benchmarks/plain_pipeline.py) estimates the paper by a local percentile, thresholds by Otsu, takes the connected parts, and centres
@@ -63,7 +63,7 @@ def plain_answers(options, made, folder):
 
 
 def measure(kind, options, mnist):
-    made = [pages.page(kind, number, mnist) for number in range(options.count)]
+    made = [pages.page(kind, number, mnist) for number in range(options.first, options.first + options.count)]
     with tempfile.TemporaryDirectory() as folder:
         files = [page.write(os.path.join(options.pages or folder, f"{kind}{number:03d}")) for number, page in enumerate(made)]
         wanted = [page.labels for page in made]
@@ -83,6 +83,7 @@ def arguments():
     parser.add_argument("--data", default=os.path.join(os.path.dirname(record.FOLDER), "..", "data", "mnist"))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--count", type=int, default=200, help="pages of each kind")
+    parser.add_argument("--first", type=int, default=1000, help="the number of the first page, its seed; those below 1000 served to write the program")
     parser.add_argument("--kinds", default=",".join(pages.KINDS))
     parser.add_argument("--pages", help="keep the pages in this folder, and print the names of those read wrongly")
     parser.add_argument("--no-record", action="store_true")
@@ -100,7 +101,7 @@ def main():
               f"{mine['mean_claim_wrong'] or 0:.2f} wrong), plain {plain['accuracy_percent']:5.1f} % ({plain['refused']} refused)", flush=True)
     if options.no_record:
         return
-    value = {"kind": "photographs", **record.describe(options.trainer), "count": options.count, "network": network_of(options), "cases": cases}
+    value = {"kind": "photographs", **record.describe(options.trainer), "count": options.count, "first": options.first, "network": network_of(options), "cases": cases}
     value["versions"].update(numpy=numpy.__version__, pillow=PIL.__version__)
     record.write("photographs", value)
 

@@ -34,7 +34,7 @@ class Weights : public ProgramTest {
     return Json::parse(outcome.out);
   }
 
-  // The code of the document's example, number 0 or 1.
+  // The code of the document's example, number 0, 1 or 2.
   static std::string example(int number) {
     const std::string text = read_text(fs::path(TRAINER_SOURCE_DIR) / "docs/weights.md");
     const std::string mark = "```python\n";
@@ -133,6 +133,15 @@ TEST_F(Weights, TheDocumentsWriterMakesAFileToEvaluateAndTrainFrom) {
                               "--epochs", "30", "--lr", "1", "--out", "on"});
   ASSERT_EQ(on.code, 0) << on.err;
   EXPECT_GT(metrics("on").back()["test_accuracy"], eval("means.safetensors")["accuracy"]);
+}
+
+TEST_F(Weights, TheDocumentsDigestIsThatOfThePortableRun) {
+  const std::string interpreter = python();
+  if (interpreter.empty()) GTEST_SKIP() << "no numpy; name an interpreter that has it with TRAINER_PYTHON";
+  ASSERT_EQ(trainer(small_training({"--bits", "portable", "--out", "run"})).code, 0);
+  folder_.write("digest.py", example(2));
+  EXPECT_EQ(shell(interpreter + "digest.py run/model.safetensors").out,
+            record("run").results["digest"].get<std::string>() + "\n");
 }
 
 }  // namespace
