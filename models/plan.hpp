@@ -76,6 +76,8 @@ std::string plan_table(const Plan& plan, const Spec& spec);
 // The same as JSON.
 nlohmann::ordered_json plan_json(const Plan& plan, const Spec& spec);
 nlohmann::ordered_json recipe_json(const Recipe& recipe);
+// The network's file as it was written, for programs that make the plan themselves.
+nlohmann::ordered_json file_json(const Spec& spec);
 
 // The recipe alone, one line for each part: "optimizer   adam, beta1 0.7, beta2 0.9, epsilon 1e-08".
 std::string recipe_text(const Plan& plan, const Spec& spec);

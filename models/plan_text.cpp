@@ -5,6 +5,7 @@
 
 #include "models/plan.hpp"
 #include "models/recipe.hpp"
+#include "models/yaml_reader.hpp"
 
 namespace trainer {
 
@@ -52,6 +53,20 @@ Json to_json(const PlannedLayer& layer) {
           {"forward_flops", layer.forward_flops},
           {"backward_flops", layer.backward_flops},
           {"activation_bytes", layer.activation_bytes}};
+}
+
+// A word that is a number, or true or false, in JSON too becomes one.
+Json to_json(const YamlNode& node) {
+  Json json;
+  if (node.kind == YamlKind::word) {
+    json = Json::parse(node.word, nullptr, false);
+    if (!json.is_number() && !json.is_boolean()) json = node.word;
+  }
+  for (std::size_t i = 0; i < node.items.size(); ++i) {
+    if (node.kind == YamlKind::map) json[node.keys[i].word] = to_json(node.items[i]);
+    if (node.kind == YamlKind::list) json.push_back(to_json(node.items[i]));
+  }
+  return json;
 }
 
 Json to_json(const PlannedOp& op, const Plan& plan) {
@@ -110,6 +125,10 @@ Json plan_json(const Plan& plan, const Spec& spec) {
           {"training_flops", plan.training_flops},
           {"activation_bytes", plan.activation_bytes},
           {"recipe", recipe_json(spec.recipe)}};
+}
+
+Json file_json(const Spec& spec) {
+  return to_json(parse_yaml(spec.text, spec.name));
 }
 
 }  // namespace trainer

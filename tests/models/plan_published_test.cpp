@@ -99,6 +99,8 @@ TEST_P(PlanOfEvery, JsonIsTheGoldenOneAndAddsUp) {
   EXPECT_EQ(json.at("training_flops"), flops);
   EXPECT_EQ(json.at("activation_bytes"), bytes);
   EXPECT_EQ(json.at("recipe").at("batch"), spec.recipe.batch);
+  const Spec again = parse_spec(file_json(spec).dump(), spec.name);  // JSON is YAML
+  EXPECT_EQ(plan_json(make_plan(again, kMnist), again).dump(2) + "\n", text);
   std::uint64_t in_ops = 0;
   for (const auto& op : json.at("ops")) {
     for (const auto& parameter : op.at("parameters")) {

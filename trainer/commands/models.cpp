@@ -52,7 +52,13 @@ int show_models(const Environment& environment, const ModelsArguments& arguments
   if (arguments.name.empty()) return list_models(arguments, all_specs(folder));
   const Spec spec = find_spec(arguments.name, folder);
   const Plan plan = make_plan(spec, plan_input(arguments, spec));
-  fmt::print("{}", arguments.json ? plan_json(plan, spec).dump(2) + "\n" : plan_table(plan, spec));
+  if (arguments.json) {
+    nlohmann::ordered_json json = plan_json(plan, spec);
+    json["file"] = file_json(spec);
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    fmt::print("{}", plan_table(plan, spec));
+  }
   return 0;
 }
 
