@@ -1,6 +1,4 @@
-// The portable engine gives the same bits with every instruction set and number of threads, and its elementary functions are as
-// exact as they say.
-#include <cmath>
+// Whole networks train to the same bits with every instruction set and number of threads, and on the naive executor.
 #include <cstring>
 #include <gtest/gtest.h>
 #include <random>
@@ -8,9 +6,9 @@
 
 #include "kernels/cpu/portable/backend.hpp"
 #include "kernels/cpu/portable/kernels.hpp"
-#include "kernels/math/functions.hpp"
 #include "models/network.hpp"
 #include "models/spec.hpp"
+#include "tests/kernels/naive_executor.hpp"
 
 namespace trainer {
 namespace {
@@ -24,57 +22,6 @@ constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
 #endif
-
-// Distance in units in the last place of the float nearest to `want`.
-double ulps(double got, double want) {
-  const auto nearest = std::abs(static_cast<float>(want));
-  return std::abs(got - want) / (std::nextafter(nearest, INFINITY) - nearest);
-}
-
-TEST(PortableFunctions, AreWithinAUnitInTheLastPlace) {
-  double exponential = 0;
-  double logarithm = 0;
-  for (std::uint32_t bits = 0x00800000; bits < 0x7F800000; bits += kSanitized ? 999983 : 977) {
-    const auto x = __builtin_bit_cast(float, bits);
-    logarithm = std::max(logarithm, ulps(portable::logarithm(x), std::log(static_cast<double>(x))));
-    for (const float signed_x : {x, -x}) {
-      if (std::abs(x) < 87)
-        exponential = std::max(
-            exponential, ulps(portable::exponential(signed_x), std::exp(static_cast<double>(signed_x))));
-    }
-  }
-  EXPECT_LT(exponential, 1.01);
-  EXPECT_LT(logarithm, 1.01);
-}
-
-TEST(PortableFunctions, SaturateAndKeepNan) {
-  EXPECT_EQ(portable::exponential(1000.0F), portable::exponential(88.0F));
-  EXPECT_EQ(portable::exponential(-INFINITY), portable::exponential(-87.0F));
-  EXPECT_TRUE(std::isnan(portable::exponential(NAN)));
-}
-
-TEST(DoubleFunctions, AgreeWithTheMathLibrary) {
-  std::mt19937_64 random(1);
-  const auto between = [&](double low, double high) {
-    return std::uniform_real_distribution<double>(low, high)(random);
-  };
-  for (int i = 0; i < (kSanitized ? 2000 : 100000); ++i) {
-    const double x = between(-690, 690);
-    EXPECT_NEAR(exponential_of(x) / std::exp(x), 1, 4e-16) << x;
-    const double y = std::exp(x);
-    EXPECT_NEAR(logarithm_of(y), std::log(y), 4e-16 * std::max(1.0, std::abs(x))) << y;
-    const double u = between(-1, 2);
-    EXPECT_NEAR(cosine_of_pi(u), std::cos(M_PI * u), 1e-15) << u;
-    const double base = between(0, 1);
-    const double exponent = std::floor(between(1, 5000));
-    EXPECT_NEAR(static_cast<float>(power_of(base, exponent)), static_cast<float>(std::pow(base, exponent)),
-                1e-37)
-        << base << " " << exponent;
-  }
-  EXPECT_EQ(power_of(0, 3), 0);
-  EXPECT_EQ(cosine_of_pi(0), 1);
-  EXPECT_EQ(cosine_of_pi(1), -1);
-}
 
 // All tensors of the network after two steps and the evaluation of a batch.
 std::vector<float> trained(const std::string& name, Backend& backend) {
@@ -110,14 +57,14 @@ std::vector<float> trained(const std::string& name, Backend& backend) {
 
 class PortableBits : public testing::TestWithParam<const char*> {};
 
-TEST_P(PortableBits, AreTheSameWithEveryInstructionSetAndNumberOfThreads) {
+TEST_P(PortableBits, AreTheSameWithEveryExecutor) {
   if (kSanitized && std::string(GetParam()) != "sprint-lean") GTEST_SKIP() << "too slow under a sanitizer";
-  std::vector<float> first;
+  ExecutorBackend naive(std::make_unique<NaiveExecutor>());
+  const std::vector<float> first = trained(GetParam(), naive);
   for (const cpu::PortableKernels* kernels : cpu::usable_portable_kernels()) {
     for (const int threads : {1, 2, 3}) {
       const auto backend = cpu::make_portable_backend(threads, *kernels);
       const std::vector<float> values = trained(GetParam(), *backend);
-      if (first.empty()) first = values;
       ASSERT_EQ(values.size(), first.size());
       EXPECT_EQ(std::memcmp(values.data(), first.data(), first.size() * sizeof(float)), 0)
           << kernels->name << ", " << threads << " threads";

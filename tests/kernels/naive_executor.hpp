@@ -1,0 +1,55 @@
+// The portable engine on the simplest executor there is: one unit after the other, one output at a time, on one thread. The units
+// run from the last to the first, so that a unit that needs another one's result, or that writes where another one does, gives
+// other bits than on an executor that runs them in any other order.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/cpu/runtime/host_backend.hpp"
+#include "kernels/portable/executor.hpp"
+#include "kernels/portable/ops.hpp"
+
+namespace trainer {
+
+class NaiveExecutor final : public portable::Executor {
+ public:
+  int lanes(int /*count*/) const override { return 1; }
+
+#define KERNEL(Name)                                \
+  void run(const portable::Name& kernel) override { \
+    run_units(kernel);                              \
+  }
+#include "kernels/portable/kernel_list.hpp"
+
+ private:
+  static void run_units(const auto& kernel) {
+    for (std::uint32_t i = kernel.outer(); i-- > 0;) {
+      for (std::uint32_t j = kernel.inner(); j-- > 0;) kernel.template unit<1>(i, j);
+    }
+  }
+};
+
+// Any executor as a backend whose memory is the host's.
+class ExecutorBackend final : public cpu::HostBackend {
+ public:
+  explicit ExecutorBackend(std::unique_ptr<portable::Executor> executor) : executor_(std::move(executor)) {}
+
+  DeviceInfo info(Libraries /*libraries*/) const override { return {}; }
+  std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool /*wants_dx*/) override {
+    return portable::make_op(*executor_, desc, batch);
+  }
+  void gather(const GatherArgs& args) override { portable::gather(*executor_, args); }
+  void update(const UpdateArgs& args) override { portable::update(*executor_, args, now_.data()); }
+  std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
+    return portable::update_workspace_bytes(matrices);
+  }
+
+ private:
+  std::unique_ptr<portable::Executor> executor_;
+  std::array<UpdateStep, kMostOptimizers> now_{};
+};
+
+}  // namespace trainer
