@@ -13,6 +13,8 @@ shopt -s inherit_errexit
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 work=$root/build/same_bits
+# shellcheck source=scripts/idx_files.sh
+. "$root/scripts/idx_files.sh"
 export OMP_WAIT_POLICY=passive LC_ALL=C
 
 say() { printf '%s\n' "$*" >&2; }
@@ -24,29 +26,6 @@ program_of() {
   else
     "$root/scripts/build_revision.sh" emulated "$1" "-DCMAKE_CXX_FLAGS=-include $root/scripts/loops_by_name.h"
   fi
-}
-
-# idx FROM TO COUNT SIZE MAGIC SIDES: writes the first COUNT items, of SIZE bytes each, of a gzipped IDX file. Its header is
-# MAGIC, their number and SIDES, which labels do not have.
-idx() {
-  local from=$1 to=$2 count=$3 size=$4 magic=$5 sides=$6 skipped=$((8 + ${#6} / 4))
-  # shellcheck disable=SC2059 # the bytes of the header
-  {
-    printf "$magic\\x00\\x00$(printf '\\x%02x\\x%02x' $((count / 256)) $((count % 256)))$sides"
-    head --bytes=$((count * size)) < <(
-      gzip --decompress --stdout "$root/data/mnist/$from" 2>/dev/null | tail --bytes="+$((skipped + 1))" 2>/dev/null
-    )
-  } >"$to"
-}
-
-# write_data FOLDER TRAINING TEST: writes the first images of MNIST.
-write_data() {
-  local sides='\x00\x00\x00\x1c\x00\x00\x00\x1c' images='\x00\x00\x08\x03' labels='\x00\x00\x08\x01'
-  mkdir -p "$1"
-  idx train-images-idx3-ubyte.gz "$1/train-images-idx3-ubyte" "$2" 784 "$images" "$sides"
-  idx train-labels-idx1-ubyte.gz "$1/train-labels-idx1-ubyte" "$2" 1 "$labels" ''
-  idx t10k-images-idx3-ubyte.gz "$1/t10k-images-idx3-ubyte" "$3" 784 "$images" "$sides"
-  idx t10k-labels-idx1-ubyte.gz "$1/t10k-labels-idx1-ubyte" "$3" 1 "$labels" ''
 }
 
 # weights FILE: prints the SHA-256 of all bytes after a safetensors file's header, which names versions.
@@ -189,9 +168,9 @@ main() {
   base=$(program_of "$base_revision")
   head=$(program_of "$head_revision")
   mkdir -p "$work"
-  write_data "$work/tiny" 10 50
-  write_data "$work/few" 90 50
-  write_data "$work/more" 1500 100
+  write_idx_files "$work/tiny" 10 50
+  write_idx_files "$work/few" 90 50
+  write_idx_files "$work/more" 1500 100
   mapfile -t levels < <(usable_levels "$head")
   [[ $brief == no ]] || levels=("${levels[0]}")
   printf '%-52s %-12s  %-12s\n' run BASE HEAD
