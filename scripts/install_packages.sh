@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the packages of Debian 12, Debian 13 and Ubuntu 24.04 that the project needs; this is their only list.
-#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--image] [--list]
+#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--list]
 # Installs the missing packages of the named groups (default: --build --test); --list prints them instead.
 # It calls apt-get as root, else through sudo; if neither works, it names the packages and exits with 1.
 # On a system without apt it names them and continues: CMake then says what it does not find.
@@ -12,6 +12,7 @@ test_packages=(libgtest-dev)
 optional_test_packages=(dataset-fashion-mnist tcsh fish zsh) # a test that does not find one is skipped
 package_packages=(dpkg-dev file)
 check_packages=(ccache clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
+portable_packages=(clang g++-aarch64-linux-gnu qemu-user emscripten)
 image_packages=(docker.io debootstrap openssh-client openssh-server)
 
 declare -A reasons=(
@@ -34,11 +35,14 @@ declare -A reasons=(
   [docker.io]="the engine that scripts/image_check.sh starts for itself"
   [debootstrap]="makes its base image"
   [openssh-client]="reaches the targets" [openssh-server]="plays one, for scripts/target_check.sh"
+  [clang]="a second compiler"            [g++-aarch64-linux-gnu]="compiles for arm64"
+  [qemu-user]="runs it"                  [emscripten]="compiles to WebAssembly"
   [python3-venv]="numpy and safetensors, which open a checkpoint in a test"
 )
 # Programs that need not come from their package.
 declare -A programs=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config
                      [ccache]=ccache [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps [file]=file
+                     [clang]=clang++ [g++-aarch64-linux-gnu]=aarch64-linux-gnu-g++ [qemu-user]=qemu-aarch64 [emscripten]=em++
                      [docker.io]=dockerd [debootstrap]=debootstrap [openssh-client]=ssh)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -118,10 +122,11 @@ main() {
       --test) wanted+=("${test_packages[@]}") optional+=("${optional_test_packages[@]}") ;;
       --package) wanted+=("${package_packages[@]}") ;;
       --check) wanted+=("${check_packages[@]}") ;;
+      --portable) wanted+=("${portable_packages[@]}") ;;
       --image) wanted+=("${image_packages[@]}") ;;
       --list) list=yes ;;
       *)
-        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--image] [--list]"
+        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--list]"
         exit 2
         ;;
     esac

@@ -29,7 +29,7 @@ unity() {
   local file=$1
   shift
   printf '#include "%s"\n' "$@" >"$file.new"
-  cmp --silent "$file.new" "$file" 2>/dev/null || mv "$file.new" "$file"
+  if cmp --silent "$file.new" "$file" 2>/dev/null; then rm "$file.new"; else mv "$file.new" "$file"; fi
 }
 
 # write_sources: what reads the plan, whose flags change nothing, and what computes.
@@ -105,7 +105,7 @@ add_arm64() {
     say "skipped: arm64: there is no aarch64-linux-gnu-g++ or qemu-aarch64 here (install_packages.sh --portable)"
     return
   fi
-  add arm64 4 "$qemu" aarch64-linux-gnu-g++ -O3 -static -fopenmp
+  add arm64 4 "$qemu" aarch64-linux-gnu-g++ -O3 -static
 }
 
 # Debian's em++ looks for its modules where Debian's node would.
@@ -120,7 +120,7 @@ add_wasm() {
 }
 
 add_builds() {
-  local level
+  [[ $(uname -m) == x86_64 ]] || add "g++-$(uname -m)" 4 '' g++ -O3 -fopenmp
   if [[ $quick == yes ]]; then
     add_levels g++ -O2 -fopenmp -- v1
     add_levels g++ -O3 -fopenmp -- v3
@@ -155,7 +155,7 @@ expected() {
   [[ $knows_bits == yes ]] || return 0
   CUDA_VISIBLE_DEVICES='' "$trainer" train --no-save --model "$1" --data "$2" --validation 0 --seed 1 --device cpu --bits portable "${@:3}" \
     >"$work/log" 2>&1 || { say "error: the trainer does not train $1: $(tail -n 1 "$work/log")" && return 1; }
-  grep -oE 'digest [0-9a-f]{64}' "$work/log" | tail -n 1 | cut -d ' ' -f 2
+  sed -nE 's/^ *digest +([0-9a-f]{64})$/\1/p' "$work/log"
 }
 
 # compare BUILD NETWORK DATA BATCH STEPS THREADS: prints a row, and counts it.

@@ -8,6 +8,7 @@ parts=(
   "before-after    benchmarks/before_after.py: no row of README's CPU tables became slower"
   "gpu-bundle      scripts/bundle.sh: programs, tests and the twin that waits at random build for compute capability 9.0"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
+  "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
   "package         scripts/build_package.sh and package_check.sh: the Debian package in a fresh tree"
   "chroot          README's two commands in a fresh minimal tree"
 )
@@ -116,6 +117,13 @@ part_sanitizer_slow() {
   . "$root/scripts/long_cases.sh"
   step "the cases that take minutes" env GTEST_FILTER="$(IFS=: && printf '%s' "${long_cases[*]}")" \
     ctest --test-dir "$root/build/asan" --parallel 2 --label-exclude '^slow$' --timeout 7200 --output-on-failure
+}
+
+part_portable() {
+  local arguments=()
+  [[ $short == no ]] || arguments=(--quick)
+  step "the trainer" "$root/scripts/build.sh" cpu trainer || return
+  step "the digests" "$root/scripts/portable_program.sh" "${arguments[@]}" --trainer "$root/build/cpu/trainer/trainer"
 }
 
 # fresh_tree FOLDER: makes a minimal tree of this machine's release.

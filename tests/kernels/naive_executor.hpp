@@ -26,8 +26,17 @@ class NaiveExecutor final : public portable::Executor {
 
  private:
   static void run_units(const auto& kernel) {
-    for (std::uint32_t i = kernel.outer(); i-- > 0;) {
-      for (std::uint32_t j = kernel.inner(); j-- > 0;) kernel.template unit<1>(i, j);
+    if constexpr (requires { kernel.units(); }) {
+      const auto units = kernel.units();
+      for (int i = units.outer; i-- > 0;) {
+        for (int j = units.middle; j-- > 0;) {
+          for (int k = units.inner; k-- > 0;) run_unit<1, 1>(kernel, i, j, k);
+        }
+      }
+    } else {
+      for (std::uint32_t i = kernel.outer(); i-- > 0;) {
+        for (std::uint32_t j = kernel.inner(); j-- > 0;) kernel.template unit<1>(i, j);
+      }
     }
   }
 };

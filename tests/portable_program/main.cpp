@@ -2,7 +2,7 @@
 // libraries are not built for (scripts/portable_program.sh).
 //   program PLAN IMAGES LABELS OUT BATCH STEPS SEED THREADS
 // PLAN is the JSON of `trainer models NAME --json`, IMAGES and LABELS are IDX files, all of which is trained on. THREADS 0 is the
-// naive executor. OUT: all parameters, then all running statistics, in the network's order, as fp32 in little-endian bytes.
+// naive executor. OUT: the values whose SHA-256 is the digest of the run (docs/weights.md).
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -35,15 +35,26 @@ class ThreadsExecutor final : public portable::Executor {
     return lanes;
   }
 
-#define KERNEL(Name)                                                                                         \
-  void run(const portable::Name& kernel) override {                                                          \
-    cpu::parallel(kernel.outer(), 1, threads_, [&](const cpu::Range& range) {                                \
-      kernels_.Name(kernel, static_cast<std::uint32_t>(range.begin), static_cast<std::uint32_t>(range.end)); \
-    });                                                                                                      \
+#define KERNEL(Name)                                \
+  void run(const portable::Name& kernel) override { \
+    share_out(kernel, kernels_.Name);               \
   }
 #include "kernels/portable/kernel_list.hpp"
 
  private:
+  template <typename Kernel, typename Index>
+  void share_out(const Kernel& kernel, void (*run)(const Kernel&, Index, Index)) const {
+    Index outer = 0;
+    if constexpr (requires { kernel.units(); }) {
+      outer = kernel.units().outer;
+    } else {
+      outer = kernel.outer();
+    }
+    cpu::parallel(static_cast<std::size_t>(outer), 1, threads_, [&](const cpu::Range& range) {
+      run(kernel, static_cast<Index>(range.begin), static_cast<Index>(range.end));
+    });
+  }
+
   const cpu::PortableKernels& kernels_ = cpu::TRAINER_LOOPS::portable_kernels();
   int threads_;
 };
@@ -76,18 +87,14 @@ struct Run {
   int batch, steps, seed, threads;
 };
 
-// Parameters first, then running statistics.
+// What trainer/train/digest.hpp hashes.
 void write_digest_bytes(const Network& network, const std::string& file) {
   std::ofstream out(file, std::ios::binary);
-  for (const bool trained : {true, false}) {
-    for (const NetworkTensor& tensor : network.tensors()) {
-      const auto& parameter = network.plan().ops[static_cast<std::size_t>(tensor.op)].parameters.at(
-          static_cast<std::size_t>(tensor.parameter));
-      if (tensor.arena != 0 || is_trained(parameter.desc.role) != trained) continue;
-      for (const float value : network.read(tensor)) {
-        const auto bits = __builtin_bit_cast(std::uint32_t, value);
-        for (int shift = 0; shift < 32; shift += 8) out.put(static_cast<char>(bits >> shift & 0xFFU));
-      }
+  for (const NetworkTensor& tensor : network.tensors()) {
+    if (tensor.arena > 0) continue;
+    for (const float value : network.read(tensor)) {
+      const auto bits = __builtin_bit_cast(std::uint32_t, value);
+      for (const unsigned shift : {0U, 8U, 16U, 24U}) out.put(static_cast<char>(bits >> shift & 0xFFU));
     }
   }
   if (!out.flush()) throw std::runtime_error(file + ": cannot be written");
