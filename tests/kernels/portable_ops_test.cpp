@@ -252,7 +252,7 @@ TEST(PortableUpdates, KeepSubnormalsAndTheSignOfZero) {
   muon.kind = OptimizerKind::muon;
   on_every_executor([&](Backend& backend) {
     EXPECT_EQ(bits_of(updated(backend, {}, w, dw, false)), (Bits{kMinusZero | 1, kMinusZero, 0, 4}));
-    // The squares of subnormals are 0, so that Muon's direction is that of dw times 1e7, and still next to nothing.
+    // No gradient, whose norm is 0, gives no direction.
     EXPECT_EQ(bits_of(updated(backend, muon, w, std::vector<float>(4), true)), (Bits{0, kMinusZero, 1, 3}));
   });
 }
