@@ -150,9 +150,8 @@ digest() {
   fi
 }
 
-# expected NETWORK DATA OPTION...: prints the trainer's digest, or nothing if this trainer knows no portable bits.
+# expected NETWORK DATA OPTION...: prints the trainer's digest.
 expected() {
-  [[ $knows_bits == yes ]] || return 0
   CUDA_VISIBLE_DEVICES='' "$trainer" train --no-save --model "$1" --data "$2" --validation 0 --seed 1 --device cpu --bits portable "${@:3}" \
     >"$work/log" 2>&1 || { say "error: the trainer does not train $1: $(tail -n 1 "$work/log")" && return 1; }
   sed -nE 's/^ *digest +([0-9a-f]{64})$/\1/p' "$work/log"
@@ -160,7 +159,7 @@ expected() {
 
 # compare BUILD NETWORK DATA BATCH STEPS THREADS: prints a row, and counts it.
 compare() {
-  local found verdict=same key=$2-$5 threads="$6 threads"
+  local found verdict=same key=$2-$5 threads="threads: $6"
   found=$(digest "$@")
   want[$key]=${want[$key]:-$found}
   [[ $found == "${want[$key]}" ]] || verdict=DIFFERS
@@ -180,19 +179,18 @@ learn_expectations() {
   [[ $quick == yes ]] || want[sprint-lean-165]=$(expected sprint-lean "$work/whole")
 }
 
-# A build that may fuse products and sums. The compiler's flag comes after that of all builds.
+# A build that may fuse a product and a sum: the compiler takes the last of two such flags.
 control() {
-  local name=control command=(g++ -O3 -march=x86-64-v3)
+  local found
   if ! runs v3; then
     say "skipped: the control: this processor has no fused instructions" && return
   fi
-  local found
-  found=$(digest "$name" sprint-lean "$work/few" 16 2 2)
+  found=$(digest control sprint-lean "$work/few" 16 2 2)
   if [[ $found == "${want[sprint-lean-2]}" || $found == failed:* ]]; then
-    say "error: ${command[*]} -ffp-contract=fast gives ${found:0:60}: a build that fuses must give another digest"
+    say "error: with -ffp-contract=fast: ${found:0:64}; a build that fuses must give another digest"
     faults=$((faults + 1))
   else
-    printf '%-52s %-18s    2 steps  %-10s %.16s  %s\n' "control: -ffp-contract=fast" sprint-lean "2 threads" "$found" "differs, as it must"
+    printf '%-52s %-18s %4s steps  %-10s %.16s  %s\n' "g++ that may fuse, the control" sprint-lean 2 "threads: 2" "$found" "differs, as it must"
   fi
 }
 
@@ -202,13 +200,10 @@ find_trainer() {
     [[ -z $trainer && -x $root/build/$preset/trainer/trainer ]] && trainer=$root/build/$preset/trainer/trainer
   done
   [[ -n $trainer ]] || { "$root/scripts/build.sh" cpu trainer && trainer=$root/build/cpu/trainer/trainer; }
-  knows_bits=no
-  ! "$trainer" train --help | grep -q -- '--bits' || knows_bits=yes
-  [[ $knows_bits == yes ]] || say "note: $trainer has no --bits, so that the builds are compared with the first of them"
 }
 
 main() {
-  local quick=no trainer='' knows_bits launcher=${CMAKE_CXX_COMPILER_LAUNCHER:-} clang=clang++ name network threads rows=0 faults=0
+  local quick=no trainer='' launcher=${CMAKE_CXX_COMPILER_LAUNCHER:-} clang=clang++ name network threads builds rows=0 faults=0
   local networks=(sprint-lean quick pytorch-example cntk-convnet)
   declare -gA want=()
   while (($#)); do
@@ -223,6 +218,7 @@ main() {
   mkdir -p "$work/plans"
   write_sources
   add_builds
+  builds=("${names[@]}")
   ! runs v3 || add control 8 '' g++ -O3 -march=x86-64-v3 -fopenmp -ffp-contract=fast
   find_trainer
   [[ $quick == yes ]] || mapfile -t networks < <(find "$root/models" -name '*.yaml' -printf '%f\n' | sed 's/[.]yaml$//' | sort)
@@ -231,12 +227,11 @@ main() {
   [[ $quick == yes ]] || write_idx_files "$work/whole" 60000 10000
   ninja -C "$work" -f build.ninja --quiet
   learn_expectations
-  for name in "${names[@]}"; do
-    [[ $name != control ]] || continue
+  for name in "${builds[@]}"; do
     for network in "${networks[@]}"; do compare "$name" "$network" "$work/few" 16 2 2; done
   done
-  for network in "${networks[@]}"; do compare "${names[0]}" "$network" "$work/few" 16 2 0; done
-  for threads in 1 3 4; do compare "${names[1]:-${names[0]}}" sprint-lean "$work/few" 16 2 "$threads"; done
+  for network in "${networks[@]}"; do compare "${builds[0]}" "$network" "$work/few" 16 2 0; done
+  for threads in 1 3 4; do compare "${builds[1]:-${builds[0]}}" sprint-lean "$work/few" 16 2 "$threads"; done
   if [[ $quick == no ]]; then
     for name in g++-v1-O3-fopenmp g++-v3-O3-fopenmp arm64 wasm; do
       [[ -z ${runner_of[$name]:-} ]] || compare "$name" sprint-lean "$work/whole" 256 165 2
@@ -244,7 +239,7 @@ main() {
   fi
   control
   if ((faults > 0)); then say "portable: $faults faults" && exit 1; fi
-  say "portable: one digest for each network over ${#names[@]} builds, $rows runs, after $SECONDS s"
+  say "portable: one digest for each network over ${#builds[@]} builds, $rows runs, after $SECONDS s"
 }
 
 main "$@"
