@@ -113,7 +113,7 @@ struct Logarithm {
 // GELU is x times a factor in [0, 1], whose relative error is large where the factor is next to nothing: the unit is that of x. Far
 // beyond |x| = 10, where the factor is what e^-88 and e^88 leave of it, there is nothing to see.
 struct Gelu {
-  static constexpr double kMostError = 1.8;
+  static constexpr double kMostError = 1.99;
   static constexpr std::int64_t kMostFloats = kFloats;
   static float got(float x) { return portable::gelu<float, std::uint32_t>(x); }
   template <typename T>
