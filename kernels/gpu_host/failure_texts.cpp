@@ -24,7 +24,7 @@ std::string word_for(std::string_view name, const FailureWords& words) {
 }  // namespace
 
 int exit_status(FailureClass kind) {
-  return kind > FailureClass::files ? 1 : static_cast<int>(kind);
+  return kind > FailureClass::wrong_results ? 1 : static_cast<int>(kind);
 }
 
 std::string_view meaning(FailureClass kind) {

@@ -1,130 +1,141 @@
-// trainer doctor --all on played devices: who is named, and why.
+// trainer doctor --prove and --all on played devices: what is said of whom, and why.
 #include <gtest/gtest.h>
 
-#include "trainer/doctor/fleet.hpp"
+#include "tests/support/words.hpp"
+#include "trainer/doctor/proof.hpp"
 
 namespace trainer::doctor {
 namespace {
 
-TrainingOutcome trained(const std::string& weights, double seconds = 1) {
-  return {"", seconds, weights};
-}
-
-// As many equal GPUs as there are sets of weights, each of two trainings.
-std::vector<DeviceRow> rows_of(const std::vector<std::string>& weights) {
-  std::vector<DeviceRow> rows;
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    rows.push_back({.device = "cuda:" + std::to_string(i), .name = "NVIDIA H200"});
-    rows.back().trainings = {trained(weights[i]), trained(weights[i])};
+// As many equal GPUs as there are digests, each of two trainings.
+Proof proof_of(const std::vector<std::string>& digests) {
+  Proof proof{.network = "sprint-lean", .digest = "a"};
+  for (const std::string& digest : digests) {
+    proof.rows.push_back({.device = "cuda:" + std::to_string(proof.rows.size()), .name = "NVIDIA H200"});
+    proof.rows.back().runs = {{"", 1, digest}, {"", 2, digest}};
   }
-  return rows;
+  return proof;
 }
 
-void expect_findings(const std::vector<DeviceRow>& rows, const std::vector<std::string>& beginnings,
-                     const std::string& word = "") {
-  const std::vector<Check> findings = judge(rows);
-  const std::string text = fleet_text(rows, findings);
-  const auto json = fleet_json(rows, findings);
+void expect_findings(const Proof& proof, const std::vector<std::string>& beginnings, int status) {
+  const std::vector<Check> findings = judge(proof);
+  const std::string text = proof_text(proof, findings);
+  const auto json = proof_json(proof, findings);
   ASSERT_EQ(findings.size(), beginnings.size()) << text;
   for (std::size_t i = 0; i < findings.size(); ++i) {
     const std::string odd = json["odd"][i];
     EXPECT_TRUE(odd.starts_with(beginnings[i])) << odd;
-    EXPECT_NE(odd.find(word), std::string::npos) << odd;
-    EXPECT_NE(text.find("problem  " + findings[i].name), std::string::npos) << text;
-    EXPECT_NE(text.find(findings[i].finding), std::string::npos) << text;
+    expect_words(text, {"problem  " + findings[i].name, findings[i].finding});
   }
+  EXPECT_EQ(exit_status(class_of(findings)), status) << text;
+  EXPECT_EQ(json["exit_status"], status);
   EXPECT_EQ(json["healthy"], findings.empty());
-  EXPECT_EQ(json["devices"].size(), rows.size());
+  EXPECT_EQ(json["devices"].size(), proof.rows.size());
 }
 
-TEST(DoctorAll, EqualDevicesWithEqualBitsAreHealthy) {
-  expect_findings(rows_of({"a"}), {});
-  expect_findings(rows_of({"a", "a"}), {});
-  const auto rows = rows_of({"a", "a", "a", "a"});
-  expect_findings(rows, {});
-  EXPECT_NE(fleet_text(rows, {}).find("healthy: equal devices"), std::string::npos);
+TEST(DoctorProof, DevicesThatMeetTheDigestAreHealthyInWhatWasRun) {
+  expect_findings(proof_of({"a"}), {}, 0);
+  Proof proof = proof_of({"a", "a"});
+  proof.not_run = {{CheckState::not_run, "speed", "--all measures it"}};
+  expect_findings(proof, {}, 0);
+  expect_words(
+      proof_text(proof, {}),
+      {"ok       cuda:1        NVIDIA H200: proven, 2 of 2 trainings in 1.00, 2.00 s, digest a\n",
+       "\nnot run  speed: --all measures it\n",
+       "\nhealthy in what was run: sprint-lean ended 2 times with the digest in this program on cuda:0, "
+       "cuda:1\n"});
 }
 
-TEST(DoctorAll, TheMinorityAmongThreeOrMoreIsNamed) {
-  expect_findings(rows_of({"a", "b", "a"}),
-                  {"cuda:1: the same training ends with other weights than on cuda:0, cuda:2"});
-  expect_findings(rows_of({"a", "b", "a", "c", "a"}), {"cuda:1:", "cuda:3:"});
+TEST(DoctorProof, EachDeviceWithAnotherDigestIsWrongHoweverManyAgree) {
+  expect_findings(proof_of({"b"}), {"cuda:0: 2 of 2 trainings ended with another digest"}, 19);
+  expect_findings(proof_of({"b", "a", "b"}), {"cuda:0: 2 of 2", "cuda:2: 2 of 2"}, 19);
+  Proof once = proof_of({"a", "a"});
+  once.rows[1].runs[1].digest = "c";
+  expect_findings(once, {"cuda:1: 1 of 2 trainings ended with another digest"}, 19);
+  expect_words(proof_text(once, judge(once)),
+               {"ok       cuda:0 ",
+                "note     cuda:1        NVIDIA H200: WRONG, 1 of 2 trainings in 1.00, 2.00 s, "
+                "digest c"});
 }
 
-TEST(DoctorAll, OnlyTheDeviceThatIsOddIsMarked) {
-  std::vector<std::string> weights(12, "a");
-  weights[1] = weights[10] = "b";
-  const auto rows = rows_of(weights);
-  const std::string text = fleet_text(rows, judge(rows));
-  for (const char* line : {"note     cuda:1 ", "note     cuda:10 ", "ok       cuda:0 ", "ok       cuda:11 ",
-                           "problem  cuda:1, cuda:10 "})
-    EXPECT_NE(text.find(line), std::string::npos) << line << " is not in\n" << text;
+TEST(DoctorProof, WrongResultsGiveTheExitStatusBesideOtherFindings) {
+  Proof proof = proof_of({"a", "b"});
+  proof.rows[0].runs[0] = {.error = "it died of signal 11"};
+  expect_findings(proof, {"cuda:1: 2 of 2 trainings ended", "cuda:0: 1 of 2 trainings failed: it died"}, 19);
 }
 
-TEST(DoctorAll, TwoThatDifferAreBothNamed) {
-  expect_findings(rows_of({"a", "b"}), {"cuda:0, cuda:1:"}, "without more of NVIDIA H200");
-  expect_findings(rows_of({"a", "b", "a", "b"}), {"cuda:0, cuda:1, cuda:2, cuda:3:"});
-}
-
-TEST(DoctorAll, ADeviceThatDiffersFromItselfIsNamedAndNotItsEquals) {
-  auto rows = rows_of({"a", "a"});
-  rows[1].trainings[1].weights = "b";
-  expect_findings(rows, {"cuda:1: the same training ended with 2 different sets of weights"});
-  EXPECT_NE(fleet_text(rows, {}).find("differ"), std::string::npos);
-  auto alone = rows_of({"a"});
-  alone[0].trainings[0].weights = "b";
-  expect_findings(alone, {"cuda:0: the same training ended with 2"});
-}
-
-TEST(DoctorAll, OnlyDevicesOfOneNameAreCompared) {
-  auto rows = rows_of({"a", "b"});
-  rows[1].name = "Tesla T4";
-  rows[1].trainings = {trained("b", 9), trained("b", 9)};
-  expect_findings(rows, {});
-}
-
-TEST(DoctorAll, ASlowDeviceIsNamedWithTheReason) {
-  auto rows = rows_of({"a", "a"});
-  rows[1].trainings = {trained("a", 1.3), trained("a", 1.3)};
-  rows[1].held_back = {"idle", "temperature limit"};
-  rows[1].speed = {{"reasons", {"power cap 300 W (made for 700 W)"}}};
-  expect_findings(rows,
-                  {"cuda:1: 30 % slower than the fastest NVIDIA H200 (power cap 300 W (made for 700 W), held "
-                   "back by: temperature limit)"});
-  rows[1].trainings = {trained("a", 1.05), trained("a", 1.05)};
-  expect_findings(rows, {});
-  rows[1].trainings = {trained("a", 2), trained("a", 2)};
-  for (DeviceRow& row : rows) row.gpu = false;
-  expect_findings(rows, {});
-}
-
-TEST(DoctorAll, TheTimeOfTwoTrainingsIsTheMeanOfBoth) {
-  auto rows = rows_of({"a"});
-  rows[0].trainings = {trained("a", 1), trained("a", 2)};
-  EXPECT_EQ(median_seconds(rows[0]), 1.5);
-}
-
-TEST(DoctorAll, ACrashAFailedMeasurementErrorsAndFaultsAreFindings) {
-  auto rows = rows_of({"a", "a", "a", "a"});
-  rows[0].trainings[1] = {"it died of signal 11", 0, ""};
-  rows[1].speed_error = "CUDA 719";
-  rows[2].speed = {{"uncorrected_errors", 2}, {"memory_bytes_per_second", nullptr}};
-  rows[3].new_xids = 1;
+TEST(DoctorProof, CrashesFailedMeasurementsErrorsAndFaultsAreFindings) {
+  Proof proof = proof_of({"a", "a", "a", "a", "a"});
+  proof.rows[0].runs[1] = {.error = "it died of signal 11"};
+  proof.rows[1].speed_error = "CUDA 719";
+  proof.rows[2].after.sensors.uncorrected_errors = 2;
+  proof.rows[3].before.xids = 1;
+  proof.rows[3].after.xids = 2;
+  proof.rows[4].after.xids = 2;  // not known before
   expect_findings(
-      rows, {"cuda:0: 1 of 2 trainings failed: it died of signal 11", "cuda:1: the test of its speed failed",
-             "cuda:2: 2 memory errors", "cuda:3: the kernel logged 1"});
+      proof,
+      {"cuda:0: 1 of 2 trainings failed: it died of signal 11", "cuda:1: the test of its speed failed",
+       "cuda:2: 2 memory errors", "cuda:3: the kernel logged 1"},
+      1);
 }
 
-TEST(DoctorAll, RowsOfFailedTrainingsAloneHaveNoTime) {
-  auto rows = rows_of({"a", "a"});
-  for (TrainingOutcome& training : rows[0].trainings) training = {"no", 0, ""};
-  expect_findings(rows, {"cuda:0: 2 of 2 trainings failed"});
-  EXPECT_EQ(median_seconds(rows[0]), 0);
-  EXPECT_EQ(slowdown(rows[1], rows), 0);
-  EXPECT_NE(fleet_text(rows, {}).find("NVIDIA H200: 0 of 2 trainings\n"), std::string::npos);
+TEST(DoctorProof, ADeviceWhoseTrainingsAllFailedIsNotProven) {
+  Proof proof = proof_of({"a"});
+  for (ProofRun& run : proof.rows[0].runs) run = {.error = "no"};
+  EXPECT_EQ(verdict_of(proof.rows[0], proof), Verdict::failed);
+  expect_findings(proof, {"cuda:0: 2 of 2 trainings failed"}, 1);
+  expect_words(proof_text(proof, {}), {"NVIDIA H200: failed, 0 of 2 trainings, digest none\n"});
+  proof.rows[0].runs.clear();
+  EXPECT_EQ(verdict_of(proof.rows[0], proof), Verdict::failed);
 }
 
-TEST(DoctorAll, XidsAreCountedByDevice) {
+TEST(DoctorProof, ADeviceThatIsSlowerThanItsEqualsIsNamedWithTheReason) {
+  Proof proof = proof_of({"a", "a", "a"});
+  for (DeviceRow& row : proof.rows)
+    row.speed = {{"flops_per_second", 650e12}, {"memory_bytes_per_second", 4e12}};
+  proof.rows[1].speed["flops_per_second"] = 500e12;
+  proof.rows[1].speed["reasons"] = {"power cap 300 W (made for 700 W)"};
+  proof.rows[2].name = "Tesla T4";
+  proof.rows[2].speed["flops_per_second"] = 50e12;
+  expect_findings(proof,
+                  {"cuda:1: 30 % slower than the fastest NVIDIA H200 (power cap 300 W (made for 700 W))"}, 1);
+  proof.rows[1].speed["flops_per_second"] = 620e12;
+  expect_findings(proof, {}, 0);
+  proof.rows[0].speed["memory_bytes_per_second"] = 2e12;
+  expect_findings(proof, {"cuda:0: 100 % slower"}, 1);
+}
+
+TEST(DoctorProof, WhatIsKnownOfADeviceIsInItsLine) {
+  Proof proof = proof_of({"a"});
+  DeviceRow& row = proof.rows[0];
+  row.speed_text = "654 TFLOP/s of 990 in bf16";
+  row.before.sensors.temperature_celsius = 41;
+  row.after.sensors.temperature_celsius = 52;
+  row.before.sensors.uncorrected_errors = row.after.sensors.uncorrected_errors = 0;
+  row.after.xids = 0;
+  expect_words(proof_text(proof, {}), {"digest a, 41 to 52 C, 0 uncorrected memory errors, 0 faults (Xid) "
+                                       "logged; 654 TFLOP/s of 990 in bf16\n"});
+  row.runs.assign(6, {"", 1, "a"});
+  row.runs[3].seconds = 3;
+  expect_words(proof_text(proof, {}), {"6 of 6 trainings in 1.00 s (1.00 to 3.00), digest a"});
+}
+
+TEST(DoctorProof, MetricsAreALineForEachKnownValueOfADevice) {
+  Proof proof = proof_of({"a", "b"});
+  proof.rows[0].name = "a \"b\\";
+  proof.rows[0].uuid = "GPU-1";
+  proof.rows[1].runs = {{.error = "no"}};
+  const std::string text = proof_metrics(proof, 1234567890);
+  expect_words(
+      text, {"# TYPE trainer_proof_passed gauge\n"
+             "trainer_proof_passed{device=\"cuda:0\",name=\"a \\\"b\\\\\",pci=\"\",uuid=\"GPU-1\"} 1\n"
+             "trainer_proof_passed{device=\"cuda:1\",name=\"NVIDIA H200\",pci=\"\",uuid=\"\"} 0\n",
+             "\ntrainer_proof_seconds{device=\"cuda:0\",name=\"a \\\"b\\\\\",pci=\"\",uuid=\"GPU-1\"} 1.5\n",
+             "} 1234567890\n"});
+  EXPECT_EQ(text.find("trainer_proof_seconds{device=\"cuda:1\""), std::string::npos) << "not known";
+}
+
+TEST(DoctorProof, XidsAreCountedByDevice) {
   const std::string log =
       "4,1,2,-;NVRM: Xid (PCI:0000:C1:00): 79, pid=1, GPU has fallen off the bus.\n"
       "6,2,3,-;usb 1-1: new device\n"
@@ -134,21 +145,6 @@ TEST(DoctorAll, XidsAreCountedByDevice) {
   EXPECT_EQ(count_xids(log, "0000:02:00.0"), 1);
   EXPECT_EQ(count_xids(log, "0000:03:00.0"), 0);
   EXPECT_EQ(count_xids("", "0000:c1:00.0"), 0);
-}
-
-TEST(DoctorAll, WhatIsKnownOfADeviceIsInItsLine) {
-  auto rows = rows_of({"0123456789", "0123456789"});
-  rows[0].speed = {{"upload_bytes_per_second", 25e9},
-                   {"download_bytes_per_second", nullptr},
-                   {"peers", {{{"device", 1}, {"bytes_per_second", 200e9}}}}};
-  rows[0].lowest_clock_mhz = 1755;
-  rows[0].xids = 0;
-  EXPECT_NE(
-      fleet_text(rows, {}).find("NVIDIA H200: 2 of 2 trainings, an epoch in 1.000 s (0.0 % slower), weights "
-                                "01234567, 25.0 GB/s to it, 200.0 GB/s to cuda:1, SM clock at least 1755 "
-                                "MHz, 0 faults (Xid) logged\n"),
-      std::string::npos)
-      << fleet_text(rows, {});
 }
 
 }  // namespace

@@ -1,264 +1,150 @@
-// The trainings and measurements of all devices.
-#include "trainer/doctor/fleet.hpp"
+// What is proven, the evidence about what is not, and why something was left out.
+#include "trainer/doctor/proof.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdio>
+#include <ctime>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <fstream>
-#include <iterator>
-#include <sstream>
-#include <sys/klog.h>
-#include <thread>
+#include <stdexcept>
 
 #include "kernels/backend.hpp"
+#include "kernels/portable/known_digests.hpp"
+#include "trainer/device/device_choice.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/store/run_folder.hpp"
-#include "trainer/store/run_record.hpp"
-#include "trainer/store/safetensors.hpp"
-#include "trainer/system/clock.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
-#include "trainer/system/process.hpp"
-#include "trainer/system/sha256.hpp"
-#include "trainer/system/signals.hpp"
+#include "trainer/system/text.hpp"
+#include "trainer/system/version.hpp"
 
 namespace trainer::doctor {
 
 namespace fs = std::filesystem;
+using nlohmann::ordered_json;
 
 namespace {
 
-// Hashes names, shapes and bytes alone, since the file holds times and versions as well.
-std::string weights_sha256(const fs::path& model) {
-  const SafetensorsFile file = SafetensorsFile::read(model);
-  Sha256 sum;
-  for (const Tensor& tensor : file.tensors()) {
-    sum.update(fmt::format("{} {} [{}]\n", tensor.name, kDType, fmt::join(tensor.shape, ",")));
-    sum.update(tensor.bytes);
-  }
-  return sum.hex();
+constexpr std::string_view kNetwork = "sprint-lean";
+constexpr std::uint64_t kSeed = 1;
+
+bool asks_for_all(const std::string& device) {
+  return device == "auto" || device == "all";
 }
 
-std::string contents_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+// The digest is read, never computed: a program whose own arithmetic is damaged does not agree with it.
+Proof planned_proof() {
+  for (const KnownDigest& row : known_digests())
+    if (row.network == kNetwork && row.seed == kSeed && row.steps == 0)
+      return {std::string(kNetwork), kSeed, std::string(row.digest)};
+  throw std::logic_error(
+      fmt::format("this program knows no digest of {} with seed {}: install it anew", kNetwork, kSeed));
 }
 
-// The cause of the first problem in a report of trainer doctor.
-std::string first_cause(const nlohmann::ordered_json& report) {
-  for (const auto& check : report.at("checks"))
-    if (check.at("state") == "problem") return check.at("cause").get<std::string>();
-  return "it measured nothing";
-}
-
-// The kernel's log; nothing if this process may not read it.
-std::optional<std::string> read_kernel_log() {
-  constexpr int kReadAll = 3;  // both are actions of syslog(2)
-  constexpr int kBufferSize = 10;
-  std::string log(static_cast<std::size_t>(std::max(0, klogctl(kBufferSize, nullptr, 0))), ' ');
-  const int got = klogctl(kReadAll, log.data(), static_cast<int>(log.size()));
-  if (got < 0) return std::nullopt;
-  log.resize(static_cast<std::size_t>(got));
-  return log;
-}
-
-// The GPUs of this process, or with --device cpu two trainings side by side on the processor.
-std::vector<DeviceRow> devices_of(const std::string& device) {
-  if (device == "cpu") return {2, {.device = "cpu", .name = describe_cpu(1).model, .gpu = false}};
+std::vector<DeviceRow> devices_of(const ProofOptions& options) {
+  const std::optional<int> index = cuda_index(options.device);
   std::vector<DeviceRow> rows;
-  for (const GpuInfo& gpu : all_gpus())
-    rows.push_back({.device = fmt::format("cuda:{}", gpu.index), .name = gpu.name, .bus_id = gpu.pci_bus_id});
+  for (const GpuInfo& gpu : options.device == "cpu" ? std::vector<GpuInfo>{} : all_gpus())
+    if (!index || *index == gpu.index)
+      rows.push_back({.device = fmt::format("cuda:{}", gpu.index),
+                      .name = gpu.name,
+                      .bus_id = gpu.pci_bus_id,
+                      .uuid = gpu.uuid});
+  if (options.device == "cpu" || (asks_for_all(options.device) && !options.speed))
+    rows.push_back({.device = "cpu", .name = describe_cpu(1).model, .gpu = false});
   return rows;
 }
 
-void require_meaning(const FleetOptions& options) {
-  if (options.device != "auto" && options.device != "cpu")
-    throw UsageError(fmt::format("--all --device {}: auto for every GPU, or cpu", options.device));
-  if (!std::isfinite(options.minutes))
-    throw UsageError(fmt::format("--minutes {}: a time in minutes is a number", options.minutes));
+void require_meaning(const ProofOptions& options) {
+  if (!asks_for_all(options.device) && options.device != "cpu" && !cuda_index(options.device))
+    throw UsageError(fmt::format("--device {}: one of all, cpu, cuda, cuda:N", options.device));
+  if (options.minutes && !std::isfinite(*options.minutes))
+    throw UsageError(fmt::format("--minutes {}: a time in minutes is a number", *options.minutes));
 }
 
-void note_xids(bool before, std::vector<DeviceRow>* rows) {
-  const std::optional<std::string> log = read_kernel_log();
-  if (!log) return;
-  for (DeviceRow& row : *rows) {
-    if (row.bus_id.empty()) continue;
-    const int count = count_xids(*log, row.bus_id);
-    if (!before) row.new_xids = std::max(0, count - row.xids.value_or(count));
-    row.xids = count;
-  }
-}
-
-// Says why there is no GPU to test, as the checklist does.
-FleetOutcome refuse_fleet(const GpuProbe& probe, const Nvml& nvml, bool json) {
+// Why there is no GPU to prove, as the checklist says it; nothing if the machine shows none and none was asked for.
+std::optional<ProofOutcome> refusal(const ProofOptions& options, const Nvml& nvml) {
   Facts facts;
-  facts.require_gpu = true;
-  facts.gpu = gather_gpu(probe, nvml, 0);
+  facts.require_gpu = options.require_gpu || options.speed || !asks_for_all(options.device);
+  facts.gpu = gather_gpu(*open_gpu_probe(), nvml, cuda_index(options.device).value_or(0));
   std::vector<Check> checks = check_all(facts);
   std::erase_if(checks, [](const Check& check) { return check.name != "GPU"; });
-  return {json ? report_json(facts, checks).dump(2) + "\n" : report_text(facts, checks),
-          exit_status(class_of(checks))};
+  const FailureClass kind = class_of(checks);
+  if (kind == FailureClass::healthy) return std::nullopt;
+  return ProofOutcome{options.json ? report_json(facts, checks).dump(2) + "\n" : report_text(facts, checks),
+                      exit_status(kind), ""};
 }
 
-// The trainings and measurements, each a process whose output is in files.
-struct Fleet {
-  using Processes = std::vector<std::unique_ptr<Process>>;
+std::vector<Check> left_out(const ProofOptions& options, const Proof& proof, const Nvml& nvml) {
+  std::vector<Check> checks;
+  const auto leave_out = [&](bool applies, const char* name, const std::string& why) {
+    if (applies) checks.push_back({CheckState::not_run, name, why});
+  };
+  const bool gpus = std::ranges::any_of(proof.rows, &DeviceRow::gpu);
+  const auto knows_xids = [](const DeviceRow& row) { return !row.gpu || row.after.xids; };
+  leave_out(!gpus, "GPU", options.device == "cpu" ? "--device cpu" : gpu_availability().reason);
+  leave_out(std::ranges::all_of(proof.rows, &DeviceRow::gpu), "CPU", "--prove --device all proves it too");
+  leave_out(!options.speed, "speed", "--all measures it");
+  for (const char* name : {"tensor cores", "bf16", "libraries"})
+    leave_out(gpus, name, "scripts/gpu_check.sh compares them with a reference");
+  leave_out(gpus && nvml.start() != 0, "temperature, clocks, ECC", "NVML, which reads them, does not answer");
+  leave_out(!std::ranges::all_of(proof.rows, knows_xids), "faults (Xid)",
+            "this user may not read the kernel's log");
+  return checks;
+}
 
-  const FleetOptions& options;
-  const Nvml& nvml;
-  ScratchFolder scratch = {};
-  SignalGuard signals = {};
+// All that is known about a wrong device, for its maker.
+std::string write_evidence(const fs::path& folder, const DeviceRow& row, const Proof& proof,
+                           const Nvml& nvml) {
+  const std::time_t now = std::time(nullptr);
+  std::string name = row.device;
+  std::ranges::replace(name, ':', '-');
+  const fs::path path = folder / fmt::format("proof-{:%Y%m%d-%H%M%S}-{}.json", fmt::localtime(now), name);
+  ordered_json json{{"kind", "evidence of doctor --prove"},
+                    {"time", fmt::format("{:%Y-%m-%dT%H:%M:%S%z}", fmt::localtime(now))},
+                    {"program", kVersion},
+                    {"commit", kCommit},
+                    {"driver", nvml.driver_version()},
+                    {"network", proof.network},
+                    {"seed", proof.seed},
+                    {"digest", proof.digest}};
+  json.update(row_json(row, proof));
+  fs::create_directories(folder);
+  write_file_durably(path, to_text(json, 2) + "\n");
+  return path.string();
+}
 
-  // Notes what holds the GPUs back while all of them train.
-  void poll(std::vector<DeviceRow>* rows) const {
-    for (DeviceRow& row : *rows) {
-      if (row.bus_id.empty()) continue;
-      GpuInfo gpu;
-      gpu.pci_bus_id = row.bus_id;
-      nvml.read(&gpu);
-      const GpuSensors& sensors = gpu.sensors;
-      for (const std::string& reason : sensors.throttle_reasons.value_or(std::vector<std::string>{})) {
-        const bool known = std::ranges::find(row.held_back, reason) != row.held_back.end();
-        if (!known && reason != "idle") row.held_back.push_back(reason);
-      }
-      const int clock = sensors.sm_clock_mhz.value_or(0);
-      if (clock > 0 && sensors.utilisation_percent.value_or(0) > 50)
-        row.lowest_clock_mhz = std::min(row.lowest_clock_mhz.value_or(clock), clock);
-    }
-  }
-
-  void say(const std::string& line) const {
-    if (!options.json) std::fputs((line + "\n").c_str(), stderr);
-  }
-
-  std::unique_ptr<Process> start(const DeviceRow& row, std::vector<std::string> words,
-                                 const std::string& name) const {
-    words.insert(words.begin(), options.program.string());
-    words.insert(words.begin() + 2, {"--device", row.device, "--json"});
-    if (!options.data.empty()) words.insert(words.end(), {"--data", options.data});
-    ProcessCall call;
-    call.words = std::move(words);
-    call.out_file = scratch.path() / (name + ".out");
-    call.err_file = scratch.path() / (name + ".err");
-    return std::make_unique<Process>(call);
-  }
-
-  // Waits until all have ended. If one takes a minute more than ten times what the first took, it hangs and is killed.
-  void wait_for(const Processes& processes, std::vector<DeviceRow>* rows) const {
-    constexpr std::chrono::milliseconds kPollInterval{50};
-    constexpr int kPollsBetweenReadings = 10;
-    const Clock::time_point start = Clock::now();
-    double patience = options.patience_seconds;
-    for (int polls = 0;; ++polls) {
-      const auto ended =
-          std::ranges::count_if(processes, [](const auto& process) { return process->has_ended(); });
-      if (ended == static_cast<std::ptrdiff_t>(processes.size())) return;
-      if (ended > 0) patience = std::min(patience, 60 + 10 * seconds_since(start));
-      if (signals.stop_signal() != 0 || seconds_since(start) > patience) break;
-      if (polls % kPollsBetweenReadings == 0) poll(rows);
-      std::this_thread::sleep_for(kPollInterval);
-    }
-    for (const auto& process : processes) process->finish();
-  }
-
-  // The last line of its standard error that is not empty, or how it ended.
-  std::string end_text(const ProcessEnd& end, const std::string& name) const {
-    if (end.signal != 0) return fmt::format("it died of signal {}", end.signal);
-    std::istringstream lines(contents_of(scratch.path() / (name + ".err")));
-    std::string last;
-    for (std::string line; std::getline(lines, line);)
-      if (!line.empty()) last = line;
-    return last.empty() ? fmt::format("exit status {}", end.code) : last;
-  }
-
-  TrainingOutcome outcome_of(const ProcessEnd& end, const std::string& name) const {
-    if (end.code != 0) return {.error = end_text(end, name)};
-    const fs::path folder = scratch.path() / name;
+void keep_evidence(const fs::path& folder, const Nvml& nvml, Proof* proof) {
+  for (DeviceRow& row : proof->rows) {
+    if (verdict_of(row, *proof) != Verdict::wrong) continue;
     try {
-      const RunRecord record = read_run_record(folder / kRunRecordName);
-      return {"", record.results.at("epoch_seconds").at("median"), weights_sha256(folder / kModelName)};
-    } catch (const FileError& error) {
-      return {.error = error.what()};
-    } catch (const nlohmann::json::exception& error) {
-      return {.error = fmt::format("its record tells no time: {}", error.what())};
+      row.evidence = write_evidence(folder, row, *proof, nvml);
+    } catch (const std::exception& error) {
+      row.evidence = fmt::format("not written: {}", error.what());
     }
   }
-
-  void train_all(std::vector<DeviceRow>* rows) const {
-    Processes processes;
-    const auto name_of = [](std::size_t i) { return fmt::format("device-{}", i); };
-    for (const DeviceRow& row : *rows) {
-      const fs::path folder = scratch.path() / name_of(processes.size());
-      std::error_code ignored;
-      fs::remove_all(folder, ignored);
-      std::vector<std::string> words{
-          "train", "--model", options.model,        "--seed", std::to_string(options.seed),
-          "--out", folder,    "--checkpoint-every", "0"};
-      if (!row.gpu)
-        words.insert(words.end(), {"--threads", std::to_string(std::max(1, describe_cpu(1).cores / 2))});
-      processes.push_back(start(row, std::move(words), name_of(processes.size())));
-    }
-    wait_for(processes, rows);
-    if (signals.stop_signal() != 0) return;
-    for (std::size_t i = 0; i < rows->size(); ++i)
-      (*rows)[i].trainings.push_back(outcome_of(processes[i]->end(), name_of(i)));
-  }
-
-  void measure(DeviceRow* row) const {
-    const std::string name = "measurement";
-    Processes process;
-    process.push_back(start(*row, {"doctor"}, name));
-    std::vector<DeviceRow> none;
-    wait_for(process, &none);
-    if (signals.stop_signal() != 0) return;
-    try {
-      const auto report = nlohmann::ordered_json::parse(contents_of(scratch.path() / (name + ".out")));
-      row->speed = report.at("speed");
-      if (row->speed.is_null()) row->speed_error = first_cause(report);
-    } catch (const nlohmann::json::exception&) {
-      row->speed_error = end_text(process.front()->end(), name);
-    }
-  }
-
-  void run(std::vector<DeviceRow>* rows) {
-    constexpr int kFewestRounds = 2;
-    const Clock::time_point started = Clock::now();
-    for (DeviceRow& row : *rows) {
-      if (signals.stop_signal() != 0) return;
-      say(row.device + ": measuring its speed");
-      measure(&row);
-    }
-    for (int round = 1; round <= kFewestRounds || seconds_since(started) < 60 * options.minutes; ++round) {
-      if (signals.stop_signal() != 0) return;
-      say(fmt::format("round {}: all train at once", round));
-      train_all(rows);
-    }
-  }
-};
+}
 
 }  // namespace
 
-int train_fleet(const FleetOptions& options, const Nvml& nvml, std::vector<DeviceRow>* rows) {
-  Fleet fleet{options, nvml};
-  fleet.run(rows);
-  return fleet.signals.stop_signal();
-}
-
-FleetOutcome test_fleet(const Environment& environment, const FleetOptions& options) {
-  const Nvml nvml;
+ProofOutcome prove(const Environment& environment, const ProofOptions& options) {
   require_meaning(options);
-  std::vector<DeviceRow> rows = devices_of(options.device);
-  if (rows.empty()) return refuse_fleet(*open_gpu_probe(), nvml, options.json);
-  FleetOptions with_program = options;
-  with_program.program = environment.executable;
-  note_xids(true, &rows);
-  if (const int stopped = train_fleet(with_program, nvml, &rows); stopped != 0) return {"", 128 + stopped};
-  note_xids(false, &rows);
-  const std::vector<Check> findings = judge(rows);
-  return {options.json ? fleet_json(rows, findings).dump(2) + "\n" : fleet_text(rows, findings),
-          findings.empty() ? 0 : 1};
+  const Nvml nvml;
+  Proof proof = planned_proof();
+  proof.rows = devices_of(options);
+  if (options.device != "cpu" && std::ranges::none_of(proof.rows, &DeviceRow::gpu))
+    if (const std::optional<ProofOutcome> refused = refusal(options, nvml)) return *refused;
+  ProofOptions started = options;
+  started.program = environment.executable;
+  Environment shipped = environment;
+  shipped.data.reset();
+  started.data = data_folder(shipped, "").string();
+  if (const int stopped = run_proof(started, nvml, &proof); stopped != 0) return {"", 128 + stopped, ""};
+  keep_evidence(runs_folder(environment.runs), nvml, &proof);
+  proof.not_run = left_out(options, proof, nvml);
+  const std::vector<Check> findings = judge(proof);
+  return {options.json ? to_text(proof_json(proof, findings), 2) + "\n" : proof_text(proof, findings),
+          exit_status(class_of(findings)),
+          proof_metrics(proof, static_cast<std::uint64_t>(std::time(nullptr)))};
 }
 
 }  // namespace trainer::doctor

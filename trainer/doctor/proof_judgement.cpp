@@ -1,11 +1,10 @@
-// Which devices stand out, and the report.
+// What a proof says of each device, and the report.
 #include <algorithm>
 #include <fmt/format.h>
-#include <map>
-#include <set>
 
 #include "models/words.hpp"
-#include "trainer/doctor/fleet.hpp"
+#include "trainer/device/device_report.hpp"
+#include "trainer/doctor/proof.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 
@@ -15,32 +14,30 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr double kSlow = 0.1;
-
-using Rows = std::vector<const DeviceRow*>;
-
-Rows equals_of(const DeviceRow& row, const std::vector<DeviceRow>& rows) {
-  Rows equals;
-  for (const DeviceRow& other : rows)
-    if (other.name == row.name) equals.push_back(&other);
-  return equals;
+bool is_wrong(const ProofRun& run, const Proof& proof) {
+  return run.error.empty() && run.digest != proof.digest;
 }
 
-std::set<std::string> weights_of(const DeviceRow& row) {
-  std::set<std::string> weights;
-  for (const TrainingOutcome& training : row.trainings)
-    if (training.error.empty()) weights.insert(training.weights);
-  return weights;
+std::ptrdiff_t wrong_runs(const DeviceRow& row, const Proof& proof) {
+  return std::ranges::count_if(row.runs, [&](const ProofRun& run) { return is_wrong(run, proof); });
 }
 
-std::string names_of(const Rows& rows) {
-  std::vector<std::string> names;
-  for (const DeviceRow* row : rows) names.push_back(row->device);
-  return fmt::format("{}", fmt::join(names, ", "));
+std::ptrdiff_t failed_runs(const DeviceRow& row) {
+  return std::ranges::count_if(row.runs, [](const ProofRun& run) { return !run.error.empty(); });
 }
 
-Check stands_out(const std::string& devices, const std::string& why) {
-  return {CheckState::problem, devices, why, "", "", FailureClass::failed};
+// The first run that is wrong, else the first that ended: the digest to show.
+std::string shown_digest(const DeviceRow& row, const Proof& proof) {
+  for (const ProofRun& run : row.runs)
+    if (is_wrong(run, proof)) return run.digest;
+  return failed_runs(row) < std::ssize(row.runs) ? proof.digest : "none";
+}
+
+std::vector<double> seconds_of(const DeviceRow& row) {
+  std::vector<double> seconds;
+  for (const ProofRun& run : row.runs)
+    if (run.error.empty()) seconds.push_back(run.seconds);
+  return seconds;
 }
 
 // One number of the measured speed; 0 if it is unknown.
@@ -49,167 +46,217 @@ double measured(const DeviceRow& row, const char* name) {
   return value.is_number() ? value.get<double>() : 0;
 }
 
-std::ptrdiff_t failed_trainings(const DeviceRow& row) {
-  return std::ranges::count_if(row.trainings, [](const auto& training) { return !training.error.empty(); });
+std::string_view word(Verdict verdict) {
+  return verdict == Verdict::proven ? "proven" : verdict == Verdict::wrong ? "WRONG" : "failed";
+}
+
+Check wrong_results(const DeviceRow& row, const Proof& proof) {
+  const bool reference = (row.comparison && row.comparison->beside_proven) ||
+                         std::ranges::any_of(proof.rows, [&](const DeviceRow& other) {
+                           return verdict_of(other, proof) == Verdict::proven;
+                         });
+  const bool again =
+      row.comparison && row.comparison->same > 0 && row.comparison->same == row.comparison->trainings;
+  const char* when = again ? "" : "now and then";
+  const Failure failure = found_failure("proof-digest", reference ? when : "no reference", {});
+  std::string finding =
+      fmt::format("{} of {} trainings ended with another digest than the one in this program",
+                  wrong_runs(row, proof), row.runs.size());
+  if (row.comparison) finding += "; " + comparison_text(*row.comparison);
+  if (!row.evidence.empty()) finding += "; evidence: " + row.evidence;
+  return {CheckState::problem, row.device, finding, failure.cause, failure.fix, failure.kind};
 }
 
 void judge_device(const DeviceRow& row, std::vector<Check>* findings) {
-  const auto add = [&](const std::string& why) { findings->push_back(stands_out(row.device, why)); };
-  if (const auto failed = failed_trainings(row); failed > 0) {
-    const auto first =
-        std::ranges::find_if(row.trainings, [](const auto& training) { return !training.error.empty(); });
-    add(fmt::format("{} of {} trainings failed: {}", failed, row.trainings.size(), first->error));
+  const auto add = [&](const std::string& why) {
+    findings->push_back({CheckState::problem, row.device, why, "", "", FailureClass::failed});
+  };
+  if (const auto failed = failed_runs(row); failed > 0) {
+    const auto first = std::ranges::find_if(row.runs, [](const ProofRun& run) { return !run.error.empty(); });
+    add(fmt::format("{} of {} trainings failed: {}", failed, row.runs.size(), first->error));
   }
-  if (const std::size_t kinds = weights_of(row).size(); kinds > 1)
-    add(fmt::format(
-        "the same training ended with {} different sets of weights: it computes wrongly now and then, "
-        "or its memory fails",
-        kinds));
   if (!row.speed_error.empty()) add("the test of its speed failed: " + row.speed_error);
-  if (const double errors = measured(row, "uncorrected_errors"); errors > 0)
+  if (const auto errors = row.after.sensors.uncorrected_errors.value_or(0); errors > 0)
     add(fmt::format("{} memory errors that ECC could not correct", errors));
-  if (row.new_xids > 0) add(fmt::format("the kernel logged {} faults (Xid) during the test", row.new_xids));
+  if (const int faults = row.after.xids.value_or(0) - row.before.xids.value_or(0);
+      row.before.xids && faults > 0)
+    add(fmt::format("the kernel logged {} faults (Xid) during the test", faults));
 }
 
-void judge_speed(const DeviceRow& row, const std::vector<DeviceRow>& rows, std::vector<Check>* findings) {
-  const double slower = slowdown(row, rows);
-  if (!row.gpu || slower <= kSlow) return;
-  std::vector<std::string> reasons;
-  if (row.speed.is_object()) reasons = row.speed.value("reasons", reasons);
-  for (const std::string& reason : row.held_back)
-    if (reason != "idle") reasons.push_back("held back by: " + reason);
-  findings->push_back(stands_out(
-      row.device, fmt::format("{:.0f} % slower than the fastest {}{}", 100 * slower, row.name,
-                              reasons.empty() ? "" : fmt::format(" ({})", fmt::join(reasons, ", ")))));
+void judge_speed(const DeviceRow& row, const Proof& proof, std::vector<Check>* findings) {
+  constexpr double kSlow = 0.1;
+  const double slower = slowdown(row, proof.rows);
+  if (slower <= kSlow) return;
+  const auto reasons = row.speed.value("reasons", std::vector<std::string>());
+  const std::string why = reasons.empty() ? "" : fmt::format(" ({})", fmt::join(reasons, ", "));
+  findings->push_back({CheckState::problem, row.device,
+                       fmt::format("{:.0f} % slower than the fastest {}{}", 100 * slower, row.name, why), "",
+                       "", FailureClass::failed});
 }
 
-// Among devices of one name whose own trainings agree, reports those whose weights are not the majority's. Without a majority it
-// reports all of them, since nothing tells which are right.
-void judge_equals(const Rows& equals, std::vector<Check>* findings) {
-  std::map<std::string, Rows> by_weights;
-  std::size_t steady = 0;
-  for (const DeviceRow* row : equals) {
-    const std::set<std::string> weights = weights_of(*row);
-    if (weights.size() != 1) continue;
-    by_weights[*weights.begin()].push_back(row);
-    ++steady;
-  }
-  if (by_weights.size() < 2) return;
-  const auto most = std::ranges::max_element(
-      by_weights, [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
-  if (2 * most->second.size() <= steady) {
-    findings->push_back(stands_out(
-        names_of(equals),
-        fmt::format(
-            "the same training does not end with the same weights on them; which is wrong is not to be told "
-            "without more of {}",
-            equals.front()->name)));
-    return;
-  }
-  for (const auto& [weights, rows] : by_weights) {
-    if (weights == most->first) continue;
-    findings->push_back(stands_out(
-        names_of(rows), fmt::format("the same training ends with other weights than on {}: it computes "
-                                    "wrongly, or its memory fails",
-                                    names_of(most->second))));
-  }
+// ", 41 to 52 C", ", 41 C", or nothing if it is not known.
+template <typename Value>
+std::string change_text(const std::optional<Value>& before, const std::optional<Value>& after,
+                        const char* unit) {
+  if (!after) return "";
+  return before && *before != *after ? fmt::format(", {} to {} {}", *before, *after, unit)
+                                     : fmt::format(", {} {}", *after, unit);
 }
 
-// "NVIDIA H200: 8 of 8 trainings, an epoch in 0.1234 s (1.2 % slower), weights 0a1b2c3d, ...", without what is unknown.
-std::string device_text(const DeviceRow& row, const std::vector<DeviceRow>& rows) {
-  const auto good = static_cast<std::ptrdiff_t>(row.trainings.size()) - failed_trainings(row);
-  std::string text = fmt::format("{}: {} of {} trainings", row.name, good, row.trainings.size());
-  if (const double seconds = median_seconds(row); seconds > 0)
-    text += fmt::format(", an epoch in {:#.4g} s ({:.1f} % slower)", seconds, 100 * slowdown(row, rows));
-  const std::set<std::string> weights = weights_of(row);
-  if (!weights.empty())
-    text += weights.size() > 1 ? ", weights differ" : ", weights " + weights.begin()->substr(0, 8);
-  for (const auto& [what, key] : {std::pair{"to it", "upload_bytes_per_second"},
-                                  {"from it", "download_bytes_per_second"},
-                                  {"in its memory", "memory_bytes_per_second"}})
-    if (const double bytes = measured(row, key); bytes > 0)
-      text += fmt::format(", {:.1f} GB/s {}", bytes / 1e9, what);
-  if (row.speed.is_object())
-    for (const auto& peer : row.speed.value("peers", ordered_json::array()))
-      text += fmt::format(", {:.1f} GB/s to cuda:{}", peer.at("bytes_per_second").get<double>() / 1e9,
-                          peer.at("device").get<int>());
-  if (row.lowest_clock_mhz) text += fmt::format(", SM clock at least {} MHz", *row.lowest_clock_mhz);
-  if (row.xids) text += fmt::format(", {} faults (Xid) logged", *row.xids);
-  if (!row.held_back.empty()) text += fmt::format(", held back by: {}", fmt::join(row.held_back, ", "));
-  return text;
+std::string time_text(const DeviceRow& row) {
+  const std::vector<double> seconds = seconds_of(row);
+  if (seconds.empty()) return "";
+  if (seconds.size() <= 5) return fmt::format(" in {:#.3g} s", fmt::join(seconds, ", "));
+  const Spread spread = spread_of(seconds);
+  return fmt::format(" in {:#.3g} s ({:#.3g} to {:#.3g})", spread.median, spread.least, spread.most);
+}
+
+// "NVIDIA H200: proven, 3 of 3 trainings in 0.02, 0.02, 0.02 s, digest 0a1b..., 41 to 43 C, ...", without what is unknown.
+std::string device_text(const DeviceRow& row, const Proof& proof) {
+  const auto good = std::ssize(row.runs) - failed_runs(row) - wrong_runs(row, proof);
+  std::string text =
+      fmt::format("{}: {}, {} of {} trainings{}, digest {}", row.name, word(verdict_of(row, proof)), good,
+                  row.runs.size(), time_text(row), shown_digest(row, proof));
+  const GpuSensors& before = row.before.sensors;
+  const GpuSensors& after = row.after.sensors;
+  text += change_text(before.temperature_celsius, after.temperature_celsius, "C");
+  text += change_text(before.sm_clock_mhz, after.sm_clock_mhz, "MHz");
+  text += change_text(before.corrected_errors, after.corrected_errors, "corrected and");
+  text += change_text(before.uncorrected_errors, after.uncorrected_errors, "uncorrected memory errors");
+  text += change_text(row.before.xids, row.after.xids, "faults (Xid) logged");
+  return row.speed_text.empty() ? text : text + "; " + row.speed_text;
+}
+
+std::string verdict_text(const Proof& proof, const std::vector<Check>& findings) {
+  if (!findings.empty()) {
+    const FailureClass kind = class_of(findings);
+    return fmt::format("{} of what was run is not as it should be; exit status {}: {}", findings.size(),
+                       exit_status(kind), meaning(kind));
+  }
+  std::vector<std::string> devices;
+  for (const DeviceRow& row : proof.rows) devices.push_back(row.device);
+  return fmt::format("healthy in what was run: {} ended {} times with the digest in this program on {}",
+                     proof.network, proof.rows.front().runs.size(), fmt::join(devices, ", "));
+}
+
+ordered_json reading_json(const Reading& reading) {
+  ordered_json json = sensors_json(reading.sensors);
+  json.update({{"corrected_errors", json_of(reading.sensors.corrected_errors)},
+               {"uncorrected_errors", json_of(reading.sensors.uncorrected_errors)},
+               {"xids", json_of(reading.xids)}});
+  return json;
+}
+
+std::string label_value(const std::string& text) {
+  std::string value;
+  for (const char letter : text) {
+    if (letter == '"' || letter == '\\') value += '\\';
+    if (letter != '\n') value += letter;
+  }
+  return value;
 }
 
 }  // namespace
 
-double median_seconds(const DeviceRow& row) {
-  std::vector<double> seconds;
-  for (const TrainingOutcome& training : row.trainings)
-    if (training.error.empty()) seconds.push_back(training.seconds);
-  return seconds.empty() ? 0 : median(std::move(seconds));
+Verdict verdict_of(const DeviceRow& row, const Proof& proof) {
+  if (wrong_runs(row, proof) > 0) return Verdict::wrong;
+  return row.runs.empty() || failed_runs(row) > 0 ? Verdict::failed : Verdict::proven;
 }
 
 double slowdown(const DeviceRow& row, const std::vector<DeviceRow>& rows) {
-  const double own = median_seconds(row);
-  double best = own;
-  for (const DeviceRow* other : equals_of(row, rows))
-    if (const double seconds = median_seconds(*other); seconds > 0) best = std::min(best, seconds);
-  return best > 0 ? own / best - 1 : 0;
+  double slowest = 0;
+  for (const char* rate : {"flops_per_second", "memory_bytes_per_second"}) {
+    const double own = measured(row, rate);
+    for (const DeviceRow& other : rows)
+      if (row.gpu && own > 0 && other.name == row.name)
+        slowest = std::max(slowest, measured(other, rate) / own - 1);
+  }
+  return slowest;
 }
 
-std::vector<Check> judge(const std::vector<DeviceRow>& rows) {
+std::vector<Check> judge(const Proof& proof) {
   std::vector<Check> findings;
-  std::set<std::string> judged;
-  for (const DeviceRow& row : rows)
-    if (judged.insert(row.name).second) judge_equals(equals_of(row, rows), &findings);
-  for (const DeviceRow& row : rows) {
+  for (const DeviceRow& row : proof.rows)
+    if (wrong_runs(row, proof) > 0) findings.push_back(wrong_results(row, proof));
+  for (const DeviceRow& row : proof.rows) {
     judge_device(row, &findings);
-    judge_speed(row, rows, &findings);
+    judge_speed(row, proof, &findings);
   }
   return findings;
 }
 
-std::string fleet_text(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings) {
+std::string proof_text(const Proof& proof, const std::vector<Check>& findings) {
   std::vector<Check> checks;
-  for (const DeviceRow& row : rows) {
-    const bool odd = std::ranges::any_of(findings, [&](const Check& finding) {
-      return (finding.name + ",").find(row.device + ",") != std::string::npos;
-    });
-    checks.push_back({odd ? CheckState::note : CheckState::ok, row.device, device_text(row, rows)});
+  for (const DeviceRow& row : proof.rows) {
+    const bool odd = std::ranges::find(findings, row.device, &Check::name) != findings.end();
+    checks.push_back({odd ? CheckState::note : CheckState::ok, row.device, device_text(row, proof)});
   }
   checks.insert(checks.end(), findings.begin(), findings.end());
-  const std::string text = check_text(checks);
-  if (!findings.empty())
-    return text + fmt::format("{} of what was found is not as it should be\n", findings.size());
-  if (rows.size() < 2) return text + "healthy: the device ends with the same bits each time\n";
-  return text + (rows.front().gpu ? "healthy: equal devices end with the same bits, at the same speed\n"
-                                  : "healthy: equal devices end with the same bits\n");
+  checks.insert(checks.end(), proof.not_run.begin(), proof.not_run.end());
+  return check_text(checks) + verdict_text(proof, findings) + "\n";
 }
 
-ordered_json fleet_json(const std::vector<DeviceRow>& rows, const std::vector<Check>& findings) {
-  ordered_json json{{"kind", "doctor of all"}, {"healthy", findings.empty()}};
-  json["odd"] = json["devices"] = ordered_json::array();
+ordered_json row_json(const DeviceRow& row, const Proof& proof) {
+  ordered_json runs = ordered_json::array();
+  for (const ProofRun& run : row.runs)
+    runs.push_back({{"error", run.error},
+                    {"seconds", run.error.empty() ? ordered_json(run.seconds) : nullptr},
+                    {"digest", run.digest}});
+  return {{"device", row.device},
+          {"name", row.name},
+          {"pci_bus_id", row.bus_id},
+          {"uuid", row.uuid},
+          {"verdict", lower(std::string(word(verdict_of(row, proof))))},
+          {"runs", runs},
+          {"before", reading_json(row.before)},
+          {"after", reading_json(row.after)},
+          {"comparison", row.comparison ? comparison_json(*row.comparison) : ordered_json(nullptr)},
+          {"evidence", row.evidence},
+          {"speed", row.speed},
+          {"speed_error", row.speed_error},
+          {"slowdown", slowdown(row, proof.rows)}};
+}
+
+ordered_json proof_json(const Proof& proof, const std::vector<Check>& findings) {
+  const FailureClass kind = class_of(findings);
+  ordered_json json{{"kind", "doctor proof"},      {"verdict", verdict_text(proof, findings)},
+                    {"healthy", findings.empty()}, {"exit_status", exit_status(kind)},
+                    {"class", meaning(kind)},      {"network", proof.network},
+                    {"seed", proof.seed},          {"digest", proof.digest}};
+  json["odd"] = json["not_run"] = json["devices"] = ordered_json::array();
   for (const Check& finding : findings) json["odd"].push_back(finding.name + ": " + finding.finding);
-  for (const DeviceRow& row : rows) {
-    ordered_json trainings = ordered_json::array();
-    for (const TrainingOutcome& training : row.trainings) {
-      trainings.push_back(
-          {{"error", training.error},
-           {"epoch_seconds", training.error.empty() ? ordered_json(training.seconds) : nullptr},
-           {"weights_sha256", training.weights}});
-    }
-    json["devices"].push_back({{"device", row.device},
-                               {"name", row.name},
-                               {"trainings", trainings},
-                               {"epoch_seconds", median_seconds(row)},
-                               {"slowdown", slowdown(row, rows)},
-                               {"speed", row.speed},
-                               {"speed_error", row.speed_error},
-                               {"held_back", row.held_back},
-                               {"lowest_sm_clock_mhz", json_of(row.lowest_clock_mhz)},
-                               {"xids", json_of(row.xids)},
-                               {"new_xids", row.new_xids}});
-  }
+  for (const Check& check : proof.not_run) json["not_run"].push_back(check.name + ": " + check.finding);
+  for (const DeviceRow& row : proof.rows) json["devices"].push_back(row_json(row, proof));
   return json;
+}
+
+std::string proof_metrics(const Proof& proof, std::uint64_t now) {
+  std::string text;
+  const auto gauge = [&](const std::string& name, const char* help, const auto& value) {
+    text += fmt::format("# HELP trainer_proof_{0} {1}\n# TYPE trainer_proof_{0} gauge\n", name, help);
+    for (const DeviceRow& row : proof.rows) {
+      const std::optional<double> known = value(row);
+      if (known)
+        text += fmt::format("trainer_proof_{}{{device=\"{}\",name=\"{}\",pci=\"{}\",uuid=\"{}\"}} {}\n", name,
+                            row.device, label_value(row.name), row.bus_id, row.uuid, *known);
+    }
+  };
+  using Value = std::optional<double>;
+  gauge("passed", "1 if every training ended with the known digest.",
+        [&](const DeviceRow& row) -> Value { return verdict_of(row, proof) == Verdict::proven; });
+  gauge("trainings", "Trainings that were run.",
+        [](const DeviceRow& row) -> Value { return row.runs.size(); });
+  gauge("wrong", "Trainings that ended with another digest.",
+        [&](const DeviceRow& row) -> Value { return wrong_runs(row, proof); });
+  gauge("failed", "Trainings that did not end well.",
+        [](const DeviceRow& row) -> Value { return failed_runs(row); });
+  gauge("seconds", "Median time in training.", [](const DeviceRow& row) -> Value {
+    const std::vector<double> seconds = seconds_of(row);
+    return seconds.empty() ? Value() : median(seconds);
+  });
+  gauge("time_seconds", "When the proof ended, in seconds since 1970.",
+        [&](const DeviceRow&) -> Value { return static_cast<double>(now); });
+  return text;
 }
 
 int count_xids(const std::string& kernel_log, const std::string& bus_id) {
