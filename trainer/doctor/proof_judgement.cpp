@@ -47,7 +47,7 @@ double measured(const DeviceRow& row, const char* name) {
 }
 
 std::string_view word(Verdict verdict) {
-  return verdict == Verdict::proven ? "proven" : verdict == Verdict::wrong ? "WRONG" : "failed";
+  return verdict == Verdict::proven ? "proven" : verdict == Verdict::wrong ? "wrong" : "failed";
 }
 
 Check wrong_results(const DeviceRow& row, const Proof& proof) {
@@ -147,15 +147,6 @@ ordered_json reading_json(const Reading& reading) {
   return json;
 }
 
-std::string label_value(const std::string& text) {
-  std::string value;
-  for (const char letter : text) {
-    if (letter == '"' || letter == '\\') value += '\\';
-    if (letter != '\n') value += letter;
-  }
-  return value;
-}
-
 }  // namespace
 
 Verdict verdict_of(const DeviceRow& row, const Proof& proof) {
@@ -206,7 +197,7 @@ ordered_json row_json(const DeviceRow& row, const Proof& proof) {
           {"name", row.name},
           {"pci_bus_id", row.bus_id},
           {"uuid", row.uuid},
-          {"verdict", lower(std::string(word(verdict_of(row, proof))))},
+          {"verdict", word(verdict_of(row, proof))},
           {"runs", runs},
           {"before", reading_json(row.before)},
           {"after", reading_json(row.after)},
@@ -232,30 +223,24 @@ ordered_json proof_json(const Proof& proof, const std::vector<Check>& findings) 
 
 std::string proof_metrics(const Proof& proof, std::uint64_t now) {
   std::string text;
-  const auto gauge = [&](const std::string& name, const char* help, const auto& value) {
+  const auto gauge = [&](std::string_view name, std::string_view help, const auto& value) {
     text += fmt::format("# HELP trainer_proof_{0} {1}\n# TYPE trainer_proof_{0} gauge\n", name, help);
-    for (const DeviceRow& row : proof.rows) {
-      const std::optional<double> known = value(row);
-      if (known)
-        text += fmt::format("trainer_proof_{}{{device=\"{}\",name=\"{}\",pci=\"{}\",uuid=\"{}\"}} {}\n", name,
-                            row.device, label_value(row.name), row.bus_id, row.uuid, *known);
-    }
+    for (const DeviceRow& row : proof.rows)
+      text += fmt::format("trainer_proof_{}{{device=\"{}\",name={},pci=\"{}\",uuid=\"{}\"}} {}\n", name,
+                          row.device, to_text(row.name), row.bus_id, row.uuid, value(row));
   };
-  using Value = std::optional<double>;
   gauge("passed", "1 if every training ended with the known digest.",
-        [&](const DeviceRow& row) -> Value { return verdict_of(row, proof) == Verdict::proven; });
-  gauge("trainings", "Trainings that were run.",
-        [](const DeviceRow& row) -> Value { return row.runs.size(); });
+        [&](const DeviceRow& row) { return verdict_of(row, proof) == Verdict::proven ? 1 : 0; });
+  gauge("trainings", "Trainings that were run.", [](const DeviceRow& row) { return row.runs.size(); });
   gauge("wrong", "Trainings that ended with another digest.",
-        [&](const DeviceRow& row) -> Value { return wrong_runs(row, proof); });
-  gauge("failed", "Trainings that did not end well.",
-        [](const DeviceRow& row) -> Value { return failed_runs(row); });
-  gauge("seconds", "Median time in training.", [](const DeviceRow& row) -> Value {
+        [&](const DeviceRow& row) { return wrong_runs(row, proof); });
+  gauge("failed", "Trainings that did not end well.", failed_runs);
+  gauge("seconds", "Median time in training; NaN if none ended.", [](const DeviceRow& row) {
     const std::vector<double> seconds = seconds_of(row);
-    return seconds.empty() ? Value() : median(seconds);
+    return seconds.empty() ? "NaN" : fmt::format("{}", median(seconds));
   });
   gauge("time_seconds", "When the proof ended, in seconds since 1970.",
-        [&](const DeviceRow&) -> Value { return static_cast<double>(now); });
+        [&](const DeviceRow&) { return now; });
   return text;
 }
 
