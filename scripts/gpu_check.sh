@@ -7,7 +7,8 @@
 # --second      accuracy and the peers, in at most 400 s
 # It checks DIR/trainer/trainer of a built tree, an unpacked bundle (scripts/bundle.sh), or, if neither is
 # named, the bundle that the script is in, else build/cuda, which is built first (not counted in the time).
-#   report         the device report                                            at most  15 s   first second
+#   prove          sprint-lean with portable bits: the digest that the program knows  at most  15 s   first
+#   report         the device report                                                     15 s   first second
 #   first_contact  measurements for the predictions: nodes, grid barriers, loads         25 s   first
 #   conformance    ops, steps and loop against the reference                             90 s   first
 #   nodes          nodes of the graph of a step                                          30 s   first

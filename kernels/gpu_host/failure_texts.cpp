@@ -24,14 +24,14 @@ std::string word_for(std::string_view name, const FailureWords& words) {
 }  // namespace
 
 int exit_status(FailureClass kind) {
-  return kind > FailureClass::files ? 1 : static_cast<int>(kind);
+  return kind > FailureClass::wrong_results ? 1 : static_cast<int>(kind);
 }
 
 std::string_view meaning(FailureClass kind) {
   if (kind == FailureClass::healthy) return "healthy";
   const std::span<const ClassMeaning> all = class_meanings();
   const auto found = std::ranges::find(all, kind, &ClassMeaning::kind);
-  return found == all.end() ? "the command failed, or a device stands out among equal ones" : found->meaning;
+  return found == all.end() ? "the command failed, or a training of a proof did, or a GPU is slower than its equals" : found->meaning;
 }
 
 const KnownFailure& known_failure(std::string_view key) {

@@ -11,11 +11,11 @@
 
 namespace trainer {
 
-// What needs to be fixed. The numbers from 10 to 18 are trainer doctor's exit status; problems of a target, from 20 on,
+// What needs to be fixed. The numbers from 10 to 19 are trainer doctor's exit status; problems of a target, from 20 on,
 // end a command with 1.
 enum class FailureClass {
   healthy = 0,
-  failed = 1,  // the command itself, or a GPU that stands out among equal ones
+  failed = 1,  // the command itself, a device's training, or a GPU that is slower than its equals
   no_driver = 10,
   driver_version = 11,
   no_device = 12,
@@ -25,6 +25,7 @@ enum class FailureClass {
   container = 16,
   machine = 17,
   files = 18,
+  wrong_results = 19,
   unreachable = 20,
   login = 21,
   docker = 22,

@@ -29,6 +29,20 @@ NETWORKS = ["quick", "lenet", "cntk-sample", "cntk-convnet", "pytorch-example", 
             "tf-sample"]
 
 
+def prove(machine, _device):
+    """A training with portable bits ends on the GPU with the digest that the program knows."""
+    details = machine.details
+    ran = machine.run([machine.trainer, "doctor", "--prove", "--device", "cuda", "--json"])
+    details["run"] = ran.json()
+    try:
+        proof = json.loads(ran.output)
+    except ValueError:
+        return Outcome("failed", f"doctor --prove ended with {ran.code}: {last_line(ran.output)}", details)
+    details["proof"] = proof
+    wrong = "; ".join(proof.get("odd", [])) or proof["verdict"]
+    return Outcome("failed", wrong, details) if ran.code != 0 else Outcome("passed", proof["verdict"], details)
+
+
 def report(machine, device):
     """The device report as a user sees it; the program must hold code for this GPU."""
     ran = machine.run([machine.trainer, "devices"])

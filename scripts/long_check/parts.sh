@@ -7,6 +7,7 @@ parts=(
   "same-bits       scripts/same_bits.sh: every network trains to the bits of another revision"
   "before-after    benchmarks/before_after.py: no row of README's CPU tables became slower"
   "gpu-bundle      scripts/bundle.sh: programs, tests and the twin that waits at random build for compute capability 9.0"
+  "digests         sprint-lean whole with portable bits meets its digest under the sanitizers and on the emulated GPU"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
   "package         scripts/build_package.sh and package_check.sh: the Debian package in a fresh tree"
@@ -96,6 +97,21 @@ part_gpu_bundle() {
   step "configure" "${build[@]}" --configure || return
   step "the tests of bits that wait at random" "${build[@]}" gpu_bits_test || return
   step "they start" "$root/build/jitter/tests/gpu_bits_test" --gtest_list_tests
+}
+
+# whole_digest PRESET DEVICE: trains sprint-lean whole with portable bits; it must end with its row of digests.yaml.
+whole_digest() {
+  local digest
+  digest=$(sed -n 's/^- {network: sprint-lean, seed: 1, steps: all, digest: \(.*\)}$/\1/p' "$root/kernels/portable/digests.yaml")
+  CUDA_VISIBLE_DEVICES=0 OMP_WAIT_POLICY=passive "$root/build/$1/trainer/trainer" train --model sprint-lean --seed 1 --bits portable \
+    --device "$2" --data "$root/data/mnist" --no-save | grep "^digest  *$digest$"
+}
+
+part_digests() {
+  step "build" "$root/scripts/build.sh" asan trainer || return
+  step "on a CPU, under the sanitizers" whole_digest asan cpu || return
+  step "build with the emulated GPU" "$root/scripts/build.sh" emulated trainer || return
+  step "on the emulated GPU" whole_digest emulated cuda
 }
 
 # one_slow_case: runs a single slow test, a different one each day.

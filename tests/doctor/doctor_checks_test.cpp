@@ -68,10 +68,26 @@ TEST(Doctor, AMachineWithoutAGpuIsHealthyUnlessOneIsRequired) {
   Facts facts = facts_of(gpus);
   expect_report(facts, FailureClass::healthy,
                 {"healthy: trains on the CPU, 2 cores, AVX-512 with bf16", "no NVIDIA GPU here"});
-  EXPECT_EQ(find(check_all(facts), "driver"), nullptr) << "nothing to say of a driver";
+  EXPECT_EQ(find(check_all(facts), "driver")->finding, "no NVIDIA GPU here");
   facts.require_gpu = true;
   expect_report(facts, FailureClass::no_device,
                 {"problem", "no NVIDIA GPU to be seen", "fix", "--device cpu"});
+}
+
+TEST(Doctor, EveryCheckWasRunOrSaysWhyNotAndHealthyNamesWhatWasRun) {
+  Facts facts = facts_of(PlayedGpus());
+  facts.gpu.info->mig = false;
+  facts.gpu.info->sensors.uncorrected_errors = 0;
+  expect_report(
+      facts, FailureClass::healthy,
+      {"\nnot run  libraries, cuBLASLt: this program needs none\n", "\nnot run  speed: --quick",
+       "\nnot run  proof: trainer doctor --prove",
+       "; run: program, container, driver, device files, visibility, GPU, GPU memory, compute mode, "
+       "MIG, GPU errors, NVML, CPU, memory, data, results\n"});
+  facts.asks_for_cpu = true;
+  const std::vector<Check> checks = check_all(facts);
+  EXPECT_EQ(find(checks, "GPU errors")->finding, "--device cpu");
+  EXPECT_EQ(report_json(facts, checks)["checks"].back()["state"], "not run");
 }
 
 struct Broken {
@@ -241,7 +257,7 @@ TEST(Doctor, AMixedOrIncompleteCudnnIsNamed) {
 TEST(Doctor, ACublasOfAnotherCudaIsNamed) {
   Facts facts = facts_of(PlayedGpus());
   facts.gpu.around.runtime_version = 13010;
-  EXPECT_EQ(find(check_all(facts), "cuBLASLt"), nullptr) << "a program that takes none";
+  EXPECT_EQ(find(check_all(facts), "cuBLASLt")->finding, "this program needs none");
   facts.cublas = {{{"libcublasLt.so.13", "/a/libcublasLt.so.13.1.0.3", "13.1.0.3", ""}}, "13.1.0", 13010, ""};
   expect_report(facts, FailureClass::healthy, {"cuBLASLt", "13.1.0, /a/libcublasLt.so.13.1.0.3"});
   EXPECT_EQ(find(check_all(facts), "cuBLASLt")->state, CheckState::ok);

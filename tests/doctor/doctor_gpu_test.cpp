@@ -1,5 +1,8 @@
 // trainer doctor on the emulated GPU: what a machine with a GPU sees, as far as it can be played.
+#include <cstdlib>
+
 #include "tests/support/program.hpp"
+#include "trainer/doctor/proof.hpp"
 
 namespace trainer::test {
 namespace {
@@ -47,17 +50,24 @@ TEST_F(DoctorOnGpu, AHiddenOrBusyGpuHasItsClass) {
   EXPECT_EQ(busy.code, 14) << busy.out;
 }
 
-TEST_F(DoctorOnGpu, AllTrainsOnBothAndFindsTheSameBits) {
-  const Outcome outcome =
-      on_gpu({"--all", "--minutes", "0", "--model", "small.yaml", "--json"}, {"TRAINER_EMULATOR_DEVICE=two"});
-  const Json json = Json::parse(outcome.out);
-  ASSERT_EQ(json["devices"].size(), 2U) << outcome.out;
-  const Json& first = json["devices"][0]["trainings"][0];
-  EXPECT_EQ(first["error"], "");
-  for (const Json& device : json["devices"]) {
-    for (const Json& training : device["trainings"])
-      EXPECT_EQ(training["weights_sha256"], first["weights_sha256"]);
-    EXPECT_EQ(device["speed"]["peers"].size(), 1U);
+TEST_F(DoctorOnGpu, TwoAreProvenAtOnceAndEndWithTheSameDigest) {
+  ::setenv("CUDA_VISIBLE_DEVICES", "0", 1);
+  ::setenv("TRAINER_EMULATOR_DEVICE", "two", 1);
+  doctor::Proof proof{.network = at("small.yaml"),
+                      .digest = "",
+                      .rows = {{.device = "cuda:0", .name = "a"}, {.device = "cuda:1", .name = "a"}}};
+  const Nvml nvml("libnvidia-ml-not-here.so");
+  doctor::run_proof(
+      {.speed = true, .minutes = 0, .json = true, .program = TRAINER_BINARY, .data = at("data")}, nvml,
+      &proof);
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
+  ::unsetenv("TRAINER_EMULATOR_DEVICE");
+  const doctor::ProofRun& first = proof.rows[0].runs.at(0);
+  EXPECT_EQ(first.error, "");
+  EXPECT_EQ(first.digest.size(), 64U);
+  for (const doctor::DeviceRow& row : proof.rows) {
+    EXPECT_EQ(row.runs.at(0).digest, first.digest);
+    EXPECT_EQ(row.speed["peers"].size(), 1U) << row.speed_error;
   }
 }
 

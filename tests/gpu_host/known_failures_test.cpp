@@ -251,7 +251,7 @@ TEST(KnownFailures, KeysAreOnceAndEveryClassHasItsMeaning) {
   for (const ClassMeaning& row : class_meanings())
     EXPECT_TRUE(meanings.insert(row.meaning).second) << row.meaning;
   EXPECT_EQ(meaning(FailureClass::busy), "the GPU is busy, closed, or its memory is taken");
-  EXPECT_EQ(exit_status(FailureClass::files), 18);
+  EXPECT_EQ(exit_status(FailureClass::wrong_results), 19);
   EXPECT_EQ(exit_status(FailureClass::docker), 1) << "what a target's commands end with";
   EXPECT_THROW((void)known_failure("gpu-on-fire"), std::logic_error);
   EXPECT_THROW((void)found_failure("no-gpu", "at night", {}), std::logic_error);

@@ -5,7 +5,7 @@ import unittest
 
 from played_check import PlayedCheck, write
 
-FIRST = ["report", "first_contact", "conformance", "nodes", "replay", "sprint", "bits", "kernels", "sanitizer"]
+FIRST = ["prove", "report", "first_contact", "conformance", "nodes", "replay", "sprint", "bits", "kernels", "sanitizer"]
 
 
 class Plans(PlayedCheck):
@@ -37,8 +37,8 @@ class Plans(PlayedCheck):
         name = self.played.record_in(self.out)[0]
         self.assertRegex(name, r"^\d{4}-\d\d-\d\d-nvidia-played-0123456789ab-first\.json$")
         self.assertEqual(sorted(os.listdir(self.out)), sorted([name, "first.log", "first-summary.md", "first-kernels.csv"]))
-        self.assertEqual([line for line in self.text_of("first.log").splitlines() if line.startswith("==== report")][0],
-                         "==== report (at most 15 s)")
+        self.assertEqual([line for line in self.text_of("first.log").splitlines() if line.startswith("==== prove")][0],
+                         "==== prove (at most 10 s)")
         self.assertIn("| bits | passed |", self.text_of("first-summary.md"))
         self.check(0, "--second", "--out", self.out)
         self.assertEqual(len(os.listdir(self.out)), 4 + 3)
@@ -72,7 +72,7 @@ class Plans(PlayedCheck):
         took, stages = self.shortened("import time; check.die_slowly = lambda *_: time.sleep(6543); " + change)
         self.assertLess(took, 11)
         self.assertEqual({name: stage["status"] for name, stage in stages.items()},
-                         {"report": "passed", "first_contact": "passed", "conformance": "passed", "nodes": "cut"})
+                         {"prove": "passed", "report": "passed", "first_contact": "passed", "conformance": "passed", "nodes": "cut"})
         self.assertEqual(self.played.left(), [])
 
     def test_a_full_disk_is_told_and_the_check_goes_on(self):

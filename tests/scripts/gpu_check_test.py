@@ -22,7 +22,7 @@ class Stages(PlayedCheck):
         name, record = self.record()
         self.assertRegex(name, r"^\d{4}-\d\d-\d\d-nvidia-played-0123456789ab\.json$")
         self.assertEqual({stage["status"] for stage in record["stages"].values()}, {"passed"})
-        order = ["report", "first_contact", "conformance", "nodes", "replay", "sprint", "bits", "kernels", "sanitizer", "accuracy",
+        order = ["prove", "report", "first_contact", "conformance", "nodes", "replay", "sprint", "bits", "kernels", "sanitizer", "accuracy",
                  "benchmark"]
         self.assertEqual(list(record["stages"]), order)
         self.assertEqual(len(record["stages"]["accuracy"]["details"]["rows"][0]["runs"]), 10)
@@ -50,6 +50,13 @@ class Stages(PlayedCheck):
         self.played.play()
         self.check(0, "--stages", "nodes")
         self.assertIn("quick 9", self.played.output)
+
+    def test_a_gpu_with_another_digest_is_told_and_the_check_goes_on(self):
+        self.played.play(WRONG="cuda:0: 3 of 3 trainings ended with another digest")
+        self.check(1, "--stages", "prove,report")
+        self.assertIn("==== prove: failed", self.played.output)
+        self.assertIn("cuda:0: 3 of 3 trainings ended with another digest", self.played.output)
+        self.assertIn("==== report: passed", self.played.output)
 
     def test_a_step_of_quick_is_held_to_its_kernels(self):
         self.played.play(QUICK_NODES=10)

@@ -18,6 +18,9 @@ echo "$*" >>"$top/calls"
 [ -z "$STRAYS" ] || setsid sleep "$STRAYS" >/dev/null 2>&1 &
 case "$1" in
   --version) echo "trainer 0.1.0 0123456789ab"; exit ;;
+  doctor)
+    if [ -n "$WRONG" ]; then echo "{\"verdict\": \"1 finding\", \"odd\": [\"$WRONG\"]}"; exit 19; fi
+    echo '{"verdict": "healthy in what was run", "odd": []}'; exit ;;
   devices) if [ "$2" = --json ]; then cat "$top/device.json"; else cat "$top/block"; fi; exit ;;
 esac
 command=$1 model=quick out= seed=1 seeds=1 profile=

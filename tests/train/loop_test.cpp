@@ -195,6 +195,17 @@ TEST(Loop, StopsWhenTheTimeIsOver) {
   EXPECT_EQ(trial.network().read_training_state().step, result.position.step);
 }
 
+TEST(Loop, StopsAfterAStepWithTheStateOfALongerRun) {
+  TrainingTrial longer({.network = {.length = "epochs: 4"}});
+  longer.run();
+  TrainingTrial trial({.network = {.length = "epochs: 4"}});
+  const LoopResult result = trial.run({.max_steps = 7});
+  EXPECT_EQ(result.reason, StopReason::step_limit);
+  EXPECT_EQ(result.position.step, 7U);
+  ASSERT_LT(trial.losses.size(), longer.losses.size());
+  EXPECT_TRUE(std::equal(trial.losses.begin(), trial.losses.end(), longer.losses.begin()));
+}
+
 TEST(Loop, TellsWhenACheckpointIsDue) {
   const auto steps_of = [](const LoopLimits& limits) {
     TrainingTrial trial({.network = {.length = "epochs: 4"}});

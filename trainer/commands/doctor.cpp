@@ -7,8 +7,9 @@
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/fleet.hpp"
+#include "trainer/doctor/proof.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -17,10 +18,12 @@ namespace {
 
 struct DoctorArguments {
   doctor::Questions questions;
-  doctor::FleetOptions fleet;
+  doctor::ProofOptions proof;
   BundleOptions bundle;
   std::string message;
   const CLI::Option* explain = nullptr;  // --explain
+  std::string metrics_file;              // --prom
+  bool prove = false;
   bool all = false;
   bool json = false;
 };
@@ -59,39 +62,40 @@ int examine(const Environment& environment, const DoctorArguments& arguments) {
   return exit_status(class_of(checks));
 }
 
-int test_fleet(const Environment& environment, const DoctorArguments& arguments) {
-  doctor::FleetOptions options = arguments.fleet;
+int prove_devices(const Environment& environment, const DoctorArguments& arguments) {
+  doctor::ProofOptions options = arguments.proof;
   options.device = arguments.questions.device;
-  options.data = arguments.questions.data;
+  options.require_gpu = arguments.questions.require_gpu;
+  options.speed = arguments.all;
   options.json = arguments.json;
-  const doctor::FleetOutcome outcome = doctor::test_fleet(environment, options);
+  const doctor::ProofOutcome outcome = doctor::prove(environment, options);
   fmt::print("{}", outcome.text);
+  if (!arguments.metrics_file.empty() && !outcome.metrics.empty())
+    write_file_durably(arguments.metrics_file, outcome.metrics);
   return outcome.status;
 }
 
 int examine_machine(const Environment& environment, const DoctorArguments& arguments) {
-  if (arguments.all) return test_fleet(environment, arguments);
+  if (arguments.prove || arguments.all) return prove_devices(environment, arguments);
+  if (arguments.proof.minutes || !arguments.metrics_file.empty())
+    throw UsageError("--minutes and --prom go with --prove or --all");
   return arguments.explain->count() > 0 ? explain_message(arguments) : examine(environment, arguments);
 }
 
-// Declares --all and the options that need it.
-CLI::Option* declare_all(CLI::App& app, DoctorArguments& arguments) {
-  CLI::Option* all =
-      app.add_flag("--all", arguments.all,
-                   "train on every GPU at once, again and again, and compare the weights bit for bit "
-                   "[off]");
-  doctor::FleetOptions& options = arguments.fleet;
-  for (CLI::Option* option :
-       {app.add_option("--minutes", options.minutes, "of --all; two rounds at least")
-            ->check(CLI::Range(0.0, 10000.0))
-            ->capture_default_str(),
-        app.add_option("--model", options.model, "that --all trains: a shipped network or a YAML file")
-            ->capture_default_str(),
-        app.add_option("--seed", options.seed, "of --all's trainings")
-            ->check(CLI::NonNegativeNumber)
-            ->capture_default_str()})
-    option->needs(all);
-  return all;
+// Declares --prove, --all and the options that need one of them.
+void declare_proof(CLI::App& app, DoctorArguments& arguments, const std::vector<CLI::Option*>& others) {
+  CLI::Option* prove = app.add_flag(
+      "--prove", arguments.prove,
+      "train sprint-lean on every device at once, again and again, each time with the digest that this "
+      "program knows [off]");
+  CLI::Option* all = app.add_flag("--all", arguments.all,
+                                  "the same on every GPU, and the speed of each beside its equals [off]");
+  for (CLI::Option* option : others) prove->excludes(option), all->excludes(option);
+  app.add_option("--minutes", arguments.proof.minutes, "of --prove or --all [three trainings]")
+      ->check(CLI::Range(0.0, 10000.0));
+  app.add_option(
+      "--prom", arguments.metrics_file,
+      "of --prove or --all: a file for the textfile collector of Prometheus's node_exporter [none]");
 }
 
 // Declares --bundle and the options that need it.
@@ -108,14 +112,16 @@ void declare_doctor(CLI::App& app, DoctorArguments& arguments) {
   doctor::Questions& questions = arguments.questions;
   CLI::Option* explain = app.add_option("--explain", arguments.message,
                                         "cause and fix of a message, in quotes; -: of standard input");
+  CLI::Option* data =
+      add_data(app, questions.data, "the data set to look at [TRAINER_DATA, or the shipped MNIST]");
+  CLI::Option* quick = app.add_flag("--quick", questions.quick, "without the test of a second [off]");
   for (CLI::Option* option :
-       {add_device(app, questions.device),
-        add_data(app, questions.data, "the data set to look at [TRAINER_DATA, or the shipped MNIST]"),
-        app.add_flag("--require-gpu", questions.require_gpu, "a machine without a GPU is a problem [off]"),
-        app.add_flag("--quick", questions.quick, "without the test of a second [off]")})
+       {add_device(app, questions.device, "auto, cpu, cuda or cuda:N; of --prove also all"), data, quick,
+        app.add_flag("--require-gpu", questions.require_gpu, "a machine without a GPU is a problem [off]")})
     option->excludes(explain);
-  CLI::Option* all = declare_all(app, arguments);
-  explain->excludes(all)->excludes(declare_bundle_file(app, arguments.bundle)->excludes(all));
+  CLI::Option* bundle = declare_bundle_file(app, arguments.bundle);
+  explain->excludes(bundle);
+  declare_proof(app, arguments, {data, quick, explain, bundle});
   arguments.explain = explain;
   add_json(app, arguments.json);
   app.footer(doctor::exit_classes_text());

@@ -125,6 +125,9 @@ void declare_train(CLI::App& app, TrainArguments& arguments) {
       "else of the test images [none]");
   app.add_option("--max-seconds", arguments.limits.max_seconds, "stop after so much time in training [none]")
       ->check(CLI::PositiveNumber);
+  app.add_option("--max-steps", arguments.limits.max_steps,
+                 "stop after step N of the run; its schedule stays [none]")
+      ->check(CLI::PositiveNumber);
   app.add_option("--resume", arguments.resume,
                  "go on with a run: its folder, id or checkpoint, or 'last' [none]");
   app.add_option("--from", arguments.from,

@@ -16,6 +16,7 @@ enum class CheckState : std::uint8_t {
   note,     // worth knowing; nothing fails because of it
   problem,  // something fails because of it, or will
   unknown,  // could not be examined
+  not_run,  // was left out; the finding says why
 };
 
 std::string_view word(CheckState state);  // as text and JSON show it: "ok"
@@ -32,7 +33,7 @@ struct Check {
 // The class of the first problem; healthy if there is none.
 FailureClass class_of(const std::vector<Check>& checks);
 
-// The checks as lines, each ending in a newline.
+// The checks as lines, each ending in a newline. Those that were not run come last, a line for each reason.
 std::string check_text(const std::vector<Check>& checks);
 
 }  // namespace trainer

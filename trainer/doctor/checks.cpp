@@ -37,12 +37,6 @@ Failure row(std::string_view key, const std::string& cause = "") {
   return failure;
 }
 
-// Whether the machine shows a GPU, whatever is wrong with it. A machine that shows none is healthy without one.
-bool shows_gpu(const GpuFacts& gpu) {
-  return gpu.devices > 0 || gpu.around.pci_gpus > 0 || !gpu.around.device_files.empty() ||
-         !gpu.around.kernel_module.empty();
-}
-
 std::string driver_text(const GpuSurroundings& around) {
   std::string text = around.driver_library;
   if (around.driver_version > 0)
@@ -181,11 +175,13 @@ Cases gpu_cases(const Facts& facts) {
                              code_text(parse_architectures(facts.gpu.architectures), gpu.major, gpu.minor)))},
       {gpu.free_bytes && *gpu.free_bytes < kLeastFree, problem("GPU memory", free, row("device-memory"))},
       {gpu.free_bytes.has_value(), ok("GPU memory", free)},
-      {!gpu.compute_mode.empty() && gpu.compute_mode != "default",
-       note("compute mode", gpu.compute_mode + ": one process at a time")},
+      {gpu.compute_mode == "default", ok("compute mode", gpu.compute_mode)},
+      {!gpu.compute_mode.empty(), note("compute mode", gpu.compute_mode + ": one process at a time")},
       {gpu.mig.value_or(false), note("MIG", "on: what is used is an instance, a part of the GPU")},
+      {gpu.mig.has_value(), ok("MIG", "off")},
       {errors > 0, problem("GPU errors", fmt::format("{} that ECC could not correct", errors),
                            row("machine-memory-errors"))},
+      {gpu.sensors.uncorrected_errors.has_value(), ok("GPU errors", "none that ECC could not correct")},
   };
 }
 
@@ -208,10 +204,6 @@ Cases nvml_cases(const GpuFacts& gpu) {
       {code == 999 && inside, problem("NVML", failed, row("container-rights"))},
       {true, note("NVML", failed + ": power, clocks and temperature are not known")},
   };
-}
-
-std::string cores_text(const CpuInfo& cpu) {
-  return fmt::format("{} {}", cpu.cores, cpu.cores == 1 ? "core" : "cores");
 }
 
 Cases program_cases(const Facts& facts) {
@@ -259,10 +251,6 @@ Cases machine_cases(const Facts& facts) {
 
 }  // namespace
 
-bool trains_on_gpu(const Facts& facts) {
-  return facts.gpu.engine && !facts.gpu.failure && !facts.asks_for_cpu;
-}
-
 std::vector<Check> check_all(const Facts& facts) {
   std::vector<Check> checks;
   const auto add = [&](const Cases& cases) {
@@ -277,24 +265,8 @@ std::vector<Check> check_all(const Facts& facts) {
     add(nvml_cases(facts.gpu));
   }
   add(machine_cases(facts));
+  add_left_out(facts, &checks);
   return checks;
-}
-
-std::string verdict(const Facts& facts, const std::vector<Check>& checks) {
-  const auto problems = std::ranges::count(checks, CheckState::problem, &Check::state);
-  if (problems > 0) {
-    const FailureClass kind = class_of(checks);
-    return fmt::format("{} {}; exit status {}: {}", problems, problems == 1 ? "problem" : "problems",
-                       exit_status(kind), meaning(kind));
-  }
-  const std::string cpu = fmt::format("{}, {}", cores_text(facts.cpu), facts.cpu.instruction_set);
-  if (trains_on_gpu(facts))
-    return fmt::format("healthy: trains on GPU {}, {}, or with --device cpu on {}", facts.gpu.device,
-                       facts.gpu.info.value_or(GpuInfo{}).name, cpu);
-  const char* reason = facts.gpu.engine ? "the GPU cannot be used" : "built without the GPU engine";
-  if (!shows_gpu(facts.gpu)) reason = "no NVIDIA GPU here";
-  if (facts.asks_for_cpu) reason = "--device cpu";
-  return fmt::format("healthy: trains on the CPU, {} ({})", cpu, reason);
 }
 
 }  // namespace trainer::doctor

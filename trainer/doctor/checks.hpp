@@ -10,6 +10,9 @@
 
 namespace trainer::doctor {
 
+// Whether the machine shows a GPU, whatever is wrong with it. A machine that shows none is healthy without one.
+bool shows_gpu(const GpuFacts& gpu);
+
 // Whether training would run on the GPU.
 bool trains_on_gpu(const Facts& facts);
 
@@ -19,9 +22,15 @@ std::string speed_text(const SpeedFacts& speed);
 std::vector<std::string> reasons_for_slowness(const SpeedFacts& speed);
 bool falls_short(const SpeedFacts& speed);
 
+std::string cores_text(const CpuInfo& cpu);  // "2 cores"
+
+// Every check of the list, with those that could not or need not be run.
 std::vector<Check> check_all(const Facts& facts);
 
-// One line: what runs where, or how many problems there are.
+// Appends the checks of the list that are not among `checks`, each with the reason.
+void add_left_out(const Facts& facts, std::vector<Check>* checks);
+
+// One line: what runs where and what was looked at for that, or how many problems there are.
 std::string verdict(const Facts& facts, const std::vector<Check>& checks);
 
 // The report of trainer doctor: lines, each ending in a newline, of which the last is the verdict.

@@ -204,6 +204,8 @@ std::string speed_text(const SpeedFacts& speed) {
     text += fmt::format(", copies {:.1f} GB/s to it and {:.1f} GB/s from it", speed.upload_bytes / 1e9,
                         speed.download_bytes / 1e9);
   }
+  for (const SpeedFacts::Peer& peer : speed.peers)
+    text += fmt::format(", {:.1f} GB/s to cuda:{}", peer.bytes / 1e9, peer.device);
   if (speed.gpu && !falls_short(speed)) return text;
   const std::string why = fmt::format("{}", fmt::join(reasons_for_slowness(speed), ", "));
   if (!speed.gpu) return why.empty() ? text : text + "; " + why;

@@ -64,6 +64,7 @@ _trainer_networks() { "$program" models 2>/dev/null | awk 'NR > 1 { print $1 }';
 # _trainer_offer_values NAME: the values of an option or an argument, as far as they are known.
 _trainer_offer_values() {
   case $chosen/$1 in
+    ' doctor/--device') _trainer_offer printf '%s\n' auto all cpu cuda ;;
     */--device) _trainer_offer printf '%s\n' auto cpu cuda ;;
     */--precision) _trainer_offer printf '%s\n' fp32 tf32 fp16 bf16 ;;
     */--engine) _trainer_offer printf '%s\n' auto libraries ;;
@@ -73,7 +74,7 @@ _trainer_offer_values() {
     */--resume | */RUN | */RUN_OR_FILE) _trainer_offer _trainer_runs && _trainer_files -f ;;
     */--target | */-c | */NAME) [ "$chosen" = ' sprint' ] || _trainer_offer _trainer_targets ;;
     */--data) _trainer_files -d ;;
-    */--out | */-o | */--config | */--profile | */--compare | */--identity-file | */IMAGE | */RECORD) _trainer_files -f ;;
+    */--out | */-o | */--config | */--profile | */--compare | */--prom | */--identity-file | */IMAGE | */RECORD) _trainer_files -f ;;
     *) _trainer_offer _trainer_choices "$1" ;;
   esac
 }

@@ -87,10 +87,10 @@ class Loop {
   // Whether something is done after every `steps` steps, and this is one of them.
   bool is_due(std::uint64_t steps) const { return steps > 0 && result_.position.step % steps == 0; }
 
-  // As many as one launch takes, up to the end of the epoch, or the next checkpoint or digest within it.
+  // As many as one launch takes, up to the end of the epoch or of the call, or the next checkpoint or digest within it.
   std::uint64_t steps_of_launch(std::uint64_t end) const {
     const std::uint64_t step = result_.position.step;
-    std::uint64_t stop = end;
+    std::uint64_t stop = limits_.max_steps > 0 ? std::min(end, limits_.max_steps) : end;
     for (const std::uint64_t every : {limits_.checkpoint_steps, limits_.digest_steps})
       if (every > 0) stop = std::min(stop, (step / every + 1) * every);
     return std::min(stop - step, backend_.repeats_per_launch());
@@ -102,6 +102,8 @@ class Loop {
       result_.reason = StopReason::signal;
     } else if (limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds) {
       result_.reason = StopReason::time_limit;
+    } else if (limits_.max_steps > 0 && result_.position.step >= limits_.max_steps) {
+      result_.reason = StopReason::step_limit;
     } else {
       return false;
     }

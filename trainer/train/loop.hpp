@@ -59,12 +59,13 @@ class Evaluation {
 std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
                               const std::function<bool()>& stop_asked);
 
-enum class StopReason { finished, target, time_limit, signal, bad_loss };
+enum class StopReason { finished, target, time_limit, step_limit, signal, bad_loss };
 
 struct LoopLimits {
   // Accuracy, 0 to 1, on the validation images if there are any, else on the test images.
   std::optional<double> target_accuracy = {};
   std::optional<double> max_seconds = {};  // limit of this call
+  std::uint64_t max_steps = 0;             // of the run, earlier parts included; 0: no limit
   std::uint64_t checkpoint_epochs = 1;     // 0: only at the end
   std::uint64_t checkpoint_steps = 0;      // instead of epochs, if not 0
   std::uint64_t digest_steps = 0;          // 0: no digests of steps

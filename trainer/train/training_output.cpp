@@ -149,6 +149,8 @@ Ending ending_of(StopReason reason) {
       return {"target accuracy reached", RunStatus::kFinished};
     case StopReason::time_limit:
       return {"time limit", RunStatus::kStopped};
+    case StopReason::step_limit:
+      return {"step limit", RunStatus::kStopped};
     case StopReason::signal:
       return {"signal", RunStatus::kStopped};
     case StopReason::bad_loss:

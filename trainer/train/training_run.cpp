@@ -270,10 +270,11 @@ class TrainingRun {
       console_.line(
           fmt::format("stopped       by signal {} after step {}", signal, summary.result.position.step));
     if (reason == StopReason::time_limit) console_.line("stopped       by --max-seconds");
+    if (reason == StopReason::step_limit) console_.line("stopped       by --max-steps");
     console_.text(summary_text(setup_, summary));
     if (recorded.is_kept()) {
       console_.text(report_line("results", recorded.path()));
-      if (signal != 0 || reason == StopReason::time_limit)
+      if (signal != 0 || reason == StopReason::time_limit || reason == StopReason::step_limit)
         console_.line(fmt::format("{:<14}trainer train --resume {}", "go on with", recorded.path()));
     }
     print_event(console_, "end", recorded.record.results);
