@@ -31,7 +31,9 @@ std::string_view meaning(FailureClass kind) {
   if (kind == FailureClass::healthy) return "healthy";
   const std::span<const ClassMeaning> all = class_meanings();
   const auto found = std::ranges::find(all, kind, &ClassMeaning::kind);
-  return found == all.end() ? "the command failed, or a training of a proof did, or a GPU is slower than its equals" : found->meaning;
+  return found == all.end()
+             ? "the command failed, or a training of a proof did, or a GPU is slower than its equals"
+             : found->meaning;
 }
 
 const KnownFailure& known_failure(std::string_view key) {
