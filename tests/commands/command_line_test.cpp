@@ -170,6 +170,9 @@ TEST_F(CommandLine, HelpShowsEveryDefault) {
     EXPECT_PRED2(contains, trainer({"train", "--help"}).out, option);
   EXPECT_EQ(trainer({"--help"}).code, 0);
   EXPECT_PRED2(contains, trainer({"--version"}).out, "trainer ");
+  const Json versions = Json::parse(trainer({"--version", "--json"}).out);
+  EXPECT_PRED2(contains, trainer({"--version"}).out, versions.value("trainer", std::string("none")));
+  EXPECT_TRUE(versions.contains("compiler") && versions.contains("onednn"));
 }
 
 TEST_F(CommandLine, TakesEveryOptionFromAFile) {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "trainer/device/device_report.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
 
@@ -24,8 +25,14 @@ std::string no_minus(const std::string& text) {
 std::unique_ptr<CLI::App> make_app() {
   auto app = std::make_unique<CLI::App>(
       "Trains small convolutional networks on MNIST and data sets like it, and says how fast.", "trainer");
-  app->set_version_flag("--version",
-                        fmt::format("trainer {}{}{}", kVersion, *kCommit == '\0' ? "" : " ", kCommit));
+  app->add_flag("--json", "of --version: as JSON, with the compiler's and the libraries' [off]");
+  app->set_version_flag("--version", [program = app.get()] {
+    if (program->count("--json") == 0)
+      return fmt::format("trainer {}{}{}", kVersion, *kCommit == '\0' ? "" : " ", kCommit);
+    DeviceInfo info;
+    info.cpu = describe_cpu(1);
+    return versions_json(info).dump(2);
+  });
   app->require_subcommand(1);
   return app;
 }
