@@ -5,111 +5,99 @@ namespace trainer::portable {
 
 namespace {
 
+ConvShape conv_shape(const ConvDesc& desc) {
+  const Border& pad = desc.pad;
+  return {{desc.in.h + pad.top + pad.bottom, desc.in.w + pad.left + pad.right, desc.in.c},
+          out_shape(desc),
+          desc.kernel,
+          desc.stride,
+          desc.pool ? desc.pool : Window{1, 1}};
+}
+
 class Conv final : public PortableOp {
  public:
   Conv(Executor& executor, const ConvDesc& desc, int batch)
-      : PortableOp(executor, desc, batch), conv_(desc), lanes_(executor.lanes(desc.out)) {
-    shape_.in = {desc.in.h + desc.pad.top + desc.pad.bottom, desc.in.w + desc.pad.left + desc.pad.right,
-                 desc.in.c};
-    shape_.out = out_shape(desc);
-    shape_.kernel = desc.kernel;
-    shape_.stride = desc.stride;
-    if (desc.pool) shape_.window = desc.pool;
+      : PortableOp(executor, desc, batch),
+        conv_(desc),
+        shape_(conv_shape(desc)),
+        tile_(executor.tile(desc.out)) {
+    if (shape_.window.size > 2) tile_.vectors = 1;  // the sums of a window fill the registers
+    padded_ = padded(desc.out, tile_.lanes);
+    if (has_border()) x_ = reserve(rows() * shape_.in.size());
+    if (has_border()) dx_ = reserve(rows() * shape_.in.size());
+    w_ = reserve(static_cast<std::size_t>(shape_.taps()) * static_cast<std::size_t>(padded_));
+    b_ = reserve(static_cast<std::size_t>(padded_));
+    sums_ = reserve(rows() * static_cast<std::size_t>(desc.out));
+    partial_ = reserve(static_cast<std::size_t>(kShards) * static_cast<std::size_t>(weights()));
   }
 
   std::size_t saved_bytes() const override { return rows() * shape_.out.size(); }  // argmax
-  std::size_t workspace_bytes() const override {
-    return Memory::bytes([&](auto& memory) { lay_out(memory); });
-  }
 
  private:
-  struct Layout {
-    float *x, *dx;    // [batch, in] with its border, if there is one
-    float *w, *b;     // filters side by side
-    float *g, *sums;  // [batch, out], [batch, out.c]
-    float* partial;   // [kShards, out.c, taps]
-    RowMemory rows;
-  };
-  Layout lay_out(Memory& memory) const {
-    const auto out = static_cast<std::size_t>(shape_.out.c);
-    const auto taps = static_cast<std::size_t>(shape_.taps());
-    Layout p{};
-    if (has_border()) p.x = memory.take<float>(rows() * shape_.in.size() + kMostLanes);
-    if (has_border()) p.dx = memory.take<float>(rows() * shape_.in.size() + kMostLanes);
-    p.w = memory.take<float>(taps * static_cast<std::size_t>(padded(conv_.out, kMostLanes)));
-    p.b = memory.take<float>(static_cast<std::size_t>(padded(conv_.out, kMostLanes)));
-    p.g = memory.take<float>(rows() * shape_.out.size() + kMostLanes);
-    p.sums = memory.take<float>(rows() * out + kMostLanes);
-    p.partial = memory.take<float>(kShards * out * taps);
-    p.rows = row_memory(memory);
-    return p;
-  }
   bool has_border() const { return conv_.pad != Border{}; }
-  const float* input(const OpArgs& args, const Layout& p) const {
+  int weights() const { return conv_.out * shape_.taps(); }
+  const float* input(const OpArgs& args) const {
     if (!has_border()) return floats(args.x);
-    executor_.run(AddBorder{floats(args.x), count32(rows()), conv_.in, conv_.pad, p.x});
-    return p.x;
+    executor_.run(
+        Move{batch(), floats(args.x), conv_.in, scratch(args, x_), shape_.in, conv_.pad.top, conv_.pad.left});
+    return scratch(args, x_);
   }
 
   void run_forward(const OpArgs& args) override {
-    Memory memory(args.workspace);
-    const Layout p = lay_out(memory);
-    const int width = padded(conv_.out, lanes_);
-    executor_.run(Transpose{args.w, conv_.out, shape_.taps(), p.w, width});
-    if (args.b != nullptr) executor_.run(Transpose{args.b, conv_.out, 1, p.b, width});
-    const int columns = shape_.window.size == 1 ? (shape_.out.w + 3) / 4 : shape_.out.w;
+    executor_.run(Transpose{args.w, conv_.out, shape_.taps(), scratch(args, w_), padded_});
+    if (args.b != nullptr) executor_.run(Transpose{args.b, conv_.out, 1, scratch(args, b_), padded_});
     executor_.run(ConvForward{.shape = shape_,
-                              .batch = count32(rows()),
-                              .x = input(args, p),
-                              .w = p.w,
-                              .padded = width,
-                              .b = args.b == nullptr ? nullptr : p.b,
+                              .batch = batch(),
+                              .x = input(args),
+                              .w = scratch(args, w_),
+                              .padded = padded_,
+                              .b = args.b == nullptr ? nullptr : scratch(args, b_),
                               .relu = conv_.relu,
                               .y = floats(args.y),
-                              .argmax = args.mode == Mode::training ? argmax(args) : nullptr,
-                              .by_tiles = Divider(count32(static_cast<std::size_t>(width / lanes_))),
-                              .by_columns = Divider(count32(static_cast<std::size_t>(columns))),
-                              .lanes = lanes_});
+                              .argmax = args.mode == Mode::training ? argmax_of(args) : nullptr,
+                              .tile = tile_});
   }
 
   void run_backward(const OpArgs& args) override {
-    Memory memory(args.workspace);
-    const Layout p = lay_out(memory);
-    const Rows rows = rows_of(args, p.rows);
+    const Rows rows = rows_of(args);
     const float* g = floats(args.dy);
-    if (conv_.relu) {
-      executor_.run(MaskGradient{rows, count32(shape_.out.size()), g, argmax(args), p.g});
-      g = p.g;
-    }
+    const std::uint8_t* argmax = argmax_of(args);
     if (args.db != nullptr) {
-      const NormShape map{.batch = count32(this->rows()),
-                          .positions = shape_.out.h * shape_.out.w,
-                          .channels = shape_.out.c,
-                          .lanes = lanes_};
-      executor_.run(NormImageSums{map, g, nullptr, p.sums});
-      executor_.run(SumImages{rows, shape_.out.c, p.sums, args.db, lanes_});
+      executor_.run(SumPositions{.batch = batch(),
+                                 .map = shape_.out,
+                                 .x = g,
+                                 .sums = scratch(args, sums_),
+                                 .argmax = argmax,
+                                 .lanes = tile_.lanes});
+      executor_.run(SumImages{rows, conv_.out, scratch(args, sums_), args.db, tile_.lanes});
     }
-    const int taps = executor_.lanes(shape_.row_taps());
-    executor_.run(ConvWeights{shape_, rows, input(args, p), g, argmax(args), p.partial, taps});
-    executor_.run(
-        AddShards{p.partial, count32(static_cast<std::size_t>(shape_.out.c) * shape_.taps()), args.dw});
+    const Tile taps = executor_.tile(shape_.row_taps());
+    const bool in_rows = taps.lanes > 1 && (conv_.kernel == 3 || conv_.kernel == 5);
+    executor_.run(ConvWeights{shape_, rows, input(args), g, argmax, scratch(args, partial_), taps,
+                              in_rows ? conv_.kernel : 1});
+    executor_.run(AddShards{scratch(args, partial_), weights(), args.dw});
     if (args.dx == nullptr) return;
-    float* dx = has_border() ? p.dx : floats(args.dx);
-    executor_.run(ConvInput{shape_, rows, args.w, g, argmax(args), dx, executor_.lanes(shape_.in.c)});
+    float* dx = has_border() ? scratch(args, dx_) : floats(args.dx);
+    executor_.run(ConvInput{shape_, rows, args.w, g, argmax, dx, executor_.lanes(shape_.in.c)});
     if (has_border())
-      executor_.run(CutBorder{p.dx, count32(this->rows()), conv_.in, conv_.pad, floats(args.dx)});
+      executor_.run(Move{batch(), dx, shape_.in, floats(args.dx), conv_.in, -conv_.pad.top, -conv_.pad.left});
   }
-
-  static std::uint8_t* argmax(const OpArgs& args) { return reinterpret_cast<std::uint8_t*>(args.saved); }
 
   ConvDesc conv_;
   ConvShape shape_;
-  int lanes_;
+  Tile tile_;
+  int padded_;
+  // Parts of the workspace.
+  std::size_t x_ = 0, dx_ = 0;  // [batch, in] with its border, if there is one
+  std::size_t w_, b_;           // filters side by side
+  std::size_t sums_;            // [batch, out.c]
+  std::size_t partial_;         // [kShards, out.c, taps]
 };
 
 }  // namespace
 
-std::unique_ptr<Op> make_conv(Executor& executor, const ConvDesc& desc, int batch) {
+std::unique_ptr<Op> make(Executor& executor, const ConvDesc& desc, int batch) {
+  require_byte(desc, desc.pool);
   return std::make_unique<Conv>(executor, desc, batch);
 }
 

@@ -5,137 +5,92 @@ namespace trainer::portable {
 
 namespace {
 
-// y = alpha (x w^T + b), then ReLU: what a dense layer and the head share.
-class DenseProduct {
- public:
-  DenseProduct(Executor& executor, int in, int out)
-      : executor_(executor), in_(in), out_(out), lanes_(executor.lanes(out)) {}
+// What both share: y = alpha (x w^T + b), then ReLU.
+class DenseProduct : public PortableOp {
+ protected:
+  DenseProduct(Executor& executor, const OpDesc& desc, int in, int out, int batch)
+      : PortableOp(executor, desc, batch),
+        in_(in),
+        out_(out),
+        padded_(padded(out, executor.lanes(out))),
+        w_(reserve(static_cast<std::size_t>(in) * static_cast<std::size_t>(padded_))) {}
 
-  struct Layout {
-    float* w;  // w^T, its columns padded to whole lanes
-  };
-  Layout lay_out(Memory& memory) const {
-    return {memory.take<float>(static_cast<std::size_t>(in_) *
-                               static_cast<std::size_t>(padded(out_, kMostLanes)))};
-  }
-
-  void forward(const OpArgs& args, const Layout& p, const Rows& all, float alpha, bool relu) const {
-    const int width = padded(out_, lanes_);
-    executor_.run(Transpose{args.w, out_, in_, p.w, width});
-    executor_.run(Product{.rows = all,
-                          .inner_count = in_,
+  void run_product(const OpArgs& args, float alpha, bool relu) {
+    executor_.run(Transpose{args.w, out_, in_, scratch(args, w_), padded_});
+    executor_.run(Product{.rows = all_rows(),
+                          .inner = in_,
                           .columns = out_,
                           .a = floats(args.x),
-                          .b = p.w,
-                          .ldb = width,
+                          .b = scratch(args, w_),
+                          .ldb = padded_,
                           .y = floats(args.y),
+                          .tile = executor_.tile(out_),
                           .alpha = alpha,
                           .bias = args.b,
-                          .relu = relu,
-                          .lanes = lanes_});
+                          .relu = relu});
   }
 
   // From the gradient g of x w^T; dx is zero where x is not above 0, if `masks_dx`.
-  void backward(const OpArgs& args, const Rows& rows, const float* g, bool masks_dx) const {
-    const int lanes = executor_.lanes(in_);
-    executor_.run(DenseWeights{rows, in_, out_, floats(args.x), g, args.dw, lanes});
-    if (args.db != nullptr) executor_.run(SumImages{rows, out_, g, args.db, lanes_});
+  void run_gradients(const OpArgs& args, const float* g, bool masks_dx) {
+    const Rows rows = rows_of(args);
+    executor_.run(DenseWeights{rows, in_, out_, floats(args.x), g, args.dw, executor_.tile(in_)});
+    if (args.db != nullptr) executor_.run(SumImages{rows, out_, g, args.db, executor_.lanes(out_)});
     if (args.dx == nullptr) return;
     executor_.run(Product{.rows = rows,
-                          .inner_count = out_,
+                          .inner = out_,
                           .columns = in_,
                           .a = g,
                           .b = args.w,
                           .ldb = in_,
                           .y = floats(args.dx),
-                          .masks = masks_dx ? floats(args.x) : nullptr,
-                          .lanes = lanes});
+                          .tile = executor_.tile(in_),
+                          .masks = masks_dx ? floats(args.x) : nullptr});
   }
 
  private:
-  Executor& executor_;
-  int in_, out_, lanes_;
+  int in_, out_, padded_;
+  std::size_t w_;  // w^T in the workspace, its columns padded to whole lanes
 };
 
-class Dense final : public PortableOp {
+class Dense final : public DenseProduct {
  public:
   Dense(Executor& executor, const DenseDesc& desc, int batch)
-      : PortableOp(executor, desc, batch), dense_(desc), product_(executor, desc.in, desc.out) {}
-
-  std::size_t workspace_bytes() const override {
-    return Memory::bytes([&](auto& memory) { lay_out(memory); });
-  }
+      : DenseProduct(executor, desc, desc.in, desc.out, batch), dense_(desc) {}
 
  private:
-  struct Layout {
-    DenseProduct::Layout product;
-    float* g;  // [batch, out]
-    RowMemory rows;
-  };
-  Layout lay_out(Memory& memory) const {
-    Layout p{};
-    p.product = product_.lay_out(memory);
-    p.g = memory.take<float>(rows() * static_cast<std::size_t>(dense_.out) + kMostLanes);
-    p.rows = row_memory(memory);
-    return p;
-  }
-
-  void run_forward(const OpArgs& args) override {
-    Memory memory(args.workspace);
-    product_.forward(args, lay_out(memory).product, all_rows(), 1, dense_.relu);
-  }
+  void run_forward(const OpArgs& args) override { run_product(args, 1, dense_.relu); }
   void run_backward(const OpArgs& args) override {
-    Memory memory(args.workspace);
-    const Layout p = lay_out(memory);
-    const Rows rows = rows_of(args, p.rows);
     const float* g = floats(args.dy);
     if (dense_.relu && !dense_.y_map.masked) {
-      executor_.run(Activation{.count = count32(this->rows() * static_cast<std::size_t>(dense_.out)),
-                               .x = floats(args.y),
-                               .dy = g,
-                               .to = p.g});
-      g = p.g;
+      float* masked = scratch(args, g_);
+      executor_.run(
+          Activation{.batch = batch(), .size = dense_.out, .x = floats(args.y), .dy = g, .to = masked});
+      g = masked;
     }
-    product_.backward(args, rows, g, dense_.x_map.masked);
+    run_gradients(args, g, dense_.x_map.masked);
   }
 
   DenseDesc dense_;
-  DenseProduct product_;
+  std::size_t g_ = reserve(rows() * static_cast<std::size_t>(dense_.out));  // dy where y is above 0
 };
 
-class Head final : public PortableOp {
+class Head final : public DenseProduct {
  public:
   Head(Executor& executor, const HeadDesc& desc, int batch)
-      : PortableOp(executor, desc, batch), head_(desc), product_(executor, desc.in, desc.classes) {}
+      : DenseProduct(executor, desc, desc.in, desc.classes, batch), head_(desc) {}
 
   std::size_t saved_bytes() const override {  // the gradient of the product
     return (rows() * static_cast<std::size_t>(head_.classes) + kMostLanes) * sizeof(float);
   }
-  std::size_t workspace_bytes() const override {
-    return Memory::bytes([&](auto& memory) { lay_out(memory); });
-  }
 
  private:
-  struct Layout {
-    DenseProduct::Layout product;
-    RowLoss* losses;  // [batch]
-    RowMemory rows;
-  };
-  Layout lay_out(Memory& memory) const {
-    Layout p{};
-    p.product = product_.lay_out(memory);
-    p.losses = memory.take<RowLoss>(rows());
-    p.rows = row_memory(memory);
-    return p;
-  }
   static float* gradient(const OpArgs& args) { return reinterpret_cast<float*>(args.saved); }
 
   void run_forward(const OpArgs& args) override {
-    Memory memory(args.workspace);
-    const Layout p = lay_out(memory);
-    product_.forward(args, p.product, all_rows(), head_.logit_scale, false);
+    run_product(args, head_.logit_scale, false);
     const bool training = args.mode == Mode::training;
-    executor_.run(HeadLoss{.batch = count32(rows()),
+    auto* losses = reinterpret_cast<RowLoss*>(scratch(args, losses_));
+    executor_.run(HeadLoss{.batch = batch(),
                            .classes = head_.classes,
                            .logit_scale = head_.logit_scale,
                            .label_smoothing = head_.label_smoothing,
@@ -145,28 +100,25 @@ class Head final : public PortableOp {
                            .labels = args.labels,
                            .logits = floats(args.y),
                            .g = training ? gradient(args) : nullptr,
-                           .rows = p.losses});
-    executor_.run(HeadSums{count32(rows()), p.losses, args.state});
+                           .losses = losses});
+    executor_.run(HeadSums{{.batch = batch(), .state = args.state}, losses, args.state});
     if (!training || !head_.selection.selects()) return;
-    executor_.run(HeadSelect{count32(rows()), head_.classes, head_.selection, args.steps, args.state,
-                             p.losses, args.selected, gradient(args)});
+    executor_.run(HeadSelect{batch(), head_.classes, head_.selection, args.steps, args.state, losses,
+                             args.selected, gradient(args)});
   }
-  void run_backward(const OpArgs& args) override {
-    Memory memory(args.workspace);
-    product_.backward(args, rows_of(args, lay_out(memory).rows), gradient(args), head_.x_map.masked);
-  }
+  void run_backward(const OpArgs& args) override { run_gradients(args, gradient(args), head_.x_map.masked); }
 
   HeadDesc head_;
-  DenseProduct product_;
+  std::size_t losses_ = reserve(rows() * sizeof(RowLoss) / sizeof(float));
 };
 
 }  // namespace
 
-std::unique_ptr<Op> make_dense(Executor& executor, const DenseDesc& desc, int batch) {
+std::unique_ptr<Op> make(Executor& executor, const DenseDesc& desc, int batch) {
   return std::make_unique<Dense>(executor, desc, batch);
 }
 
-std::unique_ptr<Op> make_head(Executor& executor, const HeadDesc& desc, int batch) {
+std::unique_ptr<Op> make(Executor& executor, const HeadDesc& desc, int batch) {
   return std::make_unique<Head>(executor, desc, batch);
 }
 

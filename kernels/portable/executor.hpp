@@ -1,10 +1,8 @@
-// What runs the kernels of the portable engine: a loop over threads and vectors on a CPU, launches on a GPU. A kernel is a struct of
-// its arguments with outer() x inner() units of work, unit<L>(outer, inner), which are independent of each other; L is the number
-// of outputs side by side. Kernels run one after the other.
+// What runs the kernels of the portable engine (units.hpp), one after the other: a loop over threads and vectors on a CPU, launches on
+// a GPU.
 #pragma once
 
 #include "kernels/portable/batchnorm.hpp"
-#include "kernels/portable/border.hpp"
 #include "kernels/portable/conv.hpp"
 #include "kernels/portable/head.hpp"
 #include "kernels/portable/pointwise.hpp"
@@ -20,8 +18,14 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // How many of `count` outputs that lie side by side a unit should compute.
+  // How many of `count` outputs that lie side by side a vector should hold. On a GPU 1.
   virtual int lanes(int count) const = 0;
+  // How many of them a unit should compute: two or three vectors, if that divides the work evenly.
+  Tile tile(int count) const {
+    const int lanes = this->lanes(count);
+    const int vectors = pieces(count, lanes);
+    return {lanes, lanes == 1 ? 1 : vectors % 3 == 0 ? 3 : vectors % 2 == 0 ? 2 : 1};
+  }
 
 #define KERNEL(Name) virtual void run(const Name& kernel) = 0;
 #include "kernels/portable/kernel_list.hpp"

@@ -18,7 +18,7 @@ struct MuonLayout {
   double* squares;      // [rows of the matrix as it is]
 };
 
-MuonLayout lay_out(Memory& memory, const WeightMatrix& m) {
+MuonLayout lay_out(DeviceAllocator& memory, const WeightMatrix& m) {
   const auto elements = static_cast<std::size_t>(m.rows) * static_cast<std::size_t>(m.columns);
   MuonLayout p{};
   p.rows = m.rows < m.columns ? m.rows : m.columns;
@@ -33,44 +33,19 @@ MuonLayout lay_out(Memory& memory, const WeightMatrix& m) {
 
 // One Newton-Schulz iteration: next = a x + (b A + c A A) x, A = x x^T.
 void iterate(Executor& executor, const MuonLayout& p) {
-  const Rows rows{.batch = count32(static_cast<std::size_t>(p.rows))};
-  const int square = executor.lanes(p.rows);
+  const Rows rows{p.rows};
+  const Tile square = executor.tile(p.rows);
+  const Tile wide = executor.tile(p.columns);
   executor.run(Transpose{p.x, p.rows, p.columns, p.transposed, p.rows});
-  executor.run(Product{.rows = rows,
-                       .inner_count = p.columns,
-                       .columns = p.rows,
-                       .a = p.x,
-                       .b = p.transposed,
-                       .ldb = p.rows,
-                       .y = p.a,
-                       .lanes = square});
-  executor.run(Product{.rows = rows,
-                       .inner_count = p.rows,
-                       .columns = p.rows,
-                       .a = p.a,
-                       .b = p.a,
-                       .ldb = p.rows,
-                       .y = p.b,
-                       .alpha = kMuonC,
-                       .beta = kMuonB,
-                       .add = p.a,
-                       .lanes = square});
-  executor.run(Product{.rows = rows,
-                       .inner_count = p.rows,
-                       .columns = p.columns,
-                       .a = p.b,
-                       .b = p.x,
-                       .ldb = p.columns,
-                       .y = p.next,
-                       .beta = kMuonA,
-                       .add = p.x,
-                       .lanes = executor.lanes(p.columns)});
+  executor.run(Product{rows, p.columns, p.rows, p.x, p.transposed, p.rows, p.a, square});
+  executor.run(Product{rows, p.rows, p.rows, p.a, p.a, p.rows, p.b, square, kMuonC, kMuonB, p.a});
+  executor.run(Product{rows, p.rows, p.columns, p.b, p.x, p.columns, p.next, wide, 1, kMuonA, p.x});
 }
 
 void update_matrix(Executor& executor, const UpdateArgs& args, const WeightMatrix& m, const UpdateStep* now) {
   const Segment& s = m.segment;
-  Memory memory(args.workspace);
-  const auto count = count32(s.count);
+  DeviceAllocator memory(args.workspace);
+  const auto count = static_cast<int>(s.count);
   MuonLayout p = lay_out(memory, m);
   executor.run(MuonDirection{count, args.state, now, args.dw + s.offset, args.slot0 + s.offset, p.u});
   executor.run(MuonSquares{m.rows, m.columns, p.u, p.squares});
@@ -99,7 +74,7 @@ void gather(Executor& executor, const GatherArgs& args) {
 std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
   std::size_t most = 0;
   for (const WeightMatrix& matrix : matrices)
-    most = std::max(most, Memory::bytes([&](auto& memory) { lay_out(memory, matrix); }));
+    most = std::max(most, DeviceAllocator::bytes([&](auto& memory) { lay_out(memory, matrix); }));
   return most;
 }
 
@@ -109,8 +84,9 @@ void update(Executor& executor, const UpdateArgs& args, UpdateStep* now) {
   for (const Segment& s : *args.segments) {
     const Optimizer& optimizer = (*args.optimizers)[s.optimizer];
     const int slots = optimizer_slots(optimizer);
-    executor.run(Update{optimizer, count32(s.count), s.rate_factor, s.decay, args.state, now + s.optimizer,
-                        args.dw + s.offset, args.w + s.offset, slots > 0 ? args.slot0 + s.offset : nullptr,
+    executor.run(Update{optimizer, static_cast<int>(s.count), s.rate_factor, s.decay, args.state,
+                        now + s.optimizer, args.dw + s.offset, args.w + s.offset,
+                        slots > 0 ? args.slot0 + s.offset : nullptr,
                         slots > 1 ? args.slot1 + s.offset : nullptr});
   }
   if (args.matrices != nullptr) {

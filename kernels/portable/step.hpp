@@ -1,7 +1,6 @@
 // What surrounds the ops of a step: the images of the batch, and the optimisers (kernels/math/optimizer.hpp, muon.hpp).
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "kernels/math/batching.hpp"
@@ -10,7 +9,7 @@
 #include "kernels/math/step_state.hpp"
 #include "kernels/portable/elementary.hpp"
 #include "kernels/portable/lanes.hpp"
-#include "kernels/shape.hpp"
+#include "kernels/portable/units.hpp"
 
 namespace trainer::portable {
 
@@ -19,16 +18,14 @@ struct OpenStep {
   Batching batching;
   StepState* state = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return 1; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t /*outer*/, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {1}; }
+  HOST_DEVICE void unit(int /*only*/) const {
     state->valid = valid_rows(batching, state->step);
     state->batch_loss = 0;
   }
 };
 
-// x = pixel * scale + shift, and the labels (GatherArgs in kernels/backend.hpp). Unit: a row of an image.
+// x = pixel * scale + shift, and the labels (GatherArgs in kernels/backend.hpp). Unit: an image.
 struct Gather {
   Batching batching;
   Shape stored;
@@ -43,19 +40,19 @@ struct Gather {
   std::uint8_t* labels = nullptr;
   const StepState* state = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return batching.batch; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t n, std::uint32_t /*inner*/) const {
-    float* to = x + n * shape.size();
-    const bool valid = n < state->valid;
-    const std::size_t image = valid ? image_of(batching, state->seed, state->step, n) : 0;
+  HOST_DEVICE Units units() const {
+    return {static_cast<int>(batching.batch), 1, 1, shape.h * shape.w * shape.c};
+  }
+  HOST_DEVICE void unit(int n) const {
+    const auto image_row = static_cast<std::uint32_t>(n);
+    const bool valid = image_row < state->valid;
+    const std::uint32_t image = valid ? image_of(batching, state->seed, state->step, image_row) : 0;
     labels[n] = valid ? stored_labels[image] : 0;
-    const auto line = static_cast<std::size_t>(shape.w) * shape.c;
-    for (int row = 0; row < shape.h; ++row, to += line) {
-      const std::size_t at = (image * stored.h + top + row) * stored.w + left;
-      const std::uint8_t* pixels = images + at * stored.c;
-      for (std::size_t i = 0; i < line; ++i)
+    for (int row = 0; row < shape.h; ++row) {
+      const std::int64_t line = (std::int64_t{image} * stored.h + top + row) * stored.w + left;
+      const std::uint8_t* pixels = images + line * stored.c;
+      float* to = x + image_at(n, shape) + row * shape.w * shape.c;
+      for (int i = 0; i < shape.w * shape.c; ++i)
         to[i] = valid ? static_cast<float>(pixels[i]) * scale + shift : 0.0F;
     }
   }
@@ -69,10 +66,8 @@ struct OpenUpdate {
   StepState* state = nullptr;
   UpdateStep* now = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return 1; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t /*outer*/, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {1}; }
+  HOST_DEVICE void unit(int /*only*/) const {
     const float loss = state->batch_loss;
     if (loss - loss != 0 && state->first_bad_step == kNoBadStep) state->first_bad_step = state->step;
     *now = update_step(optimizer, schedule, state->step, epoch_of(batching, state->step));
@@ -82,18 +77,14 @@ struct OpenUpdate {
 struct CloseStep {
   StepState* state = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return 1; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t /*outer*/, std::uint32_t /*inner*/) const {
-    ++state->step;
-  }
+  HOST_DEVICE Units units() const { return {1}; }
+  HOST_DEVICE void unit(int /*only*/) const { ++state->step; }
 };
 
 // One step of sgd, adam, adamw or adadelta for a segment, whose pointers these are.
 struct Update {
   Optimizer optimizer;
-  std::uint32_t count = 0;
+  int count = 0;
   float rate_factor = 1;
   float decay = 0;
   const StepState* state = nullptr;
@@ -103,10 +94,8 @@ struct Update {
   float* slot0 = nullptr;
   float* slot1 = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return count; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t i, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {count}; }
+  HOST_DEVICE void unit(int i) const {
     if (state->first_bad_step != kNoBadStep) return;
     const UpdateStep u = *now;
     const float rate = u.rate * rate_factor;
@@ -129,17 +118,15 @@ struct Update {
 
 // Muon's kernels, for a weight matrix [rows, columns]. First its direction: u, and the momentum v.
 struct MuonDirection {
-  std::uint32_t count = 0;
+  int count = 0;
   const StepState* state = nullptr;
   const UpdateStep* now = nullptr;
   const float* dw = nullptr;
   float* v = nullptr;
   float* u = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return count; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t i, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {count}; }
+  HOST_DEVICE void unit(int i) const {
     float moved = v[i];
     u[i] = muon_direction(now->momentum, dw[i], moved);
     if (state->first_bad_step == kNoBadStep) v[i] = moved;
@@ -153,13 +140,11 @@ struct MuonSquares {
   const float* u = nullptr;
   double* squares = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return static_cast<std::uint32_t>(rows); }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t row, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {rows, 1, 1, columns}; }
+  HOST_DEVICE void unit(int row) const {
     double sum = 0;
     for (int i = 0; i < columns; ++i) {
-      const auto value = static_cast<double>(u[std::size_t{row} * columns + i]);
+      const auto value = static_cast<double>(u[std::int64_t{row} * columns + i]);
       sum = sum + value * value;
     }
     squares[row] = sum;
@@ -174,22 +159,20 @@ struct MuonNormalise {
   const float* u = nullptr;
   float* x = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return static_cast<std::uint32_t>(rows); }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t row, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {rows, 1, 1, columns}; }
+  HOST_DEVICE void unit(int row) const {
     double sum = 0;
     for (int i = 0; i < rows; ++i) sum = sum + squares[i];
     const double inverse = 1.0 / (__builtin_sqrt(sum) + static_cast<double>(kMuonEpsilon));
     for (int i = 0; i < columns; ++i) {
-      const std::size_t at = std::size_t{row} * columns + i;
+      const std::int64_t at = std::int64_t{row} * columns + i;
       x[at] = static_cast<float>(static_cast<double>(u[at]) * inverse);
     }
   }
 };
 
 struct MuonApply {
-  std::uint32_t count = 0;
+  int count = 0;
   float rate_factor = 1;
   float decay = 0;
   float factor = 1;
@@ -198,10 +181,8 @@ struct MuonApply {
   const float* x = nullptr;
   float* w = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return count; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t i, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {count}; }
+  HOST_DEVICE void unit(int i) const {
     if (state->first_bad_step != kNoBadStep) return;
     const float rate = now->rate * rate_factor;
     w[i] = w[i] * (1.0F - rate * decay) - rate * factor * x[i];
