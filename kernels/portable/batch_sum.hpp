@@ -56,16 +56,16 @@ HOST_DEVICE Floats<L> batch_sum(const Rows& rows, const float* values, int strid
 struct SumPositions {
   int batch = 0;
   Shape map;
+  Tile tile;
   const float* x = nullptr;
   float* sums = nullptr;
   const float* mean = nullptr;  // [map.c]
   const std::uint8_t* argmax = nullptr;
-  int lanes = 1;
 
-  HOST_DEVICE Units units() const { return {batch, pieces(map.c, lanes), 1, map.h * map.w}; }
+  HOST_DEVICE Units units() const { return {batch, pieces(map.c, tile.lanes), 1, map.h * map.w}; }
   template <int L>
-  HOST_DEVICE void unit(int n, int tile) const {
-    const int c = tile * L;
+  HOST_DEVICE void unit(int n, int vector) const {
+    const int c = vector * L;
     const Floats<L> centre = mean == nullptr ? Floats<L>{} : load<L>(mean + c);
     std::int64_t at = image_at(n, map) + c;
     Floats<L> sum{};
@@ -80,36 +80,22 @@ struct SumPositions {
 };
 
 // y [columns] = the sum over the batch of values [batch, columns]; if `positions` is set, it is divided by so many for each row
-// with an image.
+// with an image. A batch of kShards rows of partial sums becomes their tree.
 struct SumImages {
   Rows rows;
   int columns = 0;
+  Tile tile;
   const float* values = nullptr;
   float* y = nullptr;
-  int lanes = 1;
   int positions = 0;
 
-  HOST_DEVICE Units units() const { return {pieces(columns, lanes), 1, 1, rows.batch}; }
+  HOST_DEVICE Units units() const { return {pieces(columns, tile.lanes), 1, 1, rows.batch}; }
   template <int L>
-  HOST_DEVICE void unit(int tile) const {
-    const int column = tile * L;
+  HOST_DEVICE void unit(int vector) const {
+    const int column = vector * L;
     Floats<L> sum = batch_sum<L>(rows, values + column, columns);
     if (positions > 0) sum = portable_div(sum, Floats<L>{} + element_count(*rows.state, positions));
     store<L>(y + column, sum, columns - column);
-  }
-};
-
-// y [count] = the tree of the shards' partial sums [kShards, count].
-struct AddShards {
-  const float* partial = nullptr;
-  int count = 0;
-  float* y = nullptr;
-
-  HOST_DEVICE Units units() const { return {count}; }
-  HOST_DEVICE void unit(int i) const {
-    float shard[kShards];
-    for (int s = 0; s < kShards; ++s) shard[s] = partial[std::int64_t{s} * count + i];
-    y[i] = tree(shard);
   }
 };
 

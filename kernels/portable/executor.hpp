@@ -20,11 +20,12 @@ class Executor {
 
   // How many of `count` outputs that lie side by side a vector should hold. On a GPU 1.
   virtual int lanes(int count) const = 0;
-  // How many of them a unit should compute: two or three vectors, if that divides the work evenly.
-  Tile tile(int count) const {
+  // How many of them a unit should compute, at most `most` vectors: as many as divide the work evenly.
+  Tile tile(int count, int most = 3) const {
     const int lanes = this->lanes(count);
-    const int vectors = pieces(count, lanes);
-    return {lanes, lanes == 1 ? 1 : vectors % 3 == 0 ? 3 : vectors % 2 == 0 ? 2 : 1};
+    int vectors = lanes == 1 ? 1 : most;
+    while (pieces(count, lanes) % vectors != 0) --vectors;
+    return {lanes, vectors};
   }
 
 #define KERNEL(Name) virtual void run(const Name& kernel) = 0;

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/math/selection.hpp"
+#include "kernels/op.hpp"
 #include "kernels/portable/batch_sum.hpp"
 
 namespace trainer::portable {
@@ -18,11 +18,8 @@ struct RowLoss {
 // Of each row of logits [batch, classes]: the loss and, in training, the gradient g [batch, classes] of the product below the
 // logits, times 1 / the rows that will be selected.
 struct HeadLoss {
+  HeadDesc head;
   int batch = 0;
-  int classes = 0;
-  float logit_scale = 1;
-  float label_smoothing = 0;
-  Selection selection = {};
   std::uint64_t steps = 0;
   const StepState* state = nullptr;
   const std::uint8_t* labels = nullptr;
@@ -30,17 +27,17 @@ struct HeadLoss {
   float* g = nullptr;  // null in inference
   RowLoss* losses = nullptr;
 
-  HOST_DEVICE Units units() const { return {batch, 1, 1, 64 * classes}; }
+  HOST_DEVICE Units units() const { return {batch, 1, 1, 64 * head.classes}; }
   HOST_DEVICE void unit(int n) const {
-    const float* y = logits + std::int64_t{n} * classes;
+    const float* y = logits + std::int64_t{n} * head.classes;
     const int label = labels[n];
     int best = 0;
-    for (int j = 1; j < classes; ++j) best = y[j] > y[best] ? j : best;
-    const float smoothing = g == nullptr ? 0.0F : label_smoothing;
-    const float fraction = portable_div(smoothing, static_cast<float>(classes));
+    for (int j = 1; j < head.classes; ++j) best = y[j] > y[best] ? j : best;
+    const float smoothing = g == nullptr ? 0.0F : head.label_smoothing;
+    const float fraction = portable_div(smoothing, static_cast<float>(head.classes));
     float sum = 0;
     float below = 0;  // the sum of the logits relative to the largest
-    for (int j = 0; j < classes; ++j) {
+    for (int j = 0; j < head.classes; ++j) {
       sum = sum + exponential(y[j] - y[best]);
       below = below + (y[j] - y[best]);
     }
@@ -55,11 +52,11 @@ struct HeadLoss {
 
  private:
   HOST_DEVICE void write_gradient(int n, const float* y, float most, float sum, float fraction) const {
-    float* row = g + std::int64_t{n} * classes;
-    const std::uint32_t selected = selected_rows(selection, state->step, steps, state->valid);
-    const float scale = portable_div(logit_scale, static_cast<float>(selected > 0 ? selected : 1U));
-    for (int j = 0; j < classes; ++j) {
-      const float target = fraction + (j == labels[n] ? 1.0F - label_smoothing : 0.0F);
+    float* row = g + std::int64_t{n} * head.classes;
+    const std::uint32_t selected = selected_rows(head.selection, state->step, steps, state->valid);
+    const float scale = portable_div(head.logit_scale, static_cast<float>(selected > 0 ? selected : 1U));
+    for (int j = 0; j < head.classes; ++j) {
+      const float target = fraction + (j == labels[n] ? 1.0F - head.label_smoothing : 0.0F);
       const float softmax = portable_div(exponential(y[j] - most), sum);
       row[j] = n < static_cast<int>(state->valid) ? (softmax - target) * scale : 0.0F;
     }
@@ -84,9 +81,8 @@ struct HeadSums {
 
 // Selects the hardest rows, and clears the gradient of the others. Unit: a row, which counts the rows that are harder.
 struct HeadSelect {
+  HeadDesc head;
   int batch = 0;
-  int classes = 0;
-  Selection selection = {};
   std::uint64_t steps = 0;
   const StepState* state = nullptr;
   const RowLoss* losses = nullptr;
@@ -97,12 +93,12 @@ struct HeadSelect {
   HOST_DEVICE void unit(int n) const {
     const auto row = static_cast<std::uint32_t>(n);
     const std::uint32_t valid = state->valid;
-    const std::uint32_t count = selected_rows(selection, state->step, steps, valid);
+    const std::uint32_t count = selected_rows(head.selection, state->step, steps, valid);
     const std::uint64_t key = hardness_key(losses[n].plain, row);
     std::uint32_t harder = 0;
     for (std::uint32_t m = 0; m < valid; ++m) harder += hardness_key(losses[m].plain, m) < key ? 1U : 0U;
     selected[n] = row < valid && harder < count ? 1 : 0;
-    for (int j = 0; selected[n] == 0 && j < classes; ++j) g[std::int64_t{n} * classes + j] = 0.0F;
+    for (int j = 0; selected[n] == 0 && j < head.classes; ++j) g[std::int64_t{n} * head.classes + j] = 0.0F;
   }
 };
 

@@ -63,18 +63,20 @@ template <int L>
 HOST_DEVICE void store(float* to, const Floats<L>& lanes, int count) {
   if (count >= L) {
     __builtin_memcpy(to, &lanes, sizeof lanes);
-  } else if constexpr (L > 1) {
-    for (int i = 0; i < count; ++i) to[i] = lanes[i];
+  } else {
+    float part[L];
+    __builtin_memcpy(part, &lanes, sizeof lanes);
+    for (int i = 0; i < count; ++i) to[i] = part[i];
   }
 }
 template <int L>
 HOST_DEVICE void store(std::uint8_t* to, const Words<L>& lanes, int count) {
   if constexpr (L == 1) {
-    if (count >= 1) *to = static_cast<std::uint8_t>(lanes);
+    if (count > 0) *to = static_cast<std::uint8_t>(lanes);
   } else {
     const Bytes<L> bytes = __builtin_convertvector(lanes, Bytes<L>);
-    if (count >= L) __builtin_memcpy(to, &bytes, sizeof bytes);
     for (int i = 0; count < L && i < count; ++i) to[i] = bytes[i];
+    if (count >= L) __builtin_memcpy(to, &bytes, sizeof bytes);
   }
 }
 

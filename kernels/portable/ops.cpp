@@ -1,8 +1,7 @@
-// The ops of single elements, pooling by itself, and which op runs a description.
+// Single elements, pooling and batch normalisation: the order of their kernels; and which op runs a description.
 #include "kernels/portable/ops.hpp"
 
 #include <fmt/format.h>
-#include <functional>
 
 #include "kernels/portable/portable_op.hpp"
 
@@ -10,35 +9,40 @@ namespace trainer::portable {
 
 namespace {
 
-// An op of single elements: run(args, dy or null, to).
 class Elementwise final : public Op {
  public:
-  using Run = std::function<void(const OpArgs&, const float* dy, float* to)>;
-  Elementwise(const OpDesc& desc, int batch, Run run) : Op(desc, batch), run_(std::move(run)) {}
+  Elementwise(Executor& executor, const OpDesc& desc, const Pointwise& kernel)
+      : Op(desc, kernel.batch), executor_(executor), kernel_(kernel) {
+    kernel_.size = static_cast<int>(in_shape(desc).size());
+  }
 
  private:
-  void run_forward(const OpArgs& args) override { run_(args, nullptr, floats(args.y)); }
-  void run_backward(const OpArgs& args) override {
-    if (args.dx != nullptr) run_(args, floats(args.dy), floats(args.dx));
+  void run(const OpArgs& args, const float* dy, float* to) {
+    Pointwise kernel = kernel_;
+    if (kernel.kind == Pointwise::Kind::dropout && args.mode == Mode::inference) kernel.slope = 0;
+    kernel.state = args.state;
+    kernel.x = floats(args.x);
+    kernel.dy = dy;
+    kernel.to = to;
+    executor_.run(kernel);
   }
-  Run run_;
-};
+  void run_forward(const OpArgs& args) override { run(args, nullptr, floats(args.y)); }
+  void run_backward(const OpArgs& args) override {
+    if (args.dx != nullptr) run(args, floats(args.dy), floats(args.dx));
+  }
 
-std::unique_ptr<Op> make_activation(Executor& executor, const OpDesc& desc, const Activation& kernel) {
-  return std::make_unique<Elementwise>(desc, kernel.batch,
-                                       [&executor, kernel](const OpArgs& args, const float* dy, float* to) {
-                                         Activation now = kernel;
-                                         now.x = floats(args.x);
-                                         now.dy = dy;
-                                         now.to = to;
-                                         executor.run(now);
-                                       });
-}
+  Executor& executor_;
+  Pointwise kernel_;
+};
 
 class Pooling final : public Op {
  public:
-  Pooling(Executor& executor, const OpDesc& desc, const PoolShape& shape)
-      : Op(desc, shape.batch), executor_(executor), shape_(shape) {}
+  Pooling(Executor& executor, const OpDesc& desc, const Window& window, bool maximum, int batch)
+      : Op(desc, batch), executor_(executor), shape_{batch,           in_shape(desc),
+                                                     out_shape(desc), window,
+                                                     maximum,         executor.tile(in_shape(desc).c, 1)} {
+    if (maximum) require_byte(desc, window);
+  }
   std::size_t saved_bytes() const override {
     return shape_.maximum ? static_cast<std::size_t>(batch()) * shape_.out.size() : 0;
   }
@@ -49,25 +53,74 @@ class Pooling final : public Op {
     executor_.run(Pool{shape_, floats(args.x), floats(args.y), keeps ? argmax_of(args) : nullptr});
   }
   void run_backward(const OpArgs& args) override {
-    if (args.dx != nullptr)
-      executor_.run(PoolInput{shape_, floats(args.dy), argmax_of(args), floats(args.dx)});
+    if (args.dx == nullptr) return;
+    executor_.run(PoolInput{shape_, floats(args.dy), argmax_of(args), floats(args.dx)});
   }
 
   Executor& executor_;
   PoolShape shape_;
 };
 
-std::unique_ptr<Op> make_pool(Executor& executor, const OpDesc& desc, const Window& window, bool maximum,
-                              int batch) {
-  if (maximum) require_byte(desc, window);
-  const Shape in = in_shape(desc);
-  return std::make_unique<Pooling>(
-      executor, desc, PoolShape{batch, in, out_shape(desc), window, maximum, executor.lanes(in.c)});
-}
+class BatchNorm final : public PortableOp {
+ public:
+  BatchNorm(Executor& executor, const BatchNormDesc& desc, int batch)
+      : PortableOp(executor, desc, batch), norm_(desc), tile_(executor.tile(desc.in.c, 1)) {}
 
-int size_of(const Shape& shape) {
-  return static_cast<int>(shape.size());
-}
+  std::size_t saved_bytes() const override {  // mean, then inverse
+    return (2 * static_cast<std::size_t>(norm_.in.c) + kMostLanes) * sizeof(float);
+  }
+
+ private:
+  int positions() const { return norm_.in.h * norm_.in.w; }
+  Rows images(const OpArgs& args) const { return {.batch = batch(), .state = args.state}; }
+  static float* saved_mean(const OpArgs& args) { return reinterpret_cast<float*>(args.saved); }
+  Norm norm(const OpArgs& args, const float* mean, const float* inverse) const {
+    const float* gamma = norm_.gamma ? args.w : nullptr;
+    return {batch(), norm_.in, norm_.gelu, tile_, floats(args.x), mean, inverse, gamma, args.b};
+  }
+
+  void run_forward(const OpArgs& args) override {
+    const int c = norm_.in.c;
+    float* mean = args.running_mean;
+    float* inverse = scratch(args, s1_);
+    float* sums = nullptr;
+    if (args.mode == Mode::training) {
+      mean = saved_mean(args);
+      inverse = mean + c;
+      sums = scratch(args, sums_);
+      executor_.run(SumPositions{batch(), norm_.in, tile_, floats(args.x), sums});
+      executor_.run(SumImages{images(args), c, tile_, sums, mean, positions()});
+      executor_.run(SumPositions{batch(), norm_.in, tile_, floats(args.x), sums, mean});
+    }
+    executor_.run(NormVariance{images(args), positions(), c, norm_.epsilon, norm_.momentum, sums, mean,
+                               args.running_mean, args.running_variance, inverse});
+    executor_.run(Normalise{norm(args, mean, inverse), floats(args.y)});
+  }
+
+  void run_backward(const OpArgs& args) override {
+    const int c = norm_.in.c;
+    const Norm norm = this->norm(args, saved_mean(args), saved_mean(args) + c);
+    Rows rows = rows_of(args);
+    float* g = scratch(args, g_);
+    float* sums = scratch(args, sums_);
+    float* products = scratch(args, products_);
+    float* s1 = args.db != nullptr ? args.db : scratch(args, s1_);
+    float* s2 = args.dw != nullptr ? args.dw : scratch(args, s2_);
+    executor_.run(NormSlopes{norm, rows, floats(args.dy), g, sums, products});
+    executor_.run(SumImages{rows, c, tile_, sums, s1});
+    executor_.run(SumImages{rows, c, tile_, products, s2});
+    if (args.dx == nullptr) return;
+    rows.state = args.state;
+    executor_.run(NormInput{norm, rows, g, s1, s2, floats(args.dx)});
+  }
+
+  BatchNormDesc norm_;
+  Tile tile_;
+  // Parts of the workspace: [batch, in], [batch, in.c], [in.c].
+  std::size_t g_ = reserve(rows() * norm_.in.size());
+  std::size_t sums_ = reserve(rows() * norm_.in.c), products_ = reserve(rows() * norm_.in.c);
+  std::size_t s1_ = reserve(norm_.in.c), s2_ = reserve(norm_.in.c);
+};
 
 }  // namespace
 
@@ -79,28 +132,27 @@ void require_byte(const OpDesc& desc, const Window& window) {
 }
 
 std::unique_ptr<Op> make(Executor& executor, const MaxPoolDesc& desc, int batch) {
-  return make_pool(executor, desc, desc.window, true, batch);
+  return std::make_unique<Pooling>(executor, desc, desc.window, true, batch);
 }
 std::unique_ptr<Op> make(Executor& executor, const AvgPoolDesc& desc, int batch) {
-  return make_pool(executor, desc, desc.window, false, batch);
+  return std::make_unique<Pooling>(executor, desc, desc.window, false, batch);
 }
 std::unique_ptr<Op> make(Executor& executor, const ReluDesc& desc, int batch) {
-  return make_activation(executor, desc, {.batch = batch, .size = size_of(desc.in)});
+  return std::make_unique<Elementwise>(executor, desc, Pointwise{.batch = batch});
 }
 std::unique_ptr<Op> make(Executor& executor, const LeakyReluDesc& desc, int batch) {
-  return make_activation(executor, desc, {.batch = batch, .size = size_of(desc.in), .slope = desc.slope});
+  return std::make_unique<Elementwise>(executor, desc, Pointwise{.batch = batch, .slope = desc.slope});
 }
 std::unique_ptr<Op> make(Executor& executor, const GeluDesc& desc, int batch) {
-  return make_activation(executor, desc,
-                         {.batch = batch, .size = size_of(desc.in), .kind = Activation::Kind::gelu});
+  return std::make_unique<Elementwise>(executor, desc,
+                                       Pointwise{.batch = batch, .kind = Pointwise::Kind::gelu});
 }
 std::unique_ptr<Op> make(Executor& executor, const DropoutDesc& desc, int batch) {
-  return std::make_unique<Elementwise>(
-      desc, batch, [&executor, desc, batch](const OpArgs& args, const float* dy, float* to) {
-        const float drop = args.mode == Mode::inference ? 0.0F : desc.drop;
-        executor.run(Dropout{std::int64_t{batch} * size_of(desc.in), drop, desc.stream, args.state,
-                             dy == nullptr ? floats(args.x) : dy, to});
-      });
+  return std::make_unique<Elementwise>(executor, desc,
+                                       Pointwise{batch, 0, Pointwise::Kind::dropout, desc.drop, desc.stream});
+}
+std::unique_ptr<Op> make(Executor& executor, const BatchNormDesc& desc, int batch) {
+  return std::make_unique<BatchNorm>(executor, desc, batch);
 }
 std::unique_ptr<Op> make(Executor& /*executor*/, const NormalisedDesc& desc, int /*batch*/) {
   throw BackendError(describe(desc) +

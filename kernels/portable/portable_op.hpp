@@ -17,9 +17,6 @@ inline const float* floats(const void* map) {
 inline float* floats(void* map) {
   return static_cast<float*>(map);
 }
-inline int padded(int count, int lanes) {
-  return pieces(count, lanes) * lanes;
-}
 
 inline std::uint8_t* argmax_of(const OpArgs& args) {
   return reinterpret_cast<std::uint8_t*>(args.saved);

@@ -10,19 +10,15 @@ namespace trainer::portable {
 constexpr int kRowsAtOnce =
     4;  // rows of a product that one unit computes: each value of b is read once for all
 
-// y = relu(alpha (a b + bias) + beta add), row-major: a [rows, inner], b [inner, columns] with rows `ldb` apart, y and add
-// [rows, columns]. Each element sums its products in the order of the inner index.
+// y = relu(alpha (a b + bias) + beta add), row-major: a [rows, inner], b [inner, columns], y and add [rows, columns].
+// Each element sums its products in the order of the inner index.
 struct Product {
   Rows rows;  // those of a and y to compute; the rest of y becomes zero
-  int inner = 0;
-  int columns = 0;
-  const float* a = nullptr;
-  const float* b = nullptr;
-  int ldb = 0;
+  int inner = 0, columns = 0;
+  const float *a = nullptr, *b = nullptr;
   float* y = nullptr;
   Tile tile;
-  float alpha = 1;
-  float beta = 0;
+  float alpha = 1, beta = 0;
   const float* add = nullptr;    // or null
   const float* bias = nullptr;   // [columns], or null
   const float* masks = nullptr;  // if set, y is zero where this is not above 0
@@ -44,7 +40,7 @@ struct Product {
     }
     Floats<L> sum[kRowsAtOnce][V] = {};
     const float* factor = b + column;
-    for (int k = 0; any && k < inner; ++k, factor += ldb) {
+    for (int k = 0; any && k < inner; ++k, factor += columns) {
       for (int v = 0; v < V; ++v) {
         const Floats<L> side = load<L>(factor + v * L);
         for (int r = 0; r < kRowsAtOnce; ++r) sum[r][v] = sum[r][v] + side * from[r][k];
@@ -72,10 +68,8 @@ struct Product {
 // dw [out, in] = the sum over the batch of g^T x: x [batch, in], g [batch, out].
 struct DenseWeights {
   Rows rows;
-  int in = 0;
-  int out = 0;
-  const float* x = nullptr;
-  const float* g = nullptr;
+  int in = 0, out = 0;
+  const float *x = nullptr, *g = nullptr;
   float* dw = nullptr;
   Tile tile;
 
@@ -110,17 +104,15 @@ struct DenseWeights {
   }
 };
 
-// to [columns, stride] = from^T, from [rows, columns]; zero from column `rows` on.
+// to [columns, rows] = from^T, from [rows, columns].
 struct Transpose {
+  int rows = 0, columns = 0;
   const float* from = nullptr;
-  int rows = 0;
-  int columns = 0;
   float* to = nullptr;
-  int stride = 0;
 
-  HOST_DEVICE Units units() const { return {columns, stride}; }
+  HOST_DEVICE Units units() const { return {columns, rows}; }
   HOST_DEVICE void unit(int column, int row) const {
-    to[std::int64_t{column} * stride + row] = row < rows ? from[std::int64_t{row} * columns + column] : 0.0F;
+    to[std::int64_t{column} * rows + row] = from[std::int64_t{row} * columns + column];
   }
 };
 

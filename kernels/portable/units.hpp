@@ -1,8 +1,8 @@
 // How a kernel of the portable engine divides its work. A kernel is a struct of its arguments with
 //   units()             how many units of work there are, in up to three dimensions
 //   unit(i, j, k)       one of them, which needs no other; without k or j, if there are fewer dimensions
-// A kernel whose outputs lie side by side has `lanes`: unit<L> computes L of them as one vector; or a `tile`: unit<L, V> computes V
-// such vectors, so that a value which all of them need is read once. On a GPU both are 1.
+// A kernel whose outputs lie side by side has a `tile`: unit<L> computes L of them as one vector, and unit<L, V> computes V such
+// vectors, so that a value which all of them need is read once. On a GPU both are 1.
 #pragma once
 
 #include "kernels/math/host_device.hpp"

@@ -5,8 +5,9 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
+// With a copy of the kernel: what a unit writes cannot lie in it, as the compiler sees.
 template <int L, int V, typename Kernel>
-void run_units(const Kernel& kernel, int begin, int end) {
+void run_units(const Kernel kernel, int begin, int end) {
   const portable::Units units = kernel.units();
   for (int i = begin; i < end; ++i) {
     for (int j = 0; j < units.middle; ++j) {
@@ -17,38 +18,24 @@ void run_units(const Kernel& kernel, int begin, int end) {
 
 template <int L, typename Kernel>
 void run_vectors(const Kernel& kernel, int begin, int end) {
-  if constexpr (requires { kernel.tile; }) {
-    if (kernel.tile.vectors == 3) return run_units<L, 3>(kernel, begin, end);
-    if (kernel.tile.vectors == 2) return run_units<L, 2>(kernel, begin, end);
-  }
+  if (kernel.tile.vectors == 3) return run_units<L, 3>(kernel, begin, end);
+  if (kernel.tile.vectors == 2) return run_units<L, 2>(kernel, begin, end);
   run_units<L, 1>(kernel, begin, end);
 }
 
 template <typename Kernel>
-int lanes_of(const Kernel& kernel) {
-  if constexpr (requires { kernel.tile; }) {
-    return kernel.tile.lanes;
-  } else if constexpr (requires { kernel.lanes; }) {
-    return kernel.lanes;
-  } else {
-    return 1;
-  }
-}
-
-template <typename Kernel>
 void run(const Kernel& kernel, int begin, int end) {
-  if constexpr (
-      requires { kernel.tile; } || requires { kernel.lanes; }) {
-    const int lanes = lanes_of(kernel);
-    if constexpr (TRAINER_LOOPS_LANES >= 16) {
-      if (lanes == 16) return run_vectors<16>(kernel, begin, end);
-    }
+  if constexpr (requires { kernel.tile; }) {
+    if (kernel.tile.lanes == 4) return run_vectors<4>(kernel, begin, end);
     if constexpr (TRAINER_LOOPS_LANES >= 8) {
-      if (lanes == 8) return run_vectors<8>(kernel, begin, end);
+      if (kernel.tile.lanes == 8) return run_vectors<8>(kernel, begin, end);
     }
-    if (lanes == 4) return run_vectors<4>(kernel, begin, end);
+    if constexpr (TRAINER_LOOPS_LANES >= 16) {
+      if (kernel.tile.lanes == 16) return run_vectors<16>(kernel, begin, end);
+    }
+  } else {
+    run_units<1, 1>(kernel, begin, end);
   }
-  run_units<1, 1>(kernel, begin, end);
 }
 
 }  // namespace
