@@ -2,6 +2,9 @@
 // a GPU.
 #pragma once
 
+#include <cstddef>
+#include <vector>
+
 #include "kernels/portable/batchnorm.hpp"
 #include "kernels/portable/conv.hpp"
 #include "kernels/portable/head.hpp"
@@ -28,7 +31,16 @@ class Executor {
     return {lanes, vectors};
   }
 
-#define KERNEL(Name) virtual void run(const Name& kernel) = 0;
+  template <typename Kernel>
+  void run(const Kernel& kernel) {
+    run(&kernel, 1);
+  }
+  template <typename Kernel>
+  void run(const std::vector<Kernel>& kernels) {
+    run(kernels.data(), kernels.size());
+  }
+// `count` kernels that do not depend on one another; a GPU runs them side by side.
+#define KERNEL(Name) virtual void run(const Name* kernels, std::size_t count) = 0;
 #include "kernels/portable/kernel_list.hpp"
 };
 

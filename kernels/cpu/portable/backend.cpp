@@ -43,9 +43,12 @@ class CpuExecutor final : public portable::Executor {
 
   int lanes(int count) const override { return best_lanes(count, kernels_.widest_lanes); }
 
-#define KERNEL(Name)                                \
-  void run(const portable::Name& kernel) override { \
-    share_out(kernel, kernels_.Name);               \
+  using Executor::run;
+#define KERNEL(Name)                                                    \
+  void run(const portable::Name* kernels, std::size_t count) override { \
+    for (std::size_t i = 0; i < count; ++i) {                           \
+      share_out(kernels[i], kernels_.Name);                             \
+    }                                                                   \
   }
 #include "kernels/portable/kernel_list.hpp"
 
