@@ -22,14 +22,14 @@ import tempfile
 
 PTX = re.compile(r"^\s*(?:@!?%p\d+\s+)?([a-z]\w*)((?:\.\w+|::\w+)*)\s", re.MULTILINE)
 FLOAT = re.compile(r"\.(f16|f16x2|bf16|bf16x2|tf32|f32|f32x2|f64|e\dm\d\w*)\b")
-ROUNDED = {"add", "sub", "mul", "div", "sqrt"}
-EXACT = {"abs", "cvt", "ld", "mov", "neg", "selp", "setp", "st"}
-NEVER = re.compile(r"^(atom|red|fma|mad|mma|wmma|wgmma|tcgen05|shfl|tex|ex2|lg2|sin|cos|tanh|rcp|rsqrt)$")
+ROUNDED = {"add", "sub", "mul", "div", "rcp", "sqrt"}
+EXACT = {"abs", "cvt", "ld", "max", "min", "mov", "neg", "selp", "setp", "st"}
+NEVER = re.compile(r"^(atom|red|fma|mad|mma|wmma|wgmma|tcgen05|shfl|tex|ex2|lg2|sin|cos|tanh|rsqrt)$")
 
 SECTION = re.compile(r"^\.text\.(\S+):")
 LABEL = re.compile(r"^\s*(\$?[\w$.]+):\s*$")
 INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*(.*?)\s*;")
-ALLOWED = re.compile(r"^(portable_(div|sqrt)_\w+|__cuda_sm\w+_d?(div|rcp|sqrt|dblrcp)_(rn|u64)\w*)$")
+ALLOWED = re.compile(r"^(portable_(div|sqrt)_\w+|__cuda_sm\w+_(d|dbl)?(div|rcp|sqrt)_(rn|u64)\w*)$")
 INEXACT = re.compile(r"^(FFMA|DFMA|HFMA|HADD|HMUL|FADD2|FMUL2|[A-Z]*MMA|UTC|MUFU|FCHK|FSWZADD|RED|ATOM|SHFL|TEX|F2F\.F16)"
                      r"|\.(FTZ|SAT|RM|RP|RZ)\b")
 MOVE = re.compile(r"^HFMA2(\.MMA)?$")
