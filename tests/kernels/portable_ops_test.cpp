@@ -1,6 +1,6 @@
 // What no shipped network meets and would differ from machine to machine all the same: subnormal operands, signed zeros and ties
-// in the portable engine, with the bits that are due, on the kernels of every instruction set, with one thread and three, and on
-// the naive executor.
+// in the portable engine, with the bits that are due, on the kernels of every instruction set, with one thread and three, on the
+// naive executor and on a GPU.
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -28,7 +28,7 @@ Bits bits_of(const std::vector<float>& values) {
   return bits;
 }
 
-// Calls body(backend) for every way in which a CPU runs the kernels.
+// Calls body(backend) for every way in which a CPU runs the kernels, and for a GPU if there is one.
 void on_every_executor(const std::function<void(Backend&)>& body) {
   for (const cpu::PortableKernels* kernels : cpu::usable_portable_kernels()) {
     for (const int threads : {1, 3}) {
@@ -36,9 +36,14 @@ void on_every_executor(const std::function<void(Backend&)>& body) {
       body(*cpu::make_portable_backend(threads, *kernels));
     }
   }
-  SCOPED_TRACE("naive");
-  ExecutorBackend naive(std::make_unique<NaiveExecutor>());
-  body(naive);
+  {
+    SCOPED_TRACE("naive");
+    ExecutorBackend naive(std::make_unique<NaiveExecutor>());
+    body(naive);
+  }
+  if (!gpu_availability().usable) return;
+  SCOPED_TRACE("GPU");
+  body(*make_cuda_backend({.bits = Bits::portable}));
 }
 
 struct Wanted {
