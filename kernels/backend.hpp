@@ -219,7 +219,6 @@ struct CudaOptions {
   unsigned multiprocessors = 0;           // work is divided among at most so many; 0: all of the device
   Bits bits = Bits::fast;                 // portable: fp32 only, deterministic, without libraries
   bool libraries = false;                 // prefer a library's op wherever it has the whole layer as one
-  Bits bits = Bits::fast;                 // portable: fp32 only; the three options above mean nothing
 };
 // Describes GPU 0, which --device auto takes, and opens its context if that is possible.
 GpuAvailability gpu_availability();
