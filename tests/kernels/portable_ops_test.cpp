@@ -16,14 +16,14 @@ namespace {
 
 using reference::Tensors;
 using reference::Values;
-using Bits = std::vector<std::uint32_t>;
+using Patterns = std::vector<std::uint32_t>;
 
 constexpr double kTiny = 0x1p-149;  // the smallest float above 0
 constexpr std::uint32_t kMinusZero = 0x80000000;
 constexpr std::uint32_t kOne = 0x3F800000;
 
-Bits bits_of(const std::vector<float>& values) {
-  Bits bits;
+Patterns bits_of(const std::vector<float>& values) {
+  Patterns bits;
   for (const float value : values) bits.push_back(__builtin_bit_cast(std::uint32_t, value));
   return bits;
 }
@@ -47,9 +47,9 @@ void on_every_executor(const std::function<void(Backend&)>& body) {
 }
 
 struct Wanted {
-  Bits y;
-  Bits dx = {};                      // not compared if empty
-  std::vector<Bits> gradients = {};  // nor these
+  Patterns y;
+  Patterns dx = {};                      // not compared if empty
+  std::vector<Patterns> gradients = {};  // nor these
 };
 
 void expect_bits(const OpDesc& desc, const Tensors& t, const Wanted& wanted) {
@@ -97,7 +97,7 @@ TEST(PortableOps, GeluOfSubnormals) {
   Tensors of_ones = t;
   of_ones.dy.assign(6, 1);
   expect_bits(GeluDesc{{1, 1, 6}}, of_ones,
-              {.y = {0, kMinusZero, 0, 2, kMinusZero | 2, 0x00400000}, .dx = Bits(6, half)});
+              {.y = {0, kMinusZero, 0, 2, kMinusZero | 2, 0x00400000}, .dx = Patterns(6, half)});
 }
 
 TEST(PortableOps, TheFirstOfEqualMaximaWinsAPool) {
@@ -105,9 +105,9 @@ TEST(PortableOps, TheFirstOfEqualMaximaWinsAPool) {
   const Values x{0.0,  -0.0, -0.0,   0.0,   //
                  -0.0, 0.0,  0.0,    -0.0,  //
                  7,    7,    -kTiny, -2 * kTiny, /**/ 7, 7, -3 * kTiny, -kTiny};
-  const Bits y{0, kMinusZero, bits_of({7})[0], kMinusZero | 1};
-  const Bits g = bits_of({1, 2, 3, 4});
-  const Bits dx{g[0], 0, g[1], 0, 0, 0, 0, 0, g[2], 0, g[3], 0, 0, 0, 0, 0};
+  const Patterns y{0, kMinusZero, bits_of({7})[0], kMinusZero | 1};
+  const Patterns g = bits_of({1, 2, 3, 4});
+  const Patterns dx{g[0], 0, g[1], 0, 0, 0, 0, 0, g[2], 0, g[3], 0, 0, 0, 0, 0};
   expect_bits(MaxPoolDesc{{4, 4, 1}, {2, 2}}, image(x, 4), {.y = y, .dx = dx});
   // The same pool after a convolution that changes nothing, but for the sign of zero: a sum begins at +0.
   const ConvDesc conv{.in = {4, 4, 1}, .out = 1, .pad = {}, .bias = false, .pool = {2, 2}};
@@ -164,8 +164,8 @@ TEST(PortableOps, ElementaryFunctionsAreTheSameInVectors) {
   t.x = many_floats();
   t.dy.assign(t.x.size(), 1);
   const Shape in{static_cast<int>(t.x.size() / 16), 1, 16};
-  Bits y;
-  Bits dx;
+  Patterns y;
+  Patterns dx;
   for (const double x : t.x) {
     const auto value = static_cast<float>(x) + 0.0F;
     y.push_back(bits_of({portable::gelu<float, std::uint32_t>(value)})[0]);
@@ -256,9 +256,10 @@ TEST(PortableUpdates, KeepSubnormalsAndTheSignOfZero) {
   Optimizer muon;
   muon.kind = OptimizerKind::muon;
   on_every_executor([&](Backend& backend) {
-    EXPECT_EQ(bits_of(updated(backend, {}, w, dw, false)), (Bits{kMinusZero | 1, kMinusZero, 0, 4}));
+    EXPECT_EQ(bits_of(updated(backend, {}, w, dw, false)), (Patterns{kMinusZero | 1, kMinusZero, 0, 4}));
     // No gradient, whose norm is 0, gives no direction.
-    EXPECT_EQ(bits_of(updated(backend, muon, w, std::vector<float>(4), true)), (Bits{0, kMinusZero, 1, 3}));
+    EXPECT_EQ(bits_of(updated(backend, muon, w, std::vector<float>(4), true)),
+              (Patterns{0, kMinusZero, 1, 3}));
   });
 }
 
