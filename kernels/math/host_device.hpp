@@ -8,3 +8,11 @@
 #else
 #define HOST_DEVICE inline __attribute__((always_inline))
 #endif
+
+// Before a loop: on a GPU, so many iterations start their loads before the first waits for its own.
+#if defined(__CUDA_ARCH__)
+#define TRAINER_PRAGMA(text) _Pragma(#text)
+#define DEVICE_UNROLL(times) TRAINER_PRAGMA(unroll times)
+#else
+#define DEVICE_UNROLL(times)
+#endif

@@ -21,10 +21,11 @@ struct Rows {
   const std::uint8_t* selected = nullptr;  // [batch], kernels/map_contract.hpp; null: all
   const StepState* state = nullptr;        // if set, only those that hold an image
 
-  HOST_DEVICE bool count(int n) const {
-    return (selected == nullptr || selected[n] != 0) &&
-           (state == nullptr || n < static_cast<int>(state->valid));
+  HOST_DEVICE int with_image() const { return state == nullptr ? batch : static_cast<int>(state->valid); }
+  HOST_DEVICE bool is_selected(int n) const {
+    return selected == nullptr || read<std::uint8_t>(selected + n) != 0;
   }
+  HOST_DEVICE bool count(int n) const { return is_selected(n) && n < with_image(); }
   HOST_DEVICE int begin(int shard) const { return shard * batch / kShards; }
 };
 
@@ -42,11 +43,21 @@ HOST_DEVICE V tree(const V (&shard)[kShards]) {
 template <int L>
 HOST_DEVICE Floats<L> batch_sum(const Rows& rows, const float* values, int stride) {
   Floats<L> shard[kShards];
+  const int valid = rows.with_image();
   for (int s = 0; s < kShards; ++s) {
-    shard[s] = Floats<L>{};
-    for (int n = rows.begin(s); n < rows.begin(s + 1); ++n) {
-      if (rows.count(n)) shard[s] = shard[s] + load<L>(values + std::int64_t{n} * stride);
+    const int end = rows.begin(s + 1) < valid ? rows.begin(s + 1) : valid;
+    Floats<L> sum{};
+    if (rows.selected == nullptr) {
+      DEVICE_UNROLL(32)
+      for (int n = rows.begin(s); n < end; ++n) sum = sum + load<L>(values + std::int64_t{n} * stride);
+    } else {
+      DEVICE_UNROLL(16)
+      for (int n = rows.begin(s); n < end; ++n) {
+        const Floats<L> value = load<L>(values + std::int64_t{n} * stride);
+        sum = rows.is_selected(n) ? sum + value : sum;
+      }
     }
+    shard[s] = sum;
   }
   return tree(shard);
 }
@@ -69,6 +80,7 @@ struct SumPositions {
     const Floats<L> centre = mean == nullptr ? Floats<L>{} : load<L>(mean + c);
     std::int64_t at = image_at(n, map) + c;
     Floats<L> sum{};
+    DEVICE_UNROLL(16)
     for (int i = 0; i < map.h * map.w; ++i, at += map.c) {
       Floats<L> value = load<L>(x + at);
       if (argmax != nullptr) value = load<L>(argmax + at) == Words<L>{} + kNoArgmax ? Floats<L>{} : value;

@@ -44,11 +44,18 @@ struct Norm {
   Shape in;
   bool gelu = false;
   Tile tile;
+  int in_turn = 1;  // positions of a unit that need not be summed
   const float *x = nullptr, *mean = nullptr, *inverse = nullptr;
   const float *gamma = nullptr, *beta = nullptr;  // no gamma: 1
 
   HOST_DEVICE int positions() const { return in.h * in.w; }
-  HOST_DEVICE Units units() const { return {batch, pieces(in.c, tile.lanes), 1, 16 * positions()}; }
+  HOST_DEVICE Units units() const {
+    return {batch, pieces(positions(), in_turn), pieces(in.c, tile.lanes), 16 * in_turn};
+  }
+  // The positions of part `part`: from begin(part) on, before begin(part + 1).
+  HOST_DEVICE int begin(int part) const {
+    return part * in_turn < positions() ? part * in_turn : positions();
+  }
   template <int L>
   HOST_DEVICE Floats<L> normalised(std::int64_t at, int c) const {
     return (load<L>(x + at) - load<L>(mean + c)) * load<L>(inverse + c);
@@ -63,10 +70,10 @@ struct Normalise : Norm {
   float* y = nullptr;
 
   template <int L>
-  HOST_DEVICE void unit(int n, int vector) const {
+  HOST_DEVICE void unit(int n, int part, int vector) const {
     const int c = vector * L;
-    std::int64_t at = image_at(n, in) + c;
-    for (int i = 0; i < positions(); ++i, at += in.c) {
+    std::int64_t at = image_at(n, in) + begin(part) * in.c + c;
+    for (int i = begin(part); i < begin(part + 1); ++i, at += in.c) {
       const Floats<L> value = output<L>(normalised<L>(at, c), c);
       store<L>(y + at, gelu ? portable::gelu<Floats<L>, Words<L>>(value) : value, in.c - c);
     }
@@ -79,6 +86,7 @@ struct NormSlopes : Norm {
   const float* dy = nullptr;
   float *g = nullptr, *sums = nullptr, *products = nullptr;
 
+  HOST_DEVICE Units units() const { return {batch, pieces(in.c, tile.lanes), 1, 16 * positions()}; }
   template <int L>
   HOST_DEVICE void unit(int n, int vector) const {
     if (!rows.count(n)) return;
@@ -106,15 +114,15 @@ struct NormInput : Norm {
   float* dx = nullptr;
 
   template <int L>
-  HOST_DEVICE void unit(int n, int vector) const {
+  HOST_DEVICE void unit(int n, int part, int vector) const {
     const int c = vector * L;
     const Floats<L> m = Floats<L>{} + element_count(*rows.state, positions());
     const Floats<L> mean_g = portable_div(load<L>(s1 + c), m);
     const Floats<L> mean_product = portable_div(load<L>(s2 + c), m);
     Floats<L> factor = load<L>(inverse + c);
     if (gamma != nullptr) factor = load<L>(gamma + c) * factor;
-    std::int64_t at = image_at(n, in) + c;
-    for (int i = 0; i < positions(); ++i, at += in.c) {
+    std::int64_t at = image_at(n, in) + begin(part) * in.c + c;
+    for (int i = begin(part); i < begin(part + 1); ++i, at += in.c) {
       Floats<L> value{};
       if (rows.count(n)) value = factor * ((load<L>(g + at) - mean_g) - normalised<L>(at, c) * mean_product);
       store<L>(dx + at, value, in.c - c);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/math/divider.hpp"
 #include "kernels/portable/pointwise.hpp"
 
 namespace trainer::portable {
@@ -36,8 +37,7 @@ struct ConvShape {
   Window window = {1, 1};
 
   HOST_DEVICE int pitch() const { return in.w * in.c; }
-  // The taps of a filter's row lie side by side, in x as in w.
-  HOST_DEVICE int row_taps() const { return kernel * in.c; }
+  HOST_DEVICE int row_taps() const { return kernel * in.c; }  // side by side, in x as in w
   HOST_DEVICE int taps() const { return kernel * row_taps(); }
   // Where in an image the filter begins for output [row, column], and how much later for position [i, j] of its window.
   HOST_DEVICE int corner(int row, int column) const {
@@ -54,8 +54,7 @@ struct ConvForward : ConvShape {
   int batch = 0;
   Tile tile;
   bool relu = false;
-  const float *x = nullptr, *w = nullptr,
-              *b = nullptr;  // w [taps, out.c]: filters lie side by side; b [out.c], or null
+  const float *x = nullptr, *w = nullptr, *b = nullptr;  // w [taps, out.c]; b [out.c], or null
   float* y = nullptr;
   std::uint8_t* argmax = nullptr;
 
@@ -138,34 +137,39 @@ struct ConvForward : ConvShape {
   }
 };
 
-// partial [kShards, out.c, taps]: each shard's share of dw. An image's own sum runs over the pooled positions; the images' sums are
-// added in order. Unit: in one shard, a tile of taps in `filter_rows` rows of a filter.
+// partial [groups, out.c, taps]: the share of dw of each shard, or of each image, whose own sum runs over the pooled positions.
+// Unit: in one group, a tile of taps in `filter_rows` rows of a filter.
 struct ConvWeights : ConvShape {
   Rows rows;
   Tile tile;
   int filter_rows = 1;  // 1, 3 or 5
+  Divider groups;       // kShards or the batch
   const float *x = nullptr, *g = nullptr;
   const std::uint8_t* argmax = nullptr;
   float* partial = nullptr;
 
+  HOST_DEVICE int group_count() const { return static_cast<int>(groups.by()); }
   HOST_DEVICE Units units() const {
-    return {kShards * pieces(kernel, filter_rows), out.c, pieces(row_taps(), tile.width()),
-            rows.batch / kShards * out.h * out.w * filter_rows};
+    return {group_count() * pieces(kernel, filter_rows), out.c, pieces(row_taps(), tile.width()),
+            pieces(rows.batch, group_count()) * out.h * out.w * filter_rows};
   }
   template <int L, int V>
   HOST_DEVICE void unit(int outer, int o, int at) const {
-    const int shard = outer % kShards;
-    const int k = outer / kShards * filter_rows;
-    if (filter_rows == 3) return add_shard<L, V, 3>(shard, o, k, at * L * V);
-    filter_rows == 5 ? add_shard<L, V, 5>(shard, o, k, at * L * V)
-                     : add_shard<L, V, 1>(shard, o, k, at * L * V);
+    const auto part = static_cast<int>(groups.quotient(static_cast<std::uint32_t>(outer)));
+    const int group = outer - part * group_count();
+    const int k = part * filter_rows;
+    if (filter_rows == 3) return add_group<L, V, 3>(group, o, k, at * L * V);
+    filter_rows == 5 ? add_group<L, V, 5>(group, o, k, at * L * V)
+                     : add_group<L, V, 1>(group, o, k, at * L * V);
   }
 
  private:
   template <int L, int V, int R>
-  HOST_DEVICE void add_shard(int shard, int o, int k, int tap) const {
+  HOST_DEVICE void add_group(int group, int o, int k, int tap) const {
+    const bool is_shard = group_count() == kShards;
+    const int end = is_shard ? rows.begin(group + 1) : group + 1;
     Floats<L> sum[R][V] = {};
-    for (int n = rows.begin(shard); n < rows.begin(shard + 1); ++n) {
+    for (int n = is_shard ? rows.begin(group) : group; n < end; ++n) {
       if (!rows.count(n)) continue;
       Floats<L> own[R][V] = {};
       add_image<L, V, R>(n, o, k * pitch() + tap, own);
@@ -173,7 +177,7 @@ struct ConvWeights : ConvShape {
         for (int v = 0; v < V; ++v) sum[r][v] = sum[r][v] + own[r][v];
       }
     }
-    float* to = partial + (std::int64_t{shard} * out.c + o) * taps() + k * row_taps() + tap;
+    float* to = partial + (std::int64_t{group} * out.c + o) * taps() + k * row_taps() + tap;
     for (int r = 0; r < R; ++r) {
       for (int v = 0; v < V; ++v) store<L>(to + r * row_taps() + v * L, sum[r][v], row_taps() - tap - v * L);
     }
@@ -183,12 +187,30 @@ struct ConvWeights : ConvShape {
   HOST_DEVICE void add_image(int n, int o, int tap, Floats<L> (&own)[R][V]) const {
     std::int64_t at = image_at(n, out) + o;
     for (int row = 0; row < out.h; ++row) {
-      for (int column = 0; column < out.w; ++column, at += out.c) {
-        if (argmax[at] == kNoArgmax) continue;
-        const float* from = x + image_at(n, in) + tap + corner(row, column) + offset(argmax[at]);
-        for (int r = 0; r < R; ++r) {
-          for (int v = 0; v < V; ++v) own[r][v] = own[r][v] + load<L>(from + r * pitch() + v * L) * g[at];
-        }
+      for (int column = 0; column < out.w; column += kPlaces<L>) {
+        const int places = out.w - column < kPlaces<L> ? out.w - column : kPlaces<L>;
+        add_places<L, V, R>(x + image_at(n, in) + tap + corner(row, column), places, at, own);
+        at += places * out.c;
+      }
+    }
+  }
+
+  // Adds `places` positions of a row, from element `at` of g on.
+  template <int L, int V, int R>
+  HOST_DEVICE void add_places(const float* from, int places, std::int64_t at, Floats<L> (&own)[R][V]) const {
+    const float* begin[kPlaces<L>];
+    float slope[kPlaces<L>];
+    for (int q = 0; q < kPlaces<L>; ++q) {
+      const int p = q < places ? q : 0;
+      const auto position = read<std::uint8_t>(argmax + at + p * out.c);
+      const bool counts = q < places && position != kNoArgmax;
+      begin[q] = counts ? from + corner(0, p) + offset(position) : nullptr;
+      slope[q] = read<float>(g + at + p * out.c);
+    }
+    for (int q = 0; q < kPlaces<L>; ++q) {
+      for (int r = 0; begin[q] != nullptr && r < R; ++r) {
+        for (int v = 0; v < V; ++v)
+          own[r][v] = own[r][v] + load<L>(begin[q] + r * pitch() + v * L) * slope[q];
       }
     }
   }
@@ -210,30 +232,65 @@ struct ConvInput : ConvShape {
   template <int L, int V>
   HOST_DEVICE void unit(int n, int channel) const {
     float* image = dx + image_at(n, in) + channel;
-    for (int i = 0; i < in.h * pitch(); i += step()) image[i] = 0.0F;
+    for (int i = 0; i < in.h * (split ? in.w : pitch()); ++i) image[split ? i * in.c : i] = 0.0F;
     if (!rows.count(n)) return;
     std::int64_t at = image_at(n, out);
     for (int row = 0; row < out.h; ++row) {
       for (int column = 0; column < out.w; ++column) {
-        for (int o = 0; o < out.c; ++o, ++at) {
-          if (argmax[at] == kNoArgmax) continue;
-          float* to = image + corner(row, column) + offset(argmax[at]);
-          add_filter<L, V>(to, w + o * taps() + channel, g[at]);
-        }
+        for (int o = 0; o < out.c; o += kPlaces<L>)
+          add_filters<L, V>(image + corner(row, column), at + o, o, channel);
+        at += out.c;
       }
     }
   }
 
  private:
-  HOST_DEVICE int step() const { return split ? in.c : 1; }
+  // The filters from o on, at gradient `at`.
+  template <int L, int V>
+  HOST_DEVICE void add_filters(float* to, std::int64_t at, int o, int channel) const {
+    std::uint8_t position[kPlaces<L>];
+    float slope[kPlaces<L>];
+    for (int q = 0; q < kPlaces<L>; ++q) {
+      const int p = o + q < out.c ? q : 0;
+      position[q] = p == q ? read<std::uint8_t>(argmax + at + p) : kNoArgmax;
+      slope[q] = read<float>(g + at + p);
+    }
+    for (int q = 0; q < kPlaces<L>; ++q) {
+      if (position[q] == kNoArgmax) continue;
+      float* begin = to + offset(position[q]);
+      const float* filter = w + (o + q) * taps() + channel;
+      if (!split) add_filter<L, V>(begin, filter, slope[q]);
+      if (split)
+        kernel == 3 ? add_channel<3>(begin, filter, slope[q]) : add_channel<1>(begin, filter, slope[q]);
+    }
+  }
+
+  // kSide rows and columns of a filter's channel at once: all their sums are read before one is written.
+  template <int kSide>
+  HOST_DEVICE void add_channel(float* to, const float* filter, float slope) const {
+    for (int k = 0; k < kernel; k += kSide) {
+      for (int t = 0; t < kernel; t += kSide) {
+        float* at[kSide * kSide];
+        float sum[kSide * kSide];
+        for (int p = 0; p < kSide * kSide; ++p) {
+          const int i = k + p / kSide;
+          const int j = (t + p % kSide) * in.c;
+          at[p] = to + i * pitch() + j;
+          sum[p] = *at[p] + read<float>(filter + i * row_taps() + j) * slope;
+        }
+        for (int p = 0; p < kSide * kSide; ++p) *at[p] = sum[p];
+      }
+    }
+  }
 
   template <int L, int V>
   HOST_DEVICE void add_filter(float* to, const float* filter, float slope) const {
     for (int k = 0; k < kernel; ++k, to += pitch(), filter += row_taps()) {
-      for (int t = 0; t < row_taps(); t += step() * L * V) {
+      for (int t = 0; t < row_taps(); t += L * V) {
         for (int v = 0; v < V; ++v) {
-          float* sum = to + t + v * L;
-          store<L>(sum, load<L>(sum) + load<L>(filter + t + v * L) * slope, row_taps() - t - v * L);
+          Floats<L> sum;
+          __builtin_memcpy(&sum, to + t + v * L, sizeof sum);
+          store<L>(to + t + v * L, sum + load<L>(filter + t + v * L) * slope, row_taps() - t - v * L);
         }
       }
     }

@@ -23,7 +23,9 @@ class Executor {
 
   // How many of `count` outputs that lie side by side a vector should hold. On a GPU 1.
   virtual int lanes(int count) const = 0;
-  // How many of them a unit should compute, at most `most` vectors: as many as divide the work evenly.
+  // How many of `count` like outputs a unit should compute in turn: all of them on a CPU, 1 on a GPU, which has a thread for each.
+  virtual int in_turn(int count) const = 0;
+  // How many of those that lie side by side a unit should compute, at most `most` vectors: as many as divide the work evenly.
   Tile tile(int count, int most = 3) const {
     const int lanes = this->lanes(count);
     int vectors = lanes == 1 ? 1 : most;

@@ -74,7 +74,11 @@ struct HeadSums {
     const float loss = batch_sum<1>(rows, &losses->loss, sizeof(RowLoss) / sizeof(float));
     state->batch_loss = state->batch_loss + loss;
     state->loss_sum = state->loss_sum + static_cast<double>(loss);
-    for (int n = 0; n < rows.batch; ++n) state->correct += rows.count(n) ? losses[n].correct : 0U;
+    std::uint32_t correct = 0;
+    const int valid = rows.with_image();
+    DEVICE_UNROLL(16)
+    for (int n = 0; n < valid; ++n) correct += losses[n].correct;
+    state->correct += correct;
     state->images += state->valid;
   }
 };
@@ -96,6 +100,7 @@ struct HeadSelect {
     const std::uint32_t count = selected_rows(head.selection, state->step, steps, valid);
     const std::uint64_t key = hardness_key(losses[n].plain, row);
     std::uint32_t harder = 0;
+    DEVICE_UNROLL(8)
     for (std::uint32_t m = 0; m < valid; ++m) harder += hardness_key(losses[m].plain, m) < key ? 1U : 0U;
     selected[n] = row < valid && harder < count ? 1 : 0;
     for (int j = 0; selected[n] == 0 && j < head.classes; ++j) g[std::int64_t{n} * head.classes + j] = 0.0F;

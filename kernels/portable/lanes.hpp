@@ -40,17 +40,31 @@ HOST_DEVICE std::int64_t image_at(int n, const Shape& map) {
   return std::int64_t{n} * map.h * map.w * map.c;
 }
 
-// Reads L floats; the caller may use fewer of them. Every buffer of a portable backend has kMostLanes floats to spare at its end.
+// How many gradients are read before the first is used: a GPU's thread has nothing else to do while it waits.
+template <int L>
+constexpr int kPlaces = L == 1 ? 8 : 1;
+
+// Reads what no unit of the same kernel writes, so that a GPU may do it ahead of its stores.
+template <typename V, typename T>
+HOST_DEVICE V read(const T* from) {
+#if defined(__CUDA_ARCH__)
+  return __ldg(from);
+#else
+  V value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+#endif
+}
+
+// Reads L floats, as read() does; the caller may use fewer of them. Every buffer of a portable backend has kMostLanes floats to spare
+// at its end.
 template <int L>
 HOST_DEVICE Floats<L> load(const float* from) {
-  Floats<L> lanes;
-  __builtin_memcpy(&lanes, from, sizeof lanes);
-  return lanes;
+  return read<Floats<L>>(from);
 }
 template <int L>
 HOST_DEVICE Words<L> load(const std::uint8_t* from) {
-  Bytes<L> lanes;
-  __builtin_memcpy(&lanes, from, sizeof lanes);
+  const auto lanes = read<Bytes<L>>(from);
   if constexpr (L == 1) {
     return lanes;
   } else {

@@ -38,9 +38,15 @@ class Elementwise final : public Op {
 class Pooling final : public Op {
  public:
   Pooling(Executor& executor, const OpDesc& desc, const Window& window, bool maximum, int batch)
-      : Op(desc, batch), executor_(executor), shape_{batch,           in_shape(desc),
-                                                     out_shape(desc), window,
-                                                     maximum,         executor.tile(in_shape(desc).c, 1)} {
+      : Op(desc, batch),
+        executor_(executor),
+        shape_{batch,
+               in_shape(desc),
+               out_shape(desc),
+               window,
+               maximum,
+               executor.tile(in_shape(desc).c, 1),
+               Divider(static_cast<std::uint32_t>(window.stride))} {
     if (maximum) require_byte(desc, window);
   }
   std::size_t saved_bytes() const override {
@@ -76,7 +82,8 @@ class BatchNorm final : public PortableOp {
   static float* saved_mean(const OpArgs& args) { return reinterpret_cast<float*>(args.saved); }
   Norm norm(const OpArgs& args, const float* mean, const float* inverse) const {
     const float* gamma = norm_.gamma ? args.w : nullptr;
-    return {batch(), norm_.in, norm_.gelu, tile_, floats(args.x), mean, inverse, gamma, args.b};
+    return {batch(),        norm_.in, norm_.gelu, tile_, executor_.in_turn(positions()),
+            floats(args.x), mean,     inverse,    gamma, args.b};
   }
 
   void run_forward(const OpArgs& args) override {
@@ -107,8 +114,7 @@ class BatchNorm final : public PortableOp {
     float* s1 = args.db != nullptr ? args.db : scratch(args, s1_);
     float* s2 = args.dw != nullptr ? args.dw : scratch(args, s2_);
     executor_.run(NormSlopes{norm, rows, floats(args.dy), g, sums, products});
-    executor_.run(SumImages{rows, c, tile_, sums, s1});
-    executor_.run(SumImages{rows, c, tile_, products, s2});
+    executor_.run(std::vector{SumImages{rows, c, tile_, sums, s1}, SumImages{rows, c, tile_, products, s2}});
     if (args.dx == nullptr) return;
     rows.state = args.state;
     executor_.run(NormInput{norm, rows, g, s1, s2, floats(args.dx)});

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "kernels/math/divider.hpp"
 #include "kernels/math/dropout.hpp"
 #include "kernels/portable/batch_sum.hpp"
 
@@ -60,6 +61,7 @@ struct PoolShape {
   Window window;
   bool maximum = false;
   Tile tile;
+  Divider by_stride;  // window.stride
 
   HOST_DEVICE float area() const { return static_cast<float>(window.size * window.size); }
 };
@@ -122,9 +124,8 @@ struct PoolInput : PoolShape {
  private:
   // The first window that reaches row or column `at`.
   HOST_DEVICE int first(int at) const {
-    int i = 0;
-    while (i * window.stride + window.size <= at) ++i;
-    return i;
+    const int behind = at - window.size;
+    return behind < 0 ? 0 : static_cast<int>(by_stride.quotient(static_cast<std::uint32_t>(behind))) + 1;
   }
 };
 

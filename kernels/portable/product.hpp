@@ -40,7 +40,9 @@ struct Product {
     }
     Floats<L> sum[kRowsAtOnce][V] = {};
     const float* factor = b + column;
-    for (int k = 0; any && k < inner; ++k, factor += columns) {
+    const int terms = any ? inner : 0;
+    DEVICE_UNROLL(8)
+    for (int k = 0; k < terms; ++k, factor += columns) {
       for (int v = 0; v < V; ++v) {
         const Floats<L> side = load<L>(factor + v * L);
         for (int r = 0; r < kRowsAtOnce; ++r) sum[r][v] = sum[r][v] + side * from[r][k];
@@ -85,12 +87,15 @@ struct DenseWeights {
     Floats<L> shard[kRowsAtOnce][V][kShards];
     for (int s = 0; s < kShards; ++s) {
       Floats<L> sum[kRowsAtOnce][V] = {};
+      DEVICE_UNROLL(16)
       for (int n = rows.begin(s); n < rows.begin(s + 1); ++n) {
-        if (!rows.count(n)) continue;
+        const bool counts = rows.is_selected(n);
+        if (L > 1 && !counts) continue;  // a GPU does not let the loads wait for this
         const float* slope = g + std::int64_t{n} * out;
         for (int v = 0; v < V; ++v) {
           const Floats<L> side = load<L>(x + std::int64_t{n} * in + column + v * L);
-          for (int r = 0; r < kRowsAtOnce; ++r) sum[r][v] = sum[r][v] + side * slope[o[r]];
+          for (int r = 0; r < kRowsAtOnce; ++r)
+            sum[r][v] = counts ? sum[r][v] + side * slope[o[r]] : sum[r][v];
         }
       }
       for (int r = 0; r < kRowsAtOnce; ++r) {

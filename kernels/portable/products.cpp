@@ -48,9 +48,10 @@ class Conv final : public PortableOp {
     float* partial = scratch(args, partial_);
     const Tile taps = executor_.tile(shape_.row_taps());
     const bool unrolled = taps.lanes > 1 && (conv_.kernel == 3 || conv_.kernel == 5);
-    executor_.run(
-        ConvWeights{shape_, rows, taps, unrolled ? conv_.kernel : 1, input(args), g, argmax, partial});
-    executor_.run(SumImages{{kShards}, weights(), executor_.tile(weights(), 1), partial, args.dw});
+    executor_.run(ConvWeights{shape_, rows, taps, unrolled ? conv_.kernel : 1,
+                              Divider(static_cast<std::uint32_t>(groups_)), input(args), g, argmax, partial});
+    const Rows groups{groups_, groups_ == kShards ? nullptr : args.selected};
+    executor_.run(SumImages{groups, weights(), executor_.tile(weights(), 1), partial, args.dw});
     if (args.dx == nullptr) return;
     float* dx = has_border() ? scratch(args, dx_) : floats(args.dx);
     executor_.run(ConvInput{shape_, rows, taps, taps.lanes == 1, args.w, g, argmax, dx});
@@ -61,11 +62,13 @@ class Conv final : public PortableOp {
   ConvDesc conv_;
   ConvShape shape_;
   // Parts of the workspace: x and dx with their border [batch, in], filters side by side [taps, out.c], [batch, out.c], and
-  // [kShards, out.c, taps].
+  // [groups, out.c, taps].
   std::size_t x_ = reserve(has_border() ? rows() * shape_.in.size() : 0);
   std::size_t dx_ = reserve(has_border() ? rows() * shape_.in.size() : 0);
   std::size_t w_ = reserve(weights()), sums_ = reserve(rows() * conv_.out);
-  std::size_t partial_ = reserve(std::size_t{kShards} * weights());
+  // The units of a few weights do not fill a GPU, which then sums each image by itself.
+  int groups_ = executor_.in_turn(kShards) == 1 && weights() <= 1024 ? batch() : kShards;
+  std::size_t partial_ = reserve(static_cast<std::size_t>(groups_) * weights());
 };
 
 // What a dense layer and the head share: y = alpha (x w^T + b), then ReLU.

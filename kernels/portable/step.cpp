@@ -9,8 +9,9 @@ namespace trainer::portable {
 
 namespace {
 
-// The memory of Muon's update of one matrix, taken as wide: rows <= columns.
-struct MuonLayout {
+// A matrix of Muon's update and its memory, taken as wide: rows <= columns.
+struct MuonMatrix {
+  const WeightMatrix* matrix = nullptr;
   int rows = 0, columns = 0;
   float *u = nullptr, *x = nullptr, *next = nullptr;  // [rows, columns]
   float* transposed = nullptr;                        // [columns, rows]
@@ -18,8 +19,8 @@ struct MuonLayout {
   double* squares = nullptr;                          // [rows of the matrix as it is]
 };
 
-MuonLayout lay_out(DeviceAllocator& memory, const WeightMatrix& m) {
-  MuonLayout p{.rows = std::min(m.rows, m.columns), .columns = std::max(m.rows, m.columns)};
+MuonMatrix lay_out(DeviceAllocator& memory, const WeightMatrix& m) {
+  MuonMatrix p{.matrix = &m, .rows = std::min(m.rows, m.columns), .columns = std::max(m.rows, m.columns)};
   const auto elements = static_cast<std::size_t>(m.rows) * static_cast<std::size_t>(m.columns);
   const auto square = static_cast<std::size_t>(p.rows) * static_cast<std::size_t>(p.rows);
   for (float** matrix : {&p.u, &p.x, &p.next, &p.transposed})
@@ -29,33 +30,55 @@ MuonLayout lay_out(DeviceAllocator& memory, const WeightMatrix& m) {
   return p;
 }
 
-// One Newton-Schulz iteration: next = a x + (b A + c A A) x, A = x x^T.
-void iterate(Executor& executor, const MuonLayout& p) {
-  const Rows rows{p.rows};
-  const Tile square = executor.tile(p.rows);
-  const Tile wide = executor.tile(p.columns);
-  executor.run(Transpose{p.rows, p.columns, p.x, p.transposed});
-  executor.run(Product{rows, p.columns, p.rows, p.x, p.transposed, p.a, square});
-  executor.run(Product{rows, p.rows, p.rows, p.a, p.a, p.b, square, kMuonC, kMuonB, p.a});
-  executor.run(Product{rows, p.rows, p.columns, p.b, p.x, p.next, wide, 1, kMuonA, p.x});
+// Runs the kernel make(p) for each matrix, side by side.
+void run_each(Executor& executor, const std::vector<MuonMatrix>& all, const auto& make) {
+  std::vector<decltype(make(all.front()))> kernels;
+  for (const MuonMatrix& p : all) kernels.push_back(make(p));
+  executor.run(kernels);
 }
 
-// Makes x the direction of matrix m.
-void find_direction(Executor& executor, const UpdateArgs& args, const WeightMatrix& m, const UpdateStep* now,
-                    MuonLayout& p) {
-  const Segment& s = m.segment;
-  executor.run(MuonDirection{m.rows, m.columns, args.state, now, args.dw + s.offset, args.slot0 + s.offset,
-                             p.u, p.squares});
-  const bool tall = m.rows > m.columns;
-  executor.run(MuonNormalise{m.rows, m.columns, p.squares, p.u, tall ? p.next : p.x});
-  if (tall) executor.run(Transpose{m.rows, m.columns, p.next, p.x});
-  for (int i = 0; i < (*args.optimizers)[s.optimizer].iterations; ++i) {
-    iterate(executor, p);
+// x = x^T of the matrices that are tall, which makes them wide, or tall again.
+void turn_tall(Executor& executor, std::vector<MuonMatrix>& all, bool to_wide) {
+  std::vector<Transpose> kernels;
+  for (MuonMatrix& p : all) {
+    if (p.matrix->rows <= p.matrix->columns) continue;
+    kernels.push_back({to_wide ? p.columns : p.rows, to_wide ? p.rows : p.columns, p.x, p.next});
     std::swap(p.x, p.next);
   }
-  if (!tall) return;
-  executor.run(Transpose{p.rows, p.columns, p.x, p.next});
-  std::swap(p.x, p.next);
+  executor.run(kernels);
+}
+
+// One Newton-Schulz iteration: next = a x + (b A + c A A) x, A = x x^T.
+void iterate(Executor& executor, std::vector<MuonMatrix>& all) {
+  const auto tile = [&](int columns) { return executor.tile(columns); };
+  run_each(executor, all, [](const auto& p) { return Transpose{p.rows, p.columns, p.x, p.transposed}; });
+  run_each(executor, all, [&](const auto& p) {
+    return Product{{p.rows}, p.columns, p.rows, p.x, p.transposed, p.a, tile(p.rows)};
+  });
+  run_each(executor, all, [&](const auto& p) {
+    return Product{{p.rows}, p.rows, p.rows, p.a, p.a, p.b, tile(p.rows), kMuonC, kMuonB, p.a};
+  });
+  run_each(executor, all, [&](const auto& p) {
+    return Product{{p.rows}, p.rows, p.columns, p.b, p.x, p.next, tile(p.columns), 1, kMuonA, p.x};
+  });
+  for (MuonMatrix& p : all) std::swap(p.x, p.next);
+}
+
+// Makes x the direction of each matrix.
+void find_directions(Executor& executor, const UpdateArgs& args, int iterations, const UpdateStep* now,
+                     std::vector<MuonMatrix>& all) {
+  run_each(executor, all, [&](const auto& p) {
+    const std::uint64_t at = p.matrix->segment.offset;
+    return MuonDirection{p.matrix->rows, p.matrix->columns, args.state, now,
+                         args.dw + at,   args.slot0 + at,   p.u,        p.squares};
+  });
+  run_each(executor, all, [&](const auto& p) {
+    const int columns = p.matrix->columns;
+    return MuonNormalise{p.matrix->rows, columns, p.squares, p.u, p.x, executor.in_turn(columns)};
+  });
+  turn_tall(executor, all, true);
+  for (int i = 0; i < iterations; ++i) iterate(executor, all);
+  turn_tall(executor, all, false);
 }
 
 // The update of a segment along `dw`.
@@ -77,8 +100,8 @@ Update update_of(const UpdateArgs& args, const Segment& s, const UpdateStep* now
 }  // namespace
 
 void gather(Executor& executor, const GatherArgs& args) {
-  Gather kernel{args};
-  if (args.shape.w == args.stored.w) {  // whole rows lie side by side: one long row
+  Gather kernel{args, executor.in_turn(args.shape.h)};
+  if (kernel.in_turn > 1 && args.shape.w == args.stored.w) {  // whole rows lie side by side: one long row
     kernel.args.stored = {1, args.stored.h * args.stored.w, args.stored.c};
     kernel.args.shape = {1, args.shape.h * args.shape.w, args.shape.c};
     kernel.args.left = args.top * args.stored.w;
@@ -88,26 +111,31 @@ void gather(Executor& executor, const GatherArgs& args) {
 }
 
 std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
-  std::size_t most = 0;
-  for (const WeightMatrix& matrix : matrices)
-    most = std::max(most, DeviceAllocator::bytes([&](auto& memory) { lay_out(memory, matrix); }));
-  return most;
+  return DeviceAllocator::bytes([&](auto& memory) {
+    for (const WeightMatrix& matrix : matrices) lay_out(memory, matrix);
+  });
 }
 
 void update(Executor& executor, const UpdateArgs& args, UpdateStep* now) {
-  for (std::size_t i = 0; i < args.optimizers->size(); ++i)
-    executor.run(OpenUpdate{(*args.optimizers)[i], args.schedule, args.batching, args.state, now + i});
-  for (const Segment& s : *args.segments) executor.run(update_of(args, s, now, args.dw + s.offset));
-  if (args.matrices != nullptr) {
+  std::vector<OpenUpdate> openings;
+  for (const Optimizer& optimizer : *args.optimizers)
+    openings.push_back({optimizer, args.schedule, args.batching, args.state, now + openings.size()});
+  executor.run(openings);
+  std::vector<Update> updates;
+  for (const Segment& s : *args.segments) updates.push_back(update_of(args, s, now, args.dw + s.offset));
+  DeviceAllocator memory(args.workspace);
+  for (std::uint32_t i = 0; args.matrices != nullptr && i < args.optimizers->size(); ++i) {
+    std::vector<MuonMatrix> all;
     for (const WeightMatrix& m : *args.matrices) {
-      DeviceAllocator memory(args.workspace);
-      MuonLayout p = lay_out(memory, m);
-      find_direction(executor, args, m, now + m.segment.optimizer, p);
-      Update along = update_of(args, m.segment, now, p.x);
-      along.muon_factor = m.factor;
-      executor.run(along);
+      if (m.segment.optimizer == i) all.push_back(lay_out(memory, m));
+    }
+    if (!all.empty()) find_directions(executor, args, (*args.optimizers)[i].iterations, now + i, all);
+    for (const MuonMatrix& p : all) {
+      updates.push_back(update_of(args, p.matrix->segment, now, p.x));
+      updates.back().muon_factor = p.matrix->factor;
     }
   }
+  executor.run(updates);
   executor.run(CloseStep{args.state});
 }
 

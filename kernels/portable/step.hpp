@@ -9,14 +9,16 @@
 
 namespace trainer::portable {
 
-// Opens a step: x = pixel * scale + shift, the labels, and state->valid. Unit: an image.
+// Opens a step: x = pixel * scale + shift, the labels, and state->valid. Unit: `in_turn` rows of an image.
 struct Gather {
   GatherArgs args;
+  int in_turn = 1;
 
   HOST_DEVICE Units units() const {
-    return {static_cast<int>(args.batching.batch), 1, 1, args.shape.h * args.shape.w * args.shape.c};
+    return {static_cast<int>(args.batching.batch), pieces(args.shape.h, in_turn), 1,
+            in_turn * args.shape.w * args.shape.c};
   }
-  HOST_DEVICE void unit(int n) const {
+  HOST_DEVICE void unit(int n, int part) const {
     const Shape& stored = args.stored;
     const Shape& shape = args.shape;
     const auto row_of_batch = static_cast<std::uint32_t>(n);
@@ -24,15 +26,16 @@ struct Gather {
     const bool valid = row_of_batch < rows;
     const std::uint32_t image =
         valid ? image_of(args.batching, args.state->seed, args.state->step, row_of_batch) : 0;
-    args.labels[n] = valid ? args.stored_labels[image] : 0;
-    for (int row = 0; row < shape.h; ++row) {
+    if (part == 0) args.labels[n] = valid ? args.stored_labels[image] : 0;
+    for (int row = part * in_turn; row < (part + 1) * in_turn && row < shape.h; ++row) {
       const std::int64_t line = (std::int64_t{image} * stored.h + args.top + row) * stored.w + args.left;
       const std::uint8_t* pixels = args.images + line * stored.c;
       float* to = static_cast<float*>(args.x) + image_at(n, shape) + row * shape.w * shape.c;
+      DEVICE_UNROLL(14)
       for (int i = 0; i < shape.w * shape.c; ++i)
-        to[i] = valid ? static_cast<float>(pixels[i]) * args.scale + args.shift : 0.0F;
+        to[i] = valid ? static_cast<float>(read<std::uint8_t>(pixels + i)) * args.scale + args.shift : 0.0F;
     }
-    if (n != 0) return;
+    if (n != 0 || part != 0) return;
     args.state->valid = rows;
     args.state->batch_loss = 0;
   }
@@ -106,30 +109,35 @@ struct MuonDirection {
 
   HOST_DEVICE Units units() const { return {rows, 1, 1, columns}; }
   HOST_DEVICE void unit(int row) const {
+    const bool moves = state->first_bad_step == kNoBadStep;
+    const float momentum = now->momentum;
     double sum = 0;
     for (int i = row * columns; i < (row + 1) * columns; ++i) {
       float moved = v[i];
-      u[i] = muon_direction(now->momentum, dw[i], moved);
-      if (state->first_bad_step == kNoBadStep) v[i] = moved;
-      sum = sum + static_cast<double>(u[i]) * static_cast<double>(u[i]);
+      const float direction = muon_direction(momentum, read<float>(dw + i), moved);
+      if (moves) v[i] = moved;
+      u[i] = direction;
+      sum = sum + static_cast<double>(direction) * static_cast<double>(direction);
     }
     squares[row] = sum;
   }
 };
 
-// x = u / (|u| + epsilon). Unit: a row.
+// x = u / (|u| + epsilon). Unit: `in_turn` elements of a row.
 struct MuonNormalise {
   int rows = 0, columns = 0;
   const double* squares = nullptr;
   const float* u = nullptr;
   float* x = nullptr;
+  int in_turn = 1;
 
-  HOST_DEVICE Units units() const { return {rows, 1, 1, columns}; }
-  HOST_DEVICE void unit(int row) const {
+  HOST_DEVICE Units units() const { return {rows, pieces(columns, in_turn), 1, rows + in_turn}; }
+  HOST_DEVICE void unit(int row, int part) const {
     double sum = 0;
     for (int i = 0; i < rows; ++i) sum = sum + squares[i];
-    const double inverse = 1.0 / (__builtin_sqrt(sum) + static_cast<double>(kMuonEpsilon));
-    for (int i = row * columns; i < (row + 1) * columns; ++i)
+    const double inverse = exact_quotient(1.0, exact_root(sum) + static_cast<double>(kMuonEpsilon));
+    const int end = (part + 1) * in_turn < columns ? (part + 1) * in_turn : columns;
+    for (int i = row * columns + part * in_turn; i < row * columns + end; ++i)
       x[i] = static_cast<float>(static_cast<double>(u[i]) * inverse);
   }
 };

@@ -41,6 +41,7 @@ class CpuExecutor final : public portable::Executor {
  public:
   CpuExecutor(const PortableKernels& kernels, int threads) : kernels_(kernels), threads_(threads) {}
 
+  int in_turn(int count) const override { return count; }
   int lanes(int count) const override { return best_lanes(count, kernels_.widest_lanes); }
 
   using Executor::run;

@@ -21,8 +21,7 @@ constexpr bool kIsOneOf = (std::is_same_v<Kernel, Kinds> || ...);
 template <typename Kernel>
 constexpr std::size_t kSideBySide =
     kIsOneOf<Kernel, portable::Product, portable::Transpose, portable::SumImages, portable::OpenUpdate,
-             portable::Update, portable::MuonDirection, portable::MuonSquares, portable::MuonNormalise,
-             portable::MuonApply>
+             portable::Update, portable::MuonDirection, portable::MuonNormalise>
         ? 4
         : 1;
 

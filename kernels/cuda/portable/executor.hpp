@@ -12,6 +12,7 @@ class PortableExecutor final : public portable::Executor {
   PortableExecutor(cudaStream_t stream, unsigned multiprocessors);
 
   int lanes(int /*count*/) const override { return 1; }
+  int in_turn(int /*count*/) const override { return 1; }
   using Executor::run;
 #define KERNEL(Name) void run(const portable::Name* kernels, std::size_t count) override;
 #include "kernels/portable/kernel_list.hpp"
