@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks the machine code of the GPU kernels without a GPU: loops whose source lines end in `// loads in a row: N` start N loads
 # before they wait for one, no division in them is a call, and their kernels neither spill nor take more registers than their
-# launches have room for (scripts/machine_code/check.py). It compiles every kernel for compute capability 9.0.
+# launches have room for (scripts/machine_code/check.py). It compiles every kernel for compute capability 9.0. Those of the portable
+# engine it compiles for every architecture, and asserts that nothing there is fused or approximate (scripts/machine_code/portable.py).
 #   scripts/check_machine_code.sh [--table]     --table: prints what each marked loop of each kernel does
 #   scripts/check_machine_code.sh --self-test   checks that planted faults are found (scripts/machine_code/planted.cu)
 # Needs nvcc, and nvdisasm: the toolkit's, or PyPI's nvidia-cuda-nvdisasm, which is installed into build/machine_code. If
@@ -41,7 +42,12 @@ if [[ -z $nvdisasm ]]; then
 fi
 
 case ${1:-} in
-  '' | --table) exec python3 "$root/scripts/machine_code/check.py" "$nvcc" "$nvdisasm" "$@" ;;
+  '' | --table)
+    status=0
+    python3 "$root/scripts/machine_code/check.py" "$nvcc" "$nvdisasm" "$@" || status=1
+    python3 "$root/scripts/machine_code/portable.py" "$nvcc" "$nvdisasm" || status=1
+    exit "$status"
+    ;;
   --self-test) exec python3 "$root/scripts/machine_code/self_test.py" "$nvcc" "$nvdisasm" ;;
   *) say "usage: check_machine_code.sh [--table | --self-test]" && exit 2 ;;
 esac

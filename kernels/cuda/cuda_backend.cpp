@@ -7,8 +7,8 @@
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_info/device_info.hpp"
-#include "kernels/cuda/runtime/handle.hpp"
-#include "kernels/cuda/runtime/recording.hpp"
+#include "kernels/cuda/portable/backend.hpp"
+#include "kernels/cuda/runtime/device_backend.hpp"
 #include "kernels/gpu_host/gpu_architectures.hpp"
 
 namespace trainer {
@@ -16,8 +16,6 @@ namespace trainer {
 namespace cuda {
 
 namespace {
-
-constexpr double kGibibyte = 1 << 30;
 
 // Tensor cores take 16 bytes of a pixel's channels at a time; cuDNN would pad them itself, in a kernel of its
 // own.
@@ -35,12 +33,6 @@ void require_precision(int device, Precision precision) {
   throw BackendError(
       fmt::format("GPU {} ({}, compute capability {}.{}) has no {}, which came with 8.0; choose fp32 or fp16",
                   device, p.name, p.major, p.minor, precision_name(precision)));
-}
-
-Stream new_stream() {
-  return made<Stream>([](cudaStream_t* out) {
-    check(cudaStreamCreateWithFlags(out, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  });
 }
 
 unsigned multiprocessors_of(const CudaOptions& options) {
@@ -108,26 +100,24 @@ struct Loading {
   LaunchQueue& queue;
 };
 
-class CudaBackend final : public Backend {
+class CudaBackend final : public DeviceBackend {
  public:
   explicit CudaBackend(const CudaOptions& options)
-      : device_(use(options)),
-        stream_(new_stream()),
+      : DeviceBackend(usable_device(options)),
         ticket_(allocate((kTickets + kBarrierWords) * sizeof(unsigned), "the blocks' tickets")),
-        context_{
-            .stream = {stream_.get()},
-            .multiprocessors = multiprocessors_of(options),
-            .precision = options.precision,
-            .element = element_of(options.precision),
-            .loss_scale = options.precision == Precision::fp16 ? kLossScale : 1,
-            .libraries = options.libraries,
-            .convolutions = OnFirstUse<Convolutions>(
-                [library = ConvolutionOptions{stream_.get(), options.deterministic, options.plan_cache}] {
-                  return open_convolutions(library);
-                }),
-            .products = OnFirstUse<Products>([stream = stream_.get()] { return open_products(stream); }),
-            .ticket = ticket_.as<unsigned>(),
-            .barrier = ticket_.as<unsigned>() + kTickets} {
+        context_{.stream = {stream()},
+                 .multiprocessors = multiprocessors_of(options),
+                 .precision = options.precision,
+                 .element = element_of(options.precision),
+                 .loss_scale = options.precision == Precision::fp16 ? kLossScale : 1,
+                 .libraries = options.libraries,
+                 .convolutions = OnFirstUse<Convolutions>(
+                     [library = ConvolutionOptions{stream(), options.deterministic, options.plan_cache}] {
+                       return open_convolutions(library);
+                     }),
+                 .products = OnFirstUse<Products>([stream = stream()] { return open_products(stream); }),
+                 .ticket = ticket_.as<unsigned>(),
+                 .barrier = ticket_.as<unsigned>() + kTickets} {
     const std::vector<Optimizer> optimizers;
     const std::vector<Segment> segments;
     UpdateArgs update;
@@ -142,30 +132,8 @@ class CudaBackend final : public Backend {
 
   DeviceInfo info(Libraries libraries) const override {
     const bool all = libraries == Libraries::all;
-    return describe_device(device_, all || context_.convolutions.is_open() ? convolutions_version() : "",
+    return describe_device(device(), all || context_.convolutions.is_open() ? convolutions_version() : "",
                            all || context_.products.is_open() ? products_version() : "");
-  }
-
-  Buffer allocate(std::size_t bytes, std::string_view what) override {
-    std::byte* data = get(bytes > 0 ? bytes : 1, what);
-    Buffer buffer(data, bytes, [](std::byte* memory) { static_cast<void>(cudaFree(memory)); });
-    check(cudaMemsetAsync(data, 0, bytes > 0 ? bytes : 1, stream_.get()), "cudaMemsetAsync");
-    return buffer;
-  }
-
-  Buffer make_resident(const void* data, std::size_t bytes, std::string_view what) override {
-    Buffer buffer = allocate(bytes, what);
-    copy_to_device(buffer.data(), data, bytes);  // whatever reads it comes later on the stream
-    return buffer;
-  }
-
-  void upload(std::byte* to, const void* from, std::size_t bytes) override {
-    copy_to_device(to, from, bytes);
-    wait();
-  }
-  void download(void* to, const std::byte* from, std::size_t bytes) override {
-    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_.get()), "a copy from the GPU");
-    wait();
   }
 
   bool fuses(const NormalisedDesc& desc, int batch, bool wants_dx) const override {
@@ -205,55 +173,17 @@ class CudaBackend final : public Backend {
   }
   void advance(StepState* state) override { launch_advance(context_, state); }
 
-  std::unique_ptr<Recording> record(std::vector<RepeatedStep> sequence) override {
-    return std::make_unique<CudaRecording>(stream_.get(), in_flight_, sequence);
-  }
-  std::uint64_t repeats_per_launch() const override { return kStepsALaunch; }
-  bool runs_ahead() const override { return true; }
-  bool busy() const override { return in_flight_.busy(); }
-  std::unique_ptr<Stopwatch> stopwatch() override { return std::make_unique<EventStopwatch>(stream_.get()); }
-  void wait() override {
-    check(cudaStreamSynchronize(stream_.get()), "work on the GPU");
-    in_flight_.clear();
-  }
-
  private:
-  static int use(const CudaOptions& options) {
+  static int usable_device(const CudaOptions& options) {
     require_device(options.device);
     require_precision(options.device, options.precision);
-    check(cudaSetDevice(options.device), "cudaSetDevice");
     return options.device;
-  }
-
-  void copy_to_device(std::byte* to, const void* from, std::size_t bytes) {
-    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.get()), "a copy to the GPU");
-  }
-
-  std::byte* get(std::size_t bytes, std::string_view what) {
-    void* data = nullptr;
-    const cudaError_t code = cudaMalloc(&data, bytes);
-    if (code != cudaErrorMemoryAllocation) {
-      check(code, fmt::format("cudaMalloc of {} bytes for {}", bytes, what));
-      return static_cast<std::byte*>(data);
-    }
-    std::size_t free = 0;
-    std::size_t total = 0;
-    static_cast<void>(cudaGetLastError());
-    static_cast<void>(cudaMemGetInfo(&free, &total));
-    throw BackendError(fmt::format(
-        "out of GPU memory: {:.3f} GiB asked for {}, {:.3f} GiB of {:.3f} GiB free; a smaller --batch needs "
-        "less, and other processes may hold the rest (nvidia-smi)",
-        static_cast<double>(bytes) / kGibibyte, what, static_cast<double>(free) / kGibibyte,
-        static_cast<double>(total) / kGibibyte));
   }
 
   int library_uses() const { return context_.convolutions.uses() + context_.products.uses(); }
 
-  int device_;
-  Stream stream_;
   Buffer ticket_;
   CudaContext context_;
-  mutable InFlight in_flight_;
 };
 
 }  // namespace
@@ -265,6 +195,7 @@ bool gpu_has(int device, Precision precision) {
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  if (options.bits == Bits::portable) return cuda::make_portable_backend(options.device, options.precision);
   return std::make_unique<cuda::CudaBackend>(options);
 }
 

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "kernels/math/host_device.hpp"
+#include "kernels/math/division.hpp"
 #include "kernels/math/order.hpp"
 
 namespace trainer {
@@ -27,26 +27,28 @@ struct Batching {
 
 // Steps per epoch for mask and drop; with wrap an epoch has no whole number of steps (see epoch_of).
 HOST_DEVICE std::uint64_t steps_per_epoch(const Batching& b) {
-  return b.last_batch == LastBatch::drop ? b.images / b.batch : (b.images + b.batch - 1) / b.batch;
+  return exact_quotient(b.last_batch == LastBatch::drop ? b.images : b.images + b.batch - 1, b.batch);
 }
 
 // The number of rows of step `step` that hold an image.
 HOST_DEVICE std::uint32_t valid_rows(const Batching& b, std::uint64_t step) {
   if (b.last_batch != LastBatch::mask) return b.batch;
-  const std::uint64_t start = step % steps_per_epoch(b) * b.batch;
+  const std::uint64_t start = remainder_of(step, steps_per_epoch(b)) * b.batch;
   const std::uint64_t left = b.images - start;
   return left < b.batch ? static_cast<std::uint32_t>(left) : b.batch;
 }
 
 // The number of epochs completed before the first image of step `step`.
 HOST_DEVICE std::uint64_t epoch_of(const Batching& b, std::uint64_t step) {
-  return b.last_batch == LastBatch::wrap ? step * b.batch / b.images : step / steps_per_epoch(b);
+  return b.last_batch == LastBatch::wrap ? exact_quotient(step * b.batch, std::uint64_t{b.images})
+                                         : exact_quotient(step, steps_per_epoch(b));
 }
 
 // The number of images in all steps before `step`.
 HOST_DEVICE std::uint64_t images_before(const Batching& b, std::uint64_t step) {
   if (b.last_batch == LastBatch::mask)
-    return step / steps_per_epoch(b) * b.images + step % steps_per_epoch(b) * b.batch;
+    return exact_quotient(step, steps_per_epoch(b)) * b.images +
+           remainder_of(step, steps_per_epoch(b)) * b.batch;
   return step * b.batch;
 }
 
@@ -57,11 +59,11 @@ HOST_DEVICE std::uint32_t image_of(const Batching& b, std::uint64_t seed, std::u
   std::uint64_t position = 0;
   if (b.last_batch == LastBatch::wrap) {
     const std::uint64_t global = step * b.batch + row;
-    pass = global / b.images;
-    position = global % b.images;
+    pass = exact_quotient(global, std::uint64_t{b.images});
+    position = remainder_of(global, b.images);
   } else {
-    pass = step / steps_per_epoch(b);
-    position = step % steps_per_epoch(b) * b.batch + row;
+    pass = exact_quotient(step, steps_per_epoch(b));
+    position = remainder_of(step, steps_per_epoch(b)) * b.batch + row;
   }
   const auto p = static_cast<std::uint32_t>(position);
   return b.first + (b.order == Order::fixed ? p : permuted(p, b.images, seed, pass));

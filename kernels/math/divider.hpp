@@ -10,8 +10,9 @@ namespace trainer {
 
 class Divider {
  public:
+  HOST_DEVICE Divider() : Divider(1) {}
   // Divides by `by`, 1 to 2^31.
-  HOST_DEVICE explicit Divider(std::uint32_t by = 1) : by_(by) {
+  HOST_DEVICE explicit Divider(std::uint32_t by) : by_(by) {
     while ((std::uint64_t{1} << (shift_ - kBits)) < by) ++shift_;
     factor_ = static_cast<std::uint32_t>(((std::uint64_t{1} << shift_) + by - 1) / by);
   }

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "kernels/math/host_device.hpp"
+#include "kernels/math/division.hpp"
 #include "kernels/math/philox.hpp"
 
 namespace trainer {
@@ -17,7 +17,7 @@ HOST_DEVICE float dropout_factor(float drop, std::uint64_t seed, std::uint32_t s
       philox4x32({{static_cast<std::uint32_t>(element / 4), static_cast<std::uint32_t>(step),
                    static_cast<std::uint32_t>(step >> 32), stream}},
                  static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
-  return unit_float(random.word[element % 4]) >= drop ? 1 / (1 - drop) : 0.0F;
+  return unit_float(random.word[element % 4]) >= drop ? exact_quotient(1.0F, 1 - drop) : 0.0F;
 }
 
 }  // namespace trainer

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "kernels/math/host_device.hpp"
+#include "kernels/math/division.hpp"
 
 namespace trainer {
 
@@ -19,7 +19,7 @@ HOST_DEVICE double exponential_of(double x) {
   const double r =
       (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;  // log 2 in two parts (fdlibm)
   double sum = 1.0;
-  for (int k = 13; k >= 1; --k) sum = 1.0 + r * sum / static_cast<double>(k);
+  for (int k = 13; k >= 1; --k) sum = 1.0 + exact_quotient(r * sum, static_cast<double>(k));
   return __builtin_bit_cast(
       double, __builtin_bit_cast(std::uint64_t, sum) + (__builtin_bit_cast(std::uint64_t, shifted) << 52U));
 }
@@ -34,10 +34,10 @@ HOST_DEVICE double logarithm_of(double x) {
     m = m * 0.5;
     e = e + 1.0;
   }
-  const double s = (m - 1.0) / (m + 1.0);
+  const double s = exact_quotient(m - 1.0, m + 1.0);
   const double z = s * s;
   double sum = 0;
-  for (int k = 23; k >= 3; k -= 2) sum = (sum + 1.0 / static_cast<double>(k)) * z;
+  for (int k = 23; k >= 3; k -= 2) sum = (sum + exact_quotient(1.0, static_cast<double>(k))) * z;
   return e * 6.93147180369123816490e-01 + (2.0 * s + (2.0 * s * sum + e * 1.90821492927058770002e-10));
 }
 
@@ -51,7 +51,8 @@ namespace detail {
 HOST_DEVICE double taylor(double angle, int first) {  // first = 0: cos, 1: sin
   const double z = angle * angle;
   double sum = 1.0;
-  for (int k = 16 + first; k > first; k -= 2) sum = 1.0 - z * sum / static_cast<double>(k * (k - 1));
+  for (int k = 16 + first; k > first; k -= 2)
+    sum = 1.0 - exact_quotient(z * sum, static_cast<double>(k * (k - 1)));
   return first == 0 ? sum : angle * sum;
 }
 

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/math/host_device.hpp"
+#include "kernels/math/division.hpp"
 
 namespace trainer {
 

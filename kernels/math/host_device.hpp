@@ -9,16 +9,10 @@
 #define HOST_DEVICE inline __attribute__((always_inline))
 #endif
 
-namespace trainer {
-
-// a / b in loops over many elements; on a GPU to two units in the last place, and 0 for |b| from 2^126 on. An exact division on
-// a GPU calls a subroutine for some operands, and the compiler moves no load across a call.
-HOST_DEVICE float quotient_in_loops(float a, float b) {
+// Before a loop: on a GPU, so many iterations start their loads before the first waits for its own.
 #if defined(__CUDA_ARCH__)
-  return __fdividef(a, b);
+#define TRAINER_PRAGMA(text) _Pragma(#text)
+#define DEVICE_UNROLL(times) TRAINER_PRAGMA(unroll times)
 #else
-  return a / b;
+#define DEVICE_UNROLL(times)
 #endif
-}
-
-}  // namespace trainer

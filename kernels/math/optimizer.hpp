@@ -4,10 +4,9 @@
 // except in AdamW, where it shrinks w by rate * decay in addition to the step (Loshchilov and Hutter 2019).
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
-#include "kernels/math/host_device.hpp"
+#include "kernels/math/division.hpp"
 #include "kernels/math/schedule.hpp"
 
 namespace trainer {
@@ -67,8 +66,9 @@ HOST_DEVICE UpdateStep update_step(const Optimizer& o, const Schedule& s, std::u
   }
   if (o.kind == OptimizerKind::adam || o.kind == OptimizerKind::adamw) {
     const auto t = static_cast<double>(step + 1);
-    u.correction1 = static_cast<float>(1 / (1 - power_of(static_cast<double>(o.beta1), t)));
-    u.correction2 = static_cast<float>(1 / std::sqrt(1 - power_of(static_cast<double>(o.beta2), t)));
+    u.correction1 = static_cast<float>(exact_quotient(1.0, 1 - power_of(static_cast<double>(o.beta1), t)));
+    u.correction2 =
+        static_cast<float>(exact_quotient(1.0, exact_root(1 - power_of(static_cast<double>(o.beta2), t))));
   }
   return u;
 }
@@ -88,7 +88,7 @@ HOST_DEVICE void adam_update(const Optimizer& o, const UpdateStep& u, float rate
   m = o.beta1 * m + (1 - o.beta1) * full;
   v = o.beta2 * v + (1 - o.beta2) * full * full;
   w -= rate * shrink * w;
-  w -= quotient_in_loops(rate * u.correction1 * m, std::sqrt(v) * u.correction2 + o.epsilon);
+  w -= quotient_in_loops(rate * u.correction1 * m, exact_root(v) * u.correction2 + o.epsilon);
 }
 
 // a = rho a + (1 - rho) g^2; d = sqrt(e + epsilon) / sqrt(a + epsilon) g; e = rho e + (1 - rho) d^2; w -= rate d
@@ -97,7 +97,7 @@ HOST_DEVICE void adadelta_update(const Optimizer& o, float rate, float decay, fl
                                  float& e) {
   const float full = g + decay * w;
   a = o.rho * a + (1 - o.rho) * full * full;
-  const float d = quotient_in_loops(std::sqrt(e + o.epsilon), std::sqrt(a + o.epsilon)) * full;
+  const float d = quotient_in_loops(exact_root(e + o.epsilon), exact_root(a + o.epsilon)) * full;
   e = o.rho * e + (1 - o.rho) * d * d;
   w -= rate * d;
 }

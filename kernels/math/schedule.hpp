@@ -58,21 +58,22 @@ HOST_DEVICE double cosine_between(double start, double end, double u) {
 
 // PyTorch's OneCycleLR: the peak is reached at step warmup * steps - 1, the end at step steps - 1.
 HOST_DEVICE double one_cycle_rate(const Schedule& s, std::uint64_t step) {
-  const double start = static_cast<double>(s.rate) / s.start_divisor;
-  const double end = start / s.end_divisor;
+  const double start = exact_quotient(static_cast<double>(s.rate), static_cast<double>(s.start_divisor));
+  const double end = exact_quotient(start, static_cast<double>(s.end_divisor));
   const double peak_at = static_cast<double>(s.warmup) * static_cast<double>(s.steps) - 1;
   const double last = static_cast<double>(s.steps) - 1;
   const double now = static_cast<double>(step) < last ? static_cast<double>(step) : last;
-  if (now <= peak_at) return cosine_between(start, s.rate, peak_at > 0 ? now / peak_at : 1);
-  return cosine_between(s.rate, end, last > peak_at ? (now - peak_at) / (last - peak_at) : 1);
+  if (now <= peak_at) return cosine_between(start, s.rate, peak_at > 0 ? exact_quotient(now, peak_at) : 1);
+  return cosine_between(s.rate, end, last > peak_at ? exact_quotient(now - peak_at, last - peak_at) : 1);
 }
 
 // Evaluated at the middle of the step, so that neither end is quite reached.
 HOST_DEVICE double linear_rate(const Schedule& s, std::uint64_t step) {
-  const double u = s.steps > 0 ? (static_cast<double>(step) + 0.5) / static_cast<double>(s.steps) : 0;
+  const double u =
+      s.steps > 0 ? exact_quotient(static_cast<double>(step) + 0.5, static_cast<double>(s.steps)) : 0;
   const double warmup = s.warmup;
-  if (u < warmup) return s.rate * (s.start + (1 - static_cast<double>(s.start)) * u / warmup);
-  const double left = u < 1 ? (1 - u) / (1 - warmup) : 0;
+  if (u < warmup) return s.rate * (s.start + exact_quotient((1 - static_cast<double>(s.start)) * u, warmup));
+  const double left = u < 1 ? exact_quotient(1 - u, 1 - warmup) : 0;
   return s.rate * (s.end + (1 - static_cast<double>(s.end)) * left);
 }
 
@@ -91,7 +92,8 @@ HOST_DEVICE float learning_rate(const Schedule& s, std::uint64_t step, std::uint
     case ScheduleKind::one_cycle:
       return static_cast<float>(one_cycle_rate(s, step));
     case ScheduleKind::cosine: {
-      const double u = s.steps > 0 ? static_cast<double>(step) / static_cast<double>(s.steps) : 0;
+      const double u =
+          s.steps > 0 ? exact_quotient(static_cast<double>(step), static_cast<double>(s.steps)) : 0;
       return static_cast<float>(cosine_between(rate, rate * s.end, u < 1 ? u : 1));
     }
     case ScheduleKind::linear:

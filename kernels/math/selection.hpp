@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "kernels/math/host_device.hpp"
+#include "kernels/math/division.hpp"
 
 namespace trainer {
 
@@ -20,7 +20,8 @@ struct Selection {
 // `fraction` of them, rounded down but at least one.
 HOST_DEVICE std::uint32_t selected_rows(const Selection& s, std::uint64_t step, std::uint64_t steps,
                                         std::uint32_t valid) {
-  if (!s.selects() || static_cast<double>(step) / static_cast<double>(steps) < s.from) return valid;
+  if (!s.selects() || exact_quotient(static_cast<double>(step), static_cast<double>(steps)) < s.from)
+    return valid;
   const auto kept = static_cast<std::uint32_t>(s.fraction * valid);
   return kept > 0 || valid == 0 ? kept : 1;
 }

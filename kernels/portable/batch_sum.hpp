@@ -1,91 +1,113 @@
-// The one order in which the portable engine adds up over the images of a batch: the images of a shard one after the other, and
-// the shards as a tree. Shard s holds rows [s B / 8, (s + 1) B / 8) of a batch of B rows, selected or not, so that a selection
-// leaves terms out but moves no border. A sum begins at +0; terms that are exactly zero may be left out.
+// The one order in which the portable engine adds up over the images of a batch: the positions of an image, the images of a shard
+// one after the other, and the shards as a tree. Shard s holds rows [s B / 8, (s + 1) B / 8) of a batch of B rows, selected or not,
+// so that a selection leaves terms out but moves no border. A sum begins at +0; terms that are exactly zero may be left out.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/math/step_state.hpp"
+#include "kernels/portable/elementary.hpp"
 #include "kernels/portable/lanes.hpp"
+#include "kernels/portable/units.hpp"
 
 namespace trainer::portable {
 
-constexpr std::uint32_t kShards = 8;
+constexpr int kShards = 8;
+constexpr std::uint8_t kNoArgmax = 255;  // of a pooled output whose gradient is zero because of the ReLU
 
-// The rows of a batch that backward covers: all, or those that the head has selected (kernels/map_contract.hpp).
+// The rows of a batch that count.
 struct Rows {
-  std::uint32_t batch = 0;
-  // Null: all rows. Else [kShards + 1] the position at which each shard begins, and [batch] the selected rows in ascending order,
-  // then the others.
-  const std::uint32_t* first = nullptr;
-  const std::uint32_t* listed = nullptr;
+  int batch = 0;
+  const std::uint8_t* selected = nullptr;  // [batch], kernels/map_contract.hpp; null: all
+  const StepState* state = nullptr;        // if set, only those that hold an image
 
-  HOST_DEVICE std::uint32_t row(std::uint32_t position) const {
-    return listed == nullptr ? position : listed[position];
+  HOST_DEVICE int with_image() const { return state == nullptr ? batch : static_cast<int>(state->valid); }
+  HOST_DEVICE bool is_selected(int n) const {
+    return selected == nullptr || read<std::uint8_t>(selected + n) != 0;
   }
-  HOST_DEVICE std::uint32_t begin(std::uint32_t shard) const {
-    return first == nullptr ? static_cast<std::uint32_t>(std::uint64_t{shard} * batch / kShards)
-                            : first[shard];
-  }
-  HOST_DEVICE std::uint32_t count() const { return begin(kShards); }
+  HOST_DEVICE bool count(int n) const { return is_selected(n) && n < with_image(); }
+  HOST_DEVICE int begin(int shard) const { return shard * batch / kShards; }
 };
+
+// The elements of a channel: `positions` of each row that holds an image.
+HOST_DEVICE float element_count(const StepState& state, int positions) {
+  return static_cast<float>(state.valid) * static_cast<float>(positions);
+}
 
 template <typename V>
 HOST_DEVICE V tree(const V (&shard)[kShards]) {
   return ((shard[0] + shard[1]) + (shard[2] + shard[3])) + ((shard[4] + shard[5]) + (shard[6] + shard[7]));
 }
 
-// The sum over the batch of L columns of `values` [batch, stride], one row an image. Only the first `valid` rows count.
+// The sum over the rows of L columns of `values`, rows `stride` apart.
 template <int L>
-HOST_DEVICE Floats<L> batch_sum(const Rows& rows, std::uint32_t valid, const float* values, int stride) {
+HOST_DEVICE Floats<L> batch_sum(const Rows& rows, const float* values, int stride) {
   Floats<L> shard[kShards];
-  for (std::uint32_t s = 0; s < kShards; ++s) {
-    shard[s] = Floats<L>{};
-    for (std::uint32_t i = rows.begin(s); i < rows.begin(s + 1); ++i) {
-      const std::uint32_t n = rows.row(i);
-      if (n < valid) shard[s] = shard[s] + load<L>(values + static_cast<std::size_t>(n) * stride);
+  const int valid = rows.with_image();
+  for (int s = 0; s < kShards; ++s) {
+    const int end = rows.begin(s + 1) < valid ? rows.begin(s + 1) : valid;
+    Floats<L> sum{};
+    if (rows.selected == nullptr) {
+      DEVICE_UNROLL(32)
+      for (int n = rows.begin(s); n < end; ++n) sum = sum + load<L>(values + std::int64_t{n} * stride);
+    } else {
+      DEVICE_UNROLL(16)
+      for (int n = rows.begin(s); n < end; ++n) {
+        const Floats<L> value = load<L>(values + std::int64_t{n} * stride);
+        sum = rows.is_selected(n) ? sum + value : sum;
+      }
     }
+    shard[s] = sum;
   }
   return tree(shard);
 }
 
-// Lists the selected rows, of `selected` [batch]: unit n places row n.
-struct ListRows {
-  std::uint32_t batch = 0;
-  const std::uint8_t* selected = nullptr;
-  std::uint32_t* first = nullptr;
-  std::uint32_t* listed = nullptr;
+// sums [batch, map.c]: each image's sum over its positions, of x; of (x - mean)^2, if `mean` is set; of those x that the ReLU
+// let pass, if `argmax` is set.
+struct SumPositions {
+  int batch = 0;
+  Shape map;
+  Tile tile;
+  const float* x = nullptr;
+  float* sums = nullptr;
+  const float* mean = nullptr;  // [map.c]
+  const std::uint8_t* argmax = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return batch; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
+  HOST_DEVICE Units units() const { return {batch, pieces(map.c, tile.lanes), 1, map.h * map.w}; }
   template <int L>
-  HOST_DEVICE void unit(std::uint32_t n, std::uint32_t /*inner*/) const {
-    std::uint32_t before = 0;
-    std::uint32_t total = 0;
-    for (std::uint32_t m = 0; m < batch; ++m) {
-      before += m < n ? selected[m] : 0U;
-      total += selected[m];
+  HOST_DEVICE void unit(int n, int vector) const {
+    const int c = vector * L;
+    const Floats<L> centre = mean == nullptr ? Floats<L>{} : load<L>(mean + c);
+    std::int64_t at = image_at(n, map) + c;
+    Floats<L> sum{};
+    DEVICE_UNROLL(16)
+    for (int i = 0; i < map.h * map.w; ++i, at += map.c) {
+      Floats<L> value = load<L>(x + at);
+      if (argmax != nullptr) value = load<L>(argmax + at) == Words<L>{} + kNoArgmax ? Floats<L>{} : value;
+      if (mean != nullptr) value = (value - centre) * (value - centre);
+      sum = sum + value;
     }
-    listed[selected[n] != 0 ? before : total + (n - before)] = n;
-    for (std::uint32_t s = 0; s < kShards; ++s) {
-      if (static_cast<std::uint32_t>(std::uint64_t{s} * batch / kShards) == n) first[s] = before;
-    }
-    if (n == 0) first[kShards] = total;
+    store<L>(sums + std::int64_t{n} * map.c + c, sum, map.c - c);
   }
 };
 
-// y[i] = the tree of the shards' partial sums [kShards, count].
-struct AddShards {
-  const float* partial = nullptr;
-  std::uint32_t count = 0;
+// y [columns] = the sum over the batch of values [batch, columns]; if `positions` is set, it is divided by so many for each row
+// with an image. A batch of kShards rows of partial sums becomes their tree.
+struct SumImages {
+  Rows rows;
+  int columns = 0;
+  Tile tile;
+  const float* values = nullptr;
   float* y = nullptr;
+  int positions = 0;
 
-  HOST_DEVICE std::uint32_t outer() const { return count; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
+  HOST_DEVICE Units units() const { return {pieces(columns, tile.lanes), 1, 1, rows.batch}; }
   template <int L>
-  HOST_DEVICE void unit(std::uint32_t i, std::uint32_t /*inner*/) const {
-    float shard[kShards];
-    for (std::uint32_t s = 0; s < kShards; ++s) shard[s] = partial[std::size_t{s} * count + i];
-    y[i] = tree(shard);
+  HOST_DEVICE void unit(int vector) const {
+    const int column = vector * L;
+    Floats<L> sum = batch_sum<L>(rows, values + column, columns);
+    if (positions > 0) sum = portable_div(sum, Floats<L>{} + element_count(*rows.state, positions));
+    store<L>(y + column, sum, columns - column);
   }
 };
 

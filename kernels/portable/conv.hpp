@@ -1,273 +1,298 @@
 // Convolution, then max pooling: the sum of one output runs over the filter's rows, columns and input channels, in this order.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "kernels/math/divider.hpp"
-#include "kernels/portable/product.hpp"
-#include "kernels/shape.hpp"
+#include "kernels/portable/pointwise.hpp"
 
 namespace trainer::portable {
 
-constexpr std::uint8_t kNoArgmax = 255;  // the gradient is zero because of the ReLU
+// to [batch, its shape] = from, moved down and to the right, and zero elsewhere: a border of zeros around a map, or its inner part.
+struct Move {
+  int batch = 0;
+  const float* from = nullptr;
+  Shape from_shape;
+  float* to = nullptr;
+  Shape to_shape;
+  int down = 0, right = 0;
 
-// Without pooling, `window` is {1, 1}.
-struct ConvShape {
-  Shape in;   // with its border of zeros
-  Shape out;  // after pooling
-  int kernel = 1;
-  int stride = 1;
-  Window window = {1, 1};
-
-  HOST_DEVICE int row_taps() const {
-    return kernel * in.c;
-  }  // the taps of a filter's row lie side by side, in x as in w
-  HOST_DEVICE int taps() const { return kernel * row_taps(); }
-  // Where the filter meets x for position `at` of the map, counted from the window's corner, row by row.
-  HOST_DEVICE int offset(int at) const {
-    return (at / window.size * in.w + at % window.size) * stride * in.c;
-  }
-  // The first tap of the window of output [row, column].
-  HOST_DEVICE int corner(int row, int column) const {
-    return (row * in.w + column) * window.stride * stride * in.c;
+  HOST_DEVICE Units units() const { return {batch, to_shape.h, 1, to_shape.w * to_shape.c}; }
+  HOST_DEVICE void unit(int n, int row) const {
+    const int width = to_shape.w * to_shape.c;
+    const int begin = right * to_shape.c;
+    const int source = row - down;
+    const int end = source >= 0 && source < from_shape.h ? begin + from_shape.w * from_shape.c : 0;
+    const float* line = from + image_at(n, from_shape) + source * from_shape.w * from_shape.c - begin;
+    float* target = to + image_at(n, to_shape) + row * width;
+    for (int i = 0; i < width; ++i) target[i] = i >= begin && i < end ? line[i] : 0.0F;
   }
 };
 
-// y [batch, out] = relu(maxpool(conv(x, w)) + b). The larger of two sums stays the larger when b is added to both, so that the
-// pool comes first; of equal ones the first wins. `argmax` [batch, out], or null: the window's position, kNoArgmax below 0.
-// Unit: one window, or four outputs of a row where there is no pool; L channels.
-struct ConvForward {
-  ConvShape shape;
-  std::uint32_t batch = 0;
-  const float* x = nullptr;  // [batch, in]
-  const float* w = nullptr;  // [taps, padded]: filters lie side by side
-  int padded = 0;
-  const float* b = nullptr;  // [padded], or null
+// What the other kernels share: x [batch, in], y [batch, out], w [out.c, taps]. Without pooling, `window` is {1, 1}.
+struct ConvShape {
+  Shape in;   // with its border of zeros, so that a filter never meets an edge
+  Shape out;  // after pooling
+  int kernel = 1, stride = 1;
+  Window window = {1, 1};
+
+  HOST_DEVICE int pitch() const { return in.w * in.c; }
+  HOST_DEVICE int row_taps() const { return kernel * in.c; }  // side by side, in x as in w
+  HOST_DEVICE int taps() const { return kernel * row_taps(); }
+  // Where in an image the filter begins for output [row, column], and how much later for position [i, j] of its window.
+  HOST_DEVICE int corner(int row, int column) const {
+    return offset(row * window.stride, column * window.stride);
+  }
+  HOST_DEVICE int offset(int i, int j) const { return (i * in.w + j) * stride * in.c; }
+  HOST_DEVICE int offset(std::uint8_t position) const { return offset(position / 16, position % 16); }
+};
+
+// y = relu(maxpool(conv(x, w)) + b). The larger of two sums stays the larger when b is added to both, so that the pool comes
+// first; of equal ones the first wins. `argmax` [batch, out], or null: the position in the window, kNoArgmax where the ReLU stops
+// the gradient. Unit: a row of an image, a tile of channels.
+struct ConvForward : ConvShape {
+  int batch = 0;
+  Tile tile;
   bool relu = false;
+  const float *x = nullptr, *w = nullptr, *b = nullptr;  // w [taps, out.c]; b [out.c], or null
   float* y = nullptr;
   std::uint8_t* argmax = nullptr;
-  Divider by_tiles;    // tiles of L channels
-  Divider by_columns;  // units in a row
-  int lanes = 1;
 
-  HOST_DEVICE std::uint32_t outer() const { return batch; }
-  HOST_DEVICE std::uint32_t inner() const {
-    return by_tiles.by() * by_columns.by() * static_cast<std::uint32_t>(shape.out.h);
+  HOST_DEVICE Units units() const {
+    return {batch, out.h, pieces(out.c, tile.width()), out.w * taps() * window.size * window.size};
   }
-
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t n, std::uint32_t i) const {
-    const std::uint32_t place = by_tiles.quotient(i);
-    const std::uint32_t row = by_columns.quotient(place);
-    const int column = static_cast<int>(place - row * by_columns.by());
-    const int o = static_cast<int>(i - place * by_tiles.by()) * L;
-    const float* image = x + std::size_t{n} * shape.in.h * shape.in.w * shape.in.c;
-    const std::size_t line = (std::size_t{n} * shape.out.h + row) * shape.out.w;
-    if (shape.window.size == 1) {
-      four_outputs<L>(image, static_cast<int>(row), column * 4, o, line);
-      return;
-    }
-    const float* corner = image + shape.corner(static_cast<int>(row), column);
-    Floats<L> best{};
-    Words<L> at{};
-    shape.window.size == 3 ? window_maximum<L, 9>(corner, o, best, at)
-                           : window_maximum<L, 4>(corner, o, best, at);
-    finish<L>((line + column) * shape.out.c, o, best, at);
+  template <int L, int V>
+  HOST_DEVICE void unit(int n, int row, int at) const {
+    const int o = at * L * V;
+    if (window.size == 1) return unpooled<L, V>(n, row, o);
+    if (window.size == 2) return pooled < L, V, V == 3 ? 1 : 2, 2 > (n, row, o);
+    window.size == 3 ? pooled<L, V, 3, 3>(n, row, o) : pooled<L, V, 1, 1>(n, row, o);
   }
 
  private:
-  // sums[q] = the filters' sums at x + offset[q].
-  template <int L, int kSums>
-  HOST_DEVICE void filter_sums(const float* corner, int o, const int (&offset)[kSums],
-                               Floats<L> (&sums)[kSums]) const {
-    for (int q = 0; q < kSums; ++q) sums[q] = Floats<L>{};
+  // The filters' sums at corner + offset[0], offset[1], ...
+  template <int L, int V, int P>
+  HOST_DEVICE void filter_sums(const float* corner, const int (&offset)[P], int o,
+                               Floats<L> (&sums)[P][V]) const {
     const float* filter = w + o;
-    const int row_taps = shape.row_taps();
-    for (int k = 0; k < shape.kernel; ++k) {
-      const float* from = corner + static_cast<std::size_t>(k) * shape.in.w * shape.in.c;
-      for (int t = 0; t < row_taps; ++t, filter += padded) {
-        const Floats<L> factor = load<L>(filter);
-        for (int q = 0; q < kSums; ++q) sums[q] = sums[q] + factor * from[offset[q] + t];
-      }
-    }
-  }
-
-  template <int L, int kSums>
-  HOST_DEVICE void window_maximum(const float* corner, int o, Floats<L>& best, Words<L>& at) const {
-    const int area = shape.window.size * shape.window.size;
-    for (int first = 0; first < area; first += kSums) {
-      int offset[kSums];
-      for (int q = 0; q < kSums; ++q) offset[q] = shape.offset(first + q < area ? first + q : area - 1);
-      Floats<L> sums[kSums];
-      filter_sums<L, kSums>(corner, o, offset, sums);
-      for (int q = 0; q < kSums; ++q) {
-        if (first + q == 0) {
-          best = sums[0];
-          continue;
+    for (int k = 0; k < kernel; ++k, corner += pitch()) {
+      for (int t = 0; t < row_taps(); ++t, filter += out.c) {
+        for (int v = 0; v < V; ++v) {
+          const Floats<L> factor = load<L>(filter + v * L);
+          for (int p = 0; p < P; ++p) sums[p][v] = sums[p][v] + factor * corner[offset[p] + t];
         }
-        const auto more = sums[q] > best;
-        best = more ? sums[q] : best;
-        at = more ? Words<L>{} + static_cast<std::uint32_t>(first + q) : at;
+      }
+    }
+  }
+
+  // Computes kRows x kColumns positions of a window at once, as many as the registers hold.
+  template <int L, int V, int kRows, int kColumns>
+  HOST_DEVICE void pooled(int n, int row, int o) const {
+    constexpr int kPositions = kRows * kColumns;
+    const float* image = x + image_at(n, in);
+    int offsets[kPositions];
+    for (int p = 0; p < kPositions; ++p) offsets[p] = offset(p / kColumns, p % kColumns);
+    for (int column = 0; column < out.w; ++column) {
+      Floats<L> best[V];
+      Words<L> at[V] = {};
+      for (int i = 0; i < window.size; i += kRows) {
+        for (int j = 0; j < window.size; j += kColumns) {
+          Floats<L> sums[kPositions][V] = {};
+          filter_sums<L, V>(image + corner(row, column) + offset(i, j), offsets, o, sums);
+          for (int p = 0; p < kPositions; ++p) {
+            const std::uint32_t position = window_position(i + p / kColumns, j + p % kColumns);
+            for (int v = 0; v < V; ++v) take_larger<L>(sums[p][v], position, best[v], at[v]);
+          }
+        }
+      }
+      for (int v = 0; v < V; ++v) finish<L>(n, row, column, o + v * L, best[v], at[v]);
+    }
+  }
+
+  // Four outputs of a row at once.
+  template <int L, int V>
+  HOST_DEVICE void unpooled(int n, int row, int o) const {
+    for (int column = 0; column < out.w; column += 4) {
+      int offsets[4];
+      for (int p = 0; p < 4; ++p) offsets[p] = corner(row, column + p < out.w ? column + p : out.w - 1);
+      Floats<L> sums[4][V] = {};
+      filter_sums<L, V>(x + image_at(n, in), offsets, o, sums);
+      for (int p = 0; p < 4 && column + p < out.w; ++p) {
+        for (int v = 0; v < V; ++v) finish<L>(n, row, column + p, o + v * L, sums[p][v], Words<L>{});
       }
     }
   }
 
   template <int L>
-  HOST_DEVICE void four_outputs(const float* image, int row, int column, int o, std::size_t line) const {
-    int offset[4];
-    for (int q = 0; q < 4; ++q) {
-      const int last = column + q < shape.out.w ? column + q : shape.out.w - 1;
-      offset[q] = shape.corner(row, last);
-    }
-    Floats<L> sums[4];
-    filter_sums<L, 4>(image, o, offset, sums);
-    for (int q = 0; q < 4 && column + q < shape.out.w; ++q)
-      finish<L>((line + column + q) * shape.out.c, o, sums[q], Words<L>{});
-  }
-
-  template <int L>
-  HOST_DEVICE void finish(std::size_t pixel, int o, Floats<L> sum, Words<L> at) const {
+  HOST_DEVICE void finish(int n, int row, int column, int o, Floats<L> sum, Words<L> at) const {
+    const std::int64_t to = image_at(n, out) + (row * out.w + column) * out.c + o;
     const Floats<L> zero{};
     if (b != nullptr) sum = sum + load<L>(b + o);
     if (relu) {
-      at = sum > zero ? at : Words<L>{} + static_cast<std::uint32_t>(kNoArgmax);
+      at = sum > zero ? at : Words<L>{} + kNoArgmax;
       sum = sum < zero ? zero : sum;
     }
-    store<L>(y + pixel + o, sum, shape.out.c - o);
-    if (argmax != nullptr) store<L>(argmax + pixel + o, at, shape.out.c - o);
+    store<L>(y + to, sum, out.c - o);
+    if (argmax != nullptr) store<L>(argmax + to, at, out.c - o);
   }
 };
 
-// g = dy where the argmax says that the ReLU let it pass, else 0. [batch, count]
-struct MaskGradient {
-  Rows rows = {};
-  std::uint32_t count = 0;
-  const float* dy = nullptr;
-  const std::uint8_t* argmax = nullptr;
-  float* g = nullptr;
-
-  HOST_DEVICE std::uint32_t outer() const { return rows.batch; }
-  HOST_DEVICE std::uint32_t inner() const { return count; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t position, std::uint32_t i) const {
-    if (position >= rows.count()) return;
-    const std::size_t at = std::size_t{rows.row(position)} * count + i;
-    g[at] = argmax[at] == kNoArgmax ? 0.0F : dy[at];
-  }
-};
-
-// partial [kShards, out, taps]: each shard's share of dw. An image's own sum runs over the pooled positions; the images' sums are
-// added in order. Unit: kTiles tiles of L taps of a filter, in one shard.
-struct ConvWeights {
-  static constexpr int kTiles = 4;
-
-  ConvShape shape;
-  Rows rows = {};
-  const float* x = nullptr;
-  const float* g = nullptr;  // [batch, out]
+// partial [groups, out.c, taps]: the share of dw of each shard, or of each image, whose own sum runs over the pooled positions.
+// Unit: in one group, a tile of taps in `filter_rows` rows of a filter.
+struct ConvWeights : ConvShape {
+  Rows rows;
+  Tile tile;
+  int filter_rows = 1;  // 1, 3 or 5
+  Divider groups;       // kShards or the batch
+  const float *x = nullptr, *g = nullptr;
   const std::uint8_t* argmax = nullptr;
   float* partial = nullptr;
-  int lanes = 1;
 
-  HOST_DEVICE std::uint32_t outer() const { return kShards * static_cast<std::uint32_t>(shape.out.c); }
-  HOST_DEVICE std::uint32_t inner() const { return pieces(tiles(), kTiles); }
-
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t outer, std::uint32_t inner) const {
-    const std::uint32_t s = outer % kShards;
-    const std::uint32_t o = outer / kShards;
-    int in_x[kTiles];
-    int in_w[kTiles];
-    int width[kTiles];
-    place_tiles<L>(inner, in_x, in_w, width);
-    Floats<L> sum[kTiles] = {};
-    for (std::uint32_t i = rows.begin(s); i < rows.begin(s + 1); ++i) add_image<L>(rows.row(i), o, in_x, sum);
-    float* to = partial + (std::size_t{s} * shape.out.c + o) * shape.taps();
-    for (int t = 0; t < kTiles; ++t) store<L>(to + in_w[t], sum[t], width[t]);
+  HOST_DEVICE int group_count() const { return static_cast<int>(groups.by()); }
+  HOST_DEVICE Units units() const {
+    return {group_count() * pieces(kernel, filter_rows), out.c, pieces(row_taps(), tile.width()),
+            pieces(rows.batch, group_count()) * out.h * out.w * filter_rows};
+  }
+  template <int L, int V>
+  HOST_DEVICE void unit(int outer, int o, int at) const {
+    const auto part = static_cast<int>(groups.quotient(static_cast<std::uint32_t>(outer)));
+    const int group = outer - part * group_count();
+    const int k = part * filter_rows;
+    if (filter_rows == 3) return add_group<L, V, 3>(group, o, k, at * L * V);
+    filter_rows == 5 ? add_group<L, V, 5>(group, o, k, at * L * V)
+                     : add_group<L, V, 1>(group, o, k, at * L * V);
   }
 
  private:
-  HOST_DEVICE std::uint32_t row_tiles() const {
-    return pieces(static_cast<std::uint32_t>(shape.row_taps()), static_cast<std::uint32_t>(lanes));
-  }
-  HOST_DEVICE std::uint32_t tiles() const { return row_tiles() * static_cast<std::uint32_t>(shape.kernel); }
-
-  // The tiles of unit `inner`, the last one again and again where there are no more.
-  template <int L>
-  HOST_DEVICE void place_tiles(std::uint32_t inner, int (&in_x)[kTiles], int (&in_w)[kTiles],
-                               int (&width)[kTiles]) const {
-    for (int t = 0; t < kTiles; ++t) {
-      const std::uint32_t wanted = inner * kTiles + static_cast<std::uint32_t>(t);
-      const std::uint32_t tile = wanted < tiles() ? wanted : tiles() - 1;
-      const auto row = static_cast<int>(tile / row_tiles());
-      const int tap = (static_cast<int>(tile) - row * static_cast<int>(row_tiles())) * L;
-      in_x[t] = row * shape.in.w * shape.in.c + tap;
-      in_w[t] = row * shape.row_taps() + tap;
-      width[t] = shape.row_taps() - tap;
-    }
-  }
-
-  template <int L>
-  HOST_DEVICE void add_image(std::uint32_t n, std::uint32_t o, const int (&in_x)[kTiles],
-                             Floats<L> (&sum)[kTiles]) const {
-    const float* image = x + std::size_t{n} * shape.in.h * shape.in.w * shape.in.c;
-    std::size_t at = std::size_t{n} * shape.out.h * shape.out.w * shape.out.c + o;
-    Floats<L> own[kTiles] = {};
-    for (int row = 0; row < shape.out.h; ++row) {
-      for (int column = 0; column < shape.out.w; ++column, at += static_cast<std::size_t>(shape.out.c)) {
-        if (argmax[at] == kNoArgmax) continue;
-        const float* from = image + shape.corner(row, column) + shape.offset(argmax[at]);
-        for (int t = 0; t < kTiles; ++t) own[t] = own[t] + load<L>(from + in_x[t]) * g[at];
+  template <int L, int V, int R>
+  HOST_DEVICE void add_group(int group, int o, int k, int tap) const {
+    const bool is_shard = group_count() == kShards;
+    const int end = is_shard ? rows.begin(group + 1) : group + 1;
+    Floats<L> sum[R][V] = {};
+    for (int n = is_shard ? rows.begin(group) : group; n < end; ++n) {
+      if (!rows.count(n)) continue;
+      Floats<L> own[R][V] = {};
+      add_image<L, V, R>(n, o, k * pitch() + tap, own);
+      for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) sum[r][v] = sum[r][v] + own[r][v];
       }
     }
-    for (int t = 0; t < kTiles; ++t) sum[t] = sum[t] + own[t];
+    float* to = partial + (std::int64_t{group} * out.c + o) * taps() + k * row_taps() + tap;
+    for (int r = 0; r < R; ++r) {
+      for (int v = 0; v < V; ++v) store<L>(to + r * row_taps() + v * L, sum[r][v], row_taps() - tap - v * L);
+    }
+  }
+
+  template <int L, int V, int R>
+  HOST_DEVICE void add_image(int n, int o, int tap, Floats<L> (&own)[R][V]) const {
+    std::int64_t at = image_at(n, out) + o;
+    for (int row = 0; row < out.h; ++row) {
+      for (int column = 0; column < out.w; column += kPlaces<L>) {
+        const int places = out.w - column < kPlaces<L> ? out.w - column : kPlaces<L>;
+        add_places<L, V, R>(x + image_at(n, in) + tap + corner(row, column), places, at, own);
+        at += places * out.c;
+      }
+    }
+  }
+
+  // Adds `places` positions of a row, from element `at` of g on.
+  template <int L, int V, int R>
+  HOST_DEVICE void add_places(const float* from, int places, std::int64_t at, Floats<L> (&own)[R][V]) const {
+    const float* begin[kPlaces<L>];
+    float slope[kPlaces<L>];
+    for (int q = 0; q < kPlaces<L>; ++q) {
+      const int p = q < places ? q : 0;
+      const auto position = read<std::uint8_t>(argmax + at + p * out.c);
+      const bool counts = q < places && position != kNoArgmax;
+      begin[q] = counts ? from + corner(0, p) + offset(position) : nullptr;
+      slope[q] = read<float>(g + at + p * out.c);
+    }
+    for (int q = 0; q < kPlaces<L>; ++q) {
+      for (int r = 0; begin[q] != nullptr && r < R; ++r) {
+        for (int v = 0; v < V; ++v)
+          own[r][v] = own[r][v] + load<L>(begin[q] + r * pitch() + v * L) * slope[q];
+      }
+    }
   }
 };
 
-// dx [batch, in] of the listed rows, border included: each element sums by pooled position, then output channel; the others become
-// zero. Unit: L channels of an image.
-struct ConvInput {
-  ConvShape shape;
-  Rows rows = {};
-  const float* w = nullptr;  // [out, taps]
-  const float* g = nullptr;
+// dx, border included, of the rows that count: each element sums by pooled position, then output channel; the others become zero.
+// Unit: an image, whose pixels' channels lie side by side as in a row of a filter; or, if `split`, one channel of it.
+struct ConvInput : ConvShape {
+  Rows rows;
+  Tile tile;
+  bool split = false;
+  const float *w = nullptr, *g = nullptr;
   const std::uint8_t* argmax = nullptr;
   float* dx = nullptr;
-  int lanes = 1;
 
-  HOST_DEVICE std::uint32_t outer() const { return rows.batch; }
-  HOST_DEVICE std::uint32_t inner() const {
-    return pieces(static_cast<std::uint32_t>(shape.in.c), static_cast<std::uint32_t>(lanes));
+  HOST_DEVICE Units units() const {
+    return {rows.batch, split ? in.c : 1, 1, out.h * out.w * out.c * taps()};
   }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t position, std::uint32_t inner) const {
-    const std::size_t n = rows.row(position);
-    const int c = static_cast<int>(inner) * L;
-    const int count = shape.in.c - c;
-    float* image = dx + n * shape.in.h * shape.in.w * shape.in.c + c;
-    for (int i = 0; i < shape.in.h * shape.in.w; ++i)
-      store<L>(image + static_cast<std::size_t>(i) * shape.in.c, Floats<L>{}, count);
-    if (position >= rows.count()) return;
-    std::size_t at = n * shape.out.h * shape.out.w * shape.out.c;
-    for (int row = 0; row < shape.out.h; ++row) {
-      for (int column = 0; column < shape.out.w; ++column) {
-        float* corner = image + shape.corner(row, column);
-        for (int o = 0; o < shape.out.c; ++o, ++at) {
-          if (argmax[at] != kNoArgmax)
-            add_filter<L>(corner + shape.offset(argmax[at]),
-                          w + static_cast<std::size_t>(o) * shape.taps() + c, g[at], count);
-        }
+  template <int L, int V>
+  HOST_DEVICE void unit(int n, int channel) const {
+    float* image = dx + image_at(n, in) + channel;
+    for (int i = 0; i < in.h * (split ? in.w : pitch()); ++i) image[split ? i * in.c : i] = 0.0F;
+    if (!rows.count(n)) return;
+    std::int64_t at = image_at(n, out);
+    for (int row = 0; row < out.h; ++row) {
+      for (int column = 0; column < out.w; ++column) {
+        for (int o = 0; o < out.c; o += kPlaces<L>)
+          add_filters<L, V>(image + corner(row, column), at + o, o, channel);
+        at += out.c;
       }
     }
   }
 
  private:
-  template <int L>
-  HOST_DEVICE void add_filter(float* to, const float* filter, float gradient, int count) const {
-    for (int k = 0; k < shape.kernel; ++k, to += static_cast<std::ptrdiff_t>(shape.in.w) * shape.in.c) {
-      for (int t = 0; t < shape.row_taps(); t += shape.in.c, filter += shape.in.c)
-        store<L>(to + t, load<L>(to + t) + load<L>(filter) * gradient, count);
+  // The filters from o on, at gradient `at`.
+  template <int L, int V>
+  HOST_DEVICE void add_filters(float* to, std::int64_t at, int o, int channel) const {
+    std::uint8_t position[kPlaces<L>];
+    float slope[kPlaces<L>];
+    for (int q = 0; q < kPlaces<L>; ++q) {
+      const int p = o + q < out.c ? q : 0;
+      position[q] = p == q ? read<std::uint8_t>(argmax + at + p) : kNoArgmax;
+      slope[q] = read<float>(g + at + p);
+    }
+    for (int q = 0; q < kPlaces<L>; ++q) {
+      if (position[q] == kNoArgmax) continue;
+      float* begin = to + offset(position[q]);
+      const float* filter = w + (o + q) * taps() + channel;
+      if (!split) add_filter<L, V>(begin, filter, slope[q]);
+      if (split)
+        kernel == 3 ? add_channel<3>(begin, filter, slope[q]) : add_channel<1>(begin, filter, slope[q]);
+    }
+  }
+
+  // kSide rows and columns of a filter's channel at once: all their sums are read before one is written.
+  template <int kSide>
+  HOST_DEVICE void add_channel(float* to, const float* filter, float slope) const {
+    for (int k = 0; k < kernel; k += kSide) {
+      for (int t = 0; t < kernel; t += kSide) {
+        float* at[kSide * kSide];
+        float sum[kSide * kSide];
+        for (int p = 0; p < kSide * kSide; ++p) {
+          const int i = k + p / kSide;
+          const int j = (t + p % kSide) * in.c;
+          at[p] = to + i * pitch() + j;
+          sum[p] = *at[p] + read<float>(filter + i * row_taps() + j) * slope;
+        }
+        for (int p = 0; p < kSide * kSide; ++p) *at[p] = sum[p];
+      }
+    }
+  }
+
+  template <int L, int V>
+  HOST_DEVICE void add_filter(float* to, const float* filter, float slope) const {
+    for (int k = 0; k < kernel; ++k, to += pitch(), filter += row_taps()) {
+      for (int t = 0; t < row_taps(); t += L * V) {
+        for (int v = 0; v < V; ++v) {
+          Floats<L> sum;
+          __builtin_memcpy(&sum, to + t + v * L, sizeof sum);
+          store<L>(to + t + v * L, sum + load<L>(filter + t + v * L) * slope, row_taps() - t - v * L);
+        }
+      }
     }
   }
 };

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cfloat>
-#include <cmath>
 #include <cstdint>
 
 #include "kernels/math/gelu.hpp"
@@ -13,24 +12,13 @@ static_assert(FLT_EVAL_METHOD == 0, "floats are computed as floats");
 
 namespace trainer::portable {
 
-// nvcc builds exact quotients and roots of fused operations; in functions of their own, the check of machine code can tell those
-// from a product and a sum that were fused by mistake.
-#if defined(__CUDA_ARCH__)
-extern "C" __device__ __noinline__ inline float portable_div(float a, float b) {
-  return __fdiv_rn(a, b);
-}
-extern "C" __device__ __noinline__ inline float portable_sqrt(float a) {
-  return __fsqrt_rn(a);
-}
-#else
 template <typename V>
 HOST_DEVICE V portable_div(V a, V b) {
-  return a / b;
+  return exact_quotient(a, b);
 }
 HOST_DEVICE float portable_sqrt(float a) {
-  return __builtin_sqrtf(a);
+  return exact_root(a);
 }
-#endif
 
 // e^x to about one unit in the last place: x = n log 2 + r, and e^r is a polynomial (Cephes, expf). A NaN stays a NaN; results
 // saturate at e^-87 and e^88. W is an unsigned integer of 32 bits, or a vector of such.

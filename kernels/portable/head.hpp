@@ -1,13 +1,10 @@
 // The loss: softmax cross-entropy of the logits, its gradient, correct answers and the selection of rows (kernels/op.hpp).
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
-#include "kernels/math/selection.hpp"
-#include "kernels/math/step_state.hpp"
+#include "kernels/op.hpp"
 #include "kernels/portable/batch_sum.hpp"
-#include "kernels/portable/elementary.hpp"
 
 namespace trainer::portable {
 
@@ -21,31 +18,26 @@ struct RowLoss {
 // Of each row of logits [batch, classes]: the loss and, in training, the gradient g [batch, classes] of the product below the
 // logits, times 1 / the rows that will be selected.
 struct HeadLoss {
-  std::uint32_t batch = 0;
-  int classes = 0;
-  float logit_scale = 1;
-  float label_smoothing = 0;
-  Selection selection = {};
+  HeadDesc head;
+  int batch = 0;
   std::uint64_t steps = 0;
   const StepState* state = nullptr;
   const std::uint8_t* labels = nullptr;
   const float* logits = nullptr;
   float* g = nullptr;  // null in inference
-  RowLoss* rows = nullptr;
+  RowLoss* losses = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return batch; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t n, std::uint32_t /*inner*/) const {
-    const float* y = logits + std::size_t{n} * classes;
+  HOST_DEVICE Units units() const { return {batch, 1, 1, 64 * head.classes}; }
+  HOST_DEVICE void unit(int n) const {
+    const float* y = logits + std::int64_t{n} * head.classes;
     const int label = labels[n];
     int best = 0;
-    for (int j = 1; j < classes; ++j) best = y[j] > y[best] ? j : best;
-    const float smoothing = g == nullptr ? 0.0F : label_smoothing;
-    const float fraction = portable_div(smoothing, static_cast<float>(classes));
+    for (int j = 1; j < head.classes; ++j) best = y[j] > y[best] ? j : best;
+    const float smoothing = g == nullptr ? 0.0F : head.label_smoothing;
+    const float fraction = portable_div(smoothing, static_cast<float>(head.classes));
     float sum = 0;
     float below = 0;  // the sum of the logits relative to the largest
-    for (int j = 0; j < classes; ++j) {
+    for (int j = 0; j < head.classes; ++j) {
       sum = sum + exponential(y[j] - y[best]);
       below = below + (y[j] - y[best]);
     }
@@ -53,48 +45,39 @@ struct HeadLoss {
     const float norm = logarithm(sum);
     // A NaN or an infinity among the logits passes through to the loss.
     const float odd = below - below;
-    rows[n] = {(norm - (1.0F - smoothing) * of_label) - fraction * below + odd, norm - of_label + odd,
-               best == label ? 1U : 0U};
+    losses[n] = {(norm - (1.0F - smoothing) * of_label) - fraction * below + odd, norm - of_label + odd,
+                 best == label ? 1U : 0U};
     if (g != nullptr) write_gradient(n, y, y[best], sum, fraction);
   }
 
  private:
-  HOST_DEVICE void write_gradient(std::uint32_t n, const float* y, float most, float sum,
-                                  float fraction) const {
-    float* row = g + std::size_t{n} * classes;
-    const std::uint32_t selected = selected_rows(selection, state->step, steps, state->valid);
-    const float scale = portable_div(logit_scale, static_cast<float>(selected > 0 ? selected : 1U));
-    for (int j = 0; j < classes; ++j) {
-      const float target = fraction + (j == labels[n] ? 1.0F - label_smoothing : 0.0F);
+  HOST_DEVICE void write_gradient(int n, const float* y, float most, float sum, float fraction) const {
+    float* row = g + std::int64_t{n} * head.classes;
+    const std::uint32_t selected = selected_rows(head.selection, state->step, steps, state->valid);
+    const float scale = portable_div(head.logit_scale, static_cast<float>(selected > 0 ? selected : 1U));
+    for (int j = 0; j < head.classes; ++j) {
+      const float target = fraction + (j == labels[n] ? 1.0F - head.label_smoothing : 0.0F);
       const float softmax = portable_div(exponential(y[j] - most), sum);
-      row[j] = n < state->valid ? (softmax - target) * scale : 0.0F;
+      row[j] = n < static_cast<int>(state->valid) ? (softmax - target) * scale : 0.0F;
     }
   }
 };
 
 // Adds the rows' results to the state.
 struct HeadSums {
-  std::uint32_t batch = 0;
-  const RowLoss* rows = nullptr;
+  Rows rows;  // with an image
+  const RowLoss* losses = nullptr;
   StepState* state = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return 1; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t /*outer*/, std::uint32_t /*inner*/) const {
-    float shard[kShards];
-    std::uint32_t correct = 0;
-    const Rows all{.batch = batch};
-    for (std::uint32_t s = 0; s < kShards; ++s) {
-      shard[s] = 0;
-      for (std::uint32_t n = all.begin(s); n < all.begin(s + 1) && n < state->valid; ++n) {
-        shard[s] = shard[s] + rows[n].loss;
-        correct += rows[n].correct;
-      }
-    }
-    const float loss = tree(shard);
+  HOST_DEVICE Units units() const { return {1}; }
+  HOST_DEVICE void unit(int /*only*/) const {
+    const float loss = batch_sum<1>(rows, &losses->loss, sizeof(RowLoss) / sizeof(float));
     state->batch_loss = state->batch_loss + loss;
     state->loss_sum = state->loss_sum + static_cast<double>(loss);
+    std::uint32_t correct = 0;
+    const int valid = rows.with_image();
+    DEVICE_UNROLL(16)
+    for (int n = 0; n < valid; ++n) correct += losses[n].correct;
     state->correct += correct;
     state->images += state->valid;
   }
@@ -102,26 +85,25 @@ struct HeadSums {
 
 // Selects the hardest rows, and clears the gradient of the others. Unit: a row, which counts the rows that are harder.
 struct HeadSelect {
-  std::uint32_t batch = 0;
-  int classes = 0;
-  Selection selection = {};
+  HeadDesc head;
+  int batch = 0;
   std::uint64_t steps = 0;
   const StepState* state = nullptr;
-  const RowLoss* rows = nullptr;
+  const RowLoss* losses = nullptr;
   std::uint8_t* selected = nullptr;
   float* g = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return batch; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t n, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {batch, 1, 1, batch}; }
+  HOST_DEVICE void unit(int n) const {
+    const auto row = static_cast<std::uint32_t>(n);
     const std::uint32_t valid = state->valid;
-    const std::uint32_t count = selected_rows(selection, state->step, steps, valid);
-    const std::uint64_t key = hardness_key(rows[n].plain, n);
+    const std::uint32_t count = selected_rows(head.selection, state->step, steps, valid);
+    const std::uint64_t key = hardness_key(losses[n].plain, row);
     std::uint32_t harder = 0;
-    for (std::uint32_t m = 0; m < valid; ++m) harder += hardness_key(rows[m].plain, m) < key ? 1U : 0U;
-    selected[n] = n < valid && harder < count ? 1 : 0;
-    for (int j = 0; selected[n] == 0 && j < classes; ++j) g[std::size_t{n} * classes + j] = 0.0F;
+    DEVICE_UNROLL(8)
+    for (std::uint32_t m = 0; m < valid; ++m) harder += hardness_key(losses[m].plain, m) < key ? 1U : 0U;
+    selected[n] = row < valid && harder < count ? 1 : 0;
+    for (int j = 0; selected[n] == 0 && j < head.classes; ++j) g[std::int64_t{n} * head.classes + j] = 0.0F;
   }
 };
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/math/host_device.hpp"
+#include "kernels/shape.hpp"
 
 namespace trainer::portable {
 
@@ -12,10 +13,11 @@ constexpr int kMostLanes = 16;
 
 #if !defined(__CUDACC__)
 template <int L>
-struct LaneTypes {
-  typedef float Floats __attribute__((vector_size(4 * L)));  // NOLINT: an alias cannot have this attribute
-  typedef std::uint32_t Words __attribute__((vector_size(4 * L)));  // NOLINT
-};
+struct LaneTypes {  // NOLINTBEGIN: an alias cannot have this attribute
+  typedef float Floats __attribute__((vector_size(4 * L)));
+  typedef std::uint32_t Words __attribute__((vector_size(4 * L)));
+  typedef std::uint8_t Bytes __attribute__((vector_size(L)));
+};  // NOLINTEND
 #else
 template <int L>
 struct LaneTypes;
@@ -24,38 +26,71 @@ template <>
 struct LaneTypes<1> {
   using Floats = float;
   using Words = std::uint32_t;
+  using Bytes = std::uint8_t;
 };
 template <int L>
 using Floats = typename LaneTypes<L>::Floats;
 template <int L>
 using Words = typename LaneTypes<L>::Words;
+template <int L>
+using Bytes = typename LaneTypes<L>::Bytes;
 
-// Reads L floats; the caller may use fewer of them. Every buffer of a portable backend has kMostLanes floats to spare at its end.
+// Where image n begins in a map [n, h, w, c].
+HOST_DEVICE std::int64_t image_at(int n, const Shape& map) {
+  return std::int64_t{n} * map.h * map.w * map.c;
+}
+
+// How many gradients are read before the first is used: a GPU's thread has nothing else to do while it waits.
+template <int L>
+constexpr int kPlaces = L == 1 ? 8 : 1;
+
+// Reads what no unit of the same kernel writes, so that a GPU may do it ahead of its stores.
+template <typename V, typename T>
+HOST_DEVICE V read(const T* from) {
+#if defined(__CUDA_ARCH__)
+  return __ldg(from);
+#else
+  V value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+#endif
+}
+
+// Reads L floats, as read() does; the caller may use fewer of them. Every buffer of a portable backend has kMostLanes floats to spare
+// at its end.
 template <int L>
 HOST_DEVICE Floats<L> load(const float* from) {
-  Floats<L> lanes;
-  __builtin_memcpy(&lanes, from, sizeof lanes);
-  return lanes;
+  return read<Floats<L>>(from);
+}
+template <int L>
+HOST_DEVICE Words<L> load(const std::uint8_t* from) {
+  const auto lanes = read<Bytes<L>>(from);
+  if constexpr (L == 1) {
+    return lanes;
+  } else {
+    return __builtin_convertvector(lanes, Words<L>);
+  }
 }
 
 // Writes the first `count` lanes, at most L.
 template <int L>
 HOST_DEVICE void store(float* to, const Floats<L>& lanes, int count) {
-  if constexpr (L == 1) {
-    *to = lanes;
-  } else if (count >= L) {
+  if (count >= L) {
     __builtin_memcpy(to, &lanes, sizeof lanes);
   } else {
-    for (int i = 0; i < count; ++i) to[i] = lanes[i];
+    float part[L];
+    __builtin_memcpy(part, &lanes, sizeof lanes);
+    for (int i = 0; i < count; ++i) to[i] = part[i];
   }
 }
-
 template <int L>
 HOST_DEVICE void store(std::uint8_t* to, const Words<L>& lanes, int count) {
   if constexpr (L == 1) {
-    *to = static_cast<std::uint8_t>(lanes);
+    if (count > 0) *to = static_cast<std::uint8_t>(lanes);
   } else {
-    for (int i = 0; i < L && i < count; ++i) to[i] = static_cast<std::uint8_t>(lanes[i]);
+    const Bytes<L> bytes = __builtin_convertvector(lanes, Bytes<L>);
+    for (int i = 0; count < L && i < count; ++i) to[i] = bytes[i];
+    if (count >= L) __builtin_memcpy(to, &bytes, sizeof bytes);
   }
 }
 

@@ -1,4 +1,4 @@
-// The ops of single elements, pooling by itself, and which op runs a description.
+// Single elements, pooling and batch normalisation: the order of their kernels; and which op runs a description.
 #include "kernels/portable/ops.hpp"
 
 #include <fmt/format.h>
@@ -9,119 +9,164 @@ namespace trainer::portable {
 
 namespace {
 
-// An op of single elements: run(from, dy or null, to).
 class Elementwise final : public Op {
  public:
-  using Run = std::function<void(const OpArgs&, const float* dy, float* to)>;
-  Elementwise(const OpDesc& desc, int batch, Run run) : Op(desc, batch), run_(std::move(run)) {}
+  Elementwise(Executor& executor, const OpDesc& desc, const Pointwise& kernel)
+      : Op(desc, kernel.batch), executor_(executor), kernel_(kernel) {
+    kernel_.size = static_cast<int>(in_shape(desc).size());
+  }
 
  private:
-  void run_forward(const OpArgs& args) override { run_(args, nullptr, floats(args.y)); }
-  void run_backward(const OpArgs& args) override {
-    if (args.dx != nullptr) run_(args, floats(args.dy), floats(args.dx));
+  void run(const OpArgs& args, const float* dy, float* to) {
+    Pointwise kernel = kernel_;
+    if (kernel.kind == Pointwise::Kind::dropout && args.mode == Mode::inference) kernel.slope = 0;
+    kernel.state = args.state;
+    kernel.x = floats(args.x);
+    kernel.dy = dy;
+    kernel.to = to;
+    executor_.run(kernel);
   }
-  Run run_;
+  void run_forward(const OpArgs& args) override { run(args, nullptr, floats(args.y)); }
+  void run_backward(const OpArgs& args) override {
+    if (args.dx != nullptr) run(args, floats(args.dy), floats(args.dx));
+  }
+
+  Executor& executor_;
+  Pointwise kernel_;
 };
 
 class Pooling final : public Op {
  public:
-  Pooling(Executor& executor, const OpDesc& desc, const Window& window, int batch, bool maximum)
+  Pooling(Executor& executor, const OpDesc& desc, const Window& window, bool maximum, int batch)
       : Op(desc, batch),
         executor_(executor),
-        window_(window),
-        in_(in_shape(desc)),
-        out_(out_shape(desc)),
-        maximum_(maximum) {}
+        shape_{batch,
+               in_shape(desc),
+               out_shape(desc),
+               window,
+               maximum,
+               executor.tile(in_shape(desc).c, 1),
+               Divider(static_cast<std::uint32_t>(window.stride))} {
+    if (maximum) require_byte(desc, window);
+  }
   std::size_t saved_bytes() const override {
-    return maximum_ ? static_cast<std::size_t>(batch()) * out_.size() : 0;
+    return shape_.maximum ? static_cast<std::size_t>(batch()) * shape_.out.size() : 0;
   }
 
  private:
-  std::uint8_t* argmax(const OpArgs& args) const {
-    return maximum_ && args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
-  }
   void run_forward(const OpArgs& args) override {
-    executor_.run(Pool{in_, out_, window_, static_cast<std::uint32_t>(batch()), floats(args.x),
-                       floats(args.y), maximum_, argmax(args)});
+    const bool keeps = shape_.maximum && args.mode == Mode::training;
+    executor_.run(Pool{shape_, floats(args.x), floats(args.y), keeps ? argmax_of(args) : nullptr});
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
-    executor_.run(PoolInput{in_, out_, window_, static_cast<std::uint32_t>(batch()), floats(args.dy),
-                            argmax(args), floats(args.dx)});
+    executor_.run(PoolInput{shape_, floats(args.dy), argmax_of(args), floats(args.dx)});
   }
 
   Executor& executor_;
-  Window window_;
-  Shape in_, out_;
-  bool maximum_;
+  PoolShape shape_;
 };
 
-void require_byte(const OpDesc& desc, const Window& window) {
-  if (window.size * window.size > 255)
-    throw BackendError(
-        fmt::format("{}: the portable engine pools windows of at most 255 positions", describe(desc)));
-}
+class BatchNorm final : public PortableOp {
+ public:
+  BatchNorm(Executor& executor, const BatchNormDesc& desc, int batch)
+      : PortableOp(executor, desc, batch), norm_(desc), tile_(executor.tile(desc.in.c, 1)) {}
 
-struct Maker {
-  Executor& executor;
-  int batch;
-
-  std::unique_ptr<Op> operator()(const ConvDesc& d) const {
-    require_byte(d, d.pool);
-    return make_conv(executor, d, batch);
-  }
-  std::unique_ptr<Op> operator()(const DenseDesc& d) const { return make_dense(executor, d, batch); }
-  std::unique_ptr<Op> operator()(const HeadDesc& d) const { return make_head(executor, d, batch); }
-  std::unique_ptr<Op> operator()(const MaxPoolDesc& d) const {
-    require_byte(d, d.window);
-    return std::make_unique<Pooling>(executor, d, d.window, batch, true);
-  }
-  std::unique_ptr<Op> operator()(const AvgPoolDesc& d) const {
-    return std::make_unique<Pooling>(executor, d, d.window, batch, false);
-  }
-  std::unique_ptr<Op> operator()(const ReluDesc& d) const {
-    return activation(d, Activation::Kind::leaky_relu, 0);
-  }
-  std::unique_ptr<Op> operator()(const LeakyReluDesc& d) const {
-    return activation(d, Activation::Kind::leaky_relu, d.slope);
-  }
-  std::unique_ptr<Op> operator()(const GeluDesc& d) const { return activation(d, Activation::Kind::gelu, 0); }
-  std::unique_ptr<Op> operator()(const DropoutDesc& d) const {
-    const std::uint32_t count = elements(d.in);
-    return std::make_unique<Elementwise>(
-        d, batch, [this_executor = &executor, d, count](const OpArgs& args, const float* dy, float* to) {
-          const float* from = dy == nullptr ? floats(args.x) : dy;
-          if (args.mode == Mode::inference) return this_executor->run(Copy{count, from, to});
-          this_executor->run(Dropout{d.drop, d.stream, count, args.state, from, to});
-        });
-  }
-  std::unique_ptr<Op> operator()(const BatchNormDesc& d) const { return make_batchnorm(executor, d, batch); }
-  std::unique_ptr<Op> operator()(const NormalisedDesc& d) const {
-    throw BackendError(describe(d) +
-                       ": the portable engine runs product and normalisation one after the other");
+  std::size_t saved_bytes() const override {  // mean, then inverse
+    return (2 * static_cast<std::size_t>(norm_.in.c) + kMostLanes) * sizeof(float);
   }
 
  private:
-  std::uint32_t elements(const Shape& shape) const {
-    return count32(static_cast<std::size_t>(batch) * shape.size());
+  int positions() const { return norm_.in.h * norm_.in.w; }
+  Rows images(const OpArgs& args) const { return {.batch = batch(), .state = args.state}; }
+  static float* saved_mean(const OpArgs& args) { return reinterpret_cast<float*>(args.saved); }
+  Norm norm(const OpArgs& args, const float* mean, const float* inverse) const {
+    const float* gamma = norm_.gamma ? args.w : nullptr;
+    return {batch(),        norm_.in, norm_.gelu, tile_, executor_.in_turn(positions()),
+            floats(args.x), mean,     inverse,    gamma, args.b};
   }
-  std::unique_ptr<Op> activation(const auto& d, Activation::Kind kind, float slope) const {
-    const Activation kernel{.kind = kind, .slope = slope, .count = elements(d.in)};
-    return std::make_unique<Elementwise>(
-        d, batch, [this_executor = &executor, kernel](const OpArgs& args, const float* dy, float* to) {
-          Activation now = kernel;
-          now.x = floats(args.x);
-          now.dy = dy;
-          now.to = to;
-          this_executor->run(now);
-        });
+
+  void run_forward(const OpArgs& args) override {
+    const int c = norm_.in.c;
+    float* mean = args.running_mean;
+    float* inverse = scratch(args, s1_);
+    float* sums = nullptr;
+    if (args.mode == Mode::training) {
+      mean = saved_mean(args);
+      inverse = mean + c;
+      sums = scratch(args, sums_);
+      executor_.run(SumPositions{batch(), norm_.in, tile_, floats(args.x), sums});
+      executor_.run(SumImages{images(args), c, tile_, sums, mean, positions()});
+      executor_.run(SumPositions{batch(), norm_.in, tile_, floats(args.x), sums, mean});
+    }
+    executor_.run(NormVariance{images(args), positions(), c, norm_.epsilon, norm_.momentum, sums, mean,
+                               args.running_mean, args.running_variance, inverse});
+    executor_.run(Normalise{norm(args, mean, inverse), floats(args.y)});
   }
+
+  void run_backward(const OpArgs& args) override {
+    const int c = norm_.in.c;
+    const Norm norm = this->norm(args, saved_mean(args), saved_mean(args) + c);
+    Rows rows = rows_of(args);
+    float* g = scratch(args, g_);
+    float* sums = scratch(args, sums_);
+    float* products = scratch(args, products_);
+    float* s1 = args.db != nullptr ? args.db : scratch(args, s1_);
+    float* s2 = args.dw != nullptr ? args.dw : scratch(args, s2_);
+    executor_.run(NormSlopes{norm, rows, floats(args.dy), g, sums, products});
+    executor_.run(std::vector{SumImages{rows, c, tile_, sums, s1}, SumImages{rows, c, tile_, products, s2}});
+    if (args.dx == nullptr) return;
+    rows.state = args.state;
+    executor_.run(NormInput{norm, rows, g, s1, s2, floats(args.dx)});
+  }
+
+  BatchNormDesc norm_;
+  Tile tile_;
+  // Parts of the workspace: [batch, in], [batch, in.c], [in.c].
+  std::size_t g_ = reserve(rows() * norm_.in.size());
+  std::size_t sums_ = reserve(rows() * norm_.in.c), products_ = reserve(rows() * norm_.in.c);
+  std::size_t s1_ = reserve(norm_.in.c), s2_ = reserve(norm_.in.c);
 };
 
 }  // namespace
 
+void require_byte(const OpDesc& desc, const Window& window) {
+  if (window.size > kWidestWindow)
+    throw BackendError(
+        fmt::format("{}: the portable engine pools windows of at most {} rows; choose a smaller one",
+                    describe(desc), kWidestWindow));
+}
+
+std::unique_ptr<Op> make(Executor& executor, const MaxPoolDesc& desc, int batch) {
+  return std::make_unique<Pooling>(executor, desc, desc.window, true, batch);
+}
+std::unique_ptr<Op> make(Executor& executor, const AvgPoolDesc& desc, int batch) {
+  return std::make_unique<Pooling>(executor, desc, desc.window, false, batch);
+}
+std::unique_ptr<Op> make(Executor& executor, const ReluDesc& desc, int batch) {
+  return std::make_unique<Elementwise>(executor, desc, Pointwise{.batch = batch});
+}
+std::unique_ptr<Op> make(Executor& executor, const LeakyReluDesc& desc, int batch) {
+  return std::make_unique<Elementwise>(executor, desc, Pointwise{.batch = batch, .slope = desc.slope});
+}
+std::unique_ptr<Op> make(Executor& executor, const GeluDesc& desc, int batch) {
+  return std::make_unique<Elementwise>(executor, desc,
+                                       Pointwise{.batch = batch, .kind = Pointwise::Kind::gelu});
+}
+std::unique_ptr<Op> make(Executor& executor, const DropoutDesc& desc, int batch) {
+  return std::make_unique<Elementwise>(executor, desc,
+                                       Pointwise{batch, 0, Pointwise::Kind::dropout, desc.drop, desc.stream});
+}
+std::unique_ptr<Op> make(Executor& executor, const BatchNormDesc& desc, int batch) {
+  return std::make_unique<BatchNorm>(executor, desc, batch);
+}
+std::unique_ptr<Op> make(Executor& /*executor*/, const NormalisedDesc& desc, int /*batch*/) {
+  throw BackendError(describe(desc) +
+                     ": the portable engine runs product and normalisation one after the other");
+}
+
 std::unique_ptr<Op> make_op(Executor& executor, const OpDesc& desc, int batch) {
-  return std::visit(Maker{executor, batch}, desc);
+  return std::visit([&](const auto& known) { return make(executor, known, batch); }, desc);
 }
 
 }  // namespace trainer::portable

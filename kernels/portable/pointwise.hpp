@@ -1,153 +1,131 @@
 // Ops of single elements, and pooling by itself.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "kernels/math/divider.hpp"
 #include "kernels/math/dropout.hpp"
-#include "kernels/math/step_state.hpp"
-#include "kernels/portable/elementary.hpp"
-#include "kernels/shape.hpp"
+#include "kernels/portable/batch_sum.hpp"
 
 namespace trainer::portable {
 
-constexpr std::uint32_t kElementsAtOnce = 64;  // of one unit
+// What an op of single elements makes of x or, if `dy` is set, the gradient it makes of dy. LeakyReLU with slope 0 is ReLU; dropout
+// multiplies by the factor of the step (kernels/math/dropout.hpp).
+struct Pointwise {
+  enum class Kind : std::uint8_t { leaky_relu, gelu, dropout };
 
-// What an activation does to x, or, if `dy` is set, to the gradient dy. LeakyReLU with slope 0 is ReLU.
-struct Activation {
-  enum class Kind : std::uint8_t { leaky_relu, gelu };
-
+  int batch = 0, size = 0;
   Kind kind = Kind::leaky_relu;
-  float slope = 0;
-  std::uint32_t count = 0;
-  const float* x = nullptr;
-  const float* dy = nullptr;
+  float slope = 0;  // or the share that is dropped
+  std::uint32_t stream = 0;
+  const StepState* state = nullptr;
+  const float *x = nullptr, *dy = nullptr;  // [batch, size], like the result
   float* to = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return (count + kElementsAtOnce - 1) / kElementsAtOnce; }
-  HOST_DEVICE std::uint32_t inner() const { return kElementsAtOnce; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t outer, std::uint32_t inner) const {
-    const std::uint32_t i = outer * kElementsAtOnce + inner;
-    if (i >= count) return;
-    if (kind == Kind::gelu) {
-      to[i] = dy == nullptr ? gelu<float, std::uint32_t>(x[i])
-                            : dy[i] * gelu_derivative<float, std::uint32_t>(x[i]);
-    } else if (dy == nullptr) {
-      to[i] = x[i] > 0 || x[i] != x[i] ? x[i] : slope * x[i];
+  HOST_DEVICE Units units() const { return {batch, size}; }
+  HOST_DEVICE void unit(int n, int j) const {
+    const std::int64_t i = std::int64_t{n} * size + j;
+    const float value = dy == nullptr ? x[i] : dy[i];
+    if (kind == Kind::dropout) {
+      to[i] = value * dropout_factor(slope, state->seed, stream, state->step, static_cast<std::uint64_t>(i));
+    } else if (kind == Kind::gelu) {
+      to[i] = dy == nullptr ? gelu<float, std::uint32_t>(value)
+                            : value * gelu_derivative<float, std::uint32_t>(x[i]);
     } else {
-      to[i] = x[i] > 0 ? dy[i] : slope * dy[i];
+      const bool passes = x[i] > 0 || (dy == nullptr && value != value);
+      to[i] = passes ? value : slope * value;
     }
   }
 };
 
-// to = from times the dropout factor of the step (kernels/math/dropout.hpp).
-struct Dropout {
-  float drop = 0;
-  std::uint32_t stream = 0;
-  std::uint32_t count = 0;
-  const StepState* state = nullptr;
-  const float* from = nullptr;
-  float* to = nullptr;
+constexpr int kWidestWindow = 15;
 
-  HOST_DEVICE std::uint32_t outer() const { return (count + 3) / 4; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t outer, std::uint32_t /*inner*/) const {
-    for (std::uint32_t i = outer * 4; i < outer * 4 + 4 && i < count; ++i)
-      to[i] = from[i] * dropout_factor(drop, state->seed, stream, state->step, i);
-  }
-};
+// Position [i, j] of a window as a byte, another one than kNoArgmax.
+HOST_DEVICE std::uint32_t window_position(int i, int j) {
+  return static_cast<std::uint32_t>(i * 16 + j);
+}
 
-struct Copy {
-  std::uint32_t count = 0;
-  const float* from = nullptr;
-  float* to = nullptr;
+// Of equal values the first stays. `position` is 0 for a window's first value.
+template <int L>
+HOST_DEVICE void take_larger(Floats<L> value, std::uint32_t position, Floats<L>& best, Words<L>& at) {
+  if (position == 0) best = value;
+  const auto more = value > best;
+  best = more ? value : best;
+  at = more ? Words<L>{} + position : at;
+}
 
-  HOST_DEVICE std::uint32_t outer() const { return count; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t i, std::uint32_t /*inner*/) const {
-    to[i] = from[i];
-  }
-};
-
-// Pooling of [batch, in] to [batch, out]; `argmax` [batch, out] says that it is max pooling, and holds each window's first maximum
-// (in inference `maximum` is set and argmax null).
-struct Pool {
-  Shape in;
-  Shape out;
+// Maps [batch, in] and [batch, out] of max or average pooling; `argmax` [batch, out], or null: the position of each maximum.
+struct PoolShape {
+  int batch = 0;
+  Shape in, out;
   Window window;
-  std::uint32_t batch = 0;
+  bool maximum = false;
+  Tile tile;
+  Divider by_stride;  // window.stride
+
+  HOST_DEVICE float area() const { return static_cast<float>(window.size * window.size); }
+};
+
+struct Pool : PoolShape {
   const float* x = nullptr;
   float* y = nullptr;
-  bool maximum = false;
   std::uint8_t* argmax = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return batch * static_cast<std::uint32_t>(out.h); }
-  HOST_DEVICE std::uint32_t inner() const { return static_cast<std::uint32_t>(out.w * out.c); }
+  HOST_DEVICE Units units() const { return {batch, out.h, pieces(out.c, tile.lanes), out.w * 8}; }
   template <int L>
-  HOST_DEVICE void unit(std::uint32_t outer, std::uint32_t inner) const {
-    const std::uint32_t n = outer / static_cast<std::uint32_t>(out.h);
-    const std::uint32_t row = outer - n * static_cast<std::uint32_t>(out.h);
-    const std::uint32_t column = inner / static_cast<std::uint32_t>(out.c);
-    const std::uint32_t c = inner - column * static_cast<std::uint32_t>(out.c);
-    const std::size_t stride = static_cast<std::size_t>(window.stride);
-    const float* corner = x + ((std::size_t{n} * in.h + row * stride) * in.w + column * stride) * in.c + c;
-    const std::size_t at = std::size_t{outer} * out.w * out.c + inner;
-    float value = maximum ? *corner : 0.0F;
-    int best = 0;
-    for (int a = 0; a < window.size; ++a) {
-      for (int b = 0; b < window.size; ++b) {
-        const float candidate = corner[static_cast<std::size_t>(a * in.w + b) * in.c];
-        if (!maximum) {
-          value = value + candidate;
-        } else if (candidate > value) {
-          value = candidate;
-          best = a * window.size + b;
+  HOST_DEVICE void unit(int n, int row, int vector) const {
+    const int c = vector * L;
+    for (int column = 0; column < out.w; ++column) {
+      Floats<L> value{};
+      Words<L> at{};
+      for (int i = 0; i < window.size; ++i) {
+        for (int j = 0; j < window.size; ++j) {
+          const int pixel = (row * window.stride + i) * in.w + column * window.stride + j;
+          const Floats<L> next = load<L>(x + image_at(n, in) + pixel * in.c + c);
+          if (maximum) take_larger<L>(next, window_position(i, j), value, at);
+          if (!maximum) value = value + next;
         }
       }
+      if (!maximum) value = portable_div(value, Floats<L>{} + area());
+      const std::int64_t to = image_at(n, out) + (row * out.w + column) * out.c + c;
+      store<L>(y + to, value, out.c - c);
+      if (argmax != nullptr) store<L>(argmax + to, at, out.c - c);
     }
-    y[at] = maximum ? value : portable_div(value, static_cast<float>(window.size * window.size));
-    if (argmax != nullptr) argmax[at] = static_cast<std::uint8_t>(best);
   }
 };
 
-// dx [batch, in]: each element sums over the windows that hold it, in their order.
-struct PoolInput {
-  Shape in;
-  Shape out;
-  Window window;
-  std::uint32_t batch = 0;
+// dx: each element sums over the windows that hold it, in their order.
+struct PoolInput : PoolShape {
   const float* dy = nullptr;
-  const std::uint8_t* argmax = nullptr;  // null: average pooling
+  const std::uint8_t* argmax = nullptr;
   float* dx = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return batch * static_cast<std::uint32_t>(in.h); }
-  HOST_DEVICE std::uint32_t inner() const { return static_cast<std::uint32_t>(in.w * in.c); }
+  HOST_DEVICE Units units() const { return {batch, in.h, pieces(in.c, tile.lanes), in.w * 8}; }
   template <int L>
-  HOST_DEVICE void unit(std::uint32_t outer, std::uint32_t inner) const {
-    const int n = static_cast<int>(outer / static_cast<std::uint32_t>(in.h));
-    const int row = static_cast<int>(outer) - n * in.h;
-    const int column = static_cast<int>(inner / static_cast<std::uint32_t>(in.c));
-    const int c = static_cast<int>(inner) - column * in.c;
-    float sum = 0;
-    for (int i = first(row); i < out.h && i * window.stride <= row; ++i) {
-      for (int j = first(column); j < out.w && j * window.stride <= column; ++j) {
-        const std::size_t at = ((static_cast<std::size_t>(n) * out.h + i) * out.w + j) * out.c + c;
-        const int place = (row - i * window.stride) * window.size + column - j * window.stride;
-        if (argmax == nullptr || argmax[at] == place) sum = sum + dy[at];
+  HOST_DEVICE void unit(int n, int row, int vector) const {
+    const int c = vector * L;
+    for (int column = 0; column < in.w; ++column) {
+      Floats<L> sum{};
+      for (int i = first(row); i < out.h && i * window.stride <= row; ++i) {
+        for (int j = first(column); j < out.w && j * window.stride <= column; ++j) {
+          const std::int64_t at = image_at(n, out) + (i * out.w + j) * out.c + c;
+          const Words<L> here =
+              Words<L>{} + window_position(row - i * window.stride, column - j * window.stride);
+          Floats<L> slope = load<L>(dy + at);
+          if (maximum) slope = load<L>(argmax + at) == here ? slope : Floats<L>{};
+          sum = sum + slope;
+        }
       }
+      if (!maximum) sum = portable_div(sum, Floats<L>{} + area());
+      store<L>(dx + image_at(n, in) + (row * in.w + column) * in.c + c, sum, in.c - c);
     }
-    dx[std::size_t{outer} * in.w * in.c + inner] =
-        argmax != nullptr ? sum : portable_div(sum, static_cast<float>(window.size * window.size));
   }
 
  private:
   // The first window that reaches row or column `at`.
   HOST_DEVICE int first(int at) const {
-    return at < window.size ? 0 : (at - window.size) / window.stride + 1;
+    const int behind = at - window.size;
+    return behind < 0 ? 0 : static_cast<int>(by_stride.quotient(static_cast<std::uint32_t>(behind))) + 1;
   }
 };
 

@@ -1,4 +1,4 @@
-// What the portable engine's ops share: memory, conversions, and the list of rows that backward covers.
+// What the portable engine's ops share: memory, conversions, and the rows that backward covers.
 #pragma once
 
 #include <cstddef>
@@ -11,52 +11,50 @@
 
 namespace trainer::portable {
 
-using Memory = DeviceAllocator;  // aligned for either device
-
-inline std::uint32_t count32(std::size_t count) {
-  return static_cast<std::uint32_t>(count);
-}
 inline const float* floats(const void* map) {
   return static_cast<const float*>(map);
 }
 inline float* floats(void* map) {
   return static_cast<float*>(map);
 }
-inline int padded(int count, int lanes) {
-  return (count + lanes - 1) / lanes * lanes;
-}
 
-// An op whose workspace is laid out by lay_out(memory), the same way in both directions.
+inline std::uint8_t* argmax_of(const OpArgs& args) {
+  return reinterpret_cast<std::uint8_t*>(args.saved);
+}
+// Throws BackendError if positions in the window do not fit window_position().
+void require_byte(const OpDesc& desc, const Window& window);
+
 class PortableOp : public Op {
  public:
   PortableOp(Executor& executor, const OpDesc& desc, int batch) : Op(desc, batch), executor_(executor) {}
   bool reads_selected_rows() const override { return true; }
+  std::size_t workspace_bytes() const override { return workspace_bytes_; }
 
  protected:
+  // Reserves `count` floats of the workspace, and a vector's to spare (lanes.hpp); scratch() is where they are.
+  std::size_t reserve(std::size_t count) {
+    const std::size_t begin = workspace_bytes_;
+    workspace_bytes_ += DeviceAllocator::aligned((count + kMostLanes) * sizeof(float));
+    return begin;
+  }
+  static float* scratch(const OpArgs& args, std::size_t reserved) {
+    return reinterpret_cast<float*>(args.workspace + reserved);
+  }
   std::size_t rows() const { return static_cast<std::size_t>(batch()); }
 
-  struct RowMemory {
-    std::uint32_t *first, *listed;
-  };
-  RowMemory row_memory(Memory& memory) const {
-    RowMemory at{};
-    at.first = memory.take<std::uint32_t>(kShards + 1);
-    at.listed = memory.take<std::uint32_t>(rows());
-    return at;
-  }
-  Rows all_rows() const { return {.batch = count32(rows())}; }
-  Rows rows_of(const OpArgs& args, const RowMemory& memory) const {
-    if (args.selected == nullptr) return all_rows();
-    executor_.run(ListRows{count32(rows()), args.selected, memory.first, memory.listed});
-    return {count32(rows()), memory.first, memory.listed};
-  }
+  Rows all_rows() const { return {batch()}; }
+  Rows rows_of(const OpArgs& args) const { return {batch(), args.selected}; }
 
   Executor& executor_;
+
+ private:
+  std::size_t workspace_bytes_ = 0;
 };
 
-std::unique_ptr<Op> make_conv(Executor& executor, const ConvDesc& desc, int batch);
-std::unique_ptr<Op> make_dense(Executor& executor, const DenseDesc& desc, int batch);
-std::unique_ptr<Op> make_head(Executor& executor, const HeadDesc& desc, int batch);
-std::unique_ptr<Op> make_batchnorm(Executor& executor, const BatchNormDesc& desc, int batch);
+// The op of each description, defined beside its like.
+#define TRAINER_PORTABLE_OP(Name) \
+  std::unique_ptr<Op> make(Executor& executor, const Name##Desc& desc, int batch);
+TRAINER_OPS(TRAINER_PORTABLE_OP)
+#undef TRAINER_PORTABLE_OP
 
 }  // namespace trainer::portable

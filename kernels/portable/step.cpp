@@ -9,114 +9,133 @@ namespace trainer::portable {
 
 namespace {
 
-// The memory of Muon's update of one matrix, taken as wide: rows <= columns.
-struct MuonLayout {
-  int rows, columns;
-  float *u, *x, *next;  // [rows, columns]
-  float* transposed;    // [columns, rows]
-  float *a, *b;         // [rows, rows]
-  double* squares;      // [rows of the matrix as it is]
+// A matrix of Muon's update and its memory, taken as wide: rows <= columns.
+struct MuonMatrix {
+  const WeightMatrix* matrix = nullptr;
+  int rows = 0, columns = 0;
+  float *u = nullptr, *x = nullptr, *next = nullptr;  // [rows, columns]
+  float* transposed = nullptr;                        // [columns, rows]
+  float *a = nullptr, *b = nullptr;                   // [rows, rows]
+  double* squares = nullptr;                          // [rows of the matrix as it is]
 };
 
-MuonLayout lay_out(Memory& memory, const WeightMatrix& m) {
+MuonMatrix lay_out(DeviceAllocator& memory, const WeightMatrix& m) {
+  MuonMatrix p{.matrix = &m, .rows = std::min(m.rows, m.columns), .columns = std::max(m.rows, m.columns)};
   const auto elements = static_cast<std::size_t>(m.rows) * static_cast<std::size_t>(m.columns);
-  MuonLayout p{};
-  p.rows = m.rows < m.columns ? m.rows : m.columns;
-  p.columns = m.rows < m.columns ? m.columns : m.rows;
-  const auto r = static_cast<std::size_t>(p.rows);
+  const auto square = static_cast<std::size_t>(p.rows) * static_cast<std::size_t>(p.rows);
   for (float** matrix : {&p.u, &p.x, &p.next, &p.transposed})
     *matrix = memory.take<float>(elements + kMostLanes);
-  for (float** square : {&p.a, &p.b}) *square = memory.take<float>(r * r + kMostLanes);
+  for (float** matrix : {&p.a, &p.b}) *matrix = memory.take<float>(square + kMostLanes);
   p.squares = memory.take<double>(static_cast<std::size_t>(m.rows));
   return p;
 }
 
-// One Newton-Schulz iteration: next = a x + (b A + c A A) x, A = x x^T.
-void iterate(Executor& executor, const MuonLayout& p) {
-  const Rows rows{.batch = count32(static_cast<std::size_t>(p.rows))};
-  const int square = executor.lanes(p.rows);
-  executor.run(Transpose{p.x, p.rows, p.columns, p.transposed, p.rows});
-  executor.run(Product{.rows = rows,
-                       .inner_count = p.columns,
-                       .columns = p.rows,
-                       .a = p.x,
-                       .b = p.transposed,
-                       .ldb = p.rows,
-                       .y = p.a,
-                       .lanes = square});
-  executor.run(Product{.rows = rows,
-                       .inner_count = p.rows,
-                       .columns = p.rows,
-                       .a = p.a,
-                       .b = p.a,
-                       .ldb = p.rows,
-                       .y = p.b,
-                       .alpha = kMuonC,
-                       .beta = kMuonB,
-                       .add = p.a,
-                       .lanes = square});
-  executor.run(Product{.rows = rows,
-                       .inner_count = p.rows,
-                       .columns = p.columns,
-                       .a = p.b,
-                       .b = p.x,
-                       .ldb = p.columns,
-                       .y = p.next,
-                       .beta = kMuonA,
-                       .add = p.x,
-                       .lanes = executor.lanes(p.columns)});
+// Runs the kernel make(p) for each matrix, side by side.
+void run_each(Executor& executor, const std::vector<MuonMatrix>& all, const auto& make) {
+  std::vector<decltype(make(all.front()))> kernels;
+  for (const MuonMatrix& p : all) kernels.push_back(make(p));
+  executor.run(kernels);
 }
 
-void update_matrix(Executor& executor, const UpdateArgs& args, const WeightMatrix& m, const UpdateStep* now) {
-  const Segment& s = m.segment;
-  Memory memory(args.workspace);
-  const auto count = count32(s.count);
-  MuonLayout p = lay_out(memory, m);
-  executor.run(MuonDirection{count, args.state, now, args.dw + s.offset, args.slot0 + s.offset, p.u});
-  executor.run(MuonSquares{m.rows, m.columns, p.u, p.squares});
-  const bool tall = m.rows > m.columns;
-  executor.run(MuonNormalise{m.rows, m.columns, p.squares, p.u, tall ? p.next : p.x});
-  if (tall) executor.run(Transpose{p.next, m.rows, m.columns, p.x, m.rows});
-  for (int i = 0; i < (*args.optimizers)[s.optimizer].iterations; ++i) {
-    iterate(executor, p);
+// x = x^T of the matrices that are tall, which makes them wide, or tall again.
+void turn_tall(Executor& executor, std::vector<MuonMatrix>& all, bool to_wide) {
+  std::vector<Transpose> kernels;
+  for (MuonMatrix& p : all) {
+    if (p.matrix->rows <= p.matrix->columns) continue;
+    kernels.push_back({to_wide ? p.columns : p.rows, to_wide ? p.rows : p.columns, p.x, p.next});
     std::swap(p.x, p.next);
   }
-  if (tall) {
-    executor.run(Transpose{p.x, p.rows, p.columns, p.next, p.rows});
-    std::swap(p.x, p.next);
-  }
-  executor.run(MuonApply{count, s.rate_factor, s.decay, m.factor, args.state, now, p.x, args.w + s.offset});
+  executor.run(kernels);
+}
+
+// One Newton-Schulz iteration: next = a x + (b A + c A A) x, A = x x^T.
+void iterate(Executor& executor, std::vector<MuonMatrix>& all) {
+  const auto tile = [&](int columns) { return executor.tile(columns); };
+  run_each(executor, all, [](const auto& p) { return Transpose{p.rows, p.columns, p.x, p.transposed}; });
+  run_each(executor, all, [&](const auto& p) {
+    return Product{{p.rows}, p.columns, p.rows, p.x, p.transposed, p.a, tile(p.rows)};
+  });
+  run_each(executor, all, [&](const auto& p) {
+    return Product{{p.rows}, p.rows, p.rows, p.a, p.a, p.b, tile(p.rows), kMuonC, kMuonB, p.a};
+  });
+  run_each(executor, all, [&](const auto& p) {
+    return Product{{p.rows}, p.rows, p.columns, p.b, p.x, p.next, tile(p.columns), 1, kMuonA, p.x};
+  });
+  for (MuonMatrix& p : all) std::swap(p.x, p.next);
+}
+
+// Makes x the direction of each matrix.
+void find_directions(Executor& executor, const UpdateArgs& args, int iterations, const UpdateStep* now,
+                     std::vector<MuonMatrix>& all) {
+  run_each(executor, all, [&](const auto& p) {
+    const std::uint64_t at = p.matrix->segment.offset;
+    return MuonDirection{p.matrix->rows, p.matrix->columns, args.state, now,
+                         args.dw + at,   args.slot0 + at,   p.u,        p.squares};
+  });
+  run_each(executor, all, [&](const auto& p) {
+    const int columns = p.matrix->columns;
+    return MuonNormalise{p.matrix->rows, columns, p.squares, p.u, p.x, executor.in_turn(columns)};
+  });
+  turn_tall(executor, all, true);
+  for (int i = 0; i < iterations; ++i) iterate(executor, all);
+  turn_tall(executor, all, false);
+}
+
+// The update of a segment along `dw`.
+Update update_of(const UpdateArgs& args, const Segment& s, const UpdateStep* now, const float* dw) {
+  const Optimizer& optimizer = (*args.optimizers)[s.optimizer];
+  const int slots = optimizer_slots(optimizer);
+  return {optimizer,
+          static_cast<int>(s.count),
+          s.rate_factor,
+          s.decay,
+          args.state,
+          now + s.optimizer,
+          dw,
+          args.w + s.offset,
+          slots > 0 ? args.slot0 + s.offset : nullptr,
+          slots > 1 ? args.slot1 + s.offset : nullptr};
 }
 
 }  // namespace
 
 void gather(Executor& executor, const GatherArgs& args) {
-  executor.run(OpenStep{args.batching, args.state});
-  executor.run(Gather{args.batching, args.stored, args.shape, args.top, args.left, args.scale, args.shift,
-                      args.images, args.stored_labels, floats(args.x), args.labels, args.state});
+  Gather kernel{args, executor.in_turn(args.shape.h)};
+  if (kernel.in_turn > 1 && args.shape.w == args.stored.w) {  // whole rows lie side by side: one long row
+    kernel.args.stored = {1, args.stored.h * args.stored.w, args.stored.c};
+    kernel.args.shape = {1, args.shape.h * args.shape.w, args.shape.c};
+    kernel.args.left = args.top * args.stored.w;
+    kernel.args.top = 0;
+  }
+  executor.run(kernel);
 }
 
 std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
-  std::size_t most = 0;
-  for (const WeightMatrix& matrix : matrices)
-    most = std::max(most, Memory::bytes([&](auto& memory) { lay_out(memory, matrix); }));
-  return most;
+  return DeviceAllocator::bytes([&](auto& memory) {
+    for (const WeightMatrix& matrix : matrices) lay_out(memory, matrix);
+  });
 }
 
 void update(Executor& executor, const UpdateArgs& args, UpdateStep* now) {
-  for (std::size_t i = 0; i < args.optimizers->size(); ++i)
-    executor.run(OpenUpdate{(*args.optimizers)[i], args.schedule, args.batching, args.state, now + i});
-  for (const Segment& s : *args.segments) {
-    const Optimizer& optimizer = (*args.optimizers)[s.optimizer];
-    const int slots = optimizer_slots(optimizer);
-    executor.run(Update{optimizer, count32(s.count), s.rate_factor, s.decay, args.state, now + s.optimizer,
-                        args.dw + s.offset, args.w + s.offset, slots > 0 ? args.slot0 + s.offset : nullptr,
-                        slots > 1 ? args.slot1 + s.offset : nullptr});
+  std::vector<OpenUpdate> openings;
+  for (const Optimizer& optimizer : *args.optimizers)
+    openings.push_back({optimizer, args.schedule, args.batching, args.state, now + openings.size()});
+  executor.run(openings);
+  std::vector<Update> updates;
+  for (const Segment& s : *args.segments) updates.push_back(update_of(args, s, now, args.dw + s.offset));
+  DeviceAllocator memory(args.workspace);
+  for (std::uint32_t i = 0; args.matrices != nullptr && i < args.optimizers->size(); ++i) {
+    std::vector<MuonMatrix> all;
+    for (const WeightMatrix& m : *args.matrices) {
+      if (m.segment.optimizer == i) all.push_back(lay_out(memory, m));
+    }
+    if (!all.empty()) find_directions(executor, args, (*args.optimizers)[i].iterations, now + i, all);
+    for (const MuonMatrix& p : all) {
+      updates.push_back(update_of(args, p.matrix->segment, now, p.x));
+      updates.back().muon_factor = p.matrix->factor;
+    }
   }
-  if (args.matrices != nullptr) {
-    for (const WeightMatrix& matrix : *args.matrices)
-      update_matrix(executor, args, matrix, now + matrix.segment.optimizer);
-  }
+  executor.run(updates);
   executor.run(CloseStep{args.state});
 }
 

@@ -1,63 +1,43 @@
 // What surrounds the ops of a step: the images of the batch, and the optimisers (kernels/math/optimizer.hpp, muon.hpp).
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
-#include "kernels/math/batching.hpp"
+#include "kernels/backend.hpp"
 #include "kernels/math/muon.hpp"
-#include "kernels/math/optimizer.hpp"
-#include "kernels/math/step_state.hpp"
-#include "kernels/portable/elementary.hpp"
-#include "kernels/portable/lanes.hpp"
-#include "kernels/shape.hpp"
+#include "kernels/portable/batch_sum.hpp"
 
 namespace trainer::portable {
 
-// Opens a step: state->valid.
-struct OpenStep {
-  Batching batching;
-  StepState* state = nullptr;
-
-  HOST_DEVICE std::uint32_t outer() const { return 1; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t /*outer*/, std::uint32_t /*inner*/) const {
-    state->valid = valid_rows(batching, state->step);
-    state->batch_loss = 0;
-  }
-};
-
-// x = pixel * scale + shift, and the labels (GatherArgs in kernels/backend.hpp). Unit: a row of an image.
+// Opens a step: x = pixel * scale + shift, the labels, and state->valid. Unit: `in_turn` rows of an image.
 struct Gather {
-  Batching batching;
-  Shape stored;
-  Shape shape;
-  int top = 0;
-  int left = 0;
-  float scale = 1;
-  float shift = 0;
-  const std::uint8_t* images = nullptr;
-  const std::uint8_t* stored_labels = nullptr;
-  float* x = nullptr;
-  std::uint8_t* labels = nullptr;
-  const StepState* state = nullptr;
+  GatherArgs args;
+  int in_turn = 1;
 
-  HOST_DEVICE std::uint32_t outer() const { return batching.batch; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t n, std::uint32_t /*inner*/) const {
-    float* to = x + n * shape.size();
-    const bool valid = n < state->valid;
-    const std::size_t image = valid ? image_of(batching, state->seed, state->step, n) : 0;
-    labels[n] = valid ? stored_labels[image] : 0;
-    const auto line = static_cast<std::size_t>(shape.w) * shape.c;
-    for (int row = 0; row < shape.h; ++row, to += line) {
-      const std::size_t at = (image * stored.h + top + row) * stored.w + left;
-      const std::uint8_t* pixels = images + at * stored.c;
-      for (std::size_t i = 0; i < line; ++i)
-        to[i] = valid ? static_cast<float>(pixels[i]) * scale + shift : 0.0F;
+  HOST_DEVICE Units units() const {
+    return {static_cast<int>(args.batching.batch), pieces(args.shape.h, in_turn), 1,
+            in_turn * args.shape.w * args.shape.c};
+  }
+  HOST_DEVICE void unit(int n, int part) const {
+    const Shape& stored = args.stored;
+    const Shape& shape = args.shape;
+    const auto row_of_batch = static_cast<std::uint32_t>(n);
+    const std::uint32_t rows = valid_rows(args.batching, args.state->step);
+    const bool valid = row_of_batch < rows;
+    const std::uint32_t image =
+        valid ? image_of(args.batching, args.state->seed, args.state->step, row_of_batch) : 0;
+    if (part == 0) args.labels[n] = valid ? args.stored_labels[image] : 0;
+    for (int row = part * in_turn; row < (part + 1) * in_turn && row < shape.h; ++row) {
+      const std::int64_t line = (std::int64_t{image} * stored.h + args.top + row) * stored.w + args.left;
+      const std::uint8_t* pixels = args.images + line * stored.c;
+      float* to = static_cast<float*>(args.x) + image_at(n, shape) + row * shape.w * shape.c;
+      DEVICE_UNROLL(14)
+      for (int i = 0; i < shape.w * shape.c; ++i)
+        to[i] = valid ? static_cast<float>(read<std::uint8_t>(pixels + i)) * args.scale + args.shift : 0.0F;
     }
+    if (n != 0 || part != 0) return;
+    args.state->valid = rows;
+    args.state->batch_loss = 0;
   }
 };
 
@@ -69,10 +49,8 @@ struct OpenUpdate {
   StepState* state = nullptr;
   UpdateStep* now = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return 1; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t /*outer*/, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {1}; }
+  HOST_DEVICE void unit(int /*only*/) const {
     const float loss = state->batch_loss;
     if (loss - loss != 0 && state->first_bad_step == kNoBadStep) state->first_bad_step = state->step;
     *now = update_step(optimizer, schedule, state->step, epoch_of(batching, state->step));
@@ -82,31 +60,23 @@ struct OpenUpdate {
 struct CloseStep {
   StepState* state = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return 1; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t /*outer*/, std::uint32_t /*inner*/) const {
-    ++state->step;
-  }
+  HOST_DEVICE Units units() const { return {1}; }
+  HOST_DEVICE void unit(int /*only*/) const { ++state->step; }
 };
 
-// One step of sgd, adam, adamw or adadelta for a segment, whose pointers these are.
+// One step of an optimiser for a segment, whose pointers these are. Muon's gradient is a direction that is orthogonal already.
 struct Update {
   Optimizer optimizer;
-  std::uint32_t count = 0;
-  float rate_factor = 1;
-  float decay = 0;
+  int count = 0;
+  float rate_factor = 1, decay = 0;
   const StepState* state = nullptr;
   const UpdateStep* now = nullptr;
   const float* dw = nullptr;
-  float* w = nullptr;
-  float* slot0 = nullptr;
-  float* slot1 = nullptr;
+  float *w = nullptr, *slot0 = nullptr, *slot1 = nullptr;
+  float muon_factor = 1;
 
-  HOST_DEVICE std::uint32_t outer() const { return count; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t i, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {count}; }
+  HOST_DEVICE void unit(int i) const {
     if (state->first_bad_step != kNoBadStep) return;
     const UpdateStep u = *now;
     const float rate = u.rate * rate_factor;
@@ -122,89 +92,53 @@ struct Update {
       case OptimizerKind::adadelta:
         return adadelta_update(optimizer, rate, decay, dw[i], w[i], slot0[i], slot1[i]);
       case OptimizerKind::muon:
-        return;
+        w[i] = w[i] * (1.0F - rate * decay) - rate * muon_factor * dw[i];
     }
   }
 };
 
-// Muon's kernels, for a weight matrix [rows, columns]. First its direction: u, and the momentum v.
+// Of a weight matrix [rows, columns] and its momentum v: Muon's direction u, and the sum of squares of each row of it, in double, so
+// that the squares of large floats do not overflow. Unit: a row.
 struct MuonDirection {
-  std::uint32_t count = 0;
+  int rows = 0, columns = 0;
   const StepState* state = nullptr;
   const UpdateStep* now = nullptr;
   const float* dw = nullptr;
-  float* v = nullptr;
-  float* u = nullptr;
-
-  HOST_DEVICE std::uint32_t outer() const { return count; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t i, std::uint32_t /*inner*/) const {
-    float moved = v[i];
-    u[i] = muon_direction(now->momentum, dw[i], moved);
-    if (state->first_bad_step == kNoBadStep) v[i] = moved;
-  }
-};
-
-// squares [rows]: each row's sum of squares, in double, so that the squares of large floats do not overflow.
-struct MuonSquares {
-  int rows = 0;
-  int columns = 0;
-  const float* u = nullptr;
+  float *v = nullptr, *u = nullptr;
   double* squares = nullptr;
 
-  HOST_DEVICE std::uint32_t outer() const { return static_cast<std::uint32_t>(rows); }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t row, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {rows, 1, 1, columns}; }
+  HOST_DEVICE void unit(int row) const {
+    const bool moves = state->first_bad_step == kNoBadStep;
+    const float momentum = now->momentum;
     double sum = 0;
-    for (int i = 0; i < columns; ++i) {
-      const auto value = static_cast<double>(u[std::size_t{row} * columns + i]);
-      sum = sum + value * value;
+    for (int i = row * columns; i < (row + 1) * columns; ++i) {
+      float moved = v[i];
+      const float direction = muon_direction(momentum, read<float>(dw + i), moved);
+      if (moves) v[i] = moved;
+      u[i] = direction;
+      sum = sum + static_cast<double>(direction) * static_cast<double>(direction);
     }
     squares[row] = sum;
   }
 };
 
-// x = u / (|u| + epsilon). Unit: a row.
+// x = u / (|u| + epsilon). Unit: `in_turn` elements of a row.
 struct MuonNormalise {
-  int rows = 0;
-  int columns = 0;
+  int rows = 0, columns = 0;
   const double* squares = nullptr;
   const float* u = nullptr;
   float* x = nullptr;
+  int in_turn = 1;
 
-  HOST_DEVICE std::uint32_t outer() const { return static_cast<std::uint32_t>(rows); }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t row, std::uint32_t /*inner*/) const {
+  HOST_DEVICE Units units() const { return {rows, pieces(columns, in_turn), 1, rows + in_turn}; }
+  HOST_DEVICE void unit(int row, int part) const {
     double sum = 0;
     for (int i = 0; i < rows; ++i) sum = sum + squares[i];
-    const double inverse = 1.0 / (__builtin_sqrt(sum) + static_cast<double>(kMuonEpsilon));
-    for (int i = 0; i < columns; ++i) {
-      const std::size_t at = std::size_t{row} * columns + i;
-      x[at] = static_cast<float>(static_cast<double>(u[at]) * inverse);
-    }
-  }
-};
-
-struct MuonApply {
-  std::uint32_t count = 0;
-  float rate_factor = 1;
-  float decay = 0;
-  float factor = 1;
-  const StepState* state = nullptr;
-  const UpdateStep* now = nullptr;
-  const float* x = nullptr;
-  float* w = nullptr;
-
-  HOST_DEVICE std::uint32_t outer() const { return count; }
-  HOST_DEVICE std::uint32_t inner() const { return 1; }
-  template <int L>
-  HOST_DEVICE void unit(std::uint32_t i, std::uint32_t /*inner*/) const {
-    if (state->first_bad_step != kNoBadStep) return;
-    const float rate = now->rate * rate_factor;
-    w[i] = w[i] * (1.0F - rate * decay) - rate * factor * x[i];
+    const double inverse = exact_quotient(1.0, exact_root(sum) + static_cast<double>(kMuonEpsilon));
+    const int end = (part + 1) * in_turn < columns ? (part + 1) * in_turn : columns;
+    for (int i = row * columns + part * in_turn; i < row * columns + end; ++i)
+      x[i] = static_cast<float>(static_cast<double>(u[i]) * inverse);
   }
 };
 

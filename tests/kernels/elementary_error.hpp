@@ -113,7 +113,7 @@ struct Logarithm {
 // GELU is x times a factor in [0, 1], whose relative error is large where the factor is next to nothing: the unit is that of x. Far
 // beyond |x| = 10, where the factor is what e^-88 and e^88 leave of it, there is nothing to see.
 struct Gelu {
-  static constexpr double kMostError = 1.99;
+  static constexpr double kMostError = 1.99;  // 1.987 at 0.98618
   static constexpr std::int64_t kMostFloats = kFloats;
   static float got(float x) { return portable::gelu<float, std::uint32_t>(x); }
   template <typename T>
@@ -126,7 +126,7 @@ struct Gelu {
 
 // The slope lies between -0.13 and 1.13: the unit is that of 1. The error comes from 1 - s where s rounds to nearly 1.
 struct GeluSlope {
-  static constexpr double kMostError = 17.5;
+  static constexpr double kMostError = 16.6;  // 16.54
   static constexpr std::int64_t kMostFloats = kFloats;
   static float got(float x) { return portable::gelu_derivative<float, std::uint32_t>(x); }
   template <typename T>

@@ -1,6 +1,6 @@
 // The portable engine on the simplest executor there is: one unit after the other, one output at a time, on one thread. The units
 // run from the last to the first, so that a unit that needs another one's result, or that writes where another one does, gives
-// other bits than on an executor that runs them in any other order.
+// other bits than on an executor that runs them in any other order; so do kernels that are said to be independent.
 #pragma once
 
 #include <array>
@@ -18,24 +18,18 @@ class NaiveExecutor final : public portable::Executor {
  public:
   int lanes(int /*count*/) const override { return 1; }
 
-#define KERNEL(Name)                                \
-  void run(const portable::Name& kernel) override { \
-    run_units(kernel);                              \
+#define KERNEL(Name)                                                    \
+  void run(const portable::Name* kernels, std::size_t count) override { \
+    while (count-- > 0) run_units(kernels[count]);                      \
   }
 #include "kernels/portable/kernel_list.hpp"
 
  private:
   static void run_units(const auto& kernel) {
-    if constexpr (requires { kernel.units(); }) {
-      const auto units = kernel.units();
-      for (int i = units.outer; i-- > 0;) {
-        for (int j = units.middle; j-- > 0;) {
-          for (int k = units.inner; k-- > 0;) run_unit<1, 1>(kernel, i, j, k);
-        }
-      }
-    } else {
-      for (std::uint32_t i = kernel.outer(); i-- > 0;) {
-        for (std::uint32_t j = kernel.inner(); j-- > 0;) kernel.template unit<1>(i, j);
+    const portable::Units units = kernel.units();
+    for (int i = units.outer; i-- > 0;) {
+      for (int j = units.middle; j-- > 0;) {
+        for (int k = units.inner; k-- > 0;) portable::run_unit<1, 1>(kernel, i, j, k);
       }
     }
   }

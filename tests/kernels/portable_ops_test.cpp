@@ -1,6 +1,6 @@
 // What no shipped network meets and would differ from machine to machine all the same: subnormal operands, signed zeros and ties
-// in the portable engine, with the bits that are due, on the kernels of every instruction set, with one thread and three, and on
-// the naive executor.
+// in the portable engine, with the bits that are due, on the kernels of every instruction set, with one thread and three, on the
+// naive executor and on a GPU.
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -16,19 +16,19 @@ namespace {
 
 using reference::Tensors;
 using reference::Values;
-using Bits = std::vector<std::uint32_t>;
+using Patterns = std::vector<std::uint32_t>;
 
 constexpr double kTiny = 0x1p-149;  // the smallest float above 0
 constexpr std::uint32_t kMinusZero = 0x80000000;
 constexpr std::uint32_t kOne = 0x3F800000;
 
-Bits bits_of(const std::vector<float>& values) {
-  Bits bits;
+Patterns bits_of(const std::vector<float>& values) {
+  Patterns bits;
   for (const float value : values) bits.push_back(__builtin_bit_cast(std::uint32_t, value));
   return bits;
 }
 
-// Calls body(backend) for every way in which a CPU runs the kernels.
+// Calls body(backend) for every way in which a CPU runs the kernels, and for a GPU if there is one.
 void on_every_executor(const std::function<void(Backend&)>& body) {
   for (const cpu::PortableKernels* kernels : cpu::usable_portable_kernels()) {
     for (const int threads : {1, 3}) {
@@ -36,15 +36,20 @@ void on_every_executor(const std::function<void(Backend&)>& body) {
       body(*cpu::make_portable_backend(threads, *kernels));
     }
   }
-  SCOPED_TRACE("naive");
-  ExecutorBackend naive(std::make_unique<NaiveExecutor>());
-  body(naive);
+  {
+    SCOPED_TRACE("naive");
+    ExecutorBackend naive(std::make_unique<NaiveExecutor>());
+    body(naive);
+  }
+  if (!gpu_availability().usable) return;
+  SCOPED_TRACE("GPU");
+  body(*make_cuda_backend({.bits = Bits::portable}));
 }
 
 struct Wanted {
-  Bits y;
-  Bits dx = {};                      // not compared if empty
-  std::vector<Bits> gradients = {};  // nor these
+  Patterns y;
+  Patterns dx = {};                      // not compared if empty
+  std::vector<Patterns> gradients = {};  // nor these
 };
 
 void expect_bits(const OpDesc& desc, const Tensors& t, const Wanted& wanted) {
@@ -92,7 +97,7 @@ TEST(PortableOps, GeluOfSubnormals) {
   Tensors of_ones = t;
   of_ones.dy.assign(6, 1);
   expect_bits(GeluDesc{{1, 1, 6}}, of_ones,
-              {.y = {0, kMinusZero, 0, 2, kMinusZero | 2, 0x00400000}, .dx = Bits(6, half)});
+              {.y = {0, kMinusZero, 0, 2, kMinusZero | 2, 0x00400000}, .dx = Patterns(6, half)});
 }
 
 TEST(PortableOps, TheFirstOfEqualMaximaWinsAPool) {
@@ -100,9 +105,9 @@ TEST(PortableOps, TheFirstOfEqualMaximaWinsAPool) {
   const Values x{0.0,  -0.0, -0.0,   0.0,   //
                  -0.0, 0.0,  0.0,    -0.0,  //
                  7,    7,    -kTiny, -2 * kTiny, /**/ 7, 7, -3 * kTiny, -kTiny};
-  const Bits y{0, kMinusZero, bits_of({7})[0], kMinusZero | 1};
-  const Bits g = bits_of({1, 2, 3, 4});
-  const Bits dx{g[0], 0, g[1], 0, 0, 0, 0, 0, g[2], 0, g[3], 0, 0, 0, 0, 0};
+  const Patterns y{0, kMinusZero, bits_of({7})[0], kMinusZero | 1};
+  const Patterns g = bits_of({1, 2, 3, 4});
+  const Patterns dx{g[0], 0, g[1], 0, 0, 0, 0, 0, g[2], 0, g[3], 0, 0, 0, 0, 0};
   expect_bits(MaxPoolDesc{{4, 4, 1}, {2, 2}}, image(x, 4), {.y = y, .dx = dx});
   // The same pool after a convolution that changes nothing, but for the sign of zero: a sum begins at +0.
   const ConvDesc conv{.in = {4, 4, 1}, .out = 1, .pad = {}, .bias = false, .pool = {2, 2}};
@@ -159,8 +164,8 @@ TEST(PortableOps, ElementaryFunctionsAreTheSameInVectors) {
   t.x = many_floats();
   t.dy.assign(t.x.size(), 1);
   const Shape in{static_cast<int>(t.x.size() / 16), 1, 16};
-  Bits y;
-  Bits dx;
+  Patterns y;
+  Patterns dx;
   for (const double x : t.x) {
     const auto value = static_cast<float>(x) + 0.0F;
     y.push_back(bits_of({portable::gelu<float, std::uint32_t>(value)})[0]);
@@ -251,9 +256,10 @@ TEST(PortableUpdates, KeepSubnormalsAndTheSignOfZero) {
   Optimizer muon;
   muon.kind = OptimizerKind::muon;
   on_every_executor([&](Backend& backend) {
-    EXPECT_EQ(bits_of(updated(backend, {}, w, dw, false)), (Bits{kMinusZero | 1, kMinusZero, 0, 4}));
+    EXPECT_EQ(bits_of(updated(backend, {}, w, dw, false)), (Patterns{kMinusZero | 1, kMinusZero, 0, 4}));
     // No gradient, whose norm is 0, gives no direction.
-    EXPECT_EQ(bits_of(updated(backend, muon, w, std::vector<float>(4), true)), (Bits{0, kMinusZero, 1, 3}));
+    EXPECT_EQ(bits_of(updated(backend, muon, w, std::vector<float>(4), true)),
+              (Patterns{0, kMinusZero, 1, 3}));
   });
 }
 

@@ -45,7 +45,10 @@ std::vector<float> trained(const std::string& name, Backend& backend) {
       resident_labels.as<std::uint8_t>(),
       {.images = kImages, .batch = kBatch, .order = Order::shuffled, .last_batch = LastBatch::mask},
       {}};
-  for (int step = 0; step < 3; ++step) network.train_step(input, rule);  // the third batch is a short one
+  const auto recording =
+      backend.record({{[&] { network.train_step(input, rule); }, 3}});  // the third batch is a short one
+  recording->launch(1);
+  if (name == "sprint-lean") EXPECT_LE(recording->nodes(), 3 * 70U) << "launches of three steps";
   EXPECT_EQ(network.read_training_state().first_bad_step, kNoBadStep) << name;
   std::vector<float> values{static_cast<float>(network.read_training_state().loss_sum)};
   for (const NetworkTensor& tensor : network.tensors()) {
@@ -55,10 +58,14 @@ std::vector<float> trained(const std::string& name, Backend& backend) {
   return values;
 }
 
-class PortableBits : public testing::TestWithParam<const char*> {};
+class PortableBits : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (kSanitized && std::string(GetParam()) != "sprint-lean") GTEST_SKIP() << "too slow under a sanitizer";
+  }
+};
 
 TEST_P(PortableBits, AreTheSameWithEveryExecutor) {
-  if (kSanitized && std::string(GetParam()) != "sprint-lean") GTEST_SKIP() << "too slow under a sanitizer";
   ExecutorBackend naive(std::make_unique<NaiveExecutor>());
   const std::vector<float> first = trained(GetParam(), naive);
   for (const cpu::PortableKernels* kernels : cpu::usable_portable_kernels()) {
@@ -70,6 +77,21 @@ TEST_P(PortableBits, AreTheSameWithEveryExecutor) {
           << kernels->name << ", " << threads << " threads";
     }
   }
+}
+
+TEST_P(PortableBits, AreTheSameOnAGpu) {
+  const GpuAvailability gpu = gpu_availability();
+  if (!gpu.usable) GTEST_SKIP() << "no GPU: " << gpu.reason;
+  const auto on_cpu = trained(GetParam(), *make_cpu_backend({.bits = Bits::portable}));
+  const auto on_gpu = trained(GetParam(), *make_cuda_backend({.bits = Bits::portable}));
+  ASSERT_EQ(on_gpu.size(), on_cpu.size());
+  EXPECT_EQ(std::memcmp(on_gpu.data(), on_cpu.data(), on_cpu.size() * sizeof(float)), 0);
+}
+
+TEST(PortableBackends, HaveNoPrecisionButFp32) {
+  EXPECT_THROW(make_cpu_backend({.precision = Precision::bf16, .bits = Bits::portable}), BackendError);
+  if (!gpu_availability().usable) GTEST_SKIP() << "no GPU";
+  EXPECT_THROW(make_cuda_backend({.precision = Precision::tf32, .bits = Bits::portable}), BackendError);
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, PortableBits,

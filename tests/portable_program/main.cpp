@@ -35,23 +35,17 @@ class ThreadsExecutor final : public portable::Executor {
     return lanes;
   }
 
-#define KERNEL(Name)                                \
-  void run(const portable::Name& kernel) override { \
-    share_out(kernel, kernels_.Name);               \
+#define KERNEL(Name)                                                              \
+  void run(const portable::Name* kernels, std::size_t count) override {           \
+    for (std::size_t i = 0; i < count; ++i) share_out(kernels[i], kernels_.Name); \
   }
 #include "kernels/portable/kernel_list.hpp"
 
  private:
-  template <typename Kernel, typename Index>
-  void share_out(const Kernel& kernel, void (*run)(const Kernel&, Index, Index)) const {
-    Index outer = 0;
-    if constexpr (requires { kernel.units(); }) {
-      outer = kernel.units().outer;
-    } else {
-      outer = kernel.outer();
-    }
-    cpu::parallel(static_cast<std::size_t>(outer), 1, threads_, [&](const cpu::Range& range) {
-      run(kernel, static_cast<Index>(range.begin), static_cast<Index>(range.end));
+  template <typename Kernel>
+  void share_out(const Kernel& kernel, void (*run)(const Kernel&, int, int)) const {
+    cpu::parallel(static_cast<std::size_t>(kernel.units().outer), 1, threads_, [&](const cpu::Range& range) {
+      run(kernel, static_cast<int>(range.begin), static_cast<int>(range.end));
     });
   }
 

@@ -14,7 +14,7 @@
 
 namespace trainer {
 
-enum class BackendKind { cpu, cpu_portable, cpu_bf16, cuda, cuda_tf32, cuda_fp16, cuda_bf16 };
+enum class BackendKind { cpu, cpu_portable, cpu_bf16, cuda, cuda_portable, cuda_tf32, cuda_fp16, cuda_bf16 };
 
 inline constexpr BackendKind kGpu = BackendKind::cuda;
 
@@ -29,6 +29,8 @@ inline std::string backend_name(BackendKind kind) {
       return "cpu_bf16";
     case BackendKind::cuda:
       return "cuda";
+    case BackendKind::cuda_portable:
+      return "cuda_portable";
     case BackendKind::cuda_tf32:
       return "cuda_tf32";
     case BackendKind::cuda_fp16:
@@ -51,6 +53,7 @@ inline Precision precision_of(BackendKind kind) {
     case BackendKind::cpu:
     case BackendKind::cpu_portable:
     case BackendKind::cuda:
+    case BackendKind::cuda_portable:
       break;
   }
   return Precision::fp32;
@@ -75,7 +78,9 @@ constexpr bool kTestsPortable = true;
 inline std::vector<BackendKind> tested_backends() {
   std::vector<BackendKind> kinds{BackendKind::cpu};
   if (kTestsPortable) kinds.push_back(BackendKind::cpu_portable);
-  if (gpu_availability().usable || gpu_required()) kinds.push_back(BackendKind::cuda);
+  if (!gpu_availability().usable && !gpu_required()) return kinds;
+  kinds.push_back(BackendKind::cuda);
+  if (kTestsPortable) kinds.push_back(BackendKind::cuda_portable);
   return kinds;
 }
 
@@ -99,8 +104,9 @@ inline std::vector<BackendKind> all_backends() {
 inline std::unique_ptr<Backend> make_backend(BackendKind kind, int threads = 2) {
   const Precision precision = precision_of(kind);
   const bool gpu = kind >= BackendKind::cuda;
-  const Bits bits = kind == BackendKind::cpu_portable ? Bits::portable : Bits::fast;
-  return gpu ? make_cuda_backend(CudaOptions{.precision = precision})
+  const bool portable = kind == BackendKind::cpu_portable || kind == BackendKind::cuda_portable;
+  const Bits bits = portable ? Bits::portable : Bits::fast;
+  return gpu ? make_cuda_backend(CudaOptions{.precision = precision, .bits = bits})
              : make_cpu_backend(CpuOptions{.threads = threads, .precision = precision, .bits = bits});
 }
 

@@ -41,20 +41,31 @@ class CpuExecutor final : public portable::Executor {
  public:
   CpuExecutor(const PortableKernels& kernels, int threads) : kernels_(kernels), threads_(threads) {}
 
+  int in_turn(int count) const override { return count; }
   int lanes(int count) const override { return best_lanes(count, kernels_.widest_lanes); }
 
-#define KERNEL(Name)                                                                                         \
-  void run(const portable::Name& kernel) override {                                                          \
-    parallel(kernel.outer(), grain(kernel.outer()), threads_, [&](const Range& range) {                      \
-      kernels_.Name(kernel, static_cast<std::uint32_t>(range.begin), static_cast<std::uint32_t>(range.end)); \
-    });                                                                                                      \
+  using Executor::run;
+#define KERNEL(Name)                                                    \
+  void run(const portable::Name* kernels, std::size_t count) override { \
+    for (std::size_t i = 0; i < count; ++i) {                           \
+      share_out(kernels[i], kernels_.Name);                             \
+    }                                                                   \
   }
 #include "kernels/portable/kernel_list.hpp"
 
  private:
-  static std::size_t grain(std::uint32_t outer) {
-    return outer < 1024 ? 1 : 256;
+  // One range of the outer index a thread, so that none writes beside another's outputs; too little work for a second thread to
+  // pay stays on the first.
+  template <typename Kernel>
+  void share_out(const Kernel& kernel, void (*run)(const Kernel&, int, int)) const {
+    const portable::Units units = kernel.units();
+    const std::int64_t work = std::int64_t{units.outer} * units.middle * units.inner * units.work;
+    const auto outer = static_cast<std::size_t>(units.outer);
+    parallel(outer, 1, work < kWorthAThread ? 1 : threads_, [&](const Range& range) {
+      run(kernel, static_cast<int>(range.begin), static_cast<int>(range.end));
+    });
   }
+  static constexpr std::int64_t kWorthAThread = 20000;
 
   const PortableKernels& kernels_;
   int threads_;

@@ -5,40 +5,36 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
+// With a copy of the kernel: what a unit writes cannot lie in it, as the compiler sees.
+template <int L, int V, typename Kernel>
+void run_units(const Kernel kernel, int begin, int end) {
+  const portable::Units units = kernel.units();
+  for (int i = begin; i < end; ++i) {
+    for (int j = 0; j < units.middle; ++j) {
+      for (int k = 0; k < units.inner; ++k) portable::run_unit<L, V>(kernel, i, j, k);
+    }
+  }
+}
+
 template <int L, typename Kernel>
-HOST_DEVICE void run_units(const Kernel& kernel, std::uint32_t begin, std::uint32_t end) {
-  const std::uint32_t inner = kernel.inner();
-  for (std::uint32_t i = begin; i < end; ++i) {
-    for (std::uint32_t j = 0; j < inner; ++j) kernel.template unit<L>(i, j);
-  }
+void run_vectors(const Kernel& kernel, int begin, int end) {
+  if (kernel.tile.vectors == 3) return run_units<L, 3>(kernel, begin, end);
+  if (kernel.tile.vectors == 2) return run_units<L, 2>(kernel, begin, end);
+  run_units<L, 1>(kernel, begin, end);
 }
 
 template <typename Kernel>
-HOST_DEVICE int lanes_of(const Kernel& kernel) {
-  if constexpr (requires { kernel.lanes; }) {
-    return kernel.lanes;
-  } else if constexpr (requires { kernel.shape.lanes; }) {
-    return kernel.shape.lanes;
+void run(const Kernel& kernel, int begin, int end) {
+  if constexpr (requires { kernel.tile; }) {
+    if (kernel.tile.lanes == 4) return run_vectors<4>(kernel, begin, end);
+    if constexpr (TRAINER_LOOPS_LANES >= 8) {
+      if (kernel.tile.lanes == 8) return run_vectors<8>(kernel, begin, end);
+    }
+    if constexpr (TRAINER_LOOPS_LANES >= 16) {
+      if (kernel.tile.lanes == 16) return run_vectors<16>(kernel, begin, end);
+    }
   } else {
-    return 1;
-  }
-}
-
-template <typename Kernel>
-void run(const Kernel& kernel, std::uint32_t begin, std::uint32_t end) {
-  switch (lanes_of(kernel)) {
-#if TRAINER_LOOPS_LANES >= 16
-    case 16:
-      return run_units<16>(kernel, begin, end);
-#endif
-#if TRAINER_LOOPS_LANES >= 8
-    case 8:
-      return run_units<8>(kernel, begin, end);
-#endif
-    case 4:
-      return run_units<4>(kernel, begin, end);
-    default:
-      return run_units<1>(kernel, begin, end);
+    run_units<1, 1>(kernel, begin, end);
   }
 }
 

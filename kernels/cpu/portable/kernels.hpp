@@ -2,7 +2,6 @@
 // multiply-add: the bits are the same with each.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "kernels/portable/executor.hpp"
@@ -15,7 +14,7 @@ struct PortableKernels {
 
   // Run the units of outer index begin .. end - 1.
 // NOLINTNEXTLINE(bugprone-macro-parentheses): a type
-#define KERNEL(Name) void (*Name)(const portable::Name& kernel, std::uint32_t begin, std::uint32_t end);
+#define KERNEL(Name) void (*Name)(const portable::Name& kernel, int begin, int end);
 #include "kernels/portable/kernel_list.hpp"
 };
 
