@@ -64,61 +64,53 @@ struct ConvForward : ConvShape {
   template <int L, int V>
   HOST_DEVICE void unit(int n, int row, int at) const {
     const int o = at * L * V;
-    if (window.size == 1) return unpooled<L, V>(n, row, o);
-    if (window.size == 2) return pooled < L, V, V == 3 ? 1 : 2, 2 > (n, row, o);
-    window.size == 3 ? pooled<L, V, 3, 3>(n, row, o) : pooled<L, V, 1, 1>(n, row, o);
+    if (window.size == 1) return outputs<L, V, 4, 1, 1>(n, row, o);
+    if (window.size == 2) return outputs < L, V, 1, V == 3 ? 1 : 2, 2 > (n, row, o);
+    window.size == 3 ? outputs<L, V, 1, 3, 3>(n, row, o) : outputs<L, V, 1, 1, 1>(n, row, o);
   }
 
  private:
-  // The filters' sums at corner + offset[0], offset[1], ...
-  template <int L, int V, int P>
-  HOST_DEVICE void filter_sums(const float* corner, const int (&offset)[P], int o,
-                               Floats<L> (&sums)[P][V]) const {
+  // As many sums at once as the registers hold: of kOutputs neighbours, kRows x kColumns positions of their windows.
+  template <int L, int V, int kOutputs, int kRows, int kColumns>
+  HOST_DEVICE void outputs(int n, int row, int o) const {
+    constexpr int kPositions = kRows * kColumns;
+    for (int column = 0; column < out.w; column += kOutputs) {
+      const int last = out.w - 1 - column;
+      int offsets[kOutputs * kPositions];
+      for (int s = 0; s < kOutputs * kPositions; ++s) {
+        const int neighbour = s / kPositions < last ? s / kPositions : last;
+        offsets[s] = corner(0, neighbour) + offset(s % kPositions / kColumns, s % kColumns);
+      }
+      Floats<L> best[kOutputs][V] = {};
+      Words<L> at[kOutputs][V] = {};
+      for (int i = 0; i < window.size; i += kRows) {
+        for (int j = 0; j < window.size; j += kColumns) {
+          Floats<L> sums[kOutputs * kPositions][V] = {};
+          add_products<L, V>(x + image_at(n, in) + corner(row, column) + offset(i, j), offsets, o, sums);
+          for (int s = 0; s < kOutputs * kPositions; ++s) {
+            const std::uint32_t position = window_position(i + s % kPositions / kColumns, j + s % kColumns);
+            const int q = s / kPositions;
+            for (int v = 0; v < V; ++v) take_larger<L>(sums[s][v], position, best[q][v], at[q][v]);
+          }
+        }
+      }
+      for (int q = 0; q < kOutputs && q <= last; ++q) {
+        for (int v = 0; v < V; ++v) finish<L>(n, row, column + q, o + v * L, best[q][v], at[q][v]);
+      }
+    }
+  }
+
+  // Adds what the filters give at corner + offsets[0], corner + offsets[1], ...
+  template <int L, int V, int kSums>
+  HOST_DEVICE void add_products(const float* corner, const int (&offsets)[kSums], int o,
+                                Floats<L> (&sums)[kSums][V]) const {
     const float* filter = w + o;
     for (int k = 0; k < kernel; ++k, corner += pitch()) {
       for (int t = 0; t < row_taps(); ++t, filter += out.c) {
         for (int v = 0; v < V; ++v) {
           const Floats<L> factor = load<L>(filter + v * L);
-          for (int p = 0; p < P; ++p) sums[p][v] = sums[p][v] + factor * corner[offset[p] + t];
+          for (int s = 0; s < kSums; ++s) sums[s][v] = sums[s][v] + factor * corner[offsets[s] + t];
         }
-      }
-    }
-  }
-
-  // Computes kRows x kColumns positions of a window at once, as many as the registers hold.
-  template <int L, int V, int kRows, int kColumns>
-  HOST_DEVICE void pooled(int n, int row, int o) const {
-    constexpr int kPositions = kRows * kColumns;
-    const float* image = x + image_at(n, in);
-    int offsets[kPositions];
-    for (int p = 0; p < kPositions; ++p) offsets[p] = offset(p / kColumns, p % kColumns);
-    for (int column = 0; column < out.w; ++column) {
-      Floats<L> best[V];
-      Words<L> at[V] = {};
-      for (int i = 0; i < window.size; i += kRows) {
-        for (int j = 0; j < window.size; j += kColumns) {
-          Floats<L> sums[kPositions][V] = {};
-          filter_sums<L, V>(image + corner(row, column) + offset(i, j), offsets, o, sums);
-          for (int p = 0; p < kPositions; ++p) {
-            const std::uint32_t position = window_position(i + p / kColumns, j + p % kColumns);
-            for (int v = 0; v < V; ++v) take_larger<L>(sums[p][v], position, best[v], at[v]);
-          }
-        }
-      }
-      for (int v = 0; v < V; ++v) finish<L>(n, row, column, o + v * L, best[v], at[v]);
-    }
-  }
-
-  // Four outputs of a row at once.
-  template <int L, int V>
-  HOST_DEVICE void unpooled(int n, int row, int o) const {
-    for (int column = 0; column < out.w; column += 4) {
-      int offsets[4];
-      for (int p = 0; p < 4; ++p) offsets[p] = corner(row, column + p < out.w ? column + p : out.w - 1);
-      Floats<L> sums[4][V] = {};
-      filter_sums<L, V>(x + image_at(n, in), offsets, o, sums);
-      for (int p = 0; p < 4 && column + p < out.w; ++p) {
-        for (int v = 0; v < V; ++v) finish<L>(n, row, column + p, o + v * L, sums[p][v], Words<L>{});
       }
     }
   }
@@ -232,7 +224,8 @@ struct ConvInput : ConvShape {
   template <int L, int V>
   HOST_DEVICE void unit(int n, int channel) const {
     float* image = dx + image_at(n, in) + channel;
-    for (int i = 0; i < in.h * (split ? in.w : pitch()); ++i) image[split ? i * in.c : i] = 0.0F;
+    const int step = split ? in.c : L;
+    for (int i = 0; i < in.h * pitch(); i += step) store<L>(image + i, Floats<L>{}, in.h * pitch() - i);
     if (!rows.count(n)) return;
     std::int64_t at = image_at(n, out);
     for (int row = 0; row < out.h; ++row) {

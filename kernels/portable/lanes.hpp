@@ -74,13 +74,13 @@ HOST_DEVICE Words<L> load(const std::uint8_t* from) {
 
 // Writes the first `count` lanes, at most L.
 template <int L>
-HOST_DEVICE void store(float* to, const Floats<L>& lanes, int count) {
+HOST_DEVICE void store(float* to, const Floats<L> lanes, int count) {
   if (count >= L) {
     __builtin_memcpy(to, &lanes, sizeof lanes);
-  } else {
-    float part[L];
-    __builtin_memcpy(part, &lanes, sizeof lanes);
-    for (int i = 0; i < count; ++i) to[i] = part[i];
+  } else if constexpr (L > 1) {
+    for (int i = 0; i < L; ++i) {  // L, not count: an index that is known keeps the lanes in a register
+      if (i < count) to[i] = lanes[i];
+    }
   }
 }
 template <int L>

@@ -9,30 +9,23 @@
 
 namespace trainer::cpu {
 
-// The tables of kernels.cpp, in the namespace of their instruction set.
+// The tables of kernels.cpp, in the namespace of their instruction set, best first.
+#if defined(__x86_64__)
+#define TRAINER_TABLES(TABLE) TABLE(portable_v4) TABLE(portable_v3) TABLE(portable_v2)
+#else
+#define TRAINER_TABLES(TABLE) TABLE(portable_base)
+#endif
 #define TRAINER_TABLE(space)                 \
   namespace space {                          \
   const PortableKernels& portable_kernels(); \
   }
-#if defined(__x86_64__)
-TRAINER_TABLE(portable_v2)
-TRAINER_TABLE(portable_v3)
-TRAINER_TABLE(portable_v4)
-#else
-TRAINER_TABLE(portable_base)
-#endif
+TRAINER_TABLES(TRAINER_TABLE)
 #undef TRAINER_TABLE
 
 std::vector<const PortableKernels*> usable_portable_kernels() {
-#if defined(__x86_64__)
-  std::vector<const PortableKernels*> usable{&portable_v2::portable_kernels()};
-  const std::size_t levels = usable_loops().size();
-  if (levels > 1) usable.insert(usable.begin(), &portable_v3::portable_kernels());
-  if (levels > 2) usable.insert(usable.begin(), &portable_v4::portable_kernels());
-  return usable;
-#else
-  return {&portable_base::portable_kernels()};
-#endif
+#define TRAINER_ADDRESS(space) &space::portable_kernels(),
+  const std::vector<const PortableKernels*> all{TRAINER_TABLES(TRAINER_ADDRESS)};
+  return {all.end() - static_cast<std::ptrdiff_t>(usable_loops().size()), all.end()};
 }
 
 namespace {
