@@ -93,7 +93,7 @@ struct ConvForward : ConvShape {
     int offsets[kPositions];
     for (int p = 0; p < kPositions; ++p) offsets[p] = offset(p / kColumns, p % kColumns);
     for (int column = 0; column < out.w; ++column) {
-      Floats<L> best[V];
+      Floats<L> best[V] = {};
       Words<L> at[V] = {};
       for (int i = 0; i < window.size; i += kRows) {
         for (int j = 0; j < window.size; j += kColumns) {
