@@ -48,7 +48,9 @@ std::vector<float> trained(const std::string& name, Backend& backend) {
   const auto recording =
       backend.record({{[&] { network.train_step(input, rule); }, 3}});  // the third batch is a short one
   recording->launch(1);
-  if (name == "sprint-lean") EXPECT_LE(recording->nodes(), 3 * 70U) << "launches of three steps";
+  if (name == "sprint-lean") {
+    EXPECT_LE(recording->nodes(), 3 * 70U) << "launches of three steps";
+  }
   EXPECT_EQ(network.read_training_state().first_bad_step, kNoBadStep) << name;
   std::vector<float> values{static_cast<float>(network.read_training_state().loss_sum)};
   for (const NetworkTensor& tensor : network.tensors()) {

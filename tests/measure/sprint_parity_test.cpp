@@ -77,7 +77,7 @@ struct ParityCase {
 // On a GPU that is emulated a network of the whole width would take minutes.
 std::vector<ParityCase> cases_of(BackendKind kind) {
   const auto shipped = [](const char* name) { return find_spec(name, TRAINER_SOURCE_DIR "/models"); };
-  if (kind == BackendKind::cuda) {
+  if (kind >= kGpu) {
     return {{"narrow sprint", narrow("sprint"), 32},
             {"narrow sprint, selecting", selecting(narrow("sprint")), 32}};
   }
