@@ -1,11 +1,20 @@
-// The portable kernels once more, one output at a time, over numbers that count: in a namespace of their own, with `float` and `double`
+// The portable kernels once more, over numbers that count: in a namespace of their own, with `float` and `double`
 // replaced. Whatever the kernels include beside themselves is included before that.
 #include "tests/faults/counted_kernels.hpp"
 
 #include <cfloat>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "tests/faults/counted.hpp"
@@ -14,10 +23,12 @@ namespace faults {
 using Float = Counted<float>;
 using Double = Counted<double>;
 }  // namespace faults
-namespace std {
-// NOLINTNEXTLINE(cert-dcl58-cpp): kernels/math calls std::sqrt
+// For what kernels/ has beside the kernels: seconds, and the factor of a matrix.
 template <typename T>
-faults::Counted<T> sqrt(faults::Counted<T> a) {
+struct std::chrono::treat_as_floating_point<faults::Counted<T>> : std::true_type {};
+namespace std {
+template <typename T>
+faults::Counted<T> sqrt(faults::Counted<T> a) {  // NOLINT(cert-dcl58-cpp)
   return counted_root(a);
 }
 }  // namespace std
@@ -33,10 +44,7 @@ faults::Counted<T> sqrt(faults::Counted<T> a) {
 #define trainer counted_trainer
 #define float faults::Float
 #define double faults::Double
-#define TRAINER_LOOPS one_by_one
-#define TRAINER_LOOPS_NAME "counted"
-#define TRAINER_LOOPS_LANES 1
-#include "kernels/cpu/portable/kernels.cpp"
+#include "tests/faults/one_by_one.hpp"
 #undef float
 #undef double
 #undef trainer
@@ -44,7 +52,7 @@ faults::Counted<T> sqrt(faults::Counted<T> a) {
 namespace faults {
 
 const void* counted_kernels() {
-  return &counted_trainer::cpu::one_by_one::portable_kernels();
+  return &counted_trainer::test::one_by_one::kKernels;
 }
 
 std::size_t counted_size(std::size_t kernel) {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <memory>
@@ -22,8 +24,6 @@ namespace trainer::test {
 
 namespace {
 
-constexpr unsigned kMostSeconds = 60;  // of a trial: an index that a fault made large takes long to reach
-
 bool in_values(FaultKind kind) {
   return kind == FaultKind::arithmetic || kind == FaultKind::load;
 }
@@ -35,9 +35,11 @@ faults::Event event_of(FaultKind kind) {
 struct Clean {
   std::array<Marks, kFaultSteps> marks;
   std::array<std::uint64_t, kFaultSteps> events{};
+  rlim_t most_seconds = 0;  // of a trial's processor: a count that a fault made large takes long to reach
 };
 
 Clean train_cleanly(FaultKind kind) {
+  const std::clock_t begin = std::clock();
   Clean clean;
   FaultTraining training(kind);
   kernel_watch.counted = in_values(kind);
@@ -49,6 +51,7 @@ Clean train_cleanly(FaultKind kind) {
     clean.marks[step] = training.marks();
   }
   kernel_watch.counted = false;
+  clean.most_seconds = 2 + 10 * static_cast<rlim_t>(std::clock() - begin) / CLOCKS_PER_SEC;
   return clean;
 }
 
@@ -159,10 +162,12 @@ FaultResult judged(const Fault& fault, const Clean& clean, const Seen& seen, Fau
   return result;
 }
 
-// A message of a process that a fault ends helps nobody, nor does its core.
-void be_quiet() {
+// A message of a process that a fault ends helps nobody, nor does its core; and it does end.
+void confine(const Clean& clean) {
   const rlimit none{0, 0};
+  const rlimit seconds{clean.most_seconds, clean.most_seconds + 1};
   setrlimit(RLIMIT_CORE, &none);
+  setrlimit(RLIMIT_CPU, &seconds);
   const int nowhere = open("/dev/null", O_WRONLY);
   dup2(nowhere, STDERR_FILENO);
   dup2(nowhere, STDOUT_FILENO);
@@ -171,7 +176,7 @@ void be_quiet() {
 FaultEnd end_of(const Seen& seen, int status) {
   if (seen.completed) return FaultEnd::completed;
   if (seen.failed) return FaultEnd::failed;
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? FaultEnd::endless : FaultEnd::crashed;
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU ? FaultEnd::endless : FaultEnd::crashed;
 }
 
 FaultResult try_fault(const Fault& fault, FaultTraining& training, const Clean& clean, Seen& seen) {
@@ -179,8 +184,7 @@ FaultResult try_fault(const Fault& fault, FaultTraining& training, const Clean& 
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("fork: no process for a trial");
   if (child == 0) {
-    be_quiet();
-    alarm(kMostSeconds);
+    confine(clean);
     try {
       go_on_with(fault, training, seen);
     } catch (const std::exception&) {

@@ -29,7 +29,7 @@ enum class FaultEnd {
   completed,  // all steps ran
   failed,     // an error: a launch that failed
   crashed,    // a signal: an index that left its buffer
-  endless,    // no end within a minute
+  endless,    // no end within ten times the time of a whole training
 };
 const char* end_name(FaultEnd end);
 
