@@ -173,7 +173,30 @@ def photographs_table():
     return "\n\n".join(parts)
 
 
-TABLES = {"photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
+def faults_table():
+    """Flipped bits, kind by kind, and trainings without one (benchmarks/faults.py, benchmarks/clean_proofs.py)."""
+    names = {"arithmetic": "the result of an operation, CPU", "load": "a value as it is read, CPU", "store": "what a kernel has stored, CPU",
+             "memory": "any memory of the training, CPU", "gpu_store": "what a kernel has stored, emulated GPU",
+             "gpu_memory": "any memory of the training, emulated GPU"}
+    columns = ("trials", "masked", "found", "ended_the_run", "traced", "came_back")
+    parts = []
+    for value in newest("faults"):
+        total = {"kind": "all", **{key: sum(row[key] for row in value["rows"]) for key in columns}}
+        lines = ["| one bit flips in | faults | masked | found | of these: ended the run | named the step | a weight moved, and came back |",
+                 "|---|---|---|---|---|---|---|"]
+        for row in [*value["rows"], total]:
+            cells = [f"{row[key]:,}" for key in columns]
+            cells[4] += f" ({100 * row['traced'] / max(1, row['found']):.1f} %)"
+            lines.append(f"| {names.get(row['kind'], '**all**')} | {' | '.join(cells)} |")
+        parts.append("\n".join([*lines, "", f"{value['steps']} steps of a network of {value['parameters']:,} parameters, batch {value['batch']}. "
+                                f"{origin(value)}"]))
+    for value in newest("clean_proofs"):
+        parts.append(f"Without a fault: {value['count']:,} trainings of `{value['model']}` on 1 to 4 threads, half of them beside "
+                     f"{value['other_processes']} other processes that compute; {value['wrong']} with another digest. {origin(value)}")
+    return "\n\n".join(parts)
+
+
+TABLES = {"faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):

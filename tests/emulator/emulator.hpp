@@ -54,6 +54,8 @@ void play(const Machine& machine);
 void fail_call(std::string_view name, int nth,
                cudaError_t code);             // a call of the runtime or of a library, by name
 void fail_launch(int nth, cudaError_t code);  // a kernel, while it runs: the device is then lost
+// Calls `what` once, right after the `nth` kernel or library call from now on; device memory is accessible to it.
+void call_after(std::uint64_t nth, std::function<void()> what);
 
 // Whether launches, copies and graphs wait in their stream until the program synchronises; each query lets one piece of
 // work run. Off: everything runs at once.

@@ -38,6 +38,17 @@ TEST_F(EmulatorTest, TheNthKernelIsLostWithItsDevice) {
   EXPECT_EQ(holdings().execs, 0U);
 }
 
+TEST_F(EmulatorTest, BetweenTwoKernelsMemoryCanBeChangedOnce) {
+  cudaStream_t stream = make_stream();
+  auto* values = zeros<float>(32);
+  call_after(2, [&] { values[3] = 100; });
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(launch(stream, 1, 32, add, values, 1.0F), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  const std::vector<float> after = read(values, 32);
+  EXPECT_EQ(after[2], 4);
+  EXPECT_EQ(after[3], 102);
+}
+
 TEST_F(EmulatorTest, TheEnvironmentPlantsFaultsAndHoldsWork) {
   setenv("TRAINER_EMULATOR_FAIL", "cudaMalloc:2:2,cudaGetDeviceCount:0:35", 1);
   setenv("TRAINER_EMULATOR_DEVICE", "k80", 1);

@@ -81,6 +81,7 @@ void reset() {
   all.memory.release_all();
   all.machine = Machine{};
   all.faults.clear();
+  all.launches_before_call = 0;
   all.counts = Counts{};
   all.loaded.clear();
   all.lost = cudaSuccess;
@@ -101,6 +102,11 @@ void fail_call(std::string_view name, int nth, cudaError_t code) {
 
 void fail_launch(int nth, cudaError_t code) {
   fail_call("launch", nth, code);
+}
+
+void call_after(std::uint64_t nth, std::function<void()> what) {
+  state().launches_before_call = nth;
+  state().call_after = std::move(what);
 }
 
 void hold_work(bool on) {

@@ -47,6 +47,8 @@ struct State {
   std::set<std::pair<const void*, std::string>> loaded;  // code, by address and name
   cudaError_t lost = cudaSuccess;                        // a sticky error
   std::string failure;
+  std::uint64_t launches_before_call = 0;  // 0: nothing is called
+  std::function<void()> call_after;
   bool holds_work = false;
   std::uint64_t order_seed = 1;
   std::uint64_t launches = 0;  // never reset: each launch has its own order

@@ -23,6 +23,7 @@ void run_one(const Work& work) {
   ++all.counts.kernels[work.name];
   ++(work.kind == WorkKind::kernel ? all.counts.kernels_run : all.counts.library_calls_run);
   work.run();
+  if (all.launches_before_call > 0 && --all.launches_before_call == 0) std::exchange(all.call_after, {})();
   if (const auto damage = all.memory.damage(); damage) throw LaunchFailure{cudaErrorIllegalAddress, *damage};
 }
 

@@ -1,7 +1,11 @@
 // Whole trainings on real data sets beside the main one: Fashion-MNIST as Debian ships it, and the two
-// samples whose recipes report their own figures.
+// samples whose recipes report their own figures; and the digest of `sprint-lean`, again and again (benchmarks/clean_proofs.py does it
+// a thousand times).
+#include <set>
+#include <thread>
 #include <tuple>
 
+#include "tests/support/backends.hpp"
 #include "tests/support/program.hpp"
 
 namespace trainer::test {
@@ -34,6 +38,24 @@ TEST_F(RealData, TheSamplesReportTheirOwnFigureBesideTheFullOne) {
     EXPECT_NEAR(results["test_first_images"]["accuracy"].get<double>(),
                 results["test"]["accuracy"].get<double>(), first == 256 ? 0.15 : 0.01);
   }
+}
+
+TEST_F(RealData, PortableBitsHaveOneDigestBesideOtherLoad) {
+  if (!kTestsPortable) GTEST_SKIP() << "too slow under a sanitizer";
+  const std::jthread load([](const std::stop_token& stop) {
+    while (!stop.stop_requested()) continue;
+  });
+  std::set<std::string> digests;
+  for (const char* threads : {"1", "2", "3", "4", "2"}) {
+    const Outcome outcome = trainer({"train", "--model", "sprint-lean", "--bits", "portable", "--seed", "1",
+                                     "--threads", threads, "--no-save", "--json"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const std::string end =
+        outcome.out.substr(outcome.out.rfind('{', outcome.out.rfind("\"event\":\"end\"")));
+    digests.insert(Json::parse(end).value("digest", ""));
+  }
+  EXPECT_EQ(digests.size(), 1U);
+  EXPECT_EQ(digests.begin()->size(), 64U);
 }
 
 }  // namespace
