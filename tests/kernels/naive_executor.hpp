@@ -17,6 +17,7 @@ namespace trainer {
 class NaiveExecutor final : public portable::Executor {
  public:
   int lanes(int /*count*/) const override { return 1; }
+  int in_turn(int /*count*/) const override { return 1; }
 
 #define KERNEL(Name)                                                    \
   void run(const portable::Name* kernels, std::size_t count) override { \

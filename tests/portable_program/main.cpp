@@ -34,6 +34,7 @@ class ThreadsExecutor final : public portable::Executor {
     while (lanes > 4 && lanes / 2 >= count) lanes /= 2;
     return lanes;
   }
+  int in_turn(int count) const override { return count; }
 
 #define KERNEL(Name)                                                              \
   void run(const portable::Name* kernels, std::size_t count) override {           \
