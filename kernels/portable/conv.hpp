@@ -200,7 +200,8 @@ struct ConvWeights : ConvShape {
       slope[q] = read<float>(g + at + p * out.c);
     }
     for (int q = 0; q < kPlaces<L>; ++q) {
-      for (int r = 0; begin[q] != nullptr && r < R; ++r) {
+      if (begin[q] == nullptr) continue;
+      for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v)
           own[r][v] = own[r][v] + load<L>(begin[q] + r * pitch() + v * L) * slope[q];
       }
