@@ -50,6 +50,24 @@ TEST_F(PlayedProof, ATrainingThatDiesFailsOrLeavesNothingIsARow) {
   EXPECT_EQ(class_of(judge(proof_)), FailureClass::failed);
 }
 
+TEST_F(PlayedProof, ALossThatIsNotFiniteIsAWrongResultAndNoFailure) {
+  proof_.rows = {{.device = "cuda:0", .name = "a"}, {.device = "cpu", .name = "b", .gpu = false}};
+  run("steps='{\"step\": 1, \"digest\": \"a\"}'; digest=', \"digest\": \"good\"'; code=0\n"
+      "case $3 in cuda:0) digest=; code=1;; *) steps=\"$steps, {\\\"step\\\": 2, \\\"digest\\\": "
+      "\\\"b\\\"}\";; esac\n"
+      "echo '{\"event\": \"end\", \"seconds\": 1, \"stopped_by\": \"loss not finite\", \"digests_by_step\": "
+      "['\"$steps]$digest}\"\n"
+      "exit $code\n",
+      {.minutes = 0});
+  EXPECT_EQ(proof_.rows[0].runs.at(0).digest, "none: loss not finite");
+  EXPECT_EQ(verdict_of(proof_.rows[1], proof_), Verdict::proven);
+  const std::vector<Check> findings = judge(proof_);
+  EXPECT_EQ(exit_status(class_of(findings)), 19);
+  expect_words(findings.at(0).finding,
+               {"beside cpu it differs from step 2 on in 3 of 3 trainings, 3 of them alike",
+                "its values then are not known: "});
+}
+
 TEST_F(PlayedProof, ATrainingThatHangsIsEnded) {
   proof_.rows = {{.device = "cuda:0", .name = "a"}};
   run("exec sleep 600\n", {.minutes = 0, .patience_seconds = 0.1});

@@ -25,7 +25,7 @@ std::string no_minus(const std::string& text) {
 std::unique_ptr<CLI::App> make_app() {
   auto app = std::make_unique<CLI::App>(
       "Trains small convolutional networks on MNIST and data sets like it, and says how fast.", "trainer");
-  app->add_flag("--json", "of --version: as JSON, with the compiler's and the libraries' [off]");
+  app->add_flag("--json")->description("of --version: as JSON, with the compiler's and the libraries' [off]");
   app->set_version_flag("--version", [program = app.get()] {
     if (program->count("--json") == 0)
       return fmt::format("trainer {}{}{}", kVersion, *kCommit == '\0' ? "" : " ", kCommit);
