@@ -8,16 +8,12 @@ namespace trainer::test {
 
 namespace one_by_one {
 
-template <typename Kernel, typename Index>
-void run(const Kernel& kernel, Index begin, Index end) {
-  for (Index i = begin; i < end; ++i) {
-    if constexpr (requires { kernel.units(); }) {
-      const auto units = kernel.units();
-      for (int j = 0; j < units.middle; ++j) {
-        for (int k = 0; k < units.inner; ++k) run_unit<1, 1>(kernel, i, j, k);
-      }
-    } else {
-      for (Index j = 0; j < kernel.inner(); ++j) kernel.template unit<1>(i, j);
+template <typename Kernel>
+void run(const Kernel& kernel, int begin, int end) {
+  const portable::Units units = kernel.units();
+  for (int i = begin; i < end; ++i) {
+    for (int j = 0; j < units.middle; ++j) {
+      for (int k = 0; k < units.inner; ++k) portable::run_unit<1, 1>(kernel, i, j, k);
     }
   }
 }
