@@ -188,8 +188,10 @@ def faults_table():
             cells = [f"{row[key]:,}" for key in columns]
             cells[4] += f" ({100 * row['traced'] / max(1, row['found']):.1f} %)"
             lines.append(f"| {names.get(row['kind'], '**all**')} | {' | '.join(cells)} |")
-        parts.append("\n".join([*lines, "", f"{value['steps']} steps of a network of {value['parameters']:,} parameters, batch {value['batch']}. "
-                                f"{origin(value)}"]))
+        late = [t["where"] for row in value["rows"] for t in row["not_traced"] if t["first_step"] == t["step"] + 1]
+        parts.append("\n".join([*lines, "", f"{value['steps']} steps of a network of {value['parameters']:,} parameters, batch {value['batch']}. {len(late)} "
+                                f"faults show one step later, in: {', '.join(sorted(set(late)))}, which no digest covers. A weight comes back if a "
+                                f"later step rounds its last bits to the right ones; the digest of the fault's step tells. {origin(value)}"]))
     for value in newest("clean_proofs"):
         parts.append(f"Without a fault: {value['count']:,} trainings of `{value['model']}` on 1 to 4 threads, half of them beside "
                      f"{value['other_processes']} other processes that compute; {value['wrong']} with another digest. {origin(value)}")
