@@ -32,7 +32,7 @@ main() {
   "$root/scripts/build.sh" asan
   find "$folder" -name '*.gcda' -delete
   GTEST_FILTER=$(IFS=: && printf '%s' "-${long_cases[*]}") \
-    ctest --test-dir "$folder" --parallel 2 --label-exclude '^slow$' --output-on-failure
+    ctest --test-dir "$folder" --parallel 2 --label-exclude '^(slow|long)$' --output-on-failure
   report
   sed -n '1,5p' "$folder/lines.txt"
   awk '$4 ~ /%$/ && $1 != "TOTAL" && $4 != "100%" && ++files <= 12' "$folder/lines.txt"

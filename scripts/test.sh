@@ -3,7 +3,8 @@
 # an emulated GPU (tests/emulator), so that they need none. If a CUDA toolkit with cuDNN is found, the real GPU engine is
 # compiled too, for all architectures, and cuDNN plans every network for each of them, without a device.
 #   scripts/test.sh [--no-install] [--quick] [CTEST ARGS]
-# --quick leaves out the tests labelled slow and the real CUDA build; CTEST ARGS select and repeat (-R conv).
+# The tests labelled long are for scripts/long_check.sh. --quick leaves out those labelled slow and the real CUDA build; CTEST ARGS
+# select and repeat (-R conv).
 # From the environment: TRAINER_WERROR=ON makes warnings errors, as CI does; TRAINER_CUDA=OFF leaves the toolkit alone.
 set -euo pipefail
 
@@ -29,13 +30,13 @@ cuda_tests() {
 }
 
 main() {
-  local install=yes quick=no arguments=(--output-on-failure --parallel 2)
+  local install=yes quick=no left_out=long arguments=(--output-on-failure --parallel 2)
   while (($#)); do
     case $1 in
       --no-install) install=no ;;
       --quick)
         quick=yes
-        arguments+=(--label-exclude '^slow$')
+        left_out='slow|long'
         ;;
       *) break ;;
     esac
@@ -46,7 +47,7 @@ main() {
     cuda_tests
   fi
   TRAINER_CUDA=EMULATED "$scripts/build.sh" emulated
-  exec ctest --test-dir "$build/emulated" "${arguments[@]}" "$@"
+  exec ctest --test-dir "$build/emulated" --label-exclude "^($left_out)\$" "${arguments[@]}" "$@"
 }
 
 main "$@"

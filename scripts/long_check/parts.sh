@@ -51,7 +51,7 @@ part_dev() {
     step "two rooms' tests" tests_of dev runs_test data_test || return
   else
     step "everything" "$root/scripts/build.sh" dev || return
-    step "the tests" ctest --test-dir "$root/build/dev" --parallel 2 --label-exclude '^slow$' --output-on-failure || return
+    step "the tests" ctest --test-dir "$root/build/dev" --parallel 2 --label-exclude '^(slow|long)$' --output-on-failure || return
   fi
   step "headers by themselves" headers_alone 'data/*.hpp' 'kernels/*.hpp' 'models/*.hpp' 'trainer/*.hpp' || return
   step "one leaf header to one test" leaf_header
@@ -132,13 +132,14 @@ part_sanitizer_slow() {
   # shellcheck source=scripts/long_cases.sh
   . "$root/scripts/long_cases.sh"
   step "the cases that take minutes" env GTEST_FILTER="$(IFS=: && printf '%s' "${long_cases[*]}")" \
-    ctest --test-dir "$root/build/asan" --parallel 2 --label-exclude '^slow$' --timeout 7200 --output-on-failure
+    ctest --test-dir "$root/build/asan" --parallel 2 --label-exclude '^(slow|long)$' --timeout 7200 --output-on-failure
 }
 
 part_portable() {
   local arguments=()
   [[ $short == no ]] || arguments=(--quick)
   step "the trainer" "$root/scripts/build.sh" cpu trainer || return
+  [[ $short == yes ]] || step "the functions over all floats" tests_of cpu all_floats_test || return
   step "the digests" "$root/scripts/portable_program.sh" "${arguments[@]}" --trainer "$root/build/cpu/trainer/trainer"
 }
 

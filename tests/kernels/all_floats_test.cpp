@@ -1,5 +1,5 @@
 // The elementary functions of the portable engine over all floats of their range, and powers over the bases and exponents that
-// optimisers and schedules use. Minutes: ctest's label slow.
+// optimisers and schedules use. Minutes: ctest's label long.
 #include <gtest/gtest.h>
 
 #include "kernels/math/functions.hpp"
