@@ -15,9 +15,10 @@ import time
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "records")
 
 
-def trainer_json(trainer, *arguments):
+def trainer_json(trainer, *arguments, environment=None):
     """Runs the trainer with --json and returns its lines as values."""
-    done = subprocess.run([trainer, *arguments, "--json"], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([trainer, *arguments, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if environment else None, text=True,
+                          check=True, env=environment)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -198,7 +198,22 @@ def faults_table():
     return "\n\n".join(parts)
 
 
-TABLES = {"faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
+def portable_table():
+    """Portable bits beside the fast engine on a CPU (benchmarks/portable_speed.py)."""
+    parts = []
+    for value in newest("portable_speed"):
+        lines = ["| network | instructions | fast engine, s | portable bits, s | times as long |", "|---|---|---|---|---|"]
+        for case in value["cases"]:
+            cells = [f"{case[key]['median']:.3g} ({case[key]['min']:.3g} to {case[key]['max']:.3g})" for key in ("fast_seconds", "portable_seconds")]
+            ratio = case["ratio"]
+            lines.append(f"| `{case['network']}` | {case['instructions']} | {' | '.join(cells)} | **{ratio['median']:.2f}** "
+                         f"({ratio['min']:.2f} to {ratio['max']:.2f}) |")
+        parts.append("\n".join([*lines, "", f"Median (min to max) of {value['repeats']} turns in fp32, {value['threads']} threads: training + test of the sprints, "
+                                f"some steps of the others. {origin(value)}"]))
+    return "\n\n".join(parts)
+
+
+TABLES = {"portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):

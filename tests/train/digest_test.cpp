@@ -29,7 +29,7 @@ const data::Dataset& mnist() {
 }
 
 // After `row.steps` steps, as the program's options make them; nothing is evaluated.
-std::string digest_after(const KnownDigest& row, int threads) {
+std::string digest_on(Backend& backend, const KnownDigest& row) {
   TrainSettings settings;
   settings.seed = row.seed;
   settings.epochs = 1;
@@ -41,16 +41,15 @@ std::string digest_after(const KnownDigest& row, int threads) {
   const Setup setup = make_setup(read_spec(fmt::format("{}/models/{}.yaml", TRAINER_SOURCE_DIR, row.network)),
                                  settings, mnist());
   EXPECT_EQ(setup.total_steps, static_cast<std::uint64_t>(row.steps));
-  const std::unique_ptr<Backend> backend = make_cpu_backend({.threads = threads, .bits = Bits::portable});
-  Network network(setup.plan, *backend, Purpose::training, setup.rule.optimizers);
+  Network network(setup.plan, backend, Purpose::training, setup.rule.optimizers);
   network.initialize(row.seed);
   StepState state;
   state.seed = row.seed;
   network.write_training_state(state);
-  const ResidentData data(*backend, setup);
+  const ResidentData data(backend, setup);
   const StepInput input = data.train_input(setup.train);
   for (int step = 0; step < row.steps; ++step) network.train_step(input, setup.rule);
-  backend->wait();
+  backend.wait();
   return digest_of(network);
 }
 
@@ -69,10 +68,21 @@ std::string test_name(const testing::TestParamInfo<KnownDigest>& info) {
 class ShippedNetwork : public testing::TestWithParam<KnownDigest> {};
 
 TEST_P(ShippedNetwork, MeetsItsDigest) {
-  EXPECT_EQ(digest_after(GetParam(), 2), GetParam().digest)
+  const std::unique_ptr<Backend> backend = make_cpu_backend({.threads = 2, .bits = Bits::portable});
+  EXPECT_EQ(digest_on(*backend, GetParam()), GetParam().digest)
       << GetParam().network
       << ": its recipe or the portable arithmetic has changed; if that was meant, run "
          "scripts/write_digests.sh";
+}
+
+TEST_P(ShippedNetwork, MeetsItsDigestOnAGpu) {
+  const GpuAvailability gpu = gpu_availability();
+  if (!gpu.usable) GTEST_SKIP() << "no GPU: " << gpu.reason;
+#if defined(__SANITIZE_ADDRESS__)
+  if (GetParam().network != "sprint-lean") GTEST_SKIP() << "too slow here";
+#endif
+  const std::unique_ptr<Backend> backend = make_cuda_backend({.bits = Bits::portable});
+  EXPECT_EQ(digest_on(*backend, GetParam()), GetParam().digest) << GetParam().network;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ShippedNetwork, testing::ValuesIn(short_rows()), test_name);
