@@ -225,8 +225,9 @@ struct ConvInput : ConvShape {
   template <int L, int V>
   HOST_DEVICE void unit(int n, int channel) const {
     float* image = dx + image_at(n, in) + channel;
-    const int step = split ? in.c : L;
-    for (int i = 0; i < in.h * pitch(); i += step) store<L>(image + i, Floats<L>{}, in.h * pitch() - i);
+    const int size = in.h * pitch();
+    for (int i = 0; split && i < in.h * in.w; ++i) image[i * in.c] = 0.0F;
+    for (int i = 0; !split && i < size; i += L) store<L>(image + i, Floats<L>{}, size - i);
     if (!rows.count(n)) return;
     std::int64_t at = image_at(n, out);
     for (int row = 0; row < out.h; ++row) {
