@@ -33,6 +33,7 @@ MuonMatrix lay_out(DeviceAllocator& memory, const WeightMatrix& m) {
 // Runs the kernel make(p) for each matrix, side by side.
 void run_each(Executor& executor, const std::vector<MuonMatrix>& all, const auto& make) {
   std::vector<decltype(make(all.front()))> kernels;
+  kernels.reserve(all.size());
   for (const MuonMatrix& p : all) kernels.push_back(make(p));
   executor.run(kernels);
 }
