@@ -13,7 +13,7 @@
 namespace trainer::portable {
 
 constexpr int kShards = 8;
-constexpr std::uint8_t kNoArgmax = 255;  // of a pooled output whose gradient is zero because of the ReLU
+constexpr std::uint8_t kNoArgmax = 255;  // marks a pooled output whose gradient the ReLU makes zero
 
 // The rows of a batch that count.
 struct Rows {

@@ -54,6 +54,9 @@ TEST_F(PortableBits, AFastRunHasNoDigest) {
 TEST_F(PortableBits, AResumedRunKeepsItsBitsAndItsDigestsOfSteps) {
   ASSERT_EQ(train("whole", {"--epochs", "4", "--digest-every", "5"}).code, 0);
   ASSERT_EQ(train("run", {"--digest-every", "5", "--threads", "1"}).code, 0);
+  RunRecord begun = record("run");
+  begun.results["digests_by_step"].push_back({{"step", 99}, {"digest", "of a step after the checkpoint"}});
+  write_run_record(folder_ / "run/run.json", begun);
   const Outcome more =
       trainer({"train", "--resume", "run", "--epochs", "4", "--threads", "3", "--digest-every", "5"});
   ASSERT_EQ(more.code, 0) << more.err;

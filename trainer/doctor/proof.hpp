@@ -22,7 +22,7 @@ namespace trainer::doctor {
 struct ProofRun {
   std::string error = {};   // a complete line; empty: it trained to its end
   double seconds = 0;       // in training
-  std::string digest = {};  // of its weights
+  std::string digest = {};  // what its weights hash to (trainer/train/digest.hpp)
 };
 
 // What a GPU says at one moment.

@@ -217,7 +217,7 @@ struct Trainings {
     };
     const ordered_json should = with_digests(comparison->beside);
     comparison->beside_proven = should.value("digest", "") == proof.digest;
-    ordered_json first;  // of the digests that differ
+    ordered_json first;  // the first digest that differs
     while (comparison->trainings < kTrials) {
       const ordered_json digests = with_digests(device).at("digests_by_step");
       ++comparison->trainings;

@@ -14,7 +14,7 @@ struct StepComparison {
   std::string beside;          // the other device
   bool beside_proven = false;  // which met the known digest
   std::string error = {};      // why the two could not be compared
-  int trainings = 0;           // of the device, with a digest of each step
+  int trainings = 0;           // how often the device trained with a digest of each step
   int differing = 0;           // how many of them left the other's way
   int same = 0;            // how many of these as the first of them: at the same step, with the same digest
   std::uint64_t step = 0;  // after which the first of them differed; 0: none did

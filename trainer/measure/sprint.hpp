@@ -42,8 +42,9 @@ struct SprintSeed {
   Score test;  // all test images, with the weights after the last step
   double train_loss = 0;
   double train_accuracy = 0;
-  double seconds = 0;                     // of training + test
-  std::string digest;                     // of the weights (trainer/train/digest.hpp), with portable bits
+  double seconds = 0;  // of training + test
+  std::string
+      digest;  // the digest of the weights is known with portable bits alone (trainer/train/digest.hpp)
   std::optional<std::uint64_t> bad_step;  // first step whose loss was not finite: no result
 };
 

@@ -65,7 +65,7 @@ struct LoopLimits {
   // Accuracy, 0 to 1, on the validation images if there are any, else on the test images.
   std::optional<double> target_accuracy = {};
   std::optional<double> max_seconds = {};  // limit of this call
-  std::uint64_t max_steps = 0;             // of the run, earlier parts included; 0: no limit
+  std::uint64_t max_steps = 0;             // the run ends after so many, earlier parts included; 0: no limit
   std::uint64_t checkpoint_epochs = 1;     // 0: only at the end
   std::uint64_t checkpoint_steps = 0;      // instead of epochs, if not 0
   std::uint64_t digest_steps = 0;          // 0: no digests of steps

@@ -149,10 +149,9 @@ std::string changed_engine(const Resumed& resumed, const PreparedRun& run) {
   const std::string now = precision_name(run.device.precision);
   const std::string engine = engine_text(run.info);
   const int threads = run.info.cpu.threads;
+  if (saved.settings.bits) return "";  // portable bits are the same on every machine
   std::string change;
-  if (saved.settings.bits) {
-    // They are the same on every machine.
-  } else if (before != now) {
+  if (before != now) {
     change = fmt::format("this run was begun in {} and continues in {}, which this device has", before, now);
   } else if (saved.engine != engine) {
     change = fmt::format("this run was begun on {}; it continues on {}", saved.engine, engine);

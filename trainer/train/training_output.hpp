@@ -40,8 +40,8 @@ struct RunSummary {
   double seconds = 0;                 // the whole run's, earlier parts included
   double seconds_to_first_step = 0;   // from the program's start
   std::optional<double> target;
-  std::optional<double> energy_joules;                    // what the GPU used in the whole run
-  std::string digest;                                     // of the weights (digest.hpp), with portable bits
+  std::optional<double> energy_joules;  // what the GPU used in the whole run
+  std::string digest;  // the digest of the weights is known with portable bits alone (digest.hpp)
   std::optional<nlohmann::ordered_json> digests_by_step;  // [{"step", "digest"}]
 };
 std::string summary_text(const Setup& setup, const RunSummary& summary);  // lines, each ending in a newline

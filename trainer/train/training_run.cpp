@@ -189,12 +189,13 @@ class TrainingRun {
     return finish(recorded, summary, signals.stop_signal());
   }
 
-  // The digests of steps, behind those of earlier parts of the run.
+  // The digests of steps, behind those that earlier parts of the run left up to its checkpoint.
   nlohmann::ordered_json with_earlier(const nlohmann::ordered_json& digests) const {
     nlohmann::ordered_json all = nlohmann::ordered_json::array();
     if (resumed_ && resumed_->record) {
       const nlohmann::ordered_json* earlier = find_value(resumed_->record->results, {"digests_by_step"});
       if (earlier != nullptr) all = *earlier;
+      while (!all.empty() && all.back().at("step") > resumed_->saved.position.step) all.erase(all.size() - 1);
     }
     all.insert(all.end(), digests.begin(), digests.end());
     return all;
