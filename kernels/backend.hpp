@@ -13,7 +13,9 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/communicator.hpp"
 #include "kernels/device_info.hpp"
+#include "kernels/gradient_exchange.hpp"
 #include "kernels/math/batching.hpp"
 #include "kernels/math/optimizer.hpp"
 #include "kernels/math/schedule.hpp"
@@ -154,6 +156,12 @@ class Backend {
   virtual void upload(std::byte* to, const void* from, std::size_t bytes) = 0;
   virtual void download(void* to, const std::byte* from, std::size_t bytes) = 0;
 
+  // Makes this process one of several ranks; before anything is prepared. What the ops exchange goes through part.ranks.
+  virtual void join(const RankPart& part) { part_ = part; }
+  const RankPart& part() const { return part_; }
+  // Adds up the gradients of all ranks. Throws BackendError if the engine cannot.
+  virtual std::unique_ptr<GradientExchange> prepare_exchange(const ExchangeDesc& desc) = 0;
+
   // Whether prepare() makes one op of the two; if not, product and normalisation are prepared separately.
   virtual bool fuses(const NormalisedDesc& /*desc*/, int /*batch*/, bool /*wants_dx*/) const { return false; }
   // Throws BackendError with the op's description when it cannot be built. `wants_dx`: whether backward will
@@ -195,6 +203,9 @@ class Backend {
 
  protected:
   Backend() = default;
+
+ private:
+  RankPart part_;
 };
 
 // How an engine computes: as fast as it can, or with the same bits on every machine (kernels/portable/).

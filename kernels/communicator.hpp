@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -45,6 +46,9 @@ struct RankPart {
   Communicator* ranks = nullptr;  // null: it trains alone
   int batch = 0;                  // rows of a batch, of all ranks together
   int first = 0;                  // the first of them that this rank computes
+  bool sync_batchnorm = false;    // batch normalisation by the statistics of all ranks; portable bits always do
+  int gradient_bits = 32;         // of each value that an exchange of gradients sends: 32, 16 (bf16) or 1
+  std::uint64_t warm_start_images = 0;  // before these, 32 bits
 };
 
 // The first row of a batch that `rank` computes: rows are divided as evenly as they can be, at the borders of the portable
@@ -56,6 +60,15 @@ inline int first_row(int batch, int rank, int ranks) {
 // The most rows that one of the ranks computes.
 inline int most_rows(int batch, int ranks) {
   return (batch + ranks - 1) / ranks;
+}
+
+// Gathers values of `row_bytes` for each row of the batch; `values` [part.batch] holds this rank's. Nothing if it trains alone.
+inline void gather_rows(const RankPart& part, void* values, std::size_t row_bytes) {
+  if (part.ranks == nullptr) return;
+  std::vector<std::size_t> borders;
+  for (int r = 0; r <= part.ranks->size(); ++r)
+    borders.push_back(static_cast<std::size_t>(first_row(part.batch, r, part.ranks->size())) * row_bytes);
+  part.ranks->all_gather(values, borders);
 }
 
 }  // namespace trainer

@@ -25,6 +25,7 @@ Network::Network(const Plan& plan, Backend& backend, Purpose purpose,
   prepare_ops();
   allocate_parameters();
   allocate_activations();
+  if (purpose == Purpose::training && backend.part().ranks != nullptr) prepare_exchange();
   list_tensors();
 }
 
@@ -36,6 +37,30 @@ void Network::prepare_ops() {
       map->selected_only = stages_[i - 1].op->reads_selected_rows();
     stages_.emplace_back().op = backend_.prepare(desc, plan().input.batch, plan().ops[i].wants_dx);
   }
+}
+
+void Network::prepare_exchange() {
+  ExchangeDesc desc;
+  for (const Stage& stage : stages_) {
+    for (std::size_t p = 0; p < stage.slots.size(); ++p) {
+      if (!stage.slots[p].trained) continue;
+      const ParameterDesc parameter = trainer::parameters(stage.op->desc()).at(p);
+      const std::size_t stored = stage.op->stored_count(static_cast<int>(p));
+      const auto outputs = static_cast<std::size_t>(parameter.shape.front());
+      const bool by_output = parameter.role == ParameterRole::weight && stored % outputs == 0;
+      const std::size_t rows = by_output ? stored / outputs : stored;
+      for (std::size_t at = 0; at < stored; at += rows)
+        desc.columns.push_back({stage.slots[p].offset + at, static_cast<int>(rows)});
+    }
+  }
+  exchange_ = backend_.prepare_exchange(desc);
+}
+
+void Network::share_statistics() {
+  if (backend_.part().ranks == nullptr || statistics_.bytes() == 0) return;
+  std::vector<std::size_t> borders(static_cast<std::size_t>(backend_.part().ranks->size()) + 1, statistics_.bytes());
+  borders.front() = 0;
+  backend_.part().ranks->all_gather(statistics_.data(), borders);
 }
 
 float* Network::value_of(const Slot& slot) const {
@@ -173,6 +198,9 @@ void Network::train_step(const StepInput& input, const TrainingRule& rule, StepO
   const Pass pass{Mode::training, states_.as<StepState>(), rule.schedule.steps};
   forward(input, pass, observer);
   backward(pass, observer);
+  if (exchange_)
+    launch_observed(observer, {StepPart::Kind::exchange},
+                    [&] { exchange_->run(gradients_.floats(), pass.state); });
   launch_observed(observer, {StepPart::Kind::update}, [&] {
     backend_.update({&rule.optimizers, rule.schedule, input.batching, &segments_, &matrices_,
                      parameters_.floats(), casts_.data(), gradients_.floats(), slots_[0].floats(),

@@ -44,10 +44,10 @@ struct NetworkTensor {
   int arena = 0;      // 0: the value itself, 1 and 2: optimiser slots
 };
 
-// The parts of a training step, in this order; there is no gather part if the first op gathers.
+// The parts of a training step, in this order; there is no gather part if the first op gathers, and an exchange between ranks only.
 struct StepPart {
-  enum class Kind { gather, forward, backward, update } kind;
-  int op = -1;  // index into Network::plan().ops; -1 in gather and update
+  enum class Kind { gather, forward, backward, exchange, update } kind;
+  int op = -1;  // index into Network::plan().ops; -1 if the part is no op's
 };
 
 // Observes a step that is launched without being recorded. If the backend runs ahead, a part's work may not be
@@ -85,6 +85,10 @@ class Network {
   StepState read_training_state() const { return read_states().training; }
   void write_training_state(const StepState& state);
   void write_evaluation_state(const StepState& state);
+  // Of several ranks: the sum of their gradients; null if this process trains alone.
+  GradientExchange* exchange() const { return exchange_.get(); }
+  // Gives every rank the running statistics of rank 0. Each rank's own are of its rows, unless batch normalisation is synchronised.
+  void share_statistics();
   std::vector<float> read_logits() const;  // the last step's, [batch, classes]
 
   // Both launch one step, and can be recorded. Training uses the training state, evaluation its own.
@@ -113,6 +117,7 @@ class Network {
   void allocate_parameters();
   void allocate_learner(std::size_t op, std::size_t parameter, Segment segment);
   void allocate_activations();
+  void prepare_exchange();
   void list_tensors();
   std::size_t map_bytes(const Shape& shape) const;  // for a whole batch
   float* value_of(const Slot& slot) const;
@@ -135,6 +140,7 @@ class Network {
   std::vector<Optimizer> optimizers_;
   int slot_count_ = 0;
   std::vector<Stage> stages_;
+  std::unique_ptr<GradientExchange> exchange_;
   std::vector<Segment> segments_;
   std::vector<WeightMatrix> matrices_;
   std::vector<NetworkTensor> tensors_;

@@ -33,6 +33,10 @@ class CpuBackend final : public HostBackend {
 
   DeviceInfo info(Libraries /*libraries*/) const override { return host_info(context_.threads); }
 
+  void join(const RankPart& part) override {
+    Backend::join(part);
+    context_.part = part;
+  }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
     omp_set_num_threads(context_.threads);
     try {
@@ -50,9 +54,7 @@ class CpuBackend final : public HostBackend {
   }
 
   void gather(const GatherArgs& args) override {
-    StepState& state = *args.state;
-    state.valid = valid_rows(args.batching, state.step);
-    state.batch_loss = 0;
+    open_step(args.batching, *args.state);
     parallel(args.batching.batch, 8, context_.threads,
              [&](const Range& range) { context_.loops.gather(args, range.begin, range.end); });
   }

@@ -10,7 +10,7 @@
 namespace trainer {
 
 // The factor of x[element]: 1 / (1 - drop) if it is kept, else 0. `element` is its index in the whole batch
-// [n, h, w, c]; four neighbours share one call of the generator. 0 <= drop < 1.
+// of all ranks [n, h, w, c]; four neighbours share one call of the generator. 0 <= drop < 1.
 HOST_DEVICE float dropout_factor(float drop, std::uint64_t seed, std::uint32_t stream, std::uint64_t step,
                                  std::uint64_t element) {
   const Philox4 random =

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/math/host_device.hpp"
+
 namespace trainer {
 
 constexpr std::uint64_t kNoBadStep = ~std::uint64_t{0};
@@ -17,6 +19,11 @@ struct StepState {
   std::uint64_t correct = 0;                  //   the images whose largest logit is the label's,
   std::uint64_t images = 0;                   //   and the images seen
   std::uint64_t first_bad_step = kNoBadStep;  // its loss is not finite: parameters change no longer
+  // If other ranks compute the rest of the batch (kernels/communicator.hpp):
+  std::uint32_t others = 0;  // the rows of theirs that hold an image
+  std::uint32_t first_row = 0;  // the place in the whole batch of this rank's first row
+
+  HOST_DEVICE std::uint32_t valid_of_all() const { return valid + others; }
 };
 
 }  // namespace trainer

@@ -1,6 +1,8 @@
 // The one order in which the portable engine adds up over the images of a batch: the positions of an image, the images of a shard
 // one after the other, and the shards as a tree. Shard s holds rows [s B / 8, (s + 1) B / 8) of a batch of B rows, selected or not,
 // so that a selection leaves terms out but moves no border. A sum begins at +0; terms that are exactly zero may be left out.
+// Of several ranks each has whole shards of their common batch: the others' are empty in its sums, which leaves its part of the
+// tree, and the parts added in the same order give the whole.
 #pragma once
 
 #include <cstdint>
@@ -20,18 +22,23 @@ struct Rows {
   int batch = 0;
   const std::uint8_t* selected = nullptr;  // [batch], kernels/map_contract.hpp; null: all
   const StepState* state = nullptr;        // if set, only those that hold an image
+  int all = 0, first = 0;                  // ranks: the rows of all of them, and this one's place; 0: one rank
 
   HOST_DEVICE int with_image() const { return state == nullptr ? batch : static_cast<int>(state->valid); }
   HOST_DEVICE bool is_selected(int n) const {
     return selected == nullptr || read<std::uint8_t>(selected + n) != 0;
   }
   HOST_DEVICE bool count(int n) const { return is_selected(n) && n < with_image(); }
-  HOST_DEVICE int begin(int shard) const { return shard * batch / kShards; }
+  HOST_DEVICE int begin(int shard) const {
+    if (all == 0) return shard * batch / kShards;
+    const int at = shard * all / kShards - first;
+    return at < 0 ? 0 : at < batch ? at : batch;
+  }
 };
 
-// The elements of a channel: `positions` of each row that holds an image.
+// The elements of a channel: `positions` of each row that holds an image, on all ranks.
 HOST_DEVICE float element_count(const StepState& state, int positions) {
-  return static_cast<float>(state.valid) * static_cast<float>(positions);
+  return static_cast<float>(state.valid_of_all()) * static_cast<float>(positions);
 }
 
 template <typename V>
@@ -92,7 +99,7 @@ struct SumPositions {
 };
 
 // y [columns] = the sum over the batch of values [batch, columns]; if `positions` is set, it is divided by so many for each row
-// with an image. A batch of kShards rows of partial sums becomes their tree.
+// with an image. A batch of 1, 2, 4 or 8 rows of partial sums becomes their tree.
 struct SumImages {
   Rows rows;
   int columns = 0;
@@ -100,13 +107,14 @@ struct SumImages {
   const float* values = nullptr;
   float* y = nullptr;
   int positions = 0;
+  const StepState* state = nullptr;  // of the rows with an image
 
   HOST_DEVICE Units units() const { return {pieces(columns, tile.lanes), 1, 1, rows.batch}; }
   template <int L>
   HOST_DEVICE void unit(int vector) const {
     const int column = vector * L;
     Floats<L> sum = batch_sum<L>(rows, values + column, columns);
-    if (positions > 0) sum = portable_div(sum, Floats<L>{} + element_count(*rows.state, positions));
+    if (positions > 0) sum = portable_div(sum, Floats<L>{} + element_count(*state, positions));
     store<L>(y + column, sum, columns - column);
   }
 };

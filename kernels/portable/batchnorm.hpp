@@ -8,29 +8,27 @@
 
 namespace trainer::portable {
 
-// inverse = 1 / sqrt(variance + epsilon), of the squares' sums, and the running statistics; in inference (`sums` null) of the
-// running variance. Unit: a channel.
+// inverse = 1 / sqrt(variance + epsilon), of the squares' sums, and the running statistics; in inference (`squares` null) of the
+// running variance. Tables are [channels]. Unit: a channel.
 struct NormVariance {
-  Rows rows;
+  const StepState* state = nullptr;
   int positions = 1, channels = 1;
   float epsilon = 0, momentum = 0;
-  const float* sums = nullptr;  // [batch, channels]
-  const float* mean = nullptr;  // [channels], like what follows
+  const float *squares = nullptr, *mean = nullptr;
   float *running_mean = nullptr, *running_variance = nullptr, *inverse = nullptr;
 
-  HOST_DEVICE Units units() const { return {channels, 1, 1, rows.batch}; }
+  HOST_DEVICE Units units() const { return {channels}; }
   HOST_DEVICE void unit(int c) const {
-    const float variance = sums == nullptr ? running_variance[c] : train(c);
+    const float variance = squares == nullptr ? running_variance[c] : train(c);
     inverse[c] = portable_div(1.0F, portable_sqrt(variance + epsilon));
   }
 
  private:
   // The batch's variance of channel c, after updating the running statistics.
   HOST_DEVICE float train(int c) const {
-    const float count = element_count(*rows.state, positions);
-    const float squares = batch_sum<1>(rows, sums + c, channels);
-    const float variance = portable_div(squares, count);
-    const float unbiased = count > 1 ? portable_div(squares, count - 1.0F) : variance;
+    const float count = element_count(*state, positions);
+    const float variance = portable_div(squares[c], count);
+    const float unbiased = count > 1 ? portable_div(squares[c], count - 1.0F) : variance;
     const float keep = 1.0F - momentum;
     running_mean[c] = keep * running_mean[c] + momentum * mean[c];
     running_variance[c] = keep * running_variance[c] + momentum * unbiased;

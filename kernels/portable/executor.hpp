@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "kernels/communicator.hpp"
 #include "kernels/portable/batchnorm.hpp"
 #include "kernels/portable/conv.hpp"
 #include "kernels/portable/head.hpp"
@@ -20,6 +21,8 @@ class Executor {
   virtual ~Executor() = default;
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
+
+  RankPart part;  // of this process
 
   // How many of `count` outputs that lie side by side a vector should hold. On a GPU 1.
   virtual int lanes(int count) const = 0;

@@ -53,7 +53,7 @@ struct HeadLoss {
  private:
   HOST_DEVICE void write_gradient(int n, const float* y, float most, float sum, float fraction) const {
     float* row = g + std::int64_t{n} * head.classes;
-    const std::uint32_t selected = selected_rows(head.selection, state->step, steps, state->valid);
+    const std::uint32_t selected = selected_rows(head.selection, state->step, steps, state->valid_of_all());
     const float scale = portable_div(head.logit_scale, static_cast<float>(selected > 0 ? selected : 1U));
     for (int j = 0; j < head.classes; ++j) {
       const float target = fraction + (j == labels[n] ? 1.0F - head.label_smoothing : 0.0F);
@@ -83,26 +83,26 @@ struct HeadSums {
   }
 };
 
-// Selects the hardest rows, and clears the gradient of the others. Unit: a row, which counts the rows that are harder.
+// Selects the hardest rows of all ranks, and clears the gradient of the others. Unit: a row, which counts the rows that are harder.
 struct HeadSelect {
   HeadDesc head;
   int batch = 0;
   std::uint64_t steps = 0;
   const StepState* state = nullptr;
-  const RowLoss* losses = nullptr;
+  const RowLoss* losses = nullptr;  // of all ranks
   std::uint8_t* selected = nullptr;
   float* g = nullptr;
 
   HOST_DEVICE Units units() const { return {batch, 1, 1, batch}; }
   HOST_DEVICE void unit(int n) const {
-    const auto row = static_cast<std::uint32_t>(n);
-    const std::uint32_t valid = state->valid;
+    const std::uint32_t row = state->first_row + static_cast<std::uint32_t>(n);
+    const std::uint32_t valid = state->valid_of_all();
     const std::uint32_t count = selected_rows(head.selection, state->step, steps, valid);
-    const std::uint64_t key = hardness_key(losses[n].plain, row);
+    const std::uint64_t key = hardness_key(losses[row].plain, row);
     std::uint32_t harder = 0;
     DEVICE_UNROLL(8)
     for (std::uint32_t m = 0; m < valid; ++m) harder += hardness_key(losses[m].plain, m) < key ? 1U : 0U;
-    selected[n] = row < valid && harder < count ? 1 : 0;
+    selected[n] = n < static_cast<int>(state->valid) && harder < count ? 1 : 0;
     for (int j = 0; selected[n] == 0 && j < head.classes; ++j) g[std::int64_t{n} * head.classes + j] = 0.0F;
   }
 };

@@ -78,7 +78,6 @@ class BatchNorm final : public PortableOp {
 
  private:
   int positions() const { return norm_.in.h * norm_.in.w; }
-  Rows images(const OpArgs& args) const { return {.batch = batch(), .state = args.state}; }
   static float* saved_mean(const OpArgs& args) { return reinterpret_cast<float*>(args.saved); }
   Norm norm(const OpArgs& args, const float* mean, const float* inverse) const {
     const float* gamma = norm_.gamma ? args.w : nullptr;
@@ -86,20 +85,44 @@ class BatchNorm final : public PortableOp {
             floats(args.x), mean,     inverse,    gamma, args.b};
   }
 
+  // `sum` over the batch of all ranks.
+  void sum_all(const OpArgs& args, const SumImages& sum) {
+    SumImages own = sum;
+    if (ranks() > 1) own.positions = 0;
+    executor_.run(own);
+    of_all_ranks(args, sum.columns, sum.y, sum.y, sum.positions);
+  }
+
+  // The sum of every rank's `sums` [columns] into y, divided as SumImages divides it; `sums` itself if there is one rank.
+  float* of_all_ranks(const OpArgs& args, int columns, float* sums, float* y, int positions = 0) {
+    if (ranks() == 1) return sums;
+    Communicator& communicator = *executor_.part.ranks;
+    float* all = scratch(args, gathered_);
+    std::vector<std::size_t> borders;
+    for (int r = 0; r <= ranks(); ++r) borders.push_back(static_cast<std::size_t>(r * columns) * sizeof(float));
+    executor_.run(Transpose{1, columns, sums, all + communicator.rank() * columns});
+    communicator.all_gather(all, borders);
+    executor_.run(SumImages{{.batch = ranks()}, columns, tile_, all, y, positions, args.state});
+    return y;
+  }
+
   void run_forward(const OpArgs& args) override {
     const int c = norm_.in.c;
     float* mean = args.running_mean;
     float* inverse = scratch(args, s1_);
-    float* sums = nullptr;
+    float* squares = nullptr;
     if (args.mode == Mode::training) {
       mean = saved_mean(args);
       inverse = mean + c;
-      sums = scratch(args, sums_);
+      float* sums = scratch(args, sums_);
+      squares = scratch(args, squares_);
+      const Rows images = rows_of(nullptr, args.state);
       executor_.run(SumPositions{batch(), norm_.in, tile_, floats(args.x), sums});
-      executor_.run(SumImages{images(args), c, tile_, sums, mean, positions()});
+      sum_all(args, {images, c, tile_, sums, mean, positions(), args.state});
       executor_.run(SumPositions{batch(), norm_.in, tile_, floats(args.x), sums, mean});
+      sum_all(args, {images, c, tile_, sums, squares});
     }
-    executor_.run(NormVariance{images(args), positions(), c, norm_.epsilon, norm_.momentum, sums, mean,
+    executor_.run(NormVariance{args.state, positions(), c, norm_.epsilon, norm_.momentum, squares, mean,
                                args.running_mean, args.running_variance, inverse});
     executor_.run(Normalise{norm(args, mean, inverse), floats(args.y)});
   }
@@ -116,6 +139,8 @@ class BatchNorm final : public PortableOp {
     executor_.run(NormSlopes{norm, rows, floats(args.dy), g, sums, products});
     executor_.run(std::vector{SumImages{rows, c, tile_, sums, s1}, SumImages{rows, c, tile_, products, s2}});
     if (args.dx == nullptr) return;
+    s1 = of_all_ranks(args, c, s1, scratch(args, s1_));
+    s2 = of_all_ranks(args, c, s2, scratch(args, s2_));
     rows.state = args.state;
     executor_.run(NormInput{norm, rows, g, s1, s2, floats(args.dx)});
   }
@@ -125,7 +150,8 @@ class BatchNorm final : public PortableOp {
   // Parts of the workspace: [batch, in], [batch, in.c], [in.c].
   std::size_t g_ = reserve(rows() * norm_.in.size());
   std::size_t sums_ = reserve(rows() * norm_.in.c), products_ = reserve(rows() * norm_.in.c);
-  std::size_t s1_ = reserve(norm_.in.c), s2_ = reserve(norm_.in.c);
+  std::size_t s1_ = reserve(norm_.in.c), s2_ = reserve(norm_.in.c), squares_ = reserve(norm_.in.c);
+  std::size_t gathered_ = reserve(static_cast<std::size_t>(ranks()) * norm_.in.c);
 };
 
 }  // namespace

@@ -27,7 +27,8 @@ struct Pointwise {
     const std::int64_t i = std::int64_t{n} * size + j;
     const float value = dy == nullptr ? x[i] : dy[i];
     if (kind == Kind::dropout) {
-      to[i] = value * dropout_factor(slope, state->seed, stream, state->step, static_cast<std::uint64_t>(i));
+      const auto element = static_cast<std::uint64_t>(std::int64_t{state->first_row} * size + i);
+      to[i] = value * dropout_factor(slope, state->seed, stream, state->step, element);
     } else if (kind == Kind::gelu) {
       to[i] = dy == nullptr ? gelu<float, std::uint32_t>(value)
                             : value * gelu_derivative<float, std::uint32_t>(x[i]);

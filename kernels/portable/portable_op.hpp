@@ -40,10 +40,15 @@ class PortableOp : public Op {
   static float* scratch(const OpArgs& args, std::size_t reserved) {
     return reinterpret_cast<float*>(args.workspace + reserved);
   }
+  int ranks() const { return executor_.part.ranks == nullptr ? 1 : executor_.part.ranks->size(); }
   std::size_t rows() const { return static_cast<std::size_t>(batch()); }
 
-  Rows all_rows() const { return {batch()}; }
-  Rows rows_of(const OpArgs& args) const { return {batch(), args.selected}; }
+  // The selected rows of this rank; and those with an image, if the state is given.
+  Rows rows_of(const std::uint8_t* selected, const StepState* state = nullptr) const {
+    const RankPart& part = executor_.part;
+    return {batch(), selected, state, part.ranks == nullptr ? 0 : part.batch, part.first};
+  }
+  Rows rows_of(const OpArgs& args) const { return rows_of(args.selected); }
 
   Executor& executor_;
 

@@ -50,7 +50,7 @@ class Conv final : public PortableOp {
     const bool unrolled = taps.lanes > 1 && (conv_.kernel == 3 || conv_.kernel == 5);
     executor_.run(ConvWeights{shape_, rows, taps, unrolled ? conv_.kernel : 1,
                               Divider(static_cast<std::uint32_t>(groups_)), input(args), g, argmax, partial});
-    const Rows groups{groups_, groups_ == kShards ? nullptr : args.selected};
+    const Rows groups = groups_ == kShards ? Rows{kShards} : rows;
     executor_.run(SumImages{groups, weights(), executor_.tile(weights(), 1), partial, args.dw});
     if (args.dx == nullptr) return;
     float* dx = has_border() ? scratch(args, dx_) : floats(args.dx);
@@ -151,17 +151,19 @@ class Head final : public DenseProduct {
   void run_forward(const OpArgs& args) override {
     run_product(args, head_.logit_scale, false);
     const bool training = args.mode == Mode::training;
-    auto* losses = reinterpret_cast<RowLoss*>(scratch(args, losses_));
+    auto* all = reinterpret_cast<RowLoss*>(scratch(args, losses_));
+    RowLoss* losses = all + executor_.part.first;
     executor_.run(HeadLoss{head_, batch(), args.steps, args.state, args.labels, floats(args.y),
                            training ? gradient(args) : nullptr, losses});
-    executor_.run(HeadSums{{.batch = batch(), .state = args.state}, losses, args.state});
+    executor_.run(HeadSums{rows_of(nullptr, args.state), losses, args.state});
     if (!training || !head_.selection.selects()) return;
-    executor_.run(HeadSelect{head_, batch(), args.steps, args.state, losses, args.selected, gradient(args)});
+    gather_rows(executor_.part, all, sizeof(RowLoss));
+    executor_.run(HeadSelect{head_, batch(), args.steps, args.state, all, args.selected, gradient(args)});
   }
   void run_backward(const OpArgs& args) override { run_gradients(args, gradient(args), head_.x_map.masked); }
 
   HeadDesc head_;
-  std::size_t losses_ = reserve(rows() * sizeof(RowLoss) / sizeof(float));
+  std::size_t losses_ = reserve((static_cast<std::size_t>(executor_.part.batch) + rows()) * sizeof(RowLoss) / sizeof(float));
 };
 
 }  // namespace

@@ -36,8 +36,7 @@ struct Gather {
         to[i] = valid ? static_cast<float>(read<std::uint8_t>(pixels + i)) * args.scale + args.shift : 0.0F;
     }
     if (n != 0 || part != 0) return;
-    args.state->valid = rows;
-    args.state->batch_loss = 0;
+    open_step(args.batching, *args.state);
   }
 };
 

@@ -165,6 +165,7 @@ void Console::write_message(std::string_view kind, std::string_view text) {
   clear_progress();
   const std::string message = fmt::format("{}: {}\n", kind, text);
   keep(message);
+  if (options_.messages == nullptr) return;
   std::fwrite(message.data(), 1, message.size(), options_.messages);
   std::fflush(options_.messages);
 }

@@ -35,7 +35,7 @@ struct TerminalVariables {
 struct ConsoleOptions {
   bool quiet = false;  // only results
   bool json = false;   // only JSON lines
-  std::FILE* messages = stderr;
+  std::FILE* messages = stderr;  // null: none
 };
 
 // After the first failed write it writes nothing more: a training continues and saves its results. A reader that closed its pipe has

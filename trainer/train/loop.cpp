@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "trainer/system/clock.hpp"
+#include "trainer/train/rank_share.hpp"
 
 namespace trainer {
 
@@ -45,6 +46,7 @@ class Loop {
       if (!train_until(next_evaluation(setup_, result_.position.step))) break;
       trained = true;
     }
+    add_up_ranks();
     return result_;
   }
 
@@ -77,7 +79,7 @@ class Loop {
       settle(start);
       if (note_bad_step(network_.read_training_state())) return false;
       if (digest) observer_.digest_due(at.step);
-      if (checkpoint) observer_.checkpoint_due(at);
+      if (checkpoint) save_checkpoint();
       start = Clock::now();
     }
     settle(start);
@@ -98,9 +100,15 @@ class Loop {
 
   bool stop_now() {
     while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kPollInterval);
-    if (observer_.stop_asked()) {
+    const bool late = limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds;
+    unsigned stops = (observer_.stop_asked() ? kStopSignal : 0U) | (late ? kStopTime : 0U);
+    if (GradientExchange* exchange = network_.exchange()) {  // every rank stops after the same step
+      if (stops != 0) exchange->ask_to_stop(stops);
+      stops = exchange->stops();
+    }
+    if ((stops & kStopSignal) != 0) {
       result_.reason = StopReason::signal;
-    } else if (limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds) {
+    } else if ((stops & kStopTime) != 0) {
       result_.reason = StopReason::time_limit;
     } else if (limits_.max_steps > 0 && result_.position.step >= limits_.max_steps) {
       result_.reason = StopReason::step_limit;
@@ -108,6 +116,24 @@ class Loop {
       return false;
     }
     return true;
+  }
+
+  // Makes the training's sums of rank 0 those of all ranks, and the others' empty: rank 0 writes checkpoints.
+  void add_up_ranks() {
+    if (backend_.part().ranks == nullptr) return;
+    StepState state = network_.read_training_state();
+    const std::optional<StepState> all = sums_of_all(state, true, backend_.part());
+    state = *all;
+    if (backend_.part().ranks->rank() != 0) {
+      state.loss_sum = 0;
+      state.correct = state.images = 0;
+    }
+    network_.write_training_state(state);
+  }
+
+  void save_checkpoint() {
+    add_up_ranks();
+    observer_.checkpoint_due(result_.position);
   }
 
   void settle(Clock::time_point start) {
@@ -129,6 +155,7 @@ class Loop {
     LoopPosition& at = result_.position;
     const Clock::time_point start = Clock::now();
     const std::function<bool()> stop_asked = [this] { return observer_.stop_asked(); };
+    network_.share_statistics();
     const std::optional<Evaluation::Result> test = test_.run(stop_asked);
     if (test && note_bad_step(test->training)) return false;
     std::optional<Evaluation::Result> validation;
@@ -159,7 +186,7 @@ class Loop {
 
   // Moves the sums since the last evaluation from the training's state into the record.
   void take_training_sums(StepState state, EpochRecord& record) {
-    const Score trained = score_of(state);
+    const Score trained = score_of(*sums_of_all(state, true, backend_.part()));
     record.images = trained.images;
     record.train_loss = trained.loss;
     record.train_accuracy = trained.accuracy;
@@ -177,9 +204,11 @@ class Loop {
     const bool due = limits_.checkpoint_steps > 0
                          ? is_due(limits_.checkpoint_steps)
                          : limits_.checkpoint_epochs > 0 && at.epochs % limits_.checkpoint_epochs == 0;
-    if (due && at.step < setup_.total_steps) observer_.checkpoint_due(at);
+    if (due && at.step < setup_.total_steps) save_checkpoint();
     return true;
   }
+
+  static constexpr unsigned kStopSignal = 1, kStopTime = 2;
 
   const Setup& setup_;
   Network& network_;
@@ -228,19 +257,20 @@ bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,
 }
 
 Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& input)
-    : network_(network),
-      backend_(backend),
-      steps_(steps_per_epoch(input.batching)),
-      step_(backend.record({{[&network, input] { network.evaluate_step(input); }, 1}})) {}
+    : network_(network), backend_(backend) {
+  StepInput own = input;
+  own.batching = part_of(input.batching, backend.part(), static_cast<std::uint32_t>(network.plan().input.batch));
+  steps_ = steps_per_epoch(own.batching);
+  step_ = backend.record({{[&network, own] { network.evaluate_step(own); }, 1}});
+}
 
 std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& stop_asked) {
   network_.write_evaluation_state(StepState{});
-  if (!launch_steps(*step_, backend_, steps_, stop_asked)) {
-    backend_.wait();
-    return std::nullopt;
-  }
+  const bool done = launch_steps(*step_, backend_, steps_, stop_asked);
+  if (!done) backend_.wait();
   const Network::States states = network_.read_states();
-  return Result{score_of(states.evaluation), states.training};
+  const std::optional<StepState> sums = sums_of_all(states.evaluation, done, backend_.part());
+  return sums ? std::optional(Result{score_of(*sums), states.training}) : std::nullopt;
 }
 
 std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,

@@ -36,12 +36,14 @@ bool launch_steps(
     Recording& step, Backend& backend, std::uint64_t steps,
     const std::function<bool()>& stop_asked = [] { return false; });
 
-// Evaluates the network on all images of an input: recorded once, run as often as needed. Its arguments outlive it.
+// Evaluates the network on all images of an input, of which each of several ranks takes a part: recorded once, run as often as
+// needed. Its arguments outlive it.
 class Evaluation {
  public:
   Evaluation(Network& network, Backend& backend, const StepInput& input);
 
-  // Waits for the result and reads it back with the state of the training, in one copy. Nothing if `stop_asked` ended it early.
+  // Waits for the result and reads it back with the state of the training, in one copy. Nothing if `stop_asked` ended it early, on
+  // any rank.
   struct Result {
     Score score;
     StepState training;

@@ -86,6 +86,10 @@ std::vector<EpochRecord> cut_to_checkpoint(const Resumed& resumed, const Setup& 
 }  // namespace
 
 void PreparedRun::open_device(DeviceRequest request) {
+  if (ranks.ranks != nullptr) {
+    places = places_of(*ranks.ranks);
+    if (!request.threads) request.threads = threads_of_rank(places);
+  }
   request.plan_cache = environment.cache;
   device = choose_device(request);
   engine = request.engine;
@@ -98,6 +102,13 @@ void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset datase
   settings.engine = engine;
   if (device.bits == Bits::portable) settings.bits = "portable";
   setup = make_setup(std::move(spec), settings, std::move(dataset));
+  if (ranks.ranks != nullptr) {
+    RankPart part = share_out(setup, *ranks.ranks);
+    part.sync_batchnorm = ranks.sync_batchnorm;
+    part.gradient_bits = ranks.gradient_bits;
+    part.warm_start_images = ranks.warm_start_images;
+    device.backend->join(part);
+  }
   int slots = 0;
   for (const Optimizer& optimizer : setup.rule.optimizers)
     slots = std::max(slots, optimizer_slots(optimizer));

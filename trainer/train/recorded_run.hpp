@@ -18,6 +18,7 @@
 #include "trainer/system/clock.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/train/checkpoint.hpp"
+#include "trainer/train/rank_share.hpp"
 #include "trainer/train/setup.hpp"
 
 namespace trainer {
@@ -30,6 +31,17 @@ struct OutputOptions {
   bool quiet = false;
 };
 
+// How the ranks of a run work together, if there are several.
+struct RankOptions {
+  Communicator* ranks = nullptr;  // null: one process
+  bool sync_batchnorm = false;
+  int gradient_bits = 32;
+  std::uint64_t warm_start_images = 0;
+  double timeout = 10;  // seconds that a rank may take for a step
+
+  [[nodiscard]] bool is_first() const { return ranks == nullptr || ranks->rank() == 0; }
+};
+
 // What a run trains with: settled before its folder is made.
 struct PreparedRun {
   const Environment& environment;
@@ -38,6 +50,8 @@ struct PreparedRun {
   Setup setup = {};
   DeviceInfo info = {};         // names the libraries that are open
   std::string engine = "auto";  // --engine
+  RankOptions ranks = {};
+  RankPlaces places = {};
 
   // Opens the device of `request`, with the environment's plan cache.
   void open_device(DeviceRequest request);

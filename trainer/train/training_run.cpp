@@ -8,8 +8,10 @@
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/device/device_report.hpp"
 #include "trainer/device/machine_state.hpp"
+#include "trainer/system/sha256.hpp"
 #include "trainer/system/signals.hpp"
 #include "trainer/system/text.hpp"
+#include "trainer/system/version.hpp"
 #include "trainer/train/digest.hpp"
 #include "trainer/train/profile.hpp"
 #include "trainer/train/training_output.hpp"
@@ -81,9 +83,11 @@ class TrainingRun {
  public:
   TrainingRun(const Environment& environment, const RunOptions& options)
       : options_(options),
-        run_{environment},
+        run_{.environment = environment, .ranks = options.ranks},
         setup_(run_.setup),
-        console_(stdout, {.quiet = options.output.quiet, .json = options.output.json}),
+        console_(stdout, {.quiet = options.output.quiet,
+                          .json = options.output.json,
+                          .messages = options.ranks.is_first() ? stderr : nullptr}),
         resumed_(open_if_asked(environment, options)) {
     TrainSettings settings = resumed_ ? resumed_->saved.settings : options.settings;
     std::optional<SavedNetwork> start;
@@ -163,6 +167,7 @@ class TrainingRun {
     Network network(setup_.plan, backend, Purpose::training, setup_.rule.optimizers);
     recorded.note_libraries();
     const LoopPosition start = load_start(network);
+    if (run_.ranks.ranks != nullptr) require_common_start(network, start);
     print_head(recorded.path(), start);
     const ResidentData data(backend, setup_);
     Observer observer(run_, network, recorded, console_, signals, start.epochs);
@@ -214,12 +219,28 @@ class TrainingRun {
     if (resumed_) {
       load_tensors(resumed_->file, network);
       state = resumed_->saved.state;
+      if (!run_.ranks.is_first()) {  // the sums of the epoch in progress are rank 0's
+        state.loss_sum = 0;
+        state.correct = state.images = 0;
+      }
     } else {
       network.initialize(setup_.settings.seed);
       if (from_) load_weights(*from_, network, new_head());
     }
     network.write_training_state(state);
     return resumed_ ? resumed_->saved.position : LoopPosition{};
+  }
+
+  void require_common_start(const Network& network, const LoopPosition& start) const {
+    const auto hash = [](const std::string& text) { return sha256(std::as_bytes(std::span(text))); };
+    require_common({{"the program", fmt::format("{} ({})", kVersion, kCommit)},
+                    {"the data set", setup_.dataset.fingerprint},
+                    {"a precision of", precision_name(run_.device.precision)},
+                    {"a network with the hash", hash(setup_.spec.text)},
+                    {"settings with the hash", hash(to_json(setup_.settings).dump())},
+                    {"a first step of", std::to_string(start.step)},
+                    {"first weights with the digest", digest_with_optimizer(network)}},
+                   *run_.ranks.ranks);
   }
 
   void print_head(const std::string& folder, const LoopPosition& start) {
@@ -294,7 +315,9 @@ class TrainingRun {
 }  // namespace
 
 int run_training(const Environment& environment, const RunOptions& options) {
-  return TrainingRun(environment, options).run();
+  RunOptions own = options;
+  if (!options.ranks.is_first()) own.output = {.no_save = true, .quiet = true};
+  return TrainingRun(environment, own).run();
 }
 
 }  // namespace trainer

@@ -19,9 +19,10 @@ struct RunOptions {
   std::string resume;   // RUN_OR_FILE; settings.epochs then replaces the run's
   std::string from;     // RUN_OR_FILE with the first weights; empty: drawn from the seed
   std::string profile;  // file for a trace; empty: no profile
+  RankOptions ranks;
 };
 
-// Returns the exit status: 0, 1 for a loss that is not finite, 130 or 143 after a signal. Throws on any error before or around
+// Of several ranks every one calls it with the same options; the first one prints, and keeps the run. Returns the exit status: 0, 1 for a loss that is not finite, 130 or 143 after a signal. Throws on any error before or around
 // the training.
 int run_training(const Environment& environment, const RunOptions& options);
 

@@ -111,9 +111,10 @@ void dropout(const DropoutDesc& desc, const StepState& state, const float* __res
              std::uint8_t* __restrict kept, std::size_t begin, std::size_t end) {
   const float drop = desc.drop;
   const float scale = 1 / (1 - drop);
+  const std::size_t before = state.first_row * desc.in.size();  // elements of other ranks
   std::uint32_t words[kWords];
   for (std::size_t at = begin; at < end; at += kWords) {
-    draw(desc, state, static_cast<std::uint32_t>(at / 4), words);
+    draw(desc, state, static_cast<std::uint32_t>((before + at) / 4), words);
     const auto choose = [&](std::size_t count) {
       for (std::size_t i = 0; i < count; ++i) {
         const bool keep = unit_float(words[i]) >= drop;

@@ -34,6 +34,7 @@ class BatchNorm final : public Op {
  private:
   struct Layout {
     double* sums;                                             // [threads, 2, c]
+    double* of_ranks;                                         // [ranks, 2 c + 1]
     float* tile_sums;                                         // [threads, 2, tile]
     float *mean, *inv_std, *gamma, *beta, *mean_g, *mean_gx;  // tables [tile]
     float* statistics;  // [2, c]: mean and s in inference, mean_g and mean_gx in backward
@@ -43,6 +44,7 @@ class BatchNorm final : public Op {
     const auto threads = static_cast<std::size_t>(context_.threads);
     Layout p{};
     p.sums = memory.take<double>(threads * 2 * channels_);
+    p.of_ranks = memory.take<double>(ranks() == nullptr ? 0 : ranks()->size() * (2 * channels_ + 1));
     p.tile_sums = memory.take<float>(threads * 2 * tile_);
     for (float** table : {&p.mean, &p.inv_std, &p.gamma, &p.beta, &p.mean_g, &p.mean_gx})
       *table = memory.take<float>(tile_);
@@ -51,6 +53,7 @@ class BatchNorm final : public Op {
   }
 
   std::size_t valid_positions(const OpArgs& args) const { return args.state->valid * positions_; }
+  Communicator* ranks() const { return context_.part.sync_batchnorm ? context_.part.ranks : nullptr; }
 
   void fill(float* table, const float* values) const {
     for (std::size_t i = 0; i < tile_; i += channels_) std::copy_n(values, channels_, table + i);
@@ -118,24 +121,61 @@ class BatchNorm final : public Op {
     for (std::size_t c = 0; c < channels_; ++c) {
       double total = 0;
       for (std::size_t r = 0; r < some; ++r) total += floats(args.x)[r * channels_ + c];
-      mean[c] = static_cast<float>(total / static_cast<double>(some));
+      mean[c] = some == 0 ? 0 : static_cast<float>(total / static_cast<double>(some));
     }
+  }
+
+  // Every rank's p.sums [2, c] and `positions`, [ranks, 2 c + 1].
+  void gather_sums(const Layout& p, double positions) const {
+    const std::size_t values = 2 * channels_ + 1;
+    std::vector<std::size_t> borders;
+    for (int r = 0; r <= ranks()->size(); ++r) borders.push_back(r * values * sizeof(double));
+    double* own = p.of_ranks + ranks()->rank() * values;
+    *std::copy_n(p.sums, 2 * channels_, own) = positions;
+    ranks()->all_gather(p.of_ranks, borders);
+  }
+
+  // Makes p.sums, means and sums of squared deviations, those of all ranks (Chan, Golub and LeVeque 1979). Returns the number of
+  // positions.
+  double merge_statistics(const Layout& p, double positions) const {
+    if (ranks() == nullptr) return positions;
+    gather_sums(p, positions);
+    std::fill_n(p.sums, 2 * channels_, 0.0);
+    double all = 0;
+    for (int r = 0; r < ranks()->size(); ++r) {
+      const double* of_rank = p.of_ranks + r * (2 * channels_ + 1);
+      const double more = of_rank[2 * channels_];
+      if (more == 0) continue;
+      for (std::size_t c = 0; c < channels_; ++c) {
+        const double off = of_rank[c] - p.sums[c];
+        p.sums[c] += off * more / (all + more);
+        p.sums[channels_ + c] += of_rank[channels_ + c] + off * off * all * more / (all + more);
+      }
+      all += more;
+    }
+    return all;
   }
 
   void batch_statistics(const OpArgs& args, const Layout& p, float* mean, float* inv_std) const {
     const std::size_t rows = valid_positions(args);
-    const auto m = static_cast<double>(rows);
+    const auto own = static_cast<double>(std::max<std::size_t>(rows, 1));
     first_mean(args, rows, mean);
     fill(p.mean, mean);
     const Cut whole{rows, kPositions, true};
     sum(p, whole, [&](const NormLoop& loop, std::size_t first, const NormParts& parts, double* sums) {
       context_.loops.norm_sums(loop, floats(args.x) + first, parts.floats, sums);
     });
+    for (std::size_t c = 0; c < channels_; ++c) {
+      const double off = p.sums[c] / own;
+      p.sums[c] = mean[c] + off;
+      p.sums[channels_ + c] = std::max(p.sums[channels_ + c] - own * off * off, 0.0);
+    }
+    const double m = merge_statistics(p, static_cast<double>(rows));
+    if (m == 0) return;  // another rank has all rows of a last batch
     const auto momentum = static_cast<double>(norm_.momentum);
     for (std::size_t c = 0; c < channels_; ++c) {
-      const double off = p.sums[c] / m;
-      const double squares = std::max(p.sums[channels_ + c] - m * off * off, 0.0);
-      const double center = mean[c] + off;
+      const double center = p.sums[c];
+      const double squares = p.sums[channels_ + c];
       mean[c] = static_cast<float>(center);
       inv_std[c] = static_cast<float>(1 / std::sqrt(squares / m + static_cast<double>(norm_.epsilon)));
       const double unbiased = squares / (m > 1 ? m - 1 : m);
@@ -167,12 +207,23 @@ class BatchNorm final : public Op {
 
   // Turns the sums into the gradients of gamma and beta and into the tables of their means.
   void finish_sums(const OpArgs& args, const Layout& p) const {
-    const double inverse_count = 1 / static_cast<double>(valid_positions(args));
-    float* mean_g = p.statistics;
-    float* mean_gx = p.statistics + channels_;
     for (std::size_t c = 0; c < channels_; ++c) {
       args.db[c] = static_cast<float>(p.sums[c]);
       if (args.dw != nullptr) args.dw[c] = static_cast<float>(p.sums[channels_ + c]);
+    }
+    std::size_t count = valid_positions(args);
+    if (ranks() != nullptr) {
+      count += args.state->others * positions_;
+      gather_sums(p, 0);
+      std::fill_n(p.sums, 2 * channels_, 0.0);
+      for (int r = 0; r < ranks()->size(); ++r) {
+        for (std::size_t i = 0; i < 2 * channels_; ++i) p.sums[i] += p.of_ranks[r * (2 * channels_ + 1) + i];
+      }
+    }
+    const double inverse_count = 1 / static_cast<double>(std::max<std::size_t>(count, 1));
+    float* mean_g = p.statistics;
+    float* mean_gx = p.statistics + channels_;
+    for (std::size_t c = 0; c < channels_; ++c) {
       mean_g[c] = static_cast<float>(p.sums[c] * inverse_count);
       mean_gx[c] = static_cast<float>(p.sums[channels_ + c] * inverse_count);
     }

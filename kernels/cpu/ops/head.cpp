@@ -55,7 +55,7 @@ class Head final : public ProductOp {
         head_(desc),
         inputs_(static_cast<std::size_t>(batch) * desc.in),
         logits_(static_cast<std::size_t>(batch) * desc.classes),
-        hardness_(desc.selection.selects() ? static_cast<std::size_t>(batch) : 0),
+        all_losses_(desc.selection.selects() ? static_cast<std::size_t>(context.part.batch + batch) : 0),
         product_(fp32_, dense(desc), batch, wants_dx) {
     stored_ = product_.stored_weights();
   }
@@ -76,7 +76,8 @@ class Head final : public ProductOp {
     const std::size_t valid = args.state->valid;
     const std::size_t kept =
         dz == nullptr ? valid
-                      : selected_rows(head_.selection, args.state->step, args.steps, args.state->valid);
+                      : selected_rows(head_.selection, args.state->step, args.steps,
+                                      args.state->valid_of_all());
     const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
     parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Range& range) {
       for (std::size_t n = range.begin; n < range.end; ++n) {
@@ -89,14 +90,22 @@ class Head final : public ProductOp {
     if (dz != nullptr && head_.selection.selects()) select_hardest(args, rows, kept, dz);
   }
 
-  // Writes which rows are selected and clears the gradient of the others.
+  // Writes which rows are selected, the hardest `kept` of all ranks, and clears the gradient of the others.
   void select_hardest(const OpArgs& args, const RowResult* rows, std::size_t kept, float* dz) {
     const std::size_t valid = args.state->valid;
-    for (std::size_t n = 0; n < valid; ++n) hardness_[n] = hardness_key(rows[n].plain, n);
+    const std::size_t all = args.state->valid_of_all();
+    const std::size_t first = args.state->first_row;
+    for (std::size_t n = 0; n < valid; ++n) all_losses_[first + n] = rows[n].plain;
+    gather_rows(context_.part, all_losses_.data(), sizeof(float));
+    for (std::size_t n = 0; n < all; ++n) hardness_.push_back(hardness_key(all_losses_[n], n));
     const auto key = [this](std::size_t at) { return hardness_.begin() + static_cast<std::ptrdiff_t>(at); };
-    if (kept < valid) std::nth_element(key(0), key(kept), key(valid));
+    if (kept < all) std::nth_element(key(0), key(kept), key(all));
     std::fill_n(args.selected, batch(), std::uint8_t{0});
-    for (std::size_t i = 0; i < kept; ++i) args.selected[static_cast<std::uint32_t>(hardness_[i])] = 1;
+    for (std::size_t i = 0; i < kept; ++i) {
+      const std::size_t row = static_cast<std::uint32_t>(hardness_[i]) - first;
+      if (row < valid) args.selected[row] = 1;
+    }
+    hardness_.clear();
     const auto classes = static_cast<std::size_t>(head_.classes);
     for (std::size_t n = 0; n < valid; ++n) {
       if (args.selected[n] == 0) std::fill_n(dz + n * classes, classes, 0.0F);
@@ -135,7 +144,8 @@ class Head final : public ProductOp {
   HeadDesc head_;
   std::size_t inputs_;
   std::size_t logits_;
-  std::vector<std::uint64_t> hardness_;  // hardness_key() of each row, for selection
+  std::vector<float> all_losses_;        // of every row of all ranks, for selection
+  std::vector<std::uint64_t> hardness_;  // their hardness_key()
   InnerProduct product_;
 };
 

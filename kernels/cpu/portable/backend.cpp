@@ -70,6 +70,10 @@ class PortableBackend final : public HostBackend {
       : threads_(threads), executor_(kernels, threads) {}
 
   DeviceInfo info(Libraries /*libraries*/) const override { return host_info(threads_); }
+  void join(const RankPart& part) override {
+    Backend::join(part);
+    executor_.part = part;
+  }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool /*wants_dx*/) override {
     return portable::make_op(executor_, desc, batch);
   }

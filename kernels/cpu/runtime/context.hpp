@@ -22,6 +22,7 @@ struct CpuContext {
   // If set, convolutions and dense layers round their inputs to bf16. Maps stay fp32 except those that
   // Backend::keeps_map_in_bf16().
   const Bf16Loops* bf16 = nullptr;
+  RankPart part = {};
 };
 
 // The type of the inputs of products.

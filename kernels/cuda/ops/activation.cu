@@ -38,7 +38,9 @@ struct DropoutFunction {
   DropoutDesc desc;
   const StepState* state = nullptr;  // null in inference
   __device__ float operator()(float x, unsigned i) const {
-    return state == nullptr ? x : x * dropout_factor(desc.drop, state->seed, desc.stream, state->step, i);
+    if (state == nullptr) return x;
+    const std::uint64_t element = std::uint64_t{state->first_row} * (desc.in.h * desc.in.w * desc.in.c) + i;
+    return x * dropout_factor(desc.drop, state->seed, desc.stream, state->step, element);
   }
   __device__ float gradient(float /*x*/, float dy, unsigned i) const { return (*this)(dy, i); }
 };

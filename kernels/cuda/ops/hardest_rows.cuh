@@ -17,7 +17,8 @@ struct HardestRows {
 
   // The number of rows that a step's gradient is the mean of.
   __device__ unsigned count(const StepState& state) const {
-    return hardness == nullptr ? state.valid : selected_rows(selection, state.step, steps, state.valid);
+    return hardness == nullptr ? state.valid_of_all()
+                               : selected_rows(selection, state.step, steps, state.valid_of_all());
   }
 };
 

@@ -1,0 +1,120 @@
+#include "trainer/train/rank_share.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <fmt/format.h>
+#include <sched.h>
+#include <set>
+#include <string>
+#include <unistd.h>
+
+#include "trainer/system/errors.hpp"
+
+namespace trainer {
+
+namespace {
+
+constexpr int kMostPortableRanks = 8;  // the shards of kernels/portable/batch_sum.hpp
+
+// `own` of every rank, in their order.
+template <typename T>
+std::vector<T> gathered(const T& own, Communicator& ranks) {
+  std::vector<T> all(static_cast<std::size_t>(ranks.size()));
+  std::vector<std::size_t> borders;
+  for (std::size_t r = 0; r <= all.size(); ++r) borders.push_back(r * sizeof(T));
+  all[static_cast<std::size_t>(ranks.rank())] = own;
+  ranks.all_gather(all.data(), borders);
+  return all;
+}
+
+}  // namespace
+
+RankPart share_out(Setup& setup, Communicator& ranks) {
+  const int batch = setup.spec.recipe.batch;
+  if (batch < ranks.size())
+    throw UsageError(fmt::format("{} ranks for batches of {} images: some would have none; start fewer ranks, "
+                                 "or give a larger --batch",
+                                 ranks.size(), batch));
+  if (setup.settings.bits && kMostPortableRanks % ranks.size() != 0)
+    throw UsageError(fmt::format("--bits portable on {} ranks: it adds up in 8 shards; start 1, 2, 4 or 8", ranks.size()));
+  const int first = first_row(batch, ranks.rank(), ranks.size());
+  const RankPart part{.ranks = &ranks, .batch = batch, .first = first};
+  const auto rows = static_cast<std::uint32_t>(most_rows(batch, ranks.size()));
+  setup.plan = make_plan(setup.spec, {setup.dataset.shape, setup.dataset.classes, static_cast<int>(rows)});
+  Batching& train = setup.train;
+  train.all_rows = train.batch;
+  train.batch = rows;
+  train.first_row = static_cast<std::uint32_t>(first);
+  train.own_rows = static_cast<std::uint32_t>(first_row(batch, ranks.rank() + 1, ranks.size()) - first);
+  return part;
+}
+
+Batching part_of(const Batching& whole, const RankPart& part, std::uint32_t rows) {
+  if (part.ranks == nullptr) return whole;
+  const auto border = [&](int rank) {
+    return static_cast<std::uint32_t>(std::uint64_t{whole.images} * static_cast<std::uint64_t>(rank) /
+                                      static_cast<std::uint64_t>(part.ranks->size()));
+  };
+  const std::uint32_t begin = border(part.ranks->rank());
+  return {border(part.ranks->rank() + 1) - begin, whole.first + begin, rows, Order::fixed, LastBatch::mask};
+}
+
+std::optional<StepState> sums_of_all(const StepState& own, bool done, const RankPart& part) {
+  if (part.ranks == nullptr) return done ? std::optional(own) : std::nullopt;
+  struct Sums {
+    double loss_sum;
+    std::uint64_t correct, images, done;
+  };
+  StepState all = own;
+  all.loss_sum = 0;
+  all.correct = all.images = 0;
+  for (const Sums& sums : gathered<Sums>({own.loss_sum, own.correct, own.images, done ? 1U : 0U}, *part.ranks)) {
+    if (sums.done == 0) return std::nullopt;
+    all.loss_sum += sums.loss_sum;
+    all.correct += sums.correct;
+    all.images += sums.images;
+  }
+  return all;
+}
+
+RankPlaces places_of(Communicator& ranks) {
+  struct Name {
+    char text[HOST_NAME_MAX + 1];
+  };
+  Name own{};
+  gethostname(own.text, HOST_NAME_MAX);
+  RankPlaces places{0, 0};
+  std::set<std::string> machines;
+  for (const Name& name : gathered(own, ranks)) {
+    machines.insert(name.text);
+    places.on_this_machine += std::strcmp(name.text, own.text) == 0 ? 1 : 0;
+  }
+  places.machines = static_cast<int>(machines.size());
+  return places;
+}
+
+int threads_of_rank(const RankPlaces& places) {
+  cpu_set_t own;
+  const int usable = sched_getaffinity(0, sizeof(own), &own) == 0 ? CPU_COUNT(&own) : 1;
+  const bool bound = usable < sysconf(_SC_NPROCESSORS_ONLN);  // by the launcher, which has divided the cores already
+  return bound ? usable : std::max(usable / places.on_this_machine, 1);
+}
+
+void require_common(const std::vector<CommonFact>& facts, Communicator& ranks) {
+  struct Text {
+    char value[160];
+  };
+  for (const CommonFact& fact : facts) {
+    Text own{};
+    fact.value.copy(own.value, sizeof(own.value) - 1);
+    const std::vector<Text> all = gathered(own, ranks);
+    for (std::size_t r = 1; r < all.size(); ++r) {
+      if (std::strcmp(all[r].value, all[0].value) == 0) continue;
+      throw UsageError(fmt::format("the ranks do not match: rank {} has {} {}, rank 0 has {}; start the same program with "
+                                   "the same options and data on every machine",
+                                   r, fact.what, all[r].value, all[0].value));
+    }
+  }
+}
+
+}  // namespace trainer

@@ -1,0 +1,40 @@
+// What a training on several ranks needs besides the exchange within its steps: each rank's rows and images, sums over all ranks,
+// and the proof at the start that all of them train the same network on the same data.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/communicator.hpp"
+#include "trainer/train/setup.hpp"
+
+namespace trainer {
+
+// Gives this rank its rows of every batch: the plan and the batches of the setup become its own; the recipe's batch stays that of all
+// ranks together. Throws UsageError: more ranks than images of a batch, or a number of them that portable bits do not have.
+RankPart share_out(Setup& setup, Communicator& ranks);
+
+// This rank's part of the images that an evaluation covers, in batches of as many rows as it has.
+Batching part_of(const Batching& whole, const RankPart& part, std::uint32_t rows);
+
+// The sums of loss, correct answers and images over all ranks, added in their order. Nothing if one of them is not `done`.
+std::optional<StepState> sums_of_all(const StepState& own, bool done, const RankPart& part);
+
+// Where the ranks are, by the names of their machines.
+struct RankPlaces {
+  int machines = 1;
+  int on_this_machine = 1;
+};
+RankPlaces places_of(Communicator& ranks);
+// How many threads of a CPU a rank should use: its part of the cores that this process may use, at least 1.
+int threads_of_rank(const RankPlaces& places);
+
+// Something that all ranks must have in common, as text: {"data set", its fingerprint}.
+struct CommonFact {
+  std::string what;
+  std::string value;
+};
+// Throws UsageError, on every rank, with the first rank that differs from rank 0, and in what.
+void require_common(const std::vector<CommonFact>& facts, Communicator& ranks);
+
+}  // namespace trainer
