@@ -160,7 +160,9 @@ class Backend {
   virtual void join(const RankPart& part) { part_ = part; }
   const RankPart& part() const { return part_; }
   // Adds up the gradients of all ranks. Throws BackendError if the engine cannot.
-  virtual std::unique_ptr<GradientExchange> prepare_exchange(const ExchangeDesc& desc) = 0;
+  virtual std::unique_ptr<GradientExchange> prepare_exchange(const ExchangeDesc& /*desc*/) {
+    throw BackendError("this engine does not train on several ranks; choose --device cpu");
+  }
 
   // Whether prepare() makes one op of the two; if not, product and normalisation are prepared separately.
   virtual bool fuses(const NormalisedDesc& /*desc*/, int /*batch*/, bool /*wants_dx*/) const { return false; }

@@ -232,7 +232,7 @@ class TrainingRun {
   }
 
   void require_common_start(const Network& network, const LoopPosition& start) const {
-    const auto hash = [](const std::string& text) { return sha256(std::as_bytes(std::span(text))); };
+    const auto hash = [](const std::string& text) { return sha256_hex(std::as_bytes(std::span(text))); };
     require_common({{"the program", fmt::format("{} ({})", kVersion, kCommit)},
                     {"the data set", setup_.dataset.fingerprint},
                     {"a precision of", precision_name(run_.device.precision)},
