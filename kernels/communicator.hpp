@@ -48,7 +48,8 @@ struct RankPart {
   int first = 0;                  // the first of them that this rank computes
   bool sync_batchnorm = false;    // batch normalisation by the statistics of all ranks; portable bits always do
   int gradient_bits = 32;         // of each value that an exchange of gradients sends: 32, 16 (bf16) or 1
-  std::uint64_t warm_start_images = 0;  // before these, 32 bits
+  std::uint64_t full_steps = 0;   // the first steps of a run use 32 bits (warm start)
+  double timeout = 10;            // seconds that a rank may take for a step
 };
 
 // The first row of a batch that `rank` computes: rows are divided as evenly as they can be, at the borders of the portable

@@ -40,7 +40,11 @@ void Network::prepare_ops() {
 }
 
 void Network::prepare_exchange() {
-  ExchangeDesc desc;
+  const RankPart& part = backend_.part();
+  ExchangeDesc desc{.ranks = part.ranks,
+                    .floats = gradients_.bytes() / sizeof(float),
+                    .bits = part.gradient_bits,
+                    .full_steps = part.full_steps};
   for (const Stage& stage : stages_) {
     for (std::size_t p = 0; p < stage.slots.size(); ++p) {
       if (!stage.slots[p].trained) continue;
@@ -50,7 +54,7 @@ void Network::prepare_exchange() {
       const bool by_output = parameter.role == ParameterRole::weight && stored % outputs == 0;
       const std::size_t rows = by_output ? stored / outputs : stored;
       for (std::size_t at = 0; at < stored; at += rows)
-        desc.columns.push_back({stage.slots[p].offset + at, static_cast<int>(rows)});
+        desc.columns.push_back({stage.slots[p].offset + at, rows});
     }
   }
   exchange_ = backend_.prepare_exchange(desc);

@@ -87,6 +87,9 @@ class Network {
   void write_evaluation_state(const StepState& state);
   // Of several ranks: the sum of their gradients; null if this process trains alone.
   GradientExchange* exchange() const { return exchange_.get(); }
+  // What few bits have left out so far, of all ranks: gathered before a checkpoint, which all of them reach at the same step.
+  void gather_residuals() { residuals_ = exchange_->residuals(); }
+  const Residuals& residuals() const { return residuals_; }
   // Gives every rank the running statistics of rank 0. Each rank's own are of its rows, unless batch normalisation is synchronised.
   void share_statistics();
   std::vector<float> read_logits() const;  // the last step's, [batch, classes]
@@ -141,6 +144,7 @@ class Network {
   int slot_count_ = 0;
   std::vector<Stage> stages_;
   std::unique_ptr<GradientExchange> exchange_;
+  Residuals residuals_;
   std::vector<Segment> segments_;
   std::vector<WeightMatrix> matrices_;
   std::vector<NetworkTensor> tensors_;

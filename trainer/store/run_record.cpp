@@ -119,6 +119,7 @@ void epoch_fields(Fields& fields, Record& record) {
   fields.later("learning_rate", record.learning_rate);
   fields("seconds", record.seconds);
   fields.later("evaluation_seconds", record.evaluation_seconds);
+  fields("exchange_seconds", record.exchange_seconds);
   fields.derived("images_per_second", [&] { return record.images_per_second(); });
 }
 

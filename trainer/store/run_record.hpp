@@ -121,6 +121,7 @@ struct EpochRecord {
   double learning_rate = 0;  // at the last step
   double seconds = 0;        // of training since the last evaluation, without evaluations
   double evaluation_seconds = 0;
+  std::optional<double> exchange_seconds = {};  // of `seconds`, where several ranks trained
 
   [[nodiscard]] double images_per_second() const {
     return seconds > 0 ? static_cast<double>(images) / seconds : 0;

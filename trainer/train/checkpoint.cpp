@@ -21,6 +21,9 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr const char* kFormat = "mnist-trainer";
+// What an exchange of gradients by few bits has left out so far: [ranks, floats of the gradient], and [floats].
+constexpr const char* kOwnResiduals = "gradient_residuals.own";
+constexpr const char* kSumResiduals = "gradient_residuals.sum";
 
 std::string exact(double value) {
   return fmt::format("{:a}", value);
@@ -179,6 +182,11 @@ void save_network(const std::filesystem::path& path, const Setup& setup, const N
     require_finite(tensor, values.back());
     tensors.push_back({tensor.name, shape_of(tensor.shape), std::as_bytes(std::span(values.back()))});
   }
+  if (position != nullptr && !network.residuals().own.empty()) {
+    const auto& [own, sum] = network.residuals();
+    tensors.push_back({kOwnResiduals, {own.size() / sum.size(), sum.size()}, std::as_bytes(std::span(own))});
+    tensors.push_back({kSumResiduals, {sum.size()}, std::as_bytes(std::span(sum))});
+  }
   write_safetensors(path, tensors, std::move(metadata));
 }
 
@@ -220,6 +228,20 @@ void load_tensors(const SafetensorsFile& file, Network& network) {
     network.write(tensor, values_of(file, tensor.name, tensor.shape));
 }
 
+void load_residuals(const SafetensorsFile& file, Network& network) {
+  const auto values = [&](const char* name) {
+    const auto found = std::ranges::find(file.tensors(), name, &Tensor::name);
+    if (found == file.tensors().end()) return std::vector<float>{};
+    return values_of(file, name, {found->shape.begin(), found->shape.end()});
+  };
+  const Residuals residuals{values(kOwnResiduals), values(kSumResiduals)};
+  try {
+    if (!residuals.own.empty()) network.exchange()->set_residuals(residuals);
+  } catch (const std::invalid_argument& error) {
+    throw FileError(fmt::format("{}: {}", file.path().string(), error.what()));
+  }
+}
+
 static std::string differences_of(const SafetensorsFile& file, const Plan& plan, bool new_head) {
   std::string differences;
   const auto note = [&](const std::string& what) { differences += (differences.empty() ? "" : "; ") + what; };
@@ -241,6 +263,7 @@ static std::string differences_of(const SafetensorsFile& file, const Plan& plan,
     }
   }
   for (const Tensor& tensor : file.tensors()) {
+    if (tensor.name == kOwnResiduals || tensor.name == kSumResiduals) continue;
     const bool of_optimizer = known.contains(tensor.name.substr(0, tensor.name.rfind('.')));
     if (!of_optimizer && !known.contains(tensor.name))
       note(fmt::format("'{}' is not in the network", tensor.name));

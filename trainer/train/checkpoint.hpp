@@ -51,6 +51,9 @@ SavedNetwork read_saved_network(const SafetensorsFile& file);
 // holds a number that is not finite, before anything in the network has changed.
 void load_tensors(const SafetensorsFile& file, Network& network);
 
+// Gives the network's exchange between ranks what it had left out when the file was written, by any number of ranks. Throws FileError.
+void load_residuals(const SafetensorsFile& file, Network& network);
+
 // Throws FileError unless the file's weights and running statistics fit the plan as a start of its training (--from); with
 // `new_head` the last layer's are ignored. The message names every tensor that is missing, has another shape or is left over.
 void require_weights(const SafetensorsFile& file, const Plan& plan, bool new_head);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <fmt/format.h>
 #include <thread>
 #include <utility>
 
@@ -69,6 +70,7 @@ class Loop {
         return false;
       }
       const std::uint64_t steps = steps_of_launch(end);
+      expect("step", at.step + steps, true);
       step_->launch(steps);
       at.step += steps;
       observer_.progressed({at.step, setup_.total_steps, begin, end});
@@ -101,15 +103,13 @@ class Loop {
   bool stop_now() {
     while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kPollInterval);
     const bool late = limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds;
-    unsigned stops = (observer_.stop_asked() ? kStopSignal : 0U) | (late ? kStopTime : 0U);
+    bool stops = observer_.stop_asked() || late;
     if (GradientExchange* exchange = network_.exchange()) {  // every rank stops after the same step
-      if (stops != 0) exchange->ask_to_stop(stops);
+      if (stops) exchange->ask_to_stop();
       stops = exchange->stops();
     }
-    if ((stops & kStopSignal) != 0) {
-      result_.reason = StopReason::signal;
-    } else if ((stops & kStopTime) != 0) {
-      result_.reason = StopReason::time_limit;
+    if (stops) {
+      result_.reason = late && !observer_.stop_asked() ? StopReason::time_limit : StopReason::signal;
     } else if (limits_.max_steps > 0 && result_.position.step >= limits_.max_steps) {
       result_.reason = StopReason::step_limit;
     } else {
@@ -118,9 +118,19 @@ class Loop {
     return true;
   }
 
+  // Tells the ranks what comes next: how long one of them may take for it before it counts as lost.
+  void expect(const char* what, std::uint64_t step, bool is_quick = false) {
+    const RankPart& part = backend_.part();
+    if (part.ranks == nullptr) return;
+    const bool patient = std::exchange(patient_, !is_quick) || !is_quick;
+    part.ranks->begin(fmt::format("{} {}", what, step), patient ? std::max(part.timeout, kPatience) : part.timeout);
+  }
+
   // Makes the training's sums of rank 0 those of all ranks, and the others' empty: rank 0 writes checkpoints.
   void add_up_ranks() {
     if (backend_.part().ranks == nullptr) return;
+    expect("the checkpoint after step", result_.position.step);
+    network_.gather_residuals();
     StepState state = network_.read_training_state();
     const std::optional<StepState> all = sums_of_all(state, true, backend_.part());
     state = *all;
@@ -155,6 +165,7 @@ class Loop {
     LoopPosition& at = result_.position;
     const Clock::time_point start = Clock::now();
     const std::function<bool()> stop_asked = [this] { return observer_.stop_asked(); };
+    expect("the evaluation after step", at.step);
     network_.share_statistics();
     const std::optional<Evaluation::Result> test = test_.run(stop_asked);
     if (test && note_bad_step(test->training)) return false;
@@ -171,6 +182,10 @@ class Loop {
       return false;
     }
     EpochRecord record;
+    if (const GradientExchange* exchange = network_.exchange()) {
+      const double seconds = exchange->count().seconds;
+      record.exchange_seconds = seconds - std::exchange(exchanged_seconds_, seconds);
+    }
     record.test = test->score;
     if (validation) record.validation = validation->score;
     record.evaluation_seconds = seconds_since(start);
@@ -208,7 +223,8 @@ class Loop {
     return true;
   }
 
-  static constexpr unsigned kStopSignal = 1, kStopTime = 2;
+  // Seconds for what a rank may do slowly: its first step, an evaluation, a checkpoint.
+  static constexpr double kPatience = 300;
 
   const Setup& setup_;
   Network& network_;
@@ -219,6 +235,8 @@ class Loop {
   Evaluation test_;
   std::optional<Evaluation> validation_;
   Clock::time_point started_ = Clock::now();
+  bool patient_ = true;
+  double exchanged_seconds_ = 0;  // up to the last evaluation
   LoopResult result_;
 };
 

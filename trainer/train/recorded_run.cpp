@@ -106,7 +106,9 @@ void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset datase
     RankPart part = share_out(setup, *ranks.ranks);
     part.sync_batchnorm = ranks.sync_batchnorm;
     part.gradient_bits = ranks.gradient_bits;
-    part.warm_start_images = ranks.warm_start_images;
+    const auto batch = static_cast<std::uint64_t>(part.batch);
+    part.full_steps = (ranks.warm_start_images + batch - 1) / batch;
+    part.timeout = ranks.timeout;
     device.backend->join(part);
   }
   int slots = 0;

@@ -54,7 +54,7 @@ std::string length_text(const Setup& setup) {
   const std::uint64_t shown = images_before(setup.train, setup.total_steps);
   if (shown < setup.train.images)
     return fmt::format("{} of {}, each once", grouped(shown), grouped(setup.train.images));
-  const bool repeats = setup.train.last_batch == LastBatch::wrap && setup.train.images < setup.train.batch;
+  const bool repeats = setup.train.last_batch == LastBatch::wrap && setup.train.images < rows_of_all(setup.train);
   return fmt::format("{} {} of {}{}", setup.epochs(), setup.epochs() == 1 ? "epoch" : "epochs",
                      grouped(setup.train.images), repeats ? ", repeated until a batch is full" : "");
 }
@@ -65,6 +65,34 @@ std::string optimizers_text(const Recipe& recipe) {
   for (const OptimizerGroup& group : recipe.groups)
     text += std::string(optimizer_word(group.optimizer.kind)) + " and ";
   return text + optimizer_word(recipe.optimizer.kind);
+}
+
+// "4 on 2 machines, 32 of the 128 images of a batch each; gradients of 1 bit after 30,000 images"
+std::string ranks_text(const PreparedRun& run) {
+  const RankOptions& ranks = run.ranks;
+  const int machines = run.places.machines;
+  std::string text = fmt::format("{} on {} {}, {} of the {} images of a batch each; gradients of {} {}", ranks.ranks->size(),
+                                 machines, machines == 1 ? "machine" : "machines", run.setup.plan.input.batch,
+                                 run.setup.spec.recipe.batch, ranks.gradient_bits, ranks.gradient_bits == 1 ? "bit" : "bits");
+  if (ranks.gradient_bits < 32 && ranks.warm_start_images > 0)
+    text += fmt::format(" after {} images", grouped(ranks.warm_start_images));
+  return text;
+}
+
+// "0.412 s of training, 1,720 bytes a step from each rank to the others"
+std::string exchange_text(const ExchangeCount& count) {
+  return fmt::format("{:.3f} s of training, {} bytes a step from rank 0 to the others", count.seconds,
+                     grouped(count.steps > 0 ? count.bytes / count.steps : 0));
+}
+
+ordered_json ranks_json(const RankSummary& ranks) {
+  return {{"count", ranks.options.ranks->size()},
+          {"machines", ranks.places.machines},
+          {"gradient_bits", ranks.options.gradient_bits},
+          {"sync_batchnorm", ranks.options.sync_batchnorm},
+          {"exchange_seconds", ranks.exchange.seconds},
+          {"exchange_bytes", ranks.exchange.bytes},
+          {"exchanges", ranks.exchange.steps}};
 }
 
 }  // namespace
@@ -95,6 +123,7 @@ std::string run_head(const PreparedRun& run, const std::string& folder) {
                                         grouped(setup.total_steps), setup.total_steps == 1 ? "step" : "steps",
                                         recipe.batch, length_text(setup), optimizers_text(recipe),
                                         setup.rule.schedule.rate, setup.settings.seed));
+  if (run.ranks.ranks != nullptr) text += report_line("ranks", ranks_text(run));
   text += report_line("precision", precision_text(setup));
   text += report_line("results", folder.empty() ? "NOT SAVED (--no-save)" : folder);
   return text + engine_line(run.engine, run.info);
@@ -130,6 +159,7 @@ std::string epoch_line(const Setup& setup, const EpochRecord& record) {
   if (record.validation) text += fmt::format("validation {}  ", accuracy_text(*record.validation));
   text += fmt::format("test {}  {:.3f} s  {} images/s", accuracy_text(record.test), record.seconds,
                       grouped(static_cast<std::uint64_t>(record.images_per_second())));
+  if (record.exchange_seconds) text += fmt::format("  exchange {:.3f} s", *record.exchange_seconds);
   const bool whole = record.images == setup.train.images;
   return whole ? text : text + fmt::format("  ({} images)", grouped(record.images));
 }
@@ -192,6 +222,7 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
     time += fmt::format(", first step {:.2f} s after the start", summary.seconds_to_first_step);
   }
   text += report_line("time", time);
+  if (summary.ranks) text += report_line("exchange", exchange_text(summary.ranks->exchange));
   if (summary.energy_joules)
     text += report_line("energy", fmt::format("{:.1f} J of the GPU, from the first step to the last",
                                               *summary.energy_joules));
@@ -226,6 +257,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   json["seconds_to_first_step"] = summary.seconds_to_first_step;
   if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
   json["peak_memory_bytes"] = peak_process_bytes();
+  if (summary.ranks) json["ranks"] = ranks_json(*summary.ranks);
   if (summary.energy_joules) json["energy_joules"] = *summary.energy_joules;
   if (!summary.digest.empty()) json["digest"] = summary.digest;
   if (summary.digests_by_step) json["digests_by_step"] = *summary.digests_by_step;

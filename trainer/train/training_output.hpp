@@ -32,6 +32,13 @@ inline constexpr const char* kTransposedNote =
 // "epoch 1/2   train loss 0.2443   test 99.10 +- 0.09 %   1.83 s   32,800 images/s"
 std::string epoch_line(const Setup& setup, const EpochRecord& record);
 
+// How several ranks worked together.
+struct RankSummary {
+  RankPlaces places;
+  RankOptions options;
+  ExchangeCount exchange;  // of rank 0, in this part of the run
+};
+
 // The results of the whole run.
 struct RunSummary {
   LoopResult result;
@@ -40,6 +47,7 @@ struct RunSummary {
   double seconds = 0;                 // the whole run's, earlier parts included
   double seconds_to_first_step = 0;   // from the program's start
   std::optional<double> target;
+  std::optional<RankSummary> ranks;
   std::optional<double> energy_joules;  // what the GPU used in the whole run
   std::string digest;  // the digest of the weights is known with portable bits alone (digest.hpp)
   std::optional<nlohmann::ordered_json> digests_by_step;  // [{"step", "digest"}]

@@ -3,6 +3,7 @@
 #include "trainer/train/training_run.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <fmt/format.h>
 
 #include "trainer/console/json_lookup.hpp"
@@ -178,6 +179,7 @@ class TrainingRun {
     RunSummary summary;
     summary.result = run_loop(setup_, network, backend, data, options_.limits, start, observer);
     summary.energy_joules = energy.used();
+    if (network.exchange() != nullptr) summary.ranks = RankSummary{run_.places, run_.ranks, network.exchange()->count()};
     summary.seconds_to_first_step = observer.first_step_seconds();
     const bool good = summary.result.reason != StopReason::bad_loss;
     if (good && run_.device.bits == Bits::portable) summary.digest = digest_of(network);
@@ -218,6 +220,7 @@ class TrainingRun {
     state.seed = setup_.settings.seed;
     if (resumed_) {
       load_tensors(resumed_->file, network);
+      if (network.exchange() != nullptr) load_residuals(resumed_->file, network);
       state = resumed_->saved.state;
       if (!run_.ranks.is_first()) {  // the sums of the epoch in progress are rank 0's
         state.loss_sum = 0;
@@ -274,7 +277,8 @@ class TrainingRun {
   int finish(RecordedRun& recorded, RunSummary& summary, int stop_signal) {
     const StopReason reason = summary.result.reason;
     const bool good = reason != StopReason::bad_loss;
-    const int signal = reason == StopReason::signal ? stop_signal : 0;
+    // Another rank may have got the signal alone.
+    const int signal = reason != StopReason::signal ? 0 : stop_signal != 0 ? stop_signal : SIGTERM;
     summary.epochs = recorded.epochs;
     summary.seconds = recorded.seconds();
     summary.target = options_.limits.target_accuracy;

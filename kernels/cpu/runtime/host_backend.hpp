@@ -52,8 +52,11 @@ class PlainExchange final : public GradientExchange {
     stops_ = 0;
     for (std::size_t r = 0; r < n; ++r) stops_ |= static_cast<unsigned>(all[r * (count_ + 2) + count_ + 1]);
   }
-  void ask_to_stop(unsigned reasons) override { asked_ |= reasons; }
-  unsigned stops() const override { return stops_; }
+  void ask_to_stop() override { asked_ = 1; }
+  bool stops() const override { return stops_; }
+  Residuals residuals() override { return {}; }
+  void set_residuals(const Residuals&) override {}
+  ExchangeCount count() const override { return {}; }
 
  private:
   Communicator& ranks_;
@@ -64,8 +67,7 @@ class PlainExchange final : public GradientExchange {
 class HostBackend : public Backend {
  public:
   std::unique_ptr<GradientExchange> prepare_exchange(const ExchangeDesc& desc) override {
-    const GradientColumn& last = desc.columns.back();
-    return std::make_unique<PlainExchange>(*part().ranks, last.offset + last.rows);
+    return std::make_unique<PlainExchange>(*desc.ranks, desc.floats);
   }
   Buffer allocate(std::size_t bytes, std::string_view what) override {
     const std::size_t whole = HostAllocator::aligned(bytes) + kSpareBytes;
