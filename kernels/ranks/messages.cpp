@@ -1,0 +1,56 @@
+#include "kernels/ranks/messages.hpp"
+
+#include "kernels/ranks/gradient_code.hpp"
+
+namespace trainer {
+
+std::vector<std::size_t> divide_columns(std::span<const Column> columns, int bits, int parts) {
+  std::size_t total = 0;
+  for (const Column& column : columns) total += code_words(bits, column.rows);
+  std::vector<std::size_t> first{0};
+  std::size_t c = 0;
+  std::size_t before = 0;  // words in front of column c
+  for (int part = 1; part < parts; ++part) {
+    const std::size_t target = total * static_cast<std::size_t>(part) / static_cast<std::size_t>(parts);
+    // To the border nearest to the target.
+    for (; c < columns.size(); ++c) {
+      const std::size_t after = before + code_words(bits, columns[c].rows);
+      if (before + after > 2 * target) break;
+      before = after;
+    }
+    first.push_back(c);
+  }
+  first.push_back(columns.size());
+  return first;
+}
+
+Messages::Messages(const std::vector<Column>& columns, const std::vector<std::size_t>& stripes, int code_bits)
+    : bits(code_bits), scattered{0}, scattered_borders{0}, gathered_borders{0} {
+  std::size_t end = 0;
+  for (std::size_t stripe = 0; stripe + 1 < stripes.size(); ++stripe) {
+    end += kHeaderWords;
+    for (std::size_t c = stripes[stripe]; c < stripes[stripe + 1]; ++c) {
+      const std::size_t words = code_words(bits, columns[c].rows);
+      scattered.push_back(scattered.back() + words);
+      gathered.push_back(end);
+      end += words;
+    }
+    scattered_borders.push_back(4 * scattered.back());
+    gathered_borders.push_back(4 * end);
+  }
+}
+
+Residuals shared_out(const Residuals& residuals, int ranks) {
+  const std::size_t floats = residuals.sum.size();
+  Residuals shared{.own = std::vector<float>(floats * static_cast<std::size_t>(ranks)), .sum = residuals.sum};
+  for (std::size_t i = 0; i < floats; ++i) {
+    double sum = 0;
+    for (std::size_t at = i; at < residuals.own.size(); at += floats) sum += residuals.own[at];
+    for (std::size_t at = i; at < shared.own.size(); at += floats) {
+      shared.own[at] = static_cast<float>(sum / ranks);
+    }
+  }
+  return shared;
+}
+
+}  // namespace trainer
