@@ -8,6 +8,7 @@
 #include <omp.h>
 
 #include "kernels/cpu/portable/backend.hpp"
+#include "kernels/cpu/ranks/host_exchange.hpp"
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/host_backend.hpp"
 
@@ -36,6 +37,9 @@ class CpuBackend final : public HostBackend {
   void join(const RankPart& part) override {
     Backend::join(part);
     context_.part = part;
+  }
+  std::unique_ptr<GradientExchange> prepare_exchange(const ExchangeDesc& desc) override {
+    return make_host_exchange(desc, context_.threads);
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
     omp_set_num_threads(context_.threads);

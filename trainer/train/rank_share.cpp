@@ -37,8 +37,17 @@ RankPart share_out(Setup& setup, Communicator& ranks) {
                                  ranks.size(), batch));
   if (setup.settings.bits && kMostPortableRanks % ranks.size() != 0)
     throw UsageError(fmt::format("--bits portable on {} ranks: it adds up in 8 shards; start 1, 2, 4 or 8", ranks.size()));
+  if (setup.settings.bits && setup.settings.gradient_bits.value_or(32) != 32)
+    throw UsageError("--gradient-bits goes with fast bits: --bits portable exchanges 32");
   const int first = first_row(batch, ranks.rank(), ranks.size());
-  const RankPart part{.ranks = &ranks, .batch = batch, .first = first};
+  const TrainSettings& settings = setup.settings;
+  const auto images = static_cast<std::uint64_t>(batch);
+  const RankPart part{.ranks = &ranks,
+                      .batch = batch,
+                      .first = first,
+                      .sync_batchnorm = settings.sync_batchnorm.value_or(false),
+                      .gradient_bits = settings.gradient_bits.value_or(32),
+                      .full_steps = (settings.warm_start_images.value_or(0) + images - 1) / images};
   const auto rows = static_cast<std::uint32_t>(most_rows(batch, ranks.size()));
   setup.plan = make_plan(setup.spec, {setup.dataset.shape, setup.dataset.classes, static_cast<int>(rows)});
   Batching& train = setup.train;

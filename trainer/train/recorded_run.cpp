@@ -104,10 +104,6 @@ void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset datase
   setup = make_setup(std::move(spec), settings, std::move(dataset));
   if (ranks.ranks != nullptr) {
     RankPart part = share_out(setup, *ranks.ranks);
-    part.sync_batchnorm = ranks.sync_batchnorm;
-    part.gradient_bits = ranks.gradient_bits;
-    const auto batch = static_cast<std::uint64_t>(part.batch);
-    part.full_steps = (ranks.warm_start_images + batch - 1) / batch;
     part.timeout = ranks.timeout;
     device.backend->join(part);
   }

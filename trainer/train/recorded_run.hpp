@@ -31,13 +31,10 @@ struct OutputOptions {
   bool quiet = false;
 };
 
-// How the ranks of a run work together, if there are several.
+// The ranks of a run, if there are several.
 struct RankOptions {
   Communicator* ranks = nullptr;  // null: one process
-  bool sync_batchnorm = false;
-  int gradient_bits = 32;
-  std::uint64_t warm_start_images = 0;
-  double timeout = 10;  // seconds that a rank may take for a step
+  double timeout = 10;            // seconds that a rank may take for a step
 
   [[nodiscard]] bool is_first() const { return ranks == nullptr || ranks->rank() == 0; }
 };

@@ -35,6 +35,9 @@ void settings_fields(Fields& fields, Settings& settings) {
   fields("from", settings.from);
   fields("from_sha256", settings.from_sha256);
   fields("new_head", settings.new_head);
+  fields("gradient_bits", settings.gradient_bits);
+  fields("warm_start_images", settings.warm_start_images);
+  fields("sync_batchnorm", settings.sync_batchnorm);
 }
 
 // The recipe with the settings' changes.

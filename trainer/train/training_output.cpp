@@ -71,11 +71,12 @@ std::string optimizers_text(const Recipe& recipe) {
 std::string ranks_text(const PreparedRun& run) {
   const RankOptions& ranks = run.ranks;
   const int machines = run.places.machines;
+  const TrainSettings& settings = run.setup.settings;
+  const int bits = settings.gradient_bits.value_or(32);
   std::string text = fmt::format("{} on {} {}, {} of the {} images of a batch each; gradients of {} {}", ranks.ranks->size(),
                                  machines, machines == 1 ? "machine" : "machines", run.setup.plan.input.batch,
-                                 run.setup.spec.recipe.batch, ranks.gradient_bits, ranks.gradient_bits == 1 ? "bit" : "bits");
-  if (ranks.gradient_bits < 32 && ranks.warm_start_images > 0)
-    text += fmt::format(" after {} images", grouped(ranks.warm_start_images));
+                                 run.setup.spec.recipe.batch, bits, bits == 1 ? "bit" : "bits");
+  if (settings.warm_start_images) text += fmt::format(" after {} images", grouped(*settings.warm_start_images));
   return text;
 }
 
@@ -85,11 +86,10 @@ std::string exchange_text(const ExchangeCount& count) {
                      grouped(count.steps > 0 ? count.bytes / count.steps : 0));
 }
 
-ordered_json ranks_json(const RankSummary& ranks) {
-  return {{"count", ranks.options.ranks->size()},
-          {"machines", ranks.places.machines},
-          {"gradient_bits", ranks.options.gradient_bits},
-          {"sync_batchnorm", ranks.options.sync_batchnorm},
+ordered_json ranks_json(const RankSummary& ranks, const TrainSettings& settings) {
+  return {{"count", ranks.count},
+          {"machines", ranks.machines},
+          {"gradient_bits", settings.gradient_bits.value_or(32)},
           {"exchange_seconds", ranks.exchange.seconds},
           {"exchange_bytes", ranks.exchange.bytes},
           {"exchanges", ranks.exchange.steps}};
@@ -257,7 +257,7 @@ ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
   json["seconds_to_first_step"] = summary.seconds_to_first_step;
   if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
   json["peak_memory_bytes"] = peak_process_bytes();
-  if (summary.ranks) json["ranks"] = ranks_json(*summary.ranks);
+  if (summary.ranks) json["ranks"] = ranks_json(*summary.ranks, setup.settings);
   if (summary.energy_joules) json["energy_joules"] = *summary.energy_joules;
   if (!summary.digest.empty()) json["digest"] = summary.digest;
   if (summary.digests_by_step) json["digests_by_step"] = *summary.digests_by_step;

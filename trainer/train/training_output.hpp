@@ -34,8 +34,8 @@ std::string epoch_line(const Setup& setup, const EpochRecord& record);
 
 // How several ranks worked together.
 struct RankSummary {
-  RankPlaces places;
-  RankOptions options;
+  int count = 1;
+  int machines = 1;
   ExchangeCount exchange;  // of rank 0, in this part of the run
 };
 

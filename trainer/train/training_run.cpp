@@ -179,7 +179,7 @@ class TrainingRun {
     RunSummary summary;
     summary.result = run_loop(setup_, network, backend, data, options_.limits, start, observer);
     summary.energy_joules = energy.used();
-    if (network.exchange() != nullptr) summary.ranks = RankSummary{run_.places, run_.ranks, network.exchange()->count()};
+    if (network.exchange() != nullptr) summary.ranks = RankSummary{run_.ranks.ranks->size(), run_.places.machines, network.exchange()->count()};
     summary.seconds_to_first_step = observer.first_step_seconds();
     const bool good = summary.result.reason != StopReason::bad_loss;
     if (good && run_.device.bits == Bits::portable) summary.digest = digest_of(network);
@@ -220,7 +220,7 @@ class TrainingRun {
     state.seed = setup_.settings.seed;
     if (resumed_) {
       load_tensors(resumed_->file, network);
-      if (network.exchange() != nullptr) load_residuals(resumed_->file, network);
+      if (setup_.settings.gradient_bits && network.exchange() != nullptr) load_residuals(resumed_->file, network);
       state = resumed_->saved.state;
       if (!run_.ranks.is_first()) {  // the sums of the epoch in progress are rank 0's
         state.loss_sum = 0;

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "kernels/cpu/portable/kernels.hpp"
+#include "kernels/cpu/ranks/host_exchange.hpp"
 #include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/host_backend.hpp"
 #include "kernels/portable/ops.hpp"
@@ -73,6 +74,9 @@ class PortableBackend final : public HostBackend {
   void join(const RankPart& part) override {
     Backend::join(part);
     executor_.part = part;
+  }
+  std::unique_ptr<GradientExchange> prepare_exchange(const ExchangeDesc& desc) override {
+    return make_host_exchange(desc, threads_);
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool /*wants_dx*/) override {
     return portable::make_op(executor_, desc, batch);

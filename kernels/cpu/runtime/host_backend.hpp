@@ -30,45 +30,8 @@ class HostRecording final : public Recording {
   std::vector<RepeatedStep> sequence_;
 };
 
-class PlainExchange final : public GradientExchange {
- public:
-  PlainExchange(Communicator& ranks, std::size_t count) : ranks_(ranks), count_(count) {}
-  void run(float* dw, StepState* state) override {
-    const auto n = static_cast<std::size_t>(ranks_.size());
-    std::vector<float> all(n * (count_ + 2));
-    std::vector<std::size_t> borders;
-    for (std::size_t r = 0; r <= n; ++r) borders.push_back(r * (count_ + 2) * 4);
-    float* own = all.data() + ranks_.rank() * (count_ + 2);
-    std::memcpy(own, dw, count_ * 4);
-    own[count_] = state->batch_loss;
-    own[count_ + 1] = static_cast<float>(asked_);
-    ranks_.all_gather(all.data(), borders);
-    const auto sum = [&](auto& self, std::size_t lo, std::size_t hi, std::size_t i) -> float {
-      if (hi - lo == 1) return all[lo * (count_ + 2) + i];
-      return self(self, lo, (lo + hi) / 2, i) + self(self, (lo + hi) / 2, hi, i);
-    };
-    for (std::size_t i = 0; i < count_; ++i) dw[i] = sum(sum, 0, n, i);
-    state->batch_loss = sum(sum, 0, n, count_);
-    stops_ = 0;
-    for (std::size_t r = 0; r < n; ++r) stops_ |= static_cast<unsigned>(all[r * (count_ + 2) + count_ + 1]);
-  }
-  void ask_to_stop() override { asked_ = 1; }
-  bool stops() const override { return stops_; }
-  Residuals residuals() override { return {}; }
-  void set_residuals(const Residuals&) override {}
-  ExchangeCount count() const override { return {}; }
-
- private:
-  Communicator& ranks_;
-  std::size_t count_;
-  unsigned asked_ = 0, stops_ = 0;
-};
-
 class HostBackend : public Backend {
  public:
-  std::unique_ptr<GradientExchange> prepare_exchange(const ExchangeDesc& desc) override {
-    return std::make_unique<PlainExchange>(*desc.ranks, desc.floats);
-  }
   Buffer allocate(std::size_t bytes, std::string_view what) override {
     const std::size_t whole = HostAllocator::aligned(bytes) + kSpareBytes;
     void* data = std::aligned_alloc(HostAllocator::aligned(1), whole);
