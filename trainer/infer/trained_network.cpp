@@ -163,13 +163,31 @@ std::uint64_t TestAnswers::predicted(int prediction) const {
   return sum;
 }
 
-TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test) {
+// The logits of all images, of which each rank works out a part.
+static std::vector<float> logits_of_ranks(TrainedNetwork& trained, const data::Split& test, Communicator* ranks) {
+  const std::size_t size = trained.saved().image.size();
+  const auto classes = static_cast<std::size_t>(trained.saved().classes);
+  const auto ranks_count = static_cast<std::size_t>(ranks == nullptr ? 1 : ranks->size());
+  const auto rank = static_cast<std::size_t>(ranks == nullptr ? 0 : ranks->rank());
+  std::vector<std::size_t> borders;
+  for (std::size_t r = 0; r <= ranks_count; ++r) borders.push_back(test.count() * r / ranks_count * classes * sizeof(float));
+  const auto image = [&](std::size_t r) {
+    return test.images.begin() + static_cast<std::ptrdiff_t>(test.count() * r / ranks_count * size);
+  };
+  std::vector<float> own = trained.logits({image(rank), image(rank + 1)});
+  if (ranks == nullptr) return own;
+  std::vector<float> all(test.count() * classes);
+  std::ranges::copy(own, all.begin() + static_cast<std::ptrdiff_t>(borders[rank] / sizeof(float)));
+  ranks->all_gather(all.data(), borders);
+  return all;
+}
+
+TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test, Communicator* ranks) {
   TestAnswers answers;
   answers.classes = trained.saved().classes;
   const auto classes = static_cast<std::size_t>(answers.classes);
   answers.confusion.assign(classes * classes, 0);
-  const std::vector<std::uint8_t> images(test.images.begin(), test.images.end());
-  const std::vector<float> logits = trained.logits(images);
+  const std::vector<float> logits = logits_of_ranks(trained, test, ranks);
   double loss = 0;
   std::uint64_t correct = 0;
   for (std::size_t n = 0; n < test.count(); ++n) {

@@ -67,7 +67,8 @@ struct TestAnswers {
   std::uint64_t predicted(int prediction) const;
 };
 
-TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test);
+// Of several ranks each works out a part of the answers, and all get them.
+TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test, Communicator* ranks = nullptr);
 
 // part / whole; 0 if whole is 0.
 double fraction(std::uint64_t part, std::uint64_t whole);

@@ -104,7 +104,7 @@ std::string seed_line(const SprintSeed& seed) {
   if (seed.bad_step)
     return fmt::format("seed {:<9}step {}: the loss is not finite", seed.seed, *seed.bad_step + 1);
   return fmt::format("seed {:<9}{}   {}", seed.seed, accuracy_text(seed.test), time_text(seed.seconds)) +
-         (seed.digest.empty() ? "" : "   digest " + seed.digest);
+         (seed.digest[0] == 0 ? "" : fmt::format("   digest {}", seed.digest));
 }
 
 ordered_json seed_json(const Setup& setup, const SprintReport& report, std::size_t index) {
@@ -118,7 +118,7 @@ ordered_json seed_json(const Setup& setup, const SprintReport& report, std::size
                     {"test_loss", seed.test.loss},
                     {"test_accuracy", seed.test.accuracy},
                     {"seconds", seed.seconds}};
-  if (!seed.digest.empty()) json["digest"] = seed.digest;
+  if (seed.digest[0] != 0) json["digest"] = seed.digest;
   return json;
 }
 
@@ -159,7 +159,7 @@ ordered_json sprint_json(const SprintReport& report) {
   for (const SprintSeed& seed : report.seeds) {
     seeds.push_back(
         {{"seed", seed.seed}, {"accuracy_percent", 100 * seed.test.accuracy}, {"seconds", seed.seconds}});
-    if (!seed.digest.empty()) seeds.back()["digest"] = seed.digest;
+    if (seed.digest[0] != 0) seeds.back()["digest"] = seed.digest;
   }
   ordered_json json{{"timed", kTimed},
                     {"target_percent", report.target},

@@ -32,6 +32,7 @@ struct SprintOptions {
   std::uint64_t first_seed = 1;
   double target = 99;       // per cent
   bool no_process = false;  // skips timing a separate process for one seed
+  Communicator* ranks = nullptr;  // several ranks share the seeds out; the first one prints, and keeps the record
 };
 
 // Runs all seeds of a sprint. Returns 0, or 130 or 143 after a signal. Throws on any other error.
@@ -43,8 +44,8 @@ struct SprintSeed {
   double train_loss = 0;
   double train_accuracy = 0;
   double seconds = 0;  // of training + test
-  std::string
-      digest;  // the digest of the weights is known with portable bits alone (trainer/train/digest.hpp)
+  // The digest of the weights, known with portable bits alone (trainer/train/digest.hpp). Of fixed length: ranks exchange these bytes.
+  char digest[65] = "";
   std::optional<std::uint64_t> bad_step;  // first step whose loss was not finite: no result
 };
 

@@ -21,7 +21,9 @@ class SprintRun {
       : options_(options),
         run_{environment},
         setup_(run_.setup),
-        console_(stdout, {.quiet = options.output.quiet, .json = options.output.json}) {
+        console_(stdout, {.quiet = options.output.quiet,
+                          .json = options.output.json,
+                          .messages = is_first() ? stderr : nullptr}) {
     report_.target = options.target;
     DeviceRequest device = options.device;
     const auto model = [&](const std::string& name) { return find_spec(name, models_folder(environment)); };
@@ -32,6 +34,7 @@ class SprintRun {
     auto dataset = std::async(std::launch::async, [&environment, &options] {
       return data::load_dataset(data_folder(environment, options.data), {.transpose = options.transpose});
     });
+    if (options.ranks != nullptr && !device.threads) device.threads = threads_of_rank(places_of(*options.ranks));
     run_.open_device(device);
     if (!spec) spec = model(run_.info.gpu ? kModelOfGpu : kModelOfCpu);
     TrainSettings settings;
@@ -51,18 +54,54 @@ class SprintRun {
     Sprint sprint(run_.setup, *run_.device.backend);
     recorded.note_libraries();
     print_head(recorded.path());
-    if (!options_.no_process) report_.process_seconds = time_process();
+    if (!options_.no_process && options_.ranks == nullptr) report_.process_seconds = time_process();
     report_.images = sprint.images();
     const SignalGuard signals;
-    for (std::uint64_t i = 0; i < options_.seeds && signals.stop_signal() == 0; ++i) {
-      sprint.start_anew(options_.first_seed + i);
-      SprintSeed seed = sprint.run();
-      if (run_.device.bits == Bits::portable && !seed.bad_step) seed.digest = digest_of(sprint.network());
-      take(seed, i, recorded);
-    }
+    int stop = 0;
+    while (report_.seeds.size() < options_.seeds && stop == 0) stop = run_round(sprint, signals, recorded);
     console_.clear_progress();
     if (!report_.seeds.empty()) finish(sprint, recorded);
-    return signals.stop_signal() != 0 ? 128 + signals.stop_signal() : 0;
+    return stop != 0 ? 128 + stop : 0;
+  }
+
+  bool is_first() const { return options_.ranks == nullptr || options_.ranks->rank() == 0; }
+
+  // Trains the next seed, or one on each rank. Returns the signal that one of them has been asked to stop by, or 0.
+  int run_round(Sprint& sprint, const SignalGuard& signals, RecordedRun& recorded) {
+    const std::uint64_t done = report_.seeds.size();
+    if (options_.ranks == nullptr) {
+      take(train_seed(sprint, done), done, recorded);
+      return signals.stop_signal();
+    }
+    struct Result {
+      bool is_there;
+      int stop;
+      SprintSeed seed;
+    };
+    static_assert(std::is_trivially_copyable_v<Result>);
+    const std::uint64_t index = done + static_cast<std::uint64_t>(options_.ranks->rank());
+    Result own{};
+    options_.ranks->begin(fmt::format("the end of seed {}", options_.first_seed + index), kPatience);
+    if (index < options_.seeds) {
+      own.seed = train_seed(sprint, index);
+      own.is_there = true;
+    }
+    own.stop = signals.stop_signal();
+    int stop = 0;
+    for (const Result& result : gathered(own, *options_.ranks)) {
+      if (result.is_there) take(result.seed, report_.seeds.size(), recorded);
+      stop = std::max(stop, result.stop);
+    }
+    return stop;
+  }
+  static constexpr double kPatience = 300;  // seconds that a rank may take for a seed
+
+  SprintSeed train_seed(Sprint& sprint, std::uint64_t index) const {
+    sprint.start_anew(options_.first_seed + index);
+    SprintSeed seed = sprint.run();
+    if (run_.device.bits == Bits::portable && !seed.bad_step)
+      digest_of(sprint.network()).copy(seed.digest, sizeof(seed.digest) - 1);
+    return seed;
   }
 
   void print_head(const std::string& folder) {
@@ -72,6 +111,8 @@ class SprintRun {
       console_.line(fmt::format("{:<14}'{}', the faster of the two networks on a {} (--model)", "network",
                                 setup_.spec.name, run_.info.gpu ? "GPU" : "CPU"));
     }
+    if (options_.ranks != nullptr)
+      console_.text(report_line("ranks", fmt::format("{}, each with seeds of its own", options_.ranks->size())));
   }
 
   // Times this program for one seed in a separate process.
@@ -129,7 +170,7 @@ class SprintRun {
     const bool stopped = report_.seeds.size() < options_.seeds;
     recorded.close(stopped ? RunStatus::kStopped : RunStatus::kFinished,
                    stopped ? "by a signal" : "all seeds done");
-    console_.result(sprint_text(report_));
+    if (is_first()) console_.result(sprint_text(report_));
     if (recorded.is_kept()) console_.text(report_line("results", recorded.path()));
     print_event(console_, "end", sprint_json(report_));
   }
@@ -144,7 +185,9 @@ class SprintRun {
 }  // namespace
 
 int run_sprint(const Environment& environment, const SprintOptions& options) {
-  return SprintRun(environment, options).run();
+  SprintOptions own = options;
+  if (options.ranks != nullptr && options.ranks->rank() > 0) own.output = {.no_save = true, .quiet = true};
+  return SprintRun(environment, own).run();
 }
 
 }  // namespace trainer

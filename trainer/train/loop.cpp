@@ -130,6 +130,7 @@ class Loop {
   void add_up_ranks() {
     if (backend_.part().ranks == nullptr) return;
     expect("the checkpoint after step", result_.position.step);
+    network_.share_statistics();
     network_.gather_residuals();
     StepState state = network_.read_training_state();
     const std::optional<StepState> all = sums_of_all(state, true, backend_.part());

@@ -16,17 +16,6 @@ namespace {
 
 constexpr int kMostPortableRanks = 8;  // the shards of kernels/portable/batch_sum.hpp
 
-// `own` of every rank, in their order.
-template <typename T>
-std::vector<T> gathered(const T& own, Communicator& ranks) {
-  std::vector<T> all(static_cast<std::size_t>(ranks.size()));
-  std::vector<std::size_t> borders;
-  for (std::size_t r = 0; r <= all.size(); ++r) borders.push_back(r * sizeof(T));
-  all[static_cast<std::size_t>(ranks.rank())] = own;
-  ranks.all_gather(all.data(), borders);
-  return all;
-}
-
 }  // namespace
 
 RankPart share_out(Setup& setup, Communicator& ranks) {

@@ -10,6 +10,17 @@
 
 namespace trainer {
 
+// `own` of every rank, in their order. T is copied byte by byte.
+template <typename T>
+std::vector<T> gathered(const T& own, Communicator& ranks) {
+  std::vector<T> all(static_cast<std::size_t>(ranks.size()));
+  std::vector<std::size_t> borders;
+  for (std::size_t r = 0; r <= all.size(); ++r) borders.push_back(r * sizeof(T));
+  all[static_cast<std::size_t>(ranks.rank())] = own;
+  ranks.all_gather(all.data(), borders);
+  return all;
+}
+
 // Gives this rank its rows of every batch: the plan and the batches of the setup become its own; the recipe's batch stays that of all
 // ranks together. Throws UsageError: more ranks than images of a batch, or a number of them that portable bits do not have.
 RankPart share_out(Setup& setup, Communicator& ranks);
