@@ -2,6 +2,7 @@
 #include "tests/support/simulated_ranks.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <gtest/gtest.h>
 #include <string>
 
