@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/math/division.hpp"
 #include "kernels/math/host_device.hpp"
 
 namespace trainer {
@@ -30,8 +31,8 @@ struct Means {
 // less than 1e-36 apart are both 0, since no gradient is so small and a subnormal product is slow.
 HOST_DEVICE Means means_of(Means sums, std::size_t positives, std::size_t rows) {
   Means means{};
-  if (positives < rows) means.negative = sums.negative / static_cast<float>(rows - positives);
-  if (positives > 0) means.positive = sums.positive / static_cast<float>(positives);
+  if (positives < rows) means.negative = exact_quotient(sums.negative, static_cast<float>(rows - positives));
+  if (positives > 0) means.positive = exact_quotient(sums.positive, static_cast<float>(positives));
   return means.positive - means.negative < 1e-36F ? Means{} : means;
 }
 

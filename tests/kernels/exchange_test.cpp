@@ -5,6 +5,8 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <limits>
+#include <mutex>
+#include <new>
 #include <string>
 
 #include "kernels/portable/batch_sum.hpp"

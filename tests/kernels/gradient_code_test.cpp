@@ -1,6 +1,7 @@
 // How a column of a gradient is coded, against the reference in double and against examples worked by hand.
 #include "kernels/ranks/gradient_code.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <gtest/gtest.h>
