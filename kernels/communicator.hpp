@@ -16,7 +16,8 @@ class RankLost : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Every rank makes the same calls in the same order, with the same borders. Memory is the backend's. Both calls throw RankLost.
+// Every rank makes the same calls in the same order, with the same borders. The memory is the host's; a GPU engine has a Communicator of
+// its own for its device's memory, whose calls only launch. Both calls throw RankLost.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -43,7 +44,7 @@ class Communicator {
 
 // The place of this process among the ranks.
 struct RankPart {
-  Communicator* ranks = nullptr;  // null: it trains alone
+  Communicator* ranks = nullptr;  // for the memory of the host; null: it trains alone
   int batch = 0;                  // rows of a batch, of all ranks together
   int first = 0;                  // the first of them that this rank computes
   bool sync_batchnorm = false;    // batch normalisation by the statistics of all ranks; portable bits always do

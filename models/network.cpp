@@ -61,10 +61,14 @@ void Network::prepare_exchange() {
 }
 
 void Network::share_statistics() {
-  if (backend_.part().ranks == nullptr || statistics_.bytes() == 0) return;
-  std::vector<std::size_t> borders(static_cast<std::size_t>(backend_.part().ranks->size()) + 1, statistics_.bytes());
+  Communicator* ranks = backend_.part().ranks;
+  if (ranks == nullptr || statistics_.bytes() == 0) return;
+  std::vector<std::byte> all(statistics_.bytes());
+  std::vector<std::size_t> borders(static_cast<std::size_t>(ranks->size()) + 1, all.size());
   borders.front() = 0;
-  backend_.part().ranks->all_gather(statistics_.data(), borders);
+  backend_.download(all.data(), statistics_.data(), all.size());
+  ranks->all_gather(all.data(), borders);
+  backend_.upload(statistics_.data(), all.data(), all.size());
 }
 
 float* Network::value_of(const Slot& slot) const {

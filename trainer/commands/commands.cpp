@@ -104,6 +104,10 @@ void add_trained_network(CLI::App& app, InferenceOptions& options) {
   add_threads(app, options.device);
 }
 
+std::unique_ptr<Communicator> join_ranks(const Environment& environment) {
+  return open_ranks({.launch = find_launch(std::getenv), .executable = environment.executable});
+}
+
 void add_target_name(CLI::App& app, std::string& target) {
   app.add_option("-c,--target", target, "a target (trainer target list)")->required();
 }

@@ -37,6 +37,9 @@ Command add_command(CLI::App& parent, const Environment& environment, const char
   return {app, [options, run, &environment] { return run(environment, *options); }};
 }
 
+// The other ranks that mpirun or srun has started beside this process; null if it was started alone, and then no MPI is loaded.
+std::unique_ptr<Communicator> join_ranks(const Environment& environment);
+
 // Returns `status`. Throws std::system_error if something that was printed is lost: standard output cannot be written.
 int require_output(int status);
 

@@ -68,9 +68,11 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
 
 int eval(const Environment& environment, const EvalArguments& arguments) {
   constexpr int kBatch = 256;
+  const std::unique_ptr<Communicator> ranks = join_ranks(environment);
   TrainedNetwork trained(environment, arguments, kBatch);
   const data::Dataset dataset = matching_test_data(environment, arguments, trained.saved());
-  const TestAnswers answers = answer_test_set(trained, dataset.test);
+  const TestAnswers answers = answer_test_set(trained, dataset.test, ranks.get());
+  if (ranks != nullptr && ranks->rank() > 0) return 0;
   if (arguments.json) {
     print_json(answers, trained, dataset);
     return 0;

@@ -10,7 +10,9 @@ namespace trainer {
 namespace {
 
 int sprint(const Environment& environment, const SprintOptions& arguments) {
+  const std::unique_ptr<Communicator> ranks = join_ranks(environment);
   SprintOptions options = arguments;
+  options.ranks = ranks.get();
   const double fraction = fraction_of("--target", options.target);
   if (options.target <= 1) options.target = 100 * fraction;
   return run_sprint(environment, options);

@@ -2,7 +2,9 @@
 #include <charconv>
 #include <climits>
 #include <cmath>
+#include <filesystem>
 #include <fmt/format.h>
+#include <utility>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/command_line.hpp"
@@ -18,7 +20,7 @@ constexpr std::initializer_list<const char*> kFixedByRun{
     "--model",       "--batch",      "--lr",      "--optimizer", "--seed",
     "--limit-train", "--validation", "--classes", "--channels",  "--skip-bad-images",
     "--transpose",   "--precision",  "--engine",  "--bits",      "--out",
-    "--from",        "--new-head"};
+    "--from",        "--new-head",   "--gradient-bits", "--warm-start-images", "--sync-batchnorm", "--batch-per-rank"};
 
 struct TrainArguments : RunOptions {
   const CLI::App* app = nullptr;
@@ -26,6 +28,8 @@ struct TrainArguments : RunOptions {
   std::string config;  // taken out of the words before they are parsed
   bool nondeterministic = false;
   bool new_head = false;
+  bool resume_if_there = false;
+  std::optional<int> ranks_to_start;
 };
 
 void read_checkpoint_every(const std::string& text, LoopLimits& limits) {
@@ -40,8 +44,38 @@ void read_checkpoint_every(const std::string& text, LoopLimits& limits) {
   (suffix.empty() ? limits.checkpoint_epochs : limits.checkpoint_steps) = number;
 }
 
+void check_ranks(const RunOptions& run) {
+  const TrainSettings& settings = run.settings;
+  if (settings.gradient_bits && run.device.bits == "portable")
+    throw UsageError(fmt::format("--gradient-bits {} cannot be combined with --bits portable, which exchanges 32",
+                                 *settings.gradient_bits));
+  if (settings.warm_start_images && !settings.gradient_bits)
+    throw UsageError("--warm-start-images goes with --gradient-bits 1 or 16: so many images are exchanged with 32 first");
+  if (settings.batch && run.ranks.batch_per_rank) throw UsageError("--batch and --batch-per-rank exclude each other");
+  if (!run.profile.empty() && run.ranks.ranks != nullptr)
+    throw UsageError("--profile times the ops of one process; leave it out on several ranks");
+}
+
+// Continues the run in --out if there is one. What a run left that ended before its first checkpoint is removed: nothing of it was
+// trained that could go on.
+void resume_if_there(RunOptions& run) {
+  namespace fs = std::filesystem;
+  if (run.output.out.empty()) throw UsageError("--resume-if-there goes with --out FOLDER, where the run is looked for");
+  const fs::path folder = run.output.out;
+  if (fs::exists(folder / kCheckpointName)) {
+    run.resume = std::exchange(run.output.out, "");
+    run.settings.epochs.reset();
+  } else if (fs::exists(folder / kRunRecordName) && !is_being_written(folder)) {
+    for (const std::string_view name : {kRunRecordName, kMetricsName, kOutputName}) fs::remove(folder / name);
+  }
+}
+
 int train(const Environment& environment, const TrainArguments& arguments) {
+  if (arguments.ranks_to_start) return launch_ranks(environment, *arguments.ranks_to_start);
+  const std::unique_ptr<Communicator> ranks = join_ranks(environment);
   RunOptions run = arguments;
+  run.ranks.ranks = ranks.get();
+  check_ranks(run);
   if (run.settings.limit_train || run.settings.validation) run.settings.subset = kSpread;
   run.device.deterministic = !arguments.nondeterministic;
   LoopLimits& limits = run.limits;
@@ -62,6 +96,7 @@ int train(const Environment& environment, const TrainArguments& arguments) {
   if (!run.from.empty() && arguments.app->count("--model") == 0) run.model.clear();
   if (run.output.no_save && !run.output.out.empty())
     throw UsageError("--no-save and --out exclude each other");
+  if (arguments.resume_if_there) resume_if_there(run);
   return run_training(environment, run);
 }
 
@@ -111,6 +146,27 @@ void declare_device(CLI::App& app, TrainArguments& arguments) {
   add_threads(app, device);
 }
 
+void declare_ranks(CLI::App& app, TrainArguments& arguments) {
+  TrainSettings& settings = arguments.settings;
+  app.add_option("--ranks", arguments.ranks_to_start,
+                 "start N processes of this command with mpirun, which train together [one process; under mpirun or srun, theirs]")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--gradient-bits", settings.gradient_bits,
+                 "of each value that ranks exchange: 32, 16 (bf16) or 1 (1-bit SGD; CNTK's gradientBits) [32]")
+      ->check(CLI::IsMember({1, 16, 32}));
+  app.add_option("--warm-start-images", settings.warm_start_images,
+                 "with fewer gradient bits, exchange 32 for the first N images (CNTK's parallelizationStartEpoch) [0]");
+  app.add_flag("--sync-batchnorm", settings.sync_batchnorm,
+               "batch normalisation by the statistics of all ranks, not each rank's own [off; on with portable bits]");
+  app.add_option("--batch-per-rank", arguments.ranks.batch_per_rank,
+                 "images of a step on each rank, instead of --batch; without --lr the learning rate grows with the whole "
+                 "batch [the recipe's batch is that of all ranks]")
+      ->check(CLI::Range(1, 65536));
+  app.add_option("--rank-timeout", arguments.ranks.timeout, "seconds after which a rank that does not finish a step is lost")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+}
+
 void declare_train(CLI::App& app, TrainArguments& arguments) {
   arguments.app = &app;
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -119,6 +175,7 @@ void declare_train(CLI::App& app, TrainArguments& arguments) {
   declare_data(app, arguments);
   declare_recipe(app, arguments.settings);
   declare_device(app, arguments);
+  declare_ranks(app, arguments);
   app.add_option(
       "--target-accuracy", arguments.limits.target_accuracy,
       "stop at the first evaluation that reaches it, 99 or 0.99: of the validation images if there are any, "
@@ -130,6 +187,8 @@ void declare_train(CLI::App& app, TrainArguments& arguments) {
       ->check(CLI::PositiveNumber);
   app.add_option("--resume", arguments.resume,
                  "go on with a run: its folder, id or checkpoint, or 'last' [none]");
+  app.add_flag("--resume-if-there", arguments.resume_if_there,
+               "go on with the run in --out if it has a checkpoint, else begin it: for jobs that are requeued [off]");
   app.add_option("--from", arguments.from,
                  "start a new run from the weights of a run or a .safetensors file, with its network unless "
                  "--model names another [none]");

@@ -35,6 +35,7 @@ struct OutputOptions {
 struct RankOptions {
   Communicator* ranks = nullptr;  // null: one process
   double timeout = 10;            // seconds that a rank may take for a step
+  std::optional<int> batch_per_rank = {};  // instead of the recipe's batch, which is that of all ranks
 
   [[nodiscard]] bool is_first() const { return ranks == nullptr || ranks->rank() == 0; }
 };

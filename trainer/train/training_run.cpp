@@ -102,6 +102,7 @@ class TrainingRun {
     Spec spec = resumed_                ? resumed_->saved.spec
                 : options.model.empty() ? start->spec
                                         : find_spec(options.model, models_folder(environment));
+    if (options.ranks.batch_per_rank) scale_batch(spec.recipe, settings);
     DeviceRequest device = options.device;
     device.wanted = spec.recipe.precisions;
     if (resumed_) {  // it keeps its precision if the device supports it
@@ -130,6 +131,13 @@ class TrainingRun {
   }
 
  private:
+  // The learning rate grows with the batch (the linear rule of Goyal et al. 2017), unless it is given.
+  void scale_batch(const Recipe& recipe, TrainSettings& settings) const {
+    const int ranks = run_.ranks.ranks == nullptr ? 1 : run_.ranks.ranks->size();
+    settings.batch = *run_.ranks.batch_per_rank * ranks;
+    if (!settings.rate) settings.rate = recipe.schedule.rate * static_cast<double>(*settings.batch) / recipe.batch;
+  }
+
   bool new_head() const { return setup_.settings.new_head.value_or(false); }
 
   // With --resume and --epochs. An evaluation within an epoch, where the run had ended, is replaced by that of the whole epoch.
