@@ -29,6 +29,9 @@ enum class FailureClass {
   unreachable = 20,
   login = 21,
   docker = 22,
+  mpi = 23,
+  nccl = 24,
+  slurm = 25,
 };
 
 int exit_status(FailureClass kind);
