@@ -11,8 +11,9 @@ namespace {
 
 class Elementwise final : public Op {
  public:
-  Elementwise(Executor& executor, const OpDesc& desc, const Pointwise& kernel)
-      : Op(desc, kernel.batch), executor_(executor), kernel_(kernel) {
+  Elementwise(Executor& executor, const OpDesc& desc, const Pointwise& kernel, int batch)
+      : Op(desc, batch), executor_(executor), kernel_(kernel) {
+    kernel_.batch = batch;
     kernel_.size = static_cast<int>(in_shape(desc).size());
   }
 
@@ -169,20 +170,6 @@ std::unique_ptr<Op> make(Executor& executor, const MaxPoolDesc& desc, int batch)
 std::unique_ptr<Op> make(Executor& executor, const AvgPoolDesc& desc, int batch) {
   return std::make_unique<Pooling>(executor, desc, desc.window, false, batch);
 }
-std::unique_ptr<Op> make(Executor& executor, const ReluDesc& desc, int batch) {
-  return std::make_unique<Elementwise>(executor, desc, Pointwise{.batch = batch});
-}
-std::unique_ptr<Op> make(Executor& executor, const LeakyReluDesc& desc, int batch) {
-  return std::make_unique<Elementwise>(executor, desc, Pointwise{.batch = batch, .slope = desc.slope});
-}
-std::unique_ptr<Op> make(Executor& executor, const GeluDesc& desc, int batch) {
-  return std::make_unique<Elementwise>(executor, desc,
-                                       Pointwise{.batch = batch, .kind = Pointwise::Kind::gelu});
-}
-std::unique_ptr<Op> make(Executor& executor, const DropoutDesc& desc, int batch) {
-  return std::make_unique<Elementwise>(executor, desc,
-                                       Pointwise{batch, 0, Pointwise::Kind::dropout, desc.drop, desc.stream});
-}
 std::unique_ptr<Op> make(Executor& executor, const BatchNormDesc& desc, int batch) {
   return std::make_unique<BatchNorm>(executor, desc, batch);
 }
@@ -192,7 +179,13 @@ std::unique_ptr<Op> make(Executor& /*executor*/, const NormalisedDesc& desc, int
 }
 
 std::unique_ptr<Op> make_op(Executor& executor, const OpDesc& desc, int batch) {
-  return std::visit([&](const auto& known) { return make(executor, known, batch); }, desc);
+  const auto made = [&](const auto& known) -> std::unique_ptr<Op> {
+    if constexpr (requires { pointwise(known); })
+      return std::make_unique<Elementwise>(executor, desc, pointwise(known), batch);
+    else
+      return make(executor, known, batch);
+  };
+  return std::visit(made, desc);
 }
 
 }  // namespace trainer::portable

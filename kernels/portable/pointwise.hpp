@@ -5,6 +5,7 @@
 
 #include "kernels/math/divider.hpp"
 #include "kernels/math/dropout.hpp"
+#include "kernels/op.hpp"
 #include "kernels/portable/batch_sum.hpp"
 
 namespace trainer::portable {
@@ -38,6 +39,20 @@ struct Pointwise {
     }
   }
 };
+
+// The kernel of each op of single elements, without its sizes.
+inline Pointwise pointwise(const ReluDesc& /*desc*/) {
+  return {};
+}
+inline Pointwise pointwise(const LeakyReluDesc& desc) {
+  return {.slope = desc.slope};
+}
+inline Pointwise pointwise(const GeluDesc& /*desc*/) {
+  return {.kind = Pointwise::Kind::gelu};
+}
+inline Pointwise pointwise(const DropoutDesc& desc) {
+  return {.kind = Pointwise::Kind::dropout, .slope = desc.drop, .stream = desc.stream};
+}
 
 constexpr int kWidestWindow = 15;
 
