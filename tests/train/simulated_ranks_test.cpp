@@ -88,6 +88,31 @@ TEST(SimulatedTraining, GoesOnFromAnyLook) {
   }
 }
 
+// One clock is ahead of the others.
+TEST(SimulatedTraining, ATimeLimitIsOneOnEveryRank) {
+  const TemporaryFolder folder;
+  const Attempt attempt{.ranks = 4, .late_rank = 2};
+  for (const RankEnd& end : SimulatedTraining().run({}, attempt, folder / "checkpoint.safetensors").ends) {
+    EXPECT_EQ(end.result->reason, StopReason::time_limit);
+    EXPECT_EQ(end.result->position.step, 1U);
+  }
+}
+
+TEST(SimulatedTraining, ABadLossEndsEveryRankAtItsStep) {
+  const SimulatedTraining simulated;
+  const RankedTraining training{.network = "quick", .rate = 1e18};
+  std::optional<std::uint64_t> bad_step;
+  for (const int ranks : {0, 2, 8}) {
+    const TemporaryFolder folder;
+    for (const RankEnd& end :
+         simulated.run(training, {.ranks = ranks}, folder / "checkpoint.safetensors").ends) {
+      ASSERT_TRUE(end.result && end.result->reason == StopReason::bad_loss) << ranks << " ranks";
+      if (!bad_step) bad_step = end.result->bad_step;
+      EXPECT_EQ(end.result->bad_step, *bad_step) << ranks << " ranks";
+    }
+  }
+}
+
 int replay(std::uint64_t seed) {
   const CaseReport report = CaseRunner().run(seed);
   for (const std::string& line : report.trace) fmt::print("{}\n", line);

@@ -26,6 +26,7 @@ Setup setup_of(const RankedTraining& training, const data::Dataset& dataset) {
   TrainSettings settings;
   settings.batch = 16;
   settings.epochs = 2;
+  settings.rate = training.rate;
   if (training.validation > 0) settings.validation = training.validation;
   if (training.bits == Bits::portable) settings.bits = "portable";
   if (training.gradient_bits < 32) settings.gradient_bits = training.gradient_bits;
@@ -43,23 +44,26 @@ class TrainingRank final : public LoopObserver {
         checkpoint_(checkpoint),
         ranks_(ranks),
         backend_(make_cpu_backend({.threads = 1, .bits = training.bits})) {
-    if (ranks != nullptr) backend_->join(share_out(setup, *ranks));
+    if (ranks != nullptr) {
+      ranks->begin("the start", 60);
+      backend_->join(share_out(setup, *ranks));
+    }
     network_.emplace(setup.plan, *backend_, Purpose::training, setup.rule.optimizers);
   }
 
-  void train(std::uint64_t stops, RankEnd& end) {
-    stops_ = stops;
+  void train(const Attempt& attempt, RankEnd& end) {
+    const int rank = ranks_ != nullptr ? ranks_->rank() : 0;
+    if (!attempt.stops.empty()) stops_ = attempt.stops.at(static_cast<std::size_t>(rank));
     end_ = &end;
     const LoopPosition start = load_start();
     end.start = start.step;
     end.start_digest = digest_with_optimizer(*network_);
     if (ranks_ != nullptr) require_common({{"first weights with the digest", end.start_digest}}, *ranks_);
     const ResidentData data(*backend_, setup_);
-    const LoopResult result =
-        run_loop(setup_, *network_, *backend_, data,
-                 {.checkpoint_steps = training_.checkpoint_steps, .digest_steps = training_.digest_steps},
-                 start, *this);
-    checkpoint_due(result.position);
+    LoopLimits limits{.checkpoint_steps = training_.checkpoint_steps, .digest_steps = training_.digest_steps};
+    if (attempt.late_rank) limits.max_seconds = *attempt.late_rank == rank ? 0 : 1e9;
+    const LoopResult result = run_loop(setup_, *network_, *backend_, data, limits, start, *this);
+    if (result.reason != StopReason::bad_loss) checkpoint_due(result.position);
     end.digest = digest_with_optimizer(*network_);
     end.result = result;
   }
@@ -119,8 +123,7 @@ AttemptResult SimulatedTraining::run(const RankedTraining& training, const Attem
   const auto body = [&](Communicator* ranks) {
     const auto rank = static_cast<std::size_t>(ranks != nullptr ? ranks->rank() : 0);
     Setup setup = setup_of(training, dataset_);
-    TrainingRank(setup, training, checkpoint, ranks)
-        .train(attempt.stops.empty() ? kNever : attempt.stops.at(rank), result.ends[rank]);
+    TrainingRank(setup, training, checkpoint, ranks).train(attempt, result.ends[rank]);
   };
   if (attempt.ranks > 0) {
     result.run = run_simulated(attempt.seed, attempt.ranks, attempt.messages,

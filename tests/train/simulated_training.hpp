@@ -24,7 +24,8 @@ struct RankedTraining {
   Bits bits = Bits::portable;
   int gradient_bits = 32;
   std::uint64_t warm_start_images = 0;
-  std::uint32_t validation = 0;  // images of the training split
+  std::uint32_t validation = 0;     // images of the training split
+  std::optional<double> rate = {};  // instead of the recipe's
   std::uint64_t checkpoint_steps = 3;
   std::uint64_t digest_steps = 0;
 };
@@ -35,6 +36,7 @@ struct Attempt {
   std::uint64_t messages = kNever;  // that a rank sends: its fate falls on one of them
   std::vector<std::uint64_t> stops =
       {};  // [ranks] how often a rank looks for a signal before there is one; empty: none comes
+  std::optional<int> late_rank = {};  // its clock alone says that the time limit is over
 };
 
 // How far one rank has come.
