@@ -53,9 +53,11 @@ class Loop {
 
  private:
   // A resumed run may have been stopped between the last step of an epoch and its evaluation.
-  bool broken_off_before_evaluation() const {
+  bool broken_off_before_evaluation() {
     const std::uint64_t step = result_.position.step;
-    return step > 0 && next_evaluation(setup_, step - 1) == step && network_.read_training_state().images > 0;
+    if (step == 0 || next_evaluation(setup_, step - 1) != step) return false;
+    expect("the start after step", step);
+    return sums_of_all(network_.read_training_state(), true, backend_.part())->images > 0;
   }
 
   // False if the run stops within the epoch; the position then counts the steps done.
