@@ -1,4 +1,4 @@
-// Stopping on request: the first SIGINT, SIGTERM or SIGHUP sets a flag that the training loop polls, so that it can finish its
+// Stopping on request: the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 sets a flag that the training loop polls, so that it can finish its
 // step and save; the second ends the process at once. Output into a closed pipe or past a file-size limit becomes a write error
 // instead of killing the process. Outside a training, signals have their default effects, even in a container's first process.
 #pragma once
@@ -21,12 +21,12 @@ class SignalGuard {
   SignalGuard(const SignalGuard&) = delete;
   SignalGuard& operator=(const SignalGuard&) = delete;
 
-  // 0, or the signal that asked for a stop: SIGINT or SIGTERM (SIGHUP, a closed terminal, counts as SIGTERM).
+  // 0, or the signal that asked for a stop: SIGINT or SIGTERM (SIGHUP, a closed terminal, and SIGUSR1, which mpirun forwards, count as SIGTERM).
   // The exit status that reports it is 128 + this. Cheap enough for every step.
   [[nodiscard]] int stop_signal() const;
 
  private:
-  static constexpr std::array kGuarded{SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ};
+  static constexpr std::array kGuarded{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE, SIGXFSZ};
   std::array<struct sigaction, kGuarded.size()> former_{};
 };
 
