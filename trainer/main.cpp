@@ -16,6 +16,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/command_line.hpp"
 #include "trainer/device/memory_need.hpp"
+#include "trainer/ranks/launch.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/process.hpp"
@@ -70,6 +71,12 @@ int main(int argc, char** argv) {
     return report(error, 2);
   } catch (const trainer::SpecError& error) {
     return report(error, 2);
+  } catch (const trainer::RankLostElsewhere&) {
+    return trainer::kRankLostStatus;
+  } catch (const trainer::RankLost& error) {
+    return report(error, trainer::kRankLostStatus);
+  } catch (const trainer::SingletonError& error) {
+    return report(error, trainer::kSingletonStatus);
   } catch (const std::bad_alloc&) {
     return report_refusal("out of memory");
   } catch (const std::system_error& error) {  // by std::async, for one
