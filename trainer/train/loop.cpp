@@ -104,20 +104,26 @@ class Loop {
 
   bool stop_now() {
     while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kPollInterval);
-    const bool late = limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds;
-    bool stops = observer_.stop_asked() || late;
-    if (GradientExchange* exchange = network_.exchange()) {  // every rank stops after the same step
+    bool signal = observer_.stop_asked();
+    bool stops = signal || (limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds);
+    if (GradientExchange* exchange = network_.exchange()) {  // every rank stops after the same step, for the same reason
       if (stops) exchange->ask_to_stop();
       stops = exchange->stops();
+      if (stops) signal = any_rank(signal);
     }
     if (stops) {
-      result_.reason = late && !observer_.stop_asked() ? StopReason::time_limit : StopReason::signal;
+      result_.reason = signal ? StopReason::signal : StopReason::time_limit;
     } else if (limits_.max_steps > 0 && result_.position.step >= limits_.max_steps) {
       result_.reason = StopReason::step_limit;
     } else {
       return false;
     }
     return true;
+  }
+
+  bool any_rank(bool own) {
+    expect("the stop after step", result_.position.step);
+    return std::ranges::count(gathered(own ? 1 : 0, *backend_.part().ranks), 1) > 0;
   }
 
   // Tells the ranks what comes next: how long one of them may take for it before it counts as lost.
