@@ -79,7 +79,7 @@ void check_all_to_all(Communicator& ranks, int round, std::size_t unit) {
 }
 
 void exchange(Communicator& ranks) {
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < 101; ++round) {
     ranks.begin(fmt::format("round {}", round), 60);
     const std::size_t unit = round % 100 == 0 ? (std::size_t{1} << 20) + 1 : static_cast<std::size_t>(round);
     check_gather(ranks, round, unit);

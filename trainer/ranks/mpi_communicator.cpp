@@ -51,6 +51,7 @@ class MpiCommunicator final : public Communicator {
   void wait();
   void look();
   void leave();
+  void meet();
   void tell_waiting();
   void hear_waiting();
   std::set<int> late_ranks() const;
@@ -98,12 +99,32 @@ MpiCommunicator::MpiCommunicator(double seconds) {
   places_ = Places(places, rank_);
 }
 
-// MPI_Finalize waits for all ranks, so it is not for one that has lost a rank, or leaves by an error of its own.
+// All ranks come to the end together, unless one was lost or this one leaves by an error of its own.
 MpiCommunicator::~MpiCommunicator() {
   if (!lost_.empty() || std::uncaught_exceptions() > exceptions_) return;
-  begin("the end", seconds_);
+  try {
+    meet();
+  } catch (const RankLost& error) {  // too late to matter to this rank
+    std::fputs(fmt::format("warning: {}\n", error.what()).c_str(), stderr);
+    return;
+  }
+#ifdef OPEN_MPI  // Without it, mpirun ends all ranks. MPICH 4.0 may hang in it, and its mpiexec does not ask for it.
   watchdog_.set(seconds_);
   MPI_Finalize();
+#endif
+}
+
+void MpiCommunicator::meet() {
+  begin("the end", seconds_);
+  std::vector<char> bytes(static_cast<std::size_t>(size_));
+  std::vector<std::size_t> borders;
+  for (int r = 0; r <= size_; ++r) borders.push_back(static_cast<std::size_t>(r));
+  all_gather(bytes.data(), borders);
+  // What this rank has sent may still be on its way.
+  for (const auto start = Clock::now(); Clock::now() - start < kLowestLeaves; std::this_thread::yield()) {
+    int there = 0;
+    MPI_Iprobe(MPI_ANY_SOURCE, kWaitingTag, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE);
+  }
 }
 
 void MpiCommunicator::begin(const std::string& activity, double seconds) {
