@@ -40,12 +40,9 @@ RankPlaces places_of(Communicator& ranks);
 // How many threads of a CPU a rank should use: its part of the cores that this process may use, at least 1.
 int threads_of_rank(const RankPlaces& places);
 
-// Something that all ranks must have in common, as text: {"data set", its fingerprint}.
-struct CommonFact {
-  std::string what;
-  std::string value;
-};
-// Throws UsageError, on every rank, with the first rank that differs from rank 0, and in what.
-void require_common(const std::vector<CommonFact>& facts, Communicator& ranks);
+// Throws UsageError, on every rank, with the first rank whose program, data, settings or first weights differ from rank 0's, and in
+// which. `step` is the one that the training goes on from.
+void require_same_training(const Setup& setup, const std::string& precision, const Network& network,
+                           std::uint64_t step, Communicator& ranks);
 
 }  // namespace trainer
