@@ -3,7 +3,6 @@
 #include "trainer/train/loop.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <fmt/format.h>
 #include <thread>
@@ -100,8 +99,7 @@ class Loop {
     while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kPollInterval);
     bool signal = observer_.stop_asked();
     bool stops = signal || (limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds);
-    if (GradientExchange* exchange =
-            network_.exchange()) {  // every rank stops after the same step, for the same reason
+    if (GradientExchange* exchange = network_.exchange()) {  // all stop after the same step, for one reason
       if (stops) exchange->ask_to_stop();
       stops = exchange->stops();
       if (stops) signal = any_rank(signal);
