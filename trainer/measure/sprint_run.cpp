@@ -35,8 +35,7 @@ class SprintRun {
     auto dataset = std::async(std::launch::async, [&environment, &options] {
       return data::load_dataset(data_folder(environment, options.data), {.transpose = options.transpose});
     });
-    if (options.ranks != nullptr && !device.threads)
-      device.threads = threads_of_rank(places_of(*options.ranks));
+    if (options.ranks != nullptr) share_machine(device, places_of(*options.ranks));
     run_.open_device(device);
     if (!spec) spec = model(run_.info.gpu ? kModelOfGpu : kModelOfCpu);
     TrainSettings settings;

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <unistd.h>
+#include <utility>
 
 #include "trainer/system/errors.hpp"
 #include "trainer/system/sha256.hpp"
@@ -111,22 +112,36 @@ RankPlaces places_of(Communicator& ranks) {
   };
   Name own{};
   gethostname(own.text, HOST_NAME_MAX);
-  RankPlaces places{0, 0};
+  RankPlaces places{0, 0, 0};
   std::set<std::string> machines;
-  for (const Name& name : gathered(own, ranks)) {
-    machines.insert(name.text);
-    places.on_this_machine += std::strcmp(name.text, own.text) == 0 ? 1 : 0;
+  const std::vector<Name> names = gathered(own, ranks);
+  for (std::size_t r = 0; r < names.size(); ++r) {
+    machines.insert(names[r].text);
+    if (std::strcmp(names[r].text, own.text) != 0) continue;
+    places.place += std::cmp_less(r, ranks.rank()) ? 1 : 0;
+    ++places.on_this_machine;
   }
   places.machines = static_cast<int>(machines.size());
   return places;
 }
 
-int threads_of_rank(const RankPlaces& places) {
+void share_machine(DeviceRequest& request, const RankPlaces& places) {
+  if (request.device == "auto" || request.device == "cuda") {
+    const auto gpus = static_cast<int>(all_gpus().size());
+    const bool has_one_each = gpus <= 1;  // none, or the one that the launcher shows to each rank
+    if (!has_one_each && places.place >= gpus)
+      throw UsageError(
+          fmt::format("{} ranks on a machine with {} GPUs: each needs its own; start at most {} there, or "
+                      "choose --device cpu",
+                      places.on_this_machine, gpus, gpus));
+    if (!has_one_each) request.device = fmt::format("cuda:{}", places.place);
+  }
+  if (request.threads) return;
   cpu_set_t own;
   const int usable = sched_getaffinity(0, sizeof(own), &own) == 0 ? CPU_COUNT(&own) : 1;
   const bool bound =
       usable < sysconf(_SC_NPROCESSORS_ONLN);  // by the launcher, which has divided the cores already
-  return bound ? usable : std::max(usable / places.on_this_machine, 1);
+  request.threads = bound ? usable : std::max(usable / places.on_this_machine, 1);
 }
 
 void require_same_training(const Setup& setup, const std::string& precision, const Network& network,

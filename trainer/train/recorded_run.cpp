@@ -94,7 +94,7 @@ void scale_batch(const RankOptions& ranks, const Recipe& recipe, TrainSettings& 
 void PreparedRun::open_device(DeviceRequest request) {
   if (ranks.ranks != nullptr) {
     places = places_of(*ranks.ranks);
-    if (!request.threads) request.threads = threads_of_rank(places);
+    share_machine(request, places);
   }
   request.plan_cache = environment.cache;
   device = choose_device(request);
