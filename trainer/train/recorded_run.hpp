@@ -25,7 +25,7 @@ namespace trainer {
 
 // What a run prints and keeps.
 struct OutputOptions {
-  std::string out;  // its folder; empty: a new one in the runs folder
+  std::string out = {};  // its folder; empty: a new one in the runs folder
   bool no_save = false;
   bool json = false;
   bool quiet = false;
