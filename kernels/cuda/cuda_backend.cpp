@@ -8,7 +8,7 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_info/device_info.hpp"
 #include "kernels/cuda/portable/backend.hpp"
-#include "kernels/cuda/runtime/device_backend.hpp"
+#include "kernels/cuda/ranks/rank_backend.hpp"
 #include "kernels/gpu_host/gpu_architectures.hpp"
 
 namespace trainer {
@@ -52,6 +52,16 @@ void require_countable(const OpDesc& desc, int batch) {
       fmt::format("{}: a map of {} elements an image and {} images has more than the 2^31 that kernels "
                   "count; choose a smaller --batch",
                   describe(desc), largest, batch));
+}
+
+// Throws BackendError if the statistics of a batch normalisation are to be those of all ranks.
+void require_own_statistics(const RankPart& part, const OpDesc& desc) {
+  if (!part.sync_batchnorm) return;
+  if (!std::holds_alternative<BatchNormDesc>(desc) && !std::holds_alternative<NormalisedDesc>(desc)) return;
+  throw BackendError(describe(desc) +
+                     ": --sync-batchnorm does not go with the fast GPU engine, where each rank has the statistics of its "
+                     "own images; leave it out, or choose --bits portable, which always takes those of all ranks, or "
+                     "--device cpu");
 }
 
 // An op runs once when it is prepared: a capture must not be the first to launch a kernel or to call a library, since
@@ -100,10 +110,10 @@ struct Loading {
   LaunchQueue& queue;
 };
 
-class CudaBackend final : public DeviceBackend {
+class CudaBackend final : public RankBackend {
  public:
   explicit CudaBackend(const CudaOptions& options)
-      : DeviceBackend(usable_device(options)),
+      : RankBackend(usable_device(options)),
         ticket_(allocate((kTickets + kBarrierWords) * sizeof(unsigned), "the blocks' tickets")),
         context_{.stream = {stream()},
                  .multiprocessors = multiprocessors_of(options),
@@ -141,6 +151,7 @@ class CudaBackend final : public DeviceBackend {
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
     require_countable(desc, batch);
+    require_own_statistics(part(), desc);
     const int uses = library_uses();
     std::unique_ptr<Op> op =
         std::visit([&](const auto& d) { return make_op(context_, d, batch, wants_dx); }, desc);
@@ -180,6 +191,7 @@ class CudaBackend final : public DeviceBackend {
     return options.device;
   }
 
+  void join_ops(const RankPart& part) override { context_.part = part; }
   int library_uses() const { return context_.convolutions.uses() + context_.products.uses(); }
 
   Buffer ticket_;

@@ -32,13 +32,13 @@ class Loop {
         limits_(limits),
         observer_(observer),
         test_(network, backend, data.test_input(setup.test)) {
-    const StepInput input = data.train_input(setup.train);
-    step_ = backend.record({{[&network, &setup, input] { network.train_step(input, setup.rule); }, 1}});
+    train_ = [&network, &setup, input = data.train_input(setup.train)] { network.train_step(input, setup.rule); };
     if (setup.validates()) validation_.emplace(network, backend, data.train_input(setup.validation));
   }
 
   LoopResult run(const LoopPosition& start) {
     result_.position = start;
+    record();
     result_.graph_nodes = step_->nodes();
     bool trained = broken_off_before_evaluation();
     while (true) {
@@ -52,6 +52,13 @@ class Loop {
   }
 
  private:
+  // Records the step as it is from now on.
+  void record() {
+    if (GradientExchange* exchange = network_.exchange()) exchange->before_launch(result_.position.step);
+    if (step_) backend_.wait();
+    step_ = backend_.record({{train_, 1}});
+  }
+
   // A resumed run may have been stopped between the last step of an epoch and its evaluation.
   bool broken_off_before_evaluation() const {
     const std::uint64_t step = result_.position.step;
@@ -73,6 +80,7 @@ class Loop {
       expect("step", at.step + steps, true);
       step_->launch(steps);
       at.step += steps;
+      if (at.step == backend_.part().full_steps) record();
       observer_.progressed({at.step, setup_.total_steps, begin, end});
       if (!backend_.runs_ahead() && note_bad_step(network_.read_training_state())) return false;
       const bool checkpoint = at.step < end && is_due(limits_.checkpoint_steps);
@@ -95,16 +103,19 @@ class Loop {
   std::uint64_t steps_of_launch(std::uint64_t end) const {
     const std::uint64_t step = result_.position.step;
     std::uint64_t stop = limits_.max_steps > 0 ? std::min(end, limits_.max_steps) : end;
+    if (step < backend_.part().full_steps) stop = std::min(stop, backend_.part().full_steps);
     for (const std::uint64_t every : {limits_.checkpoint_steps, limits_.digest_steps})
       if (every > 0) stop = std::min(stop, (step / every + 1) * every);
     return std::min(stop - step, backend_.repeats_per_launch());
   }
 
   bool stop_now() {
-    while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kPollInterval);
+    GradientExchange* exchange = network_.exchange();
+    while (backend_.busy() && (exchange != nullptr || !observer_.stop_asked())) std::this_thread::sleep_for(kPollInterval);
     const bool late = limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds;
     bool stops = observer_.stop_asked() || late;
-    if (GradientExchange* exchange = network_.exchange()) {  // every rank stops after the same step
+    if (exchange != nullptr) {  // every rank stops after the same step
+      exchange->before_launch(result_.position.step);
       if (stops) exchange->ask_to_stop();
       stops = exchange->stops();
     }
@@ -232,6 +243,7 @@ class Loop {
   Backend& backend_;
   LoopLimits limits_;
   LoopObserver& observer_;
+  std::function<void()> train_;
   std::unique_ptr<Recording> step_;
   Evaluation test_;
   std::optional<Evaluation> validation_;
