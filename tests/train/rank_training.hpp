@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,7 @@ struct Trial {
   bool sync = false;
   int gradient_bits = 32;
   std::uint64_t warm_start_images = 0;
+  std::optional<Selection> keep = {};
   std::function<std::unique_ptr<Backend>(const Trial&, int rank)> engine = cpu_engine;
 };
 
@@ -73,7 +75,9 @@ inline Trained train(const Trial& trial, Communicator* ranks) {
   if (trial.sync) settings.sync_batchnorm = true;
   if (trial.gradient_bits < 32) settings.gradient_bits = trial.gradient_bits;
   if (trial.warm_start_images > 0) settings.warm_start_images = trial.warm_start_images;
-  Setup setup = make_setup(find_spec(trial.model, TRAINER_SOURCE_DIR "/models"), settings, some_data(trial.images));
+  Spec spec = find_spec(trial.model, TRAINER_SOURCE_DIR "/models");
+  if (trial.keep) spec.recipe.keep = *trial.keep;
+  Setup setup = make_setup(spec, settings, some_data(trial.images));
   const auto backend = trial.engine(trial, ranks != nullptr ? ranks->rank() : 0);
   if (ranks != nullptr) backend->join(share_out(setup, *ranks));
   Network network(setup.plan, *backend, Purpose::training, setup.rule.optimizers);
