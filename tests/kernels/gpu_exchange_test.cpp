@@ -9,11 +9,13 @@
 namespace trainer {
 namespace {
 
+constexpr int kGpus = 8;
+
 // One rank's part of a trial, on its own GPU. A step is recorded once.
 class GpuRank {
  public:
   GpuRank(const ExchangeTrial& trial, Communicator& ranks)
-      : desc_(trial.desc()), rank_(ranks.rank()), backend_(make_cuda_backend({.device = rank_})) {
+      : desc_(trial.desc()), rank_(ranks.rank()), backend_(make_cuda_backend({.device = rank_ % kGpus})) {
     backend_->join({.ranks = &ranks});
     desc_.ranks = backend_->part().ranks;
     exchange_ = backend_->prepare_exchange(desc_);
@@ -56,7 +58,7 @@ class GpuExchange : public testing::Test {
  protected:
   void SetUp() override {
     emulator::reset();
-    emulator::play({.devices = std::vector<emulator::Device>(8)});
+    emulator::play({.devices = std::vector<emulator::Device>(kGpus)});
   }
   void TearDown() override {
     EXPECT_EQ(emulator::failure(), "");
@@ -90,6 +92,12 @@ TEST_F(GpuExchange, HasTheBitsOfTheHost) {
     expect_bits_of_host({.ranks = 3, .bits = bits, .full_steps = 2, .steps = 4});
     expect_bits_of_host({.ranks = 5, .bits = bits, .columns = {3, 200}});
   }
+}
+
+// Whose trees have several branches of up to eight ranks.
+TEST_F(GpuExchange, ManyRanksTooHaveTheBitsOfTheHost) {
+  for (const int ranks : {9, 16, 19, 37})
+    expect_bits_of_host({.ranks = ranks, .bits = 32, .columns = {7, 40, 3}, .steps = 1});
 }
 
 TEST_F(GpuExchange, LongColumnsTooHaveTheBitsOfTheHost) {

@@ -60,7 +60,7 @@ static __device__ void select_among_all(const HardestRows& rows, const StepState
   unsigned before = 0;
   const auto load = [&](unsigned other) { return rows.hardness[other]; };
   const auto use = [&](unsigned, std::uint64_t key) { before += key < own ? 1 : 0; };
-  for_strided<8>(lane, state.valid_of_all(), kLanes, load, use);  // loads in a row: 8
+  for_strided<8>(lane, state.valid_of_all(), kLanes, load, use);  // loads in a row: 5
   for (unsigned other = kLanes / 2; other > 0; other /= 2) before += __shfl_xor_sync(~0U, before, other);
   const bool keeps = is_valid && before < rows.count(state);
   if (lane == 0) rows.kept[row] = keeps ? 1 : 0;

@@ -2,6 +2,7 @@
 #include "kernels/cuda/ranks/device_exchange.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <optional>
 
 #include "kernels/cuda/ranks/column_code.cuh"
@@ -15,7 +16,9 @@ namespace trainer::cuda {
 namespace {
 
 constexpr unsigned kMostCodeBlocks = 1024;
-constexpr unsigned kDeepestTree = 16;  // of so many halves
+constexpr unsigned kLeaves = 8;          // of a branch of the tree of ranks
+constexpr unsigned kMostLevels = 5;      // of branches
+constexpr int kMostDeviceRanks = kLeaves << kMostLevels;
 constexpr std::uint64_t kNoStop = ~std::uint64_t{0};
 
 // A column, and where its code is in the messages to the owners and to all, in words.
@@ -59,30 +62,60 @@ __device__ std::uint64_t nanoseconds() {
   return now;
 }
 
-// How many halves of a tree over `count` end with leaf i.
-__device__ inline unsigned complete_halves(unsigned i, unsigned count) {
-  unsigned complete = 0;
-  for (unsigned first = 0; count > 1;) {
-    const unsigned half = count / 2;
-    const bool second = i >= first + half;
-    complete = second ? complete + 1 : 0;
-    first += second ? half : 0;
-    count = second ? count - half : half;
-  }
-  return complete;
+// The sum of kCount leaves as add_tree() has it: that of the first half plus that of the second.
+template <unsigned kFirst, unsigned kCount>
+__device__ float fixed_tree(const float (&leaf)[kLeaves]) {
+  if constexpr (kCount == 1) return leaf[kFirst];
+  else return fixed_tree<kFirst, kCount / 2>(leaf) + fixed_tree<kFirst + kCount / 2, kCount - kCount / 2>(leaf);
 }
 
-// The sum of value(0) .. value(count - 1) as add_tree() has it: that of the first half plus that of the second.
+// The same of value(first) .. value(first + count - 1), at most kLeaves.
+template <typename Value>
+__device__ float small_tree(unsigned first, unsigned count, const Value& value) {
+  float leaf[kLeaves];
+#pragma unroll
+  for (unsigned i = 0; i < kLeaves; ++i)
+    leaf[i] = value(first + (i < count ? i : 0));  // loads in a row: 7
+  switch (count) {
+    case 1: return fixed_tree<0, 1>(leaf);
+    case 2: return fixed_tree<0, 2>(leaf);
+    case 3: return fixed_tree<0, 3>(leaf);
+    case 4: return fixed_tree<0, 4>(leaf);
+    case 5: return fixed_tree<0, 5>(leaf);
+    case 6: return fixed_tree<0, 6>(leaf);
+    case 7: return fixed_tree<0, 7>(leaf);
+    default: return fixed_tree<0, 8>(leaf);
+  }
+}
+
+// The same of value(0) .. value(count - 1): the tree is cut where its branches have at most kLeaves, and their sums are added like
+// the digits of a binary counter.
 template <typename Value>
 __device__ float tree_sum(unsigned count, const Value& value) {
-  float sums[kDeepestTree] = {};
-  unsigned top = 0;
-  const auto use = [&](unsigned i, float leaf) {
-    sums[top++] = leaf;
-    for (unsigned more = complete_halves(i, count); more > 0; --more, --top) sums[top - 2] += sums[top - 1];
-  };
-  for_strided<8>(0U, count, 1U, value, use);  // loads in a row: 8
-  return sums[0];
+  unsigned levels = 0;
+  while (((count - 1) >> levels) + 1 > kLeaves) ++levels;
+  float pending[kMostLevels + 1] = {};
+  float sum = 0;
+  for (unsigned branch = 0; branch < 1U << levels; ++branch) {
+    unsigned first = 0;
+    unsigned size = count;
+    for (unsigned level = levels; level-- > 0;) {
+      const unsigned half = size / 2;
+      const bool second = (branch >> level & 1U) != 0;
+      first += second ? half : 0;
+      size = second ? size - half : half;
+    }
+    sum = small_tree(first, size, value);
+    bool carries = true;
+#pragma unroll
+    for (unsigned level = 0; level <= kMostLevels; ++level) {
+      const bool adds = carries && (branch >> level & 1U) != 0;
+      if (adds) sum = pending[level] + sum;
+      if (carries && !adds) pending[level] = sum;
+      carries = adds;
+    }
+  }
+  return sum;
 }
 
 template <int kBits>
@@ -171,6 +204,8 @@ class DeviceExchange final : public GradientExchange {
         notes_(made<Notes>([](ExchangeNotes** out) {
           check(cudaHostAlloc(out, sizeof(ExchangeNotes), cudaHostAllocMapped), "cudaHostAlloc");
         })) {
+    if (ranks.size() > kMostDeviceRanks)
+      throw BackendError(fmt::format("{} ranks on GPUs: at most {} are possible", ranks.size(), kMostDeviceRanks));
     *notes_ = {};
     ranks.progress = &notes_->steps;
     if (desc.full_steps > 0 && desc.bits != 32) full_.emplace(backend, desc, stripes_, 32);
