@@ -97,7 +97,8 @@ Residuals fitting_residuals(const ExchangeDesc& desc, const Residuals& residuals
                     residuals.own.size(), residuals.sum.size(), desc.bits, desc.floats));
   }
   const int size = desc.ranks->size();
-  return residuals.own.size() == static_cast<std::size_t>(size) * floats ? residuals : shared_out(residuals, size);
+  return residuals.own.size() == static_cast<std::size_t>(size) * floats ? residuals
+                                                                         : shared_out(residuals, size);
 }
 
 }  // namespace trainer

@@ -1,14 +1,13 @@
 // Replaces NCCL between ranks that are threads of one process. A group of sends and receives is one piece of work on its stream; while
 // it waits for a peer's message, the emulator works for the other threads. As with the real one, a rank whose peer is gone is told so
 // by ncclCommGetAsyncError, and what it should have received is undefined.
-#include <nccl.h>
-
 #include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <nccl.h>
 #include <vector>
 
 #include "tests/emulator/state.hpp"
@@ -141,7 +140,8 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t* config) {
+ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank,
+                                    ncclConfig_t* config) {
   if (config->blocking != 0) return ncclInvalidUsage;
   if (emulator::library_call("ncclCommInitRankConfig") != cudaSuccess) return ncclUnhandledCudaError;
   auto made = std::make_shared<ncclComm>();
@@ -188,7 +188,8 @@ ncclResult_t ncclSend(const void* data, std::size_t count, ncclDataType_t, int p
                       cudaStream_t stream) {
   return emulator::add({true, static_cast<char*>(const_cast<void*>(data)), count, peer}, comm, stream);
 }
-ncclResult_t ncclRecv(void* data, std::size_t count, ncclDataType_t, int peer, ncclComm_t comm, cudaStream_t stream) {
+ncclResult_t ncclRecv(void* data, std::size_t count, ncclDataType_t, int peer, ncclComm_t comm,
+                      cudaStream_t stream) {
   return emulator::add({false, static_cast<char*>(data), count, peer}, comm, stream);
 }
 
@@ -209,5 +210,5 @@ ncclResult_t ncclGroupEnd() {
   }
   const auto run = [comm, transfers = own.transfers] { emulator::run_group(comm, transfers); };
   return emulator::enqueue(own.stream, "nccl group", run, own.comm) == cudaSuccess ? ncclSuccess
-                                                                                  : ncclUnhandledCudaError;
+                                                                                   : ncclUnhandledCudaError;
 }

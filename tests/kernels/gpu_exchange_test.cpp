@@ -69,7 +69,8 @@ class GpuExchange : public testing::Test {
 };
 
 void expect_bits_of_host(const ExchangeTrial& trial) {
-  SCOPED_TRACE(testing::Message() << trial.ranks << " ranks, " << trial.bits << " bits, warm " << trial.full_steps);
+  SCOPED_TRACE(testing::Message() << trial.ranks << " ranks, " << trial.bits << " bits, warm "
+                                  << trial.full_steps);
   const ExchangeResult host = run_trial(trial);
   run_ranks(trial.ranks, [&](Communicator& ranks) {
     const auto rank = static_cast<std::size_t>(ranks.rank());
@@ -88,7 +89,8 @@ void expect_bits_of_host(const ExchangeTrial& trial) {
 
 TEST_F(GpuExchange, HasTheBitsOfTheHost) {
   for (const int bits : {1, 16, 32}) {
-    for (const int ranks : {1, 2, 3, 5, 8}) expect_bits_of_host({.ranks = ranks, .bits = bits, .gap = 1, .steps = 4});
+    for (const int ranks : {1, 2, 3, 5, 8})
+      expect_bits_of_host({.ranks = ranks, .bits = bits, .gap = 1, .steps = 4});
     expect_bits_of_host({.ranks = 3, .bits = bits, .full_steps = 2, .steps = 4});
     expect_bits_of_host({.ranks = 5, .bits = bits, .columns = {3, 200}});
   }

@@ -34,7 +34,8 @@ TEST_F(GpuRanks, PortableBitsAreThoseOfOneProcess) {
     const Trained alone = train(trial, nullptr);
     trial.engine = gpu_engine;
     for (const int size : {1, 2, 4, 8}) {
-      for (const Trained& one : train_on(trial, size)) EXPECT_EQ(one.digest, alone.digest) << model << ", " << size;
+      for (const Trained& one : train_on(trial, size))
+        EXPECT_EQ(one.digest, alone.digest) << model << ", " << size;
     }
   }
 }
@@ -66,9 +67,10 @@ TEST_F(GpuRanks, FastEngineDiffersFromOneProcessByRoundingOnly) {
 
 // Every precision and optimiser, with few bits: the replicas stay equal, also after a step in which some ranks have no rows.
 TEST_F(GpuRanks, ReplicasStayEqual) {
-  for (const auto& [model, precision, bits] :
-       {std::tuple{"sprint-lean", Precision::fp32, 1}, {"sprint-lean", Precision::bf16, 32},
-        {"lenet", Precision::fp16, 16}, {"quick", Precision::bf16, 1}}) {
+  for (const auto& [model, precision, bits] : {std::tuple{"sprint-lean", Precision::fp32, 1},
+                                               {"sprint-lean", Precision::bf16, 32},
+                                               {"lenet", Precision::fp16, 16},
+                                               {"quick", Precision::bf16, 1}}) {
     const Trial trial{.model = model,
                       .batch = 8,
                       .images = 17,
@@ -88,7 +90,8 @@ TEST_F(GpuRanks, ReplicasStayEqual) {
 }
 
 TEST_F(GpuRanks, SyncedStatisticsAreRefusedWithTheChoices) {
-  const Trial trial{.model = "sprint", .batch = 8, .images = 16, .bits = Bits::fast, .sync = true, .engine = gpu_engine};
+  const Trial trial{
+      .model = "sprint", .batch = 8, .images = 16, .bits = Bits::fast, .sync = true, .engine = gpu_engine};
   try {
     (void)train_on(trial, 2);
     FAIL();

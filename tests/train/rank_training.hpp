@@ -96,7 +96,9 @@ inline Trained train(const Trial& trial, Communicator* ranks) {
 
 inline std::vector<Trained> train_on(const Trial& trial, int size) {
   std::vector<Trained> results(static_cast<std::size_t>(size));
-  run_ranks(size, [&](Communicator& ranks) { results[static_cast<std::size_t>(ranks.rank())] = train(trial, &ranks); });
+  run_ranks(size, [&](Communicator& ranks) {
+    results[static_cast<std::size_t>(ranks.rank())] = train(trial, &ranks);
+  });
   return results;
 }
 

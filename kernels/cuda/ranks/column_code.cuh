@@ -37,11 +37,17 @@ template <int kBits, unsigned kAhead, typename Load, typename Use>
 __device__ void for_rows(unsigned rows, const Load& load, const Use& use) {
   if constexpr (kBits == 1) {
     const auto words = static_cast<unsigned>(sign_words(rows));
-    for (unsigned word = threadIdx.x; word < words; word += kCodeThreads) for_word<kAhead>(rows, words, word, load, use);
+    for (unsigned word = threadIdx.x; word < words; word += kCodeThreads)
+      for_word<kAhead>(rows, words, word, load, use);
   } else {
     for_strided<kAhead>(
-        threadIdx.x, rows, kCodeThreads, [&](unsigned row) { return load(RowPlace{row, 0, 0}); },
-        [&](unsigned row, const auto& loaded) { use(RowPlace{row, 0, 0}, loaded); });
+        threadIdx.x, rows, kCodeThreads,
+        [&](unsigned row) {
+          return load(RowPlace{row, 0, 0});
+        },
+        [&](unsigned row, const auto& loaded) {
+          use(RowPlace{row, 0, 0}, loaded);
+        });
   }
 }
 
@@ -99,19 +105,26 @@ static __device__ void encode_signs(unsigned rows, const Value& value, float* re
   if (threadIdx.x == 0) code[1] = __float_as_uint(means.positive);
   for_rows<1, 8>(
       rows, [&](const RowPlace& at) { return residual[at.row]; },
-      [&](const RowPlace& at, float v) { residual[at.row] = v - decoded_bit(means, code[2 + at.word], at.bit); });
+      [&](const RowPlace& at, float v) {
+        residual[at.row] = v - decoded_bit(means, code[2 + at.word], at.bit);
+      });
 }
 
 // code = value(place) + residual, rounded; the residual becomes what that leaves out. All threads call it.
 template <int kBits, unsigned kAhead, typename Value>
-static __device__ void encode(unsigned rows, const Value& value, float* residual, std::uint32_t* code, float* long_sums) {
+static __device__ void encode(unsigned rows, const Value& value, float* residual, std::uint32_t* code,
+                              float* long_sums) {
   if constexpr (kBits == 1) encode_signs<kAhead>(rows, value, residual, code, long_sums);
   if constexpr (kBits == 32)
-    for_rows<32, kAhead>(rows, value, [&](const RowPlace& at, float v) { code[at.row] = __float_as_uint(v); });
+    for_rows<32, kAhead>(rows, value,
+                         [&](const RowPlace& at, float v) { code[at.row] = __float_as_uint(v); });
   if constexpr (kBits == 16) {
     auto* half = reinterpret_cast<std::uint16_t*>(code);
     for_rows<16, kAhead>(
-        rows, [&](const RowPlace& at) { return Kept{value(at), residual[at.row]}; },
+        rows,
+        [&](const RowPlace& at) {
+          return Kept{value(at), residual[at.row]};
+        },
         [&](const RowPlace& at, const Kept& kept) {
           const float v = kept.value + kept.residual;
           half[at.row] = to_bf16(v);

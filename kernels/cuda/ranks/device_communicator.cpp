@@ -161,7 +161,8 @@ class NcclCommunicator final : public DeviceCommunicator {
   void require(ncclResult_t result, const char* what) {
     if (result == ncclSuccess || result == ncclInProgress) return;
     const char* more = ncclGetLastError(comm_);
-    lose(fmt::format("{}: {} ({})", what, ncclGetErrorString(result), more != nullptr ? more : "no more is known"));
+    lose(fmt::format("{}: {} ({})", what, ncclGetErrorString(result),
+                     more != nullptr ? more : "no more is known"));
   }
 
   // Ends NCCL's kernels, then asks all ranks on the host: the error names the one that does not answer.
@@ -173,8 +174,9 @@ class NcclCommunicator final : public DeviceCommunicator {
     const std::string activity = watched_.activity;
     host_.begin(activity, kAnswerSeconds);
     host_.all_gather(answers.data(), borders);
-    throw RankLost(fmt::format("rank {} of {} on a GPU, in {}: {}; all ranks still answer: NCCL_DEBUG=INFO tells more",
-                               rank(), size(), activity, why));
+    throw RankLost(
+        fmt::format("rank {} of {} on a GPU, in {}: {}; all ranks still answer: NCCL_DEBUG=INFO tells more",
+                    rank(), size(), activity, why));
   }
 
   Watched watched_;

@@ -16,7 +16,8 @@ class DeviceCommunicator : public Communicator {
   // The host calls it again and again while it waits for the device. Throws RankLost, having ended what the device waits for.
   virtual void watch() = 0;
 
-  const volatile std::uint64_t* progress = nullptr;  // changes when the device has got on; null: nothing tells
+  const volatile std::uint64_t* progress =
+      nullptr;  // changes when the device has got on; null: nothing tells
 };
 
 // Returns when all ranks have done so. Throws BackendError without NCCL, RankLost if a rank does not come.

@@ -1,11 +1,10 @@
 // A step's exchange: three kernels, and NCCL's two messages between them. A block takes a column at a time.
-#include "kernels/cuda/ranks/device_exchange.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 #include <optional>
 
 #include "kernels/cuda/ranks/column_code.cuh"
+#include "kernels/cuda/ranks/device_exchange.hpp"
 #include "kernels/cuda/runtime/check.hpp"
 #include "kernels/cuda/runtime/handle.hpp"
 #include "kernels/cuda/runtime/recording.hpp"
@@ -16,8 +15,8 @@ namespace trainer::cuda {
 namespace {
 
 constexpr unsigned kMostCodeBlocks = 1024;
-constexpr unsigned kLeaves = 8;          // of a branch of the tree of ranks
-constexpr unsigned kMostLevels = 5;      // of branches
+constexpr unsigned kLeaves = 8;      // of a branch of the tree of ranks
+constexpr unsigned kMostLevels = 5;  // of branches
 constexpr int kMostDeviceRanks = kLeaves << kMostLevels;
 constexpr std::uint64_t kNoStop = ~std::uint64_t{0};
 
@@ -37,10 +36,10 @@ struct ExchangeNotes {
 
 struct ExchangeArgs {
   const PlacedColumn* columns = nullptr;
-  unsigned count = 0;                            // of all columns,
-  unsigned first_own = 0, end_own = 0;           // those of this rank's stripe,
-  std::uint64_t own_words = 0, own_begin = 0;    // and their codes' length and place among the scattered ones
-  const std::uint64_t* headers = nullptr;        // [ranks] where each stripe's header is among the gathered codes
+  unsigned count = 0;                          // of all columns,
+  unsigned first_own = 0, end_own = 0;         // those of this rank's stripe,
+  std::uint64_t own_words = 0, own_begin = 0;  // and their codes' length and place among the scattered ones
+  const std::uint64_t* headers = nullptr;  // [ranks] where each stripe's header is among the gathered codes
   unsigned rank = 0, ranks = 1;
   std::uint64_t bytes = 0;  // that a step sends to others
   float* dw = nullptr;
@@ -65,8 +64,10 @@ __device__ std::uint64_t nanoseconds() {
 // The sum of kCount leaves as add_tree() has it: that of the first half plus that of the second.
 template <unsigned kFirst, unsigned kCount>
 __device__ float fixed_tree(const float (&leaf)[kLeaves]) {
-  if constexpr (kCount == 1) return leaf[kFirst];
-  else return fixed_tree<kFirst, kCount / 2>(leaf) + fixed_tree<kFirst + kCount / 2, kCount - kCount / 2>(leaf);
+  if constexpr (kCount == 1)
+    return leaf[kFirst];
+  else
+    return fixed_tree<kFirst, kCount / 2>(leaf) + fixed_tree<kFirst + kCount / 2, kCount - kCount / 2>(leaf);
 }
 
 // The same of value(first) .. value(first + count - 1), at most kLeaves.
@@ -74,17 +75,24 @@ template <typename Value>
 __device__ float small_tree(unsigned first, unsigned count, const Value& value) {
   float leaf[kLeaves];
 #pragma unroll
-  for (unsigned i = 0; i < kLeaves; ++i)
-    leaf[i] = value(first + (i < count ? i : 0));  // loads in a row: 7
+  for (unsigned i = 0; i < kLeaves; ++i) leaf[i] = value(first + (i < count ? i : 0));  // loads in a row: 7
   switch (count) {
-    case 1: return fixed_tree<0, 1>(leaf);
-    case 2: return fixed_tree<0, 2>(leaf);
-    case 3: return fixed_tree<0, 3>(leaf);
-    case 4: return fixed_tree<0, 4>(leaf);
-    case 5: return fixed_tree<0, 5>(leaf);
-    case 6: return fixed_tree<0, 6>(leaf);
-    case 7: return fixed_tree<0, 7>(leaf);
-    default: return fixed_tree<0, 8>(leaf);
+    case 1:
+      return fixed_tree<0, 1>(leaf);
+    case 2:
+      return fixed_tree<0, 2>(leaf);
+    case 3:
+      return fixed_tree<0, 3>(leaf);
+    case 4:
+      return fixed_tree<0, 4>(leaf);
+    case 5:
+      return fixed_tree<0, 5>(leaf);
+    case 6:
+      return fixed_tree<0, 6>(leaf);
+    case 7:
+      return fixed_tree<0, 7>(leaf);
+    default:
+      return fixed_tree<0, 8>(leaf);
   }
 }
 
@@ -143,7 +151,8 @@ __global__ void __launch_bounds__(kCodeThreads) add_stripe(const __grid_constant
     const auto sum = [&](const RowPlace& at) {
       return tree_sum(a.ranks, [&](unsigned rank) { return decoded<kBits>(code + rank * a.own_words, at); });
     };
-    encode<kBits, 1>(column.rows, sum, a.sum_residual + column.begin, a.all + column.gathered, a.sums_of_block());
+    encode<kBits, 1>(column.rows, sum, a.sum_residual + column.begin, a.all + column.gathered,
+                     a.sums_of_block());
   }
 }
 
@@ -158,7 +167,8 @@ __global__ void __launch_bounds__(kCodeThreads) decode_sums(const __grid_constan
         [=](const RowPlace& at, float sum) { dw[at.row] = sum; });
   }
   if (grid_index() != 0) return;
-  a.state->batch_loss = tree_sum(a.ranks, [&](unsigned rank) { return __uint_as_float(a.all[a.headers[rank]]); });
+  a.state->batch_loss =
+      tree_sum(a.ranks, [&](unsigned rank) { return __uint_as_float(a.all[a.headers[rank]]); });
   bool stop = false;
   for (unsigned rank = 0; rank < a.ranks; ++rank) stop = stop || a.all[a.headers[rank] + 1] != 0;
   if (stop && a.notes->stop_step == kNoStop) a.notes->stop_step = a.state->step;
@@ -169,7 +179,8 @@ __global__ void __launch_bounds__(kCodeThreads) decode_sums(const __grid_constan
 
 // Messages, and what the device knows of them.
 struct PlacedMessages {
-  PlacedMessages(Backend& backend, const ExchangeDesc& desc, const std::vector<std::size_t>& stripes, int code_bits)
+  PlacedMessages(Backend& backend, const ExchangeDesc& desc, const std::vector<std::size_t>& stripes,
+                 int code_bits)
       : messages(desc.columns, stripes, code_bits) {
     std::vector<PlacedColumn> placed;
     for (std::size_t c = 0; c < desc.columns.size(); ++c) {
@@ -193,7 +204,8 @@ struct PlacedMessages {
 
 class DeviceExchange final : public GradientExchange {
  public:
-  DeviceExchange(Backend& backend, const LaunchQueue& queue, DeviceCommunicator& ranks, const ExchangeDesc& desc)
+  DeviceExchange(Backend& backend, const LaunchQueue& queue, DeviceCommunicator& ranks,
+                 const ExchangeDesc& desc)
       : desc_(checked_exchange(desc)),
         backend_(backend),
         queue_(queue),
@@ -205,7 +217,8 @@ class DeviceExchange final : public GradientExchange {
           check(cudaHostAlloc(out, sizeof(ExchangeNotes), cudaHostAllocMapped), "cudaHostAlloc");
         })) {
     if (ranks.size() > kMostDeviceRanks)
-      throw BackendError(fmt::format("{} ranks on GPUs: at most {} are possible", ranks.size(), kMostDeviceRanks));
+      throw BackendError(
+          fmt::format("{} ranks on GPUs: at most {} are possible", ranks.size(), kMostDeviceRanks));
     *notes_ = {};
     ranks.progress = &notes_->steps;
     if (desc.full_steps > 0 && desc.bits != 32) full_.emplace(backend, desc, stripes_, 32);
@@ -221,7 +234,9 @@ class DeviceExchange final : public GradientExchange {
     std::size_t longest = 0;
     for (const Column& column : desc.columns) longest = std::max(longest, sign_words(column.rows));
     if (desc.bits == 1 && longest > kSharedWords) long_words_ = 2 * longest;
-    long_sums_ = backend.allocate(4 * long_words_ * std::min<std::size_t>(desc.columns.size(), kMostCodeBlocks), "the sums of long columns");
+    long_sums_ =
+        backend.allocate(4 * long_words_ * std::min<std::size_t>(desc.columns.size(), kMostCodeBlocks),
+                         "the sums of long columns");
     own_residual_ = backend.allocate(residual_bytes(), "what rounding leaves out");
     sum_residual_ = backend.allocate(residual_bytes(), "what rounding leaves out of sums");
     queue_.loads = true;
@@ -325,8 +340,8 @@ class DeviceExchange final : public GradientExchange {
 
 }  // namespace
 
-std::unique_ptr<GradientExchange> make_device_exchange(Backend& backend, const LaunchQueue& queue, DeviceCommunicator& ranks,
-                                                     const ExchangeDesc& desc) {
+std::unique_ptr<GradientExchange> make_device_exchange(Backend& backend, const LaunchQueue& queue,
+                                                       DeviceCommunicator& ranks, const ExchangeDesc& desc) {
   return std::make_unique<DeviceExchange>(backend, queue, ranks, desc);
 }
 

@@ -11,7 +11,7 @@ namespace trainer::cuda {
 
 // `backend` owns the memory. run() only launches, and tells `ranks` of its progress. Throws std::invalid_argument like
 // checked_exchange().
-std::unique_ptr<GradientExchange> make_device_exchange(Backend& backend, const LaunchQueue& queue, DeviceCommunicator& ranks,
-                                                     const ExchangeDesc& desc);
+std::unique_ptr<GradientExchange> make_device_exchange(Backend& backend, const LaunchQueue& queue,
+                                                       DeviceCommunicator& ranks, const ExchangeDesc& desc);
 
 }  // namespace trainer::cuda

@@ -16,7 +16,8 @@ void* nccl_library() {
     if (found != nullptr) return found;
     const char* reason = dlerror();
     throw trainer::BackendError(
-        fmt::format("several ranks on GPUs need NCCL, which cannot be loaded: {}; install libnccl2, or name the library's "
+        fmt::format("several ranks on GPUs need NCCL, which cannot be loaded: {}; install libnccl2, or name "
+                    "the library's "
                     "folder in LD_LIBRARY_PATH, or choose --device cpu",
                     reason != nullptr ? reason : "libnccl.so.2"));
   }();
@@ -51,7 +52,8 @@ LOADED(ncclResult_t, ncclCommGetAsyncError, (ncclComm_t comm, ncclResult_t* stat
 LOADED(const char*, ncclGetErrorString, (ncclResult_t result), (result))
 LOADED(const char*, ncclGetLastError, (ncclComm_t comm), (comm))
 LOADED(ncclResult_t, ncclSend,
-       (const void* data, std::size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream),
+       (const void* data, std::size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
+        cudaStream_t stream),
        (data, count, type, peer, comm, stream))
 LOADED(ncclResult_t, ncclRecv,
        (void* data, std::size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream),

@@ -4,9 +4,11 @@
 
 namespace trainer::cuda {
 
-std::unique_ptr<DeviceCommunicator> make_device_communicator(Communicator& /*host*/, cudaStream_t /*stream*/) {
+std::unique_ptr<DeviceCommunicator> make_device_communicator(Communicator& /*host*/,
+                                                             cudaStream_t /*stream*/) {
   throw BackendError(
-      "several ranks on GPUs need NCCL, and this program was built without its header; install libnccl-dev and build "
+      "several ranks on GPUs need NCCL, and this program was built without its header; install libnccl-dev "
+      "and build "
       "again, or choose --device cpu");
 }
 
