@@ -9,7 +9,8 @@ set -euo pipefail
 build_packages=(g++ cmake ninja-build pkg-config libcli11-dev libstb-dev libdnnl-dev libdeflate-dev
                 libyaml-cpp-dev nlohmann-json3-dev libfmt-dev libssl-dev)
 test_packages=(libgtest-dev)
-optional_test_packages=(dataset-fashion-mnist tcsh fish zsh) # a test that does not find one is skipped
+# A test that does not find one is skipped. Both MPIs: the build makes a plugin for each that is here.
+optional_test_packages=(dataset-fashion-mnist tcsh fish zsh libopenmpi-dev openmpi-bin libmpich-dev mpich)
 package_packages=(dpkg-dev file)
 check_packages=(ccache clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
 portable_packages=(clang g++-aarch64-linux-gnu qemu-user emscripten)
@@ -27,6 +28,8 @@ declare -A reasons=(
   [dataset-fashion-mnist]="a second real data set, for the tests"
   [tcsh]="a login shell of targets"      [fish]="a login shell of targets"
   [zsh]="a login shell of targets"
+  [libopenmpi-dev]="several ranks, by Open MPI" [openmpi-bin]="starts them"
+  [libmpich-dev]="several ranks, by MPICH" [mpich]="starts them"
   [ccache]="compiles once what several builds share"
   [clang-format]="checks the layout"    [clang-tidy]="checks the code"
   [libomp-dev]="omp.h for clang-tidy"   [gcovr]="counts covered lines"

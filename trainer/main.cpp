@@ -1,7 +1,9 @@
 // The program: reads its environment, parses the command line, runs one command. Every error that is not
 // handled below ends here as one line and an exit status: 2 for wrong usage, 1 for failure.
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <fcntl.h>
 #include <memory>
@@ -9,6 +11,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 
 #include "models/spec.hpp"
@@ -16,6 +19,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/command_line.hpp"
 #include "trainer/device/memory_need.hpp"
+#include "trainer/ranks/launch.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/process.hpp"
@@ -47,6 +51,13 @@ int report(const std::exception& error, int status) {
   return status;
 }
 
+// Of several ranks all make the same mistake, and rank 0 says so. The launcher ends it when another rank ends before it.
+int report_usage(const std::exception& error) {
+  if (trainer::find_launch(std::getenv).rank == 0) return report(error, 2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  return 2;
+}
+
 int report_refusal(const char* what) {
   try {
     return report(std::runtime_error(trainer::memory_refusal(what)), 1);
@@ -67,9 +78,15 @@ int main(int argc, char** argv) {
   try {
     return trainer::require_output(run(argc, argv));
   } catch (const trainer::UsageError& error) {
-    return report(error, 2);
+    return report_usage(error);
   } catch (const trainer::SpecError& error) {
-    return report(error, 2);
+    return report_usage(error);
+  } catch (const trainer::RankLostElsewhere&) {
+    return trainer::kRankLostStatus;
+  } catch (const trainer::RankLost& error) {
+    return report(error, trainer::kRankLostStatus);
+  } catch (const trainer::SingletonError& error) {
+    return report(error, trainer::kSingletonStatus);
   } catch (const std::bad_alloc&) {
     return report_refusal("out of memory");
   } catch (const std::system_error& error) {  // by std::async, for one

@@ -11,8 +11,8 @@
 
 namespace trainer {
 
-// What needs to be fixed. The numbers from 10 to 19 are trainer doctor's exit status; problems of a target, from 20 on,
-// end a command with 1.
+// What needs to be fixed. The numbers from 10 to 19 are trainer doctor's exit status; problems of a target or of a cluster, from
+// 20 on, end a command with 1.
 enum class FailureClass {
   healthy = 0,
   failed = 1,  // the command itself, a device's training, or a GPU that is slower than its equals
@@ -29,6 +29,9 @@ enum class FailureClass {
   unreachable = 20,
   login = 21,
   docker = 22,
+  mpi = 23,
+  nccl = 24,
+  slurm = 25,
 };
 
 int exit_status(FailureClass kind);

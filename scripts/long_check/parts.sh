@@ -7,6 +7,7 @@ parts=(
   "same-bits       scripts/same_bits.sh: every network trains to the bits of another revision"
   "before-after    benchmarks/before_after.py: no row of README's CPU tables became slower"
   "gpu-bundle      scripts/bundle.sh: programs, tests and the twin that waits at random build for compute capability 9.0"
+  "ranks           trainings on simulated ranks that die, freeze and stop, from new seeds, end with the bits of one process"
   "digests         sprint-lean whole with portable bits meets its digest under the sanitizers and on the emulated GPU"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
@@ -105,6 +106,19 @@ whole_digest() {
   digest=$(sed -n 's/^- {network: sprint-lean, seed: 1, steps: all, digest: \(.*\)}$/\1/p' "$root/kernels/portable/digests.yaml")
   CUDA_VISIBLE_DEVICES=0 OMP_WAIT_POLICY=passive "$root/build/$1/trainer/trainer" train --model sprint-lean --seed 1 --bits portable \
     --device "$2" --data "$root/data/mnist" --no-save | grep "^digest  *$digest$"
+}
+
+# seeds_for PRESET MINUTES: new cases of training on simulated ranks; a failure prints its seed.
+seeds_for() { OMP_WAIT_POLICY=passive "$root/build/$1/tests/simulated_training_test" --minutes "$2"; }
+
+part_ranks() {
+  local minutes=10
+  [[ $short == no ]] || minutes=2
+  step "build" env TRAINER_TESTS=ON "$root/scripts/build.sh" cpu simulated_training_test || return
+  step "new seeds for $minutes minutes" seeds_for cpu "$minutes" || return
+  [[ $short == no ]] || return 0
+  step "build with the sanitizers" env TRAINER_TESTS=ON "$root/scripts/build.sh" asan simulated_training_test || return
+  step "new seeds under AddressSanitizer and UBSan" seeds_for asan 5
 }
 
 part_digests() {

@@ -45,7 +45,7 @@ struct RankState {
 class SimulatedMail final : public Mail {
  public:
   SimulatedMail(std::uint64_t seed, int size, std::uint64_t messages)
-      : dice_(seed), size_(size), boxes_(static_cast<std::size_t>(size * size)), ranks_(size) {
+      : dice_(seed), size_(size), boxes_(static_cast<std::size_t>(size * size)), ranks_(size), turns_(size) {
     const std::uint64_t kind = dice_.below(4);
     run_.fate = {kind == 0   ? Fate::Kind::dies
                  : kind == 1 ? Fate::Kind::freezes
@@ -143,11 +143,11 @@ class SimulatedMail final : public Mail {
 
   void pass_turn() {
     turn_ = next();
-    turns_.notify_all();
+    if (turn_ >= 0) turns_[turn_].notify_one();
   }
 
   void await_turn(std::unique_lock<std::mutex>& lock, int rank) {
-    turns_.wait(lock, [&] { return turn_ == rank; });
+    turns_[rank].wait(lock, [&] { return turn_ == rank; });
   }
 
   Dice dice_;
@@ -156,7 +156,7 @@ class SimulatedMail final : public Mail {
   std::vector<RankState> ranks_;
   SimulatedRun run_;
   std::mutex mutex_;
-  std::condition_variable turns_;
+  std::vector<std::condition_variable> turns_;  // [ranks]
   int turn_ = 0;
 };
 

@@ -1,6 +1,8 @@
 // What the commands share.
 #include "trainer/commands/commands.hpp"
 
+#include "trainer/ranks/open_ranks.hpp"
+
 #include <cerrno>
 #include <cstdio>
 #include <fmt/format.h>

@@ -2,12 +2,14 @@
 #include <charconv>
 #include <climits>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fmt/format.h>
 #include <utility>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/command_line.hpp"
+#include "trainer/ranks/launch_ranks.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/train/training_run.hpp"
 
@@ -70,8 +72,21 @@ void resume_if_there(RunOptions& run) {
   }
 }
 
+// Starts the same command once for each rank.
+int start_ranks(const Environment& environment, int ranks) {
+  if (find_launch(std::getenv).size > 1)
+    throw UsageError(fmt::format("--ranks {}: a launcher has started this process as one of several ranks already; leave it out", ranks));
+  std::vector<std::string> words;
+  for (std::size_t i = 1; i < environment.arguments.size(); ++i) {
+    const std::string& word = environment.arguments[i];
+    if (word == "--ranks") ++i;  // and its number
+    else if (!word.starts_with("--ranks=")) words.push_back(word);
+  }
+  return launch_ranks({.ranks = ranks, .executable = environment.executable, .arguments = words});
+}
+
 int train(const Environment& environment, const TrainArguments& arguments) {
-  if (arguments.ranks_to_start) return launch_ranks(environment, *arguments.ranks_to_start);
+  if (arguments.ranks_to_start) return start_ranks(environment, *arguments.ranks_to_start);
   const std::unique_ptr<Communicator> ranks = join_ranks(environment);
   RunOptions run = arguments;
   run.ranks.ranks = ranks.get();

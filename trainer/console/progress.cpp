@@ -83,7 +83,7 @@ std::string progress_bar(double fraction, std::string_view text, int columns, bo
 }
 
 Console::Console(std::FILE* out, const ConsoleOptions& options)
-    : Console(out, options, screen_of(out, read_terminal_variables())) {}
+    : Console(out, options, options.bar ? screen_of(out, read_terminal_variables()) : Screen{}) {}
 
 Console::Console(std::FILE* out, const ConsoleOptions& options, Screen screen)
     : out_(out), options_(options), screen_(std::move(screen)), last_output_(screen_.now()) {}

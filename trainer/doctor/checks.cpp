@@ -61,14 +61,14 @@ std::string missing_files(const std::vector<std::string>& files) {
 
 std::string visibility_text(const GpuFacts& gpu) {
   const GpuSurroundings& around = gpu.around;
-  std::vector<std::string> set;
-  if (around.cuda_visible_devices)
-    set.push_back(fmt::format("CUDA_VISIBLE_DEVICES='{}'", *around.cuda_visible_devices));
-  if (around.nvidia_visible_devices)
-    set.push_back(fmt::format("NVIDIA_VISIBLE_DEVICES='{}'", *around.nvidia_visible_devices));
-  const std::string seen =
-      fmt::format("this process sees {} of {}", gpu.devices, std::max(around.pci_gpus, gpu.devices));
-  return set.empty() ? seen : fmt::format("{} ({})", seen, fmt::join(set, ", "));
+  std::string set;
+  const auto add = [&](const char* name, const std::optional<std::string>& value) {
+    if (value) set += fmt::format("{}{}='{}'", set.empty() ? " (" : ", ", name, *value);
+  };
+  add("CUDA_VISIBLE_DEVICES", around.cuda_visible_devices);
+  add("NVIDIA_VISIBLE_DEVICES", around.nvidia_visible_devices);
+  return fmt::format("this process sees {} of {}{}{}", gpu.devices, std::max(around.pci_gpus, gpu.devices),
+                     set, set.empty() ? "" : ")");
 }
 
 Cases driver_cases(const Facts& facts) {
@@ -117,11 +117,9 @@ std::string cudnn_fault(const CudnnFacts& cudnn) {
 // What is wrong with cuBLASLt; empty: nothing.
 std::string cublas_fault(const CublasFacts& cublas, int runtime) {
   if (!cublas.error.empty() || cublas.loaded.empty()) return cublas.error;
-  if (cublas.loaded.size() > 1) {
-    std::vector<std::string> paths;
-    for (const LibraryPart& library : cublas.loaded) paths.push_back(library.path);
-    return fmt::format("several are loaded: {}", fmt::join(paths, " and "));
-  }
+  std::string paths;
+  for (const LibraryPart& library : cublas.loaded) paths += (paths.empty() ? "" : " and ") + library.path;
+  if (cublas.loaded.size() > 1) return "several are loaded: " + paths;
   const std::string& path = cublas.loaded.front().path;
   if (cublas.version.empty()) return fmt::format("{} is none: it tells no version", path);
   if (cublas.cuda_version > 0 && runtime > 0 && cublas.cuda_version / 1000 != runtime / 1000)
@@ -147,6 +145,7 @@ Cases library_cases(const Facts& facts) {
        note("cuBLASLt", fmt::format("{}; of CUDA {}, older than this program's {}", lt,
                                     cuda_version_text(cublas.cuda_version), cuda_version_text(runtime)))},
       {found, ok("cuBLASLt", lt)},
+      {!facts.cluster.nccl.empty(), ok("NCCL", facts.cluster.nccl)},
   };
 }
 
@@ -243,6 +242,7 @@ Cases machine_cases(const Facts& facts) {
        problem("results", files.runs_path, row("files-results", files.runs_error))},
       {files.runs_free_bytes < kLeastDisk, problem("results", runs, row("files-disk"))},
       {true, ok("results", runs)},
+      {!facts.cluster.mpi.empty(), ok("MPI", facts.cluster.mpi)},
       {facts.speed && falls_short(speed), note("speed", speed_text(speed))},
       {facts.speed.has_value(), ok("speed", speed_text(speed))},
       {!facts.speed_error.empty(), problem("speed", "the test failed", speed_failure)},

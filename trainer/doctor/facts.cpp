@@ -29,8 +29,6 @@ fs::path existing(fs::path folder) {
 
 // Tries to create an unnamed file, which vanishes when closed; without support for these, checks the permissions alone.
 std::string write_error(const fs::path& folder) {
-  std::error_code error;
-  if (!fs::is_directory(folder, error)) return folder.string() + " is no folder";
   const int file = open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
   if (file >= 0) {
     close(file);
@@ -40,17 +38,14 @@ std::string write_error(const fs::path& folder) {
   return fmt::format("{} cannot be written: {}", folder.string(), std::strerror(errno));
 }
 
-std::string counts_text(const data::Dataset& dataset) {
-  return fmt::format("{} + {} images of {}x{}, {} classes", dataset.train.count(), dataset.test.count(),
-                     dataset.shape.h, dataset.shape.w, dataset.classes);
-}
-
 FilesFacts gather_files(const Environment& environment, const std::string& data) {
   FilesFacts files;
   try {
     const fs::path path = data_folder(environment, data);
     files.data_path = path.lexically_normal().string();
-    files.data_text = counts_text(data::load_dataset(path));
+    const data::Dataset all = data::load_dataset(path);
+    files.data_text = fmt::format("{} + {} images of {}x{}, {} classes", all.train.count(), all.test.count(),
+                                  all.shape.h, all.shape.w, all.classes);
   } catch (const data::DataError& error) {
     files.data_error = error.what();
   }
@@ -102,6 +97,7 @@ Facts gather(const Environment& environment, const Questions& questions, const G
     throw UsageError(fmt::format("--device {}: one of auto, cpu, cuda, cuda:N", questions.device));
   facts.program = fmt::format("trainer {}", kVersion);
   facts.cudnn = look_at_cudnn();
+  facts.cluster = look_at_cluster();
   facts.gpu = gather_gpu(probe, nvml, index.value_or(0));
   facts.cublas = look_at_cublas(facts.cudnn.used ? facts.gpu.around.runtime_version / 1000 : 0);
   facts.cpu = describe_cpu(1);

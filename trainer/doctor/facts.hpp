@@ -48,6 +48,12 @@ struct CublasFacts {
   std::string error;     // why the one that this program needs cannot be loaded
 };
 
+// What a training on several devices needs, each as its version and path; empty where there is none.
+struct ClusterFacts {
+  std::string mpi;  // each that the loader finds: "Open MPI v4.1.4, /usr/lib/libmpi.so.40.30.4; ..."
+  std::string nccl;
+};
+
 struct FilesFacts {
   std::string data_path;
   std::string data_text;   // "60,000 + 10,000 images of 28x28, 10 classes"
@@ -84,6 +90,7 @@ struct Facts {
   GpuFacts gpu;
   CudnnFacts cudnn;
   CublasFacts cublas;
+  ClusterFacts cluster;
   CpuInfo cpu;
   bool cpu_bf16 = false;
   FilesFacts files;
@@ -123,5 +130,8 @@ CudnnFacts load_apart(const LoadOrder& order);
 
 // What the loader finds for a program that needs cuBLASLt of CUDA `wanted` (13; 0 if it needs none).
 CublasFacts look_at_cublas(int wanted);
+
+// Loads each library in a child process of its own, since two of MPI do not get along; starts neither MPI nor CUDA.
+ClusterFacts look_at_cluster();
 
 }  // namespace trainer::doctor

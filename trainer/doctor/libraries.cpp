@@ -1,10 +1,13 @@
-// The CUDA libraries that this program runs with.
+// The libraries of CUDA that this program runs with, and those of a training on several devices.
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
 #include <link.h>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,16 +32,33 @@ std::string path_of(void* library) {
   return error ? map->l_name : whole.string();
 }
 
-// Name, path, error.
+// 91002 is 9.10.2: cuDNN (from 9 on), cuBLAS and NCCL (from 2.9 on) encode major * 10000 + minor * 100 + patch.
+std::string version_text(std::size_t number) {
+  return fmt::format("{}.{}.{}", number / 10000, number % 10000 / 100, number % 100);
+}
+
+// As NCCL or MPI itself tells it, which may be asked before MPI_Init ("Open MPI v4.1.4"), or the name of another one's file.
+std::string version_of(void* library, const std::string& path) {
+  std::array<char, 8192> text{};  // as long as MPI's longest
+  int number = 0;                 // of MPI: the text's length
+  if (const auto nccl = reinterpret_cast<int (*)(int*)>(dlsym(library, "ncclGetVersion")))
+    return nccl(&number) == 0 ? version_text(static_cast<std::size_t>(number)) : "";
+  const auto mpi = reinterpret_cast<int (*)(char*, int*)>(dlsym(library, "MPI_Get_library_version"));
+  if (mpi == nullptr) return library_version(path);
+  mpi(text.data(), &number);
+  std::ranges::replace(text, '\t', ' ');
+  return {text.data(), std::strcspn(text.data(), ",\n")};
+}
+
+// Name, path, version, error.
 ordered_json loaded_part(const std::string& name, const std::string& folder) {
   void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL);
-  std::string error;
-  if (library == nullptr) {
-    if (const char* text = dlerror()) error = text;
-    if (!folder.empty()) library = dlopen((fs::path(folder) / name).c_str(), RTLD_NOW | RTLD_GLOBAL);
-  }
-  if (library != nullptr) return {name, path_of(library), ""};
-  return {name, "", error.empty() ? "not found" : error};
+  const std::string error = library == nullptr ? dlerror() : "";
+  if (library == nullptr && !folder.empty())
+    library = dlopen((fs::path(folder) / name).c_str(), RTLD_NOW | RTLD_GLOBAL);
+  if (library == nullptr) return {name, "", "", error};
+  const std::string path = path_of(library);
+  return {name, path, version_of(library, path), ""};
 }
 
 [[noreturn]] void load_and_tell(const LoadOrder& order, int file) {
@@ -53,9 +73,13 @@ ordered_json loaded_part(const std::string& name, const std::string& folder) {
   _exit(whole ? 0 : 1);
 }
 
-// 91002 is 9.10.2: cuDNN (from 9 on) and cuBLAS encode major * 10000 + minor * 100 + patch.
-std::string version_text(std::size_t number) {
-  return fmt::format("{}.{}.{}", number / 10000, number % 10000 / 100, number % 100);
+// Every one of them that the loader finds, with its version.
+std::string found_libraries(const std::vector<std::string>& names) {
+  std::set<std::string> found;  // a library may have two names
+  for (const std::string& name : names)
+    for (const LibraryPart& part : load_apart({.names = {name}, .folder = "", .version_checks = {}}).parts)
+      if (part.error.empty()) found.insert(part.version + ", " + part.path);
+  return fmt::format("{}", fmt::join(found, "; "));
 }
 
 }  // namespace
@@ -74,8 +98,7 @@ CudnnFacts load_apart(const LoadOrder& order) {
   if (child > 0 && waitpid(child, &status, 0) == child) facts.crashed = WIFSIGNALED(status);
   if (told.is_discarded()) return facts;
   facts.mixed = told["mixed"].get<std::vector<std::string>>();
-  for (const ordered_json& part : told["parts"])
-    facts.parts.push_back({part[0], part[1], library_version(part[1].get<std::string>()), part[2]});
+  for (const ordered_json& part : told["parts"]) facts.parts.push_back({part[0], part[1], part[2], part[3]});
   return facts;
 }
 
@@ -97,17 +120,12 @@ CudnnFacts look_at_cudnn() {
 }
 
 CublasFacts look_at_cublas(int wanted) {
-  constexpr int kFirst = 12;  // major version of CUDA, with which the file's name ends
-  constexpr int kLast = 19;
   CublasFacts cublas;
-  for (int major = kFirst; major <= kLast; ++major) {
+  for (int major = 12; major < 20; ++major) {  // versions of CUDA, with which the file's name ends
     const std::string name = fmt::format("libcublasLt.so.{}", major);
     const LoadedLibrary library(name.c_str(), RTLD_LAZY | (major == wanted ? 0 : RTLD_NOLOAD));
-    if (!library) {
-      const char* error = dlerror();
-      if (major == wanted) cublas.error = error != nullptr ? error : name + ": not found";
-      continue;
-    }
+    if (!library && major == wanted) cublas.error = dlerror();
+    if (!library) continue;
     const std::string path = path_of(library.handle());
     cublas.loaded.push_back({name, path, library_version(path), ""});
     std::size_t (*const version)() = library.find({"cublasLtGetVersion"});
@@ -116,6 +134,11 @@ CublasFacts look_at_cublas(int wanted) {
     if (cublas.cuda_version == 0 && cuda != nullptr) cublas.cuda_version = static_cast<int>(cuda());
   }
   return cublas;
+}
+
+ClusterFacts look_at_cluster() {
+  return {found_libraries({"libmpi.so.40", "libmpich.so.12", "libmpi.so.12"}),
+          found_libraries({"libnccl.so.2"})};
 }
 
 }  // namespace trainer::doctor

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <iterator>
-#include <sstream>
 #include <sys/klog.h>
 #include <thread>
 
@@ -31,12 +30,9 @@ std::string contents_of(const fs::path& path) {
 }
 
 // The last line that is not empty.
-std::string last_line(const std::string& text) {
-  std::istringstream lines(text);
-  std::string last;
-  for (std::string line; std::getline(lines, line);)
-    if (!line.empty()) last = line;
-  return last;
+std::string last_line(std::string text) {
+  text.erase(text.find_last_not_of('\n') + 1);
+  return text.substr(text.rfind('\n') + 1);
 }
 
 // The kernel's log; nothing if this process may not read it.

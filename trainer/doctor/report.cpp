@@ -12,14 +12,13 @@ namespace {
 
 ordered_json known_json(const std::vector<KnownFailure>& rows) {
   ordered_json all = ordered_json::array();
-  for (const KnownFailure& row : rows) {
+  for (const KnownFailure& row : rows)
     all.push_back({{"key", row.key},
                    {"exit_status", exit_status(row.kind)},
                    {"class", meaning(row.kind)},
                    {"cause", filled_in(row.cause)},
                    {"sure", filled_in(row.sure)},
                    {"fix", filled_in(row.fix)}});
-  }
   return all;
 }
 
@@ -39,12 +38,11 @@ ordered_json report_json(const Facts& facts, const std::vector<Check>& checks) {
                     {"checks", ordered_json::array()}};
   for (const Check& check : checks) {
     ordered_json row{{"state", word(check.state)}, {"name", check.name}, {"finding", check.finding}};
-    if (check.state == CheckState::problem) {
+    if (check.state == CheckState::problem)
       row.update({{"cause", check.cause},
                   {"fix", check.fix},
                   {"exit_status", exit_status(check.kind)},
                   {"class", meaning(check.kind)}});
-    }
     json["checks"].push_back(row);
   }
   json["speed"] = facts.speed ? speed_json(*facts.speed) : ordered_json(nullptr);
@@ -82,13 +80,11 @@ ordered_json speed_json(const SpeedFacts& speed) {
 
 std::string explanation_text(const Explanation& explanation) {
   std::string text;
-  for (const KnownFailure& row : explanation.found) {
+  for (const KnownFailure& row : explanation.found)
     text += fmt::format("{} (exit status {}, {})\n  cause  {}\n  sure   {}\n  fix    {}\n", row.key,
                         exit_status(row.kind), meaning(row.kind), filled_in(row.cause), filled_in(row.sure),
                         filled_in(row.fix));
-  }
-  if (!explanation.found.empty()) return text;
-  text = "no row for this message\n";
+  if (explanation.found.empty()) text = "no row for this message\n";
   if (!explanation.nearest.empty()) text += "nearest by their words:\n";
   for (const KnownFailure& row : explanation.nearest)
     text += fmt::format("  {:<24} {}\n", row.key, row.example);
@@ -102,15 +98,10 @@ ordered_json explanation_json(const Explanation& explanation) {
 }
 
 std::string exit_classes_text() {
-  std::string text = "Exit status:\n";
-  const auto add = [&](FailureClass kind) {
-    text += fmt::format("  {:>2}  {}\n", exit_status(kind), meaning(kind));
-  };
-  add(FailureClass::healthy);
-  add(FailureClass::failed);
-  text += "   2  wrong usage\n";
+  std::string text = fmt::format("Exit status:\n   0  {}\n   1  {}\n   2  wrong usage\n",
+                                 meaning(FailureClass::healthy), meaning(FailureClass::failed));
   for (const ClassMeaning& row : class_meanings())
-    if (exit_status(row.kind) > 1) add(row.kind);
+    if (exit_status(row.kind) > 1) text += fmt::format("  {:>2}  {}\n", exit_status(row.kind), row.meaning);
   return text;
 }
 

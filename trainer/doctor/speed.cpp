@@ -20,18 +20,13 @@ constexpr double kLongEnough = 5e-4;  // seconds of one launch
 constexpr double kRound = 5e-3;       // seconds of launches between waits
 constexpr double kSeconds = 0.2;      // of one measurement
 
-// How often an op that takes `seconds` is launched between waits.
-int launches_of(double seconds) {
-  return static_cast<int>(std::clamp(std::ceil(kRound / seconds), 1.0, 200.0));
-}
-
 double once(Backend& backend, Microbenchmark& op) {
   return fastest_seconds(backend, 0, [&] { op.forward(); });
 }
 
 // The time of one launch in the fastest of many series of launches.
 double seconds_in_a_row(Backend& backend, Microbenchmark& op) {
-  const int launches = launches_of(once(backend, op));
+  const int launches = static_cast<int>(std::clamp(std::ceil(kRound / once(backend, op)), 1.0, 200.0));
   const double seconds = fastest_seconds(backend, kSeconds, [&] {
     for (int i = 0; i < launches; ++i) op.forward();
   });
@@ -106,10 +101,9 @@ SpeedFacts measure_gpu(const std::string& device, const Nvml& nvml) {
   speed.memory_bytes = copy_rate(backend);
   speed.memory_expected = expected_memory(*info.gpu).per_second;
   measure_transfers(backend, &speed);
-  for (const GpuInfo& other : info.gpus) {
+  for (const GpuInfo& other : info.gpus)
     if (const auto rate = peer_bytes_per_second(info.gpu->index, other.index))
       speed.peers.push_back({other.index, *rate});
-  }
   speed.sensors = sensors_under_load(backend, *product, nvml, *info.gpu);
   return speed;
 }
@@ -144,11 +138,6 @@ std::string rate_text(double measured, double expected, double unit, const char*
 
 bool is_below(const std::optional<int>& now, const std::optional<int>& peak) {
   return now && peak && *now < *peak;
-}
-
-bool has_narrow_link(const GpuSensors& sensors) {
-  return is_below(sensors.pcie_lanes, sensors.pcie_lanes_peak) ||
-         is_below(sensors.pcie_generation, sensors.pcie_generation_peak);
 }
 
 double fraction(double measured, double expected) {
@@ -189,9 +178,11 @@ std::vector<std::string> reasons_for_slowness(const SpeedFacts& speed) {
 }
 
 bool falls_short(const SpeedFacts& speed) {
+  const GpuSensors& sensors = speed.sensors;
   return speed.gpu && (fraction(speed.flops, speed.flops_expected) < kLeastFlops ||
                        fraction(speed.memory_bytes, speed.memory_expected) < kLeastTraffic ||
-                       has_narrow_link(speed.sensors));
+                       is_below(sensors.pcie_lanes, sensors.pcie_lanes_peak) ||
+                       is_below(sensors.pcie_generation, sensors.pcie_generation_peak));
 }
 
 std::string speed_text(const SpeedFacts& speed) {
@@ -200,10 +191,9 @@ std::string speed_text(const SpeedFacts& speed) {
                                   : rate_text(speed.flops, speed.flops_expected, 1e9, "GFLOP/s");
   std::string text = fmt::format("{} in {}, memory {}", flops, speed.precision,
                                  rate_text(speed.memory_bytes, speed.memory_expected, 1e9, "GB/s"));
-  if (speed.upload_bytes > 0) {
+  if (speed.upload_bytes > 0)
     text += fmt::format(", copies {:.1f} GB/s to it and {:.1f} GB/s from it", speed.upload_bytes / 1e9,
                         speed.download_bytes / 1e9);
-  }
   for (const SpeedFacts::Peer& peer : speed.peers)
     text += fmt::format(", {:.1f} GB/s to cuda:{}", peer.bytes / 1e9, peer.device);
   if (speed.gpu && !falls_short(speed)) return text;

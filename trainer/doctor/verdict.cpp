@@ -11,17 +11,12 @@ namespace {
 const char* why_left_out(std::string_view name, const Facts& facts) {
   if (name == "proof") return "trainer doctor --prove compares every bit of a training";
   if (name == "speed") return "--quick, or there is no GPU to measure";
+  if (name == "MPI") return "none found; several devices need one: apt install openmpi-bin";
   if (facts.asks_for_cpu) return "--device cpu";
   if (!shows_gpu(facts.gpu)) return "no NVIDIA GPU here";
+  if (name == "NCCL") return "none found; several GPUs need it: apt install libnccl2";
   return name == "libraries" || name == "cuBLASLt" ? "this program needs none"
                                                    : "neither the driver nor NVML tells it";
-}
-
-std::string run_text(const std::vector<Check>& checks) {
-  std::vector<std::string> names;
-  for (const Check& check : checks)
-    if (check.state != CheckState::not_run) names.push_back(check.name);
-  return fmt::format("{}", fmt::join(names, ", "));
 }
 
 }  // namespace
@@ -40,8 +35,9 @@ bool trains_on_gpu(const Facts& facts) {
 }
 
 void add_left_out(const Facts& facts, std::vector<Check>* checks) {
-  for (const char* name : {"driver", "device files", "visibility", "libraries", "cuBLASLt", "GPU",
-                           "GPU memory", "compute mode", "MIG", "GPU errors", "NVML", "speed", "proof"})
+  for (const char* name :
+       {"driver", "device files", "visibility", "libraries", "cuBLASLt", "GPU", "GPU memory", "compute mode",
+        "MIG", "GPU errors", "NVML", "NCCL", "MPI", "speed", "proof"})
     if (std::ranges::find(*checks, name, &Check::name) == checks->end())
       checks->push_back({CheckState::not_run, name, why_left_out(name, facts)});
 }
@@ -53,7 +49,9 @@ std::string verdict(const Facts& facts, const std::vector<Check>& checks) {
     return fmt::format("{} {}; exit status {}: {}", problems, problems == 1 ? "problem" : "problems",
                        exit_status(kind), meaning(kind));
   }
-  const std::string run = "; run: " + run_text(checks);
+  std::string run;
+  for (const Check& check : checks)
+    if (check.state != CheckState::not_run) run += (run.empty() ? "; run: " : ", ") + check.name;
   const std::string cpu = fmt::format("{}, {}", cores_text(facts.cpu), facts.cpu.instruction_set);
   if (trains_on_gpu(facts))
     return fmt::format("healthy: trains on GPU {}, {}, or with --device cpu on {}{}", facts.gpu.device,

@@ -23,6 +23,7 @@ class SprintRun {
         setup_(run_.setup),
         console_(stdout, {.quiet = options.output.quiet,
                           .json = options.output.json,
+                          .bar = options.ranks == nullptr,
                           .messages = is_first() ? stderr : nullptr}) {
     report_.target = options.target;
     DeviceRequest device = options.device;

@@ -30,7 +30,7 @@ void request_stop(int signal) {
   std::int64_t unset = 0;
   requested_at.compare_exchange_strong(unset, now);
   int none = 0;
-  const bool first = requested_stop.compare_exchange_strong(none, signal == SIGHUP ? SIGTERM : signal);
+  const bool first = requested_stop.compare_exchange_strong(none, signal == SIGINT ? SIGINT : SIGTERM);
   if (!first && now - requested_at > kSameRequest) _exit(128 + signal);
 }
 

@@ -1,4 +1,4 @@
-// Stopping on request: the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 (Slurm's warning) sets a flag that the training loop polls, so that it can finish its
+// Stopping on request: the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 sets a flag that the training loop polls, so that it can finish its
 // step and save; the second ends the process at once. Output into a closed pipe or past a file-size limit becomes a write error
 // instead of killing the process. Outside a training, signals have their default effects, even in a container's first process.
 #pragma once
@@ -21,7 +21,7 @@ class SignalGuard {
   SignalGuard(const SignalGuard&) = delete;
   SignalGuard& operator=(const SignalGuard&) = delete;
 
-  // 0, or the signal that asked for a stop: SIGINT, SIGTERM or SIGUSR1 (SIGHUP, a closed terminal, counts as SIGTERM).
+  // 0, or the signal that asked for a stop: SIGINT or SIGTERM (SIGHUP, a closed terminal, and SIGUSR1, which mpirun forwards, count as SIGTERM).
   // The exit status that reports it is 128 + this. Cheap enough for every step.
   [[nodiscard]] int stop_signal() const;
 

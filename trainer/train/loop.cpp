@@ -60,9 +60,11 @@ class Loop {
   }
 
   // A resumed run may have been stopped between the last step of an epoch and its evaluation.
-  bool broken_off_before_evaluation() const {
+  bool broken_off_before_evaluation() {
     const std::uint64_t step = result_.position.step;
-    return step > 0 && next_evaluation(setup_, step - 1) == step && network_.read_training_state().images > 0;
+    if (step == 0 || next_evaluation(setup_, step - 1) != step) return false;
+    expect("the start after step", step);
+    return sums_of_all(network_.read_training_state(), true, backend_.part())->images > 0;
   }
 
   // False if the run stops within the epoch; the position then counts the steps done.
@@ -112,21 +114,27 @@ class Loop {
   bool stop_now() {
     GradientExchange* exchange = network_.exchange();
     while (backend_.busy() && (exchange != nullptr || !observer_.stop_asked())) std::this_thread::sleep_for(kPollInterval);
-    const bool late = limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds;
-    bool stops = observer_.stop_asked() || late;
-    if (exchange != nullptr) {  // every rank stops after the same step
+    bool signal = observer_.stop_asked();
+    bool stops = signal || (limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds);
+    if (exchange != nullptr) {  // every rank stops after the same step, for the same reason
       exchange->before_launch(result_.position.step);
       if (stops) exchange->ask_to_stop();
       stops = exchange->stops();
+      if (stops) signal = any_rank(signal);
     }
     if (stops) {
-      result_.reason = late && !observer_.stop_asked() ? StopReason::time_limit : StopReason::signal;
+      result_.reason = signal ? StopReason::signal : StopReason::time_limit;
     } else if (limits_.max_steps > 0 && result_.position.step >= limits_.max_steps) {
       result_.reason = StopReason::step_limit;
     } else {
       return false;
     }
     return true;
+  }
+
+  bool any_rank(bool own) {
+    expect("the stop after step", result_.position.step);
+    return std::ranges::count(gathered(own ? 1 : 0, *backend_.part().ranks), 1) > 0;
   }
 
   // Tells the ranks what comes next: how long one of them may take for it before it counts as lost.

@@ -88,6 +88,7 @@ class TrainingRun {
         setup_(run_.setup),
         console_(stdout, {.quiet = options.output.quiet,
                           .json = options.output.json,
+                          .bar = options.ranks.ranks == nullptr,
                           .messages = options.ranks.is_first() ? stderr : nullptr}),
         resumed_(open_if_asked(environment, options)) {
     TrainSettings settings = resumed_ ? resumed_->saved.settings : options.settings;
