@@ -8,7 +8,6 @@
 namespace trainer::cuda {
 
 constexpr unsigned kCodeThreads = 256;
-constexpr unsigned kSharedWords = 1024;  // of signs; the sums of longer columns are in global memory
 
 // The place of a float in its column: its row, which in a code of signs is bit `bit` of word `word`.
 struct RowPlace {
@@ -69,14 +68,12 @@ struct Kept {
   float value, residual;
 };
 
-// `value(place)` + residual as signs. `long_sums` [2, words] is used if the column has more than kSharedWords.
+// value(place) + residual as signs; sums [2, words] is scratch of this block.
 template <unsigned kAhead, typename Value>
 static __device__ void encode_signs(unsigned rows, const Value& value, float* residual, std::uint32_t* code,
-                                    float* long_sums) {
-  __shared__ float short_sums[2 * kSharedWords];
+                                    float* sums) {
   __shared__ unsigned positives;
   const auto words = static_cast<unsigned>(sign_words(rows));
-  float* sums = words > kSharedWords ? long_sums : short_sums;
   __syncthreads();
   if (threadIdx.x == 0) positives = 0;
   __syncthreads();
@@ -113,8 +110,8 @@ static __device__ void encode_signs(unsigned rows, const Value& value, float* re
 // code = value(place) + residual, rounded; the residual becomes what that leaves out. All threads call it.
 template <int kBits, unsigned kAhead, typename Value>
 static __device__ void encode(unsigned rows, const Value& value, float* residual, std::uint32_t* code,
-                              float* long_sums) {
-  if constexpr (kBits == 1) encode_signs<kAhead>(rows, value, residual, code, long_sums);
+                              float* sums) {
+  if constexpr (kBits == 1) encode_signs<kAhead>(rows, value, residual, code, sums);
   if constexpr (kBits == 32)
     for_rows<32, kAhead>(rows, value,
                          [&](const RowPlace& at, float v) { code[at.row] = __float_as_uint(v); });
