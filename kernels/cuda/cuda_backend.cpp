@@ -58,10 +58,11 @@ void require_countable(const OpDesc& desc, int batch) {
 void require_own_statistics(const RankPart& part, const OpDesc& desc) {
   if (!part.sync_batchnorm) return;
   if (!std::holds_alternative<BatchNormDesc>(desc) && !std::holds_alternative<NormalisedDesc>(desc)) return;
-  throw BackendError(describe(desc) +
-                     ": --sync-batchnorm does not go with the fast GPU engine, where each rank has the statistics of its "
-                     "own images; leave it out, or choose --bits portable, which always takes those of all ranks, or "
-                     "--device cpu");
+  throw BackendError(
+      describe(desc) +
+      ": --sync-batchnorm does not go with the fast GPU engine, where each rank has the statistics of its "
+      "own images; leave it out, or choose --bits portable, which always takes those of all ranks, or "
+      "--device cpu");
 }
 
 // An op runs once when it is prepared: a capture must not be the first to launch a kernel or to call a library, since

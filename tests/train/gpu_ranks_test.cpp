@@ -30,7 +30,12 @@ class GpuRanks : public testing::Test {
 TEST_F(GpuRanks, PortableBitsAreThoseOfOneProcess) {
   for (const char* model : {"sprint-lean", "quick"}) {
     // The last of 19 images fill no batch, and then some ranks have no rows.
-    Trial trial{.model = model, .batch = 8, .images = 19, .steps = 3, .keep = Selection{.fraction = 0.4}};
+    Trial trial{.model = model,
+                .batch = 8,
+                .images = 19,
+                .steps = 3,
+                .keep = Selection{.fraction = 0.4},
+                .last_batch = LastBatch::mask};
     const Trained alone = train(trial, nullptr);
     trial.engine = gpu_engine;
     for (const int size : {1, 2, 4, 8}) {
@@ -79,6 +84,7 @@ TEST_F(GpuRanks, ReplicasStayEqual) {
                       .steps = 4,
                       .gradient_bits = bits,
                       .warm_start_images = 8,
+                      .last_batch = LastBatch::mask,
                       .engine = gpu_engine};
     const std::vector<Trained> all = train_on(trial, 3);
     for (const Trained& one : all) {

@@ -114,8 +114,8 @@ struct Centring {
 
 // Centring of channel c, from the sums of x and x^2 over `count` positions; the thread that `writes` stores the statistics. There
 // are none if other ranks have all images of a last batch: the running statistics are then kept.
-__device__ inline Centring batch_centring(const NormArgs& s, unsigned c, const double (&sums)[2], double count,
-                                          bool writes) {
+__device__ inline Centring batch_centring(const NormArgs& s, unsigned c, const double (&sums)[2],
+                                          double count, bool writes) {
   const double m = count < 1 ? 1 : count;
   const double mean = sums[0] / m;
   const double spread = sums[1] / m - mean * mean;

@@ -64,7 +64,8 @@ static __device__ void select_among_all(const HardestRows& rows, const StepState
   for (unsigned other = kLanes / 2; other > 0; other /= 2) before += __shfl_xor_sync(~0U, before, other);
   const bool keeps = is_valid && before < rows.count(state);
   if (lane == 0) rows.kept[row] = keeps ? 1 : 0;
-  for (unsigned j = lane; j < classes && is_valid && !keeps; j += kLanes) dz[std::size_t{row} * classes + j] = 0;
+  for (unsigned j = lane; j < classes && is_valid && !keeps; j += kLanes)
+    dz[std::size_t{row} * classes + j] = 0;
 }
 
 }  // namespace trainer::cuda

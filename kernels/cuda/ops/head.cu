@@ -185,7 +185,9 @@ class Head final : public Op {
  private:
   bool shares_rows() const { return selection_.selects() && context_.part.ranks != nullptr; }
   // Of how hard images are: a rank may write one more than its own.
-  std::size_t keys() const { return shape_.batch + (shares_rows() ? static_cast<std::size_t>(context_.part.batch) : 0); }
+  std::size_t keys() const {
+    return shape_.batch + (shares_rows() ? static_cast<std::size_t>(context_.part.batch) : 0);
+  }
 
   void run_forward(const OpArgs& args) override {
     HeadForward<T> a(args);
@@ -201,13 +203,15 @@ class Head final : public Op {
     a.correct = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
     const unsigned blocks = blocks_for(shape_.batch, kRows, kForwardBlocks * context_.multiprocessors);
     if (!a.training || !shares_rows()) {
-      launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T, false>, shape_, a, context_.ticket);
+      launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T, false>, shape_, a,
+             context_.ticket);
       return;
     }
-    launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T, true>, shape_, a, context_.ticket);
+    launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T, true>, shape_, a,
+           context_.ticket);
     if (!context_.stream.loads) gather_rows(context_.part, hardness, sizeof(std::uint64_t));
-    launch(context_.stream, {blocks_for(shape_.batch, kRows, shape_.batch), kThreads}, "select_rows", select_rows,
-           shape_, a.rows, a.state, a.dz);
+    launch(context_.stream, {blocks_for(shape_.batch, kRows, shape_.batch), kThreads}, "select_rows",
+           select_rows, shape_, a.rows, a.state, a.dz);
   }
 
   void run_backward(const OpArgs& args) override {

@@ -1,7 +1,7 @@
 // A step's exchange: three kernels, and NCCL's two messages between them. A block takes a column at a time.
 #include <algorithm>
-#include <fmt/format.h>
 #include <optional>
+#include <string>
 
 #include "kernels/cuda/ranks/device_exchange.hpp"
 #include "kernels/cuda/ranks/exchange_kernels.cuh"
@@ -56,8 +56,8 @@ class DeviceExchange final : public GradientExchange {
           check(cudaHostAlloc(out, sizeof(ExchangeNotes), cudaHostAllocMapped), "cudaHostAlloc");
         })) {
     if (ranks.size() > kMostDeviceRanks)
-      throw BackendError(
-          fmt::format("{} ranks on GPUs: at most {} are possible", ranks.size(), kMostDeviceRanks));
+      throw BackendError(std::to_string(ranks.size()) + " ranks on GPUs: at most " +
+                         std::to_string(kMostDeviceRanks) + " are possible");
     *notes_ = {};
     ranks.progress = &notes_->steps;
     if (desc.full_steps > 0 && desc.bits != 32) full_.emplace(backend, desc, stripes_, 32);
