@@ -46,6 +46,9 @@ class GradientExchange {
   // Launches the exchange of a step: dw [floats] and state->batch_loss become their sums over all ranks, the same bits everywhere.
   virtual void run(float* dw, StepState* state) = 0;
 
+  // The number of the first step of the next launch, told before each launch and before a step is recorded. An engine whose
+  // launches run ahead needs it: a recording's messages are those of its side of full_steps, and stops() is for this launch.
+  virtual void before_launch(std::uint64_t /*step*/) {}
   virtual void ask_to_stop() = 0;     // tells the others with the next step
   virtual bool stops() const = 0;     // some rank had asked; equal on all ranks after each step
   virtual Residuals residuals() = 0;  // of all ranks, for a checkpoint: an exchange too

@@ -46,6 +46,7 @@ struct CudaContext {
   Element element = Element::fp32;  // element type of maps in memory
   float loss_scale = 1;             // factor of the head's gradient, and therefore of all gradients
   bool libraries = false;           // CudaOptions
+  RankPart part = {};               // its ranks are for the device's memory
   OnFirstUse<Convolutions> convolutions;
   OnFirstUse<Products> products;
   // kTickets arrival counters on the device, 0 between kernels: the last block to arrive adds up what all blocks have
@@ -87,6 +88,8 @@ void launch_muon(const CudaContext& context, const UpdateArgs& args, const Updat
 std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices);
 // to[i] = from[i] cast to the context's element type.
 void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count);
+// The reverse, of `count` elements.
+void launch_widen(const CudaContext& context, const void* from, float* to, std::size_t count);
 void launch_advance(const CudaContext& context, StepState* state);
 
 }  // namespace trainer::cuda

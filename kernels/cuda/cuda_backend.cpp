@@ -8,7 +8,7 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_info/device_info.hpp"
 #include "kernels/cuda/portable/backend.hpp"
-#include "kernels/cuda/runtime/device_backend.hpp"
+#include "kernels/cuda/ranks/rank_backend.hpp"
 #include "kernels/gpu_host/gpu_architectures.hpp"
 
 namespace trainer {
@@ -100,10 +100,10 @@ struct Loading {
   LaunchQueue& queue;
 };
 
-class CudaBackend final : public DeviceBackend {
+class CudaBackend final : public RankBackend {
  public:
   explicit CudaBackend(const CudaOptions& options)
-      : DeviceBackend(usable_device(options)),
+      : RankBackend(usable_device(options)),
         ticket_(allocate((kTickets + kBarrierWords) * sizeof(unsigned), "the blocks' tickets")),
         context_{.stream = {stream()},
                  .multiprocessors = multiprocessors_of(options),
@@ -141,6 +141,7 @@ class CudaBackend final : public DeviceBackend {
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
     require_countable(desc, batch);
+    require_own_statistics(part(), desc);
     const int uses = library_uses();
     std::unique_ptr<Op> op =
         std::visit([&](const auto& d) { return make_op(context_, d, batch, wants_dx); }, desc);
@@ -180,6 +181,7 @@ class CudaBackend final : public DeviceBackend {
     return options.device;
   }
 
+  void join_ops(const RankPart& part) override { context_.part = part; }
   int library_uses() const { return context_.convolutions.uses() + context_.products.uses(); }
 
   Buffer ticket_;

@@ -1,5 +1,9 @@
 #include "kernels/ranks/messages.hpp"
 
+#include <algorithm>
+#include <fmt/format.h>
+#include <stdexcept>
+
 #include "kernels/ranks/gradient_code.hpp"
 
 namespace trainer {
@@ -51,6 +55,50 @@ Residuals shared_out(const Residuals& residuals, int ranks) {
     }
   }
   return shared;
+}
+
+const ExchangeDesc& checked_exchange(const ExchangeDesc& desc) {
+  if (desc.bits != 1 && desc.bits != 16 && desc.bits != 32) {
+    throw std::invalid_argument(fmt::format("gradients of {} bits: 1, 16 and 32 are possible", desc.bits));
+  }
+  std::size_t end = 0;
+  for (const Column& column : desc.columns) {
+    if (column.rows == 0 || column.begin < end || column.begin + column.rows > desc.floats) {
+      throw std::invalid_argument(
+          fmt::format("a column of {} floats from {} on, after one that ends at {}, in a gradient of {}",
+                      column.rows, column.begin, end, desc.floats));
+    }
+    end = column.begin + column.rows;
+  }
+  return desc;
+}
+
+Residuals gathered_residuals(const ExchangeDesc& desc, const std::vector<std::size_t>& stripes,
+                             const std::vector<float>& own, const std::vector<float>& sum) {
+  if (desc.bits == 32) return {};
+  Residuals all{.own = std::vector<float>((stripes.size() - 1) * desc.floats), .sum = sum};
+  std::ranges::copy(own, all.own.begin() + static_cast<std::ptrdiff_t>(desc.ranks->rank() * desc.floats));
+  std::vector<std::size_t> own_borders{0};
+  std::vector<std::size_t> sum_borders{0};
+  for (const std::size_t stripe : std::span(stripes).subspan(1)) {
+    own_borders.push_back(own_borders.back() + 4 * desc.floats);
+    sum_borders.push_back(4 * (stripe < desc.columns.size() ? desc.columns[stripe].begin : desc.floats));
+  }
+  desc.ranks->all_gather(all.own.data(), own_borders);
+  desc.ranks->all_gather(all.sum.data(), sum_borders);
+  return all;
+}
+
+Residuals fitting_residuals(const ExchangeDesc& desc, const Residuals& residuals) {
+  const std::size_t floats = desc.bits == 32 ? 0 : desc.floats;
+  if (residuals.sum.size() != floats || (floats > 0 && residuals.own.size() % floats != 0)) {
+    throw std::invalid_argument(
+        fmt::format("residuals of {} and {} floats for a gradient of {} bits and {} floats",
+                    residuals.own.size(), residuals.sum.size(), desc.bits, desc.floats));
+  }
+  const int size = desc.ranks->size();
+  return residuals.own.size() == static_cast<std::size_t>(size) * floats ? residuals
+                                                                         : shared_out(residuals, size);
 }
 
 }  // namespace trainer

@@ -37,4 +37,13 @@ struct Messages {
 // Residuals for another number of ranks, with the same sum for every float: each rank gets an equal share.
 Residuals shared_out(const Residuals& residuals, int ranks);
 
+// Throws std::invalid_argument for other bits than 1, 16 and 32, and for columns that overlap or leave the arena.
+const ExchangeDesc& checked_exchange(const ExchangeDesc& desc);
+
+// What GradientExchange::residuals() and set_residuals() have in common, wherever the residuals are: `own` and `sum` [floats]
+// are this rank's, stripes those of divide_columns().
+Residuals gathered_residuals(const ExchangeDesc& desc, const std::vector<std::size_t>& stripes,
+                             const std::vector<float>& own, const std::vector<float>& sum);
+Residuals fitting_residuals(const ExchangeDesc& desc, const Residuals& residuals);
+
 }  // namespace trainer

@@ -83,6 +83,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
 
 cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   *graph = nullptr;
+  const std::lock_guard<std::recursive_mutex> guard(state().lock);
   std::unique_ptr<CUgraph_st> made;
   // Ends the capture even if a fault is injected here or the device is lost; the graph is kept only if neither is so.
   const cudaError_t code = call("cudaStreamEndCapture", Rule::release, [&]() -> cudaError_t {

@@ -23,10 +23,6 @@ std::string name_of(const ExchangeTrial& trial) {
   return std::to_string(trial.ranks) + " ranks, " + std::to_string(trial.bits) + " bits";
 }
 
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), 4 * a.size()) == 0;
-}
-
 // Calls body for each number of ranks and bits.
 template <typename Body>
 void for_trials(const Body& body) {

@@ -1,96 +1,20 @@
 // Training on several ranks, which are threads here: the same network on all of them, and the same as one process's.
+#include <algorithm>
+#include <cmath>
 #include <gtest/gtest.h>
-#include <string>
-#include <vector>
 
-#include "models/spec.hpp"
-#include "tests/support/thread_ranks.hpp"
-#include "trainer/train/digest.hpp"
-#include "trainer/train/loop.hpp"
-#include "trainer/train/rank_share.hpp"
+#include "tests/train/rank_training.hpp"
 
 namespace trainer {
 namespace {
-
-data::Dataset some_data(std::uint32_t images) {
-  data::Dataset dataset;
-  dataset.name = "noise";
-  dataset.shape = {28, 28, 1};
-  dataset.classes = 10;
-  std::uint32_t random = 1;
-  const auto next = [&] { return static_cast<std::uint8_t>((random = random * 1664525 + 1013904223) >> 24); };
-  for (data::Split* split : {&dataset.train, &dataset.test}) {
-    split->images.resize(std::size_t{images} * 28 * 28);
-    split->labels.resize(images);
-    for (std::uint8_t& pixel : split->images) pixel = next();
-    for (std::uint8_t& label : split->labels) label = next() % 10;
-  }
-  return dataset;
-}
-
-class Quiet final : public LoopObserver {
- public:
-  void progressed(const LoopProgress&) override {}
-  void epoch_done(const EpochRecord& record) override { epochs.push_back(record); }
-  void checkpoint_due(const LoopPosition&) override {}
-  bool stop_asked() const override { return false; }
-  std::vector<EpochRecord> epochs;
-};
-
-struct Trained {
-  std::string digest;
-  std::vector<float> weights;
-  std::vector<EpochRecord> epochs;
-};
-
-struct Trial {
-  std::string model;
-  int batch = 16;
-  std::uint32_t images = 90;
-  Bits bits = Bits::portable;
-  std::uint64_t steps = 4;
-  bool sync = false;
-  int gradient_bits = 32;
-};
-
-Trained train(const Trial& trial, Communicator* ranks) {
-  TrainSettings settings;
-  settings.batch = trial.batch;
-  if (trial.bits == Bits::portable) settings.bits = "portable";
-  if (trial.sync) settings.sync_batchnorm = true;
-  if (trial.gradient_bits < 32) settings.gradient_bits = trial.gradient_bits;
-  Setup setup =
-      make_setup(find_spec(trial.model, TRAINER_SOURCE_DIR "/models"), settings, some_data(trial.images));
-  const auto backend = make_cpu_backend({.threads = 1, .bits = trial.bits});
-  if (ranks != nullptr) backend->join(share_out(setup, *ranks));
-  Network network(setup.plan, *backend, Purpose::training, setup.rule.optimizers);
-  network.initialize(1);
-  network.write_training_state({.seed = 1});
-  const ResidentData data(*backend, setup);
-  Quiet observer;
-  (void)run_loop(setup, network, *backend, data, {.max_steps = trial.steps}, {}, observer);
-  Trained result{digest_with_optimizer(network), {}, observer.epochs};
-  for (const NetworkTensor& tensor : network.tensors()) {
-    const std::vector<float> values = network.read(tensor);
-    if (tensor.arena == 0) result.weights.insert(result.weights.end(), values.begin(), values.end());
-  }
-  return result;
-}
-
-std::vector<Trained> train_on(const Trial& trial, int size) {
-  std::vector<Trained> results(static_cast<std::size_t>(size));
-  run_ranks(size, [&](Communicator& ranks) {
-    results[static_cast<std::size_t>(ranks.rank())] = train(trial, &ranks);
-  });
-  return results;
-}
 
 class RanksOfNetworks : public testing::TestWithParam<const char*> {};
 
 TEST_P(RanksOfNetworks, PortableBitsAreThoseOfOneProcess) {
   // 8 divides 16; the last of 90 images fill no batch of 21, and then some ranks have no rows.
   for (const Trial& trial :
-       {Trial{.model = GetParam()}, Trial{.model = GetParam(), .batch = 21, .images = 87, .steps = 6}}) {
+       {Trial{.model = GetParam()},
+        Trial{.model = GetParam(), .batch = 21, .images = 87, .steps = 6, .keep = Selection{0.5, 0}}}) {
     const Trained alone = train(trial, nullptr);
     for (const int size : {1, 2, 4, 8}) {
       const std::vector<Trained> all = train_on(trial, size);

@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <thread>
 #include <utility>
 
 #include "trainer/system/clock.hpp"
-#include "trainer/train/rank_share.hpp"
+#include "trainer/train/rank_control.hpp"
 
 namespace trainer {
 
@@ -24,14 +23,17 @@ class Loop {
         backend_(backend),
         limits_(limits),
         observer_(observer),
+        ranks_(network, backend),
         test_(network, backend, data.test_input(setup.test)) {
-    const StepInput input = data.train_input(setup.train);
-    step_ = backend.record({{[&network, &setup, input] { network.train_step(input, setup.rule); }, 1}});
+    train_ = [&network, &setup, input = data.train_input(setup.train)] {
+      network.train_step(input, setup.rule);
+    };
     if (setup.validates()) validation_.emplace(network, backend, data.train_input(setup.validation));
   }
 
   LoopResult run(const LoopPosition& start) {
     result_.position = start;
+    record();
     result_.graph_nodes = step_->nodes();
     bool trained = broken_off_before_evaluation();
     while (true) {
@@ -40,16 +42,23 @@ class Loop {
       if (!train_until(next_evaluation(setup_, result_.position.step))) break;
       trained = true;
     }
-    add_up_ranks();
+    ranks_.add_up(result_.position.step);
     return result_;
   }
 
  private:
+  // Records the step as it is from now on.
+  void record() {
+    if (GradientExchange* exchange = network_.exchange()) exchange->before_launch(result_.position.step);
+    if (step_) backend_.wait();
+    step_ = backend_.record({{train_, 1}});
+  }
+
   // A resumed run may have been stopped between the last step of an epoch and its evaluation.
   bool broken_off_before_evaluation() {
     const std::uint64_t step = result_.position.step;
     if (step == 0 || next_evaluation(setup_, step - 1) != step) return false;
-    expect("the start after step", step);
+    ranks_.expect("the start after step", step);
     return sums_of_all(network_.read_training_state(), true, backend_.part())->images > 0;
   }
 
@@ -65,9 +74,10 @@ class Loop {
         return false;
       }
       const std::uint64_t steps = steps_of_launch(end);
-      expect("step", at.step + steps, true);
+      ranks_.expect("step", at.step + steps, true);
       step_->launch(steps);
       at.step += steps;
+      if (at.step == backend_.part().full_steps) record();
       observer_.progressed({at.step, setup_.total_steps, begin, end});
       if (!backend_.runs_ahead() && note_bad_step(network_.read_training_state())) return false;
       const bool checkpoint = at.step < end && is_due(limits_.checkpoint_steps);
@@ -90,20 +100,18 @@ class Loop {
   std::uint64_t steps_of_launch(std::uint64_t end) const {
     const std::uint64_t step = result_.position.step;
     std::uint64_t stop = limits_.max_steps > 0 ? std::min(end, limits_.max_steps) : end;
+    if (step < backend_.part().full_steps) stop = std::min(stop, backend_.part().full_steps);
     for (const std::uint64_t every : {limits_.checkpoint_steps, limits_.digest_steps})
       if (every > 0) stop = std::min(stop, (step / every + 1) * every);
     return std::min(stop - step, backend_.repeats_per_launch());
   }
 
   bool stop_now() {
-    while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kPollInterval);
+    while (backend_.busy() && (network_.exchange() != nullptr || !observer_.stop_asked()))
+      std::this_thread::sleep_for(kPollInterval);
     bool signal = observer_.stop_asked();
-    bool stops = signal || (limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds);
-    if (GradientExchange* exchange = network_.exchange()) {  // all stop after the same step, for one reason
-      if (stops) exchange->ask_to_stop();
-      stops = exchange->stops();
-      if (stops) signal = any_rank(signal);
-    }
+    const bool late = limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds;
+    const bool stops = ranks_.stops(result_.position.step, signal || late, signal);
     if (stops) {
       result_.reason = signal ? StopReason::signal : StopReason::time_limit;
     } else if (limits_.max_steps > 0 && result_.position.step >= limits_.max_steps) {
@@ -114,33 +122,8 @@ class Loop {
     return true;
   }
 
-  bool any_rank(bool own) {
-    expect("the stop after step", result_.position.step);
-    return std::ranges::count(gathered(own ? 1 : 0, *backend_.part().ranks), 1) > 0;
-  }
-
-  // Tells the ranks what comes next: how long one of them may take for it before it counts as lost.
-  void expect(const char* what, std::uint64_t step, bool is_quick = false) {
-    const RankPart& part = backend_.part();
-    if (part.ranks == nullptr) return;
-    const bool patient = std::exchange(patient_, !is_quick) || !is_quick;
-    part.ranks->begin(fmt::format("{} {}", what, step),
-                      patient ? std::max(part.timeout, kPatience) : part.timeout);
-  }
-
-  // Makes the training's sums of rank 0 those of all ranks, and the others' empty: rank 0 writes checkpoints.
-  void add_up_ranks() {
-    if (backend_.part().ranks == nullptr) return;
-    expect("the checkpoint after step", result_.position.step);
-    network_.share_statistics();
-    network_.gather_residuals();
-    StepState state = *sums_of_all(network_.read_training_state(), true, backend_.part());
-    if (backend_.part().ranks->rank() != 0) state.clear_sums();
-    network_.write_training_state(state);
-  }
-
   void save_checkpoint() {
-    add_up_ranks();
+    ranks_.add_up(result_.position.step);
     observer_.checkpoint_due(result_.position);
   }
 
@@ -163,7 +146,7 @@ class Loop {
     LoopPosition& at = result_.position;
     const Clock::time_point start = Clock::now();
     const std::function<bool()> stop_asked = [this] { return observer_.stop_asked(); };
-    expect("the evaluation after step", at.step);
+    ranks_.expect("the evaluation after step", at.step);
     network_.share_statistics();
     const std::optional<Evaluation::Result> test = test_.run(stop_asked);
     if (test && note_bad_step(test->training)) return false;
@@ -180,10 +163,7 @@ class Loop {
       return false;
     }
     EpochRecord record;
-    if (const GradientExchange* exchange = network_.exchange()) {
-      const double seconds = exchange->count().seconds;
-      record.exchange_seconds = seconds - std::exchange(exchanged_seconds_, seconds);
-    }
+    record.exchange_seconds = ranks_.exchange_seconds();
     record.test = test->score;
     if (validation) record.validation = validation->score;
     record.evaluation_seconds = seconds_since(start);
@@ -220,20 +200,17 @@ class Loop {
     return true;
   }
 
-  // Seconds for what a rank may do slowly: its first step, an evaluation, a checkpoint.
-  static constexpr double kPatience = 300;
-
   const Setup& setup_;
   Network& network_;
   Backend& backend_;
   LoopLimits limits_;
   LoopObserver& observer_;
+  RankControl ranks_;
+  std::function<void()> train_;
   std::unique_ptr<Recording> step_;
   Evaluation test_;
   std::optional<Evaluation> validation_;
   Clock::time_point started_ = Clock::now();
-  bool patient_ = true;
-  double exchanged_seconds_ = 0;  // up to the last evaluation
   LoopResult result_;
 };
 

@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <fmt/format.h>
-#include <span>
-#include <stdexcept>
 
 #include "kernels/cpu/runtime/parallel.hpp"
 #include "kernels/ranks/column_code.hpp"
@@ -16,26 +13,10 @@ namespace trainer::cpu {
 
 namespace {
 
-const ExchangeDesc& checked(const ExchangeDesc& desc) {
-  if (desc.bits != 1 && desc.bits != 16 && desc.bits != 32) {
-    throw std::invalid_argument(fmt::format("gradients of {} bits: 1, 16 and 32 are possible", desc.bits));
-  }
-  std::size_t end = 0;
-  for (const Column& column : desc.columns) {
-    if (column.rows == 0 || column.begin < end || column.begin + column.rows > desc.floats) {
-      throw std::invalid_argument(
-          fmt::format("a column of {} floats from {} on, after one that ends at {}, in a gradient of {}",
-                      column.rows, column.begin, end, desc.floats));
-    }
-    end = column.begin + column.rows;
-  }
-  return desc;
-}
-
 class HostExchange final : public GradientExchange {
  public:
   HostExchange(const ExchangeDesc& desc, int threads)
-      : desc_(checked(desc)),
+      : desc_(checked_exchange(desc)),
         rank_(static_cast<std::size_t>(desc.ranks->rank())),
         size_(desc.ranks->size()),
         threads_(threads),
@@ -80,32 +61,11 @@ class HostExchange final : public GradientExchange {
   bool stops() const override { return stops_; }
   ExchangeCount count() const override { return count_; }
 
-  Residuals residuals() override {
-    if (desc_.bits == 32) return {};
-    Residuals all{.own = std::vector<float>(static_cast<std::size_t>(size_) * desc_.floats),
-                  .sum = sum_residual_};
-    std::copy(own_residual_.begin(), own_residual_.end(),
-              all.own.begin() + static_cast<std::ptrdiff_t>(rank_ * desc_.floats));
-    std::vector<std::size_t> own_borders{0};
-    std::vector<std::size_t> sum_borders{0};
-    for (std::size_t stripe : std::span(stripes_).subspan(1)) {
-      own_borders.push_back(own_borders.back() + 4 * desc_.floats);
-      sum_borders.push_back(4 * (stripe < desc_.columns.size() ? desc_.columns[stripe].begin : desc_.floats));
-    }
-    desc_.ranks->all_gather(all.own.data(), own_borders);
-    desc_.ranks->all_gather(all.sum.data(), sum_borders);
-    return all;
-  }
+  Residuals residuals() override { return gathered_residuals(desc_, stripes_, own_residual_, sum_residual_); }
 
   void set_residuals(const Residuals& residuals) override {
     const std::size_t floats = own_residual_.size();
-    if (residuals.sum.size() != floats || (floats > 0 && residuals.own.size() % floats != 0)) {
-      throw std::invalid_argument(
-          fmt::format("residuals of {} and {} floats for a gradient of {} bits and {} floats",
-                      residuals.own.size(), residuals.sum.size(), desc_.bits, desc_.floats));
-    }
-    const bool fits = residuals.own.size() == static_cast<std::size_t>(size_) * floats;
-    const Residuals shared = fits ? residuals : shared_out(residuals, size_);
+    const Residuals shared = fitting_residuals(desc_, residuals);
     own_residual_.assign(shared.own.data() + rank_ * floats, shared.own.data() + (rank_ + 1) * floats);
     sum_residual_ = shared.sum;
   }

@@ -112,18 +112,22 @@ struct Centring {
   float mean, inv_std;
 };
 
-// Centring of channel c, from the sums of x and x^2 over m positions; the thread that `writes` stores the statistics.
-__device__ inline Centring batch_centring(const NormArgs& s, unsigned c, const double (&sums)[2], double m,
-                                          bool writes) {
+// Centring of channel c, from the sums of x and x^2 over `count` positions; the thread that `writes` stores the statistics. There
+// are none if other ranks have all images of a last batch: the running statistics are then kept.
+__device__ inline Centring batch_centring(const NormArgs& s, unsigned c, const double (&sums)[2],
+                                          double count, bool writes) {
+  const double m = count < 1 ? 1 : count;
   const double mean = sums[0] / m;
   const double spread = sums[1] / m - mean * mean;
   const double variance = spread < 0 ? 0 : spread;
   const double inv_std = 1 / sqrt(variance + static_cast<double>(s.epsilon));
   if (writes) {
-    const double unbiased = m > 1 ? variance * m / (m - 1) : variance;
-    const double momentum = s.momentum;
     s.mean[c] = static_cast<float>(mean);
     s.inv_std[c] = static_cast<float>(inv_std);
+  }
+  if (writes && count > 0) {
+    const double unbiased = m > 1 ? variance * m / (m - 1) : variance;
+    const double momentum = s.momentum;
     s.running_mean[c] = static_cast<float>((1 - momentum) * s.running_mean[c] + momentum * mean);
     s.running_variance[c] = static_cast<float>((1 - momentum) * s.running_variance[c] + momentum * unbiased);
   }
@@ -152,8 +156,9 @@ struct NormGradient {
   __device__ float du(float dy, float normal) const {
     return gelu ? dy * gelu_derivative(gamma * normal + beta) : dy;
   }
-  // Takes the means from the sums of du and du xh over m positions.
-  __device__ void take_means(const double (&sums)[2], double m) {
+  // Takes the means from the sums of du and du xh over `count` positions.
+  __device__ void take_means(const double (&sums)[2], double count) {
+    const double m = count < 1 ? 1 : count;
     mean_du = static_cast<float>(sums[0] / m);
     mean_du_xh = static_cast<float>(sums[1] / m);
   }

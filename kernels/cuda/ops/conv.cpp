@@ -26,7 +26,7 @@ class Conv final : public Op {
         pool_(batch, map_, out_shape(desc), desc.pool),
         library_(context.convolutions->make(library_shape(context, desc, batch, wants_dx))) {}
 
-  bool casts_dw() const override { return context_.element != Element::fp32; }
+  bool casts_dw() const override { return is_cast() && !widens_dw(); }
   std::size_t saved_bytes() const override { return conv_.pool ? batch() * out_shape(conv_).size() : 0; }
   std::size_t workspace_bytes() const override {
     return DeviceAllocator::bytes([&](auto& memory) { lay_out(memory); });
@@ -34,17 +34,21 @@ class Conv final : public Op {
 
  private:
   std::size_t map_bytes() const { return element_bytes(context_.element) * positions_ * channels_; }
-  const void* weights(const OpArgs& args) const { return casts_dw() ? args.cast_w : args.w; }
+  bool is_cast() const { return context_.element != Element::fp32; }
+  bool widens_dw() const { return is_cast() && context_.part.ranks != nullptr; }  // ranks exchange fp32
+  const void* weights(const OpArgs& args) const { return is_cast() ? args.cast_w : args.w; }
 
   struct Layout {
     void* map;       // forward: input of bias and pool; backward: its gradient
     float* partial;  // partial sums of the bias gradient
+    std::byte* dw;   // before it is widened
     std::byte* library;
   };
   Layout lay_out(DeviceAllocator& memory) const {
     auto* map = memory.take<std::byte>(map_bytes());
     auto* partial = memory.take<float>(db_partial_bytes(channels_) / sizeof(float));
-    return {map, partial, memory.take<std::byte>(library_->workspace_bytes())};
+    auto* dw = memory.take<std::byte>(widens_dw() ? stored_count(0) * element_bytes(context_.element) : 0);
+    return {map, partial, dw, memory.take<std::byte>(library_->workspace_bytes())};
   }
   Layout layout(const OpArgs& args) const {
     DeviceAllocator memory(args.workspace);
@@ -78,7 +82,9 @@ class Conv final : public Op {
                                   {args.dy, args.y, conv_.relu, nullptr, dz, args.db, own.partial});
       }
     }
-    library_->backward_weights(args.x, dmap, args.dw, own.library);
+    void* dw = widens_dw() ? static_cast<void*>(own.dw) : args.dw;
+    library_->backward_weights(args.x, dmap, dw, own.library);
+    if (widens_dw()) launch_widen(context_, dw, args.dw, stored_count(0));
     if (args.dx != nullptr) library_->backward_data(dmap, weights(args), args.dx, own.library);
   }
 

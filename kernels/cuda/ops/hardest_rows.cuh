@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/math/selection.hpp"
 #include "kernels/math/step_state.hpp"
 
@@ -46,6 +47,25 @@ static __device__ void select_hardest(const HardestRows& rows, const StepState& 
     if (keeps || row >= valid) continue;
     for (unsigned j = 0; j < classes; ++j) dz[std::size_t{row} * classes + j] = 0;
   }
+}
+
+// The same on one of several ranks: rows.hardness [rows of all ranks] is complete, and row i of this rank is at
+// state.first_row + i there. A warp selects one row.
+static __device__ void select_among_all(const HardestRows& rows, const StepState& state, unsigned row,
+                                        unsigned classes, float* dz) {
+  constexpr unsigned kLanes = 32;
+  const unsigned lane = threadIdx.x % kLanes;
+  const bool is_valid = row < state.valid;
+  const std::uint64_t own = rows.hardness[state.first_row + row];
+  unsigned before = 0;
+  const auto load = [&](unsigned other) { return rows.hardness[other]; };
+  const auto use = [&](unsigned, std::uint64_t key) { before += key < own ? 1 : 0; };
+  for_strided<8>(lane, state.valid_of_all(), kLanes, load, use);  // loads in a row: 5
+  for (unsigned other = kLanes / 2; other > 0; other /= 2) before += __shfl_xor_sync(~0U, before, other);
+  const bool keeps = is_valid && before < rows.count(state);
+  if (lane == 0) rows.kept[row] = keeps ? 1 : 0;
+  for (unsigned j = lane; j < classes && is_valid && !keeps; j += kLanes)
+    dz[std::size_t{row} * classes + j] = 0;
 }
 
 }  // namespace trainer::cuda

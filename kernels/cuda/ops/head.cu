@@ -1,6 +1,7 @@
 // The last layer and its loss in two kernels; head_backward.cuh has the second. In forward a warp computes an image's
 // logits, softmax, loss, whether it is correct, and the gradient of the products, which only backward needs; the last
-// block to arrive adds up the images. If the recipe selects rows, it also chooses them and clears the dz of the others.
+// block to arrive adds up the images. If the recipe selects rows, it also chooses them and clears the dz of the others; on
+// several ranks a kernel of its own does so, after an exchange of how hard their images are.
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
@@ -91,7 +92,7 @@ __device__ void add_up(const HeadForward<T>& a, unsigned valid) {
 }
 
 // From the logits z of one row, one warp computes y, the gradient of the products, the loss, and whether it is correct.
-template <typename T>
+template <bool kOneOfRanks, typename T>
 __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned row, unsigned valid,
                            unsigned lane, const float* z) {
   float most = z[0];
@@ -126,10 +127,12 @@ __device__ void finish_row(const HeadShape& s, const HeadForward<T>& a, unsigned
   const float of_label = z[label] - most;
   a.losses[row] = norm - (1 - smoothing) * of_label - part * below;
   a.correct[row] = best == static_cast<int>(label) ? 1 : 0;
-  if (a.rows.hardness != nullptr) a.rows.hardness[row] = hardness_key(norm - of_label, row);
+  if (a.rows.hardness == nullptr) return;
+  const unsigned at = row + (kOneOfRanks ? a.state->first_row : 0);
+  a.rows.hardness[at] = hardness_key(norm - of_label, at);
 }
 
-template <typename T>
+template <typename T, bool kOneOfRanks>
 __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   __shared__ float logits[kRows][kMostClasses];
   const unsigned lane = threadIdx.x % kWarp;
@@ -138,13 +141,18 @@ __global__ void head_forward(HeadShape s, HeadForward<T> a, unsigned* ticket) {
   float* z = logits[warp];
   for (unsigned row = blockIdx.x * kRows + warp; row < s.batch; row += gridDim.x * kRows) {
     logits_of_row(s, a, row, lane, z);
-    finish_row(s, a, row, valid, lane, z);
+    finish_row<kOneOfRanks>(s, a, row, valid, lane, z);
     __syncwarp();
   }
   if (!is_last_block(ticket, gridDim.x)) return;
   add_up(a, valid);
-  if (a.rows.hardness == nullptr) return;
+  if (kOneOfRanks || a.rows.hardness == nullptr) return;
   select_hardest<kThreads>(a.rows, *a.state, s.batch, s.classes, a.dz);
+}
+
+__global__ void select_rows(HeadShape s, HardestRows rows, const StepState* state, float* dz) {
+  const unsigned row = blockIdx.x * kRows + threadIdx.x / kWarp;
+  if (row < s.batch) select_among_all(rows, *state, row, s.classes, dz);
 }
 
 template <typename T>
@@ -170,11 +178,17 @@ class Head final : public Op {
 
   std::size_t saved_bytes() const override { return sizeof(float) * shape_.batch * shape_.classes; }
   std::size_t workspace_bytes() const override {
-    const std::size_t forward = (sizeof(std::uint64_t) + sizeof(float) + 1) * shape_.batch;
+    const std::size_t forward = sizeof(std::uint64_t) * keys() + (sizeof(float) + 1) * shape_.batch;
     return std::max(forward, sizeof(float) * strips_ * groups_ * shape_.classes * kStrip);
   }
 
  private:
+  bool shares_rows() const { return selection_.selects() && context_.part.ranks != nullptr; }
+  // Of how hard images are: a rank may write one more than its own.
+  std::size_t keys() const {
+    return shape_.batch + (shares_rows() ? static_cast<std::size_t>(context_.part.batch) : 0);
+  }
+
   void run_forward(const OpArgs& args) override {
     HeadForward<T> a(args);
     a.logits = static_cast<float*>(args.y);
@@ -185,10 +199,19 @@ class Head final : public Op {
       a.dz = reinterpret_cast<float*>(args.saved);
       a.rows = {selection_, args.steps, selection_.selects() ? hardness : nullptr, args.selected};
     }
-    a.losses = reinterpret_cast<float*>(hardness + shape_.batch);
+    a.losses = reinterpret_cast<float*>(hardness + keys());
     a.correct = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
     const unsigned blocks = blocks_for(shape_.batch, kRows, kForwardBlocks * context_.multiprocessors);
-    launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T>, shape_, a, context_.ticket);
+    if (!a.training || !shares_rows()) {
+      launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T, false>, shape_, a,
+             context_.ticket);
+      return;
+    }
+    launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T, true>, shape_, a,
+           context_.ticket);
+    if (!context_.stream.loads) gather_rows(context_.part, hardness, sizeof(std::uint64_t));
+    launch(context_.stream, {blocks_for(shape_.batch, kRows, shape_.batch), kThreads}, "select_rows",
+           select_rows, shape_, a.rows, a.state, a.dz);
   }
 
   void run_backward(const OpArgs& args) override {

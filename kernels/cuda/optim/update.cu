@@ -30,7 +30,19 @@ __global__ void cast(const float* from, void* to, std::size_t count) {
     static_cast<T*>(to)[i] = static_cast<T>(from[i]);
 }
 
+template <typename T>
+__global__ void widen(const void* from, float* to, std::size_t count) {
+  for (std::size_t i = grid_index(); i < count; i += grid_stride())
+    to[i] = static_cast<float>(static_cast<const T*>(from)[i]);
+}
+
 }  // namespace
+
+void launch_widen(const CudaContext& context, const void* from, float* to, std::size_t count) {
+  visit_element(context.element, [&]<typename T>(ElementType<T>) {
+    launch(context.stream, cover(count, kThreads, kMostBlocks), "widen", widen<T>, from, to, count);
+  });
+}
 
 void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count) {
   visit_element(context.element, [&]<typename T>(ElementType<T>) {

@@ -4,17 +4,17 @@
 
 #include "kernels/cuda/device_info/device_info.hpp"
 #include "kernels/cuda/portable/executor.hpp"
-#include "kernels/cuda/runtime/device_backend.hpp"
+#include "kernels/cuda/ranks/rank_backend.hpp"
 #include "kernels/portable/ops.hpp"
 
 namespace trainer::cuda {
 
 namespace {
 
-class PortableBackend final : public DeviceBackend {
+class PortableBackend final : public RankBackend {
  public:
   explicit PortableBackend(int device)
-      : DeviceBackend(device),
+      : RankBackend(device),
         executor_(stream(), static_cast<unsigned>(device_attribute(cudaDevAttrMultiProcessorCount, device))),
         now_(allocate(kMostOptimizers * sizeof(UpdateStep), "the optimisers' rates")) {}
 
@@ -31,6 +31,8 @@ class PortableBackend final : public DeviceBackend {
   void advance(StepState* state) override { executor_.run(portable::CloseStep{state}); }
 
  private:
+  void join_ops(const RankPart& part) override { executor_.part = part; }
+
   PortableExecutor executor_;
   Buffer now_;
 };

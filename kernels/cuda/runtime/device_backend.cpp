@@ -1,13 +1,16 @@
 // Memory and copies of one device.
 #include "kernels/cuda/runtime/device_backend.hpp"
 
+#include <chrono>
 #include <fmt/format.h>
+#include <thread>
 
 namespace trainer::cuda {
 
 namespace {
 
 constexpr double kGibibyte = 1 << 30;
+constexpr std::chrono::microseconds kWatchInterval{20};
 
 // Makes `device` the one that this thread uses.
 int used(int device) {
@@ -67,7 +70,16 @@ void DeviceBackend::download(void* to, const std::byte* from, std::size_t bytes)
   wait();
 }
 
+bool DeviceBackend::busy() const {
+  if (watch_) watch_();
+  return in_flight_.busy();
+}
+
 void DeviceBackend::wait() {
+  for (bool done = !watch_; !done; std::this_thread::sleep_for(kWatchInterval)) {
+    watch_();
+    done = cudaStreamQuery(stream()) != cudaErrorNotReady;
+  }
   check(cudaStreamSynchronize(stream()), "work on the GPU");
   in_flight_.clear();
 }

@@ -21,12 +21,14 @@ class DeviceBackend : public Backend {
   }
   std::uint64_t repeats_per_launch() const override { return kStepsALaunch; }
   bool runs_ahead() const override { return true; }
-  bool busy() const override { return in_flight_.busy(); }
+  bool busy() const override;
   std::unique_ptr<Stopwatch> stopwatch() override { return std::make_unique<EventStopwatch>(stream_.get()); }
   void wait() override;
 
  protected:
   explicit DeviceBackend(int device);
+  // Calls `check` again and again while the host waits for the device; what it throws ends the wait.
+  void watch(std::function<void()> check) { watch_ = std::move(check); }
 
   int device() const { return device_; }
   cudaStream_t stream() const { return stream_.get(); }
@@ -37,6 +39,7 @@ class DeviceBackend : public Backend {
   int device_;
   Stream stream_;
   mutable InFlight in_flight_;
+  std::function<void()> watch_;
 };
 
 }  // namespace trainer::cuda

@@ -56,11 +56,11 @@ InFlight::InFlight() {
 
 // If the queue is full because nobody called busy(), the oldest launch is dropped: the stream keeps the order anyway.
 void InFlight::add(cudaStream_t stream) {
-  if (count_ == kMost) {
-    oldest_ = (oldest_ + 1) % kMost;
+  if (count_ == kMostLaunches) {
+    oldest_ = (oldest_ + 1) % kMostLaunches;
     --count_;
   }
-  check(cudaEventRecord(events_[(oldest_ + count_) % kMost].get(), stream), "cudaEventRecord");
+  check(cudaEventRecord(events_[(oldest_ + count_) % kMostLaunches].get(), stream), "cudaEventRecord");
   ++count_;
 }
 
@@ -72,10 +72,10 @@ bool InFlight::busy() {
       break;
     }
     check(state, "a training step on the GPU");
-    oldest_ = (oldest_ + 1) % kMost;
+    oldest_ = (oldest_ + 1) % kMostLaunches;
     --count_;
   }
-  return count_ == kMost;
+  return count_ == kMostLaunches;
 }
 
 CudaRecording::CudaRecording(cudaStream_t stream, InFlight& in_flight,

@@ -14,6 +14,8 @@ namespace trainer::cuda {
 
 // The steps of the long graph: enough to hide the next launch, but few enough for the host to react between launches.
 constexpr std::uint64_t kStepsALaunch = 16;
+// The most launches in flight.
+constexpr std::size_t kMostLaunches = 4;
 
 // The most nodes of one graph. Making a graph costs the host microseconds and the device about a kilobyte for each node,
 // so a longer sequence is cut into several; one epoch of any shipped network has fewer.
@@ -24,12 +26,11 @@ class InFlight {
  public:
   InFlight();
   void add(cudaStream_t stream);
-  bool busy();  // true while kMost launches are in flight
+  bool busy();  // true while kMostLaunches are in flight
   void clear() { count_ = 0; }
 
  private:
-  static constexpr std::size_t kMost = 4;
-  std::array<Event, kMost> events_;
+  std::array<Event, kMostLaunches> events_;
   std::size_t oldest_ = 0;
   std::size_t count_ = 0;
 };
