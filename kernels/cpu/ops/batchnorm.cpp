@@ -171,7 +171,8 @@ class BatchNorm final : public Op {
       p.sums[channels_ + c] = std::max(p.sums[channels_ + c] - own * off * off, 0.0);
     }
     const double m = merge_statistics(p, static_cast<double>(rows));
-    if (m == 0) return std::fill_n(inv_std, channels_, 0.0F);  // another rank has all rows of a last batch
+    if (m == 0) std::fill_n(inv_std, channels_, 0.0F);
+    if (m == 0) return;  // another rank has all rows of a last batch
     const auto momentum = static_cast<double>(norm_.momentum);
     for (std::size_t c = 0; c < channels_; ++c) {
       const double center = p.sums[c];
