@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests several ranks under a real Slurm of one node, which this script starts for itself from Debian's slurm-wlm: srun with PMIx and
+# Tests several ranks under a real Slurm of two nodes, which this script starts for itself from Debian's slurm-wlm: srun with PMIx and
 # without, the job script of deploy/slurm, its signals, requeues and losses. Each training ends with the digest that one process has.
 # Everything is in a temporary folder and is removed with it.
 #   scripts/slurm_check.sh [--trainer FILE] [--keep]
@@ -12,7 +12,7 @@ trainer=$root/build/cpu/trainer/trainer
 keep=0
 work=
 failures=0
-cpus=4 # of the node, whatever the machine has: waiting ranks yield theirs
+cpus=4 # of a node, whatever the machine has: waiting ranks yield theirs
 
 say() { printf '%s\n' "$*"; }
 
@@ -80,7 +80,7 @@ long=("${small[@]}" --epochs 30)
 # submitted NAME [SBATCH OPTION...]: submits the job script with a long training, and waits until it is under way; its number is $job.
 submitted() {
   export TRAINER_OUT=$work/$1
-  job=$(sbatch --parsable --output="$work/job-%j.log" "${@:2}" "$root/deploy/slurm/cpu.sbatch" --data "$work/data" "${long[@]}") &&
+  job=$(sbatch --parsable --nodes=2 --ntasks-per-node=2 --output="$work/job-%j.log" "${@:2}" "$root/deploy/slurm/cpu.sbatch" --data "$work/data" "${long[@]}") &&
     wait_for 200 has_epochs "$TRAINER_OUT" 3
 }
 
@@ -90,12 +90,14 @@ prove_worlds() {
   digest=$(digest_of "$work/alone")
   result "srun --mpi=pmix: a world of 4" ends_with 0 '^ranks +4 on 1 machine' srun --mpi=pmix -n 4 "${words[@]}" --out "$work/four"
   result "with the digest of one process" test "$digest" = "$(digest_of "$work/four")"
+  result "srun of two nodes" ends_with 0 '^ranks +4 on 2 machines' srun --mpi=pmix --nodes=2 -n 4 "${words[@]}" --out "$work/nodes"
+  result "with the digest of one process" test "$digest" = "$(digest_of "$work/nodes")"
   result "srun --mpi=none is refused" ends_with 21 'started 2 ranks, but MPI knows of 1' \
     srun --mpi=none -n 2 "${words[@]}" --out "$work/none"
   result "and nothing was trained" test ! -e "$work/none"
   result "srun of one task" ends_with 0 '^accuracy' srun --mpi=none -n 1 "${words[@]}" --out "$work/one"
-  result "mpirun in a job" ends_with 0 '^ranks +4 on 1 machine' \
-    salloc --quiet --ntasks=4 mpirun.openmpi --allow-run-as-root "${words[@]}" --out "$work/mpirun"
+  result "mpirun in a job of two nodes" ends_with 0 '^ranks +4 on 2 machines' \
+    salloc --quiet --nodes=2 --ntasks=4 mpirun.openmpi --allow-run-as-root "${words[@]}" --out "$work/mpirun"
   result "with the digest of one process" test "$digest" = "$(digest_of "$work/mpirun")"
   result "train --ranks in a job" ends_with 0 '^ranks +2 on 1 machine' \
     salloc --quiet --ntasks=2 "${words[@]}" --ranks 2 --out "$work/started"
@@ -124,7 +126,15 @@ prove_requeues() {
 ranks_of() { pgrep -f -- "^$trainer train .*--out $1 "; }
 
 prove_losses() {
-  local job
+  local job step
+  TRAINER_OUT=$work/frozen
+  srun --mpi=pmix --nodes=2 -n 4 "$trainer" train --device cpu --threads 1 --data "$work/data" "${long[@]}" --out "$TRAINER_OUT" --rank-timeout 3 \
+    >"$work/frozen.log" 2>&1 &
+  step=$!
+  result "a step is under way" wait_for 200 has_epochs "$TRAINER_OUT" 3
+  result "a rank freezes" kill -STOP "$(ranks_of "$work/frozen" | tail -n 1)"
+  result "all end with status 20" ends_with 20 '' wait "$step"
+  result "and the log names it" grep -qE 'error: rank 3 [(]host node2, .* not reached step .* within 3 s' "$work/frozen.log"
   result "a fourth job is under way" submitted lost
   result "a rank is killed" kill -KILL "$(ranks_of "$work/lost" | tail -n 1)"
   result "and the job goes on by itself" finished "$job" "$work/lost"
@@ -136,7 +146,8 @@ main() {
   why=$(why_no_slurm)
   [[ -z $why ]] || skip "$why"
   [[ -x $trainer && -e $(dirname -- "$trainer")/libmnist-trainer-openmpi.so ]] || skip "$trainer or its plugin for Open MPI is not built"
-  work=$(mktemp -d /tmp/slurm-check-XXXXXX)
+  mkdir -p "$root/build"
+  work=$(mktemp -d "$root/build/slurm-check-XXXXXX")
   chmod 755 "$work"
   trap clean_up EXIT
   export TRAINER=$trainer OMPI_MCA_mpi_yield_when_idle=1
@@ -144,7 +155,7 @@ main() {
   cd "$work" || exit 1
   write_idx_files "$work/data" 2048 500
   start_slurm || skip "Slurm does not start here (above)"
-  say "a Slurm of its own: $(sinfo --version), 1 node, $cpus CPUs"
+  say "a Slurm of its own: $(sinfo --version), 2 nodes, $cpus CPUs each"
   prove_worlds
   prove_requeues
   prove_losses

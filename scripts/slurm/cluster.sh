@@ -1,8 +1,9 @@
 # shellcheck shell=bash disable=SC2154
-# A Slurm of one node for one script: munged, slurmctld and slurmd with their own keys, ports and folders, without systemd. To be
-# sourced; uses the script's variables work and cpus, and sets PATH, SLURM_CONF and daemons.
+# A Slurm of two nodes for one script: munged, slurmctld and two slurmd with their own keys, ports and folders, without systemd.
+# Each node has a host name and a /tmp of its own; processor and network are the machine's. To be sourced; uses the script's
+# variables work (not in /tmp) and cpus (of a node), and sets PATH, SLURM_CONF and daemons.
 #   why_no_slurm    prints why none can run here, or nothing if it is worth a try
-#   start_slurm     starts it, and waits until its node is idle; fails with the end of the daemons' logs
+#   start_slurm     starts it, and waits until its nodes are idle; fails with the end of the daemons' logs
 #   stop_slurm      cancels what runs there, and ends the daemons
 
 daemons=()
@@ -25,35 +26,34 @@ wait_for() {
   done
 }
 
-# The real node has fewer CPUs than tasks, so its count is overridden. A requeued job starts when credentials given to it before
+# The machine has fewer CPUs than tasks, so their count is overridden. A requeued job starts when credentials given to it before
 # have expired, which takes two minutes by default.
 write_slurm_settings() {
-  local port=$((20000 + RANDOM % 10000)) host
-  host=$(hostname -s)
-  mkdir -p "$work/state" "$work/spool"
+  local port=$((20000 + RANDOM % 10000))
+  mkdir -p "$work/state" "$work/node1" "$work/node2"
   cat >"$work/slurm.conf" <<SETTINGS
 ClusterName=check
-SlurmctldHost=$host(127.0.0.1)
+SlurmctldHost=$(hostname -s)(127.0.0.1)
 SlurmUser=root
 SlurmctldPort=$port
-SlurmdPort=$((port + 1))
 AuthType=auth/munge
 AuthInfo=socket=$work/munge/socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=$work/state
-SlurmdSpoolDir=$work/spool
+SlurmdSpoolDir=$work/%n
 SlurmctldPidFile=$work/slurmctld.pid
-SlurmdPidFile=$work/slurmd.pid
+SlurmdPidFile=$work/%n.pid
 SlurmctldLogFile=$work/slurmctld.log
-SlurmdLogFile=$work/slurmd.log
+SlurmdLogFile=$work/%n.log
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 MpiDefault=none
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=20
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus State=UNKNOWN
-PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
+NodeName=node1 NodeAddr=127.0.0.1 Port=$((port + 1)) CPUs=$cpus State=UNKNOWN
+NodeName=node2 NodeAddr=127.0.0.1 Port=$((port + 2)) CPUs=$cpus State=UNKNOWN
+PartitionName=all Nodes=node1,node2 Default=YES MaxTime=INFINITE State=UP
 SETTINGS
   echo 'CgroupPlugin=cgroup/v1' >"$work/cgroup.conf"
   export SLURM_CONF=$work/slurm.conf
@@ -67,7 +67,12 @@ daemon() {
   daemons+=("$!")
 }
 
-node_is_idle() { [[ $(sinfo --noheader --format %T) == idle ]]; }
+# node NAME
+node() {
+  daemon "$1" unshare --mount --uts sh -c "hostname $1 && mount -t tmpfs tmpfs /tmp && exec slurmd -D -N $1"
+}
+
+nodes_are_idle() { [[ $(sinfo --noheader --format %T) == idle ]]; }
 
 start_slurm() {
   PATH=$PATH:/usr/sbin
@@ -77,9 +82,9 @@ start_slurm() {
   chmod 400 "$work/munge/key"
   daemon munged munged --foreground --force --socket="$work/munge/socket" --key-file="$work/munge/key" \
     --pid-file="$work/munge/pid" --seed-file="$work/munge/seed" --log-file="$work/munge/log"
-  wait_for 20 test -S "$work/munge/socket" && daemon slurmctld slurmctld -D -i && daemon slurmd slurmd -D &&
-    wait_for 60 node_is_idle && return
-  tail -n 3 "$work"/*.out "$work"/slurm*.log
+  wait_for 20 test -S "$work/munge/socket" && daemon slurmctld slurmctld -D -i && node node1 && node node2 &&
+    wait_for 60 nodes_are_idle && return
+  tail -n 3 "$work"/*.out "$work"/*.log
   return 1
 }
 

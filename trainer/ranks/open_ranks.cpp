@@ -41,6 +41,11 @@ class Presence {
 
   // The line of error for a rank that has waited for too long; empty if a lower rank of this host prints it.
   std::string what_is_missing(double seconds) const {
+    if (launch_.local_size == 0)  // srun does not say it
+      return launch_.rank > 0
+                 ? ""
+                 : fmt::format("MPI has not started within {:g} s: not all of {} ranks have joined", seconds,
+                               launch_.size);
     std::ifstream file("/proc/net/unix");
     const std::string sockets{std::istreambuf_iterator<char>(file), {}};
     std::string missing;
