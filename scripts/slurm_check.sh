@@ -59,28 +59,33 @@ ends_with() {
   ((status == wanted)) && grep -qE -- "$text" "$work/out"
 }
 
+exits_with() {
+  local status=0
+  "${@:2}" || status=$?
+  ((status == $1)) || { say "status $status" && return 1; }
+}
+
 state_of() { squeue --noheader --jobs="$1" --states=all --format %T; }
 is_over() { [[ $(state_of "$1") =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT)$ ]]; }
 epochs_of() { wc -l <"$1/metrics.jsonl"; }
 has_epochs() { (($(epochs_of "$1" 2>/dev/null || echo 0) >= $2)); }
 digest_of() { sed -n 's/.*"digest": *"\([0-9a-f]\{64\}\)".*/\1/p' "$1/run.json" | tail -n 1; }
 
-# finished JOB FOLDER STARTS: the job has completed, and the run in the folder is the one that was never interrupted.
+# finished JOB FOLDER: the job has completed, and the run in the folder is the one that was never interrupted.
 finished() {
   wait_for 300 is_over "$1"
   [[ $(state_of "$1") == COMPLETED ]] || { say "job $1: $(state_of "$1")" && tail -n 5 "$work/job-$1.log" && return 1; }
   say "digest $(digest_of "$2"), wanted $(digest_of "$work/whole"); $(epochs_of "$2") epochs"
-  grep 'starts\|goes on\|resum' "$work/job-$1.log"
   [[ $(digest_of "$2") == "$(digest_of "$work/whole")" ]]
 }
 
 small=(--model cntk-sample --bits portable --seed 3)
 long=("${small[@]}" --epochs 30)
 
-# submitted NAME [SBATCH OPTION...]: submits the job script with a long training, and waits until it is under way; its number is $job.
+# submitted NAME EPOCHS [SBATCH OPTION...]: submits the job script with a training, and waits until it is under way; its number is $job.
 submitted() {
   export TRAINER_OUT=$work/$1
-  job=$(sbatch --parsable --nodes=2 --ntasks-per-node=2 --output="$work/job-%j.log" "${@:2}" "$root/deploy/slurm/cpu.sbatch" --data "$work/data" "${long[@]}") &&
+  job=$(sbatch --parsable --nodes=2 --ntasks-per-node=2 --output="$work/job-%j.log" "${@:3}" "$root/deploy/slurm/cpu.sbatch" --data "$work/data" "${long[@]}" --epochs "$2") &&
     wait_for 200 has_epochs "$TRAINER_OUT" 3
 }
 
@@ -107,13 +112,13 @@ prove_worlds() {
 prove_requeues() {
   local job
   result "one process, without an interruption" "$trainer" train --device cpu --threads 1 --data "$work/data" "${long[@]}" --out "$work/whole"
-  result "a job is under way" submitted requeued
+  result "a job is under way" submitted requeued 30
   result "scontrol requeue" scontrol requeue "$job"
   result "goes on by itself" finished "$job" "$work/requeued"
-  result "a second job is under way" submitted asked
+  result "a second job is under way" submitted asked 30
   result "SIGUSR1, which --signal sends before the time limit" scancel --signal=USR1 "$job"
   result "saves, and the job goes on by itself" finished "$job" "$work/asked"
-  result "a third job is under way" submitted cancelled
+  result "a third job is under way" submitted cancelled 30
   result "scancel" scancel "$job"
   result "ends it" wait_for 60 is_over "$job"
   result "it was saved" grep -q '"status": "stopped"' "$work/cancelled/run.json"
@@ -122,8 +127,20 @@ prove_requeues() {
   result "and ends with the same digest" test "$(digest_of "$work/whole")" = "$(digest_of "$work/cancelled")"
 }
 
-# ranks_of FOLDER: prints the process numbers of the ranks that train into it.
-ranks_of() { pgrep -f -- "^$trainer train .*--out $1 "; }
+# Slurm looks every half minute whether a job's limit is near, and a limit is at least a minute.
+prove_time_limit() {
+  local job
+  result "a job with a time limit is under way" submitted limited 10000 --time=1 --signal=USR1@50
+  result "it saves before its limit" wait_for 90 grep -q '^stopped .*by signal' "$work/job-$job.log"
+  result "and goes on by itself" wait_for 60 grep -q '^resumed ' "$work/job-$job.log"
+  scancel "$job"
+}
+
+# last_rank FOLDER: prints the process number of the rank 3 that trains into it.
+last_rank() {
+  local id
+  for id in $(pgrep -f -- "^$trainer train .*--out $1 "); do grep -qzx PMIX_RANK=3 "/proc/$id/environ" && echo "$id"; done
+}
 
 prove_losses() {
   local job step
@@ -132,11 +149,11 @@ prove_losses() {
     >"$work/frozen.log" 2>&1 &
   step=$!
   result "a step is under way" wait_for 200 has_epochs "$TRAINER_OUT" 3
-  result "a rank freezes" kill -STOP "$(ranks_of "$work/frozen" | tail -n 1)"
-  result "all end with status 20" ends_with 20 '' wait "$step"
+  result "a rank freezes" kill -STOP "$(last_rank "$work/frozen")"
+  result "all end with status 20" exits_with 20 wait "$step"
   result "and the log names it" grep -qE 'error: rank 3 [(]host node2, .* not reached step .* within 3 s' "$work/frozen.log"
-  result "a fourth job is under way" submitted lost
-  result "a rank is killed" kill -KILL "$(ranks_of "$work/lost" | tail -n 1)"
+  result "a fourth job is under way" submitted lost 30
+  result "a rank is killed" kill -KILL "$(last_rank "$work/lost")"
   result "and the job goes on by itself" finished "$job" "$work/lost"
   result "its log names the rank" grep -q 'error: rank 3 (host .*) has ended' "$work/job-$job.log"
 }
@@ -158,6 +175,7 @@ main() {
   say "a Slurm of its own: $(sinfo --version), 2 nodes, $cpus CPUs each"
   prove_worlds
   prove_requeues
+  prove_time_limit
   prove_losses
   say "slurm: $failures of the checks failed"
   ((failures == 0))
