@@ -42,9 +42,9 @@ RUN apt-get update --quiet=2 \
     apt-get install --quiet=2 --yes --no-install-recommends \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/ldconfig/* /var/log/apt /var/log/dpkg.log /tmp/packages /etc/ssh/ssh_host_*
 COPY --from=build /image/mnist-trainer /opt/mnist-trainer
-# Folders that any user may write to, as in /tmp: --user may give the container another user.
+# Folders that any user may write to, as in /tmp: --user may give the container another user. trainer submit has its run in /runs.
 RUN echo /opt/mnist-trainer/lib >/etc/ld.so.conf.d/mnist-trainer.conf && ldconfig \
- && install --directory --mode=1777 /work /cache
+ && install --directory --mode=1777 /work /cache /runs
 ENV PATH=/opt/mnist-trainer/bin:${PATH} \
     LANG=C.UTF-8 \
     TRAINER_CACHE=/cache

@@ -118,6 +118,7 @@ check_variant() {
   check "it names the commit that it was built from" names_its_commit
   check "with nowhere to write it says what to do, and --no-save does it" says_where_it_may_write
   check "it trains an epoch, as any user, into that user's folder" trains_into_a_folder
+  check "trainer submit's folder takes a run" trains_where_submit_says
   check "docker stop ends a run in order, with status 143" stops_in_order
 }
 

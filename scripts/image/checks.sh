@@ -73,6 +73,13 @@ trains_into_a_folder() {
   expect_status 0 "$status" "$said" && expect "$said" '9[89][.][0-9]+ '
 }
 
+# trainer submit names the folder of its run, which it fetches from the container's own file system.
+trains_where_submit_says() {
+  status=0
+  said=$(docker run --rm --network none "$image" train --epochs 1 --limit-train 2000 --out=/runs/first 2>&1) || status=$?
+  expect_status 0 "$status" "$said" && expect "$said" '^results +/runs/first'
+}
+
 # A new named volume may be written by the image's user, and by any other that --user names.
 trains_into_a_volume() {
   local user
