@@ -47,10 +47,10 @@ struct RankPart {
   Communicator* ranks = nullptr;  // for the memory of the host; null: it trains alone
   int batch = 0;                  // rows of a batch, of all ranks together
   int first = 0;                  // the first of them that this rank computes
-  bool sync_batchnorm = false;    // batch normalisation by the statistics of all ranks; portable bits always do
-  int gradient_bits = 32;         // of each value that an exchange of gradients sends: 32, 16 (bf16) or 1
-  std::uint64_t full_steps = 0;   // the first steps of a run use 32 bits (warm start)
-  double timeout = 10;            // seconds that a rank may take for a step
+  bool sync_batchnorm = false;  // batch normalisation by the statistics of all ranks; portable bits always do
+  int gradient_bits = 32;       // of each value that an exchange of gradients sends: 32, 16 (bf16) or 1
+  std::uint64_t full_steps = 0;  // the first steps of a run use 32 bits (warm start)
+  double timeout = 10;           // seconds that a rank may take for a step
 };
 
 // The first row of a batch that `rank` computes: rows are divided as evenly as they can be, at the borders of the portable

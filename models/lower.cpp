@@ -102,10 +102,11 @@ LoweredPlan fuse_norms(const LoweredPlan& padded, const Backend& backend) {
   return fused;
 }
 
-// How many rows of a full batch are backpropagated once the selection has begun; 0 if the recipe does not select.
-int selected_rows_of(const Plan& plan) {
+// How many rows of a full batch are backpropagated once the selection has begun; 0 if the recipe does not select, and for one of
+// several ranks, of whose rows another number is selected in every step.
+int selected_rows_of(const Plan& plan, const RankPart& part) {
   const Selection& keep = std::get<HeadDesc>(plan.ops.back().desc).selection;
-  if (!keep.selects()) return 0;
+  if (!keep.selects() || (part.ranks != nullptr && part.ranks->size() > 1)) return 0;
   return selected_rows({keep.fraction, 0}, 0, 1, plan.input.batch);
 }
 
@@ -116,7 +117,7 @@ bool masks_for(const OpDesc& op, const OpDesc& next) {
 }
 
 void agree_on_maps(LoweredPlan& lowered, const Backend& backend) {
-  const int selected_rows = selected_rows_of(lowered.plan);
+  const int selected_rows = selected_rows_of(lowered.plan, backend.part());
   for (std::size_t i = 0; i + 1 < lowered.ops.size(); ++i) {
     OpDesc& op = lowered.ops[i];
     OpDesc& next = lowered.ops[i + 1];

@@ -39,38 +39,6 @@ void Network::prepare_ops() {
   }
 }
 
-void Network::prepare_exchange() {
-  const RankPart& part = backend_.part();
-  ExchangeDesc desc{.ranks = part.ranks,
-                    .floats = gradients_.bytes() / sizeof(float),
-                    .bits = part.gradient_bits,
-                    .full_steps = part.full_steps};
-  for (const Stage& stage : stages_) {
-    for (std::size_t p = 0; p < stage.slots.size(); ++p) {
-      if (!stage.slots[p].trained) continue;
-      const ParameterDesc parameter = trainer::parameters(stage.op->desc()).at(p);
-      const std::size_t stored = stage.op->stored_count(static_cast<int>(p));
-      const auto outputs = static_cast<std::size_t>(parameter.shape.front());
-      const bool by_output = parameter.role == ParameterRole::weight && stored % outputs == 0;
-      const std::size_t rows = by_output ? stored / outputs : stored;
-      for (std::size_t at = 0; at < stored; at += rows)
-        desc.columns.push_back({stage.slots[p].offset + at, rows});
-    }
-  }
-  exchange_ = backend_.prepare_exchange(desc);
-}
-
-void Network::share_statistics() {
-  Communicator* ranks = backend_.part().ranks;
-  if (ranks == nullptr || statistics_.bytes() == 0) return;
-  std::vector<std::byte> all(statistics_.bytes());
-  std::vector<std::size_t> borders(static_cast<std::size_t>(ranks->size()) + 1, all.size());
-  borders.front() = 0;
-  backend_.download(all.data(), statistics_.data(), all.size());
-  ranks->all_gather(all.data(), borders);
-  backend_.upload(statistics_.data(), all.data(), all.size());
-}
-
 float* Network::value_of(const Slot& slot) const {
   return (slot.trained ? parameters_ : statistics_).floats() + slot.offset;
 }

@@ -1,7 +1,6 @@
 // The program: reads its environment, parses the command line, runs one command. Every error that is not
 // handled below ends here as one line and an exit status: 2 for wrong usage, 1 for failure.
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -11,7 +10,6 @@
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
-#include <thread>
 #include <unistd.h>
 
 #include "models/spec.hpp"
@@ -54,7 +52,7 @@ int report(const std::exception& error, int status) {
 // Of several ranks all make the same mistake, and rank 0 says so. The launcher ends it when another rank ends before it.
 int report_usage(const std::exception& error) {
   if (trainer::find_launch(std::getenv).rank == 0) return report(error, 2);
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  usleep(500'000);
   return 2;
 }
 

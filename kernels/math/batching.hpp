@@ -21,7 +21,7 @@ enum class LastBatch : std::uint8_t { mask, drop, wrap };
 struct Batching {
   std::uint32_t images = 0;  // per epoch
   std::uint32_t first = 0;   // an epoch covers images first .. first + images - 1 of the stored split
-  std::uint32_t batch = 0;  // rows of a step
+  std::uint32_t batch = 0;   // rows of a step
   Order order = Order::fixed;
   LastBatch last_batch = LastBatch::mask;
   // One of several ranks (kernels/communicator.hpp) computes the rows first_row .. first_row + own_rows - 1 of a batch of all_rows;

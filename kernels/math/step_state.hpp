@@ -20,9 +20,13 @@ struct StepState {
   std::uint64_t images = 0;                   //   and the images seen
   std::uint64_t first_bad_step = kNoBadStep;  // its loss is not finite: parameters change no longer
   // If other ranks compute the rest of the batch (kernels/communicator.hpp):
-  std::uint32_t others = 0;  // the rows of theirs that hold an image
+  std::uint32_t others = 0;     // the rows of theirs that hold an image
   std::uint32_t first_row = 0;  // the place in the whole batch of this rank's first row
 
+  void clear_sums() {
+    loss_sum = 0;
+    correct = images = 0;
+  }
   HOST_DEVICE std::uint32_t valid_of_all() const { return valid + others; }
 };
 

@@ -22,7 +22,7 @@ struct Rows {
   int batch = 0;
   const std::uint8_t* selected = nullptr;  // [batch], kernels/map_contract.hpp; null: all
   const StepState* state = nullptr;        // if set, only those that hold an image
-  int all = 0, first = 0;                  // ranks: the rows of all of them, and this one's place; 0: one rank
+  int all = 0, first = 0;  // ranks: the rows of all of them, and this one's place; 0: one rank
 
   HOST_DEVICE int with_image() const { return state == nullptr ? batch : static_cast<int>(state->valid); }
   HOST_DEVICE bool is_selected(int n) const {

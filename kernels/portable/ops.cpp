@@ -100,7 +100,8 @@ class BatchNorm final : public PortableOp {
     Communicator& communicator = *executor_.part.ranks;
     float* all = scratch(args, gathered_);
     std::vector<std::size_t> borders;
-    for (int r = 0; r <= ranks(); ++r) borders.push_back(static_cast<std::size_t>(r * columns) * sizeof(float));
+    for (int r = 0; r <= ranks(); ++r)
+      borders.push_back(static_cast<std::size_t>(r * columns) * sizeof(float));
     executor_.run(Transpose{1, columns, sums, all + communicator.rank() * columns});
     communicator.all_gather(all, borders);
     executor_.run(SumImages{{.batch = ranks()}, columns, tile_, all, y, positions, args.state});

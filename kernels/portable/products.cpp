@@ -163,7 +163,8 @@ class Head final : public DenseProduct {
   void run_backward(const OpArgs& args) override { run_gradients(args, gradient(args), head_.x_map.masked); }
 
   HeadDesc head_;
-  std::size_t losses_ = reserve((static_cast<std::size_t>(executor_.part.batch) + rows()) * sizeof(RowLoss) / sizeof(float));
+  std::size_t losses_ =
+      reserve((static_cast<std::size_t>(executor_.part.batch) + rows()) * sizeof(RowLoss) / sizeof(float));
 };
 
 }  // namespace

@@ -42,6 +42,7 @@ TEST(LaunchRanks, AKilledRankIsALostOne) {
   EXPECT_EQ(status_of_ranks(20, 0), 20);
   EXPECT_EQ(status_of_ranks(128 + SIGKILL, 0), kRankLostStatus);
   EXPECT_EQ(status_of_ranks(SIGKILL, 0), kRankLostStatus);
+  EXPECT_EQ(status_of_ranks(SIGABRT, 0), kRankLostStatus);
   EXPECT_EQ(status_of_ranks(128 + SIGTERM, SIGINT), 128 + SIGINT);
   EXPECT_EQ(status_of_ranks(128 + SIGTERM, 0), 128 + SIGTERM);
 }

@@ -59,7 +59,8 @@ Trained train(const Trial& trial, Communicator* ranks) {
   if (trial.bits == Bits::portable) settings.bits = "portable";
   if (trial.sync) settings.sync_batchnorm = true;
   if (trial.gradient_bits < 32) settings.gradient_bits = trial.gradient_bits;
-  Setup setup = make_setup(find_spec(trial.model, TRAINER_SOURCE_DIR "/models"), settings, some_data(trial.images));
+  Setup setup =
+      make_setup(find_spec(trial.model, TRAINER_SOURCE_DIR "/models"), settings, some_data(trial.images));
   const auto backend = make_cpu_backend({.threads = 1, .bits = trial.bits});
   if (ranks != nullptr) backend->join(share_out(setup, *ranks));
   Network network(setup.plan, *backend, Purpose::training, setup.rule.optimizers);
@@ -78,7 +79,9 @@ Trained train(const Trial& trial, Communicator* ranks) {
 
 std::vector<Trained> train_on(const Trial& trial, int size) {
   std::vector<Trained> results(static_cast<std::size_t>(size));
-  run_ranks(size, [&](Communicator& ranks) { results[static_cast<std::size_t>(ranks.rank())] = train(trial, &ranks); });
+  run_ranks(size, [&](Communicator& ranks) {
+    results[static_cast<std::size_t>(ranks.rank())] = train(trial, &ranks);
+  });
   return results;
 }
 
@@ -86,11 +89,13 @@ class RanksOfNetworks : public testing::TestWithParam<const char*> {};
 
 TEST_P(RanksOfNetworks, PortableBitsAreThoseOfOneProcess) {
   // 8 divides 16; the last of 90 images fill no batch of 21, and then some ranks have no rows.
-  for (const Trial& trial : {Trial{.model = GetParam()}, Trial{.model = GetParam(), .batch = 21, .images = 87, .steps = 6}}) {
+  for (const Trial& trial :
+       {Trial{.model = GetParam()}, Trial{.model = GetParam(), .batch = 21, .images = 87, .steps = 6}}) {
     const Trained alone = train(trial, nullptr);
     for (const int size : {1, 2, 4, 8}) {
       const std::vector<Trained> all = train_on(trial, size);
-      for (const Trained& one : all) EXPECT_EQ(one.digest, alone.digest) << size << " ranks, batch " << trial.batch;
+      for (const Trained& one : all)
+        EXPECT_EQ(one.digest, alone.digest) << size << " ranks, batch " << trial.batch;
       ASSERT_EQ(all[0].epochs.size(), alone.epochs.size());
       for (std::size_t e = 0; e < alone.epochs.size(); ++e) {
         EXPECT_EQ(all[0].epochs[e].test.accuracy, alone.epochs[e].test.accuracy);
@@ -102,11 +107,13 @@ TEST_P(RanksOfNetworks, PortableBitsAreThoseOfOneProcess) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, RanksOfNetworks, testing::Values("quick", "lenet", "sprint-lean", "cntk-convnet", "pytorch-example"));
+INSTANTIATE_TEST_SUITE_P(, RanksOfNetworks,
+                         testing::Values("quick", "lenet", "sprint-lean", "cntk-convnet", "pytorch-example"));
 
 TEST(Ranks, FastEngineDiffersFromOneProcessByRoundingOnly) {
   for (const char* model : {"quick", "sprint"}) {
-    const Trial trial{.model = model, .batch = 18, .images = 100, .bits = Bits::fast, .steps = 3, .sync = true};
+    const Trial trial{
+        .model = model, .batch = 18, .images = 100, .bits = Bits::fast, .steps = 3, .sync = true};
     const Trained alone = train(trial, nullptr);
     const std::vector<Trained> all = train_on(trial, 4);
     for (const Trained& one : all) {
@@ -114,7 +121,8 @@ TEST(Ranks, FastEngineDiffersFromOneProcessByRoundingOnly) {
       ASSERT_EQ(one.weights.size(), alone.weights.size());
       double most = 0;
       for (std::size_t i = 0; i < one.weights.size(); ++i)
-        most = std::max(most, std::abs(static_cast<double>(one.weights[i]) - static_cast<double>(alone.weights[i])));
+        most = std::max(
+            most, std::abs(static_cast<double>(one.weights[i]) - static_cast<double>(alone.weights[i])));
       EXPECT_LT(most, 2e-3) << model;
     }
   }
@@ -124,7 +132,8 @@ TEST(Ranks, FastEngineDiffersFromOneProcessByRoundingOnly) {
 TEST(Ranks, ReplicasStayEqual) {
   for (const char* model : {"quick", "lenet", "sprint-lean", "sprint", "cntk-convnet"}) {
     for (const int bits : {32, 16, 1}) {
-      const Trial trial{.model = model, .batch = 17, .images = 35, .bits = Bits::fast, .steps = 5, .gradient_bits = bits};
+      const Trial trial{
+          .model = model, .batch = 17, .images = 35, .bits = Bits::fast, .steps = 5, .gradient_bits = bits};
       const std::vector<Trained> all = train_on(trial, 3);
       for (const Trained& one : all) {
         EXPECT_EQ(one.digest, all[0].digest) << model << ", " << bits << " bits";

@@ -88,6 +88,24 @@ TEST(SimulatedTraining, GoesOnFromAnyLook) {
   }
 }
 
+// With as many ranks as before a training goes on with the bits that it would have had, in fast arithmetic too. More images of a rank
+// may be selected than one process would select of so many.
+TEST(SimulatedTraining, FastBitsGoOnWithAsManyRanks) {
+  const SimulatedTraining simulated;
+  CaseRunner runner;
+  for (const int bits : {32, 1}) {
+    const RankedTraining training{.bits = Bits::fast, .gradient_bits = bits, .checkpoint_steps = 0};
+    for (const std::uint64_t look : {3, 6, 7, 13}) {
+      const TemporaryFolder folder;
+      const auto checkpoint = folder / "checkpoint.safetensors";
+      (void)simulated.run(training, {.ranks = 2, .stops = {look, kNever}}, checkpoint);
+      const AttemptResult second = simulated.run(training, {.ranks = 2}, checkpoint);
+      EXPECT_EQ(second.ends[1].digest, runner.undisturbed(training, 2).digest)
+          << bits << " bits, look " << look;
+    }
+  }
+}
+
 // One clock is ahead of the others.
 TEST(SimulatedTraining, ATimeLimitIsOneOnEveryRank) {
   const TemporaryFolder folder;

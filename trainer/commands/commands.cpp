@@ -1,8 +1,6 @@
 // What the commands share.
 #include "trainer/commands/commands.hpp"
 
-#include "trainer/ranks/open_ranks.hpp"
-
 #include <cerrno>
 #include <cstdio>
 #include <fmt/format.h>
@@ -10,6 +8,7 @@
 #include <system_error>
 
 #include "trainer/device/device_report.hpp"
+#include "trainer/ranks/open_ranks.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
 

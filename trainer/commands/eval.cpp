@@ -66,9 +66,11 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
   fmt::print("{}\n", to_text(json, 2));
 }
 
-int eval(const Environment& environment, const EvalArguments& arguments) {
+int eval(const Environment& environment, const EvalArguments& given) {
   constexpr int kBatch = 256;
   const std::unique_ptr<Communicator> ranks = join_ranks(environment);
+  EvalArguments arguments = given;
+  if (ranks != nullptr) share_machine(arguments.device, places_of(*ranks));
   TrainedNetwork trained(environment, arguments, kBatch);
   const data::Dataset dataset = matching_test_data(environment, arguments, trained.saved());
   const TestAnswers answers = answer_test_set(trained, dataset.test, ranks.get());

@@ -19,11 +19,27 @@ namespace trainer {
 namespace {
 
 // The options that decide a run's weights: a resumed run takes them from its checkpoint.
-constexpr std::initializer_list<const char*> kFixedByRun{
-    "--model",       "--batch",      "--lr",      "--optimizer", "--seed",
-    "--limit-train", "--validation", "--classes", "--channels",  "--skip-bad-images",
-    "--transpose",   "--precision",  "--engine",  "--bits",      "--out",
-    "--from",        "--new-head",   "--gradient-bits", "--warm-start-images", "--sync-batchnorm", "--batch-per-rank"};
+constexpr std::initializer_list<const char*> kFixedByRun{"--model",
+                                                         "--batch",
+                                                         "--lr",
+                                                         "--optimizer",
+                                                         "--seed",
+                                                         "--limit-train",
+                                                         "--validation",
+                                                         "--classes",
+                                                         "--channels",
+                                                         "--skip-bad-images",
+                                                         "--transpose",
+                                                         "--precision",
+                                                         "--engine",
+                                                         "--bits",
+                                                         "--out",
+                                                         "--from",
+                                                         "--new-head",
+                                                         "--gradient-bits",
+                                                         "--warm-start-images",
+                                                         "--sync-batchnorm",
+                                                         "--batch-per-rank"};
 
 struct TrainArguments : RunOptions {
   const CLI::App* app = nullptr;
@@ -50,11 +66,14 @@ void read_checkpoint_every(const std::string& text, LoopLimits& limits) {
 void check_ranks(const RunOptions& run) {
   const TrainSettings& settings = run.settings;
   if (settings.gradient_bits && run.device.bits == "portable")
-    throw UsageError(fmt::format("--gradient-bits {} cannot be combined with --bits portable, which exchanges 32",
-                                 *settings.gradient_bits));
+    throw UsageError(
+        fmt::format("--gradient-bits {} cannot be combined with --bits portable, which exchanges 32",
+                    *settings.gradient_bits));
   if (settings.warm_start_images && !settings.gradient_bits)
-    throw UsageError("--warm-start-images goes with --gradient-bits 1 or 16: so many images are exchanged with 32 first");
-  if (settings.batch && run.ranks.batch_per_rank) throw UsageError("--batch and --batch-per-rank exclude each other");
+    throw UsageError(
+        "--warm-start-images goes with --gradient-bits 1 or 16: so many images are exchanged with 32 first");
+  if (settings.batch && run.ranks.batch_per_rank)
+    throw UsageError("--batch and --batch-per-rank exclude each other");
   if (!run.profile.empty() && run.ranks.ranks != nullptr)
     throw UsageError("--profile times the ops of one process; leave it out on several ranks");
 }
@@ -63,7 +82,8 @@ void check_ranks(const RunOptions& run) {
 // trained that could go on. Of several ranks the first one looks and removes: it makes the folder while others still look.
 void resume_if_there(RunOptions& run) {
   namespace fs = std::filesystem;
-  if (run.output.out.empty()) throw UsageError("--resume-if-there goes with --out FOLDER, where the run is looked for");
+  if (run.output.out.empty())
+    throw UsageError("--resume-if-there goes with --out FOLDER, where the run is looked for");
   const fs::path folder = run.output.out;
   char there = fs::exists(folder / kCheckpointName) ? 1 : 0;
   if (run.ranks.ranks != nullptr) there = gathered(there, *run.ranks.ranks).front();
@@ -78,12 +98,16 @@ void resume_if_there(RunOptions& run) {
 // Starts the same command once for each rank.
 int start_ranks(const Environment& environment, int ranks) {
   if (find_launch(std::getenv).size > 1)
-    throw UsageError(fmt::format("--ranks {}: a launcher has started this process as one of several ranks already; leave it out", ranks));
+    throw UsageError(fmt::format(
+        "--ranks {}: a launcher has started this process as one of several ranks already; leave it out",
+        ranks));
   std::vector<std::string> words;
   for (std::size_t i = 1; i < environment.arguments.size(); ++i) {
     const std::string& word = environment.arguments[i];
-    if (word == "--ranks") ++i;  // and its number
-    else if (!word.starts_with("--ranks=")) words.push_back(word);
+    if (word == "--ranks")
+      ++i;  // and its number
+    else if (!word.starts_with("--ranks="))
+      words.push_back(word);
   }
   return launch_ranks({.ranks = ranks, .executable = environment.executable, .arguments = words});
 }
@@ -167,20 +191,26 @@ void declare_device(CLI::App& app, TrainArguments& arguments) {
 void declare_ranks(CLI::App& app, TrainArguments& arguments) {
   TrainSettings& settings = arguments.settings;
   app.add_option("--ranks", arguments.ranks_to_start,
-                 "start N processes of this command with mpirun, which train together [one process; under mpirun or srun, theirs]")
+                 "start N processes of this command with mpirun, which train together [one process; under "
+                 "mpirun or srun, theirs]")
       ->check(CLI::Range(1, 1024));
-  app.add_option("--gradient-bits", settings.gradient_bits,
-                 "of each value that ranks exchange: 32, 16 (bf16) or 1 (1-bit SGD; CNTK's gradientBits) [32]")
+  app.add_option(
+         "--gradient-bits", settings.gradient_bits,
+         "of each value that ranks exchange: 32, 16 (bf16) or 1 (1-bit SGD; CNTK's gradientBits) [32]")
       ->check(CLI::IsMember({1, 16, 32}));
-  app.add_option("--warm-start-images", settings.warm_start_images,
-                 "with fewer gradient bits, exchange 32 for the first N images (CNTK's parallelizationStartEpoch) [0]");
-  app.add_flag("--sync-batchnorm", settings.sync_batchnorm,
-               "batch normalisation by the statistics of all ranks, not each rank's own [off; on with portable bits]");
+  app.add_option(
+      "--warm-start-images", settings.warm_start_images,
+      "with fewer gradient bits, exchange 32 for the first N images (CNTK's parallelizationStartEpoch) [0]");
+  app.add_flag(
+      "--sync-batchnorm", settings.sync_batchnorm,
+      "batch normalisation by the statistics of all ranks, not each rank's own [off; on with portable bits]");
   app.add_option("--batch-per-rank", arguments.ranks.batch_per_rank,
-                 "images of a step on each rank, instead of --batch; without --lr the learning rate grows with the whole "
+                 "images of a step on each rank, instead of --batch; without --lr the learning rate grows "
+                 "with the whole "
                  "batch [the recipe's batch is that of all ranks]")
       ->check(CLI::Range(1, 65536));
-  app.add_option("--rank-timeout", arguments.ranks.timeout, "seconds after which a rank that does not finish a step is lost")
+  app.add_option("--rank-timeout", arguments.ranks.timeout,
+                 "seconds after which a rank that does not finish a step is lost")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
 }
@@ -205,8 +235,9 @@ void declare_train(CLI::App& app, TrainArguments& arguments) {
       ->check(CLI::PositiveNumber);
   app.add_option("--resume", arguments.resume,
                  "go on with a run: its folder, id or checkpoint, or 'last' [none]");
-  app.add_flag("--resume-if-there", arguments.resume_if_there,
-               "go on with the run in --out if it has a checkpoint, else begin it: for jobs that are requeued [off]");
+  app.add_flag(
+      "--resume-if-there", arguments.resume_if_there,
+      "go on with the run in --out if it has a checkpoint, else begin it: for jobs that are requeued [off]");
   app.add_option("--from", arguments.from,
                  "start a new run from the weights of a run or a .safetensors file, with its network unless "
                  "--model names another [none]");

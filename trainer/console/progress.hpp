@@ -35,7 +35,7 @@ struct TerminalVariables {
 struct ConsoleOptions {
   bool quiet = false;  // only results
   bool json = false;   // only JSON lines
-  bool bar = true;     // on a terminal; a launcher of ranks gives each of them one, wherever its own output goes
+  bool bar = true;  // on a terminal; a launcher of ranks gives each of them one, wherever its own output goes
   std::FILE* messages = stderr;  // null: none
 };
 

@@ -164,13 +164,15 @@ std::uint64_t TestAnswers::predicted(int prediction) const {
 }
 
 // The logits of all images, of which each rank works out a part.
-static std::vector<float> logits_of_ranks(TrainedNetwork& trained, const data::Split& test, Communicator* ranks) {
+static std::vector<float> logits_of_ranks(TrainedNetwork& trained, const data::Split& test,
+                                          Communicator* ranks) {
   const std::size_t size = trained.saved().image.size();
   const auto classes = static_cast<std::size_t>(trained.saved().classes);
   const auto ranks_count = static_cast<std::size_t>(ranks == nullptr ? 1 : ranks->size());
   const auto rank = static_cast<std::size_t>(ranks == nullptr ? 0 : ranks->rank());
   std::vector<std::size_t> borders;
-  for (std::size_t r = 0; r <= ranks_count; ++r) borders.push_back(test.count() * r / ranks_count * classes * sizeof(float));
+  for (std::size_t r = 0; r <= ranks_count; ++r)
+    borders.push_back(test.count() * r / ranks_count * classes * sizeof(float));
   const auto image = [&](std::size_t r) {
     return test.images.begin() + static_cast<std::ptrdiff_t>(test.count() * r / ranks_count * size);
   };

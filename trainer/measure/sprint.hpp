@@ -32,7 +32,8 @@ struct SprintOptions {
   std::uint64_t first_seed = 1;
   double target = 99;       // per cent
   bool no_process = false;  // skips timing a separate process for one seed
-  Communicator* ranks = nullptr;  // several ranks share the seeds out; the first one prints, and keeps the record
+  Communicator* ranks =
+      nullptr;  // several ranks share the seeds out; the first one prints, and keeps the record
 };
 
 // Runs all seeds of a sprint. Returns 0, or 130 or 143 after a signal. Throws on any other error.

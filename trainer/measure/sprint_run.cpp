@@ -35,7 +35,7 @@ class SprintRun {
     auto dataset = std::async(std::launch::async, [&environment, &options] {
       return data::load_dataset(data_folder(environment, options.data), {.transpose = options.transpose});
     });
-    if (options.ranks != nullptr && !device.threads) device.threads = threads_of_rank(places_of(*options.ranks));
+    if (options.ranks != nullptr) share_machine(device, places_of(*options.ranks));
     run_.open_device(device);
     if (!spec) spec = model(run_.info.gpu ? kModelOfGpu : kModelOfCpu);
     TrainSettings settings;
@@ -113,7 +113,8 @@ class SprintRun {
                                 setup_.spec.name, run_.info.gpu ? "GPU" : "CPU"));
     }
     if (options_.ranks != nullptr)
-      console_.text(report_line("ranks", fmt::format("{}, each with seeds of its own", options_.ranks->size())));
+      console_.text(
+          report_line("ranks", fmt::format("{}, each with seeds of its own", options_.ranks->size())));
   }
 
   // Times this program for one seed in a separate process.

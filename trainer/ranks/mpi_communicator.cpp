@@ -108,10 +108,8 @@ MpiCommunicator::~MpiCommunicator() {
     std::fputs(fmt::format("warning: {}\n", error.what()).c_str(), stderr);
     return;
   }
-#ifdef OPEN_MPI  // Without it, mpirun ends all ranks. MPICH 4.0 may hang in it, and its mpiexec does not ask for it.
   watchdog_.set(seconds_);
   MPI_Finalize();
-#endif
 }
 
 void MpiCommunicator::meet() {
@@ -120,11 +118,6 @@ void MpiCommunicator::meet() {
   std::vector<std::size_t> borders;
   for (int r = 0; r <= size_; ++r) borders.push_back(static_cast<std::size_t>(r));
   all_gather(bytes.data(), borders);
-  // What this rank has sent may still be on its way.
-  for (const auto start = Clock::now(); Clock::now() - start < kLowestLeaves; std::this_thread::yield()) {
-    int there = 0;
-    MPI_Iprobe(MPI_ANY_SOURCE, kWaitingTag, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE);
-  }
 }
 
 void MpiCommunicator::begin(const std::string& activity, double seconds) {

@@ -21,10 +21,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Without one rank's reading of another one's memory: containers forbid it, and if the other has been killed, Open MPI waits
-// for ever and MPICH's UCX ends the process. Values of the user's come first.
-constexpr std::array<std::pair<const char*, const char*>, 3> kSettings{
-    {{"OMPI_MCA_btl_vader_single_copy_mechanism", "none"}, {"OMPI_MCA_smsc", "^cma"}, {"UCX_TLS", "^cma"}}};
+// Open MPI without one rank's reading of another one's memory: containers forbid it, and if the other has been killed, the first one
+// waits for ever. Values of the user's come first. (UCX, which MPICH uses, must keep it: without it MPI_Finalize sometimes hangs.)
+constexpr std::array<std::pair<const char*, const char*>, 2> kSettings{
+    {{"OMPI_MCA_btl_vader_single_copy_mechanism", "none"}, {"OMPI_MCA_smsc", "^cma"}}};
 
 // An abstract socket, which ends with its process, that tells the other ranks of this host that this one is here.
 class Presence {

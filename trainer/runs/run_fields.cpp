@@ -96,11 +96,17 @@ constexpr std::array kFields{
     RunField{"threads", kNumber, "of the CPU engine",
              [](const KnownRun& r) { return Json(r.record.threads); }},
     RunField{"ranks", kNumber, "processes that trained together",
-             [](const KnownRun& r) { return Json(find_number(r.record.results, {"ranks", "count"}).value_or(1)); }},
+             [](const KnownRun& r) {
+               return Json(find_number(r.record.results, {"ranks", "count"}).value_or(1));
+             }},
     RunField{"machines", kNumber, "of the ranks",
-             [](const KnownRun& r) { return Json(find_number(r.record.results, {"ranks", "machines"}).value_or(1)); }},
+             [](const KnownRun& r) {
+               return Json(find_number(r.record.results, {"ranks", "machines"}).value_or(1));
+             }},
     RunField{"exchange_seconds", kNumber, "of training, for the exchange of gradients between ranks",
-             [](const KnownRun& r) { return number(find_number(r.record.results, {"ranks", "exchange_seconds"})); }},
+             [](const KnownRun& r) {
+               return number(find_number(r.record.results, {"ranks", "exchange_seconds"}));
+             }},
     RunField{"energy_joules", kNumber, "of the GPU, where the run recorded it",
              [](const KnownRun& r) { return number(find_number(r.record.results, {"energy_joules"})); }},
     RunField{"note", kText, "where run.json, which is believed, and metrics.jsonl disagree",

@@ -3,7 +3,6 @@
 #include "trainer/train/loop.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <fmt/format.h>
 #include <thread>
@@ -15,12 +14,6 @@
 namespace trainer {
 
 namespace {
-
-constexpr std::chrono::microseconds kPollInterval{20};  // between polls of a busy device
-
-Buffer make_resident(Backend& backend, const auto& values, const char* what) {
-  return backend.make_resident(values.data(), values.size(), what);
-}
 
 class Loop {
  public:
@@ -106,7 +99,7 @@ class Loop {
     while (backend_.busy() && !observer_.stop_asked()) std::this_thread::sleep_for(kPollInterval);
     bool signal = observer_.stop_asked();
     bool stops = signal || (limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds);
-    if (GradientExchange* exchange = network_.exchange()) {  // every rank stops after the same step, for the same reason
+    if (GradientExchange* exchange = network_.exchange()) {  // all stop after the same step, for one reason
       if (stops) exchange->ask_to_stop();
       stops = exchange->stops();
       if (stops) signal = any_rank(signal);
@@ -131,7 +124,8 @@ class Loop {
     const RankPart& part = backend_.part();
     if (part.ranks == nullptr) return;
     const bool patient = std::exchange(patient_, !is_quick) || !is_quick;
-    part.ranks->begin(fmt::format("{} {}", what, step), patient ? std::max(part.timeout, kPatience) : part.timeout);
+    part.ranks->begin(fmt::format("{} {}", what, step),
+                      patient ? std::max(part.timeout, kPatience) : part.timeout);
   }
 
   // Makes the training's sums of rank 0 those of all ranks, and the others' empty: rank 0 writes checkpoints.
@@ -140,13 +134,8 @@ class Loop {
     expect("the checkpoint after step", result_.position.step);
     network_.share_statistics();
     network_.gather_residuals();
-    StepState state = network_.read_training_state();
-    const std::optional<StepState> all = sums_of_all(state, true, backend_.part());
-    state = *all;
-    if (backend_.part().ranks->rank() != 0) {
-      state.loss_sum = 0;
-      state.correct = state.images = 0;
-    }
+    StepState state = *sums_of_all(network_.read_training_state(), true, backend_.part());
+    if (backend_.part().ranks->rank() != 0) state.clear_sums();
     network_.write_training_state(state);
   }
 
@@ -214,8 +203,7 @@ class Loop {
     record.images = trained.images;
     record.train_loss = trained.loss;
     record.train_accuracy = trained.accuracy;
-    state.loss_sum = 0;
-    state.correct = state.images = 0;
+    state.clear_sums();
     network_.write_training_state(state);
   }
 
@@ -250,61 +238,6 @@ class Loop {
 };
 
 }  // namespace
-
-ResidentData::ResidentData(Backend& backend, const Setup& setup)
-    : scaling_(setup.scaling),
-      train_images_(make_resident(backend, setup.dataset.train.images, "the training images")),
-      train_labels_(make_resident(backend, setup.dataset.train.labels, "the training labels")),
-      test_images_(make_resident(backend, setup.dataset.test.images, "the test images")),
-      test_labels_(make_resident(backend, setup.dataset.test.labels, "the test labels")) {}
-
-StepInput ResidentData::train_input(const Batching& batching) const {
-  return {train_images_.as<std::uint8_t>(), train_labels_.as<std::uint8_t>(), batching, scaling_};
-}
-
-StepInput ResidentData::test_input(const Batching& batching) const {
-  return {test_images_.as<std::uint8_t>(), test_labels_.as<std::uint8_t>(), batching, scaling_};
-}
-
-Score score_of(const StepState& sums) {
-  const auto images = static_cast<double>(sums.images);
-  return {sums.images, sums.loss_sum / images, static_cast<double>(sums.correct) / images};
-}
-
-bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,
-                  const std::function<bool()>& stop_asked) {
-  for (std::uint64_t done = 0; done < steps;) {
-    while (backend.busy() && !stop_asked()) std::this_thread::sleep_for(kPollInterval);
-    if (stop_asked()) return false;
-    const std::uint64_t some = std::min(steps - done, backend.repeats_per_launch());
-    step.launch(some);
-    done += some;
-  }
-  return true;
-}
-
-Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& input)
-    : network_(network), backend_(backend) {
-  StepInput own = input;
-  own.batching = part_of(input.batching, backend.part(), static_cast<std::uint32_t>(network.plan().input.batch));
-  steps_ = steps_per_epoch(own.batching);
-  step_ = backend.record({{[&network, own] { network.evaluate_step(own); }, 1}});
-}
-
-std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& stop_asked) {
-  network_.write_evaluation_state(StepState{});
-  const bool done = launch_steps(*step_, backend_, steps_, stop_asked);
-  if (!done) backend_.wait();
-  const Network::States states = network_.read_states();
-  const std::optional<StepState> sums = sums_of_all(states.evaluation, done, backend_.part());
-  return sums ? std::optional(Result{score_of(*sums), states.training}) : std::nullopt;
-}
-
-std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
-                              const std::function<bool()>& stop_asked) {
-  const std::optional<Evaluation::Result> result = Evaluation(network, backend, input).run(stop_asked);
-  return result ? std::optional(result->score) : std::nullopt;
-}
 
 LoopResult run_loop(const Setup& setup, Network& network, Backend& backend, const ResidentData& data,
                     const LoopLimits& limits, const LoopPosition& start, LoopObserver& observer) {

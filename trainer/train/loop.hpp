@@ -4,62 +4,15 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "models/network.hpp"
 #include "trainer/store/run_record.hpp"
-#include "trainer/train/setup.hpp"
+#include "trainer/train/evaluation.hpp"
 
 namespace trainer {
-
-// The data set where the steps can read it. The Setup that it was made from outlives it.
-class ResidentData {
- public:
-  ResidentData(Backend& backend, const Setup& setup);
-  StepInput train_input(const Batching& batching) const;  // from the training split: training or validation
-  StepInput test_input(const Batching& batching) const;
-
- private:
-  PixelScaling scaling_;
-  Buffer train_images_, train_labels_, test_images_, test_labels_;
-};
-
-// The mean loss and accuracy over the images that a state has summed up.
-Score score_of(const StepState& sums);
-
-// Launches `steps` replays of a recorded step, as many at once as the backend takes, and waits whenever it is busy; false if
-// `stop_asked` returned true. The last launches may still be running.
-bool launch_steps(
-    Recording& step, Backend& backend, std::uint64_t steps,
-    const std::function<bool()>& stop_asked = [] { return false; });
-
-// Evaluates the network on all images of an input, of which each of several ranks takes a part: recorded once, run as often as
-// needed. Its arguments outlive it.
-class Evaluation {
- public:
-  Evaluation(Network& network, Backend& backend, const StepInput& input);
-
-  // Waits for the result and reads it back with the state of the training, in one copy. Nothing if `stop_asked` ended it early, on
-  // any rank.
-  struct Result {
-    Score score;
-    StepState training;
-  };
-  std::optional<Result> run(const std::function<bool()>& stop_asked);
-
- private:
-  Network& network_;
-  Backend& backend_;
-  std::uint64_t steps_;
-  std::unique_ptr<Recording> step_;
-};
-
-// A single evaluation; nothing if `stop_asked` ended it early.
-std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
-                              const std::function<bool()>& stop_asked);
 
 enum class StopReason { finished, target, time_limit, step_limit, signal, bad_loss };
 

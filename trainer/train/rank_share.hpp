@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/communicator.hpp"
+#include "trainer/device/device_choice.hpp"
 #include "trainer/train/setup.hpp"
 
 namespace trainer {
@@ -35,17 +36,16 @@ std::optional<StepState> sums_of_all(const StepState& own, bool done, const Rank
 struct RankPlaces {
   int machines = 1;
   int on_this_machine = 1;
+  int place = 0;  // of this rank, among those on its machine
 };
 RankPlaces places_of(Communicator& ranks);
-// How many threads of a CPU a rank should use: its part of the cores that this process may use, at least 1.
-int threads_of_rank(const RankPlaces& places);
+// Completes what a rank asks of its machine: auto and cuda are the GPU of its own place there; on a CPU it gets its part of the cores
+// that this process may use. Throws UsageError if there are fewer GPUs than ranks.
+void share_machine(DeviceRequest& request, const RankPlaces& places);
 
-// Something that all ranks must have in common, as text: {"data set", its fingerprint}.
-struct CommonFact {
-  std::string what;
-  std::string value;
-};
-// Throws UsageError, on every rank, with the first rank that differs from rank 0, and in what.
-void require_common(const std::vector<CommonFact>& facts, Communicator& ranks);
+// Throws UsageError, on every rank, with the first rank whose program, data, settings or first weights differ from rank 0's, and in
+// which. `step` is the one that the training goes on from.
+void require_same_training(const Setup& setup, const std::string& precision, const Network& network,
+                           std::uint64_t step, Communicator& ranks);
 
 }  // namespace trainer

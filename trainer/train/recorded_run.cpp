@@ -85,10 +85,16 @@ std::vector<EpochRecord> cut_to_checkpoint(const Resumed& resumed, const Setup& 
 
 }  // namespace
 
+void scale_batch(const RankOptions& ranks, const Recipe& recipe, TrainSettings& settings) {
+  settings.batch = *ranks.batch_per_rank * (ranks.ranks == nullptr ? 1 : ranks.ranks->size());
+  if (!settings.rate)
+    settings.rate = recipe.schedule.rate * static_cast<double>(*settings.batch) / recipe.batch;
+}
+
 void PreparedRun::open_device(DeviceRequest request) {
   if (ranks.ranks != nullptr) {
     places = places_of(*ranks.ranks);
-    if (!request.threads) request.threads = threads_of_rank(places);
+    share_machine(request, places);
   }
   request.plan_cache = environment.cache;
   device = choose_device(request);

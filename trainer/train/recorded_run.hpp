@@ -25,7 +25,7 @@ namespace trainer {
 
 // What a run prints and keeps.
 struct OutputOptions {
-  std::string out;  // its folder; empty: a new one in the runs folder
+  std::string out = {};  // its folder; empty: a new one in the runs folder
   bool no_save = false;
   bool json = false;
   bool quiet = false;
@@ -33,12 +33,16 @@ struct OutputOptions {
 
 // The ranks of a run, if there are several.
 struct RankOptions {
-  Communicator* ranks = nullptr;  // null: one process
-  double timeout = 10;            // seconds that a rank may take for a step
+  Communicator* ranks = nullptr;           // null: one process
+  double timeout = 10;                     // seconds that a rank may take for a step
   std::optional<int> batch_per_rank = {};  // instead of the recipe's batch, which is that of all ranks
 
   [[nodiscard]] bool is_first() const { return ranks == nullptr || ranks->rank() == 0; }
 };
+
+// With --batch-per-rank: the batch of all ranks, and a learning rate that grows with it (the linear rule of Goyal et al. 2017),
+// unless one is given.
+void scale_batch(const RankOptions& ranks, const Recipe& recipe, TrainSettings& settings);
 
 // What a run trains with: settled before its folder is made.
 struct PreparedRun {

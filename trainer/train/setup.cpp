@@ -90,8 +90,9 @@ void cut_training_split(Setup& setup) {
 }
 
 std::uint64_t steps_of_epochs(const Batching& train, std::uint64_t epochs) {
-  return train.last_batch == LastBatch::wrap ? (epochs * train.images + rows_of_all(train) - 1) / rows_of_all(train)
-                                             : epochs * steps_per_epoch(train);
+  return train.last_batch == LastBatch::wrap
+             ? (epochs * train.images + rows_of_all(train) - 1) / rows_of_all(train)
+             : epochs * steps_per_epoch(train);
 }
 
 std::uint64_t run_length(const Recipe& recipe, const Batching& train) {

@@ -54,7 +54,8 @@ std::string length_text(const Setup& setup) {
   const std::uint64_t shown = images_before(setup.train, setup.total_steps);
   if (shown < setup.train.images)
     return fmt::format("{} of {}, each once", grouped(shown), grouped(setup.train.images));
-  const bool repeats = setup.train.last_batch == LastBatch::wrap && setup.train.images < rows_of_all(setup.train);
+  const bool repeats =
+      setup.train.last_batch == LastBatch::wrap && setup.train.images < rows_of_all(setup.train);
   return fmt::format("{} {} of {}{}", setup.epochs(), setup.epochs() == 1 ? "epoch" : "epochs",
                      grouped(setup.train.images), repeats ? ", repeated until a batch is full" : "");
 }
@@ -73,10 +74,12 @@ std::string ranks_text(const PreparedRun& run) {
   const int machines = run.places.machines;
   const TrainSettings& settings = run.setup.settings;
   const int bits = settings.gradient_bits.value_or(32);
-  std::string text = fmt::format("{} on {} {}, {} of the {} images of a batch each; gradients of {} {}", ranks.ranks->size(),
-                                 machines, machines == 1 ? "machine" : "machines", run.setup.plan.input.batch,
-                                 run.setup.spec.recipe.batch, bits, bits == 1 ? "bit" : "bits");
-  if (settings.warm_start_images) text += fmt::format(" after {} images", grouped(*settings.warm_start_images));
+  std::string text =
+      fmt::format("{} on {} {}, {} of the {} images of a batch each; gradients of {} {}", ranks.ranks->size(),
+                  machines, machines == 1 ? "machine" : "machines", run.setup.plan.input.batch,
+                  run.setup.spec.recipe.batch, bits, bits == 1 ? "bit" : "bits");
+  if (settings.warm_start_images)
+    text += fmt::format(" after {} images", grouped(*settings.warm_start_images));
   return text;
 }
 

@@ -9,70 +9,16 @@
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/device/device_report.hpp"
 #include "trainer/device/machine_state.hpp"
-#include "trainer/system/sha256.hpp"
 #include "trainer/system/signals.hpp"
 #include "trainer/system/text.hpp"
-#include "trainer/system/version.hpp"
 #include "trainer/train/digest.hpp"
 #include "trainer/train/profile.hpp"
+#include "trainer/train/training_observer.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
 
 namespace {
-
-// Shows and records what the loop reports.
-class Observer final : public LoopObserver {
- public:
-  Observer(const PreparedRun& run, const Network& network, RecordedRun& recorded, Console& console,
-           const SignalGuard& signals, std::uint64_t evaluations)
-      : run_(run),
-        network_(network),
-        recorded_(recorded),
-        console_(console),
-        signals_(signals),
-        evaluations_(evaluations) {}
-
-  void progressed(const LoopProgress& progress) override {
-    if (first_step_seconds_ == 0) first_step_seconds_ = seconds_since(run_.start);
-    const auto done = static_cast<double>(progress.step - progress.epoch_begin);
-    const auto all = static_cast<double>(progress.epoch_end - progress.epoch_begin);
-    console_.progress(done / all, [&] {
-      return fmt::format("epoch {}/{}  step {} of {}", evaluations_ + 1, run_.setup.epochs(), progress.step,
-                         progress.total_steps);
-    });
-  }
-
-  void epoch_done(const EpochRecord& epoch) override {
-    evaluations_ = epoch.epoch;
-    recorded_.add_epoch(epoch);
-    console_.line(epoch_line(run_.setup, epoch));
-    print_event(console_, "epoch", epoch_json(epoch));
-  }
-
-  void checkpoint_due(const LoopPosition& position) override {
-    recorded_.save_checkpoint(network_, position);
-  }
-
-  void digest_due(std::uint64_t step) override {
-    digests_by_step_.push_back({{"step", step}, {"digest", digest_with_optimizer(network_)}});
-  }
-
-  bool stop_asked() const override { return signals_.stop_signal() != 0; }
-
-  double first_step_seconds() const { return first_step_seconds_; }  // since the program's start
-  const nlohmann::ordered_json& digests_by_step() const { return digests_by_step_; }
-
- private:
-  const PreparedRun& run_;
-  const Network& network_;
-  RecordedRun& recorded_;
-  Console& console_;
-  const SignalGuard& signals_;
-  std::uint64_t evaluations_;  // so far
-  double first_step_seconds_ = 0;
-  nlohmann::ordered_json digests_by_step_ = nlohmann::ordered_json::array();
-};
 
 std::optional<Resumed> open_if_asked(const Environment& environment, const RunOptions& options) {
   if (options.resume.empty()) return std::nullopt;
@@ -103,7 +49,7 @@ class TrainingRun {
     Spec spec = resumed_                ? resumed_->saved.spec
                 : options.model.empty() ? start->spec
                                         : find_spec(options.model, models_folder(environment));
-    if (options.ranks.batch_per_rank) scale_batch(spec.recipe, settings);
+    if (options.ranks.batch_per_rank) scale_batch(options.ranks, spec.recipe, settings);
     DeviceRequest device = options.device;
     device.wanted = spec.recipe.precisions;
     if (resumed_) {  // it keeps its precision if the device supports it
@@ -132,13 +78,6 @@ class TrainingRun {
   }
 
  private:
-  // The learning rate grows with the batch (the linear rule of Goyal et al. 2017), unless it is given.
-  void scale_batch(const Recipe& recipe, TrainSettings& settings) const {
-    const int ranks = run_.ranks.ranks == nullptr ? 1 : run_.ranks.ranks->size();
-    settings.batch = *run_.ranks.batch_per_rank * ranks;
-    if (!settings.rate) settings.rate = recipe.schedule.rate * static_cast<double>(*settings.batch) / recipe.batch;
-  }
-
   bool new_head() const { return setup_.settings.new_head.value_or(false); }
 
   // With --resume and --epochs. An evaluation within an epoch, where the run had ended, is replaced by that of the whole epoch.
@@ -177,10 +116,12 @@ class TrainingRun {
     Network network(setup_.plan, backend, Purpose::training, setup_.rule.optimizers);
     recorded.note_libraries();
     const LoopPosition start = load_start(network);
-    if (run_.ranks.ranks != nullptr) require_common_start(network, start);
+    if (run_.ranks.ranks != nullptr)
+      require_same_training(setup_, precision_name(run_.device.precision), network, start.step,
+                            *run_.ranks.ranks);
     print_head(recorded.path(), start);
     const ResidentData data(backend, setup_);
-    Observer observer(run_, network, recorded, console_, signals, start.epochs);
+    TrainingObserver observer(run_, network, recorded, console_, signals, start.epochs);
     const std::function<bool()> stop_asked = [&observer] { return observer.stop_asked(); };
     if (!options_.profile.empty())
       write_profile(options_.profile, setup_, backend, data, console_, stop_asked);
@@ -188,7 +129,9 @@ class TrainingRun {
     RunSummary summary;
     summary.result = run_loop(setup_, network, backend, data, options_.limits, start, observer);
     summary.energy_joules = energy.used();
-    if (network.exchange() != nullptr) summary.ranks = RankSummary{run_.ranks.ranks->size(), run_.places.machines, network.exchange()->count()};
+    if (network.exchange() != nullptr)
+      summary.ranks =
+          RankSummary{run_.ranks.ranks->size(), run_.places.machines, network.exchange()->count()};
     summary.seconds_to_first_step = observer.first_step_seconds();
     const bool good = summary.result.reason != StopReason::bad_loss;
     if (good && run_.device.bits == Bits::portable) summary.digest = digest_of(network);
@@ -229,30 +172,16 @@ class TrainingRun {
     state.seed = setup_.settings.seed;
     if (resumed_) {
       load_tensors(resumed_->file, network);
-      if (setup_.settings.gradient_bits && network.exchange() != nullptr) load_residuals(resumed_->file, network);
+      if (setup_.settings.gradient_bits && network.exchange() != nullptr)
+        load_residuals(resumed_->file, network);
       state = resumed_->saved.state;
-      if (!run_.ranks.is_first()) {  // the sums of the epoch in progress are rank 0's
-        state.loss_sum = 0;
-        state.correct = state.images = 0;
-      }
+      if (!run_.ranks.is_first()) state.clear_sums();  // rank 0 has those of the epoch in progress
     } else {
       network.initialize(setup_.settings.seed);
       if (from_) load_weights(*from_, network, new_head());
     }
     network.write_training_state(state);
     return resumed_ ? resumed_->saved.position : LoopPosition{};
-  }
-
-  void require_common_start(const Network& network, const LoopPosition& start) const {
-    const auto hash = [](const std::string& text) { return sha256_hex(std::as_bytes(std::span(text))); };
-    require_common({{"the program", fmt::format("{} ({})", kVersion, kCommit)},
-                    {"the data set", setup_.dataset.fingerprint},
-                    {"a precision of", precision_name(run_.device.precision)},
-                    {"a network with the hash", hash(setup_.spec.text)},
-                    {"settings with the hash", hash(to_json(setup_.settings).dump())},
-                    {"a first step of", std::to_string(start.step)},
-                    {"first weights with the digest", digest_with_optimizer(network)}},
-                   *run_.ranks.ranks);
   }
 
   void print_head(const std::string& folder, const LoopPosition& start) {

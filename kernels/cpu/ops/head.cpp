@@ -74,10 +74,9 @@ class Head final : public ProductOp {
     auto* rows = memory.take<RowResult>(static_cast<std::size_t>(batch()));
     float* dz = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
     const std::size_t valid = args.state->valid;
-    const std::size_t kept =
-        dz == nullptr ? valid
-                      : selected_rows(head_.selection, args.state->step, args.steps,
-                                      args.state->valid_of_all());
+    const std::size_t kept = dz == nullptr ? valid
+                                           : selected_rows(head_.selection, args.state->step, args.steps,
+                                                           args.state->valid_of_all());
     const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
     parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Range& range) {
       for (std::size_t n = range.begin; n < range.end; ++n) {

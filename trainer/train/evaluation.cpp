@@ -1,0 +1,74 @@
+#include "trainer/train/evaluation.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include "trainer/train/rank_share.hpp"
+
+namespace trainer {
+
+namespace {
+
+Buffer make_resident(Backend& backend, const auto& values, const char* what) {
+  return backend.make_resident(values.data(), values.size(), what);
+}
+
+}  // namespace
+
+ResidentData::ResidentData(Backend& backend, const Setup& setup)
+    : scaling_(setup.scaling),
+      train_images_(make_resident(backend, setup.dataset.train.images, "the training images")),
+      train_labels_(make_resident(backend, setup.dataset.train.labels, "the training labels")),
+      test_images_(make_resident(backend, setup.dataset.test.images, "the test images")),
+      test_labels_(make_resident(backend, setup.dataset.test.labels, "the test labels")) {}
+
+StepInput ResidentData::train_input(const Batching& batching) const {
+  return {train_images_.as<std::uint8_t>(), train_labels_.as<std::uint8_t>(), batching, scaling_};
+}
+
+StepInput ResidentData::test_input(const Batching& batching) const {
+  return {test_images_.as<std::uint8_t>(), test_labels_.as<std::uint8_t>(), batching, scaling_};
+}
+
+Score score_of(const StepState& sums) {
+  const auto images = static_cast<double>(sums.images);
+  return {sums.images, sums.loss_sum / images, static_cast<double>(sums.correct) / images};
+}
+
+bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,
+                  const std::function<bool()>& stop_asked) {
+  for (std::uint64_t done = 0; done < steps;) {
+    while (backend.busy() && !stop_asked()) std::this_thread::sleep_for(kPollInterval);
+    if (stop_asked()) return false;
+    const std::uint64_t some = std::min(steps - done, backend.repeats_per_launch());
+    step.launch(some);
+    done += some;
+  }
+  return true;
+}
+
+Evaluation::Evaluation(Network& network, Backend& backend, const StepInput& input)
+    : network_(network), backend_(backend) {
+  StepInput own = input;
+  own.batching =
+      part_of(input.batching, backend.part(), static_cast<std::uint32_t>(network.plan().input.batch));
+  steps_ = steps_per_epoch(own.batching);
+  step_ = backend.record({{[&network, own] { network.evaluate_step(own); }, 1}});
+}
+
+std::optional<Evaluation::Result> Evaluation::run(const std::function<bool()>& stop_asked) {
+  network_.write_evaluation_state(StepState{});
+  const bool done = launch_steps(*step_, backend_, steps_, stop_asked);
+  if (!done) backend_.wait();
+  const Network::States states = network_.read_states();
+  const std::optional<StepState> sums = sums_of_all(states.evaluation, done, backend_.part());
+  return sums ? std::optional(Result{score_of(*sums), states.training}) : std::nullopt;
+}
+
+std::optional<Score> evaluate(Network& network, Backend& backend, const StepInput& input,
+                              const std::function<bool()>& stop_asked) {
+  const std::optional<Evaluation::Result> result = Evaluation(network, backend, input).run(stop_asked);
+  return result ? std::optional(result->score) : std::nullopt;
+}
+
+}  // namespace trainer
