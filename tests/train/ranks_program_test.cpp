@@ -132,8 +132,8 @@ TEST_P(RanksOfProgram, AKilledRankEndsAllOfThemAndTheRunGoesOn) {
 TEST_P(RanksOfProgram, ARequeuedJobBeginsAnewWhereNothingWasSaved) {
   ASSERT_EQ(line("$T $S --out whole").code, 0);
   for (const std::string run : {"1", "2", "3"}) {
-    const Outcome begun =
-        line("mkdir " + run + " && cp whole/run.json " + run + " && $L 4 $T $S --resume-if-there --out " + run);
+    const Outcome begun = line("mkdir " + run + " && cp whole/run.json " + run +
+                               " && $L 4 $T $S --resume-if-there --out " + run);
     EXPECT_EQ(begun.code, 0) << begun.err;
     EXPECT_EQ(metrics(run).size(), 3U);
   }
