@@ -25,24 +25,26 @@ ARG ARCHITECTURES=75-real;80-real;86-real;89-real;90;100-real;120
 ARG CUDNN_VERSION=9.13.0
 # ON adds NVRTC (114 MB) for those engines of cuDNN that are compiled at run time.
 ARG NVRTC=OFF
+# ON adds what several ranks need: the plugin for Open MPI, mpirun, ssh and sshd, and NCCL in the CUDA variant.
+ARG RANKS=OFF
 # OFF builds without running the tests.
 ARG TESTS=ON
 ARG COMMIT=
 RUN VARIANT="${VARIANT}" ARCHITECTURES="${ARCHITECTURES}" CUDNN_VERSION="${CUDNN_VERSION}" NVRTC="${NVRTC}" \
-    TESTS="${TESTS}" TRAINER_COMMIT="${COMMIT}" ./scripts/image/build_inside.sh /image
+    RANKS="${RANKS}" TESTS="${TESTS}" TRAINER_COMMIT="${COMMIT}" ./scripts/image/build_inside.sh /image
 
 FROM ${RUNTIME_IMAGE} AS runtime
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 COPY --from=build /image/packages /tmp/packages
-# The packages of the libraries that the program is linked with, as the build found them.
+# The packages of the libraries that the program is linked with, as the build found them. sshd's keys are made where it runs.
 RUN apt-get update --quiet=2 \
  && DEBIAN_FRONTEND=noninteractive xargs --arg-file=/tmp/packages \
     apt-get install --quiet=2 --yes --no-install-recommends \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/ldconfig/* /var/log/apt /var/log/dpkg.log /tmp/packages
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/ldconfig/* /var/log/apt /var/log/dpkg.log /tmp/packages /etc/ssh/ssh_host_*
 COPY --from=build /image/mnist-trainer /opt/mnist-trainer
-# Folders that any user may write to, as in /tmp: --user may give the container another user.
+# Folders that any user may write to, as in /tmp: --user may give the container another user. trainer submit has its run in /runs.
 RUN echo /opt/mnist-trainer/lib >/etc/ld.so.conf.d/mnist-trainer.conf && ldconfig \
- && install --directory --mode=1777 /work /cache
+ && install --directory --mode=1777 /work /cache /runs
 ENV PATH=/opt/mnist-trainer/bin:${PATH} \
     LANG=C.UTF-8 \
     TRAINER_CACHE=/cache
@@ -62,13 +64,16 @@ LABEL org.opencontainers.image.title="mnist-trainer" \
       org.opencontainers.image.revision="${COMMIT}"
 
 FROM runtime AS cpu
-LABEL mnist-trainer.variant="cpu"
+ARG RANKS=OFF
+LABEL mnist-trainer.variant="cpu" \
+      mnist-trainer.ranks="${RANKS}"
 
 FROM runtime AS cuda
 ARG CUDA_VERSION
 ARG CUDNN_VERSION=9.13.0
 ARG ARCHITECTURES=75-real;80-real;86-real;89-real;90;100-real;120
 ARG NVRTC=OFF
+ARG RANKS=OFF
 # NVIDIA's Container Toolkit reads these; NVIDIA_REQUIRE_CUDA comes with NVIDIA's base.
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
@@ -76,4 +81,5 @@ LABEL mnist-trainer.variant="cuda" \
       mnist-trainer.cuda="${CUDA_VERSION}" \
       mnist-trainer.cudnn="${CUDNN_VERSION}" \
       mnist-trainer.nvrtc="${NVRTC}" \
+      mnist-trainer.ranks="${RANKS}" \
       mnist-trainer.architectures="${ARCHITECTURES}"

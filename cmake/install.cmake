@@ -7,9 +7,9 @@ install(DIRECTORY data/mnist/ DESTINATION ${CMAKE_INSTALL_DATADIR}/mnist-trainer
 if(NOT TRAINER_PACKAGE) # the package has its own copyright file
   install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/mnist-trainer)
 endif()
-# The plugins for MPI. A package would depend on every MPI of the machine that makes it, so it has none.
+# The plugins for MPI, those that were built. A package would depend on every MPI of the machine that makes it, so it has none.
 foreach(mpi openmpi mpich)
   if(TARGET trainer_${mpi} AND NOT TRAINER_PACKAGE)
-    install(TARGETS trainer_${mpi} LIBRARY DESTINATION lib/mnist-trainer)
+    install(TARGETS trainer_${mpi} LIBRARY DESTINATION lib/mnist-trainer OPTIONAL)
   endif()
 endforeach()

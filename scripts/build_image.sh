@@ -6,9 +6,10 @@
 # --os NAME          system of the bases [ubuntu24.04]; the cpu variant is built on that system's own image
 # --arch LIST        compute capabilities, as in 90 or "80;90" [7.5 to 12.0, and PTX]
 # --nvrtc            with NVRTC, for cuDNN's engines that are compiled at run time: 114 MB more
+# --ranks            with what several ranks need (docs/clusters.md): Open MPI, ssh and sshd, and NCCL in the CUDA variant
 # --devel IMAGE      replaces NVIDIA's base for the build, --runtime IMAGE the base of what ships; both need the same system
 # --platform NAME    as in linux/arm64 [this machine's]; arm64 has not been built yet
-# --tag NAME         [mnist-trainer:VERSION-cuda13.0 and :latest, mnist-trainer:VERSION-cpu and :cpu]
+# --tag NAME         [mnist-trainer:VERSION-cuda13.0 and :latest, mnist-trainer:VERSION-cpu and :cpu; with --ranks all end in -ranks]
 # --network NAME     network through which the build reaches the package registry [the engine's own]
 # --no-tests         builds without running the tests, and says so
 # Bases are pulled by the digests in scripts/image/digests, if scripts/pin_images.sh has written them.
@@ -27,10 +28,11 @@ fail() {
 }
 
 parse() {
-  variant=cuda cuda=13.0.1 cudnn='' os=ubuntu24.04 arch='' nvrtc=OFF devel='' runtime='' platform='' tags=() network='' tests=ON
+  variant=cuda cuda=13.0.1 cudnn='' os=ubuntu24.04 arch='' nvrtc=OFF ranks=OFF devel='' runtime='' platform='' tags=() network='' tests=ON
   while (($#)); do
     case $1 in
       --nvrtc) nvrtc=ON && shift && continue ;;
+      --ranks) ranks=ON && shift && continue ;;
       --no-tests) tests=OFF && shift && continue ;;
     esac
     [[ -n ${2:-} ]] || fail "$1 needs a value, or is unknown; see the head of scripts/build_image.sh" 2
@@ -84,11 +86,12 @@ describe_sources() {
   else
     tags=("mnist-trainer:$version-cuda${cuda%.*}" mnist-trainer:latest)
   fi
+  [[ $ranks == OFF ]] || tags=("${tags[@]/%/-ranks}")
 }
 
 build() {
   local tag options=(--target "$variant" --build-arg "VARIANT=$variant" --build-arg "DEVEL_IMAGE=$devel"
-    --build-arg "RUNTIME_IMAGE=$runtime" --build-arg "VERSION=$version" --build-arg "COMMIT=$commit" --build-arg "TESTS=$tests")
+    --build-arg "RUNTIME_IMAGE=$runtime" --build-arg "VERSION=$version" --build-arg "COMMIT=$commit" --build-arg "RANKS=$ranks" --build-arg "TESTS=$tests")
   if [[ $variant == cuda ]]; then
     options+=(--build-arg "CUDA_VERSION=$cuda" --build-arg "CUDNN_VERSION=$cudnn" --build-arg "NVRTC=$nvrtc")
     [[ -z $arch ]] || options+=(--build-arg "ARCHITECTURES=$arch")

@@ -2,9 +2,10 @@
 # Tests the container image on a real engine without a registry: starts Debian's Docker, makes base images from this machine's
 # Debian and CUDA toolkit, builds both variants from the Dockerfile, and runs them without network, with a read-only
 # root, and as users that are not root. It does not touch the machine's own engine or images.
-#   scripts/image_check.sh [--tree FILE] [--cpu] [--arch LIST] [--tests] [--keep] [--require]
+#   scripts/image_check.sh [--tree FILE] [--cpu] [--ranks] [--arch LIST] [--tests] [--keep] [--require]
 # --tree     a tar of a Debian tree by debootstrap --variant=minbase, instead of a new one
 # --cpu      only the cpu variant
+# --ranks    also the cpu variant for several ranks, which is compiled anew
 # --arch     the compute capabilities that the CUDA variant is built for [90]
 # --tests    also runs the tests while building; by default they are left out, as the images are only for this check
 # --keep     leaves the engine running with what it built, for inspection and for the next call to continue with
@@ -31,10 +32,11 @@ usage() {
 }
 
 parse() {
-  tree='' cpu_only=no arch=90 tests=--no-tests keep=no require=no
+  tree='' cpu_only=no ranks=no arch=90 tests=--no-tests keep=no require=no
   while (($#)); do
     case $1 in
       --cpu) cpu_only=yes ;;
+      --ranks) ranks=yes ;;
       --tests) tests='' ;;
       --keep) keep=yes ;;
       --require) require=yes ;;
@@ -96,15 +98,15 @@ make_system() {
 
 make_devel() { is_there mnist-trainer-check/devel || import_devel "$folder/tree" "$1" mnist-trainer-check/devel; }
 
-# build VARIANT DEVEL [OPTIONS]: builds the image mnist-trainer-check:VARIANT.
+# build NAME DEVEL [OPTIONS]: builds the image mnist-trainer-check:NAME; NAME is the variant, or VARIANT-ranks.
 build() {
-  local variant=$1 devel=$2
+  local name=$1 devel=$2
   shift 2
   # shellcheck disable=SC2086  # $tests may be nothing
-  "$root/scripts/build_image.sh" --variant "$variant" --devel "$devel" --runtime mnist-trainer-check/system \
-    --tag "mnist-trainer-check:$variant" --network host $tests "$@" >"$folder/$variant.log" 2>&1 ||
-    { tail -n 30 "$folder/$variant.log" && return 1; }
-  grep -E '^ *[0-9.]+ MB ' "$folder/$variant.log" | sed 's/^/    /' | head -n 16
+  "$root/scripts/build_image.sh" --variant "${name%-ranks}" --devel "$devel" --runtime mnist-trainer-check/system \
+    --tag "mnist-trainer-check:$name" --network host $tests "$@" >"$folder/$name.log" 2>&1 ||
+    { tail -n 30 "$folder/$name.log" && return 1; }
+  grep -E '^ *[0-9.]+ MB ' "$folder/$name.log" | sed 's/^/    /' | head -n 16
 }
 
 # What both variants promise.
@@ -116,6 +118,7 @@ check_variant() {
   check "it names the commit that it was built from" names_its_commit
   check "with nowhere to write it says what to do, and --no-save does it" says_where_it_may_write
   check "it trains an epoch, as any user, into that user's folder" trains_into_a_folder
+  check "trainer submit's folder takes a run" trains_where_submit_says
   check "docker stop ends a run in order, with status 143" stops_in_order
 }
 
@@ -125,10 +128,20 @@ check_cpu() {
   is_there mnist-trainer-check:cpu || return 0
   check_variant cpu
   check "it is small" is_small 150
+  check "it has no MPI, and says so" says_that_it_has_no_mpi
   check "its labels say what it is" has_labels org.opencontainers.image.{title,version,revision,licenses} mnist-trainer.variant
   check "a named volume takes results of any user" trains_into_a_volume
   check "it knows a terminal" knows_a_terminal
   check "--gpus without NVIDIA's Container Toolkit ends in the known words" names_the_missing_toolkit
+}
+
+check_ranks() {
+  say "the cpu variant for several ranks"
+  check "it builds" build cpu-ranks mnist-trainer-check/system --ranks
+  is_there mnist-trainer-check:cpu-ranks || return 0
+  check_variant cpu-ranks
+  check "it is small" is_small 300
+  check "two and four ranks end with the digest of one process" trains_on_ranks
 }
 
 check_cuda() {
@@ -185,6 +198,7 @@ main() {
   say "an engine of its own: Docker $(docker version --format '{{.Server.Version}}'), without bridge, firewall and registry"
   check "a Debian tree makes a base" make_system
   check_cpu
+  [[ $ranks == no ]] || check_ranks
   [[ $cpu_only == yes ]] || check_cuda
   summary
 }

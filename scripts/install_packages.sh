@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the packages of Debian 12, Debian 13 and Ubuntu 24.04 that the project needs; this is their only list.
-#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--list]
+#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--slurm] [--list]
 # Installs the missing packages of the named groups (default: --build --test); --list prints them instead.
 # It calls apt-get as root, else through sudo; if neither works, it names the packages and exits with 1.
 # On a system without apt it names them and continues: CMake then says what it does not find.
@@ -14,6 +14,7 @@ optional_test_packages=(dataset-fashion-mnist tcsh fish zsh libopenmpi-dev openm
 package_packages=(dpkg-dev file)
 check_packages=(ccache clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
 portable_packages=(clang g++-aarch64-linux-gnu qemu-user emscripten)
+slurm_packages=(slurm-wlm munge openmpi-bin)
 image_packages=(docker.io debootstrap openssh-client openssh-server)
 
 declare -A reasons=(
@@ -38,6 +39,7 @@ declare -A reasons=(
   [docker.io]="the engine that scripts/image_check.sh starts for itself"
   [debootstrap]="makes its base image"
   [openssh-client]="reaches the targets" [openssh-server]="plays one, for scripts/target_check.sh"
+  [slurm-wlm]="starts ranks, for scripts/slurm_check.sh" [munge]="Slurm's keys"
   [clang]="a second compiler"            [g++-aarch64-linux-gnu]="compiles for arm64"
   [qemu-user]="runs it"                  [emscripten]="compiles to WebAssembly"
   [python3-venv]="numpy and safetensors, which open a checkpoint in a test"
@@ -126,10 +128,11 @@ main() {
       --package) wanted+=("${package_packages[@]}") ;;
       --check) wanted+=("${check_packages[@]}") ;;
       --portable) wanted+=("${portable_packages[@]}") ;;
+      --slurm) wanted+=("${slurm_packages[@]}") ;;
       --image) wanted+=("${image_packages[@]}") ;;
       --list) list=yes ;;
       *)
-        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--list]"
+        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--slurm] [--list]"
         exit 2
         ;;
     esac

@@ -102,6 +102,7 @@ prove_submission() {
   check "attach" 0 "attached vm" attach vm user config
   check "prepare sends the image" 0 "ready" "$trainer" prepare -c vm
   check "prepare: the second call finds it up to date" 0 "up to date" "$trainer" prepare -c vm
+  check "check says that the image has no MPI" 0 "build_image.sh --ranks adds it" "$trainer" target check vm
   check "check" 0 "Docker" "$trainer" target check vm
   check "local run of the seed" 0 "accuracy" "$trainer" "${training[@]}" --out local
   check "submit to the remote container" 0 "epoch 3/3" "$trainer" submit -c vm -- "${training[@]}"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The Dockerfile's build stage: builds, tests and installs, and lists what the shipped image needs.
 #   scripts/image/build_inside.sh OUT
-# OUT/mnist-trainer/  bin/trainer, share/ with the networks and MNIST, lib/ with CUDA's libraries (libraries.sh)
+# OUT/mnist-trainer/  bin/trainer, share/ with the networks and MNIST, lib/ with CUDA's libraries (libraries.sh), with RANKS=ON also
+#                     NCCL's and the plugin for Open MPI
 # OUT/packages        the distribution's packages of all other libraries, one per line
-# From the environment, set by the Dockerfile's arguments of the same names: VARIANT, ARCHITECTURES, CUDNN_VERSION, NVRTC, TESTS,
-# TRAINER_COMMIT.
+# From the environment, set by the Dockerfile's arguments of the same names: VARIANT, ARCHITECTURES, CUDNN_VERSION, NVRTC, RANKS,
+# TESTS, TRAINER_COMMIT.
 set -euo pipefail
 
 scripts=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
@@ -31,6 +32,7 @@ check_arguments() {
   one_of VARIANT cpu cuda
   one_of TESTS ON OFF
   one_of NVRTC ON OFF
+  one_of RANKS ON OFF
   [[ $VARIANT == cuda ]] || return 0
   [[ ${ARCHITECTURES:-} =~ ^[0-9]+[a-z]?(-real|-virtual)?(\;[0-9]+[a-z]?(-real|-virtual)?)*$ ]] ||
     fail "the build argument ARCHITECTURES is '${ARCHITECTURES:-}'; compute capabilities without the dot, as in 90 or 80;90"
@@ -67,11 +69,14 @@ build_and_test() {
     say "NO TESTS ARE RUN (TESTS=OFF): the image will hold a program that was not tried on this system"
   fi
   TRAINER_TESTS=$TESTS "$scripts/build.sh" "$preset" trainer
+  [[ $RANKS == OFF ]] || "$scripts/build.sh" "$preset" trainer_openmpi || fail "RANKS=ON needs libopenmpi-dev in the devel image"
 }
 
 install_program() {
   local folder=$out/mnist-trainer
   cmake --install "build/$preset" --prefix "$folder" --strip >/dev/null
+  rm -f "$folder/lib/mnist-trainer/libmnist-trainer-mpich.so"
+  [[ $RANKS == ON ]] || rm -rf "$folder/lib/mnist-trainer"
   "$folder/bin/trainer" --version
 }
 
@@ -83,7 +88,9 @@ main() {
   build_and_test
   install_program
   [[ $VARIANT == cpu ]] || collect_cuda "$out/mnist-trainer/bin/trainer" "$out/mnist-trainer/lib" "$NVRTC"
+  [[ $VARIANT$RANKS != cudaON ]] || collect_nccl "$out/mnist-trainer/lib"
   library_packages "$out/mnist-trainer" >"$out/packages"
+  [[ $RANKS == OFF ]] || printf '%s\n' openmpi-bin openssh-client openssh-server >>"$out/packages"
   say "packages of the image: $(paste -sd ' ' "$out/packages")"
 }
 

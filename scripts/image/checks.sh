@@ -73,6 +73,13 @@ trains_into_a_folder() {
   expect_status 0 "$status" "$said" && expect "$said" '9[89][.][0-9]+ '
 }
 
+# trainer submit names the folder of its run, which it fetches from the container's own file system.
+trains_where_submit_says() {
+  status=0
+  said=$(docker run --rm --network none "$image" train --epochs 1 --limit-train 2000 --out=/runs/first 2>&1) || status=$?
+  expect_status 0 "$status" "$said" && expect "$said" '^results +/runs/first'
+}
+
 # A new named volume may be written by the image's user, and by any other that --user names.
 trains_into_a_volume() {
   local user
@@ -137,4 +144,24 @@ plans_every_network() {
   expect_status 0 "$status" "$said" && refuse "$said" '^none' || return
   echo "    $(grep -c '^plan ' <<<"$said") plans"
   (($(grep -c '^plan ' <<<"$said") > 300))
+}
+
+# docs/clusters.md names the image to use.
+says_that_it_has_no_mpi() {
+  refuse "$(shell 'find / -xdev -name "libmpi*" -o -xdev -name "libmnist-trainer-*"')" . || return
+  contained "$image" train --ranks 2 --no-save
+  expect_status 2 "$status" "$said" && expect "$said" 'build_image.sh --ranks'
+}
+
+# mpirun runs in the container, as any user; the ranks exchange gradients through shared memory.
+trains_on_ranks() {
+  local count digest='' words=(train --device cpu --bits portable --epochs 1 --limit-train 2000 --threads 1 --no-save)
+  for count in 1 2 4; do
+    [[ $count == 1 ]] || words+=(--ranks "$count")
+    contained --tmpfs /tmp --shm-size 1g --user 1234:1234 "$image" "${words[@]}"
+    expect_status 0 "$status" "$said" || return
+    [[ $count == 1 ]] || expect "$said" "^ranks +$count on 1 machine" || return
+    digest=${digest:-$(sed -n 's/^digest *//p' <<<"$said")}
+    [[ ${#digest} == 64 ]] && expect "$said" "^digest +$digest$" || return
+  done
 }

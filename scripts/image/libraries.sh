@@ -53,6 +53,14 @@ collect_nvrtc() {
   for path in "$1/libnvrtc.so.$3" "$1"/libnvrtc-builtins.so."$3".*; do copy_library "$path" "$2"; done
 }
 
+# collect_nccl FOLDER: copies NCCL, which ranks on GPUs load by name.
+collect_nccl() {
+  local path
+  path=$(ldconfig -p | awk '$1 == "libnccl.so.2" { print $NF; exit }')
+  [[ -n $path ]] || { echo "error: RANKS=ON needs libnccl.so.2 in the devel image (libnccl2)" >&2 && return 1; }
+  copy_library "$path" "$1"
+}
+
 # package_of PATH: prints the package of a library; /lib and /usr/lib are one folder, and dpkg knows either name.
 package_of() {
   local file

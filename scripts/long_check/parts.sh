@@ -8,6 +8,7 @@ parts=(
   "before-after    benchmarks/before_after.py: no row of README's CPU tables became slower"
   "gpu-bundle      scripts/bundle.sh: programs, tests and the twin that waits at random build for compute capability 9.0"
   "ranks           trainings on simulated ranks that die, freeze and stop, from new seeds, end with the bits of one process"
+  "slurm           scripts/slurm_check.sh: several ranks, signals, requeues and losses under a real Slurm"
   "digests         sprint-lean whole with portable bits meets its digest under the sanitizers and on the emulated GPU"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
@@ -119,6 +120,16 @@ part_ranks() {
   [[ $short == no ]] || return 0
   step "build with the sanitizers" env TRAINER_TESTS=ON "$root/scripts/build.sh" asan simulated_training_test || return
   step "new seeds under AddressSanitizer and UBSan" seeds_for asan 5
+}
+
+part_slurm() {
+  local reason
+  # shellcheck source=scripts/slurm/cluster.sh
+  reason=$(work='' cpus=4 && . "$root/scripts/slurm/cluster.sh" && why_no_slurm)
+  [[ -z $reason ]] || skip "$reason" || return
+  step "the program" env TRAINER_CUDA=OFF "$root/scripts/build.sh" cpu trainer || return
+  step "its plugin for Open MPI" "$root/scripts/build.sh" cpu trainer_openmpi || return
+  step "under Slurm" "$root/scripts/slurm_check.sh"
 }
 
 part_digests() {

@@ -2,6 +2,7 @@
 // and those of ssh are turned into.
 #include "trainer/remote/container.hpp"
 
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include "tests/remote/sample_target.hpp"
@@ -55,6 +56,17 @@ TEST(Docker, RunIsOneArgumentVector) {
   const Strings words = run_words(target, resumed);
   EXPECT_EQ(words[1], "create");
   EXPECT_EQ(words[2], "--name");
+}
+
+TEST(Docker, RanksGetTheSharedMemoryThatTheyExchangeThrough) {
+  const auto words = [](const Strings& arguments) {
+    return fmt::format("{}", fmt::join(run_words(vm(), {"r", arguments}), " "));
+  };
+  const std::string start =
+      "docker run --detach --name r --label org.mnist-trainer.run=r --pull never --network none ";
+  EXPECT_EQ(words({"train", "--ranks", "4"}), start + "--shm-size 1g -- trainer:1 train --ranks 4");
+  EXPECT_EQ(words({"train", "--ranks=4"}), start + "--shm-size 1g -- trainer:1 train --ranks=4");
+  EXPECT_EQ(words({"train", "--batch", "64"}), start + "-- trainer:1 train --batch 64");
 }
 
 TEST(Docker, TheOtherCommandsPutTheNameBehindTheDashes) {

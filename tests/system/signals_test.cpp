@@ -65,6 +65,17 @@ TEST(Signals, FormerHandlersReturn) {
   EXPECT_EQ(WTERMSIG(status), SIGTERM);
 }
 
+TEST(Signals, ARequestThatIsHeldReachesTheGuard) {
+  const int status = status_of_child([] {
+    hold_stop_requests();
+    raise(SIGUSR1);
+    const SignalGuard guard;
+    _exit(guard.stop_signal());
+  });
+  ASSERT_TRUE(WIFEXITED(status)) << "killed by signal " << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), SIGTERM);
+}
+
 TEST(Signals, AHangupThatWasIgnoredStaysIgnored) {
   const int status = status_of_child([] {
     std::signal(SIGHUP, SIG_IGN);

@@ -129,6 +129,16 @@ TEST_P(RanksOfProgram, AKilledRankEndsAllOfThemAndTheRunGoesOn) {
   EXPECT_EQ(word_after(resumed.out, "digest"), alone) << resumed.out << resumed.err;
 }
 
+TEST_P(RanksOfProgram, ARequeuedJobBeginsAnewWhereNothingWasSaved) {
+  ASSERT_EQ(line("$T $S --out whole").code, 0);
+  for (const std::string run : {"1", "2", "3"}) {
+    const Outcome begun = line("mkdir " + run + " && cp whole/run.json " + run +
+                               " && $L 4 $T $S --resume-if-there --out " + run);
+    EXPECT_EQ(begun.code, 0) << begun.err;
+    EXPECT_EQ(metrics(run).size(), 3U);
+  }
+}
+
 TEST_P(RanksOfProgram, FewBitsGoOnWithWhatTheyHaveLeftOut) {
   const std::string words = "$S --epochs 4 --gradient-bits 1 --warm-start-images 64 --out ";
   ASSERT_EQ(line("$L 2 $T " + words + "whole").code, 0);

@@ -10,6 +10,7 @@
 #include "trainer/device/device_report.hpp"
 #include "trainer/ranks/open_ranks.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/signals.hpp"
 #include "trainer/system/version.hpp"
 
 namespace trainer {
@@ -106,7 +107,9 @@ void add_trained_network(CLI::App& app, InferenceOptions& options) {
 }
 
 std::unique_ptr<Communicator> join_ranks(const Environment& environment) {
-  return open_ranks({.launch = find_launch(std::getenv), .executable = environment.executable});
+  const Launch launch = find_launch(std::getenv);
+  if (launch.mpi != MpiKind::none) hold_stop_requests();
+  return open_ranks({.launch = launch, .executable = environment.executable});
 }
 
 void add_target_name(CLI::App& app, std::string& target) {

@@ -11,6 +11,7 @@
 #include "trainer/console/command_line.hpp"
 #include "trainer/ranks/launch_ranks.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/train/rank_share.hpp"
 #include "trainer/train/training_run.hpp"
 
 namespace trainer {
@@ -78,16 +79,18 @@ void check_ranks(const RunOptions& run) {
 }
 
 // Continues the run in --out if there is one. What a run left that ended before its first checkpoint is removed: nothing of it was
-// trained that could go on.
+// trained that could go on. Of several ranks the first one looks and removes: it makes the folder while others still look.
 void resume_if_there(RunOptions& run) {
   namespace fs = std::filesystem;
   if (run.output.out.empty())
     throw UsageError("--resume-if-there goes with --out FOLDER, where the run is looked for");
   const fs::path folder = run.output.out;
-  if (fs::exists(folder / kCheckpointName)) {
+  char there = fs::exists(folder / kCheckpointName) ? 1 : 0;
+  if (run.ranks.ranks != nullptr) there = gathered(there, *run.ranks.ranks).front();
+  if (there != 0) {
     run.resume = std::exchange(run.output.out, "");
     run.settings.epochs.reset();
-  } else if (fs::exists(folder / kRunRecordName) && !is_being_written(folder)) {
+  } else if (run.ranks.is_first() && fs::exists(folder / kRunRecordName) && !is_being_written(folder)) {
     for (const std::string_view name : {kRunRecordName, kMetricsName, kOutputName}) fs::remove(folder / name);
   }
 }

@@ -40,7 +40,8 @@ LauncherSurroundings find_surroundings(const RanksRequest& request) {
   }
   throw UsageError(fmt::format(
       "--ranks {} needs an mpirun, and the part of this program that was built with its MPI: install "
-      "openmpi-bin and libopenmpi-dev (or mpich and libmpich-dev) and build again",
+      "openmpi-bin and libopenmpi-dev (or mpich and libmpich-dev) and build again, an image with "
+      "scripts/build_image.sh --ranks",
       request.ranks));
 }
 

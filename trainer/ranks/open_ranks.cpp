@@ -41,6 +41,9 @@ class Presence {
 
   // The line of error for a rank that has waited for too long; empty if a lower rank of this host prints it.
   std::string what_is_missing(double seconds) const {
+    if (launch_.local_size == 0 && launch_.rank > 0) return {};  // srun does not say how many there are
+    if (launch_.local_size == 0)
+      return fmt::format("MPI has not started within {:g} s: a rank is missing", seconds);
     std::ifstream file("/proc/net/unix");
     const std::string sockets{std::istreambuf_iterator<char>(file), {}};
     std::string missing;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "trainer/remote/transfer.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {
@@ -129,6 +130,7 @@ std::optional<Failure> wrong_platform(const Target& target, const std::string& f
   return failure;
 }
 
+// Ranks in one container exchange gradients through /dev/shm, for which Docker allows 64 MB by default.
 // --pull never: an image that is missing is an error to be answered with `trainer prepare`, not a download.
 Strings run_words(const Target& target, const ContainerRun& run) {
   Strings words{"docker", "run", "--detach"};
@@ -137,6 +139,7 @@ Strings run_words(const Target& target, const ContainerRun& run) {
                              "never", "--network", "none"});
   if (const std::string gpus = gpus_argument(target.gpus); !gpus.empty())
     words.insert(words.end(), {"--gpus", gpus});
+  if (has_option(run.arguments, "--ranks")) words.insert(words.end(), {"--shm-size", "1g"});
   for (const auto& [name, value] : target.variables)
     words.insert(words.end(), {"--env", fmt::format("{}={}", name, value)});
   for (const Mount& mount : run.mounts) words.insert(words.end(), {"--mount", mount_argument(mount)});

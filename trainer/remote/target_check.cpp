@@ -169,11 +169,18 @@ std::vector<Check> check_target(const Connection& connection) {
   const char* engine = answers.engine ? "" : "no Docker engine";
   ask("disk", engine, {"df", "-Pk", "--", answers.engine.value_or(Engine{}).folder}, disk_check);
   ask("image", engine, fingerprint_words(target.image), image_check);
+  const char* image = answers.image ? "" : "no image";
+  ask("MPI in the image", image,
+      {"docker", "run", "--rm", "--pull", "never", "--network", "none", "--entrypoint", "mpirun", "--",
+       target.image, "--version"},
+      [](Answers&, const ProcessOutput& output) {
+        return good(output.code == 0 ? first_line(output.out) : "none: build_image.sh --ranks adds it");
+      });
   if (target.gpus == "none") return checks;
   ask("NVIDIA driver", connected,
       {"nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"}, driver_check);
   ask("Container Toolkit", engine, {"nvidia-ctk", "--version"}, toolkit_check);
-  ask("GPU in the image", answers.image ? "" : "no image",
+  ask("GPU in the image", image,
       {"docker", "run", "--rm", "--pull", "never", "--network", "none", "--gpus", gpus_argument(target.gpus),
        "--", target.image, "devices", "--json"},
       training_device_check);

@@ -53,6 +53,13 @@ void end_on_signals_as_first_process() {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) handle(signal, end_at_once, 0, nullptr);
 }
 
+void hold_stop_requests(bool hold) {
+  sigset_t requests;
+  sigemptyset(&requests);
+  sigaddset(&requests, SIGUSR1);
+  pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &requests, nullptr);
+}
+
 SignalGuard::SignalGuard() {
   requested_stop = 0;
   requested_at = 0;
@@ -62,6 +69,7 @@ SignalGuard::SignalGuard() {
     // Under nohup SIGHUP is ignored, and stays so.
     if (kGuarded[i] == SIGHUP && former_[i].sa_handler == SIG_IGN) sigaction(SIGHUP, &former_[i], nullptr);
   }
+  hold_stop_requests(false);
 }
 
 SignalGuard::~SignalGuard() {

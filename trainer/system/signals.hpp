@@ -13,6 +13,9 @@ namespace trainer {
 // elsewhere nothing changes.
 void end_on_signals_as_first_process();
 
+// A SIGUSR1 waits for the SignalGuard instead of ending the program: a launcher may ask ranks to stop that are still starting.
+void hold_stop_requests(bool hold = true);
+
 // The handlers are in place while the object lives; then the former ones are restored. Only one object may live at a time.
 class SignalGuard {
  public:
