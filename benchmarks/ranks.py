@@ -57,21 +57,26 @@ def training_of(value, model, bits):
     return next(row for row in value["scaling"] if row["model"] == model and row["bits"] == bits)
 
 
+def over_turns(spreads):
+    """The median of the turns' medians, the least and the most of all."""
+    return {"median": statistics.median(s["median"] for s in spreads), "min": min(s["min"] for s in spreads), "max": max(s["max"] for s in spreads)}
+
+
 def summary(ours, theirs):
-    """A place's rows, medians over the turns: for each network, what each number of bits and PyTorch take."""
+    """A place's rows, over the turns: for each network, what each number of bits and PyTorch take."""
     rows = []
     for model in NETWORKS:
         for bits in (32, 16, 1):
             exchanges = [exchange_of(value, model, bits) for value in ours]
             trainings = [training_of(value, model, bits) for value in ours]
             rows.append({"model": model, "batch": trainings[0]["batch"], "bits": bits, "bytes": exchanges[0]["bytes"], "sent": exchanges[0]["sent"],
-                         "exchange_seconds": record.spread([x["seconds"]["median"] for x in exchanges]),
+                         "exchange_seconds": over_turns([x["seconds"] for x in exchanges]),
                          "step_seconds": record.spread([t["batch"] / t["images_per_second"] for t in trainings]),
                          "efficiency": statistics.median(t["efficiency"] for t in trainings)})
         if theirs:
             measured = [value["models"][model] for value in theirs]
             rows.append({"model": model, "batch": rows[-1]["batch"], "torch": True, "bytes": measured[0]["bytes"],
-                         **{key: record.spread([statistics.median(m[key]) for m in measured]) for key in ("exchange_seconds", "step_seconds")}})
+                         **{key: over_turns([record.spread(m[key]) for m in measured]) for key in ("exchange_seconds", "step_seconds")}})
     return rows
 
 
@@ -85,11 +90,11 @@ def measure_place(options, machines, ranks, rate):
                 theirs.append(torch_value(options, machines, ranks))
             if machines > 1:
                 sizes = [exchange_of(ours[0], model, 32)["bytes"] for model in NETWORKS] + [SMALL]
-                sockets.append([min(times) for times in network_link.socket_seconds(sizes, 3)])
+                sockets.append([record.spread(times) for times in network_link.socket_seconds(sizes, 3)])
     place = {"machines": machines, "ranks": ranks, "link": rate, "rows": summary(ours, theirs), "load": os.getloadavg()[0],
              "sizes": [row for row in ours[-1]["exchanges"] if not row["gradient"]]}
     if sockets:
-        place["socket"] = [{"bytes": size, "seconds": record.spread(list(times))} for size, times in zip(sizes, zip(*sockets))]
+        place["socket"] = [{"bytes": size, "seconds": over_turns(times)} for size, times in zip(sizes, zip(*sockets))]
     if theirs:
         place["torch"] = theirs[0]["torch"]
     report(place)
@@ -99,10 +104,10 @@ def measure_place(options, machines, ranks, rate):
 def report(place):
     print(f"{place['machines']} machine(s), {place['ranks']} rank(s), link {place['link'] or 'unlimited'}, load {place['load']:.1f}")
     for row in place["rows"]:
-        print(f"  {row['model']:10} {'PyTorch' if row.get('torch') else str(row['bits']) + ' bits':8} exchange {1e3 * row['exchange_seconds']['median']:9.3f} ms, "
+        print(f"  {row['model']:10} {'PyTorch' if row.get('torch') else str(row['bits']) + ' bits':8} exchange {1e3 * row['exchange_seconds']['median']:9.3f} ms (least {1e3 * row['exchange_seconds']['min']:9.3f}), "
               f"step {1e3 * row['step_seconds']['median']:9.2f} ms")
     for row in place.get("socket", []):
-        print(f"  a socket, {row['bytes']:,} bytes: {1e3 * row['seconds']['median']:.3f} ms", flush=True)
+        print(f"  a socket, {row['bytes']:,} bytes: {1e3 * row['seconds']['median']:.3f} ms (least {1e3 * row['seconds']['min']:.3f})", flush=True)
 
 
 def accuracy(options, model, bits, seed):

@@ -35,7 +35,7 @@ TEST(RanksBench, SettingsCoverSizesAndNetworks) {
 // What each of `size` ranks measures of a small network.
 std::vector<RanksBench> measure(int size) {
   const TemporaryFolder folder;
-  const std::string data = write_small_data(folder).string();
+  const std::string data = write_small_data(folder);
   RanksBenchSettings settings;
   settings.sizes = {4096, 10'000};
   settings.gradients = settings.trainings = {parse_spec(small_network({}), "small.yaml")};
