@@ -2,6 +2,7 @@
 against PyTorch share."""
 import argparse
 import datetime
+import glob
 import json
 import math
 import os
@@ -53,6 +54,24 @@ def write(what, record, path=None):
         json.dump(record, out, indent=1)
         out.write("\n")
     print(f"record: {os.path.relpath(path)}")
+
+
+def newest(kind):
+    """The newest record of a kind for each machine and subject."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(FOLDER, "*.json"))):
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+        if value.get("kind") == kind:
+            subject = (value.get("model"), value.get("epochs"), value.get("precision", "fp32"))
+            found[(value["machine"]["cpu"], value.get("device_name"), *subject)] = value
+    return list(found.values())
+
+
+def origin(value):
+    machine = value["machine"]
+    return (f"{machine['cpu']}, {machine['cores']} cores, {machine['instruction_set']}; {value['versions']['trainer']}; "
+            f"{value['date'][:10]}; `{value['command']}`")
 
 
 def spread(values):

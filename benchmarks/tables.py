@@ -1,37 +1,19 @@
 #!/usr/bin/env python3
-"""Writes the tables of README.md from the records: between `<!-- table: NAME -->` and `<!-- end -->`.
+"""Writes the tables of README.md and benchmarks/NOTES.md from the records: between `<!-- table: NAME -->` and `<!-- end -->`.
 
-    benchmarks/tables.py            rewrite README.md, and benchmarks/sprint.svg
+    benchmarks/tables.py            rewrite them, and benchmarks/sprint.svg
     benchmarks/tables.py --check    fail if it would change
 """
-import glob
-import json
 import math
 import os
 import re
 import sys
 
+import ranks_tables
 import record
+from record import newest, origin
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def newest(kind):
-    """The newest record of a kind for each machine and subject."""
-    found = {}
-    for path in sorted(glob.glob(os.path.join(record.FOLDER, "*.json"))):
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-        if value.get("kind") == kind:
-            subject = (value.get("model"), value.get("epochs"), value.get("precision", "fp32"))
-            found[(value["machine"]["cpu"], value.get("device_name"), *subject)] = value
-    return list(found.values())
-
-
-def origin(value):
-    machine = value["machine"]
-    return (f"{machine['cpu']}, {machine['cores']} cores, {machine['instruction_set']}; {value['versions']['trainer']}; "
-            f"{value['date'][:10]}; `{value['command']}`")
 
 
 def seconds(value):
@@ -213,7 +195,7 @@ def portable_table():
     return "\n\n".join(parts)
 
 
-TABLES = {"portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
+TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):
@@ -223,20 +205,19 @@ def filled(text):
 
 
 def main():
-    path = os.path.join(ROOT, "README.md")
-    with open(path, encoding="utf-8") as file:
-        old = file.read()
-    new = filled(old)
     picture = os.path.join(ROOT, "benchmarks", "sprint.svg")
-    if "--check" in sys.argv[1:]:
-        with open(picture, encoding="utf-8") as file:
-            drawn = file.read()
-        if new != old or drawn != sprint_picture():
-            sys.exit("README.md or benchmarks/sprint.svg: not what benchmarks/records say; run benchmarks/tables.py")
-        return
-    for written, text in ((path, new), (picture, sprint_picture())):
-        with open(written, "w", encoding="utf-8") as file:
-            file.write(text)
+    written = {picture: sprint_picture()}
+    for path in (os.path.join(ROOT, "README.md"), os.path.join(ROOT, "benchmarks", "NOTES.md")):
+        with open(path, encoding="utf-8") as file:
+            written[path] = filled(file.read())
+    for path, text in written.items():
+        if "--check" in sys.argv[1:]:
+            with open(path, encoding="utf-8") as file:
+                if file.read() != text:
+                    sys.exit(f"{os.path.relpath(path, ROOT)}: not what benchmarks/records say; run benchmarks/tables.py")
+        else:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
 
 
 if __name__ == "__main__":

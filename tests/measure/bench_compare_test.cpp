@@ -62,8 +62,8 @@ TEST(BenchCompare, PutsSpeedsBesideEachOther) {
 class BenchProgram : public ProgramTest {
  protected:
   BenchProgram() {
-    write_bench_record(folder_ / "a.json", bench_record(2));
-    write_bench_record(folder_ / "b.json", bench_record(1));
+    write_bench_record(folder_ / "a.json", to_json(bench_record(2)));
+    write_bench_record(folder_ / "b.json", to_json(bench_record(1)));
   }
 };
 
@@ -79,7 +79,7 @@ TEST_F(BenchProgram, ComparesRecordsAndRunsNothing) {
 TEST_F(BenchProgram, AnswersMistakesInOneLine) {
   BenchRecord quick = bench_record(1);
   quick.settings.quick = true;
-  write_bench_record(folder_ / "quick.json", quick);
+  write_bench_record(folder_ / "quick.json", to_json(quick));
   folder_.write("torn.json", read_text(folder_ / "a.json").substr(0, 500));
   expect_one_line(trainer({"bench", "--compare", "a.json", "quick.json"}), 2);
   expect_one_line(trainer({"bench", "--compare", "a.json"}), 2);

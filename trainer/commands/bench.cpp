@@ -1,4 +1,5 @@
-// trainer bench: how fast this machine trains, in a form that can be compared; and the comparison.
+// trainer bench: how fast this machine trains, in a form that can be compared; and the comparison. Under a launcher of ranks: how
+// fast they exchange gradients, and train together.
 #include <ctime>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -10,10 +11,12 @@
 #include "trainer/device/machine_state.hpp"
 #include "trainer/device/memory_need.hpp"
 #include "trainer/measure/bench_record.hpp"
+#include "trainer/measure/ranks_bench.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/system/version.hpp"
+#include "trainer/train/rank_share.hpp"
 
 namespace trainer {
 
@@ -44,11 +47,18 @@ void require_writable(const fs::path& file) {
 
 class Bench {
  public:
-  Bench(const Environment& environment, const BenchArguments& arguments)
-      : environment_(environment), arguments_(arguments), console_(stdout, {.json = arguments.json}) {}
+  // Of several ranks only the first one prints.
+  Bench(const Environment& environment, const BenchArguments& arguments, Communicator* ranks)
+      : environment_(environment),
+        arguments_(arguments),
+        ranks_(ranks),
+        is_first_(ranks == nullptr || ranks->rank() == 0),
+        console_(stdout, {.quiet = !is_first_,
+                          .json = is_first_ && arguments.json,
+                          .bar = ranks == nullptr,
+                          .messages = is_first_ ? stderr : nullptr}) {}
 
   int run() {
-    const auto start = std::chrono::steady_clock::now();
     record_.date = iso_time(std::time(nullptr));
     record_.command = environment_.arguments;
     record_.settings = bench_settings(arguments_.quick);
@@ -60,6 +70,7 @@ class Bench {
     record_.settings.data = dataset_.fingerprint;
     DeviceChoice device = open("fp32");
     begin(device);
+    if (ranks_ != nullptr) return run_ranks(device.backend->info());
     const DeviceInfo info = device.backend->info();
     const std::vector<std::string> precisions =
         device.bits == Bits::portable ? std::vector<std::string>{"fp32"} : bench_precisions(info);
@@ -68,15 +79,29 @@ class Bench {
       if (precision != precisions.front()) device = open(precision);
       time_all(*device.backend, precision);
     }
-    const MachineState after = machine_state(device.backend->info());
-    record_.after = state_json(after);
-    record_.peak_process_bytes = peak_process_bytes();
-    record_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    finish(after);
+    end(device.backend->info());
+    console_.result(bench_table(record_));
+    keep(to_json(record_));
     return 0;
   }
 
  private:
+  int run_ranks(const DeviceInfo& info) {
+    const RanksBench bench =
+        bench_ranks({*ranks_, ranks_bench_settings(arguments_.quick, all_specs(models_folder(environment_))),
+                     dataset_, [this] { return std::move(open("fp32").backend); }});
+    if (!is_first_) return 0;
+    end(info);
+    console_.result(ranks_bench_table(bench));
+    nlohmann::ordered_json json = to_json(record_);
+    json.erase("settings");
+    json.erase("results");
+    json["kind"] = "bench ranks";
+    json.update(to_json(bench));
+    keep(json);
+    return 0;
+  }
+
   DeviceChoice open(const std::string& precision) const {
     DeviceRequest device = arguments_.device;
     device.precision = precision;
@@ -98,7 +123,11 @@ class Bench {
     record_.before = state_json(before);
     record_.was_busy = was_busy(before);
     console_.text(device_report(info, device.gpu_reason));
-    console_.text(bench_head(record_.settings));
+    if (ranks_ == nullptr)
+      console_.text(bench_head(record_.settings));
+    else
+      console_.text(report_line(
+          "bench", fmt::format("{} ranks, each with {} threads", ranks_->size(), info.cpu.threads)));
     console_.text(engine_line(arguments_.device.engine, info));
     console_.text(report_line("before", state_text(before)));
     if (record_.was_busy) {
@@ -133,17 +162,26 @@ class Bench {
     }
   }
 
-  void finish(const MachineState& after) {
+  void end(const DeviceInfo& info) {
+    const MachineState after = machine_state(info);
+    record_.after = state_json(after);
+    record_.peak_process_bytes = peak_process_bytes();
+    record_.seconds = seconds_since(start_);
     console_.text(report_line("after", state_text(after)));
-    console_.result(bench_table(record_));
-    console_.json(to_json(record_));
+  }
+
+  void keep(const nlohmann::ordered_json& json) {
+    console_.json(json);
     if (arguments_.out.empty()) return;
-    write_bench_record(arguments_.out, record_);
+    write_bench_record(arguments_.out, json);
     console_.text(report_line("record", arguments_.out));
   }
 
+  const Clock::time_point start_ = Clock::now();
   const Environment& environment_;
   const BenchArguments& arguments_;
+  Communicator* ranks_;
+  bool is_first_;
   Console console_;
   data::Dataset dataset_;
   BenchRecord record_;
@@ -163,8 +201,11 @@ int compare(const BenchArguments& arguments) {
 
 int bench(const Environment& environment, const BenchArguments& arguments) {
   if (!arguments.compare.empty()) return compare(arguments);
-  require_writable(arguments.out);
-  return Bench(environment, arguments).run();
+  const std::unique_ptr<Communicator> ranks = join_ranks(environment);
+  if (ranks == nullptr || ranks->rank() == 0) require_writable(arguments.out);
+  BenchArguments own = arguments;
+  if (ranks != nullptr && !own.device.threads) own.device.threads = threads_of_rank(places_of(*ranks));
+  return Bench(environment, own, ranks.get()).run();
 }
 
 void declare_bench(CLI::App& app, BenchArguments& arguments) {
@@ -184,8 +225,9 @@ void declare_bench(CLI::App& app, BenchArguments& arguments) {
 }  // namespace
 
 Command add_bench(CLI::App& app, const Environment& environment) {
-  return add_command(app, environment, "bench", "time fixed trainings, to compare machines", declare_bench,
-                     bench);
+  return add_command(app, environment, "bench",
+                     "time fixed trainings, to compare machines; on several ranks (mpirun), their exchanges",
+                     declare_bench, bench);
 }
 
 }  // namespace trainer

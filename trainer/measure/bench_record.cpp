@@ -135,8 +135,8 @@ Json to_json(const BenchRecord& record) {
   return json;
 }
 
-void write_bench_record(const std::filesystem::path& path, const BenchRecord& record) {
-  write_file_durably(path, to_text(to_json(record), 2) + "\n");
+void write_bench_record(const std::filesystem::path& path, const Json& record) {
+  write_file_durably(path, to_text(record, 2) + "\n");
 }
 
 BenchRecord read_bench_record(const std::filesystem::path& path) {

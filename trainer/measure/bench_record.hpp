@@ -30,8 +30,8 @@ struct BenchRecord {
 
 nlohmann::ordered_json to_json(const BenchRecord& record);
 
-// Writes the record durably. Throws FileError.
-void write_bench_record(const std::filesystem::path& path, const BenchRecord& record);
+// Writes the record's JSON durably. Throws FileError.
+void write_bench_record(const std::filesystem::path& path, const nlohmann::ordered_json& record);
 
 // Throws FileError with the path and the reason: not JSON, not a bench record, a field that is missing or has another type, or a
 // number that no measurement gives. If the record has another version, only its head is read.

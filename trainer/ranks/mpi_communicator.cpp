@@ -18,7 +18,9 @@ namespace trainer {
 
 namespace {
 
-constexpr std::size_t kLargestMessage = std::size_t{1} << 30;  // MPI counts in int
+// Longer ones are sent in pieces: Open MPI sends those over TCP at once (btl_tcp_eager_limit), but makes an agreement about longer
+// ones first, and then its two directions between two hosts run one after the other.
+constexpr std::size_t kLargestMessage = 65'000;
 constexpr int kDataTag = 0;
 constexpr int kWaitingTag = 1;
 constexpr std::chrono::milliseconds kBetweenLooks(100);  // for ranks that have ended

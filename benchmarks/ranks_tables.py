@@ -1,0 +1,84 @@
+"""The tables of benchmarks/ranks.py: exchanges and steps on each network, and when few bits pay (called by tables.py)."""
+from record import newest, origin
+
+MODELLED = (10e9, 1e9, 100e6, 25e6)  # bits a second of a link in each direction
+LINKS = {"1gbit": 1e9, "100mbit": 100e6}
+
+
+def milliseconds(value):
+    return f"{1e3 * value['median']:.3g} ({1e3 * value['min']:.3g})"
+
+
+def place_name(place):
+    if place["machines"] == 1:
+        return f"{place['ranks']} on 1 machine"
+    speed = {"1gbit": "1 Gbit/s", "100mbit": "100 Mbit/s"}.get(place["link"], "unlimited")
+    return f"2 on 2 machines, {speed}"
+
+
+def rows_of(place, model):
+    return {"torch" if row.get("torch") else row["bits"]: row for row in place["rows"] if row["model"] == model}
+
+
+def footing(value):
+    load = max([value["load_before"][0], *(place["load"] for place in value["places"])])
+    return (f"One thread a rank; {value['repeats']} turn(s). Other programs kept the machine's cores busy: a load of up to {load:.0f}. {origin(value)}")
+
+
+def exchanges():
+    parts = []
+    for value in newest("ranks"):
+        lines = ["| ranks | network | 32 bits | 16 bits | 1 bit | DDP, 32 bits | socket, 32 bits | step: 32 bits | 16 bits | 1 bit | DDP |", "|---" * 11 + "|"]
+        for place in value["places"]:
+            for model in dict.fromkeys(row["model"] for row in place["rows"]):
+                rows = rows_of(place, model)
+                plain = next((s["seconds"] for s in place.get("socket", []) if s["bytes"] == rows[32]["bytes"]), None)
+                sides = [rows.get(side) for side in (32, 16, 1, "torch")]
+                cells = [[milliseconds(row[key]) if row else "-" for row in sides] for key in ("exchange_seconds", "step_seconds")]
+                lines.append(f"| {place_name(place)} | `{model}`, {rows[32]['bytes']:,} bytes | {' | '.join(cells[0])} | "
+                             f"{milliseconds(plain) if plain else '-'} | {' | '.join(cells[1])} |")
+        small = [f"{milliseconds(s['seconds'])} ms at {place_name(place)[17:]}" for place in value["places"] for s in place.get("socket", []) if s["bytes"] == 30_000]
+        torch = next((place["torch"] for place in value["places"] if "torch" in place), "none")
+        parts.append("\n".join([*lines, "", f"ms, median (least). Exchange of the whole gradient, then a step of training at the same whole batch. DDP: PyTorch {torch}, gloo. A "
+                                f"plain socket's 30,000 bytes, about `quick`'s with 1 bit: {'; '.join(small)}. {footing(value)}"]))
+    return "\n\n".join(parts)
+
+
+def few_bits():
+    """An exchange as latency and coding (its time on the unlimited link) + bytes / bandwidth, beside what was measured."""
+    parts = []
+    for value in newest("ranks"):
+        two = {place["link"]: place for place in value["places"] if place["machines"] == 2}
+        if None not in two:
+            continue
+        lines = ["| network | bits | bytes sent a step | unlimited | " + " | ".join(f"{speed / 1e6:,.0f} Mbit/s" for speed in MODELLED) + " | 1 bit pays below |",
+                 "|---" * (5 + len(MODELLED)) + "|"]
+        for model in dict.fromkeys(row["model"] for row in two[None]["rows"]):
+            fixed = rows_of(two[None], model)
+            cost = {bits: fixed[bits]["exchange_seconds"]["min"] for bits in (32, 16, 1)}
+            saved, slower = fixed[32]["sent"] - fixed[1]["sent"], cost[1] - cost[32]
+            pays = f"{8 * saved / slower / 1e6:,.0f} Mbit/s" if slower > 0 else "any speed"
+            for bits in (32, 16, 1):
+                cells = []
+                for speed in MODELLED:
+                    cell = f"{1e3 * (cost[bits] + 8 * fixed[bits]['sent'] / speed):.3g}"
+                    for link, place in two.items():
+                        if LINKS.get(link) == speed:
+                            cell += f" (measured {1e3 * rows_of(place, model)[bits]['exchange_seconds']['min']:.3g})"
+                    cells.append(cell)
+                lines.append(f"| `{model}` | {bits} | {fixed[bits]['sent']:,} | {1e3 * cost[bits]:.3g} | {' | '.join(cells)} | {pays if bits == 1 else ''} |")
+        parts.append("\n".join([*lines, "", "ms of an exchange between two machines, the least measured; modelled as the time on the unlimited link (latency and coding) + bytes / "
+                                f"bandwidth. {footing(value)}"]))
+    return "\n\n".join(parts)
+
+
+def accuracy():
+    parts = []
+    for value in newest("ranks_accuracy"):
+        lines = ["| network | epochs | seeds | 32 bits | 1 bit | difference |", "|---|---|---|---|---|---|"]
+        for case in value["cases"]:
+            cells = [f"{side['percent']['mean']:.3f} +- {side['percent']['standard_error']:.3f} %" for side in case["bits"]]
+            lines.append(f"| `{case['model']}` | {case['epochs']} | {case['seeds']} | {' | '.join(cells)} | {case['difference']:+.3f} points |")
+        warm = f"{value['warm_start_images']:,} images with 32 bits first" if value["warm_start_images"] else "no warm start"
+        parts.append("\n".join([*lines, "", f"Test accuracy, mean +- standard error over the seeds; {value['ranks']} ranks, {warm}. {origin(value)}"]))
+    return "\n\n".join(parts)
