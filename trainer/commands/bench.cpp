@@ -12,6 +12,7 @@
 #include "trainer/device/memory_need.hpp"
 #include "trainer/measure/bench_record.hpp"
 #include "trainer/measure/ranks_bench.hpp"
+#include "trainer/ranks/launch.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/text.hpp"
@@ -87,7 +88,7 @@ class Bench {
 
  private:
   int run_ranks(const DeviceInfo& info) {
-    const RanksBench bench =
+    const nlohmann::ordered_json bench =
         bench_ranks({*ranks_, ranks_bench_settings(arguments_.quick, all_specs(models_folder(environment_))),
                      dataset_, [this] { return std::move(open("fp32").backend); }});
     if (!is_first_) return 0;
@@ -97,7 +98,7 @@ class Bench {
     json.erase("settings");
     json.erase("results");
     json["kind"] = "bench ranks";
-    json.update(to_json(bench));
+    json.update(bench);
     keep(json);
     return 0;
   }
@@ -201,10 +202,10 @@ int compare(const BenchArguments& arguments) {
 
 int bench(const Environment& environment, const BenchArguments& arguments) {
   if (!arguments.compare.empty()) return compare(arguments);
+  if (find_launch(std::getenv).rank == 0) require_writable(arguments.out);
   const std::unique_ptr<Communicator> ranks = join_ranks(environment);
-  if (ranks == nullptr || ranks->rank() == 0) require_writable(arguments.out);
   BenchArguments own = arguments;
-  if (ranks != nullptr && !own.device.threads) own.device.threads = threads_of_rank(places_of(*ranks));
+  if (ranks != nullptr) share_machine(own.device, places_of(*ranks));
   return Bench(environment, own, ranks.get()).run();
 }
 

@@ -2,10 +2,10 @@
 #include "trainer/measure/ranks_bench.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
 
 #include "trainer/console/text_table.hpp"
+#include "trainer/measure/bench.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/train/rank_share.hpp"
 
@@ -24,49 +24,52 @@ class RanksMeasurement {
  public:
   explicit RanksMeasurement(const RanksBenchCall& call) : call_(call), ranks_(call.ranks) {}
 
-  ExchangeResult time_size(std::size_t bytes) {
+  Json time_size(std::size_t bytes) {
     const std::unique_ptr<Backend> backend = call_.open();
+    backend->join({.ranks = &ranks_, .batch = ranks_.size(), .first = ranks_.rank()});
     ExchangeDesc desc{.ranks = &ranks_, .floats = bytes / sizeof(float)};
     const std::size_t rows = std::clamp<std::size_t>(desc.floats / 64, 1, 1024);
     for (std::size_t at = 0; at < desc.floats; at += rows)
       desc.columns.push_back({at, std::min(rows, desc.floats - at)});
-    ExchangeResult result;
-    result.bytes = bytes;
-    return time_exchange(result, *backend->prepare_exchange(desc), *backend);
+    return time_exchange({{"gradient", ""}, {"bits", 32}}, bytes, *backend->prepare_exchange(desc), *backend);
   }
 
-  ExchangeResult time_gradient(const Spec& spec, int bits) {
+  Json time_gradient(const Spec& spec, int bits) {
     Setup setup = make_setup(spec, {}, std::move(call_.dataset));
     const std::unique_ptr<Backend> backend = open_joined(setup, bits);
     Network network(setup.plan, *backend, Purpose::training, setup.rule.optimizers);
-    ExchangeResult result;
-    result.what = spec.name;
-    result.bits = bits;
-    result.bytes = network.memory().gradients;
     call_.dataset = std::move(setup.dataset);
-    return time_exchange(result, *network.exchange(), *backend);
+    return time_exchange({{"gradient", spec.name}, {"bits", bits}}, network.memory().gradients,
+                         *network.exchange(), *backend);
   }
 
-  BenchResult time_alone(const Spec& spec) {
-    BenchResult result;
+  // Images a second; 0 on the other ranks.
+  double speed_alone(const Spec& spec) {
+    double speed = 0;
     ranks_.begin(spec.name + " on rank 0 alone", kLongest);
     if (ranks_.rank() == 0) {
       Setup setup = make_setup(spec, {}, std::move(call_.dataset));
-      result = time_steps(setup, *call_.open(), [](double seconds) { return seconds; });
+      speed = images_per_second(time_steps(setup, *call_.open(), [](double seconds) { return seconds; }));
       call_.dataset = std::move(setup.dataset);
     }
     meet();
-    return result;
+    return speed;
   }
 
-  BenchResult time_together(const Spec& spec, int bits) {
+  Json time_together(const Spec& spec, int bits, double alone) {
     Setup setup = make_setup(spec, {}, std::move(call_.dataset));
     const std::unique_ptr<Backend> backend = open_joined(setup, bits);
     ranks_.begin(fmt::format("{} on all ranks with {} bits", spec.name, bits), kLongest);
     BenchResult result = time_steps(setup, *backend, [&](double own) { return gathered(own, ranks_)[0]; });
     for (BenchRepeat& repeat : result.repeats) repeat.seconds = slowest(repeat.seconds);
     call_.dataset = std::move(setup.dataset);
-    return result;
+    const double speed = images_per_second(result);
+    return {{"model", spec.name},
+            {"batch", spec.recipe.batch},
+            {"bits", bits},
+            {"images_per_second_alone", alone},
+            {"images_per_second", speed},
+            {"efficiency", alone > 0 ? Json(speed / (ranks_.size() * alone)) : Json()}};
   }
 
  private:
@@ -80,13 +83,13 @@ class RanksMeasurement {
     return backend;
   }
 
-  ExchangeResult time_exchange(ExchangeResult result, GradientExchange& exchange, Backend& backend) {
-    const std::vector<float> gradient(result.bytes / sizeof(float), 1e-3F);
-    const Buffer dw = backend.allocate(result.bytes, "gradient");
+  Json time_exchange(Json row, std::size_t bytes, GradientExchange& exchange, Backend& backend) {
+    const std::vector<float> gradient(bytes / sizeof(float), 1e-3F);
+    const Buffer dw = backend.allocate(bytes, "gradient");
     const Buffer state = backend.allocate(sizeof(StepState), "state");
-    ranks_.begin(fmt::format("exchanges of {} bytes", result.bytes), kLongest);
+    ranks_.begin(fmt::format("exchanges of {} bytes", bytes), kLongest);
     const auto seconds_of = [&](int exchanges) {
-      backend.upload(dw.data(), gradient.data(), result.bytes);
+      backend.upload(dw.data(), gradient.data(), bytes);
       meet();
       const Clock::time_point start = Clock::now();
       for (int i = 0; i < exchanges; ++i) exchange.run(dw.floats(), state.as<StepState>());
@@ -94,13 +97,18 @@ class RanksMeasurement {
       return slowest(seconds_since(start)) / exchanges;
     };
     seconds_of(1);
-    const double wanted = call_.settings.exchange_seconds / seconds_of(1);
-    const int exchanges = static_cast<int>(std::clamp<double>(std::ceil(wanted), 1, kMostExchanges));
+    const int exchanges = static_cast<int>(
+        std::clamp<double>(call_.settings.exchange_seconds / seconds_of(1), 1, kMostExchanges));
     std::vector<double> seconds;
     for (int i = 0; i < call_.settings.repeats; ++i) seconds.push_back(seconds_of(exchanges));
-    result.seconds = spread_of(seconds);
-    result.sent = exchange.count().bytes / exchange.count().steps;
-    return result;
+    const Spread spread = spread_of(seconds);
+    const double bandwidth = static_cast<double>(bytes) / spread.median;
+    row.update({{"bytes", bytes},
+                {"sent", exchange.count().bytes / exchange.count().steps},
+                {"seconds", {{"median", spread.median}, {"min", spread.least}, {"max", spread.most}}},
+                {"bytes_per_second", bandwidth},
+                {"bus_bytes_per_second", bandwidth * 2 * (ranks_.size() - 1) / ranks_.size()}});
+    return row;
   }
 
   // `agreed` turns a rank's time into that of all.
@@ -135,82 +143,46 @@ RanksBenchSettings ranks_bench_settings(bool quick, const std::vector<Spec>& shi
   return settings;
 }
 
-double algorithm_bandwidth(const ExchangeResult& result) {
-  return static_cast<double>(result.bytes) / result.seconds.median;
-}
-
-double bus_bandwidth(const ExchangeResult& result, int ranks) {
-  return algorithm_bandwidth(result) * 2 * (ranks - 1) / ranks;
-}
-
-double efficiency(const ScalingResult& result, int ranks) {
-  return images_per_second(result.all) / (ranks * images_per_second(result.alone));
-}
-
-RanksBench bench_ranks(const RanksBenchCall& call) {
+Json bench_ranks(const RanksBenchCall& call) {
   RanksMeasurement measurement(call);
-  RanksBench bench;
-  bench.ranks = call.ranks.size();
-  bench.machines = places_of(call.ranks).machines;
-  for (const std::size_t bytes : call.settings.sizes) bench.exchanges.push_back(measurement.time_size(bytes));
+  Json bench{{"ranks", call.ranks.size()}, {"machines", places_of(call.ranks).machines}};
+  for (const std::size_t bytes : call.settings.sizes)
+    bench["exchanges"].push_back(measurement.time_size(bytes));
   for (const Spec& spec : call.settings.gradients)
-    for (const int bits : kBits) bench.exchanges.push_back(measurement.time_gradient(spec, bits));
+    for (const int bits : kBits) bench["exchanges"].push_back(measurement.time_gradient(spec, bits));
   for (const Spec& spec : call.settings.trainings) {
-    const BenchResult alone = measurement.time_alone(spec);
-    for (const int bits : kBits)
-      bench.scaling.push_back({alone, measurement.time_together(spec, bits), bits});
+    const double alone = measurement.speed_alone(spec);
+    for (const int bits : kBits) bench["scaling"].push_back(measurement.time_together(spec, bits, alone));
   }
   return bench;
 }
 
-std::string ranks_bench_table(const RanksBench& bench) {
+std::string ranks_bench_table(const Json& bench) {
+  const auto number = [](const Json& value, double unit) {
+    return fmt::format("{:.3f}", value.get<double>() / unit);
+  };
   TextTable exchanges(
       {{"gradient"}, {">bytes"}, {">bits"}, {">sent"}, {">ms (min to max)"}, {">GB/s"}, {">bus GB/s"}});
-  for (const ExchangeResult& row : bench.exchanges) {
-    const Spread& s = row.seconds;
-    exchanges.add({row.what, std::to_string(row.bytes), std::to_string(row.bits), std::to_string(row.sent),
-                   fmt::format("{:.3f} ({:.3f} to {:.3f})", 1e3 * s.median, 1e3 * s.least, 1e3 * s.most),
-                   fmt::format("{:.3f}", algorithm_bandwidth(row) / 1e9),
-                   fmt::format("{:.3f}", bus_bandwidth(row, bench.ranks) / 1e9)});
+  for (const Json& row : bench["exchanges"]) {
+    const Json& s = row["seconds"];
+    exchanges.add({row["gradient"], row["bytes"].dump(), row["bits"].dump(), row["sent"].dump(),
+                   fmt::format("{} ({} to {})", number(s["median"], 1e-3), number(s["min"], 1e-3),
+                               number(s["max"], 1e-3)),
+                   number(row["bytes_per_second"], 1e9), number(row["bus_bytes_per_second"], 1e9)});
   }
   TextTable scaling({{"training"},
                      {">batch"},
                      {">bits"},
                      {">images/s: 1 rank"},
-                     {fmt::format(">{} ranks", bench.ranks)},
+                     {fmt::format(">{} ranks", bench["ranks"].get<int>())},
                      {">efficiency"}});
-  for (const ScalingResult& row : bench.scaling) {
-    const BenchSubject& subject = row.all.subject;
-    scaling.add({subject.model, std::to_string(subject.batch), std::to_string(row.bits),
-                 fmt::format("{:.0f}", images_per_second(row.alone)),
-                 fmt::format("{:.0f}", images_per_second(row.all)),
-                 fmt::format("{:.0f} %", 100 * efficiency(row, bench.ranks))});
+  for (const Json& row : bench["scaling"]) {
+    scaling.add({row["model"], row["batch"].dump(), row["bits"].dump(),
+                 count_text(row["images_per_second_alone"]), count_text(row["images_per_second"]),
+                 fmt::format("{:.0f} %", 100 * row["efficiency"].get<double>())});
   }
   return exchanges.text(kWideGap) +
          "GB/s: bytes / time; of the bus: times 2 (n - 1) / n, as in nccl-tests\n\n" + scaling.text(kWideGap);
-}
-
-Json to_json(const RanksBench& bench) {
-  Json json{{"ranks", bench.ranks}, {"machines", bench.machines}};
-  for (const ExchangeResult& row : bench.exchanges) {
-    const Spread& s = row.seconds;
-    json["exchanges"].push_back({{"gradient", row.what},
-                                 {"bits", row.bits},
-                                 {"bytes", row.bytes},
-                                 {"sent", row.sent},
-                                 {"seconds", {{"median", s.median}, {"min", s.least}, {"max", s.most}}},
-                                 {"bytes_per_second", algorithm_bandwidth(row)},
-                                 {"bus_bytes_per_second", bus_bandwidth(row, bench.ranks)}});
-  }
-  for (const ScalingResult& row : bench.scaling) {
-    json["scaling"].push_back({{"model", row.all.subject.model},
-                               {"batch", row.all.subject.batch},
-                               {"bits", row.bits},
-                               {"images_per_second_alone", images_per_second(row.alone)},
-                               {"images_per_second", images_per_second(row.all)},
-                               {"efficiency", efficiency(row, bench.ranks)}});
-  }
-  return json;
 }
 
 }  // namespace trainer

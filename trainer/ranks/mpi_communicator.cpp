@@ -18,8 +18,7 @@ namespace trainer {
 
 namespace {
 
-// Longer ones are sent in pieces: Open MPI sends those over TCP at once (btl_tcp_eager_limit), but makes an agreement about longer
-// ones first, and then its two directions between two hosts run one after the other.
+// Open MPI sends as much at once over TCP; about more it makes an agreement first, and the directions run one after the other.
 constexpr std::size_t kLargestMessage = 65'000;
 constexpr int kDataTag = 0;
 constexpr int kWaitingTag = 1;
