@@ -58,7 +58,7 @@ class TrainingRank final : public LoopObserver {
     const LoopPosition start = load_start();
     end.start = start.step;
     end.start_digest = digest_with_optimizer(*network_);
-    if (ranks_ != nullptr) require_common({{"first weights with the digest", end.start_digest}}, *ranks_);
+    if (ranks_ != nullptr) require_same_training(setup_, "fp32", *network_, start.step, *ranks_);
     const ResidentData data(*backend_, setup_);
     LoopLimits limits{.checkpoint_steps = training_.checkpoint_steps, .digest_steps = training_.digest_steps};
     if (attempt.late_rank) limits.max_seconds = *attempt.late_rank == rank ? 0 : 1e9;
