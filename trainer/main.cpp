@@ -1,6 +1,7 @@
 // The program: reads its environment, parses the command line, runs one command. Every error that is not
 // handled below ends here as one line and an exit status: 2 for wrong usage, 1 for failure.
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -38,7 +39,8 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() != 0) throw trainer::UsageError(trainer::usage_message(app, error));
     std::ostringstream text;  // --help, --version
     const int status = app.exit(error, text);
-    std::fputs(text.str().c_str(), stdout);
+    if (std::fputs(text.str().c_str(), stdout) < 0)
+      throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
     return status;
   }
   return commands.run();

@@ -68,8 +68,8 @@ std::vector<std::string> launcher_words(const RanksRequest& request,
 
 int status_of_ranks(int launcher_status, int stop_signal) {
   if (launcher_status == 128 + SIGTERM && stop_signal != 0) return 128 + stop_signal;
-  // MPICH's mpiexec gives the bare number; its UCX aborts a rank that was reading a killed one's memory.
-  for (const int signal : {SIGKILL, SIGABRT})
+  // MPICH's mpiexec gives the bare number; its UCX aborts a rank that was reading a killed one's memory, and it ends the others.
+  for (const int signal : {SIGKILL, SIGABRT, SIGTERM})
     if (launcher_status == signal || launcher_status == 128 + signal) return kRankLostStatus;
   return launcher_status;
 }
