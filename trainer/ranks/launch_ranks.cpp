@@ -69,8 +69,8 @@ std::vector<std::string> launcher_words(const RanksRequest& request,
 int status_of_ranks(int launcher_status, int stop_signal) {
   if (launcher_status == 128 + SIGTERM && stop_signal != 0) return 128 + stop_signal;
   // MPICH's mpiexec gives the bare number; its UCX aborts a rank that was reading a killed one's memory, and it ends the others.
-  for (const int signal : {SIGKILL, SIGABRT, SIGTERM})
-    if (launcher_status == signal || launcher_status == 128 + signal) return kRankLostStatus;
+  for (const int lost : {SIGKILL, SIGABRT, SIGTERM, 128 + SIGKILL, 128 + SIGABRT})
+    if (launcher_status == lost) return kRankLostStatus;
   return launcher_status;
 }
 
