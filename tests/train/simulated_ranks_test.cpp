@@ -20,7 +20,7 @@ namespace trainer::test {
 namespace {
 
 constexpr std::uint64_t kShares = 4;
-constexpr std::uint64_t kSeedsOfShare = emulator::kAddressSanitizer ? 10 : 100;
+constexpr std::uint64_t kSeedsOfShare = emulator::kAddressSanitizer ? 2 : 100;
 
 struct Summary {
   std::uint64_t seeds = 0, failures = 0;
