@@ -99,8 +99,8 @@ class RanksMeasurement {
     seconds_of(1);
     const int exchanges = static_cast<int>(
         std::clamp<double>(call_.settings.exchange_seconds / seconds_of(1), 1, kMostExchanges));
-    std::vector<double> seconds;
-    for (int i = 0; i < call_.settings.repeats; ++i) seconds.push_back(seconds_of(exchanges));
+    std::vector<double> seconds(static_cast<std::size_t>(call_.settings.repeats));
+    for (double& of_repeat : seconds) of_repeat = seconds_of(exchanges);
     const Spread spread = spread_of(seconds);
     const double bandwidth = static_cast<double>(bytes) / spread.median;
     row.update({{"bytes", bytes},

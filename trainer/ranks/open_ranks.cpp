@@ -35,8 +35,9 @@ class Presence {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path + 1, own.data(), std::min(own.size(), sizeof(address.sun_path) - 1));
-    ::bind(socket_.number(), reinterpret_cast<const sockaddr*>(&address),
-           static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + own.size()));
+    // Without it the others only say less.
+    static_cast<void>(::bind(socket_.number(), reinterpret_cast<const sockaddr*>(&address),
+                             static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + own.size())));
   }
 
   // The line of error for a rank that has waited for too long; empty if a lower rank of this host prints it.
@@ -102,7 +103,7 @@ PluginFunction* open_plugin(const RanksCall& call) {
 
 fs::path find_plugin(MpiKind mpi, const fs::path& executable) {
   for (const char* folder : {".", "../lib/mnist-trainer"}) {
-    const fs::path path = (executable.parent_path() / folder / file_of(mpi)).lexically_normal();
+    fs::path path = (executable.parent_path() / folder / file_of(mpi)).lexically_normal();
     std::error_code error;
     if (fs::exists(path, error)) return path;
   }

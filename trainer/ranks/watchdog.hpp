@@ -34,7 +34,7 @@ class Watchdog {
       int ticks = ticks_;
       if (ticks == 0 || !ticks_.compare_exchange_strong(ticks, ticks - 1) || ticks > 1) continue;
       std::string text = text_();
-      if (!text.empty()) text = "error: " + text + "\n";
+      if (!text.empty()) text.insert(0, "error: ").push_back('\n');
       [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
       std::this_thread::sleep_for(
           std::chrono::milliseconds(300));  // in which the others see that this one is here

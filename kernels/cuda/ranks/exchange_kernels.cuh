@@ -8,7 +8,9 @@ namespace trainer::cuda {
 
 namespace {
 
-constexpr unsigned kLeaves = 8;      // of a branch of the tree of ranks
+constexpr unsigned kAddBlocks =
+    4;                           // a multiprocessor's, of add_stripe: for 100, ptxas spills if it may choose
+constexpr unsigned kLeaves = 8;  // of a branch of the tree of ranks
 constexpr unsigned kMostLevels = 5;  // of branches
 constexpr int kMostDeviceRanks = kLeaves << kMostLevels;
 constexpr std::uint64_t kNoStop = ~std::uint64_t{0};
@@ -119,7 +121,8 @@ __global__ void __launch_bounds__(kCodeThreads) encode_gradients(const __grid_co
 
 // Adds up this rank's stripe and codes the sum for all.
 template <int kBits>
-__global__ void __launch_bounds__(kCodeThreads) add_stripe(const __grid_constant__ ExchangeArgs a) {
+__global__ void __launch_bounds__(kCodeThreads, kAddBlocks)
+    add_stripe(const __grid_constant__ ExchangeArgs a) {
   if (grid_index() == 0) {
     a.all[a.headers[a.rank]] = __float_as_uint(a.state->batch_loss);
     a.all[a.headers[a.rank] + 1] = a.notes->asked;
