@@ -31,7 +31,7 @@ def describe(trainer, environment=None):
     report = json.loads(said("devices", "--json"))
     value = {
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": " ".join([os.path.relpath(sys.argv[0]), *sys.argv[1:]]),
+        "command": " ".join([os.path.relpath(sys.argv[0]), *(os.path.basename(word) if word.startswith("/") else word for word in sys.argv[1:])]),
         "machine": {"cpu": report["cpu"]["model"], "cores": report["cpu"]["cores"],
                     "instruction_set": report["cpu"]["instruction_set"],
                     "memory_bytes": report["cpu"]["memory_bytes"], "system": platform.platform()},

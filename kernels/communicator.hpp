@@ -48,7 +48,7 @@ struct RankPart {
   int batch = 0;                  // rows of a batch, of all ranks together
   int first = 0;                  // the first of them that this rank computes
   bool sync_batchnorm = false;  // batch normalisation by the statistics of all ranks; portable bits always do
-  int gradient_bits = 32;       // of each value that an exchange of gradients sends: 32, 16 (bf16) or 1
+  int gradient_bits = 32;       // for each value that an exchange of gradients sends: 32, 16 (bf16) or 1
   std::uint64_t full_steps = 0;  // the first steps of a run use 32 bits (warm start)
   double timeout = 10;           // seconds that a rank may take for a step
 };

@@ -168,6 +168,14 @@ TEST_F(StartedRanks, ATrainingStartsItsOwn) {
   EXPECT_EQ(outcome.out.find('\r'), std::string::npos) << "a progress bar in a pipe";
 }
 
+TEST_F(StartedRanks, PortableBitsTakeGradientsOf32BitsAlone) {
+  for (const std::string bits : {"32", "16", "1"}) {
+    const Outcome outcome = trainer(
+        small_training({"--bits", "portable", "--gradient-bits", bits, "--max-steps", "1", "--no-save"}));
+    EXPECT_EQ(outcome.code, bits == "32" ? 0 : 2) << outcome.err;
+  }
+}
+
 TEST_F(StartedRanks, ARequeuedJobGoesOnByItself) {
   const Words words =
       small_training({"--epochs", "3", "--device", "cpu", "--out", "run", "--resume-if-there"});

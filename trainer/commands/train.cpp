@@ -65,7 +65,7 @@ void read_checkpoint_every(const std::string& text, LoopLimits& limits) {
 
 void check_ranks(const RunOptions& run) {
   const TrainSettings& settings = run.settings;
-  if (settings.gradient_bits && run.device.bits == "portable")
+  if (settings.gradient_bits.value_or(32) != 32 && run.device.bits == "portable")
     throw UsageError(
         fmt::format("--gradient-bits {} cannot be combined with --bits portable, which exchanges 32",
                     *settings.gradient_bits));

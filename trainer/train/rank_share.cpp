@@ -56,8 +56,6 @@ RankPart share_out(Setup& setup, Communicator& ranks) {
   if (setup.settings.bits && kMostPortableRanks % ranks.size() != 0)
     throw UsageError(
         fmt::format("--bits portable on {} ranks: it adds up in 8 shards; start 1, 2, 4 or 8", ranks.size()));
-  if (setup.settings.bits && setup.settings.gradient_bits.value_or(32) != 32)
-    throw UsageError("--gradient-bits goes with fast bits: --bits portable exchanges 32");
   const int first = first_row(batch, ranks.rank(), ranks.size());
   const TrainSettings& settings = setup.settings;
   const auto images = static_cast<std::uint64_t>(batch);
