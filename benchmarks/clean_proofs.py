@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import record
 
@@ -43,6 +44,14 @@ def prove(trainer, threads):
     return end["digest"], end["seconds"]
 
 
+def show_progress(done, count, started):
+    """How many are done, in what time, and what is left, on one line of a terminal."""
+    if sys.stderr.isatty() or done % 50 == 0:
+        spent = time.monotonic() - started
+        print(f"{done} of {count}, {spent / done:.2f} s each, {spent / done * (count - done) / 60:.1f} minutes left",
+              end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainer", default="build/cpu/trainer/trainer")
@@ -52,13 +61,15 @@ def main():
 
     result = record.describe(options.trainer, dict(os.environ, CUDA_VISIBLE_DEVICES=""))
     wanted, digests, seconds = known_digest(), collections.Counter(), {threads: [] for threads in THREADS}
+    started = time.monotonic()
     for processes, count in ((0, options.count - options.count // 2), (options.load, options.count // 2)):
         with load(processes):
             for number in range(count):
                 threads = THREADS[number % len(THREADS)]
-                digest, time = prove(options.trainer, threads)
+                digest, took = prove(options.trainer, threads)
                 digests[digest] += 1
-                seconds[threads].append(time)
+                seconds[threads].append(took)
+                show_progress(sum(digests.values()), options.count, started)
                 if digest != wanted:
                     print(f"{threads} threads, {processes} other processes: {digest} instead of {wanted}", flush=True)
     wrong = options.count - digests[wanted]
