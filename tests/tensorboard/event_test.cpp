@@ -61,6 +61,10 @@ TEST(Event, EqualOrNoWeightsAreAHistogramToo) {
   const std::array<float, 3> equal{2, 2, 2};
   EXPECT_EQ(read_event_file(Event(0, 0).histogram("x", equal).record()).messages.size(), 1U);
   EXPECT_EQ(Event(0, 0).histogram("x", {}).record(), Event(0, 0).record());
+  for (const float bad : {std::nanf(""), -std::numeric_limits<float>::infinity()}) {
+    const std::array<float, 2> values{1, bad};
+    EXPECT_EQ(Event(0, 0).histogram("x", values).record(), Event(0, 0).record()) << bad;
+  }
   const std::array<float, 2> extreme{-std::numeric_limits<float>::max(), std::numeric_limits<float>::max()};
   EXPECT_EQ(read_event_file(Event(0, 0).histogram("x", extreme).record()).messages.size(), 1U);
 }

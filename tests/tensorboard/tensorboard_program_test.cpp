@@ -142,7 +142,9 @@ TEST_F(TensorBoard, AnExportReplacesItsOwnFileAndNoOther) {
   };
   refused({"a", "--tensorboard", "runs"}, "holds events of its own");
   ASSERT_EQ(trainer(small_training({"--out", "third/a"})).code, 0);
-  refused({"runs/a", "third/a", "--tensorboard", "out"}, "holds events of its own");
+  const Outcome twice = trainer({"runs", "export", "runs/a", "third/a", "--tensorboard", "out"});
+  EXPECT_EQ(twice.code, 2);
+  EXPECT_PRED2(contains, twice.err, "two of these runs are named a");
   for (const char* folder : {"/dev/full", "/proc/x", "small.yaml"})
     refused({"a", "--tensorboard", folder}, std::string("cannot make ") + (*folder == '/' ? folder : ""));
   refused({"none", "--tensorboard", "out"}, "no run or file 'none'");

@@ -1,8 +1,8 @@
 // trainer runs export: runs as files for TensorBoard; and what a run that goes on adds to its own at its end.
 #include <fmt/format.h>
+#include <set>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/console/json_lookup.hpp"
 #include "trainer/report/network_pictures.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/errors.hpp"
@@ -35,6 +35,7 @@ std::string all_events(const Environment& environment, const InferenceOptions& o
 
 // A folder that has other event files would show two runs as one.
 int export_runs(const Environment& environment, const ExportArguments& arguments) {
+  std::set<fs::path> folders;
   for (const std::string& argument : arguments.runs) {
     InferenceOptions options = arguments;
     options.run = fs::canonical(find_run_folder(argument, environment)).string();
@@ -42,8 +43,10 @@ int export_runs(const Environment& environment, const ExportArguments& arguments
     const auto started = static_cast<double>(instant_of(record.started).value_or(0));
     const fs::path folder =
         environment.runs.working_folder / arguments.tensorboard / fs::path(options.run).filename();
-    const std::string name =
-        event_file_name(started, fmt::format("{}.export", find_count(record.process, {"pid"}).value_or(0)));
+    const std::string name = event_file_name(started, "export");
+    if (!folders.insert(folder).second)
+      throw UsageError(fmt::format("two of these runs are named {}: export each into a folder of its own",
+                                   folder.filename().string()));
     for (const std::string& other : event_files(folder))
       if (other != name)
         throw FileError(

@@ -85,7 +85,7 @@ Sheet sheet_of(const std::vector<data::Image>& images, int caption,
                const std::function<void(Sheet&, std::size_t, int y, int x)>& write = nullptr) {
   const int height = images.front().height, width = images.front().width;
   const int scale = std::max(1, 56 / std::max(height, width));
-  const int down = height * scale + caption + kGap, right = width * scale + kGap;
+  const int down = height * scale + caption + kGap, right = std::max(width * scale, 48) + kGap;
   const int count = static_cast<int>(images.size()), columns = std::min(count, 10);
   Sheet sheet((count + columns - 1) / columns * down + kGap, columns * right + kGap);
   for (int i = 0; i < count; ++i) {

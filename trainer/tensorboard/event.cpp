@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <vector>
 
 #include "trainer/system/text.hpp"
@@ -69,7 +70,8 @@ Event& Event::scalar(const std::string& tag, double value) {
 // Of equally wide bins, as many as TensorBoard draws.
 Event& Event::histogram(const std::string& tag, std::span<const float> values) {
   constexpr std::size_t kBins = 30;
-  if (values.empty()) return *this;
+  const bool finite = std::ranges::all_of(values, [](float value) { return std::isfinite(value); });
+  if (values.empty() || !finite) return *this;
   const auto [low, high] = std::ranges::minmax(values);
   const double width = (double{high} - low) / kBins;
   std::vector<double> ends(kBins, high), counts(kBins);

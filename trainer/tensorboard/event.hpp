@@ -25,8 +25,8 @@ class Event {
   Event& version();
   // Takes back what the run's earlier files say of this step and later ones.
   Event& session_start();
-  Event& scalar(const std::string& tag, double value);  // as fp32
-  Event& histogram(const std::string& tag, std::span<const float> values);
+  Event& scalar(const std::string& tag, double value);                      // as fp32
+  Event& histogram(const std::string& tag, std::span<const float> values);  // none if one is not finite
   Event& image(const std::string& tag, const data::Image& image);
   Event& text(const std::string& tag, const std::string& markdown);
   // Numbers and texts by name: the run's row in the table of hyperparameters.
