@@ -100,6 +100,7 @@ Sheet sheet_of(const std::vector<data::Image>& images, int caption,
 data::Image misclassified_sheet(const std::vector<std::size_t>& wrong, const TestAnswers& test,
                                 const data::Dataset& dataset) {
   std::vector<data::Image> images;
+  images.reserve(wrong.size());
   const std::size_t size = dataset.shape.size();
   for (const std::size_t n : wrong)
     images.push_back(shown_image(std::span(dataset.test.images).subspan(n * size, size), dataset.shape));
