@@ -1,6 +1,7 @@
 // Submitted runs that were stopped and go on, and records that are closed because their machine is gone.
 #include "tests/doctor/played_machine.hpp"
 #include "trainer/remote/connection.hpp"
+#include "trainer/store/run_folder.hpp"
 
 namespace trainer::test {
 namespace {
@@ -24,10 +25,11 @@ TEST(ResumeLine, NamesTheFolderHere) {
 
 TEST_F(Resumption, AStoppedRunGoesOnAsIfItHadNotStopped) {
   ASSERT_EQ(trainer(small_training({"--out", "whole", "--epochs", "4"})).code, 0);
-  const Outcome stopped = submit("vm", {"--epochs", "4", "--max-seconds", "0.000001"});
+  const Outcome stopped = submit("vm", {"--epochs", "4", "--max-seconds", "0.000001", "--tensorboard"});
   const std::string id = runs()[0];
   const std::string folder = at("runs/" + id);
   ASSERT_EQ(record("runs/" + id).status, RunStatus::kStopped) << stopped.err;
+  EXPECT_EQ(event_files(folder).size(), 1U) << "fetched";
   EXPECT_PRED2(contains, stopped.out, "trainer train --resume " + folder + "\n");
   EXPECT_PRED2(contains, stopped.err, "trainer submit -c vm --resume " + folder + "\n");
   const Outcome outcome = run({"submit", "--resume", id});
@@ -35,6 +37,7 @@ TEST_F(Resumption, AStoppedRunGoesOnAsIfItHadNotStopped) {
   EXPECT_EQ(runs(), Words{id}) << "it goes on in its own folder";
   EXPECT_EQ(record("runs/" + id).status, RunStatus::kFinished);
   EXPECT_EQ(record("runs/" + id).resumed.size(), 1U);
+  EXPECT_EQ(event_files(folder).size(), 2U) << "it went on with events, which it had been sent";
   EXPECT_EQ(record("runs/" + id).target["name"], "vm");
   expect_same_tensors(folder_ / "runs" / id / "model.safetensors", folder_ / "whole/model.safetensors");
 }

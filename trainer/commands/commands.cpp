@@ -118,7 +118,10 @@ void add_target_name(CLI::App& app, std::string& target) {
 
 void add_output(CLI::App& app, OutputOptions& output, const char* about_out, const char* about_quiet) {
   app.add_option("--out", output.out, about_out);
-  app.add_flag("--no-save", output.no_save, "write nothing [off]");
+  CLI::Option* no_save = app.add_flag("--no-save", output.no_save, "write nothing [off]");
+  app.add_flag("--tensorboard", output.tensorboard,
+               "write TensorBoard's event files in that folder, too: scalars, histograms, pictures [off]")
+      ->excludes(no_save);
   add_json(app, output.json, "one JSON value a line on standard output [off]");
   app.add_flag("--quiet", output.quiet, about_quiet);
 }

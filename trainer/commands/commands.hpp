@@ -63,6 +63,7 @@ Command add_submit(CLI::App& app, const Environment& environment);
 Command add_runs_list(CLI::App& runs, const Environment& environment);
 Command add_runs_compare(CLI::App& runs, const Environment& environment);
 Command add_runs_report(CLI::App& runs, const Environment& environment);
+Command add_runs_export(CLI::App& runs, const Environment& environment);
 Command add_runs_bundle(CLI::App& runs, const Environment& environment);
 Command add_runs_attach(CLI::App& runs, const Environment& environment);
 Command add_runs_wait(CLI::App& runs, const Environment& environment);
@@ -101,9 +102,14 @@ void add_skip_bad_images(CLI::App& app, bool& skip,
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about = "as JSON [off]");
 void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* about);
 void add_trained_network(CLI::App& app, InferenceOptions& options);  // RUN_OR_FILE, --device, --threads
-void add_target_name(CLI::App& app, std::string& target);            // -c, --target
+void add_tested_runs(CLI::App& app, std::vector<std::string>& runs,
+                     InferenceOptions& options);           // RUN..., and where to test them
+void add_target_name(CLI::App& app, std::string& target);  // -c, --target
 // --out, --no-save, --json and --quiet.
 void add_output(CLI::App& app, OutputOptions& output, const char* about_out, const char* about_quiet);
+
+// On the device that `device` names. What is missing is noted on standard error. The environment outlives it.
+PictureAdder picture_adder(const Environment& environment, const DeviceRequest& device);
 
 // 0.99 for both 0.99 and 99. Throws UsageError unless `accuracy` is a fraction up to 1 or a percentage up to 100.
 double fraction_of(const char* option, double accuracy);

@@ -44,7 +44,7 @@ std::filesystem::path find_run_folder(const std::string& run, const Environment&
 Command add_runs(CLI::App& app, const Environment& environment) {
   CLI::App* runs = app.add_subcommand("runs",
                                       "earlier runs, and those on other machines: list, show, compare, "
-                                      "report, bundle; attach, wait, cancel, close");
+                                      "report, export, bundle; attach, wait, cancel, close");
   runs->require_subcommand(1);
   const std::vector<Command> all{
       add_runs_list(*runs, environment),
@@ -52,6 +52,7 @@ Command add_runs(CLI::App& app, const Environment& environment) {
                   show_run),
       add_runs_compare(*runs, environment),
       add_runs_report(*runs, environment),
+      add_runs_export(*runs, environment),
       add_runs_bundle(*runs, environment),
       add_runs_attach(*runs, environment),
       add_runs_wait(*runs, environment),

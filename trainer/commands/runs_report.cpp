@@ -58,20 +58,22 @@ int report(const Environment& environment, const ReportArguments& arguments) {
 }
 
 void declare_report(CLI::App& app, ReportArguments& arguments) {
-  app.add_option("RUN", arguments.runs,
-                 "a run's id, its unique beginning, its folder, or 'last'; several "
-                 "are compared")
-      ->required();
+  add_tested_runs(app, arguments.runs, arguments);
   app.add_option("-o,--out", arguments.out,
                  "the page, one HTML file; replaced if it is there [report.html in the first run's folder]");
-  add_data(app, arguments.data, "IDX files or folder of pictures to test on [what the run was trained on]");
-  add_transpose(app, arguments.transpose);
-  add_device(app, arguments.device.device, "to test on: auto, cpu, cuda or cuda:N");
-  add_threads(app, arguments.device);
-  add_skip_bad_images(app, arguments.skip_bad_images);
 }
 
 }  // namespace
+
+void add_tested_runs(CLI::App& app, std::vector<std::string>& runs, InferenceOptions& options) {
+  app.add_option("RUN", runs, "a run's id, its unique beginning, its folder, or 'last'; several are compared")
+      ->required();
+  add_data(app, options.data, "IDX files or folder of pictures to test on [what the run was trained on]");
+  add_transpose(app, options.transpose);
+  add_device(app, options.device.device, "to test on: auto, cpu, cuda or cuda:N");
+  add_threads(app, options.device);
+  add_skip_bad_images(app, options.skip_bad_images);
+}
 
 Command add_runs_report(CLI::App& runs, const Environment& environment) {
   return add_command(runs, environment, "report",

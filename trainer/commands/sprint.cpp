@@ -13,6 +13,7 @@ int sprint(const Environment& environment, const SprintOptions& arguments) {
   const std::unique_ptr<Communicator> ranks = join_ranks(environment);
   SprintOptions options = arguments;
   options.ranks = ranks.get();
+  options.output.add_pictures = picture_adder(environment, options.device);
   const double fraction = fraction_of("--target", options.target);
   if (options.target <= 1) options.target = 100 * fraction;
   return run_sprint(environment, options);

@@ -92,6 +92,7 @@ void resume_if_there(RunOptions& run) {
     run.settings.epochs.reset();
   } else if (run.ranks.is_first() && fs::exists(folder / kRunRecordName) && !is_being_written(folder)) {
     for (const std::string_view name : {kRunRecordName, kMetricsName, kOutputName}) fs::remove(folder / name);
+    for (const std::string& name : event_files(folder)) fs::remove(folder / name);
   }
 }
 
@@ -117,6 +118,7 @@ int train(const Environment& environment, const TrainArguments& arguments) {
   const std::unique_ptr<Communicator> ranks = join_ranks(environment);
   RunOptions run = arguments;
   run.ranks.ranks = ranks.get();
+  run.output.add_pictures = picture_adder(environment, run.device);
   check_ranks(run);
   if (run.settings.limit_train || run.settings.validation) run.settings.subset = kSpread;
   run.device.deterministic = !arguments.nondeterministic;

@@ -168,6 +168,7 @@ class SprintRun {
 
   void finish(const Sprint& sprint, RecordedRun& recorded) {
     recorded.save_model(sprint.network());  // the last seed's
+    recorded.add_weights(sprint.network());
     recorded.record.results["sprint"] = sprint_json(report_);
     const bool stopped = report_.seeds.size() < options_.seeds;
     recorded.close(stopped ? RunStatus::kStopped : RunStatus::kFinished,

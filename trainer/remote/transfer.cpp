@@ -274,9 +274,10 @@ ProcessOutput put_run(const Connection& connection, const std::string& id, const
               "--mode=a+rwX", "--no-recursion",
               "--directory",  folder.parent_path().string(),
               "--",           name};
+  Strings files = event_files(folder);
   for (const std::string_view file : {kRunRecordName, kMetricsName, kCheckpointName, kModelName})
-    if (std::error_code ignored; fs::exists(folder / file, ignored))
-      tar.push_back(fmt::format("{}/{}", name, file));
+    if (std::error_code ignored; fs::exists(folder / file, ignored)) files.emplace_back(file);
+  for (const std::string& file : files) tar.push_back(fmt::format("{}/{}", name, file));
   auto [sent, put] = capture_pipe(
       tar, connection.words({"docker", "cp", "--", "-", fmt::format("{}:{}", id, kContainerRuns)}));
   put = connection.answer(std::move(put));

@@ -1,19 +1,17 @@
 #include "trainer/report/report_network.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <exception>
 #include <fmt/format.h>
 #include <functional>
 #include <new>
-#include <numeric>
 #include <openssl/evp.h>
-#include <variant>
 
 #include "data/image.hpp"
 #include "kernels/precision.hpp"
 #include "models/words.hpp"
+#include "trainer/report/network_pictures.hpp"
 #include "trainer/system/files.hpp"
 
 namespace trainer {
@@ -24,30 +22,6 @@ namespace {
 
 constexpr int kBatch = 256;
 constexpr std::size_t kMostMisclassified = 100, kMostFilters = 64, kMostFilterBytes = 60'000;
-
-std::uint8_t byte_of(float value) {
-  return value > 0 ? static_cast<std::uint8_t>(std::lround(std::min(value, 255.0F))) : std::uint8_t{0};
-}
-
-// -1 is blue, 0 white, 1 orange: colour-blind readers can tell these apart, and small values are light.
-std::array<float, 3> diverging(float value) {
-  constexpr std::array<float, 3> kNegative{0, 90, 181}, kPositive{213, 94, 0};
-  std::array<float, 3> colour = value < 0 ? kNegative : kPositive;
-  for (float& part : colour) part = 255 + std::min(std::abs(value), 1.0F) * (part - 255);
-  return colour;
-}
-
-// The misclassified images, the most confident first.
-std::vector<std::size_t> by_confidence(const TestAnswers& test, const std::vector<std::uint8_t>& labels) {
-  std::vector<std::size_t> wrong;
-  for (std::size_t n = 0; n < labels.size(); ++n)
-    if (test.predictions[n] != labels[n]) wrong.push_back(n);
-  const auto confidence = [&](std::size_t n) {
-    return std::isfinite(test.confidences[n]) ? test.confidences[n] : -1.0F;
-  };
-  std::ranges::stable_sort(wrong, std::greater(), confidence);
-  return wrong;
-}
 
 const std::string& name_of(const ExaminedNetwork& network, int label) {
   return network.label_names.at(static_cast<std::size_t>(label));
@@ -72,33 +46,24 @@ ordered_json misclassified_images(const ExaminedNetwork& network, const data::Da
   return images;
 }
 
-// The first layer's weights, if they are applied to pixels: [out, k, k, c], or [out, h * w * c] for the whole image. Else null.
-ordered_json first_filters(const Network& network) {
-  for (const NetworkTensor& tensor : network.tensors()) {
-    if (tensor.arena != 0 || tensor.parameter != 0) continue;
-    const PlannedOp& op = network.plan().ops[static_cast<std::size_t>(tensor.op)];
-    if (std::holds_alternative<BatchNormDesc>(op.desc)) continue;
-    const Shape& input = network.plan().input.image;
-    const bool conv = tensor.shape.size() == 4;
-    if (!conv && tensor.shape.at(1) != input.h * input.w * input.c) return nullptr;
-    const Shape shape = conv ? Shape{tensor.shape.at(1), tensor.shape.at(2), tensor.shape.at(3)}
-                             : Shape{input.h, input.w, input.c};
-    ordered_json pictures = ordered_json::array();
-    std::size_t bytes = 0;
-    for (const data::Image& image : weight_pictures(network.read(tensor), shape, kMostFilters)) {
-      pictures.push_back({{"picture", data_uri(image)}, {"number", pictures.size() + 1}});
-      bytes += pictures.back()["picture"].get_ref<const std::string&>().size();
-      if (bytes > kMostFilterBytes) break;
-    }
-    const auto count = static_cast<std::size_t>(tensor.shape.at(0));
-    const bool some = pictures.size() < count;
-    return {{"text", fmt::format("{}: {} filters of {}x{}{}", op.name, count, shape.h, shape.w,
-                                 some ? fmt::format(", the first {} of them", pictures.size()) : "")},
-            {"colours", shape.c == 3 ? "red, green and blue as in the images, grey is zero"
-                                     : "blue is negative, white zero, orange positive"},
-            {"pictures", pictures}};
+// The values of the page's filters; null if the network has none.
+ordered_json filters_json(const Network& network) {
+  const std::optional<FirstFilters> first = first_filters(network, kMostFilters);
+  if (!first) return nullptr;
+  ordered_json pictures = ordered_json::array();
+  std::size_t bytes = 0;
+  for (const data::Image& image : first->pictures) {
+    pictures.push_back({{"picture", data_uri(image)}, {"number", pictures.size() + 1}});
+    bytes += pictures.back()["picture"].get_ref<const std::string&>().size();
+    if (bytes > kMostFilterBytes) break;
   }
-  return nullptr;
+  const Shape& shape = first->shape;
+  const bool some = pictures.size() < first->count;
+  return {{"text", fmt::format("{}: {} filters of {}x{}{}", first->layer, first->count, shape.h, shape.w,
+                               some ? fmt::format(", the first {} of them", pictures.size()) : "")},
+          {"colours", shape.c == 3 ? "red, green and blue as in the images, grey is zero"
+                                   : "blue is negative, white zero, orange positive"},
+          {"pictures", pictures}};
 }
 
 void test_network(const Environment& environment, const InferenceOptions& options,
@@ -198,7 +163,7 @@ ExaminedNetwork examine_network(const Environment& environment, const KnownRun& 
     TrainedNetwork trained(environment, options, kBatch);
     examined.conditions = fmt::format("on the {} in {}", trained.device_name(), trained.precision());
     for (int c = 0; c < trained.saved().classes; ++c) examined.label_names.push_back(trained.label_name(c));
-    examined.filters = first_filters(trained.network());
+    examined.filters = filters_json(trained.network());
     test_network(environment, options, most_picture_bytes, trained, examined);
     return examined;
   } catch (const FileError& error) {
@@ -245,51 +210,6 @@ std::string data_uri(const data::Image& image) {
                   static_cast<int>(file.size()));
   base64.pop_back();
   return "data:image/png;base64," + base64;
-}
-
-data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape) {
-  const int longest = std::max({shape.h, shape.w, kLargestShownEdge});
-  const auto shrunk = [&](int size) { return std::max(1, size * kLargestShownEdge / longest); };
-  data::Image image{shrunk(shape.h), shrunk(shape.w), shape.c >= 3 ? 3 : 1, {}};
-  const auto mean = [&](int y, int x, int channel) {  // over the pixels that become this one
-    const int bottom = (y + 1) * shape.h / image.height, right = (x + 1) * shape.w / image.width;
-    std::size_t sum = 0, count = 0;
-    for (int row = y * shape.h / image.height; row < bottom; ++row) {
-      for (int column = x * shape.w / image.width; column < right; ++column, ++count)
-        sum += pixels[(static_cast<std::size_t>(row) * shape.w + column) * shape.c + channel];
-    }
-    return static_cast<std::uint8_t>((sum + count / 2) / count);
-  };
-  for (int y = 0; y < image.height; ++y)
-    for (int x = 0; x < image.width; ++x)
-      for (int channel = 0; channel < image.channels; ++channel) image.pixels.push_back(mean(y, x, channel));
-  return image;
-}
-
-std::vector<data::Image> weight_pictures(std::span<const float> weights, const Shape& shape,
-                                         std::size_t most) {
-  const auto channels = static_cast<std::size_t>(shape.c);
-  const bool coloured = channels == 3;
-  std::vector<float> drawn;  // the three channels of each pixel, or the sum of its channels
-  for (std::size_t at = 0; at + channels <= weights.size(); at += channels) {
-    const std::span<const float> pixel = weights.subspan(at, channels);
-    if (coloured) drawn.insert(drawn.end(), pixel.begin(), pixel.end());
-    if (!coloured) drawn.push_back(std::accumulate(pixel.begin(), pixel.end(), 0.0F));
-  }
-  float largest = 0;
-  for (const float value : drawn) largest = std::max(largest, std::abs(value));
-  if (!(largest > 0) || !std::isfinite(largest)) largest = 1;
-  const std::size_t size = shape.size() / (coloured ? 1 : channels);
-  std::vector<data::Image> pictures;
-  for (std::size_t at = 0; at + size <= drawn.size() && pictures.size() < most; at += size) {
-    data::Image& picture = pictures.emplace_back(data::Image{shape.h, shape.w, 3, {}});
-    for (const float value : std::span(drawn).subspan(at, size)) {
-      if (coloured) picture.pixels.push_back(byte_of(127.5F + 127.5F * value / largest));
-      if (coloured) continue;
-      for (const float part : diverging(value / largest)) picture.pixels.push_back(byte_of(part));
-    }
-  }
-  return pictures;
 }
 
 }  // namespace trainer

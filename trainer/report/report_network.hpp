@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -48,18 +47,6 @@ std::string score_text(const Score& score);
 // The values of report.html's part "network": results on the test set, and the first layer's filters. Up to 20 classes have a
 // confusion matrix, more classes a list of the most confused pairs.
 nlohmann::ordered_json network_json(const ExaminedNetwork& network);
-
-inline constexpr int kLargestShownEdge = 64;
-
-// An image of a data set, [h, w, c], as the page shows it: in colour if it has three channels or more, else grey. If it is larger
-// than kLargestShownEdge pixels, it is scaled down by averages.
-data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape);
-
-// Weights [out, h, w, c] as one image for each output, `most` at the most. All have one scale, so that weak filters look weak.
-// Three channels are shown as red, green and blue, and grey is zero; otherwise the sum of the channels is shown from blue
-// (negative) over white to orange (positive).
-std::vector<data::Image> weight_pictures(std::span<const float> weights, const Shape& shape,
-                                         std::size_t most);
 
 // "data:image/png;base64,...": a URL that holds the image itself.
 std::string data_uri(const data::Image& image);

@@ -184,6 +184,16 @@ fs::path runs_folder(const RunEnvironment& environment) {
   return environment.working_folder / (named ? fs::path(*environment.trainer_runs) : fs::path("runs"));
 }
 
+std::vector<std::string> event_files(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (std::string name = entry->path().filename(); name.starts_with(kEventsPrefix))
+      names.push_back(std::move(name));
+  std::ranges::sort(names);
+  return names;
+}
+
 bool is_being_written(const fs::path& folder) {
   const int lock = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (lock < 0) return true;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trainer {
 
@@ -18,6 +19,11 @@ inline constexpr std::string_view kMetricsName = "metrics.jsonl";
 inline constexpr std::string_view kOutputName = "output.log";  // the messages of the run
 inline constexpr std::string_view kModelName = "model.safetensors";
 inline constexpr std::string_view kCheckpointName = "checkpoint.safetensors";
+inline constexpr std::string_view kEventsPrefix =
+    "events.out.tfevents.";  // TensorBoard's, a file for each part of the run
+
+// The names of the event files in a folder, sorted; none if it does not exist.
+[[nodiscard]] std::vector<std::string> event_files(const std::filesystem::path& folder);
 
 // Where folders are, as the environment says. Read once, by main.
 struct RunEnvironment {

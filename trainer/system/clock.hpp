@@ -1,4 +1,4 @@
-// Durations in seconds, measured with the steady clock: changes of the time of day do not affect them.
+// Durations in seconds, measured with the steady clock: changes of the time of day do not affect them. And the time of day.
 #pragma once
 
 #include <chrono>
@@ -13,6 +13,11 @@ inline double seconds_between(Clock::time_point start, Clock::time_point end) {
 
 inline double seconds_since(Clock::time_point start) {
   return seconds_between(start, Clock::now());
+}
+
+// Seconds since 1970, by the time of day.
+inline double time_of_day() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace trainer

@@ -166,9 +166,12 @@ std::vector<std::byte> read_file(const fs::path& path, std::uint64_t max_bytes) 
   return bytes;
 }
 
-JsonLinesFile::JsonLinesFile(fs::path path)
+AppendedFile::AppendedFile(fs::path path)
     : path_(std::move(path)), file_(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
   if (!file_.is_open()) fail_writing(path_, "opening failed", errno);
+}
+
+JsonLinesFile::JsonLinesFile(fs::path path) : AppendedFile(std::move(path)) {
   struct stat status {};
   if (::fstat(file_.number(), &status) != 0) fail_writing(path_, "asking for its size failed", errno);
   if (!S_ISREG(status.st_mode)) return;
@@ -177,18 +180,23 @@ JsonLinesFile::JsonLinesFile(fs::path path)
     fail_writing(path_, "cutting off its unfinished last line failed", errno);
 }
 
-void JsonLinesFile::write(const nlohmann::ordered_json& value) {
-  const std::string line = to_text(value) + "\n";
+void AppendedFile::append(std::string_view bytes, std::string_view what) {
   struct stat before {};
   const bool regular = ::fstat(file_.number(), &before) == 0 && S_ISREG(before.st_mode);
-  const int error = write_all(file_.number(), std::as_bytes(std::span(line)));
+  const int error = write_all(file_.number(), std::as_bytes(std::span(bytes)));
   if (error == 0) return;
-  if (regular && ::ftruncate(file_.number(), before.st_size) != 0)
-    fail_writing(path_, "appending a line failed, and so did taking its beginning back", error);
-  fail_writing(path_, "appending a line failed", error);
+  const bool whole = !regular || ::ftruncate(file_.number(), before.st_size) == 0;
+  fail_writing(
+      path_,
+      fmt::format("appending {} failed{}", what, whole ? "" : ", and so did taking its beginning back"),
+      error);
 }
 
-void JsonLinesFile::flush() {
+void JsonLinesFile::write(const nlohmann::ordered_json& value) {
+  append(to_text(value) + "\n", "a line");
+}
+
+void AppendedFile::flush() {
   const int error = flush_to_device(file_.number());
   if (error != 0) fail_writing(path_, "flushing it to disk failed", error);
 }

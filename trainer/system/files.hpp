@@ -1,6 +1,6 @@
 // Important files are written such that a reader finds the old contents or the new ones, never only a part. write_file_durably
-// writes under a temporary name in the same folder, flushes to the device, renames, and flushes the folder. JsonLinesFile appends
-// a line with one write, so that a killed process leaves whole lines. An error is one line: path, what failed, the system's
+// writes under a temporary name in the same folder, flushes to the device, renames, and flushes the folder. AppendedFile appends
+// a line or a record with one write, so that a killed process leaves whole lines. An error is one line: path, what failed, the system's
 // reason, the next step.
 #pragma once
 
@@ -54,23 +54,31 @@ void write_file_durably(const std::filesystem::path& path, std::string_view text
 // (checked before anything is allocated).
 [[nodiscard]] std::vector<std::byte> read_file(const std::filesystem::path& path, std::uint64_t max_bytes);
 
-// An append-only file with one JSON value per line.
-class JsonLinesFile {
+// An append-only file.
+class AppendedFile {
  public:
-  // Opens or creates `path` for appending. An unfinished last line, which a crash of the machine can leave, is cut off. Throws
-  // FileError.
-  explicit JsonLinesFile(std::filesystem::path path);
+  // Opens or creates `path`. Throws FileError.
+  explicit AppendedFile(std::filesystem::path path);
 
-  // Appends `value` as one line, which the kernel has on return (it survives this process, not a power cut). Throws FileError;
-  // the file then has the lines that it had before.
-  void write(const nlohmann::ordered_json& value);
+  // Appends `bytes`, which the kernel has on return (they survive this process, not a power cut). Throws FileError with `what` they
+  // are; the file then has the bytes that it had before.
+  void append(std::string_view bytes, std::string_view what);
 
-  // Flushes the lines to the disk. Throws FileError.
+  // Flushes what was appended to the disk. Throws FileError.
   void flush();
 
- private:
+ protected:
   std::filesystem::path path_;
   Descriptor file_;
+};
+
+// An append-only file with one JSON value per line.
+class JsonLinesFile : public AppendedFile {
+ public:
+  // An unfinished last line, which a crash of the machine can leave, is cut off. Throws FileError.
+  explicit JsonLinesFile(std::filesystem::path path);
+
+  void write(const nlohmann::ordered_json& value);  // as append
 };
 
 // The values of a file of JSON lines, without an unfinished last line. Throws FileError with the line's number.

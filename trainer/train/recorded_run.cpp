@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 #include <fmt/format.h>
+#include <unistd.h>
 #include <utility>
 
 #include "trainer/device/device_report.hpp"
@@ -191,6 +192,7 @@ RecordedRun::RecordedRun(PreparedRun& run, const OutputOptions& output, const st
   metrics_.emplace(file(kMetricsName));
   record.process = process_json(folder_->path());
   write_run_record(file(kRunRecordName), record);
+  if (output.tensorboard || !event_files(folder_->path()).empty()) open_events(output);
 }
 
 // Removes the model: it would be older than the checkpoints to come, which hold the same and more.
@@ -202,6 +204,19 @@ void RecordedRun::reopen(Resumed& resumed) {
   if (!resumed.record) return;
   continue_record(record, *resumed.record, resumed.saved.position.step);
   earlier_seconds_ = resumed.record->seconds;
+}
+
+// A run whose events begin when it is resumed has those of its earlier epochs, too.
+void RecordedRun::open_events(const OutputOptions& output) {
+  const double now = time_of_day();
+  const bool goes_on = !event_files(folder_->path()).empty();
+  event_file_.emplace(file(event_file_name(now, std::to_string(::getpid()))));
+  events_.emplace([this](const std::string& event) { event_file_->append(event, "an event"); }, record, now,
+                  goes_on, epochs.empty() ? 0 : epochs.back().step);
+  if (!goes_on)
+    events_->add_earlier(read_metrics(file(kMetricsName)),
+                         static_cast<double>(instant_of(record.started).value_or(0)));
+  add_pictures_ = output.add_pictures;
 }
 
 double RecordedRun::seconds() const {
@@ -221,11 +236,17 @@ void RecordedRun::add_epoch(const EpochRecord& epoch) {
 
 void RecordedRun::add_metrics(const nlohmann::ordered_json& line) {
   if (metrics_) metrics_->write(line);
+  if (events_) events_->add_metrics(line, time_of_day());
+}
+
+void RecordedRun::add_weights(const Network& network) {
+  if (events_) events_->add_weights(network);
 }
 
 void RecordedRun::save_checkpoint(const Network& network, const LoopPosition& position) {
   if (!folder_) return;
   metrics_->flush();
+  if (event_file_) event_file_->flush();
   save_network(file(kCheckpointName), run_.setup, network, run_.info, &position);
 }
 
@@ -240,6 +261,9 @@ void RecordedRun::close(RunStatus status, const std::string& reason) {
   record.ended = iso_time(std::time(nullptr));
   record.seconds = seconds();
   write_run_record(file(kRunRecordName), record);
+  if (!events_ || status == RunStatus::kFailed) return;
+  events_->add_results(record.results);
+  if (add_pictures_) add_pictures_(*events_, folder_->path());
 }
 
 int RecordedRun::guard(Console& console, const std::function<int()>& action) {

@@ -17,11 +17,15 @@
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/system/files.hpp"
+#include "trainer/tensorboard/run_events.hpp"
 #include "trainer/train/checkpoint.hpp"
 #include "trainer/train/rank_share.hpp"
 #include "trainer/train/setup.hpp"
 
 namespace trainer {
+
+// Adds pictures of the network in a run's folder to the run's events.
+using PictureAdder = std::function<void(RunEvents&, const std::filesystem::path&)>;
 
 // What a run prints and keeps.
 struct OutputOptions {
@@ -29,6 +33,8 @@ struct OutputOptions {
   bool no_save = false;
   bool json = false;
   bool quiet = false;
+  bool tensorboard = false;  // a resumed run that has event files goes on with them in any case
+  PictureAdder add_pictures = {};
 };
 
 // The ranks of a run, if there are several.
@@ -101,6 +107,7 @@ class RecordedRun {
   void note_libraries();
   void add_epoch(const EpochRecord& epoch);
   void add_metrics(const nlohmann::ordered_json& line);
+  void add_weights(const Network& network);  // to the run's events
   // Flushes what was added to the disk before it writes the checkpoint. Does nothing for a run that is not kept.
   void save_checkpoint(const Network& network, const LoopPosition& position);
   void save_model(const Network& network) const;
@@ -116,12 +123,16 @@ class RecordedRun {
  private:
   [[nodiscard]] std::filesystem::path file(std::string_view name) const { return folder_->file(name); }
   void reopen(Resumed& resumed);
+  void open_events(const OutputOptions& output);
   void close_failed(const std::string& reason, Console& console);
 
   PreparedRun& run_;
   bool unseen_;  // the device report is neither shown nor kept
   std::optional<RunFolder> folder_;
   std::optional<JsonLinesFile> metrics_;
+  std::optional<AppendedFile> event_file_;
+  std::optional<RunEvents> events_;
+  PictureAdder add_pictures_;
   double earlier_seconds_ = 0;
 };
 

@@ -37,6 +37,7 @@ class TrainingObserver final : public LoopObserver {
   void epoch_done(const EpochRecord& epoch) override {
     evaluations_ = epoch.epoch;
     recorded_.add_epoch(epoch);
+    recorded_.add_weights(network_);
     console_.line(epoch_line(run_.setup, epoch));
     print_event(console_, "epoch", epoch_json(epoch));
   }
