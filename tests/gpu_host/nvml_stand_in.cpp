@@ -1,7 +1,11 @@
 // A libnvidia-ml.so.1 for nvml_test.cpp, with the binary interface of the real one. It knows the
 // older name of the clock reasons only, answers "not supported" (3) for the energy, and has no
 // nvmlDeviceGetMigMode, as a K80's has. A second GPU, 0000:0a:00.0, tells its energy: 1.5 J more each time.
+// The variable STAND_IN_NVML may be "hangs" or "dies", which is what its start does then.
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <unistd.h>
 
 extern "C" {
 
@@ -20,6 +24,14 @@ static int k80 = 0;
 static int volta = 0;
 
 int nvmlInit_v2() {
+  const char* what = std::getenv("STAND_IN_NVML");
+  if (what != nullptr && std::strcmp(what, "dies") == 0) std::raise(SIGKILL);
+  while (what != nullptr && std::strcmp(what, "hangs") == 0) pause();
+  return 0;
+}
+
+int nvmlDeviceGetCount_v2(unsigned* count) {
+  *count = 2;
   return 0;
 }
 
