@@ -1,4 +1,5 @@
 // trainer doctor --prolog as slurmd or a monitoring system runs it: its status, its one line, its files, and machines that hang.
+#include "kernels/gpu_host/gpu_failure.hpp"
 #include "tests/support/program.hpp"
 
 namespace trainer::test {
@@ -62,6 +63,15 @@ TEST_F(DoctorProlog, GpusThatAreMissingAreCounted) {
   EXPECT_PRED2(contains, line_of(prolog({"--health", "health.yaml"}), 2)["summary"], " of 1000");
 }
 
+TEST_F(DoctorProlog, EveryGpuIsLookedAt) {
+  if (has_gpu_engine()) GTEST_SKIP() << "libcuda is played for a program without the GPU engine";
+  fs::create_symlink(TRAINER_LIBCUDA_STAND_IN, folder_ / "libraries/libcuda.so.1");
+  folder_.write("health.yaml", "gpus: 3\nGPU errors: critical");
+  EXPECT_EQ(line_of(prolog_where_nvml("works"), 2)["summary"],
+            "critical: GPU errors: 1 that ECC could not correct; cuda:1: 1 that ECC could not correct; "
+            "warn: GPU count: 2 of 3");
+}
+
 TEST_F(DoctorProlog, MistakesAndFailuresOfItsOwnAreUnknownAndNeverCritical) {
   folder_.write("broken.yaml", "GPU: fatal");
   for (const Words& mistake : {Words{"--health", "nowhere.yaml"},
@@ -69,6 +79,7 @@ TEST_F(DoctorProlog, MistakesAndFailuresOfItsOwnAreUnknownAndNeverCritical) {
                                {"--health", "."},
                                {"--device", "gpu"},
                                {"--prove"},
+                               {"--minutes", "1"},
                                {"--explain", "a"},
                                {"--colour"},
                                {"--junit"},

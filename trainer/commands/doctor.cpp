@@ -80,15 +80,17 @@ int prove_devices(const Environment& environment, const DoctorArguments& argumen
 }
 
 int examine_machine(const Environment& environment, const DoctorArguments& arguments) {
+  const bool proof = arguments.prove || arguments.all;
+  if ((arguments.proof.minutes && !proof) ||
+      (!arguments.metrics_file.empty() && !proof && !arguments.before_job))
+    throw UsageError("--minutes goes with --prove or --all, --prom with these or --prolog");
   if (arguments.before_job) {
     doctor::PrologOptions options = arguments.prolog;
     options.questions = arguments.questions;
     options.prom = arguments.metrics_file;
     return doctor::run_prolog(environment, options);
   }
-  if (arguments.prove || arguments.all) return prove_devices(environment, arguments);
-  if (arguments.proof.minutes || !arguments.metrics_file.empty())
-    throw UsageError("--minutes goes with --prove or --all, --prom with these or --prolog");
+  if (proof) return prove_devices(environment, arguments);
   return arguments.explain->count() > 0 ? explain_message(arguments) : examine(environment, arguments);
 }
 
