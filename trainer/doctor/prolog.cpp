@@ -42,14 +42,16 @@ void look_at_gpu(int device, Facts facts, const GpuProbe& probe, const Nvml& nvm
 // Tells, before each check, what is to be put out if that one gives no answer, and then the end.
 void look(const Environment& environment, const PrologOptions& options, const Tell& tell) {
   const Clock::time_point start = Clock::now();
-  const std::filesystem::path shipped = models_folder(environment).parent_path() / "deploy/health.yaml";
-  NodeReport report{.health = read_health(options.health.empty() ? shipped.string() : options.health)};
+  std::string file = options.health;
+  if (file.empty()) file = (models_folder(environment).parent_path() / "deploy/health.yaml").string();
+  NodeReport report{.health = read_health(file)};
   const auto begins = [&](const char* check) { tell(outputs(without_answer(report, check))); };
   Questions questions = options.questions;
   questions.quick = true;
   questions.least_gpus = report.health.gpus;
   questions.begins = [&](const char* check, const Facts& facts) {
-    if (check == std::string_view("data")) report.checks = check_all(facts);  // all others are known then
+    const bool files = check == std::string_view("data") || check == std::string_view("results");
+    if (files) report.checks = check_all(facts);  // the files come last
     begins(check);
   };
   begins("NVML");
