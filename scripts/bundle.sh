@@ -116,6 +116,7 @@ pack_libraries() {
 pack_files() {
   mkdir -p "$folder/models" "$folder/data" "$folder/benchmarks" "$folder/scripts"
   cp "$root"/models/*.yaml "$folder/models/"
+  cp -R "$root/deploy" "$folder/"
   cp -r "$root/data/mnist" "$folder/data/"
   cp "$root"/benchmarks/*.py "$folder/benchmarks/"
   if [[ -d $root/benchmarks/gpu_model ]]; then

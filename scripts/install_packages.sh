@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the packages of Debian 12, Debian 13 and Ubuntu 24.04 that the project needs; this is their only list.
-#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--slurm] [--list]
+#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--slurm] [--health] [--list]
 # Installs the missing packages of the named groups (default: --build --test); --list prints them instead.
 # It calls apt-get as root, else through sudo; if neither works, it names the packages and exits with 1.
 # On a system without apt it names them and continues: CMake then says what it does not find.
@@ -15,6 +15,7 @@ package_packages=(dpkg-dev file)
 check_packages=(ccache clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
 portable_packages=(clang g++-aarch64-linux-gnu qemu-user emscripten)
 slurm_packages=(slurm-wlm munge openmpi-bin)
+health_packages=(prometheus podman python3-yaml)
 image_packages=(docker.io debootstrap openssh-client openssh-server)
 
 declare -A reasons=(
@@ -40,6 +41,8 @@ declare -A reasons=(
   [debootstrap]="makes its base image"
   [openssh-client]="reaches the targets" [openssh-server]="plays one, for scripts/target_check.sh"
   [slurm-wlm]="starts ranks, for scripts/slurm_check.sh" [munge]="Slurm's keys"
+  [prometheus]="promtool, which reads what doctor writes" [podman]="runs the pods of deploy/kubernetes"
+  [python3-yaml]="cuts them out"
   [clang]="a second compiler"            [g++-aarch64-linux-gnu]="compiles for arm64"
   [qemu-user]="runs it"                  [emscripten]="compiles to WebAssembly"
   [python3-venv]="numpy and safetensors, which open a checkpoint in a test"
@@ -48,7 +51,7 @@ declare -A reasons=(
 declare -A programs=([g++]=g++ [cmake]=cmake [ninja-build]=ninja [pkg-config]=pkg-config
                      [ccache]=ccache [clang-format]=clang-format [clang-tidy]=clang-tidy [gcovr]=gcovr [shellcheck]=shellcheck [dpkg-dev]=dpkg-shlibdeps [file]=file
                      [clang]=clang++ [g++-aarch64-linux-gnu]=aarch64-linux-gnu-g++ [qemu-user]=qemu-aarch64 [emscripten]=em++
-                     [docker.io]=dockerd [debootstrap]=debootstrap [openssh-client]=ssh)
+                     [prometheus]=promtool [podman]=podman [docker.io]=dockerd [debootstrap]=debootstrap [openssh-client]=ssh)
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -128,11 +131,12 @@ main() {
       --package) wanted+=("${package_packages[@]}") ;;
       --check) wanted+=("${check_packages[@]}") ;;
       --portable) wanted+=("${portable_packages[@]}") ;;
+      --health) wanted+=("${health_packages[@]}") ;;
       --slurm) wanted+=("${slurm_packages[@]}") ;;
       --image) wanted+=("${image_packages[@]}") ;;
       --list) list=yes ;;
       *)
-        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--slurm] [--list]"
+        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--slurm] [--health] [--list]"
         exit 2
         ;;
     esac

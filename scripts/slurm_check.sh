@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Tests several ranks under a real Slurm of two nodes, which this script starts for itself from Debian's slurm-wlm: srun with PMIx and
-# without, the job script of deploy/slurm, its signals, requeues and losses. Each training ends with the digest that one process has.
+# without, the job script of deploy/slurm, its signals, requeues and losses; and the prolog of deploy/slurm. Each training ends with the digest that one process has.
 # Everything is in a temporary folder and is removed with it.
-#   scripts/slurm_check.sh [--trainer FILE] [--keep]
-# --trainer: the program [build/cpu/trainer/trainer], with the plugin for Open MPI beside it. --keep: leave the folder.
+#   scripts/slurm_check.sh [--trainer FILE] [--prolog] [--keep]
+# --trainer: the program [build/cpu/trainer/trainer], with the plugin for Open MPI beside it. --keep: leave the folder. --prolog: this part alone.
 # Needs root, slurm-wlm, munge and openmpi-bin; without them it says what is missing and skips.
 set -uo pipefail
 
@@ -12,6 +12,7 @@ trainer=$root/build/cpu/trainer/trainer
 keep=0
 work=
 failures=0
+parts=(prove_prolog prove_worlds prove_requeues prove_time_limit prove_losses)
 cpus=4 # of a node, whatever the machine has: waiting ranks yield theirs
 
 say() { printf '%s\n' "$*"; }
@@ -25,7 +26,8 @@ while (($# > 0)); do
   case $1 in
     --trainer) trainer=$(readlink -f -- "${2:?--trainer needs a file}") && shift 2 ;;
     --keep) keep=1 && shift ;;
-    *) say "usage: slurm_check.sh [--trainer FILE] [--keep]" >&2 && exit 2 ;;
+    --prolog) parts=(prove_prolog) && shift ;;
+    *) say "usage: slurm_check.sh [--trainer FILE] [--prolog] [--keep]" >&2 && exit 2 ;;
   esac
 done
 
@@ -158,8 +160,51 @@ prove_losses() {
   result "its log names the rank" grep -q 'error: rank 3 (host .*) has ended' "$work/job-$job.log"
 }
 
+# write_prolog: the prolog of deploy/slurm, once there is a health.yaml, with a logger that writes to a file.
+write_prolog() {
+  mkdir "$work/bin"
+  # shellcheck disable=SC2016
+  printf '#!/bin/sh\nshift 4; echo "$SLURMD_NODENAME: $*" >>%q\n' "$work/prolog.log" >"$work/bin/logger"
+  cat >"$work/prolog" <<PROLOG
+#!/bin/bash
+[[ -e $work/health.yaml ]] || exit 0
+cd /tmp && PATH=$work/bin:/usr/bin:/bin TRAINER=$trainer TRAINER_HEALTH=$work/health.yaml TRAINER_TEXTFILE=/tmp exec "$root/deploy/slurm/prolog.sh"
+PROLOG
+  chmod 755 "$work/bin/logger" "$work/prolog"
+}
+
+# health SEVERITY: from now on each node lacks 1000 GPUs, and that means SEVERITY.
+health() { printf 'gpus: 1000\nGPU count: %s\n' "$1" >"$work/health.yaml"; }
+
+node_is() { [[ $(sinfo --noheader --nodes=node1 --format %T) =~ ^($1)$ ]]; }
+
+prove_prolog() {
+  local job
+  health ignore
+  result "a job on a node that is well" srun --nodelist=node1 true
+  result "and nothing was logged" test ! -e "$work/prolog.log"
+  health warn
+  result "a job on a node with a warning" srun --nodelist=node1 true
+  result "which was logged" grep -qE '^node1: .*status 1: mnist-trainer: warn: GPU count: [0-9]+ of 1000$' "$work/prolog.log"
+  health fatal
+  result "a job on a node whose check fails" srun --nodelist=node1 true
+  result "which was logged" grep -q "^node1: .*status 3: mnist-trainer: unknown: .*unknown severity 'fatal'" "$work/prolog.log"
+  result "neither drained it" node_is 'idle|completing'
+  health critical
+  job=$(sbatch --parsable --nodelist=node1 --output=/dev/null --wrap 'exit 0')
+  result "a critical finding drains it" wait_for 60 node_is drained
+  result "with the finding as the reason" grep -qE 'mnist-trainer: critical: GPU count: [0-9]+ of 1000' <(sinfo --noheader --list-reasons --format %E)
+  result "and the job waits" test "$(state_of "$job")" = PENDING
+  rm "$work/health.yaml"
+  result "the node comes back" scontrol update nodename=node1 state=resume
+  result "and is idle" wait_for 60 node_is idle
+  scontrol release "$job"
+  result "the job goes on" wait_for 60 is_over "$job"
+  result "and completes" test "$(state_of "$job")" = COMPLETED
+}
+
 main() {
-  local why
+  local why part
   why=$(why_no_slurm)
   [[ -z $why ]] || skip "$why"
   [[ -x $trainer && -e $(dirname -- "$trainer")/libmnist-trainer-openmpi.so ]] || skip "$trainer or its plugin for Open MPI is not built"
@@ -171,12 +216,10 @@ main() {
   unset TRAINER_RUNS TRAINER_DATA
   cd "$work" || exit 1
   write_idx_files "$work/data" 2048 500
+  write_prolog
   start_slurm || skip "Slurm does not start here (above)"
   say "a Slurm of its own: $(sinfo --version), 2 nodes, $cpus CPUs each"
-  prove_worlds
-  prove_requeues
-  prove_time_limit
-  prove_losses
+  for part in "${parts[@]}"; do "$part"; done
   say "slurm: $failures of the checks failed"
   ((failures == 0))
 }

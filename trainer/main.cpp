@@ -51,6 +51,17 @@ int report(const std::exception& error, int status) {
   return status;
 }
 
+// A monitoring system takes 2 for a critical finding, so an error of doctor --prolog must not end with it.
+int run_for_caller(int argc, char** argv) {
+  try {
+    return trainer::require_output(run(argc, argv));
+  } catch (const std::exception& error) {
+    const auto status = trainer::report_to_monitor({argv, argv + argc}, error.what());
+    if (!status) throw;
+    return report(error, *status);
+  }
+}
+
 // Of several ranks all make the same mistake, and rank 0 says so. The launcher ends it when another rank ends before it.
 int report_usage(const std::exception& error) {
   if (trainer::find_launch(std::getenv).rank == 0) return report(error, 2);
@@ -76,7 +87,7 @@ int main(int argc, char** argv) {
   while (file >= 0 && file <= 2) file = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (file > 2) close(file);
   try {
-    return trainer::require_output(run(argc, argv));
+    return run_for_caller(argc, argv);
   } catch (const trainer::UsageError& error) {
     return report_usage(error);
   } catch (const trainer::SpecError& error) {

@@ -33,6 +33,7 @@ struct NvmlCalls {
   int (*init)() = nvml.find({"nvmlInit_v2"});
   int (*shutdown)() = nvml.find({"nvmlShutdown"});
   int (*driver_version)(char*, unsigned) = nvml.find({"nvmlSystemGetDriverVersion"});
+  int (*count)(unsigned*) = nvml.find({"nvmlDeviceGetCount_v2"});
   int (*by_pci_bus_id)(const char*, NvmlDevice*) = nvml.find({"nvmlDeviceGetHandleByPciBusId_v2"});
   int (*power)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetPowerUsage"});
   int (*power_limit)(NvmlDevice, unsigned*) = nvml.find({"nvmlDeviceGetEnforcedPowerLimit"});
@@ -140,6 +141,10 @@ std::string Nvml::driver_version() const {
   std::array<char, 96> text{};  // NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE is 80
   if (!calls_ || calls_->driver_version == nullptr) return "";
   return calls_->driver_version(text.data(), text.size() - 1) == 0 ? text.data() : "";
+}
+
+std::optional<int> Nvml::devices() const {
+  return calls_ ? ask<unsigned>(calls_->count) : std::nullopt;
 }
 
 void* Nvml::device(const std::string& pci_bus_id) const {

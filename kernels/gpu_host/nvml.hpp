@@ -24,6 +24,7 @@ class Nvml {
   // The code of its initialisation (nvmlReturn_t), 0 for success; nothing if the library is not found.
   std::optional<int> start() const { return start_; }
   std::string driver_version() const;  // "580.65.06"; empty if unknown
+  std::optional<int> devices() const;  // all of the machine, whatever CUDA_VISIBLE_DEVICES says
 
   // Fills in the sensors, MIG and free memory of the GPU with this pci_bus_id, in upper or lower case.
   void read(GpuInfo* gpu) const;

@@ -8,7 +8,8 @@ parts=(
   "before-after    benchmarks/before_after.py: no row of README's CPU tables became slower"
   "gpu-bundle      scripts/bundle.sh: programs, tests and the twin that waits at random build for compute capability 9.0"
   "ranks           trainings on simulated ranks that die, freeze and stop, from new seeds, end with the bits of one process"
-  "slurm           scripts/slurm_check.sh: several ranks, signals, requeues and losses under a real Slurm"
+  "slurm           scripts/slurm_check.sh: the prolog, several ranks, signals, requeues and losses under a real Slurm"
+  "pods            scripts/pod_check.sh: the pods of deploy/kubernetes under podman"
   "digests         sprint-lean whole with portable bits meets its digest under the sanitizers and on the emulated GPU"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
@@ -130,6 +131,12 @@ part_slurm() {
   step "the program" env TRAINER_CUDA=OFF "$root/scripts/build.sh" cpu trainer || return
   step "its plugin for Open MPI" "$root/scripts/build.sh" cpu trainer_openmpi || return
   step "under Slurm" "$root/scripts/slurm_check.sh"
+}
+
+part_pods() {
+  command -v podman >/dev/null || skip "there is no podman (./scripts/install_packages.sh --health)" || return
+  step "the program" env TRAINER_CUDA=OFF "$root/scripts/build.sh" cpu trainer || return
+  step "its pods" "$root/scripts/pod_check.sh"
 }
 
 part_digests() {

@@ -3,7 +3,7 @@
 # Each node has a host name and a /tmp of its own; processor and network are the machine's. To be sourced; uses the script's
 # variables work (not in /tmp) and cpus (of a node), and sets PATH, SLURM_CONF and daemons.
 #   why_no_slurm    prints why none can run here, or nothing if it is worth a try
-#   start_slurm     starts it, and waits until its nodes are idle; fails with the end of the daemons' logs
+#   start_slurm     starts it, and waits until its nodes are idle; fails with the end of the daemons' logs. Its prolog is $work/prolog.
 #   stop_slurm      cancels what runs there, and ends the daemons
 
 daemons=()
@@ -51,6 +51,7 @@ MpiDefault=none
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=20
+Prolog=$work/prolog
 NodeName=node1 NodeAddr=127.0.0.1 Port=$((port + 1)) CPUs=$cpus State=UNKNOWN
 NodeName=node2 NodeAddr=127.0.0.1 Port=$((port + 2)) CPUs=$cpus State=UNKNOWN
 PartitionName=all Nodes=node1,node2 Default=YES MaxTime=INFINITE State=UP

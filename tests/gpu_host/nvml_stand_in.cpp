@@ -1,7 +1,12 @@
 // A libnvidia-ml.so.1 for nvml_test.cpp, with the binary interface of the real one. It knows the
 // older name of the clock reasons only, answers "not supported" (3) for the energy, and has no
-// nvmlDeviceGetMigMode, as a K80's has. A second GPU, 0000:0a:00.0, tells its energy: 1.5 J more each time.
+// nvmlDeviceGetMigMode, as a K80's has. A second GPU, 0000:0a:00.0, tells its energy: 1.5 J more each time; so do
+// the GPUs of libcuda_stand_in.cpp, 0000:c1:00.0 and 0000:c2:00.0.
+// The variable STAND_IN_NVML may be "hangs" or "dies", which is what its start does then.
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <unistd.h>
 
 extern "C" {
 
@@ -20,6 +25,14 @@ static int k80 = 0;
 static int volta = 0;
 
 int nvmlInit_v2() {
+  const char* what = std::getenv("STAND_IN_NVML");
+  if (what != nullptr && std::strcmp(what, "dies") == 0) std::raise(SIGKILL);
+  while (what != nullptr && std::strcmp(what, "hangs") == 0) pause();
+  return 0;
+}
+
+int nvmlDeviceGetCount_v2(unsigned* count) {
+  *count = 2;
   return 0;
 }
 
@@ -35,7 +48,7 @@ int nvmlSystemGetDriverVersion(char* version, unsigned length) {
 int nvmlDeviceGetHandleByPciBusId_v2(const char* id, void** device) {
   if (std::strcmp(id, "06c3:00:00.0") == 0) {
     *device = &k80;
-  } else if (std::strcmp(id, "0000:0a:00.0") == 0) {
+  } else if (std::strcmp(id, "0000:0a:00.0") == 0 || std::strncmp(id, "0000:c", 6) == 0) {
     *device = &volta;
   } else {
     return 6;  // NVML_ERROR_NOT_FOUND

@@ -19,6 +19,7 @@ GpuInfo reading_of(const Nvml& nvml, const char* bus_id) {
 TEST(Nvml, ReadsWhatTheLibraryTells) {
   const Nvml nvml(TRAINER_NVML_STAND_IN);
   EXPECT_EQ(nvml.driver_version(), "470.82.01");
+  EXPECT_EQ(nvml.devices(), 2);
   const GpuInfo reading = reading_of(nvml, "06c3:00:00.0");
   EXPECT_EQ(reading.sensors.power_watts, 61.5);
   EXPECT_EQ(reading.sensors.power_limit_watts, 149.0);

@@ -43,6 +43,9 @@ std::unique_ptr<Communicator> join_ranks(const Environment& environment);
 // Returns `status`. Throws std::system_error if something that was printed is lost: standard output cannot be written.
 int require_output(int status);
 
+// If these words (argv) are of doctor --prolog, prints its line for an error and returns the status to end with.
+std::optional<int> report_to_monitor(const std::vector<std::string>& words, const std::string& error);
+
 // Runs the chosen command and returns its exit status.
 int run_chosen(const std::vector<Command>& all);
 

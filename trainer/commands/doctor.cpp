@@ -1,4 +1,5 @@
 // trainer doctor: whether this machine can train, on which device, and if not, what is wrong.
+#include <algorithm>
 #include <fmt/format.h>
 #include <iostream>
 #include <iterator>
@@ -7,6 +8,7 @@
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/doctor/checks.hpp"
+#include "trainer/doctor/prolog.hpp"
 #include "trainer/doctor/proof.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
@@ -19,12 +21,14 @@ namespace {
 struct DoctorArguments {
   doctor::Questions questions;
   doctor::ProofOptions proof;
+  doctor::PrologOptions prolog;
   BundleOptions bundle;
   std::string message;
   const CLI::Option* explain = nullptr;  // --explain
   std::string metrics_file;              // --prom
   bool prove = false;
   bool all = false;
+  bool before_job = false;  // --prolog
   bool json = false;
 };
 
@@ -76,9 +80,17 @@ int prove_devices(const Environment& environment, const DoctorArguments& argumen
 }
 
 int examine_machine(const Environment& environment, const DoctorArguments& arguments) {
-  if (arguments.prove || arguments.all) return prove_devices(environment, arguments);
-  if (arguments.proof.minutes || !arguments.metrics_file.empty())
-    throw UsageError("--minutes and --prom go with --prove or --all");
+  const bool proof = arguments.prove || arguments.all;
+  if ((arguments.proof.minutes && !proof) ||
+      (!arguments.metrics_file.empty() && !proof && !arguments.before_job))
+    throw UsageError("--minutes goes with --prove or --all, --prom with these or --prolog");
+  if (arguments.before_job) {
+    doctor::PrologOptions options = arguments.prolog;
+    options.questions = arguments.questions;
+    options.prom = arguments.metrics_file;
+    return doctor::run_prolog(environment, options);
+  }
+  if (proof) return prove_devices(environment, arguments);
   return arguments.explain->count() > 0 ? explain_message(arguments) : examine(environment, arguments);
 }
 
@@ -93,9 +105,22 @@ void declare_proof(CLI::App& app, DoctorArguments& arguments, const std::vector<
   for (CLI::Option* option : others) prove->excludes(option), all->excludes(option);
   app.add_option("--minutes", arguments.proof.minutes, "of --prove or --all [three trainings]")
       ->check(CLI::Range(0.0, 10000.0));
-  app.add_option(
-      "--prom", arguments.metrics_file,
-      "of --prove or --all: a file for the textfile collector of Prometheus's node_exporter [none]");
+  app.add_option("--prom", arguments.metrics_file,
+                 "of --prove, --all or --prolog: a file for the textfile collector of Prometheus's "
+                 "node_exporter [none]");
+}
+
+// Declares --prolog and the options that need it.
+CLI::Option* declare_prolog(CLI::App& app, DoctorArguments& arguments) {
+  CLI::Option* prolog = app.add_flag(
+      "--prolog", arguments.before_job,
+      "before a job: the quick checks, in at most 5 s, as one line of JSON, with an exit status as "
+      "monitoring plugins have it: 0 ok, 1 warn, 2 critical, 3 unknown (wrong usage too) [off]");
+  app.add_option("--health", arguments.prolog.health,
+                 "which checks are critical, and how many GPUs there should be [deploy/health.yaml]")
+      ->needs(prolog);
+  app.add_option("--junit", arguments.prolog.junit, "the checks as JUnit's XML [none]")->needs(prolog);
+  return prolog;
 }
 
 // Declares --bundle and the options that need it.
@@ -121,13 +146,23 @@ void declare_doctor(CLI::App& app, DoctorArguments& arguments) {
     option->excludes(explain);
   CLI::Option* bundle = declare_bundle_file(app, arguments.bundle);
   explain->excludes(bundle);
-  declare_proof(app, arguments, {data, quick, explain, bundle});
+  CLI::Option* prolog = declare_prolog(app, arguments);
+  prolog->excludes(explain), prolog->excludes(bundle);
+  declare_proof(app, arguments, {data, quick, explain, bundle, prolog});
   arguments.explain = explain;
   add_json(app, arguments.json);
   app.footer(doctor::exit_classes_text());
 }
 
 }  // namespace
+
+std::optional<int> report_to_monitor(const std::vector<std::string>& words, const std::string& error) {
+  const bool prolog =
+      words.size() > 1 && words[1] == "doctor" && std::ranges::find(words, "--prolog") != words.end();
+  if (!prolog) return std::nullopt;
+  fmt::print("{}", doctor::node_json({.failure = error}));
+  return static_cast<int>(doctor::Severity::unknown);
+}
 
 Command add_doctor(CLI::App& app, const Environment& environment) {
   return add_command(app, environment, "doctor", "say whether this machine trains, and how to mend it",

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <set>
 #include <yaml-cpp/yaml.h>
 
 #include "models/words.hpp"
@@ -28,46 +27,33 @@ Words options_of(const CLI::App& app, const std::string& dashes = "--") {
   return names;
 }
 
-std::string contents(const std::string& file) {
+std::string contents(const std::string& option, const std::string& file) {
   constexpr std::uint64_t kMostBytes = std::uint64_t{64} << 10;
   try {
     const std::vector<std::byte> bytes = read_file(file, kMostBytes);
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   } catch (const FileError& error) {
-    throw UsageError(fmt::format("--config: {}", error.what()));
+    throw UsageError(fmt::format("{}: {}", option, error.what()));
   }
 }
 
 // The nodes of yaml-cpp have marks, which give the place of each word.
-[[noreturn]] void fail(const std::string& file, const YAML::Mark& mark, const std::string& what) {
-  throw UsageError(fmt::format("{}:{}:{}: {}", file, mark.line + 1, mark.column + 1, what));
+std::string place_of(const std::string& file, const YAML::Mark& mark) {
+  return fmt::format("{}:{}:{}", file, mark.line + 1, mark.column + 1);
 }
 
 // The options of a file as words of the command line.
 Words config_words(const std::string& file, const CLI::App& command) {
-  const auto scalar = [&](const YAML::Node& node) {
-    if (!node.IsScalar()) fail(file, node.Mark(), "expected one value");
-    return node.Scalar();
-  };
   Words known = options_of(command, "");
   std::erase_if(known, [](const std::string& name) { return name == "help" || name == "config"; });
   Words words;
-  std::set<std::string> seen;
-  const YAML::Node root = YAML::Load(contents(file));
-  if (!root.IsNull() && !root.IsMap()) fail(file, root.Mark(), "expected lines of 'option: value'");
-  for (const auto& entry : root) {
-    const std::string name = scalar(entry.first);
-    if (!seen.insert(name).second)
-      fail(file, entry.first.Mark(), fmt::format("'{}' stands here twice", name));
-    if (std::ranges::find(known, name) == known.end())
-      fail(file, entry.first.Mark(), unknown_word("option", name, known));
-    const std::string value = scalar(entry.second);
+  for (const auto& [name, value, place] : setting_lines("--config", file, "option", known)) {
     if (command.get_option("--" + name)->get_expected_min() > 0) {
       words.push_back(fmt::format("--{}={}", name, value));
     } else if (value == "true") {
       words.push_back("--" + name);
     } else if (value != "false") {
-      fail(file, entry.second.Mark(), fmt::format("{}: true or false, not '{}'", name, value));
+      throw UsageError(fmt::format("{}: {}: true or false, not '{}'", place, name, value));
     }
   }
   return words;
@@ -122,15 +108,39 @@ std::string of_command(const CLI::App& command, const CLI::ParseError& error) {
 
 }  // namespace
 
+std::vector<SettingLine> setting_lines(const std::string& option, const std::string& file, const char* what,
+                                       const std::vector<std::string>& known) {
+  const auto fail = [&](const YAML::Mark& mark, const std::string& why) {
+    throw UsageError(fmt::format("{}: {}", place_of(file, mark), why));
+  };
+  std::vector<SettingLine> lines;
+  const auto scalar = [&](const YAML::Node& node) {
+    if (!node.IsScalar()) fail(node.Mark(), "expected one value");
+    return node.Scalar();
+  };
+  try {
+    const YAML::Node root = YAML::Load(contents(option, file));
+    if (!root.IsNull() && !root.IsMap())
+      fail(root.Mark(), fmt::format("expected lines of '{}: value'", what));
+    for (const auto& entry : root) {
+      const std::string name = scalar(entry.first);
+      if (std::ranges::find(lines, name, &SettingLine::name) != lines.end())
+        fail(entry.first.Mark(), fmt::format("'{}' stands here twice", name));
+      if (std::ranges::find(known, name) == known.end())
+        fail(entry.first.Mark(), unknown_word(what, name, known));
+      lines.push_back({name, scalar(entry.second), place_of(file, entry.second.Mark())});
+    }
+  } catch (const YAML::Exception& error) {
+    fail(error.mark, "not YAML: " + error.msg);
+  }
+  return lines;
+}
+
 std::vector<std::string> with_config_lines(std::vector<std::string> words, const CLI::App& command) {
   const std::string file = take_config(words);
   if (file.empty()) return words;
-  try {
-    const Words lines = config_words(file, command);
-    words.insert(words.begin() + 1, lines.begin(), lines.end());
-  } catch (const YAML::Exception& error) {
-    fail(file, error.mark, "not YAML: " + error.msg);
-  }
+  const Words lines = config_words(file, command);
+  words.insert(words.begin() + 1, lines.begin(), lines.end());
   return words;
 }
 

@@ -7,6 +7,17 @@
 
 namespace trainer {
 
+struct SettingLine {
+  std::string name;
+  std::string value;
+  std::string place;  // "file:line:column"
+};
+
+// The lines `name: value` of a YAML file that `option` names; each name is a `what` among `known`, at most once. Throws UsageError
+// with the place.
+std::vector<SettingLine> setting_lines(const std::string& option, const std::string& file, const char* what,
+                                       const std::vector<std::string>& known);
+
 // The `words` of `command` with --config FILE replaced by the file's options. These come right after words[0], so that the
 // command line overrides them, and they also work where the file does not exist (submit). The file is YAML with one `name: value`
 // per line, named like the long options, with true or false for a flag: "--epochs=3" for `epochs: 3`,

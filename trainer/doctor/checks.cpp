@@ -161,7 +161,12 @@ Cases gpu_cases(const Facts& facts) {
   const std::string free = fmt::format("{:.2f} GiB free", gib(gpu.free_bytes.value_or(0)));
   const std::uint64_t errors = gpu.sensors.uncorrected_errors.value_or(0);
   constexpr std::uint64_t kLeastFree = 512ULL << 20U;  // what a context and a small network take
+  const Failure fewer{"", FailureClass::no_device, "a GPU has failed, has left the bus, or has no driver",
+                      "read 'dmesg | grep NVRM' and 'nvidia-smi --list-gpus'; a restart may bring it back"};
   return {
+      {facts.gpu.installed < facts.least_gpus,
+       problem("GPU count", fmt::format("{} of {}", facts.gpu.installed, facts.least_gpus), fewer)},
+      {facts.least_gpus > 0, ok("GPU count", std::to_string(facts.gpu.installed))},
       {failed && (facts.require_gpu || (shown && engine)), problem("GPU", "none can be used", failure)},
       {failed && shown,
        note("GPU", "a build with the GPU engine could not use it either: " + failure.text())},

@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "trainer/console/check.hpp"
@@ -36,11 +38,19 @@ std::string verdict(const Facts& facts, const std::vector<Check>& checks);
 // The report of trainer doctor: lines, each ending in a newline, of which the last is the verdict.
 std::string report_text(const Facts& facts, const std::vector<Check>& checks);
 nlohmann::ordered_json report_json(const Facts& facts, const std::vector<Check>& checks);
+nlohmann::ordered_json check_json(const Check& check);
 nlohmann::ordered_json speed_json(const SpeedFacts& speed);  // null for what is unknown
 
 // Rows of known failures.
 std::string explanation_text(const Explanation& explanation);
 nlohmann::ordered_json explanation_json(const Explanation& explanation);
+
+struct Sample {
+  std::vector<std::pair<std::string_view, std::string>> labels;  // names and values
+  std::string value;                                             // a number, or NaN
+};
+// A metric with all its samples in Prometheus's text format, for the textfile collector of its node_exporter.
+std::string gauge_text(std::string_view name, std::string_view help, const std::vector<Sample>& samples);
 
 // "10  no driver, or a part of it is missing": one line for each exit status, for --help.
 std::string exit_classes_text();

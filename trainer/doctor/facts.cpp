@@ -38,10 +38,11 @@ std::string write_error(const fs::path& folder) {
   return fmt::format("{} cannot be written: {}", folder.string(), std::strerror(errno));
 }
 
-FilesFacts gather_files(const Environment& environment, const std::string& data) {
-  FilesFacts files;
+void gather_files(const Environment& environment, const Questions& questions, Facts* facts) {
+  FilesFacts& files = facts->files;
+  questions.begins("data", *facts);
   try {
-    const fs::path path = data_folder(environment, data);
+    const fs::path path = data_folder(environment, questions.data);
     files.data_path = path.lexically_normal().string();
     const data::Dataset all = data::load_dataset(path);
     files.data_text = fmt::format("{} + {} images of {}x{}, {} classes", all.train.count(), all.test.count(),
@@ -49,6 +50,7 @@ FilesFacts gather_files(const Environment& environment, const std::string& data)
   } catch (const data::DataError& error) {
     files.data_error = error.what();
   }
+  questions.begins("results", *facts);
   const fs::path runs = runs_folder(environment.runs);
   const fs::path folder = existing(runs);
   files.runs_path = runs.string();
@@ -56,7 +58,6 @@ FilesFacts gather_files(const Environment& environment, const std::string& data)
   std::error_code error;
   const fs::space_info space = fs::space(folder, error);
   if (!error) files.runs_free_bytes = space.available;
-  return files;
 }
 
 void add_speed(const Questions& questions, const Nvml& nvml, Facts* facts) {
@@ -80,6 +81,7 @@ GpuFacts gather_gpu(const GpuProbe& probe, const Nvml& nvml, int device) {
   gpu.devices = probe.count().devices;
   gpu.failure = find_gpu_failure(probe, device);
   gpu.nvml = nvml.start();
+  gpu.installed = nvml.devices().value_or(gpu.devices);
   GpuInfo info;
   if (device >= gpu.devices || probe.describe(device, &info) != 0) return gpu;
   nvml.read(&info);
@@ -96,13 +98,18 @@ Facts gather(const Environment& environment, const Questions& questions, const G
   if (!index && !facts.asks_for_cpu && questions.device != "auto")
     throw UsageError(fmt::format("--device {}: one of auto, cpu, cuda, cuda:N", questions.device));
   facts.program = fmt::format("trainer {}", kVersion);
+  facts.least_gpus = questions.least_gpus;
+  questions.begins("libraries", facts);
   facts.cudnn = look_at_cudnn();
+  questions.begins("MPI", facts);
   facts.cluster = look_at_cluster();
+  questions.begins("GPU", facts);
   facts.gpu = gather_gpu(probe, nvml, index.value_or(0));
+  questions.begins("cuBLASLt", facts);
   facts.cublas = look_at_cublas(facts.cudnn.used ? facts.gpu.around.runtime_version / 1000 : 0);
   facts.cpu = describe_cpu(1);
   facts.cpu_bf16 = cpu_has(Precision::bf16);
-  facts.files = gather_files(environment, questions.data);
+  gather_files(environment, questions, &facts);
   add_speed(questions, nvml, &facts);
   return facts;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ struct GpuFacts {
   std::string architectures;       // that this build has code for, as CMake writes them
   int device = 0;                  // the requested one
   int devices = 0;                 // how many this process sees
+  int installed = 0;               // how many NVML reports, seen or not; without NVML, those seen
   std::optional<Failure> failure;  // why `device` cannot be used
   std::optional<GpuInfo> info;     // what the probe and NVML report on `device`, if it answers
   std::optional<int> nvml;         // the result of Nvml::start()
@@ -85,6 +87,7 @@ struct SpeedFacts {
 
 struct Facts {
   bool require_gpu = false;
+  int least_gpus = 0;         // that the machine should have
   bool asks_for_cpu = false;  // --device cpu
   std::string program;        // "trainer 0.1.0 abc"
   GpuFacts gpu;
@@ -103,6 +106,9 @@ struct Questions {
   std::string data;             // --data; empty: TRAINER_DATA or the shipped MNIST
   bool require_gpu = false;
   bool quick = false;  // skips the speed test
+  int least_gpus = 0;
+  // Is told the check whose facts are gathered next, and those gathered so far.
+  std::function<void(const char* check, const Facts& facts)> begins = [](const char*, const Facts&) {};
 };
 
 // Gathers the facts of this machine, each once. Throws UsageError for an unknown device.

@@ -1,20 +1,17 @@
 // The libraries of CUDA that this program runs with, and those of a training on several devices.
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
 #include <link.h>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "kernels/gpu_host/gpu_surroundings.hpp"
 #include "kernels/gpu_host/loaded_library.hpp"
+#include "trainer/doctor/apart.hpp"
 #include "trainer/doctor/facts.hpp"
-#include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
 
@@ -61,18 +58,6 @@ ordered_json loaded_part(const std::string& name, const std::string& folder) {
   return {name, path, version_of(library, path), ""};
 }
 
-[[noreturn]] void load_and_tell(const LoadOrder& order, int file) {
-  ordered_json told{{"parts", ordered_json::array()}, {"mixed", ordered_json::array()}};
-  for (const std::string& name : order.names) told["parts"].push_back(loaded_part(name, order.folder));
-  for (const std::string& check : order.version_checks) {
-    const auto disagrees = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, check.c_str()));
-    if (disagrees != nullptr && disagrees() != 0) told["mixed"].push_back(check);
-  }
-  std::FILE* out = fdopen(file, "w");
-  const bool whole = out != nullptr && std::fputs(to_text(told).c_str(), out) >= 0 && std::fclose(out) == 0;
-  _exit(whole ? 0 : 1);
-}
-
 // Every one of them that the loader finds, with its version.
 std::string found_libraries(const std::vector<std::string>& names) {
   std::set<std::string> found;  // a library may have two names
@@ -86,19 +71,21 @@ std::string found_libraries(const std::vector<std::string>& names) {
 
 CudnnFacts load_apart(const LoadOrder& order) {
   CudnnFacts facts;
-  std::array<int, 2> ends{};
-  if (pipe(ends.data()) != 0) return facts;
-  const pid_t child = fork();
-  if (child == 0) load_and_tell(order, ends[1]);
-  close(ends[1]);
-  std::FILE* in = fdopen(ends[0], "r");
-  const auto told = ordered_json::parse(in, nullptr, false);
-  std::fclose(in);
-  int status = 0;
-  if (child > 0 && waitpid(child, &status, 0) == child) facts.crashed = WIFSIGNALED(status);
-  if (told.is_discarded()) return facts;
-  facts.mixed = told["mixed"].get<std::vector<std::string>>();
-  for (const ordered_json& part : told["parts"]) facts.parts.push_back({part[0], part[1], part[2], part[3]});
+  const Told told = work_apart([&](const Tell& tell) {
+    ordered_json parts = ordered_json::array();
+    ordered_json mixed = ordered_json::array();
+    for (const std::string& name : order.names) parts.push_back(loaded_part(name, order.folder));
+    for (const std::string& check : order.version_checks) {
+      const auto disagrees = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, check.c_str()));
+      if (disagrees != nullptr && disagrees() != 0) mixed.push_back(check);
+    }
+    tell({{"parts", parts}, {"mixed", mixed}});
+  });
+  facts.crashed = told.crashed;
+  if (told.values.empty()) return facts;
+  facts.mixed = told.values[0]["mixed"].get<std::vector<std::string>>();
+  for (const ordered_json& part : told.values[0]["parts"])
+    facts.parts.push_back({part[0], part[1], part[2], part[3]});
   return facts;
 }
 

@@ -4,6 +4,7 @@
 
 #include "models/words.hpp"
 #include "trainer/device/device_report.hpp"
+#include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/proof.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
@@ -223,11 +224,13 @@ ordered_json proof_json(const Proof& proof, const std::vector<Check>& findings) 
 
 std::string proof_metrics(const Proof& proof, std::uint64_t now) {
   std::string text;
-  const auto gauge = [&](std::string_view name, std::string_view help, const auto& value) {
-    text += fmt::format("# HELP trainer_proof_{0} {1}\n# TYPE trainer_proof_{0} gauge\n", name, help);
+  const auto gauge = [&](const std::string& name, std::string_view help, const auto& value) {
+    std::vector<Sample> samples;
     for (const DeviceRow& row : proof.rows)
-      text += fmt::format("trainer_proof_{}{{device=\"{}\",name={},pci=\"{}\",uuid=\"{}\"}} {}\n", name,
-                          row.device, to_text(row.name), row.bus_id, row.uuid, value(row));
+      samples.push_back(
+          {{{"device", row.device}, {"name", row.name}, {"pci", row.bus_id}, {"uuid", row.uuid}},
+           fmt::format("{}", value(row))});
+    text += gauge_text("trainer_proof_" + name, help, samples);
   };
   gauge("passed", "1 if every training ended with the known digest.",
         [&](const DeviceRow& row) { return verdict_of(row, proof) == Verdict::proven ? 1 : 0; });

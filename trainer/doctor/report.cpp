@@ -36,17 +36,19 @@ ordered_json report_json(const Facts& facts, const std::vector<Check>& checks) {
                     {"class", meaning(kind)},
                     {"trains_on", trains_on_gpu(facts) ? fmt::format("cuda:{}", facts.gpu.device) : "cpu"},
                     {"checks", ordered_json::array()}};
-  for (const Check& check : checks) {
-    ordered_json row{{"state", word(check.state)}, {"name", check.name}, {"finding", check.finding}};
-    if (check.state == CheckState::problem)
-      row.update({{"cause", check.cause},
-                  {"fix", check.fix},
-                  {"exit_status", exit_status(check.kind)},
-                  {"class", meaning(check.kind)}});
-    json["checks"].push_back(row);
-  }
+  for (const Check& check : checks) json["checks"].push_back(check_json(check));
   json["speed"] = facts.speed ? speed_json(*facts.speed) : ordered_json(nullptr);
   return json;
+}
+
+ordered_json check_json(const Check& check) {
+  ordered_json row{{"state", word(check.state)}, {"name", check.name}, {"finding", check.finding}};
+  if (check.state == CheckState::problem)
+    row.update({{"cause", check.cause},
+                {"fix", check.fix},
+                {"exit_status", exit_status(check.kind)},
+                {"class", meaning(check.kind)}});
+  return row;
 }
 
 ordered_json speed_json(const SpeedFacts& speed) {
@@ -95,6 +97,18 @@ ordered_json explanation_json(const Explanation& explanation) {
   return {{"kind", "doctor explanation"},
           {"found", known_json(explanation.found)},
           {"nearest", known_json(explanation.nearest)}};
+}
+
+// A label's value is escaped as a string of JSON is.
+std::string gauge_text(std::string_view name, std::string_view help, const std::vector<Sample>& samples) {
+  std::string text = fmt::format("# HELP {0} {1}\n# TYPE {0} gauge\n", name, help);
+  for (const Sample& sample : samples) {
+    std::string labels;
+    for (const auto& [label, value] : sample.labels)
+      labels += fmt::format("{}{}={}", labels.empty() ? "{" : ",", label, to_text(value));
+    text += fmt::format("{}{}{} {}\n", name, labels, labels.empty() ? "" : "}", sample.value);
+  }
+  return text;
 }
 
 std::string exit_classes_text() {

@@ -74,7 +74,7 @@ _trainer_offer_values() {
     */--resume | */RUN | */RUN_OR_FILE) _trainer_offer _trainer_runs && _trainer_files -f ;;
     */--target | */-c | */NAME) [ "$chosen" = ' sprint' ] || _trainer_offer _trainer_targets ;;
     */--data | */--tensorboard) _trainer_files -d ;;
-    */--out | */-o | */--config | */--profile | */--compare | */--prom | */--identity-file | */IMAGE | */RECORD) _trainer_files -f ;;
+    */--out | */-o | */--config | */--profile | */--compare | */--prom | */--health | */--junit | */--identity-file | */IMAGE | */RECORD) _trainer_files -f ;;
     *) _trainer_offer _trainer_choices "$1" ;;
   esac
 }

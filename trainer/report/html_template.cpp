@@ -1,11 +1,9 @@
 #include "trainer/report/html_template.hpp"
 
-#include <algorithm>
-#include <array>
 #include <utility>
 #include <vector>
 
-#include "models/words.hpp"
+#include "trainer/console/markup.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -13,10 +11,6 @@ namespace trainer {
 using nlohmann::ordered_json;
 
 namespace {
-
-constexpr const char* kReplacement = "\xef\xbf\xbd";  // U+FFFD
-constexpr std::array<std::pair<char, const char*>, 5> kEntities{
-    {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&#39;"}}};
 
 bool is_nothing(const ordered_json* value) {
   if (value == nullptr || value->is_null() || *value == false) return true;
@@ -102,21 +96,6 @@ std::string filled_template(std::string_view text, const ordered_json& values) {
   Filling filling(text, values);
   filling.fill(text);
   return std::move(filling).html();
-}
-
-// The JSON library replaces bytes that are not UTF-8.
-std::string escaped(std::string_view text) {
-  std::string html;
-  for (const char c : ordered_json::parse(to_text(std::string(text))).get<std::string>()) {
-    const auto entity = std::ranges::find(kEntities, c, &std::pair<char, const char*>::first);
-    if (entity != kEntities.end())
-      html += entity->second;
-    else if (is_control(c) && c != '\n' && c != '\t')
-      html += kReplacement;
-    else
-      html += c;
-  }
-  return html;
 }
 
 }  // namespace trainer

@@ -17,7 +17,4 @@ namespace trainer {
 
 [[nodiscard]] std::string filled_template(std::string_view text, const nlohmann::ordered_json& values);
 
-// The result is safe inside elements and quoted attributes; bytes that are not UTF-8 and control characters become U+FFFD.
-[[nodiscard]] std::string escaped(std::string_view text);
-
 }  // namespace trainer
