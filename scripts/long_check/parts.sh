@@ -13,6 +13,7 @@ parts=(
   "digests         sprint-lean whole with portable bits meets its digest under the sanitizers and on the emulated GPU"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
+  "interchange     exported networks give the program's answers in onnxruntime and PyTorch, and imported ones PyTorch's here"
   "package         scripts/build_package.sh and package_check.sh: the Debian package in a fresh tree"
   "chroot          README's two commands in a fresh minimal tree"
 )
@@ -173,6 +174,33 @@ part_portable() {
   step "the trainer" "$root/scripts/build.sh" cpu trainer || return
   [[ $short == yes ]] || step "the functions over all floats" tests_of cpu all_floats_test || return
   step "the digests" "$root/scripts/portable_program.sh" "${arguments[@]}" --trainer "$root/build/cpu/trainer/trainer"
+}
+
+# trained_networks FOLDER STEPS: trains every shipped network and the one of every op for some steps, each in FOLDER/NAME.
+trained_networks() {
+  local file
+  rm -rf "$1"
+  for file in "$root"/models/*.yaml "$root/tests/interchange/every_op.yaml"; do
+    "$root/build/cpu/trainer/trainer" train --model "$file" --data "$root/data/mnist" --max-steps "$2" --quiet \
+      --out "$1/$(basename "$file" .yaml)" || return
+  done
+}
+
+part_interchange() {
+  local python=${TRAINER_PYTHON:-python3} runs=$root/build/long_check/interchange steps=60 opset opsets=() networks=()
+  if [[ $short == no ]]; then
+    steps=1000
+    for opset in {13..24}; do opsets+=(--opset "$opset"); done
+  else
+    opsets=(--opset 17) networks=(--networks "quick,sprint,$root/tests/interchange/every_op.yaml")
+  fi
+  "$python" -c 'import numpy, onnx, onnxruntime' || skip "$python lacks numpy, onnx or onnxruntime (TRAINER_PYTHON names another)" || return
+  step "build" env TRAINER_CUDA=OFF "$root/scripts/build.sh" cpu trainer || return
+  step "networks, $steps steps each" trained_networks "$runs" "$steps" || return
+  step "onnxruntime" "$python" "$root/tests/interchange/onnx_proof.py" --trainer "$root/build/cpu/trainer/trainer" --data "$root/data/mnist" \
+    "${opsets[@]}" "$runs"/* || return
+  "$python" -c 'import torch, safetensors' || skip "onnxruntime agrees, but $python lacks torch or safetensors" || return
+  step "PyTorch" "$python" "$root/benchmarks/torch_weights.py" "${networks[@]}" --record "$runs.torch.json"
 }
 
 # fresh_tree FOLDER: makes a minimal tree of this machine's release.

@@ -1,7 +1,6 @@
 // The weights in a file and the numbers that come out of them: eval against train, networks that hold NaN, and the examples of
 // docs/weights.md, run as they stand there.
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 
@@ -32,22 +31,6 @@ class Weights : public ProgramTest {
     const Outcome outcome = trainer({"eval", run, "--data", "data", "--threads", "1", "--json"});
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     return Json::parse(outcome.out);
-  }
-
-  // The code of the document's example, number 0, 1 or 2.
-  static std::string example(int number) {
-    const std::string text = read_text(fs::path(TRAINER_SOURCE_DIR) / "docs/weights.md");
-    const std::string mark = "```python\n";
-    std::size_t begin = text.find(mark);
-    for (; number > 0; --number) begin = text.find(mark, begin + 1);
-    begin += mark.size();
-    return text.substr(begin, text.find("```", begin) - begin);
-  }
-
-  std::string python() const {
-    const char* chosen = std::getenv("TRAINER_PYTHON");
-    const std::string name = std::string("'") + (chosen != nullptr ? chosen : "python3") + "' ";
-    return shell(name + "-c 'import numpy'").code == 0 ? name : "";
   }
 };
 
@@ -107,13 +90,13 @@ TEST_F(Weights, FiniteNumbersWhoseSumsOverflowAreAnError) {
 }
 
 TEST_F(Weights, TheDocumentsReaderEvaluatesATrainedNetwork) {
-  const std::string interpreter = python();
+  const std::string interpreter = python("numpy");
   if (interpreter.empty()) GTEST_SKIP() << "no numpy; name an interpreter that has it with TRAINER_PYTHON";
   write_network({.layers = "  - conv: {out: 6, kernel: 3}\n  - maxpool: {size: 2}\n  - relu\n"
                            "  - conv: {out: 8, kernel: 2}\n  - maxpool: {size: 2}\n  - relu\n"
                            "  - dense: {out: 16}\n  - relu\n"});
   ASSERT_EQ(trainer(small_training({"--precision", "fp32", "--epochs", "4", "--out", "run"})).code, 0);
-  folder_.write("evaluate.py", example(0));
+  folder_.write("evaluate.py", weights_example(0));
   const Outcome read = shell(interpreter + "evaluate.py run/model.safetensors data");
   ASSERT_EQ(read.code, 0) << read.err;
   const Json theirs = Json::parse(read.out);
@@ -122,9 +105,9 @@ TEST_F(Weights, TheDocumentsReaderEvaluatesATrainedNetwork) {
 }
 
 TEST_F(Weights, TheDocumentsWriterMakesAFileToEvaluateAndTrainFrom) {
-  const std::string interpreter = python();
+  const std::string interpreter = python("numpy");
   if (interpreter.empty()) GTEST_SKIP() << "no numpy; name an interpreter that has it with TRAINER_PYTHON";
-  folder_.write("write.py", example(1));
+  folder_.write("write.py", weights_example(1));
   const Outcome written = shell(interpreter + "write.py data means.safetensors");
   ASSERT_EQ(written.code, 0) << written.err;
   EXPECT_GT(eval("means.safetensors")["accuracy"].get<double>(), 0.3) << "of 4 classes at random places";
@@ -136,10 +119,10 @@ TEST_F(Weights, TheDocumentsWriterMakesAFileToEvaluateAndTrainFrom) {
 }
 
 TEST_F(Weights, TheDocumentsDigestIsThatOfThePortableRun) {
-  const std::string interpreter = python();
+  const std::string interpreter = python("numpy");
   if (interpreter.empty()) GTEST_SKIP() << "no numpy; name an interpreter that has it with TRAINER_PYTHON";
   ASSERT_EQ(trainer(small_training({"--bits", "portable", "--out", "run"})).code, 0);
-  folder_.write("digest.py", example(2));
+  folder_.write("digest.py", weights_example(2));
   EXPECT_EQ(shell(interpreter + "digest.py run/model.safetensors").out,
             record("run").results["digest"].get<std::string>() + "\n");
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -54,6 +55,23 @@ class ProgramTest : public testing::Test {
     Words all{"T=" TRAINER_BINARY};
     all.insert(all.end(), environment.begin(), environment.end());
     return ChildProcess({"/bin/sh", "-c", line}, options(all)).wait();
+  }
+
+  // The interpreter of Python that TRAINER_PYTHON names, or python3, in quotes; "" if it lacks one of these modules ("numpy, onnx").
+  std::string python(const std::string& modules) const {
+    const char* chosen = std::getenv("TRAINER_PYTHON");
+    const std::string name = std::string("'") + (chosen != nullptr ? chosen : "python3") + "' ";
+    return shell(name + "-c 'import " + modules + "'").code == 0 ? name : "";
+  }
+
+  // The code of docs/weights.md's example of that number, from 0.
+  static std::string weights_example(int number) {
+    const std::string text = read_text(fs::path(TRAINER_SOURCE_DIR) / "docs/weights.md");
+    const std::string mark = "```python\n";
+    std::size_t begin = text.find(mark);
+    for (; number > 0; --number) begin = text.find(mark, begin + 1);
+    begin += mark.size();
+    return text.substr(begin, text.find("```", begin) - begin);
   }
 
   // `train` with the small network and data, on one thread.

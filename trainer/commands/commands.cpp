@@ -79,6 +79,12 @@ CLI::Option* add_data(CLI::App& app, std::string& data, const std::string& about
   return app.add_option("--data", data, about);
 }
 
+void add_channels(CLI::App& app, int& channels) {
+  app.add_option("--channels", channels, "of pictures: 1 grey, 3 colour")
+      ->check(CLI::IsMember({1, 3}))
+      ->capture_default_str();
+}
+
 void add_transpose(CLI::App& app, bool& transpose) {
   app.add_flag(
       "--transpose", transpose,
@@ -98,9 +104,12 @@ void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* 
   app.add_option(name, seed, about)->check(CLI::Validator(no_minus, ""))->capture_default_str();
 }
 
+void add_run_or_file(CLI::App& app, std::string& run) {
+  app.add_option("RUN_OR_FILE", run, "a run's folder or id, 'last', or a .safetensors file")->required();
+}
+
 void add_trained_network(CLI::App& app, InferenceOptions& options) {
-  app.add_option("RUN_OR_FILE", options.run, "a run's folder or id, 'last', or a .safetensors file")
-      ->required();
+  add_run_or_file(app, options.run);
   add_device(app, options.device.device);
   add_bits(app, options.device);
   add_threads(app, options.device);

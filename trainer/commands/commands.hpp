@@ -52,6 +52,8 @@ int run_chosen(const std::vector<Command>& all);
 Command add_train(CLI::App& app, const Environment& environment);
 Command add_eval(CLI::App& app, const Environment& environment);
 Command add_predict(CLI::App& app, const Environment& environment);
+Command add_export(CLI::App& app, const Environment& environment);
+Command add_import(CLI::App& app, const Environment& environment);
 Command add_models(CLI::App& app, const Environment& environment);
 Command add_devices(CLI::App& app, const Environment& environment);
 Command add_doctor(CLI::App& app, const Environment& environment);
@@ -99,12 +101,15 @@ CLI::Option* add_threads(CLI::App& app, DeviceRequest& device);
 CLI::Option* add_data(
     CLI::App& app, std::string& data,
     const std::string& about = "IDX files or folder of pictures [TRAINER_DATA, or the shipped MNIST]");
+void add_channels(CLI::App& app, int& channels);
 void add_transpose(CLI::App& app, bool& transpose);
 void add_skip_bad_images(CLI::App& app, bool& skip,
                          const std::string& about = "leave broken pictures out [off]");
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about = "as JSON [off]");
 void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* about);
-void add_trained_network(CLI::App& app, InferenceOptions& options);  // RUN_OR_FILE, --device, --threads
+void add_run_or_file(CLI::App& app, std::string& run);  // as in resolve_run
+void add_trained_network(CLI::App& app,
+                         InferenceOptions& options);  // RUN_OR_FILE, --device, --bits, --threads
 void add_tested_runs(CLI::App& app, std::vector<std::string>& runs,
                      InferenceOptions& options);           // RUN..., and where to test them
 void add_target_name(CLI::App& app, std::string& target);  // -c, --target
@@ -126,10 +131,11 @@ std::vector<std::string> before_submitted(std::vector<std::string> words);
 class Commands {
  public:
   Commands(CLI::App& app, const Environment& environment)
-      : all_{add_train(app, environment),  add_eval(app, environment),    add_predict(app, environment),
-             add_models(app, environment), add_devices(app, environment), add_bench(app, environment),
-             add_sprint(app, environment), add_doctor(app, environment),  add_runs(app, environment),
-             add_target(app, environment), add_prepare(app, environment), add_submit(app, environment)} {}
+      : all_{add_train(app, environment),   add_eval(app, environment),   add_predict(app, environment),
+             add_export(app, environment),  add_import(app, environment), add_models(app, environment),
+             add_devices(app, environment), add_bench(app, environment),  add_sprint(app, environment),
+             add_doctor(app, environment),  add_runs(app, environment),   add_target(app, environment),
+             add_prepare(app, environment), add_submit(app, environment)} {}
 
   int run() const { return run_chosen(all_); }
 

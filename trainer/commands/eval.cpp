@@ -1,8 +1,10 @@
 // trainer eval: a saved network on a test set: accuracy, loss, a row for each class, confusion matrix.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
+#include "trainer/system/files.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/train/training_output.hpp"
 
@@ -11,8 +13,20 @@ namespace trainer {
 namespace {
 
 struct EvalArguments : InferenceOptions {
+  std::string logits;  // the file
   bool json = false;
 };
+
+// A line for each test image.
+std::string logits_csv(const TestAnswers& e, const data::Split& test) {
+  std::string text = "label,prediction";
+  for (int c = 0; c < e.classes; ++c) text += fmt::format(",logit {}", c);
+  for (std::size_t n = 0; n < test.count(); ++n) {
+    const auto row = e.logits.begin() + static_cast<std::ptrdiff_t>(n) * e.classes;
+    text += fmt::format("\n{},{},{}", test.labels[n], e.predictions[n], fmt::join(row, row + e.classes, ","));
+  }
+  return text + "\n";
+}
 
 void print_classes(const TestAnswers& e, const TrainedNetwork& trained) {
   fmt::print("\n{:>12} {:>8} {:>8} {:>10} {:>10}\n", "class", "images", "correct", "recall %", "precision %");
@@ -75,6 +89,8 @@ int eval(const Environment& environment, const EvalArguments& given) {
   const data::Dataset dataset = matching_test_data(environment, arguments, trained.saved());
   const TestAnswers answers = answer_test_set(trained, dataset.test, ranks.get());
   if (ranks != nullptr && ranks->rank() > 0) return 0;
+  if (!arguments.logits.empty())
+    write_file_durably(environment.runs.working_folder / arguments.logits, logits_csv(answers, dataset.test));
   if (arguments.json) {
     print_json(answers, trained, dataset);
     return 0;
@@ -98,6 +114,12 @@ void declare_eval(CLI::App& app, EvalArguments& arguments) {
   add_data(app, arguments.data, "IDX files or folder of pictures [what the run was trained on]");
   add_transpose(app, arguments.transpose);
   add_skip_bad_images(app, arguments.skip_bad_images);
+  app.add_option(
+      "--precision", arguments.device.precision,
+      "of products: fp32 or, where the device has it, tf32, fp16, bf16 [what the run was trained in]");
+  app.add_option(
+      "--logits", arguments.logits,
+      "write label, prediction and logits of each test image, as CSV; replaced if it is there [none]");
   add_json(app, arguments.json);
 }
 

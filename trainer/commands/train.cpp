@@ -155,9 +155,7 @@ void declare_data(CLI::App& app, RunOptions& run) {
       ->check(CLI::Range(0, INT_MAX));
   app.add_option("--classes", run.settings.classes, "width of the last layer [largest training label + 1]")
       ->check(CLI::Range(2, 256));
-  app.add_option("--channels", run.settings.channels, "of pictures: 1 grey, 3 colour")
-      ->check(CLI::IsMember({1, 3}))
-      ->capture_default_str();
+  add_channels(app, run.settings.channels);
   add_skip_bad_images(app, run.settings.skip_bad_images,
                       "leave broken pictures out instead of stopping [off]");
   add_transpose(app, run.settings.transpose);

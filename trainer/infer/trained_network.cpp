@@ -189,11 +189,11 @@ TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test, Co
   answers.classes = trained.saved().classes;
   const auto classes = static_cast<std::size_t>(answers.classes);
   answers.confusion.assign(classes * classes, 0);
-  const std::vector<float> logits = logits_of_ranks(trained, test, ranks);
+  answers.logits = logits_of_ranks(trained, test, ranks);
   double loss = 0;
   std::uint64_t correct = 0;
   for (std::size_t n = 0; n < test.count(); ++n) {
-    const float* row = logits.data() + n * classes;
+    const float* row = answers.logits.data() + n * classes;
     const double whole = log_sum_exp({row, classes});
     const auto predicted = static_cast<std::size_t>(std::max_element(row, row + classes) - row);
     const std::size_t label = test.labels[n];

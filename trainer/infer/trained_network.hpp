@@ -57,6 +57,7 @@ struct TestAnswers {
   Score score;
   int classes = 0;
   std::vector<std::uint64_t> confusion;   // [label, prediction]
+  std::vector<float> logits;              // [image, class]
   std::vector<std::uint8_t> predictions;  // [image]
   std::vector<float> confidences;         // [image]: the probability of the prediction
 

@@ -30,8 +30,8 @@ constexpr std::uint64_t kMostHeaderBytes = std::uint64_t{1} << 22;  // 4 MiB, th
 constexpr std::size_t kMostDepth = 3;                               // header, tensor, shape
 
 // Bytes of a tensor; none if the product does not fit 64 bits.
-std::optional<std::uint64_t> bytes_of_shape(std::span<const std::uint64_t> shape) {
-  std::uint64_t bytes = sizeof(float);
+std::optional<std::uint64_t> bytes_of_shape(std::span<const std::uint64_t> shape,
+                                            std::uint64_t bytes = sizeof(float)) {
   for (const std::uint64_t extent : shape)
     if (__builtin_mul_overflow(bytes, extent, &bytes)) return std::nullopt;
   return bytes;
@@ -155,18 +155,26 @@ std::vector<std::uint64_t> unsigned_numbers(const HeaderJson& entry, const char*
   return numbers;
 }
 
-void check_dtype(const HeaderJson& entry, const std::string& name, const Complaint& complain) {
+// Counts the batches that torch's batch normalisation has seen; no evaluation needs it.
+bool is_counter(const std::string& name) {
+  return name.ends_with(".num_batches_tracked");
+}
+
+void check_dtype(const HeaderJson& entry, const std::string& name, std::string_view wanted,
+                 const Complaint& complain) {
   const auto found = entry.find("dtype");
   if (found == entry.end() || !found->is_string()) complain("tensor '{}': 'dtype' is not a string", name);
-  if (found->get_ref<const std::string&>() != kDType)
+  if (found->get_ref<const std::string&>() != wanted)
     complain("tensor '{}': its numbers are {}; this program reads {}", name, found->get<std::string>(),
-             kDType);
+             wanted);
 }
 
 Tensor tensor_of(const std::string& name, const HeaderJson& entry, Bytes payload, const Complaint& complain) {
   if (!entry.is_object()) complain("tensor '{}': its entry is not an object", name);
   if (entry.size() != 3) complain("tensor '{}': its entry has {} keys instead of 3", name, entry.size());
-  check_dtype(entry, name, complain);
+  const bool counts = is_counter(name);
+  const std::string_view dtype = counts ? "I64" : kDType;
+  check_dtype(entry, name, dtype, complain);
   const std::vector<std::uint64_t> shape = unsigned_numbers(entry, "shape", name, complain);
   const std::vector<std::uint64_t> offsets = unsigned_numbers(entry, "data_offsets", name, complain);
   if (offsets.size() != 2)
@@ -176,10 +184,10 @@ Tensor tensor_of(const std::string& name, const HeaderJson& entry, Bytes payload
   if (begin > end || end > payload.size())
     complain("tensor '{}': its bytes {} to {} are not in the {} bytes after the header (a file cut off?)",
              name, begin, end, payload.size());
-  const auto bytes = bytes_of_shape(shape);
+  const auto bytes = bytes_of_shape(shape, counts ? sizeof(std::int64_t) : sizeof(float));
   if (!bytes) complain("tensor '{}': the size of its shape {} overflows", name, shape_text(shape));
   if (*bytes != end - begin)
-    complain("tensor '{}': {} of shape {} takes {} bytes, but its offsets give it {}", name, kDType,
+    complain("tensor '{}': {} of shape {} takes {} bytes, but its offsets give it {}", name, dtype,
              shape_text(shape), *bytes, end - begin);
   return {name, shape, payload.subspan(begin, *bytes)};
 }
@@ -201,6 +209,7 @@ std::vector<Tensor> tensors_of(const HeaderJson& header, Bytes payload, const Co
   }
   if (position != payload.size())
     complain("its tensors end at byte {} of the {} after the header", position, payload.size());
+  std::erase_if(tensors, [](const Tensor& one) { return is_counter(one.name); });
   return tensors;
 }
 
@@ -247,7 +256,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   write_file_durably(path, parts);
 }
 
-SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
+SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path, Writer writer) {
   SafetensorsFile file;
   file.path_ = path;
   file.bytes_ = std::make_unique<const std::vector<std::byte>>(read_file(path, kMostFileBytes));
@@ -256,8 +265,12 @@ SafetensorsFile SafetensorsFile::read(const std::filesystem::path& path) {
   const HeaderJson header = parse_header(header_bytes, complain);
   file.metadata_ = metadata_of(header, complain);
   file.tensors_ = tensors_of(header, payload, complain);
-  check_hash(*file.bytes_, file.metadata_, complain);
+  if (writer == Writer::trainer) check_hash(*file.bytes_, file.metadata_, complain);
   return file;
+}
+
+std::string SafetensorsFile::sha256() const {
+  return sha256_hex(*bytes_);
 }
 
 const std::string& SafetensorsFile::text(const std::string& key) const {

@@ -37,16 +37,23 @@ inline constexpr std::string_view kContentHashKey = "content_sha256";
 // fails.
 void write_safetensors(const std::filesystem::path& path, std::span<const Tensor> tensors, Metadata metadata);
 
+// Who wrote a file. Another program's has no hash of ours. Torch's counters of batches (".num_batches_tracked", I64) are left out.
+enum class Writer { trainer, any };
+
 // A file that was read and found intact. Move-only; the object owns the tensors' bytes.
 class SafetensorsFile {
  public:
   // Reads and checks everything, including the hash. Memory is at most proportional to the file's size. Throws FileError with the
   // path, what is wrong, and the numbers.
-  [[nodiscard]] static SafetensorsFile read(const std::filesystem::path& path);
+  [[nodiscard]] static SafetensorsFile read(const std::filesystem::path& path,
+                                            Writer writer = Writer::trainer);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const Metadata& metadata() const { return metadata_; }           // with the hash
   [[nodiscard]] const std::vector<Tensor>& tensors() const { return tensors_; }  // in the order of the bytes
+  [[nodiscard]] std::vector<Tensor>& tensors() { return tensors_; }              // to give them other names
+
+  [[nodiscard]] std::string sha256() const;  // of the file's bytes, as sha256sum prints it
 
   // The metadata under `key`; FileError if there is none.
   [[nodiscard]] const std::string& text(const std::string& key) const;

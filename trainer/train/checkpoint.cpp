@@ -114,7 +114,8 @@ void require_our_format(const SafetensorsFile& file) {
   const auto found = file.metadata().find("format");
   if (found == file.metadata().end() || found->second != kFormat) {
     throw FileError(
-        fmt::format("{}: a safetensors file, but not one of this program (metadata 'format' is not '{}')",
+        fmt::format("{}: a safetensors file, but not one of this program (metadata 'format' is not '{}'); "
+                    "trainer import makes a run of it",
                     file.path().string(), kFormat));
   }
   const std::string& version = file.text("version");
@@ -137,8 +138,10 @@ void require_finite(const NetworkTensor& tensor, const std::vector<float>& value
       tensor.name));
 }
 
-std::vector<float> values_of(const SafetensorsFile& file, const std::string& name,
-                             const std::vector<int>& shape) {
+}  // namespace
+
+std::vector<float> tensor_values(const SafetensorsFile& file, const std::string& name,
+                                 const std::vector<int>& shape) {
   const auto bytes = file.require(name, shape_of(shape));
   std::vector<float> values(bytes.size() / sizeof(float));
   std::memcpy(values.data(), bytes.data(), bytes.size());
@@ -147,8 +150,6 @@ std::vector<float> values_of(const SafetensorsFile& file, const std::string& nam
                                 file.path().string(), name));
   return values;
 }
-
-}  // namespace
 
 RecipePrecisions trained_precision(const SavedNetwork& saved) {
   const Precision precision =
@@ -223,16 +224,16 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
 
 void load_tensors(const SafetensorsFile& file, Network& network) {
   for (const NetworkTensor& tensor : network.tensors())
-    static_cast<void>(values_of(file, tensor.name, tensor.shape));
+    static_cast<void>(tensor_values(file, tensor.name, tensor.shape));
   for (const NetworkTensor& tensor : network.tensors())
-    network.write(tensor, values_of(file, tensor.name, tensor.shape));
+    network.write(tensor, tensor_values(file, tensor.name, tensor.shape));
 }
 
 void load_residuals(const SafetensorsFile& file, Network& network) {
   const auto values = [&](const char* name) {
     const auto found = std::ranges::find(file.tensors(), name, &Tensor::name);
     if (found == file.tensors().end()) return std::vector<float>{};
-    return values_of(file, name, {found->shape.begin(), found->shape.end()});
+    return tensor_values(file, name, {found->shape.begin(), found->shape.end()});
   };
   const Residuals residuals{values(kOwnResiduals), values(kSumResiduals)};
   try {
@@ -242,43 +243,48 @@ void load_residuals(const SafetensorsFile& file, Network& network) {
   }
 }
 
-static std::string differences_of(const SafetensorsFile& file, const Plan& plan, bool new_head) {
-  std::string differences;
-  const auto note = [&](const std::string& what) { differences += (differences.empty() ? "" : "; ") + what; };
+std::string differences_of(const SafetensorsFile& file, std::span<const WantedTensor> wanted) {
+  std::vector<std::string> differences;
   std::set<std::string> known;
-  for (const PlannedOp& op : plan.ops) {
-    for (const PlannedParameter& parameter : op.parameters) {
-      known.insert(parameter.name);
-      if (new_head && &op == &plan.ops.back()) continue;
-      const auto found = std::ranges::find(file.tensors(), parameter.name, &Tensor::name);
-      const std::vector<int>& shape = parameter.desc.shape;
-      if (found == file.tensors().end()) {
-        note(fmt::format("'{}' is missing", parameter.name));
-      } else if (!std::ranges::equal(found->shape, shape_of(shape))) {
-        note(fmt::format("'{}' is [{}], not [{}]", parameter.name, fmt::join(found->shape, ", "),
-                         fmt::join(shape, ", ")));
-      } else {
-        static_cast<void>(values_of(file, parameter.name, shape));
-      }
+  for (const auto& [name, shape] : wanted) {
+    known.insert(name);
+    if (shape.empty()) continue;
+    const auto found = std::ranges::find(file.tensors(), name, &Tensor::name);
+    if (found == file.tensors().end()) {
+      differences.push_back(fmt::format("'{}' [{}] is missing", name, fmt::join(shape, ", ")));
+    } else if (!std::ranges::equal(found->shape, shape_of(shape))) {
+      differences.push_back(
+          fmt::format("'{}' is [{}], not [{}]", name, fmt::join(found->shape, ", "), fmt::join(shape, ", ")));
+    } else {
+      static_cast<void>(tensor_values(file, name, shape));
     }
   }
   for (const Tensor& tensor : file.tensors()) {
     if (tensor.name == kOwnResiduals || tensor.name == kSumResiduals) continue;
     const bool of_optimizer = known.contains(tensor.name.substr(0, tensor.name.rfind('.')));
     if (!of_optimizer && !known.contains(tensor.name))
-      note(fmt::format("'{}' is not in the network", tensor.name));
+      differences.push_back(fmt::format("'{}' is not in the network", tensor.name));
   }
-  return differences;
+  return fmt::format("{}", fmt::join(differences, "; "));
+}
+
+static std::vector<WantedTensor> wanted_tensors(const Plan& plan, bool new_head) {
+  std::vector<WantedTensor> wanted;
+  for (const PlannedOp& op : plan.ops)
+    for (const PlannedParameter& parameter : op.parameters)
+      wanted.push_back(
+          {parameter.name, new_head && &op == &plan.ops.back() ? std::vector<int>{} : parameter.desc.shape});
+  return wanted;
 }
 
 void require_weights(const SafetensorsFile& file, const Plan& plan, bool new_head) {
-  const std::string differences = differences_of(file, plan, new_head);
+  const std::string differences = differences_of(file, wanted_tensors(plan, new_head));
   if (differences.empty()) return;
   throw FileError(fmt::format(
       "--from {}: its tensors do not fit the network '{}': {}; {}", file.path().string(), plan.model,
       differences,
       new_head ? "name a network with the same layers below the last with --model"
-      : differences_of(file, plan, true).empty()
+      : differences_of(file, wanted_tensors(plan, true)).empty()
           ? "name the network that it holds with --model, or keep all but the last layer with --new-head"
           : "name the network that it holds with --model, and images of its size with --data"));
 }
@@ -287,7 +293,7 @@ void load_weights(const SafetensorsFile& file, Network& network, bool new_head) 
   const int head = static_cast<int>(network.plan().ops.size()) - 1;
   for (const NetworkTensor& tensor : network.tensors())
     if (tensor.arena == 0 && !(new_head && tensor.op == head))
-      network.write(tensor, values_of(file, tensor.name, tensor.shape));
+      network.write(tensor, tensor_values(file, tensor.name, tensor.shape));
 }
 
 }  // namespace trainer

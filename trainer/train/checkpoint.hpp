@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,20 @@ void save_network(const std::filesystem::path& path, const Setup& setup, const N
 
 // Reads the metadata of a file that save_network wrote; FileError with the reason for any other.
 SavedNetwork read_saved_network(const SafetensorsFile& file);
+
+// The numbers of a tensor. Throws FileError with its name if it is missing, has another shape or holds a number that is not finite.
+std::vector<float> tensor_values(const SafetensorsFile& file, const std::string& name,
+                                 const std::vector<int>& shape);
+
+// A tensor that a network wants; without a shape it may be missing, or have any.
+struct WantedTensor {
+  std::string name;
+  std::vector<int> shape;
+};
+
+// Every tensor of the file that is missing, has another shape or is left over, an optimiser's aside: "'conv1.weight' [8, 3, 3, 1] is
+// missing; ...". Empty: they are those that are wanted. Throws FileError for one that is not finite.
+std::string differences_of(const SafetensorsFile& file, std::span<const WantedTensor> wanted);
 
 // Loads the file's tensors into the network. Throws FileError with the name of a tensor that is missing, has another shape or
 // holds a number that is not finite, before anything in the network has changed.
