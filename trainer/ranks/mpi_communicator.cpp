@@ -55,6 +55,7 @@ class MpiCommunicator final : public Communicator {
   void meet();
   void tell_waiting();
   void hear_waiting();
+  bool is_late() const { return seconds_since(reached_) - waited_ > seconds_; }  // the others have lost it
   std::set<int> late_ranks() const;
   void lose(const std::set<int>& ranks, const std::string& what);
   void check(int error, int peer);
@@ -71,7 +72,8 @@ class MpiCommunicator final : public Communicator {
   std::vector<long> waiting_;  // of each rank: the last exchange for which it told that it waits
   bool has_told_ = false;
   double waited_ = 0;  // seconds in the exchange in progress, without those in which this process is frozen
-  Clock::time_point reached_ = Clock::now();  // the end of the one before
+  Clock::time_point reached_ = Clock::now();  // the end of the one before,
+  bool came_late_ = false;                    // in which this rank was away for longer than the limit
   std::set<int> lost_ranks_;
   std::string lost_;  // what happened to them; empty: nothing
   bool prints_ = false;
@@ -160,6 +162,7 @@ void MpiCommunicator::all_to_all(const void* data, const std::vector<std::size_t
 void MpiCommunicator::post(const Message& message) {
   for (std::size_t done = 0; done < message.bytes; done += kLargestMessage) {
     const int count = static_cast<int>(std::min(kLargestMessage, message.bytes - done));
+    watchdog_.set(seconds_ + kGrace);
     peers_.push_back(message.peer);
     MPI_Request& request = requests_.emplace_back(MPI_REQUEST_NULL);
     check(message.into == nullptr ? MPI_Isend(message.from + done, count, MPI_BYTE, message.peer, kDataTag,
@@ -202,6 +205,7 @@ void MpiCommunicator::wait() {
   watchdog_.clear();
   requests_.clear();
   peers_.clear();
+  came_late_ = is_late();
   reached_ = Clock::now();
   ++exchange_;
   has_told_ = false;
@@ -270,9 +274,7 @@ void MpiCommunicator::lose(const std::set<int>& ranks, const std::string& what) 
   for (const int r : ranks) names += (names.empty() ? "" : ", ") + places_.name(r);
   int lowest = 0;
   while (ranks.contains(lowest)) ++lowest;
-  // One that was away for so long itself is the one that the others have lost.
-  const bool was_away = seconds_since(reached_) - waited_ > seconds_;
-  prints_ = lowest == rank_ && !was_away;
+  prints_ = lowest == rank_ && !came_late_ && !is_late();
   leaves_ = Clock::now() + (prints_ ? kLowestLeaves : kOthersLeave);
   lost_ranks_ = ranks;
   lost_ = fmt::format("{} {} {}", names, ranks.size() == 1 ? "has" : "have", what);
