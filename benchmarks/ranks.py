@@ -118,18 +118,16 @@ def accuracy(options, model, bits, seed):
     return [line["test_accuracy"] for line in map(json.loads, done.stdout.splitlines()) if line.get("event") == "epoch"][-1] * 100
 
 
-def measure_accuracy(options):
-    cases = []
-    for model in options.models:
-        percent = {bits: [] for bits in (32, 1)}
-        for seed in range(1, options.seeds + 1):
-            for bits, values in percent.items():
-                values.append(accuracy(options, model, bits, seed))
-        case = {"model": model, "epochs": ACCURACY[model], "seeds": options.seeds, "difference": statistics.mean(percent[1]) - statistics.mean(percent[32]),
-                "bits": [{"bits": bits, "percent": record.percent_over_seeds(values), "all": values} for bits, values in percent.items()]}
-        print(f"{model}: {case['difference']:+.3f} points with 1 bit", flush=True)
-        cases.append(case)
-    return cases
+def measure_accuracy(options, model):
+    percent = {bits: [] for bits in (32, 1)}
+    for seed in range(1, options.seeds + 1):
+        for bits, values in percent.items():
+            values.append(accuracy(options, model, bits, seed))
+        print(f"{model}, seed {seed}: {percent[32][-1]:.2f} % with 32 bits, {percent[1][-1]:.2f} % with 1", flush=True)
+    case = {"model": model, "epochs": ACCURACY[model], "seeds": options.seeds, "difference": statistics.mean(percent[1]) - statistics.mean(percent[32]),
+            "bits": [{"bits": bits, "percent": record.percent_over_seeds(values), "all": values} for bits, values in percent.items()]}
+    print(f"{model}: {case['difference']:+.3f} points with 1 bit", flush=True)
+    return {"kind": "ranks_accuracy", "ranks": 2, "warm_start_images": options.warm_start_images, **case}
 
 
 def options_given():
@@ -156,13 +154,16 @@ def main():
     value = record.describe(options.trainer, dict(os.environ, CUDA_VISIBLE_DEVICES=""))
     value["load_before"] = os.getloadavg()
     if options.accuracy:
-        value.update({"kind": "ranks_accuracy", "ranks": 2, "warm_start_images": options.warm_start_images, "cases": measure_accuracy(options)})
+        for model in options.models:
+            value.update(measure_accuracy(options, model))
+            if not options.no_record:
+                record.write(f"ranks-accuracy-{model}", value)
     else:
         chosen = [place for place in PLACES if re.search(options.places, f"{place[0]} machines, {place[1]} ranks, {place[2] or 'unlimited'}")]
         value.update({"kind": "ranks", "repeats": options.repeats, "threads": 1, "places": [measure_place(options, *place) for place in chosen]})
-    value["load_after"] = os.getloadavg()
-    if not options.no_record:
-        record.write(value["kind"].replace("_", "-"), value)
+        value["load_after"] = os.getloadavg()
+        if not options.no_record:
+            record.write("ranks", value)
 
 
 if __name__ == "__main__":

@@ -76,12 +76,34 @@ def few_bits():
 
 
 def accuracy():
-    parts = []
+    lines = ["| network | epochs | with 32 bits first | seeds | 32 bits | 1 bit | difference |", "|---|---|---|---|---|---|---|"]
+    notes = []
     for value in newest("ranks_accuracy"):
-        lines = ["| network | epochs | seeds | 32 bits | 1 bit | difference |", "|---|---|---|---|---|---|"]
-        for case in value["cases"]:
-            cells = [f"{side['percent']['mean']:.3f} +- {side['percent']['standard_error']:.3f} %" for side in case["bits"]]
-            lines.append(f"| `{case['model']}` | {case['epochs']} | {case['seeds']} | {' | '.join(cells)} | {case['difference']:+.3f} points |")
-        warm = f"{value['warm_start_images']:,} images with 32 bits first" if value["warm_start_images"] else "no warm start"
-        parts.append("\n".join([*lines, "", f"Test accuracy, mean +- standard error over the seeds; {value['ranks']} ranks, {warm}. {origin(value)}"]))
-    return "\n\n".join(parts)
+        cells = [f"{side['percent']['mean']:.3f} +- {side['percent']['standard_error']:.3f} %" for side in value["bits"]]
+        lines.append(f"| `{value['model']}` | {value['epochs']} | {value['warm_start_images']:,} images | {value['seeds']} | {' | '.join(cells)} | "
+                     f"{value['difference']:+.3f} points |")
+        notes.append(f"{value['ranks']} ranks. {origin(value)}  ")
+    return "\n".join([*lines, "", "Test accuracy, mean +- standard error over the seeds.  ", *notes])
+
+
+LOSSES = {"killed": "killed (SIGKILL)", "frozen": "frozen (SIGSTOP)", "cut": "link taken down", "absent": "never joins"}
+
+
+def losses():
+    """What benchmarks/rank_losses.py counted."""
+    lines = ["| a rank is | trials | named, with host, process and step | all ended in time | files whole | seconds until the last rank had ended | at most |",
+             "|---|---|---|---|---|---|---|"]
+    notes = []
+    for kind, name in LOSSES.items():
+        for value in newest(f"rank_losses_{kind}"):
+            row, seconds = value["row"], value["row"]["seconds"]
+            lines.append(f"| {name} | {row['trials']} | {row['named']} | {row['in_time']} | {row['whole'] if kind != 'absent' else ''} | "
+                         f"{seconds['median']:.2f} ({seconds['min']:.2f} to {seconds['max']:.2f}) | {row['limit'] + 5} |")
+            notes.append(f"{name}: `--rank-timeout {value['rank_timeout']}`, a load of {value['load_after'][0]:.0f}; {origin(value)}  ")
+    text = "Three ranks on a machine; two on two machines for the link. A rank that never joins is named by its number."
+    for value in newest("rank_losses_resumed"):
+        row = value["row"]
+        text += (f" Runs with `--bits portable` whose ranks were killed {row['kills']} times in all at random moments, and which went on with another number of ranks each time: "
+                 f"{row['same_digest']} of {row['runs']} ended with the digest of one that was not broken.")
+        notes.append(f"killed again and again: a load of {value['load_after'][0]:.0f}; {origin(value)}  ")
+    return "\n".join([*lines, "", text + "  ", *notes])

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of README.md and benchmarks/NOTES.md from the records: between `<!-- table: NAME -->` and `<!-- end -->`.
+"""Writes the tables of README.md, benchmarks/NOTES.md and docs/clusters.md from the records: between `<!-- table: NAME -->` and `<!-- end -->`.
 
     benchmarks/tables.py            rewrite them, and benchmarks/sprint.svg
     benchmarks/tables.py --check    fail if it would change
@@ -195,7 +195,7 @@ def portable_table():
     return "\n\n".join(parts)
 
 
-TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
+TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):
@@ -207,7 +207,7 @@ def filled(text):
 def main():
     picture = os.path.join(ROOT, "benchmarks", "sprint.svg")
     written = {picture: sprint_picture()}
-    for path in (os.path.join(ROOT, "README.md"), os.path.join(ROOT, "benchmarks", "NOTES.md")):
+    for path in (os.path.join(ROOT, name) for name in ("README.md", "benchmarks/NOTES.md", "docs/clusters.md")):
         with open(path, encoding="utf-8") as file:
             written[path] = filled(file.read())
     for path, text in written.items():

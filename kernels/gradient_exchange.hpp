@@ -10,10 +10,13 @@
 
 namespace trainer {
 
-// A run of a gradient arena that is coded by itself: the weights of one output, or a whole bias.
+// A run of a gradient arena that is coded by itself: weights of one output, or a whole bias.
 struct Column {
   std::size_t begin = 0;
   std::size_t rows = 0;
+  bool whole = false;  // with 32 bits, whatever the others have
+
+  int bits(int of_others) const { return whole ? 32 : of_others; }
 };
 
 struct ExchangeDesc {

@@ -1,7 +1,12 @@
 // What a network exchanges with the other ranks that train it: its gradient, in every step, and its running statistics.
+#include <algorithm>
+
 #include "models/network.hpp"
 
 namespace trainer {
+
+// With 1 bit an output of a dense layer has too many weights for two means, and a small parameter is better sent whole.
+constexpr std::size_t kMostSignRows = 128, kMostWhole = 1024;
 
 void Network::prepare_exchange() {
   const RankPart& part = backend_.part();
@@ -17,8 +22,11 @@ void Network::prepare_exchange() {
       const auto outputs = static_cast<std::size_t>(parameter.shape.front());
       const bool by_output = parameter.role == ParameterRole::weight && stored % outputs == 0;
       const std::size_t rows = by_output ? stored / outputs : stored;
+      const bool whole = desc.bits == 1 && stored <= kMostWhole;
+      const std::size_t most = desc.bits == 1 && !whole ? kMostSignRows : rows;
       for (std::size_t at = 0; at < stored; at += rows)
-        desc.columns.push_back({stage.slots[p].offset + at, rows});
+        for (std::size_t row = 0; row < rows; row += most)
+          desc.columns.push_back({stage.slots[p].offset + at + row, std::min(most, rows - row), whole});
     }
   }
   exchange_ = backend_.prepare_exchange(desc);

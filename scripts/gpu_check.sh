@@ -4,7 +4,7 @@
 #                        [--build DIR | --bundle DIR] [--cuda-libs DIR...] [--out DIR] [--again]
 #   scripts/gpu_check.sh --self-test      tests the script itself with simulated programs; needs no GPU
 # --first       what a first contact with a GPU needs, in at most 270 s, and what to look at next
-# --second      accuracy and the peers, in at most 400 s
+# --second      accuracy, ranks and the peers, in at most 400 s
 # It checks DIR/trainer/trainer of a built tree, an unpacked bundle (scripts/bundle.sh), or, if neither is
 # named, the bundle that the script is in, else build/cuda, which is built first (not counted in the time).
 #   prove          sprint-lean with portable bits: the digest that the program knows  at most  15 s   first
@@ -18,6 +18,7 @@
 #   kernels        each kernel's time beside its prediction (ncu, or events)             60 s   first
 #   sanitizer      compute-sanitizer's four tools over sprint and sprint-lean           110 s   first
 #   accuracy       each network with its recipe                                         120 s         second
+#   ranks          NCCL in recorded steps: a world of one GPU, and of all that are here  40 s         second
 #   benchmark      against PyTorch and JAX in the same run                              215 s         second
 #   precisions     each network in each precision, 10 seeds; only by name               560 s
 # Without --first or --second all but the last are run, within their limits; --stages names some (separated by commas),

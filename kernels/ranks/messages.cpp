@@ -10,7 +10,7 @@ namespace trainer {
 
 std::vector<std::size_t> divide_columns(std::span<const Column> columns, int bits, int parts) {
   std::size_t total = 0;
-  for (const Column& column : columns) total += code_words(bits, column.rows);
+  for (const Column& column : columns) total += code_words(column.bits(bits), column.rows);
   std::vector<std::size_t> first{0};
   std::size_t c = 0;
   std::size_t before = 0;  // words in front of column c
@@ -18,7 +18,7 @@ std::vector<std::size_t> divide_columns(std::span<const Column> columns, int bit
     const std::size_t target = total * static_cast<std::size_t>(part) / static_cast<std::size_t>(parts);
     // To the border nearest to the target.
     for (; c < columns.size(); ++c) {
-      const std::size_t after = before + code_words(bits, columns[c].rows);
+      const std::size_t after = before + code_words(columns[c].bits(bits), columns[c].rows);
       if (before + after > 2 * target) break;
       before = after;
     }
@@ -34,7 +34,7 @@ Messages::Messages(const std::vector<Column>& columns, const std::vector<std::si
   for (std::size_t stripe = 0; stripe + 1 < stripes.size(); ++stripe) {
     end += kHeaderWords;
     for (std::size_t c = stripes[stripe]; c < stripes[stripe + 1]; ++c) {
-      const std::size_t words = code_words(bits, columns[c].rows);
+      const std::size_t words = code_words(columns[c].bits(bits), columns[c].rows);
       scattered.push_back(scattered.back() + words);
       gathered.push_back(end);
       end += words;

@@ -18,6 +18,7 @@ import time
 import bits
 import first_contact
 import kernels
+import ranks
 import sanitizer
 import sprint
 import stages
@@ -40,6 +41,7 @@ STAGES = {
     "kernels": (kernels.kernels, 60, ["kernels.py", "../../benchmarks/gpu_model.py"]),
     "sanitizer": (sanitizer.sanitizer, 110, ["sanitizer.py", "planted_fault.cu"]),
     "accuracy": (stages.accuracy, 120, ["stages.py"]),
+    "ranks": (ranks.ranks, 40, ["ranks.py"]),
     "precisions": (stages.precisions, 560, ["stages.py"]),
     "benchmark": (stages.benchmark, 215, ["stages.py", *(f"../../benchmarks/{name}.py" for name in (
         "gpu_vs_torch", "gpu_sides", "nvml", "peer", "torch_gpu_peer", "jax_gpu_peer"))]),
@@ -50,7 +52,7 @@ DEFAULT = [name for name in STAGES if name != "precisions"]
 PLANS = {
     "first": (270, {"prove": 10, "report": 15, "first_contact": 20, "conformance": 60, "nodes": 25, "replay": 15, "sprint": 20, "bits": 30,
                     "kernels": 35, "sanitizer": 28}),
-    "second": (400, {"report": 10, "accuracy": 110, "sprint": 65, "benchmark": 200}),
+    "second": (400, {"report": 10, "accuracy": 110, "sprint": 60, "ranks": 20, "benchmark": 185}),
 }
 END_SECONDS = 5     # of a plan's time, to end what still runs
 START_SECONDS = 60  # for the first device report, before any stage

@@ -27,6 +27,15 @@ missing_libraries() {
   LD_LIBRARY_PATH=$2 ldd "$1" 2>/dev/null | awk '/=> not found/ { print $1 }' | sort -u
 }
 
+# nccl_folder DIR...: prints where libnccl is, which ranks on GPUs load, unless the loader finds it by itself.
+nccl_folder() {
+  local folder
+  PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -q 'libnccl\.so\.2 ' && return
+  candidate_folders "$@" | while IFS= read -r folder; do
+    [[ ! -e $folder/libnccl.so.2 ]] || { printf '%s\n' "$folder" && break; }
+  done
+}
+
 # find_cuda_libraries PROGRAM PATH DIR...: prints PATH and the other folders that PROGRAM needs, joined with colons;
 # the DIRs are always included. If a library is missing, it fails and names it on standard error.
 # libcublasLt is loaded by the program and libnvrtc by cuDNN at run time, so the loader cannot name them: their folders are
@@ -56,5 +65,7 @@ find_cuda_libraries() {
       "  with PyTorch or JAX); a build for CUDA 13 needs CUDA 13's libraries" >&2
     return 1
   fi
+  folder=$(nccl_folder "$@")
+  [[ -z $folder || :$path: == *":$folder:"* ]] || path=${path:+$path:}$folder
   printf '%s\n' "$path"
 }

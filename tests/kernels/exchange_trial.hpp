@@ -19,6 +19,7 @@ struct ExchangeTrial {
   int ranks = 2;
   int bits = 1;
   std::vector<std::size_t> columns{1, 31, 33, 7, 1100, 25, 25, 64};  // rows of each
+  std::size_t whole_rows = 7;                                        // columns of at most so many are whole
   std::size_t gap = 0;  // floats in front of each column, and at the end
   std::uint64_t full_steps = 0;
   int threads = 1;
@@ -28,7 +29,7 @@ struct ExchangeTrial {
   ExchangeDesc desc() const {
     ExchangeDesc desc{.bits = bits, .full_steps = full_steps};
     for (const std::size_t rows : columns) {
-      desc.columns.push_back({desc.floats + gap, rows});
+      desc.columns.push_back({desc.floats + gap, rows, rows <= whole_rows});
       desc.floats += gap + rows;
     }
     desc.floats += gap;

@@ -36,7 +36,7 @@ Values column_of(const Values& arena, const Column& column) {
 
 // Codes one column of an arena, whose residual it updates; returns what is sent.
 Values send(int bits, const Column& column, const Values& x, Values& residual) {
-  const CodedColumn result = coded(bits, x, column_of(residual, column));
+  const CodedColumn result = coded(column.bits(bits), x, column_of(residual, column));
   for (std::size_t i = 0; i < column.rows; ++i) residual[column.begin + i] = result.residual[i];
   return result.sent;
 }

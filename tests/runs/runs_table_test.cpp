@@ -6,6 +6,7 @@
 #include "tests/runs/known_runs.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"
+#include "trainer/runs/run_comparison.hpp"
 #include "trainer/runs/run_differences.hpp"
 #include "trainer/runs/run_fields.hpp"
 #include "trainer/runs/run_text.hpp"
@@ -218,6 +219,33 @@ TEST(RunDifferences, AreOfConfigurationAndMachineAlone) {
   EXPECT_NE(text.find("model file                        its own  its own\n"), std::string::npos) << text;
   EXPECT_EQ(rows[3]["values"], Json::parse("[null, 0.3]"));
   EXPECT_EQ(differences_text(differences({a, a})), "configuration and machine do not differ\n");
+}
+
+TEST(RunDifferences, AreOfRanksToo) {
+  const KnownRun alone = known_run("a", {1});
+  KnownRun ranks = alone;
+  ranks.record.results["ranks"] = {
+      {"count", 4U}, {"machines", 2U}, {"gradient_bits", 1U}, {"exchange_seconds", 0.5}};
+  ranks.record.recipe["settings"]["gradient_bits"] = 1;
+  const Json rows = differences({alone, ranks});
+  ASSERT_EQ(rows.size(), 3U) << rows;
+  EXPECT_EQ(rows[0]["name"], "ranks");
+  EXPECT_EQ(rows[0]["values"], Json::parse("[1, 4]"));
+  EXPECT_EQ(rows[1]["values"], Json::parse("[1, 2]"));
+  EXPECT_EQ(rows[2]["name"], "gradient_bits");
+  EXPECT_NE(run_text(ranks).find("ranks             4 on 2 machines, gradients of 1 bit, 0.500 s of training "
+                                 "for their exchange\n"),
+            std::string::npos)
+      << run_text(ranks);
+  EXPECT_EQ(run_text(alone).find("\nranks "), std::string::npos);
+  const ComparisonOptions options;
+  const std::vector<KnownRun> both{alone, ranks};
+  const Json compared = compare_runs(both, options);
+  EXPECT_EQ(compared[0]["exchange_seconds"], nullptr);
+  EXPECT_EQ(compared[1]["ranks"], 4);
+  EXPECT_NE(comparison_text(both, compared, options).find("exchange"), std::string::npos);
+  EXPECT_EQ(comparison_text({alone}, compare_runs({alone}, options), options).find("exchange"),
+            std::string::npos);
 }
 
 TEST(RunDifferences, StandSideBySideAsDeepAsAPersonReads) {

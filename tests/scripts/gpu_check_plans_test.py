@@ -46,7 +46,7 @@ class Plans(PlayedCheck):
     def test_a_second_contact_measures_accuracy_and_the_peers_that_start_soonest_first(self):
         self.check(0, "--second", "--out", self.out)
         record = self.taken()
-        self.assertEqual(list(record["stages"]), ["report", "accuracy", "sprint", "benchmark"])
+        self.assertEqual(list(record["stages"]), ["report", "accuracy", "sprint", "ranks", "benchmark"])
         self.assertIn("PyTorch's graph 10.000 ms", self.played.output)
         engines = [found["run"]["output"].split("engines ")[1].split()[0]
                    for found in record["stages"]["benchmark"]["details"]["rounds"]]

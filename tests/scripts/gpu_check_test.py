@@ -10,7 +10,7 @@ import sys
 import unittest
 
 from played_check import ROOT, PlayedCheck, write
-from played_programs import BLOCK, TRAINER
+from played_programs import BLOCK, DEVICE, TRAINER
 
 sys.path.insert(0, os.path.join(ROOT, "scripts/gpu"))
 import kernels  # pylint: disable=wrong-import-position
@@ -23,7 +23,7 @@ class Stages(PlayedCheck):
         self.assertRegex(name, r"^\d{4}-\d\d-\d\d-nvidia-played-0123456789ab\.json$")
         self.assertEqual({stage["status"] for stage in record["stages"].values()}, {"passed"})
         order = ["prove", "report", "first_contact", "conformance", "nodes", "replay", "sprint", "bits", "kernels", "sanitizer", "accuracy",
-                 "benchmark"]
+                 "ranks", "benchmark"]
         self.assertEqual(list(record["stages"]), order)
         self.assertEqual(len(record["stages"]["accuracy"]["details"]["rows"][0]["runs"]), 10)
         self.assertEqual(record["stages"]["benchmark"]["details"]["rounds"][0]["record"], {"summary": "8 of 9 goals"})
@@ -121,6 +121,22 @@ class Stages(PlayedCheck):
     def test_a_training_that_fails_is_no_accuracy(self):
         self.played.play(TRAIN_EXIT=1)
         self.expect("accuracy", 1, "failed", "quick, seed 1: exit 1")
+
+    def test_ranks_are_those_that_the_gpus_allow(self):
+        self.expect("ranks", 0, "passed", "1 cases through NCCL")
+        self.assertNotIn("--ranks", self.played.output)
+        self.played.play(SKIPS="several ranks on GPUs need NCCL: install libnccl2")
+        self.expect("ranks", 0, "skipped", "SKIPPED: several ranks on GPUs need NCCL: install libnccl2")
+        self.played.play(FAILS="gpu_training_test")
+        self.expect("ranks", 1, "failed", "All/Ops.Conv/cuda")
+
+    def test_ranks_of_several_gpus_have_the_digest_of_one_process(self):
+        write(self.played.at("device.json"), json.dumps(dict(DEVICE, gpus=[{}] * 5)))
+        self.expect("ranks", 0, "passed", "--ranks 2 has the digest of one process, --ranks 4 has the digest of one process")
+        self.played.play(LOSES_BITS="4")
+        self.expect("ranks", 1, "failed", "--ranks 4: ANOTHER DIGEST than one process")
+        self.played.play(NO_MPIRUN="yes")
+        self.expect("ranks", 0, "passed", "1 cases through NCCL; SKIPPED: exit 2: error: --ranks 2 needs an mpirun")
 
     def test_precisions_are_measured_when_asked_for(self):
         self.expect("precisions", 0, "passed", "quick: tf32, fp16, bf16")

@@ -61,6 +61,7 @@ struct Trial {
   int gradient_bits = 32;
   std::uint64_t warm_start_images = 0;
   std::optional<Selection> keep = {};
+  std::optional<float> beta2 = {};  // Adam's
   std::optional<LastBatch> last_batch = {};
   std::function<std::unique_ptr<Backend>(const Trial&, int rank)> engine = cpu_engine;
 };
@@ -77,6 +78,7 @@ inline Trained train(const Trial& trial, Communicator* ranks) {
   if (trial.gradient_bits < 32) settings.gradient_bits = trial.gradient_bits;
   if (trial.warm_start_images > 0) settings.warm_start_images = trial.warm_start_images;
   Spec spec = find_spec(trial.model, TRAINER_SOURCE_DIR "/models");
+  if (trial.beta2) spec.recipe.optimizer.beta2 = *trial.beta2;
   if (trial.keep) spec.recipe.keep = *trial.keep;
   if (trial.last_batch) spec.recipe.last_batch = *trial.last_batch;
   Setup setup = make_setup(spec, settings, some_data(trial.images));

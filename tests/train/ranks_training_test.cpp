@@ -52,6 +52,33 @@ TEST(Ranks, FastEngineDiffersFromOneProcessByRoundingOnly) {
   }
 }
 
+// The first convolution's weights and the biases are exchanged whole, those of the dense layers are not.
+TEST(Ranks, OneBitLeavesSmallParametersExact) {
+  Trial trial{.model = "quick", .images = 32, .bits = Bits::fast, .steps = 1, .beta2 = 0.99F};
+  const std::vector<float> exact = train_on(trial, 2)[0].weights;
+  trial.gradient_bits = 1;
+  const std::vector<float> coded = train_on(trial, 2)[0].weights;
+  constexpr std::ptrdiff_t kFirst = 24 * 25 + 24;
+  EXPECT_TRUE(std::equal(exact.begin(), exact.begin() + kFirst, coded.begin()));
+  EXPECT_TRUE(std::equal(exact.end() - 10, exact.end(), coded.end() - 10));
+  EXPECT_NE(exact, coded);
+}
+
+TEST(Ranks, OneBitMakesAdamsSecondMomentRememberLonger) {
+  const auto digest = [](std::optional<float> beta2, std::uint64_t warm_start_images = 0) {
+    const Trial trial{.model = "quick",
+                      .images = 32,
+                      .bits = Bits::fast,
+                      .gradient_bits = 1,
+                      .warm_start_images = warm_start_images,
+                      .beta2 = beta2};
+    return train_on(trial, 2)[0].digest;
+  };
+  EXPECT_EQ(digest({}), digest(0.99F));
+  EXPECT_NE(digest({}), digest(0.999F));
+  EXPECT_NE(digest({}, 32), digest(0.99F, 32)) << "while 32 bits are exchanged, it is the recipe's";
+}
+
 // Every network and optimiser, with few bits and each rank's own statistics: the replicas stay equal.
 TEST(Ranks, ReplicasStayEqual) {
   for (const char* model : {"quick", "lenet", "sprint-lean", "sprint", "cntk-convnet"}) {

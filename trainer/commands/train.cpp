@@ -209,8 +209,10 @@ void declare_ranks(CLI::App& app, TrainArguments& arguments) {
                  "with the whole "
                  "batch [the recipe's batch is that of all ranks]")
       ->check(CLI::Range(1, 65536));
-  app.add_option("--rank-timeout", arguments.ranks.timeout,
-                 "seconds after which a rank that does not finish a step is lost")
+  app.add_option(
+         "--rank-timeout", arguments.ranks.timeout,
+         "seconds after which a rank that does not finish a step is lost; the start, the first step, an "
+         "evaluation and a checkpoint have at least 300")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
 }

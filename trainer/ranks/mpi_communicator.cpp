@@ -55,6 +55,7 @@ class MpiCommunicator final : public Communicator {
   void meet();
   void tell_waiting();
   void hear_waiting();
+  bool is_late() const { return seconds_since(reached_) - waited_ > seconds_; }  // the others have lost it
   std::set<int> late_ranks() const;
   void lose(const std::set<int>& ranks, const std::string& what);
   void check(int error, int peer);
@@ -70,7 +71,9 @@ class MpiCommunicator final : public Communicator {
   std::vector<MPI_Status> statuses_;
   std::vector<long> waiting_;  // of each rank: the last exchange for which it told that it waits
   bool has_told_ = false;
-  int looks_ = 0;  // in the exchange in progress
+  double waited_ = 0;  // seconds in the exchange in progress, without those in which this process is frozen
+  Clock::time_point reached_ = Clock::now();  // the end of the one before,
+  bool came_late_ = false;                    // in which this rank was away for longer than the limit
   std::set<int> lost_ranks_;
   std::string lost_;  // what happened to them; empty: nothing
   bool prints_ = false;
@@ -159,6 +162,7 @@ void MpiCommunicator::all_to_all(const void* data, const std::vector<std::size_t
 void MpiCommunicator::post(const Message& message) {
   for (std::size_t done = 0; done < message.bytes; done += kLargestMessage) {
     const int count = static_cast<int>(std::min(kLargestMessage, message.bytes - done));
+    watchdog_.set(seconds_ + kGrace);
     peers_.push_back(message.peer);
     MPI_Request& request = requests_.emplace_back(MPI_REQUEST_NULL);
     check(message.into == nullptr ? MPI_Isend(message.from + done, count, MPI_BYTE, message.peer, kDataTag,
@@ -181,7 +185,7 @@ void pause_after(Clock::duration waited) {
 void MpiCommunicator::wait() {
   const auto start = Clock::now();
   auto next_look = start + kBetweenLooks;
-  looks_ = 0;
+  waited_ = 0;
   watchdog_.set(seconds_ + kGrace);
   statuses_.resize(requests_.size());
   for (int done = 0;;) {
@@ -201,6 +205,8 @@ void MpiCommunicator::wait() {
   watchdog_.clear();
   requests_.clear();
   peers_.clear();
+  came_late_ = is_late();
+  reached_ = Clock::now();
   ++exchange_;
   has_told_ = false;
 }
@@ -209,13 +215,12 @@ void MpiCommunicator::wait() {
 // others decide the same. The lowest rank prints.
 void MpiCommunicator::look() {
   if (!lost_.empty()) return leave();
-  // Time in which this process is frozen does not count.
-  const double waited = ++looks_ * std::chrono::duration<double>(kBetweenLooks).count();
+  waited_ += std::chrono::duration<double>(kBetweenLooks).count();
   hear_waiting();
-  if (!has_told_ && waited > seconds_ / 2) tell_waiting();
+  if (!has_told_ && waited_ > seconds_ / 2) tell_waiting();
   if (const std::set<int> ended = places_.ended(); !ended.empty()) {
     lose(ended, fmt::format("ended before {}", activity_));
-  } else if (waited > seconds_) {
+  } else if (waited_ > seconds_) {
     lose(late_ranks(), fmt::format("not reached {} within {:g} s (--rank-timeout)", activity_, seconds_));
   }
 }
@@ -269,7 +274,7 @@ void MpiCommunicator::lose(const std::set<int>& ranks, const std::string& what) 
   for (const int r : ranks) names += (names.empty() ? "" : ", ") + places_.name(r);
   int lowest = 0;
   while (ranks.contains(lowest)) ++lowest;
-  prints_ = lowest == rank_;
+  prints_ = lowest == rank_ && !came_late_ && !is_late();
   leaves_ = Clock::now() + (prints_ ? kLowestLeaves : kOthersLeave);
   lost_ranks_ = ranks;
   lost_ = fmt::format("{} {} {}", names, ranks.size() == 1 ? "has" : "have", what);

@@ -59,8 +59,8 @@ class Presence {
     if (lowest < launch_.local_rank) return {};
     std::array<char, 64> host{};
     gethostname(host.data(), host.size() - 1);
-    return fmt::format("MPI has not started within {:g} s (--rank-timeout): of the {} ranks of host {}, {}",
-                       seconds, launch_.local_size, host.data(),
+    return fmt::format("MPI has not started within {:g} s: of the {} ranks of host {}, {}", seconds,
+                       launch_.local_size, host.data(),
                        missing.empty() ? "all wait for another host's" : "these have not joined: " + missing);
   }
 

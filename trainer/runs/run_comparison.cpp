@@ -119,10 +119,13 @@ std::string reached_text(const KnownRun& run, const ordered_json& compared, doub
 std::string results_text(const std::vector<KnownRun>& runs, const ordered_json& compared,
                          const ComparisonOptions& options) {
   const bool priced = !options.prices.empty();
-  const bool with_energy =
-      std::ranges::any_of(compared, [](const ordered_json& run) { return !run["energy_joules"].is_null(); });
+  const auto any_has = [&](const char* key) {
+    return std::ranges::any_of(compared, [key](const ordered_json& run) { return !run[key].is_null(); });
+  };
+  const bool with_energy = any_has("energy_joules"), with_exchange = any_has("exchange_seconds");
   const std::string goal = fmt::format("{:.6g} %", 100 * options.accuracy);
   std::vector<TableColumn> columns{{"run"}, {">accuracy"}, {">to " + goal}, {">whole run"}};
+  if (with_exchange) columns.push_back({">exchange"});
   if (with_energy) columns.push_back({">energy"});
   if (priced) columns.insert(columns.end(), {{">price"}, {">cost"}, {">cost to " + goal}});
   TextTable table(columns);
@@ -131,6 +134,7 @@ std::string results_text(const std::vector<KnownRun>& runs, const ordered_json& 
     std::vector<std::string> cells{
         letter_of(i), accuracy ? fmt::format("{:.2f} %", 100 * *accuracy) : kUnknown,
         reached_text(runs[i], compared[i], options.accuracy), fmt::format("{:.2f} s", runs[i].seconds())};
+    if (with_exchange) cells.push_back(text_of(find_number(compared[i], {"exchange_seconds"}), "{:.2f} s"));
     if (with_energy) cells.push_back(text_of(find_number(compared[i], {"energy_joules"}), "{:.1f} J"));
     if (priced)
       for (const char* amount : {"price_per_hour", "cost", "cost_to_accuracy"})
@@ -141,6 +145,7 @@ std::string results_text(const std::vector<KnownRun>& runs, const ordered_json& 
       table.text(kWideGap) + "to " + goal + ": training and tests until the first test that reached it\n";
   if (std::ranges::any_of(runs, [](const KnownRun& run) { return run.sprint.has_value(); }))
     text += "seeds: a sprint; its epochs are trainings from scratch: mean accuracy, median time\n";
+  if (with_exchange) text += "exchange: of the training's time, for the gradients of other ranks\n";
   if (!with_energy) text += "energy: n/a: none of the runs recorded it\n";
   if (priced) text += "price: of an hour; cost: of the whole run, in the price's currency\n";
   return text;
@@ -174,6 +179,9 @@ ordered_json compare_runs(const std::vector<KnownRun>& runs, const ComparisonOpt
          {"best_accuracy", json_of(best_accuracy(run))},
          {"reached", reached},
          {"seconds", whole},
+         {"ranks", find_count(run.record.results, {"ranks", "count"}).value_or(1)},
+         {"machines", find_count(run.record.results, {"ranks", "machines"}).value_or(1)},
+         {"exchange_seconds", json_of(find_number(run.record.results, {"ranks", "exchange_seconds"}))},
          {"energy_joules", json_of(find_number(run.record.results, {"energy_joules"}))},
          {"price_per_hour", json_of(price)},
          {"cost", cost_json(whole > 0 ? std::optional(whole) : std::nullopt, price)},

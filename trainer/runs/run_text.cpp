@@ -142,8 +142,19 @@ std::string gpu_text(const ordered_json& device) {
                      size_text(count("total_bytes")));
 }
 
+// "4 on 2 machines, gradients of 1 bit, 0.412 s of training for their exchange"
+std::string ranks_text(const ordered_json& results) {
+  const auto count = [&](const char* key) { return find_count(results, {"ranks", key}).value_or(0); };
+  if (count("count") == 0) return "";
+  return fmt::format("{} on {} {}, gradients of {} {}, {:.3f} s of training for their exchange",
+                     count("count"), count("machines"), count("machines") == 1 ? "machine" : "machines",
+                     count("gradient_bits"), count("gradient_bits") == 1 ? "bit" : "bits",
+                     find_number(results, {"ranks", "exchange_seconds"}).value_or(0));
+}
+
 std::string machine_lines(const RunRecord& record) {
   return lines_text({{"target", target_name(record)},
+                     {"ranks", ranks_text(record.results)},
                      {"device", find_text(record.device, {"name"}).value_or("unknown")},
                      {"GPU", gpu_text(record.device)},
                      {"threads", fmt::format("{}", record.threads)},

@@ -25,9 +25,7 @@ class Loop {
         observer_(observer),
         ranks_(network, backend),
         test_(network, backend, data.test_input(setup.test)) {
-    train_ = [&network, &setup, input = data.train_input(setup.train)] {
-      network.train_step(input, setup.rule);
-    };
+    train_ = [this, input = data.train_input(setup.train)] { network_.train_step(input, rule_); };
     if (setup.validates()) validation_.emplace(network, backend, data.train_input(setup.validation));
   }
 
@@ -51,6 +49,7 @@ class Loop {
   void record() {
     if (GradientExchange* exchange = network_.exchange()) exchange->before_launch(result_.position.step);
     if (step_) backend_.wait();
+    rule_ = ranks_.rule_from(result_.position.step, setup_.rule);
     step_ = backend_.record({{train_, 1}});
   }
 
@@ -206,6 +205,7 @@ class Loop {
   LoopLimits limits_;
   LoopObserver& observer_;
   RankControl ranks_;
+  TrainingRule rule_;  // of the recorded step
   std::function<void()> train_;
   std::unique_ptr<Recording> step_;
   Evaluation test_;

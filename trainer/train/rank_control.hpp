@@ -13,6 +13,15 @@ class RankControl {
  public:
   RankControl(Network& network, Backend& backend) : network_(network), backend_(backend) {}
 
+  // The rule from `step` on. What gradients of one bit leave out is sent later, which makes up for it only if Adam divides both by about
+  // the same, so its second moment remembers longer (1-bit Adam keeps it fixed: Tang et al., ICML 2021).
+  TrainingRule rule_from(std::uint64_t step, TrainingRule rule) const {
+    const RankPart& part = backend_.part();
+    if (part.gradient_bits != 1 || step < part.full_steps) return rule;
+    for (Optimizer& optimizer : rule.optimizers) optimizer.beta2 = std::max(optimizer.beta2, 0.99F);
+    return rule;
+  }
+
   // Tells the ranks what comes next: how long one of them may take for it before it counts as lost.
   void expect(const char* what, std::uint64_t step, bool is_quick = false) {
     const RankPart& part = backend_.part();

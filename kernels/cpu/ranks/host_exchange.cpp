@@ -51,7 +51,7 @@ class HostExchange final : public GradientExchange {
     desc_.ranks->all_gather(all_.data(), messages.gathered_borders);
     for_columns(shares_, [&](std::size_t c, float* /*scratch*/) {
       const Column& column = desc_.columns[c];
-      decode_column(messages.bits, &all_[messages.gathered[c]], column.rows, dw + column.begin);
+      decode_column(column.bits(messages.bits), &all_[messages.gathered[c]], column.rows, dw + column.begin);
     });
     state->batch_loss = read_headers(messages);
     count(messages, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -94,18 +94,20 @@ class HostExchange final : public GradientExchange {
   void encode(const Messages& messages, std::size_t c, const float* x, std::vector<float>& residual,
               std::uint32_t* code, float* scratch) const {
     const Column& column = desc_.columns[c];
-    encode_column(messages.bits, x, column.rows, residual.empty() ? nullptr : &residual[column.begin], code,
+    encode_column(column.bits(messages.bits), x, column.rows,
+                  residual.empty() ? nullptr : &residual[column.begin], code,
                   scratch + static_cast<std::size_t>(size_) * longest_);
   }
 
   // Adds up column c of all ranks, and codes the sum for all.
   void add(const Messages& messages, std::size_t c, float* scratch) {
-    const std::size_t rows = desc_.columns[c].rows;
+    const Column& column = desc_.columns[c];
     const std::uint32_t* code = &incoming_[messages.scattered[c] - messages.scattered[stripes_[rank_]]];
     for (int from = 0; from < size_; ++from, code += owned_words(messages)) {
-      decode_column(messages.bits, code, rows, scratch + static_cast<std::size_t>(from) * longest_);
+      decode_column(column.bits(messages.bits), code, column.rows,
+                    scratch + static_cast<std::size_t>(from) * longest_);
     }
-    add_tree(scratch, size_, longest_, rows);
+    add_tree(scratch, size_, longest_, column.rows);
     encode(messages, c, scratch, sum_residual_, &all_[messages.gathered[c]], scratch);
   }
 

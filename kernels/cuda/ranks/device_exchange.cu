@@ -24,7 +24,7 @@ struct PlacedMessages {
     std::vector<PlacedColumn> placed;
     for (std::size_t c = 0; c < desc.columns.size(); ++c) {
       placed.push_back({desc.columns[c].begin, messages.scattered[c], messages.gathered[c],
-                        static_cast<std::uint32_t>(desc.columns[c].rows)});
+                        static_cast<std::uint32_t>(desc.columns[c].rows), desc.columns[c].whole});
     }
     std::vector<std::uint64_t> first;
     for (const std::size_t border : messages.gathered_borders) first.push_back(border / 4);

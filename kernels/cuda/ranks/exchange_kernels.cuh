@@ -19,6 +19,7 @@ constexpr std::uint64_t kNoStop = ~std::uint64_t{0};
 struct PlacedColumn {
   std::uint64_t begin, scattered, gathered;
   std::uint32_t rows;
+  bool whole;
 };
 
 // What the device and the host tell each other, in the host's memory.
@@ -107,15 +108,26 @@ __device__ float tree_sum(unsigned count, const Value& value) {
   return sum;
 }
 
+// Calls body with the bits of the column's code as its template argument.
+template <int kBits, typename Body>
+__device__ void with_bits(const PlacedColumn& column, const Body& body) {
+  if (column.whole)
+    body.template operator()<32>();
+  else
+    body.template operator()<kBits>();
+}
+
 template <int kBits>
 __global__ void __launch_bounds__(kCodeThreads) encode_gradients(const __grid_constant__ ExchangeArgs a) {
   if (grid_index() == 0) a.notes->started = nanoseconds();
   for (unsigned c = blockIdx.x; c < a.count; c += gridDim.x) {
     const PlacedColumn column = a.columns[c];
     const float* dw = a.dw + column.begin;
-    encode<kBits, 8>(
-        column.rows, [=](const RowPlace& at) { return dw[at.row]; }, a.own_residual + column.begin,
-        a.outgoing + column.scattered, a.sums_of_block());
+    with_bits<kBits>(column, [&]<int kOwn>() {
+      encode<kOwn, 8>(
+          column.rows, [=](const RowPlace& at) { return dw[at.row]; }, a.own_residual + column.begin,
+          a.outgoing + column.scattered, a.sums_of_block());
+    });
   }
 }
 
@@ -130,11 +142,13 @@ __global__ void __launch_bounds__(kCodeThreads, kAddBlocks)
   for (unsigned c = a.first_own + blockIdx.x; c < a.end_own; c += gridDim.x) {
     const PlacedColumn column = a.columns[c];
     const std::uint32_t* code = a.incoming + (column.scattered - a.own_begin);
-    const auto sum = [&](const RowPlace& at) {
-      return tree_sum(a.ranks, [&](unsigned rank) { return decoded<kBits>(code + rank * a.own_words, at); });
-    };
-    encode<kBits, 1>(column.rows, sum, a.sum_residual + column.begin, a.all + column.gathered,
-                     a.sums_of_block());
+    with_bits<kBits>(column, [&]<int kOwn>() {
+      const auto sum = [&](const RowPlace& at) {
+        return tree_sum(a.ranks, [&](unsigned rank) { return decoded<kOwn>(code + rank * a.own_words, at); });
+      };
+      encode<kOwn, 1>(column.rows, sum, a.sum_residual + column.begin, a.all + column.gathered,
+                      a.sums_of_block());
+    });
   }
 }
 
@@ -144,9 +158,11 @@ __global__ void __launch_bounds__(kCodeThreads) decode_sums(const __grid_constan
     const PlacedColumn column = a.columns[c];
     const std::uint32_t* code = a.all + column.gathered;
     float* dw = a.dw + column.begin;
-    for_rows<kBits, 8>(
-        column.rows, [=](const RowPlace& at) { return decoded<kBits>(code, at); },
-        [=](const RowPlace& at, float sum) { dw[at.row] = sum; });
+    with_bits<kBits>(column, [&]<int kOwn>() {
+      for_rows<kOwn, 8>(
+          column.rows, [=](const RowPlace& at) { return decoded<kOwn>(code, at); },
+          [=](const RowPlace& at, float sum) { dw[at.row] = sum; });
+    });
   }
   if (grid_index() != 0) return;
   a.state->batch_loss =
