@@ -32,7 +32,6 @@ HERE = ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe"]
 YIELDING = ["--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "-x", STATUSES]
 WRAPPED = ["sh", "-c", f'"$@"; s=$?; echo $s >>"${STATUSES}"; exit $s', "sh"]
 SMALL = ["--device", "cpu", "--threads", "1", "--rank-timeout", str(LIMIT), "--quiet"]
-ABSENT = 2  # of the three
 
 
 def ranks_of(trial, program):
