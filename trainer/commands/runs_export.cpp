@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct ExportArguments : InferenceOptions {
+struct RunsExportArguments : InferenceOptions {
   std::vector<std::string> runs;
   std::string tensorboard;
 };
@@ -34,7 +34,7 @@ std::string all_events(const Environment& environment, const InferenceOptions& o
 }
 
 // A folder that has other event files would show two runs as one.
-int export_runs(const Environment& environment, const ExportArguments& arguments) {
+int export_runs(const Environment& environment, const RunsExportArguments& arguments) {
   std::set<fs::path> folders;
   for (const std::string& argument : arguments.runs) {
     InferenceOptions options = arguments;
@@ -65,7 +65,7 @@ int export_runs(const Environment& environment, const ExportArguments& arguments
   return 0;
 }
 
-void declare_export(CLI::App& app, ExportArguments& arguments) {
+void declare_runs_export(CLI::App& app, RunsExportArguments& arguments) {
   add_tested_runs(app, arguments.runs, arguments);
   app.add_option("--tensorboard", arguments.tensorboard,
                  "folder that gets one for each run, with an event file; replaced if it is there")
@@ -86,8 +86,8 @@ PictureAdder picture_adder(const Environment& environment, const DeviceRequest& 
 }
 
 Command add_runs_export(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "export", "write runs as event files for TensorBoard", declare_export,
-                     export_runs);
+  return add_command(runs, environment, "export", "write runs as event files for TensorBoard",
+                     declare_runs_export, export_runs);
 }
 
 }  // namespace trainer
