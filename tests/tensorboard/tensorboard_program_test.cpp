@@ -97,9 +97,11 @@ TEST_F(TensorBoard, EventsThatBeginWithAResumptionHaveTheEarlierEpochs) {
   EXPECT_EQ(count(messages_in("run"), "loss/test"), 4U);
 }
 
+// Where lines are counted, the counters are written after main, which may then exceed the limit, too: they go elsewhere.
 TEST_F(TensorBoard, ADiskThatIsFullEndsTheRunAndKeepsItsCheckpoint) {
   const Outcome full = shell(
-      "ulimit -f 160; exec $T train --model small.yaml --data data --threads 1 --epochs 300 "
+      "trap '' XFSZ; export GCOV_PREFIX=$PWD/counters; ulimit -f 160; exec $T train --model small.yaml "
+      "--data data --threads 1 --epochs 300 "
       "--tensorboard --out run");
   EXPECT_EQ(full.code, 1);
   EXPECT_PRED2(contains, full.err, "appending an event failed: File too large");
@@ -165,7 +167,9 @@ TEST_F(TensorBoard, ARunWithoutMetricsOrWeightsIsExportedWithANote) {
 }
 
 TEST_F(TensorBoard, RanksWriteOneFile) {
-  if (shell("mpirun --version").code != 0) GTEST_SKIP() << "no mpirun here: it is not tried";
+  const bool has_plugin = fs::exists(fs::path(TRAINER_BINARY).parent_path() / "libmnist-trainer-openmpi.so");
+  if (!has_plugin || shell("mpirun.openmpi --version").code != 0)
+    GTEST_SKIP() << "no Open MPI here: it is not tried";
   const Outcome outcome =
       trainer(small_training({"--tensorboard", "--ranks", "2", "--device", "cpu", "--out", "run"}),
               {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"});
