@@ -21,8 +21,8 @@ except ImportError:
 SOURCES = pathlib.Path(__file__).resolve().parents[2]
 JOB = {"slotsPerWorker", "launcherCreationPolicy", "runPolicy", "mpiReplicaSpecs", "mpiImplementation", "sshAuthMountPath"}
 POLICY = {"cleanPodPolicy", "backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds", "schedulingPolicy", "suspend"}
-# Of other programs, in the text.
-FOREIGN = {"bind-to", "explain", "file", "gpus-per-node", "hostfile", "mca", "mpi", "nodes", "ntasks-per-node", "read-only",
+# Of other programs and of benchmarks/, in the text.
+FOREIGN = {"bind-to", "explain", "file", "gpus-per-node", "hostfile", "kills", "kinds", "mca", "mpi", "nodes", "ntasks-per-node", "read-only",
            "requeue", "resource-group", "rm", "shm-size", "signal", "tag", "test", "tmpfs", "user", "variant",
            "workspace-name"}
 

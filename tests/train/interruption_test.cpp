@@ -129,7 +129,7 @@ double cpu_seconds(pid_t id) {
 // The first step is longer than everything before it, so that both signals come within it.
 TEST_F(Interruption, ASecondSignalEndsAtOnce) {
   ChildProcess child(command({"train", "--model", "tf-sample", "--batch", "20000", "--precision", "fp32",
-                              "--threads", "1", "--out", "run"}),
+                              "--device", "cpu", "--threads", "1", "--out", "run"}),
                      options());
   ASSERT_TRUE(wait_until([&] { return child.ended() || cpu_seconds(child.pid()) > 2; }));
   child.send(SIGINT);
