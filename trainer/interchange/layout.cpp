@@ -73,6 +73,7 @@ void name_layers(std::vector<Tensor>& tensors, const Plan& plan) {
 
 std::string differences(const SafetensorsFile& file, const std::vector<Part>& parts) {
   std::vector<WantedTensor> wanted;
+  wanted.reserve(parts.size());
   for (const Part& part : parts)
     wanted.push_back({part.there.name, part.here == nullptr ? std::vector<int>{} : part.there.shape});
   return differences_of(file, wanted);
