@@ -33,17 +33,8 @@ clean_up() {
   rm -rf -- "$work"
 }
 
-# result NAME COMMAND...
-result() {
-  local name=$1
-  shift
-  if "$@" >"$work/said" 2>&1; then
-    say "passed   $name"
-  else
-    failures=$((failures + 1))
-    say "FAILED   $name; it said:" && tail -n 15 "$work/said" | sed 's/^/         /'
-  fi
-}
+# shellcheck source=scripts/results.sh
+. "$root/scripts/results.sh"
 
 fails() { ! "$@"; }
 

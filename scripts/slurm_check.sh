@@ -19,6 +19,8 @@ say() { printf '%s\n' "$*"; }
 
 # shellcheck source=scripts/slurm/cluster.sh
 . "$root/scripts/slurm/cluster.sh"
+# shellcheck source=scripts/results.sh
+. "$root/scripts/results.sh"
 # shellcheck source=scripts/idx_files.sh
 . "$root/scripts/idx_files.sh"
 
@@ -37,19 +39,6 @@ clean_up() {
   stop_slurm
   ((keep)) && say "kept: $work" && return
   rm -rf -- "$work"
-}
-
-# result NAME COMMAND...: requires that the command succeeds, and shows its output if it does not.
-result() {
-  local name=$1
-  shift
-  if "$@" >"$work/said" 2>&1; then
-    say "passed   $name"
-  else
-    failures=$((failures + 1))
-    say "FAILED   $name; it said:"
-    sed 's/^/         /' "$work/said" | tail -n 15
-  fi
 }
 
 # ends_with STATUS TEXT COMMAND...: the command ends with this status and prints the text.

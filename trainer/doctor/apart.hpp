@@ -16,7 +16,7 @@ struct Told {
   std::vector<nlohmann::ordered_json> values = {};  // those told within the limit
   bool ended = false;                               // it did its work, or threw
   bool crashed = false;                             // a signal ended it
-  std::string error = {};                           // of the exception, or why no process was started
+  std::string error = {};                           // what the exception says, or why no process was started
 };
 
 Told work_apart(const std::function<void(const Tell&)>& work,

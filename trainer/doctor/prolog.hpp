@@ -21,7 +21,7 @@ Health read_health(const std::string& file);  // throws UsageError with the plac
 struct NodeReport {
   Health health = {};
   std::vector<Check> checks = {};
-  std::string failure = {};  // of the doctor itself
+  std::string failure = {};  // why the doctor itself failed; empty: it did not
   double seconds = 0;
 };
 

@@ -16,7 +16,7 @@ struct Part {
   WantedTensor there;
   const PlannedParameter* here = nullptr;  // null: torch's weight of a normalisation without gain, which is 1
   std::size_t positions = 1, channels = 1;  // a row is [positions, channels] here, the reverse there
-  float factor = 1;                         // of the values here
+  float factor = 1;                         // by which the values here are multiplied there
 };
 
 std::string torch_name(const std::string& layer, ParameterRole role) {

@@ -53,7 +53,7 @@ class SafetensorsFile {
   [[nodiscard]] const std::vector<Tensor>& tensors() const { return tensors_; }  // in the order of the bytes
   [[nodiscard]] std::vector<Tensor>& tensors() { return tensors_; }              // to give them other names
 
-  [[nodiscard]] std::string sha256() const;  // of the file's bytes, as sha256sum prints it
+  [[nodiscard]] std::string sha256() const;  // hashes the file's bytes, as sha256sum does
 
   // The metadata under `key`; FileError if there is none.
   [[nodiscard]] const std::string& text(const std::string& key) const;

@@ -205,7 +205,7 @@ class Loop {
   LoopLimits limits_;
   LoopObserver& observer_;
   RankControl ranks_;
-  TrainingRule rule_;  // of the recorded step
+  TrainingRule rule_;  // that the recorded step follows
   std::function<void()> train_;
   std::unique_ptr<Recording> step_;
   Evaluation test_;
