@@ -68,7 +68,7 @@ fail() {
   first=$(grep -n -m 1 '^FAILED: \|^CMake Error' "$1" | cut -d: -f1 || true)
   say "---- $1 ----"
   if [[ -n $first ]]; then
-    tail -n "+$first" "$1" | head -n 40 | cut -c 1-400 >&2
+    sed -n "$first,$((first + 39))p" "$1" | cut -c 1-400 >&2
   else
     tail -n 40 "$1" >&2
   fi

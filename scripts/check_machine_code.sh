@@ -22,7 +22,7 @@ found() {
 }
 
 # packed: prints the path of the package's nvdisasm; newer versions read the output of an older nvcc.
-packed() { [[ ! -d $venv ]] || find "$venv" -name nvdisasm -type f -perm -u+x 2>/dev/null | head -1; }
+packed() { [[ ! -d $venv ]] || find "$venv" -name nvdisasm -type f -perm -u+x 2>/dev/null | sed -n 1p; }
 
 install() { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check 'nvidia-cuda-nvdisasm>=13.2,<14'; }
 

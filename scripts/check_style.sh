@@ -35,7 +35,7 @@ each() { tr '\n' '\0' | xargs --null --no-run-if-empty "$@"; }
 check_layout() {
   local formatter=clang-format
   ! command -v clang-format-14 >/dev/null || formatter=clang-format-14
-  if "$formatter" --version 2>/dev/null | grep -q 'version 14\.'; then
+  if [[ $("$formatter" --version 2>/dev/null) == *'version 14.'* ]]; then
     { sources | each "$formatter" --dry-run -Werror 2>&1 || true; } |
       awk -F: '/^[^ ].*: error: / && !seen[$1]++ { print $1 ":" $2 ": not laid out by clang-format -i" }'
   else
@@ -64,6 +64,8 @@ check_scripts() {
   else
     say "note: no shellcheck here, so the scripts are not checked"
   fi
+  files '^scripts/.*\.sh$|^\.ci/run$' | { each grep -nHE '\| *(head|grep -[A-Za-z]*q)( |$)' || true; } |
+    sed -E 's/^([^:]*:[0-9]+):.*/\1: it stops reading early, which ends the writer with SIGPIPE and, under pipefail, now and then the pipe with 141/'
 }
 
 check_words() {
@@ -145,16 +147,17 @@ self_test() {
   plant_all < <(planted_violations)
   plant_long_function >trainer/long.cpp
   printf 'int x;\n' >trainer/bare.cpp
+  printf '#!/usr/bin/env bash\nls |%s\n' ' grep -q name' >scripts/pipe.sh
   printf '// Planted.\nint x; \n' >trainer/space.cpp
   all_checks >"$copy/found.txt"
   while IFS=$'\t' read -r path line count expected; do
     if [[ $expected == - ]]; then
       ! grep -F "$path:" found.txt >&2 || { say "self-test: that is no violation: $line" && missed=$((missed + 1)); }
     else
-      grep -F "$path:" found.txt | grep -qF "$expected" || { say "self-test: $path: not found: $expected" && missed=$((missed + 1)); }
+      [[ $(grep -F "$path:" found.txt) == *"$expected"* ]] || { say "self-test: $path: not found: $expected" && missed=$((missed + 1)); }
     fi
   done < <(planted_violations && printf '%s\t\t1\t%s\n' trainer/long.cpp 'a function of 63 lines' \
-    scripts/style/rooms.txt 'trainer/train has 2 lines; its budget is 1' trainer/bare.cpp 'does not open with a comment' trainer/space.cpp 'a space at the end' \
+    scripts/style/rooms.txt 'trainer/train has 2 lines; its budget is 1' trainer/bare.cpp 'does not open with a comment' scripts/pipe.sh 'stops reading early' trainer/space.cpp 'a space at the end' \
     scripts/style/reading_path.txt 'there is no data/gone.cpp' scripts/style/reading_path.txt 'data/image.cpp is named twice' \
     CONTRIBUTING.md 'its reading path is not that of' CONTRIBUTING.md 'there is no scripts/none.sh' CONTRIBUTING.md 'write its name' \
     CONTRIBUTING.md 'models/none is no room' CONTRIBUTING.md 'kernels is not in it' \

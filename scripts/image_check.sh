@@ -106,7 +106,7 @@ build() {
   "$root/scripts/build_image.sh" --variant "${name%-ranks}" --devel "$devel" --runtime mnist-trainer-check/system \
     --tag "mnist-trainer-check:$name" --network host $tests "$@" >"$folder/$name.log" 2>&1 ||
     { tail -n 30 "$folder/$name.log" && return 1; }
-  grep -E '^ *[0-9.]+ MB ' "$folder/$name.log" | sed 's/^/    /' | head -n 16
+  grep -E '^ *[0-9.]+ MB ' "$folder/$name.log" | sed -n '1,16s/^/    /p'
 }
 
 # What both variants promise.

@@ -94,7 +94,7 @@ write_record() {
     printf '{\n "kind": "long_check",\n "part": %s,\n "short": %s,\n' "$(text "$part")" "$([[ $short == yes ]] && echo true || echo false)"
     printf ' "date": %s,\n "commit": %s,\n "changed": %s,\n' "$(text "$(date +%Y-%m-%dT%H:%M:%S%:z)")" "$(text "$commit")" "$changed"
     printf ' "machine": {"cpu": %s, "cores": %s, "system": %s},\n' \
-      "$(text "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)")" "$(nproc)" "$(text "$(uname -sr)")"
+      "$(text "$(sed -n '/^model name/{s/[^:]*: //p;q}' /proc/cpuinfo 2>/dev/null)")" "$(nproc)" "$(text "$(uname -sr)")"
     printf ' "seconds": %s,\n "outcome": %s,\n "why": %s,\n "steps": [' "$SECONDS" "$(text "$outcome")" "$(text "$why")"
     ((${#steps[@]} == 0)) || printf '\n  %s' "${steps[0]}" "${steps[@]:1}" | sed 's/}$/},/; $s/},$/}/'
     printf '\n ]\n}\n'
@@ -170,7 +170,7 @@ main() {
     esac
     shift
   done
-  part_names | grep -qxF -- "$part" || usage "unknown part '$part': one of $(part_names | paste -sd ' ')"
+  grep -qxF -- "$part" <<<"$(part_names)" || usage "unknown part '$part': one of $(part_names | paste -sd ' ')"
   [[ -z $base ]] || git -C "$root" rev-parse --verify --quiet "$base^{commit}" >/dev/null || usage "--base $base: no commit of this repository"
   record=${record:-$root/checks/records/$(date +%Y-%m-%d)-$part$([[ $short == no ]] || echo -short).json}
   run_part

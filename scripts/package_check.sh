@@ -35,7 +35,7 @@ files_of_system >"$tree/tmp/before"
 
 cp "$package" "$tree/tmp/package.deb"
 inside apt-get -q=2 -o Dpkg::Use-Pty=0 install --yes /tmp/package.deb >/dev/null
-as_user 'trainer --version && trainer models && trainer train --epochs 1 --limit-train 6000 && trainer eval last | head -4 && rm -rf runs'
+as_user 'trainer --version && trainer models && trainer train --epochs 1 --limit-train 6000 && trainer eval last | sed -n 1,4p && rm -rf runs'
 inside test -s /usr/share/man/man1/trainer-train.1.gz || say "note: this tree leaves manual pages out (dpkg's path-exclude)"
 inside bash -c '. /usr/share/bash-completion/completions/trainer'
 inside apt-get -q=2 -o Dpkg::Use-Pty=0 purge --yes mnist-trainer >/dev/null

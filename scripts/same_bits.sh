@@ -55,7 +55,7 @@ with() {
 usable_levels() {
   local level
   for level in v4 v3 v2; do
-    if CUDA_VISIBLE_DEVICES='' with "$level" "$1" devices | grep -q "own loops for x86-64-$level\$"; then
+    if grep -q "own loops for x86-64-$level\$" <<<"$(CUDA_VISIBLE_DEVICES='' with "$level" "$1" devices)"; then
       printf '%s\n' "$level"
     else
       say "note: no loops for x86-64-$level here, so none are compared"

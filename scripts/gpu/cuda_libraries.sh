@@ -30,10 +30,10 @@ missing_libraries() {
 # nccl_folder DIR...: prints where libnccl is, which ranks on GPUs load, unless the loader finds it by itself.
 nccl_folder() {
   local folder
-  PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -q 'libnccl\.so\.2 ' && return
-  candidate_folders "$@" | while IFS= read -r folder; do
+  [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) != *'libnccl.so.2 '* ]] || return 0
+  while IFS= read -r folder; do
     [[ ! -e $folder/libnccl.so.2 ]] || { printf '%s\n' "$folder" && break; }
-  done
+  done < <(candidate_folders "$@")
 }
 
 # find_cuda_libraries PROGRAM PATH DIR...: prints PATH and the other folders that PROGRAM needs, joined with colons;

@@ -56,7 +56,7 @@ collect_nvrtc() {
 # collect_nccl FOLDER: copies NCCL, which ranks on GPUs load by name.
 collect_nccl() {
   local path
-  path=$(ldconfig -p | awk '$1 == "libnccl.so.2" { print $NF; exit }')
+  path=$(ldconfig -p | awk '$1 == "libnccl.so.2" && !found++ { print $NF }')
   [[ -n $path ]] || { echo "error: RANKS=ON needs libnccl.so.2 in the devel image (libnccl2)" >&2 && return 1; }
   copy_library "$path" "$1"
 }
@@ -66,7 +66,7 @@ package_of() {
   local file
   file=$(readlink -f -- "$1")
   { dpkg-query --search "$1" || dpkg-query --search "$file" || dpkg-query --search "/usr$1" ||
-    dpkg-query --search "${file#/usr}"; } 2>/dev/null | sed 's/:.*//' | head -n 1
+    dpkg-query --search "${file#/usr}"; } 2>/dev/null | sed -n '1s/:.*//p'
 }
 
 # library_packages FOLDER: prints the packages of the libraries that the files under FOLDER load, one per line.

@@ -89,7 +89,7 @@ start_slurm() {
   return 1
 }
 
-no_jobs() { ! squeue --noheader --states=all --format %T | grep -qE 'PENDING|RUNNING|COMPLETING'; }
+no_jobs() { ! grep -qE 'PENDING|RUNNING|COMPLETING' <<<"$(squeue --noheader --states=all --format %T)"; }
 
 stop_slurm() {
   local i

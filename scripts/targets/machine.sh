@@ -44,7 +44,7 @@ start_sshd() {
   "$(PATH=$PATH:/usr/sbin command -v sshd)" -D -e -f "$work/ssh/sshd_config" 2>>"$work/ssh/log" &
   sshd_pid=$!
   for ((i = 0; i < 300; i++)); do
-    ssh-keyscan -p "$port" 127.0.0.1 2>/dev/null | grep -q . && return 0
+    [[ -z $(ssh-keyscan -p "$port" 127.0.0.1 2>/dev/null) ]] || return 0
     sleep 0.1
   done
   tail -n 3 "$work/ssh/log"

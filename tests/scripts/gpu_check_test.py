@@ -266,6 +266,14 @@ class Stages(PlayedCheck):
         self.check(0, "--stages", "report", "--cuda-libs", place, self.played.folder)
         self.assertEqual(self.record()[1]["libraries"].split(":")[1], place)
 
+    def test_an_nccl_that_the_loader_finds_needs_no_folder(self):
+        cuda, ldconfig = self.played.at("cuda"), os.path.join(self.played.tools, "ldconfig")
+        write(os.path.join(cuda, "lib64/libnccl.so.2"), "")
+        for text, found in (("echo 'libnccl.so.2 => /opt'; seq 100000", False), ("exit 1", True)):
+            write(ldconfig, f"#!/bin/sh\n{text}\n")
+            self.check(0, "--stages", "report", "--again", CUDA_HOME=cuda)
+            self.assertEqual(f":{cuda}/lib64\n" in self.played.output, found)
+
     def test_wrong_usage_is_2(self):
         for arguments in (["--stages", "repart"], ["--stages"], ["--build", self.played.bundle], ["--cuda-libs"],
                           ["--cuda-libs", "/none"], ["--patience", "0"], ["--bogus"], ["--first", "--stages", "report"],
