@@ -83,6 +83,7 @@ struct GpuSoftware {
   std::string cublas;
   std::string nccl;           // found on this machine; this program does not use it
   std::string architectures;  // the GPU architectures that the program was compiled for, in CMake's form
+  bool wsl = false;           // the driver is that of Windows, which does not pass on all that NVML tells
 };
 
 struct DeviceInfo {

@@ -18,6 +18,7 @@ enum Code {
   kNoDevice = 100,
   kInvalidDevice = 101,
   kDriverMismatch = 803,
+  kUnknown = 999,
 };
 
 std::string variable_text(const std::optional<std::string>& value) {
@@ -80,9 +81,9 @@ struct Found {
 
 Found no_driver_library(const GpuSurroundings& around) {
   const bool files = !around.device_files.empty();
-  if (std::ranges::find(around.device_files, "/dev/dxg") != around.device_files.end())
-    return {"container-wsl", "no-library"};
+  if (has_dxg(around)) return {"container-wsl", "no-library"};
   if (around.inside_container) return {"container-no-gpu", files ? "files-alone" : "nothing-given"};
+  if (around.wsl) return {"container-wsl", "no-dxg"};
   if (!around.kernel_module.empty()) return {"driver-library", ""};
   return {around.pci_gpus > 0 || files ? "driver-not-loaded" : "no-gpu", ""};
 }
@@ -99,6 +100,12 @@ bool names_none(const std::string& visible, int pci_gpus) {
   return !digits || (pci_gpus > 0 && std::stoi("0" + number) >= pci_gpus);
 }
 
+// A driver for Linux that was installed inside WSL stands before that of Windows.
+bool hides_windows_driver(const GpuSurroundings& around) {
+  return around.wsl && !around.inside_container && !around.driver_library.empty() &&
+         !around.driver_library.starts_with("/usr/lib/wsl/");
+}
+
 Found no_device(const GpuSurroundings& around) {
   const std::string visible = around.cuda_visible_devices.value_or("0");
   if (visible.empty()) return {"device-hidden", "empty-variable"};
@@ -107,7 +114,9 @@ Found no_device(const GpuSurroundings& around) {
     return {"container-no-gpu", "hidden"};
   if (around.inside_container && around.device_files.empty()) return {"container-no-gpu", "no-files"};
   if (names_none(visible, around.pci_gpus)) return {"device-hidden", "wrong-variable"};
-  return around.inside_container ? Found{"container-rights", ""} : Found{"device-hidden", "on-host"};
+  if (around.inside_container) return {"container-rights", ""};
+  if (around.wsl) return {"container-wsl", hides_windows_driver(around) ? "linux-driver" : "no-device"};
+  return {"device-hidden", "on-host"};
 }
 
 // The row that has the code and words of its own for it, or machine-kernel.
@@ -123,6 +132,10 @@ Found what_code_means(int code, const GpuSurroundings& around) {
   if (code == kOutOfMemory) return {"device-memory", ""};
   if (code == kNoDevice || code == kInvalidDevice) return no_device(around);
   if (code == kInsufficientDriver && around.driver_library.empty()) return no_driver_library(around);
+  if (hides_windows_driver(around) &&
+      (code == kInsufficientDriver || code == kDriverMismatch || code == kUnknown))
+    return {"container-wsl", "linux-driver"};
+  if (code == kInsufficientDriver && around.wsl) return {"driver-too-old", "wsl"};
   if (code == kDriverMismatch && around.inside_container) return {"driver-combination", "in-container"};
   return by_code(code);
 }
@@ -141,6 +154,10 @@ std::string device_text(int device, const GpuInfo& gpu) {
 }
 
 }  // namespace
+
+bool has_dxg(const GpuSurroundings& around) {
+  return std::ranges::find(around.device_files, "/dev/dxg") != around.device_files.end();
+}
 
 std::string cuda_version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);

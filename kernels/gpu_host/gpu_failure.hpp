@@ -17,6 +17,7 @@ namespace trainer {
 // What the machine shows of its GPUs, looked up after a failure.
 struct GpuSurroundings {
   bool inside_container = false;
+  bool wsl = false;  // Windows' subsystem for Linux, whose driver is that of Windows
   std::optional<std::string> cuda_visible_devices;    // the variable of this name
   std::optional<std::string> nvidia_visible_devices;  // the variable of this name
   std::vector<std::string> device_files;              // "/dev/nvidia0", ...
@@ -27,6 +28,9 @@ struct GpuSurroundings {
   int driver_version = 0;   // newest CUDA that libcuda.so.1 supports: 13000; 0: unknown
   int runtime_version = 0;  // CUDA that this program was built with
 };
+
+// Whether Windows shares a GPU, of whatever maker, with WSL 2; it stands in place of /dev/nvidia*.
+bool has_dxg(const GpuSurroundings& around);
 
 // The queries; each returns a code, which is 0 on success.
 class GpuProbe {

@@ -173,6 +173,13 @@ bool inside_container(const fs::path& root) {
          fs::exists(root / "run/systemd/container", error);
 }
 
+bool is_wsl(const fs::path& root) {
+  std::ifstream in(root / "proc/version");
+  std::string release;
+  in >> release >> release >> release;                   // "Linux version 5.15..."
+  return release.find("icrosoft") != std::string::npos;  // WSL 1 begins it with a capital
+}
+
 std::string kernel_module_version(const fs::path& root) {
   // "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build ..."
   std::ifstream in(root / "proc/driver/nvidia/version");
@@ -189,6 +196,7 @@ GpuSurroundings look_at_surroundings(const GpuPlaces& places) {
   around.cuda_visible_devices = variable("CUDA_VISIBLE_DEVICES");
   around.nvidia_visible_devices = variable("NVIDIA_VISIBLE_DEVICES");
   around.device_files = device_files(places.root);
+  around.wsl = is_wsl(places.root) || has_dxg(around);
   around.pci_gpus = pci_gpus(places.root);
   around.kernel_module = kernel_module_version(places.root);
   look_at_driver_library(places.driver_library, &around);

@@ -34,6 +34,9 @@ std::string library_version(const std::filesystem::path& library);
 // Whether Docker, Podman or an init process that knows of its container (systemd-nspawn, LXC) left its mark there.
 bool inside_container(const std::filesystem::path& root = "/");
 
+// Whether the kernel is that of WSL: the release in /proc/version is like "5.15.153.1-microsoft-standard-WSL2".
+bool is_wsl(const std::filesystem::path& root = "/");
+
 // "580.65.06", from /proc/driver/nvidia/version; empty if no module is loaded.
 std::string kernel_module_version(const std::filesystem::path& root = "/");
 

@@ -147,6 +147,15 @@ TEST(DeviceReport, WhatNobodyTellsIsNotAvailable) {
   expect_line(text, "libraries     cuDNN n/a, cuBLAS n/a, NCCL n/a");
 }
 
+TEST(DeviceReport, InWslItSaysWhyReadingsAreNotAvailable) {
+  DeviceInfo info = with_gpus({tesla_k80()});
+  info.gpu_software->wsl = true;
+  expect_line(
+      device_report(info, ""),
+      "driver        470.82.01 (CUDA 11.4 at most), runtime 11.4; the driver of Windows, which passes on to "
+      "WSL 2 only a part of what NVML tells: the rest is n/a");
+}
+
 TEST(DeviceReport, ClocksAtTheirPeakAreHeldBackByNothing) {
   GpuInfo gpu = tesla_k80();
   gpu.sensors.throttle_reasons = std::vector<std::string>{};

@@ -130,6 +130,7 @@ TEST(GpuAvailability, InAContainerTheRightsComeFirst) {
 TEST(GpuAvailability, Wsl2WithoutTheDriversLibraryIsToldToUpdateWindows) {
   PlayedGpus gpus;
   gpus.take_driver_away();
+  gpus.around.wsl = true;
   gpus.around.device_files = {"/dev/dxg"};
   expect_words(reason(gpus), {"/dev/dxg", "/usr/lib/wsl/lib", "wsl --update"});
 }

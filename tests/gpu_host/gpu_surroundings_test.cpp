@@ -49,6 +49,21 @@ TEST(GpuSurroundings, EveryMarkOfAContainerIsKnown) {
   }
 }
 
+TEST(GpuSurroundings, WslIsKnownByItsKernelAndItsDevice) {
+  const auto wsl = [](const std::string& version, const char* device = "dev/null") {
+    const TemporaryFolder root;
+    root.write("proc/version", version);
+    root.write(device, "");
+    return look_at_surroundings({root.path(), "libcuda-not-here.so"}).wsl;
+  };
+  EXPECT_TRUE(
+      wsl("Linux version 5.15.153.1-microsoft-standard-WSL2 (root@941d701f84f1) (gcc (GCC) 11.2.0) #1 SMP"));
+  EXPECT_TRUE(wsl("Linux version 4.4.0-19041-Microsoft (Microsoft@Microsoft.com) (gcc version 5.4.0) #1237"));
+  EXPECT_TRUE(wsl("Linux version 6.6.36.3-mine (me@here)", "dev/dxg")) << "a kernel of the user's own";
+  EXPECT_FALSE(wsl("Linux version 6.1.0-9-amd64 (builder@Microsoft.com) (gcc-12)"));
+  EXPECT_FALSE(wsl(""));
+}
+
 TEST(GpuSurroundings, AnEmptyMachineShowsNothing) {
   const TemporaryFolder root;
   const GpuSurroundings around = look_at_surroundings({root.path(), "libcuda-not-here.so"});

@@ -148,9 +148,13 @@ std::string gpu_details(const GpuInfo& gpu, const GpuSoftware* software, bool se
 
 std::string gpu_software_details(const GpuSoftware& software) {
   return report_line("built for", architectures_text(parse_architectures(software.architectures))) +
-         report_line("driver",
-                     fmt::format("{} (CUDA {} at most), runtime {}", text_or_unknown(software.driver),
-                                 text_or_unknown(software.driver_cuda), text_or_unknown(software.runtime))) +
+         report_line(
+             "driver",
+             fmt::format("{} (CUDA {} at most), runtime {}{}", text_or_unknown(software.driver),
+                         text_or_unknown(software.driver_cuda), text_or_unknown(software.runtime),
+                         software.wsl ? "; the driver of Windows, which passes on to WSL 2 only a part "
+                                        "of what NVML tells: the rest is n/a"
+                                      : "")) +
          report_line("libraries",
                      fmt::format("cuDNN {}, cuBLAS {}, NCCL {}", text_or_unknown(software.cudnn),
                                  text_or_unknown(software.cublas), text_or_unknown(software.nccl)));

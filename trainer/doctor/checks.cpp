@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "kernels/gpu_host/gpu_architectures.hpp"
+#include "trainer/device/device_report.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer::doctor {
@@ -43,15 +44,16 @@ std::string driver_text(const GpuSurroundings& around) {
     text += fmt::format(" serves CUDA {}", cuda_version_text(around.driver_version));
   if (around.runtime_version > 0)
     text += fmt::format(", this program needs {}", cuda_version_text(around.runtime_version));
-  return text + (around.kernel_module.empty() ? ", no kernel module to be seen"
-                                              : fmt::format(", kernel module {}", around.kernel_module));
+  if (!around.kernel_module.empty()) return text + ", kernel module " + around.kernel_module;
+  return text + (around.wsl ? ", the driver of Windows" : ", no kernel module to be seen");
 }
 
-std::string missing_files(const std::vector<std::string>& files) {
+std::string missing_files(const GpuSurroundings& around) {
+  const std::vector<std::string>& files = around.device_files;
   const bool numbered = std::ranges::any_of(files, [](const std::string& file) {
     return file.size() > 11 && file.starts_with("/dev/nvidia") && file[11] >= '0' && file[11] <= '9';
   });
-  if (std::ranges::find(files, "/dev/dxg") != files.end()) return "";  // all that WSL 2 has
+  if (around.wsl) return has_dxg(around) ? "" : "/dev/dxg";  // all that WSL 2 has
   std::vector<std::string> missing;
   if (!numbered) missing.emplace_back("/dev/nvidia0");
   for (const char* name : {"/dev/nvidiactl", "/dev/nvidia-uvm"})
@@ -79,7 +81,7 @@ Cases driver_cases(const Facts& facts) {
                       around.driver_library_version != around.kernel_module;
   const std::string both = fmt::format("libcuda is of driver {}, the loaded kernel module of {}",
                                        around.driver_library_version, around.kernel_module);
-  const std::string missing = missing_files(around.device_files);
+  const std::string missing = missing_files(around);
   const std::string visibility = visibility_text(facts.gpu);
   return {
       {shown && !driver, note("driver", "no libcuda.so.1")},
@@ -189,19 +191,34 @@ Cases gpu_cases(const Facts& facts) {
   };
 }
 
-// NVML has its own codes: 4 NO_PERMISSION, 9 DRIVER_NOT_LOADED, 18 LIB_RM_VERSION_MISMATCH, 999 UNKNOWN.
+// What NVML does not tell of a GPU, as `trainer devices --json` names it.
+std::string absent_readings(const GpuInfo& gpu) {
+  std::vector<std::string> absent;
+  const nlohmann::ordered_json told = sensors_json(gpu.sensors);
+  for (const auto& [name, value] : told.items())
+    if (value.is_null()) absent.push_back(name);
+  return fmt::format("{}", fmt::join(absent, ", "));
+}
+
+// NVML has its own codes: 4 NO_PERMISSION, 9 DRIVER_NOT_LOADED, 17 OPERATING_SYSTEM, 18 LIB_RM_VERSION_MISMATCH, 999 UNKNOWN.
 Cases nvml_cases(const GpuFacts& gpu) {
   if (!shows_gpu(gpu)) return {};
   const bool inside = gpu.around.inside_container;
   const int code = gpu.nvml.value_or(0);
   const std::string failed = fmt::format("does not start (code {})", code);
+  const bool wsl = gpu.around.wsl;
+  const std::string absent = wsl && gpu.info ? absent_readings(*gpu.info) : "";
   return {
       {!gpu.nvml && inside, note("NVML",
                                  "libnvidia-ml.so.1 is not in this container: no clocks, no power; "
                                  "NVIDIA_DRIVER_CAPABILITIES=compute,utility brings it")},
       {!gpu.nvml,
-       note("NVML", "libnvidia-ml.so.1 is not here: no clocks, no power; it belongs to the driver")},
+       note("NVML",
+            fmt::format("libnvidia-ml.so.1 is not here: no clocks, no power; it belongs to the driver{}",
+                        wsl ? ", which keeps it in /usr/lib/wsl/lib" : ""))},
+      {code == 0 && !absent.empty(), ok("NVML", "answers; WSL 2 does not pass on: " + absent)},
       {code == 0, ok("NVML", "answers")},
+      {wsl && (code == 9 || code == 17), problem("NVML", failed, row("machine-nvml-lost"))},
       {code == 18, problem("NVML", failed, row("driver-mismatch"))},
       {code == 9, problem("NVML", failed, row("driver-not-loaded"))},
       {code == 4, problem("NVML", failed, row("container-selinux"))},
@@ -216,6 +233,7 @@ Cases program_cases(const Facts& facts) {
       {!facts.gpu.engine, ok("program", facts.program + ", without the GPU engine")},
       {true, ok("program", fmt::format("{}, with the GPU engine: code for {}", facts.program,
                                        architectures_text(parse_architectures(facts.gpu.architectures))))},
+      {around.wsl, ok("WSL", "this Linux runs in Windows, whose driver it uses")},
       {!around.inside_container, ok("container", "not inside one")},
       {!around.device_files.empty(), ok("container", "inside one, which was given a GPU")},
       {true, note("container", "inside one, which was given no GPU")},

@@ -89,6 +89,7 @@ GpuSoftware read_software(const Nvml& nvml) {
   GpuSoftware software;
   software.driver = nvml.driver_version();
   if (software.driver.empty()) software.driver = kernel_module_version();
+  software.wsl = is_wsl();
   software.driver_cuda = version_of(cudaDriverGetVersion);
   software.runtime = version_of(cudaRuntimeGetVersion);
   software.nccl = nccl_version();
