@@ -3,8 +3,8 @@
 ranks that agree, and options that trainer train has.  TRAINER names the
 program; status 77 without PyYAML.
 
-The fields were taken from the operator's custom resource definition; the pods also pass kubernetes-validate --strict, and the job passes
-azure-ai-ml's load_job(), neither of which a test can install.
+The fields were taken from the operator's custom resource definition; the pods also pass kubernetes-validate --strict, and remote_test loads the
+job with azure-ai-ml where that is installed.
 """
 import os
 import pathlib
@@ -21,8 +21,8 @@ except ImportError:
 SOURCES = pathlib.Path(__file__).resolve().parents[2]
 JOB = {"slotsPerWorker", "launcherCreationPolicy", "runPolicy", "mpiReplicaSpecs", "mpiImplementation", "sshAuthMountPath"}
 POLICY = {"cleanPodPolicy", "backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds", "schedulingPolicy", "suspend"}
-# Of other programs and of benchmarks/, in the text.
-FOREIGN = {"bind-to", "explain", "file", "gpus-per-node", "hostfile", "kills", "kinds", "mca", "mpi", "nodes", "ntasks-per-node", "read-only",
+# Of other programs, of other commands and of benchmarks/, in the text.
+FOREIGN = {"azureml", "bind-to", "explain", "file", "gpus-per-node", "hostfile", "kills", "kinds", "mca", "mpi", "nodes", "ntasks-per-node", "read-only",
            "requeue", "resource-group", "rm", "shm-size", "signal", "tag", "test", "tmpfs", "user", "variant",
            "workspace-name"}
 

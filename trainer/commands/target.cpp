@@ -1,10 +1,12 @@
-// trainer target: attaches, lists, shows, checks and detaches the places where a run can happen.
+// trainer target: attaches, lists, shows, checks, exports and detaches the places where a run can happen.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/remote/container.hpp"
+#include "trainer/remote/submission.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -83,6 +85,7 @@ int list_targets(const Environment& environment, const bool& as_json) {
 struct NamedArguments {
   std::string name;
   bool json = false;
+  std::string out;  // of export
 };
 
 int show_target(const Environment& environment, const NamedArguments& arguments) {
@@ -134,6 +137,15 @@ int print_check(const Environment& environment, const NamedArguments& arguments)
   return fit ? 0 : 1;
 }
 
+int export_target(const Environment& environment, const NamedArguments& arguments) {
+  Target target = TargetFolder(environment.runs.working_folder).find(arguments.name);
+  target.arguments = with_config_file(std::move(target.arguments));
+  const std::string job = azureml_job(target, environment.runs.working_folder);
+  if (!arguments.out.empty()) write_file_durably(environment.runs.working_folder / arguments.out, job);
+  fmt::print("{}", arguments.out.empty() ? job : arguments.out + "\n");
+  return 0;
+}
+
 int detach_target(const Environment& environment, const std::string& name) {
   TargetFolder(environment.runs.working_folder).detach(name);
   fmt::print("detached {}; its images and containers stay where they are\n", name);
@@ -147,6 +159,12 @@ void declare_name(CLI::App& app, std::string& name) {
 void declare_named(CLI::App& app, NamedArguments& arguments) {
   declare_name(app, arguments.name);
   add_json(app, arguments.json);
+}
+
+void declare_target_export(CLI::App& app, NamedArguments& arguments) {
+  declare_name(app, arguments.name);
+  app.add_flag("--azureml")->required()->description("as a command job of Azure ML's CLI v2");
+  app.add_option("-o,--out", arguments.out, "the file; replaced if it is there [print it]");
 }
 
 void declare_target_list(CLI::App& app, bool& json) {
@@ -177,7 +195,7 @@ void declare_target_attach(CLI::App& app, AttachArguments& arguments) {
 
 Command add_target(CLI::App& app, const Environment& environment) {
   CLI::App* target =
-      app.add_subcommand("target", "where runs happen: attach, list, show, check and detach places");
+      app.add_subcommand("target", "where runs happen: attach, list, show, check, export and detach places");
   target->require_subcommand(1);
   const std::vector<Command> all{
       add_command(*target, environment, "attach", "write the two files of a target", declare_target_attach,
@@ -187,6 +205,8 @@ Command add_target(CLI::App& app, const Environment& environment) {
                   declare_named, show_target),
       add_command(*target, environment, "check",
                   "see whether a training can run on a target, and what to mend", declare_named, print_check),
+      add_command(*target, environment, "export", "write a target's run for a cluster's own tool",
+                  declare_target_export, export_target),
       add_command(*target, environment, "detach", "remove the two files of a target", declare_name,
                   detach_target)};
   return {target, [all] { return run_chosen(all); }};

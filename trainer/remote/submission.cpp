@@ -11,6 +11,7 @@
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/remote/transfer.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -168,7 +169,53 @@ int submit_process(const Environment& environment, const Submission& submission)
   return end.code;
 }
 
+// Removes an option that Azure ML fills in itself.
+void take_out(Arguments& arguments, const std::string& name) {
+  const auto is_it = [&](const std::string& word) { return has_option({word}, name); };
+  for (auto word = arguments.begin(); (word = std::find_if(word, arguments.end(), is_it)) != arguments.end();)
+    word = arguments.erase(word, *word == name ? std::min(word + 2, arguments.end()) : word + 1);
+}
+
 }  // namespace
+
+// Each field is a line, its value JSON, which is YAML. What Azure ML fills in comes last in the command and stays outside quotes.
+std::string azureml_job(Target target, const fs::path& working_folder) {
+  if (!target.uses_docker())
+    throw UsageError(target.name + " has no image for Azure ML: attach one with --type localdocker");
+  check_arguments(target.arguments);
+  const std::string ranks = option_value(target.arguments, "--ranks").value_or("");
+  const auto count = nlohmann::ordered_json::parse(ranks, nullptr, false);
+  if (!ranks.empty() && !(count.is_number_unsigned() && count > 0))
+    throw UsageError(fmt::format("--ranks {}: a number from 1 on", in_quotes(ranks)));
+  if (target.gpus != "all")
+    target.variables["CUDA_VISIBLE_DEVICES"] = target.gpus == "none" ? "-1" : target.gpus;
+  nlohmann::ordered_json job{{"display_name", target.name},
+                             {"command", ""},
+                             {"environment", {{"image", target.image}}},
+                             {"environment_variables", target.variables}};
+  if (!ranks.empty()) job["distribution"] = {{"type", "mpi"}, {"process_count_per_instance", count}};
+  take_out(target.arguments, "--ranks");
+  std::string filled_in;
+  for (const SentFiles& each : files_of_training(target.arguments, working_folder)) {
+    const std::string name = each.option.substr(2);
+    const fs::path& sent = name == "model" ? each.given : each.folder;
+    job["inputs"][name] = {{"type", name == "model" ? "uri_file" : "uri_folder"}, {"path", sent.string()}};
+    filled_in += fmt::format(" {} ${{{{inputs.{}}}}}", each.option, name);
+    if (sent != each.given) filled_in += "/" + shell_word(each.given.filename().string());
+    take_out(target.arguments, each.option);
+  }
+  if (is_tracked(target)) {
+    filled_in += " --out ${{outputs.runs}}/" + target.name + " --resume-if-there";
+    job["outputs"]["runs"] = {{"type", "uri_folder"}, {"mode", "rw_mount"}};
+  }
+  job["command"] = "/opt/mnist-trainer/bin/trainer " + shell_command(target.arguments) + filled_in;
+  std::string text =
+      "# Name your cluster in 'compute', and an image that it can pull; then: az ml job create --file ...\n"
+      "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\ntype: command\n"
+      "compute: azureml:CLUSTER\nresources: {instance_count: 1, shm_size: 1g}\n";
+  for (const auto& [key, value] : job.items()) text += key + ": " + to_text(value) + "\n";
+  return text;
+}
 
 int submit(const Environment& environment, const Submission& submission) {
   check_arguments(submission.target.arguments);

@@ -52,6 +52,9 @@ int follow_submitted(const Environment& environment, const std::filesystem::path
 // run has ended.
 void cancel_submitted(const Environment& environment, const std::filesystem::path& folder);
 
+// A target's run as a command job of Azure ML's CLI v2. Throws UsageError for a target without an image, and as submit does.
+[[nodiscard]] std::string azureml_job(Target target, const std::filesystem::path& working_folder);
+
 // Closes the record of a submitted run whose machine is gone for good. Throws UsageError if the run was not submitted or has
 // ended, FileError if another process follows it.
 void close_submitted(const std::filesystem::path& folder);
