@@ -1,6 +1,7 @@
-// A training is submitted in one of two ways: to a container, followed over a connection, or to a process of this machine.
+// A training is submitted to a container, followed over a connection, or to a process of this machine, or written as a job of Azure ML.
 #include "trainer/remote/submission.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <fmt/chrono.h>
@@ -169,8 +170,7 @@ int submit_process(const Environment& environment, const Submission& submission)
   return end.code;
 }
 
-// Removes an option that Azure ML fills in itself.
-void take_out(Arguments& arguments, const std::string& name) {
+void remove_option(Arguments& arguments, const std::string& name) {
   const auto is_it = [&](const std::string& word) { return has_option({word}, name); };
   for (auto word = arguments.begin(); (word = std::find_if(word, arguments.end(), is_it)) != arguments.end();)
     word = arguments.erase(word, *word == name ? std::min(word + 2, arguments.end()) : word + 1);
@@ -186,7 +186,7 @@ std::string azureml_job(Target target, const fs::path& working_folder) {
   const std::string ranks = option_value(target.arguments, "--ranks").value_or("");
   const auto count = nlohmann::ordered_json::parse(ranks, nullptr, false);
   if (!ranks.empty() && !(count.is_number_unsigned() && count > 0))
-    throw UsageError(fmt::format("--ranks {}: a number from 1 on", in_quotes(ranks)));
+    throw UsageError(fmt::format("--ranks {}: a number from 1 on", to_text(ranks)));
   if (target.gpus != "all")
     target.variables["CUDA_VISIBLE_DEVICES"] = target.gpus == "none" ? "-1" : target.gpus;
   nlohmann::ordered_json job{{"display_name", target.name},
@@ -194,7 +194,7 @@ std::string azureml_job(Target target, const fs::path& working_folder) {
                              {"environment", {{"image", target.image}}},
                              {"environment_variables", target.variables}};
   if (!ranks.empty()) job["distribution"] = {{"type", "mpi"}, {"process_count_per_instance", count}};
-  take_out(target.arguments, "--ranks");
+  remove_option(target.arguments, "--ranks");
   std::string filled_in;
   for (const SentFiles& each : files_of_training(target.arguments, working_folder)) {
     const std::string name = each.option.substr(2);
@@ -202,7 +202,7 @@ std::string azureml_job(Target target, const fs::path& working_folder) {
     job["inputs"][name] = {{"type", name == "model" ? "uri_file" : "uri_folder"}, {"path", sent.string()}};
     filled_in += fmt::format(" {} ${{{{inputs.{}}}}}", each.option, name);
     if (sent != each.given) filled_in += "/" + shell_word(each.given.filename().string());
-    take_out(target.arguments, each.option);
+    remove_option(target.arguments, each.option);
   }
   if (is_tracked(target)) {
     filled_in += " --out ${{outputs.runs}}/" + target.name + " --resume-if-there";
@@ -210,9 +210,9 @@ std::string azureml_job(Target target, const fs::path& working_folder) {
   }
   job["command"] = "/opt/mnist-trainer/bin/trainer " + shell_command(target.arguments) + filled_in;
   std::string text =
-      "# Name your cluster in 'compute', and an image that it can pull; then: az ml job create --file ...\n"
-      "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\ntype: command\n"
-      "compute: azureml:CLUSTER\nresources: {instance_count: 1, shm_size: 1g}\n";
+      "# Name your cluster in 'compute', and an image that it can pull.\n"
+      "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\n"
+      "type: command\ncompute: azureml:CLUSTER\nresources: {instance_count: 1, shm_size: 1g}\n";
   for (const auto& [key, value] : job.items()) text += key + ": " + to_text(value) + "\n";
   return text;
 }
