@@ -154,6 +154,17 @@ TEST_F(Rerun, ARegisteredNameStandsForARunEverywhere) {
   EXPECT_PRED2(contains, trainer({"registry", "show", "digit"}).err, "no network is registered as 'digit'");
 }
 
+TEST_F(Rerun, APromotionThatCannotBeWrittenLeavesNothing) {
+  train({"--out", "run"});
+  const Outcome full =
+      shell("trap '' XFSZ; ulimit -f 8; exec \"$T\" runs promote run digits --stage production");
+  EXPECT_EQ(full.code, 1);
+  EXPECT_PRED2(contains, full.err, "cannot promote run to digits@1: ");
+  EXPECT_TRUE(fs::is_empty(folder_ / "runs/registry/digits"));
+  EXPECT_PRED2(contains, trainer({"registry", "list"}).out, "no network is registered in ");
+  EXPECT_EQ(trainer({"runs", "promote", "run", "digits"}).code, 0);
+}
+
 TEST(Drift, IsBeyondThreeStandardErrorsOfTheNetworksRecord) {
   const KnownAccuracy known{"quick", 1, "fp32", 30, 99.0, 0.06};
   Drift drift{.weights = {{.name = "a", .values = 1, .different = 1}},
