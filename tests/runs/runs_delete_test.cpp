@@ -102,6 +102,11 @@ TEST_F(RunsDelete, RefusesWhatIsNotARuns) {
   fs::create_directory_symlink(folder_ / "runs/b", folder_ / "link");
   expect_refused("link", 1, "it is a symbolic link");
   expect_refused("link/", 1, "it is a symbolic link");
+  ASSERT_EQ(trainer(small_training({"--out", "runs/c"})).code, 0);
+  ASSERT_EQ(trainer({"runs", "promote", "c", "digits"}).code, 0);
+  expect_refused("digits", 1, "it is a version of a registered network and stays");
+  EXPECT_EQ(trainer({"runs", "delete", "--yes", "c"}).code, 0) << "the version is a copy";
+  EXPECT_EQ(trainer({"eval", "digits", "--data", "data"}).code, 0);
   folder_.write("runs/torn/run.json", "{");
   expect_refused("torn", 1, "cannot read the run record");
   for (const char* name : {"runs/a/thesis.tex", "runs/b/run.json", "link", "runs/torn"})

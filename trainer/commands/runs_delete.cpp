@@ -12,6 +12,7 @@
 
 #include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
+#include "trainer/store/registry.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
@@ -64,6 +65,9 @@ class DeletableRun {
     if (!lock_.is_open() || ::access(folder_.c_str(), W_OK) != 0)
       refuse(errno == ENOENT ? kGone : reason_and_next_step(errno));
     if (fs::is_symlink(folder_)) refuse("it is a symbolic link: name the folder that it leads to");
+    if (fs::exists(folder_ / kVersionName))
+      refuse(
+          "it is a version of a registered network and stays: trainer registry retire takes it out of use");
     const bool is_free = ::flock(lock_.number(), LOCK_SH | LOCK_NB) == 0;
     if (!is_free && errno == EWOULDBLOCK) refuse("a process is writing it: wait for its end, or stop it");
     if (fs::exists(folder_ / kRunRecordName))

@@ -28,9 +28,9 @@ class SprintRun {
     report_.target = options.target;
     DeviceRequest device = options.device;
     const auto model = [&](const std::string& name) { return find_spec(name, models_folder(environment)); };
-    std::optional<Spec> spec;
-    if (!options.model.empty()) spec = model(options.model);
-    if (spec) device.wanted = spec->recipe.precisions;
+    std::optional<Spec> spec = options.spec;
+    if (!spec && !options.model.empty()) spec = model(options.model);
+    if (spec && device.wanted.is_empty()) device.wanted = spec->recipe.precisions;
     // The data set is unpacked while the device is made ready.
     auto dataset = std::async(std::launch::async, [&environment, &options] {
       return data::load_dataset(data_folder(environment, options.data), {.transpose = options.transpose});

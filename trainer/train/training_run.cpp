@@ -47,16 +47,17 @@ class TrainingRun {
     }
     if (resumed_ && options.settings.epochs) settings.epochs = options.settings.epochs;
     Spec spec = resumed_                ? resumed_->saved.spec
+                : options.spec          ? *options.spec
                 : options.model.empty() ? start->spec
                                         : find_spec(options.model, models_folder(environment));
     if (options.ranks.batch_per_rank) scale_batch(options.ranks, spec.recipe, settings);
     DeviceRequest device = options.device;
-    device.wanted = spec.recipe.precisions;
+    if (device.wanted.is_empty()) device.wanted = spec.recipe.precisions;
     if (resumed_) {  // it keeps its precision if the device supports it
       device.engine = settings.engine;
       device.bits = settings.bits;
       if (!device.threads) device.threads = resumed_->saved.threads;
-      device.wanted = trained_precision(resumed_->saved);
+      device.wanted = trained_precision(resumed_->saved.settings);
     }
     run_.open_device(device);
     if (options.limits.digest_steps > 0 && run_.device.bits != Bits::portable)
