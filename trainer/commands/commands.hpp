@@ -74,6 +74,8 @@ Command add_runs_diff(CLI::App& runs, const Environment& environment);
 Command add_runs_promote(CLI::App& runs, const Environment& environment);
 Command add_runs_export(CLI::App& runs, const Environment& environment);
 Command add_runs_bundle(CLI::App& runs, const Environment& environment);
+Command add_runs_watch(CLI::App& runs, const Environment& environment);
+Command add_runs_delete(CLI::App& runs, const Environment& environment);
 Command add_runs_attach(CLI::App& runs, const Environment& environment);
 Command add_runs_wait(CLI::App& runs, const Environment& environment);
 Command add_runs_cancel(CLI::App& runs, const Environment& environment);

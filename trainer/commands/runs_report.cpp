@@ -5,6 +5,7 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/report/report_page.hpp"
 #include "trainer/store/registry.hpp"
+#include "trainer/store/run_folder.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
 
@@ -14,7 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPageName = "report.html";
 constexpr std::size_t kMostRuns = 12;           // more lines in one plot cannot be told apart
 constexpr std::size_t kMostNetworks = 4;        // examined on one page
 constexpr std::size_t kPictureBytes = 480'000;  // for all misclassified images on a page

@@ -58,6 +58,7 @@ class SprintRun {
     if (!options_.no_process && options_.ranks == nullptr) report_.process_seconds = time_process();
     report_.images = sprint.images();
     const SignalGuard signals;
+    start_ = Clock::now();
     int stop = 0;
     while (report_.seeds.size() < options_.seeds && stop == 0) stop = run_round(sprint, signals, recorded);
     console_.clear_progress();
@@ -162,8 +163,13 @@ class SprintRun {
           fmt::format("sprint: seed {}, step {}: the loss is not finite, so the steps after it train nothing",
                       seed.seed, *seed.bad_step + 1));
     }
-    console_.progress(static_cast<double>(index + 1) / static_cast<double>(options_.seeds),
-                      [&] { return fmt::format("seed {} of {}", index + 1, options_.seeds); });
+    const auto done = static_cast<double>(index + 1);
+    const auto all = static_cast<double>(options_.seeds);
+    console_.progress(done / all, [&] {
+      const SprintSummary summary = summarize(report_.seeds, report_.images);
+      return fmt::format("seed {} of {}{}", index + 1, options_.seeds,
+                         pace_text(seconds_since(start_) / done * (all - done), summary.images_per_second));
+    });
   }
 
   void finish(const Sprint& sprint, RecordedRun& recorded) {
@@ -182,6 +188,7 @@ class SprintRun {
   PreparedRun run_;
   const Setup& setup_;
   Console console_;
+  Clock::time_point start_;  // of the first seed
   SprintReport report_;
 };
 

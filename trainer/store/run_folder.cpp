@@ -133,7 +133,7 @@ std::vector<EarlierRun> runs_in(const fs::path& runs, std::string_view prefix = 
   for (fs::directory_iterator entry(runs, error), end; !error && entry != end; entry.increment(error)) {
     const std::string& path = entry->path().native();
     std::string name = path.substr(path.rfind('/') + 1);
-    if (!name.starts_with(prefix)) continue;
+    if (name.starts_with('.') || !name.starts_with(prefix)) continue;
     if (const auto written = last_written(entry->path()))
       found.push_back({entry->path(), std::move(name), *written});
   }

@@ -122,7 +122,7 @@ class TrainingRun {
                             *run_.ranks.ranks);
     print_head(recorded.path(), start);
     const ResidentData data(backend, setup_);
-    TrainingObserver observer(run_, network, recorded, console_, signals, start.epochs);
+    TrainingObserver observer(run_, network, recorded, console_, signals, options_.limits, start.epochs);
     const std::function<bool()> stop_asked = [&observer] { return observer.stop_asked(); };
     if (!options_.profile.empty())
       write_profile(options_.profile, setup_, backend, data, console_, stop_asked);
