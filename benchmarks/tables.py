@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the tables of README.md, benchmarks/NOTES.md and docs/clusters.md from the records: between `<!-- table: NAME -->` and `<!-- end -->`.
 
-    benchmarks/tables.py            rewrite them, and benchmarks/sprint.svg
+    benchmarks/tables.py            rewrite them, benchmarks/sprint.svg and trainer/runs/known_accuracies.hpp
     benchmarks/tables.py --check    fail if it would change
 """
 import math
@@ -195,6 +195,44 @@ def portable_table():
     return "\n\n".join(parts)
 
 
+def known_accuracies():
+    """trainer/runs/known_accuracies.hpp: the accuracy of networks with their own recipes over seeds."""
+    rows = [(value["model"], value["epochs"], value.get("precision", "fp32"), value["seeds"],
+             value["accuracy_percent"]["mean"], value["accuracy_percent"]["deviation_over_seeds"]) for value in newest("accuracy")]
+    for value in newest("sprint_vs_torch"):
+        rows += [(model, 0, "fp32", a["seeds"], a["percent"]["mean"], a["percent"]["deviation"]) for model, a in value["accuracy"].items()]
+    return KNOWN_ACCURACIES.replace("ROWS", "\n".join(
+        f'    {{"{model}", {epochs}, "{precision}", {seeds}, {mean:.4f}, {deviation:.4f}}},'
+        for model, epochs, precision, seeds, mean, deviation in sorted(rows)))
+
+
+KNOWN_ACCURACIES = """// What networks reach on the shipped MNIST with their own recipes, over seeds. Written by benchmarks/tables.py from
+// benchmarks/records.
+#pragma once
+
+#include <string_view>
+
+namespace trainer {
+
+struct KnownAccuracy {
+  std::string_view network;
+  int epochs;  // 0: a recipe that counts steps
+  std::string_view precision;
+  int seeds;
+  double mean, deviation;  // per cent; the deviation is that of single seeds
+};
+
+inline constexpr std::string_view kMnistFingerprint = "crc32:e9f4d8b3-e0cb4ad2-91373bdf-4ab9eff9";
+
+inline constexpr KnownAccuracy kKnownAccuracies[] = {
+    // clang-format off
+ROWS
+    // clang-format on
+};
+
+}  // namespace trainer
+"""
+
 TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
@@ -206,7 +244,7 @@ def filled(text):
 
 def main():
     picture = os.path.join(ROOT, "benchmarks", "sprint.svg")
-    written = {picture: sprint_picture()}
+    written = {picture: sprint_picture(), os.path.join(ROOT, "trainer", "runs", "known_accuracies.hpp"): known_accuracies()}
     for path in (os.path.join(ROOT, name) for name in ("README.md", "benchmarks/NOTES.md", "docs/clusters.md")):
         with open(path, encoding="utf-8") as file:
             written[path] = filled(file.read())

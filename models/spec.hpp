@@ -86,6 +86,8 @@ struct InputScaling {
 // The precisions other than fp32 in which a recipe keeps its accuracy (mean over 10 seeds within 0.05 points), fastest first.
 struct RecipePrecisions {
   std::vector<Precision> cpu, cuda;
+
+  bool is_empty() const { return cpu.empty() && cuda.empty(); }
 };
 
 // Layers whose weights have an optimiser of their own.

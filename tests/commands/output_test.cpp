@@ -53,11 +53,23 @@ TEST_F(Output, PipesGetPlainLinesAndTerminalsABar) {
   const Outcome played = shell("script -qec 'echo here' /dev/null");
   if (!contains(played.out, "here")) GTEST_SKIP() << "script(1) makes no terminal here: it is not tried";
   const std::string line =
-      "script -qec '\"$T\" train --model small.yaml --data data --threads 1 --no-save --epochs 400 "
-      "--checkpoint-every 0' /dev/null";
+      "script -qec 'stty cols 120; \"$T\" train --model small.yaml --data data --threads 1 --no-save "
+      "--epochs 1000000 "
+      "--checkpoint-every 0 --max-seconds 3' /dev/null";
   const Outcome terminal = shell(line, {"TERM=xterm", "LC_ALL=C.UTF-8"});
   EXPECT_PRED2(contains, terminal.out, "\xE2\x94\x81");
   EXPECT_EQ(terminal.out.find('\x1b'), std::string::npos) << "no colours, no cursor keys";
+  EXPECT_PRED2(contains, terminal.out, "  2 s left  ") << "of the limit";
+  EXPECT_PRED2(contains, terminal.out, "  1 s left  ");
+  EXPECT_PRED2(contains, terminal.out, " images/s  step ");
+  const Outcome sprint = shell(
+      "script -qec '\"$T\" sprint --model small.yaml --data data --threads 1 --no-save --no-process --seeds "
+      "3' "
+      "/dev/null",
+      {"TERM=xterm", "LC_ALL=C"});
+  EXPECT_PRED2(contains, sprint.out, "seed 1 of 3  ");
+  EXPECT_PRED2(contains, sprint.out, " s left  ");
+  EXPECT_PRED2(contains, sprint.out, " images/s");
 }
 
 TEST_F(Output, AClosedPipeDoesNotEndTheTraining) {

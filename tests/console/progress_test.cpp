@@ -160,23 +160,40 @@ TEST_F(ConsoleTest, TheBarIsClearedBeforeALineAndAtTheEnd) {
     time += 1s;
     console.progress(0.5, saying("x"));
   }
-  const std::string bar = "######-------  50 %  ";
+  const std::string bar = "####-----  50 %  ";
   const std::string blank(bar.size() + 1, ' ');
   EXPECT_EQ(written(), "\r" + bar + "x" + "\r" + blank + "\r" + "said\n" + "\r" + bar + "longer" + "\r" +
                            bar + "x" + std::string(5, ' ') + "\r" + blank + "\r");
 }
 
 TEST(ProgressBar, FitsAnyWidthAndFraction) {
-  EXPECT_EQ(progress_bar(1.0, "done", 30, false), "########## 100 %  done");
-  EXPECT_EQ(progress_bar(0.999, "x", 30, false), "#########-  99 %  x");
-  EXPECT_EQ(progress_bar(-5, "x", 30, false).substr(0, 14), "----------   0");
-  EXPECT_EQ(progress_bar(NAN, "x", 30, false).substr(0, 14), "----------   0");
-  EXPECT_EQ(progress_bar(0.5, "x", 30, true), "━━━━━─────  50 %  x");
+  EXPECT_EQ(progress_bar(1.0, "done", 32, false), "######## 100 %  done");
+  EXPECT_EQ(progress_bar(0.999, "x", 32, false), "#######-  99 %  x");
+  EXPECT_EQ(progress_bar(-5, "x", 40, false).substr(0, 14), "----------   0");
+  EXPECT_EQ(progress_bar(NAN, "x", 40, false).substr(0, 14), "----------   0");
+  EXPECT_EQ(progress_bar(0.5, "x", 40, true), "━━━━━─────  50 %  x");
   EXPECT_EQ(progress_bar(0.5, "\xc3\xa4\xc3\xa4\xc3\xa4", 20, false),
-            "###---  50 %  \xc3\xa4\xc3\xa4\xc3\xa4");
-  EXPECT_EQ(progress_bar(0.5, "\xc3\xa4\xc3\xa4\xc3\xa4", 16, false).size(), 5U + 8U + 6U);
+            "##---  50 %  \xc3\xa4\xc3\xa4\xc3\xa4");
+  EXPECT_EQ(progress_bar(0.5, "\xc3\xa4\xc3\xa4\xc3\xa4", 13, false).size(), 3U + 8U + 4U);
   EXPECT_EQ(progress_bar(0.5, "x", 0, false), "");
   EXPECT_EQ(progress_bar(0.5, "x", -1, false), "");
+}
+
+TEST(ProgressBar, LeavesOutWhatDoesNotFitWhole) {
+  EXPECT_EQ(progress_bar(0.5, "epoch 1/2  3 s left  step 12", 50, false),
+            "######------  50 %  epoch 1/2  3 s left  step 12");
+  EXPECT_EQ(progress_bar(0.5, "epoch 1/2  3 s left  step 12", 45, false),
+            "#####------  50 %  epoch 1/2  3 s left");
+  EXPECT_EQ(progress_bar(0.5, "epoch 1/2  3 s left", 30, false), "###----  50 %  epoch 1/2");
+  EXPECT_EQ(progress_bar(0.5, "epoch 1/2  3 s left", 20, false), "##---  50 %  epoch 1");
+}
+
+TEST(PaceText, SaysWhatIsKnown) {
+  EXPECT_EQ(pace_text(64.2, 32800.4), "  1 min 5 s left  32,800 images/s");
+  EXPECT_EQ(pace_text(0.1, 7.0), "  1 s left  7 images/s");
+  EXPECT_EQ(pace_text(59.5, std::nullopt), "  1 min 0 s left");
+  EXPECT_EQ(pace_text(std::nullopt, 12.0), "  12 images/s");
+  EXPECT_EQ(pace_text(std::nullopt, std::nullopt), "");
 }
 
 TEST(Screen, FollowsTheTerminalAndTheEnvironment) {
@@ -188,11 +205,13 @@ TEST(Screen, FollowsTheTerminalAndTheEnvironment) {
   const Screen full = screen_of(out.get(), {"xterm", "de_DE.UTF-8"});
   EXPECT_TRUE(full.terminal && full.unicode);
   EXPECT_EQ(full.columns(), 80) << "a size of 0 is no size";
+  EXPECT_EQ(full.rows(), 24);
+  EXPECT_TRUE(full.cursor);
   const Screen ascii = screen_of(out.get(), {"xterm", "C"});
   EXPECT_TRUE(ascii.terminal && !ascii.unicode);
   for (const char* term : {"dumb", ""}) {
     const Screen dumb = screen_of(out.get(), {term, "C.utf8"});
-    EXPECT_TRUE(dumb.terminal && !dumb.unicode);
+    EXPECT_TRUE(dumb.terminal && !dumb.unicode && !dumb.cursor);
   }
   close(terminal);
 }
@@ -200,7 +219,7 @@ TEST(Screen, FollowsTheTerminalAndTheEnvironment) {
 TEST(Screen, AFileIsNoTerminal) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::tmpfile(), std::fclose);
   const Screen screen = screen_of(out.get(), {"xterm", "C.UTF-8"});
-  EXPECT_FALSE(screen.terminal || screen.unicode);
+  EXPECT_FALSE(screen.terminal || screen.unicode || screen.cursor);
   Console console(out.get(), {});
   console.line("x");
   EXPECT_EQ(contents(out.get()), "x\n");

@@ -179,6 +179,10 @@ TEST(DeviceReport, WithoutAGpuItIsTheReasonAndTheProcessor) {
             "cores         6 usable, 1 thread used\n"
             "instructions  AVX2 (oneDNN 3.1.0), own loops for x86-64-v3\n"
             "memory        56.00 GiB, 50.00 GiB available\n");
+  DeviceInfo limited = info;
+  limited.cpu.quota = 5.5;
+  expect_line(device_report(limited, "no GPU"), "cores         6 usable (a quota of 5.5), 1 thread used");
+  EXPECT_EQ(device_json(limited, "")["cpu"]["quota"], 5.5);
   const ordered_json json = device_json(info, "no GPU; add one");
   EXPECT_EQ(json["gpu"], (ordered_json{{"used", false}, {"reason", "no GPU; add one"}}));
   EXPECT_FALSE(json.contains("gpus"));

@@ -32,5 +32,13 @@ TEST(EnergyMeter, SaysNothingWhereItDoesNotKnow) {
   EXPECT_FALSE(EnergyMeter(instance, 0, TRAINER_NVML_STAND_IN).used()) << "the counter is of the whole GPU";
 }
 
+TEST(GpuState, IsReadAtEachCallWhereNvmlTells) {
+  const auto text = gpu_state_reader("06c3:00:00.0", TRAINER_NVML_STAND_IN)();
+  EXPECT_TRUE(text.starts_with("GPU: SM ")) << text;
+  EXPECT_NE(text.find(" 62 W of "), std::string::npos) << text;
+  EXPECT_EQ(gpu_state_reader("0000:ff:00.0", TRAINER_NVML_STAND_IN)(), "") << "a GPU that is not here";
+  EXPECT_EQ(gpu_state_reader("06c3:00:00.0", "libnvidia-ml-that-is-not-here.so.1")(), "");
+}
+
 }  // namespace
 }  // namespace trainer

@@ -78,6 +78,10 @@ TEST_F(Documents, BashCompletesRunsThatAreThere) {
   EXPECT_TRUE(has(offered, "last"));
   EXPECT_TRUE(has(offered, "20260101-093000-quick-1"));
   EXPECT_FALSE(has(offered, "not-a-run"));
+  for (const char* command : {"watch", "delete"}) {
+    EXPECT_EQ(completed({"trainer", "runs", std::string(command).substr(0, 3)}), Lines({command}));
+    EXPECT_TRUE(has(completed({"trainer", "runs", command, ""}), "20260101-093000-quick-1"));
+  }
   EXPECT_EQ(completed({"trainer", "train", "--resume", "2026"}), Lines({"20260101-093000-quick-1"}));
 }
 

@@ -54,6 +54,11 @@ TEST_F(Torch, ThereAndBackIsTheSameToTheBit) {
   expect_same_tensors(folder_ / "run/model.safetensors", folder_ / "back/model.safetensors");
   const SafetensorsFile first = SafetensorsFile::read(folder_ / "run/model.safetensors");
   EXPECT_EQ(first.text("scaling"), SafetensorsFile::read(folder_ / "back/model.safetensors").text("scaling"));
+  const Outcome unsaved = import("torch.safetensors", {"--no-save", "--json"});
+  EXPECT_EQ(unsaved.code, 0) << unsaved.err;
+  EXPECT_EQ(json_lines(unsaved.out).back()["test"]["images"], 100);
+  EXPECT_FALSE(fs::exists(folder_ / "runs"));
+  EXPECT_EQ(import("torch.safetensors", {"--quiet", "--out", "silent"}).out, "");
   const Outcome native = import("run/model.safetensors", {"--layout", "native", "--out", "native"});
   ASSERT_EQ(native.code, 0) << native.err;
   expect_same_tensors(folder_ / "run/model.safetensors", folder_ / "native/model.safetensors");

@@ -240,17 +240,19 @@ TEST(Ssh, TheCommandIsOneWordOfHarmlessCharacters) {
 }
 
 TEST(Ssh, TheSocketsFolderIsTheUsersOwn) {
-  const TemporaryFolder folder;
-  const std::filesystem::path made = control_folder(folder.path());
-  EXPECT_EQ(made, folder / "mnist-trainer");
+  char short_name[] = "/tmp/sockets-XXXXXX";  // a long TMPDIR would give the user's real folder
+  const std::filesystem::path folder = mkdtemp(short_name);
+  const std::filesystem::path made = control_folder(folder);
+  ASSERT_EQ(made, folder / "mnist-trainer");
   EXPECT_EQ(std::filesystem::status(made).permissions(), std::filesystem::perms::owner_all);
   ASSERT_EQ(chmod(made.c_str(), 0777), 0);
-  EXPECT_THROW((void)control_folder(folder.path()), FileError);
+  EXPECT_THROW((void)control_folder(folder), FileError);
   const std::string fallback = "/tmp/mnist-trainer-" + std::to_string(geteuid());
   EXPECT_EQ(control_folder(""), fallback);
   EXPECT_EQ(control_folder(folder / std::string(100, 'x')), fallback);
   EXPECT_EQ(control_folder("/run/a b"), fallback);
   EXPECT_EQ(control_folder(folder / "not/there"), fallback);
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -14,8 +14,8 @@ TEST_F(Reconnection, ALostConnectionLosesNothing) {
   const Outcome outcome = submit("vm", {}, {"--reconnect", "0.2"});
   EXPECT_EQ(outcome.code, 1);
   EXPECT_PRED2(contains, outcome.err, "lost the connection to vm; trying again in 0.2 s (1 of 1)\n");
-  EXPECT_PRED2(contains, outcome.err, "trainer runs attach " + runs()[0]);
-  const std::string run_folder = "runs/" + runs()[0];
+  EXPECT_PRED2(contains, outcome.err, "trainer runs attach " + runs().at(0));
+  const std::string run_folder = "runs/" + runs().at(0);
   EXPECT_EQ(record(run_folder).status, RunStatus::kRunning);
   EXPECT_PRED2(contains, record(run_folder).reason, "connection");
   stop_playing("cut");
@@ -49,7 +49,7 @@ TEST_F(Fetching, AChangedByteOnTheWayIsFound) {
   const Outcome outcome = submit("vm");
   EXPECT_EQ(outcome.code, 1);
   EXPECT_PRED2(contains, outcome.err, "arrived with SHA-256");
-  const std::string run_folder = "runs/" + runs()[0];
+  const std::string run_folder = "runs/" + runs().at(0);
   EXPECT_FALSE(fs::exists(folder_ / run_folder / "model.safetensors"));
   EXPECT_EQ(run({"runs", "attach", "last"}).code, 0);
   EXPECT_EQ(record(run_folder).status, RunStatus::kFinished);
@@ -59,7 +59,7 @@ TEST_F(Fetching, ACopyThatIsCutOffOrEmptyIsSaidAndTheRunKept) {
   play("copied", "5000");
   const Outcome cut = submit("vm");
   EXPECT_EQ(cut.code, 1);
-  const std::string id = runs()[0];
+  const std::string id = runs().at(0);
   EXPECT_PRED2(contains, cut.err, "cannot unpack the run in ");
   EXPECT_PRED2(contains, cut.err, "the run is kept on its target");
   EXPECT_PRED2(contains, cut.err, "trainer runs attach " + id);

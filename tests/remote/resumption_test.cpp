@@ -26,7 +26,7 @@ TEST(ResumeLine, NamesTheFolderHere) {
 TEST_F(Resumption, AStoppedRunGoesOnAsIfItHadNotStopped) {
   ASSERT_EQ(trainer(small_training({"--out", "whole", "--epochs", "4"})).code, 0);
   const Outcome stopped = submit("vm", {"--epochs", "4", "--max-seconds", "0.000001", "--tensorboard"});
-  const std::string id = runs()[0];
+  const std::string id = runs().at(0);
   const std::string folder = at("runs/" + id);
   ASSERT_EQ(record("runs/" + id).status, RunStatus::kStopped) << stopped.err;
   EXPECT_EQ(event_files(folder).size(), 1U) << "fetched";
@@ -44,7 +44,7 @@ TEST_F(Resumption, AStoppedRunGoesOnAsIfItHadNotStopped) {
 
 TEST_F(Resumption, ARunThatCannotGoOnStaysAsItWas) {
   (void)submit("vm", {"--epochs", "4", "--max-seconds", "0.000001"});
-  const std::string id = runs()[0];
+  const std::string id = runs().at(0);
   play("ssh-fails", "ssh: connect to host x port 22: Connection refused\r\n");
   EXPECT_EQ(run({"submit", "--resume", id}).code, 1);
   EXPECT_EQ(record("runs/" + id).status, RunStatus::kStopped);
@@ -58,7 +58,7 @@ TEST_F(Resumption, ARunThatCannotGoOnStaysAsItWas) {
 
 TEST_F(Resumption, TheRecordOfAMachineThatIsGoneIsClosed) {
   ASSERT_EQ(submit("vm", {}, {"--detach"}).code, 0);
-  const std::string id = runs()[0];
+  const std::string id = runs().at(0);
   play("ssh-fails", "ssh: connect to host x port 22: Connection timed out\r\n");
   const Outcome cancelled = run({"runs", "cancel", id});
   EXPECT_EQ(cancelled.code, 1);

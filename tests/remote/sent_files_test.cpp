@@ -169,7 +169,7 @@ TEST_F(Sending, ALinkInARunsPlaceIsNotTaken) {
       run({"submit", "-c", "vm", "--detach", "--", "train", "--threads", "1", "--data=" + odd_ + "/da,ta"})
           .code,
       0);
-  const fs::path there = folder_ / "play/there/runs" / runs()[0];
+  const fs::path there = folder_ / "play/there/runs" / runs().at(0);
   fs::rename(there, folder_ / "elsewhere");
   fs::create_directory_symlink(folder_ / "elsewhere", there);
   const Outcome outcome = run({"runs", "attach", "last"});
@@ -183,7 +183,7 @@ TEST_F(Sending, WhatArrivesCutOffIsNotKept) {
   const Outcome outcome = submit_odd("vm");
   EXPECT_EQ(outcome.code, 1);
   EXPECT_PRED2(contains, outcome.err, "submit again");
-  EXPECT_EQ(record("runs/" + runs()[0]).status, RunStatus::kFailed);
+  EXPECT_EQ(record("runs/" + runs().at(0)).status, RunStatus::kFailed);
   EXPECT_TRUE(sent().empty());
   stop_playing("short");
   EXPECT_EQ(submit_odd("vm").code, 0);

@@ -23,7 +23,7 @@ TEST_F(Submission, AProcessOfThisMachineTrainsAsItWouldAlone) {
   EXPECT_PRED2(contains, outcome.out, "engine        libraries: changes nothing on a CPU\n");
   EXPECT_PRED2(contains, outcome.out, "accuracy");
   ASSERT_EQ(runs().size(), 1U);
-  const std::string run = "runs/" + runs()[0];
+  const std::string run = "runs/" + runs().at(0);
   EXPECT_EQ(record(run).status, RunStatus::kFinished);
   EXPECT_EQ(target_of(record(run))["name"], "local");
   EXPECT_EQ(target_of(record(run))["exit_code"], 0);
@@ -38,16 +38,16 @@ TEST_F(Submission, ARemoteContainerGivesTheSameRunAndIsRemoved) {
   EXPECT_PRED2(contains, outcome.out, "accuracy");
   EXPECT_PRED2(contains, outcome.err, "fetched");
   ASSERT_EQ(runs().size(), 1U);
-  const std::string run = "runs/" + runs()[0];
+  const std::string run = "runs/" + runs().at(0);
   EXPECT_EQ(record(run).status, RunStatus::kFinished);
   EXPECT_EQ(target_of(record(run))["address"], "vm.example.com");
-  EXPECT_EQ(target_of(record(run))["container"], runs()[0]);
+  EXPECT_EQ(target_of(record(run))["container"], runs().at(0));
   EXPECT_EQ(target_of(record(run))["sha256"].size(), 5U);
   EXPECT_PRED2(contains, outcome.out, read_text(folder_ / run / "output.log"));
   EXPECT_EQ(metrics(run).size(), 2U);
   expect_same_tensors(folder_ / run / "model.safetensors", folder_ / "whole/model.safetensors");
   EXPECT_FALSE(fs::exists(folder_ / run / ".fetched"));
-  EXPECT_FALSE(fs::exists(folder_ / "play/there" / (runs()[0] + ".code")));
+  EXPECT_FALSE(fs::exists(folder_ / "play/there" / (runs().at(0) + ".code")));
   for (const Words& call : calls("ssh.log")) {
     ASSERT_GE(call.size(), 3U);
     EXPECT_EQ(call[call.size() - 3], "--");
@@ -128,8 +128,8 @@ TEST_F(Submission, AFailureHasAMessageAStatusAndARecord) {
     EXPECT_PRED2(contains, outcome.err, "target vm: ");
     EXPECT_PRED2(contains, outcome.err, failure.message);
     ASSERT_EQ(runs().size(), 1U);
-    EXPECT_EQ(record("runs/" + runs()[0]).status, RunStatus::kFailed);
-    EXPECT_PRED2(contains, record("runs/" + runs()[0]).reason, failure.message);
+    EXPECT_EQ(record("runs/" + runs().at(0)).status, RunStatus::kFailed);
+    EXPECT_PRED2(contains, record("runs/" + runs().at(0)).reason, failure.message);
     fs::remove_all(folder_ / "runs");
     stop_playing(failure.file);
   }
@@ -141,7 +141,7 @@ TEST_F(Submission, AMissingImageIsSentFirstUnlessForbidden) {
   const Outcome refused = submit("vm");
   expect_one_line(refused, 1);
   EXPECT_PRED2(contains, refused.err, "trainer prepare -c vm");
-  EXPECT_EQ(record("runs/" + runs()[0]).status, RunStatus::kFailed);
+  EXPECT_EQ(record("runs/" + runs().at(0)).status, RunStatus::kFailed);
   folder_.write("targets/vm.runconfig", "Target: vm\n");
   EXPECT_EQ(submit("vm").code, 0);
   EXPECT_TRUE(fs::exists(folder_ / "play/there/image"));
@@ -179,12 +179,12 @@ TEST_F(Submission, ADetachedRunIsPickedUpOnce) {
   const Outcome outcome = submit("vm", {}, {"--detach"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   ASSERT_EQ(runs().size(), 1U);
-  EXPECT_EQ(outcome.out, runs()[0] + "\n");
-  EXPECT_EQ(record("runs/" + runs()[0]).status, RunStatus::kRunning);
-  const Outcome attached = run({"runs", "attach", runs()[0]});
+  EXPECT_EQ(outcome.out, runs().at(0) + "\n");
+  EXPECT_EQ(record("runs/" + runs().at(0)).status, RunStatus::kRunning);
+  const Outcome attached = run({"runs", "attach", runs().at(0)});
   EXPECT_EQ(attached.code, 0) << attached.err;
   EXPECT_PRED2(contains, attached.out, "accuracy");
-  EXPECT_EQ(record("runs/" + runs()[0]).status, RunStatus::kFinished);
+  EXPECT_EQ(record("runs/" + runs().at(0)).status, RunStatus::kFinished);
   const Outcome again = run({"runs", "wait", "last"});
   EXPECT_EQ(again.code, 0);
   EXPECT_PRED2(contains, again.err, "has ended");
@@ -193,7 +193,7 @@ TEST_F(Submission, ADetachedRunIsPickedUpOnce) {
 
 TEST_F(Submission, ARunWithoutARecordOfItsOwnIsListedAndShown) {
   ASSERT_EQ(submit("vm", {"--seed", "7"}, {"--detach"}).code, 0);
-  const std::string id = runs()[0];
+  const std::string id = runs().at(0);
   EXPECT_PRED2(contains, run({"runs", "list"}).out, " running\n");
   RunRecord unstarted = record("runs/" + id);
   unstarted.target.erase("started");
@@ -229,7 +229,7 @@ TEST_F(Submission, AFailedSubmissionIsListedAndShown) {
 
 TEST_F(Submission, AKilledOrRemovedContainerIsAFailedRun) {
   ASSERT_EQ(submit("vm", {}, {"--detach"}).code, 0);
-  const std::string id = runs()[0];
+  const std::string id = runs().at(0);
   play("there/" + id + ".code", "137\n");
   fs::remove_all(folder_ / "play/there/runs");
   EXPECT_EQ(run({"runs", "attach", id}).code, 137);
@@ -241,7 +241,7 @@ TEST_F(Submission, AKilledOrRemovedContainerIsAFailedRun) {
   const Outcome outcome = run({"runs", "wait", "last"});
   EXPECT_EQ(outcome.code, 1);
   EXPECT_PRED2(contains, outcome.err, "not there any more");
-  EXPECT_EQ(record("runs/" + runs()[0]).status, RunStatus::kFailed);
+  EXPECT_EQ(record("runs/" + runs().at(0)).status, RunStatus::kFailed);
 }
 
 TEST_F(Submission, UntrackedRunsLeaveNothing) {

@@ -22,7 +22,7 @@ SOURCES = pathlib.Path(__file__).resolve().parents[2]
 TRAINER = os.environ["TRAINER"]
 GUIDES = {"en": SOURCES / "docs/guide.en.md", "fr": SOURCES / "docs/guide.fr.md"}
 MOST_NOT_RUN = 1  # the block that clones and builds
-COMING = {"runs watch", "runs diff", "runs rerun", "runs promote", "runs delete", "registry"}
+COMING = {"runs diff", "runs rerun", "runs promote", "registry"}
 KEEPS_WORDS = """#!/bin/sh
 { printf '%s\\0' "$@"; printf '\\004\\0'; } >>"$PLAY/NAME.log"
 """

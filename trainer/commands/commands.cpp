@@ -1,6 +1,7 @@
 // What the commands share.
 #include "trainer/commands/commands.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <fmt/format.h>
@@ -51,6 +52,14 @@ int run_chosen(const std::vector<Command>& all) {
     if (command.app->parsed()) return command.action();
   }
   return 2;
+}
+
+void parse_arguments(CLI::App& command, const Environment& environment) {
+  const auto& given = environment.arguments;
+  std::vector<std::string> words = with_config_file({given.begin() + 1, given.end()});
+  words.erase(words.begin());  // the command's name
+  std::ranges::reverse(words);
+  command.parse(std::move(words));
 }
 
 CLI::Option* add_device(CLI::App& app, std::string& device, const std::string& about) {
@@ -105,7 +114,9 @@ void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* 
 }
 
 void add_run_or_file(CLI::App& app, std::string& run) {
-  app.add_option("RUN_OR_FILE", run, "a run's folder or id, 'last', or a .safetensors file")->required();
+  app.add_option("RUN_OR_FILE", run,
+                 "a run's folder or id, 'last', a registered name, or a .safetensors file")
+      ->required();
 }
 
 void add_trained_network(CLI::App& app, InferenceOptions& options) {

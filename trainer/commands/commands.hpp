@@ -60,6 +60,7 @@ Command add_doctor(CLI::App& app, const Environment& environment);
 Command add_bench(CLI::App& app, const Environment& environment);
 Command add_sprint(CLI::App& app, const Environment& environment);
 Command add_runs(CLI::App& app, const Environment& environment);
+Command add_registry(CLI::App& app, const Environment& environment);
 Command add_target(CLI::App& app, const Environment& environment);
 Command add_prepare(CLI::App& app, const Environment& environment);
 Command add_submit(CLI::App& app, const Environment& environment);
@@ -68,12 +69,31 @@ Command add_submit(CLI::App& app, const Environment& environment);
 Command add_runs_list(CLI::App& runs, const Environment& environment);
 Command add_runs_compare(CLI::App& runs, const Environment& environment);
 Command add_runs_report(CLI::App& runs, const Environment& environment);
+Command add_runs_rerun(CLI::App& runs, const Environment& environment);
+Command add_runs_diff(CLI::App& runs, const Environment& environment);
+Command add_runs_promote(CLI::App& runs, const Environment& environment);
 Command add_runs_export(CLI::App& runs, const Environment& environment);
 Command add_runs_bundle(CLI::App& runs, const Environment& environment);
+Command add_runs_watch(CLI::App& runs, const Environment& environment);
+Command add_runs_delete(CLI::App& runs, const Environment& environment);
 Command add_runs_attach(CLI::App& runs, const Environment& environment);
 Command add_runs_wait(CLI::App& runs, const Environment& environment);
 Command add_runs_cancel(CLI::App& runs, const Environment& environment);
 Command add_runs_close(CLI::App& runs, const Environment& environment);
+
+// What `runs rerun` trains: the network, the settings and the data of a run.
+struct Rerun {
+  Spec spec;
+  TrainSettings settings;
+  std::uint64_t steps = 0;  // after which it ends; 0: at the recipe's end
+  std::string data;
+  OutputOptions output;
+};
+// Trains it. The environment's arguments are the run's command (argv), whose other options count too. Return the exit status.
+int train_again(const Environment& environment, const Rerun& rerun);
+int sprint_again(const Environment& environment, const Rerun& rerun);
+// Parses the environment's arguments with the options of a command.
+void parse_arguments(CLI::App& command, const Environment& environment);
 
 // What to attach to a bug report: a .tar.gz of the doctor's report and of a run.
 struct BundleOptions {
@@ -131,11 +151,11 @@ std::vector<std::string> before_submitted(std::vector<std::string> words);
 class Commands {
  public:
   Commands(CLI::App& app, const Environment& environment)
-      : all_{add_train(app, environment),   add_eval(app, environment),   add_predict(app, environment),
-             add_export(app, environment),  add_import(app, environment), add_models(app, environment),
-             add_devices(app, environment), add_bench(app, environment),  add_sprint(app, environment),
-             add_doctor(app, environment),  add_runs(app, environment),   add_target(app, environment),
-             add_prepare(app, environment), add_submit(app, environment)} {}
+      : all_{add_train(app, environment),   add_eval(app, environment),    add_predict(app, environment),
+             add_export(app, environment),  add_import(app, environment),  add_models(app, environment),
+             add_devices(app, environment), add_bench(app, environment),   add_sprint(app, environment),
+             add_doctor(app, environment),  add_runs(app, environment),    add_registry(app, environment),
+             add_target(app, environment),  add_prepare(app, environment), add_submit(app, environment)} {}
 
   int run() const { return run_chosen(all_); }
 

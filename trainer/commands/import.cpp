@@ -21,7 +21,7 @@ struct ImportArguments {
   std::string layout = "torch";
   std::optional<double> mean, deviation;
   std::string data;
-  std::string out;
+  OutputOptions output;
   TrainSettings settings;
   DeviceRequest device;
 };
@@ -67,8 +67,8 @@ int import_weights(const Environment& environment, const ImportArguments& argume
       evaluate(network, *run.device.backend, data.test_input(run.setup.test), [] { return false; }).value();
   if (!std::isfinite(score.loss))
     throw FileError(fmt::format("{}: the network's output is not finite", file.path().string()));
-  RecordedRun recorded(run, {.out = arguments.out}, run.setup.spec.name);
-  Console console(stdout, {});
+  RecordedRun recorded(run, arguments.output, run.setup.spec.name);
+  Console console(stdout, {.quiet = arguments.output.quiet, .json = arguments.output.json});
   return recorded.guard(console, [&] {
     recorded.note_libraries();
     recorded.save_model(network);
@@ -84,6 +84,7 @@ int import_weights(const Environment& environment, const ImportArguments& argume
         report_line("accuracy", fmt::format("{} on {} test images, loss {:.4f}", accuracy_text(score),
                                             grouped(score.images), score.loss)));
     console.text(report_line("results", recorded.path()));
+    print_event(console, "end", recorded.record.results);
     return 0;
   });
 }
@@ -107,8 +108,9 @@ void declare_import(CLI::App& app, ImportArguments& arguments) {
   add_skip_bad_images(app, arguments.settings.skip_bad_images);
   add_device(app, arguments.device.device);
   add_threads(app, arguments.device);
-  app.add_option("--out", arguments.out,
-                 "folder of the run [runs/<date-time>-<model>-<seed>, in TRAINER_RUNS if set]");
+  add_output(app, arguments.output,
+             "folder of the run [runs/<date-time>-<model>-<seed>, in TRAINER_RUNS if set]",
+             "errors and warnings only [off]");
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ int show_run(const Environment& environment, const ShowArguments& arguments) {
 }
 
 void declare_show(CLI::App& app, ShowArguments& arguments) {
-  app.add_option("RUN", arguments.run, "a run's id or the beginning of one, its folder, or 'last'")
+  app.add_option("RUN", arguments.run,
+                 "a run's id or the beginning of one, its folder, 'last' or a registered name")
       ->required();
   add_json(app, arguments.json);
 }
@@ -34,7 +35,7 @@ void declare_show(CLI::App& app, ShowArguments& arguments) {
 
 std::filesystem::path find_run_folder(const std::string& run, const Environment& environment) {
   std::filesystem::path found = resolve_run(run, environment.runs);
-  if (std::filesystem::is_directory(found)) return found;
+  if (!std::filesystem::is_regular_file(found)) return found;  // it may have been deleted meanwhile
   throw FileError(
       fmt::format("{} is a file, not a run: give a run's folder, its id or the beginning of one, or 'last' "
                   "(trainer runs list shows them)",
@@ -42,9 +43,10 @@ std::filesystem::path find_run_folder(const std::string& run, const Environment&
 }
 
 Command add_runs(CLI::App& app, const Environment& environment) {
-  CLI::App* runs = app.add_subcommand("runs",
-                                      "earlier runs, and those on other machines: list, show, compare, "
-                                      "report, export, bundle; attach, wait, cancel, close");
+  CLI::App* runs = app.add_subcommand(
+      "runs",
+      "earlier runs, and those on other machines: list, show, compare, report, rerun, diff, promote, "
+      "export, bundle, watch, delete; attach, wait, cancel, close");
   runs->require_subcommand(1);
   const std::vector<Command> all{
       add_runs_list(*runs, environment),
@@ -52,8 +54,13 @@ Command add_runs(CLI::App& app, const Environment& environment) {
                   show_run),
       add_runs_compare(*runs, environment),
       add_runs_report(*runs, environment),
+      add_runs_rerun(*runs, environment),
+      add_runs_diff(*runs, environment),
+      add_runs_promote(*runs, environment),
       add_runs_export(*runs, environment),
       add_runs_bundle(*runs, environment),
+      add_runs_watch(*runs, environment),
+      add_runs_delete(*runs, environment),
       add_runs_attach(*runs, environment),
       add_runs_wait(*runs, environment),
       add_runs_cancel(*runs, environment),

@@ -4,6 +4,8 @@
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/report/report_page.hpp"
+#include "trainer/store/registry.hpp"
+#include "trainer/store/run_folder.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
 
@@ -13,7 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPageName = "report.html";
 constexpr std::size_t kMostRuns = 12;           // more lines in one plot cannot be told apart
 constexpr std::size_t kMostNetworks = 4;        // examined on one page
 constexpr std::size_t kPictureBytes = 480'000;  // for all misclassified images on a page
@@ -49,8 +50,13 @@ int report(const Environment& environment, const ReportArguments& arguments) {
   if (arguments.runs.size() > kMostRuns)
     throw UsageError(fmt::format("{} runs; at most {} fit on a page", arguments.runs.size(), kMostRuns));
   const ReportPage page = make_page(environment, arguments);
-  const fs::path path = arguments.out.empty() ? page.runs.front().folder / kPageName
-                                              : environment.runs.working_folder / arguments.out;
+  const KnownRun& first = page.runs.front();
+  fs::path path = environment.runs.working_folder / arguments.out;
+  if (arguments.out.empty()) {  // a registered version stays as it is
+    const bool is_version = fs::exists(first.folder / kVersionName);
+    path =
+        is_version ? environment.runs.working_folder / (first.id + "-report.html") : first.folder / kPageName;
+  }
   write_file_durably(path, report_html(page));
   print_missing(page);
   fmt::print("{}\n", path.string());
@@ -66,7 +72,9 @@ void declare_report(CLI::App& app, ReportArguments& arguments) {
 }  // namespace
 
 void add_tested_runs(CLI::App& app, std::vector<std::string>& runs, InferenceOptions& options) {
-  app.add_option("RUN", runs, "a run's id, its unique beginning, its folder, or 'last'; several are compared")
+  app.add_option(
+         "RUN", runs,
+         "a run's id, its unique beginning, its folder, 'last' or a registered name; several are compared")
       ->required();
   add_data(app, options.data, "IDX files or folder of pictures to test on [what the run was trained on]");
   add_transpose(app, options.transpose);

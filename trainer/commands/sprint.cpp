@@ -20,6 +20,7 @@ int sprint(const Environment& environment, const SprintOptions& arguments) {
 }
 
 void declare_sprint(CLI::App& app, SprintOptions& options) {
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--model", options.model,
                  fmt::format("a shipped network or a YAML file; one whose recipe counts epochs trains "
                              "one [{} on a CPU, {} on a GPU]",
@@ -46,6 +47,19 @@ void declare_sprint(CLI::App& app, SprintOptions& options) {
 }
 
 }  // namespace
+
+int sprint_again(const Environment& environment, const Rerun& rerun) {
+  CLI::App parser;
+  SprintOptions options;
+  declare_sprint(parser, options);
+  parse_arguments(parser, environment);
+  options.spec = rerun.spec;
+  options.data = rerun.data;
+  options.output = rerun.output;
+  options.device.wanted = trained_precision(rerun.settings);
+  options.no_process = true;
+  return sprint(environment, options);
+}
 
 Command add_sprint(CLI::App& app, const Environment& environment) {
   return add_command(app, environment, "sprint",

@@ -120,7 +120,7 @@ int train(const Environment& environment, const TrainArguments& arguments) {
   run.ranks.ranks = ranks.get();
   run.output.add_pictures = picture_adder(environment, run.device);
   check_ranks(run);
-  if (run.settings.limit_train || run.settings.validation) run.settings.subset = kSpread;
+  if (!run.spec && (run.settings.limit_train || run.settings.validation)) run.settings.subset = kSpread;
   run.device.deterministic = !arguments.nondeterministic;
   LoopLimits& limits = run.limits;
   if (limits.target_accuracy)
@@ -258,6 +258,26 @@ void declare_train(CLI::App& app, TrainArguments& arguments) {
 }
 
 }  // namespace
+
+int train_again(const Environment& environment, const Rerun& rerun) {
+  CLI::App parser;
+  TrainArguments arguments;
+  declare_train(parser, arguments);
+  parse_arguments(parser, environment);
+  arguments.spec = rerun.spec;
+  arguments.settings = rerun.settings;
+  arguments.from = rerun.settings.from.value_or("");
+  arguments.data = rerun.data;
+  arguments.output = rerun.output;
+  arguments.device.wanted = trained_precision(rerun.settings);
+  arguments.limits.max_steps = rerun.steps;
+  arguments.limits.max_seconds.reset();
+  arguments.ranks.batch_per_rank.reset();
+  arguments.ranks_to_start.reset();
+  arguments.resume.clear();
+  arguments.resume_if_there = false;
+  return train(environment, arguments);
+}
 
 Command add_train(CLI::App& app, const Environment& environment) {
   return add_command(app, environment, "train", "train a network", declare_train, train);

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "models/words.hpp"
+#include "trainer/console/text_table.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
@@ -48,10 +49,12 @@ std::string percent(double fraction) {
   return fmt::format("{:3.0f} %", std::floor(clamped_fraction(fraction) * 100));
 }
 
-int terminal_columns(int descriptor) {
+winsize terminal_size(int descriptor) {
   winsize size{};
-  constexpr int kUnknown = 80;
-  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUnknown;
+  const bool told = ioctl(descriptor, TIOCGWINSZ, &size) == 0;
+  if (!told || size.ws_col == 0) size.ws_col = 80;
+  if (!told || size.ws_row == 0) size.ws_row = 24;
+  return size;
 }
 
 TerminalVariables read_terminal_variables() {
@@ -68,22 +71,41 @@ Screen screen_of(std::FILE* out, const TerminalVariables& variables) {
   const bool dumb = variables.term.empty() || variables.term == "dumb";
   Screen screen;
   screen.terminal = isatty(descriptor) == 1;
-  screen.unicode = screen.terminal && !dumb && is_utf8(variables.locale);
-  screen.columns = [descriptor] { return terminal_columns(descriptor); };
+  screen.cursor = screen.terminal && !dumb;
+  screen.unicode = screen.cursor && is_utf8(variables.locale);
+  screen.columns = [descriptor] { return terminal_size(descriptor).ws_col; };
+  screen.rows = [descriptor] { return terminal_size(descriptor).ws_row; };
   return screen;
+}
+
+Screen screen_of(std::FILE* out) {
+  return screen_of(out, read_terminal_variables());
 }
 
 std::string progress_bar(double fraction, std::string_view text, int columns, bool unicode) {
   constexpr int kWidestBar = 30;
-  const int bar = std::clamp(columns / 3, 0, kWidestBar);
+  const int bar = std::clamp(columns / 4, 0, kWidestBar);
   const int full = static_cast<int>(clamped_fraction(fraction) * bar);
   std::string line = repeated(unicode ? "━" : "#", full) + repeated(unicode ? "─" : "-", bar - full);
   line += fmt::format(" {}  {}", percent(fraction), text);
-  return std::string(first_columns(line, static_cast<std::size_t>(std::max(columns, 0))));
+  const std::string_view shown = first_columns(line, static_cast<std::size_t>(std::max(columns, 0)));
+  const std::size_t gap = line.rfind("  ", shown.size());
+  const bool ends_early = shown.size() < line.size() && gap > line.size() - text.size();
+  return std::string(ends_early ? shown.substr(0, gap) : shown);
+}
+
+std::string pace_text(std::optional<double> seconds_left, std::optional<double> images_per_second) {
+  std::string text;
+  if (seconds_left) {
+    const double whole = std::ceil(*seconds_left);
+    text += fmt::format("  {} left", whole < 60 ? fmt::format("{:.0f} s", whole) : duration_text(whole));
+  }
+  if (images_per_second) text += fmt::format("  {} images/s", count_text(*images_per_second));
+  return text;
 }
 
 Console::Console(std::FILE* out, const ConsoleOptions& options)
-    : Console(out, options, options.bar ? screen_of(out, read_terminal_variables()) : Screen{}) {}
+    : Console(out, options, options.bar ? screen_of(out) : Screen{}) {}
 
 Console::Console(std::FILE* out, const ConsoleOptions& options, Screen screen)
     : out_(out), options_(options), screen_(std::move(screen)), last_output_(screen_.now()) {}

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,7 +20,9 @@ namespace trainer {
 struct Screen {
   bool terminal = false;  // a bar that is redrawn, instead of a line now and then
   bool unicode = false;
-  std::function<int()> columns = [] { return 80; };  // the width, asked for at each redraw
+  bool cursor = false;  // the terminal's cursor can be moved back to earlier lines
+  std::function<int()> columns = [] { return 80; };  // the size, asked for at each redraw
+  std::function<int()> rows = [] { return 24; };
   std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
 };
 
@@ -31,6 +34,7 @@ struct TerminalVariables {
 
 // Has a bar if `out` is a terminal, and Unicode if that terminal can show it (a UTF-8 locale, and TERM is not dumb).
 [[nodiscard]] Screen screen_of(std::FILE* out, const TerminalVariables& variables);
+[[nodiscard]] Screen screen_of(std::FILE* out);  // with the variables of this process
 
 struct ConsoleOptions {
   bool quiet = false;  // only results
@@ -88,6 +92,11 @@ class Console {
 };
 
 // "━━━━━━━━────  63 %  text", at most `columns` wide, with '#' and '-' without `unicode`.
+// What of the text does not fit is left out from the last gap of two spaces on.
 [[nodiscard]] std::string progress_bar(double fraction, std::string_view text, int columns, bool unicode);
+
+// "  1 min 5 s left  32,800 images/s", without what is not known: time left and speed, for the end of a progress text.
+[[nodiscard]] std::string pace_text(std::optional<double> seconds_left,
+                                    std::optional<double> images_per_second);
 
 }  // namespace trainer

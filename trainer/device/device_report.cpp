@@ -34,7 +34,7 @@ std::string distribution() {
 // The details of a CPU that trains without a GPU.
 std::string cpu_details(const CpuInfo& cpu) {
   return report_line("CPU", cpu.model) +
-         report_line("cores", fmt::format("{} usable, {} {} used", cpu.cores, cpu.threads,
+         report_line("cores", fmt::format("{} usable{}, {} {} used", cpu.cores, quota_text(cpu), cpu.threads,
                                           cpu.threads == 1 ? "thread" : "threads")) +
          report_line("instructions", fmt::format("{} (oneDNN {}), own loops for {}", cpu.instruction_set,
                                                  cpu.onednn_version, cpu.loops)) +
@@ -50,6 +50,7 @@ std::string cpu_in_one_line(const CpuInfo& cpu) {
 ordered_json cpu_json(const CpuInfo& cpu) {
   return {{"model", cpu.model},
           {"cores", cpu.cores},
+          {"quota", json_of(cpu.quota)},
           {"threads", cpu.threads},
           {"instruction_set", cpu.instruction_set},
           {"loops", cpu.loops},
@@ -210,6 +211,10 @@ ordered_json gpu_software_json(const GpuSoftware& software) {
 }
 
 }  // namespace
+
+std::string quota_text(const CpuInfo& cpu) {
+  return cpu.quota ? fmt::format(" (a quota of {:.3g})", *cpu.quota) : "";
+}
 
 std::string device_report(const DeviceInfo& info, const std::string& gpu_reason) {
   std::string text = gpu_block(info.gpus);

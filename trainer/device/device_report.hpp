@@ -16,6 +16,9 @@ namespace trainer {
 std::string device_report(const DeviceInfo& info, const std::string& gpu_reason);
 nlohmann::ordered_json device_json(const DeviceInfo& info, const std::string& gpu_reason);
 
+// " (a quota of 1.5)" behind a number of cores; "" without one.
+std::string quota_text(const CpuInfo& cpu);
+
 // NVML's readings of a GPU; `now` is appended to the names of its clocks.
 nlohmann::ordered_json sensors_json(const GpuSensors& sensors, const std::string& now = "");
 // "idle, power limit"; "nothing" if its clocks are at their peak.

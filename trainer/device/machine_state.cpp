@@ -74,6 +74,16 @@ ordered_json state_json(const MachineState& state) {
           {"gpu", state.gpu ? sensors_json(*state.gpu) : ordered_json(nullptr)}};
 }
 
+std::function<std::string()> gpu_state_reader(const std::string& pci_bus_id, const char* library) {
+  return [nvml = std::make_shared<Nvml>(library), pci_bus_id] {
+    GpuInfo gpu;
+    gpu.pci_bus_id = pci_bus_id;
+    nvml->read(&gpu);
+    const bool is_known = gpu.sensors.power_watts || gpu.sensors.sm_clock_mhz;
+    return is_known ? gpu_text(gpu.sensors) : "";
+  };
+}
+
 std::uint64_t peak_process_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

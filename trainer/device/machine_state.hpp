@@ -1,6 +1,7 @@
 // The state of a machine at one moment, which may have slowed down a measurement, and its GPU's energy consumption.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -26,6 +27,10 @@ bool was_busy(const MachineState& before);
 
 std::string state_text(const MachineState& state);             // one line, without its end
 nlohmann::ordered_json state_json(const MachineState& state);  // null for what is unknown
+
+// Returns the clocks, the power and the temperature of the GPU with this bus id at each call, as in state_text; "" if NVML does not tell.
+std::function<std::string()> gpu_state_reader(const std::string& pci_bus_id,
+                                              const char* library = "libnvidia-ml.so.1");
 
 // The most memory that this process has ever had, in bytes.
 std::uint64_t peak_process_bytes();

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "trainer/device/device_report.hpp"
 #include "trainer/doctor/checks.hpp"
 
 namespace trainer::doctor {
@@ -27,7 +28,7 @@ bool shows_gpu(const GpuFacts& gpu) {
 }
 
 std::string cores_text(const CpuInfo& cpu) {
-  return fmt::format("{} {}", cpu.cores, cpu.cores == 1 ? "core" : "cores");
+  return fmt::format("{} {}{}", cpu.cores, cpu.cores == 1 ? "core" : "cores", quota_text(cpu));
 }
 
 bool trains_on_gpu(const Facts& facts) {

@@ -36,7 +36,7 @@ TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOp
   saved_ = read_saved_network(file);
   DeviceRequest device = options.device;
   device.plan_cache = environment.cache;
-  device.wanted = trained_precision(saved_);
+  device.wanted = trained_precision(saved_.settings);
   if (!device.bits) device.bits = saved_.settings.bits;
   if (device.bits != "portable") device.engine = saved_.settings.engine;
   device_ = choose_device(device);

@@ -23,8 +23,9 @@ inline constexpr const char* kModelOfCpu = "sprint-lean";
 inline constexpr const char* kModelOfGpu = "sprint";
 
 struct SprintOptions {
-  std::string model;  // empty: kModelOfCpu or kModelOfGpu
-  std::string data;   // empty: TRAINER_DATA or the shipped MNIST
+  std::string model;         // empty: kModelOfCpu or kModelOfGpu
+  std::optional<Spec> spec;  // the network itself, instead of `model`
+  std::string data;          // empty: TRAINER_DATA or the shipped MNIST
   bool transpose = false;
   DeviceRequest device;
   OutputOptions output;

@@ -28,9 +28,9 @@ class SprintRun {
     report_.target = options.target;
     DeviceRequest device = options.device;
     const auto model = [&](const std::string& name) { return find_spec(name, models_folder(environment)); };
-    std::optional<Spec> spec;
-    if (!options.model.empty()) spec = model(options.model);
-    if (spec) device.wanted = spec->recipe.precisions;
+    std::optional<Spec> spec = options.spec;
+    if (!spec && !options.model.empty()) spec = model(options.model);
+    if (spec && device.wanted.is_empty()) device.wanted = spec->recipe.precisions;
     // The data set is unpacked while the device is made ready.
     auto dataset = std::async(std::launch::async, [&environment, &options] {
       return data::load_dataset(data_folder(environment, options.data), {.transpose = options.transpose});
@@ -58,6 +58,7 @@ class SprintRun {
     if (!options_.no_process && options_.ranks == nullptr) report_.process_seconds = time_process();
     report_.images = sprint.images();
     const SignalGuard signals;
+    start_ = Clock::now();
     int stop = 0;
     while (report_.seeds.size() < options_.seeds && stop == 0) stop = run_round(sprint, signals, recorded);
     console_.clear_progress();
@@ -162,8 +163,13 @@ class SprintRun {
           fmt::format("sprint: seed {}, step {}: the loss is not finite, so the steps after it train nothing",
                       seed.seed, *seed.bad_step + 1));
     }
-    console_.progress(static_cast<double>(index + 1) / static_cast<double>(options_.seeds),
-                      [&] { return fmt::format("seed {} of {}", index + 1, options_.seeds); });
+    const auto done = static_cast<double>(index + 1);
+    const auto all = static_cast<double>(options_.seeds);
+    console_.progress(done / all, [&] {
+      const SprintSummary summary = summarize(report_.seeds, report_.images);
+      return fmt::format("seed {} of {}{}", index + 1, options_.seeds,
+                         pace_text(seconds_since(start_) / done * (all - done), summary.images_per_second));
+    });
   }
 
   void finish(const Sprint& sprint, RecordedRun& recorded) {
@@ -182,6 +188,7 @@ class SprintRun {
   PreparedRun run_;
   const Setup& setup_;
   Console console_;
+  Clock::time_point start_;  // of the first seed
   SprintReport report_;
 };
 

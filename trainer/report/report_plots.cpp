@@ -234,16 +234,6 @@ std::vector<double> epoch_durations(const KnownRun& run) {
   return seconds;
 }
 
-std::string duration_text(double seconds) {
-  if (!std::isfinite(seconds) || seconds < 0) return "unknown";
-  if (seconds < 1) return fmt::format("{:.3g} ms", seconds * 1000);
-  if (seconds < 60) return fmt::format("{:.2f} s", seconds);
-  if (seconds >= 1e9) return fmt::format("{:g} s", seconds);
-  const auto whole = static_cast<long long>(std::llround(seconds));
-  if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
-  return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
-}
-
 std::string line_style(std::size_t index) {
   return fmt::format("c{} d{}", index % 6, index % 4);
 }

@@ -43,9 +43,6 @@ struct Axis {
 // of epochs. Empty if the run has no epochs.
 [[nodiscard]] std::vector<double> epoch_durations(const KnownRun& run);
 
-// "1.23 s", "12.3 ms", "3 min 20 s"
-[[nodiscard]] std::string duration_text(double seconds);
-
 // The classes in report.html that draw line i; the first twelve lines all look different.
 [[nodiscard]] std::string line_style(std::size_t index);
 

@@ -10,7 +10,7 @@
 
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
-#include "trainer/store/run_folder.hpp"
+#include "trainer/store/registry.hpp"
 #include "trainer/system/files.hpp"
 
 namespace trainer {
@@ -127,6 +127,8 @@ KnownRun read_known_run(const fs::path& folder) {
   KnownRun run;
   run.folder = folder;
   run.id = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+  if (fs::exists(folder / kVersionName))
+    run.id = fmt::format("{}@{}", folder.parent_path().filename().string(), run.id);
   run.record = read_run_record(folder / kRunRecordName);
   if (says_running(run.record) && !is_being_written(folder)) {
     run.record = read_run_record(folder / kRunRecordName);
@@ -146,7 +148,9 @@ RunList list_runs(const fs::path& folder) {
   if (!fs::exists(folder, error)) return list;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;
-    const bool hidden = entry->path().filename().string().starts_with('.');
+    const std::string name = entry->path().filename().string();
+    const bool hidden = name.starts_with('.') ||
+                        (name == kRegistryName && !fs::exists(entry->path() / kRunRecordName, ignored));
     if (!hidden && entry->is_directory(ignored)) add_run(list, entry->path());
   }
   if (error)

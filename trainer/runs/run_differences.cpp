@@ -54,6 +54,7 @@ ordered_json compared_values(const KnownRun& run) {
                     {"engine", find_text(record.recipe, {"settings", "engine"}).value_or("auto")},
                     {"bits", find_text(record.recipe, {"settings", "bits"}).value_or("fast")},
                     {"from", setting("from")},
+                    {"from_sha256", setting("from_sha256")},
                     {"new_head", setting("new_head")},
                     {"classes", setting("classes")},
                     {"channels", setting("channels")},

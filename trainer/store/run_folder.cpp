@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "trainer/store/registry.hpp"
 #include "trainer/system/files.hpp"
 
 namespace trainer {
@@ -132,7 +133,7 @@ std::vector<EarlierRun> runs_in(const fs::path& runs, std::string_view prefix = 
   for (fs::directory_iterator entry(runs, error), end; !error && entry != end; entry.increment(error)) {
     const std::string& path = entry->path().native();
     std::string name = path.substr(path.rfind('/') + 1);
-    if (!name.starts_with(prefix)) continue;
+    if (name.starts_with('.') || !name.starts_with(prefix)) continue;
     if (const auto written = last_written(entry->path()))
       found.push_back({entry->path(), std::move(name), *written});
   }
@@ -154,12 +155,14 @@ std::string names_of(const std::vector<EarlierRun>& runs) {
   throw FileError(fmt::format("no run or file '{}': {}", argument, reason));
 }
 
-fs::path run_named(const std::string& argument, const fs::path& runs) {
+fs::path run_named(const std::string& argument, const RunEnvironment& environment) {
   // Most runs are given by their whole name; only an error and `last` need to look at all of them.
+  const fs::path runs = runs_folder(environment);
   std::vector<EarlierRun> candidates;
   if (argument != "last") {
     fs::path named = runs / argument;
     if (named.parent_path() == runs && last_written(named)) return named;
+    if (const auto registered = registered_folder(argument, environment)) return *registered;
     candidates = runs_in(runs, argument);
     if (candidates.size() == 1) return candidates.front().folder;
   }
@@ -247,14 +250,15 @@ fs::path resolve_run(const std::string& run_or_file, const RunEnvironment& envir
   std::error_code ignored;
   if (run_or_file.empty())
     refuse(run_or_file, "it is empty: give a run folder, a .safetensors file, or 'last'");
-  if (run_or_file == "last") return run_named(run_or_file, runs_folder(environment));
+  if (run_or_file == "last") return run_named(run_or_file, environment);
   if (fs::is_directory(path, ignored)) {
     if (last_written(path)) return path;
+    if (const auto registered = registered_folder(run_or_file, environment)) return *registered;
     refuse(run_or_file, fmt::format("the folder {} holds none of {}, {}, {}", path.string(), kRunRecordName,
                                     kModelName, kCheckpointName));
   }
   if (fs::exists(path, ignored)) return path;
-  return run_named(run_or_file, runs_folder(environment));
+  return run_named(run_or_file, environment);
 }
 
 fs::path model_file(const fs::path& run_or_file) {

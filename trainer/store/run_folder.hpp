@@ -19,6 +19,7 @@ inline constexpr std::string_view kMetricsName = "metrics.jsonl";
 inline constexpr std::string_view kOutputName = "output.log";  // the messages of the run
 inline constexpr std::string_view kModelName = "model.safetensors";
 inline constexpr std::string_view kCheckpointName = "checkpoint.safetensors";
+inline constexpr std::string_view kPageName = "report.html";  // of `trainer runs report`
 inline constexpr std::string_view kEventsPrefix =
     "events.out.tfevents.";  // TensorBoard's, a file for each part of the run
 
@@ -73,7 +74,7 @@ class RunFolder {
 [[nodiscard]] bool is_being_written(const std::filesystem::path& folder);
 
 // Resolves RUN_OR_FILE: an existing file; an existing run folder; `last`, the run that was written last; the name of a run in the
-// runs folder, or a prefix that only one has. Returns a file or a run folder. Throws FileError, which lists the candidates. (For
+// runs folder; a registered network (registry.hpp); a prefix that only one run has. Returns a file or a run folder. Throws FileError, which lists the candidates. (For
 // a file or folder that is itself called last, write ./last.)
 [[nodiscard]] std::filesystem::path resolve_run(const std::string& run_or_file,
                                                 const RunEnvironment& environment);

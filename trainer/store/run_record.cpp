@@ -192,6 +192,11 @@ bool was_written_here(const RunRecord& record, const std::filesystem::path& fold
   return same("inode") && (same("boot_id") || same("host"));
 }
 
+bool was_written_elsewhere(const RunRecord& record, const std::filesystem::path& folder) {
+  return record.process.is_object() && record.process.contains("inode") &&
+         record.process["inode"] == process_json(folder)["inode"] && !was_written_here(record, folder);
+}
+
 void continue_record(RunRecord& record, const RunRecord& earlier, std::uint64_t step) {
   RunRecord::Resumption part{std::move(record.command), std::move(record.started), step};
   record.command = earlier.command;

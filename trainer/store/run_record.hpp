@@ -85,6 +85,10 @@ struct RunRecord {
 // tells whether its run continues. For a record without `process`, only the name of its machine is compared.
 [[nodiscard]] bool was_written_here(const RunRecord& record, const std::filesystem::path& folder);
 
+// Whether a process of another machine wrote `record` in this very `folder`, which both machines see. Nothing here tells whether that
+// process still runs.
+[[nodiscard]] bool was_written_elsewhere(const RunRecord& record, const std::filesystem::path& folder);
+
 // Makes `record`, of a run that resumes after `step` steps, continue `earlier`: command and start become those of `earlier`, and
 // its own are added to the list of resumptions.
 void continue_record(RunRecord& record, const RunRecord& earlier, std::uint64_t step);

@@ -1,6 +1,7 @@
 #include "trainer/system/text.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace trainer {
 
@@ -21,6 +22,16 @@ std::string size_text(std::uint64_t bytes) {
   if (bytes >= std::uint64_t{1} << 30) return fmt::format("{:.2f} GiB", size / (1 << 30));
   if (bytes >= std::uint64_t{1} << 20) return fmt::format("{:.2f} MiB", size / (1 << 20));
   return bytes >= 1024 ? fmt::format("{:.1f} KiB", size / 1024) : fmt::format("{} bytes", bytes);
+}
+
+std::string duration_text(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0) return "unknown";
+  if (seconds < 1) return fmt::format("{:.3g} ms", seconds * 1000);
+  if (seconds < 60) return fmt::format("{:.2f} s", seconds);
+  if (seconds >= 1e9) return fmt::format("{:g} s", seconds);
+  const auto whole = static_cast<long long>(std::llround(seconds));
+  if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
+  return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
 }
 
 std::string report_line(std::string_view key, std::string_view value, int width) {

@@ -32,6 +32,7 @@ inline double gib(std::uint64_t bytes) {
 }
 
 [[nodiscard]] std::string size_text(std::uint64_t bytes);  // "2.47 MiB"
+[[nodiscard]] std::string duration_text(double seconds);   // "12.3 ms", "1.23 s", "3 min 20 s"
 
 // The key in a column of `width` characters, the value, and a newline.
 [[nodiscard]] std::string report_line(std::string_view key, std::string_view value, int width = 14);

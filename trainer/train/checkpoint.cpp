@@ -151,9 +151,8 @@ std::vector<float> tensor_values(const SafetensorsFile& file, const std::string&
   return values;
 }
 
-RecipePrecisions trained_precision(const SavedNetwork& saved) {
-  const Precision precision =
-      precision_named(saved.settings.precision.value_or("")).value_or(Precision::fp32);
+RecipePrecisions trained_precision(const TrainSettings& settings) {
+  const Precision precision = precision_named(settings.precision.value_or("")).value_or(Precision::fp32);
   return {{precision}, {precision}};
 }
 

@@ -34,8 +34,8 @@ struct SavedNetwork {
   std::string engine;  // engine_text of the device that it was written on
 };
 
-// The precision that it was trained in, for both engines.
-RecipePrecisions trained_precision(const SavedNetwork& saved);
+// The precision of the settings that something was trained with, for both engines.
+RecipePrecisions trained_precision(const TrainSettings& settings);
 
 // What decides the last bits of a training beside the number of threads: libraries and instruction sets.
 std::string engine_text(const DeviceInfo& info);

@@ -192,6 +192,7 @@ RecordedRun::RecordedRun(PreparedRun& run, const OutputOptions& output, const st
   metrics_.emplace(file(kMetricsName));
   record.process = process_json(folder_->path());
   write_run_record(file(kRunRecordName), record);
+  if (output.folder != nullptr) *output.folder = folder_->path().string();
   if (output.tensorboard || !event_files(folder_->path()).empty()) open_events(output);
 }
 

@@ -35,6 +35,7 @@ struct OutputOptions {
   bool quiet = false;
   bool tensorboard = false;  // a resumed run that has event files goes on with them in any case
   PictureAdder add_pictures = {};
+  std::string* folder = nullptr;  // where the path of its folder is written once it is made
 };
 
 // The ranks of a run, if there are several.

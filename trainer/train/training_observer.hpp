@@ -1,6 +1,7 @@
 // What the loop of `trainer train` tells, shown and recorded.
 #pragma once
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,7 @@
 #include "trainer/system/signals.hpp"
 #include "trainer/train/digest.hpp"
 #include "trainer/train/loop.hpp"
+#include "trainer/train/pace.hpp"
 #include "trainer/train/recorded_run.hpp"
 #include "trainer/train/training_output.hpp"
 
@@ -16,26 +18,31 @@ namespace trainer {
 class TrainingObserver final : public LoopObserver {
  public:
   TrainingObserver(const PreparedRun& run, const Network& network, RecordedRun& recorded, Console& console,
-                   const SignalGuard& signals, std::uint64_t evaluations)
+                   const SignalGuard& signals, const LoopLimits& limits, std::uint64_t evaluations)
       : run_(run),
         network_(network),
         recorded_(recorded),
         console_(console),
         signals_(signals),
+        limits_(limits),
         evaluations_(evaluations) {}
 
   void progressed(const LoopProgress& progress) override {
-    if (first_step_seconds_ == 0) first_step_seconds_ = seconds_since(run_.start);
+    const double now = seconds_since(run_.start);
+    if (first_step_seconds_ == 0) first_step_seconds_ = now;
+    pace_.trained(images_until(progress.step), now);
     const auto done = static_cast<double>(progress.step - progress.epoch_begin);
     const auto all = static_cast<double>(progress.epoch_end - progress.epoch_begin);
     console_.progress(done / all, [&] {
-      return fmt::format("epoch {}/{}  step {} of {}", evaluations_ + 1, run_.setup.epochs(), progress.step,
-                         progress.total_steps);
+      return fmt::format("epoch {}/{}{}  step {} of {}", evaluations_ + 1, run_.setup.epochs(),
+                         pace_text(seconds_left(progress.step, now), pace_.images_per_second()),
+                         progress.step, progress.total_steps);
     });
   }
 
   void epoch_done(const EpochRecord& epoch) override {
     evaluations_ = epoch.epoch;
+    pace_.evaluated(epoch.evaluation_seconds);
     recorded_.add_epoch(epoch);
     recorded_.add_weights(network_);
     console_.line(epoch_line(run_.setup, epoch));
@@ -56,11 +63,36 @@ class TrainingObserver final : public LoopObserver {
   const nlohmann::ordered_json& digests_by_step() const { return digests_by_step_; }
 
  private:
+  double images_until(std::uint64_t step) const {
+    return static_cast<double>(images_before(run_.setup.train, step));
+  }
+
+  // Until the run's end: that of the recipe, or a limit before it.
+  std::optional<double> seconds_left(std::uint64_t step, double now) const {
+    const Setup& setup = run_.setup;
+    const std::uint64_t end = limits_.max_steps > 0 ? limits_.max_steps : setup.total_steps;
+    const std::uint64_t evaluations = end < setup.total_steps ? epoch_of(setup.train, end) : setup.epochs();
+    std::optional<double> left =
+        pace_.seconds_left(images_until(std::min(end, setup.total_steps)) - images_until(step),
+                           static_cast<double>(evaluations) - static_cast<double>(evaluations_));
+    if (left && limits_.max_seconds)
+      left = std::clamp(*limits_.max_seconds - (now - first_step_seconds_), 0.0, *left);
+    return left;
+  }
+
+  // In images of training, by the arithmetic of both.
+  static double length_of_evaluation(const Setup& setup) {
+    return static_cast<double>(setup.plan.forward_flops) / static_cast<double>(setup.plan.training_flops) *
+           (setup.test.images + setup.validation.images);
+  }
+
   const PreparedRun& run_;
   const Network& network_;
   RecordedRun& recorded_;
   Console& console_;
   const SignalGuard& signals_;
+  const LoopLimits& limits_;
+  Pace pace_{length_of_evaluation(run_.setup)};
   std::uint64_t evaluations_;  // so far
   double first_step_seconds_ = 0;
   nlohmann::ordered_json digests_by_step_ = nlohmann::ordered_json::array();

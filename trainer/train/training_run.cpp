@@ -47,16 +47,17 @@ class TrainingRun {
     }
     if (resumed_ && options.settings.epochs) settings.epochs = options.settings.epochs;
     Spec spec = resumed_                ? resumed_->saved.spec
+                : options.spec          ? *options.spec
                 : options.model.empty() ? start->spec
                                         : find_spec(options.model, models_folder(environment));
     if (options.ranks.batch_per_rank) scale_batch(options.ranks, spec.recipe, settings);
     DeviceRequest device = options.device;
-    device.wanted = spec.recipe.precisions;
+    if (device.wanted.is_empty()) device.wanted = spec.recipe.precisions;
     if (resumed_) {  // it keeps its precision if the device supports it
       device.engine = settings.engine;
       device.bits = settings.bits;
       if (!device.threads) device.threads = resumed_->saved.threads;
-      device.wanted = trained_precision(resumed_->saved);
+      device.wanted = trained_precision(resumed_->saved.settings);
     }
     run_.open_device(device);
     if (options.limits.digest_steps > 0 && run_.device.bits != Bits::portable)
@@ -121,7 +122,7 @@ class TrainingRun {
                             *run_.ranks.ranks);
     print_head(recorded.path(), start);
     const ResidentData data(backend, setup_);
-    TrainingObserver observer(run_, network, recorded, console_, signals, start.epochs);
+    TrainingObserver observer(run_, network, recorded, console_, signals, options_.limits, start.epochs);
     const std::function<bool()> stop_asked = [&observer] { return observer.stop_asked(); };
     if (!options_.profile.empty())
       write_profile(options_.profile, setup_, backend, data, console_, stop_asked);

@@ -16,9 +16,10 @@ struct RunOptions {
   TrainSettings settings;       // a resumed run has its own
   LoopLimits limits;
   OutputOptions output;
-  std::string resume;   // RUN_OR_FILE; settings.epochs then replaces the run's
-  std::string from;     // RUN_OR_FILE with the first weights; empty: drawn from the seed
-  std::string profile;  // file for a trace; empty: no profile
+  std::string resume;        // RUN_OR_FILE; settings.epochs then replaces the run's
+  std::string from;          // RUN_OR_FILE with the first weights; empty: drawn from the seed
+  std::optional<Spec> spec;  // the network itself, instead of `model`
+  std::string profile;       // file for a trace; empty: no profile
   RankOptions ranks;
 };
 

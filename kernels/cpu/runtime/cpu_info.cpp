@@ -1,16 +1,15 @@
 // This machine's processor, its instruction set, and how much of it this process may use: read from the
-// kernel's files (/proc, the cgroup's cpu.max and memory.max) and from oneDNN. Values that cannot be read stay
-// empty.
+// kernel's files (/proc, the control groups) and from oneDNN. Values that cannot be read stay empty.
 #include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <optional>
 #include <sched.h>
 #include <string>
 #include <utility>
 
 #include "kernels/backend.hpp"
+#include "kernels/cpu/runtime/control_groups.hpp"
 #include "kernels/cpu/runtime/loops.hpp"
 #include "kernels/cpu/runtime/parallel.hpp"
 
@@ -38,29 +37,10 @@ std::uint64_t memory_of(const std::string& key) {
   return text.empty() ? 0 : std::stoull(text) * 1024;
 }
 
-// The container's CPU limit in cores, from cgroup v2; 0: no limit.
-double quota() {
-  std::ifstream in("/sys/fs/cgroup/cpu.max");  // "200000 100000" or "max 100000"
-  std::string most;
-  double period = 0;
-  if (!(in >> most >> period) || most == "max" || period <= 0) return 0;
-  return std::stod(most) / period;
-}
-
-// The number that a file holds; nothing if it says "max" or does not exist.
-std::optional<std::uint64_t> number_in(const char* file) {
-  std::ifstream in(file);
-  std::uint64_t number = 0;
-  return in >> number ? std::optional(number) : std::nullopt;
-}
-
-// The free memory of the machine, or less if the limit of the container (cgroup v2) is lower.
+// The free memory of the machine, or less if a control group's limit is lower.
 std::uint64_t available_memory() {
   const std::uint64_t free = memory_of("MemAvailable");
-  const auto most = number_in("/sys/fs/cgroup/memory.max");
-  const auto used = number_in("/sys/fs/cgroup/memory.current");
-  if (!most || !used) return free;
-  return std::min(free, *most > *used ? *most - *used : 1);
+  return std::min(free, group_limits().memory_bytes.value_or(free));
 }
 
 const char* isa_name(dnnl::cpu_isa isa) {
@@ -84,9 +64,9 @@ const char* isa_name(dnnl::cpu_isa isa) {
 int usable_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  int cores = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-  if (const double most = quota(); most > 0) cores = std::min(cores, static_cast<int>(most + 0.999));
-  return std::max(cores, 1);
+  const int cores = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  const double quota = group_limits().cores.value_or(cores);
+  return std::max(std::min(cores, static_cast<int>(quota + 0.999)), 1);
 }
 
 }  // namespace cpu
@@ -96,6 +76,7 @@ CpuInfo describe_cpu(int threads) {
   info.model = cpu::value_of("/proc/cpuinfo", "model name");
   if (info.model.empty()) info.model = "unknown processor";
   info.cores = cpu::usable_cores();
+  info.quota = cpu::group_limits().cores;
   info.threads = threads;
   info.instruction_set = cpu::isa_name(dnnl::get_effective_cpu_isa());
   info.loops = cpu::best_loops().name;

@@ -8,7 +8,7 @@
 
 namespace trainer::cpu {
 
-// The number of cores that this process may use: the affinity mask, limited by a container's CPU quota. At least 1.
+// The number of cores that this process may use: the affinity mask, limited by the CPU quota of its control groups, rounded up. At least 1.
 int usable_cores();
 
 struct Range {

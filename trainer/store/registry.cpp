@@ -1,0 +1,262 @@
+#include "trainer/store/registry.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <charconv>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <functional>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "models/words.hpp"
+#include "trainer/store/run_record.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/sha256.hpp"
+#include "trainer/system/text.hpp"
+
+namespace trainer {
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+constexpr const char* kStagesName = "stages.json";
+constexpr const char* kRetired = "retired";
+constexpr const char* kUnfinished = ".new";  // the version that is being made, or that a kill has left
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 30;
+
+fs::path registry_folder(const RunEnvironment& environment) {
+  return runs_folder(environment) / kRegistryName;
+}
+
+[[noreturn]] void refuse(const fs::path& path, const std::string& what) {
+  throw FileError(fmt::format("{}: {}: restore the file, or promote the run again", path.string(), what));
+}
+
+ordered_json read_json(const fs::path& path) {
+  const std::vector<std::byte> bytes = read_file(path, kMostBytes);
+  const auto* text = reinterpret_cast<const char*>(bytes.data());
+  ordered_json json = ordered_json::parse(text, text + bytes.size(), nullptr, false);
+  if (!json.is_object()) refuse(path, "not a JSON object");
+  return json;
+}
+
+ordered_json read_stages(const fs::path& folder) {
+  const fs::path path = folder / kStagesName;
+  if (!fs::exists(path)) return ordered_json::object();
+  ordered_json stages = read_json(path);
+  for (const ordered_json& stage : stages)
+    if (!stage.is_string()) refuse(path, "a stage is not a text");
+  return stages;
+}
+
+std::optional<int> number_of(const std::string& text) {
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 1) return std::nullopt;
+  return number;
+}
+
+RegisteredVersion read_version(const fs::path& folder, const ordered_json& stages) {
+  const fs::path path = folder / kVersionName;
+  const ordered_json json = read_json(path);
+  try {
+    RegisteredVersion found{.name = folder.parent_path().filename().string(),
+                            .version = json.at("version"),
+                            .stage = stages.value(folder.filename().string(), ""),
+                            .run = json.at("run"),
+                            .promoted = json.at("promoted"),
+                            .model = json.at("model"),
+                            .sha256 = json.at("sha256"),
+                            .folder = folder};
+    if (json.at("accuracy").is_number()) found.accuracy = json.at("accuracy").get<double>();
+    return found;
+  } catch (const nlohmann::json::exception& error) {
+    refuse(path, error.what());
+  }
+}
+
+std::vector<RegisteredVersion> versions_in(const fs::path& folder) {
+  std::vector<RegisteredVersion> found;
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return found;
+  const ordered_json stages = read_stages(folder);
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (number_of(entry->path().filename().string())) found.push_back(read_version(entry->path(), stages));
+  if (error) throw FileError(fmt::format("cannot read {}: {}", folder.string(), error.message()));
+  std::ranges::sort(found, std::greater(), &RegisteredVersion::version);
+  return found;
+}
+
+bool is_name(const std::string& text) {
+  const auto is_good = [](unsigned char c) {
+    return c < 128 && (std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.');
+  };
+  return !text.empty() && text.size() <= 64 && std::isalpha(static_cast<unsigned char>(text[0])) != 0 &&
+         std::ranges::all_of(text, is_good) && text != "last" && !text.ends_with(".safetensors");
+}
+
+// The name's folder, locked until the object ends. A file system without locks is accepted.
+Descriptor locked(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  Descriptor lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (error || !lock.is_open() || ::access(folder.c_str(), W_OK) != 0)
+    throw FileError(fmt::format("cannot write in {}: {}", folder.string(),
+                                reason_and_next_step(error ? error.value() : errno)));
+  ::flock(lock.number(), LOCK_EX);
+  return lock;
+}
+
+void remove_unfinished(const fs::path& folder) {
+  std::error_code ignored;
+  fs::remove_all(folder / kUnfinished, ignored);
+}
+
+// A version that had the stage before has none then; any number of versions is retired.
+void set_stage(const fs::path& folder, int version, const std::string& stage) {
+  ordered_json stages = read_stages(folder);
+  for (auto one = stages.begin(); one != stages.end();)
+    one = one.value() == stage && stage != kRetired ? stages.erase(one) : std::next(one);
+  stages[std::to_string(version)] = stage;
+  write_file_durably(folder / kStagesName, to_text(stages, 2) + "\n");
+}
+
+void copy_read_only(const fs::path& from, const fs::path& to) {
+  const std::vector<std::byte> bytes = read_file(from, kMostBytes);
+  const std::span<const std::byte> part(bytes);
+  write_file_durably(to, std::span(&part, 1));
+  ::chmod(to.c_str(), 0444);
+}
+
+std::string hash_of(const fs::path& model) {
+  return sha256_hex(read_file(model, kMostBytes));
+}
+
+// Copies the run under a hidden name and renames that.
+void make_version(const fs::path& run, const fs::path& part, const RegisteredVersion& made) {
+  fs::create_directory(part);
+  for (const std::string_view name : {kRunRecordName, kMetricsName, kOutputName, kModelName})
+    if (fs::exists(run / name)) copy_read_only(run / name, part / name);
+  if (hash_of(part / kModelName) != made.sha256)
+    throw FileError("the run has changed meanwhile: promote it again");
+  const ordered_json json{{"version", made.version},
+                          {"run", made.run},
+                          {"folder", fs::absolute(run).lexically_normal().string()},
+                          {"promoted", made.promoted},
+                          {"model", made.model},
+                          {"sha256", made.sha256},
+                          {"accuracy", json_of(made.accuracy)}};
+  write_file_durably(part / kVersionName, to_text(json, 2) + "\n");
+  ::chmod((part / kVersionName).c_str(), 0444);
+  fs::rename(part, made.folder);
+}
+
+std::string choices(const std::string& name, const std::vector<RegisteredVersion>& versions) {
+  std::vector<std::string> all;
+  for (const RegisteredVersion& one : versions)
+    all.push_back(one.text() + (one.stage.empty() ? "" : fmt::format(" ({})", one.stage)));
+  return fmt::format("{} has {}", name, joined(all));
+}
+
+}  // namespace
+
+std::string RegisteredVersion::text() const {
+  return fmt::format("{}@{}", name, version);
+}
+
+std::vector<RegisteredVersion> registered_versions(const RunEnvironment& environment,
+                                                   const std::string& name) {
+  const fs::path registry = registry_folder(environment);
+  if (!name.empty()) return versions_in(registry / name);
+  std::vector<fs::path> folders;
+  std::error_code error;
+  for (fs::directory_iterator entry(registry, error), end; !error && entry != end; entry.increment(error))
+    folders.push_back(entry->path());
+  std::ranges::sort(folders);
+  std::vector<RegisteredVersion> all;
+  for (const fs::path& folder : folders) std::ranges::move(versions_in(folder), std::back_inserter(all));
+  return all;
+}
+
+std::optional<RegisteredVersion> find_version(const std::string& words, const RunEnvironment& environment) {
+  const std::size_t at = words.find('@');
+  const std::string name = words.substr(0, at);
+  if (!is_name(name)) return std::nullopt;
+  const std::vector<RegisteredVersion> versions = registered_versions(environment, name);
+  if (versions.empty()) return std::nullopt;
+  const std::string wanted = at == std::string::npos ? "" : words.substr(at + 1);
+  const auto found = std::ranges::find_if(versions, [&](const RegisteredVersion& one) {
+    if (at == std::string::npos) return one.stage != kRetired;
+    return std::to_string(one.version) == wanted ||
+           (!wanted.empty() && one.stage == wanted && wanted != kRetired);
+  });
+  if (found != versions.end()) return *found;
+  throw FileError(
+      at == std::string::npos
+          ? fmt::format("every version of '{}' is retired: name one: {}", name, choices(name, versions))
+          : fmt::format("'{}' is no version: {}", words, choices(name, versions)));
+}
+
+std::optional<fs::path> registered_folder(const std::string& words, const RunEnvironment& environment) {
+  const auto version = find_version(words, environment);
+  if (!version) return std::nullopt;
+  if (hash_of(version->folder / kModelName) != version->sha256)
+    throw FileError(
+        fmt::format("{}: not the file that was promoted as {}: its SHA-256 should be {}: restore it",
+                    (version->folder / kModelName).string(), version->text(), version->sha256));
+  return version->folder;
+}
+
+Promotion promote(const fs::path& run, RegisteredVersion made, const RunEnvironment& environment) {
+  if (!is_name(made.name))
+    throw UsageError(
+        fmt::format("'{}' cannot be a name: a letter, then letters, digits, '-', '_' and '.', at most 64 in "
+                    "all; 'last' and names of files are taken",
+                    made.name));
+  if (is_being_written(run))
+    throw FileError(fmt::format("{} is being written: promote it when it has ended", made.run));
+  if (!fs::exists(run / kModelName))
+    throw FileError(
+        fmt::format("{} has no {}: it did not end; go on with it by train --resume", made.run, kModelName));
+  made.sha256 = hash_of(run / kModelName);
+  const fs::path folder = registry_folder(environment) / made.name;
+  const Descriptor lock = locked(folder);
+  const std::vector<RegisteredVersion> versions = versions_in(folder);
+  const auto same = std::ranges::find(versions, made.sha256, &RegisteredVersion::sha256);
+  const bool is_new = same == versions.end();
+  const std::string stage = made.stage;
+  if (is_new) {
+    made.stage.clear();
+    made.version = versions.empty() ? 1 : versions.front().version + 1;
+    made.promoted = iso_time(std::time(nullptr));
+    made.folder = folder / std::to_string(made.version);
+    remove_unfinished(folder);
+    try {
+      make_version(run, folder / kUnfinished, made);
+    } catch (const std::exception& error) {
+      remove_unfinished(folder);
+      throw FileError(fmt::format("cannot promote {} to {}: {}", made.run, made.text(), error.what()));
+    }
+    ::fsync(lock.number());
+  } else {
+    made = *same;
+  }
+  if (!stage.empty() && stage != made.stage) set_stage(folder, made.version, stage);
+  if (!stage.empty()) made.stage = stage;
+  return {made, is_new};
+}
+
+RegisteredVersion retire(const std::string& words, const RunEnvironment& environment) {
+  auto version = find_version(words, environment);
+  if (!version) throw FileError(fmt::format("no network is registered as '{}'", words));
+  const Descriptor lock = locked(version->folder.parent_path());
+  set_stage(version->folder.parent_path(), version->version, kRetired);
+  return *version;
+}
+
+}  // namespace trainer
