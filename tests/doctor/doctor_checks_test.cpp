@@ -28,7 +28,7 @@ Facts facts_of(const PlayedGpus& gpus) {
     facts.gpu.info = gpus.gpu;
     facts.gpu.info->free_bytes = 100 * kGibibyte;
   }
-  facts.cpu = {"a processor", 2, 2, "AVX-512 with bf16", "x86-64-v4", 8 * kGibibyte, 4 * kGibibyte, "2.6.3"};
+  facts.cpu = {"a CPU", 2, {}, 2, "AVX-512 with bf16", "x86-64-v4", 8 * kGibibyte, 4 * kGibibyte, "2.6.3"};
   facts.files = {"data/mnist", "60000 + 10000 images", "", "runs", "", kGibibyte};
   return facts;
 }
