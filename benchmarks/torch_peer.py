@@ -82,6 +82,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--layout", choices=["nchw", "channels_last"], default="channels_last")
+    parser.add_argument("--bf16", action="store_true", help="within torch.autocast")
     parser.add_argument("--data", required=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -95,7 +96,8 @@ def main():
     seconds = []
     for _ in range(options.epochs):
         begin = time.perf_counter()
-        train_epoch(network, optimizer, schedule, x, y, options.batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bf16):
+            train_epoch(network, optimizer, schedule, x, y, options.batch)
         seconds.append(time.perf_counter() - begin)
     reached = accuracy(network, *load(options.data, "t10k"))
     print(json.dumps({"epoch_seconds": seconds, "accuracy": reached, "torch": torch.__version__,
