@@ -87,9 +87,10 @@ case $1 in
     echo "{\"Status\":\"exited\",\"ExitCode\":$(cat "$engine/$last.code"),\"OOMKilled\":false,\"Error\":\"\"}" ;;
   cp)
     if [ "$3" = - ]; then mkdir -p "$engine/runs" && exec tar -x -C "$engine/runs"; fi
-    id=${3%%:*}
-    [ -d "$engine/runs/$id" ] || { echo "Could not find the file /runs/$id in container $id" >&2; exit 1; }
-    tar -C "$engine/runs" -c "$id" | head -c "$(cat "$PLAY/copied" 2>/dev/null || echo -0)"
+    [ ! -e "$PLAY/cut" ] || exit 255
+    path=$engine/runs/${3#*:/runs/}
+    [ -e "$path" ] || { echo "Could not find the file ${3#*:} in container ${3%%:*}" >&2; exit 1; }
+    tar -C "${path%/*}" -c "${path##*/}" | head -c "$(cat "$PLAY/copied" 2>/dev/null || echo -0)"
     if [ -e "$PLAY/corrupt" ]; then rm "$PLAY/corrupt"; echo more; fi ;;
   stop | kill) [ -e "$engine/$last.code" ] || missing container ;;
   rm) rm -rf "$engine/$last.code" "$engine/$last.out" "$engine/$last.err" "$engine/runs/$last" ;;

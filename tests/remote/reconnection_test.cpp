@@ -36,6 +36,34 @@ TEST_F(Reconnection, ABrokenConnectionIsMadeAnewAndNothingIsShownTwice) {
   for (const char* seconds : {"-1", "nan"}) expect_one_line(submit("vm", {}, {"--reconnect", seconds}), 2);
 }
 
+TEST_F(Reconnection, ARunThatNobodyFollowsIsWatchedInItsContainer) {
+  ASSERT_EQ(submit("vm", {}, {"--detach"}).code, 0);
+  const std::string id = runs().at(0);
+  const Outcome watched = run({"runs", "watch"});
+  EXPECT_EQ(watched.code, 0) << watched.err;
+  for (const char* part :
+       {"epoch 1 of 2  train loss ", "epoch 2 of 2  train loss ", "  finished: the recipe's end\n"})
+    EXPECT_PRED2(contains, watched.out, part);
+  EXPECT_PRED2(contains, watched.out, "its folder is on vm: trainer runs attach " + id + " fetches it\n");
+  EXPECT_FALSE(fs::exists(folder_ / "runs" / id / "metrics.jsonl")) << "watching fetches nothing";
+  play("cut", "");
+  const Outcome cut = run({"runs", "watch"});
+  EXPECT_EQ(cut.code, 1);
+  EXPECT_PRED2(contains, cut.err, "target vm: ");
+  stop_playing("cut");
+
+  Json record = Json::parse(read_text(folder_ / "play/there/runs" / id / "run.json"));
+  const std::string whole = record.dump();
+  record["status"] = "running";
+  play("there/runs/" + id + "/run.json", record.dump());
+  const Outcome killed = run({"runs", "watch"});
+  EXPECT_EQ(killed.code, 1) << "its container has ended";
+  EXPECT_PRED2(contains, killed.out, "  killed");
+  play("there/runs/" + id + "/run.json", whole);
+  EXPECT_EQ(run({"runs", "attach", id}).code, 0);
+  EXPECT_EQ(run({"runs", "watch"}).out.find("its folder is on"), std::string::npos);
+}
+
 TEST(ReconnectionPauses, GrowAndAddUp) {
   using Pauses = std::vector<double>;
   EXPECT_EQ(reconnection_pauses(60), (Pauses{0.5, 1, 2, 4, 8, 16, 28.5}));

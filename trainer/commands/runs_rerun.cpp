@@ -47,7 +47,6 @@ Rerun rerun_of(const KnownRun& run, const RerunArguments& arguments, std::string
   return rerun;
 }
 
-// Not where another process of the same ranks prints and keeps the run.
 int print_drift(const Environment& environment, const KnownRun& before, const std::string& folder,
                 bool json) {
   const Drift drift = drift_between(before, read_known_run(folder), models_folder(environment));
@@ -73,7 +72,7 @@ int rerun_run(const Environment& environment, const RerunArguments& arguments) {
     throw UsageError(fmt::format("runs rerun: this program does not know the command of {}, '{}': {}",
                                  before.id, fmt::join(before.record.command, " "), error.what()));
   }
-  if (status != 0 || folder.empty()) return status;
+  if (status != 0 || folder.empty()) return status;  // of several ranks only the first one has a folder
   return print_drift(environment, before, folder, arguments.output.json);
 }
 
@@ -87,9 +86,8 @@ void declare_rerun(CLI::App& app, RerunArguments& arguments) {
   add_json(app, arguments.output.json, "one JSON value a line, the drift last [off]");
   app.add_flag("--quiet", arguments.output.quiet, "print the drift only [off]");
   app.footer(
-      "exit status: 0 the weights have the same bits; 3 other bits, and the accuracy is within three "
-      "standard\n"
-      "errors of what the network reaches over seeds, or nothing is known of it; 4 it is beyond");
+      "exit status: 0 the weights have the same bits; 3 other bits, and the accuracy is within three\n"
+      "standard errors of what the network reaches over seeds, or nothing is known of it; 4 it is beyond");
 }
 
 struct DiffArguments {

@@ -1,15 +1,21 @@
-// trainer runs watch: shows a run that another process writes, from the files of its folder alone, until the run ends. Ctrl-C has its
-// default effect: it ends this program.
+// trainer runs watch: shows a run that another process writes, from the files of its folder alone, until the run ends; a run on a
+// target from those in its container. Ctrl-C has its default effect: it ends this program.
 #include <algorithm>
+#include <cerrno>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <utility>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/device/machine_state.hpp"
+#include "trainer/remote/submission.hpp"
 #include "trainer/runs/live_view.hpp"
 #include "trainer/store/run_folder.hpp"
-#include "trainer/system/errors.hpp"
+#include "trainer/system/clock.hpp"
+#include "trainer/system/files.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
@@ -23,33 +29,46 @@ struct WatchArguments {
   bool json = false;
 };
 
-void pause_between_looks() {
-  ::poll(nullptr, 0, 500);
-}
+constexpr int kPause = 500, kPauseOfTarget = 2000;  // milliseconds between two looks
 
-// A new run's folder is there before its record, and over NFS a file that is replaced may be unreadable for a moment.
+// A new run's folder is there before its record, over NFS a file that is replaced may be unreadable for a moment, and a connection may
+// be lost for as long.
 auto patiently(const auto& action) {
   for (int looks_left = 5;; --looks_left) {
     try {
       return action();
-    } catch (const FileError&) {
+    } catch (const std::runtime_error&) {
       if (looks_left == 0) throw;
     }
-    pause_between_looks();
+    ::poll(nullptr, 0, kPause);
   }
 }
+
+// A file without a name, which needs no removal: Ctrl-C ends this program at any time.
+class InMemory {
+ public:
+  explicit InMemory(const std::string& text) : file_(::memfd_create("copy", MFD_CLOEXEC)) {
+    if (::write(file_.number(), text.data(), text.size()) != std::ssize(text))
+      throw FileError("a run's file cannot be kept in memory: " + reason_and_next_step(errno));
+  }
+  [[nodiscard]] fs::path path() const { return fmt::format("/proc/self/fd/{}", file_.number()); }
+
+ private:
+  Descriptor file_;
+};
 
 class Watch {
  public:
   Watch(const Environment& environment, const WatchArguments& arguments)
-      : folder_(patiently([&] { return find_run_folder(arguments.run, environment); })),
+      : environment_(environment),
+        folder_(patiently([&] { return find_run_folder(arguments.run, environment); })),
         screen_(screen_of(stdout)),
         console_(stdout, {.json = arguments.json}),
         draws_(screen_.cursor && !arguments.json) {}
 
   int run() {
-    for (;; pause_between_looks()) {
-      read();
+    for (;; ::poll(nullptr, 0, is_on_target_ ? kPauseOfTarget : kPause)) {
+      patiently([this] { read(); });
       const std::string status = run_.status();
       is_over_ = status != "running" && status != "submitted" && !is_elsewhere();
       if (draws_)
@@ -63,31 +82,39 @@ class Watch {
 
  private:
   bool is_elsewhere() const { return run_.copied && was_written_elsewhere(run_.record, folder_); }
-  bool waits_for_target() const {
-    return run_.record.status == RunStatus::kRunning && target_name(run_.record) != "local";
+
+  void read() {
+    if (std::error_code ignored; !fs::exists(folder_, ignored))
+      throw std::runtime_error(folder_.string() + " was deleted or moved while it was watched");
+    run_ = read_known_run(folder_);
+    is_on_target_ = run_.record.status == RunStatus::kRunning && target_name(run_.record) != "local";
+    if (is_on_target_) look_at_target();
   }
 
-  // Who fetches a run from its target closes the record before it releases the folder, so the record is read again.
-  void read() {
-    const auto look = [&] {
-      if (std::error_code ignored; !fs::exists(folder_, ignored))
-        throw std::runtime_error(folder_.string() + " was deleted or moved while it was watched");
-      return read_known_run(folder_);
-    };
-    run_ = patiently(look);
-    if (!waits_for_target() || is_being_written(folder_)) return;
-    run_ = patiently(look);
-    if (waits_for_target())
-      throw UsageError(
-          fmt::format("{0} is on {1}, and nothing fetches it: trainer runs attach {0} shows its "
-                      "output and brings its folder back",
-                      run_.id, target_name(run_.record)));
+  // Replaces what is known here by what the run's own files say. Who follows the run may fetch it meanwhile and remove the
+  // container: the next look finds it here.
+  void look_at_target() {
+    if (!connection_) connection_.emplace(target_of(environment_, run_.record), environment_.runtime);
+    const std::string id = container_of(folder_, run_.record);
+    const ProcessOutput state = connection_->capture(state_words(id));
+    if (state.code != 0) connection_->fail(state);
+    const auto record = peek_at_run(*connection_, id, kRunRecordName);
+    if (!record) return;
+    RunRecord own = read_run_record(InMemory(*record).path());
+    own.target = run_.record.target;
+    const InMemory metrics(peek_at_run(*connection_, id, kMetricsName).value_or(""));
+    run_.epochs = read_epochs(metrics.path(), {own.data.test_images, own.data.validation_images});
+    if (std::exchange(seen_, run_.epochs.size()) != run_.epochs.size()) changed_ = Clock::now();
+    run_.killed = own.status == RunStatus::kRunning && state.out.find("\"exited\"") != std::string::npos;
+    run_.record = std::move(own);
   }
 
   // The GPU is another machine's if the run is copied or on a target.
   std::string notes() {
-    if (is_over_) return "";
-    if (waits_for_target()) return "its evaluations are fetched at its end\n";
+    if (is_on_target_ && is_over_)
+      return fmt::format("its folder is on {}: trainer runs attach {} fetches it\n", target_name(run_.record),
+                         run_.id);
+    if (is_over_ || is_on_target_) return "";
     if (run_.copied) return "another machine writes it; whether its process still runs is not seen here\n";
     const auto bus_id = find_text(run_.record.device, {"gpu", "pci_bus_id"});
     if (bus_id && !gpu_state_) gpu_state_ = gpu_state_reader(*bus_id);
@@ -97,9 +124,11 @@ class Watch {
 
   // Since the last evaluation was written down; nothing if the run is over.
   std::optional<double> waited() const {
+    if (is_over_) return std::nullopt;
+    if (is_on_target_) return seconds_since(changed_);
     std::error_code error;
     const auto written = fs::last_write_time(folder_ / kMetricsName, error);
-    if (is_over_ || error) return std::nullopt;
+    if (error) return std::nullopt;
     return std::chrono::duration<double>(fs::file_time_type::clock::now() - written).count();
   }
 
@@ -125,15 +154,21 @@ class Watch {
     }
     if (!is_over_) return;
     console_.line(status_line(run_));
+    console_.text(notes());
     print_event(console_, "end",
                 {{"run", run_.id}, {"status", run_.status()}, {"reason", run_.record.reason}});
   }
 
+  const Environment& environment_;
   fs::path folder_;
   Screen screen_;
   Console console_;
   bool draws_;
   KnownRun run_;
+  bool is_on_target_ = false;
+  std::optional<Connection> connection_;
+  std::size_t seen_ = 0;  // evaluations of a run on a target, and since when
+  Clock::time_point changed_ = Clock::now();
   bool is_over_ = false;
   std::function<std::string()> gpu_state_;
   std::size_t printed_ = 0;   // evaluations

@@ -1,6 +1,7 @@
 #include "trainer/remote/container.hpp"
 
 #include <csignal>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -166,6 +167,23 @@ std::optional<RunEnd> parse_state(const std::string& text) {
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
+}
+
+bool names_absent_file(const ProcessOutput& output) {
+  return output.err.find("Could not find the file") != std::string::npos ||
+         output.err.find("no such file or directory") != std::string::npos;
+}
+
+// The stream of one file is a header of 512 bytes, whose characters 124 to 134 are its size in octal digits, and the file.
+std::optional<std::string> peek_at_run(const Connection& connection, const std::string& id,
+                                       std::string_view name) {
+  Strings words = docker_words({"cp"}, fmt::format("{}:{}/{}/{}", id, kContainerRuns, id, name));
+  words.emplace_back("-");
+  const ProcessOutput output = connection.capture(words);
+  if (names_absent_file(output)) return std::nullopt;
+  constexpr std::size_t kHeader = 512, kSize = 124;
+  if (output.code != 0 || output.out.size() < kHeader) connection.fail(output);
+  return output.out.substr(kHeader, std::strtoull(&output.out[kSize], nullptr, 8));
 }
 
 std::string image_fingerprint(const Connection& connection) {

@@ -69,6 +69,13 @@ struct RunEnd {
 // Parses the output of state_words; nothing if it is something else.
 [[nodiscard]] std::optional<RunEnd> parse_state(const std::string& text);
 
+// Whether docker cp says that the container has no such file; Podman says it in other words.
+[[nodiscard]] bool names_absent_file(const ProcessOutput& output);
+
+// A file of run `id` as it is in its container now; nothing if it is not there yet. Throws TargetError.
+[[nodiscard]] std::optional<std::string> peek_at_run(const Connection& connection, const std::string& id,
+                                                     std::string_view name);
+
 // The fingerprint of the target's image on the target, empty if the image is not there. Throws TargetError.
 [[nodiscard]] std::string image_fingerprint(const Connection& connection);
 

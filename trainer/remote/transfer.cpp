@@ -239,9 +239,7 @@ std::optional<Fetched> fetch_run(const Connection& connection, const std::string
       receive_words(expected, fs::absolute(staging) / "files", connection.is_marked() ? kAnswerMark : ""),
       true);
   from = connection.answer(std::move(from));
-  if (from.err.find("Could not find the file") != std::string::npos ||
-      from.err.find("no such file or directory") != std::string::npos)
-    return std::nullopt;
+  if (names_absent_file(from)) return std::nullopt;
   if (to.code != 0 && to.code != kEmpty && to.code != kOtherDigest)
     throw FileError(
         fmt::format("cannot {} {}: {}: the run is kept on its target; free space if there is none, then: "
