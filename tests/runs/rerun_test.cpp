@@ -60,7 +60,7 @@ TEST_F(Rerun, EndsWhereTheRunEnded) {
   EXPECT_EQ(rerun("cut", 0)["weights"]["same_bits"], true);
   ASSERT_EQ(trainer({"train", "--resume", "cut", "--threads", "1"}).code, 0);
   EXPECT_EQ(rerun("cut", 0)["weights"]["same_bits"], true) << "all of a run in parts";
-  train({"--out", "late", "--epochs", "400", "--max-seconds", "0.05"});
+  train({"--out", "late", "--epochs", "400", "--max-seconds", "0.2"});
   EXPECT_EQ(rerun("late", 0)["weights"]["same_bits"], true) << "the steps count, not the time";
 }
 
@@ -139,12 +139,15 @@ TEST_F(Rerun, ARegisteredNameStandsForARunEverywhere) {
        {Words{"eval", "digits", "--data", "data"}, Words{"eval", "digits@1", "--data", "data"},
         Words{"export", "digits@production", "-o", "model.onnx"}, Words{"runs", "show", "digits"},
         Words{"runs", "compare", "digits", "digits@1"}, Words{"runs", "diff", "digits", "digits@1"},
-        Words{"runs", "rerun", "digits"}, Words{"registry", "show", "digits"}, Words{"registry", "list"},
+        Words{"runs", "rerun", "digits"},
+        Words{"runs", "export", "digits", "--tensorboard", "tb", "--data", "data"},
+        Words{"registry", "show", "digits"}, Words{"registry", "list"},
         Words{"train", "--from", "digits", "--data", "data", "--no-save"},
         Words{"runs", "report", "digits", "--data", "data"}}) {
     const Outcome outcome = trainer(words);
     EXPECT_EQ(outcome.code, 0) << words[0] << " " << words[1] << ": " << outcome.err;
   }
+  EXPECT_TRUE(fs::exists(folder_ / "tb/digits@1"));
   EXPECT_TRUE(fs::exists(folder_ / "digits@1-report.html")) << "nothing is written in a version";
   EXPECT_EQ(Json::parse(trainer({"registry", "list", "--json"}).out)[0]["stage"], "production");
   EXPECT_EQ(trainer({"runs", "list"}).err, "") << "the registry is no run";

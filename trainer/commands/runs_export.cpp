@@ -4,7 +4,7 @@
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/report/network_pictures.hpp"
-#include "trainer/store/run_folder.hpp"
+#include "trainer/store/registry.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
 
@@ -41,8 +41,7 @@ int export_runs(const Environment& environment, const RunsExportArguments& argum
     options.run = fs::canonical(find_run_folder(argument, environment)).string();
     const RunRecord record = read_run_record(fs::path(options.run) / kRunRecordName);
     const auto started = static_cast<double>(instant_of(record.started).value_or(0));
-    const fs::path folder =
-        environment.runs.working_folder / arguments.tensorboard / fs::path(options.run).filename();
+    const fs::path folder = environment.runs.working_folder / arguments.tensorboard / run_id(options.run);
     const std::string name = event_file_name(started, "export");
     if (!folders.insert(folder).second)
       throw UsageError(fmt::format("two of these runs are named {}: export each into a folder of its own",

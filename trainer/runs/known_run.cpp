@@ -126,9 +126,7 @@ std::string KnownRun::precision() const {
 KnownRun read_known_run(const fs::path& folder) {
   KnownRun run;
   run.folder = folder;
-  run.id = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
-  if (fs::exists(folder / kVersionName))
-    run.id = fmt::format("{}@{}", folder.parent_path().filename().string(), run.id);
+  run.id = run_id(folder);
   run.record = read_run_record(folder / kRunRecordName);
   if (says_running(run.record) && !is_being_written(folder)) {
     run.record = read_run_record(folder / kRunRecordName);

@@ -169,6 +169,13 @@ std::string RegisteredVersion::text() const {
   return fmt::format("{}@{}", name, version);
 }
 
+std::string run_id(const fs::path& folder) {
+  const fs::path path = folder.has_filename() ? folder : folder.parent_path();
+  const std::string name = path.filename().string();
+  if (!fs::exists(path / kVersionName)) return name;
+  return fmt::format("{}@{}", path.parent_path().filename().string(), name);
+}
+
 std::vector<RegisteredVersion> registered_versions(const RunEnvironment& environment,
                                                    const std::string& name) {
   const fs::path registry = registry_folder(environment);

@@ -31,6 +31,9 @@ struct RegisteredVersion {
   [[nodiscard]] std::string text() const;  // "digits@2"
 };
 
+// What a run's folder is called: its name, or "digits@2" for that of a version.
+[[nodiscard]] std::string run_id(const std::filesystem::path& folder);
+
 // All versions of all names, or of one name: by name, then the newest first. Throws FileError for a file that cannot be read.
 [[nodiscard]] std::vector<RegisteredVersion> registered_versions(const RunEnvironment& environment,
                                                                  const std::string& name = "");
