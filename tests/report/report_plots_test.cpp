@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/runs/made_up_runs.hpp"
+#include "trainer/system/text.hpp"
 
 namespace trainer {
 namespace {
