@@ -36,9 +36,10 @@ TEST_F(Rerun, TrainsTheSameBitsFromTheRecordAlone) {
 
   const Outcome text = trainer({"runs", "rerun", "run", "--quiet", "--out", "third"});
   EXPECT_EQ(text.code, 0);
-  for (const char* part : {"A: the run before; B: third\n", "configuration and machine do not differ\n",
+  for (const char* part : {"A  run\nB  third\n", "configuration and machine do not differ\n",
                            "weights       the same bits\n", "record        no record of this network"})
     EXPECT_PRED2(contains, text.out, part);
+  EXPECT_EQ(std::ranges::count(record("third").command, "--out"), 0) << "it is not in the first one's folder";
 }
 
 TEST_F(Rerun, TellsWhatDrifted) {
@@ -60,6 +61,8 @@ TEST_F(Rerun, EndsWhereTheRunEnded) {
   EXPECT_EQ(rerun("cut", 0)["weights"]["same_bits"], true);
   ASSERT_EQ(trainer({"train", "--resume", "cut", "--threads", "1"}).code, 0);
   EXPECT_EQ(rerun("cut", 0)["weights"]["same_bits"], true) << "all of a run in parts";
+  ASSERT_EQ(trainer({"train", "--resume", "cut", "--threads", "1", "--epochs", "6"}).code, 0);
+  EXPECT_PRED2(contains, trainer({"runs", "rerun", "cut", "--quiet"}).out, "resumed       A, 2 times: ");
   train({"--out", "late", "--epochs", "400", "--max-seconds", "0.2"});
   EXPECT_EQ(rerun("late", 0)["weights"]["same_bits"], true) << "the steps count, not the time";
 }
@@ -134,6 +137,12 @@ TEST_F(Rerun, ARegisteredNameStandsForARunEverywhere) {
   const Outcome promoted = trainer({"runs", "promote", "run", "digits", "--stage", "production"});
   EXPECT_EQ(promoted.code, 0) << promoted.err;
   EXPECT_PRED2(contains, promoted.out, "digits@1 (production)  small, ");
+  EXPECT_PRED2(contains, trainer({"train", "--resume", "digits", "--data", "data"}).err,
+               "train --from digits@1 starts");
+  std::string damaged = read_text(folder_ / "run/model.safetensors");
+  damaged.back() ^= 1;
+  folder_.write("run/model.safetensors", damaged);
+  EXPECT_PRED2(contains, trainer({"runs", "promote", "run", "digits"}).err, "damaged");
   fs::remove_all(folder_ / "run");
   for (const Words& words :
        {Words{"eval", "digits", "--data", "data"}, Words{"eval", "digits@1", "--data", "data"},
@@ -153,6 +162,9 @@ TEST_F(Rerun, ARegisteredNameStandsForARunEverywhere) {
   EXPECT_EQ(trainer({"runs", "list"}).err, "") << "the registry is no run";
   EXPECT_EQ(trainer({"registry", "retire", "digits@1"}).out,
             "digits@1 is retired, and no version is in production now; digits@1 still opens it\n");
+  EXPECT_EQ(Json::parse(trainer({"registry", "retire", "digits@1", "--json"}).out)["stage"], "retired");
+  EXPECT_EQ(trainer({"registry", "retire", "digits@1"}).out,
+            "digits@1 is retired; digits@1 still opens it\n");
   EXPECT_PRED2(contains, trainer({"eval", "digits"}).err, "every version of 'digits' is retired");
   EXPECT_PRED2(contains, trainer({"registry", "show", "digit"}).err, "no network is registered as 'digit'");
 }

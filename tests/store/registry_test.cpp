@@ -43,7 +43,7 @@ void expect_refusal(const std::function<void()>& action, const std::string& part
 }
 
 TEST_F(Registry, KeepsACopyWithItsHashThatOutlivesTheRun) {
-  const auto [version, is_new] = register_run("a", "weights");
+  const auto [version, is_new, note] = register_run("a", "weights");
   EXPECT_TRUE(is_new);
   EXPECT_EQ(version.text(), "digits@1");
   EXPECT_EQ(version.sha256, sha256_hex(std::as_bytes(std::span<const char>("weights", 7))));
@@ -76,7 +76,7 @@ TEST_F(Registry, NamesMeanTheNewestVersionOrThatOfAStage) {
 
 TEST_F(Registry, TheSameWeightsAreOneVersionWhoseStageChanges) {
   register_run("a", "1", "production");
-  const auto [version, is_new] = register_run("b", "1", "staging");
+  const auto [version, is_new, note] = register_run("b", "1", "staging");
   EXPECT_FALSE(is_new);
   EXPECT_EQ(version.text(), "digits@1");
   EXPECT_EQ(version.stage, "staging");
@@ -94,9 +94,10 @@ TEST_F(Registry, ARetiredVersionOpensOnlyByItsNumber) {
   EXPECT_EQ(retire("digits@production", environment).stage, "production") << "what it was";
   EXPECT_EQ(found("digits"), "digits@1");
   EXPECT_EQ(found("digits@2"), "digits@2");
-  retire("digits", environment);
+  EXPECT_THROW(retire("digits", environment), UsageError) << "which one?";
+  retire("digits@1", environment);
   expect_refusal([&] { found("digits"); }, "every version of 'digits' is retired");
-  register_run("b", "2", "staging");
+  EXPECT_EQ(register_run("b", "2").version.stage, "");
   EXPECT_EQ(found("digits"), "digits@2") << "it is in use again";
 }
 
@@ -126,6 +127,7 @@ TEST_F(Registry, AChangedModelIsNotOpened) {
   folder.write("runs/registry/digits/1/model.safetensors", "2");
   expect_refusal([&] { (void)resolve_run("digits@1", environment); },
                  "not the file that was promoted as digits@1");
+  expect_refusal([&] { register_run("b", "1"); }, "not the file that was promoted as digits@1");
 }
 
 TEST_F(Registry, ManyAtOnceMakeAVersionEach) {
@@ -152,17 +154,51 @@ TEST_F(Registry, WhatAKillLeftIsNoVersionAndGoes) {
   EXPECT_FALSE(fs::exists(folder / "runs/registry/digits/.new"));
 }
 
-TEST_F(Registry, BrokenFilesAreNamed) {
+TEST_F(Registry, ABrokenVersionIsNamedAndKeepsNoOtherFromUse) {
+  register_run("a", "1");
+  register_run("b", "2", "production");
+  const fs::path record = folder / "runs/registry/digits/2/version.json";
+  fs::permissions(record, fs::perms::owner_write, fs::perm_options::add);
+  folder.write("runs/registry/digits/2/version.json", R"({"version": "x"})");
+  EXPECT_EQ(found("digits@1"), "digits@1");
+  for (const char* words : {"digits", "digits@2", "digits@production"})
+    expect_refusal([&] { found(words); },
+                   "version.json: run, promoted, model, sha256 or accuracy is missing");
+  const std::vector<RegisteredVersion> all = registered_versions(environment);
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].text(), "digits@2");
+  expect_contains(all[0].problem, "version.json");
+  EXPECT_EQ(register_run("c", "3").version.text(), "digits@3");
+  fs::create_directory(folder / "runs/registry/digits/9");
+  EXPECT_EQ(register_run("d", "4").version.text(), "digits@10") << "a number is used once";
+}
+
+TEST_F(Registry, BrokenStagesAreNamed) {
   register_run("a", "1", "production");
-  folder.write("runs/registry/digits/stages.json", "[1");
-  expect_refusal([&] { (void)registered_versions(environment); }, "stages.json: not a JSON object");
-  folder.write("runs/registry/digits/stages.json", R"({"1": 7})");
-  expect_refusal([&] { (void)registered_versions(environment); }, "stages.json");
-  fs::remove(folder / "runs/registry/digits/stages.json");
-  fs::permissions(folder / "runs/registry/digits/1/version.json", fs::perms::owner_write,
-                  fs::perm_options::add);
-  folder.write("runs/registry/digits/1/version.json", R"({"version": "x"})");
-  expect_refusal([&] { (void)registered_versions(environment); }, "version.json");
+  for (const char* text : {"[1", R"({"1": 7})", R"({"1": "bogus"})"}) {
+    folder.write("runs/registry/digits/stages.json", text);
+    expect_refusal([&] { found("digits@1"); }, "stages.json");
+    expect_contains(registered_versions(environment).at(0).problem, "stages.json");
+  }
+  folder.write("runs/registry/digits/stages.json", R"({"5": "production"})");
+  EXPECT_EQ(register_run("b", "2").version.text(), "digits@6") << "version 5 was removed by hand";
+}
+
+TEST_F(Registry, APromotionSaysWhatAnotherLost) {
+  register_run("a", "1", "production");
+  EXPECT_EQ(register_run("b", "2", "production").note, "digits@1 has no stage now");
+  EXPECT_EQ(register_run("b", "2", "staging").note, "no version is in production now");
+  EXPECT_EQ(register_run("b", "2", "staging").note, "");
+}
+
+TEST_F(Registry, ANameWithAStageOrNumberIsNeverARun) {
+  register_run("a", "1", "production");
+  run("digits@production", "other");
+  folder.write("digits@1/run.json", "{}");
+  for (const char* words : {"digits@production", "digits@1"})
+    EXPECT_EQ(resolve_run(words, environment), folder / "runs/registry/digits/1") << words;
+  const fs::path one = run("mine", "1");
+  EXPECT_THROW(promote(one, {.name = "mine"}, environment), UsageError) << "a run's name";
 }
 
 }  // namespace

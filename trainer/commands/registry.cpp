@@ -2,11 +2,13 @@
 #include "trainer/store/registry.hpp"
 
 #include <fmt/format.h>
+#include <utility>
 
 #include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/text_table.hpp"
 #include "trainer/runs/known_run.hpp"
+#include "trainer/store/safetensors.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
 
@@ -49,22 +51,25 @@ struct PromoteArguments {
 
 int promote_run(const Environment& environment, const PromoteArguments& arguments) {
   const KnownRun run = read_known_run(find_run_folder(arguments.run, environment));
-  const auto [version, is_new] = promote(run.folder,
-                                         {.name = arguments.name,
-                                          .stage = arguments.stage,
-                                          .run = run.id,
-                                          .model = run.record.model,
-                                          .accuracy = run.accuracy()},
-                                         environment.runs);
+  static_cast<void>(SafetensorsFile::read(model_file(run.folder)));  // checks the hash in it
+  const auto [version, is_new, note] = promote(run.folder,
+                                               {.name = arguments.name,
+                                                .stage = arguments.stage,
+                                                .run = run.id,
+                                                .model = run.record.model,
+                                                .accuracy = run.accuracy()},
+                                               environment.runs);
   if (arguments.json) {
     ordered_json json = version_json(version);
     json["new"] = is_new;
+    json["note"] = note;
     fmt::print("{}\n", to_text(json, 2));
     return 0;
   }
   fmt::print("{}{}  {}, {}, of {}{}\n", version.text(),
              version.stage.empty() ? "" : fmt::format(" ({})", version.stage), version.model,
              accuracy_of(version), version.run, is_new ? "" : "; it had these weights already");
+  if (!note.empty()) fmt::print("{}\n", note);
   return 0;
 }
 
@@ -90,9 +95,10 @@ struct VersionsArguments {
 int list_versions(const Environment& environment, const VersionsArguments& arguments) {
   const std::vector<RegisteredVersion> all = registered_versions(environment.runs);
   ordered_json json = ordered_json::array();
-  TextTable table({{"version"}, {"stage"}, {">accuracy"}, {"network", 8}, {"promoted"}, {"run", 12}});
+  TextTable table({{"version"}, {"stage"}, {">accuracy"}, {"network"}, {"promoted"}, {"run"}});
   for (const RegisteredVersion& one : all) {
     json.push_back(version_json(one));
+    if (!one.problem.empty()) fmt::print(stderr, "note: {}: {}\n", one.text(), one.problem);
     table.add({one.text(), one.stage.empty() ? "-" : one.stage, accuracy_of(one), one.model,
                one.promoted.substr(0, 16), one.run});
   }
@@ -130,19 +136,20 @@ int show_version(const Environment& environment, const VersionArguments& argumen
 
 int retire_version(const Environment& environment, const VersionArguments& arguments) {
   if (!find_version(arguments.version, environment.runs)) refuse_name(arguments.version, environment);
-  const RegisteredVersion version = retire(arguments.version, environment.runs);
+  RegisteredVersion version = retire(arguments.version, environment.runs);
+  const std::string before = std::exchange(version.stage, "retired");
+  const bool had_stage = !before.empty() && before != version.stage;
   if (arguments.json)
     fmt::print("{}\n", to_text(version_json(version), 2));
   else
     fmt::print("{} is retired{}; {} still opens it\n", version.text(),
-               version.stage.empty() ? "" : fmt::format(", and no version is in {} now", version.stage),
-               version.text());
+               had_stage ? fmt::format(", and no version is in {} now", before) : "", version.text());
   return 0;
 }
 
 void declare_version(CLI::App& app, VersionArguments& arguments) {
   app.add_option("NAME", arguments.version,
-                 "NAME (its newest version), NAME@VERSION, NAME@staging or NAME@production")
+                 "NAME@VERSION, NAME@staging or NAME@production; show also NAME, its newest version in use")
       ->required();
   add_json(app, arguments.json);
 }

@@ -47,10 +47,22 @@ Rerun rerun_of(const KnownRun& run, const RerunArguments& arguments, std::string
   return rerun;
 }
 
+// A command without its --out FOLDER, which the run has already.
+std::vector<std::string> without_out(std::vector<std::string> words) {
+  for (auto word = words.begin(); word != words.end();) {
+    const bool alone = *word == "--out" && std::next(word) != words.end();
+    word = alone                         ? words.erase(word, word + 2)
+           : word->starts_with("--out=") ? words.erase(word)
+                                         : std::next(word);
+  }
+  return words;
+}
+
 int print_drift(const Environment& environment, const KnownRun& before, const std::string& folder,
-                bool json) {
+                const OutputOptions& output) {
   const Drift drift = drift_between(before, read_known_run(folder), models_folder(environment));
-  fmt::print("{}", json ? to_text(drift_json(drift)) + "\n" : drift_text(drift));
+  fmt::print(
+      "{}", output.json ? to_text(drift_json(drift)) + "\n" : (output.quiet ? "" : "\n") + drift_text(drift));
   return drift.status();
 }
 
@@ -60,7 +72,7 @@ int rerun_run(const Environment& environment, const RerunArguments& arguments) {
   std::string folder;
   const Rerun rerun = rerun_of(before, arguments, folder);
   Environment again = environment;
-  again.arguments = before.record.command;
+  again.arguments = without_out(before.record.command);
   if (!arguments.device.empty())
     again.arguments.insert(again.arguments.end(), {"--device", arguments.device});
   if (arguments.threads)
@@ -73,7 +85,7 @@ int rerun_run(const Environment& environment, const RerunArguments& arguments) {
                                  before.id, fmt::join(before.record.command, " "), error.what()));
   }
   if (status != 0 || folder.empty()) return status;  // of several ranks only the first one has a folder
-  return print_drift(environment, before, folder, arguments.output.json);
+  return print_drift(environment, before, folder, arguments.output);
 }
 
 void declare_rerun(CLI::App& app, RerunArguments& arguments) {

@@ -43,9 +43,10 @@ double tested(const KnownRun& run) {
 std::string known_text(const Drift& drift) {
   if (drift.known == nullptr) return "no record of this network, recipe and precision over seeds";
   const KnownAccuracy& known = *drift.known;
-  return fmt::format("{:.3f} +- {:.3f} % over {} seeds: {:+.3f} points, {} three standard errors ({:.3f})",
-                     known.mean, known.deviation, known.seeds, drift.now - known.mean,
-                     drift.is_within() ? "within" : "BEYOND", drift.allowed);
+  return fmt::format(
+      "mean {:.3f} %, deviation {:.3f} over {} seeds: {:+.3f} points, {} three standard errors ({:.3f})",
+      known.mean, known.deviation, known.seeds, drift.now - known.mean,
+      drift.is_within() ? "within" : "BEYOND", drift.allowed);
 }
 
 }  // namespace
@@ -80,6 +81,8 @@ Drift drift_between(const KnownRun& before, const KnownRun& now, const std::file
               .before = tested(before),
               .now = tested(now),
               .known = known_accuracy(now, models),
+              .parts = before.record.resumed.size(),
+              .first = before.id,
               .run = now.id};
   if (drift.known != nullptr) {
     const double own = now.sprint ? static_cast<double>(now.epochs.size()) : 1;
@@ -89,7 +92,13 @@ Drift drift_between(const KnownRun& before, const KnownRun& now, const std::file
 }
 
 std::string drift_text(const Drift& drift) {
-  return fmt::format("\nA: the run before; B: {}\n", drift.run) + differences_text(drift.differences) +
+  return fmt::format("A  {}\nB  {}\n", drift.first, drift.run) + differences_text(drift.differences) +
+         (drift.parts == 0
+              ? ""
+              : report_line(
+                    "resumed",
+                    fmt::format("A, {} times: where --epochs changed its schedule on the way, B differs",
+                                drift.parts))) +
          report_line("weights", first_difference_text(drift.weights)) +
          report_line("accuracy", fmt::format("{:.3f} % before, {:.3f} % now", drift.before, drift.now)) +
          report_line("record", known_text(drift));
@@ -97,7 +106,9 @@ std::string drift_text(const Drift& drift) {
 
 ordered_json drift_json(const Drift& drift) {
   ordered_json json{{"event", "drift"},
+                    {"first", drift.first},
                     {"run", drift.run},
+                    {"resumed", drift.parts},
                     {"differences", drift.differences},
                     {"weights", weight_differences_json(drift.weights)},
                     {"accuracy_percent", {{"before", drift.before}, {"now", drift.now}}},

@@ -23,7 +23,8 @@ struct Drift {
   double before = 0, now = 0;            // accuracies on the test images, per cent
   const KnownAccuracy* known = nullptr;  // of the second run
   double allowed = 0;                    // three standard errors, in points
-  std::string run = {};                  // the second one's id
+  std::size_t parts = 0;                 // how often the first one was resumed
+  std::string first = {}, run = {};      // the ids of both
 
   [[nodiscard]] bool same_bits() const { return first_difference(weights) == nullptr; }
   // Whether `now` is less than `allowed` away from the mean over seeds; true without one.

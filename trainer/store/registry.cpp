@@ -33,15 +33,11 @@ fs::path registry_folder(const RunEnvironment& environment) {
   return runs_folder(environment) / kRegistryName;
 }
 
-[[noreturn]] void refuse(const fs::path& path, const std::string& what) {
-  throw FileError(fmt::format("{}: {}: restore the file, or promote the run again", path.string(), what));
-}
-
 ordered_json read_json(const fs::path& path) {
   const std::vector<std::byte> bytes = read_file(path, kMostBytes);
   const auto* text = reinterpret_cast<const char*>(bytes.data());
   ordered_json json = ordered_json::parse(text, text + bytes.size(), nullptr, false);
-  if (!json.is_object()) refuse(path, "not a JSON object");
+  if (!json.is_object()) throw FileError(fmt::format("{}: not a JSON object: restore it", path.string()));
   return json;
 }
 
@@ -50,7 +46,11 @@ ordered_json read_stages(const fs::path& folder) {
   if (!fs::exists(path)) return ordered_json::object();
   ordered_json stages = read_json(path);
   for (const ordered_json& stage : stages)
-    if (!stage.is_string()) refuse(path, "a stage is not a text");
+    if (stage != "staging" && stage != "production" && stage != kRetired)
+      throw FileError(fmt::format(
+          "{}: a stage is staging, production or retired: restore the file, or remove it: then no "
+          "version has one",
+          path.string()));
   return stages;
 }
 
@@ -61,33 +61,39 @@ std::optional<int> number_of(const std::string& text) {
   return number;
 }
 
-RegisteredVersion read_version(const fs::path& folder, const ordered_json& stages) {
-  const fs::path path = folder / kVersionName;
+void read_version(RegisteredVersion& version) {
+  const fs::path path = version.folder / kVersionName;
   const ordered_json json = read_json(path);
   try {
-    RegisteredVersion found{.name = folder.parent_path().filename().string(),
-                            .version = json.at("version"),
-                            .stage = stages.value(folder.filename().string(), ""),
-                            .run = json.at("run"),
-                            .promoted = json.at("promoted"),
-                            .model = json.at("model"),
-                            .sha256 = json.at("sha256"),
-                            .folder = folder};
-    if (json.at("accuracy").is_number()) found.accuracy = json.at("accuracy").get<double>();
-    return found;
-  } catch (const nlohmann::json::exception& error) {
-    refuse(path, error.what());
+    version.run = json.at("run");
+    version.promoted = json.at("promoted");
+    version.model = json.at("model");
+    version.sha256 = json.at("sha256");
+    if (json.at("accuracy").is_number()) version.accuracy = json.at("accuracy").get<double>();
+  } catch (const nlohmann::json::exception&) {
+    throw FileError(
+        fmt::format("{}: run, promoted, model, sha256 or accuracy is missing or of another type: restore it",
+                    path.string()));
   }
 }
 
 std::vector<RegisteredVersion> versions_in(const fs::path& folder) {
   std::vector<RegisteredVersion> found;
   std::error_code error;
-  if (!fs::is_directory(folder, error)) return found;
-  const ordered_json stages = read_stages(folder);
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (number_of(entry->path().filename().string())) found.push_back(read_version(entry->path(), stages));
-  if (error) throw FileError(fmt::format("cannot read {}: {}", folder.string(), error.message()));
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string number = entry->path().filename().string();
+    if (!number_of(number)) continue;
+    RegisteredVersion& one = found.emplace_back();
+    one.name = folder.filename().string();
+    one.version = *number_of(number);
+    one.folder = entry->path();
+    try {
+      one.stage = read_stages(folder).value(number, "");
+      read_version(one);
+    } catch (const FileError& why) {
+      one.problem = why.what();
+    }
+  }
   std::ranges::sort(found, std::greater(), &RegisteredVersion::version);
   return found;
 }
@@ -117,12 +123,13 @@ void remove_unfinished(const fs::path& folder) {
   fs::remove_all(folder / kUnfinished, ignored);
 }
 
-// A version that had the stage before has none then; any number of versions is retired.
+// Any number of versions is retired; of the other stages each has one version. An empty stage is none.
 void set_stage(const fs::path& folder, int version, const std::string& stage) {
   ordered_json stages = read_stages(folder);
+  stages.erase(std::to_string(version));
   for (auto one = stages.begin(); one != stages.end();)
     one = one.value() == stage && stage != kRetired ? stages.erase(one) : std::next(one);
-  stages[std::to_string(version)] = stage;
+  if (!stage.empty()) stages[std::to_string(version)] = stage;
   write_file_durably(folder / kStagesName, to_text(stages, 2) + "\n");
 }
 
@@ -184,6 +191,8 @@ std::vector<RegisteredVersion> registered_versions(const RunEnvironment& environ
   std::error_code error;
   for (fs::directory_iterator entry(registry, error), end; !error && entry != end; entry.increment(error))
     folders.push_back(entry->path());
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw FileError(fmt::format("cannot read {}: {}", registry.string(), error.message()));
   std::ranges::sort(folders);
   std::vector<RegisteredVersion> all;
   for (const fs::path& folder : folders) std::ranges::move(versions_in(folder), std::back_inserter(all));
@@ -202,6 +211,7 @@ std::optional<RegisteredVersion> find_version(const std::string& words, const Ru
     return std::to_string(one.version) == wanted ||
            (!wanted.empty() && one.stage == wanted && wanted != kRetired);
   });
+  if (found != versions.end() && !found->problem.empty()) throw FileError(found->problem);
   if (found != versions.end()) return *found;
   throw FileError(
       at == std::string::npos
@@ -223,8 +233,11 @@ Promotion promote(const fs::path& run, RegisteredVersion made, const RunEnvironm
   if (!is_name(made.name))
     throw UsageError(
         fmt::format("'{}' cannot be a name: a letter, then letters, digits, '-', '_' and '.', at most 64 in "
-                    "all; 'last' and names of files are taken",
+                    "all, neither 'last' nor the name of a .safetensors file",
                     made.name));
+  if (fs::exists(runs_folder(environment) / made.name / kRunRecordName))
+    throw UsageError(
+        fmt::format("'{}' is the name of a run: choose another name for the network", made.name));
   if (is_being_written(run))
     throw FileError(fmt::format("{} is being written: promote it when it has ended", made.run));
   if (!fs::exists(run / kModelName))
@@ -234,12 +247,16 @@ Promotion promote(const fs::path& run, RegisteredVersion made, const RunEnvironm
   const fs::path folder = registry_folder(environment) / made.name;
   const Descriptor lock = locked(folder);
   const std::vector<RegisteredVersion> versions = versions_in(folder);
+  int newest = versions.empty() ? 0 : versions.front().version;
+  const ordered_json stages = read_stages(folder);
+  for (const auto& stage : stages.items())  // of a folder that was removed by hand, too
+    newest = std::max(newest, number_of(stage.key()).value_or(0));
   const auto same = std::ranges::find(versions, made.sha256, &RegisteredVersion::sha256);
-  const bool is_new = same == versions.end();
   const std::string stage = made.stage;
-  if (is_new) {
+  Promotion promotion{.is_new = same == versions.end()};
+  if (promotion.is_new) {
     made.stage.clear();
-    made.version = versions.empty() ? 1 : versions.front().version + 1;
+    made.version = newest + 1;
     made.promoted = iso_time(std::time(nullptr));
     made.folder = folder / std::to_string(made.version);
     remove_unfinished(folder);
@@ -251,16 +268,24 @@ Promotion promote(const fs::path& run, RegisteredVersion made, const RunEnvironm
     }
     ::fsync(lock.number());
   } else {
+    static_cast<void>(registered_folder(same->text(), environment));  // it is as it was promoted
     made = *same;
   }
-  if (!stage.empty() && stage != made.stage) set_stage(folder, made.version, stage);
-  if (!stage.empty()) made.stage = stage;
-  return {made, is_new};
+  const std::string before = made.stage;
+  if (!stage.empty() || before == kRetired) made.stage = stage;
+  promotion.version = made;
+  if (made.stage == before) return promotion;
+  set_stage(folder, made.version, made.stage);
+  for (const RegisteredVersion& one : versions)
+    if (one.stage == made.stage && !stage.empty()) promotion.note = one.text() + " has no stage now";
+  if (before == "staging" || before == "production") promotion.note = "no version is in " + before + " now";
+  return promotion;
 }
 
 RegisteredVersion retire(const std::string& words, const RunEnvironment& environment) {
-  auto version = find_version(words, environment);
-  if (!version) throw FileError(fmt::format("no network is registered as '{}'", words));
+  const auto version = find_version(words, environment);
+  if (!version || words.find('@') == std::string::npos)
+    throw UsageError(fmt::format("'{}' is no version: name one as NAME@VERSION or NAME@STAGE", words));
   const Descriptor lock = locked(version->folder.parent_path());
   set_stage(version->folder.parent_path(), version->version, kRetired);
   return *version;

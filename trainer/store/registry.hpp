@@ -27,6 +27,7 @@ struct RegisteredVersion {
   std::string sha256 = {};              // of model.safetensors
   std::optional<double> accuracy = {};  // on the test images, 0 to 1
   std::filesystem::path folder = {};
+  std::string problem = {};  // why its files cannot be read; then only name, version and folder are known
 
   [[nodiscard]] std::string text() const;  // "digits@2"
 };
@@ -34,7 +35,7 @@ struct RegisteredVersion {
 // What a run's folder is called: its name, or "digits@2" for that of a version.
 [[nodiscard]] std::string run_id(const std::filesystem::path& folder);
 
-// All versions of all names, or of one name: by name, then the newest first. Throws FileError for a file that cannot be read.
+// All versions of all names, or of one name: by name, then the newest first. Throws FileError if the registry cannot be read.
 [[nodiscard]] std::vector<RegisteredVersion> registered_versions(const RunEnvironment& environment,
                                                                  const std::string& name = "");
 
@@ -48,18 +49,21 @@ struct RegisteredVersion {
                                                                      const RunEnvironment& environment);
 
 struct Promotion {
-  RegisteredVersion version;
-  bool is_new = false;  // false: a version of the name had these weights already, and only its stage changed
+  RegisteredVersion version = {};
+  bool is_new =
+      false;  // false: a version of the name had these weights already, and only its stage may have changed
+  std::string note = {};  // what another version, or a stage, lost by it
 };
 
 // Makes a version of the run in a folder, unless one of the name has its weights, and gives it the stage ("staging" or
 // "production"; "": the one that it has); the version that had the stage before has none then. `version` says name, stage, run,
-// model and accuracy. Throws UsageError for a name that cannot be one; FileError for a run that is being written or has no model,
+// model and accuracy. A retired version is in use again. Throws UsageError for a name that cannot be one; FileError for a run that is being written or has no model,
 // and where the registry cannot be written.
 Promotion promote(const std::filesystem::path& run, RegisteredVersion version,
                   const RunEnvironment& environment);
 
-// Takes a version out of use: NAME alone no longer means it, nor does a stage. NAME@VERSION still does. Throws FileError.
+// Takes a version out of use: NAME alone no longer means it, nor does a stage. NAME@VERSION still does. Returns it as it was before.
+// Throws UsageError for a name without a version; FileError.
 RegisteredVersion retire(const std::string& words, const RunEnvironment& environment);
 
 }  // namespace trainer

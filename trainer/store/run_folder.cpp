@@ -242,6 +242,11 @@ RunFolder RunFolder::reopen(const fs::path& path) {
   if (!fs::is_directory(path, error))
     throw FileError(
         fmt::format("cannot continue the run {}: it is not a folder: check the path", path.string()));
+  if (fs::exists(path / kVersionName))
+    throw FileError(fmt::format(
+        "cannot continue {}: it is a registered version, which never changes: train --from {} starts a "
+        "new run with its weights",
+        path.string(), run_id(path)));
   return RunFolder(path);
 }
 
@@ -250,6 +255,8 @@ fs::path resolve_run(const std::string& run_or_file, const RunEnvironment& envir
   std::error_code ignored;
   if (run_or_file.empty())
     refuse(run_or_file, "it is empty: give a run folder, a .safetensors file, or 'last'");
+  if (run_or_file.find('@') != std::string::npos)
+    if (const auto registered = registered_folder(run_or_file, environment)) return *registered;
   if (run_or_file == "last") return run_named(run_or_file, environment);
   if (fs::is_directory(path, ignored)) {
     if (last_written(path)) return path;
