@@ -87,8 +87,8 @@ TEST_F(RunsWatch, ATerminalGetsOnePictureThatIsRedrawn) {
                               {"TERM=xterm", "LC_ALL=C.UTF-8"});
   EXPECT_EQ(ended.code, 0) << ended.out;
   EXPECT_PRED2(contains, ended.out, "\x1b[H\x1b[2Jmine  running\x1b[K") << "made narrower";
-  for (const char* part : {"\x1b[10A\r", "mine  running", "mine  stopped: sign", " s left  ",
-                           " images/s\x1b[K", "test accuracy ", "test loss ", "\xE2\x96\x88"})
+  for (const char* part : {"\x1b[10A\r", "mine  running", "mine  stopped: sign", " left  ", " images/s\x1b[K",
+                           "test accuracy ", "test loss ", "\xE2\x96\x88"})
     EXPECT_PRED2(contains, ended.out, part);
   const std::string line = "script -qec '\"$T\" runs watch' /dev/null";
   const Outcome plain = shell(line, {"TERM=xterm", "LC_ALL=C"});

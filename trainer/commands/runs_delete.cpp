@@ -70,8 +70,13 @@ class DeletableRun {
           "it is a version of a registered network and stays: trainer registry retire takes it out of use");
     const bool is_free = ::flock(lock_.number(), LOCK_SH | LOCK_NB) == 0;
     if (!is_free && errno == EWOULDBLOCK) refuse("a process is writing it: wait for its end, or stop it");
-    if (fs::exists(folder_ / kRunRecordName))
-      require_over(read_run_record(folder_ / kRunRecordName), is_free);
+    try {
+      if (fs::exists(folder_ / kRunRecordName))
+        require_over(read_run_record(folder_ / kRunRecordName), is_free);
+    } catch (const FileError&) {
+      if (!fs::exists(folder_)) refuse(kGone);
+      throw;
+    }
     Words others;
     for (const fs::directory_entry& entry : entries_of(folder_)) {
       if (!is_own(entry)) others.push_back(entry.path().filename().string());
