@@ -165,6 +165,7 @@ void make_version(const fs::path& run, const fs::path& part, const RegisteredVer
 
 std::string choices(const std::string& name, const std::vector<RegisteredVersion>& versions) {
   std::vector<std::string> all;
+  all.reserve(versions.size());
   for (const RegisteredVersion& one : versions)
     all.push_back(one.text() + (one.stage.empty() ? "" : fmt::format(" ({})", one.stage)));
   return fmt::format("{} has {}", name, joined(all));
@@ -178,7 +179,7 @@ std::string RegisteredVersion::text() const {
 
 std::string run_id(const fs::path& folder) {
   const fs::path path = folder.has_filename() ? folder : folder.parent_path();
-  const std::string name = path.filename().string();
+  std::string name = path.filename().string();
   if (!fs::exists(path / kVersionName)) return name;
   return fmt::format("{}@{}", path.parent_path().filename().string(), name);
 }
