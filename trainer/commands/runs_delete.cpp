@@ -71,21 +71,11 @@ class DeletableRun {
     const bool is_free = ::flock(lock_.number(), LOCK_SH | LOCK_NB) == 0;
     if (!is_free && errno == EWOULDBLOCK) refuse("a process is writing it: wait for its end, or stop it");
     try {
-      if (fs::exists(folder_ / kRunRecordName))
-        require_over(read_run_record(folder_ / kRunRecordName), is_free);
+      examine(is_free);
     } catch (const FileError&) {
       if (!fs::exists(folder_)) refuse(kGone);
       throw;
     }
-    Words others;
-    for (const fs::directory_entry& entry : entries_of(folder_)) {
-      if (!is_own(entry)) others.push_back(entry.path().filename().string());
-      std::error_code unknown;
-      if (const auto bytes = entry.file_size(unknown); !unknown) bytes_ += bytes;
-      ++files_;
-    }
-    std::ranges::sort(others);
-    if (!others.empty()) refuse("it holds what is not a run's: " + joined(others) + ": move that away first");
   }
 
   [[nodiscard]] const fs::path& folder() const { return folder_; }
@@ -113,6 +103,20 @@ class DeletableRun {
  private:
   [[noreturn]] void refuse(const std::string& reason) const {
     throw FileError(fmt::format("cannot delete {}: {}", folder_.string(), reason));
+  }
+
+  void examine(bool is_free) {
+    if (fs::exists(folder_ / kRunRecordName))
+      require_over(read_run_record(folder_ / kRunRecordName), is_free);
+    Words others;
+    for (const fs::directory_entry& entry : entries_of(folder_)) {
+      if (!is_own(entry)) others.push_back(entry.path().filename().string());
+      std::error_code unknown;
+      if (const auto bytes = entry.file_size(unknown); !unknown) bytes_ += bytes;
+      ++files_;
+    }
+    std::ranges::sort(others);
+    if (!others.empty()) refuse("it holds what is not a run's: " + joined(others) + ": move that away first");
   }
 
   void require_over(const RunRecord& record, bool is_locked) {
