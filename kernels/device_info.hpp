@@ -12,7 +12,7 @@ namespace trainer {
 struct CpuInfo {
   std::string model;                 // "AMD EPYC 9654 ..."
   int cores = 0;                     // usable by this process (affinity and quota)
-  std::optional<double> quota = {};  // of its control groups, in cores
+  std::optional<double> quota = {};  // what its control groups allow, in cores
   int threads = 0;                   // used by the engine
   std::string instruction_set;       // the one that oneDNN picked: "AVX-512"
   std::string loops;                 // the one that the engine's own loops were compiled for: "x86-64-v4"

@@ -84,7 +84,7 @@ int rerun_run(const Environment& environment, const RerunArguments& arguments) {
     throw UsageError(fmt::format("runs rerun: this program does not know the command of {}, '{}': {}",
                                  before.id, fmt::join(before.record.command, " "), error.what()));
   }
-  if (status != 0 || folder.empty()) return status;  // of several ranks only the first one has a folder
+  if (status != 0 || folder.empty()) return status;  // only the first of several ranks has a folder
   return print_drift(environment, before, folder, arguments.output);
 }
 

@@ -172,8 +172,8 @@ class Watch {
   bool is_over_ = false;
   std::function<std::string()> gpu_state_;
   std::size_t printed_ = 0;   // evaluations
-  std::ptrdiff_t lines_ = 0;  // of the picture on the screen
-  int columns_ = 0;           // of the terminal then
+  std::ptrdiff_t lines_ = 0;  // the picture on the screen has so many
+  int columns_ = 0;           // the terminal had so many then
 };
 
 int watch(const Environment& environment, const WatchArguments& arguments) {

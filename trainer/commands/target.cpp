@@ -85,7 +85,7 @@ int list_targets(const Environment& environment, const bool& as_json) {
 struct NamedArguments {
   std::string name;
   bool json = false;
-  std::string out;  // of export
+  std::string out;  // where export writes
 };
 
 int show_target(const Environment& environment, const NamedArguments& arguments) {

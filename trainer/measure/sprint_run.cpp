@@ -188,7 +188,7 @@ class SprintRun {
   PreparedRun run_;
   const Setup& setup_;
   Console console_;
-  Clock::time_point start_;  // of the first seed
+  Clock::time_point start_;  // when the first seed began
   SprintReport report_;
 };
 

@@ -18,10 +18,10 @@ namespace trainer {
 [[nodiscard]] const KnownAccuracy* known_accuracy(const KnownRun& run, const std::filesystem::path& models);
 
 struct Drift {
-  nlohmann::ordered_json differences = {};  // of configuration, data, versions and machine
+  nlohmann::ordered_json differences = {};  // configuration, data, versions and machine
   std::vector<TensorDifference> weights = {};
   double before = 0, now = 0;            // accuracies on the test images, per cent
-  const KnownAccuracy* known = nullptr;  // of the second run
+  const KnownAccuracy* known = nullptr;  // what is known of the second run
   double allowed = 0;                    // three standard errors, in points
   std::size_t parts = 0;                 // how often the first one was resumed
   std::string first = {}, run = {};      // the ids of both

@@ -250,7 +250,7 @@ Promotion promote(const fs::path& run, RegisteredVersion made, const RunEnvironm
   const std::vector<RegisteredVersion> versions = versions_in(folder);
   int newest = versions.empty() ? 0 : versions.front().version;
   const ordered_json stages = read_stages(folder);
-  for (const auto& stage : stages.items())  // of a folder that was removed by hand, too
+  for (const auto& stage : stages.items())  // a folder that was removed by hand counts, too
     newest = std::max(newest, number_of(stage.key()).value_or(0));
   const auto same = std::ranges::find(versions, made.sha256, &RegisteredVersion::sha256);
   const std::string stage = made.stage;

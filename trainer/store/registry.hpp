@@ -24,7 +24,7 @@ struct RegisteredVersion {
   std::string run = {};                 // the id of the run that it was made of
   std::string promoted = {};            // iso_time
   std::string model = {};               // the network's name
-  std::string sha256 = {};              // of model.safetensors
+  std::string sha256 = {};              // the hash of model.safetensors
   std::optional<double> accuracy = {};  // on the test images, 0 to 1
   std::filesystem::path folder = {};
   std::string problem = {};  // why its files cannot be read; then only name, version and folder are known

@@ -19,7 +19,7 @@ inline constexpr std::string_view kMetricsName = "metrics.jsonl";
 inline constexpr std::string_view kOutputName = "output.log";  // the messages of the run
 inline constexpr std::string_view kModelName = "model.safetensors";
 inline constexpr std::string_view kCheckpointName = "checkpoint.safetensors";
-inline constexpr std::string_view kPageName = "report.html";  // of `trainer runs report`
+inline constexpr std::string_view kPageName = "report.html";  // what `trainer runs report` writes
 inline constexpr std::string_view kEventsPrefix =
     "events.out.tfevents.";  // TensorBoard's, a file for each part of the run
 

@@ -9,7 +9,7 @@ namespace trainer::cpu {
 
 struct GroupLimits {
   std::optional<double> cores;                // the CPU quota: 1.5 for 150 ms in every 100 ms
-  std::optional<std::uint64_t> memory_bytes;  // that may still be used
+  std::optional<std::uint64_t> memory_bytes;  // how much may still be used
 };
 
 // The tightest limits of the process's groups and of those above them. `membership` is /proc/self/cgroup, `mounts` the folder of the
