@@ -96,6 +96,7 @@ def options_beside_torch(description):
     parser.add_argument("--data", default=os.path.join(os.path.dirname(FOLDER), "..", "data", "mnist"))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--before", help="an earlier build of the trainer, to run in turn as well, where a benchmark can")
     return parser.parse_args()
 
 

@@ -2,7 +2,7 @@
 """How the CPU engine uses its threads, beside PyTorch: on a quiet machine, beside busy programs, within a quota, with more threads
 than cores. Everything is run in turn, so that other work on the machine affects all sides.
 
-    benchmarks/threads.py --trainer build/cpu/trainer/trainer --python venv/bin/python [--repeats 5]
+    benchmarks/threads.py --trainer build/cpu/trainer/trainer --python venv/bin/python [--repeats 5] [--before PROGRAM]
 
 The ideal beside n busy programs is the quiet time times (cores + n) / cores: a fair scheduler gives two threads 4 / (2 + n) of two
 cores. That within a quota of q cores is the quiet time times cores / q. A quota needs root and control groups.
@@ -28,14 +28,15 @@ def name_of(case):
     return f"{model}, {precision}" + (f", batch {batch}" if batch else "")
 
 
-def ours(options, case, threads, bits="fast"):
+def ours(options, case, threads, bits="fast", program=None):
     """Seconds of training + test of a sprint, or of one epoch."""
     model, batch, images, precision = case
+    program = program or options.trainer
     common = ["--no-save", "--precision", precision, "--bits", bits, "--threads", str(threads), "--data", options.data]
     if batch is None:
-        end = record.trainer_json(options.trainer, "sprint", "--model", model, "--seeds", "4", "--no-process", *common)[-1]
+        end = record.trainer_json(program, "sprint", "--model", model, "--seeds", "4", "--no-process", *common)[-1]
         return end["train_and_test_seconds"]["median"]
-    lines = record.trainer_json(options.trainer, "train", "--model", model, "--batch", str(batch), "--epochs", "1",
+    lines = record.trainer_json(program, "train", "--model", model, "--batch", str(batch), "--epochs", "1",
                                 "--limit-train", str(images), *common)
     return next(line for line in lines if line["event"] == "epoch")["seconds"]
 
@@ -103,11 +104,17 @@ def say(what, sides):
     return sides
 
 
+def sides_of(options, case):
+    sides = {"1 thread": lambda: ours(options, case, 1), "2 threads": lambda: ours(options, case, 2), "PyTorch": lambda: theirs(options, case, 2)}
+    if options.before:
+        sides["before, 2 threads"] = lambda: ours(options, case, 2, program=options.before)
+    return sides
+
+
 def measure_quiet(options):
     rows = []
     for case in CASES:
-        sides = {"1 thread": lambda c=case: ours(options, c, 1), "2 threads": lambda c=case: ours(options, c, 2),
-                 "PyTorch": lambda c=case: theirs(options, c, 2)}
+        sides = sides_of(options, case)
         rows.append({"what": name_of(case), "sides": say(name_of(case), in_turn(options, sides))})
     sprint = CASES[0]
     sides = {f"{n} thread{'s' if n > 1 else ''}": lambda n=n: ours(options, sprint, n, "portable") for n in (1, 2)}
@@ -121,9 +128,7 @@ def measure_busy(options):
         for case in (CASES[0], CASES[2]):
             with busy(count):
                 what = f"{name_of(case)}, beside {count} busy"
-                sides = {"1 thread": lambda c=case: ours(options, c, 1), "2 threads": lambda c=case: ours(options, c, 2),
-                         "PyTorch": lambda c=case: theirs(options, c, 2)}
-                rows.append({"what": what, "case": name_of(case), "busy": count, "sides": say(what, in_turn(options, sides))})
+                rows.append({"what": what, "case": name_of(case), "busy": count, "sides": say(what, in_turn(options, sides_of(options, case)))})
     return rows
 
 
@@ -158,6 +163,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = record.options_beside_torch(__doc__)
     result = record.describe(options.trainer)
+    if options.before:
+        result["before"] = record.describe(options.before)["versions"]
     result.update({"kind": "threads", "repeats": options.repeats, "load_before": os.getloadavg()})
     for name, measure in PARTS.items():
         result[name] = measure(options)

@@ -109,7 +109,7 @@ class Stopwatch {
 };
 
 // The stopwatch of a backend whose calls return when their work is done.
-class HostStopwatch final : public Stopwatch {
+class HostStopwatch : public Stopwatch {
  public:
   void start() override { start_ = Clock::now(); }
   void stop() override { stop_ = Clock::now(); }
@@ -170,6 +170,8 @@ class Backend {
   // ever be asked for dx (never for the first op).
   virtual std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) = 0;
 
+  // Whether a shard of the batch may be several ops ahead of another, so that two gradients of maps must not share memory.
+  virtual bool chains_shards() const { return false; }
   // The element type of maps. If it is not fp32, ops also get a copy of the weights that is cast to it.
   virtual Element element() const { return Element::fp32; }
   // Whether the map between `desc` and `next` is bf16 although element() is fp32 (MapContract::bf16).
@@ -214,9 +216,10 @@ class Backend {
 enum class Bits { fast, portable };
 
 struct CpuOptions {
-  int threads = 0;                        // 0: every core that this process may use
+  int threads = 0;  // 0: every core that this process may use, but no more than a batch has shards
   Precision precision = Precision::fp32;  // or bf16 if the processor has bf16 products
   Bits bits = Bits::fast;                 // portable: fp32 only
+  int batch = 0;                          // rows of a training step; 0: not known
 };
 // Whether the CPU engine supports `precision` on this processor; it always supports fp32.
 bool cpu_has(Precision precision);

@@ -19,6 +19,7 @@ struct CpuInfo {
   std::uint64_t memory_bytes = 0;
   std::uint64_t available_bytes = 0;
   std::string onednn_version;
+  bool as_shards = false;  // more cores are usable, but a batch has no more shards
 };
 
 // Whether a GPU can be used, and the reason if it cannot.

@@ -162,7 +162,7 @@ void Network::backward(const Pass& pass, StepObserver* observer) {
   for (std::size_t i = stages_.size(); i-- > 0;) {
     OpArgs args = arguments(i, pass);
     args.dy = dy;
-    args.dx = plan().ops[i].wants_dx ? dmaps_[i % 2] : nullptr;
+    args.dx = plan().ops[i].wants_dx ? stages_[i].dx : nullptr;
     launch_observed(observer, {StepPart::Kind::backward, static_cast<int>(i)},
                     [&] { stages_[i].op->backward(args); });
     if (!plan().ops[i].wants_dx) return;

@@ -113,6 +113,7 @@ class Network {
     std::unique_ptr<Op> op;
     std::vector<Slot> slots;  // one per parameter
     std::byte* y = nullptr;
+    std::byte* dx = nullptr;  // ops alternate between two arrays, unless shards are chained
     std::byte* saved = nullptr;
   };
 
@@ -150,8 +151,7 @@ class Network {
   std::vector<NetworkTensor> tensors_;
   Buffer parameters_, casts_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_,
       workspace_, labels_, selected_, states_;
-  std::byte* x_ = nullptr;    // the gathered batch
-  std::byte* dmaps_[2] = {};  // gradients of activations: ops alternate between the two
+  std::byte* x_ = nullptr;  // the gathered batch
 };
 
 }  // namespace trainer

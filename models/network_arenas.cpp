@@ -113,9 +113,15 @@ void Network::allocate_activations() {
   if (purpose_ == Purpose::inference) return;
   if (std::get<HeadDesc>(plan().ops.back().desc).selection.selects())
     selected_ = backend_.allocate(batch, "which images are backpropagated");
-  gradient_maps_ = backend_.allocate(2 * largest, "the gradients of the activations");
-  dmaps_[0] = gradient_maps_.data();
-  dmaps_[1] = dmaps_[0] + largest;
+  const bool alternate = !backend_.chains_shards();
+  std::size_t gradients = 0;
+  std::vector<std::size_t> gradient_at;
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    gradient_at.push_back(alternate ? i % 2 * largest : gradients);
+    if (plan().ops[i].wants_dx) gradients += map_bytes(in_shape(stages_[i].op->desc()));
+  }
+  gradient_maps_ = backend_.allocate(alternate ? 2 * largest : gradients, "the gradients of the activations");
+  for (std::size_t i = 0; i < stages_.size(); ++i) stages_[i].dx = gradient_maps_.data() + gradient_at[i];
 }
 
 void Network::list_tensors() {

@@ -79,7 +79,6 @@ int report_refusal(const char* what) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  trainer::restart_with_short_spins(argv);
   trainer::limit_malloc_arenas();
   trainer::end_on_signals_as_first_process();
   // A stream that was closed must not become the number of the next file that is opened.

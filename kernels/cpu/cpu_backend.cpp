@@ -1,4 +1,4 @@
-// The CPU engine: oneDNN for convolutions and products, the project's own loops for the rest, one thread pool.
+// The CPU engine: oneDNN for convolutions and products, the project's own loops for the rest.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -20,29 +20,32 @@ namespace {
 
 class CpuBackend final : public HostBackend {
  public:
-  CpuBackend(int threads, Precision precision)
-      : engine_(dnnl::engine::kind::cpu, 0),
+  CpuBackend(int threads, bool as_shards, Precision precision)
+      : HostBackend(threads, [] { omp_set_num_threads(1); }),  // oneDNN computes on the thread that calls it
+        engine_(dnnl::engine::kind::cpu, 0),
+        scratch_(threads),
         context_{best_loops(),
                  {engine_, dnnl::stream(engine_)},
-                 threads,
-                 precision == Precision::bf16 ? bf16_loops() : nullptr} {
-    // oneDNN's kernels wait for every thread that was requested: a smaller team would wait forever.
-    omp_set_dynamic(0);
-    if (omp_get_max_active_levels() < 1) omp_set_max_active_levels(1);
-    omp_set_num_threads(threads);
-  }
+                 stream_,
+                 scratch_,
+                 precision == Precision::bf16 ? bf16_loops() : nullptr},
+        as_shards_(as_shards) {}
 
-  DeviceInfo info(Libraries /*libraries*/) const override { return host_info(context_.threads); }
+  DeviceInfo info(Libraries /*libraries*/) const override {
+    DeviceInfo info = host_info();
+    info.cpu.as_shards = as_shards_;
+    return info;
+  }
 
   void join(const RankPart& part) override {
     Backend::join(part);
     context_.part = part;
   }
   std::unique_ptr<GradientExchange> prepare_exchange(const ExchangeDesc& desc) override {
-    return make_host_exchange(desc, context_.threads);
+    return make_host_exchange(desc, stream_);
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool wants_dx) override {
-    omp_set_num_threads(context_.threads);
+    omp_set_num_threads(1);  // primitives are made for one thread
     try {
       return std::visit([&](const auto& d) { return make_op(context_, d, batch, wants_dx); }, desc);
     } catch (const dnnl::error& error) {
@@ -58,42 +61,21 @@ class CpuBackend final : public HostBackend {
   }
 
   void gather(const GatherArgs& args) override {
-    open_step(args.batching, *args.state);
-    parallel(args.batching.batch, 8, context_.threads,
-             [&](const Range& range) { context_.loops.gather(args, range.begin, range.end); });
+    stream_.serial([args] { open_step(args.batching, *args.state); });
+    for_shards(context_, static_cast<int>(args.batching.batch),
+               [this, args](const Shard& shard) { context_.loops.gather(args, shard.begin, shard.end); });
   }
 
-  void update(const UpdateArgs& args) override {
-    StepState& state = *args.state;
-    if (!std::isfinite(state.batch_loss) && state.first_bad_step == kNoBadStep)
-      state.first_bad_step = state.step;
-    if (state.first_bad_step == kNoBadStep) update_all(args);
-    ++state.step;
-  }
+  void update(const UpdateArgs& args) override { append_update(context_, args); }
   std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
-    return muon_workspace_bytes(matrices);
+    return update_workspace_bytes_of(matrices);
   }
 
  private:
-  void update_all(const UpdateArgs& args) {
-    const std::uint64_t step = args.state->step;
-    const std::uint64_t pass = epoch_of(args.batching, step);
-    for (const Segment& segment : *args.segments) {
-      const Optimizer& optimizer = (*args.optimizers)[segment.optimizer];
-      const UpdateStep now = update_step(optimizer, args.schedule, step, pass);
-      parallel(segment.count, kElementGrain, context_.threads, [&](const Range& range) {
-        context_.loops.update(args, segment, optimizer, now, range.begin, range.end);
-      });
-    }
-    if (args.matrices == nullptr) return;
-    for (const WeightMatrix& matrix : *args.matrices) {
-      const Optimizer& optimizer = (*args.optimizers)[matrix.segment.optimizer];
-      update_matrix(context_, args, optimizer, update_step(optimizer, args.schedule, step, pass), matrix);
-    }
-  }
-
   dnnl::engine engine_;
+  Scratch scratch_;
   CpuContext context_;
+  bool as_shards_;
 };
 
 }  // namespace
@@ -110,10 +92,12 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
             : fmt::format("the CPU engine has no {}; choose fp32, or bf16 where the processor has it",
                           precision_name(options.precision)));
   }
-  const int wanted = options.threads > 0 ? options.threads : cpu::usable_cores();
-  const int threads = std::min(wanted, omp_get_thread_limit());
+  int threads = options.threads > 0 ? options.threads : cpu::usable_cores();
   if (options.bits == Bits::portable) return cpu::make_portable_backend(threads, options.precision);
-  return std::make_unique<cpu::CpuBackend>(threads, options.precision);
+  const int shards = cpu::shard_count(options.batch);
+  const bool as_shards = options.threads == 0 && options.batch > 0 && threads > shards;
+  if (as_shards) threads = shards;
+  return std::make_unique<cpu::CpuBackend>(threads, as_shards, options.precision);
 }
 
 }  // namespace trainer

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "kernels/communicator.hpp"
@@ -35,6 +36,9 @@ class Executor {
     while (pieces(count, lanes) % vectors != 0) --vectors;
     return {lanes, vectors};
   }
+
+  // Calls `exchange`, which exchanges what the kernels before it compute with other ranks, before the kernels after it run.
+  virtual void communicate(std::function<void()> exchange) = 0;
 
   template <typename Kernel>
   void run(const Kernel& kernel) {

@@ -103,7 +103,7 @@ class BatchNorm final : public PortableOp {
     for (int r = 0; r <= ranks(); ++r)
       borders.push_back(static_cast<std::size_t>(r * columns) * sizeof(float));
     executor_.run(Transpose{1, columns, sums, all + communicator.rank() * columns});
-    communicator.all_gather(all, borders);
+    executor_.communicate([&communicator, all, borders] { communicator.all_gather(all, borders); });
     executor_.run(SumImages{{.batch = ranks()}, columns, tile_, all, y, positions, args.state});
     return y;
   }

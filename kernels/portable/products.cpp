@@ -157,7 +157,7 @@ class Head final : public DenseProduct {
                            training ? gradient(args) : nullptr, losses});
     executor_.run(HeadSums{rows_of(nullptr, args.state), losses, args.state});
     if (!training || !head_.selection.selects()) return;
-    gather_rows(executor_.part, all, sizeof(RowLoss));
+    executor_.communicate([this, all] { gather_rows(executor_.part, all, sizeof(RowLoss)); });
     executor_.run(HeadSelect{head_, batch(), args.steps, args.state, all, args.selected, gradient(args)});
   }
   void run_backward(const OpArgs& args) override { run_gradients(args, gradient(args), head_.x_map.masked); }

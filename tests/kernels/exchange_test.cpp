@@ -210,7 +210,7 @@ TEST(Exchange, AddsUpTheLoss) {
     EXPECT_EQ(state.batch_loss, (loss_of(3, 0) + loss_of(3, 1)) + (loss_of(3, 2) + loss_of(3, 3)));
     std::vector<float> dw(own.step(4).size());
     state.batch_loss = ranks.rank() == 2 ? std::numeric_limits<float>::quiet_NaN() : 1;
-    own.exchange().run(dw.data(), &state);
+    own.run(dw, state);
     EXPECT_TRUE(std::isnan(state.batch_loss));
   });
 }
@@ -268,7 +268,8 @@ TEST(Exchange, RefusesWhatItCannotExchange) {
     const auto message = [&](ExchangeDesc desc, const Residuals& residuals) -> std::string {
       desc.ranks = &ranks;
       try {
-        cpu::make_host_exchange(desc, 1)->set_residuals(residuals);
+        cpu::Stream stream(1);
+        cpu::make_host_exchange(desc, stream)->set_residuals(residuals);
       } catch (const std::invalid_argument& error) {
         return error.what();
       }

@@ -60,9 +60,10 @@ inline float loss_of(std::uint64_t step, int rank) {
 // One rank's part in a trial, a step at a time.
 class ExchangingRank {
  public:
-  ExchangingRank(const ExchangeTrial& trial, Communicator& ranks) : desc_(trial.desc()), rank_(ranks.rank()) {
+  ExchangingRank(const ExchangeTrial& trial, Communicator& ranks)
+      : desc_(trial.desc()), rank_(ranks.rank()), stream_(trial.threads) {
     desc_.ranks = &ranks;
-    exchange_ = cpu::make_host_exchange(desc_, trial.threads);
+    exchange_ = cpu::make_host_exchange(desc_, stream_);
   }
 
   GradientExchange& exchange() { return *exchange_; }
@@ -71,8 +72,12 @@ class ExchangingRank {
   std::vector<float> step(StepState& state) {
     std::vector<float> dw = gradient_of(state.step, rank_, desc_.floats);
     state.batch_loss = loss_of(state.step, rank_);
-    exchange_->run(dw.data(), &state);
+    run(dw, state);
     return dw;
+  }
+  void run(std::vector<float>& dw, StepState& state) {
+    exchange_->run(dw.data(), &state);
+    stream_.flush();
   }
   std::vector<float> step(std::uint64_t number) {
     StepState state{.step = number};
@@ -82,6 +87,7 @@ class ExchangingRank {
  private:
   ExchangeDesc desc_;
   int rank_;
+  cpu::Stream stream_;
   std::unique_ptr<GradientExchange> exchange_;
 };
 

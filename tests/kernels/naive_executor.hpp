@@ -16,14 +16,18 @@ namespace trainer {
 
 class NaiveExecutor final : public portable::Executor {
  public:
+  explicit NaiveExecutor(cpu::Stream& stream) : stream_(stream) {}
   int lanes(int /*count*/) const override { return 1; }
   int in_turn(int /*count*/) const override { return 1; }
 
-#define KERNEL(Name)                                                    \
-  void run(const portable::Name* kernels, std::size_t count) override { \
-    while (count-- > 0) run_units(kernels[count]);                      \
+#define KERNEL(Name)                                                                      \
+  void run(const portable::Name* kernels, std::size_t count) override {                   \
+    while (count-- > 0) stream_.serial([kernel = kernels[count]] { run_units(kernel); }); \
   }
 #include "kernels/portable/kernel_list.hpp"
+  void communicate(std::function<void()> exchange) override {
+    stream_.serial(std::move(exchange));
+  }
 
  private:
   static void run_units(const auto& kernel) {
@@ -34,12 +38,17 @@ class NaiveExecutor final : public portable::Executor {
       }
     }
   }
+
+  cpu::Stream& stream_;
 };
 
-// Any executor as a backend whose memory is the host's.
+// Any executor as a backend whose memory is the host's; the naive one if none is given.
 class ExecutorBackend final : public cpu::HostBackend {
  public:
-  explicit ExecutorBackend(std::unique_ptr<portable::Executor> executor) : executor_(std::move(executor)) {}
+  // make(stream) makes the executor.
+  ExecutorBackend(int threads, const auto& make) : HostBackend(threads), executor_(make(stream_)) {}
+  ExecutorBackend()
+      : ExecutorBackend(1, [](auto& stream) { return std::make_unique<NaiveExecutor>(stream); }) {}
 
   DeviceInfo info(Libraries /*libraries*/) const override { return {}; }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool /*wants_dx*/) override {

@@ -38,7 +38,7 @@ void on_every_executor(const std::function<void(Backend&)>& body) {
   }
   {
     SCOPED_TRACE("naive");
-    ExecutorBackend naive(std::make_unique<NaiveExecutor>());
+    ExecutorBackend naive;
     body(naive);
   }
   if (!gpu_availability().usable) return;

@@ -68,7 +68,7 @@ class PortableBits : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(PortableBits, AreTheSameWithEveryExecutor) {
-  ExecutorBackend naive(std::make_unique<NaiveExecutor>());
+  ExecutorBackend naive;
   const std::vector<float> first = trained(GetParam(), naive);
   for (const cpu::PortableKernels* kernels : cpu::usable_portable_kernels()) {
     for (const int threads : {1, 2, 3}) {

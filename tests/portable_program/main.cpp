@@ -10,8 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/portable/kernels.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
+#include "kernels/cpu/portable/executor.hpp"
 #include "models/network.hpp"
 #include "tests/kernels/naive_executor.hpp"
 
@@ -24,35 +23,6 @@ const PortableKernels& portable_kernels();
 namespace {
 
 constexpr int kClasses = 10;
-
-// The executor of kernels/cpu/portable/ with the one instruction set that this program is compiled for.
-class ThreadsExecutor final : public portable::Executor {
- public:
-  explicit ThreadsExecutor(int threads) : threads_(threads) {}
-  int lanes(int count) const override {
-    int lanes = kernels_.widest_lanes;
-    while (lanes > 4 && lanes / 2 >= count) lanes /= 2;
-    return lanes;
-  }
-  int in_turn(int count) const override { return count; }
-
-#define KERNEL(Name)                                                              \
-  void run(const portable::Name* kernels, std::size_t count) override {           \
-    for (std::size_t i = 0; i < count; ++i) share_out(kernels[i], kernels_.Name); \
-  }
-#include "kernels/portable/kernel_list.hpp"
-
- private:
-  template <typename Kernel>
-  void share_out(const Kernel& kernel, void (*run)(const Kernel&, int, int)) const {
-    cpu::parallel(static_cast<std::size_t>(kernel.units().outer), 1, threads_, [&](const cpu::Range& range) {
-      run(kernel, static_cast<int>(range.begin), static_cast<int>(range.end));
-    });
-  }
-
-  const cpu::PortableKernels& kernels_ = cpu::TRAINER_LOOPS::portable_kernels();
-  int threads_;
-};
 
 std::string bytes_of(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
@@ -103,13 +73,11 @@ void train(const Run& run) {
   if (recipe.input.from_data) throw std::runtime_error("`normalize: data` is left to the trainer");
   recipe.schedule.steps = static_cast<std::uint64_t>(run.steps);
   const Plan plan = make_plan(spec, {{images.shape.at(1), images.shape.at(2), 1}, kClasses, run.batch});
-  std::unique_ptr<portable::Executor> executor;
-  if (run.threads == 0) {
-    executor = std::make_unique<NaiveExecutor>();
-  } else {
-    executor = std::make_unique<ThreadsExecutor>(run.threads);
-  }
-  ExecutorBackend backend(std::move(executor));
+  ExecutorBackend backend(
+      std::max(run.threads, 1), [&](cpu::Stream& stream) -> std::unique_ptr<portable::Executor> {
+        if (run.threads == 0) return std::make_unique<NaiveExecutor>(stream);
+        return std::make_unique<cpu::CpuExecutor>(cpu::TRAINER_LOOPS::portable_kernels(), stream);
+      });
   const TrainingRule rule{optimizers_of(recipe), recipe.schedule};
   Network network(plan, backend, Purpose::training, rule.optimizers);
   network.initialize(static_cast<std::uint64_t>(run.seed));

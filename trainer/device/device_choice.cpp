@@ -42,7 +42,8 @@ Precision precision_of(const DeviceRequest& request, const std::vector<Precision
 DeviceChoice open_cpu(const DeviceRequest& request, const std::string& gpu_reason) {
   const Precision precision = precision_of(request, request.wanted.cpu, cpu_has);
   const Bits bits = bits_of(request);
-  return {make_cpu_backend({request.threads.value_or(0), precision, bits}), precision, bits, gpu_reason};
+  return {make_cpu_backend({request.threads.value_or(0), precision, bits, request.batch}), precision, bits,
+          gpu_reason};
 }
 
 DeviceChoice open_gpu(const DeviceRequest& request, int index) {

@@ -34,8 +34,9 @@ std::string distribution() {
 // The details of a CPU that trains without a GPU.
 std::string cpu_details(const CpuInfo& cpu) {
   return report_line("CPU", cpu.model) +
-         report_line("cores", fmt::format("{} usable{}, {} {} used", cpu.cores, quota_text(cpu), cpu.threads,
-                                          cpu.threads == 1 ? "thread" : "threads")) +
+         report_line("cores", fmt::format("{} usable{}, {} {} used{}", cpu.cores, quota_text(cpu),
+                                          cpu.threads, cpu.threads == 1 ? "thread" : "threads",
+                                          cpu.as_shards ? ", as many as a batch has shards" : "")) +
          report_line("instructions", fmt::format("{} (oneDNN {}), own loops for {}", cpu.instruction_set,
                                                  cpu.onednn_version, cpu.loops)) +
          report_line("memory", fmt::format("{:.2f} GiB, {:.2f} GiB available", gib(cpu.memory_bytes),

@@ -1,5 +1,5 @@
 // What the program is given from outside, read once by main and handed down. Elsewhere the environment is read for
-// what a terminal can show (progress.cpp), how OpenMP waits (process.cpp) and what hides GPUs
+// what a terminal can show (progress.cpp) and what hides GPUs
 // (kernels/gpu_host/gpu_surroundings.cpp).
 #pragma once
 

@@ -102,11 +102,4 @@ struct PipeOutput {
 [[nodiscard]] PipeOutput capture_pipe(std::vector<std::string> from, std::vector<std::string> to,
                                       bool own_group = false);
 
-// Restarts this program in the same process with GOMP_SPINCOUNT set, since OpenMP reads its environment before main. The variable
-// says how long an idle thread of the pool spins before it sleeps. GNU OpenMP's default, about a millisecond, is disastrous on a
-// busy machine: a thread spins through its time slice while the thread that it waits for is not running, and a training takes a
-// hundred times as long. A short spin costs nothing on a quiet machine (benchmarks/NOTES.md). Does nothing if the user has chosen
-// (GOMP_SPINCOUNT or OMP_WAIT_POLICY is set) or the program cannot be restarted.
-void restart_with_short_spins(char** argv);
-
 }  // namespace trainer

@@ -162,7 +162,7 @@ std::string engine_text(const DeviceInfo& info) {
     return fmt::format("{} with cuDNN {}, cuBLAS {}", info.gpu->name, version(info.gpu_software->cudnn),
                        version(info.gpu_software->cublas));
   }
-  return fmt::format("{} with oneDNN {}, {}, loops for {}", info.kind, info.cpu.onednn_version,
+  return fmt::format("{} with oneDNN {}, {}, loops for {}, by shards", info.kind, info.cpu.onednn_version,
                      info.cpu.instruction_set, info.cpu.loops);
 }
 

@@ -37,7 +37,7 @@ struct SavedNetwork {
 // The precision of the settings that something was trained with, for both engines.
 RecipePrecisions trained_precision(const TrainSettings& settings);
 
-// What decides the last bits of a training beside the number of threads: libraries and instruction sets.
+// What decides the last bits of a training: libraries and instruction sets, never the number of threads.
 std::string engine_text(const DeviceInfo& info);
 
 // Writes the network's tensors: a checkpoint if `position` is given, else a model. Throws FileError, and BackendError for values

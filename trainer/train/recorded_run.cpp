@@ -164,15 +164,12 @@ std::string changed_engine(const Resumed& resumed, const PreparedRun& run) {
   const std::string before = saved.settings.precision.value_or("fp32");
   const std::string now = precision_name(run.device.precision);
   const std::string engine = engine_text(run.info);
-  const int threads = run.info.cpu.threads;
   if (saved.settings.bits) return "";  // portable bits are the same on every machine
   std::string change;
   if (before != now) {
     change = fmt::format("this run was begun in {} and continues in {}, which this device has", before, now);
   } else if (saved.engine != engine) {
     change = fmt::format("this run was begun on {}; it continues on {}", saved.engine, engine);
-  } else if (run.info.kind == "cpu" && saved.threads != threads) {
-    change = fmt::format("this run was begun with {} threads and continues with {}", saved.threads, threads);
   }
   return change.empty() ? "" : change + ": its last bits will differ from those of an unbroken run";
 }

@@ -88,7 +88,7 @@ Resumed open_resumed(const Environment& environment, const std::string& run, Res
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
                                 const std::string& given);
 
-// A sentence on what has changed since the run's checkpoint and decides the last bits (precision, engine, threads); empty if
+// A sentence on what has changed since the run's checkpoint and decides the last bits (precision, engine); empty if
 // nothing has changed.
 std::string changed_engine(const Resumed& resumed, const PreparedRun& run);
 

@@ -52,6 +52,7 @@ class TrainingRun {
                                         : find_spec(options.model, models_folder(environment));
     if (options.ranks.batch_per_rank) scale_batch(options.ranks, spec.recipe, settings);
     DeviceRequest device = options.device;
+    device.batch = settings.batch.value_or(spec.recipe.batch);
     if (device.wanted.is_empty()) device.wanted = spec.recipe.precisions;
     if (resumed_) {  // it keeps its precision if the device supports it
       device.engine = settings.engine;

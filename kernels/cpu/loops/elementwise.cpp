@@ -113,19 +113,21 @@ void dropout(const DropoutDesc& desc, const StepState& state, const float* __res
   const float scale = 1 / (1 - drop);
   const std::size_t before = state.first_row * desc.in.size();  // elements of other ranks
   std::uint32_t words[kWords];
-  for (std::size_t at = begin; at < end; at += kWords) {
+  for (std::size_t at = begin; at < end;) {
+    const std::size_t drawn = (before + at) % 4;  // words of the first block that are other elements'
     draw(desc, state, static_cast<std::uint32_t>((before + at) / 4), words);
-    const auto choose = [&](std::size_t count) {
+    const auto choose = [&](std::size_t skip, std::size_t count) {
       for (std::size_t i = 0; i < count; ++i) {
-        const bool keep = unit_float(words[i]) >= drop;
+        const bool keep = unit_float(words[skip + i]) >= drop;
         kept[at + i] = keep ? 1 : 0;
         y[at + i] = keep ? x[at + i] * scale : 0;
       }
+      at += count;
     };
-    if (end - at >= kWords) {
-      choose(kWords);
+    if (drawn == 0 && end - at >= kWords) {
+      choose(0, kWords);
     } else {
-      choose(end - at);
+      choose(drawn, end - at < kWords - drawn ? end - at : kWords - drawn);
     }
   }
 }

@@ -1,36 +1,38 @@
-// oneDNN's direct convolution in its three directions, and how a batch is divided into slices.
+// oneDNN's direct convolution in its three directions, and how a shard is divided into slices.
 #include "kernels/cpu/onednn/conv_primitives.hpp"
+
+#include <algorithm>
 
 namespace trainer::cpu {
 
 namespace {
 
-constexpr std::size_t kSliceBytes = 1 << 20;  // a slice's input and map, per thread: a core's L2 cache
+constexpr std::size_t kSliceBytes = 1 << 20;  // a slice's input and map: a core's L2 cache
 
-// The images per slice: a multiple of the threads and, if possible, a divisor of the batch.
-int slice_images(const ConvDesc& desc, int batch, int threads) {
+// The images per slice of a shard of so many rows: if possible, a divisor of them.
+std::size_t slice_images(const ConvDesc& desc, std::size_t rows) {
   const std::size_t image = (desc.in.size() + conv_map(desc).size()) * sizeof(float);
-  const auto fitting = static_cast<int>(kSliceBytes * static_cast<std::size_t>(threads) / image);
-  const int most = std::clamp(fitting / threads * threads, std::min(threads, batch), batch);
-  for (int images = most; images >= std::max(1, most / 2); --images) {
-    if (batch % images == 0 && images % threads == 0) return images;
+  const std::size_t most = std::clamp<std::size_t>(kSliceBytes / image, 1, std::max<std::size_t>(rows, 1));
+  for (std::size_t images = most; images >= std::max<std::size_t>(1, most / 2); --images) {
+    if (rows % images == 0) return images;
   }
   return most;
 }
 
 }  // namespace
 
-ConvPrimitives::ConvPrimitives(const CpuContext& context, const ConvDesc& desc, int images,
+ConvPrimitives::ConvPrimitives(const CpuContext& context, const ConvDesc& desc, std::size_t images,
                                Directions directions, const ConvPrimitives* like)
-    : Products(context.dnn), images_(static_cast<std::size_t>(images)) {
+    : dnn_(context.dnn), images_(images) {
   const dnnl::engine& engine = dnn_.engine;
   const Type input = input_type(context);
   const Shape map = conv_map(desc);
   const Dims stride{desc.stride, desc.stride};
   const Dims begin{desc.pad.top, desc.pad.left};
   const Dims end{desc.pad.bottom, desc.pad.right};
-  const Dims images_in{images, desc.in.c, desc.in.h, desc.in.w};
-  const Dims images_out{images, map.c, map.h, map.w};
+  const auto count = static_cast<dnnl::memory::dim>(images);
+  const Dims images_in{count, desc.in.c, desc.in.h, desc.in.w};
+  const Dims images_out{count, map.c, map.h, map.w};
   const Dims filters{desc.out, desc.in.c, desc.kernel, desc.kernel};
   const Desc x(images_in, input, Tag::nhwc);
   const Desc dmap(images_out, input, Tag::nhwc);
@@ -55,21 +57,20 @@ ConvPrimitives::ConvPrimitives(const CpuContext& context, const ConvDesc& desc, 
 ConvSlices::ConvSlices(const CpuContext& context, const ConvDesc& desc, int batch, Directions directions)
     : context_(context),
       desc_(desc),
-      directions_(directions),
-      batch_(static_cast<std::size_t>(batch)),
       map_floats_(conv_map(desc).size()),
-      slice_(context, desc, slice_images(desc, batch, context.threads), directions, nullptr) {
-  const std::size_t rest = batch_ % slice_.images();
-  if (rest > 0) rest_.emplace(context, desc, static_cast<int>(rest), directions, &slice_);
+      slice_(context, desc, slice_images(desc, shard_of(batch, 0, 0).rows()), directions, nullptr) {
+  for (int index = 0; index < shard_count(batch); ++index) {
+    const std::size_t rest = shard_of(batch, index, 0).rows() % slice_.images();
+    if (rest > 0) rests_.try_emplace(rest, context, desc, rest, directions, &slice_);
+  }
 }
 
-ConvSlices::Layout ConvSlices::lay_out(HostAllocator& memory, const Desc& stored) const {
-  const std::size_t forward = weights_bytes(stored, slice_.forward_weights());
-  const std::size_t data = directions_ == Directions::all ? weights_bytes(stored, slice_.data_weights()) : 0;
+ConvSlices::Layout ConvSlices::lay_out(HostAllocator& memory) const {
+  std::size_t scratch = slice_.scratch_bytes();
+  for (const auto& [images, rest] : rests_) scratch = std::max(scratch, rest.scratch_bytes());
   const std::size_t images = desc_.x_map.bf16 ? 0 : slice_.images();
   Layout p{};
-  p.scratch = memory.take<std::byte>(std::max(slice_.scratch_bytes(), rest_ ? rest_->scratch_bytes() : 0));
-  p.w = memory.take<std::byte>(std::max(forward, data));
+  p.scratch = memory.take<std::byte>(scratch);
   p.x = memory.take<std::byte>(operand_bytes(context_, images * desc_.in.size()));
   return p;
 }

@@ -2,6 +2,7 @@
 // uses oneDNN slice by slice: the ReLU in forward and its mask in backward are applied while the slice's map is
 // in the cache.
 #include <algorithm>
+#include <optional>
 
 #include "kernels/cpu/onednn/conv_primitives.hpp"
 
@@ -9,53 +10,54 @@ namespace trainer::cpu {
 
 namespace {
 
-// Backward computes both gradients of a slice from the masked gradient of its map; the weight gradients of the
-// slices are added up in order.
-class Conv final : public ProductOp {
+// Backward computes both gradients of a slice from the masked gradient of its map.
+class Conv final : public Op {
  public:
   Conv(const CpuContext& context, const ConvDesc& desc, int batch, bool wants_dx)
-      : ProductOp(context, desc, batch, canonical_weights(desc)),
+      : Op(desc, batch),
+        context_(context),
         conv_(desc),
         slices_(context, desc, batch, wants_dx ? Directions::all : Directions::forward_and_weights),
-        gradient_(slices_.first().gradient_weights()) {
-    stored_ = context.bf16 == nullptr ? slices_.first().forward_weights() : gradient_;
-  }
-
-  std::size_t workspace_bytes() const override {
-    return HostAllocator::bytes([&](auto& memory) { lay_out(memory); });
+        gradient_(slices_.first().gradient_weights()),
+        forward_w_(context, canonical_weights(desc), slices_.first().forward_weights()),
+        sums_(batch, gradient_floats() + static_cast<std::size_t>(desc.out)) {
+    if (wants_dx) data_w_.emplace(context, canonical_weights(desc), slices_.first().data_weights());
+    context.scratch.reserve(HostAllocator::bytes([&](auto& memory) { lay_out(memory); }));
   }
 
  private:
-  // The layout of the workspace, for both directions.
+  // What a thread needs, for both directions.
   struct Layout {
     ConvSlices::Layout slice;
     float* map;       // [slice, h, w, out]: the masked gradient
     std::byte* dmap;  // copy of the gradient that the products read
-    float *sum, *dw;  // gradient of the weights: the sum so far, and one slice's
-    float *bias_sum, *db;
+    float* sums;      // a slice's gradients, like those of a shard
   };
-
   Layout lay_out(HostAllocator& memory) const {
     const std::size_t map = slices_.first().images() * slices_.map_floats();
-    const auto outputs = static_cast<std::size_t>(conv_.out);
     Layout p{};
-    p.slice = slices_.lay_out(memory, stored_);
+    p.slice = slices_.lay_out(memory);
     p.map = memory.take<float>(conv_.relu ? map : 0);
     p.dmap = memory.take<std::byte>(operand_bytes(context_, map));
-    for (float** gradient : {&p.sum, &p.dw})
-      *gradient = memory.take<float>(gradient_.get_size() / sizeof(float));
-    for (float** gradient : {&p.bias_sum, &p.db}) *gradient = memory.take<float>(outputs);
+    p.sums = memory.take<float>(sums_.floats());
     return p;
   }
+  Layout layout(const Shard& shard) const {
+    HostAllocator memory(context_.scratch.of(shard.worker));
+    return lay_out(memory);
+  }
+  std::size_t gradient_floats() const { return gradient_.get_size() / sizeof(float); }
 
   void run_forward(const OpArgs& args) override {
-    HostAllocator memory(args.workspace);
-    const Layout p = lay_out(memory);
-    const void* w = weights_as(context_, stored_, args.w, slices_.first().forward_weights(), p.slice.w);
-    slices_.for_each([&](const ConvPrimitives& slice, std::size_t first) {
-      float* y = floats(args.y) + first * slices_.map_floats();
-      slice.forward(slices_.x_operand(args.x, slice, first, p.slice.x), w, args.b, y, p.slice.scratch);
-      if (conv_.relu) relu(context_, y, slice.images() * slices_.map_floats());
+    forward_w_.open(args.w);
+    for_shards(context_, batch(), [this, args](const Shard& shard) {
+      const Layout p = layout(shard);
+      slices_.for_each(shard, [&](const ConvPrimitives& slice, std::size_t first) {
+        float* y = floats(args.y) + first * slices_.map_floats();
+        slice.forward(slices_.x_operand(args.x, slice, first, p.slice.x), forward_w_.of(args.w), args.b, y,
+                      p.slice.scratch);
+        if (conv_.relu) context_.loops.relu(y, y, 0, slice.images() * slices_.map_floats());
+      });
     });
   }
 
@@ -66,38 +68,42 @@ class Conv final : public ProductOp {
     const float* y = floats(args.y) + first * slices_.map_floats();
     const float* dy = floats(args.dy) + first * slices_.map_floats();
     if (!conv_.relu) return operand(context_, dy, count, p.dmap);
-    relu_backward(context_, y, dy, p.map, count);
+    context_.loops.relu_backward(y, dy, p.map, 0, count);
     return operand(context_, p.map, count, p.dmap);
   }
 
-  void add_gradient(const Layout& p) const {
-    parallel(gradient_.get_size() / sizeof(float), kElementGrain, context_.threads,
-             [&](const Range& range) { context_.loops.add(p.dw, p.sum, range.begin, range.end); });
-    if (conv_.bias) context_.loops.add(p.db, p.bias_sum, 0, static_cast<std::size_t>(conv_.out));
+  void backward(const OpArgs& args, const Shard& shard) const {
+    const Layout p = layout(shard);
+    float* sums = sums_.cleared(shard.index);
+    slices_.for_each(shard, [&](const ConvPrimitives& slice, std::size_t first) {
+      const void* dmap = map_gradient(args, p, slice, first);
+      const void* x = slices_.x_operand(args.x, slice, first, p.slice.x);
+      float* own = first == shard.begin ? sums : p.sums;
+      slice.backward_weights(x, dmap, own, own + gradient_floats(), p.slice.scratch);
+      if (own != sums) context_.loops.add(own, sums, 0, sums_.floats());
+      if (args.dx == nullptr) return;
+      slice.backward_data(dmap, data_w_->of(args.w), floats(args.dx) + first * conv_.in.size(),
+                          p.slice.scratch);
+    });
   }
 
   void run_backward(const OpArgs& args) override {
-    HostAllocator memory(args.workspace);
-    const Layout p = lay_out(memory);
-    const void* w = args.dx == nullptr
-                        ? nullptr
-                        : weights_as(context_, stored_, args.w, slices_.first().data_weights(), p.slice.w);
-    slices_.for_each([&](const ConvPrimitives& slice, std::size_t first) {
-      const void* dmap = map_gradient(args, p, slice, first);
-      const void* x = slices_.x_operand(args.x, slice, first, p.slice.x);
-      const bool opens = first == 0;
-      slice.backward_weights(x, dmap, opens ? p.sum : p.dw, opens ? p.bias_sum : p.db, p.slice.scratch);
-      if (!opens) add_gradient(p);
-      if (args.dx == nullptr) return;
-      slice.backward_data(dmap, w, floats(args.dx) + first * conv_.in.size(), p.slice.scratch);
+    if (args.dx != nullptr) data_w_->open(args.w);
+    for_shards(context_, batch(), [this, args](const Shard& shard) { backward(args, shard); });
+    context_.stream.closing(1, [this, args](int, int) {
+      const float* sums = sums_.add_up(context_.loops);
+      context_.dnn.reorder(gradient_, sums, canonical_weights(conv_), args.dw);
+      if (conv_.bias) std::copy_n(sums + gradient_floats(), conv_.out, args.db);
     });
-    context_.dnn.reorder(gradient_, p.sum, stored_, args.dw);
-    if (conv_.bias) std::copy_n(p.bias_sum, conv_.out, args.db);
   }
 
+  const CpuContext& context_;
   ConvDesc conv_;
   ConvSlices slices_;
-  Desc gradient_;  // layout of the weight gradient that oneDNN computes; with bf16 also `stored_`
+  Desc gradient_;  // layout of the weight gradient that oneDNN computes
+  ConvertedWeights forward_w_;
+  std::optional<ConvertedWeights> data_w_;
+  ShardSums sums_;
 };
 
 // The implementations of a convolution.

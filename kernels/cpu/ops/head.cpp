@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/cpu/onednn/inner_product.hpp"
+#include "kernels/cpu/onednn/dense_products.hpp"
 
 namespace trainer::cpu {
 
@@ -47,55 +47,59 @@ RowResult softmax_row(const HeadDesc& head, float* y, int label, float scale, fl
           best == label};
 }
 
-class Head final : public ProductOp {
+// The products of the head use fp32 in every precision.
+struct Fp32Context {
+  explicit Fp32Context(const CpuContext& context) : fp32_(context) { fp32_.bf16 = nullptr; }
+  CpuContext fp32_;
+};
+
+class Head final : private Fp32Context, public DenseOp {
  public:
   Head(const CpuContext& context, const HeadDesc& desc, int batch, bool wants_dx)
-      : ProductOp(context, desc, batch, canonical_weights(dense(desc))),
-        fp32_(fp32(context)),
+      : Fp32Context(context),
+        DenseOp(fp32_, desc, {.in = desc.in, .out = desc.classes, .bias = desc.bias}, batch, wants_dx),
         head_(desc),
-        inputs_(static_cast<std::size_t>(batch) * desc.in),
-        logits_(static_cast<std::size_t>(batch) * desc.classes),
-        all_losses_(desc.selection.selects() ? static_cast<std::size_t>(context.part.batch + batch) : 0),
-        product_(fp32_, dense(desc), batch, wants_dx) {
-    stored_ = product_.stored_weights();
-  }
+        classes_(static_cast<std::size_t>(desc.classes)),
+        rows_(static_cast<std::size_t>(batch)),
+        all_losses_(desc.selection.selects() ? static_cast<std::size_t>(context.part.batch + batch) : 0) {}
 
-  std::size_t workspace_bytes() const override {
-    return HostAllocator::aligned(product_.workspace_bytes()) +
-           HostAllocator::aligned(static_cast<std::size_t>(batch()) * sizeof(RowResult));
+  std::size_t saved_bytes() const override {  // the gradient of z
+    return static_cast<std::size_t>(batch()) * classes_ * sizeof(float);
   }
-  std::size_t saved_bytes() const override { return logits_ * sizeof(float); }  // the gradient of z
 
  private:
-  void run_forward(const OpArgs& args) override {
-    HostAllocator memory(args.workspace);
-    product_.forward(floats(args.x), args.w, args.b, floats(args.y),
-                     memory.take<std::byte>(product_.workspace_bytes()));
-    auto* rows = memory.take<RowResult>(static_cast<std::size_t>(batch()));
-    float* dz = args.mode == Mode::training ? reinterpret_cast<float*>(args.saved) : nullptr;
-    const std::size_t valid = args.state->valid;
-    const std::size_t kept = dz == nullptr ? valid
-                                           : selected_rows(head_.selection, args.state->step, args.steps,
-                                                           args.state->valid_of_all());
-    const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
-    parallel(static_cast<std::size_t>(batch()), 16, context_.threads, [&](const Range& range) {
-      for (std::size_t n = range.begin; n < range.end; ++n) {
-        const std::size_t at = n * static_cast<std::size_t>(head_.classes);
-        float* gradient = dz == nullptr ? nullptr : dz + at;
-        rows[n] = softmax_row(head_, floats(args.y) + at, args.labels[n], n < valid ? scale : 0, gradient);
-      }
-    });
-    add_up(rows, *args.state);
-    if (dz != nullptr && head_.selection.selects()) select_hardest(args, rows, kept, dz);
+  std::size_t selected_in(const OpArgs& args) const {
+    return selected_rows(head_.selection, args.state->step, args.steps, args.state->valid_of_all());
   }
 
-  // Writes which rows are selected, the hardest `kept` of all ranks, and clears the gradient of the others.
-  void select_hardest(const OpArgs& args, const RowResult* rows, std::size_t kept, float* dz) {
+  void run_forward(const OpArgs& args) override {
+    const bool training = args.mode == Mode::training;
+    float* dz = training ? reinterpret_cast<float*>(args.saved) : nullptr;
+    products_.forward(args);
+    for_shards(fp32_, batch(), [this, args, dz](const Shard& shard) { compute_losses(args, dz, shard); });
+    if (training && head_.selection.selects()) fp32_.stream.serial([this, args] { select_hardest(args); });
+    fp32_.stream.closing(1, [this, args](int, int) { add_up(*args.state); });
+  }
+
+  void compute_losses(const OpArgs& args, float* dz, const Shard& shard) {
+    const std::size_t valid = args.state->valid;
+    const std::size_t kept = dz == nullptr ? valid : selected_in(args);
+    const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
+    for (std::size_t n = shard.begin; n < shard.end; ++n) {
+      const std::size_t at = n * classes_;
+      float* gradient = dz == nullptr ? nullptr : dz + at;
+      rows_[n] = softmax_row(head_, floats(args.y) + at, args.labels[n], n < valid ? scale : 0, gradient);
+    }
+  }
+
+  // Writes which rows are selected: the hardest of all ranks.
+  void select_hardest(const OpArgs& args) {
     const std::size_t valid = args.state->valid;
     const std::size_t all = args.state->valid_of_all();
     const std::size_t first = args.state->first_row;
-    for (std::size_t n = 0; n < valid; ++n) all_losses_[first + n] = rows[n].plain;
-    gather_rows(context_.part, all_losses_.data(), sizeof(float));
+    const std::size_t kept = selected_in(args);
+    for (std::size_t n = 0; n < valid; ++n) all_losses_[first + n] = rows_[n].plain;
+    gather_rows(fp32_.part, all_losses_.data(), sizeof(float));
     for (std::size_t n = 0; n < all; ++n) hardness_.push_back(hardness_key(all_losses_[n], n));
     const auto key = [this](std::size_t at) { return hardness_.begin() + static_cast<std::ptrdiff_t>(at); };
     if (kept < all) std::nth_element(key(0), key(kept), key(all));
@@ -105,18 +109,14 @@ class Head final : public ProductOp {
       if (row < valid) args.selected[row] = 1;
     }
     hardness_.clear();
-    const auto classes = static_cast<std::size_t>(head_.classes);
-    for (std::size_t n = 0; n < valid; ++n) {
-      if (args.selected[n] == 0) std::fill_n(dz + n * classes, classes, 0.0F);
-    }
   }
 
-  // One row whose loss is not finite makes the batch's loss not finite.
-  static void add_up(const RowResult* rows, StepState& state) {
+  // In row order. One row whose loss is not finite makes the batch's loss not finite.
+  void add_up(StepState& state) const {
     double loss = 0;
     for (std::size_t n = 0; n < state.valid; ++n) {
-      loss += rows[n].loss;
-      state.correct += rows[n].hit ? 1 : 0;
+      loss += rows_[n].loss;
+      state.correct += rows_[n].hit ? 1 : 0;
     }
     state.batch_loss += static_cast<float>(loss);
     state.loss_sum += loss;
@@ -124,28 +124,29 @@ class Head final : public ProductOp {
   }
 
   void run_backward(const OpArgs& args) override {
-    const auto* dz = reinterpret_cast<const float*>(args.saved);
-    product_.backward(floats(args.x), dz, args.w, {args.dw, args.db, floats(args.dx)}, args.workspace,
-                      nullptr);
-    if (args.dx != nullptr && head_.x_map.masked)
-      relu_backward(context_, floats(args.x), floats(args.dx), floats(args.dx), inputs_);
+    auto* dz = reinterpret_cast<float*>(args.saved);
+    if (!products_.reads_selected_rows()) {
+      for_shards(fp32_, batch(), [this, args, dz](const Shard& shard) {
+        for (std::size_t n = shard.begin; n < shard.end; ++n)
+          if (!is_selected(args, n)) std::fill_n(dz + n * classes_, classes_, 0.0F);
+      });
+    }
+    products_.backward(args, dz);
+    if (args.dx == nullptr) return;
+    for_shards(fp32_, batch(), [this, args](const Shard& shard) {
+      const auto in = static_cast<std::size_t>(head_.in);
+      clear_rest(args, {}, shard, in * sizeof(float));
+      if (head_.x_map.masked)
+        fp32_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), shard.begin * in,
+                                  shard.end * in);
+    });
   }
 
-  static CpuContext fp32(CpuContext context) {
-    context.bf16 = nullptr;
-    return context;
-  }
-  static DenseDesc dense(const HeadDesc& desc) {
-    return {.in = desc.in, .out = desc.classes, .bias = desc.bias};
-  }
-
-  CpuContext fp32_;  // the products of the head use fp32 in every precision
   HeadDesc head_;
-  std::size_t inputs_;
-  std::size_t logits_;
+  std::size_t classes_;
+  std::vector<RowResult> rows_;
   std::vector<float> all_losses_;        // of every row of all ranks, for selection
   std::vector<std::uint64_t> hardness_;  // their hardness_key()
-  InnerProduct product_;
 };
 
 }  // namespace

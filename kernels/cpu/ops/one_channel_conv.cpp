@@ -1,11 +1,9 @@
-// The first convolution of grey images: one input channel, stride 1, no dx. Each thread goes through its images
-// one by one and convolves into a map of its own that stays in its cache, then pools it, or does both at once if
-// the loops support that. The filters are stored as [k, k, channels], with channels padded to whole vectors.
+// The first convolution of grey images: one input channel, stride 1, no dx. A shard's images are
+// convolved one by one into a map that stays in the thread's cache, then pooled, or both is done at once if the loops support that. The filters are stored as [k, k, channels], with channels padded to whole vectors.
 #include <algorithm>
 #include <cstring>
 
 #include "kernels/cpu/runtime/context.hpp"
-#include "kernels/cpu/runtime/selected_rows.hpp"
 
 namespace trainer::cpu {
 
@@ -18,8 +16,7 @@ class OneChannelConv final : public Op {
         context_(context),
         conv_(desc),
         out_(out_shape(desc)),
-        taps_(desc.kernel * desc.kernel),
-        rows_(batch) {
+        taps_(desc.kernel * desc.kernel) {
     const Shape map = conv_map(desc);
     const int lanes = best_lanes(desc.out, context.loops.widest_lanes);
     const int channels = (desc.out + lanes - 1) / lanes * lanes;
@@ -30,48 +27,52 @@ class OneChannelConv final : public Op {
     padded_floats_ = static_cast<std::size_t>(map.h + desc.kernel - 1) * (map.w + desc.kernel - 1);
     map_floats_ = static_cast<std::size_t>(map.h) * map.w * channels;
     pairs_ = context.bf16 != nullptr && has_bf16_conv_pool(loop_);
+    filters_memory_ = HostBlock(HostAllocator::bytes([&](auto& memory) { lay_out_filters(memory); }));
+    HostAllocator memory(filters_memory_.data());
+    filters_ = lay_out_filters(memory);
+    sums_ = ShardSums(batch, filter_floats() + static_cast<std::size_t>(channels));
+    context.scratch.reserve(HostAllocator::bytes([&](auto& scratch) { lay_out(scratch); }));
   }
 
-  std::size_t workspace_bytes() const override {
-    return HostAllocator::bytes([&](auto& memory) { lay_out(memory, 0); });
-  }
   std::size_t saved_bytes() const override {
     return conv_.pool ? static_cast<std::size_t>(batch()) * out_.size() : 0;  // argmax [n, h, w, c]
   }
   bool reads_selected_rows() const override { return true; }
 
  private:
-  struct Layout {
-    float *w, *b;            // [k, k, channels], [channels]: shared by the threads
+  struct Filters {
+    float *w, *b;            // [k, k, channels], [channels]
     std::uint16_t* w_pairs;  // the pairs of w, for bf16 products
-    float *dw, *db;          // this thread's; db follows dw
-    float *padded, *map;     // this thread's
-    std::uint16_t* pairs;    // the pairs of this thread's image, for bf16 products
+  };
+  struct Layout {  // a thread's
+    float *padded, *map;
+    std::uint16_t* pairs;  // the pairs of an image, for bf16 products
   };
 
-  Layout lay_out(HostAllocator& memory, int thread) const {
-    const auto channels = static_cast<std::size_t>(loop_.channels);
-    const std::size_t filter = static_cast<std::size_t>(taps_) * channels;
-    Layout own{};
+  std::size_t filter_floats() const { return static_cast<std::size_t>(taps_) * loop_.channels; }
+  Filters lay_out_filters(HostAllocator& memory) const {
+    Filters p{};
+    p.w = memory.take<float>(filter_floats());
+    p.b = memory.take<float>(static_cast<std::size_t>(loop_.channels));
+    p.w_pairs = memory.take<std::uint16_t>(pairs_ ? 2 * filter_floats() : 0);
+    return p;
+  }
+  Layout lay_out(HostAllocator& memory) const {
     Layout p{};
-    p.w = memory.take<float>(filter);
-    p.b = memory.take<float>(channels);
-    p.w_pairs = memory.take<std::uint16_t>(pairs_ ? 2 * filter : 0);
-    for (int t = 0; t < context_.threads; ++t) {
-      p.dw = memory.take<float>(filter + channels);
-      p.db = p.dw == nullptr ? nullptr : p.dw + filter;
-      p.padded = memory.take<float>(padded_floats_);
-      p.map = memory.take<float>(map_floats_);
-      p.pairs = memory.take<std::uint16_t>(pairs_ ? 2 * padded_floats_ : 0);
-      if (t == thread) own = p;
-    }
-    return own;
+    p.padded = memory.take<float>(padded_floats_);
+    p.map = memory.take<float>(map_floats_);
+    p.pairs = memory.take<std::uint16_t>(pairs_ ? 2 * padded_floats_ : 0);
+    return p;
   }
-
-  Layout layout(const OpArgs& args, int thread) const {
-    HostAllocator memory(args.workspace);
-    return lay_out(memory, thread);
+  Layout layout(const Shard& shard) const {
+    HostAllocator memory(context_.scratch.of(shard.worker));
+    return lay_out(memory);
   }
+  // The sums of a shard's gradients: those of w, then those of b.
+  struct Sums {
+    float *dw, *db;
+  };
+  Sums sums_at(float* sums) const { return {sums, sums + filter_floats()}; }
 
   // Copies one image into a border of zeros.
   const float* pad(const float* x, float* padded) const {
@@ -97,20 +98,25 @@ class OneChannelConv final : public Op {
     if (conv_.y_map.bf16) return bf16_forward(image, p, halves(args.y) + at);
     float* y = floats(args.y) + at;
     std::uint8_t* argmax = conv_.pool ? argmax_of(args, at) : nullptr;
-    if (pairs_) return context_.bf16->conv_pool(loop_, image_pairs(image, p), p.w_pairs, p.b, y, argmax);
-    if (pools_at_once_) return context_.loops.conv_pool(loop_, image, p.w, p.b, y, argmax);
-    context_.loops.one_channel(loop_, image, p.w, p.b, conv_.pool ? p.map : y);
+    if (pairs_)
+      return context_.bf16->conv_pool(loop_, image_pairs(image, p), filters_.w_pairs, filters_.b, y, argmax);
+    if (pools_at_once_) return context_.loops.conv_pool(loop_, image, filters_.w, filters_.b, y, argmax);
+    context_.loops.one_channel(loop_, image, filters_.w, filters_.b, conv_.pool ? p.map : y);
     if (conv_.pool) context_.loops.maxpool(pool_, p.map, y, argmax, 1);
   }
 
-  void run_forward(const OpArgs& args) override {
-    const Layout shared = layout(args, 0);
-    transpose_filters(conv_, loop_.channels, args, shared.w, shared.b);
+  void prepare_filters(const OpArgs& args) const {
+    transpose_filters(conv_, loop_.channels, args, filters_.w, filters_.b);
     if (pairs_)
-      context_.bf16->one_channel_pairs(shared.w, conv_.kernel, conv_.kernel * loop_.channels, shared.w_pairs);
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
-      const Layout p = layout(args, range.thread);
-      for (std::size_t n = range.begin; n < range.end; ++n) forward(args, p, n);
+      context_.bf16->one_channel_pairs(filters_.w, conv_.kernel, conv_.kernel * loop_.channels,
+                                       filters_.w_pairs);
+  }
+
+  void run_forward(const OpArgs& args) override {
+    context_.stream.opening(1, [this, args](int, int) { prepare_filters(args); });
+    for_shards(context_, batch(), [this, args](const Shard& shard) {
+      const Layout p = layout(shard);
+      for (std::size_t n = shard.begin; n < shard.end; ++n) forward(args, p, n);
     });
   }
 
@@ -128,14 +134,14 @@ class OneChannelConv final : public Op {
   std::size_t floats_of(const ConvLoop& strip) const { return strip.h * strip.w * strip.channels; }
   void bf16_forward(const float* image, const Layout& p, std::uint16_t* y) const {
     for_each_strip([&](const ConvLoop& strip, std::size_t pixel, std::size_t at) {
-      context_.loops.one_channel(strip, image + pixel, p.w, p.b, p.map);
+      context_.loops.one_channel(strip, image + pixel, filters_.w, filters_.b, p.map);
       context_.bf16->to_bf16(p.map, y + at, floats_of(strip));
     });
   }
-  void bf16_backward(const float* image, const Layout& p, const std::uint16_t* dy) const {
+  void bf16_backward(const float* image, const Layout& p, const std::uint16_t* dy, const Sums& sums) const {
     for_each_strip([&](const ConvLoop& strip, std::size_t pixel, std::size_t at) {
       context_.bf16->to_fp32(dy + at, p.map, floats_of(strip));
-      context_.loops.one_channel_weights(strip, image + pixel, p.map, p.dw, p.db);
+      context_.loops.one_channel_weights(strip, image + pixel, p.map, sums.dw, sums.db);
     });
   }
 
@@ -153,48 +159,53 @@ class OneChannelConv final : public Op {
     return p.map;
   }
 
-  // Adds the gradients of image n to the thread's dw and db.
-  void backward(const OpArgs& args, const Layout& p, std::size_t n) const {
+  // Adds the gradients of image n to the sums.
+  void backward(const OpArgs& args, const Layout& p, std::size_t n, const Sums& sums) const {
     const std::size_t at = n * out_.size();
     const float* image = pad(floats(args.x) + n * conv_.in.size(), p.padded);
-    if (conv_.y_map.bf16) return bf16_backward(image, p, halves(args.dy) + at);
+    if (conv_.y_map.bf16) return bf16_backward(image, p, halves(args.dy) + at, sums);
     const float* dy = floats(args.dy) + at;
     const std::uint8_t* argmax = conv_.pool ? argmax_of(args, at) : nullptr;
     if (pairs_) {
-      context_.bf16->one_channel_pool_weights(loop_, image_pairs(image, p), dy, argmax, p.dw, p.db);
+      context_.bf16->one_channel_pool_weights(loop_, image_pairs(image, p), dy, argmax, sums.dw, sums.db);
     } else if (pools_at_once_) {
-      context_.loops.one_channel_pool_weights(loop_, image, dy, argmax, p.dw, p.db);
+      context_.loops.one_channel_pool_weights(loop_, image, dy, argmax, sums.dw, sums.db);
     } else {
-      context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), p.dw, p.db);
+      context_.loops.one_channel_weights(loop_, image, map_gradient(args, p, n), sums.dw, sums.db);
     }
   }
 
-  void run_backward(const OpArgs& args) override {
-    const std::size_t sums = static_cast<std::size_t>(taps_ + 1) * loop_.channels;
-    rows_.read(args);
-    sum_over_threads(
-        context_, rows_.count(), sums, [&](int thread) { return layout(args, thread).dw; },
-        [&](const Range& range) {
-          const Layout p = layout(args, range.thread);
-          for (std::size_t i = range.begin; i < range.end; ++i) backward(args, p, rows_[i]);
-        });
-    const Layout first = layout(args, 0);
+  void write_gradients(const OpArgs& args) const {
+    const Sums sums = sums_at(sums_.add_up(context_.loops));
     for (int c = 0; c < conv_.out; ++c) {
-      for (int t = 0; t < taps_; ++t) args.dw[c * taps_ + t] = first.dw[t * loop_.channels + c];
+      for (int t = 0; t < taps_; ++t) args.dw[c * taps_ + t] = sums.dw[t * loop_.channels + c];
     }
-    if (conv_.bias) std::copy_n(first.db, conv_.out, args.db);
+    if (conv_.bias) std::copy_n(sums.db, conv_.out, args.db);
+  }
+
+  void run_backward(const OpArgs& args) override {
+    for_shards(context_, batch(), [this, args](const Shard& shard) {
+      const Layout p = layout(shard);
+      const Sums sums = sums_at(sums_.cleared(shard.index));
+      for (std::size_t n = shard.begin; n < shard.end; ++n) {
+        if (is_selected(args, n)) backward(args, p, n, sums);
+      }
+    });
+    context_.stream.closing(1, [this, args](int, int) { write_gradients(args); });
   }
 
   const CpuContext& context_;
   ConvDesc conv_;
   Shape out_;
   int taps_;
-  SelectedRows rows_;
   ConvLoop loop_{};
   PoolLoop pool_{};
   std::size_t padded_floats_ = 0, map_floats_ = 0;  // per image
   bool pools_at_once_ = false;
   bool pairs_ = false;  // convolution and pool at once in bf16
+  HostBlock filters_memory_;
+  Filters filters_{};
+  ShardSums sums_;
 };
 
 }  // namespace

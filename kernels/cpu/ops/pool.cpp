@@ -1,4 +1,4 @@
-// Pooling as layers of their own, image by image, with the same loops as the fused ones.
+// Pooling as layers of their own, shard by shard, with the same loops as the fused ones.
 #include "kernels/cpu/runtime/context.hpp"
 
 namespace trainer::cpu {
@@ -18,18 +18,18 @@ class Pool final : public Op {
   }
 
  private:
-  // Calls body(offset in the maps, offset in the outputs, images) for each range of the batch.
+  // Calls body(offset in the maps, offset in the outputs, images) for each shard of the batch.
   template <typename Body>
   void for_images(const Body& body) const {
-    parallel(static_cast<std::size_t>(batch()), 1, context_.threads, [&](const Range& range) {
-      body(range.begin * loop_.map.size(), range.begin * loop_.out.size(), range.end - range.begin);
+    for_shards(context_, batch(), [this, body](const Shard& shard) {
+      body(shard.begin * loop_.map.size(), shard.begin * loop_.out.size(), shard.rows());
     });
   }
 
   void run_forward(const OpArgs& args) override {
     const float* x = floats(args.x);
     float* y = floats(args.y);
-    for_images([&](std::size_t map, std::size_t out, std::size_t images) {
+    for_images([this, args, x, y](std::size_t map, std::size_t out, std::size_t images) {
       max_ ? context_.loops.maxpool(loop_, x + map, y + out, argmax_of(args, out), images)
            : context_.loops.avgpool(loop_, x + map, y + out, images);
     });
@@ -39,7 +39,7 @@ class Pool final : public Op {
     if (args.dx == nullptr) return;
     const float* dy = floats(args.dy);
     float* dx = floats(args.dx);
-    for_images([&](std::size_t map, std::size_t out, std::size_t images) {
+    for_images([this, args, dy, dx](std::size_t map, std::size_t out, std::size_t images) {
       max_ ? context_.loops.maxpool_backward(loop_, dy + out, argmax_of(args, out), dx + map, images)
            : context_.loops.avgpool_backward(loop_, dy + out, dx + map, images);
     });

@@ -2,9 +2,8 @@
 
 #include <array>
 
-#include "kernels/cpu/portable/kernels.hpp"
+#include "kernels/cpu/portable/executor.hpp"
 #include "kernels/cpu/ranks/host_exchange.hpp"
-#include "kernels/cpu/runtime/context.hpp"
 #include "kernels/cpu/runtime/host_backend.hpp"
 #include "kernels/portable/ops.hpp"
 
@@ -31,52 +30,18 @@ std::vector<const PortableKernels*> usable_portable_kernels() {
 
 namespace {
 
-class CpuExecutor final : public portable::Executor {
- public:
-  CpuExecutor(const PortableKernels& kernels, int threads) : kernels_(kernels), threads_(threads) {}
-
-  int in_turn(int count) const override { return count; }
-  int lanes(int count) const override { return best_lanes(count, kernels_.widest_lanes); }
-
-  using Executor::run;
-#define KERNEL(Name)                                                    \
-  void run(const portable::Name* kernels, std::size_t count) override { \
-    for (std::size_t i = 0; i < count; ++i) {                           \
-      share_out(kernels[i], kernels_.Name);                             \
-    }                                                                   \
-  }
-#include "kernels/portable/kernel_list.hpp"
-
- private:
-  // One range of the outer index a thread, so that none writes beside another's outputs; too little work for a second thread to
-  // pay stays on the first.
-  template <typename Kernel>
-  void share_out(const Kernel& kernel, void (*run)(const Kernel&, int, int)) const {
-    const portable::Units units = kernel.units();
-    const std::int64_t work = std::int64_t{units.outer} * units.middle * units.inner * units.work;
-    const auto outer = static_cast<std::size_t>(units.outer);
-    parallel(outer, 1, work < kWorthAThread ? 1 : threads_, [&](const Range& range) {
-      run(kernel, static_cast<int>(range.begin), static_cast<int>(range.end));
-    });
-  }
-  static constexpr std::int64_t kWorthAThread = 20000;
-
-  const PortableKernels& kernels_;
-  int threads_;
-};
-
 class PortableBackend final : public HostBackend {
  public:
   PortableBackend(int threads, const PortableKernels& kernels)
-      : threads_(threads), executor_(kernels, threads) {}
+      : HostBackend(threads), executor_(kernels, stream_) {}
 
-  DeviceInfo info(Libraries /*libraries*/) const override { return host_info(threads_); }
+  DeviceInfo info(Libraries /*libraries*/) const override { return host_info(); }
   void join(const RankPart& part) override {
     Backend::join(part);
     executor_.part = part;
   }
   std::unique_ptr<GradientExchange> prepare_exchange(const ExchangeDesc& desc) override {
-    return make_host_exchange(desc, threads_);
+    return make_host_exchange(desc, stream_);
   }
   std::unique_ptr<Op> prepare(const OpDesc& desc, int batch, bool /*wants_dx*/) override {
     return portable::make_op(executor_, desc, batch);
@@ -88,7 +53,6 @@ class PortableBackend final : public HostBackend {
   }
 
  private:
-  int threads_;
   CpuExecutor executor_;
   std::array<UpdateStep, kMostOptimizers> now_{};
 };

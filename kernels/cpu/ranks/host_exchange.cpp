@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstring>
 
-#include "kernels/cpu/runtime/parallel.hpp"
 #include "kernels/ranks/column_code.hpp"
 #include "kernels/ranks/gradient_code.hpp"
 #include "kernels/ranks/messages.hpp"
@@ -13,21 +12,23 @@ namespace trainer::cpu {
 
 namespace {
 
+constexpr int kShares = 8;  // of the columns, for as many threads
+
 class HostExchange final : public GradientExchange {
  public:
-  HostExchange(const ExchangeDesc& desc, int threads)
+  HostExchange(const ExchangeDesc& desc, Stream& stream)
       : desc_(checked_exchange(desc)),
         rank_(static_cast<std::size_t>(desc.ranks->rank())),
         size_(desc.ranks->size()),
-        threads_(threads),
+        stream_(stream),
         stripes_(divide_columns(desc.columns, desc.bits, size_)),
         coded_(desc.columns, stripes_, desc.bits),
         full_(desc.columns, stripes_, desc.full_steps > 0 ? 32 : desc.bits),
-        shares_(divide_columns(desc.columns, 32, threads)),
-        owned_shares_(divide_columns(owned(), 32, threads)) {
+        shares_(divide_columns(desc.columns, 32, kShares)),
+        owned_shares_(divide_columns(owned(), 32, kShares)) {
     for (std::size_t& c : owned_shares_) c += stripes_[rank_];
     for (const Column& column : desc.columns) longest_ = std::max(longest_, column.rows);
-    scratch_.resize(static_cast<std::size_t>(threads) * scratch_floats());
+    scratch_.resize(static_cast<std::size_t>(stream.threads()) * scratch_floats());
     for (const Messages* messages : {&coded_, &full_}) {
       outgoing_.resize(std::max(outgoing_.size(), messages->scattered.back()));
       incoming_.resize(std::max(incoming_.size(), static_cast<std::size_t>(size_) * owned_words(*messages)));
@@ -39,24 +40,32 @@ class HostExchange final : public GradientExchange {
   }
 
   void run(float* dw, StepState* state) override {
-    const auto start = std::chrono::steady_clock::now();
-    const Messages& messages = state->step < desc_.full_steps ? full_ : coded_;
-    stops_ = stops_ || (size_ == 1 && asked_);
-    if (size_ == 1 && messages.bits == 32) return count(messages, 0);  // the sum is what it has
-    for_columns(shares_, [&](std::size_t c, float* scratch) {
-      encode(messages, c, dw + desc_.columns[c].begin, own_residual_, &outgoing_[messages.scattered[c]],
+    stream_.close();
+    stream_.serial([this, state] { begin(*state); });
+    append_columns(shares_, [this, dw](std::size_t c, float* scratch) {
+      encode(*messages_, c, dw + desc_.columns[c].begin, own_residual_, &outgoing_[messages_->scattered[c]],
              scratch);
     });
-    desc_.ranks->all_to_all(outgoing_.data(), messages.scattered_borders, incoming_.data());
-    for_columns(owned_shares_, [&](std::size_t c, float* scratch) { add(messages, c, scratch); });
-    write_header(messages, state->batch_loss);
-    desc_.ranks->all_gather(all_.data(), messages.gathered_borders);
-    for_columns(shares_, [&](std::size_t c, float* /*scratch*/) {
-      const Column& column = desc_.columns[c];
-      decode_column(column.bits(messages.bits), &all_[messages.gathered[c]], column.rows, dw + column.begin);
+    stream_.serial([this] {
+      if (messages_ != nullptr)
+        desc_.ranks->all_to_all(outgoing_.data(), messages_->scattered_borders, incoming_.data());
     });
-    state->batch_loss = read_headers(messages);
-    count(messages, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    append_columns(owned_shares_, [this](std::size_t c, float* scratch) { add(*messages_, c, scratch); });
+    stream_.serial([this, state] {
+      if (messages_ == nullptr) return;
+      write_header(*messages_, state->batch_loss);
+      desc_.ranks->all_gather(all_.data(), messages_->gathered_borders);
+    });
+    append_columns(shares_, [this, dw](std::size_t c, float* /*scratch*/) {
+      const Column& column = desc_.columns[c];
+      decode_column(column.bits(messages_->bits), &all_[messages_->gathered[c]], column.rows,
+                    dw + column.begin);
+    });
+    stream_.serial([this, state] {
+      if (messages_ == nullptr) return;
+      state->batch_loss = read_headers(*messages_);
+      count(*messages_, std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
+    });
   }
 
   void ask_to_stop() override { asked_ = true; }
@@ -84,12 +93,25 @@ class HostExchange final : public GradientExchange {
     return static_cast<std::size_t>(size_) * longest_ + 2 * sign_words(longest_);
   }
 
-  // Calls body(c, scratch) for each column of the threads' shares.
+  // Opens the exchange of a step. A rank alone exchanges nothing with 32 bits: messages_ is null.
+  void begin(const StepState& state) {
+    start_ = std::chrono::steady_clock::now();
+    messages_ = state.step < desc_.full_steps ? &full_ : &coded_;
+    if (size_ > 1) return;
+    stops_ = stops_ || asked_;
+    if (messages_->bits != 32) return;
+    count(*messages_, 0);  // the sum is what it has
+    messages_ = nullptr;
+  }
+
+  // Appends body(c, scratch) for each column of the shares.
   template <typename Body>
-  void for_columns(const std::vector<std::size_t>& shares, const Body& body) {
-    parallel(shares.size() - 1, 1, threads_, [&](const Range& range) {
-      float* const scratch = scratch_.data() + static_cast<std::size_t>(range.thread) * scratch_floats();
-      for (std::size_t c = shares[range.begin]; c < shares[range.end]; ++c) body(c, scratch);
+  void append_columns(const std::vector<std::size_t>& shares, const Body& body) {
+    stream_.phase(static_cast<int>(shares.size()) - 1, [this, &shares, body](int item, int worker) {
+      if (messages_ == nullptr) return;
+      float* const scratch = scratch_.data() + static_cast<std::size_t>(worker) * scratch_floats();
+      const auto share = static_cast<std::size_t>(item);
+      for (std::size_t c = shares[share]; c < shares[share + 1]; ++c) body(c, scratch);
     });
   }
 
@@ -143,14 +165,17 @@ class HostExchange final : public GradientExchange {
   ExchangeDesc desc_;
   std::size_t rank_;
   int size_;
-  int threads_;
+  Stream& stream_;
   std::vector<std::size_t> stripes_;  // [ranks + 1]
   Messages coded_, full_;
-  std::vector<std::size_t> shares_, owned_shares_;  // [threads + 1], columns of all and of this rank's stripe
+  std::vector<std::size_t> shares_, owned_shares_;  // [kShares + 1], columns of all and of this rank's stripe
   std::size_t longest_ = 0;                         // rows of a column
   std::vector<float> scratch_;                      // [threads, scratch_floats()]
   std::vector<std::uint32_t> outgoing_, incoming_, all_;
   std::vector<float> own_residual_, sum_residual_;  // [floats]; of the sums, this rank's stripe alone is used
+  // Of the step that runs.
+  std::chrono::steady_clock::time_point start_;
+  const Messages* messages_ = nullptr;
   bool asked_ = false;
   bool stops_ = false;
   ExchangeCount count_;
@@ -158,8 +183,8 @@ class HostExchange final : public GradientExchange {
 
 }  // namespace
 
-std::unique_ptr<GradientExchange> make_host_exchange(const ExchangeDesc& desc, int threads) {
-  return std::make_unique<HostExchange>(desc, threads);
+std::unique_ptr<GradientExchange> make_host_exchange(const ExchangeDesc& desc, Stream& stream) {
+  return std::make_unique<HostExchange>(desc, stream);
 }
 
 }  // namespace trainer::cpu

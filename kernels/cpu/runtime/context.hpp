@@ -4,21 +4,62 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "kernels/backend.hpp"
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cpu/runtime/loops.hpp"
 #include "kernels/cpu/runtime/onednn.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
+#include "kernels/cpu/runtime/stream.hpp"
 
 namespace trainer::cpu {
+
+// Aligned memory that an op owns, zeroed.
+class HostBlock {
+ public:
+  explicit HostBlock(std::size_t bytes = 0) : bytes_(bytes), memory_(bytes == 0 ? nullptr : take(bytes)) {}
+  std::byte* data() const { return memory_.get(); }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  struct Release {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  static std::byte* take(std::size_t bytes) {
+    const std::size_t whole = HostAllocator::aligned(bytes) + HostAllocator::aligned(1);
+    void* memory = std::aligned_alloc(HostAllocator::aligned(1), whole);
+    if (memory == nullptr) throw std::bad_alloc();
+    return static_cast<std::byte*>(std::memset(memory, 0, whole));
+  }
+
+  std::size_t bytes_;
+  std::unique_ptr<std::byte, Release> memory_;
+};
+
+// Scratch memory of each thread, for the op whose task it runs.
+class Scratch {
+ public:
+  explicit Scratch(int threads) : blocks_(static_cast<std::size_t>(threads)) {}
+  // Makes each thread's at least so large; while ops are prepared.
+  void reserve(std::size_t bytes) {
+    for (HostBlock& block : blocks_)
+      if (block.bytes() < bytes) block = HostBlock(bytes);
+  }
+  std::byte* of(int worker) const { return blocks_[static_cast<std::size_t>(worker)].data(); }
+
+ private:
+  std::vector<HostBlock> blocks_;
+};
 
 struct CpuContext {
   const Loops& loops;
   OneDnn dnn;
-  int threads;
+  Stream& stream;
+  Scratch& scratch;
   // If set, convolutions and dense layers round their inputs to bf16. Maps stay fp32 except those that
   // Backend::keeps_map_in_bf16().
   const Bf16Loops* bf16 = nullptr;
@@ -50,41 +91,94 @@ inline std::uint8_t* argmax_of(const OpArgs& args, std::size_t at) {
   return args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) + at : nullptr;
 }
 
-constexpr int kFewestLanes = 4;
+// A batch is divided into shards of consecutive rows, always in the same way: 8, or more of at most 64 rows.
+constexpr int kShards = 8;
+inline int shard_count(int batch) {
+  int shards = kShards;
+  while (batch > 64 * shards) shards *= 2;
+  return shards;
+}
 
-// The vector width in lanes, at most `widest`, that wastes the fewest lanes on `channels`.
-constexpr int best_lanes(int channels, int widest) {
-  const auto padded = [channels](int lanes) { return (channels + lanes - 1) / lanes * lanes; };
-  int best = widest;
-  for (int lanes = widest / 2; lanes >= kFewestLanes; lanes /= 2) {
-    if (padded(lanes) < padded(best)) best = lanes;
+struct Shard {
+  int index;
+  std::size_t begin, end;  // rows of the batch
+  int worker;              // the thread, for CpuContext::scratch()
+  std::size_t rows() const { return end - begin; }
+};
+inline Shard shard_of(int batch, int index, int worker) {
+  const auto rows = static_cast<std::size_t>(batch);
+  const auto shards = static_cast<std::size_t>(shard_count(batch));
+  const auto at = static_cast<std::size_t>(index);
+  return {index, at * rows / shards, (at + 1) * rows / shards, worker};
+}
+
+// Appends body(Shard) for each shard of the batch; Stream::shards() says what it may read.
+template <typename Body>
+void for_shards(const CpuContext& context, int batch, const Body& body) {
+  context.stream.shards(shard_count(batch),
+                        [=](int index, int worker) { body(shard_of(batch, index, worker)); });
+}
+
+// One array of `floats` for each shard of a batch, which are added up as a tree.
+class ShardSums {
+ public:
+  ShardSums() = default;
+  ShardSums(int batch, std::size_t floats)
+      : shards_(shard_count(batch)),
+        floats_(floats),
+        memory_(shards_ * HostAllocator::aligned(floats * sizeof(float))) {}
+
+  std::size_t floats() const { return floats_; }
+  float* of(std::size_t shard) const {
+    return reinterpret_cast<float*>(memory_.data() + shard * (memory_.bytes() / shards_));
   }
-  return best;
+  float* cleared(int shard) const {
+    float* sums = of(static_cast<std::size_t>(shard));
+    std::fill_n(sums, floats_, 0.0F);
+    return sums;
+  }
+  // Makes the first the sum of all.
+  float* add_up(const Loops& loops) const {
+    for (std::size_t apart = 1; apart < shards_; apart *= 2) {
+      for (std::size_t s = 0; s + apart < shards_; s += 2 * apart)
+        loops.add(of(s + apart), of(s), 0, floats_);
+    }
+    return of(0);
+  }
+
+ private:
+  std::size_t shards_ = 1, floats_ = 0;
+  HostBlock memory_;
+};
+
+constexpr std::size_t kElementGrain = 4096;  // elements of a part; a multiple of 64 for dropout
+
+// Parts of `grain` elements of an array of `count`.
+inline int parts_of(std::size_t count, std::size_t grain) {
+  return static_cast<int>((count + grain - 1) / grain);
+}
+struct Part {
+  std::size_t begin, end;
+};
+inline Part part_of(std::size_t count, std::size_t grain, std::size_t index) {
+  const std::size_t begin = index * grain;
+  return {begin, std::min(begin + grain, count)};
 }
 
-// Calls body(Range) for each thread's range of 0 .. count - 1; the body adds to the `length` floats at
-// sums_of(thread), which start at 0. In the end those of thread 0 hold the totals, added up in thread order.
-template <typename SumsOf, typename Body>
-void sum_over_threads(const CpuContext& context, std::size_t count, std::size_t length, const SumsOf& sums_of,
-                      const Body& body) {
-  for (int t = 0; t < context.threads; ++t) std::fill_n(sums_of(t), length, 0.0F);
-  parallel(count, 1, context.threads, body);
-  for (int t = 1; t < context.threads; ++t) context.loops.add(sums_of(t), sums_of(0), 0, length);
+// Whether row n is one of those that backward covers.
+inline bool is_selected(const OpArgs& args, std::size_t n) {
+  return args.selected == nullptr || args.selected[n] != 0;
 }
 
-constexpr std::size_t kElementGrain = 4096;  // fewest elements per thread; a multiple of 64 for dropout
-
-// y = relu(y), [count].
-inline void relu(const CpuContext& context, float* y, std::size_t count) {
-  parallel(count, kElementGrain, context.threads,
-           [&](const Range& range) { context.loops.relu(y, y, range.begin, range.end); });
-}
-
-// The gradient at the input of a ReLU: dx = dy where y is above 0, else 0, [count]. dx may be dy.
-inline void relu_backward(const CpuContext& context, const float* y, const float* dy, float* dx,
-                          std::size_t count) {
-  parallel(count, kElementGrain, context.threads,
-           [&](const Range& range) { context.loops.relu_backward(y, dy, dx, range.begin, range.end); });
+// Clears the shard's rows of dx that are not selected, `row_bytes` each; valid ones only if the op before reads them.
+inline void clear_rest(const OpArgs& args, const MapContract& x_map, const Shard& shard,
+                       std::size_t row_bytes) {
+  if (args.selected == nullptr || args.dx == nullptr) return;
+  auto* dx = static_cast<std::byte*>(args.dx);
+  for (std::size_t n = shard.begin; n < shard.end; ++n) {
+    if (args.selected[n] == 0 && (n >= args.state->valid || !x_map.selected_only))
+      std::memset(dx + n * row_bytes, 0, row_bytes);
+  }
 }
 
 // The engine's op for each description, defined in kernels/cpu/ops/.
@@ -105,10 +199,8 @@ void transpose_filters(const ConvDesc& desc, int channels, const OpArgs& args, f
 bool has_bf16_map_between(const CpuContext& context, const ConvDesc& first, bool wants_dx,
                           const ConvDesc& next);
 
-// Muon (kernels/math/muon.hpp): the update of one weight matrix, and the bytes of its workspace for the largest
-// of `matrices`.
-void update_matrix(const CpuContext& context, const UpdateArgs& args, const Optimizer& optimizer,
-                   const UpdateStep& step, const WeightMatrix& matrix);
-std::size_t muon_workspace_bytes(const std::vector<WeightMatrix>& matrices);
+// Appends the update of a step: single elements, and matrices by Muon (kernels/math/muon.hpp), whose workspace is that of `matrices`.
+void append_update(const CpuContext& context, const UpdateArgs& args);
+std::size_t update_workspace_bytes_of(const std::vector<WeightMatrix>& matrices);
 
 }  // namespace trainer::cpu

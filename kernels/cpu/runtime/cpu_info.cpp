@@ -11,7 +11,7 @@
 #include "kernels/backend.hpp"
 #include "kernels/cpu/runtime/control_groups.hpp"
 #include "kernels/cpu/runtime/loops.hpp"
-#include "kernels/cpu/runtime/parallel.hpp"
+#include "kernels/cpu/runtime/stream.hpp"
 
 namespace trainer {
 

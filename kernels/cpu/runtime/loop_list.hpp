@@ -47,7 +47,7 @@ LOOP(leaky_relu_backward, float slope, const float* x, const float* dy, float* d
      std::size_t end)
 LOOP(add, const float* x, float* sum, std::size_t begin, std::size_t end)  // sum += x
 LOOP(dropout, const DropoutDesc& desc, const StepState& state, const float* x, float* y, std::uint8_t* kept,
-     std::size_t begin, std::size_t end)  // begin is a multiple of 4
+     std::size_t begin, std::size_t end)
 LOOP(dropout_backward, float drop, const std::uint8_t* kept, const float* dy, float* dx, std::size_t begin,
      std::size_t end)
 // Cover `count` elements of whole rows, or parts. norm_sums and norm_gradient add two sums per channel to

@@ -20,6 +20,18 @@ struct UpdateArgs;
 
 namespace cpu {
 
+constexpr int kFewestLanes = 4;
+
+// The vector width in lanes, at most `widest`, that wastes the fewest lanes on `channels`.
+constexpr int best_lanes(int channels, int widest) {
+  const auto padded = [channels](int lanes) { return (channels + lanes - 1) / lanes * lanes; };
+  int best = widest;
+  for (int lanes = widest / 2; lanes >= kFewestLanes; lanes /= 2) {
+    if (padded(lanes) < padded(best)) best = lanes;
+  }
+  return best;
+}
+
 constexpr std::uint8_t kNoArgmax = 255;  // the window's gradient is zero because of the ReLU
 
 // Max pooling of `map` [n, map.h, map.w, stride_c], of which the first out.c channels are pooled. `argmax`

@@ -1,0 +1,115 @@
+// The CPU engine's steps: the same bits with every number of threads, and how often the threads wait for one another.
+#include <algorithm>
+#include <cstring>
+
+#include "models/network.hpp"
+#include "tests/models/spec_text.hpp"
+
+namespace trainer::test {
+namespace {
+
+constexpr int kImages = 64;
+constexpr int kSteps = 6;
+
+struct SomeImages {
+  std::vector<std::uint8_t> pixels, labels;
+};
+
+SomeImages some_images() {
+  SomeImages images{std::vector<std::uint8_t>(kImages * 28 * 28), std::vector<std::uint8_t>(kImages)};
+  std::uint32_t state = 1;
+  const auto next = [&state] { return (state = state * 1664525U + 1013904223U) >> 24; };
+  for (std::uint8_t& pixel : images.pixels) pixel = static_cast<std::uint8_t>(next() > 180 ? next() : 0);
+  for (std::uint8_t& label : images.labels) label = static_cast<std::uint8_t>(next() % 10);
+  return images;
+}
+
+StepInput input_of(const SomeImages& images, const Recipe& recipe, int batch) {
+  return {images.pixels.data(),
+          images.labels.data(),
+          {.images = kImages,
+           .batch = static_cast<std::uint32_t>(batch),
+           .order = recipe.order,
+           .last_batch = recipe.last_batch},
+          {.scale = 1.0F / 128, .shift = -1}};
+}
+
+// What a few steps leave: every tensor, and the sums of the state.
+std::vector<float> trained(const std::string& model, const CpuOptions& options, int batch) {
+  const Spec spec = shipped(model);
+  Recipe recipe = spec.recipe;
+  recipe.schedule.steps = kSteps;
+  const SomeImages images = some_images();
+  const std::unique_ptr<Backend> backend = make_cpu_backend(options);
+  const TrainingRule rule{optimizers_of(recipe), recipe.schedule};
+  Network network(make_plan(spec, {{28, 28, 1}, 10, batch}), *backend, Purpose::training, rule.optimizers);
+  network.initialize(7);
+  network.write_training_state({.seed = 7});
+  const StepInput input = input_of(images, recipe, batch);
+  const auto steps = backend->record({{[&] { network.train_step(input, rule); }, kSteps}});
+  steps->launch(1);
+  const auto test = backend->record({{[&] { network.evaluate_step(input); }, 1}});
+  test->launch(1);
+  const Network::States states = network.read_states();
+  std::vector<float> all{static_cast<float>(states.training.loss_sum),
+                         static_cast<float>(states.evaluation.loss_sum)};
+  for (const NetworkTensor& tensor : network.tensors()) {
+    const std::vector<float> values = network.read(tensor);
+    all.insert(all.end(), values.begin(), values.end());
+  }
+  return all;
+}
+
+class EveryNetwork : public testing::TestWithParam<const char*> {};
+
+// 27 rows: shards of 3 and of 4.
+TEST_P(EveryNetwork, TrainsToTheSameBitsWithAnyNumberOfThreads) {
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    if (!cpu_has(precision)) continue;
+    for (const Bits bits : {Bits::fast, Bits::portable}) {
+      if (bits == Bits::portable && precision != Precision::fp32) continue;
+      SCOPED_TRACE(precision_name(precision) + std::string(bits == Bits::fast ? ", fast" : ", portable"));
+      const auto with = [&](int threads) {
+        return trained(GetParam(), {.threads = threads, .precision = precision, .bits = bits}, 27);
+      };
+      const std::vector<float> one = with(1);
+      for (const int threads : {2, 3, 4, 7}) {
+        const std::vector<float> more = with(threads);
+        ASSERT_EQ(one.size(), more.size());
+        EXPECT_EQ(std::memcmp(one.data(), more.data(), one.size() * sizeof(float)), 0)
+            << threads << " threads";
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shipped, EveryNetwork, testing::ValuesIn(kShipped), [](const auto& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+// Phases, each of which ends with a wait: the weights in other layouts; all shards, forward and backward; the sums of the gradients; the
+// update. A batch normalisation adds one each way, a selection one, a dense layer of more than 1.5 million weights two each way. Muon adds
+// one for each of the three products of its three iterations, and one for the end.
+TEST(Waits, OfAStepAreFew) {
+  const auto phases_of = [](const std::string& model) -> std::size_t {
+    const std::size_t muon = 3 * 3 + 1;
+    if (model == "sprint") return 4 + 3 * 2 + muon;
+    if (model == "sprint-lean") return 4 + 3 * 2 + 1 + muon;
+    return model.starts_with("tf-") ? 4 + 2 * 2 : 4;
+  };
+  const SomeImages images = some_images();
+  for (const std::string model : kShipped) {
+    const Spec spec = shipped(model);
+    const std::unique_ptr<Backend> backend = make_cpu_backend({.threads = 2});
+    const TrainingRule rule{optimizers_of(spec.recipe), spec.recipe.schedule};
+    Network network(make_plan(spec, {{28, 28, 1}, 10, 64}), *backend, Purpose::training, rule.optimizers);
+    const StepInput input = input_of(images, spec.recipe, 64);
+    EXPECT_EQ(backend->record({{[&] { network.train_step(input, rule); }, 1}})->nodes(), phases_of(model))
+        << model;
+  }
+}
+
+}  // namespace
+}  // namespace trainer::test
