@@ -3,7 +3,7 @@
 
 #include <atomic>
 #include <gtest/gtest.h>
-#include <numeric>
+#include <pthread.h>
 #include <stdexcept>
 #include <string>
 
@@ -129,6 +129,23 @@ TEST_P(StreamOf, NeverLosesAThreadThatSleeps) {
   const Program program = stream_.take();
   for (int run = 0; run < 20; ++run) stream_.run(program);
   EXPECT_EQ(count, 20 * 50 * 11);
+}
+
+// A stack of 64 TiB is not to be had.
+TEST(Stream, MakesDoWithTheThreadsThatThereAre) {
+  pthread_attr_t usual;
+  pthread_attr_t huge;
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(pthread_getattr_default_np(&huge), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&huge, std::size_t{1} << 46), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&huge), 0);
+  Stream stream(4);
+  ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
+  EXPECT_EQ(stream.threads(), 1);
+  int count = 0;
+  stream.phase(5, [&](int, int) { ++count; });
+  stream.flush();
+  EXPECT_EQ(count, 5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, StreamOf, testing::Values(1, 2, 3, 8),

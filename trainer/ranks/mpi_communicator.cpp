@@ -88,8 +88,9 @@ class MpiCommunicator final : public Communicator {
 };
 
 // open_ranks() limits the time of MPI_Init.
+// Any of the engine's threads may exchange, one at a time.
 MpiCommunicator::MpiCommunicator(double seconds) {
-  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &size_);
+  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &size_);
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);

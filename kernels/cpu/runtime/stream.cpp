@@ -1,6 +1,7 @@
 #include "kernels/cpu/runtime/stream.hpp"
 
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace trainer::cpu {
@@ -31,7 +32,10 @@ int Phase::items() const {
 }
 
 Stream::Stream(int threads, Action prepare) : prepare_(std::move(prepare)) {
-  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  try {
+    for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  } catch (const std::system_error&) {  // no more threads are to be had: these do the same
+  }
 }
 
 Stream::~Stream() {
@@ -89,7 +93,6 @@ void Stream::run(const Program& program, std::uint64_t times) {
   if (prepare_) prepare_();
   running_ = &program;
   times_ = times;
-  at_ = 0;
   failed_ = false;
   failure_ = nullptr;
   finished_ = false;

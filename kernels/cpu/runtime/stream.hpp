@@ -40,7 +40,7 @@ struct Program {
 
 class Stream {
  public:
-  // Each thread, also one that calls run(), calls `prepare` before it computes.
+  // Each thread, also one that calls run(), calls `prepare` before it computes. It makes do with fewer threads if there are no more.
   explicit Stream(int threads, Action prepare = {});
   ~Stream();
   Stream(const Stream&) = delete;
