@@ -212,6 +212,21 @@ def threads_table():
     return "\n\n".join(parts)
 
 
+def step_table():
+    """A step of sprint-lean, op by op (benchmarks/threads.py)."""
+    parts = []
+    for value in newest("threads"):
+        sides = sorted(value["step"], key=lambda name: (not name.startswith("before"), name))
+        ops = list(value["step"][sides[-1]])
+        lines = [f"| microseconds | {' | '.join(sides)} |", "|---" * (len(sides) + 1) + "|"]
+        for op in ops:
+            cells = [f"{1e6 * value['step'][side].get(op, 0):.0f}" for side in sides]
+            lines.append(f"| {op} | {' | '.join(cells)} |")
+        parts.append("\n".join([*lines, "", "Each op waited for, which costs a wait that a step of the engine does not have; \"a whole step\" is launched as it "
+                                f"trains. Median of {value['repeats']} turns. {origin(value)}"]))
+    return "\n\n".join(parts)
+
+
 def known_accuracies():
     """trainer/runs/known_accuracies.hpp: the accuracy of networks with their own recipes over seeds."""
     rows = [(value["model"], value["epochs"], value.get("precision", "fp32"), value["seeds"],
@@ -250,7 +265,7 @@ ROWS
 }  // namespace trainer
 """
 
-TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table, "threads": threads_table}
+TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table, "threads": threads_table, "step": step_table}
 
 
 def filled(text):

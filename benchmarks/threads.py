@@ -11,8 +11,10 @@ import contextlib
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import record
@@ -156,7 +158,27 @@ def measure_many(options):
     return rows
 
 
-PARTS = {"quiet": measure_quiet, "busy": measure_busy, "quota": measure_quota, "many": measure_many}
+def profile(options, program, threads):
+    """Seconds of each op of a step of sprint-lean, each waited for, and those of a step that is launched as a whole."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = record.trainer_json(program, "train", "--model", "sprint-lean", "--precision", "fp32", "--threads", str(threads), "--no-save",
+                                    "--data", options.data, "--profile", os.path.join(folder, "trace.json"))
+    found = next(line for line in lines if line["event"] == "profile")
+    parts = {f"{part['name']} {part['direction']}".strip(): part["seconds"] for part in found["parts"]}
+    return {**parts, "all of them": sum(parts.values()), "a whole step": found["step_seconds"]}
+
+
+def measure_step(options):
+    programs = {"": options.trainer, **({"before, ": options.before} if options.before else {})}
+    sides = {f"{when}{n} thread{'s' if n > 1 else ''}": (program, n) for when, program in programs.items() for n in (1, 2)}
+    found = {name: [] for name in sides}
+    for _ in range(options.repeats):
+        for name, side in sides.items():
+            found[name].append(profile(options, *side))
+    return {name: {part: statistics.median(turn[part] for turn in turns) for part in turns[0]} for name, turns in found.items()}
+
+
+PARTS = {"step": measure_step, "quiet": measure_quiet, "busy": measure_busy, "quota": measure_quota, "many": measure_many}
 
 
 def main():

@@ -30,6 +30,7 @@ class SprintRun {
     const auto model = [&](const std::string& name) { return find_spec(name, models_folder(environment)); };
     std::optional<Spec> spec = options.spec;
     if (!spec && !options.model.empty()) spec = model(options.model);
+    device.batch = (spec ? *spec : model(kModelOfCpu)).recipe.batch;
     if (spec && device.wanted.is_empty()) device.wanted = spec->recipe.precisions;
     // The data set is unpacked while the device is made ready.
     auto dataset = std::async(std::launch::async, [&environment, &options] {
