@@ -171,6 +171,15 @@ TEST(DeviceReport, ADeviceWithoutCodeIsExplained) {
               "  code        runs none of it: rebuild with -DCMAKE_CUDA_ARCHITECTURES=75");
 }
 
+TEST(DeviceReport, SaysWhyNotEveryCoreIsUsed) {
+  DeviceInfo info{"cpu", "CPU: Test Processor", processor(), {}, {}, {}};
+  info.cpu.cores = 64;
+  info.cpu.threads = 8;
+  info.cpu.as_shards = true;
+  expect_line(device_report(info, "no GPU; add one"),
+              "cores         64 usable, 8 threads used, as many as a batch has shards");
+}
+
 TEST(DeviceReport, WithoutAGpuItIsTheReasonAndTheProcessor) {
   const DeviceInfo info{"cpu", "CPU: Test Processor", processor(), {}, {}, {}};
   EXPECT_EQ(device_report(info, "no GPU; add one"),
