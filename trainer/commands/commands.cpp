@@ -81,7 +81,8 @@ CLI::Option* add_bits(CLI::App& app, DeviceRequest& device) {
 }
 
 CLI::Option* add_threads(CLI::App& app, DeviceRequest& device) {
-  return app.add_option("--threads", device.threads, "of the CPU engine [every usable core; in training as many as a batch has shards]");
+  return app.add_option("--threads", device.threads,
+                        "of the CPU engine [every usable core; in training as many as a batch has shards]");
 }
 
 CLI::Option* add_data(CLI::App& app, std::string& data, const std::string& about) {
