@@ -86,6 +86,7 @@ std::vector<OpCase> network_cases() {
       {"quick_conv2_sliced", quick2, 67},
       {"quick_conv2_batch_256", quick2, 256, 96},
       {"quick_dense", with_relu(dense(800, 256)), 16},
+      {"large_dense_of_uneven_shards", with_relu(dense(300, 300)), 260},
       {"quick_head", HeadDesc{.in = 256, .classes = 10}, 67, 60},
       {"lenet_conv1", lenet1},
       {"lenet_conv2", lenet2},

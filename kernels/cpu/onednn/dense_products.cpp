@@ -36,13 +36,13 @@ float* floats_of(const HostBlock& block) {
   return reinterpret_cast<float*>(block.data());
 }
 
-// The rows that dx is computed for at once: those of a shard, or of as many as the weights are worth being read for.
-std::size_t rows_at_once(int batch, std::size_t weights) {
-  const auto shards = static_cast<std::size_t>(shard_count(batch));
-  const auto rows = static_cast<std::size_t>(batch);
-  std::size_t groups = shards;
-  while (groups > 1 && rows / groups < (weights > kLarge ? 32 : 16)) groups /= 2;
-  return (rows + groups - 1) / groups;
+// The shards whose dx is computed at once: as many as make the weights worth being read.
+int shards_at_once(int batch, std::size_t weights) {
+  const int shards = shard_count(batch);
+  const int rows = weights > kLarge ? 32 : 16;
+  int at_once = 1;
+  while (at_once < shards && batch * at_once / shards < rows) at_once *= 2;
+  return at_once;
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ DenseProducts::DenseProducts(const CpuContext& context, const DenseDesc& desc, i
       bias_(desc.bias),
       batch_(batch),
       small_(!bf16() && in_ * out_ <= kSmall),
-      group_(rows_at_once(batch, in_ * out_)) {
+      group_(shards_at_once(batch, in_ * out_)) {
   for (int index = 0; index < shard_count(batch); ++index) {
     const std::size_t rows = shard_of(batch, index, 0).rows();
     if (rows == 0 || forwards_.contains(rows)) continue;
@@ -64,8 +64,7 @@ DenseProducts::DenseProducts(const CpuContext& context, const DenseDesc& desc, i
   forward_w_.emplace(context, stored(), layout_of(forwards_));
   divide_outputs();
   if (!small_) {
-    for (int index = 0; wants_dx && index < parts_of(rows(), group_); ++index)
-      make_data(group_of(index).end - group_of(index).begin);
+    for (int index = 0; wants_dx && index < groups(); ++index) make_data(group_of(index));
     for (int part = 0; part < parts_; ++part) make_weights(outputs(part));
   }
   context.scratch.reserve(HostAllocator::bytes([&](auto& memory) { lay_out(memory); }));
@@ -82,8 +81,13 @@ DenseProducts::Forward DenseProducts::make_forward(std::size_t rows, const Desc&
   return made;
 }
 
-void DenseProducts::make_data(std::size_t rows) {
-  if (datas_.contains(rows)) return;
+Part DenseProducts::group_of(int index) const {
+  return {shard_of(batch_, index * group_, 0).begin, shard_of(batch_, (index + 1) * group_ - 1, 0).end};
+}
+
+void DenseProducts::make_data(const Part& group) {
+  const std::size_t rows = group.end - group.begin;
+  if (rows == 0 || datas_.contains(rows)) return;
   const Desc weights = layout_of(forwards_);
   datas_[rows].make(describe_backward<dnnl::inner_product_backward_data>(
       context_.dnn.engine, make_forward(rows, weights, out_).desc, float_desc({dim(rows), dim(in_)}, Tag::nc),
@@ -134,7 +138,8 @@ DenseProducts::Layout DenseProducts::lay_out(HostAllocator& memory) const {
   const std::size_t shard = shard_of(batch_, shard_count(batch_) - 1, 0).rows();
   Layout p{};
   p.product = memory.take<std::byte>(product);
-  p.copy = memory.take<std::byte>(operand_bytes(context_, std::max(shard * in_, group_ * out_)));
+  p.copy = memory.take<std::byte>(
+      operand_bytes(context_, std::max(shard * in_, shard * static_cast<std::size_t>(group_) * out_)));
   p.dx = memory.take<float>(small_ ? shard * in_ : 0);
   return p;
 }
@@ -169,14 +174,13 @@ void DenseProducts::backward(const OpArgs& args, const float* dy) {
   if (dy_copy_.bytes() == 0 && (!small_ || args.selected != nullptr))
     dy_copy_ = HostBlock(rows() * out_ * bytes);
   if (small_ && args.selected != nullptr && x_copy_.bytes() == 0) x_copy_ = HostBlock(rows() * in_ * bytes);
-  const bool by_shards = parts_of(rows(), group_) == shard_count(batch_);
-  for_shards(context_, batch_, [this, args, dy, by_shards](const Shard& shard) {
+  for_shards(context_, batch_, [this, args, dy](const Shard& shard) {
     if (small_) return multiply_selected(args, dy, shard);
     copy_dy(dy, shard);
-    if (by_shards && args.dx != nullptr) backward_data(args, dy, {shard.begin, shard.end}, shard.worker);
+    if (group_ == 1 && args.dx != nullptr) backward_data(args, dy, {shard.begin, shard.end}, shard.worker);
   });
-  if (!small_ && !by_shards && args.dx != nullptr) {
-    context_.stream.phase(parts_of(rows(), group_), [this, args, dy](int index, int worker) {
+  if (!small_ && group_ > 1 && args.dx != nullptr) {
+    context_.stream.phase(groups(), [this, args, dy](int index, int worker) {
       backward_data(args, dy, group_of(index), worker);
     });
   }

@@ -36,13 +36,14 @@ class DenseProducts {
   bool bf16() const { return context_.bf16 != nullptr; }
   std::size_t rows() const { return static_cast<std::size_t>(batch_); }
   Part outputs(int part) const;
-  Part group_of(int index) const { return part_of(rows(), group_, static_cast<std::size_t>(index)); }
+  int groups() const { return shard_count(batch_) / group_; }
+  Part group_of(int index) const;
   static dnnl::memory::dim dim(std::size_t count) { return static_cast<dnnl::memory::dim>(count); }
   static Desc layout_of(const std::map<std::size_t, Forward>& products) {
     return products.begin()->second.desc.weights_desc();
   }
   Forward make_forward(std::size_t rows, const Desc& weights, std::size_t outputs) const;
-  void make_data(std::size_t rows);
+  void make_data(const Part& group);
   Desc gradient_layout(std::size_t count) const;
   void divide_outputs();
   void make_weights(const Part& outputs);
@@ -59,7 +60,7 @@ class DenseProducts {
   bool bias_;
   int batch_;
   bool small_;
-  std::size_t group_;                          // rows that dx is computed for at once
+  int group_;                                  // shards whose dx is computed at once
   int parts_ = 1;                              // of dw
   std::size_t block_floats_ = 0;               // weights of so many outputs as lie together
   std::map<std::size_t, Forward> forwards_;    // by their rows
