@@ -60,6 +60,7 @@ class CpuBackend final : public HostBackend {
     return first != nullptr && second != nullptr && has_bf16_map_between(context_, *first, wants_dx, *second);
   }
 
+  bool chains_shards() const override { return true; }
   void gather(const GatherArgs& args) override {
     stream_.serial([args] { open_step(args.batching, *args.state); });
     for_shards(context_, static_cast<int>(args.batching.batch),

@@ -22,7 +22,7 @@ class VersionZeroOneZero : public ProgramTest {
   }
 };
 
-// The engine of another machine rounds otherwise.
+// The engine of another machine, or version, rounds otherwise.
 void expect_close_tensors(const fs::path& a, const fs::path& b) {
   const SafetensorsFile first = SafetensorsFile::read(a);
   const SafetensorsFile second = SafetensorsFile::read(b);
@@ -34,7 +34,7 @@ void expect_close_tensors(const fs::path& a, const fs::path& b) {
       float y = 0;
       std::memcpy(&x, &tensor.bytes[at], sizeof(float));
       std::memcpy(&y, &other[at], sizeof(float));
-      ASSERT_NEAR(x, y, 1e-3) << tensor.name << " at " << at / sizeof(float);
+      ASSERT_NEAR(x, y, 5e-3) << tensor.name << " at " << at / sizeof(float);
     }
   }
 }

@@ -26,7 +26,10 @@ class FaultTraining {
  public:
   explicit FaultTraining(FaultKind kind);
 
-  void step() { network_.train_step(data_.train_input(setup_.train), setup_.rule); }
+  void step() {
+    network_.train_step(data_.train_input(setup_.train), setup_.rule);
+    engine_->wait();
+  }
   Marks marks() const;
   std::size_t parameters() const;
   WatchedBackend& engine() { return *engine_; }

@@ -101,7 +101,6 @@ class HostBackend : public Backend {
   bool busy() const override { return false; }
   void wait() override { stream_.flush(); }
   std::unique_ptr<Stopwatch> stopwatch() override { return std::make_unique<StreamStopwatch>(stream_); }
-  bool chains_shards() const override { return true; }
 
  protected:
   static constexpr std::size_t kSpareBytes =
