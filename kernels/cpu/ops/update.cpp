@@ -184,6 +184,7 @@ void append_update(const CpuContext& context, const UpdateArgs& args) {
     if (left.empty()) break;
     for (int product = 0; product < kProducts; ++product) {
       std::vector<Work> works;
+      works.reserve(left.size());
       for (const Matrix* p : left)
         works.push_back({kMatrixParts, {task([=, &loops, p = *p](int part) {
                            iterate(loops, p, product, part, kMatrixParts);
@@ -193,6 +194,7 @@ void append_update(const CpuContext& context, const UpdateArgs& args) {
     for (Matrix* p : left) std::swap(p->x, p->next);
   }
   std::vector<Work> last;
+  last.reserve(large.size());
   for (const Matrix& p : large)
     last.push_back({1, {task([=](int) { end(args, now->steps[p.weight.segment.optimizer], p); })}});
   if (!last.empty()) stream.phase(std::move(last));
