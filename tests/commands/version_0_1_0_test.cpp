@@ -22,19 +22,21 @@ class VersionZeroOneZero : public ProgramTest {
   }
 };
 
-// The engine of another machine, or version, rounds otherwise.
+// The engine of another machine, or version, rounds otherwise. The gradient of a bias before a batch normalisation is nothing but
+// rounding, of which Adam makes steps of the whole rate, 0.002 in each of 32 steps; the running mean follows the bias.
 void expect_close_tensors(const fs::path& a, const fs::path& b) {
   const SafetensorsFile first = SafetensorsFile::read(a);
   const SafetensorsFile second = SafetensorsFile::read(b);
   ASSERT_EQ(first.tensors().size(), 10U);
   for (const Tensor& tensor : first.tensors()) {
     const auto other = second.require(tensor.name, tensor.shape);
+    const bool follows_rounding = tensor.name == "conv1.bias" || tensor.name.ends_with("running_mean");
     for (std::size_t at = 0; at < other.size(); at += sizeof(float)) {
       float x = 0;
       float y = 0;
       std::memcpy(&x, &tensor.bytes[at], sizeof(float));
       std::memcpy(&y, &other[at], sizeof(float));
-      ASSERT_NEAR(x, y, 5e-3) << tensor.name << " at " << at / sizeof(float);
+      ASSERT_NEAR(x, y, follows_rounding ? 0.064 : 2e-3) << tensor.name << " at " << at / sizeof(float);
     }
   }
 }
