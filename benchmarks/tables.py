@@ -195,38 +195,6 @@ def portable_table():
     return "\n\n".join(parts)
 
 
-def threads_table():
-    """How the CPU engine uses its threads (benchmarks/threads.py)."""
-    parts = []
-    for value in newest("threads"):
-        names = ["1 thread", "2 threads", "before, 2 threads", "PyTorch", "8 threads", "2 threads, 1.5 cores"]
-        rows = [row for part in ("quiet", "busy", "quota", "many") for row in value[part]]
-        names = [name for name in names if any(name in row["sides"] for row in rows)]
-        lines = [f"| what | {', s | '.join(names)}, s |", "|---" * (len(names) + 1) + "|"]
-        for row in rows:
-            cells = [seconds(row["sides"][name]) if name in row["sides"] else "" for name in names]
-            lines.append(f"| {row['what']} | {' | '.join(cells)} |")
-        before = f" Before: trainer {value['before']['trainer']}." if "before" in value else ""
-        parts.append("\n".join([*lines, "", f"Median (min to max) of {value['repeats']} turns: training + test of `sprint-lean`, an epoch of 12,800 images of "
-                                f"`quick`; PyTorch with 2 threads. \"Busy\": programs of normal priority that compute.{before} {origin(value)}"]))
-    return "\n\n".join(parts)
-
-
-def step_table():
-    """A step of sprint-lean, op by op (benchmarks/threads.py)."""
-    parts = []
-    for value in newest("threads"):
-        sides = sorted(value["step"], key=lambda name: (not name.startswith("before"), name))
-        ops = list(value["step"][sides[-1]])
-        lines = [f"| microseconds | {' | '.join(sides)} |", "|---" * (len(sides) + 1) + "|"]
-        for op in ops:
-            cells = [f"{1e6 * value['step'][side].get(op, 0):.0f}" for side in sides]
-            lines.append(f"| {op} | {' | '.join(cells)} |")
-        parts.append("\n".join([*lines, "", "Each op waited for, which costs a wait that a step of the engine does not have; \"a whole step\" is launched as it "
-                                f"trains. Median of {value['repeats']} turns. {origin(value)}"]))
-    return "\n\n".join(parts)
-
-
 def known_accuracies():
     """trainer/runs/known_accuracies.hpp: the accuracy of networks with their own recipes over seeds."""
     rows = [(value["model"], value["epochs"], value.get("precision", "fp32"), value["seeds"],
@@ -265,7 +233,7 @@ ROWS
 }  // namespace trainer
 """
 
-TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table, "threads": threads_table, "step": step_table}
+TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):

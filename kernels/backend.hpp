@@ -219,7 +219,7 @@ struct CpuOptions {
   int threads = 0;  // 0: every core that this process may use, but no more than a batch has shards
   Precision precision = Precision::fp32;  // or bf16 if the processor has bf16 products
   Bits bits = Bits::fast;                 // portable: fp32 only
-  int batch = 0;                          // rows of a training step; 0: not known
+  int batch = 0;                          // a training step has so many rows; 0: not known
 };
 // Whether the CPU engine supports `precision` on this processor; it always supports fp32.
 bool cpu_has(Precision precision);

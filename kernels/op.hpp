@@ -3,7 +3,7 @@
 //   prepare   Backend::prepare makes an Op: descriptors, the choice of algorithm, the size of its workspace
 //   run       forward and backward only launch: no allocation, no search, no waiting
 // forward writes every element of y and of `saved`; backward assigns (never adds to) every element of dx,
-// dw and db. All memory is the caller's, 64-byte aligned. Rows of a batch beyond StepState::valid hold zeros
+// dw and db. All memory that ops share is the caller's, 64-byte aligned; an engine may keep scratch memory of its own. Rows of a batch beyond StepState::valid hold zeros
 // on input and have zero gradient. Ops process them like any other row; only results that mix rows (loss,
 // correct answers, batch statistics) leave them out.
 // Names: x, y input and output; dx, dy, dw, db gradients of the loss; w, b weights and biases.

@@ -21,7 +21,7 @@ struct DeviceChoice {
 struct DeviceRequest {
   std::string device = "auto";
   std::optional<int> threads = {};            // for the CPU engine
-  int batch = 0;                              // of the training; 0: not known
+  int batch = 0;                              // a training step has so many rows; 0: not known
   std::optional<std::string> precision = {};  // of products; the device must support it
   RecipePrecisions wanted = {};  // without one: the first of these that the device supports, else fp32
   bool deterministic = true;     // the same seed gives the same bits

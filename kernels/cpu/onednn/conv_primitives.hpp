@@ -86,7 +86,7 @@ class ConvSlices {
   ConvDesc desc_;
   std::size_t map_floats_;
   ConvPrimitives slice_;
-  std::map<std::size_t, ConvPrimitives> rests_;  // by their images
+  std::map<std::size_t, ConvPrimitives> rests_;  // keyed by their images
 };
 
 }  // namespace trainer::cpu

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t kSmall = 1 << 16;  // weights
 constexpr std::size_t kLarge = 1 << 20;  // weights that should serve more rows at once
-constexpr std::size_t kParts = 8;        // of the outputs
+constexpr std::size_t kParts = 8;        // the most parts of the outputs
 constexpr std::size_t kPartGrain = 64;   // outputs of the blocks of oneDNN's layouts
 
 // c = a b, or with a transposed ('T'), of row-major matrices: c [m, n], whose rows are so many floats apart.

@@ -30,7 +30,7 @@ class DenseProducts {
   using Weights = Ready<dnnl::inner_product_backward_weights>;
   struct Layout {  // a thread's
     std::byte *product, *copy;
-    float* dx;  // of the selected rows
+    float* dx;  // gradient of the selected rows, packed
   };
 
   bool bf16() const { return context_.bf16 != nullptr; }
@@ -61,12 +61,12 @@ class DenseProducts {
   int batch_;
   bool small_;
   int group_;                                  // shards whose dx is computed at once
-  int parts_ = 1;                              // of dw
+  int parts_ = 1;                              // parts that dw is cut into
   std::size_t block_floats_ = 0;               // weights of so many outputs as lie together
-  std::map<std::size_t, Forward> forwards_;    // by their rows
+  std::map<std::size_t, Forward> forwards_;    // keyed by their rows
   std::map<std::size_t, Data> datas_;          // likewise
-  std::map<std::size_t, Weights> weights_;     // by their outputs
-  std::optional<ConvertedWeights> forward_w_;  // of this step
+  std::map<std::size_t, Weights> weights_;     // keyed by their outputs
+  std::optional<ConvertedWeights> forward_w_;  // converted in each step
   // Copies for dw: of a small layer the selected rows of x and dy; else dy [parts, n, a part's outputs], and in bf16 x.
   HostBlock x_copy_, dy_copy_;
 };

@@ -13,8 +13,8 @@ namespace trainer::cpu {
 namespace {
 
 constexpr std::size_t kSmallProduct = 1 << 16;  // multiplications: a matrix of fewer is one item
-constexpr int kMatrixParts = 8;                 // of a product
-constexpr std::size_t kMostParts = 32;          // of a segment
+constexpr int kMatrixParts = 8;                 // parts that a product is cut into
+constexpr std::size_t kMostParts = 32;          // parts that a segment is cut into
 constexpr int kRowBlock = 8;                    // rows that the loops compute together
 
 // What one thread finds out before the update: whether there is one, and the rates of the step.

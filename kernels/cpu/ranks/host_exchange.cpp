@@ -12,7 +12,7 @@ namespace trainer::cpu {
 
 namespace {
 
-constexpr int kShares = 8;  // of the columns, for as many threads
+constexpr int kShares = 8;  // parts that the columns are cut into, for as many threads
 
 class HostExchange final : public GradientExchange {
  public:

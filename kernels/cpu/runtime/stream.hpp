@@ -27,7 +27,7 @@ struct Work {
 };
 
 struct Phase {
-  std::vector<Action> before;  // by one thread, before any item
+  std::vector<Action> before;  // one thread runs them before any item
   std::vector<Work> works;
   bool shards = false;  // one work, to which shards() may append
   int items() const;
@@ -35,7 +35,7 @@ struct Phase {
 
 struct Program {
   std::vector<Phase> phases;
-  std::vector<Action> after;  // by one thread, in the end
+  std::vector<Action> after;  // one thread runs them in the end
 };
 
 class Stream {
@@ -92,7 +92,7 @@ class Stream {
   alignas(64) std::atomic<std::uint32_t> epoch_{0};  // changes with every phase
   const Program* running_ = nullptr;
   std::size_t at_ = 0;     // the phase
-  std::size_t items_ = 0;  // of the phase
+  std::size_t items_ = 0;  // the phase has so many
   std::uint64_t times_ = 0;
   std::atomic<bool> finished_{true}, failed_{false}, stop_{false};
   std::exception_ptr failure_;
