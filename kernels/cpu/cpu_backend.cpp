@@ -25,7 +25,7 @@ class CpuBackend final : public HostBackend {
         engine_(dnnl::engine::kind::cpu, 0),
         scratch_(threads),
         context_{best_loops(),
-                 {engine_, dnnl::stream(engine_)},
+                 {engine_, dnnl::stream(engine_), static_cast<std::size_t>(threads)},
                  stream_,
                  scratch_,
                  precision == Precision::bf16 ? bf16_loops() : nullptr},

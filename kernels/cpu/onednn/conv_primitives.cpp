@@ -40,18 +40,19 @@ ConvPrimitives::ConvPrimitives(const CpuContext& context, const ConvDesc& desc, 
   const Desc bias = desc.bias ? float_desc({desc.out}, Tag::x) : Desc();
   const auto direct = dnnl::algorithm::convolution_direct;
 
-  forward_.make(describe_primitive<dnnl::convolution_forward>(
-      engine, dnnl::prop_kind::forward_training, direct, x, like != nullptr ? like->forward_weights() : any,
-      bias, float_desc(images_out, Tag::nhwc), stride, begin, end));
+  forward_.make(dnn_, describe_primitive<dnnl::convolution_forward>(
+                          engine, dnnl::prop_kind::forward_training, direct, x,
+                          like != nullptr ? like->forward_weights() : any, bias,
+                          float_desc(images_out, Tag::nhwc), stride, begin, end));
   if (directions == Directions::forward) return;
-  weights_.make(describe_backward<dnnl::convolution_backward_weights>(
-      engine, forward_.desc, direct, x,
-      like != nullptr ? like->gradient_weights() : float_desc(filters, Tag::any), bias, dmap, stride, begin,
-      end));
+  weights_.make(dnn_, describe_backward<dnnl::convolution_backward_weights>(
+                          engine, forward_.desc, direct, x,
+                          like != nullptr ? like->gradient_weights() : float_desc(filters, Tag::any), bias,
+                          dmap, stride, begin, end));
   if (directions != Directions::all) return;
-  data_.make(describe_backward<dnnl::convolution_backward_data>(
-      engine, forward_.desc, direct, float_desc(images_in, Tag::nhwc),
-      like != nullptr ? like->data_weights() : any, dmap, stride, begin, end));
+  data_.make(dnn_, describe_backward<dnnl::convolution_backward_data>(
+                       engine, forward_.desc, direct, float_desc(images_in, Tag::nhwc),
+                       like != nullptr ? like->data_weights() : any, dmap, stride, begin, end));
 }
 
 ConvSlices::ConvSlices(const CpuContext& context, const ConvDesc& desc, int batch, Directions directions)

@@ -74,10 +74,11 @@ DenseProducts::Forward DenseProducts::make_forward(std::size_t rows, const Desc&
                                                    std::size_t outputs) const {
   Forward made;
   const bool bias = bias_ && outputs == out_;
-  made.make(describe_primitive<dnnl::inner_product_forward>(
-      context_.dnn.engine, dnnl::prop_kind::forward_training,
-      Desc({dim(rows), dim(in_)}, input_type(context_), Tag::nc), weights,
-      bias ? float_desc({dim(outputs)}, Tag::x) : Desc(), float_desc({dim(rows), dim(outputs)}, Tag::nc)));
+  made.make(context_.dnn, describe_primitive<dnnl::inner_product_forward>(
+                              context_.dnn.engine, dnnl::prop_kind::forward_training,
+                              Desc({dim(rows), dim(in_)}, input_type(context_), Tag::nc), weights,
+                              bias ? float_desc({dim(outputs)}, Tag::x) : Desc(),
+                              float_desc({dim(rows), dim(outputs)}, Tag::nc)));
   return made;
 }
 
@@ -89,9 +90,10 @@ void DenseProducts::make_data(const Part& group) {
   const std::size_t rows = group.end - group.begin;
   if (rows == 0 || datas_.contains(rows)) return;
   const Desc weights = layout_of(forwards_);
-  datas_[rows].make(describe_backward<dnnl::inner_product_backward_data>(
-      context_.dnn.engine, make_forward(rows, weights, out_).desc, float_desc({dim(rows), dim(in_)}, Tag::nc),
-      weights, Desc({dim(rows), dim(out_)}, input_type(context_), Tag::nc)));
+  datas_[rows].make(context_.dnn, describe_backward<dnnl::inner_product_backward_data>(
+                                      context_.dnn.engine, make_forward(rows, weights, out_).desc,
+                                      float_desc({dim(rows), dim(in_)}, Tag::nc), weights,
+                                      Desc({dim(rows), dim(out_)}, input_type(context_), Tag::nc)));
 }
 
 // The layout of dw for the first `count` outputs alone.
@@ -124,10 +126,12 @@ void DenseProducts::make_weights(const Part& outputs) {
   const std::size_t count = outputs.end - outputs.begin;
   if (weights_.contains(count)) return;
   const Type input = input_type(context_);
-  weights_[count].make(describe_backward<dnnl::inner_product_backward_weights>(
-      context_.dnn.engine, make_forward(rows(), Desc({dim(count), dim(in_)}, input, Tag::any), count).desc,
-      Desc({batch_, dim(in_)}, input, Tag::nc), gradient_layout(count), Desc(),
-      Desc({batch_, dim(count)}, input, Tag::nc)));
+  weights_[count].make(context_.dnn,
+                       describe_backward<dnnl::inner_product_backward_weights>(
+                           context_.dnn.engine,
+                           make_forward(rows(), Desc({dim(count), dim(in_)}, input, Tag::any), count).desc,
+                           Desc({batch_, dim(in_)}, input, Tag::nc), gradient_layout(count), Desc(),
+                           Desc({batch_, dim(count)}, input, Tag::nc)));
 }
 
 DenseProducts::Layout DenseProducts::lay_out(HostAllocator& memory) const {
@@ -206,8 +210,9 @@ void DenseProducts::multiply_selected(const OpArgs& args, const float* dy, const
     ++count;
   }
   if (to == nullptr) return;
-  const float* dx = layout(shard.worker).dx;
-  multiply('N', count, in_, out_, packed_dy, out_, args.w, layout(shard.worker).dx);
+  float* packed_dx = layout(shard.worker).dx;
+  multiply('N', count, in_, out_, packed_dy, out_, args.w, packed_dx);
+  const float* dx = packed_dx;
   for (std::size_t n = shard.begin; n < shard.end; ++n, to += in_) {
     if (!is_selected(args, n)) continue;
     std::copy_n(dx, in_, to);
@@ -245,8 +250,8 @@ void DenseProducts::weight_gradients(const OpArgs& args, const float* dy, int pa
   std::size_t count = rows();
   if (small_) {
     const float* x = floats(args.x);
-    if (count_selected(args, rows()) < rows()) {
-      count = count_selected(args, rows());
+    count = count_selected(args, rows());
+    if (count < rows()) {
       x = floats_of(x_copy_);
       dy = floats_of(dy_copy_);
     }

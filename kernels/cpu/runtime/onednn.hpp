@@ -6,9 +6,10 @@
 #include <cstddef>
 #include <initializer_list>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <unordered_map>
 #include <utility>
+#include <vector>
 
+#include "kernels/cpu/runtime/stream.hpp"
 #include "kernels/op.hpp"
 
 namespace trainer::cpu {
@@ -55,6 +56,7 @@ typename Primitive::primitive_desc describe_backward(const dnnl::engine& engine,
 struct OneDnn {
   dnnl::engine engine;
   dnnl::stream stream;
+  std::size_t threads;  // that may run primitives
 
   dnnl::memory view(const Desc& desc, const void* data) const {
     return {desc, engine, const_cast<void*>(data)};  // NOLINT: oneDNN has no memory of constants
@@ -67,28 +69,64 @@ struct OneDnn {
   }
 };
 
+// A thread's memory objects for the operands of a primitive, which take longer to make than some primitives take to run.
+class Operands {
+ public:
+  bool empty() const { return arguments_.empty(); }
+  void add(int argument, dnnl::memory memory, const void* data) {
+    arguments_.push_back({argument, memory.get()});
+    memory_.push_back(std::move(memory));
+    data_.push_back(data);
+  }
+  void point(std::size_t index, const void* data) {
+    if (data_[index] == data) return;
+    memory_[index].set_data_handle(const_cast<void*>(data));  // NOLINT: as in view()
+    data_[index] = data;
+  }
+  void execute(const dnnl::primitive& primitive, const dnnl::stream& stream) const {
+    const auto count = static_cast<int>(arguments_.size());
+    dnnl::error::wrap_c_api(dnnl_primitive_execute(primitive.get(), stream.get(), count, arguments_.data()),
+                            "a primitive does not run");
+  }
+
+ private:
+  std::vector<dnnl::memory> memory_;
+  std::vector<const void*> data_;
+  std::vector<dnnl_exec_arg_t> arguments_;
+};
+
 // A primitive with its descriptor; empty until make().
 template <typename Primitive>
 struct Ready {
   typename Primitive::primitive_desc desc;
   Primitive run;
 
-  void make(typename Primitive::primitive_desc made) {
+  void make(const OneDnn& dnn, typename Primitive::primitive_desc made) {
     desc = std::move(made);
     run = Primitive(desc);
+    operands_.resize(dnn.threads);
   }
   std::size_t scratch_bytes() const {
     return run.get(true) == nullptr ? 0 : desc.scratchpad_desc().get_size();
   }
-  // Runs it on memory in the descriptor's layouts; an operand is a DNNL_ARG_* of oneDNN and its memory.
+  // Runs it on memory in the descriptor's layouts; an operand is a DNNL_ARG_* of oneDNN and its memory. Every call has the same
+  // arguments in the same order.
   void execute(const OneDnn& dnn, std::byte* scratch,
                std::initializer_list<std::pair<int, const void*>> operands) const {
-    std::unordered_map<int, dnnl::memory> memory{
-        {DNNL_ARG_SCRATCHPAD, dnn.view(desc.scratchpad_desc(), scratch)}};
-    for (const auto& [argument, data] : operands)
-      memory.emplace(argument, dnn.view(desc.query_md(dnnl::query::exec_arg_md, argument), data));
-    run.execute(dnn.stream, memory);
+    Operands& own = operands_[static_cast<std::size_t>(Stream::worker())];
+    if (own.empty()) {
+      own.add(DNNL_ARG_SCRATCHPAD, dnn.view(desc.scratchpad_desc(), scratch), scratch);
+      for (const auto& [argument, data] : operands)
+        own.add(argument, dnn.view(desc.query_md(dnnl::query::exec_arg_md, argument), data), data);
+    }
+    std::size_t index = 0;
+    own.point(index, scratch);
+    for (const auto& [argument, data] : operands) own.point(++index, data);
+    own.execute(run, dnn.stream);
   }
+
+ private:
+  mutable std::vector<Operands> operands_;  // [threads]
 };
 
 }  // namespace trainer::cpu

@@ -15,6 +15,8 @@ constexpr std::chrono::microseconds kLooking{20};
 constexpr std::uint64_t kTakenBits = 32;
 constexpr auto kBeforeFirst = static_cast<std::size_t>(-1);
 
+thread_local int this_worker = 0;
+
 void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -42,6 +44,10 @@ Stream::~Stream() {
   stop_ = true;
   wake();
   for (std::thread& worker : workers_) worker.join();
+}
+
+int Stream::worker() {
+  return this_worker;
 }
 
 void Stream::shards(int count, Task task) {
@@ -106,6 +112,7 @@ void Stream::run(const Program& program, std::uint64_t times) {
 }
 
 void Stream::work(int worker) {
+  this_worker = worker;
   if (prepare_) prepare_();
   while (!stop_) {
     const std::uint32_t seen = epoch_;
