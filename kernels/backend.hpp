@@ -16,6 +16,7 @@
 #include "kernels/communicator.hpp"
 #include "kernels/device_info.hpp"
 #include "kernels/gradient_exchange.hpp"
+#include "kernels/math/augmentation.hpp"
 #include "kernels/math/batching.hpp"
 #include "kernels/math/optimizer.hpp"
 #include "kernels/math/schedule.hpp"
@@ -56,8 +57,8 @@ class Buffer {
   std::size_t bytes_ = 0;
 };
 
-// Opens a step: sets state->valid, copies the step's images (or a crop of each) and labels into the batch, and
-// normalises the pixels: x[row] = pixel * scale + shift. Rows from `valid` on are zero.
+// Opens a step: sets state->valid, copies the step's images (or a crop of each) and labels into the batch, changes the
+// images as `augmentation` says, and normalises the pixels: x[row] = pixel * scale + shift. Rows from `valid` on are zero.
 struct GatherArgs {
   Batching batching;
   Shape stored;  // a whole image of the data set
@@ -71,6 +72,7 @@ struct GatherArgs {
   void* x = nullptr;                            // [batch, h, w, c], elements of type Backend::element()
   std::uint8_t* labels = nullptr;               // [batch]
   StepState* state = nullptr;
+  Augmentation augmentation = {};  // if any(), an op that gathers() leaves the step to gather()
 };
 
 // A weight whose optimiser takes_matrices(): parameter 0 of `op`, [rows, columns] in its canonical layout.

@@ -26,6 +26,7 @@ struct StepInput {
   const std::uint8_t* labels = nullptr;  // [count]
   Batching batching;                     // its batch equals the plan's
   PixelScaling scaling;
+  Augmentation augmentation = {};  // in training; at_test() of it in evaluation
 };
 
 struct TrainingRule {

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "models/layers.hpp"
+#include "models/recipe.hpp"
 #include "models/yaml_reader.hpp"
 
 namespace trainer {
@@ -188,6 +189,7 @@ void check_promise(const Spec& spec, const Plan& plan) {
 
 Plan make_plan(const Spec& spec, const PlanInput& input) {
   check_input(spec, input);
+  check_augmentation(spec, input.image);
   Plan plan;
   plan.model = spec.name;
   plan.input = input;

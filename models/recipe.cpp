@@ -21,32 +21,6 @@ const Words kInitializerWords{"zeros",          "constant", "uniform_fan_in",  "
 const Words kOrderWords{"fixed", "shuffled"};
 const Words kLastBatchWords{"mask", "drop", "wrap"};
 
-InputScaling read_input(const YamlNode& node) {
-  const MapReader map(node, "input", {"scale", "mean", "deviation", "normalize", "crop"});
-  InputScaling input;
-  if (const YamlNode* normalize = map.find("normalize")) {
-    read_word(*normalize, map.name_of("normalize"), {"data"});
-    if (map.find("scale") != nullptr || map.find("mean") != nullptr || map.find("deviation") != nullptr) {
-      fail(normalize->place,
-           "input: `normalize: data` stands without scale, mean and deviation, which follow from it");
-    }
-    input.from_data = true;
-  }
-  map.read("scale", input.scale, kPositive);
-  map.read("mean", input.mean, {-1e6, 1e6});
-  map.read("deviation", input.deviation, kPositive);
-  map.read("crop", input.crop, {1, 1 << 16});
-  return input;
-}
-
-Json to_json(const InputScaling& input) {
-  Json json = input.from_data
-                  ? Json{{"normalize", "data"}}
-                  : Json{{"scale", input.scale}, {"mean", input.mean}, {"deviation", input.deviation}};
-  if (input.crop > 0) json["crop"] = input.crop;
-  return json;
-}
-
 void read_initialize(const YamlNode& node, Recipe& recipe) {
   const MapReader map(node, "initialize", {"weights", "biases"});
   if (const YamlNode* weights = map.find("weights"))

@@ -16,6 +16,13 @@ inline constexpr NumberRange kPositive{1e-30, 1e30};
 
 Recipe read_recipe(const YamlNode& node);
 
+InputScaling read_input(const YamlNode& node);
+nlohmann::ordered_json to_json(const InputScaling& input);
+std::string input_text(const InputScaling& input);
+// Throws SpecError if the images are too small to be changed as `augment` says.
+void check_augmentation(const Spec& spec, const Shape& image);
+Words augmentation_lines(const Augmentation& augmentation);  // none if it changes nothing
+
 // `uniform_fan_in`, `{constant: 0.1}`, `{normal: 1}`; `what` names it in errors.
 Initialization read_initialization(const YamlNode& node, const std::string& what);
 nlohmann::ordered_json to_json(const Initialization& start);

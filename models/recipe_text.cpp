@@ -9,23 +9,6 @@ namespace trainer {
 
 namespace {
 
-std::string scaling_text(const InputScaling& input) {
-  if (input.from_data) return "(pixel / 255 - mean) / deviation, both of the training images";
-  const double divisor = 1 / input.scale;
-  const bool whole = std::abs(divisor - std::round(divisor)) < 1e-9 * divisor;
-  std::string text =
-      whole ? fmt::format("pixel / {:.0f}", divisor) : fmt::format("pixel * {}", number_text(input.scale));
-  if (input.mean != 0)
-    text += fmt::format(" {} {}", input.mean > 0 ? '-' : '+', number_text(std::abs(input.mean)));
-  if (input.deviation == 1) return text;
-  if (input.mean != 0) text = fmt::format("({})", text);
-  return fmt::format("{} / {}", text, number_text(input.deviation));
-}
-
-std::string input_text(const InputScaling& input) {
-  return scaling_text(input) + (input.crop > 0 ? fmt::format(", the centre {0}x{0}", input.crop) : "");
-}
-
 std::string start_text(const Initialization& start) {
   if (start.kind == Initializer::constant) return number_text(start.value);
   const std::string word = initializer_word(start.kind);
@@ -166,6 +149,8 @@ std::string recipe_text(const Plan& plan, const Spec& spec) {
     if (!value.empty()) text += fmt::format("  {:<11} {}\n", name, value);
   };
   line("input", input_text(recipe.input));
+  const Words changes = augmentation_lines(recipe.input.augmentation);
+  for (std::size_t i = 0; i < changes.size(); ++i) line(i == 0 ? "augment" : "", changes[i]);
   line("start", starts_text(plan, spec));
   for (const OptimizerGroup& group : recipe.groups)
     line("optimizer", group_text(group, recipe.schedule.rate));

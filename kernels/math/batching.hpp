@@ -1,7 +1,7 @@
 // Which image row i of a step holds: a pure function of the step number, so that nothing about the order of the
-// data is ever copied to a device or saved in a checkpoint. An epoch (`pass` in the names here) has `images`
-// positions; order.hpp maps a position to an image by a permutation seeded with (seed, epoch). The seed comes
-// from StepState, so that one recording serves every seed.
+// data is ever copied to a device or saved in a checkpoint. An epoch has `images` positions; order.hpp maps a
+// position to an image by a permutation seeded with (seed, epoch). The seed comes from StepState, so that one
+// recording serves every seed.
 #pragma once
 
 #include <cstdint>
@@ -81,22 +81,26 @@ HOST_DEVICE std::uint64_t images_before(const Batching& b, std::uint64_t step) {
   return step * rows_of_all(b);
 }
 
-// The index of the stored image in this rank's row `row` (< valid_rows) of step `step` under `seed`.
-HOST_DEVICE std::uint32_t image_of(const Batching& b, std::uint64_t seed, std::uint64_t step,
-                                   std::uint32_t row) {
+struct ShownImage {
+  std::uint32_t index = 0;  // of the stored images
+  std::uint64_t epoch = 0;  // that shows it
+};
+
+// The image in this rank's row `row` (< valid_rows) of step `step` under `seed`.
+HOST_DEVICE ShownImage image_of(const Batching& b, std::uint64_t seed, std::uint64_t step,
+                                std::uint32_t row) {
   const std::uint64_t place = b.first_row + row;
-  std::uint64_t pass = 0;
-  std::uint64_t position = 0;
+  std::uint64_t epoch = 0, position = 0;
   if (b.last_batch == LastBatch::wrap) {
     const std::uint64_t global = step * rows_of_all(b) + place;
-    pass = exact_quotient(global, std::uint64_t{b.images});
+    epoch = exact_quotient(global, std::uint64_t{b.images});
     position = remainder_of(global, b.images);
   } else {
-    pass = exact_quotient(step, steps_per_epoch(b));
+    epoch = exact_quotient(step, steps_per_epoch(b));
     position = remainder_of(step, steps_per_epoch(b)) * rows_of_all(b) + place;
   }
   const auto p = static_cast<std::uint32_t>(position);
-  return b.first + (b.order == Order::fixed ? p : permuted(p, b.images, seed, pass));
+  return {b.first + (b.order == Order::fixed ? p : permuted(p, b.images, seed, epoch)), epoch};
 }
 
 }  // namespace trainer

@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "kernels/communicator.hpp"
+#include "kernels/portable/augmentation.hpp"
 #include "kernels/portable/batchnorm.hpp"
 #include "kernels/portable/conv.hpp"
 #include "kernels/portable/head.hpp"
 #include "kernels/portable/pointwise.hpp"
 #include "kernels/portable/product.hpp"
-#include "kernels/portable/step.hpp"
 
 namespace trainer::portable {
 

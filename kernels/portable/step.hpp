@@ -25,7 +25,7 @@ struct Gather {
     const std::uint32_t rows = valid_rows(args.batching, args.state->step);
     const bool valid = row_of_batch < rows;
     const std::uint32_t image =
-        valid ? image_of(args.batching, args.state->seed, args.state->step, row_of_batch) : 0;
+        valid ? image_of(args.batching, args.state->seed, args.state->step, row_of_batch).index : 0;
     if (part == 0) args.labels[n] = valid ? args.stored_labels[image] : 0;
     for (int row = part * in_turn; row < (part + 1) * in_turn && row < shape.h; ++row) {
       const std::int64_t line = (std::int64_t{image} * stored.h + args.top + row) * stored.w + args.left;

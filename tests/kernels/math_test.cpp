@@ -60,7 +60,7 @@ TEST(Batching, AgreesWithPassesWrittenOutAsLists) {
           ASSERT_EQ(epoch_of(b, s), want.epoch);
           ASSERT_EQ(images_before(b, s), seen);
           for (std::uint32_t row = 0; row < want.images.size(); ++row) {
-            ASSERT_EQ(image_of(b, 8, s, row), want.images[row]) << "step " << s << ", row " << row;
+            ASSERT_EQ(image_of(b, 8, s, row).index, want.images[row]) << "step " << s << ", row " << row;
           }
           seen += want.images.size();
         }

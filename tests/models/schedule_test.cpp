@@ -40,7 +40,8 @@ Batching small(LastBatch last_batch) {
 // The images that a step shows.
 std::vector<std::uint32_t> images_of(const Batching& b, std::uint64_t step) {
   std::vector<std::uint32_t> images;
-  for (std::uint32_t row = 0; row < valid_rows(b, step); ++row) images.push_back(image_of(b, 0, step, row));
+  for (std::uint32_t row = 0; row < valid_rows(b, step); ++row)
+    images.push_back(image_of(b, 0, step, row).index);
   return images;
 }
 
@@ -177,8 +178,9 @@ TEST(Batching, ThePassesOfTheShippedNetworksAreAsPublished) {
   EXPECT_EQ(images_before(batching("quick"), 470), 120000U);
   EXPECT_EQ(images_before(batching("cntk-sample"), 9375), 600000U);
   EXPECT_EQ(images_before(batching("lenet"), 10000), 640000U);
-  EXPECT_EQ(image_of(batching("tf-convolutional"), 0, 0, 0), 5000U) << "the first 5,000 are held out";
-  EXPECT_EQ(image_of(batching("tf-convolutional"), 0, 859, 55000 - 859 * 64), 5000U) << "the second pass";
+  EXPECT_EQ(image_of(batching("tf-convolutional"), 0, 0, 0).index, 5000U) << "the first 5,000 are held out";
+  EXPECT_EQ(image_of(batching("tf-convolutional"), 0, 859, 55000 - 859 * 64).index, 5000U)
+      << "the second pass";
 }
 
 TEST(Batching, MaskStopsShort) {
@@ -222,7 +224,7 @@ TEST(Batching, EveryRuleShowsEachImageOnceAPass) {
     for (std::uint64_t step = 0; shown < 3000; ++step) {
       EXPECT_EQ(images_before(b, step), shown);
       for (std::uint32_t row = 0; row < valid_rows(b, step) && shown < 3000; ++row, ++shown) {
-        ++seen.at(image_of(b, 5, step, row));
+        ++seen.at(image_of(b, 5, step, row).index);
       }
     }
     for (std::uint32_t i = 0; i < seen.size(); ++i) ASSERT_EQ(seen[i], i < b.first ? 0 : 3) << i;

@@ -18,7 +18,7 @@ std::vector<int> shown(const Setup& setup, std::uint64_t begin, std::uint64_t en
   std::vector<int> counts(setup.dataset.train.count());
   for (std::uint64_t step = begin; step < end; ++step) {
     for (std::uint32_t row = 0; row < valid_rows(setup.train, step); ++row)
-      ++counts[image_of(setup.train, setup.settings.seed, step, row)];
+      ++counts[image_of(setup.train, setup.settings.seed, step, row).index];
   }
   return counts;
 }

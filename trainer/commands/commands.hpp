@@ -55,6 +55,7 @@ Command add_predict(CLI::App& app, const Environment& environment);
 Command add_export(CLI::App& app, const Environment& environment);
 Command add_import(CLI::App& app, const Environment& environment);
 Command add_models(CLI::App& app, const Environment& environment);
+Command add_data_sets(CLI::App& app, const Environment& environment);
 Command add_devices(CLI::App& app, const Environment& environment);
 Command add_doctor(CLI::App& app, const Environment& environment);
 Command add_bench(CLI::App& app, const Environment& environment);
@@ -151,11 +152,12 @@ std::vector<std::string> before_submitted(std::vector<std::string> words);
 class Commands {
  public:
   Commands(CLI::App& app, const Environment& environment)
-      : all_{add_train(app, environment),   add_eval(app, environment),    add_predict(app, environment),
-             add_export(app, environment),  add_import(app, environment),  add_models(app, environment),
-             add_devices(app, environment), add_bench(app, environment),   add_sprint(app, environment),
-             add_doctor(app, environment),  add_runs(app, environment),    add_registry(app, environment),
-             add_target(app, environment),  add_prepare(app, environment), add_submit(app, environment)} {}
+      : all_{add_train(app, environment),     add_eval(app, environment),    add_predict(app, environment),
+             add_export(app, environment),    add_import(app, environment),  add_models(app, environment),
+             add_data_sets(app, environment), add_devices(app, environment), add_bench(app, environment),
+             add_sprint(app, environment),    add_doctor(app, environment),  add_runs(app, environment),
+             add_registry(app, environment),  add_target(app, environment),  add_prepare(app, environment),
+             add_submit(app, environment)} {}
 
   int run() const { return run_chosen(all_); }
 

@@ -67,7 +67,8 @@ std::vector<float> TrainedNetwork::logits(const std::vector<std::uint8_t>& image
   const StepInput input{held.as<std::uint8_t>(),
                         labels.as<std::uint8_t>(),
                         {static_cast<std::uint32_t>(count), 0, batch, Order::fixed, LastBatch::mask},
-                        saved_.scaling};
+                        saved_.scaling,
+                        saved_.spec.recipe.input.augmentation};
   std::vector<float> all;
   network().write_evaluation_state(StepState{});
   while (all.size() < count * classes) {

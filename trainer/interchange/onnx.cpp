@@ -91,10 +91,30 @@ class Graph {
     return output;
   }
 
+  // Column i holds the two pixels between which the square in the middle has its i-th of `side` values.
+  std::string interpolation(const char* name, int side) {
+    const double middle = (side - 1) / 2.0;
+    std::vector<float> matrix(static_cast<std::size_t>(side) * static_cast<std::size_t>(side));
+    for (int i = 0; i < side; ++i) {
+      const double at = middle + (i - middle) * spec_.recipe.input.augmentation.crop / side;
+      const int first = std::min(static_cast<int>(at), side - 2);
+      matrix.at(static_cast<std::size_t>(first * side + i)) = static_cast<float>(first + 1 - at);
+      matrix.at(static_cast<std::size_t>((first + 1) * side + i)) = static_cast<float>(at - first);
+    }
+    return constant<float>(name, {side, side}, matrix);
+  }
+
   // From bytes to what the first layer sees.
   void read_image(const PixelScaling& scaling) {
     const Shape &image = plan_.input.image, &shown = plan_.shown;
     x_ = node("Cast", "pixels", {"image"}, {attribute("to", std::int64_t{kFloat})});
+    if (spec_.recipe.input.augmentation.crop > 0) {  // by columns, then, with both exchanged, by rows
+      const ProtobufMessage exchange = attribute("perm", Integers{0, 1, 3, 2});
+      x_ = node("MatMul", "crop.columns", {x_, interpolation("crop.width", image.w)});
+      x_ = node("Transpose", "crop.exchanged", {x_}, {exchange});
+      x_ = node("MatMul", "crop.rows", {x_, interpolation("crop.height", image.h)});
+      x_ = node("Transpose", "crop.scaled", {x_}, {exchange});
+    }
     if (shown != image) {
       const std::int64_t top = (image.h - shown.h) / 2, left = (image.w - shown.w) / 2;
       x_ = node("Slice", "centre",

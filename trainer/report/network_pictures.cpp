@@ -159,6 +159,10 @@ data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape
   return image;
 }
 
+data::Image picture_sheet(const std::vector<data::Image>& images) {
+  return sheet_of(images, 0).image();
+}
+
 std::vector<data::Image> weight_pictures(std::span<const float> weights, const Shape& shape,
                                          std::size_t most) {
   const auto channels = static_cast<std::size_t>(shape.c);

@@ -20,6 +20,9 @@ inline constexpr int kLargestShownEdge = 64;
 // than kLargestShownEdge pixels, it is scaled down by averages.
 data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape);
 
+// Images of one size in rows of ten, on white.
+data::Image picture_sheet(const std::vector<data::Image>& images);
+
 // Weights [out, h, w, c] as one image for each output, `most` at the most. All have one scale, so that weak filters look weak.
 // Three channels are shown as red, green and blue, and grey is zero; otherwise the sum of the channels is shown from blue
 // (negative) over white to orange (positive).

@@ -17,17 +17,20 @@ Buffer make_resident(Backend& backend, const auto& values, const char* what) {
 
 ResidentData::ResidentData(Backend& backend, const Setup& setup)
     : scaling_(setup.scaling),
+      augmentation_(setup.spec.recipe.input.augmentation),
       train_images_(make_resident(backend, setup.dataset.train.images, "the training images")),
       train_labels_(make_resident(backend, setup.dataset.train.labels, "the training labels")),
       test_images_(make_resident(backend, setup.dataset.test.images, "the test images")),
       test_labels_(make_resident(backend, setup.dataset.test.labels, "the test labels")) {}
 
 StepInput ResidentData::train_input(const Batching& batching) const {
-  return {train_images_.as<std::uint8_t>(), train_labels_.as<std::uint8_t>(), batching, scaling_};
+  return {train_images_.as<std::uint8_t>(), train_labels_.as<std::uint8_t>(), batching, scaling_,
+          augmentation_};
 }
 
 StepInput ResidentData::test_input(const Batching& batching) const {
-  return {test_images_.as<std::uint8_t>(), test_labels_.as<std::uint8_t>(), batching, scaling_};
+  return {test_images_.as<std::uint8_t>(), test_labels_.as<std::uint8_t>(), batching, scaling_,
+          augmentation_};
 }
 
 Score score_of(const StepState& sums) {

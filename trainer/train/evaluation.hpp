@@ -22,6 +22,7 @@ class ResidentData {
 
  private:
   PixelScaling scaling_;
+  Augmentation augmentation_;
   Buffer train_images_, train_labels_, test_images_, test_labels_;
 };
 

@@ -105,7 +105,7 @@ PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8
   InputScaling scaling = input;
   if (input.from_data) {
     const data::PixelStatistics statistics = data::pixel_statistics(train_pixels);
-    scaling = {1.0 / 255, statistics.mean, statistics.deviation, false};
+    scaling = {1.0 / 255, statistics.mean, statistics.deviation, false, 0, {}};
   }
   return {static_cast<float>(scaling.scale / scaling.deviation),
           static_cast<float>(-scaling.mean / scaling.deviation)};

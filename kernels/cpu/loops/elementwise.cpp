@@ -27,7 +27,9 @@ void gather(const GatherArgs& args, std::size_t begin, std::size_t end) {
   const std::size_t length = args.shape.size() / lines;
   const std::size_t bytes = args.stored.size();
   const StepState state = *args.state;
-  const auto image_at = [&](std::size_t row) { return image_of(args.batching, state.seed, state.step, row); };
+  const auto image_at = [&](std::size_t row) {
+    return image_of(args.batching, state.seed, state.step, row).index;
+  };
   for (std::size_t row = begin; row < end; ++row) {
     float* __restrict x = static_cast<float*>(args.x) + row * args.shape.size();
     if (row >= state.valid) {

@@ -25,7 +25,7 @@ struct OpenedRow {
 __device__ inline OpenedRow open_row(const GatherArgs& g, unsigned row, bool writes) {
   const std::uint64_t step = g.state->step;
   const bool shown = row < valid_rows(g.batching, step);
-  const std::uint32_t image = shown ? image_of(g.batching, g.state->seed, step, row) : 0;
+  const std::uint32_t image = shown ? image_of(g.batching, g.state->seed, step, row).index : 0;
   if (writes) g.labels[row] = shown ? g.stored_labels[image] : std::uint8_t{0};
   if (writes && row == 0) open_step(g.batching, *g.state);
   const std::size_t pixels = static_cast<std::size_t>(g.stored.h) * g.stored.w * g.stored.c;

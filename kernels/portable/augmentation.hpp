@@ -1,0 +1,39 @@
+// Opening a step with data augmentation (kernels/math/augmentation.hpp).
+#pragma once
+
+#include "kernels/portable/step.hpp"
+
+namespace trainer::portable {
+
+// As Gather. Unit: an image.
+struct GatherAugmented {
+  GatherArgs args;
+
+  HOST_DEVICE Units units() const {
+    return {static_cast<int>(args.batching.batch), 1, 1, static_cast<int>(args.shape.size())};
+  }
+  HOST_DEVICE void unit(int n) const {
+    const Shape& shape = args.shape;
+    const StepState& state = *args.state;
+    const auto row = static_cast<std::uint32_t>(n);
+    const bool valid = row < valid_rows(args.batching, state.step);
+    const ShownImage image = valid ? image_of(args.batching, state.seed, state.step, row) : ShownImage{};
+    const Transformation t =
+        transformation_of(args.augmentation, args.stored, state.seed, image.epoch, image.index);
+    const std::uint8_t* pixels = args.images + std::size_t{image.index} * args.stored.size();
+    args.labels[n] = valid ? args.stored_labels[image.index] : 0;
+    float* to = static_cast<float*>(args.x) + image_at(n, shape);
+    for (int y = 0; y < shape.h; ++y) {
+      for (int x = 0; x < shape.w; ++x) {
+        for (int c = 0; c < shape.c; ++c, ++to) {
+          const float value =
+              pixel_of(t, pixels, args.stored, args.top + y, args.left + x, c) * args.scale + args.shift;
+          *to = valid ? value : 0.0F;
+        }
+      }
+    }
+    if (n == 0) open_step(args.batching, *args.state);
+  }
+};
+
+}  // namespace trainer::portable

@@ -1,0 +1,126 @@
+// trainer data show: what a data set's images look like, or what a recipe makes of them.
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+
+#include "models/recipe.hpp"
+#include "trainer/commands/commands.hpp"
+#include "trainer/console/markup.hpp"
+#include "trainer/report/network_pictures.hpp"
+#include "trainer/report/report_network.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
+
+namespace trainer {
+
+namespace {
+
+constexpr int kPicturesInRow = 10;
+constexpr std::size_t kMostLabelRows = 26;
+
+struct DataArguments {
+  std::string data, augment, out = "data.html";
+  int channels = 1;
+  bool transpose = false;
+  std::uint64_t seed = 1;
+};
+
+// Image `number` as an epoch of training shows it.
+data::Image changed_image(const data::Dataset& data, const Augmentation& augmentation, std::uint64_t seed,
+                          std::uint64_t epoch, std::size_t number) {
+  const Shape& shape = data.shape;
+  const std::uint8_t* pixels = data.train.images.data() + number * shape.size();
+  const Transformation t =
+      transformation_of(augmentation, shape, seed, epoch, static_cast<std::uint32_t>(number));
+  std::vector<std::uint8_t> changed;
+  changed.reserve(shape.size());
+  for (int y = 0; y < shape.h; ++y)
+    for (int x = 0; x < shape.w; ++x)
+      for (int c = 0; c < shape.c; ++c)
+        changed.push_back(static_cast<std::uint8_t>(std::lround(pixel_of(t, pixels, shape, y, x, c))));
+  return shown_image(changed, shape);
+}
+
+// A row for each label: its first images, or the first one and what nine epochs make of it.
+data::Image data_sheet(const data::Dataset& data, const Augmentation& augmentation, std::uint64_t seed) {
+  std::vector<data::Image> pictures;
+  const std::size_t rows = std::min(static_cast<std::size_t>(data.classes), kMostLabelRows);
+  for (std::size_t label = 0; label < rows; ++label) {
+    std::vector<std::size_t> images;
+    for (std::size_t i = 0; i < data.train.count() && images.size() < kPicturesInRow; ++i)
+      if (data.train.labels[i] == label) images.push_back(i);
+    if (images.empty()) continue;
+    for (std::size_t column = 0; column < kPicturesInRow; ++column) {
+      const std::size_t image = augmentation.any() ? images[0] : images[std::min(column, images.size() - 1)];
+      pictures.push_back(
+          changed_image(data, column == 0 ? Augmentation{} : augmentation, seed, column, image));
+    }
+  }
+  return picture_sheet(pictures);
+}
+
+std::string data_page(const std::string& title, const std::string& text, const data::Image& image) {
+  return fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{0}</title>\n"
+      "<body style=\"font: 16px/1.5 sans-serif; max-width: 50em; margin: 2em auto; padding: 0 1em\">\n"
+      "<h1>{0}</h1>\n<p>{1}</p>\n<img src=\"{2}\" alt=\"\" style=\"max-width: 100%; image-rendering: "
+      "pixelated\">\n</body></html>\n",
+      escaped(title), escaped(text), data_uri(image));
+}
+
+int show_data(const Environment& environment, const DataArguments& arguments) {
+  const std::filesystem::path out = environment.runs.working_folder / arguments.out;
+  const bool png = out.extension() == ".png";
+  if (!png && out.extension() != ".html")
+    throw UsageError(fmt::format("--out {}: neither a picture (.png) nor a page (.html)", arguments.out));
+  Augmentation augmentation;
+  Words changes;
+  if (!arguments.augment.empty()) {
+    const Spec spec = find_spec(arguments.augment, models_folder(environment));
+    augmentation = spec.recipe.input.augmentation;
+    changes = augmentation_lines(augmentation);
+    if (!augmentation.any())
+      throw UsageError(
+          fmt::format("--augment {}: its recipe has no `augment` in its `input`", arguments.augment));
+  }
+  const data::Dataset data =
+      data::load_dataset(data_folder(environment, arguments.data),
+                         {.channels = arguments.channels, .transpose = arguments.transpose});
+  const data::Image image = data_sheet(data, augmentation, arguments.seed);
+  if (png) {
+    const std::vector<std::uint8_t> file = data::png_file(image);
+    write_file_durably(out, {reinterpret_cast<const char*>(file.data()), file.size()});
+  } else {
+    const std::string rows =
+        augmentation.any()
+            ? fmt::format("A row for each label: its first image, then how nine epochs of {} show it: {}.",
+                          arguments.augment, fmt::join(changes, "; "))
+            : "A row for each label: its first ten images.";
+    write_file_durably(out, data_page(data.name, rows, image));
+  }
+  fmt::print("{}\n", out.string());
+  return 0;
+}
+
+void declare_data(CLI::App& app, DataArguments& arguments) {
+  add_data(app, arguments.data, "IDX files or folder of pictures [MNIST]");
+  add_channels(app, arguments.channels);
+  add_transpose(app, arguments.transpose);
+  app.add_option("--augment", arguments.augment, "show what the recipe of this network makes of the images");
+  add_seed(app, "--seed", arguments.seed, "of what is drawn");
+  app.add_option("-o,--out", arguments.out, "the page (.html) or picture (.png); replaced if it is there")
+      ->capture_default_str();
+}
+
+}  // namespace
+
+Command add_data_sets(CLI::App& app, const Environment& environment) {
+  CLI::App* data = app.add_subcommand("data", "look at a data set: show");
+  data->require_subcommand(1);
+  const std::vector<Command> all{add_command(*data, environment, "show",
+                                             "show images of a data set, or what a recipe makes of them",
+                                             declare_data, show_data)};
+  return {data, [all] { return run_chosen(all); }};
+}
+
+}  // namespace trainer
