@@ -77,6 +77,22 @@ TEST_F(FailingCalls, MetricsThatCannotBeLookedAtAreNotLost) {
   EXPECT_GT(tried, 0);
 }
 
+TEST_F(FailingCalls, AModelThatCannotBeLookedAtIsNotReplacedByTheCheckpoint) {
+  ASSERT_EQ(trainer(small_training({"--out", "run"})).code, 0);
+  const Words exported{"export", "run", "-o", "net.onnx"};
+  ASSERT_EQ(with("files", exported).code, 0);
+  const std::string whole = read_text(folder_ / "net.onnx");
+  int tried = 0;
+  for (const std::string& call : log()) {
+    if (!contains(call, " stat ") || !contains(call, "run/model.safetensors")) continue;
+    const Outcome outcome = with("files:" + call.substr(0, call.find(' ')) + ":5", exported);
+    EXPECT_TRUE(outcome.code == 1 || outcome.code == 0) << outcome.err;
+    EXPECT_EQ(read_text(folder_ / "net.onnx"), whole) << call;
+    ++tried;
+  }
+  EXPECT_GT(tried, 0);
+}
+
 TEST_F(FailingCalls, TheLibraryListsCallsAndMakesThemFail) {
   const Words train = small_training({"--out", "run"});
   ASSERT_EQ(with("files", train).code, 0);

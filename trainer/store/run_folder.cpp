@@ -292,7 +292,7 @@ fs::path model_file(const fs::path& run_or_file) {
   std::error_code ignored;
   if (!fs::is_directory(run_or_file, ignored)) return run_or_file;
   for (const std::string_view name : {kModelName, kCheckpointName})
-    if (fs::is_regular_file(run_or_file / name, ignored)) return run_or_file / name;
+    if (fs::status(run_or_file / name, ignored).type() != fs::file_type::not_found) return run_or_file / name;
   throw FileError(fmt::format("the run {} holds no network: neither {} nor {}; it ended before it saved one",
                               run_or_file.string(), kModelName, kCheckpointName));
 }
