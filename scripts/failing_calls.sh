@@ -3,9 +3,9 @@
 # the emulated GPU's runtime and libraries. Each time the program must end in order: no crash, exit code 1 and one line that names
 # what failed (or 0, with the right result, where the call was not needed; 2 for a network's file that cannot be read), no torn file,
 # and the command given again succeeds. Where a library ends the process itself, the record counts it by the library's name.
-#   scripts/failing_calls.sh [--count N] [--seed S] [--case K] [--kinds files memory gpu] [--scenarios NAME...] [--jobs N] [--record [FILE]]
-#                            [--trainer FILE] [--preload FILE]
-# --count      points drawn at random, as many of each kind; 0: all [200]
+#   scripts/failing_calls.sh [--count N] [--seed S] [--case K] [--kinds files memory gpu] [--scenarios NAME...] [--jobs N] [--seconds N]
+#                            [--record [FILE]] [--trainer FILE] [--preload FILE]
+# --count      points drawn at random, as many of each kind; 0: all [200]. --seconds: try no further ones after so long
 # --scenarios  begin (train), resume, logits (eval), predict, export, promote [all]
 # --seed --case  repeat one point, as a failure names it
 # --trainer    the program [build/emulated/trainer/trainer]; of a program without the emulated GPU, gpu is skipped. One with AddressSanitizer

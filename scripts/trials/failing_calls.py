@@ -95,6 +95,7 @@ class Trial:
 def options_given():
     parser = argparse.ArgumentParser(prog="failing_calls.sh", description=__doc__)
     parser.add_argument("--count", type=int, default=200, help="number of points, drawn at random; 0: all [200]")
+    parser.add_argument("--seconds", type=float, default=0, help="try no further points after so many seconds [until all are tried]")
     parser.add_argument("--seed", type=int, default=None, help="of all that is drawn [the time]")
     parser.add_argument("--case", type=int, default=None, help="this point alone, as a failure names it")
     parser.add_argument("--kinds", nargs="+", default=["files", "memory", "gpu"], choices=("files", "memory", "gpu"))
@@ -132,14 +133,12 @@ def all_points(options):
 
 def drawn(options, found):
     """As many of each kind, or all that there are."""
-    if options.count == 0 or options.count >= len(found):
-        return list(enumerate(found))
     chance = random.Random(options.seed)
     kinds = {kind: [one for one in enumerate(found) if one[1].kind == kind] for kind in {point.kind for point in found}}
     chosen = []
     for turn, (kind, numbered) in enumerate(sorted(kinds.items(), key=lambda item: (len(item[1]), item[0]))):
         share = (options.count - len(chosen)) // (len(kinds) - turn)
-        chosen += chance.sample(numbered, min(len(numbered), share))
+        chosen += chance.sample(numbered, len(numbered) if options.count == 0 else min(len(numbered), share))
     return chosen
 
 
@@ -179,6 +178,9 @@ def main():
                 if results[-1]["found"]:
                     print("FAILED: " + json.dumps(results[-1], indent=1), flush=True)
                 progress.line(len(results), f"{sum(bool(result['found']) for result in results)} went wrong")
+                if options.seconds and time.monotonic() - progress.begin > options.seconds:
+                    break
+            pool.shutdown(cancel_futures=True)
     finally:
         options.place.remove()
     rows = rows_of(found, results)

@@ -62,9 +62,9 @@ class Case:
             self.log.append(f"killed after {moment:.3f} s")
         else:
             return self.judge_early(self.place.end(process))
-        ended = self.place.end(process)
+        ended = self.place.end(process, patience=20)
         world.kill_session(process)  # what it had started
-        return ended.status == -signal.SIGKILL
+        return ended.status == -signal.SIGKILL or self.judge_early(ended)
 
     def judge_early(self, ended):
         if ended.status != 0:

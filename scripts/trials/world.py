@@ -1,5 +1,6 @@
 """Where kill_check.sh and failing_calls.sh try commands: a folder with small real data, runs and a played target, and what must hold in it
 whatever has happened to a command: no torn file under its final name, and nothing that a later command trips over."""
+import contextlib
 import gzip
 import hashlib
 import json
@@ -178,11 +179,11 @@ class World:
 
 
 def kill_session(process):
-    """Ends a process and all that it started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    """Ends a process and all that it started, which is in its session."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.getsid(int(name)) == process.pid:
+                os.kill(int(name), signal.SIGKILL)
 
 
 def played_programs():
