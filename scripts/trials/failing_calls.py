@@ -185,6 +185,7 @@ def main():
         options.place.remove()
     rows = rows_of(found, results)
     if options.record is not None:
+        sys.argv[0] = os.path.join(world.ROOT, "scripts/failing_calls.sh")
         value = record.describe(options.trainer, dict(os.environ, CUDA_VISIBLE_DEVICES=""))
         value.update({"kind": "failing_calls", "seed": options.seed, "load_before": load, "load_after": os.getloadavg(), "rows": rows,
                       "libraries": dict(collections.Counter(result["library"] for result in results if result["library"])),

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,14 +22,17 @@ WEIGHTS = {"train": 46, "ranks": 8, "bench": 3, "promote": 12, "delete": 6, "fet
 DISK_BYTES = 24 << 20
 
 
+def kind_of(chance, kinds):
+    return chance.choices(kinds, [WEIGHTS[kind] for kind in kinds])[0]
+
+
 class Case:
     """One case: a command in a folder of its own, drawn by the seed and the case's number alone."""
 
     def __init__(self, options, number):
         self.options, self.number = options, number
         self.chance = random.Random(f"{options.seed}:{number}")
-        kinds = sorted(options.seconds)
-        self.command = options.commands[self.chance.choices(kinds, [WEIGHTS[kind] for kind in kinds])[0]]
+        self.command = options.commands[kind_of(self.chance, options.kinds)]
         self.place = options.place
         self.folder = self.place.case_folder(f"case-{number}")
         self.found = []
@@ -111,7 +115,7 @@ class Case:
             elif ended.status == 1:
                 self.counts["full"] = 1
                 lines = [line for line in ended.err.splitlines() if line.startswith("error: ")]
-                if len(lines) != 1 or "o space left" not in lines[0] or "/" not in lines[0]:
+                if len(lines) != 1 or "o space left" not in lines[0] or not re.search(r"cannot [a-z ]+ \S*[./]", lines[0]):
                     self.found.append(f"the message does not name file and reason: {ended.text()}")
             self.found += self.command.wrong_between(self.folder, self.chance)
             if mounted:
@@ -182,7 +186,8 @@ def options_given():
     return options
 
 
-def prepare(options):
+def prepare(options, numbers):
+    """Learns what the kinds of these cases do undisturbed."""
     options.place = world.World(options.trainer, options.preload)
     place, chance = options.place, random.Random(options.seed)
     kinds = list(options.kinds)
@@ -193,7 +198,8 @@ def prepare(options):
         kinds = [kind for kind in kinds if kind not in ("ranks", "delete")]
         if not options.root:
             print("SKIPPED: the small file system, which needs root: writes fail after a random byte instead", flush=True)
-    options.commands = commands.all_commands(place)
+    options.commands, options.kinds = commands.all_commands(place), sorted(kinds)
+    kinds = sorted({kind_of(random.Random(f"{options.seed}:{number}"), options.kinds) for number in numbers})
     options.seconds = {kind: options.commands[kind].learn(chance) for kind in kinds}
     options.calls = {} if options.full_disk else {kind: calls_of(options, options.commands[kind]) for kind in kinds if kind != "ranks"}
     options.bytes = {kind: bytes_of(options.commands[kind]) for kind in kinds} if options.full_disk else {}
@@ -215,8 +221,8 @@ def main():
     print(f"seed {options.seed}; a case that fails is repeated by --seed {options.seed} --case N{' --full-disk' if options.full_disk else ''}", flush=True)
     loads, results = [os.getloadavg()], []
     try:
-        prepare(options)
         numbers = range(options.count) if options.case is None else [options.case]
+        prepare(options, numbers)
         progress = world.Progress(len(numbers))
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
             for future in concurrent.futures.as_completed([pool.submit(lambda number: Case(options, number).run(), number) for number in numbers]):
@@ -231,6 +237,7 @@ def main():
             options.place.remove()
     rows = rows_of(results)
     if options.record is not None:
+        sys.argv[0] = os.path.join(world.ROOT, "scripts/kill_check.sh")
         value = record.describe(options.trainer, dict(os.environ, CUDA_VISIBLE_DEVICES=""))
         value.update({"kind": "full_disks" if options.full_disk else "kills", "seed": options.seed, "load_before": loads[0], "load_after": os.getloadavg(),
                       "tmpfs": options.full_disk and options.root, "rows": rows, "odd": [result for result in results if result["found"]]})
