@@ -135,7 +135,7 @@ const Settings<Recipe>& recipe_settings() {
              read_groups(map.require("groups"), read_number(map.require("rate"), "recipe: rate", kPositive));
        },
        [](const Recipe& r) {
-         Json groups;
+         Json groups = r.groups.empty() ? Json() : Json::array();
          for (const OptimizerGroup& group : r.groups) groups.push_back(to_json(group));
          return groups;
        }},

@@ -22,6 +22,7 @@
 #include "trainer/store/environment.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/process.hpp"
+#include "trainer/system/refused_memory.hpp"
 #include "trainer/system/signals.hpp"
 
 namespace {
@@ -79,6 +80,7 @@ int report_refusal(const char* what) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  trainer::expect_refused_memory();
   trainer::limit_malloc_arenas();
   trainer::end_on_signals_as_first_process();
   // A stream that was closed must not become the number of the next file that is opened.

@@ -10,6 +10,8 @@ parts=(
   "ranks           trainings on simulated ranks that die, freeze and stop, from new seeds, end with the bits of one process"
   "slurm           scripts/slurm_check.sh: the prolog, several ranks, signals, requeues and losses under a real Slurm"
   "pods            scripts/pod_check.sh: the pods of deploy/kubernetes under podman"
+  "kills           scripts/kill_check.sh: 1,000 kill -9 and 500 full disks at random moments lose nothing, and all goes on to the same bits"
+  "failing-calls   scripts/failing_calls.sh: every call that can fail fails once in short runs of the program, which ends in order"
   "digests         sprint-lean whole with portable bits meets its digest under the sanitizers and on the emulated GPU"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
@@ -138,6 +140,23 @@ part_pods() {
   command -v podman >/dev/null || skip "there is no podman (./scripts/install_packages.sh --health)" || return
   step "the program" env TRAINER_CUDA=OFF "$root/scripts/build.sh" cpu trainer || return
   step "its pods" "$root/scripts/pod_check.sh"
+}
+
+part_kills() {
+  local kills=1000 disks=500 kept=(--record)
+  [[ $short == no ]] || kills=100 disks=50 kept=()
+  step "build" env TRAINER_TESTS=ON "$root/scripts/build.sh" cpu failing_calls || return
+  step "the program" "$root/scripts/build.sh" cpu trainer || return
+  step "$kills cases with kill -9" "$root/scripts/kill_check.sh" --count "$kills" "${kept[@]}" || return
+  step "$disks full disks" "$root/scripts/kill_check.sh" --full-disk --count "$disks" "${kept[@]}"
+}
+
+part_failing_calls() {
+  local count=0 kept=(--record)
+  [[ $short == no ]] || count=1000 kept=()
+  step "build with the emulated GPU" env TRAINER_TESTS=ON "$root/scripts/build.sh" emulated failing_calls || return
+  step "the program" "$root/scripts/build.sh" emulated trainer || return
+  step "every call fails once" "$root/scripts/failing_calls.sh" --count "$count" "${kept[@]}"
 }
 
 part_digests() {

@@ -74,5 +74,20 @@ TEST_F(Resumption, TheRecordOfAMachineThatIsGoneIsClosed) {
   EXPECT_EQ(run({"runs", "close", "whole"}).code, 2) << "a training of this machine";
 }
 
+TEST_F(Resumption, WhatAKillLeftOfTheFetchingIsRemovedByTheNextAttach) {
+  ASSERT_EQ(submit("vm").code, 0);
+  const std::string id = runs().at(0);
+  EXPECT_EQ(run({"runs", "attach", id}).code, 0);
+  EXPECT_EQ(calls("docker.log").back()[0], "rm") << "a run that was fetched whole needs its target no more";
+  const std::size_t before = calls("docker.log").size();
+  EXPECT_EQ(run({"runs", "attach", id}).code, 0);
+  EXPECT_EQ(calls("docker.log").size(), before);
+  folder_.write("runs/" + id + "/.fetched/files/x", "");  // killed before the container was removed
+  play("there/" + id + ".code", "0");
+  EXPECT_EQ(run({"runs", "attach", id}).code, 0);
+  EXPECT_FALSE(fs::exists(folder_ / "runs" / id / ".fetched"));
+  EXPECT_FALSE(fs::exists(folder_ / "play/there" / (id + ".code")));
+}
+
 }  // namespace
 }  // namespace trainer::test

@@ -21,10 +21,11 @@ TEST_F(RunsDelete, RemovesARunAndNamesIt) {
   const std::string id = fs::directory_iterator(folder_ / "runs")->path().filename();
   ASSERT_EQ(trainer({"runs", "report", id, "--data", "data"}).code, 0);
   folder_.write("runs/" + id + "/.checkpoint.safetensors.partial", "cut off");
+  folder_.write("runs/" + id + "/.probe", "cut off");
   write_run(folder_, known_run("other", {1}));
   const Outcome outcome = trainer({"runs", "delete", "--yes", id.substr(0, 10)});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_PRED2(contains, outcome.out, "deleted       " + id + " (finished, 8 files, ");
+  EXPECT_PRED2(contains, outcome.out, "deleted       " + id + " (finished, 9 files, ");
   EXPECT_EQ(outcome.out.find('\n'), outcome.out.size() - 1);
   EXPECT_FALSE(is_there("runs/" + id));
   EXPECT_TRUE(is_there("runs/other/run.json"));
@@ -107,6 +108,9 @@ TEST_F(RunsDelete, RefusesWhatIsNotARuns) {
   expect_refused("digits", 1, "it is a version of a registered network and stays");
   EXPECT_EQ(trainer({"runs", "delete", "--yes", "c"}).code, 0) << "the version is a copy";
   EXPECT_EQ(trainer({"eval", "digits", "--data", "data"}).code, 0);
+  write_run(folder_, known_run("fetched", {1}));
+  fs::create_directory(folder_ / "runs/fetched/.fetched");
+  expect_refused("fetched", 1, "its fetching was broken off: trainer runs attach ends it");
   folder_.write("runs/torn/run.json", "{");
   expect_refused("torn", 1, "cannot read the run record");
   for (const char* name : {"runs/a/thesis.tex", "runs/b/run.json", "link", "runs/torn"})

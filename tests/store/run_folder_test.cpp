@@ -47,6 +47,21 @@ TEST_F(RunFolderTest, GetsANumberWhereTheNameIsTaken) {
   EXPECT_EQ(third.path().string(), first.path().string() + "-3");
 }
 
+TEST_F(RunFolderTest, WhatAKillLeftIsNoRun) {
+  run.out = "mine";
+  for (const char* name : {".probe", ".run.json.partial", ".checkpoint.safetensors.partial"})
+    folder.write(std::string("mine/") + name, "cut off");
+  EXPECT_TRUE(fs::is_empty(RunFolder::create(run, environment).path()));
+  folder.write("mine/.run.json.partial", "cut off");
+  folder.write("mine/.report.html.partial", "its writer holds no lock");
+  folder.write("mine/.hidden", "another's");
+  EXPECT_THROW((void)RunFolder::create(run, environment), FileError);
+  const RunFolder reopened = RunFolder::reopen(folder / "mine");
+  EXPECT_FALSE(fs::exists(reopened.file(".run.json.partial")));
+  EXPECT_TRUE(fs::exists(reopened.file(".report.html.partial")));
+  EXPECT_TRUE(fs::exists(reopened.file(".hidden")));
+}
+
 TEST_F(RunFolderTest, HasOnlyHarmlessCharactersInItsName) {
   run.model = "../my model/\xc3\xa4.yaml";
   const std::string name = RunFolder::create(run, environment).path().filename().string();

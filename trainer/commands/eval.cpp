@@ -55,7 +55,7 @@ void print_confusion(const TestAnswers& e, const TrainedNetwork& trained) {
 }
 
 void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data::Dataset& dataset) {
-  nlohmann::ordered_json json;
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
   json["model"] = trained.saved().spec.name;
   json["file"] = trained.path().string();
   json["device"] = trained.device_name() == std::string_view("GPU") ? "cuda" : "cpu";

@@ -1,7 +1,6 @@
 // trainer runs delete: removes runs that are over, and nothing that is not theirs. A folder is renamed to a hidden name first, so
 // that a deletion that is broken off leaves no half run behind; the next one removes what it left.
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -24,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kDeleted = ".deleted-", kPartial = ".partial";
+constexpr std::string_view kDeleted = ".deleted-";
 constexpr const char* kGone = "it is gone: another command has deleted or moved it";
 
 struct DeleteArguments {
@@ -37,15 +36,10 @@ std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
   return {fs::directory_iterator(folder, ignored), fs::directory_iterator()};
 }
 
-// Whether the program itself writes such a file in a run's folder. A symbolic link is none.
+// Whether it is such a file of a run. A symbolic link is none.
 bool is_own(const fs::directory_entry& entry) {
-  std::string name = entry.path().filename().string();
-  if (name.starts_with('.') && name.ends_with(kPartial))
-    name = name.substr(1, name.size() - 1 - kPartial.size());
-  constexpr std::array kNames{kRunRecordName, kMetricsName,    kOutputName,
-                              kModelName,     kCheckpointName, kPageName};
   return entry.symlink_status().type() == fs::file_type::regular &&
-         (name.starts_with(kEventsPrefix) || std::ranges::find(kNames, name) != kNames.end());
+         is_run_file(entry.path().filename().string());
 }
 
 // Removes a folder with a run's files; returns an errno, or 0. What is not a run's stays, and the folder with it.
@@ -116,6 +110,8 @@ class DeletableRun {
       ++files_;
     }
     std::ranges::sort(others);
+    if (fs::exists(folder_ / kFetchedName))
+      refuse("its fetching was broken off: trainer runs attach ends it");
     if (!others.empty()) refuse("it holds what is not a run's: " + joined(others) + ": move that away first");
   }
 

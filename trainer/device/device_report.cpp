@@ -228,7 +228,7 @@ std::string device_report(const DeviceInfo& info, const std::string& gpu_reason)
 }
 
 ordered_json device_json(const DeviceInfo& info, const std::string& gpu_reason) {
-  ordered_json json;
+  ordered_json json = ordered_json::object();
   json["kind"] = info.kind;
   json["name"] = info.name;
   json["gpu"] = {{"used", gpu_reason.empty()}, {"reason", gpu_reason}};
@@ -258,7 +258,7 @@ std::string throttle_text(const std::optional<std::vector<std::string>>& reasons
 ordered_json machine_json(const DeviceInfo& info) {
   utsname name{};
   uname(&name);
-  ordered_json json;
+  ordered_json json = ordered_json::object();
   json["host"] = name.nodename;
   json["system"] = distribution();
   json["kernel"] = fmt::format("{} {} {}", name.sysname, name.release, name.machine);
@@ -270,7 +270,7 @@ ordered_json machine_json(const DeviceInfo& info) {
 }
 
 ordered_json versions_json(const DeviceInfo& info) {
-  ordered_json json;
+  ordered_json json = ordered_json::object();
   json["trainer"] = kVersion;
   json["commit"] = kCommit;
   json["compiler"] = kCompiler;

@@ -224,13 +224,17 @@ int submit(const Environment& environment, const Submission& submission) {
 }
 
 int follow_submitted(const Environment& environment, const fs::path& folder, const FollowOptions& options) {
-  if (read_run_record(folder / kRunRecordName).status == RunStatus::kRunning) {
+  // A kill may have come between the last file and the removal of the container.
+  const bool was_cut = fs::exists(folder / kFetchedName);
+  if (was_cut || read_run_record(folder / kRunRecordName).status == RunStatus::kRunning) {
     // Whoever held the folder until now may have closed the run.
     RunFolder held = RunFolder::reopen(folder);
     const RunRecord record = read_run_record(folder / kRunRecordName);
-    if (record.status == RunStatus::kRunning) {
+    if (was_cut || record.status == RunStatus::kRunning) {
       const Connection connection(target_of(environment, record), environment.runtime);
-      return TargetRun(connection, container_of(folder, record), std::move(held), record).follow(options);
+      TargetRun run(connection, container_of(folder, record), std::move(held), record);
+      if (record.status == RunStatus::kRunning) return run.follow(options);
+      run.remove_container();
     }
   }
   const RunRecord record = read_run_record(folder / kRunRecordName);

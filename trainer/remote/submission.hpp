@@ -100,6 +100,9 @@ class TargetRun {
   // container's exit status, or 128 + signal if this program was told to leave.
   int follow(const FollowOptions& options);
 
+  // Removes the container and what is left of the fetching, which the end of it does, too.
+  void remove_container() const;
+
   // Closes the record as failed, for a failure outside the container.
   void record_failure(const std::string& reason);
 
@@ -117,7 +120,6 @@ class TargetRun {
   RunEnd end();                     // how the container ended
   bool merge_fetched(RunEnd& end);  // adds the last words of a container that has left nothing else
   Failure last_words() const;
-  void remove_container() const;
   [[noreturn]] void fail(const ProcessOutput& output);              // explains a command's output
   [[noreturn]] void give_up(const Failure& failure, bool is_over);  // throws TargetError; the record says so
 

@@ -110,8 +110,11 @@ void TargetRun::start(const ContainerRun& run) {
   give_up(failure, true);
 }
 
+// What was fetched goes last: as long as it is there, the container may be, too.
 void TargetRun::remove_container() const {
   (void)connection_.capture(docker_words({"rm", "--force", "--volumes"}, id_));
+  std::error_code ignored;
+  if (folder_) fs::remove_all(folder_->file(kFetchedName), ignored);
 }
 
 bool TargetRun::is_to_leave() const {
@@ -228,7 +231,7 @@ RunEnd TargetRun::end() {
 // Moves what was fetched into the run's folder and closes the record. Returns false, and does nothing, if there is nothing to
 // fetch because the command line was wrong: the container's output says so, and such a run leaves nothing here.
 bool TargetRun::merge_fetched(RunEnd& end) {
-  const fs::path staging = folder_->file(".fetched");
+  const fs::path staging = folder_->file(kFetchedName);
   std::error_code ignored;
   std::optional<Fetched> fetched;
   try {
@@ -239,7 +242,6 @@ bool TargetRun::merge_fetched(RunEnd& end) {
     throw;
   }
   if (end.exit_code == 2 && before_) {
-    fs::remove_all(staging, ignored);
     record_failure("");
     return true;
   }
@@ -258,7 +260,6 @@ bool TargetRun::merge_fetched(RunEnd& end) {
   }
   const fs::path own = fetched ? fetched->folder / kRunRecordName : fs::path();
   close_record(folder_->path(), record_, own, said);
-  fs::remove_all(staging, ignored);
   return true;
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <functional>
+#include <new>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -265,6 +266,7 @@ Promotion promote(const fs::path& run, RegisteredVersion made, const RunEnvironm
       make_version(run, folder / kUnfinished, made);
     } catch (const std::exception& error) {
       remove_unfinished(folder);
+      if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) throw;
       throw FileError(fmt::format("cannot promote {} to {}: {}", made.run, made.text(), error.what()));
     }
     ::fsync(lock.number());

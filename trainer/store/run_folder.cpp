@@ -41,6 +41,12 @@ std::string container_advice(const RunEnvironment& environment) {
       (named ? runs_folder(environment) : environment.working_folder).string());
 }
 
+constexpr std::string_view kProbeName = ".probe", kPartial = ".partial";
+// Of what is written under the folder's lock, which a page is not.
+bool is_leftover(std::string_view name) {
+  return name.starts_with('.') && is_run_file(name) && name.find(kPageName) == name.npos;
+}
+
 std::string sanitised(std::string_view model) {
   std::string name;
   for (const char c : model) {
@@ -68,7 +74,9 @@ fs::path make_out_folder(const fs::path& out, const RunEnvironment& environment)
   std::error_code error;
   if (fs::exists(out, error)) {
     if (!fs::is_directory(out, error)) refuse_folder(out, "it is not a folder");
-    const bool empty = fs::is_empty(out, error);
+    bool empty = true;
+    for (fs::directory_iterator entry(out, error), end; !error && entry != end; entry.increment(error))
+      empty &= is_leftover(entry->path().filename().string());
     if (error) refuse_folder(out, error.message());
     if (!empty)
       throw FileError(
@@ -97,7 +105,7 @@ fs::path make_named_folder(const std::string& name, const RunEnvironment& enviro
 
 // Writes and removes a file large enough to reveal a full disk.
 void prove_writable(const fs::path& folder) {
-  const fs::path probe = folder / ".probe";
+  const fs::path probe = folder / kProbeName;
   const int file = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file < 0) refuse_folder(folder, std::generic_category().message(errno));
   const std::array<char, 4096> block{};
@@ -187,6 +195,15 @@ fs::path runs_folder(const RunEnvironment& environment) {
   return environment.working_folder / (named ? fs::path(*environment.trainer_runs) : fs::path("runs"));
 }
 
+bool is_run_file(std::string_view name) {
+  if (name == kProbeName) return true;
+  if (name.starts_with('.') && name.ends_with(kPartial))
+    name = name.substr(1, name.size() - 1 - kPartial.size());
+  constexpr std::array kNames{kRunRecordName, kMetricsName,    kOutputName,
+                              kModelName,     kCheckpointName, kPageName};
+  return name.starts_with(kEventsPrefix) || std::ranges::find(kNames, name) != kNames.end();
+}
+
 std::vector<std::string> event_files(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
@@ -217,6 +234,9 @@ RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
         "another folder with --out",
         path_.string()));
   }
+  std::error_code ignored;
+  for (fs::directory_iterator entry(path_, ignored), end; !ignored && entry != end; entry.increment(ignored))
+    if (is_leftover(entry->path().filename().string())) ::unlink(entry->path().c_str());
 }
 
 RunFolder::~RunFolder() {
@@ -272,7 +292,7 @@ fs::path model_file(const fs::path& run_or_file) {
   std::error_code ignored;
   if (!fs::is_directory(run_or_file, ignored)) return run_or_file;
   for (const std::string_view name : {kModelName, kCheckpointName})
-    if (fs::is_regular_file(run_or_file / name, ignored)) return run_or_file / name;
+    if (fs::status(run_or_file / name, ignored).type() != fs::file_type::not_found) return run_or_file / name;
   throw FileError(fmt::format("the run {} holds no network: neither {} nor {}; it ended before it saved one",
                               run_or_file.string(), kModelName, kCheckpointName));
 }

@@ -243,7 +243,7 @@ double Score::standard_error() const {
 }
 
 nlohmann::ordered_json epoch_json(const EpochRecord& record) {
-  Json json;
+  Json json = Json::object();
   JsonWriter fields(json);
   epoch_fields(fields, record);
   return json;
@@ -251,7 +251,8 @@ nlohmann::ordered_json epoch_json(const EpochRecord& record) {
 
 std::vector<Json> read_metrics(const std::filesystem::path& metrics) {
   std::error_code ignored;
-  if (!std::filesystem::exists(metrics, ignored)) return {};
+  // Whether a file that cannot be looked at is there is not known: then reading it says why.
+  if (std::filesystem::status(metrics, ignored).type() == std::filesystem::file_type::not_found) return {};
   return read_json_lines(metrics, kMostMetricsBytes);
 }
 

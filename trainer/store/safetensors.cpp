@@ -55,7 +55,7 @@ std::string header_text(std::span<const Tensor> tensors, const Metadata& metadat
   std::uint64_t begin = 0;
   for (const Tensor& tensor : tensors) {
     const std::uint64_t end = begin + tensor.bytes.size();
-    auto& entry = header[tensor.name];
+    auto& entry = header[tensor.name] = nlohmann::ordered_json::object();
     entry["dtype"] = kDType;
     entry["shape"] = tensor.shape;
     entry["data_offsets"] = {begin, end};

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <fmt/ranges.h>
+#include <new>
 #include <openssl/evp.h>
 #include <stdexcept>
 
@@ -9,7 +10,8 @@ namespace trainer {
 namespace {
 
 void check(int success) {
-  if (success != 1) throw std::runtime_error("libcrypto computes no SHA-256");
+  if (success != 1)
+    throw std::runtime_error("libcrypto computes no SHA-256: it is short of memory, or lacks its provider");
 }
 
 }  // namespace
@@ -19,6 +21,7 @@ void Sha256::Free::operator()(evp_md_ctx_st* context) const {
 }
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+  if (context_ == nullptr) throw std::bad_alloc();
   check(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr));
 }
 

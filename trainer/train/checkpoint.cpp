@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -41,7 +42,7 @@ std::vector<std::uint64_t> shape_of(const std::vector<int>& shape) {
 }
 
 std::string position_text(const LoopPosition& position, const StepState& state) {
-  ordered_json json;
+  ordered_json json = ordered_json::object();
   json["step"] = position.step;
   json["passes"] = position.epochs;
   json["pass_seconds"] = position.epoch_seconds;
@@ -64,7 +65,7 @@ void read_position(const std::string& text, SavedNetwork& saved) {
 
 Metadata describe_network(const Setup& setup) {
   const Shape& image = setup.plan.input.image;
-  ordered_json scaling;
+  ordered_json scaling = ordered_json::object();
   scaling["scale"] = exact(setup.scaling.scale);
   scaling["shift"] = exact(setup.scaling.shift);
   return {{"format", kFormat},
@@ -216,6 +217,7 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
   } catch (const FileError&) {
     throw;
   } catch (const std::exception& error) {
+    if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) throw;
     throw FileError(fmt::format("{}: metadata that cannot be read: {}", file.path().string(), error.what()));
   }
   return saved;

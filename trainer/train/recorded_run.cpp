@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 #include <fmt/format.h>
+#include <new>
 #include <unistd.h>
 #include <utility>
 
@@ -186,9 +187,9 @@ RecordedRun::RecordedRun(PreparedRun& run, const OutputOptions& output, const st
     folder_.emplace(
         RunFolder::create({model, run.setup.settings.seed, std::time(nullptr), out}, run.environment.runs));
   }
-  metrics_.emplace(file(kMetricsName));
   record.process = process_json(folder_->path());
-  write_run_record(file(kRunRecordName), record);
+  write_run_record(file(kRunRecordName), record);  // first: by it --resume-if-there knows what a kill left
+  metrics_.emplace(file(kMetricsName));
   if (output.folder != nullptr) *output.folder = folder_->path().string();
   if (output.tensorboard || !event_files(folder_->path()).empty()) open_events(output);
 }
@@ -272,6 +273,9 @@ int RecordedRun::guard(Console& console, const std::function<int()>& action) {
     const std::string reason = error.what() + last_checkpoint_text();
     close_failed(reason, console);
     throw BackendError(reason);
+  } catch (const std::bad_alloc&) {
+    close_failed("out of memory", console);
+    throw;
   } catch (const std::exception& error) {
     close_failed(error.what(), console);
     throw;

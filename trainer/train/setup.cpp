@@ -122,7 +122,7 @@ data::LoadOptions load_options(const TrainSettings& settings) {
 }
 
 ordered_json to_json(const TrainSettings& settings) {
-  ordered_json json;
+  ordered_json json = ordered_json::object();
   JsonWriter fields(json);
   settings_fields(fields, settings);
   return json;

@@ -234,7 +234,7 @@ std::string summary_text(const Setup& setup, const RunSummary& summary) {
 }
 
 ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
-  ordered_json json;
+  ordered_json json = ordered_json::object();
   json["stopped_by"] = ending_of(summary.result.reason).text;
   json["step"] = summary.result.position.step;
   json["total_steps"] = setup.total_steps;
