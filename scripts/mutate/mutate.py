@@ -244,14 +244,15 @@ def main():
             print(f"{m.path}:{m.line} {m.kind}\n  - {m.before}\n  + {m.after}")
         print(f"{len(every)} mutations")
         return 0
+    if given.resume and not os.path.exists(os.path.join(given.resume, "plan.json")):
+        wrong(f"--resume {given.resume}: no folder of a run, which are {os.path.relpath(WORK)}/DATE-seed-N")
+    sources(given.files)  # are there
     os.makedirs(WORK, exist_ok=True)
     lock = open(os.path.join(WORK, ".lock"), "w", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.exit(f"error: another run works in {WORK}: wait for it, or end it and go on with --resume")
-    if given.resume and not os.path.exists(os.path.join(given.resume, "plan.json")):
-        wrong(f"--resume {given.resume}: no folder of a run, which are {os.path.relpath(WORK)}/DATE-seed-N")
     run = Run(given.resume) if given.resume else Run.begin(given)
     print(f"{len(run.plan['mutations'])} mutations, seed {run.plan['seed']}, state in {os.path.relpath(run.folder)}", flush=True)
     tree = trial.Tree(ROOT, os.path.join(WORK, "tree"), run.plan["preset"])
