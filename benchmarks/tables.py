@@ -209,6 +209,22 @@ def robustness_tables():
     return "\n\n".join(parts)
 
 
+def mutants_table():
+    """Single mistakes that the tests found, room by room (scripts/mutate.sh --record)."""
+    parts = []
+    for value in newest("mutants"):
+        lines = ["| room | mutations | found |", "|---|---|---|"]
+        for room, number in value["rooms"].items():
+            name = "all" if room == "all" else f"`{room}`"
+            lines.append(f"| {name} | {number['all']} | {number['found']} ({100 * number['found'] / number['all']:.0f} %) |")
+        results = value["results"]
+        suite = "and then by the whole suite" if value["whole_suite"] else "alone, without the whole suite"
+        parts.append("\n".join(lines + ["", f"Each is one change of an operator, a border, a constant, a condition or a statement, tried by the tests of its room {suite}. "
+                                        f"Not counted: {results.get('equal', 0)} that cannot be seen (`tests/mutants/equal.txt`), "
+                                        f"{results.get('not compiled', 0)} that do not compile. {origin(value)}"]))
+    return "\n\n".join(parts)
+
+
 def portable_table():
     """Portable bits beside the fast engine on a CPU (benchmarks/portable_speed.py)."""
     parts = []
@@ -262,7 +278,7 @@ ROWS
 }  // namespace trainer
 """
 
-TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "robustness": robustness_tables, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
+TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "robustness": robustness_tables, "mutants": mutants_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):

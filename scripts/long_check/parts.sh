@@ -15,6 +15,7 @@ parts=(
   "digests         sprint-lean whole with portable bits meets its digest under the sanitizers and on the emulated GPU"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
+  "mutants         scripts/mutate.sh: single mistakes in the engines, in training, store, data and targets that the tests must find"
   "interchange     exported networks give the program's answers in onnxruntime and PyTorch, and imported ones PyTorch's here"
   "package         scripts/build_package.sh and package_check.sh: the Debian package in a fresh tree"
   "chroot          README's two commands in a fresh minimal tree"
@@ -193,6 +194,17 @@ part_portable() {
   step "the trainer" "$root/scripts/build.sh" cpu trainer || return
   [[ $short == yes ]] || step "the functions over all floats" tests_of cpu all_floats_test || return
   step "the digests" "$root/scripts/portable_program.sh" "${arguments[@]}" --trainer "$root/build/cpu/trainer/trainer"
+}
+
+part_mutants() {
+  local seed=$((RANDOM)) arguments=() limits=(--count 300 --least 95)
+  if [[ $short == yes ]]; then
+    limits=(--count 5 --least 50 --room-only --minutes 4 --preset cpu)
+    arguments=(trainer/store data) # whose tests are quick to build
+  else
+    arguments=(kernels/math kernels/portable kernels/cpu kernels/cuda trainer/train trainer/store data trainer/remote)
+  fi
+  step "mutations with seed $seed" "$root/scripts/mutate.sh" "${arguments[@]}" "${limits[@]}" --seed "$seed"
 }
 
 # trained_networks FOLDER STEPS: trains every shipped network and the one of every op for some steps, each in FOLDER/NAME.

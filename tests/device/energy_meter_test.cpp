@@ -1,5 +1,8 @@
 // The energy of a run, by a library that stands in for NVML (nvml_stand_in.cpp).
+#include <fstream>
 #include <gtest/gtest.h>
+#include <string>
+#include <vector>
 
 #include "trainer/device/machine_state.hpp"
 
@@ -38,6 +41,17 @@ TEST(GpuState, IsReadAtEachCallWhereNvmlTells) {
   EXPECT_NE(text.find(" 62 W of "), std::string::npos) << text;
   EXPECT_EQ(gpu_state_reader("0000:ff:00.0", TRAINER_NVML_STAND_IN)(), "") << "a GPU that is not here";
   EXPECT_EQ(gpu_state_reader("06c3:00:00.0", "libnvidia-ml-that-is-not-here.so.1")(), "");
+}
+
+TEST(PeakMemory, IsWhatTheKernelSays) {
+  std::vector<char> touched(48 << 20U, 'x');
+  std::ifstream status("/proc/self/status");
+  std::uint64_t kibibytes = 0;
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) kibibytes = std::stoull(line.substr(6));
+  ASSERT_GT(kibibytes, 48U << 10U);
+  EXPECT_NEAR(static_cast<double>(peak_process_bytes()), 1024.0 * static_cast<double>(kibibytes), 8 << 20U);
+  EXPECT_EQ(touched.back(), 'x');
 }
 
 }  // namespace

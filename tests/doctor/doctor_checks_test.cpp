@@ -12,7 +12,7 @@ namespace {
 
 using test::PlayedGpus;
 
-constexpr std::uint64_t kGibibyte = 1ULL << 30U;
+constexpr std::uint64_t kGibibyte = 1ULL << 30U, kLeast = kGibibyte / 2;  // that must be free
 
 // The facts of a machine in order, with the GPUs of `gpus` as a build with the engine sees them.
 Facts facts_of(const PlayedGpus& gpus) {
@@ -28,7 +28,7 @@ Facts facts_of(const PlayedGpus& gpus) {
     facts.gpu.info = gpus.gpu;
     facts.gpu.info->free_bytes = 100 * kGibibyte;
   }
-  facts.cpu = {"a CPU", 2, {}, 2, "AVX-512 with bf16", "x86-64-v4", 8 * kGibibyte, 4 * kGibibyte, "2.6.3"};
+  facts.cpu = {"a CPU", 2, {}, 2, "AVX-512 with bf16", "x86-64-v4", 8 * kGibibyte, kLeast, "2.6.3"};
   facts.files = {"data/mnist", "60000 + 10000 images", "", "runs", "", kGibibyte};
   return facts;
 }
@@ -289,7 +289,7 @@ TEST(Doctor, FilesAndMemoryAreLookedAt) {
   facts.files.runs_free_bytes = 1000;
   expect_report(facts, FailureClass::files, {"the disk is full"});
   facts = facts_of(PlayedGpus());
-  facts.cpu.available_bytes = 1000;
+  facts.cpu.available_bytes = kLeast - 1;
   expect_report(facts, FailureClass::files, {"too little memory"});
   facts = facts_of(PlayedGpus());
   facts.speed_error = "CUDA 719";

@@ -1,5 +1,6 @@
 #include "tests/emulator/block.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <fmt/format.h>
@@ -39,8 +40,7 @@ Block& block() {
 void Block::run(const std::function<void()>& thread, dim3 size, std::uint64_t seed, bool cooperative) {
   thread_ = &thread;
   cooperative_ = cooperative;
-  prepare(size);
-  order_ = Permutation(static_cast<std::uint64_t>(count_), seed);
+  prepare(size, seed);
   work_from(idle_fiber());
 }
 
@@ -60,12 +60,13 @@ void Block::work_from(Fiber& fiber) {
 }
 
 void Block::abandon() {
+  ready_ahead_.clear();
   ready_.clear();
   idle_.clear();
   fibers_.clear();
 }
 
-void Block::prepare(dim3 size) {
+void Block::prepare(dim3 size, std::uint64_t seed) {
   count_ = static_cast<int>(size.x * size.y * size.z);
   started_ = 0;
   gone_ = 0;
@@ -82,6 +83,36 @@ void Block::prepare(dim3 size) {
   warps_.assign(static_cast<std::size_t>(warps), Warp{~0U, 0});
   if (const int rest = count_ % kWarp; rest > 0)
     warps_.back().present = (1U << static_cast<unsigned>(rest)) - 1;
+  seed_ = seed;
+  order_ = Permutation(static_cast<std::uint64_t>(count_), seed);
+  in_order_ = 0;
+  barriers_ = 0;
+  choose_ahead();
+  lanes_ = Permutation(static_cast<std::uint64_t>(std::min(kWarp, count_ - ahead_ * kWarp)), seed);
+  started_ahead_ = 0;
+}
+
+// In the natural order, which seed 0 asks for, the first warp runs ahead.
+void Block::choose_ahead() {
+  ahead_ = seed_ == 0 ? 0 : static_cast<int>(scramble(seed_ + barriers_) % warps_.size());
+  ++barriers_;
+}
+
+void Block::make_ready(Thread& thread) {
+  thread.state = State::ready;
+  (is_ahead(thread.number) ? ready_ahead_ : ready_).push_back(&thread);
+}
+
+// Whether a thread that has not begun is the one to run: the others begin when the warp ahead can do no more.
+bool Block::may_start() const {
+  return ready_ahead_.empty() && (starts_ahead() || (started_ < count_ && ready_.empty()));
+}
+
+Block::Thread& Block::fresh_thread() {
+  ++started_;
+  if (starts_ahead()) return threads_[static_cast<std::size_t>(ahead_) * kWarp + lanes_(started_ahead_++)];
+  while (threads_[order_(in_order_)].state != State::fresh) ++in_order_;
+  return threads_[order_(in_order_++)];
 }
 
 void Block::work() {
@@ -94,8 +125,8 @@ void Block::work() {
 void Block::start_threads() {
   Fiber* mine = idle_.back();
   idle_.pop_back();
-  while (started_ < count_ && ready_.empty()) {
-    Thread& thread = threads_[order_(static_cast<std::uint64_t>(started_++))];
+  while (may_start()) {
+    Thread& thread = fresh_thread();
     thread.fiber = mine;
     thread.state = State::running;
     current_ = &thread;
@@ -143,12 +174,12 @@ void Block::park(Thread& self) {
 
 // The fiber to switch to: that of a ready thread, else one for threads that have not begun, else back to run().
 Fiber& Block::next() {
-  if (!ready_.empty()) {
-    Fiber& fiber = *ready_.front()->fiber;
-    ready_.pop_front();
+  if (may_start()) return idle_fiber();
+  if (auto& queue = ready_ahead_.empty() ? ready_ : ready_ahead_; !queue.empty()) {
+    Fiber& fiber = *queue.front()->fiber;
+    queue.pop_front();
     return fiber;
   }
-  if (started_ < count_) return idle_fiber();
   if (gone_ < count_ && !waits_for_grid() && !failure_) {
     failure_ = std::make_unique<LaunchFailure>(LaunchFailure{cudaErrorLaunchFailure, waiting_text()});
   }
@@ -180,12 +211,9 @@ int Block::wait_for_block(BarrierKind kind, const char* name, int value, Place p
   Thread& self = *current_;
   join_barrier(self, kind, name, place);
   if (value != 0) ++barrier_.true_values;
-  if (barrier_.waiting == count_ && kind != BarrierKind::grid) {
-    open_barrier(&self);
-  } else {
-    self.state = State::at_barrier;
-    park(self);
-  }
+  self.state = State::at_barrier;
+  if (barrier_.waiting == count_ && kind != BarrierKind::grid) open_barrier(&self);
+  if (self.state != State::running) park(self);
   return barrier_.result;
 }
 
@@ -213,17 +241,21 @@ void Block::join_barrier(Thread& self, BarrierKind kind, const char* name, Place
   ++barrier_.waiting;
 }
 
-void Block::open_barrier(const Thread* last) {
+// Makes all threads ready; `last` just goes on if it is of the warp that now runs ahead.
+void Block::open_barrier(Thread* last) {
   const int yes = barrier_.true_values;
   if (barrier_.kind == BarrierKind::count) barrier_.result = yes;
   if (barrier_.kind == BarrierKind::any) barrier_.result = yes > 0 ? 1 : 0;
   if (barrier_.kind == BarrierKind::all) barrier_.result = yes == count_ ? 1 : 0;
   barrier_.waiting = 0;
+  choose_ahead();
   for (int i = 0; i < count_; ++i) {
     Thread& thread = threads_[order_(static_cast<std::uint64_t>(i))];
-    if (&thread == last) continue;
-    thread.state = State::ready;
-    ready_.push_back(&thread);
+    if (&thread == last && is_ahead(thread.number)) {
+      thread.state = State::running;
+    } else {
+      make_ready(thread);
+    }
   }
 }
 

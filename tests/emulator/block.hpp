@@ -1,5 +1,6 @@
 // One block of threads: runs them on fibers, in an order derived from a seed, and synchronises them at barriers and
-// warp operations. What CUDA leaves undefined ends the block with a LaunchFailure: a barrier that some threads skip, a
+// warp operations. One warp runs ahead: alone from each barrier to the next, before the others do, so that what a
+// missing barrier would order comes in the wrong order. What CUDA leaves undefined ends the block with a LaunchFailure: a barrier that some threads skip, a
 // shuffle with a lane that has exited.
 #pragma once
 
@@ -71,7 +72,13 @@ class Block {
   };
 
   static void work();  // what a fiber does
-  void prepare(dim3 size);
+  void prepare(dim3 size, std::uint64_t seed);
+  void choose_ahead();
+  bool is_ahead(int number) const { return number / kWarp == ahead_; }
+  bool starts_ahead() const { return started_ahead_ < lanes_.count(); }
+  bool may_start() const;
+  Thread& fresh_thread();
+  void make_ready(Thread& thread);
   void work_from(Fiber& fiber);
   void start_threads();
   void leave(Thread& self);
@@ -79,7 +86,7 @@ class Block {
   Fiber& next();
   Fiber& idle_fiber();
   void join_barrier(Thread& self, BarrierKind kind, const char* name, Place place);
-  void open_barrier(const Thread* last);
+  void open_barrier(Thread* last);
   bool is_wrong(const Thread& self, const WarpCall& call) const;  // whether its mask is
   std::string mask_fault(const Thread& self, const WarpCall& call) const;
   void open_warp(const Thread& last, const Warp& warp);
@@ -92,11 +99,18 @@ class Block {
   int count_ = 0;
   int started_ = 0;
   int gone_ = 0;
+  std::uint64_t seed_ = 0;
   Permutation order_;
+  std::uint64_t in_order_ = 0;  // how many of the order have been looked at
+  int ahead_ = 0;               // the warp that runs ahead, another one after each barrier
+  Permutation lanes_;           // of the warp that runs ahead when the block begins
+  std::uint64_t started_ahead_ = 0;
+  std::uint64_t barriers_ = 0;
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   Barrier barrier_;
   Thread* current_ = nullptr;
+  std::deque<Thread*> ready_ahead_;  // of the warp that runs ahead: they come before all others
   std::deque<Thread*> ready_;
   Fiber main_;
   std::vector<std::unique_ptr<Fiber>> fibers_;

@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kBand = 256;  // at least; as much as cudaMalloc aligns to
-constexpr std::uint8_t kBandByte = 0xA5;
 
 std::size_t whole_pages(std::size_t bytes) {
   return (bytes + kPage - 1) / kPage * kPage;
@@ -22,20 +21,27 @@ EMULATOR_UNCHECKED void fill_words(std::uint32_t* words, std::size_t count, std:
   for (std::size_t i = 0; i < count; ++i) words[i] = value;
 }
 
+// What a band holds at this address: kPoison, so that a kernel which reads past its buffer computes NaN from it.
+char band_byte(const char* at) {
+  const auto byte =
+      static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(at) % sizeof(DeviceMemory::kPoison));
+  return static_cast<char>(DeviceMemory::kPoison >> 8 * byte);
+}
+
 EMULATOR_UNCHECKED void fill_band(char* begin, const char* end) {
-  for (char* at = begin; at < end; ++at) *at = static_cast<char>(kBandByte);
+  for (char* at = begin; at < end; ++at) *at = band_byte(at);
 }
 
 EMULATOR_UNCHECKED bool is_whole(const char* begin, const char* end) {
-  unsigned difference = 0;
-  for (const char* at = begin; at < end; ++at) difference |= static_cast<std::uint8_t>(*at) ^ kBandByte;
+  int difference = 0;
+  for (const char* at = begin; at < end; ++at) difference |= *at ^ band_byte(at);
   return difference == 0;
 }
 
 // The first byte of a band that was overwritten; null: none was.
 EMULATOR_UNCHECKED const char* first_damage(const char* begin, const char* end) {
   if (is_whole(begin, end)) return nullptr;
-  while (static_cast<std::uint8_t>(*begin) == kBandByte) ++begin;
+  while (*begin == band_byte(begin)) ++begin;
   return begin;
 }
 

@@ -1,7 +1,7 @@
 // The memory of the emulated devices. Each allocation is a separate mapping:
 //   [no access][band][the requested bytes, 256-byte aligned][band][no access]
 // The bands are checked after every launch. Outside of launches and copies none of it is accessible, just as the host
-// cannot access a GPU's memory. Fresh memory holds kPoison, which is a NaN as float, double, half and bfloat16.
+// cannot access a GPU's memory. Fresh memory and the bands hold kPoison, which is a NaN as float, double, half and bfloat16.
 #pragma once
 
 #include <cstddef>

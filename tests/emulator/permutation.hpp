@@ -27,6 +27,7 @@ class Permutation {
     while (factor_ == 0 || std::gcd(factor_, count) != 1) factor_ = (factor_ + 1) % count;
   }
 
+  std::uint64_t count() const { return count_; }
   std::uint64_t operator()(std::uint64_t i) const { return (i * factor_ + offset_) % count_; }
 
  private:

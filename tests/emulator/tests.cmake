@@ -1,7 +1,7 @@
 # The emulator's own tests. tests/CMakeLists.txt includes this file, because the emulator is made before the product.
 trainer_add_test(NAME emulator_test
                  SOURCES emulator/emulator_failures_test.cpp emulator/emulator_half_test.cpp emulator/emulator_kernels_test.cpp
-                         emulator/emulator_machine_test.cpp emulator/emulator_streams_test.cpp emulator/emulator_tensor_test.cpp
+                         emulator/emulator_machine_test.cpp emulator/emulator_order_test.cpp emulator/emulator_streams_test.cpp emulator/emulator_tensor_test.cpp
                          emulator/grid_barrier_test.cpp
                  LIBRARIES kernels fmt::fmt)
 set_source_files_properties(emulator/emulator_tensor_test.cpp PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)

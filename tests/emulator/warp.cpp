@@ -64,9 +64,7 @@ void Block::open_warp(const Thread& last, const Warp& warp) {
       fail(cudaErrorLaunchFailure, std::move(why));
     }
     thread.answer = answer(thread, first);
-    if (&thread == &last) continue;
-    thread.state = State::ready;
-    ready_.push_back(&thread);
+    if (&thread != &last) make_ready(thread);
   }
   if (last.call.kind == WarpKind::tensor) multiply_tf32(first);
 }

@@ -1,5 +1,5 @@
 // Connections to a played machine that break while a run is followed, which are made again for a while and given up with the
-// way to go on; and copies of a run that arrive changed, cut off or empty.
+// way to go on; and copies of a run that arrive changed, cut off, empty or with more than files.
 #include "tests/doctor/played_machine.hpp"
 #include "trainer/remote/submission.hpp"
 
@@ -98,6 +98,26 @@ TEST_F(Fetching, ACopyThatIsCutOffOrEmptyIsSaidAndTheRunKept) {
   fs::remove(folder_ / "play/copied");
   EXPECT_EQ(run({"runs", "attach", id}).code, 0);
   EXPECT_EQ(record("runs/" + id).status, RunStatus::kFinished);
+}
+
+// A link could lead out of the run's folder, whatever writes through it later.
+TEST_F(Fetching, ARunThatComesWithALinkOrAFolderIsNotTaken) {
+  folder_.write("elsewhere", "of the user");
+  for (const bool link : {true, false}) {
+    ASSERT_EQ(submit("vm", {}, {"--detach"}).code, 0);
+    const std::string id = runs().back();
+    const fs::path planted = folder_ / "play/there/runs" / id / "planted";
+    if (link)
+      fs::create_symlink(folder_ / "elsewhere", planted);
+    else
+      fs::create_directory(planted);
+    const Outcome attached = run({"runs", "attach", id});
+    EXPECT_EQ(attached.code, 1);
+    EXPECT_PRED2(contains, attached.err, "the run came with planted, which is not a plain file");
+    EXPECT_FALSE(fs::exists(fs::symlink_status(folder_ / "runs" / id / "planted")));
+    EXPECT_FALSE(fs::exists(folder_ / "runs" / id / "model.safetensors"));
+    fs::remove_all(folder_ / "runs");
+  }
 }
 
 }  // namespace

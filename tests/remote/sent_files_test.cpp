@@ -145,6 +145,12 @@ TEST_F(Sending, AMachineGetsFilesOnce) {
     EXPECT_NE(entry.path().filename(), "pwned");
 }
 
+TEST_F(Sending, SaysHowMuchItSends) {
+  write_small_data(folder_, {.train = 20000});  // 2.9 million bytes
+  const Outcome outcome = submit("vm", {"--max-steps", "1"});
+  EXPECT_PRED2(contains, outcome.err, "sending       " + at("data") + " (2.8 MiB) to vm\n");
+}
+
 TEST_F(Sending, AContainerHereSeesTheFilesThemselves) {
   const Outcome outcome = submit_odd("docker");
   ASSERT_EQ(outcome.code, 0) << outcome.err;

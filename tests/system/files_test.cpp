@@ -12,6 +12,7 @@
 #include <string>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/support/file_errors.hpp"
@@ -28,6 +29,9 @@ std::size_t entries(const TemporaryFolder& folder) {
   return static_cast<std::size_t>(
       std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()));
 }
+
+// What is asked of the system, in order, while this is set: the two functions at the end of this file stand before libc's.
+thread_local std::vector<std::string>* asked = nullptr;
 
 // Files of this process may not grow beyond `bytes` while the object lives; a write then fails with EFBIG.
 class FileSizeLimit {
@@ -48,6 +52,31 @@ class FileSizeLimit {
   rlimit old_limit_{};
   void (*old_handler_)(int);
 };
+
+TEST(WriteFileDurably, FlushesTheFileBeforeItHasItsNameAndThenTheFolder) {
+  const TemporaryFolder folder;
+  std::vector<std::string> calls;
+  asked = &calls;
+  const std::string text = "whole";
+  const std::span<const std::byte> part = std::as_bytes(std::span(text));
+  write_file_durably(folder / "file", std::span(&part, 1));
+  asked = nullptr;
+  ASSERT_EQ(calls.size(), 3U);
+  EXPECT_EQ(calls[0], "flush a file");
+  EXPECT_EQ(calls[1], "rename to " + (folder / "file").string());
+  EXPECT_EQ(calls[2], "flush a folder");
+}
+
+TEST(AppendedFile, IsFlushedWhereThatIsAskedFor) {
+  const TemporaryFolder folder;
+  AppendedFile file(folder / "lines");
+  file.append("a line\n", "a line");
+  std::vector<std::string> calls;
+  asked = &calls;
+  file.flush();
+  asked = nullptr;
+  EXPECT_EQ(calls, std::vector<std::string>{"flush a file"});
+}
 
 TEST(WriteFileDurably, WritesPartsInOrderAndReplacesTheOldFile) {
   const TemporaryFolder folder;
@@ -210,5 +239,21 @@ TEST(JsonLinesFile, ReplacesBytesThatAreNotUtf8) {
   EXPECT_EQ(read_json_lines(folder / "lines", 1000).size(), 1U);
 }
 
+void note(const std::string& what) {
+  if (asked != nullptr) asked->push_back(what);
+}
+
 }  // namespace
 }  // namespace trainer
+
+extern "C" int fsync(int descriptor) {
+  struct stat status {};
+  ::fstat(descriptor, &status);
+  trainer::note(S_ISDIR(status.st_mode) ? "flush a folder" : "flush a file");
+  return static_cast<int>(::syscall(SYS_fsync, descriptor));
+}
+
+extern "C" int rename(const char* from, const char* to) noexcept {
+  trainer::note(std::string("rename to ") + to);
+  return ::renameat(AT_FDCWD, from, AT_FDCWD, to);
+}

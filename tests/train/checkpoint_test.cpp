@@ -54,6 +54,31 @@ TEST(Checkpoint, SavedAtItsIntervalsGoesOnWithTheSameBits) {
   }
 }
 
+TEST(Checkpoint, KeepsWhereTheTrainingWas) {
+  TrainingTrial trial({.network = {.length = "epochs: 3"}});
+  trial.stop_after = 20;
+  const LoopResult result = trial.run();
+  LoopPosition position = result.position;
+  EXPECT_GT(position.epoch_seconds, 0);
+  position.epoch_seconds = 1234.5;
+  const fs::path file = trial.folder() / "checkpoint";
+  trial.save(file, position);
+  const StepState before = trial.network().read_training_state();
+  TrainingTrial second({.network = {.length = "epochs: 3"}});
+  const LoopPosition loaded = second.load(file);
+  EXPECT_EQ(loaded.step, 20U);
+  EXPECT_EQ(loaded.epochs, 1U);
+  EXPECT_EQ(loaded.epoch_seconds, 1234.5);
+  const StepState after = second.network().read_training_state();
+  EXPECT_EQ(after.loss_sum, before.loss_sum);
+  EXPECT_EQ(after.correct, before.correct);
+  EXPECT_EQ(after.images, before.images);
+  second.run_from(loaded);
+  ASSERT_EQ(second.epochs.size(), 2U);
+  EXPECT_GE(second.epochs[0].seconds, 1234.5) << "the whole epoch's";
+  EXPECT_LT(second.epochs[1].seconds, 1234.5) << "its own";
+}
+
 TEST(Checkpoint, LoadingChangesNothingWhenATensorIsMissing) {
   TrainingTrial adam({.network = {.optimizer = "adam"}});
   adam.run();

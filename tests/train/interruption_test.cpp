@@ -99,6 +99,19 @@ TEST_F(Interruption, TheRecordKeepsItsBeginningAndListsEachResumption) {
   }
 }
 
+TEST_F(Interruption, TheSecondsAreThoseOfAllItsParts) {
+  ASSERT_EQ(trainer(small_training({"--out", "run", "--max-steps", "7"})).code, 0);
+  RunRecord begun = record("run");
+  begun.seconds = 5000;
+  write_run_record(folder_ / "run/run.json", begun);
+  ASSERT_EQ(trainer({"train", "--resume", "run", "--max-steps", "14"}).code, 0);
+  const RunRecord now = record("run");
+  EXPECT_GT(now.seconds, 5000);
+  EXPECT_LT(now.seconds, 9000);
+  EXPECT_GT(now.results["seconds"], 5000);
+  EXPECT_LT(now.results["seconds"], 9000);
+}
+
 TEST_F(Interruption, ARunThatIsBeingWrittenIsNotGoneOnWith) {
   ChildProcess child(command(small_training({"--out", "run", "--epochs", "100000"})), options());
   ASSERT_TRUE(wait_until([&] { return epochs_of("run") >= 2; }));
