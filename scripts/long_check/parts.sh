@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# The parts of long_check.sh, one function each; their steps are programs. To be sourced: root, short and base are the script's.
+# The parts of long_check.sh, one function each; their steps are programs. To be sourced: root, short, base and minutes are the script's.
 
 # Each part's NAME and what it proves, in the order of their days.
 parts=(
@@ -13,6 +13,7 @@ parts=(
   "digests         sprint-lean whole with portable bits meets its digest under the sanitizers and on the emulated GPU"
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
+  "fuzz            scripts/fuzz.sh: no input that libFuzzer makes up breaks a reader of what others write [--minutes N: 60]"
   "interchange     exported networks give the program's answers in onnxruntime and PyTorch, and imported ones PyTorch's here"
   "package         scripts/build_package.sh and package_check.sh: the Debian package in a fresh tree"
   "chroot          README's two commands in a fresh minimal tree"
@@ -174,6 +175,14 @@ part_portable() {
   step "the trainer" "$root/scripts/build.sh" cpu trainer || return
   [[ $short == yes ]] || step "the functions over all floats" tests_of cpu all_floats_test || return
   step "the digests" "$root/scripts/portable_program.sh" "${arguments[@]}" --trainer "$root/build/cpu/trainer/trainer"
+}
+
+part_fuzz() {
+  local seconds=$((60 * ${minutes:-60}))
+  [[ $short == no ]] || seconds=100
+  command -v clang++ >/dev/null || skip "there is no clang++ (./scripts/install_packages.sh --fuzz)" || return
+  step "build" env TRAINER_CUDA=OFF TRAINER_TESTS=OFF "$root/scripts/build.sh" fuzz fuzz || return
+  step "each target in turn, $seconds s in all" "$root/scripts/fuzz.sh" --no-build --seconds "$seconds"
 }
 
 # trained_networks FOLDER STEPS: trains every shipped network and the one of every op for some steps, each in FOLDER/NAME.
