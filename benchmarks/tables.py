@@ -240,6 +240,17 @@ def portable_table():
     return "\n\n".join(parts)
 
 
+def fuzz_table():
+    """What fuzzing has reached in each target, as far as it has been recorded (scripts/fuzz.sh --record)."""
+    parts = []
+    for value in newest("fuzz"):
+        lines = ["| target | runs | runs/s | edges of code reached | features | inputs kept | found |", "|---|---|---|---|---|---|---|"]
+        lines += [f"| {row['target']} | {row['runs']:,} | {row['runs'] / max(row['seconds'], 0.1):,.0f} | {row['edges']:,} | {row['features']:,} | "
+                  f"{row['inputs']:,} | {len(row['found'])} |" for row in value["targets"]]
+        parts.append("\n".join([*lines, "", f"{value['runs']:,} runs in all, under AddressSanitizer and UBSan. {value['versions']['compiler']}; {origin(value)}"]))
+    return "\n\n".join(parts)
+
+
 def known_accuracies():
     """trainer/runs/known_accuracies.hpp: the accuracy of networks with their own recipes over seeds."""
     rows = [(value["model"], value["epochs"], value.get("precision", "fp32"), value["seeds"],
@@ -278,7 +289,7 @@ ROWS
 }  // namespace trainer
 """
 
-TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "robustness": robustness_tables, "mutants": mutants_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
+TABLES = {"ranks": ranks_tables.exchanges, "few_bits": ranks_tables.few_bits, "ranks_accuracy": ranks_tables.accuracy, "rank_losses": ranks_tables.losses, "portable": portable_table, "faults": faults_table, "robustness": robustness_tables, "mutants": mutants_table, "fuzz": fuzz_table, "photographs": photographs_table, "bench": bench_table, "sprint": sprint_table, "accuracy": accuracy_table, "peer": peer_table, "bf16": bf16_table}
 
 
 def filled(text):

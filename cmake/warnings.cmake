@@ -17,6 +17,11 @@ if(TRAINER_SANITIZE)
   target_compile_options(trainer_warnings INTERFACE $<$<NOT:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,SHARED_LIBRARY>>:-fno-pie>)
   target_link_options(trainer_warnings INTERFACE $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-no-pie>)
 endif()
+if(TRAINER_FUZZ)
+  target_compile_options(trainer_warnings INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+                                                    -fno-omit-frame-pointer)
+  target_link_options(trainer_warnings INTERFACE -fsanitize=address,undefined)
+endif()
 if(TRAINER_COVERAGE)
   # Only the product is counted: targets with the property TRAINER_NOT_COUNTED run at full speed. Threads may lose counts to one
   # another: whether a line was reached is what matters, and counting atomically takes twice as long.

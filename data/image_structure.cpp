@@ -84,6 +84,7 @@ std::size_t complete_palette(Bytes& bytes, std::size_t at, std::size_t length) {
 int check_png(const Path& path, Bytes& bytes) {
   constexpr std::size_t kFrame = 12;
   int orientation = 1;
+  bool has_palette = false;
   for (std::size_t at = kPngStart.size();;) {
     const std::size_t left = bytes.size() - at;
     if (left < kFrame) refuse(path, "broken picture, cut short at {} bytes: no IEND chunk", bytes.size());
@@ -103,7 +104,11 @@ int check_png(const Path& path, Bytes& bytes) {
     if (chunk_type == "CgBI")
       refuse(path, "a PNG picture in Apple's CgBI variant; convert it to a standard PNG");
     if (chunk_type == "eXIf") orientation = exif_orientation(ByteSpan(bytes).subspan(at + 8, length));
-    if (chunk_type == "PLTE") length = complete_palette(bytes, at, length);
+    if (chunk_type == "PLTE") {  // of many, each would move the rest of the file
+      if (has_palette) refuse(path, "broken picture, damaged: a second palette at offset {}", at);
+      has_palette = true;
+      length = complete_palette(bytes, at, length);
+    }
     if (chunk_type == "IEND") return orientation;
     at += kFrame + length;
   }
@@ -127,8 +132,11 @@ bool has_overlong_table(ByteSpan bytes, std::size_t at, std::size_t end) {
 // contains no markers but restarts, so that this visits every segment that the decoder will read.
 int check_jpeg(const Path& path, ByteSpan bytes) {
   constexpr std::uint8_t kStuffing = 0x00, kFirstFrame = 0xc0, kLastFrame = 0xc2, kHuffmanTables = 0xc4,
-                         kFirstRestart = 0xd0, kStart = 0xd8, kEnd = 0xd9, kExif = 0xe1, kAdobe = 0xee;
-  int orientation = 1;
+                         kFirstRestart = 0xd0, kStart = 0xd8, kEnd = 0xd9, kScan = 0xda, kExif = 0xe1,
+                         kAdobe = 0xee;
+  constexpr int kMostScans =
+      100;  // the decoder goes through the whole picture for each, which may have 10 bytes
+  int orientation = 1, scans = 0;
   bool adobe = false;
   std::size_t at = 0;
   while (true) {
@@ -144,6 +152,9 @@ int check_jpeg(const Path& path, ByteSpan bytes) {
     if (kind == kHuffmanTables && has_overlong_table(bytes, at + 2, at + length)) {
       refuse(path, "broken picture, damaged: the Huffman table at offset {} has more than 256 codes", at - 2);
     }
+    if (kind == kScan && ++scans > kMostScans)
+      refuse(path, "a JPEG picture in more than {} scans; convert it to one without progressive scans",
+             kMostScans);
     if (kind == kExif && has_at(segment, 2, "Exif\0\0"sv)) orientation = exif_orientation(segment.subspan(8));
     adobe = adobe || (kind == kAdobe && has_at(segment, 2, "Adobe"));
     if (kind >= kFirstFrame && kind <= kLastFrame && segment.size() > 7 && segment[7] == 4 && !adobe)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the packages of Debian 12, Debian 13 and Ubuntu 24.04 that the project needs; this is their only list.
-#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--slurm] [--health] [--list]
+#   scripts/install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--fuzz] [--image] [--slurm] [--health] [--list]
 # Installs the missing packages of the named groups (default: --build --test); --list prints them instead.
 # It calls apt-get as root, else through sudo; if neither works, it names the packages and exits with 1.
 # On a system without apt it names them and continues: CMake then says what it does not find.
@@ -13,6 +13,7 @@ test_packages=(libgtest-dev)
 optional_test_packages=(dataset-fashion-mnist tcsh fish zsh libopenmpi-dev openmpi-bin libmpich-dev mpich)
 package_packages=(dpkg-dev file)
 check_packages=(ccache clang-format clang-tidy libomp-dev gcovr shellcheck python3-venv)
+fuzz_packages=(clang libclang-rt-dev llvm)
 portable_packages=(clang g++-aarch64-linux-gnu qemu-user emscripten)
 slurm_packages=(slurm-wlm munge openmpi-bin)
 health_packages=(prometheus podman python3-yaml)
@@ -43,7 +44,8 @@ declare -A reasons=(
   [slurm-wlm]="starts ranks, for scripts/slurm_check.sh" [munge]="Slurm's keys"
   [prometheus]="promtool, which reads what doctor writes" [podman]="runs the pods of deploy/kubernetes"
   [python3-yaml]="cuts them out"
-  [clang]="a second compiler"            [g++-aarch64-linux-gnu]="compiles for arm64"
+  [clang]="a second compiler"            [libclang-rt-dev]="its libFuzzer and sanitizers"
+  [llvm]="names the lines in their reports" [g++-aarch64-linux-gnu]="compiles for arm64"
   [qemu-user]="runs it"                  [emscripten]="compiles to WebAssembly"
   [python3-venv]="numpy and safetensors, which open a checkpoint in a test"
 )
@@ -131,12 +133,13 @@ main() {
       --package) wanted+=("${package_packages[@]}") ;;
       --check) wanted+=("${check_packages[@]}") ;;
       --portable) wanted+=("${portable_packages[@]}") ;;
+      --fuzz) wanted+=("${fuzz_packages[@]}") ;;
       --health) wanted+=("${health_packages[@]}") ;;
       --slurm) wanted+=("${slurm_packages[@]}") ;;
       --image) wanted+=("${image_packages[@]}") ;;
       --list) list=yes ;;
       *)
-        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--image] [--slurm] [--health] [--list]"
+        say "usage: install_packages.sh [--build] [--test] [--check] [--package] [--portable] [--fuzz] [--image] [--slurm] [--health] [--list]"
         exit 2
         ;;
     esac

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs checks that take too long for every run of CI, in named parts. A part leaves a record, and what this machine cannot do is
 # skipped with a message.
-#   scripts/long_check.sh PART [--short] [--base REVISION] [--record FILE]
+#   scripts/long_check.sh PART [--short] [--base REVISION] [--minutes N] [--record FILE]
 #   scripts/long_check.sh --list          the parts, one per line, and what each proves
 #   scripts/long_check.sh --turn          the name of the part whose turn it is today, for .ci/run
 #   scripts/long_check.sh --self-test     tests the records and exit codes with simulated parts
 # --short   the same in at most 6 minutes: what has not run by then is cut off with a message and is no failure
 # --base    what same-bits and before-after compare the working tree with [HEAD if the tree has changes, else HEAD~1]
+# --minutes for how long the part fuzz fuzzes
 # --record  where the record goes [checks/records/DATE-PART.json]
 # The parts themselves are in scripts/long_check/parts.sh. Exit code: 1 if a step failed, 2 for wrong usage.
 set -euo pipefail
@@ -151,7 +152,7 @@ END
 }
 
 main() {
-  part='' short=no base='' record=''
+  part='' short=no base='' minutes='' record=''
   case ${1:-} in
     --list) printf '%s\n' "${parts[@]}" && return ;;
     --turn) part_of_the_day $(($(date +%s) / 86400)) && return ;;
@@ -160,16 +161,17 @@ main() {
   while (($#)); do
     case $1 in
       --short) short=yes ;;
-      --base | --record)
+      --base | --minutes | --record)
         [[ -n ${2:-} ]] || usage "$1 needs a value"
         printf -v "${1#--}" '%s' "$2"
         shift
         ;;
-      -*) usage "unknown argument '$1': --short, --base, --record, --list, --turn, --self-test" ;;
+      -*) usage "unknown argument '$1': --short, --base, --minutes, --record, --list, --turn, --self-test" ;;
       *) part=$1 ;;
     esac
     shift
   done
+  [[ $minutes =~ ^[0-9]{0,5}$ ]] || usage "--minutes $minutes: a number of minutes"
   grep -qxF -- "$part" <<<"$(part_names)" || usage "unknown part '$part': one of $(part_names | paste -sd ' ')"
   [[ -z $base ]] || git -C "$root" rev-parse --verify --quiet "$base^{commit}" >/dev/null || usage "--base $base: no commit of this repository"
   record=${record:-$root/checks/records/$(date +%Y-%m-%d)-$part$([[ $short == no ]] || echo -short).json}

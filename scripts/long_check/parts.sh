@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# The parts of long_check.sh, one function each; their steps are programs. To be sourced: root, short and base are the script's.
+# The parts of long_check.sh, one function each; their steps are programs. To be sourced: root, short, base and minutes are the script's.
 
 # Each part's NAME and what it proves, in the order of their days.
 parts=(
@@ -16,6 +16,7 @@ parts=(
   "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
   "mutants         scripts/mutate.sh: single mistakes in the engines, in training, store, data and targets that the tests must find"
+  "fuzz            scripts/fuzz.sh: no input that libFuzzer makes up breaks a reader of what others write [--minutes N: 60]"
   "interchange     exported networks give the program's answers in onnxruntime and PyTorch, and imported ones PyTorch's here"
   "package         scripts/build_package.sh and package_check.sh: the Debian package in a fresh tree"
   "chroot          README's two commands in a fresh minimal tree"
@@ -205,6 +206,14 @@ part_mutants() {
     arguments=(kernels/math kernels/portable kernels/cpu kernels/cuda trainer/train trainer/store data trainer/remote)
   fi
   step "mutations with seed $seed" "$root/scripts/mutate.sh" "${arguments[@]}" "${limits[@]}" --seed "$seed"
+}
+
+part_fuzz() {
+  local seconds=$((60 * ${minutes:-60}))
+  [[ $short == no ]] || seconds=100
+  command -v clang++ >/dev/null || skip "there is no clang++ (./scripts/install_packages.sh --fuzz)" || return
+  step "build" env TRAINER_CUDA=OFF TRAINER_TESTS=OFF "$root/scripts/build.sh" fuzz fuzz || return
+  step "each target in turn, $seconds s in all" "$root/scripts/fuzz.sh" --no-build --seconds "$seconds"
 }
 
 # trained_networks FOLDER STEPS: trains every shipped network and the one of every op for some steps, each in FOLDER/NAME.

@@ -1,4 +1,5 @@
 // The forms of picture files: every orientation, kinds of BMP and PNG, and what is refused by name.
+#include <algorithm>
 #include <fmt/format.h>
 #include <functional>
 #include <gtest/gtest.h>
@@ -245,6 +246,33 @@ TEST_F(PictureForms, PngColoursBeyondAShortPaletteAreBlack) {
   test::append_png_chunk(png, "IDAT", test::zlib_stored(Values{0, 0, 1, 200}));
   test::append_png_chunk(png, "IEND", {});
   EXPECT_EQ(read(png).pixels, (Values{10, 20, 30, 40, 50, 60, 0, 0, 0}));
+}
+
+// A palette that is completed moves what follows it, a scan goes through the whole picture: a small file with many of them would
+// take hours.
+TEST_F(PictureForms, ManyPalettesOrScansAreRefused) {
+  Values png{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+  test::append_png_chunk(png, "IHDR", Values{0, 0, 0, 3, 0, 0, 0, 1, 8, 3, 0, 0, 0});
+  for (int i = 0; i < 2; ++i) test::append_png_chunk(png, "PLTE", Values{10, 20, 30, 40, 50, 60});
+  test::append_png_chunk(png, "IDAT", test::zlib_stored(Values{0, 0, 1, 200}));
+  test::append_png_chunk(png, "IEND", {});
+  EXPECT_EQ(refusal(png), "broken picture, damaged: a second palette at offset 813");
+  const auto scans = [](std::size_t count) {
+    const auto marker = [](const Values& in, std::uint8_t kind) {
+      return std::ranges::search(in, Values{0xff, kind}).begin() - in.begin();
+    };
+    Values all(test::kJpeg.begin(), test::kJpeg.begin() + marker(test::kJpeg, 0xda));
+    all[static_cast<std::size_t>(marker(all, 0xc0)) + 1] = 0xc2;  // progressive
+    for (std::size_t i = 0; i < count; ++i) {
+      const Values scan{0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 0, 0};
+      all.insert(all.end(), scan.begin(), scan.end());
+    }
+    all.insert(all.end(), {0xff, 0xd9});
+    return all;
+  };
+  EXPECT_EQ(read(scans(100)).pixels.size(), 64U);
+  EXPECT_EQ(refusal(scans(101)),
+            "a JPEG picture in more than 100 scans; convert it to one without progressive scans");
 }
 
 TEST_F(PictureForms, ApplesOwnPngIsRefused) {

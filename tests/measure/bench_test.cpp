@@ -204,6 +204,9 @@ TEST(BenchRecordFile, IsRefusedWithPathAndReasonWhereItIsDamaged) {
   };
   refused([](Json& j) { j = "{\"kind\": \"bench\", "; }, "not a JSON object");
   refused([](Json& j) { j = Json::array(); }, "not a JSON object");
+  refused(
+      [](Json& j) { j = "{\"before\":" + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}"; },
+      "deeper than 64");
   refused([](Json& j) { j["kind"] = "accuracy"; }, "kind");
   refused([](Json& j) { j.erase("bench_version"); }, "no field 'bench_version'");
   refused([](Json& j) { j["settings"] = 3; }, "object");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/support/words.hpp"
+#include "trainer/ranks/places.hpp"
 
 namespace trainer {
 namespace {
@@ -82,6 +83,14 @@ TEST(Launch, RefusesSingletons) {
   } catch (const SingletonError& error) {
     expect_words(error.what(), {"7 ranks", "1", "srun --mpi=pmix"});
   }
+}
+
+// As a rank may have sent it: without a zero at its end.
+TEST(Places, ANameEndsWithItsField) {
+  Place place;
+  place.host.fill('x');
+  place.processes.fill('y');
+  EXPECT_EQ(Places({place}, 0).name(0), "rank 0 (host " + std::string(63, 'x') + ", pid 0)");
 }
 
 }  // namespace

@@ -72,6 +72,9 @@ TEST(LiveView, LeavesWhatIsNotFiniteBlank) {
   KnownRun run = running({1, 1, 1}, 3);
   run.epochs[1].test.loss = NAN;
   EXPECT_NE(live_view(run, 0, "", {80, 7, false}).find("\n  0.3333  ####    ....\n"), std::string::npos);
+  run.epochs[0].test.loss = -1.7e308;  // a range that no number holds
+  run.epochs[1].test.loss = 1.7e308;
+  EXPECT_NE(live_view(run, 0, "", {80, 7, false}).find("test loss"), std::string::npos);
   for (EpochRecord& epoch : run.epochs) epoch.test.loss = NAN;
   EXPECT_NE(live_view(run, 0, "", {80, 7, false}).find("\ntest loss nan\n"), std::string::npos);
 }

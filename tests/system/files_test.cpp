@@ -233,6 +233,22 @@ TEST(JsonLinesFile, NamesTheLineThatIsNotJson) {
   expect_contains(message_of([&] { (void)read_json_lines(path, 1000); }), "line 2 is not JSON");
 }
 
+// Copying such values would take the whole stack, and reading so many members of one object the whole day.
+TEST(JsonLinesFile, RefusesALineThatIsTooDeepOrTooWide) {
+  const TemporaryFolder folder;
+  const auto refused = [&](const std::string& line) {
+    const fs::path path = folder.write("metrics.jsonl", "{}\n" + line + "\n");
+    return message_of([&] { (void)read_json_lines(path, 1 << 24); });
+  };
+  expect_contains(refused("{\"a\":" + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}"),
+                  "metrics.jsonl:2: its values lie deeper than 64");
+  std::string members = "\"a0\":0";
+  for (int i = 1; i <= 1000; ++i) members += fmt::format(",\"a{}\":0", i);
+  expect_contains(refused("{" + members + "}"), "an object has more than 1000 members");
+  EXPECT_EQ(read_json_lines(folder.write("lines", "{\"a\":{" + members.substr(7) + "}}\n"), 1 << 24).size(),
+            1U);
+}
+
 TEST(JsonLinesFile, ReplacesBytesThatAreNotUtf8) {
   const TemporaryFolder folder;
   JsonLinesFile(folder / "lines").write({{"path", "\xff"}});

@@ -159,6 +159,10 @@ TEST_F(SavedFile, NumbersThatMakeNoSenseAreRefused) {
   expect_changed_refused("image", "[0,12,1]", "height");
   expect_changed_refused("image", "[12,2000000000,1]", "width");
   expect_changed_refused("image", "{}", "metadata");
+  expect_changed_refused("image", "[12,1e300,1]", "1e+300 is not a whole number that fits");
+  expect_changed_refused("image", "[12,4294967308,1]", "4294967308 is not a whole number that fits");
+  expect_changed_refused("position", R"({"step":1e300,"passes":0,"pass_seconds":0})",
+                         "1e+300 is not a whole number that fits");
   expect_changed_refused("fit", "sketch", "'fit' is 'sketch'");
   expect_changed_refused("scaling", R"({"scale":"nan","shift":"0x0p+0"})", "finite");
   expect_changed_refused("settings", R"({"seed":1,"batch":0,"channels":1,"skip_bad_images":false})", "batch");

@@ -141,10 +141,9 @@ void write_bench_record(const std::filesystem::path& path, const Json& record) {
 
 BenchRecord read_bench_record(const std::filesystem::path& path) {
   const std::vector<std::byte> bytes = read_file(path, kMostBenchBytes);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const Json json = Json::parse(text, nullptr, false);
-  const JsonReader fields(json, "the bench record " + path.string(),
-                          "write it again with trainer bench --out");
+  const std::string name = "the bench record " + path.string();
+  const Json json = parsed_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, name);
+  const JsonReader fields(json, name, "write it again with trainer bench --out");
   std::string kind;
   fields("kind", kind);
   fields.require(kind == "bench", "kind", "'bench'");

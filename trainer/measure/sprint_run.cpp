@@ -91,7 +91,8 @@ class SprintRun {
     }
     own.stop = signals.stop_signal();
     int stop = 0;
-    for (const Result& result : gathered(own, *options_.ranks)) {
+    for (Result& result : gathered(own, *options_.ranks)) {
+      result.seed.digest[sizeof(result.seed.digest) - 1] = '\0';  // as another rank may not have sent it
       if (result.is_there) take(result.seed, report_.seeds.size(), recorded);
       stop = std::max(stop, result.stop);
     }

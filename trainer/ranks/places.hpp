@@ -36,7 +36,9 @@ inline Place own_place() {
 class Places {
  public:
   Places() = default;  // not known yet
-  Places(std::vector<Place> places, int own) : places_(std::move(places)), own_(own) {}
+  Places(std::vector<Place> places, int own) : places_(std::move(places)), own_(own) {
+    for (Place& place : places_) place.host.back() = '\0';  // as another rank may not have sent it
+  }
 
   // The ranks that have ended, of those that this one sees.
   std::set<int> ended() const {

@@ -76,7 +76,9 @@ std::string curve(const KnownRun& run, double (*value)(const EpochRecord&), cons
     for (int column = 0; column < shown; ++column) {
       const double number = values[static_cast<std::size_t>(std::int64_t{column} * count / shown)];
       const double part = most > least ? (number - least) / (most - least) : 0.5;
-      const int level = std::isfinite(number) ? 1 + static_cast<int>(part * (kEighths * height - 1)) : 0;
+      const int level = std::isfinite(number) && std::isfinite(part)
+                            ? 1 + static_cast<int>(part * (kEighths * height - 1))
+                            : 0;
       const auto block = static_cast<std::size_t>(std::clamp(level - kEighths * row, 0, kEighths));
       text += size.unicode ? kBlocks[block] : kAscii[block];
     }

@@ -215,16 +215,7 @@ void write_run_record(const std::filesystem::path& path, const RunRecord& record
 nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path) {
   const std::vector<std::byte> bytes = read_file(path, kMostRecordBytes);
   const std::string name = name_in_errors(path);
-  // Copying and writing JSON recurses into it, so a hostile depth would crash the program.
-  const auto limit_depth = [&name](int depth, Json::parse_event_t /*event*/, const Json& /*value*/) {
-    constexpr int kDeepest = 64;
-    if (depth > kDeepest)
-      throw FileError(
-          fmt::format("cannot read {}: its values lie deeper than {} in each other", name, kDeepest));
-    return true;
-  };
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  Json json = Json::parse(text, limit_depth, false);
+  const Json json = parsed_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, name);
   check_format(JsonReader(json, name));
   return json;
 }

@@ -206,7 +206,8 @@ std::vector<nlohmann::ordered_json> read_json_lines(const fs::path& path, std::u
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   std::vector<nlohmann::ordered_json> values;
   for (std::size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
-    nlohmann::ordered_json value = nlohmann::ordered_json::parse(text.substr(0, end), nullptr, false);
+    nlohmann::ordered_json value =
+        parsed_json(text.substr(0, end), fmt::format("{}:{}", path.string(), values.size() + 1));
     if (value.is_discarded())
       throw FileError(fmt::format("cannot read {}: line {} is not JSON: remove that line", path.string(),
                                   values.size() + 1));

@@ -23,6 +23,19 @@ namespace trainer {
 
 enum class NumbersFrom { least, zero, above_zero };  // numbers that a field may hold; least: all of its type
 
+template <class T>
+bool holds_whole(const nlohmann::ordered_json& json) {
+  if (json.is_number_unsigned()) return std::in_range<T>(json.get<std::uint64_t>());
+  return json.is_number_integer() && std::in_range<T>(json.get<std::int64_t>());
+}
+
+// A number of a T; one that does not fit, for which get() is undefined, is a std::out_of_range.
+template <class T = std::uint64_t>
+T whole_number(const nlohmann::ordered_json& json) {
+  if (!holds_whole<T>(json)) throw std::out_of_range(json.dump() + " is not a whole number that fits");
+  return json.get<T>();
+}
+
 class JsonWriter {
  public:
   using Json = nlohmann::ordered_json;
@@ -95,7 +108,8 @@ class JsonReader {
       require(json.is_boolean(), key, "true or false");
     } else if constexpr (std::is_integral_v<T>) {
       using Limits = std::numeric_limits<T>;
-      require(holds<T>(json), key, fmt::format("a whole number from {} to {}", Limits::min(), Limits::max()));
+      require(holds_whole<T>(json), key,
+              fmt::format("a whole number from {} to {}", Limits::min(), Limits::max()));
     } else if constexpr (std::is_floating_point_v<T>) {
       require(json.is_number(), key, "a number");
     } else if constexpr (std::is_same_v<T, std::string>) {
@@ -146,12 +160,6 @@ class JsonReader {
   }
 
  private:
-  template <class T>
-  static bool holds(const Json& json) {
-    if (json.is_number_unsigned()) return std::in_range<T>(json.get<std::uint64_t>());
-    return json.is_number_integer() && std::in_range<T>(json.get<std::int64_t>());
-  }
-
   const Json& json_;
   std::string file_, next_step_;
 };

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
+
+#include "trainer/system/errors.hpp"
 
 namespace trainer {
 
@@ -15,6 +18,23 @@ bool starts_character(char byte) {
 
 std::string to_text(const nlohmann::ordered_json& json, int indent) {
   return json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+nlohmann::ordered_json parsed_json(std::string_view text, const std::string& file) {
+  using Json = nlohmann::ordered_json;
+  constexpr int kDeepest = 64, kMostMembers = 1000;
+  std::vector<int> members;  // of each object that is open
+  const auto limited = [&](int depth, Json::parse_event_t event, const Json& /*value*/) {
+    if (depth > kDeepest)
+      throw FileError(
+          fmt::format("cannot read {}: its values lie deeper than {} in each other", file, kDeepest));
+    if (event == Json::parse_event_t::object_start) members.push_back(0);
+    if (event == Json::parse_event_t::object_end) members.pop_back();
+    if (event == Json::parse_event_t::key && ++members.back() > kMostMembers)
+      throw FileError(fmt::format("cannot read {}: an object has more than {} members", file, kMostMembers));
+    return true;
+  };
+  return Json::parse(text, limited, false);
 }
 
 std::string size_text(std::uint64_t bytes) {

@@ -27,6 +27,10 @@ nlohmann::ordered_json json_of(const std::optional<Value>& value) {
 // JSON as text, indented by `indent` spaces, or on one line if that is -1. Bytes that are not UTF-8 are replaced.
 [[nodiscard]] std::string to_text(const nlohmann::ordered_json& json, int indent = -1);
 
+// The value of `text`, discarded if it is not JSON. Throws FileError with `file`, as JsonReader does, for what would take too much of the stack to
+// copy, or too much time: values deeper than 64 in each other, an object of more than 1000 members, each of which is compared with all others.
+[[nodiscard]] nlohmann::ordered_json parsed_json(std::string_view text, const std::string& file);
+
 inline double gib(std::uint64_t bytes) {
   return static_cast<double>(bytes) / (1 << 30);
 }

@@ -14,6 +14,7 @@
 
 #include "data/digit_form.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/json_fields.hpp"
 
 namespace trainer {
 
@@ -42,25 +43,24 @@ std::vector<std::uint64_t> shape_of(const std::vector<int>& shape) {
 }
 
 std::string position_text(const LoopPosition& position, const StepState& state) {
-  ordered_json json = ordered_json::object();
-  json["step"] = position.step;
-  json["passes"] = position.epochs;
-  json["pass_seconds"] = position.epoch_seconds;
-  json["loss_sum"] = exact(state.loss_sum);
-  json["hits"] = state.correct;
-  json["images"] = state.images;
+  const ordered_json json{{"step", position.step},
+                          {"passes", position.epochs},
+                          {"pass_seconds", position.epoch_seconds},
+                          {"loss_sum", exact(state.loss_sum)},
+                          {"hits", state.correct},
+                          {"images", state.images}};
   return json.dump();
 }
 
 void read_position(const std::string& text, SavedNetwork& saved) {
   const auto json = ordered_json::parse(text);
-  saved.position = {json.at("step").get<std::uint64_t>(), json.at("passes").get<std::uint64_t>(),
+  saved.position = {whole_number(json.at("step")), whole_number(json.at("passes")),
                     json.at("pass_seconds").get<double>()};
   saved.state.step = saved.position.step;
   saved.state.seed = saved.settings.seed;
   saved.state.loss_sum = from_exact(json.at("loss_sum").get<std::string>());
-  saved.state.correct = json.at("hits").get<std::uint64_t>();
-  saved.state.images = json.at("images").get<std::uint64_t>();
+  saved.state.correct = whole_number(json.at("hits"));
+  saved.state.images = whole_number(json.at("images"));
 }
 
 Metadata describe_network(const Setup& setup) {
@@ -198,8 +198,9 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
   try {
     saved.settings =
         settings_from_json(ordered_json::parse(file.text("settings")), file.path().string() + ":settings");
-    const auto image = ordered_json::parse(file.text("image")).get<std::vector<int>>();
-    saved.image = {image.at(0), image.at(1), image.at(2)};
+    const auto image = ordered_json::parse(file.text("image"));
+    saved.image = {whole_number<int>(image.at(0)), whole_number<int>(image.at(1)),
+                   whole_number<int>(image.at(2))};
     saved.classes = std::stoi(file.text("classes"));
     saved.label_names = ordered_json::parse(file.text("label_names")).get<std::vector<std::string>>();
     const auto scaling = ordered_json::parse(file.text("scaling"));

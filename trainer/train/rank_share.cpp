@@ -1,7 +1,6 @@
 #include "trainer/train/rank_share.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <fmt/format.h>
 #include <sched.h>
 #include <set>
@@ -35,11 +34,12 @@ void require_common(const std::vector<CommonFact>& facts, Communicator& ranks) {
     fact.value.copy(own.value, sizeof(own.value) - 1);
     const std::vector<Text> all = gathered(own, ranks);
     for (std::size_t r = 1; r < all.size(); ++r) {
-      if (std::strcmp(all[r].value, all[0].value) == 0) continue;
+      const std::string_view there = sent_text(all[r].value), first = sent_text(all[0].value);
+      if (there == first) continue;
       throw UsageError(
           fmt::format("the ranks do not match: rank {} has {} {}, rank 0 has {}; start the same program with "
                       "the same options and data on every machine",
-                      r, fact.what, all[r].value, all[0].value));
+                      r, fact.what, there, first));
     }
   }
 }
@@ -114,8 +114,8 @@ RankPlaces places_of(Communicator& ranks) {
   std::set<std::string> machines;
   const std::vector<Name> names = gathered(own, ranks);
   for (std::size_t r = 0; r < names.size(); ++r) {
-    machines.insert(names[r].text);
-    if (std::strcmp(names[r].text, own.text) != 0) continue;
+    machines.emplace(sent_text(names[r].text));
+    if (sent_text(names[r].text) != own.text) continue;
     places.place += std::cmp_less(r, ranks.rank()) ? 1 : 0;
     ++places.on_this_machine;
   }

@@ -2,7 +2,9 @@
 // and the proof at the start that all of them train the same network on the same data.
 #pragma once
 
+#include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/communicator.hpp"
@@ -20,6 +22,12 @@ std::vector<T> gathered(const T& own, Communicator& ranks) {
   all[static_cast<std::size_t>(ranks.rank())] = own;
   ranks.all_gather(all.data(), borders);
   return all;
+}
+
+// The text that a rank sent in a field of its own, to the first zero or to the end.
+template <std::size_t N>
+std::string_view sent_text(const char (&field)[N]) {
+  return {field, strnlen(field, N)};
 }
 
 // Gives this rank its rows of every batch: the plan and the batches of the setup become its own; the recipe's batch stays that of all

@@ -1,0 +1,97 @@
+// Targets: the records of runs and benches, and the expressions that choose runs.
+#include "tests/fuzz/support.hpp"
+#include "trainer/measure/bench_record.hpp"
+#include "trainer/runs/known_run.hpp"
+#include "trainer/runs/live_view.hpp"
+#include "trainer/runs/run_comparison.hpp"
+#include "trainer/runs/run_differences.hpp"
+#include "trainer/runs/run_fields.hpp"
+#include "trainer/runs/run_text.hpp"
+#include "trainer/store/run_folder.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/text.hpp"
+
+namespace trainer::fuzz {
+
+namespace {
+
+// The bytes of a file of the repository.
+std::string stored(const char* path) {
+  const std::vector<std::byte> bytes =
+      read_file(std::filesystem::path(TRAINER_SOURCE_DIR) / path, std::uint64_t{1} << 20);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// Everything that the commands of `trainer runs` print of a run.
+void print(const std::filesystem::path& folder) {
+  const KnownRun run = read_known_run(folder);
+  const std::vector<KnownRun> runs{run, run};
+  (void)run_text(run);
+  (void)to_text(run_json(run), 2);
+  (void)runs_table(runs);
+  (void)to_text(runs_json(runs));
+  (void)runs_csv(runs);
+  (void)comparison_text(runs, compare_runs(runs, {}), {});
+  (void)differences_text(differences(runs));
+  (void)live_view(run, 1.0, "note", {});
+  (void)status_line(run);
+  (void)disagreement_note(runs);
+  std::vector<KnownRun> sorted = runs;
+  for (const RunField& field : run_fields()) sort_runs(sorted, std::string(field.name));
+}
+
+// The same of a finished run of version 0.1.0, one of whose files is the input.
+bool prints(ByteSpan input, std::string_view name) {
+  static const std::string record = stored("tests/golden/version_0.1.0/runs/finished/run.json");
+  static const std::string metrics = stored("tests/golden/version_0.1.0/runs/finished/metrics.jsonl");
+  const std::filesystem::path folder =
+      file_of(name == kRunRecordName ? text_of(input) : record, std::string(kRunRecordName)).parent_path();
+  file_of(name == kMetricsName ? text_of(input) : metrics, std::string(kMetricsName));
+  return is_taken<FileError>([&] { print(folder); });
+}
+
+std::vector<KnownRun> two_runs() {
+  std::vector<KnownRun> runs;
+  for (const char* name : {"finished", "sprint"})
+    runs.push_back(
+        read_known_run(std::filesystem::path(TRAINER_SOURCE_DIR) / "tests/golden/version_0.1.0/runs" / name));
+  return runs;
+}
+
+}  // namespace
+
+bool fuzz_run(ByteSpan input) {
+  return prints(input, kRunRecordName);
+}
+
+bool fuzz_metrics(ByteSpan input) {
+  return prints(input, kMetricsName);
+}
+
+bool fuzz_bench(ByteSpan input) {
+  static const std::filesystem::path known =
+      std::filesystem::path(TRAINER_SOURCE_DIR) / "tests/fuzz/seeds/bench/one.json";
+  const std::filesystem::path path = file_of(input);
+  return is_taken<FileError, UsageError>([&] {
+    const BenchRecord record = read_bench_record(path);
+    (void)bench_head(record.settings);
+    (void)bench_table(record);
+    (void)to_text(to_json(record));
+    const std::vector<NamedRecord> records{{"known", read_bench_record(known)}, {"input", record}};
+    require_comparable({records[1], records[1]});
+    (void)comparison_table({records[1], records[1]});
+    require_comparable(records);
+    (void)comparison_table(records);
+    (void)comparison_json(records).dump();
+  });
+}
+
+bool fuzz_where(ByteSpan input) {
+  static const std::vector<KnownRun> known = two_runs();
+  const std::string text = text_of(input);
+  std::vector<KnownRun> runs = known;
+  (void)is_taken<UsageError>([&] { sort_runs(runs, text); });
+  return is_taken<UsageError>([&] { filter_runs(runs, text); });
+}
+
+}  // namespace trainer::fuzz
