@@ -134,8 +134,6 @@ OpArgs Network::arguments(std::size_t index, const Pass& pass) const {
 // Opens the step, unless the first op does so itself, and runs every op.
 void Network::forward(const StepInput& input, const Pass& pass, StepObserver* observer) {
   const Shape& image = plan().input.image;
-  const Augmentation augmentation =
-      pass.mode == Mode::training ? input.augmentation : at_test(input.augmentation);
   const GatherArgs gather{input.batching,
                           image,
                           plan().shown,
@@ -148,8 +146,8 @@ void Network::forward(const StepInput& input, const Pass& pass, StepObserver* ob
                           x_,
                           labels_.as<std::uint8_t>(),
                           pass.state,
-                          augmentation};
-  const bool gathers = stages_.front().op->gathers() && !augmentation.any();
+                          pass.mode == Mode::training ? input.augmentation : at_test(input.augmentation)};
+  const bool gathers = stages_.front().op->gathers() && !gather.augmentation.any();
   if (!gathers) launch_observed(observer, {StepPart::Kind::gather}, [&] { backend_.gather(gather); });
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     OpArgs args = arguments(i, pass);

@@ -10,7 +10,6 @@
 
 #include "models/layers.hpp"
 #include "models/recipe.hpp"
-#include "models/yaml_reader.hpp"
 
 namespace trainer {
 

@@ -11,6 +11,7 @@
 
 #include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
+#include "trainer/remote/submission.hpp"
 #include "trainer/store/registry.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/errors.hpp"

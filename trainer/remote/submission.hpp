@@ -19,6 +19,9 @@
 
 namespace trainer {
 
+// In a run's folder: what comes from its target, until the container there is gone.
+inline constexpr std::string_view kFetchedName = ".fetched";
+
 inline constexpr double kReconnectSeconds = 60;
 
 struct Submission {

@@ -20,10 +20,7 @@ inline constexpr std::string_view kOutputName = "output.log";  // the messages o
 inline constexpr std::string_view kModelName = "model.safetensors";
 inline constexpr std::string_view kCheckpointName = "checkpoint.safetensors";
 inline constexpr std::string_view kPageName = "report.html";  // what `trainer runs report` writes
-inline constexpr std::string_view kFetchedName =
-    ".fetched";  // what comes from a target, until the container there is gone
-inline constexpr std::string_view kEventsPrefix =
-    "events.out.tfevents.";  // TensorBoard's, a file for each part of the run
+inline constexpr std::string_view kEventsPrefix = "events.out.tfevents.";  // a file for each part of a run
 
 // Whether the program itself writes a file of that name in a run's folder, or a kill may leave it there: ".NAME.partial", ".probe".
 [[nodiscard]] bool is_run_file(std::string_view name);
@@ -51,7 +48,7 @@ struct NewRun {
 // A folder that only this process may write. Move-only.
 class RunFolder {
  public:
-  // Makes the folder: `out`, which must be new or empty, what a kill may leave aside, or a new one in the runs folder (-2, -3 ... is
+  // Makes the folder: `out`, which must be new or hold nothing but what a kill leaves, or a new one in the runs folder (-2, -3 ... is
   // appended to a name that is taken). Throws FileError with the reason and the choices.
   [[nodiscard]] static RunFolder create(const NewRun& run, const RunEnvironment& environment);
   // An existing run's folder, to continue it. Throws FileError.
@@ -67,8 +64,7 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path file(std::string_view name) const { return path_ / name; }
 
  private:
-  explicit RunFolder(
-      std::filesystem::path path);  // locks it, proves that it can be written, removes what a kill left
+  explicit RunFolder(std::filesystem::path path);  // locks it, writes to it, removes what a kill left
 
   std::filesystem::path path_;
   int lock_ = -1;

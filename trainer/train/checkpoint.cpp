@@ -43,13 +43,13 @@ std::vector<std::uint64_t> shape_of(const std::vector<int>& shape) {
 }
 
 std::string position_text(const LoopPosition& position, const StepState& state) {
-  const ordered_json json{{"step", position.step},
-                          {"passes", position.epochs},
-                          {"pass_seconds", position.epoch_seconds},
-                          {"loss_sum", exact(state.loss_sum)},
-                          {"hits", state.correct},
-                          {"images", state.images}};
-  return json.dump();
+  return ordered_json{{"step", position.step},
+                      {"passes", position.epochs},
+                      {"pass_seconds", position.epoch_seconds},
+                      {"loss_sum", exact(state.loss_sum)},
+                      {"hits", state.correct},
+                      {"images", state.images}}
+      .dump();
 }
 
 void read_position(const std::string& text, SavedNetwork& saved) {
@@ -215,10 +215,9 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
       saved.engine = file.text("engine");
     }
     require_sense(saved);
-  } catch (const FileError&) {
-    throw;
   } catch (const std::exception& error) {
-    if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) throw;
+    const bool is_file = dynamic_cast<const FileError*>(&error) != nullptr;
+    if (is_file || dynamic_cast<const std::bad_alloc*>(&error) != nullptr) throw;
     throw FileError(fmt::format("{}: metadata that cannot be read: {}", file.path().string(), error.what()));
   }
   return saved;

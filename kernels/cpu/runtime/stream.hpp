@@ -47,8 +47,7 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
-  // The number of the thread that asks; 0 for every thread that calls run().
-  static int worker();
+  static int worker();  // the number of the thread that asks; 0 for every thread that calls run()
 
   // Appends task(i, worker) for each shard i of a batch, without a wait if the call before was of this kind with the same count:
   // shard i then needs nothing of other shards.
