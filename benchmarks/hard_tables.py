@@ -2,6 +2,32 @@
 from record import newest, origin
 
 
+def summary():
+    """One row for each way, for README."""
+    def total(value, *keys):
+        return [sum(row[key] for row in value["rows"]) for key in keys]
+    rows = []
+    for value in newest("kills"):
+        cases, kills, at_calls, wrong = total(value, "cases", "kills", "at_calls", "wrong")
+        rows.append(("`kill -9`, half of the kills within a call that concerns files; the command is given again", f"{cases:,} commands, {kills:,} kills, {at_calls:,} of them at "
+                     "such a call", f"{wrong} lost something or ended with other bits", value))
+    for value in newest("full_disks"):
+        cases, full, wrong = total(value, "cases", "full", "wrong")
+        rows.append(("a disk that is full at a random byte", f"{cases:,} commands, {full:,} of which did not fit", f"{wrong} lost something", value))
+    for value in newest("failing_calls"):
+        points, tried, libraries, wrong = total(value, "points", "tried", "by_library", "wrong")
+        rows.append(("each call that concerns files, allocates or goes to the (emulated) GPU fails once", f"{tried:,} of {points:,} places",
+                     f"{wrong} crashed or lost something; {libraries} were ended by a library", value))
+    for value in newest("fuzz"):
+        found = sum(len(row["found"]) for row in value["targets"])
+        rows.append((f"inputs that libFuzzer makes up, for {len(value['targets'])} readers", f"{value['runs']:,} inputs", f"{found} broke a reader", value))
+    for value in newest("mutants"):
+        number = value["rooms"]["all"]
+        rows.append(("single mistakes put into the sources", f"{number['all']:,} mistakes", f"the tests found {number['found']:,}, {100 * number['found'] / number['all']:.0f} %", value))
+    lines = ["| what was tried | how much | what came of it |", "|---|---|---|", *(f"| {what} | {much} | {wrong} |" for what, much, wrong, _ in rows)]
+    return "\n".join([*lines, "", *(f"{origin(value)}" for value in [rows[0][3]] if rows)])
+
+
 def trials():
     """Kills, full disks and calls that fail (scripts/kill_check.sh, scripts/failing_calls.sh)."""
     names = {"train": "`train`, resumed on other numbers of threads", "ranks": "`train --bits portable`, resumed on other numbers of ranks", "bench": "`bench --out`",
