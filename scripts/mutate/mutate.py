@@ -9,6 +9,7 @@ import os
 import platform
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -255,6 +256,7 @@ def main():
         sys.exit(f"error: another run works in {WORK}: wait for it, or end it and go on with --resume")
     run = Run(given.resume) if given.resume else Run.begin(given)
     print(f"{len(run.plan['mutations'])} mutations, seed {run.plan['seed']}, state in {os.path.relpath(run.folder)}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy is put right and no child goes on
     tree = trial.Tree(ROOT, os.path.join(WORK, "tree"), run.plan["preset"])
     tree.prepare()
     tree.configure()

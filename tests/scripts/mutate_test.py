@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -182,6 +183,24 @@ class Toy(unittest.TestCase):
         self.assertEqual({json.loads(line)["path"] for line in lines.splitlines()}, {"data/toy.cpp"})
         self.assertIn("not tried: 0 of", output)
         self.assertEqual(output.count("SURVIVED"), 1, "the equal one, which no list names here: " + output)
+
+    def test_a_run_that_is_ended_puts_the_copy_right_and_leaves_no_test_behind(self):
+        copy = self.at("build/mutants/tree/data/toy.cpp")
+        child = subprocess.Popen([self.at("scripts/mutate.sh"), "data/toy.cpp", "--lines", "5-5", "--room-only"], cwd=self.folder,
+                                 stdout=subprocess.DEVNULL, env={**os.environ, "MUTATE_LEAST_SECONDS": "100"})
+        for _ in range(600):
+            time.sleep(0.1)
+            if os.path.exists(copy):
+                with open(copy, encoding="utf-8") as file:
+                    if "while (steps < 3) ;" in file.read():
+                        break
+        time.sleep(1)
+        child.terminate()
+        self.assertEqual(child.wait(timeout=60), 143)
+        with open(copy, encoding="utf-8") as file:
+            self.assertEqual(file.read(), TOY)
+        running = subprocess.run(["ps", "-eo", "args"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.assertNotIn(self.folder, running)
 
     def test_wrong_usage_names_the_choices(self):
         for words in ([], ["nowhere.cpp"], ["data", "--lines", "5"], ["--resume", "build"], ["data", "--resume", "build"], ["--seed", "x"]):
