@@ -167,10 +167,9 @@ Bytes gunzip_start(const std::filesystem::path& path, ByteSpan file, std::size_t
   // libdeflate cannot unpack only the start. But it writes front to back and stops at the first stored block (at
   // most 65,535 bytes) or copy (at most 258) that does not fit, so that at least the first half is written.
   constexpr std::size_t kRoom = std::size_t{128} << 10;
-  Bytes start(kRoom, 0);
+  std::vector<std::uint8_t> start(kRoom);
   const Unpacked unpacked = gunzip(path, file, start);
-  start.resize(std::min(count, unpacked.bytes));
-  return start;
+  return {start.begin(), start.begin() + static_cast<std::ptrdiff_t>(std::min(count, unpacked.bytes))};
 }
 
 bool is_gzip(ByteSpan start) {

@@ -22,22 +22,25 @@ std::string stored(const char* path) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// Everything that the commands of `trainer runs` print of a run.
-void print(const std::filesystem::path& folder) {
+// A third of what the commands of `trainer runs` print of a run.
+void print(const std::filesystem::path& folder, std::size_t third) {
   const KnownRun run = read_known_run(folder);
-  const std::vector<KnownRun> runs{run, run};
-  (void)run_text(run);
-  (void)to_text(run_json(run), 2);
-  (void)runs_table(runs);
-  (void)to_text(runs_json(runs));
-  (void)runs_csv(runs);
-  (void)comparison_text(runs, compare_runs(runs, {}), {});
-  (void)differences_text(differences(runs));
-  (void)live_view(run, 1.0, "note", {});
-  (void)status_line(run);
-  (void)disagreement_note(runs);
-  std::vector<KnownRun> sorted = runs;
-  for (const RunField& field : run_fields()) sort_runs(sorted, std::string(field.name));
+  std::vector<KnownRun> runs{run, run};
+  if (third == 0) {
+    (void)run_text(run);
+    (void)runs_table(runs);
+    (void)live_view(run, 1.0, "note", {});
+    (void)status_line(run);
+    (void)disagreement_note(runs);
+  } else if (third == 1) {
+    (void)to_text(run_json(run), 2);
+    (void)to_text(runs_json(runs));
+    (void)runs_csv(runs);
+    for (const char* field : {"started", "accuracy", "host"}) sort_runs(runs, field);
+  } else {
+    (void)comparison_text(runs, compare_runs(runs, {}), {});
+    (void)differences_text(differences(runs));
+  }
 }
 
 // The same of a finished run of version 0.1.0, one of whose files is the input.
@@ -47,7 +50,7 @@ bool prints(ByteSpan input, std::string_view name) {
   const std::filesystem::path folder =
       file_of(name == kRunRecordName ? text_of(input) : record, std::string(kRunRecordName)).parent_path();
   file_of(name == kMetricsName ? text_of(input) : metrics, std::string(kMetricsName));
-  return is_taken<FileError>([&] { print(folder); });
+  return is_taken<FileError>([&] { print(folder, input.size() % 3); });
 }
 
 std::vector<KnownRun> two_runs() {

@@ -79,10 +79,13 @@ bool fuzz_network(ByteSpan input) {
 bool fuzz_config(ByteSpan input) {
   const std::string path = file_of(input).string();
   return is_taken<UsageError, CLI::ParseError>([&] {
-    CLI::App app;
-    Options options;
-    CLI::App& train = *app.add_subcommand("train");
-    declare(train, options);
+    static CLI::App app;
+    static Options options;
+    static CLI::App& train = []() -> CLI::App& {
+      CLI::App& command = *app.add_subcommand("train");
+      declare(command, options);
+      return command;
+    }();
     std::vector<std::string> words = with_config_lines({"train", "--config", path}, train);
     std::ranges::reverse(words);
     try {
