@@ -108,6 +108,10 @@ std::set<std::string> idx_prefixes(const fs::path& folder) {
       }
     }
   }
+  // One that may not be looked into holds none for this user; any other reason says nothing of what it holds.
+  if (unreadable && unreadable != std::errc::no_such_file_or_directory &&
+      unreadable != std::errc::not_a_directory && unreadable != std::errc::permission_denied)
+    refuse(folder, "the folder cannot be read: {}", unreadable.message());
   return prefixes;
 }
 

@@ -93,6 +93,21 @@ TEST_F(FailingCalls, AModelThatCannotBeLookedAtIsNotReplacedByTheCheckpoint) {
   EXPECT_GT(tried, 0);
 }
 
+TEST_F(FailingCalls, AFolderThatCannotBeReadIsNotOneWithoutData) {
+  const Words train{"train",     "--model", "small.yaml", "--data", "data",
+                    "--threads", "1",       "--no-save",  "--quiet"};
+  ASSERT_EQ(with("files", train).code, 0);
+  int tried = 0;
+  for (const std::string& call : log()) {
+    if (!call.ends_with(" open data") && !call.ends_with(" opendir data")) continue;
+    const Outcome outcome = with("files:" + call.substr(0, call.find(' ')) + ":24", train);
+    EXPECT_EQ(outcome.code, 1);
+    EXPECT_PRED2(contains, outcome.err, "error: data: the folder cannot be read: Too many open files");
+    ++tried;
+  }
+  EXPECT_GT(tried, 0);
+}
+
 TEST_F(FailingCalls, TheLibraryListsCallsAndMakesThemFail) {
   const Words train = small_training({"--out", "run"});
   ASSERT_EQ(with("files", train).code, 0);
