@@ -10,7 +10,7 @@ struct GatherAugmented {
   GatherArgs args;
 
   HOST_DEVICE Units units() const {
-    return {static_cast<int>(args.batching.batch), 1, 1, static_cast<int>(args.shape.size())};
+    return {static_cast<int>(args.batching.batch), 1, 1, args.shape.h * args.shape.w * args.shape.c};
   }
   HOST_DEVICE void unit(int n) const {
     const Shape& shape = args.shape;
@@ -20,7 +20,7 @@ struct GatherAugmented {
     const ShownImage image = valid ? image_of(args.batching, state.seed, state.step, row) : ShownImage{};
     const Transformation t =
         transformation_of(args.augmentation, args.stored, state.seed, image.epoch, image.index);
-    const std::uint8_t* pixels = args.images + std::size_t{image.index} * args.stored.size();
+    const std::uint8_t* pixels = args.images + image_at(static_cast<int>(image.index), args.stored);
     args.labels[n] = valid ? args.stored_labels[image.index] : 0;
     float* to = static_cast<float*>(args.x) + image_at(n, shape);
     for (int y = 0; y < shape.h; ++y) {

@@ -95,11 +95,15 @@ class Graph {
   std::string interpolation(const char* name, int side) {
     const double middle = (side - 1) / 2.0;
     std::vector<float> matrix(static_cast<std::size_t>(side) * static_cast<std::size_t>(side));
+    const auto at_row = [&](int row, int column) -> float& {
+      return matrix.at(static_cast<std::size_t>(row) * static_cast<std::size_t>(side) +
+                       static_cast<std::size_t>(column));
+    };
     for (int i = 0; i < side; ++i) {
       const double at = middle + (i - middle) * spec_.recipe.input.augmentation.crop / side;
       const int first = std::min(static_cast<int>(at), side - 2);
-      matrix.at(static_cast<std::size_t>(first * side + i)) = static_cast<float>(first + 1 - at);
-      matrix.at(static_cast<std::size_t>((first + 1) * side + i)) = static_cast<float>(at - first);
+      at_row(first, i) = static_cast<float>(first + 1 - at);
+      at_row(first + 1, i) = static_cast<float>(at - first);
     }
     return constant<float>(name, {side, side}, matrix);
   }

@@ -215,7 +215,7 @@ void write_run_record(const std::filesystem::path& path, const RunRecord& record
 nlohmann::ordered_json read_run_record_json(const std::filesystem::path& path) {
   const std::vector<std::byte> bytes = read_file(path, kMostRecordBytes);
   const std::string name = name_in_errors(path);
-  const Json json = parsed_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, name);
+  Json json = parsed_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, name);
   check_format(JsonReader(json, name));
   return json;
 }
