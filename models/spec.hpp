@@ -82,7 +82,7 @@ struct InputScaling {
   double deviation = 1;
   bool from_data = false;  // `normalize: data`: those of the training images, in units of scale 1/255
   int crop = 0;            // height and width of the central crop that the network sees; 0: the whole image
-  Augmentation augmentation;  // of the training images
+  Augmentation augmentation;  // how training images are changed
 };
 
 // The precisions other than fp32 in which a recipe keeps its accuracy (mean over 10 seeds within 0.05 points), fastest first.

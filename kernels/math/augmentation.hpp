@@ -11,7 +11,7 @@
 
 namespace trainer {
 
-constexpr int kMostNodes = 8;  // of the grid of an elastic distortion, along each axis
+constexpr int kMostNodes = 8;  // nodes along each axis of an elastic distortion's grid
 
 // The limits of what is drawn, uniformly and independently. All zero: nothing is changed.
 struct Augmentation {

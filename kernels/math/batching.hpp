@@ -82,8 +82,8 @@ HOST_DEVICE std::uint64_t images_before(const Batching& b, std::uint64_t step) {
 }
 
 struct ShownImage {
-  std::uint32_t index = 0;  // of the stored images
-  std::uint64_t epoch = 0;  // that shows it
+  std::uint32_t index = 0;  // its number among the stored images
+  std::uint64_t epoch = 0;  // the epoch that shows it
 };
 
 // The image in this rank's row `row` (< valid_rows) of step `step` under `seed`.

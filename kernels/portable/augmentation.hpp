@@ -5,7 +5,7 @@
 
 namespace trainer::portable {
 
-// As Gather. Unit: an image.
+// It opens a step as Gather does. Unit: an image.
 struct GatherAugmented {
   GatherArgs args;
 

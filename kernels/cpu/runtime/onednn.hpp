@@ -56,7 +56,7 @@ typename Primitive::primitive_desc describe_backward(const dnnl::engine& engine,
 struct OneDnn {
   dnnl::engine engine;
   dnnl::stream stream;
-  std::size_t threads;  // that may run primitives
+  std::size_t threads;  // how many may run primitives
 
   dnnl::memory view(const Desc& desc, const void* data) const {
     return {desc, engine, const_cast<void*>(data)};  // NOLINT: oneDNN has no memory of constants
