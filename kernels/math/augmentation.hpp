@@ -69,10 +69,12 @@ HOST_DEVICE int below(int count, std::uint32_t word) {
 
 HOST_DEVICE void set_matrix(const Augmentation& a, const Shape& image, bool distorted, std::uint32_t rotate,
                             std::uint32_t zoom, std::uint32_t shear, Transformation& t) {
-  const double turn = distorted ? exact_quotient(static_cast<double>(a.rotate * either_way(rotate)), 180.0)
-                                : 0.0;  // in units of pi
+  const double turn =
+      distorted ? exact_quotient(static_cast<double>(a.rotate * either_way(rotate)), static_cast<double>(180))
+                : 0.0;  // in units of pi
   const double lean =
-      distorted ? exact_quotient(static_cast<double>(a.shear * either_way(shear)), 180.0) : 0.0;
+      distorted ? exact_quotient(static_cast<double>(a.shear * either_way(shear)), static_cast<double>(180))
+                : 0.0;
   const double size = distorted ? 1.0 + static_cast<double>(a.zoom * either_way(zoom)) : 1.0;
   const double cosine = cosine_of_pi(turn);
   const double sine = cosine_of_pi(0.5 - turn);
