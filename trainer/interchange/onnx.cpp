@@ -101,9 +101,9 @@ class Graph {
     };
     for (int i = 0; i < side; ++i) {
       const double at = middle + (i - middle) * spec_.recipe.input.augmentation.crop / side;
-      const int first = std::min(static_cast<int>(at), side - 2);
+      const int first = std::clamp(static_cast<int>(at), 0, std::max(side - 2, 0));
       at_row(first, i) = static_cast<float>(first + 1 - at);
-      at_row(first + 1, i) = static_cast<float>(at - first);
+      if (side > 1) at_row(first + 1, i) = static_cast<float>(at - first);
     }
     return constant<float>(name, {side, side}, matrix);
   }
