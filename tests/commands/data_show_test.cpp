@@ -1,18 +1,20 @@
 // trainer data show: a picture or page of a data set, and of what a recipe makes of it.
+#include "tests/data/idx_files.hpp"
 #include "tests/support/program.hpp"
 
 namespace trainer::test {
 namespace {
 
+const std::string kShownNetwork =
+    "layers:\n  - dense: {out: classes}\nrecipe:\n  optimizer: sgd\n  rate: 0.1\n  batch: 8\n  epochs: "
+    "1\n";
+
 class DataShow : public ProgramTest {
  protected:
   void SetUp() override {
     ProgramTest::SetUp();
-    const std::string network =
-        "layers:\n  - dense: {out: classes}\nrecipe:\n  optimizer: sgd\n  rate: 0.1\n  batch: 8\n  epochs: "
-        "1\n";
-    folder_.write("still.yaml", "name: still\n" + network);
-    folder_.write("moved.yaml", "name: moved\n" + network + "  input: {augment: {shift: 2}}\n");
+    folder_.write("still.yaml", "name: still\n" + kShownNetwork);
+    folder_.write("moved.yaml", "name: moved\n" + kShownNetwork + "  input: {augment: {shift: 2}}\n");
   }
 
   data::Image shown(const Words& more) const {
@@ -65,6 +67,17 @@ TEST_F(DataShow, APageHasTheSheetAndSaysWhatItShows) {
       << page.substr(0, 600);
 }
 
+TEST_F(DataShow, ShowsLabelsThatBeginLate) {
+  const std::vector<std::uint8_t> images(4 * 3 * 3, 7), labels{40, 41, 40, 41};
+  for (const char* split : {"train", "t10k"}) {
+    folder_.write(std::string("late/") + split + "-images-idx3-ubyte", idx_bytes({4, 3, 3}, images));
+    folder_.write(std::string("late/") + split + "-labels-idx1-ubyte", idx_bytes({4}, labels));
+  }
+  const Outcome outcome = trainer({"data", "show", "--data", "late", "-o", "late.png"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(data::read_image(folder_ / "late.png").height, 8 + 2 * (18 * 3 + 8)) << "two labels";
+}
+
 TEST_F(DataShow, WrongWordsAreRefused) {
   const auto refused = [&](const Words& more) {
     Words words{"data", "show", "--data", "data"};
@@ -77,6 +90,9 @@ TEST_F(DataShow, WrongWordsAreRefused) {
             "error: --out sheet.gif: neither a picture (.png) nor a page (.html)\n");
   EXPECT_EQ(refused({"--augment", "still.yaml"}),
             "error: --augment still.yaml: its recipe has no `augment` in its `input`\n");
+  folder_.write("large.yaml", "name: large\n" + kShownNetwork + "  input: {augment: {crop: 28}}\n");
+  EXPECT_EQ(refused({"--augment", "large.yaml"}),
+            "error: large: `augment: {crop: 28}` is larger than the 12x12 images\n");
   EXPECT_NE(refused({"--augment", "nonesuch"}).find("nonesuch"), std::string::npos);
 }
 

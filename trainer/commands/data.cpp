@@ -44,8 +44,8 @@ data::Image changed_image(const data::Dataset& data, const Augmentation& augment
 // A row for each label: its first images, or the first one and what nine epochs make of it.
 data::Image data_sheet(const data::Dataset& data, const Augmentation& augmentation, std::uint64_t seed) {
   std::vector<data::Image> pictures;
-  const std::size_t rows = std::min(static_cast<std::size_t>(data.classes), kMostLabelRows);
-  for (std::size_t label = 0; label < rows; ++label) {
+  const auto labels = static_cast<std::size_t>(data.classes);
+  for (std::size_t label = 0; label < labels && pictures.size() < kMostLabelRows * kPicturesInRow; ++label) {
     std::vector<std::size_t> images;
     for (std::size_t i = 0; i < data.train.count() && images.size() < kPicturesInRow; ++i)
       if (data.train.labels[i] == label) images.push_back(i);
@@ -73,12 +73,11 @@ int show_data(const Environment& environment, const DataArguments& arguments) {
   const bool png = out.extension() == ".png";
   if (!png && out.extension() != ".html")
     throw UsageError(fmt::format("--out {}: neither a picture (.png) nor a page (.html)", arguments.out));
+  std::optional<Spec> spec;
   Augmentation augmentation;
-  Words changes;
   if (!arguments.augment.empty()) {
-    const Spec spec = find_spec(arguments.augment, models_folder(environment));
-    augmentation = spec.recipe.input.augmentation;
-    changes = augmentation_lines(augmentation);
+    spec = find_spec(arguments.augment, models_folder(environment));
+    augmentation = spec->recipe.input.augmentation;
     if (!augmentation.any())
       throw UsageError(
           fmt::format("--augment {}: its recipe has no `augment` in its `input`", arguments.augment));
@@ -86,6 +85,7 @@ int show_data(const Environment& environment, const DataArguments& arguments) {
   const data::Dataset data =
       data::load_dataset(data_folder(environment, arguments.data),
                          {.channels = arguments.channels, .transpose = arguments.transpose});
+  if (spec) check_augmentation(*spec, data.shape);
   const data::Image image = data_sheet(data, augmentation, arguments.seed);
   if (png) {
     const std::vector<std::uint8_t> file = data::png_file(image);
@@ -94,7 +94,7 @@ int show_data(const Environment& environment, const DataArguments& arguments) {
     const std::string rows =
         augmentation.any()
             ? fmt::format("A row for each label: its first image, then how nine epochs of {} show it: {}.",
-                          arguments.augment, fmt::join(changes, "; "))
+                          arguments.augment, fmt::join(augmentation_lines(augmentation), "; "))
             : "A row for each label: its first ten images.";
     write_file_durably(out, data_page(data.name, rows, image));
   }
