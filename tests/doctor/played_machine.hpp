@@ -116,6 +116,15 @@ class PlayedMachine : public ProgramTest {
 
   void play(const std::string& name, const std::string& text) const { folder_.write("play/" + name, text); }
   void stop_playing(const std::string& name) const { fs::remove(folder_ / "play" / name); }
+  // Removes the runs here and their containers: the next run, in the same second, may have the same name.
+  void forget_runs() const {
+    fs::remove_all(folder_ / "runs");
+    for (const std::string engine : {"play/here", "play/there"}) {
+      const std::string image = read_text(folder_ / engine / "image");
+      fs::remove_all(folder_ / engine);
+      folder_.write(engine + "/image", image);
+    }
+  }
 
   Outcome run(const Words& arguments) const {
     return trainer(arguments, {"PATH=" + at("bin") + ":/usr/bin:/bin", "PLAY=" + at("play"),

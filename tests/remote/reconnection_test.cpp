@@ -116,7 +116,7 @@ TEST_F(Fetching, ARunThatComesWithALinkOrAFolderIsNotTaken) {
     EXPECT_PRED2(contains, attached.err, "the run came with planted, which is not a plain file");
     EXPECT_FALSE(fs::exists(fs::symlink_status(folder_ / "runs" / id / "planted")));
     EXPECT_FALSE(fs::exists(folder_ / "runs" / id / "model.safetensors"));
-    fs::remove_all(folder_ / "runs");
+    forget_runs();
   }
 }
 

@@ -100,7 +100,7 @@ TEST_F(Submission, TheStatusOfTheTrainingComesThrough) {
     const std::string run = "runs/" + runs().back();
     EXPECT_EQ(record(run).status, RunStatus::kFailed);
     EXPECT_EQ(target_of(record(run))["name"], target);
-    fs::remove_all(folder_ / "runs");
+    forget_runs();
   }
 }
 
@@ -130,7 +130,7 @@ TEST_F(Submission, AFailureHasAMessageAStatusAndARecord) {
     ASSERT_EQ(runs().size(), 1U);
     EXPECT_EQ(record("runs/" + runs().at(0)).status, RunStatus::kFailed);
     EXPECT_PRED2(contains, record("runs/" + runs().at(0)).reason, failure.message);
-    fs::remove_all(folder_ / "runs");
+    forget_runs();
     stop_playing(failure.file);
   }
 }
@@ -235,7 +235,7 @@ TEST_F(Submission, AKilledOrRemovedContainerIsAFailedRun) {
   EXPECT_EQ(run({"runs", "attach", id}).code, 137);
   EXPECT_EQ(record("runs/" + id).status, RunStatus::kFailed);
   EXPECT_PRED2(contains, record("runs/" + id).reason, "was killed");
-  fs::remove_all(folder_ / "runs");
+  forget_runs();
   ASSERT_EQ(submit("vm", {}, {"--detach"}).code, 0);
   fs::remove_all(folder_ / "play/there");
   const Outcome outcome = run({"runs", "wait", "last"});
