@@ -15,12 +15,16 @@ from torch.nn import functional
 
 import torch_peer
 
-RECIPES = {
-    "sprint": {"conv1": 16, "conv2": 48, "hidden": 256, "edge": 26, "batch": 1152, "steps": 19, "muon": 0.40,
-               "adam": 0.07, "logit_scale": 0.3, "smoothing": 0.12, "start": 0.2, "share": 1, "from": 0},
-    "sprint-lean": {"conv1": 8, "conv2": 24, "hidden": 64, "edge": 28, "batch": 256, "steps": 165, "muon": 0.33,
-                    "adam": 0.08, "logit_scale": 0.5, "smoothing": 0.20, "start": 0.5, "share": 0.35, "from": 0.25},
-}
+LEAN = {"convolutions": ((8, 3), (24, 2)), "hidden": 64, "edge": 28, "shift": 0, "momentum": 0.3, "batch": 256, "steps": 165,
+        "muon": 0.33, "adam": 0.08, "beta2": 0.9, "logit_scale": 0.5, "smoothing": 0.20, "warmup": 0.1, "start": 0.5, "end": 0.05,
+        "share": 0.35, "from": 0.25}
+SPRINT = {**LEAN, "convolutions": ((16, 3), (48, 2)), "hidden": 256, "edge": 26, "batch": 1152, "steps": 19, "muon": 0.40,
+          "adam": 0.07, "logit_scale": 0.3, "smoothing": 0.12, "start": 0.2, "share": 1, "from": 0}
+SPRINT_995 = {**SPRINT, "edge": 28, "shift": 1, "momentum": 0.1, "batch": 500, "steps": 240, "muon": 0.2, "adam": 0.02,
+              "beta2": 0.95, "smoothing": 0.1, "warmup": 0.05, "start": 0.3, "end": 0}
+SPRINT_997 = {**SPRINT_995, "convolutions": ((32, 1), (32, 2), (64, 1), (64, 2), (128, 1)), "hidden": 128, "steps": 960}
+RECIPES = {"sprint": SPRINT, "sprint-lean": LEAN, "sprint-995": SPRINT_995, "sprint-997": SPRINT_997}
+BACKGROUND = -0.1307 / 0.3081
 
 
 class Cut(torch.autograd.Function):
@@ -40,8 +44,9 @@ class Cut(torch.autograd.Function):
 class Norm(nn.Module):
     """Batch normalisation with beta and without gamma, then GELU. If images are selected, `kept` says which."""
 
-    def __init__(self, channels):
+    def __init__(self, channels, momentum):
         super().__init__()
+        self.momentum = momentum
         self.offset = nn.Parameter(torch.zeros(channels))
         self.register_buffer("gain", torch.ones(channels))
         self.register_buffer("mean", torch.zeros(channels))
@@ -50,16 +55,17 @@ class Norm(nn.Module):
 
     def forward(self, x):
         x = x if self.kept is None else Cut.apply(x, self.kept)
-        x = functional.batch_norm(x, self.mean, self.variance, self.gain, self.offset, self.training, 0.3, 1e-5)
+        x = functional.batch_norm(x, self.mean, self.variance, self.gain, self.offset, self.training, self.momentum, 1e-5)
         return functional.gelu(x, approximate="tanh")
 
 
 def network_of(r):
-    map2 = ((r["edge"] - 2) // 3 - 2) // 2
-    network = nn.Sequential(
-        nn.Conv2d(1, r["conv1"], 3, bias=False), nn.MaxPool2d(3), Norm(r["conv1"]),
-        nn.Conv2d(r["conv1"], r["conv2"], 3, bias=False), nn.MaxPool2d(2), Norm(r["conv2"]), nn.Flatten(),
-        nn.Linear(r["conv2"] * map2 * map2, r["hidden"], bias=False), Norm(r["hidden"]), nn.Linear(r["hidden"], 10))
+    layers, channels, edge = [], 1, r["edge"]
+    for out, pool in r["convolutions"]:
+        layers += [nn.Conv2d(channels, out, 3, bias=False), *([nn.MaxPool2d(pool)] if pool > 1 else []), Norm(out, r["momentum"])]
+        channels, edge = out, (edge - 2) // pool
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * edge * edge, r["hidden"], bias=False),
+                            Norm(r["hidden"], r["momentum"]), nn.Linear(r["hidden"], 10))
     for layer in network:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             bound = 1 / math.sqrt(layer.weight[0].numel())
@@ -105,6 +111,15 @@ def mean_loss(network, r, x, labels, selects):
     return functional.cross_entropy(logits, labels, label_smoothing=r["smoothing"])
 
 
+def shifted(x, most):
+    """Each image moved by up to `most` pixels each way, whole pixels, with the background where nothing was."""
+    edge = x.shape[-1]
+    padded = functional.pad(x[:, 0], (most,) * 4, value=BACKGROUND)
+    rows, columns = (torch.arange(edge, device=x.device) + torch.randint(0, 2 * most + 1, (len(x), 1), device=x.device)
+                     for _ in range(2))
+    return padded[torch.arange(len(x), device=x.device)[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
+
+
 def train(network, optimizers, r, images, labels, order):
     """All steps of a recipe; `order` holds the images' positions, step after step."""
     rates = [r["muon"], r["adam"]]
@@ -112,9 +127,11 @@ def train(network, optimizers, r, images, labels, order):
     for step in range(r["steps"]):
         selects = r["share"] < 1 and step / r["steps"] >= r["from"]
         u = (step + 0.5) / r["steps"]
-        factor = r["start"] + (1 - r["start"]) * u / 0.1 if u < 0.1 else 0.05 + 0.95 * (1 - u) / 0.9
+        warmup, start, end = r["warmup"], r["start"], r["end"]
+        factor = start + (1 - start) * u / warmup if u < warmup else end + (1 - end) * (1 - u) / (1 - warmup)
         rows = order[step * r["batch"]:(step + 1) * r["batch"]]
-        x = images[rows].contiguous(memory_format=torch.channels_last)
+        x = images[rows] if r["shift"] == 0 else shifted(images[rows], r["shift"])
+        x = x.contiguous(memory_format=torch.channels_last)
         loss = mean_loss(network, r, x, labels[rows], selects)
         for optimizer, rate in zip(optimizers, rates):
             optimizer.param_groups[0]["lr"] = rate * factor
@@ -127,13 +144,19 @@ def train(network, optimizers, r, images, labels, order):
 def optimizers_of(network, r, **adam):
     weights = [layer.weight for layer in network if isinstance(layer, (nn.Conv2d, nn.Linear))][:-1]
     rest = [p for p in network.parameters() if all(p is not w for w in weights)]
-    return [Muon(weights, r["muon"]), torch.optim.Adam(rest, lr=r["adam"], betas=(0.7, 0.9), **adam)]
+    return [Muon(weights, r["muon"]), torch.optim.Adam(rest, lr=r["adam"], betas=(0.7, r["beta2"]), **adam)]
+
+
+def order_of(r, images):
+    """The positions of the images of all steps: every epoch in a new order."""
+    wanted = r["steps"] * r["batch"]
+    return torch.cat([torch.randperm(images) for _ in range(-(-wanted // images))])
 
 
 def train_and_test(r, images, test):
     network = network_of(r)
     optimizers = optimizers_of(network, r)
-    order = torch.randperm(len(images[0]))
+    order = order_of(r, len(images[0]))
     begin = time.perf_counter()
     train(network, optimizers, r, *images, order)
     return 100 * torch_peer.accuracy(network, *test), time.perf_counter() - begin
@@ -146,7 +169,8 @@ class Captured:
         self.recipe, self.test_images = r, len(test[0])
         self.network = network_of(r).cuda()
         self.optimizers = optimizers_of(self.network, r, capturable=True)
-        self.order = torch.arange(len(images[0]), device="cuda")
+        self.images = len(images[0])
+        self.order = order_of(r, self.images).cuda()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # creates what libraries and optimisers allocate at first use
@@ -171,7 +195,7 @@ class Captured:
                 for state in optimizer.state.values():
                     for value in state.values():
                         value.zero_()
-        self.order.copy_(torch.randperm(len(self.order)))
+        self.order.copy_(order_of(self.recipe, self.images))
 
     def run(self):
         self.reset()

@@ -47,6 +47,16 @@ TEST(SprintSummary, OneSeedHasTheErrorOfItsTestImages) {
   EXPECT_EQ(s.seconds.median, 0.5);
 }
 
+TEST(SprintNetwork, IsTheFastestOneThatReachesTheTarget) {
+  for (const bool on_gpu : {false, true}) {
+    EXPECT_STREQ(sprint_network(98, on_gpu), on_gpu ? "sprint" : "sprint-lean");
+    EXPECT_STREQ(sprint_network(99, on_gpu), on_gpu ? "sprint" : "sprint-lean");
+    for (const double target : {99.01, 99.5}) EXPECT_STREQ(sprint_network(target, on_gpu), "sprint-995");
+    for (const double target : {99.51, 99.7, 99.9})
+      EXPECT_STREQ(sprint_network(target, on_gpu), "sprint-997");
+  }
+}
+
 TEST(SprintVerdict, SaysWhetherTheTargetIsReachedAndBeyondItsError) {
   EXPECT_EQ(verdict_text(report({99.1, 99.1, 99.1}, 99)), "99.10 +- 0.00 %: 99 % reached");
   EXPECT_EQ(verdict_text(report({98.9, 98.8}, 99)), "98.85 +- 0.05 %: 99 % not reached");

@@ -13,6 +13,7 @@
 #include "trainer/device/device_choice.hpp"
 #include "trainer/doctor/facts.hpp"
 #include "trainer/infer/trained_network.hpp"
+#include "trainer/infer/views.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/train/recorded_run.hpp"
 
@@ -52,6 +53,7 @@ int run_chosen(const std::vector<Command>& all);
 Command add_train(CLI::App& app, const Environment& environment);
 Command add_eval(CLI::App& app, const Environment& environment);
 Command add_predict(CLI::App& app, const Environment& environment);
+Command add_committee(CLI::App& app, const Environment& environment);
 Command add_export(CLI::App& app, const Environment& environment);
 Command add_import(CLI::App& app, const Environment& environment);
 Command add_models(CLI::App& app, const Environment& environment);
@@ -110,6 +112,21 @@ std::filesystem::path bundle_path(const Environment& environment, const BundleOp
 std::string write_bundle(const Environment& environment, const BundleOptions& options,
                          const doctor::Facts& facts, const std::vector<Check>& checks);
 
+struct EvalOptions : InferenceOptions {
+  std::string logits;  // the file
+  bool json = false;
+};
+void add_eval_options(CLI::App& app, EvalOptions& options);  // all but the networks
+int eval(const Environment& environment, const EvalOptions& options);
+
+struct PredictOptions : InferenceOptions {
+  std::vector<std::string> pictures;
+  std::string fit = "auto";
+  bool json = false;
+};
+CLI::Option* add_fit(CLI::App& app, std::string& fit);
+int predict(const Environment& environment, const PredictOptions& options);
+
 // Finds the folder of RUN as resolve_run does, but a file alone is not a run. Throws FileError.
 std::filesystem::path find_run_folder(const std::string& run, const Environment& environment);
 
@@ -128,9 +145,8 @@ void add_skip_bad_images(CLI::App& app, bool& skip,
                          const std::string& about = "leave broken pictures out [off]");
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about = "as JSON [off]");
 void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* about);
-void add_run_or_file(CLI::App& app, std::string& run);  // as in resolve_run
-void add_trained_network(CLI::App& app,
-                         InferenceOptions& options);  // RUN_OR_FILE, --device, --bits, --threads
+void add_run_or_file(CLI::App& app, std::string& run);         // as in resolve_run
+void add_inference(CLI::App& app, InferenceOptions& options);  // --device, --bits, --threads, --views
 void add_tested_runs(CLI::App& app, std::vector<std::string>& runs,
                      InferenceOptions& options);           // RUN..., and where to test them
 void add_target_name(CLI::App& app, std::string& target);  // -c, --target
@@ -152,12 +168,12 @@ std::vector<std::string> before_submitted(std::vector<std::string> words);
 class Commands {
  public:
   Commands(CLI::App& app, const Environment& environment)
-      : all_{add_train(app, environment),     add_eval(app, environment),    add_predict(app, environment),
-             add_export(app, environment),    add_import(app, environment),  add_models(app, environment),
-             add_data_sets(app, environment), add_devices(app, environment), add_bench(app, environment),
-             add_sprint(app, environment),    add_doctor(app, environment),  add_runs(app, environment),
-             add_registry(app, environment),  add_target(app, environment),  add_prepare(app, environment),
-             add_submit(app, environment)} {}
+      : all_{add_train(app, environment),     add_eval(app, environment),      add_predict(app, environment),
+             add_committee(app, environment), add_export(app, environment),    add_import(app, environment),
+             add_models(app, environment),    add_data_sets(app, environment), add_devices(app, environment),
+             add_bench(app, environment),     add_sprint(app, environment),    add_doctor(app, environment),
+             add_runs(app, environment),      add_registry(app, environment),  add_target(app, environment),
+             add_prepare(app, environment),   add_submit(app, environment)} {}
 
   int run() const { return run_chosen(all_); }
 

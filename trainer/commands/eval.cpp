@@ -12,11 +12,6 @@ namespace trainer {
 
 namespace {
 
-struct EvalArguments : InferenceOptions {
-  std::string logits;  // the file
-  bool json = false;
-};
-
 // A line for each test image.
 std::string logits_csv(const TestAnswers& e, const data::Split& test) {
   std::string text = "label,prediction";
@@ -60,6 +55,8 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
   json["file"] = trained.path().string();
   json["device"] = trained.device_name() == std::string_view("GPU") ? "cuda" : "cpu";
   json["precision"] = trained.precision();
+  if (!trained.others().empty()) json["members"] = trained.others();
+  if (trained.views() > 1) json["views"] = trained.views();
   json["data"] = {{"path", dataset.path.string()},
                   {"fingerprint", dataset.fingerprint},
                   {"trained_on", dataset.fingerprint == trained.saved().fingerprint}};
@@ -80,10 +77,12 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
   fmt::print("{}\n", to_text(json, 2));
 }
 
-int eval(const Environment& environment, const EvalArguments& given) {
+}  // namespace
+
+int eval(const Environment& environment, const EvalOptions& given) {
   constexpr int kBatch = 256;
   const std::unique_ptr<Communicator> ranks = join_ranks(environment);
-  EvalArguments arguments = given;
+  EvalOptions arguments = given;
   if (ranks != nullptr) share_machine(arguments.device, places_of(*ranks));
   TrainedNetwork trained(environment, arguments, kBatch);
   const data::Dataset dataset = matching_test_data(environment, arguments, trained.saved());
@@ -95,9 +94,12 @@ int eval(const Environment& environment, const EvalArguments& given) {
     print_json(answers, trained, dataset);
     return 0;
   }
-  fmt::print("{:<14}{} ({})\n{:<14}{}: {} test images ({})\n{:<14}{} on the {}\n", "model",
-             trained.saved().spec.name, trained.path().string(), "data", dataset.name, dataset.test.count(),
-             dataset.path.string(), "precision", trained.precision(), trained.device_name());
+  fmt::print("{:<14}{} ({})\n", "model", trained.saved().spec.name, trained.path().string());
+  for (const std::string& member : trained.others()) fmt::print("{:<14}{}\n", "and", member);
+  if (trained.views() > 1) fmt::print("{:<14}{}\n", "views", kViewsText);
+  fmt::print("{:<14}{}: {} test images ({})\n{:<14}{} on the {}\n", "data", dataset.name,
+             dataset.test.count(), dataset.path.string(), "precision", trained.precision(),
+             trained.device_name());
   if (dataset.fingerprint != trained.saved().fingerprint) {
     fmt::print("{:<14}other data than the network was trained on\n", "note");
   }
@@ -109,8 +111,8 @@ int eval(const Environment& environment, const EvalArguments& given) {
   return 0;
 }
 
-void declare_eval(CLI::App& app, EvalArguments& arguments) {
-  add_trained_network(app, arguments);
+void add_eval_options(CLI::App& app, EvalOptions& arguments) {
+  add_inference(app, arguments);
   add_data(app, arguments.data, "IDX files or folder of pictures [what the run was trained on]");
   add_transpose(app, arguments.transpose);
   add_skip_bad_images(app, arguments.skip_bad_images);
@@ -123,7 +125,10 @@ void declare_eval(CLI::App& app, EvalArguments& arguments) {
   add_json(app, arguments.json);
 }
 
-}  // namespace
+static void declare_eval(CLI::App& app, EvalOptions& options) {
+  add_run_or_file(app, options.run);
+  add_eval_options(app, options);
+}
 
 Command add_eval(CLI::App& app, const Environment& environment) {
   return add_command(app, environment, "eval", "test a trained network", declare_eval, eval);

@@ -15,12 +15,6 @@ namespace trainer {
 
 namespace {
 
-struct PredictArguments : InferenceOptions {
-  std::vector<std::string> pictures;
-  std::string fit = "auto";
-  bool json = false;
-};
-
 struct Guess {
   FittedDigit digit;
   int label = 0;
@@ -30,7 +24,7 @@ struct Guess {
 };
 
 // Whether pictures become digits as MNIST's makers framed them, as the training images were, unless --fit says otherwise.
-bool fits_digits(const PredictArguments& arguments, const SavedNetwork& saved) {
+bool fits_digits(const PredictOptions& arguments, const SavedNetwork& saved) {
   const std::string& fit = arguments.fit == "auto" ? saved.fit : arguments.fit;
   if (fit.empty())
     throw UsageError(
@@ -58,7 +52,7 @@ std::vector<FittedDigit> fitted(const std::string& picture, const Shape& shape, 
 }
 
 // Fits every readable picture; an unreadable one gets its error instead.
-std::vector<Answer> fit_all(const PredictArguments& arguments, const SavedNetwork& saved) {
+std::vector<Answer> fit_all(const PredictOptions& arguments, const SavedNetwork& saved) {
   const bool as_digit = fits_digits(arguments, saved);
   std::vector<Answer> answers;
   for (const std::string& picture : arguments.pictures) {
@@ -144,8 +138,10 @@ nlohmann::ordered_json json_of(const Answer& answer, const TrainedNetwork& train
   return json;
 }
 
+}  // namespace
+
 // Returns 1 if any picture could not be read; the others are answered all the same.
-int predict(const Environment& environment, const PredictArguments& arguments) {
+int predict(const Environment& environment, const PredictOptions& arguments) {
   // How many digits the pictures hold is known later, by the form that the network's file names: one may hold many.
   const auto batch = static_cast<int>(std::clamp<std::size_t>(arguments.pictures.size(), 16, 256));
   TrainedNetwork trained(environment, arguments, batch);
@@ -161,18 +157,22 @@ int predict(const Environment& environment, const PredictArguments& arguments) {
   return std::ranges::all_of(answers, [](const Answer& answer) { return answer.error.empty(); }) ? 0 : 1;
 }
 
-void declare_predict(CLI::App& app, PredictArguments& arguments) {
-  add_trained_network(app, arguments);
-  app.add_option("IMAGE", arguments.pictures, "PNG, JPEG or BMP files")->required();
-  app.add_option("--fit", arguments.fit,
-                 "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: what the "
-                 "network's training images were")
+CLI::Option* add_fit(CLI::App& app, std::string& fit) {
+  return app
+      .add_option("--fit", fit,
+                  "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: what the "
+                  "network's training images were")
       ->check(CLI::IsMember({"auto", "digit", "picture"}))
       ->capture_default_str();
-  add_json(app, arguments.json);
 }
 
-}  // namespace
+static void declare_predict(CLI::App& app, PredictOptions& arguments) {
+  add_run_or_file(app, arguments.run);
+  add_inference(app, arguments);
+  app.add_option("IMAGE", arguments.pictures, "PNG, JPEG or BMP files")->required();
+  add_fit(app, arguments.fit);
+  add_json(app, arguments.json);
+}
 
 Command add_predict(CLI::App& app, const Environment& environment) {
   return add_command(app, environment, "predict", "tell what is in pictures", declare_predict, predict);

@@ -21,15 +21,19 @@ int sprint(const Environment& environment, const SprintOptions& arguments) {
 
 void declare_sprint(CLI::App& app, SprintOptions& options) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  app.add_option("--model", options.model,
-                 fmt::format("a shipped network or a YAML file; one whose recipe counts epochs trains "
-                             "one [{} on a CPU, {} on a GPU]",
-                             kModelOfCpu, kModelOfGpu));
+  app.add_option(
+      "--model", options.model,
+      fmt::format(
+          "a shipped network or a YAML file; one whose recipe counts epochs trains one [by --target: to "
+          "99 {} on a CPU and {} on a GPU, to 99.5 {}, beyond {}]",
+          sprint_network(99, false), sprint_network(99, true), sprint_network(99.5, false),
+          sprint_network(99.7, false)));
   app.add_option("--seeds", options.seeds, "trainings from scratch, each with a seed of its own")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
   add_seed(app, "--first-seed", options.first_seed, "the others follow it");
-  app.add_option("--target", options.target, "mean accuracy that counts as reached, 99 or 0.99")
+  app.add_option("--target", options.target,
+                 "mean accuracy that counts as reached, in per cent or as a fraction")
       ->capture_default_str();
   add_device(app, options.device.device);
   app.add_option("--precision", options.device.precision, "of products, as for train [as for train]");

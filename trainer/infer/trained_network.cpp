@@ -11,6 +11,7 @@
 #include "data/idx.hpp"
 #include "models/words.hpp"
 #include "trainer/device/memory_need.hpp"
+#include "trainer/infer/views.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/errors.hpp"
 
@@ -20,18 +21,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// log(sum exp(y_j)), the logarithm of softmax's denominator: the loss is this less the label's logit, whatever its size.
-double log_sum_exp(std::span<const float> logits) {
-  const double most = *std::ranges::max_element(logits);
-  double sum = 0;
-  for (const float y : logits) sum += std::exp(y - most);
-  return most + std::log(sum);
+void require_same_task(const SavedNetwork& a, const SavedNetwork& b, const std::string& names) {
+  if (a.image == b.image && a.classes == b.classes && a.label_names == b.label_names && a.fit == b.fit)
+    return;
+  throw UsageError(names + " take other images or know other labels: a committee's networks are of one task");
 }
 
 }  // namespace
 
 TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOptions& options, int batch)
-    : path_(model_file(resolve_run(options.run, environment.runs))) {
+    : path_(model_file(resolve_run(options.run, environment.runs))), views_(options.views) {
   const SafetensorsFile file = SafetensorsFile::read(path_);
   saved_ = read_saved_network(file);
   DeviceRequest device = options.device;
@@ -44,6 +43,14 @@ TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOp
   require_memory(plan, 1, device_.backend->info(Libraries::opened));
   network_.emplace_back(plan, *device_.backend, Purpose::inference);
   load_tensors(file, network());
+  InferenceOptions alone = options;
+  alone.members.clear();
+  others_.reserve(options.members.size());
+  for (const std::string& member : options.members) {
+    alone.run = member;
+    others_.emplace_back(environment, alone, batch);
+    require_same_task(saved_, others_.back().saved_, fmt::format("{} and {}", options.run, member));
+  }
 }
 
 const char* TrainedNetwork::device_name() const {
@@ -55,7 +62,29 @@ std::string TrainedNetwork::label_name(int label) const {
   return index < saved_.label_names.size() ? printable(saved_.label_names[index]) : std::to_string(label);
 }
 
-std::vector<float> TrainedNetwork::logits(const std::vector<std::uint8_t>& images) {
+std::vector<std::string> TrainedNetwork::others() const {
+  std::vector<std::string> files;
+  files.reserve(others_.size());
+  for (const TrainedNetwork& other : others_) files.push_back(other.path_.string());
+  return files;
+}
+
+std::vector<float> TrainedNetwork::logits(std::span<const std::uint8_t> images) {
+  std::vector<float> all = own_logits(images);
+  if (others_.empty()) return all;
+  const auto classes = static_cast<std::size_t>(saved_.classes);
+  const double share = 1 / static_cast<double>(1 + others_.size());
+  take_log_softmax(all, classes, share);
+  for (TrainedNetwork& other : others_) {
+    std::vector<float> more = other.own_logits(images);
+    take_log_softmax(more, classes, share);
+    std::ranges::transform(all, more, all.begin(), std::plus<>());
+  }
+  return all;
+}
+
+std::vector<float> TrainedNetwork::own_logits(std::span<const std::uint8_t> images) {
+  if (images.empty()) return {};
   const DeviceInfo info = device_.backend->info(Libraries::opened);
   if (info.kind == "cpu") require_address_space("an evaluation", 0, info.cpu.threads);
   const auto classes = static_cast<std::size_t>(saved_.classes);
@@ -85,13 +114,12 @@ std::vector<float> TrainedNetwork::logits(const std::vector<std::uint8_t>& image
   return all;
 }
 
-std::vector<float> TrainedNetwork::probabilities(const std::vector<std::uint8_t>& images) {
-  std::vector<float> all = logits(images);
+std::vector<float> TrainedNetwork::probabilities(std::span<const std::uint8_t> images) {
   const auto classes = static_cast<std::size_t>(saved_.classes);
-  for (auto row = all.begin(); row != all.end(); row += static_cast<std::ptrdiff_t>(classes)) {
-    const double whole = log_sum_exp({row, classes});
-    for (float& value : std::span(row, classes)) value = static_cast<float>(std::exp(value - whole));
-  }
+  const LogitsOf plain = [this](std::span<const std::uint8_t> some) { return logits(some); };
+  std::vector<float> all = views_ > 1 ? with_views(images, saved_.image, classes, plain) : logits(images);
+  take_log_softmax(all, classes, 1);
+  for (float& value : all) value = static_cast<float>(std::exp(static_cast<double>(value)));
   return all;
 }
 
@@ -165,21 +193,22 @@ std::uint64_t TestAnswers::predicted(int prediction) const {
 }
 
 // The logits of all images, of which each rank works out a part.
-static std::vector<float> logits_of_ranks(TrainedNetwork& trained, const data::Split& test,
+static std::vector<float> logits_of_ranks(TrainedNetwork& trained, std::span<const std::uint8_t> images,
                                           Communicator* ranks) {
   const std::size_t size = trained.saved().image.size();
   const auto classes = static_cast<std::size_t>(trained.saved().classes);
   const auto ranks_count = static_cast<std::size_t>(ranks == nullptr ? 1 : ranks->size());
   const auto rank = static_cast<std::size_t>(ranks == nullptr ? 0 : ranks->rank());
+  const std::size_t count = images.size() / size;
   std::vector<std::size_t> borders;
   for (std::size_t r = 0; r <= ranks_count; ++r)
-    borders.push_back(test.count() * r / ranks_count * classes * sizeof(float));
+    borders.push_back(count * r / ranks_count * classes * sizeof(float));
   const auto image = [&](std::size_t r) {
-    return test.images.begin() + static_cast<std::ptrdiff_t>(test.count() * r / ranks_count * size);
+    return images.begin() + static_cast<std::ptrdiff_t>(count * r / ranks_count * size);
   };
   std::vector<float> own = trained.logits({image(rank), image(rank + 1)});
   if (ranks == nullptr) return own;
-  std::vector<float> all(test.count() * classes);
+  std::vector<float> all(count * classes);
   std::ranges::copy(own, all.begin() + static_cast<std::ptrdiff_t>(borders[rank] / sizeof(float)));
   ranks->all_gather(all.data(), borders);
   return all;
@@ -190,7 +219,11 @@ TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test, Co
   answers.classes = trained.saved().classes;
   const auto classes = static_cast<std::size_t>(answers.classes);
   answers.confusion.assign(classes * classes, 0);
-  answers.logits = logits_of_ranks(trained, test, ranks);
+  const LogitsOf plain = [&](std::span<const std::uint8_t> images) {
+    return logits_of_ranks(trained, images, ranks);
+  };
+  answers.logits = trained.views() > 1 ? with_views(test.images, trained.saved().image, classes, plain)
+                                       : plain(test.images);
   double loss = 0;
   std::uint64_t correct = 0;
   for (std::size_t n = 0; n < test.count(); ++n) {

@@ -1,9 +1,11 @@
 // A saved network, loaded on a backend with its weights, input scaling and label names, and its predictions: for single images,
-// and for a whole test set with the sums that `trainer eval` prints and a run's report shows.
+// and for a whole test set with the sums that `trainer eval` prints and a run's report shows. Several networks can answer as one,
+// a committee: by the mean of their log-softmax.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,7 +19,9 @@ namespace trainer {
 
 // Which network, on which device, and on which test set: the options that eval, predict and a run's report share.
 struct InferenceOptions {
-  std::string run;  // as in resolve_run
+  std::string run;                   // as in resolve_run
+  std::vector<std::string> members;  // other runs, which answer together with it
+  int views = 1;                     // or kViews: test-time augmentation (views.hpp)
   DeviceRequest device;
   std::string data;  // --data; empty: the data that the run itself was trained on
   bool skip_bad_images = false;
@@ -26,24 +30,33 @@ struct InferenceOptions {
 
 class TrainedNetwork {
  public:
-  // Computes in the precision of the training if the device supports it. Throws FileError, UsageError, BackendError.
+  // Computes in the precision of the training if the device supports it. Throws FileError, BackendError; UsageError also if a member
+  // takes other images or knows other labels than the run.
   TrainedNetwork(const Environment& environment, const InferenceOptions& options, int batch);
 
   const std::filesystem::path& path() const { return path_; }
   const SavedNetwork& saved() const { return saved_; }
   Network& network() { return network_.front(); }
-  const char* device_name() const;                                             // "GPU" or "CPU"
+  const char* device_name() const;  // "GPU" or "CPU"
+  int views() const { return views_; }
   const char* precision() const { return precision_name(device_.precision); }  // "fp32"
   std::string label_name(int label) const;  // the name of the label's folder of pictures, or the number
 
-  // Each image's logits, [count, classes]; `images` are [count, h, w, c]. Throws FileError if one is not finite.
-  std::vector<float> logits(const std::vector<std::uint8_t>& images);
-  // Their softmax.
-  std::vector<float> probabilities(const std::vector<std::uint8_t>& images);
+  std::vector<std::string> others() const;  // the files of the other members
+
+  // Each image's logits, [count, classes]; of a committee the mean log-softmax. `images` are [count, h, w, c]. Throws FileError if
+  // one is not finite.
+  std::vector<float> logits(std::span<const std::uint8_t> images);
+  // The softmax of the logits, with the views that were requested.
+  std::vector<float> probabilities(std::span<const std::uint8_t> images);
 
  private:
+  std::vector<float> own_logits(std::span<const std::uint8_t> images);
+
   std::filesystem::path path_;
   SavedNetwork saved_;
+  int views_;
+  std::vector<TrainedNetwork> others_;
   DeviceChoice device_;
   std::vector<Network> network_;  // one, made when the plan is known
 };

@@ -18,12 +18,12 @@
 
 namespace trainer {
 
-// The network that a sprint takes without --model: the faster one on its kind of device (README, "Sprint").
-inline constexpr const char* kModelOfCpu = "sprint-lean";
-inline constexpr const char* kModelOfGpu = "sprint";
+// The network that a sprint takes without --model: the fastest one whose mean accuracy is at least the target (in per cent)
+// on its kind of device, or else the most accurate one (README, "Sprint").
+[[nodiscard]] const char* sprint_network(double target, bool on_gpu);
 
 struct SprintOptions {
-  std::string model;         // empty: kModelOfCpu or kModelOfGpu
+  std::string model;         // empty: sprint_network
   std::optional<Spec> spec;  // the network itself, instead of `model`
   std::string data;          // empty: TRAINER_DATA or the shipped MNIST
   bool transpose = false;

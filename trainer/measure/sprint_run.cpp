@@ -30,15 +30,16 @@ class SprintRun {
     const auto model = [&](const std::string& name) { return find_spec(name, models_folder(environment)); };
     std::optional<Spec> spec = options.spec;
     if (!spec && !options.model.empty()) spec = model(options.model);
-    device.batch = (spec ? *spec : model(kModelOfCpu)).recipe.batch;
-    if (spec && device.wanted.is_empty()) device.wanted = spec->recipe.precisions;
+    const Spec expected = spec ? *spec : model(sprint_network(options.target, false));
+    device.batch = expected.recipe.batch;
+    if (device.wanted.is_empty()) device.wanted = expected.recipe.precisions;
     // The data set is unpacked while the device is made ready.
     auto dataset = std::async(std::launch::async, [&environment, &options] {
       return data::load_dataset(data_folder(environment, options.data), {.transpose = options.transpose});
     });
     if (options.ranks != nullptr) share_machine(device, places_of(*options.ranks));
     run_.open_device(device);
-    if (!spec) spec = model(run_.info.gpu ? kModelOfGpu : kModelOfCpu);
+    if (!spec) spec = model(sprint_network(options.target, run_.info.gpu.has_value()));
     TrainSettings settings;
     settings.seed = options.first_seed;
     settings.transpose = options.transpose;
@@ -112,8 +113,8 @@ class SprintRun {
     console_.text(run_head(run_, folder));
     warn_of_data(console_, setup_);
     if (options_.model.empty()) {
-      console_.line(fmt::format("{:<14}'{}', the faster of the two networks on a {} (--model)", "network",
-                                setup_.spec.name, run_.info.gpu ? "GPU" : "CPU"));
+      console_.line(fmt::format("{:<14}'{}', the network for {:g} % on a {} (--model)", "network",
+                                setup_.spec.name, options_.target, run_.info.gpu ? "GPU" : "CPU"));
     }
     if (options_.ranks != nullptr)
       console_.text(
