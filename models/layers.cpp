@@ -1,7 +1,6 @@
-// The kinds of layer, each a row of one table: its word in YAML, alone (`relu`) or with settings
-// (`conv: {out: 24, kernel: 5}`), the op that it becomes, and its text in a plan's table. "same" padding is
-// TensorFlow's: ceil(length / stride) positions; if the number of zeros is odd, the extra one is at the bottom or
-// right.
+// The kinds of layer, each a row of one table: its word in YAML, alone (`relu`) or with settings (`conv: {out: 24, kernel:
+// 5}`), the op that it becomes, and its text in a plan's table. "same" padding is TensorFlow's: ceil(length / stride)
+// positions; if the number of zeros is odd, the extra one is at the bottom or right.
 #include "models/layers.hpp"
 
 #include <algorithm>
@@ -89,8 +88,10 @@ OpDesc describe_dense(const Checker& check) {
 template <typename Desc>
 OpDesc pool(const Checker& check) {
   const Shape& in = check.position.in;
-  check.fits("window", check.layer.size, in.h, in.w, "input");
-  return Desc{in, {check.layer.size, check.layer.stride}};
+  const bool global = check.layer.size == 0;
+  const int size = global ? std::max(in.h, in.w) : check.layer.size;
+  check.fits("window", size, in.h, in.w, "input");
+  return Desc{in, {size, global ? size : check.layer.stride}};
 }
 
 template <typename Desc>
@@ -107,6 +108,7 @@ std::string conv_text(const LayerSpec& layer, int /*classes*/) {
 }
 
 std::string pool_text(const LayerSpec& layer, int /*classes*/) {
+  if (layer.size == 0) return " global";
   return fmt::format(" {}", layer.size) +
          (layer.stride != layer.size ? fmt::format(" stride {}", layer.stride) : "");
 }
@@ -155,11 +157,6 @@ Setting<LayerSpec> initializer(const char* key, std::optional<Initialization> La
           }};
 }
 
-// A setting with its own `read` function.
-Setting<LayerSpec> custom(const char* key, void (*read)(const MapReader& map, LayerSpec& layer)) {
-  return {key, read};
-}
-
 struct Kind {
   const char* word;
   Settings<LayerSpec> settings;
@@ -173,19 +170,23 @@ const std::vector<Kind>& kinds() {
   static const auto weights = initializer("weights", &LayerSpec::weights);
   static const auto biases = initializer("biases", &LayerSpec::biases);
   static const auto bias = setting("bias", &LayerSpec::bias);
-  static const auto size = required(custom("size", read_size));
+  static const auto size = required(Setting<LayerSpec>{"size", read_size});
   static const auto stride = setting("stride", &LayerSpec::stride, extent);
   static const std::vector<Kind> all{
       {"conv",
        {required(setting("out", &LayerSpec::out, WholeRange{1, kMostOutputs})),
-        required(setting("kernel", &LayerSpec::kernel, extent)), stride, custom("padding", read_padding),
-        bias, weights, biases},
+        required(setting("kernel", &LayerSpec::kernel, extent)),
+        stride,
+        {"padding", read_padding},
+        bias,
+        weights,
+        biases},
        describe_conv,
        conv_text},
       {"maxpool", {size, stride}, pool<MaxPoolDesc>, pool_text},
       {"avgpool", {size, stride}, pool<AvgPoolDesc>, pool_text},
       {"dense",
-       {required(custom("out", read_outputs)), bias, weights, biases},
+       {required(Setting<LayerSpec>{"out", read_outputs}), bias, weights, biases},
        describe_dense,
        [](const LayerSpec& l, int classes) { return fmt::format(" {}", l.out > 0 ? l.out : classes); }},
       {"relu", {}, element_by_element<ReluDesc>},
@@ -197,7 +198,7 @@ const std::vector<Kind>& kinds() {
        },
        [](const LayerSpec& l, int /*classes*/) { return fmt::format(" {}", static_cast<float>(l.slope)); }},
       {"dropout",
-       {required(custom("drop", read_drop))},
+       {required(Setting<LayerSpec>{"drop", read_drop})},
        [](const Checker& c) -> OpDesc {
          return DropoutDesc{c.position.in, static_cast<float>(c.layer.drop),
                             static_cast<std::uint32_t>(c.position.number)};
@@ -230,6 +231,8 @@ LayerSpec read_layer(const YamlNode& node) {
   LayerSpec layer;
   layer.kind = static_cast<LayerKind>(tagged.index);
   layer.place = tagged.place;
+  const bool is_global = tagged.arguments != nullptr && tagged.arguments->word == "global";
+  if (layer.kind == LayerKind::avgpool && is_global) return layer;
   const Settings<LayerSpec>& settings = kind_of(layer).settings;
   const MapReader map(tagged, keys_of(settings));
   read_settings(map, settings, layer);

@@ -13,9 +13,8 @@
 
 namespace trainer {
 
-// The values of a parameter [outer, spatial, inner] within the parameter of a padded op. In the padding, weights,
-// activations and gradients are zero, and stay zero under every optimiser, since each term of an update has a factor
-// of zero.
+// The values of a parameter [outer, spatial, inner] within the parameter of a padded op. In the padding, weights, activations
+// and gradients are zero, and stay zero under every optimiser, since each term of an update has a factor of zero.
 struct PaddedParameter {
   std::size_t outer = 1, spatial = 1, inner = 1;
   std::size_t padded_outer = 1, padded_inner = 1;

@@ -1,7 +1,6 @@
-// The plan of a network: every shape, parameter, FLOP and byte, computed once from spec, input and batch before
-// any device is touched. Layers are what the user wrote; ops are what runs, with neighbours fused
-// (convolution + ReLU + max pool; dense + ReLU; batch normalisation + GELU; last dense + softmax + loss +
-// correct answers).
+// The plan of a network: every shape, parameter, FLOP and byte, computed once from spec, input and batch before any device is
+// touched. Layers are what the user wrote; ops are what runs, with neighbours fused (convolution + ReLU + max pool; dense +
+// ReLU; batch normalisation + GELU; last dense + softmax + loss + correct answers).
 #pragma once
 
 #include <cstdint>

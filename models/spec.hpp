@@ -63,7 +63,7 @@ struct LayerSpec {
   int out = 0;                            // conv, dense; 0 in the last dense: the number of classes
   int kernel = 0;                         // conv
   int stride = 1;                         // conv, pools
-  int size = 0;                           // pools
+  int size = 0;                           // pools; 0: the whole map, `avgpool: global`
   Padding padding;                        // conv
   bool bias = true;                       // conv, dense
   double slope = 0.01;                    // leaky_relu: factor for values below 0

@@ -93,7 +93,7 @@ int main(int argc, char** argv) {
     return report_usage(error);
   } catch (const trainer::SpecError& error) {
     return report_usage(error);
-  } catch (const trainer::RankLostElsewhere&) {
+  } catch (const trainer::ReportedRankLoss&) {
     return trainer::kRankLostStatus;
   } catch (const trainer::RankLost& error) {
     return report(error, trainer::kRankLostStatus);

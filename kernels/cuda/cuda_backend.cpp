@@ -17,8 +17,7 @@ namespace cuda {
 
 namespace {
 
-// Tensor cores take 16 bytes of a pixel's channels at a time; cuDNN would pad them itself, in a kernel of its
-// own.
+// Tensor cores take 16 bytes of a pixel's channels at a time; cuDNN would pad them itself, in a kernel of its own.
 constexpr int kChannelMultiple = 8;
 
 // The loss scale of fp16. It is fixed: lowering it when gradients overflow would cost each step another kernel, and an
@@ -54,10 +53,9 @@ void require_countable(const OpDesc& desc, int batch) {
                   describe(desc), largest, batch));
 }
 
-// An op runs once when it is prepared: a capture must not be the first to launch a kernel or to call a library, since
-// either may load code. Our own kernels are only loaded (LaunchQueue::loads) and touch no memory; library calls do run,
-// on scratch memory.
-// first_arguments: everything that `op` may be given in training, allocated from `memory`; maps are of type `element`.
+// An op runs once when it is prepared: a capture must not be the first to launch a kernel or to call a library, since either
+// may load code. Our own kernels are only loaded (LaunchQueue::loads) and touch no memory; library calls do run, on scratch
+// memory. first_arguments: everything that `op` may be given in training, allocated from `memory`; maps are of type `element`.
 OpArgs first_arguments(const Op& op, Element element, bool wants_dx, DeviceAllocator& memory) {
   const auto batch = static_cast<std::size_t>(op.batch());
   const auto map = [&](const Shape& shape) {

@@ -186,6 +186,17 @@ TEST(Plan, LayersThatDoNotFitAreRefusedByPlaceAndName) {
             "net.yaml:4:5: avgpool1: a window of 3x3 is larger than its 28x2 input");
 }
 
+TEST(Plan, AGlobalPoolHasTheWholeMapAsItsWindow) {
+  const Plan plan = plan_of("  - conv: {out: 4, kernel: 3}\n  - avgpool: global\n" + kPlainLayers);
+  EXPECT_EQ(desc_of<AvgPoolDesc>(plan, 1).window, (Window{26, 26}));
+  EXPECT_EQ(plan.layers[1].out, (Shape{1, 1, 4}));
+  EXPECT_EQ(plan.layers[1].text, "avgpool global");
+  EXPECT_EQ(plan_error("  - avgpool: global\n" + kPlainLayers, {{28, 2, 1}, 10, 1}),
+            "net.yaml:3:5: avgpool1: a window of 28x28 is larger than its 28x2 input");
+  EXPECT_NE(plan_error("  - maxpool: global\n" + kPlainLayers), "");
+  EXPECT_NE(plan_error("  - avgpool: all\n" + kPlainLayers), "");
+}
+
 TEST(Plan, TheLastLayerIsDenseWithAnOutputAClass) {
   EXPECT_EQ(plan_error("  - dense: {out: 10}\n  - relu\n"),
             "net.yaml:4:5: relu1: the last layer must be dense with `out: classes`");

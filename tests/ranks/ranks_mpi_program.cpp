@@ -1,6 +1,7 @@
 // A rank of a small job for ranks_mpi_test, under a real mpirun:
 //   ranks_mpi_program exchange              every exchange, many rounds; prints "rank R of N: ok"
-//   ranks_mpi_program steps SECONDS         steps until a rank is lost, or a signal asks for the end; prints "rank R pid P"
+//   ranks_mpi_program steps SECONDS [slow]  steps until a rank is lost, or a signal asks for the end; prints "rank R pid P";
+//                                           slow: takes a second to end, as a training that writes its record may
 //   ranks_mpi_program absent RANK SECONDS   this rank does not join
 //   ranks_mpi_program launch N ...          starts N ranks of itself
 // Its statuses are those of the program; each rank appends its own to the file $RANKS_STATUSES.
@@ -122,7 +123,13 @@ int run(const std::vector<std::string>& words) {
   const std::unique_ptr<Communicator> ranks = open_ranks(call);
   require(ranks != nullptr, "no launcher");
   if (words[0] == "exchange") exchange(*ranks);
-  return words[0] == "steps" ? steps(*ranks, guard, std::stod(words.at(1))) : 0;
+  if (words[0] != "steps") return 0;
+  try {
+    return steps(*ranks, guard, std::stod(words.at(1)));
+  } catch (const RankLost&) {
+    std::this_thread::sleep_for(std::chrono::seconds(words.size() > 2 ? 1 : 0));
+    throw;
+  }
 }
 
 int report(const std::exception& error, int status) {
@@ -133,7 +140,7 @@ int report(const std::exception& error, int status) {
 int status_of(const std::vector<std::string>& words) {
   try {
     return run(words);
-  } catch (const RankLostElsewhere&) {
+  } catch (const ReportedRankLoss&) {
     return kRankLostStatus;
   } catch (const RankLost& error) {
     return report(error, kRankLostStatus);

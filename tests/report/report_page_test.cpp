@@ -61,6 +61,16 @@ TEST_F(Report, HasEveryPart) {
     EXPECT_PRED2(contains, html, part);
 }
 
+TEST_F(Report, ShowsHowTrainingChangedItsImages) {
+  EXPECT_FALSE(contains(page({"run"}), "How training changed its images"));
+  write_network({.more_recipe = "  input: {augment: {shift: 1, rotate: 10}}\n"});
+  train("shifted", {});
+  const std::string html = page({"shifted"}, "shifted/report.html");
+  EXPECT_PRED2(contains, html, "How training changed its images");
+  EXPECT_PRED2(contains, html, "shifts within 1 pixel; ");
+  EXPECT_EQ(count_of(html, "class=\"sheet\""), 1U);
+}
+
 TEST_F(Report, CountsTheErrorsThatEvalCounts) {
   const std::string html = page({"run"});
   const Json eval = Json::parse(trainer({"eval", "run", "--json", "--threads", "1"}).out);

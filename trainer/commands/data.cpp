@@ -1,12 +1,10 @@
 // trainer data show: what a data set's images look like, or what a recipe makes of them.
-#include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
 
 #include "models/recipe.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/markup.hpp"
-#include "trainer/report/network_pictures.hpp"
+#include "trainer/report/data_sheet.hpp"
 #include "trainer/report/report_network.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
@@ -15,7 +13,6 @@ namespace trainer {
 
 namespace {
 
-constexpr int kPicturesInRow = 10;
 constexpr std::size_t kMostLabelRows = 26;
 
 struct DataArguments {
@@ -24,40 +21,6 @@ struct DataArguments {
   bool transpose = false;
   std::uint64_t seed = 1;
 };
-
-// Image `number` as an epoch of training shows it.
-data::Image changed_image(const data::Dataset& data, const Augmentation& augmentation, std::uint64_t seed,
-                          std::uint64_t epoch, std::size_t number) {
-  const Shape& shape = data.shape;
-  const std::uint8_t* pixels = data.train.images.data() + number * shape.size();
-  const Transformation t =
-      transformation_of(augmentation, shape, seed, epoch, static_cast<std::uint32_t>(number));
-  std::vector<std::uint8_t> changed;
-  changed.reserve(shape.size());
-  for (int y = 0; y < shape.h; ++y)
-    for (int x = 0; x < shape.w; ++x)
-      for (int c = 0; c < shape.c; ++c)
-        changed.push_back(static_cast<std::uint8_t>(std::lround(pixel_of(t, pixels, shape, y, x, c))));
-  return shown_image(changed, shape);
-}
-
-// A row for each label: its first images, or the first one and what nine epochs make of it.
-data::Image data_sheet(const data::Dataset& data, const Augmentation& augmentation, std::uint64_t seed) {
-  std::vector<data::Image> pictures;
-  const auto labels = static_cast<std::size_t>(data.classes);
-  for (std::size_t label = 0; label < labels && pictures.size() < kMostLabelRows * kPicturesInRow; ++label) {
-    std::vector<std::size_t> images;
-    for (std::size_t i = 0; i < data.train.count() && images.size() < kPicturesInRow; ++i)
-      if (data.train.labels[i] == label) images.push_back(i);
-    if (images.empty()) continue;
-    for (std::size_t column = 0; column < kPicturesInRow; ++column) {
-      const std::size_t image = augmentation.any() ? images[0] : images[std::min(column, images.size() - 1)];
-      pictures.push_back(
-          changed_image(data, column == 0 ? Augmentation{} : augmentation, seed, column, image));
-    }
-  }
-  return picture_sheet(pictures);
-}
 
 std::string data_page(const std::string& title, const std::string& text, const data::Image& image) {
   return fmt::format(
@@ -86,7 +49,7 @@ int show_data(const Environment& environment, const DataArguments& arguments) {
       data::load_dataset(data_folder(environment, arguments.data),
                          {.channels = arguments.channels, .transpose = arguments.transpose});
   if (spec) check_augmentation(*spec, data.shape);
-  const data::Image image = data_sheet(data, augmentation, arguments.seed);
+  const data::Image image = data_sheet(data, augmentation, arguments.seed, kMostLabelRows);
   if (png) {
     const std::vector<std::uint8_t> file = data::png_file(image);
     write_file_durably(out, {reinterpret_cast<const char*>(file.data()), file.size()});

@@ -18,8 +18,8 @@ class SingletonError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A rank was lost, and a lower rank prints which one: this process ends without a word.
-class RankLostElsewhere : public RankLost {
+// A rank was lost, and one of the others has printed which one: this process ends without another word.
+class ReportedRankLoss : public RankLost {
  public:
   using RankLost::RankLost;
 };

@@ -77,6 +77,7 @@ class MpiCommunicator final : public Communicator {
   std::set<int> lost_ranks_;
   std::string lost_;  // what happened to them; empty: nothing
   bool prints_ = false;
+  const char* severity_ = "error";
   Clock::time_point leaves_;
   const int exceptions_ = std::uncaught_exceptions();
   mutable std::mutex activity_mutex_;
@@ -107,10 +108,10 @@ MpiCommunicator::MpiCommunicator(double seconds) {
 // All ranks come to the end together, unless one was lost or this one leaves by an error of its own.
 MpiCommunicator::~MpiCommunicator() {
   if (!lost_.empty() || std::uncaught_exceptions() > exceptions_) return;
+  severity_ = "warning";  // too late to matter to this rank
   try {
     meet();
-  } catch (const RankLost& error) {  // too late to matter to this rank
-    std::fputs(fmt::format("warning: {}\n", error.what()).c_str(), stderr);
+  } catch (const RankLost&) {
     return;
   }
   watchdog_.set(seconds_);
@@ -213,7 +214,7 @@ void MpiCommunicator::wait() {
 }
 
 // What a rank that has waited for a while does: it decides which rank was lost, and goes on exchanging for a moment, so that all
-// others decide the same. The lowest rank prints.
+// others decide the same. The lowest rank prints it.
 void MpiCommunicator::look() {
   if (!lost_.empty()) return leave();
   waited_ += std::chrono::duration<double>(kBetweenLooks).count();
@@ -228,9 +229,10 @@ void MpiCommunicator::look() {
 
 void MpiCommunicator::leave() {
   if (Clock::now() < leaves_) return;
+  // Printed at once: what wakes may end badly, as the memory of this rank is about to go, and then the launcher ends all ranks.
+  if (prints_) std::fputs(fmt::format("{}: {}\n", severity_, lost_).c_str(), stderr);
   for (const int r : lost_ranks_) places_.wake(r);  // a frozen one then ends too
-  if (prints_) throw RankLost(lost_);
-  throw RankLostElsewhere(lost_);
+  throw ReportedRankLoss(lost_);
 }
 
 // A rank that is missing here may itself be waiting for the one that was lost: it tells so.

@@ -10,7 +10,9 @@
 
 #include "data/image.hpp"
 #include "kernels/precision.hpp"
+#include "models/recipe.hpp"
 #include "models/words.hpp"
+#include "trainer/report/data_sheet.hpp"
 #include "trainer/report/network_pictures.hpp"
 #include "trainer/system/files.hpp"
 
@@ -66,12 +68,22 @@ ordered_json filters_json(const Network& network) {
           {"pictures", pictures}};
 }
 
+// How training changed its images; null if it did not, or if there are none.
+ordered_json augmented_json(const data::Dataset& dataset, const SavedNetwork& saved) {
+  constexpr std::size_t kMostRows = 10;
+  const Augmentation& augmentation = saved.spec.recipe.input.augmentation;
+  if (!augmentation.any() || dataset.train.count() == 0) return nullptr;
+  return {{"text", fmt::format("{}", fmt::join(augmentation_lines(augmentation), "; "))},
+          {"picture", data_uri(data_sheet(dataset, augmentation, saved.settings.seed, kMostRows))}};
+}
+
 void test_network(const Environment& environment, const InferenceOptions& options,
                   std::size_t most_picture_bytes, TrainedNetwork& trained, ExaminedNetwork& examined) {
   try {
     const data::Dataset dataset = matching_test_data(environment, options, trained.saved());
     examined.data_path = dataset.path.string();
     examined.other_data = dataset.fingerprint != trained.saved().fingerprint;
+    examined.augmented = augmented_json(dataset, trained.saved());
     examined.test = answer_test_set(trained, dataset.test);
     examined.misclassified = misclassified_images(examined, dataset, most_picture_bytes);
   } catch (const std::bad_alloc&) {
@@ -200,6 +212,7 @@ ordered_json network_json(const ExaminedNetwork& network) {
   return {{"problem", network.problem},
           {"untested", tested ? ordered_json(nullptr) : ordered_json{{"reason", network.test_problem}}},
           {"test", test_json(network)},
+          {"augmented", network.augmented},
           {"filters", network.filters}};
 }
 

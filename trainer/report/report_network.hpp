@@ -25,6 +25,7 @@ struct ExaminedNetwork {
   std::optional<TestAnswers> test;
   nlohmann::ordered_json misclassified;  // the values of report.html's "pictures", the most confident first
   nlohmann::ordered_json filters;        // the values of its "filters"
+  nlohmann::ordered_json augmented;      // the values of its "augmented"; null if training changed no image
 };
 
 // `most_picture_bytes` bounds the misclassified images together, as PNG; `options` name device and data. Throws UsageError for an
