@@ -23,10 +23,8 @@ constexpr std::size_t kLargestMessage = 65'000;
 constexpr int kDataTag = 0;
 constexpr int kWaitingTag = 1;
 constexpr std::chrono::milliseconds kBetweenLooks(100);  // for ranks that have ended
-constexpr std::chrono::milliseconds kLowestLeaves(
-    200);  // after it knows which rank was lost, so that all come to know it
-constexpr std::chrono::milliseconds kOthersLeave(
-    500);                     // a launcher may end all ranks when the first one leaves
+// After it knows which rank was lost: so that all come to know it, and since a launcher may end all ranks when the first one leaves.
+constexpr std::chrono::milliseconds kLowestLeaves(200), kOthersLeave(500);
 constexpr double kGrace = 2;  // seconds that a call of MPI may take beyond the limit
 
 struct Message {
