@@ -88,8 +88,8 @@ def percent_over_seeds(values):
             "min": min(values), "max": max(values)}
 
 
-def options_beside_torch(description):
-    """The options of a benchmark that runs the trainer and PyTorch in turn on a CPU."""
+def options_beside_torch(description, models=None):
+    """The options of a benchmark that runs the trainer and PyTorch in turn on a CPU; one that has several `models` can run some."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainer", default="build/cpu/trainer/trainer")
     parser.add_argument("--python", default="python3", help="an interpreter with torch and numpy")
@@ -97,6 +97,8 @@ def options_beside_torch(description):
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--before", help="an earlier build of the trainer, to run in turn as well, where a benchmark can")
+    if models:
+        parser.add_argument("--models", nargs="+", choices=models, default=models, metavar="MODEL", help="some of " + ", ".join(models))
     return parser.parse_args()
 
 

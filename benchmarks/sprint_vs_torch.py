@@ -5,7 +5,7 @@ It measures training + test of a warm program with the data in memory (without P
 several), the whole process for one seed from exec to exit, and `quick` in PyTorch, which holds the published record. The
 accuracy is that of all seeds of the trainer, none left out.
 
-    benchmarks/sprint_vs_torch.py --trainer build/cpu/trainer/trainer --python venv/bin/python
+    benchmarks/sprint_vs_torch.py --trainer build/cpu/trainer/trainer --python venv/bin/python [--models sprint-lean sprint]
 """
 import json
 import os
@@ -56,12 +56,13 @@ def measure(options, model, target, own_seeds, peer_seeds):
 
 
 def main():
-    options = record.options_beside_torch(__doc__)
+    options = record.options_beside_torch(__doc__, models=[model for model, *_ in MODELS])
+    models = [row for row in MODELS if row[0] in options.models]
     result = record.describe(options.trainer)
     result.update({"kind": "sprint_vs_torch", "threads": options.threads, "repeats": options.repeats})
     result["versions"]["torch"] = peer(options, "quick", 1)["torch"]
     result["accuracy"] = {}
-    for model, _, seeds, *_ in MODELS:
+    for model, _, seeds, *_ in models:
         end = ours(options, model, seeds)
         result["accuracy"][model] = {"percent": end["accuracy_percent"], "seeds": len(end["seeds"]),
                                      "train_and_test_seconds": end["train_and_test_seconds"],
@@ -69,12 +70,12 @@ def main():
         print(f"{model:12} {seeds} seeds: {end['accuracy_percent']['mean']:.3f} +- "
               f"{end['accuracy_percent']['standard_error']:.3f} %, median {end['train_and_test_seconds']['median']:.3f} s",
               flush=True)
-    result["cases"] = [measure(options, model, target, *turn) for model, target, _, *turn in MODELS]
+    result["cases"] = [measure(options, model, target, *turn) for model, target, _, *turn in models]
     quick = [peer(options, "quick", 1)["seeds"][0]["seconds"] for _ in range(3)]
     best = result["cases"][0]["train_and_test"]["trainer_seconds"]["median"]
     result["quick_in_torch"] = {"seconds": record.spread(quick)}
     result["quick_in_torch"]["ratio"] = result["quick_in_torch"]["seconds"]["median"] / best
-    print(f"quick in PyTorch {result['quick_in_torch']['seconds']['median']:.2f} s: sprint-lean is "
+    print(f"quick in PyTorch {result['quick_in_torch']['seconds']['median']:.2f} s: {models[0][0]} is "
           f"{result['quick_in_torch']['ratio']:.1f} times faster", flush=True)
     record.write("sprint-vs-torch", result)
 

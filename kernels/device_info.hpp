@@ -37,7 +37,7 @@ struct GpuSensors {
   std::optional<int> utilisation_percent = {};
   std::optional<int> sm_clock_mhz = {};
   std::optional<int> memory_clock_mhz = {};
-  // In words; an empty list: the clocks are at their peak.
+  // The reasons in words; an empty list: the clocks are at their peak.
   std::optional<std::vector<std::string>> throttle_reasons = {};
   std::optional<double> energy_joules = {};        // since the driver was loaded
   std::optional<double> power_default_watts = {};  // the factory power limit

@@ -86,7 +86,7 @@ class Network {
   StepState read_training_state() const { return read_states().training; }
   void write_training_state(const StepState& state);
   void write_evaluation_state(const StepState& state);
-  // Of several ranks: the sum of their gradients; null if this process trains alone.
+  // It sums the gradients of several ranks; null if this process trains alone.
   GradientExchange* exchange() const { return exchange_.get(); }
   // What few bits have left out so far, of all ranks: gathered before a checkpoint, which all of them reach at the same step.
   void gather_residuals() { residuals_ = exchange_->residuals(); }

@@ -63,7 +63,7 @@ int run_for_caller(int argc, char** argv) {
   }
 }
 
-// Of several ranks all make the same mistake, and rank 0 says so. The launcher ends it when another rank ends before it.
+// All of several ranks make the same mistake, and rank 0 says so. The launcher ends it when another rank ends before it.
 int report_usage(const std::exception& error) {
   if (trainer::find_launch(std::getenv).rank == 0) return report(error, 2);
   usleep(500'000);

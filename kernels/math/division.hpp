@@ -35,7 +35,7 @@ __device__ __forceinline__ double exact_root(double a) {
   return portable_sqrt_double(a);
 }
 #else
-// Of floats, doubles, unsigned integers, or vectors of floats.
+// T is float, double, an unsigned integer, or a vector of floats.
 template <typename T>
 HOST_DEVICE T exact_quotient(T a, T b) {
   return a / b;

@@ -1,7 +1,7 @@
 // The one order in which the portable engine adds up over the images of a batch: the positions of an image, the images of a shard
 // one after the other, and the shards as a tree. Shard s holds rows [s B / 8, (s + 1) B / 8) of a batch of B rows, selected or not,
 // so that a selection leaves terms out but moves no border. A sum begins at +0; terms that are exactly zero may be left out.
-// Of several ranks each has whole shards of their common batch: the others' are empty in its sums, which leaves its part of the
+// Each of several ranks has whole shards of their common batch: the others' are empty in its sums, which leaves its part of the
 // tree, and the parts added in the same order give the whole.
 #pragma once
 

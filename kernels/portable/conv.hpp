@@ -70,7 +70,7 @@ struct ConvForward : ConvShape {
   }
 
  private:
-  // As many sums at once as the registers hold: of kOutputs neighbours, kRows x kColumns positions of their windows.
+  // Adds as many sums at once as the registers hold: those of kOutputs neighbours, kRows x kColumns positions of their windows.
   template <int L, int V, int kOutputs, int kRows, int kColumns>
   HOST_DEVICE void outputs(int n, int row, int o) const {
     constexpr int kPositions = kRows * kColumns;

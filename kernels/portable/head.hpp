@@ -15,8 +15,8 @@ struct RowLoss {
   std::uint32_t correct = 0;
 };
 
-// Of each row of logits [batch, classes]: the loss and, in training, the gradient g [batch, classes] of the product below the
-// logits, times 1 / the rows that will be selected.
+// Computes the loss of each row of logits [batch, classes] and, in training, the gradient g [batch, classes] of the product below
+// the logits, times 1 / the rows that will be selected.
 struct HeadLoss {
   HeadDesc head;
   int batch = 0;

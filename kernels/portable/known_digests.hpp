@@ -9,7 +9,7 @@
 
 namespace trainer {
 
-// Of a shipped network with its own recipe, on the shipped MNIST.
+// The digest of a shipped network with its own recipe, on the shipped MNIST.
 struct KnownDigest {
   std::string_view network;
   std::uint64_t seed = 0;

@@ -61,7 +61,7 @@ HOST_DEVICE std::uint32_t window_position(int i, int j) {
   return static_cast<std::uint32_t>(i * 16 + j);
 }
 
-// Of equal values the first stays. `position` is 0 for a window's first value.
+// The first of equal values stays. `position` is 0 for a window's first value.
 template <int L>
 HOST_DEVICE void take_larger(Floats<L> value, std::uint32_t position, Floats<L>& best, Words<L>& at) {
   if (position == 0) best = value;

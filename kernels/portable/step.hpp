@@ -96,8 +96,8 @@ struct Update {
   }
 };
 
-// Of a weight matrix [rows, columns] and its momentum v: Muon's direction u, and the sum of squares of each row of it, in double, so
-// that the squares of large floats do not overflow. Unit: a row.
+// Computes Muon's direction u for a weight matrix [rows, columns] and its momentum v, and the sum of squares of each row of u, in
+// double, so that the squares of large floats do not overflow. Unit: a row.
 struct MuonDirection {
   int rows = 0, columns = 0;
   const StepState* state = nullptr;

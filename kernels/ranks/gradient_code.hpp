@@ -27,7 +27,7 @@ struct Means {
   float positive;
 };
 
-// Of the sums of `rows` values, `positives` of which are not negative. A side without values has the mean 0; means that are
+// The means from the sums of `rows` values, `positives` of which are not negative. A side without values has the mean 0; means that are
 // less than 1e-36 apart are both 0, since no gradient is so small and a subnormal product is slow.
 HOST_DEVICE Means means_of(Means sums, std::size_t positives, std::size_t rows) {
   Means means{};

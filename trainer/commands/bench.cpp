@@ -48,7 +48,7 @@ void require_writable(const fs::path& file) {
 
 class Bench {
  public:
-  // Of several ranks only the first one prints.
+  // Only the first one of several ranks prints.
   Bench(const Environment& environment, const BenchArguments& arguments, Communicator* ranks)
       : environment_(environment),
         arguments_(arguments),

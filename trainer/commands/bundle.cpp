@@ -73,7 +73,7 @@ void anonymise(std::vector<BundledFile>& files, const fs::path& run) {
   for (BundledFile& file : files) file = {names.replaced(file.path.string()), names.replaced(file.contents)};
 }
 
-// Without the names of their owner.
+// The entries are written without the names of their owner.
 std::string packed(const std::vector<BundledFile>& files) {
   const ScratchFolder scratch;
   for (const BundledFile& file : files) {

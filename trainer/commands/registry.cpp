@@ -34,7 +34,7 @@ ordered_json version_json(const RegisteredVersion& version) {
           {"folder", version.folder.string()}};
 }
 
-// With the choices: a name that is not registered is a mistake, or a registry in another folder.
+// The message has the choices: a name that is not registered is a mistake, or a registry in another folder.
 [[noreturn]] void refuse_name(const std::string& words, const Environment& environment) {
   Words names;
   for (const RegisteredVersion& version : registered_versions(environment.runs))

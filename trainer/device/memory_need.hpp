@@ -12,13 +12,13 @@
 namespace trainer {
 
 // Under a limit of the address space (ulimit -v): one malloc arena for all threads, since an arena for each would reserve 64 MiB.
-// For main, before any thread is started.
+// main calls it before any thread is started.
 void limit_malloc_arenas();
 
 // "`what`: ", how much address space this process has, and its limit, for what the system has refused.
 std::string memory_refusal(std::string_view what);
 
-// For what precedes the plan: a data set of MNIST's size, read by four threads.
+// What precedes the plan needs this: a data set of MNIST's size, read by four threads.
 inline constexpr std::uint64_t kUsualDataBytes = std::uint64_t{64} << 20;
 inline constexpr int kReadingThreads = 4;
 

@@ -34,7 +34,7 @@ std::string version_text(std::size_t number) {
   return fmt::format("{}.{}.{}", number / 10000, number % 10000 / 100, number % 100);
 }
 
-// As NCCL or MPI itself tells it, which may be asked before MPI_Init ("Open MPI v4.1.4"), or the name of another one's file.
+// The version as NCCL or MPI itself tells it, which may be asked before MPI_Init ("Open MPI v4.1.4"), or the name of another one's file.
 std::string version_of(void* library, const std::string& path) {
   std::array<char, 8192> text{};  // as long as MPI's longest
   int number = 0;                 // of MPI: the text's length

@@ -25,7 +25,7 @@ ordered_json outputs(const NodeReport& report) {
           node_metrics(report, static_cast<std::uint64_t>(std::time(nullptr))), node_junit(report)};
 }
 
-// Of a further GPU, the problems: each name stands once, so that a metric has one sample.
+// Adds the problems of a further GPU: each name stands once, so that a metric has one sample.
 void look_at_gpu(int device, Facts facts, const GpuProbe& probe, const Nvml& nvml,
                  std::vector<Check>* checks) {
   facts.gpu = gather_gpu(probe, nvml, device);

@@ -65,7 +65,7 @@ std::vector<Check> judge(const Proof& proof);
 std::string proof_text(const Proof& proof, const std::vector<Check>& findings);
 nlohmann::ordered_json proof_json(const Proof& proof, const std::vector<Check>& findings);
 nlohmann::ordered_json row_json(const DeviceRow& row, const Proof& proof);
-// For the textfile collector of Prometheus's node_exporter; `now` in seconds since 1970.
+// The text for the textfile collector of Prometheus's node_exporter; `now` in seconds since 1970.
 std::string proof_metrics(const Proof& proof, std::uint64_t now);
 
 // How much slower than the fastest of the same name it was measured, 0.1 for 10 %; 0 if it is the fastest or the only one.

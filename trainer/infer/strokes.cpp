@@ -18,7 +18,7 @@ constexpr double kLeastShare =
 constexpr double kLeastFragment = 0.03;  // likewise: the smallest fragment that is joined to a digit
 constexpr double kLeastHeight =
     0.35;  // a fraction of the tallest digit's height: lower parts are dashes and underlines
-// Of a digit's height: what is lower is a speck. Narrow fonts have 5 rows; on a whole page, 0.8 % are 2 mm.
+// The least height of a digit: what is lower is a speck. Narrow fonts have 5 rows; on a whole page, 0.8 % are 2 mm.
 constexpr int kLeastRows = 5;
 constexpr double kLeastPageShare = 0.008;  // a fraction of the picture's longer side
 constexpr std::size_t kMostDigits = 500;   // more are a pattern, or noise; each costs time with every other

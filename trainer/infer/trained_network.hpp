@@ -81,7 +81,7 @@ struct TestAnswers {
   std::uint64_t predicted(int prediction) const;
 };
 
-// Of several ranks each works out a part of the answers, and all get them.
+// Each of several ranks works out a part of the answers, and all get them.
 TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test, Communicator* ranks = nullptr);
 
 // part / whole; 0 if whole is 0.

@@ -32,7 +32,7 @@ std::vector<LaidOutTensor> torch_weights(const SafetensorsFile& file, const Plan
 std::map<std::string, std::vector<float>> read_weights(SafetensorsFile& file, const Plan& plan,
                                                        Layout layout);
 
-// As torchvision normalises: (x - mean) / deviation, x = pixel / 255.
+// torchvision normalises like this: (x - mean) / deviation, x = pixel / 255.
 struct Normalisation {
   double mean = 0, deviation = 1;
 };

@@ -90,7 +90,7 @@ constexpr const char* kTimed =
     "training + test: from the first step's launch to the accuracy on the host, data resident, program warm; "
     "cold: the same for the first seed; process: one seed in a process of its own, from exec to exit";
 
-// In milliseconds below a tenth of a second.
+// The time is in milliseconds below a tenth of a second.
 std::string time_text(double seconds) {
   return seconds < 0.1 ? fmt::format("{:.2f} ms", 1e3 * seconds) : fmt::format("{:.3f} s", seconds);
 }

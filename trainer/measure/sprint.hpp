@@ -90,7 +90,7 @@ struct SprintReport {
 
 // "seed 3     99.05 +- 0.10 %   0.212 s"
 std::string seed_line(const SprintSeed& seed);
-// As a line of metrics.jsonl: a seed takes the place of an epoch.
+// The seed as a line of metrics.jsonl: it takes the place of an epoch.
 nlohmann::ordered_json seed_json(const Setup& setup, const SprintReport& report, std::size_t index);
 
 std::string sprint_text(const SprintReport& report);  // lines, each ending in a newline

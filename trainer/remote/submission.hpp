@@ -19,7 +19,7 @@
 
 namespace trainer {
 
-// In a run's folder: what comes from its target, until the container there is gone.
+// The folder within a run's folder that receives what comes from its target; it stays until the container there is gone.
 inline constexpr std::string_view kFetchedName = ".fetched";
 
 inline constexpr double kReconnectSeconds = 60;

@@ -32,7 +32,7 @@ struct Target {
   int port = 0;               // 0: as ssh's configuration says, else 22
   std::string identity_file;  // private key; empty: what ssh chooses, and the agent
   std::string ssh_config;     // replaces the user's ssh configuration; empty: it does not
-  // For both docker types:
+  // These are for both docker types:
   std::string image;
   std::string gpus = "none";  // all, none, or indices, UUIDs and MIG instances: "0,1", "GPU-4f1e...", "1:0"
   // NAME.runconfig

@@ -59,7 +59,7 @@ class Sheet {
 
   // Ten pixels high, its middle at x.
   void number(int y, int x, std::uint64_t value, const Colour& colour) {
-    // Of 3x5 squares each, row by row, the first one in the highest bit.
+    // Each digit has 3x5 squares, row by row, the first one in the highest bit.
     constexpr std::array<std::uint16_t, 10> kDigits{0x7B6F, 0x2C97, 0x73E7, 0x73CF, 0x5BC9,
                                                     0x79CF, 0x79EF, 0x7249, 0x7BEF, 0x7BCF};
     const std::string text = std::to_string(value);

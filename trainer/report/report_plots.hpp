@@ -32,11 +32,11 @@ struct Axis {
 
 // All four ignore values that are not finite. This one spans at least the others and zero, and has round ends.
 [[nodiscard]] Axis axis_from_zero(std::span<const double> values);
-// For numbers of epochs: the ticks are whole numbers, and the axis ends where the values end.
+// An axis for numbers of epochs: the ticks are whole numbers, and the axis ends where the values end.
 [[nodiscard]] Axis epoch_axis(std::span<const double> values);
 // It is linear from zero, or logarithmic where the values above zero span a factor of 20.
 [[nodiscard]] Axis loss_axis(std::span<const double> values);
-// For per cent, 0 to 100. `resolution` is what one image is worth; nothing is closer to 100 than half of it.
+// An axis for per cent, 0 to 100. `resolution` is what one image is worth; nothing is closer to 100 than half of it.
 [[nodiscard]] Axis accuracy_axis(std::span<const double> values, double resolution);
 
 // Seconds of training, without evaluation: the timed epochs of epoch_times(), or the warm-up where there are none, or else parts

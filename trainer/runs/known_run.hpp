@@ -34,7 +34,7 @@ struct KnownRun {
   [[nodiscard]] std::optional<double> accuracy() const;
   // The number in the record's results; without results, the number in its metrics.
   [[nodiscard]] std::uint64_t evaluations() const;
-  // In which of these metrics.jsonl differs from the record's results, "metrics.jsonl holds 1 of 2 epochs"; empty: in none.
+  // Says in which of these metrics.jsonl differs from the record's results, "metrics.jsonl holds 1 of 2 epochs"; empty: in none.
   [[nodiscard]] std::string disagreement() const;
   // Over all its parts; if the run never closed its record, the sum over the epochs that it wrote down.
   [[nodiscard]] double seconds() const;

@@ -18,7 +18,7 @@ namespace trainer {
 
 namespace {
 
-// Without an optimiser's state, whose names have that of a parameter in front ("conv1.weight.m"), and what ranks left out.
+// The parameters without an optimiser's state, whose names have that of a parameter in front ("conv1.weight.m"), and what ranks left out.
 std::vector<const Tensor*> weights_of(const SafetensorsFile& file) {
   std::set<std::string> names;
   for (const Tensor& tensor : file.tensors()) names.insert(tensor.name);

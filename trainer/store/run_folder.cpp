@@ -42,7 +42,7 @@ std::string container_advice(const RunEnvironment& environment) {
 }
 
 constexpr std::string_view kProbeName = ".probe", kPartial = ".partial";
-// Of what is written under the folder's lock, which a page is not.
+// A kill left it, of what is written under the folder's lock, which a page is not.
 bool is_leftover(std::string_view name) {
   return name.starts_with('.') && is_run_file(name) && name.find(kPageName) == name.npos;
 }

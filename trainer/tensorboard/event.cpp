@@ -67,7 +67,7 @@ Event& Event::scalar(const std::string& tag, double value) {
   return *this;
 }
 
-// Of equally wide bins, as many as TensorBoard draws.
+// Its bins are equally wide, and as many as TensorBoard draws.
 Event& Event::histogram(const std::string& tag, std::span<const float> values) {
   constexpr std::size_t kBins = 30;
   const bool finite = std::ranges::all_of(values, [](float value) { return std::isfinite(value); });

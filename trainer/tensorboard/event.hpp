@@ -21,7 +21,7 @@ class Event {
  public:
   Event(double time, std::uint64_t step);  // seconds since 1970
 
-  // Of a file's first event: the version of this form.
+  // The version of this form, which a file's first event holds.
   Event& version();
   // Takes back what the run's earlier files say of this step and later ones.
   Event& session_start();

@@ -38,7 +38,7 @@ ordered_json hyperparameters_of(const RunRecord& record) {
   return all;
 }
 
-// As Markdown, where lines that begin with four spaces are code.
+// TensorBoard shows texts as Markdown, where lines that begin with four spaces are code.
 std::string recipe_text(const RunRecord& record) {
   std::string text = "    " + record.spec_text;
   for (std::size_t at = text.find('\n'); at != std::string::npos; at = text.find('\n', at + 1))

@@ -15,7 +15,7 @@
 
 namespace trainer {
 
-// Of a part of a run that began at `time`, in seconds since 1970; named as TensorFlow names its files on this machine.
+// The file of a part of a run that began at `time`, in seconds since 1970; TensorFlow names its files on this machine so.
 [[nodiscard]] std::string event_file_name(double time, const std::string& end);
 
 class RunEvents {

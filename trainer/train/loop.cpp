@@ -95,7 +95,7 @@ class Loop {
   // Whether something is done after every `steps` steps, and this is one of them.
   bool is_due(std::uint64_t steps) const { return steps > 0 && result_.position.step % steps == 0; }
 
-  // As many as one launch takes, up to the end of the epoch or of the call, or the next checkpoint or digest within it.
+  // The number of steps that one launch takes, up to the end of the epoch or of the call, or the next checkpoint or digest within it.
   std::uint64_t steps_of_launch(std::uint64_t end) const {
     const std::uint64_t step = result_.position.step;
     std::uint64_t stop = limits_.max_steps > 0 ? std::min(end, limits_.max_steps) : end;

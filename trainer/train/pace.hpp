@@ -27,7 +27,7 @@ class Pace {
     return seconds < 1 ? std::nullopt : std::optional((last_.images - begin_.images) / seconds);
   }
 
-  // For the training of so many images, and so many evaluations.
+  // The seconds for the training of so many images, and for so many evaluations.
   [[nodiscard]] std::optional<double> seconds_left(double images, double evaluations) const {
     const std::optional<double> rate = images_per_second();
     if (!rate || !(*rate > 0)) return std::nullopt;

@@ -47,7 +47,7 @@ struct RankOptions {
   [[nodiscard]] bool is_first() const { return ranks == nullptr || ranks->rank() == 0; }
 };
 
-// With --batch-per-rank: the batch of all ranks, and a learning rate that grows with it (the linear rule of Goyal et al. 2017),
+// Sets for --batch-per-rank the batch of all ranks, and a learning rate that grows with it (the linear rule of Goyal et al. 2017),
 // unless one is given.
 void scale_batch(const RankOptions& ranks, const Recipe& recipe, TrainSettings& settings);
 

@@ -35,7 +35,7 @@ struct TrainSettings {
   std::optional<std::string> from;         // --from: the file that the first weights were read from
   std::optional<std::string> from_sha256;  // its content hash
   std::optional<bool> new_head;            // without its last layer
-  // Of several ranks (kernels/communicator.hpp):
+  // These are of several ranks (kernels/communicator.hpp):
   std::optional<int> gradient_bits;                // --gradient-bits: 16 or 1 [32]
   std::optional<std::uint64_t> warm_start_images;  // with 32 bits before
   std::optional<bool> sync_batchnorm;

@@ -80,7 +80,7 @@ class TrainingObserver final : public LoopObserver {
     return left;
   }
 
-  // In images of training, by the arithmetic of both.
+  // Counted in images of training, by the arithmetic of both.
   static double length_of_evaluation(const Setup& setup) {
     return static_cast<double>(setup.plan.forward_flops) / static_cast<double>(setup.plan.training_flops) *
            (setup.test.images + setup.validation.images);

@@ -82,7 +82,7 @@ class TrainingRun {
  private:
   bool new_head() const { return setup_.settings.new_head.value_or(false); }
 
-  // With --resume and --epochs. An evaluation within an epoch, where the run had ended, is replaced by that of the whole epoch.
+  // --resume with --epochs asks for this. An evaluation within an epoch, where the run had ended, is replaced by that of the whole epoch.
   void require_more_epochs() {
     LoopPosition& at = resumed_->saved.position;
     if (setup_.total_steps <= at.step) {

@@ -23,8 +23,8 @@ struct RunOptions {
   RankOptions ranks;
 };
 
-// Of several ranks every one calls it with the same options; the first one prints, and keeps the run. Returns the exit status: 0, 1 for a loss that is not finite, 130 or 143 after a signal. Throws on any error before or around
-// the training.
+// Every one of several ranks calls it with the same options; the first one prints, and keeps the run. Returns the exit status: 0, 1
+// for a loss that is not finite, 130 or 143 after a signal. Throws on any error before or around the training.
 int run_training(const Environment& environment, const RunOptions& options);
 
 }  // namespace trainer

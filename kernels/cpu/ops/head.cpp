@@ -111,7 +111,7 @@ class Head final : private Fp32Context, public DenseOp {
     hardness_.clear();
   }
 
-  // In row order. One row whose loss is not finite makes the batch's loss not finite.
+  // Added in row order. One row whose loss is not finite makes the batch's loss not finite.
   void add_up(StepState& state) const {
     double loss = 0;
     for (std::size_t n = 0; n < state.valid; ++n) {

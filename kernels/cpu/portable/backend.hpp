@@ -9,9 +9,9 @@ namespace trainer::cpu {
 
 struct PortableKernels;
 
-// With the best kernels for this processor. Throws BackendError unless `precision` is fp32.
+// The engine with the best kernels for this processor. Throws BackendError unless `precision` is fp32.
 std::unique_ptr<Backend> make_portable_backend(int threads, Precision precision);
-// With other kernels of usable_portable_kernels() (kernels.hpp), for tests.
+// The same with other kernels of usable_portable_kernels() (kernels.hpp), for tests.
 std::unique_ptr<Backend> make_portable_backend(int threads, const PortableKernels& kernels);
 
 }  // namespace trainer::cpu

@@ -5,7 +5,7 @@ namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {
 
-// With a copy of the kernel: what a unit writes cannot lie in it, as the compiler sees.
+// Runs a copy of the kernel: what a unit writes cannot lie in it, as the compiler sees.
 template <int L, int V, typename Kernel>
 void run_units(const Kernel kernel, int begin, int end) {
   const portable::Units units = kernel.units();

@@ -173,7 +173,7 @@ class HostExchange final : public GradientExchange {
   std::vector<float> scratch_;                      // [threads, scratch_floats()]
   std::vector<std::uint32_t> outgoing_, incoming_, all_;
   std::vector<float> own_residual_, sum_residual_;  // [floats]; of the sums, this rank's stripe alone is used
-  // Of the step that runs.
+  // These belong to the step that runs.
   std::chrono::steady_clock::time_point start_;
   const Messages* messages_ = nullptr;
   bool asked_ = false;

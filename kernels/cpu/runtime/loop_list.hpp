@@ -27,7 +27,7 @@ LOOP(one_channel_weights, const ConvLoop& loop, const float* padded, const float
 // w [k, k, in, channels], y and argmax [pooled]; argmax is null in inference.
 LOOP(conv_pool, const ConvLoop& loop, const float* padded, const float* w, const float* b, float* y,
      std::uint8_t* argmax)
-// For one input channel: adds to dw [k, k, channels] and db [channels], from dy [pooled].
+// Adds, for one input channel, to dw [k, k, channels] and db [channels], from dy [pooled].
 LOOP(one_channel_pool_weights, const ConvLoop& loop, const float* padded, const float* dy,
      const std::uint8_t* argmax, float* dw, float* db)
 

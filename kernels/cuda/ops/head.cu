@@ -184,7 +184,7 @@ class Head final : public Op {
 
  private:
   bool shares_rows() const { return selection_.selects() && context_.part.ranks != nullptr; }
-  // Of how hard images are: a rank may write one more than its own.
+  // How many images have a number for how hard they are: a rank may write one more than its own.
   std::size_t keys() const {
     return shape_.batch + (shares_rows() ? static_cast<std::size_t>(context_.part.batch) : 0);
   }
