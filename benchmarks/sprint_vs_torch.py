@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares `trainer sprint` with PyTorch on the same CPU: the same recipes, threads and data, fp32, in turn.
 
-It measures training + test of a warm program with the data in memory (without PyTorch's first seed of a process that trains
-several), the whole process for one seed from exec to exit, and `quick` in PyTorch, which holds the published record. The
+It measures training + test of a warm program with the data in memory (without PyTorch's first seed of each process), the
+whole process for one seed from exec to exit, and `quick` in PyTorch, which holds the published record. The
 accuracy is that of all seeds of the trainer, none left out.
 
     benchmarks/sprint_vs_torch.py --trainer build/cpu/trainer/trainer --python venv/bin/python [--models sprint-lean sprint]
@@ -15,7 +15,7 @@ import record
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Network, its target in percent; seeds for the accuracy, and in a turn, ours and PyTorch's.
-MODELS = (("sprint-lean", 99, 30, 6, 3), ("sprint", 99, 30, 6, 3), ("sprint-995", 99.5, 30, 3, 2), ("sprint-997", 99.7, 10, 1, 1))
+MODELS = (("sprint-lean", 99, 30, 6, 3), ("sprint", 99, 30, 6, 3), ("sprint-995", 99.5, 30, 3, 2))
 
 
 def ours(options, model, seeds):
@@ -36,11 +36,9 @@ def peer(options, model, seeds):
 
 def measure(options, model, target, own_seeds, peer_seeds):
     mine, theirs, own_process, their_process = [], [], [], []
-    repeats = options.repeats if own_seeds > 1 else min(options.repeats, 3)
-    for _ in range(repeats):
+    for _ in range(options.repeats):
         mine.append(ours(options, model, own_seeds)["train_and_test_seconds"]["median"])
-        runs = peer(options, model, peer_seeds)["seeds"]
-        warm = runs[1:] or runs
+        warm = peer(options, model, peer_seeds)["seeds"][1:]
         theirs.append(sum(seed["seconds"] for seed in warm) / len(warm))
         if target > 99:
             continue  # so long that a process adds nothing
@@ -48,7 +46,7 @@ def measure(options, model, target, own_seeds, peer_seeds):
                                   "--no-process", "--quiet", "--precision", "fp32", "--threads", str(options.threads),
                                   "--data", options.data]))
         their_process.append(record.timed(peer_command(options, model, 1)))
-    case = {"model": model, "target_percent": target, "repeats": repeats}
+    case = {"model": model, "target_percent": target}
     for what, own, other in (("train_and_test", mine, theirs), ("process", own_process, their_process)):
         if own:
             case[what] = record.beside_torch(f"{model:12} {what:15}", own, other)

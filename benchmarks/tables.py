@@ -96,8 +96,7 @@ def sprint_table():
                              seconds(side["trainer_seconds"]), seconds(side["torch_seconds"]), f"**{side['ratio']:.1f}**"))
         head = ("what", "test accuracy", "trainer, s", f"PyTorch {value['versions']['torch']}, s", "times faster")
         quick = value["quick_in_torch"]
-        fewer = [f" ({case['repeats']} of `{case['model']}`)" for case in value["cases"] if case.get("repeats", value["repeats"]) < value["repeats"]]
-        parts.append(timed(value, head, rows, " turns" + "".join(fewer)) + f". `quick`, one epoch, in PyTorch: {seconds(quick['seconds'])} s, "
+        parts.append(timed(value, head, rows, " turns") + f". `quick`, one epoch, in PyTorch: {seconds(quick['seconds'])} s, "
                      f"{quick['ratio']:.1f} times the time of `{value['cases'][0]['model']}`.")
     return "\n\n".join(parts)
 

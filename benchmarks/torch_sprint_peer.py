@@ -22,8 +22,7 @@ SPRINT = {**LEAN, "convolutions": ((16, 3), (48, 2)), "hidden": 256, "edge": 26,
           "adam": 0.07, "logit_scale": 0.3, "smoothing": 0.12, "start": 0.2, "share": 1, "from": 0}
 SPRINT_995 = {**SPRINT, "edge": 28, "shift": 1, "momentum": 0.1, "batch": 500, "steps": 240, "muon": 0.2, "adam": 0.02,
               "beta2": 0.95, "smoothing": 0.1, "warmup": 0.05, "start": 0.3, "end": 0}
-SPRINT_997 = {**SPRINT_995, "convolutions": ((32, 1), (32, 2), (64, 1), (64, 2), (128, 1)), "hidden": 128, "steps": 960}
-RECIPES = {"sprint": SPRINT, "sprint-lean": LEAN, "sprint-995": SPRINT_995, "sprint-997": SPRINT_997}
+RECIPES = {"sprint": SPRINT, "sprint-lean": LEAN, "sprint-995": SPRINT_995}
 BACKGROUND = -0.1307 / 0.3081
 
 
@@ -62,7 +61,7 @@ class Norm(nn.Module):
 def network_of(r):
     layers, channels, edge = [], 1, r["edge"]
     for out, pool in r["convolutions"]:
-        layers += [nn.Conv2d(channels, out, 3, bias=False), *([nn.MaxPool2d(pool)] if pool > 1 else []), Norm(out, r["momentum"])]
+        layers += [nn.Conv2d(channels, out, 3, bias=False), nn.MaxPool2d(pool), Norm(out, r["momentum"])]
         channels, edge = out, (edge - 2) // pool
     network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * edge * edge, r["hidden"], bias=False),
                             Norm(r["hidden"], r["momentum"]), nn.Linear(r["hidden"], 10))

@@ -35,7 +35,7 @@ TEST(SpecFiles, AnUnknownNameIsAnsweredWithTheNamesAndTheNearest) {
   } catch (const SpecError& error) {
     EXPECT_STREQ(error.what(),
                  "unknown network 'lenett'; did you mean lenet? one of cntk-convnet, cntk-sample, lenet, "
-                 "pytorch-example, quick, sprint, sprint-995, sprint-997, sprint-lean, tf-convolutional, "
+                 "pytorch-example, quick, sprint, sprint-995, sprint-lean, tf-convolutional, "
                  "tf-sample, or "
                  "the path of a .yaml file");
   }

@@ -97,7 +97,6 @@ TEST(Waits, OfAStepAreFew) {
   const auto phases_of = [&](const std::string& model, int batch) -> std::size_t {
     if (model == "sprint-lean") return 4 + 3 * 2 + 1 + muon;
     const std::size_t few_rows = batch == 64 && model != "cntk-convnet" ? 2 : 0;
-    if (model == "sprint-997") return 4 + 6 * 2 + muon;
     return 4 + few_rows + (model.starts_with("sprint") ? 3 * 2 + muon : 0);
   };
   const SomeImages images = some_images();

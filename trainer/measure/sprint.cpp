@@ -15,7 +15,7 @@ using nlohmann::ordered_json;
 
 const char* sprint_network(double target, bool on_gpu) {
   if (target <= 99) return on_gpu ? "sprint" : "sprint-lean";
-  return target <= 99.5 ? "sprint-995" : "sprint-997";
+  return "sprint-995";
 }
 
 Sprint::Sprint(Setup& setup, Backend& backend)
