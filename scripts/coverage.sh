@@ -2,11 +2,17 @@
 # Runs the tests that are not labelled slow under AddressSanitizer and UBSan (preset asan, which counts lines too), on the
 # emulated GPU without the conformance cases of full network size; then prints the line coverage of the product's code
 # (data, kernels, models, trainer), the files with the most uncovered lines first; the full table is build/asan/lines.txt.
-#   scripts/coverage.sh [PERCENT]      exits with 1 if a test fails or coverage is below PERCENT, 90 by default
+#   scripts/coverage.sh [--half] [PERCENT]      exits with 1 if a test fails or coverage is below PERCENT, 90 by default
+# --half runs every second test, those of one day and the others on the next, as CI does.
 set -euo pipefail
 
 root=$(dirname -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")")
 folder=$root/build/asan
+half=()
+if [[ ${1:-} == --half ]]; then
+  half=(--tests-information "$((10#$(date +%j) % 2 + 1)),,2")
+  shift
+fi
 least=${1:-90}
 
 # shellcheck source=scripts/long_cases.sh
@@ -34,7 +40,7 @@ main() {
   "$root/scripts/build.sh" asan
   find "$folder" -name '*.gcda' -delete
   GTEST_FILTER=$(IFS=: && printf '%s' "-${long_cases[*]}") \
-    ctest --test-dir "$folder" --parallel 2 --label-exclude '^(slow|long)$' --output-on-failure
+    ctest --test-dir "$folder" --parallel 2 "${half[@]}" --label-exclude '^(slow|long)$' --output-on-failure
   report
   sed -n '1,5p' "$folder/lines.txt"
   awk '$4 ~ /%$/ && $1 != "TOTAL" && $4 != "100%" && ++files <= 12' "$folder/lines.txt"

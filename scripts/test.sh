@@ -26,7 +26,7 @@ cuda_tests() {
   "$scripts/check_machine_code.sh" --self-test
   "$scripts/check_machine_code.sh"
   TRAINER_CUDA=ON "$scripts/build.sh" cuda cudnn_plans_test
-  ctest --test-dir "$build/cuda" --output-on-failure --tests-regex '^cudnn_plans_test\.'
+  ctest --test-dir "$build/cuda" --parallel 2 --output-on-failure --tests-regex '^cudnn_plans_test\.'
 }
 
 main() {

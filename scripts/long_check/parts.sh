@@ -13,7 +13,7 @@ parts=(
   "kills           scripts/kill_check.sh: 1,000 kill -9 and 500 full disks at random moments lose nothing, and all goes on to the same bits"
   "failing-calls   scripts/failing_calls.sh: every call that can fail fails once in short runs of the program, which ends in order"
   "digests         sprint-lean whole with portable bits meets its digest under the sanitizers and on the emulated GPU"
-  "sanitizer-slow  the tests that are too long for scripts/coverage.sh, under AddressSanitizer and UBSan"
+  "sanitizer-slow  all tests under AddressSanitizer and UBSan, those that are too long for scripts/coverage.sh too"
   "portable        scripts/portable_program.sh: one digest from every compiler, processor and instruction set that is here"
   "mutants         scripts/mutate.sh: single mistakes in the engines, in training, store, data and targets that the tests must find"
   "fuzz            scripts/fuzz.sh: no input that libFuzzer makes up breaks a reader of what others write [--minutes N: 60]"
@@ -164,7 +164,7 @@ part_sanitizer_slow() {
     step "a slow test" one_slow_case
     return
   fi
-  step "build" "$root/scripts/build.sh" asan || return
+  step "the tests, and the lines that they reach" "$root/scripts/coverage.sh" || return
   step "the slow tests" ctest --test-dir "$root/build/asan" --parallel 2 --label-regex '^slow$' --output-on-failure || return
   # shellcheck source=scripts/long_cases.sh
   . "$root/scripts/long_cases.sh"
