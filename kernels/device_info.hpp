@@ -45,7 +45,7 @@ struct GpuSensors {
   std::optional<int> pcie_generation = {};
   std::optional<int> pcie_lanes = {};
   std::optional<int> pcie_lanes_peak = {};
-  std::optional<int> pcie_generation_peak = {};          // of the GPU and the slot together
+  std::optional<int> pcie_generation_peak = {};          // what the GPU and the slot have in common
   std::optional<int> nvlinks = {};                       // active links
   std::optional<int> processes = {};                     // computing on this GPU, this one included
   std::optional<std::uint64_t> corrected_errors = {};    // ECC memory errors since the driver was loaded

@@ -21,7 +21,7 @@ struct Column {
 
 struct ExchangeDesc {
   Communicator* ranks = nullptr;
-  std::size_t floats = 0;            // of the arena
+  std::size_t floats = 0;            // the size of the arena
   std::vector<Column> columns = {};  // in the arena's order; what lies in none of them is not exchanged
   int bits = 32;                     // 1, 16 (bf16) or 32
   std::uint64_t full_steps = 0;      // so many steps of a run begin it with 32 bits (warm start)
@@ -54,7 +54,7 @@ class GradientExchange {
   virtual void before_launch(std::uint64_t /*step*/) {}
   virtual void ask_to_stop() = 0;     // tells the others with the next step
   virtual bool stops() const = 0;     // some rank had asked; equal on all ranks after each step
-  virtual Residuals residuals() = 0;  // of all ranks, for a checkpoint: an exchange too
+  virtual Residuals residuals() = 0;  // those of all ranks, for a checkpoint: an exchange too
   // Goes on from those of any number of ranks. Throws std::invalid_argument if they are not of this arena.
   virtual void set_residuals(const Residuals& residuals) = 0;
   virtual ExchangeCount count() const = 0;

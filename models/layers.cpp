@@ -1,5 +1,5 @@
-// The kinds of layer, each a row of one table: its word in YAML, alone (`relu`) or with settings (`conv: {out: 24, kernel:
-// 5}`), the op that it becomes, and its text in a plan's table. "same" padding is TensorFlow's: ceil(length / stride)
+// The kinds of layer, each a row of one table: its word in YAML, alone (`relu`) or with settings (`dense: {out: 10}`), the
+// op that it becomes, and its text in a plan's table. "same" padding is TensorFlow's: ceil(length / stride)
 // positions; if the number of zeros is odd, the extra one is at the bottom or right.
 #include "models/layers.hpp"
 

@@ -27,7 +27,7 @@ struct PlannedLayer {
   std::uint64_t parameters = 0;        // trained ones
   std::uint64_t forward_flops = 0;     // for one image
   std::uint64_t backward_flops = 0;    // for one image; without the first weighted layer's input gradient
-  std::uint64_t activation_bytes = 0;  // of the output for a whole batch; 0 if a fused op does not store it
+  std::uint64_t activation_bytes = 0;  // the output's, for a whole batch; 0 if a fused op does not store it
 };
 
 struct PlannedParameter {

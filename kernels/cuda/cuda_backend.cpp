@@ -55,7 +55,8 @@ void require_countable(const OpDesc& desc, int batch) {
 
 // An op runs once when it is prepared: a capture must not be the first to launch a kernel or to call a library, since either
 // may load code. Our own kernels are only loaded (LaunchQueue::loads) and touch no memory; library calls do run, on scratch
-// memory. first_arguments: everything that `op` may be given in training, allocated from `memory`; maps are of type `element`.
+// memory.
+// first_arguments: everything that `op` may be given in training, allocated from `memory`; maps are of type `element`.
 OpArgs first_arguments(const Op& op, Element element, bool wants_dx, DeviceAllocator& memory) {
   const auto batch = static_cast<std::size_t>(op.batch());
   const auto map = [&](const Shape& shape) {

@@ -107,7 +107,7 @@ struct SumImages {
   const float* values = nullptr;
   float* y = nullptr;
   int positions = 0;
-  const StepState* state = nullptr;  // of the rows with an image
+  const StepState* state = nullptr;  // says how many rows have an image
 
   HOST_DEVICE Units units() const { return {pieces(columns, tile.lanes), 1, 1, rows.batch}; }
   template <int L>

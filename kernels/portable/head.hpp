@@ -89,7 +89,7 @@ struct HeadSelect {
   int batch = 0;
   std::uint64_t steps = 0;
   const StepState* state = nullptr;
-  const RowLoss* losses = nullptr;  // of all ranks
+  const RowLoss* losses = nullptr;  // those of all ranks
   std::uint8_t* selected = nullptr;
   float* g = nullptr;
 

@@ -67,7 +67,7 @@ class MpiCommunicator final : public Communicator {
   std::vector<MPI_Request> requests_;  // its messages
   std::vector<int> peers_;             // the rank of each
   std::vector<MPI_Status> statuses_;
-  std::vector<long> waiting_;  // of each rank: the last exchange for which it told that it waits
+  std::vector<long> waiting_;  // the last exchange for which each rank told that it waits
   bool has_told_ = false;
   double waited_ = 0;  // seconds in the exchange in progress, without those in which this process is frozen
   Clock::time_point reached_ = Clock::now();  // the end of the one before,

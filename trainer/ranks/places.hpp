@@ -64,7 +64,7 @@ class Places {
     return !places_.empty() && rank != own_ && of(rank).processes == of(own_).processes;
   }
 
-  std::vector<Place> places_;  // of each rank
+  std::vector<Place> places_;  // one for each rank
   int own_ = 0;
 };
 

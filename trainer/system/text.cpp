@@ -23,7 +23,7 @@ std::string to_text(const nlohmann::ordered_json& json, int indent) {
 nlohmann::ordered_json parsed_json(std::string_view text, const std::string& file) {
   using Json = nlohmann::ordered_json;
   constexpr int kDeepest = 64, kMostMembers = 1000;
-  std::vector<int> members;  // of each object that is open
+  std::vector<int> members;  // how many each open object has
   const auto limited = [&](int depth, Json::parse_event_t event, const Json& /*value*/) {
     if (depth > kDeepest)
       throw FileError(

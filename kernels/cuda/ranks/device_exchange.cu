@@ -168,7 +168,7 @@ class DeviceExchange final : public GradientExchange {
   std::size_t rank_;
   std::vector<std::size_t> stripes_;  // [ranks + 1]
   PlacedMessages coded_;
-  std::optional<PlacedMessages> full_;  // of a warm start
+  std::optional<PlacedMessages> full_;  // the messages of a warm start
   Notes notes_;
   std::uint64_t next_step_ = 0;
   std::size_t words_ = 0;

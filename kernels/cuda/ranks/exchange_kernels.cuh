@@ -10,7 +10,7 @@ namespace {
 
 constexpr unsigned kAddBlocks =
     4;                           // a multiprocessor's, of add_stripe: for 100, ptxas spills if it may choose
-constexpr unsigned kLeaves = 8;  // of a branch of the tree of ranks
+constexpr unsigned kLeaves = 8;  // a branch of the tree of ranks has as many
 constexpr unsigned kMostLevels = 5;  // of branches
 constexpr int kMostDeviceRanks = kLeaves << kMostLevels;
 constexpr std::uint64_t kNoStop = ~std::uint64_t{0};
@@ -32,7 +32,7 @@ struct ExchangeNotes {
 
 struct ExchangeArgs {
   const PlacedColumn* columns = nullptr;
-  unsigned count = 0;                          // of all columns,
+  unsigned count = 0;                          // how many there are in all columns,
   unsigned first_own = 0, end_own = 0;         // those of this rank's stripe,
   std::uint64_t own_words = 0, own_begin = 0;  // and their codes' length and place among the scattered ones
   const std::uint64_t* headers = nullptr;  // [ranks] where each stripe's header is among the gathered codes
