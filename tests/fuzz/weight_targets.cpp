@@ -1,8 +1,11 @@
 // Targets: files of weights.
+#include <nlohmann/json.hpp>
+
 #include "models/spec.hpp"
 #include "tests/fuzz/support.hpp"
 #include "trainer/runs/weight_differences.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/text.hpp"
 #include "trainer/train/checkpoint.hpp"
 
 namespace trainer::fuzz {
@@ -16,13 +19,18 @@ void use(const SafetensorsFile& file) {
   require_weights(file, plan, false);
 }
 
+// A file's keys are this program's own words, or were read as UTF-8: two that a writer would make alike are not among them.
+std::string as_utf8(const std::string& key) {
+  return nlohmann::ordered_json::parse(to_text(key)).get<std::string>();
+}
+
 Metadata metadata_of(const std::string& text) {
   Metadata metadata;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\x1e', at), text.size());
     const std::string entry = text.substr(at, end - at);
     const std::size_t border = std::min(entry.find('='), entry.size());
-    metadata[entry.substr(0, border)] = border < entry.size() ? entry.substr(border + 1) : "";
+    metadata[as_utf8(entry.substr(0, border))] = border < entry.size() ? entry.substr(border + 1) : "";
     at = end + 1;
   }
   return metadata;
