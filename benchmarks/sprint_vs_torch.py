@@ -2,8 +2,8 @@
 """Compares `trainer sprint` with PyTorch on the same CPU: the same recipes, threads and data, fp32, in turn.
 
 It measures training + test of a warm program with the data in memory (without PyTorch's first seed of each process), the
-whole process for one seed from exec to exit, and `quick` in PyTorch, which holds the published record. The
-accuracy is that of all seeds of the trainer, none left out.
+whole process for one seed from exec to exit, and `quick` in PyTorch, which holds the published record. `sprint-lean-views` runs in turn
+with `sprint-lean`, without PyTorch. The accuracy is that of all seeds of the trainer, none left out.
 
     benchmarks/sprint_vs_torch.py --trainer build/cpu/trainer/trainer --python venv/bin/python [--models sprint-lean sprint]
 """
@@ -53,21 +53,31 @@ def measure(options, model, target, own_seeds, peer_seeds):
     return case
 
 
+def accuracy(options, model, seeds):
+    end = ours(options, model, seeds)
+    print(f"{model:12} {seeds} seeds: {end['accuracy_percent']['mean']:.3f} +- {end['accuracy_percent']['standard_error']:.3f} %, "
+          f"median {end['train_and_test_seconds']['median']:.3f} s", flush=True)
+    return {"percent": end["accuracy_percent"], "seeds": len(end["seeds"]), "train_and_test_seconds": end["train_and_test_seconds"],
+            "cold_seconds": end["cold_seconds"]}
+
+
+def measure_views(options):
+    """The fewer steps that views of uncertain test images allow, beside all steps without views."""
+    turns = [[ours(options, model, 6)["train_and_test_seconds"]["median"] for model in ("sprint-lean-views", "sprint-lean")]
+             for _ in range(options.repeats)]
+    views, plain = ([turn[side] for turn in turns] for side in (0, 1))
+    return {"accuracy": accuracy(options, "sprint-lean-views", 30), "seconds": record.spread(views), "plain_seconds": record.spread(plain),
+            "ratio": record.spread([v / p for v, p in turns])}
+
+
 def main():
     options = record.options_beside_torch(__doc__, models=[model for model, *_ in MODELS])
     models = [row for row in MODELS if row[0] in options.models]
     result = record.describe(options.trainer)
     result.update({"kind": "sprint_vs_torch", "threads": options.threads, "repeats": options.repeats})
     result["versions"]["torch"] = peer(options, "quick", 1)["torch"]
-    result["accuracy"] = {}
-    for model, _, seeds, *_ in models:
-        end = ours(options, model, seeds)
-        result["accuracy"][model] = {"percent": end["accuracy_percent"], "seeds": len(end["seeds"]),
-                                     "train_and_test_seconds": end["train_and_test_seconds"],
-                                     "cold_seconds": end["cold_seconds"]}
-        print(f"{model:12} {seeds} seeds: {end['accuracy_percent']['mean']:.3f} +- "
-              f"{end['accuracy_percent']['standard_error']:.3f} %, median {end['train_and_test_seconds']['median']:.3f} s",
-              flush=True)
+    result["accuracy"] = {model: accuracy(options, model, seeds) for model, _, seeds, *_ in models}
+    result["views"] = measure_views(options)
     result["cases"] = [measure(options, model, target, *turn) for model, target, _, *turn in models]
     quick = [peer(options, "quick", 1)["seeds"][0]["seconds"] for _ in range(3)]
     best = result["cases"][0]["train_and_test"]["trainer_seconds"]["median"]

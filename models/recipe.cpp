@@ -111,6 +111,13 @@ Setting<Recipe> length_setting(const char* key, std::optional<T> Recipe::*member
           [=](const Recipe& recipe) { return recipe.*member ? Json(*(recipe.*member)) : Json(); }};
 }
 
+void read_views(const MapReader& map, Recipe& recipe) {
+  map.read("views", recipe.views, {1, 5});
+  if (recipe.views != 1 && recipe.views != 5)
+    fail(map.require("views").place,
+         "recipe: views must be 1 or 5: the image and its four shifts by a pixel");
+}
+
 const Settings<Recipe>& recipe_settings() {
   static const Settings<Recipe> settings{
       part("input", &Recipe::input, read_input),
@@ -148,6 +155,7 @@ const Settings<Recipe>& recipe_settings() {
       word_setting("last_batch", &Recipe::last_batch, kLastBatchWords),
       part("precisions", &Recipe::precisions, read_precisions),
       setting("hold_out_first", &Recipe::hold_out_first, kImages),
+      {"views", read_views, [](const Recipe& r) { return r.views > 1 ? Json(r.views) : Json(); }},
       setting("report_test_first", &Recipe::report_test_first, kImages)};
   return settings;
 }

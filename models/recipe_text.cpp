@@ -163,6 +163,7 @@ std::string recipe_text(const Plan& plan, const Spec& spec) {
   line("length", length_text(recipe));
   line("precisions", precisions_text(recipe.precisions));
   line("held out", images_text("the first ", recipe.hold_out_first, " training images"));
+  line("views", recipe.views > 1 ? "5 of an uncertain test image" : "");
   line("reports", images_text("the accuracy on the first ", recipe.report_test_first,
                               " test images too, as the sample did"));
   return text;

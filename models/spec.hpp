@@ -78,8 +78,7 @@ struct LayerSpec {
 // x = (pixel * scale - mean) / deviation, scale usually 1/255; mean and deviation may come from the training images.
 struct InputScaling {
   double scale = 1.0 / 255;
-  double mean = 0;
-  double deviation = 1;
+  double mean = 0, deviation = 1;
   bool from_data = false;  // `normalize: data`: those of the training images, in units of scale 1/255
   int crop = 0;            // height and width of the central crop that the network sees; 0: the whole image
   Augmentation augmentation;  // how training images are changed
@@ -121,6 +120,7 @@ struct Recipe {
   LastBatch last_batch = LastBatch::mask;
   RecipePrecisions precisions;
   int hold_out_first = 0;     // number of first training images set aside for validation
+  int views = 1;              // 1 or 5: what a test sees of an uncertain image (trainer/train/views.hpp)
   int report_test_first = 0;  // number of first test images whose accuracy is also printed, as the sample did
 };
 

@@ -26,7 +26,7 @@ PRECISION_SEEDS = 10
 # known only from a record.
 MOST_NODES = {"quick": 9, "sprint": 12, "sprint-lean": 12}
 NETWORKS = ["quick", "lenet", "cntk-sample", "cntk-convnet", "pytorch-example", "sprint", "sprint-995", "sprint-lean",
-            "tf-convolutional", "tf-sample"]
+            "sprint-lean-views", "tf-convolutional", "tf-sample"]
 
 
 def prove(machine, _device):

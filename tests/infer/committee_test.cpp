@@ -4,7 +4,7 @@
 
 #include "tests/data/png_writer.hpp"
 #include "tests/support/program.hpp"
-#include "trainer/infer/views.hpp"
+#include "trainer/train/views.hpp"
 
 namespace trainer::test {
 namespace {
@@ -27,7 +27,7 @@ double log_share(double middle) {
 
 TEST(Views, AreTheImageTwiceAndItsFourNeighbours) {
   const std::vector<std::uint8_t> image{1, 60, 3, 120, 101, 80, 7, 140, 9};
-  const std::vector<float> logits = with_views(image, kThree, 2, by_the_middle);
+  const std::vector<float> logits = with_views(by_the_middle(image), image, kThree, by_the_middle);
   const double expected =
       (2 * log_share(101) + log_share(60) + log_share(120) + log_share(80) + log_share(140)) / 6;
   ASSERT_EQ(logits.size(), 2U);
@@ -38,10 +38,11 @@ TEST(Views, ShowTheBackgroundWhereNothingWas) {
   constexpr std::array<int, 4> kEmpty{7, 1, 5, 3};  // the middle of the side that a shift leaves empty
   std::vector<std::uint8_t> seen;
   const auto recording = [&](std::span<const std::uint8_t> images) {
-    if (images.size() > kThree.size()) seen.assign(images.begin(), images.end());
+    seen.assign(images.begin(), images.end());
     return by_the_middle(images);
   };
-  with_views(std::vector<std::uint8_t>(9, 50), kThree, 2, recording);
+  const std::vector<std::uint8_t> image(9, 50);
+  with_views(by_the_middle(image), image, kThree, recording);
   ASSERT_EQ(seen.size(), 36U);
   for (int view = 0; view < 4; ++view) {
     const auto begin = seen.begin() + 9 * view;
@@ -57,13 +58,23 @@ TEST(Views, AreThoseOfTheLeastCertainTenth) {
     image[4] = static_cast<std::uint8_t>(n % 10 == 3 ? 101 : 120 + n % 100);
     images.insert(images.end(), image.begin(), image.end());
   }
-  const std::vector<float> logits = with_views(images, kThree, 2, by_the_middle);
+  const std::vector<float> logits = with_views(by_the_middle(images), images, kThree, by_the_middle);
   const std::vector<float> plain = by_the_middle(images);
   for (std::size_t n = 0; n < 2000; ++n) {
     if (n % 10 == 3)
       EXPECT_NEAR(logits[2 * n], (2 * log_share(101) + 4 * log_share(0)) / 6, 1e-5) << n;
     else
       EXPECT_EQ(logits[2 * n], plain[2 * n]) << n;
+  }
+}
+
+TEST(Views, LeaveLogitsThatAreNotFinite) {
+  const std::vector<std::uint8_t> image(9, 50);
+  for (const float bad : {NAN, INFINITY}) {
+    const std::vector<float> logits = with_views({bad, 1}, image, kThree, by_the_middle);
+    ASSERT_EQ(logits.size(), 2U);
+    EXPECT_FALSE(std::isfinite(logits[0]));
+    EXPECT_EQ(logits[1], 1);
   }
 }
 

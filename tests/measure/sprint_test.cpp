@@ -49,10 +49,11 @@ TEST(SprintSummary, OneSeedHasTheErrorOfItsTestImages) {
 
 TEST(SprintNetwork, IsTheFastestOneThatReachesTheTarget) {
   for (const bool on_gpu : {false, true}) {
-    EXPECT_STREQ(sprint_network(98, on_gpu), on_gpu ? "sprint" : "sprint-lean");
-    EXPECT_STREQ(sprint_network(99, on_gpu), on_gpu ? "sprint" : "sprint-lean");
+    EXPECT_STREQ(sprint_network(98, on_gpu, 1), on_gpu ? "sprint" : "sprint-lean");
+    EXPECT_STREQ(sprint_network(99, on_gpu, 1), on_gpu ? "sprint" : "sprint-lean");
+    EXPECT_STREQ(sprint_network(99, on_gpu, 5), on_gpu ? "sprint" : "sprint-lean-views");
     for (const double target : {99.01, 99.5, 99.9})
-      EXPECT_STREQ(sprint_network(target, on_gpu), "sprint-995");
+      EXPECT_STREQ(sprint_network(target, on_gpu, 1), "sprint-995");
   }
 }
 
@@ -99,6 +100,25 @@ TEST_F(SprintProgram, TheAccuracyIsThatOfEvalOnTheSavedWeights) {
   EXPECT_EQ(result.at("accuracy"), lines[1].at("test_accuracy"));
   EXPECT_EQ(record("run").results["sprint"]["seeds"].size(), 2U);
   EXPECT_EQ(metrics("run").size(), 2U);
+}
+
+TEST_F(SprintProgram, ViewsAreThoseOfTheOptionOrElseOfTheRecipe) {
+  write_network({.more_recipe = "  views: 5\n"});
+  const auto accuracy_of_eval = [&](Words words) {
+    words.insert(words.begin(), "eval");
+    words.insert(words.end(), {"--data", "data", "--json", "--threads", "1"});
+    return Json::parse(trainer(words).out).at("accuracy");
+  };
+  for (const int views : {5, 1}) {
+    const std::string run = "views" + std::to_string(views);
+    const std::vector<Json> lines = sprint(views == 5 ? Words{"--seeds", "1", "--out", run}
+                                                      : Words{"--seeds", "1", "--views", "1", "--out", run});
+    EXPECT_EQ(lines.back().at("views"), views);
+    EXPECT_EQ(lines.front().at("test_accuracy"), accuracy_of_eval({run, "--views", std::to_string(views)}));
+    EXPECT_EQ(accuracy_of_eval({run}), accuracy_of_eval({run, "--views", "5"}));
+    EXPECT_EQ(contains(trainer({"runs", "show", run}).out, " % with views, training"), views == 5);
+  }
+  expect_same_tensors(folder_ / "views5/model.safetensors", folder_ / "views1/model.safetensors");
 }
 
 TEST_F(SprintProgram, TheRecordIsARunLikeAnyOther) {
@@ -154,6 +174,7 @@ TEST_F(SprintProgram, WrongUsageIsRefused) {
                              {"--target", "101"},
                              {"--target", "-1"},
                              {"--model", "quik"},
+                             {"--views", "2"},
                              {"--first-seed", "-1"}}) {
     Words words{"sprint", "--data", "data", "--no-save"};
     words.insert(words.end(), wrong.begin(), wrong.end());

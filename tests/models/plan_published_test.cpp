@@ -61,6 +61,7 @@ INSTANTIATE_TEST_SUITE_P(Shipped, PlanPublished,
                                            Published{"pytorch-example", 1199882, 23.985, 71.565, 4.294},
                                            Published{"sprint", 120538, 0.890, 2.504, 0.150},
                                            Published{"sprint-lean", 16370, 0.251, 0.655, 0.039},
+                                           Published{"sprint-lean-views", 16370, 0.251, 0.655, 0.039},
                                            Published{"sprint-995", 120538, 0.919, 2.561, 0.154}),
                          [](const auto& info) {
                            std::string name = info.param.name;

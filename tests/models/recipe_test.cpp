@@ -245,6 +245,9 @@ TEST(Recipe, WrongNumbersAreRefused) {
   EXPECT_EQ(
       recipe_error("bias_rate_factor: .inf").find("net.yaml:8:21: recipe: bias_rate_factor must be a number"),
       0U);
+  EXPECT_EQ(recipe_error("views: 3"),
+            "net.yaml:8:10: recipe: views must be 1 or 5: the image and its four shifts by a pixel");
+  EXPECT_NE(recipe_error("views: 6"), "");
   EXPECT_NE(recipe_error("weight_decay: -1"), "");
   EXPECT_NE(recipe_error("weight_decay: {amount: 1, layers: conv}"), "");
   EXPECT_NE(recipe_error("weight_decay: {biases: false}"), "");

@@ -33,11 +33,12 @@ TEST(SpecFiles, AnUnknownNameIsAnsweredWithTheNamesAndTheNearest) {
     shipped("lenett");
     FAIL();
   } catch (const SpecError& error) {
-    EXPECT_STREQ(error.what(),
-                 "unknown network 'lenett'; did you mean lenet? one of cntk-convnet, cntk-sample, lenet, "
-                 "pytorch-example, quick, sprint, sprint-995, sprint-lean, tf-convolutional, "
-                 "tf-sample, or "
-                 "the path of a .yaml file");
+    EXPECT_STREQ(
+        error.what(),
+        "unknown network 'lenett'; did you mean lenet? one of cntk-convnet, cntk-sample, lenet, "
+        "pytorch-example, quick, sprint, sprint-995, sprint-lean, sprint-lean-views, tf-convolutional, "
+        "tf-sample, or "
+        "the path of a .yaml file");
   }
 }
 

@@ -95,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(Shipped, EveryNetwork, testing::ValuesIn(kShipped), [](
 TEST(Waits, OfAStepAreFew) {
   const std::size_t muon = 3 * 3 + 1;
   const auto phases_of = [&](const std::string& model, int batch) -> std::size_t {
-    if (model == "sprint-lean") return 4 + 3 * 2 + 1 + muon;
+    if (model == "sprint-lean" || model == "sprint-lean-views") return 4 + 3 * 2 + 1 + muon;
     const std::size_t few_rows = batch == 64 && model != "cntk-convnet" ? 2 : 0;
     return 4 + few_rows + (model.starts_with("sprint") ? 3 * 2 + muon : 0);
   };

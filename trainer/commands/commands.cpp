@@ -120,14 +120,18 @@ void add_run_or_file(CLI::App& app, std::string& run) {
       ->required();
 }
 
+void add_views(CLI::App& app, std::optional<int>& views) {
+  app.add_option("--views", views,
+                 "1, or 5: an uncertain image is answered by the mean over itself and its shifts by a pixel "
+                 "[the recipe's, else 1]")
+      ->check(CLI::IsMember({1, kViews}));
+}
+
 void add_inference(CLI::App& app, InferenceOptions& options) {
   add_device(app, options.device.device);
   add_bits(app, options.device);
   add_threads(app, options.device);
-  app.add_option("--views", options.views,
-                 "1, or 5: an uncertain image is answered by the mean over itself and its shifts by a pixel")
-      ->check(CLI::IsMember({1, kViews}))
-      ->capture_default_str();
+  add_views(app, options.views);
 }
 
 std::unique_ptr<Communicator> join_ranks(const Environment& environment) {

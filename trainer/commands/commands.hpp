@@ -13,9 +13,9 @@
 #include "trainer/device/device_choice.hpp"
 #include "trainer/doctor/facts.hpp"
 #include "trainer/infer/trained_network.hpp"
-#include "trainer/infer/views.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/train/recorded_run.hpp"
+#include "trainer/train/views.hpp"
 
 namespace trainer {
 
@@ -145,7 +145,8 @@ void add_skip_bad_images(CLI::App& app, bool& skip,
                          const std::string& about = "leave broken pictures out [off]");
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about = "as JSON [off]");
 void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* about);
-void add_run_or_file(CLI::App& app, std::string& run);         // as in resolve_run
+void add_run_or_file(CLI::App& app, std::string& run);  // as in resolve_run
+void add_views(CLI::App& app, std::optional<int>& views);
 void add_inference(CLI::App& app, InferenceOptions& options);  // --device, --bits, --threads, --views
 void add_tested_runs(CLI::App& app, std::vector<std::string>& runs,
                      InferenceOptions& options);           // RUN..., and where to test them

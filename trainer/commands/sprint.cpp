@@ -25,8 +25,9 @@ void declare_sprint(CLI::App& app, SprintOptions& options) {
       "--model", options.model,
       fmt::format(
           "a shipped network or a YAML file; one whose recipe counts epochs trains one [by --target: up to "
-          "99 {} on a CPU and {} on a GPU, beyond {}]",
-          sprint_network(99, false), sprint_network(99, true), sprint_network(99.5, false)));
+          "99 {} on a CPU ({} with --views 5) and {} on a GPU, beyond {}]",
+          sprint_network(99, false, 1), sprint_network(99, false, kViews), sprint_network(99, true, 1),
+          sprint_network(99.5, false, 1)));
   app.add_option("--seeds", options.seeds, "trainings from scratch, each with a seed of its own")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
@@ -34,6 +35,7 @@ void declare_sprint(CLI::App& app, SprintOptions& options) {
   app.add_option("--target", options.target,
                  "mean accuracy that counts as reached, in per cent or as a fraction")
       ->capture_default_str();
+  add_views(app, options.views);
   add_device(app, options.device.device);
   app.add_option("--precision", options.device.precision, "of products, as for train [as for train]");
   add_engine(app, options.device);

@@ -11,9 +11,9 @@
 #include "data/idx.hpp"
 #include "models/words.hpp"
 #include "trainer/device/memory_need.hpp"
-#include "trainer/infer/views.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/train/views.hpp"
 
 namespace trainer {
 
@@ -87,26 +87,8 @@ std::vector<float> TrainedNetwork::own_logits(std::span<const std::uint8_t> imag
   if (images.empty()) return {};
   const DeviceInfo info = device_.backend->info(Libraries::opened);
   if (info.kind == "cpu") require_address_space("an evaluation", 0, info.cpu.threads);
-  const auto classes = static_cast<std::size_t>(saved_.classes);
-  const auto batch = static_cast<std::uint32_t>(network().plan().input.batch);
-  const std::size_t count = images.size() / saved_.image.size();
-  const std::vector<std::uint8_t> no_labels(count);
-  const Buffer held = device_.backend->make_resident(images.data(), images.size(), "the pictures");
-  const Buffer labels = device_.backend->make_resident(no_labels.data(), count, "their labels");
-  const StepInput input{held.as<std::uint8_t>(),
-                        labels.as<std::uint8_t>(),
-                        {static_cast<std::uint32_t>(count), 0, batch, Order::fixed, LastBatch::mask},
-                        saved_.scaling,
-                        saved_.spec.recipe.input.augmentation};
-  std::vector<float> all;
-  network().write_evaluation_state(StepState{});
-  while (all.size() < count * classes) {
-    network().evaluate_step(input);
-    device_.backend->wait();
-    const std::vector<float> some = network().read_logits();
-    const std::size_t rows = std::min<std::size_t>(batch, count - all.size() / classes);
-    all.insert(all.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(rows * classes));
-  }
+  std::vector<float> all =
+      logits_of(network(), *device_.backend, images, saved_.scaling, saved_.spec.recipe.input.augmentation);
   if (!std::ranges::all_of(all, [](float y) { return std::isfinite(y); }))
     throw FileError(
         fmt::format("{}: the network's output is not finite: its weights are so large that sums overflow",
@@ -116,8 +98,9 @@ std::vector<float> TrainedNetwork::own_logits(std::span<const std::uint8_t> imag
 
 std::vector<float> TrainedNetwork::probabilities(std::span<const std::uint8_t> images) {
   const auto classes = static_cast<std::size_t>(saved_.classes);
-  const LogitsOf plain = [this](std::span<const std::uint8_t> some) { return logits(some); };
-  std::vector<float> all = views_ > 1 ? with_views(images, saved_.image, classes, plain) : logits(images);
+  std::vector<float> all = logits(images);
+  if (views() > 1)
+    all = with_views(std::move(all), images, saved_.image, [this](auto shifted) { return logits(shifted); });
   take_log_softmax(all, classes, 1);
   for (float& value : all) value = static_cast<float>(std::exp(static_cast<double>(value)));
   return all;
@@ -222,23 +205,19 @@ TestAnswers answer_test_set(TrainedNetwork& trained, const data::Split& test, Co
   const LogitsOf plain = [&](std::span<const std::uint8_t> images) {
     return logits_of_ranks(trained, images, ranks);
   };
-  answers.logits = trained.views() > 1 ? with_views(test.images, trained.saved().image, classes, plain)
-                                       : plain(test.images);
-  double loss = 0;
-  std::uint64_t correct = 0;
+  answers.logits = plain(test.images);
+  if (trained.views() > 1)
+    answers.logits = with_views(std::move(answers.logits), test.images, trained.saved().image, plain);
+  answers.score = score_of(answers.logits, test.labels);
   for (std::size_t n = 0; n < test.count(); ++n) {
     const float* row = answers.logits.data() + n * classes;
     const double whole = log_sum_exp({row, classes});
     const auto predicted = static_cast<std::size_t>(std::max_element(row, row + classes) - row);
     const std::size_t label = test.labels[n];
-    loss += whole - row[label];
-    correct += predicted == label ? 1 : 0;
     ++answers.confusion[label * classes + predicted];
     answers.predictions.push_back(static_cast<std::uint8_t>(predicted));
     answers.confidences.push_back(static_cast<float>(std::exp(row[predicted] - whole)));
   }
-  const auto count = static_cast<double>(test.count());
-  answers.score = {test.count(), loss / count, static_cast<double>(correct) / count};
   return answers;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,7 +22,7 @@ namespace trainer {
 struct InferenceOptions {
   std::string run;                   // as in resolve_run
   std::vector<std::string> members;  // other runs, which answer together with it
-  int views = 1;                     // or kViews: test-time augmentation (views.hpp)
+  std::optional<int> views;          // 1 or kViews: test-time augmentation (views.hpp) [the recipe's]
   DeviceRequest device;
   std::string data;  // --data; empty: the data that the run itself was trained on
   bool skip_bad_images = false;
@@ -38,7 +39,7 @@ class TrainedNetwork {
   const SavedNetwork& saved() const { return saved_; }
   Network& network() { return network_.front(); }
   const char* device_name() const;  // "GPU" or "CPU"
-  int views() const { return views_; }
+  int views() const { return views_.value_or(saved_.spec.recipe.views); }
   const char* precision() const { return precision_name(device_.precision); }  // "fp32"
   std::string label_name(int label) const;  // the name of the label's folder of pictures, or the number
 
@@ -55,7 +56,7 @@ class TrainedNetwork {
 
   std::filesystem::path path_;
   SavedNetwork saved_;
-  int views_;
+  std::optional<int> views_;
   std::vector<TrainedNetwork> others_;
   DeviceChoice device_;
   std::vector<Network> network_;  // one, made when the plan is known

@@ -19,8 +19,8 @@
 namespace trainer {
 
 // The network that a sprint takes without --model: the fastest one whose mean accuracy is at least the target (in per cent)
-// on its kind of device, or else the most accurate one (README, "Sprint").
-[[nodiscard]] const char* sprint_network(double target, bool on_gpu);
+// on its kind of device with so many views of an uncertain test image, or else the most accurate one (README, "Sprint").
+[[nodiscard]] const char* sprint_network(double target, bool on_gpu, int views);
 
 struct SprintOptions {
   std::string model;         // empty: sprint_network
@@ -31,8 +31,9 @@ struct SprintOptions {
   OutputOptions output;
   std::uint64_t seeds = 30;
   std::uint64_t first_seed = 1;
-  double target = 99;       // per cent
-  bool no_process = false;  // skips timing a separate process for one seed
+  double target = 99;        // per cent
+  std::optional<int> views;  // of an uncertain test image (trainer/train/views.hpp) [the recipe's]
+  bool no_process = false;   // skips timing a separate process for one seed
   Communicator* ranks =
       nullptr;  // several ranks share the seeds out; the first one prints, and keeps the record
 };
@@ -61,11 +62,13 @@ class Sprint {
   std::uint64_t images() const;  // for each training
 
  private:
+  Score test_with_views();
+
   Setup& setup_;
   Backend& backend_;
   Network network_;
   ResidentData data_;
-  std::unique_ptr<Recording> training_and_test_;
+  std::unique_ptr<Recording> recording_;  // of the training, and of the test unless it looks at several views
 };
 
 // Statistics over all seeds, in per cent and seconds.
@@ -82,9 +85,10 @@ SprintSummary summarize(const std::vector<SprintSeed>& seeds, std::uint64_t imag
 
 // What is known at the end of a sprint.
 struct SprintReport {
-  std::vector<SprintSeed> seeds;          // at least one
-  std::uint64_t images = 0;               // for each training
-  double target = 99;                     // per cent
+  std::vector<SprintSeed> seeds;  // at least one
+  std::uint64_t images = 0;       // for each training
+  double target = 99;             // per cent
+  int views = 1;                  // of an uncertain test image: results with more are a class of their own
   std::optional<double> process_seconds;  // a separate process for one seed takes, from exec to exit
 };
 

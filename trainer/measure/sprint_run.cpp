@@ -30,7 +30,8 @@ class SprintRun {
     const auto model = [&](const std::string& name) { return find_spec(name, models_folder(environment)); };
     std::optional<Spec> spec = options.spec;
     if (!spec && !options.model.empty()) spec = model(options.model);
-    const Spec expected = spec ? *spec : model(sprint_network(options.target, false));
+    const int views = options.views.value_or(1);
+    const Spec expected = spec ? *spec : model(sprint_network(options.target, false, views));
     device.batch = expected.recipe.batch;
     if (device.wanted.is_empty()) device.wanted = expected.recipe.precisions;
     // The data set is unpacked while the device is made ready.
@@ -39,7 +40,9 @@ class SprintRun {
     });
     if (options.ranks != nullptr) share_machine(device, places_of(*options.ranks));
     run_.open_device(device);
-    if (!spec) spec = model(sprint_network(options.target, run_.info.gpu.has_value()));
+    if (!spec) spec = model(sprint_network(options.target, run_.info.gpu.has_value(), views));
+    if (options.views) spec->recipe.views = *options.views;
+    report_.views = spec->recipe.views;
     TrainSettings settings;
     settings.seed = options.first_seed;
     settings.transpose = options.transpose;
@@ -136,6 +139,7 @@ class SprintRun {
     };
     add("--model", options_.model.empty() ? setup_.spec.name : options_.model);
     add("--device", options_.device.device);
+    add("--views", std::to_string(report_.views));
     add("--precision", *setup_.settings.precision);
     add("--engine", run_.engine);
     add("--bits", setup_.settings.bits.value_or("fast"));

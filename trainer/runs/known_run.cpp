@@ -26,7 +26,8 @@ std::optional<SprintFound> sprint_of(const RunRecord& record) {
   const auto error = number({"sprint", "accuracy_percent", "standard_error"});
   const auto seconds = number({"sprint", "train_and_test_seconds", "median"});
   if (!mean || !error || !seconds) return std::nullopt;
-  return SprintFound{*mean / 100, *error / 100, *seconds};
+  const auto views = find_count(record.results, {"sprint", "views"});
+  return SprintFound{*mean / 100, *error / 100, *seconds, static_cast<int>(views.value_or(1))};
 }
 
 // The process of another machine's run cannot be looked for: only its record tells.

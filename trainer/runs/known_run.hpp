@@ -16,6 +16,7 @@ struct SprintFound {
   double mean = 0;            // the seeds' mean accuracy, 0 to 1
   double standard_error = 0;  // of that mean
   double seconds = 0;         // median of a training with its test
+  int views = 1;              // of an uncertain test image: results with more are a class of their own
 };
 
 struct KnownRun {

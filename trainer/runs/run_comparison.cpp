@@ -107,7 +107,9 @@ std::string times_text(const ordered_json& compared) {
 
 std::string reached_text(const KnownRun& run, const ordered_json& compared, double accuracy) {
   if (const auto seconds = find_number(compared, {"reached", "seconds"})) {
-    if (run.sprint) return fmt::format("{:.3f} s, {} seeds", *seconds, run.evaluations());
+    if (run.sprint)
+      return fmt::format("{:.3f} s, {} seeds{}", *seconds, run.evaluations(),
+                         run.sprint->views > 1 ? ", views" : "");
     return fmt::format("{:.2f} s, epoch {}", *seconds, compared["reached"]["epoch"].get<std::uint64_t>());
   }
   const auto best = find_number(compared, {"best_accuracy"});

@@ -99,10 +99,10 @@ std::string result_lines(const KnownRun& run) {
   const auto peak = find_count(results, {"peak_memory_bytes"});
   Lines lines;
   if (run.sprint)
-    lines.emplace_back(
-        "sprint",
-        fmt::format("{} seeds: mean {:.3f} +- {:.3f} %, training + test {:.4g} s (median)", evaluations,
-                    100 * run.sprint->mean, 100 * run.sprint->standard_error, run.sprint->seconds));
+    lines.emplace_back("sprint",
+                       fmt::format("{} seeds: mean {:.3f} +- {:.3f} %{}, training + test {:.4g} s (median)",
+                                   evaluations, 100 * run.sprint->mean, 100 * run.sprint->standard_error,
+                                   run.sprint->views > 1 ? " with views" : "", run.sprint->seconds));
   lines.insert(
       lines.end(),
       {{run.sprint ? "last seed" : "accuracy",

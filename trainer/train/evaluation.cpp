@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "trainer/train/rank_share.hpp"
+#include "trainer/train/views.hpp"
 
 namespace trainer {
 
@@ -36,6 +37,46 @@ StepInput ResidentData::test_input(const Batching& batching) const {
 Score score_of(const StepState& sums) {
   const auto images = static_cast<double>(sums.images);
   return {sums.images, sums.loss_sum / images, static_cast<double>(sums.correct) / images};
+}
+
+Score score_of(std::span<const float> logits, std::span<const std::uint8_t> labels) {
+  const std::size_t classes = logits.size() / labels.size();
+  double loss = 0;
+  std::uint64_t correct = 0;
+  for (std::size_t n = 0; n < labels.size(); ++n) {
+    const std::span<const float> row = logits.subspan(n * classes, classes);
+    loss += log_sum_exp(row) - row[labels[n]];
+    correct += std::ranges::max_element(row) - row.begin() == labels[n] ? 1 : 0;
+  }
+  const auto count = static_cast<double>(labels.size());
+  return {labels.size(), loss / count, static_cast<double>(correct) / count};
+}
+
+std::vector<float> logits_of(Network& network, Backend& backend, const StepInput& input) {
+  const PlanInput& plan = network.plan().input;
+  const auto batch = static_cast<std::size_t>(plan.batch), classes = static_cast<std::size_t>(plan.classes);
+  std::vector<float> all;
+  network.write_evaluation_state(StepState{});
+  for (std::size_t done = 0; done < input.batching.images; done += batch) {
+    network.evaluate_step(input);
+    backend.wait();
+    const std::vector<float> some = network.read_logits();
+    const std::size_t rows = std::min(batch, input.batching.images - done);
+    all.insert(all.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(rows * classes));
+  }
+  return all;
+}
+
+std::vector<float> logits_of(Network& network, Backend& backend, std::span<const std::uint8_t> images,
+                             const PixelScaling& scaling, const Augmentation& augmentation) {
+  const PlanInput& plan = network.plan().input;
+  const std::vector<std::uint8_t> no_labels(images.size() / plan.image.size());
+  const Buffer held = make_resident(backend, images, "the pictures");
+  const Buffer labels = make_resident(backend, no_labels, "their labels");
+  const Batching batching{static_cast<std::uint32_t>(no_labels.size()), 0,
+                          static_cast<std::uint32_t>(plan.batch), Order::fixed, LastBatch::mask};
+  return logits_of(network, backend,
+                   {held.as<std::uint8_t>(), labels.as<std::uint8_t>(), batching, scaling, augmentation});
 }
 
 bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,

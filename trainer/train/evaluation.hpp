@@ -6,6 +6,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "models/network.hpp"
 #include "trainer/store/run_record.hpp"
@@ -30,6 +32,14 @@ inline constexpr std::chrono::microseconds kPollInterval{20};  // between polls 
 
 // The mean loss and accuracy over the images that a state has summed up.
 Score score_of(const StepState& sums);
+
+// The same of logits [count, classes] and their images' labels, at least one.
+Score score_of(std::span<const float> logits, std::span<const std::uint8_t> labels);
+
+// The logits [count, classes] of all images of an input; the second is for images [count, h, w, c] that are not on the device.
+std::vector<float> logits_of(Network& network, Backend& backend, const StepInput& input);
+std::vector<float> logits_of(Network& network, Backend& backend, std::span<const std::uint8_t> images,
+                             const PixelScaling& scaling, const Augmentation& augmentation);
 
 // Launches `steps` replays of a recorded step, as many at once as the backend takes, and waits whenever it is busy; false if
 // `stop_asked` returned true. The last launches may still be running.

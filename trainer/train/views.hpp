@@ -24,10 +24,10 @@ inline constexpr const char* kViewsText =
 // The logits [count, classes] of images [count, h, w, c].
 using LogitsOf = std::function<std::vector<float>(std::span<const std::uint8_t>)>;
 
-// The logits of the images; but for the tenth of them whose two largest logits differ least (at least kFewImages, if there are so
-// many) the mean log-softmax of five views: the image, counted twice, and the image shifted by one pixel up, down, left and right,
-// with the background, 0, where nothing was.
-std::vector<float> with_views(std::span<const std::uint8_t> images, const Shape& image, std::size_t classes,
-                              const LogitsOf& logits_of);
+// `logits` are those of the images; returns them, but for the tenth of the images whose two largest logits differ least (at least
+// kFewImages, if there are so many) the mean log-softmax of five views: the image, counted twice, and the image shifted by one pixel
+// up, down, left and right, with the background, 0, where nothing was. If a logit is not finite, all stay.
+std::vector<float> with_views(std::vector<float> logits, std::span<const std::uint8_t> images,
+                              const Shape& image, const LogitsOf& logits_of);
 
 }  // namespace trainer

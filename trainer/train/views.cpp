@@ -1,4 +1,4 @@
-#include "trainer/infer/views.hpp"
+#include "trainer/train/views.hpp"
 
 #include <algorithm>
 #include <array>
@@ -58,11 +58,12 @@ void take_log_softmax(std::span<float> logits, std::size_t classes, double weigh
   }
 }
 
-std::vector<float> with_views(std::span<const std::uint8_t> images, const Shape& image, std::size_t classes,
-                              const LogitsOf& logits_of) {
+std::vector<float> with_views(std::vector<float> logits, std::span<const std::uint8_t> images,
+                              const Shape& image, const LogitsOf& logits_of) {
   constexpr std::array<std::array<int, 2>, kViews - 1> kShifts{{{-1, 0}, {1, 0}, {0, -1}, {0, 1}}};
-  std::vector<float> all = logits_of(images);
-  const std::vector<std::size_t> chosen = least_certain(all, classes);
+  if (logits.empty() || !std::ranges::all_of(logits, [](float y) { return std::isfinite(y); })) return logits;
+  const std::size_t classes = logits.size() / (images.size() / image.size());
+  const std::vector<std::size_t> chosen = least_certain(logits, classes);
   std::vector<std::uint8_t> shifted;
   shifted.reserve(chosen.size() * kShifts.size() * image.size());
   for (const std::size_t n : chosen)
@@ -73,12 +74,12 @@ std::vector<float> with_views(std::span<const std::uint8_t> images, const Shape&
   take_log_softmax(more, classes, kShare);
   const float* view = more.data();
   for (const std::size_t n : chosen) {
-    const std::span<float> row(all.data() + n * classes, classes);
+    const std::span<float> row(logits.data() + n * classes, classes);
     take_log_softmax(row, classes, 2 * kShare);
     for (std::size_t v = 0; v < kShifts.size(); ++v)
       for (float& value : row) value += *view++;
   }
-  return all;
+  return logits;
 }
 
 }  // namespace trainer
