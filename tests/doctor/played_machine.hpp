@@ -2,6 +2,7 @@
 // hands its last word to a real shell, as sshd does; the played docker runs the trainer itself. Both write
 // down their words, each ended by a zero byte, each call by a word of its own.
 //   $PLAY/here, $PLAY/there   an engine each: image (its fingerprint), ID.out, ID.err, ID.code, runs/ID
+//   $PLAY/here/devices, $PLAY/there/devices   what the program in the image reports of its devices
 //   $PLAY/ssh-fails           what ssh says instead of connecting
 //   $PLAY/docker-fails        what docker says on the other machine
 //   $PLAY/cut                 no connection lasts longer than to the start of a container
@@ -39,6 +40,7 @@ mount() {
   mkdir -p "$(dirname -- "$to")" && ln -s -- "$from" "$to"
 }
 missing() { echo "Error response from daemon: No such $1: $last" >&2; exit 1; }
+case "$*" in *" devices --json") exec cat "$engine/devices" ;; esac
 case $1 in
   info) echo "28.2.2|linux/x86_64|/tmp|[]" ;;
   image) [ -e "$engine/image" ] || missing image; cat "$engine/image" ;;

@@ -86,7 +86,9 @@ TEST(Docker, AStateIsUnderstoodOrRefused) {
   EXPECT_EQ(parse_state(R"({"ExitCode":127,"Error":"no x"})")->text,
             "the container could not be started: no x");
   EXPECT_EQ(parse_state(R"({"ExitCode":1})")->text, "");
-  for (const char* bad : {"", "null", "[]", "{}", "{\"ExitCode\":\"2\"}", "{\"Status\":\"exited\"}", "{"})
+  for (const char* bad : {"", "null", "[]", "{}", R"({"ExitCode":"2"})", R"({"Status":"exited"})", "{",
+                          R"({"ExitCode":1e300})", R"({"ExitCode":4294967296})", R"({"ExitCode":1.5})",
+                          R"({"ExitCode":1,"OOMKilled":1})", R"({"ExitCode":1,"Error":null})"})
     EXPECT_FALSE(parse_state(bad)) << bad;
 }
 

@@ -274,6 +274,22 @@ TEST_F(Submission, WrongUsageIsRefusedBeforeAnythingIsAsked) {
   expect_one_line(run({"runs", "attach", "whole"}), 2);
 }
 
+TEST_F(Submission, CheckUnderstandsTheReportOfTheImageOrSaysThatItDoesNot) {
+  folder_.write(
+      "targets/vm.compute",
+      "type: remotedocker\naddress: vm.example.com\nusername: me\nbaseDockerImage: trainer:1\ngpus: all\n");
+  for (const auto& [report, text] :
+       {std::pair{R"({"gpu":{"used":true,"name":"Tesla T4"}})", "good     Tesla T4"},
+        {R"({"gpu":{"used":false,"reason":"no driver"}})", "FAILED   none used: no driver"},
+        {"", "unknown  its report is not understood"},
+        {R"({"gpu":null})", "unknown  its report is not understood"},
+        {R"({"gpu":{"used":"yes"}})", "unknown  its report is not understood"},
+        {R"({"gpu":{"used":true,"name":4}})", "unknown  its report is not understood"}}) {
+    play("there/devices", report);
+    EXPECT_PRED2(contains, run({"target", "check", "vm"}).out, std::string("GPU in the image   ") + text);
+  }
+}
+
 TEST_F(Submission, CheckShowsWhatIsMissing) {
   play("docker-fails", "permission denied while trying to connect to the Docker daemon socket\n");
   const Outcome outcome = run({"target", "check", "vm"});

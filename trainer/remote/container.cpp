@@ -9,6 +9,7 @@
 
 #include "trainer/remote/transfer.hpp"
 #include "trainer/system/errors.hpp"
+#include "trainer/system/json_fields.hpp"
 
 namespace trainer {
 
@@ -155,16 +156,15 @@ std::string gpus_argument(const std::string& gpus) {
 }
 
 std::optional<RunEnd> parse_state(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) return std::nullopt;
   try {
-    const int code = json.at("ExitCode").get<int>();
+    const auto json = nlohmann::ordered_json::parse(text);
+    const int code = whole_number<int>(json.at("ExitCode"));
     const std::string error = json.value("Error", "");
     if (!error.empty()) return RunEnd{code, "the container could not be started: " + error};
     if (json.value("OOMKilled", false))
       return RunEnd{code, "the container was killed: it had used up its memory"};
     return RunEnd{code, code == 128 + SIGKILL ? "the container was killed (signal 9)" : ""};
-  } catch (const nlohmann::json::exception&) {
+  } catch (const std::exception&) {  // not JSON, another kind of field, or a number that does not fit
     return std::nullopt;
   }
 }

@@ -136,14 +136,16 @@ Check toolkit_check(Answers& answers, const ProcessOutput& output) {
 // was built for.
 Check training_device_check(Answers& answers, const ProcessOutput& output) {
   if (output.code != 0) return problem(answers.connection.explain(output));
-  const auto json = ordered_json::parse(output.out, nullptr, false);
-  const auto gpu = json.is_object() ? json.value("gpu", ordered_json()) : ordered_json();
-  if (!gpu.is_object() || !gpu.contains("used")) return unknown("its report is not understood");
-  if (gpu.value("used", false)) return good(gpu.value("name", "used"));
-  return problem(
-      {.kind = FailureClass::no_code,
-       .cause = "none used: " + gpu.value("reason", "no reason given"),
-       .fix = "an image built for this GPU's compute capability and driver; or gpus: none for the CPU"});
+  try {
+    const auto gpu = ordered_json::parse(output.out).at("gpu");
+    if (gpu.at("used").get<bool>()) return good(gpu.value("name", "used"));
+    return problem(
+        {.kind = FailureClass::no_code,
+         .cause = "none used: " + gpu.value("reason", "no reason given"),
+         .fix = "an image built for this GPU's compute capability and driver; or gpus: none for the CPU"});
+  } catch (const nlohmann::json::exception&) {
+    return unknown("its report is not understood");
+  }
 }
 
 }  // namespace
