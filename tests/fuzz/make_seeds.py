@@ -224,6 +224,16 @@ def record_seeds():
     write("metrics", "ranks", json.dumps(line | {"exchange_seconds": 0.5, "validation_accuracy": 0.5, "validation_loss": 1.5}) + "\n")
     write("metrics", "unfinished", json.dumps(line) + "\n{\"epoch\":")
     bench_seeds()
+    registry_seeds()
+
+
+def registry_seeds():
+    version = {"run": "20260101-093000-quick-1", "promoted": "2026-01-01T09:30:00+01:00", "model": "quick", "sha256": "0" * 64,
+               "accuracy": 0.99}
+    for name, stages, file in (("staged", {"1": "retired", "2": "production"}, version), ("plain", {}, version | {"accuracy": None}),
+                               ("retired", {"2": "retired"}, version), ("stage", {"2": "best"}, version),
+                               ("short", {}, {"run": "x"})):
+        write("registry", name, json.dumps(stages) + "\x1e" + json.dumps(file))
 
 
 def bench_seeds():

@@ -7,6 +7,7 @@
 #include "trainer/runs/run_differences.hpp"
 #include "trainer/runs/run_fields.hpp"
 #include "trainer/runs/run_text.hpp"
+#include "trainer/store/registry.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
@@ -69,6 +70,21 @@ bool fuzz_run(ByteSpan input) {
 
 bool fuzz_metrics(ByteSpan input) {
   return prints(input, kMetricsName);
+}
+
+bool fuzz_registry(ByteSpan input) {
+  static const std::filesystem::path folder = file_of(ByteSpan()).parent_path() / "runs";
+  std::filesystem::create_directories(folder / "registry/digits/2");
+  const std::string text = text_of(input);
+  const std::size_t border = std::min(text.find('\x1e'), text.size());
+  file_of(text.substr(0, border), "runs/registry/digits/stages.json");
+  file_of(border < text.size() ? text.substr(border + 1) : "", "runs/registry/digits/2/version.json");
+  const RunEnvironment environment{folder.parent_path(), folder.string()};
+  const std::vector<RegisteredVersion> versions = registered_versions(environment);
+  require(versions.size() == 1, "one version is registered, readable or not");
+  for (const char* words : {"digits", "digits@2", "digits@production", "digits@staging"})
+    (void)is_taken<FileError>([&] { (void)find_version(words, environment); });
+  return versions.front().problem.empty();
 }
 
 bool fuzz_bench(ByteSpan input) {

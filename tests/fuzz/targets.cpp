@@ -18,6 +18,7 @@ std::span<const FuzzTarget> fuzz_targets() {
       FuzzTarget{"run", fuzz_run, nullptr, 8192},
       FuzzTarget{"metrics", fuzz_metrics},
       FuzzTarget{"bench", fuzz_bench},
+      FuzzTarget{"registry", fuzz_registry},
       FuzzTarget{"where", fuzz_where, nullptr, 512},
       FuzzTarget{"explain", fuzz_explain, nullptr, 512},
       FuzzTarget{"ranks", fuzz_ranks},

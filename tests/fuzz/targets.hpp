@@ -27,6 +27,8 @@ bool fuzz_checkpoint(
 bool fuzz_run(ByteSpan input);      // run.json, and what `trainer runs` prints of it
 bool fuzz_metrics(ByteSpan input);  // metrics.jsonl likewise
 bool fuzz_bench(ByteSpan input);    // a record for bench --compare
+bool fuzz_registry(
+    ByteSpan input);  // stages.json and version.json of a registered network, with 0x1e between them
 bool fuzz_where(ByteSpan input);    // the expression of runs list --where
 bool fuzz_explain(ByteSpan input);  // a message for doctor --explain, or what ssh and docker said
 bool fuzz_ranks(
