@@ -14,7 +14,7 @@ if(TRAINER_SANITIZE)
                                                     -fno-omit-frame-pointer)
   target_link_options(trainer_warnings INTERFACE -fsanitize=address,undefined)
   # A position-independent program starts with millions of relocations in UBSan's descriptions, which take 0.3 s.
-  target_compile_options(trainer_warnings INTERFACE $<$<NOT:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,SHARED_LIBRARY>>:-fno-pie>)
+  target_compile_options(trainer_warnings INTERFACE $<$<NOT:$<IN_LIST:$<TARGET_PROPERTY:TYPE>,SHARED_LIBRARY$<SEMICOLON>MODULE_LIBRARY>>:-fno-pie>)
   target_link_options(trainer_warnings INTERFACE $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-no-pie>)
 endif()
 if(TRAINER_FUZZ)
