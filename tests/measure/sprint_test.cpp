@@ -117,6 +117,8 @@ TEST_F(SprintProgram, ViewsAreThoseOfTheOptionOrElseOfTheRecipe) {
     EXPECT_EQ(lines.front().at("test_accuracy"), accuracy_of_eval({run, "--views", std::to_string(views)}));
     EXPECT_EQ(accuracy_of_eval({run}), accuracy_of_eval({run, "--views", "5"}));
     EXPECT_EQ(contains(trainer({"runs", "show", run}).out, " % with views, training"), views == 5);
+    ASSERT_EQ(trainer({"runs", "report", run, "--data", "data", "-o", run + ".html"}).code, 0);
+    EXPECT_EQ(contains(read_text(folder_ / (run + ".html")), "mean of 1 seeds with views"), views == 5);
   }
   expect_same_tensors(folder_ / "views5/model.safetensors", folder_ / "views1/model.safetensors");
 }

@@ -68,7 +68,7 @@ class Sprint {
   Backend& backend_;
   Network network_;
   ResidentData data_;
-  std::unique_ptr<Recording> recording_;  // of the training, and of the test unless it looks at several views
+  std::unique_ptr<Recording> recording_;  // training, then the test unless it looks at several views
 };
 
 // Statistics over all seeds, in per cent and seconds.

@@ -80,8 +80,9 @@ void add_scores(ordered_json& head, const KnownRun& run, Score test) {
                                count_text(wrong), grouped(test.images));
   if (const auto& sprint = run.sprint) {
     head["score"] = fmt::format("{:.3f} ± {:.3f} %", 100 * sprint->mean, 100 * sprint->standard_error);
-    head["errors"] = fmt::format("mean of {} seeds ± {:.3f}; {:.4g} s each", run.evaluations(),
-                                 100 * sprint->standard_error, sprint->seconds);
+    head["errors"] =
+        fmt::format("mean of {} seeds{} ± {:.3f}; {:.4g} s each", run.evaluations(),
+                    sprint->views > 1 ? " with views" : "", 100 * sprint->standard_error, sprint->seconds);
   }
   head["loss"] = loss_text(test.loss);
   const std::uint64_t last = run.epochs.empty() ? 0 : run.epochs.back().step;
