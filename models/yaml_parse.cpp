@@ -20,6 +20,26 @@ Place place_of(const YAML::Mark& mark, const std::string& file) {
   return {file, std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1};
 }
 
+// The length in bytes of the UTF-8 character that starts at `text[i]`; 0 if none starts there.
+std::size_t utf8_length(const std::string& text, std::size_t i) {
+  const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
+  const unsigned char first = byte(i);
+  const std::size_t length = first < 0x80 ? 1 : first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if ((first >= 0x80 && first < 0xC2) || first > 0xF4 || i + length > text.size()) return 0;
+  for (std::size_t k = i + 1; k < i + length; ++k) {
+    if ((byte(k) & 0xC0U) != 0x80U) return 0;
+  }
+  const bool overlong = (first == 0xE0 && byte(i + 1) < 0xA0) || (first == 0xF0 && byte(i + 1) < 0x90);
+  const bool outside = (first == 0xED && byte(i + 1) > 0x9F) || (first == 0xF4 && byte(i + 1) > 0x8F);
+  return overlong || outside ? 0 : length;
+}
+
+bool is_utf8(const std::string& text) {
+  std::size_t i = 0;
+  while (i < text.size() && utf8_length(text, i) != 0) i += utf8_length(text, i);
+  return i == text.size();
+}
+
 // Builds a tree of YamlNode from events. In a map, keys and values alternate.
 class TreeBuilder final : public YAML::EventHandler {
  public:
@@ -38,6 +58,9 @@ class TreeBuilder final : public YAML::EventHandler {
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
+    // yaml-cpp makes one byte each of these two, which is not UTF-8.
+    if (!is_utf8(value))
+      fail(place_of(mark, file_), "the escapes \\N and \\_ are not used here; write the character itself");
     add({YamlKind::word, place_of(mark, file_), value, {}, {}}, anchor, tag);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -76,20 +99,6 @@ class TreeBuilder final : public YAML::EventHandler {
   YamlNode root_;
   std::vector<YamlNode*> open_;
 };
-
-// The length in bytes of the UTF-8 character that starts at `text[i]`; 0 if none starts there.
-std::size_t utf8_length(const std::string& text, std::size_t i) {
-  const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
-  const unsigned char first = byte(i);
-  const std::size_t length = first < 0x80 ? 1 : first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if ((first >= 0x80 && first < 0xC2) || first > 0xF4 || i + length > text.size()) return 0;
-  for (std::size_t k = i + 1; k < i + length; ++k) {
-    if ((byte(k) & 0xC0U) != 0x80U) return 0;
-  }
-  const bool overlong = (first == 0xE0 && byte(i + 1) < 0xA0) || (first == 0xF0 && byte(i + 1) < 0x90);
-  const bool outside = (first == 0xED && byte(i + 1) > 0x9F) || (first == 0xF4 && byte(i + 1) > 0x8F);
-  return overlong || outside ? 0 : length;
-}
 
 // yaml-cpp takes some control characters for the end of the file, and guesses other encodings; so both are refused.
 void check_characters(const std::string& text, const std::string& file) {

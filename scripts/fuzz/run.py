@@ -73,8 +73,8 @@ def fuzz(target, seconds, runs, scratch):
            "inputs": len(os.listdir(corpus)), "new_inputs": len(set(os.listdir(corpus)) - before), "found": cases}
     if status != 0 or cases:
         row["found"] = cases or [f"exit code {status}"]
-        summary = re.findall(r"^(?:SUMMARY|==\d+==ERROR|.*runtime error).*", said, re.MULTILINE)
-        print(f"FOUND: {target}: {', '.join(row['found'])}: {summary[0] if summary else ''}; the whole output: {log}", file=sys.stderr)
+        shown = re.findall(r"^(?:error: a property|SUMMARY|==\d+==ERROR|Base64:|.*runtime error).*", said, re.MULTILINE)
+        print(f"FOUND: {target}: {', '.join(row['found'])}; the whole output: {log}", *shown, sep="\n  ", file=sys.stderr)
     return row
 
 

@@ -232,6 +232,9 @@ TEST(Spec, WhatASpecNeverNeedsIsRefused) {
   EXPECT_EQ(error_of("name: a\nabout: \xC3(\n"), "net.yaml:2:8: byte 0xc3 is not UTF-8");
   EXPECT_EQ(error_of("name: a\nabout: \xED\xA0\x80\n"), "net.yaml:2:8: byte 0xed is not UTF-8");
   EXPECT_EQ(error_of("name: a\nabout: \xE2\x82"), "net.yaml:2:8: byte 0xe2 is not UTF-8");
+  for (const char* escape : {"\\N", "\\_"})
+    EXPECT_EQ(error_of(std::string("name: a\nabout: \"b") + escape + "c\"\n"),
+              "net.yaml:2:8: the escapes \\N and \\_ are not used here; write the character itself");
 }
 
 TEST(Spec, HostileSizesAreRefusedQuickly) {
