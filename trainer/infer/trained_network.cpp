@@ -87,8 +87,10 @@ std::vector<float> TrainedNetwork::own_logits(std::span<const std::uint8_t> imag
   if (images.empty()) return {};
   const DeviceInfo info = device_.backend->info(Libraries::opened);
   if (info.kind == "cpu") require_address_space("an evaluation", 0, info.cpu.threads);
+  const std::size_t count = images.size() / saved_.image.size();
   std::vector<float> all =
-      logits_of(network(), *device_.backend, images, saved_.scaling, saved_.spec.recipe.input.augmentation);
+      Inference(network(), *device_.backend, count, saved_.scaling, saved_.spec.recipe.input.augmentation)
+          .run(images);
   if (!std::ranges::all_of(all, [](float y) { return std::isfinite(y); }))
     throw FileError(
         fmt::format("{}: the network's output is not finite: its weights are so large that sums overflow",

@@ -31,6 +31,10 @@ Sprint::Sprint(Setup& setup, Backend& backend)
     sequence.push_back({[this, input = data_.test_input(setup.test)] { network_.evaluate_step(input); },
                         steps_per_epoch(setup.test)});
   recording_ = backend.record(std::move(sequence));
+  if (setup.spec.recipe.views == 1) return;
+  logits_.emplace(network_, backend, data_.test_input(setup.test));
+  shifted_logits_.emplace(network_, backend, shifted_images(setup.test.images), setup.scaling,
+                          setup.spec.recipe.input.augmentation);
 }
 
 std::uint64_t Sprint::images() const {
@@ -51,7 +55,7 @@ SprintSeed Sprint::run() {
   const Clock::time_point start = Clock::now();
   recording_->launch(1);
   const Network::States states = network_.read_states();
-  const Score test = setup_.spec.recipe.views > 1 ? test_with_views() : score_of(states.evaluation);
+  const Score test = logits_ ? test_with_views() : score_of(states.evaluation);
   const double seconds = seconds_since(start);
 
   const Score trained = score_of(states.training);
@@ -63,10 +67,9 @@ SprintSeed Sprint::run() {
 Score Sprint::test_with_views() {
   const data::Split& test = setup_.dataset.test;
   const auto logits_of_shifted = [&](std::span<const std::uint8_t> images) {
-    return logits_of(network_, backend_, images, setup_.scaling, setup_.spec.recipe.input.augmentation);
+    return shifted_logits_->run(images);
   };
-  std::vector<float> logits = logits_of(network_, backend_, data_.test_input(setup_.test));
-  return score_of(with_views(std::move(logits), test.images, setup_.plan.input.image, logits_of_shifted),
+  return score_of(with_views(logits_->run(), test.images, setup_.plan.input.image, logits_of_shifted),
                   test.labels);
 }
 

@@ -8,13 +8,9 @@
 
 namespace trainer {
 
-namespace {
-
-Buffer make_resident(Backend& backend, const auto& values, const char* what) {
+static Buffer make_resident(Backend& backend, const auto& values, const char* what) {
   return backend.make_resident(values.data(), values.size(), what);
 }
-
-}  // namespace
 
 ResidentData::ResidentData(Backend& backend, const Setup& setup)
     : scaling_(setup.scaling),
@@ -52,31 +48,45 @@ Score score_of(std::span<const float> logits, std::span<const std::uint8_t> labe
   return {labels.size(), loss / count, static_cast<double>(correct) / count};
 }
 
-std::vector<float> logits_of(Network& network, Backend& backend, const StepInput& input) {
-  const PlanInput& plan = network.plan().input;
+Inference::Inference(Network& network, Backend& backend, const StepInput& input)
+    : network_(network),
+      backend_(backend),
+      count_(input.batching.images),
+      step_(backend.record({{[&network, input] { network.evaluate_step(input); }, 1}})) {}
+
+Inference::Inference(Network& network, Backend& backend, std::size_t count, const PixelScaling& scaling,
+                     const Augmentation& augmentation)
+    : network_(network),
+      backend_(backend),
+      count_(count),
+      images_(backend.allocate(count * network.plan().input.image.size(), "the pictures")),
+      labels_(backend.allocate(count, "their labels")) {
+  const Batching batching{static_cast<std::uint32_t>(count), 0,
+                          static_cast<std::uint32_t>(network.plan().input.batch), Order::fixed,
+                          LastBatch::mask};
+  const StepInput input{images_.as<std::uint8_t>(), labels_.as<std::uint8_t>(), batching, scaling,
+                        augmentation};
+  step_ = backend.record({{[&network, input] { network.evaluate_step(input); }, 1}});
+}
+
+std::vector<float> Inference::run(std::span<const std::uint8_t> images) {
+  backend_.upload(images_.data(), images.data(), images.size());
+  return run();
+}
+
+std::vector<float> Inference::run() {
+  const PlanInput& plan = network_.plan().input;
   const auto batch = static_cast<std::size_t>(plan.batch), classes = static_cast<std::size_t>(plan.classes);
   std::vector<float> all;
-  network.write_evaluation_state(StepState{});
-  for (std::size_t done = 0; done < input.batching.images; done += batch) {
-    network.evaluate_step(input);
-    backend.wait();
-    const std::vector<float> some = network.read_logits();
-    const std::size_t rows = std::min(batch, input.batching.images - done);
+  network_.write_evaluation_state(StepState{});
+  for (std::size_t done = 0; done < count_; done += batch) {
+    step_->launch(1);
+    backend_.wait();
+    const std::vector<float> some = network_.read_logits();
+    const std::size_t rows = std::min(batch, count_ - done);
     all.insert(all.end(), some.begin(), some.begin() + static_cast<std::ptrdiff_t>(rows * classes));
   }
   return all;
-}
-
-std::vector<float> logits_of(Network& network, Backend& backend, std::span<const std::uint8_t> images,
-                             const PixelScaling& scaling, const Augmentation& augmentation) {
-  const PlanInput& plan = network.plan().input;
-  const std::vector<std::uint8_t> no_labels(images.size() / plan.image.size());
-  const Buffer held = make_resident(backend, images, "the pictures");
-  const Buffer labels = make_resident(backend, no_labels, "their labels");
-  const Batching batching{static_cast<std::uint32_t>(no_labels.size()), 0,
-                          static_cast<std::uint32_t>(plan.batch), Order::fixed, LastBatch::mask};
-  return logits_of(network, backend,
-                   {held.as<std::uint8_t>(), labels.as<std::uint8_t>(), batching, scaling, augmentation});
 }
 
 bool launch_steps(Recording& step, Backend& backend, std::uint64_t steps,

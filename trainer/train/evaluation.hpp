@@ -36,16 +36,30 @@ Score score_of(const StepState& sums);
 // The same of logits [count, classes] and their images' labels, at least one.
 Score score_of(std::span<const float> logits, std::span<const std::uint8_t> labels);
 
-// The logits [count, classes] of all images of an input; the second is for images [count, h, w, c] that are not on the device.
-std::vector<float> logits_of(Network& network, Backend& backend, const StepInput& input);
-std::vector<float> logits_of(Network& network, Backend& backend, std::span<const std::uint8_t> images,
-                             const PixelScaling& scaling, const Augmentation& augmentation);
-
 // Launches `steps` replays of a recorded step, as many at once as the backend takes, and waits whenever it is busy; false if
 // `stop_asked` returned true. The last launches may still be running.
 bool launch_steps(
     Recording& step, Backend& backend, std::uint64_t steps,
     const std::function<bool()>& stop_asked = [] { return false; });
+
+// The network's logits [count, classes] of images: recorded once, run as often as needed. Its arguments outlive it.
+class Inference {
+ public:
+  Inference(Network& network, Backend& backend, const StepInput& input);  // of images on the device
+  // Of `count` images [h, w, c] that run() copies to the device.
+  Inference(Network& network, Backend& backend, std::size_t count, const PixelScaling& scaling,
+            const Augmentation& augmentation);
+
+  std::vector<float> run();
+  std::vector<float> run(std::span<const std::uint8_t> images);
+
+ private:
+  Network& network_;
+  Backend& backend_;
+  std::size_t count_;
+  Buffer images_, labels_;  // of the second form
+  std::unique_ptr<Recording> step_;
+};
 
 // Evaluates the network on all images of an input, of which each of several ranks takes a part: recorded once, run as often as
 // needed. Its arguments outlive it.

@@ -9,6 +9,13 @@ namespace trainer {
 
 namespace {
 
+constexpr std::array<std::array<int, 2>, kViews - 1> kShifts{{{-1, 0}, {1, 0}, {0, -1}, {0, 1}}};
+
+std::size_t asked_again(std::size_t images) {
+  constexpr std::size_t kFewImages = 100;
+  return std::min(images, std::max(kFewImages, (images + 9) / 10));
+}
+
 // The positions of the images whose two largest logits differ least.
 std::vector<std::size_t> least_certain(const std::vector<float>& logits, std::size_t classes) {
   const std::size_t count = logits.size() / classes;
@@ -22,26 +29,29 @@ std::vector<std::size_t> least_certain(const std::vector<float>& logits, std::si
     margins.emplace_back(most[0] - most[1], n);
   }
   std::ranges::sort(margins);
-  margins.resize(std::min(count, std::max(kFewImages, (count + 9) / 10)));
+  margins.resize(asked_again(count));
   std::vector<std::size_t> chosen;
   chosen.reserve(margins.size());
   for (const auto& [margin, n] : margins) chosen.push_back(n);
   return chosen;
 }
 
-// Appends the image, moved down and right by so many pixels.
+// Appends the image, moved down and right by so many pixels, row by row.
 void append_shifted(const std::uint8_t* image, const Shape& shape, int down, int right,
                     std::vector<std::uint8_t>& images) {
-  for (int y = 0; y < shape.h; ++y)
-    for (int x = 0; x < shape.w; ++x)
-      for (int c = 0; c < shape.c; ++c) {
-        const int from_y = y - down, from_x = x - right;
-        const bool inside = from_y >= 0 && from_y < shape.h && from_x >= 0 && from_x < shape.w;
-        images.push_back(inside ? image[(from_y * shape.w + from_x) * shape.c + c] : 0);
-      }
+  const std::size_t begin = images.size(), row = shape.w * shape.c, off = std::abs(right) * shape.c;
+  images.resize(begin + shape.size());
+  for (int y = std::max(down, 0); y < shape.h + std::min(down, 0); ++y) {
+    const std::uint8_t* from = image + (y - down) * row + (right < 0 ? off : 0);
+    std::copy_n(from, row - off, images.data() + begin + y * row + (right > 0 ? off : 0));
+  }
 }
 
 }  // namespace
+
+std::size_t shifted_images(std::size_t images) {
+  return asked_again(images) * kShifts.size();
+}
 
 double log_sum_exp(std::span<const float> logits) {
   const double most = *std::ranges::max_element(logits);
@@ -60,12 +70,11 @@ void take_log_softmax(std::span<float> logits, std::size_t classes, double weigh
 
 std::vector<float> with_views(std::vector<float> logits, std::span<const std::uint8_t> images,
                               const Shape& image, const LogitsOf& logits_of) {
-  constexpr std::array<std::array<int, 2>, kViews - 1> kShifts{{{-1, 0}, {1, 0}, {0, -1}, {0, 1}}};
   if (logits.empty() || !std::ranges::all_of(logits, [](float y) { return std::isfinite(y); })) return logits;
   const std::size_t classes = logits.size() / (images.size() / image.size());
   const std::vector<std::size_t> chosen = least_certain(logits, classes);
   std::vector<std::uint8_t> shifted;
-  shifted.reserve(chosen.size() * kShifts.size() * image.size());
+  shifted.reserve(shifted_images(images.size() / image.size()) * image.size());
   for (const std::size_t n : chosen)
     for (const auto& [down, right] : kShifts)
       append_shifted(images.data() + n * image.size(), image, down, right, shifted);
