@@ -47,9 +47,11 @@ inline Spec shipped(const std::string& name) {
   return find_spec(name, TRAINER_SOURCE_DIR "/models");
 }
 
-inline const char* const kShipped[] = {"cntk-convnet",     "cntk-sample", "lenet",
-                                       "pytorch-example",  "quick",       "sprint",
-                                       "sprint-995",       "sprint-lean", "sprint-lean-views",
+inline const char* const kShipped[] = {"accurate-small",   "cntk-convnet",
+                                       "cntk-sample",      "lenet",
+                                       "pytorch-example",  "quick",
+                                       "sprint",           "sprint-995",
+                                       "sprint-lean",      "sprint-lean-views",
                                        "tf-convolutional", "tf-sample"};
 
 }  // namespace trainer::test
