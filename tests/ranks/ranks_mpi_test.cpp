@@ -1,5 +1,6 @@
 // Ranks under a real mpirun, of each MPI that is here: what they exchange, and how they end when one of them is killed, is frozen,
 // or never joins.
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <fmt/format.h>
@@ -147,6 +148,21 @@ TEST_F(LaunchedRanks, StopOnRequest) {
     EXPECT_GT(number_behind(job, "rank 0 pid ") * number_behind(job, "rank 1 pid "), 0);
     job.send(signal);
     EXPECT_EQ(job.wait().code, 128 + signal);
+  }
+}
+
+TEST_F(LaunchedRanks, EndWhenTheirStarterIsKilled) {
+  ChildProcess job({RANKS_PROGRAM, "launch", "2", "steps", "60"});
+  const std::vector<int> pids{number_behind(job, "rank 0 pid "), number_behind(job, "rank 1 pid ")};
+  job.send(SIGKILL);
+  const auto runs = [](int pid) {  // a process that has ended, but that nobody has waited for, has no program
+    return access(fmt::format("/proc/{}/exe", pid).c_str(), F_OK) == 0;
+  };
+  for (int tick = 0; tick < 500 && std::ranges::any_of(pids, runs); ++tick)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (const int pid : pids) {
+    EXPECT_FALSE(runs(pid));
+    if (runs(pid)) kill(pid, SIGKILL);
   }
 }
 

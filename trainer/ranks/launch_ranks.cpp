@@ -76,7 +76,7 @@ int status_of_ranks(int launcher_status, int stop_signal) {
 
 int launch_ranks(const RanksRequest& request) {
   const LauncherSurroundings surroundings = find_surroundings(request);
-  const std::vector<std::string> words = launcher_words(request, surroundings);
+  std::vector<std::string> words = launcher_words(request, surroundings);
   std::fputs(fmt::format("starting {} ranks: {}\n", request.ranks, fmt::join(words, " ")).c_str(), stderr);
   if (request.ranks > surroundings.cpus)
     std::fputs(fmt::format("note: {} ranks share {} CPUs, so a rank that waits yields its CPU\n",
@@ -88,6 +88,10 @@ int launch_ranks(const RanksRequest& request) {
   sigemptyset(&requests);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&requests, signal);
   pthread_sigmask(SIG_BLOCK, &requests, &former);
+  // If this process is killed, the launcher gets SIGTERM, and ends the ranks: mpirun alone would let them train on.
+  constexpr std::array kUntilKilled{"/usr/bin/setpriv", "--pdeathsig", "TERM", "--"};
+  if (access(kUntilKilled[0], X_OK) == 0)
+    words.insert(words.begin(), kUntilKilled.begin(), kUntilKilled.end());
   Process launcher({.words = words, .own_group = true});
   constexpr std::array kForwarded{SIGUSR1, SIGTERM, SIGKILL};
   std::size_t received = 0;
