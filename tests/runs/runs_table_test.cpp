@@ -160,6 +160,16 @@ TEST(RunsTable, FitsEightyColumns) {
   EXPECT_NE(empty.find(" -      0       - finished\n"), std::string::npos) << empty;
 }
 
+TEST(RunsTable, TellsViewsApart) {
+  KnownRun plain = known_run("plain", {}), views = plain;
+  plain.sprint = SprintFound{.mean = 0.9903};
+  views.sprint = SprintFound{.mean = 0.9905, .views = 5};
+  const std::string table = runs_table({plain, views});
+  EXPECT_NE(table.find(" 99.03 %  "), std::string::npos) << table;
+  EXPECT_NE(table.find(" 99.05 % with views "), std::string::npos) << table;
+  EXPECT_EQ(runs_json({plain, views})[1]["views"], 5);
+}
+
 TEST(RunsTable, CsvQuotesAndJsonHasNulls) {
   KnownRun run = known_run("a,\"b\"", {1});
   run.record.seed = 18'446'744'073'709'551'615U;
