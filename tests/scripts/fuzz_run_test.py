@@ -20,7 +20,8 @@ echo "$@" >>"$(dirname "$0")/calls"
 case $target in
   '') echo 'error: --target=NAME: one of good bad' >&2; exit 2 ;;
   planted) [ ! -e "$(dirname "$0")/blind" ] || exit 0; echo '==1==ERROR: AddressSanitizer: heap-buffer-overflow' >&2; exit 1 ;;
-  bad) echo x >"${folder}crash-1"; echo 'SUMMARY: UndefinedBehaviorSanitizer: undefined-behavior a.cpp:1' ;;
+  bad) echo x >"${folder}crash-1"; echo 'SUMMARY: UndefinedBehaviorSanitizer: undefined-behavior a.cpp:1'
+    echo 'Base64: eAo=' ;;
 esac
 echo '#4096 DONE cov: 1234 ft: 5678 corp: 1/1b'
 echo 'stat::number_of_executed_units: 4096'
@@ -66,7 +67,7 @@ class FuzzRun(unittest.TestCase):
     def test_keeps_what_it_finds_and_fails(self):
         code, out, err = self.call("--seconds", "2")
         self.assertEqual(code, 1)
-        self.assertIn("FOUND: bad: crash-1: SUMMARY: UndefinedBehaviorSanitizer", err)
+        self.assertRegex(err, r"FOUND: bad: crash-1; the whole output: .*bad.log\n  SUMMARY: UndefinedBehaviorSanitizer.*\n  Base64: eAo=\n")
         self.assertRegex(out, r"bad .* 1\nall +8192")
         self.assertTrue((self.root / "tests/found/bad/crash-1").exists())
         code, _, _ = self.call("--seconds", "2", "good")

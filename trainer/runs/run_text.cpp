@@ -218,7 +218,7 @@ std::string runs_table(const std::vector<KnownRun>& runs) {
   for (const ordered_json& row : runs_json(runs))
     table.add({shown(row["id"]), shown(row["model"]), short_device(shown(row["device"])),
                shown(row["target"]),
-               shown(row["accuracy"], row["views"] > 1 ? "{:.2f} % with views" : "{:.2f} %", 100),
+               shown(row["accuracy"], row["views"] > 1 ? "{:.2f} % views" : "{:.2f} %", 100),
                shown(row["epochs"]), shown(row["epoch_seconds"], "{:#.4g}"), shown(row["status"])});
   return table.text();
 }
