@@ -69,7 +69,7 @@ class Sprint {
   Network network_;
   ResidentData data_;
   std::unique_ptr<Recording> recording_;  // training, then the test unless it looks at several views
-  std::optional<Inference> logits_, shifted_logits_;  // of the test with views
+  std::optional<Inference> logits_, shifted_logits_;  // only where the test looks at several views
 };
 
 // Statistics over all seeds, in per cent and seconds.

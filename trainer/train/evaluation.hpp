@@ -42,11 +42,11 @@ bool launch_steps(
     Recording& step, Backend& backend, std::uint64_t steps,
     const std::function<bool()>& stop_asked = [] { return false; });
 
-// The network's logits [count, classes] of images: recorded once, run as often as needed. Its arguments outlive it.
+// The network's logits [count, classes] of images: recorded once, run as often as needed. Network and backend outlive it.
 class Inference {
  public:
-  Inference(Network& network, Backend& backend, const StepInput& input);  // of images on the device
-  // Of `count` images [h, w, c] that run() copies to the device.
+  Inference(Network& network, Backend& backend, const StepInput& input);  // its images are on the device
+  // run(images) copies `count` images [h, w, c] to the device.
   Inference(Network& network, Backend& backend, std::size_t count, const PixelScaling& scaling,
             const Augmentation& augmentation);
 
@@ -57,7 +57,7 @@ class Inference {
   Network& network_;
   Backend& backend_;
   std::size_t count_;
-  Buffer images_, labels_;  // of the second form
+  Buffer images_, labels_;  // empty where the caller's are used
   std::unique_ptr<Recording> step_;
 };
 
