@@ -89,9 +89,9 @@ int launch_ranks(const RanksRequest& request) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&requests, signal);
   pthread_sigmask(SIG_BLOCK, &requests, &former);
   // If this process is killed, the launcher gets SIGTERM, and ends the ranks: mpirun alone would let them train on.
-  constexpr std::array kUntilKilled{"/usr/bin/setpriv", "--pdeathsig", "TERM", "--"};
-  if (access(kUntilKilled[0], X_OK) == 0)
-    words.insert(words.begin(), kUntilKilled.begin(), kUntilKilled.end());
+  constexpr std::array kEndsWithThis{"/usr/bin/setpriv", "--pdeathsig", "TERM", "--"};
+  if (access(kEndsWithThis[0], X_OK) == 0)
+    words.insert(words.begin(), kEndsWithThis.begin(), kEndsWithThis.end());
   Process launcher({.words = words, .own_group = true});
   constexpr std::array kForwarded{SIGUSR1, SIGTERM, SIGKILL};
   std::size_t received = 0;

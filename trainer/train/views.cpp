@@ -74,7 +74,7 @@ std::vector<float> with_views(std::vector<float> logits, std::span<const std::ui
   const std::size_t classes = logits.size() / (images.size() / image.size());
   const std::vector<std::size_t> chosen = least_certain(logits, classes);
   std::vector<std::uint8_t> shifted;
-  shifted.reserve(shifted_images(images.size() / image.size()) * image.size());
+  shifted.reserve(chosen.size() * kShifts.size() * image.size());
   for (const std::size_t n : chosen)
     for (const auto& [down, right] : kShifts)
       append_shifted(images.data() + n * image.size(), image, down, right, shifted);
