@@ -1,4 +1,4 @@
-// The steps of fit_digits: grey values -> ink (trainer/infer/ink.hpp) -> digits (trainer/infer/strokes.hpp) -> for each the
+// The steps of fit_digits: grey values -> ink (trainer/infer/ink.hpp) -> digits (strokes.cpp) -> for each the
 // window that becomes the image -> resampled bytes. A picture that is framed already takes a shorter way.
 #include "trainer/infer/digit.hpp"
 
@@ -9,8 +9,7 @@
 #include <numeric>
 #include <optional>
 
-#include "trainer/infer/resample.hpp"
-#include "trainer/infer/strokes.hpp"
+#include "trainer/infer/ink.hpp"
 #include "trainer/system/statistics.hpp"
 
 namespace trainer {
@@ -32,18 +31,14 @@ void check_pixels(const data::Image& picture) {
     throw PictureError("it has no pixels, or not as many as its size says");
 }
 
-float luma(const std::uint8_t* pixel, int channels) {
-  if (channels == 1) return pixel[0];
-  return 0.299F * pixel[0] + 0.587F * pixel[1] + 0.114F * pixel[2];
-}
-
 constexpr int kGrey = -1;  // in place of a channel
 
 // A channel's value at a pixel, or its grey value, which stands for every channel of a picture without colours.
 float value_at(const data::Image& picture, std::size_t index, int channel) {
   const std::uint8_t* pixel = picture.pixels.data() + index * static_cast<std::size_t>(picture.channels);
-  return channel != kGrey && picture.channels == 3 ? static_cast<float>(pixel[channel])
-                                                   : luma(pixel, picture.channels);
+  if (picture.channels == 1) return pixel[0];
+  if (channel != kGrey) return pixel[channel];
+  return 0.299F * pixel[0] + 0.587F * pixel[1] + 0.114F * pixel[2];
 }
 
 // One channel of a picture; each new pixel is the mean of a block of `block` x `block`, so that a large picture never
@@ -209,10 +204,9 @@ std::vector<FittedDigit> fit_digits(const data::Image& picture, int height, int 
           "several digits that touch each other: leave a gap between them, or cut the picture");
     const PictureWindow window = window_of(digit.ink, height, width).value_or(whole_window(digit.ink));
     const Plane image = resample(digit.ink, window, height, width, Outside::kZero);
-    const int right = std::min(picture.width, box.right * block);
-    const int bottom = std::min(picture.height, box.bottom * block);
-    fitted.push_back({box.left * block, box.top * block, right - box.left * block, bottom - box.top * block,
-                      bytes(image)});
+    const int x = box.left * block, y = box.top * block;
+    fitted.push_back({x, y, std::min(picture.width, box.right * block) - x,
+                      std::min(picture.height, box.bottom * block) - y, bytes(image)});
   }
   return fitted;
 }

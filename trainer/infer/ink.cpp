@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <vector>
 
 namespace trainer {
 namespace {
@@ -152,35 +151,6 @@ InkMap ink_map(const Plane& grey, Pen pen) {
   }
   map.strongest = *std::ranges::max_element(map.strength.values);
   return map;
-}
-
-float otsu_threshold(const Plane& plane, float least) {
-  std::array<double, 256> counts{};
-  double count = 0;
-  double sum = 0;
-  for (const float value : plane.values)
-    if (value > least) {
-      const auto level = static_cast<std::size_t>(std::min(value, 255.0F));
-      counts[level] += 1;
-      count += 1;
-      sum += static_cast<double>(level);
-    }
-  double below = 0;
-  double sum_below = 0;
-  double best = -1;
-  std::size_t first = 0;
-  std::size_t last = 0;
-  for (std::size_t level = 0; level < counts.size(); ++level) {
-    below += counts[level];
-    sum_below += counts[level] * static_cast<double>(level);
-    if (below == 0 || below == count) continue;
-    const double apart = sum_below / below - (sum - sum_below) / (count - below);
-    const double variance = below * (count - below) * apart * apart;
-    if (variance > best) first = level;
-    if (variance >= best) last = level;  // the same where no value lies between
-    best = std::max(best, variance);
-  }
-  return best < 0 ? least : std::max(least, static_cast<float>(first + last + 2) / 2);
 }
 
 }  // namespace trainer

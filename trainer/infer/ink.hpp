@@ -1,6 +1,8 @@
 // Tells ink from paper, as a reader does: by comparing a pixel with the paper around it. A photograph is darker towards one edge or in
-// a corner, its noise differs from place to place, and its paper is white, grey or a blackboard.
+// a corner, its noise differs from place to place, and its paper is white, grey or a blackboard. Then finds digits in the ink.
 #pragma once
+
+#include <vector>
 
 #include "trainer/infer/resample.hpp"
 
@@ -21,8 +23,23 @@ enum class Pen { kDark, kLight };  // darker or lighter than the paper
 // `grey` has values of 0 to 255, and its longer side should have at most about 1000 pixels.
 [[nodiscard]] InkMap ink_map(const Plane& grey, Pen pen);
 
-// The threshold that divides the values above `least` into two classes with the largest variance between them
-// (N. Otsu, "A threshold selection method from gray-level histograms", 1979); `least` if there are none.
-[[nodiscard]] float otsu_threshold(const Plane& plane, float least);
+// Rows [top, bottom) and columns [left, right).
+struct PixelBox {
+  int top = 0;
+  int left = 0;
+  int bottom = 0;
+  int right = 0;
+
+  int height() const { return bottom - top; }
+  int width() const { return right - left; }
+};
+
+struct DigitInk {
+  PixelBox box;  // where the digit is in the map
+  Plane ink;     // the digit and a margin: 0 paper, 1 full strength; other digits are left out
+};
+
+// The digits, row by row from the top, and from left to right. Empty if there are none. Throws PictureError if there are too many.
+[[nodiscard]] std::vector<DigitInk> find_digits(const InkMap& map);
 
 }  // namespace trainer

@@ -1,11 +1,11 @@
-#include "trainer/infer/strokes.hpp"
-
+// Digits are connected parts of the ink that are writing (not desk edges, lines of the paper or dust), joined and put in reading order.
 #include <algorithm>
-#include <cstddef>
+#include <array>
 #include <fmt/format.h>
 #include <utility>
 
 #include "trainer/infer/digit.hpp"
+#include "trainer/infer/ink.hpp"
 
 namespace trainer {
 namespace {
@@ -24,6 +24,37 @@ constexpr double kLeastPageShare = 0.008;  // a fraction of the picture's longer
 constexpr std::size_t kMostDigits = 500;   // more are a pattern, or noise; each costs time with every other
 constexpr int kThickestLine = 6;           // pixels: a line printed on paper is not thicker
 constexpr int kRounds = 4;                 // of erasing edges and choosing the threshold again
+
+// The threshold that divides the values above `least` into two classes with the largest variance between them
+// (N. Otsu, "A threshold selection method from gray-level histograms", 1979); `least` if there are none.
+float otsu_threshold(const Plane& plane, float least) {
+  std::array<double, 256> counts{};
+  double count = 0;
+  double sum = 0;
+  for (const float value : plane.values)
+    if (value > least) {
+      const auto level = static_cast<std::size_t>(std::min(value, 255.0F));
+      counts[level] += 1;
+      count += 1;
+      sum += static_cast<double>(level);
+    }
+  double below = 0;
+  double sum_below = 0;
+  double best = -1;
+  std::size_t first = 0;
+  std::size_t last = 0;
+  for (std::size_t level = 0; level < counts.size(); ++level) {
+    below += counts[level];
+    sum_below += counts[level] * static_cast<double>(level);
+    if (below == 0 || below == count) continue;
+    const double apart = sum_below / below - (sum - sum_below) / (count - below);
+    const double variance = below * (count - below) * apart * apart;
+    if (variance > best) first = level;
+    if (variance >= best) last = level;  // the same where no value lies between
+    best = std::max(best, variance);
+  }
+  return best < 0 ? least : std::max(least, static_cast<float>(first + last + 2) / 2);
+}
 
 // A connected part of the ink, or several that were joined.
 struct Part {
