@@ -73,7 +73,7 @@ TEST_F(RunFolderTest, LiesInTrainerRunsWhereThatIsSet) {
   EXPECT_EQ(RunFolder::create(run, environment).path().parent_path(), folder / "elsewhere/deep");
   environment.trainer_runs = (folder / "absolute").string();
   EXPECT_EQ(RunFolder::create(run, environment).path().parent_path(), folder / "absolute");
-  environment.trainer_runs = "";
+  environment.trainer_runs = std::nullopt;
   EXPECT_EQ(RunFolder::create(run, environment).path().parent_path(), folder / "runs");
 }
 

@@ -1,4 +1,3 @@
-// Reading the environment, and the places where the shipped files are.
 #include "trainer/store/environment.hpp"
 
 #include <cstdlib>

@@ -14,7 +14,7 @@
 
 #include "models/words.hpp"
 #include "trainer/store/run_record.hpp"
-#include "trainer/system/files.hpp"
+#include "trainer/system/json_fields.hpp"
 #include "trainer/system/sha256.hpp"
 #include "trainer/system/text.hpp"
 
@@ -65,17 +65,12 @@ std::optional<int> number_of(const std::string& text) {
 void read_version(RegisteredVersion& version) {
   const fs::path path = version.folder / kVersionName;
   const ordered_json json = read_json(path);
-  try {
-    version.run = json.at("run");
-    version.promoted = json.at("promoted");
-    version.model = json.at("model");
-    version.sha256 = json.at("sha256");
-    if (json.at("accuracy").is_number()) version.accuracy = json.at("accuracy").get<double>();
-  } catch (const nlohmann::json::exception&) {
-    throw FileError(
-        fmt::format("{}: run, promoted, model, sha256 or accuracy is missing or of another type: restore it",
-                    path.string()));
-  }
+  const JsonReader fields(json, path.string(), "restore it");
+  fields("run", version.run);
+  fields("promoted", version.promoted);
+  fields("model", version.model);
+  fields("sha256", version.sha256);
+  if (!fields.at("accuracy").is_null()) fields("accuracy", version.accuracy.emplace());
 }
 
 std::vector<RegisteredVersion> versions_in(const fs::path& folder) {
@@ -117,11 +112,6 @@ Descriptor locked(const fs::path& folder) {
                                 reason_and_next_step(error ? error.value() : errno)));
   ::flock(lock.number(), LOCK_EX);
   return lock;
-}
-
-void remove_unfinished(const fs::path& folder) {
-  std::error_code ignored;
-  fs::remove_all(folder / kUnfinished, ignored);
 }
 
 // Any number of versions is retired; of the other stages each has one version. An empty stage is none.
@@ -261,11 +251,12 @@ Promotion promote(const fs::path& run, RegisteredVersion made, const RunEnvironm
     made.version = newest + 1;
     made.promoted = iso_time(std::time(nullptr));
     made.folder = folder / std::to_string(made.version);
-    remove_unfinished(folder);
+    std::error_code ignored;
+    fs::remove_all(folder / kUnfinished, ignored);
     try {
       make_version(run, folder / kUnfinished, made);
     } catch (const std::exception& error) {
-      remove_unfinished(folder);
+      fs::remove_all(folder / kUnfinished, ignored);
       if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) throw;
       throw FileError(fmt::format("cannot promote {} to {}: {}", made.run, made.text(), error.what()));
     }

@@ -8,7 +8,6 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <functional>
-#include <optional>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -16,7 +15,6 @@
 #include <utility>
 
 #include "trainer/store/registry.hpp"
-#include "trainer/system/files.hpp"
 
 namespace trainer {
 namespace {
@@ -34,11 +32,10 @@ namespace fs = std::filesystem;
 // Only the folders that a container is started with outlive it, and they must belong to the user that it runs as.
 std::string container_advice(const RunEnvironment& environment) {
   if (!environment.inside_container) return "";
-  const bool named = environment.trainer_runs && !environment.trainer_runs->empty();
   return fmt::format(
       "start the container with a folder of yours there (with Docker: docker run -v \"$PWD:{}\" --user "
       "\"$(id -u):$(id -g)\"), ",
-      (named ? runs_folder(environment) : environment.working_folder).string());
+      (environment.trainer_runs ? runs_folder(environment) : environment.working_folder).string());
 }
 
 constexpr std::string_view kProbeName = ".probe", kPartial = ".partial";
@@ -106,13 +103,12 @@ fs::path make_named_folder(const std::string& name, const RunEnvironment& enviro
 // Writes and removes a file large enough to reveal a full disk.
 void prove_writable(const fs::path& folder) {
   const fs::path probe = folder / kProbeName;
-  const int file = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0) refuse_folder(folder, std::generic_category().message(errno));
+  const Descriptor file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (!file.is_open()) refuse_folder(folder, std::generic_category().message(errno));
   const std::array<char, 4096> block{};
-  const ssize_t written = ::write(file, block.data(), block.size());
+  const ssize_t written = ::write(file.number(), block.data(), block.size());
   int error = written < 0 ? errno : written < static_cast<ssize_t>(block.size()) ? ENOSPC : 0;
-  if (error == 0 && ::fsync(file) != 0 && errno != EINVAL) error = errno;
-  ::close(file);
+  if (error == 0 && ::fsync(file.number()) != 0 && errno != EINVAL) error = errno;
   ::unlink(probe.c_str());
   if (error != 0) refuse_folder(folder, std::generic_category().message(error));
 }
@@ -191,8 +187,7 @@ fs::path run_named(const std::string& argument, const RunEnvironment& environmen
 }  // namespace
 
 fs::path runs_folder(const RunEnvironment& environment) {
-  const bool named = environment.trainer_runs && !environment.trainer_runs->empty();
-  return environment.working_folder / (named ? fs::path(*environment.trainer_runs) : fs::path("runs"));
+  return environment.working_folder / environment.trainer_runs.value_or("runs");
 }
 
 bool is_run_file(std::string_view name) {
@@ -215,36 +210,24 @@ std::vector<std::string> event_files(const fs::path& folder) {
 }
 
 bool is_being_written(const fs::path& folder) {
-  const int lock = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock < 0) return true;
-  const bool free = ::flock(lock, LOCK_SH | LOCK_NB) == 0;
-  ::close(lock);
-  return !free;
+  const Descriptor lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return !lock.is_open() || ::flock(lock.number(), LOCK_SH | LOCK_NB) != 0;
 }
 
 RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
   prove_writable(path_);
-  lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ < 0) refuse_folder(path_, std::generic_category().message(errno));
+  lock_ = Descriptor(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock_.is_open()) refuse_folder(path_, std::generic_category().message(errno));
   // A file system without locks (an old NFS) is accepted; only a lock that another process holds is an error.
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    ::close(lock_);
+  if (::flock(lock_.number(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     throw FileError(fmt::format(
         "cannot write results in {}: another process is writing this run: wait for it to end, or choose "
         "another folder with --out",
         path_.string()));
-  }
   std::error_code ignored;
   for (fs::directory_iterator entry(path_, ignored), end; !ignored && entry != end; entry.increment(ignored))
     if (is_leftover(entry->path().filename().string())) ::unlink(entry->path().c_str());
 }
-
-RunFolder::~RunFolder() {
-  if (lock_ >= 0) ::close(lock_);
-}
-
-RunFolder::RunFolder(RunFolder&& other) noexcept
-    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
 
 RunFolder RunFolder::create(const NewRun& run, const RunEnvironment& environment) {
   if (run.out) return RunFolder(make_out_folder(environment.working_folder / *run.out, environment));

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "trainer/system/files.hpp"
+
 namespace trainer {
 
 inline constexpr std::string_view kRunRecordName = "run.json";
@@ -31,7 +33,7 @@ inline constexpr std::string_view kEventsPrefix = "events.out.tfevents.";  // a 
 // Where folders are, as the environment says. Read once, by main.
 struct RunEnvironment {
   std::filesystem::path working_folder;     // relative paths start here
-  std::optional<std::string> trainer_runs;  // $TRAINER_RUNS; an empty value counts as none
+  std::optional<std::string> trainer_runs;  // $TRAINER_RUNS, if it has a value
   bool inside_container = false;            // errors then advise mounting a folder of the host
 };
 
@@ -54,12 +56,6 @@ class RunFolder {
   // An existing run's folder, to continue it. Throws FileError.
   [[nodiscard]] static RunFolder reopen(const std::filesystem::path& path);
 
-  ~RunFolder();
-  RunFolder(RunFolder&& other) noexcept;
-  RunFolder& operator=(RunFolder&&) = delete;
-  RunFolder(const RunFolder&) = delete;
-  RunFolder& operator=(const RunFolder&) = delete;
-
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path file(std::string_view name) const { return path_ / name; }
 
@@ -67,7 +63,7 @@ class RunFolder {
   explicit RunFolder(std::filesystem::path path);  // locks it, writes to it, removes what a kill left
 
   std::filesystem::path path_;
-  int lock_ = -1;
+  Descriptor lock_;
 };
 
 // Whether a process holds the folder's lock, that is, whether a run is being written. A folder on a file system without locks

@@ -146,13 +146,9 @@ std::vector<std::uint64_t> unsigned_numbers(const HeaderJson& entry, const char*
                                             const Complaint& complain) {
   const auto found = entry.find(key);
   if (found == entry.end() || !found->is_array()) complain("tensor '{}': '{}' is not a list", name, key);
-  std::vector<std::uint64_t> numbers;
-  for (const HeaderJson& number : *found) {
-    if (!number.is_number_unsigned())
-      complain("tensor '{}': '{}' has an entry that is not a whole number of 0 or more", name, key);
-    numbers.push_back(number.get<std::uint64_t>());
-  }
-  return numbers;
+  if (!std::ranges::all_of(*found, &HeaderJson::is_number_unsigned))
+    complain("tensor '{}': '{}' has an entry that is not a whole number of 0 or more", name, key);
+  return found->get<std::vector<std::uint64_t>>();
 }
 
 // Counts the batches that torch's batch normalisation has seen; no evaluation needs it.
