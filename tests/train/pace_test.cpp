@@ -1,7 +1,7 @@
 // Speed and time left, by times that the test gives.
-#include "trainer/train/pace.hpp"
-
 #include <gtest/gtest.h>
+
+#include "trainer/train/training_observer.hpp"
 
 namespace trainer {
 namespace {

@@ -103,7 +103,7 @@ class Watch {
     RunRecord own = read_run_record(InMemory(*record).path());
     own.target = run_.record.target;
     const InMemory metrics(peek_at_run(*connection_, id, kMetricsName).value_or(""));
-    run_.epochs = read_epochs(metrics.path(), {own.data.test_images, own.data.validation_images});
+    run_.epochs = read_epochs(metrics.path(), own.data);
     if (std::exchange(seen_, run_.epochs.size()) != run_.epochs.size()) changed_ = Clock::now();
     run_.killed = own.status == RunStatus::kRunning && state.out.find("\"exited\"") != std::string::npos;
     run_.record = std::move(own);

@@ -135,8 +135,7 @@ KnownRun read_known_run(const fs::path& folder) {
     run.killed = left_open && was_written_here(run.record, folder);
     run.copied = left_open && !run.killed;
   }
-  const RunRecord::DataSet& data = run.record.data;
-  run.epochs = read_epochs(folder / kMetricsName, {data.test_images, data.validation_images});
+  run.epochs = read_epochs(folder / kMetricsName, run.record.data);
   run.sprint = sprint_of(run.record);
   return run;
 }

@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <limits>
-#include <string_view>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -144,10 +143,8 @@ bool is_submission(const RunRecord& record) {
 std::string iso_time(std::time_t time) {
   std::tm local{};
   localtime_r(&time, &local);
-  const long minutes = local.tm_gmtoff / 60;
-  const long size = minutes < 0 ? -minutes : minutes;
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}{}{:02}:{:02}", local, minutes < 0 ? '-' : '+', size / 60,
-                     size % 60);
+  std::string text = fmt::format("{:%Y-%m-%dT%H:%M:%S%z}", local);  // "+0100", as strftime has it
+  return text.insert(text.size() - 2, ":");
 }
 
 std::optional<std::time_t> instant_of(std::string text) {
@@ -197,14 +194,6 @@ bool was_written_elsewhere(const RunRecord& record, const std::filesystem::path&
          record.process["inode"] == process_json(folder)["inode"] && !was_written_here(record, folder);
 }
 
-void continue_record(RunRecord& record, const RunRecord& earlier, std::uint64_t step) {
-  RunRecord::Resumption part{std::move(record.command), std::move(record.started), step};
-  record.command = earlier.command;
-  record.started = earlier.started;
-  record.resumed = earlier.resumed;
-  record.resumed.push_back(std::move(part));
-}
-
 void write_run_record(const std::filesystem::path& path, const RunRecord& record) {
   Json json{{"format_version", kRunRecordFormat}, {"status", name_of(record.status)}};
   JsonWriter fields(json);
@@ -247,13 +236,13 @@ std::vector<Json> read_metrics(const std::filesystem::path& metrics) {
   return read_json_lines(metrics, kMostMetricsBytes);
 }
 
-std::vector<EpochRecord> read_epochs(const std::filesystem::path& metrics, const ScoredImages& images) {
+std::vector<EpochRecord> read_epochs(const std::filesystem::path& metrics, const RunRecord::DataSet& data) {
   std::vector<EpochRecord> records;
   for (const Json& line : read_metrics(metrics)) {
     const JsonReader fields(line, fmt::format("{}:{}", metrics.string(), records.size() + 1));
     EpochRecord& record = records.emplace_back();
-    if (fields.has("validation_accuracy")) record.validation.emplace().images = images.validation;
-    record.test.images = images.test;
+    if (fields.has("validation_accuracy")) record.validation.emplace().images = data.validation_images;
+    record.test.images = data.test_images;
     epoch_fields(fields, record);
   }
   return records;

@@ -89,10 +89,6 @@ struct RunRecord {
 // process still runs.
 [[nodiscard]] bool was_written_elsewhere(const RunRecord& record, const std::filesystem::path& folder);
 
-// Makes `record`, of a run that resumes after `step` steps, continue `earlier`: command and start become those of `earlier`, and
-// its own are added to the list of resumptions.
-void continue_record(RunRecord& record, const RunRecord& earlier, std::uint64_t step);
-
 // Writes `record` durably. Throws FileError.
 void write_run_record(const std::filesystem::path& path, const RunRecord& record);
 
@@ -134,16 +130,10 @@ struct EpochRecord {
 
 nlohmann::ordered_json epoch_json(const EpochRecord& record);
 
-// The numbers of images behind the scores of a file, which the file itself does not say.
-struct ScoredImages {
-  std::uint64_t test = 0;
-  std::uint64_t validation = 0;
-};
-
 // The lines of a metrics.jsonl as they are in the file; none if there is no file. Throws FileError with the line.
 std::vector<nlohmann::ordered_json> read_metrics(const std::filesystem::path& metrics);
 
-// The same as records. Throws FileError with the line and the field.
-std::vector<EpochRecord> read_epochs(const std::filesystem::path& metrics, const ScoredImages& images);
+// The same as records; how many images are behind their scores, only the run's `data` says. Throws FileError with the line and the field.
+std::vector<EpochRecord> read_epochs(const std::filesystem::path& metrics, const RunRecord::DataSet& data);
 
 }  // namespace trainer

@@ -5,8 +5,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <vector>
 
 #include "models/network.hpp"
 #include "trainer/store/run_record.hpp"
@@ -14,7 +12,7 @@
 
 namespace trainer {
 
-enum class StopReason { finished, target, time_limit, step_limit, signal, bad_loss };
+enum class StopReason { finished, target, time_limit, step_limit, signal, bad_loss };  // as in ending_of()
 
 struct LoopLimits {
   // Accuracy, 0 to 1, on the validation images if there are any, else on the test images.

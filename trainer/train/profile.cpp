@@ -1,4 +1,3 @@
-// Times the parts of a step, counts what each of them moves and computes, and gives a table, data and a trace.
 #include "trainer/train/profile.hpp"
 
 #include <algorithm>
@@ -138,7 +137,8 @@ class PartClock final : public StepObserver {
 void take_medians(Profile& profile) {
   std::vector<std::vector<double>> seconds(profile.parts.size());
   for (const ProfiledEvent& event : profile.events) seconds[event.part].push_back(event.seconds);
-  for (std::size_t i = 0; i < seconds.size(); ++i) profile.parts[i].seconds = median(seconds[i]);
+  for (std::size_t i = 0; i < seconds.size(); ++i)
+    profile.parts_seconds += profile.parts[i].seconds = median(seconds[i]);
 }
 
 // The mean seconds of a step in each of `launches` launches; fewer launches if `go_on` returns false, but at least one.
@@ -225,11 +225,11 @@ std::string profile_table(const Profile& profile) {
                       "GFLOP/s of peak", "GB/s  of peak");
   for (const ProfiledPart& part : profile.parts)
     text += fmt::format("{:<10} {:<8} {:>9.3f} {:>6.1f} % {:>15} {:>15}  {}\n", part.name, part.direction,
-                        part.seconds * 1e3, 100 * part.seconds / profile.parts_seconds(),
+                        part.seconds * 1e3, 100 * part.seconds / profile.parts_seconds,
                         rate_text(part.flops, part.seconds, profile.arithmetic),
                         rate_text(part.bytes, part.seconds, profile.memory), part.text);
   text += fmt::format("{:<10} {:<8} {:>9.3f}          {:.3f} ms without the clock around each op\n", "step",
-                      "", profile.parts_seconds() * 1e3, profile.step_seconds * 1e3);
+                      "", profile.parts_seconds * 1e3, profile.step_seconds * 1e3);
   return text + report_line("peak", limit_text(profile.arithmetic, "GFLOP/s")) +
          report_line("", limit_text(profile.memory, "GB/s")) +
          report_line("", fmt::format("{} around each op; bytes as if without caches",
@@ -251,15 +251,14 @@ ordered_json profile_json(const Profile& profile) {
                     {"peak_flops_per_second", profile.arithmetic.per_second},
                     {"peak_bytes_per_second", profile.memory.per_second},
                     {"parts", ordered_json::array()}};
-  for (const ProfiledPart& part : profile.parts) {
+  for (const ProfiledPart& part : profile.parts)
     json["parts"].push_back({{"name", part.name},
                              {"direction", part.direction},
                              {"op", part.text},
                              {"seconds", part.seconds},
-                             {"share", part.seconds / profile.parts_seconds()},
+                             {"share", part.seconds / profile.parts_seconds},
                              {"flops", part.flops},
                              {"bytes", part.bytes}});
-  }
   return json;
 }
 

@@ -45,14 +45,9 @@ struct Profile {
   std::uint64_t steps = 0;          // timed
   std::vector<ProfiledPart> parts;  // in the step's order
   std::vector<ProfiledEvent> events;
-  double step_seconds = 0;  // median of steps that run as in training
+  double parts_seconds = 0;  // of all parts together
+  double step_seconds = 0;   // median of steps that run as in training
   DeviceLimit arithmetic, memory;
-
-  double parts_seconds() const {
-    double sum = 0;
-    for (const ProfiledPart& part : parts) sum += part.seconds;
-    return sum;
-  }
 };
 
 // Takes at most about 10 seconds, unless one step takes longer; ends early once `stop_asked` returns true.

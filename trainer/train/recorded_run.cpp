@@ -50,30 +50,28 @@ RunRecord describe_run(const PreparedRun& run) {
 void require_same_data(const Resumed& resumed, const data::Dataset& dataset) {
   const SavedNetwork& saved = resumed.saved;
   const Shape& s = dataset.shape;
-  if (saved.fingerprint != dataset.fingerprint) {
+  if (saved.fingerprint != dataset.fingerprint)
     throw UsageError(
         fmt::format("--resume {}: it was trained on other data ({}{}) than {} ({}); name its data with "
                     "--data, wherever it is now",
                     resumed.folder.string(), saved.fingerprint,
                     resumed.record ? ", then in " + resumed.record->data.path : "", dataset.path.string(),
                     dataset.fingerprint));
-  }
-  if (s != saved.image || dataset.classes != saved.classes) {
+  if (s != saved.image || dataset.classes != saved.classes)
     throw FileError(
         fmt::format("{}: its network takes images of {}x{}x{} and tells {} classes apart, but its data set "
                     "{} has {}x{}x{} and {}",
                     resumed.file.path().string(), saved.image.h, saved.image.w, saved.image.c, saved.classes,
                     dataset.path.string(), s.h, s.w, s.c, dataset.classes));
-  }
 }
 
 // The evaluations in the run's metrics.jsonl that its checkpoint includes; the others are cut off the file.
-std::vector<EpochRecord> cut_to_checkpoint(const Resumed& resumed, const Setup& setup) {
+std::vector<EpochRecord> cut_to_checkpoint(const Resumed& resumed, const RunRecord::DataSet& data) {
   const fs::path path = resumed.folder / kMetricsName;
   if (!fs::exists(path)) return {};
   std::vector<EpochRecord> epochs;
   try {
-    epochs = read_epochs(path, {setup.test.images, setup.validation.images});
+    epochs = read_epochs(path, data);
   } catch (const FileError& error) {
     throw FileError(fmt::format("{}; take the file away to go on without it", error.what()));
   }
@@ -121,28 +119,25 @@ void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset datase
   require_memory(setup.plan, 2 + static_cast<std::uint64_t>(slots), info);
 }
 
-Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as) {
+Resumed open_resumed(const Environment& environment, const std::string& run, bool writes) {
   const fs::path found = resolve_run(run, environment.runs);
   const bool is_folder = fs::is_directory(found);
   const fs::path folder = is_folder ? found : found.parent_path();
   std::optional<RunFolder> writable;
-  if (as == ResumeAs::writer) writable.emplace(RunFolder::reopen(folder));
+  if (writes) writable.emplace(RunFolder::reopen(folder));
   SafetensorsFile file = SafetensorsFile::read(is_folder ? found / kCheckpointName : found);
   SavedNetwork saved = read_saved_network(file);
-  if (!saved.resumable) {
+  if (!saved.resumable)
     throw FileError(
         fmt::format("{}: a model, not a checkpoint: it has no optimiser state to go on from; "
                     "resume the run's folder or its {}",
                     file.path().string(), kCheckpointName));
-  }
-  if (!is_folder && found.filename() != kCheckpointName) {
+  if (!is_folder && found.filename() != kCheckpointName)
     throw FileError(fmt::format("--resume {}: a run continues in its own folder; name the folder, or its {}",
                                 found.string(), kCheckpointName));
-  }
-  Resumed resumed{folder, std::move(writable), std::move(file), std::move(saved), std::nullopt};
-  const fs::path record_path = folder / kRunRecordName;
-  if (fs::exists(record_path)) resumed.record = read_run_record(record_path);
-  return resumed;
+  std::optional<RunRecord> record;
+  if (fs::exists(folder / kRunRecordName)) record = read_run_record(folder / kRunRecordName);
+  return {folder, std::move(writable), std::move(file), std::move(saved), std::move(record)};
 }
 
 data::Dataset load_resumed_data(const Environment& environment, const Resumed& resumed,
@@ -167,11 +162,10 @@ std::string changed_engine(const Resumed& resumed, const PreparedRun& run) {
   const std::string engine = engine_text(run.info);
   if (saved.settings.bits) return "";  // portable bits are the same on every machine
   std::string change;
-  if (before != now) {
+  if (before != now)
     change = fmt::format("this run was begun in {} and continues in {}, which this device has", before, now);
-  } else if (saved.engine != engine) {
+  else if (saved.engine != engine)
     change = fmt::format("this run was begun on {}; it continues on {}", saved.engine, engine);
-  }
   return change.empty() ? "" : change + ": its last bits will differ from those of an unbroken run";
 }
 
@@ -197,12 +191,16 @@ RecordedRun::RecordedRun(PreparedRun& run, const OutputOptions& output, const st
 // Removes the model: it would be older than the checkpoints to come, which hold the same and more.
 void RecordedRun::reopen(Resumed& resumed) {
   folder_.emplace(std::move(*resumed.writable));
-  epochs = cut_to_checkpoint(resumed, run_.setup);
+  epochs = cut_to_checkpoint(resumed, record.data);
   std::error_code ignored;
   fs::remove(file(kModelName), ignored);
   if (!resumed.record) return;
-  continue_record(record, *resumed.record, resumed.saved.position.step);
-  earlier_seconds_ = resumed.record->seconds;
+  const RunRecord& earlier = *resumed.record;
+  record.resumed = earlier.resumed;
+  record.resumed.push_back({record.command, record.started, resumed.saved.position.step});
+  record.command = earlier.command;
+  record.started = earlier.started;
+  earlier_seconds_ = earlier.seconds;
 }
 
 // A run whose events begin when it is resumed has those of its earlier epochs, too.
@@ -273,11 +271,9 @@ int RecordedRun::guard(Console& console, const std::function<int()>& action) {
     const std::string reason = error.what() + last_checkpoint_text();
     close_failed(reason, console);
     throw BackendError(reason);
-  } catch (const std::bad_alloc&) {
-    close_failed("out of memory", console);
-    throw;
   } catch (const std::exception& error) {
-    close_failed(error.what(), console);
+    const bool no_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+    close_failed(no_memory ? "out of memory" : error.what(), console);
     throw;
   }
 }

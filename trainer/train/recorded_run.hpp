@@ -77,11 +77,9 @@ struct Resumed {
   std::optional<RunRecord> record;  // as the run left it; none if it is missing
 };
 
-enum class ResumeAs { writer, reader };
-
-// `run` is the run's folder or id, 'last', or the checkpoint's file. A writer takes the folder's lock first.
+// `run` is the run's folder or id, 'last', or the checkpoint's file. Who `writes` in the folder takes its lock first.
 // Throws FileError: not found, damaged, no checkpoint, written by another process.
-Resumed open_resumed(const Environment& environment, const std::string& run, ResumeAs as);
+Resumed open_resumed(const Environment& environment, const std::string& run, bool writes);
 
 // The data set of a run to resume: `given` (--data), where the run had it, or where data_folder finds one. It must hold the very
 // images that the run was trained on; otherwise UsageError with both fingerprints and where it was.

@@ -1,6 +1,6 @@
-// Turns the numbers of a training into text.
 #include "trainer/train/training_output.hpp"
 
+#include <array>
 #include <fmt/format.h>
 
 #include "models/plan.hpp"
@@ -25,9 +25,8 @@ std::string data_text(const Setup& setup) {
     text += fmt::format(", {} held out for validation", grouped(setup.validation.images));
   if (setup.settings.subset) text += fmt::format(", {}", *setup.settings.subset);
   if (setup.settings.transpose) text += ", transposed";
-  if (setup.dataset.skipped_images > 0) {
+  if (setup.dataset.skipped_images > 0)
     text += fmt::format(" ({} broken pictures left out)", grouped(setup.dataset.skipped_images));
-  }
   return text;
 }
 
@@ -36,17 +35,6 @@ std::string precision_text(const Setup& setup) {
   if (setup.settings.bits) return precision + ", with portable bits: the same on every CPU and GPU";
   if (precision == "fp32") return precision;
   return precision + ": what products read is rounded; weights, sums and the last layer are fp32";
-}
-
-// Whether the last evaluation is among the epochs: a run that resumed without its metrics knows only later ones.
-bool tells_result(const RunSummary& summary) {
-  return !summary.epochs.empty() && summary.epochs.back().epoch == summary.result.position.epochs;
-}
-
-Spread epoch_seconds(const RunSummary& summary) {
-  std::vector<double> seconds;
-  for (const EpochRecord& epoch : summary.epochs) seconds.push_back(epoch.seconds);
-  return spread_of(seconds);
 }
 
 // "2 epochs of 60,000"; "32,000 of 60,000, each once" for less than one epoch.
@@ -89,13 +77,13 @@ std::string exchange_text(const ExchangeCount& count) {
                      grouped(count.steps > 0 ? count.bytes / count.steps : 0));
 }
 
-ordered_json ranks_json(const RankSummary& ranks, const TrainSettings& settings) {
-  return {{"count", ranks.count},
-          {"machines", ranks.machines},
-          {"gradient_bits", settings.gradient_bits.value_or(32)},
-          {"exchange_seconds", ranks.exchange.seconds},
-          {"exchange_bytes", ranks.exchange.bytes},
-          {"exchanges", ranks.exchange.steps}};
+ordered_json ranks_json(const PreparedRun& run, const ExchangeCount& exchange) {
+  return {{"count", run.ranks.ranks->size()},
+          {"machines", run.places.machines},
+          {"gradient_bits", run.setup.settings.gradient_bits.value_or(32)},
+          {"exchange_seconds", exchange.seconds},
+          {"exchange_bytes", exchange.bytes},
+          {"exchanges", exchange.steps}};
 }
 
 }  // namespace
@@ -175,96 +163,90 @@ ordered_json score_json(const Score& score) {
 }
 
 Ending ending_of(StopReason reason) {
-  switch (reason) {
-    case StopReason::finished:
-      return {"the recipe's end", RunStatus::kFinished};
-    case StopReason::target:
-      return {"target accuracy reached", RunStatus::kFinished};
-    case StopReason::time_limit:
-      return {"time limit", RunStatus::kStopped};
-    case StopReason::step_limit:
-      return {"step limit", RunStatus::kStopped};
-    case StopReason::signal:
-      return {"signal", RunStatus::kStopped};
-    case StopReason::bad_loss:
-      break;
-  }
-  return {"loss not finite", RunStatus::kFailed};
+  static constexpr std::array<Ending, 6> kEndings{{{"the recipe's end", RunStatus::kFinished},
+                                                   {"target accuracy reached", RunStatus::kFinished},
+                                                   {"time limit", RunStatus::kStopped},
+                                                   {"step limit", RunStatus::kStopped},
+                                                   {"signal", RunStatus::kStopped},
+                                                   {"loss not finite", RunStatus::kFailed}}};
+  return kEndings.at(static_cast<std::size_t>(reason));
 }
 
-std::string summary_text(const Setup& setup, const RunSummary& summary) {
-  std::string text;
-  if (tells_result(summary)) {
+// A run that resumed without its metrics knows only later evaluations, perhaps not the last.
+static void add_scores(RunResults& results, const Setup& setup, const RunSummary& summary) {
+  auto& [text, json] = results;
+  if (!summary.epochs.empty() && summary.epochs.back().epoch == summary.result.position.epochs) {
     const EpochRecord& last = summary.epochs.back();
     text += report_line(
         "accuracy", fmt::format("{} on {} test images, loss {:.4f} (+-: standard error of so many images; "
                                 "over seeds it differs more)",
                                 accuracy_text(last.test), grouped(last.test.images), last.test.loss));
+    json["test"] = score_json(last.test);
     if (last.validation) {
       text += report_line("", fmt::format("{} on {} validation images", accuracy_text(*last.validation),
                                           grouped(last.validation->images)));
+      json["validation"] = score_json(*last.validation);
     }
-    const Spread seconds = epoch_seconds(summary);
+    std::vector<double> each;
+    for (const EpochRecord& epoch : summary.epochs) each.push_back(epoch.seconds);
+    const Spread seconds = spread_of(each);
     text += report_line("epoch time", fmt::format("median {:.3f} s, {:.3f} to {:.3f}", seconds.median,
                                                   seconds.least, seconds.most));
+    json["epoch_seconds"] = {
+        {"median", seconds.median}, {"min", seconds.least}, {"max", seconds.most}, {"epochs", each.size()}};
   }
   if (summary.first_images) {
     text += report_line(
         "", fmt::format("{} on the first {} test images, the figure that the original sample printed",
                         accuracy_text(*summary.first_images), grouped(summary.first_images->images)));
+    json["test_first_images"] = score_json(*summary.first_images);
   }
   if (summary.target) {
     const bool reached = summary.result.reason == StopReason::target;
-    text += report_line("target", fmt::format("{:.2f} % of the {} images {}", 100 * *summary.target,
-                                              setup.validates() ? "validation" : "test",
+    const char* judged_on = setup.validates() ? "validation images" : "test images";
+    text += report_line("target", fmt::format("{:.2f} % of the {} {}", 100 * *summary.target, judged_on,
                                               reached ? "reached" : "NOT reached"));
+    json["target_accuracy"] = *summary.target;
+    json["target_judged_on"] = judged_on;
+    json["target_reached"] = reached;
   }
-  std::string time = fmt::format("{:.2f} s in all, {} of {} steps", summary.seconds,
-                                 grouped(summary.result.position.step), grouped(setup.total_steps));
-  if (summary.seconds_to_first_step > 0) {
-    time += fmt::format(", first step {:.2f} s after the start", summary.seconds_to_first_step);
-  }
-  text += report_line("time", time);
-  if (summary.ranks) text += report_line("exchange", exchange_text(summary.ranks->exchange));
-  if (summary.energy_joules)
-    text += report_line("energy", fmt::format("{:.1f} J of the GPU, from the first step to the last",
-                                              *summary.energy_joules));
-  if (!summary.digest.empty()) text += report_line("digest", summary.digest);
-  return text;
 }
 
-ordered_json summary_json(const Setup& setup, const RunSummary& summary) {
-  ordered_json json = ordered_json::object();
-  json["stopped_by"] = ending_of(summary.result.reason).text;
-  json["step"] = summary.result.position.step;
-  json["total_steps"] = setup.total_steps;
-  json["epochs"] = summary.result.position.epochs;
-  if (tells_result(summary)) {
-    const EpochRecord& last = summary.epochs.back();
-    json["test"] = score_json(last.test);
-    if (last.validation) json["validation"] = score_json(*last.validation);
-    const Spread seconds = epoch_seconds(summary);
-    json["epoch_seconds"] = {{"median", seconds.median},
-                             {"min", seconds.least},
-                             {"max", seconds.most},
-                             {"epochs", summary.epochs.size()}};
-  }
-  if (summary.first_images) json["test_first_images"] = score_json(*summary.first_images);
-  if (summary.target) {
-    json["target_accuracy"] = *summary.target;
-    json["target_judged_on"] = setup.validates() ? "validation images" : "test images";
-    json["target_reached"] = summary.result.reason == StopReason::target;
-  }
-  if (summary.result.reason == StopReason::bad_loss) json["first_bad_step"] = summary.result.bad_step + 1;
+RunResults results_of(const PreparedRun& run, const RunSummary& summary) {
+  const LoopResult& loop = summary.result;
+  const std::uint64_t total_steps = run.setup.total_steps;
+  RunResults results{"",
+                     {{"stopped_by", ending_of(loop.reason).text},
+                      {"step", loop.position.step},
+                      {"total_steps", total_steps},
+                      {"epochs", loop.position.epochs}}};
+  add_scores(results, run.setup, summary);
+  auto& [text, json] = results;
+  if (loop.reason == StopReason::bad_loss) json["first_bad_step"] = loop.bad_step + 1;
+  std::string time = fmt::format("{:.2f} s in all, {} of {} steps", summary.seconds,
+                                 grouped(loop.position.step), grouped(total_steps));
+  if (summary.seconds_to_first_step > 0)
+    time += fmt::format(", first step {:.2f} s after the start", summary.seconds_to_first_step);
+  text += report_line("time", time);
   json["seconds"] = summary.seconds;
   json["seconds_to_first_step"] = summary.seconds_to_first_step;
-  if (summary.result.graph_nodes > 0) json["graph_nodes"] = summary.result.graph_nodes;
+  if (loop.graph_nodes > 0) json["graph_nodes"] = loop.graph_nodes;
   json["peak_memory_bytes"] = peak_process_bytes();
-  if (summary.ranks) json["ranks"] = ranks_json(*summary.ranks, setup.settings);
-  if (summary.energy_joules) json["energy_joules"] = *summary.energy_joules;
-  if (!summary.digest.empty()) json["digest"] = summary.digest;
+  if (summary.exchange) {
+    text += report_line("exchange", exchange_text(*summary.exchange));
+    json["ranks"] = ranks_json(run, *summary.exchange);
+  }
+  if (summary.energy_joules) {
+    text += report_line("energy", fmt::format("{:.1f} J of the GPU, from the first step to the last",
+                                              *summary.energy_joules));
+    json["energy_joules"] = *summary.energy_joules;
+  }
+  if (!summary.digest.empty()) {
+    text += report_line("digest", summary.digest);
+    json["digest"] = summary.digest;
+  }
   if (summary.digests_by_step) json["digests_by_step"] = *summary.digests_by_step;
-  return json;
+  return results;
 }
 
 }  // namespace trainer

@@ -27,19 +27,11 @@ std::vector<std::string> labels_without_images(const Setup& setup);
 void warn_of_data(Console& console, const Setup& setup);
 inline constexpr const char* kTransposedNote =
     "EMNIST's files have rows and columns of every image exchanged, and a network trained on them misreads "
-    "upright "
-    "pictures; --transpose puts them upright";
+    "upright pictures; --transpose puts them upright";
 // "epoch 1/2   train loss 0.2443   test 99.10 +- 0.09 %   1.83 s   32,800 images/s"
 std::string epoch_line(const Setup& setup, const EpochRecord& record);
 
-// How several ranks worked together.
-struct RankSummary {
-  int count = 1;
-  int machines = 1;
-  ExchangeCount exchange;  // of rank 0, in this part of the run
-};
-
-// The results of the whole run.
+// What is known of the whole run when it has ended.
 struct RunSummary {
   LoopResult result;
   std::vector<EpochRecord> epochs;    // the whole run's, earlier parts included
@@ -47,13 +39,17 @@ struct RunSummary {
   double seconds = 0;                 // the whole run's, earlier parts included
   double seconds_to_first_step = 0;   // from the program's start
   std::optional<double> target;
-  std::optional<RankSummary> ranks;
-  std::optional<double> energy_joules;  // what the GPU used in the whole run
+  std::optional<ExchangeCount> exchange;  // of rank 0 with others, in this part of the run
+  std::optional<double> energy_joules;    // what the GPU used in the whole run
   std::string digest;  // the digest of the weights is known with portable bits alone (digest.hpp)
   std::optional<nlohmann::ordered_json> digests_by_step;  // [{"step", "digest"}]
 };
-std::string summary_text(const Setup& setup, const RunSummary& summary);  // lines, each ending in a newline
-nlohmann::ordered_json summary_json(const Setup& setup, const RunSummary& summary);
+
+struct RunResults {
+  std::string text;  // lines, each ending in a newline
+  nlohmann::ordered_json json;
+};
+RunResults results_of(const PreparedRun& run, const RunSummary& summary);
 
 // How the record of a run that ended for `reason` names its end.
 struct Ending {

@@ -20,12 +20,6 @@ namespace trainer {
 
 namespace {
 
-std::optional<Resumed> open_if_asked(const Environment& environment, const RunOptions& options) {
-  if (options.resume.empty()) return std::nullopt;
-  return open_resumed(environment, options.resume,
-                      options.output.no_save ? ResumeAs::reader : ResumeAs::writer);
-}
-
 class TrainingRun {
  public:
   TrainingRun(const Environment& environment, const RunOptions& options)
@@ -36,7 +30,9 @@ class TrainingRun {
                           .json = options.output.json,
                           .bar = options.ranks.ranks == nullptr,
                           .messages = options.ranks.is_first() ? stderr : nullptr}),
-        resumed_(open_if_asked(environment, options)) {
+        resumed_(options.resume.empty()
+                     ? std::nullopt
+                     : std::optional(open_resumed(environment, options.resume, !options.output.no_save))) {
     TrainSettings settings = resumed_ ? resumed_->saved.settings : options.settings;
     std::optional<SavedNetwork> start;
     if (!options.from.empty()) {
@@ -85,12 +81,11 @@ class TrainingRun {
   // --resume with --epochs asks for this. An evaluation within an epoch, where the run had ended, is replaced by that of the whole epoch.
   void require_more_epochs() {
     LoopPosition& at = resumed_->saved.position;
-    if (setup_.total_steps <= at.step) {
+    if (setup_.total_steps <= at.step)
       throw UsageError(fmt::format(
           "--epochs {}: these are {} steps, and the run {} has done {} already; give the number of all its "
           "epochs, earlier ones included",
           *setup_.settings.epochs, setup_.total_steps, resumed_->folder.string(), at.step));
-    }
     at.epochs = std::min(at.epochs, epoch_of(setup_.train, at.step));
   }
 
@@ -131,9 +126,7 @@ class TrainingRun {
     RunSummary summary;
     summary.result = run_loop(setup_, network, backend, data, options_.limits, start, observer);
     summary.energy_joules = energy.used();
-    if (network.exchange() != nullptr)
-      summary.ranks =
-          RankSummary{run_.ranks.ranks->size(), run_.places.machines, network.exchange()->count()};
+    if (network.exchange() != nullptr) summary.exchange = network.exchange()->count();
     summary.seconds_to_first_step = observer.first_step_seconds();
     const bool good = summary.result.reason != StopReason::bad_loss;
     if (good && run_.device.bits == Bits::portable) summary.digest = digest_of(network);
@@ -222,7 +215,8 @@ class TrainingRun {
     summary.epochs = recorded.epochs;
     summary.seconds = recorded.seconds();
     summary.target = options_.limits.target_accuracy;
-    recorded.record.results = summary_json(setup_, summary);
+    const RunResults results = results_of(run_, summary);
+    recorded.record.results = results.json;
     const Ending ending = ending_of(reason);
     const std::string text =
         good ? ending.text
@@ -237,7 +231,7 @@ class TrainingRun {
           fmt::format("stopped       by signal {} after step {}", signal, summary.result.position.step));
     if (reason == StopReason::time_limit) console_.line("stopped       by --max-seconds");
     if (reason == StopReason::step_limit) console_.line("stopped       by --max-steps");
-    console_.text(summary_text(setup_, summary));
+    console_.text(results.text);
     if (recorded.is_kept()) {
       console_.text(report_line("results", recorded.path()));
       if (signal != 0 || reason == StopReason::time_limit || reason == StopReason::step_limit)
