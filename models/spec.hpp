@@ -120,7 +120,7 @@ struct Recipe {
   LastBatch last_batch = LastBatch::mask;
   RecipePrecisions precisions;
   int hold_out_first = 0;     // number of first training images set aside for validation
-  int views = 1;              // 1 or 5: what a test sees of an uncertain image (trainer/train/views.hpp)
+  int views = 1;              // 1 or 5: what a test sees of an uncertain image (trainer/train/evaluation.hpp)
   int report_test_first = 0;  // number of first test images whose accuracy is also printed, as the sample did
 };
 

@@ -4,7 +4,7 @@
 
 #include "tests/data/png_writer.hpp"
 #include "tests/support/program.hpp"
-#include "trainer/train/views.hpp"
+#include "trainer/train/evaluation.hpp"
 
 namespace trainer::test {
 namespace {

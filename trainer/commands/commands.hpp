@@ -14,8 +14,8 @@
 #include "trainer/doctor/facts.hpp"
 #include "trainer/infer/trained_network.hpp"
 #include "trainer/store/environment.hpp"
+#include "trainer/train/evaluation.hpp"
 #include "trainer/train/recorded_run.hpp"
-#include "trainer/train/views.hpp"
 
 namespace trainer {
 

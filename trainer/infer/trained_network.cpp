@@ -4,7 +4,6 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <set>
-#include <span>
 #include <system_error>
 #include <utility>
 
@@ -13,7 +12,7 @@
 #include "trainer/device/memory_need.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/errors.hpp"
-#include "trainer/train/views.hpp"
+#include "trainer/train/evaluation.hpp"
 
 namespace trainer {
 
@@ -156,11 +155,10 @@ data::Dataset matching_test_data(const Environment& environment, const Inference
   if (moved && dataset.fingerprint != saved.fingerprint)
     throw UsageError(fmt::format("{}: the run's data set is not there any more; name it with --data", own));
   const Shape& s = dataset.shape;
-  if (s != saved.image) {
+  if (s != saved.image)
     throw UsageError(fmt::format("{}: images of {}x{}x{}, but the network takes {}x{}x{}",
                                  dataset.path.string(), s.h, s.w, s.c, saved.image.h, saved.image.w,
                                  saved.image.c));
-  }
   require_known_labels(dataset, saved, names);
   return dataset;
 }
@@ -180,22 +178,16 @@ std::uint64_t TestAnswers::predicted(int prediction) const {
 // The logits of all images, of which each rank works out a part.
 static std::vector<float> logits_of_ranks(TrainedNetwork& trained, std::span<const std::uint8_t> images,
                                           Communicator* ranks) {
+  if (ranks == nullptr) return trained.logits(images);
   const std::size_t size = trained.saved().image.size();
   const auto classes = static_cast<std::size_t>(trained.saved().classes);
-  const auto ranks_count = static_cast<std::size_t>(ranks == nullptr ? 1 : ranks->size());
-  const auto rank = static_cast<std::size_t>(ranks == nullptr ? 0 : ranks->rank());
-  const std::size_t count = images.size() / size;
-  std::vector<std::size_t> borders;
-  for (std::size_t r = 0; r <= ranks_count; ++r)
-    borders.push_back(count * r / ranks_count * classes * sizeof(float));
-  const auto image = [&](std::size_t r) {
-    return images.begin() + static_cast<std::ptrdiff_t>(count * r / ranks_count * size);
-  };
-  std::vector<float> own = trained.logits({image(rank), image(rank + 1)});
-  if (ranks == nullptr) return own;
-  std::vector<float> all(count * classes);
-  std::ranges::copy(own, all.begin() + static_cast<std::ptrdiff_t>(borders[rank] / sizeof(float)));
-  ranks->all_gather(all.data(), borders);
+  const auto count = static_cast<int>(images.size() / size);
+  const auto begin = static_cast<std::size_t>(first_row(count, ranks->rank(), ranks->size()));
+  const auto end = static_cast<std::size_t>(first_row(count, ranks->rank() + 1, ranks->size()));
+  const std::vector<float> own = trained.logits(images.subspan(begin * size, (end - begin) * size));
+  std::vector<float> all(images.size() / size * classes);
+  std::ranges::copy(own, all.begin() + static_cast<std::ptrdiff_t>(begin * classes));
+  gather_rows({.ranks = ranks, .batch = count}, all.data(), classes * sizeof(float));
   return all;
 }
 

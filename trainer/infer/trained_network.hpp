@@ -22,7 +22,7 @@ namespace trainer {
 struct InferenceOptions {
   std::string run;                   // as in resolve_run
   std::vector<std::string> members;  // other runs, which answer together with it
-  std::optional<int> views;          // 1 or kViews: test-time augmentation (views.hpp) [the recipe's]
+  std::optional<int> views;  // 1 or kViews: test-time augmentation (train/evaluation.hpp) [the recipe's]
   DeviceRequest device;
   std::string data;  // --data; empty: the data that the run itself was trained on
   bool skip_bad_images = false;

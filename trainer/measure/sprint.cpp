@@ -7,8 +7,8 @@
 #include "models/words.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/system/text.hpp"
+#include "trainer/train/evaluation.hpp"
 #include "trainer/train/training_output.hpp"
-#include "trainer/train/views.hpp"
 
 namespace trainer {
 

@@ -32,7 +32,7 @@ struct SprintOptions {
   std::uint64_t seeds = 30;
   std::uint64_t first_seed = 1;
   double target = 99;        // per cent
-  std::optional<int> views;  // of an uncertain test image (trainer/train/views.hpp) [the recipe's]
+  std::optional<int> views;  // of an uncertain test image (trainer/train/evaluation.hpp) [the recipe's]
   bool no_process = false;   // skips timing a separate process for one seed
   Communicator* ranks =
       nullptr;  // several ranks share the seeds out; the first one prints, and keeps the record

@@ -4,16 +4,29 @@
 // metadata too.
 #pragma once
 
+#include <span>
 #include <string>
+#include <vector>
 
 #include "models/network.hpp"
+#include "trainer/system/sha256.hpp"
 
 namespace trainer {
 
 // Parameters and running statistics: the digest of a run.
-std::string digest_of(const Network& network);
+inline std::string digest_of(const Network& network, bool with_optimizer = false) {
+  Sha256 hash;
+  for (const NetworkTensor& tensor : network.tensors()) {
+    if (tensor.arena > 0 && !with_optimizer) continue;
+    const std::vector<float> values = network.read(tensor);
+    hash.update(std::as_bytes(std::span(values)));  // this machine's numbers are little-endian
+  }
+  return hash.hex();
+}
 
 // The optimiser's values too: the digest of a step. Without them a fault in these would show only one step later.
-std::string digest_with_optimizer(const Network& network);
+inline std::string digest_with_optimizer(const Network& network) {
+  return digest_of(network, true);
+}
 
 }  // namespace trainer

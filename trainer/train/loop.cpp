@@ -1,5 +1,4 @@
-// The loop over launches. The device runs ahead by as many launches as its backend allows; everything here
-// happens between two of them.
+// The device runs ahead by as many launches as its backend allows; everything here happens between two of them.
 #include "trainer/train/loop.hpp"
 
 #include <algorithm>
@@ -8,7 +7,7 @@
 #include <utility>
 
 #include "trainer/system/clock.hpp"
-#include "trainer/train/rank_control.hpp"
+#include "trainer/train/rank_share.hpp"
 
 namespace trainer {
 
@@ -110,14 +109,12 @@ class Loop {
       std::this_thread::sleep_for(kPollInterval);
     bool signal = observer_.stop_asked();
     const bool late = limits_.max_seconds && seconds_since(started_) >= *limits_.max_seconds;
-    const bool stops = ranks_.stops(result_.position.step, signal || late, signal);
-    if (stops) {
+    if (ranks_.stops(result_.position.step, signal || late, signal))
       result_.reason = signal ? StopReason::signal : StopReason::time_limit;
-    } else if (limits_.max_steps > 0 && result_.position.step >= limits_.max_steps) {
+    else if (limits_.max_steps > 0 && result_.position.step >= limits_.max_steps)
       result_.reason = StopReason::step_limit;
-    } else {
+    else
       return false;
-    }
     return true;
   }
 

@@ -1,12 +1,8 @@
 #include "trainer/train/rank_share.hpp"
 
-#include <algorithm>
-#include <fmt/format.h>
 #include <sched.h>
 #include <set>
-#include <string>
 #include <unistd.h>
-#include <utility>
 
 #include "trainer/system/errors.hpp"
 #include "trainer/system/sha256.hpp"
@@ -78,8 +74,7 @@ RankPart share_out(Setup& setup, Communicator& ranks) {
 Batching part_of(const Batching& whole, const RankPart& part, std::uint32_t rows) {
   if (part.ranks == nullptr) return whole;
   const auto border = [&](int rank) {
-    return static_cast<std::uint32_t>(std::uint64_t{whole.images} * static_cast<std::uint64_t>(rank) /
-                                      static_cast<std::uint64_t>(part.ranks->size()));
+    return static_cast<std::uint32_t>(first_row(static_cast<int>(whole.images), rank, part.ranks->size()));
   };
   const std::uint32_t begin = border(part.ranks->rank());
   return {border(part.ranks->rank() + 1) - begin, whole.first + begin, rows, Order::fixed, LastBatch::mask};

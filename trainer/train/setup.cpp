@@ -1,4 +1,3 @@
-// From spec, settings and data set to fixed numbers.
 #include "trainer/train/setup.hpp"
 
 #include <algorithm>
@@ -49,18 +48,16 @@ Recipe changed_recipe(Recipe recipe, const TrainSettings& settings) {
   }
   if (settings.optimizer) {
     const std::optional<Optimizer> named = optimizer_named(*settings.optimizer);
-    if (!named || takes_matrices(*named)) {
+    if (!named || takes_matrices(*named))
       throw UsageError(fmt::format("--optimizer {}: one of sgd, adam, adamw, adadelta", *settings.optimizer));
-    }
     recipe.optimizer = *named;
     recipe.groups.clear();
   }
   if (settings.rate) {
     const auto rate = static_cast<float>(*settings.rate);
-    if (!std::isfinite(rate) || !(rate > 0)) {
+    if (!std::isfinite(rate) || !(rate > 0))
       throw UsageError(
           fmt::format("--lr {}: a learning rate is a positive number of single precision", *settings.rate));
-    }
     recipe.schedule.rate = rate;
   }
   return recipe;
@@ -147,22 +144,20 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
   Recipe& recipe = setup.spec.recipe;
   recipe = changed_recipe(recipe, settings);
   const Shape& shape = setup.dataset.shape;
-  if (setup.dataset.classes < 2) {
+  if (setup.dataset.classes < 2)
     throw UsageError(
         fmt::format("{}: only one class: there is nothing to tell apart; check the labels, or give --classes",
                     setup.dataset.path.string()));
-  }
   setup.plan = make_plan(setup.spec, {shape, setup.dataset.classes, recipe.batch});
 
   const auto batch = static_cast<std::uint32_t>(recipe.batch);
   setup.train = {0, 0, batch, recipe.order, recipe.last_batch};
   setup.validation = setup.test = {0, 0, batch, Order::fixed, LastBatch::mask};
   cut_training_split(setup);
-  if (recipe.last_batch == LastBatch::drop && setup.train.images < batch) {
+  if (recipe.last_batch == LastBatch::drop && setup.train.images < batch)
     throw UsageError(
         fmt::format("--batch {}: larger than the {} training images, and the recipe drops a short batch",
                     batch, setup.train.images));
-  }
   const std::size_t pixels = std::size_t{setup.train.images} * shape.size();
   setup.scaling = pixel_scaling(
       recipe.input, std::span(setup.dataset.train.images).subspan(setup.train.first * shape.size(), pixels));

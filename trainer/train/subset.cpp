@@ -30,30 +30,29 @@ std::vector<std::uint32_t> spread_over_labels(std::span<const std::uint8_t> labe
 }  // namespace
 
 void choose_images(Setup& setup) {
-  enum class Role { left_over, held_out_by_recipe, training, validation };
-  data::Split& split = setup.dataset.train;
+  const data::Split& split = setup.dataset.train;
   const std::size_t first = setup.train.first, end = split.count() - setup.dataset.validation_images;
   const std::size_t held_out = setup.settings.validation.value_or(0), images = setup.train.images;
   if (held_out == 0 && first + images == end) return;
-  std::vector<Role> roles(split.count(), Role::validation);  // the set's own val/, at the end, stays that
-  std::fill_n(roles.begin(), first, Role::held_out_by_recipe);
-  const std::vector<std::uint32_t> order =
+  std::vector<std::uint32_t> order =
       spread_over_labels(std::span(split.labels).subspan(first, end - first), setup.settings.seed);
-  for (std::size_t i = 0; i < order.size(); ++i)
-    roles[first + order[i]] = i < held_out            ? Role::validation
-                              : i < held_out + images ? Role::training
-                                                      : Role::left_over;
+  const auto training = order.begin() + static_cast<std::ptrdiff_t>(held_out);
+  const auto left_over = training + static_cast<std::ptrdiff_t>(images);
+  std::sort(order.begin(), training);
+  std::sort(training, left_over);
+  std::rotate(order.begin(), training, left_over);
   data::Split chosen;
-  const auto size = static_cast<std::ptrdiff_t>(setup.dataset.shape.size());
-  for (const Role role : {Role::held_out_by_recipe, Role::training, Role::validation}) {
-    for (std::size_t i = 0; i < roles.size(); ++i) {
-      if (roles[i] != role) continue;
-      const auto image = split.images.begin() + static_cast<std::ptrdiff_t>(i) * size;
-      chosen.images.insert(chosen.images.end(), image, image + size);
-      chosen.labels.push_back(split.labels[i]);
-    }
-  }
-  split = std::move(chosen);
+  const std::size_t size = setup.dataset.shape.size();
+  const auto add = [&](std::size_t from, std::size_t count) {
+    const auto pixels = std::span(split.images).subspan(from * size, count * size);
+    const auto labels = std::span(split.labels).subspan(from, count);
+    chosen.images.insert(chosen.images.end(), pixels.begin(), pixels.end());
+    chosen.labels.insert(chosen.labels.end(), labels.begin(), labels.end());
+  };
+  add(0, first);
+  for (std::size_t i = 0; i < images + held_out; ++i) add(first + order[i], 1);
+  add(end, split.count() - end);  // the set's own val/
+  setup.dataset.train = std::move(chosen);
   if (setup.validation.first > 0) setup.validation.first = setup.train.images;
 }
 
