@@ -130,13 +130,11 @@ class LtProduct final : public LayerPasses {
  private:
   // Inputs of the layer's element type, outputs fp32.
   MatmulShape matmul(int rows, int columns, int depth) const {
-    MatmulShape s;
-    s.rows = rows;
-    s.columns = columns;
-    s.depth = depth;
-    s.inputs = data_type(element_of(shape_.precision));
-    s.compute = compute_type(shape_.precision);
-    return s;
+    return {.rows = rows,
+            .columns = columns,
+            .depth = depth,
+            .inputs = data_type(element_of(shape_.precision)),
+            .compute = compute_type(shape_.precision)};
   }
 
   // dw' = x' dy'^T with db in its epilogue, or db = dy' 1 as a separate product.
