@@ -1,4 +1,4 @@
-"""The first layer on grey images: kernels/cuda/first_layer/first_norm* if a batch normalisation follows, and
+"""The first layer on grey images: kernels/cuda/first_layer/first_norm.cu if a batch normalisation follows, and
 one_channel_conv.cu without one."""
 from gpu_model.kernel import Kernel, pieces
 
@@ -38,9 +38,9 @@ class FirstLayer:
 
     # With the normalisation: each block has a run of images.
     def normalised(self, name):
-        threads = self.sources.constant("first_norm_backward.cuh", "kFirstNormThreads")
+        threads = self.sources.constant("first_norm.cu", "kFirstNormThreads")
         run = pieces(self.batch, self.model.device.multiprocessors)
-        most = min(self.sources.constant("first_norm_backward.cuh", "kPictureMemory") // (self.layer.h * self.layer.w),
+        most = min(self.sources.constant("first_norm.cu", "kPictureMemory") // (self.layer.h * self.layer.w),
                    self.sources.constant("picture.cuh", "kMostTogether"))
         turns = pieces(run, most)
         together = pieces(run, turns)
@@ -64,7 +64,7 @@ class FirstLayer:
 
     def first_norm_backward(self):
         kernel, turns, together, rows, windows = self.normalised("first_norm_backward")
-        file, function = "first_norm_backward.cuh", "first_norm_backward"
+        file, function = "first_norm.cu", "first_norm_backward"
         slots = self.model.gelu_gradient(self.layer)
         kernel.loads("statistics", 1)
         kernel.loop("sums of the gradient", windows, slots, 2, self.sources.in_a_row(file, function, "norm.du("))
@@ -87,7 +87,7 @@ class FirstLayer:
         starts = pieces(count, kernel.threads)
         side_by_side = max(kernel.threads // min(count, kernel.threads), 1)
         kernel.loop("dw of all blocks", pieces(kernel.blocks, side_by_side), 10, times=starts,
-                    row=self.sources.in_a_row("first_norm_backward.cuh", "add_up_taps", "__ldcg(partial"))
+                    row=self.sources.in_a_row("first_norm.cu", "add_up_taps", "__ldcg(partial"))
 
     # Without one.
     def first_conv(self, training):

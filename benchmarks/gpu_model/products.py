@@ -121,7 +121,7 @@ class ProductLayer:
     def __init__(self, model, layer, batch):
         self.model, self.layer, self.batch = model, layer, batch
         self.sources, self.device = model.sources, model.device
-        structs, _ = tiles_of(self.sources, "product_tiles.cuh")
+        structs, _ = tiles_of(self.sources, "implicit_product.cuh")
         self.tiles = structs["SquareTiles" if layer.kind == "dense" or batch <= 64 else "LongTiles"]
         self.room = self.sources.constant("product_plan.hpp", "kProductBlocks") * self.device.multiprocessors
         self.positions = batch * layer.outputs * layer.area

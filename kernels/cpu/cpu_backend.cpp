@@ -1,10 +1,5 @@
 // The CPU engine: oneDNN for convolutions and products, the project's own loops for the rest.
-#include <algorithm>
-#include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <fmt/format.h>
-#include <new>
 #include <omp.h>
 
 #include "kernels/cpu/portable/backend.hpp"

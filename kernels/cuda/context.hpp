@@ -6,18 +6,16 @@
 #include <utility>
 
 #include "kernels/backend.hpp"
-#include "kernels/cuda/cublas/product.hpp"
-#include "kernels/cuda/cudnn/convolution.hpp"
 #include "kernels/cuda/runtime/launch.hpp"
+#include "kernels/cuda/runtime/library.hpp"
 #include "kernels/op.hpp"
 
 namespace trainer::cuda {
 
 // A library that is opened by the first op that needs it: a network without such an op never loads its code nor
 // allocates its memory.
-//   OnFirstUse<Products> products{[stream] { return open_products(stream); }};
+//   OnFirstUse products{[stream] { return open_products(stream); }};
 //   products->make(shape);  // opens it, or throws what opening threw
-template <typename Library>
 class OnFirstUse {
  public:
   explicit OnFirstUse(std::function<std::unique_ptr<Library>()> open) : open_(std::move(open)) {}
@@ -47,8 +45,8 @@ struct CudaContext {
   float loss_scale = 1;             // factor of the head's gradient, and therefore of all gradients
   bool libraries = false;           // CudaOptions
   RankPart part = {};               // its ranks are for the device's memory
-  OnFirstUse<Convolutions> convolutions;
-  OnFirstUse<Products> products;
+  OnFirstUse convolutions;
+  OnFirstUse products;  // dense layers
   // kTickets arrival counters on the device, 0 between kernels: the last block to arrive adds up what all blocks have
   // written. After them, on a cache line of its own, comes the word at which the blocks of a cooperative launch wait
   // for one another (grid_barrier.cuh). Kernels of one stream run one after the other and share all of it; concurrent

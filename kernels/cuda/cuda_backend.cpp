@@ -110,11 +110,11 @@ class CudaBackend final : public RankBackend {
                  .element = element_of(options.precision),
                  .loss_scale = options.precision == Precision::fp16 ? kLossScale : 1,
                  .libraries = options.libraries,
-                 .convolutions = OnFirstUse<Convolutions>(
+                 .convolutions = OnFirstUse(
                      [library = ConvolutionOptions{stream(), options.deterministic, options.plan_cache}] {
                        return open_convolutions(library);
                      }),
-                 .products = OnFirstUse<Products>([stream = stream()] { return open_products(stream); }),
+                 .products = OnFirstUse([stream = stream()] { return open_products(stream); }),
                  .ticket = ticket_.as<unsigned>(),
                  .barrier = ticket_.as<unsigned>() + kTickets} {
     const std::vector<Optimizer> optimizers;

@@ -1,5 +1,4 @@
-#include "kernels/ranks/column_code.hpp"
-
+// Codes, decodes and adds up columns on a CPU.
 #include <algorithm>
 #include <bit>
 #include <cstring>

@@ -1,14 +1,13 @@
-// Replaces cuDNN: implements kernels/cuda/cudnn/convolution.hpp by plain loops over float, so that the emulated engine
+// Replaces cuDNN: implements open_convolutions() of kernels/cuda/runtime/library.hpp by plain loops over float, so that the emulated engine
 // runs whole networks. Sums have one fixed order. The loops run along rows of a window, whose k pixels of c channels
 // are contiguous both in the map and in the filter; forward runs along the filters instead, over a copy of the filters
 // in its workspace with the output channel innermost.
-#include "kernels/cuda/cudnn/convolution.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 #include <vector>
 
 #include "kernels/cuda/runtime/check.hpp"
+#include "kernels/cuda/runtime/library.hpp"
 #include "tests/emulator/emulator.hpp"
 #include "tests/emulator/rounding.hpp"
 
@@ -28,13 +27,13 @@ struct WindowRow {
 
 class Geometry {
  public:
-  explicit Geometry(const ConvolutionShape& shape)
+  explicit Geometry(const LayerShape& shape)
       : shape_(shape),
         rows_(window_positions(shape.in.h + shape.pad.top + shape.pad.bottom, shape.kernel, shape.stride)),
         columns_(
             window_positions(shape.in.w + shape.pad.left + shape.pad.right, shape.kernel, shape.stride)) {}
 
-  const ConvolutionShape& shape() const { return shape_; }
+  const LayerShape& shape() const { return shape_; }
   int rows() const { return rows_; }
   int columns() const { return columns_; }
   std::size_t out() const { return static_cast<std::size_t>(shape_.out); }
@@ -75,7 +74,7 @@ class Geometry {
     }
   }
 
-  ConvolutionShape shape_;
+  LayerShape shape_;
   int rows_;
   int columns_;
 };
@@ -141,10 +140,9 @@ void run_data(const Geometry& geometry, const void* dy_given, const void* w_give
   result.store(dx, element_of(precision));
 }
 
-class EmulatedConvolution final : public Convolution {
+class EmulatedConvolution final : public LayerPasses {
  public:
-  EmulatedConvolution(const ConvolutionShape& shape, cudaStream_t stream)
-      : geometry_(shape), stream_(stream) {}
+  EmulatedConvolution(const LayerShape& shape, cudaStream_t stream) : geometry_(shape), stream_(stream) {}
 
   std::size_t workspace_bytes() const override { return geometry_.weights() * sizeof(float); }
 
@@ -154,7 +152,7 @@ class EmulatedConvolution final : public Convolution {
     queue("convolution forward", [=, geometry = geometry_] { run_forward(geometry, x, w, y, turned); });
   }
 
-  void backward_weights(const void* x, const void* dy, void* dw, void*) override {
+  void backward_weights(const void* x, const void* dy, void* dw, float*, void*) override {
     queue("convolution backward weights", [=, geometry = geometry_] { run_weights(geometry, x, dy, dw); });
   }
 
@@ -173,11 +171,11 @@ class EmulatedConvolution final : public Convolution {
   cudaStream_t stream_;
 };
 
-class EmulatedConvolutions final : public Convolutions {
+class EmulatedConvolutions final : public Library {
  public:
   explicit EmulatedConvolutions(const ConvolutionOptions& options) : stream_(options.stream) {}
 
-  std::unique_ptr<Convolution> make(const ConvolutionShape& shape) override {
+  std::unique_ptr<LayerPasses> make(const LayerShape& shape) override {
     const Geometry geometry(shape);
     const bool positive =
         shape.batch > 0 && shape.in.size() > 0 && shape.out > 0 && shape.kernel > 0 && shape.stride > 0;
@@ -197,7 +195,7 @@ class EmulatedConvolutions final : public Convolutions {
 
 }  // namespace
 
-std::unique_ptr<Convolutions> open_convolutions(const ConvolutionOptions& options) {
+std::unique_ptr<Library> open_convolutions(const ConvolutionOptions& options) {
   check(::emulator::library_call("cudnnCreate"), "cudnnCreate");
   return std::make_unique<EmulatedConvolutions>(options);
 }

@@ -5,8 +5,7 @@
 #include <cuda_bf16.h>
 
 #include "kernels/backend.hpp"
-#include "kernels/cuda/cublas/product.hpp"
-#include "kernels/cuda/cudnn/convolution.hpp"
+#include "kernels/cuda/runtime/library.hpp"
 #include "tests/emulator/emulator_fixture.hpp"
 
 namespace emulator {
@@ -154,7 +153,7 @@ TEST_F(EmulatorTest, ALibraryCallIsWorkOfItsStream) {
 // A 3x3 filter of ones over a 3x3 map with a border: each output is the sum of its neighbourhood.
 TEST_F(EmulatorTest, TheConvolutionsStandInAddsUpWindows) {
   auto library = trainer::cuda::open_convolutions({});
-  trainer::cuda::ConvolutionShape shape;
+  trainer::cuda::LayerShape shape;
   shape.in = {3, 3, 1};
   shape.kernel = 3;
   shape.pad = {1, 1, 1, 1};
@@ -168,7 +167,7 @@ TEST_F(EmulatorTest, TheConvolutionsStandInAddsUpWindows) {
   auto* workspace = allocate<std::byte>(convolution->workspace_bytes());
   convolution->forward(x, w, y, workspace);
   EXPECT_EQ(read(y, 9), (std::vector<float>{12, 21, 16, 27, 45, 33, 24, 39, 28}));
-  convolution->backward_weights(x, w, dw, workspace);
+  convolution->backward_weights(x, w, dw, nullptr, workspace);
   EXPECT_EQ(read(dw, 9), read(y, 9)) << "with a gradient of ones, the same sums";
   convolution->backward_data(x, w, dx, workspace);
   EXPECT_EQ(read(dx, 9), read(y, 9)) << "and backwards too, the filter being symmetric";
@@ -178,8 +177,8 @@ TEST_F(EmulatorTest, TheConvolutionsStandInAddsUpWindows) {
 
 TEST_F(EmulatorTest, TheProductsStandInRoundsItsInputsToThePrecision) {
   auto library = trainer::cuda::open_products(nullptr);
-  trainer::cuda::ProductShape shape;
-  shape.in = 2;
+  trainer::cuda::LayerShape shape;
+  shape.in = {1, 1, 2};
   shape.sums_dy = true;
   const float fine = 1 + 0x1p-10F;  // 1 in bfloat16
   const auto* x = upload<float>({fine, -3});

@@ -1,11 +1,10 @@
-// Replaces cuBLASLt: implements kernels/cuda/cublas/product.hpp by plain loops over float, in one fixed order. Forward
+// Replaces cuBLASLt: implements open_products() of kernels/cuda/runtime/library.hpp by plain loops over float, in one fixed order. Forward
 // reads a copy of the weights in its workspace, with the output innermost.
-#include "kernels/cuda/cublas/product.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 
 #include "kernels/cuda/runtime/check.hpp"
+#include "kernels/cuda/runtime/library.hpp"
 #include "tests/emulator/emulator.hpp"
 #include "tests/emulator/rounding.hpp"
 
@@ -17,9 +16,9 @@ using ::emulator::Input;
 using ::emulator::Output;
 
 struct Sizes {
-  explicit Sizes(const ProductShape& shape)
+  explicit Sizes(const LayerShape& shape)
       : batch(static_cast<std::size_t>(shape.batch)),
-        in(static_cast<std::size_t>(shape.in)),
+        in(shape.in.size()),
         out(static_cast<std::size_t>(shape.out)),
         precision(shape.precision) {}
 
@@ -76,13 +75,11 @@ void run_data(const Sizes& size, const void* dy_given, const void* w_given, void
   result.store(dx, element_of(size.precision));
 }
 
-class EmulatedProduct final : public Product {
+class EmulatedProduct final : public LayerPasses {
  public:
-  EmulatedProduct(const ProductShape& shape, cudaStream_t stream) : shape_(shape), stream_(stream) {}
+  EmulatedProduct(const LayerShape& shape, cudaStream_t stream) : shape_(shape), stream_(stream) {}
 
-  std::size_t workspace_bytes() const override {
-    return static_cast<std::size_t>(shape_.in) * shape_.out * sizeof(float);
-  }
+  std::size_t workspace_bytes() const override { return shape_.in.size() * shape_.out * sizeof(float); }
 
   void forward(const void* x, const void* w, void* y, void* workspace) override {
     if (workspace == nullptr) throw BackendError("product forward: no workspace");
@@ -90,11 +87,12 @@ class EmulatedProduct final : public Product {
     queue("product forward", [=, size = Sizes(shape_)] { run_forward(size, x, w, y, turned); });
   }
 
-  void backward_weights(const void* x, const void* dy, float* dw, float* db, void*) override {
+  void backward_weights(const void* x, const void* dy, void* dw, float* db, void*) override {
     if (shape_.sums_dy && db == nullptr)
       throw BackendError("product backward weights: no place for the bias's gradient");
     float* sums = shape_.sums_dy ? db : nullptr;
-    queue("product backward weights", [=, size = Sizes(shape_)] { run_weights(size, x, dy, dw, sums); });
+    queue("product backward weights",
+          [=, size = Sizes(shape_)] { run_weights(size, x, dy, static_cast<float*>(dw), sums); });
   }
 
   void backward_data(const void* dy, const void* w, void* dx, void*) override {
@@ -108,18 +106,18 @@ class EmulatedProduct final : public Product {
     check(::emulator::enqueue(stream_, name, std::move(run), this), name);
   }
 
-  ProductShape shape_;
+  LayerShape shape_;
   cudaStream_t stream_;
 };
 
-class EmulatedProducts final : public Products {
+class EmulatedProducts final : public Library {
  public:
   explicit EmulatedProducts(cudaStream_t stream) : stream_(stream) {}
 
-  std::unique_ptr<Product> make(const ProductShape& shape) override {
-    if (shape.batch <= 0 || shape.in <= 0 || shape.out <= 0) {
+  std::unique_ptr<LayerPasses> make(const LayerShape& shape) override {
+    if (shape.batch <= 0 || shape.in.c <= 0 || shape.out <= 0) {
       throw BackendError(
-          fmt::format("product of {} rows from {} to {}: no such shape", shape.batch, shape.in, shape.out));
+          fmt::format("product of {} rows from {} to {}: no such shape", shape.batch, shape.in.c, shape.out));
     }
     return std::make_unique<EmulatedProduct>(shape, stream_);
   }
@@ -130,7 +128,7 @@ class EmulatedProducts final : public Products {
 
 }  // namespace
 
-std::unique_ptr<Products> open_products(cudaStream_t stream) {
+std::unique_ptr<Library> open_products(cudaStream_t stream) {
   check(::emulator::library_call("cublasLtCreate"), "cublasLtCreate");
   return std::make_unique<EmulatedProducts>(stream);
 }

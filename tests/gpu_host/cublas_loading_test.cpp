@@ -1,11 +1,11 @@
 // cuBLASLt as the program takes it: loaded by the first call and not before, every function found. Needs the
 // library, and no device.
-#include <cublasLt.h>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <iterator>
 
-#include "kernels/cuda/cublas/product.hpp"
+#include "kernels/cuda/cublas/lt_matmul.hpp"
+#include "kernels/cuda/runtime/library.hpp"
 
 namespace trainer::cuda {
 

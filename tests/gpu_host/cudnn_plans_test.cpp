@@ -36,7 +36,7 @@ using test::Outcome;
 
 struct Wanted {
   std::string what;
-  ConvolutionShape shape;
+  LayerShape shape;
   Pass pass = Pass::forward;
 };
 
@@ -44,7 +44,7 @@ using Precisions = std::vector<Precision>;
 
 void add_passes(std::vector<Wanted>& all, const std::string& what, const ConvDesc& d, int batch,
                 bool wants_dx, const Precisions& precisions) {
-  ConvolutionShape shape{batch, d.in, d.out, d.kernel, d.stride, d.pad, Precision::fp32, wants_dx};
+  LayerShape shape{batch, d.in, d.out, d.kernel, d.stride, d.pad, Precision::fp32, wants_dx};
   for (const Precision precision : precisions) {
     shape.precision = precision;
     all.push_back({what, shape, Pass::forward});
@@ -202,7 +202,7 @@ class CudnnPlans : public testing::TestWithParam<DescribedGpu> {
  protected:
   void SetUp() override {
     if (CUDNN_VERSION < 91100 || cudnnGetVersion() < 91100) {
-      GTEST_SKIP() << "cuDNN " << cudnn_version()
+      GTEST_SKIP() << "cuDNN " << convolutions_version()
                    << " plans for devices that are present only; 9.11 plans for others";
     }
   }
@@ -238,7 +238,7 @@ TEST(CudnnPlansOfTheShippedNetworks, CoverEveryPassButTheFirstLayersDataGradient
 }
 
 TEST(CudnnPlanErrors, NameTheShapeAndThePass) {
-  const ConvolutionShape shape{64, {7, 5, 3}, 4, 3, 2, {1, 0, 2, 1}, Precision::tf32, true};
+  const LayerShape shape{64, {7, 5, 3}, 4, 3, 2, {1, 0, 2, 1}, Precision::tf32, true};
   EXPECT_EQ(describe(shape, Pass::filter_gradient),
             "filter gradient of convolution 3x3x4 on 64 x 7x5x3, stride 2, border 1 0 2 1, tf32");
 }

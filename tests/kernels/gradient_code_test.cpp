@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "kernels/ranks/column_code.hpp"
 #include "kernels/ranks/messages.hpp"
 #include "tests/reference/exchange.hpp"
 

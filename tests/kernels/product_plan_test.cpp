@@ -45,8 +45,8 @@ std::vector<unsigned> tiles_of(const ProductPlan& plan) {
 void expect_level(const NormalisedDesc& desc, int batch, unsigned tiles, unsigned most) {
   const CudaContext context{.stream = {},
                             .multiprocessors = kMultiprocessors,
-                            .convolutions = OnFirstUse<Convolutions>(nullptr),
-                            .products = OnFirstUse<Products>(nullptr)};
+                            .convolutions = OnFirstUse(nullptr),
+                            .products = OnFirstUse(nullptr)};
   const ProductPlan plan = plan_product(context, product_of(desc), batch);
   const std::vector<unsigned> all = tiles_of(plan);
   EXPECT_LE(plan.blocks(), kProductBlocks * kMultiprocessors);

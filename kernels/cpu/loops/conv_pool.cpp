@@ -5,7 +5,6 @@
 // for one input channel, which needs no dx, is here too: it reads only the gradients of the largest outputs, and
 // keeps the sums of all taps in registers.
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 

@@ -4,7 +4,6 @@
 // the filter's taps, and each pixel is loaded once and broadcast. The gradient of the weights keeps kTaps x
 // kVectors sums in registers along a row of the map. conv_pool.cpp has the loops with a pool.
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 

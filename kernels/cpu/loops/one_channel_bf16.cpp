@@ -5,7 +5,6 @@
 // Backward multiplies the gradients of two windows at a time, each with the pixel at its argmax: for a given
 // tap these are among four pixels in two rows, and each channel picks its own two by a shuffle.
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
@@ -77,11 +76,11 @@ HOST_DEVICE Window window_at(const float* dy, const std::uint8_t* argmax, __mmas
   return window;
 }
 
-// The gradients of two windows, rounded and interleaved.
-HOST_DEVICE __m512bh in_turn(const Window& left, const Window& right) {
-  const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(left.gradient));
-  const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(right.gradient));
-  return (__m512bh)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+// Two vectors rounded and interleaved.
+HOST_DEVICE __m512i in_turn(__m512 first, __m512 second) {
+  const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(first));
+  const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second));
+  return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
 // The byte offsets of each lane's two pixels among four pixels in two rows; those of the right window begin two
@@ -120,7 +119,7 @@ HOST_DEVICE void backward(const ConvLoop& loop, const std::uint16_t* image, cons
       const __mmask16 there = px + 1 < loop.pooled.w ? channels : __mmask16{0};
       const Window right = window_at(dy + next, argmax + next, there);
       bias = _mm512_add_ps(_mm512_add_ps(bias, left.gradient), right.gradient);
-      const __m512bh gradients = in_turn(left, right);
+      const auto gradients = (__m512bh)in_turn(left.gradient, right.gradient);
       const __m512i places = places_of(left, right);
       for (int ky = 0; ky < kKernel; ++ky) {
         for (int kx = 0; kx < kKernel; ++kx) {
@@ -147,9 +146,7 @@ void one_channel_pairs(const float* rows, int count, int width, std::uint16_t* p
     const __mmask16 all = first_lanes(count * width - i);
     const __m512 upper = _mm512_maskz_loadu_ps(all, rows + i);
     const __m512 lower = _mm512_maskz_loadu_ps(first_lanes(last - i), rows + i + width);
-    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(upper));
-    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(lower));
-    _mm512_mask_storeu_epi32(pairs + i * kPair, all, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    _mm512_mask_storeu_epi32(pairs + i * kPair, all, in_turn(upper, lower));
   }
 }
 

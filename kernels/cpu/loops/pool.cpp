@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 

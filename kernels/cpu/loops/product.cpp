@@ -2,7 +2,6 @@
 // dimension; no matrix has 2^31 elements. For a matrix times its own transpose only one of two mirrored blocks is
 // computed.
 #include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/vectors.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 

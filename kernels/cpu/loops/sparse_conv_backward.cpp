@@ -5,9 +5,6 @@
 // the image; kRows x kTaps x kVectors sums stay in registers during a list.
 #include "kernels/cpu/loops/sparse_conv_backward.hpp"
 
-#include "kernels/cpu/loops/loops.hpp"
-#include "kernels/cpu/loops/vectors.hpp"
-
 namespace trainer::cpu::TRAINER_LOOPS {
 
 namespace {

@@ -3,8 +3,7 @@
 // ReLU lets it through and it is not zero; if a dropout layer follows the pool, many are zero.
 #pragma once
 
-#include "kernels/cpu/loops/vectors.hpp"
-#include "kernels/cpu/runtime/loops.hpp"
+#include "kernels/cpu/loops/loops.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 

@@ -6,7 +6,6 @@
 // channels, it gives the sums of the first four channels of each quarter, then those of the other four. The
 // gradients of the weights are reordered at the end; the filters are cast into an order for which the image's
 // gradient comes out in its own.
-#include "kernels/cpu/loops/loops.hpp"
 #include "kernels/cpu/loops/sparse_conv_backward.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {

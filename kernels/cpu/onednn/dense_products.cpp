@@ -47,12 +47,13 @@ int shards_at_once(int batch, std::size_t weights) {
 
 }  // namespace
 
-DenseProducts::DenseProducts(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx)
-    : context_(context),
-      in_(static_cast<std::size_t>(desc.in)),
-      out_(static_cast<std::size_t>(desc.out)),
-      bias_(desc.bias),
-      batch_(batch),
+DenseOp::DenseOp(const CpuContext& context, const OpDesc& desc, const DenseDesc& product, int batch,
+                 bool wants_dx)
+    : Op(desc, batch),
+      context_(context),
+      in_(static_cast<std::size_t>(product.in)),
+      out_(static_cast<std::size_t>(product.out)),
+      bias_(product.bias),
       small_(!bf16() && in_ * out_ <= kSmall),
       group_(shards_at_once(batch, in_ * out_)) {
   for (int index = 0; index < shard_count(batch); ++index) {
@@ -61,17 +62,16 @@ DenseProducts::DenseProducts(const CpuContext& context, const DenseDesc& desc, i
     const Desc any({dim(out_), dim(in_)}, input_type(context), Tag::any);
     forwards_[rows] = make_forward(rows, forwards_.empty() ? any : layout_of(forwards_), out_);
   }
-  forward_w_.emplace(context, stored(), layout_of(forwards_));
+  forward_w_.emplace(context, stored_layout(), layout_of(forwards_));
   divide_outputs();
   if (!small_) {
     for (int index = 0; wants_dx && index < groups(); ++index) make_data(group_of(index));
     for (int part = 0; part < parts_; ++part) make_weights(outputs(part));
   }
-  context.scratch.reserve(HostAllocator::bytes([&](auto& memory) { lay_out(memory); }));
+  context.scratch.reserve([&](auto& memory) { return lay_out(memory); });
 }
 
-DenseProducts::Forward DenseProducts::make_forward(std::size_t rows, const Desc& weights,
-                                                   std::size_t outputs) const {
+DenseOp::Forward DenseOp::make_forward(std::size_t rows, const Desc& weights, std::size_t outputs) const {
   Forward made;
   const bool bias = bias_ && outputs == out_;
   made.make(context_.dnn, describe_primitive<dnnl::inner_product_forward>(
@@ -82,11 +82,11 @@ DenseProducts::Forward DenseProducts::make_forward(std::size_t rows, const Desc&
   return made;
 }
 
-Part DenseProducts::group_of(int index) const {
-  return {shard_of(batch_, index * group_, 0).begin, shard_of(batch_, (index + 1) * group_ - 1, 0).end};
+Part DenseOp::group_of(int index) const {
+  return {shard_of(batch(), index * group_, 0).begin, shard_of(batch(), (index + 1) * group_ - 1, 0).end};
 }
 
-void DenseProducts::make_data(const Part& group) {
+void DenseOp::make_data(const Part& group) {
   const std::size_t rows = group.end - group.begin;
   if (rows == 0 || datas_.contains(rows)) return;
   const Desc weights = layout_of(forwards_);
@@ -97,23 +97,23 @@ void DenseProducts::make_data(const Part& group) {
 }
 
 // The layout of dw for the first `count` outputs alone.
-Desc DenseProducts::gradient_layout(std::size_t count) const {
+Desc DenseOp::gradient_layout(std::size_t count) const {
   if (bf16()) return float_desc({dim(count), dim(in_)}, Tag::ab);
   const Desc any({dim(count), dim(in_)}, Type::f32, Tag::any);
   return count == out_ ? layout_of(forwards_) : make_forward(rows(), any, count).desc.weights_desc();
 }
 
 // Finds the parts of the outputs: runs of whole blocks of the stored weights, if each lies there as it would alone.
-void DenseProducts::divide_outputs() {
+void DenseOp::divide_outputs() {
   const std::size_t most = out_ / kPartGrain;
   if (most < 2 || small_) return;
   const Desc block = gradient_layout(kPartGrain);
-  if (stored().submemory_desc({dim(kPartGrain), dim(in_)}, {0, 0}) != block) return;
+  if (stored_layout().submemory_desc({dim(kPartGrain), dim(in_)}, {0, 0}) != block) return;
   parts_ = static_cast<int>(std::min(most, kParts));
   block_floats_ = block.get_size() / sizeof(float);
 }
 
-Part DenseProducts::outputs(int part) const {
+Part DenseOp::outputs(int part) const {
   const auto cut = [this](int p) {
     return p == parts_ ? out_
                        : out_ / kPartGrain * static_cast<std::size_t>(p) / static_cast<std::size_t>(parts_) *
@@ -122,7 +122,7 @@ Part DenseProducts::outputs(int part) const {
   return {cut(part), cut(part + 1)};
 }
 
-void DenseProducts::make_weights(const Part& outputs) {
+void DenseOp::make_weights(const Part& outputs) {
   const std::size_t count = outputs.end - outputs.begin;
   if (weights_.contains(count)) return;
   const Type input = input_type(context_);
@@ -130,16 +130,16 @@ void DenseProducts::make_weights(const Part& outputs) {
                        describe_backward<dnnl::inner_product_backward_weights>(
                            context_.dnn.engine,
                            make_forward(rows(), Desc({dim(count), dim(in_)}, input, Tag::any), count).desc,
-                           Desc({batch_, dim(in_)}, input, Tag::nc), gradient_layout(count), Desc(),
-                           Desc({batch_, dim(count)}, input, Tag::nc)));
+                           Desc({batch(), dim(in_)}, input, Tag::nc), gradient_layout(count), Desc(),
+                           Desc({batch(), dim(count)}, input, Tag::nc)));
 }
 
-DenseProducts::Layout DenseProducts::lay_out(HostAllocator& memory) const {
+DenseOp::Layout DenseOp::lay_out(HostAllocator& memory) const {
   std::size_t product = 0;
   for (const auto& [key, one] : forwards_) product = std::max(product, one.scratch_bytes());
   for (const auto& [key, one] : datas_) product = std::max(product, one.scratch_bytes());
   for (const auto& [key, one] : weights_) product = std::max(product, one.scratch_bytes());
-  const std::size_t shard = shard_of(batch_, shard_count(batch_) - 1, 0).rows();
+  const std::size_t shard = shard_of(batch(), shard_count(batch()) - 1, 0).rows();
   Layout p{};
   p.product = memory.take<std::byte>(product);
   p.copy = memory.take<std::byte>(
@@ -147,19 +147,18 @@ DenseProducts::Layout DenseProducts::lay_out(HostAllocator& memory) const {
   p.dx = memory.take<float>(small_ ? shard * in_ : 0);
   return p;
 }
-DenseProducts::Layout DenseProducts::layout(int worker) const {
-  HostAllocator memory(context_.scratch.of(worker));
-  return lay_out(memory);
+DenseOp::Layout DenseOp::layout(int worker) const {
+  return context_.scratch.of(worker, [&](auto& memory) { return lay_out(memory); });
 }
-std::byte* DenseProducts::x_copy(std::size_t row) const {
+std::byte* DenseOp::x_copy(std::size_t row) const {
   return x_copy_.data() + row * in_ * sizeof(std::uint16_t);
 }
 
-void DenseProducts::forward(const OpArgs& args) {
+void DenseOp::append_forward(const OpArgs& args) {
   const bool keeps_copy = bf16() && args.mode == Mode::training;
   if (keeps_copy && x_copy_.bytes() == 0) x_copy_ = HostBlock(rows() * in_ * sizeof(std::uint16_t));
   forward_w_->open(args.w);
-  for_shards(context_, batch_, [this, args, keeps_copy](const Shard& shard) {
+  for_shards(context_, batch(), [this, args, keeps_copy](const Shard& shard) {
     if (shard.rows() == 0) return;
     const Layout p = layout(shard.worker);
     const void* x = operand(context_, floats(args.x) + shard.begin * in_, shard.rows() * in_,
@@ -173,12 +172,12 @@ void DenseProducts::forward(const OpArgs& args) {
   });
 }
 
-void DenseProducts::backward(const OpArgs& args, const float* dy) {
+void DenseOp::append_backward(const OpArgs& args, const float* dy) {
   const std::size_t bytes = bf16() ? sizeof(std::uint16_t) : sizeof(float);
   if (dy_copy_.bytes() == 0 && (!small_ || args.selected != nullptr))
     dy_copy_ = HostBlock(rows() * out_ * bytes);
   if (small_ && args.selected != nullptr && x_copy_.bytes() == 0) x_copy_ = HostBlock(rows() * in_ * bytes);
-  for_shards(context_, batch_, [this, args, dy](const Shard& shard) {
+  for_shards(context_, batch(), [this, args, dy](const Shard& shard) {
     if (small_) return multiply_selected(args, dy, shard);
     copy_dy(dy, shard);
     if (group_ == 1 && args.dx != nullptr) backward_data(args, dy, {shard.begin, shard.end}, shard.worker);
@@ -193,7 +192,7 @@ void DenseProducts::backward(const OpArgs& args, const float* dy) {
 }
 
 // dx of the selected rows, which are packed one after the other unless all of the batch are.
-void DenseProducts::multiply_selected(const OpArgs& args, const float* dy, const Shard& shard) const {
+void DenseOp::multiply_selected(const OpArgs& args, const float* dy, const Shard& shard) const {
   float* to = args.dx == nullptr ? nullptr : floats(args.dx) + shard.begin * in_;
   if (count_selected(args, rows()) == rows()) {
     if (to != nullptr) multiply('N', shard.rows(), in_, out_, dy + shard.begin * out_, out_, args.w, to);
@@ -220,7 +219,7 @@ void DenseProducts::multiply_selected(const OpArgs& args, const float* dy, const
   }
 }
 
-void DenseProducts::copy_dy(const float* dy, const Shard& shard) const {
+void DenseOp::copy_dy(const float* dy, const Shard& shard) const {
   for (int part = 0; part < parts_; ++part) {
     const auto [begin, end] = outputs(part);
     const std::size_t length = end - begin;
@@ -233,7 +232,7 @@ void DenseProducts::copy_dy(const float* dy, const Shard& shard) const {
   }
 }
 
-void DenseProducts::backward_data(const OpArgs& args, const float* dy, const Part& rows, int worker) const {
+void DenseOp::backward_data(const OpArgs& args, const float* dy, const Part& rows, int worker) const {
   const std::size_t count = rows.end - rows.begin;
   if (count == 0) return;
   const Layout p = layout(worker);
@@ -245,7 +244,7 @@ void DenseProducts::backward_data(const OpArgs& args, const float* dy, const Par
 }
 
 // dw and db of a part of the outputs.
-void DenseProducts::weight_gradients(const OpArgs& args, const float* dy, int part, int worker) const {
+void DenseOp::weight_gradients(const OpArgs& args, const float* dy, int part, int worker) const {
   const auto [begin, end] = outputs(part);
   std::size_t count = rows();
   if (small_) {

@@ -1,5 +1,5 @@
-// The three products of a dense layer: y = x w^T + b shard by shard, dx = dy w by shards too or by a few at once, and dw = dy^T x with
-// db over the whole batch, by parts of the outputs. Small weights are kept in their canonical layout, and those of their products that
+// An op with the three products of a dense layer: y = x w^T + b shard by shard, dx = dy w by shards too or by a few at once, and
+// dw = dy^T x with db over the whole batch, by parts of the outputs. Small weights are kept in their canonical layout, and those of their products that
 // only need some of the rows compute no others; large ones are kept as oneDNN's product reads them.
 #pragma once
 
@@ -11,18 +11,31 @@
 
 namespace trainer::cpu {
 
-class DenseProducts {
+class DenseOp : public Op {
  public:
-  DenseProducts(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx);
+  bool reads_selected_rows() const override { return small_; }
+  std::size_t stored_count(int index) const override {
+    return index == 0 ? stored_layout().get_size() / sizeof(float) : Op::stored_count(index);
+  }
+  void store(int index, const float* canonical, float* stored) const override {
+    if (index != 0) return Op::store(index, canonical, stored);
+    context_.dnn.reorder(canonical_layout(), canonical, stored_layout(), stored);
+  }
+  void fetch(int index, const float* stored, float* canonical) const override {
+    if (index != 0) return Op::fetch(index, stored, canonical);
+    context_.dnn.reorder(stored_layout(), stored, canonical_layout(), canonical);
+  }
 
-  // Whether backward reads the selected rows of dy only.
-  bool reads_selected_rows() const { return small_; }
-  Desc canonical() const { return float_desc({dim(out_), dim(in_)}, Tag::ab); }
-  Desc stored() const { return bf16() || small_ ? canonical() : layout_of(forwards_); }
+ protected:
+  DenseOp(const CpuContext& context, const OpDesc& desc, const DenseDesc& product, int batch, bool wants_dx);
 
-  // Append products to the stream; a shard's rows of y, and of dx, are complete for what follows by shards.
-  void forward(const OpArgs& args);
-  void backward(const OpArgs& args, const float* dy);  // dy [n, out] stays as it is until the end of the step
+  // Append products to the stream; a shard's rows of y, and of dx, are complete for what follows by shards. dy [n, out] stays as it
+  // is until the end of the step.
+  void append_forward(const OpArgs& args);
+  void append_backward(const OpArgs& args, const float* dy);
+
+  const CpuContext& context_;
+  const std::size_t in_, out_;
 
  private:
   using Forward = Ready<dnnl::inner_product_forward>;
@@ -34,9 +47,11 @@ class DenseProducts {
   };
 
   bool bf16() const { return context_.bf16 != nullptr; }
-  std::size_t rows() const { return static_cast<std::size_t>(batch_); }
+  Desc canonical_layout() const { return float_desc({dim(out_), dim(in_)}, Tag::ab); }
+  Desc stored_layout() const { return bf16() || small_ ? canonical_layout() : layout_of(forwards_); }
+  std::size_t rows() const { return static_cast<std::size_t>(batch()); }
   Part outputs(int part) const;
-  int groups() const { return shard_count(batch_) / group_; }
+  int groups() const { return shard_count(batch()) / group_; }
   Part group_of(int index) const;
   static dnnl::memory::dim dim(std::size_t count) { return static_cast<dnnl::memory::dim>(count); }
   static Desc layout_of(const std::map<std::size_t, Forward>& products) {
@@ -55,10 +70,7 @@ class DenseProducts {
   void backward_data(const OpArgs& args, const float* dy, const Part& rows, int worker) const;
   void weight_gradients(const OpArgs& args, const float* dy, int part, int worker) const;
 
-  const CpuContext& context_;
-  std::size_t in_, out_;
   bool bias_;
-  int batch_;
   bool small_;
   int group_;                                  // shards whose dx is computed at once
   int parts_ = 1;                              // parts that dw is cut into
@@ -69,29 +81,6 @@ class DenseProducts {
   std::optional<ConvertedWeights> forward_w_;  // converted in each step
   // Copies for dw: of a small layer the selected rows of x and dy; else dy [parts, n, a part's outputs], and in bf16 x.
   HostBlock x_copy_, dy_copy_;
-};
-
-// An op whose weight is kept as its products want it.
-class DenseOp : public Op {
- public:
-  std::size_t stored_count(int index) const override {
-    return index == 0 ? products_.stored().get_size() / sizeof(float) : Op::stored_count(index);
-  }
-  void store(int index, const float* canonical, float* stored) const override {
-    if (index != 0) return Op::store(index, canonical, stored);
-    dnn_.reorder(products_.canonical(), canonical, products_.stored(), stored);
-  }
-  void fetch(int index, const float* stored, float* canonical) const override {
-    if (index != 0) return Op::fetch(index, stored, canonical);
-    dnn_.reorder(products_.stored(), stored, products_.canonical(), canonical);
-  }
-
- protected:
-  DenseOp(const CpuContext& context, const OpDesc& desc, const DenseDesc& product, int batch, bool wants_dx)
-      : Op(desc, batch), dnn_(context.dnn), products_(context, product, batch, wants_dx) {}
-
-  const OneDnn& dnn_;
-  DenseProducts products_;
 };
 
 }  // namespace trainer::cpu

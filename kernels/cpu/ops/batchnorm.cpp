@@ -2,7 +2,6 @@
 // all shards, which one thread adds up in their order.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "kernels/cpu/runtime/context.hpp"
 
@@ -25,7 +24,7 @@ class BatchNorm final : public Op {
         memory_(HostAllocator::bytes([&](auto& memory) { lay_out(memory); })) {
     HostAllocator memory(memory_.data());
     own_ = lay_out(memory);
-    context.scratch.reserve(HostAllocator::bytes([&](auto& scratch) { lay_out_scratch(scratch); }));
+    context.scratch.reserve([&](auto& memory) { return lay_out_scratch(memory); });
   }
 
   bool reads_selected_rows() const override { return true; }
@@ -55,8 +54,7 @@ class BatchNorm final : public Op {
     return {memory.take<float>(2 * tile_), memory.take<float>(tile_), memory.take<std::uint32_t>(rows)};
   }
   ScratchLayout scratch(const Shard& shard) const {
-    HostAllocator memory(context_.scratch.of(shard.worker));
-    return lay_out_scratch(memory);
+    return context_.scratch.of(shard.worker, [&](auto& memory) { return lay_out_scratch(memory); });
   }
 
   std::size_t values() const { return 2 * channels_ + 1; }

@@ -22,7 +22,7 @@ class Conv final : public Op {
         forward_w_(context, canonical_weights(desc), slices_.first().forward_weights()),
         sums_(batch, gradient_floats() + static_cast<std::size_t>(desc.out)) {
     if (wants_dx) data_w_.emplace(context, canonical_weights(desc), slices_.first().data_weights());
-    context.scratch.reserve(HostAllocator::bytes([&](auto& memory) { lay_out(memory); }));
+    context.scratch.reserve([&](auto& memory) { return lay_out(memory); });
   }
 
  private:
@@ -43,8 +43,7 @@ class Conv final : public Op {
     return p;
   }
   Layout layout(const Shard& shard) const {
-    HostAllocator memory(context_.scratch.of(shard.worker));
-    return lay_out(memory);
+    return context_.scratch.of(shard.worker, [&](auto& memory) { return lay_out(memory); });
   }
   std::size_t gradient_floats() const { return gradient_.get_size() / sizeof(float); }
 

@@ -11,19 +11,16 @@ class Dense final : public DenseOp {
  public:
   Dense(const CpuContext& context, const DenseDesc& desc, int batch, bool wants_dx)
       : DenseOp(context, desc, desc, batch, wants_dx),
-        context_(context),
         dense_(desc),
-        out_(static_cast<std::size_t>(desc.out)),
         masks_dy_(desc.relu && !desc.y_map.masked) {}
 
   std::size_t saved_bytes() const override {  // the masked dy
     return masks_dy_ ? static_cast<std::size_t>(batch()) * out_ * sizeof(float) : 0;
   }
-  bool reads_selected_rows() const override { return products_.reads_selected_rows(); }
 
  private:
   void run_forward(const OpArgs& args) override {
-    products_.forward(args);
+    append_forward(args);
     if (!dense_.relu) return;
     for_shards(context_, batch(), [this, args](const Shard& shard) {
       context_.loops.relu(floats(args.y), floats(args.y), shard.begin * out_, shard.end * out_);
@@ -40,17 +37,14 @@ class Dense final : public DenseOp {
       });
       dy = masked;
     }
-    products_.backward(args, dy);
-    const std::size_t row_bytes = static_cast<std::size_t>(dense_.in) * sizeof(float);
-    if (!products_.reads_selected_rows() || args.dx == nullptr) return;
-    for_shards(context_, batch(), [this, args, row_bytes](const Shard& shard) {
-      clear_rest(args, dense_.x_map, shard, row_bytes);
+    append_backward(args, dy);
+    if (!reads_selected_rows() || args.dx == nullptr) return;
+    for_shards(context_, batch(), [this, args](const Shard& shard) {
+      clear_rest(args, dense_.x_map, shard, in_ * sizeof(float));
     });
   }
 
-  const CpuContext& context_;
   DenseDesc dense_;
-  std::size_t out_;
   bool masks_dy_;
 };
 

@@ -59,12 +59,11 @@ class Head final : private Fp32Context, public DenseOp {
       : Fp32Context(context),
         DenseOp(fp32_, desc, {.in = desc.in, .out = desc.classes, .bias = desc.bias}, batch, wants_dx),
         head_(desc),
-        classes_(static_cast<std::size_t>(desc.classes)),
         rows_(static_cast<std::size_t>(batch)),
         all_losses_(desc.selection.selects() ? static_cast<std::size_t>(context.part.batch + batch) : 0) {}
 
   std::size_t saved_bytes() const override {  // the gradient of z
-    return static_cast<std::size_t>(batch()) * classes_ * sizeof(float);
+    return static_cast<std::size_t>(batch()) * out_ * sizeof(float);
   }
 
  private:
@@ -75,10 +74,10 @@ class Head final : private Fp32Context, public DenseOp {
   void run_forward(const OpArgs& args) override {
     const bool training = args.mode == Mode::training;
     float* dz = training ? reinterpret_cast<float*>(args.saved) : nullptr;
-    products_.forward(args);
-    for_shards(fp32_, batch(), [this, args, dz](const Shard& shard) { compute_losses(args, dz, shard); });
-    if (training && head_.selection.selects()) fp32_.stream.serial([this, args] { select_hardest(args); });
-    fp32_.stream.closing(1, [this, args](int, int) { add_up(*args.state); });
+    append_forward(args);
+    for_shards(context_, batch(), [this, args, dz](const Shard& shard) { compute_losses(args, dz, shard); });
+    if (training && head_.selection.selects()) context_.stream.serial([this, args] { select_hardest(args); });
+    context_.stream.closing(1, [this, args](int, int) { add_up(*args.state); });
   }
 
   void compute_losses(const OpArgs& args, float* dz, const Shard& shard) {
@@ -86,7 +85,7 @@ class Head final : private Fp32Context, public DenseOp {
     const std::size_t kept = dz == nullptr ? valid : selected_in(args);
     const float scale = 1 / static_cast<float>(kept > 0 ? kept : 1);
     for (std::size_t n = shard.begin; n < shard.end; ++n) {
-      const std::size_t at = n * classes_;
+      const std::size_t at = n * out_;
       float* gradient = dz == nullptr ? nullptr : dz + at;
       rows_[n] = softmax_row(head_, floats(args.y) + at, args.labels[n], n < valid ? scale : 0, gradient);
     }
@@ -99,7 +98,7 @@ class Head final : private Fp32Context, public DenseOp {
     const std::size_t first = args.state->first_row;
     const std::size_t kept = selected_in(args);
     for (std::size_t n = 0; n < valid; ++n) all_losses_[first + n] = rows_[n].plain;
-    gather_rows(fp32_.part, all_losses_.data(), sizeof(float));
+    gather_rows(context_.part, all_losses_.data(), sizeof(float));
     for (std::size_t n = 0; n < all; ++n) hardness_.push_back(hardness_key(all_losses_[n], n));
     const auto key = [this](std::size_t at) { return hardness_.begin() + static_cast<std::ptrdiff_t>(at); };
     if (kept < all) std::nth_element(key(0), key(kept), key(all));
@@ -125,25 +124,23 @@ class Head final : private Fp32Context, public DenseOp {
 
   void run_backward(const OpArgs& args) override {
     auto* dz = reinterpret_cast<float*>(args.saved);
-    if (!products_.reads_selected_rows()) {
-      for_shards(fp32_, batch(), [this, args, dz](const Shard& shard) {
+    if (!reads_selected_rows()) {
+      for_shards(context_, batch(), [this, args, dz](const Shard& shard) {
         for (std::size_t n = shard.begin; n < shard.end; ++n)
-          if (!is_selected(args, n)) std::fill_n(dz + n * classes_, classes_, 0.0F);
+          if (!is_selected(args, n)) std::fill_n(dz + n * out_, out_, 0.0F);
       });
     }
-    products_.backward(args, dz);
+    append_backward(args, dz);
     if (args.dx == nullptr) return;
-    for_shards(fp32_, batch(), [this, args](const Shard& shard) {
-      const auto in = static_cast<std::size_t>(head_.in);
-      clear_rest(args, {}, shard, in * sizeof(float));
+    for_shards(context_, batch(), [this, args](const Shard& shard) {
+      clear_rest(args, {}, shard, in_ * sizeof(float));
       if (head_.x_map.masked)
-        fp32_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), shard.begin * in,
-                                  shard.end * in);
+        context_.loops.relu_backward(floats(args.x), floats(args.dx), floats(args.dx), shard.begin * in_,
+                                     shard.end * in_);
     });
   }
 
   HeadDesc head_;
-  std::size_t classes_;
   std::vector<RowResult> rows_;
   std::vector<float> all_losses_;        // of every row of all ranks, for selection
   std::vector<std::uint64_t> hardness_;  // their hardness_key()

@@ -31,7 +31,7 @@ class OneChannelConv final : public Op {
     HostAllocator memory(filters_memory_.data());
     filters_ = lay_out_filters(memory);
     sums_ = ShardSums(batch, filter_floats() + static_cast<std::size_t>(channels));
-    context.scratch.reserve(HostAllocator::bytes([&](auto& scratch) { lay_out(scratch); }));
+    context.scratch.reserve([&](auto& memory) { return lay_out(memory); });
   }
 
   std::size_t saved_bytes() const override {
@@ -65,8 +65,7 @@ class OneChannelConv final : public Op {
     return p;
   }
   Layout layout(const Shard& shard) const {
-    HostAllocator memory(context_.scratch.of(shard.worker));
-    return lay_out(memory);
+    return context_.scratch.of(shard.worker, [&](auto& memory) { return lay_out(memory); });
   }
   // The sums of a shard's gradients: those of w, then those of b.
   struct Sums {

@@ -43,7 +43,7 @@ class PooledConv : public Op {
     }
     filters_ = HostBlock(filter_floats_ * sizeof(float));
     sums_ = ShardSums(batch, filter_floats_ + static_cast<std::size_t>(desc.out));
-    context.scratch.reserve(HostAllocator::bytes([&](auto& memory) { lay_out(memory); }));
+    context.scratch.reserve([&](auto& memory) { return lay_out(memory); });
   }
 
   std::size_t saved_bytes() const final {
@@ -152,8 +152,7 @@ class PooledConv : public Op {
   void run_backward(const OpArgs& args) final {
     if (args.dx != nullptr) context_.stream.opening(1, [this, w = args.w](int, int) { prepare_filters(w); });
     for_shards(context_, batch(), [this, args](const Shard& shard) {
-      HostAllocator memory(context_.scratch.of(shard.worker));
-      const Layout p = lay_out(memory);
+      const Layout p = context_.scratch.of(shard.worker, [&](auto& memory) { return lay_out(memory); });
       float* dw = sums_.cleared(shard.index);
       for (std::size_t n = shard.begin; n < shard.end; ++n) {
         if (is_selected(args, n)) backward(args, n, p, dw);
@@ -179,7 +178,7 @@ class SlicedPooledConv final : public PooledConv {
         slices_(context, desc, batch, Directions::forward),
         w_(context, canonical_weights(desc), slices_.first().forward_weights()),
         pool_{conv_map(desc), desc.out, desc.pool, out_shape(desc), desc.relu} {
-    context.scratch.reserve(HostAllocator::bytes([&](auto& memory) { lay_out(memory); }));
+    context.scratch.reserve([&](auto& memory) { return lay_out(memory); });
   }
 
  private:
@@ -195,8 +194,7 @@ class SlicedPooledConv final : public PooledConv {
   void run_forward(const OpArgs& args) override {
     w_.open(args.w);
     for_shards(context_, batch(), [this, args](const Shard& shard) {
-      HostAllocator memory(context_.scratch.of(shard.worker));
-      const Layout p = lay_out(memory);
+      const Layout p = context_.scratch.of(shard.worker, [&](auto& memory) { return lay_out(memory); });
       slices_.for_each(shard, [&](const ConvPrimitives& slice, std::size_t first) {
         slice.forward(slices_.x_operand(args.x, slice, first, p.slice.x), w_.of(args.w), args.b, p.map,
                       p.slice.scratch);

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstring>
 
-#include "kernels/ranks/column_code.hpp"
 #include "kernels/ranks/gradient_code.hpp"
 #include "kernels/ranks/messages.hpp"
 

@@ -4,10 +4,8 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <vector>
 
 #include "kernels/backend.hpp"
@@ -21,35 +19,36 @@ namespace trainer::cpu {
 // Aligned memory that an op owns, zeroed.
 class HostBlock {
  public:
-  explicit HostBlock(std::size_t bytes = 0) : bytes_(bytes), memory_(bytes == 0 ? nullptr : take(bytes)) {}
-  std::byte* data() const { return memory_.get(); }
+  explicit HostBlock(std::size_t bytes = 0)
+      : bytes_(bytes), lines_(bytes == 0 ? nullptr : std::make_unique<Line[]>(bytes / sizeof(Line) + 2)) {}
+  std::byte* data() const { return lines_ == nullptr ? nullptr : lines_[0].bytes; }
   std::size_t bytes() const { return bytes_; }
 
  private:
-  struct Release {
-    void operator()(std::byte* memory) const { std::free(memory); }
+  struct alignas(HostAllocator::aligned(1)) Line {
+    std::byte bytes[HostAllocator::aligned(1)];
   };
-  static std::byte* take(std::size_t bytes) {
-    const std::size_t whole = HostAllocator::aligned(bytes) + HostAllocator::aligned(1);
-    void* memory = std::aligned_alloc(HostAllocator::aligned(1), whole);
-    if (memory == nullptr) throw std::bad_alloc();
-    return static_cast<std::byte*>(std::memset(memory, 0, whole));
-  }
-
   std::size_t bytes_;
-  std::unique_ptr<std::byte, Release> memory_;
+  std::unique_ptr<Line[]> lines_;
 };
 
 // Scratch memory of each thread, for the op whose task it runs.
 class Scratch {
  public:
   explicit Scratch(int threads) : blocks_(static_cast<std::size_t>(threads)) {}
-  // Makes each thread's at least so large; while ops are prepared.
-  void reserve(std::size_t bytes) {
+  // Makes each thread's large enough for what lay_out(HostAllocator&) takes; while ops are prepared.
+  template <typename LayOut>
+  void reserve(const LayOut& lay_out) {
+    const std::size_t bytes = HostAllocator::bytes(lay_out);
     for (HostBlock& block : blocks_)
       if (block.bytes() < bytes) block = HostBlock(bytes);
   }
-  std::byte* of(int worker) const { return blocks_[static_cast<std::size_t>(worker)].data(); }
+  // What lay_out takes of a thread's.
+  template <typename LayOut>
+  auto of(int worker, const LayOut& lay_out) const {
+    HostAllocator memory(blocks_[static_cast<std::size_t>(worker)].data());
+    return lay_out(memory);
+  }
 
  private:
   std::vector<HostBlock> blocks_;

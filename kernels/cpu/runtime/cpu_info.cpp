@@ -19,6 +19,44 @@ namespace cpu {
 
 namespace {
 
+namespace fs = std::filesystem;
+
+// The number that a file begins with; nothing if it says "max" or does not exist.
+std::optional<double> number_in(const fs::path& file) {
+  std::ifstream in(file);
+  double number = 0;
+  return in >> number ? std::optional(number) : std::nullopt;
+}
+
+template <typename T>
+void tighten(std::optional<T>& limit, T other) {
+  limit = std::min(limit.value_or(other), other);
+}
+
+void read_cores(const fs::path& group, GroupLimits& limits) {
+  std::ifstream in(group / "cpu.max");  // version 2: "150000 100000" or "max 100000"
+  std::string most;
+  double period = 0;
+  if (in >> most >> period && most != "max" && period > 0) tighten(limits.cores, std::stod(most) / period);
+  const auto quota = number_in(group / "cpu.cfs_quota_us");  // version 1: -1 is none
+  const auto every = number_in(group / "cpu.cfs_period_us");
+  if (quota && every && *quota > 0 && *every > 0) tighten(limits.cores, *quota / *every);
+}
+
+void read_memory(const fs::path& group, const char* limit, const char* usage, GroupLimits& limits) {
+  constexpr double kNone = 1e18;  // version 1 says so many bytes where there is no limit
+  const auto most = number_in(group / limit);
+  const auto used = number_in(group / usage);
+  if (!most || !used || *most >= kNone) return;
+  double cached = 0;  // pages of files, which the kernel drops when memory is short
+  std::ifstream in(group / "memory.stat");
+  std::string word;
+  double number = 0;
+  while (in >> word >> number)
+    if (word == "inactive_file" || word == "total_inactive_file") cached = std::max(cached, number);
+  tighten(limits.memory_bytes, static_cast<std::uint64_t>(std::max(*most - *used + cached, 1.0)));
+}
+
 // The text after "key<spaces>:" in a file of such lines; empty if the key is missing.
 std::string value_of(const char* file, const std::string& key) {
   std::ifstream in(file);
@@ -35,12 +73,6 @@ std::string value_of(const char* file, const std::string& key) {
 std::uint64_t memory_of(const std::string& key) {
   const std::string text = value_of("/proc/meminfo", key);  // "24643884 kB"
   return text.empty() ? 0 : std::stoull(text) * 1024;
-}
-
-// The free memory of the machine, or less if a control group's limit is lower.
-std::uint64_t available_memory() {
-  const std::uint64_t free = memory_of("MemAvailable");
-  return std::min(free, group_limits().memory_bytes.value_or(free));
 }
 
 const char* isa_name(dnnl::cpu_isa isa) {
@@ -61,6 +93,25 @@ const char* isa_name(dnnl::cpu_isa isa) {
 
 }  // namespace
 
+GroupLimits group_limits(const fs::path& membership, const fs::path& mounts) {
+  GroupLimits limits;
+  std::ifstream in(membership);
+  for (std::string line;
+       std::getline(in, line);) {  // "4:cpu,cpuacct:/user.slice"; version 2: "0::/user.slice"
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const fs::path top = mounts / line.substr(first + 1, second - first - 1);
+    for (fs::path name = fs::path(line.substr(second + 1)).relative_path();; name = name.parent_path()) {
+      read_cores(top / name, limits);
+      read_memory(top / name, "memory.max", "memory.current", limits);
+      read_memory(top / name, "memory.limit_in_bytes", "memory.usage_in_bytes", limits);
+      if (name.empty()) break;
+    }
+  }
+  return limits;
+}
+
 int usable_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -76,12 +127,14 @@ CpuInfo describe_cpu(int threads) {
   info.model = cpu::value_of("/proc/cpuinfo", "model name");
   if (info.model.empty()) info.model = "unknown processor";
   info.cores = cpu::usable_cores();
-  info.quota = cpu::group_limits().cores;
+  const cpu::GroupLimits limits = cpu::group_limits();
+  info.quota = limits.cores;
   info.threads = threads;
   info.instruction_set = cpu::isa_name(dnnl::get_effective_cpu_isa());
   info.loops = cpu::best_loops().name;
   info.memory_bytes = cpu::memory_of("MemTotal");
-  info.available_bytes = cpu::available_memory();
+  const std::uint64_t free = cpu::memory_of("MemAvailable");
+  info.available_bytes = std::min(free, limits.memory_bytes.value_or(free));
   const dnnl_version_t* version = dnnl_version();
   info.onednn_version = fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
   return info;

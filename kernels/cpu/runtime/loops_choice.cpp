@@ -19,7 +19,6 @@ TRAINER_TABLE(base, Loops, table)
 
 std::vector<const Loops*> usable_loops() {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
   std::vector<const Loops*> usable;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd") &&
@@ -37,7 +36,6 @@ std::vector<const Loops*> usable_loops() {
 
 const Bf16Loops* bf16_loops() {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512bf16") && &best_loops() == &v4::table()) return &v4bf16::bf16_table();
 #endif
   return nullptr;

@@ -14,141 +14,18 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/cuda/cublas/lt_matmul.hpp"
-#include "kernels/cuda/cublas/product.hpp"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/runtime/check.hpp"
+#include "kernels/cuda/runtime/library.hpp"
 
 namespace trainer::cuda {
 
 namespace {
 
-struct Library {
-  cublasLtHandle_t lt = nullptr;
-  cudaStream_t stream = nullptr;
-  std::size_t workspace_limit = 0;
-};
-
 std::string lt_version() {
   const std::size_t version = cublasLtGetVersion();  // 120403 is 12.4.3
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
-
-std::string describe(const ProductShape& s, const char* pass) {
-  return fmt::format("{} of dense {} -> {} at batch {}, {}", pass, s.in, s.out, s.batch,
-                     precision_name(s.precision));
-}
-
-cublasComputeType_t compute_type(Precision precision) {
-  return precision == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-}
-
-cudaDataType_t data_type(Element element) {
-  if (element == Element::fp16) return CUDA_R_16F;
-  return element == Element::bf16 ? CUDA_R_16BF : CUDA_R_32F;
-}
-
-Matmul require(const Library& library, const ProductShape& s, const MatmulShape& matmul, const char* pass) {
-  std::optional<Matmul> found = Matmul::find(library.lt, matmul, library.workspace_limit);
-  if (found) return std::move(*found);
-  throw BackendError(
-      fmt::format("{}: cuBLASLt {} has no algorithm; try --device cpu", describe(s, pass), lt_version()));
-}
-
-// `count` ones on the device, of type `element`, ready for all later work on `stream`.
-Handle<std::byte, cudaFree> ones(cudaStream_t stream, Element element, int count) {
-  return visit_element(element, [&](auto of) {
-    using T = typename decltype(of)::Type;
-    const std::vector<T> values(static_cast<std::size_t>(count), static_cast<T>(1.0F));
-    const std::size_t bytes = sizeof(T) * values.size();
-    auto memory = made<Handle<std::byte, cudaFree>>([&](std::byte** out) {
-      check(cudaMalloc(reinterpret_cast<void**>(out), bytes), "cudaMalloc of a vector of ones");
-    });
-    check(cudaMemcpyAsync(memory.get(), values.data(), bytes, cudaMemcpyHostToDevice, stream),
-          "cudaMemcpyAsync");
-    check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
-    return memory;
-  });
-}
-
-class LtProduct final : public Product {
- public:
-  LtProduct(const Library& library, const ProductShape& shape) : library_(library), shape_(shape) {
-    // y' = w'^T x'
-    MatmulShape y = matmul(shape.out, shape.batch, shape.in);
-    y.transpose_a = true;
-    y.outputs = y.inputs;
-    forward_ = require(library_, shape_, y, "forward");
-    make_backward_weights();
-    MatmulShape dx = matmul(shape.in, shape.batch, shape.out);
-    dx.outputs = dx.inputs;
-    if (shape.wants_dx) backward_data_ = require(library_, shape_, dx, "data gradient");
-    if (sum_bias_) ones_ = ones(library_.stream, element_of(shape.precision), shape.batch);
-  }
-
-  std::size_t workspace_bytes() const override {
-    std::size_t most = 0;
-    for (const std::optional<Matmul>* matmul : {&forward_, &backward_weights_, &sum_bias_, &backward_data_}) {
-      if (*matmul) most = std::max(most, (*matmul)->workspace_bytes());
-    }
-    return most;
-  }
-
-  void forward(const void* x, const void* w, void* y, void* workspace) override {
-    run(*forward_, {w, x, y, nullptr, workspace}, "forward");
-  }
-
-  void backward_weights(const void* x, const void* dy, float* dw, float* db, void* workspace) override {
-    if (sum_bias_) run(*sum_bias_, {dy, ones_.get(), db, nullptr, workspace}, "bias gradient");
-    run(*backward_weights_, {x, dy, dw, db, workspace}, "weight gradient");
-  }
-
-  void backward_data(const void* dy, const void* w, void* dx, void* workspace) override {
-    if (!backward_data_) throw BackendError(describe(shape_, "data gradient") + " was not prepared");
-    run(*backward_data_, {w, dy, dx, nullptr, workspace}, "data gradient");
-  }
-
- private:
-  // Inputs of the layer's element type, outputs fp32.
-  MatmulShape matmul(int rows, int columns, int depth) const {
-    MatmulShape s;
-    s.rows = rows;
-    s.columns = columns;
-    s.depth = depth;
-    s.inputs = data_type(element_of(shape_.precision));
-    s.compute = compute_type(shape_.precision);
-    return s;
-  }
-
-  // dw' = x' dy'^T with db in its epilogue, or db = dy' 1 as a separate product.
-  void make_backward_weights() {
-    MatmulShape dw = matmul(shape_.in, shape_.out, shape_.batch);
-    dw.transpose_b = true;
-    if (shape_.sums_dy) dw.epilogue = CUBLASLT_EPILOGUE_BGRADB;
-    backward_weights_ = Matmul::find(library_.lt, dw, library_.workspace_limit);
-    if (backward_weights_) return;
-    dw.epilogue = CUBLASLT_EPILOGUE_DEFAULT;
-    backward_weights_ = require(library_, shape_, dw, "weight gradient");
-    if (shape_.sums_dy) {
-      MatmulShape db = matmul(shape_.out, 1, shape_.batch);
-      db.compute = CUBLAS_COMPUTE_32F;
-      sum_bias_ = require(library_, shape_, db, "bias gradient");
-    }
-  }
-
-  void run(const Matmul& matmul, const MatmulArgs& args, const char* pass) const {
-    const cublasStatus_t status = matmul.run(library_.lt, library_.stream, args);
-    if (status != CUBLAS_STATUS_SUCCESS) {
-      throw BackendError(fmt::format("{} by cuBLASLt {} did not start: {}; try --device cpu",
-                                     describe(shape_, pass), lt_version(), status_text(status)));
-    }
-  }
-
-  const Library& library_;
-  ProductShape shape_;
-  std::optional<Matmul> forward_, backward_weights_, backward_data_;
-  std::optional<Matmul> sum_bias_;    // if the library has no epilogue
-  Handle<std::byte, cudaFree> ones_;  // [batch], for sum_bias_
-};
 
 // The workspace that the cuBLAS guide recommends for each architecture.
 std::size_t recommended_workspace() {
@@ -170,23 +47,142 @@ LtHandle open_handle() {
   });
 }
 
-class LtProducts final : public Products {
- public:
-  explicit LtProducts(cudaStream_t stream)
-      : handle_(open_handle()), library_{handle_.get(), stream, recommended_workspace()} {}
+struct LtLibrary {
+  cudaStream_t stream = nullptr;
+  LtHandle lt = open_handle();
+  std::size_t workspace_limit = recommended_workspace();
+};
 
-  std::unique_ptr<Product> make(const ProductShape& shape) override {
+std::string describe(const LayerShape& s, const char* pass) {
+  return fmt::format("{} of dense {} -> {} at batch {}, {}", pass, s.in.c, s.out, s.batch,
+                     precision_name(s.precision));
+}
+
+cublasComputeType_t compute_type(Precision precision) {
+  return precision == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
+cudaDataType_t data_type(Element element) {
+  if (element == Element::fp16) return CUDA_R_16F;
+  return element == Element::bf16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+Matmul require(const LtLibrary& library, const LayerShape& s, const MatmulShape& matmul, const char* pass) {
+  std::optional<Matmul> found = Matmul::find(library.lt.get(), matmul, library.workspace_limit);
+  if (found) return std::move(*found);
+  throw BackendError(
+      fmt::format("{}: cuBLASLt {} has no algorithm; try --device cpu", describe(s, pass), lt_version()));
+}
+
+// `count` ones on the device, of type `element`, ready for all later work on `stream`.
+Handle<std::byte, cudaFree> ones(cudaStream_t stream, Element element, int count) {
+  return visit_element(element, [&](auto of) {
+    using T = typename decltype(of)::Type;
+    const std::vector<T> values(static_cast<std::size_t>(count), static_cast<T>(1.0F));
+    const std::size_t bytes = sizeof(T) * values.size();
+    auto memory = made<Handle<std::byte, cudaFree>>([&](std::byte** out) {
+      check(cudaMalloc(reinterpret_cast<void**>(out), bytes), "cudaMalloc of a vector of ones");
+    });
+    check(cudaMemcpyAsync(memory.get(), values.data(), bytes, cudaMemcpyHostToDevice, stream),
+          "cudaMemcpyAsync");
+    check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
+    return memory;
+  });
+}
+
+class LtProduct final : public LayerPasses {
+ public:
+  LtProduct(const LtLibrary& library, const LayerShape& shape) : library_(library), shape_(shape) {
+    // y' = w'^T x'
+    MatmulShape y = matmul(shape.out, shape.batch, shape.in.c);
+    y.transpose_a = true;
+    y.outputs = y.inputs;
+    forward_ = require(library_, shape_, y, "forward");
+    make_backward_weights();
+    MatmulShape dx = matmul(shape.in.c, shape.batch, shape.out);
+    dx.outputs = dx.inputs;
+    if (shape.wants_dx) backward_data_ = require(library_, shape_, dx, "data gradient");
+    if (sum_bias_) ones_ = ones(library_.stream, element_of(shape.precision), shape.batch);
+  }
+
+  std::size_t workspace_bytes() const override {
+    std::size_t most = 0;
+    for (const std::optional<Matmul>* matmul : {&forward_, &backward_weights_, &sum_bias_, &backward_data_}) {
+      if (*matmul) most = std::max(most, (*matmul)->workspace_bytes());
+    }
+    return most;
+  }
+
+  void forward(const void* x, const void* w, void* y, void* workspace) override {
+    run(*forward_, {w, x, y, nullptr, workspace}, "forward");
+  }
+
+  void backward_weights(const void* x, const void* dy, void* dw, float* db, void* workspace) override {
+    if (sum_bias_) run(*sum_bias_, {dy, ones_.get(), db, nullptr, workspace}, "bias gradient");
+    run(*backward_weights_, {x, dy, dw, db, workspace}, "weight gradient");
+  }
+
+  void backward_data(const void* dy, const void* w, void* dx, void* workspace) override {
+    if (!backward_data_) throw BackendError(describe(shape_, "data gradient") + " was not prepared");
+    run(*backward_data_, {w, dy, dx, nullptr, workspace}, "data gradient");
+  }
+
+ private:
+  // Inputs of the layer's element type, outputs fp32.
+  MatmulShape matmul(int rows, int columns, int depth) const {
+    return {.rows = rows,
+            .columns = columns,
+            .depth = depth,
+            .inputs = data_type(element_of(shape_.precision)),
+            .compute = compute_type(shape_.precision)};
+  }
+
+  // dw' = x' dy'^T with db in its epilogue, or db = dy' 1 as a separate product.
+  void make_backward_weights() {
+    MatmulShape dw = matmul(shape_.in.c, shape_.out, shape_.batch);
+    dw.transpose_b = true;
+    if (shape_.sums_dy) dw.epilogue = CUBLASLT_EPILOGUE_BGRADB;
+    backward_weights_ = Matmul::find(library_.lt.get(), dw, library_.workspace_limit);
+    if (backward_weights_) return;
+    dw.epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+    backward_weights_ = require(library_, shape_, dw, "weight gradient");
+    if (shape_.sums_dy) {
+      MatmulShape db = matmul(shape_.out, 1, shape_.batch);
+      db.compute = CUBLAS_COMPUTE_32F;
+      sum_bias_ = require(library_, shape_, db, "bias gradient");
+    }
+  }
+
+  void run(const Matmul& matmul, const MatmulArgs& args, const char* pass) const {
+    const cublasStatus_t status = matmul.run(library_.lt.get(), library_.stream, args);
+    if (status != CUBLAS_STATUS_SUCCESS) {
+      throw BackendError(fmt::format("{} by cuBLASLt {} did not start: {}; try --device cpu",
+                                     describe(shape_, pass), lt_version(), status_text(status)));
+    }
+  }
+
+  const LtLibrary& library_;
+  LayerShape shape_;
+  std::optional<Matmul> forward_, backward_weights_, backward_data_;
+  std::optional<Matmul> sum_bias_;    // if the library has no epilogue
+  Handle<std::byte, cudaFree> ones_;  // [batch], for sum_bias_
+};
+
+class LtProducts final : public Library {
+ public:
+  explicit LtProducts(cudaStream_t stream) : library_{.stream = stream} {}
+
+  std::unique_ptr<LayerPasses> make(const LayerShape& shape) override {
     return std::make_unique<LtProduct>(library_, shape);
   }
 
  private:
-  LtHandle handle_;
-  Library library_;
+  LtLibrary library_;
 };
 
 }  // namespace
 
-std::unique_ptr<Products> open_products(cudaStream_t stream) {
+std::unique_ptr<Library> open_products(cudaStream_t stream) {
   return std::make_unique<LtProducts>(stream);
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/cuda/cublas/lt_matmul.hpp"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include "kernels/backend.hpp"
@@ -8,10 +9,22 @@ namespace trainer::cuda {
 
 namespace {
 
-constexpr std::uint32_t kLtAlignment = 16;  // of every pointer
+// Throws BackendError if the library is not found.
+void* cublas_library() {
+  static void* const library = [] {
+    const std::string name = fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR);
+    void* loaded = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (loaded != nullptr) return loaded;
+    const char* reason = dlerror();
+    throw BackendError(
+        fmt::format("cuBLASLt cannot be loaded: {}; install the cuBLAS of CUDA {}, or name its folder in "
+                    "LD_LIBRARY_PATH",
+                    reason != nullptr ? reason : name, CUBLAS_VER_MAJOR));
+  }();
+  return library;
+}
 
-// The bits of the epilogues that read or write a bias.
-constexpr unsigned kWithBias = CUBLASLT_EPILOGUE_BIAS | CUBLASLT_EPILOGUE_BGRADA | CUBLASLT_EPILOGUE_BGRADB;
+constexpr std::uint32_t kLtAlignment = 16;  // of every pointer
 
 using Layout = Handle<cublasLtMatrixLayoutOpaque_t, cublasLtMatrixLayoutDestroy>;
 
@@ -50,6 +63,13 @@ Preference preference(const MatmulShape& shape, std::size_t workspace_limit) {
 
 }  // namespace
 
+LibraryFunction cublas_function(const char* name) {
+  const LibraryFunction function{dlsym(cublas_library(), name)};
+  if (function.address != nullptr) return function;
+  throw BackendError(fmt::format("cuBLASLt lacks {}: it is of another version than this program's {}", name,
+                                 CUBLAS_VER_MAJOR));
+}
+
 std::string status_text(cublasStatus_t status) {
   return fmt::format("{} ({})", cublasLtGetStatusName(status), static_cast<int>(status));
 }
@@ -65,7 +85,7 @@ Matmul::Matmul(const MatmulShape& s)
       a_(s.transpose_a ? layout(s.inputs, s.depth, s.rows) : layout(s.inputs, s.rows, s.depth)),
       b_(s.transpose_b ? layout(s.inputs, s.columns, s.depth) : layout(s.inputs, s.depth, s.columns)),
       d_(layout(s.outputs, s.rows, s.columns)),
-      has_bias_((s.epilogue & kWithBias) != 0) {
+      has_bias_(s.epilogue == CUBLASLT_EPILOGUE_BGRADB) {
   set(operation_.get(), CUBLASLT_MATMUL_DESC_TRANSA, s.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(operation_.get(), CUBLASLT_MATMUL_DESC_TRANSB, s.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(operation_.get(), CUBLASLT_MATMUL_DESC_EPILOGUE, s.epilogue);

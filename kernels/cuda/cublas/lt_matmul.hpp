@@ -1,17 +1,44 @@
 // One matrix product d = op(a) op(b) by cuBLASLt: matrices are column-major and contiguous, sums are fp32, and the
-// algorithm is the first that the library's heuristics propose. Only cublas_product.cpp, lt_matmul.cpp and
-// cublas_loading.cpp, which loads it, use cuBLASLt.
+// algorithm is the first that the library's heuristics propose. Only cublas_product.cpp and lt_matmul.cpp use
+// cuBLASLt.
 #pragma once
 
-#include <cstdint>
 #include <cublasLt.h>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "kernels/cuda/runtime/handle.hpp"
+#include "kernels/gpu_host/loaded_library.hpp"
 
 namespace trainer::cuda {
+
+// A function of cuBLASLt, whose first call loads the library; the program is not linked with it. It has half a gigabyte,
+// 390,000 relocations and thousands of initialisers, which every start of the program would wait for (benchmarks/NOTES.md); most
+// commands and some networks never call it. Once loaded, it stays until the program ends. Throws BackendError.
+LibraryFunction cublas_function(const char* name);
+
+// The functions under their own names.
+#define LOADED(function)                                                  \
+  inline constexpr auto function = [](auto... arguments) {                \
+    static decltype(::function)* const call = cublas_function(#function); \
+    return call(arguments...);                                            \
+  };
+LOADED(cublasLtCreate)
+LOADED(cublasLtDestroy)
+LOADED(cublasLtGetStatusName)
+LOADED(cublasLtGetVersion)
+LOADED(cublasLtMatmul)
+LOADED(cublasLtMatmulAlgoGetHeuristic)
+LOADED(cublasLtMatmulDescCreate)
+LOADED(cublasLtMatmulDescDestroy)
+LOADED(cublasLtMatmulDescSetAttribute)
+LOADED(cublasLtMatmulPreferenceCreate)
+LOADED(cublasLtMatmulPreferenceDestroy)
+LOADED(cublasLtMatmulPreferenceSetAttribute)
+LOADED(cublasLtMatrixLayoutCreate)
+LOADED(cublasLtMatrixLayoutDestroy)
+#undef LOADED
 
 using LtHandle = Handle<cublasLtContext, cublasLtDestroy>;
 
@@ -37,7 +64,7 @@ struct MatmulArgs {
   const void* a = nullptr;
   const void* b = nullptr;
   void* d = nullptr;
-  const float* bias = nullptr;  // read or written by an epilogue that has one, else unused
+  const float* bias = nullptr;  // written by the epilogue BGRADB, else unused
   void* workspace = nullptr;    // workspace_bytes()
 };
 

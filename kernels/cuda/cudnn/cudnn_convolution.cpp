@@ -3,10 +3,10 @@
 // and looked up there first. Pointers are aligned to 16 bytes.
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
 #include <optional>
 
 #include "kernels/backend.hpp"
-#include "kernels/cuda/cudnn/convolution.hpp"
 #include "kernels/cuda/cudnn/cudnn_plan.hpp"
 #include "kernels/cuda/cudnn/plan_cache.hpp"
 #include "kernels/cuda/runtime/check.hpp"
@@ -18,51 +18,48 @@ namespace {
 
 using CudnnHandle = Handle<cudnnContext, cudnnDestroy>;
 
-struct Plans {
-  PassPlan forward;
-  PassPlan filter_gradient;
-  std::optional<PassPlan> data_gradient;
-};
+using Plans = std::map<Pass, PassPlan>;
 
-class CudnnConvolution final : public Convolution {
+class CudnnConvolution final : public LayerPasses {
  public:
-  CudnnConvolution(cudnnHandle_t handle, const ConvolutionShape& shape, Plans plans)
+  CudnnConvolution(cudnnHandle_t handle, const LayerShape& shape, Plans plans)
       : handle_(handle), shape_(shape), plans_(std::move(plans)) {}
 
   std::size_t workspace_bytes() const override {
-    std::size_t most = std::max(plans_.forward.choice.workspace, plans_.filter_gradient.choice.workspace);
-    if (plans_.data_gradient) most = std::max(most, plans_.data_gradient->choice.workspace);
+    std::size_t most = 0;
+    for (const auto& [pass, plan] : plans_) most = std::max(most, plan.choice.workspace);
     return most;
   }
 
   void forward(const void* x, const void* w, void* y, void* workspace) override {
-    run(Pass::forward, plans_.forward, {x, w, y, workspace});
+    run(Pass::forward, {x, w, y}, workspace);
   }
-  void backward_weights(const void* x, const void* dy, void* dw, void* workspace) override {
-    run(Pass::filter_gradient, plans_.filter_gradient, {x, dw, dy, workspace});
+  void backward_weights(const void* x, const void* dy, void* dw, float* /*db*/, void* workspace) override {
+    run(Pass::filter_gradient, {x, dw, dy}, workspace);
   }
   void backward_data(const void* dy, const void* w, void* dx, void* workspace) override {
-    if (!plans_.data_gradient)
-      throw BackendError(describe(shape_, Pass::data_gradient) + " was not prepared");
-    run(Pass::data_gradient, *plans_.data_gradient, {dx, w, dy, workspace});
+    run(Pass::data_gradient, {dx, w, dy}, workspace);
   }
 
  private:
-  void run(Pass pass, const PassPlan& plan, const PassPointers& pointers) const {
+  void run(Pass pass, const PassTensors& tensors, void* workspace) const {
+    if (!plans_.contains(pass)) throw BackendError(describe(shape_, pass) + " was not prepared");
+    const PassPlan& plan = plans_.at(pass);
     std::string complaint;
     try {
-      const cudnnStatus_t status = execute(handle_, plan, pointers);
+      const cudnnStatus_t status = execute(handle_, plan, tensors, workspace);
       if (status == CUDNN_STATUS_SUCCESS) return;
       complaint = status_text(status);
     } catch (const BackendError& error) {
       complaint = error.what();
     }
     throw BackendError(fmt::format("{} by engine {} of cuDNN {} did not start: {}; try --device cpu",
-                                   describe(shape_, pass), plan.choice.engine, cudnn_version(), complaint));
+                                   describe(shape_, pass), plan.choice.engine, convolutions_version(),
+                                   complaint));
   }
 
   cudnnHandle_t handle_;
-  ConvolutionShape shape_;
+  LayerShape shape_;
   Plans plans_;
 };
 
@@ -84,14 +81,14 @@ CudnnHandle open_handle(cudaStream_t stream) {
       throw BackendError(
           fmt::format("cuDNN {} cannot be opened: {}; look whether all its libraries are there in one "
                       "version, and whether another process holds the device's memory",
-                      cudnn_version(), status_text(status)));
+                      convolutions_version(), status_text(status)));
     }
   });
   check(cudnnSetStream(handle.get(), stream), "cudnnSetStream");
   return handle;
 }
 
-class CudnnConvolutions final : public Convolutions {
+class CudnnConvolutions final : public Library {
  public:
   explicit CudnnConvolutions(const ConvolutionOptions& options)
       : handle_(open_handle(options.stream)),
@@ -100,14 +97,15 @@ class CudnnConvolutions final : public Convolutions {
     if (!options.plan_cache.empty()) device_key_ = device_key();
   }
 
-  std::unique_ptr<Convolution> make(const ConvolutionShape& shape) override {
-    Plans plans{plan(shape, Pass::forward), plan(shape, Pass::filter_gradient), std::nullopt};
-    if (shape.wants_dx) plans.data_gradient = plan(shape, Pass::data_gradient);
+  std::unique_ptr<LayerPasses> make(const LayerShape& shape) override {
+    Plans plans;
+    for (const Pass pass : {Pass::forward, Pass::filter_gradient, Pass::data_gradient})
+      if (pass != Pass::data_gradient || shape.wants_dx) plans.emplace(pass, plan(shape, pass));
     return std::make_unique<CudnnConvolution>(handle_.get(), shape, std::move(plans));
   }
 
  private:
-  PassPlan plan(const ConvolutionShape& shape, Pass pass) const {
+  PassPlan plan(const LayerShape& shape, Pass pass) const {
     const PlanTarget target{handle_.get(), nullptr};
     const std::string key = fmt::format("{}, {}; {}", describe(shape, pass),
                                         rules_.deterministic ? "deterministic" : "any engine", device_key_);
@@ -135,12 +133,8 @@ class CudnnConvolutions final : public Convolutions {
 
 }  // namespace
 
-std::unique_ptr<Convolutions> open_convolutions(const ConvolutionOptions& options) {
+std::unique_ptr<Library> open_convolutions(const ConvolutionOptions& options) {
   return std::make_unique<CudnnConvolutions>(options);
-}
-
-std::string convolutions_version() {
-  return cudnn_version();
 }
 
 }  // namespace trainer::cuda

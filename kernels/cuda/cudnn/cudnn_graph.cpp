@@ -1,6 +1,7 @@
 // cuDNN's descriptors, the graph of a pass, a plan as text for the cache, and the launch of a plan. The text is a line
-// with what cuDNN's own text lacks, "engine deterministic tensor_core", followed by cuDNN's JSON of the plan, which
-// holds the machine code of an engine that was compiled at run time.
+// with the engine's number, which cuDNN's own text lacks, followed by cuDNN's JSON of the plan, which holds the machine
+// code of an engine that was compiled at run time.
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <fmt/format.h>
@@ -69,6 +70,9 @@ namespace {
 
 constexpr std::int64_t kAlignment = 16;
 
+// Identify the tensors of a graph among the pointers that it runs with.
+constexpr std::array<std::int64_t, 3> kTensors = {1, 2, 3};
+
 using Dimensions = std::array<std::int64_t, 4>;  // n, c, h, w
 
 cudnnDataType_t cudnn_type(Element element) {
@@ -88,7 +92,7 @@ Descriptor tensor(const Dimensions& d, cudnnDataType_t type, std::int64_t identi
   return tensor;
 }
 
-Descriptor convolution(const ConvolutionShape& s) {
+Descriptor convolution(const LayerShape& s) {
   using Pair = std::array<std::int64_t, 2>;  // along h, along w
   Descriptor convolution(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
   convolution.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_DATA_FLOAT);
@@ -124,15 +128,15 @@ OperationNames names_of(Pass pass) {
 
 }  // namespace
 
-Descriptor graph_of(const ConvolutionShape& s, Pass pass, const PlanTarget& target) {
+Descriptor graph_of(const LayerShape& s, Pass pass, const PlanTarget& target) {
   const int h = window_positions(s.in.h + s.pad.top + s.pad.bottom, s.kernel, s.stride);
   const int w = window_positions(s.in.w + s.pad.left + s.pad.right, s.kernel, s.stride);
   const OperationNames names = names_of(pass);
   const cudnnDataType_t type = cudnn_type(element_of(s.precision));
   Descriptor operation(names.type);
-  operation.set(names.x, tensor({s.batch, s.in.c, s.in.h, s.in.w}, type, kTensorX));
-  operation.set(names.w, tensor({s.out, s.in.c, s.kernel, s.kernel}, type, kTensorW));
-  operation.set(names.y, tensor({s.batch, s.out, h, w}, type, kTensorY));
+  operation.set(names.x, tensor({s.batch, s.in.c, s.in.h, s.in.w}, type, kTensors[0]));
+  operation.set(names.w, tensor({s.out, s.in.c, s.kernel, s.kernel}, type, kTensors[1]));
+  operation.set(names.y, tensor({s.batch, s.out, h, w}, type, kTensors[2]));
   operation.set(names.convolution, convolution(s));
   operation.set(names.alpha, 1.0F);
   operation.set(names.beta, 0.0F);
@@ -152,23 +156,15 @@ void set_target(Descriptor& plan, const PlanTarget& target) {
 }
 
 std::string plan_text(const PassPlan& plan) {
-  const PlanChoice& c = plan.choice;
   const std::vector<char> json = plan.descriptor.get_all<char>(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION);
-  return fmt::format("{} {:d} {:d}\n{}", c.engine, c.deterministic, c.tensor_core,
-                     std::string_view(json.data(), json.size()));
+  return fmt::format("{}\n{}", plan.choice.engine, std::string_view(json.data(), json.size()));
 }
 
 std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& target) try {
   const std::size_t end = text.find('\n');
   int engine = 0;
-  int deterministic = 0;
-  int tensor_core = 0;
-  if (end == std::string::npos ||
-      std::sscanf(text.c_str(), "%d %d %d", &engine, &deterministic, &tensor_core) != 3) {
-    return std::nullopt;
-  }
-  PassPlan plan{Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR),
-                {engine, deterministic != 0, tensor_core != 0, true, 0}};
+  if (end == std::string::npos || std::sscanf(text.c_str(), "%d", &engine) != 1) return std::nullopt;
+  PassPlan plan{Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR), {.engine = engine}};
   set_target(plan.descriptor, target);
   plan.descriptor.set_all<char>(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
                                 std::span(text).subspan(end + 1));
@@ -179,15 +175,14 @@ std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& targe
   return std::nullopt;
 }
 
-cudnnStatus_t execute(cudnnHandle_t handle, const PassPlan& plan, const PassPointers& p) {
+cudnnStatus_t execute(cudnnHandle_t handle, const PassPlan& plan, PassTensors tensors, void* workspace) {
   // The library takes only writable pointers, but writes nothing except the pass's output.
-  const std::array<void*, 3> pointers = {const_cast<void*>(p.x), const_cast<void*>(p.w),
-                                         const_cast<void*>(p.y)};
-  const std::array<std::int64_t, 3> identifiers = {kTensorX, kTensorW, kTensorY};
+  std::array<void*, 3> pointers{};
+  std::ranges::transform(tensors, pointers.begin(), [](const void* p) { return const_cast<void*>(p); });
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   pack.set_all<void*>(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers);
-  pack.set_all<std::int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, identifiers);
-  pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, p.workspace);
+  pack.set_all<std::int64_t>(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, kTensors);
+  pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, workspace);
   pack.finalize();
   return cudnnBackendExecute(handle, plan.descriptor.raw(), pack.raw());
 }

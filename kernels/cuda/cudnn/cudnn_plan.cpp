@@ -25,7 +25,7 @@ const char* words(Pass pass) {
 
 }  // namespace
 
-std::string describe(const ConvolutionShape& s, Pass pass) {
+std::string describe(const LayerShape& s, Pass pass) {
   std::string text = fmt::format("{} of convolution {}x{}x{} on {} x {}x{}x{}", words(pass), s.kernel,
                                  s.kernel, s.out, s.batch, s.in.h, s.in.w, s.in.c);
   if (s.stride != 1) text += fmt::format(", stride {}", s.stride);
@@ -34,7 +34,7 @@ std::string describe(const ConvolutionShape& s, Pass pass) {
   return text + ", " + precision_name(s.precision);
 }
 
-std::string cudnn_version() {
+std::string convolutions_version() {
   const std::size_t version = cudnnGetVersion();  // 90701 is 9.7.1
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
@@ -123,8 +123,7 @@ std::optional<PassPlan> first_plan(const Descriptor& graph, Precision precision,
 
 }  // namespace
 
-PassPlan choose_plan(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
-                     const PlanTarget& target) {
+PassPlan choose_plan(const LayerShape& shape, Pass pass, const PlanRules& rules, const PlanTarget& target) {
   std::string complaint = "no engine was offered that keeps the precision and gives the same bits each time";
   try {
     const Descriptor graph = graph_of(shape, pass, target);
@@ -132,9 +131,9 @@ PassPlan choose_plan(const ConvolutionShape& shape, Pass pass, const PlanRules& 
   } catch (const BackendError& error) {
     complaint = error.what();
   }
-  throw BackendError(
-      fmt::format("{}: cuDNN {} has no plan: {}; {}", describe(shape, pass), cudnn_version(), complaint,
-                  rules.deterministic ? "try --nondeterministic or --device cpu" : "try --device cpu"));
+  throw BackendError(fmt::format(
+      "{}: cuDNN {} has no plan: {}; {}", describe(shape, pass), convolutions_version(), complaint,
+      rules.deterministic ? "try --nondeterministic or --device cpu" : "try --device cpu"));
 }
 
 }  // namespace trainer::cuda

@@ -3,6 +3,7 @@
 // reads its attributes by type. Only cudnn_* and the test that plans for absent GPUs include this file.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cudnn.h>
 #include <optional>
@@ -13,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/cudnn/convolution.hpp"
+#include "kernels/cuda/runtime/library.hpp"
 
 namespace trainer::cuda {
 
@@ -92,7 +93,7 @@ enum class Pass : std::uint8_t { forward, filter_gradient, data_gradient };
 
 // "filter gradient of convolution 5x5x24 on 256 x 28x28x1, fp32": for errors and for the names of cached plans. Two
 // passes have the same text only if one plan serves both.
-std::string describe(const ConvolutionShape& shape, Pass pass);
+std::string describe(const LayerShape& shape, Pass pass);
 
 constexpr std::size_t kWorkspaceBound = std::size_t{256} << 20U;
 
@@ -110,8 +111,6 @@ struct PlanChoice {
   std::size_t workspace = 0;  // bytes
 };
 
-std::string cudnn_version();  // the library in use: "9.14.0"
-
 // The device that a plan is made for: that of a handle, or a described one. Exactly one is set.
 struct PlanTarget {
   cudnnHandle_t handle = nullptr;
@@ -123,18 +122,12 @@ struct PassPlan {
   PlanChoice choice;
 };
 
-// Identify the tensors of a graph among the pointers that it runs with.
-constexpr std::int64_t kTensorX = 1;
-constexpr std::int64_t kTensorW = 2;
-constexpr std::int64_t kTensorY = 3;
-
 // The graph of a single operation, `pass` of the convolution. Dimensions are [n, c, h, w] with c innermost in memory;
 // pointers are aligned to 16 bytes. Throws BackendError.
-Descriptor graph_of(const ConvolutionShape& shape, Pass pass, const PlanTarget& target);
+Descriptor graph_of(const LayerShape& shape, Pass pass, const PlanTarget& target);
 
 // Nothing is timed, so the choice is always the same. Throws BackendError naming pass and shape.
-PassPlan choose_plan(const ConvolutionShape& shape, Pass pass, const PlanRules& rules,
-                     const PlanTarget& target);
+PassPlan choose_plan(const LayerShape& shape, Pass pass, const PlanRules& rules, const PlanTarget& target);
 
 // Converts a plan to text, and back without heuristics or compilation; nothing if the library rejects the text.
 std::string plan_text(const PassPlan& plan);
@@ -143,15 +136,10 @@ std::optional<PassPlan> plan_of(const std::string& text, const PlanTarget& targe
 // Tells a plan which device it is made for.
 void set_target(Descriptor& plan, const PlanTarget& target);
 
-// What a pass reads and writes. A gradient is passed in its tensor's place: dx as x, dw as w, dy as y.
-struct PassPointers {
-  const void* x = nullptr;
-  const void* w = nullptr;
-  const void* y = nullptr;
-  void* workspace = nullptr;
-};
+// x, w and y of a pass. A gradient is in its tensor's place: dx as x, dw as w, dy as y.
+using PassTensors = std::array<const void*, 3>;
 
 // Only launches, on the handle's stream; can be captured in a CUDA graph.
-cudnnStatus_t execute(cudnnHandle_t handle, const PassPlan& plan, const PassPointers& pointers);
+cudnnStatus_t execute(cudnnHandle_t handle, const PassPlan& plan, PassTensors tensors, void* workspace);
 
 }  // namespace trainer::cuda

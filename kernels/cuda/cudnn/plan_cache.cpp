@@ -52,11 +52,10 @@ std::optional<std::string> PlanCache::find(const std::string& key) const noexcep
   if (folder_.empty()) return std::nullopt;
   try {
     const std::string all = contents(file_of(key));
-    const std::size_t after_key = key.size() + 1;
-    const std::size_t text_at = after_key + head("", "").size() - 1;
+    const std::size_t text_at = head(key, "").size();
     if (all.size() < text_at) return std::nullopt;
     std::string text = all.substr(text_at);
-    if (all.compare(0, text_at, head(key, text)) != 0) return std::nullopt;
+    if (!all.starts_with(head(key, text))) return std::nullopt;
     return text;
   } catch (const std::exception&) {
     return std::nullopt;

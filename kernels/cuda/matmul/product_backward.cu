@@ -4,9 +4,9 @@
 // of several images, so all have the same taps on the map. The pool's gradient is never expanded (patches.cuh).
 #include "kernels/cuda/device_code/last_block.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
+#include "kernels/cuda/matmul/implicit_product.cuh"
 #include "kernels/cuda/matmul/patches.cuh"
 #include "kernels/cuda/matmul/product_plan.hpp"
-#include "kernels/cuda/matmul/product_tiles.cuh"
 
 namespace trainer::cuda {
 

@@ -8,9 +8,9 @@
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/device_code/norm_sums.cuh"
+#include "kernels/cuda/matmul/implicit_product.cuh"
 #include "kernels/cuda/matmul/patches.cuh"
 #include "kernels/cuda/matmul/product_plan.hpp"
-#include "kernels/cuda/matmul/product_tiles.cuh"
 
 namespace trainer::cuda {
 
@@ -79,17 +79,6 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
     const unsigned end = min((tile + 1) * own, all);
     for_strided<4>(tile * own + at.row, end, at.rows, load, use);  // loads in a row: 4
   }
-}
-
-// A dense layer is a convolution on maps of one pixel.
-ConvDesc as_conv(const OpDesc& product) {
-  const auto* dense = std::get_if<DenseDesc>(&product);
-  if (dense == nullptr) return std::get<ConvDesc>(product);
-  ConvDesc conv;
-  conv.in = {1, 1, dense->in};
-  conv.out = dense->out;
-  conv.bias = dense->bias;
-  return conv;
 }
 
 PatchShape patch_shape(const ConvDesc& conv, int batch) {
@@ -210,6 +199,18 @@ class ProductNormOp final : public Op {
 };
 
 }  // namespace
+
+ConvDesc as_conv(const OpDesc& product) {
+  if (const auto* conv = std::get_if<ConvDesc>(&product)) return *conv;
+  const auto& dense = std::get<DenseDesc>(product);
+  ConvDesc conv;
+  conv.in = {1, 1, dense.in};
+  conv.out = dense.out;
+  conv.bias = dense.bias;
+  conv.relu = dense.relu;
+  conv.y_map = dense.y_map;
+  return conv;
+}
 
 bool has_patches(const OpDesc& product) {
   const ConvDesc conv = as_conv(product);

@@ -56,6 +56,8 @@ HOST_DEVICE unsigned first_tile_of(unsigned part, unsigned parts, unsigned slice
   return part < dealt ? part + parts - dealt : part - dealt;
 }
 
+// A convolution or dense layer as a convolution: a dense layer is one on maps of one pixel.
+ConvDesc as_conv(const OpDesc& product);
 // Whether these kernels can compute a ConvDesc or DenseDesc: channels are multiples of 4, no border, adjacent windows.
 bool has_patches(const OpDesc& product);
 ProductPlan plan_product(const CudaContext& context, const OpDesc& product, int batch);

@@ -4,9 +4,9 @@
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
+#include "kernels/cuda/matmul/implicit_product.cuh"
 #include "kernels/cuda/matmul/patches.cuh"
 #include "kernels/cuda/matmul/product_plan.hpp"
-#include "kernels/cuda/matmul/product_tiles.cuh"
 
 namespace trainer::cuda {
 
@@ -49,11 +49,6 @@ __global__ void __launch_bounds__(kProductThreads, kProductBlocks)
   }
 }
 
-bool has_relu(const OpDesc& product) {
-  const auto* conv = std::get_if<ConvDesc>(&product);
-  return conv != nullptr ? conv->relu : std::get<DenseDesc>(product).relu;
-}
-
 class SmallProduct final : public Op {
  public:
   SmallProduct(const CudaContext& context, const OpDesc& desc, int batch)
@@ -61,7 +56,7 @@ class SmallProduct final : public Op {
         context_(context),
         plan_(plan_product(context, desc, batch)),
         pools_(plan_.shape.pool_bit > 0),
-        relu_(has_relu(desc)) {}
+        relu_(as_conv(desc).relu) {}
 
   std::size_t saved_bytes() const override {
     return pools_ ? std::size_t{plan_.shape.batch} * plan_.shape.outputs * plan_.shape.out : 0;

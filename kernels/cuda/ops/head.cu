@@ -202,13 +202,10 @@ class Head final : public Op {
     a.losses = reinterpret_cast<float*>(hardness + keys());
     a.correct = reinterpret_cast<std::uint8_t*>(a.losses + shape_.batch);
     const unsigned blocks = blocks_for(shape_.batch, kRows, kForwardBlocks * context_.multiprocessors);
-    if (!a.training || !shares_rows()) {
-      launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T, false>, shape_, a,
-             context_.ticket);
-      return;
-    }
-    launch(context_.stream, {blocks, kThreads}, "head_forward", head_forward<T, true>, shape_, a,
-           context_.ticket);
+    const bool shares = a.training && shares_rows();
+    launch(context_.stream, {blocks, kThreads}, "head_forward",
+           shares ? head_forward<T, true> : head_forward<T, false>, shape_, a, context_.ticket);
+    if (!shares) return;
     if (!context_.stream.loads) gather_rows(context_.part, hardness, sizeof(std::uint64_t));
     launch(context_.stream, {blocks_for(shape_.batch, kRows, shape_.batch), kThreads}, "select_rows",
            select_rows, shape_, a.rows, a.state, a.dz);

@@ -140,49 +140,40 @@ unsigned count_of(const PoolShape& s, const MapIndex& map) {
   return s.batch * map.h.by() * map.w.by() * map.c.by();
 }
 
-// Max pooling as a separate layer.
-class MaxPool final : public Op {
+// Pooling as a layer of its own.
+class Pool final : public Op {
  public:
-  MaxPool(const CudaContext& context, const MaxPoolDesc& desc, int batch)
-      : Op(desc, batch), context_(context), shape_(batch, desc.in, out_shape(desc), desc.window) {}
+  Pool(const CudaContext& context, const OpDesc& desc, const Window& window, int batch)
+      : Op(desc, batch),
+        context_(context),
+        max_(std::holds_alternative<MaxPoolDesc>(desc)),
+        shape_(batch, in_shape(desc), out_shape(desc), window) {}
 
-  std::size_t saved_bytes() const override { return count_of(shape_, shape_.out); }
+  std::size_t saved_bytes() const override { return max_ ? count_of(shape_, shape_.out) : 0; }
 
  private:
   void run_forward(const OpArgs& args) override {
     auto* argmax = args.mode == Mode::training ? reinterpret_cast<std::uint8_t*>(args.saved) : nullptr;
-    launch_maxpool(context_, shape_, {args.x, nullptr, false, args.y, argmax});
+    if (max_) return launch_maxpool(context_, shape_, {args.x, nullptr, false, args.y, argmax});
+    const unsigned count = count_of(shape_, shape_.out);
+    visit_element(context_.element, [&]<typename T>(ElementType<T>) {
+      launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool", avgpool<T>, shape_,
+             static_cast<const T*>(args.x), static_cast<T*>(args.y), count);
+    });
   }
   void run_backward(const OpArgs& args) override {
     if (args.dx == nullptr) return;
     const auto* argmax = reinterpret_cast<const std::uint8_t*>(args.saved);
-    launch_maxpool_backward(context_, shape_, {args.dy, args.y, false, argmax, args.dx});
-  }
-
-  const CudaContext& context_;
-  PoolShape shape_;
-};
-
-template <typename T>
-class AvgPool final : public Op {
- public:
-  AvgPool(const CudaContext& context, const AvgPoolDesc& desc, int batch)
-      : Op(desc, batch), context_(context), shape_(batch, desc.in, out_shape(desc), desc.window) {}
-
- private:
-  void run_forward(const OpArgs& args) override {
-    const unsigned count = count_of(shape_, shape_.out);
-    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool", avgpool<T>, shape_,
-           static_cast<const T*>(args.x), static_cast<T*>(args.y), count);
-  }
-  void run_backward(const OpArgs& args) override {
-    if (args.dx == nullptr) return;
+    if (max_) return launch_maxpool_backward(context_, shape_, {args.dy, args.y, false, argmax, args.dx});
     const unsigned count = count_of(shape_, shape_.map);
-    launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool_backward", avgpool_backward<T>,
-           shape_, static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count);
+    visit_element(context_.element, [&]<typename T>(ElementType<T>) {
+      launch(context_.stream, cover(count, kThreads, kMostBlocks), "avgpool_backward", avgpool_backward<T>,
+             shape_, static_cast<const T*>(args.dy), static_cast<T*>(args.dx), count);
+    });
   }
 
   const CudaContext& context_;
+  bool max_;
   PoolShape shape_;
 };
 
@@ -232,14 +223,12 @@ std::size_t db_partial_bytes(unsigned c) {
 std::unique_ptr<Op> make_op(const CudaContext& context, const MaxPoolDesc& desc, int batch,
                             bool /*wants_dx*/) {
   require_poolable(desc, desc.window, "GPU");
-  return std::make_unique<MaxPool>(context, desc, batch);
+  return std::make_unique<Pool>(context, desc, desc.window, batch);
 }
 
 std::unique_ptr<Op> make_op(const CudaContext& context, const AvgPoolDesc& desc, int batch,
                             bool /*wants_dx*/) {
-  return visit_element(context.element, [&]<typename T>(ElementType<T>) -> std::unique_ptr<Op> {
-    return std::make_unique<AvgPool<T>>(context, desc, batch);
-  });
+  return std::make_unique<Pool>(context, desc, desc.window, batch);
 }
 
 }  // namespace trainer::cuda

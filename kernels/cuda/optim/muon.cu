@@ -14,7 +14,7 @@
 #include "kernels/cuda/device_code/grid_barrier.cuh"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
-#include "kernels/cuda/matmul/product_tiles.cuh"
+#include "kernels/cuda/matmul/implicit_product.cuh"
 #include "kernels/cuda/optim/muon_matrix.cuh"
 #include "kernels/cuda/optim/update_terms.cuh"
 #include "kernels/math/muon.hpp"
