@@ -5,7 +5,7 @@
 
 #include "models/words.hpp"
 #include "trainer/console/command_line.hpp"
-#include "trainer/console/markup.hpp"
+#include "trainer/console/text_table.hpp"
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/prolog.hpp"
 #include "trainer/system/errors.hpp"
