@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "kernels/gpu_host/gpu_surroundings.hpp"
+#include "kernels/gpu_host/gpu_failure.hpp"
 #include "kernels/gpu_host/loaded_library.hpp"
 #include "trainer/doctor/apart.hpp"
 #include "trainer/doctor/facts.hpp"
