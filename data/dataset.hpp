@@ -29,20 +29,14 @@ class DataError : public std::runtime_error {
 template <class T>
 class UninitializedAllocator : public std::allocator<T> {
  public:
-  template <class U>
-  struct rebind {
-    using other = UninitializedAllocator<U>;
-  };
-
   using std::allocator<T>::allocator;
 
-  template <class U>
-  void construct(U* place) {
-    ::new (static_cast<void*>(place)) U;
-  }
   template <class U, class... Values>
   void construct(U* place, Values&&... values) {
-    std::construct_at(place, std::forward<Values>(values)...);
+    if constexpr (sizeof...(Values) == 0)
+      ::new (static_cast<void*>(place)) U;
+    else
+      std::construct_at(place, std::forward<Values>(values)...);
   }
 };
 

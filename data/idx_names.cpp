@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <fmt/ranges.h>
-#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -19,13 +18,10 @@ using Names = std::vector<std::string>;
 Names spellings(const Names& stems, const Names& types) {
   Names names;
   for (const std::string& stem : stems) {
-    for (const std::string& type : types) {
-      for (const char* separator : {"-", "."}) {
-        for (const char* ending : {"", ".gz"}) {
+    for (const std::string& type : types)
+      for (const char* separator : {"-", "."})
+        for (const char* ending : {"", ".gz"})
           names.push_back(fmt::format("{}{}{}{}", stem, separator, type, ending));
-        }
-      }
-    }
   }
   return names;
 }
@@ -70,9 +66,8 @@ std::vector<Place> places_in(const fs::path& path) {
 }
 
 Place find_place(const fs::path& path) {
-  if (!fs::is_directory(path)) {
+  if (!fs::is_directory(path))
     return {path.has_parent_path() ? path.parent_path() : ".", path.filename().string() + "-"};
-  }
   const std::vector<Place> places = places_in(path);
   if (places.empty()) return {path, ""};
   if (places.size() == 1) return places.front();

@@ -1,5 +1,5 @@
-// Image files: reading one from PNG, JPEG or BMP, writing one as PNG, and a folder of them as a data set. image.cpp is the only
-// file that uses stb_image.
+// Image files: reading one from PNG, JPEG or BMP, writing one as PNG, a folder of them as a data set, and the form of its images.
+// image.cpp is the only file that uses stb_image.
 #pragma once
 
 #include <climits>
@@ -63,5 +63,13 @@ PictureFolders find_picture_folders(const std::filesystem::path& path);
 // LoadOptions::label_names), more than kMostClasses labels, images of several sizes, and, unless they are skipped, broken
 // images.
 Dataset load_image_folder(const std::filesystem::path& path, const LoadOptions& options);
+
+// The form of a data set's images: MNIST's, to which every picture for the network is then fitted, or any other, in which case
+// pictures are used as they are. A checkpoint stores it, since the weights do not show it.
+inline constexpr const char* kMnistFingerprint = "crc32:e9f4d8b3-e0cb4ad2-91373bdf-4ab9eff9";
+
+// Whether images of `shape` are light digits on black, their longer side 20/28 of the image and their centre of mass in its
+// middle, as MNIST's makers framed them. Of many images a thousand are checked; nine of ten must have this form.
+bool have_digit_form(std::span<const std::uint8_t> images, const Shape& shape);
 
 }  // namespace trainer::data

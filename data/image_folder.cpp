@@ -64,28 +64,24 @@ bool numerically_before(const std::string& a, const std::string& b) {
 
 // The sorted names of the label folders of one split, as they are on the disk.
 Names find_labels(const fs::path& split) {
-  if (!fs::is_directory(split)) {
+  if (!fs::is_directory(split))
     refuse(split, "no such folder; a data set of pictures has train/LABEL/ and test/LABEL/");
-  }
   Names labels;
-  for (const fs::directory_entry& entry : fs::directory_iterator(split)) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(split))
     if (entry.is_directory() && !is_no_data(entry)) labels.push_back(entry.path().filename().string());
-  }
   if (labels.empty()) refuse(split, "holds no folders; each label is a folder of pictures");
   const bool numbers = std::all_of(labels.begin(), labels.end(), is_number);
-  if (numbers) {
+  if (numbers)
     std::sort(labels.begin(), labels.end(), numerically_before);
-  } else {
+  else
     std::sort(labels.begin(), labels.end());
-  }
   return labels;
 }
 
 std::vector<fs::path> pictures_in(const fs::path& folder) {
   std::vector<fs::path> pictures;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
     if (!entry.is_directory() && !is_no_data(entry) && is_picture(entry)) pictures.push_back(entry);
-  }
   return pictures;
 }
 
@@ -116,9 +112,8 @@ class Collector {
       for (const fs::path& picture : find_pictures(folder / name)) add_picture(picture, label, split);
     }
     require_one_size();
-    if (split.count() == 0) {
+    if (split.count() == 0)
       refuse(folder, "no picture could be read; all {} were skipped as broken", loaded_.skipped_images);
-    }
   }
 
  private:
@@ -211,10 +206,9 @@ Dataset load_image_folder(const fs::path& path, const LoadOptions& options) {
   }
   const auto count = static_cast<int>(loaded.label_names.size());
   const int most = options.classes.value_or(kMostClasses);
-  if (count > most) {
+  if (count > most)
     refuse(folders.train, "holds {} labels, but {} {}", count,
            options.classes ? "--classes allows" : "a data set can have", most);
-  }
   static_cast<void>(find_labels(folders.test));  // before many pictures are read
   Collector collector(loaded, options);
   if (!to_test || fs::is_directory(folders.train)) {

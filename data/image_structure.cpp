@@ -90,17 +90,15 @@ int check_png(const Path& path, Bytes& bytes) {
     if (left < kFrame) refuse(path, "broken picture, cut short at {} bytes: no IEND chunk", bytes.size());
     std::size_t length = big_endian32(bytes, at);
     const std::string chunk_type(reinterpret_cast<const char*>(&bytes[at + 4]), 4);
-    if (length > left - kFrame) {
+    if (length > left - kFrame)
       refuse(path, "broken picture, cut short: chunk {} at offset {} has {} bytes, but {} are left",
              chunk_type, at, length, left - kFrame);
-    }
     const std::uint32_t checksum = libdeflate_crc32(0, &bytes[at + 4], length + 4);
     const std::uint32_t stated = big_endian32(bytes, at + 8 + length);
-    if (checksum != stated) {
+    if (checksum != stated)
       refuse(path,
              "broken picture, damaged: chunk at offset {} has checksum 0x{:08x}, and the file says 0x{:08x}",
              at, checksum, stated);
-    }
     if (chunk_type == "CgBI")
       refuse(path, "a PNG picture in Apple's CgBI variant; convert it to a standard PNG");
     if (chunk_type == "eXIf") orientation = exif_orientation(ByteSpan(bytes).subspan(at + 8, length));
@@ -149,9 +147,8 @@ int check_jpeg(const Path& path, ByteSpan bytes) {
     if (at + 2 > bytes.size()) break;
     const std::size_t length = std::max<std::size_t>(std::size_t{bytes[at]} << 8 | bytes[at + 1], 2);
     const ByteSpan segment = bytes.subspan(at, std::min(length, bytes.size() - at));
-    if (kind == kHuffmanTables && has_overlong_table(bytes, at + 2, at + length)) {
+    if (kind == kHuffmanTables && has_overlong_table(bytes, at + 2, at + length))
       refuse(path, "broken picture, damaged: the Huffman table at offset {} has more than 256 codes", at - 2);
-    }
     if (kind == kScan && ++scans > kMostScans)
       refuse(path, "a JPEG picture in more than {} scans; convert it to one without progressive scans",
              kMostScans);

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
-#include <utility>
 
 namespace trainer::data {
 namespace {
@@ -43,14 +42,12 @@ std::size_t after_text(ByteSpan file, std::size_t at) {
 
 // The offset of the compressed data in the member that begins at `start`.
 std::size_t data_offset(const std::filesystem::path& path, ByteSpan file, std::size_t start) {
-  if (file.size() - start < kHeaderBytes + kFooterBytes) {
+  if (file.size() - start < kHeaderBytes + kFooterBytes)
     refuse(path, "gzip data cut short: {} bytes from offset {}, and the smallest gzip member has {}",
            file.size() - start, start, kHeaderBytes + kFooterBytes);
-  }
   const ByteSpan head = file.subspan(start);
-  if (head[0] != 0x1f || head[1] != 0x8b) {
+  if (head[0] != 0x1f || head[1] != 0x8b)
     refuse(path, "not gzip data: bytes {:02x} {:02x} at offset {}, not 1f 8b", head[0], head[1], start);
-  }
   if (head[2] != 8) refuse(path, "bad gzip header: compression method {}, not 8 (deflate)", head[2]);
   const unsigned flags = head[3];
   if ((flags & kReserved) != 0) refuse(path, "bad gzip header: reserved flags set (0x{:02x})", flags);
@@ -60,9 +57,8 @@ std::size_t data_offset(const std::filesystem::path& path, ByteSpan file, std::s
   if (flags & kComment) at = after_text(head, at);
   const std::size_t checked = at;
   if (flags & kHeaderChecksum) at += 2;
-  if (at + kFooterBytes > head.size()) {
+  if (at + kFooterBytes > head.size())
     refuse(path, "bad gzip header: its fields run to byte {} of a file of {}", start + at, file.size());
-  }
   if (flags & kHeaderChecksum) {
     const std::uint64_t stated = little_endian(head, checked, 2);
     const unsigned actual = libdeflate_crc32(0, head.data(), checked) & 0xffff;
@@ -72,19 +68,16 @@ std::size_t data_offset(const std::filesystem::path& path, ByteSpan file, std::s
 }
 
 void check_footer(const std::filesystem::path& path, ByteSpan rest, ByteSpan contents) {
-  if (rest.size() < kFooterBytes) {
+  if (rest.size() < kFooterBytes)
     refuse(path, "gzip data cut short: {} of the last {} bytes (checksum and length) are there", rest.size(),
            kFooterBytes);
-  }
   const std::uint32_t checksum = libdeflate_crc32(0, contents.data(), contents.size());
-  if (const std::uint64_t stated = little_endian(rest, 0, 4); checksum != stated) {
+  if (const std::uint64_t stated = little_endian(rest, 0, 4); checksum != stated)
     refuse(path, "gzip checksum: the contents have 0x{:08x}, the file says 0x{:08x}; it is damaged", checksum,
            stated);
-  }
   const auto length = static_cast<std::uint32_t>(contents.size());
-  if (const std::uint64_t stated = little_endian(rest, 4, 4); length != stated) {
+  if (const std::uint64_t stated = little_endian(rest, 4, 4); length != stated)
     refuse(path, "gzip length: the contents have {} bytes, the file says {}; it is damaged", length, stated);
-  }
 }
 
 }  // namespace
@@ -124,10 +117,9 @@ void InputFile::read_at(std::uint64_t offset, std::span<std::uint8_t> bytes) con
         ::pread(descriptor_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) refuse(path_, "cannot be read: {}", system_reason());
-    if (got == 0) {
+    if (got == 0)
       refuse(path_, "ended after {} bytes while it was read; it had {} when it was opened", offset + done,
              size_);
-    }
     done += static_cast<std::size_t>(got);
   }
 }
@@ -152,10 +144,9 @@ Unpacked gunzip(const std::filesystem::path& path, ByteSpan file, std::span<std:
     const libdeflate_result result = libdeflate_deflate_decompress_ex(
         decompressor.get(), packed.data(), packed.size(), room.data(), room.size(), &used, &made);
     if (result == LIBDEFLATE_INSUFFICIENT_SPACE) return {out.size(), true};
-    if (result != LIBDEFLATE_SUCCESS) {
+    if (result != LIBDEFLATE_SUCCESS)
       refuse(path, "gzip data cut short or damaged: the file has {} bytes, and its last four say {} unpacked",
              file.size(), gzip_stated_length(file));
-    }
     check_footer(path, packed.subspan(used), room.first(made));
     written += made;
     at = file.size() - packed.size() + used + kFooterBytes;

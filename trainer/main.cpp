@@ -22,7 +22,6 @@
 #include "trainer/store/environment.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/process.hpp"
-#include "trainer/system/refused_memory.hpp"
 #include "trainer/system/signals.hpp"
 
 namespace {

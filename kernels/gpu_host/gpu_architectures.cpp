@@ -68,9 +68,8 @@ std::string architectures_text(const GpuArchitectures& built) {
 GpuCode code_for(const GpuArchitectures& built, int major, int minor) {
   const int device = capability_number(major, minor);
   GpuCode best;
-  for (const GpuArchitecture& code : built.ptx) {
+  for (const GpuArchitecture& code : built.ptx)
     if (ptx_runs(code, device) && code.number >= best.from.number) best = {GpuCode::Kind::ptx, code};
-  }
   for (const GpuArchitecture& code : built.machine_code) {
     if (!machine_code_runs(code, device)) continue;
     if (best.kind != GpuCode::Kind::machine_code || code.number >= best.from.number)
@@ -80,17 +79,12 @@ GpuCode code_for(const GpuArchitectures& built, int major, int minor) {
 }
 
 std::string code_text(const GpuArchitectures& built, int major, int minor) {
-  const GpuCode code = code_for(built, major, minor);
-  switch (code.kind) {
-    case GpuCode::Kind::machine_code:
-      return fmt::format("runs the machine code of {}", architecture_name(code.from));
-    case GpuCode::Kind::ptx:
-      return fmt::format("runs PTX {}, which the driver compiles at the first start; for machine code {}",
-                         architecture_name(code.from), rebuild_advice(major, minor));
-    case GpuCode::Kind::none:
-      break;
-  }
-  return fmt::format("runs none of it: {}", rebuild_advice(major, minor));
+  const auto [kind, from] = code_for(built, major, minor);
+  if (kind == GpuCode::Kind::machine_code) return "runs the machine code of " + architecture_name(from);
+  const std::string advice = rebuild_advice(major, minor);
+  if (kind == GpuCode::Kind::none) return "runs none of it: " + advice;
+  return fmt::format("runs PTX {}, which the driver compiles at the first start; for machine code {}",
+                     architecture_name(from), advice);
 }
 
 std::string rebuild_advice(int major, int minor) {

@@ -1,13 +1,28 @@
+// Finds rows by their keys, fills words into their texts, and finds out which row says why a GPU cannot be used.
 #include "kernels/gpu_host/gpu_failure.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <fmt/format.h>
+#include <stdexcept>
 
 #include "kernels/gpu_host/gpu_architectures.hpp"
 
 namespace trainer {
 
 namespace {
+
+std::string word_for(std::string_view name, const FailureWords& words) {
+  static const FailureWords kAlways{
+      {"gpus_flag", "'docker run --gpus all' (Podman and CDI: --device nvidia.com/gpu=all)"},
+      {"ssh", "ssh USER@HOST"},
+      {"there", ""}};
+  for (const FailureWords* known : {&words, &kAlways})
+    if (const auto found = known->find(name); found != known->end()) return found->second;
+  std::string capitals(name);
+  for (char& letter : capitals) letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  return capitals;
+}
 
 // Codes of cudaError_t (driver_types.h), whose numbers have been the same since CUDA 10.1. Only those whose cause
 // depends on the machine have a name here; all others are codes of rows.
@@ -44,10 +59,6 @@ std::string libcuda_text(const GpuSurroundings& around) {
   return fmt::format("{} (CUDA {})", around.driver_library, cuda_version_text(around.driver_version));
 }
 
-std::string module_text(const GpuSurroundings& around) {
-  return around.kernel_module.empty() ? "kernel module not visible" : "kernel module " + around.kernel_module;
-}
-
 std::string driver_needed(int runtime_version) {
   const int major = runtime_version / 1000;
   if (major == 12) return "driver 525 or newer";
@@ -57,20 +68,21 @@ std::string driver_needed(int runtime_version) {
 
 // The values of the words that the rows' texts may contain.
 FailureWords words_of(const std::string& name, const GpuSurroundings& around) {
-  return {{"name", name},
-          {"seen", fmt::format("{}, {}", name, visibility_text(around))},
-          {"visible", around.cuda_visible_devices.value_or("")},
-          {"files", files_text(around)},
-          {"libcuda", libcuda_text(around)},
-          {"library", around.driver_library},
-          {"module", module_text(around)},
-          {"version", around.kernel_module},
-          {"gpus", around.pci_gpus > 1 ? fmt::format("{} NVIDIA GPUs", around.pci_gpus) : "NVIDIA GPU"},
-          {"serves", around.driver_version > 0
-                         ? "serves CUDA " + cuda_version_text(around.driver_version) + " at most"
-                         : "does not say which CUDA it serves"},
-          {"needs", cuda_version_text(around.runtime_version)},
-          {"driver_needed", driver_needed(around.runtime_version)}};
+  return {
+      {"name", name},
+      {"seen", fmt::format("{}, {}", name, visibility_text(around))},
+      {"visible", around.cuda_visible_devices.value_or("")},
+      {"files", files_text(around)},
+      {"libcuda", libcuda_text(around)},
+      {"library", around.driver_library},
+      {"module", "kernel module " + (around.kernel_module.empty() ? "not visible" : around.kernel_module)},
+      {"version", around.kernel_module},
+      {"gpus", around.pci_gpus > 1 ? fmt::format("{} NVIDIA GPUs", around.pci_gpus) : "NVIDIA GPU"},
+      {"serves", around.driver_version > 0
+                     ? "serves CUDA " + cuda_version_text(around.driver_version) + " at most"
+                     : "does not say which CUDA it serves"},
+      {"needs", cuda_version_text(around.runtime_version)},
+      {"driver_needed", driver_needed(around.runtime_version)}};
 }
 
 // A row, and which of its findings applies.
@@ -155,6 +167,51 @@ std::string device_text(int device, const GpuInfo& gpu) {
 
 }  // namespace
 
+int exit_status(FailureClass kind) {
+  return kind > FailureClass::wrong_results ? 1 : static_cast<int>(kind);
+}
+
+std::string_view meaning(FailureClass kind) {
+  if (kind == FailureClass::healthy) return "healthy";
+  const std::span<const ClassMeaning> all = class_meanings();
+  const auto found = std::ranges::find(all, kind, &ClassMeaning::kind);
+  return found == all.end()
+             ? "the command failed, or a training of a proof did, or a GPU is slower than its equals"
+             : found->meaning;
+}
+
+const KnownFailure& known_failure(std::string_view key) {
+  const std::span<const KnownFailure> rows = known_failures();
+  const auto found = std::ranges::find(rows, key, &KnownFailure::key);
+  if (found == rows.end()) throw std::logic_error("no known failure is called " + std::string(key));
+  return *found;
+}
+
+std::string filled_in(std::string_view text, const FailureWords& words) {
+  std::string result;
+  for (std::size_t open = text.find('{'); open != std::string_view::npos; open = text.find('{')) {
+    const std::size_t close = text.find('}', open);
+    if (close == std::string_view::npos) break;
+    result += text.substr(0, open);
+    result += word_for(text.substr(open + 1, close - open - 1), words);
+    text.remove_prefix(close + 1);
+  }
+  return result.append(text);
+}
+
+Failure failure_of(const KnownFailure& row, const FailureWords& words) {
+  return {row.key, row.kind, filled_in(row.cause, words), filled_in(row.fix, words)};
+}
+
+Failure found_failure(std::string_view key, std::string_view when, const FailureWords& words) {
+  const KnownFailure& row = known_failure(key);
+  const auto found = std::ranges::find(row.found, when, &Finding::when);
+  if (found == row.found.end())
+    throw std::logic_error(std::string(key) + " is not found " + std::string(when));
+  return {key, row.kind, filled_in(found->cause, words),
+          filled_in(found->fix.empty() ? row.fix : found->fix, words)};
+}
+
 bool has_dxg(const GpuSurroundings& around) {
   return std::ranges::find(around.device_files, "/dev/dxg") != around.device_files.end();
 }
@@ -179,12 +236,11 @@ std::optional<Failure> find_gpu_failure(const GpuProbe& probe, int device) {
   GpuInfo gpu;
   if (const int code = probe.describe(device, &gpu); code != 0) return explained(code);
   const GpuArchitectures built = parse_architectures(probe.architectures());
-  if (code_for(built, gpu.major, gpu.minor).kind == GpuCode::Kind::none) {
+  if (code_for(built, gpu.major, gpu.minor).kind == GpuCode::Kind::none)
     return found_failure("device-code", "compared",
                          {{"gpu", device_text(device, gpu)},
                           {"built", architectures_text(built)},
                           {"rebuild", rebuild_advice(gpu.major, gpu.minor)}});
-  }
   const int code = probe.open(device);
   if (code == 0) return std::nullopt;
   if (code != kDevicesUnavailable) return explained(code);

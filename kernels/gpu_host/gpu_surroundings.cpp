@@ -2,8 +2,6 @@
 // CU_DEVICE_ATTRIBUTE_COMPUTE_MODE = 20, _COMPUTE_CAPABILITY_MAJOR = 75, _MINOR = 76; CU_COMPUTEMODE_PROHIBITED = 2,
 // _EXCLUSIVE_PROCESS = 3. Source: CUDA Driver API, "Version Management", "Device Management", "Primary Context Management"; a
 // versioned name (_v2) never changes its interface.
-#include "kernels/gpu_host/gpu_surroundings.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -11,6 +9,7 @@
 #include <fmt/format.h>
 #include <fstream>
 
+#include "kernels/gpu_host/gpu_failure.hpp"
 #include "kernels/gpu_host/loaded_library.hpp"
 
 namespace trainer {
@@ -183,10 +182,9 @@ bool is_wsl(const fs::path& root) {
 std::string kernel_module_version(const fs::path& root) {
   // "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build ..."
   std::ifstream in(root / "proc/driver/nvidia/version");
-  for (std::string word; in >> word;) {
+  for (std::string word; in >> word;)
     if (std::isdigit(static_cast<unsigned char>(word[0])) != 0 && word.find('.') != std::string::npos)
       return word;
-  }
   return "";
 }
 

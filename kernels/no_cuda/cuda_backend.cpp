@@ -1,6 +1,6 @@
 // Replaces the GPU engine in a build without it: reports this and what to do.
 #include "kernels/backend.hpp"
-#include "kernels/gpu_host/gpu_surroundings.hpp"
+#include "kernels/gpu_host/gpu_failure.hpp"
 
 namespace trainer {
 

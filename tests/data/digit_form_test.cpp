@@ -1,8 +1,8 @@
 // Which data sets have MNIST's form.
-#include "data/digit_form.hpp"
-
 #include <algorithm>
 #include <gtest/gtest.h>
+
+#include "data/image.hpp"
 
 namespace trainer::data {
 namespace {

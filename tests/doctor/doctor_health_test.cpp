@@ -9,7 +9,6 @@
 #include "tests/support/words.hpp"
 #include "trainer/doctor/apart.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/prolog.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer::doctor {

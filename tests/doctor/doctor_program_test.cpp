@@ -1,6 +1,6 @@
 // trainer doctor as a user runs it, on this machine without a GPU.
 #include "tests/support/program.hpp"
-#include "trainer/doctor/facts.hpp"
+#include "trainer/doctor/checks.hpp"
 
 namespace trainer::test {
 namespace {

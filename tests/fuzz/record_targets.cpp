@@ -1,6 +1,6 @@
 // Targets: the records of runs and benches, and the expressions that choose runs.
 #include "tests/fuzz/support.hpp"
-#include "trainer/measure/bench_record.hpp"
+#include "trainer/measure/bench.hpp"
 #include "trainer/runs/known_run.hpp"
 #include "trainer/runs/live_view.hpp"
 #include "trainer/runs/run_comparison.hpp"

@@ -1,9 +1,8 @@
 // What a build without the GPU engine knows of GPUs: a machine played in a folder, and a stand-in for the
 // driver's library.
-#include "kernels/gpu_host/gpu_surroundings.hpp"
-
 #include <gtest/gtest.h>
 
+#include "kernels/gpu_host/gpu_failure.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace trainer {

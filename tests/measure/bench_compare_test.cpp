@@ -1,7 +1,7 @@
 // Records side by side, and what keeps two of them apart; and the command as a user meets it.
 #include "tests/measure/bench_records.hpp"
 #include "tests/support/program.hpp"
-#include "trainer/measure/bench_record.hpp"
+#include "trainer/measure/bench.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer::test {

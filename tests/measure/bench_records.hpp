@@ -1,7 +1,7 @@
 // Bench records that no machine has made.
 #pragma once
 
-#include "trainer/measure/bench_record.hpp"
+#include "trainer/measure/bench.hpp"
 
 namespace trainer::test {
 

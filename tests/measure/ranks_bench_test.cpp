@@ -1,8 +1,7 @@
 // What bench measures on several ranks: threads of this process, and the real program under mpirun.
-#include "trainer/measure/ranks_bench.hpp"
-
 #include "tests/support/program.hpp"
 #include "tests/support/thread_ranks.hpp"
+#include "trainer/measure/bench.hpp"
 
 namespace trainer::test {
 namespace {

@@ -1,6 +1,4 @@
 // Which words start several ranks, and what their end means.
-#include "trainer/ranks/launch_ranks.hpp"
-
 #include <csignal>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,7 +7,7 @@
 
 #include "tests/support/temporary_folder.hpp"
 #include "tests/support/words.hpp"
-#include "trainer/ranks/open_ranks.hpp"
+#include "trainer/ranks/launch.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {

@@ -16,8 +16,7 @@
 #include <unistd.h>
 #include <vector>
 
-#include "trainer/ranks/launch_ranks.hpp"
-#include "trainer/ranks/open_ranks.hpp"
+#include "trainer/ranks/launch.hpp"
 #include "trainer/system/signals.hpp"
 
 namespace trainer {

@@ -10,8 +10,7 @@
 
 #include "tests/support/child_process.hpp"
 #include "tests/support/words.hpp"
-#include "trainer/ranks/launch_ranks.hpp"
-#include "trainer/ranks/open_ranks.hpp"
+#include "trainer/ranks/launch.hpp"
 
 namespace trainer {
 namespace {

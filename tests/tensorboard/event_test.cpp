@@ -1,13 +1,12 @@
 // Events as bytes: their frame, and what is left of them wherever a file is cut. What they say is read by TensorBoard itself, in
 // tensorboard_program_test.
-#include "trainer/tensorboard/event.hpp"
-
 #include <array>
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
 
 #include "tests/support/event_file_reader.hpp"
+#include "trainer/tensorboard/run_events.hpp"
 
 namespace trainer::test {
 namespace {

@@ -1,5 +1,7 @@
 // trainer bench: how fast this machine trains, in a form that can be compared; and the comparison. Under a launcher of ranks: how
 // fast they exchange gradients, and train together.
+#include "trainer/measure/bench.hpp"
+
 #include <ctime>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -10,8 +12,6 @@
 #include "trainer/device/device_report.hpp"
 #include "trainer/device/machine_state.hpp"
 #include "trainer/device/memory_need.hpp"
-#include "trainer/measure/bench_record.hpp"
-#include "trainer/measure/ranks_bench.hpp"
 #include "trainer/ranks/launch.hpp"
 #include "trainer/store/run_record.hpp"
 #include "trainer/system/files.hpp"

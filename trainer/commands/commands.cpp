@@ -9,7 +9,7 @@
 #include <system_error>
 
 #include "trainer/device/device_report.hpp"
-#include "trainer/ranks/open_ranks.hpp"
+#include "trainer/ranks/launch.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/signals.hpp"
 #include "trainer/system/version.hpp"

@@ -11,7 +11,7 @@
 
 #include "trainer/console/check.hpp"
 #include "trainer/device/device_choice.hpp"
-#include "trainer/doctor/facts.hpp"
+#include "trainer/doctor/checks.hpp"
 #include "trainer/infer/trained_network.hpp"
 #include "trainer/store/environment.hpp"
 #include "trainer/train/evaluation.hpp"

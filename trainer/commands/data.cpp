@@ -3,7 +3,7 @@
 
 #include "models/recipe.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/console/markup.hpp"
+#include "trainer/console/text_table.hpp"
 #include "trainer/report/data_sheet.hpp"
 #include "trainer/report/report_network.hpp"
 #include "trainer/system/errors.hpp"

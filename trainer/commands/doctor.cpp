@@ -8,7 +8,6 @@
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/doctor/prolog.hpp"
 #include "trainer/doctor/proof.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "data/digit_form.hpp"
 #include "data/image.hpp"
 #include "models/words.hpp"
 #include "trainer/commands/commands.hpp"

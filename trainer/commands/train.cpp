@@ -9,7 +9,7 @@
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/command_line.hpp"
-#include "trainer/ranks/launch_ranks.hpp"
+#include "trainer/ranks/launch.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/train/rank_share.hpp"
 #include "trainer/train/training_run.hpp"

@@ -21,9 +21,8 @@ Words commands_of(const CLI::App& app) {
 
 Words options_of(const CLI::App& app, const std::string& dashes = "--") {
   Words names;
-  for (const CLI::Option* option : app.get_options()) {
+  for (const CLI::Option* option : app.get_options())
     if (!option->get_lnames().empty()) names.push_back(dashes + option->get_lnames().front());
-  }
   return names;
 }
 
@@ -48,13 +47,12 @@ Words config_words(const std::string& file, const CLI::App& command) {
   std::erase_if(known, [](const std::string& name) { return name == "help" || name == "config"; });
   Words words;
   for (const auto& [name, value, place] : setting_lines("--config", file, "option", known)) {
-    if (command.get_option("--" + name)->get_expected_min() > 0) {
+    if (command.get_option("--" + name)->get_expected_min() > 0)
       words.push_back(fmt::format("--{}={}", name, value));
-    } else if (value == "true") {
+    else if (value == "true")
       words.push_back("--" + name);
-    } else if (value != "false") {
+    else if (value != "false")
       throw UsageError(fmt::format("{}: {}: true or false, not '{}'", place, name, value));
-    }
   }
   return words;
 }

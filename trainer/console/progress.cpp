@@ -2,7 +2,6 @@
 #include "trainer/console/progress.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
@@ -57,14 +56,14 @@ winsize terminal_size(int descriptor) {
   return size;
 }
 
-TerminalVariables read_terminal_variables() {
+}  // namespace
+
+TerminalVariables terminal_variables() {
   TerminalVariables variables{terminal_variable("TERM"), {}};
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"})
     if (variables.locale.empty()) variables.locale = terminal_variable(name);
   return variables;
 }
-
-}  // namespace
 
 Screen screen_of(std::FILE* out, const TerminalVariables& variables) {
   const int descriptor = fileno(out);
@@ -76,10 +75,6 @@ Screen screen_of(std::FILE* out, const TerminalVariables& variables) {
   screen.columns = [descriptor] { return terminal_size(descriptor).ws_col; };
   screen.rows = [descriptor] { return terminal_size(descriptor).ws_row; };
   return screen;
-}
-
-Screen screen_of(std::FILE* out) {
-  return screen_of(out, read_terminal_variables());
 }
 
 std::string progress_bar(double fraction, std::string_view text, int columns, bool unicode) {
@@ -104,11 +99,13 @@ std::string pace_text(std::optional<double> seconds_left, std::optional<double> 
   return text;
 }
 
-Console::Console(std::FILE* out, const ConsoleOptions& options)
-    : Console(out, options, options.bar ? screen_of(out) : Screen{}) {}
-
-Console::Console(std::FILE* out, const ConsoleOptions& options, Screen screen)
-    : out_(out), options_(options), screen_(std::move(screen)), last_output_(screen_.now()) {}
+Console::Console(std::FILE* out, const ConsoleOptions& options, std::optional<Screen> screen)
+    : out_(out),
+      options_(options),
+      screen_(screen        ? *std::move(screen)
+              : options.bar ? screen_of(out)
+                            : Screen{}),
+      last_output_(screen_.now()) {}
 
 Console::~Console() {
   clear_progress();

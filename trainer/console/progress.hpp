@@ -32,9 +32,9 @@ struct TerminalVariables {
   std::string locale;  // the first of LC_ALL, LC_CTYPE, LANG that is set and not empty
 };
 
+TerminalVariables terminal_variables();  // of this process
 // Has a bar if `out` is a terminal, and Unicode if that terminal can show it (a UTF-8 locale, and TERM is not dumb).
-[[nodiscard]] Screen screen_of(std::FILE* out, const TerminalVariables& variables);
-[[nodiscard]] Screen screen_of(std::FILE* out);  // with the variables of this process
+[[nodiscard]] Screen screen_of(std::FILE* out, const TerminalVariables& variables = terminal_variables());
 
 struct ConsoleOptions {
   bool quiet = false;  // only results
@@ -48,8 +48,7 @@ struct ConsoleOptions {
 class Console {
  public:
   // `out` and the stream for messages stay the caller's. Without a screen the console finds out what `out` can show.
-  Console(std::FILE* out, const ConsoleOptions& options);
-  Console(std::FILE* out, const ConsoleOptions& options, Screen screen);
+  Console(std::FILE* out, const ConsoleOptions& options, std::optional<Screen> screen = {});
   ~Console();  // removes the bar
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;

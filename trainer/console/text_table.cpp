@@ -1,8 +1,11 @@
 #include "trainer/console/text_table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numeric>
+#include <utility>
 
 #include "models/words.hpp"
 #include "trainer/system/text.hpp"
@@ -23,6 +26,10 @@ std::string aligned(const std::string& text, std::size_t width, bool right) {
   return right ? spaces + shown : shown + spaces;
 }
 
+constexpr const char* kReplacement = "\xef\xbf\xbd";  // U+FFFD
+constexpr std::array<std::pair<char, const char*>, 5> kEntities{
+    {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&#39;"}}};
+
 }  // namespace
 
 std::string count_text(double number) {
@@ -31,12 +38,9 @@ std::string count_text(double number) {
   return counts ? grouped(static_cast<std::uint64_t>(std::llround(number))) : "-";
 }
 
-TextTable::TextTable(const std::vector<TableColumn>& columns) {
+TextTable::TextTable(std::vector<TableColumn> columns) : columns_(std::move(columns)) {
   std::vector<std::string>& titles = rows_.emplace_back();
-  for (const auto& [title, least] : columns) {
-    columns_.push_back({title.starts_with('>'), least});
-    titles.push_back(title.substr(columns_.back().right ? 1 : 0));
-  }
+  for (const auto& [title, least] : columns_) titles.push_back(title.substr(title.starts_with('>') ? 1 : 0));
 }
 
 void TextTable::add(std::vector<std::string> cells) {
@@ -80,11 +84,26 @@ std::string TextTable::text(std::size_t gap) const {
   for (const auto& row : rows_) {
     std::string line;
     for (std::size_t c = 0; c < columns_.size(); ++c)
-      line += aligned(row[c], widths[c], columns_[c].right) + std::string(gap, ' ');
+      line += aligned(row[c], widths[c], columns_[c].title.starts_with('>')) + std::string(gap, ' ');
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + '\n';
   }
   return text;
+}
+
+// The JSON library replaces bytes that are not UTF-8.
+std::string escaped(std::string_view text) {
+  std::string html;
+  for (const char c : nlohmann::ordered_json::parse(to_text(std::string(text))).get<std::string>()) {
+    const auto entity = std::ranges::find(kEntities, c, &std::pair<char, const char*>::first);
+    if (entity != kEntities.end())
+      html += entity->second;
+    else if (is_control(c) && c != '\n' && c != '\t')
+      html += kReplacement;
+    else
+      html += c;
+  }
+  return html;
 }
 
 }  // namespace trainer

@@ -1,5 +1,5 @@
 // Columns of text for a terminal or a pipe: the same in both. Widths count characters, control characters are
-// shown as '?', and columns that may shrink are cut, the widest first, until a line fits.
+// shown as '?', and columns that may shrink are cut, the widest first, until a line fits. And text within HTML and XML.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ inline constexpr std::size_t kWideGap = 2;  // between columns whose cells hold 
 
 class TextTable {
  public:
-  explicit TextTable(const std::vector<TableColumn>& columns);
+  explicit TextTable(std::vector<TableColumn> columns);
 
   void add(std::vector<std::string> cells);  // one per column
 
@@ -32,14 +32,13 @@ class TextTable {
   [[nodiscard]] std::vector<std::size_t> whole_widths() const;
   [[nodiscard]] std::vector<std::size_t> fitting_widths(std::size_t gap) const;
 
-  struct Column {
-    bool right = false;
-    std::size_t least = 0;
-  };
-  std::vector<Column> columns_;
+  std::vector<TableColumn> columns_;
   std::vector<std::vector<std::string>> rows_;  // the titles first
 };
 
 [[nodiscard]] std::string count_text(double number);  // "38,218"; "-" for a number that is not a count
+
+// The text as HTML and XML: safe inside elements and quoted attributes; bytes that are not UTF-8 and control characters become U+FFFD.
+[[nodiscard]] std::string escaped(std::string_view text);
 
 }  // namespace trainer

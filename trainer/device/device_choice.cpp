@@ -65,11 +65,10 @@ std::string engine_line(const std::string& engine, const DeviceInfo& opened) {
   if (engine != kLibraries) return "";
   const std::optional<GpuSoftware>& gpu = opened.gpu_software;
   const char* effect = "layers that cuDNN or cuBLASLt has are theirs";
-  if (!opened.gpu) {
+  if (!opened.gpu)
     effect = "changes nothing on a CPU";
-  } else if (gpu && gpu->cudnn.empty() && gpu->cublas.empty()) {
+  else if (gpu && gpu->cudnn.empty() && gpu->cublas.empty())
     effect = "changes nothing: neither cuDNN nor cuBLASLt has a layer of this network";
-  }
   return fmt::format("{:<14}{}: {}\n", "engine", engine, effect);
 }
 
@@ -84,9 +83,8 @@ std::optional<int> cuda_index(const std::string& device) {
 }
 
 DeviceChoice choose_device(const DeviceRequest& request) {
-  if (request.threads && (*request.threads < 1 || *request.threads > 1024)) {
+  if (request.threads && (*request.threads < 1 || *request.threads > 1024))
     throw UsageError(fmt::format("--threads {}: a number from 1 to 1024", *request.threads));
-  }
   if (request.engine != "auto" && request.engine != kLibraries)
     throw UsageError(fmt::format("--engine {}: one of auto, libraries", request.engine));
   (void)bits_of(request);  // before a device is opened

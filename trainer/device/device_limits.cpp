@@ -51,10 +51,8 @@ DeviceLimit expected_memory(const GpuInfo& gpu) {
 }
 
 DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std::string& precision) {
-  if (info.gpu) {
-    DeviceLimit expected = expected_arithmetic(*info.gpu, precision);
-    if (expected.per_second > 0) return expected;
-  }
+  const DeviceLimit expected = info.gpu ? expected_arithmetic(*info.gpu, precision) : DeviceLimit{};
+  if (expected.per_second > 0) return expected;
   constexpr int kRows = 2048;
   constexpr int kSize = 1024;
   Microbenchmark product(backend, DenseDesc{.in = kSize, .out = kSize, .bias = false, .relu = false}, kRows);
@@ -63,10 +61,8 @@ DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std
 }
 
 DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info) {
-  if (info.gpu) {
-    DeviceLimit expected = expected_memory(*info.gpu);
-    if (expected.per_second > 0) return expected;
-  }
+  const DeviceLimit expected = info.gpu ? expected_memory(*info.gpu) : DeviceLimit{};
+  if (expected.per_second > 0) return expected;
   constexpr int kRows = 256;
   constexpr int kColumns = 1 << 16;
   Microbenchmark copy(backend, ReluDesc{{1, 1, kColumns}}, kRows);

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 #include <fstream>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <sys/utsname.h>
 
 #include "kernels/gpu_host/gpu_architectures.hpp"
@@ -97,8 +95,7 @@ std::string clocks_text(const GpuSensors& sensors) {
 }
 
 std::string mig_text(const std::optional<bool>& mig) {
-  if (!mig) return kUnknown;
-  return *mig ? "on" : "off";
+  return !mig ? kUnknown : *mig ? "on" : "off";
 }
 
 // The value labelled memoryClockRate is the SM's clock: the label is TensorFlow's mistake, kept for comparison. With several

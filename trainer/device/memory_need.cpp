@@ -4,11 +4,13 @@
 // several times that, since a call of oneDNN that gets no memory crashes.
 #include "trainer/device/memory_need.hpp"
 
-#include <algorithm>
-#include <cstddef>
+#include <atomic>
+#include <cstdlib>
+#include <exception>
 #include <fmt/format.h>
 #include <fstream>
 #include <malloc.h>
+#include <new>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -32,6 +34,34 @@ std::uint64_t address_space_bytes() {
   std::uint64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
   return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+// A library's function that may not throw does not tell which exception it was.
+std::atomic<bool> was_refused = false;
+
+[[noreturn]] void refuse_memory() {
+  was_refused = true;
+  throw std::bad_alloc();
+}
+
+[[noreturn]] void end_for_want_of_memory() {
+  const std::exception_ptr current = std::current_exception();
+  bool is_other = current == nullptr && !was_refused;
+  try {
+    if (current != nullptr) std::rethrow_exception(current);
+  } catch (const std::bad_alloc&) {
+  } catch (...) {
+    is_other = true;
+  }
+  if (is_other) std::abort();
+  constexpr std::string_view kText = "error: out of memory\n";
+  static_cast<void>(!write(STDERR_FILENO, kText.data(), kText.size()));
+  _exit(1);
+}
+
+// Before all other initialisers.
+[[gnu::constructor(101)]] void begin() {
+  expect_refused_memory();
 }
 
 }  // namespace
@@ -76,6 +106,11 @@ void require_memory(const Plan& plan, std::uint64_t copies, const DeviceInfo& in
   }
   // What backward needs of forward and the workspace are together no larger than the activations.
   require_address_space(fmt::format("'{}'", plan.model), needed + plan.activation_bytes, info.cpu.threads);
+}
+
+void expect_refused_memory() {
+  std::set_new_handler(refuse_memory);
+  std::set_terminate(end_for_want_of_memory);
 }
 
 }  // namespace trainer

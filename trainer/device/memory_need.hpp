@@ -1,5 +1,6 @@
 // Whether the host has the memory that a network needs. This is checked before the first call of oneDNN, which crashes if it gets
-// no memory. If the system overcommits memory, its OOM killer would end the program without a message.
+// no memory. If the system overcommits memory, its OOM killer would end the program without a message. And the end of the program
+// where memory is refused to what may not throw: a destructor, a thread, an initialiser before main.
 #pragma once
 
 #include <cstdint>
@@ -29,5 +30,9 @@ void require_address_space(std::string_view who, std::uint64_t bytes, int thread
 // The same for a network of this plan on the device of `info`, whose parameters are held in `copies` (gradients and the
 // optimiser's state count); UsageError if the machine itself has less memory than that. A GPU reports this itself.
 void require_memory(const Plan& plan, std::uint64_t copies, const DeviceInfo& info);
+
+// From now on such an end is one line, "error: out of memory", and exit status 1, and any other std::terminate an abort. A program that
+// calls it has it from the start, before all other initialisers.
+void expect_refused_memory();
 
 }  // namespace trainer

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <poll.h>
+#include <sstream>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,10 +68,9 @@ Told work_apart(const std::function<void(const Tell&)>& work, double seconds) {
   { const Descriptor closed(ends[1]); }
   if (child < 0) return told;
   const Clock::time_point start = Clock::now();
-  std::string text = read_lines(in.number(), start, seconds);
-  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
-    const auto line = nlohmann::ordered_json::parse(text.substr(0, end));
-    text.erase(0, end + 1);
+  std::istringstream lines(read_lines(in.number(), start, seconds));
+  for (std::string text; std::getline(lines, text);) {
+    const auto line = nlohmann::ordered_json::parse(text);
     told.ended = line[0] == "ended";
     if (line[0] == "error") told.error = line[1];
     if (line[0] == "told") told.values.push_back(line[1]);

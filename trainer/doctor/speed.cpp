@@ -33,31 +33,20 @@ double seconds_in_a_row(Backend& backend, Microbenchmark& op) {
   return seconds / launches;
 }
 
-// The first square product of growing size that keeps the device busy for kLongEnough, or the largest one allowed.
-std::unique_ptr<Microbenchmark> long_product(Backend& backend, int* size) {
-  constexpr int kLargestSize = 4096;
-  for (*size = 256;; *size *= 2) {
-    const DenseDesc desc{.in = *size, .out = *size, .bias = false, .relu = false};
-    auto product = std::make_unique<Microbenchmark>(backend, desc, *size);
-    if (*size >= kLargestSize || once(backend, *product) >= kLongEnough) return product;
+// The first op of those that `make` gives for growing sizes that keeps the device busy for kLongEnough, or that of the largest size.
+std::unique_ptr<Microbenchmark> long_op(Backend& backend, int largest, int* size, const auto& make) {
+  for (;; *size *= 2) {
+    auto op = std::make_unique<Microbenchmark>(backend, make(*size), *size);
+    if (*size >= largest || once(backend, *op) >= kLongEnough) return op;
   }
 }
 
-// A ReLU that keeps it busy as long: a copy through the device's memory, with each value read once and written once.
-std::unique_ptr<Microbenchmark> long_copy(Backend& backend, int* rows) {
-  constexpr int kColumns = 1 << 16;
-  constexpr int kMostRows = 2048;
-  for (*rows = 64;; *rows *= 2) {
-    auto copy = std::make_unique<Microbenchmark>(backend, ReluDesc{{1, 1, kColumns}}, *rows);
-    if (*rows >= kMostRows || once(backend, *copy) >= kLongEnough) return copy;
-  }
-}
-
+// A ReLU is a copy through the device's memory, with each value read once and written once.
 double copy_rate(Backend& backend) {
-  constexpr double kColumns = 1 << 16;
-  int rows = 0;
-  const std::unique_ptr<Microbenchmark> copy = long_copy(backend, &rows);
-  const double bytes = 2 * kColumns * rows * static_cast<double>(element_bytes(backend.element()));
+  constexpr int kColumns = 1 << 16;
+  int rows = 64;
+  const auto copy = long_op(backend, 2048, &rows, [](int) { return ReluDesc{{1, 1, kColumns}}; });
+  const double bytes = 2.0 * kColumns * rows * static_cast<double>(element_bytes(backend.element()));
   return bytes / seconds_in_a_row(backend, *copy);
 }
 
@@ -93,8 +82,10 @@ SpeedFacts measure_gpu(const std::string& device, const Nvml& nvml) {
   speed.gpu = true;
   speed.precision = precision_name(choice.precision);
   speed.sm_clock_peak_mhz = info.gpu->sm_clock_khz / 1000;
-  int size = 0;
-  const std::unique_ptr<Microbenchmark> product = long_product(backend, &size);
+  int size = 256;
+  const auto product = long_op(backend, 4096, &size, [](int features) {
+    return DenseDesc{.in = features, .out = features, .bias = false, .relu = false};
+  });
   product->fill();
   speed.flops = 2.0 * size * size * size / seconds_in_a_row(backend, *product);
   speed.flops_expected = expected_arithmetic(*info.gpu, speed.precision).per_second;

@@ -27,7 +27,10 @@ class TimedTraining {
 
   // Trains `steps` steps from the start, and as many again until `least_seconds` have passed.
   BenchRepeat run(std::uint64_t steps, double least_seconds) {
-    restart();
+    network_.initialize(settings_.seed);
+    StepState state;
+    state.seed = settings_.seed;
+    network_.write_training_state(state);
     BenchRepeat repeat;
     const Clock::time_point start = Clock::now();
     do {
@@ -47,13 +50,6 @@ class TimedTraining {
   }
 
  private:
-  void restart() {
-    network_.initialize(settings_.seed);
-    StepState state;
-    state.seed = settings_.seed;
-    network_.write_training_state(state);
-  }
-
   void require_finite() const {
     const std::uint64_t bad = network_.read_training_state().first_bad_step;
     if (bad == kNoBadStep) return;
@@ -89,19 +85,17 @@ BenchSettings bench_settings(bool quick) {
 
 std::vector<std::string> bench_precisions(const DeviceInfo& info) {
   std::vector<std::string> names;
-  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16}) {
+  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::fp16, Precision::bf16})
     if (info.gpu ? capability_has(info.gpu->major, precision) : cpu_has(precision))
       names.emplace_back(precision_name(precision));
-  }
   return names;
 }
 
 Spread epoch_seconds(const BenchResult& result, std::uint64_t epoch_images) {
   std::vector<double> seconds;
-  for (const BenchRepeat& repeat : result.repeats) {
+  for (const BenchRepeat& repeat : result.repeats)
     seconds.push_back(repeat.seconds * static_cast<double>(epoch_images) /
                       static_cast<double>(repeat.images));
-  }
   return spread_of(seconds);
 }
 

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "trainer/console/text_table.hpp"
-#include "trainer/measure/bench_record.hpp"
+#include "trainer/measure/bench.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
 

@@ -1,9 +1,8 @@
 // A record is written to JSON, read back and printed as a table. It may come from somebody else's machine, so every field is
 // checked.
-#include "trainer/measure/bench_record.hpp"
-
 #include <fmt/format.h>
 
+#include "trainer/measure/bench.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/json_fields.hpp"
 #include "trainer/system/text.hpp"

@@ -1,5 +1,4 @@
 // How long something lasts is decided by rank 0's clock, so that all ranks repeat it as often.
-#include "trainer/measure/ranks_bench.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -176,11 +175,10 @@ std::string ranks_bench_table(const Json& bench) {
                      {">images/s: 1 rank"},
                      {fmt::format(">{} ranks", bench["ranks"].get<int>())},
                      {">efficiency"}});
-  for (const Json& row : bench["scaling"]) {
+  for (const Json& row : bench["scaling"])
     scaling.add({row["model"], row["batch"].dump(), row["bits"].dump(),
                  count_text(row["images_per_second_alone"]), count_text(row["images_per_second"]),
                  fmt::format("{:.0f} %", 100 * row["efficiency"].get<double>())});
-  }
   return exchanges.text(kWideGap) +
          "GB/s: bytes / time; of the bus: times 2 (n - 1) / n, as in nccl-tests\n\n" + scaling.text(kWideGap);
 }

@@ -115,10 +115,9 @@ class SprintRun {
   void print_head(const std::string& folder) {
     console_.text(run_head(run_, folder));
     warn_of_data(console_, setup_);
-    if (options_.model.empty()) {
+    if (options_.model.empty())
       console_.line(fmt::format("{:<14}'{}', the network for {:g} % on a {} (--model)", "network",
                                 setup_.spec.name, options_.target, run_.info.gpu ? "GPU" : "CPU"));
-    }
     if (options_.ranks != nullptr)
       console_.text(
           report_line("ranks", fmt::format("{}, each with seeds of its own", options_.ranks->size())));
@@ -127,16 +126,11 @@ class SprintRun {
   // Times this program for one seed in a separate process.
   double time_process() {
     ProcessCall call;
-    call.words = {run_.environment.executable.string(),
-                  "sprint",
-                  "--seeds",
-                  "1",
-                  "--no-process",
-                  "--no-save",
-                  "--quiet"};
+    call.words = {run_.environment.executable.string(), "sprint", "--no-process", "--no-save", "--quiet"};
     const auto add = [&](const char* option, const std::string& value) {
       call.words.insert(call.words.end(), {option, value});
     };
+    add("--seeds", "1");
     add("--model", options_.model.empty() ? setup_.spec.name : options_.model);
     add("--device", options_.device.device);
     add("--views", std::to_string(report_.views));
@@ -150,12 +144,11 @@ class SprintRun {
     call.out = call.err = [](std::string_view) {};
     const Clock::time_point start = Clock::now();
     const ProcessEnd end = run_process(call);
-    if (end.code != 0) {
+    if (end.code != 0)
       throw std::runtime_error(
           fmt::format("sprint: the process that was to be timed ended with status {}; try it alone: trainer "
                       "sprint --seeds 1 --no-process",
                       end.code));
-    }
     return seconds_since(start);
   }
 
@@ -165,11 +158,10 @@ class SprintRun {
     const nlohmann::ordered_json json = seed_json(setup_, report_, report_.seeds.size() - 1);
     recorded.add_metrics(json);
     print_event(console_, "seed", json);
-    if (seed.bad_step) {
+    if (seed.bad_step)
       throw std::runtime_error(
           fmt::format("sprint: seed {}, step {}: the loss is not finite, so the steps after it train nothing",
                       seed.seed, *seed.bad_step + 1));
-    }
     const auto done = static_cast<double>(index + 1);
     const auto all = static_cast<double>(options_.seeds);
     console_.progress(done / all, [&] {

@@ -1,9 +1,14 @@
 // What a launcher (mpirun, srun) tells a process through its environment: its rank, and which MPI connects the ranks.
-// A process without a launcher trains alone and never loads an MPI.
+// A process without a launcher trains alone and never loads an MPI. How a process connects with the other ranks of its launcher, and
+// how trainer train --ranks N starts N of them on this machine through the mpirun that is installed.
 #pragma once
 
+#include <filesystem>
 #include <functional>
+#include <memory>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "kernels/communicator.hpp"
 
@@ -43,5 +48,48 @@ Launch find_launch(const Variables& variables);
 // Throws SingletonError if the launcher started several ranks and MPI's world has one: an MPI that does not understand its launcher's
 // PMI silently starts as many worlds of one rank (open-mpi/ompi#13523).
 void require_world(const Launch& launch, int world);
+
+struct RanksCall {
+  Launch launch;
+  std::filesystem::path executable;  // this program
+  double seconds = 300;              // that all ranks may take to join
+};
+
+// Null without a launcher; then no MPI is loaded. Throws SingletonError; RankLost; UsageError naming what is to be installed.
+// Ends the process with kRankLostStatus and a line of error if MPI does not start in time, since MPI_Init cannot be interrupted.
+std::unique_ptr<Communicator> open_ranks(const RanksCall& call);
+
+// The plugin of this MPI: beside the program, as in a build tree, or in ../lib/mnist-trainer; empty if it is in neither.
+std::filesystem::path find_plugin(MpiKind mpi, const std::filesystem::path& executable);
+
+// What libmnist-trainer-openmpi.so and libmnist-trainer-mpich.so export under this name: mpi_communicator.cpp, compiled with either
+// MPI, whose binary interfaces differ. It starts MPI; the caller owns the result.
+inline constexpr const char* kPluginFunction = "mnist_trainer_open_communicator";
+using PluginFunction = Communicator*(double seconds);
+
+struct RanksRequest {
+  int ranks = 1;
+  std::filesystem::path executable;    // this program
+  std::vector<std::string> arguments;  // its own, without --ranks
+};
+
+// What decides which words mpirun needs.
+struct LauncherSurroundings {
+  MpiKind mpi = MpiKind::open_mpi;
+  std::string program = "mpirun";  // its name
+  int cpus = 1;                    // that this process may use
+  bool is_root = false;
+};
+
+std::vector<std::string> launcher_words(const RanksRequest& request,
+                                        const LauncherSurroundings& surroundings);
+
+// The exit status of all ranks, given the launcher's and the signal that asked this process to stop (0: none). A rank that was
+// killed counts as lost.
+int status_of_ranks(int launcher_status, int stop_signal);
+
+// Prints the launcher's words and runs them to their end; returns status_of_ranks(). The first SIGINT, SIGTERM or SIGHUP reaches the
+// ranks as SIGUSR1, the second ends them. Throws UsageError that names the package to install if there is no launcher.
+int launch_ranks(const RanksRequest& request);
 
 }  // namespace trainer

@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <set>
 
-#include "trainer/ranks/open_ranks.hpp"
+#include "trainer/ranks/launch.hpp"
 #include "trainer/ranks/places.hpp"
 #include "trainer/ranks/watchdog.hpp"
 #include "trainer/system/clock.hpp"
@@ -175,11 +175,10 @@ void MpiCommunicator::post(const Message& message) {
 
 // There may be more ranks than cores: one that waits soon lets others run.
 void pause_after(Clock::duration waited) {
-  if (waited > std::chrono::milliseconds(20)) {
+  if (waited > std::chrono::milliseconds(20))
     std::this_thread::sleep_for(std::chrono::microseconds(200));
-  } else if (waited > std::chrono::microseconds(20)) {
+  else if (waited > std::chrono::microseconds(20))
     sched_yield();
-  }
 }
 
 void MpiCommunicator::wait() {
@@ -218,11 +217,10 @@ void MpiCommunicator::look() {
   waited_ += std::chrono::duration<double>(kBetweenLooks).count();
   hear_waiting();
   if (!has_told_ && waited_ > seconds_ / 2) tell_waiting();
-  if (const std::set<int> ended = places_.ended(); !ended.empty()) {
+  if (const std::set<int> ended = places_.ended(); !ended.empty())
     lose(ended, fmt::format("ended before {}", activity_));
-  } else if (waited_ > seconds_) {
+  else if (waited_ > seconds_)
     lose(late_ranks(), fmt::format("not reached {} within {:g} s (--rank-timeout)", activity_, seconds_));
-  }
 }
 
 void MpiCommunicator::leave() {

@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "trainer/console/markup.hpp"
+#include "trainer/console/text_table.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {

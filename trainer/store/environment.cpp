@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <fmt/format.h>
 
-#include "kernels/gpu_host/gpu_surroundings.hpp"
+#include "kernels/gpu_host/gpu_failure.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer {

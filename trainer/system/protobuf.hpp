@@ -11,6 +11,12 @@
 
 namespace trainer {
 
+inline std::string little_endian(std::uint64_t value, int count) {
+  std::string bytes;
+  for (; count > 0; --count, value >>= 8U) bytes += static_cast<char>(value & 0xFFU);
+  return bytes;
+}
+
 class ProtobufMessage {
  public:
   // int32, int64, uint64, bool and enum; a negative value takes ten bytes, as protobuf wants it.
@@ -22,13 +28,13 @@ class ProtobufMessage {
 
   ProtobufMessage& float32(int field, float value) {
     key(field, kFixed32);
-    little_endian(std::bit_cast<std::uint32_t>(value), 4);
+    bytes_ += little_endian(std::bit_cast<std::uint32_t>(value), 4);
     return *this;
   }
 
   ProtobufMessage& float64(int field, double value) {
     key(field, kFixed64);
-    little_endian(std::bit_cast<std::uint64_t>(value), 8);
+    bytes_ += little_endian(std::bit_cast<std::uint64_t>(value), 8);
     return *this;
   }
 
@@ -45,7 +51,7 @@ class ProtobufMessage {
   // A repeated double, packed.
   ProtobufMessage& packed(int field, std::span<const double> values) {
     ProtobufMessage all;
-    for (const double value : values) all.little_endian(std::bit_cast<std::uint64_t>(value), 8);
+    for (const double value : values) all.bytes_ += little_endian(std::bit_cast<std::uint64_t>(value), 8);
     return message(field, all);
   }
 
@@ -59,10 +65,6 @@ class ProtobufMessage {
   void varint(std::uint64_t value) {
     for (; value >= 0x80; value >>= 7U) bytes_ += static_cast<char>((value & 0x7FU) | 0x80U);
     bytes_ += static_cast<char>(value);
-  }
-
-  void little_endian(std::uint64_t value, int count) {
-    for (int i = 0; i < count; ++i, value >>= 8U) bytes_ += static_cast<char>(value & 0xFFU);
   }
 
   std::string bytes_;

@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/digit_form.hpp"
+#include "data/image.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/json_fields.hpp"
 

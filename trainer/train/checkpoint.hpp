@@ -26,7 +26,7 @@ struct SavedNetwork {
   std::vector<std::string> label_names;
   PixelScaling scaling;
   std::string fingerprint;  // the data set's
-  std::string fit;          // "digit" or "picture", as its images are (data/digit_form.hpp); empty: not known
+  std::string fit;          // "digit" or "picture", as its images are (data/image.hpp); empty: not known
   bool resumable = false;   // a checkpoint, not only a model
   LoopPosition position;
   StepState state;

@@ -1,18 +1,19 @@
 // The GPUs of this process: attributes from the CUDA runtime, the rest from NVML. This uses only what CUDA 12 and 13
 // both have: 13 removed clocks and compute mode from cudaDeviceProp but kept the attributes. The runtime says whether a
-// GPU can be used; the machine is examined (gpu_surroundings.hpp) only after a failure.
+// GPU can be used; the machine is examined (look_at_surroundings) only after a failure.
 #include "kernels/cuda/device_info/device_info.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <dlfcn.h>
+#include <chrono>
 #include <fmt/format.h>
 
 #include "kernels/backend.hpp"
 #include "kernels/cuda/runtime/check.hpp"
+#include "kernels/cuda/runtime/handle.hpp"
 #include "kernels/gpu_host/gpu_failure.hpp"
-#include "kernels/gpu_host/gpu_surroundings.hpp"
+#include "kernels/gpu_host/loaded_library.hpp"
 #include "kernels/gpu_host/nvml.hpp"
 
 namespace trainer::cuda {
@@ -74,15 +75,12 @@ std::string version_of(cudaError_t (*ask)(int*)) {
 
 // ncclGetVersion (nccl.h): 0 is success; 10000 major + 100 minor + patch, with 1000 for 10000 before 2.9.
 std::string nccl_version() {
-  void* library = dlopen("libnccl.so.2", RTLD_LAZY | RTLD_LOCAL);
-  if (library == nullptr) return "";
+  const LoadedLibrary nccl("libnccl.so.2");
+  int (*const ask)(int*) = nccl.find({"ncclGetVersion"});
   int version = 0;
-  const auto ask = reinterpret_cast<int (*)(int*)>(dlsym(library, "ncclGetVersion"));
-  const bool known = ask != nullptr && ask(&version) == 0;
-  dlclose(library);
-  if (!known) return "";
-  const int major = version < 10000 ? version / 1000 : version / 10000;
-  return fmt::format("{}.{}.{}", major, version % (version < 10000 ? 1000 : 10000) / 100, version % 100);
+  if (ask == nullptr || ask(&version) != 0) return "";
+  const int major = version < 10000 ? 1000 : 10000;
+  return fmt::format("{}.{}.{}", version / major, version % major / 100, version % 100);
 }
 
 GpuSoftware read_software(const Nvml& nvml) {
@@ -132,6 +130,44 @@ GpuInfo read_gpu(int device, const Nvml& nvml, bool in_use) {
   gpu.total_bytes = properties.totalGlobalMem;
   if (in_use) read_own_memory(&gpu);
   return gpu;
+}
+
+using Clock = std::chrono::steady_clock;
+using DeviceMemory = Handle<void, cudaFree>;
+
+// Copies between two GPUs go directly, over NVLink or PCIe, if they can reach each other, else through the host.
+constexpr std::size_t kBytes = 64ULL << 20U;
+constexpr int kRounds = 8;
+
+// The memory of `device`, which becomes the current device.
+DeviceMemory memory_of(int device) {
+  check(cudaSetDevice(device), "cudaSetDevice");
+  return made<DeviceMemory>([](void** memory) { check(cudaMalloc(memory, kBytes), "cudaMalloc"); });
+}
+
+// Lets the current device reach `peer`, if it can.
+void enable_access(int device, int peer) {
+  int possible = 0;
+  check(cudaDeviceCanAccessPeer(&possible, device, peer), "cudaDeviceCanAccessPeer");
+  if (possible == 0) return;
+  const cudaError_t code = cudaDeviceEnablePeerAccess(peer, 0);
+  static_cast<void>(cudaGetLastError());
+  if (code != cudaErrorPeerAccessAlreadyEnabled) check(code, "cudaDeviceEnablePeerAccess");
+}
+
+double copy_rate(int from, int to) {
+  const DeviceMemory source = memory_of(from);
+  const DeviceMemory target = memory_of(to);
+  enable_access(to, from);
+  double best = 0;
+  for (int round = 0; round <= kRounds; ++round) {
+    const Clock::time_point start = Clock::now();
+    check(cudaMemcpyPeerAsync(target.get(), to, source.get(), from, kBytes, nullptr), "cudaMemcpyPeerAsync");
+    check(cudaStreamSynchronize(nullptr), "a copy between GPUs");
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    if (round > 0) best = std::max(best, kBytes / seconds);
+  }
+  return best;
 }
 
 class RuntimeProbe : public GpuProbe {
@@ -204,12 +240,9 @@ DeviceInfo describe_device(int device, const std::string& cudnn, const std::stri
 namespace trainer {
 
 std::vector<GpuInfo> all_gpus() {
-  int count = 0;
-  const cudaError_t code = cudaGetDeviceCount(&count);
-  (void)cudaGetLastError();
-  std::vector<GpuInfo> gpus;
-  if (code != cudaSuccess) return gpus;
+  const int count = cuda::RuntimeProbe().count().devices;
   const Nvml nvml;
+  std::vector<GpuInfo> gpus;
   for (int index = 0; index < count; ++index) {
     try {
       gpus.push_back(cuda::read_gpu(index, nvml, false));
@@ -231,6 +264,16 @@ std::unique_ptr<GpuProbe> open_gpu_probe() {
 GpuAvailability gpu_availability() {
   const std::optional<Failure> failure = find_gpu_failure(*open_gpu_probe(), 0);
   return {!failure, failure ? failure->text() : ""};
+}
+
+std::optional<double> peer_bytes_per_second(int from, int to) {
+  const int count = cuda::RuntimeProbe().count().devices;
+  if (from == to || std::min(from, to) < 0 || std::max(from, to) >= count) return std::nullopt;
+  int current = 0;
+  cuda::check(cudaGetDevice(&current), "cudaGetDevice");
+  const double rate = cuda::copy_rate(from, to);
+  cuda::check(cudaSetDevice(current), "cudaSetDevice");
+  return rate;
 }
 
 }  // namespace trainer

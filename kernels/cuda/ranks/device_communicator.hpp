@@ -1,11 +1,14 @@
 // The ranks as a GPU engine's ops see them: a Communicator for the device's memory, by NCCL. Its calls only launch, on the engine's
-// stream, so that they become part of a recorded step.
+// stream, so that they become part of a recorded step. And the exchange of gradients in that memory: the messages, codes and sums of the
+// host's (kernels/cpu/ranks), bit for bit.
 #pragma once
 
 #include <cuda_runtime.h>
 #include <memory>
 
+#include "kernels/backend.hpp"
 #include "kernels/communicator.hpp"
+#include "kernels/cuda/runtime/launch.hpp"
 
 namespace trainer::cuda {
 
@@ -22,5 +25,10 @@ class DeviceCommunicator : public Communicator {
 
 // Returns when all ranks have done so. Throws BackendError without NCCL, RankLost if a rank does not come.
 std::unique_ptr<DeviceCommunicator> make_device_communicator(Communicator& host, cudaStream_t stream);
+
+// `backend` owns the memory. run() only launches, and tells `ranks` of its progress. Throws std::invalid_argument like
+// checked_exchange().
+std::unique_ptr<GradientExchange> make_device_exchange(Backend& backend, const LaunchQueue& queue,
+                                                       DeviceCommunicator& ranks, const ExchangeDesc& desc);
 
 }  // namespace trainer::cuda

@@ -3,7 +3,7 @@
 #include <optional>
 #include <string>
 
-#include "kernels/cuda/ranks/device_exchange.hpp"
+#include "kernels/cuda/ranks/device_communicator.hpp"
 #include "kernels/cuda/ranks/exchange_kernels.cuh"
 #include "kernels/cuda/runtime/check.hpp"
 #include "kernels/cuda/runtime/handle.hpp"
@@ -22,10 +22,9 @@ struct PlacedMessages {
                  int code_bits)
       : messages(desc.columns, stripes, code_bits) {
     std::vector<PlacedColumn> placed;
-    for (std::size_t c = 0; c < desc.columns.size(); ++c) {
+    for (std::size_t c = 0; c < desc.columns.size(); ++c)
       placed.push_back({desc.columns[c].begin, messages.scattered[c], messages.gathered[c],
                         static_cast<std::uint32_t>(desc.columns[c].rows), desc.columns[c].whole});
-    }
     std::vector<std::uint64_t> first;
     for (const std::size_t border : messages.gathered_borders) first.push_back(border / 4);
     columns = backend.allocate(placed.size() * sizeof(PlacedColumn), "the columns of gradients");

@@ -5,7 +5,6 @@
 #include <variant>
 
 #include "kernels/cuda/ranks/device_communicator.hpp"
-#include "kernels/cuda/ranks/device_exchange.hpp"
 #include "kernels/cuda/runtime/device_backend.hpp"
 
 namespace trainer::cuda {
