@@ -4,7 +4,6 @@
 #include "models/recipe.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/markup.hpp"
-#include "trainer/report/data_sheet.hpp"
 #include "trainer/report/report_network.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"

@@ -5,7 +5,7 @@
 #include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/json_lookup.hpp"
-#include "trainer/interchange/onnx.hpp"
+#include "trainer/interchange/interchange.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"
 

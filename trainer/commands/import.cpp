@@ -5,7 +5,7 @@
 
 #include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/interchange/layout.hpp"
+#include "trainer/interchange/interchange.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/train/evaluation.hpp"

@@ -6,7 +6,6 @@
 #include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/runs/run_comparison.hpp"
-#include "trainer/runs/run_differences.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
 

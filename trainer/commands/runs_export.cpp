@@ -3,7 +3,7 @@
 #include <set>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/report/network_pictures.hpp"
+#include "trainer/report/report_network.hpp"
 #include "trainer/store/registry.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/files.hpp"

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/runs/run_fields.hpp"
 #include "trainer/runs/run_text.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/text.hpp"

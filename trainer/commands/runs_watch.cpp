@@ -12,7 +12,7 @@
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/device/machine_state.hpp"
 #include "trainer/remote/submission.hpp"
-#include "trainer/runs/live_view.hpp"
+#include "trainer/runs/run_text.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/clock.hpp"
 #include "trainer/system/files.hpp"
