@@ -60,7 +60,7 @@ check_budgets() {
 
 check_scripts() {
   if command -v shellcheck >/dev/null; then
-    files '^scripts/.*\.sh$|^deploy/.*\.sbatch$|^\.ci/run$' | { each shellcheck --format=gcc || true; }
+    files '^(scripts|trainer/remote)/.*\.sh$|^deploy/.*\.sbatch$|^\.ci/run$' | { each shellcheck --format=gcc || true; }
   else
     say "note: no shellcheck here, so the scripts are not checked"
   fi

@@ -29,7 +29,7 @@ int run(int argc, char** argv) {
   const trainer::Environment environment = trainer::read_environment(argc, argv);
   const std::unique_ptr<CLI::App> made = trainer::make_app();
   CLI::App& app = *made;
-  const trainer::Commands commands(app, environment);
+  const auto run_command = trainer::add_commands(app, environment);
   try {
     const auto& given = environment.arguments;
     const std::vector<std::string> words = trainer::before_submitted(
@@ -43,7 +43,7 @@ int run(int argc, char** argv) {
       throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
     return status;
   }
-  return commands.run();
+  return run_command();
 }
 
 int report(const std::exception& error, int status) {

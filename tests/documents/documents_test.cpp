@@ -16,7 +16,7 @@ using Lines = std::vector<std::string>;
 
 class Documents : public testing::Test {
  protected:
-  Documents() : app_(make_app()), commands_(*app_, environment_) {
+  Documents() : app_(make_app()), run_(add_commands(*app_, environment_)) {
     folder_.write("runs/20260101-093000-quick-1/run.json", "{}");
     folder_.write("runs/not-a-run/other", "");
     folder_.write("targets/my_dsvm.compute", "");
@@ -54,7 +54,7 @@ class Documents : public testing::Test {
   TemporaryFolder folder_;
   Environment environment_;
   std::unique_ptr<CLI::App> app_;
-  Commands commands_;
+  std::function<int()> run_;
 };
 
 TEST_F(Documents, BashCompletesCommandsOptionsAndTheirValues) {

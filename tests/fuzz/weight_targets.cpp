@@ -3,7 +3,7 @@
 
 #include "models/spec.hpp"
 #include "tests/fuzz/support.hpp"
-#include "trainer/runs/weight_differences.hpp"
+#include "trainer/runs/drift.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/train/checkpoint.hpp"

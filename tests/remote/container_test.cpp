@@ -7,8 +7,8 @@
 
 #include "tests/remote/sample_target.hpp"
 #include "tests/support/temporary_folder.hpp"
+#include "trainer/remote/container.hpp"
 #include "trainer/remote/submission.hpp"
-#include "trainer/remote/transfer.hpp"
 #include "trainer/system/files.hpp"
 
 namespace trainer {

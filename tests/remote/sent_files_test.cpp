@@ -3,7 +3,7 @@
 #include "data/dataset.hpp"
 #include "models/spec.hpp"
 #include "tests/doctor/played_machine.hpp"
-#include "trainer/remote/transfer.hpp"
+#include "trainer/remote/container.hpp"
 
 namespace trainer::test {
 namespace {

@@ -1,11 +1,10 @@
 // The drawing of a run's page: axes that show what matters, lines that survive gaps, few points and many.
-#include "trainer/report/report_plots.hpp"
-
 #include <gtest/gtest.h>
 #include <limits>
 #include <set>
 
 #include "tests/runs/made_up_runs.hpp"
+#include "trainer/report/report_page.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {

@@ -1,11 +1,10 @@
 // The picture of a run in progress, drawn for runs that no machine has made.
-#include "trainer/runs/live_view.hpp"
-
 #include <cmath>
 #include <gtest/gtest.h>
 #include <sstream>
 
 #include "tests/runs/known_runs.hpp"
+#include "trainer/runs/run_text.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer::test {

@@ -4,7 +4,6 @@
 
 #include "tests/runs/known_runs.hpp"
 #include "trainer/runs/run_comparison.hpp"
-#include "trainer/runs/run_fields.hpp"
 #include "trainer/runs/run_text.hpp"
 #include "trainer/system/errors.hpp"
 

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "tests/runs/known_runs.hpp"
-#include "trainer/runs/run_fields.hpp"
+#include "trainer/runs/run_text.hpp"
 #include "trainer/system/errors.hpp"
 
 namespace trainer::test {

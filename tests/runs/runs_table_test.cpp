@@ -7,8 +7,6 @@
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"
 #include "trainer/runs/run_comparison.hpp"
-#include "trainer/runs/run_differences.hpp"
-#include "trainer/runs/run_fields.hpp"
 #include "trainer/runs/run_text.hpp"
 #include "trainer/system/errors.hpp"
 

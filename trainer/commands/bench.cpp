@@ -1,29 +1,24 @@
 // trainer bench: how fast this machine trains, in a form that can be compared; and the comparison. Under a launcher of ranks: how
-// fast they exchange gradients, and train together.
+// fast they exchange gradients, and train together. trainer sprint: its options.
 #include "trainer/measure/bench.hpp"
 
 #include <ctime>
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/progress.hpp"
-#include "trainer/device/device_choice.hpp"
 #include "trainer/device/device_report.hpp"
 #include "trainer/device/machine_state.hpp"
 #include "trainer/device/memory_need.hpp"
+#include "trainer/measure/sprint.hpp"
 #include "trainer/ranks/launch.hpp"
 #include "trainer/store/run_record.hpp"
-#include "trainer/system/files.hpp"
-#include "trainer/system/text.hpp"
 #include "trainer/system/version.hpp"
 #include "trainer/train/rank_share.hpp"
 
 namespace trainer {
 
 namespace {
-
-namespace fs = std::filesystem;
 
 struct BenchArguments {
   bool quick = false;
@@ -88,13 +83,13 @@ class Bench {
 
  private:
   int run_ranks(const DeviceInfo& info) {
-    const nlohmann::ordered_json bench =
+    const ordered_json bench =
         bench_ranks({*ranks_, ranks_bench_settings(arguments_.quick, all_specs(models_folder(environment_))),
                      dataset_, [this] { return std::move(open("fp32").backend); }});
     if (!is_first_) return 0;
     end(info);
     console_.result(ranks_bench_table(bench));
-    nlohmann::ordered_json json = to_json(record_);
+    ordered_json json = to_json(record_);
     json.erase("settings");
     json.erase("results");
     json["kind"] = "bench ranks";
@@ -171,7 +166,7 @@ class Bench {
     console_.text(report_line("after", state_text(after)));
   }
 
-  void keep(const nlohmann::ordered_json& json) {
+  void keep(const ordered_json& json) {
     console_.json(json);
     if (arguments_.out.empty()) return;
     write_bench_record(arguments_.out, json);
@@ -223,12 +218,65 @@ void declare_bench(CLI::App& app, BenchArguments& arguments) {
   add_json(app, arguments.json, "the record, or the comparison, as one line of JSON [off]");
 }
 
+int sprint(const Environment& environment, const SprintOptions& arguments) {
+  const std::unique_ptr<Communicator> ranks = join_ranks(environment);
+  SprintOptions options = arguments;
+  options.ranks = ranks.get();
+  options.output.add_pictures = picture_adder(environment, options.device);
+  const double fraction = fraction_of("--target", options.target);
+  if (options.target <= 1) options.target = 100 * fraction;
+  return run_sprint(environment, options);
+}
+
+void declare_sprint(CLI::App& app, SprintOptions& options) {
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.add_option(
+      "--model", options.model,
+      fmt::format(
+          "a shipped network or a YAML file; one whose recipe counts epochs trains one [by --target: up to "
+          "99 {} on a CPU ({} with --views 5) and {} on a GPU, beyond {}]",
+          sprint_network(99, false, 1), sprint_network(99, false, kViews), sprint_network(99, true, 1),
+          sprint_network(99.5, false, 1)));
+  app.add_option("--seeds", options.seeds, "trainings from scratch, each with a seed of its own")
+      ->check(CLI::Range(1, 100000));
+  add_seed(app, "--first-seed", options.first_seed, "the others follow it");
+  app.add_option("--target", options.target,
+                 "mean accuracy that counts as reached, in per cent or as a fraction");
+  add_views(app, options.views);
+  add_device(app, options.device.device);
+  app.add_option("--precision", options.device.precision, "of products, as for train [as for train]");
+  add_engine(app, options.device);
+  add_bits(app, options.device);
+  add_threads(app, options.device);
+  add_data(app, options.data);
+  add_transpose(app, options.transpose);
+  app.add_flag("--no-process", options.no_process,
+               "do not time a process of its own for one seed first [off]");
+  add_output(
+      app, options.output,
+      "folder of the record and the last seed's weights [runs/<date-time>-<model>-x<seeds>-<first seed>]",
+      "the result only [off]");
+}
+
 }  // namespace
 
-Command add_bench(CLI::App& app, const Environment& environment) {
-  return add_command(app, environment, "bench",
-                     "time fixed trainings, to compare machines; on several ranks (mpirun), their exchanges",
-                     declare_bench, bench);
+int sprint_again(const Environment& environment, const Rerun& rerun) {
+  CLI::App parser;
+  SprintOptions options;
+  declare_sprint(parser, options);
+  parse_arguments(parser, environment);
+  options.spec = rerun.spec;
+  options.data = rerun.data;
+  options.output = rerun.output;
+  options.device.wanted = trained_precision(rerun.settings);
+  options.no_process = true;
+  return sprint(environment, options);
 }
+
+const Command kBench{"bench",
+                     "time fixed trainings, to compare machines; on several ranks (mpirun), their exchanges",
+                     declared<declare_bench, bench>};
+const Command kSprint{"sprint", "train from scratch to 99 % against the clock, seed after seed",
+                      declared<declare_sprint, sprint>};
 
 }  // namespace trainer

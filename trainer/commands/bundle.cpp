@@ -1,31 +1,14 @@
 // trainer runs bundle, and the file that trainer doctor --bundle writes too.
-#include <fmt/format.h>
 #include <fstream>
-#include <pwd.h>
-#include <sys/stat.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
-#include "trainer/commands/anonymiser.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/device/device_report.hpp"
 #include "trainer/doctor/checks.hpp"
-#include "trainer/store/run_folder.hpp"
-#include "trainer/system/files.hpp"
 #include "trainer/system/process.hpp"
-#include "trainer/system/text.hpp"
 
 namespace trainer {
 
 namespace {
-
-namespace fs = std::filesystem;
-using nlohmann::ordered_json;
-
-struct BundledFile {
-  fs::path path;  // in the bundle
-  std::string contents;
-};
 
 // The whole file, or the end of a long log.
 std::string contents_of(const fs::path& path) {
@@ -43,34 +26,13 @@ std::string contents_of(const fs::path& path) {
 }
 
 // A damaged record is included too: it is just what a bug report is about.
-void add_run(std::vector<BundledFile>& files, const fs::path& run, bool weights) {
+void add_run_files(std::vector<BundledFile>& files, const fs::path& run, bool weights) {
   std::vector<std::string_view> names{kRunRecordName, kMetricsName, kOutputName};
   if (weights) names.insert(names.end(), {kModelName, kCheckpointName});
   for (const std::string_view name : names)
     if (fs::is_regular_file(run / name))
       files.push_back(
           {fs::path("bundle/runs") / fs::canonical(run).filename() / name, contents_of(run / name)});
-}
-
-void anonymise(std::vector<BundledFile>& files, const fs::path& run) {
-  Anonymiser names;
-  struct stat owner {};
-  if (stat(run.c_str(), &owner) != 0) owner.st_uid = getuid();
-  for (const uid_t id : {getuid(), owner.st_uid})
-    if (const passwd* user = getpwuid(id)) {
-      names.learn("user", user->pw_name, true);
-      names.learn_home(user->pw_dir);
-    }
-  for (const char* variable : {"USER", "LOGNAME", "SUDO_USER"})
-    if (const char* name = std::getenv(variable)) names.learn("user", name, true);
-  if (const char* home = std::getenv("HOME")) names.learn_home(home);
-  utsname machine{};
-  uname(&machine);
-  std::string host;
-  std::ifstream("/etc/hostname") >> host;
-  for (const std::string& name : {std::string(machine.nodename), host}) names.learn("host", name, true);
-  for (const BundledFile& file : files) (void)names.replaced(file.contents);
-  for (BundledFile& file : files) file = {names.replaced(file.path.string()), names.replaced(file.contents)};
 }
 
 // The entries are written without the names of their owner.
@@ -103,7 +65,7 @@ int bundle(const Environment& environment, const BundleOptions& options) {
 }
 
 void declare_bundle(CLI::App& app, BundleOptions& options) {
-  app.add_option("RUN", options.run, "a run's id or the beginning of one, its folder, or 'last'")->required();
+  add_run(app, options.run);
   CLI::Option* file =
       app.add_option("-o,--out", options.out, "the .tar.gz file; an existing bundle is overwritten");
   add_bundle_contents(app, options, file->required());
@@ -120,7 +82,7 @@ std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& opti
   return {weights->excludes(anonymous), anonymous};
 }
 
-std::filesystem::path bundle_path(const Environment& environment, const BundleOptions& options) {
+fs::path bundle_path(const Environment& environment, const BundleOptions& options) {
   fs::path path = environment.runs.working_folder / options.out;
   if (fs::is_directory(path))
     throw FileError(fmt::format("cannot write {}: it is a folder: name a file in it", path.string()));
@@ -148,16 +110,14 @@ std::string write_bundle(const Environment& environment, const BundleOptions& op
   } catch (const FileError&) {
     if (options.run != "last") throw;
   }
-  if (!run.empty()) add_run(files, run, options.weights);
+  if (!run.empty()) add_run_files(files, run, options.weights);
   if (options.anonymous) anonymise(files, run);
   write_file_durably(path, packed(files));
   return path.string();
 }
 
-Command add_runs_bundle(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "bundle",
-                     "write one file for a bug report: doctor's report, record, metrics, output",
-                     declare_bundle, bundle);
-}
+const Command kRunsBundle{"bundle",
+                          "write one file for a bug report: doctor's report, record, metrics, output",
+                          declared<declare_bundle, bundle>};
 
 }  // namespace trainer

@@ -1,16 +1,15 @@
-// What the commands share.
+// The order of the commands, and what they share.
 #include "trainer/commands/commands.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <fmt/format.h>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include "trainer/device/device_report.hpp"
 #include "trainer/ranks/launch.hpp"
-#include "trainer/system/errors.hpp"
 #include "trainer/system/signals.hpp"
 #include "trainer/system/version.hpp"
 
@@ -37,7 +36,50 @@ std::unique_ptr<CLI::App> make_app() {
     return versions_json(info).dump(2);
   });
   app->require_subcommand(1);
+  app->option_defaults()->always_capture_default();
   return app;
+}
+
+std::function<int()> add_commands(CLI::App& app, const Environment& environment) {
+  std::vector<std::pair<const CLI::App*, std::function<int()>>> all;
+  const auto add = [&](CLI::App& parent, std::initializer_list<const Command*> commands) {
+    for (const Command* command : commands) {
+      CLI::App* added = parent.add_subcommand(command->name, command->about);
+      all.emplace_back(added, command->declare(*added, environment));
+      for (CLI::Option* option : added->get_options()) {  // a default that is nothing says nothing
+        const std::string& usual = option->get_default_str();
+        if (option->get_required() || usual == "[]" || usual == "0") option->default_str("");
+      }
+    }
+  };
+  const auto add_group = [&](const char* name, const char* about,
+                             std::initializer_list<const Command*> commands) {
+    CLI::App* group = app.add_subcommand(name, about);
+    group->require_subcommand(1);
+    add(*group, commands);
+  };
+  add(app, {&kTrain, &kEval, &kPredict, &kCommittee, &kExport, &kImport, &kModels});
+  add_group("data", "look at a data set: show", {&kDataShow});
+  add(app, {&kDevices, &kBench, &kSprint, &kDoctor});
+  add_group("runs",
+            "earlier runs, and those on other machines: list, show, compare, report, rerun, diff, promote, "
+            "export, bundle, watch, delete; attach, wait, cancel, close",
+            {&kRunsList, &kRunsShow, &kRunsCompare, &kRunsReport, &kRunsRerun, &kRunsDiff, &kRunsPromote,
+             &kRunsExport, &kRunsBundle, &kRunsWatch, &kRunsDelete, &kRunsAttach, &kRunsWait, &kRunsCancel,
+             &kRunsClose});
+  add_group("registry", "registered networks and their versions: list, show, retire",
+            {&kRegistryList, &kRegistryShow, &kRegistryRetire});
+  add_group("target", "where runs happen: attach, list, show, check, export and detach places",
+            {&kTargetAttach, &kTargetList, &kTargetShow, &kTargetCheck, &kTargetExport, &kTargetDetach});
+  add(app, {&kPrepare, &kSubmit});
+  return [all = std::move(all)] {
+    return std::ranges::find_if(all, [](const auto& one) { return one.first->parsed(); })->second();
+  };
+}
+
+int print_json(const ordered_json& json) {
+  fmt::print("{}\n", to_text(json, 2));
+  return 0;
 }
 
 int require_output(int status) {
@@ -45,13 +87,6 @@ int require_output(int status) {
     throw std::system_error(errno, std::generic_category(), "standard output cannot be written");
   if (std::ferror(stdout) != 0) throw std::runtime_error("some of the output could not be written");
   return status;
-}
-
-int run_chosen(const std::vector<Command>& all) {
-  for (const Command& command : all) {
-    if (command.app->parsed()) return command.action();
-  }
-  return 2;
 }
 
 void parse_arguments(CLI::App& command, const Environment& environment) {
@@ -63,15 +98,14 @@ void parse_arguments(CLI::App& command, const Environment& environment) {
 }
 
 CLI::Option* add_device(CLI::App& app, std::string& device, const std::string& about) {
-  return app.add_option("--device", device, about)->capture_default_str();
+  return app.add_option("--device", device, about);
 }
 
 CLI::Option* add_engine(CLI::App& app, DeviceRequest& device) {
-  return app
-      .add_option("--engine", device.engine,
-                  "of the layers on a GPU: auto (ours where they are small or normalised, else cuDNN and "
-                  "cuBLASLt) or libraries (all that these have); nothing changes on a CPU")
-      ->capture_default_str();
+  return app.add_option(
+      "--engine", device.engine,
+      "of the layers on a GPU: auto (ours where they are small or normalised, else cuDNN and "
+      "cuBLASLt) or libraries (all that these have); nothing changes on a CPU");
 }
 
 CLI::Option* add_bits(CLI::App& app, DeviceRequest& device) {
@@ -90,9 +124,7 @@ CLI::Option* add_data(CLI::App& app, std::string& data, const std::string& about
 }
 
 void add_channels(CLI::App& app, int& channels) {
-  app.add_option("--channels", channels, "of pictures: 1 grey, 3 colour")
-      ->check(CLI::IsMember({1, 3}))
-      ->capture_default_str();
+  app.add_option("--channels", channels, "of pictures: 1 grey, 3 colour")->check(CLI::IsMember({1, 3}));
 }
 
 void add_transpose(CLI::App& app, bool& transpose) {
@@ -110,8 +142,16 @@ CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about) {
   return app.add_flag("--json", json, about);
 }
 
+void declare_json(CLI::App& app, bool& json) {
+  add_json(app, json);
+}
+
+CLI::Option* add_run(CLI::App& app, std::string& run, const std::string& about) {
+  return app.add_option("RUN", run, about)->required();
+}
+
 void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* about) {
-  app.add_option(name, seed, about)->check(CLI::Validator(no_minus, ""))->capture_default_str();
+  app.add_option(name, seed, about)->check(CLI::Validator(no_minus, ""));
 }
 
 void add_run_or_file(CLI::App& app, std::string& run) {
@@ -138,10 +178,6 @@ std::unique_ptr<Communicator> join_ranks(const Environment& environment) {
   const Launch launch = find_launch(std::getenv);
   if (launch.mpi != MpiKind::none) hold_stop_requests();
   return open_ranks({.launch = launch, .executable = environment.executable});
-}
-
-void add_target_name(CLI::App& app, std::string& target) {
-  app.add_option("-c,--target", target, "a target (trainer target list)")->required();
 }
 
 void add_output(CLI::App& app, OutputOptions& output, const char* about_out, const char* about_quiet) {

@@ -1,8 +1,10 @@
-// The subcommands. Each file beside this one adds one of them, or a few on one subject, to the command line: one function
-// declares the options, and one carries out the command. Only one command runs; its exit status is the program's.
+// The subcommands. Each file beside this one has one of them, or a few on one subject: a function declares the options, and a
+// function carries out the command. Only one command runs; its exit status is the program's. What every command needs comes with this
+// header: CLI11, fmt, errors, files and text.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,75 +16,64 @@
 #include "trainer/doctor/checks.hpp"
 #include "trainer/infer/trained_network.hpp"
 #include "trainer/store/environment.hpp"
+#include "trainer/system/errors.hpp"
+#include "trainer/system/files.hpp"
+#include "trainer/system/text.hpp"
 #include "trainer/train/evaluation.hpp"
 #include "trainer/train/recorded_run.hpp"
 
 namespace trainer {
 
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+struct Command {
+  const char* name;
+  const char* about;
+  // Adds the options to the command's App; the result carries out the command, once they are parsed. The environment outlives it.
+  std::function<int()> (*declare)(CLI::App&, const Environment&);
+};
+
+template <class Options>
+Options options_of(void (*)(CLI::App&, Options&));
+
+// Command::declare of a command whose function `declare` binds an Options object to the options, and whose function `run` gets it.
+template <auto declare, auto run>
+std::function<int()> declared(CLI::App& app, const Environment& environment) {
+  const auto options = std::make_shared<decltype(options_of(declare))>();
+  declare(app, *options);
+  return [options, &environment] { return run(environment, *options); };
+}
+
+extern const Command kTrain, kEval, kPredict, kCommittee, kExport, kImport, kModels, kDataShow, kDevices,
+    kBench, kSprint, kDoctor, kPrepare, kSubmit;
+extern const Command kRunsList, kRunsShow, kRunsCompare, kRunsReport, kRunsRerun, kRunsDiff, kRunsPromote,
+    kRunsExport, kRunsBundle, kRunsWatch, kRunsDelete, kRunsAttach, kRunsWait, kRunsCancel, kRunsClose;
+extern const Command kRegistryList, kRegistryShow, kRegistryRetire;
+extern const Command kTargetAttach, kTargetList, kTargetShow, kTargetCheck, kTargetExport, kTargetDetach;
+
 // The program's command line before its commands are added.
 std::unique_ptr<CLI::App> make_app();
 
-struct Command {
-  CLI::App* app = nullptr;
-  std::function<int()> action;
-};
-
-// Adds the subcommand `name` to `parent`: `declare` binds its options to an Options object, which `run` is given once the
-// command line is parsed. The environment outlives the command.
-template <class Options>
-Command add_command(CLI::App& parent, const Environment& environment, const char* name, const char* about,
-                    void (*declare)(CLI::App&, Options&), int (*run)(const Environment&, const Options&)) {
-  CLI::App* app = parent.add_subcommand(name, about);
-  const auto options = std::make_shared<Options>();
-  declare(*app, *options);
-  return {app, [options, run, &environment] { return run(environment, *options); }};
-}
+// Adds all commands; the result, which holds their options, carries out the one that was parsed and returns its exit status.
+[[nodiscard]] std::function<int()> add_commands(CLI::App& app, const Environment& environment);
 
 // The other ranks that mpirun or srun has started beside this process; null if it was started alone, and then no MPI is loaded.
 std::unique_ptr<Communicator> join_ranks(const Environment& environment);
+
+// Of a command that takes a name, of a run, a version or a target, and --json.
+struct NamedOptions {
+  std::string name;
+  bool json = false;
+};
+
+int print_json(const ordered_json& json);  // for people to read, too; returns 0
 
 // Returns `status`. Throws std::system_error if something that was printed is lost: standard output cannot be written.
 int require_output(int status);
 
 // If these words (argv) are of doctor --prolog, prints its line for an error and returns the status to end with.
 std::optional<int> report_to_monitor(const std::vector<std::string>& words, const std::string& error);
-
-// Runs the chosen command and returns its exit status.
-int run_chosen(const std::vector<Command>& all);
-
-Command add_train(CLI::App& app, const Environment& environment);
-Command add_eval(CLI::App& app, const Environment& environment);
-Command add_predict(CLI::App& app, const Environment& environment);
-Command add_committee(CLI::App& app, const Environment& environment);
-Command add_export(CLI::App& app, const Environment& environment);
-Command add_import(CLI::App& app, const Environment& environment);
-Command add_models(CLI::App& app, const Environment& environment);
-Command add_data_sets(CLI::App& app, const Environment& environment);
-Command add_devices(CLI::App& app, const Environment& environment);
-Command add_doctor(CLI::App& app, const Environment& environment);
-Command add_bench(CLI::App& app, const Environment& environment);
-Command add_sprint(CLI::App& app, const Environment& environment);
-Command add_runs(CLI::App& app, const Environment& environment);
-Command add_registry(CLI::App& app, const Environment& environment);
-Command add_target(CLI::App& app, const Environment& environment);
-Command add_prepare(CLI::App& app, const Environment& environment);
-Command add_submit(CLI::App& app, const Environment& environment);
-
-// The subcommands of `trainer runs`.
-Command add_runs_list(CLI::App& runs, const Environment& environment);
-Command add_runs_compare(CLI::App& runs, const Environment& environment);
-Command add_runs_report(CLI::App& runs, const Environment& environment);
-Command add_runs_rerun(CLI::App& runs, const Environment& environment);
-Command add_runs_diff(CLI::App& runs, const Environment& environment);
-Command add_runs_promote(CLI::App& runs, const Environment& environment);
-Command add_runs_export(CLI::App& runs, const Environment& environment);
-Command add_runs_bundle(CLI::App& runs, const Environment& environment);
-Command add_runs_watch(CLI::App& runs, const Environment& environment);
-Command add_runs_delete(CLI::App& runs, const Environment& environment);
-Command add_runs_attach(CLI::App& runs, const Environment& environment);
-Command add_runs_wait(CLI::App& runs, const Environment& environment);
-Command add_runs_cancel(CLI::App& runs, const Environment& environment);
-Command add_runs_close(CLI::App& runs, const Environment& environment);
 
 // What `runs rerun` trains: the network, the settings and the data of a run.
 struct Rerun {
@@ -107,17 +98,17 @@ struct BundleOptions {
 };
 std::vector<CLI::Option*> add_bundle_contents(CLI::App& app, BundleOptions& options, CLI::Option* file);
 // Where it is written. Throws FileError, before the doctor's work, for a folder or a file that is no bundle.
-std::filesystem::path bundle_path(const Environment& environment, const BundleOptions& options);
+fs::path bundle_path(const Environment& environment, const BundleOptions& options);
 // Replaces the file, whole; an old one that is not compressed stays. Returns its path. Throws FileError.
 std::string write_bundle(const Environment& environment, const BundleOptions& options,
                          const doctor::Facts& facts, const std::vector<Check>& checks);
 
-struct EvalOptions : InferenceOptions {
-  std::string logits;  // the file
-  bool json = false;
+struct BundledFile {
+  fs::path path;  // in the bundle
+  std::string contents;
 };
-void add_eval_options(CLI::App& app, EvalOptions& options);  // all but the networks
-int eval(const Environment& environment, const EvalOptions& options);
+// Replaces the names of people and machines in a run's files by stand-ins.
+void anonymise(std::vector<BundledFile>& files, const fs::path& run);
 
 struct PredictOptions : InferenceOptions {
   std::vector<std::string> pictures;
@@ -128,7 +119,7 @@ CLI::Option* add_fit(CLI::App& app, std::string& fit);
 int predict(const Environment& environment, const PredictOptions& options);
 
 // Finds the folder of RUN as resolve_run does, but a file alone is not a run. Throws FileError.
-std::filesystem::path find_run_folder(const std::string& run, const Environment& environment);
+fs::path find_run_folder(const std::string& run, const Environment& environment);
 
 // Options that several commands have; `about` replaces the help text where a command needs another one.
 CLI::Option* add_device(CLI::App& app, std::string& device,
@@ -144,13 +135,13 @@ void add_transpose(CLI::App& app, bool& transpose);
 void add_skip_bad_images(CLI::App& app, bool& skip,
                          const std::string& about = "leave broken pictures out [off]");
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about = "as JSON [off]");
+void declare_json(CLI::App& app, bool& json);          // of a command that has no other option
+CLI::Option* add_run(CLI::App& app, std::string& run,  // required
+                     const std::string& about = "a run's id or the beginning of one, its folder, or 'last'");
 void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* about);
 void add_run_or_file(CLI::App& app, std::string& run);  // as in resolve_run
 void add_views(CLI::App& app, std::optional<int>& views);
 void add_inference(CLI::App& app, InferenceOptions& options);  // --device, --bits, --threads, --views
-void add_tested_runs(CLI::App& app, std::vector<std::string>& runs,
-                     InferenceOptions& options);           // RUN..., and where to test them
-void add_target_name(CLI::App& app, std::string& target);  // -c, --target
 // --out, --no-save, --json and --quiet.
 void add_output(CLI::App& app, OutputOptions& output, const char* about_out, const char* about_quiet);
 
@@ -165,21 +156,5 @@ std::vector<std::string> with_config_file(std::vector<std::string> words);
 
 // For `submit`, the words before --, since the rest is for the target; for other commands, all words.
 std::vector<std::string> before_submitted(std::vector<std::string> words);
-
-class Commands {
- public:
-  Commands(CLI::App& app, const Environment& environment)
-      : all_{add_train(app, environment),     add_eval(app, environment),      add_predict(app, environment),
-             add_committee(app, environment), add_export(app, environment),    add_import(app, environment),
-             add_models(app, environment),    add_data_sets(app, environment), add_devices(app, environment),
-             add_bench(app, environment),     add_sprint(app, environment),    add_doctor(app, environment),
-             add_runs(app, environment),      add_registry(app, environment),  add_target(app, environment),
-             add_prepare(app, environment),   add_submit(app, environment)} {}
-
-  int run() const { return run_chosen(all_); }
-
- private:
-  std::vector<Command> all_;
-};
 
 }  // namespace trainer

@@ -1,17 +1,12 @@
 // trainer doctor: whether this machine can train, on which device, and if not, what is wrong.
 #include <algorithm>
-#include <fmt/format.h>
 #include <iostream>
 #include <iterator>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/doctor/checks.hpp"
 #include "trainer/doctor/proof.hpp"
-#include "trainer/system/errors.hpp"
-#include "trainer/system/files.hpp"
-#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -127,7 +122,7 @@ CLI::Option* declare_bundle_file(CLI::App& app, BundleOptions& options) {
   CLI::Option* file = app.add_option("--bundle", options.out,
                                      "a .tar.gz to attach to a bug report: this report, and a run's record, "
                                      "metrics and output [none]");
-  app.add_option("--run", options.run, "the run that --bundle includes")->capture_default_str()->needs(file);
+  app.add_option("--run", options.run, "the run that --bundle includes")->needs(file);
   for (CLI::Option* option : add_bundle_contents(app, options, file)) option->needs(file);
   return file;
 }
@@ -163,9 +158,7 @@ std::optional<int> report_to_monitor(const std::vector<std::string>& words, cons
   return static_cast<int>(doctor::Severity::unknown);
 }
 
-Command add_doctor(CLI::App& app, const Environment& environment) {
-  return add_command(app, environment, "doctor", "say whether this machine trains, and how to mend it",
-                     declare_doctor, examine_machine);
-}
+const Command kDoctor{"doctor", "say whether this machine trains, and how to mend it",
+                      declared<declare_doctor, examine_machine>};
 
 }  // namespace trainer

@@ -1,16 +1,18 @@
-// trainer eval: a saved network on a test set: accuracy, loss, a row for each class, confusion matrix.
-#include <fmt/format.h>
+// trainer eval: a saved network on a test set: accuracy, loss, a row for each class, confusion matrix. trainer committee: several
+// networks answer as one, by the mean of their log-softmax.
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "trainer/commands/commands.hpp"
-#include "trainer/system/files.hpp"
-#include "trainer/system/text.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
 
 namespace {
+
+struct EvalOptions : InferenceOptions {
+  std::string logits;  // the file
+  bool json = false;
+};
 
 // A line for each test image.
 std::string logits_csv(const TestAnswers& e, const data::Split& test) {
@@ -49,8 +51,8 @@ void print_confusion(const TestAnswers& e, const TrainedNetwork& trained) {
   }
 }
 
-void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data::Dataset& dataset) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+ordered_json answers_json(const TestAnswers& e, const TrainedNetwork& trained, const data::Dataset& dataset) {
+  ordered_json json = ordered_json::object();
   json["model"] = trained.saved().spec.name;
   json["file"] = trained.path().string();
   json["device"] = trained.device_name() == std::string_view("GPU") ? "cuda" : "cpu";
@@ -61,7 +63,7 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
                   {"fingerprint", dataset.fingerprint},
                   {"trained_on", dataset.fingerprint == trained.saved().fingerprint}};
   json.update(score_json(e.score));
-  json["classes"] = nlohmann::ordered_json::array();
+  json["classes"] = ordered_json::array();
   for (int c = 0; c < e.classes; ++c) {
     json["classes"].push_back({{"name", trained.label_name(c)},
                                {"images", e.labelled(c)},
@@ -69,15 +71,13 @@ void print_json(const TestAnswers& e, const TrainedNetwork& trained, const data:
                                {"recall", fraction(e.at(c, c), e.labelled(c))},
                                {"precision", fraction(e.at(c, c), e.predicted(c))}});
   }
-  json["confusion"] = nlohmann::ordered_json::array();
+  json["confusion"] = ordered_json::array();
   for (int l = 0; l < e.classes; ++l) {
     const auto row = e.confusion.begin() + static_cast<std::ptrdiff_t>(l) * e.classes;
     json["confusion"].push_back(std::vector<std::uint64_t>(row, row + e.classes));
   }
-  fmt::print("{}\n", to_text(json, 2));
+  return json;
 }
-
-}  // namespace
 
 int eval(const Environment& environment, const EvalOptions& given) {
   constexpr int kBatch = 256;
@@ -90,10 +90,7 @@ int eval(const Environment& environment, const EvalOptions& given) {
   if (ranks != nullptr && ranks->rank() > 0) return 0;
   if (!arguments.logits.empty())
     write_file_durably(environment.runs.working_folder / arguments.logits, logits_csv(answers, dataset.test));
-  if (arguments.json) {
-    print_json(answers, trained, dataset);
-    return 0;
-  }
+  if (arguments.json) return print_json(answers_json(answers, trained, dataset));
   fmt::print("{:<14}{} ({})\n", "model", trained.saved().spec.name, trained.path().string());
   for (const std::string& member : trained.others()) fmt::print("{:<14}{}\n", "and", member);
   if (trained.views() > 1) fmt::print("{:<14}{}\n", "views", kViewsText);
@@ -125,13 +122,44 @@ void add_eval_options(CLI::App& app, EvalOptions& arguments) {
   add_json(app, arguments.json);
 }
 
-static void declare_eval(CLI::App& app, EvalOptions& options) {
+void declare_eval(CLI::App& app, EvalOptions& options) {
   add_run_or_file(app, options.run);
   add_eval_options(app, options);
 }
 
-Command add_eval(CLI::App& app, const Environment& environment) {
-  return add_command(app, environment, "eval", "test a trained network", declare_eval, eval);
+struct CommitteeOptions : EvalOptions {
+  std::vector<std::string> runs, pictures;
+  std::string fit = "auto";
+  bool is_test = false;  // the default
+};
+
+int committee(const Environment& environment, const CommitteeOptions& given) {
+  CommitteeOptions options = given;
+  options.run = options.runs.front();
+  options.members.assign(options.runs.begin() + 1, options.runs.end());
+  if (options.pictures.empty()) return eval(environment, options);
+  return predict(environment, {options, options.pictures, options.fit, options.json});
 }
+
+void declare_committee(CLI::App& app, CommitteeOptions& options) {
+  constexpr int kMostMembers = 1000;
+  app.add_option("RUN", options.runs, "runs, registered names or .safetensors files")
+      ->required()
+      ->expected(2, kMostMembers);
+  CLI::Option* eval =
+      app.add_flag("--eval", options.is_test, "test them on the test set, as without --predict");
+  add_eval_options(app, options);
+  CLI::Option* pictures =
+      app.add_option("--predict", options.pictures, "tell what is in these PNG, JPEG or BMP files")
+          ->excludes(eval);
+  pictures->excludes(app.get_option("--logits"), app.get_option("--data"));
+  add_fit(app, options.fit)->needs(pictures);
+}
+
+}  // namespace
+
+const Command kEval{"eval", "test a trained network", declared<declare_eval, eval>};
+const Command kCommittee{"committee", "test or ask several trained networks as one",
+                         declared<declare_committee, committee>};
 
 }  // namespace trainer

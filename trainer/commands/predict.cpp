@@ -1,14 +1,10 @@
 // trainer predict: what a trained network sees in pictures of any size and colour.
 #include <algorithm>
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "data/image.hpp"
 #include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
 #include "trainer/infer/digit.hpp"
-#include "trainer/system/errors.hpp"
-#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -118,9 +114,9 @@ void print_answers(const std::vector<Answer>& answers, const TrainedNetwork& tra
   }
 }
 
-nlohmann::ordered_json json_of(const Answer& answer, const TrainedNetwork& trained) {
+ordered_json json_of(const Answer& answer, const TrainedNetwork& trained) {
   if (!answer.error.empty()) return {{"picture", answer.picture}, {"error", answer.error}};
-  nlohmann::ordered_json json = {{"picture", answer.picture}};
+  ordered_json json = {{"picture", answer.picture}};
   if (answer.guesses.size() == 1) {
     const Guess& guess = answer.guesses.front();
     json["label"] = trained.label_name(guess.label);
@@ -147,9 +143,9 @@ int predict(const Environment& environment, const PredictOptions& arguments) {
   std::vector<Answer> answers = fit_all(arguments, trained.saved());
   take_guesses(trained, answers);
   if (arguments.json) {
-    auto json = nlohmann::ordered_json::array();
+    auto json = ordered_json::array();
     for (const Answer& answer : answers) json.push_back(json_of(answer, trained));
-    fmt::print("{}\n", to_text(json, 2));
+    print_json(json);
   } else {
     print_answers(answers, trained);
   }
@@ -161,8 +157,7 @@ CLI::Option* add_fit(CLI::App& app, std::string& fit) {
       .add_option("--fit", fit,
                   "digit: find the ink and centre it as MNIST was made; picture: only resize; auto: what the "
                   "network's training images were")
-      ->check(CLI::IsMember({"auto", "digit", "picture"}))
-      ->capture_default_str();
+      ->check(CLI::IsMember({"auto", "digit", "picture"}));
 }
 
 static void declare_predict(CLI::App& app, PredictOptions& arguments) {
@@ -173,8 +168,6 @@ static void declare_predict(CLI::App& app, PredictOptions& arguments) {
   add_json(app, arguments.json);
 }
 
-Command add_predict(CLI::App& app, const Environment& environment) {
-  return add_command(app, environment, "predict", "tell what is in pictures", declare_predict, predict);
-}
+const Command kPredict{"predict", "tell what is in pictures", declared<declare_predict, predict>};
 
 }  // namespace trainer

@@ -1,7 +1,6 @@
 // trainer runs promote, and trainer registry: networks under names of their own.
 #include "trainer/store/registry.hpp"
 
-#include <fmt/format.h>
 #include <utility>
 
 #include "models/words.hpp"
@@ -9,14 +8,10 @@
 #include "trainer/console/text_table.hpp"
 #include "trainer/runs/known_run.hpp"
 #include "trainer/store/safetensors.hpp"
-#include "trainer/system/errors.hpp"
-#include "trainer/system/text.hpp"
 
 namespace trainer {
 
 namespace {
-
-using nlohmann::ordered_json;
 
 std::string accuracy_of(const RegisteredVersion& version) {
   return version.accuracy ? fmt::format("{:.2f} %", 100 * *version.accuracy) : "-";
@@ -61,10 +56,8 @@ int promote_run(const Environment& environment, const PromoteArguments& argument
                                                environment.runs);
   if (arguments.json) {
     ordered_json json = version_json(version);
-    json["new"] = is_new;
-    json["note"] = note;
-    fmt::print("{}\n", to_text(json, 2));
-    return 0;
+    json.update({{"new", is_new}, {"note", note}});
+    return print_json(json);
   }
   fmt::print("{}{}  {}, {}, of {}{}\n", version.text(),
              version.stage.empty() ? "" : fmt::format(" ({})", version.stage), version.model,
@@ -74,8 +67,7 @@ int promote_run(const Environment& environment, const PromoteArguments& argument
 }
 
 void declare_promote(CLI::App& app, PromoteArguments& arguments) {
-  app.add_option("RUN", arguments.run, "a run's id or the beginning of one, its folder, 'last', or a version")
-      ->required();
+  add_run(app, arguments.run, "a run's id or the beginning of one, its folder, 'last', or a version");
   app.add_option("NAME", arguments.name,
                  "of the network, new or known: a letter, then letters, digits, - _ .")
       ->required();
@@ -88,11 +80,7 @@ void declare_promote(CLI::App& app, PromoteArguments& arguments) {
       "command takes a run");
 }
 
-struct VersionsArguments {
-  bool json = false;
-};
-
-int list_versions(const Environment& environment, const VersionsArguments& arguments) {
+int list_versions(const Environment& environment, const bool& as_json) {
   const std::vector<RegisteredVersion> all = registered_versions(environment.runs);
   ordered_json json = ordered_json::array();
   TextTable table({{"version"}, {"stage"}, {">accuracy"}, {"network"}, {"promoted"}, {"run"}});
@@ -102,29 +90,20 @@ int list_versions(const Environment& environment, const VersionsArguments& argum
     table.add({one.text(), one.stage.empty() ? "-" : one.stage, accuracy_of(one), one.model,
                one.promoted.substr(0, 16), one.run});
   }
-  if (arguments.json)
-    fmt::print("{}\n", to_text(json, 2));
-  else if (all.empty())
-    fmt::print("no network is registered in {} yet: 'trainer runs promote RUN NAME' does it\n",
-               runs_folder(environment.runs).string());
-  else
-    fmt::print("{}", table.text(kWideGap));
+  if (as_json) return print_json(json);
+  fmt::print(
+      "{}", all.empty()
+                ? fmt::format("no network is registered in {} yet: 'trainer runs promote RUN NAME' does it\n",
+                              runs_folder(environment.runs).string())
+                : table.text(kWideGap));
   return 0;
 }
 
-struct VersionArguments {
-  std::string version;
-  bool json = false;
-};
-
-int show_version(const Environment& environment, const VersionArguments& arguments) {
-  const auto version = find_version(arguments.version, environment.runs);
-  if (!version) refuse_name(arguments.version, environment);
+int show_version(const Environment& environment, const NamedOptions& arguments) {
+  const auto version = find_version(arguments.name, environment.runs);
+  if (!version) refuse_name(arguments.name, environment);
   static_cast<void>(registered_folder(version->text(), environment.runs));  // checks the hash
-  if (arguments.json) {
-    fmt::print("{}\n", to_text(version_json(*version), 2));
-    return 0;
-  }
+  if (arguments.json) return print_json(version_json(*version));
   fmt::print("{}{}{}{}{}{}{}{}", report_line("version", version->text()),
              report_line("stage", version->stage.empty() ? "none" : version->stage),
              report_line("network", version->model), report_line("accuracy", accuracy_of(*version)),
@@ -134,21 +113,19 @@ int show_version(const Environment& environment, const VersionArguments& argumen
   return 0;
 }
 
-int retire_version(const Environment& environment, const VersionArguments& arguments) {
-  if (!find_version(arguments.version, environment.runs)) refuse_name(arguments.version, environment);
-  RegisteredVersion version = retire(arguments.version, environment.runs);
+int retire_version(const Environment& environment, const NamedOptions& arguments) {
+  if (!find_version(arguments.name, environment.runs)) refuse_name(arguments.name, environment);
+  RegisteredVersion version = retire(arguments.name, environment.runs);
   const std::string before = std::exchange(version.stage, "retired");
   const bool had_stage = !before.empty() && before != version.stage;
-  if (arguments.json)
-    fmt::print("{}\n", to_text(version_json(version), 2));
-  else
-    fmt::print("{} is retired{}; {} still opens it\n", version.text(),
-               had_stage ? fmt::format(", and no version is in {} now", before) : "", version.text());
+  if (arguments.json) return print_json(version_json(version));
+  fmt::print("{} is retired{}; {} still opens it\n", version.text(),
+             had_stage ? fmt::format(", and no version is in {} now", before) : "", version.text());
   return 0;
 }
 
-void declare_version(CLI::App& app, VersionArguments& arguments) {
-  app.add_option("NAME", arguments.version,
+void declare_version(CLI::App& app, NamedOptions& arguments) {
+  app.add_option("NAME", arguments.name,
                  "NAME@VERSION, NAME@staging or NAME@production; show also NAME, its newest version in use")
       ->required();
   add_json(app, arguments.json);
@@ -156,27 +133,13 @@ void declare_version(CLI::App& app, VersionArguments& arguments) {
 
 }  // namespace
 
-Command add_runs_promote(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "promote",
-                     "register a run's network under a name, as its next version", declare_promote,
-                     promote_run);
-}
+const Command kRunsPromote{"promote", "register a run's network under a name, as its next version",
+                           declared<declare_promote, promote_run>};
 
-Command add_registry(CLI::App& app, const Environment& environment) {
-  CLI::App* registry =
-      app.add_subcommand("registry", "registered networks and their versions: list, show, retire");
-  registry->require_subcommand(1);
-  const std::vector<Command> all{
-      add_command<VersionsArguments>(
-          *registry, environment, "list", "every version, one a line",
-          [](CLI::App& list, VersionsArguments& arguments) { add_json(list, arguments.json); },
-          list_versions),
-      add_command(*registry, environment, "show", "one version: stage, accuracy, origin, hash",
-                  declare_version, show_version),
-      add_command(*registry, environment, "retire", "take a version out of use; its files stay",
-                  declare_version, retire_version),
-  };
-  return {registry, [all] { return run_chosen(all); }};
-}
+const Command kRegistryList{"list", "every version, one a line", declared<declare_json, list_versions>};
+const Command kRegistryShow{"show", "one version: stage, accuracy, origin, hash",
+                            declared<declare_version, show_version>};
+const Command kRegistryRetire{"retire", "take a version out of use; its files stay",
+                              declared<declare_version, retire_version>};
 
 }  // namespace trainer

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <iostream>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -13,16 +12,10 @@
 #include "trainer/commands/commands.hpp"
 #include "trainer/remote/submission.hpp"
 #include "trainer/store/registry.hpp"
-#include "trainer/store/run_folder.hpp"
-#include "trainer/system/errors.hpp"
-#include "trainer/system/files.hpp"
-#include "trainer/system/text.hpp"
 
 namespace trainer {
 
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr std::string_view kDeleted = ".deleted-";
 constexpr const char* kGone = "it is gone: another command has deleted or moved it";
@@ -172,8 +165,6 @@ void declare_delete(CLI::App& app, DeleteArguments& arguments) {
 
 }  // namespace
 
-Command add_runs_delete(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "delete", "delete runs that are over", declare_delete, delete_runs);
-}
+const Command kRunsDelete{"delete", "delete runs that are over", declared<declare_delete, delete_runs>};
 
 }  // namespace trainer

@@ -1,19 +1,12 @@
 // trainer runs rerun: a run trained again, and how the two compare; trainer runs diff: the weights of two runs.
-#include <algorithm>
-#include <fmt/format.h>
-
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/json_lookup.hpp"
+#include "trainer/remote/container.hpp"
 #include "trainer/runs/drift.hpp"
-#include "trainer/store/run_folder.hpp"
-#include "trainer/system/errors.hpp"
-#include "trainer/system/text.hpp"
 
 namespace trainer {
 
 namespace {
-
-namespace fs = std::filesystem;
 
 struct RerunArguments {
   std::string run;
@@ -36,26 +29,15 @@ Rerun rerun_of(const KnownRun& run, const RerunArguments& arguments, std::string
   if (!is_over) refuse("has no results to compare with: it did not end; go on with it by train --resume");
   if (steps == 0) refuse("trained no step");
   const fs::path path = run.folder / kRunRecordName;
-  const nlohmann::ordered_json* settings = find_value(record.recipe, {"settings"});
-  Rerun rerun{.spec = parse_spec(record.spec_text, path.string()),
-              .settings = settings_from_json(
-                  settings == nullptr ? nlohmann::ordered_json::object() : *settings, path.string()),
-              .steps = steps == find_count(record.results, {"total_steps"}) ? 0 : steps.value_or(0),
-              .data = arguments.data.empty() ? record.data.path : arguments.data,
-              .output = arguments.output};
+  const ordered_json* settings = find_value(record.recipe, {"settings"});
+  Rerun rerun{
+      .spec = parse_spec(record.spec_text, path.string()),
+      .settings = settings_from_json(settings == nullptr ? ordered_json::object() : *settings, path.string()),
+      .steps = steps == find_count(record.results, {"total_steps"}) ? 0 : steps.value_or(0),
+      .data = arguments.data.empty() ? record.data.path : arguments.data,
+      .output = arguments.output};
   rerun.output.folder = &folder;
   return rerun;
-}
-
-// A command without its --out FOLDER, which the run has already.
-std::vector<std::string> without_out(std::vector<std::string> words) {
-  for (auto word = words.begin(); word != words.end();) {
-    const bool alone = *word == "--out" && std::next(word) != words.end();
-    word = alone                         ? words.erase(word, word + 2)
-           : word->starts_with("--out=") ? words.erase(word)
-                                         : std::next(word);
-  }
-  return words;
 }
 
 int print_drift(const Environment& environment, const KnownRun& before, const std::string& folder,
@@ -72,7 +54,7 @@ int rerun_run(const Environment& environment, const RerunArguments& arguments) {
   std::string folder;
   const Rerun rerun = rerun_of(before, arguments, folder);
   Environment again = environment;
-  again.arguments = without_out(before.record.command);
+  again.arguments = without_option(before.record.command, "--out");  // that folder is its own
   if (!arguments.device.empty())
     again.arguments.insert(again.arguments.end(), {"--device", arguments.device});
   if (arguments.threads)
@@ -89,8 +71,7 @@ int rerun_run(const Environment& environment, const RerunArguments& arguments) {
 }
 
 void declare_rerun(CLI::App& app, RerunArguments& arguments) {
-  app.add_option("RUN", arguments.run, "a run's id or the beginning of one, its folder, or 'last'")
-      ->required();
+  add_run(app, arguments.run);
   add_data(app, arguments.data, "the data set, wherever it is now [where it was]");
   add_device(app, arguments.device, "auto, cpu, cuda or cuda:N [as the run's command says]");
   app.add_option("--threads", arguments.threads, "of the CPU engine [as the run's command says]");
@@ -115,13 +96,11 @@ int diff_runs(const Environment& environment, const DiffArguments& arguments) {
   const SafetensorsFile b = read(arguments.b);
   const std::vector<TensorDifference> all = weight_differences(a, b);
   if (arguments.json) {
-    nlohmann::ordered_json json{
-        {"kind", "weight differences"}, {"a", a.path().string()}, {"b", b.path().string()}};
+    ordered_json json{{"kind", "weight differences"}, {"a", a.path().string()}, {"b", b.path().string()}};
     json.update(weight_differences_json(all));
-    fmt::print("{}\n", to_text(json, 2));
-  } else {
-    fmt::print("A  {}\nB  {}\n{}", a.path().string(), b.path().string(), weight_differences_text(all));
+    return print_json(json);
   }
+  fmt::print("A  {}\nB  {}\n{}", a.path().string(), b.path().string(), weight_differences_text(all));
   return 0;
 }
 
@@ -133,14 +112,10 @@ void declare_diff(CLI::App& app, DiffArguments& arguments) {
 
 }  // namespace
 
-Command add_runs_rerun(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "rerun", "train a run again, here, and tell what drifted",
-                     declare_rerun, rerun_run);
-}
+const Command kRunsRerun{"rerun", "train a run again, here, and tell what drifted",
+                         declared<declare_rerun, rerun_run>};
 
-Command add_runs_diff(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "diff", "the largest change of each tensor between two runs",
-                     declare_diff, diff_runs);
-}
+const Command kRunsDiff{"diff", "the largest change of each tensor between two runs",
+                        declared<declare_diff, diff_runs>};
 
 }  // namespace trainer

@@ -2,7 +2,6 @@
 // target from those in its container. Ctrl-C has its default effect: it ends this program.
 #include <algorithm>
 #include <cerrno>
-#include <fmt/format.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,22 +11,13 @@
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/device/machine_state.hpp"
 #include "trainer/remote/submission.hpp"
-#include "trainer/runs/live_view.hpp"
-#include "trainer/store/run_folder.hpp"
+#include "trainer/runs/run_text.hpp"
 #include "trainer/system/clock.hpp"
-#include "trainer/system/files.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
 
 namespace {
-
-namespace fs = std::filesystem;
-
-struct WatchArguments {
-  std::string run = "last";
-  bool json = false;
-};
 
 constexpr int kPause = 500, kPauseOfTarget = 2000;  // milliseconds between two looks
 
@@ -59,9 +49,9 @@ class InMemory {
 
 class Watch {
  public:
-  Watch(const Environment& environment, const WatchArguments& arguments)
+  Watch(const Environment& environment, const NamedOptions& arguments)
       : environment_(environment),
-        folder_(patiently([&] { return find_run_folder(arguments.run, environment); })),
+        folder_(patiently([&] { return find_run_folder(arguments.name, environment); })),
         screen_(screen_of(stdout)),
         console_(stdout, {.json = arguments.json}),
         draws_(screen_.cursor && !arguments.json) {}
@@ -176,21 +166,19 @@ class Watch {
   int columns_ = 0;           // the terminal had so many then
 };
 
-int watch(const Environment& environment, const WatchArguments& arguments) {
+int watch(const Environment& environment, const NamedOptions& arguments) {
   return Watch(environment, arguments).run();
 }
 
-void declare_watch(CLI::App& app, WatchArguments& arguments) {
-  app.add_option("RUN", arguments.run, "a run's id or the beginning of one, its folder, or 'last'")
-      ->capture_default_str();
+void declare_watch(CLI::App& app, NamedOptions& arguments) {
+  arguments.name = "last";
+  add_run(app, arguments.name)->required(false);
   add_json(app, arguments.json, "one JSON value a line for each evaluation, and one at the end [off]");
 }
 
 }  // namespace
 
-Command add_runs_watch(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "watch", "show a run while it goes on, until it ends", declare_watch,
-                     watch);
-}
+const Command kRunsWatch{"watch", "show a run while it goes on, until it ends",
+                         declared<declare_watch, watch>};
 
 }  // namespace trainer

@@ -1,7 +1,6 @@
 // Runs on other machines: trainer submit and prepare, which send them to a target (everything after -- is passed on unchanged),
 // and trainer runs attach, wait, cancel and close, for runs that are in progress or have ended unobserved.
 #include <algorithm>
-#include <fmt/format.h>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/remote/submission.hpp"
@@ -15,20 +14,16 @@ void add_reconnect(CLI::App& app, double& seconds) {
       ->check(CLI::Range(0.0, 1e6))
       ->check([](const std::string& text) {  // CLI::Range lets NaN through
         return std::string(text.find_first_of("nN") == text.npos ? "" : "a time in seconds is a number");
-      })
-      ->capture_default_str();
+      });
 }
 
-struct SubmitArguments {
-  std::string target;
-  std::string resume;
-  bool detach = false;
-  double reconnect = kReconnectSeconds;
+struct SubmitArguments : Submission {
+  std::string target_name, resume;
 };
 
 int submit_to(const Environment& environment, const SubmitArguments& arguments) {
-  Submission submission;
-  std::string name = arguments.target;
+  Submission submission = arguments;
+  std::string name = arguments.target_name;
   if (!arguments.resume.empty()) {
     submission.resumed = find_run_folder(arguments.resume, environment);
     if (name.empty())
@@ -36,8 +31,6 @@ int submit_to(const Environment& environment, const SubmitArguments& arguments) 
   }
   if (name.empty()) throw UsageError("-c,--target is missing: the target to run on (trainer target list)");
   submission.target = TargetFolder(environment.runs.working_folder).find(name);
-  submission.detach = arguments.detach;
-  submission.reconnect_seconds = arguments.reconnect;
   const auto& words = environment.arguments;
   const auto mark = std::ranges::find(words, "--");
   std::vector<std::string>& command = submission.target.arguments;
@@ -48,13 +41,13 @@ int submit_to(const Environment& environment, const SubmitArguments& arguments) 
 }
 
 void declare_submit(CLI::App& app, SubmitArguments& arguments) {
-  app.add_option("-c,--target", arguments.target,
+  app.add_option("-c,--target", arguments.target_name,
                  "a target (trainer target list) [with --resume: the run's own]");
   app.add_option("--resume", arguments.resume,
                  "a run to continue from its checkpoint: a folder or id, or 'last'");
   app.add_flag("--detach", arguments.detach,
                "come back as soon as it runs; trainer runs attach picks it up [off]");
-  add_reconnect(app, arguments.reconnect);
+  add_reconnect(app, arguments.reconnect_seconds);
   app.footer(
       "Behind -- stands what to run, for instance: trainer submit -c my_dsvm -- train --epochs 10\n"
       "Without it the ArgumentVector of the target's runconfig is run.");
@@ -73,13 +66,13 @@ int prepare(const Environment& environment, const PrepareArguments& arguments) {
 }
 
 void declare_prepare(CLI::App& app, PrepareArguments& arguments) {
-  add_target_name(app, arguments.target);
+  app.add_option("-c,--target", arguments.target, "a target (trainer target list)")->required();
   app.add_option("--build", arguments.build, "folder with a Dockerfile to build the image from here [none]");
 }
 
 // The folder of a submitted run whose target still exists.
-std::filesystem::path submitted_run(const Environment& environment, const std::string& name) {
-  std::filesystem::path folder = resolve_run(name, environment.runs);
+fs::path submitted_run(const Environment& environment, const std::string& name) {
+  fs::path folder = resolve_run(name, environment.runs);
   (void)target_of(environment, read_run_record(folder / kRunRecordName));
   return folder;
 }
@@ -104,7 +97,7 @@ int close_record_of(const Environment& environment, const std::string& name) {
 }
 
 void declare_cancel(CLI::App& app, std::string& run) {
-  app.add_option("RUN", run, "a submitted run's folder or id, or 'last'")->required();
+  add_run(app, run, "a submitted run's folder or id, or 'last'");
 }
 
 void declare_attach(CLI::App& app, FollowArguments& arguments) {
@@ -124,36 +117,22 @@ std::vector<std::string> before_submitted(std::vector<std::string> words) {
   return words;
 }
 
-Command add_submit(CLI::App& app, const Environment& environment) {
-  return add_command(app, environment, "submit", "run a training where a target says", declare_submit,
-                     submit_to);
-}
+const Command kSubmit{"submit", "run a training where a target says", declared<declare_submit, submit_to>};
 
-Command add_prepare(CLI::App& app, const Environment& environment) {
-  return add_command(app, environment, "prepare", "bring this program's image to a target", declare_prepare,
-                     prepare);
-}
+const Command kPrepare{"prepare", "bring this program's image to a target",
+                       declared<declare_prepare, prepare>};
 
-Command add_runs_attach(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "attach",
-                     "show a submitted run's output from its beginning, and bring its folder back",
-                     declare_attach, follow);
-}
+const Command kRunsAttach{"attach",
+                          "show a submitted run's output from its beginning, and bring its folder back",
+                          declared<declare_attach, follow>};
 
-Command add_runs_wait(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "wait", "wait for a submitted run's end, and bring its folder back",
-                     declare_wait, follow);
-}
+const Command kRunsWait{"wait", "wait for a submitted run's end, and bring its folder back",
+                        declared<declare_wait, follow>};
 
-Command add_runs_cancel(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "cancel",
-                     "have a submitted run stop and save, and bring its folder back", declare_cancel, cancel);
-}
+const Command kRunsCancel{"cancel", "have a submitted run stop and save, and bring its folder back",
+                          declared<declare_cancel, cancel>};
 
-Command add_runs_close(CLI::App& runs, const Environment& environment) {
-  return add_command(runs, environment, "close",
-                     "end the record of a submitted run whose machine is gone for good", declare_cancel,
-                     close_record_of);
-}
+const Command kRunsClose{"close", "end the record of a submitted run whose machine is gone for good",
+                         declared<declare_cancel, close_record_of>};
 
 }  // namespace trainer

@@ -1,13 +1,7 @@
 // trainer target: attaches, lists, shows, checks, exports and detaches the places where a run can happen.
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include "trainer/commands/commands.hpp"
 #include "trainer/remote/container.hpp"
 #include "trainer/remote/submission.hpp"
-#include "trainer/system/errors.hpp"
-#include "trainer/system/files.hpp"
-#include "trainer/system/text.hpp"
 
 namespace trainer {
 
@@ -16,17 +10,12 @@ namespace {
 struct AttachArguments {
   Target target;
   std::string type = "remotedocker";
-  std::string gpus;
 };
-
-TargetType type_named(const std::string& word) {
-  if (word == "local") return TargetType::local;
-  return word == "localdocker" ? TargetType::localdocker : TargetType::remotedocker;
-}
 
 Target target_of(const AttachArguments& arguments) {
   Target target = arguments.target;
-  target.type = type_named(arguments.type);
+  for (const TargetType type : {TargetType::local, TargetType::localdocker, TargetType::remotedocker})
+    if (arguments.type == target_type_word(type)) target.type = type;
   if (target.is_remote()) {
     if (target.address.empty())
       throw UsageError(fmt::format(
@@ -36,7 +25,6 @@ Target target_of(const AttachArguments& arguments) {
     throw UsageError(
         fmt::format("--address and --username are for remotedocker, not {}", target_type_word(target.type)));
   }
-  target.gpus = arguments.gpus;
   if (target.gpus.empty()) target.gpus = target.is_remote() ? "all" : "none";
   if (const std::string fault = fault_of(target); !fault.empty()) throw UsageError(fault);
   return target;
@@ -57,13 +45,9 @@ std::string place_text(const Target& target) {
   return place_of(target) + (usual ? "" : fmt::format(" port {}", target.port));
 }
 
-std::string dumped(const nlohmann::ordered_json& json) {
-  return to_text(json, 2) + "\n";
-}
-
 int list_targets(const Environment& environment, const bool& as_json) {
   const TargetFolder folder(environment.runs.working_folder);
-  auto json = nlohmann::ordered_json::array();
+  auto json = ordered_json::array();
   std::string text = fmt::format("{:<16} {:<13} {:<6} {:<28} {}\n", "name", "type", "GPUs", "image", "place");
   for (const std::string& name : folder.names()) {
     Target target;
@@ -78,27 +62,19 @@ int list_targets(const Environment& environment, const bool& as_json) {
                         target.uses_docker() ? target.gpus : "-", target.uses_docker() ? target.image : "-",
                         place_text(target));
   }
-  fmt::print("{}", as_json ? dumped(json) : text);
+  if (as_json) return print_json(json);
+  fmt::print("{}", text);
   return 0;
 }
 
-struct NamedArguments {
-  std::string name;
-  bool json = false;
-  std::string out;  // where export writes
-};
-
-int show_target(const Environment& environment, const NamedArguments& arguments) {
+int show_target(const Environment& environment, const NamedOptions& arguments) {
   const std::string& name = arguments.name;
   const TargetFolder folder(environment.runs.working_folder);
   const Target target = folder.find(name);
-  if (arguments.json) {
-    fmt::print("{}", dumped(target_json(target)));
-  } else {
-    fmt::print("# {}{}\n{}\n# {}\n{}", folder.file(name, TargetFile::compute).string(),
-               target.built_in ? " is not there; built in:" : "", target_text(target, TargetFile::compute),
-               folder.file(name, TargetFile::runconfig).string(), target_text(target, TargetFile::runconfig));
-  }
+  if (arguments.json) return print_json(target_json(target));
+  fmt::print("# {}{}\n{}\n# {}\n{}", folder.file(name, TargetFile::compute).string(),
+             target.built_in ? " is not there; built in:" : "", target_text(target, TargetFile::compute),
+             folder.file(name, TargetFile::runconfig).string(), target_text(target, TargetFile::runconfig));
   return 0;
 }
 
@@ -117,27 +93,31 @@ std::string table_of(const std::vector<Check>& checks) {
   return text;
 }
 
-int print_check(const Environment& environment, const NamedArguments& arguments) {
+int print_check(const Environment& environment, const NamedOptions& arguments) {
   const std::string& name = arguments.name;
   const Target target = TargetFolder(environment.runs.working_folder).find(name);
   const std::vector<Check> checks = check_target(Connection(target, environment.runtime));
   const bool fit = class_of(checks) == FailureClass::healthy;
   if (arguments.json) {
-    nlohmann::ordered_json json{{"target", name}, {"fit", fit}, {"checks", nlohmann::ordered_json::array()}};
+    ordered_json json{{"target", name}, {"fit", fit}, {"checks", ordered_json::array()}};
     for (const Check& check : checks)
       json["checks"].push_back({{"what", check.name},
                                 {"state", word(check.state)},
                                 {"found", check.finding},
                                 {"cause", check.cause},
                                 {"fix", check.fix}});
-    fmt::print("{}", dumped(json));
+    print_json(json);
   } else {
     fmt::print("{}", table_of(checks));
   }
   return fit ? 0 : 1;
 }
 
-int export_target(const Environment& environment, const NamedArguments& arguments) {
+struct TargetExportOptions {
+  std::string name, out;
+};
+
+int export_target(const Environment& environment, const TargetExportOptions& arguments) {
   Target target = TargetFolder(environment.runs.working_folder).find(arguments.name);
   target.arguments = with_config_file(std::move(target.arguments));
   const std::string job = azureml_job(target, environment.runs.working_folder);
@@ -156,28 +136,24 @@ void declare_name(CLI::App& app, std::string& name) {
   app.add_option("NAME", name, "of the target")->required();
 }
 
-void declare_named(CLI::App& app, NamedArguments& arguments) {
+void declare_named(CLI::App& app, NamedOptions& arguments) {
   declare_name(app, arguments.name);
   add_json(app, arguments.json);
 }
 
-void declare_target_export(CLI::App& app, NamedArguments& arguments) {
+void declare_target_export(CLI::App& app, TargetExportOptions& arguments) {
   declare_name(app, arguments.name);
   app.add_flag("--azureml")->required()->description("as a command job of Azure ML's CLI v2");
   app.add_option("-o,--out", arguments.out, "the file; replaced if it is there [print it]");
 }
 
-void declare_target_list(CLI::App& app, bool& json) {
-  add_json(app, json);
-}
-
 void declare_target_attach(CLI::App& app, AttachArguments& arguments) {
   Target& target = arguments.target;
   target.image = kDefaultImage;
+  target.gpus = "";
   declare_name(app, target.name);
   app.add_option("--type", arguments.type, "local, localdocker or remotedocker")
-      ->check(CLI::IsMember({"local", "localdocker", "remotedocker"}))
-      ->capture_default_str();
+      ->check(CLI::IsMember({"local", "localdocker", "remotedocker"}));
   app.add_option("--address", target.address, "host name or IP address; a name survives a new address");
   app.add_option("--username", target.username,
                  "who to log in as, with a key; no password is ever taken [ssh's configuration]");
@@ -185,31 +161,24 @@ void declare_target_attach(CLI::App& app, AttachArguments& arguments) {
       ->check(CLI::Range(1, 65535));
   app.add_option("--identity-file", target.identity_file, "private key [ssh's configuration, and the agent]");
   app.add_option("--ssh-config", target.ssh_config, "read instead of ~/.ssh/config [none]");
-  app.add_option("--image", target.image, "Docker image of this program")->capture_default_str();
+  app.add_option("--image", target.image, "Docker image of this program");
   app.add_option(
-      "--gpus", arguments.gpus,
+      "--gpus", target.gpus,
       "all, none, or GPUs: indices, UUIDs, MIG instances [all of a remotedocker, none of a localdocker]");
 }
 
 }  // namespace
 
-Command add_target(CLI::App& app, const Environment& environment) {
-  CLI::App* target =
-      app.add_subcommand("target", "where runs happen: attach, list, show, check, export and detach places");
-  target->require_subcommand(1);
-  const std::vector<Command> all{
-      add_command(*target, environment, "attach", "write the two files of a target", declare_target_attach,
-                  attach_target),
-      add_command(*target, environment, "list", "list the targets", declare_target_list, list_targets),
-      add_command(*target, environment, "show", "print the two files of a target as they are understood",
-                  declare_named, show_target),
-      add_command(*target, environment, "check",
-                  "see whether a training can run on a target, and what to mend", declare_named, print_check),
-      add_command(*target, environment, "export", "write a target's run for a cluster's own tool",
-                  declare_target_export, export_target),
-      add_command(*target, environment, "detach", "remove the two files of a target", declare_name,
-                  detach_target)};
-  return {target, [all] { return run_chosen(all); }};
-}
+const Command kTargetAttach{"attach", "write the two files of a target",
+                            declared<declare_target_attach, attach_target>};
+const Command kTargetList{"list", "list the targets", declared<declare_json, list_targets>};
+const Command kTargetShow{"show", "print the two files of a target as they are understood",
+                          declared<declare_named, show_target>};
+const Command kTargetCheck{"check", "see whether a training can run on a target, and what to mend",
+                           declared<declare_named, print_check>};
+const Command kTargetExport{"export", "write a target's run for a cluster's own tool",
+                            declared<declare_target_export, export_target>};
+const Command kTargetDetach{"detach", "remove the two files of a target",
+                            declared<declare_name, detach_target>};
 
 }  // namespace trainer

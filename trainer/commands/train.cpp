@@ -4,13 +4,12 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
-#include <fmt/format.h>
 #include <utility>
 
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/command_line.hpp"
 #include "trainer/ranks/launch.hpp"
-#include "trainer/system/errors.hpp"
+#include "trainer/remote/container.hpp"
 #include "trainer/train/rank_share.hpp"
 #include "trainer/train/training_run.hpp"
 
@@ -19,27 +18,27 @@ namespace trainer {
 namespace {
 
 // The options that decide a run's weights: a resumed run takes them from its checkpoint.
-constexpr std::initializer_list<const char*> kFixedByRun{"--model",
-                                                         "--batch",
-                                                         "--lr",
-                                                         "--optimizer",
-                                                         "--seed",
-                                                         "--limit-train",
-                                                         "--validation",
-                                                         "--classes",
-                                                         "--channels",
-                                                         "--skip-bad-images",
-                                                         "--transpose",
-                                                         "--precision",
-                                                         "--engine",
-                                                         "--bits",
-                                                         "--out",
-                                                         "--from",
-                                                         "--new-head",
-                                                         "--gradient-bits",
-                                                         "--warm-start-images",
-                                                         "--sync-batchnorm",
-                                                         "--batch-per-rank"};
+constexpr const char* kFixedByRun[] = {"--model",
+                                       "--batch",
+                                       "--lr",
+                                       "--optimizer",
+                                       "--seed",
+                                       "--limit-train",
+                                       "--validation",
+                                       "--classes",
+                                       "--channels",
+                                       "--skip-bad-images",
+                                       "--transpose",
+                                       "--precision",
+                                       "--engine",
+                                       "--bits",
+                                       "--out",
+                                       "--from",
+                                       "--new-head",
+                                       "--gradient-bits",
+                                       "--warm-start-images",
+                                       "--sync-batchnorm",
+                                       "--batch-per-rank"};
 
 struct TrainArguments : RunOptions {
   const CLI::App* app = nullptr;
@@ -81,7 +80,6 @@ void check_ranks(const RunOptions& run) {
 // Continues the run in --out if there is one. What a run left that ended before its first checkpoint is removed: nothing of it was
 // trained that could go on. Of several ranks the first one looks and removes: it makes the folder while others still look.
 void resume_if_there(RunOptions& run) {
-  namespace fs = std::filesystem;
   if (run.output.out.empty())
     throw UsageError("--resume-if-there goes with --out FOLDER, where the run is looked for");
   const fs::path folder = run.output.out;
@@ -102,15 +100,10 @@ int start_ranks(const Environment& environment, int ranks) {
     throw UsageError(fmt::format(
         "--ranks {}: a launcher has started this process as one of several ranks already; leave it out",
         ranks));
-  std::vector<std::string> words;
-  for (std::size_t i = 1; i < environment.arguments.size(); ++i) {
-    const std::string& word = environment.arguments[i];
-    if (word == "--ranks")
-      ++i;  // and its number
-    else if (!word.starts_with("--ranks="))
-      words.push_back(word);
-  }
-  return launch_ranks({.ranks = ranks, .executable = environment.executable, .arguments = words});
+  const auto& given = environment.arguments;
+  return launch_ranks({.ranks = ranks,
+                       .executable = environment.executable,
+                       .arguments = without_option({given.begin() + 1, given.end()}, "--ranks")});
 }
 
 int train(const Environment& environment, const TrainArguments& arguments) {
@@ -176,8 +169,8 @@ void declare_device(CLI::App& app, TrainArguments& arguments) {
   add_device(app, device.device);
   app.add_option("--precision", device.precision,
                  "of products: fp32; on a GPU also fp16, and from compute capability 8.0 on tf32 and bf16; "
-                 "on a CPU with "
-                 "AVX512-BF16 bf16 [the fastest that the recipe lists as keeping its accuracy, else fp32]");
+                 "on a CPU with AVX512-BF16 bf16 [the fastest that the recipe lists as keeping its accuracy, "
+                 "else fp32]");
   add_engine(app, device);
   app.add_flag("--nondeterministic", arguments.nondeterministic,
                "allow GPU algorithms whose last bits differ from run to run [off]");
@@ -206,22 +199,19 @@ void declare_ranks(CLI::App& app, TrainArguments& arguments) {
       "batch normalisation by the statistics of all ranks, not each rank's own [off; on with portable bits]");
   app.add_option("--batch-per-rank", arguments.ranks.batch_per_rank,
                  "images of a step on each rank, instead of --batch; without --lr the learning rate grows "
-                 "with the whole "
-                 "batch [the recipe's batch is that of all ranks]")
+                 "with the whole batch [the recipe's batch is that of all ranks]")
       ->check(CLI::Range(1, 65536));
   app.add_option(
          "--rank-timeout", arguments.ranks.timeout,
          "seconds after which a rank that does not finish a step is lost; the start, the first step, an "
          "evaluation and a checkpoint have at least 300")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+      ->check(CLI::PositiveNumber);
 }
 
 void declare_train(CLI::App& app, TrainArguments& arguments) {
   arguments.app = &app;
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  app.add_option("--model", arguments.model, "a shipped network (trainer models) or a YAML file")
-      ->capture_default_str();
+  app.add_option("--model", arguments.model, "a shipped network (trainer models) or a YAML file");
   declare_data(app, arguments);
   declare_recipe(app, arguments.settings);
   declare_device(app, arguments);
@@ -245,8 +235,7 @@ void declare_train(CLI::App& app, TrainArguments& arguments) {
                  "--model names another [none]");
   app.add_flag("--new-head", arguments.new_head, "of --from, keep all layers but the last one [off]");
   app.add_option("--checkpoint-every", arguments.checkpoint_every,
-                 "epochs, or steps with the suffix: 500steps")
-      ->capture_default_str();
+                 "epochs, or steps with the suffix: 500steps");
   app.add_option("--profile", arguments.profile,
                  "before training, time each op of some steps: a table, and a trace for chrome://tracing in "
                  "FILE [none]");
@@ -279,15 +268,14 @@ int train_again(const Environment& environment, const Rerun& rerun) {
   return train(environment, arguments);
 }
 
-Command add_train(CLI::App& app, const Environment& environment) {
-  return add_command(app, environment, "train", "train a network", declare_train, train);
-}
+const Command kTrain{"train", "train a network", declared<declare_train, train>};
 
 std::vector<std::string> with_config_file(std::vector<std::string> words) {
   if (words.empty() || words.front() != "train") return words;
   CLI::App parser;
-  const Environment unused;
-  return with_config_lines(std::move(words), *add_train(parser, unused).app);
+  TrainArguments unused;
+  declare_train(parser, unused);
+  return with_config_lines(std::move(words), parser);
 }
 
 }  // namespace trainer

@@ -28,7 +28,7 @@ int write_documents(int argc, char** argv) {
   }
   const trainer::Environment environment = trainer::read_environment(argc, argv);
   const std::unique_ptr<CLI::App> app = trainer::make_app();
-  const trainer::Commands commands(*app, environment);
+  const std::function<int()> unused = trainer::add_commands(*app, environment);
   std::filesystem::create_directories(argv[1]);
   write_pages(*app, {trainer::kVersion, argv[2]}, argv[1]);
   return 0;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <vector>
 
+#include "trainer/documents/every_command.man.hpp"
+
 namespace trainer {
 
 namespace {
@@ -86,20 +88,6 @@ std::string subcommands(const CLI::App& command) {
   return text.empty() ? "" : ".SH COMMANDS\n" + text;
 }
 
-// What holds for every command is only on the program's page.
-const char* const kCommon =
-    ".SH ENVIRONMENT\n"
-    ".TP\n\\fBTRAINER_DATA\\fR\nfolder of the data set, instead of the installed MNIST\n"
-    ".TP\n\\fBTRAINER_RUNS\\fR\nfolder of the runs, instead of runs/ in the working folder\n"
-    ".TP\n\\fBTRAINER_CACHE\\fR\nfolder for what is slow to find out again, instead of mnist\\-trainer/ in "
-    "the user's cache\n"
-    ".SH EXIT STATUS\n"
-    "0 on success, 1 on failure, 2 for wrong usage, 128 and the signal's number after a signal.\n"
-    ".SH EXAMPLES\n"
-    ".TP\n\\fBtrainer train\\fR\ntrains the network \\(lqquick\\(rq on MNIST and says how fast\n"
-    ".TP\n\\fBtrainer eval last\\fR\ntests what was trained last\n"
-    ".TP\n\\fBtrainer bench\\fR\ntimes fixed trainings, to compare machines\n";
-
 }  // namespace
 
 std::string whole_name(const CLI::App& command, char between) {
@@ -115,8 +103,8 @@ std::string manual_page(const CLI::App& command, const ManualSource& source) {
   text += fmt::format(".SH SYNOPSIS\n{}\n", synopsis(command));
   text += subcommands(command) + entries(command, true, "ARGUMENTS") + entries(command, false, "OPTIONS");
   const CLI::App* parent = command.get_parent();
-  return text +
-         (parent == nullptr ? kCommon : fmt::format(".SH SEE ALSO\n{}(1)\n", bold(whole_name(*parent, '-'))));
+  return text + (parent == nullptr ? kEveryCommand
+                                   : fmt::format(".SH SEE ALSO\n{}(1)\n", bold(whole_name(*parent, '-'))));
 }
 
 }  // namespace trainer

@@ -1,9 +1,9 @@
-#include "trainer/interchange/layout.hpp"
-
+// Weights in the layouts of both programs.
 #include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
 
+#include "trainer/interchange/interchange.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/train/checkpoint.hpp"
 

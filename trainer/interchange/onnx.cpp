@@ -1,11 +1,10 @@
 // The numbers of fields and types are those of onnx.proto.
-#include "trainer/interchange/onnx.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <type_traits>
 
+#include "trainer/interchange/interchange.hpp"
 #include "trainer/system/protobuf.hpp"
 #include "trainer/system/version.hpp"
 

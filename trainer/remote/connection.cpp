@@ -1,13 +1,11 @@
 // The command lines of ssh, and what goes to the shell on the other side.
 #include "trainer/remote/connection.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <system_error>
 #include <unistd.h>
 
 #include "trainer/system/errors.hpp"
@@ -15,8 +13,6 @@
 #include "trainer/system/sha256.hpp"
 
 namespace trainer {
-
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -32,10 +28,6 @@ void require_own(const fs::path& folder) {
         fmt::format("the folder {} for ssh's connections is not yours alone: remove it, or set "
                     "XDG_RUNTIME_DIR to a folder of yours",
                     folder.string()));
-}
-
-bool can_make(const fs::path& folder) {
-  return ::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST;
 }
 
 // Two targets share a connection only if ssh is told the same about both.
@@ -62,7 +54,7 @@ std::string shell_word(std::string_view word) {
   return quoted + "'";
 }
 
-std::string shell_command(const std::vector<std::string>& words) {
+std::string shell_command(const Words& words) {
   std::string command;
   for (const std::string& word : words) command += (command.empty() ? "" : " ") + shell_word(word);
   return command;
@@ -124,6 +116,9 @@ void notice(const std::string& line) {
 }
 
 fs::path control_folder(const fs::path& runtime_folder) {
+  const auto can_make = [](const fs::path& folder) {
+    return ::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST;
+  };
   fs::path folder = runtime_folder / "mnist-trainer";
   const std::string& path = folder.native();
   if (!path.starts_with('/') || path.size() > kLongestFolder || !is_spelled(path, "/._-") ||
@@ -144,17 +139,16 @@ std::string place_of(const Target& target) {
   return target.username.empty() ? target.address : target.username + "@" + target.address;
 }
 
-std::vector<std::string> ssh_words(const Target& target, const fs::path& control_folder) {
-  std::vector<std::string> words{"ssh", "-T"};
+Words ssh_words(const Target& target, const fs::path& control_folder) {
+  Words words{"ssh", "-T"};
   if (!target.ssh_config.empty()) words.insert(words.end(), {"-F", without_tilde(target.ssh_config)});
   const std::string control_path = (control_folder / ("ssh-" + connection_name(target))).string();
   // The connection is for commands alone: it runs nothing else and takes no port, display or agent of the user.
   for (const std::string& option :
-       {std::string("BatchMode=yes"), std::string("ConnectTimeout=10"), std::string("ServerAliveInterval=5"),
-        std::string("ServerAliveCountMax=3"), std::string("LogLevel=INFO"), std::string("RemoteCommand=none"),
-        std::string("ClearAllForwardings=yes"), std::string("ExitOnForwardFailure=no"),
-        std::string("ForwardX11=no"), std::string("ForwardAgent=no"), std::string("PermitLocalCommand=no"),
-        std::string("ControlMaster=auto"), "ControlPath=" + control_path, std::string("ControlPersist=60")})
+       Words{"BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3",
+             "LogLevel=INFO", "RemoteCommand=none", "ClearAllForwardings=yes", "ExitOnForwardFailure=no",
+             "ForwardX11=no", "ForwardAgent=no", "PermitLocalCommand=no", "ControlMaster=auto",
+             "ControlPath=" + control_path, "ControlPersist=60"})
     words.insert(words.end(), {"-o", option});
   if (!target.identity_file.empty())
     words.insert(words.end(),
@@ -168,22 +162,21 @@ Connection::Connection(Target target, const fs::path& runtime_folder) : target_(
   if (target_.is_remote()) ssh_ = ssh_words(target_, control_folder(runtime_folder));
 }
 
-std::vector<std::string> Connection::shell(const std::string& text) const {
+Words Connection::shell(const std::string& text) const {
   if (ssh_.empty()) return {"/bin/sh", "-c", text};
-  std::vector<std::string> words = ssh_;
+  Words words = ssh_;
   words.push_back(login_shell_command(fmt::format("echo {0}; echo {0} >&2; {1}", kAnswerMark, text)));
   return words;
 }
 
-std::vector<std::string> Connection::words(const std::vector<std::string>& words, bool quiet) const {
+Words Connection::words(const Words& words, bool quiet) const {
   if (ssh_.empty()) return words;
-  std::vector<std::string> all = shell(shell_command(words));
+  Words all = shell(shell_command(words));
   if (quiet) all.insert(all.begin() + 1, {"-o", "LogLevel=QUIET"});
   return all;
 }
 
-std::vector<std::string> Connection::piped_words(const std::vector<std::string>& first,
-                                                 const std::vector<std::string>& second) const {
+Words Connection::piped_words(const Words& first, const Words& second) const {
   return shell(shell_command(first) + " | " + shell_command(second));
 }
 
@@ -201,7 +194,13 @@ ProcessOutput Connection::answer(ProcessOutput output) const {
   return output;
 }
 
-ProcessOutput Connection::capture(const std::vector<std::string>& words) const {
+PipeOutput Connection::feed(const Words& source, const Words& words) const {
+  PipeOutput output = capture_pipe(source, this->words(words));
+  output.to = answer(std::move(output.to));
+  return output;
+}
+
+ProcessOutput Connection::capture(const Words& words) const {
   try {
     return answer(capture_process(this->words(words)));
   } catch (const ProcessError& error) {
@@ -210,7 +209,7 @@ ProcessOutput Connection::capture(const std::vector<std::string>& words) const {
   }
 }
 
-ProcessOutput Connection::require(const std::vector<std::string>& words) const {
+ProcessOutput Connection::require(const Words& words) const {
   ProcessOutput output = capture(words);
   if (output.code != 0) fail(output);
   return output;

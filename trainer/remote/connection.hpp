@@ -9,7 +9,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "kernels/gpu_host/known_failures.hpp"
 #include "trainer/remote/target.hpp"
@@ -21,7 +20,7 @@ namespace trainer {
 // word back ('it'\''s'). Words of harmless characters stay as they are. Throws UsageError for a zero byte, which no argument
 // can hold.
 [[nodiscard]] std::string shell_word(std::string_view word);
-[[nodiscard]] std::string shell_command(const std::vector<std::string>& words);
+[[nodiscard]] std::string shell_command(const Words& words);
 
 // ssh passes its command to the user's login shell as one text. This one has /bin/sh run `text`, whichever shell that is: between
 // its single quotes are harmless characters and octal numbers (\0041) alone, which sh, csh, fish and zsh read alike, in words of
@@ -47,7 +46,7 @@ class AnswerStream {
 // with it; here it names `folder`, unless that is empty.
 class ResumeLine {
  public:
-  explicit ResumeLine(const std::filesystem::path& folder) : folder_(folder.string()) {}
+  explicit ResumeLine(const fs::path& folder) : folder_(folder.string()) {}
   std::string operator()(std::string_view piece);
 
  private:
@@ -62,11 +61,10 @@ class ResumeLine {
 // The folder of ssh's sockets, which is made if it does not exist: mnist-trainer in `runtime_folder` ($XDG_RUNTIME_DIR), or
 // /tmp/mnist-trainer-UID if that is empty, absent, closed to the user, too long for a socket's path or has characters that are
 // special in ssh's configuration. Throws FileError if the folder does not belong to the user alone.
-[[nodiscard]] std::filesystem::path control_folder(const std::filesystem::path& runtime_folder);
+[[nodiscard]] fs::path control_folder(const fs::path& runtime_folder);
 
 // ssh with its options for `target`, up to and with "--" and [user@]address. The command follows as one word.
-[[nodiscard]] std::vector<std::string> ssh_words(const Target& target,
-                                                 const std::filesystem::path& control_folder);
+[[nodiscard]] Words ssh_words(const Target& target, const fs::path& control_folder);
 
 // The cause of a failure, with the program's own words in parentheses, and the next step. Both are from a row of failures/*.yaml
 // if one matches: the row is found by the output of a command that failed on `target`, or by its key. Rows of ssh are for the
@@ -84,27 +82,28 @@ class TargetError : public std::runtime_error {
 class Connection {
  public:
   // `runtime_folder` as control_folder takes it.
-  Connection(Target target, const std::filesystem::path& runtime_folder);
+  Connection(Target target, const fs::path& runtime_folder);
 
   [[nodiscard]] const Target& target() const { return target_; }
 
   // The argument vector that runs `words` on the target. With `quiet`, ssh itself writes nothing, so that standard error
   // holds only what the command writes.
-  [[nodiscard]] std::vector<std::string> words(const std::vector<std::string>& words,
-                                               bool quiet = false) const;
+  [[nodiscard]] Words words(const Words& words, bool quiet = false) const;
   // The same for `first | second`, with both programs on the target.
-  [[nodiscard]] std::vector<std::string> piped_words(const std::vector<std::string>& first,
-                                                     const std::vector<std::string>& second) const;
+  [[nodiscard]] Words piped_words(const Words& first, const Words& second) const;
   // Whether the output of such words begins with kAnswerMark.
   [[nodiscard]] bool is_marked() const { return !ssh_.empty(); }
   // The output of such words without the mark and what is before it. The status is kTurnedAway if there is no mark although ssh
   // did not fail.
   [[nodiscard]] ProcessOutput answer(ProcessOutput output) const;
 
+  // Pipes the output of `source`, a program of this machine, into `words` on the target; returns how both ended.
+  [[nodiscard]] PipeOutput feed(const Words& source, const Words& words) const;
+
   // Runs `words` on the target until they end. If there is no such program, the status is 127, as in a shell.
-  [[nodiscard]] ProcessOutput capture(const std::vector<std::string>& words) const;
+  [[nodiscard]] ProcessOutput capture(const Words& words) const;
   // The same, but throws TargetError unless the status is 0.
-  [[nodiscard]] ProcessOutput require(const std::vector<std::string>& words) const;
+  [[nodiscard]] ProcessOutput require(const Words& words) const;
   // explain_failure of an answer. A refused key is looked at: ssh does not say that it cannot open it. A refusal of Docker's socket
   // closes the shared connection, whose sessions keep the groups of its login.
   [[nodiscard]] Failure explain(const ProcessOutput& answer) const;
@@ -112,10 +111,10 @@ class Connection {
   [[noreturn]] void fail(const ProcessOutput& answer) const;
 
  private:
-  [[nodiscard]] std::vector<std::string> shell(const std::string& text) const;
+  [[nodiscard]] Words shell(const std::string& text) const;
 
   Target target_;
-  std::vector<std::string> ssh_;  // empty: this machine
+  Words ssh_;  // empty: this machine
 };
 
 inline constexpr int kSshFailed = 255;

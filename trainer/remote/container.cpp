@@ -7,15 +7,12 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "trainer/remote/transfer.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/json_fields.hpp"
 
 namespace trainer {
 
 namespace {
-
-using Strings = std::vector<std::string>;
 
 // --mount takes comma-separated values, so each is quoted in case it holds a comma or a quote.
 std::string mount_argument(const Mount& mount) {
@@ -52,9 +49,8 @@ void build(const Connection& here, const std::string& folder) {
 void send_image(const Connection& connection) {
   const Target& target = connection.target();
   notice(fmt::format("sending {} to {}", target.image, target.name));
-  auto [from, to] =
-      capture_pipe(docker_words({"save"}, target.image), connection.words({"docker", "load", "--quiet"}));
-  to = connection.answer(std::move(to));
+  const auto [from, to] =
+      connection.feed(docker_words({"save"}, target.image), {"docker", "load", "--quiet"});
   const int code = to.code != 0 ? to.code : from.code;
   if (code != 0) connection.fail({code, to.out, from.err + to.err});
 }
@@ -75,23 +71,23 @@ void pull_image(const Connection& connection) {
 
 }  // namespace
 
-Strings docker_words(Strings words, const std::string& name) {
+Words docker_words(Words words, const std::string& name) {
   words.insert(words.begin(), "docker");
   words.insert(words.end(), {"--", name});
   return words;
 }
 
-Strings state_words(const std::string& id) {
+Words state_words(const std::string& id) {
   return docker_words({"inspect", "--type", "container", "--format", "{{json .State}}"}, id);
 }
 
-Strings copy_words(const std::string& id) {
-  Strings words = docker_words({"cp"}, fmt::format("{}:{}/{}", id, kContainerRuns, id));
+Words copy_words(const std::string& id, const std::string& file) {
+  Words words = docker_words({"cp"}, fmt::format("{0}:{1}/{0}{2}", id, kContainerRuns, file));
   words.emplace_back("-");
   return words;
 }
 
-Strings fingerprint_words(const std::string& image) {
+Words fingerprint_words(const std::string& image) {
   const char* format = "{{json .RootFS.Layers}} {{json .Created}} {{.Os}}/{{.Architecture}}";
   return docker_words({"image", "inspect", "--format", format}, image);
 }
@@ -102,11 +98,11 @@ std::optional<Engine> find_engine(const Connection& connection, ProcessOutput& a
   const auto ask = [&](const char* format) {
     answer = connection.capture({"docker", "info", "--format", format});
     std::istringstream line(first_line(answer.out));
-    Strings parts;
+    Words parts;
     for (std::string part; std::getline(line, part, '|');) parts.push_back(part);
     return parts;
   };
-  Strings parts =
+  Words parts =
       ask("{{.ServerVersion}}|{{.OSType}}/{{.Architecture}}|{{.DockerRootDir}}|{{.SecurityOptions}}");
   const bool is_podman = answer.code != 0 && answer.err.find("field ServerVersion") != std::string::npos;
   if (is_podman)
@@ -134,8 +130,8 @@ std::optional<Failure> wrong_platform(const Target& target, const std::string& f
 
 // Ranks in one container exchange gradients through /dev/shm, for which Docker allows 64 MB by default.
 // --pull never: an image that is missing is an error to be answered with `trainer prepare`, not a download.
-Strings run_words(const Target& target, const ContainerRun& run) {
-  Strings words{"docker", "run", "--detach"};
+Words run_words(const Target& target, const ContainerRun& run) {
+  Words words{"docker", "run", "--detach"};
   if (!run.resumed.empty()) words = {"docker", "create"};
   words.insert(words.end(), {"--name", run.id, "--label", "org.mnist-trainer.run=" + run.id, "--pull",
                              "never", "--network", "none"});
@@ -157,7 +153,7 @@ std::string gpus_argument(const std::string& gpus) {
 
 std::optional<RunEnd> parse_state(const std::string& text) {
   try {
-    const auto json = nlohmann::ordered_json::parse(text);
+    const auto json = ordered_json::parse(text);
     const int code = whole_number<int>(json.at("ExitCode"));
     const std::string error = json.value("Error", "");
     if (!error.empty()) return RunEnd{code, "the container could not be started: " + error};
@@ -177,9 +173,7 @@ bool names_absent_file(const ProcessOutput& output) {
 // The stream of one file is a header of 512 bytes, whose characters 124 to 134 are its size in octal digits, and the file.
 std::optional<std::string> peek_at_run(const Connection& connection, const std::string& id,
                                        std::string_view name) {
-  Strings words = docker_words({"cp"}, fmt::format("{}:{}/{}/{}", id, kContainerRuns, id, name));
-  words.emplace_back("-");
-  const ProcessOutput output = connection.capture(words);
+  const ProcessOutput output = connection.capture(copy_words(id, fmt::format("/{}", name)));
   if (names_absent_file(output)) return std::nullopt;
   constexpr std::size_t kHeader = 512, kSize = 124;
   if (output.code != 0 || output.out.size() < kHeader) connection.fail(output);

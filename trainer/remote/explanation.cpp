@@ -14,16 +14,14 @@ namespace trainer {
 
 namespace {
 
-using Strings = std::vector<std::string>;
-
 bool is_of_ssh(FailureClass kind) {
   return kind == FailureClass::unreachable || kind == FailureClass::login;
 }
 
 // The lines that say something, without control characters, which a terminal would obey. docker's pointer to its help says nothing.
-Strings lines_of(const std::string& text) {
+Words lines_of(const std::string& text) {
   static const std::regex kHelp("(Run|See) '(docker|podman) .*--help'.*|time=\".*level=warning.*");
-  Strings lines;
+  Words lines;
   std::istringstream stream(text);
   for (std::string line; std::getline(stream, line);) {
     std::ranges::replace_if(line, is_control, ' ');
@@ -35,7 +33,7 @@ Strings lines_of(const std::string& text) {
   return lines;
 }
 
-std::string joined_from(const Strings& lines, std::size_t first) {
+std::string joined_from(const Words& lines, std::size_t first) {
   constexpr std::size_t kLongest = 2000;
   const auto begin = lines.begin() + static_cast<std::ptrdiff_t>(first);
   return fmt::format("{}", fmt::join(begin, lines.end(), " ")).substr(0, kLongest);
@@ -44,9 +42,9 @@ std::string joined_from(const Strings& lines, std::size_t first) {
 // The words that a person would search for: the container engine's error to its end; else the last line that matches the row
 // `key`; else the last line. All of it if the login was turned away.
 std::string own_words(const ProcessOutput& output, std::string_view key) {
-  const Strings said = lines_of(output.err);
+  const Words said = lines_of(output.err);
   if (output.code == kTurnedAway) return joined_from(lines_of(output.out + "\n" + output.err), 0);
-  const Strings& lines = said.empty() ? lines_of(output.out) : said;
+  const Words& lines = said.empty() ? lines_of(output.out) : said;
   for (std::size_t i = lines.size(); output.code != kSshFailed && i-- > 0;)
     if (lines[i].find("Error response from daemon") != std::string::npos || lines[i].starts_with("Error: ") ||
         lines[i].starts_with("ERROR: "))
@@ -112,9 +110,9 @@ const KnownFailure* row_of(const ProcessOutput& output, bool is_ssh) {
 }
 
 // What ssh would do: the values of `key` in its configuration for the target.
-Strings ssh_settings(Strings ssh, std::string_view key) {
+Words ssh_settings(Words ssh, std::string_view key) {
   ssh.insert(ssh.begin() + 1, "-G");
-  Strings values;
+  Words values;
   std::istringstream lines(capture_process(ssh).out);
   for (std::string line; std::getline(lines, line);)
     if (line.starts_with(fmt::format("{} ", key))) values.push_back(line.substr(key.size() + 1));
@@ -123,11 +121,11 @@ Strings ssh_settings(Strings ssh, std::string_view key) {
 
 // Why ssh cannot use one of the private keys that it would try, in the words of ssh-keygen; "" if it can, or the
 // agent can.
-std::string key_trouble(const Strings& key_files) {
+std::string key_trouble(const Words& key_files) {
   for (const std::string& named : key_files) {
     const std::string file = without_tilde(named);
     std::error_code ignored;
-    if (!std::filesystem::is_regular_file(file, ignored)) continue;
+    if (!fs::is_regular_file(file, ignored)) continue;
     if (file.ends_with(".pub")) return fmt::format("Load key \"{}\": this is a public key", file);
     const ProcessOutput read = capture_process({"ssh-keygen", "-y", "-P", "", "-f", file});
     if (read.code != 0 && capture_process({"ssh-add", "-T", file + ".pub"}).code != 0) return read.err;
@@ -164,7 +162,7 @@ Failure Connection::explain(const ProcessOutput& answer) const {
   if (target.username.empty())
     for (const std::string& user : ssh_settings(ssh_, "user")) target.username = user;
   if (failure.key == "docker-rights") {  // the sessions of the shared connection keep the groups of its login
-    Strings close = ssh_;
+    Words close = ssh_;
     close.insert(close.begin() + 1, {"-O", "exit"});
     (void)capture_process(close);
   }

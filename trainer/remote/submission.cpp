@@ -1,8 +1,6 @@
 // A training is submitted to a container, followed over a connection, or to a process of this machine, or written as a job of Azure ML.
 #include "trainer/remote/submission.hpp"
 
-#include <algorithm>
-#include <cstdio>
 #include <ctime>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -10,19 +8,14 @@
 #include <utility>
 
 #include "trainer/console/json_lookup.hpp"
-#include "trainer/remote/transfer.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
 
-namespace fs = std::filesystem;
-
 namespace {
 
-using Arguments = std::vector<std::string>;
-
-void check_arguments(const Arguments& arguments) {
+void check_arguments(const Words& arguments) {
   if (arguments.empty() || arguments[0].empty() || arguments[0].starts_with('-'))
     throw UsageError("what to run is missing: trainer submit -c NAME -- train --epochs 10");
   if (arguments[0] == "submit" || arguments[0] == "prepare" || arguments[0] == "target")
@@ -42,13 +35,6 @@ bool is_tracked(const Target& target) {
   return target.tracked && target.arguments[0] == "train" && !has_option(target.arguments, "--no-save");
 }
 
-std::string name_without_folder() {
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  localtime_r(&now, &local);
-  return fmt::format("{:%Y%m%d-%H%M%S}-untracked-{}", local, ::getpid());
-}
-
 void require_image(const Connection& connection) {
   if (!image_fingerprint(connection).empty()) return;
   const Target& target = connection.target();
@@ -60,7 +46,7 @@ void require_image(const Connection& connection) {
 }
 
 // Checks a run to continue. Its data set is sent again if it is of this machine.
-void require_resumable(const fs::path& folder, Arguments& arguments) {
+void require_resumable(const fs::path& folder, Words& arguments) {
   const RunRecord record = read_run_record(folder / kRunRecordName);
   const std::string name = folder.filename().string();
   if (record.status == RunStatus::kRunning && record.target.is_object())
@@ -84,7 +70,9 @@ Prepared prepare_folder(const Environment& environment, const Submission& submis
                         const std::vector<SentFiles>& files) {
   const Target& target = submission.target;
   const bool resumes = !submission.resumed.empty();
-  Prepared run{{name_without_folder(), arguments_inside(target.arguments, files)}, {}, {}, {}};
+  const std::tm now = fmt::localtime(std::time(nullptr));
+  const std::string name = fmt::format("{:%Y%m%d-%H%M%S}-untracked-{}", now, ::getpid());
+  Prepared run{{name, arguments_inside(target.arguments, files)}, {}, {}, {}};
   if (!is_tracked(target)) return run;
   run.folder.emplace(resumes ? RunFolder::reopen(submission.resumed)
                              : RunFolder::create(new_run(target.arguments), environment.runs));
@@ -170,12 +158,6 @@ int submit_process(const Environment& environment, const Submission& submission)
   return end.code;
 }
 
-void remove_option(Arguments& arguments, const std::string& name) {
-  const auto is_it = [&](const std::string& word) { return has_option({word}, name); };
-  for (auto word = arguments.begin(); (word = std::find_if(word, arguments.end(), is_it)) != arguments.end();)
-    word = arguments.erase(word, *word == name ? std::min(word + 2, arguments.end()) : word + 1);
-}
-
 }  // namespace
 
 // Each field is a line, its value JSON, which is YAML. What Azure ML fills in comes last in the command and stays outside quotes.
@@ -184,17 +166,17 @@ std::string azureml_job(Target target, const fs::path& working_folder) {
     throw UsageError(target.name + " has no image for Azure ML: attach one with --type localdocker");
   check_arguments(target.arguments);
   const std::string ranks = option_value(target.arguments, "--ranks").value_or("");
-  const auto count = nlohmann::ordered_json::parse(ranks, nullptr, false);
+  const auto count = ordered_json::parse(ranks, nullptr, false);
   if (!ranks.empty() && !(count.is_number_unsigned() && count > 0))
     throw UsageError(fmt::format("--ranks {}: a number from 1 on", to_text(ranks)));
   if (target.gpus != "all")
     target.variables["CUDA_VISIBLE_DEVICES"] = target.gpus == "none" ? "-1" : target.gpus;
-  nlohmann::ordered_json job{{"display_name", target.name},
-                             {"command", ""},
-                             {"environment", {{"image", target.image}}},
-                             {"environment_variables", target.variables}};
+  ordered_json job{{"display_name", target.name},
+                   {"command", ""},
+                   {"environment", {{"image", target.image}}},
+                   {"environment_variables", target.variables}};
   if (!ranks.empty()) job["distribution"] = {{"type", "mpi"}, {"process_count_per_instance", count}};
-  remove_option(target.arguments, "--ranks");
+  target.arguments = without_option(target.arguments, "--ranks");
   std::string filled_in;
   for (const SentFiles& each : files_of_training(target.arguments, working_folder)) {
     const std::string name = each.option.substr(2);
@@ -202,7 +184,7 @@ std::string azureml_job(Target target, const fs::path& working_folder) {
     job["inputs"][name] = {{"type", name == "model" ? "uri_file" : "uri_folder"}, {"path", sent.string()}};
     filled_in += fmt::format(" {} ${{{{inputs.{}}}}}", each.option, name);
     if (sent != each.given) filled_in += "/" + shell_word(each.given.filename().string());
-    remove_option(target.arguments, each.option);
+    target.arguments = without_option(target.arguments, each.option);
   }
   if (is_tracked(target)) {
     filled_in += " --out ${{outputs.runs}}/" + target.name + " --resume-if-there";

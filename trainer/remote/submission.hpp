@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,7 +27,7 @@ struct Submission {
   Target target;        // its arguments are those of this submission
   bool detach = false;  // return as soon as the container runs
   double reconnect_seconds = kReconnectSeconds;
-  std::filesystem::path resumed = {};  // the folder of a run to continue
+  fs::path resumed = {};  // the folder of a run to continue
 };
 
 // Returns the run's exit status, 0 for a detached run. Throws UsageError, TargetError, FileError; the run's record holds the
@@ -48,25 +47,24 @@ struct FollowOptions {
 
 // Follows the submitted run in `folder` until it ends and returns its exit status, at once if it has ended already.
 // Throws as submit does, and FileError if another process follows it.
-int follow_submitted(const Environment& environment, const std::filesystem::path& folder,
-                     const FollowOptions& options);
+int follow_submitted(const Environment& environment, const fs::path& folder, const FollowOptions& options);
 
 // Makes a submitted run stop and save, and brings its folder back. Throws as follow_submitted does, and UsageError if the
 // run has ended.
-void cancel_submitted(const Environment& environment, const std::filesystem::path& folder);
+void cancel_submitted(const Environment& environment, const fs::path& folder);
 
 // A target's run as a command job of Azure ML's CLI v2. Throws UsageError for a target without an image, and as submit does.
-[[nodiscard]] std::string azureml_job(Target target, const std::filesystem::path& working_folder);
+[[nodiscard]] std::string azureml_job(Target target, const fs::path& working_folder);
 
 // Closes the record of a submitted run whose machine is gone for good. Throws UsageError if the run was not submitted or has
 // ended, FileError if another process follows it.
-void close_submitted(const std::filesystem::path& folder);
+void close_submitted(const fs::path& folder);
 
 // A record is made here before the run begins, so that every failure is written down. The run's own record replaces it when
 // it has been fetched.
 
 // A training that begins now, with the --model and --seed of its arguments, or their defaults.
-[[nodiscard]] NewRun new_run(const std::vector<std::string>& arguments);
+[[nodiscard]] NewRun new_run(const Words& arguments);
 
 // The record of a run that begins now; `id` is the name of the run and of its container.
 [[nodiscard]] RunRecord submitted_record(const Environment& environment, const Target& target,
@@ -76,13 +74,12 @@ void close_submitted(const std::filesystem::path& folder);
 [[nodiscard]] std::string ways_on(const std::string& id);
 
 // The name of the container of the run in `folder`. Throws FileError if its record holds no valid name.
-[[nodiscard]] std::string container_of(const std::filesystem::path& folder, const RunRecord& record);
+[[nodiscard]] std::string container_of(const fs::path& folder, const RunRecord& record);
 
 // Writes the final record into `folder`: the run's own record, from the file `own`, with the target of `started` and the end. If
 // the run did not close its record, or there is no such file (then `started` is written), it is closed as failed.
-void close_record(const std::filesystem::path& folder, const RunRecord& started,
-                  const std::filesystem::path& own, const RunEnd& end);
-void close_as_failed(const std::filesystem::path& folder, RunRecord record, const std::string& reason);
+void close_record(const fs::path& folder, const RunRecord& started, const fs::path& own, const RunEnd& end);
+void close_as_failed(const fs::path& folder, RunRecord record, const std::string& reason);
 
 // The pauses before the attempts to connect again, in seconds. They begin with half a second, each is twice the one before,
 // at most 30, and they add up to `seconds`.
@@ -94,7 +91,12 @@ class TargetRun {
   // `folder` is the run's folder, locked by this process; nothing for a run without a record. `before` is the earlier record of a
   // run that continues, which it keeps if it does not begin.
   TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record,
-            std::optional<RunRecord> before = std::nullopt);
+            std::optional<RunRecord> before = std::nullopt)
+      : connection_(std::move(connection)),
+        id_(std::move(id)),
+        folder_(std::move(folder)),
+        record_(std::move(record)),
+        before_(std::move(before)) {}
 
   // Starts the container. Throws TargetError, whose text is in the record too.
   void start(const ContainerRun& run);

@@ -13,7 +13,6 @@ namespace trainer {
 
 namespace {
 
-using nlohmann::ordered_json;
 using Variables = nlohmann::ordered_map<std::string, std::string>;
 
 constexpr const char* kTypeWords[] = {"local", "localdocker", "remotedocker"};
@@ -177,11 +176,8 @@ std::string yaml_word(const std::string& text, bool in_list = false) {
 std::string yaml_value(const std::string& text) {
   return yaml_word(text);
 }
-std::string yaml_value(int number) {
-  return std::to_string(number);
-}
-std::string yaml_value(bool value) {
-  return value ? "true" : "false";
+std::string yaml_value(const auto& number) {  // or a bool
+  return fmt::format("{}", number);
 }
 std::string yaml_value(TargetType type) {
   return target_type_word(type);

@@ -11,15 +11,19 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "models/words.hpp"
 
 namespace trainer {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
 
 enum class TargetType : std::uint8_t { local, localdocker, remotedocker };
 
 [[nodiscard]] const char* target_type_word(TargetType type);
 
-void to_json(nlohmann::ordered_json& json, TargetType type);  // as its word
+void to_json(ordered_json& json, TargetType type);  // as its word
 
 struct Target {
   std::string name;
@@ -36,7 +40,7 @@ struct Target {
   std::string image;
   std::string gpus = "none";  // all, none, or indices, UUIDs and MIG instances: "0,1", "GPU-4f1e...", "1:0"
   // NAME.runconfig
-  std::vector<std::string> arguments{"train"};                // for this program, without its name
+  Words arguments{"train"};                                   // for this program, without its name
   nlohmann::ordered_map<std::string, std::string> variables;  // environment variables
   bool prepare = true;                                        // prepare first when the image is missing
   bool tracked = true;                                        // bring the run's folder back
@@ -56,7 +60,7 @@ enum class TargetFile : std::uint8_t { compute, runconfig };
 // for unknown, repeated and missing keys (a key that is not for the target's type is unknown) and for wrong values.
 void read_target(const std::string& text, const std::string& file, TargetFile which, Target& target);
 
-[[nodiscard]] nlohmann::ordered_json target_json(const Target& target);
+[[nodiscard]] ordered_json target_json(const Target& target);
 
 // Each returns what is wrong, or "". The fault of a target begins with an option: "--address '-x': a host name or ...".
 [[nodiscard]] std::string fault_of(const Target& target);
@@ -69,25 +73,25 @@ void read_target(const std::string& text, const std::string& file, TargetFile wh
 // (its Docker engine); a file with such a name replaces them.
 class TargetFolder {
  public:
-  explicit TargetFolder(const std::filesystem::path& working_folder) : path_(working_folder / "targets") {}
+  explicit TargetFolder(const fs::path& working_folder) : path_(working_folder / "targets") {}
 
   // Throws UsageError for an unknown name, with the known ones, and SpecError for a wrong file. Without a runconfig file
   // the target has the default one.
   [[nodiscard]] Target find(const std::string& name) const;
   // All names, the built-in ones first, the others sorted.
-  [[nodiscard]] std::vector<std::string> names() const;
+  [[nodiscard]] Words names() const;
 
   // Writes both files. Throws UsageError if one exists already or the name is not free, FileError.
   void attach(const Target& target) const;
   // Removes both files. Throws UsageError if there is none, FileError.
   void detach(const std::string& name) const;
 
-  [[nodiscard]] std::filesystem::path file(const std::string& name, TargetFile which) const;
+  [[nodiscard]] fs::path file(const std::string& name, TargetFile which) const;
 
  private:
   [[noreturn]] void refuse_unknown(const std::string& name) const;
 
-  std::filesystem::path path_;
+  fs::path path_;
 };
 
 }  // namespace trainer

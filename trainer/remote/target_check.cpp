@@ -14,8 +14,6 @@ namespace trainer {
 
 namespace {
 
-using nlohmann::ordered_json;
-
 struct Answers {
   const Connection& connection;
   const Target& target;
@@ -81,9 +79,7 @@ Check disk_check(Answers& answers, const ProcessOutput& output) {
   // The second line: file system, size, used, available.
   std::istringstream lines(output.out.substr(std::min(output.out.find('\n'), output.out.size())));
   std::string file_system;
-  std::int64_t size = 0;
-  std::int64_t used = 0;
-  std::int64_t free = -1;
+  std::int64_t size = 0, used = 0, free = -1;
   lines >> file_system >> size >> used >> free;
   if (output.code != 0 || !lines) return unknown(answers.engine->folder + " cannot be looked at");
   const std::string found =
@@ -156,7 +152,6 @@ std::vector<Check> check_target(const Connection& connection) {
     return {{CheckState::ok, "process", "this program itself; trainer devices says what it trains on"}};
   std::vector<Check> checks;
   Answers answers{connection, target, !target.is_remote()};
-  using Words = std::vector<std::string>;
   // `missing` says which need is not met; it is empty if all are.
   const auto ask = [&](const char* name, const char* missing, const Words& words,
                        Check (*check)(Answers&, const ProcessOutput&)) {

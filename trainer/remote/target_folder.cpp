@@ -10,8 +10,6 @@
 
 namespace trainer {
 
-namespace fs = std::filesystem;
-
 namespace {
 
 constexpr TargetFile kBoth[] = {TargetFile::compute, TargetFile::runconfig};
@@ -40,8 +38,8 @@ fs::path TargetFolder::file(const std::string& name, TargetFile which) const {
   return path_ / (name + (which == TargetFile::compute ? ".compute" : ".runconfig"));
 }
 
-std::vector<std::string> TargetFolder::names() const {
-  std::vector<std::string> names;
+Words TargetFolder::names() const {
+  Words names;
   std::error_code error;
   for (fs::directory_iterator entry(path_, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().stem().string();

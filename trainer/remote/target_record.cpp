@@ -6,7 +6,6 @@
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/remote/submission.hpp"
-#include "trainer/remote/transfer.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
 #include "trainer/train/setup.hpp"
@@ -14,10 +13,7 @@
 
 namespace trainer {
 
-namespace fs = std::filesystem;
-using nlohmann::ordered_json;
-
-NewRun new_run(const std::vector<std::string>& arguments) {
+NewRun new_run(const Words& arguments) {
   NewRun run{RunOptions{}.model, TrainSettings{}.seed, std::time(nullptr), std::nullopt};
   if (const auto model = option_value(arguments, "--model")) run.model = fs::path(*model).stem().string();
   if (const auto seed = option_value(arguments, "--seed"))

@@ -10,12 +10,9 @@
 #include <unistd.h>
 
 #include "trainer/remote/submission.hpp"
-#include "trainer/remote/transfer.hpp"
 #include "trainer/system/clock.hpp"
 
 namespace trainer {
-
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -53,14 +50,6 @@ std::vector<double> reconnection_pauses(double seconds) {
   }
   return pauses;
 }
-
-TargetRun::TargetRun(Connection connection, std::string id, std::optional<RunFolder> folder, RunRecord record,
-                     std::optional<RunRecord> before)
-    : connection_(std::move(connection)),
-      id_(std::move(id)),
-      folder_(std::move(folder)),
-      record_(std::move(record)),
-      before_(std::move(before)) {}
 
 void TargetRun::record_failure(const std::string& reason) {
   if (before_)

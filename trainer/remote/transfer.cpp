@@ -1,63 +1,31 @@
-#include "trainer/remote/transfer.hpp"
-
+// The files that go to a target, and those that come back.
 #include <algorithm>
 #include <fmt/format.h>
 
 #include "data/idx.hpp"
 #include "data/image.hpp"
 #include "models/spec.hpp"
+#include "trainer/remote/container.hpp"
+#include "trainer/remote/receive.sh.hpp"
+#include "trainer/remote/sent_folder.sh.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/sha256.hpp"
 
 namespace trainer {
 
-namespace fs = std::filesystem;
-
 namespace {
 
-using Strings = std::vector<std::string>;
-
-// Prints the folder with the digest $1 on the other machine, or nothing if it does not exist.
-constexpr const char* kWhereScript = R"sh(
-folder=${XDG_CACHE_HOME:-$HOME/.cache}/mnist-trainer/sent/$1
-if [ -d "$folder" ]; then cd "$folder" && pwd -P; fi
-)sh";
-
-// Unpacks the tar stream with the digest $1 into the folder $2 (by default the one that kWhereScript looks for) and prints that
-// folder, which is complete or absent: the stream is unpacked beside it, then renamed. It ends with 7 if the stream cannot be
-// unpacked, with 8 if it is empty, and with 9 after printing its digest if that is another one. If the stream is another machine's
-// answer, it begins after the mark $3.
-constexpr const char* kReceiveScript = R"sh(
-set -e
-[ -n "$2" ] || umask 022
-folder=${2:-${XDG_CACHE_HOME:-$HOME/.cache}/mnist-trainer/sent/$1}
-store=$(dirname -- "$folder")
-mkdir -p "$store"
-part=$(mktemp -d "$store/.arriving-XXXXXX")
-trap 'rm -rf "$part"' EXIT
-trap 'exit 1' HUP INT TERM
-mkdir "$part/files"
-while [ -n "$3" ] && IFS= read -r line; do
-  case $line in *"$3") break ;; esac
-done
-cat >"$part/stream"
-[ -s "$part/stream" ] || exit 8
-arrived=$(sha256sum <"$part/stream")
-if [ "$arrived" != "$1  -" ]; then echo "$arrived"; exit 9; fi
-tar -x -o --no-same-permissions -f "$part/stream" -C "$part/files" || exit 7
-[ -d "$folder" ] || mv "$part/files" "$folder"
-cd "$folder" && pwd -P
-)sh";
+// The ends of receive.sh.
 constexpr int kCannotUnpack = 7, kEmpty = 8, kOtherDigest = 9;
 
-Strings receive_words(const std::string& digest, const fs::path& folder = {}, std::string_view mark = "") {
+Words receive_words(const std::string& digest, const fs::path& folder = {}, std::string_view mark = "") {
   return {"/bin/sh", "-c", kReceiveScript, "sh", digest, folder.string(), std::string(mark)};
 }
 
 // The stream does not depend on owner, times and order of the files; links are followed.
-Strings tar_words(const SentFiles& files) {
-  Strings words{
+Words tar_words(const SentFiles& files) {
+  Words words{
       "tar",       "--create",  "--file=-",   "--format=gnu",    "--dereference", "--sort=name",
       "--owner=0", "--group=0", "--mtime=@0", "--mode=a=rX,u+w", "--directory",   files.folder.string(),
       "--"};
@@ -82,8 +50,8 @@ void add_model(const std::string& word, const fs::path& working_folder, std::vec
 }
 
 // The files of an IDX data set, or the folders of a data set of pictures, as seen from `folder`.
-Strings data_names(const fs::path& path, const fs::path& folder) {
-  Strings names;
+Words data_names(const fs::path& path, const fs::path& folder) {
+  Words names;
   if (data::holds_idx(path)) {
     const data::IdxFiles idx = data::find_idx_files(path);
     for (const fs::path& file : {idx.train_images, idx.train_labels, idx.test_images, idx.test_labels})
@@ -136,12 +104,12 @@ Digest digest_of(const SentFiles& files) {
 std::string folder_with(const Connection& connection, const SentFiles& files) {
   const Target& target = connection.target();
   const Digest digest = digest_of(files);
-  std::string there = first_line(connection.require({"/bin/sh", "-c", kWhereScript, "sh", digest.hex}).out);
+  std::string there =
+      first_line(connection.require({"/bin/sh", "-c", kSentFolderScript, "sh", digest.hex}).out);
   if (!there.empty()) return there;
   notice(fmt::format("{:<14}{} ({:.1f} MiB) to {}", "sending", files.given.string(),
                      static_cast<double>(digest.bytes) / (1 << 20), target.name));
-  auto [from, to] = capture_pipe(tar_words(files), connection.words(receive_words(digest.hex)));
-  to = connection.answer(std::move(to));
+  const ProcessOutput to = connection.feed(tar_words(files), receive_words(digest.hex)).to;
   if (to.code == kEmpty || to.code == kOtherDigest)
     throw FileError(fmt::format(
         "{} arrived on {} otherwise than it was: it has changed meanwhile, or the line was cut: submit again",
@@ -178,7 +146,7 @@ struct OptionPlace {
   std::size_t begin;  // after "--name="
 };
 
-std::optional<OptionPlace> find_option(const Strings& arguments, const std::string& name) {
+std::optional<OptionPlace> find_option(const Words& arguments, const std::string& name) {
   std::optional<OptionPlace> place;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (arguments[i].starts_with(name + "=")) place = {i, name.size() + 1};
@@ -189,18 +157,25 @@ std::optional<OptionPlace> find_option(const Strings& arguments, const std::stri
 
 }  // namespace
 
-bool has_option(const Strings& arguments, const std::string& name) {
+bool has_option(const Words& arguments, const std::string& name) {
   return std::ranges::any_of(
       arguments, [&](const std::string& word) { return word == name || word.starts_with(name + "="); });
 }
 
-std::optional<std::string> option_value(const Strings& arguments, const std::string& name) {
+Words without_option(Words arguments, const std::string& name) {
+  const auto is_it = [&](const std::string& word) { return has_option({word}, name); };
+  for (auto word = arguments.begin(); (word = std::find_if(word, arguments.end(), is_it)) != arguments.end();)
+    word = arguments.erase(word, *word == name ? std::min(word + 2, arguments.end()) : word + 1);
+  return arguments;
+}
+
+std::optional<std::string> option_value(const Words& arguments, const std::string& name) {
   const std::optional<OptionPlace> place = find_option(arguments, name);
   if (!place) return std::nullopt;
   return arguments[place->word].substr(place->begin);
 }
 
-std::vector<SentFiles> files_of_training(const Strings& arguments, const fs::path& working_folder) {
+std::vector<SentFiles> files_of_training(const Words& arguments, const fs::path& working_folder) {
   std::vector<SentFiles> files;
   if (arguments.empty() || arguments[0] != "train") return files;
   if (const auto model = option_value(arguments, "--model")) add_model(*model, working_folder, files);
@@ -209,7 +184,7 @@ std::vector<SentFiles> files_of_training(const Strings& arguments, const fs::pat
   return files;
 }
 
-Strings arguments_inside(Strings arguments, const std::vector<SentFiles>& files) {
+Words arguments_inside(Words arguments, const std::vector<SentFiles>& files) {
   for (const SentFiles& each : files)
     if (const std::optional<OptionPlace> place = find_option(arguments, each.option))
       arguments[place->word].replace(place->begin, std::string::npos, each.word);
@@ -266,19 +241,18 @@ std::optional<Fetched> fetch_run(const Connection& connection, const std::string
 // The container's user is not known here, and docker cp keeps the modes but no owner.
 ProcessOutput put_run(const Connection& connection, const std::string& id, const fs::path& folder) {
   const std::string name = folder.filename().string();
-  Strings tar{"tar",          "--create",
-              "--file=-",     "--format=gnu",
-              "--owner=0",    "--group=0",
-              "--mode=a+rwX", "--no-recursion",
-              "--directory",  folder.parent_path().string(),
-              "--",           name};
-  Strings files = event_files(folder);
+  Words tar{"tar",          "--create",
+            "--file=-",     "--format=gnu",
+            "--owner=0",    "--group=0",
+            "--mode=a+rwX", "--no-recursion",
+            "--directory",  folder.parent_path().string(),
+            "--",           name};
+  Words files = event_files(folder);
   for (const std::string_view file : {kRunRecordName, kMetricsName, kCheckpointName, kModelName})
     if (std::error_code ignored; fs::exists(folder / file, ignored)) files.emplace_back(file);
   for (const std::string& file : files) tar.push_back(fmt::format("{}/{}", name, file));
-  auto [sent, put] = capture_pipe(
-      tar, connection.words({"docker", "cp", "--", "-", fmt::format("{}:{}", id, kContainerRuns)}));
-  put = connection.answer(std::move(put));
+  const auto [sent, put] =
+      connection.feed(tar, {"docker", "cp", "--", "-", fmt::format("{}:{}", id, kContainerRuns)});
   return {put.code != 0 ? put.code : sent.code, put.out, sent.err + put.err};
 }
 

@@ -1,14 +1,11 @@
-#include "trainer/report/html_template.hpp"
-
+// The language of report.html.
 #include <utility>
 #include <vector>
 
-#include "trainer/console/text_table.hpp"
+#include "trainer/report/report_page.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
-
-using nlohmann::ordered_json;
 
 namespace {
 

@@ -1,5 +1,4 @@
-#include "trainer/report/network_pictures.hpp"
-
+// The pictures of a network, and of a data set.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -138,6 +137,24 @@ data::Image confusion_sheet(const TestAnswers& test) {
   return sheet.image();
 }
 
+constexpr int kPicturesInRow = 10;
+
+// Image `number` as an epoch of training shows it.
+data::Image changed_image(const data::Dataset& data, const Augmentation& augmentation, std::uint64_t seed,
+                          std::uint64_t epoch, std::size_t number) {
+  const Shape& shape = data.shape;
+  const std::uint8_t* pixels = data.train.images.data() + number * shape.size();
+  const Transformation t =
+      transformation_of(augmentation, shape, seed, epoch, static_cast<std::uint32_t>(number));
+  std::vector<std::uint8_t> changed;
+  changed.reserve(shape.size());
+  for (int y = 0; y < shape.h; ++y)
+    for (int x = 0; x < shape.w; ++x)
+      for (int c = 0; c < shape.c; ++c)
+        changed.push_back(static_cast<std::uint8_t>(std::lround(pixel_of(t, pixels, shape, y, x, c))));
+  return shown_image(changed, shape);
+}
+
 }  // namespace
 
 data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape) {
@@ -157,10 +174,6 @@ data::Image shown_image(std::span<const std::uint8_t> pixels, const Shape& shape
     for (int x = 0; x < image.width; ++x)
       for (int channel = 0; channel < image.channels; ++channel) image.pixels.push_back(mean(y, x, channel));
   return image;
-}
-
-data::Image picture_sheet(const std::vector<data::Image>& images) {
-  return sheet_of(images, 0).image();
 }
 
 std::vector<data::Image> weight_pictures(std::span<const float> weights, const Shape& shape,
@@ -242,6 +255,24 @@ std::string add_network(RunEvents& events, const Environment& environment, const
   }
   events.write(pictures);
   return missing;
+}
+
+data::Image data_sheet(const data::Dataset& data, const Augmentation& augmentation, std::uint64_t seed,
+                       std::size_t most_rows) {
+  std::vector<data::Image> pictures;
+  const auto labels = static_cast<std::size_t>(data.classes);
+  for (std::size_t label = 0; label < labels && pictures.size() < most_rows * kPicturesInRow; ++label) {
+    std::vector<std::size_t> images;
+    for (std::size_t i = 0; i < data.train.count() && images.size() < kPicturesInRow; ++i)
+      if (data.train.labels[i] == label) images.push_back(i);
+    if (images.empty()) continue;
+    for (std::size_t column = 0; column < kPicturesInRow; ++column) {
+      const std::size_t image = augmentation.any() ? images[0] : images[std::min(column, images.size() - 1)];
+      pictures.push_back(
+          changed_image(data, column == 0 ? Augmentation{} : augmentation, seed, column, image));
+    }
+  }
+  return sheet_of(pictures, 0).image();
 }
 
 }  // namespace trainer

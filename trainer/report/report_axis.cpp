@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <iterator>
 
-#include "trainer/report/report_plots.hpp"
+#include "trainer/report/report_page.hpp"
 
 namespace trainer {
 
@@ -19,14 +19,11 @@ struct Range {
 };
 
 Range finite_range(std::span<const double> values) {
-  Range range;
-  for (const double value : values) {
-    if (!std::isfinite(value)) continue;
-    range.low = range.any ? std::min(range.low, value) : value;
-    range.high = range.any ? std::max(range.high, value) : value;
-    range.any = true;
-  }
-  return range;
+  std::vector<double> finite;
+  std::ranges::copy_if(values, std::back_inserter(finite), [](double value) { return std::isfinite(value); });
+  if (finite.empty()) return {};
+  const auto [low, high] = std::ranges::minmax(finite);
+  return {low, high, true};
 }
 
 struct Round {

@@ -8,17 +8,12 @@
 #include <new>
 #include <openssl/evp.h>
 
-#include "data/image.hpp"
 #include "kernels/precision.hpp"
 #include "models/recipe.hpp"
 #include "models/words.hpp"
-#include "trainer/report/data_sheet.hpp"
-#include "trainer/report/network_pictures.hpp"
 #include "trainer/system/files.hpp"
 
 namespace trainer {
-
-using nlohmann::ordered_json;
 
 namespace {
 

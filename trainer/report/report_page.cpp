@@ -7,17 +7,13 @@
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"
-#include "trainer/report/html_template.hpp"
-#include "trainer/report/report_plots.hpp"
-#include "trainer/report/report_template.hpp"
-#include "trainer/runs/run_differences.hpp"
+#include "trainer/report/report.html.hpp"
+#include "trainer/runs/run_comparison.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 #include "trainer/system/version.hpp"
 
 namespace trainer {
-
-using nlohmann::ordered_json;
 
 namespace {
 

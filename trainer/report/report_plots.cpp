@@ -1,6 +1,4 @@
 // Coordinates are in the units of report.html's drawings, which the page scales to its columns.
-#include "trainer/report/report_plots.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
@@ -10,12 +8,11 @@
 #include <string_view>
 
 #include "models/words.hpp"
+#include "trainer/report/report_page.hpp"
 #include "trainer/system/statistics.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
-
-using nlohmann::ordered_json;
 
 namespace {
 

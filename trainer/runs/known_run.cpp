@@ -15,9 +15,6 @@
 
 namespace trainer {
 
-namespace fs = std::filesystem;
-using nlohmann::ordered_json;
-
 namespace {
 
 std::optional<SprintFound> sprint_of(const RunRecord& record) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,9 @@
 #include "trainer/store/run_record.hpp"
 
 namespace trainer {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
 
 // What `trainer sprint` found: every "epoch" of such a run is a training from scratch, with a seed of its own.
 struct SprintFound {
@@ -20,7 +24,7 @@ struct SprintFound {
 };
 
 struct KnownRun {
-  std::filesystem::path folder;
+  fs::path folder;
   std::string id;  // the folder's name
   RunRecord record;
   std::vector<EpochRecord> epochs;  // none where the run wrote no metrics yet
@@ -47,7 +51,7 @@ struct KnownRun {
 };
 
 // Throws FileError with the path and the reason.
-[[nodiscard]] KnownRun read_known_run(const std::filesystem::path& folder);
+[[nodiscard]] KnownRun read_known_run(const fs::path& folder);
 
 struct RunList {
   std::vector<KnownRun> runs;           // the one started last comes first, one without a time last
@@ -56,10 +60,10 @@ struct RunList {
 
 // The runs in `folder`, without hidden folders; none if it does not exist. What else lies there never prevents a run from being
 // listed. Throws FileError where `folder` cannot be read.
-[[nodiscard]] RunList list_runs(const std::filesystem::path& folder);
+[[nodiscard]] RunList list_runs(const fs::path& folder);
 
 // "note: 2 folders in runs are not listed: a (...), b (...)", one line without a line break; "" if there are none.
-[[nodiscard]] std::string unreadable_note(const RunList& list, const std::filesystem::path& folder);
+[[nodiscard]] std::string unreadable_note(const RunList& list, const fs::path& folder);
 
 // "note: run.json and metrics.jsonl disagree, and the former is believed: a (...)", likewise.
 [[nodiscard]] std::string disagreement_note(const std::vector<KnownRun>& runs);

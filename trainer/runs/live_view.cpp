@@ -1,6 +1,4 @@
 // A curve is a row of columns of blocks, each cut to eighths of a character.
-#include "trainer/runs/live_view.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/progress.hpp"
+#include "trainer/runs/run_text.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {

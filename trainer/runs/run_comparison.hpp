@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trainer/runs/known_run.hpp"
@@ -22,13 +23,11 @@ struct ComparisonOptions {
 //   until then. A sprint reaches it if the mean over its seeds does; the seconds are the median over the seeds.
 //   "cost", "cost_to_accuracy": of the run, and of what "reached" took.
 // Throws UsageError if the prices are neither one nor as many as the runs.
-[[nodiscard]] nlohmann::ordered_json compare_runs(const std::vector<KnownRun>& runs,
-                                                  const ComparisonOptions& options);
+[[nodiscard]] ordered_json compare_runs(const std::vector<KnownRun>& runs, const ComparisonOptions& options);
 
 // Lines of text: which run is which, and what compare_runs() returned.
 [[nodiscard]] std::string comparison_legend(const std::vector<KnownRun>& runs);
-[[nodiscard]] std::string comparison_text(const std::vector<KnownRun>& runs,
-                                          const nlohmann::ordered_json& compared,
+[[nodiscard]] std::string comparison_text(const std::vector<KnownRun>& runs, const ordered_json& compared,
                                           const ComparisonOptions& options);
 
 // How many times as large one quantity is as another, from a few measurements of each, with an interval.
@@ -53,5 +52,29 @@ inline constexpr double kIntervalLevel = 0.95;
 // The k above for samples of m and n measurements; 0 if there is none. It is exact for up to 50 measurements in all, else from the
 // normal approximation of U.
 [[nodiscard]] std::size_t interval_rank(std::size_t m, std::size_t n);
+
+// The configuration and machine of runs as named values, and the values in which runs differ.
+
+// `json` as one object that contains no other objects, down to a depth of 7: a value's name is the path to it, "recipe.batch".
+// Members for which `left_out` returns true are not taken.
+[[nodiscard]] ordered_json flattened(const ordered_json& json,
+                                     bool (*left_out)(std::string_view member,
+                                                      const ordered_json& value) = nullptr);
+
+// An array of {"name", "values"}: a value for each run, null if it has none. Each run is an object of named values. The names are
+// in the order of their first appearance.
+[[nodiscard]] ordered_json side_by_side(const std::vector<ordered_json>& runs);
+// The rows whose values are not all equal.
+[[nodiscard]] ordered_json different_rows(const ordered_json& rows);
+
+[[nodiscard]] ordered_json data_json(const RunRecord::DataSet& data);
+
+// Rows as above, in the order of a record. They leave out when a run was made and how it went, and the state of the machine at the
+// time (free memory, clocks, temperatures).
+[[nodiscard]] ordered_json differences(const std::vector<KnownRun>& runs);
+
+// A table of the values that fit the width, and below it a block for each name with longer values: no value is cut. It is one line
+// if nothing differs. letter_of() names the runs.
+[[nodiscard]] std::string differences_text(const ordered_json& differences);
 
 }  // namespace trainer

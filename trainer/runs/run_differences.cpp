@@ -1,6 +1,4 @@
 // Lists count as values. If one run has an object where another has a plain value, the names differ and so both are shown.
-#include "trainer/runs/run_differences.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 #include <string_view>
@@ -9,11 +7,10 @@
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"
+#include "trainer/runs/run_comparison.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
-
-using nlohmann::ordered_json;
 
 namespace {
 

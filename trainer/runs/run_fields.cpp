@@ -1,5 +1,4 @@
-#include "trainer/runs/run_fields.hpp"
-
+// The fields of a run by name, and the conditions of --where.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -10,28 +9,27 @@
 #include <functional>
 
 #include "trainer/console/json_lookup.hpp"
+#include "trainer/runs/run_text.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/statistics.hpp"
 
 namespace trainer {
 
-using Json = nlohmann::ordered_json;
-
 namespace {
 
 // Whole numbers are written without a decimal point.
-Json number(std::optional<double> value) {
+ordered_json number(std::optional<double> value) {
   constexpr double kMostExact = 9007199254740992;  // 2^53
   if (!value || !std::isfinite(*value)) return nullptr;
   const bool whole = *value == std::floor(*value) && std::abs(*value) <= kMostExact;
-  return whole ? Json(static_cast<std::int64_t>(*value)) : Json(*value);
+  return whole ? ordered_json(static_cast<std::int64_t>(*value)) : ordered_json(*value);
 }
 
-Json text(const std::string& value) {
-  return value.empty() ? Json(nullptr) : Json(value);
+ordered_json text(const std::string& value) {
+  return value.empty() ? ordered_json(nullptr) : ordered_json(value);
 }
 
-Json text_at(const Json& json, JsonPath path) {
+ordered_json text_at(const ordered_json& json, JsonPath path) {
   return text(find_text(json, path).value_or(""));
 }
 
@@ -45,12 +43,12 @@ std::optional<double> median_of(const KnownRun& run, Quantity quantity) {
 }
 
 // The median that the run's own summary has, or the same from its metrics if it was cut off before it wrote one.
-Json epoch_seconds(const KnownRun& run) {
+ordered_json epoch_seconds(const KnownRun& run) {
   const auto recorded = find_number(run.record.results, {"epoch_seconds", "median"});
   return number(recorded ? recorded : median_of(run, &EpochRecord::seconds));
 }
 
-Json of_score(const KnownRun& run, const char* split, double Score::*part) {
+ordered_json of_score(const KnownRun& run, const char* split, double Score::*part) {
   const std::optional<Score> score = run.score(split);
   return score ? number(*score.*part) : nullptr;
 }
@@ -81,30 +79,31 @@ constexpr std::array kFields{
         [](const KnownRun& r) { return number(r.accuracy()); }},
     RunField{"views", kNumber,
              "of an uncertain test image: results with more than 1 are a class of their own",
-             [](const KnownRun& r) { return Json(r.sprint ? r.sprint->views : 1); }},
+             [](const KnownRun& r) { return ordered_json(r.sprint ? r.sprint->views : 1); }},
     RunField{"loss", kNumber, "of the test images, at the last evaluation",
              [](const KnownRun& r) { return of_score(r, "test", &Score::loss); }},
     RunField{"validation_accuracy", kNumber, "fraction of the validation images, at the last evaluation",
              [](const KnownRun& r) { return of_score(r, "validation", &Score::accuracy); }},
-    RunField{"epochs", kNumber, "evaluations done", [](const KnownRun& r) { return Json(r.evaluations()); }},
+    RunField{"epochs", kNumber, "evaluations done",
+             [](const KnownRun& r) { return ordered_json(r.evaluations()); }},
     RunField{"epoch_seconds", kNumber, "median time of an epoch's steps", epoch_seconds},
     RunField{"images_per_second", kNumber, "median over the epochs",
              [](const KnownRun& r) { return number(median_of(r, &EpochRecord::images_per_second)); }},
     RunField{"seconds", kNumber, "in all, over all parts of a resumed run",
              [](const KnownRun& r) { return r.seconds() > 0 ? number(r.seconds()) : nullptr; }},
     RunField{"seed", kNumber, "of initialisation, order and dropout",
-             [](const KnownRun& r) { return Json(r.record.seed); }},
+             [](const KnownRun& r) { return ordered_json(r.record.seed); }},
     RunField{"batch", kNumber, "images of a step",
              [](const KnownRun& r) { return number(find_number(r.record.recipe, {"batch"})); }},
     RunField{"threads", kNumber, "of the CPU engine",
-             [](const KnownRun& r) { return Json(r.record.threads); }},
+             [](const KnownRun& r) { return ordered_json(r.record.threads); }},
     RunField{"ranks", kNumber, "processes that trained together",
              [](const KnownRun& r) {
-               return Json(find_number(r.record.results, {"ranks", "count"}).value_or(1));
+               return ordered_json(find_number(r.record.results, {"ranks", "count"}).value_or(1));
              }},
     RunField{"machines", kNumber, "of the ranks",
              [](const KnownRun& r) {
-               return Json(find_number(r.record.results, {"ranks", "machines"}).value_or(1));
+               return ordered_json(find_number(r.record.results, {"ranks", "machines"}).value_or(1));
              }},
     RunField{"exchange_seconds", kNumber, "of training, for the exchange of gradients between ranks",
              [](const KnownRun& r) {
@@ -122,23 +121,23 @@ const RunField* find_field(std::string_view name) {
 }
 
 // What orders the values of a field.
-Json comparable(const RunField& field, const Json& value) {
+ordered_json comparable(const RunField& field, const ordered_json& value) {
   return field.kind == kTime && value.is_string() ? number(instant_of(value)) : value;
 }
 
 template <class Compare>
-bool compares(const Json& value, const Json& wanted) {
+bool compares(const ordered_json& value, const ordered_json& wanted) {
   return Compare()(value, wanted);
 }
 
-bool is_like(const Json& value, const Json& pattern) {
+bool is_like(const ordered_json& value, const ordered_json& pattern) {
   return fnmatch(pattern.get_ref<const std::string&>().c_str(), value.get_ref<const std::string&>().c_str(),
                  FNM_CASEFOLD | FNM_NOESCAPE) == 0;
 }
 
 struct Operation {
   const char* symbol;
-  bool (*holds)(const Json& value, const Json& wanted);
+  bool (*holds)(const ordered_json& value, const ordered_json& wanted);
   bool of_patterns = false;
 };
 constexpr std::array kOperations{
@@ -149,7 +148,9 @@ constexpr std::array kOperations{
     Operation{">", compares<std::greater<>>},
     Operation{">=", compares<std::greater_equal<>>},
     Operation{"=~", is_like, true},
-    Operation{"!~", [](const Json& value, const Json& pattern) { return !is_like(value, pattern); }, true},
+    Operation{"!~",
+              [](const ordered_json& value, const ordered_json& pattern) { return !is_like(value, pattern); },
+              true},
 };
 
 using RunCondition = std::function<bool(const KnownRun&)>;
@@ -203,12 +204,13 @@ class ConditionReader {
     if (field == nullptr) refuse(unknown_word("field", name, field_names()));
     const Operation& operation = this->operation(*field);
     const std::string word = value(*field);
-    const Json wanted = operation.of_patterns    ? Json(pattern(word))
-                        : field->kind == kNumber ? Json(finite_number(*field, word))
-                                                 : comparable(*field, Json(word));
+    const ordered_json wanted = operation.of_patterns    ? ordered_json(pattern(word))
+                                : field->kind == kNumber ? ordered_json(finite_number(*field, word))
+                                                         : comparable(*field, ordered_json(word));
     if (wanted.is_null()) refuse_value(*field, in_quotes(word));
     return [field, &operation, wanted](const KnownRun& run) {
-      const Json value = operation.of_patterns ? field->value(run) : comparable(*field, field->value(run));
+      const ordered_json value =
+          operation.of_patterns ? field->value(run) : comparable(*field, field->value(run));
       return !value.is_null() && operation.holds(value, wanted);
     };
   }
@@ -282,7 +284,7 @@ void sort_runs(std::vector<KnownRun>& runs, const std::string& key) {
   const RunField* field = find_field(name);
   if (field == nullptr) throw UsageError("--sort: " + unknown_word("field", name, field_names()));
   std::ranges::stable_sort(runs, [&](const KnownRun& a, const KnownRun& b) {
-    const Json x = comparable(*field, field->value(a)), y = comparable(*field, field->value(b));
+    const ordered_json x = comparable(*field, field->value(a)), y = comparable(*field, field->value(b));
     if (x.is_null() || y.is_null()) return !x.is_null() && y.is_null();
     return descending ? y < x : x < y;
   });

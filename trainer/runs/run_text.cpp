@@ -9,15 +9,11 @@
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/console/text_table.hpp"
-#include "trainer/runs/run_fields.hpp"
 #include "trainer/store/run_folder.hpp"
 #include "trainer/system/files.hpp"
 #include "trainer/system/text.hpp"
 
 namespace trainer {
-
-namespace fs = std::filesystem;
-using nlohmann::ordered_json;
 
 namespace {
 

@@ -1,19 +1,99 @@
-// trainer import: a run of weights that another program trained, with a folder and a record as any run's, and the accuracy that they
-// have here. Everything is read, checked and tested before the folder is made.
+// Trained networks to and from other programs. trainer export writes one for ONNX or PyTorch. trainer import makes a run of weights that
+// another program trained, with a folder and a record as any run's, and the accuracy that they have here: everything is read, checked
+// and tested before the folder is made.
+#include "trainer/interchange/interchange.hpp"
+
 #include <cmath>
-#include <fmt/format.h>
+#include <system_error>
 
 #include "models/words.hpp"
 #include "trainer/commands/commands.hpp"
-#include "trainer/interchange/layout.hpp"
-#include "trainer/system/errors.hpp"
-#include "trainer/system/text.hpp"
+#include "trainer/console/json_lookup.hpp"
 #include "trainer/train/evaluation.hpp"
 #include "trainer/train/training_output.hpp"
 
 namespace trainer {
 
 namespace {
+
+struct ExportArguments {
+  std::string run;
+  std::string out;
+  std::string layout = "onnx";
+  std::optional<int> opset;
+};
+
+// What a model says about itself: network, run, hash, labels and, where the run's record knows it, accuracy.
+Metadata properties(const fs::path& run, const SafetensorsFile& file, const SavedNetwork& saved) {
+  Metadata all{{"network", saved.spec.name},
+               {"run", printable(fs::absolute(run).lexically_normal().filename().string())},
+               {std::string(kContentHashKey), file.text(std::string(kContentHashKey))},
+               {"labels", to_text(ordered_json(saved.label_names))}};
+  const fs::path record = (fs::is_directory(run) ? run : run.parent_path()) / kRunRecordName;
+  if (!fs::exists(record)) return all;
+  if (const auto accuracy = find_number(read_run_record(record).results, {"test", "accuracy"}))
+    all["test_accuracy"] = fmt::format("{}", *accuracy);
+  return all;
+}
+
+// Where the file goes. Throws for what would take the network's own place, or is meant otherwise.
+fs::path target_of(const Environment& environment, const ExportArguments& arguments, const fs::path& source) {
+  const bool torch = arguments.layout == "torch";
+  fs::path path = environment.runs.working_folder / arguments.out;
+  std::error_code ignored;
+  if (torch && arguments.opset) throw UsageError("--opset goes with --layout onnx");
+  if (path.extension() == (torch ? ".onnx" : ".safetensors"))
+    throw UsageError(fmt::format("-o {}: --layout {} writes another kind of file; give --layout {}",
+                                 arguments.out, arguments.layout, torch ? "onnx" : "torch"));
+  if (fs::equivalent(path, source, ignored))
+    throw FileError(
+        fmt::format("cannot write {}: it is the network itself: name another path", path.string()));
+  return path;
+}
+
+void write_torch(const fs::path& path, std::span<const LaidOutTensor> weights, const PixelScaling& scaling,
+                 Metadata metadata) {
+  const Normalisation input = normalisation_of(scaling);
+  metadata["mean"] = fmt::format("{}", input.mean);
+  metadata["std"] = fmt::format("{}", input.deviation);
+  metadata["format"] = "pt";  // by which Python's safetensors knows torch
+  std::vector<Tensor> tensors;
+  for (const LaidOutTensor& one : weights)
+    tensors.push_back({one.name, one.shape, std::as_bytes(std::span(one.values))});
+  write_safetensors(path, tensors, std::move(metadata));
+}
+
+int export_network(const Environment& environment, const ExportArguments& arguments) {
+  const fs::path run = resolve_run(arguments.run, environment.runs);
+  const SafetensorsFile file = SafetensorsFile::read(model_file(run));
+  const fs::path path = target_of(environment, arguments, file.path());
+  const SavedNetwork saved = read_saved_network(file);
+  const Plan plan = make_plan(saved.spec, {saved.image, saved.classes, 1});
+  const std::vector<LaidOutTensor> weights = torch_weights(file, plan);
+  if (arguments.layout == "torch") {
+    write_torch(path, weights, saved.scaling, properties(run, file, saved));
+  } else {
+    const std::string model =
+        onnx_model(saved, plan, weights, arguments.opset.value_or(kUsualOpset), properties(run, file, saved));
+    if (model.size() > std::numeric_limits<std::int32_t>::max())
+      throw FileError(fmt::format("{}: an ONNX file holds at most 2 GiB; --layout torch holds more",
+                                  file.path().string()));
+    write_file_durably(path, model);
+  }
+  fmt::print("{}\n", path.string());
+  return 0;
+}
+
+void declare_export(CLI::App& app, ExportArguments& arguments) {
+  add_run_or_file(app, arguments.run);
+  app.add_option("-o,--out", arguments.out, "the file; replaced if it is there")->required();
+  app.add_option("--layout", arguments.layout,
+                 "onnx: the network from bytes to probabilities; torch: its weights as safetensors, with the "
+                 "names and shapes of a torch.nn.Module")
+      ->check(CLI::IsMember({"onnx", "torch"}));
+  app.add_option("--opset", arguments.opset, fmt::format("version of ONNX's operators [{}]", kUsualOpset))
+      ->check(CLI::Range(kOldestOpset, kNewestOpset));
+}
 
 struct ImportArguments {
   std::string file;
@@ -30,7 +110,7 @@ struct ImportArguments {
 double told(const std::optional<double>& option, const SafetensorsFile& file, const char* key, double usual) {
   const auto found = file.metadata().find(key);
   if (option || found == file.metadata().end()) return option.value_or(usual);
-  const auto json = nlohmann::ordered_json::parse(found->second, nullptr, false);
+  const auto json = ordered_json::parse(found->second, nullptr, false);
   if (json.is_number()) return json.get<double>();
   throw FileError(fmt::format("{}: its metadata '{}' is '{}', not a number: give --{}", file.path().string(),
                               key, found->second, key));
@@ -53,7 +133,7 @@ int import_weights(const Environment& environment, const ImportArguments& argume
   PreparedRun run{.environment = environment};
   run.open_device(arguments.device);
   TrainSettings settings = arguments.settings;
-  settings.from = std::filesystem::absolute(file.path()).lexically_normal().string();
+  settings.from = fs::absolute(file.path()).lexically_normal().string();
   settings.from_sha256 = file.sha256();
   run.settle(std::move(spec), settings,
              data::load_dataset(data_folder(environment, arguments.data), load_options(settings)));
@@ -96,8 +176,7 @@ void declare_import(CLI::App& app, ImportArguments& arguments) {
       ->required();
   app.add_option("--layout", arguments.layout,
                  "of the tensors: torch (a torch.nn.Module's state_dict) or native (this program's)")
-      ->check(CLI::IsMember({"torch", "native"}))
-      ->capture_default_str();
+      ->check(CLI::IsMember({"torch", "native"}));
   app.add_option(
       "--mean", arguments.mean,
       "that was subtracted from pixels of 0 to 1 in training [the file's metadata, else the recipe's]");
@@ -115,9 +194,9 @@ void declare_import(CLI::App& app, ImportArguments& arguments) {
 
 }  // namespace
 
-Command add_import(CLI::App& app, const Environment& environment) {
-  return add_command(app, environment, "import", "make a run of weights that another program trained",
-                     declare_import, import_weights);
-}
+const Command kExport{"export", "write a trained network for ONNX or PyTorch",
+                      declared<declare_export, export_network>};
+const Command kImport{"import", "make a run of weights that another program trained",
+                      declared<declare_import, import_weights>};
 
 }  // namespace trainer
