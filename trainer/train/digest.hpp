@@ -10,10 +10,13 @@
 
 namespace trainer {
 
-// Parameters and running statistics: the digest of a run.
+// Parameters and running statistics as tests use them, and a model file holds them: the digest of a run.
 std::string digest_of(const Network& network);
 
-// The optimiser's values too: the digest of a step. Without them a fault in these would show only one step later.
+// Parameters, running statistics, the optimiser's values, and moving averages: the digest of a step. Without them a fault in these would show only one step later.
 std::string digest_with_optimizer(const Network& network);
+
+// What decides the last bits of a training without portable bits: libraries and instruction sets, never the number of threads.
+std::string engine_text(const DeviceInfo& info);
 
 }  // namespace trainer
