@@ -17,6 +17,7 @@
 #include "kernels/device_info.hpp"
 #include "kernels/gradient_exchange.hpp"
 #include "kernels/math/augmentation.hpp"
+#include "kernels/math/average.hpp"
 #include "kernels/math/batching.hpp"
 #include "kernels/math/optimizer.hpp"
 #include "kernels/math/schedule.hpp"
@@ -192,7 +193,8 @@ class Backend {
   virtual void gather(const GatherArgs& args) = 0;
   virtual void update(const UpdateArgs& args) = 0;
   virtual std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const = 0;
-  virtual void advance(StepState* state) = 0;  // closes a step that does not train: ++state->step
+  virtual void average(const AverageArgs& args) = 0;  // moves averages, after update()
+  virtual void advance(StepState* state) = 0;         // closes a step that does not train: ++state->step
 
   // Nothing of the sequence runs before it is launched. Whatever changes from launch to launch is in memory
   // that its steps read: StepState holds the step number and the run's seed.

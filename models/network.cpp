@@ -1,9 +1,7 @@
-// The training step, the evaluation step, and access to the values between steps. network_arenas.cpp allocates the memory.
+// The training step and the evaluation step. network_arenas.cpp allocates the memory, network_values.cpp reads and writes it between steps.
 #include "models/network.hpp"
 
 #include <algorithm>
-#include <fmt/format.h>
-#include <stdexcept>
 
 namespace trainer {
 
@@ -39,78 +37,14 @@ void Network::prepare_ops() {
   }
 }
 
-float* Network::value_of(const Slot& slot) const {
-  return (slot.trained ? parameters_ : statistics_).floats() + slot.offset;
-}
-
-void* Network::cast_of(const Slot& slot) const {
+void* Network::cast_of(const Weights& weights, const Slot& slot) const {
   if (backend_.element() == Element::fp32 || !slot.trained) return nullptr;
-  return casts_.data() + slot.offset * element_bytes(backend_.element());
-}
-
-const PaddedParameter& Network::padding_of(const NetworkTensor& tensor) const {
-  return lowered_.parameters[static_cast<std::size_t>(tensor.op)][static_cast<std::size_t>(tensor.parameter)];
-}
-
-float* Network::address_of(const NetworkTensor& tensor) const {
-  const Slot& slot = stages_[tensor.op].slots[tensor.parameter];
-  return tensor.arena == 0 ? value_of(slot) : slots_[tensor.arena - 1].floats() + slot.offset;
-}
-
-std::vector<float> Network::read(const NetworkTensor& tensor) const {
-  const Op& op = *stages_[tensor.op].op;
-  std::vector<float> stored(op.stored_count(tensor.parameter));
-  backend_.download(stored.data(), reinterpret_cast<const std::byte*>(address_of(tensor)),
-                    stored.size() * sizeof(float));
-  const PaddedParameter& padding = padding_of(tensor);
-  std::vector<float> padded(padding.padded_count());
-  op.fetch(tensor.parameter, stored.data(), padded.data());
-  return padding.unpad(padded);
-}
-
-void Network::write(const NetworkTensor& tensor, const std::vector<float>& values) {
-  if (values.size() != tensor.count)
-    throw std::logic_error(fmt::format("{}: {} values for {}", tensor.name, values.size(), tensor.count));
-  const Op& op = *stages_[tensor.op].op;
-  std::vector<float> stored(op.stored_count(tensor.parameter));
-  op.store(tensor.parameter, padding_of(tensor).pad(values).data(), stored.data());
-  backend_.upload(reinterpret_cast<std::byte*>(address_of(tensor)), stored.data(),
-                  stored.size() * sizeof(float));
-  void* cast = tensor.arena == 0 ? cast_of(stages_[tensor.op].slots[tensor.parameter]) : nullptr;
-  if (cast != nullptr) backend_.cast(address_of(tensor), cast, stored.size());
-}
-
-void Network::initialize(std::uint64_t seed) {
-  int index = 0;
-  for (const NetworkTensor& tensor : tensors_) {
-    const PlannedParameter& parameter = plan().ops[tensor.op].parameters[tensor.parameter];
-    write(tensor,
-          tensor.arena == 0 ? initial_values(parameter, seed, index++) : std::vector<float>(tensor.count));
-  }
-}
-
-Network::States Network::read_states() const {
-  StepState both[2];
-  backend_.download(both, states_.data(), sizeof(both));
-  return {both[0], both[1]};
-}
-
-void Network::write_training_state(const StepState& state) {
-  backend_.upload(states_.data(), &state, sizeof(state));
-}
-
-void Network::write_evaluation_state(const StepState& state) {
-  backend_.upload(states_.data() + sizeof(state), &state, sizeof(state));
-}
-
-std::vector<float> Network::read_logits() const {
-  std::vector<float> logits(static_cast<std::size_t>(plan().input.batch) * plan().input.classes);
-  backend_.download(logits.data(), stages_.back().y, logits.size() * sizeof(float));
-  return logits;
+  return weights.casts.data() + slot.offset * element_bytes(backend_.element());
 }
 
 OpArgs Network::arguments(std::size_t index, const Pass& pass) const {
   const Stage& stage = stages_[index];
+  const Weights& weights = pass.mode == Mode::inference && averages() ? averages_ : weights_;
   OpArgs args;
   args.mode = pass.mode;
   args.state = pass.state;
@@ -125,8 +59,8 @@ OpArgs Network::arguments(std::size_t index, const Pass& pass) const {
     const Slot& slot = stage.slots[p];
     const ParameterRole role = plan().ops[index].parameters[p].desc.role;
     const bool learns = pass.mode == Mode::training && slot.trained;
-    args.bind(role, value_of(slot), learns ? gradients_.floats() + slot.offset : nullptr);
-    if (role == ParameterRole::weight) args.cast_w = cast_of(slot);
+    args.bind(role, weights.of(slot), learns ? gradients_.floats() + slot.offset : nullptr);
+    if (role == ParameterRole::weight) args.cast_w = cast_of(weights, slot);
   }
   return args;
 }
@@ -180,20 +114,14 @@ void Network::train_step(const StepInput& input, const TrainingRule& rule, StepO
                     [&] { exchange_->run(gradients_.floats(), pass.state); });
   launch_observed(observer, {StepPart::Kind::update}, [&] {
     backend_.update({&rule.optimizers, rule.schedule, input.batching, &segments_, &matrices_,
-                     parameters_.floats(), casts_.data(), gradients_.floats(), slots_[0].floats(),
-                     slots_[1].floats(), pass.state, workspace_.data()});
+                     weights_.parameters.floats(), weights_.casts.data(), gradients_.floats(),
+                     slots_[0].floats(), slots_[1].floats(), pass.state, workspace_.data()});
+    if (averages()) move_averages();
   });
 }
 
-void Network::evaluate_step(const StepInput& input) {
-  const Pass pass{Mode::inference, states_.as<StepState>() + 1};
-  forward(input, pass, nullptr);
-  backend_.advance(pass.state);
-}
-
 Network::Memory Network::memory() const {
-  return {parameters_.bytes() + casts_.bytes() + statistics_.bytes(), gradients_.bytes(),
-          slots_[0].bytes() + slots_[1].bytes(),
+  return {weights_.bytes() + averages_.bytes(), gradients_.bytes(), slots_[0].bytes() + slots_[1].bytes(),
           activations_.bytes() + gradient_maps_.bytes() + saved_.bytes(), workspace_.bytes()};
 }
 

@@ -34,16 +34,18 @@ struct TrainingRule {
   Schedule schedule;
 };
 
-// A named array of the network's state in its canonical layout: a parameter, a running statistic or one of
-// the optimiser's values for a parameter ("conv1.weight", "conv1.weight.adam_m").
+// A named array of the network's state in its canonical layout: a parameter, a running statistic, one of the optimiser's values
+// for a parameter, or a moving average ("conv1.weight", "conv1.weight.adam_m", "conv1.weight.ema").
 struct NetworkTensor {
   std::string name;
   std::vector<int> shape;
   std::size_t count = 0;
   int op = 0;         // index into plan().ops
   int parameter = 0;  // index into PlannedOp::parameters
-  int arena = 0;      // 0: the value itself, 1 and 2: optimiser slots
+  int arena = 0;      // 0: the value itself, 1 and 2: optimiser slots, kAverages
 };
+constexpr int kAverages = 3;
+inline constexpr std::string_view kAverageSuffix = ".ema";
 
 // The parts of a training step, in this order; there is no gather part if the first op gathers, and an exchange between ranks only.
 struct StepPart {
@@ -71,10 +73,15 @@ class Network {
   // The plan as it runs here (lower.hpp): its ops may be fewer than those of the plan that it was made from.
   const Plan& plan() const { return lowered_.plan; }
 
-  // Parameters and statistics first, then the optimiser's state: what a checkpoint holds.
+  // Parameters and statistics first, then the optimiser's state, then moving averages: what a checkpoint holds.
   const std::vector<NetworkTensor>& tensors() const { return tensors_; }
-  std::vector<float> read(const NetworkTensor& tensor) const;                 // waits for the device
-  void write(const NetworkTensor& tensor, const std::vector<float>& values);  // tensor.count of them
+  std::vector<float> read(const NetworkTensor& tensor) const;  // waits for the device
+  // Takes tensor.count values; those of a parameter or statistic become its average too.
+  void write(const NetworkTensor& tensor, const std::vector<float>& values);
+  // Whether evaluation reads moving averages (Plan::average). With Purpose::inference there are none: the weights are what it was given.
+  bool averages() const { return purpose_ == Purpose::training && plan().average.has_value(); }
+  // What evaluation reads for a parameter or running statistic.
+  NetworkTensor tested(NetworkTensor tensor) const;
 
   // Draws every parameter from its initialiser and clears the optimiser's state.
   void initialize(std::uint64_t seed);
@@ -107,8 +114,15 @@ class Network {
 
  private:
   struct Slot {
-    std::size_t offset = 0;  // in floats, into parameters_ or statistics_
+    std::size_t offset = 0;  // in floats, into Weights::parameters or statistics
     bool trained = true;
+  };
+  struct Weights {
+    Buffer parameters, casts, statistics;
+    std::size_t bytes() const { return parameters.bytes() + casts.bytes() + statistics.bytes(); }
+    float* of(const Slot& slot) const {
+      return (slot.trained ? parameters : statistics).floats() + slot.offset;
+    }
   };
   struct Stage {
     std::unique_ptr<Op> op;
@@ -124,11 +138,13 @@ class Network {
   void allocate_activations();
   void prepare_exchange();
   void list_tensors();
-  std::size_t map_bytes(const Shape& shape) const;  // for a whole batch
-  float* value_of(const Slot& slot) const;
-  void* cast_of(const Slot& slot) const;  // null if maps are fp32
+  void list_averages();
+  std::size_t map_bytes(const Shape& shape) const;                // for a whole batch
+  void* cast_of(const Weights& weights, const Slot& slot) const;  // null if maps are fp32
   const PaddedParameter& padding_of(const NetworkTensor& tensor) const;
   float* address_of(const NetworkTensor& tensor) const;
+  const Weights* weights_in(int arena) const;  // null for an optimiser's slot
+  void move_averages();
   // The arguments that all ops of a step share.
   struct Pass {
     Mode mode;
@@ -150,8 +166,8 @@ class Network {
   std::vector<Segment> segments_;
   std::vector<WeightMatrix> matrices_;
   std::vector<NetworkTensor> tensors_;
-  Buffer parameters_, casts_, gradients_, statistics_, slots_[2], activations_, gradient_maps_, saved_,
-      workspace_, labels_, selected_, states_;
+  Weights weights_, averages_;
+  Buffer gradients_, slots_[2], activations_, gradient_maps_, saved_, workspace_, labels_, selected_, states_;
   std::byte* x_ = nullptr;  // the gathered batch
 };
 

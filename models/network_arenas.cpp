@@ -50,10 +50,13 @@ void Network::allocate_parameters() {
       end += aligned_floats(count);
     }
   }
-  parameters_ = backend_.allocate(trained * sizeof(float), "the parameters");
-  statistics_ = backend_.allocate(statistics * sizeof(float), "the running statistics");
-  if (backend_.element() != Element::fp32)
-    casts_ = backend_.allocate(trained * element_bytes(backend_.element()), "the cast weights");
+  for (Weights* weights : {&weights_, &averages_}) {
+    if (weights == &averages_ && !averages()) continue;
+    weights->parameters = backend_.allocate(trained * sizeof(float), "the parameters");
+    weights->statistics = backend_.allocate(statistics * sizeof(float), "the running statistics");
+    if (backend_.element() != Element::fp32)
+      weights->casts = backend_.allocate(trained * element_bytes(backend_.element()), "the cast weights");
+  }
   if (purpose_ == Purpose::inference) return;
   gradients_ = backend_.allocate(trained * sizeof(float), "the gradients");
   for (int s = 0; s < slot_count_; ++s)
@@ -140,6 +143,7 @@ void Network::list_tensors() {
       }
     }
   }
+  if (averages()) list_averages();
 }
 
 }  // namespace trainer

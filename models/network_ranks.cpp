@@ -34,13 +34,17 @@ void Network::prepare_exchange() {
 
 void Network::share_statistics() {
   Communicator* ranks = backend_.part().ranks;
-  if (ranks == nullptr || statistics_.bytes() == 0) return;
-  std::vector<std::byte> all(statistics_.bytes());
-  std::vector<std::size_t> borders(static_cast<std::size_t>(ranks->size()) + 1, all.size());
-  borders.front() = 0;
-  backend_.download(all.data(), statistics_.data(), all.size());
-  ranks->all_gather(all.data(), borders);
-  backend_.upload(statistics_.data(), all.data(), all.size());
+  if (ranks == nullptr) return;
+  for (const Weights* weights : {&weights_, &averages_}) {
+    const Buffer& statistics = weights->statistics;
+    if (statistics.bytes() == 0) continue;
+    std::vector<std::byte> all(statistics.bytes());
+    std::vector<std::size_t> borders(static_cast<std::size_t>(ranks->size()) + 1, all.size());
+    borders.front() = 0;
+    backend_.download(all.data(), statistics.data(), all.size());
+    ranks->all_gather(all.data(), borders);
+    backend_.upload(statistics.data(), all.data(), all.size());
+  }
 }
 
 }  // namespace trainer

@@ -193,6 +193,7 @@ Plan make_plan(const Spec& spec, const PlanInput& input) {
   plan.model = spec.name;
   plan.input = input;
   plan.shown = shown_piece(spec, input.image);
+  plan.average = spec.recipe.average;
   const std::vector<OpDesc> descs = plan_layers(spec, plan);
   plan_ops(spec, descs, plan);
   plan.activation_bytes = sizeof(float) * static_cast<std::uint64_t>(input.batch) * plan.shown.size();

@@ -57,6 +57,7 @@ struct Plan {
   std::uint64_t forward_flops = 0;     // one image
   std::uint64_t training_flops = 0;    // one image, forward and backward
   std::uint64_t activation_bytes = 0;  // input and stored outputs, for the whole batch
+  std::optional<double> average;       // Recipe::average
 };
 
 // Throws SpecError naming file, line and layer for a pool or filter larger than its input, a last layer that is

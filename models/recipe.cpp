@@ -13,6 +13,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kMostSteps = 1'000'000'000'000;
 constexpr NumberRange kDecay{0, 1e6};
+constexpr double kUsualAverage = 0.999;
 constexpr WholeRange kImages{0, std::numeric_limits<std::int32_t>::max()};
 
 // These words are in the order of their enumerations.
@@ -111,6 +112,13 @@ Setting<Recipe> length_setting(const char* key, std::optional<T> Recipe::*member
           [=](const Recipe& recipe) { return recipe.*member ? Json(*(recipe.*member)) : Json(); }};
 }
 
+void read_average(const MapReader& map, Recipe& recipe) {
+  const YamlTagged tagged = read_tagged(map.require("weights"), map.name_of("weights"), {"ema"});
+  recipe.average = kUsualAverage;
+  if (tagged.arguments != nullptr)
+    recipe.average = read_number(*tagged.arguments, "recipe: weights: ema", kFraction);
+}
+
 void read_views(const MapReader& map, Recipe& recipe) {
   map.read("views", recipe.views, {1, 5});
   if (recipe.views != 1 && recipe.views != 5)
@@ -153,6 +161,10 @@ const Settings<Recipe>& recipe_settings() {
       length_setting("steps", &Recipe::steps, {1, kMostSteps}),
       word_setting("order", &Recipe::order, kOrderWords),
       word_setting("last_batch", &Recipe::last_batch, kLastBatchWords),
+      {"weights", read_average,
+       [](const Recipe& r) {
+         return r.average ? Json{{"ema", *r.average}} : Json();
+       }},
       part("precisions", &Recipe::precisions, read_precisions),
       setting("hold_out_first", &Recipe::hold_out_first, kImages),
       {"views", read_views, [](const Recipe& r) { return r.views > 1 ? Json(r.views) : Json(); }},

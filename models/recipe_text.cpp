@@ -161,6 +161,8 @@ std::string recipe_text(const Plan& plan, const Spec& spec) {
   line("decay", decay_text(recipe));
   line("batch", batch_text(recipe, plan.input.batch));
   line("length", length_text(recipe));
+  if (recipe.average)
+    line("tests", fmt::format("with the weights' moving average, decay {}", number_text(*recipe.average)));
   line("precisions", precisions_text(recipe.precisions));
   line("held out", images_text("the first ", recipe.hold_out_first, " training images"));
   line("views", recipe.views > 1 ? "5 of an uncertain test image" : "");

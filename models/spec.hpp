@@ -118,6 +118,8 @@ struct Recipe {
   std::optional<std::int64_t> steps;
   Order order = Order::shuffled;
   LastBatch last_batch = LastBatch::mask;
+  std::optional<double>
+      average;  // decay of a moving average of the weights, which tests use (kernels/math/average.hpp)
   RecipePrecisions precisions;
   int hold_out_first = 0;     // number of first training images set aside for validation
   int views = 1;              // 1 or 5: what a test sees of an uncertain image (trainer/train/evaluation.hpp)

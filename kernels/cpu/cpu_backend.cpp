@@ -64,6 +64,7 @@ class CpuBackend final : public HostBackend {
   }
 
   void update(const UpdateArgs& args) override { append_update(context_, args); }
+  void average(const AverageArgs& args) override { append_average(context_, args); }
   std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
     return update_workspace_bytes_of(matrices);
   }

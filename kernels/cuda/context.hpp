@@ -81,6 +81,7 @@ bool fuses_norm(const CudaContext& context, const NormalisedDesc& desc, int batc
 void launch_gather(const CudaContext& context, const GatherArgs& args);
 void launch_gather_augmented(const CudaContext& context, const GatherArgs& args);
 void launch_update(const CudaContext& context, const UpdateArgs& args);
+void launch_average(const CudaContext& context, const AverageArgs& args);
 // Launches an update that takes weights as matrices; `terms` says what else it does.
 struct UpdateTerms;
 void launch_muon(const CudaContext& context, const UpdateArgs& args, const UpdateTerms& terms);

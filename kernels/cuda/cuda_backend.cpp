@@ -125,6 +125,7 @@ class CudaBackend final : public RankBackend {
     const Loading loading(context_.stream);
     launch_gather(context_, {});
     launch_update(context_, update);
+    launch_average(context_, {});
     launch_advance(context_, nullptr);
     if (context_.element != Element::fp32) launch_cast(context_, nullptr, nullptr, 0);
   }
@@ -168,6 +169,7 @@ class CudaBackend final : public RankBackend {
 
   void gather(const GatherArgs& args) override { launch_gather(context_, args); }
   void update(const UpdateArgs& args) override { launch_update(context_, args); }
+  void average(const AverageArgs& args) override { launch_average(context_, args); }
   std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
     return muon_workspace_bytes(context_, matrices);
   }

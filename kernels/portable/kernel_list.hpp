@@ -4,6 +4,6 @@ KERNEL(SumPositions) KERNEL(SumImages) KERNEL(Product) KERNEL(DenseWeights) KERN
 KERNEL(Move) KERNEL(ConvForward) KERNEL(ConvWeights) KERNEL(ConvInput)
 KERNEL(NormVariance) KERNEL(Normalise) KERNEL(NormSlopes) KERNEL(NormInput)
 KERNEL(Pointwise) KERNEL(Pool) KERNEL(PoolInput) KERNEL(HeadLoss) KERNEL(HeadSums) KERNEL(HeadSelect)
-KERNEL(Gather) KERNEL(GatherAugmented) KERNEL(OpenUpdate) KERNEL(Update) KERNEL(CloseStep) KERNEL(MuonDirection) KERNEL(MuonNormalise)
+KERNEL(Gather) KERNEL(GatherAugmented) KERNEL(OpenUpdate) KERNEL(Update) KERNEL(CloseStep) KERNEL(Average) KERNEL(MuonDirection) KERNEL(MuonNormalise)
 // clang-format on
 #undef KERNEL

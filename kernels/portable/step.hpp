@@ -56,6 +56,16 @@ struct OpenUpdate {
   }
 };
 
+// The moving average of an arena of weights (kernels/math/average.hpp), after CloseStep.
+struct Average {
+  AverageArgs args;
+
+  HOST_DEVICE Units units() const { return {static_cast<int>(args.count)}; }
+  HOST_DEVICE void unit(int i) const {
+    if (args.moves()) args.averages[i] = moved_average(args.step_decay(), args.averages[i], args.values[i]);
+  }
+};
+
 struct CloseStep {
   StepState* state = nullptr;
 

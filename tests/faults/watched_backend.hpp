@@ -43,6 +43,7 @@ class WatchedBackend final : public Backend {
   void cast(const float* from, void* to, std::size_t count) override { inner_->cast(from, to, count); }
   void gather(const GatherArgs& args) override { inner_->gather(args); }
   void update(const UpdateArgs& args) override { inner_->update(args); }
+  void average(const AverageArgs& args) override { inner_->average(args); }
   std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
     return inner_->update_workspace_bytes(matrices);
   }

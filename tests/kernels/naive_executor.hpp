@@ -56,6 +56,7 @@ class ExecutorBackend final : public cpu::HostBackend {
   }
   void gather(const GatherArgs& args) override { portable::gather(*executor_, args); }
   void update(const UpdateArgs& args) override { portable::update(*executor_, args, now_.data()); }
+  void average(const AverageArgs& args) override { executor_->run(portable::Average{args}); }
   std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
     return portable::update_workspace_bytes(matrices);
   }

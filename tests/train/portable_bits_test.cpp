@@ -44,6 +44,15 @@ TEST_F(PortableBits, AnyNumberOfThreadsEndsWithTheDigestThatIsPrinted) {
   EXPECT_NE(digest("other"), expected);
 }
 
+TEST_F(PortableBits, TheDigestOfARunThatAveragesItsWeightsIsThatOfItsModel) {
+  write_network({.rate = "0.05", .dropout_and_batchnorm = true, .more_recipe = "  weights: ema\n"});
+  ASSERT_EQ(train("whole", {"--threads", "1"}).code, 0);
+  EXPECT_EQ(digest_of_file("whole"), digest("whole"));
+  ASSERT_EQ(train("run", {"--threads", "2", "--max-steps", "9"}).code, 0);
+  ASSERT_EQ(trainer({"train", "--resume", "run", "--threads", "3"}).code, 0);
+  EXPECT_EQ(digest("run"), digest("whole"));
+}
+
 TEST_F(PortableBits, AFastRunHasNoDigest) {
   const Outcome outcome = trainer(small_training({"--out", "run"}));
   ASSERT_EQ(outcome.code, 0) << outcome.err;

@@ -34,6 +34,17 @@ TEST_P(RanksOfNetworks, PortableBitsAreThoseOfOneProcess) {
 INSTANTIATE_TEST_SUITE_P(, RanksOfNetworks,
                          testing::Values("quick", "lenet", "sprint-lean", "cntk-convnet", "pytorch-example"));
 
+TEST(Ranks, HaveOneMovingAverageOfTheWeights) {
+  const Trial portable{.model = "sprint-lean", .average = 0.9};
+  const Trained alone = train(portable, nullptr);
+  EXPECT_NE(alone.digest, train(Trial{.model = "sprint-lean"}, nullptr).digest);
+  for (const Trained& one : train_on(portable, 2)) EXPECT_EQ(one.digest, alone.digest);
+  // Each rank has running statistics of its own until a test.
+  const Trial fast{.model = "sprint-lean", .bits = Bits::fast, .average = 0.9};
+  const std::vector<Trained> all = train_on(fast, 2);
+  EXPECT_EQ(all[0].digest, all[1].digest);
+}
+
 TEST(Ranks, FastEngineDiffersFromOneProcessByRoundingOnly) {
   for (const char* model : {"quick", "sprint"}) {
     const Trial trial{

@@ -41,7 +41,7 @@ TrainedNetwork::TrainedNetwork(const Environment& environment, const InferenceOp
   const Plan plan = make_plan(saved_.spec, {saved_.image, saved_.classes, batch});
   require_memory(plan, 1, device_.backend->info(Libraries::opened));
   network_.emplace_back(plan, *device_.backend, Purpose::inference);
-  load_tensors(file, network());
+  load_weights(file, network(), false);
   InferenceOptions alone = options;
   alone.members.clear();
   others_.reserve(options.members.size());

@@ -112,9 +112,7 @@ std::map<std::string, std::vector<float>> read_weights(SafetensorsFile& file, co
   std::map<std::string, std::vector<float>> all;
   for (const Part& part : parts) {
     const auto& [name, shape] = part.there;
-    if (part.here == nullptr &&
-        std::ranges::find(file.tensors(), name, &Tensor::name) == file.tensors().end())
-      continue;
+    if (part.here == nullptr && file.find(name) == nullptr) continue;
     std::vector<float> values = tensor_values(file, name, shape);
     for (float& value : values) value /= part.factor;
     if (part.here != nullptr)

@@ -276,11 +276,16 @@ const std::string& SafetensorsFile::text(const std::string& key) const {
   return found->second;
 }
 
+const Tensor* SafetensorsFile::find(std::string_view name) const {
+  const auto tensor = std::ranges::find(tensors_, name, &Tensor::name);
+  return tensor == tensors_.end() ? nullptr : &*tensor;
+}
+
 std::span<const std::byte> SafetensorsFile::require(std::string_view name,
                                                     std::span<const std::uint64_t> shape) const {
   const Complaint complain(path_);
-  const auto tensor = std::ranges::find(tensors_, name, &Tensor::name);
-  if (tensor == tensors_.end()) complain("it has no tensor '{}' among its {}", name, tensors_.size());
+  const Tensor* tensor = find(name);
+  if (tensor == nullptr) complain("it has no tensor '{}' among its {}", name, tensors_.size());
   if (!std::ranges::equal(tensor->shape, shape))
     complain("tensor '{}' is {}, but {} is needed", name, shape_text(tensor->shape), shape_text(shape));
   return tensor->bytes;

@@ -57,6 +57,7 @@ class SafetensorsFile {
 
   // The metadata under `key`; FileError if there is none.
   [[nodiscard]] const std::string& text(const std::string& key) const;
+  [[nodiscard]] const Tensor* find(std::string_view name) const;  // null: it has none of that name
   // The tensor's bytes; FileError if it is missing or has another shape (the message names both).
   [[nodiscard]] std::span<const std::byte> require(std::string_view name,
                                                    std::span<const std::uint64_t> shape) const;

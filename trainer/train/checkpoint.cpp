@@ -15,6 +15,7 @@
 #include "data/image.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/json_fields.hpp"
+#include "trainer/train/digest.hpp"
 
 namespace trainer {
 
@@ -139,9 +140,7 @@ void require_finite(const NetworkTensor& tensor, const std::vector<float>& value
       tensor.name));
 }
 
-}  // namespace
-
-std::vector<float> tensor_values(const SafetensorsFile& file, const std::string& name,
+std::vector<float> stored_values(const SafetensorsFile& file, const std::string& name,
                                  const std::vector<int>& shape) {
   const auto bytes = file.require(name, shape_of(shape));
   std::vector<float> values(bytes.size() / sizeof(float));
@@ -152,19 +151,17 @@ std::vector<float> tensor_values(const SafetensorsFile& file, const std::string&
   return values;
 }
 
+}  // namespace
+
+std::vector<float> tensor_values(const SafetensorsFile& file, const std::string& name,
+                                 const std::vector<int>& shape) {
+  const std::string average = name + std::string(kAverageSuffix);
+  return stored_values(file, file.find(average) != nullptr ? average : name, shape);
+}
+
 RecipePrecisions trained_precision(const TrainSettings& settings) {
   const Precision precision = precision_named(settings.precision.value_or("")).value_or(Precision::fp32);
   return {{precision}, {precision}};
-}
-
-std::string engine_text(const DeviceInfo& info) {
-  if (info.gpu && info.gpu_software) {
-    const auto version = [](const std::string& of) { return of.empty() ? "n/a" : of; };
-    return fmt::format("{} with cuDNN {}, cuBLAS {}", info.gpu->name, version(info.gpu_software->cudnn),
-                       version(info.gpu_software->cublas));
-  }
-  return fmt::format("{} with oneDNN {}, {}, loops for {}, by shards", info.kind, info.cpu.onednn_version,
-                     info.cpu.instruction_set, info.cpu.loops);
 }
 
 void save_network(const std::filesystem::path& path, const Setup& setup, const Network& network,
@@ -179,7 +176,7 @@ void save_network(const std::filesystem::path& path, const Setup& setup, const N
   std::vector<Tensor> tensors;
   for (const NetworkTensor& tensor : network.tensors()) {
     if (position == nullptr && tensor.arena > 0) continue;
-    values.push_back(network.read(tensor));
+    values.push_back(network.read(position == nullptr ? network.tested(tensor) : tensor));
     require_finite(tensor, values.back());
     tensors.push_back({tensor.name, shape_of(tensor.shape), std::as_bytes(std::span(values.back()))});
   }
@@ -225,16 +222,16 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
 
 void load_tensors(const SafetensorsFile& file, Network& network) {
   for (const NetworkTensor& tensor : network.tensors())
-    static_cast<void>(tensor_values(file, tensor.name, tensor.shape));
+    static_cast<void>(stored_values(file, tensor.name, tensor.shape));
   for (const NetworkTensor& tensor : network.tensors())
-    network.write(tensor, tensor_values(file, tensor.name, tensor.shape));
+    network.write(tensor, stored_values(file, tensor.name, tensor.shape));
 }
 
 void load_residuals(const SafetensorsFile& file, Network& network) {
   const auto values = [&](const char* name) {
-    const auto found = std::ranges::find(file.tensors(), name, &Tensor::name);
-    if (found == file.tensors().end()) return std::vector<float>{};
-    return tensor_values(file, name, {found->shape.begin(), found->shape.end()});
+    const Tensor* found = file.find(name);
+    if (found == nullptr) return std::vector<float>{};
+    return stored_values(file, name, {found->shape.begin(), found->shape.end()});
   };
   const Residuals residuals{values(kOwnResiduals), values(kSumResiduals)};
   try {
@@ -250,8 +247,8 @@ std::string differences_of(const SafetensorsFile& file, std::span<const WantedTe
   for (const auto& [name, shape] : wanted) {
     known.insert(name);
     if (shape.empty()) continue;
-    const auto found = std::ranges::find(file.tensors(), name, &Tensor::name);
-    if (found == file.tensors().end()) {
+    const Tensor* found = file.find(name);
+    if (found == nullptr) {
       differences.push_back(fmt::format("'{}' [{}] is missing", name, fmt::join(shape, ", ")));
     } else if (!std::ranges::equal(found->shape, shape_of(shape))) {
       differences.push_back(

@@ -4,29 +4,20 @@
 // metadata too.
 #pragma once
 
-#include <span>
 #include <string>
-#include <vector>
 
 #include "models/network.hpp"
-#include "trainer/system/sha256.hpp"
 
 namespace trainer {
 
-// Parameters and running statistics: the digest of a run.
-inline std::string digest_of(const Network& network, bool with_optimizer = false) {
-  Sha256 hash;
-  for (const NetworkTensor& tensor : network.tensors()) {
-    if (tensor.arena > 0 && !with_optimizer) continue;
-    const std::vector<float> values = network.read(tensor);
-    hash.update(std::as_bytes(std::span(values)));  // this machine's numbers are little-endian
-  }
-  return hash.hex();
-}
+// Parameters and running statistics as tests use them, and a model file holds them: the digest of a run.
+std::string digest_of(const Network& network);
 
-// The optimiser's values too: the digest of a step. Without them a fault in these would show only one step later.
-inline std::string digest_with_optimizer(const Network& network) {
-  return digest_of(network, true);
-}
+// Parameters, running statistics, the optimiser's values and moving averages: the digest of a step. A fault in the latter would show
+// only one step later in the former.
+std::string digest_with_optimizer(const Network& network);
+
+// What decides the last bits of a training without portable bits: libraries and instruction sets, never the number of threads.
+std::string engine_text(const DeviceInfo& info);
 
 }  // namespace trainer

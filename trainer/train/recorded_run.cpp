@@ -11,6 +11,7 @@
 #include "trainer/device/memory_need.hpp"
 #include "trainer/system/errors.hpp"
 #include "trainer/system/version.hpp"
+#include "trainer/train/digest.hpp"
 
 namespace trainer {
 
@@ -116,7 +117,7 @@ void PreparedRun::settle(Spec spec, TrainSettings settings, data::Dataset datase
   int slots = 0;
   for (const Optimizer& optimizer : setup.rule.optimizers)
     slots = std::max(slots, optimizer_slots(optimizer));
-  require_memory(setup.plan, 2 + static_cast<std::uint64_t>(slots), info);
+  require_memory(setup.plan, 2 + static_cast<std::uint64_t>(slots) + (setup.plan.average ? 1 : 0), info);
 }
 
 Resumed open_resumed(const Environment& environment, const std::string& run, bool writes) {
@@ -159,12 +160,11 @@ std::string changed_engine(const Resumed& resumed, const PreparedRun& run) {
   const SavedNetwork& saved = resumed.saved;
   const std::string before = saved.settings.precision.value_or("fp32");
   const std::string now = precision_name(run.device.precision);
-  const std::string engine = engine_text(run.info);
   if (saved.settings.bits) return "";  // portable bits are the same on every machine
   std::string change;
   if (before != now)
     change = fmt::format("this run was begun in {} and continues in {}, which this device has", before, now);
-  else if (saved.engine != engine)
+  else if (const std::string engine = engine_text(run.info); saved.engine != engine)
     change = fmt::format("this run was begun on {}; it continues on {}", saved.engine, engine);
   return change.empty() ? "" : change + ": its last bits will differ from those of an unbroken run";
 }

@@ -185,4 +185,10 @@ void update(const UpdateArgs& args, const Segment& segment, const Optimizer& opt
   }
 }
 
+void average(const AverageArgs& args, std::size_t begin, std::size_t end) {
+  const float d = args.step_decay();
+  for (std::size_t i = begin; i < end; ++i)
+    args.averages[i] = moved_average(d, args.averages[i], args.values[i]);
+}
+
 }  // namespace trainer::cpu::TRAINER_LOOPS

@@ -202,4 +202,13 @@ void append_update(const CpuContext& context, const UpdateArgs& args) {
   stream.serial([state = args.state] { ++state->step; });
 }
 
+void append_average(const CpuContext& context, const AverageArgs& args) {
+  const std::size_t grain = std::max(kElementGrain, args.count / kMostParts);
+  context.stream.phase(parts_of(args.count, grain), [=, loop = context.loops.average](int item, int) {
+    const Part part = part_of(args.count, grain, static_cast<std::size_t>(item));
+    if (args.moves()) loop(args, part.begin, part.end);
+  });
+  context.stream.end_step();
+}
+
 }  // namespace trainer::cpu

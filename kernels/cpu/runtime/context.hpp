@@ -200,6 +200,7 @@ bool has_bf16_map_between(const CpuContext& context, const ConvDesc& first, bool
 
 // Appends the update of a step: single elements, and matrices by Muon (kernels/math/muon.hpp), whose workspace is that of `matrices`.
 void append_update(const CpuContext& context, const UpdateArgs& args);
+void append_average(const CpuContext& context, const AverageArgs& args);  // to a step that is closed
 std::size_t update_workspace_bytes_of(const std::vector<WeightMatrix>& matrices);
 
 }  // namespace trainer::cpu

@@ -66,6 +66,7 @@ LOOP(gram, const GramLoop& loop, int begin, int end)        // blocks
 LOOP(muon_direction, float momentum, const float* dw, float* v, float* u, std::size_t count)
 LOOP(update, const UpdateArgs& args, const Segment& segment, const Optimizer& optimizer,
      const UpdateStep& step, std::size_t begin, std::size_t end)  // elements of the segment
+LOOP(average, const AverageArgs& args, std::size_t begin, std::size_t end)
 
 BF16_LOOP(to_bf16, const float* from, std::uint16_t* to, std::size_t count)  // to the nearest, ties to even
 BF16_LOOP(to_fp32, const std::uint16_t* from, float* to, std::size_t count)

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/math/average.hpp"
 #include "kernels/math/optimizer.hpp"
 #include "kernels/math/step_state.hpp"
 #include "kernels/shape.hpp"

@@ -25,6 +25,7 @@ class PortableBackend final : public RankBackend {
   void cast(const float* /*from*/, void* /*to*/, std::size_t /*count*/) override {}  // maps are fp32
   void gather(const GatherArgs& args) override { portable::gather(executor_, args); }
   void update(const UpdateArgs& args) override { portable::update(executor_, args, now_.as<UpdateStep>()); }
+  void average(const AverageArgs& args) override { executor_.run(portable::Average{args}); }
   std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
     return portable::update_workspace_bytes(matrices);
   }
