@@ -58,7 +58,8 @@ class Buffer {
 };
 
 // Opens a step: sets state->valid, copies the step's images (or a crop of each) and labels into the batch, changes the
-// images as `augmentation` says, and normalises the pixels: x[row] = pixel * scale + shift. Rows from `valid` on are zero.
+// images as `augmentation` says, and normalises the pixels: x[row] = pixel * scale + shift, which `standardise` then gives a mean
+// of 0 and a deviation of 1 (kernels/math/standardisation.hpp). Rows from `valid` on are zero.
 struct GatherArgs {
   Batching batching;
   Shape stored;  // a whole image of the data set
@@ -72,7 +73,11 @@ struct GatherArgs {
   void* x = nullptr;                            // [batch, h, w, c], elements of type Backend::element()
   std::uint8_t* labels = nullptr;               // [batch]
   StepState* state = nullptr;
-  Augmentation augmentation = {};  // if any(), an op that gathers() leaves the step to gather()
+  Augmentation augmentation = {};
+  bool standardise = false;
+
+  // If so, an op that gathers() leaves the step to gather().
+  bool needs_whole_images() const { return augmentation.any() || standardise; }
 };
 
 // A weight whose optimiser takes_matrices(): parameter 0 of `op`, [rows, columns] in its canonical layout.

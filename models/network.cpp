@@ -146,8 +146,9 @@ void Network::forward(const StepInput& input, const Pass& pass, StepObserver* ob
                           x_,
                           labels_.as<std::uint8_t>(),
                           pass.state,
-                          pass.mode == Mode::training ? input.augmentation : at_test(input.augmentation)};
-  const bool gathers = stages_.front().op->gathers() && !gather.augmentation.any();
+                          pass.mode == Mode::training ? input.augmentation : at_test(input.augmentation),
+                          input.scaling.by_image};
+  const bool gathers = stages_.front().op->gathers() && !gather.needs_whole_images();
   if (!gathers) launch_observed(observer, {StepPart::Kind::gather}, [&] { backend_.gather(gather); });
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     OpArgs args = arguments(i, pass);

@@ -14,10 +14,11 @@
 
 namespace trainer {
 
-// x = pixel * scale + shift
+// x = pixel * scale + shift, then standardised image by image if `by_image`
 struct PixelScaling {
   float scale = 1.0F / 255;
   float shift = 0;
+  bool by_image = false;
 };
 
 // Images and labels in the backend's memory, owned by the caller, and which of them a step reads and how.

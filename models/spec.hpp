@@ -75,11 +75,12 @@ struct LayerSpec {
   std::optional<Initialization> biases;
 };
 
-// x = (pixel * scale - mean) / deviation, scale usually 1/255; mean and deviation may come from the training images.
+// x = (pixel * scale - mean) / deviation, scale usually 1/255; mean and deviation may come from the training images, or each image has its own.
 struct InputScaling {
   double scale = 1.0 / 255;
   double mean = 0, deviation = 1;
   bool from_data = false;  // `normalize: data`: those of the training images, in units of scale 1/255
+  bool by_image = false;   // `normalize: image`: kernels/math/standardisation.hpp
   int crop = 0;            // height and width of the central crop that the network sees; 0: the whole image
   Augmentation augmentation;  // how training images are changed
 };

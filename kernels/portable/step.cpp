@@ -101,7 +101,7 @@ Update update_of(const UpdateArgs& args, const Segment& s, const UpdateStep* now
 }  // namespace
 
 void gather(Executor& executor, const GatherArgs& args) {
-  if (args.augmentation.any()) return executor.run(GatherAugmented{args});
+  if (args.needs_whole_images()) return executor.run(GatherAugmented{args});
   Gather kernel{args, executor.in_turn(args.shape.h)};
   if (kernel.in_turn > 1 && args.shape.w == args.stored.w) {  // whole rows lie side by side: one long row
     kernel.args.stored = {1, args.stored.h * args.stored.w, args.stored.c};

@@ -23,6 +23,9 @@ std::vector<StepImages> first_steps(const Batching& batching, std::uint64_t seed
 
 double learning_rate(const Schedule& schedule, std::uint64_t step, std::uint64_t epoch);
 
+// Gives each image of x, of `size` values, a mean of 0 and a deviation of 1; one of a single value becomes zeros.
+void standardise(Values& x, std::size_t size);
+
 // Parameters and the optimiser's state for them, all of one length; slots that it does not use stay unchanged.
 struct Learner {
   Values w;

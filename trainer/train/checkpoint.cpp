@@ -206,6 +206,7 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
     const auto scaling = ordered_json::parse(file.text("scaling"));
     saved.scaling.scale = static_cast<float>(from_exact(scaling.at("scale").get<std::string>()));
     saved.scaling.shift = static_cast<float>(from_exact(scaling.at("shift").get<std::string>()));
+    saved.scaling.by_image = saved.spec.recipe.input.by_image;
     saved.fingerprint = file.text("data");
     saved.fit = fit_of(file, saved);
     saved.resumable = file.metadata().contains("position");

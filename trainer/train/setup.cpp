@@ -102,10 +102,11 @@ std::uint64_t run_length(const Recipe& recipe, const Batching& train) {
 
 // `normalize: data` takes mean and deviation from `train_pixels`: those of the images to train on, without the held-out ones.
 PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8_t> train_pixels) {
+  if (input.by_image) return {1, 0, true};
   InputScaling scaling = input;
   if (input.from_data) {
     const data::PixelStatistics statistics = data::pixel_statistics(train_pixels);
-    scaling = {1.0 / 255, statistics.mean, statistics.deviation, false, 0, {}};
+    scaling = {.scale = 1.0 / 255, .mean = statistics.mean, .deviation = statistics.deviation};
   }
   return {static_cast<float>(scaling.scale / scaling.deviation),
           static_cast<float>(-scaling.mean / scaling.deviation)};

@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_code/block_sum.cuh"
 #include "kernels/cuda/device_code/grid_barrier.cuh"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
@@ -36,11 +37,6 @@ struct MuonParameters {
   double* squares = nullptr;  // [matrices, blocks]
   unsigned* barrier = nullptr;
 };
-
-__device__ double warp_sum(double value) {
-  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) value += __shfl_xor_sync(~0U, value, lane);
-  return value;
-}
 
 // Updates the momentum and writes U to x[0]. Returns this thread's part of |U|^2, in double, which the squares of large
 // floats do not overflow.
