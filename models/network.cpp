@@ -182,7 +182,8 @@ void Network::train_step(const StepInput& input, const TrainingRule& rule, StepO
   launch_observed(observer, {StepPart::Kind::update}, [&] {
     backend_.update({&rule.optimizers, rule.schedule, input.batching, &segments_, &matrices_,
                      parameters_.floats(), casts_.data(), gradients_.floats(), slots_[0].floats(),
-                     slots_[1].floats(), pass.state, workspace_.data()});
+                     slots_[1].floats(), pass.state, workspace_.data(), rule.clip_norm,
+                     gradients_.bytes() / sizeof(float)});
   });
 }
 

@@ -33,6 +33,7 @@ struct StepInput {
 struct TrainingRule {
   std::vector<Optimizer> optimizers;  // optimizers_of(recipe)
   Schedule schedule;
+  float clip_norm = 0;  // UpdateArgs
 };
 
 // A named array of the network's state in its canonical layout: a parameter, a running statistic or one of

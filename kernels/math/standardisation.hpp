@@ -21,23 +21,15 @@ HOST_DEVICE Standardisation standardisation_of(double sum, double squares, doubl
   return {static_cast<float>(exact_quotient(sum, count)), static_cast<float>(exact_quotient(count, root))};
 }
 
-// Standardises an image in place. Eight sums side by side: a vector can hold them.
+// Standardises an image in place.
 HOST_DEVICE void standardise(float* x, int count) {
-  constexpr int kSums = 8;
-  double sum[kSums] = {}, squares[kSums] = {};
-  const int whole = count - count % kSums;
-  for (int i = 0; i < count; i += kSums) {
-    for (int j = 0; j < (i < whole ? kSums : count - whole); ++j) {
-      const auto value = static_cast<double>(x[i + j]);
-      sum[j] = sum[j] + value;
-      squares[j] = squares[j] + value * value;
-    }
+  double sum = 0, squares = 0;
+  for (int i = 0; i < count; ++i) {
+    const auto value = static_cast<double>(x[i]);
+    sum = sum + value;
+    squares = squares + value * value;
   }
-  for (int j = 1; j < kSums; ++j) {
-    sum[0] = sum[0] + sum[j];
-    squares[0] = squares[0] + squares[j];
-  }
-  const Standardisation s = standardisation_of(sum[0], squares[0], static_cast<double>(count));
+  const Standardisation s = standardisation_of(sum, squares, static_cast<double>(count));
   for (int i = 0; i < count; ++i) x[i] = s.of(x[i]);
 }
 

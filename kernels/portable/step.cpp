@@ -114,18 +114,22 @@ void gather(Executor& executor, const GatherArgs& args) {
 
 std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
   return DeviceAllocator::bytes([&](auto& memory) {
+    memory.template take<double>(kClipPieces);
     for (const WeightMatrix& matrix : matrices) lay_out(memory, matrix);
   });
 }
 
 void update(Executor& executor, const UpdateArgs& args, UpdateStep* now) {
+  DeviceAllocator memory(args.workspace);
+  auto* squares = memory.take<double>(kClipPieces);
+  if (args.clip_norm > 0) executor.run(GradientSquares{static_cast<int>(args.floats), args.dw, squares});
   std::vector<OpenUpdate> openings;
   for (const Optimizer& optimizer : *args.optimizers)
-    openings.push_back({optimizer, args.schedule, args.batching, args.state, now + openings.size()});
+    openings.push_back({optimizer, args.schedule, args.batching, args.state, now + openings.size(),
+                        args.clip_norm, squares});
   executor.run(openings);
   std::vector<Update> updates;
   for (const Segment& s : *args.segments) updates.push_back(update_of(args, s, now, args.dw + s.offset));
-  DeviceAllocator memory(args.workspace);
   for (std::uint32_t i = 0; args.matrices != nullptr && i < args.optimizers->size(); ++i) {
     std::vector<MuonMatrix> all;
     for (const WeightMatrix& m : *args.matrices) {

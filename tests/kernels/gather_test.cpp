@@ -56,12 +56,28 @@ std::vector<std::size_t> places_of(const Piece& piece) {
   return places;
 }
 
-void Gather::expect_pieces(const Piece& piece) {
-  const auto& [name, batching, seed, standardise] = std::get<1>(GetParam());
+std::vector<std::uint8_t> stored_pixels(bool with_blank) {
   std::mt19937 bits(3);
   std::vector<std::uint8_t> pixels(kStored * kPicture.size());
   for (std::uint8_t& pixel : pixels) pixel = static_cast<std::uint8_t>(bits());
-  if (standardise) std::fill_n(pixels.begin() + kBlank * kPicture.size(), kPicture.size(), std::uint8_t{77});
+  if (with_blank) std::fill_n(pixels.begin() + kBlank * kPicture.size(), kPicture.size(), std::uint8_t{77});
+  return pixels;
+}
+
+// Beyond the valid rows, and of blank images if they are standardised; `size` is that of an image, or 0.
+void expect_zeros(const std::vector<float>& got, std::size_t shown, const std::vector<std::uint32_t>& images,
+                  std::size_t size) {
+  for (std::size_t i = shown; i < got.size(); ++i) ASSERT_EQ(got[i], 0) << "beyond the valid rows";
+  for (std::size_t i = 0; size > 0 && i < shown; ++i) {
+    if (images[i / size] == kBlank) {
+      ASSERT_EQ(got[i], 0) << "of a blank image";
+    }
+  }
+}
+
+void Gather::expect_pieces(const Piece& piece) {
+  const auto& [name, batching, seed, standardise] = std::get<1>(GetParam());
+  const std::vector<std::uint8_t> pixels = stored_pixels(standardise);
   std::vector<std::uint8_t> stored_labels(kStored);
   std::iota(stored_labels.begin(), stored_labels.end(), std::uint8_t{100});
 
@@ -109,10 +125,7 @@ void Gather::expect_pieces(const Piece& piece) {
     want_labels.resize(batching.batch, 0);
     const std::vector<float> got = x.download();
     EXPECT_TRUE(near(got, want_x, Tolerance{.precision = stored, .counted = shown}));
-    for (std::size_t i = shown; i < got.size(); ++i) ASSERT_EQ(got[i], 0) << "beyond the valid rows";
-    for (std::size_t i = 0; standardise && i < shown; ++i) {
-      if (steps[s].images[i / piece.shape.size()] == kBlank) ASSERT_EQ(got[i], 0) << "of a blank image";
-    }
+    expect_zeros(got, shown, steps[s].images, standardise ? piece.shape.size() : 0);
     EXPECT_EQ(labels.download<std::uint8_t>(), want_labels);
     const StepState after = state.download<StepState>().front();
     EXPECT_EQ(after.valid, steps[s].images.size());

@@ -78,7 +78,7 @@ void train(const Run& run) {
         if (run.threads == 0) return std::make_unique<NaiveExecutor>(stream);
         return std::make_unique<cpu::CpuExecutor>(cpu::TRAINER_LOOPS::portable_kernels(), stream);
       });
-  const TrainingRule rule{optimizers_of(recipe), recipe.schedule};
+  const TrainingRule rule{optimizers_of(recipe), recipe.schedule, static_cast<float>(recipe.clip_norm)};
   Network network(plan, backend, Purpose::training, rule.optimizers);
   network.initialize(static_cast<std::uint64_t>(run.seed));
   StepState state;

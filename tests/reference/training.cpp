@@ -110,6 +110,13 @@ void standardise(Values& x, std::size_t size) {
   }
 }
 
+void clip(Values& dw, double limit) {
+  double squares = 0;
+  for (const double g : dw) squares += g * g;
+  if (squares <= limit * limit) return;
+  for (double& g : dw) g *= limit / std::sqrt(squares);
+}
+
 double learning_rate(const Schedule& s, std::uint64_t step, std::uint64_t epoch) {
   const double rate = s.rate;
   const auto now = static_cast<double>(step);

@@ -34,6 +34,16 @@ TEST_P(RanksOfNetworks, PortableBitsAreThoseOfOneProcess) {
 INSTANTIATE_TEST_SUITE_P(, RanksOfNetworks,
                          testing::Values("quick", "lenet", "sprint-lean", "cntk-convnet", "pytorch-example"));
 
+TEST(Ranks, ClippedAndNormalisedByImageTheBitsAreThoseOfOneProcess) {
+  for (const char* model : {"quick", "sprint-lean"}) {
+    const Trial trial{.model = model, .clip_norm = 0.05, .by_image = true};
+    const Trained alone = train(trial, nullptr);
+    for (const Trained& one : train_on(trial, 4)) EXPECT_EQ(one.digest, alone.digest) << model;
+    EXPECT_NE(alone.digest, train({.model = model, .by_image = true}, nullptr).digest) << "it clips";
+    EXPECT_NE(alone.digest, train({.model = model, .clip_norm = 0.05}, nullptr).digest);
+  }
+}
+
 TEST(Ranks, FastEngineDiffersFromOneProcessByRoundingOnly) {
   for (const char* model : {"quick", "sprint"}) {
     const Trial trial{

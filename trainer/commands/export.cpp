@@ -53,12 +53,9 @@ fs::path target_of(const Environment& environment, const ExportArguments& argume
 void write_torch(const fs::path& path, std::span<const LaidOutTensor> weights, const PixelScaling& scaling,
                  Metadata metadata) {
   const Normalisation input = normalisation_of(scaling);
-  if (scaling.by_image) {
-    metadata["normalize"] = "image";
-  } else {
-    metadata["mean"] = fmt::format("{}", input.mean);
-    metadata["std"] = fmt::format("{}", input.deviation);
-  }
+  metadata["mean"] = fmt::format("{}", input.mean);
+  metadata["std"] = fmt::format("{}", input.deviation);
+  if (scaling.by_image) metadata["normalize"] = "image";
   metadata["format"] = "pt";  // by which Python's safetensors knows torch
   std::vector<Tensor> tensors;
   for (const LaidOutTensor& one : weights)

@@ -36,21 +36,16 @@ double told(const std::optional<double>& option, const SafetensorsFile& file, co
                               key, found->second, key));
 }
 
-// What the record says of the input, which becomes `scaling`.
-nlohmann::ordered_json input_of(const ImportArguments& arguments, const SafetensorsFile& file,
-                                PixelScaling& scaling) {
-  if (scaling.by_image) {
-    if (!arguments.mean && !arguments.deviation) return {{"normalize", "image"}};
-    throw UsageError(
-        "--mean, --std: the network's recipe has `normalize: image`, which follows from each image");
-  }
+Normalisation input_of(const ImportArguments& arguments, const SafetensorsFile& file, PixelScaling& scaling) {
   const Normalisation usual = normalisation_of(scaling);
+  if (scaling.by_image && (arguments.mean || arguments.deviation))
+    throw UsageError("--mean, --std: the recipe has `normalize: image`, so that both follow from each image");
+  if (scaling.by_image) return usual;
   const Normalisation input{told(arguments.mean, file, "mean", usual.mean),
                             told(arguments.deviation, file, "std", usual.deviation)};
   scaling = {static_cast<float>(1 / (255 * input.deviation)),
              static_cast<float>(-input.mean / input.deviation)};
-  if (input.deviation > 0 && std::isfinite(scaling.scale) && std::isfinite(scaling.shift))
-    return {{"mean", input.mean}, {"std", input.deviation}};
+  if (input.deviation > 0 && std::isfinite(scaling.scale) && std::isfinite(scaling.shift)) return input;
   throw UsageError(fmt::format("--mean {} --std {}: of pixels from 0 to 1, the latter above 0", input.mean,
                                input.deviation));
 }
@@ -65,7 +60,7 @@ int import_weights(const Environment& environment, const ImportArguments& argume
   settings.from_sha256 = file.sha256();
   run.settle(std::move(spec), settings,
              data::load_dataset(data_folder(environment, arguments.data), load_options(settings)));
-  const nlohmann::ordered_json input = input_of(arguments, file, run.setup.scaling);
+  const Normalisation input = input_of(arguments, file, run.setup.scaling);
   const Layout layout = arguments.layout == "torch" ? Layout::torch : Layout::native;
   const auto weights = read_weights(file, run.setup.plan, layout);
   Network network(run.setup.plan, *run.device.backend, Purpose::inference);
@@ -84,13 +79,10 @@ int import_weights(const Environment& environment, const ImportArguments& argume
                                {"step", 0},
                                {"epochs", 0},
                                {"test", score_json(score)},
-                               {"input", input}};
+                               {"input", {{"mean", input.mean}, {"std", input.deviation}}}};
     recorded.close(RunStatus::kFinished, "imported");
     console.text(report_line("weights", fmt::format("{}, as {}", *settings.from, run.setup.spec.name)));
-    console.text(report_line(
-        "input", input.contains("mean") ? fmt::format("mean {:.6g}, std {:.6g}", input["mean"].get<double>(),
-                                                      input["std"].get<double>())
-                                        : "mean 0, std 1 of each image"));
+    console.text(report_line("input", fmt::format("mean {:.6g}, std {:.6g}", input.mean, input.deviation)));
     console.text(
         report_line("accuracy", fmt::format("{} on {} test images, loss {:.4f}", accuracy_text(score),
                                             grouped(score.images), score.loss)));

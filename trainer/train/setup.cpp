@@ -106,7 +106,8 @@ PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8
   InputScaling scaling = input;
   if (input.from_data) {
     const data::PixelStatistics statistics = data::pixel_statistics(train_pixels);
-    scaling = {.scale = 1.0 / 255, .mean = statistics.mean, .deviation = statistics.deviation};
+    scaling.mean = statistics.mean;  // scale is 1/255
+    scaling.deviation = statistics.deviation;
   }
   return {static_cast<float>(scaling.scale / scaling.deviation),
           static_cast<float>(-scaling.mean / scaling.deviation)};
@@ -169,7 +170,7 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
       recipe.input, std::span(setup.dataset.train.images).subspan(setup.train.first * shape.size(), pixels));
   setup.total_steps = run_length(recipe, setup.train);
   recipe.schedule.steps = setup.total_steps;
-  setup.rule = {optimizers_of(recipe), recipe.schedule};
+  setup.rule = {optimizers_of(recipe), recipe.schedule, static_cast<float>(recipe.clip_norm)};
   return setup;
 }
 
