@@ -59,7 +59,8 @@ class Buffer {
 };
 
 // Opens a step: sets state->valid, copies the step's images (or a crop of each) and labels into the batch, changes the
-// images as `augmentation` says, and normalises the pixels: x[row] = pixel * scale + shift. Rows from `valid` on are zero.
+// images as `augmentation` says, and normalises the pixels: x[row] = pixel * scale + shift, which `standardise` then gives a mean
+// of 0 and a deviation of 1 (kernels/math/standardisation.hpp). Rows from `valid` on are zero.
 struct GatherArgs {
   Batching batching;
   Shape stored;  // a whole image of the data set
@@ -73,7 +74,11 @@ struct GatherArgs {
   void* x = nullptr;                            // [batch, h, w, c], elements of type Backend::element()
   std::uint8_t* labels = nullptr;               // [batch]
   StepState* state = nullptr;
-  Augmentation augmentation = {};  // if any(), an op that gathers() leaves the step to gather()
+  Augmentation augmentation = {};
+  bool standardise = false;
+
+  // If so, an op that gathers() leaves the step to gather().
+  bool needs_whole_images() const { return augmentation.any() || standardise; }
 };
 
 // A weight whose optimiser takes_matrices(): parameter 0 of `op`, [rows, columns] in its canonical layout.
@@ -95,11 +100,13 @@ struct UpdateArgs {
   const std::vector<WeightMatrix>* matrices = nullptr;  // updated as whole matrices; null: none
   float* w = nullptr;                                   // [parameters], like every arena here
   void* cast_w = nullptr;  // the update's copy of w as Backend::element(); null if that is fp32
-  const float* dw = nullptr;
+  float* dw = nullptr;     // an update may clip it in place; zero between segments
   float* slot0 = nullptr;  // optimiser state: optimizer_slots() slots are used
   float* slot1 = nullptr;
   StepState* state = nullptr;
   std::byte* workspace = nullptr;  // Backend::update_workspace_bytes() bytes
+  float clip_norm = 0;     // above this norm of all gradients together they are scaled down to it; 0: never
+  std::size_t floats = 0;  // of dw
 };
 
 // Times the work that a backend is given between start() and stop(), by the clock of the device that does it.
@@ -177,8 +184,7 @@ class Backend {
   virtual bool chains_shards() const { return false; }
   // The element type of maps. If it is not fp32, ops also get a copy of the weights that is cast to it.
   virtual Element element() const { return Element::fp32; }
-  // Whether the map between `desc` and `next` is bf16 although element() is fp32 (MapContract::bf16).
-  // `wants_dx` is that of `desc`.
+  // Whether the map between `desc` and `next` is bf16 although element() is fp32 (MapContract::bf16). `wants_dx` is that of `desc`.
   virtual bool keeps_map_in_bf16(const OpDesc& /*desc*/, bool /*wants_dx*/, const OpDesc& /*next*/) const {
     return false;
   }

@@ -50,6 +50,7 @@ const Settings<Augmentation>& augmentation_settings() {
 
 std::string scaling_text(const InputScaling& input) {
   if (input.from_data) return "(pixel / 255 - mean) / deviation, both of the training images";
+  if (input.by_image) return "(pixel - mean) / deviation, both of each image";
   const double divisor = 1 / input.scale;
   const bool whole = std::abs(divisor - std::round(divisor)) < 1e-9 * divisor;
   std::string text =
@@ -67,12 +68,15 @@ InputScaling read_input(const YamlNode& node) {
   const MapReader map(node, "input", {"scale", "mean", "deviation", "normalize", "crop", "augment"});
   InputScaling input;
   if (const YamlNode* normalize = map.find("normalize")) {
-    read_word(*normalize, map.name_of("normalize"), {"data"});
+    static const Words words{"data", "image"};
+    const std::size_t word = read_word(*normalize, map.name_of("normalize"), words);
     if (map.find("scale") != nullptr || map.find("mean") != nullptr || map.find("deviation") != nullptr) {
-      fail(normalize->place,
-           "input: `normalize: data` stands without scale, mean and deviation, which follow from it");
+      fail(
+          normalize->place,
+          fmt::format("input: `normalize: {}` stands without scale, mean and deviation, which follow from it",
+                      words[word]));
     }
-    input.from_data = true;
+    (word == 0 ? input.from_data : input.by_image) = true;
   }
   map.read("scale", input.scale, kPositive);
   map.read("mean", input.mean, {-1e6, 1e6});
@@ -89,8 +93,8 @@ InputScaling read_input(const YamlNode& node) {
 }
 
 Json to_json(const InputScaling& input) {
-  Json json = input.from_data
-                  ? Json{{"normalize", "data"}}
+  Json json = input.from_data || input.by_image
+                  ? Json{{"normalize", input.by_image ? "image" : "data"}}
                   : Json{{"scale", input.scale}, {"mean", input.mean}, {"deviation", input.deviation}};
   if (input.crop > 0) json["crop"] = input.crop;
   if (input.augmentation.any()) json["augment"] = settings_json(augmentation_settings(), input.augmentation);

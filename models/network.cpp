@@ -80,8 +80,9 @@ void Network::forward(const StepInput& input, const Pass& pass, StepObserver* ob
                           x_,
                           labels_.as<std::uint8_t>(),
                           pass.state,
-                          pass.mode == Mode::training ? input.augmentation : at_test(input.augmentation)};
-  const bool gathers = stages_.front().op->gathers() && !gather.augmentation.any();
+                          pass.mode == Mode::training ? input.augmentation : at_test(input.augmentation),
+                          input.scaling.by_image};
+  const bool gathers = stages_.front().op->gathers() && !gather.needs_whole_images();
   if (!gathers) launch_observed(observer, {StepPart::Kind::gather}, [&] { backend_.gather(gather); });
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     OpArgs args = arguments(i, pass);
@@ -115,7 +116,8 @@ void Network::train_step(const StepInput& input, const TrainingRule& rule, StepO
   launch_observed(observer, {StepPart::Kind::update}, [&] {
     backend_.update({&rule.optimizers, rule.schedule, input.batching, &segments_, &matrices_,
                      weights_.parameters.floats(), weights_.casts.data(), gradients_.floats(),
-                     slots_[0].floats(), slots_[1].floats(), pass.state, workspace_.data()});
+                     slots_[0].floats(), slots_[1].floats(), pass.state, workspace_.data(), rule.clip_norm,
+                     gradients_.bytes() / sizeof(float)});
     if (averages()) move_averages();
   });
 }

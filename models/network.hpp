@@ -14,10 +14,11 @@
 
 namespace trainer {
 
-// x = pixel * scale + shift
+// x = pixel * scale + shift, then standardised image by image if `by_image`
 struct PixelScaling {
   float scale = 1.0F / 255;
   float shift = 0;
+  bool by_image = false;
 };
 
 // Images and labels in the backend's memory, owned by the caller, and which of them a step reads and how.
@@ -32,6 +33,7 @@ struct StepInput {
 struct TrainingRule {
   std::vector<Optimizer> optimizers;  // optimizers_of(recipe)
   Schedule schedule;
+  float clip_norm = 0;  // UpdateArgs
 };
 
 // A named array of the network's state in its canonical layout: a parameter, a running statistic, one of the optimiser's values

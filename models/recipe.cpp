@@ -143,6 +143,7 @@ const Settings<Recipe>& recipe_settings() {
       {"weight_decay",
        [](const MapReader& map, Recipe& r) { read_weight_decay(map.require("weight_decay"), r); },
        [](const Recipe& r) { return settings_json(decay_settings(), r); }},
+      unless_default("clip_norm", &Recipe::clip_norm, kPositive),
       required(setting("batch", &Recipe::batch, WholeRange{1, 1 << 16})),
       {"groups",
        [](const MapReader& map, Recipe& r) {

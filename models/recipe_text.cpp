@@ -159,6 +159,8 @@ std::string recipe_text(const Plan& plan, const Spec& spec) {
   line("loss", loss_text(recipe));
   line("keep", keep_text(recipe.keep));
   line("decay", decay_text(recipe));
+  line("clipping",
+       recipe.clip_norm > 0 ? fmt::format("gradients to a norm of {}", number_text(recipe.clip_norm)) : "");
   line("batch", batch_text(recipe, plan.input.batch));
   line("length", length_text(recipe));
   if (recipe.average)

@@ -75,11 +75,12 @@ struct LayerSpec {
   std::optional<Initialization> biases;
 };
 
-// x = (pixel * scale - mean) / deviation, scale usually 1/255; mean and deviation may come from the training images.
+// x = (pixel * scale - mean) / deviation, scale usually 1/255; mean and deviation may come from the training images, or each image has its own.
 struct InputScaling {
   double scale = 1.0 / 255;
   double mean = 0, deviation = 1;
   bool from_data = false;  // `normalize: data`: those of the training images, in units of scale 1/255
+  bool by_image = false;   // `normalize: image`: kernels/math/standardisation.hpp
   int crop = 0;            // height and width of the central crop that the network sees; 0: the whole image
   Augmentation augmentation;  // how training images are changed
 };
@@ -113,6 +114,7 @@ struct Recipe {
   double weight_decay = 0;        // for the weights of convolutions and dense layers,
   bool decay_biases = true;       //   and for their biases; never for batch normalisation
   bool decay_dense_only = false;  // used by tf-convolutional
+  double clip_norm = 0;           // of all gradients together, kernels/math/clipping.hpp; 0: no limit
   int batch = 64;
   std::optional<int> epochs;  // exactly one of epochs and steps is set
   std::optional<std::int64_t> steps;

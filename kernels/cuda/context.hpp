@@ -84,8 +84,12 @@ void launch_update(const CudaContext& context, const UpdateArgs& args);
 void launch_average(const CudaContext& context, const AverageArgs& args);
 // Launches an update that takes weights as matrices; `terms` says what else it does.
 struct UpdateTerms;
+// Works out the factor of the gradients as they are stored, at the start of the update's workspace; returns where it will be.
+constexpr std::size_t kClipBytes = 2048;
+const double* launch_gradient_norm(const CudaContext& context, const UpdateArgs& args,
+                                   const UpdateTerms& terms);
 void launch_muon(const CudaContext& context, const UpdateArgs& args, const UpdateTerms& terms);
-std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices);
+std::size_t update_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices);
 // to[i] = from[i] cast to the context's element type.
 void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count);
 // The reverse, of `count` elements.

@@ -53,9 +53,8 @@ void require_countable(const OpDesc& desc, int batch) {
                   describe(desc), largest, batch));
 }
 
-// An op runs once when it is prepared: a capture must not be the first to launch a kernel or to call a library, since either
-// may load code. Our own kernels are only loaded (LaunchQueue::loads) and touch no memory; library calls do run, on scratch
-// memory.
+// An op runs once when it is prepared: a capture must not be the first to launch a kernel or to call a library, since either may
+// load code. Our own kernels are only loaded (LaunchQueue::loads) and touch no memory; library calls do run, on scratch memory.
 // first_arguments: everything that `op` may be given in training, allocated from `memory`; maps are of type `element`.
 OpArgs first_arguments(const Op& op, Element element, bool wants_dx, DeviceAllocator& memory) {
   const auto batch = static_cast<std::size_t>(op.batch());
@@ -122,8 +121,10 @@ class CudaBackend final : public RankBackend {
     UpdateArgs update;
     update.optimizers = &optimizers;
     update.segments = &segments;
+    update.clip_norm = 1;
     const Loading loading(context_.stream);
     launch_gather(context_, {});
+    launch_gather_augmented(context_, {});
     launch_update(context_, update);
     launch_average(context_, {});
     launch_advance(context_, nullptr);
@@ -171,7 +172,7 @@ class CudaBackend final : public RankBackend {
   void update(const UpdateArgs& args) override { launch_update(context_, args); }
   void average(const AverageArgs& args) override { launch_average(context_, args); }
   std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) const override {
-    return muon_workspace_bytes(context_, matrices);
+    return cuda::update_workspace_bytes(context_, matrices);
   }
   void advance(StepState* state) override { launch_advance(context_, state); }
 

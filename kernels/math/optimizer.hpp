@@ -54,6 +54,7 @@ struct UpdateStep {
   float gradient_weight = 1;  // sgd: the factor of g: 1, or 1 - momentum with dampening
   float correction1 = 1;      // adam: 1 / (1 - beta1^t)
   float correction2 = 1;      // adam: 1 / sqrt(1 - beta2^t)
+  float clip = 1;             // the factor that clips g (clipping.hpp)
 };
 
 HOST_DEVICE UpdateStep update_step(const Optimizer& o, const Schedule& s, std::uint64_t step,
@@ -91,8 +92,7 @@ HOST_DEVICE void adam_update(const Optimizer& o, const UpdateStep& u, float rate
   w -= quotient_in_loops(rate * u.correction1 * m, exact_root(v) * u.correction2 + o.epsilon);
 }
 
-// a = rho a + (1 - rho) g^2; d = sqrt(e + epsilon) / sqrt(a + epsilon) g; e = rho e + (1 - rho) d^2; w -= rate d
-// (Zeiler 2012)
+// a = rho a + (1 - rho) g^2; d = sqrt(e + epsilon) / sqrt(a + epsilon) g; e = rho e + (1 - rho) d^2; w -= rate d (Zeiler 2012)
 HOST_DEVICE void adadelta_update(const Optimizer& o, float rate, float decay, float g, float& w, float& a,
                                  float& e) {
   const float full = g + decay * w;

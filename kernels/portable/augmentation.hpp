@@ -1,6 +1,7 @@
-// Opening a step with data augmentation (kernels/math/augmentation.hpp).
+// Opening a step with data augmentation (kernels/math/augmentation.hpp), or image by image (kernels/math/standardisation.hpp).
 #pragma once
 
+#include "kernels/math/standardisation.hpp"
 #include "kernels/portable/step.hpp"
 
 namespace trainer::portable {
@@ -22,7 +23,8 @@ struct GatherAugmented {
         transformation_of(args.augmentation, args.stored, state.seed, image.epoch, image.index);
     const std::uint8_t* pixels = args.images + image_at(static_cast<int>(image.index), args.stored);
     args.labels[n] = valid ? args.stored_labels[image.index] : 0;
-    float* to = static_cast<float*>(args.x) + image_at(n, shape);
+    float* first = static_cast<float*>(args.x) + image_at(n, shape);
+    float* to = first;
     for (int y = 0; y < shape.h; ++y) {
       for (int x = 0; x < shape.w; ++x) {
         for (int c = 0; c < shape.c; ++c, ++to) {
@@ -32,6 +34,7 @@ struct GatherAugmented {
         }
       }
     }
+    if (valid && args.standardise) standardise(first, shape.h * shape.w * shape.c);
     if (n == 0) open_step(args.batching, *args.state);
   }
 };

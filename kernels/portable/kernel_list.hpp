@@ -5,5 +5,6 @@ KERNEL(Move) KERNEL(ConvForward) KERNEL(ConvWeights) KERNEL(ConvInput)
 KERNEL(NormVariance) KERNEL(Normalise) KERNEL(NormSlopes) KERNEL(NormInput)
 KERNEL(Pointwise) KERNEL(Pool) KERNEL(PoolInput) KERNEL(HeadLoss) KERNEL(HeadSums) KERNEL(HeadSelect)
 KERNEL(Gather) KERNEL(GatherAugmented) KERNEL(OpenUpdate) KERNEL(Update) KERNEL(CloseStep) KERNEL(Average) KERNEL(MuonDirection) KERNEL(MuonNormalise)
+KERNEL(GradientSquares)
 // clang-format on
 #undef KERNEL

@@ -101,7 +101,7 @@ Update update_of(const UpdateArgs& args, const Segment& s, const UpdateStep* now
 }  // namespace
 
 void gather(Executor& executor, const GatherArgs& args) {
-  if (args.augmentation.any()) return executor.run(GatherAugmented{args});
+  if (args.needs_whole_images()) return executor.run(GatherAugmented{args});
   Gather kernel{args, executor.in_turn(args.shape.h)};
   if (kernel.in_turn > 1 && args.shape.w == args.stored.w) {  // whole rows lie side by side: one long row
     kernel.args.stored = {1, args.stored.h * args.stored.w, args.stored.c};
@@ -114,18 +114,22 @@ void gather(Executor& executor, const GatherArgs& args) {
 
 std::size_t update_workspace_bytes(const std::vector<WeightMatrix>& matrices) {
   return DeviceAllocator::bytes([&](auto& memory) {
+    memory.template take<double>(kClipPieces);
     for (const WeightMatrix& matrix : matrices) lay_out(memory, matrix);
   });
 }
 
 void update(Executor& executor, const UpdateArgs& args, UpdateStep* now) {
+  DeviceAllocator memory(args.workspace);
+  auto* squares = memory.take<double>(kClipPieces);
+  if (args.clip_norm > 0) executor.run(GradientSquares{static_cast<int>(args.floats), args.dw, squares});
   std::vector<OpenUpdate> openings;
   for (const Optimizer& optimizer : *args.optimizers)
-    openings.push_back({optimizer, args.schedule, args.batching, args.state, now + openings.size()});
+    openings.push_back({optimizer, args.schedule, args.batching, args.state, now + openings.size(),
+                        args.clip_norm, squares});
   executor.run(openings);
   std::vector<Update> updates;
   for (const Segment& s : *args.segments) updates.push_back(update_of(args, s, now, args.dw + s.offset));
-  DeviceAllocator memory(args.workspace);
   for (std::uint32_t i = 0; args.matrices != nullptr && i < args.optimizers->size(); ++i) {
     std::vector<MuonMatrix> all;
     for (const WeightMatrix& m : *args.matrices) {

@@ -4,8 +4,10 @@
 #include <cstdint>
 
 #include "kernels/backend.hpp"
+#include "kernels/math/clipping.hpp"
 #include "kernels/math/muon.hpp"
 #include "kernels/portable/batch_sum.hpp"
+#include "kernels/portable/clipping.hpp"
 
 namespace trainer::portable {
 
@@ -47,12 +49,17 @@ struct OpenUpdate {
   Batching batching;
   StepState* state = nullptr;
   UpdateStep* now = nullptr;
+  float clip_norm = 0;  // if set, of the gradients with these sums of squares
+  const double* squares = nullptr;
 
   HOST_DEVICE Units units() const { return {1}; }
   HOST_DEVICE void unit(int /*only*/) const {
     const float loss = state->batch_loss;
     if (loss - loss != 0 && state->first_bad_step == kNoBadStep) state->first_bad_step = state->step;
+    double sum = 0;
+    for (int i = 0; clip_norm > 0 && i < kClipPieces; ++i) sum = sum + squares[i];
     *now = update_step(optimizer, schedule, state->step, epoch_of(batching, state->step));
+    if (clip_norm > 0) now->clip = clip_factor(sum, clip_norm);
   }
 };
 
@@ -89,17 +96,17 @@ struct Update {
     if (state->first_bad_step != kNoBadStep) return;
     const UpdateStep u = *now;
     const float rate = u.rate * rate_factor;
+    const float g = dw[i] * u.clip;
     float none = 0;
     switch (optimizer.kind) {
       case OptimizerKind::sgd:
-        return sgd_update(u, optimizer.nesterov, rate, decay, dw[i], w[i],
-                          slot0 == nullptr ? none : slot0[i]);
+        return sgd_update(u, optimizer.nesterov, rate, decay, g, w[i], slot0 == nullptr ? none : slot0[i]);
       case OptimizerKind::adam:
-        return adam_update(optimizer, u, rate, decay, 0, dw[i], w[i], slot0[i], slot1[i]);
+        return adam_update(optimizer, u, rate, decay, 0, g, w[i], slot0[i], slot1[i]);
       case OptimizerKind::adamw:
-        return adam_update(optimizer, u, rate, 0, decay, dw[i], w[i], slot0[i], slot1[i]);
+        return adam_update(optimizer, u, rate, 0, decay, g, w[i], slot0[i], slot1[i]);
       case OptimizerKind::adadelta:
-        return adadelta_update(optimizer, rate, decay, dw[i], w[i], slot0[i], slot1[i]);
+        return adadelta_update(optimizer, rate, decay, g, w[i], slot0[i], slot1[i]);
       case OptimizerKind::muon:
         w[i] = w[i] * (1.0F - rate * decay) - rate * muon_factor * dw[i];
     }
@@ -119,11 +126,11 @@ struct MuonDirection {
   HOST_DEVICE Units units() const { return {rows, 1, 1, columns}; }
   HOST_DEVICE void unit(int row) const {
     const bool moves = state->first_bad_step == kNoBadStep;
-    const float momentum = now->momentum;
+    const float momentum = now->momentum, clip = now->clip;
     double sum = 0;
     for (int i = row * columns; i < (row + 1) * columns; ++i) {
       float moved = v[i];
-      const float direction = muon_direction(momentum, read<float>(dw + i), moved);
+      const float direction = muon_direction(momentum, read<float>(dw + i) * clip, moved);
       if (moves) v[i] = moved;
       u[i] = direction;
       sum = sum + static_cast<double>(direction) * static_cast<double>(direction);

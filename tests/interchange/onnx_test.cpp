@@ -13,9 +13,9 @@ constexpr const char* kEveryOp = TRAINER_SOURCE_DIR "/tests/interchange/every_op
 
 class Onnx : public ProgramTest {
  protected:
-  void train_every_op() const {
+  void train_every_op(const std::string& model = kEveryOp) const {
     const Outcome trained = trainer(
-        {"train", "--model", kEveryOp, "--data", "data", "--threads", "1", "--out", "run", "--batch", "16"});
+        {"train", "--model", model, "--data", "data", "--threads", "1", "--out", "run", "--batch", "16"});
     ASSERT_EQ(trained.code, 0) << trained.err;
   }
 
@@ -90,6 +90,25 @@ TEST_F(Onnx, EveryLayerIsANodeBetweenBytesAndProbabilities) {
   EXPECT_EQ(probabilities.at(1).bytes, "probabilities");
   EXPECT_EQ(dimensions(probabilities), Words({"N", "4"}));
   EXPECT_EQ(dimensions(named(graph.messages(13), 1, "maxpool2")), Words({"N", "10", "2", "2"}));
+}
+
+// A copy of the network that normalises each image by itself, with the same name.
+std::string by_image() {
+  std::string text = read_text(kEveryOp);
+  const std::string before = "normalize: data";
+  return text.replace(text.find(before), before.size(), "normalize: image");
+}
+
+TEST_F(Onnx, EachImageIsNormalisedByItself) {
+  folder_.write("by_image.yaml", by_image());
+  train_every_op("by_image.yaml");
+  const ReadProtobuf graph = exported().message(7);
+  const ReadProtobuf last = named(graph.messages(1), 3, "standardised");
+  EXPECT_EQ(last.at(4).bytes, "Reshape");
+  EXPECT_EQ(named(graph.messages(1), 3, "conv1").at(1).bytes, "standardised");
+  EXPECT_EQ(floats(named(graph.messages(5), 8, "scale").at(9).bytes), std::vector<float>{1});
+  EXPECT_EQ(floats(named(graph.messages(5), 8, "shift").at(9).bytes), std::vector<float>{0});
+  EXPECT_EQ(floats(named(graph.messages(5), 8, "line.least").at(9).bytes), std::vector<float>{1 / 121.0F});
 }
 
 TEST_F(Onnx, AttributesAndWeightsAreThoseOfTheNetwork) {
@@ -199,6 +218,15 @@ TEST_F(Onnx, OnnxsOwnToolsAgreeWithEval) {
             "data --opset 13 --opset 17 --opset 24 run");
   EXPECT_EQ(proof.code, 0) << proof.out << proof.err;
   EXPECT_PRED2(contains, proof.out, "\"network\": \"every-op\", \"opset\": 24");
+  folder_.write("by_image.yaml", by_image());
+  ASSERT_EQ(
+      trainer({"train", "--model", "by_image.yaml", "--data", "data", "--out", "by-image", "--batch", "16"})
+          .code,
+      0);
+  const Outcome second =
+      shell(interpreter + TRAINER_SOURCE_DIR "/tests/interchange/onnx_proof.py --trainer $T --data " +
+            "data --opset 13 --opset 24 by-image");
+  EXPECT_EQ(second.code, 0) << second.out << second.err;
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ struct AugmentationCase {
   Augmentation augmentation;
   Shape image = {14, 14, 1};
   int top = 0, left = 0;  // of the piece that is shown, as far from the other side
+  bool standardise = false;
 };
 
 void PrintTo(const AugmentationCase& c, std::ostream* out) {
@@ -65,7 +66,8 @@ TEST_P(Augmented, ShowsThePicturesOfTheReference) {
                   .x = nullptr,
                   .labels = labels.as<std::uint8_t>(),
                   .state = state.as<StepState>(),
-                  .augmentation = c.augmentation};
+                  .augmentation = c.augmentation,
+                  .standardise = c.standardise};
   const Precision asked = precision_of(std::get<0>(GetParam()));
   const Precision stored = backend().element() == Element::fp32 ? Precision::fp32 : asked;
   constexpr std::uint64_t kSeed = 1ULL << 35U | 7U;
@@ -90,6 +92,7 @@ TEST_P(Augmented, ShowsThePicturesOfTheReference) {
       }
     }
     const std::size_t counted = want.size();
+    if (c.standardise) reference::standardise(want, shown.size());
     want.resize(kAugmentedBatching.batch * shown.size(), 0);
     // A place is a sum of few terms of at most the image's side, and the values beside it differ by up to 255.
     EXPECT_TRUE(near(x.download(), want, Tolerance{.precision = stored, .length = 400, .counted = counted}));
@@ -119,7 +122,9 @@ std::vector<AugmentationCase> augmentation_cases() {
           {"erase", {.erase = 0.31F}},
           {"erase_after_a_shift", {.shift = 1, .erase = 0.11F}, {9, 13, 2}},
           {"all", all},
-          {"all_of_a_piece_in_colour", all, {15, 19, 3}, 1, 1}};
+          {"all_of_a_piece_in_colour", all, {15, 19, 3}, 1, 1},
+          {"shift_standardised", {.shift = 2}, {9, 13, 3}, 1, 2, true},
+          {"all_standardised", all, {15, 19, 3}, 1, 1, true}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Step, Augmented,

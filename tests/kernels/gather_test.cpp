@@ -20,6 +20,7 @@ struct GatherCase {
   std::string name;
   Batching batching;
   std::uint64_t seed;
+  bool standardise = false;
 };
 
 void PrintTo(const GatherCase& c, std::ostream* out) {
@@ -28,6 +29,7 @@ void PrintTo(const GatherCase& c, std::ostream* out) {
 
 constexpr std::uint32_t kStored = 29;
 constexpr Shape kPicture{5, 3, 2};
+constexpr std::uint32_t kBlank = 9;  // an image of a single value
 
 struct Piece {
   Shape shape;
@@ -54,11 +56,28 @@ std::vector<std::size_t> places_of(const Piece& piece) {
   return places;
 }
 
-void Gather::expect_pieces(const Piece& piece) {
-  const auto& [name, batching, seed] = std::get<1>(GetParam());
+std::vector<std::uint8_t> stored_pixels(bool with_blank) {
   std::mt19937 bits(3);
   std::vector<std::uint8_t> pixels(kStored * kPicture.size());
   for (std::uint8_t& pixel : pixels) pixel = static_cast<std::uint8_t>(bits());
+  if (with_blank) std::fill_n(pixels.begin() + kBlank * kPicture.size(), kPicture.size(), std::uint8_t{77});
+  return pixels;
+}
+
+// Beyond the valid rows, and of blank images if they are standardised; `size` is that of an image, or 0.
+void expect_zeros(const std::vector<float>& got, std::size_t shown, const std::vector<std::uint32_t>& images,
+                  std::size_t size) {
+  for (std::size_t i = shown; i < got.size(); ++i) ASSERT_EQ(got[i], 0) << "beyond the valid rows";
+  for (std::size_t i = 0; size > 0 && i < shown; ++i) {
+    if (images[i / size] == kBlank) {
+      ASSERT_EQ(got[i], 0) << "of a blank image";
+    }
+  }
+}
+
+void Gather::expect_pieces(const Piece& piece) {
+  const auto& [name, batching, seed, standardise] = std::get<1>(GetParam());
+  const std::vector<std::uint8_t> pixels = stored_pixels(standardise);
   std::vector<std::uint8_t> stored_labels(kStored);
   std::iota(stored_labels.begin(), stored_labels.end(), std::uint8_t{100});
 
@@ -77,7 +96,8 @@ void Gather::expect_pieces(const Piece& piece) {
                   .stored_labels = labels_of_images.as<std::uint8_t>(),
                   .x = nullptr,
                   .labels = labels.as<std::uint8_t>(),
-                  .state = state.as<StepState>()};
+                  .state = state.as<StepState>(),
+                  .standardise = standardise};
   const Precision asked = precision_of(std::get<0>(GetParam()));
   const Precision stored = backend().element() == Element::fp32 ? Precision::fp32 : asked;
   const std::vector<reference::StepImages> steps = reference::first_steps(batching, seed, 9);
@@ -100,11 +120,12 @@ void Gather::expect_pieces(const Piece& piece) {
       want_labels.push_back(stored_labels[image]);
     }
     const std::size_t shown = want_x.size();
+    if (standardise) reference::standardise(want_x, piece.shape.size());
     want_x.resize(batching.batch * piece.shape.size(), 0);
     want_labels.resize(batching.batch, 0);
     const std::vector<float> got = x.download();
     EXPECT_TRUE(near(got, want_x, Tolerance{.precision = stored, .counted = shown}));
-    for (std::size_t i = shown; i < got.size(); ++i) ASSERT_EQ(got[i], 0) << "beyond the valid rows";
+    expect_zeros(got, shown, steps[s].images, standardise ? piece.shape.size() : 0);
     EXPECT_EQ(labels.download<std::uint8_t>(), want_labels);
     const StepState after = state.download<StepState>().front();
     EXPECT_EQ(after.valid, steps[s].images.size());
@@ -131,6 +152,8 @@ std::vector<GatherCase> gather_cases() {
       all.push_back({fmt::format("{}_{}", order_name, last_name), batching, 99});
     }
   }
+  all.push_back({"standardised", {21, 4, 8, Order::shuffled, LastBatch::mask}, 99, true});
+  all.push_back({"standardised_and_wrapped", {21, 8, 50, Order::shuffled, LastBatch::wrap}, 2, true});
   all.push_back({"one_image", {29, 0, 1, Order::shuffled, LastBatch::mask}, 1});
   all.push_back({"batch_is_the_pass", {21, 8, 21, Order::shuffled, LastBatch::mask}, 1ULL << 40});
   all.push_back({"batch_beyond_the_pass_masked", {21, 8, 50, Order::fixed, LastBatch::mask}, 0});

@@ -58,7 +58,7 @@ class MatrixTrial {
   }
 
   // A step on the gradient `dw` [rows, columns], on the backend and, if its loss is finite, in double.
-  void step(const Optimizer& optimizer, Values dw, float loss = 1.5F) {
+  void step(const Optimizer& optimizer, Values dw, float loss = 1.5F, float clip_norm = 0) {
     std::vector<float> scaled(dw.begin(), dw.end());
     for (float& g : scaled) g *= backend_.loss_scale();
     std::vector<float> in_memory = in_layout(scaled);
@@ -82,7 +82,9 @@ class MatrixTrial {
                      .dw = dw_->as<float>(),
                      .slot0 = slot_->as<float>(),
                      .state = states.as<StepState>(),
-                     .workspace = workspace_->as<std::byte>()});
+                     .workspace = workspace_->as<std::byte>(),
+                     .clip_norm = clip_norm,
+                     .floats = op_->stored_count(0)});
     backend_.wait();
     EXPECT_EQ(states.download<StepState>().front().step, 1U);
     EXPECT_TRUE(w_->guards_whole() && slot_->guards_whole() && workspace_->guards_whole());
@@ -96,6 +98,7 @@ class MatrixTrial {
       const std::vector<float> w = w_->download<float>();
       EXPECT_TRUE(near(cast.download(), Values(w.begin(), w.end()), rounded)) << "cast weights";
     }
+    if (clip_norm > 0) reference::clip(dw, clip_norm);
     reference::update_matrix(optimizer, schedule_, {rows, columns, 0.5, 0.1}, 0, 0, dw, learner);
   }
 

@@ -116,6 +116,14 @@ TEST_P(Muon, TakesGradientsAsTheyAreStored) {
   expect_as_wanted(3);
 }
 
+// The directions do not depend on a gradient's size, but their momentum does.
+TEST_P(Muon, FollowsClippedGradients) {
+  trial_->reduced_precision_gradients();
+  trial_->step(muon(3, 0.6F), random(0.01), 1.5F, 1e-3F);
+  trial_->step(muon(3, 0.6F), random(5), 1.5F, 1e-3F);
+  expect_as_wanted(3);
+}
+
 TEST_P(Muon, ChangesNothingWhereTheLossIsNotFinite) {
   trial_->step(muon(3, 0.6F), random(0.01));
   const std::vector<float> w = trial_->w();

@@ -34,6 +34,13 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
  protected:
   void SetUp() override {
     start(std::get<0>(GetParam()));
+    workspace_ = std::make_unique<DeviceArray>(
+        backend(), std::max<std::size_t>(1, backend().update_workspace_bytes({})), "workspace");
+    begin();
+  }
+
+  void begin() {
+    bits_.seed(11);
     want_.w = padded(1);
     want_.slot0.assign(kParameters, 0);
     want_.slot1.assign(kParameters, 0);
@@ -59,8 +66,8 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
   }
 
   // One step with the loss `loss` and a new gradient.
-  Values step(float loss) {
-    Values dw = padded(0.1);
+  Values step(float loss, float clip_norm = 0, double reach = 0.1) {
+    Values dw = padded(reach);
     std::vector<float> scaled(dw.begin(), dw.end());
     for (float& g : scaled) g *= backend().loss_scale();
     dw_->upload(scaled);
@@ -79,8 +86,12 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
                       .dw = dw_->as<float>(),
                       .slot0 = slots > 0 ? slot0_->as<float>() : nullptr,
                       .slot1 = slots > 1 ? slot1_->as<float>() : nullptr,
-                      .state = state_->as<StepState>()});
+                      .state = state_->as<StepState>(),
+                      .workspace = workspace_->as<std::byte>(),
+                      .clip_norm = clip_norm,
+                      .floats = kParameters});
     backend().wait();
+    EXPECT_TRUE(workspace_->guards_whole());
     return dw;
   }
 
@@ -107,7 +118,7 @@ class Update : public OnBackend, public testing::WithParamInterface<std::tuple<B
   const Batching batching_{21, 0, 8, Order::shuffled, LastBatch::mask};  // three steps an epoch
 
   reference::Learner want_;
-  std::unique_ptr<DeviceArray> w_, dw_, slot0_, slot1_, state_;
+  std::unique_ptr<DeviceArray> w_, dw_, slot0_, slot1_, state_, workspace_;
   std::unique_ptr<DeviceMap> cast_w_;
 
  private:
@@ -127,6 +138,29 @@ TEST_P(Update, FollowsTheFormulaStepByStep) {
     EXPECT_EQ(state().first_bad_step, kNoBadStep);
     expect_sums_kept(state());
   }
+}
+
+TEST_P(Update, ClipsTheNormOfAllGradientsTogether) {
+  const UpdateCase& c = std::get<1>(GetParam());
+  for (std::uint64_t s = 0; s < kSteps; ++s) {  // norms of about 3.7 and of 3.7e30
+    SCOPED_TRACE(fmt::format("step {}", s));
+    Values dw = step(1.5F, 0.5F, s % 4 == 3 ? 1e30 : 0.1);
+    reference::clip(dw, 0.5);
+    EXPECT_LT(largest(dw), 0.1);
+    reference::update(c.optimizer, c.schedule, segments_, s, s / 3, dw, want_);
+    expect_as_wanted();
+  }
+}
+
+TEST_P(Update, ALimitAboveTheNormChangesNoBit) {
+  std::vector<std::vector<std::uint32_t>> all;
+  for (const float limit : {0.0F, 5.0F, 3.0F}) {
+    begin();
+    for (int s = 0; s < 3; ++s) step(1.5F, limit);
+    all.push_back(w_->download<std::uint32_t>());
+  }
+  EXPECT_EQ(all[1], all[0]);
+  EXPECT_NE(all[2], all[0]);
 }
 
 // If maps are stored in 16 bits, some gradients are too, and the weights are also needed in that type.

@@ -78,7 +78,7 @@ void train(const Run& run) {
         if (run.threads == 0) return std::make_unique<NaiveExecutor>(stream);
         return std::make_unique<cpu::CpuExecutor>(cpu::TRAINER_LOOPS::portable_kernels(), stream);
       });
-  const TrainingRule rule{optimizers_of(recipe), recipe.schedule};
+  const TrainingRule rule{optimizers_of(recipe), recipe.schedule, static_cast<float>(recipe.clip_norm)};
   Network network(plan, backend, Purpose::training, rule.optimizers);
   network.initialize(static_cast<std::uint64_t>(run.seed));
   StepState state;
@@ -90,8 +90,10 @@ void train(const Run& run) {
                          .batch = static_cast<std::uint32_t>(run.batch),
                          .order = recipe.order,
                          .last_batch = recipe.last_batch},
-                        {static_cast<float>(recipe.input.scale / recipe.input.deviation),
-                         static_cast<float>(-recipe.input.mean / recipe.input.deviation)}};
+                        recipe.input.by_image
+                            ? PixelScaling{1, 0, true}
+                            : PixelScaling{static_cast<float>(recipe.input.scale / recipe.input.deviation),
+                                           static_cast<float>(-recipe.input.mean / recipe.input.deviation)}};
   for (int step = 0; step < run.steps; ++step) network.train_step(input, rule);
   if (network.read_training_state().first_bad_step != kNoBadStep)
     throw std::runtime_error("the loss is not finite");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 namespace trainer::reference {
@@ -95,6 +96,25 @@ std::vector<StepImages> first_steps(const Batching& batching, std::uint64_t seed
   }
   all.resize(steps);
   return all;
+}
+
+void standardise(Values& x, std::size_t size) {
+  for (auto image = x.begin(); image != x.end(); image += static_cast<std::ptrdiff_t>(size)) {
+    const auto end = image + static_cast<std::ptrdiff_t>(size);
+    const double mean = std::accumulate(image, end, 0.0) / static_cast<double>(size);
+    double variance = 0;
+    for (auto at = image; at != end; ++at)
+      variance += (*at - mean) * (*at - mean) / static_cast<double>(size);
+    const double deviation = std::max(std::sqrt(variance), 1 / std::sqrt(static_cast<double>(size)));
+    for (auto at = image; at != end; ++at) *at = (*at - mean) / deviation;
+  }
+}
+
+void clip(Values& dw, double limit) {
+  double squares = 0;
+  for (const double g : dw) squares += g * g;
+  if (squares <= limit * limit) return;
+  for (double& g : dw) g *= limit / std::sqrt(squares);
 }
 
 double learning_rate(const Schedule& s, std::uint64_t step, std::uint64_t epoch) {

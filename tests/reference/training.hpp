@@ -23,6 +23,12 @@ std::vector<StepImages> first_steps(const Batching& batching, std::uint64_t seed
 
 double learning_rate(const Schedule& schedule, std::uint64_t step, std::uint64_t epoch);
 
+// Gives each image of x, of `size` values, a mean of 0 and a deviation of 1; one of a single value becomes zeros.
+void standardise(Values& x, std::size_t size);
+
+// Scales all gradients together so that their Euclidean norm is at most `limit`.
+void clip(Values& dw, double limit);
+
 // Parameters and the optimiser's state for them, all of one length; slots that it does not use stay unchanged.
 struct Learner {
   Values w;

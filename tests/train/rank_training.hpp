@@ -64,6 +64,8 @@ struct Trial {
   std::optional<float> beta2 = {};  // Adam's
   std::optional<LastBatch> last_batch = {};
   std::optional<double> average = {};  // of the weights
+  double clip_norm = 0;
+  bool by_image = false;
   std::function<std::unique_ptr<Backend>(const Trial&, int rank)> engine = cpu_engine;
 };
 
@@ -83,6 +85,8 @@ inline Trained train(const Trial& trial, Communicator* ranks) {
   if (trial.keep) spec.recipe.keep = *trial.keep;
   if (trial.last_batch) spec.recipe.last_batch = *trial.last_batch;
   spec.recipe.average = trial.average;
+  spec.recipe.clip_norm = trial.clip_norm;
+  spec.recipe.input.by_image = trial.by_image;
   Setup setup = make_setup(spec, settings, some_data(trial.images));
   const auto backend = trial.engine(trial, ranks != nullptr ? ranks->rank() : 0);
   if (ranks != nullptr) backend->join(share_out(setup, *ranks));

@@ -45,6 +45,16 @@ TEST(Ranks, HaveOneMovingAverageOfTheWeights) {
   EXPECT_EQ(all[0].digest, all[1].digest);
 }
 
+TEST(Ranks, ClippedAndNormalisedByImageTheBitsAreThoseOfOneProcess) {
+  for (const char* model : {"quick", "sprint-lean"}) {
+    const Trial trial{.model = model, .clip_norm = 0.05, .by_image = true};
+    const Trained alone = train(trial, nullptr);
+    for (const Trained& one : train_on(trial, 4)) EXPECT_EQ(one.digest, alone.digest) << model;
+    EXPECT_NE(alone.digest, train({.model = model, .by_image = true}, nullptr).digest) << "it clips";
+    EXPECT_NE(alone.digest, train({.model = model, .clip_norm = 0.05}, nullptr).digest);
+  }
+}
+
 TEST(Ranks, FastEngineDiffersFromOneProcessByRoundingOnly) {
   for (const char* model : {"quick", "sprint"}) {
     const Trial trial{

@@ -56,6 +56,7 @@ void write_torch(const fs::path& path, std::span<const LaidOutTensor> weights, c
   const Normalisation input = normalisation_of(scaling);
   metadata["mean"] = fmt::format("{}", input.mean);
   metadata["std"] = fmt::format("{}", input.deviation);
+  if (scaling.by_image) metadata["normalize"] = "image";
   metadata["format"] = "pt";  // by which Python's safetensors knows torch
   std::vector<Tensor> tensors;
   for (const LaidOutTensor& one : weights)
@@ -118,6 +119,9 @@ double told(const std::optional<double>& option, const SafetensorsFile& file, co
 
 Normalisation input_of(const ImportArguments& arguments, const SafetensorsFile& file, PixelScaling& scaling) {
   const Normalisation usual = normalisation_of(scaling);
+  if (scaling.by_image && (arguments.mean || arguments.deviation))
+    throw UsageError("--mean, --std: the recipe has `normalize: image`, so that both follow from each image");
+  if (scaling.by_image) return usual;
   const Normalisation input{told(arguments.mean, file, "mean", usual.mean),
                             told(arguments.deviation, file, "std", usual.deviation)};
   scaling = {static_cast<float>(1 / (255 * input.deviation)),

@@ -127,6 +127,22 @@ class Graph {
     x_ = node("Mul", "scaled", {x_, number("scale", scaling.scale)});
     x_ = node("Add", "normalised", {x_, number("shift", scaling.shift)});
     shape_ = shown;
+    if (scaling.by_image) standardise();
+  }
+
+  // kernels/math/standardisation.hpp. An image becomes one line, whose mean is an average pool: ReduceMean changed with opset 18.
+  void standardise() {
+    const double least = 1 / static_cast<double>(shape_.size());
+    const std::string line = node("Reshape", "line", {x_, integers("line.shape", {0, 1, 1, -1})});
+    const std::string mean = node("GlobalAveragePool", "line.mean", {line});
+    const std::string centred = node("Sub", "line.centred", {line, mean});
+    const std::string squares = node("Mul", "line.squares", {centred, centred});
+    const std::string spread = node("GlobalAveragePool", "line.variance", {squares});
+    const std::string floored = node("Max", "line.floored", {spread, number("line.least", least)});
+    const std::string scaled =
+        node("Div", "line.scaled", {centred, node("Sqrt", "line.deviation", {floored})});
+    x_ = node("Reshape", "standardised",
+              {scaled, integers("standardised.shape", {0, shape_.c, shape_.h, shape_.w})});
   }
 
   void add_layer(const PlannedOp& op, std::size_t index) {

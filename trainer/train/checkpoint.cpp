@@ -201,8 +201,8 @@ SavedNetwork read_saved_network(const SafetensorsFile& file) {
     saved.classes = std::stoi(file.text("classes"));
     saved.label_names = ordered_json::parse(file.text("label_names")).get<std::vector<std::string>>();
     const auto scaling = ordered_json::parse(file.text("scaling"));
-    saved.scaling.scale = static_cast<float>(from_exact(scaling.at("scale").get<std::string>()));
-    saved.scaling.shift = static_cast<float>(from_exact(scaling.at("shift").get<std::string>()));
+    const auto number = [&](const char* key) { return static_cast<float>(from_exact(scaling.at(key))); };
+    saved.scaling = {number("scale"), number("shift"), saved.spec.recipe.input.by_image};
     saved.fingerprint = file.text("data");
     saved.fit = fit_of(file, saved);
     saved.resumable = file.metadata().contains("position");

@@ -99,10 +99,12 @@ std::uint64_t run_length(const Recipe& recipe, const Batching& train) {
 
 // `normalize: data` takes mean and deviation from `train_pixels`: those of the images to train on, without the held-out ones.
 PixelScaling pixel_scaling(const InputScaling& input, std::span<const std::uint8_t> train_pixels) {
+  if (input.by_image) return {1, 0, true};
   InputScaling scaling = input;
   if (input.from_data) {
     const data::PixelStatistics statistics = data::pixel_statistics(train_pixels);
-    scaling = {1.0 / 255, statistics.mean, statistics.deviation, false, 0, {}};
+    scaling.mean = statistics.mean;  // scale is 1/255
+    scaling.deviation = statistics.deviation;
   }
   return {static_cast<float>(scaling.scale / scaling.deviation),
           static_cast<float>(-scaling.mean / scaling.deviation)};
@@ -163,7 +165,7 @@ Setup make_setup(Spec spec, const TrainSettings& settings, data::Dataset dataset
       recipe.input, std::span(setup.dataset.train.images).subspan(setup.train.first * shape.size(), pixels));
   setup.total_steps = run_length(recipe, setup.train);
   recipe.schedule.steps = setup.total_steps;
-  setup.rule = {optimizers_of(recipe), recipe.schedule};
+  setup.rule = {optimizers_of(recipe), recipe.schedule, static_cast<float>(recipe.clip_norm)};
   return setup;
 }
 

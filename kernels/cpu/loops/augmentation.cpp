@@ -1,8 +1,9 @@
-// Gathering with data augmentation (kernels/math/augmentation.hpp).
+// Gathering with data augmentation (kernels/math/augmentation.hpp), or image by image (kernels/math/standardisation.hpp).
 #include <algorithm>
 
 #include "kernels/backend.hpp"
 #include "kernels/cpu/loops/loops.hpp"
+#include "kernels/math/standardisation.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
 
@@ -53,6 +54,7 @@ void gather_augmented(const GatherArgs& args, std::size_t begin, std::size_t end
     const std::uint8_t* pixels = args.images + image * args.stored.size();
     const Transformation t = transformation_of(args.augmentation, args.stored, state.seed, epoch, image);
     t.interpolates || t.erase_bottom > 0 ? show(args, t, pixels, x) : show_shifted(args, t, pixels, x);
+    if (args.standardise) standardise(x, static_cast<int>(args.shape.size()));
     args.labels[row] = args.stored_labels[image];
   }
 }

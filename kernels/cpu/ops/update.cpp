@@ -1,11 +1,13 @@
 // The update of a step: the optimisers of single elements, and Muon. A small matrix is one item; the products of a large one are cut
-// by rows, with three waits an iteration. A tall matrix is transposed.
+// by rows, with three waits an iteration. A tall matrix is transposed. Clipping, one wait more, scales the gradients in place.
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "kernels/cpu/runtime/context.hpp"
+#include "kernels/math/clipping.hpp"
 #include "kernels/math/muon.hpp"
 
 namespace trainer::cpu {
@@ -47,8 +49,8 @@ Matrix lay_out(HostAllocator& memory, const WeightMatrix& m) {
   return p;
 }
 
-// x / (|x| + epsilon), computed in double, so that the squares of large floats do not overflow.
-void normalize(float* x, std::size_t count) {
+// In double, so that the squares of large floats do not overflow.
+double sum_of_squares(const float* x, std::size_t count) {
   constexpr std::size_t kSums = 8;
   double sums[kSums] = {};
   std::size_t i = 0;
@@ -58,8 +60,13 @@ void normalize(float* x, std::size_t count) {
   for (; i < count; ++i) sums[0] += static_cast<double>(x[i]) * x[i];
   double total = 0;
   for (const double sum : sums) total += sum;
-  const double inverse = 1 / (std::sqrt(total) + static_cast<double>(kMuonEpsilon));
-  for (i = 0; i < count; ++i) x[i] = static_cast<float>(x[i] * inverse);
+  return total;
+}
+
+// x / (|x| + epsilon)
+void normalize(float* x, std::size_t count) {
+  const double inverse = 1 / (std::sqrt(sum_of_squares(x, count)) + static_cast<double>(kMuonEpsilon));
+  for (std::size_t i = 0; i < count; ++i) x[i] = static_cast<float>(x[i] * inverse);
 }
 
 void transpose(const float* from, int rows, int columns, float* to) {
@@ -75,9 +82,14 @@ void turn(const Matrix& p, float* from, float* other, bool to_wide) {
   std::copy_n(other, p.elements(), from);
 }
 
+void scale(float* x, std::size_t count, float factor) {
+  for (std::size_t i = 0; factor != 1 && i < count; ++i) x[i] *= factor;
+}
+
 // Makes p.x the normalised direction, as wide.
 void begin(const Loops& loops, const UpdateArgs& args, const UpdateStep& step, const Matrix& p) {
   const Segment& s = p.weight.segment;
+  scale(args.dw + s.offset, s.count, step.clip);
   loops.muon_direction(step.momentum, args.dw + s.offset, args.slot0 + s.offset, p.stored, s.count);
   p.weight.op->fetch(0, p.stored, p.x);
   normalize(p.x, p.elements());
@@ -123,15 +135,33 @@ void update_small(const Loops& loops, const UpdateArgs& args, const UpdateStep& 
   end(args, step, p);
 }
 
-Now open_update(const UpdateArgs& args, const std::vector<Optimizer>& optimizers) {
+Now open_update(const UpdateArgs& args, const std::vector<Optimizer>& optimizers, double squares) {
   StepState& state = *args.state;
   if (!std::isfinite(state.batch_loss) && state.first_bad_step == kNoBadStep)
     state.first_bad_step = state.step;
   Now now{.updates = state.first_bad_step == kNoBadStep};
   const std::uint64_t epoch = epoch_of(args.batching, state.step);
-  for (std::size_t i = 0; i < optimizers.size(); ++i)
+  for (std::size_t i = 0; i < optimizers.size(); ++i) {
     now.steps[i] = update_step(optimizers[i], args.schedule, state.step, epoch);
+    if (args.clip_norm > 0) now.steps[i].clip = clip_factor(squares, args.clip_norm);
+  }
   return now;
+}
+
+// Appends what fills `now`; to clip, it adds up the squares of parts of the gradients first.
+void append_opening(Stream& stream, const UpdateArgs& args, const std::shared_ptr<Now>& now) {
+  const auto squares = std::make_shared<std::array<double, kMostParts>>();
+  stream.close();
+  if (args.clip_norm > 0) {
+    stream.phase(kMostParts, [=](int item, int /*worker*/) {
+      const Part part = part_of(args.floats, args.floats / kMostParts + 1, static_cast<std::size_t>(item));
+      if (part.begin < part.end)
+        squares->at(item) = sum_of_squares(args.dw + part.begin, part.end - part.begin);
+    });
+  }
+  stream.serial([args, now, squares, optimizers = *args.optimizers] {
+    *now = open_update(args, optimizers, std::accumulate(squares->begin(), squares->end(), 0.0));
+  });
 }
 
 }  // namespace
@@ -146,8 +176,7 @@ void append_update(const CpuContext& context, const UpdateArgs& args) {
   Stream& stream = context.stream;
   const Loops& loops = context.loops;
   const auto now = std::make_shared<Now>();
-  stream.close();
-  stream.serial([args, now, optimizers = *args.optimizers] { *now = open_update(args, optimizers); });
+  append_opening(stream, args, now);
   // Appends a phase of works, whose tasks are left out if there is no update.
   const auto task = [now](auto body) -> Task {
     return [now, body](int item, int /*worker*/) {
@@ -172,6 +201,8 @@ void append_update(const CpuContext& context, const UpdateArgs& args) {
     const std::size_t grain = std::max(kElementGrain, segment.count / kMostParts);
     first.push_back({parts_of(segment.count, grain), {task([=, &loops](int item) {
                        const Part part = part_of(segment.count, grain, static_cast<std::size_t>(item));
+                       scale(args.dw + segment.offset + part.begin, part.end - part.begin,
+                             now->steps[segment.optimizer].clip);
                        loops.update(args, segment, optimizer, now->steps[segment.optimizer], part.begin,
                                     part.end);
                      })}});

@@ -7,11 +7,10 @@
 
 namespace trainer::cuda {
 
-// In a build that looks for races between blocks (-DTRAINER_JITTER=ON, the preset jitter) each block sleeps for a
-// pseudo-random time of up to four microseconds before every barrier and every ticket, so that blocks arrive in orders
-// that no scheduler would choose. Results must have the same bits as in a plain build, where this does nothing. The
-// first thread sleeps; the others wait for it at the barrier that follows. The clock is hashed with the block's number
-// (the finalizer of MurmurHash3).
+// In a build that looks for races between blocks (-DTRAINER_JITTER=ON, the preset jitter) each block sleeps for a pseudo-random
+// time of up to four microseconds before every barrier and every ticket, so that blocks arrive in orders that no scheduler would
+// choose. Results must have the same bits as in a plain build, where this does nothing. The first thread sleeps; the others wait
+// for it at the barrier that follows. The clock is hashed with the block's number (the finalizer of MurmurHash3).
 __device__ inline void jitter() {
 #ifdef TRAINER_JITTER
   if (threadIdx.x != 0) return;
@@ -22,9 +21,8 @@ __device__ inline void jitter() {
 #endif
 }
 
-// True in all threads of the last of `blocks` blocks to arrive. `ticket` is used by them only, and is 0 before the
-// kernel and again after it. What the others wrote before their call must be read with __ldcg, which bypasses the L1
-// cache.
+// True in all threads of the last of `blocks` blocks to arrive. `ticket` is used by them only, and is 0 before the kernel and again
+// after it. What the others wrote before their call must be read with __ldcg, which bypasses the L1 cache.
 [[maybe_unused]] static __device__ bool is_last_block(unsigned* ticket, unsigned blocks) {
   __shared__ unsigned position;
   jitter();

@@ -1,5 +1,4 @@
-// ReLU, GELU, leaky ReLU and dropout as separate layers. Backward recomputes the dropout mask, which costs less than
-// reading it.
+// ReLU, GELU, leaky ReLU and dropout as separate layers. Backward recomputes the dropout mask, which costs less than reading it.
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"

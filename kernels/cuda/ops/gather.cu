@@ -35,7 +35,7 @@ __global__ void advance(StepState* state) {
 }  // namespace
 
 void launch_gather(const CudaContext& context, const GatherArgs& args) {
-  if (args.augmentation.any()) return launch_gather_augmented(context, args);
+  if (args.needs_whole_images()) return launch_gather_augmented(context, args);
   const auto pixels = static_cast<unsigned>(args.shape.size());
   const Divider by_line(static_cast<unsigned>(args.shape.w * args.shape.c));
   visit_element(context.element, [&]<typename T>(ElementType<T>) {

@@ -1,8 +1,11 @@
-// Opens a step with data augmentation, with one block for each image: one thread draws, all of them interpolate.
+// Opens a step with data augmentation, or normalised image by image, with one block for each image: one thread draws, all of them
+// interpolate; what is standardised is interpolated twice, first for its sums.
 #include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_code/block_sum.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
 #include "kernels/cuda/device_code/step_opening.cuh"
 #include "kernels/math/divider.hpp"
+#include "kernels/math/standardisation.hpp"
 
 namespace trainer::cuda {
 
@@ -25,15 +28,27 @@ __global__ void gather_augmented(GatherArgs args, unsigned pixels, Divider by_li
   __syncthreads();
   T* to = static_cast<T*>(args.x) + std::size_t{row} * pixels;
   const std::uint8_t* image = args.images + opened.first;
-  for (unsigned i = threadIdx.x; i < pixels; i += kThreads) {
+  const auto value_at = [&](unsigned i) {
     const unsigned y = by_line.quotient(i);
     const unsigned in_line = i - y * by_line.by();
     const unsigned column = by_channels.quotient(in_line);
     const float value =
         pixel_of(drawn, image, args.stored, args.top + static_cast<int>(y),
                  args.left + static_cast<int>(column), static_cast<int>(in_line - column * by_channels.by()));
-    to[i] = static_cast<T>(opened.shown ? value * args.scale + args.shift : 0.0F);
+    return value * args.scale + args.shift;
+  };
+  Standardisation s{0, 1};
+  if (args.standardise) {
+    double sum = 0, squares = 0;
+    for (unsigned i = threadIdx.x; i < pixels; i += kThreads) {
+      const auto value = static_cast<double>(value_at(i));
+      sum += value;
+      squares += value * value;
+    }
+    s = standardisation_of(block_sum<kThreads>(sum), block_sum<kThreads>(squares), pixels);
   }
+  for (unsigned i = threadIdx.x; i < pixels; i += kThreads)
+    to[i] = static_cast<T>(opened.shown ? s.of(value_at(i)) : 0.0F);
 }
 
 }  // namespace

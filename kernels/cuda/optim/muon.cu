@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/context.hpp"
+#include "kernels/cuda/device_code/block_sum.cuh"
 #include "kernels/cuda/device_code/grid_barrier.cuh"
 #include "kernels/cuda/device_code/loops.cuh"
 #include "kernels/cuda/device_code/map_element.hpp"
@@ -37,18 +38,16 @@ struct MuonParameters {
   unsigned* barrier = nullptr;
 };
 
-__device__ double warp_sum(double value) {
-  for (unsigned lane = kWarp / 2; lane > 0; lane /= 2) value += __shfl_xor_sync(~0U, value, lane);
-  return value;
-}
-
 // Updates the momentum and writes U to x[0]. Returns this thread's part of |U|^2, in double, which the squares of large
 // floats do not overflow.
 template <typename T>
-__device__ double direction(const UpdateTerms& t, const Matrix& m, float momentum) {
+__device__ double direction(const UpdateTerms& t, const Matrix& m, const SharedStep& step) {
+  const float momentum = step.momentum, scale = step.clip;
   double squares = 0;
   float* momenta = t.slot0 + m.segment.offset;
-  const auto load = [&](unsigned i) { return float2{stored_gradient<T>(t, m.segment, i), momenta[i]}; };
+  const auto load = [&](unsigned i) {
+    return float2{stored_gradient<T>(t, m.segment, i, scale), momenta[i]};
+  };
   const auto use = [&](unsigned i, float2 of) {
     const float u = muon_direction(momentum, of.x, of.y);
     momenta[i] = of.y;
@@ -76,7 +75,7 @@ __device__ void directions(const MuonParameters& p, const SharedStep* steps) {
   for (unsigned m = 0; m < p.count; ++m) {
     const Matrix& matrix = p.matrices[m];
     pad_lines(matrix);
-    const double squares = warp_sum(direction<T>(p.terms, matrix, steps[matrix.segment.optimizer].momentum));
+    const double squares = warp_sum(direction<T>(p.terms, matrix, steps[matrix.segment.optimizer]));
     if (threadIdx.x % kWarp == 0) of_warp[m][threadIdx.x / kWarp] = squares;
   }
   __syncthreads();
@@ -222,20 +221,21 @@ double* take_squares(DeviceAllocator& memory, unsigned blocks) {
 
 }  // namespace
 
-std::size_t muon_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
-  if (matrices.empty()) return 0;
+std::size_t update_workspace_bytes(const CudaContext& context, const std::vector<WeightMatrix>& matrices) {
+  if (matrices.empty()) return kClipBytes;
   const unsigned blocks = block_count(context, matrices);
   launch_muon_kernel({.loads = true}, context, blocks, MuonParameters());
-  return DeviceAllocator::bytes([&](auto& memory) {
+  const std::size_t bytes = DeviceAllocator::bytes([&](auto& memory) {
     take_squares(memory, blocks);
     for (const WeightMatrix& m : matrices) matrix_of(m, Optimizer(), memory);
   });
+  return kClipBytes + bytes;
 }
 
 void launch_muon(const CudaContext& context, const UpdateArgs& args, const UpdateTerms& terms) {
   const std::vector<WeightMatrix>& matrices = *args.matrices;
   const unsigned blocks = block_count(context, matrices);
-  DeviceAllocator memory(args.workspace);
+  DeviceAllocator memory(args.workspace + kClipBytes);
   MuonParameters p;
   p.terms = terms;
   p.barrier = context.barrier;

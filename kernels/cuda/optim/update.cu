@@ -24,35 +24,12 @@ __global__ void update(const __grid_constant__ UpdateTerms t) {
   close_step(t);
 }
 
-template <typename T>
-__global__ void cast(const float* from, void* to, std::size_t count) {
-  for (std::size_t i = grid_index(); i < count; i += grid_stride())
-    static_cast<T*>(to)[i] = static_cast<T>(from[i]);
-}
-
-template <typename T>
-__global__ void widen(const void* from, float* to, std::size_t count) {
-  for (std::size_t i = grid_index(); i < count; i += grid_stride())
-    to[i] = static_cast<float>(static_cast<const T*>(from)[i]);
-}
-
 }  // namespace
-
-void launch_widen(const CudaContext& context, const void* from, float* to, std::size_t count) {
-  visit_element(context.element, [&]<typename T>(ElementType<T>) {
-    launch(context.stream, cover(count, kThreads, kMostBlocks), "widen", widen<T>, from, to, count);
-  });
-}
-
-void launch_cast(const CudaContext& context, const float* from, void* to, std::size_t count) {
-  visit_element(context.element, [&]<typename T>(ElementType<T>) {
-    launch(context.stream, cover(count, kThreads, kMostBlocks), "cast", cast<T>, from, to, count);
-  });
-}
 
 void launch_update(const CudaContext& context, const UpdateArgs& args) {
   const bool has_matrices = args.matrices != nullptr && !args.matrices->empty();
   UpdateTerms t = update_terms(context, args);
+  if (args.clip_norm > 0) t.clipped_scale = launch_gradient_norm(context, args, t);
   const std::vector<Segment>& segments = *args.segments;
   std::size_t done = 0;
   for (;;) {

@@ -18,7 +18,8 @@ struct UpdateTerms : UpdateArgs {
   int optimizer_count = 0;
   Segment segment[kMostSegments];
   int segment_count = 0;
-  float inverse_scale = 1;  // factor of the gradients
+  float inverse_scale = 1;                // factor of the gradients
+  const double* clipped_scale = nullptr;  // if set, what clipping makes of it
   bool closes_step = false;
   unsigned* ticket = nullptr;
 };
@@ -41,8 +42,10 @@ __device__ inline bool is_frozen(const UpdateTerms& t) {
 
 // An UpdateStep in shared memory, where nothing has a constructor.
 struct SharedStep {
-  float rate, momentum, gradient_weight, correction1, correction2;
-  __device__ UpdateStep get() const { return {rate, momentum, gradient_weight, correction1, correction2}; }
+  float rate, momentum, gradient_weight, correction1, correction2, clip;
+  __device__ UpdateStep get() const {
+    return {rate, momentum, gradient_weight, correction1, correction2, clip};
+  }
 };
 
 // Works out what each optimiser does in this step, one thread for each. All threads call it.
@@ -51,17 +54,18 @@ __device__ inline void work_out_steps(const UpdateTerms& t, SharedStep* steps) {
   if (i < t.optimizer_count) {
     const std::uint64_t step = t.state->step;
     const UpdateStep u = update_step(t.optimizer[i], t.schedule, step, epoch_of(t.batching, step));
-    steps[i] = {u.rate, u.momentum, u.gradient_weight, u.correction1, u.correction2};
+    const float scale = t.clipped_scale == nullptr ? t.inverse_scale : static_cast<float>(*t.clipped_scale);
+    steps[i] = {u.rate, u.momentum, u.gradient_weight, u.correction1, u.correction2, scale};
   }
   __syncthreads();
 }
 
-// The gradient of element i, counted from the segment's start.
+// The gradient of element i, counted from the segment's start, times `scale`.
 template <typename T>
-__device__ float stored_gradient(const UpdateTerms& t, const Segment& segment, std::uint64_t i) {
+__device__ float stored_gradient(const UpdateTerms& t, const Segment& segment, std::uint64_t i, float scale) {
   const float* dw = t.dw + segment.offset;
   const float g = segment.cast_gradient ? static_cast<float>(reinterpret_cast<const T*>(dw)[i]) : dw[i];
-  return g * t.inverse_scale;
+  return g * scale;
 }
 
 // Reads everything it needs before it writes, since the compiler must assume that the pointers alias.
@@ -102,7 +106,7 @@ __device__ void update_segments(const UpdateTerms& t, const SharedStep* steps) {
     const Segment& segment = t.segment[s];
     const UpdateStep u = steps[segment.optimizer].get();
     for (std::uint64_t i = grid_index(); i < segment.count; i += grid_stride())  // loads in a row: 3
-      update_element<T>(t, u, segment, segment.offset + i, stored_gradient<T>(t, segment, i));
+      update_element<T>(t, u, segment, segment.offset + i, stored_gradient<T>(t, segment, i, u.clip));
   }
 }
 
