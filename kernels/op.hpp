@@ -116,6 +116,15 @@ struct BatchNormDesc {
   MapContract x_map = {};
 };
 
+// An end of a residual block y = x + f(x), whose f is the ops between its ends (He et al. 2016). Backward of the first
+// end is dx = dy + skip, with the gradient of the block's y as skip; forward of the second is y = x + skip, with the block's x.
+// The other way nothing is done: the network gives x and y of the first and dy and dx of the second one array.
+struct ResidualDesc {
+  static constexpr const char* kName = "residual";
+  Shape in;
+  bool second = false;
+};
+
 // A convolution or dense layer without bias and ReLU, fused with the batch normalisation after it, which has no
 // gamma. Only for a backend that fuses() the two.
 struct NormalisedDesc {
@@ -128,7 +137,7 @@ struct NormalisedDesc {
 // clang-format off
 #define TRAINER_OPS(OP)                                                     \
   OP(Conv) OP(Dense) OP(Head) OP(MaxPool) OP(AvgPool) OP(Relu) OP(Gelu)     \
-  OP(LeakyRelu) OP(Dropout) OP(BatchNorm) OP(Normalised)
+  OP(LeakyRelu) OP(Dropout) OP(BatchNorm) OP(Residual) OP(Normalised)
 // clang-format on
 
 template <typename, typename... Descs>
@@ -178,6 +187,7 @@ struct OpArgs {
   void* y = nullptr;             // [n, out]; and except maps that are MapContract::bf16
   const void* dy = nullptr;      // [n, out]; unused by the head, which computes its own
   void* dx = nullptr;            // [n, in]; null if nobody needs it
+  const void* skip = nullptr;    // [n, in], see ResidualDesc
   const float* w = nullptr;      // weight or gamma, in the op's own layout
   const void* cast_w = nullptr;  // w cast to Backend::element(); null if that is fp32
   const float* b = nullptr;      // bias or beta

@@ -16,7 +16,6 @@ namespace trainer {
 namespace {
 
 constexpr std::uint64_t kMostFlops = 1'000'000'000'000'000;  // per image and layer
-constexpr std::size_t kMostLayers = 256;
 constexpr int kMostOutputs = 1 << 16;
 constexpr int kMostExtent = 1 << 12;  // filters, windows, strides
 
@@ -97,6 +96,16 @@ OpDesc pool(const Checker& check) {
 template <typename Desc>
 OpDesc element_by_element(const Checker& check) {
   return Desc{check.position.in};
+}
+
+OpDesc describe_residual(const Checker& check) {
+  const auto text = [](const Shape& s) { return fmt::format("{}x{}x{}", s.h, s.w, s.c); };
+  const Shape &in = check.position.in, &skip = check.position.skip;
+  if (in == skip) return ResidualDesc{in, true};
+  check.fail_with(
+      fmt::format("its layers make {} of {}, to which that cannot be added; use `padding: same`, no "
+                  "stride, and for the last convolution `out: {}`",
+                  text(in), text(skip), skip.c));
 }
 
 std::string conv_text(const LayerSpec& layer, int /*classes*/) {
@@ -213,6 +222,10 @@ const std::vector<Kind>& kinds() {
                               static_cast<float>(c.layer.momentum), c.layer.gain};
        },
        [](const LayerSpec& l, int /*classes*/) { return std::string(l.gain ? "" : " no gain"); }},
+      {"residual",
+       {},
+       describe_residual,
+       [](const LayerSpec& l, int /*classes*/) { return fmt::format(" over {} layers", l.inside); }},
   };
   return all;
 }
@@ -221,13 +234,18 @@ const Kind& kind_of(const LayerSpec& layer) {
   return kinds().at(static_cast<std::size_t>(layer.kind));
 }
 
-LayerSpec read_layer(const YamlNode& node) {
+}  // namespace
+
+YamlTagged read_layer_word(const YamlNode& node) {
   const bool flatten = (node.kind == YamlKind::word && node.word == "flatten") ||
                        (node.keys.size() == 1 && node.keys.front().word == "flatten");
   if (flatten) fail(node.place, "flatten is implied: dense takes any shape; leave this line out");
   Words words;
   for (const Kind& kind : kinds()) words.emplace_back(kind.word);
-  const YamlTagged tagged = read_tagged(node, "layer", words);
+  return read_tagged(node, "layer", words);
+}
+
+LayerSpec read_layer(const YamlTagged& tagged) {
   LayerSpec layer;
   layer.kind = static_cast<LayerKind>(tagged.index);
   layer.place = tagged.place;
@@ -240,22 +258,8 @@ LayerSpec read_layer(const YamlNode& node) {
   return layer;
 }
 
-}  // namespace
-
 const char* layer_word(LayerKind kind) {
   return kinds().at(static_cast<std::size_t>(kind)).word;
-}
-
-std::vector<LayerSpec> read_layers(const YamlNode& node) {
-  if (node.kind != YamlKind::list || node.items.empty())
-    fail(node.place, "layers must be a list with a layer a line, each after a dash");
-  if (node.items.size() > kMostLayers) {
-    fail(node.items[kMostLayers].place,
-         fmt::format("{} layers; a network has at most {}", node.items.size(), kMostLayers));
-  }
-  std::vector<LayerSpec> layers;
-  for (const YamlNode& item : node.items) layers.push_back(read_layer(item));
-  return layers;
 }
 
 void fail_layer(const LayerSpec& layer, const std::string& name, const std::string& message) {

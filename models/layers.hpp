@@ -20,11 +20,16 @@ struct LayerPosition {
   int number = 1;    // among the layers of its kind, from 1
   Shape in;
   bool last = false;
+  Shape skip;  // residual: what the first layer of the block reads
 };
 
 [[noreturn]] void fail_layer(const LayerSpec& layer, const std::string& name, const std::string& message);
 
-// Reads the list `layers` of a network's file.
+// A layer's word, and its settings.
+YamlTagged read_layer_word(const YamlNode& node);
+LayerSpec read_layer(const YamlTagged& tagged);
+
+// Reads the list `layers` of a network's file. The layers of a residual block stand in a row, and then the block itself.
 std::vector<LayerSpec> read_layers(const YamlNode& node);
 
 // The last layer becomes a HeadDesc. Throws SpecError with place and name if the layer does not fit its input or

@@ -84,8 +84,14 @@ void Network::forward(const StepInput& input, const Pass& pass, StepObserver* ob
                           input.scaling.by_image};
   const bool gathers = stages_.front().op->gathers() && !gather.needs_whole_images();
   if (!gathers) launch_observed(observer, {StepPart::Kind::gather}, [&] { backend_.gather(gather); });
+  const void* skip = nullptr;
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     OpArgs args = arguments(i, pass);
+    if (args.x == args.y) {  // a residual block begins
+      skip = args.x;
+      continue;
+    }
+    args.skip = skip;
     if (i == 0 && gathers) args.gather = &gather;
     launch_observed(observer, {StepPart::Kind::forward, static_cast<int>(i)},
                     [&] { stages_[i].op->forward(args); });
@@ -94,11 +100,16 @@ void Network::forward(const StepInput& input, const Pass& pass, StepObserver* ob
 
 // Goes from the head, which computes its own gradient, back to the first op that learns.
 void Network::backward(const Pass& pass, StepObserver* observer) {
-  const void* dy = nullptr;
+  const void *dy = nullptr, *skip = nullptr;
   for (std::size_t i = stages_.size(); i-- > 0;) {
     OpArgs args = arguments(i, pass);
     args.dy = dy;
     args.dx = plan().ops[i].wants_dx ? stages_[i].dx : nullptr;
+    if (dy != nullptr && args.dx == dy) {  // a residual block ends
+      skip = dy;
+      continue;
+    }
+    args.skip = skip;
     launch_observed(observer, {StepPart::Kind::backward, static_cast<int>(i)},
                     [&] { stages_[i].op->backward(args); });
     if (!plan().ops[i].wants_dx) return;

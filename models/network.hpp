@@ -130,7 +130,8 @@ class Network {
     std::unique_ptr<Op> op;
     std::vector<Slot> slots;  // one per parameter
     std::byte* y = nullptr;
-    std::byte* dx = nullptr;  // ops alternate between two arrays, unless shards are chained
+    std::byte* dx =
+        nullptr;  // ops alternate between two arrays, unless shards are chained or a residual block ends before
     std::byte* saved = nullptr;
   };
 

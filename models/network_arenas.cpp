@@ -20,6 +20,11 @@ std::size_t aligned_floats(std::size_t count) {
   return 2 * aligned(2 * count) / sizeof(float);
 }
 
+bool is_residual(const Op& op, bool second) {
+  const auto* residual = std::get_if<ResidualDesc>(&op.desc());
+  return residual != nullptr && residual->second == second;
+}
+
 const char* slot_name(OptimizerKind kind, int slot) {
   switch (kind) {
     case OptimizerKind::sgd:
@@ -99,7 +104,8 @@ void Network::allocate_activations() {
     const Shape out = out_shape(stage.op->desc());
     map_at.push_back(maps);
     saved_at.push_back(saved);
-    maps += &stage == &stages_.back() ? aligned(batch * out.size() * sizeof(float)) : map_bytes(out);
+    if (!is_residual(*stage.op, false))
+      maps += &stage == &stages_.back() ? aligned(batch * out.size() * sizeof(float)) : map_bytes(out);
     saved += aligned(stage.op->saved_bytes());
     largest = std::max(largest, map_bytes(out));
   }
@@ -110,21 +116,25 @@ void Network::allocate_activations() {
   states_ = backend_.allocate(2 * sizeof(StepState), "the step's counters");
   x_ = activations_.data();
   for (std::size_t i = 0; i < stages_.size(); ++i) {
-    stages_[i].y = x_ + map_at[i];
+    stages_[i].y = is_residual(*stages_[i].op, false) ? stages_[i - 1].y : x_ + map_at[i];
     stages_[i].saved = saved_.data() + saved_at[i];
   }
   if (purpose_ == Purpose::inference) return;
   if (std::get<HeadDesc>(plan().ops.back().desc).selection.selects())
     selected_ = backend_.allocate(batch, "which images are backpropagated");
   const bool alternate = !backend_.chains_shards();
-  std::size_t gradients = 0;
+  std::size_t gradients = alternate ? 2 * largest : 0;
   std::vector<std::size_t> gradient_at;
   for (std::size_t i = 0; i < stages_.size(); ++i) {
-    gradient_at.push_back(alternate ? i % 2 * largest : gradients);
-    if (plan().ops[i].wants_dx) gradients += map_bytes(in_shape(stages_[i].op->desc()));
+    // The gradient of a residual block's y is read again at the block's first end.
+    const bool own = !alternate || (i > 0 && is_residual(*stages_[i - 1].op, true));
+    gradient_at.push_back(own ? gradients : i % 2 * largest);
+    if (own && plan().ops[i].wants_dx) gradients += map_bytes(in_shape(stages_[i].op->desc()));
   }
-  gradient_maps_ = backend_.allocate(alternate ? 2 * largest : gradients, "the gradients of the activations");
-  for (std::size_t i = 0; i < stages_.size(); ++i) stages_[i].dx = gradient_maps_.data() + gradient_at[i];
+  gradient_maps_ = backend_.allocate(gradients, "the gradients of the activations");
+  for (std::size_t i = stages_.size(); i-- > 0;)
+    stages_[i].dx =
+        is_residual(*stages_[i].op, true) ? stages_[i + 1].dx : gradient_maps_.data() + gradient_at[i];
 }
 
 void Network::list_tensors() {

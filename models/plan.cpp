@@ -109,11 +109,14 @@ std::vector<OpDesc> plan_layers(const Spec& spec, Plan& plan) {
   std::vector<OpDesc> descs;
   std::map<LayerKind, int> numbers;
   bool learns_before = false;
-  Shape shape = plan.shown;
+  Shape shape = plan.shown, skip;
   for (const LayerSpec& layer : spec.layers) {
+    if (layer.opens_block) skip = shape;
+    if (layer.opens_block && numbers[LayerKind::conv] + numbers[LayerKind::dense] == 0)
+      fail(layer.place, "residual: the block begins with the network's input; put a conv or dense before it");
     const int number = ++numbers[layer.kind];
     const LayerPosition position{fmt::format("{}{}", layer_word(layer.kind), number), number, shape,
-                                 &layer == &spec.layers.back()};
+                                 &layer == &spec.layers.back(), skip};
     const OpDesc desc = describe_layer(layer, position, plan.input);
     shape = out_shape(desc);
     const std::uint64_t flops = forward_flops(desc);
@@ -133,10 +136,16 @@ std::vector<OpDesc> plan_layers(const Spec& spec, Plan& plan) {
 
 void plan_ops(const Spec& spec, const std::vector<OpDesc>& descs, Plan& plan) {
   bool learns_before = false;
+  int blocks = 0;
   for (std::size_t first = 0; first < descs.size();) {
+    if (spec.layers[first].opens_block) {
+      const ResidualDesc start{in_shape(descs[first])};
+      plan.ops.push_back({fmt::format("residual{}", ++blocks), start, {}, {}, learns_before});
+    }
     PlannedOp op{plan.layers[first].name, descs[first], {static_cast<int>(first)}, {}, learns_before};
     std::size_t next = first + 1;
-    for (; next < descs.size() && fuse(op.desc, descs[next]); ++next) op.layers.push_back(next);
+    for (; next < descs.size() && !spec.layers[next].opens_block && fuse(op.desc, descs[next]); ++next)
+      op.layers.push_back(next);
     op.parameters = plan_parameters(op.name, op.desc, spec.layers[first], spec.recipe);
     learns_before = learns_before || !op.parameters.empty();
     plan.layers[next - 1].activation_bytes =

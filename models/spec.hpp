@@ -33,7 +33,7 @@ struct Place {
   std::string text() const;
 };
 
-enum class LayerKind { conv, maxpool, avgpool, dense, relu, gelu, leaky_relu, dropout, batchnorm };
+enum class LayerKind { conv, maxpool, avgpool, dense, relu, gelu, leaky_relu, dropout, batchnorm, residual };
 
 // How the initial values of a parameter are drawn.
 enum class Initializer : std::uint8_t {
@@ -71,6 +71,8 @@ struct LayerSpec {
   double epsilon = 1e-5;                  // batchnorm
   double momentum = 0.1;                  // batchnorm: weight of the latest batch
   bool gain = true;                       // batchnorm: whether it learns a gamma
+  int inside = 0;                         // residual: layers of the block, which stand before it
+  bool opens_block = false;               // whether it is the first of these
   std::optional<Initialization> weights;  // overrides the recipe's
   std::optional<Initialization> biases;
 };

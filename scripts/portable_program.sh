@@ -37,8 +37,8 @@ write_sources() {
   local models=$root/models
   mkdir -p "$work/include"
   ln -sfn "$(dirname -- "$(find /usr/include /usr/local/include -path '*/nlohmann/json.hpp' -print -quit)")" "$work/include/nlohmann"
-  unity "$work/planning.cpp" "$models"/{input,layers,learning,plan,recipe,recipe_text,spec,words,yaml_reader}.cpp "$sources/network_file.cpp"
-  unity "$work/engine.cpp" "$root/kernels/op.cpp" "$root"/kernels/portable/*.cpp "$root/kernels/cpu/runtime/stream.cpp" "$models"/{initialize,lower,network,network_arenas,network_ranks,network_values}.cpp \
+  unity "$work/planning.cpp" "$models"/{input,layer_list,layers,learning,plan,recipe,recipe_text,spec,words,yaml_reader}.cpp "$sources/network_file.cpp"
+  unity "$work/engine.cpp" "$root"/kernels/{op,op_calls}.cpp "$root"/kernels/portable/*.cpp "$root/kernels/cpu/runtime/stream.cpp" "$models"/{initialize,lower,network,network_arenas,network_ranks,network_values}.cpp \
     "$sources/main.cpp"
   cat >"$work/build.ninja" <<END
 rule object

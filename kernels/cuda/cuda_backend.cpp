@@ -66,6 +66,7 @@ OpArgs first_arguments(const Op& op, Element element, bool wants_dx, DeviceAlloc
   args.y = map(out_shape(op.desc()));
   args.dy = map(out_shape(op.desc()));
   if (wants_dx) args.dx = map(in_shape(op.desc()));
+  args.skip = args.x;
   int index = 0;
   for (const ParameterDesc& parameter : parameters(op.desc())) {
     const std::size_t count = op.stored_count(index++);

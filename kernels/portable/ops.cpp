@@ -24,6 +24,7 @@ class Elementwise final : public Op {
     kernel.state = args.state;
     kernel.x = floats(args.x);
     kernel.dy = dy;
+    kernel.skip = floats(args.skip);
     kernel.to = to;
     executor_.run(kernel);
   }

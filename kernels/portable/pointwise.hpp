@@ -13,14 +13,14 @@ namespace trainer::portable {
 // What an op of single elements makes of x or, if `dy` is set, the gradient it makes of dy. LeakyReLU with slope 0 is ReLU; dropout
 // multiplies by the factor of the step (kernels/math/dropout.hpp).
 struct Pointwise {
-  enum class Kind : std::uint8_t { leaky_relu, gelu, dropout };
+  enum class Kind : std::uint8_t { leaky_relu, gelu, dropout, residual };
 
   int batch = 0, size = 0;
   Kind kind = Kind::leaky_relu;
   float slope = 0;  // or the share that is dropped
   std::uint32_t stream = 0;
   const StepState* state = nullptr;
-  const float *x = nullptr, *dy = nullptr;  // [batch, size], like the result
+  const float *x = nullptr, *dy = nullptr, *skip = nullptr;  // [batch, size], like the result
   float* to = nullptr;
 
   HOST_DEVICE Units units() const { return {batch, size}; }
@@ -33,6 +33,8 @@ struct Pointwise {
     } else if (kind == Kind::gelu) {
       to[i] = dy == nullptr ? gelu<float, std::uint32_t>(value)
                             : value * gelu_derivative<float, std::uint32_t>(x[i]);
+    } else if (kind == Kind::residual) {
+      to[i] = value + skip[i];
     } else {
       const bool passes = x[i] > 0 || (dy == nullptr && value != value);
       to[i] = passes ? value : slope * value;
@@ -52,6 +54,9 @@ inline Pointwise pointwise(const GeluDesc& /*desc*/) {
 }
 inline Pointwise pointwise(const DropoutDesc& desc) {
   return {.kind = Pointwise::Kind::dropout, .slope = desc.drop, .stream = desc.stream};
+}
+inline Pointwise pointwise(const ResidualDesc& /*desc*/) {
+  return {.kind = Pointwise::Kind::residual};
 }
 
 constexpr int kWidestWindow = 15;

@@ -74,14 +74,16 @@ TEST_F(Onnx, EveryLayerIsANodeBetweenBytesAndProbabilities) {
     kinds.push_back(node.at(4).bytes);
     if (node.at(3).bytes.find('.') == std::string::npos) names.push_back(node.at(3).bytes);
   }
-  EXPECT_EQ(names, Words({"pixels",      "centre",     "scaled",   "normalised", "conv1",
-                          "leaky_relu1", "batchnorm1", "avgpool1", "conv2",      "relu1",
-                          "relu2",       "maxpool1",   "maxpool2", "gelu1",      "dense1",
-                          "leaky_relu2", "conv3",      "gelu2",    "batchnorm2", "avgpool2",
-                          "dense2",      "batchnorm3", "relu3",    "dense3",     "probabilities"}));
+  EXPECT_EQ(names,
+            Words({"pixels",     "centre",       "scaled",   "normalised", "conv1",       "leaky_relu1",
+                   "batchnorm1", "avgpool1",     "conv2",    "relu1",      "relu2",       "maxpool1",
+                   "maxpool2",   "batchnorm2",   "gelu1",    "conv3",      "residual1",   "gelu2",
+                   "dense1",     "conv4",        "relu3",    "residual2",  "leaky_relu2", "conv5",
+                   "gelu3",      "batchnorm3",   "avgpool2", "dense2",     "batchnorm4",  "relu4",
+                   "dense3",     "probabilities"}));
   EXPECT_EQ(std::ranges::count(kinds, "Flatten"), 2);
-  EXPECT_EQ(std::ranges::count(kinds, "Reshape"), 1) << "of a vector, before conv3";
-  EXPECT_EQ(std::ranges::count(kinds, "Sigmoid"), 2) << "one for each gelu";
+  EXPECT_EQ(std::ranges::count(kinds, "Reshape"), 2) << "of a vector, before conv4 and for residual2";
+  EXPECT_EQ(std::ranges::count(kinds, "Sigmoid"), 3) << "one for each gelu";
 
   const ReadProtobuf image = graph.message(11), probabilities = graph.message(12);
   EXPECT_EQ(image.at(1).bytes, "image");
@@ -90,6 +92,14 @@ TEST_F(Onnx, EveryLayerIsANodeBetweenBytesAndProbabilities) {
   EXPECT_EQ(probabilities.at(1).bytes, "probabilities");
   EXPECT_EQ(dimensions(probabilities), Words({"N", "4"}));
   EXPECT_EQ(dimensions(named(graph.messages(13), 1, "maxpool2")), Words({"N", "10", "2", "2"}));
+  const auto inputs = [&](const char* name) {
+    Words all;
+    for (const ProtobufField& input : named(graph.messages(1), 3, name).all(1)) all.push_back(input.bytes);
+    return all;
+  };
+  EXPECT_EQ(inputs("residual1"), Words({"conv3", "maxpool2"}));
+  EXPECT_EQ(inputs("residual2"), Words({"relu3", "residual2.skip"}));
+  EXPECT_EQ(inputs("residual2.skip"), Words({"dense1", "residual2.shape"}));
 }
 
 // A copy of the network that normalises each image by itself, with the same name.
@@ -142,7 +152,7 @@ TEST_F(Onnx, AttributesAndWeightsAreThoseOfTheNetwork) {
       for (std::size_t i = 0; i < 10; ++i) ASSERT_EQ(dense[o * 40 + p * 10 + i], columns[o * 40 + i * 4 + p]);
   const std::vector<float> head = ours("dense3.bias", {4}), scaled = theirs("dense3.bias");
   for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(head[i] * 0.5F, scaled[i]) << "logit_scale";
-  EXPECT_EQ(theirs("batchnorm3.weight"), std::vector<float>(20, 1)) << "no gain";
+  EXPECT_EQ(theirs("batchnorm4.weight"), std::vector<float>(20, 1)) << "no gain";
 }
 
 TEST_F(Onnx, TheModelSaysWhereItIsFrom) {

@@ -24,6 +24,7 @@ inline reference::Tensors inputs_of(const OpCase& c, Precision precision) {
   reference::Tensors t = sample_tensors(c.desc, c.batch, c.valid > 0 ? c.valid : c.batch, c.kind);
   round_to(element_of(precision), t.x);
   round_to(element_of(precision), t.dy);
+  round_to(element_of(precision), t.skip);
   if (!t.parameters.empty()) round_to(element_of(precision), t.parameters[0]);
   return t;
 }

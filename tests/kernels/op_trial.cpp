@@ -72,6 +72,7 @@ class Trial {
         roles_(parameters(desc)),
         x_(backend, floats(t.x), "x"),
         dy_(backend, gradient_of_y(desc), "dy"),
+        skip_(backend, floats(t.skip), "skip"),
         labels_(backend, t.labels, "labels"),
         kept_(selected_rows_of(backend, desc)),
         y_element_(std::holds_alternative<HeadDesc>(desc) ? Element::fp32 : backend.element()),
@@ -91,6 +92,7 @@ class Trial {
     args_.mode = t.mode;
     args_.x = x_.map.address();
     args_.y = y_.as<void>();
+    args_.skip = skip_.map.address();
     args_.labels = labels_.as<std::uint8_t>();
     args_.state = state_.as<StepState>();
     if (selects(desc) || !t.kept.empty()) args_.selected = kept_.as<std::uint8_t>();
@@ -207,6 +209,7 @@ class Trial {
     };
     watch_map(x_, "x");
     watch_map(dy_, "dy");
+    watch_map(skip_, "skip");
     if (cast_w_) watch_map(*cast_w_, "the cast weights");
     watch_guards(labels_, "labels");
     watch_guards(kept_, "the kept rows");
@@ -233,6 +236,7 @@ class Trial {
   std::vector<ParameterDesc> roles_;
   InputMap x_;
   InputMap dy_;
+  InputMap skip_;
   DeviceArray labels_;
   DeviceArray kept_;
   Element y_element_;

@@ -16,12 +16,14 @@ namespace {
 using reference::Tensors;
 using reference::Values;
 
-// The function that backward differentiates: the head's mean loss, else the sum of dy y.
+// The function that backward differentiates: the head's mean loss, else the sum of dy y. What a residual block reads goes
+// a second way, whose gradient is skip.
 double objective(const OpDesc& desc, Tensors t) {
   reference::forward(desc, t);
   if (std::holds_alternative<HeadDesc>(desc)) return t.loss / t.valid;
   double sum = 0;
   for (std::size_t i = 0; i < t.y.size(); ++i) sum += t.y[i] * t.dy[i];
+  for (std::size_t i = 0; i < t.skip.size(); ++i) sum += t.x[i] * t.skip[i];
   return sum;
 }
 

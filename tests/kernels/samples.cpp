@@ -60,6 +60,8 @@ reference::Tensors sample_tensors(const OpDesc& desc, int batch, int valid, Samp
   t.steps = 0x200000000;
   t.x = samples.values(batch * in_shape(desc).size(), valid * in_shape(desc).size(), 1, 0.25);
   t.dy = samples.values(batch * out_shape(desc).size(), valid * out_shape(desc).size(), 1);
+  if (std::holds_alternative<ResidualDesc>(desc))
+    t.skip = samples.values(t.x.size(), valid * in_shape(desc).size(), 1);
   for (const ParameterDesc& p : parameters(desc)) t.parameters.push_back(parameter_values(p, samples));
   t.labels.assign(batch, 0);
   if (const auto* head = std::get_if<HeadDesc>(&desc)) {

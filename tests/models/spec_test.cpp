@@ -80,10 +80,10 @@ TEST(Spec, KeepsItsTextAndParsesItBack) {
 TEST(Spec, AnUnknownLayerIsAnsweredWithPlaceChoicesAndTheNearestWord) {
   EXPECT_EQ(layer_error("covn: {out: 4, kernel: 3}"),
             "net.yaml:3:5: unknown layer 'covn'; did you mean conv? one of conv, maxpool, avgpool, dense, "
-            "relu, gelu, leaky_relu, dropout, batchnorm");
+            "relu, gelu, leaky_relu, dropout, batchnorm, residual");
   EXPECT_EQ(layer_error("transformer"),
             "net.yaml:3:5: unknown layer 'transformer'; one of conv, maxpool, avgpool, dense, relu, gelu, "
-            "leaky_relu, dropout, batchnorm");
+            "leaky_relu, dropout, batchnorm, residual");
 }
 
 TEST(Spec, AnUnknownKeyIsAnsweredWithPlaceChoicesAndTheNearestWord) {
@@ -172,7 +172,7 @@ TEST(Spec, FlattenIsRefusedWithTheReason) {
 TEST(Spec, ALayerIsOneWord) {
   EXPECT_EQ(layer_error("{relu: , dropout: {drop: 0.1}}"),
             "net.yaml:3:5: layer must be one word of conv, maxpool, avgpool, dense, relu, gelu, leaky_relu, "
-            "dropout, batchnorm, alone "
+            "dropout, batchnorm, residual, alone "
             "or with its settings in braces, not a map of 2 keys");
   EXPECT_NE(layer_error("[relu]").find("not a list"), std::string::npos);
   EXPECT_NE(layer_error("").find("not empty"), std::string::npos);

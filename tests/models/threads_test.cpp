@@ -35,8 +35,7 @@ StepInput input_of(const SomeImages& images, const Recipe& recipe, int batch) {
 }
 
 // What a few steps leave: every tensor, and the sums of the state.
-std::vector<float> trained(const std::string& model, const CpuOptions& options, int batch) {
-  const Spec spec = shipped(model);
+std::vector<float> trained(const Spec& spec, const CpuOptions& options, int batch) {
   Recipe recipe = spec.recipe;
   recipe.schedule.steps = kSteps;
   const SomeImages images = some_images();
@@ -60,17 +59,15 @@ std::vector<float> trained(const std::string& model, const CpuOptions& options, 
   return all;
 }
 
-class EveryNetwork : public testing::TestWithParam<const char*> {};
-
 // 27 rows: shards of 3 and of 4.
-TEST_P(EveryNetwork, TrainsToTheSameBitsWithAnyNumberOfThreads) {
+void expect_the_same_bits(const Spec& spec) {
   for (const Precision precision : {Precision::fp32, Precision::bf16}) {
     if (!cpu_has(precision)) continue;
     for (const Bits bits : {Bits::fast, Bits::portable}) {
       if (bits == Bits::portable && precision != Precision::fp32) continue;
       SCOPED_TRACE(precision_name(precision) + std::string(bits == Bits::fast ? ", fast" : ", portable"));
       const auto with = [&](int threads) {
-        return trained(GetParam(), {.threads = threads, .precision = precision, .bits = bits}, 27);
+        return trained(spec, {.threads = threads, .precision = precision, .bits = bits}, 27);
       };
       const std::vector<float> one = with(1);
       for (const int threads : {2, 3, 4, 7}) {
@@ -81,6 +78,27 @@ TEST_P(EveryNetwork, TrainsToTheSameBitsWithAnyNumberOfThreads) {
       }
     }
   }
+}
+
+class EveryNetwork : public testing::TestWithParam<const char*> {};
+
+TEST_P(EveryNetwork, TrainsToTheSameBitsWithAnyNumberOfThreads) {
+  expect_the_same_bits(shipped(GetParam()));
+}
+
+Spec with_blocks(const std::string& recipe = "") {
+  return parse_spec(spec_text("  - conv: {out: 6, kernel: 3, stride: 2}\n"
+                              "  - residual: [batchnorm, relu, conv: {out: 6, kernel: 3, padding: same}]\n"
+                              "  - residual: [conv: {out: 6, kernel: 3, padding: same}, relu]\n"
+                              "  - maxpool: {size: 2}\n" +
+                                  kPlainLayers,
+                              kPlainRecipe + recipe),
+                    "blocks.yaml");
+}
+
+TEST(Blocks, TrainToTheSameBitsWithAnyNumberOfThreads) {
+  expect_the_same_bits(with_blocks());
+  expect_the_same_bits(with_blocks("  keep: {share: 0.4}\n"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Shipped, EveryNetwork, testing::ValuesIn(kShipped), [](const auto& info) {
@@ -97,21 +115,23 @@ TEST(Waits, OfAStepAreFew) {
   const auto phases_of = [&](const std::string& model, int batch) -> std::size_t {
     if (model == "sprint-lean" || model == "sprint-lean-views") return 4 + 3 * 2 + 1 + muon;
     if (model == "accurate-small") return 4 + 4 * 2 + muon;
+    if (model == "test") return 4 + 2;
     const std::size_t few_rows = batch == 64 && model != "cntk-convnet" ? 2 : 0;
     return 4 + few_rows + (model.starts_with("sprint") ? 3 * 2 + muon : 0);
   };
   const SomeImages images = some_images();
-  for (const std::string model : kShipped) {
+  std::vector<Spec> specs{with_blocks()};
+  for (const char* model : kShipped) specs.push_back(shipped(model));
+  for (const Spec& spec : specs) {
     for (const int batch : {64, 256}) {
-      const Spec spec = shipped(model);
       const std::unique_ptr<Backend> backend = make_cpu_backend({.threads = 2});
       const TrainingRule rule{optimizers_of(spec.recipe), spec.recipe.schedule};
       Network network(make_plan(spec, {{28, 28, 1}, 10, batch}), *backend, Purpose::training,
                       rule.optimizers);
       const StepInput input = input_of(images, spec.recipe, batch);
       EXPECT_EQ(backend->record({{[&] { network.train_step(input, rule); }, 1}})->nodes(),
-                phases_of(model, batch))
-          << model << ", batch " << batch;
+                phases_of(spec.name, batch))
+          << spec.name << ", batch " << batch;
     }
   }
 }

@@ -1,4 +1,4 @@
-// The ops that keep their shape (ReLU, GELU, leaky ReLU, dropout, batch normalisation), and the choice of an op by its
+// The ops that keep their shape (ReLU, GELU, leaky ReLU, dropout, batch normalisation, sums of residual blocks), and the choice of an op by its
 // kind.
 #include <algorithm>
 #include <cmath>
@@ -93,6 +93,16 @@ void run_backward(const LeakyReluDesc& desc, Tensors& t) {
   for (std::size_t i = 0; i < t.x.size(); ++i) {
     if (t.x[i] <= 0) t.dx[i] *= static_cast<double>(desc.slope);
   }
+}
+
+void run_forward(const ResidualDesc&, Tensors& t) {
+  t.y = t.x;
+  for (std::size_t i = 0; i < t.y.size(); ++i) t.y[i] += t.skip[i];
+}
+
+void run_backward(const ResidualDesc&, Tensors& t) {
+  t.dx = t.dy;
+  for (std::size_t i = 0; i < t.dx.size(); ++i) t.dx[i] += t.skip[i];
 }
 
 void run_forward(const DropoutDesc& desc, Tensors& t) {

@@ -25,6 +25,7 @@ struct Tensors {
 
   Values x;                        // [batch, in]
   Values dy;                       // [batch, out]; the head makes its own
+  Values skip;                     // [batch, in], of ResidualDesc
   std::vector<Values> parameters;  // batch normalisation's forward in training updates the running ones
 
   Values y;                       // [batch, out]

@@ -23,7 +23,7 @@ reference::Values& DoubleNetwork::values_of(const NetworkTensor& tensor) {
 
 double DoubleNetwork::step(const reference::StepImages& images, std::uint64_t step) {
   std::vector<reference::Tensors> tensors(plan_.ops.size());
-  reference::Values x = gathered(images.images);
+  reference::Values x = gathered(images.images), skip;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     reference::Tensors& t = tensors[i];
     t.batch = t.valid = static_cast<int>(images.images.size());
@@ -33,12 +33,20 @@ double DoubleNetwork::step(const reference::StepImages& images, std::uint64_t st
     for (const std::uint32_t image : images.images) t.labels.push_back(setup_.dataset.train.labels[image]);
     t.x = std::move(x);
     for (const reference::Learner& learner : learners_[i]) t.parameters.push_back(learner.w);
+    if (const auto* residual = std::get_if<ResidualDesc>(&plan_.ops[i].desc)) {
+      if (!residual->second) skip = t.x;
+      t.skip = residual->second ? skip : reference::Values(t.x.size());
+    }
     forward(plan_.ops[i].desc, t);
     x = t.y;
   }
   for (std::size_t i = tensors.size(); i-- > 0;) {
     if (i + 1 < tensors.size()) tensors[i].dy = tensors[i + 1].dx;
     tensors[i].kept = tensors.back().kept;
+    if (const auto* residual = std::get_if<ResidualDesc>(&plan_.ops[i].desc)) {
+      if (residual->second) skip = tensors[i].dy;
+      tensors[i].skip = residual->second ? reference::Values(skip.size()) : skip;
+    }
     backward(plan_.ops[i].desc, tensors[i]);
   }
   for (std::size_t i = 0; i < tensors.size(); ++i) learn(i, tensors[i], images.epoch, step);

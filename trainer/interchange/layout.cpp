@@ -43,7 +43,7 @@ std::vector<Part> parts_of(const Plan& plan, Layout layout) {
     const auto* norm = std::get_if<BatchNormDesc>(&op.desc);
     if (layout == Layout::torch && norm != nullptr && !norm->gamma)
       all.push_back({{torch_name(op.name, ParameterRole::gamma), {norm->in.c}}});
-    in = plan.layers[static_cast<std::size_t>(op.layers.back())].out;
+    in = out_shape(op.desc);
   }
   return all;
 }

@@ -148,6 +148,10 @@ class Graph {
   void add_layer(const PlannedOp& op, std::size_t index) {
     const LayerSpec& layer = spec_.layers[index];
     const std::string& name = plan_.layers[index].name;
+    if (layer.opens_block) {
+      skip_ = x_;
+      skip_is_map_ = is_map_;
+    }
     if (layer.kind == LayerKind::dropout) return;
     if (layer.kind == LayerKind::dense && is_map_) {
       x_ = node("Flatten", name + ".input", {x_});
@@ -190,10 +194,19 @@ class Graph {
         inputs.insert(inputs.end(), {name + ".running_mean", name + ".running_var"});
         return node("BatchNormalization", name, inputs,
                     {attribute("epsilon", static_cast<float>(layer.epsilon))});
+      case LayerKind::residual:
+        return node("Add", name, {x_, skip(name)});
       case LayerKind::dropout:
         break;
     }
     return x_;
+  }
+
+  // The input of the residual block `name`, as a map or a vector as x_ is one.
+  std::string skip(const std::string& name) {
+    if (skip_is_map_ == is_map_) return skip_;
+    const Integers shape = is_map_ ? Integers{0, shape_.c, 1, 1} : Integers{0, shape_.c};
+    return node("Reshape", name + ".skip", {skip_, integers(name + ".shape", shape)});
   }
 
   // GeluDesc's formula, by (1 + tanh(t)) / 2 = sigmoid(2 t): the operator Gelu came with opset 20 only.
@@ -214,6 +227,8 @@ class Graph {
   std::string x_;  // the value that the next node reads,
   Shape shape_;    //   its shape, and whether it is a map [N, c, h, w] or a vector [N, c]
   bool is_map_ = true;
+  std::string skip_;  // the value that the open residual block reads
+  bool skip_is_map_ = true;
 };
 
 }  // namespace

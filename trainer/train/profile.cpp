@@ -47,6 +47,7 @@ std::uint64_t op_bytes(const PlannedOp& op, std::uint64_t batch, bool forward, s
   std::uint64_t w = 0;
   for (const PlannedParameter& parameter : op.parameters)
     if (is_trained(parameter.desc.role)) w += sizeof(float) * parameter.desc.count();
+  if (std::holds_alternative<ResidualDesc>(op.desc)) return x + x + y;
   if (forward) return x + w + y;
   return y + (w > 0 ? x + w : 0) + w + (op.wants_dx ? x : 0);
 }

@@ -80,6 +80,11 @@ void add(const float* __restrict x, float* __restrict sum, std::size_t begin, st
   for (std::size_t i = begin; i < end; ++i) sum[i] += x[i];
 }
 
+void add_skip(const float* __restrict x, const float* __restrict skip, float* __restrict y, std::size_t begin,
+              std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) y[i] = x[i] + skip[i];
+}
+
 namespace {
 
 constexpr int kCounters = TRAINER_LOOPS_LANES;  // Philox counters drawn at a time

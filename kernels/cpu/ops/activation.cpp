@@ -1,4 +1,4 @@
-// ReLU, GELU, leaky ReLU and dropout as layers of their own.
+// ReLU, GELU, leaky ReLU, dropout and the sum of a residual block as ops of their own.
 #include <cstring>
 #include <functional>
 #include <utility>
@@ -75,6 +75,18 @@ std::unique_ptr<Op> make_op(const CpuContext& context, const LeakyReluDesc& desc
       },
       [slope = desc.slope](const Loops& loops, const OpArgs& a, const Part& s) {
         loops.leaky_relu_backward(slope, floats(a.x), floats(a.dy), floats(a.dx), s.begin, s.end);
+      });
+}
+
+std::unique_ptr<Op> make_op(const CpuContext& context, const ResidualDesc& desc, int batch,
+                            bool /*wants_dx*/) {
+  return std::make_unique<Elementwise>(
+      context, desc, batch,
+      [](const Loops& loops, const OpArgs& a, const Part& s) {
+        loops.add_skip(floats(a.x), floats(a.skip), floats(a.y), s.begin, s.end);
+      },
+      [](const Loops& loops, const OpArgs& a, const Part& s) {
+        loops.add_skip(floats(a.dy), floats(a.skip), floats(a.dx), s.begin, s.end);
       });
 }
 

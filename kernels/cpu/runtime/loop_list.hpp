@@ -47,6 +47,8 @@ LOOP(leaky_relu, float slope, const float* x, float* y, std::size_t begin, std::
 LOOP(leaky_relu_backward, float slope, const float* x, const float* dy, float* dx, std::size_t begin,
      std::size_t end)
 LOOP(add, const float* x, float* sum, std::size_t begin, std::size_t end)  // sum += x
+LOOP(add_skip, const float* x, const float* skip, float* y, std::size_t begin,
+     std::size_t end)  // y = x + skip
 LOOP(dropout, const DropoutDesc& desc, const StepState& state, const float* x, float* y, std::uint8_t* kept,
      std::size_t begin, std::size_t end)
 LOOP(dropout_backward, float drop, const std::uint8_t* kept, const float* dy, float* dx, std::size_t begin,
