@@ -93,5 +93,28 @@ TEST(AveragedTrainingDigest, IsThatOfEveryPortableEngine) {
   EXPECT_NE(digest_of(cpu.network()), digest_of(plain.network()));
 }
 
+TEST(AveragedTrainingFiles, GiveInferenceTheAverages) {
+  TrainingTrial trial(training_of(kWord));
+  trial.run();
+  const Network& trained = trial.network();
+  const auto backend = make_backend(BackendKind::cpu);
+  trial.save(trial.folder() / "checkpoint", {});
+  save_network(trial.folder() / "model", trial.setup(), trained, backend->info(), nullptr);
+  for (const char* name : {"checkpoint", "model"}) {
+    SCOPED_TRACE(name);
+    const SafetensorsFile file = SafetensorsFile::read(trial.folder() / name);
+    require_weights(file, trial.setup().plan, false);
+    Network network(trial.setup().plan, *backend, Purpose::inference);
+    EXPECT_FALSE(network.averages());
+    load_weights(file, network, false);
+    EXPECT_EQ(digest_of(network), digest_of(trained));
+    for (const NetworkTensor& tensor : network.tensors()) {
+      EXPECT_EQ(network.read(tensor), trained.read(trained.tested(tensor))) << tensor.name;
+      EXPECT_NE(network.read(tensor), trained.read(tensor)) << tensor.name;
+    }
+  }
+  EXPECT_EQ(SafetensorsFile::read(trial.folder() / "model").tensors().size(), 10U);
+}
+
 }  // namespace
 }  // namespace trainer::test
