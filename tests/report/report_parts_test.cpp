@@ -5,6 +5,7 @@
 #include "data/image.hpp"
 #include "tests/runs/made_up_runs.hpp"
 #include "tests/support/temporary_folder.hpp"
+#include "trainer/console/text_table.hpp"
 #include "trainer/report/report_network.hpp"
 #include "trainer/report/report_page.hpp"
 

@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "trainer/console/text_table.hpp"
 #include "trainer/report/report_page.hpp"
 #include "trainer/system/text.hpp"
 
