@@ -162,8 +162,7 @@ TEST_F(Registry, ABrokenVersionIsNamedAndKeepsNoOtherFromUse) {
   folder.write("runs/registry/digits/2/version.json", R"({"version": "x"})");
   EXPECT_EQ(found("digits@1"), "digits@1");
   for (const char* words : {"digits", "digits@2", "digits@production"})
-    expect_refusal([&] { found(words); },
-                   "version.json: run, promoted, model, sha256 or accuracy is missing");
+    expect_refusal([&] { found(words); }, "version.json: it has no field 'run'; restore it");
   const std::vector<RegisteredVersion> all = registered_versions(environment);
   ASSERT_EQ(all.size(), 2U);
   EXPECT_EQ(all[0].text(), "digits@2");
