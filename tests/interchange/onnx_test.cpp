@@ -115,7 +115,7 @@ TEST_F(Onnx, EachImageIsNormalisedByItself) {
   const ReadProtobuf graph = exported().message(7);
   const ReadProtobuf last = named(graph.messages(1), 3, "standardised");
   EXPECT_EQ(last.at(4).bytes, "Reshape");
-  EXPECT_EQ(named(graph.messages(1), 3, "conv1").at(1).bytes, "standardised");
+  EXPECT_EQ(named(graph.messages(1), 3, "conv1").all(1).front().bytes, "standardised");
   EXPECT_EQ(floats(named(graph.messages(5), 8, "scale").at(9).bytes), std::vector<float>{1});
   EXPECT_EQ(floats(named(graph.messages(5), 8, "shift").at(9).bytes), std::vector<float>{0});
   EXPECT_EQ(floats(named(graph.messages(5), 8, "line.least").at(9).bytes), std::vector<float>{1 / 121.0F});
