@@ -2,10 +2,41 @@
 """Measures a network's accuracy over seeds: final weights, every test image, no seed left out.
 
     benchmarks/accuracy.py --trainer build/cpu/trainer/trainer --model quick --epochs 1 --seeds 30
+
+With --runs FOLDER the trained networks stay in FOLDER/seed-N and are tested as a committee too; those that have ended there
+are not trained again, so that several processes can share the seeds out and the last call writes the record.
 """
 import argparse
+import json
+import os
 
 import record
+
+
+def trained(options, seed, extra):
+    """What the training of a seed says at its end."""
+    words = ["train", "--model", options.model, "--seed", str(seed), "--precision", options.precision, *extra]
+    if not options.runs:
+        return record.trainer_json(options.trainer, *words, "--no-save")[-1]
+    folder = os.path.join(options.runs, f"seed-{seed}")
+    path = os.path.join(folder, "run.json")
+
+    def ended():
+        if not os.path.exists(path):
+            return None
+        with open(path, encoding="utf-8") as file:
+            run = json.load(file)
+        return run["results"] if run["status"] == "finished" else None
+
+    if not ended():
+        record.trainer_json(options.trainer, *words, "--out", folder)
+    return ended()
+
+
+def committee(options, seeds):
+    """The accuracy in percent of the networks of all seeds as one."""
+    folders = [os.path.join(options.runs, f"seed-{seed}") for seed in seeds]
+    return 100 * json.loads(record.said(options.trainer, "committee", *folders, "--json"))["accuracy"]
 
 
 def main():
@@ -16,13 +47,16 @@ def main():
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, help="[the program's default]")
+    parser.add_argument("--runs", metavar="FOLDER", help="keep the trained networks there")
     options = parser.parse_args()
 
     extra = ["--epochs", str(options.epochs)] if options.epochs else []
+    extra += ["--threads", str(options.threads)] if options.threads else []
     runs = []
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
-        end = record.trainer_json(options.trainer, "train", "--model", options.model, "--seed", str(seed),
-                                  "--no-save", "--precision", options.precision, *extra)[-1]
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    for seed in seeds:
+        end = trained(options, seed, extra)
         runs.append({"seed": seed, "accuracy": end["test"]["accuracy"], "seconds": end["seconds"],
                      "epochs": end["epochs"], "first_images": end.get("test_first_images")})
         print(f"seed {seed}: {100 * runs[-1]['accuracy']:.2f} %  {end['seconds']:.2f} s", flush=True)
@@ -34,6 +68,9 @@ def main():
                    "epochs": runs[0]["epochs"], "seeds": len(runs),
                    "accuracy_percent": percent,
                    "process_seconds": record.spread([run["seconds"] for run in runs]), "runs": runs})
+    if options.runs:
+        result["committee_percent"] = committee(options, seeds)
+        print(f"all {len(seeds)} as one: {result['committee_percent']:.2f} %")
     print(f"{options.model}, {options.precision}: mean {percent['mean']:.3f} +- {percent['standard_error']:.3f} % "
           f"(standard error over {len(values)} seeds; deviation {percent['deviation_over_seeds']:.3f}), "
           f"{min(values):.2f} to {max(values):.2f}")

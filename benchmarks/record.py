@@ -23,19 +23,21 @@ def trainer_json(trainer, *arguments, environment=None):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def said(trainer, *arguments, environment=None):
+    """What the trainer prints."""
+    return subprocess.run([trainer, *arguments], stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+
+
 def describe(trainer, environment=None):
     """Machine, versions, date and command of a record."""
-    def said(*arguments):
-        return subprocess.run([trainer, *arguments], stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
-
-    report = json.loads(said("devices", "--json"))
+    report = json.loads(said(trainer, "devices", "--json", environment=environment))
     value = {
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": " ".join([os.path.relpath(sys.argv[0]), *(os.path.basename(word) if word.startswith("/") else word for word in sys.argv[1:])]),
         "machine": {"cpu": report["cpu"]["model"], "cores": report["cpu"]["cores"],
                     "instruction_set": report["cpu"]["instruction_set"],
                     "memory_bytes": report["cpu"]["memory_bytes"], "system": platform.platform()},
-        "versions": {"trainer": said("--version").strip(), "python": platform.python_version()},
+        "versions": {"trainer": said(trainer, "--version", environment=environment).strip(), "python": platform.python_version()},
     }
     if report["gpu"].get("used"):
         value["machine"]["gpu"] = report["gpu"].get("name")
