@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <gtest/gtest.h>
+#include <regex>
 #include <sys/stat.h>
 #include <thread>
 
@@ -170,6 +171,19 @@ TEST_F(Registry, ABrokenVersionIsNamedAndKeepsNoOtherFromUse) {
   EXPECT_EQ(register_run("c", "3").version.text(), "digits@3");
   fs::create_directory(folder / "runs/registry/digits/9");
   EXPECT_EQ(register_run("d", "4").version.text(), "digits@10") << "a number is used once";
+}
+
+TEST_F(Registry, AnAccuracyThatIsNoNumberIsNotKnown) {
+  register_run("a", "1");
+  const fs::path record = folder / "runs/registry/digits/1/version.json";
+  const std::string text = read_text(record);
+  fs::permissions(record, fs::perms::owner_write, fs::perm_options::add);
+  folder.write("runs/registry/digits/1/version.json",
+               std::regex_replace(text, std::regex("0\\.99"), "\"x\""));
+  const RegisteredVersion read = registered_versions(environment).at(0);
+  EXPECT_EQ(read.accuracy, std::nullopt);
+  EXPECT_EQ(read.problem, "");
+  EXPECT_EQ(found("digits"), "digits@1");
 }
 
 TEST_F(Registry, BrokenStagesAreNamed) {

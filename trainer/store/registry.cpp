@@ -70,7 +70,7 @@ void read_version(RegisteredVersion& version) {
   fields("promoted", version.promoted);
   fields("model", version.model);
   fields("sha256", version.sha256);
-  if (!fields.at("accuracy").is_null()) fields("accuracy", version.accuracy.emplace());
+  if (fields.at("accuracy").is_number()) version.accuracy = fields.at("accuracy").get<double>();
 }
 
 std::vector<RegisteredVersion> versions_in(const fs::path& folder) {

@@ -103,12 +103,13 @@ fs::path make_named_folder(const std::string& name, const RunEnvironment& enviro
 // Writes and removes a file large enough to reveal a full disk.
 void prove_writable(const fs::path& folder) {
   const fs::path probe = folder / kProbeName;
-  const Descriptor file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  Descriptor file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (!file.is_open()) refuse_folder(folder, std::generic_category().message(errno));
   const std::array<char, 4096> block{};
   const ssize_t written = ::write(file.number(), block.data(), block.size());
   int error = written < 0 ? errno : written < static_cast<ssize_t>(block.size()) ? ENOSPC : 0;
   if (error == 0 && ::fsync(file.number()) != 0 && errno != EINVAL) error = errno;
+  static_cast<void>(file.close());
   ::unlink(probe.c_str());
   if (error != 0) refuse_folder(folder, std::generic_category().message(error));
 }

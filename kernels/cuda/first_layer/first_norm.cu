@@ -3,6 +3,8 @@
 // and GELU follow. Backward computes the sums of normalisation's gradient; the blocks wait for one another; then the
 // gradient of each output of the pool goes straight into the k x k terms of dw at its window's argmax.
 // one_channel_conv.cu has the layer without a normalisation.
+#include <algorithm>
+
 #include "kernels/bump_allocator.hpp"
 #include "kernels/cuda/context.hpp"
 #include "kernels/cuda/device_code/map_element.hpp"
