@@ -52,7 +52,8 @@ TEST_P(PlanPublished, CountsAndFlopsAreThePublishedOnes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shipped, PlanPublished,
-                         ::testing::Values(Published{"accurate-small", 81306, 6.260, 18.488, 1.109},
+                         ::testing::Values(Published{"accurate", 436010, 28.778, 85.946, 5.157},
+                                           Published{"accurate-small", 81306, 6.260, 18.488, 1.109},
                                            Published{"quick", 215194, 2.488, 6.774, 0.406},
                                            Published{"lenet", 431080, 4.586, 13.182, 0.791},
                                            Published{"tf-sample", 3274634, 27.768, 82.049, 4.923},

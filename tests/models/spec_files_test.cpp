@@ -35,7 +35,8 @@ TEST(SpecFiles, AnUnknownNameIsAnsweredWithTheNamesAndTheNearest) {
   } catch (const SpecError& error) {
     EXPECT_STREQ(
         error.what(),
-        "unknown network 'lenett'; did you mean lenet? one of accurate-small, cntk-convnet, cntk-sample, "
+        "unknown network 'lenett'; did you mean lenet? one of accurate, accurate-small, cntk-convnet, "
+        "cntk-sample, "
         "lenet, "
         "pytorch-example, quick, sprint, sprint-995, sprint-lean, sprint-lean-views, tf-convolutional, "
         "tf-sample, or "

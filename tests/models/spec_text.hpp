@@ -47,11 +47,18 @@ inline Spec shipped(const std::string& name) {
   return find_spec(name, TRAINER_SOURCE_DIR "/models");
 }
 
-inline const char* const kShipped[] = {"accurate-small",   "cntk-convnet",
-                                       "cntk-sample",      "lenet",
-                                       "pytorch-example",  "quick",
-                                       "sprint",           "sprint-995",
-                                       "sprint-lean",      "sprint-lean-views",
-                                       "tf-convolutional", "tf-sample"};
+inline const char* const kShipped[] = {"accurate",
+                                       "accurate-small",
+                                       "cntk-convnet",
+                                       "cntk-sample",
+                                       "lenet",
+                                       "pytorch-example",
+                                       "quick",
+                                       "sprint",
+                                       "sprint-995",
+                                       "sprint-lean",
+                                       "sprint-lean-views",
+                                       "tf-convolutional",
+                                       "tf-sample"};
 
 }  // namespace trainer::test
