@@ -102,10 +102,12 @@ OpDesc describe_residual(const Checker& check) {
   const auto text = [](const Shape& s) { return fmt::format("{}x{}x{}", s.h, s.w, s.c); };
   const Shape &in = check.position.in, &skip = check.position.skip;
   if (in == skip) return ResidualDesc{in, true};
-  check.fail_with(
-      fmt::format("its layers make {} of {}, to which that cannot be added; use `padding: same`, no "
-                  "stride, and for the last convolution `out: {}`",
-                  text(in), text(skip), skip.c));
+  check.fail_with(fmt::format(
+      "its layers make {} of {}, to which that cannot be added; {} `out: {}`", text(in), text(skip),
+      skip.h * skip.w == 1
+          ? "give its last convolution or dense layer"
+          : "use `padding: same`, no stride, pool or dense layer, and for the last convolution",
+      skip.c));
 }
 
 std::string conv_text(const LayerSpec& layer, int /*classes*/) {

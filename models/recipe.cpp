@@ -117,6 +117,9 @@ void read_average(const MapReader& map, Recipe& recipe) {
   recipe.average = kUsualAverage;
   if (tagged.arguments != nullptr)
     recipe.average = read_number(*tagged.arguments, "recipe: weights: ema", kFraction);
+  if (static_cast<float>(*recipe.average) >= 1)
+    fail(tagged.arguments->place,
+         "recipe: weights: ema rounds to 1, with which nothing moves; give at most 0.9999999");
 }
 
 void read_views(const MapReader& map, Recipe& recipe) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs the fuzz targets one after the other; scripts/fuzz.sh builds them and says what the options mean."""
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -95,12 +96,27 @@ def table(rows):
     return "\n".join(lines)
 
 
+def add_earlier(path, rows):
+    """Adds the runs of an earlier record to those of the same targets."""
+    with open(path, encoding="utf-8") as file:
+        earlier = {row["target"]: row for row in json.load(file)["targets"]}
+    for row in rows:
+        before = earlier.pop(row["target"], {"runs": 0, "seconds": 0, "edges": 0, "features": 0, "new_inputs": 0, "found": []})
+        for key in ("runs", "seconds", "new_inputs"):
+            row[key] = round(row[key] + before[key], 1)
+        for key in ("edges", "features"):
+            row[key] = max(row[key], before[key])
+        row["found"] = before["found"] + row["found"]
+    rows.extend(earlier.values())
+
+
 def main():
     targets = all_targets()
-    parser = argparse.ArgumentParser(prog="fuzz.sh", usage="fuzz.sh [--seconds N] [--runs N] [--record FILE] [--no-build] [TARGET...]")
+    parser = argparse.ArgumentParser(prog="fuzz.sh", usage="fuzz.sh [--seconds N] [--runs N] [--record FILE [--add FILE]] [--no-build] [TARGET...]")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--runs", type=int, default=0)
     parser.add_argument("--record")
+    parser.add_argument("--add")
     parser.add_argument("--no-build", action="store_true")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"one of {' '.join(targets)}")
     options = parser.parse_args()
@@ -118,6 +134,9 @@ def main():
             print(f"{target}: {rows[-1]['runs']} runs, {rows[-1]['edges']} edges", file=sys.stderr)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    found = any(row["found"] for row in rows)
+    if options.add:
+        add_earlier(options.add, rows)
     print(table(rows))
     if options.record:
         compiler = subprocess.run(["clang++", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[0]
@@ -125,7 +144,7 @@ def main():
         value["command"] = " ".join(["scripts/fuzz.sh", *(word for word in sys.argv[1:] if word != "--no-build")])
         value["versions"]["compiler"] = compiler
         record.write("fuzz", value, options.record)
-    sys.exit(1 if any(row["found"] for row in rows) else 0)
+    sys.exit(1 if found else 0)
 
 
 if __name__ == "__main__":

@@ -157,6 +157,26 @@ TEST_F(Torch, PixelsAreNormalisedAsOptionsMetadataOrRecipeSay) {
   EXPECT_FALSE(fs::exists(folder_ / "bad"));
 }
 
+TEST_F(Torch, TheFileAndTheNetworkNormaliseAlike) {
+  train_small();
+  std::string text = read_text(folder_ / "small.yaml");
+  folder_.write("by_image.yaml", text.replace(text.find("normalize: data"), 15, "normalize: image"));
+  const Outcome by_data = import("torch.safetensors", {"--out", "bad"}, "by_image.yaml");
+  expect_one_line(by_data, 2);
+  EXPECT_PRED2(contains, by_data.err, "its network had not `normalize: image`, and by_image.yaml has it");
+  const SafetensorsFile file = SafetensorsFile::read(folder_ / "torch.safetensors");
+  Metadata told = file.metadata();
+  told["normalize"] = "image";
+  write_safetensors(folder_ / "told.safetensors", file.tensors(), told);
+  const Outcome by_image = import("told.safetensors", {"--out", "bad"});
+  expect_one_line(by_image, 2);
+  EXPECT_PRED2(contains, by_image.err, "its network had `normalize: image`, and small.yaml has not");
+  EXPECT_FALSE(fs::exists(folder_ / "bad"));
+  const Outcome both = import("told.safetensors", {"--out", "back"}, "by_image.yaml");
+  EXPECT_EQ(both.code, 0) << both.err;
+  EXPECT_PRED2(contains, both.out, "input         each image by its own mean and deviation\n");
+}
+
 TEST_F(Torch, WhatDoesNotFitIsNamedWithWhatIsWanted) {
   train_small();
   const auto refused = [&](const Outcome& outcome, const Words& parts) {

@@ -28,6 +28,9 @@ TEST(RecipeAverage, WhatIsNoDecayIsRefused) {
   };
   for (const std::string value : {"1", "-0.1", "1.5", "much"})
     refused(value, "a number at least 0 and below 1, not '" + value + "'");
+  EXPECT_EQ(
+      recipe_error("weights: {ema: 0.99999999999}"),
+      "net.yaml:8:18: recipe: weights: ema rounds to 1, with which nothing moves; give at most 0.9999999");
   EXPECT_NE(recipe_error("weights: {ema: {decay: 0.9}}"), "");
   EXPECT_NE(recipe_error("weights: {ema: 0.9, from: 3}"), "");
   EXPECT_NE(recipe_error("weights: [ema]"), "");

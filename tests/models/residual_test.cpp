@@ -103,7 +103,12 @@ TEST(Residual, WrongBlocksAreTold) {
   const std::string stem = "  - conv: {out: 5, kernel: 3}\n";
   EXPECT_EQ(plan_error(stem + "  - residual: [conv: {out: 5, kernel: 3}, relu]\n"),
             "net.yaml:4:5: residual1: its layers make 24x24x5 of 26x26x5, to which that cannot be added; use "
-            "`padding: same`, no stride, and for the last convolution `out: 5`");
+            "`padding: same`, no stride, pool or dense layer, and for the last convolution `out: 5`");
+  EXPECT_NE(
+      plan_error("  - dense: {out: 20}\n  - residual: [dense: {out: 30}, relu]\n")
+          .find("make 1x1x30 of 1x1x20, to which that cannot be added; give its last convolution or dense "
+                "layer `out: 20`"),
+      std::string::npos);
   EXPECT_NE(plan_error(stem + "  - residual: [maxpool: {size: 2}]\n").find("make 13x13x5 of 26x26x5"),
             std::string::npos);
   EXPECT_NE(plan_error(stem + "  - residual: [conv: {out: 8, kernel: 1}]\n").find("make 26x26x8 of 26x26x5"),

@@ -56,6 +56,28 @@ TEST_F(Rerun, TellsWhatDrifted) {
   EXPECT_PRED2(contains, text.out, "conv1.weight differs first (");
 }
 
+// A checkpoint has the averages that tests use beside the weights, a model file alone.
+TEST_F(Rerun, MovingAveragesAreComparedWhereAFileHasThem) {
+  const auto file = [&](const char* name,
+                        const std::vector<std::pair<const char*, std::vector<float>>>& all) {
+    std::vector<Tensor> tensors;
+    for (const auto& [tensor, values] : all)
+      tensors.push_back({tensor, {values.size()}, std::as_bytes(std::span(values))});
+    write_safetensors(folder_ / name, tensors, {});
+    return SafetensorsFile::read(folder_ / name);
+  };
+  const SafetensorsFile model = file("model.safetensors", {{"a.weight", {2, 3}}});
+  const SafetensorsFile checkpoint =
+      file("checkpoint.safetensors",
+           {{"a.weight", {1, 1}}, {"a.weight.adam_m", {7, 7}}, {"a.weight.ema", {2, 3}}});
+  const std::vector<TensorDifference> same = weight_differences(checkpoint, model);
+  ASSERT_EQ(same.size(), 1U);
+  EXPECT_EQ(same[0].name, "a.weight");
+  EXPECT_EQ(same[0].different, 0U);
+  const SafetensorsFile broken = file("broken.safetensors", {{"a.weight", {1, 1}}, {"a.weight.ema", {2}}});
+  EXPECT_THROW(weight_differences(model, broken), FileError);
+}
+
 TEST_F(Rerun, EndsWhereTheRunEnded) {
   train({"--out", "cut", "--epochs", "4", "--max-steps", "20"});
   EXPECT_EQ(rerun("cut", 0)["weights"]["same_bits"], true);

@@ -119,6 +119,15 @@ double told(const std::optional<double>& option, const SafetensorsFile& file, co
 
 Normalisation input_of(const ImportArguments& arguments, const SafetensorsFile& file, PixelScaling& scaling) {
   const Normalisation usual = normalisation_of(scaling);
+  const Metadata& metadata = file.metadata();
+  const bool trained_by_image = metadata.contains("normalize") && metadata.at("normalize") == "image";
+  if (trained_by_image != scaling.by_image &&
+      (trained_by_image || metadata.contains("mean") || metadata.contains("std")))
+    throw UsageError(
+        fmt::format("{}: by its metadata its network {} `normalize: image`, and {} {}: name a network with "
+                    "the same input with --model",
+                    file.path().string(), trained_by_image ? "had" : "had not", arguments.model,
+                    scaling.by_image ? "has it" : "has not"));
   if (scaling.by_image && (arguments.mean || arguments.deviation))
     throw UsageError("--mean, --std: the recipe has `normalize: image`, so that both follow from each image");
   if (scaling.by_image) return usual;
@@ -161,9 +170,13 @@ int import_weights(const Environment& environment, const ImportArguments& argume
                                {"epochs", 0},
                                {"test", score_json(score)},
                                {"input", {{"mean", input.mean}, {"std", input.deviation}}}};
+    const bool by_image = run.setup.scaling.by_image;
+    if (by_image) recorded.record.results["input"] = {{"normalize", "image"}};
     recorded.close(RunStatus::kFinished, "imported");
     console.text(report_line("weights", fmt::format("{}, as {}", *settings.from, run.setup.spec.name)));
-    console.text(report_line("input", fmt::format("mean {:.6g}, std {:.6g}", input.mean, input.deviation)));
+    console.text(
+        report_line("input", by_image ? "each image by its own mean and deviation"
+                                      : fmt::format("mean {:.6g}, std {:.6g}", input.mean, input.deviation)));
     console.text(
         report_line("accuracy", fmt::format("{} on {} test images, loss {:.4f}", accuracy_text(score),
                                             grouped(score.images), score.loss)));

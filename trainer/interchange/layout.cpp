@@ -126,7 +126,7 @@ std::map<std::string, std::vector<float>> read_weights(SafetensorsFile& file, co
 
 Normalisation normalisation_of(const PixelScaling& scaling) {
   const double deviation = 1 / (255 * static_cast<double>(scaling.scale));
-  return {-static_cast<double>(scaling.shift) * deviation, deviation};
+  return {0 - static_cast<double>(scaling.shift) * deviation, deviation};  // never -0
 }
 
 }  // namespace trainer

@@ -156,7 +156,8 @@ class Graph {
     if (layer.kind == LayerKind::dense && is_map_) {
       x_ = node("Flatten", name + ".input", {x_});
       is_map_ = false;
-    } else if (!is_map_ && (layer.kernel > 0 || layer.size > 0)) {  // a convolution or a pool
+    } else if (!is_map_ && (layer.kernel > 0 || layer.size > 0 || layer.kind == LayerKind::avgpool)) {
+      // a convolution or a pool; the size of a global one is 0
       x_ = node("Reshape", name + ".input", {x_, integers(name + ".shape", {0, shape_.c, 1, 1})});
       is_map_ = true;
     }
@@ -181,6 +182,7 @@ class Graph {
       case LayerKind::maxpool:
         return node("MaxPool", name, {x_}, {window(layer.size), strides});
       case LayerKind::avgpool:
+        if (layer.size == 0) return node("GlobalAveragePool", name, {x_});
         return node("AveragePool", name, {x_}, {window(layer.size), strides});
       case LayerKind::dense:
         return node("Gemm", name, inputs, {attribute("transB", std::int64_t{1})});

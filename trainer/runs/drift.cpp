@@ -9,6 +9,7 @@
 #include <limits>
 #include <set>
 
+#include "models/network.hpp"
 #include "models/spec.hpp"
 #include "models/words.hpp"
 #include "trainer/console/json_lookup.hpp"
@@ -22,16 +23,19 @@ namespace trainer {
 
 namespace {
 
-// The parameters without an optimiser's state, whose names have that of a parameter in front ("conv1.weight.m"), and what ranks left out.
-std::vector<const Tensor*> weights_of(const SafetensorsFile& file) {
+// The parameters as tests use them (their moving averages, if the file has these), without an optimiser's state, whose names have that of
+// a parameter in front ("conv1.weight.m"), and what ranks left out.
+std::vector<Tensor> weights_of(const SafetensorsFile& file) {
   std::set<std::string> names;
   for (const Tensor& tensor : file.tensors()) names.insert(tensor.name);
-  std::vector<const Tensor*> found;
+  std::vector<Tensor> found;
   for (const Tensor& tensor : file.tensors()) {
     const std::size_t dot = tensor.name.rfind('.');
     const std::string owner = tensor.name.substr(0, dot);
-    if (owner != "gradient_residuals" && (dot == std::string::npos || !names.contains(owner)))
-      found.push_back(&tensor);
+    if (owner == "gradient_residuals" || (dot != std::string::npos && names.contains(owner))) continue;
+    const Tensor* average = file.find(tensor.name + std::string(kAverageSuffix));
+    found.push_back(average != nullptr ? *average : tensor);
+    found.back().name = tensor.name;
   }
   return found;
 }
@@ -101,28 +105,28 @@ std::string known_text(const Drift& drift) {
 }  // namespace
 
 std::vector<TensorDifference> weight_differences(const SafetensorsFile& a, const SafetensorsFile& b) {
-  const std::vector<const Tensor*> in_a = weights_of(a);
-  const std::vector<const Tensor*> in_b = weights_of(b);
+  const std::vector<Tensor> in_a = weights_of(a);
+  const std::vector<Tensor> in_b = weights_of(b);
   const auto refuse = [](const SafetensorsFile& file, const std::string& what) {
     throw FileError(
         fmt::format("{}: {}: these are different networks (trainer runs compare tells how two runs differ)",
                     file.path().string(), what));
   };
   std::vector<TensorDifference> all;
-  for (const Tensor* tensor : in_a) {
-    const auto other = std::ranges::find(in_b, tensor->name, [](const Tensor* one) { return one->name; });
+  for (const Tensor& tensor : in_a) {
+    const auto other = std::ranges::find(in_b, tensor.name, &Tensor::name);
     if (other == in_b.end()) {
-      refuse(b, fmt::format("it has no tensor '{}'", tensor->name));
-    } else if ((*other)->shape != tensor->shape) {
-      refuse(b, fmt::format("'{}' is [{}], not [{}]", tensor->name, fmt::join((*other)->shape, ", "),
-                            fmt::join(tensor->shape, ", ")));
+      refuse(b, fmt::format("it has no tensor '{}'", tensor.name));
+    } else if (other->shape != tensor.shape) {
+      refuse(b, fmt::format("'{}' is [{}], not [{}]", tensor.name, fmt::join(other->shape, ", "),
+                            fmt::join(tensor.shape, ", ")));
     } else {
-      all.push_back(difference_of(*tensor, **other));
+      all.push_back(difference_of(tensor, *other));
     }
   }
-  for (const Tensor* tensor : in_b)
-    if (std::ranges::find(in_a, tensor->name, [](const Tensor* one) { return one->name; }) == in_a.end())
-      refuse(a, fmt::format("it has no tensor '{}'", tensor->name));
+  for (const Tensor& tensor : in_b)
+    if (std::ranges::find(in_a, tensor.name, &Tensor::name) == in_a.end())
+      refuse(a, fmt::format("it has no tensor '{}'", tensor.name));
   return all;
 }
 

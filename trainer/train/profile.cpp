@@ -73,8 +73,8 @@ ProfiledPart describe_part(const StepPart& part, const Setup& setup, const Plan&
       text += (text.empty() ? "" : ", ") + std::string(optimizer_word(optimizer.kind));
       slots = std::max(slots, optimizer_slots(optimizer));
     }
-    const auto values = 3 + 2 * static_cast<std::uint64_t>(slots);
-    return {"update", "", text, 0, 0, sizeof(float) * plan.parameters * values};
+    const int values = 3 + 2 * slots + (plan.average ? 3 : 0) + (setup.rule.clip_norm > 0 ? 1 : 0);
+    return {"update", "", text, 0, 0, sizeof(float) * plan.parameters * static_cast<std::uint64_t>(values)};
   }
   const PlannedOp& op = plan.ops[static_cast<std::size_t>(part.op)];
   const bool forward = part.kind == StepPart::Kind::forward;
