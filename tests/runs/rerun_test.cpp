@@ -2,6 +2,7 @@
 #include "data/dataset.hpp"
 #include "tests/support/program.hpp"
 #include "trainer/runs/drift.hpp"
+#include "trainer/system/errors.hpp"
 
 namespace trainer::test {
 namespace {
