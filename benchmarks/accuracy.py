@@ -64,18 +64,19 @@ def main():
     values = [100 * run["accuracy"] for run in runs]
     percent = record.percent_over_seeds(values)
     result = record.describe(options.trainer)
-    result.update({"kind": "accuracy", "model": options.model, "precision": options.precision,
+    network = os.path.splitext(os.path.basename(options.model))[0]
+    result.update({"kind": "accuracy", "model": network, "precision": options.precision,
                    "epochs": runs[0]["epochs"], "seeds": len(runs),
                    "accuracy_percent": percent,
                    "process_seconds": record.spread([run["seconds"] for run in runs]), "runs": runs})
     if options.runs:
         result["committee_percent"] = committee(options, seeds)
         print(f"all {len(seeds)} as one: {result['committee_percent']:.2f} %")
-    print(f"{options.model}, {options.precision}: mean {percent['mean']:.3f} +- {percent['standard_error']:.3f} % "
+    print(f"{network}, {options.precision}: mean {percent['mean']:.3f} +- {percent['standard_error']:.3f} % "
           f"(standard error over {len(values)} seeds; deviation {percent['deviation_over_seeds']:.3f}), "
           f"{min(values):.2f} to {max(values):.2f}")
     name = "" if options.precision == "fp32" else f"-{options.precision}"
-    record.write(f"accuracy-{options.model}-{runs[0]['epochs']}-epochs{name}", result)
+    record.write(f"accuracy-{network}-{runs[0]['epochs']}-epochs{name}", result)
 
 
 if __name__ == "__main__":

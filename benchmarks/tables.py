@@ -29,6 +29,9 @@ def accuracy_table():
         a = value["accuracy_percent"]
         lines.append(f"| `{value['model']}` | {value.get('precision', 'fp32')} | {value['epochs']} | {value['seeds']} | {a['mean']:.3f} +- "
                      f"{a['standard_error']:.3f} % | {a['min']:.2f} to {a['max']:.2f} % |")
+        if "committee_percent" in value:
+            lines.append(f"| `{value['model']}`, all {value['seeds']} as one (`trainer committee`) | {value.get('precision', 'fp32')} | {value['epochs']} | | "
+                         f"{value['committee_percent']:.2f} % | |")
         origins.append(origin(value))
     return "\n".join(lines + [""] + sorted({f"{o}  " for o in origins}))
 

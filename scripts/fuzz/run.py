@@ -96,10 +96,9 @@ def table(rows):
     return "\n".join(lines)
 
 
-def add_earlier(path, rows):
+def add_earlier(record_of, rows, targets):
     """Adds the runs of an earlier record to those of the same targets."""
-    with open(path, encoding="utf-8") as file:
-        earlier = {row["target"]: row for row in json.load(file)["targets"]}
+    earlier = {row["target"]: row for row in record_of["targets"]}
     for row in rows:
         before = earlier.pop(row["target"], {"runs": 0, "seconds": 0, "edges": 0, "features": 0, "new_inputs": 0, "found": []})
         for key in ("runs", "seconds", "new_inputs"):
@@ -108,6 +107,7 @@ def add_earlier(path, rows):
             row[key] = max(row[key], before[key])
         row["found"] = before["found"] + row["found"]
     rows.extend(earlier.values())
+    rows.sort(key=lambda row: targets.index(row["target"]))
 
 
 def main():
@@ -135,13 +135,16 @@ def main():
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     found = any(row["found"] for row in rows)
-    if options.add:
-        add_earlier(options.add, rows)
+    earlier = json.loads(pathlib.Path(options.add).read_text(encoding="utf-8")) if options.add else None
+    if earlier:
+        add_earlier(earlier, rows, targets)
     print(table(rows))
     if options.record:
         compiler = subprocess.run(["clang++", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[0]
         value = {"kind": "fuzz", **record.describe(str(ROOT / "build/cpu/trainer/trainer")), "runs": sum(row["runs"] for row in rows), "targets": rows}
         value["command"] = " ".join(["scripts/fuzz.sh", *(word for word in sys.argv[1:] if word != "--no-build")])
+        if earlier:
+            value["command"] = f"{earlier['command']}, then {value['command']}"
         value["versions"]["compiler"] = compiler
         record.write("fuzz", value, options.record)
     sys.exit(1 if found else 0)
