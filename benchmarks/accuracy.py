@@ -47,11 +47,13 @@ def main():
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--data", help="a folder with another data set [the shipped MNIST]")
     parser.add_argument("--threads", type=int, help="[the program's default]")
     parser.add_argument("--runs", metavar="FOLDER", help="keep the trained networks there")
     options = parser.parse_args()
 
     extra = ["--epochs", str(options.epochs)] if options.epochs else []
+    extra += ["--data", options.data] if options.data else []
     extra += ["--threads", str(options.threads)] if options.threads else []
     runs = []
     seeds = range(options.first_seed, options.first_seed + options.seeds)
@@ -69,13 +71,16 @@ def main():
                    "epochs": runs[0]["epochs"], "seeds": len(runs),
                    "accuracy_percent": percent,
                    "process_seconds": record.spread([run["seconds"] for run in runs]), "runs": runs})
+    data = os.path.basename(os.path.normpath(options.data)) if options.data else None
+    if data:
+        result["data"] = data
     if options.runs:
         result["committee_percent"] = committee(options, seeds)
         print(f"all {len(seeds)} as one: {result['committee_percent']:.2f} %")
     print(f"{network}, {options.precision}: mean {percent['mean']:.3f} +- {percent['standard_error']:.3f} % "
           f"(standard error over {len(values)} seeds; deviation {percent['deviation_over_seeds']:.3f}), "
           f"{min(values):.2f} to {max(values):.2f}")
-    name = "" if options.precision == "fp32" else f"-{options.precision}"
+    name = "".join(f"-{word}" for word in (data, options.precision) if word and word != "fp32")
     record.write(f"accuracy-{network}-{runs[0]['epochs']}-epochs{name}", result)
 
 

@@ -65,7 +65,7 @@ def newest(kind):
         with open(path, encoding="utf-8") as file:
             value = json.load(file)
         if value.get("kind") == kind:
-            subject = (value.get("model"), value.get("epochs"), value.get("precision", "fp32"))
+            subject = (value.get("model"), value.get("epochs"), value.get("precision", "fp32"), value.get("data"))
             found[(value["machine"]["cpu"], value.get("device_name"), *subject)] = value
     return list(found.values())
 

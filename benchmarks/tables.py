@@ -25,9 +25,10 @@ def accuracy_table():
     lines = ["| network | precision | epochs | seeds | test accuracy, mean +- standard error over seeds | min to max |",
              "|---|---|---|---|---|---|"]
     origins = []
-    for value in sorted(newest("accuracy"), key=lambda v: (v["model"], v["epochs"], v.get("precision", "fp32"))):
+    for value in sorted(newest("accuracy"), key=lambda v: (v["model"], v["epochs"], v.get("precision", "fp32"), v.get("data", ""))):
         a = value["accuracy_percent"]
-        lines.append(f"| `{value['model']}` | {value.get('precision', 'fp32')} | {value['epochs']} | {value['seeds']} | {a['mean']:.3f} +- "
+        data = f" on {value['data']}" if "data" in value else ""
+        lines.append(f"| `{value['model']}`{data} | {value.get('precision', 'fp32')} | {value['epochs']} | {value['seeds']} | {a['mean']:.3f} +- "
                      f"{a['standard_error']:.3f} % | {a['min']:.2f} to {a['max']:.2f} % |")
         if "committee_percent" in value:
             lines.append(f"| `{value['model']}`, all {value['seeds']} as one (`trainer committee`) | {value.get('precision', 'fp32')} | {value['epochs']} | | "
@@ -213,7 +214,7 @@ def portable_table():
 def known_accuracies():
     """trainer/runs/known_accuracies.hpp: the accuracy of networks with their own recipes over seeds."""
     rows = [(value["model"], value["epochs"], value.get("precision", "fp32"), value["seeds"],
-             value["accuracy_percent"]["mean"], value["accuracy_percent"]["deviation_over_seeds"]) for value in newest("accuracy")]
+             value["accuracy_percent"]["mean"], value["accuracy_percent"]["deviation_over_seeds"]) for value in newest("accuracy") if "data" not in value]
     for value in newest("sprint_vs_torch"):
         rows += [(model, 0, "fp32", a["seeds"], a["percent"]["mean"], a["percent"]["deviation"]) for model, a in value["accuracy"].items()]
     return KNOWN_ACCURACIES.replace("ROWS", "\n".join(

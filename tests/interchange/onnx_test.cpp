@@ -75,11 +75,11 @@ TEST_F(Onnx, EveryLayerIsANodeBetweenBytesAndProbabilities) {
     if (node.at(3).bytes.find('.') == std::string::npos) names.push_back(node.at(3).bytes);
   }
   EXPECT_EQ(names,
-            Words({"pixels",     "centre",     "scaled",       "normalised", "conv1",     "leaky_relu1",
-                   "batchnorm1", "avgpool1",   "conv2",        "relu1",      "relu2",     "maxpool1",
-                   "maxpool2",   "batchnorm2", "gelu1",        "conv3",      "residual1", "gelu2",
-                   "avgpool2",   "dense1",     "conv4",        "relu3",      "residual2", "leaky_relu2",
-                   "conv5",      "gelu3",      "batchnorm3",   "avgpool3",   "dense2",    "batchnorm4",
+            Words({"pixels",     "centre",     "scaled",       "normalised", "conv1",       "leaky_relu1",
+                   "batchnorm1", "avgpool1",   "conv2",        "relu1",      "relu2",       "maxpool1",
+                   "maxpool2",   "batchnorm2", "gelu1",        "conv3",      "residual1",   "gelu2",
+                   "dense1",     "conv4",      "relu3",        "residual2",  "leaky_relu2", "conv5",
+                   "gelu3",      "batchnorm3", "avgpool2",     "avgpool3",   "dense2",      "batchnorm4",
                    "relu4",      "dense3",     "probabilities"}));
   EXPECT_EQ(std::ranges::count(kinds, "Flatten"), 2);
   EXPECT_EQ(std::ranges::count(kinds, "GlobalAveragePool"), 1);

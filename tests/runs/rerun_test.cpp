@@ -86,7 +86,7 @@ TEST_F(Rerun, EndsWhereTheRunEnded) {
   EXPECT_EQ(rerun("cut", 0)["weights"]["same_bits"], true) << "all of a run in parts";
   ASSERT_EQ(trainer({"train", "--resume", "cut", "--threads", "1", "--epochs", "6"}).code, 0);
   EXPECT_PRED2(contains, trainer({"runs", "rerun", "cut", "--quiet"}).out, "resumed       A, 2 times: ");
-  train({"--out", "late", "--epochs", "400", "--max-seconds", "0.2"});
+  train({"--out", "late", "--epochs", "4000", "--max-seconds", "1"});
   EXPECT_EQ(rerun("late", 0)["weights"]["same_bits"], true) << "the steps count, not the time";
 }
 

@@ -18,6 +18,7 @@ inline constexpr std::string_view kMnistFingerprint = "crc32:e9f4d8b3-e0cb4ad2-9
 
 inline constexpr KnownAccuracy kKnownAccuracies[] = {
     // clang-format off
+    {"accurate", 12, "bf16", 10, 99.7030, 0.0106},
     {"accurate-small", 16, "fp32", 10, 99.6440, 0.0353},
     {"cntk-sample", 10, "fp32", 3, 98.2000, 0.0458},
     {"lenet", 11, "fp32", 3, 99.1400, 0.0520},
