@@ -28,8 +28,9 @@ def accuracy_table():
     for value in sorted(newest("accuracy"), key=lambda v: (v["model"], v["epochs"], v.get("precision", "fp32"), v.get("data", ""))):
         a = value["accuracy_percent"]
         data = f" on {value['data']}" if "data" in value else ""
-        lines.append(f"| `{value['model']}`{data} | {value.get('precision', 'fp32')} | {value['epochs']} | {value['seeds']} | {a['mean']:.3f} +- "
-                     f"{a['standard_error']:.3f} % | {a['min']:.2f} to {a['max']:.2f} % |")
+        lines.append(f"| `{value['model']}`{data} | {value.get('precision', 'fp32')} | {value['epochs']} | {value['seeds']} | " +
+                     (f"{a['mean']:.2f} % | |" if value["seeds"] == 1 else
+                      f"{a['mean']:.3f} +- {a['standard_error']:.3f} % | {a['min']:.2f} to {a['max']:.2f} % |"))
         if "committee_percent" in value:
             lines.append(f"| `{value['model']}`, all {value['seeds']} as one (`trainer committee`) | {value.get('precision', 'fp32')} | {value['epochs']} | | "
                          f"{value['committee_percent']:.2f} % | |")
