@@ -51,7 +51,7 @@ DeviceLimit expected_memory(const GpuInfo& gpu) {
 }
 
 DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std::string& precision) {
-  const DeviceLimit expected = info.gpu ? expected_arithmetic(*info.gpu, precision) : DeviceLimit{};
+  DeviceLimit expected = info.gpu ? expected_arithmetic(*info.gpu, precision) : DeviceLimit{};
   if (expected.per_second > 0) return expected;
   constexpr int kRows = 2048;
   constexpr int kSize = 1024;
@@ -61,7 +61,7 @@ DeviceLimit arithmetic_limit(Backend& backend, const DeviceInfo& info, const std
 }
 
 DeviceLimit memory_limit(Backend& backend, const DeviceInfo& info) {
-  const DeviceLimit expected = info.gpu ? expected_memory(*info.gpu) : DeviceLimit{};
+  DeviceLimit expected = info.gpu ? expected_memory(*info.gpu) : DeviceLimit{};
   if (expected.per_second > 0) return expected;
   constexpr int kRows = 256;
   constexpr int kColumns = 1 << 16;
