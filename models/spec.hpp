@@ -116,7 +116,7 @@ struct Recipe {
   double weight_decay = 0;        // for the weights of convolutions and dense layers,
   bool decay_biases = true;       //   and for their biases; never for batch normalisation
   bool decay_dense_only = false;  // used by tf-convolutional
-  double clip_norm = 0;           // of all gradients together, kernels/math/clipping.hpp; 0: no limit
+  double clip_norm = 0;           // limits the norm of all gradients, kernels/math/clipping.hpp; 0: none
   int batch = 64;
   std::optional<int> epochs;  // exactly one of epochs and steps is set
   std::optional<std::int64_t> steps;

@@ -163,14 +163,16 @@ TEST_F(Torch, TheFileAndTheNetworkNormaliseAlike) {
   folder_.write("by_image.yaml", text.replace(text.find("normalize: data"), 15, "normalize: image"));
   const Outcome by_data = import("torch.safetensors", {"--out", "bad"}, "by_image.yaml");
   expect_one_line(by_data, 2);
-  EXPECT_PRED2(contains, by_data.err, "its network had not `normalize: image`, and by_image.yaml has it");
+  EXPECT_PRED2(contains, by_data.err,
+               "it was trained without `normalize: image`, and by_image.yaml is with it");
   const SafetensorsFile file = SafetensorsFile::read(folder_ / "torch.safetensors");
   Metadata told = file.metadata();
   told["normalize"] = "image";
   write_safetensors(folder_ / "told.safetensors", file.tensors(), told);
   const Outcome by_image = import("told.safetensors", {"--out", "bad"});
   expect_one_line(by_image, 2);
-  EXPECT_PRED2(contains, by_image.err, "its network had `normalize: image`, and small.yaml has not");
+  EXPECT_PRED2(contains, by_image.err,
+               "it was trained with `normalize: image`, and small.yaml is without it");
   EXPECT_FALSE(fs::exists(folder_ / "bad"));
   const Outcome both = import("told.safetensors", {"--out", "back"}, "by_image.yaml");
   EXPECT_EQ(both.code, 0) << both.err;

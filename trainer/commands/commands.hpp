@@ -135,7 +135,7 @@ void add_transpose(CLI::App& app, bool& transpose);
 void add_skip_bad_images(CLI::App& app, bool& skip,
                          const std::string& about = "leave broken pictures out [off]");
 CLI::Option* add_json(CLI::App& app, bool& json, const std::string& about = "as JSON [off]");
-void declare_json(CLI::App& app, bool& json);          // of a command that has no other option
+void declare_json(CLI::App& app, bool& json);          // for a command that has no other option
 CLI::Option* add_run(CLI::App& app, std::string& run,  // required
                      const std::string& about = "a run's id or the beginning of one, its folder, or 'last'");
 void add_seed(CLI::App& app, const char* name, std::uint64_t& seed, const char* about);

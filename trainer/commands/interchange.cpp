@@ -124,10 +124,10 @@ Normalisation input_of(const ImportArguments& arguments, const SafetensorsFile& 
   if (trained_by_image != scaling.by_image &&
       (trained_by_image || metadata.contains("mean") || metadata.contains("std")))
     throw UsageError(
-        fmt::format("{}: by its metadata its network {} `normalize: image`, and {} {}: name a network with "
-                    "the same input with --model",
-                    file.path().string(), trained_by_image ? "had" : "had not", arguments.model,
-                    scaling.by_image ? "has it" : "has not"));
+        fmt::format("{}: by its metadata it was trained {} `normalize: image`, and {} is {} it: name a "
+                    "network with the same input with --model",
+                    file.path().string(), trained_by_image ? "with" : "without", arguments.model,
+                    scaling.by_image ? "with" : "without"));
   if (scaling.by_image && (arguments.mean || arguments.deviation))
     throw UsageError("--mean, --std: the recipe has `normalize: image`, so that both follow from each image");
   if (scaling.by_image) return usual;

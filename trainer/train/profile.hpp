@@ -45,7 +45,7 @@ struct Profile {
   std::uint64_t steps = 0;          // timed
   std::vector<ProfiledPart> parts;  // in the step's order
   std::vector<ProfiledEvent> events;
-  double parts_seconds = 0;  // of all parts together
+  double parts_seconds = 0;  // the sum over all parts
   double step_seconds = 0;   // median of steps that run as in training
   DeviceLimit arithmetic, memory;
 };
