@@ -22,7 +22,7 @@ SOURCES = pathlib.Path(__file__).resolve().parents[2]
 JOB = {"slotsPerWorker", "launcherCreationPolicy", "runPolicy", "mpiReplicaSpecs", "mpiImplementation", "sshAuthMountPath"}
 POLICY = {"cleanPodPolicy", "backoffLimit", "ttlSecondsAfterFinished", "activeDeadlineSeconds", "schedulingPolicy", "suspend"}
 # Of other programs, of other commands and of benchmarks/, in the text.
-FOREIGN = {"azureml", "bind-to", "explain", "file", "gpus-per-node", "hostfile", "kills", "kinds", "mca", "mpi", "nodes", "ntasks-per-node", "read-only",
+FOREIGN = {"azureml", "bind-to", "explain", "file", "gpus-per-node", "hostfile", "image", "kills", "kinds", "mca", "mpi", "nodes", "ntasks-per-node", "read-only",
            "requeue", "resource-group", "rm", "shm-size", "signal", "tag", "test", "tmpfs", "user", "variant",
            "workspace-name"}
 
