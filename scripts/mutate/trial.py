@@ -66,7 +66,9 @@ class Tree:
 
     def test(self, program, limit):
         """(found, by which case) of one test program, to its first failure."""
-        code, output = self.run([os.path.join(self.build_folder, "tests", program), "--gtest_fail_fast", "--gtest_brief=1"], limit)
+        program, _, cases = program.partition(" ")
+        code, output = self.run([os.path.join(self.build_folder, "tests", program), "--gtest_fail_fast", "--gtest_brief=1",
+                                 f"--gtest_filter={cases or '*'}"], limit)
         case = re.search(r"\[  FAILED  \] ([\w./]+)", output)
         return code != 0, f"{program}: {case.group(1) if case else 'hung' if code is None else f'ended with {code}'}"
 
@@ -75,7 +77,7 @@ class Tree:
         if self.targets is None:
             _, output = self.run(["ninja", "-C", self.build_folder, "-t", "targets", "all"], 600)
             self.targets = set(re.findall(r"^(\w+): phony", output, re.MULTILINE))
-        return [program for program in programs if program in self.targets]
+        return [program for program in programs if program.split()[0] in self.targets]
 
     def measure(self, programs):
         """Requires the unmutated programs to pass, once a run, and keeps their seconds."""
@@ -83,7 +85,7 @@ class Tree:
             if program in self.seconds:
                 continue
             print(f"{program} without a mutation", flush=True)
-            code, output = self.build([program], mutated=False)
+            code, output = self.build(program.split()[:1], mutated=False)
             if code != 0:
                 raise RuntimeError(f"{program} does not build without a mutation:\n{output[-2000:]}")
             begin = time.monotonic()
@@ -111,7 +113,7 @@ class Tree:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(mutation.applied_to(source))
             for program in programs:  # a mutation that the first one finds needs no other to be built
-                code, _ = self.build([program], mutated=True)
+                code, _ = self.build(program.split()[:1], mutated=True)
                 if code != 0:
                     return "not compiled", "", "build"
                 found, by = self.test(program, max(LEAST_SECONDS, 5 * self.seconds[program]))

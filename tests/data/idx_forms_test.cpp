@@ -68,6 +68,11 @@ TEST_F(IdxForms, LabelsOfSeveralNumbersAreReducedToTheClass) {
     EXPECT_EQ(Values(labels.values.begin(), labels.values.end()), classes) << columns;
     EXPECT_EQ(labels.header.value_bytes, 4U);
   }
+  Values flat = idx_bytes({2}, {0, 0, 0, 7, 0, 0, 1, 0});
+  flat[2] = 0x0c;
+  EXPECT_EQ(refusal(flat, IdxContent::kLabels), "label 256 at position 1; labels from 0 to 255 are read");
+  flat[14] = 0;
+  EXPECT_EQ(read_packed(gzip(flat), IdxContent::kLabels).values[0], 7);
   EXPECT_EQ(refusal(wide_labels(classes, 65), IdxContent::kLabels),
             "labels of 65 numbers each; 1 to 64 are read");
   EXPECT_EQ(refusal(wide_labels(classes, 0), IdxContent::kLabels),

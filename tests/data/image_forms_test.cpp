@@ -109,6 +109,9 @@ TEST_F(PictureForms, ExifWithoutAnOrientationOrCutShortIsUpright) {
     EXPECT_EQ(read(jpeg_with({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)})).pixels,
               upright);
   for (const int nonsense : {0, 9, 65535}) EXPECT_EQ(read(jpeg_with(exif(nonsense, false))).pixels, upright);
+  Values one_entry = whole;  // the other one is not counted
+  one_entry[9] = 1;
+  EXPECT_EQ(read(jpeg_with(one_entry)).pixels, upright);
 }
 
 struct Bmp {
@@ -192,7 +195,9 @@ TEST_F(PictureForms, BmpOfNegativeWidthOrNoHeightIsBroken) {
 
 TEST_F(PictureForms, BmpWithRunLengthsIsRefusedByName) {
   for (const std::size_t compression : {1U, 2U}) {
-    EXPECT_EQ(refusal(bmp_file({.bits = 8, .compression = compression, .rows = {2, 0, 0, 1}})),
+    Values bmp = bmp_file({.bits = 8, .compression = compression, .rows = {2, 0, 0, 1}});
+    bmp[34] = 4;  // the image's bytes
+    EXPECT_EQ(refusal(bmp),
               "a BMP picture with RLE compression, which is not read; convert it to PNG or JPEG");
   }
 }

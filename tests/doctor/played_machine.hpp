@@ -5,6 +5,7 @@
 //   $PLAY/here/devices, $PLAY/there/devices   what the program in the image reports of its devices
 //   $PLAY/ssh-fails           what ssh says instead of connecting
 //   $PLAY/docker-fails        what docker says on the other machine
+//   $PLAY/save-fails, $PLAY/load-fails   what docker says of an image
 //   $PLAY/cut                 no connection lasts longer than to the start of a container
 //   $PLAY/cuts                logs breaks off midway once for each character of it
 //   $PLAY/corrupt             the next copy of a run arrives with a changed byte
@@ -40,6 +41,7 @@ mount() {
   mkdir -p "$(dirname -- "$to")" && ln -s -- "$from" "$to"
 }
 missing() { echo "Error response from daemon: No such $1: $last" >&2; exit 1; }
+if [ -e "$PLAY/$1-fails" ]; then cat "$PLAY/$1-fails" >&2; exit 1; fi
 case "$*" in *" devices --json") exec cat "$engine/devices" ;; esac
 case $1 in
   info) echo "28.2.2|linux/x86_64|/tmp|[]" ;;

@@ -32,6 +32,7 @@ TEST_F(Resumption, AStoppedRunGoesOnAsIfItHadNotStopped) {
   EXPECT_EQ(event_files(folder).size(), 1U) << "fetched";
   EXPECT_PRED2(contains, stopped.out, "trainer train --resume " + folder + "\n");
   EXPECT_PRED2(contains, stopped.err, "trainer submit -c vm --resume " + folder + "\n");
+  fs::remove_all(folder_ / "play/there/root");  // what the first container was shown
   const Outcome outcome = run({"submit", "--resume", id});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(runs(), Words{id}) << "it goes on in its own folder";

@@ -163,6 +163,18 @@ TEST_F(Submission, PrepareSendsOnceAndWhatHasChanged) {
   EXPECT_EQ(run({"prepare", "-c", "local"}).code, 2);
 }
 
+TEST_F(Submission, AnImageThatDoesNotArriveIsNotReady) {
+  const char* messages[][2] = {{"load-fails", "its disk is full"}, {"save-fails", "no space left on device"}};
+  for (const auto& [file, message] : messages) {
+    stop_playing("there/image");
+    play(file, "write /var/lib/docker/tmp/layer: no space left on device\n");
+    const Outcome outcome = run({"prepare", "-c", "vm"});
+    EXPECT_EQ(outcome.code, 1);
+    EXPECT_PRED2(contains, outcome.err, message);
+    stop_playing(file);
+  }
+}
+
 TEST_F(Submission, AnImageOfAnotherArchitectureIsNotSent) {
   play("here/image", "layers linux/arm64\n");
   const Outcome refused = run({"prepare", "-c", "vm"});

@@ -65,6 +65,7 @@ TEST_F(Registry, NamesMeanTheNewestVersionOrThatOfAStage) {
   register_run("a", "1", "production");
   register_run("b", "2", "staging");
   register_run("c", "3");
+  folder.write("runs/registry/digits/4x/version.json", "{}");  // no number
   EXPECT_EQ(found("digits"), "digits@3");
   EXPECT_EQ(found("digits@2"), "digits@2");
   EXPECT_EQ(found("digits@production"), "digits@1");

@@ -110,5 +110,10 @@ TEST(RunRecord, RefusesWhatIsNotARecordAndNamesTheField) {
   EXPECT_NE(refused_record(folder / "none").find("No such file"), std::string::npos);
 }
 
+TEST(Score, HasAStandardErrorThatShrinksWithTheImages) {
+  EXPECT_EQ((Score{.images = 0, .accuracy = 0.5}.standard_error()), 0);
+  EXPECT_DOUBLE_EQ((Score{.images = 100, .accuracy = 0.8}.standard_error()), 0.04);
+}
+
 }  // namespace
 }  // namespace trainer

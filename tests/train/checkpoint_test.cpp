@@ -167,6 +167,8 @@ TEST_F(SavedFile, NumbersThatMakeNoSenseAreRefused) {
   expect_changed_refused("scaling", R"({"scale":"nan","shift":"0x0p+0"})", "finite");
   expect_changed_refused("settings", R"({"seed":1,"batch":0,"channels":1,"skip_bad_images":false})", "batch");
   expect_changed_refused("settings", R"({"seed":1,"channels":9,"skip_bad_images":false})", "channels");
+  expect_changed_refused("settings", R"({"seed":1,"epochs":1000001,"channels":1,"skip_bad_images":false})",
+                         "'epochs' is 1000001, not 1 to 1000000");
   expect_changed_refused("settings", "[[[", "metadata");
   expect_changed_refused("position", "{}", "metadata");
   expect_changed_refused("spec", "layers: [", "spec");
