@@ -7,6 +7,7 @@
 //   $PLAY/docker-fails        what docker says on the other machine
 //   $PLAY/save-fails, $PLAY/load-fails   what docker says of an image
 //   $PLAY/cut                 no connection lasts longer than to the start of a container
+//   $PLAY/lasts               no container ends; followed is written when one is followed
 //   $PLAY/cuts                logs breaks off midway once for each character of it
 //   $PLAY/corrupt             the next copy of a run arrives with a changed byte
 //   $PLAY/copied              every copy of a run ends after so many bytes
@@ -77,6 +78,7 @@ case $1 in
   start) xargs -0 "$0" run <"$engine/$last.create" ;;
   logs | wait)
     [ ! -e "$PLAY/cut" ] || exit 255
+    [ ! -e "$PLAY/lasts" ] || { echo >"$PLAY/followed"; exec sleep 60; }
     [ -e "$engine/$last.code" ] || missing container
     cuts=$(cat "$PLAY/cuts" 2>/dev/null)
     if [ "$1" = logs ] && [ -n "$cuts" ]; then
@@ -130,10 +132,11 @@ class PlayedMachine : public ProgramTest {
     }
   }
 
-  Outcome run(const Words& arguments) const {
-    return trainer(arguments, {"PATH=" + at("bin") + ":/usr/bin:/bin", "PLAY=" + at("play"),
-                               "TRAINER=" TRAINER_BINARY, "XDG_RUNTIME_DIR=" + folder_.path().string()});
+  Words played() const {
+    return {"PATH=" + at("bin") + ":/usr/bin:/bin", "PLAY=" + at("play"), "TRAINER=" TRAINER_BINARY,
+            "XDG_RUNTIME_DIR=" + folder_.path().string()};
   }
+  Outcome run(const Words& arguments) const { return trainer(arguments, played()); }
 
   // A small training that is handed on to a target; data and network are given by absolute paths.
   Outcome submit(const std::string& target, const Words& more = {}, const Words& options = {}) const {

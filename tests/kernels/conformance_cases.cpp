@@ -238,7 +238,7 @@ std::vector<OpCase> plain_cases() {
       {"avgpool_masked", AvgPoolDesc{{8, 8, 24}, {2, 2}}, 5, 3},
       {"batchnorm_odd", BatchNormDesc{.in = odd}},
       {"batchnorm_one_image", BatchNormDesc{.in = odd}, 1},
-      {"batchnorm_one_value", BatchNormDesc{.in = {1, 1, 100}}, 32, 1, 1},
+      {"batchnorm_vector", BatchNormDesc{.in = {1, 1, 100}}, 32},
       {"batchnorm_one_channel", BatchNormDesc{.in = {28, 28, 1}}, 5},
       {"batchnorm_24_channels", BatchNormDesc{.in = {12, 12, 24}, .epsilon = 1e-3F, .momentum = 0.01F}, 16},
       {"batchnorm_masked", BatchNormDesc{.in = {5, 5, 17}}, 9, 6},

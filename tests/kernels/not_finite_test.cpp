@@ -104,6 +104,17 @@ TEST_P(NotFinite, LogitMakesTheLossSoUnlessItsRowIsMasked) {
   }
 }
 
+// The running variance is that of n - 1 values; of a single value the biased one, 0, takes its place.
+TEST_P(NotFinite, IsNoRunningStatisticOfASingleValue) {
+  const OpDesc desc = BatchNormDesc{.in = {1, 1, 5}};
+  Tensors t = sample_tensors(desc, 3, 1, SampleKind::smooth);
+  reference::backward(desc, t);
+  const OpResult got = run_op(backend(), desc, t, true);
+  ASSERT_EQ(got.running.size(), 2U);
+  for (const std::vector<float>& statistic : got.running)
+    for (const float value : statistic) EXPECT_TRUE(std::isfinite(value));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, NotFinite, testing::ValuesIn(tested_backends()),
                          [](const auto& info) { return backend_name(info.param); });
 

@@ -1,4 +1,6 @@
-// Submitted runs that were stopped and go on, and records that are closed because their machine is gone.
+// Submitted runs that were stopped and go on, that are left to themselves, that never began, and whose machine is gone.
+#include <thread>
+
 #include "tests/doctor/played_machine.hpp"
 #include "trainer/remote/connection.hpp"
 #include "trainer/store/run_folder.hpp"
@@ -55,6 +57,36 @@ TEST_F(Resumption, ARunThatCannotGoOnStaysAsItWas) {
   expect_one_line(run({"submit", "-c", "local", "--resume", id}), 2);
   expect_one_line(run({"submit"}), 2);
   EXPECT_TRUE(fs::exists(folder_ / "runs" / id / "checkpoint.safetensors"));
+}
+
+TEST_F(Resumption, ARunThatIsLeftToItselfIsPickedUpAgain) {
+  ASSERT_EQ(submit("vm", {}, {"--detach"}).code, 0);
+  const std::string id = runs().at(0);
+  play("lasts", "");
+  ChildProcess attached(command({"runs", "attach", id}), options(played()));
+  while (!fs::exists(folder_ / "play/followed") && !attached.ended())
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  attached.send(SIGTERM);
+  const Outcome left = attached.wait();
+  EXPECT_EQ(left.code, 128 + SIGTERM);
+  EXPECT_PRED2(contains, left.err, "left the run to itself; pick it up with: trainer runs attach " + id);
+  stop_playing("lasts");
+  EXPECT_EQ(run({"runs", "attach", id}).code, 0);
+  EXPECT_EQ(record("runs/" + id).status, RunStatus::kFinished);
+}
+
+TEST_F(Resumption, AContainerThatNeverBeganSaysWhy) {
+  ASSERT_EQ(submit("vm", {}, {"--detach"}).code, 0);
+  const std::string id = runs().at(0);
+  play("there/" + id + ".code", "127\n");
+  play("there/" + id + ".err",
+       "trainer: error while loading shared libraries: libcudnn.so.9: cannot open shared object file\n");
+  fs::remove_all(folder_ / "play/there/runs");
+  const Outcome outcome = run({"runs", "attach", id});
+  EXPECT_EQ(outcome.code, 127);
+  const std::string why = "the program ended with status 127 before the run began: ";
+  EXPECT_PRED2(contains, outcome.err, "error: " + why);
+  EXPECT_PRED2(contains, record("runs/" + id).reason, why);
 }
 
 TEST_F(Resumption, TheRecordOfAMachineThatIsGoneIsClosed) {
