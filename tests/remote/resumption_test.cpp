@@ -34,9 +34,12 @@ TEST_F(Resumption, AStoppedRunGoesOnAsIfItHadNotStopped) {
   EXPECT_EQ(event_files(folder).size(), 1U) << "fetched";
   EXPECT_PRED2(contains, stopped.out, "trainer train --resume " + folder + "\n");
   EXPECT_PRED2(contains, stopped.err, "trainer submit -c vm --resume " + folder + "\n");
-  fs::remove_all(folder_ / "play/there/root");  // what the first container was shown
   const Outcome outcome = run({"submit", "--resume", id});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto shows_data = [](const Words& call) {
+    return call[0] == "create" && std::ranges::find(call, "/sent/data/data") != call.end();
+  };
+  EXPECT_EQ(std::ranges::count_if(calls("docker.log"), shows_data), 1) << "to the second container too";
   EXPECT_EQ(runs(), Words{id}) << "it goes on in its own folder";
   EXPECT_EQ(record("runs/" + id).status, RunStatus::kFinished);
   EXPECT_EQ(record("runs/" + id).resumed.size(), 1U);
