@@ -110,6 +110,21 @@ TEST(RunRecord, RefusesWhatIsNotARecordAndNamesTheField) {
   EXPECT_NE(refused_record(folder / "none").find("No such file"), std::string::npos);
 }
 
+TEST(RunRecord, IsOfThisMachineIfTheFolderAndTheStartOrTheNameAre) {
+  const TemporaryFolder folder;
+  RunRecord record;
+  const auto here = [&](const Json& changes) {
+    record.process = process_json(folder.path());
+    record.process.update(changes);
+    return was_written_here(record, folder.path());
+  };
+  EXPECT_TRUE(here(Json::object()));
+  EXPECT_TRUE(here({{"boot_id", "another"}}));
+  EXPECT_TRUE(here({{"host", "another"}}));
+  EXPECT_FALSE(here({{"inode", 1}}));
+  EXPECT_FALSE(here({{"boot_id", "another"}, {"host", "another"}}));
+}
+
 TEST(Score, HasAStandardErrorThatShrinksWithTheImages) {
   EXPECT_EQ((Score{.images = 0, .accuracy = 0.5}.standard_error()), 0);
   EXPECT_DOUBLE_EQ((Score{.images = 100, .accuracy = 0.8}.standard_error()), 0.04);

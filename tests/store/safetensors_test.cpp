@@ -207,6 +207,16 @@ TEST(Safetensors, AcceptsAHandWrittenFileWithTheRightHash) {
             std::string::npos);
 }
 
+TEST(Safetensors, LeavesOutTorchsCountersOfBatches) {
+  const TemporaryFolder folder;
+  const std::string header =
+      with_metadata(R"(,"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]})"
+                    R"(,"1.num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[4,12]})");
+  const SafetensorsFile file = SafetensorsFile::read(folder.write("x", file_of(header, "1234567890ab")));
+  EXPECT_NE(file.find("w"), nullptr);
+  EXPECT_EQ(file.find("1.num_batches_tracked"), nullptr);
+}
+
 TEST(Safetensors, PythonReadsTheFileAndFindsTheHashRight) {
   const char* chosen = std::getenv("TRAINER_PYTHON");
   const std::string python = std::string("'") + (chosen != nullptr ? chosen : "python3") + "' ";
