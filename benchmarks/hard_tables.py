@@ -69,7 +69,7 @@ def mutants():
         suite = "and then by the whole suite" if value["whole_suite"] else "alone, without the whole suite"
         parts.append("\n".join(lines + ["", f"Each is one change of an operator, a border, a constant, a condition or a statement, tried by the tests of its room {suite}. "
                                         f"Not counted: {results.get('equal', 0)} that cannot be seen (`tests/mutants/equal.txt`), "
-                                        f"{results.get('not compiled', 0)} that do not compile. {origin(value)}"]))
+                                        f"{results.get('not compiled', 0)} that do not compile. {sum(results.values())} of {value['planned']} planned were tried. {origin(value)}"]))
     return "\n\n".join(parts)
 
 
