@@ -57,7 +57,7 @@ def accuracy(options, model, seeds):
     end = ours(options, model, seeds)
     print(f"{model:12} {seeds} seeds: {end['accuracy_percent']['mean']:.3f} +- {end['accuracy_percent']['standard_error']:.3f} %, "
           f"median {end['train_and_test_seconds']['median']:.3f} s", flush=True)
-    return {"percent": end["accuracy_percent"], "seeds": len(end["seeds"]), "train_and_test_seconds": end["train_and_test_seconds"],
+    return {"percent": end["accuracy_percent"], "seeds": len(end["seeds"]), "views": end["views"], "train_and_test_seconds": end["train_and_test_seconds"],
             "cold_seconds": end["cold_seconds"]}
 
 

@@ -93,11 +93,12 @@ def sprint_table():
             percent = a["percent"]
             reached = (f"{percent['mean']:.3f} +- {percent['standard_error']:.3f} % ({percent['min']:.2f} to {percent['max']:.2f}), "
                        f"{a['seeds']} seeds")
+            views = ", views" if a.get("views", 1) > 1 else ""
             for what, name in (("train_and_test", "training + test"), ("process", "whole process")):
                 if what not in case:
                     continue
                 side = case[what]
-                rows.append((f"`{case['model']}`, {name}", reached if what == "train_and_test" else "",
+                rows.append((f"`{case['model']}`{views}, {name}", reached if what == "train_and_test" else "",
                              seconds(side["trainer_seconds"]), seconds(side["torch_seconds"]), f"**{side['ratio']:.1f}**"))
         head = ("what", "test accuracy", "trainer, s", f"PyTorch {value['versions']['torch']}, s", "times faster")
         quick = value["quick_in_torch"]

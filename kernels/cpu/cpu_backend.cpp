@@ -58,9 +58,8 @@ class CpuBackend final : public HostBackend {
   bool chains_shards() const override { return true; }
   void gather(const GatherArgs& args) override {
     stream_.serial([args] { open_step(args.batching, *args.state); });
-    const auto loop = args.needs_whole_images() ? context_.loops.gather_augmented : context_.loops.gather;
     for_shards(context_, static_cast<int>(args.batching.batch),
-               [args, loop](const Shard& shard) { loop(args, shard.begin, shard.end); });
+               [this, args](const Shard& shard) { context_.loops.gather(args, shard.begin, shard.end); });
   }
 
   void update(const UpdateArgs& args) override { append_update(context_, args); }

@@ -18,8 +18,7 @@ struct Augmentation {
   int shift = 0;              // whole pixels, up or down and left or right
   int crop = 0;               // side of a square at a random place that is scaled to the image's size
   bool centred_crop = false;  // the square lies in the middle, as it does when a network is tested
-  float share =
-      1;  // the fraction of the images that the following are applied to; the others are shifted and cropped alone
+  float share = 1;  // the fraction of the images to which what follows is applied; shift and crop are for all
   float rotate = 0;   // degrees, either way
   float zoom = 0;     // as a fraction, larger or smaller
   float shear = 0;    // degrees, either way: a line that was upright leans so far
@@ -41,7 +40,7 @@ inline Augmentation at_test(const Augmentation& a) {
 // or, unless it interpolates, at (y + down, x + right).
 struct Transformation {
   bool interpolates;
-  float yy, yx, xy, xx;  // the matrix
+  float yy = 1, yx = 0, xy = 0, xx = 1;  // the matrix
   float down, right;
   int grid;
   float node_down[kMostNodes * kMostNodes], node_right[kMostNodes * kMostNodes];
@@ -154,7 +153,7 @@ HOST_DEVICE Transformation transformation_of(const Augmentation& a, const Shape&
   const bool chosen = unit_float(first.word[2]) < a.share;
   Transformation t;
   t.interpolates = a.crop > 0 || (chosen && a.distorts());
-  detail::set_matrix(a, image, chosen, first.word[3], second.word[0], second.word[1], t);
+  if (t.interpolates) detail::set_matrix(a, image, chosen, first.word[3], second.word[0], second.word[1], t);
   t.down = static_cast<float>(detail::below(2 * a.shift + 1, first.word[0]) - a.shift);
   t.right = static_cast<float>(detail::below(2 * a.shift + 1, first.word[1]) - a.shift);
   if (a.crop > 0 && !a.centred_crop) {

@@ -113,12 +113,12 @@ INSTANTIATE_TEST_SUITE_P(Shipped, EveryNetwork, testing::ValuesIn(kShipped), [](
 TEST(Waits, OfAStepAreFew) {
   const std::size_t muon = 3 * 3 + 1;
   const auto phases_of = [&](const std::string& model, int batch) -> std::size_t {
-    if (model == "sprint-lean" || model == "sprint-lean-views") return 4 + 3 * 2 + 1 + muon;
+    if (model.starts_with("sprint-")) return 4 + 3 * 2 + 1 + muon;
     if (model == "accurate") return 4 + 6 * 2 + muon + (batch == 64 ? 2 : 0);
     if (model == "accurate-small") return 4 + 4 * 2 + muon;
     if (model == "test") return 4 + 2;
     const std::size_t few_rows = batch == 64 && model != "cntk-convnet" ? 2 : 0;
-    return 4 + few_rows + (model.starts_with("sprint") ? 3 * 2 + muon : 0);
+    return 4 + few_rows + (model == "sprint" ? 3 * 2 + muon : 0);
   };
   const SomeImages images = some_images();
   std::vector<Spec> specs{with_blocks()};

@@ -1,4 +1,4 @@
-// Loops in which every element is independent: gathering, ReLU, dropout and the optimisers. They are written so
+// Loops in which every element is independent: ReLU, dropout and the optimisers. They are written so
 // that the compiler vectorises them at the width that this copy is compiled for.
 #include "kernels/backend.hpp"
 #include "kernels/cpu/loops/loops.hpp"
@@ -7,45 +7,6 @@
 #include "kernels/math/philox.hpp"
 
 namespace trainer::cpu::TRAINER_LOOPS {
-
-namespace {
-
-// The next image can be anywhere in the data set: it is prefetched while the current one is read.
-HOST_DEVICE void fetch_ahead(const std::uint8_t* image, std::size_t bytes) {
-  constexpr std::size_t kLine = 64;
-  for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(image + at);
-}
-
-}  // namespace
-
-void gather(const GatherArgs& args, std::size_t begin, std::size_t end) {
-  const auto channels = static_cast<std::size_t>(args.shape.c);
-  const std::size_t stride = static_cast<std::size_t>(args.stored.w) * channels;
-  const std::size_t corner = static_cast<std::size_t>(args.top) * stride + args.left * channels;
-  const bool whole = args.shape == args.stored;  // one long line
-  const std::size_t lines = whole ? 1 : static_cast<std::size_t>(args.shape.h);
-  const std::size_t length = args.shape.size() / lines;
-  const std::size_t bytes = args.stored.size();
-  const StepState state = *args.state;
-  const auto image_at = [&](std::size_t row) {
-    return image_of(args.batching, state.seed, state.step, row).index;
-  };
-  for (std::size_t row = begin; row < end; ++row) {
-    float* __restrict x = static_cast<float*>(args.x) + row * args.shape.size();
-    if (row >= state.valid) {
-      for (std::size_t i = 0; i < args.shape.size(); ++i) x[i] = 0;
-      args.labels[row] = 0;
-      continue;
-    }
-    const std::size_t image = image_at(row);
-    if (row + 1 < state.valid && row + 1 < end) fetch_ahead(args.images + bytes * image_at(row + 1), bytes);
-    const std::uint8_t* __restrict pixels = args.images + bytes * image + corner;
-    for (std::size_t line = 0; line < lines; ++line, x += length, pixels += stride) {
-      for (std::size_t i = 0; i < length; ++i) x[i] = static_cast<float>(pixels[i]) * args.scale + args.shift;
-    }
-    args.labels[row] = args.stored_labels[image];
-  }
-}
 
 void relu(const float* x, float* y, std::size_t begin, std::size_t end) {
 #pragma GCC ivdep                                                        // x may be y, element by element

@@ -40,11 +40,16 @@ struct VectorOf<1> {
   using Byte = std::uint8_t;
 };
 
-// Converts lane by lane to another element type of as many lanes.
+// Converts lane by lane to another element type of as many lanes. Between bytes and words it goes by 16 bits, because GCC 12
+// would convert one lane at a time.
 template <typename To, typename From>
 HOST_DEVICE To convert(const From& from) {
   if constexpr (sizeof(From) == 1 || sizeof(To) == 1) {
     return static_cast<To>(from);
+  } else if constexpr (sizeof(From) != sizeof(To)) {
+    typedef std::uint16_t Half
+        __attribute__((vector_size((sizeof(From) < sizeof(To) ? sizeof(To) : sizeof(From)) / 2)));
+    return __builtin_convertvector(__builtin_convertvector(from, Half), To);
   } else {
     return __builtin_convertvector(from, To);
   }

@@ -10,7 +10,6 @@
 
 // Covers rows of the batch; StepState::valid is the number of valid ones.
 LOOP(gather, const GatherArgs& args, std::size_t begin, std::size_t end)
-LOOP(gather_augmented, const GatherArgs& args, std::size_t begin, std::size_t end)
 
 LOOP(maxpool, const PoolLoop& loop, const float* map, float* y, std::uint8_t* argmax, std::size_t images)
 LOOP(maxpool_backward, const PoolLoop& loop, const float* dy, const std::uint8_t* argmax, float* dmap,
