@@ -27,7 +27,6 @@ inline constexpr KnownAccuracy kKnownAccuracies[] = {
     {"quick", 2, "bf16", 10, 99.2150, 0.0645},
     {"quick", 2, "fp32", 10, 99.2330, 0.0395},
     {"sprint", 0, "fp32", 30, 99.0540, 0.0595},
-    {"sprint-995", 0, "fp32", 30, 99.5050, 0.0331},
     {"sprint-lean", 0, "fp32", 30, 99.0543, 0.0753},
     // clang-format on
 };
