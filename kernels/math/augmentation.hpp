@@ -40,7 +40,7 @@ inline Augmentation at_test(const Augmentation& a) {
 // or, unless it interpolates, at (y + down, x + right).
 struct Transformation {
   bool interpolates;
-  float yy = 1, yx = 0, xy = 0, xx = 1;  // the matrix
+  float yy, yx, xy, xx;  // the matrix
   float down, right;
   int grid;
   float node_down[kMostNodes * kMostNodes], node_right[kMostNodes * kMostNodes];
@@ -153,6 +153,8 @@ HOST_DEVICE Transformation transformation_of(const Augmentation& a, const Shape&
   const bool chosen = unit_float(first.word[2]) < a.share;
   Transformation t;
   t.interpolates = a.crop > 0 || (chosen && a.distorts());
+  t.yy = t.xx = 1;
+  t.yx = t.xy = 0;
   if (t.interpolates) detail::set_matrix(a, image, chosen, first.word[3], second.word[0], second.word[1], t);
   t.down = static_cast<float>(detail::below(2 * a.shift + 1, first.word[0]) - a.shift);
   t.right = static_cast<float>(detail::below(2 * a.shift + 1, first.word[1]) - a.shift);
