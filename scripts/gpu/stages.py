@@ -15,10 +15,10 @@ TESTS = [("conformance_test", "*cuda*"), ("step_test", "*cuda*"), ("backend_test
 REPLAYS = [("backend_test", "*RecordedStepsTrainAsTheCallsThemselvesDo/cuda*"),
            ("gpu_training_test", "*IsItsStepsOneByOne*:*TheSameSeedGivesTheSameBits*")]
 
-# Network, epochs (None: its recipe's), seeds, minimum mean test accuracy in percent; all 10,000 images, last weights.
+# Network, epochs (None: its recipe's), seeds, minimum mean test accuracy in percent; all 10,000 images, last weights, no views.
 ACCURACY = [("quick", 1, 10, 99.0), ("quick", None, 10, 99.2), ("lenet", None, 3, 98.9), ("cntk-sample", None, 3, 98.0),
             ("cntk-convnet", None, 5, 99.4), ("tf-convolutional", None, 3, 99.1), ("pytorch-example", None, 3, 99.0),
-            ("tf-sample", None, 3, 95.0), ("sprint-995", None, 10, 99.5),
+            ("tf-sample", None, 3, 95.0), ("sprint-995", None, 10, 99.4),
             ("accurate", None, 10, 99.7), ("accurate-small", None, 10, 99.62)]
 
 PRECISION_SEEDS = 10

@@ -70,8 +70,8 @@ HOST_DEVICE void show_shifted(const GatherArgs& args, const Transformation& t, c
   const int end = std::clamp(image.w - right, begin / c, args.shape.w) * c;
   const int bottom = std::min(args.shape.h, image.h - down);
   for (int y = std::max(0, -down); y < bottom; ++y) {
-    const std::uint8_t* line = pixels + ((y + down) * image.w + right) * c;
-    convert_pixels(args, line + begin, end - begin, x + y * width + begin);
+    const int first = ((y + down) * image.w + right) * c + begin;
+    convert_pixels(args, pixels + first, end - begin, x + y * width + begin);
   }
 }
 

@@ -24,26 +24,22 @@ class Conv final : public Op {
     if (wants_dx) data_w_.emplace(context, canonical_weights(desc), slices_.first().data_weights());
     context.scratch.reserve([&](auto& memory) { return lay_out(memory); });
   }
-  bool reads_selected_rows() const override { return true; }
 
  private:
   // What a thread needs, for both directions.
   struct Layout {
     ConvSlices::Layout slice;
-    float* map;       // [slice, h, w, out]: the masked gradient, or that of selected images
+    float* map;       // [slice, h, w, out]: the masked gradient
     std::byte* dmap;  // copy of the gradient that the products read
     float* sums;      // a slice's gradients, like those of a shard
-    float *x, *dx;    // of selected images, one after the other
   };
   Layout lay_out(HostAllocator& memory) const {
     const std::size_t map = slices_.first().images() * slices_.map_floats();
     Layout p{};
     p.slice = slices_.lay_out(memory);
-    p.map = memory.take<float>(map);
+    p.map = memory.take<float>(conv_.relu ? map : 0);
     p.dmap = memory.take<std::byte>(operand_bytes(context_, map));
     p.sums = memory.take<float>(sums_.floats());
-    p.x = memory.take<float>(slices_.first().images() * conv_.in.size());
-    p.dx = memory.take<float>(data_w_ ? slices_.first().images() * conv_.in.size() : 0);
     return p;
   }
   Layout layout(const Shard& shard) const {
@@ -64,61 +60,30 @@ class Conv final : public Op {
     });
   }
 
-  // The gradient of the map of `count` images from n on: dy, or dy masked by the ReLU in `to`.
-  const float* map_gradient(const OpArgs& args, std::size_t n, std::size_t count, float* to) const {
-    const float* y = floats(args.y) + n * slices_.map_floats();
-    const float* dy = floats(args.dy) + n * slices_.map_floats();
-    if (!conv_.relu) return dy;
-    context_.loops.relu_backward(y, dy, to, 0, count * slices_.map_floats());
-    return to;
-  }
-
-  // Adds a slice's weight gradients to `sums`, or puts them there if they are the first, and writes its dx unless that is null.
-  void multiply(const OpArgs& args, const Layout& p, const ConvPrimitives& slice, const float* map,
-                const void* x, bool first, float* sums, float* dx) const {
-    const void* dmap = operand(context_, map, slice.images() * slices_.map_floats(), p.dmap);
-    float* own = first ? sums : p.sums;
-    slice.backward_weights(x, dmap, own, own + gradient_floats(), p.slice.scratch);
-    if (!first) context_.loops.add(own, sums, 0, sums_.floats());
-    if (dx != nullptr) slice.backward_data(dmap, data_w_->of(args.w), dx, p.slice.scratch);
+  // The gradient of a slice's map as its products read it.
+  const void* map_gradient(const OpArgs& args, const Layout& p, const ConvPrimitives& slice,
+                           std::size_t first) const {
+    const std::size_t count = slice.images() * slices_.map_floats();
+    const float* y = floats(args.y) + first * slices_.map_floats();
+    const float* dy = floats(args.dy) + first * slices_.map_floats();
+    if (!conv_.relu) return operand(context_, dy, count, p.dmap);
+    context_.loops.relu_backward(y, dy, p.map, 0, count);
+    return operand(context_, p.map, count, p.dmap);
   }
 
   void backward(const OpArgs& args, const Shard& shard) const {
     const Layout p = layout(shard);
     float* sums = sums_.cleared(shard.index);
-    if (args.selected != nullptr && std::count(args.selected + shard.begin, args.selected + shard.end, 0) > 0)
-      return backward_selected(args, shard, p, sums);
-    slices_.for_each(shard, [&](const ConvPrimitives& slice, std::size_t n) {
-      float* dx = args.dx == nullptr ? nullptr : floats(args.dx) + n * conv_.in.size();
-      multiply(args, p, slice, map_gradient(args, n, slice.images(), p.map),
-               slices_.x_operand(args.x, slice, n, p.slice.x), n == shard.begin, sums, dx);
+    slices_.for_each(shard, [&](const ConvPrimitives& slice, std::size_t first) {
+      const void* dmap = map_gradient(args, p, slice, first);
+      const void* x = slices_.x_operand(args.x, slice, first, p.slice.x);
+      float* own = first == shard.begin ? sums : p.sums;
+      slice.backward_weights(x, dmap, own, own + gradient_floats(), p.slice.scratch);
+      if (own != sums) context_.loops.add(own, sums, 0, sums_.floats());
+      if (args.dx == nullptr) return;
+      slice.backward_data(dmap, data_w_->of(args.w), floats(args.dx) + first * conv_.in.size(),
+                          p.slice.scratch);
     });
-  }
-
-  // The selected images are packed into slices; what is left of the last one has images and gradients of zeros.
-  void backward_selected(const OpArgs& args, const Shard& shard, const Layout& p, float* sums) const {
-    const ConvPrimitives& slice = slices_.first();
-    const std::size_t image = conv_.in.size(), map = slices_.map_floats();
-    const auto next = [&](std::size_t n) {
-      while (n < shard.end && !is_selected(args, n)) ++n;
-      return n;
-    };
-    const std::size_t begin = next(shard.begin);
-    for (std::size_t n = begin, first = n; n < shard.end; first = n) {
-      std::fill_n(p.x, slice.images() * image, 0.0F);
-      std::fill_n(p.map, slice.images() * map, 0.0F);
-      for (std::size_t i = 0; i < slice.images() && n < shard.end; ++i, n = next(n + 1)) {
-        std::copy_n(floats(args.x) + n * image, image, p.x + i * image);
-        const float* gradient = map_gradient(args, n, 1, p.map + i * map);
-        if (!conv_.relu) std::copy_n(gradient, map, p.map + i * map);
-      }
-      multiply(args, p, slice, p.map, slices_.x_operand(p.x, slice, 0, p.slice.x), first == begin, sums,
-               args.dx == nullptr ? nullptr : p.dx);
-      const float* dx = p.dx;
-      for (std::size_t to = first; args.dx != nullptr && to < n; to = next(to + 1), dx += image)
-        std::copy_n(dx, image, floats(args.dx) + to * image);
-    }
-    clear_rest(args, conv_.x_map, shard, image * sizeof(float));
   }
 
   void run_backward(const OpArgs& args) override {
