@@ -6,7 +6,7 @@
   back   a torch.nn.Sequential with numbered layers and PyTorch's own first weights, whose batch normalisations have seen some
          batches, is saved by save_file and imported
 
-Both ways PyTorch's logits of all test images must be within 1e-4 of those of `trainer eval --precision fp32`, relative to the largest of
+Both ways PyTorch's logits of all test images must be within 1e-4 of those of `trainer eval --precision fp32 --views 1`, relative to the largest of
 an image where that is above 10 (tf-sample's are in the thousands), and the record has the largest difference.
 
     benchmarks/torch_weights.py --trainer build/cpu/trainer/trainer [--networks quick,sprint] [--record FILE]
@@ -94,7 +94,7 @@ def shown(images, crop, mean, std):
 
 def compare(options, run, model, x, folder):
     table = os.path.join(folder, "logits.csv")
-    said(options, "eval", run, "--data", options.data, "--precision", "fp32", "--logits", table)
+    said(options, "eval", run, "--views", "1", "--data", options.data, "--precision", "fp32", "--logits", table)
     ours = np.loadtxt(table, delimiter=",", skiprows=1)[:, 2:]
     with torch.no_grad():
         theirs = torch.cat([model.eval()(part) for part in x.split(500)]).double().numpy()

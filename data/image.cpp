@@ -11,17 +11,17 @@
 
 namespace {
 
-// This limit, set for each picture, stops files whose compressed data need far more than their header says: stb_image reports
-// "outofmem".
+// This limit, set for each picture, stops files whose compressed data need far more than their header says. stb_image reports
+// "outofmem", as where the system refuses.
 thread_local std::size_t largest_allocation = 0;
+thread_local bool system_refused = false;
 
 // The memory is zeroed because the decoder reads a JPEG Huffman table even if the file does not define it.
-void* bounded_allocate(std::size_t bytes) {
-  return bytes > largest_allocation ? nullptr : std::calloc(bytes, 1);
-}
-
 void* bounded_reallocate(void* old, std::size_t bytes) {
-  return bytes > largest_allocation ? nullptr : std::realloc(old, bytes);
+  if (bytes > largest_allocation) return nullptr;
+  void* block = old == nullptr ? std::calloc(bytes, 1) : std::realloc(old, bytes);
+  system_refused = system_refused || block == nullptr;
+  return block;
 }
 
 }  // namespace
@@ -33,7 +33,7 @@ void* bounded_reallocate(void* old, std::size_t bytes) {
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
 #define STBI_ASSERT(condition)  // some assertions fail for damaged files, which stb_image then refuses
-#define STBI_MALLOC(bytes) bounded_allocate(bytes)
+#define STBI_MALLOC(bytes) bounded_reallocate(nullptr, bytes)
 #define STBI_REALLOC(old, bytes) bounded_reallocate(old, bytes)
 #define STBI_FREE(old) std::free(old)
 #include <stb_image.h>
@@ -161,9 +161,11 @@ Image read_image(const std::filesystem::path& path, int channels, int longest) {
   stored.orientation = check_image_file(path, bytes);
   const int length = static_cast<int>(bytes.size());
   const auto refuse_broken = [&] {
+    if (system_refused) throw std::bad_alloc();
     refuse(path, "broken picture of {} bytes: {}", bytes.size(), stbi_failure_reason());
   };
   largest_allocation = kMargin;
+  system_refused = false;
   if (stbi_info_from_memory(bytes.data(), length, &stored.width, &stored.height, &stored.channels) == 0)
     refuse_broken();
   stored.height = std::abs(std::max(stored.height, -INT_MAX));  // below 0: a BMP from the top down

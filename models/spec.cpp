@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <fmt/format.h>
 #include <fstream>
 #include <limits>
+#include <new>
 #include <system_error>
 
 #include "models/layers.hpp"
@@ -50,6 +52,7 @@ Words names_in(const fs::path& folder) {
   for (fs::directory_iterator file(folder, error), end; !error && file != end; file.increment(error)) {
     if (file->path().extension() == ".yaml") names.push_back(file->path().stem().string());
   }
+  if (error == std::errc::not_enough_memory) throw std::bad_alloc();
   if (error) {
     throw SpecError(
         fmt::format("{}: the folder of networks cannot be read: {}", folder.string(), error.message()));
@@ -86,6 +89,7 @@ Spec read_spec(const fs::path& file) {
   if (!fs::exists(status)) throw SpecError(fmt::format("{}: no such file", file.string()));
   if (!fs::is_regular_file(status)) throw SpecError(fmt::format("{}: not a file", file.string()));
   std::ifstream stream(file, std::ios::binary);
+  if (!stream && errno == ENOMEM) throw std::bad_alloc();
   if (!stream) throw SpecError(fmt::format("{}: cannot be opened for reading", file.string()));
   std::string text(kMostSpecBytes + 1, '\0');
   stream.read(text.data(), static_cast<std::streamsize>(text.size()));

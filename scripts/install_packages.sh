@@ -16,7 +16,7 @@ check_packages=(ccache clang-format clang-tidy libomp-dev gcovr shellcheck pytho
 fuzz_packages=(clang libclang-rt-dev llvm)
 portable_packages=(clang g++-aarch64-linux-gnu qemu-user emscripten)
 slurm_packages=(slurm-wlm munge openmpi-bin)
-health_packages=(prometheus podman python3-yaml)
+health_packages=(prometheus podman catatonit python3-yaml)
 image_packages=(docker.io debootstrap openssh-client openssh-server)
 
 declare -A reasons=(
@@ -43,7 +43,7 @@ declare -A reasons=(
   [openssh-client]="reaches the targets" [openssh-server]="plays one, for scripts/target_check.sh"
   [slurm-wlm]="starts ranks, for scripts/slurm_check.sh" [munge]="Slurm's keys"
   [prometheus]="promtool, which reads what doctor writes" [podman]="runs the pods of deploy/kubernetes"
-  [python3-yaml]="cuts them out"
+  [catatonit]="holds a pod's namespaces" [python3-yaml]="cuts them out"
   [clang]="a second compiler"            [libclang-rt-dev]="its libFuzzer and sanitizers"
   [llvm]="names the lines in their reports" [g++-aarch64-linux-gnu]="compiles for arm64"
   [qemu-user]="runs it"                  [emscripten]="compiles to WebAssembly"

@@ -132,6 +132,7 @@ prove_prove() {
 
 ((EUID == 0)) || skip "pods with control groups need root"
 command -v podman >/dev/null || skip "there is no podman (./scripts/install_packages.sh --health)"
+command -v catatonit >/dev/null || skip "there is no catatonit, which podman's pods need (./scripts/install_packages.sh --health)"
 python3 -c 'import yaml' 2>/dev/null || skip "there is no PyYAML (./scripts/install_packages.sh --health)"
 [[ -x $build/trainer/trainer ]] || skip "$build/trainer/trainer is not built"
 alone "$@"

@@ -44,8 +44,7 @@ class CpuBackend final : public HostBackend {
     try {
       return std::visit([&](const auto& d) { return make_op(context_, d, batch, wants_dx); }, desc);
     } catch (const dnnl::error& error) {
-      throw BackendError(fmt::format("{}, batch {}: oneDNN: {} (status {})", describe(desc), batch,
-                                     error.what(), static_cast<int>(error.status)));
+      fail(error.status, fmt::format("{}, batch {}: {}", describe(desc), batch, error.what()));
     }
   }
 

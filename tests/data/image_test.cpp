@@ -2,14 +2,18 @@
 #include "data/image.hpp"
 
 #include <fmt/format.h>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <random>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "tests/data/bmp_writer.hpp"
 #include "tests/data/data_errors.hpp"
 #include "tests/data/gzip_writer.hpp"
 #include "tests/data/jpeg_bytes.hpp"
 #include "tests/data/png_writer.hpp"
+#include "tests/emulator/sanitizer.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace trainer::data {
@@ -195,6 +199,25 @@ TEST_F(Picture, PngBombIsStopped) {
   const Values packed = test::deflate(Values(std::size_t{257} << 20, 0), 1);
   zlib.insert(zlib.end(), packed.begin(), packed.end());
   EXPECT_HAS(refusal(test::png_around({4, 3, 1, {}}, zlib)), "outofmem");
+}
+
+// In a child with no more address space than a part of the pixels needs.
+TEST_F(Picture, AGoodPictureWithoutMemoryForItIsNotCalledBroken) {
+  if (emulator::kAddressSanitizer) GTEST_SKIP() << "the sanitizer reserves address space";
+  const Values png = encode_png(picture(4000, 4000, 3));
+  const auto read_with_little = [&] {
+    path = folder.write("picture", png);
+    std::uint64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlimit limit{(pages << 12U) + (std::uint64_t{40} << 20U), RLIM_INFINITY};
+    setrlimit(RLIMIT_AS, &limit);
+    try {
+      read_image(path);
+    } catch (const std::bad_alloc&) {
+      _exit(7);
+    }
+  };
+  EXPECT_EXIT(read_with_little(), ::testing::ExitedWithCode(7), "");
 }
 
 TEST_F(Picture, MutatedPicturesLoadOrAreRefused) {

@@ -54,6 +54,46 @@ TEST_F(FailingCalls, AHashWithoutMemoryForItIsAnError) {
   EXPECT_GT(tried, 0);
 }
 
+// opendir and fopen, called by the C++ library.
+TEST_F(FailingCalls, AFileThatNoMemoryIsLeftToReadIsNoWrongUsage) {
+  ASSERT_EQ(with("memory:1", {"models"}).code, 0);
+  int tried = 0;
+  for (const std::string& stack :
+       log()) {  // "N COUNT libc.so.6+cfd42 libc.so.6+d0416 libstdc++.so.6+16bd31 ..."
+    std::istringstream words(stack);
+    std::string number, count, first, second, third;
+    words >> number >> count >> first >> second >> third;
+    if (!first.starts_with("libc.so") || !third.starts_with("libstdc++")) continue;
+    const Outcome outcome = with("memory:" + number + ":fail", {"models"});
+    if (outcome.code == 0) continue;
+    expect_one_line(outcome, 1);
+    EXPECT_PRED2(contains, outcome.err, "memory");
+    ++tried;
+  }
+  EXPECT_GT(tried, 1);
+}
+
+// The last allocations of oneDNN are those of steps, and of them it reports the lack. Where it makes primitives, it crashes.
+TEST_F(FailingCalls, OneDnnWithoutMemoryIsSaidToHaveNone) {
+  const Words train{"train", "--model", "quick", "--data",      "data", "--device",  "cpu",    "--threads",
+                    "1",     "--batch", "16",    "--max-steps", "2",    "--no-save", "--quiet"};
+  ASSERT_EQ(with("memory:1", train).code, 0);
+  std::vector<int> calls;
+  for (const std::string& stack : log()) {  // "N COUNT libdnnl.so.2+194c72 ... trainer+44a11d ..."
+    if (stack.find(" libdnnl.so") == stack.find(' ', stack.find(' ') + 1)) calls.push_back(std::stoi(stack));
+  }
+  std::ranges::sort(calls, std::greater());
+  int refused = 0;
+  for (std::size_t i = 0; i < std::min<std::size_t>(calls.size(), 4); ++i) {
+    const Outcome outcome = with("memory:" + std::to_string(calls[i]) + ":fail", train);
+    if (outcome.signal != 0) continue;
+    EXPECT_EQ(outcome.code, 1);
+    EXPECT_PRED2(contains, outcome.err, "error: out of memory");
+    ++refused;
+  }
+  EXPECT_GT(refused, 0);
+}
+
 TEST_F(FailingCalls, MetricsThatCannotBeLookedAtAreNotLost) {
   const std::string metrics = at("run/metrics.jsonl");
   ASSERT_EQ(trainer(small_training({"--out", "run", "--max-steps", "20"})).code, 0);

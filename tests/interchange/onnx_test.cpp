@@ -194,6 +194,17 @@ TEST_F(Onnx, OpsetsHaveTheirFileFormats) {
   }
 }
 
+TEST_F(Onnx, AFileWithoutTheViewsOfTheRecipeSaysSo) {
+  ASSERT_EQ(trainer(small_training({"--out", "run"})).code, 0);
+  folder_.write("views.yaml", read_text(folder_ / "small.yaml") + "  views: 5\n");
+  ASSERT_EQ(trainer({"train", "--model", "views.yaml", "--data", "data", "--out", "views"}).code, 0);
+  const Outcome noted = trainer({"export", "views", "-o", "views.onnx"});
+  EXPECT_EQ(noted.code, 0);
+  EXPECT_PRED2(contains, noted.err,
+               "note: the file has no views of an image; trainer eval --views 1 is its accuracy");
+  EXPECT_EQ(trainer({"export", "run", "-o", "plain.onnx"}).err, "");
+}
+
 TEST_F(Onnx, WhereItCannotBeWrittenIsSaid) {
   ASSERT_EQ(trainer(small_training({"--out", "run"})).code, 0);
   const std::string before = read_text(folder_ / "run/model.safetensors");

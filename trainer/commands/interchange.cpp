@@ -82,6 +82,8 @@ int export_network(const Environment& environment, const ExportArguments& argume
     write_file_durably(path, model);
   }
   fmt::print("{}\n", path.string());
+  if (saved.spec.recipe.views > 1)
+    fmt::print(stderr, "note: the file has no views of an image; trainer eval --views 1 is its accuracy\n");
   return 0;
 }
 

@@ -19,9 +19,7 @@ void multiply(char transposes_a, std::size_t m, std::size_t n, std::size_t k, co
   if (m == 0) return;
   const dnnl_status_t status =
       dnnl_sgemm(transposes_a, 'N', dim(m), dim(n), dim(k), 1, a, dim(a_stride), b, dim(n), 0, c, dim(n));
-  if (status != dnnl_success)
-    throw BackendError(
-        fmt::format("a product of {} x {} x {}: oneDNN: status {}", m, n, k, static_cast<int>(status)));
+  if (status != dnnl_success) fail(status, fmt::format("a product of {} x {} x {}", m, n, k));
 }
 
 // How many of the first `end` rows are selected.

@@ -4,11 +4,15 @@
 #pragma once
 
 #include <cstddef>
+#include <fmt/format.h>
 #include <initializer_list>
+#include <new>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "kernels/backend.hpp"
 #include "kernels/cpu/runtime/stream.hpp"
 #include "kernels/op.hpp"
 
@@ -52,6 +56,12 @@ typename Primitive::primitive_desc describe_backward(const dnnl::engine& engine,
 #endif
 }
 
+// Throws what oneDNN refused, with the words of what was tried; no memory is std::bad_alloc, as everywhere.
+[[noreturn]] inline void fail(dnnl_status_t status, const std::string& what) {
+  if (status == dnnl_out_of_memory) throw std::bad_alloc();
+  throw BackendError(fmt::format("{}: oneDNN: status {}", what, static_cast<int>(status)));
+}
+
 // What an op needs from its backend to make and run primitives.
 struct OneDnn {
   dnnl::engine engine;
@@ -63,9 +73,13 @@ struct OneDnn {
   }
   // Copies weights into another layout and type.
   void reorder(const Desc& from, const void* source, const Desc& to, void* target) const {
-    dnnl::memory a = view(from, source);
-    dnnl::memory b = view(to, target);
-    dnnl::reorder(a, b).execute(stream, a, b);
+    try {
+      dnnl::memory a = view(from, source);
+      dnnl::memory b = view(to, target);
+      dnnl::reorder(a, b).execute(stream, a, b);
+    } catch (const dnnl::error& error) {
+      fail(error.status, error.what());
+    }
   }
 };
 
@@ -85,8 +99,9 @@ class Operands {
   }
   void execute(const dnnl::primitive& primitive, const dnnl::stream& stream) const {
     const auto count = static_cast<int>(arguments_.size());
-    dnnl::error::wrap_c_api(dnnl_primitive_execute(primitive.get(), stream.get(), count, arguments_.data()),
-                            "a primitive does not run");
+    const dnnl_status_t status =
+        dnnl_primitive_execute(primitive.get(), stream.get(), count, arguments_.data());
+    if (status != dnnl_success) fail(status, "a primitive does not run");
   }
 
  private:
