@@ -43,9 +43,38 @@ def said(options, *words):
     return subprocess.run([options.trainer, *words], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def modules_of(layer, before, out):
-    """The modules of a layer as the network's file has it; before and out are [h, w, c] or [1, 1, c]."""
-    kind, settings = (layer, {}) if isinstance(layer, str) else next(iter(layer.items()))
+class Network(nn.Sequential):
+    """Leave adds what came into the block at Enter."""
+
+    def forward(self, x):
+        entered = None
+        for module in self:
+            if isinstance(module, Enter):
+                entered = x
+            x = x + entered if isinstance(module, Leave) else module(x)
+        return x
+
+
+class Enter(nn.Identity):
+    pass
+
+
+class Leave(nn.Identity):
+    pass
+
+
+def layers_of(layers):
+    """A kind and its settings for each layer, those of a block between "enter" and "residual"."""
+    for layer in layers:
+        kind, settings = (layer, {}) if isinstance(layer, str) else next(iter(layer.items()))
+        if kind == "residual":
+            yield "enter", {}
+            yield from layers_of(settings)
+        yield kind, {} if kind == "residual" else {"size": settings} if settings == "global" else settings
+
+
+def modules_of(kind, settings, before, out):
+    """The modules of a layer; before and out are [h, w, c] or [1, 1, c]."""
     stride = settings.get("stride", settings.get("size", 1))
     if kind == "conv":
         k, padding = settings["kernel"], settings.get("padding", "valid")
@@ -63,21 +92,28 @@ def modules_of(layer, before, out):
         yield "", nn.BatchNorm2d(out[2], eps=settings.get("epsilon", 1e-5), momentum=settings.get("momentum", 0.1))
     else:
         yield "", {"maxpool": lambda: nn.MaxPool2d(settings["size"], stride),
-                   "avgpool": lambda: nn.AvgPool2d(settings["size"], stride),
+                   "residual": Leave,
+                   "avgpool": lambda: nn.AdaptiveAvgPool2d(1) if stride == "global" else nn.AvgPool2d(settings["size"], stride),
                    "relu": nn.ReLU, "gelu": lambda: nn.GELU("tanh"), "dropout": lambda: nn.Dropout(settings["drop"]),
                    "leaky_relu": lambda: nn.LeakyReLU(settings.get("slope", 0.01))}[kind]()
 
 
 def build(plan):
     before, named = [plan["input"][name] for name in ("height", "width", "channels")], OrderedDict()
-    crop = plan["file"]["recipe"]["input"].get("crop")
+    shows = plan["file"]["recipe"]["input"]
+    crop = shows.get("crop")
     before = [crop, crop, before[2]] if crop else before
-    for layer, entry in zip(plan["file"]["layers"], plan["layers"]):
-        for suffix, module in modules_of(layer, before, entry["out"]):
+    entries = iter(plan["layers"])
+    for kind, settings in layers_of(plan["file"]["layers"]):
+        if kind == "enter":
+            named[f"enter{len(named)}"] = Enter()
+            continue
+        entry = next(entries)
+        for suffix, module in modules_of(kind, settings, before, entry["out"]):
             named[entry["name"] + suffix] = module
         before = entry["out"]
     named["logits"] = nn.Flatten()
-    return named, crop
+    return named, crop, shows.get("augment", {}).get("crop")
 
 
 def images_of(options):
@@ -86,10 +122,16 @@ def images_of(options):
     return torch.from_numpy(np.frombuffer(data, np.uint8, offset=16).reshape(-1, 1, 28, 28).copy())
 
 
-def shown(images, crop, mean, std):
+def shown(images, crop, zoomed, mean, std):
+    """The middle of the images, which were scaled up from their middle of `zoomed` pixels, as a network trained on crops is tested."""
+    x = images / 255
+    if zoomed:
+        places = 13.5 + (torch.arange(28) - 13.5) * zoomed / 28
+        weights = (1 - (places[:, None] - torch.arange(28)).abs()).clamp(min=0)
+        x = weights @ x @ weights.T
     crop = crop or 28
     at = (28 - crop) // 2
-    return ((images / 255 - mean) / std)[:, :, at:at + crop, at:at + crop]
+    return ((x - mean) / std)[:, :, at:at + crop, at:at + crop]
 
 
 def compare(options, run, model, x, folder):
@@ -108,20 +150,20 @@ def there(options, name, plan, images, folder):
     run, path = os.path.join(folder, "run"), os.path.join(folder, "there.safetensors")
     said(options, "train", "--model", name, "--data", options.data, "--max-steps", "60", "--limit-train", "10000", "--out", run, "--quiet")
     said(options, "export", run, "--layout", "torch", "-o", path)
-    named, crop = build(plan)
-    model = nn.Sequential(named)
+    named, *crops = build(plan)
+    model = Network(named)
     with safe_open(path, "pt") as file:
         model.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
         mean, std = (float(file.metadata()[key]) for key in ("mean", "std"))
-    return compare(options, run, model, shown(images, crop, mean, std), folder)
+    return compare(options, run, model, shown(images, *crops, mean, std), folder)
 
 
 def back(options, name, plan, images, folder):
     run, path = os.path.join(folder, "imported"), os.path.join(folder, "back.safetensors")
     torch.manual_seed(1)
-    named, crop = build(plan)
-    model = nn.Sequential(*named.values())
-    x = shown(images, crop, 0.2, 0.4)
+    named, *crops = build(plan)
+    model = Network(*named.values())
+    x = shown(images, *crops, 0.2, 0.4)
     with torch.no_grad():
         for part in x[:2000].split(250):
             model.train()(part)
