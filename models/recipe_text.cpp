@@ -1,6 +1,6 @@
 // The recipe for people, one line for each part.
 #include <cmath>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "models/plan.hpp"
 #include "models/recipe.hpp"

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace trainer {
 

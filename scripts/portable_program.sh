@@ -207,7 +207,7 @@ find_trainer() {
 
 main() {
   local quick=no trainer='' launcher=${CMAKE_CXX_COMPILER_LAUNCHER:-} clang=clang++ name network threads builds rows=0 faults=0
-  local networks=(sprint-lean quick pytorch-example cntk-convnet)
+  local networks=(sprint-lean sprint-995 quick pytorch-example cntk-convnet)
   declare -gA want=()
   while (($#)); do
     case $1 in

@@ -93,7 +93,8 @@ void train(const Run& run) {
                         recipe.input.by_image
                             ? PixelScaling{1, 0, true}
                             : PixelScaling{static_cast<float>(recipe.input.scale / recipe.input.deviation),
-                                           static_cast<float>(-recipe.input.mean / recipe.input.deviation)}};
+                                           static_cast<float>(-recipe.input.mean / recipe.input.deviation)},
+                        recipe.input.augmentation};
   for (int step = 0; step < run.steps; ++step) network.train_step(input, rule);
   if (network.read_training_state().first_bad_step != kNoBadStep)
     throw std::runtime_error("the loss is not finite");
