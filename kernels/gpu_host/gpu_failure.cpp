@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <stdexcept>
 
 #include "kernels/gpu_host/gpu_architectures.hpp"

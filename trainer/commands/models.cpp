@@ -1,5 +1,7 @@
 // What can be trained, on what: trainer models lists the shipped networks, or prints the plan of one; trainer data show makes a
 // picture of a data set's images, or of what a recipe makes of them; trainer devices prints the device report alone.
+#include <fmt/ranges.h>
+
 #include "models/plan.hpp"
 #include "models/recipe.hpp"
 #include "models/spec.hpp"

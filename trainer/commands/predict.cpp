@@ -1,5 +1,6 @@
 // trainer predict: what a trained network sees in pictures of any size and colour.
 #include <algorithm>
+#include <fmt/ranges.h>
 
 #include "data/image.hpp"
 #include "models/words.hpp"

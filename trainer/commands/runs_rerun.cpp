@@ -1,4 +1,6 @@
 // trainer runs rerun: a run trained again, and how the two compare; trainer runs diff: the weights of two runs.
+#include <fmt/ranges.h>
+
 #include "trainer/commands/commands.hpp"
 #include "trainer/console/json_lookup.hpp"
 #include "trainer/remote/container.hpp"

@@ -1,7 +1,7 @@
 #include "trainer/console/check.hpp"
 
 #include <algorithm>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <map>
 
 namespace trainer {

@@ -1,7 +1,7 @@
 // Text and JSON of the report, and the record's machine and version blocks.
 #include "trainer/device/device_report.hpp"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <fstream>
 #include <sys/utsname.h>
 

@@ -3,7 +3,7 @@
 #include "trainer/doctor/checks.hpp"
 
 #include <algorithm>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "kernels/gpu_host/gpu_architectures.hpp"
 #include "trainer/device/device_report.hpp"

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "models/words.hpp"
 #include "trainer/console/command_line.hpp"

@@ -1,6 +1,6 @@
 // What a proof says of each device, and the report.
 #include <algorithm>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "models/words.hpp"
 #include "trainer/device/device_report.hpp"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <thread>
 
 #include "kernels/backend.hpp"

@@ -1,6 +1,6 @@
 #include "trainer/documents/manual_page.hpp"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <vector>
 
 #include "trainer/documents/every_command.man.hpp"

@@ -1,6 +1,6 @@
 // A comparison has a row for each network, batch size and precision, and a column for each record.
 #include <algorithm>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "trainer/console/text_table.hpp"
 #include "trainer/measure/bench.hpp"

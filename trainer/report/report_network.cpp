@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <functional>
 #include <new>
 #include <openssl/evp.h>

@@ -2,7 +2,7 @@
 #include "trainer/runs/run_text.hpp"
 
 #include <algorithm>
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <system_error>
 #include <utility>
 
