@@ -44,7 +44,7 @@ def said(options, *words):
 
 
 class Network(nn.Sequential):
-    """Leave adds what came into the block at Enter."""
+    """A Sequential with residual blocks: Leave adds what the block got at Enter."""
 
     def forward(self, x):
         entered = None

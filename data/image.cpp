@@ -12,7 +12,7 @@
 namespace {
 
 // This limit, set for each picture, stops files whose compressed data need far more than their header says. stb_image reports
-// "outofmem", as where the system refuses.
+// "outofmem" for them, and where the system refuses memory, so that is remembered.
 thread_local std::size_t largest_allocation = 0;
 thread_local bool system_refused = false;
 

@@ -129,7 +129,7 @@ void Network::allocate_activations() {
     // The gradient of a residual block's y is read again at the block's first end.
     const bool own = !alternate || (i > 0 && is_residual(*stages_[i - 1].op, true));
     gradient_at.push_back(own ? gradients : i % 2 * largest);
-    const bool shared = is_residual(*stages_[i].op, true);  // with the next stage
+    const bool shared = is_residual(*stages_[i].op, true);  // dx is the next stage's
     if (own && !shared && plan().ops[i].wants_dx) gradients += map_bytes(in_shape(stages_[i].op->desc()));
   }
   gradient_maps_ = backend_.allocate(gradients, "the gradients of the activations");

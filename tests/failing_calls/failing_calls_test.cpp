@@ -73,7 +73,7 @@ TEST_F(FailingCalls, AFileThatNoMemoryIsLeftToReadIsNoWrongUsage) {
   EXPECT_GT(tried, 1);
 }
 
-// The last allocations of oneDNN are those of steps, and of them it reports the lack. Where it makes primitives, it crashes.
+// oneDNN allocates last in the steps, where it reports a lack of memory; while it makes primitives, it crashes.
 TEST_F(FailingCalls, OneDnnWithoutMemoryIsSaidToHaveNone) {
   const Words train{"train", "--model", "quick", "--data",      "data", "--device",  "cpu",    "--threads",
                     "1",     "--batch", "16",    "--max-steps", "2",    "--no-save", "--quiet"};

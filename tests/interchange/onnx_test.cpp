@@ -201,7 +201,7 @@ TEST_F(Onnx, AFileWithoutTheViewsOfTheRecipeSaysSo) {
   const Outcome noted = trainer({"export", "views", "-o", "views.onnx"});
   EXPECT_EQ(noted.code, 0);
   EXPECT_PRED2(contains, noted.err,
-               "note: the file has no views of an image; trainer eval --views 1 is its accuracy");
+               "note: the file answers from one view of each image; trainer eval --views 1 measures that");
   EXPECT_EQ(trainer({"export", "run", "-o", "plain.onnx"}).err, "");
 }
 

@@ -83,7 +83,8 @@ int export_network(const Environment& environment, const ExportArguments& argume
   }
   fmt::print("{}\n", path.string());
   if (saved.spec.recipe.views > 1)
-    fmt::print(stderr, "note: the file has no views of an image; trainer eval --views 1 is its accuracy\n");
+    fmt::print(stderr,
+               "note: the file answers from one view of each image; trainer eval --views 1 measures that\n");
   return 0;
 }
 

@@ -56,7 +56,7 @@ typename Primitive::primitive_desc describe_backward(const dnnl::engine& engine,
 #endif
 }
 
-// Throws what oneDNN refused, with the words of what was tried; no memory is std::bad_alloc, as everywhere.
+// Throws std::bad_alloc if oneDNN had no memory, else BackendError. `what` names what was tried.
 [[noreturn]] inline void fail(dnnl_status_t status, const std::string& what) {
   if (status == dnnl_out_of_memory) throw std::bad_alloc();
   throw BackendError(fmt::format("{}: oneDNN: status {}", what, static_cast<int>(status)));
